@@ -1,0 +1,143 @@
+# lsess: one non-recursive Makefile. `make help` names the targets.
+#
+#   B=build      where everything made goes (objects, program, screenshots, figures)
+#   DEV=1        warnings are errors                 SAN=1  address + undefined behaviour sanitizers
+#   TSAN=1       thread sanitizer                    V=1    show commands
+#   CFLAGS, LDFLAGS, CC, PREFIX and DESTDIR are respected; ours are added to them.
+
+VERSION = 0.1.0
+B ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CFLAGS ?= -O2 -g
+
+# Ground floor first: a room includes only rooms to its left (make check-layers).
+ROOMS = base tracker session protocol viewdef backend executor hotload server
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
+OURS = -std=gnu11 $(WARNINGS) -Ilib -I/usr/include/lua5.4 -D_GNU_SOURCE -DLS_VERSION='"$(VERSION)"' -pthread -MMD -MP
+LIBS = -llua5.4 -lcivetweb -linotifytools -lcjson -lz -lm
+# Lua goes in as an archive: no relocation at start, and the interpreter's loop is not called through the PLT.
+LUA_ARCHIVE := $(firstword $(wildcard /usr/lib/*/liblua5.4.a))
+ifneq ($(LUA_ARCHIVE),)
+LIBS := $(subst -llua5.4,$(LUA_ARCHIVE) -ldl,$(LIBS))
+endif
+
+ifeq ($(DEV),1)
+OURS += -Werror
+endif
+ifeq ($(SAN),1)
+OURS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DLS_DEBUG=1
+LINK_SAN = -fsanitize=address,undefined
+endif
+ifeq ($(TSAN),1)
+OURS += -fsanitize=thread -DLS_DEBUG=1
+LINK_SAN = -fsanitize=thread
+endif
+ifneq ($(V),1)
+Q = @
+say = @printf '  %-6s %s\n' $(1) $(2)
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/lsess
+
+# --- the library: an archive a room, so that tests of a room link nothing above it ---
+
+room_sources = $(wildcard lib/$(1)/*.c)
+room_objects = $(patsubst %.c,$(B)/%.o,$(call room_sources,$(1)))
+ARCHIVES = $(foreach room,$(ROOMS),$(B)/lib$(room).a)
+
+define room_rule
+$(B)/lib$(1).a: $$(call room_objects,$(1)) $(if $(filter base,$(1)),$(B)/embed/table.o $(B)/embed/data.o)
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach room,$(ROOMS),$(eval $(call room_rule,$(room))))
+
+# Archives from the highest room down, as the linker wants them.
+reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+up_to = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)) $(call up_to,$(1),$(wordlist 2,$(words $(2)),$(2))))
+archives_of = $(patsubst %,$(B)/lib%.a,$(call reverse,$(call up_to,$(1),$(ROOMS))))
+# What each room brings along from outside.
+libs_base = -lz -lm
+libs_tracker = $(libs_base)
+libs_session = $(filter-out -lcivetweb -linotifytools -lcjson,$(LIBS))
+libs_protocol = $(libs_session) -lcjson
+libs_viewdef = $(libs_protocol)
+libs_backend = $(libs_protocol)
+libs_executor = $(libs_protocol)
+libs_hotload = $(libs_protocol) -linotifytools
+libs_server = $(LIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(OURS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# --- files that travel inside the program: everything below lua/ and templates/ ---
+
+EMBEDDED := $(sort $(shell find lua templates -type f ! -name '*.md~' ! -name '.*.sw?' 2>/dev/null))
+
+$(B)/mkembed: cmd/mkembed/mkembed.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -O2 -o $@ $< -lz
+
+$(B)/embed/names: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(EMBEDDED) | cmp -s - $@ || printf '%s\n' $(EMBEDDED) > $@
+
+$(B)/embed/table.c $(B)/embed/data.bin &: $(B)/mkembed $(B)/embed/names $(EMBEDDED)
+	$(call say,EMBED,$(B)/embed/data.bin)
+	$(Q)$(B)/mkembed $(B)/embed/table.c $(B)/embed/data.bin < $(B)/embed/names
+
+$(B)/embed/table.o: $(B)/embed/table.c
+	$(Q)$(CC) $(OURS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(B)/embed/data.o: $(B)/embed/data.bin
+	$(Q)printf '.section .rodata\n.global ls_embed_data\n.balign 16\nls_embed_data:\n.incbin "%s"\n.section .note.GNU-stack,"",@progbits\n' $< \
+	  | $(CC) -c -x assembler -o $@ -
+
+# --- the program ---
+
+CMD_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard cmd/lsess/*.c))
+
+$(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK_SAN) -pthread -rdynamic $(CFLAGS) $(LDFLAGS) -Wl,-z,now,--as-needed -o $@ $(CMD_OBJECTS) $(call archives_of,server) $(LIBS) -ledit
+
+# --- unit tests: tests/unit/test_ROOM[_topic].c is linked with ROOM and the rooms below it ---
+
+T ?=
+UNIT_SOURCES = $(wildcard tests/unit/test_$(if $(T),$(T)*,*).c)
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
+test_room = $(firstword $(subst _, ,$(patsubst test_%,%,$(1))))
+
+.SECONDEXPANSION:
+$(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK_SAN) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(call archives_of,$(call test_room,$*)) \
+	  $(libs_$(call test_room,$*)) -lcmocka
+
+unit: $(UNIT_TESTS)
+	@status=0; for test in $(UNIT_TESTS); do echo "== $$test"; timeout 300 $$test || status=1; done; exit $$status
+
+# --- benchmark and fuzz programs ---
+
+$(B)/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK_SAN) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(call archives_of,server) $(LIBS)
+
+clean:
+	rm -rf $(B)
+
+FORCE:
+.PHONY: all unit clean FORCE
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,27 @@
+/* Heap memory of the C side. Everything is taken through these functions, so that test builds can fail the n-th
+ * allocation and sizes computed from a peer's, file's or script's numbers are checked for overflow.
+ * Thread: any. */
+#ifndef LS_BASE_ALLOC_H
+#define LS_BASE_ALLOC_H
+
+#include <stddef.h>
+
+/** NULL when memory is exhausted. A size of 0 gives a block that may be freed. */
+void *ls_malloc(size_t size) __attribute__((malloc, warn_unused_result));
+/** Zeroed. */
+void *ls_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
+/** Zeroed array; NULL when count * size overflows. */
+void *ls_array(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
+/** Resize to count * size; the old block stays valid on failure (NULL). */
+void *ls_rearray(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
+/** Copies; owned by the caller. ls_strndup adds the terminating NUL. */
+char *ls_strdup(const char *text) __attribute__((malloc, warn_unused_result));
+char *ls_strndup(const char *text, size_t len) __attribute__((malloc, warn_unused_result));
+/** NULL is accepted. */
+void ls_free(void *block);
+
+/** Test builds: let the n-th allocation from now on fail (1 = the next one), 0 = never. Per thread.
+ * @return how many allocations this thread has made since the last call */
+long ls_alloc_fail_at(long n);
+
+#endif

@@ -1,0 +1,45 @@
+/* Monotonic time, and a cheap tick counter for stretches too short for a system call's cost. */
+#include "base/clock.h"
+
+#include <time.h>
+
+int64_t ls_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#if defined(__x86_64__)
+#include <pthread.h>
+#include <x86intrin.h>
+
+/* Nanoseconds per tick. The program measures it over the time it has been running: the longer, the better, and the first question
+ * comes with the first page, milliseconds after the start. */
+static uint64_t first_ticks;
+static int64_t first_ns;
+static pthread_once_t started = PTHREAD_ONCE_INIT;
+
+static void start(void)
+{
+    first_ns = ls_now_ns();
+    first_ticks = __rdtsc();
+}
+
+__attribute__((constructor)) static void start_early(void) { pthread_once(&started, start); }
+
+uint64_t ls_ticks(void) { return __rdtsc(); }
+
+int64_t ls_ticks_ns(uint64_t ticks)
+{
+    pthread_once(&started, start);
+    uint64_t passed = __rdtsc() - first_ticks;
+    int64_t ns = ls_now_ns() - first_ns;
+    if (passed == 0 || ns <= 0) return (int64_t)ticks;
+    return (int64_t)((double)ticks * ((double)ns / (double)passed));
+}
+#else
+uint64_t ls_ticks(void) { return (uint64_t)ls_now_ns(); }
+
+int64_t ls_ticks_ns(uint64_t ticks) { return (int64_t)ticks; }
+#endif

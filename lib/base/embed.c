@@ -1,0 +1,47 @@
+/* Look-up in the generated table of embedded files. */
+#include "base/embed.h"
+
+#include <string.h>
+#include <zlib.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/embed_table.h"
+
+const struct ls_embed *ls_embed_all(size_t *count)
+{
+    *count = ls_embed_count;
+    return ls_embed_table;
+}
+
+const struct ls_embed *ls_embed_find(const char *name)
+{
+    size_t low = 0, high = ls_embed_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, ls_embed_table[middle].name);
+        if (order == 0) return &ls_embed_table[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+struct ls_bytes *ls_embed_read(const struct ls_embed *file)
+{
+    if (!file->gzip) return ls_bytes_new(file->stored, file->stored_len);
+    unsigned char *plain = ls_malloc(file->len);
+    if (!plain) return NULL;
+    z_stream z = {0};
+    struct ls_bytes *bytes = NULL;
+    if (inflateInit2(&z, 15 + 16) == Z_OK) {
+        z.next_in = (unsigned char *)file->stored;
+        z.avail_in = (uInt)file->stored_len;
+        z.next_out = plain;
+        z.avail_out = (uInt)file->len;
+        if (inflate(&z, Z_FINISH) == Z_STREAM_END) bytes = ls_bytes_new(plain, file->len);
+        inflateEnd(&z);
+    }
+    ls_free(plain);
+    return bytes;
+}

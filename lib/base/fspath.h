@@ -1,0 +1,40 @@
+/* File paths as text, and the few file system questions that several rooms ask. Thread: any. */
+#ifndef LS_BASE_FSPATH_H
+#define LS_BASE_FSPATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+
+/** Join two parts with one '/'; an absolute second part replaces the first. Replaces what `out` held. */
+void ls_path_join(struct ls_buf *out, const char *dir, const char *name);
+/** Absolute path with all links resolved, owned (ls_free). NULL and err (LS_ENOTFOUND, LS_EIO) on failure (L24). */
+char *ls_path_real(const char *path, struct ls_err *err);
+/** As ls_path_real, but parts at the end that do not exist are kept as they are written. */
+char *ls_path_real_lenient(const char *path, struct ls_err *err);
+/** `path` relative to `root`, both absolute and canonical, by components: `lua/x.lua`, `../shared/x.lua`, `.` (L26). Owned. */
+char *ls_path_relative(const char *root, const char *path);
+/** Is `path` equal to `root` or below it, by components (H3)? Both absolute and canonical. */
+bool ls_path_below(const char *root, const char *path);
+/** The part after the last '/', borrowed. */
+const char *ls_path_base(const char *path);
+/** The part before the last '/', owned; "." when there is none, "/" for the root's children. */
+char *ls_path_dir(const char *path);
+bool ls_has_suffix(const char *text, const char *suffix);
+bool ls_has_prefix(const char *text, const char *prefix);
+/** Resolve `.`/`..`/`//` in a text without asking the file system. False if it would climb above its start. */
+bool ls_path_clean(struct ls_buf *out, const char *path);
+/** A whole regular file. NULL and err: LS_ENOTFOUND, LS_EIO, LS_ELIMIT (larger than max, 0 = no limit). */
+struct ls_bytes *ls_file_read(const char *path, size_t max, struct ls_err *err);
+bool ls_is_dir(const char *path);
+bool ls_is_file(const char *path);
+
+/** Walk a tree, names sorted bytewise, links to directories followed (each real directory once), dot-entries and
+ * node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one.
+ * @return 0, a non-zero result of `fn` (which ends the walk), or an LS_E* code */
+int ls_tree_walk(const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir), void *ctx, struct ls_err *err);
+
+#endif

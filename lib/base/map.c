@@ -1,0 +1,169 @@
+/* Maps on uthash. Keys live inside the entries; a failed allocation leaves the map as it was. */
+#include "base/map.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* uthash reports a failed allocation of its own tables through this hook: the entry is then not added. */
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size) ls_malloc(size)
+#define uthash_free(block, size) ls_free(block)
+#define uthash_nonfatal_oom(entry) ((entry)->lost = true)
+#include <uthash.h>
+
+struct ls_map_entry {
+    UT_hash_handle hh;
+    void *value;
+    size_t len;
+    bool lost; /* uthash could not add it */
+    char key[];
+};
+
+struct ls_map { struct ls_map_entry *head; };
+
+struct ls_map *ls_map_new(void) { return ls_zalloc(sizeof(struct ls_map)); }
+
+void ls_map_free(struct ls_map *map, void (*drop)(void *value))
+{
+    if (!map) return;
+    struct ls_map_entry *entry, *next;
+    HASH_ITER(hh, map->head, entry, next) {
+        HASH_DEL(map->head, entry);
+        if (drop) drop(entry->value);
+        ls_free(entry);
+    }
+    ls_free(map);
+}
+
+static struct ls_map_entry *find(const struct ls_map *map, const char *key, size_t len)
+{
+    struct ls_map_entry *entry;
+    HASH_FIND(hh, map->head, key, len, entry);
+    return entry;
+}
+
+bool ls_map_put(struct ls_map *map, const char *key, size_t len, void *value, void **old)
+{
+    if (old) *old = NULL;
+    struct ls_map_entry *entry = find(map, key, len);
+    if (entry) {
+        if (old) *old = entry->value;
+        entry->value = value;
+        return true;
+    }
+    entry = ls_zalloc(sizeof *entry + len + 1);
+    if (!entry) return false;
+    if (len) memcpy(entry->key, key, len);
+    entry->len = len;
+    entry->value = value;
+    HASH_ADD_KEYPTR(hh, map->head, entry->key, len, entry);
+    if (!entry->lost) return true;
+    ls_free(entry);
+    return false;
+}
+
+void *ls_map_get(const struct ls_map *map, const char *key, size_t len)
+{
+    struct ls_map_entry *entry = find(map, key, len);
+    return entry ? entry->value : NULL;
+}
+
+void *ls_map_take(struct ls_map *map, const char *key, size_t len)
+{
+    struct ls_map_entry *entry = find(map, key, len);
+    if (!entry) return NULL;
+    void *value = entry->value;
+    HASH_DEL(map->head, entry);
+    ls_free(entry);
+    return value;
+}
+
+size_t ls_map_count(const struct ls_map *map) { return HASH_COUNT(map->head); }
+
+struct ls_map_entry *ls_map_first(const struct ls_map *map) { return map->head; }
+
+struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry) { return entry->hh.next; }
+
+const char *ls_map_key(const struct ls_map_entry *entry, size_t *len)
+{
+    if (len) *len = entry->len;
+    return entry->key;
+}
+
+void *ls_map_value(const struct ls_map_entry *entry) { return entry->value; }
+
+struct ls_idmap_entry {
+    UT_hash_handle hh;
+    void *value;
+    int64_t id;
+    bool lost;
+};
+
+struct ls_idmap { struct ls_idmap_entry *head; };
+
+struct ls_idmap *ls_idmap_new(void) { return ls_zalloc(sizeof(struct ls_idmap)); }
+
+void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value))
+{
+    if (!map) return;
+    struct ls_idmap_entry *entry, *next;
+    HASH_ITER(hh, map->head, entry, next) {
+        HASH_DEL(map->head, entry);
+        if (drop) drop(entry->value);
+        ls_free(entry);
+    }
+    ls_free(map);
+}
+
+static struct ls_idmap_entry *find_id(const struct ls_idmap *map, int64_t id)
+{
+    struct ls_idmap_entry *entry;
+    HASH_FIND(hh, map->head, &id, sizeof id, entry);
+    return entry;
+}
+
+bool ls_idmap_put(struct ls_idmap *map, int64_t id, void *value, void **old)
+{
+    if (old) *old = NULL;
+    struct ls_idmap_entry *entry = find_id(map, id);
+    if (entry) {
+        if (old) *old = entry->value;
+        entry->value = value;
+        return true;
+    }
+    entry = ls_zalloc(sizeof *entry);
+    if (!entry) return false;
+    entry->id = id;
+    entry->value = value;
+    HASH_ADD(hh, map->head, id, sizeof entry->id, entry);
+    if (!entry->lost) return true;
+    ls_free(entry);
+    return false;
+}
+
+void *ls_idmap_get(const struct ls_idmap *map, int64_t id)
+{
+    struct ls_idmap_entry *entry = find_id(map, id);
+    return entry ? entry->value : NULL;
+}
+
+void *ls_idmap_take(struct ls_idmap *map, int64_t id)
+{
+    struct ls_idmap_entry *entry = find_id(map, id);
+    if (!entry) return NULL;
+    void *value = entry->value;
+    HASH_DEL(map->head, entry);
+    ls_free(entry);
+    return value;
+}
+
+size_t ls_idmap_count(const struct ls_idmap *map) { return HASH_COUNT(map->head); }
+
+struct ls_idmap_entry *ls_idmap_first(const struct ls_idmap *map) { return map->head; }
+
+struct ls_idmap_entry *ls_idmap_next(const struct ls_idmap_entry *entry) { return entry->hh.next; }
+
+int64_t ls_idmap_id(const struct ls_idmap_entry *entry) { return entry->id; }
+
+void *ls_idmap_value(const struct ls_idmap_entry *entry) { return entry->value; }

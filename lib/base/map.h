@@ -1,0 +1,43 @@
+/* Maps from strings (any bytes) or 64-bit integers to pointers, on uthash. Keys are copied; values belong to the caller.
+ * Iteration is in order of insertion. Not thread-safe. */
+#ifndef LS_BASE_MAP_H
+#define LS_BASE_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ls_map; /* string keys */
+
+struct ls_map *ls_map_new(void); /* NULL without memory */
+/** @param drop  called for each value left, may be NULL */
+void ls_map_free(struct ls_map *map, void (*drop)(void *value));
+/** Replaces an entry; *old (may be NULL) gets the value that was there, or NULL. False without memory, map unchanged. */
+bool ls_map_put(struct ls_map *map, const char *key, size_t len, void *value, void **old);
+void *ls_map_get(const struct ls_map *map, const char *key, size_t len); /* NULL if absent */
+void *ls_map_take(struct ls_map *map, const char *key, size_t len);      /* removes and returns it, NULL if absent */
+size_t ls_map_count(const struct ls_map *map);
+
+/** Walk: `for (struct ls_map_entry *e = ls_map_first(m); e; e = ls_map_next(e))`. The current entry may be taken out only
+ * after its successor has been fetched. */
+struct ls_map_entry;
+struct ls_map_entry *ls_map_first(const struct ls_map *map);
+struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry);
+const char *ls_map_key(const struct ls_map_entry *entry, size_t *len); /* NUL-terminated, borrowed */
+void *ls_map_value(const struct ls_map_entry *entry);
+
+struct ls_idmap; /* int64_t keys */
+
+struct ls_idmap *ls_idmap_new(void);
+void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value));
+bool ls_idmap_put(struct ls_idmap *map, int64_t id, void *value, void **old);
+void *ls_idmap_get(const struct ls_idmap *map, int64_t id);
+void *ls_idmap_take(struct ls_idmap *map, int64_t id);
+size_t ls_idmap_count(const struct ls_idmap *map);
+struct ls_idmap_entry;
+struct ls_idmap_entry *ls_idmap_first(const struct ls_idmap *map);
+struct ls_idmap_entry *ls_idmap_next(const struct ls_idmap_entry *entry);
+int64_t ls_idmap_id(const struct ls_idmap_entry *entry);
+void *ls_idmap_value(const struct ls_idmap_entry *entry);
+
+#endif

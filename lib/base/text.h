@@ -1,0 +1,31 @@
+/* Small questions about text: UTF-8, durations and sizes as people write them, content hashes. Thread: any. */
+#ifndef LS_BASE_TEXT_H
+#define LS_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms are not
+ * valid). */
+size_t ls_utf8_step(const char *text, size_t len);
+bool ls_utf8_valid(const char *text, size_t len);
+/** `870ns`, `12.4us`, `3.07ms`, `1.250s` (P14). */
+void ls_format_duration(struct ls_buf *buf, int64_t ns);
+/** A number with `ms`, `s`, `m`, `h`, or `0` (C2) to milliseconds; false if it is not one or out of range. */
+bool ls_parse_duration(const char *text, int64_t *ms);
+/** A number of bytes, or with K, M, G (powers of 1024) (C2). */
+bool ls_parse_size(const char *text, uint64_t *bytes);
+/** A whole decimal number in [min, max]. */
+bool ls_parse_int(const char *text, int64_t min, int64_t max, int64_t *number);
+/** 64-bit content hash (not for secrets): equal texts give equal hashes; used where bytes are compared afterwards or a clash only
+ * costs a skipped reload with probability 2^-64. */
+uint64_t ls_hash(const void *bytes, size_t len);
+/** Text with & < > " ' replaced by character references. */
+void ls_html_escape(struct ls_buf *buf, const char *text, size_t len);
+/** Edit distance is small enough to suggest `candidate` for `word` ("did you mean"). */
+bool ls_text_near(const char *word, const char *candidate);
+
+#endif

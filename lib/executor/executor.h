@@ -1,0 +1,55 @@
+/* Executors: a FIFO of work items per session, run by one thread at a time (P40), a small pool that grows while its workers are stuck (P40a), and
+ * timers that post items. Knows nothing of sessions.
+ *
+ * Thread: any for every function here. */
+#ifndef LS_EXECUTOR_EXECUTOR_H
+#define LS_EXECUTOR_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct ls_executor;
+struct ls_queue;
+
+/* One unit of work; embedded in the poster's struct. Exactly one of run and drop is called, once. */
+struct ls_item {
+    struct ls_item *next;                 /* internal */
+    void (*run)(struct ls_item *item);
+    void (*drop)(struct ls_item *item);   /* the queue was closed before the item's turn */
+};
+
+struct ls_executor_config {
+    int workers;        /* pool threads; 0 = number of processors, at least 2 */
+    int extra_workers;  /* more while all are stuck (64, P40a) */
+};
+
+struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err);
+/** Waits for running items, drops the rest, joins all threads. */
+void ls_executor_close(struct ls_executor *executor);
+
+/** @return use count 1; NULL without memory */
+struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
+struct ls_queue *ls_queue_ref(struct ls_queue *queue);
+void ls_queue_unref(struct ls_queue *queue);
+/** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time, and hands what is left to the pool
+ * (architecture.md rule 3); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
+int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
+/** Post and wait until the item has run. Not from inside an item of the same queue. @return 0, LS_ECLOSED */
+int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
+/** No more items: waiting ones are dropped, a running one finishes (L7). Does not wait. */
+void ls_queue_close(struct ls_queue *queue);
+/** Items waiting now (P40b). */
+size_t ls_queue_depth(const struct ls_queue *queue);
+/** Wait until nothing is queued or running, at most `ms`. */
+bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
+
+/** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap, monotonic clock (N4).
+ * @return a handle > 0, never used again, or LS_ENOMEM */
+int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
+/** @return true: it will not be called (any more). False: unknown, or it is being called right now. */
+bool ls_timer_clear(struct ls_executor *executor, int64_t handle);
+
+#endif

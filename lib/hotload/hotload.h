@@ -1,0 +1,66 @@
+/* LuaHotLoader: watches the site's files and everything its sessions have loaded, settles what changed into bursts, and hands each burst over once
+ * (hotload.md). It never waits for a VM; it knows sessions only by number.
+ *
+ * Threads: one watcher thread is the only caller of libinotifytools (it waits and forwards), one settling thread does the timing and reading. Functions here may be called
+ * from any thread. */
+#ifndef LS_HOTLOAD_HOTLOAD_H
+#define LS_HOTLOAD_HOTLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "session/reload.h"
+
+struct ls_hotload;
+
+/* A view file of a burst (H73–H81). */
+struct ls_view_file {
+    const char *path;        /* absolute request path below viewdefs/ */
+    struct ls_bytes *text;   /* NULL = gone */
+};
+
+/* What happened together (H27); immutable, shared by all sessions. */
+struct ls_burst {
+    struct ls_reload_file *files;
+    size_t file_count;
+    struct ls_view_file *views;
+    size_t view_count;
+    int64_t first_event_ns;  /* monotonic time of the first event */
+};
+struct ls_burst *ls_burst_ref(struct ls_burst *burst);
+void ls_burst_unref(struct ls_burst *burst);
+
+struct ls_hotload_config {
+    const char *root;          /* canonical */
+    int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
+    int64_t poll_ms;           /* 0 = only where events are missing (H87) */
+    void *ctx;
+    /** A settled burst; called on the settling thread, must not block. The burst is borrowed: ref to keep. */
+    void (*on_burst)(void *ctx, struct ls_burst *burst);
+};
+
+/** Watches are in place on return (H94). @return NULL and err: the server goes on without hot reload */
+struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struct ls_err *err);
+/** Ends within 1 s (H95). */
+void ls_hotload_close(struct ls_hotload *hotload);
+
+/* Uses by sessions; `session` is the caller's number for it (H7, H36, H90–H93). Paths absolute, links unresolved. */
+void ls_hotload_loaded(struct ls_hotload *hotload, int64_t session, const char *key, const char *const *paths, size_t count);
+void ls_hotload_wanted(struct ls_hotload *hotload, int64_t session, const char *key, const char *const *paths, size_t count);
+void ls_hotload_unloaded(struct ls_hotload *hotload, int64_t session, const char *key);
+void ls_hotload_directory_unloaded(struct ls_hotload *hotload, int64_t session, const char *dir);
+void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
+
+/** `lsess reload`: the named files (keys or paths), or with count 0 all that are loaded, as one burst (C1, H2). Works without watching too: hotload may then be NULL
+ * and root is given. */
+struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err);
+/** H101: {"directories":[{"path","uses","polled"}],"pending":[…],"links":[…]} appended. */
+int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);
+/** For tests: everything pending has been handed over and no event is unread. */
+bool ls_hotload_idle(struct ls_hotload *hotload);
+
+#endif

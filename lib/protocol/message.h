@@ -1,0 +1,59 @@
+/* Messages of the wire protocol (protocol.md sections 4, 5, 7): parsing incoming frames, writing outgoing messages.
+ * The envelope is parsed with cJSON; values are kept as spans of the frame's own text, since cJSON cannot hold 64-bit integers or NUL (N5).
+ * Thread: any; a batch belongs to whoever parsed it and is handed over whole. */
+#ifndef LS_PROTOCOL_MESSAGE_H
+#define LS_PROTOCOL_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "tracker/fault.h"
+#include "tracker/tracker.h"
+
+enum ls_message_type {
+    LS_MSG_INVALID, /* could not be understood: `fault` says why, it is answered with an error and nothing else */
+    LS_MSG_CREATE, LS_MSG_UPDATE, LS_MSG_DESTROY, LS_MSG_WATCH, LS_MSG_UNWATCH, LS_MSG_ERROR, LS_MSG_GET, LS_MSG_GET_OBJECTS, LS_MSG_POLL,
+};
+
+struct ls_message {
+    enum ls_message_type type;
+    int64_t id;                   /* variable id (`id` or `varId`, P46), 0 = absent */
+    int64_t parent;               /* create */
+    bool has_value, nowatch;
+    const char *value;            /* span of the frame's text (P47: absent and null differ) */
+    size_t value_len;
+    struct ls_prop *props;        /* in message order */
+    size_t prop_count;
+    int64_t *ids;                 /* get, getObjects */
+    size_t id_count;
+    int64_t wait_ms;              /* poll; -1 = absent */
+    const char *code, *description; /* error from a client */
+    struct ls_fault *fault;       /* LS_MSG_INVALID */
+};
+
+struct ls_batch {
+    bool user_event;
+    struct ls_message *messages;
+    size_t count;
+    void *arena;                  /* internal: everything above lives there and in the frame's copy */
+};
+
+/** Parse one frame; `text` is copied, so the batch owns all it points to. Never fails for bad input: what cannot be understood
+ * becomes LS_MSG_INVALID messages (P43–P47, section 17). @return NULL only without memory */
+struct ls_batch *ls_batch_parse(const char *text, size_t len);
+/** One message for `/api/TYPE` (P24): the type comes from the URL. *bad_json is set if the body is not JSON. */
+struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, bool *bad_json);
+void ls_batch_free(struct ls_batch *batch);
+
+/* Writing; each appends one message in nested form. */
+/** @param value_json  NULL = no value. `names`/`values`: properties, "" = removed. */
+void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
+                     const char *const *names, const char *const *values, size_t count);
+void ls_write_destroy(struct ls_buf *out, int64_t id);
+/** id 0 is left out (P98). */
+void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description);
+
+#endif

@@ -1,0 +1,35 @@
+/* Paths into objects (tracker.md section 3): parsed once, shared between variables with equal text.
+ * Owner thread: the session's. */
+#ifndef LS_TRACKER_PATH_H
+#define LS_TRACKER_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tracker/fault.h"
+
+enum ls_step_kind { LS_STEP_FIELD, LS_STEP_INDEX, LS_STEP_CALL, LS_STEP_SETTER };
+
+struct ls_step {
+    enum ls_step_kind kind;
+    const char *name; /* field, call and setter: without the parentheses; NUL-terminated, owned by the path */
+    size_t name_len;
+    uint32_t index;   /* LS_STEP_INDEX: 0-based */
+    uint32_t key;     /* for the resolver's use: its handle of the name (kept once per distinct name), 0 = not asked yet */
+};
+
+#define LS_PATH_MAX_BYTES 4096 /* T19 */
+#define LS_PATH_MAX_STEPS 256
+
+struct ls_path {
+    uint32_t uses;        /* variables that share it */
+    uint32_t climb;       /* leading `..`: how many variables above the parent to start (T14) */
+    const char *standard; /* leading `@name`, with the @; NULL if none (T15) */
+    const char *text;     /* the path without query, as given */
+    size_t text_len;
+    uint32_t count;       /* steps */
+    struct ls_step *steps;
+};
+
+#endif

@@ -1,0 +1,169 @@
+/* The change tracker of one session: variables, their paths, properties and priorities, change detection (tracker.md).
+ *
+ * It reaches values only through a small table of functions, the resolver (tracker/resolver.h), so it knows no Lua. A value is named
+ * by a slot: a number that the resolver hands out and understands. Nothing here locks: all calls come from the thread that runs the
+ * session's queue just now (T6). Calls into the resolver may run Lua code, and that code may call back into the tracker (create,
+ * destroy, set properties); a `struct ls_var *` is therefore valid only until the next call that can run Lua code, unless it is
+ * found again by its id. Destroying during a pass is put off to its end (T93a). */
+#ifndef LS_TRACKER_TRACKER_H
+#define LS_TRACKER_TRACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "tracker/fault.h"
+#include "tracker/path.h"
+#include "tracker/resolver.h"
+
+struct ls_tracker;
+struct ls_var;
+
+enum ls_priority { LS_HIGH, LS_MEDIUM, LS_LOW };
+enum ls_access { LS_ACCESS_RW, LS_ACCESS_R, LS_ACCESS_W, LS_ACCESS_ACTION };
+
+/* A property as given: the name may carry a priority suffix (T22). Borrowed during the call. */
+struct ls_prop {
+    const char *name, *value;
+    size_t name_len, value_len;
+};
+
+struct ls_tracker_config {
+    struct ls_resolver resolver; /* borrowed for the tracker's life */
+    size_t max_variables;        /* 0 = no limit; creating one more is LS_FAULT_INTERNAL naming --max-variables (Q2) */
+    int diag_level;              /* T97 */
+};
+
+struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err);
+/** Removes all variables (slots go back to the resolver) and frees. NULL accepted. */
+void ls_tracker_free(struct ls_tracker *tracker);
+
+/* --- creating, finding, destroying (sections 8, 20) --- */
+
+struct ls_var_spec {
+    int64_t id;           /* 0 = assign: a root gets the next counter value (T8), any other the next negative id (T10) */
+    int64_t parent;       /* 0 = a root */
+    const char *path;     /* explicit path (may have a query); NULL = the `path` property. Empty = none */
+    size_t path_len;
+    const struct ls_prop *props;
+    size_t prop_count;
+    bool has_value;       /* a root, or a child that holds its own value (T42) */
+    ls_slot value;        /* taken by the tracker if the call succeeds */
+    void *owner;          /* for the caller: the connection that made it; NULL for Lua's and server's */
+    int64_t owner_id;     /* the id under which that connection knows it */
+};
+
+/** T40–T44. On success *var is the new variable (borrowed); the read may have failed all the same (ls_var_fault).
+ * @return 0, or -1 and `fault` (ID_IN_USE, BAD_PARENT, BAD_PATH, BAD_SETTER_CALL, BAD_ACCESS, INTERNAL): nothing has changed (T41) */
+int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **var, struct ls_fault *fault);
+struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id);
+/** Remove a variable with its subtree, deepest first; `gone` (may be NULL) is told before each one goes (T93a). While a pass runs it is put off. */
+void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
+/** The next counter value (T8), for object ids; skips live variable ids (T9). */
+int64_t ls_tracker_next_id(struct ls_tracker *tracker);
+/** Standard variables `@name` (T15, T106). id 0 removes. `@app` is always variable 1. */
+int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault);
+size_t ls_tracker_count(const struct ls_tracker *tracker);
+
+/* --- reading and writing (sections 4, 9, 10) --- */
+
+/** Write a JSON value through the path (T55–T61): actions run, setters are called. `json` borrowed.
+ * @return 0, or -1 and `fault`, which is also kept on the variable */
+int ls_tracker_write(struct ls_tracker *tracker, struct ls_var *var, const char *json, size_t len, struct ls_fault *fault);
+/** The same for a value that the resolver holds already (L69). The slot stays the caller's. */
+int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault);
+/** T20–T25, T87. An unchanged value and priority records nothing. @return 1 changed, 0 not, -1 and `fault` */
+int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault);
+/** A property set by the server itself, with a given priority, recorded as changed when it differs. */
+int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, const char *name, const char *value, enum ls_priority priority);
+/** Replace the value of a variable without path (T56, T103). The slot is taken. Old and new outward JSON are compared, a change is recorded. */
+int ls_tracker_set_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault);
+
+/* --- watching and detection (sections 15–17, 19) --- */
+
+/** Add `delta` to the number of watchers: 0→1 sets the variable active, 1→0 inactive (T91, P71, P74); descendants that are watched
+ * go on being detected (P75). */
+void ls_tracker_watch(struct ls_tracker *tracker, struct ls_var *var, int delta);
+/** Up to four passes (T80–T85); errors of this batch's writes stay (T80.1). @return did any value change */
+bool ls_tracker_detect(struct ls_tracker *tracker);
+/** One more pass for what watch callbacks changed (L71), counted against the same four. */
+bool ls_tracker_detect_again(struct ls_tracker *tracker);
+/** Ask for a repeat pass (T84). For the resolver. */
+void ls_tracker_request_repeat(struct ls_tracker *tracker);
+/** Value and every present property count as changed (T86). */
+void ls_tracker_force(struct ls_tracker *tracker, struct ls_var *var);
+/** The last reported value counts as nothing: the next detection reports it if it is not null — or null too, if `null_too` (T43, P82). */
+void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too);
+
+/* One entry of the change list: a variable in one priority class. Borrowed until the next call of ls_tracker_changes. */
+struct ls_change {
+    struct ls_var *var;
+    enum ls_priority priority;
+    bool value;                 /* the value is part of this entry */
+    const char *const *props;   /* base names, sorted; look the present value up ("" = removed) */
+    size_t prop_count;
+};
+
+/** Build and clear the list of pending changes: high, medium, low; inside a class tree order (T87–T90). *list is borrowed.
+ * @return number of entries, or LS_ENOMEM */
+int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list);
+/** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101, P103): at most `max` ids.
+ * @return how many; call until 0 */
+size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t max);
+/** Start of a batch: errors of writes of earlier batches may go with the next detection, repeat requests are cleared (T84). */
+void ls_tracker_begin_batch(struct ls_tracker *tracker);
+/** Global change count (T96). */
+uint64_t ls_tracker_change_count(const struct ls_tracker *tracker);
+int ls_tracker_diag_level(const struct ls_tracker *tracker);
+void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level);
+/** The variable being computed (T45, T97a), 0 = none; setting returns the one before, to be put back. */
+int64_t ls_tracker_computing(const struct ls_tracker *tracker);
+int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id);
+/** Lua's diag() (T97). */
+void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len);
+
+/* --- one variable --- */
+
+int64_t ls_var_id(const struct ls_var *var);
+int64_t ls_var_parent(const struct ls_var *var);
+void *ls_var_owner(const struct ls_var *var);
+int64_t ls_var_owner_id(const struct ls_var *var);
+void ls_var_set_owner(struct ls_var *var, void *owner, int64_t owner_id);
+/** Children in order of creation: count, and the id of each. */
+size_t ls_var_child_count(const struct ls_var *var);
+int64_t ls_var_child(const struct ls_var *var, size_t index);
+/** Outward Value JSON (T4): written once for all watchers and kept until it changes. Borrowed until the next call that can change it.
+ * "null" for null. */
+const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
+/** Value JSON ignoring a wrapper (P12 baseValue). */
+const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
+bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var);
+/** The slots of value and wrapper (0 = none). Borrowed. */
+ls_slot ls_var_value(const struct ls_var *var);
+ls_slot ls_var_wrapper(const struct ls_var *var);
+/** NULL if the property is not set. Borrowed until the property changes. */
+const char *ls_var_property(const struct ls_var *var, const char *name);
+size_t ls_var_property_count(const struct ls_var *var);
+void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority);
+enum ls_access ls_var_access(const struct ls_var *var);
+enum ls_priority ls_var_priority(const struct ls_var *var);
+bool ls_var_readable(const struct ls_var *var);
+bool ls_var_has_path(const struct ls_var *var);
+bool ls_var_active(const struct ls_var *var);
+void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
+unsigned ls_var_watchers(const struct ls_var *var);
+unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var);
+const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none */
+void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault); /* copied; NULL clears */
+int64_t ls_var_compute_ns(const struct ls_var *var);
+int64_t ls_var_max_compute_ns(const struct ls_var *var);
+uint64_t ls_var_change_count(const struct ls_var *var);
+size_t ls_var_diag_count(const struct ls_var *var);
+const char *ls_var_diag_at(const struct ls_var *var, size_t index);
+
+/** Visit all variables breadth first from the roots in ascending order, leftovers last (P13). `fn` must not run Lua code. */
+void ls_tracker_each(struct ls_tracker *tracker, void (*fn)(void *ctx, struct ls_var *var, unsigned depth), void *ctx);
+
+#endif

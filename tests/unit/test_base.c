@@ -1,0 +1,397 @@
+/* Unit tests of lib/base: buffers, maps, JSON text, UTF-8, durations and sizes, paths, embedded files, and running out of memory. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/embed.h"
+#include "base/err.h"
+#include "base/fspath.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void buffers_grow_and_stay_c_strings(void **state)
+{
+    (void)state;
+    struct ls_buf buf = LS_BUF_INIT;
+    assert_string_equal(ls_buf_text(&buf), "");
+    for (int i = 0; i < 1000; i++) ls_buf_printf(&buf, "%d,", i);
+    assert_int_equal(buf.len, strlen(buf.data));
+    assert_int_equal(buf.len, 10 * 2 + 90 * 3 + 900 * 4);
+    ls_buf_shift(&buf, 2);
+    assert_int_equal(buf.data[0], '1');
+    ls_buf_cut(&buf, 1);
+    assert_string_equal(buf.data, "1");
+    size_t len;
+    char *text = ls_buf_detach(&buf, &len);
+    assert_string_equal(text, "1");
+    assert_int_equal(len, 1);
+    assert_null(buf.data);
+    ls_free(text);
+}
+
+static void a_failed_allocation_sticks(void **state)
+{
+    (void)state;
+    struct ls_buf buf = LS_BUF_INIT;
+    ls_alloc_fail_at(1);
+    ls_buf_str(&buf, "lost");
+    ls_alloc_fail_at(0);
+    ls_buf_str(&buf, "ignored");
+    assert_true(ls_buf_failed(&buf));
+    assert_string_equal(ls_buf_text(&buf), "");
+    assert_null(ls_buf_detach(&buf, NULL));
+    assert_null(ls_array(SIZE_MAX / 2, 4));
+    assert_null(ls_rearray(NULL, SIZE_MAX / 2, 4));
+}
+
+static void errors_are_cut_between_characters(void **state)
+{
+    (void)state;
+    struct ls_err err;
+    char text[2 * LS_ERR_TEXT];
+    for (size_t i = 0; i + 2 < sizeof text; i += 2) memcpy(text + i, "\xc3\xa9", 2);
+    text[sizeof text - 2] = 0;
+    assert_int_equal(ls_fail(&err, LS_EIO, "%s", text), LS_EIO);
+    assert_true(ls_utf8_valid(err.text, strlen(err.text)));
+    assert_int_equal(ls_fail_text(&err, LS_ELUA, text, strlen(text)), LS_ELUA);
+    assert_true(ls_utf8_valid(err.text, strlen(err.text)));
+    assert_string_equal(ls_error_name(LS_ENOTFOUND), "not-found");
+    assert_int_equal(ls_fail(NULL, LS_EIO, "nobody listens"), LS_EIO);
+}
+
+static void maps_keep_insertion_order(void **state)
+{
+    (void)state;
+    struct ls_map *map = ls_map_new();
+    char key[16];
+    int values[300];
+    for (int i = 0; i < 300; i++) {
+        int len = snprintf(key, sizeof key, "k%d", i);
+        assert_true(ls_map_put(map, key, (size_t)len, &values[i], NULL));
+    }
+    void *old;
+    assert_true(ls_map_put(map, "k7", 2, &values[0], &old));
+    assert_ptr_equal(old, &values[7]);
+    assert_ptr_equal(ls_map_take(map, "k8", 2), &values[8]);
+    assert_null(ls_map_get(map, "k8", 2));
+    assert_int_equal(ls_map_count(map), 299);
+    int seen = 0;
+    for (struct ls_map_entry *e = ls_map_first(map); e; e = ls_map_next(e), seen++)
+        if (seen == 8) assert_string_equal(ls_map_key(e, NULL), "k9");
+    assert_int_equal(seen, 299);
+    assert_true(ls_map_put(map, "with\0nul", 8, &values[1], NULL));
+    assert_null(ls_map_get(map, "with", 4));
+    ls_map_free(map, NULL);
+
+    struct ls_idmap *ids = ls_idmap_new();
+    for (int64_t i = -50; i < 50; i++) assert_true(ls_idmap_put(ids, i * INT64_C(1000000007), &values[i + 50], NULL));
+    assert_ptr_equal(ls_idmap_get(ids, -50 * INT64_C(1000000007)), &values[0]);
+    assert_ptr_equal(ls_idmap_take(ids, 0), &values[50]);
+    assert_int_equal(ls_idmap_count(ids), 99);
+    ls_idmap_free(ids, NULL);
+}
+
+static void maps_survive_failing_allocations(void **state)
+{
+    (void)state;
+    for (long n = 1; n < 60; n++) {
+        struct ls_map *map = ls_map_new();
+        int value, stored = 0;
+        ls_alloc_fail_at(n);
+        for (int i = 0; i < 20; i++) {
+            char key = (char)('a' + i);
+            stored += ls_map_put(map, &key, 1, &value, NULL);
+        }
+        ls_alloc_fail_at(0);
+        assert_int_equal(ls_map_count(map), stored);
+        assert_true(stored >= 19);
+        ls_map_free(map, NULL);
+    }
+}
+
+static void t31_numbers_are_written_exactly(void **state)
+{
+    (void)state;
+    static const struct { double number; const char *text; } cases[] = {
+        {5.0, "5"}, {-0.5, "-0.5"}, {0.1, "0.1"}, {1e300, "1e+300"}, {9007199254740992.0, "9007199254740992"},
+        {1.0 / 3, "0.3333333333333333"}, {5e-324, "4.94065645841247e-324"}, {-0.0, "0"},
+    };
+    struct ls_buf buf = LS_BUF_INIT;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        ls_buf_clear(&buf);
+        assert_true(ls_json_double(&buf, cases[i].number));
+        assert_string_equal(buf.data, cases[i].text);
+        assert_true(strtod(buf.data, NULL) == cases[i].number);
+    }
+    ls_buf_clear(&buf);
+    assert_false(ls_json_double(&buf, NAN));
+    assert_string_equal(buf.data, "null");
+    ls_buf_clear(&buf);
+    ls_json_int(&buf, INT64_MIN);
+    assert_string_equal(buf.data, "-9223372036854775808");
+    ls_buf_release(&buf);
+}
+
+static void t31_strings_are_escaped_and_repaired(void **state)
+{
+    (void)state;
+    struct ls_buf buf = LS_BUF_INIT;
+    ls_json_string(&buf, "a\"\\\n\x01\0z\xff\xc3\xa9\xed\xa0\x80", 13);
+    assert_string_equal(buf.data, "\"a\\\"\\\\\\n\\u0001\\u0000z\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    ls_buf_release(&buf);
+}
+
+static enum ls_json_token last_token(const char *text)
+{
+    struct ls_json_reader reader;
+    ls_json_read(&reader, text, strlen(text));
+    enum ls_json_token token;
+    do token = ls_json_next(&reader);
+    while (token != LS_JSON_ERROR && token != LS_JSON_END);
+    assert_int_equal(ls_json_next(&reader), token); /* it stays there */
+    return token;
+}
+
+static void the_reader_accepts_json_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"null", " [ ] ", "{\"a\":[1,-2.5e3,\"x\\u00e9\",true,{}]}", "0", "\"\"", "[[],[[]]]", "1e400000000000000000000"};
+    static const char *const bad[] = {"", " ", "nul", "[1,]", "{,}", "{\"a\"}", "{\"a\":}", "[1 2]", "01", "1.", "-", "+1", "\"\x01\"", "\"\\x\"",
+                                      "\"\\u12g4\"", "\"abc", "[1}", "{\"a\":1]", "[", "1 1", "{\"a\":1,}", "{1:2}", "tru e", "\"\\", "[1],"};
+    for (size_t i = 0; i + 1 < COUNT(good); i++) assert_int_equal(last_token(good[i]), LS_JSON_END);
+    assert_int_equal(last_token(good[COUNT(good) - 1]), LS_JSON_ERROR); /* no number of ours */
+    for (size_t i = 0; i < COUNT(bad); i++) assert_int_equal(last_token(bad[i]), LS_JSON_ERROR);
+}
+
+static void t37_integral_numbers_are_integers(void **state)
+{
+    (void)state;
+    static const struct { const char *text; enum ls_json_token token; int64_t integer; } cases[] = {
+        {"5", LS_JSON_INT, 5}, {"5.0", LS_JSON_INT, 5}, {"-0", LS_JSON_INT, 0}, {"1e3", LS_JSON_INT, 1000}, {"1.5", LS_JSON_DOUBLE, 0},
+        {"9223372036854775807", LS_JSON_INT, INT64_MAX}, {"-9223372036854775808", LS_JSON_INT, INT64_MIN},
+        {"9223372036854775808", LS_JSON_DOUBLE, 0}, {"9007199254740993", LS_JSON_INT, INT64_C(9007199254740993)},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct ls_json_reader reader;
+        ls_json_read(&reader, cases[i].text, strlen(cases[i].text));
+        assert_int_equal(ls_json_next(&reader), cases[i].token);
+        if (cases[i].token == LS_JSON_INT) assert_true(reader.integer == cases[i].integer);
+    }
+}
+
+static void nesting_has_a_limit(void **state)
+{
+    (void)state;
+    char text[2 * LS_JSON_DEPTH + 4];
+    memset(text, '[', LS_JSON_DEPTH);
+    memset(text + LS_JSON_DEPTH, ']', LS_JSON_DEPTH);
+    text[2 * LS_JSON_DEPTH] = 0;
+    assert_int_equal(last_token(text), LS_JSON_END);
+    memset(text, '[', LS_JSON_DEPTH + 1);
+    assert_int_equal(last_token(text), LS_JSON_ERROR);
+}
+
+static void members_and_escapes(void **state)
+{
+    (void)state;
+    const char *text = "{\"a\":1,\"b\":{\"a\":2},\"a\":[3 , {\"x\":\"]\"}],\"\\u0063\":\"\\ud83d\\ude00\\ud800!\"}";
+    const char *value;
+    size_t len;
+    assert_true(ls_json_member(text, strlen(text), "a", &value, &len)); /* the last one counts (P section 17) */
+    assert_int_equal(len, strlen("[3 , {\"x\":\"]\"}]"));
+    assert_memory_equal(value, "[3 , {\"x\":\"]\"}]", len);
+    assert_true(ls_json_member(text, strlen(text), "c", &value, &len));
+    struct ls_buf plain = LS_BUF_INIT;
+    ls_json_unescape(&plain, value + 1, len - 2);
+    assert_string_equal(plain.data, "\xf0\x9f\x98\x80\xef\xbf\xbd!");
+    ls_buf_release(&plain);
+    assert_false(ls_json_member(text, strlen(text), "x", &value, &len));
+    assert_false(ls_json_member("[1]", 3, "x", &value, &len));
+}
+
+static void utf8_is_judged_strictly(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "plain ascii text", "\xc3\xa9", "\xe2\x82\xac", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9"};
+    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf8", "12345678\xff"};
+    for (size_t i = 0; i < COUNT(good); i++) assert_true(ls_utf8_valid(good[i], strlen(good[i])));
+    for (size_t i = 0; i < COUNT(bad); i++) assert_false(ls_utf8_valid(bad[i], strlen(bad[i])));
+}
+
+static void p14_durations_as_text(void **state)
+{
+    (void)state;
+    static const struct { int64_t ns; const char *text; } cases[] = {
+        {870, "870ns"}, {12400, "12.4us"}, {3070000, "3.07ms"}, {1250000000, "1.250s"}, {0, "0ns"}};
+    struct ls_buf buf = LS_BUF_INIT;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        ls_buf_clear(&buf);
+        ls_format_duration(&buf, cases[i].ns);
+        assert_string_equal(buf.data, cases[i].text);
+    }
+    ls_buf_release(&buf);
+}
+
+static void c2_numbers_with_units(void **state)
+{
+    (void)state;
+    int64_t ms, number;
+    uint64_t bytes;
+    assert_true(ls_parse_duration("24h", &ms) && ms == 86400000);
+    assert_true(ls_parse_duration("250ms", &ms) && ms == 250);
+    assert_true(ls_parse_duration("0", &ms) && ms == 0);
+    static const char *const no_duration[] = {"5", "", "s", "-1s", "1.5s", "5 s", "99999999999999h", "1d"};
+    for (size_t i = 0; i < COUNT(no_duration); i++) assert_false(ls_parse_duration(no_duration[i], &ms));
+    assert_true(ls_parse_size("256M", &bytes) && bytes == 256u << 20);
+    assert_true(ls_parse_size("17", &bytes) && bytes == 17);
+    static const char *const no_size[] = {"", "M", "1MB", "-1", "99999999999G"};
+    for (size_t i = 0; i < COUNT(no_size); i++) assert_false(ls_parse_size(no_size[i], &bytes));
+    assert_true(ls_parse_int("-3", -5, 5, &number) && number == -3);
+    assert_false(ls_parse_int("6", -5, 5, &number));
+    assert_false(ls_parse_int("3x", -5, 5, &number));
+}
+
+static void paths_by_component(void **state)
+{
+    (void)state;
+    static const struct { const char *root, *path, *relative; bool below; } cases[] = {
+        {"/srv/site", "/srv/site/lua/x.lua", "lua/x.lua", true}, {"/srv/site", "/srv/site2/x.lua", "../site2/x.lua", false},
+        {"/srv/site", "/srv/site", ".", true}, {"/srv/site", "/srv/shared/ext.lua", "../shared/ext.lua", false},
+        {"/srv/site", "/etc/x", "../../etc/x", false}, {"/", "/etc/x", "etc/x", true}, {"/srv/site/a", "/srv/site", "..", false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char *relative = ls_path_relative(cases[i].root, cases[i].path);
+        assert_string_equal(relative, cases[i].relative);
+        assert_int_equal(ls_path_below(cases[i].root, cases[i].path), cases[i].below);
+        ls_free(relative);
+    }
+    struct ls_buf out = LS_BUF_INIT;
+    assert_true(ls_path_clean(&out, "/a//b/./../c/"));
+    assert_string_equal(out.data, "/a/c");
+    assert_false(ls_path_clean(&out, "/a/../../b"));
+    assert_true(ls_path_clean(&out, "a/.."));
+    assert_string_equal(ls_buf_text(&out), "");
+    ls_path_join(&out, "/a/", "b");
+    assert_string_equal(out.data, "/a/b");
+    ls_buf_release(&out);
+    char *dir = ls_path_dir("/x");
+    assert_string_equal(dir, "/");
+    ls_free(dir);
+}
+
+static int collect(void *ctx, const char *rel, bool is_dir)
+{
+    ls_buf_printf(ctx, "%s%s ", rel, is_dir ? "/" : "");
+    return 0;
+}
+
+static void trees_are_walked_in_order_and_links_end(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/lsess-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    assert_int_equal(mkdir("b", 0700) | mkdir("a", 0700) | mkdir(".git", 0700) | mkdir("node_modules", 0700) | mkdir("b/z", 0700), 0);
+    assert_int_equal(symlink("..", "b/up"), 0);
+    assert_int_equal(symlink("b/z", "c"), 0);
+    const char *files[] = {"m.lua", "a/1", "b/z/2", ".git/x", "node_modules/y"};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        FILE *file = fopen(files[i], "w");
+        assert_non_null(file);
+        fputs(files[i], file);
+        fclose(file);
+    }
+    struct ls_buf seen = LS_BUF_INIT;
+    assert_int_equal(ls_tree_walk(dir, collect, &seen, NULL), 0);
+    assert_string_equal(ls_buf_text(&seen), "a/ b/ c/ m.lua a/1 c/2 ");
+    ls_buf_clear(&seen);
+    assert_int_equal(ls_tree_walk("/nowhere/at/all", collect, &seen, NULL), 0);
+    assert_string_equal(ls_buf_text(&seen), "");
+    ls_buf_release(&seen);
+
+    struct ls_err err = {0};
+    struct ls_bytes *bytes = ls_file_read("a/1", 0, &err);
+    assert_string_equal(ls_bytes_data(bytes), "a/1");
+    ls_bytes_unref(bytes);
+    assert_null(ls_file_read("a/none", 0, &err));
+    assert_int_equal(err.code, LS_ENOTFOUND);
+    assert_null(ls_file_read("a/1", 2, &err));
+    assert_int_equal(err.code, LS_ELIMIT);
+    char *real = ls_path_real_lenient("b/up/new/./file", NULL);
+    char *expect = ls_path_real(dir, NULL);
+    assert_true(ls_path_below(expect, real) && ls_has_suffix(real, "/new/file"));
+    ls_free(real);
+    ls_free(expect);
+    assert_int_equal(chdir("/"), 0);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void embedded_files_come_back_whole(void **state)
+{
+    (void)state;
+    size_t count;
+    const struct ls_embed *all = ls_embed_all(&count);
+    assert_true(count > 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_ptr_equal(ls_embed_find(all[i].name), &all[i]);
+        if (i) assert_true(strcmp(all[i - 1].name, all[i].name) < 0);
+        struct ls_bytes *bytes = ls_embed_read(&all[i]);
+        assert_int_equal(ls_bytes_len(bytes), all[i].len);
+        ls_bytes_unref(bytes);
+    }
+    assert_null(ls_embed_find("templates/none"));
+}
+
+static void ticks_follow_the_clock(void **state)
+{
+    (void)state;
+    uint64_t ticks = ls_ticks();
+    int64_t from = ls_now_ns();
+    while (ls_now_ns() - from < 2000000) { }
+    int64_t measured = ls_ticks_ns(ls_ticks() - ticks);
+    assert_true(measured > 1500000); /* an upper bound would depend on the scheduler */
+}
+
+static void near_words(void **state)
+{
+    (void)state;
+    assert_true(ls_text_near("serv", "serve"));
+    assert_true(ls_text_near("relaod", "reload"));
+    assert_true(ls_text_near("sess", "sessions"));
+    assert_false(ls_text_near("banana", "serve"));
+    assert_false(ls_text_near("", "serve"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
+        cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
+        cmocka_unit_test(maps_survive_failing_allocations), cmocka_unit_test(t31_numbers_are_written_exactly),
+        cmocka_unit_test(t31_strings_are_escaped_and_repaired), cmocka_unit_test(the_reader_accepts_json_and_nothing_else),
+        cmocka_unit_test(t37_integral_numbers_are_integers), cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(members_and_escapes), cmocka_unit_test(utf8_is_judged_strictly), cmocka_unit_test(p14_durations_as_text),
+        cmocka_unit_test(c2_numbers_with_units), cmocka_unit_test(paths_by_component),
+        cmocka_unit_test(trees_are_walked_in_order_and_links_end), cmocka_unit_test(embedded_files_come_back_whole),
+        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(near_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
