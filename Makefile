@@ -134,10 +134,80 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK_SAN) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(call archives_of,server) $(LIBS)
 
+bench: deps-check $(B)/lsess $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+	@B=$(B) node tests/bench/run.mjs $(BENCH)
+
+bench-browser: deps-check $(B)/lsess
+	@B=$(B) node tests/bench/run.mjs browser
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: deps-check
+	@B=$(B) bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# --- what people type ---
+
+deps:
+	@.ci/deps build
+
+deps-check:
+	@.ci/deps check
+
+# The recipes call make again, because the archive of Lua and the like are looked up when a Makefile is read: before deps they
+# may not have been there.
+demo: deps
+	@$(MAKE) --no-print-directory $(B)/lsess
+	@exec $(B)/lsess serve --watch templates/sites/contacts
+
+check-layers:
+	@bash tests/checks/layers.sh
+
+check-headers:
+	@CC="$(CC)" bash tests/checks/headers.sh
+
+check: deps-check
+	@$(MAKE) --no-print-directory DEV=1 $(B)/lsess
+	@B=$(B) MAKE="$(MAKE)" bash tests/check.sh
+
+rules:
+	@node tests/checks/rules.mjs
+
+install: $(B)/lsess
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 -s $(B)/lsess $(DESTDIR)$(PREFIX)/bin/lsess
+	for page in $(wildcard man/*.[157]); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
+	install -D -m 644 cmd/lsess/completion/lsess.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lsess
+	install -D -m 644 cmd/lsess/completion/_lsess $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lsess
+	install -D -m 644 cmd/lsess/completion/lsess.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lsess.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/lsess
+	for page in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page; done
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lsess $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lsess \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lsess.fish
+
+# The same archive from the same commit on every machine: names sorted, times of the commit, no owner, no gzip time stamp.
+dist:
+	@mkdir -p $(B)
+	git archive --format=tar --prefix=lsess-$(VERSION)/ HEAD | gzip -n -9 > $(B)/lsess-$(VERSION).tar.gz
+	@echo $(B)/lsess-$(VERSION).tar.gz
+
 clean:
 	rm -rf $(B)
 
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
+	@echo
+	@echo '  all            the program, build/lsess'
+	@echo '  demo           install what is missing, build, serve the demo site with --watch'
+	@echo '  check          install what is missing, run every suite; ends with "N passed, M failed"'
+	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own'
+	@echo '  bench          all figures and their floors; bench-browser those that need Chromium'
+	@echo '  fuzz           FUZZ_SECONDS=60 a target'
+	@echo '  rules          write tests/RULES.md: each rule, where it is kept, where it is proved'
+	@echo '  check-layers check-headers deps install uninstall dist clean'
+
 FORCE:
-.PHONY: all unit clean FORCE
+.PHONY: all unit bench bench-browser fuzz deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
