@@ -1,0 +1,163 @@
+/**
+ * A scripted server: it serves the client as the real one does, and a test decides each message. So client rules are proved in isolation.
+ * Frames of the page are kept in `frames` (F15) with the time of their arrival.
+ */
+import http from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+import { WebSocketServer } from 'ws';
+import { until } from './until.js';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json' };
+export const SESSION = '0123456789abcdef0123456789abcdef';
+
+export const PAGE = `<!doctype html><html><head><meta charset="utf-8"><title>test</title><style>.hidden { display: none }</style></head>
+<body><div id="app" ui-app></div><script type="module" src="/main-1a2b3c4d.js"></script></body></html>`;
+
+export class FakeServer {
+  /** @param {{page?: string, files?: Record<string, string>, mounts?: Record<string, string>}} [options] */
+  constructor({ page = PAGE, files = {}, mounts = {} } = {}) {
+    this.page = page;
+    this.files = files;
+    this.mounts = mounts;
+    this.session = SESSION;
+    this.alive = true; // answers HEAD /SESSION with 200
+    this.refuse = false; // refuses sockets
+    this.requests = [];
+    this.posted = [];
+    this.sockets = [];
+    this.frames = [];
+    this.wss = new WebSocketServer({ noServer: true });
+    this.http = http.createServer((request, response) => void this.answer(request, response));
+    this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
+  }
+
+  async listen(port = 0) {
+    await new Promise((done) => this.http.listen(port, '127.0.0.1', done));
+    this.port = this.http.address().port;
+    this.origin = `http://127.0.0.1:${this.port}`;
+    this.url = `${this.origin}/${this.session}`;
+    return this;
+  }
+
+  async close() {
+    for (const socket of this.wss.clients) socket.terminate();
+    this.http.closeAllConnections();
+    await new Promise((done) => this.http.close(done));
+  }
+
+  async answer(request, response) {
+    const { pathname } = new URL(request.url, this.origin);
+    this.requests.push(`${request.method} ${request.url}`);
+    const send = (status, type, body) => response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(body);
+    if (request.method === 'POST') {
+      let body = '';
+      for await (const part of request) body += part;
+      this.posted.push({ url: request.url, body: JSON.parse(body) });
+      return send(200, 'application/json', '{"result":{}}');
+    }
+    if (this.files[pathname] !== undefined) return send(200, TYPES[path.extname(pathname)] ?? TYPES['.html'], this.files[pathname]);
+    if (/^\/main(-\w+)?\.js$/.test(pathname)) return this.file(send, 'templates/client/main.js');
+    if (pathname.startsWith('/lsess-client/')) return this.file(send, `templates/client/${path.basename(pathname)}`);
+    for (const [prefix, folder] of Object.entries(this.mounts)) {
+      if (pathname.startsWith(prefix)) return this.file(send, path.join(folder, pathname.slice(prefix.length)));
+    }
+    const first = pathname.split('/')[1];
+    if (first === this.session && this.alive) {
+      response.setHeader('Set-Cookie', `ui-session=${this.session}; Path=/; SameSite=Lax`);
+      return send(200, TYPES['.html'], this.page);
+    }
+    if (pathname === '/') return send(200, TYPES['.html'], '<title>start page</title>');
+    return send(404, 'text/plain', 'not found');
+  }
+
+  async file(send, name) {
+    try {
+      send(200, TYPES[path.extname(name)] ?? 'text/plain', await readFile(path.resolve(ROOT, name)));
+    } catch {
+      send(404, 'text/plain', 'not found');
+    }
+  }
+
+  upgrade(request, socket, head) {
+    if (this.refuse || request.url !== `/ws/${this.session}`) {
+      this.refused = (this.refused ?? 0) + 1;
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    this.wss.handleUpgrade(request, socket, head, (ws) => {
+      this.sockets.push(ws);
+      ws.on('message', (data) => {
+        const frame = JSON.parse(String(data));
+        frame.at = performance.now();
+        this.frames.push(frame);
+        this.react?.(frame);
+      });
+    });
+  }
+
+  /** Sends messages to the newest page; one message goes bare, as the real server does. */
+  send(...messages) {
+    this.sockets.at(-1).send(JSON.stringify(messages.length === 1 ? messages[0] : messages));
+  }
+
+  /** All messages of the page so far, in order. */
+  get messages() {
+    return this.frames.flatMap((frame) => frame.messages);
+  }
+
+  /** The create whose path is `path`, waited for. `nth` counts from 0. */
+  async created(path, nth = 0) {
+    return until(`create of ${path}`, () => this.messages.filter((m) => m.type === 'create' && m.data.properties.path === path)[nth]?.data);
+  }
+
+  /** Waits until a message that `test` accepts has come. */
+  async received(what, test) {
+    return until(what, () => this.messages.find(test));
+  }
+
+  /** Waits for the connection's first frame and answers it: viewdefs, then variable 1. */
+  async show(viewdefs, type = 'App', properties = {}) {
+    const count = this.shown ?? 0;
+    await until('watch of variable 1', () => this.messages.filter((m) => m.type === 'watch').length > count);
+    this.shown = this.messages.filter((m) => m.type === 'watch').length;
+    this.send(viewdefsOf(viewdefs), update(1, { obj: 1 }, { type, ...properties }));
+  }
+}
+
+export const update = (varId, value, properties) => ({
+  type: 'update', data: { varId, ...(value !== undefined && { value }), ...(properties && { properties }) },
+});
+
+/** Viewdefs by key; a text without a template gets one. */
+export const viewdefsOf = (viewdefs) => update(1, undefined, {
+  viewdefs: JSON.stringify(Object.fromEntries(Object.entries(viewdefs).map(([key, html]) => [key, /<template/.test(html) ? html : `<template>${html}</template>`]))),
+});
+
+/** Lets the server answer creates and writes of plain models: values by path, an object being `{obj}` with `$type`. */
+export function model(server, values) {
+  const known = new Map([[1, values]]);
+  let objects = 100;
+  const refs = new Map();
+  const ref = (object) => {
+    if (!refs.has(object)) refs.set(object, ++objects);
+    return { obj: refs.get(object) };
+  };
+  const wire = (value) => (Array.isArray(value) ? value.map(wire) : value && typeof value === 'object' ? ref(value) : value ?? null);
+  const read = (parent, name) => name.split('.').reduce((at, step) => (at == null ? null : at[step.replace('()', '')]), parent);
+  server.react = (frame) => {
+    const answers = [];
+    for (const { type, data } of frame.messages) {
+      if (type !== 'create') continue;
+      const { path: name, access } = data.properties;
+      const value = read(known.get(data.parentId), name);
+      known.set(data.id, value);
+      if (access === 'action' || access === 'w') continue;
+      const properties = value?.$type ? { type: value.$type } : undefined;
+      answers.push(update(data.id, wire(value), properties));
+    }
+    if (answers.length) server.send(...answers);
+  };
+}
