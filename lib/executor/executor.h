@@ -26,9 +26,12 @@ struct ls_executor_config {
     int extra_workers;  /* more while all are stuck (64, P40a) */
 };
 
+/** @return owned, ls_executor_close(); NULL and err (LS_ENOMEM, LS_EIO when no thread can be made) */
 struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err);
-/** Waits for running items, drops the rest, joins all threads. */
+/** Waits for running items, drops the rest, forgets all timers, joins all threads. Queues that are still referred to stay valid and refuse items. NULL accepted. */
 void ls_executor_close(struct ls_executor *executor);
+/** Pool threads that exist now, the extra ones included (P40a). */
+int ls_executor_workers(struct ls_executor *executor);
 
 /** @return use count 1; NULL without memory */
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
@@ -41,13 +44,16 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
 /** No more items: waiting ones are dropped, a running one finishes (L7). Does not wait. */
 void ls_queue_close(struct ls_queue *queue);
+/** As ls_queue_close, and `last` runs after the item that runs now, as the queue's last one: on the spot when nothing runs, else on the running thread.
+ * So what items use can be taken apart in their own order (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */
+int ls_queue_end(struct ls_queue *queue, struct ls_item *last);
 /** Items waiting now (P40b). */
 size_t ls_queue_depth(const struct ls_queue *queue);
 /** Wait until nothing is queued or running, at most `ms`. */
 bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
 
 /** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap, monotonic clock (N4).
- * @return a handle > 0, never used again, or LS_ENOMEM */
+ * @return a handle > 0, never used again, or LS_ENOMEM, LS_ECLOSED */
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
 /** @return true: it will not be called (any more). False: unknown, or it is being called right now. */
 bool ls_timer_clear(struct ls_executor *executor, int64_t handle);

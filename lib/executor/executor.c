@@ -1,0 +1,574 @@
+/* Queues and the pool of worker threads (P40, P40a; architecture.md rules 1, 3 and 6).
+ *
+ * A queue is idle, ready (in the executor's list of queues that wait for a worker) or running (one thread runs its items). Whoever takes it from idle
+ * or ready to running owns it until it gives it back, which is the whole of rule 1: nothing that items touch needs a lock. A turn is bounded in items
+ * and time; what is left goes to the end of the ready list, so that a busy session does not keep a worker for itself.
+ *
+ * The pool grows when work waits and every worker has been in its present item for more than 20 ms; the timer thread looks at that, and only while
+ * work waits, so an idle server has no wake-ups (Q1).
+ *
+ * Threads: any. Lock order: executor->lock and queue->lock are never held together, and neither while an item runs.
+ * Refuses to know what items do; a failure inside one is the poster's matter (P42). */
+#include "executor/executor.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "executor/internal.h"
+
+enum { SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
+#define SPOT_NS ls_ms(1)        /* the poster's own thread has a socket to read */
+#define TURN_NS ls_ms(5)
+#define STUCK_NS ls_ms(20)      /* P40a */
+#define EXTRA_IDLE_NS ls_ms(3000)
+#define WORKER_STACK (1u << 20) /* Lua's C stack limit (200 levels) fits with room to spare */
+
+enum queue_state { IDLE, READY, RUNNING };
+
+struct ls_queue {
+    /* -- immutable after new */
+    struct ls_executor *executor; /* counted */
+    /* -- atomic */
+    atomic_int refs;
+    atomic_size_t depth;
+    /* -- protected by executor->lock */
+    struct ls_queue *next_ready;
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t settled; /* somebody may wait until the queue is idle */
+    struct ls_item *head, *tail;
+    struct ls_item *last;   /* of ls_queue_end, runs after all others */
+    enum queue_state state;
+    int waiters;
+    bool closed;
+};
+
+struct worker {
+    struct worker *next;
+    struct ls_executor *executor;
+    pthread_t thread;
+    atomic_llong since_ns; /* when its present item began; 0 = between items */
+};
+
+struct ls_executor {
+    /* -- immutable after open */
+    int workers_min, workers_max;
+    struct timers timers; /* has its own lock */
+    /* -- atomic */
+    atomic_int refs;
+    atomic_bool closing;
+    atomic_int spot_runs; /* threads that run a queue on the spot just now */
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t work;   /* a queue became ready, or closing */
+    pthread_cond_t quiet;  /* a worker or an on-the-spot run has ended while closing */
+    struct ls_queue *ready_head, *ready_tail;
+    struct worker *workers;
+    int worker_count, idle_count;
+    bool check_armed; /* the timer that looks for stuck workers is set */
+};
+
+static void executor_unref(struct ls_executor *executor)
+{
+    if (atomic_fetch_sub(&executor->refs, 1) != 1)
+        return;
+    pthread_cond_destroy(&executor->work);
+    pthread_cond_destroy(&executor->quiet);
+    pthread_mutex_destroy(&executor->lock);
+    ls_free(executor);
+}
+
+struct timers *ls__executor_timers(struct ls_executor *executor)
+{
+    return &executor->timers;
+}
+
+static void drop_items(struct ls_item *item)
+{
+    while (item != NULL) {
+        struct ls_item *next = item->next;
+        item->drop(item);
+        item = next;
+    }
+}
+
+/* --- the pool --- */
+
+static void *run_worker(void *ctx);
+
+/* Called with the lock held. */
+static int start_worker(struct ls_executor *executor)
+{
+    struct worker *worker = ls_zalloc(sizeof *worker);
+    if (worker == NULL)
+        return LS_ENOMEM;
+    worker->executor = executor;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, WORKER_STACK);
+    int rc = pthread_create(&worker->thread, &attr, run_worker, worker);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        ls_free(worker);
+        return LS_EIO;
+    }
+    pthread_setname_np(worker->thread, "ls-worker");
+    worker->next = executor->workers;
+    executor->workers = worker;
+    executor->worker_count++;
+    return 0;
+}
+
+/* When the last of the workers will have been in its item for 20 ms. Called with the lock held. */
+static int64_t stuck_at(const struct ls_executor *executor)
+{
+    int64_t latest = 0;
+    for (const struct worker *worker = executor->workers; worker != NULL; worker = worker->next) {
+        int64_t since = atomic_load(&worker->since_ns);
+        if (since == 0)
+            since = ls_now_ns();
+        if (since > latest)
+            latest = since;
+    }
+    return latest + STUCK_NS;
+}
+
+static void check_stuck(void *ctx, int64_t handle);
+
+/* Called with the lock held, whenever work waits. */
+static void arm_check(struct ls_executor *executor)
+{
+    if (executor->check_armed || executor->idle_count > 0 || executor->worker_count >= executor->workers_max)
+        return;
+    executor->check_armed = ls__timers_set(&executor->timers, stuck_at(executor), check_stuck, executor) > 0;
+}
+
+static void check_stuck(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_executor *executor = ctx;
+    pthread_mutex_lock(&executor->lock);
+    executor->check_armed = false;
+    if (executor->ready_head != NULL && !atomic_load(&executor->closing)) {
+        if (executor->idle_count == 0 && executor->worker_count < executor->workers_max && stuck_at(executor) <= ls_now_ns())
+            start_worker(executor);
+        arm_check(executor);
+    }
+    pthread_mutex_unlock(&executor->lock);
+}
+
+/* Hand a queue to the pool; its state is READY already, and the list takes over a use of it. */
+static void push_ready(struct ls_queue *queue)
+{
+    struct ls_executor *executor = queue->executor;
+    pthread_mutex_lock(&executor->lock);
+    queue->next_ready = NULL;
+    if (executor->ready_tail != NULL)
+        executor->ready_tail->next_ready = queue;
+    else
+        executor->ready_head = queue;
+    executor->ready_tail = queue;
+    if (executor->idle_count > 0)
+        pthread_cond_signal(&executor->work);
+    else
+        arm_check(executor);
+    pthread_mutex_unlock(&executor->lock);
+}
+
+/* --- running a queue --- */
+
+/* The next item, or NULL. Called with the queue's lock held. */
+static struct ls_item *next_item(struct ls_queue *queue)
+{
+    struct ls_item *item = queue->head;
+    if (item != NULL) {
+        queue->head = item->next;
+        if (queue->head == NULL)
+            queue->tail = NULL;
+        atomic_fetch_sub(&queue->depth, 1);
+    } else if (queue->last != NULL) {
+        item = queue->last;
+        queue->last = NULL;
+    }
+    return item;
+}
+
+/* Run a queue whose state is RUNNING and owned by this thread, until it is empty or the turn is over; consumes one use of it. */
+static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atomic_llong *since)
+{
+    int64_t begun = ls_now_ns(), now = begun;
+    pthread_mutex_lock(&queue->lock);
+    for (int count = 0;; count++) {
+        bool over = count >= max_items || now - begun >= max_ns;
+        struct ls_item *item = over && count > 0 ? NULL : next_item(queue);
+        if (item == NULL)
+            break;
+        pthread_mutex_unlock(&queue->lock);
+        if (since != NULL)
+            atomic_store(since, now);
+        item->run(item);
+        now = ls_now_ns();
+        pthread_mutex_lock(&queue->lock);
+    }
+    bool more = queue->head != NULL || queue->last != NULL;
+    queue->state = more ? READY : IDLE;
+    if (!more && queue->waiters > 0)
+        pthread_cond_broadcast(&queue->settled);
+    pthread_mutex_unlock(&queue->lock);
+    if (since != NULL)
+        atomic_store(since, 0);
+    if (more)
+        push_ready(queue);
+    else
+        ls_queue_unref(queue);
+}
+
+/* Around whatever may run a queue on a thread that is not the pool's: ls_executor_close waits for it. Entered before `closing` is looked at, so
+ * that one of the two sees the other. */
+static void enter_spot(struct ls_executor *executor)
+{
+    atomic_fetch_add(&executor->refs, 1);
+    atomic_fetch_add(&executor->spot_runs, 1);
+}
+
+static void leave_spot(struct ls_executor *executor)
+{
+    if (atomic_fetch_sub(&executor->spot_runs, 1) == 1 && atomic_load(&executor->closing)) {
+        pthread_mutex_lock(&executor->lock);
+        pthread_cond_broadcast(&executor->quiet);
+        pthread_mutex_unlock(&executor->lock);
+    }
+    executor_unref(executor);
+}
+
+/* Wait for a ready queue. NULL: this worker is to end. Called with the lock held. */
+static struct ls_queue *wait_ready(struct ls_executor *executor)
+{
+    int64_t until = 0;
+    if (atomic_load(&executor->closing))
+        return NULL;
+    while (executor->ready_head == NULL) {
+        bool extra = executor->worker_count > executor->workers_min;
+        if (!extra)
+            until = 0;
+        else if (until == 0)
+            until = ls_now_ns() + EXTRA_IDLE_NS;
+        executor->idle_count++;
+        bool in_time = true;
+        if (extra)
+            in_time = ls__cond_wait_until(&executor->work, &executor->lock, until);
+        else
+            pthread_cond_wait(&executor->work, &executor->lock);
+        executor->idle_count--;
+        if (atomic_load(&executor->closing))
+            return NULL;
+        if (!in_time && executor->ready_head == NULL && executor->worker_count > executor->workers_min)
+            return NULL;
+    }
+    struct ls_queue *queue = executor->ready_head;
+    executor->ready_head = queue->next_ready;
+    if (executor->ready_head == NULL)
+        executor->ready_tail = NULL;
+    else if (executor->idle_count == 0)
+        arm_check(executor);
+    return queue;
+}
+
+static void *run_worker(void *ctx)
+{
+    struct worker *self = ctx;
+    struct ls_executor *executor = self->executor;
+    struct ls_queue *queue;
+    pthread_mutex_lock(&executor->lock);
+    while ((queue = wait_ready(executor)) != NULL) {
+        atomic_store(&self->since_ns, ls_now_ns());
+        pthread_mutex_unlock(&executor->lock);
+        pthread_mutex_lock(&queue->lock);
+        queue->state = RUNNING;
+        pthread_mutex_unlock(&queue->lock);
+        run_turn(queue, TURN_ITEMS, TURN_NS, &self->since_ns);
+        pthread_mutex_lock(&executor->lock);
+    }
+    /* At closing time the closer joins; an extra worker that was idle too long goes by itself. */
+    if (!atomic_load(&executor->closing)) {
+        struct worker **link = &executor->workers;
+        while (*link != self)
+            link = &(*link)->next;
+        *link = self->next;
+        executor->worker_count--;
+        pthread_detach(self->thread);
+        ls_free(self);
+    }
+    pthread_mutex_unlock(&executor->lock);
+    return NULL;
+}
+
+/* --- opening and closing --- */
+
+struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err)
+{
+    struct ls_executor *executor = ls_zalloc(sizeof *executor);
+    if (executor == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for the executor.");
+        return NULL;
+    }
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    executor->workers_min = config->workers > 0 ? config->workers : cpus > 2 ? (int)cpus : 2;
+    executor->workers_max = executor->workers_min + (config->extra_workers >= 0 ? config->extra_workers : DEFAULT_EXTRA);
+    atomic_store(&executor->refs, 1);
+    pthread_mutex_init(&executor->lock, NULL);
+    ls__cond_init(&executor->work);
+    ls__cond_init(&executor->quiet);
+    if (ls__timers_open(&executor->timers, err) < 0) {
+        ls_executor_close(executor);
+        return NULL;
+    }
+    pthread_mutex_lock(&executor->lock);
+    int rc = 0;
+    while (rc == 0 && executor->worker_count < executor->workers_min)
+        rc = start_worker(executor);
+    pthread_mutex_unlock(&executor->lock);
+    if (rc < 0) {
+        ls_fail(err, rc, "The worker threads of --workers cannot be started.");
+        ls_executor_close(executor);
+        return NULL;
+    }
+    return executor;
+}
+
+/* No more items; what waits is handed back to be dropped by the caller, outside the lock. */
+static struct ls_item *close_queue(struct ls_queue *queue, struct ls_item **last)
+{
+    struct ls_item *items = queue->head;
+    queue->head = queue->tail = NULL;
+    atomic_store(&queue->depth, 0);
+    queue->closed = true;
+    if (last != NULL) {
+        *last = queue->last;
+        queue->last = NULL;
+    }
+    return items;
+}
+
+void ls_executor_close(struct ls_executor *executor)
+{
+    if (executor == NULL)
+        return;
+    ls__timers_close(&executor->timers);
+    pthread_mutex_lock(&executor->lock);
+    atomic_store(&executor->closing, true);
+    struct ls_queue *ready = executor->ready_head;
+    executor->ready_head = executor->ready_tail = NULL;
+    pthread_cond_broadcast(&executor->work);
+    while (atomic_load(&executor->spot_runs) > 0)
+        pthread_cond_wait(&executor->quiet, &executor->lock);
+    struct worker *workers = executor->workers;
+    executor->workers = NULL;
+    pthread_mutex_unlock(&executor->lock);
+    while (workers != NULL) {
+        struct worker *next = workers->next;
+        pthread_join(workers->thread, NULL);
+        ls_free(workers);
+        workers = next;
+    }
+    /* A turn that ended after the list was taken has put its queue there again. */
+    for (int pass = 0; pass < 2; pass++, ready = executor->ready_head)
+        while (ready != NULL) {
+            struct ls_queue *queue = ready;
+            ready = queue->next_ready;
+            struct ls_item *last = NULL;
+            pthread_mutex_lock(&queue->lock);
+            struct ls_item *items = close_queue(queue, &last);
+            queue->state = IDLE;
+            pthread_cond_broadcast(&queue->settled);
+            pthread_mutex_unlock(&queue->lock);
+            drop_items(items);
+            if (last != NULL)
+                last->drop(last);
+            ls_queue_unref(queue);
+        }
+    executor_unref(executor);
+}
+
+int ls_executor_workers(struct ls_executor *executor)
+{
+    pthread_mutex_lock(&executor->lock);
+    int count = executor->worker_count;
+    pthread_mutex_unlock(&executor->lock);
+    return count;
+}
+
+/* --- queues --- */
+
+struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err)
+{
+    struct ls_queue *queue = ls_zalloc(sizeof *queue);
+    if (queue == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for a session's queue.");
+        return NULL;
+    }
+    pthread_mutex_init(&queue->lock, NULL);
+    ls__cond_init(&queue->settled);
+    atomic_store(&queue->refs, 1);
+    queue->executor = executor;
+    atomic_fetch_add(&executor->refs, 1);
+    return queue;
+}
+
+struct ls_queue *ls_queue_ref(struct ls_queue *queue)
+{
+    atomic_fetch_add(&queue->refs, 1);
+    return queue;
+}
+
+void ls_queue_unref(struct ls_queue *queue)
+{
+    if (queue == NULL || atomic_fetch_sub(&queue->refs, 1) != 1)
+        return;
+    /* Items hold no use of their queue: those that still wait when nobody can reach it any more are dropped. */
+    struct ls_item *last = NULL;
+    drop_items(close_queue(queue, &last));
+    if (last != NULL)
+        last->drop(last);
+    executor_unref(queue->executor);
+    pthread_cond_destroy(&queue->settled);
+    pthread_mutex_destroy(&queue->lock);
+    ls_free(queue);
+}
+
+/* Take the queue from idle to `state`, if it is idle. Called with its lock held. */
+static bool wake(struct ls_queue *queue, enum queue_state state)
+{
+    if (queue->state != IDLE)
+        return false;
+    queue->state = state;
+    atomic_fetch_add(&queue->refs, 1);
+    return true;
+}
+
+int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
+{
+    struct ls_executor *executor = queue->executor;
+    item->next = NULL;
+    enter_spot(executor);
+    pthread_mutex_lock(&queue->lock);
+    if (queue->closed || atomic_load(&executor->closing)) {
+        pthread_mutex_unlock(&queue->lock);
+        item->drop(item);
+        leave_spot(executor);
+        return LS_ECLOSED;
+    }
+    if (queue->tail != NULL)
+        queue->tail->next = item;
+    else
+        queue->head = item;
+    queue->tail = item;
+    atomic_fetch_add(&queue->depth, 1);
+    bool mine = wake(queue, here ? RUNNING : READY);
+    pthread_mutex_unlock(&queue->lock);
+    if (mine && here)
+        run_turn(queue, SPOT_ITEMS, SPOT_NS, NULL);
+    else if (mine)
+        push_ready(queue);
+    leave_spot(executor);
+    return 0;
+}
+
+int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
+{
+    struct ls_executor *executor = queue->executor;
+    last->next = NULL;
+    enter_spot(executor);
+    pthread_mutex_lock(&queue->lock);
+    if (queue->closed) {
+        pthread_mutex_unlock(&queue->lock);
+        last->drop(last);
+        leave_spot(executor);
+        return LS_ECLOSED;
+    }
+    struct ls_item *items = close_queue(queue, NULL);
+    queue->last = last;
+    bool mine = wake(queue, RUNNING);
+    pthread_mutex_unlock(&queue->lock);
+    drop_items(items);
+    if (mine)
+        run_turn(queue, SPOT_ITEMS, SPOT_NS, NULL);
+    leave_spot(executor);
+    return 0;
+}
+
+void ls_queue_close(struct ls_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    struct ls_item *items = close_queue(queue, NULL);
+    pthread_mutex_unlock(&queue->lock);
+    drop_items(items);
+}
+
+struct call {
+    struct ls_item item; /* first: the item is the call */
+    void (*fn)(void *ctx);
+    void *ctx;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool done;
+    int rc;
+};
+
+static void end_call(struct call *call, int rc)
+{
+    pthread_mutex_lock(&call->lock);
+    call->rc = rc;
+    call->done = true;
+    pthread_cond_signal(&call->over);
+    pthread_mutex_unlock(&call->lock);
+}
+
+static void run_call(struct ls_item *item)
+{
+    struct call *call = (struct call *)item;
+    call->fn(call->ctx);
+    end_call(call, 0);
+}
+
+static void drop_call(struct ls_item *item)
+{
+    end_call((struct call *)item, LS_ECLOSED);
+}
+
+int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
+{
+    struct call call = {.item = {.run = run_call, .drop = drop_call}, .fn = fn, .ctx = ctx};
+    pthread_mutex_init(&call.lock, NULL);
+    pthread_cond_init(&call.over, NULL);
+    ls_queue_post(queue, &call.item, true);
+    pthread_mutex_lock(&call.lock);
+    while (!call.done)
+        pthread_cond_wait(&call.over, &call.lock);
+    pthread_mutex_unlock(&call.lock);
+    pthread_cond_destroy(&call.over);
+    pthread_mutex_destroy(&call.lock);
+    return call.rc;
+}
+
+size_t ls_queue_depth(const struct ls_queue *queue)
+{
+    return atomic_load(&((struct ls_queue *)queue)->depth);
+}
+
+bool ls_queue_drain(struct ls_queue *queue, int64_t ms)
+{
+    int64_t until = ls_now_ns() + ls_ms(ms);
+    pthread_mutex_lock(&queue->lock);
+    queue->waiters++;
+    bool in_time = true;
+    while (queue->state != IDLE && in_time)
+        in_time = ls__cond_wait_until(&queue->settled, &queue->lock, until);
+    bool idle = queue->state == IDLE;
+    queue->waiters--;
+    pthread_mutex_unlock(&queue->lock);
+    return idle;
+}

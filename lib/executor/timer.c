@@ -1,0 +1,199 @@
+/* Timers: one thread with a binary heap over the monotonic clock (N4). It calls each callback without holding the lock, so a callback may set and
+ * clear timers. It sleeps without a time-out while nothing is pending, so that an idle server costs nothing (Q1).
+ *
+ * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback posts an item. */
+#include "executor/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+int ls__cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    int rc = pthread_condattr_init(&attr);
+    if (rc != 0)
+        return rc;
+    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (rc == 0)
+        rc = pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+    return rc;
+}
+
+bool ls__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ns)
+{
+    struct timespec at = {.tv_sec = (time_t)(due_ns / 1000000000), .tv_nsec = (long)(due_ns % 1000000000)};
+    return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
+}
+
+/* Equal due times fire in the order in which they were set. */
+static bool is_before(const struct timer *a, const struct timer *b)
+{
+    return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->handle < b->handle;
+}
+
+static void put_at(struct timers *timers, size_t at, struct timer *timer)
+{
+    timers->heap[at] = timer;
+    timer->at = at;
+}
+
+static void sift_up(struct timers *timers, struct timer *timer)
+{
+    size_t at = timer->at;
+    while (at > 0 && is_before(timer, timers->heap[(at - 1) / 2])) {
+        put_at(timers, at, timers->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    put_at(timers, at, timer);
+}
+
+static void sift_down(struct timers *timers, struct timer *timer)
+{
+    size_t at = timer->at;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= timers->count)
+            break;
+        if (child + 1 < timers->count && is_before(timers->heap[child + 1], timers->heap[child]))
+            child++;
+        if (!is_before(timers->heap[child], timer))
+            break;
+        put_at(timers, at, timers->heap[child]);
+        at = child;
+    }
+    put_at(timers, at, timer);
+}
+
+static void take_out(struct timers *timers, struct timer *timer)
+{
+    ls_idmap_take(timers->by_handle, timer->handle);
+    struct timer *last = timers->heap[--timers->count];
+    if (last == timer)
+        return;
+    put_at(timers, timer->at, last);
+    sift_up(timers, last);
+    sift_down(timers, last);
+}
+
+static void *run_timers(void *ctx)
+{
+    struct timers *timers = ctx;
+    pthread_mutex_lock(&timers->lock);
+    while (!timers->stopping) {
+        if (timers->count == 0) {
+            pthread_cond_wait(&timers->changed, &timers->lock);
+            continue;
+        }
+        struct timer *first = timers->heap[0];
+        if (first->due_ns > ls_now_ns()) {
+            ls__cond_wait_until(&timers->changed, &timers->lock, first->due_ns);
+            continue;
+        }
+        take_out(timers, first);
+        pthread_mutex_unlock(&timers->lock);
+        first->fn(first->ctx, first->handle);
+        ls_free(first);
+        pthread_mutex_lock(&timers->lock);
+    }
+    pthread_mutex_unlock(&timers->lock);
+    return NULL;
+}
+
+int ls__timers_open(struct timers *timers, struct ls_err *err)
+{
+    memset(timers, 0, sizeof *timers);
+    pthread_mutex_init(&timers->lock, NULL);
+    ls__cond_init(&timers->changed);
+    timers->by_handle = ls_idmap_new();
+    if (timers->by_handle == NULL)
+        return ls_fail(err, LS_ENOMEM, "Not enough memory for the timers.");
+    int rc = pthread_create(&timers->thread, NULL, run_timers, timers);
+    if (rc != 0)
+        return ls_fail(err, LS_EIO, "The timer thread cannot be started: %s.", strerror(rc));
+    timers->started = true;
+    pthread_setname_np(timers->thread, "ls-timer");
+    return 0;
+}
+
+void ls__timers_close(struct timers *timers)
+{
+    if (timers->started) {
+        pthread_mutex_lock(&timers->lock);
+        timers->stopping = true;
+        pthread_cond_signal(&timers->changed);
+        pthread_mutex_unlock(&timers->lock);
+        pthread_join(timers->thread, NULL);
+        timers->started = false;
+    }
+    for (size_t i = 0; i < timers->count; i++)
+        ls_free(timers->heap[i]);
+    timers->count = 0;
+    ls_free(timers->heap);
+    timers->heap = NULL;
+    timers->cap = 0;
+    if (timers->by_handle != NULL)
+        ls_idmap_free(timers->by_handle, NULL);
+    timers->by_handle = NULL;
+    timers->stopping = true;
+}
+
+static bool make_room(struct timers *timers)
+{
+    if (timers->count < timers->cap)
+        return true;
+    size_t cap = timers->cap == 0 ? 64 : timers->cap * 2;
+    struct timer **heap = ls_rearray(timers->heap, cap, sizeof *heap);
+    if (heap == NULL)
+        return false;
+    timers->heap = heap;
+    timers->cap = cap;
+    return true;
+}
+
+int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
+{
+    struct timer *timer = ls_malloc(sizeof *timer);
+    if (timer == NULL)
+        return LS_ENOMEM;
+    pthread_mutex_lock(&timers->lock);
+    *timer = (struct timer){.due_ns = due_ns, .handle = ++timers->last_handle, .at = timers->count, .fn = fn, .ctx = ctx};
+    if (timers->stopping || !make_room(timers) || !ls_idmap_put(timers->by_handle, timer->handle, timer, NULL)) {
+        int code = timers->stopping ? LS_ECLOSED : LS_ENOMEM;
+        pthread_mutex_unlock(&timers->lock);
+        ls_free(timer);
+        return code;
+    }
+    timers->count++;
+    sift_up(timers, timer);
+    int64_t handle = timer->handle;
+    if (timer->at == 0)
+        pthread_cond_signal(&timers->changed);
+    pthread_mutex_unlock(&timers->lock);
+    return handle;
+}
+
+bool ls__timers_clear(struct timers *timers, int64_t handle)
+{
+    pthread_mutex_lock(&timers->lock);
+    struct timer *timer = timers->by_handle != NULL ? ls_idmap_get(timers->by_handle, handle) : NULL;
+    if (timer != NULL)
+        take_out(timers, timer);
+    pthread_mutex_unlock(&timers->lock);
+    ls_free(timer);
+    return timer != NULL;
+}
+
+int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
+{
+    return ls__timers_set(ls__executor_timers(executor), due_ns, fn, ctx);
+}
+
+bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
+{
+    return ls__timers_clear(ls__executor_timers(executor), handle);
+}

@@ -1,0 +1,475 @@
+/* The executor: order, ownership, growth of the pool, closing, timers (P40, P40a, N4). */
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "executor/executor.h"
+
+#define DEADLINE_NS ls_ms(10000)
+
+/* Wait for a condition; fails the test when the deadline passes. */
+#define WAIT_FOR(condition)                                     \
+    do {                                                        \
+        int64_t until_ = ls_now_ns() + DEADLINE_NS;             \
+        while (!(condition)) {                                  \
+            if (ls_now_ns() > until_)                           \
+                fail_msg("never came true: %s", #condition);    \
+            sched_yield();                                      \
+        }                                                       \
+    } while (0)
+
+static struct ls_executor *open_executor(int workers, int extra)
+{
+    struct ls_executor_config config = {.workers = workers, .extra_workers = extra};
+    struct ls_err err;
+    struct ls_executor *executor = ls_executor_open(&config, &err);
+    assert_non_null(executor);
+    return executor;
+}
+
+/* A gate that items wait at, so that a test decides when a worker goes on. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open;
+    atomic_int inside;
+};
+
+static void gate_init(struct gate *gate)
+{
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_cond_init(&gate->opened, NULL);
+    gate->open = false;
+    atomic_store(&gate->inside, 0);
+}
+
+static void gate_pass(struct gate *gate)
+{
+    atomic_fetch_add(&gate->inside, 1);
+    pthread_mutex_lock(&gate->lock);
+    while (!gate->open)
+        pthread_cond_wait(&gate->opened, &gate->lock);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void gate_open(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->opened);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+struct record {
+    int order[64];       /* written only by items of one queue */
+    atomic_int count, dropped;
+    pthread_t ran_on;
+};
+
+struct probe {
+    struct ls_item item; /* first */
+    struct record *record;
+    struct gate *gate;   /* NULL = does not wait */
+    int number;
+};
+
+static void run_probe(struct ls_item *item)
+{
+    struct probe *probe = (struct probe *)item;
+    if (probe->gate != NULL)
+        gate_pass(probe->gate);
+    probe->record->ran_on = pthread_self();
+    probe->record->order[atomic_load(&probe->record->count)] = probe->number;
+    atomic_fetch_add(&probe->record->count, 1);
+}
+
+static void drop_probe(struct ls_item *item)
+{
+    atomic_fetch_add(&((struct probe *)item)->record->dropped, 1);
+}
+
+static struct probe make_probe(struct record *record, struct gate *gate, int number)
+{
+    return (struct probe){.item = {.run = run_probe, .drop = drop_probe}, .record = record, .gate = gate, .number = number};
+}
+
+static void test_items_run_in_order(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(3, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct record record = {0};
+    struct gate gate;
+    gate_init(&gate);
+    struct probe probes[50];
+    for (int i = 0; i < 50; i++) {
+        probes[i] = make_probe(&record, i == 0 ? &gate : NULL, i);
+        assert_int_equal(ls_queue_post(queue, &probes[i].item, false), 0);
+    }
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    assert_int_equal(ls_queue_depth(queue), 49);
+    assert_false(ls_queue_drain(queue, 1));
+    gate_open(&gate);
+    assert_true(ls_queue_drain(queue, 10000));
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(record.order[i], i);
+    assert_int_equal(ls_queue_depth(queue), 0);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void test_idle_queue_runs_on_the_spot_P40(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct record record = {0};
+    struct probe probe = make_probe(&record, NULL, 1);
+    ls_queue_post(queue, &probe.item, true);
+    assert_int_equal(atomic_load(&record.count), 1);
+    assert_true(pthread_equal(record.ran_on, pthread_self()));
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+/* An item that posts its successor on the same queue, with `here`: it must not run inside its poster, and the poster's thread gets its turn back. */
+struct chain {
+    struct ls_item item;
+    struct ls_queue *queue;
+    pthread_t first_thread;
+    atomic_int left, here, nested;
+    int depth;
+};
+
+static void run_chain(struct ls_item *item)
+{
+    struct chain *chain = (struct chain *)item;
+    if (chain->depth++ > 0)
+        atomic_fetch_add(&chain->nested, 1);
+    if (pthread_equal(chain->first_thread, pthread_self()))
+        atomic_fetch_add(&chain->here, 1);
+    int left = atomic_fetch_sub(&chain->left, 1) - 1;
+    if (left > 0)
+        ls_queue_post(chain->queue, &chain->item, true);
+    chain->depth--;
+}
+
+static void drop_nothing(struct ls_item *item)
+{
+    (void)item;
+}
+
+static void test_the_spot_is_bounded(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct chain chain = {.item = {.run = run_chain, .drop = drop_nothing}, .queue = queue, .first_thread = pthread_self()};
+    atomic_store(&chain.left, 1000);
+    ls_queue_post(queue, &chain.item, true);
+    WAIT_FOR(atomic_load(&chain.left) == 0);
+    assert_true(ls_queue_drain(queue, 10000));
+    assert_int_equal(atomic_load(&chain.nested), 0);
+    assert_in_range(atomic_load(&chain.here), 1, 16);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void test_pool_grows_while_stuck_P40a(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 3);
+    struct gate gate;
+    gate_init(&gate);
+    struct record records[6] = {0};
+    struct probe probes[6];
+    struct ls_queue *queues[6];
+    for (int i = 0; i < 6; i++) {
+        queues[i] = ls_queue_new(executor, NULL);
+        probes[i] = make_probe(&records[i], &gate, i);
+        ls_queue_post(queues[i], &probes[i].item, false);
+    }
+    /* Two workers and three extra ones are all stuck; the sixth session has to wait: the growth is bounded. */
+    WAIT_FOR(atomic_load(&gate.inside) == 5);
+    assert_int_equal(ls_executor_workers(executor), 5);
+    gate_open(&gate);
+    for (int i = 0; i < 6; i++) {
+        assert_true(ls_queue_drain(queues[i], 10000));
+        assert_int_equal(atomic_load(&records[i].count), 1);
+        ls_queue_unref(queues[i]);
+    }
+    WAIT_FOR(ls_executor_workers(executor) == 2);
+    ls_executor_close(executor);
+}
+
+static void test_close_drops_what_waits_L7(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct gate gate;
+    gate_init(&gate);
+    struct record record = {0};
+    struct probe probes[5];
+    for (int i = 0; i < 5; i++) {
+        probes[i] = make_probe(&record, i == 0 ? &gate : NULL, i);
+        ls_queue_post(queue, &probes[i].item, false);
+    }
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    struct probe last = make_probe(&record, NULL, 99), late = make_probe(&record, NULL, 5);
+    assert_int_equal(ls_queue_end(queue, &last.item), 0);
+    assert_int_equal(atomic_load(&record.dropped), 4);
+    assert_int_equal(atomic_load(&record.count), 0);
+    assert_int_equal(ls_queue_post(queue, &late.item, true), LS_ECLOSED);
+    assert_int_equal(atomic_load(&record.dropped), 5);
+    gate_open(&gate);
+    assert_true(ls_queue_drain(queue, 10000));
+    assert_int_equal(atomic_load(&record.count), 2);
+    assert_int_equal(record.order[0], 0);
+    assert_int_equal(record.order[1], 99);
+    assert_int_equal(ls_queue_end(queue, &late.item), LS_ECLOSED);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void set_flag(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void test_call_waits_and_hears_of_the_end(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    bool done = false;
+    assert_int_equal(ls_queue_call(queue, set_flag, &done), 0);
+    assert_true(done);
+    ls_queue_close(queue);
+    done = false;
+    assert_int_equal(ls_queue_call(queue, set_flag, &done), LS_ECLOSED);
+    assert_false(done);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void test_executor_close_drops_waiting_queues(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(1, 0);
+    struct gate gate;
+    gate_init(&gate);
+    struct record first = {0}, second = {0};
+    struct ls_queue *busy = ls_queue_new(executor, NULL), *waiting = ls_queue_new(executor, NULL);
+    struct probe stuck = make_probe(&first, &gate, 1), other = make_probe(&second, NULL, 2), late = make_probe(&second, NULL, 3);
+    ls_queue_post(busy, &stuck.item, false);
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    ls_queue_post(waiting, &other.item, false);
+    pthread_t closer;
+    pthread_create(&closer, NULL, (void *(*)(void *))(void (*)(void))ls_executor_close, executor);
+    /* The closer has begun when posts are refused. */
+    struct record seen = {0};
+    struct ls_queue *probe_queue = ls_queue_ref(waiting);
+    struct probe tries[64];
+    int64_t until = ls_now_ns() + DEADLINE_NS;
+    int count = 0;
+    while (count < 64 && ls_now_ns() < until) {
+        tries[count] = make_probe(&seen, NULL, count);
+        if (ls_queue_post(probe_queue, &tries[count++].item, false) == LS_ECLOSED)
+            break;
+        struct timespec moment = {.tv_nsec = 1000000};
+        nanosleep(&moment, NULL);
+    }
+    gate_open(&gate);
+    pthread_join(closer, NULL);
+    assert_int_equal(atomic_load(&first.count), 1);
+    assert_int_equal(atomic_load(&second.dropped), 1);
+    assert_int_equal(atomic_load(&seen.dropped), count);
+    assert_int_equal(ls_queue_post(busy, &late.item, true), LS_ECLOSED);
+    ls_queue_unref(probe_queue);
+    ls_queue_unref(waiting);
+    ls_queue_unref(busy);
+}
+
+struct ring {
+    pthread_mutex_t lock;
+    int order[8];
+    int count;
+    atomic_int fired;
+};
+
+struct bell {
+    struct ring *ring;
+    int number;
+};
+
+static void ring_bell(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct bell *bell = ctx;
+    pthread_mutex_lock(&bell->ring->lock);
+    bell->ring->order[bell->ring->count++] = bell->number;
+    pthread_mutex_unlock(&bell->ring->lock);
+    atomic_fetch_add(&bell->ring->fired, 1);
+}
+
+static void test_timers_fire_in_order_and_can_be_cleared_N4(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(1, 0);
+    struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct bell bells[6];
+    static const int64_t due_ms[6] = {40, 20, 30, 20, 60000, 25};
+    int64_t handles[6], now = ls_now_ns();
+    for (int i = 0; i < 6; i++) {
+        bells[i] = (struct bell){.ring = &ring, .number = i};
+        handles[i] = ls_timer_set(executor, now + ls_ms(due_ms[i]), ring_bell, &bells[i]);
+        assert_true(handles[i] > 0);
+        for (int j = 0; j < i; j++)
+            assert_int_not_equal(handles[i], handles[j]);
+    }
+    assert_true(ls_timer_clear(executor, handles[5]));
+    assert_false(ls_timer_clear(executor, handles[5]));
+    WAIT_FOR(atomic_load(&ring.fired) == 4);
+    assert_true(ls_now_ns() - now >= ls_ms(40));
+    static const int wanted[4] = {1, 3, 2, 0};
+    assert_memory_equal(ring.order, wanted, sizeof wanted);
+    assert_false(ls_timer_clear(executor, handles[0]));
+    assert_true(ls_timer_clear(executor, handles[4]));
+    ls_executor_close(executor);
+}
+
+static void test_many_timers_stay_sorted(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(1, 0);
+    struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct bell bell = {.ring = &ring, .number = 7};
+    int64_t handles[500], now = ls_now_ns();
+    uint32_t random = 12345;
+    for (int i = 0; i < 500; i++) {
+        random = random * 1103515245u + 12345u;
+        handles[i] = ls_timer_set(executor, now + ls_ms(3600000) + random, ring_bell, &bell);
+    }
+    for (int i = 0; i < 500; i += 2)
+        assert_true(ls_timer_clear(executor, handles[i]));
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(ls_timer_clear(executor, handles[i]), i % 2 == 1);
+    assert_int_equal(atomic_load(&ring.fired), 0);
+    ls_executor_close(executor);
+}
+
+/* Several threads post to a few queues, on the spot and not; each queue counts without a lock, which is rule 1 under a thread sanitizer. */
+enum { STRESS_QUEUES = 5, STRESS_THREADS = 4, STRESS_ITEMS = 2000 };
+
+struct stress {
+    struct ls_queue *queue;
+    long plain; /* owner thread only */
+    int last[STRESS_THREADS];
+    atomic_int out_of_order;
+};
+
+struct stress_item {
+    struct ls_item item;
+    struct stress *stress;
+    int thread, number;
+};
+
+static void run_stress(struct ls_item *item)
+{
+    struct stress_item *self = (struct stress_item *)item;
+    self->stress->plain++;
+    if (self->number != self->stress->last[self->thread] + 1)
+        atomic_fetch_add(&self->stress->out_of_order, 1);
+    self->stress->last[self->thread] = self->number;
+    ls_free(self);
+}
+
+struct poster {
+    struct stress *stress;
+    int thread;
+};
+
+static void *post_many(void *ctx)
+{
+    struct poster *poster = ctx;
+    for (int i = 0; i < STRESS_ITEMS; i++)
+        for (int q = 0; q < STRESS_QUEUES; q++) {
+            struct stress_item *item = ls_malloc(sizeof *item);
+            *item = (struct stress_item){.item = {.run = run_stress, .drop = drop_nothing}, .stress = &poster->stress[q], .thread = poster->thread,
+                                         .number = i + 1};
+            ls_queue_post(poster->stress[q].queue, &item->item, (i + q + poster->thread) % 3 != 0);
+        }
+    return NULL;
+}
+
+static void test_one_thread_at_a_time_in_order_P40_P41(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 4);
+    struct stress stress[STRESS_QUEUES];
+    memset(stress, 0, sizeof stress);
+    for (int q = 0; q < STRESS_QUEUES; q++)
+        stress[q].queue = ls_queue_new(executor, NULL);
+    pthread_t threads[STRESS_THREADS];
+    struct poster posters[STRESS_THREADS];
+    for (int t = 0; t < STRESS_THREADS; t++) {
+        posters[t] = (struct poster){.stress = stress, .thread = t};
+        pthread_create(&threads[t], NULL, post_many, &posters[t]);
+    }
+    for (int t = 0; t < STRESS_THREADS; t++)
+        pthread_join(threads[t], NULL);
+    for (int q = 0; q < STRESS_QUEUES; q++) {
+        assert_true(ls_queue_drain(stress[q].queue, 20000));
+        assert_int_equal(stress[q].plain, STRESS_THREADS * STRESS_ITEMS);
+        assert_int_equal(atomic_load(&stress[q].out_of_order), 0);
+        ls_queue_unref(stress[q].queue);
+    }
+    ls_executor_close(executor);
+}
+
+static void test_opening_without_memory_fails_cleanly(void **state)
+{
+    (void)state;
+    for (long n = 1; n < 20; n++) {
+        struct ls_executor_config config = {.workers = 2, .extra_workers = 1};
+        struct ls_err err = {0};
+        ls_alloc_fail_at(n);
+        struct ls_executor *executor = ls_executor_open(&config, &err);
+        ls_alloc_fail_at(0);
+        if (executor != NULL) {
+            assert_true(n > 1);
+            ls_executor_close(executor);
+            return;
+        }
+        assert_int_equal(err.code, LS_ENOMEM);
+    }
+    fail_msg("opening never succeeded");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_items_run_in_order),
+        cmocka_unit_test(test_idle_queue_runs_on_the_spot_P40),
+        cmocka_unit_test(test_the_spot_is_bounded),
+        cmocka_unit_test(test_pool_grows_while_stuck_P40a),
+        cmocka_unit_test(test_close_drops_what_waits_L7),
+        cmocka_unit_test(test_call_waits_and_hears_of_the_end),
+        cmocka_unit_test(test_executor_close_drops_waiting_queues),
+        cmocka_unit_test(test_timers_fire_in_order_and_can_be_cleared_N4),
+        cmocka_unit_test(test_many_timers_stay_sorted),
+        cmocka_unit_test(test_one_thread_at_a_time_in_order_P40_P41),
+        cmocka_unit_test(test_opening_without_memory_fails_cleanly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
