@@ -1,0 +1,148 @@
+/* Compiled code shared by all sessions (chunks.h): chunk name → byte code of the text seen last under that name.
+ *
+ * One version a name is kept: a reload replaces it, so that the cache does not grow with the number of saves. Byte code is never stripped:
+ * tracebacks need lines, the reload transaction needs names of locals (H56). It is never taken from outside, only made here by lua_dump of a
+ * text that luaL_loadbufferx has accepted in text mode (L16).
+ *
+ * Thread: any; the mutex is private and held for look-ups only. */
+#include "session/chunks.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "session/internal.h"
+
+struct chunk {
+    uint64_t hash;
+    size_t len;            /* of the text */
+    struct ls_bytes *code; /* owned use */
+};
+
+struct ls_chunks {
+    pthread_mutex_t lock;
+    struct ls_map *by_name; /* -- protected by lock: struct chunk */
+};
+
+struct ls_chunks *ls_chunks_new(struct ls_err *err)
+{
+    struct ls_chunks *chunks = ls_zalloc(sizeof *chunks);
+    if (chunks)
+        chunks->by_name = ls_map_new();
+    if (!chunks || !chunks->by_name) {
+        ls_free(chunks);
+        ls_fail(err, LS_ENOMEM, "not enough memory for the cache of compiled code");
+        return NULL;
+    }
+    pthread_mutex_init(&chunks->lock, NULL);
+    return chunks;
+}
+
+static void free_chunk(void *value)
+{
+    struct chunk *chunk = value;
+    if (chunk)
+        ls_bytes_unref(chunk->code);
+    ls_free(chunk);
+}
+
+void ls_chunks_free(struct ls_chunks *chunks)
+{
+    if (!chunks)
+        return;
+    ls_map_free(chunks->by_name, free_chunk);
+    pthread_mutex_destroy(&chunks->lock);
+    ls_free(chunks);
+}
+
+/* @return a use of the byte code, or NULL */
+static struct ls_bytes *find_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
+{
+    pthread_mutex_lock(&chunks->lock);
+    struct chunk *chunk = ls_map_get(chunks->by_name, name, strlen(name));
+    struct ls_bytes *code = chunk && chunk->hash == hash && chunk->len == len ? ls_bytes_ref(chunk->code) : NULL;
+    pthread_mutex_unlock(&chunks->lock);
+    return code;
+}
+
+/* Failing to keep the code costs time later and nothing else, so it is no error. */
+static void keep_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len, const struct ls_buf *code)
+{
+    struct chunk *chunk = ls_zalloc(sizeof *chunk);
+    struct ls_bytes *bytes = ls_bytes_new(ls_buf_text(code), code->len);
+    void *old = NULL;
+    if (chunk && bytes) {
+        *chunk = (struct chunk){.hash = hash, .len = len, .code = bytes};
+        pthread_mutex_lock(&chunks->lock);
+        if (ls_map_put(chunks->by_name, name, strlen(name), chunk, &old)) {
+            chunk = NULL;
+            bytes = NULL;
+        }
+        pthread_mutex_unlock(&chunks->lock);
+    }
+    free_chunk(old);
+    ls_bytes_unref(bytes);
+    ls_free(chunk);
+}
+
+static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
+{
+    (void)L;
+    ls_buf_add(buf, bytes, len);
+    return ls_buf_failed(buf);
+}
+
+/* A byte order mark and a first line that starts with # do not count as code; the line break stays, so that lines keep their numbers (L31). */
+static void skip_head(const char **text, size_t *len)
+{
+    if (*len >= 3 && memcmp(*text, "\xEF\xBB\xBF", 3) == 0) {
+        *text += 3;
+        *len -= 3;
+    }
+    while (*len > 0 && **text == '#') {
+        const char *end = memchr(*text, '\n', *len);
+        size_t skip = end ? (size_t)(end - *text) : *len;
+        *text += skip;
+        *len -= skip;
+    }
+}
+
+int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err)
+{
+    lua_State *L = session->L;
+    if (!lua_checkstack(L, 2))
+        return ls_fail(err, LS_ELUA, "stack overflow");
+    uint64_t hash = 0;
+    if (cache && session->chunks) {
+        hash = ls_hash(text, len);
+        struct ls_bytes *code = find_code(session->chunks, name, hash, len);
+        if (code) {
+            int status = luaL_loadbufferx(L, ls_bytes_data(code), ls_bytes_len(code), name, "b");
+            ls_bytes_unref(code);
+            return status == LUA_OK ? 0 : ls__lfail(session, status, err);
+        }
+    }
+    const char *source = text;
+    size_t source_len = len;
+    skip_head(&source, &source_len);
+    int status = luaL_loadbufferx(L, source, source_len, name, "t");
+    if (status != LUA_OK) {
+        int code = ls__lfail(session, status, err);
+        if (code == LS_ELUA) {
+            code = LS_ESYNTAX;
+            if (err)
+                err->code = code;
+        }
+        return code;
+    }
+    if (cache && session->chunks) {
+        struct ls_buf code = LS_BUF_INIT;
+        lua_dump(L, append_code, &code, 0);
+        if (!ls_buf_failed(&code))
+            keep_code(session->chunks, name, hash, len, &code);
+        ls_buf_release(&code);
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* Modules: what the loader knows of each file a session has loaded (lua-api.md sections 5 to 9). Owner thread: the session's. */
+#ifndef LS_SESSION_MODULE_H
+#define LS_SESSION_MODULE_H
+
+#include "session/internal.h"
+
+/* A module record (L46). Pointers to records do not survive a call into Lua: look the key up again, compare the serial (N5). */
+struct ls_module {
+    char *key;                 /* owned: tracking key (L26) */
+    char *dir;                 /* owned: key up to the last '/', "." if none */
+    char *name;                /* owned: the name given to the chunk as first argument (L40) */
+    uint64_t serial;           /* unique in the session */
+    uint32_t execution;        /* 1 for the first run, +1 for each reload (H57) */
+    struct ls_names names;     /* under which it was required */
+    struct ls_names paths;     /* absolute request paths, links unresolved (H7) */
+    struct ls_names prototypes, presenters, wrappers; /* registered at its load time (L48) */
+    struct ls_names requires;  /* keys it required: the edges of H37 */
+    struct ls_names missing;   /* names it tried to require in vain (H63) */
+    int keep;                  /* ref: `keep` values by name (H67); LUA_NOREF = none */
+    int dispose;               /* ref: array of dispose hooks (H68); LUA_NOREF = none */
+    uint64_t hash;             /* ls_hash of the text last executed successfully (H35) */
+    bool loaded;               /* the first load has come to its end */
+    bool ok;                   /* the last execution succeeded */
+    char *error;               /* owned: text of the last failure, NULL if ok */
+    int64_t time_ms;           /* wall clock of the last execution, ms since 1970 */
+};
+
+/* A file found by the search of L28. */
+struct ls_source {
+    char *key;              /* owned: tracking key */
+    char *path;             /* owned: absolute path asked for; NULL for files of the bundle and built-in modules */
+    struct ls_bytes *text;  /* owned use */
+};
+void ls__source_release(struct ls_source *source);
+
+/* --- module.c --- */
+
+struct ls_module *ls__module_find(const struct ls_session *session, const char *key);
+/** By key, else by a name under which it was required (L53). */
+struct ls_module *ls__module_named(const struct ls_session *session, const char *name);
+/** currentModule: the record of the innermost running chunk, NULL if none runs or it has been unloaded (L47, L57). */
+struct ls_module *ls__module_current(const struct ls_session *session);
+/** The record for `key`, made if there is none. NULL without memory. */
+struct ls_module *ls__module_make(struct ls_session *session, const char *key, const char *name);
+/** Free a record and take it off the list: the last step of L52. Names, timers and so on are the caller's business. */
+void ls__module_forget(struct ls_session *session, struct ls_module *module);
+/** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47, N5).
+ * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
+int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
+void ls__module_leave(struct ls_session *session, bool succeeded);
+/** Remember how an execution ended: hash, success, error text, time. */
+void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
+/** session.reloading (H43, L62). Safe. */
+void ls__set_reloading(struct ls_session *session, bool reloading);
+/** Call the dispose hooks of a module, protected, in order of registration, and forget them (H68). @return how many failed */
+unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload);
+void ls__modules_dispose_all(struct ls_session *session);
+void ls__modules_release(struct ls_session *session);
+
+/* --- source.c: names, files, keys (section 5) --- */
+
+/** Search as L28. @return 0; LS_ENOTFOUND with the places tried in `tried` (absolute paths, request paths of H36); other failures in err */
+int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err);
+/** One file below the root (or absolute), no search (L45a, L29). */
+int ls__source_direct(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err);
+/** resolveTrackingKey: the key of an absolute path (L26). Owned; NULL and err */
+char *ls__tracking_key(const struct ls_session *session, const char *path, struct ls_err *err);
+/** Names from Lua code: relative, no empty, `.` or `..` parts (L29). */
+bool ls__name_is_safe(const char *name);
+
+/* --- loader.c (sections 6, 7) --- */
+
+LS_RAISES void ls__open_require(lua_State *L); /* [-0, +0, m] require, package */
+/** Push the compiled chunk and its two arguments: name and key (L40). @return 0 or a code. [-0, +(3|0), -] */
+int ls__module_push_chunk(struct ls_session *session, const char *key, const char *name, const char *text, size_t len, struct ls_err *err);
+/** Set package.loaded for the key and every name of the module to the value on top, which is popped. [-1, +0, m] */
+LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, const char *key);
+
+/* --- unload.c (section 9) --- */
+
+/** unloadModule by record key; no-op if unknown. Safe. @return was there one */
+bool ls__module_unload(struct ls_session *session, const char *key);
+
+#endif

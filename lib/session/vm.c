@@ -1,0 +1,261 @@
+/* The life of a session's VM (LuaSession card: CreateLuaSession, State, Shutdown): counting allocator with a limit, count hook with a
+ * deadline, the order in which globals are made (L3), closing.
+ *
+ * Owner thread: the session's. Refuses to: read main.lua (loader.c), know the host's threads. Rules: L1 to L7, L116, P27, P28. */
+#include "session/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/api.h"
+#include "session/libs.h"
+#include "session/module.h"
+#include "session/prototype.h"
+#include "session/timers.h"
+#include "session/variables.h"
+#include "session/watches.h"
+
+/* --- memory --- */
+
+static void *allocate(void *ud, void *block, size_t old_size, size_t size)
+{
+    struct ls_session *session = ud;
+    size_t had = block ? old_size : 0; /* without a block old_size is a kind of object */
+    if (size == 0) {
+        session->heap -= had;
+        free(block);
+        return NULL;
+    }
+    if (size > had && session->config.memory_limit && !session->closing &&
+        session->heap - had + size > session->config.memory_limit) {
+        session->memory_hit = true;
+        return NULL;
+    }
+    void *moved = ls_rearray(block, size, 1);
+    if (!moved)
+        return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
+    session->heap += size - had;
+    return moved;
+}
+
+uint64_t ls_session_heap(const struct ls_session *session)
+{
+    return session->heap;
+}
+
+void ls_session_collect(struct ls_session *session)
+{
+    ls__enter(session);
+    lua_gc(session->L, LUA_GCCOLLECT);
+    ls__leave(session);
+}
+
+/* --- time --- */
+
+void ls__hook_set(lua_State *L, int count)
+{
+    lua_sethook(L, ls__hook, LUA_MASKCOUNT, count);
+}
+
+/* Is the entry over its time, or is it to be stopped? Sets session->stop. */
+static void look_at_clock(struct ls_session *session)
+{
+    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed)) {
+        session->stop = LS_STOP_INTERRUPT;
+        return;
+    }
+    if (session->config.time_limit_ms <= 0)
+        return;
+    int64_t now = ls_now_ns();
+    if (session->deadline_ns == 0)
+        session->deadline_ns = now + ls_ms(session->config.time_limit_ms);
+    else if (now >= session->deadline_ns)
+        session->stop = LS_STOP_TIME;
+}
+
+/* [-0, +0, e] runs on whatever coroutine is executing */
+LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (ar->event != LUA_HOOKCOUNT) {
+        ls__user_hook(L, ar);
+        return;
+    }
+    if (session->stop == LS_STOP_NONE) {
+        look_at_clock(session);
+        if (session->stop == LS_STOP_NONE) {
+            if (lua_gethookcount(L) == 1)
+                ls__user_hook_restore(L); /* this coroutine was stopped in an earlier entry and lives on */
+            else
+                ls__user_hook(L, ar);
+            return;
+        }
+    }
+    /* From here on every instruction raises, so that a pcall around the loop does not save it (L5). */
+    ls__hook_set(L, 1);
+    ls__hook_set(session->main, 1);
+    if (session->stop == LS_STOP_INTERRUPT)
+        luaL_error(L, "interrupted");
+    luaL_error(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
+}
+
+void ls_session_interrupt(struct ls_session *session)
+{
+    atomic_store_explicit(&session->interrupted, true, memory_order_relaxed);
+}
+
+/* --- opening --- */
+
+static int on_panic(lua_State *L)
+{
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no message";
+    ls_log_session(0, ls_session_id(ls__session_of(L)), "Lua error outside of any protected call: %s", text);
+    return 0; /* Lua aborts: a promise inside the program was broken */
+}
+
+/* [-0, +0, m] the tables that live in the registry; helpers of the server are never globals (L11) */
+static LS_RAISES void make_registries(struct ls_session *session, lua_State *L)
+{
+    lua_pushliteral(L, "session");
+    session->ref_session_key = ls__ref_take(session, L);
+    int *const plain[] = {&session->ref_proto_ids, &session->ref_presenters, &session->ref_wrappers, &session->ref_variables};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        lua_newtable(L);
+        *plain[i] = ls__ref_take(session, L);
+    }
+    lua_createtable(L, 0, 1); /* metatable of both weak tables */
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    int *const weak[] = {&session->ref_instances, &session->ref_object_ids};
+    for (size_t i = 0; i < sizeof weak / sizeof *weak; i++) {
+        lua_newtable(L);
+        lua_pushvalue(L, -2);
+        lua_setmetatable(L, -2);
+        *weak[i] = ls__ref_take(session, L);
+    }
+    lua_pop(L, 1);
+}
+
+/* [-1, +0, e] argument: the session */
+static LS_RAISES int set_up(lua_State *L)
+{
+    struct ls_session *session = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    make_registries(session, L);
+    ls__open_libs(L);
+    ls__open_require(L);
+    ls__open_ui(L);
+    ls__open_globals(L);
+    ls__open_session_table(L);
+    return 0;
+}
+
+static void init_refs(struct ls_session *session)
+{
+    int *const all[] = {
+        &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
+        &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
+        &session->ref_app, &session->ref_variables, &session->ref_object_ids,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        *all[i] = LUA_NOREF;
+}
+
+static void drop_refs(struct ls_session *session)
+{
+    int *const all[] = {
+        &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
+        &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
+        &session->ref_app, &session->ref_variables, &session->ref_object_ids,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ls__ref_drop(session, all[i]);
+}
+
+struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err)
+{
+    struct ls_session *session = ls_zalloc(sizeof *session);
+    if (!session) {
+        ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+        return NULL;
+    }
+    session->config = *config;
+    if (host)
+        session->host = *host;
+    session->site = config->site;
+    session->chunks = config->chunks;
+    init_refs(session);
+    session->id = ls_strdup(config->vended_id ? config->vended_id : "");
+    session->config.vended_id = session->id;
+    session->main = session->L = session->id ? lua_newstate(allocate, session) : NULL;
+    if (!session->main) {
+        ls_fail(err, LS_ENOMEM, "not enough memory for the Lua state of a session");
+        ls_session_close(session);
+        return NULL;
+    }
+    *(struct ls_session **)lua_getextraspace(session->main) = session;
+    lua_atpanic(session->main, on_panic);
+    /* Nothing made while opening is garbage, so the collector would only cost time. */
+    lua_gc(session->main, LUA_GCSTOP);
+    ls__hook_set(session->main, LS_HOOK_COUNT);
+    if (ls__lrun(session, set_up, session, 0, err) != 0 || ls__resolver_new(session, err) != 0 || ls__reload_new(session, err) != 0) {
+        ls_session_close(session);
+        return NULL;
+    }
+    lua_gc(session->main, LUA_GCRESTART);
+    return session;
+}
+
+void ls_session_close(struct ls_session *session)
+{
+    if (!session)
+        return;
+    if (session->main) {
+        assert(session->depth == 0);
+        session->L = session->main;
+        ls__timers_release(session);
+        ls__modules_dispose_all(session);
+        ls__timers_release(session); /* a dispose hook may have set one */
+        session->closing = true;
+        ls__watches_release(session);
+        ls__modules_release(session);
+        ls__protos_release(session);
+        ls__ref_drop(session, &session->ref_app);
+        ls__reload_free(session);
+        ls__resolver_free(session);
+        drop_refs(session);
+        assert(session->refs == 0);
+        ls__enter(session);
+        lua_close(session->main);
+        session->depth = 0;
+    }
+    ls__report_release(session);
+    ls_buf_release(&session->trace);
+    ls_buf_release(&session->error);
+    ls_free(session->id);
+    ls_free(session);
+}
+
+const char *ls_session_id(const struct ls_session *session)
+{
+    return session->id;
+}
+
+struct ls_session *ls_session_get(struct ls_session *session, const char *vended_id)
+{
+    return session && strcmp(session->id, vended_id) == 0 ? session : NULL;
+}
+
+void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, const struct ls_variable_store *store)
+{
+    session->tracker = tracker;
+    session->store = store;
+}
+
+const char *ls_session_last_error(const struct ls_session *session)
+{
+    return ls_buf_text(&session->error);
+}
