@@ -1,0 +1,144 @@
+/* Reading arguments as the tools people know do (cli.md, top): long options with `=` or a blank, short options that bundle, `--` ends options.
+ * One table a command serves parsing, --help, completions and the tests that compare the manual with both. */
+#include "command.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+void arguments_init(struct arguments *arguments, const struct command *command, int argc, char **argv)
+{
+    *arguments = (struct arguments){.command = command, .argc = argc, .argv = argv};
+}
+
+static int stop(struct arguments *arguments, int status)
+{
+    arguments->status = status;
+    return -1;
+}
+
+static int show_help(struct arguments *arguments)
+{
+    print_help(arguments->command, stdout);
+    return stop(arguments, STATUS_DONE);
+}
+
+/* A wrong long option may be a near miss of a right one. */
+static int unknown_long(struct arguments *arguments, const char *word, size_t len)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)len, word);
+    for (const struct option *option = arguments->command->options; option->name; option++)
+        if (!option->hidden && ls_text_near(name, option->name))
+            return stop(arguments, usage_error(arguments->command, "unknown option --%s; did you mean --%s?", name, option->name));
+    return stop(arguments, usage_error(arguments->command, "unknown option --%s", name));
+}
+
+static int next_long(struct arguments *arguments, const char *word, struct argument *argument)
+{
+    size_t len = strcspn(word, "=");
+    const char *value = word[len] ? word + len + 1 : NULL;
+    if (len == 4 && !memcmp(word, "help", 4) && !value) return show_help(arguments);
+    for (const struct option *option = arguments->command->options; option->name; option++) {
+        bool plain = strlen(option->name) == len && !memcmp(option->name, word, len);
+        bool negated = option->negatable && len > 3 && !memcmp(word, "no-", 3) && strlen(option->name) == len - 3 &&
+                       !memcmp(option->name, word + 3, len - 3);
+        if (!plain && !negated) continue;
+        if (!option->value && value) return stop(arguments, usage_error(arguments->command, "--%.*s takes no value", (int)len, word));
+        if (option->value && !value) {
+            if (arguments->at >= arguments->argc)
+                return stop(arguments, usage_error(arguments->command, "--%s wants a value: %s", option->name, option->value));
+            value = arguments->argv[arguments->at++];
+        }
+        *argument = (struct argument){.option = option, .value = value, .negated = negated};
+        return 1;
+    }
+    return unknown_long(arguments, word, len);
+}
+
+static int next_short(struct arguments *arguments, struct argument *argument)
+{
+    char letter = *arguments->bundle++;
+    if (!*arguments->bundle) arguments->bundle = NULL;
+    if (letter == 'h') return show_help(arguments);
+    for (const struct option *option = arguments->command->options; option->name; option++) {
+        if (option->letter != letter) continue;
+        const char *value = NULL;
+        if (option->value) {
+            value = arguments->bundle;
+            arguments->bundle = NULL;
+            if (!value && arguments->at >= arguments->argc)
+                return stop(arguments, usage_error(arguments->command, "-%c wants a value: %s", letter, option->value));
+            if (!value) value = arguments->argv[arguments->at++];
+        }
+        *argument = (struct argument){.option = option, .value = value};
+        return 1;
+    }
+    return stop(arguments, usage_error(arguments->command, "unknown option -%c", letter));
+}
+
+int arguments_next(struct arguments *arguments, struct argument *argument)
+{
+    if (arguments->bundle) return next_short(arguments, argument);
+    if (arguments->at >= arguments->argc) return 0;
+    const char *word = arguments->argv[arguments->at++];
+    if (!arguments->ended && word[0] == '-' && word[1]) {
+        if (word[1] != '-') {
+            arguments->bundle = word + 1;
+            return next_short(arguments, argument);
+        }
+        if (word[2]) return next_long(arguments, word + 2, argument);
+        arguments->ended = true;
+        return arguments_next(arguments, argument);
+    }
+    *argument = (struct argument){.value = word};
+    return 1;
+}
+
+int usage_error(const struct command *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "lsess %s: ", command->name);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, " (see `lsess %s --help`)\n", command->name);
+    va_end(args);
+    return STATUS_USAGE;
+}
+
+int complain(int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("lsess: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return status;
+}
+
+bool use_color(FILE *stream)
+{
+    const char *no_color = getenv("NO_COLOR");
+    return isatty(fileno(stream)) && !(no_color && *no_color);
+}
+
+void print_help(const struct command *command, FILE *out)
+{
+    fprintf(out, "usage: lsess %s%s%s%s\n\n%s.\n", command->name, command->options->name ? " [options]" : "", *command->operands ? " " : "",
+            command->operands, command->summary);
+    fputs("\noptions:\n", out);
+    for (const struct option *option = command->options; option->name; option++) {
+        if (option->hidden) continue;
+        char left[64];
+        snprintf(left, sizeof left, "%s--%s%s%s%s", option->letter ? "" : "    ", option->negatable ? "[no-]" : "", option->name,
+                 option->value ? " " : "", option->value ? option->value : "");
+        if (option->letter) fprintf(out, "  -%c, %-30s %s\n", option->letter, left, option->help);
+        else fprintf(out, "  %-34s %s\n", left, option->help);
+    }
+    fprintf(out, "  -h, %-30s %s\n", "--help", "show this and exit");
+    if (command->more) fprintf(out, "\n%s\n", command->more);
+}
