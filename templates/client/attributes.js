@@ -32,8 +32,11 @@ export function applyAttribute(widget, name, value) {
   } else if (name === 'style') {
     for (const [property, text] of styles) setStyle(element, property, text);
   } else if (LIVE.includes(name) && LIVE_TAGS.test(element.localName) && name in element) {
-    if (typeof element[name] === 'boolean') element[name] = !absent;
-    else if (element.localName !== 'progress' && element.localName !== 'meter') element[name] = absent ? '' : String(value);
+    if (typeof element[name] !== 'boolean') {
+      if (!/^(progress|meter)$/.test(element.localName)) element[name] = absent ? '' : String(value);
+    } else if (element[name] === absent) {
+      element[name] = !absent; // not when it is so already: it would rewrite the attribute
+    }
   }
 }
 

@@ -1,0 +1,190 @@
+/** Paths, the binding pass, attributes, classes, styles, HTML and code. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update, viewdefsOf } from './lib/fake-server.js';
+
+useBrowser();
+
+async function show(fixture, viewdefs, values = {}) {
+  model(fixture.server, values);
+  await open(fixture, typeof viewdefs === 'string' ? { 'App.DEFAULT': viewdefs } : viewdefs);
+  await fixture.page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+}
+const creates = (server) => server.messages.filter((m) => m.type === 'create').map((m) => m.data.properties);
+
+pageTest('F59, F60, F61: paths are passed on verbatim', async (fixture) => {
+  const paths = ['a.b.0.c()', 'items[0]', 'pick(3)', '!flag', '..name', '@app.x', ' spaced '];
+  await show(fixture, paths.map((path) => `<b ui-value="${path}"></b>`).join(''));
+  assert.deepEqual(creates(fixture.server).map((p) => p.path), paths);
+});
+
+pageTest('F62, F65: queries are decoded and forwarded, local ones stay here, a second ? ends them', async (fixture) => {
+  await show(fixture, '<b ui-value="a?x=1&y&z=a+b%21&scrollOnOutput?q=9"></b><i ui-class-c="b?wrapper=W&keypress"></i><p ui-view="c?itemWrapper=P&scrollOnOutput"></p><ul ui-viewlist="d?wrapper=W&create=C&other=1&scrollOnOutput"></ul>');
+  const [d, c, a, b] = creates(fixture.server).map(({ elementId, ...others }) => others);
+  assert.deepEqual(a, { path: 'a', x: '1', y: 'true', z: 'a b!', access: 'r' });
+  assert.deepEqual(b, { path: 'b', wrapper: 'W', access: 'r' });
+  assert.deepEqual(c, { path: 'c', itemWrapper: 'P', access: 'r' });
+  assert.deepEqual(d, { path: 'd', other: '1', access: 'r' });
+});
+
+pageTest('F63, F85: empty paths and unknown ui- attributes make no variable', async (fixture) => {
+  await show(fixture, '<b ui-value="" ui-class="x" ui-attr="y" ui-content="z" ui-disabled="q" ui-repeat="r" ui-class-c="?x=1"></b><p ui-view=""><i ui-value="inside"></i></p><ul ui-viewlist=""><li ui-value="also"></li></ul>');
+  assert.deepEqual(creates(fixture.server).map((p) => p.path), ['inside', 'also']);
+});
+
+pageTest('F71, F72, F73, F74: ids are vended, author ids stay, roots get theirs', async (fixture) => {
+  const { page } = fixture;
+  await show(fixture, '<style></style><div id="mine"><b id="kept" ui-value="a"></b><i ui-value="b"></i><u>free</u></div><p id="second"></p>', { a: 1, b: 2 });
+  const ids = await page.evaluate(() => [...document.querySelectorAll('body > style, body > div, body > p, b, i, u')].map((e) => e.id));
+  assert.deepEqual([ids[1], ids[2], ids[4]], ['app', 'kept', '']);
+  for (const id of [ids[0], ids[3], ids[5]]) assert.match(id, /^ui-\d+$/);
+  assert.equal(new Set(ids).size, 6);
+});
+
+pageTest('F75, S37: values go to the element of the binding, also where ids are duplicated', async (fixture) => {
+  const { page } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li></li></ul>', 'Row.DEFAULT': '<li><b id="name" ui-value="name"></b></li>' }, { list: ['x', 'y'].map((name) => ({ $type: 'Row', name })) });
+  assert.deepEqual(await page.locator('b').allTextContents(), ['x', 'y']);
+});
+
+pageTest('F77, F78, F81: lists, then views, then bindings per element, values first; equal paths are variables of their own', async (fixture) => {
+  await show(fixture, '<b ui-html="h" ui-code="c" ui-action="go()" ui-event-click="e()" ui-style-color="s" ui-class-x="k" ui-attr-title="t" ui-value="k"></b><p ui-view="v"></p><ul ui-viewlist="l"></ul>');
+  assert.deepEqual(creates(fixture.server).map((p) => p.path), ['l', 'v', 'k', 't', 'k', 's', 'e()', 'go()', 'c', 'h']);
+});
+
+pageTest('F79, F80: bindings on a host belong to the outer view, its content to the inner one', async (fixture) => {
+  const { server } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div ui-view="sub" ui-class-on="flag"></div>', 'Sub.DEFAULT': '<p><b ui-value="t"></b></p>' }, { sub: { $type: 'Sub', t: 'inner' }, flag: true });
+  assert.equal((await server.created('flag')).parentId, 1);
+  assert.equal((await server.created('t')).parentId, (await server.created('sub')).id);
+});
+
+pageTest('F83, S38: bindings on a view host act on the primary root, again after each rendering', async (fixture) => {
+  const { server, page, until, logs } = fixture;
+  await show(fixture, {
+    'App.DEFAULT': '<div class="items" ui-class-on="flag" ui-attr-title="tip" ui-event-click="hit()" ui-view="sub" ui-value="wrong" ui-html="wrong"></div>',
+    'Sub.DEFAULT': '<style>p { margin: 0 }</style><p>one</p>',
+  }, { sub: { $type: 'Sub' }, flag: true, tip: 'tip' });
+  const root = page.locator('p');
+  const state = () => root.evaluate((e) => [e.textContent, e.classList.contains('on'), e.classList.contains('items'), e.title]);
+  assert.deepEqual(await state(), ['one', true, true, 'tip']);
+  assert.equal(creates(server).filter((p) => p.path === 'wrong').length, 0);
+  assert.equal(logs.filter((line) => line.includes('contradicts')).length, 2);
+  server.send(viewdefsOf({ 'Sub.DEFAULT': '<script>1</script><p>two</p>' }));
+  await page.getByText('two').waitFor();
+  await page.locator('.ui-obsolete-view').first().waitFor({ state: 'detached' });
+  assert.deepEqual(await state(), ['two', true, true, 'tip']);
+  await root.click();
+  const hit = await server.created('hit()');
+  await until('the event', () => server.messages.some((m) => m.type === 'update' && m.data.varId === hit.id));
+  assert.equal(server.messages.filter((m) => m.type === 'update' && m.data.varId === hit.id).length, 1);
+});
+
+pageTest('F86: elements that scripts or ui-html add are not bound', async (fixture) => {
+  const { server, page } = fixture;
+  await show(fixture, '<div ui-html="h"></div>', { h: '<b ui-value="never">x</b>' });
+  await page.evaluate(() => document.querySelector('div').insertAdjacentHTML('beforeend', '<i ui-value="nor">y</i>'));
+  assert.deepEqual(creates(server).map((p) => p.path), ['h']);
+});
+
+pageTest('F87: bindings work on SVG elements, views need HTML hosts', async (fixture) => {
+  const { page, logs } = fixture;
+  await show(fixture, '<svg width="9" height="9"><circle ui-attr-r="r" ui-class-big="r"></circle><g ui-view="v"></g></svg>', { r: 4 });
+  assert.deepEqual(await page.locator('circle').evaluate((e) => [e.getAttribute('r'), e.classList.contains('big')]), ['4', true]);
+  assert.ok(logs.some((line) => line.includes('needs an HTML element')));
+});
+
+pageTest('F102, F103: attributes follow presence, form controls their properties too', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, `<b ui-attr-a="t" ui-attr-b="f" ui-attr-c="z" ui-attr-d="e" ui-attr-e="n"></b><input type="checkbox" ui-attr-checked="c"><details ui-attr-open="t"></details><input class="v" ui-attr-value="w">`,
+    { t: true, f: false, z: 0, e: '', n: null, c: true, w: 'first' });
+  assert.deepEqual(await page.locator('b').evaluate((x) => ['a', 'b', 'c', 'd', 'e'].map((name) => x.getAttribute(name))), ['true', null, '0', '', null]);
+  assert.equal(await page.locator('details').getAttribute('open'), 'true');
+  const check = page.locator('input').first();
+  assert.equal(await check.isChecked(), true);
+  await check.click();
+  const [c, w] = [await server.created('c'), await server.created('w')];
+  await page.locator('.v').fill('typed');
+  server.send(update(c.id, false), update(w.id, 'second'));
+  server.send(update(c.id, true));
+  await until('the property', () => check.isChecked());
+  assert.equal(await page.locator('.v').inputValue(), 'second');
+});
+
+pageTest('F104, S48: ui-attr-class and ui-attr-style keep toggles and the client’s own classes', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<b class="old hidden" style="margin: 1px" ui-attr-class="cls" ui-class-hidden="h" ui-class-on="o" ui-attr-style="css" ui-style-color="col" ui-value="cls">x</b>',
+    { cls: 'new two', h: false, o: 'yes', css: 'padding: 2px', col: 'red' });
+  const cls = await server.created('cls');
+  const state = () => page.locator('b').evaluate((e) => [[...e.classList].filter((c) => !c.startsWith('ui-view')).sort().join(' '), e.style.padding, e.style.color, e.style.margin]);
+  assert.deepEqual(await state(), ['new on two', '2px', 'red', '']);
+  server.send({ type: 'error', data: { varId: cls.id, code: 'x', description: 'y' } });
+  await page.locator('b.ui-error').waitFor();
+  const attr = server.messages.filter((m) => m.type === 'create' && m.data.properties.path === 'cls').map((m) => m.data.id);
+  const css = await server.created('css');
+  server.send(update(attr[1], 'three'), update(css.id, 'padding: 3px'));
+  await until('the style', async () => (await state())[1] === '3px');
+  assert.equal((await state())[2], 'red');
+});
+
+pageTest('F105: ui-attr-id renames an element without breaking its bindings', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<p><b ui-attr-id="id" ui-value="v"></b></p>', { id: 'renamed', v: 'one' });
+  const v = await server.created('v');
+  server.send(update(v.id, 'two'));
+  await until('the value', async () => (await page.locator('#renamed').textContent()) === 'two');
+});
+
+pageTest('F106, F107, F84, S83: classes by truthiness, styles and custom properties, and ?not', async (fixture) => {
+  const { page } = fixture;
+  await show(fixture, '<b class="base" ui-class-a="t" ui-class-b="z" ui-class-c="e" ui-class-d="s" ui-class-f="z?not" ui-style-color="col" ui-style---gap="gap" ui-style-margin="n" style="margin: 1px">x</b>', { t: true, z: 0, e: '', s: 'x', col: 'red', gap: 4, n: null });
+  const [classes, color, gap, margin] = await page.locator('b').evaluate((e) => [e.className, e.style.color, e.style.getPropertyValue('--gap'), e.style.margin]);
+  assert.equal(classes.split(' ').filter((c) => !c.startsWith('ui-')).sort().join(' '), 'a base d f');
+  assert.deepEqual([color, gap, margin], ['red', '4', '']);
+});
+
+pageTest('F108, F109, F110: ui-code runs on every delivered value, with element, value, variable and store', async (fixture) => {
+  const { server, page, until, logs } = fixture;
+  const code = 'element.title = [value.length, variable.varId, store === window.uiStore, window.uiApp === uiApp].join()';
+  await show(fixture, '<b ui-code="c"></b><i ui-code="bad"></i>', { c: code, bad: 'throw new Error("in code")' });
+  const c = await server.created('c');
+  await until('the code', async () => (await page.locator('b').getAttribute('title')) === `${code.length},${c.id},true,true`);
+  assert.ok(logs.some((line) => line.includes('in code')));
+  await server.received('the report', (m) => m.type === 'error' && m.data.varId === 1 && m.data.description.includes('App.DEFAULT'));
+  await page.evaluate(() => { window.runs = 0; });
+  server.send(update(c.id, 'window.runs++'));
+  server.send(update(c.id, undefined, { x: '1' }), update(c.id, null), update(c.id, ''));
+  server.send(update(c.id, 'window.runs++'));
+  await until('two runs', () => page.evaluate(() => window.runs === 2));
+});
+
+pageTest('F111: ui-html sets HTML with working inline handlers; scripts in it do not run', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<div ui-html="h"></div>', { h: '<button onclick="window.hit = !!window.uiApp">b</button><script>window.ran = true</script>' });
+  await page.locator('button').click();
+  assert.deepEqual(await page.evaluate(() => [window.hit, window.ran]), [true, undefined]);
+  server.send(update((await server.created('h')).id, null));
+  await until('emptiness', async () => (await page.locator('button').count()) === 0);
+});
+
+pageTest('F112: ui-html?replace replaces the element, whatever the HTML holds', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<p>before<b id="spot" ui-html="h?replace" ui-class-on="o"></b>after</p>', { h: null, o: true });
+  const h = await server.created('h');
+  const html = async () => (await page.locator('p').innerHTML()).replace(/ui-\d+/g, 'N');
+  const becomes = (expected) => until(expected, async () => (await html()) === expected);
+  await becomes('before<span style="display: none" id="spot" class="on"></span>after');
+  server.send(update(h.id, 'x<i>1</i><u>2</u><!--c-->y'));
+  await becomes('beforex<i id="spot" class="on">1</i><u id="N">2</u><!--c-->yafter');
+  server.send(update(h.id, 'only text'));
+  await becomes('before<span id="spot" class="on">only text</span>after');
+});
+
+pageTest('F112, F144: a replaced root goes with its view', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div ui-view="sub"></div>', 'Sub.DEFAULT': '<b ui-html="h?replace"></b>' }, { sub: { $type: 'Sub', h: '<i>1</i>text<i>2</i>' } });
+  await until('both', async () => (await page.locator('i').count()) === 2);
+  server.send(update((await server.created('sub')).id, null));
+  await until('none', async () => !(await page.locator('i').count()));
+  assert.ok(!(await page.locator('body').textContent()).includes('text'));
+});

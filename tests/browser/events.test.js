@@ -1,0 +1,147 @@
+/** Events, keyboard combinations and actions. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update } from './lib/fake-server.js';
+
+useBrowser();
+
+/** Opens one viewdef and waits until it is to be seen. */
+async function show(fixture, html, values = {}) {
+  model(fixture.server, values);
+  await open(fixture, { 'App.DEFAULT': html });
+  await fixture.page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+}
+const updates = (server) => server.messages.filter((m) => m.type === 'update' && 'value' in m.data);
+/** The paths and values that were sent, in order. */
+const sent = (server) => updates(server).map((m) => [server.messages.find((c) => c.data.id === m.data.varId).data.properties.path, m.data.value]);
+
+pageTest('F113, F67: an event sends null at once as a user event; its access is action, its priority low', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<b ui-event-dblclick="go()">x</b><input ui-event-change="changed">');
+  const go = await server.created('go()');
+  assert.deepEqual([go.properties.access, go.properties.priority], ['action', 'low']);
+  await page.locator('b').dblclick();
+  const frame = await until('the event', () => server.frames.find((f) => f.messages[0].data.varId === go.id));
+  assert.equal(frame.userEvent, true);
+  assert.deepEqual(frame.messages, [update(go.id, null)]);
+  await page.locator('input').fill('q');
+  await page.locator('input').blur();
+  await until('the other', () => updates(server).length === 2);
+  assert.deepEqual(sent(server)[1], ['changed', null]);
+});
+
+pageTest('F114, F115, S70: (_) receives the current value, -value a constant', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, `<input class="a" ui-event-input="typed(_)"><input class="b" type="checkbox" ui-event-change="set(_)"><b ui-event-click="none(_)">x</b>
+    <i ui-event-click="tab" ui-event-click-value="0">0</i><u ui-event-click="name" ui-event-click-value="Nemo">n</u><s ui-event-click="plain">p</s>`);
+  await page.locator('.a').fill('q');
+  await page.locator('.b').click();
+  for (const name of ['b', 'i', 'u', 's']) await page.locator(name).click();
+  await until('six events', () => updates(server).length === 6);
+  assert.deepEqual(sent(server), [['typed(_)', 'q'], ['set(_)', true], ['none(_)', null], ['tab', 0], ['name', 'Nemo'], ['plain', null]]);
+  assert.ok(!server.messages.some((m) => m.data.properties?.path === 'Nemo'));
+});
+
+pageTest('F116: a click triggers bound ancestors too, innermost first, and keeps its default', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<div ui-event-click="outer()"><label ui-event-click="inner()">x<input type="checkbox"></label></div>');
+  await page.locator('label').click();
+  await until('events', () => updates(server).length >= 2);
+  assert.deepEqual(sent(server).slice(0, 2), [['inner()', null], ['outer()', null]]);
+  assert.equal(await page.locator('input').isChecked(), true);
+});
+
+pageTest('F116, F117: ui-action prevents the default, lets the event bubble, and sends null or the value for (_)', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<div ui-event-click="outer()"><a href="/elsewhere" ui-action="go()">go</a></div><button value="v" ui-action="take(_)">take</button><p ui-action="none(_)">n</p>');
+  await page.locator('a').click();
+  await page.locator('button').click();
+  await page.locator('p').click();
+  await until('actions', () => updates(server).length === 4);
+  assert.deepEqual(sent(server), [['go()', null], ['outer()', null], ['take(_)', 'v'], ['none(_)', null]]);
+  assert.equal(page.url(), server.url);
+});
+
+pageTest('F118, F119: an action carries the edit of its element first, then other edits in document order, in one frame', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<input class="a" ui-value="a"><input class="b" ui-value="b" ui-event-keypress-enter="send()"><input class="c" ui-value="c">', { a: '', b: '', c: '' });
+  await page.evaluate(() => {
+    document.querySelector('.c').value = '3';
+    document.querySelector('.a').value = '1';
+  });
+  await page.locator('.b').pressSequentially('2');
+  await page.keyboard.press('Enter');
+  const send = await server.created('send()');
+  const frame = await until('the action', () => server.frames.find((f) => f.messages.some((m) => m.data.varId === send.id && m.type === 'update')));
+  assert.equal(frame.userEvent, true);
+  assert.deepEqual(frame.messages.map((m) => m.data.value), ['2', '1', '3', null]);
+});
+
+pageTest('F120, F121, F122, F123: keyboard combinations match exactly', async (fixture) => {
+  const { server, page, until } = fixture;
+  const names = ['enter', 'ctrl-enter', 'shift-tab', 'escape', 'left', 'up', 'space', 'a', 'delete', 'f2', 'alt-shift-x', '-', 'ctrl--'];
+  await show(fixture, `<input ${names.map((name, i) => `ui-event-keypress-${name}="k${i}(_)"`).join(' ')} ui-event-keypress-home="last" ui-event-keypress-end="fin()">`);
+  const input = page.locator('input');
+  const presses = ['Enter', 'Control+Enter', 'Escape', 'ArrowLeft', 'ArrowUp', 'Space', 'a', 'Delete', 'F2', 'Alt+Shift+X', '-', 'Control+-', 'Home', 'End'];
+  for (const press of ['Shift+Enter', 'Control+Shift+Enter', 'b', 'Control+a', ...presses]) await input.press(press);
+  await until('all of them', () => updates(server).length >= presses.length);
+  const expected = ['enter', 'ctrl-enter', 'escape', 'left', 'up', 'space', 'a', 'delete', 'f2', 'alt-shift-x', '-', 'ctrl--'].map((name) => [`k${names.indexOf(name)}(_)`, name === '-' || name === 'ctrl--' ? '-' : name.split('-').at(-1)]);
+  assert.deepEqual(sent(server), [...expected, ['last', 'home'], ['fin()', null]]);
+  assert.equal((await server.created('last')).properties.access, undefined);
+  assert.equal((await server.created('fin()')).properties.access, 'action');
+});
+
+pageTest('F67: a keypress path with () is an action even if it says otherwise', async (fixture) => {
+  await show(fixture, '<input ui-event-keypress-enter="go()?access=r">');
+  assert.equal((await fixture.server.created('go()')).properties.access, 'action');
+});
+
+pageTest('F124: keys of an input method are ignored', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<input ui-event-keypress-enter="go(_)">');
+  await page.locator('input').evaluate((e) => {
+    e.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true }));
+    e.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229 }));
+    e.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }));
+  });
+  await until('one event', () => updates(server).length);
+  assert.equal(updates(server).length, 1);
+});
+
+pageTest('F125: combinations with ctrl prevent the default, plain keys never', async (fixture) => {
+  const { page } = fixture;
+  await show(fixture, '<input ui-event-keypress-ctrl-s="save()" ui-event-keypress-enter="send()">');
+  const prevented = await page.locator('input').evaluate((e) => [{ key: 's', ctrlKey: true }, { key: 'Enter' }].map((init) => !e.dispatchEvent(new KeyboardEvent('keydown', { ...init, cancelable: true }))));
+  assert.deepEqual(prevented, [true, false]);
+});
+
+pageTest('F126: listeners of one element fire in binding order, so the value goes first', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<select ui-event-change="changed()" ui-value="s"><option>a<option>b</select>', { s: 'a' });
+  await page.locator('select').selectOption('b');
+  const changed = await server.created('changed()');
+  const frame = await until('the event', () => server.frames.find((f) => f.messages.some((m) => m.data.varId === changed.id && m.type === 'update')));
+  assert.deepEqual(frame.messages.map((m) => m.data.value), ['b', null]);
+});
+
+pageTest('S71, S75, S72: self, stop and prevent, links to nowhere, and forms that must not reload the page', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, `<div ui-event-click="all()"><p ui-event-click="own()?self">text <b>inner</b></p><i ui-event-click="quiet()?stop">q</i></div>
+    <a href="#" ui-event-click="link()">link</a><form><input class="f" ui-value="f"></form>`, { f: '' });
+  await page.locator('b').click();
+  await page.locator('i').click();
+  await page.locator('a').click();
+  await page.locator('.f').fill('word');
+  await page.locator('.f').press('Enter');
+  await until('the form field', () => sent(server).some(([path]) => path === 'f'));
+  assert.deepEqual(sent(server), [['all()', null], ['quiet()', null], ['link()', null], ['f', 'word']]);
+  assert.equal(page.url(), server.url);
+});
+
+pageTest('F69: an illegal access is reported and skips that one binding', async (fixture) => {
+  const { server, page, logs } = fixture;
+  await show(fixture, '<b ui-value="a(_)?access=r">x</b><i ui-value="b()?access=w"></i><u ui-value="c?access=odd"></u><s ui-value="d"></s><p ui-view="e(_)"></p>', { d: 'fine' });
+  await page.getByText('fine').waitFor();
+  assert.deepEqual(server.messages.filter((m) => m.type === 'create').map((m) => m.data.properties.path), ['d']);
+  assert.equal(logs.filter((line) => line.includes('does not allow access')).length, 4);
+});

@@ -1,0 +1,197 @@
+/** Frames, the outgoing queue, and the variables of the page. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update } from './lib/fake-server.js';
+
+useBrowser();
+const text = (page, selector) => page.locator(selector).textContent();
+const shows = (until, page, selector, expected) => until(`${selector} to show ${expected}`, async () => (await text(page, selector)) === expected);
+
+pageTest('F15, F16, F45: the first frame is one watch of variable 1, with userEvent (F34a)', async ({ server, page, until }) => {
+  await page.goto(server.url);
+  await until('a frame', () => server.frames.length);
+  const { at, ...frame } = server.frames[0];
+  assert.ok(at > 0);
+  assert.deepEqual(frame, { userEvent: true, messages: [{ type: 'watch', data: { varId: 1 } }] });
+});
+
+pageTest('F17, F19, F20, F57: odd and failing messages stop nothing else', async ({ server, page, until, logs }) => {
+  model(server, { a: 'x' });
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a"></p>' });
+  const a = await server.created('a');
+  await shows(until, page, 'p', 'x');
+  await page.evaluate((id) => window.uiStore.watch(id, () => { throw new Error('observer broke'); }), a.id);
+  server.sockets.at(-1).send('[]');
+  server.sockets.at(-1).send('{"result":{}}');
+  server.sockets.at(-1).send(JSON.stringify([{ error: 'bare text' }, { type: 'strange' }, null, update(a.id, 'y'), { ...update(a.id, 'z'), more: 1 }]));
+  await shows(until, page, 'p', 'z');
+  assert.ok(logs.some((line) => line.includes('bare text')));
+  assert.equal(logs.filter((line) => line.includes('observer broke')).length, 2);
+});
+
+pageTest('F23, F51, F52: null is a value, an update without value changes nothing that is shown', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a"></p><input ui-value="b">' });
+  const [a, b] = [await server.created('a'), await server.created('b')];
+  server.send(update(a.id, 'text'), update(b.id, 'field'));
+  await shows(until, page, 'p', 'text');
+  server.send(update(a.id, undefined, { label: 'l' }), update(b.id, undefined, { 'label:high': 'm' }));
+  await until('the property', () => page.evaluate((id) => window.uiStore.get(id).properties.label === 'm', b.id));
+  assert.equal(await text(page, 'p'), 'text');
+  assert.equal(await page.locator('input').inputValue(), 'field');
+  server.send(update(a.id, null));
+  await shows(until, page, 'p', '');
+});
+
+pageTest('F24, F25: an empty property is removed, a priority suffix is stripped', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a"></p>' });
+  const { id } = await server.created('a');
+  server.send(update(id, 1, { 'x:low': '1', 'y:medium': '2' }));
+  await until('properties', () => page.evaluate((v) => window.uiStore.get(v).properties.y === '2', id));
+  server.send(update(id, undefined, { x: '' }));
+  await until('removal', () => page.evaluate((v) => !('x' in window.uiStore.get(v).properties), id));
+});
+
+pageTest('F32, F34, F49: quiet updates leave together after about 10 ms without userEvent, equal ones not at all', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a"><input ui-value="b">' });
+  const [a, b] = [await server.created('a'), await server.created('b')];
+  server.send(update(a.id, '1'), update(b.id, '2'));
+  await until('values', async () => (await page.locator('input').nth(1).inputValue()) === '2');
+  const before = server.frames.length;
+  await page.evaluate(([x, y]) => {
+    window.uiStore.update(x, '1');
+    window.uiStore.update(x, 'one');
+    window.uiStore.update(y, 'two');
+  }, [a.id, b.id]);
+  await until('the frame', () => server.frames.length > before);
+  const { userEvent, messages } = server.frames[before];
+  assert.equal(userEvent, false);
+  assert.deepEqual(messages, [update(a.id, 'one'), update(b.id, 'two')]);
+});
+
+pageTest('F32: a frame leaves no later than 50 ms after its first message, however busy the queue is', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a">' });
+  const { id } = await server.created('a');
+  const before = server.frames.length;
+  const started = await page.evaluate((v) => new Promise((done) => {
+    let n = 0;
+    const timer = setInterval(() => {
+      window.uiStore.update(v, `v${++n}`);
+      if (n === 40) { clearInterval(timer); done(n); }
+    }, 4);
+  }), id);
+  assert.equal(started, 40);
+  await until('several frames', () => server.frames.length - before >= 2);
+});
+
+pageTest('F33, F34a, F36: an action leaves at once with what waited, and creates leave with the frame that caused them', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a"><button ui-action="go()">go</button><div ui-view="sub"></div>', 'Sub.DEFAULT': '<i ui-value="deep"></i>' });
+  const [a, go, sub] = [await server.created('a'), await server.created('go()'), await server.created('sub')];
+  await until('the app to be seen', () => page.locator('input').isVisible());
+  await page.evaluate((id) => {
+    window.uiStore.update(id, 'edited');
+    document.querySelector('button').click();
+  }, a.id);
+  const action = await until('the action', () => server.frames.find((f) => f.messages.some((m) => m.data.varId === go.id)));
+  assert.equal(action.userEvent, true);
+  assert.deepEqual(action.messages, [update(a.id, 'edited'), update(go.id, null)]);
+  server.send(update(sub.id, { obj: 9 }, { type: 'Sub' }));
+  const deep = await until('the nested create', () => server.frames.find((f) => f.messages.some((m) => m.data.properties?.path === 'deep')));
+  assert.equal(deep.userEvent, true);
+  assert.deepEqual(deep.messages.map((m) => m.type), ['create', 'update']);
+});
+
+pageTest('F37: leaving the page commits the edit in progress', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a">' });
+  const { id } = await server.created('a');
+  await page.locator('input').fill('half');
+  assert.ok(!server.messages.some((m) => m.data.value === 'half'));
+  await page.goto('about:blank');
+  await until('the edit', () => server.messages.some((m) => m.data.varId === id && m.data.value === 'half'));
+});
+
+pageTest('F38, F39, F42, F43, F44, F46: records, ids and creates are as specified; nothing is watched twice', async ({ server, page }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a?x=1"></p><div ui-view="v"></div><ul ui-viewlist="l"></ul>' });
+  await server.created('a');
+  const creates = server.messages.filter((m) => m.type === 'create').map((m) => m.data);
+  assert.deepEqual(creates.map((c) => c.id), [2, 3, 4]);
+  for (const create of creates) {
+    assert.deepEqual(Object.keys(create), ['id', 'parentId', 'properties']);
+    assert.ok(await page.locator(`#${create.properties.elementId}`).count(), create.properties.elementId);
+  }
+  const record = await page.evaluate(() => {
+    const { widget, ...others } = window.uiStore.get(4);
+    window.uiStore.watch(4, () => {});
+    return { ...others, element: widget.getElement().localName };
+  });
+  assert.deepEqual(record, { varId: 4, parentId: 1, properties: { path: 'a', access: 'r', x: '1', elementId: creates[2].properties.elementId }, element: 'p' });
+  assert.equal(server.messages.filter((m) => m.type === 'watch').length, 1);
+});
+
+pageTest('F48, F50: an own update is stored without calling observers, and a read-only variable is never written', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a?access=rw"></p><b ui-value="b"></b><i ui-value="end"></i>' });
+  const [a, b] = [await server.created('a'), await server.created('b')];
+  const seen = await page.evaluate(([x, y]) => {
+    let calls = 0;
+    window.uiStore.watch(x, () => calls++);
+    window.uiStore.update(x, 'own');
+    window.uiStore.update(y, 'refused');
+    return [calls, window.uiStore.get(x).value];
+  }, [a.id, b.id]);
+  assert.deepEqual(seen, [0, 'own']);
+  await until('the update', () => server.messages.some((m) => m.data.varId === a.id && m.data.value === 'own'));
+  assert.ok(!server.messages.some((m) => m.data.value === 'refused'));
+});
+
+pageTest('F54, F56, S17: one destroy ends a subtree; what was in flight is ignored', async ({ server, page, until }) => {
+  model(server, { sub: { $type: 'Sub', inner: { $type: 'Inner', t: 'deep' } } });
+  await open({ server, page }, { 'App.DEFAULT': '<div ui-view="sub"></div>', 'Sub.DEFAULT': '<p ui-view="inner"></p>', 'Inner.DEFAULT': '<b ui-value="t"></b>' });
+  await page.getByText('deep').waitFor();
+  const [sub, inner, t] = [await server.created('sub'), await server.created('inner'), await server.created('t')];
+  server.send(update(sub.id, null, { type: '' }));
+  await until('the destroy', () => server.messages.some((m) => m.type === 'destroy'));
+  assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId), [inner.id]);
+  server.send(update(t.id, 'ghost'), { type: 'error', data: { varId: t.id, code: 'x', description: 'y' } });
+  server.send(update(sub.id, undefined, { probe: '1' }));
+  await until('the probe', () => page.evaluate((id) => window.uiStore.get(id).properties.probe, sub.id));
+  assert.equal(await page.evaluate((id) => window.uiStore.get(id), t.id), undefined);
+});
+
+pageTest('F55: a destroy of a variable in use counts as null without type', async ({ server, page, until }) => {
+  model(server, { a: 'x', sub: { $type: 'Sub' } });
+  await open({ server, page }, { 'App.DEFAULT': '<p ui-value="a"></p><div ui-view="sub"></div>', 'Sub.DEFAULT': '<em>here</em>' });
+  await page.getByText('here').waitFor();
+  const [a, sub] = [await server.created('a'), await server.created('sub')];
+  server.send({ type: 'destroy', data: { varId: a.id } }, { type: 'destroy', data: { varId: sub.id } }, { type: 'destroy', data: { varId: 777 } });
+  await until('emptiness', async () => (await text(page, 'p')) === '' && !(await page.locator('em').count()));
+});
+
+pageTest('F53, F82: a binding is in its null state until the server answers', async ({ server, page }) => {
+  await open({ server, page }, {
+    'App.DEFAULT': '<p ui-value="a">old</p><b class="c d" ui-class-c="x"></b><a href="#x" ui-attr-href="y"></a><s style="color: red" ui-style-color="z"></s><u ui-html="h">old</u><input value="old" ui-value="v">',
+  });
+  await server.created('h');
+  await page.locator('b').waitFor({ state: 'attached' });
+  assert.equal(await text(page, 'p'), '');
+  assert.match((await page.locator('b').getAttribute('class')) ?? '', /^d( |$)/);
+  assert.equal(await page.locator('a').getAttribute('href'), null);
+  assert.equal(await page.locator('s').evaluate((e) => e.style.color), '');
+  assert.equal(await page.locator('u').innerHTML(), '');
+  assert.equal(await page.locator('input').inputValue(), '');
+});
+
+pageTest('F58: viewdefs in the same update go before its value', async ({ server, page, until }) => {
+  await page.goto(server.url);
+  await until('the watch', () => server.frames.length);
+  server.send(update(1, { obj: 1 }, { type: 'One', viewdefs: JSON.stringify({ 'One.DEFAULT': '<template><p>one frame</p></template>' }) }));
+  await page.getByText('one frame').waitFor();
+});
+
+pageTest('S16: rendering and removing leaves as many variables and widgets as before', async ({ server, page, until }) => {
+  model(server, { sub: { $type: 'Sub', list: [1, 2, 3], t: 'deep' } });
+  await open({ server, page }, { 'App.DEFAULT': '<div ui-view="sub"></div>', 'Sub.DEFAULT': '<b ui-value="t" ui-class-x="t"></b><ul ui-viewlist="list"><li></li></ul>' });
+  await page.getByText('deep').waitFor();
+  const sub = await server.created('sub');
+  server.send(update(sub.id, null, { type: '' }));
+  await until('removal', async () => !(await page.locator('b').count()));
+  assert.deepEqual(await page.evaluate(() => window.uiStore.count()), { variables: 2, widgets: 0 });
+});
