@@ -143,6 +143,7 @@ export class View {
     const { type, namespace, fallbackNamespace } = record?.properties ?? {};
     if (!type || record?.value === null) {
       pending.delete(this);
+      if (this.key === null && record?.value === undefined) return; // reconnected, nothing said yet (F215)
       if (this.key !== '') this.clear();
       this.showPlain(record?.value);
       return;

@@ -58,6 +58,7 @@ export class FakeServer {
       this.posted.push({ url: request.url, body: JSON.parse(body) });
       return send(200, 'application/json', '{"result":{}}');
     }
+    if (pathname === '/favicon.ico') return send(204, 'image/x-icon', '');
     if (this.files[pathname] !== undefined) return send(200, TYPES[path.extname(pathname)] ?? TYPES['.html'], this.files[pathname]);
     if (/^\/main(-\w+)?\.js$/.test(pathname)) return this.file(send, 'templates/client/main.js');
     if (pathname.startsWith('/lsess-client/')) return this.file(send, `templates/client/${path.basename(pathname)}`);

@@ -1,0 +1,214 @@
+/** Loss and return of the connection, tabs, and the page-level interface. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { FakeServer, model, PAGE, SESSION, update } from './lib/fake-server.js';
+
+useBrowser();
+const APP = { 'App.DEFAULT': '<main><input ui-value="a"><button ui-action="go()">go</button><ul ui-viewlist="list"><li></li></ul></main>', 'Row.DEFAULT': '<li ui-value="n"></li>' };
+const VALUES = { a: 'value', list: [1, 2].map((n) => ({ $type: 'Row', n })) };
+const offline = (page) => page.evaluate(() => document.documentElement.classList.contains('ui-disconnected'));
+/** Makes the retries wait a thousandth of their time, so that none of their seconds is spent here. */
+const hurry = (page) => page.addInitScript(() => {
+  const { setTimeout } = window;
+  window.delays = [];
+  window.setTimeout = (run, ms, ...more) => {
+    if (ms >= 700) window.delays.push(ms);
+    return setTimeout(run, ms >= 700 ? ms / 1000 : ms, ...more);
+  };
+});
+
+pageTest('F212, F213, F215, F216: after a loss the page says so, reconnects and resynchronises completely', async ({ server, page, until }) => {
+  model(server, VALUES);
+  await hurry(page);
+  await open({ server, page }, APP);
+  await page.locator('li').nth(1).waitFor();
+  const used = Math.max(...server.messages.filter((m) => m.type === 'create').map((m) => m.data.id));
+  await page.locator('input').click();
+  await page.keyboard.type('!edit');
+  server.refuse = true;
+  server.sockets.at(-1).terminate();
+  await page.locator('#ui-notice').waitFor({ state: 'visible' });
+  assert.equal(await offline(page), true);
+  await page.locator('button').evaluate((e) => e.click());
+  await until('two refusals', () => server.refused >= 2);
+  await until('the notice of F219', async () => (await page.locator('#ui-notice').textContent()).includes('takes no further page'));
+  assert.equal(await page.locator('li').count(), 2);
+  server.refuse = false;
+  const before = server.messages.length;
+  await server.show(APP);
+  await until('the new content', () => page.evaluate(() => !document.querySelector('.ui-new-view, .ui-obsolete-view') && window.uiApp.getAppView().isRendered()));
+  await until('both rows', async () => (await page.locator('li').allTextContents()).join() === '1,2');
+  const again = server.messages.slice(before);
+  assert.deepEqual(again[0], { type: 'watch', data: { varId: 1 } });
+  assert.ok(again.filter((m) => m.type === 'create').every((m) => m.data.id > used), 'ids go on counting');
+  assert.ok(!again.some((m) => m.type === 'destroy' || 'value' in m.data), 'no message about the old connection’s variables, no replayed action');
+  assert.equal(await offline(page), false);
+  assert.equal(await page.locator('#ui-notice').count(), 0);
+  assert.deepEqual(await page.evaluate(() => [document.querySelector('input').value, document.activeElement.localName]), ['value!edit', 'input']); // F178, F217
+  assert.equal(await page.locator('main').count(), 1);
+});
+
+pageTest('F213: retries begin at about 1 s, double up to 30 s and go on', async ({ server, page, until }) => {
+  await hurry(page);
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  server.refuse = true;
+  server.sockets.at(-1).terminate();
+  await until('nine retries', () => page.evaluate(() => window.delays.length >= 9));
+  const delays = await page.evaluate(() => window.delays);
+  [1, 2, 4, 8, 16, 30, 30, 30, 30].forEach((s, i) => assert.ok(delays[i] >= s * 750 && delays[i] <= s * 1250, `retry ${i} after ${delays[i]} ms`));
+});
+
+pageTest('F214: a failed first connection is retried and the application then starts', async ({ server, page, until }) => {
+  await hurry(page);
+  model(server, VALUES);
+  server.refuse = true;
+  await page.goto(server.url);
+  await until('a refusal', () => server.refused);
+  server.refuse = false;
+  await server.show(APP);
+  await page.locator('li').nth(1).waitFor();
+});
+
+pageTest('F218: disconnect() is final', async ({ server, page, until }) => {
+  await hurry(page);
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  const events = await page.evaluate(() => new Promise((done) => {
+    const connection = window.uiApp.getConnection();
+    const seen = [connection.isConnected()];
+    connection.onDisconnect(() => seen.push('gone') && setTimeout(() => done([...seen, connection.isConnected()]), 0));
+    connection.disconnect();
+  }));
+  assert.deepEqual(events, [true, 'gone', false]);
+  await page.evaluate(() => { dispatchEvent(new Event('online')); });
+  assert.deepEqual(await page.evaluate(() => window.delays), []);
+  assert.equal(server.sockets.length, 1);
+});
+
+pageTest('F219: a session that is gone leads to the start page, and / is never probed', async ({ server, page, until }) => {
+  await hurry(page);
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  server.alive = false;
+  server.refuse = true;
+  const from = server.requests.length;
+  server.sockets.at(-1).terminate();
+  await until('the start page', () => page.url() === `${server.origin}/`);
+  assert.deepEqual(server.requests.slice(from).filter((r) => /^\w+ \/[^.]*$/.test(r)), [`HEAD /${SESSION}`, 'GET /']);
+});
+
+pageTest('F219: while the server is down the page waits', async ({ server, page, until }) => {
+  await hurry(page);
+  model(server, VALUES);
+  await open({ server, page }, APP);
+  await page.locator('li').nth(1).waitFor();
+  const { port } = server;
+  await server.close();
+  await until('the notice', async () => (await page.locator('#ui-notice').textContent().catch(() => ''))?.includes('cannot be reached'));
+  const again = await new FakeServer().listen(port);
+  try {
+    model(again, VALUES);
+    await again.show(APP);
+    await until('both rows', async () => (await page.locator('li').count()) === 2);
+  } finally {
+    await again.close();
+    await server.listen();
+  }
+});
+
+pageTest('F221, F223, F224, F225: the objects of page scripts', async ({ server, page, until }) => {
+  model(server, { a: 1 });
+  await page.addInitScript(() => document.addEventListener('ui-ready', () => { window.early = typeof window.uiApp.updateValue; }));
+  await open({ server, page }, { 'App.DEFAULT': '<span id="box" ui-value="a?access=rw"></span>' });
+  await page.getByText('1').waitFor();
+  const seen = await page.evaluate(async () => {
+    const { uiApp, uiStore } = window;
+    const store = uiApp.getStore();
+    const view = uiApp.getAppView();
+    const widget = uiApp.getBinding().getWidget('app');
+    const id = store.create({ parentId: 1, properties: { path: 'extra' } });
+    store.update(id, 'v', { p: 'q' });
+    const made = { ...store.get(id) };
+    let errors = 0;
+    const end = store.watchErrors(id, () => errors++);
+    end();
+    store.destroy(id);
+    uiApp.extra = true;
+    return [window.early, store === uiStore, view.elementId, view.isRendered(), view.getView() === view, widget.elementId, widget.getElement().localName, widget.hasBinding('ui-value'), widget.getVariableId('ui-value'),
+      widget.scrollOnOutput, typeof widget.scrollToBottom, uiApp.getViewdefStore().get('App') !== undefined, uiApp.getViewdefStore().get('Nope'), made, store.get(id), store.getError(1), typeof uiApp.getBinding().getView('app').forceRender,
+      uiApp.getBinding().getView('none'), uiApp.getBinding().getWidget('none'), uiApp.extra];
+  });
+  assert.deepEqual(seen, ['function', true, 'app', true, true, 'app', 'span', true, 2, false, 'function', true, undefined, { varId: 3, parentId: 1, value: 'v', properties: { path: 'extra', p: 'q' } }, undefined, null, 'function', undefined, undefined, true]);
+  await server.received('the create', (m) => m.type === 'create' && m.data.properties.path === 'extra');
+});
+
+pageTest('F222, F49: updateValue sends a value or what the element holds, by author id', async ({ server, page, until }) => {
+  model(server, { up: null, field: 'x' });
+  await open({ server, page }, { 'App.DEFAULT': '<div><span id="bridge" style="display: none" ui-value="up?access=rw"></span><input id="field" ui-value="field"></div>' });
+  const [up, field] = [await server.created('up'), await server.created('field')];
+  await page.locator('#field').waitFor();
+  await page.evaluate(() => {
+    window.uiApp.updateValue('bridge', { big: 'x'.repeat(2e6) });
+    document.getElementById('field').value = 'held';
+    window.uiApp.updateValue('field');
+    window.uiApp.updateValue('field');
+    window.uiApp.updateValue('nothing', 1);
+  });
+  await until('values', () => server.messages.some((m) => m.data.value === 'held'));
+  assert.equal(server.messages.filter((m) => m.data.varId === field.id && 'value' in m.data).length, 1);
+  assert.equal(server.messages.find((m) => m.data.varId === up.id && m.data.value)?.data.value.big.length, 2e6);
+});
+
+pageTest('F227, F228: navigateTo pushes history and tells the path without the session; so does going back', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  await page.evaluate(() => window.uiApp.navigateTo('/ship/3?x=1'));
+  const urls = () => server.messages.filter((m) => m.data.varId === 1 && m.data.properties?.url).map((m) => m.data.properties.url);
+  await until('the url', () => urls().length === 1);
+  assert.equal(page.url(), `${server.url}/ship/3?x=1`);
+  await page.evaluate((s) => window.uiApp.navigateTo(`/${s}/port`), SESSION);
+  await page.goBack();
+  await until('three urls', () => urls().length === 3);
+  assert.deepEqual(urls().map((u) => u.replace(/\?.*/, '')), ['/ship/3', '/port', '/ship/3']);
+});
+
+pageTest('F229: several tabs show one session; F230: conserve asks first', async ({ server, page, context, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  const second = await context.newPage();
+  await second.goto(server.url);
+  await until('two sockets', () => server.sockets.length === 2);
+  const third = await context.newPage();
+  await third.goto(`${server.url}?conserve=true`);
+  await third.getByText('already open').waitFor();
+  assert.equal(server.sockets.length, 2);
+  await third.getByText('Open here anyway').click();
+  await until('three sockets', () => server.sockets.length === 3);
+});
+
+pageTest('S85: idle() resolves when all is answered and shown', async ({ server, page }) => {
+  model(server, VALUES);
+  await open({ server, page }, APP);
+  await page.waitForFunction(() => window.uiApp?.getAppView().isRendered());
+  await page.evaluate(() => window.uiApp.idle());
+  assert.deepEqual(await page.locator('li').allTextContents(), ['1', '2']);
+});
+
+pageTest('S6: a server that sends heartbeats and falls silent is left', async ({ server, page, until }) => {
+  await page.addInitScript(() => {
+    const { now } = Date;
+    window.skip = 0;
+    Date.now = () => now() + window.skip;
+  });
+  await hurry(page);
+  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  const silence = () => page.evaluate(() => { window.skip += 80000; document.dispatchEvent(new Event('visibilitychange')); });
+  await silence();
+  server.sockets.at(-1).send('[]');
+  server.send(update(1, undefined, { probe: '1' }));
+  await page.waitForFunction(() => window.uiStore.get(1).properties.probe);
+  assert.equal(server.sockets.length, 1);
+  await silence();
+  await until('a new socket', () => server.sockets.length === 2);
+});

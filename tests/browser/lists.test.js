@@ -1,0 +1,167 @@
+/** Scripts of viewdefs, lists, and the work that changes cost. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update, viewdefsOf } from './lib/fake-server.js';
+
+useBrowser();
+
+const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
+async function show(fixture, viewdefs, values = {}) {
+  model(fixture.server, values);
+  await open(fixture, viewdefs);
+  await settled(fixture);
+}
+const creates = (server) => server.messages.filter((m) => m.type === 'create').map((m) => m.data);
+const rows = (...names) => names.map((name) => ({ $type: 'Row', name }));
+const ROWS = { 'App.DEFAULT': '<ul ui-viewlist="list"><li></li></ul>', 'Row.DEFAULT': '<li ui-value="name"></li>' };
+
+pageTest('F166, F167, F168, F169, S30, S32: scripts at any depth run once, in document order, revealed, with all attributes', async (fixture) => {
+  const { page, server } = fixture;
+  await page.addInitScript(() => { window.ran = []; });
+  server.files['/lib.js'] = 'window.ran.push("src")';
+  await show(fixture, {
+    'App.DEFAULT': '<script id="first" data-x="1">window.ran.push("a:" + !!document.querySelector("b")?.offsetParent + !!window.uiApp); function helper() {}</script><div ui-view="sub"></div><script type="text/javascript">window.ran.push("c" + typeof helper)</script>',
+    'Sub.DEFAULT': '<b>seen</b><script>window.ran.push("b:" + document.currentScript.getAttribute("type"))</script><script type="application/json">{"not": "code"}</script><script type="text/template">window.ran.push("never")</script>',
+  }, { sub: { $type: 'Sub' } });
+  assert.deepEqual(await page.evaluate(() => window.ran), ['a:truetrue', 'b:null', 'cfunction']);
+  assert.deepEqual(await page.locator('script[data-x]').evaluate((e) => [e.id === '' || !!e.id, e.getAttribute('ui-viewdef')]), [true, 'App.DEFAULT']);
+  assert.equal(await page.locator('script[type="application/json"]').textContent(), '{"not": "code"}');
+});
+
+pageTest('F167: files, modules and errors of scripts', async (fixture) => {
+  const { page, server, until, logs } = fixture;
+  server.files['/lib.js'] = 'window.fromFile = document.currentScript.getAttribute("class")';
+  await show(fixture, { 'App.DEFAULT': '<div>x</div><script src="/lib.js" class="c"></script><script type="module">window.mod = import.meta.url.length > 0</script><script>nothing.here</script><script>window.after = 1</script>' });
+  await until('the file', () => page.evaluate(() => window.fromFile?.startsWith('c') && window.mod && window.after));
+  await server.received('the report', (m) => m.type === 'error' && m.data.varId === 1 && m.data.description.includes('App.DEFAULT') && m.data.description.includes('nothing'));
+  assert.ok(logs.some((line) => line.includes('error in viewdef App.DEFAULT')));
+});
+
+pageTest('F170, F152: scripts run again when their view renders again, and nothing is undone', async (fixture) => {
+  const { page, server, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<script>window.runs = (window.runs ?? 0) + 1; uiApp.helper = () => 7</script><b>1</b>' });
+  server.send(viewdefsOf({ 'App.DEFAULT': '<script>window.runs += 10</script><i>2</i>' }));
+  await page.locator('i').waitFor();
+  await until('the second run', () => page.evaluate(() => window.runs === 11 && uiApp.helper() === 7));
+  assert.equal(await page.locator('body > script[ui-viewdef="App.DEFAULT"]').count(), 1); // activation keeps the mark
+  server.send(viewdefsOf({ 'App.DEFAULT': '<u>3</u>' }));
+  await page.locator('u').waitFor();
+  await settled(fixture);
+  assert.equal(await page.locator('body > script[ui-viewdef]').count(), 0);
+});
+
+pageTest('F109, F166: ui-code runs after the scripts of its view', async (fixture) => {
+  const { page } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div ui-code="c">x</div><script>document.querySelector("div").mark = function () { this.title = "marked" }</script>' }, { c: 'element.mark()' });
+  assert.equal(await page.locator('div').getAttribute('title'), 'marked');
+});
+
+pageTest('F179, F182, F183, F186, F27: a list shows one view per element and follows the array', async (fixture) => {
+  const { page, server, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list">junk<li class="ex" style="color: red" ui-namespace="n" id="x"></li><li>dropped</li></ul>', 'Row.DEFAULT': '<li class="row" ui-value="name"></li>' }, { list: rows('a', 'b', 'c') });
+  assert.deepEqual(await page.locator('li').allTextContents(), ['a', 'b', 'c']);
+  assert.deepEqual(await page.locator('li').first().evaluate((e) => [e.classList.contains('ex'), e.classList.contains('row'), e.style.color]), [true, true, 'red']);
+  const list = await server.created('list');
+  assert.equal(list.properties.access, 'r');
+  const items = creates(server).filter((c) => c.parentId === list.id);
+  assert.deepEqual(items.map(({ properties: { elementId, ...p } }) => p), [0, 1, 2].map((i) => ({ path: String(i), namespace: 'n' })));
+  server.send(update(list.id, [{ obj: 1 }]));
+  await until('one', async () => (await page.locator('li').count()) === 1);
+  assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId), items.slice(1).map((c) => c.id));
+  server.send(update(list.id, { obj: 5 }));
+  await until('none', async () => (await page.locator('ul').innerHTML()) === '');
+});
+
+pageTest('F137, F184: item namespaces, fallback and ui-item-wrapper', async (fixture) => {
+  const { server } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: rows('x'), b: rows('y') });
+  const items = creates(server).filter((c) => c.properties.path === '0').map(({ properties: { elementId, ...p } }) => p);
+  assert.deepEqual(items, [{ path: '0', namespace: 'own', wrapper: 'W' }, { path: '0', namespace: 'up', fallbackNamespace: 'fb' }]);
+});
+
+pageTest('F180, F185, S54: a wrapper is dropped, itemWrapper makes a wrapped list with its items', async (fixture) => {
+  const { server } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a?wrapper=lua.ViewList"></ul><ul ui-viewlist="crew?itemWrapper=P"></ul>' });
+  const [a, crew, items] = creates(server);
+  assert.deepEqual(a.properties, { path: 'a', access: 'r', elementId: a.properties.elementId });
+  const { elementId } = crew.properties;
+  assert.deepEqual(crew.properties, { path: 'crew', access: 'r', wrapper: 'lua.ViewList', itemWrapper: 'P', elementId });
+  assert.deepEqual([items.parentId, items.properties], [crew.id, { path: 'items', access: 'r', fallbackNamespace: 'list-item', elementId }]);
+});
+
+pageTest('F188, F190: items of one type are not rebuilt, lists nest', async (fixture) => {
+  const { page, server, until } = fixture;
+  await show(fixture, { ...ROWS, 'Row.DEFAULT': '<li><b ui-value="name"></b><ol ui-viewlist="kids"></ol></li>', 'Kid.DEFAULT': '<i ui-value="n"></i>' },
+    { list: [{ $type: 'Row', name: 'a', kids: [{ $type: 'Kid', n: 1 }, { $type: 'Kid', n: 2 }] }] });
+  assert.deepEqual(await page.locator('i').allTextContents(), ['1', '2']);
+  const kept = await page.locator('b').elementHandle();
+  const [item, name] = [await server.created('0'), await server.created('name')];
+  server.send(update(item.id, { obj: 77 }), update(name.id, 'new'));
+  await until('the name', async () => (await page.locator('b').textContent()) === 'new');
+  assert.equal(await kept.evaluate((e) => e.isConnected), true);
+});
+
+pageTest('F191: items take part in hot reload and report their viewdef', async (fixture) => {
+  const { page, server } = fixture;
+  await show(fixture, ROWS, { list: rows('a', 'b') });
+  assert.equal(server.messages.filter((m) => m.data.properties?.viewdef === 'Row.DEFAULT').length, 2);
+  server.send(viewdefsOf({ 'Row.DEFAULT': '<li><em ui-value="name"></em></li>' }));
+  await page.locator('em').first().waitFor();
+  await settled(fixture);
+  assert.deepEqual(await page.locator('li').allTextContents(), ['a', 'b']);
+});
+
+pageTest('S57, S55: plain values show as text, a child with ui-empty shows while there is nothing', async (fixture) => {
+  const { page, server, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li class="x"></li><p ui-empty>nothing here</p></ul>' }, { list: ['one', 2] });
+  assert.deepEqual(await page.locator('li').allTextContents(), ['one', '2']);
+  assert.equal(await page.locator('p').isVisible(), false);
+  server.send(update((await server.created('list')).id, []));
+  await until('the empty text', () => page.locator('p').isVisible());
+});
+
+pageTest('F189: removing 1,000 items is one operation, adding them is one too', async (fixture) => {
+  const { page, server, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li></li></ul>' }, { list: [] });
+  await page.evaluate(() => {
+    window.records = [];
+    new MutationObserver((records) => window.records.push(...records.map((r) => [r.addedNodes.length, r.removedNodes.length]))).observe(document.querySelector('ul'), { childList: true });
+  });
+  const { id } = await server.created('list');
+  server.send(update(id, Array(1000).fill(1)));
+  await until('rows', async () => (await page.locator('li').count()) === 1000);
+  server.send(update(id, []));
+  await until('no rows', async () => (await page.locator('li').count()) === 0);
+  assert.deepEqual(await page.evaluate(() => window.records), [[1000, 0], [0, 1000]]);
+  await until('the destroys', () => server.messages.filter((m) => m.type === 'destroy').length === 1000);
+});
+
+pageTest('F52, F93: one changed text among 5,000 bindings touches one node', async (fixture) => {
+  const { page, server, until } = fixture;
+  const values = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`v${i}`, i]));
+  await show(fixture, { 'App.DEFAULT': Object.keys(values).map((path) => `<b ui-value="${path}"></b>`).join('') }, values);
+  await page.evaluate(() => {
+    window.touched = [];
+    new MutationObserver((records) => window.touched.push(...records.map((r) => r.type))).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true });
+  });
+  server.send(update((await server.created('v4321')).id, 'changed'));
+  await until('the text', () => page.evaluate(() => window.touched.length));
+  assert.deepEqual(await page.evaluate(() => window.touched), ['characterData']);
+});
+
+pageTest('Q1: 1,000 list items first shown (a figure, not a limit)', async (fixture) => {
+  const { page, server } = fixture;
+  model(server, { list: rows(...Array.from({ length: 1000 }, (_, i) => `row ${i}`)) });
+  await page.addInitScript(() => {
+    new MutationObserver(() => {
+      if (!window.shownAt && document.querySelectorAll('li[ui-viewdef]').length === 1000 && !document.querySelector('.ui-new-view')) window.shownAt = performance.now();
+    }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['class'] });
+  });
+  await page.goto(server.url);
+  const start = await page.evaluate(() => performance.now());
+  await server.show(ROWS);
+  await page.getByText('row 999').waitFor();
+  const shown = (await page.waitForFunction(() => window.shownAt).then((h) => h.jsonValue())) - start;
+  console.log(`# 1,000 list items first shown after ${shown.toFixed(0)} ms`);
+  assert.equal(await page.locator('li').count(), 1000);
+});
