@@ -1,0 +1,261 @@
+/* lsess repl: talk Lua to a live session (cli.md C4). This file: arguments, choosing the session, running an entry. */
+#include "repl.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+enum { MOST_CHUNKS = 256 };
+
+static const struct option options[] = {
+    {.name = "execute", .letter = 'e', .value = "CODE", .help = "run CODE and print its values (repeatable), then leave"},
+    JSON_OPTION,
+    SOCKET_OPTION,
+    {0},
+};
+
+static volatile sig_atomic_t interrupts;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupts = 1;
+}
+
+/* Without SA_RESTART: the wait for an answer ends, and the interrupt goes to the session. */
+void repl_catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool repl_interrupted(void)
+{
+    bool was = interrupts;
+    interrupts = 0;
+    return was;
+}
+
+/* The running entry holds the first connection; the word to stop it goes through another one. */
+static void interrupt_session(struct repl *repl)
+{
+    struct client other;
+    struct ls_buf fields = LS_BUF_INIT;
+    struct json answer;
+    ls_buf_str(&fields, "\"session\":");
+    ls_json_str(&fields, repl->session);
+    if (client_again(&other, &repl->client) == STATUS_DONE) client_call(&other, "interrupt", ls_buf_text(&fields), NULL, NULL, &answer);
+    client_close(&other);
+    ls_buf_release(&fields);
+}
+
+static bool on_event(void *ctx, const char *event, struct json fields)
+{
+    struct repl *repl = ctx;
+    if (!*event) { /* the wait was ended by a signal */
+        if (repl_interrupted()) interrupt_session(repl);
+        return true;
+    }
+    if (strcmp(event, "print")) return true;
+    if (repl->json) {
+        printf("%.*s\n", (int)fields.len, fields.text);
+    } else {
+        struct ls_buf text = LS_BUF_INIT;
+        json_string(json_member(fields, "text"), &text);
+        fwrite(ls_buf_text(&text), 1, text.len, stdout);
+        ls_buf_release(&text);
+    }
+    fflush(stdout);
+    return true;
+}
+
+static int evaluate(struct repl *repl, const char *code, struct json *answer)
+{
+    struct ls_buf fields = LS_BUF_INIT;
+    ls_buf_str(&fields, "\"session\":");
+    ls_json_str(&fields, repl->session);
+    ls_buf_str(&fields, ",\"repl\":true,\"name\":\"repl\",\"code\":");
+    ls_json_str(&fields, code);
+    int status = client_call(&repl->client, "eval", ls_buf_text(&fields), on_event, repl, answer);
+    ls_buf_release(&fields);
+    return status;
+}
+
+static void print_error(struct json answer)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    const char *red = use_color(stderr) ? "\033[31m" : "", *plain = *red ? "\033[0m" : "";
+    json_string(json_member(json_member(answer, "error"), "message"), &text);
+    size_t first = strcspn(ls_buf_text(&text), "\n");
+    fprintf(stderr, "%s%.*s%s%s\n", red, (int)first, ls_buf_text(&text), plain, ls_buf_text(&text) + first);
+    ls_buf_release(&text);
+}
+
+enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
+{
+    struct json answer;
+    int status = evaluate(repl, code, &answer);
+    if (status == STATUS_NO_SERVER) return ENTRY_LOST;
+    if (status == STATUS_DONE && json_true(json_member(answer, "incomplete")) && repl->interactive) return ENTRY_INCOMPLETE;
+    if (repl->json) {
+        printf("%.*s\n", (int)answer.len, answer.text);
+        return status == STATUS_DONE ? ENTRY_DONE : ENTRY_FAILED;
+    }
+    if (status != STATUS_DONE) {
+        fflush(stdout);
+        print_error(answer);
+        return ENTRY_FAILED;
+    }
+    struct ls_buf text = LS_BUF_INIT;
+    json_string(json_member(answer, "text"), &text);
+    if (text.len) printf("%s\n", text.data);
+    if (timed) printf("%.3f ms\n", (double)json_int(json_member(answer, "ns"), 0) / 1e6);
+    fflush(stdout);
+    bool incomplete = json_true(json_member(answer, "incomplete"));
+    if (incomplete) fprintf(stderr, "the chunk is not complete\n");
+    ls_buf_release(&text);
+    return incomplete ? ENTRY_FAILED : ENTRY_DONE;
+}
+
+bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
+{
+    struct json answer;
+    int status = evaluate(repl, code, &answer);
+    if (status == STATUS_NO_SERVER) return false;
+    if (status != STATUS_DONE) {
+        print_error(answer);
+        return false;
+    }
+    struct json value = json_member(answer, "json");
+    ls_buf_clear(json);
+    /* The answer may carry the value as JSON, or as a text that holds JSON. */
+    if (value.len && value.text[0] == '"') json_string(value, json);
+    else ls_buf_add(json, value.text, value.len);
+    return !ls_buf_failed(json);
+}
+
+static void keep_session(struct repl *repl, const char *session)
+{
+    snprintf(repl->session, sizeof repl->session, "%s", session);
+}
+
+/* Any name the server understands becomes the vended id, by asking it to evaluate nothing there. */
+static int resolve_session(struct repl *repl, const char *session)
+{
+    struct ls_buf fields = LS_BUF_INIT, name = LS_BUF_INIT;
+    struct json answer;
+    ls_buf_str(&fields, "\"session\":");
+    ls_json_str(&fields, session);
+    ls_buf_str(&fields, ",\"code\":\"\"");
+    int status = client_call(&repl->client, "eval", ls_buf_text(&fields), NULL, NULL, &answer);
+    if (status == STATUS_FAILED) client_failure(answer);
+    if (status == STATUS_DONE) {
+        json_string(json_member(answer, "session"), &name);
+        keep_session(repl, name.len ? name.data : session);
+    }
+    ls_buf_release(&fields);
+    ls_buf_release(&name);
+    return status;
+}
+
+int repl_use(struct repl *repl, const char *session)
+{
+    if (session) return resolve_session(repl, session);
+    struct json answer, item, best = {NULL, 0};
+    int status = client_call(&repl->client, "sessions", "", NULL, NULL, &answer);
+    if (status == STATUS_FAILED) return client_failure(answer);
+    if (status != STATUS_DONE) return status;
+    struct json sessions = json_member(answer, "sessions");
+    size_t at = 0;
+    int64_t least = INT64_MAX;
+    while (json_item(sessions, &at, &item)) {
+        int64_t idle = json_int(json_member(item, "idle_ms"), INT64_MAX - 1);
+        if (idle < least) {
+            least = idle;
+            best = item;
+        }
+    }
+    if (!best.text) return complain(STATUS_FAILED, "no session is live; open the site's page, or use `lsess repl new`");
+    struct ls_buf name = LS_BUF_INIT;
+    keep_session(repl, json_string(json_member(best, "session"), &name));
+    if (json_count(sessions) > 1)
+        fprintf(stderr, "session %s, the one active last of %zu (`lsess repl ID` for another)\n", repl->session, json_count(sessions));
+    ls_buf_release(&name);
+    return STATUS_DONE;
+}
+
+static void learn_site(struct repl *repl)
+{
+    struct json answer;
+    if (client_call(&repl->client, "ping", "", NULL, NULL, &answer) == STATUS_DONE) json_string(json_member(answer, "dir"), &repl->dir);
+}
+
+/* Standard input that is no terminal: all of it is one chunk. */
+static int run_input(struct repl *repl)
+{
+    struct ls_buf code = LS_BUF_INIT;
+    for (;;) {
+        if (!ls_buf_reserve(&code, 65536)) return complain(STATUS_FAILED, "out of memory for the input");
+        ssize_t n = read(STDIN_FILENO, code.data + code.len, code.cap - code.len - 1);
+        if (n <= 0) break;
+        code.len += (size_t)n;
+        code.data[code.len] = 0;
+    }
+    enum entry_result result = repl_entry(repl, ls_buf_text(&code), false);
+    ls_buf_release(&code);
+    return result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? STATUS_NO_SERVER : STATUS_FAILED;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct arguments arguments;
+    struct argument argument;
+    struct repl repl = {0};
+    const char *socket = NULL, *session = NULL, *chunks[MOST_CHUNKS];
+    size_t count = 0;
+    int step;
+    arguments_init(&arguments, command, argc, argv);
+    while ((step = arguments_next(&arguments, &argument)) > 0) {
+        if (!argument.option) {
+            if (session) return usage_error(command, "one session at a time");
+            session = argument.value;
+        } else if (argument.option->letter == 'e') {
+            if (count == MOST_CHUNKS) return usage_error(command, "at most %d times -e", MOST_CHUNKS);
+            chunks[count++] = argument.value;
+        } else if (!strcmp(argument.option->name, "socket")) {
+            socket = argument.value;
+        } else {
+            repl.json = true;
+        }
+    }
+    if (step < 0) return arguments.status;
+    int status = client_open(&repl.client, socket);
+    if (status == STATUS_DONE) status = repl_use(&repl, session);
+    if (status == STATUS_DONE) {
+        repl_catch_interrupts();
+        repl.interactive = !count && isatty(STDIN_FILENO);
+        if (repl.interactive) {
+            learn_site(&repl);
+            status = repl_interact(&repl);
+        } else if (count) {
+            for (size_t i = 0; i < count && status == STATUS_DONE; i++) {
+                enum entry_result result = repl_entry(&repl, chunks[i], false);
+                status = result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? STATUS_NO_SERVER : STATUS_FAILED;
+            }
+        } else {
+            status = run_input(&repl);
+        }
+    }
+    client_close(&repl.client);
+    ls_buf_release(&repl.dir);
+    return status;
+}
+
+const struct command command_repl = {
+    .name = "repl", .operands = "[SESSION]", .summary = "Talk Lua to a live session", .options = options,
+    .more = "SESSION is an id as in `lsess sessions` (1), a unique prefix of the id in a session's URL, or `new` for one\n"
+            "without a page. Default: the only one, or the one active last. In the shell, .help lists the dot commands.",
+    .run = run};

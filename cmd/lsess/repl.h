@@ -1,0 +1,33 @@
+/* What the files of `lsess repl` share: the shell's state, entries, dot commands, the line editor (cli.md C4). */
+#ifndef LSESS_REPL_H
+#define LSESS_REPL_H
+
+#include "client.h"
+
+struct repl {
+    struct client client;
+    char session[64];       /* vended id in use */
+    bool json;              /* --json: answers as they come */
+    bool interactive;
+    struct ls_buf dir;      /* the site's folder, for .source */
+};
+
+enum entry_result { ENTRY_DONE, ENTRY_INCOMPLETE, ENTRY_FAILED, ENTRY_LOST };
+
+/** Run one entry on the session's queue, print what it printed and what it returned. `timed` adds how long it took. */
+enum entry_result repl_entry(struct repl *repl, const char *code, bool timed);
+/** Evaluate for the shell's own use: the first value as JSON replaces `json`. Errors are printed. */
+bool repl_value(struct repl *repl, const char *code, struct ls_buf *json);
+/** Choose a session: NULL = the only one or the most recently active one, which is said; "new" makes a headless one. @return a status */
+int repl_use(struct repl *repl, const char *session);
+
+/** A line that begins with a dot. @return false = leave the shell */
+bool repl_dot(struct repl *repl, const char *line);
+
+/** The interactive loop. @return a status */
+int repl_interact(struct repl *repl);
+/** Has Ctrl-C been pressed since the last call? */
+bool repl_interrupted(void);
+void repl_catch_interrupts(void);
+
+#endif

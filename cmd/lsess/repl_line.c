@@ -1,0 +1,197 @@
+/* The line editor of `lsess repl`: libedit with history, reverse search, and completion computed in the session (cli.md C4). */
+#include "repl.h"
+
+#include <errno.h>
+#include <histedit.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+
+/* libedit's callbacks get no context of ours but EL_CLIENTDATA; the prompt function only the EditLine. */
+struct shell {
+    struct repl *repl;
+    struct ls_buf prompt;
+    struct ls_buf chunk; /* lines of an entry that is not complete yet */
+    struct ls_buf history_file;
+};
+
+static char *show_prompt(EditLine *editor)
+{
+    struct shell *shell;
+    el_get(editor, EL_CLIENTDATA, &shell);
+    ls_buf_clear(&shell->prompt);
+    ls_buf_printf(&shell->prompt, "lsess:%s%s ", shell->repl->session, shell->chunk.len ? ">>" : ">");
+    return shell->prompt.data ? shell->prompt.data : (char *)"> ";
+}
+
+static bool in_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+
+/* What of a candidate follows the letters typed already: candidates may be whole chains or last names. */
+static const char *rest_of(const char *candidate, const char *typed, size_t len)
+{
+    const char *name = candidate + strlen(candidate);
+    while (name > candidate && name[-1] != '.' && name[-1] != ':') name--;
+    return strncmp(name, typed, len) ? NULL : name + len;
+}
+
+static void list_candidates(struct json names)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    struct json name;
+    size_t at = 0, column = 0, shown = 0;
+    putchar('\n');
+    while (json_item(names, &at, &name) && shown++ < 200) {
+        json_string(name, &text);
+        if (column && column + text.len + 2 > 78) {
+            putchar('\n');
+            column = 0;
+        }
+        printf("%-18s", ls_buf_text(&text));
+        putchar(' ');
+        column += text.len < 18 ? 19 : text.len + 1;
+    }
+    putchar('\n');
+    ls_buf_release(&text);
+}
+
+static unsigned char complete(EditLine *editor, int key)
+{
+    (void)key;
+    struct shell *shell;
+    el_get(editor, EL_CLIENTDATA, &shell);
+    const LineInfo *line = el_line(editor);
+    size_t len = (size_t)(line->cursor - line->buffer), typed = 0;
+    while (typed < len && in_name(line->cursor[-1 - (ptrdiff_t)typed])) typed++;
+    struct ls_buf fields = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
+    ls_buf_str(&fields, "\"session\":");
+    ls_json_str(&fields, shell->repl->session);
+    ls_buf_str(&fields, ",\"line\":");
+    ls_json_string(&fields, line->buffer, len);
+    struct json answer, item;
+    unsigned char result = CC_ERROR;
+    if (client_call(&shell->repl->client, "complete", ls_buf_text(&fields), NULL, NULL, &answer) == STATUS_DONE) {
+        struct json names = json_member(answer, "completions");
+        size_t at = 0, count = 0;
+        while (json_item(names, &at, &item)) {
+            const char *rest = rest_of(json_string(item, &name), line->cursor - typed, typed);
+            if (!rest) continue;
+            if (count++ == 0) {
+                ls_buf_str(&common, rest);
+            } else {
+                size_t same = 0;
+                while (same < common.len && common.data[same] == rest[same]) same++;
+                ls_buf_cut(&common, same);
+            }
+        }
+        if (common.len) {
+            el_insertstr(editor, common.data);
+            result = CC_REFRESH;
+        } else if (count > 1) {
+            list_candidates(names);
+            result = CC_REDISPLAY;
+        }
+    }
+    ls_buf_release(&fields);
+    ls_buf_release(&name);
+    ls_buf_release(&common);
+    return result;
+}
+
+/* $XDG_STATE_HOME/lsess/history, or ~/.local/state/lsess/history. */
+static void find_history(struct ls_buf *path)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (state && *state) ls_buf_printf(path, "%s/lsess", state);
+    else if (home && *home) ls_buf_printf(path, "%s/.local/state/lsess", home);
+    else return;
+    for (char *slash = strchr(path->data + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path->data, 0700);
+        *slash = '/';
+    }
+    mkdir(path->data, 0700);
+    ls_buf_str(path, "/history");
+}
+
+/* One line, or the last of an entry of several. @return false = leave */
+static bool take_line(struct shell *shell, const char *text, int *status)
+{
+    size_t len = strlen(text);
+    if (!shell->chunk.len && text[strspn(text, " \t")] == '.') return repl_dot(shell->repl, text + strspn(text, " \t"));
+    if (!shell->chunk.len && !text[strspn(text, " \t\n")]) return true;
+    ls_buf_add(&shell->chunk, text, len);
+    enum entry_result result = repl_entry(shell->repl, ls_buf_text(&shell->chunk), false);
+    if (result == ENTRY_INCOMPLETE) return true;
+    ls_buf_clear(&shell->chunk);
+    if (result == ENTRY_LOST) *status = STATUS_NO_SERVER;
+    return result != ENTRY_LOST;
+}
+
+/* Ctrl-C while a line is edited: the line goes, and with it the lines of an entry not complete yet. */
+static unsigned char cancel(EditLine *editor, int key)
+{
+    (void)key;
+    struct shell *shell;
+    el_get(editor, EL_CLIENTDATA, &shell);
+    const LineInfo *line = el_line(editor);
+    el_cursor(editor, (int)(line->lastchar - line->cursor));
+    el_deletestr(editor, (int)(line->lastchar - line->buffer));
+    ls_buf_clear(&shell->chunk);
+    fputs("^C\n", stdout);
+    fflush(stdout);
+    return CC_REDISPLAY;
+}
+
+static void set_up(EditLine *editor, History *past, struct shell *shell)
+{
+    HistEvent event;
+    find_history(&shell->history_file);
+    history(past, &event, H_SETSIZE, 2000);
+    history(past, &event, H_SETUNIQUE, 1);
+    if (shell->history_file.len) history(past, &event, H_LOAD, shell->history_file.data);
+    el_set(editor, EL_CLIENTDATA, shell);
+    el_set(editor, EL_PROMPT, show_prompt);
+    el_set(editor, EL_HIST, history, past);
+    el_set(editor, EL_EDITOR, "emacs");
+    el_set(editor, EL_SIGNAL, 1); /* resizing and continuing after Ctrl-Z */
+    el_set(editor, EL_ADDFN, "lsess-complete", "complete the name", complete);
+    el_set(editor, EL_ADDFN, "lsess-cancel", "give the line up", cancel);
+    el_set(editor, EL_BIND, "^I", "lsess-complete", NULL);
+    el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    /* While a line is edited Ctrl-C is a key like others; while an entry runs it is a signal. */
+    el_set(editor, EL_SETTY, "-d", "-isig", NULL);
+    el_set(editor, EL_BIND, "^C", "lsess-cancel", NULL);
+    el_source(editor, NULL); /* the user's own ~/.editrc */
+}
+
+int repl_interact(struct repl *repl)
+{
+    struct shell shell = {.repl = repl};
+    int status = STATUS_DONE, count;
+    HistEvent event;
+    const char *line;
+    EditLine *editor = el_init("lsess", stdin, stdout, stderr);
+    History *past = history_init();
+    if (!editor || !past) return complain(STATUS_FAILED, "the line editor cannot be started: %s", strerror(errno));
+    set_up(editor, past, &shell);
+    printf("lsess %s, session %s; .help lists commands, Ctrl-D leaves\n", LS_VERSION, repl->session);
+    while ((line = el_gets(editor, &count)) && count > 0) {
+        if (line[strspn(line, " \t\n")]) {
+            char *entered = ls_strndup(line, strcspn(line, "\n"));
+            if (entered) history(past, &event, H_ENTER, entered);
+            ls_free(entered);
+        }
+        if (!take_line(&shell, line, &status)) break;
+    }
+    if (!line) putchar('\n');
+    if (shell.history_file.len) history(past, &event, H_SAVE, shell.history_file.data);
+    history_end(past);
+    el_end(editor);
+    ls_buf_release(&shell.prompt);
+    ls_buf_release(&shell.chunk);
+    ls_buf_release(&shell.history_file);
+    return status;
+}

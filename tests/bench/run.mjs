@@ -1,0 +1,252 @@
+// The benchmark: `make bench`, or `make bench BENCH="start save"` for some figures. Prints a table and writes build/bench.json.
+//
+// Each figure stands beside a floor measured in the same run, so that the ratio means something on any machine (quality.md Q1). Benchmarks are
+// never tests: they report.
+import { spawn, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const build = path.resolve(top, process.env.B || 'build');
+const program = path.join(build, 'lsess');
+const wire = path.join(build, 'bench/wire');
+const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'lsess-bench-'));
+
+/** @typedef {{name: string, value: number, unit: string, floor?: number, ratio?: number, target?: string, met?: boolean, min?: number, max?: number, runs?: number}} Row */
+/** @type {Row[]} */
+const table = [];
+
+/** Run a program, rows are its JSON lines. @returns {any[]} */
+function rows(file, ...args) {
+  const out = execFileSync(file, args.map(String), { maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+  return out.toString().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+}
+
+/** A copy of the contact demo whose main.lua ends with `extra`. */
+function site(name, extra = '', files = {}) {
+  const dir = path.join(temporary, name);
+  fs.cpSync(path.join(top, 'templates/sites/contacts'), dir, { recursive: true });
+  fs.appendFileSync(path.join(dir, 'lua/main.lua'), `\nlocal app = session:getApp()\n${extra}\n`);
+  for (const [file, text] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(dir, file)), { recursive: true });
+    fs.writeFileSync(path.join(dir, file), text);
+  }
+  return dir;
+}
+
+/** Start a server, run `fn` with its port and process, stop it. */
+async function serving(dir, options, fn) {
+  const args = ['serve', dir, '--port', '0', '--json-log', ...options];
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: temporary });
+  let text = '';
+  const ready = new Promise((resolve, reject) => {
+    child.stderr.on('data', (chunk) => {
+      text += chunk;
+      const line = text.split('\n').find((l) => l.includes('"event":"ready"'));
+      if (line) resolve(JSON.parse(line));
+    });
+    child.on('exit', () => reject(new Error(`server ended: ${text}`)));
+  });
+  try {
+    const { url } = await ready;
+    return await fn(Number(new URL(url).port), child);
+  } finally {
+    child.removeAllListeners('exit');
+    const gone = once(child, 'exit');
+    child.kill('SIGTERM');
+    await gone;
+  }
+}
+
+async function echoing(fn) {
+  const port = 20000 + Math.floor(Math.random() * 20000);
+  const child = spawn(path.join(build, 'bench/echo'), [`127.0.0.1:${port}`, '256'], { stdio: 'ignore' });
+  try {
+    for (let tries = 0; ; tries++) {
+      try { await fetch(`http://127.0.0.1:${port}/`); break; } catch { if (tries > 500) throw new Error('echo server does not start'); }
+    }
+    return await fn(port, child);
+  } finally {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  }
+}
+
+/** @param {Row} row @param {{floor?: number, target?: string, limit?: number, ratioLimit?: number, atLeast?: boolean}} judge */
+function add(row, { floor, target, limit, ratioLimit, atLeast } = {}) {
+  const ratio = floor === undefined ? undefined : row.value / floor;
+  const judged = ratioLimit === undefined ? row.value : ratio;
+  const bound = ratioLimit === undefined ? limit : ratioLimit;
+  const met = bound === undefined ? undefined : atLeast ? judged >= bound : judged <= bound;
+  table.push({ ...row, floor, ratio, target, met });
+  const show = (n) => (n === undefined ? '' : n >= 100 ? n.toFixed(0) : n.toPrecision(3));
+  console.log(`${row.name.padEnd(44)} ${show(row.value).padStart(9)} ${row.unit.padEnd(12)} floor ${show(floor).padStart(8)}  ratio ${show(ratio).padStart(6)}  ${(target ?? '').padEnd(26)} ${met === undefined ? '' : met ? 'met' : 'NOT MET'}`);
+}
+
+/** User and system time of a process in clock ticks, resident set in KiB. */
+function ticks(pid) {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return Number(stat[11]) + Number(stat[12]);
+}
+function resident(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+}
+
+const roundtrip = `
+app.bench = {}
+for i = 1, 500 do app.bench[i] = { name = "name " .. i } end
+app.echo = function(self) return self.query end
+app.count = 0
+app.add = function(self) self.count = self.count + 1 end`;
+const save = `
+package.loaded.bench_app = app
+local m = require("m")
+app.number = function() return m.number() end`;
+const module = (n) => `local M = {}\nfunction M.number() return ${n} end\n\nreturn M\n`;
+const list = `
+app.list = {}
+for i = 1, 2000 do app.list[i] = { type = "Item", name = "item " .. i } end
+app.append = function(self) table.insert(self.list, { type = "Item", name = "new" }) end
+app.dropFirst = function(self) table.remove(self.list, 1) end`;
+const many = `
+app.many = {}
+for i = 1, 25000 do app.many[i] = { type = "Thing", name = "thing " .. i } end`;
+
+/** Each figure under the word that selects it. @type {Record<string, () => Promise<void>>} */
+const figures = {
+  async start() {
+    const dir = site('start');
+    const [floor] = rows(wire, 'start', path.join(build, 'bench/echo'), '{port}', 256);
+    const [own] = rows(wire, 'start', program, 'serve', dir, '--port', '{port}', '--strict-port');
+    add(own, { floor: floor.value, target: '<= 5 ms', limit: 5 });
+  },
+  async save() {
+    const dir = site('save', save, { 'lua/m.lua': module(1) });
+    await serving(dir, ['--watch'], async (port) => {
+      const [own] = rows(wire, 'save', port, path.join(dir, 'lua/m.lua'), 60);
+      add(own, { floor: 5, target: 'p50 <= 8 ms (window of 5 ms)', limit: 8 });
+      add({ name: 'save to socket, p95', value: own.p95, unit: 'ms' }, { floor: 5, target: 'p95 <= 15 ms', limit: 15 });
+    });
+  },
+  async roundtrip() {
+    const detect = path.join(build, 'bench/detect');
+    const property = fs.existsSync(detect) ? rows(detect, 'floor')[0] : undefined;
+    const [sizes, own] = await serving(site('roundtrip', roundtrip), [], async (port) => rows(wire, 'roundtrip', port, 500));
+    const [echo] = await echoing(async (port) => rows(wire, 'echo', port, sizes.in, sizes.out));
+    const floor = echo.value + (property ? (500 * property.value) / 1000 : 0);
+    add(own, { floor, target: 'p50 <= 1.3 x floor', ratioLimit: 1.3 });
+  },
+  async events() {
+    const [floor, floorCost] = await echoing(async (port, child) => {
+      const before = ticks(child.pid);
+      const [row] = rows(wire, 'echo-events', port, 50, 4);
+      return [row, ((ticks(child.pid) - before) * 10000) / (row.value * 4)];
+    });
+    await serving(site('events', roundtrip), [], async (port, child) => {
+      const before = ticks(child.pid);
+      const [own] = rows(wire, 'events', port, 50, 4);
+      const cost = ((ticks(child.pid) - before) * 10000) / (own.value * 4);
+      add({ ...own, name: 'events per second, 50 sessions' }, { floor: floor.value, target: '>= 0.7 x echo', ratioLimit: 0.7, atLeast: true });
+      add({ name: 'processor time per event', value: cost, unit: 'us' }, { floor: floorCost, target: '<= 1.4 x echo', ratioLimit: 1.4 });
+    });
+  },
+  async list() {
+    await serving(site('list', list), [], async (port) => {
+      for (const row of rows(wire, 'list', port, 60)) add(row, { target: '<= 0.6 ms', limit: 0.6 });
+    });
+  },
+  async show() {
+    await serving(site('show', many), [], async (port) => {
+      for (const row of rows(wire, 'show', port, 25000)) add(row, { target: '<= 250 ms', limit: 250 });
+    });
+  },
+  async sessions() {
+    await serving(site('sessions'), [], async (port, child) => {
+      rows(wire, 'sessions', port, 200);
+      const before = resident(child.pid);
+      const [own] = rows(wire, 'sessions', port, 1000);
+      add(own, { target: '>= 2,500 a second', limit: 2500, atLeast: true });
+      add({ name: 'memory per session', value: (resident(child.pid) - before) / 1000, unit: 'KiB' }, { floor: 20, target: '<= 96 KiB', limit: 96 });
+    });
+  },
+  async fanout() {
+    const dir = site('fanout', save, { 'lua/m.lua': module(1) });
+    await serving(dir, ['--watch', '--max-connections', '1100', '--max-sessions', '0'], async (port) => {
+      const [own] = rows(wire, 'fanout', port, path.join(dir, 'lua/m.lua'), 1000, 5);
+      add({ ...own, name: 'fan-out to 1,000 sessions' }, { target: '<= 150 ms', limit: 150 });
+    });
+  },
+  async burst() {
+    const names = Array.from({ length: 30 }, (_, i) => `m${String(i + 1).padStart(2, '0')}`);
+    const extra = `local mods = {}\nfor i = 1, 30 do mods[i] = require(("m%02d"):format(i)) end
+app.number = function() local n = 0; for i = 1, 30 do n = n + mods[i].number() end; return n end`;
+    const dir = site('burst', extra, Object.fromEntries(names.map((n) => [`lua/${n}.lua`, module(1)])));
+    await serving(dir, ['--watch'], async (port) => {
+      const [own] = rows(wire, 'burst', port, path.join(dir, 'lua'), 30, 20);
+      add(own, { floor: 20, target: '<= 35 ms (window of 20 ms)', limit: 35 });
+    });
+  },
+  async idle() {
+    await serving(site('idle'), ['--watch'], async (port, child) => {
+      const { default: WebSocket } = await import('ws');
+      const pages = [];
+      for (let i = 0; i < 200; i++) {
+        const answer = await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual' });
+        const socket = new WebSocket(`ws://127.0.0.1:${port}/ws${answer.headers.get('location')}`);
+        await once(socket, 'open');
+        socket.send('{"type":"watch","data":{"varId":1}}');
+        await once(socket, 'message');
+        pages.push(socket);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const before = ticks(child.pid);
+      await new Promise((resolve) => setTimeout(resolve, 10000));
+      add({ name: 'idle: 200 pages, 10 s', value: ticks(child.pid) - before, unit: 'ticks' }, { target: '0 ticks', limit: 0 });
+      for (const socket of pages) socket.terminate();
+    });
+  },
+  async size() {
+    const stripped = path.join(temporary, 'stripped');
+    execFileSync('strip', ['-o', stripped, program]);
+    add({ name: 'program, stripped', value: fs.statSync(stripped).size / 1024, unit: 'KiB' }, { target: '<= 600 KiB', limit: 600 });
+    const dir = path.join(top, 'templates/client');
+    const bytes = fs.readdirSync(dir).filter((f) => f.endsWith('.js')).reduce((sum, f) => sum + gzipSync(fs.readFileSync(path.join(dir, f)), { level: 9 }).length, 0);
+    add({ name: 'browser client, gzip -9', value: bytes / 1024, unit: 'KiB' }, { target: '<= 24 KiB', limit: 24 });
+  },
+};
+
+// Figures that other programs measure: each prints rows that carry their own floor.
+for (const name of ['detect', 'hotload', 'reload']) {
+  if (!fs.existsSync(path.join(top, `tests/bench/${name}.c`))) continue;
+  figures[name] = async () => {
+    for (const row of rows(path.join(build, 'bench', name))) add(row, { floor: row.floor, target: row.target, limit: row.limit, ratioLimit: row.ratioLimit });
+  };
+}
+if (fs.existsSync(path.join(top, 'tests/bench/browser.mjs'))) {
+  figures.browser = async () => {
+    const { measure } = await import('./browser.mjs');
+    await measure({ add, site, serving, save, module });
+  };
+}
+
+const wanted = process.argv.slice(2);
+const names = wanted.length ? wanted : Object.keys(figures);
+try {
+  for (const name of names) {
+    if (!figures[name]) throw new Error(`no figure is called ${name}; there are ${Object.keys(figures).join(' ')}`);
+    try {
+      await figures[name]();
+    } catch (problem) {
+      console.log(`${name.padEnd(44)} could not be measured: ${String(problem.message).split('\n')[0]}`);
+      process.exitCode = 1;
+    }
+  }
+} finally {
+  fs.rmSync(temporary, { recursive: true, force: true });
+}
+fs.mkdirSync(build, { recursive: true });
+fs.writeFileSync(path.join(build, 'bench.json'), JSON.stringify(table, null, 1) + '\n');
