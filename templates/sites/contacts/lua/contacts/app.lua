@@ -50,9 +50,11 @@ function App:noMatch()
   end
 end
 
--- The right side shows whatever object this returns. Its type picks the view:
--- contacts.Editor.DEFAULT.html or contacts.Contact.DEFAULT.html.
-function App:pane() return self.editor or self.selected end
+-- The right side shows the form, or else the selected contact. The view has a place
+-- for each; an object is shown by the view of its type, `nil` is shown by nothing.
+function App:shown()
+  if not self.editor then return self.selected end
+end
 
 function App:removedText()
   return self.removed and self.removed.name .. " was deleted."

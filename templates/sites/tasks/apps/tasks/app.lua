@@ -25,7 +25,9 @@ end
 function Tasks:shown()
   local list = {}
   for _, task in ipairs(self.tasks) do
-    if self.filter == "all" or task.done == (self.filter == "done") then table.insert(list, task) end
+    if self.filter == "all" or task.done == (self.filter == "done") then
+      table.insert(list, task)
+    end
   end
   return list
 end
