@@ -73,6 +73,10 @@ function Tasks:remove(task)
   end
 end
 
+function Tasks:toTop(task)
+  table.insert(self.tasks, 1, self:remove(task))
+end
+
 function Tasks:clearDone()
   for i = #self.tasks, 1, -1 do
     if self.tasks[i].done then table.remove(self.tasks, i) end

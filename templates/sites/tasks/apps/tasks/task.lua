@@ -7,22 +7,12 @@ local Task = session:prototype("Tasks.Task", {
 
 function Task:remove() self.owner:remove(self) end
 
--- Moves the task by one place among all of them.
-function Task:move(step)
-  local tasks = self.owner.tasks
-  for i, other in ipairs(tasks) do
-    if other == self then
-      local j = i + step
-      if tasks[j] then tasks[i], tasks[j] = tasks[j], tasks[i] end
-      return
-    end
-  end
-end
+function Task:toTop() self.owner:toTop(self) end
 
-function Task:up() self:move(-1) end
+-- Every row has the same buttons; a screen reader needs to hear whose they are.
 
-function Task:down() self:move(1) end
+function Task:topLabel() return "Move to the top: " .. self.title end
 
-function Task:deleteLabel() return "Delete " .. self.title end
+function Task:deleteLabel() return "Delete: " .. self.title end
 
 return Task
