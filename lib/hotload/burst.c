@@ -1,0 +1,275 @@
+/* Bursts: immutable, counted, the same object for every session (H38); the stable read that fills them (H29); and the burst that
+ * `lsess reload` asks for (C1, H2). Thread: any; a burst is filled by one thread and read only afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fspath.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "hotload/internal.h"
+
+#define LARGEST_FILE ((size_t)64 << 20) /* bytes: nobody writes such a source, and all sessions would get it */
+
+struct counted_burst {
+    struct ls_burst burst;
+    atomic_uint refs;
+};
+
+struct ls_burst *ls__burst_new(void)
+{
+    struct counted_burst *counted = ls_zalloc(sizeof *counted);
+    if (!counted) return NULL;
+    atomic_init(&counted->refs, 1);
+    return &counted->burst;
+}
+
+struct ls_burst *ls_burst_ref(struct ls_burst *burst)
+{
+    if (burst) atomic_fetch_add_explicit(&((struct counted_burst *)burst)->refs, 1, memory_order_relaxed);
+    return burst;
+}
+
+void ls_burst_unref(struct ls_burst *burst)
+{
+    struct counted_burst *counted = (struct counted_burst *)burst;
+    if (!burst || atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel) != 1) return;
+    for (size_t i = 0; i < burst->file_count; i++) {
+        ls_free((char *)burst->files[i].key);
+        ls_free((char *)burst->files[i].old_key);
+        ls_free((char *)burst->files[i].path);
+        ls_bytes_unref(burst->files[i].text);
+    }
+    for (size_t i = 0; i < burst->view_count; i++) {
+        ls_free((char *)burst->views[i].path);
+        ls_bytes_unref(burst->views[i].text);
+    }
+    ls_free(burst->files);
+    ls_free(burst->views);
+    ls_free(counted);
+}
+
+/** All copied; the text gets one more use. False without memory. */
+bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text)
+{
+    struct ls_reload_file *files = ls_rearray(burst->files, burst->file_count + 1, sizeof *files);
+    char *copies[] = {ls_strdup(key), old_key ? ls_strdup(old_key) : NULL, ls_strdup(path)};
+    if (files) burst->files = files;
+    if (!files || !copies[0] || !copies[2] || (old_key && !copies[1])) {
+        for (size_t i = 0; i < 3; i++) ls_free(copies[i]);
+        return false;
+    }
+    files[burst->file_count++] = (struct ls_reload_file){.key = copies[0],
+                                                         .old_key = copies[1],
+                                                         .path = copies[2],
+                                                         .text = ls_bytes_ref(text),
+                                                         .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
+    return true;
+}
+
+bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text)
+{
+    struct ls_view_file *views = ls_rearray(burst->views, burst->view_count + 1, sizeof *views);
+    char *copy = views ? ls_strdup(path) : NULL;
+    if (views) burst->views = views;
+    if (!copy) return false;
+    views[burst->view_count++] = (struct ls_view_file){.path = copy, .text = ls_bytes_ref(text)};
+    return true;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct ls_reload_file *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+    return order ? order : strcmp(x->path, y->path);
+}
+
+/* What went comes first: a view file that moved must not seem to be there twice (H80). */
+static int by_path(const void *a, const void *b)
+{
+    const struct ls_view_file *x = a, *y = b;
+    return !x->text == !y->text ? strcmp(x->path, y->path) : x->text ? 1 : -1;
+}
+
+/** One order, whatever the events' was (H37). */
+void ls__burst_sort(struct ls_burst *burst)
+{
+    if (burst->file_count) qsort(burst->files, burst->file_count, sizeof *burst->files, by_key);
+    if (burst->view_count) qsort(burst->views, burst->view_count, sizeof *burst->views, by_path);
+}
+
+/* --- reading --- */
+
+static bool same_version(const struct stat *a, const struct stat *b)
+{
+    struct ls__stamp x, y;
+    ls__stamp_of(&x, a);
+    ls__stamp_of(&y, b);
+    return ls__stamp_equal(&x, &y);
+}
+
+static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const char *path, struct ls_err *err)
+{
+    struct ls_buf bytes = LS_BUF_INIT;
+    char block[16384];
+    enum ls__read result = LS__READ_OK;
+    ls_buf_reserve(&bytes, size);
+    for (;;) {
+        ssize_t got = read(fd, block, sizeof block);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) break;
+        if (got > 0) ls_buf_add(&bytes, block, (size_t)got);
+        if (got < 0) ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
+        else if (bytes.len > LARGEST_FILE) ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
+        else if (!ls_buf_failed(&bytes)) continue;
+        else ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
+        result = LS__READ_FAILED;
+        break;
+    }
+    if (result == LS__READ_OK && !(*text = ls_bytes_new(ls_buf_text(&bytes), bytes.len))) {
+        ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
+        result = LS__READ_FAILED;
+    }
+    ls_buf_release(&bytes);
+    return result;
+}
+
+/** H29: open, look, read, look again, look at the path again. @param text  owned on LS__READ_OK; err is filled on LS__READ_FAILED only */
+enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
+{
+    struct stat before, after, at_path;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO of that name must not stop the thread */
+    *text = NULL;
+    if (fd < 0) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return LS__READ_GONE;
+        ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
+        return LS__READ_FAILED;
+    }
+    enum ls__read result = LS__READ_GONE;
+    if (fstat(fd, &before)) result = LS__READ_UNSTABLE;
+    else if (S_ISREG(before.st_mode)) result = read_all(fd, (size_t)before.st_size < LARGEST_FILE ? (size_t)before.st_size : 0, text, path, err);
+    if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) || !same_version(&after, &at_path) ||
+                                  ls_bytes_len(*text) != (size_t)after.st_size)) {
+        ls_bytes_unref(*text);
+        *text = NULL;
+        result = LS__READ_UNSTABLE;
+    }
+    if (result == LS__READ_OK) ls__stamp_of(stamp, &after);
+    close(fd);
+    return result;
+}
+
+/* --- lsess reload --- */
+
+struct collect {
+    const char *root;
+    const char *dir;      /* absolute: what is walked */
+    struct ls_burst *burst;
+    struct ls_map *seen;  /* keys that are in */
+    struct ls_err *err;
+};
+
+/* A file that is just being written is waited for a little; a person has asked for it. */
+static int read_named(const char *path, struct ls_bytes **text, struct ls_err *err)
+{
+    struct ls__stamp stamp;
+    struct timespec pause = {0, 5 * 1000000};
+    enum ls__read result = LS__READ_UNSTABLE;
+    for (int tries = 0; result == LS__READ_UNSTABLE && tries < 100; tries++) {
+        if (tries) nanosleep(&pause, NULL);
+        result = ls__read_stable(path, text, &stamp, err);
+    }
+    if (result == LS__READ_OK) return 0;
+    if (result == LS__READ_GONE) return ls_fail(err, LS_ENOTFOUND, "There is no file %s.", path);
+    if (result == LS__READ_UNSTABLE) return ls_fail(err, LS_EBUSY, "%s keeps changing while it is read.", path);
+    return LS_EIO;
+}
+
+static int collect_file(struct collect *collect, const char *path, bool view)
+{
+    struct ls_bytes *text = NULL;
+    char *real = ls_path_real(path, collect->err);
+    char *key = !real ? NULL : view ? ls_strdup(path) : ls_path_relative(collect->root, real);
+    int result = !real ? LS_ENOTFOUND : key ? 0 : LS_ENOMEM;
+    if (!result && !ls_map_get(collect->seen, key, strlen(key))) {
+        result = read_named(path, &text, collect->err);
+        if (!result && !(view ? ls__burst_add_view(collect->burst, path, text) : ls__burst_add_lua(collect->burst, key, NULL, path, text))) result = LS_ENOMEM;
+        if (!result) ls_map_put(collect->seen, key, strlen(key), collect, NULL);
+    }
+    if (result == LS_ENOMEM) ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.");
+    ls_bytes_unref(text);
+    ls_free(key);
+    ls_free(real);
+    return result;
+}
+
+static int collect_walked(void *ctx, const char *rel, bool is_dir)
+{
+    struct collect *collect = ctx;
+    bool view = ls_has_suffix(collect->dir, "/viewdefs");
+    if (is_dir || ls__name_ignored(ls_path_base(rel)) || !ls_has_suffix(rel, view ? ".html" : ".lua")) return 0;
+    struct ls_buf path = LS_BUF_INIT;
+    ls_path_join(&path, collect->dir, rel);
+    int result = ls_buf_failed(&path) ? LS_ENOMEM : collect_file(collect, ls_buf_text(&path), view);
+    ls_buf_release(&path);
+    if (result == LS_ENOMEM) return result;
+    /* Nobody named this file: that it cannot be read is said, and the others go on (H32). It may also have gone meanwhile. */
+    if (result && result != LS_ENOTFOUND) ls_log(0, "%s", collect->err->text);
+    return 0;
+}
+
+static int collect_all(struct collect *collect)
+{
+    static const char *const trees[] = {"lua", "apps", "viewdefs"};
+    int result = 0;
+    for (size_t i = 0; i < sizeof trees / sizeof *trees && !result; i++) {
+        struct ls_buf dir = LS_BUF_INIT;
+        ls_path_join(&dir, collect->root, trees[i]);
+        collect->dir = ls_buf_text(&dir);
+        result = ls_tree_walk(collect->dir, collect_walked, collect, collect->err);
+        ls_buf_release(&dir);
+    }
+    return result;
+}
+
+/* A name as people give it: a path, a key, or a file below lua/ (as L28 searches). */
+static int collect_name(struct collect *collect, const char *name)
+{
+    static const char *const places[] = {"", "lua", "viewdefs"};
+    struct ls_buf path = LS_BUF_INIT, dir = LS_BUF_INIT;
+    int result = LS_ENOTFOUND;
+    for (size_t i = 0; i < sizeof places / sizeof *places && result == LS_ENOTFOUND; i++) {
+        ls_path_join(&dir, collect->root, places[i]);
+        ls_path_join(&path, ls_buf_text(&dir), name);
+        if (!ls_is_file(ls_buf_text(&path))) continue;
+        ls_path_join(&dir, collect->root, "viewdefs");
+        bool view = ls_has_suffix(name, ".html") && ls_path_below(ls_buf_text(&dir), ls_buf_text(&path));
+        result = collect_file(collect, ls_buf_text(&path), view);
+    }
+    ls_buf_release(&path);
+    ls_buf_release(&dir);
+    return result == LS_ENOTFOUND ? ls_fail(collect->err, LS_ENOTFOUND, "There is no file %s in this site.", name) : result;
+}
+
+struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err)
+{
+    struct ls_err unused;
+    if (!err) err = &unused;
+    struct collect collect = {.root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
+    int result = collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
+    if (!result && !count) result = collect_all(&collect);
+    for (size_t i = 0; i < count && !result; i++) result = collect_name(&collect, names[i]);
+    ls_map_free(collect.seen, NULL);
+    if (result) {
+        ls_burst_unref(collect.burst);
+        return NULL;
+    }
+    collect.burst->first_event_ns = ls_now_ns();
+    ls__burst_sort(collect.burst);
+    return collect.burst;
+}

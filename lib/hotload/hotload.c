@@ -1,0 +1,419 @@
+/* LuaHotLoader: opening, closing, and the settling thread.
+ *
+ * Threads: the watcher thread (watcher.c) forwards records into one queue; whoever calls a function of hotload.h puts a message into the same
+ * queue; the settling thread takes them out in order and owns everything else. It sleeps without a time limit while nothing is pending and
+ * nothing is polled. Lock order: idle_lock, then lock; neither is held while calling out. The settling thread may wait for the watcher
+ * thread (a watch to be set), never the reverse.
+ *
+ * Refuses to wait for a VM (H40), to know sessions but by number, and to decide which session reloads (H33–H35).
+ * Rules: H2, H6, H24, H40, H85, H87, H90, H94–H96, H101, N2. */
+#include "hotload/hotload.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fspath.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "hotload/internal.h"
+
+enum {
+    MAX_QUEUED = 262144, /* records: about what 16 overflows of the kernel's queue would hold; beyond, everything is looked at again */
+    IDLE_WAIT_MS = 2000, /* a mark that takes longer was lost with others */
+};
+
+enum message_kind { MESSAGE_RECORD, MESSAGE_LOADED, MESSAGE_WANTED, MESSAGE_UNLOADED, MESSAGE_DIRECTORY, MESSAGE_ENDED, MESSAGE_MARK, MESSAGE_STATE };
+
+struct ls__message {
+    struct ls__message *next;
+    enum message_kind kind;
+    struct ls__record record;
+    int64_t session;
+    char *text;          /* owned: name of a record, key, directory */
+    char **paths;        /* owned */
+    size_t path_count;
+    struct ls_buf *json; /* MESSAGE_STATE: the asker waits */
+    bool *done;
+};
+
+static void free_message(struct ls__message *message)
+{
+    for (size_t i = 0; i < message->path_count; i++) ls_free(message->paths[i]);
+    ls_free(message->paths);
+    ls_free(message->text);
+    ls_free(message);
+}
+
+/* Puts it at the end of the queue; the message is taken. */
+static void post(struct ls_hotload *h, struct ls__message *message)
+{
+    pthread_mutex_lock(&h->lock);
+    if (h->last) h->last->next = message;
+    else h->first = message;
+    h->last = message;
+    h->queued++;
+    pthread_cond_signal(&h->wake);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void lose(struct ls_hotload *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->lost = true;
+    pthread_cond_signal(&h->wake);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static struct ls__message *new_message(enum message_kind kind, const char *text)
+{
+    struct ls__message *message = ls_zalloc(sizeof *message);
+    if (!message) return NULL;
+    message->kind = kind;
+    if (!text || (message->text = ls_strdup(text))) return message;
+    ls_free(message);
+    return NULL;
+}
+
+/** A record of the watcher; copied. Watcher thread, and tests. */
+void ls__record_push(struct ls_hotload *h, const struct ls__record *record)
+{
+    pthread_mutex_lock(&h->lock);
+    bool full = h->queued >= MAX_QUEUED;
+    pthread_mutex_unlock(&h->lock);
+    struct ls__message *message = full && !record->mark ? NULL : new_message(record->mark ? MESSAGE_MARK : MESSAGE_RECORD, record->name);
+    if (!message) {
+        lose(h);
+        return;
+    }
+    message->record = *record;
+    post(h, message);
+}
+
+static void forward(void *ctx, const struct ls__record *record) { ls__record_push(ctx, record); }
+
+/* --- the settling thread --- */
+
+static void write_state(struct ls_hotload *h, struct ls_buf *out)
+{
+    const char *separator = "";
+    ls_buf_str(out, "{\"directories\":[");
+    for (struct ls_map_entry *e = ls_map_first(h->dirs); e; e = ls_map_next(e)) {
+        const struct ls__dir *dir = ls_map_value(e);
+        unsigned uses = dir->uses[LS__NAMES] + dir->uses[LS__CONTENT];
+        if (!uses) continue;
+        ls_buf_printf(out, "%s{\"path\":", separator);
+        ls_json_str(out, dir->path);
+        ls_buf_printf(out, ",\"uses\":%u,\"polled\":%s}", uses, dir->polled ? "true" : "false");
+        separator = ",";
+    }
+    ls_buf_str(out, "],\"pending\":[");
+    separator = "";
+    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
+        ls_buf_str(out, separator);
+        ls_json_str(out, ls_map_key(e, NULL));
+        separator = ",";
+    }
+    ls_buf_str(out, "],\"links\":[");
+    separator = "";
+    for (struct ls_map_entry *e = ls_map_first(h->symlinkTargets); e; e = ls_map_next(e)) {
+        const struct ls__route *route = ls_map_value(e);
+        ls_buf_printf(out, "%s{\"path\":", separator);
+        ls_json_str(out, route->path);
+        ls_buf_str(out, ",\"target\":");
+        if (route->real) ls_json_str(out, route->real);
+        else ls_buf_str(out, "null");
+        ls_buf_char(out, '}');
+        separator = ",";
+    }
+    ls_buf_str(out, "]}");
+}
+
+static void answer(struct ls_hotload *h, const struct ls__message *message)
+{
+    if (message->kind == MESSAGE_STATE) write_state(h, message->json);
+    /* Where nothing is reported, what has happened so far is found by looking. */
+    if (message->kind == MESSAGE_MARK && h->polled) ls__poll(h);
+    pthread_mutex_lock(&h->lock);
+    if (message->kind == MESSAGE_MARK) {
+        h->marks_seen = message->record.mark;
+        h->mark_idle = ls_map_count(h->pendingReloads) == 0;
+    } else *message->done = true;
+    pthread_cond_broadcast(&h->done);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void handle(struct ls_hotload *h, struct ls__message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_RECORD:
+        message->record.name = message->text;
+        ls__event(h, &message->record);
+        break;
+    case MESSAGE_LOADED:
+    case MESSAGE_WANTED:
+        ls__uses_loaded(h, message->session, message->text, message->paths, message->path_count, message->kind == MESSAGE_WANTED);
+        break;
+    case MESSAGE_UNLOADED: ls__uses_unloaded(h, message->session, message->text); break;
+    case MESSAGE_DIRECTORY: ls__uses_directory(h, message->session, message->text); break;
+    case MESSAGE_ENDED: ls__uses_ended(h, message->session); break;
+    case MESSAGE_MARK:
+    case MESSAGE_STATE: answer(h, message); break;
+    }
+    if (h->rewalk) {
+        h->rewalk = false;
+        ls__trees_rescan(h, LS__SCAN_COMPARE);
+    }
+}
+
+static int64_t poll_interval(const struct ls_hotload *h) { return h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS); }
+
+/* What the clock asks for. @return when it asks next; INT64_MAX = never */
+static int64_t tick(struct ls_hotload *h)
+{
+    int64_t now = ls_now_ns(), due;
+    if (h->polled && now >= h->poll_due_ns) {
+        ls__poll(h);
+        h->poll_due_ns = ls_now_ns() + poll_interval(h);
+    }
+    if (ls__pending_due(h, now) <= now || h->lock_since_ns) ls__pending_settle(h, ls_now_ns());
+    if (h->unused) ls__dirs_clean_up(h, now);
+    due = ls__pending_due(h, ls_now_ns());
+    if (h->polled && h->poll_due_ns < due) due = h->poll_due_ns;
+    if (h->unused && now + LS__CLEAN_UP_NS < due) due = now + LS__CLEAN_UP_NS;
+    return due;
+}
+
+static void wait_until(struct ls_hotload *h, int64_t due)
+{
+    struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
+    if (due == INT64_MAX) pthread_cond_wait(&h->wake, &h->lock);
+    else pthread_cond_timedwait(&h->wake, &h->lock, &at);
+}
+
+static void *settle_main(void *arg)
+{
+    struct ls_hotload *h = arg;
+    prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL); /* ns: the default of 50 µs would be added to every window */
+    pthread_mutex_lock(&h->lock);
+    while (!h->stop) {
+        struct ls__message *message = h->first, *next;
+        bool lost = h->lost;
+        h->first = h->last = NULL;
+        h->queued = 0;
+        h->lost = false;
+        pthread_mutex_unlock(&h->lock);
+        for (; message; message = next) {
+            next = message->next;
+            handle(h, message);
+            free_message(message);
+        }
+        if (lost) ls__event(h, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+        int64_t due = tick(h);
+        pthread_mutex_lock(&h->lock);
+        if (!h->first && !h->lost && !h->stop) wait_until(h, due);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return NULL;
+}
+
+/* --- open and close --- */
+
+static bool make_maps(struct ls_hotload *h)
+{
+    h->dirs = ls_map_new();
+    h->wds = ls_idmap_new();
+    h->hops = ls_map_new();
+    h->routes = ls_map_new();
+    h->symlinkTargets = ls_map_new();
+    h->pendingReloads = ls_map_new();
+    h->known = ls_map_new();
+    h->views = ls_map_new();
+    h->unreadable = ls_map_new();
+    h->sessions = ls_idmap_new();
+    return h->dirs && h->wds && h->hops && h->routes && h->symlinkTargets && h->pendingReloads && h->known && h->views && h->unreadable && h->sessions;
+}
+
+static void init_locks(struct ls_hotload *h)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_mutex_init(&h->idle_lock, NULL);
+    pthread_cond_init(&h->wake, &monotonic);
+    pthread_cond_init(&h->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+/* Everything but the threads, which are gone or were never started. */
+static void free_hotload(struct ls_hotload *h)
+{
+    for (struct ls__message *message = h->first, *next; message; message = next) {
+        next = message->next;
+        free_message(message);
+    }
+    if (h->sessions) ls__uses_free(h);
+    if (h->routes) ls__trees_close(h);
+    if (h->pendingReloads) ls__pending_free(h);
+    if (h->dirs) ls__dirs_free(h);
+    ls_map_free(h->hops, NULL);
+    ls_map_free(h->routes, NULL);
+    ls_map_free(h->symlinkTargets, NULL);
+    ls_map_free(h->known, ls_free);
+    ls_map_free(h->views, NULL);
+    ls_map_free(h->unreadable, NULL);
+    pthread_cond_destroy(&h->done);
+    pthread_cond_destroy(&h->wake);
+    pthread_mutex_destroy(&h->idle_lock);
+    pthread_mutex_destroy(&h->lock);
+    ls_free(h->root);
+    ls_free(h);
+}
+
+static int start_threads(struct ls_hotload *h, struct ls_err *err)
+{
+    sigset_t all, old;
+    if (h->watcher && ls__watcher_start(h->watcher, err)) return LS_EIO;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&h->thread, NULL, settle_main, h);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error) return ls_fail(err, LS_EIO, "The settling thread of hot reload cannot be started: %s.", strerror(error));
+    pthread_setname_np(h->thread, "ls-settle");
+    return 0;
+}
+
+/* @return 0, also without a watcher: then everything is polled (H86, H87) */
+static int start_watching(struct ls_hotload *h, struct ls_err *err)
+{
+    struct ls_err why;
+    if (h->poll_ns) return 0;
+    h->watcher = ls__watcher_open(forward, h, &why);
+    if (h->watcher) return 0;
+    if (why.code == LS_EBUSY || why.code == LS_ENOMEM) return ls_fail(err, why.code, "%s", why.text);
+    ls_log(0, "Hot reload: %s Files are polled every %d ms instead.", why.text, LS__POLL_MS);
+    return 0;
+}
+
+struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struct ls_err *err)
+{
+    struct ls_hotload *h = ls_zalloc(sizeof *h);
+    if (!h) {
+        ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
+        return NULL;
+    }
+    init_locks(h);
+    h->root = ls_path_real_lenient(config->root, NULL);
+    h->debounce_ns = config->debounce_ms < 0 ? -1 : ls_ms(config->debounce_ms);
+    h->poll_ns = ls_ms(config->poll_ms);
+    h->ctx = config->ctx;
+    h->on_burst = config->on_burst;
+    int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
+    if (!result) result = start_watching(h, err);
+    if (!result) result = ls__trees_open(h, err);
+    if (!result) result = start_threads(h, err);
+    if (!result) return h;
+    ls__watcher_close(h->watcher);
+    h->watcher = NULL;
+    free_hotload(h);
+    return NULL;
+}
+
+void ls_hotload_close(struct ls_hotload *h)
+{
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    h->stop = true;
+    pthread_cond_signal(&h->wake);
+    pthread_mutex_unlock(&h->lock);
+    /* The settling thread first: it may be waiting for the watcher, never the other way round. */
+    pthread_join(h->thread, NULL);
+    ls__watcher_close(h->watcher);
+    h->watcher = NULL;
+    free_hotload(h);
+}
+
+/* --- what sessions say --- */
+
+static void post_use(struct ls_hotload *h, enum message_kind kind, int64_t session, const char *text, const char *const *paths, size_t count)
+{
+    if (!h) return;
+    struct ls__message *message = new_message(kind, text);
+    if (message && count) message->paths = ls_array(count, sizeof *message->paths);
+    for (size_t i = 0; message && message->paths && i < count; i++) {
+        char *copy = ls_strdup(paths[i]);
+        if (copy) message->paths[message->path_count++] = copy;
+    }
+    if (!message || message->path_count != count) {
+        ls_log(0, "Hot reload: out of memory; changes of %s may go unnoticed in session %lld.", text ? text : "its files", (long long)session);
+        if (message) free_message(message);
+        return;
+    }
+    message->session = session;
+    post(h, message);
+}
+
+void ls_hotload_loaded(struct ls_hotload *h, int64_t session, const char *key, const char *const *paths, size_t count)
+{
+    post_use(h, MESSAGE_LOADED, session, key, paths, count);
+}
+
+void ls_hotload_wanted(struct ls_hotload *h, int64_t session, const char *key, const char *const *paths, size_t count)
+{
+    post_use(h, MESSAGE_WANTED, session, key, paths, count);
+}
+
+void ls_hotload_unloaded(struct ls_hotload *h, int64_t session, const char *key) { post_use(h, MESSAGE_UNLOADED, session, key, NULL, 0); }
+
+void ls_hotload_directory_unloaded(struct ls_hotload *h, int64_t session, const char *dir) { post_use(h, MESSAGE_DIRECTORY, session, dir, NULL, 0); }
+
+void ls_hotload_session_ended(struct ls_hotload *h, int64_t session) { post_use(h, MESSAGE_ENDED, session, NULL, NULL, 0); }
+
+/* --- questions --- */
+
+int ls_hotload_state_json(struct ls_hotload *h, struct ls_buf *out)
+{
+    bool done = false;
+    if (pthread_equal(pthread_self(), h->thread)) write_state(h, out); /* asked from within on_burst */
+    else {
+        struct ls__message *message = new_message(MESSAGE_STATE, NULL);
+        if (!message) return LS_ENOMEM;
+        message->json = out;
+        message->done = &done;
+        post(h, message);
+        pthread_mutex_lock(&h->lock);
+        while (!done) pthread_cond_wait(&h->done, &h->lock);
+        pthread_mutex_unlock(&h->lock);
+    }
+    return ls_buf_failed(out) ? LS_ENOMEM : 0;
+}
+
+/* Is nothing pending once a mark has passed all records of what happened before? Without a watcher it goes straight to the settling thread. */
+static bool pass_mark(struct ls_hotload *h)
+{
+    uint64_t mark = ++h->marks;
+    int64_t until = ls_now_ns() + ls_ms(IDLE_WAIT_MS);
+    struct timespec at = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    if (h->watcher) ls__watcher_mark(h->watcher, mark);
+    else ls__record_push(h, &(struct ls__record){.mark = mark, .name = ""});
+    pthread_mutex_lock(&h->lock);
+    int error = 0;
+    while (h->marks_seen != mark && !error) error = pthread_cond_timedwait(&h->done, &h->lock, &at);
+    bool idle = h->marks_seen == mark && h->mark_idle;
+    pthread_mutex_unlock(&h->lock);
+    return idle;
+}
+
+bool ls_hotload_idle(struct ls_hotload *h)
+{
+    pthread_mutex_lock(&h->idle_lock);
+    bool idle = pass_mark(h);
+    pthread_mutex_unlock(&h->idle_lock);
+    return idle;
+}

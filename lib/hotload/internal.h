@@ -1,0 +1,239 @@
+/* Shared inside the hot loader's room. All of `struct ls_hotload` below the line "-- settling thread only" belongs to that thread (to the
+ * opening one before it starts), so nothing there needs a lock. See hotload.c for the threads.
+ *
+ * The shape: a *directory* is a real one, known by device and inode, with one kernel watch (H11). A *route* is the way a path resolves at
+ * present: the entries it hops over, each of which makes it lead elsewhere when it changes (H14–H18). A *node* is a place in one of the
+ * trees of H6 at which a directory hangs. An event says no more than "look at this name of this directory again" (N8). */
+#ifndef LS_HOTLOAD_INTERNAL_H
+#define LS_HOTLOAD_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "base/map.h"
+#include "hotload/hotload.h"
+#include "hotload/watcher.h"
+
+enum {
+    LS__CLEAN_UP_NS = 1000000000, /* a directory without uses keeps its kernel watch for 1 s: one that was moved away and back, or deleted, needs no work */
+    LS__POLL_MS = 500,            /* H87: interval where events are missing */
+};
+
+/* How closely a directory is watched. */
+enum ls__level {
+    LS__SELF,    /* only its own end or move: it lies on the way to something */
+    LS__NAMES,   /* its entries: one of them is a link of a route, or something is missing here */
+    LS__CONTENT, /* its files */
+    LS__LEVELS
+};
+
+/* What tells one version of a file from another (H85, H87). */
+struct ls__stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime;
+    mode_t type; /* S_IFMT bits */
+};
+
+struct ls__hop;
+struct ls__node;
+
+struct ls__dir {
+    dev_t dev;
+    ino_t ino;
+    char *path;                /* owned: its real path when it was resolved last */
+    int wd;                    /* kernel watch, 0 = none */
+    int placed;                /* level of that watch or of polling; -1 none */
+    bool polled;               /* H86–H88 */
+    bool dead;                 /* its inode is gone, or the kernel dropped the watch: a directory of that number is another one */
+    unsigned uses[LS__LEVELS]; /* H11 */
+    int64_t unused_ns;         /* since when it is watched more closely than needed, or needlessly; 0 = it is not */
+    struct ls__hop *hops;      /* routes that pass here */
+    struct ls__node *nodes;    /* tree places at which it hangs */
+    struct ls_map *snapshot;   /* polled: name -> struct ls__stamp */
+};
+
+struct ls__route;
+
+/* One directory on a route's way. */
+struct ls__hop {
+    struct ls__route *route;
+    struct ls__dir *dir;
+    char *name;                        /* owned: the entry looked up; NULL = the directory was merely passed */
+    enum ls__level level;
+    struct ls__hop *dir_prev, *dir_next;   /* in dir->hops */
+    struct ls__hop *name_prev, *name_next; /* hops of one directory and name */
+};
+
+struct ls__route {
+    char *path;              /* owned: the request path */
+    unsigned refs;
+    unsigned uses;           /* uses by sessions among them */
+    struct ls__hop *hops;    /* owned array */
+    size_t hop_count;
+    char *real;              /* owned: final target; NULL = leads nowhere (H18) */
+    bool is_dir;
+    struct ls__stamp stamp;  /* of the target, as last resolved */
+    char *key;               /* owned: tracking key of a target that is a file; NULL */
+    struct ls__node *holder; /* the place in a tree at which this path is a symlink; NULL = it is none */
+    char *burst_key;         /* owned: the key under which sessions know what this path leads to (H17); NULL */
+};
+
+struct ls__tree {
+    char *path;              /* owned: <root>/lua … */
+    bool views;              /* viewdefs/: files ending in .html count (H4) */
+    bool skipped;            /* a real directory was reachable twice and taken once */
+    struct ls__route *route; /* to its top */
+    struct ls__node *top;    /* NULL while it does not exist (H8) */
+};
+
+struct ls__node {
+    struct ls__tree *tree;
+    struct ls__node *parent;
+    char *path;              /* owned: request path, links unresolved */
+    struct ls__dir *dir;
+    struct ls_map *children; /* name -> node: sub-directories, and links to directories; NULL while empty */
+    struct ls_map *links;    /* name -> route: all symlinks here (H14); NULL while empty */
+    struct ls__node *dir_prev, *dir_next;
+};
+
+/* An entry of pendingReloads: something changed and waits for its quiet window. */
+struct ls__pending {
+    char *path;          /* owned: real path of the entry, or the request path of a route or view */
+    int64_t first_ns;    /* H28 counts from here */
+    int64_t last_ns;     /* last event that (re)started the window */
+    int64_t dirty_ns;    /* last MODIFY or CREATE without CLOSE_WRITE (H21, H29); 0 = none */
+    int64_t hold_ns;     /* not before this time: an empty file may be about to be filled (H30); 0 */
+    int64_t empty_ns;    /* found empty first at this time; 0 */
+    bool waiting;        /* pending; else only dirty */
+    bool absent;         /* was deleted or moved away */
+    bool polled;         /* no CLOSE_WRITE will tell (H22) */
+    bool told;           /* H28's log line was written */
+    bool handled;        /* it is in the burst that is being gathered */
+};
+
+enum ls__scan {
+    LS__SCAN_START,   /* take note of what is there */
+    LS__SCAN_CHANGED, /* everything found counts as changed (H9) */
+    LS__SCAN_COMPARE, /* what differs from what is known counts as changed (H85) */
+};
+
+struct ls__message;
+
+struct ls_hotload {
+    /* -- immutable after open */
+    char *root;
+    int64_t debounce_ns;      /* -1 = the two windows of H23 */
+    int64_t poll_ns;          /* > 0: poll everything; 0 = only where events are missing */
+    void *ctx;
+    void (*on_burst)(void *ctx, struct ls_burst *burst);
+    struct ls__watcher *watcher; /* NULL when everything is polled */
+    pthread_t thread;
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;      /* something for the settling thread */
+    pthread_cond_t done;      /* an answer of the settling thread */
+    struct ls__message *first, *last;
+    size_t queued;
+    bool lost;                /* records were dropped: look at everything again (H85) */
+    bool stop;
+    uint64_t marks_seen;      /* last mark that has passed through the queue */
+    bool mark_idle;           /* nothing was pending when it did */
+    /* -- protected by idle_lock */
+    pthread_mutex_t idle_lock;
+    uint64_t marks;
+    /* -- settling thread only */
+    struct ls_map *dirs;      /* device and inode -> struct ls__dir */
+    struct ls_idmap *wds;     /* kernel watch -> struct ls__dir */
+    struct ls_map *hops;      /* directory and name -> first struct ls__hop */
+    struct ls_map *routes;    /* request path -> struct ls__route */
+    struct ls_map *symlinkTargets; /* request path of a link in a tree -> its route, borrowed (H14) */
+    struct ls_map *pendingReloads; /* path -> struct ls__pending (section 5) */
+    struct ls_map *known;     /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
+    struct ls_map *views;     /* request path of a view file -> itself */
+    struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
+    struct ls_idmap *sessions; /* number -> its uses */
+    struct ls__tree trees[3];
+    bool rewalk;              /* a directory that was reachable twice lost one of its places */
+    size_t polled;            /* directories that are polled */
+    size_t unused;            /* directories waiting to be let go */
+    int64_t poll_due_ns;
+    int64_t lock_since_ns;    /* a burst has been held back since (H84); 0 */
+    struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
+    bool told_limit, told_fs; /* once each (H86, H88) */
+};
+
+/* --- dirs.c --- */
+struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level, bool *fresh);
+void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level level);
+struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
+struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
+void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
+void ls__dirs_clean_up(struct ls_hotload *h, int64_t now);
+void ls__dirs_poll_all(struct ls_hotload *h);
+void ls__dirs_free(struct ls_hotload *h);
+unsigned ls__dir_count(const struct ls__dir *dir);
+void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
+bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
+/* --- routes.c --- */
+struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path);
+void ls__route_unref(struct ls_hotload *h, struct ls__route *route);
+bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route);
+void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name);
+bool ls__route_counts(const struct ls__route *route);
+struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
+/* --- trees.c --- */
+int ls__trees_open(struct ls_hotload *h, struct ls_err *err);
+void ls__trees_close(struct ls_hotload *h);
+void ls__tree_check(struct ls_hotload *h, struct ls__tree *tree, enum ls__scan scan);
+void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan);
+void ls__node_check(struct ls_hotload *h, struct ls__node *node);
+void ls__trees_rescan(struct ls_hotload *h, enum ls__scan scan);
+bool ls__name_ignored(const char *name);
+/* --- events.c --- */
+void ls__event(struct ls_hotload *h, const struct ls__record *record);
+void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
+void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
+void ls__rescan(struct ls_hotload *h);
+bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
+/* --- poll.c --- */
+void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir);
+void ls__snapshot_free(struct ls__dir *dir);
+void ls__poll(struct ls_hotload *h);
+bool ls__fs_is_remote(const char *path, const char **name);
+/* --- pending.c --- */
+struct ls__pending *ls__pend(struct ls_hotload *h, const char *path);
+void ls__pend_dirty(struct ls_hotload *h, const char *path);
+void ls__pend_absent(struct ls_hotload *h, const char *path);
+void ls__pending_free(struct ls_hotload *h);
+int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
+void ls__pending_settle(struct ls_hotload *h, int64_t now);
+/* --- burst.c --- */
+enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
+enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
+bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text);
+bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text);
+struct ls_burst *ls__burst_new(void);
+void ls__burst_sort(struct ls_burst *burst);
+/* --- uses.c --- */
+void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted);
+void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key);
+void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir);
+void ls__uses_ended(struct ls_hotload *h, int64_t session);
+void ls__uses_free(struct ls_hotload *h);
+/* --- hotload.c --- */
+void ls__record_push(struct ls_hotload *h, const struct ls__record *record);
+
+/* Replaceable by tests: the type of a file system, and the limit that adding a watch runs into. */
+struct ls__hotload_seams {
+    const char *(*remote_fs)(const char *path); /* a name = that file system reports no changes; NULL = ask the kernel */
+    int (*watch_error)(void);                   /* an errno to fail with; NULL = none */
+};
+extern struct ls__hotload_seams ls__hotload_seams;
+
+#endif

@@ -1,0 +1,295 @@
+/* Routes: how a path resolves just now, link by link. Each directory on the way is used (dirs.c), those that hold a link, or lack an entry,
+ * with attention to their names; so whatever can make the path lead elsewhere is noticed: links of a chain re-pointed, directories swapped,
+ * things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to decide what a change means. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "hotload/internal.h"
+
+enum {
+    MAX_LINKS = 40, /* as the kernel: more is a loop (H18) */
+    MAX_WALKS = 8,  /* a path that changes under each look is looked at again by its events */
+};
+
+struct walk {
+    struct ls_hotload *h;
+    struct ls__route *route;
+    struct ls_buf at;       /* real path so far, "" = the top */
+    struct stat at_info;
+    struct ls_buf rest;     /* what is left to resolve */
+    unsigned links;
+    struct ls__hop *hops;
+    size_t count;
+    bool fresh;             /* a watch was set on the way: look again */
+    bool broken;            /* out of memory, or something vanished under the walk */
+    char *real;
+    struct stat info;       /* of `real` */
+};
+
+static void add_hop(struct walk *walk, const char *name, enum ls__level level)
+{
+    const char *path = walk->at.len ? ls_buf_text(&walk->at) : "/";
+    if (!name && !walk->at.len) return; /* the top cannot move */
+    struct ls__hop *hops = ls_rearray(walk->hops, walk->count + 1, sizeof *hops);
+    if (hops) walk->hops = hops;
+    char *copy = name ? ls_strdup(name) : NULL;
+    struct ls__dir *dir = hops && (copy || !name) ? ls__dir_use(walk->h, path, &walk->at_info, level, &walk->fresh) : NULL;
+    if (!dir) {
+        ls_free(copy);
+        walk->broken = true;
+        return;
+    }
+    walk->hops[walk->count++] = (struct ls__hop){.route = walk->route, .dir = dir, .name = copy, .level = level};
+}
+
+static bool go_to(struct walk *walk, size_t len)
+{
+    ls_buf_cut(&walk->at, len);
+    return stat(len ? ls_buf_text(&walk->at) : "/", &walk->at_info) == 0;
+}
+
+/* The next component is a link: what it says takes its place. */
+static bool follow_link(struct walk *walk, const char *path, const char *name)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlink(path, target, sizeof target - 1);
+    add_hop(walk, name, LS__NAMES);
+    if (len <= 0 || ++walk->links > MAX_LINKS) return false;
+    target[len] = 0;
+    struct ls_buf rest = LS_BUF_INIT;
+    ls_buf_add(&rest, target, (size_t)len);
+    ls_buf_char(&rest, '/');
+    ls_buf_str(&rest, ls_buf_text(&walk->rest));
+    ls_buf_release(&walk->rest);
+    walk->rest = rest;
+    return target[0] != '/' || go_to(walk, 0);
+}
+
+/* One component. @return does the walk go on? */
+static bool step(struct walk *walk)
+{
+    char *rest = walk->rest.data, name[NAME_MAX + 1];
+    size_t skip = rest ? strspn(rest, "/") : 0, len = rest ? strcspn(rest + skip, "/") : 0;
+    size_t before = walk->at.len;
+    if (!len || len > NAME_MAX) {
+        if (!len && (walk->real = ls_strdup(before ? ls_buf_text(&walk->at) : "/"))) walk->info = walk->at_info;
+        return false;
+    }
+    memcpy(name, rest + skip, len);
+    name[len] = 0;
+    ls_buf_shift(&walk->rest, skip + len);
+    bool last = strspn(ls_buf_text(&walk->rest), "/") == walk->rest.len;
+    if (strcmp(name, ".") == 0) return true;
+    if (strcmp(name, "..") == 0) {
+        const char *slash = before ? strrchr(ls_buf_text(&walk->at), '/') : NULL;
+        return go_to(walk, slash ? (size_t)(slash - walk->at.data) : 0);
+    }
+    struct stat info;
+    ls_buf_char(&walk->at, '/');
+    ls_buf_str(&walk->at, name);
+    char *path = ls_strdup(ls_buf_text(&walk->at));
+    ls_buf_cut(&walk->at, before);
+    if (!path || ls_buf_failed(&walk->at) || ls_buf_failed(&walk->rest)) walk->broken = true;
+    else if (lstat(path, &info)) add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
+    else if (S_ISLNK(info.st_mode)) {
+        bool on = follow_link(walk, path, name);
+        ls_free(path);
+        return on && !walk->broken;
+    } else if (S_ISDIR(info.st_mode) && !last) {
+        add_hop(walk, NULL, LS__SELF);
+        ls_buf_char(&walk->at, '/');
+        ls_buf_str(&walk->at, name);
+        walk->at_info = info;
+        ls_free(path);
+        return !walk->broken;
+    } else {
+        add_hop(walk, name, last && !S_ISDIR(info.st_mode) ? LS__CONTENT : LS__NAMES);
+        if (last) {
+            walk->real = path;
+            walk->info = info;
+            return false;
+        }
+    }
+    ls_free(path);
+    return false;
+}
+
+static void free_hops(struct ls_hotload *h, struct ls__hop *hops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ls_free(hops[i].name);
+        ls__dir_unuse(h, hops[i].dir, hops[i].level);
+    }
+    ls_free(hops);
+}
+
+/* --- the index: which hops look at this name of this directory? --- */
+
+static void hop_key(struct ls_buf *key, const struct ls__dir *dir, const char *name)
+{
+    ls_buf_add(key, &dir, sizeof dir);
+    ls_buf_str(key, name);
+}
+
+struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
+{
+    struct ls_buf key = LS_BUF_INIT;
+    hop_key(&key, dir, name);
+    struct ls__hop *first = ls_map_get(h->hops, ls_buf_text(&key), key.len);
+    ls_buf_release(&key);
+    return first;
+}
+
+static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
+{
+    hop->dir_prev = NULL;
+    hop->dir_next = hop->dir->hops;
+    if (hop->dir_next) hop->dir_next->dir_prev = hop;
+    hop->dir->hops = hop;
+    if (!hop->name) return;
+    struct ls_buf key = LS_BUF_INIT;
+    void *old = NULL;
+    hop_key(&key, hop->dir, hop->name);
+    ls_map_put(h->hops, ls_buf_text(&key), key.len, hop, &old);
+    ls_buf_release(&key);
+    hop->name_prev = NULL;
+    hop->name_next = old;
+    if (hop->name_next) hop->name_next->name_prev = hop;
+}
+
+static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
+{
+    if (hop->dir_prev) hop->dir_prev->dir_next = hop->dir_next;
+    else hop->dir->hops = hop->dir_next;
+    if (hop->dir_next) hop->dir_next->dir_prev = hop->dir_prev;
+    if (!hop->name) return;
+    if (hop->name_next) hop->name_next->name_prev = hop->name_prev;
+    if (hop->name_prev) {
+        hop->name_prev->name_next = hop->name_next;
+        return;
+    }
+    struct ls_buf key = LS_BUF_INIT;
+    hop_key(&key, hop->dir, hop->name);
+    if (hop->name_next) ls_map_put(h->hops, ls_buf_text(&key), key.len, hop->name_next, NULL);
+    else ls_map_take(h->hops, ls_buf_text(&key), key.len);
+    ls_buf_release(&key);
+}
+
+/* --- routes --- */
+
+static void walk_path(struct walk *walk)
+{
+    ls_buf_str(&walk->rest, walk->route->path);
+    if (!go_to(walk, 0)) return;
+    while (!walk->broken && step(walk)) {}
+    if (walk->broken) {
+        ls_free(walk->real);
+        walk->real = NULL;
+    }
+    ls_buf_release(&walk->at);
+    ls_buf_release(&walk->rest);
+}
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+/* The directory's number is compared as well as the path: a directory swapped for another of the same name holds other files (H13). */
+static bool adopt(struct ls_hotload *h, struct walk *walk)
+{
+    struct ls__route *route = walk->route;
+    const struct ls__dir *old = route->hop_count ? route->hops[route->hop_count - 1].dir : NULL;
+    const struct ls__dir *now = walk->count ? walk->hops[walk->count - 1].dir : NULL;
+    bool changed = !same_text(route->real, walk->real) || (walk->real && old != now);
+    for (size_t i = 0; i < route->hop_count; i++) unlink_hop(h, &route->hops[i]);
+    struct ls__hop *hops = route->hops;
+    size_t count = route->hop_count;
+    route->hops = walk->hops;
+    route->hop_count = walk->count;
+    for (size_t i = 0; i < route->hop_count; i++) link_hop(h, &route->hops[i]);
+    free_hops(h, hops, count);
+    ls_free(route->real);
+    ls_free(route->key);
+    route->real = walk->real;
+    route->is_dir = walk->real && S_ISDIR(walk->info.st_mode);
+    route->key = walk->real && !route->is_dir ? ls_path_relative(h->root, walk->real) : NULL;
+    if (walk->real) ls__stamp_of(&route->stamp, &walk->info);
+    return changed;
+}
+
+/** Resolve anew. @return does it lead somewhere else, or to something else of the same name? */
+bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
+{
+    bool changed = false;
+    for (int tries = 0; tries < MAX_WALKS; tries++) {
+        struct walk walk = {.h = h, .route = route, .at = LS_BUF_INIT, .rest = LS_BUF_INIT};
+        walk_path(&walk);
+        changed |= adopt(h, &walk);
+        /* A watch was set after that directory had been looked at: something may have happened before it was in place (N4). */
+        if (!walk.fresh && !walk.broken) break;
+    }
+    return changed;
+}
+
+/* Does what this route leads to matter as a file? */
+bool ls__route_counts(const struct ls__route *route)
+{
+    if (route->uses) return true;
+    if (!route->holder || route->is_dir) return false;
+    return ls_has_suffix(route->path, ".lua") || (route->holder->tree->views && ls_has_suffix(route->path, ".html"));
+}
+
+static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, const char *name)
+{
+    const struct ls__hop *last = route->hop_count ? &route->hops[route->hop_count - 1] : NULL;
+    return last && last->dir == dir && last->name && name && strcmp(last->name, name) == 0;
+}
+
+/** Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that ended at this entry
+ * and still does is the business of the entry itself, which has a window of its own. */
+void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name)
+{
+    bool ended = ends_at(route, dir, name);
+    bool counted = ls__route_counts(route);
+    bool changed = ls__route_resolve(h, route);
+    for (size_t i = 0; i < sizeof h->trees / sizeof *h->trees; i++)
+        if (h->trees[i].route == route) ls__tree_check(h, &h->trees[i], LS__SCAN_CHANGED);
+    if (route->holder) ls__node_look(h, route->holder, ls_path_base(route->path), LS__SCAN_CHANGED);
+    if (!changed || (ended && ends_at(route, dir, name)) || !(counted || ls__route_counts(route))) return;
+    if (route->real) ls__pend(h, route->path);
+    else ls__pend_absent(h, route->path);
+}
+
+/** @return with one more reference, resolved; NULL without memory */
+struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path)
+{
+    struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
+    if (!route) {
+        route = ls_zalloc(sizeof *route);
+        if (!route) return NULL;
+        route->path = ls_strdup(path);
+        if (!route->path || !ls_map_put(h->routes, path, strlen(path), route, NULL)) {
+            ls_free(route->path);
+            ls_free(route);
+            return NULL;
+        }
+        ls__route_resolve(h, route);
+    }
+    route->refs++;
+    return route;
+}
+
+void ls__route_unref(struct ls_hotload *h, struct ls__route *route)
+{
+    if (!route || --route->refs) return;
+    ls_map_take(h->routes, route->path, strlen(route->path));
+    for (size_t i = 0; i < route->hop_count; i++) unlink_hop(h, &route->hops[i]);
+    free_hops(h, route->hops, route->hop_count);
+    ls_free(route->path);
+    ls_free(route->real);
+    ls_free(route->key);
+    ls_free(route->burst_key);
+    ls_free(route);
+}

@@ -1,0 +1,135 @@
+/* What the sessions need (section 17): which request paths each session's modules, loaded or wanted, were asked for under. Hot-loader state is
+ * shared: a route lives as long as any session, or a tree, needs it (H90). Settling thread.
+ * Rules: H7, H36, H90–H93. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "hotload/internal.h"
+
+struct use {
+    struct ls__route **routes;
+    size_t count;
+    bool wanted;
+};
+
+static void free_use(struct ls_hotload *h, struct use *use)
+{
+    if (!use) return;
+    for (size_t i = 0; i < use->count; i++) {
+        use->routes[i]->uses--;
+        ls__route_unref(h, use->routes[i]);
+    }
+    ls_free(use->routes);
+    ls_free(use);
+}
+
+static struct ls_map *keys_of(struct ls_hotload *h, int64_t session, bool make)
+{
+    struct ls_map *keys = ls_idmap_get(h->sessions, session);
+    if (keys || !make) return keys;
+    keys = ls_map_new();
+    if (keys && ls_idmap_put(h->sessions, session, keys, NULL)) return keys;
+    ls_map_free(keys, NULL);
+    return NULL;
+}
+
+static bool same_key(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
+
+/* Files that sessions use are known by how they looked, so that a rescan can tell what has changed (H85). */
+static void note_route(struct ls_hotload *h, const struct ls__route *route)
+{
+    if (!route->real || route->is_dir || ls_map_get(h->known, route->real, strlen(route->real))) return;
+    struct ls__stamp *stamp = ls_malloc(sizeof *stamp);
+    if (!stamp) return;
+    *stamp = route->stamp;
+    if (!ls_map_put(h->known, route->real, strlen(route->real), stamp, NULL)) ls_free(stamp);
+}
+
+static void add_path(struct ls_hotload *h, struct use *use, const char *key, const char *path)
+{
+    for (size_t i = 0; i < use->count; i++)
+        if (strcmp(use->routes[i]->path, path) == 0) return;
+    struct ls__route **routes = ls_rearray(use->routes, use->count + 1, sizeof *routes);
+    if (!routes) return;
+    use->routes = routes;
+    const struct ls__dir *content = NULL;
+    char *dir = ls_path_dir(path);
+    if (dir) content = ls__dir_at(h, dir);
+    ls_free(dir);
+    bool watched = ls_map_get(h->routes, path, strlen(path)) != NULL || (content && content->placed == LS__CONTENT);
+    struct ls__route *route = ls__route_ref(h, path);
+    if (!route) return;
+    use->routes[use->count++] = route;
+    route->uses++;
+    note_route(h, route);
+    const char *known_as = use->wanted ? route->key : key;
+    if (!route->burst_key && known_as) route->burst_key = ls_strdup(known_as);
+    /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session compares the texts. */
+    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key)))) ls__pend(h, route->path);
+}
+
+void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted)
+{
+    struct ls_map *keys = keys_of(h, session, true);
+    size_t len = strlen(key);
+    struct use *use = keys ? ls_map_get(keys, key, len) : NULL, *stale = NULL;
+    if (!keys) return;
+    if (use && use->wanted != wanted) { /* the places that were tried do not matter once it is loaded, and the reverse */
+        stale = ls_map_take(keys, key, len);
+        use = NULL;
+    }
+    if (!use) {
+        use = ls_zalloc(sizeof *use);
+        if (use) use->wanted = wanted;
+        if (use && !ls_map_put(keys, key, len, use, NULL)) {
+            ls_free(use);
+            use = NULL;
+        }
+    }
+    for (size_t i = 0; use && i < count; i++) add_path(h, use, key, paths[i]);
+    free_use(h, stale);
+}
+
+void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key)
+{
+    struct ls_map *keys = keys_of(h, session, false);
+    if (keys) free_use(h, ls_map_take(keys, key, strlen(key)));
+}
+
+/* H91: the directory of a key is what precedes its last '/'; a directory given as an absolute path is translated. */
+void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
+{
+    struct ls_map *keys = keys_of(h, session, false);
+    char *name = NULL;
+    if (dir[0] == '/') {
+        char *real = ls_path_real_lenient(dir, NULL);
+        if (real) name = ls_path_relative(h->root, real);
+        ls_free(real);
+    } else name = ls_strdup(dir);
+    for (size_t len = name ? strlen(name) : 0; len > 1 && name[len - 1] == '/'; len--) name[len - 1] = 0;
+    for (struct ls_map_entry *entry = keys && name ? ls_map_first(keys) : NULL, *next; entry; entry = next) {
+        size_t len;
+        next = ls_map_next(entry);
+        const char *key = ls_map_key(entry, &len);
+        char *here = ls_path_dir(key);
+        if (here && strcmp(here, name) == 0) free_use(h, ls_map_take(keys, key, len));
+        ls_free(here);
+    }
+    ls_free(name);
+}
+
+static void free_keys(struct ls_hotload *h, struct ls_map *keys)
+{
+    for (struct ls_map_entry *entry = keys ? ls_map_first(keys) : NULL; entry; entry = ls_map_next(entry)) free_use(h, ls_map_value(entry));
+    ls_map_free(keys, NULL);
+}
+
+void ls__uses_ended(struct ls_hotload *h, int64_t session) { free_keys(h, ls_idmap_take(h->sessions, session)); }
+
+void ls__uses_free(struct ls_hotload *h)
+{
+    for (struct ls_idmap_entry *entry = ls_idmap_first(h->sessions); entry; entry = ls_idmap_next(entry)) free_keys(h, ls_idmap_value(entry));
+    ls_idmap_free(h->sessions, NULL);
+    h->sessions = NULL;
+}

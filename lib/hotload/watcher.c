@@ -1,0 +1,355 @@
+/* Watcher thread of the hot loader; the only place that includes inotifytools.
+ *
+ * A private directory is watched beside those of the site. Touching a file in it wakes the thread, which sits in the library's blocking
+ * call and cannot be reached otherwise (N2): `ask` for a request, `mark-N` to learn that everything before has been read, `end` to stop.
+ *
+ * Refuses to look at the file system beyond setting watches, to keep times, or to interpret records. Rules: H11 (by device and inode), H86,
+ * H95, N2, N3, N5, N6, N7. */
+#include "hotload/watcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inotifytools/inotify.h>
+#include <inotifytools/inotifytools.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+enum request_kind { REQUEST_NONE, REQUEST_ADD, REQUEST_REMOVE };
+
+struct ls__watcher {
+    /* -- immutable after open */
+    void (*forward)(void *ctx, const struct ls__record *record);
+    void *ctx;
+    pthread_t thread;
+    bool started;
+    /* -- protected by private_lock */
+    pthread_mutex_t private_lock;
+    char *private_dir; /* owned: the wake-up directory */
+    int private_fd;    /* O_PATH, to touch files in it; -1 none */
+    /* -- watcher thread only (any before start) */
+    int private_wd;
+    unsigned long serial; /* makes each name in the library's table unique */
+    /* -- protected by lock: one request at a time */
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    enum request_kind kind;
+    const char *path;  /* borrowed: the asker waits */
+    int wd;
+    uint32_t mask;
+    bool failed;       /* the thread has given up: requests fail at once */
+    /* -- atomic */
+    atomic_bool ending;
+};
+
+/* The library is one per process, and so is its user. */
+static atomic_flag claimed = ATOMIC_FLAG_INIT;
+static atomic_ulong openings;
+
+static bool touch(struct ls__watcher *watcher, const char *name)
+{
+    pthread_mutex_lock(&watcher->private_lock);
+    int fd = openat(watcher->private_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && futimens(fd, NULL) == 0;
+    if (fd >= 0) close(fd);
+    pthread_mutex_unlock(&watcher->private_lock);
+    return ok;
+}
+
+static void untouch(struct ls__watcher *watcher, const char *name)
+{
+    pthread_mutex_lock(&watcher->private_lock);
+    unlinkat(watcher->private_fd, name, 0);
+    pthread_mutex_unlock(&watcher->private_lock);
+}
+
+/* A path by which this very directory can be named and that no earlier watch had: the library finds a watch's number by its name, and
+ * keeps the names of directories that are gone (N5). The kernel reads `//` and `/./` alike, so the bits of a serial number can be spelled
+ * with them. */
+static void spell_path(char *out, size_t size, int fd, unsigned long serial)
+{
+    int length = snprintf(out, size, "/proc/self/fd/%d", fd);
+    size_t at = (size_t)length;
+    do {
+        const char *bit = serial & 1 ? "/./" : "//";
+        size_t more = strlen(bit);
+        if (at + more >= size) break;
+        memcpy(out + at, bit, more + 1);
+        at += more;
+        serial >>= 1;
+    } while (serial);
+}
+
+static int add_watch_fd(struct ls__watcher *watcher, int fd, uint32_t mask)
+{
+    char name[256];
+    spell_path(name, sizeof name, fd, ++watcher->serial);
+    if (!inotifytools_watch_file(name, (int)mask)) return inotifytools_error() > 0 ? -inotifytools_error() : -EIO;
+    int wd = inotifytools_wd_from_filename(name);
+    return wd > 0 ? wd : -EIO;
+}
+
+static void serve_request(struct ls__watcher *watcher)
+{
+    pthread_mutex_lock(&watcher->lock);
+    if (watcher->kind == REQUEST_ADD) {
+        int fd = watcher->wd;
+        watcher->wd = add_watch_fd(watcher, fd, watcher->mask);
+    } else if (watcher->kind == REQUEST_REMOVE) inotifytools_remove_watch_by_wd(watcher->wd);
+    if (watcher->kind != REQUEST_NONE) {
+        watcher->kind = REQUEST_NONE;
+        pthread_cond_broadcast(&watcher->answered);
+    }
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, uint32_t mask)
+{
+    int result;
+    pthread_mutex_lock(&watcher->lock);
+    watcher->kind = kind;
+    watcher->wd = number;
+    watcher->mask = mask;
+    if (!watcher->started) {
+        pthread_mutex_unlock(&watcher->lock);
+        serve_request(watcher);
+        pthread_mutex_lock(&watcher->lock);
+    } else if (watcher->failed || !touch(watcher, "ask")) {
+        watcher->kind = REQUEST_NONE;
+        watcher->wd = -EIO;
+    }
+    while (watcher->kind != REQUEST_NONE && !watcher->failed) pthread_cond_wait(&watcher->answered, &watcher->lock);
+    result = watcher->failed ? -EIO : watcher->wd;
+    pthread_mutex_unlock(&watcher->lock);
+    return result;
+}
+
+int ls__watcher_add(struct ls__watcher *watcher, const char *path, dev_t dev, ino_t ino, uint32_t mask)
+{
+    struct stat info;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
+    if (fd < 0) return -errno;
+    if (fstat(fd, &info)) result = -errno;
+    else if (info.st_dev != dev || info.st_ino != ino) result = -ENOENT;
+    else result = ask(watcher, REQUEST_ADD, fd, mask | IN_ONLYDIR);
+    close(fd);
+    return result;
+}
+
+void ls__watcher_remove(struct ls__watcher *watcher, int wd) { ask(watcher, REQUEST_REMOVE, wd, 0); }
+
+void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark)
+{
+    char name[32];
+    snprintf(name, sizeof name, "mark-%llu", (unsigned long long)mark);
+    if (touch(watcher, name)) untouch(watcher, name);
+}
+
+static int make_private(struct ls__watcher *watcher, struct ls_err *err)
+{
+    const char *places[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp", "/dev/shm", "/var/tmp"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char name[512];
+        if (!places[i] || !*places[i]) continue;
+        if ((size_t)snprintf(name, sizeof name, "%s/lsess-watch-XXXXXX", places[i]) >= sizeof name || !mkdtemp(name)) continue;
+        int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int wd = fd < 0 ? -errno : add_watch_fd(watcher, fd, IN_CREATE | IN_ATTRIB | IN_ONLYDIR);
+        char *copy = ls_strdup(name);
+        if (wd > 0 && copy) {
+            pthread_mutex_lock(&watcher->private_lock);
+            watcher->private_dir = copy;
+            watcher->private_fd = fd;
+            watcher->private_wd = wd;
+            pthread_mutex_unlock(&watcher->private_lock);
+            return 0;
+        }
+        ls_free(copy);
+        if (fd >= 0) close(fd);
+        rmdir(name);
+        if (wd == -ENOSPC) return ls_fail(err, LS_ELIMIT, "No directory can be watched: the limit fs.inotify.max_user_watches is %ld.", ls__watcher_limit());
+        return ls_fail(err, LS_EIO, "The wake-up directory %s cannot be watched: %s.", name, strerror(wd < 0 ? -wd : ENOMEM));
+    }
+    return ls_fail(err, LS_EIO, "No temporary directory is writable, and watching needs one to be woken up.");
+}
+
+static void remove_private(struct ls__watcher *watcher)
+{
+    const char *names[] = {"ask", "end"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) untouch(watcher, names[i]);
+    pthread_mutex_lock(&watcher->private_lock);
+    if (watcher->private_fd >= 0) close(watcher->private_fd);
+    if (watcher->private_dir) rmdir(watcher->private_dir);
+    ls_free(watcher->private_dir);
+    watcher->private_dir = NULL;
+    watcher->private_fd = -1;
+    pthread_mutex_unlock(&watcher->private_lock);
+}
+
+static void give_up(struct ls__watcher *watcher, const char *why)
+{
+    struct ls__record record = {.name = "", .broken = true};
+    ls_log(0, "Hot reload: watching has failed, changes are found by polling from now on. %s", why);
+    pthread_mutex_lock(&watcher->lock);
+    watcher->failed = true;
+    pthread_cond_broadcast(&watcher->answered);
+    pthread_mutex_unlock(&watcher->lock);
+    watcher->forward(watcher->ctx, &record);
+}
+
+/* A record of the private directory. @return false at the end */
+static bool read_private(struct ls__watcher *watcher, const struct inotify_event *event)
+{
+    const char *name = event->len ? event->name : "";
+    /* Somebody who cleans temporary directories has taken it: without another one nothing could end this thread. */
+    if (event->mask & IN_IGNORED) {
+        struct ls_err err;
+        remove_private(watcher);
+        if (make_private(watcher, &err)) {
+            give_up(watcher, err.text);
+            return false;
+        }
+    }
+    serve_request(watcher);
+    if (strncmp(name, "mark-", 5) == 0 && event->mask & IN_CREATE) {
+        struct ls__record record = {.mark = strtoull(name + 5, NULL, 10), .name = ""};
+        watcher->forward(watcher->ctx, &record);
+    }
+    return !atomic_load(&watcher->ending);
+}
+
+static void *watcher_main(void *arg)
+{
+    struct ls__watcher *watcher = arg;
+    for (bool go = true; go;) {
+        struct inotify_event *event = inotifytools_next_event(-1);
+        if (!event) {
+            int error = inotifytools_error();
+            if (error == EINTR || error == EAGAIN || error == 0) {
+                go = !atomic_load(&watcher->ending);
+                continue;
+            }
+            give_up(watcher, strerror(error));
+            break;
+        }
+        if (event->wd == watcher->private_wd) go = read_private(watcher, event);
+        else {
+            struct ls__record record = {.wd = event->wd, .mask = event->mask, .name = event->len ? event->name : ""};
+            watcher->forward(watcher->ctx, &record);
+            /* A full queue swallows wake-ups as well: whatever they were for is served here. */
+            if (event->mask & IN_Q_OVERFLOW) {
+                serve_request(watcher);
+                go = !atomic_load(&watcher->ending);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The library keeps records that were read but not asked for in a static buffer, also across clean-up and set-up: read until a mark of this
+ * opening comes by. */
+static bool skip_stale(struct ls__watcher *watcher)
+{
+    char name[48];
+    bool found = false;
+    snprintf(name, sizeof name, "open-%lu", atomic_fetch_add(&openings, 1) + 1);
+    for (bool more = touch(watcher, name); more && !found;) {
+        struct inotify_event *event = inotifytools_next_event(2);
+        more = event != NULL;
+        found = event && event->len && strcmp(event->name, name) == 0 && event->mask & IN_ATTRIB;
+    }
+    untouch(watcher, name);
+    return found;
+}
+
+static int set_up(struct ls__watcher *watcher, struct ls_err *err)
+{
+    /* The library waits with select(2), and gives no access to its descriptor: make sure that it will be a small number. */
+    int probe = open("/proc/self/fd", O_PATH | O_CLOEXEC);
+    if (probe < 0) return ls_fail(err, LS_EIO, "/proc is not there, and watching needs it: %s.", strerror(errno));
+    close(probe);
+    if (probe >= FD_SETSIZE) return ls_fail(err, LS_EIO, "Too many files are open to start watching.");
+    int result;
+    errno = 0;
+    if (!inotifytools_initialize()) {
+        int error = inotifytools_error() > 0 ? inotifytools_error() : errno;
+        if (error == EMFILE || error == ENFILE)
+            return ls_fail(err, LS_ELIMIT, "No further inotify instance can be made: the limit fs.inotify.max_user_instances is %d.",
+                           inotifytools_get_max_user_instances());
+        return ls_fail(err, LS_EIO, "inotify cannot be used: %s.", strerror(error));
+    }
+    result = make_private(watcher, err);
+    if (!result && !skip_stale(watcher)) result = ls_fail(err, LS_EIO, "inotify reports nothing about the wake-up directory.");
+    if (result) inotifytools_cleanup();
+    return result;
+}
+
+struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx, struct ls_err *err)
+{
+    if (atomic_flag_test_and_set(&claimed)) {
+        ls_fail(err, LS_EBUSY, "Another hot loader of this process is watching.");
+        return NULL;
+    }
+    struct ls__watcher *watcher = ls_zalloc(sizeof *watcher);
+    if (!watcher) {
+        ls_fail(err, LS_ENOMEM, "Out of memory while starting the watcher.");
+        atomic_flag_clear(&claimed);
+        return NULL;
+    }
+    watcher->forward = forward;
+    watcher->ctx = ctx;
+    watcher->private_fd = -1;
+    pthread_mutex_init(&watcher->lock, NULL);
+    pthread_mutex_init(&watcher->private_lock, NULL);
+    pthread_cond_init(&watcher->answered, NULL);
+    if (set_up(watcher, err) == 0) return watcher;
+    remove_private(watcher);
+    pthread_cond_destroy(&watcher->answered);
+    pthread_mutex_destroy(&watcher->lock);
+    pthread_mutex_destroy(&watcher->private_lock);
+    ls_free(watcher);
+    atomic_flag_clear(&claimed);
+    return NULL;
+}
+
+int ls__watcher_start(struct ls__watcher *watcher, struct ls_err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the program's business */
+    watcher->started = true;
+    int error = pthread_create(&watcher->thread, NULL, watcher_main, watcher);
+    if (error) watcher->started = false;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error) return ls_fail(err, LS_EIO, "The watcher thread cannot be started: %s.", strerror(error));
+    pthread_setname_np(watcher->thread, "ls-watch");
+    return 0;
+}
+
+void ls__watcher_close(struct ls__watcher *watcher)
+{
+    if (!watcher) return;
+    if (watcher->started) {
+        atomic_store(&watcher->ending, true);
+        touch(watcher, "end");
+        pthread_join(watcher->thread, NULL);
+    }
+    inotifytools_cleanup();
+    remove_private(watcher);
+    pthread_cond_destroy(&watcher->answered);
+    pthread_mutex_destroy(&watcher->lock);
+    pthread_mutex_destroy(&watcher->private_lock);
+    ls_free(watcher);
+    atomic_flag_clear(&claimed);
+}
+
+long ls__watcher_limit(void) { return inotifytools_get_max_user_watches(); }
