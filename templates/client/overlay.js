@@ -18,7 +18,7 @@ section { padding: .8em 1.2em } section + section { border-top: 1px solid #34343
 .place { color: #8ab4ff; text-decoration: underline; text-underline-offset: 3px; font-family: ui-monospace, monospace }
 pre { margin: .5em 0 0; font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 .excerpt { padding: .6em .9em; border-radius: 6px; background: #111114; color: #d6d6dc; white-space: pre; overflow: auto }
-.here { color: #ffb3b3; background: #4a1f24; display: inline-block; min-width: 100% }`;
+.here { color: #ffb3b3; background: #4a1f24 } .excerpt span { display: block; min-height: 1.5em }`;
 
 /** Problems that the page has found itself, by viewdef key. @type {Map<string, Problem>} */
 const own = new Map();
@@ -106,7 +106,7 @@ function section(problem) {
 /** A line of source; the one at fault stands out. @param {string} text @param {number | undefined} line */
 function excerptLine(text, line) {
   const [, marker, number] = text.match(/^\s*(>?)\s*(\d+)\b/) ?? [];
-  return element('span', marker || (number && Number(number) === line) ? 'here' : '', `${text}\n`);
+  return element('span', marker || (number && Number(number) === line) ? 'here' : '', text);
 }
 
 /** @param {string} tag @param {string} name @param {...(string | Node)} children */
