@@ -1,0 +1,107 @@
+/** The real Shoelace, served from the site and loaded early or late (F192 to F199). */
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, PAGE, update } from './lib/fake-server.js';
+
+useBrowser();
+const FOLDER = fileURLToPath(new URL('../node_modules/@shoelace-style/shoelace/cdn/', import.meta.url));
+const LIBRARY = '<link rel="stylesheet" href="/shoelace/themes/light.css"><script type="module" src="/shoelace/shoelace.js"></script>';
+const options = { page: PAGE.replace('</head>', `${LIBRARY}</head>`), mounts: { '/shoelace/': FOLDER } };
+const late = { mounts: options.mounts };
+
+const settled = (page) => page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view') && !document.querySelector(':not(:defined)'));
+async function show(fixture, viewdefs, values = {}) {
+  model(fixture.server, values);
+  await open(fixture, typeof viewdefs === 'string' ? { 'App.DEFAULT': viewdefs } : viewdefs);
+}
+const sent = (server) => server.messages.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [server.messages.find((c) => c.data.id === m.data.varId).data.properties.path, m.data.value]);
+
+pageTest('F89, F199: values show in Shoelace elements that are defined seconds after binding', async (fixture) => {
+  const { page, until } = fixture;
+  await show(fixture, `<main><sl-input ui-value="t"></sl-input><sl-range min="0" max="10" ui-value="n"></sl-range><sl-checkbox ui-value="c">c</sl-checkbox><sl-switch ui-value="c">s</sl-switch><sl-rating ui-value="r"></sl-rating>
+    <sl-progress-bar ui-value="p"></sl-progress-bar><sl-radio-group ui-value="g"><sl-radio value="a">A</sl-radio><sl-radio value="b">B</sl-radio></sl-radio-group><sl-badge ui-value="t"></sl-badge></main>`,
+  { t: 'text', n: 4, c: true, r: 3, p: 60, g: 'b' });
+  await page.waitForFunction(() => window.uiApp?.getAppView().isRendered());
+  await page.evaluate(() => document.head.append(Object.assign(document.createElement('script'), { type: 'module', src: '/shoelace/shoelace.js' })));
+  await settled(page);
+  const state = () => page.evaluate(() => ['sl-input', 'sl-range', 'sl-rating', 'sl-progress-bar', 'sl-radio-group'].map((s) => document.querySelector(s).value)
+    .concat(document.querySelector('sl-checkbox').checked, document.querySelector('sl-switch').checked, document.querySelector('sl-badge').textContent));
+  await until('the values', async () => JSON.stringify(await state()) === JSON.stringify(['text', 4, 3, 60, 'b', true, true, 'text']));
+  await page.getByRole('textbox').click();
+  await page.locator('sl-badge').click();
+  assert.deepEqual(sent(fixture.server), []);
+}, late);
+
+pageTest('F89, F118, F197: Shoelace fields commit on sl-change, or with Enter before the action', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, `<main><sl-input class="a" ui-value="a" ui-event-keypress-enter="send()"></sl-input><sl-input class="k" ui-value="k?keypress"></sl-input>
+    <sl-checkbox ui-value="c">check</sl-checkbox><sl-switch ui-value="s" ui-event-sl-change="toggle()">switch</sl-switch><sl-rating ui-value="r"></sl-rating><sl-button ui-action="go()">go</sl-button></main>`, { a: '', k: '', c: false, s: false, r: 1 });
+  await settled(page);
+  await page.locator('.a').getByRole('textbox').fill('words');
+  await page.keyboard.press('Enter');
+  await until('the action', () => sent(server).length >= 2);
+  assert.deepEqual(sent(server), [['a', 'words'], ['send()', null]]);
+  assert.equal(server.frames.find((f) => f.messages.some((m) => m.data.value === 'words')).messages.length, 2);
+  await page.locator('.k').getByRole('textbox').pressSequentially('xy');
+  await page.locator('sl-checkbox').click();
+  await page.locator('sl-switch').click();
+  await page.locator('sl-rating').click();
+  await page.locator('sl-button').click();
+  await until('all of them', () => sent(server).some(([path]) => path === 'go()'));
+  assert.deepEqual(sent(server).slice(2), [['k', 'x'], ['k', 'xy'], ['c', true], ['toggle()', null], ['r', 3], ['go()', null]]); // F96: toggle() owns the switch
+}, options);
+
+pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows its value and label, and sends only what the user picks', async (fixture) => {
+  const { server, page, until } = fixture;
+  const item = (code, label) => ({ $type: 'lua.ViewListItem', item: { $type: 'Choice', code, label } });
+  const choices = { $type: 'lua.ViewList', items: [item('a', 'Alpha'), item('b', 'Beta')] };
+  await show(fixture, {
+    'App.DEFAULT': '<main><sl-select ui-value="picked"><span ui-view="choices()?wrapper=lua.ViewList" ui-namespace="pick"></span></sl-select><sl-button ui-action="go()">go</sl-button></main>',
+    'lua.ViewList.DEFAULT': '<div ui-viewlist="items"></div>',
+    'lua.ViewListItem.pick': '<sl-option ui-attr-value="item.code"><b ui-value="item.label"></b></sl-option>',
+  }, { picked: 'b', choices });
+  await settled(page);
+  const label = () => page.locator('sl-select').evaluate((e) => [e.value, e.displayLabel]);
+  await until('the label', async () => (await label()).join() === 'b,Beta');
+  const name = await server.created('item.label', 1);
+  server.send(update(name.id, 'Bravo'));
+  await until('the new label', async () => (await label()).join() === 'b,Bravo');
+  assert.deepEqual(sent(server), []);
+  await page.locator('sl-select').click();
+  await page.locator('sl-option').first().click();
+  await until('the pick', () => sent(server).length);
+  assert.deepEqual(sent(server), [['picked', 'a']]);
+  server.send(update((await server.created('picked')).id, null));
+  await until('no selection', async () => (await label()).join() === ',');
+  await page.locator('sl-button').click();
+  await until('the action', () => sent(server).length === 2);
+  assert.deepEqual(sent(server)[1], ['go()', null]);
+}, options);
+
+pageTest('F196: a multiple select takes and sends arrays', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<main><sl-select multiple ui-value="many"><sl-option value="a">A</sl-option><sl-option value="b">B</sl-option></sl-select></main>', { many: ['b'] });
+  await settled(page);
+  await until('the value', () => page.locator('sl-select').evaluate((e) => JSON.stringify(e.value) === '["b"]'));
+  await page.locator('sl-select').click();
+  await page.locator('sl-option').first().click();
+  await until('the pick', () => sent(server).length);
+  assert.deepEqual(sent(server)[0][1].sort(), ['a', 'b']);
+}, options);
+
+pageTest('F198: attributes and events of dialogs, checks and buttons', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, `<main><sl-dialog ui-attr-open="open" ui-event-sl-after-hide="closed()">text</sl-dialog><sl-checkbox ui-attr-checked="on" ui-event-sl-change="flip()">c</sl-checkbox>
+    <sl-button ui-attr-variant="look" ui-attr-disabled="off" ui-event-click="hit()">b</sl-button></main>`, { open: true, on: true, look: 'primary', off: false });
+  await settled(page);
+  await until('the dialog', () => page.locator('sl-dialog').evaluate((e) => e.open));
+  assert.equal(await page.locator('sl-checkbox').evaluate((e) => e.checked), true);
+  server.send(update((await server.created('open')).id, false));
+  await until('the end of the dialog', () => sent(server).some(([path]) => path === 'closed()'));
+  await page.locator('sl-checkbox').click();
+  await page.locator('sl-button').click();
+  await until('events', () => sent(server).length === 3);
+  assert.deepEqual(sent(server).map(([path]) => path), ['closed()', 'flip()', 'hit()']);
+  assert.equal(await page.locator('sl-button').evaluate((e) => e.variant), 'primary');
+}, options);
