@@ -29,7 +29,15 @@ struct ls_path {
     const char *text;     /* the path without query, as given */
     size_t text_len;
     uint32_t count;       /* steps */
+    bool calls;           /* some step is a call: reading runs Lua code (T65) */
+    bool prepared;        /* the resolver has given the steps keys */
     struct ls_step *steps;
 };
+
+/** Parse `text` without query (T11–T15, T19) into one block; uses = 0. @return owned (ls_free), or NULL and fault
+ * (BAD_PATH, BAD_SETTER_CALL, INTERNAL) */
+struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fault);
+/** Bytes of `full` before the first `?`; *query and *query_len get what follows it, NULL if there is none (T16). */
+size_t ls_path_split(const char *full, size_t len, const char **query, size_t *query_len);
 
 #endif

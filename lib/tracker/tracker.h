@@ -66,6 +66,9 @@ int64_t ls_tracker_next_id(struct ls_tracker *tracker);
 /** Standard variables `@name` (T15, T106). id 0 removes. `@app` is always variable 1. */
 int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault);
 size_t ls_tracker_count(const struct ls_tracker *tracker);
+/** Variables whose own value is the object with that id (T104, T105): the first `max` ids in order of creation. Looked up, not searched.
+ * @return how many were put into `ids` */
+size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, int64_t *ids, size_t max);
 
 /* --- reading and writing (sections 4, 9, 10) --- */
 
@@ -162,6 +165,8 @@ int64_t ls_var_max_compute_ns(const struct ls_var *var);
 uint64_t ls_var_change_count(const struct ls_var *var);
 size_t ls_var_diag_count(const struct ls_var *var);
 const char *ls_var_diag_at(const struct ls_var *var, size_t index);
+/** Before deferred code runs in the variable's name (T97a). */
+void ls_var_clear_diags(struct ls_var *var);
 
 /** Visit all variables breadth first from the roots in ascending order, leftovers last (P13). `fn` must not run Lua code. */
 void ls_tracker_each(struct ls_tracker *tracker, void (*fn)(void *ctx, struct ls_var *var, unsigned depth), void *ctx);

@@ -1,0 +1,410 @@
+/* What a Lua value is to the tracker: its shape, type and object id, and whether a table that was seen before has changed inside.
+ * Ids live in two weak tables, so identity is Lua's own and keeps nothing alive.
+ * Owner thread: the session's. Rules: T31–T36, T38, T39, T39a, T92, T93, TX7, TX8, TX11, TX32. */
+#include <math.h>
+#include <string.h>
+
+#include "session/resolver_state.h"
+
+int ls__not_finite(struct ls_fault *fault)
+{
+    ls_fault_set(fault, LS_FAULT_PATH_ERROR, "the value is, or holds, a number that is not finite (shown as null)");
+    return LS_CHECK_FAULT;
+}
+
+static bool is_primitive(int type)
+{
+    return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
+}
+
+/* --- registry --- */
+
+int64_t ls__object_id(struct ls_session *session, lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    if (is_primitive(lua_type(L, index)))
+        return 0;
+    ls__at_push(session->resolver, L, LS_AT_IDS);
+    lua_pushvalue(L, index);
+    lua_rawget(L, -2);
+    int64_t id = lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    return id;
+}
+
+LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, int index)
+{
+    int64_t id = ls__object_id(session, L, index);
+    index = lua_absindex(L, index);
+    if (id || is_primitive(lua_type(L, index)))
+        return id;
+    luaL_checkstack(L, 4, NULL);
+    /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
+    ls__at_push(session->resolver, L, LS_AT_OBJECTS);
+    ls__at_push(session->resolver, L, LS_AT_IDS);
+    id = ls_tracker_next_id(session->tracker);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -3, id);
+    lua_pushvalue(L, index);
+    lua_pushinteger(L, id);
+    lua_rawset(L, -3);
+    lua_pop(L, 2);
+    return id;
+}
+
+bool ls__object_push(struct ls_session *session, lua_State *L, int64_t id)
+{
+    ls__at_push(session->resolver, L, LS_AT_OBJECTS);
+    lua_rawgeti(L, -1, id);
+    lua_remove(L, -2);
+    return !lua_isnil(L, -1);
+}
+
+size_t ls__object_variables(struct ls_session *session, lua_State *L, int index, int64_t *ids, size_t max)
+{
+    int64_t object = ls__object_id(session, L, index);
+    return object && session->tracker ? ls_tracker_by_object(session->tracker, object, ids, max) : 0;
+}
+
+/* --- shape --- */
+
+/* T32 for a table without type: number keys and no public string key. `at` absolute. [-0, +0, -] */
+static bool looks_like_array(lua_State *L, int at)
+{
+    bool numbers = false;
+    lua_pushnil(L);
+    while (lua_next(L, at)) {
+        lua_pop(L, 1);
+        int type = lua_type(L, -1);
+        if (type == LUA_TSTRING && lua_tostring(L, -1)[0] != '_') {
+            lua_pop(L, 1);
+            return false;
+        }
+        numbers |= type == LUA_TNUMBER;
+    }
+    return numbers;
+}
+
+static bool is_array_meta(struct ls_resolver_state *rs, lua_State *L, int at)
+{
+    if (!lua_getmetatable(L, at))
+        return false;
+    ls__at_push(rs, L, LS_AT_ARRAY_META);
+    bool yes = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return yes;
+}
+
+/* Ordinary indexing of the value at `at` with "type", raw as far as that goes. [-0, +1, e] */
+static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int at)
+{
+    ls__at_push(rs, L, LS_AT_INDEX_NAME);
+    ls__at_push(rs, L, LS_AT_TYPE_NAME);
+    int name = lua_gettop(L);
+    if (!ls__raw_index(L, name - 1, at, name)) {
+        lua_pushvalue(L, name);
+        lua_gettable(L, at);
+    }
+    lua_replace(L, name - 1);
+    lua_settop(L, name - 1);
+}
+
+/* Whatever is on top, become a type: strings and numbers count, as strings; nothing else does. [-1, +1, m] */
+static LS_RAISES void as_type(lua_State *L)
+{
+    if (lua_type(L, -1) == LUA_TNUMBER)
+        lua_tostring(L, -1);
+    else if (lua_type(L, -1) != LUA_TSTRING) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+}
+
+LS_RAISES void ls__type_push(struct ls_session *session, lua_State *L, int index)
+{
+    int at = lua_absindex(L, index);
+    luaL_checkstack(L, 12, NULL);
+    const char *native = ls__native_type(session, L, at);
+    if (native || !lua_istable(L, at)) {
+        lua_pushstring(L, native);
+        return;
+    }
+    if (lua_getmetatable(L, at)) {
+        index_type(session->resolver, L, lua_gettop(L));
+        lua_remove(L, -2);
+        if (!lua_isnil(L, -1)) {
+            as_type(L);
+            return;
+        }
+        lua_pop(L, 1);
+    }
+    index_type(session->resolver, L, at);
+    as_type(L);
+}
+
+LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index)
+{
+    int at = lua_absindex(L, index);
+    if (!lua_istable(L, at))
+        return false;
+    luaL_checkstack(L, 12, NULL);
+    if (is_array_meta(session->resolver, L, at))
+        return true;
+    ls__type_push(session, L, at);
+    bool typed = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    return !typed && looks_like_array(L, at);
+}
+
+/* --- commit: the protected half --- */
+
+struct commit {
+    struct ls_resolver_state *rs;
+    struct ls_value *value;  /* written only when nothing can fail any more */
+    bool same_table;         /* the value is the table seen last */
+    int bits;
+};
+
+static bool not_finite(lua_State *L, int at)
+{
+    return lua_type(L, at) == LUA_TNUMBER && !isfinite(lua_tonumber(L, at));
+}
+
+/* Elements of the array at `at` against the copy at `snap`, which has `count`. [-0, +0, -] */
+static bool same_elements(lua_State *L, int at, int snap, int64_t count)
+{
+    if ((int64_t)lua_rawlen(L, at) != count)
+        return false;
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, at, i);
+        lua_rawgeti(L, snap, i);
+        bool same = lua_rawequal(L, -1, -2) || (not_finite(L, -1) && not_finite(L, -2)) ||
+                    /* NaN and infinities are null in JSON (T31) */
+                    (lua_isnil(L, -1) && not_finite(L, -2)) || (lua_isnil(L, -2) && not_finite(L, -1));
+        lua_pop(L, 2);
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+/* Push a copy of the array at 1 with its objects registered. [-0, +1, m] */
+static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count, bool *finite)
+{
+    lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
+    int copy = lua_gettop(L);
+    *finite = true;
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, 1, i);
+        if (not_finite(L, -1))
+            *finite = false;
+        ls__object_register(job->rs->session, L, -1);
+        lua_rawseti(L, copy, i);
+    }
+}
+
+static void set_at(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, ls_slot slot, int value)
+{
+    ls__at_push(rs, L, place);
+    lua_pushvalue(L, value);
+    lua_rawseti(L, -2, slot); /* the place holds something already: nothing is allocated */
+    lua_pop(L, 1);
+}
+
+/* Everything that can fail has been done; `type` and `snap` are stack places or 0. */
+static void put(struct commit *job, lua_State *L, ls_slot slot, int type, int snap, const struct ls_value *now)
+{
+    struct ls_resolver_state *rs = job->rs;
+    lua_pushboolean(L, 0);
+    int none = lua_gettop(L);
+    set_at(rs, L, LS_AT_VALUES, slot, 1);
+    set_at(rs, L, LS_AT_TYPES, slot, type ? type : none);
+    set_at(rs, L, LS_AT_SNAPS, slot, snap ? snap : none);
+    *job->value = *now;
+    job->value->slot = slot;
+}
+
+static bool same_type(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static LS_RAISES void commit_array(struct commit *job, lua_State *L)
+{
+    struct ls_resolver_state *rs = job->rs;
+    const struct ls_value *old = job->value;
+    int64_t count = (int64_t)lua_rawlen(L, 1);
+    bool finite = true;
+    if (old->slot && old->shape == LS_SHAPE_ARRAY) {
+        ls__at_push(rs, L, LS_AT_SNAPS);
+        lua_rawgeti(L, -1, old->slot);
+        bool same = lua_istable(L, -1) && same_elements(L, 1, lua_gettop(L), old->object);
+        lua_pop(L, 2);
+        if (same && job->same_table)
+            return;
+        job->bits |= same ? 0 : LS_CHECK_CHANGED;
+    } else {
+        job->bits |= LS_CHECK_CHANGED;
+    }
+    struct ls_value now = {.shape = LS_SHAPE_ARRAY, .object = count, .nil_step = old->nil_step};
+    copy_array(job, L, count, &finite);
+    now.flags = finite ? 0 : LS_VALUE_NOT_FINITE;
+    int snap = lua_gettop(L);
+    ls_slot slot = old->slot ? old->slot : ls__slot_reserve(rs, L);
+    put(job, L, slot, 0, snap, &now);
+}
+
+/* Type string or nil on top. */
+static LS_RAISES void commit_object(struct commit *job, lua_State *L)
+{
+    const struct ls_value *old = job->value;
+    int type = lua_isnil(L, -1) ? 0 : lua_gettop(L);
+    struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step};
+    now.type = type ? lua_tostring(L, type) : NULL;
+    now.object = ls__object_register(job->rs->session, L, 1);
+    if (old->shape != LS_SHAPE_OBJECT || old->object != now.object)
+        job->bits |= LS_CHECK_CHANGED;
+    if (!same_type(old->shape == LS_SHAPE_OBJECT ? old->type : NULL, now.type))
+        job->bits |= LS_CHECK_TYPE;
+    ls_slot slot = old->slot ? old->slot : ls__slot_reserve(job->rs, L);
+    put(job, L, slot, type, 0, &now);
+}
+
+/* [-2, +0, e] value, job */
+static LS_RAISES int l_commit(lua_State *L)
+{
+    struct commit *job = lua_touserdata(L, 2);
+    struct ls_resolver_state *rs = job->rs;
+    lua_settop(L, 1);
+    luaL_checkstack(L, 24, NULL);
+    if (is_primitive(lua_type(L, 1))) {
+        struct ls_value now = {.shape = LS_SHAPE_PLAIN, .nil_step = job->value->nil_step};
+        job->bits |= LS_CHECK_CHANGED;
+        ls_slot slot = job->value->slot ? job->value->slot : ls__slot_reserve(rs, L);
+        put(job, L, slot, 0, 0, &now);
+        return 0;
+    }
+    if (lua_istable(L, 1) && is_array_meta(rs, L, 1)) {
+        commit_array(job, L);
+        return 0;
+    }
+    ls__type_push(rs->session, L, 1);
+    if (lua_isnil(L, -1) && lua_istable(L, 1) && looks_like_array(L, 1))
+        commit_array(job, L);
+    else
+        commit_object(job, L);
+    return 0;
+}
+
+/* --- the safe half --- */
+
+static int become_null(struct ls_resolver_state *rs, struct ls_value *value, bool finite, struct ls_fault *fault)
+{
+    int bits = value->shape != LS_SHAPE_NULL ? LS_CHECK_CHANGED : 0;
+    lua_pop(rs->L, 1);
+    ls__slot_free(rs->session, value->slot);
+    *value = (struct ls_value){.nil_step = value->nil_step, .flags = finite ? 0 : LS_VALUE_NOT_FINITE};
+    return finite ? bits : bits | ls__not_finite(fault);
+}
+
+static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    struct commit job = {rs, value, same_table, 0};
+    lua_pushcfunction(L, l_commit);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, &job);
+    if (ls__resolver_call(rs, 2, 0, LS_FAULT_BAD_CALL, fault))
+        return -1;
+    if (value->flags & LS_VALUE_NOT_FINITE)
+        return job.bits | ls__not_finite(fault);
+    return job.bits;
+}
+
+int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    if (lua_isnil(L, -1))
+        return become_null(rs, value, true, fault);
+    if (not_finite(L, -1))
+        return become_null(rs, value, false, fault);
+    return run_commit(rs, value, false, fault);
+}
+
+/* --- a table seen before --- */
+
+/* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key. [-0, +0, -] */
+static bool same_sequence(struct ls_resolver_state *rs, const struct ls_value *value, int at)
+{
+    lua_State *L = rs->L;
+    int64_t seen = 0;
+    lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot);
+    int snap = lua_gettop(L);
+    if (!lua_istable(L, snap))
+        return false;
+    lua_pushnil(L);
+    while (lua_next(L, at)) {
+        int type = lua_type(L, snap + 1);
+        if (type == LUA_TNUMBER) {
+            lua_rawgeti(L, snap, seen + 1);
+            if (seen >= value->object || !lua_isinteger(L, snap + 1) || lua_tointeger(L, snap + 1) != seen + 1 ||
+                !lua_rawequal(L, -1, -2))
+                return false;
+            seen++;
+        } else if (type == LUA_TSTRING && lua_tostring(L, snap + 1)[0] != '_') {
+            return false;
+        }
+        lua_settop(L, snap + 1);
+    }
+    return seen == value->object;
+}
+
+/* The type of the table at `at` as far as raw reads tell: 1 equal to what was seen, 0 not, or not to be told. [-0, +0, -] */
+static bool same_type_raw(struct ls_resolver_state *rs, const struct ls_value *value, int at)
+{
+    lua_State *L = rs->L;
+    int index_name = LS_AT(rs, LS_AT_INDEX_NAME), name = LS_AT(rs, LS_AT_TYPE_NAME);
+    bool same = false;
+    if (lua_getmetatable(L, at)) {
+        int meta = lua_gettop(L);
+        lua_pushvalue(L, name);
+        int type = lua_rawget(L, meta);
+        if (type == LUA_TSTRING) /* the usual case: a prototype with its own name */
+            return lua_tostring(L, -1) == value->type || same_type(lua_tostring(L, -1), value->type);
+        if (type != LUA_TNIL || !ls__raw_index(L, index_name, meta, name))
+            return false;
+        if (!lua_isnil(L, -1))
+            return lua_type(L, -1) == LUA_TSTRING && same_type(lua_tostring(L, -1), value->type);
+    }
+    if (!ls__raw_index(L, index_name, at, name))
+        return false;
+    if (lua_isnil(L, -1))
+        same = value->type == NULL;
+    else if (lua_type(L, -1) == LUA_TSTRING)
+        same = same_type(lua_tostring(L, -1), value->type);
+    return same;
+}
+
+int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int at = lua_gettop(L);
+    bool same;
+    if (value->shape == LS_SHAPE_OBJECT) {
+        same = same_type_raw(rs, value, at) && (value->type || !looks_like_array(L, at));
+    } else {
+        same = false;
+        if (!(value->flags & LS_VALUE_NOT_FINITE)) {
+            bool plain = !lua_getmetatable(L, at);
+            if (!plain) /* a list's own items; any other metatable may have brought a type */
+                plain = lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META));
+            lua_settop(L, at);
+            same = plain && same_sequence(rs, value, at);
+        }
+    }
+    lua_settop(L, at);
+    if (!same)
+        return run_commit(rs, value, true, fault);
+    lua_pop(L, 1);
+    return 0;
+}

@@ -1,0 +1,266 @@
+/* Reading: following a path from a value and comparing what is there with what was seen last. This is the product's speed: an unchanged
+ * field costs a few raw table reads and one raw comparison; nothing is allocated, no JSON is written, and a protected call is made only
+ * for methods and for `__index` functions.
+ * Owner thread: the session's. Rules: T7, T29, T47–T54, T62, T64, T82, N2, Q1. */
+#include <math.h>
+#include <stdio.h>
+
+#include "session/resolver_state.h"
+
+#define CHAIN_MAX 100 /* tables along __index before the walk leaves the rest, and finding loops, to Lua */
+
+bool ls__raw_index(lua_State *L, int index_name, int at, int key)
+{
+    int top = lua_gettop(L);
+    lua_pushvalue(L, at);
+    for (int i = 0; i < CHAIN_MAX; i++) {
+        /* [.., table] */
+        lua_pushvalue(L, key);
+        if (lua_rawget(L, -2) != LUA_TNIL)
+            break;
+        if (!lua_getmetatable(L, -2))
+            break; /* the nil is the answer */
+        lua_pushvalue(L, index_name);
+        int type = lua_rawget(L, -2);
+        if (type == LUA_TNIL)
+            break;
+        if (type != LUA_TTABLE || i == CHAIN_MAX - 1) {
+            lua_settop(L, top);
+            return false;
+        }
+        lua_replace(L, top + 1);
+        lua_settop(L, top + 1);
+    }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return true;
+}
+
+/* [-2, +1, e] ordinary indexing, metamethods included */
+static LS_RAISES int l_index(lua_State *L)
+{
+    lua_gettable(L, 1);
+    return 1;
+}
+
+static const char *kind_of(lua_State *L, int at)
+{
+    return luaL_typename(L, at);
+}
+
+/* The path up to a step, for messages: `ships.0`. */
+static void head_of(const struct ls_path *path, uint32_t step, char *out, size_t size)
+{
+    const struct ls_step *last = step ? &path->steps[step - 1] : NULL;
+    size_t len = 0;
+    if (last) {
+        /* Count the steps' dots in the text: the start, if there is one, belongs to the head. */
+        size_t at = path->text_len;
+        uint32_t after = path->count - step;
+        while (at > 0 && after > 0)
+            after -= path->text[--at] == '.';
+        len = at;
+    }
+    snprintf(out, size, "%.*s", (int)(len < 200 ? len : 200), path->text);
+}
+
+int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, struct ls_fault *fault)
+{
+    char head[256];
+    head_of(path, step, head, sizeof head);
+    const struct ls_step *next = &path->steps[step];
+    if (next->kind == LS_STEP_INDEX)
+        return ls_fault_set(fault, LS_FAULT_NIL_PATH, "nothing at '%s' to %s element %u of", head, deed, next->index);
+    const char *suffix = next->kind == LS_STEP_CALL ? "()" : next->kind == LS_STEP_SETTER ? "(_)" : "";
+    return ls_fault_set(fault, LS_FAULT_NIL_PATH, "nothing at '%s' to %s '%.200s%s' on", head, deed, next->name, suffix);
+}
+
+/* --- one step --- */
+
+/* [-0, +1|0, -] the field is not among the table's own; the nil of that look-up is on top */
+static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int at = lua_gettop(L) - 1; /* the table; the nil above it becomes the answer */
+    if (!lua_getmetatable(L, at))
+        return 0;
+    if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
+        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list's items are reached by index only");
+    lua_pushvalue(L, LS_AT(rs, LS_AT_INDEX_NAME));
+    int type = lua_rawget(L, -2);
+    if (type == LUA_TNIL) {
+        lua_pop(L, 2);
+        return 0;
+    }
+    if (type == LUA_TTABLE) {
+        lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, -3) != LUA_TNIL || ls__raw_index(L, LS_AT(rs, LS_AT_INDEX_NAME), lua_absindex(L, -3), lua_absindex(L, -2))) {
+            lua_replace(L, at + 1);
+            lua_settop(L, at + 1);
+            return 0;
+        }
+    }
+    lua_settop(L, at);
+    lua_pushcfunction(L, l_index);
+    lua_pushvalue(L, at);
+    lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
+    return ls__resolver_call(rs, 2, 1, LS_FAULT_BAD_CALL, fault);
+}
+
+static int no_step(lua_State *L, const struct ls_step *step, struct ls_fault *fault)
+{
+    const char *type = kind_of(L, -1);
+    if (step->kind == LS_STEP_INDEX)
+        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a %s has no element %u", type, step->index);
+    return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a %s has no %s '%.200s'", type, step->kind == LS_STEP_FIELD ? "field" : "method",
+                        step->name);
+}
+
+/* Steps on values that are no plain tables: the list wrapper's objects, and all that has no steps (T49, T50, T52). */
+static int native_step(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    enum ls__native kind = ls__native_kind(rs, lua_gettop(L));
+    if (kind == LS_NATIVE_NONE)
+        return no_step(L, step, fault);
+    if (step->kind == LS_STEP_INDEX) {
+        if (ls__native_element(L, kind, step->index))
+            return 0;
+        return ls_fault_set(fault, kind == LS_NATIVE_ITEM ? LS_FAULT_PATH_ERROR : LS_FAULT_BAD_INDEX, "the list has no item %u", step->index);
+    }
+    if (ls__native_field(L, kind, step->name))
+        return 0;
+    return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a %s has no field '%.200s'",
+                        kind == LS_NATIVE_LIST ? LS_LIST_TYPE : kind == LS_NATIVE_ITEM ? LS_ITEM_TYPE : "list's items", step->name);
+}
+
+int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int type = lua_type(L, -1);
+    enum ls__native native = type == LUA_TUSERDATA ? ls__native_kind(rs, lua_gettop(L)) : LS_NATIVE_NONE;
+    if (type == LUA_TTABLE) {
+        lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), step->key);
+        if (lua_rawget(L, -2) == LUA_TNIL && inherited(rs, step->key, fault))
+            return -1;
+    } else if (native == LS_NATIVE_NONE) {
+        return no_step(L, step, fault);
+    } else if (!ls__native_method(L, native, step->name)) {
+        lua_pushnil(L);
+    }
+    type = lua_type(L, -1);
+    if (type == LUA_TFUNCTION)
+        return 0;
+    if (type == LUA_TNIL)
+        return ls_fault_set(fault, LS_FAULT_BAD_CALL_MISSING, "there is no method '%.200s'", step->name);
+    /* Callable tables count as functions (T64). */
+    if (lua_getmetatable(L, -1)) {
+        lua_pushvalue(L, LS_AT(rs, LS_AT_CALL_NAME));
+        bool callable = lua_rawget(L, -2) != LUA_TNIL;
+        lua_pop(L, 2);
+        if (callable)
+            return 0;
+    }
+    return ls_fault_set(fault, LS_FAULT_BAD_CALL, "'%.200s' is a %s, not a method", step->name, kind_of(L, -1));
+}
+
+static int step_call(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    if (ls__find_method(rs, step, fault))
+        return -1;
+    lua_pushvalue(L, -2);
+    return ls__resolver_call(rs, 1, 1, LS_FAULT_BAD_CALL, fault);
+}
+
+int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t count, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct ls_step *step = &path->steps[i];
+        int type = lua_type(L, -1);
+        if (type == LUA_TNIL)
+            return (int)i + 1;
+        if (step->kind == LS_STEP_CALL || step->kind == LS_STEP_SETTER) {
+            if (step_call(rs, step, fault))
+                return -1;
+        } else if (type != LUA_TTABLE) {
+            if (native_step(rs, step, fault))
+                return -1;
+        } else if (step->kind == LS_STEP_INDEX) {
+            if (lua_rawgeti(L, -1, (lua_Integer)step->index + 1) != LUA_TNIL)
+                continue;
+            if (lua_getmetatable(L, -2)) {
+                if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
+                    return ls_fault_set(fault, LS_FAULT_BAD_INDEX, "the list has no item %u", step->index);
+                lua_pop(L, 1);
+            }
+        } else {
+            lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), step->key);
+            if (lua_rawget(L, -2) != LUA_TNIL)
+                continue;
+            if (inherited(rs, step->key, fault))
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* --- comparing --- */
+
+/* The value on top against what was seen last. [-1, +0, -] */
+static int compare(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int type = lua_type(L, -1);
+    if (type == LUA_TNIL) {
+        if (!value->slot && !value->flags) {
+            lua_pop(L, 1);
+            return 0;
+        }
+    } else if (value->slot) {
+        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot);
+        bool same = lua_rawequal(L, -1, -2);
+        lua_pop(L, 1);
+        if (same) {
+            if (type == LUA_TTABLE)
+                return ls__recheck(rs, value, fault);
+            lua_pop(L, 1);
+            return 0;
+        }
+    } else if (type == LUA_TNUMBER && (value->flags & LS_VALUE_NOT_FINITE) && !isfinite(lua_tonumber(L, -1))) {
+        lua_pop(L, 1); /* NaN equals NaN (T36) */
+        return ls__not_finite(fault);
+    }
+    return ls__commit(rs, value, fault);
+}
+
+int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    int opened = ls__frame_open(rs, fault);
+    if (opened < 0)
+        return -1;
+    lua_State *L = rs->L;
+    if (from)
+        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from);
+    else
+        lua_pushnil(L);
+    int at = path ? ls__walk(rs, path, path->count, fault) : 0;
+    int bits = -1;
+    if (at >= 0) {
+        bits = compare(rs, value, fault);
+        if (bits >= 0 && at > 0) { /* a null on the way reads as null, and says so (T51) */
+            if (value->nil_step == at) {
+                bits |= LS_CHECK_FAULT_SAME;
+            } else {
+                ls__nil_fault(path, (uint32_t)at - 1, "read", fault);
+                bits |= LS_CHECK_FAULT;
+            }
+        }
+        value->nil_step = (uint16_t)at;
+    }
+    ls__frame_done(rs, opened);
+    return bits;
+}

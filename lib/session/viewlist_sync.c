@@ -1,0 +1,289 @@
+/* Bringing a list in line with its source (T78): items stay by position, item wrappers ("cards") follow their elements by identity and
+ * keep their state. Runs inside a protected call; the constructor of each new card is protected by itself, so one that fails leaves the
+ * others.
+ * Owner thread: the session's. Rules: T77–T79a, TX21, TX22. */
+#include "session/viewlist.h"
+
+#include <string.h>
+
+#include "session/types.h"
+
+/* The stack while a list is synchronised. */
+enum {
+    AT_LIST = 1,
+    AT_SOURCE,
+    AT_ITEMS,
+    AT_OLD_CARDS,
+    AT_OLD_LIS,
+    AT_CARDS,   /* by new position */
+    AT_LIS,
+    AT_FREE,    /* element → lowest old position whose card waits for it */
+    AT_NEXT,    /* old position → next one of an equal element */
+    AT_TYPE,    /* item type name or nil */
+    AT_PROBLEM, /* text of the first failed constructor, or nil */
+    AT_TOP = AT_PROBLEM,
+};
+
+struct sync {
+    struct ls_session *session;
+    struct ls__list *list;
+    uint32_t before, count;
+    bool moved;
+};
+
+/* [-0, +0, -] is item `position` showing the element that the source has there now? */
+static bool stays(lua_State *L, uint32_t position)
+{
+    lua_rawgeti(L, AT_ITEMS, position);
+    lua_getiuservalue(L, -1, LS_ITEM_BASE);
+    lua_rawgeti(L, AT_SOURCE, position);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 3);
+    return same;
+}
+
+/* NaN and nil cannot be keys, and have no card to follow them. */
+static bool can_be_key(lua_State *L, int at)
+{
+    return !lua_isnil(L, at) && (lua_type(L, at) != LUA_TNUMBER || lua_tonumber(L, at) == lua_tonumber(L, at));
+}
+
+/* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their order. [-0, +0, m] */
+static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
+{
+    for (uint32_t i = sync->before; i >= 1; i--) {
+        if (i <= sync->count && stays(L, i))
+            continue;
+        lua_rawgeti(L, AT_ITEMS, i);
+        lua_getiuservalue(L, -1, LS_ITEM_BASE);
+        if (lua_rawgeti(L, AT_OLD_CARDS, i) != LUA_TNIL && can_be_key(L, -2)) {
+            lua_pushvalue(L, -2);
+            lua_rawget(L, AT_FREE);
+            lua_rawseti(L, AT_NEXT, i);
+            lua_pushvalue(L, -2);
+            lua_pushinteger(L, i);
+            lua_rawset(L, AT_FREE);
+        }
+        lua_settop(L, AT_TOP);
+    }
+}
+
+/* Old position of the card of the element on top, taken from those that wait; 0 = none. [-0, +0, m] */
+static LS_RAISES lua_Integer take_card(lua_State *L)
+{
+    int element = lua_gettop(L);
+    if (!can_be_key(L, element))
+        return 0;
+    lua_pushvalue(L, element);
+    lua_rawget(L, AT_FREE);
+    lua_Integer at = lua_tointeger(L, -1);
+    if (at) {
+        lua_pushvalue(L, element);
+        lua_rawgeti(L, AT_NEXT, at);
+        lua_rawset(L, AT_FREE);
+    }
+    lua_settop(L, element);
+    return at;
+}
+
+static void set_field(lua_State *L, int table, const char *name, int value)
+{
+    lua_pushvalue(L, value);
+    lua_setfield(L, table, name);
+}
+
+/* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element at `element`. */
+static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t position)
+{
+    lua_pushliteral(L, "index");
+    lua_pushinteger(L, (lua_Integer)position - 1);
+    lua_rawset(L, li);
+    lua_pushliteral(L, "item");
+    lua_pushvalue(L, element);
+    lua_rawset(L, li);
+    lua_pushliteral(L, "baseItem");
+    lua_pushvalue(L, element);
+    lua_rawset(L, li);
+}
+
+/* Push `new` of the type table at `class`, ordinary indexing. [-1, +1, e] */
+static LS_RAISES int l_get_new(lua_State *L)
+{
+    lua_getfield(L, 1, "new");
+    return 1;
+}
+
+/* Call a constructor with `li` (T79). @return 0 and the card pushed; else err. [-0, +(1|0), -] */
+static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err)
+{
+    struct ls_session *session = sync->session;
+    bool presenter = false;
+    size_t len;
+    const char *name = lua_tolstring(L, AT_TYPE, &len);
+    if (!ls__find_type(session, name, len, LS_TYPE_ITEM, &presenter))
+        return ls_fail(err, LS_ENOTFOUND, "there is no type '%s' for list items", name);
+    int class = lua_gettop(L);
+    lua_pushcfunction(L, l_get_new);
+    lua_pushvalue(L, class);
+    int rc = ls__lcall(session, 1, 1, err);
+    if (rc)
+        return rc;
+    if (presenter && lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, li);
+        return ls__construct(session, true, true, err);
+    }
+    if (lua_isnil(L, -1))
+        return ls_fail(err, LS_ENOTFOUND, "the type '%s' has no function 'new'", name);
+    lua_insert(L, class); /* [.., new, class] */
+    lua_pushvalue(L, li);
+    rc = ls__lcall(session, 2, 1, err);
+    if (rc == 0 && lua_isnil(L, -1))
+        rc = ls_fail(err, LS_ENOTFOUND, "'new' of the type '%s' returned nothing", name);
+    return rc;
+}
+
+/* A new card for the element at `element`: at AT_CARDS and AT_LIS, unless its constructor fails. [-0, +0, m] */
+static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, uint32_t position)
+{
+    struct ls_err err;
+    lua_createtable(L, 0, 4);
+    int li = lua_gettop(L);
+    update_li(L, li, element, position);
+    set_field(L, li, "list", AT_LIST);
+    if (construct(sync, L, li, &err) == 0) {
+        lua_rawseti(L, AT_CARDS, position);
+        lua_settop(L, li);
+        lua_rawseti(L, AT_LIS, position);
+    } else {
+        ls__report(sync->session, "list item", &err);
+        if (lua_isnil(L, AT_PROBLEM)) {
+            const char *line = strchr(err.text, '\n');
+            lua_settop(L, element);
+            lua_pushlstring(L, err.text, line ? (size_t)(line - err.text) : strlen(err.text));
+            lua_replace(L, AT_PROBLEM);
+        }
+    }
+    lua_settop(L, element);
+}
+
+/* What the item at `position` shows: its card, or the element. The item is at `item`, the element at `element`. */
+static LS_RAISES void show(lua_State *L, int item, int element, uint32_t position)
+{
+    lua_pushvalue(L, element);
+    lua_setiuservalue(L, item, LS_ITEM_BASE);
+    if (lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, element);
+    }
+    lua_setiuservalue(L, item, LS_ITEM_SHOWN);
+    ((struct ls__item *)lua_touserdata(L, item))->index = position - 1;
+}
+
+static LS_RAISES void sync_item(struct sync *sync, lua_State *L, uint32_t position)
+{
+    bool is_new = position > sync->before;
+    if (!is_new && stays(L, position)) {
+        lua_rawgeti(L, AT_OLD_CARDS, position);
+        lua_rawseti(L, AT_CARDS, position);
+        lua_rawgeti(L, AT_OLD_LIS, position);
+        lua_rawseti(L, AT_LIS, position);
+        return;
+    }
+    sync->moved = true;
+    lua_rawgeti(L, AT_ITEMS, position);
+    int item = lua_gettop(L);
+    lua_rawgeti(L, AT_SOURCE, position);
+    int element = lua_gettop(L);
+    lua_Integer from = lua_isnil(L, AT_TYPE) ? 0 : take_card(L);
+    if (from) {
+        lua_rawgeti(L, AT_OLD_CARDS, from);
+        lua_rawseti(L, AT_CARDS, position);
+        lua_rawgeti(L, AT_OLD_LIS, from);
+        if (lua_istable(L, -1))
+            update_li(L, lua_gettop(L), element, position);
+        lua_rawseti(L, AT_LIS, position);
+    } else if (!lua_isnil(L, AT_TYPE) && !lua_isnil(L, element)) {
+        make_card(sync, L, element, position);
+    }
+    show(L, item, element, position);
+    lua_settop(L, AT_TOP);
+}
+
+static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
+{
+    lua_settop(L, AT_SOURCE);
+    lua_getiuservalue(L, AT_LIST, LS_LIST_ITEMS);
+    lua_getiuservalue(L, AT_LIST, LS_LIST_CARDS);
+    lua_getiuservalue(L, AT_LIST, LS_LIST_LIS);
+    int hint = sync->count < 100000 ? (int)sync->count : 0;
+    bool cards = lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME) != LUA_TNIL;
+    lua_pop(L, 1);
+    lua_createtable(L, cards ? hint : 0, 0);
+    lua_createtable(L, cards ? hint : 0, 0);
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME);
+    lua_pushnil(L);
+}
+
+static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
+{
+    struct ls__list *list = sync->list;
+    push_parts(sync, L);
+    for (uint32_t i = sync->before + 1; i <= sync->count; i++) {
+        ls__item_new(sync->session->resolver, L, AT_LIST);
+        lua_rawseti(L, AT_ITEMS, i);
+        list->count = i;
+    }
+    if (!lua_isnil(L, AT_TYPE))
+        free_cards(sync, L);
+    for (uint32_t i = 1; i <= sync->count; i++)
+        sync_item(sync, L, i);
+    for (uint32_t i = sync->before; i > sync->count; i--) {
+        lua_pushnil(L);
+        lua_rawseti(L, AT_ITEMS, i);
+        list->count = i - 1;
+    }
+    list->count = sync->count;
+    lua_pushvalue(L, AT_CARDS);
+    lua_setiuservalue(L, AT_LIST, LS_LIST_CARDS);
+    lua_pushvalue(L, AT_LIS);
+    lua_setiuservalue(L, AT_LIST, LS_LIST_LIS);
+    lua_pushvalue(L, AT_SOURCE);
+    lua_setiuservalue(L, AT_LIST, LS_LIST_SOURCE);
+}
+
+LS_RAISES int ls__list_sync(lua_State *L)
+{
+    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST)};
+    luaL_checkstack(L, 40, NULL);
+    /* A constructor that sets properties of the very variable would come back here in the middle. */
+    if (sync.list->syncing) {
+        lua_pushboolean(L, 0);
+        lua_pushnil(L);
+        return 2;
+    }
+    bool array = ls__is_array(sync.session, L, AT_SOURCE);
+    size_t count = array ? lua_rawlen(L, AT_SOURCE) : 0;
+    if (count > INT32_MAX)
+        return luaL_error(L, "the list is too long");
+    sync.count = (uint32_t)count;
+    sync.before = sync.list->count;
+    bool empty = !array && lua_istable(L, AT_SOURCE);
+    if (empty) {
+        ls__type_push(sync.session, L, AT_SOURCE);
+        empty = lua_isnil(L, -1);
+        lua_pushnil(L);
+        empty = empty && !lua_next(L, AT_SOURCE);
+    }
+    sync.list->syncing = true;
+    sync_items(&sync, L);
+    sync.list->syncing = false;
+    lua_pushboolean(L, sync.moved);
+    if (!array && !empty)
+        lua_pushliteral(L, "the value of a list must be an array");
+    else
+        lua_pushvalue(L, AT_PROBLEM);
+    return 2;
+}

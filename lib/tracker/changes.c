@@ -1,0 +1,337 @@
+/* What waits to be reported: pending changes and their list, faults and their news (tracker.md sections 17, 21, 23).
+ * Owner thread: the session's. Rules: T80 step 1, T85–T90, T96–T101, P49a, P83, P101, P103. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "tracker/internal.h"
+
+/* --- pending changes --- */
+
+void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (var->pending)
+        return;
+    if (ls__list_add(&tracker->pending, var))
+        var->pending = true;
+    else
+        ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
+}
+
+void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
+{
+    var->pending_value = true;
+    /* Paths that start at a standard variable may have been read before it: they get another pass (T15, T84). */
+    if (var->named && tracker->in_pass)
+        tracker->repeat = true;
+    ls__mark_pending(tracker, var);
+}
+
+void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var)
+{
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        tracker->pending_props -= var->props[i].changed;
+    if (var->pending)
+        ls__list_remove(&tracker->pending, var);
+    if (var->fault_listed)
+        ls__list_remove(&tracker->faulty, var);
+    if (var->news_listed)
+        ls__list_remove(&tracker->news, var);
+}
+
+static int by_tree(const void *a, const void *b)
+{
+    return ls__tree_compare(*(struct ls_var *const *)a, *(struct ls_var *const *)b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Space for the worst case first, so that the list is built without a way to fail in its middle: nothing pending is lost for want of
+ * memory. */
+static int reserve(struct ls_tracker *tracker)
+{
+    size_t entries = tracker->pending.count * 3, names = 0;
+    for (size_t i = 0; i < tracker->pending.count; i++)
+        names += tracker->pending.items[i]->prop_count + 1;
+    if (entries > tracker->changes_cap) {
+        struct ls_change *changes = ls_rearray(tracker->changes, entries, sizeof *changes);
+        if (!changes)
+            return LS_ENOMEM;
+        tracker->changes = changes;
+        tracker->changes_cap = entries;
+    }
+    if (names > tracker->change_names_cap) {
+        const char **list = ls_rearray(tracker->change_names, names, sizeof *list);
+        if (!list)
+            return LS_ENOMEM;
+        tracker->change_names = list;
+        tracker->change_names_cap = names;
+    }
+    return 0;
+}
+
+/* The class in which a changed property stands: its own, but `type` that detection set goes with the value (T87, P49a). */
+static bool stands_in(const struct ls_var *var, const struct ls__prop *prop, enum ls_priority priority)
+{
+    if (var->pending_type && strcmp(prop->name, "type") == 0)
+        return var->priority == priority;
+    return prop->changed && prop->priority == priority;
+}
+
+static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_priority priority, size_t *entries, size_t *names)
+{
+    struct ls_change change = {.var = var, .priority = priority};
+    const char **first = tracker->change_names + *names;
+    change.value = var->priority == priority && (var->pending_value || var->pending_type);
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        if (stands_in(var, &var->props[i], priority))
+            first[change.prop_count++] = var->props[i].name;
+    if (!change.value && !change.prop_count)
+        return;
+    if (change.prop_count > 1)
+        qsort(first, change.prop_count, sizeof *first, by_name);
+    change.props = first;
+    *names += change.prop_count;
+    tracker->changes[(*entries)++] = change;
+}
+
+/* A removed property was kept for its report only. It goes when the next list is asked for, since this one borrows its name. */
+static void prune(struct ls_var *var)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < var->prop_count; i++) {
+        struct ls__prop *prop = &var->props[i];
+        if (prop->value[0] == '\0' && !prop->changed)
+            ls_free(prop->name);
+        else
+            var->props[kept++] = *prop;
+    }
+    var->prop_count = kept;
+}
+
+int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list)
+{
+    size_t entries = 0, names = 0;
+    struct ls__var_list *pending = &tracker->pending;
+    *list = tracker->changes;
+    for (size_t i = 0; i < pending->count; i++)
+        if (!pending->items[i]->pending_type)
+            prune(pending->items[i]);
+    if (reserve(tracker))
+        return LS_ENOMEM;
+    if (pending->count > 1)
+        qsort(pending->items, pending->count, sizeof *pending->items, by_tree);
+    for (int priority = LS_HIGH; priority <= LS_LOW; priority++)
+        for (size_t i = 0; i < pending->count; i++)
+            add_entry(tracker, pending->items[i], (enum ls_priority)priority, &entries, &names);
+    for (size_t i = 0; i < pending->count; i++) {
+        struct ls_var *var = pending->items[i];
+        var->pending = var->pending_value = var->pending_type = false;
+        for (uint32_t p = 0; p < var->prop_count; p++)
+            var->props[p].changed = false;
+    }
+    pending->count = 0;
+    tracker->pending_props = 0;
+    *list = tracker->changes;
+    return (int)entries;
+}
+
+/* --- faults --- */
+
+static struct ls__fault_box *box_fault(const struct ls_fault *fault)
+{
+    size_t text = strlen(fault->text) + 1, cause = strlen(fault->cause) + 1;
+    struct ls__fault_box *box = ls_malloc(sizeof *box + text + cause);
+    if (!box)
+        return NULL;
+    box->kind = fault->kind;
+    box->size = text + cause;
+    memcpy(box->text, fault->text, text);
+    memcpy(box->text + text, fault->cause, cause);
+    box->cause = box->text + text;
+    box->hash = (ls_hash(box->text, box->size) ^ (uint64_t)fault->kind * 0x9E3779B97F4A7C15u) | 1;
+    return box;
+}
+
+static void list_news(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (!var->news_listed)
+        var->news_listed = ls__list_add(&tracker->news, var);
+}
+
+static bool same_text(const struct ls__fault_box *box, const struct ls_fault *fault)
+{
+    return box && box->kind == fault->kind && strcmp(box->text, fault->text) == 0 && strcmp(box->cause, fault->cause) == 0;
+}
+
+/* Faults of this batch's writes stay until the next batch, whatever its detection reads (T80.1, TX24). */
+static bool write_fault_holds(const struct ls_tracker *tracker, const struct ls_var *var)
+{
+    return var->fault && var->fault_by_write && var->fault_batch == tracker->batch;
+}
+
+void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault, bool by_write)
+{
+    if (!by_write && write_fault_holds(tracker, var))
+        return;
+    if (!by_write && same_text(var->fault, fault) && !var->fault_by_write)
+        return;
+    struct ls__fault_box *box = box_fault(fault);
+    if (!box)
+        return; /* the error before stays; memory that short is reported elsewhere */
+    if (!var->fault_listed && !(var->fault_listed = ls__list_add(&tracker->faulty, var))) {
+        ls_free(box);
+        return;
+    }
+    ls_free(var->fault);
+    var->fault = box;
+    var->has_fault = true;
+    var->fault_by_write = by_write;
+    var->fault_batch = tracker->batch;
+    if (!by_write)
+        list_news(tracker, var);
+}
+
+static void drop_fault(struct ls_tracker *tracker, struct ls_var *var)
+{
+    ls_free(var->fault);
+    var->fault = NULL;
+    var->has_fault = false;
+    var->fault_by_write = false;
+    var->value.nil_step = 0;
+    if (var->told)
+        list_news(tracker, var);
+}
+
+void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (!var->has_fault || (tracker->in_pass && write_fault_holds(tracker, var)))
+        return;
+    drop_fault(tracker, var);
+}
+
+/* End of a pass: errors of variables that it did not check have had their time (T80.1, T100). */
+void ls__fault_sweep(struct ls_tracker *tracker)
+{
+    struct ls__var_list *faulty = &tracker->faulty;
+    size_t kept = 0;
+    for (size_t i = 0; i < faulty->count; i++) {
+        struct ls_var *var = faulty->items[i];
+        bool readable = ls_var_readable(var);
+        bool checked = readable && var->mark == tracker->generation && var->included == tracker->generation;
+        if (var->has_fault && !checked && !write_fault_holds(tracker, var) && var->fault_batch != tracker->batch)
+            drop_fault(tracker, var);
+        if (var->has_fault)
+            faulty->items[kept++] = var;
+        else
+            var->fault_listed = false;
+    }
+    faulty->count = kept;
+}
+
+size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t max)
+{
+    struct ls__var_list *news = &tracker->news;
+    size_t told = 0, taken = 0;
+    while (taken < news->count && told < max) {
+        struct ls_var *var = news->items[taken++];
+        var->news_listed = false;
+        if (var->has_fault && var->fault_by_write)
+            continue; /* answered with the write itself (P103) */
+        uint64_t hash = var->fault ? var->fault->hash : 0;
+        if (hash == var->told)
+            continue;
+        var->told = hash;
+        ids[told++] = var->id;
+    }
+    news->count -= taken;
+    memmove(news->items, news->items + taken, news->count * sizeof *news->items);
+    return told;
+}
+
+const struct ls_fault *ls_var_fault(const struct ls_var *var)
+{
+    if (!var->fault)
+        return NULL;
+    struct ls_fault *view = &var->tracker->fault_view;
+    view->kind = var->fault->kind;
+    memcpy(view->text, var->fault->text, strlen(var->fault->text) + 1);
+    memcpy(view->cause, var->fault->cause, strlen(var->fault->cause) + 1);
+    return view;
+}
+
+void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault)
+{
+    if (fault && fault->kind)
+        ls__fault_put(tracker, var, fault, false);
+    else if (var->has_fault)
+        drop_fault(tracker, var);
+}
+
+/* --- counters and diagnostics --- */
+
+uint64_t ls_tracker_change_count(const struct ls_tracker *tracker)
+{
+    return tracker->change_count;
+}
+
+int ls_tracker_diag_level(const struct ls_tracker *tracker)
+{
+    return tracker->diag_level;
+}
+
+void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level)
+{
+    tracker->diag_level = level;
+}
+
+int64_t ls_tracker_computing(const struct ls_tracker *tracker)
+{
+    return tracker->computing;
+}
+
+int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id)
+{
+    int64_t before = tracker->computing;
+    tracker->computing = id;
+    return before;
+}
+
+void ls__diags_clear(struct ls_var *var)
+{
+    for (size_t i = 0; var->diags && i < var->diags->count; i++)
+        ls_free(var->diags->text[i]);
+    ls_free(var->diags);
+    var->diags = NULL;
+    var->has_diags = false;
+}
+
+void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len)
+{
+    struct ls_var *var = tracker->computing ? ls__find_any(tracker, tracker->computing) : NULL;
+    if (!var || tracker->diag_level <= 0 || tracker->diag_level < level)
+        return;
+    if (!var->diags)
+        var->diags = ls_zalloc(sizeof *var->diags);
+    if (!var->diags || var->diags->count == LS__MAX_DIAGS)
+        return;
+    var->has_diags = true;
+    if (len > LS__MAX_DIAG_BYTES) {
+        len = LS__MAX_DIAG_BYTES;
+        while (len && ((unsigned char)text[len] & 0xC0) == 0x80)
+            len--; /* not in the middle of a character */
+    }
+    char *copy = ls_strndup(text, len);
+    if (copy)
+        var->diags->text[var->diags->count++] = copy;
+}
+
+void ls_var_clear_diags(struct ls_var *var)
+{
+    ls__diags_clear(var);
+}

@@ -1,0 +1,331 @@
+/* Detection: reading variables, passes and their repetition, wrappers and types that follow a value (tracker.md sections 9, 12, 15, 16, 18,
+ * 21). What a value is and whether it changed is the resolver's judgement. Owner thread: the session's.
+ * Rules: T3, T4, T14, T15, T45, T46, T51, T54, T66–T73, T80–T85, T91, T92, T94–T96, T100, T102. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "tracker/internal.h"
+
+ls_slot ls__nav(const struct ls_var *var)
+{
+    return var->wrapper_slot ? var->wrapper_slot : var->value.slot;
+}
+
+struct ls__outward ls__outward(const struct ls_var *var)
+{
+    const struct ls_value *value = var->wrapper_slot ? &var->wrapper : &var->value;
+    return (struct ls__outward){value->shape, value->object};
+}
+
+/* --- wrapper and type --- */
+
+void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (!var->wrapper_slot)
+        return;
+    var->wrapper_slot = 0;
+    ls_buf_clear(&var->json);
+    tracker->resolver.ops->unwrap(tracker->resolver.ctx, var->id, &var->wrapper);
+    var->wrapper = (struct ls_value){0};
+    ls_free(var->wrapper_type);
+    var->wrapper_type = NULL;
+}
+
+static bool has_text(const char *text)
+{
+    return text && *text;
+}
+
+static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
+{
+    const char *type = ls_var_property(var, "wrapper");
+    if (!has_text(type) || var->value.shape == LS_SHAPE_NULL) {
+        ls__wrapper_drop(tracker, var);
+        return;
+    }
+    if (var->wrapper_slot && strcmp(var->wrapper_type, type) != 0)
+        ls__wrapper_drop(tracker, var);
+    /* Copies: the constructor may set these very properties. */
+    const char *item_type = ls_var_property(var, "itemWrapper");
+    char *type_copy = ls_strdup(type), *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
+    struct ls_wrap want = {var->id, type_copy, item_copy, &var->value};
+    struct ls_fault fault = {.kind = LS_FAULT_NONE};
+    int64_t computing = ls_tracker_set_computing(tracker, var->id);
+    int rc = -1;
+    if (type_copy && (item_copy || !has_text(item_type)))
+        rc = tracker->resolver.ops->wrap(tracker->resolver.ctx, &want, &var->wrapper, &fault);
+    else
+        ls_fault_set(&fault, LS_FAULT_INTERNAL, "out of memory");
+    ls_tracker_set_computing(tracker, computing);
+    if (rc < 0 || fault.kind)
+        ls__fault_put(tracker, var, &fault, false);
+    if (!var->wrapper_slot && var->wrapper.slot) {
+        ls_free(var->wrapper_type);
+        var->wrapper_type = type_copy;
+        type_copy = NULL;
+    }
+    var->wrapper_slot = var->wrapper.slot;
+    ls_free(type_copy);
+    ls_free(item_copy);
+}
+
+void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record)
+{
+    const struct ls_value *outward = var->wrapper_slot ? &var->wrapper : &var->value;
+    const char *type = "";
+    if (outward->shape == LS_SHAPE_OBJECT) {
+        if (has_text(outward->type))
+            type = outward->type;
+        else if (var->wrapper_slot && var->wrapper_type)
+            type = var->wrapper_type;
+        var->auto_type = true;
+    } else if (outward->shape != LS_SHAPE_NULL && !var->auto_type) {
+        return; /* supplied by the creator: stays (T92) */
+    }
+    struct ls__prop_name name = {"type", 4, false, LS_MEDIUM};
+    if (ls__prop_put(var, &name, type, strlen(type)) > 0 && record) {
+        var->pending_type = true;
+        ls__mark_pending(tracker, var);
+    }
+}
+
+static bool differs(struct ls__outward a, struct ls__outward b)
+{
+    return a.shape != b.shape || a.object != b.object;
+}
+
+/* References are equal when their ids are (T36); of arrays and primitives only `value_changed` knows. */
+bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed)
+{
+    ls__index_object(tracker, var, false);
+    ls_buf_clear(&var->base_json);
+    if (!var->wrapper_slot)
+        ls_buf_clear(&var->json);
+    if (var->wrapper_slot || ls__prop_find(var, "wrapper", 7))
+        update_wrapper(tracker, var);
+    struct ls__outward now = ls__outward(var);
+    bool changed = differs(before, now) || (value_changed && !var->wrapper_slot);
+    if (changed)
+        ls_buf_clear(&var->json);
+    ls__type_update(tracker, var, true);
+    return changed;
+}
+
+/* --- reading --- */
+
+static void stamp(struct ls_var *var, uint64_t ticks)
+{
+    var->ticks = ticks;
+    if (ticks > var->max_ticks)
+        var->max_ticks = ticks;
+}
+
+/* What came of a check, beyond the value. FAULT_SAME spares writing the text of a null on the way in every pass; where the text has gone
+ * meanwhile it is asked for again. */
+static bool same_fault_stands(const struct ls_var *var)
+{
+    return var->fault && var->fault->kind == LS_FAULT_NIL_PATH && !var->fault_by_write;
+}
+
+static int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    if (var->held)
+        return resolver->ops->check(resolver->ctx, var->value.slot, NULL, &var->value, fault);
+    const struct ls_var *leader = var->leader;
+    if (leader && tracker->in_pass && leader->pass == tracker->pass && leader->path == var->path && !leader->has_fault)
+        return resolver->ops->check(resolver->ctx, leader->value.slot, NULL, &var->value, fault);
+    ls_slot from;
+    if (var->start)
+        from = ls__nav(var->start);
+    else if (ls__start(tracker, var, &from, fault))
+        return -1;
+    return resolver->ops->check(resolver->ctx, from, var->path, &var->value, fault);
+}
+
+/* Read without what follows from it (section 9). @return check bits, -1 = failed */
+static int read_value(struct ls_tracker *tracker, struct ls_var *var)
+{
+    struct ls_fault fault;
+    if (var->has_diags && !var->held)
+        ls__diags_clear(var);
+    int64_t computing = tracker->computing;
+    if (!var->held)
+        tracker->computing = var->id;
+    int bits = check_at(tracker, var, &fault);
+    if (bits >= 0 && (bits & LS_CHECK_FAULT_SAME) && !same_fault_stands(var)) {
+        int first = bits;
+        var->value.nil_step = 0;
+        bits = check_at(tracker, var, &fault);
+        if (bits >= 0)
+            bits |= first & (LS_CHECK_CHANGED | LS_CHECK_TYPE);
+    }
+    tracker->computing = computing;
+    if (bits < 0 || (bits & LS_CHECK_FAULT)) {
+        ls__fault_put(tracker, var, &fault, false);
+    } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME)) {
+        ls__fault_clear(tracker, var);
+    }
+    return bits;
+}
+
+/* The first read of a new variable: timed like any other (T94), the rest of creation follows by itself. */
+bool ls__read(struct ls_tracker *tracker, struct ls_var *var, bool first)
+{
+    uint64_t start = ls_ticks();
+    int bits = read_value(tracker, var);
+    stamp(var, ls_ticks() - start);
+    (void)first;
+    return bits >= 0;
+}
+
+/* Rare half of checking one variable: something is new (T82). @return did it report a value change */
+static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits, struct ls__outward before)
+{
+    bool report = false;
+    if (bits & LS_CHECK_CHANGED)
+        report = ls__settle(tracker, var, before, true);
+    else if (bits & LS_CHECK_TYPE)
+        ls__type_update(tracker, var, true);
+    if (var->unreported) {
+        report |= ls__outward(var).shape != LS_SHAPE_NULL || var->unreported_null;
+        var->unreported = var->unreported_null = false;
+    }
+    if (report) {
+        ls__mark_value(tracker, var);
+        var->change_count++;
+    }
+    return report;
+}
+
+static bool check_var(struct ls_tracker *tracker, struct ls_var *var, uint64_t *ticks)
+{
+    bool changed = false;
+    struct ls__outward before = ls__outward(var);
+    int bits = read_value(tracker, var);
+    uint64_t now = ls_ticks();
+    if (!var->held)
+        stamp(var, now - *ticks);
+    if (bits >= 0) {
+        var->pass = tracker->pass;
+        if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE)) || var->unreported) {
+            changed = take_change(tracker, var, bits, before);
+            now = ls_ticks(); /* wrappers and texts are not this or the next variable's walk */
+        }
+    }
+    *ticks = now;
+    return changed;
+}
+
+/* --- passes --- */
+
+static bool run_pass(struct ls_tracker *tracker)
+{
+    bool changed = false;
+    if (ls__tree_order(tracker)) {
+        ls_log(0, "change detection: out of memory for the order of %zu variables", tracker->count);
+        return false;
+    }
+    const struct ls_resolver *resolver = &tracker->resolver;
+    if (resolver->ops->enter && resolver->ops->enter(resolver->ctx)) {
+        ls_log(0, "change detection: out of memory");
+        return false;
+    }
+    tracker->in_pass = true;
+    tracker->pass++;
+    struct ls_var **items = tracker->order.items;
+    size_t count = tracker->order.count;
+    uint64_t ticks = ls_ticks();
+    for (size_t i = 0; i < count; i++) {
+        if (i + 8 < count)
+            __builtin_prefetch(items[i + 8]);
+        changed |= check_var(tracker, items[i], &ticks);
+    }
+    ls__fault_sweep(tracker);
+    tracker->in_pass = false;
+    if (resolver->ops->leave)
+        resolver->ops->leave(resolver->ctx);
+    return changed;
+}
+
+static bool run_passes(struct ls_tracker *tracker)
+{
+    bool changed = false;
+    if (tracker->in_pass || tracker->passes >= LS__MAX_PASSES)
+        return false;
+    tracker->busy++;
+    do {
+        tracker->repeat = false;
+        changed |= run_pass(tracker);
+        tracker->passes++;
+    } while (tracker->repeat && tracker->passes < LS__MAX_PASSES);
+    if (tracker->repeat)
+        ls_log(1, "change detection: still unsettled after %d passes, the rest follows with the next batch", LS__MAX_PASSES);
+    if ((changed || tracker->pending_props) && !tracker->counted) {
+        tracker->counted = true;
+        tracker->change_count++;
+    }
+    ls__busy_end(tracker);
+    return changed;
+}
+
+bool ls_tracker_detect(struct ls_tracker *tracker)
+{
+    if (tracker->in_pass)
+        return false;
+    tracker->passes = 0;
+    tracker->counted = false;
+    tracker->repeat = false;
+    return run_passes(tracker);
+}
+
+bool ls_tracker_detect_again(struct ls_tracker *tracker)
+{
+    return run_passes(tracker);
+}
+
+void ls_tracker_request_repeat(struct ls_tracker *tracker)
+{
+    tracker->repeat = true;
+}
+
+void ls_tracker_begin_batch(struct ls_tracker *tracker)
+{
+    tracker->batch++;
+    tracker->passes = 0;
+    tracker->counted = false;
+    tracker->repeat = false;
+}
+
+void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too)
+{
+    (void)tracker;
+    var->unreported = true;
+    var->unreported_null |= null_too;
+}
+
+/* --- watching (T91, P71, P74, P75) --- */
+
+void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active)
+{
+    if (var->active == active)
+        return;
+    var->active = active;
+    tracker->order_dirty = true;
+}
+
+void ls_tracker_watch(struct ls_tracker *tracker, struct ls_var *var, int delta)
+{
+    uint32_t before = var->watchers;
+    int64_t after = (int64_t)before + delta;
+    var->watchers = after > 0 ? (uint32_t)after : 0;
+    if ((before == 0) == (var->watchers == 0))
+        return;
+    ls__tree_watched(var, var->watchers ? 1 : -1);
+    ls_var_set_active(tracker, var, var->watchers != 0);
+    /* Whether watched or not decides below an inactive ancestor, even where the flag itself did not move. */
+    for (const struct ls_var *up = var->parent; up && !tracker->order_dirty; up = up->parent)
+        tracker->order_dirty |= !up->active;
+}

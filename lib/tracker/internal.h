@@ -1,0 +1,211 @@
+/* What the files of this room share: the tracker's and the variables' bodies. Owner thread: the session's. */
+#ifndef LS_TRACKER_INTERNAL_H
+#define LS_TRACKER_INTERNAL_H
+
+#include "base/map.h"
+#include "tracker/tracker.h"
+
+#define LS__MAX_DEPTH 1000   /* TX34 */
+#define LS__MAX_PASSES 4     /* T84 */
+#define LS__MAX_DIAGS 100    /* T97 */
+#define LS__MAX_DIAG_BYTES 1000
+
+struct ls__prop {
+    char *name;       /* owned; the value follows the name's NUL in the same block */
+    char *value;
+    uint8_t priority; /* enum ls_priority */
+    bool changed;     /* waits for the change list (T87) */
+};
+
+/* A fault as it is kept: texts are mostly short, so the embedding struct ls_fault would waste 2 KB a variable. */
+struct ls__fault_box {
+    enum ls_fault_kind kind;
+    uint64_t hash;    /* of kind and texts, never 0 */
+    size_t size;      /* bytes of text and cause with their NULs */
+    const char *cause;
+    char text[];
+};
+
+struct ls__diags {
+    size_t count;
+    char *text[LS__MAX_DIAGS]; /* owned */
+};
+
+/* Detection of an unchanged variable reads the first 64 bytes only. */
+struct ls_var {
+    struct ls_path *path;      /* shared; NULL = none */
+    struct ls_var *start;      /* where the path starts: the parent, or higher (T14); NULL for roots and `@name` (T15) */
+    struct ls_value value;
+    ls_slot wrapper_slot;      /* copy of wrapper.slot, so that children find the navigation value here */
+    uint32_t pass;             /* the pass in which it was read without error last */
+    bool held;                 /* root or value-holding child (T42): reads as its stored value */
+    bool unreported, unreported_null; /* T43, P82 */
+    bool has_fault, has_diags; /* the cold part holds one */
+    bool named;                /* a standard variable (T106) */
+    bool active;
+    uint8_t priority;          /* enum ls_priority, of the value (T23) */
+    uint64_t ticks;            /* -- 64 bytes end here -- */
+
+    uint64_t max_ticks;
+    struct ls_tracker *tracker;
+    int64_t id;
+    struct ls_var *parent;     /* NULL for roots */
+    struct ls_var *first, *last, *prev, *next; /* children; siblings in order of creation */
+    uint64_t sequence;         /* order of creation */
+    struct ls_var *leader;     /* shares parent and path and is checked earlier: its result serves (TX32). Valid while the order is */
+    uint32_t child_count;
+    uint32_t watchers;
+    uint32_t watched_below;    /* watched variables among the descendants (P75) */
+    uint32_t mark, included;   /* generation of the order in which it was placed, collected */
+    uint16_t depth;
+    uint8_t access;            /* enum ls_access */
+    bool dying;                /* destroyed, but a computation runs (T93a) */
+    bool pending, pending_value, pending_type;
+    bool auto_type;            /* `type` was set by the tracker (T92) */
+    bool fault_by_write;
+    bool fault_listed, news_listed;
+    uint64_t fault_batch;      /* the batch whose write set the fault (T80.1) */
+    uint64_t told;             /* hash of the read fault that ls_tracker_fault_news has told last, 0 = none */
+    struct ls__fault_box *fault;
+    struct ls__diags *diags;
+    int64_t indexed;           /* object id under which by_object has it, 0 = not there */
+    struct ls_var *object_prev, *object_next; /* the others that show this object */
+    struct ls_value wrapper;   /* slot 0 = none */
+    char *wrapper_type;        /* owned: the type name the wrapper was built for */
+    struct ls__prop *props;    /* owned */
+    uint32_t prop_count, prop_cap;
+    struct ls_buf json, base_json; /* texts kept for all watchers; empty = not written yet */
+    uint64_t change_count;
+    void *owner;
+    int64_t owner_id;
+};
+
+struct ls__var_list {
+    struct ls_var **items;
+    size_t count, cap;
+};
+
+struct ls__doomed {
+    int64_t id;
+    void (*gone)(void *ctx, struct ls_var *var);
+    void *ctx;
+};
+
+struct ls_tracker {
+    struct ls_resolver resolver;
+    size_t max_variables;
+    int diag_level;
+    struct ls_idmap *by_id;
+    struct ls_idmap *by_object; /* object id → one of the variables that show it */
+    struct ls_map *paths;      /* text → struct ls_path */
+    struct ls_map *names;      /* standard variables: name → boxed id */
+    struct ls__var_list roots; /* ascending ids */
+    int64_t counter;           /* T8: the next value */
+    int64_t next_negative;     /* T10 */
+    uint64_t sequence;
+    size_t count;
+
+    /* memory of variables */
+    void *slabs;               /* chain of blocks */
+    struct ls_var *free_vars;  /* chained by `next` */
+
+    /* order of detection */
+    struct ls__var_list order;
+    bool order_dirty;
+    uint32_t generation;
+
+    /* detection */
+    uint32_t pass;
+    int passes;                /* of this batch */
+    bool repeat;
+    bool in_pass;
+    bool counted;              /* this batch has moved change_count (T96) */
+    uint64_t batch;
+    uint64_t change_count;
+    int64_t computing;
+    unsigned busy;             /* calls that may run Lua code under way: destroying waits (T93a) */
+    struct ls__doomed *doomed;
+    size_t doomed_count, doomed_cap;
+
+    /* pending */
+    struct ls__var_list pending, faulty, news;
+    size_t pending_props;      /* changed properties since the last list, for T96 */
+    struct ls_change *changes;
+    size_t changes_cap;
+    const char **change_names;
+    size_t change_names_cap;
+    struct ls_buf change_text; /* names of removed properties */
+
+    /* accessors' scratch */
+    struct ls_fault fault_view;
+    const struct ls_var *cursor_parent; /* ls_var_child in sequence is O(1) */
+    struct ls_var *cursor;
+    size_t cursor_index;
+};
+
+/* tree.c */
+struct ls_var *ls__var_new(struct ls_tracker *tracker);
+void ls__var_free(struct ls_tracker *tracker, struct ls_var *var);
+int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent);
+void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var);
+struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top);
+void ls__tree_watched(struct ls_var *var, int delta);
+int ls__tree_order(struct ls_tracker *tracker);
+int ls__tree_compare(const struct ls_var *a, const struct ls_var *b);
+struct ls_var *ls__find_any(const struct ls_tracker *tracker, int64_t id);
+void ls__busy_end(struct ls_tracker *tracker);
+/** Bring the index by object in line with the variable's value (T104); `gone`: take it out. */
+void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone);
+bool ls__list_add(struct ls__var_list *list, struct ls_var *var);
+void ls__list_remove(struct ls__var_list *list, const struct ls_var *var);
+
+/* props.c */
+struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len);
+/* What a set of properties comes to: base name, priority given or not. */
+struct ls__prop_name {
+    const char *name;
+    size_t len;
+    bool has_priority;
+    enum ls_priority priority;
+};
+void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
+/** Store without recording. @return 1 changed, 0 same, -1 no memory */
+int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len);
+void ls__prop_record(struct ls_var *var, const char *name, size_t len);
+void ls__props_free(struct ls_var *var);
+/** Apply each pair of a query (T16). @return 0, or -1 and fault */
+int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault);
+int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault);
+enum ls_priority ls__priority_read(const char *text);
+int ls__access_check(const struct ls_path *path, enum ls_access access, struct ls_fault *fault);
+int ls__climb_check(const struct ls_path *path, const struct ls_var *parent, struct ls_fault *fault);
+struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_t len, struct ls_fault *fault);
+void ls__path_put(struct ls_tracker *tracker, struct ls_path *path);
+void ls__var_aim(struct ls_var *var);
+
+/* detect.c, wrap.c */
+bool ls__read(struct ls_tracker *tracker, struct ls_var *var, bool first);
+/* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
+struct ls__outward {
+    uint8_t shape;
+    int64_t object;
+};
+struct ls__outward ls__outward(const struct ls_var *var);
+/** After the value changed: wrapper (T66), type (T92), texts. @return did the outward JSON change */
+bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed);
+void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record);
+void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var);
+ls_slot ls__nav(const struct ls_var *var);
+/** Where the path starts: 0 and *from, or -1 and fault (T15). */
+int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault);
+
+/* changes.c */
+void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var);
+void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var);
+void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var);
+void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault, bool by_write);
+void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var);
+void ls__fault_sweep(struct ls_tracker *tracker);
+void ls__diags_clear(struct ls_var *var);
+
+#endif

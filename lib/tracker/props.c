@@ -1,0 +1,439 @@
+/* Properties: names with priority suffixes, their store, and the effect of those that have one (tracker.md section 4).
+ * Owner thread: the session's. Rules: T16, T17, T20–T28, TX4, TX5, TX35, TX36. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "tracker/internal.h"
+
+enum ls_priority ls__priority_read(const char *text)
+{
+    if (text && strcasecmp(text, "high") == 0)
+        return LS_HIGH;
+    if (text && strcasecmp(text, "low") == 0)
+        return LS_LOW;
+    return LS_MEDIUM;
+}
+
+void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
+{
+    static const struct {
+        const char *suffix;
+        size_t len;
+        enum ls_priority priority;
+    } suffixes[] = {{":high", 5, LS_HIGH}, {":med", 4, LS_MEDIUM}, {":medium", 7, LS_MEDIUM}, {":low", 4, LS_LOW}};
+    *out = (struct ls__prop_name){name, len, false, LS_MEDIUM};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        if (len > suffixes[i].len && strncasecmp(name + len - suffixes[i].len, suffixes[i].suffix, suffixes[i].len) == 0) {
+            *out = (struct ls__prop_name){name, len - suffixes[i].len, true, suffixes[i].priority};
+            return;
+        }
+    }
+}
+
+struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < var->prop_count; i++) {
+        struct ls__prop *prop = &var->props[i];
+        if (strncmp(prop->name, name, len) == 0 && prop->name[len] == '\0')
+            return prop;
+    }
+    return NULL;
+}
+
+static char *make_pair(const char *name, size_t name_len, const char *value, size_t len, char **value_at)
+{
+    char *block = ls_malloc(name_len + len + 2);
+    if (!block)
+        return NULL;
+    memcpy(block, name, name_len);
+    block[name_len] = '\0';
+    *value_at = block + name_len + 1;
+    if (len)
+        memcpy(*value_at, value, len);
+    (*value_at)[len] = '\0';
+    return block;
+}
+
+static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
+{
+    if (var->prop_count == var->prop_cap) {
+        uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
+        struct ls__prop *props = ls_rearray(var->props, cap, sizeof *props);
+        if (!props)
+            return -1;
+        var->props = props;
+        var->prop_cap = cap;
+    }
+    struct ls__prop prop = {.priority = (uint8_t)name->priority};
+    prop.name = make_pair(name->name, name->len, value, len, &prop.value);
+    if (!prop.name)
+        return -1;
+    var->props[var->prop_count++] = prop;
+    return 1;
+}
+
+/* A removed property stays as an empty value while its removal waits for the change list (T90); readers see none. */
+int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
+{
+    struct ls__prop *prop = ls__prop_find(var, name->name, name->len);
+    len = len ? strnlen(value, len) : 0;
+    if (!prop || prop->value[0] == '\0') {
+        if (len == 0)
+            return 0;
+        if (!prop)
+            return add_prop(var, name, value, len);
+        prop->priority = (uint8_t)name->priority; /* T20: the removal took the old priority with it */
+    } else if (strlen(prop->value) == len && memcmp(prop->value, value, len) == 0) {
+        if (!name->has_priority || prop->priority == name->priority)
+            return 0;
+        prop->priority = (uint8_t)name->priority;
+        return 1;
+    }
+    char *value_at, *block = make_pair(name->name, name->len, value, len, &value_at);
+    if (!block)
+        return -1;
+    if (name->has_priority)
+        prop->priority = (uint8_t)name->priority;
+    ls_free(prop->name);
+    prop->name = block;
+    prop->value = value_at;
+    return 1;
+}
+
+void ls__prop_record(struct ls_var *var, const char *name, size_t len)
+{
+    struct ls__prop *prop = ls__prop_find(var, name, len);
+    if (!prop)
+        return;
+    if (!prop->changed)
+        var->tracker->pending_props++;
+    prop->changed = true;
+    ls__mark_pending(var->tracker, var);
+}
+
+void ls__props_free(struct ls_var *var)
+{
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        ls_free(var->props[i].name);
+    ls_free(var->props);
+    var->props = NULL;
+    var->prop_count = var->prop_cap = 0;
+}
+
+/* --- queries (T16) --- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static void decode_percent(struct ls_buf *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        int high = text[i] == '%' && len - i > 2 ? hex_digit(text[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+        if (low >= 0) {
+            ls_buf_char(out, (char)(high * 16 + low));
+            i += 2;
+        } else {
+            ls_buf_char(out, text[i]);
+        }
+    }
+}
+
+int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault)
+{
+    struct ls_buf key = LS_BUF_INIT, value = LS_BUF_INIT;
+    int rc = 0;
+    for (size_t at = 0; query && at < len && rc == 0;) {
+        const char *amp = memchr(query + at, '&', len - at);
+        size_t end = amp ? (size_t)(amp - query) : len;
+        const char *equals = memchr(query + at, '=', end - at);
+        size_t key_end = equals ? (size_t)(equals - query) : end;
+        ls_buf_clear(&key);
+        ls_buf_clear(&value);
+        decode_percent(&key, query + at, key_end - at);
+        if (equals)
+            decode_percent(&value, equals + 1, end - key_end - 1);
+        else
+            ls_buf_str(&value, "true");
+        if (ls_buf_failed(&key) || ls_buf_failed(&value))
+            rc = ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        else if (key.len)
+            rc = fn(ctx, &(struct ls_prop){ls_buf_text(&key), ls_buf_text(&value), key.len, value.len});
+        at = end + 1;
+    }
+    ls_buf_release(&key);
+    ls_buf_release(&value);
+    return rc;
+}
+
+/* --- paths and access --- */
+
+int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault)
+{
+    static const char *const words[] = {[LS_ACCESS_RW] = "rw", [LS_ACCESS_R] = "r", [LS_ACCESS_W] = "w", [LS_ACCESS_ACTION] = "action"};
+    *access = LS_ACCESS_RW;
+    if (!text || !*text)
+        return 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *access = (enum ls_access)i;
+            return 0;
+        }
+    }
+    return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' is no access mode (rw, r, w, action)", text);
+}
+
+int ls__access_check(const struct ls_path *path, enum ls_access access, struct ls_fault *fault)
+{
+    enum ls_step_kind last = path && path->count ? path->steps[path->count - 1].kind : LS_STEP_FIELD;
+    if (last == LS_STEP_CALL && access == LS_ACCESS_W)
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' cannot be written: a call without placeholder needs access rw, r or action",
+                            path->text);
+    if (last == LS_STEP_SETTER && access != LS_ACCESS_W && access != LS_ACCESS_ACTION)
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' cannot be read: a call with placeholder needs access w or action", path->text);
+    return 0;
+}
+
+/* Climbing goes above a root only by mistake: that is found when path and place meet (T14). */
+int ls__climb_check(const struct ls_path *path, const struct ls_var *parent, struct ls_fault *fault)
+{
+    uint32_t levels = path ? path->climb : 0;
+    while (levels && parent) {
+        parent = parent->parent;
+        levels--;
+    }
+    if (path && path->climb && !parent)
+        return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.100s' climbs above the root", path->text);
+    return 0;
+}
+
+struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_t len, struct ls_fault *fault)
+{
+    struct ls_path *path = ls_map_get(tracker->paths, text, len);
+    if (path) {
+        path->uses++;
+        return path;
+    }
+    path = ls_path_parse(text, len, fault);
+    if (!path)
+        return NULL;
+    const struct ls_resolver *resolver = &tracker->resolver;
+    if (resolver->ops->prepare && resolver->ops->prepare(resolver->ctx, path, fault)) {
+        ls_free(path);
+        return NULL;
+    }
+    path->prepared = true;
+    if (!ls_map_put(tracker->paths, text, len, path, NULL)) {
+        if (resolver->ops->forget)
+            resolver->ops->forget(resolver->ctx, path);
+        ls_free(path);
+        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        return NULL;
+    }
+    path->uses = 1;
+    return path;
+}
+
+void ls__path_put(struct ls_tracker *tracker, struct ls_path *path)
+{
+    if (!path || --path->uses)
+        return;
+    ls_map_take(tracker->paths, path->text, path->text_len);
+    if (tracker->resolver.ops->forget)
+        tracker->resolver.ops->forget(tracker->resolver.ctx, path);
+    ls_free(path);
+}
+
+/* Fix the variable at whose navigation value the path starts, so that detection need not climb. */
+void ls__var_aim(struct ls_var *var)
+{
+    struct ls_var *start = var->parent;
+    if (var->path && var->path->standard)
+        start = NULL;
+    for (uint32_t i = 0; var->path && start && i < var->path->climb; i++)
+        start = start->parent;
+    var->start = start;
+}
+
+/* --- setting --- */
+
+/* Path and access are judged together and taken over together (T23, T25); everything that can fail comes first. */
+static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char *path_text, size_t path_len, const char *access_text,
+                     struct ls_fault *fault)
+{
+    enum ls_access access = (enum ls_access)var->access;
+    if (access_text && ls__access_read(access_text, &access, fault))
+        return -1;
+    struct ls_path *path = var->path;
+    if (path_text && path_len) {
+        path = ls__path_get(tracker, path_text, path_len, fault);
+        if (!path)
+            return -1;
+    } else if (path_text) {
+        path = NULL;
+    }
+    if (ls__access_check(path, access, fault) || (var->parent && ls__climb_check(path, var->parent, fault))) {
+        if (path != var->path)
+            ls__path_put(tracker, path);
+        return -1;
+    }
+    if (path_text && path != var->path) {
+        ls__path_put(tracker, var->path);
+        var->path = path;
+        var->value.nil_step = 0;
+        if (path && var->parent)
+            var->held = false;
+        ls__fault_clear(tracker, var);
+    } else if (path_text && path) {
+        path->uses--; /* the same path again: the variable holds its use already */
+    }
+    ls__var_aim(var);
+    var->access = (uint8_t)access;
+    tracker->order_dirty = true;
+    return 0;
+}
+
+static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const char *value)
+{
+    if (name->len == 8 && memcmp(name->name, "priority", 8) == 0) {
+        var->priority = (uint8_t)ls__priority_read(value);
+        tracker->order_dirty = true;
+    } else if (name->len == 7 && memcmp(name->name, "wrapper", 7) == 0) {
+        if (ls__settle(tracker, var, ls__outward(var), false))
+            ls__mark_value(tracker, var);
+    } else if (name->len == 4 && memcmp(name->name, "type", 4) == 0) {
+        var->auto_type = false;
+    }
+}
+
+struct query_job {
+    struct ls_tracker *tracker;
+    struct ls_var *var;
+    struct ls_fault *fault;
+    int changed;
+};
+
+static int set_plain(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len,
+                     struct ls_fault *fault)
+{
+    int changed = ls__prop_put(var, name, value, len);
+    if (changed < 0)
+        return ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+    if (changed) {
+        ls__prop_record(var, name->name, name->len);
+        take_effect(tracker, var, name, value);
+    }
+    return changed;
+}
+
+static int set_from_query(void *ctx, const struct ls_prop *prop)
+{
+    struct query_job *job = ctx;
+    struct ls__prop_name name;
+    ls__prop_split(prop->name, prop->name_len, &name);
+    if (name.len == 4 && memcmp(name.name, "path", 4) == 0)
+        return 0; /* a path inside a path's query names nothing */
+    int changed;
+    if (name.len == 6 && memcmp(name.name, "access", 6) == 0) {
+        /* judged together with the path already */
+        changed = ls__prop_put(job->var, &name, prop->value, prop->value_len);
+        if (changed > 0)
+            ls__prop_record(job->var, name.name, name.len);
+    } else {
+        changed = set_plain(job->tracker, job->var, &name, prop->value, prop->value_len, job->fault);
+    }
+    if (changed < 0)
+        return -1;
+    job->changed |= changed;
+    return 0;
+}
+
+static int find_access(void *ctx, const struct ls_prop *prop)
+{
+    struct ls__prop_name name;
+    ls__prop_split(prop->name, prop->name_len, &name);
+    if (name.len == 6 && memcmp(name.name, "access", 6) == 0) {
+        char **access = ctx;
+        char *copy = ls_strndup(prop->value, prop->value_len);
+        if (!copy)
+            return -1;
+        ls_free(*access);
+        *access = copy;
+    }
+    return 0;
+}
+
+/* A path brings its query along, which is split off and becomes properties (T23, TX35). */
+static int set_path(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
+                    struct ls_fault *fault)
+{
+    const char *query;
+    size_t query_len, len = ls_path_split(prop->value, prop->value_len, &query, &query_len);
+    char *access = NULL;
+    struct query_job job = {tracker, var, fault, 0};
+    int rc = ls__query_each(query, query_len, find_access, &access, fault);
+    if (rc == 0)
+        rc = set_place(tracker, var, prop->value, len, access, fault);
+    if (rc == 0) {
+        job.changed = ls__prop_put(var, name, prop->value, len);
+        if (job.changed > 0)
+            ls__prop_record(var, "path", 4);
+        rc = job.changed < 0 ? ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory")
+                             : ls__query_each(query, query_len, set_from_query, &job, fault);
+    }
+    ls_free(access);
+    return rc ? -1 : job.changed;
+}
+
+static int set_access(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
+                      struct ls_fault *fault)
+{
+    char word[16];
+    if (prop->value_len >= sizeof word)
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' is no access mode (rw, r, w, action)", prop->value);
+    if (prop->value_len)
+        memcpy(word, prop->value, prop->value_len);
+    word[prop->value_len] = '\0';
+    enum ls_access access;
+    if (ls__access_read(word, &access, fault))
+        return -1;
+    const struct ls__prop *old = ls__prop_find(var, "access", 6);
+    if (strcmp(old ? old->value : "", word) != 0 && set_place(tracker, var, NULL, 0, word, fault))
+        return -1;
+    return set_plain(tracker, var, name, word, prop->value_len, fault);
+}
+
+int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault)
+{
+    struct ls__prop_name name;
+    ls__prop_split(prop->name, prop->name_len, &name);
+    if (name.len == 0 || memchr(name.name, '\0', name.len))
+        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
+    tracker->busy++;
+    int rc;
+    if (name.len == 4 && memcmp(name.name, "path", 4) == 0)
+        rc = set_path(tracker, var, &name, prop, fault);
+    else if (name.len == 6 && memcmp(name.name, "access", 6) == 0)
+        rc = set_access(tracker, var, &name, prop, fault);
+    else
+        rc = set_plain(tracker, var, &name, prop->value, prop->value_len, fault);
+    ls__busy_end(tracker);
+    return rc;
+}
+
+int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, const char *name, const char *value, enum ls_priority priority)
+{
+    struct ls__prop_name split = {name, strlen(name), true, priority};
+    struct ls_fault fault;
+    tracker->busy++;
+    int rc = set_plain(tracker, var, &split, value, strlen(value), &fault);
+    ls__busy_end(tracker);
+    return rc;
+}

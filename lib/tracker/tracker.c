@@ -1,0 +1,474 @@
+/* The tracker's life, its ids, creating and destroying variables (tracker.md sections 2, 8, 20). Values are the resolver's business.
+ * Owner thread: the session's. Rules: T1, T8–T10, T15, T18, T40–T44, T74, T75, T93a, T106. */
+#include "tracker/tracker.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tracker/internal.h"
+
+struct slab_head { /* as tree.c chains them */
+    struct slab_head *next;
+};
+
+struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
+{
+    struct ls_tracker *tracker = ls_zalloc(sizeof *tracker);
+    if (!tracker)
+        goto fail;
+    tracker->resolver = config->resolver;
+    tracker->max_variables = config->max_variables;
+    tracker->diag_level = config->diag_level;
+    tracker->counter = 1;
+    tracker->next_negative = -1;
+    tracker->pass = 1;
+    tracker->batch = 1;
+    tracker->by_id = ls_idmap_new();
+    tracker->by_object = ls_idmap_new();
+    tracker->paths = ls_map_new();
+    tracker->names = ls_map_new();
+    if (tracker->by_id && tracker->by_object && tracker->paths && tracker->names)
+        return tracker;
+fail:
+    ls_tracker_free(tracker);
+    ls_fail(err, LS_ENOMEM, "tracker: out of memory");
+    return NULL;
+}
+
+static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
+
+void ls_tracker_free(struct ls_tracker *tracker)
+{
+    if (!tracker)
+        return;
+    tracker->busy++; /* destroy hooks of wrappers may ask for destroying; everything goes anyway */
+    for (size_t i = tracker->roots.count; i-- > 0;) {
+        struct ls_var *root = tracker->roots.items[i], *var = root;
+        while (var) {
+            while (var->last)
+                var = var->last;
+            struct ls_var *up = var == root ? NULL : var->parent;
+            remove_one(tracker, var, NULL, NULL);
+            var = up;
+        }
+    }
+    for (struct slab_head *slab = tracker->slabs, *next; slab; slab = next) {
+        next = slab->next;
+        ls_free(slab);
+    }
+    ls_idmap_free(tracker->by_id, NULL);
+    ls_idmap_free(tracker->by_object, NULL);
+    ls_map_free(tracker->paths, NULL);
+    ls_map_free(tracker->names, ls_free);
+    ls_free(tracker->roots.items);
+    ls_free(tracker->order.items);
+    ls_free(tracker->pending.items);
+    ls_free(tracker->faulty.items);
+    ls_free(tracker->news.items);
+    ls_free(tracker->doomed);
+    ls_free(tracker->changes);
+    ls_free(tracker->change_names);
+    ls_buf_release(&tracker->change_text);
+    ls_free(tracker);
+}
+
+/* --- finding --- */
+
+struct ls_var *ls__find_any(const struct ls_tracker *tracker, int64_t id)
+{
+    return ls_idmap_get(tracker->by_id, id);
+}
+
+struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id)
+{
+    struct ls_var *var = ls__find_any(tracker, id);
+    return var && !var->dying ? var : NULL;
+}
+
+size_t ls_tracker_count(const struct ls_tracker *tracker)
+{
+    return tracker->count;
+}
+
+/* Variables that show the same object are chained; the map knows the one that came last. */
+void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone)
+{
+    int64_t object = !gone && var->value.shape == LS_SHAPE_OBJECT ? var->value.object : 0;
+    if (object == var->indexed)
+        return;
+    if (var->indexed) {
+        if (var->object_next)
+            var->object_next->object_prev = var->object_prev;
+        if (var->object_prev)
+            var->object_prev->object_next = var->object_next;
+        else if (var->object_next)
+            ls_idmap_put(tracker->by_object, var->indexed, var->object_next, NULL); /* replaces: takes no memory */
+        else
+            ls_idmap_take(tracker->by_object, var->indexed);
+    }
+    var->object_prev = var->object_next = NULL;
+    var->indexed = 0;
+    if (object) {
+        struct ls_var *first = ls_idmap_get(tracker->by_object, object);
+        if (!ls_idmap_put(tracker->by_object, object, var, NULL))
+            return; /* not found by its object until it is seen anew */
+        var->object_next = first;
+        if (first)
+            first->object_prev = var;
+        var->indexed = object;
+    }
+}
+
+size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, int64_t *ids, size_t max)
+{
+    size_t count = 0;
+    uint64_t after = 0;
+    while (count < max) {
+        const struct ls_var *next = NULL;
+        for (const struct ls_var *var = ls_idmap_get(tracker->by_object, object); var; var = var->object_next)
+            if (!var->dying && var->sequence > after && (!next || var->sequence < next->sequence))
+                next = var;
+        if (!next)
+            break;
+        after = next->sequence;
+        ids[count++] = next->id;
+    }
+    return count;
+}
+
+int64_t ls_tracker_next_id(struct ls_tracker *tracker)
+{
+    while (ls__find_any(tracker, tracker->counter))
+        tracker->counter++;
+    return tracker->counter++;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault)
+{
+    size_t len = strlen(name);
+    if (len < 2 || name[0] != '@' || strpbrk(name, ".?"))
+        return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.100s' is no name for a standard variable: write @name", name);
+    if (same_name(name, "@app"))
+        return id == 1 ? 0 : ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'@app' is always variable 1");
+    if (id == 0) {
+        ls_free(ls_map_take(tracker->names, name, len));
+        return 0;
+    }
+    struct ls_var *var = ls_tracker_find(tracker, id);
+    if (!var)
+        return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "there is no variable %lld", (long long)id);
+    int64_t *box = ls_malloc(sizeof *box);
+    void *old = NULL;
+    if (!box || !ls_map_put(tracker->names, name, len, box, &old)) {
+        ls_free(box);
+        return ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+    }
+    *box = id;
+    ls_free(old);
+    var->named = true;
+    return 0;
+}
+
+int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
+{
+    const struct ls_var *start = var->start;
+    if (var->path && var->path->standard) {
+        const char *name = var->path->standard;
+        const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
+        start = same_name(name, "@app") ? ls_tracker_find(tracker, 1) : id ? ls_tracker_find(tracker, *id) : NULL;
+        if (!start)
+            return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "there is no standard variable '%.100s'", name);
+    }
+    if (!start)
+        return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "the parent variable is gone");
+    *from = ls__nav(start);
+    return 0;
+}
+
+/* --- creating (T40) --- */
+
+struct making {
+    struct ls_tracker *tracker;
+    struct ls_var *var;
+    struct ls_fault *fault;
+};
+
+static int take_prop(struct making *making, const struct ls_prop *prop, bool from_query)
+{
+    struct ls__prop_name name;
+    ls__prop_split(prop->name, prop->name_len, &name);
+    bool is_path = name.len == 4 && memcmp(name.name, "path", 4) == 0;
+    if (name.len == 0 || memchr(name.name, '\0', name.len) || is_path)
+        return from_query || is_path ? 0 : ls_fault_set(making->fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
+    if (ls__prop_put(making->var, &name, prop->value, prop->value_len) < 0)
+        return ls_fault_set(making->fault, LS_FAULT_INTERNAL, "out of memory");
+    return 0;
+}
+
+static int take_query_prop(void *ctx, const struct ls_prop *prop)
+{
+    return take_prop(ctx, prop, true);
+}
+
+/* Merge what the creator gave: properties, then the query, which wins (T17); the path argument wins over the property (T18). */
+static int take_props(struct making *making, const struct ls_var_spec *spec)
+{
+    const char *path = spec->path;
+    size_t path_len = path ? spec->path_len : 0;
+    struct ls__prop_name path_name = {"path", 4, false, LS_MEDIUM};
+    for (size_t i = 0; i < spec->prop_count; i++) {
+        const struct ls_prop *prop = &spec->props[i];
+        struct ls__prop_name name;
+        ls__prop_split(prop->name, prop->name_len, &name);
+        if (name.len == 4 && memcmp(name.name, "path", 4) == 0) {
+            if (path_len == 0 || path == spec->path) {
+                path_name.priority = name.priority;
+                path_name.has_priority = name.has_priority;
+            }
+            if (!spec->path || spec->path_len == 0) {
+                path = prop->value;
+                path_len = prop->value_len;
+            }
+        } else if (take_prop(making, prop, false)) {
+            return -1;
+        }
+    }
+    if (path_len == 0)
+        return 0;
+    const char *query;
+    size_t query_len, len = ls_path_split(path, path_len, &query, &query_len);
+    if (len) {
+        making->var->path = ls__path_get(making->tracker, path, len, making->fault);
+        if (!making->var->path)
+            return -1;
+        if (ls__prop_put(making->var, &path_name, path, len) < 0)
+            return ls_fault_set(making->fault, LS_FAULT_INTERNAL, "out of memory");
+    }
+    return ls__query_each(query, query_len, take_query_prop, making, making->fault);
+}
+
+static int check_place(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **parent, struct ls_fault *fault)
+{
+    *parent = NULL;
+    if (spec->id && ls__find_any(tracker, spec->id))
+        return ls_fault_set(fault, LS_FAULT_ID_IN_USE, "variable %lld exists already", (long long)spec->id);
+    if (spec->parent) {
+        *parent = spec->parent == spec->id ? NULL : ls_tracker_find(tracker, spec->parent);
+        if (!*parent)
+            return ls_fault_set(fault, LS_FAULT_BAD_PARENT, "there is no parent variable %lld", (long long)spec->parent);
+        if ((*parent)->depth >= LS__MAX_DEPTH)
+            return ls_fault_set(fault, LS_FAULT_INTERNAL, "variables are nested deeper than %d levels", LS__MAX_DEPTH);
+    }
+    if (tracker->max_variables && tracker->count >= tracker->max_variables)
+        return ls_fault_set(fault, LS_FAULT_INTERNAL, "the session has %zu variables, the limit; --max-variables raises it",
+                            tracker->max_variables);
+    return 0;
+}
+
+/* Steps 3 and 4: nothing has been entered yet when this fails (T41). */
+static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var *parent, struct ls_fault *fault)
+{
+    struct ls_var *var = ls__var_new(tracker);
+    if (!var) {
+        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        return NULL;
+    }
+    struct making making = {tracker, var, fault};
+    enum ls_access access = LS_ACCESS_RW;
+    int64_t id = spec->id;
+    if (take_props(&making, spec) || ls__access_read(ls_var_property(var, "access"), &access, fault) ||
+        ls__access_check(var->path, access, fault) || (parent && ls__climb_check(var->path, parent, fault)))
+        goto fail;
+    if (parent && spec->has_value && var->path) {
+        ls_fault_set(fault, LS_FAULT_BAD_PATH, "a variable has a value of its own or a path, not both");
+        goto fail;
+    }
+    var->access = (uint8_t)access;
+    var->priority = (uint8_t)ls__priority_read(ls_var_property(var, "priority"));
+    var->active = true;
+    var->held = !parent || spec->has_value;
+    var->owner = spec->owner;
+    var->owner_id = spec->owner_id;
+    if (!id)
+        id = parent ? tracker->next_negative : tracker->counter;
+    while (!spec->id && ls__find_any(tracker, id))
+        id += parent ? -1 : 1;
+    var->id = id;
+    if (!ls_idmap_put(tracker->by_id, id, var, NULL)) {
+        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        goto fail;
+    }
+    if (ls__tree_link(tracker, var, parent)) {
+        ls_idmap_take(tracker->by_id, id);
+        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        goto fail;
+    }
+    if (!spec->id && parent)
+        tracker->next_negative = id - 1;
+    else if (!spec->id)
+        tracker->counter = id + 1;
+    tracker->count++;
+    ls__var_aim(var);
+    return var;
+fail:
+    ls__var_free(tracker, var);
+    return NULL;
+}
+
+static bool is_type_given(const struct ls_var *var)
+{
+    const char *type = ls_var_property(var, "type");
+    return type && *type;
+}
+
+/* T74, T75: make an object where the path leads to none, and leave it there. */
+static void run_create(struct ls_tracker *tracker, struct ls_var *var, const char *type)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    struct ls_fault fault = {.kind = LS_FAULT_NONE};
+    ls_slot made = 0, from;
+    char *name = ls_strdup(type); /* the property may be set anew by what runs now */
+    if (!name)
+        return;
+    if (var->value.slot)
+        goto named; /* the place has its object already */
+    if (resolver->ops->make(resolver->ctx, name, &made, &fault) || !made) {
+        if (fault.kind)
+            ls__fault_put(tracker, var, &fault, false);
+        ls_free(name);
+        return;
+    }
+    if (!var->held && var->path && var->path->count && (var->access == LS_ACCESS_RW || var->access == LS_ACCESS_W)) {
+        enum ls_step_kind last = var->path->steps[var->path->count - 1].kind;
+        if ((last == LS_STEP_FIELD || last == LS_STEP_INDEX) && ls__start(tracker, var, &from, &fault) == 0 &&
+            resolver->ops->store(resolver->ctx, from, var->path, var->access, made, &fault))
+            ls__fault_put(tracker, var, &fault, false);
+    }
+    if (resolver->ops->adopt(resolver->ctx, made, &var->value, &fault) < 0)
+        ls__fault_put(tracker, var, &fault, false);
+named:;
+    struct ls__prop_name prop = {"type", 4, false, LS_MEDIUM};
+    if (ls__prop_put(var, &prop, name, strlen(name)) > 0) {
+        var->auto_type = true;
+        var->pending_type = true;
+        ls__mark_pending(tracker, var);
+    }
+    ls_free(name);
+}
+
+/* Steps 5 to 9: from here on failures stay with the variable as its error (T41). */
+static void first_value(struct ls_tracker *tracker, struct ls_var *var, const struct ls_var_spec *spec)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    struct ls_fault fault;
+    enum ls_step_kind last = var->path && var->path->count ? var->path->steps[var->path->count - 1].kind : LS_STEP_FIELD;
+    var->auto_type = !is_type_given(var);
+    if (var->held) {
+        int rc = spec->has_value ? resolver->ops->adopt(resolver->ctx, spec->value, &var->value, &fault) : 0;
+        if (rc < 0 || (rc & LS_CHECK_FAULT))
+            ls__fault_put(tracker, var, &fault, false);
+    } else if (var->access != LS_ACCESS_ACTION && last != LS_STEP_SETTER) {
+        ls__read(tracker, var, true);
+    }
+    const struct ls__prop *create = ls__prop_find(var, "create", 6);
+    if (create && create->value[0])
+        run_create(tracker, var, create->value);
+    ls__settle(tracker, var, ls__outward(var), true);
+    if (!var->parent)
+        var->pending_type = false; /* a root reports nothing before it is watched, and then everything (T44, P72) */
+}
+
+int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **out, struct ls_fault *fault)
+{
+    struct ls_fault scratch;
+    struct ls_var *parent;
+    if (!fault)
+        fault = &scratch;
+    if (check_place(tracker, spec, &parent, fault))
+        return -1;
+    struct ls_var *var = enter_var(tracker, spec, parent, fault);
+    if (!var)
+        return -1;
+    int64_t id = var->id;
+    tracker->busy++;
+    first_value(tracker, var, spec);
+    ls__busy_end(tracker);
+    if (out)
+        *out = ls_tracker_find(tracker, id);
+    return 0;
+}
+
+/* --- destroying (T93a) --- */
+
+static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+{
+    if (gone)
+        gone(ctx, var);
+    ls__wrapper_drop(tracker, var);
+    if (var->watchers)
+        ls__tree_watched(var, -1);
+    ls__tree_unlink(tracker, var);
+    ls__pending_forget(tracker, var);
+    ls__index_object(tracker, var, true);
+    tracker->resolver.ops->drop(tracker->resolver.ctx, &var->value);
+    ls_idmap_take(tracker->by_id, var->id);
+    tracker->count--;
+    ls__var_free(tracker, var);
+}
+
+/* Children before parents. A wrapper's destroy hook may run Lua code, which may even create variables below: the walk looks anew for the
+ * deepest last child each time. */
+static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+{
+    for (struct ls_var *var = top, *up; var; var = up) {
+        while (var->last)
+            var = var->last;
+        up = var == top ? NULL : var->parent;
+        remove_one(tracker, var, gone, ctx);
+    }
+}
+
+static bool put_off(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+{
+    if (tracker->doomed_count == tracker->doomed_cap) {
+        size_t cap = tracker->doomed_cap ? tracker->doomed_cap * 2 : 8;
+        struct ls__doomed *doomed = ls_rearray(tracker->doomed, cap, sizeof *doomed);
+        if (!doomed)
+            return false;
+        tracker->doomed = doomed;
+        tracker->doomed_cap = cap;
+    }
+    tracker->doomed[tracker->doomed_count++] = (struct ls__doomed){id, gone, ctx};
+    return true;
+}
+
+void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+{
+    struct ls_var *top = ls_tracker_find(tracker, id);
+    /* Without memory to remember it the variable stays: the caller may ask again, nothing is half gone. */
+    if (!top || !put_off(tracker, id, gone, ctx))
+        return;
+    for (struct ls_var *var = top; var; var = ls__tree_next(var, top))
+        var->dying = true;
+    tracker->busy++;
+    ls__busy_end(tracker);
+}
+
+void ls__busy_end(struct ls_tracker *tracker)
+{
+    /* The counter stays above 0 while the doomed go: their destroy hooks may doom others, which this loop then reaches. */
+    while (tracker->busy == 1 && tracker->doomed_count) {
+        struct ls__doomed next = tracker->doomed[0];
+        tracker->doomed_count--;
+        memmove(tracker->doomed, tracker->doomed + 1, tracker->doomed_count * sizeof next);
+        struct ls_var *var = ls__find_any(tracker, next.id);
+        if (var && var->dying)
+            remove_tree(tracker, var, next.gone, next.ctx);
+    }
+    tracker->busy--;
+}

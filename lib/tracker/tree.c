@@ -1,0 +1,325 @@
+/* The tree of variables: memory, links, the order of detection and of reports. It knows no values. Walks go along the links and never
+ * recurse, so depth costs nothing (TX34). Owner thread: the session's. Rules: T80 step 2, T81, T88, T91, T93a, P75. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tracker/internal.h"
+
+#define SLAB 128 /* variables a block: neighbours in creation are neighbours in memory, as detection visits them */
+
+struct slab {
+    struct slab *next;
+    size_t used;
+    struct ls_var *vars; /* aligned to 64 inside the block */
+};
+
+static struct slab *new_slab(void)
+{
+    struct slab *slab = ls_malloc(sizeof *slab + SLAB * sizeof(struct ls_var) + 64);
+    if (!slab)
+        return NULL;
+    uintptr_t at = (uintptr_t)(slab + 1);
+    slab->vars = (struct ls_var *)((at + 63) & ~(uintptr_t)63);
+    slab->used = 0;
+    return slab;
+}
+
+struct ls_var *ls__var_new(struct ls_tracker *tracker)
+{
+    struct ls_var *var = tracker->free_vars;
+    if (var) {
+        tracker->free_vars = var->next;
+    } else {
+        struct slab *slab = tracker->slabs;
+        if (!slab || slab->used == SLAB) {
+            slab = new_slab();
+            if (!slab)
+                return NULL;
+            slab->next = tracker->slabs;
+            tracker->slabs = slab;
+        }
+        var = &slab->vars[slab->used++];
+    }
+    memset(var, 0, sizeof *var);
+    var->tracker = tracker;
+    return var;
+}
+
+void ls__var_free(struct ls_tracker *tracker, struct ls_var *var)
+{
+    ls__props_free(var);
+    ls__diags_clear(var);
+    ls_free(var->fault);
+    ls_free(var->wrapper_type);
+    ls_buf_release(&var->json);
+    ls_buf_release(&var->base_json);
+    ls__path_put(tracker, var->path);
+    memset(var, 0, sizeof *var);
+    var->next = tracker->free_vars;
+    tracker->free_vars = var;
+}
+
+bool ls__list_add(struct ls__var_list *list, struct ls_var *var)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 16;
+        struct ls_var **items = ls_rearray(list->items, cap, sizeof *items);
+        if (!items)
+            return false;
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->count++] = var;
+    return true;
+}
+
+void ls__list_remove(struct ls__var_list *list, const struct ls_var *var)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i] == var) {
+            memmove(list->items + i, list->items + i + 1, (list->count - i - 1) * sizeof *list->items);
+            list->count--;
+            return;
+        }
+    }
+}
+
+static int link_root(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (!ls__list_add(&tracker->roots, var))
+        return -1;
+    struct ls__var_list *roots = &tracker->roots;
+    for (size_t i = roots->count - 1; i > 0 && roots->items[i - 1]->id > var->id; i--) {
+        roots->items[i] = roots->items[i - 1];
+        roots->items[i - 1] = var;
+    }
+    return 0;
+}
+
+int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent)
+{
+    var->sequence = ++tracker->sequence;
+    var->parent = parent;
+    tracker->order_dirty = true;
+    tracker->cursor_parent = NULL;
+    if (!parent)
+        return link_root(tracker, var);
+    var->depth = (uint16_t)(parent->depth + 1);
+    var->prev = parent->last;
+    if (parent->last)
+        parent->last->next = var;
+    else
+        parent->first = var;
+    parent->last = var;
+    parent->child_count++;
+    return 0;
+}
+
+void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var)
+{
+    struct ls_var *parent = var->parent;
+    tracker->order_dirty = true;
+    tracker->cursor_parent = NULL;
+    if (!parent) {
+        ls__list_remove(&tracker->roots, var);
+        return;
+    }
+    if (var->prev)
+        var->prev->next = var->next;
+    else
+        parent->first = var->next;
+    if (var->next)
+        var->next->prev = var->prev;
+    else
+        parent->last = var->prev;
+    parent->child_count--;
+}
+
+/* Preorder successor inside the subtree of `top`, NULL at its end. */
+struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top)
+{
+    if (var->first)
+        return var->first;
+    while (var != top) {
+        if (var->next)
+            return var->next;
+        var = var->parent;
+    }
+    return NULL;
+}
+
+/* Keep the counts by which an inactive ancestor knows that something below it must go on (P75). */
+void ls__tree_watched(struct ls_var *var, int delta)
+{
+    for (struct ls_var *up = var->parent; up; up = up->parent)
+        up->watched_below = (uint32_t)((int64_t)up->watched_below + delta);
+}
+
+/* --- order of reports (T88) --- */
+
+int ls__tree_compare(const struct ls_var *a, const struct ls_var *b)
+{
+    const struct ls_var *x = a, *y = b;
+    while (x->depth > y->depth)
+        x = x->parent;
+    while (y->depth > x->depth)
+        y = y->parent;
+    if (x == y) /* one is above the other: parents first (P60) */
+        return (a->depth > b->depth) - (a->depth < b->depth);
+    while (x->parent != y->parent) {
+        x = x->parent;
+        y = y->parent;
+    }
+    if (!x->parent)
+        return (x->id > y->id) - (x->id < y->id);
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* --- order of detection (T80 step 2, 3) --- */
+
+static bool is_readable(const struct ls_var *var)
+{
+    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
+}
+
+/* Walk one root's tree into `all`. Below an inactive variable only what is watched, and what leads there, goes on (P75). */
+static int collect(struct ls_tracker *tracker, struct ls_var *root, struct ls__var_list *all)
+{
+    const struct ls_var *quiet = NULL; /* the topmost inactive variable above */
+    for (struct ls_var *var = root; var;) {
+        bool watched = var->watchers || var->watched_below;
+        bool skip = quiet ? !watched : !var->active && !var->watched_below;
+        if (!skip) {
+            var->included = tracker->generation;
+            if (is_readable(var) && !ls__list_add(all, var))
+                return -1;
+            if (!quiet && !var->active)
+                quiet = var;
+        }
+        if (!skip && var->first) {
+            var = var->first;
+            continue;
+        }
+        while (var != root && !var->next) {
+            var = var->parent;
+            if (var == quiet)
+                quiet = NULL;
+        }
+        if (var == quiet)
+            quiet = NULL;
+        var = var == root ? NULL : var->next;
+    }
+    return 0;
+}
+
+/* Place a variable behind those of its ancestors that are to be checked (T81). */
+static void place(struct ls_tracker *tracker, struct ls_var *var)
+{
+    struct ls_var *chain[LS__MAX_DEPTH + 1];
+    size_t count = 0;
+    for (struct ls_var *up = var; up && up->mark != tracker->generation; up = up->parent) {
+        up->mark = tracker->generation;
+        chain[count++] = up;
+    }
+    while (count-- > 0) {
+        struct ls_var *next = chain[count];
+        if (is_readable(next) && next->included == tracker->generation)
+            tracker->order.items[tracker->order.count++] = next;
+    }
+}
+
+struct lead {
+    const struct ls_var *start;
+    const struct ls_path *path;
+    struct ls_var *var;
+};
+
+/* Variables that call the same methods from the same start share one call a pass: the first in order leads (TX32). */
+static int find_leaders(struct ls_tracker *tracker)
+{
+    size_t shared = 0, size = 16;
+    for (size_t i = 0; i < tracker->order.count; i++) {
+        struct ls_var *var = tracker->order.items[i];
+        var->leader = NULL;
+        shared += var->path && var->path->calls && var->path->uses > 1;
+    }
+    if (shared < 2)
+        return 0;
+    while (size < shared * 2)
+        size *= 2;
+    struct lead *leads = ls_array(size, sizeof *leads);
+    if (!leads)
+        return -1;
+    for (size_t i = 0; i < tracker->order.count; i++) {
+        struct ls_var *var = tracker->order.items[i];
+        if (!var->path || !var->path->calls || var->path->uses < 2 || !var->start || var->held)
+            continue;
+        size_t at = (((uintptr_t)var->start >> 6) * 0x9E3779B97F4A7C15u ^ ((uintptr_t)var->path >> 4) * 0xC2B2AE3D27D4EB4Fu) & (size - 1);
+        while (leads[at].var && (leads[at].start != var->start || leads[at].path != var->path))
+            at = (at + 1) & (size - 1);
+        if (leads[at].var)
+            var->leader = leads[at].var;
+        else
+            leads[at] = (struct lead){var->start, var->path, var};
+    }
+    ls_free(leads);
+    return 0;
+}
+
+/* The order holds until the tree, an active flag, an access mode or a priority changes: an ordinary pass is one walk over an array. */
+int ls__tree_order(struct ls_tracker *tracker)
+{
+    if (!tracker->order_dirty)
+        return 0;
+    struct ls__var_list all = {NULL, 0, 0};
+    int rc = -1;
+    tracker->generation++;
+    for (size_t i = 0; i < tracker->roots.count; i++)
+        if (collect(tracker, tracker->roots.items[i], &all))
+            goto out;
+    if (tracker->order.cap < all.count) {
+        struct ls_var **items = ls_rearray(tracker->order.items, all.count, sizeof *items);
+        if (!items)
+            goto out;
+        tracker->order.items = items;
+        tracker->order.cap = all.count;
+    }
+    tracker->order.count = 0;
+    for (uint8_t priority = LS_HIGH; priority <= LS_LOW; priority++)
+        for (size_t i = 0; i < all.count; i++)
+            if (all.items[i]->priority == priority)
+                place(tracker, all.items[i]);
+    if (find_leaders(tracker))
+        goto out;
+    tracker->order_dirty = false;
+    rc = 0;
+out:
+    ls_free(all.items);
+    if (rc)
+        tracker->order.count = 0; /* nothing stale may be walked; the next pass tries again */
+    return rc;
+}
+
+void ls_tracker_each(struct ls_tracker *tracker, void (*fn)(void *ctx, struct ls_var *var, unsigned depth), void *ctx)
+{
+    /* Level by level: one queue would need memory that may be missing, and the tree is shallow. */
+    bool more = true;
+    for (unsigned depth = 0; more; depth++) {
+        more = false;
+        for (size_t i = 0; i < tracker->roots.count; i++) {
+            struct ls_var *root = tracker->roots.items[i];
+            for (struct ls_var *var = root; var;) {
+                if (var->depth == depth) {
+                    fn(ctx, var, depth);
+                    more |= var->first != NULL;
+                    /* Nothing below is of this level. */
+                    while (var != root && !var->next)
+                        var = var->parent;
+                    var = var == root ? NULL : var->next;
+                } else {
+                    var = ls__tree_next(var, root);
+                }
+            }
+        }
+    }
+}

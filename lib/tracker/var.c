@@ -1,0 +1,183 @@
+/* Questions about one variable. Nothing here runs Lua code. Owner thread: the session's. Rules: T2, T4, T89, T94, T97, P12. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "tracker/internal.h"
+
+int64_t ls_var_id(const struct ls_var *var)
+{
+    return var->id;
+}
+
+int64_t ls_var_parent(const struct ls_var *var)
+{
+    return var->parent ? var->parent->id : 0;
+}
+
+void *ls_var_owner(const struct ls_var *var)
+{
+    return var->owner;
+}
+
+int64_t ls_var_owner_id(const struct ls_var *var)
+{
+    return var->owner_id;
+}
+
+void ls_var_set_owner(struct ls_var *var, void *owner, int64_t owner_id)
+{
+    var->owner = owner;
+    var->owner_id = owner_id;
+}
+
+size_t ls_var_child_count(const struct ls_var *var)
+{
+    return var->child_count;
+}
+
+/* Callers count upwards; the cursor makes each step one link. */
+int64_t ls_var_child(const struct ls_var *var, size_t index)
+{
+    struct ls_tracker *tracker = var->tracker;
+    if (index >= var->child_count)
+        return 0;
+    if (tracker->cursor_parent != var || tracker->cursor_index > index) {
+        tracker->cursor_parent = var;
+        tracker->cursor = var->first;
+        tracker->cursor_index = 0;
+    }
+    for (; tracker->cursor_index < index; tracker->cursor_index++)
+        tracker->cursor = tracker->cursor->next;
+    return tracker->cursor->id;
+}
+
+static const char *text_of(struct ls_tracker *tracker, const struct ls_value *value, struct ls_buf *buf, size_t *len)
+{
+    static const char null_text[] = "null";
+    if (value->shape != LS_SHAPE_NULL && buf->len == 0) {
+        ls_buf_clear(buf);
+        if (tracker->resolver.ops->json(tracker->resolver.ctx, value, buf) || ls_buf_failed(buf))
+            ls_buf_clear(buf);
+    }
+    if (len)
+        *len = buf->len ? buf->len : sizeof null_text - 1;
+    return buf->len ? buf->data : null_text;
+}
+
+const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len)
+{
+    return text_of(tracker, var->wrapper_slot ? &var->wrapper : &var->value, &var->json, len);
+}
+
+const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len)
+{
+    if (!var->wrapper_slot)
+        return ls_var_json(tracker, var, len);
+    return text_of(tracker, &var->value, &var->base_json, len);
+}
+
+bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var)
+{
+    (void)tracker;
+    return ls__outward(var).shape == LS_SHAPE_NULL;
+}
+
+ls_slot ls_var_value(const struct ls_var *var)
+{
+    return var->value.slot;
+}
+
+ls_slot ls_var_wrapper(const struct ls_var *var)
+{
+    return var->wrapper_slot;
+}
+
+const char *ls_var_property(const struct ls_var *var, const char *name)
+{
+    const struct ls__prop *prop = ls__prop_find(var, name, strlen(name));
+    return prop && prop->value[0] ? prop->value : NULL;
+}
+
+size_t ls_var_property_count(const struct ls_var *var)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        count += var->props[i].value[0] != '\0';
+    return count;
+}
+
+void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority)
+{
+    for (uint32_t i = 0; i < var->prop_count; i++) {
+        const struct ls__prop *prop = &var->props[i];
+        if (prop->value[0] == '\0' || index-- > 0)
+            continue;
+        *name = prop->name;
+        *value = prop->value;
+        *priority = (enum ls_priority)prop->priority;
+        return;
+    }
+    *name = *value = "";
+    *priority = LS_MEDIUM;
+}
+
+enum ls_access ls_var_access(const struct ls_var *var)
+{
+    return (enum ls_access)var->access;
+}
+
+enum ls_priority ls_var_priority(const struct ls_var *var)
+{
+    return (enum ls_priority)var->priority;
+}
+
+bool ls_var_readable(const struct ls_var *var)
+{
+    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
+}
+
+bool ls_var_has_path(const struct ls_var *var)
+{
+    return var->path != NULL;
+}
+
+bool ls_var_active(const struct ls_var *var)
+{
+    return var->active;
+}
+
+unsigned ls_var_watchers(const struct ls_var *var)
+{
+    return var->watchers;
+}
+
+unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var)
+{
+    (void)tracker;
+    return var->depth;
+}
+
+int64_t ls_var_compute_ns(const struct ls_var *var)
+{
+    return ls_ticks_ns(var->ticks);
+}
+
+int64_t ls_var_max_compute_ns(const struct ls_var *var)
+{
+    return ls_ticks_ns(var->max_ticks);
+}
+
+uint64_t ls_var_change_count(const struct ls_var *var)
+{
+    return var->change_count;
+}
+
+size_t ls_var_diag_count(const struct ls_var *var)
+{
+    return var->diags ? var->diags->count : 0;
+}
+
+const char *ls_var_diag_at(const struct ls_var *var, size_t index)
+{
+    return var->diags && index < var->diags->count ? var->diags->text[index] : "";
+}
