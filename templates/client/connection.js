@@ -1,11 +1,70 @@
+/** Which session the page belongs to, the socket to it, the notice of its loss, and other tabs of it (F3 to F7, F212 to F219, F229). */
+import { connectQueue, debug, guard, report } from './store.js';
+
+function fromAddress() {
+  return location.pathname.split('/')[1] || '';
+}
+
+function fromCookie() {
+  return document.cookie.match(/(?:^|;\s*)ui-session=([^;]+)/)?.[1] ?? '';
+}
+
+/** The address wins where it names a session for certain: cookies are shared by tabs and ports. */
+export function findSession() {
+  const address = fromAddress();
+  if (/^[0-9a-f]{32}$/.test(address)) return address;
+  const meta = document.querySelector('meta[name="ui-session"]')?.getAttribute('content');
+  return meta || fromCookie() || address;
+}
+
+/** @param {string} session */
+export const socketUrl = (session) => `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws/${session}`;
+
+/** The page's path without the session, as the server knows it (F227). @param {string} session */
+export function pagePath(session) {
+  const { pathname } = location;
+  return (fromAddress() === session ? pathname.slice(session.length + 1) : pathname) || '/';
+}
+
+/** @param {string} session @returns {Promise<'alive' | 'gone' | 'unreachable'>} */
+export async function probe(session) {
+  try {
+    const { status } = await fetch(`/${session}`, { method: 'HEAD', cache: 'no-store' }); // never `/`, which makes sessions
+    return status === 404 ? 'gone' : 'alive';
+  } catch {
+    return 'unreachable';
+  }
+}
+
+/** The small notice of a page without connection (F212). Sites restyle it by `#ui-notice`, or hide it. */
+
+const STYLE = `
+#ui-notice { position: fixed; z-index: 2147483000; left: 50%; bottom: 1rem; transform: translateX(-50%); max-width: 90vw; padding: .55em 1em;
+  border-radius: .6em; background: #24292f; color: #fff; font: 14px/1.4 system-ui, sans-serif; box-shadow: 0 4px 18px #0005 }
+#ui-notice button { margin-left: 1em; padding: .25em .8em; border: 0; border-radius: .4em; background: #fff; color: #24292f; font: inherit; cursor: pointer }`;
+
+function find() {
+  return document.getElementById('ui-notice');
+}
+
+/** Shows a text, or nothing. @param {string} text @param {HTMLElement[]} controls */
+export function showNotice(text, ...controls) {
+  document.documentElement.classList.toggle('ui-disconnected', !!text);
+  if (!text) return find()?.remove();
+  if (!document.getElementById('ui-notice-style')) {
+    const style = Object.assign(document.createElement('style'), { id: 'ui-notice-style', textContent: STYLE });
+    document.head.prepend(style); // first, so that a site's own rules win
+  }
+  const notice = find() ?? Object.assign(document.createElement('div'), { id: 'ui-notice' });
+  notice.setAttribute('role', 'status');
+  if (notice.textContent !== text || controls.length) notice.replaceChildren(text, ...controls);
+  document.body.append(notice);
+}
+
 /**
  * The socket: it opens, reads frames, and after a loss tries again until the session is found to be gone (F6, F213 to F219, S6).
  * What frames mean is not its business.
  */
-import { connectQueue } from './queue.js';
-import { debug, guard, report } from './report.js';
-import { probe, socketUrl } from './session.js';
-import { showNotice } from './notice.js';
 
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 30000;
@@ -153,4 +212,42 @@ function dropIfSilent() {
   if (!heartbeats || !socket || Date.now() - lastFrame < SILENCE_MS) return;
   socket.close();
   lost('Connection lost.');
+}
+
+/** `?conserve=true`: one tab for a session, where another shows it already (F229, F230). */
+
+const ANSWER_MS = 150;
+
+/** Resolves when this tab may show the session: at once, or when the user wants it here too. @param {string} session @returns {Promise<void>} */
+export function claimSession(session) {
+  const channel = new BroadcastChannel(`ui-session-${session}`);
+  const answer = () => {
+    channel.onmessage = ({ data }) => {
+      if (data !== 'who') return;
+      channel.postMessage('here');
+      focus();
+      if (document.hidden && globalThis.Notification?.permission === 'granted') new Notification(document.title, { body: 'This session is open here.' });
+    };
+  };
+  if (new URLSearchParams(location.search).get('conserve') !== 'true') {
+    answer();
+    return Promise.resolve();
+  }
+  return new Promise((resolve) => {
+    const take = () => {
+      answer();
+      showNotice('');
+      resolve();
+    };
+    const timer = setTimeout(take, ANSWER_MS);
+    channel.onmessage = ({ data }) => {
+      if (data !== 'here') return;
+      clearTimeout(timer);
+      channel.onmessage = null;
+      const button = Object.assign(document.createElement('button'), { textContent: 'Open here anyway', onclick: take });
+      showNotice('This session is already open in another tab.', button);
+      close(); // browsers allow it for tabs that scripts have opened
+    };
+    channel.postMessage('who');
+  });
 }

@@ -1,12 +1,10 @@
 /** `ui-event-*`, keyboard combinations and `ui-action` (F113 to F126). */
-import { flush } from './queue.js';
-import { get, update } from './store.js';
-import { currentValue } from './kinds.js';
-import { isSetter } from './paths.js';
+import { currentValue, isSetter } from './elements.js';
+import { flush, get, update } from './store.js';
 import { commitAll } from './value.js';
 
-/** @typedef {import('./widget.js').Widget} Widget */
-/** @typedef {import('./paths.js').Spec} Spec */
+/** @typedef {import('./bind.js').Widget} Widget */
+/** @typedef {import('./elements.js').Spec} Spec */
 
 const MODIFIERS = /** @type {const} */ (['ctrl', 'shift', 'alt', 'meta']);
 

@@ -1,13 +1,12 @@
 /** A list: one view per element of its variable's array, in place of an exemplar (F179 to F191). */
-import { ensureId, vendId } from './ids.js';
+import { ensureId, forwarded, vendId } from './elements.js';
+import { markScroll, notifyScroll, scrollElement } from './reveal.js';
 import { create, destroy, expectAnswer, get, own, watch } from './store.js';
-import { forwarded } from './paths.js';
-import { itemNamespaces, namespacesOf } from './namespaces.js';
-import { markScroll, notifyScroll, scrollElement } from './scroll.js';
 import { View } from './view.js';
+import { itemNamespaces, namespacesOf } from './viewdefs.js';
 
 export class List {
-  /** @param {HTMLElement} element @param {View} owner @param {import('./paths.js').Spec} spec */
+  /** @param {HTMLElement} element @param {View} owner @param {import('./elements.js').Spec} spec */
   constructor(element, owner, spec) {
     this.element = element;
     this.owner = owner;
@@ -27,7 +26,7 @@ export class List {
     watch(this.varId, (_, value) => value !== undefined && this.show(Array.isArray(value) ? value.length : 0)); // F27
   }
 
-  /** @param {import('./paths.js').Spec} spec */
+  /** @param {import('./elements.js').Spec} spec */
   createVariable(spec) {
     const { path, properties } = spec;
     const { wrapper: _w, create: _c, itemWrapper, item, ...others } = forwarded(spec);

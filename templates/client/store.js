@@ -1,9 +1,107 @@
 /**
+ * The page's variables and what they share with everything else: reports to the console, and the queue of messages to the server.
+ * The console stays silent unless something is wrong or debugging was asked for (F211, S77).
+ */
+
+function stored() {
+  try {
+    return localStorage.getItem('ui-debug');
+  } catch {
+    return null; // storage may be forbidden
+  }
+}
+
+/** True with `?ui-debug` in the address or a value `ui-debug` in localStorage. */
+export const debug = new URLSearchParams(location.search).has('ui-debug') || !!stored();
+
+/** One line for a person, with the cause where there is one. @param {string} text @param {unknown} [cause] */
+export function report(text, cause) {
+  if (cause === undefined) console.error(`lsess: ${text}`);
+  else console.error(`lsess: ${text}`, cause);
+}
+
+/** Runs foreign or fallible code so that its failure stops nothing else (F57). @param {string} what @param {() => void} run */
+export function guard(what, run) {
+  try {
+    run();
+  } catch (cause) {
+    report(what, cause);
+  }
+}
+
+/**
+ * The outgoing queue: first in, first out, in as few frames as possible (F31 to F37).
+ * While there is no connection it takes nothing (F217).
+ */
+
+const QUIET_MS = 10; // F32
+const LONGEST_MS = 50;
+
+/** @type {object[]} */
+let waiting = [];
+/** @type {((frame: object) => void) | null} */
+let transmit = null;
+let quiet = 0;
+let longest = 0;
+let depth = 0;
+
+/** Names the function that writes a frame, or null when the connection is gone: what waits is dropped then. @param {typeof transmit} write */
+export function connectQueue(write) {
+  transmit = write;
+  clear();
+}
+
+export const online = () => transmit !== null;
+
+/** True when nothing waits to be sent. */
+export const idle = () => !waiting.length;
+
+function clear() {
+  clearTimeout(quiet);
+  clearTimeout(longest);
+  quiet = longest = 0;
+  const messages = waiting;
+  waiting = [];
+  return messages;
+}
+
+/** Queues a message. @param {string} type @param {object} data */
+export function send(type, data) {
+  if (!transmit) return;
+  waiting.push({ type, data });
+  if (depth) return; // leaves at the end of the frame being processed
+  clearTimeout(quiet);
+  quiet = setTimeout(flush, QUIET_MS, false);
+  longest ||= setTimeout(flush, LONGEST_MS, false);
+}
+
+/** Sends all that waits, now; never an empty frame (F16). @param {boolean} userEvent */
+export function flush(userEvent) {
+  const messages = clear();
+  if (messages.length) transmit?.({ userEvent, messages });
+}
+
+/** Sends all that waits when the running event has been handled by everybody, so that an edit and the action it sets off share a frame (F34, F118). */
+export function flushSoon() {
+  setTimeout(flush, 0, true);
+}
+
+/** Runs the processing of an incoming frame; what it causes leaves right after it, behind what waited before (F34a, F36). @param {() => void} work */
+export function duringFrame(work) {
+  const before = waiting.length;
+  depth++;
+  try {
+    work();
+  } finally {
+    depth--;
+    if (waiting.length > before) flush(true);
+  }
+}
+
+/**
  * The page's variables (F38 to F58): one record per live variable, the tree they form, who observes them, and their error states.
  * It knows nothing of elements but the `owner` that a variable was made for.
  */
-import { send, flush, online } from './queue.js';
-import { guard, report } from './report.js';
 
 /**
  * What page scripts may read (F38).

@@ -1,11 +1,10 @@
 /** `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196). */
-import { flushSoon, online } from './queue.js';
-import { get, update } from './store.js';
-import { isUndefined, kindOf, textOf } from './kinds.js';
-import { notifyScroll } from './scroll.js';
+import { isUndefined, kindOf, textOf } from './elements.js';
+import { notifyScroll } from './reveal.js';
+import { flushSoon, get, online, update } from './store.js';
 
-/** @typedef {import('./widget.js').Widget} Widget */
-/** @typedef {import('./kinds.js').Kind} Kind */
+/** @typedef {import('./bind.js').Widget} Widget */
+/** @typedef {import('./elements.js').Kind} Kind */
 
 /** What an element held right after the client last wrote or sent it (F95); it outlives the binding so that a re-render can tell edits (F178). @type {WeakMap<Element, any>} */
 export const written = new WeakMap();

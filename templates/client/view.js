@@ -2,21 +2,15 @@
  * A view: one variable shown by the viewdef of its type, in place of a host element (F142 to F158, F171 to F178).
  * It owns all its root nodes, and everything that its content holds.
  */
-import { ensureId, vendId } from './ids.js';
-import { debug, guard, report } from './report.js';
-import { create, describe, destroy, expectAnswer, get, own, update, watch } from './store.js';
-import { findKey, viewdef } from './viewdefs.js';
-import { forwarded } from './paths.js';
-import { namespacesOf } from './namespaces.js';
 import { bindContent } from './bind.js';
-import { collectScripts } from './scripts.js';
-import { markScroll } from './scroll.js';
-import { Reveal } from './reveal.js';
-import { forgetIds } from './keep.js';
+import { ensureId, forwarded, vendId } from './elements.js';
+import { collectScripts, forgetIds, markScroll, Reveal } from './reveal.js';
+import { create, debug, describe, destroy, expectAnswer, get, guard, own, report, update, watch } from './store.js';
+import { findKey, namespacesOf, viewdef } from './viewdefs.js';
 
 /** @typedef {import('./list.js').List} List */
-/** @typedef {import('./widget.js').Widget} Widget */
-/** @typedef {import('./content.js').Replacement} Replacement */
+/** @typedef {import('./bind.js').Widget} Widget */
+/** @typedef {import('./attributes.js').Replacement} Replacement */
 /** @typedef {Node | View | Replacement} Part a root node, or what stands in the place of one (F144) */
 
 const OWN_CLASS = /^ui-(new-view|obsolete-view|view-\d+)$/;
@@ -60,7 +54,7 @@ export class View {
     this.connect();
   }
 
-  /** Makes the view of a `ui-view` element (F143). @param {HTMLElement} host @param {View} outer @param {import('./paths.js').Spec} spec */
+  /** Makes the view of a `ui-view` element (F143). @param {HTMLElement} host @param {View} outer @param {import('./elements.js').Spec} spec */
   static nested(host, outer, spec) {
     const elementId = ensureId(host);
     const varId = outer.child({ access: 'r', ...forwarded(spec), ...namespacesOf(host, outer, spec.properties), path: spec.path, elementId });

@@ -1,4 +1,18 @@
-/** How an element shows a value and says that it was edited, decided by its tag (F89, F90). */
+/** What the client knows of elements and of the paths in their attributes: ids, kinds, path syntax. */
+
+let last = 0; // of the ids ui-N (F71)
+
+/** A new id that no element has. */
+export function vendId() {
+  do last++; while (document.getElementById(`ui-${last}`));
+  return `ui-${last}`;
+}
+
+/** The id of an element, made if it has none. @param {Element} element */
+export function ensureId(element) {
+  return (element.id ||= vendId());
+}
+
 
 /**
  * @typedef {object} Kind
@@ -65,4 +79,36 @@ export function textOf(value) {
   if (Array.isArray(value)) return value.map(textOf).join(',');
   if (typeof value === 'object') return 'obj' in value ? '' : JSON.stringify(value);
   return String(value);
+}
+
+
+/** @typedef {{path: string, properties: Record<string, string>}} Spec */
+
+/** Properties that mean something to this client alone; the server does not get them (F65). */
+const LOCAL = new Set(['keypress', 'scrollOnOutput', 'replace', 'commit', 'debounce', 'not', 'self', 'prevent', 'stop']);
+
+/** Splits `PATH?QUERY`; null when there is no path to bind (F63). @param {string | null} text @returns {Spec | null} */
+export function parsePath(text) {
+  const [path = '', query] = (text ?? '').split('?'); // a second ? ends the query (F62)
+  if (!path.trim()) return null;
+  /** @type {Record<string, string>} */
+  const properties = {};
+  if (query) for (const [name, value] of new URLSearchParams(query)) if (name) properties[name] = value || 'true';
+  return { path, properties };
+}
+
+/** @param {Spec} spec */
+export function forwarded({ properties }) {
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => !LOCAL.has(name)));
+}
+
+/** @param {string} path */
+export const isGetter = (path) => path.endsWith('()');
+/** @param {string} path */
+export const isSetter = (path) => path.endsWith('(_)');
+
+/** Says what is wrong with an access of a path, or '' (F69). @param {string} path @param {string | undefined} access */
+export function accessProblem(path, access) {
+  const allowed = isSetter(path) ? ['w', 'action'] : isGetter(path) ? ['r', 'rw', 'action'] : ['r', 'w', 'rw', 'action'];
+  return access === undefined || allowed.includes(access) ? '' : `path "${path}" does not allow access "${access}"`;
 }
