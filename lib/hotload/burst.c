@@ -35,16 +35,19 @@ struct ls_burst *ls_burst_ref(struct ls_burst *burst)
     return burst;
 }
 
+static void release_file(struct ls_reload_file *file)
+{
+    ls_free((char *)file->key);
+    ls_free((char *)file->old_key);
+    ls_free((char *)file->path);
+    ls_bytes_unref(file->text);
+}
+
 void ls_burst_unref(struct ls_burst *burst)
 {
     struct counted_burst *counted = (struct counted_burst *)burst;
     if (!burst || atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel) != 1) return;
-    for (size_t i = 0; i < burst->file_count; i++) {
-        ls_free((char *)burst->files[i].key);
-        ls_free((char *)burst->files[i].old_key);
-        ls_free((char *)burst->files[i].path);
-        ls_bytes_unref(burst->files[i].text);
-    }
+    for (size_t i = 0; i < burst->file_count; i++) release_file(&burst->files[i]);
     for (size_t i = 0; i < burst->view_count; i++) {
         ls_free((char *)burst->views[i].path);
         ls_bytes_unref(burst->views[i].text);
@@ -70,6 +73,12 @@ bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_
                                                          .text = ls_bytes_ref(text),
                                                          .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
     return true;
+}
+
+void ls__burst_remove(struct ls_burst *burst, size_t index)
+{
+    release_file(&burst->files[index]);
+    memmove(&burst->files[index], &burst->files[index + 1], (--burst->file_count - index) * sizeof *burst->files);
 }
 
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text)

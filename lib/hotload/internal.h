@@ -217,6 +217,7 @@ void ls__pending_settle(struct ls_hotload *h, int64_t now);
 enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
 enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text);
+void ls__burst_remove(struct ls_burst *burst, size_t index);
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text);
 struct ls_burst *ls__burst_new(void);
 void ls__burst_sort(struct ls_burst *burst);

@@ -314,6 +314,16 @@ static const struct found *read_path(struct gather *gather, const char *path)
     return fit ? found : NULL;
 }
 
+static bool target_changed(struct gather *gather, const char *path)
+{
+    char *real = ls_path_real(path, NULL);
+    const struct found *found = real ? ls_map_get(gather->texts, real, strlen(real)) : NULL;
+    const struct ls__stamp *before = real ? ls_map_get(gather->h->known, real, strlen(real)) : NULL;
+    bool changed = found && before && !ls__stamp_equal(&found->stamp, before);
+    ls_free(real);
+    return changed;
+}
+
 static bool seen(struct gather *gather, const char *key, const char *old_key)
 {
     struct ls_buf both = LS_BUF_INIT;
@@ -395,6 +405,21 @@ static void add_entry(struct gather *gather)
     if (key) add_lua(gather, key, NULL, path, false);
     ls_free(key);
     ls_free(real);
+}
+
+/* A path that was re-pointed to a file brings that file's own key along, because its tree was scanned or its name looked at. Unless the file
+ * itself has changed since it was known, the entry that names the old key says it all (H17). */
+static void drop_repeats(struct gather *gather)
+{
+    struct ls_burst *burst = gather->burst;
+    for (size_t i = 0; i < burst->file_count; i++) {
+        for (size_t j = 0; burst->files[i].old_key && j < burst->file_count; j++) {
+            if (burst->files[j].old_key || strcmp(burst->files[j].key, burst->files[i].key) || target_changed(gather, burst->files[j].path)) continue;
+            ls__burst_remove(burst, j);
+            if (j < i) i--;
+            break;
+        }
+    }
 }
 
 /* The burst is on its way: remember what was handed over. */
@@ -497,6 +522,7 @@ void ls__pending_settle(struct ls_hotload *h, int64_t now)
     struct gather gather = {.h = h, .burst = ls__burst_new(), .texts = ls_map_new(), .seen = ls_map_new(), .now = now};
     if (gather.burst && gather.texts && gather.seen) {
         bool go = gather_all(&gather, &s, late);
+        if (go) drop_repeats(&gather);
         finish_entries(h, go);
         if (go) commit(&gather);
         if (go && gather.burst->file_count + gather.burst->view_count) {

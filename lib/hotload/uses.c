@@ -57,7 +57,7 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     char *dir = ls_path_dir(path);
     if (dir) content = ls__dir_at(h, dir);
     ls_free(dir);
-    bool watched = ls_map_get(h->routes, path, strlen(path)) != NULL || (content && content->placed == LS__CONTENT);
+    bool watched = ls_map_get(h->routes, path, strlen(path)) != NULL || (content && content->uses[LS__CONTENT]);
     struct ls__route *route = ls__route_ref(h, path);
     if (!route) return;
     use->routes[use->count++] = route;

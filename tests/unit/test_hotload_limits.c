@@ -1,0 +1,335 @@
+/* Overflow, limits, other file systems, start and stop, and stress (hotload.md sections 16, 18). */
+#include "hotload_site.h"
+
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/wait.h>
+
+#include "hotload/internal.h"
+
+static int limits_teardown(void **state)
+{
+    memset(&ls__hotload_seams, 0, sizeof ls__hotload_seams);
+    return site_teardown(state);
+}
+
+static void inject_overflow(void) { ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""}); }
+
+static int forced_error;
+static int fail_watch(void) { return forced_error; }
+
+static void test_overflow_record(void **state) /* H85: nothing differs: nothing is handed over; said at level 0 */
+{
+    (void)state;
+    put("lua/a.lua", "1");
+    put("viewdefs/T.D.html", "1");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    settle();
+    inject_overflow();
+    expect("");
+    assert_true(logged("overflowed"));
+    put("lua/a.lua", "2");
+    expect("lua/a.lua=2");
+}
+
+/* What the watcher forwards while events are lost: nothing. */
+static void test_overflow_finds_changes(void **state) /* H85: changed, new, deleted files and new directories are found without their events */
+{
+    (void)state;
+    dirs("apps/old");
+    dirs("other");
+    put("other/m.lua", "1");
+    put("apps/old/gone.lua", "1");
+    put("lua/same.lua", "1");
+    put("viewdefs/T.D.html", "1");
+    start();
+    loaded(1, "apps/old/gone.lua", "apps/old/gone.lua");
+    loaded(1, "other/m.lua", "other/m.lua");
+    news();
+    pthread_mutex_lock(&site.hotload->lock);
+    site.hotload->queued = SIZE_MAX / 2; /* the queue counts as full: records are dropped, as the kernel drops them */
+    pthread_mutex_unlock(&site.hotload->lock);
+    put("other/m.lua", "2");
+    remove_tree(at("apps/old"));
+    dirs("apps/new");
+    put("apps/new/n.lua", "n");
+    put("viewdefs/T.D.html", "2");
+    expect("apps/new/n.lua=n apps/old/gone.lua=- other/m.lua=2 @viewdefs/T.D.html=2");
+    put("apps/new/n.lua", "watched");
+    expect("apps/new/n.lua=watched");
+}
+
+static void test_real_overflow(void **state) /* H85: more events than the kernel's queue holds */
+{
+    (void)state;
+    long limit = 0;
+    FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+    if (!file || fscanf(file, "%ld", &limit) != 1) limit = 16384;
+    if (file) fclose(file);
+    if (limit > 70000) {
+        print_message("[  NOTE  ] the kernel's queue is too long to be filled: skipped\n");
+        skip();
+    }
+    dirs("lua/busy");
+    put("lua/a.lua", "1");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    settle();
+    /* The watcher stands still while somebody holds the lock of its queue. */
+    pthread_mutex_lock(&site.hotload->lock);
+    for (long i = 0; i < limit / 2 + 1000; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "lua/busy/%ld", i % 50);
+        put(name, "x");
+        gone(name);
+    }
+    put("lua/a.lua", "2");
+    dirs("lua/late");
+    put("lua/late/b.lua", "b");
+    pthread_mutex_unlock(&site.hotload->lock);
+    const char *text = news();
+    assert_non_null(strstr(text, "lua/a.lua=2"));
+    assert_non_null(strstr(text, "lua/late/b.lua=b"));
+    assert_true(logged("overflowed"));
+    put("lua/late/b.lua", "c");
+    expect("lua/late/b.lua=c");
+}
+
+static void test_watch_limit(void **state) /* H86: the message names the limit, the directories are polled */
+{
+    (void)state;
+    put("lua/a.lua", "1");
+    forced_error = ENOSPC;
+    ls__hotload_seams.watch_error = fail_watch;
+    start();
+    assert_true(logged("fs.inotify.max_user_watches"));
+    put("lua/a.lua", "2");
+    expect("lua/a.lua=2");
+    ls__hotload_seams.watch_error = NULL;
+    dirs("lua/later");
+    put("lua/later/b.lua", "b");
+    expect("lua/later/b.lua=b");
+}
+
+static const char *remote(const char *path) { return strstr(path, "/remote") ? "NFS" : NULL; }
+
+static void test_remote_file_system(void **state) /* H88: noticed, said once, polled; the rest is watched */
+{
+    (void)state;
+    dirs("../remote/x");
+    put("../remote/x/a.lua", "1");
+    linked("../../remote/x", "lua/far");
+    ls__hotload_seams.remote_fs = remote;
+    start();
+    assert_true(logged("NFS"));
+    put("../remote/x/a.lua", "2");
+    expect("../remote/x/a.lua=2");
+    put("lua/near.lua", "n");
+    expect("lua/near.lua=n");
+    struct ls_buf text = LS_BUF_INIT;
+    ls_hotload_state_json(site.hotload, &text);
+    assert_non_null(strstr(ls_buf_text(&text), "\"polled\":true"));
+    assert_non_null(strstr(ls_buf_text(&text), "\"polled\":false"));
+    ls_buf_release(&text);
+}
+
+static void test_polling(void **state) /* H87: by option; all other rules apply */
+{
+    (void)state;
+    dirs("apps/a");
+    dirs("../shared");
+    put("../shared/s.lua", "1");
+    put("lua/a.lua", "1");
+    put("apps/a/m.lua", "1");
+    put("viewdefs/T.D.html", "1");
+    linked("../../shared/s.lua", "lua/s.lua");
+    site.poll_ms = 20;
+    start();
+    loaded(1, "apps/a/m.lua", "apps/a/m.lua");
+    loaded(1, "../shared/s.lua", "lua/s.lua");
+    settle();
+    put("lua/a.lua", "22");
+    put("viewdefs/T.D.html", "22");
+    expect("lua/a.lua=22 @viewdefs/T.D.html=22");
+    remove_tree(at("apps/a"));
+    expect("apps/a/m.lua=-");
+    dirs("apps/a/b");
+    put("apps/a/m.lua", "back");
+    put("apps/a/b/n.lua", "n");
+    expect("apps/a/b/n.lua=n apps/a/m.lua=back");
+    put("apps/other.lua", "other");
+    news();
+    linked("../apps/other.lua", "lua/.t");
+    move("lua/.t", "lua/s.lua");
+    expect("../shared/s.lua>apps/other.lua=other");
+    put("lua/.hidden.lua", "x");
+    expect("");
+    int64_t saved = ls_now_ns();
+    put("lua/a.lua", "333");
+    wait_bursts(bursts() + 1); /* found by the timer alone */
+    assert_true(ls_now_ns() - saved >= ls_ms(100));
+    settle();
+}
+
+static void test_second_loader(void **state) /* H96: a second start is refused and harmless */
+{
+    (void)state;
+    struct ls_err err;
+    struct ls_hotload_config config = {.root = site.root, .debounce_ms = -1, .on_burst = on_burst, .ctx = &site};
+    start();
+    assert_null(ls_hotload_open(&config, &err));
+    assert_int_equal(err.code, LS_EBUSY);
+    put("lua/a.lua", "1");
+    expect("lua/a.lua=1");
+    ls_hotload_close(NULL);
+    stop();
+    start();
+    put("lua/a.lua", "2");
+    expect("lua/a.lua=2");
+}
+
+static void test_stop_discards(void **state) /* H95: pending files are discarded, at once */
+{
+    (void)state;
+    site.debounce_ms = 5000;
+    start();
+    put("lua/a.lua", "1");
+    while (ls_hotload_idle(site.hotload)) {}
+    int64_t begin = ls_now_ns();
+    stop();
+    assert_true(ls_now_ns() - begin < 1000000000LL);
+    assert_int_equal(bursts(), 0);
+}
+
+static void test_stale_records(void **state) /* the library hands the records of an earlier opening to the next one */
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        start();
+        for (int j = 0; j < 20; j++) put("lua/a.lua", "x");
+        stop();
+    }
+    start();
+    site.looked = bursts();
+    expect("");
+    put("lua/a.lua", "y");
+    expect("lua/a.lua=y");
+}
+
+static size_t open_files(void)
+{
+    size_t count = 0;
+    for (int fd = 0; fd < 1024; fd++) count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static _Atomic bool storming;
+
+static void *storm(void *arg)
+{
+    unsigned seed = 1;
+    (void)arg;
+    while (storming) {
+        int n = rand_r(&seed) % 8;
+        char a[256], b[300];
+        snprintf(a, sizeof a, "%s/lua/d%d", site.root, n);
+        snprintf(b, sizeof b, "%s/lua/d%d", site.root, rand_r(&seed) % 8);
+        switch (rand_r(&seed) % 6) {
+        case 0: mkdir(a, 0755); break;
+        case 1: rename(a, b); break;
+        case 2: remove_tree(a); break;
+        case 3:
+            if (symlink(b, a)) break;
+            break;
+        default:
+            snprintf(b, sizeof b, "%s/m.lua", a);
+            int fd = open(b, O_WRONLY | O_CREAT, 0644);
+            if (fd >= 0) close(fd);
+        }
+    }
+    return NULL;
+}
+
+static void test_open_close_under_storm(void **state) /* 100 openings and closings while trees are made, renamed and deleted: nothing is left */
+{
+    (void)state;
+    pthread_t thread;
+    storming = true;
+    assert_int_equal(pthread_create(&thread, NULL, storm, NULL), 0);
+    start();
+    stop();
+    size_t before = open_files();
+    for (int i = 0; i < 100; i++) {
+        start();
+        loaded(i, "lua/d1/m.lua", "lua/d1/m.lua");
+        wanted(i, "lua/d2/m.lua", "lua/d2/m.lua");
+        if (i % 3 == 0) ls_hotload_idle(site.hotload);
+        stop();
+    }
+    storming = false;
+    pthread_join(thread, NULL);
+    /* The storm's own descriptor may have been open at the first count. */
+    assert_in_range(open_files(), before - 1, before);
+    for (size_t i = 0; i < site.count; i++) ls_burst_unref(site.bursts[i]);
+    site.count = site.looked = 0;
+    start();
+    remove_tree(at("lua"));
+    dirs("lua");
+    settle();
+    news();
+    put("lua/after.lua", "1");
+    expect("lua/after.lua=1");
+}
+
+static void test_storm(void **state) /* a rename storm; afterwards everything is watched as if it had not been */
+{
+    (void)state;
+    pthread_t thread;
+    start();
+    loaded(1, "lua/d1/m.lua", "lua/d1/m.lua");
+    storming = true;
+    assert_int_equal(pthread_create(&thread, NULL, storm, NULL), 0);
+    int64_t until = ls_now_ns() + ls_ms(1500);
+    while (ls_now_ns() < until) ls_hotload_idle(site.hotload);
+    storming = false;
+    pthread_join(thread, NULL);
+    settle();
+    for (int i = 0; i < 8; i++) {
+        char name[64], wanted_text[80];
+        snprintf(name, sizeof name, "lua/d%d", i);
+        remove_tree(at("%s", name));
+        dirs(name);
+        news();
+        snprintf(name, sizeof name, "lua/d%d/m.lua", i);
+        put(name, "calm");
+        snprintf(wanted_text, sizeof wanted_text, "%s=calm", name);
+        expect(wanted_text);
+    }
+}
+
+static void test_many_sessions(void **state) /* uses from several threads at once */
+{
+    (void)state;
+    start();
+    put("lua/a.lua", "1");
+    news();
+    for (int64_t i = 0; i < 2000; i++) loaded(i, "lua/a.lua", "lua/a.lua");
+    settle();
+    long uses = uses_of("lua");
+    for (int64_t i = 0; i < 1999; i++) ls_hotload_session_ended(site.hotload, i);
+    settle();
+    assert_int_equal(uses_of("lua"), uses); /* one path is one use, however many sessions */
+    put("lua/a.lua", "2");
+    expect("lua/a.lua=2");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, site_setup, limits_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_overflow_record), T(test_overflow_finds_changes), T(test_real_overflow), T(test_watch_limit), T(test_remote_file_system), T(test_polling),
+        T(test_second_loader), T(test_stop_discards), T(test_stale_records), T(test_open_close_under_storm), T(test_storm), T(test_many_sessions),
+    };
+    return cmocka_run_group_tests_name("hotload: limits", tests, NULL, NULL);
+}

@@ -1,0 +1,283 @@
+/* Symlinks (hotload.md section 3, H81). */
+#include "hotload_site.h"
+
+static void test_file_link(void **state) /* H14, H16: one change, one key, seen at the target and through the link */
+{
+    (void)state;
+    dirs("../elsewhere");
+    put("../elsewhere/app.lua", "1");
+    linked("../../elsewhere/app.lua", "lua/app.lua");
+    start();
+    loaded(1, "../elsewhere/app.lua", "lua/app.lua");
+    settle();
+    put("../elsewhere/app.lua", "2");
+    expect("../elsewhere/app.lua=2");
+    put("lua/app.lua", "3");
+    expect("../elsewhere/app.lua=3");
+    put("../elsewhere/tmp", "4");
+    move("../elsewhere/tmp", "../elsewhere/app.lua");
+    expect("../elsewhere/app.lua=4");
+}
+
+static void test_link_inside(void **state) /* H16: the target is in a tree too: still one reload */
+{
+    (void)state;
+    dirs("apps/fleet");
+    put("apps/fleet/app.lua", "1");
+    linked("../apps/fleet/app.lua", "lua/fleet.lua");
+    start();
+    loaded(1, "apps/fleet/app.lua", "lua/fleet.lua");
+    settle();
+    put("apps/fleet/app.lua", "2");
+    expect("apps/fleet/app.lua=2");
+}
+
+static void test_directory_link(void **state) /* H14: lua/fleet → ../shared/fleet, with what appears below it */
+{
+    (void)state;
+    dirs("../shared/fleet");
+    put("../shared/fleet/a.lua", "1");
+    linked("../../shared/fleet", "lua/fleet");
+    start();
+    put("../shared/fleet/a.lua", "2");
+    expect("../shared/fleet/a.lua=2");
+    dirs("../shared/fleet/sub");
+    put("../shared/fleet/sub/b.lua", "3");
+    expect("../shared/fleet/sub/b.lua=3");
+    gone("lua/fleet");
+    settle();
+    put("../shared/fleet/a.lua", "4");
+    expect("");
+}
+
+static void test_view_links(void **state) /* H73, H81: the link's own name counts, whatever the target is called; re-pointed = changed */
+{
+    (void)state;
+    dirs("../theme");
+    put("../theme/boat.tpl", "1");
+    put("../theme/other.tpl", "other");
+    linked("../../theme/boat.tpl", "viewdefs/Boat.D.html");
+    linked("../../theme", "viewdefs/theme");
+    start();
+    put("../theme/boat.tpl", "2");
+    expect("@viewdefs/Boat.D.html=2");
+    put("../theme/Ship.D.html", "s");
+    expect("@viewdefs/theme/Ship.D.html=s");
+    linked("../../theme/other.tpl", "viewdefs/tmp");
+    move("viewdefs/tmp", "viewdefs/Boat.D.html");
+    expect("@viewdefs/Boat.D.html=other");
+    put("../theme/boat.tpl", "unused");
+    expect("");
+    gone("viewdefs/Boat.D.html");
+    expect("@viewdefs/Boat.D.html=-");
+    gone("viewdefs/theme");
+    expect("@viewdefs/theme/Ship.D.html=-");
+}
+
+static void test_chain(void **state) /* H14: every intermediate link of a chain */
+{
+    (void)state;
+    dirs("../one");
+    dirs("../two");
+    put("../two/x.lua", "1");
+    put("../two/y.lua", "y");
+    linked("../two/x.lua", "../one/x.lua");
+    linked("../../one/x.lua", "lua/x.lua");
+    start();
+    loaded(1, "../two/x.lua", "lua/x.lua");
+    settle();
+    put("../two/x.lua", "2");
+    expect("../two/x.lua=2");
+    linked("../two/y.lua", "../one/tmp");
+    move("../one/tmp", "../one/x.lua");
+    expect("../two/x.lua>../two/y.lua=y");
+    put("../two/y.lua", "yy");
+    expect("../two/y.lua=yy");
+}
+
+static void test_counts(void **state) /* H15: two links into one directory count 2, after removal of one 1, still watched */
+{
+    (void)state;
+    dirs("../shared");
+    put("../shared/a.lua", "1");
+    put("../shared/b.lua", "1");
+    linked("../../shared/a.lua", "lua/a.lua");
+    start();
+    linked("../../shared/b.lua", "lua/b.lua");
+    expect("../shared/b.lua=1");
+    char shared[160];
+    snprintf(shared, sizeof shared, "%s/shared", site.base);
+    assert_int_equal(uses_of(shared), 2);
+    gone("lua/b.lua");
+    settle();
+    assert_int_equal(uses_of(shared), 1);
+    put("../shared/a.lua", "2");
+    expect("../shared/a.lua=2");
+    gone("lua/a.lua");
+    settle();
+    assert_int_equal(uses_of(shared), 0);
+    put("../shared/a.lua", "3");
+    expect("");
+}
+
+static void test_same_directory_spelled_twice(void **state) /* H11: one watch by device and inode */
+{
+    (void)state;
+    dirs("apps/x");
+    put("apps/x/a.lua", "1");
+    linked("../apps/x", "lua/x");
+    linked("../apps/../apps/x", "lua/y");
+    start();
+    put("apps/x/a.lua", "2");
+    expect("apps/x/a.lua=2");
+    gone("lua/x");
+    settle();
+    put("apps/x/a.lua", "3");
+    expect("apps/x/a.lua=3");
+}
+
+static void repoint_by_rename(const char *target, const char *link_path)
+{
+    linked(target, "lua/.tmp-link");
+    move("lua/.tmp-link", link_path);
+}
+
+static void test_repointed(void **state) /* H17: `ln -sfn` in either of its two ways: new key with the old one beside it */
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    put("apps/two.lua", "two");
+    linked("../apps/one.lua", "lua/x.lua");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    settle();
+    repoint_by_rename("../apps/two.lua", "lua/x.lua");
+    expect("apps/one.lua>apps/two.lua=two");
+    gone("lua/x.lua");
+    linked("../apps/one.lua", "lua/x.lua");
+    expect("apps/two.lua>apps/one.lua=one");
+    put("apps/one.lua", "one!");
+    expect("apps/one.lua=one!");
+}
+
+static void test_repointed_directory(void **state) /* H17: a link in the middle of the request path */
+{
+    (void)state;
+    dirs("../v1");
+    dirs("../v2");
+    put("../v1/m.lua", "1");
+    put("../v2/m.lua", "2");
+    linked("../../v1", "lua/lib");
+    start();
+    loaded(1, "../v1/m.lua", "lua/lib/m.lua");
+    settle();
+    repoint_by_rename("../../v2", "lua/lib");
+    const char *text = news();
+    assert_string_equal(text, "../v1/m.lua>../v2/m.lua=2");
+    put("../v1/m.lua", "unused");
+    expect("");
+    put("../v2/m.lua", "3");
+    expect("../v2/m.lua=3");
+}
+
+static void test_link_and_file_swap(void **state) /* section 14: link replaced by a plain file, and the reverse */
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    linked("../apps/one.lua", "lua/x.lua");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    settle();
+    put("lua/plain.tmp", "plain");
+    move("lua/plain.tmp", "lua/x.lua");
+    expect("apps/one.lua>lua/x.lua=plain");
+    repoint_by_rename("../apps/one.lua", "lua/x.lua");
+    expect("lua/x.lua>apps/one.lua=one");
+}
+
+static void test_dangling(void **state) /* H18: a link without target counts as deleted and is watched for its return; loops harm nothing */
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    linked("../apps/one.lua", "lua/x.lua");
+    linked("loop.lua", "lua/loop.lua");
+    linked("b.lua", "lua/a.lua");
+    linked("a.lua", "lua/b.lua");
+    linked(".", "lua/self");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    settle();
+    gone("apps/one.lua");
+    expect("apps/one.lua=-");
+    put("apps/one.lua", "back");
+    expect("apps/one.lua=back");
+    linked("../nowhere/deep/y.lua", "lua/y.lua");
+    expect("");
+    dirs("nowhere/deep");
+    put("nowhere/deep/y.lua", "arrived");
+    expect("nowhere/deep/y.lua=arrived");
+    assert_string_equal(site.log, "");
+}
+
+static void test_outside_root(void **state) /* H19: keys that start with ../ */
+{
+    (void)state;
+    dirs("../a/b");
+    put("../a/b/x.lua", "1");
+    linked(at("%s/a/b/x.lua", site.base), "lua/x.lua");
+    start();
+    put("../a/b/x.lua", "2");
+    expect("../a/b/x.lua=2");
+}
+
+static void test_hidden_chain(void **state) /* a configuration volume: every file leads through a link of a hidden name, which is flipped */
+{
+    (void)state;
+    dirs("lua/..v1");
+    dirs("lua/..v2");
+    put("lua/..v1/m.lua", "1");
+    put("lua/..v2/m.lua", "2");
+    linked("..v1", "lua/..data");
+    linked("..data/m.lua", "lua/m.lua");
+    start();
+    loaded(1, "lua/..v1/m.lua", "lua/m.lua");
+    settle();
+    linked("..v2", "lua/..tmp");
+    move("lua/..tmp", "lua/..data");
+    expect("lua/..v1/m.lua>lua/..v2/m.lua=2");
+}
+
+static void test_links_of_locks(void **state) /* H20: a lock that is a dangling link of a hidden name */
+{
+    (void)state;
+    start();
+    linked("user@host.1:2", "lua/.#x.lua");
+    gone("lua/.#x.lua");
+    expect("");
+    assert_string_equal(site.log, "");
+}
+
+static void test_symlinked_root(void **state) /* H3, L24: the root is made canonical */
+{
+    (void)state;
+    char alias[96], real[128];
+    snprintf(alias, sizeof alias, "%s/alias", site.base);
+    assert_int_equal(symlink(site.root, alias), 0);
+    snprintf(real, sizeof real, "%s", site.root);
+    snprintf(site.root, sizeof site.root, "%s", alias);
+    start();
+    snprintf(site.root, sizeof site.root, "%s", real);
+    put("lua/x.lua", "1");
+    expect("lua/x.lua=1");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_file_link), T(test_link_inside), T(test_directory_link), T(test_view_links), T(test_chain), T(test_counts), T(test_same_directory_spelled_twice),
+        T(test_repointed), T(test_repointed_directory), T(test_link_and_file_swap), T(test_dangling), T(test_outside_root), T(test_hidden_chain),
+        T(test_links_of_locks), T(test_symlinked_root),
+    };
+    return cmocka_run_group_tests_name("hotload: links", tests, NULL, NULL);
+}
