@@ -20,12 +20,12 @@ export function report(text, cause) {
   else console.error(`lsess: ${text}`, cause);
 }
 
-/** Runs foreign or fallible code so that its failure stops nothing else (F57). @param {string} what @param {() => void} run */
+/** Runs foreign or fallible code so that its failure stops nothing else (F57). @param {string | (() => string)} what @param {() => void} run */
 export function guard(what, run) {
   try {
     run();
   } catch (cause) {
-    report(what, cause);
+    report(typeof what === 'string' ? what : what(), cause);
   }
 }
 
@@ -272,7 +272,7 @@ export function receiveUpdate({ varId, value, properties }) {
   answered(entry);
   fail(entry, null);
   for (const observer of [...entry.observers]) {
-    guard(`update of ${describe(varId)} failed`, () => observer(entry.record, value, properties));
+    guard(() => `update of ${describe(varId)} failed`, () => observer(entry.record, value, properties));
   }
 }
 
