@@ -18,6 +18,8 @@ enum ls_message_type {
     LS_MSG_CREATE, LS_MSG_UPDATE, LS_MSG_DESTROY, LS_MSG_WATCH, LS_MSG_UNWATCH, LS_MSG_ERROR, LS_MSG_GET, LS_MSG_GET_OBJECTS, LS_MSG_POLL,
 };
 
+#define LS_POLL_MAX_MS 60000 /* P118 */
+
 struct ls_message {
     enum ls_message_type type;
     int64_t id;                   /* variable id (`id` or `varId`, P46), 0 = absent */
@@ -29,7 +31,7 @@ struct ls_message {
     size_t prop_count;
     int64_t *ids;                 /* get, getObjects */
     size_t id_count;
-    int64_t wait_ms;              /* poll; -1 = absent */
+    int64_t wait_ms;              /* poll; -1 = absent, at most LS_POLL_MAX_MS */
     const char *code, *description; /* error from a client */
     struct ls_fault *fault;       /* LS_MSG_INVALID */
 };
@@ -48,6 +50,14 @@ struct ls_batch *ls_batch_parse(const char *text, size_t len);
 struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, bool *bad_json);
 void ls_batch_free(struct ls_batch *batch);
 
+/** Length of a property name without its priority suffix (`:high`, `:med`, `:medium`, `:low` in any letter case, P87, T22); *priority (may be
+ * NULL) is what the suffix says, medium if there is none. */
+size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority);
+/** Is NAME the property's name, suffix aside? */
+bool ls_prop_is(const struct ls_prop *prop, const char *name);
+/** Did the client say `"properties":{"NAME…":…}`? The last one of that name, or NULL. */
+const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name);
+
 /* Writing; each appends one message in nested form. */
 /** @param value_json  NULL = no value. `names`/`values`: properties, "" = removed. */
 void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
@@ -55,5 +65,7 @@ void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, siz
 void ls_write_destroy(struct ls_buf *out, int64_t id);
 /** id 0 is left out (P98). */
 void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description);
+/** The answers to `get` and `getObjects` (P116, P117): TYPE is "get" or "getObjects", DATA the text of the data object. */
+void ls_write_answer(struct ls_buf *out, const char *type, const char *data, size_t len);
 
 #endif

@@ -1,0 +1,23 @@
+/* Memory of one batch: many small pieces that are all freed together. A piece cannot be given back by itself.
+ * Not thread-safe; the owner is whoever embeds it. Inside the protocol room only. */
+#ifndef LS_PROTOCOL_ARENA_H
+#define LS_PROTOCOL_ARENA_H
+
+#include <stddef.h>
+
+struct ls__arena_block;
+
+struct ls__arena {
+    struct ls__arena_block *blocks; /* owned; newest first */
+    char *at;                       /* free part of the newest block */
+    size_t left;
+    size_t total;                   /* bytes of all blocks */
+};
+
+/** @param first  bytes that the first block shall hold; taken at once. @return 0 or LS_ENOMEM */
+int ls__arena_init(struct ls__arena *arena, size_t first);
+void ls__arena_release(struct ls__arena *arena);
+/** Borrowed until release; aligned for any type; not zeroed. NULL without memory. */
+void *ls__arena_take(struct ls__arena *arena, size_t size);
+
+#endif

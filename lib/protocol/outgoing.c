@@ -1,0 +1,165 @@
+/* Queue and frame of one connection. Messages are never moved once written; the rare ones that must not go out after all (P97) are marked and
+ * left out when the frame is taken.
+ * Owner thread: that of the session. It refuses to know timers or sockets: when to flush, and where to, is the backend's. Rules: P58, P65, P97, P118. */
+#include "protocol/outgoing.h"
+
+#include "base/alloc.h"
+
+void ls_outgoing_init(struct ls_outgoing *out)
+{
+    *out = (struct ls_outgoing){.text = LS_BUF_INIT};
+}
+
+void ls_outgoing_release(struct ls_outgoing *out)
+{
+    ls_buf_release(&out->text);
+    ls_free(out->entries);
+    ls_idmap_free(out->ended, NULL);
+    ls_idmap_free(out->reborn, NULL);
+    ls_outgoing_init(out);
+}
+
+void ls_outgoing_clear(struct ls_outgoing *out)
+{
+    /* One page of a list with megabytes of text must not cost that memory for the connection's life. */
+    if (out->text.cap > (size_t)1 << 20)
+        ls_buf_release(&out->text);
+    ls_buf_clear(&out->text);
+    out->count = out->dropped = 0;
+    ls_idmap_free(out->ended, NULL);
+    ls_idmap_free(out->reborn, NULL);
+    out->ended = out->reborn = NULL;
+}
+
+struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
+{
+    if (out->count == out->room) {
+        size_t room = out->room ? out->room * 2 : 16;
+        struct ls_outgoing_entry *entries = ls_rearray(out->entries, room, sizeof *entries);
+        if (entries) {
+            out->entries = entries;
+            out->room = room;
+        } else {
+            out->lost = true;
+        }
+    }
+    ls_buf_char(&out->text, out->count ? ',' : '[');
+    if (out->count < out->room)
+        out->entries[out->count] = (struct ls_outgoing_entry){.start = out->text.len};
+    return &out->text;
+}
+
+void ls_outgoing_end(struct ls_outgoing *out, int64_t id)
+{
+    if (ls_buf_failed(&out->text) || out->count == out->room) {
+        out->lost = true;
+        return;
+    }
+    struct ls_outgoing_entry *entry = &out->entries[out->count++];
+    entry->len = out->text.len - entry->start;
+    entry->id = id;
+}
+
+void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size_t len)
+{
+    ls_buf_add(ls_outgoing_begin(out), text, len);
+    ls_outgoing_end(out, id);
+}
+
+void ls_outgoing_ended(struct ls_outgoing *out, int64_t id)
+{
+    if (!out->ended)
+        out->ended = ls_idmap_new();
+    if (!out->ended || !ls_idmap_put(out->ended, id, (void *)(uintptr_t)(out->count + 1), NULL))
+        out->lost = true;
+}
+
+void ls_outgoing_born(struct ls_outgoing *out, int64_t id)
+{
+    void *behind = out->ended ? ls_idmap_take(out->ended, id) : NULL;
+    if (!behind)
+        return;
+    if (!out->reborn)
+        out->reborn = ls_idmap_new();
+    if (!out->reborn || !ls_idmap_put(out->reborn, id, behind, NULL))
+        out->lost = true;
+}
+
+/* Mark what belongs to lives that have ended and begun again: one walk a frame, however many there are. */
+static void drop_old_lives(struct ls_outgoing *out)
+{
+    for (size_t i = 0; out->reborn && i < out->count; i++) {
+        struct ls_outgoing_entry *entry = &out->entries[i];
+        if (!entry->dropped && entry->id && i + 1 < (uintptr_t)ls_idmap_get(out->reborn, entry->id)) {
+            entry->dropped = true;
+            out->dropped++;
+        }
+    }
+}
+
+void ls_outgoing_postpone(struct ls_outgoing *out, size_t index)
+{
+    struct ls_outgoing_entry entry = out->entries[index];
+    if (entry.dropped)
+        return;
+    struct ls_buf *text = ls_outgoing_begin(out);
+    if (ls_buf_reserve(text, entry.len)) /* before the source is looked at: the text may move */
+        ls_buf_add(text, text->data + entry.start, entry.len);
+    ls_outgoing_end(out, entry.id);
+    out->entries[index].dropped = true;
+    out->dropped++;
+}
+
+/* The messages that count, with commas between. */
+static void write_messages(const struct ls_outgoing *out, struct ls_buf *to)
+{
+    bool first = true;
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->entries[i].dropped)
+            continue;
+        if (!first)
+            ls_buf_char(to, ',');
+        ls_buf_add(to, out->text.data + out->entries[i].start, out->entries[i].len);
+        first = false;
+    }
+}
+
+struct ls_bytes *ls_outgoing_take(struct ls_outgoing *out)
+{
+    struct ls_bytes *frame = NULL;
+    drop_old_lives(out);
+    size_t count = out->count - out->dropped;
+    if (out->lost || ls_buf_failed(&out->text)) {
+        out->lost = true;
+    } else if (count > 0 && out->dropped == 0) {
+        if (count > 1)
+            ls_buf_char(&out->text, ']');
+        if (!ls_buf_failed(&out->text))
+            frame = count == 1 ? ls_bytes_new(out->text.data + 1, out->text.len - 1) : ls_bytes_new(out->text.data, out->text.len);
+    } else if (count > 0) {
+        struct ls_buf text = LS_BUF_INIT;
+        if (count > 1)
+            ls_buf_char(&text, '[');
+        write_messages(out, &text);
+        if (count > 1)
+            ls_buf_char(&text, ']');
+        if (!ls_buf_failed(&text))
+            frame = ls_bytes_new(text.data, text.len);
+        ls_buf_release(&text);
+    }
+    out->lost |= count > 0 && !frame;
+    ls_outgoing_clear(out);
+    return frame;
+}
+
+size_t ls_outgoing_drain(struct ls_outgoing *out, struct ls_buf *to)
+{
+    drop_old_lives(out);
+    size_t count = out->count - out->dropped;
+    ls_buf_char(to, '[');
+    if (count)
+        write_messages(out, to);
+    ls_buf_char(to, ']');
+    ls_outgoing_clear(out);
+    return count;
+}

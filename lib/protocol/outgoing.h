@@ -1,0 +1,55 @@
+/* The batcher's queue of one connection (protocol.md section 7): messages are written one behind the other straight into the text of the frame
+ * that will carry them, so a flush copies once and joins nothing (P65, N6).
+ * Owner thread: that of the session. */
+#ifndef LS_PROTOCOL_OUTGOING_H
+#define LS_PROTOCOL_OUTGOING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/map.h"
+
+struct ls_outgoing_entry {
+    size_t start, len; /* span in the text */
+    int64_t id;        /* the variable as the client knows it, 0 = none */
+    bool dropped;      /* not to be sent any more */
+};
+
+struct ls_outgoing {
+    struct ls_buf text;                /* '[' and the messages with commas between */
+    struct ls_outgoing_entry *entries; /* owned */
+    size_t count, room;
+    size_t dropped;                    /* entries marked so */
+    struct ls_idmap *ended;            /* id → 1 + index behind its destroy notice; NULL until one is queued (P97) */
+    struct ls_idmap *reborn;           /* the same of ids that have been created again since; NULL until one is */
+    bool lost;                         /* without memory: messages are missing */
+};
+
+void ls_outgoing_init(struct ls_outgoing *out);
+void ls_outgoing_release(struct ls_outgoing *out);
+/** Empties, keeps memory. */
+void ls_outgoing_clear(struct ls_outgoing *out);
+/** Begin a message: write it into the buffer returned (nothing else may be done to it), then call ls_outgoing_end. */
+struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out);
+/** @param id  the variable it is about, 0 = none */
+void ls_outgoing_end(struct ls_outgoing *out, int64_t id);
+/** A whole message that has been written elsewhere; copied. */
+void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size_t len);
+/** The destroy notice of `id` has just been queued. */
+void ls_outgoing_ended(struct ls_outgoing *out, int64_t id);
+/** `id` begins a new life: nothing queued about the old one may follow (P97). */
+void ls_outgoing_born(struct ls_outgoing *out, int64_t id);
+/** Send the message at `index` again, behind all others, instead of where it stands. */
+void ls_outgoing_postpone(struct ls_outgoing *out, size_t index);
+/** The frame: a bare object for one message, an array for several (P65); the queue is empty afterwards.
+ * @return use count 1; NULL if there is nothing to send, or without memory (then `lost` is set and the queue emptied) */
+struct ls_bytes *ls_outgoing_take(struct ls_outgoing *out);
+/** The messages as a JSON array, `[]` if none, appended to `to`; the queue is empty afterwards (P118). @return how many */
+size_t ls_outgoing_drain(struct ls_outgoing *out, struct ls_buf *to);
+/** Is there anything to send? */
+static inline bool ls_outgoing_any(const struct ls_outgoing *out) { return out->count > out->dropped; }
+
+#endif

@@ -1,0 +1,102 @@
+/* Outgoing messages (protocol.md sections 5 and 7), always in the nested form, and questions about property names (P87).
+ * Thread: any; nothing is kept. It refuses to decide what is sent: that is the backend's. */
+#include "protocol/message.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+
+#define LS_ADD(out, literal) ls_buf_add(out, literal, sizeof(literal) - 1)
+
+size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority)
+{
+    static const struct {
+        const char *suffix;
+        size_t len;
+        enum ls_priority priority;
+    } known[] = {{"high", 4, LS_HIGH}, {"med", 3, LS_MEDIUM}, {"medium", 6, LS_MEDIUM}, {"low", 3, LS_LOW}};
+    if (priority)
+        *priority = LS_MEDIUM;
+    const char *colon = memrchr(name, ':', len);
+    if (!colon)
+        return len;
+    size_t base = (size_t)(colon - name);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (len - base - 1 == known[i].len && strncasecmp(colon + 1, known[i].suffix, known[i].len) == 0) {
+            if (priority)
+                *priority = known[i].priority;
+            return base;
+        }
+    }
+    return len;
+}
+
+bool ls_prop_is(const struct ls_prop *prop, const char *name)
+{
+    size_t len = strlen(name);
+    return prop->name_len >= len && memcmp(prop->name, name, len) == 0
+           && (prop->name_len == len || ls_prop_base(prop->name, prop->name_len, NULL) == len);
+}
+
+const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name)
+{
+    for (size_t i = message->prop_count; i-- > 0;)
+        if (ls_prop_is(&message->props[i], name))
+            return &message->props[i];
+    return NULL;
+}
+
+void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
+                     const char *const *names, const char *const *values, size_t count)
+{
+    LS_ADD(out, "{\"type\":\"update\",\"data\":{\"varId\":");
+    ls_json_int(out, id);
+    if (value_json) {
+        LS_ADD(out, ",\"value\":");
+        ls_buf_add(out, value_json, value_len);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0)
+            LS_ADD(out, ",\"properties\":{");
+        else
+            ls_buf_char(out, ',');
+        ls_json_str(out, names[i]);
+        ls_buf_char(out, ':');
+        ls_json_str(out, values[i]);
+    }
+    if (count)
+        ls_buf_char(out, '}');
+    LS_ADD(out, "}}");
+}
+
+void ls_write_destroy(struct ls_buf *out, int64_t id)
+{
+    LS_ADD(out, "{\"type\":\"destroy\",\"data\":{\"varId\":");
+    ls_json_int(out, id);
+    LS_ADD(out, "}}");
+}
+
+void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description)
+{
+    LS_ADD(out, "{\"type\":\"error\",\"data\":{");
+    if (id) {
+        LS_ADD(out, "\"varId\":");
+        ls_json_int(out, id);
+        ls_buf_char(out, ',');
+    }
+    LS_ADD(out, "\"code\":");
+    ls_json_str(out, code);
+    LS_ADD(out, ",\"description\":");
+    ls_json_str(out, description);
+    LS_ADD(out, "}}");
+}
+
+void ls_write_answer(struct ls_buf *out, const char *type, const char *data, size_t len)
+{
+    LS_ADD(out, "{\"type\":");
+    ls_json_str(out, type);
+    LS_ADD(out, ",\"data\":");
+    ls_buf_add(out, data, len);
+    ls_buf_char(out, '}');
+}

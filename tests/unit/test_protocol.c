@@ -1,0 +1,464 @@
+/* Unit tests of lib/protocol: envelopes and message forms (P43 to P47), malformed input row by row (section 17), writing (section 5), the outgoing
+ * queue (P58, P65, P97), and running out of memory. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "protocol/message.h"
+#include "protocol/outgoing.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static struct ls_batch *parse(const char *text)
+{
+    struct ls_batch *batch = ls_batch_parse(text, strlen(text));
+    assert_non_null(batch);
+    return batch;
+}
+
+/* One line per message, so that a whole batch is compared with one text. */
+static const char *show(const struct ls_batch *batch)
+{
+    static char text[4096];
+    static const char *const names[] = {"invalid", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
+    size_t at = (size_t)snprintf(text, sizeof text, "%s", batch->user_event ? "user:" : "");
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct ls_message *m = &batch->messages[i];
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %lld", i ? "; " : "", names[m->type], (long long)m->id);
+        if (m->type == LS_MSG_CREATE)
+            at += (size_t)snprintf(text + at, sizeof text - at, " in %lld%s", (long long)m->parent, m->nowatch ? " nowatch" : "");
+        if (m->has_value)
+            at += (size_t)snprintf(text + at, sizeof text - at, " =%.*s", (int)m->value_len, m->value);
+        for (size_t p = 0; m->type != LS_MSG_INVALID && p < m->prop_count; p++)
+            at += (size_t)snprintf(text + at, sizeof text - at, " %.*s=%.*s", (int)m->props[p].name_len, m->props[p].name,
+                                   (int)m->props[p].value_len, m->props[p].value);
+        for (size_t n = 0; m->type != LS_MSG_INVALID && n < m->id_count; n++)
+            at += (size_t)snprintf(text + at, sizeof text - at, " #%lld", (long long)m->ids[n]);
+        if (m->type == LS_MSG_INVALID)
+            at += (size_t)snprintf(text + at, sizeof text - at, " %s", ls_fault_code(m->fault->kind));
+    }
+    return text;
+}
+
+static void expect(const char *frame, const char *shown)
+{
+    struct ls_batch *batch = parse(frame);
+    assert_string_equal(show(batch), shown);
+    ls_batch_free(batch);
+}
+
+static void P43_P44_three_envelopes(void **state)
+{
+    (void)state;
+    expect("{\"type\":\"watch\",\"data\":{\"varId\":1}}", "watch 1");
+    expect("[{\"type\":\"watch\",\"data\":{\"varId\":1}},{\"type\":\"unwatch\",\"varId\":2}]", "watch 1; unwatch 2");
+    expect("{\"userEvent\":true,\"messages\":[{\"type\":\"watch\",\"data\":{\"varId\":1}}]}", "user:watch 1");
+    expect("{\"messages\":[{\"type\":\"watch\",\"varId\":1}]}", "watch 1");
+    expect("{\"messages\":[],\"userEvent\":true}", "user:");
+    expect("{\"userEvent\":false,\"messages\":[]}", "");
+    expect("[]", "");
+    expect(" \r\n\t{\"type\":\"watch\",\"varId\":1} \n", "watch 1");
+    expect("{\"type\":\"watch\",\"varId\":1,\"userEvent\":true}", "watch 1"); /* no wrapper: no user event */
+    expect("{\"type\":\"watch\",\"varId\":1,\"messages\":7}", "watch 1");
+}
+
+static void P45_P46_nested_and_flat_forms(void **state)
+{
+    (void)state;
+    expect("[{\"type\":\"update\",\"data\":{\"varId\":7,\"value\":\"x\"}},{\"type\":\"update\",\"id\":7,\"value\":\"x\"}]",
+           "update 7 =\"x\"; update 7 =\"x\"");
+    expect("{\"type\":\"update\",\"data\":{\"varId\":7},\"varId\":8,\"value\":1}", "update 7");
+    expect("{\"type\":\"create\",\"id\":4,\"varId\":5,\"parentId\":1}", "create 4 in 1");
+    expect("{\"type\":\"create\",\"varId\":5,\"parentId\":1}", "create 5 in 1");
+    expect("{\"type\":\"destroy\",\"id\":4,\"varId\":5}", "destroy 5");
+    expect("{\"type\":\"destroy\",\"id\":4}", "destroy 4");
+    expect("{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"nowatch\":true,\"unbound\":true,\"properties\":{\"path\":\"a.b\",\"x:high\":\"\"}}}",
+           "create 2 in 1 nowatch path=a.b x:high=");
+    expect("{\"type\":\"get\",\"varIds\":[1,-4,9007199254740993]}", "get 0 #1 #-4 #9007199254740993");
+    expect("{\"type\":\"getObjects\",\"data\":{\"objIds\":[]}}", "getObjects 0");
+}
+
+static void P47_ids_and_values_are_exact(void **state)
+{
+    (void)state;
+    expect("{\"type\":\"watch\",\"varId\":9223372036854775807}", "watch 9223372036854775807");
+    expect("{\"type\":\"watch\",\"varId\":-9223372036854775808}", "watch -9223372036854775808");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":9007199254740993}", "update 2 =9007199254740993");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":null}", "update 2 =null");
+    expect("{\"type\":\"update\",\"varId\":2}", "update 2");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":\"a\\u0000b\"}", "update 2 =\"a\\u0000b\"");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":[{\"obj\":3},[1,{\"a\":null}]]}", "update 2 =[{\"obj\":3},[1,{\"a\":null}]]");
+}
+
+static void property_texts_are_unescaped(void **state)
+{
+    (void)state;
+    struct ls_batch *batch = parse("{\"type\":\"update\",\"varId\":2,\"properties\":{\"l\\u0061bel\":\"a\\u0000\\n\\\"\\ud83d\\ude00\"}}");
+    const struct ls_prop *prop = ls_message_prop(&batch->messages[0], "label");
+    assert_non_null(prop);
+    assert_int_equal(prop->value_len, 8);
+    assert_memory_equal(prop->value, "a\0\n\"\xf0\x9f\x98\x80", 8);
+    ls_batch_free(batch);
+}
+
+/* JSON.stringify writes half a character as an escape of its own: that must not cost the frame. */
+static void half_characters_do_not_break_a_frame(void **state)
+{
+    (void)state;
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":\"a\\ud83d\"}", "update 2 =\"a\\ufffd\"");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":\"\\\\ud83d \\udE00\\ud83d\\ude00\"}", "update 2 =\"\\\\ud83d \\ufffd\\ud83d\\ude00\"");
+}
+
+/* Section 17, in the order of its table. */
+static void section_17_malformed_input(void **state)
+{
+    (void)state;
+    static const struct { const char *frame, *shown; } rows[] = {
+        {"", ""}, {" \n", ""},
+        {"hello", "invalid 0 bad-message"}, {"12", "invalid 0 bad-message"}, {"\"x\"", "invalid 0 bad-message"}, {"null", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":1", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":1} x", "invalid 0 bad-message"},
+        {"[{\"type\":\"watch\",\"varId\":1}] []", "invalid 0 bad-message"},
+        {"[{\"type\":\"watch\",\"varId\":1},]", "invalid 0 bad-message"},
+        {"[{\"type\":\"watch\",\"varId\":01}]", "invalid 0 bad-message"},
+        {"[1,{\"type\":\"watch\",\"varId\":1},null,[]]", "invalid 0 bad-message; watch 1; invalid 0 bad-message; invalid 0 bad-message"},
+        {"{\"messages\":[7,{\"type\":\"watch\",\"varId\":1}],\"userEvent\":true}", "user:invalid 0 bad-message; watch 1"},
+        {"{}", "invalid 0 unknown-type"}, {"{\"varId\":1}", "invalid 0 unknown-type"},
+        {"{\"type\":7,\"varId\":1}", "invalid 0 bad-message"}, {"{\"type\":null}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\"}", "invalid 0 bad-message"}, {"{\"type\":\"watch\",\"varId\":0}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":1.5}", "invalid 0 bad-message"}, {"{\"type\":\"watch\",\"varId\":\"1\"}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":9223372036854775808}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":null}", "invalid 0 bad-message"},
+        {"{\"type\":\"create\",\"id\":0,\"parentId\":1}", "invalid 0 bad-message"},
+        {"{\"type\":\"create\",\"id\":3,\"parentId\":\"1\"}", "invalid 3 bad-message"},
+        {"{\"type\":\"create\",\"id\":3,\"parentId\":1,\"nowatch\":1}", "invalid 3 bad-message"},
+        {"{\"type\":\"update\",\"varId\":3,\"properties\":[]}", "invalid 3 bad-message"},
+        {"{\"type\":\"update\",\"varId\":3,\"properties\":{\"a\":1},\"value\":2}", "invalid 3 =2 bad-message"},
+        {"{\"type\":\"update\",\"varId\":3,\"properties\":{\"a\":null}}", "invalid 3 bad-message"},
+        {"{\"type\":\"watch\",\"data\":null,\"varId\":3}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"data\":5,\"varId\":3}", "watch 3"},
+        {"{\"type\":\"watch\",\"varId\":3,\"colour\":{\"deep\":[1]}}", "watch 3"},
+        {"{\"type\":\"watch\",\"varId\":3,\"varId\":4}", "watch 4"},
+        {"{\"type\":\"watch\",\"type\":\"unwatch\",\"varId\":3}", "unwatch 3"},
+        {"{\"type\":\"watch\",\"data\":{\"varId\":3},\"data\":{\"varId\":4}}", "watch 4"},
+        {"{\"type\":\"watch\",\"varid\":3}", "invalid 0 bad-message"}, /* names are case-sensitive */
+        {"{\"Type\":\"watch\",\"varId\":3}", "invalid 0 unknown-type"},
+        {"{\"messages\":[{\"type\":\"watch\",\"varId\":1}],\"messages\":[{\"type\":\"watch\",\"varId\":2}]}", "watch 2"},
+        {"{\"type\":\"dance\",\"varId\":3}", "invalid 0 unknown-type"},
+        {"{\"type\":\"poll\",\"wait\":\"1s\"}", "invalid 0 unknown-type"}, /* P118 */
+        {"{\"type\":\"get\",\"varIds\":[1,\"2\"]}", "invalid 0 bad-message"}, {"{\"type\":\"get\"}", "invalid 0 bad-message"},
+        {"{\"type\":\"error\",\"varId\":1,\"code\":\"bad-viewdef\",\"description\":\"A.B: x\"}", "error 1"},
+        {"{\"type\":\"error\"}", "error 0"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        expect(rows[i].frame, rows[i].shown);
+}
+
+static void section_17_nul_bytes(void **state)
+{
+    (void)state;
+    static const char frame[] = "{\"type\":\"watch\",\"varId\":1}\0{\"type\":\"watch\",\"varId\":2}";
+    struct ls_batch *batch = ls_batch_parse(frame, sizeof frame - 1);
+    assert_string_equal(show(batch), "invalid 0 bad-message");
+    ls_batch_free(batch);
+    batch = ls_batch_parse("\0", 1);
+    assert_string_equal(show(batch), "invalid 0 bad-message");
+    ls_batch_free(batch);
+    expect("{\"type\\u0000x\":\"watch\",\"varId\":1}", "invalid 0 unknown-type");
+}
+
+static void section_17_deep_nesting(void **state)
+{
+    (void)state;
+    for (int depth = 990; depth <= 100000; depth = depth < 1010 ? depth + 1 : depth * 3) {
+        char *frame = malloc((size_t)depth * 2 + 100);
+        size_t at = (size_t)sprintf(frame, "{\"type\":\"update\",\"varId\":2,\"value\":");
+        memset(frame + at, '[', (size_t)depth);
+        memset(frame + at + depth, ']', (size_t)depth);
+        strcpy(frame + at + 2 * depth, "}");
+        struct ls_batch *batch = parse(frame);
+        assert_int_equal(batch->count, 1);
+        assert_int_equal(batch->messages[0].type, depth < 995 ? LS_MSG_UPDATE : depth > 1001 ? LS_MSG_INVALID : batch->messages[0].type);
+        ls_batch_free(batch);
+        free(frame);
+    }
+}
+
+/* A frame may be large, but what is made of it must stay in proportion (P120). */
+static void P120_many_tiny_elements(void **state)
+{
+    (void)state;
+    size_t count = 300000;
+    char *frame = malloc(count * 12 + 2);
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++)
+        at += (size_t)sprintf(frame + at, i ? ",{}" : "[{}");
+    frame[at++] = ']';
+    struct ls_batch *batch = ls_batch_parse(frame, at);
+    assert_non_null(batch);
+    assert_int_equal(batch->count, count);
+    assert_ptr_equal(batch->messages[1].fault, batch->messages[count - 1].fault);
+    ls_batch_free(batch);
+    free(frame);
+    frame = malloc(20 * count);
+    at = 0;
+    for (size_t i = 0; i < count; i++)
+        at += (size_t)sprintf(frame + at, "%c{\"type\":\"%d\"}", i ? ',' : '[', (int)(i % 10));
+    frame[at++] = ']';
+    batch = ls_batch_parse(frame, at);
+    assert_non_null(batch);
+    assert_string_equal(batch->messages[7].fault->text, "unknown message type: 7");
+    assert_int_equal(batch->messages[count - 1].fault->kind, LS_FAULT_UNKNOWN_TYPE);
+    ls_batch_free(batch);
+    free(frame);
+}
+
+static void P24_api_bodies(void **state)
+{
+    (void)state;
+    static const struct { const char *type, *body, *shown; bool bad_json; } rows[] = {
+        {"watch", "{\"varId\":1}", "user:watch 1", false},
+        {"watch", "{\"type\":\"destroy\",\"data\":{\"varId\":1}}", "user:watch 1", false},
+        {"watch", "{\"type\":5,\"varId\":1}", "user:watch 1", false},
+        {"watch", "[{\"varId\":1}]", "user:invalid 0 bad-message", false},
+        {"watch", "{\"messages\":[]}", "user:invalid 0 bad-message", false},
+        {"watch", "nonsense", "user:invalid 0 bad-message", true},
+        {"watch", "", "user:invalid 0 bad-message", true},
+        {"", "{\"type\":\"watch\",\"varId\":1}", "user:invalid 0 unknown-type", false},
+        {"dance", "{}", "user:invalid 0 unknown-type", false},
+        {"poll", "{}", "user:poll 0", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool bad_json;
+        struct ls_batch *batch = ls_batch_parse_api(rows[i].type, rows[i].body, strlen(rows[i].body), &bad_json);
+        assert_string_equal(show(batch), rows[i].shown);
+        assert_int_equal(bad_json, rows[i].bad_json);
+        ls_batch_free(batch);
+    }
+}
+
+static void P118_poll_waits(void **state)
+{
+    (void)state;
+    static const struct { const char *body; int64_t wait; } rows[] = {
+        {"{}", -1}, {"{\"wait\":\"250ms\"}", 250}, {"{\"wait\":\"5s\"}", 5000}, {"{\"wait\":\"2h\"}", LS_POLL_MAX_MS},
+        {"{\"wait\":null}", -1},
+    };
+    bool bad_json;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct ls_batch *batch = ls_batch_parse_api("poll", rows[i].body, strlen(rows[i].body), &bad_json);
+        assert_int_equal(batch->messages[0].type, LS_MSG_POLL);
+        assert_int_equal(batch->messages[0].wait_ms, rows[i].wait);
+        ls_batch_free(batch);
+    }
+    struct ls_batch *batch = ls_batch_parse_api("poll", "{\"wait\":\"soon\"}", 15, &bad_json);
+    assert_string_equal(show(batch), "user:invalid 0 bad-message");
+    ls_batch_free(batch);
+}
+
+static void P87_property_suffixes(void **state)
+{
+    (void)state;
+    static const struct { const char *name; size_t base; enum ls_priority priority; } rows[] = {
+        {"label", 5, LS_MEDIUM}, {"label:high", 5, LS_HIGH}, {"label:HIGH", 5, LS_HIGH}, {"label:med", 5, LS_MEDIUM},
+        {"label:Medium", 5, LS_MEDIUM}, {"label:low", 5, LS_LOW}, {"a:b:low", 3, LS_LOW}, {"a:zzz", 5, LS_MEDIUM}, {"a:", 2, LS_MEDIUM},
+        {":low", 0, LS_LOW}, {"", 0, LS_MEDIUM},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        enum ls_priority priority;
+        assert_int_equal(ls_prop_base(rows[i].name, strlen(rows[i].name), &priority), rows[i].base);
+        assert_int_equal(priority, rows[i].priority);
+    }
+    const struct ls_prop prop = {"path:high", "x", 9, 1};
+    assert_true(ls_prop_is(&prop, "path"));
+    assert_false(ls_prop_is(&prop, "pat"));
+    assert_false(ls_prop_is(&prop, "path:high:"));
+}
+
+static void section_5_written_messages(void **state)
+{
+    (void)state;
+    struct ls_buf out = LS_BUF_INIT;
+    const char *names[] = {"label", "namespace"}, *values[] = {"", "COMPACT"}, *quoted[] = {"a\"\n\x01"};
+    static const struct { int kind; const char *text; } rows[] = {
+        {0, "{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":\"Rusty Anchor\"}}"},
+        {1, "{\"type\":\"update\",\"data\":{\"varId\":3,\"properties\":{\"label\":\"\",\"namespace\":\"COMPACT\"}}}"},
+        {2, "{\"type\":\"update\",\"data\":{\"varId\":-3,\"value\":null,\"properties\":{\"label\":\"a\\\"\\n\\u0001\"}}}"},
+        {3, "{\"type\":\"destroy\",\"data\":{\"varId\":12}}"},
+        {4, "{\"type\":\"error\",\"data\":{\"varId\":12,\"code\":\"path-failure\",\"description\":\"nothing at 'skipper' to set 'name' on\"}}"},
+        {5, "{\"type\":\"error\",\"data\":{\"code\":\"bad-message\",\"description\":\"x\"}}"},
+        {6, "{\"type\":\"get\",\"data\":{\"variables\":[]}}"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ls_buf_clear(&out);
+        switch (rows[i].kind) {
+        case 0: ls_write_update(&out, 3, "\"Rusty Anchor\"", 14, NULL, NULL, 0); break;
+        case 1: ls_write_update(&out, 3, NULL, 0, names, values, 2); break;
+        case 2: ls_write_update(&out, -3, "null", 4, names, quoted, 1); break;
+        case 3: ls_write_destroy(&out, 12); break;
+        case 4: ls_write_error(&out, 12, "path-failure", "nothing at 'skipper' to set 'name' on"); break;
+        case 5: ls_write_error(&out, 0, "bad-message", "x"); break;
+        case 6: ls_write_answer(&out, "get", "{\"variables\":[]}", 16); break;
+        }
+        assert_string_equal(ls_buf_text(&out), rows[i].text);
+    }
+    ls_buf_release(&out);
+}
+
+/* --- the outgoing queue --- */
+
+static void add(struct ls_outgoing *out, int64_t id, const char *text)
+{
+    ls_outgoing_add(out, id, text, strlen(text));
+}
+
+static void expect_frame(struct ls_outgoing *out, const char *text)
+{
+    struct ls_bytes *frame = ls_outgoing_take(out);
+    if (!text)
+        assert_null(frame);
+    else
+        assert_string_equal(ls_bytes_data(frame), text);
+    ls_bytes_unref(frame);
+    assert_false(ls_outgoing_any(out));
+}
+
+static void P65_one_message_bare_several_in_an_array(void **state)
+{
+    (void)state;
+    struct ls_outgoing out;
+    ls_outgoing_init(&out);
+    expect_frame(&out, NULL);
+    add(&out, 2, "{\"a\":1}");
+    assert_true(ls_outgoing_any(&out));
+    expect_frame(&out, "{\"a\":1}");
+    add(&out, 2, "{}");
+    add(&out, 0, "{\"b\":2}");
+    expect_frame(&out, "[{},{\"b\":2}]");
+    for (int i = 0; i < 1000; i++)
+        add(&out, i, "{}");
+    struct ls_bytes *frame = ls_outgoing_take(&out);
+    assert_int_equal(ls_bytes_len(frame), 1000 * 3 + 1);
+    ls_bytes_unref(frame);
+    ls_outgoing_release(&out);
+}
+
+static void P97_nothing_of_an_old_life_follows_a_new_create(void **state)
+{
+    (void)state;
+    struct ls_outgoing out;
+    ls_outgoing_init(&out);
+    add(&out, 2, "{\"update\":2}");
+    add(&out, 3, "{\"update\":3}");
+    add(&out, 2, "{\"destroy\":2}");
+    ls_outgoing_ended(&out, 2);
+    add(&out, 2, "{\"error\":2}"); /* an answer to a message in between */
+    ls_outgoing_born(&out, 2);
+    ls_outgoing_born(&out, 4); /* never ended: nothing to drop */
+    add(&out, 2, "{\"new\":2}");
+    expect_frame(&out, "[{\"update\":3},{\"error\":2},{\"new\":2}]");
+    add(&out, 5, "{\"destroy\":5}");
+    ls_outgoing_ended(&out, 5);
+    ls_outgoing_born(&out, 5);
+    expect_frame(&out, NULL); /* all of it was about the old life */
+    assert_false(out.lost);
+    add(&out, 5, "{\"destroy\":5}");
+    expect_frame(&out, "{\"destroy\":5}");
+    ls_outgoing_release(&out);
+}
+
+static void messages_can_be_postponed_and_drained(void **state)
+{
+    (void)state;
+    struct ls_outgoing out;
+    struct ls_buf text = LS_BUF_INIT;
+    ls_outgoing_init(&out);
+    add(&out, 2, "{\"error\":2}");
+    add(&out, 2, "{\"update\":2}");
+    ls_outgoing_postpone(&out, 0);
+    assert_int_equal(ls_outgoing_drain(&out, &text), 2);
+    assert_string_equal(ls_buf_text(&text), "[{\"update\":2},{\"error\":2}]");
+    ls_buf_clear(&text);
+    assert_int_equal(ls_outgoing_drain(&out, &text), 0);
+    assert_string_equal(ls_buf_text(&text), "[]");
+    ls_buf_release(&text);
+    ls_outgoing_release(&out);
+}
+
+/* --- memory --- */
+
+static void parsing_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    struct ls_buf frame = LS_BUF_INIT;
+    ls_buf_str(&frame, "{\"userEvent\":true,\"messages\":[{\"type\":\"dance\"}");
+    for (int i = 2; i < 400; i++)
+        ls_buf_printf(&frame, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"a\\n\"}}}", i);
+    ls_buf_str(&frame, "]}");
+    bool done = false;
+    int failures = 0;
+    for (long n = 1; !done; n++) {
+        ls_alloc_fail_at(n);
+        struct ls_batch *batch = ls_batch_parse(frame.data, frame.len);
+        done = ls_alloc_fail_at(0) < n;
+        if (!done)
+            failures += batch == NULL;
+        else
+            assert_int_equal(batch->count, 399);
+        ls_batch_free(batch);
+    }
+    assert_true(failures > 0);
+    ls_buf_release(&frame);
+}
+
+static void the_queue_says_when_messages_are_lost(void **state)
+{
+    (void)state;
+    bool done = false;
+    for (long n = 1; !done; n++) {
+        struct ls_outgoing out;
+        ls_outgoing_init(&out);
+        ls_alloc_fail_at(n);
+        for (int i = 0; i < 40; i++)
+            add(&out, i, "{\"type\":\"update\"}");
+        ls_outgoing_ended(&out, 3);
+        ls_outgoing_born(&out, 3);
+        struct ls_bytes *frame = ls_outgoing_take(&out);
+        done = ls_alloc_fail_at(0) < n;
+        assert_true(done ? frame && !out.lost : !frame && out.lost);
+        ls_bytes_unref(frame);
+        ls_outgoing_release(&out);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(P43_P44_three_envelopes),
+        cmocka_unit_test(P45_P46_nested_and_flat_forms),
+        cmocka_unit_test(P47_ids_and_values_are_exact),
+        cmocka_unit_test(property_texts_are_unescaped),
+        cmocka_unit_test(half_characters_do_not_break_a_frame),
+        cmocka_unit_test(section_17_malformed_input),
+        cmocka_unit_test(section_17_nul_bytes),
+        cmocka_unit_test(section_17_deep_nesting),
+        cmocka_unit_test(P120_many_tiny_elements),
+        cmocka_unit_test(P24_api_bodies),
+        cmocka_unit_test(P118_poll_waits),
+        cmocka_unit_test(P87_property_suffixes),
+        cmocka_unit_test(section_5_written_messages),
+        cmocka_unit_test(P65_one_message_bare_several_in_an_array),
+        cmocka_unit_test(P97_nothing_of_an_old_life_follows_a_new_create),
+        cmocka_unit_test(messages_can_be_postponed_and_drained),
+        cmocka_unit_test(parsing_survives_every_failed_allocation),
+        cmocka_unit_test(the_queue_says_when_messages_are_lost),
+    };
+    return cmocka_run_group_tests_name("protocol", tests, NULL, NULL);
+}
