@@ -24,12 +24,17 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
 /** Raised with every change of the store: a session whose number is older asks for news. Any thread, no lock. */
 uint64_t ls_viewdefs_generation(const struct ls_viewdefs *views);
 size_t ls_viewdefs_count(const struct ls_viewdefs *views);
+/** The content hash of the present text of KEY, 0 = there is none. Tells whether a reported problem is still about this text (H78). */
+uint64_t ls_viewdefs_stamp(struct ls_viewdefs *views, const char *key);
+/** Visit all keys in bytewise order. `real_path` is the file with links resolved, NULL for a built-in one. Not under the store's lock.
+ * @return 0 or LS_ENOMEM */
+int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char *key, const char *real_path), void *ctx);
 /** Look for files TYPE.*.html that have appeared since start; only without hot reload does this touch the disk (P106, P108, P109). */
 int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_err *err);
 
 struct ls_viewdef_sent *ls_viewdef_sent_new(void);
 void ls_viewdef_sent_free(struct ls_viewdef_sent *sent);
-/** A connection begins to watch variable 1: everything is due again (P105). */
+/** Everything is due again: a connection begins to watch variable 1 (P105), or what was written has been lost. */
 void ls_viewdef_sent_clear(struct ls_viewdef_sent *sent);
 /** Write what is due as the JSON object `{"KEY":"text",…}` and count it as sent. `withheld` (may be NULL) tells which files not to deliver in this session (L52a).
  * `types`: types that variables of this session have, for the built-in list views (F132).
