@@ -23,7 +23,10 @@ struct ls_conn; /* one connection: a WebSocket, or an API identity (P25) */
 /* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend. */
 struct ls_outlet {
     void *ctx;
-    void (*send)(void *ctx, struct ls_bytes *frame); /* the frame is borrowed: ref it to keep it */
+    /** The frame is borrowed: ref it to keep it. NULL for an API identity: its messages wait for ls_backend_poll (P25, P118). */
+    void (*send)(void *ctx, struct ls_bytes *frame);
+    /** With send NULL: messages are waiting (P118: a poll that waits may be answered). May be NULL. */
+    void (*ready)(void *ctx);
 };
 
 struct ls_backend_config {
@@ -56,6 +59,8 @@ struct ls_conn *ls_backend_connect(struct ls_backend *backend, const struct ls_o
 /** P111; an abnormal end (not 1000/1001) keeps watches and variables for the grace period (P114). */
 void ls_backend_disconnect(struct ls_backend *backend, struct ls_conn *conn, bool abnormal);
 size_t ls_backend_connection_count(const struct ls_backend *backend);
+/** Number of a connection (P12). */
+unsigned ls_conn_number(const struct ls_conn *conn);
 
 /** One incoming frame, parsed already (P51): handle, detect, queue, flush. Takes the batch. */
 struct ls_batch;

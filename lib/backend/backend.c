@@ -1,0 +1,244 @@
+/* LuaBackend: the items of a session's queue (protocol.md sections 6 and 7). Each of them lets something happen and ends with after_batch, the one
+ * place where changes are found, put into messages and sent.
+ *
+ * Owner thread: whoever runs the session's queue. It refuses to know sockets, threads and files; those above hand in an outlet, a clock's alarm, texts.
+ * Rules: P30, P33, P51 to P69, P111, H70 to H72. */
+#include "backend/internal.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LS_DEBOUNCE_MS 10                          /* P62 */
+#define LS_FIRST_INTERNAL ((int64_t)1 << 40)       /* far from what clients and the tracker's counter reach */
+
+/* --- life --- */
+
+struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const struct ls_backend_host *host, struct ls_err *err)
+{
+    struct ls_backend *b = ls_zalloc(sizeof *b);
+    if (!b) {
+        ls_fail(err, LS_ENOMEM, "no memory for a session");
+        return NULL;
+    }
+    b->config = *config;
+    b->host = *host;
+    b->next_internal = LS_FIRST_INTERNAL;
+    b->vended_id = ls_strdup(config->session.vended_id);
+    b->config.session.vended_id = b->vended_id;
+    b->inactive = ls_idmap_new();
+    if (!b->vended_id || !b->inactive)
+        ls_fail(err, LS_ENOMEM, "no memory for a session");
+    else
+        b->engine = ls__engine_open(b, err);
+    if (!b->engine) {
+        ls_backend_close(b);
+        return NULL;
+    }
+    return b;
+}
+
+void ls_backend_close(struct ls_backend *b)
+{
+    if (!b)
+        return;
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        ls_outgoing_clear(&conn->out);
+    while (b->conns) {
+        struct ls_conn *conn = b->conns;
+        b->conns = conn->next;
+        ls_outgoing_release(&conn->out);
+        ls_buf_release(&conn->views);
+        ls_free(conn);
+    }
+    if (b->engine)
+        b->engine->muted = true; /* those above end the session as a whole (H93) */
+    ls__engine_close(b->engine);
+    while (b->spaces)
+        ls__space_free(b, b->spaces);
+    if (b->flush_armed && b->host.flush_at)
+        b->host.flush_at(b->host.ctx, 0);
+    if (b->grace_due_ns && b->host.grace_at)
+        b->host.grace_at(b->host.ctx, 0);
+    ls_idmap_free(b->inactive, NULL);
+    ls_map_free(b->batch_types, NULL);
+    ls__problems_free(b);
+    while (b->names.count)
+        ls_free(b->names.items[--b->names.count]);
+    ls_free(b->dues.items);
+    ls_free(b->atoms.items);
+    ls_free(b->errors.items);
+    ls_free(b->refused.items);
+    ls_free(b->names.items);
+    ls_free(b->update_names.items);
+    ls_free(b->update_values.items);
+    ls_buf_release(&b->scratch);
+    ls_free(b->vended_id);
+    ls_free(b);
+}
+
+struct ls_session *ls_backend_session(struct ls_backend *b)
+{
+    return b->engine->session;
+}
+
+struct ls_tracker *ls_backend_tracker(struct ls_backend *b)
+{
+    return b->engine->tracker;
+}
+
+/* --- connections --- */
+
+struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet *outlet, struct ls_err *err)
+{
+    struct ls_conn *conn = ls_zalloc(sizeof *conn);
+    struct ls__space *space = conn ? ls__space_new(b, b->numbers + 1) : NULL;
+    if (!space) {
+        ls_free(conn);
+        ls_fail(err, LS_ENOMEM, "no memory for a connection");
+        return NULL;
+    }
+    conn->backend = b;
+    conn->outlet = *outlet;
+    conn->number = ++b->numbers;
+    conn->space = space;
+    space->conn = conn;
+    ls_outgoing_init(&conn->out);
+    ls_buf_init(&conn->views);
+    struct ls_conn **at = &b->conns;
+    while (*at)
+        at = &(*at)->next;
+    *at = conn;
+    b->conn_count++;
+    ls__grace_connect(b, conn);
+    return conn;
+}
+
+void ls_backend_disconnect(struct ls_backend *b, struct ls_conn *conn, bool abnormal)
+{
+    if (!conn)
+        return;
+    for (struct ls_conn **at = &b->conns; *at; at = &(*at)->next)
+        if (*at == conn) {
+            *at = conn->next;
+            b->conn_count--;
+            break;
+        }
+    ls__begin(b);
+    if (abnormal && conn->space->used)
+        ls__grace_wait(b, conn->space);
+    else
+        ls__space_end(b, conn->space);
+    ls_outgoing_release(&conn->out);
+    ls_buf_release(&conn->views);
+    ls_free(conn);
+    ls_backend_after_batch(b, false);
+}
+
+size_t ls_backend_connection_count(const struct ls_backend *b)
+{
+    return b->conn_count;
+}
+
+unsigned ls_conn_number(const struct ls_conn *conn)
+{
+    return conn->number;
+}
+
+/* --- the end of a batch --- */
+
+void ls__begin(struct ls_backend *b)
+{
+    if (b->in_batch)
+        return;
+    b->in_batch = true;
+    ls_tracker_begin_batch(b->engine->tracker);
+}
+
+/* P62 to P64: whatever waits is covered by the timer. */
+static void arm_flush(struct ls_backend *b)
+{
+    if (b->flush_armed || !b->host.flush_at)
+        return;
+    for (const struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        if (ls_outgoing_any(&conn->out) || conn->out.lost) {
+            b->flush_armed = true;
+            b->host.flush_at(b->host.ctx, ls_now_ns() + ls_ms(LS_DEBOUNCE_MS));
+            return;
+        }
+}
+
+void ls_backend_after_batch(struct ls_backend *b, bool at_once)
+{
+    ls__begin(b);
+    ls_session_settle(b->engine->session);
+    if (b->conn_count) {
+        ls__compose(b);
+        if (at_once)
+            ls_backend_flush(b);
+        else
+            arm_flush(b);
+    }
+    b->refused.count = b->errors.count = 0;
+    b->in_batch = false;
+}
+
+/* Messages could not be kept: the page is told that it no longer shows what holds. */
+static void say_lost(struct ls_backend *b, struct ls_conn *conn)
+{
+    ls_log_session(0, b->vended_id, "messages to connection %u were lost: out of memory", conn->number);
+    ls_outgoing_clear(&conn->out);
+    conn->out.lost = false;
+    ls_viewdef_sent_clear(conn->space->sent);
+    conn->space->views_due = true;
+    ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", "the server had no memory for some messages; reload the page");
+    ls_outgoing_end(&conn->out, 0);
+}
+
+void ls_backend_flush(struct ls_backend *b)
+{
+    if (b->flush_armed) {
+        b->flush_armed = false;
+        if (b->host.flush_at)
+            b->host.flush_at(b->host.ctx, 0);
+    }
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next) {
+        if (!conn->outlet.send) {
+            if (ls_outgoing_any(&conn->out) && conn->outlet.ready)
+                conn->outlet.ready(conn->outlet.ctx);
+            continue;
+        }
+        if (conn->out.lost)
+            say_lost(b, conn);
+        struct ls_bytes *frame = ls_outgoing_take(&conn->out);
+        if (frame) {
+            conn->outlet.send(conn->outlet.ctx, frame);
+            ls_bytes_unref(frame);
+        } else if (conn->out.lost) {
+            say_lost(b, conn);
+            arm_flush(b);
+        }
+    }
+}
+
+/* --- items --- */
+
+void ls_backend_frame(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch)
+{
+    bool at_once = batch->user_event;
+    ls__begin(b);
+    ls__grace_frame(b, conn, batch);
+    ls__handle(b, conn, batch);
+    ls_backend_after_batch(b, at_once);
+    ls_batch_free(batch);
+}
+
+int ls_backend_eval(struct ls_backend *b, struct ls_eval *eval, struct ls_err *err)
+{
+    ls__begin(b);
+    int rc = ls_session_eval(b->engine->session, eval, err);
+    ls_backend_after_batch(b, true);
+    return rc;
+}

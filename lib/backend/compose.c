@@ -1,0 +1,595 @@
+/* From changes to messages: the end of a batch (protocol.md sections 6, 7, 13, 14; P51, P59 to P61, P72, P95, P101, P103 to P107).
+ *
+ * The usual batch takes the short way: the tracker's change list is in the right order already and each entry is written straight into the queue of
+ * the one connection that watches. Whatever is owed besides (the answer to a watch, view definitions, values held back while a variable was
+ * inactive, several lists because callbacks of Lua changed more) takes the long way: everything is cut into atoms, one value or one
+ * property for one space, and sorting those merges and orders them. Nothing here is proportional to unchanged variables.
+ *
+ * Owner thread: the session's. It sends nothing: ls_backend_flush does. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/internal.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/text.h"
+
+static const char views_name[] = "viewdefs"; /* an atom with this very pointer stands for the view definitions */
+
+/* --- types (P106, F132) --- */
+
+static void note_list_type(struct ls_backend *b, const char *type)
+{
+    static const char *const known[] = {"lua.ViewList", "lua.ViewListItem"};
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(type, known[i]) != 0)
+            continue;
+        for (size_t k = 0; k < b->list_type_count; k++)
+            if (b->list_types[k] == known[i])
+                return;
+        b->list_types[b->list_type_count++] = known[i];
+        for (struct ls__space *space = b->spaces; space; space = space->next)
+            space->views_due = true;
+    }
+}
+
+void ls__note_type(struct ls_backend *b, const char *type)
+{
+    size_t len = strlen(type);
+    if (!len)
+        return;
+    if (strncmp(type, "lua.", 4) == 0)
+        note_list_type(b, type);
+    if (b->config.session.hot || !b->config.viewdefs)
+        return; /* with hot reload the watcher has told us already (P109) */
+    if (!b->batch_types)
+        b->batch_types = ls_map_new();
+    if (!b->batch_types || ls_map_get(b->batch_types, type, len) || !ls_map_put(b->batch_types, type, len, b, NULL))
+        return;
+    struct ls_err err;
+    if (ls_viewdefs_pick_up(b->config.viewdefs, type, &err) < 0)
+        ls_log_session(0, b->vended_id, "view definitions of %s: %s", type, err.text);
+}
+
+/* What the list says besides the updates: new types, and variables that fell silent or speak again. */
+static void note_properties(struct ls_backend *b, const struct ls_change *change)
+{
+    for (size_t i = 0; i < change->prop_count; i++) {
+        const char *name = change->props[i];
+        bool type = strcmp(name, "type") == 0;
+        if (!type && strcmp(name, "inactive") != 0)
+            continue;
+        const char *value = ls_var_property(change->var, name);
+        if (type) {
+            if (value)
+                ls__note_type(b, value);
+        } else if (value) {
+            (void)ls_idmap_put(b->inactive, ls_var_id(change->var), b, NULL);
+        } else {
+            ls_idmap_take(b->inactive, ls_var_id(change->var));
+            b->release = true;
+        }
+    }
+}
+
+/* --- faults (P83, P99, P101, P103) --- */
+
+static void note_fault(struct ls_backend *b, int64_t id)
+{
+    struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+    if (!var)
+        return;
+    const struct ls_fault *fault = ls_var_fault(var);
+    if (fault && fault->kind == LS_FAULT_NIL_PATH) /* null on the way reads as null (T51, T101) */
+        fault = NULL;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        uint64_t hash;
+        int told = ls__told(space, id, &hash);
+        if (!ls__space_tally(space, var))
+            continue;
+        if (!fault && told == LS__TOLD_READ) {
+            ls__tell(space, id, LS__TOLD_NOT, 0);
+            ls__due(b, space, id, false);
+        } else if (fault && space->conn && (!told || hash != ls__fault_hash(fault))) {
+            struct ls__due *error = LS__PUSH(b->errors);
+            if (error)
+                *error = (struct ls__due){space, id, false};
+        }
+    }
+}
+
+static void note_faults(struct ls_backend *b)
+{
+    int64_t ids[64];
+    size_t count;
+    while ((count = ls_tracker_fault_news(b->engine->tracker, ids, 64)) > 0)
+        for (size_t i = 0; i < count; i++)
+            note_fault(b, ids[i]);
+}
+
+/* Behind all updates, since any update for an id clears the page's mark (P101). */
+static void send_faults(struct ls_backend *b)
+{
+    for (size_t i = 0; i < b->errors.count; i++) {
+        struct ls__space *space = b->errors.items[i].space;
+        int64_t id = b->errors.items[i].id;
+        struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+        const struct ls_fault *fault = var ? ls_var_fault(var) : NULL;
+        if (!fault || !space->conn)
+            continue;
+        uint64_t hash = ls__fault_hash(fault), told_hash;
+        if (ls__told(space, id, &told_hash) && told_hash == hash)
+            continue;
+        ls__send_error(space->conn, ls__space_id(space, var), fault);
+        ls__tell(space, id, LS__TOLD_READ, hash);
+    }
+    b->errors.count = 0;
+    for (size_t i = 0; i < b->refused.count; i++)
+        if (b->refused.items[i].again)
+            ls_outgoing_postpone(&b->refused.items[i].conn->out, b->refused.items[i].index);
+    b->refused.count = 0;
+}
+
+/* --- writing one update --- */
+
+/* An update for this variable goes to this space: what the page has marked by a failed write is cleared by it. */
+static void note_update(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t shown)
+{
+    if (ls__told(space, id, NULL) != LS__TOLD_WRITE)
+        return;
+    for (size_t i = 0; i < b->refused.count; i++)
+        if (b->refused.items[i].conn == space->conn && b->refused.items[i].id == shown) {
+            b->refused.items[i].again = true;
+            return;
+        }
+    ls__tell(space, id, LS__TOLD_NOT, 0);
+}
+
+static bool add_property(struct ls_backend *b, const char *name, const char *value)
+{
+    const char **n = LS__PUSH(b->update_names);
+    const char **v = n ? LS__PUSH(b->update_values) : NULL;
+    if (!v) {
+        b->update_names.count = b->update_values.count;
+        return false;
+    }
+    *n = name;
+    *v = value ? value : "";
+    return true;
+}
+
+static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value)
+{
+    size_t len = 4;
+    const char *json = NULL;
+    if (value)
+        json = ls_var_readable(var) ? ls_var_json(b->engine->tracker, var, &len) : "null"; /* P101 */
+    ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count);
+}
+
+/* --- the short way --- */
+
+static void send_change(struct ls_backend *b, const struct ls_change *change)
+{
+    struct ls_var *var = change->var;
+    int64_t id = ls_var_id(var);
+    struct ls__space *owner = ls_var_owner(var);
+    if (!ls_var_watchers(var) || (owner && !owner->conn))
+        return;
+    bool ok = true;
+    b->update_names.count = b->update_values.count = 0;
+    for (size_t i = 0; i < change->prop_count; i++)
+        ok &= add_property(b, change->props[i], ls_var_property(var, change->props[i]));
+    if (owner) {
+        int64_t shown = ls_var_owner_id(var);
+        write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value);
+        ls_outgoing_end(&owner->conn->out, shown);
+        owner->conn->out.lost |= !ok;
+        note_update(b, owner, id, shown);
+        return;
+    }
+    ls_buf_clear(&b->scratch);
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        if (!space->conn || !ls__space_tally(space, var))
+            continue;
+        if (!b->scratch.len)
+            write_update(b, &b->scratch, var, id, change->value);
+        space->conn->out.lost |= !ok || ls_buf_failed(&b->scratch);
+        ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
+        note_update(b, space, id, id);
+    }
+}
+
+/* --- the long way: cutting into atoms --- */
+
+static void lose_all(struct ls_backend *b)
+{
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        ls__queue_lost(conn);
+}
+
+static void add_atom(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
+{
+    struct ls__atom *atom = LS__PUSH(b->atoms);
+    if (atom)
+        *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
+    else
+        lose_all(b);
+}
+
+/* A name that lives until the end of the batch. */
+static const char *keep_name(struct ls_backend *b, const char *name)
+{
+    char *copy = ls_strdup(name);
+    char **slot = copy ? LS__PUSH(b->names) : NULL;
+    if (!slot) {
+        ls_free(copy);
+        lose_all(b);
+        return NULL;
+    }
+    return *slot = copy;
+}
+
+static void cut_change(struct ls_backend *b, const struct ls_change *change, bool keep)
+{
+    struct ls_var *var = change->var;
+    int64_t id = ls_var_id(var);
+    if (!ls_var_watchers(var))
+        return;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        if (!ls__space_tally(space, var))
+            continue;
+        if (change->value)
+            add_atom(b, space, id, change->priority, NULL);
+        for (size_t i = 0; i < change->prop_count; i++) {
+            const char *name = keep ? keep_name(b, change->props[i]) : change->props[i];
+            if (name)
+                add_atom(b, space, id, change->priority, name);
+        }
+    }
+}
+
+static void cut_due(struct ls_backend *b, const struct ls__due *due)
+{
+    struct ls_var *var = ls_tracker_find(b->engine->tracker, due->id);
+    if (!var || !ls__space_tally(due->space, var))
+        return;
+    add_atom(b, due->space, due->id, ls_var_priority(var), NULL);
+    for (size_t i = 0; due->props && i < ls_var_property_count(var); i++) {
+        const char *name, *value;
+        enum ls_priority priority;
+        ls_var_property_at(var, i, &name, &value, &priority);
+        add_atom(b, due->space, due->id, priority, name);
+    }
+}
+
+static enum ls_priority property_class(const struct ls_var *var, const char *name)
+{
+    for (size_t i = 0; i < ls_var_property_count(var); i++) {
+        const char *other, *value;
+        enum ls_priority priority;
+        ls_var_property_at(var, i, &other, &value, &priority);
+        if (strcmp(other, name) == 0)
+            return priority;
+    }
+    return LS_MEDIUM;
+}
+
+/* Is the value still the one that was sent last (P95)? */
+static bool is_as_sent(struct ls_backend *b, struct ls_var *var, const struct ls__held *held)
+{
+    size_t len;
+    const char *json = ls_var_json(b->engine->tracker, var, &len);
+    return held->snapshot && ls_hash(json, len) == held->hash;
+}
+
+/* What was held back and may be said now. */
+static void cut_held(struct ls_backend *b, struct ls__space *space)
+{
+    struct ls_idmap_entry *entry = space->conn ? ls_idmap_first(space->held) : NULL;
+    while (entry) {
+        struct ls_idmap_entry *next = ls_idmap_next(entry);
+        int64_t id = ls_idmap_id(entry);
+        struct ls__held *held = ls_idmap_value(entry);
+        struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+        if (!var || !ls__is_inactive(b, var)) {
+            ls_idmap_take(space->held, id);
+            if (var && held->value && !is_as_sent(b, var, held))
+                add_atom(b, space, id, ls_var_priority(var), NULL);
+            for (size_t i = 0; var && i < held->count; i++) {
+                const char *name = keep_name(b, held->names[i]);
+                if (name)
+                    add_atom(b, space, id, property_class(var, name), name);
+            }
+            ls__held_free(held);
+        }
+        entry = next;
+    }
+}
+
+/* --- the long way: order --- */
+
+/* Numbers the variables that occur, in tree order: only their ancestors' child lists are walked, with a stack of our own (T88). */
+struct walk {
+    struct ls_tracker *tracker;
+    struct ls_idmap *seen; /* id → order of what occurs; ancestors are in it too */
+    LS__LIST(int64_t) stack;
+    uint32_t next;
+    bool failed;
+};
+
+static void walk_mark(struct walk *w, int64_t id)
+{
+    while (id && !ls_idmap_get(w->seen, id)) {
+        struct ls_var *var = ls_tracker_find(w->tracker, id);
+        int64_t parent = var ? ls_var_parent(var) : 0;
+        if (!ls_idmap_put(w->seen, id, w, NULL)) {
+            w->failed = true;
+            return;
+        }
+        int64_t *root = parent ? NULL : LS__PUSH(w->stack);
+        if (root)
+            *root = id;
+        id = parent;
+    }
+}
+
+static int descending(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return left < right ? 1 : left > right ? -1 : 0;
+}
+
+static void walk_number(struct walk *w)
+{
+    if (w->stack.count)
+        qsort(w->stack.items, w->stack.count, sizeof *w->stack.items, descending);
+    while (w->stack.count && !w->failed) {
+        int64_t id = w->stack.items[--w->stack.count];
+        struct ls_var *var = ls_tracker_find(w->tracker, id);
+        ls_idmap_put(w->seen, id, (void *)(uintptr_t)++w->next, NULL); /* in the map already: cannot fail */
+        size_t first = w->stack.count;
+        for (size_t i = 0; var && i < ls_var_child_count(var); i++) {
+            int64_t child = ls_var_child(var, i);
+            if (!ls_idmap_get(w->seen, child))
+                continue;
+            int64_t *slot = LS__PUSH(w->stack);
+            if (!slot) {
+                w->failed = true;
+                return;
+            }
+            *slot = child;
+        }
+        for (size_t a = first, z = w->stack.count; a + 1 < z; a++) { /* last in, first out */
+            int64_t swap = w->stack.items[a];
+            w->stack.items[a] = w->stack.items[--z];
+            w->stack.items[z] = swap;
+        }
+    }
+}
+
+/* Without memory the order is that of ids, which is nearly the same and better than nothing. */
+static void order_atoms(struct ls_backend *b)
+{
+    bool several = false;
+    for (size_t i = 1; i < b->atoms.count; i++)
+        several |= b->atoms.items[i].id != b->atoms.items[0].id;
+    if (!several)
+        return;
+    struct walk w = {.tracker = b->engine->tracker, .seen = ls_idmap_new()};
+    for (size_t i = 0; w.seen && i < b->atoms.count; i++)
+        walk_mark(&w, b->atoms.items[i].id);
+    if (w.seen && !w.failed)
+        walk_number(&w);
+    if (w.seen && !w.failed)
+        for (size_t i = 0; i < b->atoms.count; i++)
+            b->atoms.items[i].order = (uint32_t)(uintptr_t)ls_idmap_get(w.seen, b->atoms.items[i].id);
+    ls_idmap_free(w.seen, NULL);
+    ls_free(w.stack.items);
+}
+
+static int compare_atoms(const void *left, const void *right)
+{
+    const struct ls__atom *a = left, *b = right;
+    if (a->class_ != b->class_)
+        return a->class_ < b->class_ ? -1 : 1;
+    if (a->order != b->order)
+        return a->order < b->order ? -1 : 1;
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    if (a->space != b->space)
+        return a->space->number < b->space->number ? -1 : 1;
+    if (!a->name || !b->name)
+        return (a->name != NULL) - (b->name != NULL);
+    return strcmp(a->name, b->name);
+}
+
+static bool same_piece(const struct ls__atom *a, const struct ls__atom *b)
+{
+    return a->id == b->id && a->space == b->space && (a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name);
+}
+
+/* Write the update that begins at atom `at`. @return the first atom behind it */
+static size_t send_atoms(struct ls_backend *b, size_t at)
+{
+    const struct ls__atom *first = &b->atoms.items[at];
+    struct ls_var *var = ls_tracker_find(b->engine->tracker, first->id);
+    bool value = false, ok = true;
+    size_t next = at;
+    b->update_names.count = b->update_values.count = 0;
+    for (; next < b->atoms.count; next++) {
+        const struct ls__atom *atom = &b->atoms.items[next];
+        if (atom->class_ != first->class_ || atom->id != first->id || atom->space != first->space)
+            break;
+        if (!var || (next > at && same_piece(atom, atom - 1)))
+            continue;
+        if (atom->name == views_name)
+            ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
+        else if (atom->name)
+            ok &= add_property(b, atom->name, ls_var_property(var, atom->name));
+        else
+            value = true;
+    }
+    if (!var || !first->space->conn)
+        return next;
+    struct ls_conn *conn = first->space->conn;
+    int64_t shown = ls__space_id(first->space, var);
+    write_update(b, ls_outgoing_begin(&conn->out), var, shown, value);
+    ls_outgoing_end(&conn->out, shown);
+    conn->out.lost |= !ok;
+    note_update(b, first->space, first->id, shown);
+    return next;
+}
+
+/* Variables that must be silent keep what they would have said (P95), and so do those whose connection is lost (P114). */
+static void hold_silent(struct ls_backend *b)
+{
+    size_t kept = 0;
+    int64_t asked = 0;
+    bool silent = false;
+    for (size_t i = 0; i < b->atoms.count; i++) {
+        struct ls__atom *atom = &b->atoms.items[i];
+        if (atom->name == views_name) {
+            b->atoms.items[kept++] = *atom;
+            continue;
+        }
+        if (ls_idmap_count(b->inactive) && atom->id != asked) {
+            struct ls_var *var = ls_tracker_find(b->engine->tracker, atom->id);
+            silent = var && ls__is_inactive(b, var);
+            asked = atom->id;
+        }
+        if (silent || !atom->space->conn)
+            ls__hold(atom->space, atom->id, atom->name);
+        else
+            b->atoms.items[kept++] = *atom;
+    }
+    b->atoms.count = kept;
+}
+
+/* --- view definitions (section 14) --- */
+
+/* @return is anything to be delivered to this connection */
+static bool gather_views(struct ls_backend *b, struct ls_conn *conn)
+{
+    struct ls__space *space = conn->space;
+    ls_buf_clear(&conn->views);
+    if (!b->config.viewdefs || !ls_idmap_get(space->shared, 1))
+        return false;
+    uint64_t generation = ls_viewdefs_generation(b->config.viewdefs);
+    if (!space->views_due && space->views_generation == generation)
+        return false;
+    int count = ls_viewdefs_due(b->config.viewdefs, space->sent, b->list_types, b->list_type_count, ls__view_withheld, b, &conn->views);
+    if (count < 0) {
+        ls__queue_lost(conn);
+        return false;
+    }
+    space->views_due = false;
+    space->views_generation = generation;
+    return count > 0;
+}
+
+static bool cut_views(struct ls_backend *b)
+{
+    bool any = false;
+    if (b->force_views)
+        for (struct ls__space *space = b->spaces; space; space = space->next)
+            space->views_due = true;
+    b->force_views = false;
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        if (gather_views(b, conn)) {
+            add_atom(b, conn->space, 1, LS_HIGH, views_name);
+            any = true;
+        }
+    return any;
+}
+
+/* --- the end of a batch --- */
+
+/* Callbacks of Lua code see the changes after detection; what they change joins the batch (L70, L71, T84). */
+static void run_callbacks(struct ls_backend *b)
+{
+    struct ls_session *session = b->engine->session;
+    const struct ls_change *list;
+    for (int round = 0;; round++) {
+        int count = ls_tracker_changes(b->engine->tracker, &list);
+        LS__LIST(struct ls__atom) told = {NULL, 0, 0};
+        for (int i = 0; i < count; i++) {
+            note_properties(b, &list[i]);
+            cut_change(b, &list[i], true);
+            for (size_t p = 0; p < list[i].prop_count + list[i].value; p++) {
+                struct ls__atom *atom = LS__PUSH(told);
+                const char *name = p < list[i].prop_count ? keep_name(b, list[i].props[p]) : "value";
+                if (atom)
+                    *atom = (struct ls__atom){.id = ls_var_id(list[i].var), .name = name ? name : "value"};
+            }
+        }
+        bool ran = false;
+        for (size_t i = 0; i < told.count && round < 4; i++)
+            ran |= ls_session_notify(session, told.items[i].id, told.items[i].name);
+        ls_free(told.items);
+        if (!ran)
+            return;
+        ls_tracker_detect_again(b->engine->tracker);
+    }
+}
+
+static void send_long(struct ls_backend *b, const struct ls_change *list, int count)
+{
+    for (int i = 0; i < count; i++)
+        cut_change(b, &list[i], false);
+    for (size_t i = 0; i < b->dues.count; i++)
+        cut_due(b, &b->dues.items[i]);
+    if (b->release)
+        for (struct ls__space *space = b->spaces; space; space = space->next)
+            cut_held(b, space);
+    hold_silent(b);
+    order_atoms(b);
+    if (b->atoms.count)
+        qsort(b->atoms.items, b->atoms.count, sizeof *b->atoms.items, compare_atoms);
+    for (size_t at = 0; at < b->atoms.count;)
+        at = send_atoms(b, at);
+}
+
+static bool any_waiting_space(const struct ls_backend *b)
+{
+    for (const struct ls__space *space = b->spaces; space; space = space->next)
+        if (!space->conn)
+            return true;
+    return false;
+}
+
+void ls__compose(struct ls_backend *b)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    const struct ls_change *list = NULL;
+    int count = 0;
+    ls_tracker_detect(tracker);
+    if (ls_session_has_watchers(b->engine->session)) {
+        run_callbacks(b);
+    } else {
+        count = ls_tracker_changes(tracker, &list);
+        for (int i = 0; i < count; i++)
+            if (list[i].prop_count)
+                note_properties(b, &list[i]);
+    }
+    if (count < 0) {
+        lose_all(b);
+        count = 0;
+    }
+    note_faults(b);
+    bool views = cut_views(b);
+    if (views || b->atoms.count || b->dues.count || b->release || ls_idmap_count(b->inactive) || any_waiting_space(b))
+        send_long(b, list, count);
+    else
+        for (int i = 0; i < count; i++)
+            send_change(b, &list[i]);
+    send_faults(b);
+    b->atoms.count = b->dues.count = 0;
+    b->release = false;
+    while (b->names.count)
+        ls_free(b->names.items[--b->names.count]);
+    if (b->batch_types) {
+        ls_map_free(b->batch_types, NULL);
+        b->batch_types = NULL;
+    }
+}

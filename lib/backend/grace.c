@@ -1,0 +1,167 @@
+/* The end of a connection (P111, P112), and what may come after it: a space whose connection was lost waits for a while, and the next connection of
+ * the session may take it over with all its variables and watches (P114).
+ *
+ * Owner thread: the session's. */
+#include "backend/internal.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LS_GRACE_MS 60000   /* longer than the last retry of sites' client: 1 + 2 + 4 + 8 + 16 s */
+#define LS_DECIDE_MS 1000   /* a fresh page watches variable 1 well before */
+
+/* --- taking down --- */
+
+struct tops {
+    struct ls_backend *b;
+    struct ls__space *space;
+    LS__LIST(int64_t) ids;
+    bool failed;
+};
+
+/* The topmost variables of the space: their descendants go with them. */
+static void note_top(void *ctx, struct ls_var *var, unsigned depth)
+{
+    struct tops *tops = ctx;
+    (void)depth;
+    if (ls_var_owner(var) != tops->space)
+        return;
+    int64_t parent = ls_var_parent(var);
+    struct ls_var *above = parent ? ls_tracker_find(tops->b->engine->tracker, parent) : NULL;
+    if (above && ls_var_owner(above) == tops->space)
+        return;
+    int64_t *id = LS__PUSH(tops->ids);
+    if (id)
+        *id = ls_var_id(var);
+    else
+        tops->failed = true;
+}
+
+static void destroy_variables(struct ls_backend *b, struct ls__space *space)
+{
+    struct tops tops = {.b = b, .space = space};
+    do { /* without memory for the whole list: in several goes */
+        tops.failed = false;
+        tops.ids.count = 0;
+        ls_tracker_each(b->engine->tracker, note_top, &tops);
+        for (size_t i = 0; i < tops.ids.count; i++)
+            ls__remove_variable(b, b->engine, tops.ids.items[i], NULL);
+    } while (tops.failed && tops.ids.count);
+    ls_free(tops.ids.items);
+}
+
+void ls__space_end(struct ls_backend *b, struct ls__space *space)
+{
+    space->conn = NULL; /* no notices to it */
+    struct ls_idmap_entry *entry = ls_idmap_first(space->shared);
+    while (entry) {
+        struct ls_idmap_entry *next = ls_idmap_next(entry);
+        int64_t id = ls_idmap_id(entry);
+        uintptr_t tally = (uintptr_t)ls_idmap_take(space->shared, id);
+        struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+        if (var && tally)
+            ls_tracker_watch(b->engine->tracker, var, -(int)tally);
+        entry = next;
+    }
+    destroy_variables(b, space);
+    ls__space_free(b, space);
+}
+
+/* --- waiting --- */
+
+static struct ls__space *only_waiting(struct ls_backend *b)
+{
+    struct ls__space *found = NULL;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        if (space->conn)
+            continue;
+        if (found)
+            return NULL;
+        found = space;
+    }
+    return found;
+}
+
+/* Ask the host for one call at the earliest of all moments that matter. */
+static void arm(struct ls_backend *b)
+{
+    int64_t due = 0;
+    for (struct ls__space *space = b->spaces; space; space = space->next)
+        if (!space->conn && (!due || space->expires_ns < due))
+            due = space->expires_ns;
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        if (conn->decide_ns && (!due || conn->decide_ns < due))
+            due = conn->decide_ns;
+    if (due == b->grace_due_ns)
+        return;
+    b->grace_due_ns = due;
+    if (b->host.grace_at)
+        b->host.grace_at(b->host.ctx, due);
+}
+
+void ls__grace_wait(struct ls_backend *b, struct ls__space *space)
+{
+    space->conn = NULL;
+    space->expires_ns = ls_now_ns() + ls_ms(LS_GRACE_MS);
+    arm(b);
+}
+
+void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn)
+{
+    conn->decide_ns = only_waiting(b) ? ls_now_ns() + ls_ms(LS_DECIDE_MS) : 0;
+    arm(b);
+}
+
+/* The connection goes on where the lost one stopped: it gets what its page has missed. */
+static void adopt(struct ls_backend *b, struct ls_conn *conn, struct ls__space *space)
+{
+    ls_log_session(1, b->vended_id, "connection %u goes on for connection %u", conn->number, space->number);
+    ls__space_free(b, conn->space);
+    conn->space = space;
+    space->conn = conn;
+    space->number = conn->number;
+    space->expires_ns = 0;
+    for (size_t i = 0; i < space->gone_count; i++) {
+        ls_write_destroy(ls_outgoing_begin(&conn->out), space->gone[i]);
+        ls_outgoing_end(&conn->out, space->gone[i]);
+    }
+    space->gone_count = 0;
+    b->release = true;
+}
+
+static void decide(struct ls_backend *b, struct ls_conn *conn, bool fresh)
+{
+    struct ls__space *space = only_waiting(b);
+    conn->decide_ns = 0;
+    if (!fresh && space)
+        adopt(b, conn, space);
+    arm(b);
+}
+
+void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
+{
+    if (conn->decide_ns && batch->count)
+        decide(b, conn, batch->messages[0].type == LS_MSG_WATCH && batch->messages[0].id == 1);
+}
+
+void ls_backend_grace(struct ls_backend *b)
+{
+    int64_t now = ls_now_ns();
+    bool adopted = false;
+    b->grace_due_ns = 0;
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
+        if (conn->decide_ns && conn->decide_ns <= now) {
+            decide(b, conn, false);
+            adopted = true;
+        }
+    struct ls__space *space = b->spaces;
+    while (space) {
+        struct ls__space *next = space->next;
+        if (!space->conn && space->expires_ns <= now)
+            ls__space_end(b, space);
+        space = next;
+    }
+    arm(b);
+    if (adopted)
+        ls_backend_after_batch(b, true);
+}

@@ -1,0 +1,445 @@
+/* The handler: applies messages to a backend, one after the other (protocol.md sections 6, 8 to 13, 16).
+ *
+ * Each message is judged before anything is touched; one that fails is answered with its own error and the next one goes on (P52). Calls into the tracker
+ * may run Lua code that destroys what we hold, so a variable is looked up again by its id after each of them.
+ *
+ * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the end of the batch. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/internal.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+
+/* --- answers --- */
+
+void ls__queue_lost(struct ls_conn *conn)
+{
+    conn->out.lost = true;
+}
+
+/* Text for people: the message, and what caused it (T98). */
+static void describe(const struct ls_fault *fault, char *text, size_t size)
+{
+    if (*fault->cause)
+        snprintf(text, size, "%s: %s", fault->text, fault->cause);
+    else
+        snprintf(text, size, "%s", fault->text);
+}
+
+void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault)
+{
+    char text[2 * LS_FAULT_TEXT + 2];
+    describe(fault, text, sizeof text);
+    ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
+    ls_outgoing_end(&conn->out, id);
+}
+
+static void refuse(struct ls_conn *conn, int64_t id, enum ls_fault_kind kind, const char *text)
+{
+    struct ls_fault fault;
+    ls_fault_set(&fault, kind, "%s", text);
+    ls__send_error(conn, id, &fault);
+}
+
+static void refuse_unknown(struct ls_conn *conn, int64_t id)
+{
+    struct ls_fault fault;
+    ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no variable %lld", (long long)id);
+    ls__send_error(conn, id, &fault);
+}
+
+void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props)
+{
+    struct ls__due *due = LS__PUSH(b->dues);
+    if (due)
+        *due = (struct ls__due){space, id, props};
+    else if (space->conn)
+        ls__queue_lost(space->conn);
+}
+
+/* --- watching (section 8) --- */
+
+static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls__space *space = conn->space;
+    struct ls_var *var = ls__space_find(b, space, m->id);
+    if (!var) {
+        refuse_unknown(conn, m->id);
+        return;
+    }
+    bool begins = ls__space_tally(space, var) == 0;
+    int64_t id = ls_var_id(var);
+    if (ls__space_watch(b, space, var, +1) != 0) {
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more watch");
+        return;
+    }
+    space->used = true;
+    if (id == 1 && begins) /* the page starts over: it has nothing (P105, P112) */
+        ls_viewdef_sent_clear(space->sent);
+    if (id == 1)
+        space->views_due = true;
+    if (!ls_var_readable(var))
+        return;
+    ls__due(b, space, id, true);
+    const struct ls_fault *fault = ls_var_fault(var);
+    if (fault && fault->kind != LS_FAULT_NIL_PATH) { /* the new watcher has to hear of it as well (P99) */
+        ls__tell(space, id, LS__TOLD_NOT, 0);
+        struct ls__due *error = LS__PUSH(b->errors);
+        if (error)
+            *error = (struct ls__due){space, id, false};
+    }
+}
+
+static void handle_unwatch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_var *var = ls__space_find(b, conn->space, m->id);
+    if (var && ls__space_tally(conn->space, var) > 0)
+        ls__space_watch(b, conn->space, var, -1); /* going down needs no memory */
+}
+
+/* --- create (section 9) --- */
+
+void ls__note_created(struct ls_backend *b, struct ls_var *var)
+{
+    const char *type = ls_var_property(var, "type");
+    if (type)
+        ls__note_type(b, type);
+    if (ls_var_property(var, "inactive"))
+        (void)ls_idmap_put(b->inactive, ls_var_id(var), b, NULL);
+}
+
+/* What can be said against a create before the tracker is asked (P78 to P80). */
+static bool is_creatable(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, struct ls_var **parent)
+{
+    struct ls_fault fault;
+    const struct ls_var *var = m->id > 0 ? ls__space_find(b, conn->space, m->id) : NULL;
+    const struct ls_prop *path = ls_message_prop(m, "path");
+    *parent = m->parent && m->parent != m->id ? ls__space_find(b, conn->space, m->parent) : NULL;
+    if (m->id < 0)
+        ls_fault_set(&fault, LS_FAULT_BAD_MESSAGE, "id %lld: ids below 1 belong to the server", (long long)m->id);
+    else if (m->id == 1 || (var && (ls_var_owner(var) || ls__space_tally(conn->space, var))))
+        ls_fault_set(&fault, LS_FAULT_ID_IN_USE, "variable %lld exists already", (long long)m->id);
+    else if (m->parent == m->id)
+        ls_fault_set(&fault, LS_FAULT_BAD_PARENT, "variable %lld cannot be its own parent", (long long)m->id);
+    else if (!*parent)
+        ls_fault_set(&fault, LS_FAULT_BAD_PARENT, m->parent ? "no variable %lld to be the parent" : "parentId is missing (%lld)",
+                     (long long)m->parent);
+    else if (!path || !path->value_len)
+        ls_fault_set(&fault, LS_FAULT_BAD_PATH, "variable %lld needs the property path", (long long)m->id);
+    else
+        return true;
+    ls__send_error(conn, m->id, &fault);
+    return false;
+}
+
+static void handle_create(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_var *parent, *var;
+    struct ls_fault fault;
+    struct ls_tracker *tracker = b->engine->tracker;
+    if (!is_creatable(b, conn, m, &parent))
+        return;
+    struct ls_var_spec spec = {
+        .id = ls__space_assign(b, conn->space, m->id),
+        .parent = ls_var_id(parent),
+        .props = m->props,
+        .prop_count = m->prop_count,
+        .owner = conn->space,
+        .owner_id = m->id,
+    };
+    if (!spec.id) {
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more variable");
+        return;
+    }
+    ls_outgoing_born(&conn->out, m->id);
+    if (ls_tracker_create(tracker, &spec, &var, &fault) != 0) {
+        if (spec.id != m->id)
+            ls_idmap_take(conn->space->remap, m->id);
+        ls__send_error(conn, m->id, &fault);
+        return;
+    }
+    ls__note_created(b, var);
+    conn->space->used = true;
+    if (m->nowatch)
+        return;
+    ls__space_watch(b, conn->space, var, +1); /* an own variable: no memory needed */
+    if (ls_var_readable(var))
+        ls_tracker_unreport(tracker, var, true); /* the answer is its value, null included (P82) */
+}
+
+/* --- update (sections 10, 11) --- */
+
+/* Property `lua` of variable 1 (P91a): run, never stored. */
+static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const struct ls_prop *prop)
+{
+    struct ls_err err;
+    if (!prop->value_len)
+        return;
+    if (!b->config.lua_property) {
+        refuse(conn, 1, LS_FAULT_UNAUTHORIZED,
+               "the property lua of variable 1 is not allowed here; --allow-lua-property switches it on");
+        return;
+    }
+    if (ls_session_run_lua_property(b->engine->session, prop->value, prop->value_len, &err) < 0) {
+        err.text[strcspn(err.text, "\n")] = '\0'; /* the traceback is for the log (L133) */
+        refuse(conn, 1, LS_FAULT_LUA_ERROR, err.text);
+    }
+}
+
+/* Never stored on variable 1: `lua` is run (P91a), `viewdefs` is how the server delivers (P104, P110). */
+static bool is_server_property(const struct ls_prop *prop)
+{
+    return ls_prop_is(prop, "lua") || ls_prop_is(prop, "viewdefs");
+}
+
+/* High before medium before low (P86). A property that cannot be set does not keep the others from being set. */
+static void set_properties(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_fault fault;
+    for (int class_ = LS_HIGH; class_ <= LS_LOW; class_++) {
+        for (size_t i = 0; i < m->prop_count; i++) {
+            const struct ls_prop *prop = &m->props[i];
+            enum ls_priority suffix;
+            ls_prop_base(prop->name, prop->name_len, &suffix);
+            if ((int)suffix != class_ || (id == 1 && is_server_property(prop)))
+                continue;
+            struct ls_var *var = ls_tracker_find(tracker, id); /* a wrapper's code may have destroyed it */
+            if (!var)
+                return;
+            if (ls_prop_is(prop, "inactive") && prop->value_len && !ls__is_inactive(b, var))
+                ls__hold_snapshot(b, id);
+            if (ls_tracker_set_property(tracker, var, prop, &fault) < 0) {
+                ls__send_error(conn, m->id, &fault);
+                ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(&fault));
+            }
+        }
+    }
+}
+
+/* A refused value: the page gets what holds, then the error that keeps its mark (P89). */
+static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t shown, int64_t id, const struct ls_fault *fault)
+{
+    struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+    if (var && ls_var_readable(var)) {
+        size_t len;
+        const char *json = ls_var_json(b->engine->tracker, var, &len);
+        ls_write_update(ls_outgoing_begin(&conn->out), shown, json, len, NULL, NULL, 0);
+        ls_outgoing_end(&conn->out, shown);
+    }
+    ls__send_error(conn, shown, fault);
+    if (!var)
+        return;
+    ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
+    struct ls__refused *refused = LS__PUSH(b->refused);
+    if (refused)
+        *refused = (struct ls__refused){conn, shown, conn->out.count - 1, false};
+}
+
+static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_fault fault;
+    struct ls_var *var = ls_tracker_find(tracker, id);
+    if (!var)
+        return;
+    if (id == 1 || !ls_var_has_path(var)) { /* P91 */
+        ls_fault_set(&fault, LS_FAULT_BAD_ACCESS, "variable %lld has no path to write through", (long long)m->id);
+        refuse_value(b, conn, m->id, id, &fault);
+        return;
+    }
+    if (ls_tracker_write(tracker, var, m->value, m->value_len, &fault) != 0) {
+        refuse_value(b, conn, m->id, id, &fault);
+        return;
+    }
+    if (ls__told(conn->space, id, NULL)) { /* let the page clear its mark even if nothing else is to be sent (P101) */
+        ls__tell(conn->space, id, LS__TOLD_NOT, 0);
+        ls__due(b, conn->space, id, false);
+        for (size_t i = 0; i < b->refused.count; i++)
+            if (b->refused.items[i].conn == conn && b->refused.items[i].id == m->id)
+                b->refused.items[i--] = b->refused.items[--b->refused.count];
+    }
+    var = ls_tracker_find(tracker, id);
+    if (!var || ls_var_owner(var))
+        return;
+    for (struct ls__space *space = b->spaces; space; space = space->next) /* a shared variable: the others follow (P56) */
+        if (space != conn->space && ls__space_tally(space, var))
+            ls__due(b, space, id, false);
+}
+
+static void handle_update(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_var *var = ls__space_find(b, conn->space, m->id);
+    if (!var) {
+        refuse_unknown(conn, m->id);
+        return;
+    }
+    int64_t id = ls_var_id(var);
+    bool ignored = m->has_value && ls__is_inactive(b, var) && !ls_message_prop(m, "inactive"); /* P93, P94 */
+    set_properties(b, conn, m, id);
+    const struct ls_prop *lua = id == 1 ? ls_message_prop(m, "lua") : NULL;
+    if (lua)
+        run_lua_property(b, conn, lua);
+    if (m->has_value && !ignored)
+        write_value(b, conn, m, id);
+}
+
+/* --- destroy (section 12) --- */
+
+static void notify_gone(struct ls_conn *conn, int64_t id)
+{
+    ls_write_destroy(ls_outgoing_begin(&conn->out), id);
+    ls_outgoing_end(&conn->out, id);
+    ls_outgoing_ended(&conn->out, id);
+}
+
+static void note_gone_waiting(struct ls__space *space, int64_t id)
+{
+    if (space->gone_count == space->gone_room && !ls__grow((void **)&space->gone, &space->gone_room, sizeof *space->gone))
+        return;
+    space->gone[space->gone_count++] = id;
+}
+
+/* Told by the tracker before each variable goes, children before parents. */
+static void variable_gone(void *ctx, struct ls_var *var)
+{
+    struct ls__engine *engine = ctx;
+    struct ls_backend *b = engine->backend;
+    int64_t id = ls_var_id(var);
+    ls_session_variable_gone(engine->session, id);
+    if (engine != b->engine)
+        return;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        int64_t shown = ls__space_id(space, var);
+        bool told = shown && (ls_var_owner(var) == space || ls__space_tally(space, var) || (space->conn && space->conn == b->destroyer));
+        if (told && space->conn)
+            notify_gone(space->conn, shown);
+        else if (told)
+            note_gone_waiting(space, shown);
+        ls__space_forget(space, var);
+    }
+    ls_idmap_take(b->inactive, id);
+}
+
+void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester)
+{
+    b->destroyer = requester;
+    ls_tracker_destroy(engine->tracker, id, variable_gone, engine);
+    b->destroyer = NULL;
+}
+
+static void handle_destroy(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_var *var = ls__space_find(b, conn->space, m->id);
+    if (!var)
+        return;
+    if (ls_var_id(var) == 1)
+        refuse(conn, 1, LS_FAULT_BAD_ACCESS, "variable 1 cannot be destroyed");
+    else
+        ls__remove_variable(b, b->engine, ls_var_id(var), conn);
+}
+
+/* --- get, getObjects (section 16) --- */
+
+static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_buf data = LS_BUF_INIT;
+    bool first = true;
+    ls_buf_str(&data, "{\"variables\":[");
+    for (size_t i = 0; i < m->id_count; i++) {
+        struct ls_var *var = ls__space_find(b, conn->space, m->ids[i]);
+        if (!var) {
+            refuse_unknown(conn, m->ids[i]);
+            continue;
+        }
+        size_t len;
+        const char *json = ls_var_json(tracker, var, &len);
+        ls_buf_str(&data, first ? "{\"id\":" : ",{\"id\":");
+        ls_json_int(&data, m->ids[i]);
+        ls_buf_str(&data, ",\"value\":");
+        ls_buf_add(&data, json, len);
+        ls_buf_str(&data, ",\"properties\":{");
+        for (size_t p = 0; p < ls_var_property_count(var); p++) {
+            const char *name, *value;
+            enum ls_priority priority;
+            ls_var_property_at(var, p, &name, &value, &priority);
+            if (p)
+                ls_buf_char(&data, ',');
+            ls_json_str(&data, name);
+            ls_buf_char(&data, ':');
+            ls_json_str(&data, value);
+        }
+        ls_buf_str(&data, "}}");
+        first = false;
+    }
+    ls_buf_str(&data, "]}");
+    ls_write_answer(ls_outgoing_begin(&conn->out), "get", ls_buf_text(&data), data.len);
+    ls_outgoing_end(&conn->out, 0);
+    conn->out.lost |= ls_buf_failed(&data);
+    ls_buf_release(&data);
+}
+
+static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_buf data = LS_BUF_INIT;
+    bool first = true;
+    ls_buf_str(&data, "{\"objects\":[");
+    for (size_t i = 0; i < m->id_count; i++) {
+        struct ls_err err;
+        size_t before = data.len;
+        ls_buf_str(&data, first ? "{\"obj\":" : ",{\"obj\":");
+        ls_json_int(&data, m->ids[i]);
+        ls_buf_str(&data, ",\"value\":");
+        if (ls_session_object_json(b->engine->session, m->ids[i], &data, &err) == 0) {
+            ls_buf_char(&data, '}');
+            first = false;
+            continue;
+        }
+        ls_buf_cut(&data, before);
+        struct ls_fault fault;
+        if (err.code == LS_ENOTFOUND)
+            ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
+        else
+            ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", err.text);
+        ls__send_error(conn, 0, &fault);
+    }
+    ls_buf_str(&data, "]}");
+    ls_write_answer(ls_outgoing_begin(&conn->out), "getObjects", ls_buf_text(&data), data.len);
+    ls_outgoing_end(&conn->out, 0);
+    conn->out.lost |= ls_buf_failed(&data);
+    ls_buf_release(&data);
+}
+
+/* --- all of them --- */
+
+/* P102: accepted, logged, not answered. A rejected view definition is shown like a failed reload (H78). */
+static void handle_error(struct ls_backend *b, const struct ls_message *m)
+{
+    ls_log_session(1, b->vended_id, "page: error %s on variable %lld: %s", m->code, (long long)m->id, m->description);
+    if (strcmp(m->code, "bad-viewdef") == 0)
+        ls__page_problem(b, m->description);
+}
+
+void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
+{
+    b->sender = conn;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct ls_message *m = &batch->messages[i];
+        switch (m->type) {
+        case LS_MSG_CREATE: handle_create(b, conn, m); break;
+        case LS_MSG_UPDATE: handle_update(b, conn, m); break;
+        case LS_MSG_DESTROY: handle_destroy(b, conn, m); break;
+        case LS_MSG_WATCH: handle_watch(b, conn, m); break;
+        case LS_MSG_UNWATCH: handle_unwatch(b, conn, m); break;
+        case LS_MSG_ERROR: handle_error(b, m); break;
+        case LS_MSG_GET: handle_get(b, conn, m); break;
+        case LS_MSG_GET_OBJECTS: handle_get_objects(b, conn, m); break;
+        case LS_MSG_POLL: break; /* answered by ls_backend_api */
+        case LS_MSG_INVALID: ls__send_error(conn, m->id, m->fault); break;
+        }
+    }
+    b->sender = NULL;
+}

@@ -1,0 +1,195 @@
+/* What the files of the backend room share. Owner thread of everything here: whoever runs the session's queue just now. */
+#ifndef LS_BACKEND_INTERNAL_H
+#define LS_BACKEND_INTERNAL_H
+
+#include "backend/backend.h"
+#include "base/map.h"
+#include "protocol/message.h"
+#include "protocol/outgoing.h"
+
+struct ls__space;
+
+/* One VM with its tracker. A restart (H69) makes a second one beside the first for a moment. */
+struct ls__engine {
+    struct ls_backend *backend;
+    struct ls_session *session;
+    struct ls_tracker *tracker;
+    struct ls_variable_store store;
+    unsigned generation; /* timers of an engine that is gone must not fire in the next one */
+    bool muted;          /* being taken down: nobody above hears of it */
+};
+
+/* One id space (P115): the variables, watches and books of a connection. It outlives the connection by the grace period of P114. */
+struct ls__space {
+    struct ls__space *next;
+    struct ls_conn *conn;          /* NULL: waiting to be adopted */
+    unsigned number;               /* of its connection (P12) */
+    struct ls_idmap *remap;        /* client id → internal id, where they differ */
+    struct ls_idmap *shared;       /* internal id of a variable that all know (1, Lua-made) → tally (P70) */
+    struct ls_idmap *told;         /* internal id → which error the client has (P101, P103), see ls__told */
+    struct ls_idmap *held;         /* internal id → struct ls__held *: what was not sent (P95, P114) */
+    struct ls_viewdef_sent *sent;
+    uint64_t views_generation;     /* of the store, when views were delivered last */
+    bool views_due;
+    bool used;                     /* something has been created or watched: worth waiting for (P114) */
+    int64_t expires_ns;            /* while waiting */
+    int64_t *gone;                 /* client ids destroyed while waiting; owned */
+    size_t gone_count, gone_room;
+};
+
+struct ls_conn {
+    struct ls_conn *next;
+    struct ls_backend *backend;
+    struct ls_outlet outlet;
+    unsigned number;
+    struct ls__space *space;      /* owned */
+    struct ls_outgoing out;
+    struct ls_buf views;          /* viewdefs of this batch: the JSON object */
+    int64_t decide_ns;            /* when it adopts a waiting space if it has sent nothing until then (P114); 0 = decided */
+};
+
+/* Changes of one variable that one space has not been told. */
+struct ls__held {
+    bool value;
+    bool snapshot;      /* `hash` is that of the value that was sent last */
+    uint64_t hash;
+    char **names;       /* property names; owned */
+    size_t count;
+};
+
+/* What a space is owed besides the change list: the answer to a watch (P72), an update that lets an error clear (P101). */
+struct ls__due {
+    struct ls__space *space;
+    int64_t id;         /* internal */
+    bool props;         /* all properties too */
+};
+
+/* One piece of an update: the value (name NULL) or one property of a variable, for one space. */
+struct ls__atom {
+    uint32_t order;     /* of the variable in the tree (T88) */
+    uint8_t class_;     /* enum ls_priority */
+    int64_t id;
+    struct ls__space *space;
+    const char *name;
+};
+
+struct ls__refused {    /* an error of this batch whose mark must stay (P89) */
+    struct ls_conn *conn;
+    int64_t id;         /* as the client knows it */
+    size_t index;       /* of the error in the connection's queue */
+    bool again;         /* an update for it has been queued since */
+};
+
+struct ls__problem {    /* a view file that cannot be used (H78) */
+    char *key, *text;   /* owned */
+    uint64_t stamp;     /* reported by a page: of this text; 0 = reported by the server */
+};
+
+#define LS__LIST(type) struct { type *items; size_t count, room; }
+
+struct ls_backend {
+    struct ls_backend_config config; /* strings of `session` are copies */
+    char *vended_id;
+    struct ls_backend_host host;
+    struct ls__engine *engine;
+    unsigned generations;
+
+    struct ls_conn *conns;           /* in order of number */
+    size_t conn_count;
+    struct ls__space *spaces;        /* in order of number; the waiting ones included */
+    unsigned numbers;                /* given so far */
+    int64_t next_internal;           /* for client variables whose own id is taken */
+
+    /* the batch */
+    bool in_batch;
+    struct ls_conn *sender;          /* whose messages are being handled */
+    struct ls_conn *destroyer;       /* who gets all notices of the present destroy */
+    bool force_views;                /* modules came or went: what is withheld may have changed (L52a) */
+    LS__LIST(struct ls__due) dues;
+    LS__LIST(struct ls__atom) atoms;
+    LS__LIST(struct ls__due) errors; /* faults of detection to be sent */
+    LS__LIST(struct ls__refused) refused;
+    LS__LIST(char *) names;          /* property names that must outlive the change list; owned */
+    LS__LIST(const char *) update_names;
+    LS__LIST(const char *) update_values;
+    struct ls_buf scratch;           /* a message for several */
+    struct ls_map *batch_types;      /* types that appeared in this batch (P106); NULL until one does */
+    const char *list_types[2];       /* of F132, as far as they have appeared */
+    size_t list_type_count;
+
+    bool flush_armed;                /* the debounce timer runs (P62) */
+    int64_t grace_due_ns;            /* the grace timer runs, 0 = not */
+    struct ls_idmap *inactive;       /* variables with an `inactive` property (P92) */
+    bool release;                    /* one of them has lost it: look at what is held */
+    LS__LIST(struct ls__problem) problems;
+};
+
+/** Room for one more item. False without memory. */
+#define LS__PUSH(list) (((list).count < (list).room || ls__grow((void **)&(list).items, &(list).room, sizeof *(list).items)) ? &(list).items[(list).count++] : NULL)
+bool ls__grow(void **items, size_t *room, size_t size);
+
+/* --- space.c --- */
+struct ls__space *ls__space_new(struct ls_backend *b, unsigned number);
+void ls__space_free(struct ls_backend *b, struct ls__space *space);
+/** The variable that a client means by `id`, NULL if it does not exist for it (P115). */
+struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int64_t id);
+/** The id under which a space knows a variable, 0 if it does not. */
+int64_t ls__space_id(const struct ls__space *space, const struct ls_var *var);
+/** How often the space watches the variable (P70). */
+size_t ls__space_tally(const struct ls__space *space, const struct ls_var *var);
+/** @return 0, or LS_ENOMEM */
+int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var *var, int delta);
+/** An internal id for a client's variable; entered in `remap` if it differs. 0 without memory. */
+int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id);
+/** Forget a variable that goes. */
+void ls__space_forget(struct ls__space *space, const struct ls_var *var);
+
+enum { LS__TOLD_NOT, LS__TOLD_READ, LS__TOLD_WRITE };
+int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash);
+void ls__tell(struct ls__space *space, int64_t id, int kind, uint64_t hash);
+uint64_t ls__fault_hash(const struct ls_fault *fault);
+
+void ls__held_free(void *held);
+/** Note a piece that was not sent. */
+void ls__hold(struct ls__space *space, int64_t id, const char *name);
+/** Remember what was sent last of the watched variables below `id`, before they fall silent (P95). */
+void ls__hold_snapshot(struct ls_backend *b, int64_t id);
+/** Has `var` or an ancestor a non-empty `inactive` property (P92)? */
+bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var);
+
+/* --- handler.c --- */
+void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
+void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
+void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
+void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);
+/** Note the `type` and `inactive` that a variable was created with. */
+void ls__note_created(struct ls_backend *b, struct ls_var *var);
+
+/* --- compose.c --- */
+void ls__compose(struct ls_backend *b);
+void ls__note_type(struct ls_backend *b, const char *type);
+
+/* --- engine.c --- */
+struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err);
+void ls__engine_close(struct ls__engine *engine);
+
+/* --- grace.c --- */
+void ls__grace_wait(struct ls_backend *b, struct ls__space *space);
+void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
+/** The first frame decides (P114). */
+void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
+/** Take down a space: watches, variables (P111). */
+void ls__space_end(struct ls_backend *b, struct ls__space *space);
+
+/* --- report.c --- */
+void ls__set_reload_error(struct ls_backend *b);
+void ls__page_problem(struct ls_backend *b, const char *description);
+void ls__drop_old_problems(struct ls_backend *b);
+void ls__problems_free(struct ls_backend *b);
+bool ls__view_withheld(void *ctx, const char *real_path);
+
+/* --- backend.c --- */
+void ls__begin(struct ls_backend *b);
+void ls__queue_lost(struct ls_conn *conn);
+
+#endif

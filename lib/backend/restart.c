@@ -1,0 +1,272 @@
+/* A clean start of one session under its open connections (H69): a new VM beside the old one, and when its main.lua has run, the variables of the
+ * pages are made again in it. Pages keep their ids, so they need to be told only what differs.
+ *
+ * Owner thread: the session's. If the new main.lua fails nothing of the old engine has been touched. */
+#include <string.h>
+
+#include "backend/internal.h"
+#include "base/alloc.h"
+#include "base/log.h"
+
+/* A client's variable as it was in the old VM. */
+struct record {
+    struct ls__space *space;
+    int64_t client_id, internal;
+    int64_t parent;             /* internal */
+    unsigned watchers;
+    char *json;                 /* outward value that the page shows; owned */
+    struct ls_prop *props;      /* owned, with their texts: all the properties the page may know */
+    size_t prop_count;
+    bool made;
+};
+
+struct records {
+    struct ls_backend *b;
+    LS__LIST(struct record) list;
+    bool failed;
+};
+
+static void free_records(struct records *all)
+{
+    for (size_t i = 0; i < all->list.count; i++) {
+        struct record *record = &all->list.items[i];
+        for (size_t p = 0; p < record->prop_count; p++) {
+            ls_free((char *)record->props[p].name);
+            ls_free((char *)record->props[p].value);
+        }
+        ls_free(record->props);
+        ls_free(record->json);
+    }
+    ls_free(all->list.items);
+}
+
+/* The priority goes into the suffix, so that it is made again as well (T22). */
+static bool copy_property(struct ls_prop *prop, const char *name, const char *value, enum ls_priority priority)
+{
+    struct ls_buf full = LS_BUF_INIT;
+    ls_buf_str(&full, name);
+    ls_buf_str(&full, priority == LS_HIGH ? ":high" : priority == LS_LOW ? ":low" : ":medium");
+    prop->name_len = full.len;
+    prop->name = ls_buf_detach(&full, NULL);
+    ls_buf_release(&full);
+    prop->value_len = strlen(value);
+    prop->value = ls_strndup(value, prop->value_len);
+    return prop->name && prop->value;
+}
+
+static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
+{
+    struct records *all = ctx;
+    (void)depth;
+    if (!ls_var_owner(var) || all->failed)
+        return;
+    struct record *record = LS__PUSH(all->list);
+    if (!record) {
+        all->failed = true;
+        return;
+    }
+    size_t len, count = ls_var_property_count(var);
+    const char *json = ls_var_json(all->b->engine->tracker, var, &len);
+    *record = (struct record){.space = ls_var_owner(var), .client_id = ls_var_owner_id(var), .internal = ls_var_id(var),
+                              .parent = ls_var_parent(var), .watchers = ls_var_watchers(var)};
+    record->json = ls_strndup(json, len);
+    record->props = ls_array(count ? count : 1, sizeof *record->props);
+    all->failed = !record->json || !record->props;
+    for (size_t i = 0; i < count && !all->failed; i++) {
+        const char *name, *value;
+        enum ls_priority priority;
+        ls_var_property_at(var, i, &name, &value, &priority);
+        all->failed = !copy_property(&record->props[record->prop_count++], name, value, priority);
+    }
+}
+
+static bool is_reference(const char *json)
+{
+    return json[0] == '{';
+}
+
+/* Make one variable again. `type` follows the value (T92), so only where a creator has given it, beside a plain value, is it given again. */
+static bool make_again(struct ls_backend *b, const struct record *record)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_prop *props = ls_array(record->prop_count + 1, sizeof *props);
+    struct ls_fault fault;
+    struct ls_var *var;
+    size_t count = 0;
+    if (!props)
+        return false;
+    for (size_t i = 0; i < record->prop_count; i++)
+        if (!ls_prop_is(&record->props[i], "type") || !is_reference(record->json))
+            props[count++] = record->props[i];
+    struct ls_var_spec spec = {.id = record->internal, .parent = record->parent, .props = props, .prop_count = count,
+                               .owner = record->space, .owner_id = record->client_id};
+    bool made = ls_tracker_create(tracker, &spec, &var, &fault) == 0;
+    ls_free(props);
+    if (!made)
+        return false;
+    ls__note_created(b, var);
+    if (record->watchers)
+        ls_tracker_watch(tracker, var, (int)record->watchers);
+    return true;
+}
+
+static const char *old_property(const struct record *record, const char *name)
+{
+    for (size_t i = 0; i < record->prop_count; i++)
+        if (ls_prop_is(&record->props[i], name))
+            return record->props[i].value;
+    return NULL;
+}
+
+static void owe_atom(struct ls_backend *b, const struct record *record, enum ls_priority class_, const char *name)
+{
+    char *copy = name ? ls_strdup(name) : NULL;
+    char **slot = copy ? LS__PUSH(b->names) : NULL;
+    struct ls__atom *atom = !name || slot ? LS__PUSH(b->atoms) : NULL;
+    if (slot)
+        *slot = copy;
+    else
+        ls_free(copy);
+    if (atom)
+        *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = record->internal, .space = record->space, .name = copy};
+    else if (record->space->conn)
+        ls__queue_lost(record->space->conn);
+}
+
+/* What the new variable has and the page does not show. */
+static void owe_difference(struct ls_backend *b, const struct record *record)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_var *var = ls_tracker_find(tracker, record->internal);
+    size_t len;
+    if (!var || !record->watchers)
+        return;
+    const char *json = ls_var_json(tracker, var, &len);
+    if (ls_var_readable(var) && (strlen(record->json) != len || memcmp(record->json, json, len) != 0))
+        owe_atom(b, record, ls_var_priority(var), NULL);
+    for (size_t i = 0; i < ls_var_property_count(var); i++) {
+        const char *name, *value;
+        enum ls_priority priority;
+        ls_var_property_at(var, i, &name, &value, &priority);
+        const char *old = old_property(record, name);
+        if (!old || strcmp(old, value) != 0)
+            owe_atom(b, record, priority, name);
+    }
+    for (size_t i = 0; i < record->prop_count; i++) {
+        const struct ls_prop *prop = &record->props[i];
+        char *name = ls_strndup(prop->name, ls_prop_base(prop->name, prop->name_len, NULL));
+        if (name && !ls_var_property(var, name))
+            owe_atom(b, record, ls_var_priority(var), name); /* gone: "" */
+        ls_free(name);
+    }
+}
+
+static void tell_gone(struct ls__space *space, int64_t id)
+{
+    if (!space->conn)
+        return;
+    ls_write_destroy(ls_outgoing_begin(&space->conn->out), id);
+    ls_outgoing_end(&space->conn->out, id);
+}
+
+/* Watches of variables that all know go over by id: variable 1, and what main.lua has made under the same id. */
+static void carry_watches(struct ls_backend *b, struct ls__space *space)
+{
+    struct ls_idmap_entry *entry = ls_idmap_first(space->shared);
+    while (entry) {
+        struct ls_idmap_entry *next = ls_idmap_next(entry);
+        int64_t id = ls_idmap_id(entry);
+        struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
+        if (var && !ls_var_owner(var)) {
+            ls_tracker_watch(b->engine->tracker, var, (int)(uintptr_t)ls_idmap_value(entry));
+            if (space->conn)
+                ls__due(b, space, id, true);
+        } else {
+            ls_idmap_take(space->shared, id);
+            tell_gone(space, id);
+        }
+        entry = next;
+    }
+    ls_viewdef_sent_clear(space->sent);
+    space->views_due = true;
+}
+
+static void forget_map(struct ls_idmap *map, void (*drop)(void *value))
+{
+    struct ls_idmap_entry *entry = ls_idmap_first(map);
+    while (entry) {
+        struct ls_idmap_entry *next = ls_idmap_next(entry);
+        void *value = ls_idmap_take(map, ls_idmap_id(entry));
+        if (drop)
+            drop(value);
+        entry = next;
+    }
+}
+
+/* The new VM's own variables may have taken an internal id: then another one is found, and `parent` of the others follows. */
+static void renumber(struct ls_backend *b, struct records *all, struct record *record)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    if (!ls_tracker_find(tracker, record->internal))
+        return;
+    int64_t before = record->internal;
+    while (ls_tracker_find(tracker, b->next_internal))
+        b->next_internal++;
+    record->internal = b->next_internal++;
+    if (!ls_idmap_put(record->space->remap, record->client_id, (void *)(intptr_t)record->internal, NULL))
+        record->internal = before;
+    for (size_t i = 0; i < all->list.count; i++)
+        if (!all->list.items[i].made && all->list.items[i].parent == before)
+            all->list.items[i].parent = record->internal;
+}
+
+static void carry_variables(struct ls_backend *b, struct records *all)
+{
+    const struct ls_change *ignored;
+    for (size_t i = 0; i < all->list.count; i++) {
+        struct record *record = &all->list.items[i];
+        renumber(b, all, record);
+        record->made = make_again(b, record);
+        if (!record->made) {
+            ls_idmap_take(record->space->remap, record->client_id);
+            tell_gone(record->space, record->client_id);
+        }
+    }
+    ls_session_settle(b->engine->session);
+    ls_tracker_detect(b->engine->tracker);
+    ls_tracker_changes(b->engine->tracker, &ignored); /* measured against the new VM's start; the pages need the difference to the old one */
+    for (size_t i = 0; i < all->list.count; i++)
+        if (all->list.items[i].made)
+            owe_difference(b, &all->list.items[i]);
+}
+
+int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
+{
+    struct records all = {.b = b};
+    struct ls__engine *old = b->engine, *fresh;
+    ls_tracker_each(old->tracker, note_variable, &all);
+    fresh = all.failed ? NULL : ls__engine_open(b, err);
+    if (!fresh) {
+    XX
+        free_records(&all);
+        return rc;
+    }
+    b->engine = fresh;
+    b->in_batch = false;
+    ls__begin(b);
+    forget_map(b->inactive, NULL);
+    b->list_type_count = 0;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        forget_map(space->told, NULL);
+        forget_map(space->held, ls__held_free);
+        carry_watches(b, space);
+    }
+    carry_variables(b, &all);
+    free_records(&all);
+    old->muted = true;
+    ls__engine_close(old);
+    ls__set_reload_error(b);
+    ls_log_session(1, b->vended_id, "restarted");
+    ls_backend_after_batch(b, true);
+    return 0;
+}

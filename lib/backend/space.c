@@ -1,0 +1,240 @@
+/* Id spaces, watch tallies and the books kept per connection (protocol.md sections 8, 11, 15).
+ *
+ * Each client counts its ids from 2, so an id means something only together with its space (P115). A variable carries its space as owner and the client's
+ * id as owner id; the tracker's own id is the client's where that was free, else another one, and only those that differ are in `remap`. A
+ * client's variable can be watched by its owner alone, so the tracker's number of watchers is its tally; for variables that all know, each
+ * space keeps its own.
+ *
+ * Owner thread: the session's. It sends nothing. */
+#include <string.h>
+
+#include "backend/internal.h"
+#include "base/alloc.h"
+#include "base/text.h"
+
+bool ls__grow(void **items, size_t *room, size_t size)
+{
+    size_t more = *room ? *room * 2 : 16;
+    void *grown = ls_rearray(*items, more, size);
+    if (!grown)
+        return false;
+    *items = grown;
+    *room = more;
+    return true;
+}
+
+struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
+{
+    struct ls__space *space = ls_zalloc(sizeof *space);
+    if (!space)
+        return NULL;
+    space->number = number;
+    space->remap = ls_idmap_new();
+    space->shared = ls_idmap_new();
+    space->told = ls_idmap_new();
+    space->held = ls_idmap_new();
+    space->sent = ls_viewdef_sent_new();
+    if (!space->remap || !space->shared || !space->told || !space->held || !space->sent) {
+        ls__space_free(b, space);
+        return NULL;
+    }
+    struct ls__space **at = &b->spaces;
+    while (*at)
+        at = &(*at)->next;
+    *at = space;
+    return space;
+}
+
+void ls__space_free(struct ls_backend *b, struct ls__space *space)
+{
+    for (struct ls__space **at = &b->spaces; *at; at = &(*at)->next)
+        if (*at == space) {
+            *at = space->next;
+            break;
+        }
+    for (size_t i = 0; i < b->dues.count; i++)
+        if (b->dues.items[i].space == space)
+            b->dues.items[i--] = b->dues.items[--b->dues.count];
+    ls_idmap_free(space->remap, NULL);
+    ls_idmap_free(space->shared, NULL);
+    ls_idmap_free(space->told, NULL);
+    ls_idmap_free(space->held, ls__held_free);
+    ls_viewdef_sent_free(space->sent);
+    ls_free(space->gone);
+    ls_free(space);
+}
+
+struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int64_t id)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_var *var = ls_tracker_find(tracker, id);
+    if (id <= 1)
+        return var && !ls_var_owner(var) ? var : NULL;
+    if (var && ls_var_owner(var) == space && ls_var_owner_id(var) == id)
+        return var;
+    if (ls_idmap_count(space->remap)) {
+        int64_t internal = (intptr_t)ls_idmap_get(space->remap, id);
+        if (internal)
+            return ls_tracker_find(tracker, internal);
+    }
+    /* A further root made by Lua code has a positive id (T8) and belongs to nobody. */
+    return var && !ls_var_owner(var) ? var : NULL;
+}
+
+int64_t ls__space_id(const struct ls__space *space, const struct ls_var *var)
+{
+    const void *owner = ls_var_owner(var);
+    return owner == space ? ls_var_owner_id(var) : owner ? 0 : ls_var_id(var);
+}
+
+size_t ls__space_tally(const struct ls__space *space, const struct ls_var *var)
+{
+    const void *owner = ls_var_owner(var);
+    if (owner)
+        return owner == space ? ls_var_watchers(var) : 0;
+    return (uintptr_t)ls_idmap_get(space->shared, ls_var_id(var));
+}
+
+int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var *var, int delta)
+{
+    if (!ls_var_owner(var)) {
+        int64_t id = ls_var_id(var);
+        uintptr_t tally = (uintptr_t)ls_idmap_get(space->shared, id) + (uintptr_t)(intptr_t)delta;
+        if (!tally)
+            ls_idmap_take(space->shared, id);
+        else if (!ls_idmap_put(space->shared, id, (void *)tally, NULL))
+            return LS_ENOMEM;
+    }
+    ls_tracker_watch(b->engine->tracker, var, delta);
+    return 0;
+}
+
+int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id)
+{
+    if (!ls_tracker_find(b->engine->tracker, id))
+        return id;
+    while (ls_tracker_find(b->engine->tracker, b->next_internal))
+        b->next_internal++;
+    int64_t internal = b->next_internal++;
+    return ls_idmap_put(space->remap, id, (void *)(intptr_t)internal, NULL) ? internal : 0;
+}
+
+void ls__space_forget(struct ls__space *space, const struct ls_var *var)
+{
+    int64_t id = ls_var_id(var);
+    if (ls_var_owner(var) == space) {
+        if (ls_idmap_count(space->remap))
+            ls_idmap_take(space->remap, ls_var_owner_id(var));
+    } else if (ls_var_owner(var)) {
+        return;
+    } else {
+        ls_idmap_take(space->shared, id);
+    }
+    if (ls_idmap_count(space->told))
+        ls_idmap_take(space->told, id);
+    if (ls_idmap_count(space->held))
+        ls__held_free(ls_idmap_take(space->held, id));
+}
+
+/* --- errors that the client knows --- */
+
+/* The kind is kept in the two lowest bits of the hash. */
+int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash)
+{
+    uintptr_t entry = ls_idmap_count(space->told) ? (uintptr_t)ls_idmap_get(space->told, id) : 0;
+    if (hash)
+        *hash = entry & ~(uintptr_t)3;
+    return (int)(entry & 3);
+}
+
+void ls__tell(struct ls__space *space, int64_t id, int kind, uint64_t hash)
+{
+    if (kind == LS__TOLD_NOT)
+        ls_idmap_take(space->told, id);
+    else /* without memory an error may be told twice: the lesser evil */
+        (void)ls_idmap_put(space->told, id, (void *)((uintptr_t)(hash & ~(uint64_t)3) | (uintptr_t)kind), NULL);
+}
+
+uint64_t ls__fault_hash(const struct ls_fault *fault)
+{
+    return (ls_hash(fault->text, strlen(fault->text)) ^ (uint64_t)fault->kind << 8) & ~(uint64_t)3;
+}
+
+/* --- what was not sent --- */
+
+void ls__held_free(void *pointer)
+{
+    struct ls__held *held = pointer;
+    if (!held)
+        return;
+    for (size_t i = 0; i < held->count; i++)
+        ls_free(held->names[i]);
+    ls_free(held->names);
+    ls_free(held);
+}
+
+static struct ls__held *find_held(struct ls__space *space, int64_t id)
+{
+    struct ls__held *held = ls_idmap_get(space->held, id);
+    if (held)
+        return held;
+    held = ls_zalloc(sizeof *held);
+    if (held && !ls_idmap_put(space->held, id, held, NULL)) {
+        ls_free(held);
+        held = NULL;
+    }
+    return held;
+}
+
+void ls__hold(struct ls__space *space, int64_t id, const char *name)
+{
+    struct ls__held *held = find_held(space, id);
+    if (!held)
+        return;
+    if (!name) {
+        held->value = true;
+        return;
+    }
+    for (size_t i = 0; i < held->count; i++)
+        if (strcmp(held->names[i], name) == 0)
+            return;
+    char **names = ls_rearray(held->names, held->count + 1, sizeof *names);
+    if (!names)
+        return;
+    held->names = names;
+    if ((names[held->count] = ls_strdup(name)))
+        held->count++;
+}
+
+/* The tree is as deep as the tracker allows, so this recursion is bounded (TX34). */
+void ls__hold_snapshot(struct ls_backend *b, int64_t id)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    struct ls_var *var = ls_tracker_find(tracker, id);
+    if (!var)
+        return;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        if (!space->conn || !ls__space_tally(space, var) || !ls_var_readable(var) || ls_idmap_get(space->held, id))
+            continue;
+        struct ls__held *held = find_held(space, id);
+        if (held) {
+            size_t len;
+            const char *json = ls_var_json(tracker, var, &len);
+            held->hash = ls_hash(json, len);
+            held->snapshot = true;
+        }
+    }
+    for (size_t i = 0; i < ls_var_child_count(var); i++)
+        ls__hold_snapshot(b, ls_var_child(var, i));
+}
+
+bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var)
+{
+    while (var) {
+        if (ls_var_property(var, "inactive"))
+            return true;
+        int64_t parent = ls_var_parent(var);
+        var = parent ? ls_tracker_find(b->engine->tracker, parent) : NULL;
+    }
+    return false;
+}
