@@ -243,13 +243,15 @@ static void carry_variables(struct ls_backend *b, struct records *all)
 int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
 {
     struct records all = {.b = b};
-    struct ls__engine *old = b->engine, *fresh;
+    struct ls__engine *old = b->engine;
+    struct ls_err problem;
     ls_tracker_each(old->tracker, note_variable, &all);
-    fresh = all.failed ? NULL : ls__engine_open(b, err);
+    if (all.failed)
+        ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
+    struct ls__engine *fresh = all.failed ? NULL : ls__engine_open(b, &problem);
     if (!fresh) {
-    XX
         free_records(&all);
-        return rc;
+        return ls_fail_text(err, problem.code, problem.text, strlen(problem.text));
     }
     b->engine = fresh;
     b->in_batch = false;
