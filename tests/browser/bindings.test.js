@@ -188,3 +188,40 @@ pageTest('F112, F144: a replaced root goes with its view', async (fixture) => {
   await until('none', async () => !(await page.locator('i').count()));
   assert.ok(!(await page.locator('body').textContent()).includes('text'));
 });
+
+pageTest('F64, F68: path properties reach the server, and w and action variables take no values', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<b ui-value="a?priority=high&create=T&inactive=1&label=x"></b><input ui-value="w(_)"><i ui-value="end"></i>', { end: 1 });
+  const { elementId, ...a } = (await server.created('a')).properties;
+  assert.deepEqual(a, { path: 'a', access: 'r', priority: 'high', create: 'T', inactive: '1', label: 'x' });
+  const [w, end] = [await server.created('w(_)'), await server.created('end')];
+  await page.locator('input').fill('typed');
+  server.send(update(w.id, null), update(end.id, 2)); // what ends an error of such a variable (P101) is no value
+  await until('the end', async () => (await page.locator('i').textContent()) === '2');
+  assert.equal(await page.locator('input').inputValue(), 'typed');
+});
+
+pageTest('F76: a widget knows its variables by the names of their attributes', async (fixture) => {
+  const names = ['ui-value', 'ui-attr-title', 'ui-class-x', 'ui-style-color', 'ui-event-click', 'ui-action', 'ui-code', 'ui-html'];
+  await show(fixture, `<p><b id="w" ${names.map((n, i) => `${n}="p${i}"`).join(' ')}></b><i id="k" ui-keypress="q"></i></p>`);
+  const ids = await fixture.page.evaluate((list) => list.map((n) => window.uiApp.getBinding().getWidget('w').getVariableId(n)), names);
+  assert.deepEqual(ids, await Promise.all(names.map(async (_, i) => (await fixture.server.created(`p${i}`)).id)));
+  assert.equal(await fixture.page.evaluate(() => window.uiApp.getBinding().getWidget('k').hasBinding('ui-value')), true);
+});
+
+pageTest('F88, F157: the end of a view removes listeners, marks and variables', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div ui-view="sub"></div><b ui-value="end"></b>', 'Sub.DEFAULT': '<p><i ui-event-click="hit()" ui-value="t">x</i></p>' }, { sub: { $type: 'Sub', t: 'text' } });
+  const old = await page.locator('i').elementHandle();
+  const [hit, sub, t] = [await server.created('hit()'), await server.created('sub'), await server.created('t')];
+  server.send({ type: 'error', data: { varId: t.id, code: 'c', description: 'd' } });
+  await page.locator('i.ui-error').waitFor();
+  server.send(update(sub.id, null));
+  await until('the removal', async () => !(await page.locator('i').count()));
+  await old.evaluate((e) => e.click());
+  server.send(update((await server.created('end')).id, 'end'));
+  await page.getByText('end').waitFor();
+  assert.equal(await old.evaluate((e) => e.classList.contains('ui-error')), false);
+  assert.ok(!server.messages.some((m) => m.type === 'update' && m.data.varId === hit.id));
+  assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId).sort(), [hit.id, t.id].sort());
+});

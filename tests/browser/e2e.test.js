@@ -139,3 +139,30 @@ siteTest('the contacts site shows its list', {}, async ({ site, page }) => {
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: path.join(folder, 'contacts.png') });
 }, { template: 'contacts' });
+
+siteTest('F10, F28, F232, F233: types of files, whole numbers, and the listing that tools read', FILES, async ({ site, page, context }) => {
+  await page.goto(site.origin);
+  await reads(page, 'h1', 'Hello world');
+  await page.locator('.more').click();
+  await reads(page, 'output', '1'); // not 1.0
+  for (const name of ['/main.js', '/main-0a1b2c3d.js', '/lsess-client/app.js']) {
+    const answer = await context.request.get(site.origin + name);
+    assert.match(answer.headers()['content-type'], /^text\/javascript/, name);
+  }
+  const answer = await context.request.get(`${page.url()}/variables.json`);
+  assert.match(answer.headers()['x-change-count'], /^\d+$/);
+  const rows = await answer.json();
+  const count = rows.find((row) => row.path === 'count');
+  assert.deepEqual([rows[0].id, rows[0].parentId, rows[0].depth, count.parentId, count.value], [1, 0, 0, 1, 1]);
+  assert.equal(await page.locator(`#${count.elementId}`).count(), 1);
+});
+
+siteTest('F220: a page that is reloaded starts over, and the variables of its old connection are gone', FILES, async ({ site, page, context }) => {
+  await page.goto(site.origin);
+  const rows = async () => (await (await context.request.get(`${page.url()}/variables.json`)).json()).length;
+  await reads(page, 'h1', 'Hello world');
+  const before = await rows();
+  await page.reload();
+  await reads(page, 'h1', 'Hello world');
+  await until('as many variables as before', async () => (await rows()) === before);
+});

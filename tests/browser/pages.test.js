@@ -169,6 +169,16 @@ pageTest('F237: the tree follows the structure, collapses, and does not sort', a
   assert.deepEqual(await column(page, 'ID'), ['1']);
 });
 
+pageTest('F239, F234: impact is the own time and the dearest chain below, whatever the unit', async ({ server, page }) => {
+  server.files[`/${SESSION}/variables`] = await template('pages/variables.html');
+  const row = (id, parentId, computeTime, depth) => ({ id, parentId, computeTime, depth, active: true, changeCount: 1, elementId: '' });
+  server.files[`/${SESSION}/variables.json`] = JSON.stringify([row(1, 0, '900ns', 0), row(2, 1, '1.5ms', 1), row(3, 1, '2.0µs', 1), row(4, 2, '500.0us', 2), row(5, 2, '1.000s', 2)]);
+  await page.goto(`${server.url}/variables`);
+  await page.getByText('Columns').click();
+  await page.getByLabel('Impact', { exact: true }).check();
+  assert.deepEqual(await column(page, 'Impact'), ['1.002s', '1.002s', '2.0us', '500.0us', '1.000s']);
+});
+
 pageTest('S78: 5,000 variables stay usable: few rows are built, filtering and scrolling reach all', async ({ server, page, until }) => {
   await variables({ server, page }, 5000);
   assert.ok((await page.locator('tbody tr').count()) < 100);

@@ -73,3 +73,17 @@ pageTest('F209, F211, S77: an error without variable is reported; nothing is log
   await until('the report', () => logs.some((line) => line.includes('boom')));
   assert.equal(logs.length, 1);
 });
+
+pageTest('F101: a value that makes its element grow scrolls the container of its view, one in a field does not', async ({ server, page, until }) => {
+  model(server, { log: { $type: 'Log', text: 'x', field: '' } });
+  await open({ server, page }, { 'App.DEFAULT': `<div ${BOX} ui-view="log?scrollOnOutput"></div>`, 'Log.DEFAULT': '<section><pre ui-value="text"></pre><input ui-value="field"></section>' });
+  const [text, field] = [await server.created('text'), await server.created('field')];
+  await page.locator('pre').waitFor();
+  server.send(update(text.id, 'line\n'.repeat(30)));
+  await until('the bottom', () => atBottom(page, 'section'));
+  await page.locator('section').evaluate((e) => { e.scrollTop = e.scrollHeight - e.clientHeight - 5; }); // still counts as following
+  const before = await page.locator('section').evaluate((e) => e.scrollTop);
+  server.send(update(field.id, 'new'));
+  await until('the field', async () => (await page.locator('input').inputValue()) === 'new');
+  assert.equal(await page.locator('section').evaluate((e) => e.scrollTop), before);
+});

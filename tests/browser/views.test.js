@@ -292,3 +292,31 @@ pageTest('S84: documents hear ui-ready, ui-rendered and ui-removed', async (fixt
   await reload(fixture, { 'App.DEFAULT': '<i>2</i>' }, 'i');
   assert.deepEqual(await page.evaluate(() => window.heard), [['ui-ready', null], ['ui-rendered', 'App.DEFAULT'], ['ui-removed', 'App.DEFAULT'], ['ui-rendered', 'App.DEFAULT']]);
 });
+
+pageTest('F133: a delivery is stored as a whole before views are retried and rendered again', async (fixture) => {
+  const { server, page } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div ui-view="a"></div>' }, { a: { $type: 'A', b: { $type: 'B' } } });
+  server.send(viewdefsOf({ 'A.DEFAULT': '<section ui-view="b"></section>', 'B.DEFAULT': '<b>whole</b>', 'App.DEFAULT': '<main><div ui-view="a"></div></main>' }));
+  await page.locator('main').getByText('whole').waitFor();
+  assert.equal(server.messages.filter((m) => m.type === 'error').length, 0);
+});
+
+pageTest('F143: the variable of a view has path, element id, forwarded properties and access', async (fixture) => {
+  const { server } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<div id="place" ui-view="a.b?wrapper=W&create=C&x=1"></div>' });
+  assert.deepEqual((await server.created('a.b')).properties, { path: 'a.b', elementId: 'app', access: 'r', wrapper: 'W', create: 'C', x: '1' });
+});
+
+pageTest('F165: the client’s classes have the names that sites know', async (fixture) => {
+  const { server, page, until } = fixture;
+  await page.addInitScript(() => {
+    const { setTimeout } = window;
+    window.setTimeout = (run, ms, ...more) => setTimeout(run, ms === 100 ? 1500 : ms, ...more); // long enough to be looked at
+  });
+  await show(fixture, { 'App.DEFAULT': '<b>1</b>' });
+  server.react = undefined; // no answer: the reveal waits for its limit
+  server.send(viewdefsOf({ 'App.DEFAULT': '<i ui-value="never"></i>' }));
+  await until('both', () => page.evaluate(() => !!document.querySelector('b.ui-obsolete-view') && !!document.querySelector('i.ui-new-view')).catch(() => false));
+  await settled(fixture);
+  assert.match(await page.locator('i').getAttribute('class'), /^ui-view-\d+$/);
+});

@@ -195,3 +195,44 @@ pageTest('S16: rendering and removing leaves as many variables and widgets as be
   await until('removal', async () => !(await page.locator('b').count()));
   assert.deepEqual(await page.evaluate(() => window.uiStore.count()), { variables: 2, widgets: 0 });
 });
+
+pageTest('F18, F21, F22: outgoing messages have the specified shapes and types only', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a"><button ui-action="go()">go</button><div ui-view="v"></div>', 'Sub.DEFAULT': '<template></template><b></b>', 'One.DEFAULT': '<i>1</i>' });
+  const [a, v] = [await server.created('a'), await server.created('v')];
+  server.send(update(v.id, { obj: 2 }, { type: 'One' }), { type: 'error', data: { varId: a.id, code: 'path-failure', description: 'nil' } });
+  await page.getByText('1').waitFor();
+  server.send(update(v.id, null));
+  await page.locator('input').fill('x');
+  await page.locator('[ui-action]').click();
+  await until('the action', () => server.messages.some((m) => 'value' in m.data && m.data.value === null));
+  const shapes = new Set(server.messages.map(({ type, data }) => `${type}: ${Object.keys(data)}`));
+  assert.deepEqual([...shapes].sort(), ['create: id,parentId,properties', 'error: varId,code,description', 'update: varId,properties', 'update: varId,value', 'watch: varId']);
+});
+
+pageTest('F26: values of every kind are kept as they are', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<b ui-value="a"></b>' });
+  const { id } = await server.created('a');
+  for (const [value, shown] of [['s', 's'], [1.5, '1.5'], [true, 'true'], [{ obj: 3 }, ''], [['x', 2, { obj: 3 }], 'x,2,'], [{ odd: 1 }, '{"odd":1}'], [null, '']]) {
+    server.send(update(id, value, { kind: typeof value + shown }));
+    await until(`value ${shown}`, () => page.evaluate(([v, kind]) => window.uiStore.get(v).properties.kind === kind, [id, typeof value + shown]));
+    assert.deepEqual(await page.evaluate((v) => window.uiStore.get(v).value, id), value);
+    await shows(until, page, 'b', shown);
+  }
+});
+
+pageTest('F31, F41, F47: messages keep their order, an id is usable at once, and a drop is one destroy without unwatch', async ({ server, page, until }) => {
+  await open({ server, page }, { 'App.DEFAULT': '<b ui-value="a"></b>' });
+  await server.created('a');
+  const from = server.messages.length;
+  const [parent, child] = await page.evaluate(() => {
+    const { uiStore } = window;
+    const outer = uiStore.create({ parentId: 1, properties: { path: 'p' } });
+    const inner = uiStore.create({ parentId: outer, properties: { path: 'q' } });
+    uiStore.update(inner, 7);
+    uiStore.destroy(outer);
+    return [outer, inner];
+  });
+  await until('the destroy', () => server.messages.some((m) => m.type === 'destroy'));
+  assert.deepEqual(server.messages.slice(from).map((m) => [m.type, m.data.id ?? m.data.varId]), [['create', parent], ['create', child], ['update', child], ['destroy', parent]]);
+  assert.ok(!server.messages.some((m) => m.type === 'unwatch'));
+});
