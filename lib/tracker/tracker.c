@@ -138,8 +138,6 @@ size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, in
 
 int64_t ls_tracker_next_id(struct ls_tracker *tracker)
 {
-    while (ls__find_any(tracker, tracker->counter))
-        tracker->counter++;
     return tracker->counter++;
 }
 

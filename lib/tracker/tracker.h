@@ -61,7 +61,8 @@ int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec
 struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id);
 /** Remove a variable with its subtree, deepest first; `gone` (may be NULL) is told before each one goes (T93a). While a pass runs it is put off. */
 void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
-/** The next counter value (T8), for object ids; skips live variable ids (T9). */
+/** The next counter value (T8), for object ids. Variable ids are another name space and may coincide; only ids assigned to roots skip
+ * those in use (T9). */
 int64_t ls_tracker_next_id(struct ls_tracker *tracker);
 /** Standard variables `@name` (T15, T106). id 0 removes. `@app` is always variable 1. */
 int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault);
@@ -124,6 +125,8 @@ void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level);
 /** The variable being computed (T45, T97a), 0 = none; setting returns the one before, to be put back. */
 int64_t ls_tracker_computing(const struct ls_tracker *tracker);
 int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id);
+/** Before deferred code runs in a variable's name (T97a); an unknown id does nothing. */
+void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id);
 /** Lua's diag() (T97). */
 void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len);
 
@@ -165,8 +168,6 @@ int64_t ls_var_max_compute_ns(const struct ls_var *var);
 uint64_t ls_var_change_count(const struct ls_var *var);
 size_t ls_var_diag_count(const struct ls_var *var);
 const char *ls_var_diag_at(const struct ls_var *var, size_t index);
-/** Before deferred code runs in the variable's name (T97a). */
-void ls_var_clear_diags(struct ls_var *var);
 
 /** Visit all variables breadth first from the roots in ascending order, leftovers last (P13). `fn` must not run Lua code. */
 void ls_tracker_each(struct ls_tracker *tracker, void (*fn)(void *ctx, struct ls_var *var, unsigned depth), void *ctx);

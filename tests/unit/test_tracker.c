@@ -67,8 +67,9 @@ static void t9_the_counter_skips_ids_in_use(void **state)
     (void)state;
     assert_int_equal(fake_create(fake, 3, 1, "a", NULL, NULL), 0);
     assert_int_equal(fake_create(fake, 4, 1, "b", NULL, NULL), 0);
-    assert_int_equal(ls_tracker_next_id(fake->tracker), 5);
-    assert_int_equal(ls_var_id(fake_root(fake, NULL)), 6);
+    assert_int_equal(ls_var_id(fake_root(fake, NULL)), 5);
+    assert_int_equal(fake_create(fake, 6, 1, "b", NULL, NULL), 0);
+    assert_int_equal(ls_tracker_next_id(fake->tracker), 6); /* object ids may coincide with variable ids (T8) */
 }
 
 static void t10_lua_children_count_downwards_and_never_return(void **state)
