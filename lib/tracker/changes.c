@@ -331,9 +331,7 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
         var->diags->text[var->diags->count++] = copy;
 }
 
-void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id)
+void ls_var_clear_diags(struct ls_var *var)
 {
-    struct ls_var *var = ls__find_any(tracker, id);
-    if (var)
-        ls__diags_clear(var);
+    ls__diags_clear(var);
 }
