@@ -1,0 +1,119 @@
+/* lsess check: what is wrong with a site, without serving it (cli.md C1, C6). */
+#include "command.h"
+
+#include <string.h>
+
+#include "backend/check.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fspath.h"
+#include "base/json.h"
+#include "base/log.h"
+
+static const struct option options[] = {{.name = "json", .help = "print a JSON array of findings"}, {0}};
+
+struct printing {
+    bool json;
+    size_t count;
+};
+
+static void print_json(const struct ls_finding *finding, size_t before)
+{
+    struct ls_buf out = LS_BUF_INIT;
+    ls_buf_str(&out, before ? ",\n{\"file\":" : "[{\"file\":");
+    ls_json_str(&out, finding->file);
+    ls_buf_printf(&out, ",\"line\":%d,\"message\":", finding->line);
+    ls_json_str(&out, finding->message);
+    if (finding->other_file) {
+        ls_buf_str(&out, ",\"related\":{\"file\":");
+        ls_json_str(&out, finding->other_file);
+        ls_buf_printf(&out, ",\"line\":%d}", finding->other_line);
+    }
+    ls_buf_char(&out, '}');
+    fputs(ls_buf_text(&out), stdout);
+    ls_buf_release(&out);
+}
+
+static void print_place(const char *file, int line)
+{
+    if (line) printf("%s:%d", file, line);
+    else printf("%s", file);
+}
+
+static void found(void *ctx, const struct ls_finding *finding)
+{
+    struct printing *printing = ctx;
+    if (printing->json) {
+        print_json(finding, printing->count++);
+        return;
+    }
+    printing->count++;
+    print_place(finding->file, finding->line);
+    printf(": %s", finding->message);
+    if (finding->other_file) {
+        printf(" (");
+        print_place(finding->other_file, finding->other_line);
+        printf(")");
+    }
+    putchar('\n');
+}
+
+static int check(const char *dir, bool json)
+{
+    struct ls_err err = {0};
+    struct ls_site site = {0};
+    struct ls_buf lua = LS_BUF_INIT;
+    struct ls_check_counts counts;
+    struct printing printing = {.json = json};
+    int status = STATUS_DONE;
+    site.root = ls_path_real(dir, &err);
+    if (!site.root || !ls_is_dir(site.root)) {
+        status = complain(STATUS_FAILED, site.root ? "%s is no folder" : "there is no folder %s", dir);
+        goto out;
+    }
+    ls_path_join(&lua, site.root, "lua");
+    site.lua_dir = ls_buf_detach(&lua, NULL);
+    struct ls_check_config config = {.site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
+    if (!site.lua_dir || ls_check_site(&config, &counts, &err)) {
+        status = complain(STATUS_FAILED, "%s", err.text[0] ? err.text : "out of memory");
+        goto out;
+    }
+    if (json) puts(printing.count ? "]" : "[]");
+    else if (!counts.findings) printf("%zu Lua files, %zu views: nothing is wrong\n", counts.lua_files, counts.views);
+    else fprintf(stderr, "%zu Lua files, %zu views: %zu thing%s wrong\n", counts.lua_files, counts.views, counts.findings, counts.findings == 1 ? " is" : "s are");
+    if (counts.findings) status = STATUS_FAILED;
+out:
+    ls_free(site.root);
+    ls_free(site.lua_dir);
+    ls_buf_release(&lua);
+    return status;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct arguments arguments;
+    struct argument argument;
+    const char *dir = NULL;
+    bool json = false;
+    int step;
+    arguments_init(&arguments, command, argc, argv);
+    while ((step = arguments_next(&arguments, &argument)) > 0) {
+        if (argument.option) {
+            json = true;
+        } else if (dir) {
+            return usage_error(command, "one folder at a time");
+        } else {
+            dir = argument.value;
+        }
+    }
+    if (step < 0) return arguments.status;
+    ls_log_open(&(struct ls_log_config){.verbosity = -1}, NULL); /* findings say it; the log would say it twice */
+    return check(dir ? dir : ".", json);
+}
+
+const struct command command_check = {
+    .name = "check", .operands = "[DIR]", .summary = "Check a site without serving it", .options = options,
+    .more = "Prints `file:line: message` for each finding and exits 1 if there is any: Lua that does not compile, requires\n"
+            "that find nothing, view files that are malformed, paths that name no field or method of their type after\n"
+            "main.lua has run once, views nothing can show, two files with one key.",
+    .run = run};
