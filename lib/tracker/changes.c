@@ -331,7 +331,9 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
         var->diags->text[var->diags->count++] = copy;
 }
 
-void ls_var_clear_diags(struct ls_var *var)
+void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id)
 {
-    ls__diags_clear(var);
+    struct ls_var *var = ls__find_any(tracker, id);
+    if (var)
+        ls__diags_clear(var);
 }

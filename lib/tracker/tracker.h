@@ -125,6 +125,8 @@ void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level);
 /** The variable being computed (T45, T97a), 0 = none; setting returns the one before, to be put back. */
 int64_t ls_tracker_computing(const struct ls_tracker *tracker);
 int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id);
+/** Before deferred code runs in a variable's name (T97a); an unknown id does nothing. */
+void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id);
 /** Lua's diag() (T97). */
 void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len);
 
@@ -166,8 +168,6 @@ int64_t ls_var_max_compute_ns(const struct ls_var *var);
 uint64_t ls_var_change_count(const struct ls_var *var);
 size_t ls_var_diag_count(const struct ls_var *var);
 const char *ls_var_diag_at(const struct ls_var *var, size_t index);
-/** Before deferred code runs in the variable's name (T97a). */
-void ls_var_clear_diags(struct ls_var *var);
 
 /** Visit all variables breadth first from the roots in ascending order, leftovers last (P13). `fn` must not run Lua code. */
 void ls_tracker_each(struct ls_tracker *tracker, void (*fn)(void *ctx, struct ls_var *var, unsigned depth), void *ctx);
