@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "session/chunks_internal.h"
 #include "session/internal.h"
 
 struct chunk {
@@ -23,15 +24,22 @@ struct chunk {
 
 struct ls_chunks {
     pthread_mutex_t lock;
-    struct ls_map *by_name; /* -- protected by lock: struct chunk */
+    struct ls_map *by_name;  /* -- protected by lock: struct chunk */
+    struct ls_map *embedded; /* -- protected by lock: texts of files that travel inside the program, struct ls_bytes */
 };
 
 struct ls_chunks *ls_chunks_new(struct ls_err *err)
 {
     struct ls_chunks *chunks = ls_zalloc(sizeof *chunks);
-    if (chunks)
+    if (chunks) {
         chunks->by_name = ls_map_new();
-    if (!chunks || !chunks->by_name) {
+        chunks->embedded = ls_map_new();
+    }
+    if (!chunks || !chunks->by_name || !chunks->embedded) {
+        if (chunks) {
+            ls_map_free(chunks->by_name, NULL);
+            ls_map_free(chunks->embedded, NULL);
+        }
         ls_free(chunks);
         ls_fail(err, LS_ENOMEM, "not enough memory for the cache of compiled code");
         return NULL;
@@ -48,13 +56,41 @@ static void free_chunk(void *value)
     ls_free(chunk);
 }
 
+static void unref_text(void *value)
+{
+    ls_bytes_unref(value);
+}
+
 void ls_chunks_free(struct ls_chunks *chunks)
 {
     if (!chunks)
         return;
+    ls_map_free(chunks->embedded, unref_text);
     ls_map_free(chunks->by_name, free_chunk);
     pthread_mutex_destroy(&chunks->lock);
     ls_free(chunks);
+}
+
+struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed)
+{
+    if (!chunks)
+        return ls_embed_read(embed);
+    size_t len = strlen(embed->name);
+    pthread_mutex_lock(&chunks->lock);
+    struct ls_bytes *text = ls_bytes_ref(ls_map_get(chunks->embedded, embed->name, len));
+    pthread_mutex_unlock(&chunks->lock);
+    if (text)
+        return text;
+    text = ls_embed_read(embed);
+    if (!text)
+        return NULL;
+    pthread_mutex_lock(&chunks->lock);
+    void *old = NULL;
+    if (ls_map_put(chunks->embedded, embed->name, len, text, &old))
+        ls_bytes_ref(text); /* the map's use beside the caller's */
+    pthread_mutex_unlock(&chunks->lock);
+    ls_bytes_unref(old); /* another thread has unpacked it meanwhile */
+    return text;
 }
 
 /* @return a use of the byte code, or NULL */

@@ -65,6 +65,10 @@ void ls__leave(struct ls_session *session)
 int ls__traceback(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
+    /* An error that a require raises again has its traceback from where it happened, which tells more than from here. */
+    if (session->trace_of && lua_topointer(L, -1) == session->trace_of && session->trace.len)
+        return 1;
+    session->trace_of = NULL;
     ls_buf_clear(&session->trace);
     if (!lua_checkstack(L, LUA_MINSTACK))
         return 1;

@@ -57,7 +57,6 @@ struct ls_frame {
     char *key;               /* owned: the current module */
     uint64_t serial;         /* ls_module.serial of its record, to notice that it was unloaded (L57) */
     size_t journal;          /* session->journal_count when the frame began */
-    size_t queue;            /* mutation queue length then: entries from here on are this chunk's (L102) */
     bool first_load;         /* not a reload: L43, L44 */
     bool reloading_before;   /* value of the flag to put back (L44) */
 };
@@ -83,6 +82,7 @@ struct ls_session {
     int64_t deadline_ns;     /* of the present entry; 0 = not asked the clock yet */
     bool memory_hit;         /* the allocator has refused because of the limit */
     struct ls_buf trace;     /* traceback of the error caught last */
+    const void *trace_of;    /* identity of an error that require raises again: its traceback is already in `trace` */
     struct ls_buf error;     /* last error of site code, for ls_session_last_error */
 
     /* Memory (vm.c). */
@@ -101,7 +101,6 @@ struct ls_session {
     int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
     int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
     int ref_variables;       /* id → variable object (L69) */
-    int ref_object_ids;      /* weak keys: table → id of a variable that shows it, a guess to be verified */
 
     /* Prototypes, instances, mutation (prototype.h). */
     struct ls_proto **protos;  /* prototypeRegistry, by id - 1; NULL = removed */
@@ -110,6 +109,7 @@ struct ls_session {
     struct ls_mutation *queue; /* mutationQueue */
     size_t queue_count, queue_cap;
     bool mutating;
+    uint64_t migrated;         /* instances visited by mutation passes so far, for reports (H97) */
     struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
     size_t journal_count, journal_cap;
 

@@ -48,7 +48,8 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module);
  * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
 void ls__module_leave(struct ls_session *session, bool succeeded);
-/** Remember how an execution ended: hash, success, error text, time. */
+/** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose mutate has failed before
+ * are due again (L100). */
 void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
 /** session.reloading (H43, L62). Safe. */
 void ls__set_reloading(struct ls_session *session, bool reloading);
@@ -71,8 +72,9 @@ bool ls__name_is_safe(const char *name);
 /* --- loader.c (sections 6, 7) --- */
 
 LS_RAISES void ls__open_require(lua_State *L); /* [-0, +0, m] require, package */
-/** Push the compiled chunk and its two arguments: name and key (L40). @return 0 or a code. [-0, +(3|0), -] */
-int ls__module_push_chunk(struct ls_session *session, const char *key, const char *name, const char *text, size_t len, struct ls_err *err);
+/** Push the compiled chunk of a file, chunk name `@key` (L30). It is to be called with the record's name and key (L40). @return 0 or a code.
+ * [-0, +(1|0), -] */
+int ls__module_push_chunk(struct ls_session *session, const char *key, const char *text, size_t len, struct ls_err *err);
 /** Set package.loaded for the key and every name of the module to the value on top, which is popped. [-1, +0, m] */
 LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, const char *key);
 

@@ -13,10 +13,9 @@ struct ls_proto {
     int table;   /* ref: the prototype itself */
     int record;  /* ref: declared field → declared value, or EMPTY; never changed once made, replaced as a whole (L77, L88) */
     int copies;  /* ref: declared field → structural copy of its table default (L78); LUA_NOREF if there is none */
-    int base;    /* ref: the base it was given, LUA_REFNIL for none */
     struct ls_names owners; /* keys of the modules that have declared it (L50) */
     bool owners_warned;
-    bool defaults_warned;   /* L79 */
+    struct ls_names defaults_warned; /* fields whose shared table has changed and was warned about (L79) */
 };
 
 /* One entry of the mutationQueue (L88). */
@@ -34,7 +33,7 @@ struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id);
 /** The prototype whose table is at `index`, NULL if that is none. [-0, +0, -] */
 struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index);
 
-/** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies, base. [-0, +1, m] */
+/** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies. [-0, +1, m] */
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id);
 /** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile. [-1, +0, m] */
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);

@@ -15,4 +15,8 @@ bool ls__find_type(struct ls_session *session, const char *name, size_t len, enu
  * [-2, +(1|0), -] */
 int ls__construct(struct ls_session *session, bool presenter, bool item, struct ls_err *err);
 
+/** Take the presenter types and wrappers of a module out of their registries (L52). [-0, +0, m] */
+struct ls_module;
+LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, struct ls_module *module);
+
 #endif

@@ -97,9 +97,13 @@ LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
     /* From here on every instruction raises, so that a pcall around the loop does not save it (L5). */
     ls__hook_set(L, 1);
     ls__hook_set(session->main, 1);
+    luaL_where(L, 0); /* a hook has no level of its own: the function that was running */
     if (session->stop == LS_STOP_INTERRUPT)
-        luaL_error(L, "interrupted");
-    luaL_error(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
+        lua_pushliteral(L, "interrupted");
+    else
+        lua_pushfstring(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 void ls_session_interrupt(struct ls_session *session)
@@ -126,17 +130,12 @@ static LS_RAISES void make_registries(struct ls_session *session, lua_State *L)
         lua_newtable(L);
         *plain[i] = ls__ref_take(session, L);
     }
-    lua_createtable(L, 0, 1); /* metatable of both weak tables */
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
     lua_pushliteral(L, "k");
     lua_setfield(L, -2, "__mode");
-    int *const weak[] = {&session->ref_instances, &session->ref_object_ids};
-    for (size_t i = 0; i < sizeof weak / sizeof *weak; i++) {
-        lua_newtable(L);
-        lua_pushvalue(L, -2);
-        lua_setmetatable(L, -2);
-        *weak[i] = ls__ref_take(session, L);
-    }
-    lua_pop(L, 1);
+    lua_setmetatable(L, -2);
+    session->ref_instances = ls__ref_take(session, L);
 }
 
 /* [-1, +0, e] argument: the session */
@@ -158,7 +157,7 @@ static void init_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_object_ids,
+        &session->ref_app, &session->ref_variables,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = LUA_NOREF;
@@ -169,7 +168,7 @@ static void drop_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_object_ids,
+        &session->ref_app, &session->ref_variables,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ls__ref_drop(session, all[i]);

@@ -1,0 +1,13 @@
+/* The part of the shared cache that only this room uses. Thread: any. */
+#ifndef LS_SESSION_CHUNKS_INTERNAL_H
+#define LS_SESSION_CHUNKS_INTERNAL_H
+
+#include "base/bytes.h"
+#include "base/embed.h"
+#include "session/chunks.h"
+
+/** The text of an embedded file, unpacked once per process. `chunks` may be NULL: then it is unpacked each time.
+ * @return a use, or NULL without memory */
+struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed);
+
+#endif

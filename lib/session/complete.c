@@ -1,0 +1,142 @@
+/* Completion of names for the REPL (C4): globals, fields and methods, through metatables whose __index is a table.
+ *
+ * Reads raw fields only, so no code of the site runs. Owner thread: the session's. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "session/internal.h"
+
+#define NAMES_MAX 500 /* completions given */
+#define CHAIN_MAX 50  /* tables looked through by __index */
+
+struct completion {
+    const char *line;
+    size_t len;
+    struct ls_buf *out;
+};
+
+static bool is_name_char(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+}
+
+/* Where the chain of names at the end of the line begins: `print(app.contacts:ad` → `app.contacts:ad` */
+static size_t chain_start(const char *line, size_t len)
+{
+    size_t at = len;
+    while (at > 0 && (is_name_char(line[at - 1]) || line[at - 1] == '.' || line[at - 1] == ':'))
+        at--;
+    return at;
+}
+
+/* Replace the value on top by what its field gives through tables of __index. [-1, +1, m] */
+static LS_RAISES void get_field(lua_State *L, const char *name, size_t len)
+{
+    int value = lua_gettop(L);
+    for (int hops = 0; hops < CHAIN_MAX; hops++) {
+        if (lua_istable(L, value)) {
+            lua_pushlstring(L, name, len);
+            if (lua_rawget(L, value) != LUA_TNIL) {
+                lua_replace(L, value);
+                return;
+            }
+        }
+        lua_settop(L, value);
+        if (luaL_getmetafield(L, value, "__index") != LUA_TTABLE)
+            break;
+        lua_replace(L, value);
+        lua_settop(L, value);
+    }
+    lua_settop(L, value);
+    lua_pushnil(L);
+    lua_replace(L, value);
+}
+
+/* [-0, +0, m] add the matching keys of the table at `table` to the set at `found` */
+static LS_RAISES void collect(lua_State *L, int table, int found, const char *prefix, size_t len, bool methods)
+{
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || (methods && !lua_isfunction(L, -1)))
+            continue;
+        size_t key_len;
+        const char *key = lua_tolstring(L, -2, &key_len);
+        bool is_name = key_len > 0 && !(key[0] >= '0' && key[0] <= '9');
+        for (size_t i = 0; i < key_len; i++)
+            is_name = is_name && is_name_char(key[i]);
+        if (!is_name || key_len < len || memcmp(key, prefix, len) != 0)
+            continue;
+        lua_pushvalue(L, -2);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, found);
+    }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* [-0, +0, m] the keys of the set as a sorted JSON array */
+static LS_RAISES void write_sorted(lua_State *L, int found, struct ls_buf *out)
+{
+    size_t count = 0, n = 0;
+    for (lua_pushnil(L); lua_next(L, found); lua_pop(L, 1))
+        count++;
+    const char **names = lua_newuserdatauv(L, count * sizeof *names, 0);
+    for (lua_pushnil(L); lua_next(L, found) && n < count; lua_pop(L, 1))
+        names[n++] = lua_tostring(L, -2);
+    qsort(names, n, sizeof *names, compare_names);
+    ls_buf_char(out, '[');
+    for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
+        if (i)
+            ls_buf_char(out, ',');
+        ls_json_str(out, names[i]);
+    }
+    ls_buf_char(out, ']');
+}
+
+/* [-1, +0, m] argument: struct completion */
+static LS_RAISES int complete(lua_State *L)
+{
+    struct completion *want = lua_touserdata(L, 1);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_settop(L, 1);
+    lua_newtable(L); /* 2: found */
+    size_t at = chain_start(want->line, want->len);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS); /* 3: where the next name is looked up */
+    bool methods = false;
+    for (;;) {
+        size_t end = at;
+        while (end < want->len && is_name_char(want->line[end]))
+            end++;
+        if (end == want->len)
+            break;
+        methods = want->line[end] == ':';
+        get_field(L, want->line + at, end - at);
+        at = end + 1;
+    }
+    const char *prefix = want->line + at;
+    for (int hops = 0; hops < CHAIN_MAX; hops++) {
+        if (lua_istable(L, 3))
+            collect(L, 3, 2, prefix, want->len - at, methods);
+        if (luaL_getmetafield(L, 3, "__index") != LUA_TTABLE)
+            break;
+        lua_replace(L, 3);
+        lua_settop(L, 3);
+    }
+    write_sorted(L, 2, want->out);
+    return 0;
+}
+
+int ls_session_complete(struct ls_session *session, const char *line, size_t len, struct ls_buf *out, struct ls_err *err)
+{
+    struct completion want = {.line = line, .len = len, .out = out};
+    size_t before = out->len;
+    int code = ls__lrun(session, complete, &want, 0, err);
+    if (code != 0)
+        ls_buf_cut(out, before);
+    else if (ls_buf_failed(out))
+        code = ls_fail(err, LS_ENOMEM, "not enough memory for completions");
+    return code;
+}

@@ -1,0 +1,434 @@
+/* The standard libraries as sites see them: complete, but for what could end or seize the process (L12 to L19, L135).
+ *
+ * Owner thread: the session's. Refuses to: load binary chunks, read standard input, change the locale or exit. */
+#include "session/libs.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "session/printing.h"
+
+/* --- chunks as text only (L16) --- */
+
+static bool mode_allows_text(lua_State *L, int arg)
+{
+    const char *mode = luaL_optstring(L, arg, "t");
+    return strchr(mode, 't') != NULL;
+}
+
+/* [-0, +n, e] load(chunk [, name [, mode [, env]]]); upvalue 1: the library's own */
+static LS_RAISES int l_load(lua_State *L)
+{
+    if (!mode_allows_text(L, 3)) {
+        lua_pushnil(L);
+        lua_pushliteral(L, "binary chunks are refused");
+        return 2;
+    }
+    if (lua_gettop(L) < 3)
+        lua_settop(L, 3);
+    lua_pushliteral(L, "t");
+    lua_replace(L, 3);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* [-0, +0, e] raise if the sandbox forbids this file */
+static LS_RAISES void check_inside_root(lua_State *L, const char *path)
+{
+    const struct ls_session *session = ls__session_of(L);
+    if (!session->config.sandbox)
+        return;
+    char *real = ls_path_real(path, NULL);
+    bool inside = !real || (session->site->root && ls_path_below(session->site->root, real));
+    ls_free(real); /* a file that does not exist may be asked for: the loader reports it */
+    if (!inside)
+        luaL_error(L, "'%s' lies outside of the site, which is turned off by --sandbox", path);
+}
+
+/* Push the chunk of a file, or of standard input, which is at its end (L15). [-0, +1, m] @return status of lua_load */
+static LS_RAISES int load_text_file(lua_State *L, const char *path)
+{
+    if (!path)
+        return luaL_loadbufferx(L, "", 0, "=stdin", "t");
+    check_inside_root(L, path);
+    return luaL_loadfilex(L, path, "t");
+}
+
+static LS_RAISES int l_loadfile(lua_State *L)
+{
+    const char *path = luaL_optstring(L, 1, NULL);
+    bool has_env = !lua_isnone(L, 3);
+    if (!mode_allows_text(L, 2)) {
+        lua_pushnil(L);
+        lua_pushliteral(L, "binary chunks are refused");
+        return 2;
+    }
+    if (load_text_file(L, path) != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (has_env) {
+        lua_pushvalue(L, 3);
+        if (!lua_setupvalue(L, -2, 1))
+            lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static LS_RAISES int after_dofile(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return lua_gettop(L) - 1;
+}
+
+static LS_RAISES int l_dofile(lua_State *L)
+{
+    const char *path = luaL_optstring(L, 1, NULL);
+    lua_settop(L, 1);
+    if (load_text_file(L, path) != LUA_OK)
+        return lua_error(L);
+    lua_callk(L, 0, LUA_MULTRET, 0, after_dofile);
+    return after_dofile(L, LUA_OK, 0);
+}
+
+/* --- os --- */
+
+static LS_RAISES int l_os_exit(lua_State *L)
+{
+    return luaL_error(L, "os.exit is not available: the process belongs to the server");
+}
+
+/* The locale is C and stays so; only asking for it succeeds (L15). [-0, +1, e] */
+static LS_RAISES int l_os_setlocale(lua_State *L)
+{
+    const char *wanted = luaL_optstring(L, 1, NULL);
+    if (!wanted || !*wanted || strcmp(wanted, "C") == 0 || strcmp(wanted, "POSIX") == 0)
+        lua_pushliteral(L, "C");
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* --- standard streams --- */
+
+static pthread_once_t null_once = PTHREAD_ONCE_INIT;
+static FILE *null_input; /* opened once per process and never closed: reading it is at its end at once */
+
+static void open_null_input(void)
+{
+    null_input = fopen("/dev/null", "re");
+}
+
+/* [-0, +2, -] as the library does for its standard files */
+static int keep_open(lua_State *L)
+{
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    stream->closef = keep_open;
+    lua_pushnil(L);
+    lua_pushliteral(L, "cannot close standard file");
+    return 2;
+}
+
+/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing. */
+static int close_output(lua_State *L)
+{
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    if (!ls__session_of(L)->closing) {
+        stream->closef = close_output;
+        lua_pushnil(L);
+        lua_pushliteral(L, "cannot close standard file");
+        return 2;
+    }
+    FILE *file = stream->f;
+    stream->f = NULL;
+    fclose(file);
+    return 0;
+}
+
+static ssize_t write_output(void *cookie, const char *bytes, size_t len)
+{
+    ls__print_raw(cookie, bytes, len);
+    return (ssize_t)len;
+}
+
+/* Standard input is empty, standard output goes where print goes and never to the stream that belongs to protocol data (L15, L21, C4).
+ * [-0, +0, m] the io table is on top */
+static LS_RAISES void replace_streams(lua_State *L)
+{
+    pthread_once(&null_once, open_null_input);
+    if (null_input) {
+        luaL_Stream *in = lua_newuserdatauv(L, sizeof *in, 0);
+        in->closef = NULL;
+        luaL_setmetatable(L, LUA_FILEHANDLE);
+        in->f = null_input;
+        in->closef = keep_open;
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, "_IO_input");
+        lua_setfield(L, -2, "stdin");
+    }
+    luaL_Stream *out = lua_newuserdatauv(L, sizeof *out, 0);
+    out->closef = NULL; /* marked closed until it is whole */
+    luaL_setmetatable(L, LUA_FILEHANDLE);
+    out->f = fopencookie(ls__session_of(L), "w", (cookie_io_functions_t){.write = write_output});
+    if (!out->f)
+        luaL_error(L, "not enough memory");
+    out->closef = close_output;
+    setvbuf(out->f, NULL, _IOLBF, BUFSIZ);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "_IO_output");
+    lua_setfield(L, -2, "stdout");
+}
+
+void ls__output_flush(struct ls_session *session)
+{
+    lua_State *L = session->L;
+    if (!lua_checkstack(L, 1))
+        return;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output") == LUA_TUSERDATA) {
+        luaL_Stream *stream = lua_touserdata(L, -1);
+        if (stream->closef && stream->f)
+            fflush(stream->f);
+    }
+    lua_pop(L, 1);
+}
+
+/* --- debug hooks: site code may have its own beside the budget's (L5, L12) --- */
+
+#define HOOKS_KEY "lsess.hooks" /* registry: weak table thread → {function, mask text, count, counted} */
+
+/* Push the entry of thread L1. [-0, +(1|0), -] */
+static bool push_hook_entry(lua_State *L)
+{
+    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_pushthread(L);
+    if (lua_rawget(L, -2) != LUA_TTABLE) {
+        lua_pop(L, 2);
+        return false;
+    }
+    lua_remove(L, -2);
+    return true;
+}
+
+static int mask_of(const char *text)
+{
+    return (strchr(text, 'c') ? LUA_MASKCALL : 0) | (strchr(text, 'r') ? LUA_MASKRET : 0) | (strchr(text, 'l') ? LUA_MASKLINE : 0);
+}
+
+static void arm_hook(lua_State *L, int mask, lua_Integer count)
+{
+    int step = count > 0 && count < LS_HOOK_COUNT ? (int)count : LS_HOOK_COUNT;
+    lua_sethook(L, ls__hook, mask | LUA_MASKCOUNT, step);
+}
+
+void ls__user_hook_restore(lua_State *L)
+{
+    int mask = 0;
+    lua_Integer count = 0;
+    if (lua_checkstack(L, 3) && push_hook_entry(L)) {
+        if (lua_rawgeti(L, -1, 2) == LUA_TSTRING)
+            mask = mask_of(lua_tostring(L, -1));
+        lua_rawgeti(L, -2, 3);
+        count = lua_tointeger(L, -1);
+        lua_pop(L, 3);
+    }
+    arm_hook(L, mask, count);
+}
+
+LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
+{
+    static const char *const names[] = {"call", "return", "line", "count", "tail call"};
+    if (!lua_checkstack(L, 6) || !push_hook_entry(L))
+        return;
+    if (ar->event == LUA_HOOKCOUNT) {
+        lua_rawgeti(L, -1, 3);
+        lua_rawgeti(L, -2, 4);
+        lua_Integer count = lua_tointeger(L, -2), counted = lua_tointeger(L, -1) + lua_gethookcount(L);
+        lua_pop(L, 2);
+        lua_pushinteger(L, counted >= count ? 0 : counted);
+        lua_rawseti(L, -2, 4);
+        if (count <= 0 || counted < count) {
+            lua_pop(L, 1);
+            return;
+        }
+    }
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
+    lua_pushstring(L, names[ar->event]);
+    if (ar->currentline >= 0 && ar->event == LUA_HOOKLINE)
+        lua_pushinteger(L, ar->currentline);
+    else
+        lua_pushnil(L);
+    lua_call(L, 2, 0);
+}
+
+static lua_State *thread_arg(lua_State *L, int *arg)
+{
+    *arg = lua_isthread(L, 1) ? 1 : 0;
+    return *arg ? lua_tothread(L, 1) : L;
+}
+
+static LS_RAISES int l_debug_sethook(lua_State *L)
+{
+    int arg;
+    lua_State *thread = thread_arg(L, &arg);
+    bool clear = lua_isnoneornil(L, arg + 1);
+    const char *mask = clear ? "" : luaL_checkstring(L, arg + 2);
+    lua_Integer count = luaL_optinteger(L, arg + 3, 0);
+    if (!clear)
+        luaL_checktype(L, arg + 1, LUA_TFUNCTION);
+    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_createtable(L, 0, 1);
+        lua_pushliteral(L, "k");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, -2);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, HOOKS_KEY);
+    }
+    if (thread == L) {
+        lua_pushthread(L);
+    } else {
+        lua_pushvalue(L, 1);
+    }
+    if (clear) {
+        lua_pushnil(L);
+    } else {
+        lua_createtable(L, 4, 0);
+        lua_pushvalue(L, arg + 1);
+        lua_rawseti(L, -2, 1);
+        lua_pushvalue(L, arg + 2);
+        lua_rawseti(L, -2, 2);
+        lua_pushinteger(L, count);
+        lua_rawseti(L, -2, 3);
+    }
+    lua_rawset(L, -3);
+    arm_hook(thread, mask_of(mask), clear ? 0 : count);
+    return 0;
+}
+
+static LS_RAISES int l_debug_gethook(lua_State *L)
+{
+    int arg;
+    lua_State *thread = thread_arg(L, &arg);
+    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) == LUA_TTABLE) {
+        if (thread == L)
+            lua_pushthread(L);
+        else
+            lua_pushvalue(L, 1);
+        if (lua_rawget(L, -2) == LUA_TTABLE) {
+            lua_rawgeti(L, -1, 1);
+            lua_rawgeti(L, -2, 2);
+            lua_rawgeti(L, -3, 3);
+            return 3;
+        }
+    }
+    lua_pushnil(L);
+    lua_pushliteral(L, "");
+    lua_pushinteger(L, 0);
+    return 3;
+}
+
+/* debug.debug reads standard input, which is at its end. */
+static LS_RAISES int l_debug_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+/* --- sandbox (L13) --- */
+
+static LS_RAISES int turned_off(lua_State *L)
+{
+    return luaL_error(L, "%s is turned off by --sandbox", lua_tostring(L, lua_upvalueindex(1)));
+}
+
+/* [-0, +0, m] the library is on top: replace one function */
+static LS_RAISES void turn_off(lua_State *L, const char *library, const char *name)
+{
+    lua_pushfstring(L, "%s.%s", library, name);
+    lua_pushcclosure(L, turned_off, 1);
+    lua_setfield(L, -2, name);
+}
+
+static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char *const *names)
+{
+    lua_getglobal(L, library);
+    for (; *names; names++)
+        turn_off(L, library, *names);
+    lua_pop(L, 1);
+}
+
+static LS_RAISES void close_sandbox(lua_State *L)
+{
+    static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
+    static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
+    static const char *const debug[] = {"debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
+                                        "getuservalue", "sethook", "setlocal", "setmetatable", "setupvalue", "setuservalue",
+                                        "traceback", "upvalueid", "upvaluejoin", "setcstacklimit", NULL};
+    turn_off_all(L, "io", io);
+    turn_off_all(L, "os", os);
+    turn_off_all(L, "debug", debug);
+    lua_getglobal(L, "io");
+    static const char *const streams[] = {"stdin", "stdout", "stderr"};
+    for (size_t i = 0; i < 3; i++) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, streams[i]);
+    }
+    lua_pop(L, 1);
+}
+
+/* --- putting it together --- */
+
+static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg *functions)
+{
+    lua_getglobal(L, library);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__open_libs(lua_State *L)
+{
+    static const luaL_Reg libraries[] = {
+        {LUA_GNAME, luaopen_base},       {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
+        {LUA_IOLIBNAME, luaopen_io},     {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
+        {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},    {LUA_DBLIBNAME, luaopen_debug},
+    };
+    static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {NULL, NULL}};
+    static const luaL_Reg os[] = {{"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
+    static const luaL_Reg table[] = {{"sort", l_table_sort}, {NULL, NULL}};
+    static const luaL_Reg debug[] = {
+        {"sethook", l_debug_sethook}, {"gethook", l_debug_gethook}, {"debug", l_debug_debug}, {NULL, NULL}};
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
+        lua_pop(L, 1);
+    }
+    replace(L, LUA_GNAME, base);
+    replace(L, "os", os);
+    replace(L, "table", table);
+    replace(L, "debug", debug);
+    lua_getglobal(L, "load");
+    lua_pushcclosure(L, l_load, 1);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "load");
+    lua_setglobal(L, "loadstring");
+    lua_getglobal(L, "table");
+    lua_getfield(L, -1, "unpack");
+    lua_setglobal(L, "unpack");
+    lua_pop(L, 1);
+    lua_getglobal(L, "io");
+    replace_streams(L);
+    lua_pop(L, 1);
+    if (ls__session_of(L)->config.sandbox)
+        close_sandbox(L);
+}

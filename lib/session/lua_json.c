@@ -1,0 +1,323 @@
+/* ui.json_encode and ui.json_decode, and the same for the rest of the room (L124 to L128).
+ *
+ * Writing looks at own fields only and runs no metamethod. Buffers that must survive a raise live in a userdata.
+ * Owner thread: the session's. */
+#include "session/lua_json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "session/api.h"
+
+#define MAX_LEVELS 128 /* L126 */
+#define MAX_GAPS 100   /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
+
+/* --- a buffer owned by Lua --- */
+
+static int release_buffer(lua_State *L)
+{
+    ls_buf_release(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* [-0, +1, m] */
+static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
+{
+    struct ls_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
+    ls_buf_init(buf);
+    if (luaL_newmetatable(L, "lsess.buffer")) {
+        lua_pushcfunction(L, release_buffer);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return buf;
+}
+
+/* --- writing --- */
+
+/* The tables being written, innermost first, to notice cycles. */
+struct level {
+    const void *table;
+    const struct level *outer;
+    unsigned depth;
+};
+
+struct key {
+    const char *text; /* borrowed: the key stands in an array table meanwhile */
+    size_t len;
+};
+
+static bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem);
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct key *left = a, *right = b;
+    size_t len = left->len < right->len ? left->len : right->len;
+    int order = len ? memcmp(left->text, right->text, len) : 0;
+    return order ? order : (left->len > right->len) - (left->len < right->len);
+}
+
+struct census {
+    lua_Integer numbers;  /* number keys */
+    lua_Integer elements; /* positive integer keys */
+    lua_Integer last;     /* the largest of them */
+    lua_Integer publics;  /* string keys that do not start with _ */
+};
+
+/* [-0, +0, -] needs two free slots */
+static struct census count_keys(lua_State *L, int index)
+{
+    struct census census = {0};
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) == LUA_TNUMBER) {
+            census.numbers++;
+            if (lua_isinteger(L, -2) && lua_tointeger(L, -2) > 0) {
+                census.elements++;
+                if (lua_tointeger(L, -2) > census.last)
+                    census.last = lua_tointeger(L, -2);
+            }
+        } else if (lua_type(L, -2) == LUA_TSTRING && *lua_tostring(L, -2) != '_') {
+            census.publics++;
+        }
+    }
+    return census;
+}
+
+static LS_RAISES bool write_array(lua_State *L, int index, struct ls_buf *out, const struct census *census, const struct level *level, const char **problem)
+{
+    lua_Integer gaps = census->last - census->elements;
+    if (gaps > MAX_GAPS && gaps > census->last / 10 * 9) {
+        *problem = "array with too many gaps";
+        return false;
+    }
+    ls_buf_char(out, '[');
+    for (lua_Integer i = 1; i <= census->last; i++) {
+        if (i > 1)
+            ls_buf_char(out, ',');
+        lua_rawgeti(L, index, i);
+        bool fine = write_value(L, lua_gettop(L), out, level, problem);
+        lua_pop(L, 1);
+        if (!fine)
+            return false;
+    }
+    ls_buf_char(out, ']');
+    return true;
+}
+
+static LS_RAISES bool write_object(lua_State *L, int index, struct ls_buf *out, lua_Integer publics, const struct level *level, const char **problem)
+{
+    struct key *keys = lua_newuserdatauv(L, (size_t)publics * sizeof *keys, 0);
+    lua_createtable(L, publics < INT32_MAX ? (int)publics : 0, 0); /* holds the keys while they are pointed to */
+    int anchor = lua_gettop(L);
+    lua_Integer count = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || *lua_tostring(L, -2) == '_' || count == publics)
+            continue;
+        keys[count].text = lua_tolstring(L, -2, &keys[count].len);
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, anchor, ++count);
+    }
+    qsort(keys, (size_t)count, sizeof *keys, compare_keys);
+    ls_buf_char(out, '{');
+    bool fine = true;
+    for (lua_Integer i = 0; i < count && fine; i++) {
+        if (i > 0)
+            ls_buf_char(out, ',');
+        ls_json_string(out, keys[i].text, keys[i].len);
+        ls_buf_char(out, ':');
+        lua_pushlstring(L, keys[i].text, keys[i].len);
+        lua_rawget(L, index);
+        fine = write_value(L, lua_gettop(L), out, level, problem);
+        lua_pop(L, 1);
+    }
+    ls_buf_char(out, '}');
+    lua_settop(L, anchor - 2);
+    return fine;
+}
+
+static LS_RAISES bool write_table(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem)
+{
+    struct level level = {lua_topointer(L, index), outer, outer ? outer->depth + 1 : 1};
+    for (const struct level *up = outer; up; up = up->outer)
+        if (up->table == level.table) {
+            *problem = "cyclic table";
+            return false;
+        }
+    if (level.depth > MAX_LEVELS) {
+        *problem = "more than 128 levels of tables";
+        return false;
+    }
+    luaL_checkstack(L, 8, "JSON");
+    struct census census = count_keys(L, index);
+    if (census.numbers > 0 && census.publics == 0)
+        return write_array(L, index, out, &census, &level, problem);
+    return write_object(L, index, out, census.publics, &level, problem);
+}
+
+static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem)
+{
+    size_t len;
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        ls_buf_str(out, lua_toboolean(L, index) ? "true" : "false");
+        return true;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, index)) {
+            ls_json_int(out, lua_tointeger(L, index));
+        } else if (!isfinite(lua_tonumber(L, index))) {
+            *problem = "number is not finite";
+            return false;
+        } else {
+            ls_json_double(out, lua_tonumber(L, index));
+        }
+        return true;
+    case LUA_TSTRING: {
+        const char *text = lua_tolstring(L, index, &len);
+        ls_json_string(out, text, len);
+        return true;
+    }
+    case LUA_TTABLE:
+        return write_table(L, index, out, outer, problem);
+    default:
+        ls_buf_str(out, "null");
+        return true;
+    }
+}
+
+LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem)
+{
+    index = lua_absindex(L, index);
+    if (!write_value(L, index, out, NULL, problem))
+        return false;
+    if (ls_buf_failed(out)) {
+        *problem = "not enough memory";
+        return false;
+    }
+    return true;
+}
+
+LS_RAISES int l_ui_json_encode(lua_State *L)
+{
+    lua_settop(L, 1);
+    struct ls_buf *out = push_buffer(L);
+    const char *problem = NULL;
+    if (ls__json_write(L, 1, out, &problem)) {
+        lua_pushlstring(L, ls_buf_text(out), out->len);
+        ls_buf_release(out);
+        return 1;
+    }
+    ls_buf_release(out);
+    lua_pushnil(L);
+    lua_pushstring(L, problem);
+    return 2;
+}
+
+/* --- reading --- */
+
+struct reading {
+    struct ls_json_reader reader;
+    struct ls_buf *scratch; /* owned by a userdata on the stack */
+};
+
+static bool read_value(lua_State *L, struct reading *in, enum ls_json_token token);
+
+/* [-0, +1, m] the string or key just read */
+static LS_RAISES bool push_string(lua_State *L, struct reading *in)
+{
+    if (!in->reader.escaped) {
+        lua_pushlstring(L, in->reader.text, in->reader.len);
+        return true;
+    }
+    ls_buf_clear(in->scratch);
+    ls_json_unescape(in->scratch, in->reader.text, in->reader.len);
+    if (ls_buf_failed(in->scratch))
+        return false;
+    lua_pushlstring(L, ls_buf_text(in->scratch), in->scratch->len);
+    return true;
+}
+
+static LS_RAISES bool read_array(lua_State *L, struct reading *in)
+{
+    lua_newtable(L);
+    enum ls_json_token token;
+    for (lua_Integer i = 1; (token = ls_json_next(&in->reader)) != LS_JSON_ARRAY_END; i++) {
+        if (!read_value(L, in, token))
+            return false;
+        lua_rawseti(L, -2, i);
+    }
+    return true;
+}
+
+static LS_RAISES bool read_object(lua_State *L, struct reading *in)
+{
+    lua_newtable(L);
+    while (ls_json_next(&in->reader) == LS_JSON_KEY) {
+        if (!push_string(L, in) || !read_value(L, in, ls_json_next(&in->reader)))
+            return false;
+        lua_rawset(L, -3);
+    }
+    return in->reader.problem == NULL;
+}
+
+/* Pushes one value; on failure leaves the stack to the caller, who cuts it. */
+static LS_RAISES bool read_value(lua_State *L, struct reading *in, enum ls_json_token token)
+{
+    luaL_checkstack(L, 4, "JSON");
+    switch (token) {
+    case LS_JSON_NULL:
+        lua_pushnil(L);
+        return true;
+    case LS_JSON_TRUE:
+    case LS_JSON_FALSE:
+        lua_pushboolean(L, token == LS_JSON_TRUE);
+        return true;
+    case LS_JSON_INT:
+        lua_pushinteger(L, in->reader.integer);
+        return true;
+    case LS_JSON_DOUBLE:
+        lua_pushnumber(L, in->reader.number);
+        return true;
+    case LS_JSON_STRING:
+        return push_string(L, in);
+    case LS_JSON_ARRAY:
+        return read_array(L, in);
+    case LS_JSON_OBJECT:
+        return read_object(L, in);
+    default:
+        return false;
+    }
+}
+
+LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem)
+{
+    int top = lua_gettop(L);
+    struct reading in = {.scratch = push_buffer(L)};
+    ls_json_read(&in.reader, text, len);
+    bool fine = read_value(L, &in, ls_json_next(&in.reader)) && ls_json_next(&in.reader) == LS_JSON_END;
+    bool memory = ls_buf_failed(in.scratch);
+    ls_buf_release(in.scratch);
+    if (!fine) {
+        lua_settop(L, top);
+        *problem = memory ? "not enough memory" : in.reader.problem ? in.reader.problem : "text is empty or has something behind the value";
+        return false;
+    }
+    lua_remove(L, top + 1);
+    return true;
+}
+
+LS_RAISES int l_ui_json_decode(lua_State *L)
+{
+    if (lua_type(L, 1) != LUA_TSTRING)
+        ls__ltype(L, 1, "json_decode", "string");
+    size_t len;
+    const char *text = lua_tolstring(L, 1, &len), *problem = NULL;
+    if (ls__json_push(L, text, len, &problem)) {
+        lua_pushnil(L);
+        return 2;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, problem);
+    return 2;
+}

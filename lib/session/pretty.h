@@ -1,0 +1,11 @@
+/* Values as people read them in the REPL (C4). Owner thread: the session's. */
+#ifndef LS_SESSION_PRETTY_H
+#define LS_SESSION_PRETTY_H
+
+#include "session/internal.h"
+
+/** Append the value at `index`: tables two levels deep with type names, cycles marked, long ones cut with a count. Runs __tostring and __name only.
+ * `max` bytes of output, 0 = no limit. [-0, +0, e] */
+LS_RAISES void ls__pretty(struct ls_session *session, lua_State *L, int index, struct ls_buf *out, size_t max);
+
+#endif
