@@ -149,6 +149,7 @@ function show(host, session) {
     if (started) {
       reset();
       view.resync(); // the server has forgotten this page's variables (F215)
+      showReloadErrors({}); // what is still wrong comes with variable 1
     }
     own(1, view);
     const variable = get(1);

@@ -4,7 +4,7 @@ import { accessProblem, ensureId, forwarded, isGetter, isSetter, kindOf, parsePa
 import { listenAction, listenEvent, listenKey } from './events.js';
 import { List } from './list.js';
 import { markScroll, scrollElement } from './reveal.js';
-import { describe, get, report, watch } from './store.js';
+import { describe, get, guard, refreshError, report, watch } from './store.js';
 import { Field } from './value.js';
 import { View } from './view.js';
 
@@ -82,6 +82,7 @@ export class Widget {
     this.attach(element);
     for (const binding of this.bindings.values()) {
       if (binding !== except) binding.apply?.(get(binding.varId)?.value ?? null);
+      refreshError(binding.varId);
     }
   }
 
@@ -169,7 +170,8 @@ function bindElement(view, element, host) {
       }
       if (attribute === 'ui-keypress') spec.properties.keypress = 'true'; // F98
       widget ??= new Widget(element, view);
-      bindAttribute(widget, value ? 'ui-value' : attribute, spec);
+      const bound = widget;
+      guard(`${attribute} in ${view.key} failed`, () => bindAttribute(bound, value ? 'ui-value' : attribute, spec));
     }
   }
   if (!widget) return;

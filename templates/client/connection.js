@@ -216,7 +216,7 @@ function dropIfSilent() {
 
 /** `?conserve=true`: one tab for a session, where another shows it already (F229, F230). */
 
-const ANSWER_MS = 150;
+const ANSWER_MS = 100;
 
 /** Resolves when this tab may show the session: at once, or when the user wants it here too. @param {string} session @returns {Promise<void>} */
 export function claimSession(session) {

@@ -262,6 +262,12 @@ function fail(entry, error) {
   for (const observer of [...entry.errorObservers]) guard('error observer failed', () => observer(error));
 }
 
+/** Marks what shows the variable now, after the element has been replaced. @param {number} id */
+export function refreshError(id) {
+  const entry = entries.get(id);
+  if (entry?.error) showError(entry);
+}
+
 /** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Record<string, string>}} data */
 export function receiveUpdate({ varId, value, properties }) {
   let entry = entries.get(varId);

@@ -5,7 +5,7 @@
 import { bindContent } from './bind.js';
 import { ensureId, forwarded, vendId } from './elements.js';
 import { collectScripts, forgetIds, markScroll, Reveal } from './reveal.js';
-import { create, debug, describe, destroy, expectAnswer, get, guard, own, report, update, watch } from './store.js';
+import { create, debug, describe, destroy, expectAnswer, get, guard, own, refreshError, report, update, watch } from './store.js';
 import { findKey, namespacesOf, viewdef } from './viewdefs.js';
 
 /** @typedef {import('./list.js').List} List */
@@ -32,6 +32,7 @@ export class View {
     this.host = /** @type {HTMLElement} */ (host.cloneNode(false)); // as it was before bindings change it (F150)
     this.host.classList.remove(...[...host.classList].filter((name) => OWN_CLASS.test(name)));
     this.scrollOnOutput = false;
+    this.plain = false; // shows a value without a type
     this.number = ++numbered;
     /** The viewdef in use: '' before the first, null when its content has been cut off. @type {string | null} */
     this.key = '';
@@ -155,8 +156,10 @@ export class View {
   showPlain(value) {
     const [host] = this.content;
     if (!this.owner || 'widgets' in this.owner || !(host instanceof HTMLElement)) return;
-    const text = typeof value === 'object' || value === undefined ? '' : String(value);
-    if (host.textContent !== text) host.textContent = text;
+    const plain = typeof value !== 'object' && value !== undefined;
+    if (plain) host.textContent = String(value);
+    else if (this.plain) host.textContent = '';
+    this.plain = plain;
   }
 
   /** Puts a rendering of a viewdef in the place of what is there (F147). @param {string} key @param {string} type */
@@ -243,6 +246,7 @@ export class View {
     const root = this.primary();
     if (root) this.hostWidget?.retarget(root);
     if (this.scrollOnOutput) markScroll(root);
+    refreshError(this.varId);
     if (this.owner instanceof View && this.owner.primaryPart() === this) this.owner.refreshHost();
   }
 

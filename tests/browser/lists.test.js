@@ -165,3 +165,16 @@ pageTest('Q1: 1,000 list items first shown (a figure, not a limit)', async (fixt
   console.log(`# 1,000 list items first shown after ${shown.toFixed(0)} ms`);
   assert.equal(await page.locator('li').count(), 1000);
 });
+
+pageTest('S57, F145: an exemplar’s content stays until its item has a type', async (fixture) => {
+  const { page, server, until } = fixture;
+  await open(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li>loading</li></ul>', 'Row.DEFAULT': '<li>row</li>' });
+  server.send(update((await server.created('list')).id, [{ obj: 1 }, 'text']));
+  const [first, second] = [await server.created('0'), await server.created('1')];
+  server.send(update(first.id, { obj: 1 }), update(second.id, 'text'));
+  await until('the text', async () => (await page.locator('li').allTextContents()).join() === 'loading,text');
+  server.send(update(first.id, { obj: 1 }, { type: 'Row' }), update(second.id, null));
+  await settled(fixture);
+  await until('the row', async () => (await page.locator('li').allTextContents()).join() === 'row,');
+  assert.equal(await page.locator('li').count(), 2);
+});

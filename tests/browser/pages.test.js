@@ -56,6 +56,17 @@ pageTest('H99: without detail the lines of reload-error are shown, also to a pag
   await overlay.getByText('something else').waitFor();
 });
 
+pageTest('H99, F215: after a reconnect the overlay shows what is wrong now', async ({ server, page }) => {
+  await open({ server, page }, SITE, 'App', { 'reload-error': 'apps/a.lua:7: boom' });
+  const overlay = page.locator('#ui-overlay');
+  await overlay.getByText('apps/a.lua:7').waitFor();
+  server.sockets.at(-1).terminate();
+  await page.locator('#ui-notice').waitFor();
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await server.show(SITE);
+  await overlay.waitFor({ state: 'detached' });
+});
+
 pageTest('F131: a viewdef that cannot be used is shown until it can', async ({ server, page }) => {
   await open({ server, page }, SITE);
   server.send(viewdefsOf({ 'Ship.DEFAULT': '<template></template><b>beside</b>' }));

@@ -87,3 +87,15 @@ pageTest('F101: a value that makes its element grow scrolls the container of its
   await until('the field', async () => (await page.locator('input').inputValue()) === 'new');
   assert.equal(await page.locator('section').evaluate((e) => e.scrollTop), before);
 });
+
+pageTest('F207, F83: a mark moves on to the new root of a view that renders again', async ({ server, page, until }) => {
+  model(server, { sub: { $type: 'Sub' }, tip: 't' });
+  await open({ server, page }, { 'App.DEFAULT': '<p><i ui-view="sub" ui-attr-title="tip"></i></p>', 'Sub.DEFAULT': '<i>old</i>' });
+  await page.getByText('old').waitFor();
+  server.send({ type: 'error', data: { varId: (await server.created('tip')).id, code: 'lua-error', description: 'd' } });
+  await page.locator('i.ui-error').waitFor();
+  server.send(viewdefsOf({ 'Sub.DEFAULT': '<b>new</b>' }));
+  await page.locator('b.ui-error[ui-error-code="lua-error"]').waitFor();
+  server.send(update((await server.created('tip')).id, 'u'));
+  await until('no mark', async () => !(await page.locator('.ui-error').count()));
+});
