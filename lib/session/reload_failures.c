@@ -1,0 +1,237 @@
+/* Present failures of a session's files (H36, H63, H98 to H100): what the page shows until it is mended.
+ *
+ * Texts for pages hold key, line and message only; the excerpt goes into the detail, which the server sends to loopback pages alone.
+ * Owner thread: the session's. Touches no VM. */
+#include "session/reload_state.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/text.h"
+
+enum { EXCERPT_LINES = 2 }; /* before and after the line of the error */
+
+static void release_failure(struct ls_failure *failure)
+{
+    ls_free(failure->key);
+    ls_free(failure->name);
+    ls_free(failure->message);
+    ls_free(failure->excerpt);
+    ls__names_release(&failure->paths);
+    ls__names_release(&failure->needs);
+}
+
+/* Site code may put a path into its message (io.open does): what lies below the root is shown as it is named in the site (H100). */
+static void add_without_root(struct ls_buf *out, const char *text, size_t len, const char *root)
+{
+    size_t root_len = root ? strlen(root) : 0;
+    const char *end = text + len;
+    while (text < end) {
+        const char *at = root_len > 1 ? memmem(text, (size_t)(end - text), root, root_len) : NULL;
+        if (!at) {
+            ls_buf_add(out, text, (size_t)(end - text));
+            return;
+        }
+        ls_buf_add(out, text, (size_t)(at - text));
+        text = at + root_len;
+        if (text < end && *text == '/')
+            text++;
+    }
+}
+
+/* `key:12: text`: 12. The key may hold colons, so the first colon-number-colon counts. */
+static int line_of(const char *message)
+{
+    for (const char *at = strchr(message, ':'); at; at = strchr(at + 1, ':')) {
+        const char *digit = at + 1;
+        while (isdigit((unsigned char)*digit))
+            digit++;
+        if (digit > at + 1 && *digit == ':' && digit - at < 9)
+            return atoi(at + 1);
+    }
+    return 0;
+}
+
+char *ls__failure_message(const struct ls_session *session, const char *text, int *line)
+{
+    struct ls_buf buf = LS_BUF_INIT;
+    const char *end = strchr(text, '\n');
+    add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text), session->site ? session->site->root : NULL);
+    if (line)
+        *line = line_of(ls_buf_text(&buf));
+    if (buf.len == 0)
+        ls_buf_str(&buf, "error");
+    return ls_buf_detach(&buf, NULL);
+}
+
+/* The lines around the error with their numbers, as compilers show them. */
+static char *cut_excerpt(const char *text, size_t len, int line)
+{
+    struct ls_buf buf = LS_BUF_INIT;
+    const char *end = text + len;
+    for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        size_t line_len = (size_t)((stop ? stop : end) - text);
+        if (number >= line - EXCERPT_LINES && line > 0)
+            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number, (int)(line_len > 400 ? 400 : line_len), text);
+        text = stop ? stop + 1 : end;
+    }
+    if (!buf.data)
+        ls_buf_str(&buf, "");
+    return ls_buf_detach(&buf, NULL);
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name, const struct ls_err *cause,
+                                   const char *text, size_t len)
+{
+    struct ls_reload_state *state = session->reload;
+    struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
+    made.message = ls__failure_message(session, cause->text, &made.line);
+    made.excerpt = cut_excerpt(text, len, text ? made.line : 0);
+    size_t at = 0;
+    while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
+        at++;
+    if (at == state->failure_cap) {
+        size_t cap = at ? at * 2 : 4;
+        struct ls_failure *grown = ls_rearray(state->failures, cap, sizeof *grown);
+        if (grown) {
+            state->failures = grown;
+            state->failure_cap = cap;
+        }
+    }
+    if (at == state->failure_cap || !made.message || (key && !made.key) || (name && !made.name)) {
+        release_failure(&made);
+        return NULL;
+    }
+    if (at < state->failure_count)
+        release_failure(&state->failures[at]);
+    else
+        state->failure_count++;
+    state->failures[at] = made;
+    return &state->failures[at];
+}
+
+void ls__failure_drop(struct ls_session *session, size_t index)
+{
+    struct ls_reload_state *state = session->reload;
+    release_failure(&state->failures[index]);
+    state->failure_count--;
+    memmove(&state->failures[index], &state->failures[index + 1], (state->failure_count - index) * sizeof *state->failures);
+}
+
+void ls__failure_clear(struct ls_session *session, const char *key)
+{
+    struct ls_reload_state *state = session->reload;
+    for (size_t i = state->failure_count; i-- > 0;)
+        if (same(state->failures[i].key, key))
+            ls__failure_drop(session, i);
+}
+
+struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path)
+{
+    struct ls_reload_state *state = session->reload;
+    for (size_t i = 0; i < state->failure_count; i++) {
+        struct ls_failure *failure = &state->failures[i];
+        if (failure->name && (same(failure->key, key) || (path && ls__names_has(&failure->paths, path))))
+            return failure;
+    }
+    return NULL;
+}
+
+void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
+                       struct ls_bytes *text, const char *message)
+{
+    struct ls_err cause = {0};
+    ls_fail_text(&cause, LS_ELUA, message, strlen(message));
+    struct ls_names needs = {0};
+    const struct ls_module *module = key ? ls__module_find(session, key) : NULL;
+    if (module) {
+        ls__names_copy(&needs, &module->requires);
+        for (uint32_t i = 0; i < module->missing.count; i++)
+            ls__names_add(&needs, module->missing.items[i]);
+    }
+    struct ls_failure *failure = ls__failure_set(session, key, name, &cause, text ? ls_bytes_data(text) : NULL, ls_bytes_len(text));
+    if (!failure) {
+        ls__names_release(&needs);
+        return;
+    }
+    failure->named = named;
+    failure->hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
+    failure->needs = needs;
+    ls__names_copy(&failure->paths, paths);
+}
+
+void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name)
+{
+    struct ls_reload_state *state = session->reload;
+    for (size_t i = state->failure_count; i-- > 0;) {
+        const struct ls_failure *failure = &state->failures[i];
+        if (failure->name && (same(failure->key, key) || (!failure->key && name && same(failure->name, name))))
+            ls__failure_drop(session, i);
+    }
+}
+
+void ls__failures_release(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    while (state->failure_count)
+        ls__failure_drop(session, state->failure_count - 1);
+    ls_free(state->failures);
+    state->failures = NULL;
+    state->failure_cap = 0;
+}
+
+/* A module that has been unloaded takes its failure with it (H90). */
+static bool is_present(const struct ls_session *session, const struct ls_failure *failure)
+{
+    if (failure->name)
+        return failure->key ? !ls__module_find(session, failure->key) : !ls__module_named(session, failure->name);
+    return ls__module_find(session, failure->key) != NULL;
+}
+
+static void add_detail(struct ls_buf *out, const struct ls_failure *failure)
+{
+    ls_buf_str(out, "{\"key\":");
+    ls_json_str(out, failure->key ? failure->key : failure->name);
+    ls_buf_printf(out, ",\"line\":%d,\"message\":", failure->line);
+    ls_json_str(out, failure->message);
+    ls_buf_str(out, ",\"excerpt\":");
+    ls_json_str(out, failure->excerpt ? failure->excerpt : "");
+    ls_buf_char(out, '}');
+}
+
+int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct ls_buf *detail_json)
+{
+    struct ls_reload_state *state = session->reload;
+    size_t shown = 0;
+    for (size_t i = state->failure_count; i-- > 0;)
+        if (!is_present(session, &state->failures[i]))
+            ls__failure_drop(session, i);
+    for (size_t i = 0; i < state->failure_count; i++) {
+        if (!state->failures[i].key)
+            continue; /* a search in vain: whoever needed the file has failed itself, or could do without it */
+        if (lines) {
+            if (shown)
+                ls_buf_char(lines, '\n');
+            ls_buf_str(lines, state->failures[i].message);
+        }
+        if (detail_json) {
+            ls_buf_char(detail_json, shown ? ',' : '[');
+            add_detail(detail_json, &state->failures[i]);
+        }
+        shown++;
+    }
+    if (shown && detail_json)
+        ls_buf_char(detail_json, ']');
+    if ((lines && ls_buf_failed(lines)) || (detail_json && ls_buf_failed(detail_json)))
+        return LS_ENOMEM;
+    return (int)shown;
+}
