@@ -200,6 +200,8 @@ static void report_error(struct checker *checker, const char *fallback, const st
     char text[LS_ERR_TEXT];
     snprintf(text, sizeof text, "%s", err->text);
     text[strcspn(text, "\n")] = 0; /* the traceback is for those who run the site */
+    size_t len = strlen(text);
+    if (len && text[len - 1] == ':') text[len - 1] = '.'; /* a list followed */
     for (char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':')) {
         char *digits_end;
         long line = strtol(colon + 1, &digits_end, 10);
