@@ -1,0 +1,337 @@
+/* The REST interface: one message a request, as a batch of one under a client identity (P24, P25, P116–P119).
+ *
+ * An identity is a connection of the backend without a socket; its messages wait until they are polled. It is found, made and ended on the session's
+ * owner thread; a poll that waits does so on its HTTP thread, outside of the queue, and is woken by the identity's flag.
+ *
+ * Threads: requests on civetweb's workers. */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "protocol/message.h"
+
+enum { TOKEN_SIZE = 128, MAX_POLLS = 16, MAX_WAIT_MS = 60000 };
+
+struct identity {
+    /* -- immutable */
+    char token[TOKEN_SIZE]; /* "" = for one request only */
+    /* -- atomic */
+    atomic_int refs;
+    /* -- owner thread only */
+    struct identity *next;
+    struct session *session; /* borrowed while it is in the session's list */
+    struct ls_conn *conn;    /* NULL when the identity has ended */
+    int64_t timer;           /* the executor's; holds a use of the identity and of the session */
+    int64_t used_ns;         /* last request */
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;  /* monotonic clock */
+    bool ready;              /* messages are waiting, or the identity has ended */
+};
+
+static void identity_unref(struct identity *identity)
+{
+    if (identity == NULL || atomic_fetch_sub(&identity->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&identity->lock);
+    pthread_cond_destroy(&identity->changed);
+    ls_free(identity);
+}
+
+static void on_ready(void *ctx)
+{
+    struct identity *identity = ctx;
+    pthread_mutex_lock(&identity->lock);
+    identity->ready = true;
+    pthread_cond_broadcast(&identity->changed);
+    pthread_mutex_unlock(&identity->lock);
+}
+
+/* --- life of an identity; owner thread --- */
+
+static struct identity *identity_new(struct session *session, const char *token)
+{
+    struct identity *identity = ls_zalloc(sizeof *identity);
+    if (identity == NULL)
+        return NULL;
+    atomic_store(&identity->refs, 1);
+    strcpy(identity->token, token);
+    pthread_mutex_init(&identity->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&identity->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    struct ls_outlet outlet = {.ctx = identity, .ready = on_ready};
+    identity->conn = ls_backend_connect(session->backend, &outlet, NULL);
+    if (identity->conn == NULL) {
+        identity_unref(identity);
+        return NULL;
+    }
+    identity->session = session;
+    identity->next = session->identities;
+    session->identities = identity;
+    return identity;
+}
+
+static void end_identity(struct session *session, struct identity *identity)
+{
+    struct identity **link = &session->identities;
+    while (*link != NULL && *link != identity)
+        link = &(*link)->next;
+    if (*link == NULL)
+        return;
+    *link = identity->next;
+    if (identity->timer > 0 && ls_timer_clear(session->server->executor, identity->timer)) {
+        identity_unref(identity);
+        session_unref(session);
+    }
+    identity->timer = 0;
+    ls_backend_disconnect(session->backend, identity->conn, false);
+    identity->conn = NULL;
+    on_ready(identity);
+    identity_unref(identity);
+}
+
+void api_release_session(struct session *session)
+{
+    while (session->identities != NULL)
+        end_identity(session, session->identities);
+}
+
+static void arm_expiry(struct identity *identity, int64_t due_ns);
+
+static void expire(struct session *session, void *arg)
+{
+    struct identity *identity = arg;
+    if (identity->conn != NULL) {
+        int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
+        identity->timer = 0;
+        if (ls_now_ns() >= due)
+            end_identity(session, identity);
+        else
+            arm_expiry(identity, due);
+    }
+    identity_unref(identity);
+}
+
+static void drop_expiry(void *arg)
+{
+    identity_unref(arg);
+}
+
+static void fire_expiry(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct identity *identity = ctx;
+    struct session *session = identity->session;
+    session_post(session, expire, drop_expiry, identity, false);
+    session_unref(session);
+}
+
+static void arm_expiry(struct identity *identity, int64_t due_ns)
+{
+    atomic_fetch_add(&identity->refs, 1);
+    session_ref(identity->session);
+    identity->timer = ls_timer_set(identity->session->server->executor, due_ns, fire_expiry, identity);
+    if (identity->timer < 0) {
+        identity->timer = 0;
+        session_unref(identity->session);
+        identity_unref(identity);
+    }
+}
+
+/* The identity of a token, made at its first request (P25). Borrowed. */
+static struct identity *find_identity(struct session *session, const char *token)
+{
+    struct identity *identity = token[0] != '\0' ? session->identities : NULL;
+    while (identity != NULL && strcmp(identity->token, token) != 0)
+        identity = identity->next;
+    if (identity == NULL)
+        identity = identity_new(session, token);
+    if (identity == NULL)
+        return NULL;
+    identity->used_ns = ls_now_ns();
+    if (token[0] != '\0' && identity->timer == 0)
+        arm_expiry(identity, identity->used_ns + ls_ms(session->server->config.identity_ms));
+    return identity;
+}
+
+/* --- one request --- */
+
+struct api_call {
+    struct session *session;
+    const char *token;
+    struct ls_batch *batch; /* taken by the item */
+    int status;
+    struct ls_buf answer;
+    struct identity *identity; /* of a poll: a use */
+    size_t polled;
+};
+
+static void fail_call(struct api_call *call)
+{
+    call->status = 500;
+    ls_buf_str(&call->answer, "{\"error\":\"the request cannot be handled now\"}");
+}
+
+static void run_message(void *ctx)
+{
+    struct api_call *call = ctx;
+    struct session *session = call->session;
+    struct identity *identity = session->backend != NULL ? find_identity(session, call->token) : NULL;
+    if (identity == NULL) {
+        fail_call(call);
+        return;
+    }
+    call->status = ls_backend_api(session->backend, identity->conn, call->batch, &call->answer);
+    call->batch = NULL;
+    if (call->token[0] == '\0')
+        end_identity(session, identity);
+}
+
+/* The flag is taken down first: what arrives while the queue is emptied raises it again. */
+static void run_poll(void *ctx)
+{
+    struct api_call *call = ctx;
+    struct session *session = call->session;
+    struct identity *identity = session->backend != NULL ? find_identity(session, call->token) : NULL;
+    if (identity == NULL) {
+        fail_call(call);
+        return;
+    }
+    pthread_mutex_lock(&identity->lock);
+    identity->ready = false;
+    pthread_mutex_unlock(&identity->lock);
+    ls_buf_clear(&call->answer);
+    ls_buf_str(&call->answer, "{\"result\":");
+    size_t before = call->answer.len;
+    call->polled = ls_backend_poll(session->backend, identity->conn, &call->answer);
+    if (call->answer.len == before)
+        ls_buf_str(&call->answer, "[]");
+    ls_buf_char(&call->answer, '}');
+    call->status = 200;
+    if (call->identity == NULL) {
+        atomic_fetch_add(&identity->refs, 1);
+        call->identity = identity;
+    }
+    if (call->token[0] == '\0')
+        end_identity(session, identity);
+}
+
+/* @return false when the time is over */
+static bool wait_ready(struct identity *identity, int64_t until)
+{
+    struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    pthread_mutex_lock(&identity->lock);
+    int rc = 0;
+    while (!identity->ready && rc == 0)
+        rc = pthread_cond_timedwait(&identity->changed, &identity->lock, &at);
+    bool ready = identity->ready;
+    pthread_mutex_unlock(&identity->lock);
+    return ready;
+}
+
+/* P118: a waiting poll holds a thread of the HTTP server, so only some may. */
+static void poll_messages(struct request *request, struct api_call *call, int64_t wait_ms)
+{
+    struct ls_server *server = request->server;
+    if (wait_ms > MAX_WAIT_MS)
+        wait_ms = MAX_WAIT_MS;
+    int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
+    bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
+    for (;;) {
+        if (session_call(call->session, run_poll, call) < 0)
+            fail_call(call);
+        if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until))
+            break;
+        if (atomic_load(&call->session->ended) || atomic_load(&server->phase) != PHASE_RUNNING)
+            break;
+    }
+    atomic_fetch_sub(&server->polls_waiting, 1);
+    identity_unref(call->identity);
+    call->identity = NULL;
+}
+
+static int send_json(struct request *request, int status, const char *text, size_t len)
+{
+    struct reply reply;
+    reply_init(&reply, status, "application/json");
+    reply_header(&reply, "Cache-Control", "no-store");
+    if (status == 405)
+        reply_header(&reply, "Allow", "POST");
+    reply.body = text;
+    reply.len = len;
+    return reply_send(&reply, request->http);
+}
+
+static int send_error(struct request *request, int status, const char *message)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_str(&text, "{\"error\":");
+    ls_json_str(&text, message);
+    ls_buf_char(&text, '}');
+    send_json(request, status, ls_buf_text(&text), text.len);
+    ls_buf_release(&text);
+    return status;
+}
+
+/* P25: the parameter, else the cookie. */
+static struct session *find_session(struct request *request)
+{
+    char id[256];
+    int len = request_param(request, "session", id, sizeof id);
+    bool named = len >= 0 || (request->info->query_string != NULL && strstr(request->info->query_string, "session=") != NULL);
+    if (!named)
+        len = request_cookie_session(request, id, sizeof id);
+    return len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
+}
+
+static int handle_body(struct request *request, struct session *session, const char *type, const struct ls_buf *body)
+{
+    char token[TOKEN_SIZE] = "";
+    bool bad_json = false;
+    if (request_param(request, "client", token, sizeof token) < 0 && request->info->query_string != NULL &&
+        strstr(request->info->query_string, "client=") != NULL)
+        return send_error(request, 400, "the parameter client is too long or not well formed");
+    struct api_call call = {.session = session, .token = token, .answer = LS_BUF_INIT};
+    call.batch = ls_batch_parse_api(type, ls_buf_text(body), body->len, &bad_json);
+    if (bad_json || call.batch == NULL) {
+        ls_batch_free(call.batch);
+        return bad_json ? send_error(request, 400, "the body is not JSON") : send_error(request, 500, "out of memory");
+    }
+    session_touch(session);
+    if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
+        poll_messages(request, &call, call.batch->messages[0].wait_ms);
+    else if (session_call(session, run_message, &call) < 0)
+        fail_call(&call);
+    ls_batch_free(call.batch);
+    send_json(request, call.status, ls_buf_text(&call.answer), call.answer.len);
+    ls_buf_release(&call.answer);
+    return call.status;
+}
+
+int api_handle(struct request *request, const char *type)
+{
+    if (strcmp(request->info->request_method, "POST") != 0)
+        return send_error(request, 405, "only POST is accepted here");
+    struct session *session = find_session(request);
+    if (session == NULL)
+        return send_error(request, 404, "there is no such session");
+    struct ls_buf body = LS_BUF_INIT;
+    int rc = request_body(request, request->server->config.max_frame, &body), status;
+    if (rc == LS_ELIMIT)
+        status = send_error(request, 413, "the body is larger than --max-frame");
+    else if (rc < 0)
+        status = send_error(request, 400, "the body cannot be read");
+    else
+        status = handle_body(request, session, type, &body);
+    ls_buf_release(&body);
+    session_unref(session);
+    return status;
+}

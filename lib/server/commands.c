@@ -1,0 +1,685 @@
+/* The commands of the control socket (C3; the fields of each are in protocol/control.h). What a command does to a session is an item of that session's
+ * queue (P26), and the connection's thread waits for it.
+ *
+ * Threads: the connection's, and the sessions' owner threads inside items. */
+#include "server/control.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "server/capture.h"
+#include "tracker/tracker.h"
+
+enum { LIST_WAIT_MS = 1000, RELOAD_WAIT_MS = 30000 };
+
+/* --- answers --- */
+
+static void begin_answer(struct ls_buf *line, struct ls_control *request)
+{
+    ls_buf_clear(line);
+    ls_buf_printf(line, "{\"id\":%s,\"ok\":true", ls_control_id(request));
+}
+
+static void end_answer(struct control_client *client, struct ls_buf *line)
+{
+    ls_buf_char(line, '}');
+    control_write(client, line);
+    ls_buf_release(line);
+}
+
+static void add_text(struct ls_buf *line, const char *name, const char *text, size_t len)
+{
+    ls_buf_printf(line, ",\"%s\":", name);
+    ls_json_string(line, text, len);
+}
+
+static void add_str(struct ls_buf *line, const char *name, const char *text)
+{
+    add_text(line, name, text, strlen(text));
+}
+
+/* JSON text as it is; `otherwise` when there is none. */
+static void add_json(struct ls_buf *line, const char *name, const struct ls_buf *json, const char *otherwise)
+{
+    ls_buf_printf(line, ",\"%s\":", name);
+    if (json->len > 0)
+        ls_buf_add(line, json->data, json->len);
+    else
+        ls_buf_str(line, otherwise);
+}
+
+void command_fail(struct control_client *client, const char *id, const char *code, const char *message)
+{
+    struct ls_buf line = LS_BUF_INIT;
+    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":", id, code);
+    ls_json_str(&line, message);
+    ls_buf_str(&line, "}}");
+    control_write(client, &line);
+    ls_buf_release(&line);
+}
+
+static const char *code_name(int code)
+{
+    switch (code) {
+    case LS_ENOTFOUND:
+        return "not-found";
+    case LS_EINVAL:
+        return "bad-request";
+    case LS_ECLOSED:
+        return "no-session";
+    default:
+        return ls_error_name(code);
+    }
+}
+
+static void fail_with(struct control_client *client, struct ls_control *request, const struct ls_err *err)
+{
+    command_fail(client, ls_control_id(request), code_name(err->code), err->text);
+}
+
+/* --- which session --- */
+
+/* The only one, else the one that was active last. @return a use, or NULL */
+static struct session *default_session(struct ls_server *server)
+{
+    struct session **list, *chosen = NULL;
+    size_t count = manager_list(server, &list);
+    for (size_t i = 0; i < count; i++)
+        if (chosen == NULL || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns))
+            chosen = list[i];
+    for (size_t i = 0; i < count; i++)
+        if (list[i] != chosen)
+            session_unref(list[i]);
+    ls_free(list);
+    return chosen;
+}
+
+/* The session that a request names; an error has been answered when it is NULL. */
+static struct session *named_session(struct control_client *client, struct ls_control *request, bool may_make)
+{
+    struct ls_server *server = control_server(client);
+    const char *name = ls_control_text(request, "session", NULL);
+    struct ls_err err = {0};
+    struct session *session;
+    if (name != NULL && may_make && strcmp(name, "new") == 0) {
+        session = manager_create(server, &err);
+        if (session == NULL)
+            fail_with(client, request, &err);
+        return session;
+    }
+    session = name != NULL ? manager_find_named(server, name, &err) : default_session(server);
+    if (session == NULL)
+        command_fail(client, ls_control_id(request), "no-session", name != NULL ? err.text : "There is no session.");
+    return session;
+}
+
+/* Sessions named in a list member, or all. @return how many; *list owned, each counted; -1 when an error has been answered */
+static ssize_t named_sessions(struct control_client *client, struct ls_control *request, const char *member, struct session ***list)
+{
+    struct ls_server *server = control_server(client);
+    const char *const *names;
+    size_t count = ls_control_list(request, member, &names);
+    if (count == 0)
+        return (ssize_t)manager_list(server, list);
+    *list = ls_array(count, sizeof **list);
+    for (size_t i = 0; *list != NULL && i < count; i++) {
+        struct ls_err err = {0};
+        (*list)[i] = manager_find_named(server, names[i], &err);
+        if ((*list)[i] != NULL)
+            continue;
+        command_fail(client, ls_control_id(request), "no-session", err.text);
+        while (i > 0)
+            session_unref((*list)[--i]);
+        ls_free(*list);
+        return -1;
+    }
+    return *list != NULL ? (ssize_t)count : 0;
+}
+
+static void unref_sessions(struct session **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        session_unref(list[i]);
+    ls_free(list);
+}
+
+/* --- ping --- */
+
+static void run_ping(struct control_client *client, struct ls_control *request)
+{
+    struct ls_server_ready ready;
+    struct ls_buf line = LS_BUF_INIT;
+    if (!server_gate(control_server(client))) {
+        command_fail(client, ls_control_id(request), "busy", "The server is stopping.");
+        return;
+    }
+    ls_server_ready(control_server(client), &ready);
+    begin_answer(&line, request);
+    add_str(&line, "version", LS_VERSION);
+    ls_buf_printf(&line, ",\"pid\":%d", (int)getpid());
+    if (ready.dir != NULL)
+        add_str(&line, "dir", ready.dir);
+    else
+        ls_buf_str(&line, ",\"dir\":null");
+    add_str(&line, "url", ready.url);
+    ls_buf_printf(&line, ",\"watching\":%s", ready.watching ? "true" : "false");
+    end_answer(client, &line);
+}
+
+/* --- sessions --- */
+
+/* Shared by the caller and the sessions' items; a session that is busy for long is listed with what is known without asking it. */
+struct census {
+    atomic_int refs;
+    pthread_mutex_t lock;
+    pthread_cond_t answered; /* monotonic clock */
+    size_t pending;
+    bool closed;             /* the list has been written */
+    size_t count;
+    struct census_row {
+        struct session *session; /* borrowed from the caller's list */
+        bool known;
+        size_t variables, modules;
+        uint64_t memory;
+        char *last_error;        /* owned */
+    } rows[];
+};
+
+struct census_job {
+    struct census *census;
+    size_t row;
+};
+
+static void census_unref(struct census *census)
+{
+    if (atomic_fetch_sub(&census->refs, 1) != 1)
+        return;
+    for (size_t i = 0; i < census->count; i++)
+        ls_free(census->rows[i].last_error);
+    pthread_mutex_destroy(&census->lock);
+    pthread_cond_destroy(&census->answered);
+    ls_free(census);
+}
+
+static void drop_census(void *arg)
+{
+    struct census_job *job = arg;
+    struct census *census = job->census;
+    pthread_mutex_lock(&census->lock);
+    census->pending--;
+    pthread_cond_signal(&census->answered);
+    pthread_mutex_unlock(&census->lock);
+    ls_free(job);
+    census_unref(census);
+}
+
+static void run_census(struct session *session, void *arg)
+{
+    struct census_job *job = arg;
+    struct census *census = job->census;
+    if (session->backend != NULL) {
+        struct ls_session *lua = ls_backend_session(session->backend);
+        size_t variables = ls_tracker_count(ls_backend_tracker(session->backend)), modules = ls_session_module_count(lua);
+        uint64_t memory = ls_session_heap(lua);
+        char *last_error = ls_strdup(ls_session_last_error(lua));
+        pthread_mutex_lock(&census->lock);
+        struct census_row *row = &census->rows[job->row];
+        if (!census->closed) {
+            row->known = true;
+            row->variables = variables;
+            row->modules = modules;
+            row->memory = memory;
+            row->last_error = last_error;
+            last_error = NULL;
+        }
+        pthread_mutex_unlock(&census->lock);
+        ls_free(last_error);
+    }
+    drop_census(job);
+}
+
+static struct census *census_new(struct session **list, size_t count)
+{
+    struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
+    if (census == NULL)
+        return NULL;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&census->answered, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&census->lock, NULL);
+    atomic_store(&census->refs, 1);
+    census->count = census->pending = count;
+    for (size_t i = 0; i < count; i++)
+        census->rows[i].session = list[i];
+    return census;
+}
+
+static void ask_sessions(struct census *census)
+{
+    for (size_t i = 0; i < census->count; i++) {
+        struct census_job *job = ls_malloc(sizeof *job);
+        if (job == NULL) {
+            pthread_mutex_lock(&census->lock);
+            census->pending--;
+            pthread_mutex_unlock(&census->lock);
+            continue;
+        }
+        *job = (struct census_job){census, i};
+        atomic_fetch_add(&census->refs, 1);
+        session_post(census->rows[i].session, run_census, drop_census, job, false);
+    }
+    int64_t until = ls_now_ns() + ls_ms(LIST_WAIT_MS);
+    struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    pthread_mutex_lock(&census->lock);
+    while (census->pending > 0 && pthread_cond_timedwait(&census->answered, &census->lock, &at) == 0)
+        continue;
+    census->closed = true;
+    pthread_mutex_unlock(&census->lock);
+}
+
+static void write_row(struct ls_buf *out, const struct ls_server *server, const struct census_row *row)
+{
+    const struct session *session = row->session;
+    int64_t now = ls_now_ns();
+    ls_buf_str(out, "{\"session\":");
+    ls_json_str(out, session->vended);
+    ls_buf_printf(out, ",\"url\":\"%s%s\",\"key\":\"%.8s\",\"age_ms\":%" PRId64 ",\"idle_ms\":%" PRId64 ",\"connections\":%d", server->url, session->id,
+                  session->id, (now - session->created_ns) / 1000000, (now - (int64_t)atomic_load(&session->active_ns)) / 1000000,
+                  atomic_load(&session->connections));
+    if (row->known) {
+        ls_buf_printf(out, ",\"variables\":%zu,\"memory\":%" PRIu64 ",\"modules\":%zu", row->variables, row->memory, row->modules);
+        add_str(out, "last_error", row->last_error != NULL ? row->last_error : "");
+    } else {
+        ls_buf_str(out, ",\"busy\":true");
+    }
+    ls_buf_char(out, '}');
+}
+
+int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
+{
+    struct session **list;
+    size_t count = manager_list(server, &list);
+    struct census *census = census_new(list, count);
+    if (census != NULL) {
+        ask_sessions(census);
+        ls_buf_char(out, '[');
+        for (size_t i = 0; i < count; i++) {
+            if (i > 0)
+                ls_buf_char(out, ',');
+            write_row(out, server, &census->rows[i]);
+        }
+        ls_buf_char(out, ']');
+        census_unref(census);
+    }
+    unref_sessions(list, count);
+    return census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
+}
+
+static void run_sessions(struct control_client *client, struct ls_control *request)
+{
+    struct ls_buf line = LS_BUF_INIT;
+    begin_answer(&line, request);
+    ls_buf_str(&line, ",\"sessions\":");
+    ls_server_sessions_json(control_server(client), &line);
+    end_answer(client, &line);
+}
+
+/* --- eval, complete, interrupt --- */
+
+struct evaluation {
+    struct control_client *client;
+    struct ls_control *request;
+    struct session *session;
+    struct ls_eval eval;
+    struct ls_err err;
+    int rc;
+    int64_t ns;
+};
+
+static void print_event(void *ctx, const char *text, size_t len)
+{
+    struct evaluation *evaluation = ctx;
+    struct ls_buf line = LS_BUF_INIT;
+    ls_buf_printf(&line, "{\"id\":%s,\"event\":\"print\"", ls_control_id(evaluation->request));
+    add_text(&line, "text", text, len);
+    end_answer(evaluation->client, &line);
+}
+
+static void run_evaluation(void *ctx)
+{
+    struct evaluation *evaluation = ctx;
+    struct session *session = evaluation->session;
+    if (session->backend == NULL) {
+        evaluation->rc = ls_fail(&evaluation->err, LS_ECLOSED, "The session has ended.");
+        return;
+    }
+    struct eval_capture capture = {.ctx = evaluation, .print = print_event};
+    int64_t begun = ls_now_ns();
+    session->capture = &capture;
+    evaluation->rc = ls_backend_eval(session->backend, &evaluation->eval, &evaluation->err);
+    session->capture = NULL;
+    evaluation->ns = ls_now_ns() - begun;
+}
+
+static void run_eval(struct control_client *client, struct ls_control *request)
+{
+    size_t len = 0;
+    const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
+    if (code == NULL) {
+        command_fail(client, ls_control_id(request), "bad-request", "eval needs code.");
+        return;
+    }
+    struct session *session = named_session(client, request, true);
+    if (session == NULL)
+        return;
+    struct evaluation evaluation = {.client = client, .request = request, .session = session};
+    int64_t max = ls_control_int(request, "max_output", 0);
+    evaluation.eval = (struct ls_eval){.code = code, .len = len, .name = name != NULL ? name : "eval", .repl = ls_control_flag(request, "repl"),
+                                       .max_output = max > 0 ? (size_t)max : 0};
+    session_touch(session);
+    if (session_call(session, run_evaluation, &evaluation) < 0)
+        evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");
+    struct ls_buf line = LS_BUF_INIT;
+    if (evaluation.rc < 0 && !evaluation.eval.incomplete) {
+        fail_with(client, request, &evaluation.err);
+    } else {
+        begin_answer(&line, request);
+        add_str(&line, "session", session->vended);
+        add_text(&line, "text", ls_buf_text(&evaluation.eval.text), evaluation.eval.text.len);
+        add_json(&line, "json", &evaluation.eval.json, "null");
+        ls_buf_printf(&line, ",\"incomplete\":%s,\"ns\":%" PRId64, evaluation.eval.incomplete ? "true" : "false", evaluation.ns);
+        end_answer(client, &line);
+    }
+    ls_buf_release(&evaluation.eval.text);
+    ls_buf_release(&evaluation.eval.json);
+    session_unref(session);
+}
+
+struct completion {
+    struct session *session;
+    const char *line;
+    size_t len;
+    struct ls_buf json;
+};
+
+static void run_completion(void *ctx)
+{
+    struct completion *completion = ctx;
+    if (completion->session->backend != NULL)
+        ls_session_complete(ls_backend_session(completion->session->backend), completion->line, completion->len, &completion->json, NULL);
+}
+
+static void run_complete(struct control_client *client, struct ls_control *request)
+{
+    struct completion completion = {.json = LS_BUF_INIT};
+    completion.line = ls_control_text(request, "line", &completion.len);
+    if (completion.line == NULL) {
+        command_fail(client, ls_control_id(request), "bad-request", "complete needs a line.");
+        return;
+    }
+    completion.session = named_session(client, request, false);
+    if (completion.session == NULL)
+        return;
+    session_call(completion.session, run_completion, &completion);
+    struct ls_buf line = LS_BUF_INIT;
+    begin_answer(&line, request);
+    add_json(&line, "completions", &completion.json, "[]");
+    end_answer(client, &line);
+    ls_buf_release(&completion.json);
+    session_unref(completion.session);
+}
+
+static void run_interrupt(struct control_client *client, struct ls_control *request)
+{
+    struct session *session = named_session(client, request, false);
+    if (session == NULL)
+        return;
+    struct ls_buf line = LS_BUF_INIT;
+    session_interrupt(session);
+    begin_answer(&line, request);
+    end_answer(client, &line);
+    session_unref(session);
+}
+
+/* --- unload --- */
+
+struct unloading {
+    struct session *session;
+    const char *name;
+    bool dry_run;
+    int rc;
+    struct ls_unload_report report;
+    struct ls_err err;
+};
+
+static void run_unloading(void *ctx)
+{
+    struct unloading *unloading = ctx;
+    unloading->rc = unloading->session->backend != NULL
+                        ? ls_backend_unload(unloading->session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err)
+                        : LS_ECLOSED;
+}
+
+static void write_unload(struct ls_buf *line, const struct unloading *unloading)
+{
+    const struct ls_unload_report *report = &unloading->report;
+    ls_buf_str(line, "{\"session\":");
+    ls_json_str(line, unloading->session->vended);
+    add_str(line, "name", unloading->name);
+    ls_buf_printf(line, ",\"count\":%d", unloading->rc);
+    add_json(line, "modules", &report->modules, "[]");
+    add_json(line, "prototypes", &report->prototypes, "[]");
+    add_json(line, "presenters", &report->presenters, "[]");
+    add_json(line, "wrappers", &report->wrappers, "[]");
+    add_json(line, "viewdefs", &report->viewdefs, "[]");
+    ls_buf_printf(line, ",\"timers\":%u,\"watches\":%u,\"instances\":%u,\"variables\":%u", report->timers, report->watches, report->instances,
+                  report->variables);
+    add_json(line, "importers", &report->importers, "[]");
+    ls_buf_printf(line, ",\"heap_bytes\":%" PRId64 "}", report->heap_bytes);
+}
+
+static void run_unload(struct control_client *client, struct ls_control *request)
+{
+    const char *const *names;
+    struct session **list;
+    size_t name_count = ls_control_list(request, "names", &names);
+    if (name_count == 0) {
+        command_fail(client, ls_control_id(request), "bad-request", "unload needs names.");
+        return;
+    }
+    ssize_t count = named_sessions(client, request, "sessions", &list);
+    if (count < 0)
+        return;
+    struct ls_buf line = LS_BUF_INIT;
+    struct ls_err problem = {0};
+    size_t written = 0;
+    begin_answer(&line, request);
+    ls_buf_str(&line, ",\"results\":[");
+    for (ssize_t i = 0; i < count; i++)
+        for (size_t n = 0; n < name_count; n++) {
+            struct unloading unloading = {.session = list[i], .name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
+            ls_unload_report_init(&unloading.report);
+            bool ran = session_call(list[i], run_unloading, &unloading) == 0;
+            if (ran && unloading.rc > 0) {
+                ls_buf_str(&line, written++ > 0 ? "," : "");
+                write_unload(&line, &unloading);
+            } else if (ran && unloading.rc < 0 && unloading.rc != LS_ENOTFOUND && unloading.rc != LS_ECLOSED) {
+                problem = unloading.err;
+            }
+            ls_unload_report_release(&unloading.report);
+        }
+    ls_buf_char(&line, ']');
+    if (written == 0 && problem.code != 0) {
+        fail_with(client, request, &problem);
+        ls_buf_release(&line);
+    } else {
+        end_answer(client, &line);
+    }
+    unref_sessions(list, (size_t)count);
+}
+
+/* --- reload, restart, state --- */
+
+static void run_reload_command(struct control_client *client, struct ls_control *request)
+{
+    struct ls_server *server = control_server(client);
+    const char *const *files;
+    size_t count = ls_control_list(request, "files", &files);
+    struct ls_err err = {0};
+    if (server->site.root == NULL) {
+        command_fail(client, ls_control_id(request), "not-found", "The built-in site has no files to reload.");
+        return;
+    }
+    struct ls_burst *burst = ls_burst_of_files(server->site.root, files, count, &err);
+    if (burst == NULL) {
+        fail_with(client, request, &err);
+        return;
+    }
+    struct ls_buf line = LS_BUF_INIT, results = LS_BUF_INIT;
+    int rc = reload_command(server, burst, &results, RELOAD_WAIT_MS);
+    ls_burst_unref(burst);
+    if (rc < 0) {
+        command_fail(client, ls_control_id(request), ls_error_name(rc), "A session is busy; the files are reloaded there when it is done.");
+    } else {
+        begin_answer(&line, request);
+        add_json(&line, "results", &results, "[]");
+        end_answer(client, &line);
+    }
+    ls_buf_release(&results);
+}
+
+struct restarting {
+    struct session *session;
+    struct ls_err err;
+    int rc;
+};
+
+/* The VM is replaced inside: nobody may interrupt the one that goes. */
+static void run_restarting(void *ctx)
+{
+    struct restarting *restarting = ctx;
+    struct session *session = restarting->session;
+    if (session->backend == NULL) {
+        restarting->rc = ls_fail(&restarting->err, LS_ECLOSED, "The session has ended.");
+        return;
+    }
+    session_set_interruptible(session, NULL);
+    restarting->rc = ls_backend_restart(session->backend, &restarting->err);
+    session_set_interruptible(session, ls_backend_session(session->backend));
+}
+
+static void run_restart(struct control_client *client, struct ls_control *request)
+{
+    if (ls_control_text(request, "session", NULL) == NULL) {
+        command_fail(client, ls_control_id(request), "bad-request", "restart needs a session.");
+        return;
+    }
+    struct session *session = named_session(client, request, false);
+    if (session == NULL)
+        return;
+    struct restarting restarting = {.session = session};
+    if (session_call(session, run_restarting, &restarting) < 0)
+        restarting.rc = ls_fail(&restarting.err, LS_ECLOSED, "The session has ended.");
+    if (restarting.rc < 0) {
+        fail_with(client, request, &restarting.err);
+    } else {
+        struct ls_buf line = LS_BUF_INIT;
+        begin_answer(&line, request);
+        add_str(&line, "session", session->vended);
+        end_answer(client, &line);
+    }
+    session_unref(session);
+}
+
+struct state {
+    struct session *session;
+    struct ls_buf modules, lines, failures;
+};
+
+static void run_state_item(void *ctx)
+{
+    struct state *state = ctx;
+    if (state->session->backend == NULL)
+        return;
+    struct ls_session *lua = ls_backend_session(state->session->backend);
+    ls_session_modules_json(lua, &state->modules);
+    ls_session_failures(lua, &state->lines, &state->failures);
+}
+
+/* H101: what one needs when nothing happens on save. */
+static void run_state(struct control_client *client, struct ls_control *request)
+{
+    struct ls_server *server = control_server(client);
+    struct session **list;
+    size_t count;
+    if (ls_control_text(request, "session", NULL) != NULL) {
+        struct session *one = named_session(client, request, false);
+        if (one == NULL)
+            return;
+        list = ls_array(1, sizeof *list);
+        count = list != NULL ? 1 : 0;
+        if (list != NULL)
+            list[0] = one;
+        else
+            session_unref(one);
+    } else {
+        count = manager_list(server, &list);
+    }
+    struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
+    begin_answer(&line, request);
+    ls_buf_str(&line, ",\"sessions\":[");
+    for (size_t i = 0; i < count; i++) {
+        struct state state = {.session = list[i], .modules = LS_BUF_INIT, .lines = LS_BUF_INIT, .failures = LS_BUF_INIT};
+        session_call(list[i], run_state_item, &state);
+        ls_buf_printf(&line, "%s{\"session\":\"%s\"", i > 0 ? "," : "", list[i]->vended);
+        add_json(&line, "modules", &state.modules, "[]");
+        add_json(&line, "failures", &state.failures, "[]");
+        ls_buf_char(&line, '}');
+        ls_buf_release(&state.modules);
+        ls_buf_release(&state.lines);
+        ls_buf_release(&state.failures);
+    }
+    ls_buf_char(&line, ']');
+    if (server->hotload != NULL)
+        ls_hotload_state_json(server->hotload, &hotload);
+    add_json(&line, "hotload", &hotload, "null");
+    end_answer(client, &line);
+    ls_buf_release(&hotload);
+    unref_sessions(list, count);
+}
+
+/* --- the table --- */
+
+static const struct {
+    const char *name;
+    void (*run)(struct control_client *client, struct ls_control *request);
+} commands[] = {
+    {"ping", run_ping},           {"sessions", run_sessions}, {"eval", run_eval},             {"complete", run_complete}, {"interrupt", run_interrupt},
+    {"unload", run_unload},       {"restart", run_restart},   {"reload", run_reload_command}, {"state", run_state},
+};
+
+void command_run(struct control_client *client, struct ls_control *request)
+{
+    const char *name = ls_control_cmd(request);
+    if (!server_gate(control_server(client))) {
+        command_fail(client, ls_control_id(request), "busy", "The server is stopping.");
+        return;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(name, commands[i].name) == 0) {
+            commands[i].run(client, request);
+            return;
+        }
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_printf(&text, "There is no command '%.100s'.", name);
+    command_fail(client, ls_control_id(request), *name != '\0' ? "unknown-command" : "bad-request", ls_buf_text(&text));
+    ls_buf_release(&text);
+}

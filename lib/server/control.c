@@ -1,0 +1,397 @@
+/* The control socket: where it lies, who may connect, lines in and lines out (C3, Q3). The commands are in commands.c.
+ *
+ * A Unix stream socket, 0600 in a 0700 folder of the user's; peers with another uid are refused. A socket file that nobody listens on is replaced.
+ * Requests of one connection run one after the other; each connection has a thread, since an evaluation may take as long as it likes.
+ *
+ * Threads: ls-control accepts; one thread a connection; events may be written by any thread and never wait for a watcher. */
+#include "server/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fspath.h"
+#include "base/log.h"
+#include "base/text.h"
+
+enum { SEND_WAIT_MS = 1000, MAX_CLIENTS = 256 };
+
+struct control {
+    /* -- immutable after open */
+    struct ls_server *server;
+    char *path;          /* owned */
+    int fd, stop_fd;
+    pthread_t thread;
+    bool started;
+    dev_t dev;           /* of the socket file, so that only our own is removed */
+    ino_t ino;
+    /* -- atomic */
+    atomic_int watchers;
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    pthread_cond_t gone;
+    struct control_client *clients;
+    int client_count;
+    bool stopping;
+};
+
+/* --- where it lies --- */
+
+int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_err *err)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    struct ls_buf folder = LS_BUF_INIT;
+    struct stat info;
+    ls_buf_clear(path);
+    if (runtime != NULL && runtime[0] == '/' && ls_is_dir(runtime))
+        ls_buf_printf(&folder, "%s/lsess", runtime);
+    else
+        ls_buf_printf(&folder, "/tmp/lsess-%u", (unsigned)getuid());
+    int rc = 0;
+    if (mkdir(ls_buf_text(&folder), 0700) < 0 && errno != EEXIST)
+        rc = ls_fail(err, LS_EIO, "The folder %s of the control socket cannot be made: %s.", ls_buf_text(&folder), strerror(errno));
+    else if (lstat(ls_buf_text(&folder), &info) < 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid())
+        rc = ls_fail(err, LS_EACCESS, "The folder %s of the control socket belongs to somebody else; --socket names another place.", ls_buf_text(&folder));
+    else if ((info.st_mode & 0777) != 0700 && chmod(ls_buf_text(&folder), 0700) < 0)
+        rc = ls_fail(err, LS_EACCESS, "The folder %s of the control socket cannot be closed to others: %s.", ls_buf_text(&folder), strerror(errno));
+    char *real = rc == 0 && dir != NULL ? ls_path_real(dir, err) : NULL;
+    if (rc == 0 && dir != NULL && real == NULL)
+        rc = LS_ENOTFOUND;
+    if (rc == 0) {
+        const char *name = real != NULL ? ls_path_base(real) : "demo";
+        uint64_t hash = real != NULL ? ls_hash(real, strlen(real)) : 0;
+        ls_buf_printf(path, "%s/%.40s-%06" PRIx64 ".sock", ls_buf_text(&folder), *name != '\0' ? name : "root", hash & 0xffffff);
+    }
+    ls_free(real);
+    ls_buf_release(&folder);
+    return rc;
+}
+
+static int set_address(struct sockaddr_un *address, const char *path, struct ls_err *err)
+{
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof address->sun_path)
+        return ls_fail(err, LS_EINVAL, "The path of the control socket is too long: %s", path);
+    strcpy(address->sun_path, path);
+    return 0;
+}
+
+/* Who listens there? @return a pid, 0 = nobody: the file is stale */
+static pid_t find_listener(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct ucred peer = {0};
+    socklen_t len = sizeof peer;
+    if (fd < 0)
+        return 0;
+    bool live = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+    if (live)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+    close(fd);
+    return live ? (peer.pid > 0 ? peer.pid : -1) : 0;
+}
+
+static int bind_socket(struct control *control, struct ls_err *err)
+{
+    struct sockaddr_un address;
+    if (set_address(&address, control->path, err) < 0)
+        return LS_EINVAL;
+    control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (control->fd < 0)
+        return ls_fail(err, LS_EIO, "The control socket cannot be made: %s.", strerror(errno));
+    struct stat info;
+    if (lstat(control->path, &info) == 0) {
+        pid_t pid = S_ISSOCK(info.st_mode) ? find_listener(&address) : 0;
+        if (pid != 0)
+            return ls_fail(err, LS_EBUSY, "Another server (pid %d) serves this site; its control socket is %s.", (int)pid, control->path);
+        if (!S_ISSOCK(info.st_mode))
+            return ls_fail(err, LS_EEXISTS, "%s is in the way of the control socket and is not a socket.", control->path);
+        unlink(control->path);
+    }
+    /* Nobody may connect between bind and chmod: the mode comes from the umask, which is this process's own and is set before threads run Lua. */
+    mode_t mask = umask(0177);
+    int rc = bind(control->fd, (struct sockaddr *)&address, sizeof address);
+    int code = errno;
+    umask(mask);
+    if (rc < 0 || listen(control->fd, 64) < 0)
+        return ls_fail(err, LS_EIO, "The control socket %s cannot be opened: %s.", control->path, strerror(rc < 0 ? code : errno));
+    if (lstat(control->path, &info) == 0) {
+        control->dev = info.st_dev;
+        control->ino = info.st_ino;
+    }
+    return 0;
+}
+
+/* --- lines --- */
+
+static bool send_all(struct control_client *client, const char *text, size_t len, int wait_ms)
+{
+    while (len > 0) {
+        ssize_t n = send(client->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0) {
+            text += n;
+            len -= (size_t)n;
+            continue;
+        }
+        struct pollfd wait = {.fd = client->fd, .events = POLLOUT};
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            return false;
+        if (poll(&wait, 1, wait_ms) <= 0)
+            return false;
+    }
+    return true;
+}
+
+static void write_line(struct control_client *client, const struct ls_buf *line, int wait_ms)
+{
+    pthread_mutex_lock(&client->lock);
+    if (!client->dead && (ls_buf_failed(line) || !send_all(client, line->data, line->len, wait_ms) || !send_all(client, "\n", 1, wait_ms))) {
+        client->dead = true;
+        shutdown(client->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&client->lock);
+}
+
+void control_write(struct control_client *client, const struct ls_buf *line)
+{
+    write_line(client, line, SEND_WAIT_MS);
+}
+
+struct ls_server *control_server(struct control_client *client)
+{
+    return client->control->server;
+}
+
+bool control_watched(struct control *control)
+{
+    return control != NULL && atomic_load(&control->watchers) > 0;
+}
+
+void control_event(struct control *control, const char *event, const char *fields)
+{
+    if (!control_watched(control))
+        return;
+    pthread_mutex_lock(&control->lock);
+    for (struct control_client *client = control->clients; client != NULL; client = client->next) {
+        if (!atomic_load(&client->watching))
+            continue;
+        struct ls_buf line = LS_BUF_INIT;
+        ls_buf_printf(&line, "{\"id\":%s,\"event\":\"%s\"%s%s}", client->watch_id, event, *fields != '\0' ? "," : "", fields);
+        write_line(client, &line, 0);
+        ls_buf_release(&line);
+    }
+    pthread_mutex_unlock(&control->lock);
+}
+
+/* --- a connection --- */
+
+static void take_line(struct control_client *client, const char *text, size_t len)
+{
+    struct ls_err err = {0};
+    struct ls_control *request = ls_control_parse(text, len, &err);
+    if (request == NULL)
+        command_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", err.text);
+    else if (strcmp(ls_control_cmd(request), "watch") == 0) {
+        struct ls_buf line = LS_BUF_INIT;
+        ls_buf_printf(&line, "{\"id\":%s,\"ok\":true}", ls_control_id(request));
+        control_write(client, &line);
+        ls_buf_release(&line);
+        pthread_mutex_lock(&client->control->lock);
+        ls_free(client->watch_id);
+        client->watch_id = ls_strdup(ls_control_id(request));
+        if (client->watch_id != NULL && !atomic_exchange(&client->watching, true))
+            atomic_fetch_add(&client->control->watchers, 1);
+        pthread_mutex_unlock(&client->control->lock);
+    } else {
+        command_run(client, request);
+    }
+    ls_control_free(request);
+}
+
+/* Handle the whole lines of what has been read. `skipping`: the rest of a line that was too long (C3: the connection lives on). */
+static void take_lines(struct control_client *client, struct ls_buf *in, bool *skipping)
+{
+    size_t at = 0;
+    for (char *end; at < in->len && (end = memchr(in->data + at, '\n', in->len - at)) != NULL;) {
+        size_t len = (size_t)(end - in->data) - at;
+        if (!*skipping && strspn(in->data + at, " \t\r") < len)
+            take_line(client, in->data + at, len);
+        *skipping = false;
+        at += len + 1;
+    }
+    ls_buf_shift(in, at);
+    if (in->len <= LS_CONTROL_MAX_LINE)
+        return;
+    if (!*skipping)
+        command_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
+    *skipping = true;
+    ls_buf_clear(in);
+}
+
+static void *serve_client(void *ctx)
+{
+    struct control_client *client = ctx;
+    struct control *control = client->control;
+    struct ls_buf in = LS_BUF_INIT;
+    bool skipping = false;
+    char chunk[16384];
+    ssize_t n;
+    while ((n = recv(client->fd, chunk, sizeof chunk, 0)) > 0 || (n < 0 && errno == EINTR)) {
+        if (n > 0)
+            ls_buf_add(&in, chunk, (size_t)n);
+        if (ls_buf_failed(&in))
+            break;
+        take_lines(client, &in, &skipping);
+    }
+    ls_buf_release(&in);
+    pthread_mutex_lock(&control->lock);
+    struct control_client **link = &control->clients;
+    while (*link != client)
+        link = &(*link)->next;
+    *link = client->next;
+    if (atomic_load(&client->watching))
+        atomic_fetch_sub(&control->watchers, 1);
+    control->client_count--;
+    close(client->fd);
+    pthread_mutex_destroy(&client->lock);
+    ls_free(client->watch_id);
+    ls_free(client);
+    pthread_cond_broadcast(&control->gone);
+    pthread_mutex_unlock(&control->lock);
+    return NULL;
+}
+
+static void accept_client(struct control *control)
+{
+    int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (fd < 0)
+        return;
+    /* Q3: the file's mode keeps others out already; this holds where the socket was put into an open folder. */
+    bool ours = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == getuid();
+    struct control_client *client = ours ? ls_zalloc(sizeof *client) : NULL;
+    if (client == NULL) {
+        close(fd);
+        return;
+    }
+    client->control = control;
+    client->fd = fd;
+    pthread_mutex_init(&client->lock, NULL);
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_mutex_lock(&control->lock);
+    bool started = !control->stopping && control->client_count < MAX_CLIENTS;
+    if (started) {
+        client->next = control->clients;
+        control->clients = client;
+        control->client_count++;
+        started = pthread_create(&client->thread, &attr, serve_client, client) == 0;
+        if (!started) {
+            control->clients = client->next;
+            control->client_count--;
+        }
+    }
+    pthread_mutex_unlock(&control->lock);
+    pthread_attr_destroy(&attr);
+    if (!started) {
+        close(fd);
+        pthread_mutex_destroy(&client->lock);
+        ls_free(client);
+    }
+}
+
+static void *accept_clients(void *ctx)
+{
+    struct control *control = ctx;
+    struct pollfd wait[2] = {{.fd = control->fd, .events = POLLIN}, {.fd = control->stop_fd, .events = POLLIN}};
+    while (poll(wait, 2, -1) >= 0 || errno == EINTR) {
+        if (wait[1].revents != 0)
+            break;
+        if (wait[0].revents != 0)
+            accept_client(control);
+    }
+    return NULL;
+}
+
+/* --- opening and closing --- */
+
+struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err)
+{
+    struct control *control = ls_zalloc(sizeof *control);
+    struct ls_buf place = LS_BUF_INIT;
+    if (control == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for the control socket.");
+        return NULL;
+    }
+    control->server = server;
+    control->fd = -1;
+    control->stop_fd = eventfd(0, EFD_CLOEXEC);
+    pthread_mutex_init(&control->lock, NULL);
+    pthread_cond_init(&control->gone, NULL);
+    int rc = 0;
+    if (path != NULL)
+        ls_buf_str(&place, path);
+    else
+        rc = ls_control_default_path(server->site.root, &place, err);
+    control->path = rc == 0 ? ls_buf_detach(&place, NULL) : NULL;
+    ls_buf_release(&place);
+    if (control->path == NULL || bind_socket(control, err) < 0) {
+        control_close(control);
+        return NULL;
+    }
+    int code = pthread_create(&control->thread, NULL, accept_clients, control);
+    if (code != 0) {
+        ls_fail(err, LS_EIO, "The thread of the control socket cannot be started: %s.", strerror(code));
+        control_close(control);
+        return NULL;
+    }
+    control->started = true;
+    pthread_setname_np(control->thread, "ls-control");
+    return control;
+}
+
+void control_close(struct control *control)
+{
+    if (control == NULL)
+        return;
+    uint64_t one = 1;
+    if (control->started && write(control->stop_fd, &one, sizeof one) == sizeof one)
+        pthread_join(control->thread, NULL);
+    pthread_mutex_lock(&control->lock);
+    control->stopping = true;
+    for (struct control_client *client = control->clients; client != NULL; client = client->next)
+        shutdown(client->fd, SHUT_RDWR);
+    while (control->clients != NULL)
+        pthread_cond_wait(&control->gone, &control->lock);
+    pthread_mutex_unlock(&control->lock);
+    struct stat info;
+    if (control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino && info.st_dev == control->dev)
+        unlink(control->path);
+    if (control->fd >= 0)
+        close(control->fd);
+    close(control->stop_fd);
+    pthread_mutex_destroy(&control->lock);
+    pthread_cond_destroy(&control->gone);
+    ls_free(control->path);
+    ls_free(control);
+}
+
+const char *control_path(const struct control *control)
+{
+    return control != NULL ? control->path : NULL;
+}

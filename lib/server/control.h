@@ -1,0 +1,30 @@
+/* The control socket's connections and its commands (C3); shared by control.c and commands.c. */
+#ifndef LS_SERVER_CONTROL_H
+#define LS_SERVER_CONTROL_H
+
+#include "protocol/control.h"
+#include "server/internal.h"
+
+/* One connection. */
+struct control_client {
+    struct control_client *next;
+    struct control *control;
+    pthread_t thread;
+    /* -- atomic */
+    atomic_bool watching;   /* gets events (C3 `watch`) */
+    /* -- protected by lock */
+    pthread_mutex_t lock;   /* lines are written whole */
+    int fd;
+    char *watch_id;         /* owned; JSON text */
+    bool dead;              /* it does not read, or has gone */
+};
+
+/** Write one line of an answer or event; a client that does not read for a second is given up. Any thread. */
+void control_write(struct control_client *client, const struct ls_buf *line);
+/** Run a request and write its answer. The client's thread. */
+void command_run(struct control_client *client, struct ls_control *request);
+/** An error answer. `id` is JSON text. */
+void command_fail(struct control_client *client, const char *id, const char *code, const char *message);
+struct ls_server *control_server(struct control_client *client);
+
+#endif

@@ -1,0 +1,294 @@
+/* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text (architecture.md: one way in,
+ * the session's queue). Each due timer becomes an item; nothing here runs Lua.
+ *
+ * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is taken out of the session's table by
+ * whoever ends it; its struct belongs to the item once it has been posted. */
+#include "server/internal.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fspath.h"
+#include "base/log.h"
+#include "server/capture.h"
+
+struct lua_timer {
+    struct ls_item item;     /* first */
+    struct session *session; /* counted */
+    uint64_t handle;         /* the session's name for it */
+    int64_t set;             /* the executor's; protected by session->lock */
+};
+
+/* --- Lua timers (L108–L116) --- */
+
+/* @return was it still wanted? */
+static bool forget_timer(struct lua_timer *timer)
+{
+    struct session *session = timer->session;
+    pthread_mutex_lock(&session->lock);
+    bool wanted = ls_idmap_get(session->timers, (int64_t)timer->handle) == timer;
+    if (wanted)
+        ls_idmap_take(session->timers, (int64_t)timer->handle);
+    pthread_mutex_unlock(&session->lock);
+    return wanted;
+}
+
+static void free_timer(struct lua_timer *timer)
+{
+    struct session *session = timer->session;
+    ls_free(timer);
+    session_unref(session);
+}
+
+static void run_lua_timer(struct ls_item *item)
+{
+    struct lua_timer *timer = (struct lua_timer *)item;
+    struct session *session = timer->session;
+    if (forget_timer(timer) && session->backend != NULL)
+        ls_backend_timer(session->backend, timer->handle);
+    free_timer(timer);
+}
+
+static void drop_lua_timer(struct ls_item *item)
+{
+    struct lua_timer *timer = (struct lua_timer *)item;
+    forget_timer(timer);
+    free_timer(timer);
+}
+
+static void fire_lua_timer(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct lua_timer *timer = ctx;
+    ls_queue_post(timer->session->queue, &timer->item, false);
+}
+
+static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
+{
+    struct session *session = ctx;
+    struct lua_timer *timer = ls_malloc(sizeof *timer);
+    if (timer == NULL)
+        return LS_ENOMEM;
+    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .drop = drop_lua_timer}, .session = session_ref(session), .handle = handle};
+    pthread_mutex_lock(&session->lock);
+    bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);
+    pthread_mutex_unlock(&session->lock);
+    if (!put) {
+        free_timer(timer);
+        return LS_ENOMEM;
+    }
+    if (due_ns == 0) { /* behind the items queued now; this thread runs the queue, so it only enqueues */
+        ls_queue_post(session->queue, &timer->item, false);
+        return 0;
+    }
+    int64_t set = ls_timer_set(session->server->executor, due_ns, fire_lua_timer, timer);
+    if (set < 0) {
+        forget_timer(timer);
+        free_timer(timer);
+        return (int)set;
+    }
+    /* It may have fired and been dropped already by a queue that was closed meanwhile: only the table knows whether it is still there. */
+    pthread_mutex_lock(&session->lock);
+    struct lua_timer *still = ls_idmap_get(session->timers, (int64_t)handle);
+    if (still != NULL)
+        still->set = set;
+    pthread_mutex_unlock(&session->lock);
+    return 0;
+}
+
+static void clear_lua_timer(void *ctx, uint64_t handle)
+{
+    struct session *session = ctx;
+    pthread_mutex_lock(&session->lock);
+    struct lua_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
+    int64_t set = timer != NULL ? timer->set : 0;
+    pthread_mutex_unlock(&session->lock);
+    /* Where the clearing comes too late the item is on its way, finds itself forgotten and frees the struct. */
+    if (timer != NULL && set > 0 && ls_timer_clear(session->server->executor, set))
+        free_timer(timer);
+}
+
+/* --- debounce and grace (P62, P114) --- */
+
+static void run_flush(struct session *session, void *arg)
+{
+    (void)arg;
+    if (session->backend != NULL)
+        ls_backend_flush(session->backend);
+}
+
+static void run_grace(struct session *session, void *arg)
+{
+    (void)arg;
+    if (session->backend != NULL)
+        ls_backend_grace(session->backend);
+}
+
+static void fire_flush(void *ctx, int64_t handle)
+{
+    (void)handle;
+    session_post(ctx, run_flush, NULL, NULL, false);
+    session_unref(ctx);
+}
+
+static void fire_grace(void *ctx, int64_t handle)
+{
+    (void)handle;
+    session_post(ctx, run_grace, NULL, NULL, false);
+    session_unref(ctx);
+}
+
+/* A pending timer holds a use of the session; one that cannot be cleared any more gives its use back itself. */
+static void set_timer(struct session *session, int64_t *timer, int64_t due_ns, void (*fire)(void *, int64_t))
+{
+    struct ls_executor *executor = session->server->executor;
+    if (*timer > 0 && ls_timer_clear(executor, *timer))
+        session_unref(session);
+    *timer = 0;
+    if (due_ns == 0)
+        return;
+    session_ref(session);
+    *timer = ls_timer_set(executor, due_ns, fire, session);
+    if (*timer < 0) {
+        ls_log_session(0, session->vended, "A timer cannot be set: %s.", ls_error_name((int)*timer));
+        session_unref(session);
+        *timer = 0;
+    }
+}
+
+static void flush_at(void *ctx, int64_t due_ns)
+{
+    struct session *session = ctx;
+    set_timer(session, &session->flush_timer, due_ns, fire_flush);
+}
+
+static void grace_at(void *ctx, int64_t due_ns)
+{
+    struct session *session = ctx;
+    set_timer(session, &session->grace_timer, due_ns, fire_grace);
+}
+
+/* --- files (H7, H36, H90, H91) --- */
+
+static void remember_key(struct session *session, const char *key)
+{
+    ls_map_put(session->keys, key, strlen(key), session, NULL);
+}
+
+/* A burst names files by key; one that was asked for under another path, or does not exist yet, is recognised by that path below the root as well. */
+static void remember_files(struct session *session, const char *key, const char *const *paths, size_t count)
+{
+    const char *root = session->server->site.root;
+    pthread_mutex_lock(&session->lock);
+    remember_key(session, key);
+    pthread_mutex_unlock(&session->lock);
+    for (size_t i = 0; root != NULL && i < count; i++) {
+        char *relative = ls_path_relative(root, paths[i]);
+        pthread_mutex_lock(&session->lock);
+        if (relative != NULL)
+            remember_key(session, relative);
+        pthread_mutex_unlock(&session->lock);
+        ls_free(relative);
+    }
+}
+
+static void module_loaded(void *ctx, const char *key, const char *const *paths, size_t count)
+{
+    struct session *session = ctx;
+    remember_files(session, key, paths, count);
+    if (session->server->hotload != NULL)
+        ls_hotload_loaded(session->server->hotload, session->number, key, paths, count);
+}
+
+static void module_wanted(void *ctx, const char *key, const char *const *paths, size_t count)
+{
+    struct session *session = ctx;
+    remember_files(session, key, paths, count);
+    if (session->server->hotload != NULL)
+        ls_hotload_wanted(session->server->hotload, session->number, key, paths, count);
+}
+
+static void module_unloaded(void *ctx, const char *key)
+{
+    struct session *session = ctx;
+    pthread_mutex_lock(&session->lock);
+    ls_map_take(session->keys, key, strlen(key));
+    pthread_mutex_unlock(&session->lock);
+    if (session->server->hotload != NULL)
+        ls_hotload_unloaded(session->server->hotload, session->number, key);
+}
+
+static void directory_unloaded(void *ctx, const char *dir)
+{
+    struct session *session = ctx;
+    if (session->server->hotload != NULL)
+        ls_hotload_directory_unloaded(session->server->hotload, session->number, dir);
+}
+
+static bool has_key(const struct session *session, const char *key)
+{
+    return key != NULL && ls_map_get(session->keys, key, strlen(key)) != NULL;
+}
+
+bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count)
+{
+    const char *root = session->server->site.root;
+    bool wanted = false;
+    for (size_t i = 0; i < count && !wanted; i++) {
+        char *relative = root != NULL && files[i].path != NULL ? ls_path_relative(root, files[i].path) : NULL;
+        pthread_mutex_lock(&session->lock);
+        wanted = has_key(session, files[i].key) || has_key(session, files[i].old_key) || has_key(session, relative);
+        pthread_mutex_unlock(&session->lock);
+        ls_free(relative);
+    }
+    return wanted;
+}
+
+static void print_text(void *ctx, const char *text, size_t len)
+{
+    struct session *session = ctx;
+    if (session->capture != NULL)
+        session->capture->print(session->capture->ctx, text, len);
+}
+
+void host_fill(struct session *session, struct ls_backend_host *host)
+{
+    *host = (struct ls_backend_host){
+        .ctx = session,
+        .session = {.ctx = session,
+                    .timer_set = set_lua_timer,
+                    .timer_clear = clear_lua_timer,
+                    .module_loaded = module_loaded,
+                    .module_wanted = module_wanted,
+                    .module_unloaded = module_unloaded,
+                    .directory_unloaded = directory_unloaded,
+                    .print = print_text},
+        .flush_at = flush_at,
+        .grace_at = grace_at,
+    };
+}
+
+void host_cancel_timers(struct session *session)
+{
+    flush_at(session, 0);
+    grace_at(session, 0);
+    for (;;) {
+        pthread_mutex_lock(&session->lock);
+        struct ls_idmap_entry *first = ls_idmap_first(session->timers);
+        uint64_t handle = first != NULL ? (uint64_t)ls_idmap_id(first) : 0;
+        pthread_mutex_unlock(&session->lock);
+        if (first == NULL)
+            return;
+        clear_lua_timer(session, handle);
+    }
+}
+
+void host_release(struct session *session)
+{
+    /* Every timer holds a use of the session, so the table is empty when the last use has gone. */
+    if (session->timers != NULL)
+        ls_idmap_free(session->timers, NULL);
+    if (session->keys != NULL)
+        ls_map_free(session->keys, NULL);
+}

@@ -1,0 +1,294 @@
+/* What the files of this room share. Not for other rooms. Thread roles and lock order stand at the top of server.c. */
+#ifndef LS_SERVER_INTERNAL_H
+#define LS_SERVER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <civetweb.h>
+
+#include "backend/backend.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/map.h"
+#include "executor/executor.h"
+#include "hotload/hotload.h"
+#include "server/server.h"
+#include "session/chunks.h"
+#include "viewdef/viewdef.h"
+
+#define LS_ID_LEN 32 /* hex digits of an internal session id (P27) */
+
+struct session;
+struct request;
+struct socket;
+struct identity;
+
+/* --- the server --- */
+
+struct ls_server {
+    /* -- immutable after open */
+    struct ls_server_config config;
+    struct ls_site site;
+    char *html_dir;               /* canonical; NULL when the site has none */
+    char **static_roots;          /* canonical, NULL-terminated (P19a) */
+    char *display_host;           /* in the URL: [::1], 127.0.0.1, localhost */
+    char *address;                /* numeric address that is bound */
+    char *url;
+    int port;
+    bool loopback;                /* listens on loopback addresses alone (P91a, H100) */
+    bool tls;
+    size_t lua_files;
+    struct mg_context *http;
+    struct ls_executor *executor;
+    struct ls_chunks *chunks;
+    struct ls_viewdefs *viewdefs;
+    struct ls_hotload *hotload;   /* NULL without --watch, or when it could not start (H94) */
+    struct control *control;
+    struct writer *writer;
+    /* -- atomic */
+    atomic_int phase;             /* enum phase */
+    atomic_int sockets_open;      /* WebSockets that hold a thread (P22a) */
+    atomic_int polls_waiting;     /* P118 */
+    atomic_ulong generation;      /* bursts so far */
+    atomic_llong limit_logged_ns; /* when a refused connection was last logged (P22a) */
+    atomic_llong last_active;     /* number of the session that was active last, for tools */
+    /* -- protected by gate_lock */
+    pthread_mutex_t gate_lock;
+    pthread_cond_t gate_open;
+    /* -- protected by sessions_lock: the SessionManager */
+    pthread_mutex_t sessions_lock;
+    pthread_cond_t sessions_gone;  /* a session has been taken apart */
+    struct ls_map *by_id;          /* internal id → session, published ones only (P30 step 9); counted */
+    struct ls_idmap *by_vended;    /* vended number → session; counted by by_id */
+    int64_t last_vended;           /* starts again with 0 when no session is left (P27) */
+    int64_t last_number;           /* never used again: what the hot loader knows sessions by */
+    size_t session_count;          /* published and being made */
+    size_t sessions_alive;         /* not yet taken apart */
+    int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
+    /* -- protected by timers_lock */
+    pthread_mutex_t timers_lock;
+    int64_t timeout_timer, heartbeat_timer;
+    bool timers_off;
+    /* -- protected by sockets_lock */
+    pthread_mutex_t sockets_lock;
+    struct socket *sockets;        /* all open ones */
+    /* -- protected by reports_lock */
+    pthread_mutex_t reports_lock;
+    struct ls_map *failures;       /* key → text last reported, so that an identical one is told once (H98) */
+    struct ls_map *view_problems;  /* key → text in force (H78) */
+};
+
+enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
+
+/* --- Session: one browser session (P27–P33) --- */
+
+struct session {
+    struct ls_item end_item;        /* first: the queue's last item, so that ending needs no memory */
+    /* -- immutable after new */
+    struct ls_server *server;
+    struct ls_queue *queue;
+    char id[LS_ID_LEN + 1];
+    char vended[24];
+    int64_t vended_number, number;
+    int64_t created_ns;
+    int64_t created_unix;
+    /* -- atomic */
+    atomic_int refs;
+    atomic_int connections;         /* WebSockets, from the handshake on (Q2) */
+    atomic_llong active_ns;         /* P29 */
+    atomic_bool ended;              /* no longer in the maps */
+    /* -- owner thread only (whoever runs the queue) */
+    struct ls_backend *backend;     /* NULL before it is made and after the end */
+    int64_t flush_timer, grace_timer;
+    struct socket *connected;       /* WebSockets that the backend knows, each counted */
+    struct identity *identities;    /* P25, each counted */
+    struct eval_capture *capture;   /* where print goes while an evaluation runs (C4) */
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    struct ls_idmap *timers;        /* Lua timer handle → struct lua_timer */
+    struct ls_map *keys;            /* files that a burst may concern this session with */
+    struct ls_session *interruptible; /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
+};
+
+struct session *session_ref(struct session *session);
+void session_unref(struct session *session);
+void session_touch(struct session *session);
+
+/* manager.c */
+int manager_open(struct ls_server *server, struct ls_err *err);
+void manager_close(struct ls_server *server);
+/** P30. @return a use of the session, or NULL: LS_ELIMIT (--max-sessions), LS_ECLOSED, what main.lua raised */
+struct session *manager_create(struct ls_server *server, struct ls_err *err);
+/** By internal id. @return a use, or NULL */
+struct session *manager_find(struct ls_server *server, const char *id, size_t len);
+/** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
+struct session *manager_find_named(struct ls_server *server, const char *name, struct ls_err *err);
+/** All live sessions in order of their making; each counted. @return how many; *list is owned (ls_free) */
+size_t manager_list(struct ls_server *server, struct session ***list);
+/** P33; harmless when it is ended already. */
+void manager_destroy(struct ls_server *server, struct session *session);
+void manager_destroy_all(struct ls_server *server);
+void manager_arm_timeout(struct ls_server *server);
+
+/** Tell what runs in the session to stop, if Lua runs there at all. Any thread. */
+void session_interrupt(struct session *session);
+/** Around the replacement of a session's VM, and at its end: which LuaSession may be interrupted. Owner thread. */
+void session_set_interruptible(struct session *session, struct ls_session *target);
+
+/* host.c: what a backend asks of the server */
+void host_fill(struct session *session, struct ls_backend_host *host);
+void host_release(struct session *session);
+/** Cancel all timers of a session that ends. Owner thread. */
+void host_cancel_timers(struct session *session);
+/** May a burst with these files concern the session? Any thread. */
+bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count);
+
+/* A small item: run `fn(session, arg)` on the session's queue; `dropped` (may be NULL) when its turn never comes. The session is counted. */
+int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void (*dropped)(void *arg), void *arg, bool here);
+/** Post and wait. @return 0, LS_ECLOSED when the session has ended */
+int session_call(struct session *session, void (*fn)(void *ctx), void *ctx);
+
+/* --- websocket.c, outbox.c --- */
+
+struct out_frame {
+    struct out_frame *next;
+    struct ls_bytes *bytes; /* counted; payload */
+    unsigned char head[10];
+    size_t head_len, done;  /* bytes written of head and payload together */
+};
+
+struct socket {
+    /* -- immutable after the handshake */
+    struct ls_server *server;
+    struct session *session;      /* counted */
+    /* -- atomic */
+    atomic_int refs;
+    atomic_llong last_in_ns, last_out_ns;
+    atomic_int pings_unanswered;
+    /* -- owner thread of the session's queue only */
+    struct ls_conn *conn;
+    struct socket *session_next;
+    /* -- reader thread only */
+    struct ls_buf in, message;    /* bytes not parsed yet; a fragmented message so far */
+    int message_opcode;           /* 0 = no message begun */
+    /* -- protected by send_lock */
+    pthread_mutex_t send_lock;
+    struct mg_connection *http;   /* NULL when the connection is over */
+    int fd;                       /* -1 likewise; civetweb's, found at the handshake (N9) */
+    struct out_frame *out_head, *out_tail;
+    size_t out_bytes;             /* of frames that have not been begun */
+    bool close_sent, cut, with_writer;
+    /* -- protected by flow_lock: frames handed to the session's queue and not yet handled (P40b) */
+    pthread_mutex_t flow_lock;
+    pthread_cond_t flow_free;
+    size_t waiting_frames, waiting_bytes;
+    bool reader_waits;
+    /* -- protected by server->sockets_lock */
+    struct socket *prev, *next;
+};
+
+void websocket_install(struct ls_server *server);
+/** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been answered */
+int websocket_begin(struct request *request);
+void websocket_close_all(struct ls_server *server, int code);
+/** The backend's side of a session's sockets ends. Owner thread. */
+void websocket_disconnect_session(struct session *session);
+/** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
+void websocket_wait_all(struct ls_server *server, int64_t ms);
+void websocket_arm_heartbeat(struct ls_server *server);
+/** Close every socket of a session (P33). Any thread. */
+void websocket_close_session(struct session *session, int code);
+void socket_unref(struct socket *socket);
+struct socket *socket_ref(struct socket *socket);
+
+enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+/** Write or queue one frame; never blocks for long (P69). Drops the connection when its outbox is full. Any thread. */
+void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
+/** A close frame with a code; later frames are not sent. */
+void outbox_close(struct socket *socket, int code, const char *reason);
+/** End the connection now; the reader notices. */
+void outbox_cut(struct socket *socket);
+void outbox_release(struct socket *socket);
+struct writer *writer_open(struct ls_server *server, struct ls_err *err);
+void writer_close(struct writer *writer);
+
+/* --- HTTP --- */
+
+struct reply {
+    int status;
+    const char *type;        /* Content-Type, NULL = none */
+    struct ls_buf headers;   /* complete lines */
+    const void *body;
+    size_t len;
+};
+void reply_init(struct reply *reply, int status, const char *type);
+void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Write it (without body for HEAD) and release. @return the status */
+int reply_send(struct reply *reply, struct mg_connection *http);
+/** A short plain text. */
+int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Head only, for a body that is streamed. */
+int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
+
+/* One request, decoded. */
+struct request {
+    struct ls_server *server;
+    struct mg_connection *http;
+    const struct mg_request_info *info;
+    const char *path;      /* decoded, canonical, begins with '/' */
+    size_t path_len;
+    bool head;             /* HEAD */
+    bool get;              /* GET or HEAD */
+};
+
+int http_begin_request(struct mg_connection *http);
+/** Query parameter, percent-decoded. @return length, -1 when absent */
+int request_param(const struct request *request, const char *name, char *out, size_t cap);
+/** Value of the `ui-session` cookie. @return length, -1 when absent */
+int request_cookie_session(const struct request *request, char *out, size_t cap);
+/** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO, LS_ENOMEM */
+int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
+/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it */
+const char *origin_refusal(struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
+/** Wait until the server is open. @return false when it is stopping */
+bool server_gate(struct ls_server *server);
+
+int static_serve(struct request *request);           /* P19–P21, F10, F11 */
+bool static_path_ok(struct ls_server *server, const char *path, char **real); /* P19a */
+/** If-None-Match / If-Modified-Since. */
+bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
+const char *static_mime(const char *path);
+struct ls_bytes *static_index(struct ls_server *server); /* the site's index.html, or the built-in page */
+
+int pages_root(struct request *request);                      /* P3–P7 */
+int pages_session(struct request *request, struct session *session, const char *rest); /* P8–P16 */
+int pages_gone(struct request *request);                      /* P8, F219 */
+int api_handle(struct request *request, const char *type);    /* P24, P25, P118 */
+void api_release_session(struct session *session);
+int editor_open(struct request *request);                     /* C2, LSESS_EDITOR */
+
+/* --- reload.c --- */
+
+void reload_on_burst(void *ctx, struct ls_burst *burst);
+/** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than `wait_ms`), and append the JSON array
+ * of results (C3). */
+int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
+void reload_release(struct ls_server *server);
+/** A new session hears of the view files that cannot be used (H78). */
+void reload_apply_view_problems(struct session *session);
+
+/* --- control.c, commands.c --- */
+
+struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err);
+void control_close(struct control *control);
+const char *control_path(const struct control *control);
+/** Is anybody watching (C3 `watch`)? */
+bool control_watched(struct control *control);
+/** An event for those who watch: `fields` are JSON members. Never blocks. Any thread. */
+void control_event(struct control *control, const char *event, const char *fields);
+
+#endif

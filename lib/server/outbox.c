@@ -1,0 +1,412 @@
+/* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread (P38, P69; architecture.md rule 4).
+ *
+ * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block for up to a time-out a call and
+ * tear the frame (N9). Over TLS the bytes go through mg_write, in pieces that the socket's free space is known to take. The limit of --max-outbox counts
+ * what waits behind the frame being sent, so that one large value reaches a page that reads.
+ *
+ * Threads: any may send. send_lock is held while writing, which is what keeps `http` and `fd` alive: the reader empties them under it before civetweb
+ * closes the connection. Lock order: send_lock, then the writer's lock. */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { TLS_PIECE = 16384, TLS_RETRY_MS = 5, CLOSE_WAIT_MS = 2000 };
+
+struct writer {
+    pthread_t thread;
+    int wake;              /* eventfd: the list has grown, or stopping */
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    struct socket **list;  /* sockets with a backlog, each counted */
+    size_t count, cap;
+    bool stopping;
+};
+
+/* --- writing one frame --- */
+
+static size_t frame_head(unsigned char *head, int opcode, size_t len)
+{
+    head[0] = (unsigned char)(0x80 | opcode);
+    if (len < 126) {
+        head[1] = (unsigned char)len;
+        return 2;
+    }
+    int width = len <= 0xffff ? 2 : 8;
+    head[1] = width == 2 ? 126 : 127;
+    for (int i = 0; i < width; i++)
+        head[2 + i] = (unsigned char)((uint64_t)len >> (8 * (width - 1 - i)));
+    return (size_t)(2 + width);
+}
+
+/* One write. @return bytes taken, 0 when the socket is full, -1 when it is broken */
+static ssize_t write_plain(struct socket *socket, const struct out_frame *frame)
+{
+    const char *data = ls_bytes_data(frame->bytes);
+    size_t len = ls_bytes_len(frame->bytes);
+    struct iovec parts[2];
+    int count = 0;
+    if (frame->done < frame->head_len)
+        parts[count++] = (struct iovec){(void *)(frame->head + frame->done), frame->head_len - frame->done};
+    size_t from = frame->done > frame->head_len ? frame->done - frame->head_len : 0;
+    if (from < len)
+        parts[count++] = (struct iovec){(void *)(data + from), len - from};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
+    ssize_t n;
+    do {
+        n = sendmsg(socket->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
+/* TLS adds a record's overhead to each piece; half of the send buffer is left for it and for what the kernel keeps per packet (N9). */
+static ssize_t write_tls(struct socket *socket, const struct out_frame *frame)
+{
+    size_t total = frame->head_len + ls_bytes_len(frame->bytes);
+    size_t piece = total - frame->done < TLS_PIECE ? total - frame->done : TLS_PIECE;
+    int queued = 0, room = 0;
+    socklen_t size = sizeof room;
+    if (ioctl(socket->fd, SIOCOUTQ, &queued) < 0 || getsockopt(socket->fd, SOL_SOCKET, SO_SNDBUF, &room, &size) < 0)
+        return -1;
+    if (queued > 0 && queued + (int)piece > room / 2)
+        return 0;
+    char together[TLS_PIECE];
+    size_t filled = 0;
+    if (frame->done < frame->head_len) {
+        filled = frame->head_len - frame->done < piece ? frame->head_len - frame->done : piece;
+        memcpy(together, frame->head + frame->done, filled);
+    }
+    memcpy(together + filled, ls_bytes_data(frame->bytes) + (frame->done + filled - frame->head_len), piece - filled);
+    int n = mg_write(socket->http, together, piece);
+    return n == (int)piece ? n : -1;
+}
+
+/* Write on with a frame. @return 1 done, 0 the socket is full, -1 it is broken. Called with send_lock held. */
+static int write_frame(struct socket *socket, struct out_frame *frame)
+{
+    size_t total = frame->head_len + ls_bytes_len(frame->bytes);
+    while (frame->done < total) {
+        ssize_t n = socket->server->tls ? write_tls(socket, frame) : write_plain(socket, frame);
+        if (n <= 0)
+            return (int)n;
+        frame->done += (size_t)n;
+    }
+    return 1;
+}
+
+static void free_frame(struct out_frame *frame)
+{
+    ls_bytes_unref(frame->bytes);
+    ls_free(frame);
+}
+
+/* Nothing more can be sent; the reader sees the end and does the rest. Called with send_lock held. */
+static void cut_locked(struct socket *socket)
+{
+    socket->cut = true;
+    if (socket->fd >= 0)
+        shutdown(socket->fd, SHUT_RDWR);
+}
+
+/* --- the writer thread --- */
+
+static void wake_writer(struct writer *writer)
+{
+    uint64_t one = 1;
+    while (write(writer->wake, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Called with send_lock held. */
+static bool give_to_writer(struct socket *socket)
+{
+    struct writer *writer = socket->server->writer;
+    if (socket->with_writer)
+        return true;
+    pthread_mutex_lock(&writer->lock);
+    bool ok = !writer->stopping;
+    if (ok && writer->count == writer->cap) {
+        size_t cap = writer->cap == 0 ? 16 : writer->cap * 2;
+        struct socket **list = ls_rearray(writer->list, cap, sizeof *list);
+        ok = list != NULL;
+        if (ok) {
+            writer->list = list;
+            writer->cap = cap;
+        }
+    }
+    if (ok)
+        writer->list[writer->count++] = socket_ref(socket);
+    pthread_mutex_unlock(&writer->lock);
+    socket->with_writer = ok;
+    if (ok)
+        wake_writer(writer);
+    return ok;
+}
+
+/* Send what the socket takes. @return true when nothing is left to do for the writer */
+static bool flush_backlog(struct socket *socket)
+{
+    pthread_mutex_lock(&socket->send_lock);
+    bool over = socket->fd < 0 || socket->cut;
+    while (!over && socket->out_head != NULL) {
+        struct out_frame *frame = socket->out_head;
+        int rc = write_frame(socket, frame);
+        if (rc == 0)
+            break;
+        if (rc < 0) {
+            cut_locked(socket);
+            over = true;
+            break;
+        }
+        atomic_store(&socket->last_out_ns, ls_now_ns());
+        socket->out_head = frame->next;
+        if (socket->out_head == NULL)
+            socket->out_tail = NULL;
+        else
+            socket->out_bytes -= ls_bytes_len(socket->out_head->bytes);
+        free_frame(frame);
+    }
+    bool done = over || socket->out_head == NULL;
+    if (done)
+        socket->with_writer = false;
+    pthread_mutex_unlock(&socket->send_lock);
+    return done;
+}
+
+static void forget_socket(struct writer *writer, struct socket *socket)
+{
+    pthread_mutex_lock(&writer->lock);
+    for (size_t i = 0; i < writer->count; i++)
+        if (writer->list[i] == socket) {
+            writer->list[i] = writer->list[--writer->count];
+            break;
+        }
+    pthread_mutex_unlock(&writer->lock);
+    socket_unref(socket);
+}
+
+/* A snapshot of the list for one poll; each socket counted. @return how many, -1 to stop */
+static ssize_t take_snapshot(struct writer *writer, struct socket ***sockets, struct pollfd **polls, size_t *cap)
+{
+    pthread_mutex_lock(&writer->lock);
+    size_t count = writer->count;
+    bool stop = writer->stopping;
+    if (!stop && count + 1 > *cap) {
+        struct socket **more = ls_rearray(*sockets, count + 16, sizeof *more);
+        struct pollfd *more_polls = more != NULL ? ls_rearray(*polls, count + 16, sizeof *more_polls) : NULL;
+        if (more != NULL)
+            *sockets = more;
+        if (more_polls != NULL) {
+            *polls = more_polls;
+            *cap = count + 16;
+        } else {
+            count = *cap > 0 ? *cap - 1 : 0;
+        }
+    }
+    for (size_t i = 0; !stop && i < count; i++)
+        (*sockets)[i] = socket_ref(writer->list[i]);
+    pthread_mutex_unlock(&writer->lock);
+    return stop ? -1 : (ssize_t)count;
+}
+
+static void *run_writer(void *ctx)
+{
+    struct writer *writer = ctx;
+    struct socket **sockets = NULL;
+    struct pollfd *polls = NULL, first;
+    size_t cap = 0;
+    ssize_t count;
+    while ((count = take_snapshot(writer, &sockets, &polls, &cap)) >= 0) {
+        struct pollfd *list = polls != NULL ? polls : &first;
+        list[0] = (struct pollfd){.fd = writer->wake, .events = POLLIN};
+        bool tls = false;
+        for (ssize_t i = 0; i < count; i++) {
+            pthread_mutex_lock(&sockets[i]->send_lock);
+            list[i + 1] = (struct pollfd){.fd = sockets[i]->fd, .events = POLLOUT};
+            pthread_mutex_unlock(&sockets[i]->send_lock);
+            tls = tls || sockets[i]->server->tls;
+        }
+        /* The free space that a TLS piece needs is more than what POLLOUT promises. */
+        poll(list, (nfds_t)count + 1, tls ? TLS_RETRY_MS : -1);
+        uint64_t wakes;
+        if ((list[0].revents & POLLIN) != 0 && read(writer->wake, &wakes, sizeof wakes) < 0)
+            wakes = 0;
+        for (ssize_t i = 0; i < count; i++) {
+            if ((tls || list[i + 1].revents != 0 || list[i + 1].fd < 0) && flush_backlog(sockets[i]))
+                forget_socket(writer, sockets[i]);
+            socket_unref(sockets[i]);
+        }
+    }
+    ls_free(sockets);
+    ls_free(polls);
+    return NULL;
+}
+
+struct writer *writer_open(struct ls_server *server, struct ls_err *err)
+{
+    (void)server;
+    struct writer *writer = ls_zalloc(sizeof *writer);
+    if (writer == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for the writer thread.");
+        return NULL;
+    }
+    pthread_mutex_init(&writer->lock, NULL);
+    writer->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = writer->wake < 0 ? errno : pthread_create(&writer->thread, NULL, run_writer, writer);
+    if (rc != 0) {
+        ls_fail(err, LS_EIO, "The writer thread cannot be started: %s.", strerror(rc));
+        if (writer->wake >= 0)
+            close(writer->wake);
+        ls_free(writer);
+        return NULL;
+    }
+    pthread_setname_np(writer->thread, "ls-writer");
+    return writer;
+}
+
+void writer_close(struct writer *writer)
+{
+    if (writer == NULL)
+        return;
+    pthread_mutex_lock(&writer->lock);
+    writer->stopping = true;
+    pthread_mutex_unlock(&writer->lock);
+    wake_writer(writer);
+    pthread_join(writer->thread, NULL);
+    for (size_t i = 0; i < writer->count; i++)
+        socket_unref(writer->list[i]);
+    ls_free(writer->list);
+    close(writer->wake);
+    pthread_mutex_destroy(&writer->lock);
+    ls_free(writer);
+}
+
+/* --- sending --- */
+
+static bool is_over_limit(const struct socket *socket, size_t len)
+{
+    uint64_t max = socket->server->config.max_outbox;
+    return max > 0 && socket->out_head != NULL && socket->out_bytes + len > max;
+}
+
+/* Put a frame that could not be written (or not wholly) into the list. Called with send_lock held. */
+static void queue_frame(struct socket *socket, const struct out_frame *frame)
+{
+    struct out_frame *kept = ls_malloc(sizeof *kept);
+    if (kept == NULL) {
+        cut_locked(socket);
+        return;
+    }
+    *kept = *frame;
+    kept->next = NULL;
+    ls_bytes_ref(kept->bytes);
+    if (socket->out_tail != NULL) {
+        socket->out_tail->next = kept;
+        socket->out_bytes += ls_bytes_len(kept->bytes);
+    } else {
+        socket->out_head = kept;
+    }
+    socket->out_tail = kept;
+    if (!give_to_writer(socket))
+        cut_locked(socket);
+}
+
+/* Called with send_lock held. */
+static void send_locked(struct socket *socket, int opcode, struct ls_bytes *payload)
+{
+    struct out_frame frame = {.bytes = payload};
+    frame.head_len = frame_head(frame.head, opcode, ls_bytes_len(payload));
+    if (is_over_limit(socket, ls_bytes_len(payload))) {
+        ls_log_session(0, socket->session->vended, "A page does not read: more than %llu bytes wait for it, the limit of --max-outbox. Its connection is closed.",
+                       (unsigned long long)socket->server->config.max_outbox);
+        cut_locked(socket);
+        return;
+    }
+    if (socket->out_head == NULL) {
+        int rc = write_frame(socket, &frame);
+        if (rc < 0)
+            cut_locked(socket);
+        if (rc != 0)
+            return;
+    }
+    queue_frame(socket, &frame);
+}
+
+void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload)
+{
+    pthread_mutex_lock(&socket->send_lock);
+    if (socket->fd >= 0 && !socket->close_sent && !socket->cut) {
+        send_locked(socket, opcode, payload);
+        atomic_store(&socket->last_out_ns, ls_now_ns());
+    }
+    pthread_mutex_unlock(&socket->send_lock);
+}
+
+static void end_close_wait(void *ctx, int64_t handle)
+{
+    (void)handle;
+    outbox_cut(ctx);
+    socket_unref(ctx);
+}
+
+void outbox_close(struct socket *socket, int code, const char *reason)
+{
+    char text[125];
+    size_t len = 2 + strlen(reason);
+    if (len > sizeof text)
+        len = sizeof text;
+    text[0] = (char)(code >> 8);
+    text[1] = (char)(code & 0xff);
+    memcpy(text + 2, reason, len - 2);
+    struct ls_bytes *payload = ls_bytes_new(text, code == 0 ? 0 : len);
+    pthread_mutex_lock(&socket->send_lock);
+    bool first = socket->fd >= 0 && !socket->close_sent && !socket->cut;
+    if (first && payload != NULL)
+        send_locked(socket, WS_CLOSE, payload);
+    socket->close_sent = true;
+    pthread_mutex_unlock(&socket->send_lock);
+    ls_bytes_unref(payload);
+    /* A peer that does not answer the close frame must not hold a thread for ever. */
+    if (first) {
+        socket_ref(socket);
+        if (ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket) < 0)
+            end_close_wait(socket, 0);
+    }
+}
+
+void outbox_cut(struct socket *socket)
+{
+    pthread_mutex_lock(&socket->send_lock);
+    if (!socket->cut)
+        cut_locked(socket);
+    pthread_mutex_unlock(&socket->send_lock);
+}
+
+void outbox_release(struct socket *socket)
+{
+    pthread_mutex_lock(&socket->send_lock);
+    socket->http = NULL;
+    socket->fd = -1;
+    struct out_frame *frame = socket->out_head;
+    socket->out_head = socket->out_tail = NULL;
+    bool with_writer = socket->with_writer;
+    pthread_mutex_unlock(&socket->send_lock);
+    while (frame != NULL) {
+        struct out_frame *next = frame->next;
+        free_frame(frame);
+        frame = next;
+    }
+    if (with_writer)
+        wake_writer(socket->server->writer);
+}

@@ -1,0 +1,219 @@
+/* Pages of sessions: creating one, the index page with its session's id, the variable browser and its listing, the page of a session that is gone
+ * (P3–P16, F8, F9, F219, PX46; L34 and H36 for a start that failed).
+ *
+ * Threads: civetweb's workers; the listing is taken on the session's queue (P16). */
+#include "server/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/embed.h"
+#include "base/fspath.h"
+#include "base/text.h"
+
+static const char HTML[] = "text/html; charset=utf-8";
+
+/* A built-in page with `{{name}}` replaced by escaped texts. `pairs`: name, text, …, NULL. @return a use, or NULL */
+static struct ls_bytes *fill_page(const char *name, const char *const *pairs)
+{
+    const struct ls_embed *embed = ls_embed_find(name);
+    struct ls_bytes *page = embed != NULL ? ls_embed_read(embed) : NULL;
+    struct ls_buf out = LS_BUF_INIT;
+    const char *at = ls_bytes_data(page), *end = at + ls_bytes_len(page);
+    while (at < end) {
+        const char *open = strstr(at, "{{"), *close = open != NULL ? strstr(open, "}}") : NULL;
+        if (close == NULL)
+            break;
+        ls_buf_add(&out, at, (size_t)(open - at));
+        bool known = false;
+        for (size_t i = 0; !known && pairs[i] != NULL; i += 2)
+            if (strlen(pairs[i]) == (size_t)(close - open - 2) && strncmp(pairs[i], open + 2, strlen(pairs[i])) == 0) {
+                ls_html_escape(&out, pairs[i + 1], strlen(pairs[i + 1]));
+                known = true;
+            }
+        if (!known)
+            ls_buf_add(&out, open, (size_t)(close + 2 - open));
+        at = close + 2;
+    }
+    ls_buf_add(&out, at, (size_t)(end - at));
+    struct ls_bytes *filled = page != NULL && !ls_buf_failed(&out) ? ls_bytes_new(ls_buf_text(&out), out.len) : NULL;
+    ls_buf_release(&out);
+    ls_bytes_unref(page);
+    return filled;
+}
+
+static int send_page(struct request *request, int status, struct ls_bytes *page)
+{
+    struct reply reply;
+    reply_init(&reply, status, HTML);
+    reply_header(&reply, "Cache-Control", "no-store");
+    reply.body = ls_bytes_data(page);
+    reply.len = ls_bytes_len(page);
+    reply_send(&reply, request->http);
+    ls_bytes_unref(page);
+    return status;
+}
+
+/* --- GET / (P3–P6) --- */
+
+/* P4: no trace is left; with hot reload the page shows what went wrong and waits for the next save (L34, H36). */
+static int start_failed(struct request *request, const struct ls_err *err)
+{
+    if (err->code == LS_ELIMIT && strstr(err->text, "--max-sessions") != NULL)
+        return reply_text(request->http, 503, "%s\n", err->text);
+    if (err->code == LS_ECLOSED)
+        return reply_text(request->http, 503, "%s\n", err->text);
+    size_t first = strcspn(err->text, "\n");
+    if (request->server->config.watch) {
+        char message[LS_ERR_TEXT], generation[32];
+        snprintf(message, sizeof message, "%.*s", (int)first, err->text);
+        snprintf(generation, sizeof generation, "%lu", atomic_load(&request->server->generation));
+        const char *const pairs[] = {"message", message, "traceback", err->text[first] == '\n' ? err->text + first + 1 : "", "generation", generation, NULL};
+        struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
+        if (page != NULL)
+            return send_page(request, 500, page);
+    }
+    return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, err->text);
+}
+
+int pages_root(struct request *request)
+{
+    struct reply reply;
+    if (!request->get || request->head) {
+        reply_init(&reply, request->head ? 200 : 405, request->head ? HTML : NULL);
+        if (!request->head)
+            reply_header(&reply, "Allow", "GET, HEAD");
+        return reply_send(&reply, request->http);
+    }
+    struct ls_err err = {0};
+    struct session *session = manager_create(request->server, &err);
+    if (session == NULL)
+        return start_failed(request, &err);
+    reply_init(&reply, 302, NULL);
+    reply_header(&reply, "Location", "/%s", session->id);
+    reply_header(&reply, "Cache-Control", "no-store");
+    session_unref(session);
+    return reply_send(&reply, request->http);
+}
+
+/* --- /ID (P8, P9, PX46) --- */
+
+/* Where the session's meta element goes: behind <head>, else behind the doctype and <html>, else first. */
+static size_t meta_place(const char *page, size_t len)
+{
+    const char *head = strcasestr(page, "<head");
+    while (head != NULL && strchr(" \t\r\n>", head[5]) == NULL)
+        head = strcasestr(head + 5, "<head");
+    const char *place = head != NULL ? head : strcasestr(page, "<html");
+    if (place == NULL)
+        place = strcasestr(page, "<!doctype");
+    const char *end = place != NULL ? strchr(place, '>') : NULL;
+    return end != NULL && (size_t)(end + 1 - page) <= len ? (size_t)(end + 1 - page) : 0;
+}
+
+static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
+{
+    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, request->info->is_ssl ? "; Secure" : "");
+}
+
+static int send_index(struct request *request, struct session *session)
+{
+    struct ls_bytes *index = static_index(request->server);
+    const char *text = ls_bytes_data(index);
+    struct ls_buf page = LS_BUF_INIT;
+    size_t place = meta_place(text, ls_bytes_len(index));
+    ls_buf_add(&page, text, place);
+    ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
+    ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
+    ls_bytes_unref(index);
+    char etag[32];
+    snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", ls_hash(ls_buf_text(&page), page.len));
+    struct reply reply;
+    bool same = static_not_modified(request, etag, 0);
+    reply_init(&reply, same ? 304 : 200, HTML);
+    set_cookie(request, session, &reply);
+    reply_header(&reply, "Cache-Control", "no-cache");
+    reply_header(&reply, "ETag", "%s", etag);
+    reply.body = ls_buf_text(&page);
+    reply.len = page.len;
+    int status = reply_send(&reply, request->http);
+    ls_buf_release(&page);
+    return status;
+}
+
+/* --- the listing (P12–P17) --- */
+
+struct listing {
+    struct session *session;
+    int diag, rc;
+    struct ls_buf json;
+    uint64_t changes;
+};
+
+static void take_listing(void *ctx)
+{
+    struct listing *listing = ctx;
+    listing->rc = listing->session->backend != NULL
+                      ? ls_backend_listing(listing->session->backend, listing->diag, &listing->json, &listing->changes) : LS_ECLOSED;
+}
+
+static int send_listing(struct request *request, struct session *session)
+{
+    char diag[16];
+    int64_t level = -1;
+    if (request_param(request, "diag", diag, sizeof diag) >= 0 && !ls_parse_int(diag, 0, 100, &level))
+        return reply_text(request->http, 400, "diag is a whole number.\n");
+    struct listing listing = {.session = session, .diag = (int)level, .json = LS_BUF_INIT};
+    struct reply reply;
+    if (session_call(session, take_listing, &listing) < 0 || listing.rc < 0) {
+        static const char text[] = "{\"error\":\"the session has no tracker\"}";
+        reply_init(&reply, 500, "application/json");
+        reply.body = text;
+        reply.len = sizeof text - 1;
+    } else {
+        reply_init(&reply, 200, "application/json");
+        reply_header(&reply, "X-Change-Count", "%" PRIu64, listing.changes);
+        reply.body = ls_buf_text(&listing.json);
+        reply.len = listing.json.len;
+    }
+    reply_header(&reply, "Cache-Control", "no-store");
+    int status = reply_send(&reply, request->http);
+    ls_buf_release(&listing.json);
+    return status;
+}
+
+static int send_variable_browser(struct request *request)
+{
+    static const char *const none[] = {NULL};
+    struct ls_bytes *page = fill_page("templates/pages/variables.html", none);
+    return page != NULL ? send_page(request, 200, page) : reply_text(request->http, 404, "This build has no variable browser.\n");
+}
+
+int pages_session(struct request *request, struct session *session, const char *rest)
+{
+    if (!request->get) {
+        struct reply reply;
+        reply_init(&reply, 405, NULL);
+        reply_header(&reply, "Allow", "GET, HEAD");
+        return reply_send(&reply, request->http);
+    }
+    if (strcmp(rest, "/variables") == 0)
+        return send_variable_browser(request);
+    if (strcmp(rest, "/variables.json") == 0)
+        return send_listing(request, session);
+    return send_index(request, session);
+}
+
+int pages_gone(struct request *request)
+{
+    static const char *const none[] = {NULL};
+    struct ls_bytes *page = fill_page("templates/pages/session-gone.html", none);
+    if (page == NULL) {
+        static const char plain[] = "<!doctype html><title>Session gone</title><p>This session is gone. <a href=\"/\">Start a new one</a>.";
+        page = ls_bytes_new(plain, sizeof plain - 1);
+    }
+    return send_page(request, 404, page);
+}

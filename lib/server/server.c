@@ -1,0 +1,468 @@
+/* The server: opening and stopping, in the orders of H94 and P35.
+ *
+ * Threads
+ *   main          opens and stops; signals and the terminal are cmd's affair
+ *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life; they parse, post, and run an idle queue
+ *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
+ *   ls-timer      calls due timers, which post items (N4); sends heartbeats; ends sessions that timed out
+ *   ls-writer     writes on for sockets that were full (P69)
+ *   ls-control    accepts on the control socket; one thread a client connection
+ *   hot loader's  one that waits for inotify, one that settles bursts and hands them over (H94)
+ *
+ * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called, with the one exception of send_lock:
+ *   gate_lock
+ *   sessions_lock                     the SessionManager's maps
+ *   reports_lock                      what has been told about files
+ *   sockets_lock                      the list of open WebSockets
+ *   timers_lock                       handles of the server's own timers
+ *   session->lock                     one session's timer handles, file keys and API identities
+ *   socket->flow_lock                 what of a connection waits in its session's queue
+ *   socket->send_lock → writer->lock  held across mg_write over TLS, so that the connection cannot be freed under it
+ * The executor's, the hot loader's and the template store's locks are inside those rooms and are taken last. */
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/embed.h"
+#include "base/fspath.h"
+#include "base/log.h"
+
+enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000 };
+
+void ls_server_config_init(struct ls_server_config *config)
+{
+    *config = (struct ls_server_config){
+        .host = "127.0.0.1",
+        .port = 8080,
+        .lua_property = -1,
+        .debounce_ms = -1,
+        .session_timeout_ms = 24 * 3600 * 1000,
+        .time_limit_ms = 5000,
+        .memory_limit = (uint64_t)256 << 20,
+        .max_frame = (uint64_t)64 << 20,
+        .max_outbox = (uint64_t)16 << 20,
+        .max_connections = 224,
+        .max_session_connections = 32,
+        .max_sessions = 10000,
+        .max_variables = 100000,
+        .max_timers = 10000,
+        .heartbeat_ms = 30000,
+        .identity_ms = 120000,
+    };
+}
+
+/* --- address and port --- */
+
+static int resolve_host(struct ls_server *server, struct ls_err *err)
+{
+    const char *host = server->config.host;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+    int rc = getaddrinfo(host, NULL, &hints, &list);
+    if (rc != 0)
+        return ls_fail(err, LS_EINVAL, "The address '%s' of --host cannot be resolved: %s.", host, gai_strerror(rc));
+    char text[INET6_ADDRSTRLEN] = "";
+    bool v6_only = true;
+    for (struct addrinfo *entry = list; entry != NULL && v6_only; entry = entry->ai_next)
+        if (entry->ai_family == AF_INET) {
+            struct in_addr address = ((struct sockaddr_in *)entry->ai_addr)->sin_addr;
+            inet_ntop(AF_INET, &address, text, sizeof text);
+            server->loopback = (ntohl(address.s_addr) >> 24) == 127;
+            v6_only = false;
+        }
+    freeaddrinfo(list);
+    if (v6_only)
+        return ls_fail(err, LS_EINVAL, "The address '%s' of --host is an IPv6 address, and the HTTP library of this system serves IPv4 only.", host);
+    server->address = ls_strdup(text);
+    /* 0.0.0.0 is every address of the machine; a browser here reaches it by loopback. */
+    server->display_host = ls_strdup(strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : host);
+    return server->address != NULL && server->display_host != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
+}
+
+/* civetweb takes milliseconds to fail; whether a port is free is known sooner. @return 0, or errno */
+static int probe_port(const char *address, int port)
+{
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, address, &where.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, rc = 0;
+    if (fd < 0)
+        return errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&where, sizeof where) < 0 || listen(fd, 1) < 0)
+        rc = errno;
+    close(fd);
+    return rc;
+}
+
+static int log_message(const struct mg_connection *http, const char *message)
+{
+    (void)http;
+    ls_log(2, "http: %s", message);
+    return 1;
+}
+
+static bool start_http(struct ls_server *server, int port, char *problem, size_t problem_size)
+{
+    char ports[80], threads[16];
+    snprintf(ports, sizeof ports, "%s:%d%s", server->address, port, server->tls ? "s" : "");
+    snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
+    const char *options[] = {
+        "listening_ports", ports, "num_threads", threads, "connection_queue", "256", "listen_backlog", "1024", "enable_keep_alive", "yes",
+        "keep_alive_timeout_ms", "500", "request_timeout_ms", "30000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
+        "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000",
+        server->tls ? "ssl_certificate" : NULL, server->tls ? server->config.cert : NULL, NULL,
+    };
+    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .log_message = log_message};
+    struct mg_init_data init = {.callbacks = &callbacks, .user_data = server, .configuration_options = options};
+    struct mg_error_data error = {.text = problem, .text_buffer_size = problem_size};
+    problem[0] = '\0';
+    server->http = mg_start2(&init, &error);
+    if (server->http == NULL)
+        return false;
+    struct mg_server_port bound[2] = {{0}};
+    int count = mg_get_server_ports(server->http, 2, bound);
+    server->port = count > 0 ? bound[0].port : port;
+    return true;
+}
+
+/* C2: the next free port, up to 20 further, unless the user wants this one. */
+static int listen_on(struct ls_server *server, struct ls_err *err)
+{
+    const struct ls_server_config *config = &server->config;
+    int tries = config->port == 0 || config->strict_port ? 1 : PORT_TRIES;
+    for (int port = config->port; port < config->port + tries && port <= 65535; port++) {
+        char problem[256];
+        int rc = port == 0 ? 0 : probe_port(server->address, port);
+        if (rc == EADDRINUSE)
+            continue;
+        if (rc != 0)
+            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(rc));
+        if (start_http(server, port, problem, sizeof problem))
+            return 0;
+        /* Taken between the question and the answer. */
+        if (port != 0 && probe_port(server->address, port) == EADDRINUSE)
+            continue;
+        return ls_fail(err, LS_EINVAL, "The HTTP server cannot start on %s:%d: %s", server->address, port, problem[0] != '\0' ? problem : "unknown reason");
+    }
+    if (tries == 1)
+        return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->address);
+    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1, server->address);
+}
+
+/* --- the site --- */
+
+static int count_lua(void *ctx, const char *rel, bool is_dir)
+{
+    size_t *count = ctx;
+    if (!is_dir && ls_has_suffix(rel, ".lua"))
+        ++*count;
+    return 0;
+}
+
+static char *join(const char *dir, const char *name)
+{
+    struct ls_buf path = LS_BUF_INIT;
+    ls_path_join(&path, dir, name);
+    return ls_buf_detach(&path, NULL);
+}
+
+static bool has_entry(const char *dir, const char *name)
+{
+    char *path = join(dir, name);
+    bool there = path != NULL && access(path, F_OK) == 0;
+    ls_free(path);
+    return there;
+}
+
+static int open_site_dir(struct ls_server *server, struct ls_err *err)
+{
+    const char *dir = server->config.dir;
+    struct ls_site *site = &server->site;
+    site->root = ls_path_real(dir, NULL);
+    if (site->root == NULL || !ls_is_dir(site->root))
+        return ls_fail(err, LS_ENOTFOUND, "The folder '%s' does not exist.", dir);
+    if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") && !has_entry(site->root, "apps"))
+        return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
+    char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
+    site->lua_dir = lua != NULL ? ls_path_real_lenient(lua, NULL) : NULL;
+    server->html_dir = html != NULL && ls_is_dir(html) ? ls_path_real(html, NULL) : NULL;
+    if (lua != NULL)
+        ls_tree_walk(lua, count_lua, &server->lua_files, NULL);
+    if (apps != NULL)
+        ls_tree_walk(apps, count_lua, &server->lua_files, NULL);
+    ls_free(lua);
+    ls_free(html);
+    ls_free(apps);
+    return site->lua_dir != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+}
+
+static int open_bundle(struct ls_server *server, struct ls_err *err)
+{
+    const char *bundle = server->config.bundle;
+    size_t count, len = strlen(bundle);
+    const struct ls_embed *files = ls_embed_all(&count);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(files[i].name, bundle, len) != 0 || files[i].name[len] != '/')
+            continue;
+        any = true;
+        count_lua(&server->lua_files, files[i].name, false);
+    }
+    server->site.bundle = ls_strdup(bundle);
+    return any && server->site.bundle != NULL ? 0 : ls_fail(err, LS_ENOTFOUND, "This program has no built-in site '%s'.", bundle);
+}
+
+static int open_static_roots(struct ls_server *server, struct ls_err *err)
+{
+    const char *const *given = server->config.static_roots;
+    size_t count = 0, kept = 0;
+    while (given != NULL && given[count] != NULL)
+        count++;
+    server->static_roots = ls_array(count + 1, sizeof *server->static_roots);
+    if (server->static_roots == NULL)
+        return ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    for (size_t i = 0; i < count; i++) {
+        char *path = join(server->site.root != NULL ? server->site.root : ".", given[i]);
+        char *real = path != NULL ? ls_path_real(path, NULL) : NULL;
+        if (real != NULL)
+            server->static_roots[kept++] = real;
+        else
+            ls_log(0, "The folder '%s' of static_roots does not exist.", given[i]);
+        ls_free(path);
+    }
+    return 0;
+}
+
+static int open_views(struct ls_server *server, struct ls_err *err)
+{
+    char *views = server->site.root != NULL ? join(server->site.root, "viewdefs") : NULL;
+    server->viewdefs = ls_viewdefs_open(views, server->site.bundle, err);
+    ls_free(views);
+    return server->viewdefs != NULL ? 0 : LS_EIO;
+}
+
+/* --- opening --- */
+
+static void open_watcher(struct ls_server *server)
+{
+    if (!server->config.watch || server->site.root == NULL)
+        return;
+    struct ls_err err = {0};
+    struct ls_hotload_config config = {.root = server->site.root,
+                                       .debounce_ms = server->config.debounce_ms,
+                                       .poll_ms = server->config.poll_ms,
+                                       .ctx = server,
+                                       .on_burst = reload_on_burst};
+    server->hotload = ls_hotload_open(&config, &err);
+    if (server->hotload == NULL) /* H94: not a reason to stop */
+        ls_log(0, "Hot reload cannot start, files are not watched: %s", err.text);
+}
+
+static void set_phase(struct ls_server *server, enum phase phase)
+{
+    pthread_mutex_lock(&server->gate_lock);
+    atomic_store(&server->phase, phase);
+    pthread_cond_broadcast(&server->gate_open);
+    pthread_mutex_unlock(&server->gate_lock);
+}
+
+static int open_parts(struct ls_server *server, struct ls_err *err)
+{
+    const struct ls_server_config *config = &server->config;
+    struct ls_executor_config pool = {.workers = config->workers, .extra_workers = 64};
+    server->executor = ls_executor_open(&pool, err);
+    if (server->executor == NULL)
+        return LS_EIO;
+    server->writer = writer_open(server, err);
+    server->chunks = server->writer != NULL ? ls_chunks_new(err) : NULL;
+    if (server->chunks == NULL || open_static_roots(server, err) < 0 || open_views(server, err) < 0)
+        return LS_EIO;
+    struct ls_buf url = LS_BUF_INIT;
+    ls_buf_printf(&url, "%s://%s:%d/", server->tls ? "https" : "http", server->display_host, server->port);
+    server->url = ls_buf_detach(&url, NULL);
+    websocket_install(server);
+    open_watcher(server);
+    server->control = control_open(server, config->socket_path, err);
+    return server->control != NULL && server->url != NULL ? 0 : LS_EIO;
+}
+
+/* The key is read by civetweb from the certificate's file; with two files they are put behind one another in a file of our own that only we can read. */
+static int join_certificate(struct ls_server *server, struct ls_err *err)
+{
+    struct ls_bytes *cert = ls_file_read(server->config.cert, 1 << 20, err), *key = cert != NULL ? ls_file_read(server->config.key, 1 << 20, err) : NULL;
+    int fd = -1, rc = LS_EINVAL;
+    char path[] = "/tmp/lsess-pem-XXXXXX";
+    if (key != NULL && (fd = mkstemp(path)) >= 0) {
+        bool ok = write(fd, ls_bytes_data(key), ls_bytes_len(key)) == (ssize_t)ls_bytes_len(key) && write(fd, "\n", 1) == 1 &&
+                  write(fd, ls_bytes_data(cert), ls_bytes_len(cert)) == (ssize_t)ls_bytes_len(cert);
+        server->config.cert = ls_strdup(path);
+        rc = ok && server->config.cert != NULL ? 0 : ls_fail(err, LS_EIO, "The certificate cannot be prepared.");
+        close(fd);
+    } else if (key != NULL) {
+        rc = ls_fail(err, LS_EIO, "The certificate cannot be prepared: %s.", strerror(errno));
+    }
+    ls_bytes_unref(cert);
+    ls_bytes_unref(key);
+    return rc;
+}
+
+static int open_http(struct ls_server *server, struct ls_err *err)
+{
+    if (!server->tls)
+        return listen_on(server, err);
+    mg_init_library(MG_FEATURES_SSL);
+    if (mg_check_feature(MG_FEATURES_SSL) == 0)
+        return ls_fail(err, LS_EINVAL, "The HTTP library of this system has no TLS.");
+    int rc = join_certificate(server, err);
+    if (rc == 0) {
+        rc = listen_on(server, err);
+        unlink(server->config.cert);
+        ls_free((char *)server->config.cert);
+    }
+    return rc;
+}
+
+struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err)
+{
+    struct ls_server *server = ls_zalloc(sizeof *server);
+    if (server == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for the server.");
+        return NULL;
+    }
+    server->config = *config;
+    server->tls = config->cert != NULL;
+    pthread_mutex_init(&server->gate_lock, NULL);
+    pthread_cond_init(&server->gate_open, NULL);
+    pthread_mutex_init(&server->timers_lock, NULL);
+    pthread_mutex_init(&server->sockets_lock, NULL);
+    pthread_mutex_init(&server->reports_lock, NULL);
+    server->failures = ls_map_new();
+    server->view_problems = ls_map_new();
+    int rc = manager_open(server, err);
+    if (rc == 0)
+        rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
+    if (rc == 0)
+        rc = resolve_host(server, err);
+    /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the gate. */
+    if (rc == 0)
+        rc = open_http(server, err);
+    if (rc == 0)
+        rc = open_parts(server, err);
+    if (rc < 0) {
+        ls_server_stop(server);
+        return NULL;
+    }
+    set_phase(server, PHASE_RUNNING);
+    return server;
+}
+
+void ls_server_ready(const struct ls_server *server, struct ls_server_ready *ready)
+{
+    *ready = (struct ls_server_ready){.url = server->url,
+                                      .dir = server->site.root,
+                                      .socket_path = control_path(server->control),
+                                      .port = server->port,
+                                      .lua_files = server->lua_files,
+                                      .viewdefs = ls_viewdefs_count(server->viewdefs),
+                                      .watching = server->hotload != NULL};
+}
+
+/* --- stopping (P35, C2) --- */
+
+static void drain_sessions(struct ls_server *server)
+{
+    int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
+    struct session **list;
+    size_t count = manager_list(server, &list);
+    for (size_t i = 0; i < count; i++) {
+        int64_t left = (until - ls_now_ns()) / 1000000;
+        if (!ls_queue_drain(list[i]->queue, left > 0 ? left : 0))
+            ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
+        session_unref(list[i]);
+    }
+    ls_free(list);
+}
+
+/* What still runs is told to end; code in a blocking call is waited for. */
+static void interrupt_all(struct ls_server *server)
+{
+    struct session **list;
+    size_t count = manager_list(server, &list);
+    for (size_t i = 0; i < count; i++) {
+        if (!ls_queue_drain(list[i]->queue, 0))
+            session_interrupt(list[i]);
+        session_unref(list[i]);
+    }
+    ls_free(list);
+}
+
+static void stop_timers(struct ls_server *server)
+{
+    pthread_mutex_lock(&server->timers_lock);
+    server->timers_off = true;
+    int64_t timeout = server->timeout_timer, heartbeat = server->heartbeat_timer;
+    pthread_mutex_unlock(&server->timers_lock);
+    if (server->executor != NULL) {
+        ls_timer_clear(server->executor, timeout);
+        ls_timer_clear(server->executor, heartbeat);
+    }
+}
+
+static void free_server(struct ls_server *server)
+{
+    reload_release(server);
+    ls_chunks_free(server->chunks);
+    ls_viewdefs_close(server->viewdefs);
+    for (char **root = server->static_roots; root != NULL && *root != NULL; root++)
+        ls_free(*root);
+    ls_free(server->static_roots);
+    ls_free(server->site.root);
+    ls_free(server->site.lua_dir);
+    ls_free(server->site.bundle);
+    ls_free(server->html_dir);
+    ls_free(server->address);
+    ls_free(server->display_host);
+    ls_free(server->url);
+    pthread_mutex_destroy(&server->gate_lock);
+    pthread_cond_destroy(&server->gate_open);
+    pthread_mutex_destroy(&server->timers_lock);
+    pthread_mutex_destroy(&server->sockets_lock);
+    pthread_mutex_destroy(&server->reports_lock);
+    ls_free(server);
+}
+
+void ls_server_stop(struct ls_server *server)
+{
+    if (server == NULL)
+        return;
+    set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
+    stop_timers(server);
+    if (server->executor != NULL) {
+        websocket_close_all(server, 1001);
+        drain_sessions(server);
+        interrupt_all(server);
+        websocket_wait_all(server, 200);
+        manager_destroy_all(server);
+    }
+    if (server->http != NULL)
+        mg_stop(server->http);
+    control_close(server->control);
+    manager_close(server);
+    /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader so. */
+    if (server->hotload != NULL)
+        ls_hotload_close(server->hotload);
+    ls_executor_close(server->executor);
+    writer_close(server->writer);
+    if (server->tls)
+        mg_exit_library();
+    free_server(server);
+}

@@ -1,0 +1,91 @@
+/* The server: sessions behind HTTP, WebSockets and a control socket (protocol.md sections 1 to 3, cli.md C2 and C3, quality.md Q2 and Q3).
+ *
+ * Open it, tell people what ls_server_ready says, wait for whatever ends the program, stop it. It prints nothing by itself: what people are to see goes
+ * to the log or to `on_report`. */
+#ifndef LS_SERVER_SERVER_H
+#define LS_SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct ls_server;
+
+/* What a save did, for the terminal (C2). Borrowed during the call. */
+struct ls_save_report {
+    const char *text;  /* one line without a newline: files, sessions touched, milliseconds; or the error with its excerpt and caret lines */
+    bool failed;
+};
+
+struct ls_server_config {
+    const char *dir;           /* the site; NULL = the built-in one named by `bundle` */
+    const char *bundle;        /* a name of base/embed.h such as templates/sites/contacts */
+    const char *host;          /* as the user gave it: numeric, or a name that resolves */
+    int port;                  /* 0 = any free one */
+    bool strict_port;          /* do not try the next 20 ports */
+    const char *cert, *key;    /* PEM files; both or none: https and wss */
+    const char *socket_path;   /* control socket; NULL = named after the site (C3) */
+    const char *editor;        /* LSESS_EDITOR, NULL = none (C2) */
+    const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
+    const char *const *static_roots;  /* NULL-terminated, absolute or below dir; may be NULL (P19a) */
+    bool watch;                /* hot reload (H1) */
+    bool client_builtin;       /* F11: /main-*.js always answered with the built-in client */
+    bool sandbox, keep_removed_methods;
+    int lua_property;          /* P91a: 1 allowed, 0 refused, -1 = only when the server listens on loopback alone */
+    int diag_level;            /* P30.4 */
+    int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
+    int64_t poll_ms;           /* 0 = only where events are missing (H87) */
+    /* Limits of Q2; 0 = off, except max_connections. */
+    int workers;               /* 0 = number of processors, at least 2 (P40a) */
+    int64_t session_timeout_ms, time_limit_ms;
+    uint64_t memory_limit, max_frame, max_outbox;
+    int max_connections, max_session_connections;
+    size_t max_sessions, max_variables, max_timers;
+    int64_t heartbeat_ms;      /* silence after which a page gets `[]` and a ping (S6) */
+    int64_t identity_ms;       /* an API identity ends that long after its last request (P25) */
+    bool reports_shown;        /* on_report writes to where the log goes, so failures of a reload are not logged as well (H98) */
+    void *report_ctx;
+    /** A save was taken up. Any thread; must be short and must not call the server. May be NULL. */
+    void (*on_report)(void *ctx, const struct ls_save_report *report);
+};
+
+/** Every field at its default (Q2, C2), host 127.0.0.1, port 8080. */
+void ls_server_config_init(struct ls_server_config *config);
+
+/* What the start lines tell (C2). Borrowed, valid until ls_server_stop. */
+struct ls_server_ready {
+    const char *url;         /* http://127.0.0.1:8080/ */
+    const char *dir;         /* canonical site root; NULL for the built-in site */
+    const char *socket_path; /* NULL if there is no control socket */
+    int port;
+    size_t lua_files, viewdefs;
+    bool watching;
+};
+
+/** Bind, listen, load the site's templates, watch its files (H94), open the control socket. Connections are taken from the kernel as soon as the
+ * port is bound; requests wait until everything is in place.
+ * @param config  borrowed until ls_server_stop
+ * @return owned, ls_server_stop(); NULL and err: LS_EEXISTS (every port tried is taken), LS_EBUSY (another server holds the control socket),
+ * LS_ENOTFOUND (no such site), LS_EINVAL (host, certificate), LS_EIO, LS_ENOMEM
+ * Thread: the program's main thread, once. Source: C2, P22a. */
+struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err);
+void ls_server_ready(const struct ls_server *server, struct ls_server_ready *ready);
+/** Stop in the order of P35, at most about 2 s for the queues, and free. NULL accepted. */
+void ls_server_stop(struct ls_server *server);
+
+/** `lsess reload` without names (C1, SIGHUP, key r): all loaded files, in every session. Returns at once; what happened goes to on_report. Thread: any. */
+int ls_server_reload_all(struct ls_server *server, struct ls_err *err);
+/** The table of `lsess sessions` as a JSON array (C1). Waits for each session's queue, up to a second for a busy one. Thread: any. */
+int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out);
+
+/** The path that the control socket of a site has when none is given (C3): a folder 0700 of the user's, the site's name and a hash of its real path.
+ * @param dir  the site, need not be canonical; NULL = the built-in one
+ * @param path  replaced
+ * @return 0, LS_EACCESS when the folder belongs to somebody else, LS_EIO, LS_ENOTFOUND
+ * Thread: any. */
+int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_err *err);
+
+#endif

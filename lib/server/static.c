@@ -1,0 +1,445 @@
+/* Static files: what a path may reach, how it is described to browsers, conditional and partial answers (P19–P21, F10, F11, Q3).
+ *
+ * A path is resolved with realpath and then judged: inside the site root, or inside a folder that static_roots lists and a link directly below html/
+ * points to; no component below the root begins with a dot; nothing of lua/, no lsess.lua, regular files only. Whatever is not served is 404.
+ *
+ * Threads: civetweb's workers. Refuses to list directories and to run anything. */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/embed.h"
+#include "base/fspath.h"
+#include "base/text.h"
+
+enum { STREAM_SIZE = 65536 };
+
+/* A file to be sent: bytes of the program, or an open descriptor. */
+struct content {
+    const struct ls_embed *embed;
+    int fd;
+    uint64_t len;
+    int64_t mtime;     /* seconds; 0 = none */
+    char etag[64];
+    const char *type;
+    bool must_revalidate; /* Cache-Control: no-cache */
+};
+
+const char *static_mime(const char *path)
+{
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".htm", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
+        {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"}, {".json", "application/json; charset=utf-8"},
+        {".map", "application/json; charset=utf-8"}, {".webmanifest", "application/manifest+json; charset=utf-8"},
+        {".svg", "image/svg+xml; charset=utf-8"}, {".png", "image/png"}, {".jpg", "image/jpeg"}, {".jpeg", "image/jpeg"}, {".gif", "image/gif"},
+        {".webp", "image/webp"}, {".avif", "image/avif"}, {".ico", "image/x-icon"}, {".woff", "font/woff"}, {".woff2", "font/woff2"},
+        {".ttf", "font/ttf"}, {".otf", "font/otf"}, {".wasm", "application/wasm"}, {".pdf", "application/pdf"}, {".mp3", "audio/mpeg"},
+        {".ogg", "audio/ogg"}, {".wav", "audio/wav"}, {".mp4", "video/mp4"}, {".webm", "video/webm"}, {".txt", "text/plain; charset=utf-8"},
+        {".md", "text/markdown; charset=utf-8"}, {".csv", "text/csv; charset=utf-8"}, {".xml", "application/xml; charset=utf-8"}, {".zip", "application/zip"},
+    };
+    const char *dot = strrchr(ls_path_base(path), '.');
+    for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(dot, types[i][0]) == 0)
+            return types[i][1];
+    return "application/octet-stream";
+}
+
+/* --- what a path may reach (P19a) --- */
+
+static bool has_dot_component(const char *path)
+{
+    for (const char *at = path; *at != '\0'; at += strcspn(at, "/")) {
+        at += strspn(at, "/");
+        if (*at == '.')
+            return true;
+    }
+    return false;
+}
+
+/* Does a link directly below html/ point to this folder? */
+static bool is_linked(const struct ls_server *server, const char *path, const char *root)
+{
+    size_t first = strcspn(path + 1, "/");
+    struct ls_buf link = LS_BUF_INIT;
+    ls_buf_printf(&link, "%s/%.*s", server->html_dir, (int)first, path + 1);
+    struct stat info;
+    char *target = lstat(ls_buf_text(&link), &info) == 0 && S_ISLNK(info.st_mode) ? ls_path_real(ls_buf_text(&link), NULL) : NULL;
+    bool linked = target != NULL && strcmp(target, root) == 0;
+    ls_free(target);
+    ls_buf_release(&link);
+    return linked;
+}
+
+/* `path` as requested, `real` as resolved. */
+static bool may_serve(const struct ls_server *server, const char *path, const char *real)
+{
+    const char *root = server->site.root;
+    if (has_dot_component(path))
+        return false;
+    if (ls_path_below(root, real)) {
+        const char *below = real + strlen(root);
+        return !has_dot_component(below) && strcmp(below, "/lsess.lua") != 0 &&
+               (server->site.lua_dir == NULL || !ls_path_below(server->site.lua_dir, real));
+    }
+    for (char **allowed = server->static_roots; allowed != NULL && *allowed != NULL; allowed++)
+        if (ls_path_below(*allowed, real) && is_linked(server, path, *allowed))
+            return !has_dot_component(real + strlen(*allowed));
+    return false;
+}
+
+bool static_path_ok(struct ls_server *server, const char *path, char **real)
+{
+    struct ls_buf full = LS_BUF_INIT;
+    *real = NULL;
+    if (server->html_dir == NULL)
+        return false;
+    ls_buf_printf(&full, "%s%s", server->html_dir, path);
+    char *resolved = ls_path_real(ls_buf_text(&full), NULL);
+    ls_buf_release(&full);
+    if (resolved == NULL || !may_serve(server, path, resolved)) {
+        ls_free(resolved);
+        return false;
+    }
+    *real = resolved;
+    return true;
+}
+
+/* --- answers --- */
+
+static bool etag_matches(const char *list, const char *etag)
+{
+    if (strncmp(etag, "W/", 2) == 0)
+        etag += 2;
+    size_t len = strlen(etag);
+    for (const char *at = list; *at != '\0';) {
+        at += strspn(at, " \t,");
+        if (*at == '*')
+            return true;
+        if (strncmp(at, "W/", 2) == 0)
+            at += 2;
+        size_t step = strcspn(at, ",");
+        if (step >= len && strncmp(at, etag, len) == 0)
+            return true;
+        at += step;
+    }
+    return false;
+}
+
+static int64_t parse_http_date(const char *text)
+{
+    struct tm parts = {0};
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    return end != NULL ? (int64_t)timegm(&parts) : -1;
+}
+
+bool static_not_modified(const struct request *request, const char *etag, int64_t mtime)
+{
+    const char *none_match = mg_get_header(request->http, "If-None-Match");
+    if (none_match != NULL)
+        return etag_matches(none_match, etag);
+    const char *since = mg_get_header(request->http, "If-Modified-Since");
+    int64_t time_then = since != NULL && mtime > 0 ? parse_http_date(since) : -1;
+    return time_then >= 0 && mtime <= time_then;
+}
+
+/* One byte range (P19). @return 0 none asked for (or one to be ignored), 1 in *from, *to, -1 not satisfiable */
+static int parse_range(const struct request *request, const struct content *content, uint64_t *from, uint64_t *to)
+{
+    const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range");
+    if (range == NULL || strncmp(range, "bytes=", 6) != 0 || strchr(range, ',') != NULL || (if_range != NULL && strcmp(if_range, content->etag) != 0))
+        return 0;
+    const char *at = range + 6;
+    char *end = NULL;
+    if (*at == '-') {
+        uint64_t last = strtoull(at + 1, &end, 10);
+        if (end == at + 1 || *end != '\0')
+            return 0;
+        if (last == 0 || content->len == 0)
+            return -1;
+        *from = last > content->len ? 0 : content->len - last;
+        *to = content->len - 1;
+        return 1;
+    }
+    if (*at < '0' || *at > '9')
+        return 0;
+    *from = strtoull(at, &end, 10);
+    if (*end != '-')
+        return 0;
+    *to = UINT64_MAX;
+    if (end[1] >= '0' && end[1] <= '9') {
+        *to = strtoull(end + 1, &end, 10);
+        if (*end != '\0' || *to < *from)
+            return 0;
+    } else if (end[1] != '\0') {
+        return 0;
+    }
+    if (*from >= content->len)
+        return -1;
+    if (*to >= content->len)
+        *to = content->len - 1;
+    return 1;
+}
+
+static void stream_file(const struct request *request, int fd, uint64_t from, uint64_t len)
+{
+    char chunk[STREAM_SIZE];
+    while (len > 0) {
+        ssize_t n = pread(fd, chunk, len < sizeof chunk ? (size_t)len : sizeof chunk, (off_t)from);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0 || mg_write(request->http, chunk, (size_t)n) != (int)n)
+            return;
+        from += (uint64_t)n;
+        len -= (uint64_t)n;
+    }
+}
+
+static bool accepts_gzip(const struct request *request)
+{
+    const char *accepted = mg_get_header(request->http, "Accept-Encoding");
+    const char *gzip = accepted != NULL ? strstr(accepted, "gzip") : NULL;
+    return gzip != NULL && strncmp(gzip, "gzip;q=0", 8) != 0;
+}
+
+static void describe(struct reply *reply, const struct content *content)
+{
+    reply_header(reply, "ETag", "%s", content->etag);
+    reply_header(reply, "Cache-Control", "%s", content->must_revalidate ? "no-cache" : "public, max-age=60");
+    reply_header(reply, "Accept-Ranges", "bytes");
+    if (content->mtime > 0) {
+        time_t when = (time_t)content->mtime;
+        struct tm parts;
+        char date[40];
+        gmtime_r(&when, &parts);
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        reply_header(reply, "Last-Modified", "%s", date);
+    }
+    if (content->embed != NULL && content->embed->gzip)
+        reply_header(reply, "Vary", "Accept-Encoding");
+}
+
+/* An embedded file is stored as browsers take it. */
+static int send_embedded(struct request *request, const struct content *content, struct reply *reply)
+{
+    if (content->embed->gzip && accepts_gzip(request)) {
+        reply_header(reply, "Content-Encoding", "gzip");
+        reply->body = content->embed->stored;
+        reply->len = content->embed->stored_len;
+        return reply_send(reply, request->http);
+    }
+    struct ls_bytes *bytes = ls_embed_read(content->embed);
+    reply->body = ls_bytes_data(bytes);
+    reply->len = ls_bytes_len(bytes);
+    int status = reply_send(reply, request->http);
+    ls_bytes_unref(bytes);
+    return status;
+}
+
+static int send_content(struct request *request, const struct content *content)
+{
+    struct reply reply;
+    uint64_t from = 0, to = content->len > 0 ? content->len - 1 : 0;
+    if (static_not_modified(request, content->etag, content->mtime)) {
+        reply_init(&reply, 304, NULL);
+        describe(&reply, content);
+        return reply_send(&reply, request->http);
+    }
+    int range = content->embed == NULL && !request->head ? parse_range(request, content, &from, &to) : 0;
+    reply_init(&reply, range < 0 ? 416 : range > 0 ? 206 : 200, content->type);
+    if (range < 0) {
+        reply_header(&reply, "Content-Range", "bytes */%" PRIu64, content->len);
+        return reply_send(&reply, request->http);
+    }
+    describe(&reply, content);
+    if (content->embed != NULL)
+        return send_embedded(request, content, &reply);
+    if (range > 0)
+        reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
+    uint64_t len = content->len == 0 ? 0 : to - from + 1;
+    int status = reply_head(&reply, request->http, len);
+    if (!request->head)
+        stream_file(request, content->fd, from, len);
+    return status;
+}
+
+static int serve_embedded(struct request *request, const struct ls_embed *embed, const char *type)
+{
+    struct content content = {.embed = embed, .fd = -1, .len = embed->len, .type = type, .must_revalidate = true};
+    snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"", ls_hash(embed->stored, embed->stored_len));
+    return send_content(request, &content);
+}
+
+/* A name such as main-1a2b3c.js is made new with its content. */
+static bool is_hashed_name(const char *path)
+{
+    const char *base = ls_path_base(path), *dash = strrchr(base, '-'), *dot = strchr(dash != NULL ? dash : base, '.');
+    return dash != NULL && dot != NULL && dot - dash > 8;
+}
+
+static int serve_file(struct request *request, const char *real)
+{
+    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+    int status;
+    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = static_mime(request->path)};
+        content.must_revalidate = request->server->config.watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
+        snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino, (uint64_t)info.st_size,
+                 (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
+        status = send_content(request, &content);
+    } else {
+        status = reply_text(request->http, 404, "Not found.\n");
+    }
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+/* --- the built-in client (F11) --- */
+
+static const struct ls_embed *find_client_module(const char *path)
+{
+    char name[256];
+    if (strncmp(path, "/lsess-client/", 14) != 0 || strchr(path + 14, '/') != NULL || !ls_has_suffix(path, ".js"))
+        return NULL;
+    snprintf(name, sizeof name, "templates/client/%s", path + 14);
+    return ls_embed_find(name);
+}
+
+static bool is_pattern(const char *path, const char *prefix)
+{
+    return ls_has_prefix(path, prefix) && ls_has_suffix(path, ".js") && strchr(path + 1, '/') == NULL;
+}
+
+/* @return a status, or 0 when the path is none of the client's */
+static int serve_client(struct request *request)
+{
+    const char *path = request->path;
+    if (strcmp(path, "/lsess-client/generation") == 0)
+        return reply_text(request->http, 200, "%lu\n", atomic_load(&request->server->generation));
+    const struct ls_embed *embed = find_client_module(path);
+    if (embed == NULL && (strcmp(path, "/main.js") == 0 || is_pattern(path, "/main-")))
+        embed = ls_embed_find("templates/client/main.js");
+    if (embed != NULL)
+        return serve_embedded(request, embed, "text/javascript; charset=utf-8");
+    if (is_pattern(path, "/worker-")) {
+        struct reply reply;
+        reply_init(&reply, 200, "text/javascript; charset=utf-8");
+        reply_header(&reply, "Cache-Control", "no-cache");
+        return reply_send(&reply, request->http);
+    }
+    return 0;
+}
+
+/* --- the path --- */
+
+static int redirect_here(struct request *request, const char *to)
+{
+    struct reply reply;
+    reply_init(&reply, 301, NULL);
+    reply_header(&reply, "Location", "%s", to);
+    reply_header(&reply, "Cache-Control", "no-cache");
+    return reply_send(&reply, request->http);
+}
+
+/* A folder is answered by its index.html, under the address with the slash (P19). */
+static int serve_directory(struct request *request)
+{
+    struct ls_buf index = LS_BUF_INIT;
+    char *real = NULL;
+    bool slash = ls_has_suffix(request->path, "/");
+    ls_buf_printf(&index, "%s%sindex.html", request->path, slash ? "" : "/");
+    int status = 0;
+    if (static_path_ok(request->server, ls_buf_text(&index), &real) && ls_is_file(real)) {
+        if (slash) {
+            request->path = ls_buf_text(&index); /* its extension tells the type */
+            status = serve_file(request, real);
+        } else {
+            /* Relative to the address itself, so that what needs escaping in it stays as the browser wrote it. */
+            ls_buf_clear(&index);
+            ls_buf_printf(&index, "%s/", strrchr(request->info->local_uri_raw, '/') + 1);
+            status = redirect_here(request, ls_buf_text(&index));
+        }
+    }
+    ls_free(real);
+    ls_buf_release(&index);
+    return status;
+}
+
+static int serve_site_file(struct request *request)
+{
+    char *real = NULL;
+    int status = 0;
+    bool slash = ls_has_suffix(request->path, "/");
+    if (static_path_ok(request->server, request->path, &real)) {
+        if (ls_is_dir(real))
+            status = serve_directory(request);
+        else if (!slash && ls_is_file(real))
+            status = ls_has_suffix(request->path, "/index.html") ? redirect_here(request, "./") : serve_file(request, real);
+    }
+    ls_free(real);
+    return status;
+}
+
+/* The built-in site is a folder inside the program. */
+static int serve_bundle_file(struct request *request)
+{
+    if (request->server->site.bundle == NULL || has_dot_component(request->path))
+        return 0;
+    struct ls_buf name = LS_BUF_INIT;
+    ls_buf_printf(&name, "%s/html%s", request->server->site.bundle, request->path);
+    const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
+    ls_buf_release(&name);
+    return embed != NULL ? serve_embedded(request, embed, static_mime(request->path)) : 0;
+}
+
+int static_serve(struct request *request)
+{
+    if (!request->get) {
+        struct reply reply;
+        reply_init(&reply, 405, NULL);
+        reply_header(&reply, "Allow", "GET, HEAD");
+        return reply_send(&reply, request->http);
+    }
+    if (strcmp(request->path, "/index.html") == 0) /* P20 */
+        return redirect_here(request, "/");
+    int status = 0;
+    if (request->server->config.client_builtin)
+        status = serve_client(request);
+    if (status == 0)
+        status = serve_site_file(request);
+    if (status == 0)
+        status = serve_bundle_file(request);
+    if (status == 0)
+        status = serve_client(request);
+    return status != 0 ? status : reply_text(request->http, 404, "Not found.\n");
+}
+
+struct ls_bytes *static_index(struct ls_server *server)
+{
+    char *real = NULL;
+    struct ls_bytes *bytes = NULL;
+    if (static_path_ok(server, "/index.html", &real))
+        bytes = ls_file_read(real, 0, NULL);
+    ls_free(real);
+    if (bytes == NULL && server->site.bundle != NULL) {
+        struct ls_buf name = LS_BUF_INIT;
+        ls_buf_printf(&name, "%s/html/index.html", server->site.bundle);
+        const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
+        ls_buf_release(&name);
+        bytes = embed != NULL ? ls_embed_read(embed) : NULL;
+    }
+    const struct ls_embed *page = bytes == NULL ? ls_embed_find("templates/pages/index.html") : NULL;
+    return page != NULL ? ls_embed_read(page) : bytes;
+}

@@ -1,0 +1,720 @@
+/* The WebSocket endpoint: handshake, reading, reassembly, back-pressure, heartbeat (P22, P22a, P36–P41, P111; S6).
+ *
+ * civetweb does the handshake and lends its worker thread for the life of the connection (N1). Without TLS this file reads the descriptor itself: a
+ * blocking recv has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused
+ * before its bytes are read (P37). Over TLS civetweb reads and hands over frames. The reader parses, posts on the session's queue, and runs that queue on
+ * the spot when it is idle.
+ *
+ * Threads: reading on civetweb's worker thread of the connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "protocol/message.h"
+
+enum { READ_SIZE = 16384, KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PINGS = 2 };
+#define MAX_WAITING_BYTES ((size_t)16 << 20) /* P40b */
+
+/* --- life --- */
+
+struct socket *socket_ref(struct socket *socket)
+{
+    atomic_fetch_add(&socket->refs, 1);
+    return socket;
+}
+
+void socket_unref(struct socket *socket)
+{
+    if (atomic_fetch_sub(&socket->refs, 1) != 1)
+        return;
+    ls_buf_release(&socket->in);
+    ls_buf_release(&socket->message);
+    pthread_mutex_destroy(&socket->send_lock);
+    pthread_mutex_destroy(&socket->flow_lock);
+    pthread_cond_destroy(&socket->flow_free);
+    session_unref(socket->session);
+    ls_free(socket);
+}
+
+static struct socket *socket_new(struct ls_server *server, struct session *session, struct mg_connection *http, int fd)
+{
+    struct socket *socket = ls_zalloc(sizeof *socket);
+    if (socket == NULL)
+        return NULL;
+    socket->server = server;
+    socket->session = session_ref(session);
+    socket->http = http;
+    socket->fd = fd;
+    atomic_store(&socket->refs, 1);
+    atomic_store(&socket->last_in_ns, ls_now_ns());
+    atomic_store(&socket->last_out_ns, ls_now_ns());
+    pthread_mutex_init(&socket->send_lock, NULL);
+    pthread_mutex_init(&socket->flow_lock, NULL);
+    pthread_cond_init(&socket->flow_free, NULL);
+    return socket;
+}
+
+static void enlist(struct socket *socket)
+{
+    struct ls_server *server = socket->server;
+    pthread_mutex_lock(&server->sockets_lock);
+    socket->next = server->sockets;
+    if (socket->next != NULL)
+        socket->next->prev = socket;
+    server->sockets = socket;
+    pthread_mutex_unlock(&server->sockets_lock);
+}
+
+static void delist(struct socket *socket)
+{
+    struct ls_server *server = socket->server;
+    pthread_mutex_lock(&server->sockets_lock);
+    if (socket->prev != NULL)
+        socket->prev->next = socket->next;
+    else
+        server->sockets = socket->next;
+    if (socket->next != NULL)
+        socket->next->prev = socket->prev;
+    pthread_mutex_unlock(&server->sockets_lock);
+}
+
+/* All open sockets (of one session, or NULL for every one), each counted. @return how many; *list is owned */
+static size_t list_sockets(struct ls_server *server, const struct session *session, struct socket ***list)
+{
+    size_t count = 0, room = 0;
+    pthread_mutex_lock(&server->sockets_lock);
+    for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
+        room++;
+    *list = ls_array(room + 1, sizeof **list);
+    if (*list != NULL)
+        for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
+            if (session == NULL || socket->session == session)
+                (*list)[count++] = socket_ref(socket);
+    pthread_mutex_unlock(&server->sockets_lock);
+    return count;
+}
+
+/* --- items on the session's queue --- */
+
+static void send_text(void *ctx, struct ls_bytes *frame)
+{
+    outbox_send(ctx, WS_TEXT, frame);
+}
+
+static void run_connect(struct session *session, void *arg)
+{
+    struct socket *socket = arg;
+    struct ls_err err = {0};
+    struct ls_outlet outlet = {.ctx = socket, .send = send_text};
+    if (session->backend != NULL)
+        socket->conn = ls_backend_connect(session->backend, &outlet, &err);
+    if (socket->conn == NULL) {
+        outbox_close(socket, 1011, "internal error");
+        socket_unref(socket);
+        return;
+    }
+    socket->session_next = session->connected;
+    session->connected = socket;
+}
+
+static void drop_socket(void *arg)
+{
+    socket_unref(arg);
+}
+
+struct ending {
+    struct socket *socket; /* counted */
+    bool abnormal;
+};
+
+static void disconnect(struct session *session, struct socket *socket, bool abnormal)
+{
+    struct socket **link = &session->connected;
+    while (*link != NULL && *link != socket)
+        link = &(*link)->session_next;
+    if (*link == NULL)
+        return;
+    *link = socket->session_next;
+    ls_backend_disconnect(session->backend, socket->conn, abnormal);
+    socket->conn = NULL;
+    socket_unref(socket);
+}
+
+static void run_disconnect(struct session *session, void *arg)
+{
+    struct ending *ending = arg;
+    disconnect(session, ending->socket, ending->abnormal);
+    socket_unref(ending->socket);
+    ls_free(ending);
+}
+
+static void drop_disconnect(void *arg)
+{
+    struct ending *ending = arg;
+    socket_unref(ending->socket);
+    ls_free(ending);
+}
+
+void websocket_disconnect_session(struct session *session)
+{
+    while (session->connected != NULL)
+        disconnect(session, session->connected, false);
+}
+
+struct frame_item {
+    struct ls_item item; /* first */
+    struct socket *socket; /* counted */
+    struct ls_batch *batch;
+    size_t len;
+};
+
+static void finish_frame(struct frame_item *frame)
+{
+    struct socket *socket = frame->socket;
+    pthread_mutex_lock(&socket->flow_lock);
+    socket->waiting_frames--;
+    socket->waiting_bytes -= frame->len;
+    if (socket->reader_waits)
+        pthread_cond_signal(&socket->flow_free);
+    pthread_mutex_unlock(&socket->flow_lock);
+    ls_free(frame);
+    socket_unref(socket);
+}
+
+static void run_frame(struct ls_item *item)
+{
+    struct frame_item *frame = (struct frame_item *)item;
+    struct socket *socket = frame->socket;
+    if (socket->conn != NULL && socket->session->backend != NULL)
+        ls_backend_frame(socket->session->backend, socket->conn, frame->batch);
+    else
+        ls_batch_free(frame->batch);
+    finish_frame(frame);
+}
+
+static void drop_frame(struct ls_item *item)
+{
+    struct frame_item *frame = (struct frame_item *)item;
+    ls_batch_free(frame->batch);
+    finish_frame(frame);
+}
+
+/* P40b: while too much of this connection waits in the queue, nothing more is read from it. */
+static void wait_for_room(struct socket *socket, size_t len)
+{
+    pthread_mutex_lock(&socket->flow_lock);
+    socket->reader_waits = true;
+    while (socket->waiting_frames >= MAX_WAITING_FRAMES || (socket->waiting_frames > 0 && socket->waiting_bytes >= MAX_WAITING_BYTES))
+        pthread_cond_wait(&socket->flow_free, &socket->flow_lock);
+    socket->reader_waits = false;
+    socket->waiting_frames++;
+    socket->waiting_bytes += len;
+    pthread_mutex_unlock(&socket->flow_lock);
+}
+
+/* --- messages --- */
+
+static bool fail_socket(struct socket *socket, int code, const char *reason)
+{
+    ls_log_session(1, socket->session->vended, "connection closed with %d: %s", code, reason);
+    outbox_close(socket, code, reason);
+    return false;
+}
+
+/* A whole message. @return false when the connection is to end */
+static bool take_message(struct socket *socket, const char *text, size_t len)
+{
+    if (!ls_utf8_valid(text, len))
+        return fail_socket(socket, 1007, "a message is not valid UTF-8");
+    session_touch(socket->session);
+    wait_for_room(socket, len);
+    struct frame_item *frame = ls_malloc(sizeof *frame);
+    struct ls_batch *batch = frame != NULL ? ls_batch_parse(text, len) : NULL;
+    if (batch == NULL) {
+        ls_free(frame);
+        return fail_socket(socket, 1011, "out of memory");
+    }
+    *frame = (struct frame_item){.item = {.run = run_frame, .drop = drop_frame}, .socket = socket_ref(socket), .batch = batch, .len = len};
+    return ls_queue_post(socket->session->queue, &frame->item, true) == 0;
+}
+
+/* P111 asks whether the end was abnormal: 1000 and 1001 are not, and neither is a close frame without a code, which is what `close()` of a page's script sends. */
+static bool take_close(struct socket *socket, const char *data, size_t len, bool *normal)
+{
+    int code = len >= 2 ? (unsigned char)data[0] << 8 | (unsigned char)data[1] : 0;
+    if (len == 1 || (len >= 2 && (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 4999)))
+        return fail_socket(socket, 1002, "bad close frame");
+    *normal = code == 0 || code == 1000 || code == 1001;
+    outbox_close(socket, code, "");
+    return false;
+}
+
+static bool take_control(struct socket *socket, int opcode, const char *data, size_t len, bool *normal)
+{
+    if (opcode == WS_CLOSE)
+        return take_close(socket, data, len, normal);
+    if (opcode == WS_PING) {
+        struct ls_bytes *payload = ls_bytes_new(data, len);
+        if (payload != NULL)
+            outbox_send(socket, WS_PONG, payload);
+        ls_bytes_unref(payload);
+        return true;
+    }
+    return opcode == WS_PONG ? true : fail_socket(socket, 1002, "unknown opcode");
+}
+
+/* One frame, unmasked. @return false when the connection is to end */
+static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len, bool *normal)
+{
+    atomic_store(&socket->last_in_ns, ls_now_ns());
+    atomic_store(&socket->pings_unanswered, 0);
+    if (opcode >= 8)
+        return take_control(socket, opcode, data, len, normal);
+    if (opcode > WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
+        return fail_socket(socket, 1002, "a frame is out of order");
+    if (fin && opcode != 0)
+        return take_message(socket, data, len);
+    if (opcode != 0)
+        socket->message_opcode = opcode;
+    ls_buf_add(&socket->message, data, len);
+    if (ls_buf_failed(&socket->message))
+        return fail_socket(socket, 1011, "out of memory");
+    if (!fin)
+        return true;
+    bool go_on = take_message(socket, ls_buf_text(&socket->message), socket->message.len);
+    socket->message_opcode = 0;
+    if (socket->message.cap > KEEP_BUFFER)
+        ls_buf_release(&socket->message);
+    else
+        ls_buf_clear(&socket->message);
+    return go_on;
+}
+
+static bool is_too_large(const struct socket *socket, int opcode, uint64_t len)
+{
+    uint64_t max = socket->server->config.max_frame;
+    return max > 0 && opcode < 8 && (len > max || socket->message.len > max - len);
+}
+
+static bool refuse_too_large(struct socket *socket)
+{
+    ls_log_session(0, socket->session->vended, "A page sent a message of more than %llu bytes, the limit of --max-frame. Its connection is closed.",
+                   (unsigned long long)socket->server->config.max_frame);
+    return fail_socket(socket, 1009, "larger than --max-frame");
+}
+
+/* --- reading without TLS --- */
+
+static void unmask(char *data, size_t len, const unsigned char *mask)
+{
+    uint64_t wide;
+    unsigned char twice[8];
+    memcpy(twice, mask, 4);
+    memcpy(twice + 4, mask, 4);
+    memcpy(&wide, twice, 8);
+    size_t i = 0;
+    for (; i + 8 <= len; i += 8) {
+        uint64_t word;
+        memcpy(&word, data + i, 8);
+        word ^= wide;
+        memcpy(data + i, &word, 8);
+    }
+    for (; i < len; i++)
+        data[i] = (char)((unsigned char)data[i] ^ mask[i & 3]);
+}
+
+/* Take one frame off the buffer. @return 1 taken, 0 more bytes are needed (*need in all), -1 the connection ends */
+static int take_one(struct socket *socket, char *data, size_t len, size_t *used, size_t *need, bool *normal)
+{
+    const unsigned char *head = (const unsigned char *)data;
+    *need = 2;
+    if (len < 2)
+        return 0;
+    int opcode = head[0] & 0x0f, width = (head[1] & 0x7f) == 126 ? 2 : (head[1] & 0x7f) == 127 ? 8 : 0;
+    bool fin = (head[0] & 0x80) != 0;
+    if ((head[0] & 0x70) != 0 || (head[1] & 0x80) == 0 || (opcode >= 8 && (!fin || width != 0)))
+        return fail_socket(socket, 1002, "a frame is malformed") ? 1 : -1;
+    size_t head_len = 2 + (size_t)width + 4;
+    *need = head_len;
+    if (len < head_len)
+        return 0;
+    uint64_t payload = head[1] & 0x7f;
+    if (width > 0)
+        payload = 0;
+    for (int i = 0; i < width; i++)
+        payload = payload << 8 | head[2 + i];
+    if (is_too_large(socket, opcode, payload) || payload > SIZE_MAX / 2)
+        return refuse_too_large(socket) ? 1 : -1;
+    *need = head_len + (size_t)payload;
+    if (len < *need)
+        return 0;
+    unmask(data + head_len, (size_t)payload, head + 2 + width);
+    *used = *need;
+    return take_frame(socket, fin, opcode, data + head_len, (size_t)payload, normal) ? 1 : -1;
+}
+
+/* Handle all whole frames in the buffer. @return false when the connection ends */
+static bool take_buffered(struct socket *socket, bool *normal)
+{
+    struct ls_buf *in = &socket->in;
+    size_t at = 0, need = 0;
+    int rc = 1;
+    while (rc > 0 && at < in->len) {
+        size_t used = 0;
+        rc = take_one(socket, in->data + at, in->len - at, &used, &need, normal);
+        at += used;
+    }
+    ls_buf_shift(in, at);
+    if (rc < 0)
+        return false;
+    if (in->len == 0 && in->cap > KEEP_BUFFER)
+        ls_buf_release(in);
+    size_t room = in->len > 0 && need > in->len ? need - in->len : READ_SIZE;
+    return ls_buf_reserve(in, room < READ_SIZE ? READ_SIZE : room) ? true : fail_socket(socket, 1011, "out of memory");
+}
+
+static void read_socket(struct socket *socket, int fd, bool *normal)
+{
+    struct ls_buf *in = &socket->in;
+    if (!ls_buf_reserve(in, READ_SIZE))
+        return;
+    for (;;) {
+        ssize_t n = recv(fd, in->data + in->len, in->cap - in->len - 1, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        in->len += (size_t)n;
+        in->data[in->len] = '\0';
+        if (!take_buffered(socket, normal))
+            break;
+    }
+    /* What the peer still sends is thrown away until it has seen the close frame: closing on unread bytes would reset the connection under it. */
+    shutdown(fd, SHUT_WR);
+    int64_t until = ls_now_ns() + ls_ms(DRAIN_MS), left;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    while ((left = (until - ls_now_ns()) / 1000000) > 0 && poll(&wait, 1, (int)left) > 0 && recv(fd, in->data, in->cap, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+/* --- the descriptor (N9) --- */
+
+static bool is_descriptor_of(int fd, const struct mg_request_info *info)
+{
+    struct sockaddr_in peer, self;
+    socklen_t peer_len = sizeof peer, self_len = sizeof self;
+    char text[INET_ADDRSTRLEN];
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == info->remote_port &&
+           getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 && ntohs(self.sin_port) == info->server_port &&
+           inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) != NULL && strcmp(text, info->remote_addr) == 0;
+}
+
+static int find_descriptor(const struct mg_request_info *info)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int found = -1;
+    struct dirent *entry;
+    while (dir != NULL && found < 0 && (entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name);
+        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info))
+            found = fd;
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return found;
+}
+
+/* --- handshake --- */
+
+/* The session that a path below /ws/ names. @return a use, or NULL */
+static struct session *find_target(struct ls_server *server, const char *path)
+{
+    const char *id = path + strlen("/ws/");
+    return strncmp(path, "/ws/", 4) == 0 ? manager_find(server, id, strcspn(id, "/")) : NULL;
+}
+
+static bool has_token(const char *list, const char *token)
+{
+    size_t len = strlen(token);
+    for (const char *at = list; at != NULL && *at != '\0';) {
+        at += strspn(at, " \t,");
+        size_t step = strcspn(at, " \t,");
+        if (step == len && strncasecmp(at, token, len) == 0)
+            return true;
+        at += step;
+    }
+    return false;
+}
+
+int websocket_begin(struct request *request)
+{
+    struct mg_connection *http = request->http;
+    const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
+    bool upgrade = has_token(mg_get_header(http, "Connection"), "upgrade") && has_token(mg_get_header(http, "Upgrade"), "websocket");
+    struct session *session = find_target(request->server, request->path);
+    bool known = session != NULL;
+    session_unref(session);
+    if (!known)
+        return reply_text(http, 404, "There is no such session.\n");
+    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || key == NULL)
+        return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
+    if (version == NULL || strcmp(version, "13") != 0) {
+        struct reply reply;
+        reply_init(&reply, 426, "text/plain; charset=utf-8");
+        reply_header(&reply, "Sec-WebSocket-Version", "13");
+        return reply_send(&reply, http);
+    }
+    return 0;
+}
+
+/* P22a: told at most once a minute. */
+static int refuse_full(struct ls_server *server, struct mg_connection *http, const char *limit, const char *option, int max)
+{
+    long long now = ls_now_ns(), before = atomic_load(&server->limit_logged_ns);
+    if ((before == 0 || now - before > ls_ms(60000)) && atomic_compare_exchange_strong(&server->limit_logged_ns, &before, now))
+        ls_log(0, "A page is refused: %s has %d connections, the limit of %s.", limit, max, option);
+    return reply_text(http, 503, "%s has %d connections, the limit of %s.\n", limit, max, option);
+}
+
+/* Count one more, if the limit (0 = none) allows. */
+static bool reserve(atomic_int *count, int max)
+{
+    if (atomic_fetch_add(count, 1) < max || max == 0)
+        return true;
+    atomic_fetch_sub(count, 1);
+    return false;
+}
+
+static void leave(struct ls_server *server, struct session *session)
+{
+    atomic_fetch_sub(&session->connections, 1);
+    atomic_fetch_sub(&server->sockets_open, 1);
+}
+
+/* N2: the refusal is written here, before the upgrade. */
+static int on_connect(const struct mg_connection *const_http, void *ctx)
+{
+    struct ls_server *server = ctx;
+    struct mg_connection *http = (struct mg_connection *)const_http;
+    const struct mg_request_info *info = mg_get_request_info(http);
+    struct session *session = find_target(server, info->local_uri_raw);
+    if (session == NULL || atomic_load(&session->ended)) {
+        session_unref(session);
+        reply_text(http, 404, "There is no such session.\n");
+        return 1;
+    }
+    const struct ls_server_config *config = &server->config;
+    if (!reserve(&server->sockets_open, config->max_connections)) {
+        refuse_full(server, http, "The server", "--max-connections", config->max_connections);
+    } else if (!reserve(&session->connections, config->max_session_connections)) {
+        atomic_fetch_sub(&server->sockets_open, 1);
+        refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
+    } else {
+        int fd = find_descriptor(info);
+        struct socket *socket = fd >= 0 ? socket_new(server, session, http, fd) : NULL;
+        if (socket != NULL) {
+            mg_set_user_connection_data(http, socket);
+            session_unref(session);
+            return 0;
+        }
+        leave(server, session);
+        reply_text(http, 503, "The connection cannot be served.\n");
+    }
+    session_unref(session);
+    return 1;
+}
+
+static void begin_connection(struct socket *socket)
+{
+    struct session *session = socket->session;
+    session_touch(session);
+    enlist(socket);
+    websocket_arm_heartbeat(socket->server);
+    ls_log_session(1, session->vended, "page connected");
+    session_post(session, run_connect, drop_socket, socket_ref(socket), true);
+    /* A session may have ended, and closed its sockets, just before this one was in the list. */
+    if (atomic_load(&session->ended) || atomic_load(&socket->server->phase) != PHASE_RUNNING)
+        outbox_close(socket, 1001, "");
+}
+
+static void end_connection(struct socket *socket, bool normal)
+{
+    struct session *session = socket->session;
+    struct ls_server *server = socket->server;
+    outbox_release(socket);
+    delist(socket);
+    session_touch(session);
+    struct ending *ending = ls_malloc(sizeof *ending);
+    if (ending != NULL) {
+        *ending = (struct ending){.socket = socket_ref(socket), .abnormal = !normal};
+        session_post(session, run_disconnect, drop_disconnect, ending, true);
+    }
+    ls_log_session(1, session->vended, "page disconnected");
+    leave(server, session);
+    socket_unref(socket);
+}
+
+static void on_ready(struct mg_connection *http, void *ctx)
+{
+    struct ls_server *server = ctx;
+    struct socket *socket = mg_get_user_connection_data(http);
+    begin_connection(socket);
+    if (server->tls)
+        return;
+    int fd = socket->fd;
+    int flags = fcntl(fd, F_GETFL);
+    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    bool normal = false;
+    read_socket(socket, fd, &normal);
+    mg_set_user_connection_data(http, NULL);
+    end_connection(socket, normal);
+    /* civetweb's own loop, which follows, is to find nothing. */
+    shutdown(fd, SHUT_RDWR);
+    fcntl(fd, F_SETFL, flags);
+}
+
+/* Over TLS: civetweb has read a frame. */
+static int on_data(struct mg_connection *http, int bits, char *data, size_t len, void *ctx)
+{
+    (void)ctx;
+    struct socket *socket = mg_get_user_connection_data(http);
+    if (socket == NULL)
+        return 0;
+    int opcode = bits & 0x0f;
+    bool normal = false;
+    bool go_on = is_too_large(socket, opcode, len) ? refuse_too_large(socket) : take_frame(socket, (bits & 0x80) != 0, opcode, data, len, &normal);
+    if (go_on)
+        return 1;
+    mg_set_user_connection_data(http, NULL);
+    end_connection(socket, normal);
+    return 0;
+}
+
+static void on_close(const struct mg_connection *http, void *ctx)
+{
+    (void)ctx;
+    struct socket *socket = mg_get_user_connection_data(http);
+    if (socket != NULL)
+        end_connection(socket, false);
+}
+
+void websocket_install(struct ls_server *server)
+{
+    mg_set_websocket_handler(server->http, "/ws", on_connect, on_ready, on_data, on_close, server);
+}
+
+/* --- closing and heartbeat --- */
+
+void websocket_close_session(struct session *session, int code)
+{
+    struct socket **list;
+    size_t count = list_sockets(session->server, session, &list);
+    for (size_t i = 0; i < count; i++) {
+        outbox_close(list[i], code, "");
+        socket_unref(list[i]);
+    }
+    ls_free(list);
+}
+
+void websocket_close_all(struct ls_server *server, int code)
+{
+    struct socket **list;
+    size_t count = list_sockets(server, NULL, &list);
+    for (size_t i = 0; i < count; i++) {
+        outbox_close(list[i], code, "");
+        socket_unref(list[i]);
+    }
+    ls_free(list);
+}
+
+void websocket_wait_all(struct ls_server *server, int64_t ms)
+{
+    int64_t until = ls_now_ns() + ls_ms(ms);
+    struct timespec moment = {.tv_nsec = 2000000};
+    while (atomic_load(&server->sockets_open) > 0 && ls_now_ns() < until)
+        nanosleep(&moment, NULL);
+    struct socket **list;
+    size_t count = list_sockets(server, NULL, &list);
+    for (size_t i = 0; i < count; i++) {
+        outbox_cut(list[i]);
+        socket_unref(list[i]);
+    }
+    ls_free(list);
+}
+
+/* What is due for one socket. @return when to look again */
+static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t now, int64_t period)
+{
+    int64_t in = atomic_load(&socket->last_in_ns);
+    if (now - in >= period * (1 + atomic_load(&socket->pings_unanswered))) {
+        if (atomic_fetch_add(&socket->pings_unanswered, 1) >= MISSED_PINGS) {
+            ls_log_session(1, socket->session->vended, "A page answers no pings; its connection is closed.");
+            outbox_cut(socket);
+            return now + period;
+        }
+        struct ls_bytes *nothing = ls_bytes_new("", 0);
+        if (nothing != NULL)
+            outbox_send(socket, WS_PING, nothing);
+        ls_bytes_unref(nothing);
+        outbox_send(socket, WS_TEXT, empty_array);
+    } else if (now - atomic_load(&socket->last_out_ns) >= period) {
+        outbox_send(socket, WS_TEXT, empty_array);
+    }
+    int64_t next_in = in + period * (1 + atomic_load(&socket->pings_unanswered)), next_out = atomic_load(&socket->last_out_ns) + period;
+    return next_in < next_out ? next_in : next_out;
+}
+
+static void arm_heartbeat_at(struct ls_server *server, int64_t due_ns);
+
+/* S6: `[]` after a period without other traffic, and pings that a live browser answers by itself. */
+static void fire_heartbeat(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_server *server = ctx;
+    pthread_mutex_lock(&server->timers_lock);
+    server->heartbeat_timer = 0;
+    pthread_mutex_unlock(&server->timers_lock);
+    struct socket **list;
+    size_t count = list_sockets(server, NULL, &list);
+    int64_t now = ls_now_ns(), period = ls_ms(server->config.heartbeat_ms), next = now + period;
+    struct ls_bytes *empty_array = ls_bytes_new("[]", 2);
+    for (size_t i = 0; i < count; i++) {
+        int64_t due = empty_array != NULL ? beat(list[i], empty_array, now, period) : next;
+        if (due < next)
+            next = due;
+        socket_unref(list[i]);
+    }
+    ls_bytes_unref(empty_array);
+    ls_free(list);
+    /* Pages that connected at about the same time share a wake-up. */
+    if (count > 0)
+        arm_heartbeat_at(server, next > now + period / 30 ? next : now + period / 30);
+}
+
+static void arm_heartbeat_at(struct ls_server *server, int64_t due_ns)
+{
+    pthread_mutex_lock(&server->timers_lock);
+    if (server->heartbeat_timer == 0 && !server->timers_off)
+        server->heartbeat_timer = ls_timer_set(server->executor, due_ns, fire_heartbeat, server);
+    pthread_mutex_unlock(&server->timers_lock);
+}
+
+void websocket_arm_heartbeat(struct ls_server *server)
+{
+    if (server->config.heartbeat_ms > 0)
+        arm_heartbeat_at(server, ls_now_ns() + ls_ms(server->config.heartbeat_ms));
+}
