@@ -1,0 +1,444 @@
+/* Reading the settings of `lsess serve` (C2). Each setting is one entry of the table: its flag, its kind and range, where its value goes. Sources are read
+ * from the strongest to the weakest, and a setting that has a value is left alone. */
+#include "settings.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fspath.h"
+#include "base/text.h"
+#include "session/site_config.h"
+
+enum kind { SWITCH, TRISTATE, INT, INT64, COUNT, DURATION, SIZE, TEXT, PATH, LIST, VERBOSE };
+
+enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
+
+/* name, letter, value in usage, kind, least, most, field, help */
+#define SETTINGS(X) \
+    X("dir", 0, "DIR", TEXT, 0, 0, dir, "the site folder; the same as the operand") \
+    X("host", 0, "ADDR", TEXT, 0, 0, server.host, "address to listen on (default 127.0.0.1)") \
+    X("port", 0, "N", INT, 0, 65535, server.port, "port (default 8080; 0 = any free one)") \
+    X("watch", 'w', NULL, SWITCH, 0, 0, server.watch, "hot reload: take up saved files") \
+    X("open", 0, NULL, SWITCH, 0, 0, open, "open the browser") \
+    X("socket", 0, "PATH", PATH, 0, 0, server.socket_path, "control socket (default: named after the site)") \
+    X("debounce", 0, "MS", INT64, 0, 60000, server.debounce_ms, "quiet time before a save is taken up (default 5, 20 for several files)") \
+    X("poll", 0, "MS", INT64, 0, 3600000, server.poll_ms, "look at watched folders this often, where events are missing") \
+    X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms, "end sessions without pages after this time (default 24h; 0 = never)") \
+    X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "Lua heap of a session (default 256M)") \
+    X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)") \
+    X("workers", 0, "N", INT, 1, 1024, server.workers, "threads that run Lua (default: number of processors, at least 2)") \
+    X("max-frame", 0, "SIZE", SIZE, 0, 0, server.max_frame, "largest message of a page (default 64M)") \
+    X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox, "bytes that may wait for a page that does not read (default 16M)") \
+    X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)") \
+    X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections, "connected pages of one session (default 32)") \
+    X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)") \
+    X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables, "variables of one session (default 100000)") \
+    X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)") \
+    X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
+    X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: on loopback only)") \
+    X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "no io, os.execute and the like for Lua code") \
+    X("client", 0, "WHICH", TEXT, 0, 0, client, "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing") \
+    X("strict-port", 0, NULL, SWITCH, 0, 0, server.strict_port, "fail when the port is taken, do not try the next ones") \
+    X("keep-removed-methods", 0, NULL, SWITCH, 0, 0, server.keep_removed_methods, "a reload does not remove methods that are gone from the file") \
+    X("cert", 0, "FILE", PATH, 0, 0, server.cert, "certificate (PEM): serve https and wss") \
+    X("key", 0, "FILE", PATH, 0, 0, server.key, "private key of the certificate (PEM)") \
+    X("verbose", 'v', NULL, VERBOSE, 0, 4, verbosity, "say more: -v connections and reloads, -vv messages, -vvv variables, -vvvv payloads") \
+    X("log-file", 0, "FILE", PATH, 0, 0, log_file, "append the log to a file") \
+    X("json-log", 0, NULL, SWITCH, 0, 0, json_log, "log, start line and reloads as JSON, one object a line") \
+    X("config", 0, "FILE", TEXT, 0, 0, config, "configuration (default: lsess.lua in the site folder)")
+
+static const struct setting {
+    const char *name;
+    enum kind kind;
+    int64_t least, most;
+    size_t offset; /* in struct settings */
+} table[] = {
+#define X(name_, letter_, value_, kind_, least_, most_, field_, help_) \
+    {.name = name_, .kind = kind_, .least = least_, .most = most_, .offset = offsetof(struct settings, field_)},
+    SETTINGS(X)
+#undef X
+};
+
+enum { SETTING_COUNT = sizeof table / sizeof *table };
+
+const struct option settings_options[] = {
+#define X(name_, letter_, value_, kind_, least_, most_, field_, help_) \
+    {.name = name_, .letter = letter_, .value = value_, .help = help_, .negatable = kind_ == TRISTATE},
+    SETTINGS(X)
+#undef X
+    {.name = "hotload", .help = "the same as --watch", .hidden = true},
+    {0},
+};
+
+static void *field(struct settings *settings, const struct setting *setting)
+{
+    return (char *)settings + setting->offset;
+}
+
+static int find_setting(const char *name)
+{
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static bool add_to_list(struct text_list *list, const char *text)
+{
+    const char **items = ls_rearray(list->items, list->count + 2, sizeof *items);
+    if (items == NULL)
+        return false;
+    list->items = items;
+    items[list->count++] = text;
+    items[list->count] = NULL;
+    return true;
+}
+
+/* --- one value --- */
+
+static const char *whole_number(const struct setting *setting, const char *text, int64_t *number)
+{
+    static char wanted[96];
+    if (ls_parse_int(text, setting->least, setting->most, number))
+        return NULL;
+    snprintf(wanted, sizeof wanted, "a whole number from %" PRId64 " to %" PRId64, setting->least, setting->most);
+    return wanted;
+}
+
+/* @return NULL, or what was wanted */
+static const char *set_text(struct settings *settings, const struct setting *setting, const char *text)
+{
+    void *at = field(settings, setting);
+    int64_t number = 0;
+    const char *wanted = NULL;
+    switch (setting->kind) {
+    case INT:
+        if ((wanted = whole_number(setting, text, &number)) == NULL)
+            *(int *)at = (int)number;
+        return wanted;
+    case INT64:
+        if ((wanted = whole_number(setting, text, &number)) == NULL)
+            *(int64_t *)at = number;
+        return wanted;
+    case COUNT:
+        if ((wanted = whole_number(setting, text, &number)) == NULL)
+            *(size_t *)at = (size_t)number;
+        return wanted;
+    case VERBOSE:
+        if ((wanted = whole_number(setting, text, &number)) == NULL)
+            *(int *)at = (int)number;
+        return wanted;
+    case DURATION:
+        return ls_parse_duration(text, at) ? NULL : "a number with ms, s, m or h, or 0";
+    case SIZE:
+        return ls_parse_size(text, at) ? NULL : "a number of bytes, or one with K, M or G";
+    case TEXT:
+    case PATH:
+        *(const char **)at = text;
+        return *text != '\0' ? NULL : "a text that is not empty";
+    case LIST:
+        return add_to_list(at, text) ? NULL : "less memory";
+    case SWITCH:
+    case TRISTATE: {
+        bool on = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
+        if (!on && strcmp(text, "0") != 0 && strcmp(text, "false") != 0)
+            return "1, true, 0 or false";
+        if (setting->kind == SWITCH)
+            *(bool *)at = on;
+        else
+            *(int *)at = on;
+        return NULL;
+    }
+    }
+    return NULL;
+}
+
+/* --- flags --- */
+
+static int take_operand(struct settings *settings, const struct command *command, const char *value)
+{
+    if (settings->dir != NULL)
+        return usage_error(command, "one site folder, not two: %s and %s", settings->dir, value);
+    settings->dir = value;
+    return 0;
+}
+
+static int take_flag(struct settings *settings, const struct command *command, const struct argument *argument, enum source *from)
+{
+    bool alias = strcmp(argument->option->name, "hotload") == 0;
+    int at = find_setting(alias ? "watch" : argument->option->name);
+    const struct setting *setting = &table[at];
+    void *place = field(settings, setting);
+    const char *wanted = NULL;
+    if (setting->kind == SWITCH)
+        *(bool *)place = true;
+    else if (setting->kind == TRISTATE)
+        *(int *)place = !argument->negated;
+    else if (setting->kind == VERBOSE)
+        *(int *)place += *(int *)place < setting->most;
+    else if (strcmp(setting->name, "dir") == 0)
+        return from[at] = FROM_FLAG, take_operand(settings, command, argument->value);
+    else
+        wanted = set_text(settings, setting, argument->value);
+    from[at] = FROM_FLAG;
+    return wanted == NULL ? 0 : usage_error(command, "--%s wants %s, not '%s'", setting->name, wanted, argument->value);
+}
+
+static int read_flags(struct settings *settings, const struct command *command, int argc, char **argv, enum source *from)
+{
+    struct arguments arguments;
+    struct argument argument;
+    int step, status = 0;
+    arguments_init(&arguments, command, argc, argv);
+    while (status == 0 && (step = arguments_next(&arguments, &argument)) != 0) {
+        if (step < 0)
+            return arguments.status == STATUS_DONE ? -1 : arguments.status;
+        if (argument.option != NULL)
+            status = take_flag(settings, command, &argument, from);
+        else if ((status = take_operand(settings, command, argument.value)) == 0)
+            from[find_setting("dir")] = FROM_FLAG;
+    }
+    return status;
+}
+
+/* --- environment --- */
+
+/* LSESS_ and the name in capitals. */
+static const char *environment_value(const char *name, char *variable, size_t size)
+{
+    snprintf(variable, size, "LSESS_%s", name);
+    for (char *at = variable; *at != '\0'; at++)
+        *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+    return getenv(variable);
+}
+
+static char *keep(struct settings *settings, char *text)
+{
+    char **kept = text != NULL ? ls_rearray(settings->kept, settings->kept_count + 1, sizeof *kept) : NULL;
+    if (kept == NULL) {
+        ls_free(text);
+        return NULL;
+    }
+    settings->kept = kept;
+    kept[settings->kept_count++] = text;
+    return text;
+}
+
+/* Origins in one variable are separated by blanks or commas. */
+static void split_origins(struct settings *settings, const char *text)
+{
+    while (*(text += strspn(text, " ,")) != '\0') {
+        size_t len = strcspn(text, " ,");
+        char *one = keep(settings, ls_strndup(text, len));
+        if (one != NULL)
+            add_to_list(&settings->origins, one);
+        text += len;
+    }
+}
+
+static int read_environment(struct settings *settings, const struct command *command, enum source *from)
+{
+    char variable[64];
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        const char *text = environment_value(table[i].name, variable, sizeof variable);
+        if (from[i] != FROM_DEFAULT || text == NULL || *text == '\0')
+            continue;
+        from[i] = FROM_ENVIRONMENT;
+        if (table[i].kind == LIST) {
+            split_origins(settings, text);
+            continue;
+        }
+        const char *wanted = set_text(settings, &table[i], text);
+        if (wanted != NULL)
+            return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
+    }
+    return 0;
+}
+
+/* --- lsess.lua --- */
+
+/* `max_frame` for `max-frame`. */
+static bool is_key_of(const char *key, const char *name)
+{
+    for (; *key != '\0' && *name != '\0'; key++, name++)
+        if (*key != (*name == '-' ? '_' : *name))
+            return false;
+    return *key == *name;
+}
+
+static int unknown_key(const char *file, const struct ls_config_entry *entry)
+{
+    char key[64];
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        snprintf(key, sizeof key, "%s", table[i].name);
+        for (char *at = key; *at != '\0'; at++)
+            if (*at == '-')
+                *at = '_';
+        if (ls_text_near(entry->key, key))
+            return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, entry->line, entry->key, key);
+    }
+    return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'", file, entry->line, entry->key);
+}
+
+/* Which kinds of Lua values a setting takes; durations and sizes may be a plain number too. */
+static const char *wanted_type(const struct setting *setting, enum ls_config_kind kind)
+{
+    switch (setting->kind) {
+    case SWITCH:
+    case TRISTATE:
+        return kind == LS_CONFIG_BOOL ? NULL : "true or false";
+    case INT:
+    case INT64:
+    case COUNT:
+    case VERBOSE:
+        return kind == LS_CONFIG_NUMBER ? NULL : "a number";
+    case DURATION:
+    case SIZE:
+        return kind == LS_CONFIG_NUMBER || kind == LS_CONFIG_STRING ? NULL : "a string such as \"5s\" or \"64M\", or a number";
+    case TEXT:
+    case PATH:
+        return kind == LS_CONFIG_STRING ? NULL : "a string";
+    case LIST:
+        return kind == LS_CONFIG_LIST || kind == LS_CONFIG_STRING ? NULL : "a list of strings";
+    }
+    return NULL;
+}
+
+/* A path in the file is relative to the file's folder. */
+static const char *path_beside(struct settings *settings, const char *file, const char *path)
+{
+    struct ls_buf out = LS_BUF_INIT;
+    char *dir = ls_path_dir(file);
+    ls_path_join(&out, dir, path);
+    ls_free(dir);
+    char *kept = keep(settings, ls_buf_detach(&out, NULL));
+    return kept != NULL ? kept : path;
+}
+
+static const char *set_entry(struct settings *settings, const struct setting *setting, const struct ls_config_entry *entry, const char *file)
+{
+    const char *wanted = wanted_type(setting, entry->kind);
+    if (wanted != NULL)
+        return wanted;
+    if (entry->kind == LS_CONFIG_BOOL)
+        return set_text(settings, setting, entry->flag ? "1" : "0");
+    if (setting->kind == PATH)
+        return set_text(settings, setting, path_beside(settings, file, entry->text));
+    if (entry->kind != LS_CONFIG_LIST)
+        return set_text(settings, setting, entry->text);
+    for (char **item = entry->list; *item != NULL; item++)
+        if (!add_to_list(field(settings, setting), *item))
+            return "less memory";
+    return NULL;
+}
+
+static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file, enum source *from)
+{
+    if (strcmp(entry->key, "static_roots") == 0) {
+        if (entry->kind != LS_CONFIG_LIST)
+            return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);
+        for (char **item = entry->list; *item != NULL; item++)
+            add_to_list(&settings->static_roots, *item);
+        return 0;
+    }
+    int at = SETTING_COUNT;
+    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || strcmp(entry->key, "dir") == 0 || strcmp(entry->key, "config") == 0))
+        continue;
+    if (at < 0)
+        return unknown_key(file, entry);
+    if (from[at] != FROM_DEFAULT)
+        return 0;
+    from[at] = FROM_FILE;
+    const char *wanted = set_entry(settings, &table[at], entry, file);
+    return wanted == NULL ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
+}
+
+static int read_file(struct settings *settings, enum source *from)
+{
+    struct ls_buf path = LS_BUF_INIT;
+    struct ls_err err = {0};
+    if (settings->config != NULL)
+        ls_buf_str(&path, settings->config);
+    else if (settings->server.dir != NULL)
+        ls_path_join(&path, settings->server.dir, "lsess.lua");
+    int status = 0;
+    if (path.len > 0 && (settings->config != NULL || access(ls_buf_text(&path), F_OK) == 0)) {
+        settings->file = ls_site_config_read(ls_buf_text(&path), &err);
+        if (settings->file == NULL)
+            status = complain(STATUS_FAILED, "%s", err.text);
+        for (size_t i = 0; status == 0 && i < settings->file->count; i++)
+            status = take_entry(settings, &settings->file->entries[i], ls_buf_text(&path), from);
+    }
+    ls_buf_release(&path);
+    return status;
+}
+
+/* --- all --- */
+
+static bool looks_like_site(const char *dir)
+{
+    static const char *const marks[] = {"lua/main.lua", "html/index.html", "viewdefs", "apps", "lsess.lua"};
+    bool found = false;
+    for (size_t i = 0; !found && i < sizeof marks / sizeof *marks; i++) {
+        struct ls_buf path = LS_BUF_INIT;
+        ls_path_join(&path, dir, marks[i]);
+        found = access(ls_buf_text(&path), F_OK) == 0;
+        ls_buf_release(&path);
+    }
+    return found;
+}
+
+static int check_together(struct settings *settings, const struct command *command)
+{
+    struct ls_server_config *server = &settings->server;
+    if ((server->cert == NULL) != (server->key == NULL))
+        return usage_error(command, "--cert and --key go together");
+    if (settings->client != NULL && strcmp(settings->client, "builtin") != 0 && strcmp(settings->client, "site") != 0)
+        return usage_error(command, "--client wants builtin or site, not '%s'", settings->client);
+    server->client_builtin = settings->client != NULL && strcmp(settings->client, "builtin") == 0;
+    server->allow_origins = settings->origins.items;
+    server->static_roots = settings->static_roots.items;
+    server->diag_level = settings->verbosity;
+    server->editor = getenv("LSESS_EDITOR");
+    if (server->editor != NULL && *server->editor == '\0')
+        server->editor = NULL;
+    return 0;
+}
+
+int settings_read(struct settings *settings, const struct command *command, int argc, char **argv, int *status)
+{
+    enum source from[SETTING_COUNT] = {FROM_DEFAULT};
+    *settings = (struct settings){0};
+    ls_server_config_init(&settings->server);
+    *status = read_flags(settings, command, argc, argv, from);
+    if (*status == 0)
+        *status = read_environment(settings, command, from);
+    if (*status == 0) {
+        settings->server.dir = settings->dir != NULL ? settings->dir : looks_like_site(".") ? "." : NULL;
+        settings->server.bundle = settings->server.dir == NULL ? "templates/sites/contacts" : NULL;
+        *status = read_file(settings, from);
+    }
+    if (*status == 0)
+        *status = check_together(settings, command);
+    if (*status == 0)
+        return 1;
+    *status = *status < 0 ? STATUS_DONE : *status;
+    return -1;
+}
+
+void settings_release(struct settings *settings)
+{
+    ls_free(settings->origins.items);
+    ls_free(settings->static_roots.items);
+    for (size_t i = 0; i < settings->kept_count; i++)
+        ls_free(settings->kept[i]);
+    ls_free(settings->kept);
+    ls_site_config_free(settings->file);
+}
