@@ -240,7 +240,7 @@ static int collect_all(struct collect *collect)
         struct ls_buf dir = LS_BUF_INIT;
         ls_path_join(&dir, collect->root, trees[i]);
         collect->dir = ls_buf_text(&dir);
-        result = ls_tree_walk(collect->dir, collect_walked, collect, collect->err);
+        result = ls_buf_failed(&dir) ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.") : ls_tree_walk(collect->dir, collect_walked, collect, collect->err);
         ls_buf_release(&dir);
     }
     return result;
@@ -255,7 +255,7 @@ static int collect_name(struct collect *collect, const char *name)
     for (size_t i = 0; i < sizeof places / sizeof *places && result == LS_ENOTFOUND; i++) {
         ls_path_join(&dir, collect->root, places[i]);
         ls_path_join(&path, ls_buf_text(&dir), name);
-        if (!ls_is_file(ls_buf_text(&path))) continue;
+        if (ls_buf_failed(&dir) || ls_buf_failed(&path) || !ls_is_file(ls_buf_text(&path))) continue;
         ls_path_join(&dir, collect->root, "viewdefs");
         bool view = ls_has_suffix(name, ".html") && ls_path_below(ls_buf_text(&dir), ls_buf_text(&path));
         result = collect_file(collect, ls_buf_text(&path), view);

@@ -109,8 +109,8 @@ static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int erro
     } else ls_log(0, "Hot reload: %s cannot be watched (%s); it is polled instead.", dir->path, strerror(error));
 }
 
-/* Bring the kernel watch to the level needed. A raised level replaces the watch: the library cannot change one, and what happened to the
- * names in between is found by the caller's second look.
+/* Bring the kernel watch to the level needed. A raised level replaces the watch, for the library cannot change one; what happened to the
+ * names in between is found by a second look (ls__second_look).
  * @return false when the directory is not there any more */
 static bool place(struct ls_hotload *h, struct ls__dir *dir)
 {
@@ -130,6 +130,7 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     if (dir->wd > 0) {
         ls_idmap_take(h->wds, dir->wd);
         ls__watcher_remove(h->watcher, dir->wd);
+        dir->recheck = h->recheck = true;
         dir->wd = 0;
         dir->placed = -1;
     }
@@ -184,7 +185,8 @@ struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct
     if (!place(h, dir)) {
         dir->uses[level]--;
         ls__dir_kill(h, dir);
-        if (!ls__dir_count(dir)) free_dir(dir);
+        if (ls__dir_count(dir)) h->rescan = true; /* with its watch goes the record that would have told its other users */
+        else free_dir(dir);
         return NULL;
     }
     if (fresh && dir->placed > before) *fresh = true;

@@ -81,7 +81,10 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
             ls__node_look(h, node, name, LS__SCAN_CHANGED);
         }
     }
-    if (!(mask & IN_ISDIR) && ls__file_counts(h, dir, name)) {
+    bool counts = !(mask & IN_ISDIR) && ls__file_counts(h, dir, name);
+    if (!counts && mask & (IN_CLOSE_WRITE | IN_MOVED_TO) && ls__name_ignored(name) && (ls_has_suffix(name, ".lua") || ls_has_suffix(name, ".html")))
+        ls_log(2, "Hot reload: %s/%s skipped: the name is that of a lock, a back-up or a temporary file.", dir->path, name);
+    if (counts) {
         struct ls_buf path = LS_BUF_INIT;
         ls_path_join(&path, dir->path, name);
         if (!ls_buf_failed(&path)) file_event(h, dir, mask, ls_buf_text(&path));
@@ -155,6 +158,33 @@ void ls__rescan(struct ls_hotload *h)
         if (!known || !ls__stamp_equal(known, &now)) ls__pend(h, route->real);
     }
     find_missing(h);
+}
+
+static struct ls__dir *flagged(struct ls_hotload *h)
+{
+    for (struct ls_map_entry *entry = ls_map_first(h->dirs); entry; entry = ls_map_next(entry))
+        if (((struct ls__dir *)ls_map_value(entry))->recheck) return ls_map_value(entry);
+    return NULL;
+}
+
+/** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
+void ls__second_look(struct ls_hotload *h)
+{
+    struct ls__dir *dir;
+    while (h->recheck) {
+        h->recheck = false;
+        while ((dir = flagged(h))) {
+            dir->recheck = false;
+            ls__dir_gone(h, dir);
+        }
+    }
+    if (h->rescan) {
+        h->rescan = h->rewalk = false;
+        ls__rescan(h);
+    } else if (h->rewalk) {
+        h->rewalk = false;
+        ls__trees_rescan(h, LS__SCAN_COMPARE);
+    }
 }
 
 /** One record of the watcher. */

@@ -165,10 +165,7 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
     case MESSAGE_MARK:
     case MESSAGE_STATE: answer(h, message); break;
     }
-    if (h->rewalk) {
-        h->rewalk = false;
-        ls__trees_rescan(h, LS__SCAN_COMPARE);
-    }
+    ls__second_look(h);
 }
 
 static int64_t poll_interval(const struct ls_hotload *h) { return h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS); }
@@ -179,10 +176,14 @@ static int64_t tick(struct ls_hotload *h)
     int64_t now = ls_now_ns(), due;
     if (h->polled && now >= h->poll_due_ns) {
         ls__poll(h);
+        ls__second_look(h);
         h->poll_due_ns = ls_now_ns() + poll_interval(h);
     }
     if (ls__pending_due(h, now) <= now || h->lock_since_ns) ls__pending_settle(h, ls_now_ns());
-    if (h->unused) ls__dirs_clean_up(h, now);
+    if (h->unused) {
+        ls__dirs_clean_up(h, now);
+        ls__second_look(h);
+    }
     due = ls__pending_due(h, ls_now_ns());
     if (h->polled && h->poll_due_ns < due) due = h->poll_due_ns;
     if (h->unused && now + LS__CLEAN_UP_NS < due) due = now + LS__CLEAN_UP_NS;
@@ -261,7 +262,7 @@ static void free_hotload(struct ls_hotload *h)
     if (h->sessions) ls__uses_free(h);
     if (h->routes) ls__trees_close(h);
     if (h->pendingReloads) ls__pending_free(h);
-    if (h->dirs) ls__dirs_free(h);
+    ls__dirs_free(h);
     ls_map_free(h->hops, NULL);
     ls_map_free(h->routes, NULL);
     ls_map_free(h->symlinkTargets, NULL);
@@ -317,6 +318,7 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
     if (!result) result = start_watching(h, err);
     if (!result) result = ls__trees_open(h, err);
+    if (!result) ls__second_look(h);
     if (!result) result = start_threads(h, err);
     if (!result) return h;
     ls__watcher_close(h->watcher);

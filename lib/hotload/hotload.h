@@ -17,7 +17,7 @@
 
 struct ls_hotload;
 
-/* A view file of a burst (H73–H81). */
+/* A view file of a burst (H73–H81). In a burst those that are gone come first. */
 struct ls_view_file {
     const char *path;        /* absolute request path below viewdefs/ */
     struct ls_bytes *text;   /* NULL = gone */
@@ -55,10 +55,13 @@ void ls_hotload_unloaded(struct ls_hotload *hotload, int64_t session, const char
 void ls_hotload_directory_unloaded(struct ls_hotload *hotload, int64_t session, const char *dir);
 void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 
-/** `lsess reload`: the named files (keys or paths), or with count 0 all that are loaded, as one burst (C1, H2). Works without watching too: hotload may then be NULL
- * and root is given. */
+/** `lsess reload`: the named files, as one burst (C1, H2): keys, absolute paths, or names below the root, lua/ or viewdefs/. With count 0 all
+ * files of lua/, apps/ and viewdefs/; sessions leave out what they have not loaded (H33) or what is unchanged (H35). What was loaded from
+ * elsewhere has to be named by its key. Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
+ * @param root  canonical
+ * @return use count 1, ls_burst_unref(); NULL and err (LS_ENOTFOUND names the file) */
 struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err);
-/** H101: {"directories":[{"path","uses","polled"}],"pending":[…],"links":[…]} appended. */
+/** H101; waits for the settling thread unless called on it: {"directories":[{"path","uses","polled"}],"pending":[…],"links":[…]} appended. */
 int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);
 /** For tests: everything pending has been handed over and no event is unread. */
 bool ls_hotload_idle(struct ls_hotload *hotload);

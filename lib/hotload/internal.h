@@ -55,6 +55,7 @@ struct ls__dir {
     int64_t unused_ns;         /* since when it is watched more closely than needed, or needlessly; 0 = it is not */
     struct ls__hop *hops;      /* routes that pass here */
     struct ls__node *nodes;    /* tree places at which it hangs */
+    bool recheck;              /* its watch was replaced: what was known through it is to be looked at again */
     struct ls_map *snapshot;   /* polled: name -> struct ls__stamp */
 };
 
@@ -159,6 +160,8 @@ struct ls_hotload {
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
     struct ls__tree trees[3];
+    bool recheck;             /* some directory has its flag of that name set */
+    bool rescan;              /* a directory that others use was not where it was known to be */
     bool rewalk;              /* a directory that was reachable twice lost one of its places */
     size_t polled;            /* directories that are polled */
     size_t unused;            /* directories waiting to be let go */
@@ -200,6 +203,7 @@ void ls__event(struct ls_hotload *h, const struct ls__record *record);
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
 void ls__rescan(struct ls_hotload *h);
+void ls__second_look(struct ls_hotload *h);
 bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- poll.c --- */
 void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir);

@@ -243,7 +243,7 @@ struct gather {
     struct ls_hotload *h;
     struct ls_burst *burst;
     struct ls_map *texts;  /* real path -> struct found: each file is read once (H38) */
-    struct ls_map *seen;   /* key, old key -> itself */
+    struct ls_map *seen;   /* what is in the burst */
     struct rename *renames;
     size_t rename_count;
     int64_t now;
@@ -324,22 +324,24 @@ static bool target_changed(struct gather *gather, const char *path)
     return changed;
 }
 
-static bool seen(struct gather *gather, const char *key, const char *old_key)
+/* Is this one in the burst already? A second path that was re-pointed is one more, for its names move as well (H17). */
+static bool seen(struct gather *gather, const char *key, const char *old_key, const char *path)
 {
-    struct ls_buf both = LS_BUF_INIT;
-    ls_buf_add(&both, key, strlen(key) + 1);
-    ls_buf_str(&both, old_key ? old_key : "");
-    bool repeated = ls_map_get(gather->seen, ls_buf_text(&both), both.len) != NULL;
-    if (!repeated) ls_map_put(gather->seen, ls_buf_text(&both), both.len, gather, NULL);
-    ls_buf_release(&both);
+    const char *const parts[] = {key, old_key ? old_key : "", old_key ? path : ""};
+    struct ls_buf all = LS_BUF_INIT;
+    for (size_t i = 0; i < 3; i++) ls_buf_add(&all, parts[i], strlen(parts[i]) + 1);
+    bool repeated = ls_map_get(gather->seen, ls_buf_text(&all), all.len) != NULL;
+    if (!repeated) ls_map_put(gather->seen, ls_buf_text(&all), all.len, gather, NULL);
+    ls_buf_release(&all);
     return repeated;
 }
 
 static void add_lua(struct gather *gather, const char *key, const char *old_key, const char *path, bool gone)
 {
     const struct found *found = gone ? NULL : read_path(gather, path);
-    if (!gone && !found) return;
-    if (!seen(gather, key, old_key)) ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
+    if ((!gone && !found) || seen(gather, key, old_key, path)) return;
+    if (gone) ls_log(1, "Hot reload: %s was deleted; its code stays as it is.", key);
+    ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
 }
 
 static void rename_later(struct gather *gather, struct ls__route *route)
@@ -356,8 +358,8 @@ static void add_view(struct gather *gather, const char *path)
     struct stat info;
     if (stat(path, &info) == 0) {
         const struct found *found = read_path(gather, path);
-        if (found && !seen(gather, path, "view")) ls__burst_add_view(gather->burst, path, found->text);
-    } else if (gather->entry->absent && known && !seen(gather, path, "view")) ls__burst_add_view(gather->burst, path, NULL);
+        if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
+    } else if (gather->entry->absent && known && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, NULL);
 }
 
 /* What a request path leads to now. */
@@ -383,8 +385,9 @@ static void add_entry(struct gather *gather)
     const char *path = entry->path, *name = ls_path_base(path);
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
     struct stat info;
-    /* It has come back: its return is an event of its own. */
-    if (entry->absent && stat(path, &info) == 0) return;
+    if (entry->absent && stat(path, &info) == 0) return; /* it has come back: its return is an event of its own */
+    if (entry->absent) ls_free(ls_map_take(h->known, path, strlen(path)));
+    else if (lstat(path, &info)) ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
     if (route) add_route(gather, route);
     if (ls_map_get(h->views, path, strlen(path))) add_view(gather, path);
     char *parent = ls_path_dir(path);

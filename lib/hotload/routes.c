@@ -73,6 +73,10 @@ static bool follow_link(struct walk *walk, const char *path, const char *name)
 static bool step(struct walk *walk)
 {
     char *rest = walk->rest.data, name[NAME_MAX + 1];
+    if (ls_buf_failed(&walk->at) || ls_buf_failed(&walk->rest)) { /* what is left of the path would be another one */
+        walk->broken = true;
+        return false;
+    }
     size_t skip = rest ? strspn(rest, "/") : 0, len = rest ? strcspn(rest + skip, "/") : 0;
     size_t before = walk->at.len;
     if (!len || len > NAME_MAX) {
@@ -93,7 +97,7 @@ static bool step(struct walk *walk)
     ls_buf_str(&walk->at, name);
     char *path = ls_strdup(ls_buf_text(&walk->at));
     ls_buf_cut(&walk->at, before);
-    if (!path || ls_buf_failed(&walk->at) || ls_buf_failed(&walk->rest)) walk->broken = true;
+    if (!path || ls_buf_failed(&walk->at)) walk->broken = true;
     else if (lstat(path, &info)) add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
     else if (S_ISLNK(info.st_mode)) {
         bool on = follow_link(walk, path, name);
@@ -129,19 +133,26 @@ static void free_hops(struct ls_hotload *h, struct ls__hop *hops, size_t count)
 
 /* --- the index: which hops look at this name of this directory? --- */
 
-static void hop_key(struct ls_buf *key, const struct ls__dir *dir, const char *name)
+/* On the stack: taking a hop out again must not need memory. */
+struct hop_key {
+    char bytes[sizeof(void *) + NAME_MAX + 1];
+    size_t len;
+};
+
+static struct hop_key key_of(const struct ls__dir *dir, const char *name)
 {
-    ls_buf_add(key, &dir, sizeof dir);
-    ls_buf_str(key, name);
+    struct hop_key key;
+    size_t len = strnlen(name, NAME_MAX + 1);
+    memcpy(key.bytes, &dir, sizeof dir);
+    memcpy(key.bytes + sizeof dir, name, len);
+    key.len = sizeof dir + len;
+    return key;
 }
 
 struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
-    struct ls_buf key = LS_BUF_INIT;
-    hop_key(&key, dir, name);
-    struct ls__hop *first = ls_map_get(h->hops, ls_buf_text(&key), key.len);
-    ls_buf_release(&key);
-    return first;
+    struct hop_key key = key_of(dir, name);
+    return ls_map_get(h->hops, key.bytes, key.len);
 }
 
 static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
@@ -151,11 +162,13 @@ static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
     if (hop->dir_next) hop->dir_next->dir_prev = hop;
     hop->dir->hops = hop;
     if (!hop->name) return;
-    struct ls_buf key = LS_BUF_INIT;
+    struct hop_key key = key_of(hop->dir, hop->name);
     void *old = NULL;
-    hop_key(&key, hop->dir, hop->name);
-    ls_map_put(h->hops, ls_buf_text(&key), key.len, hop, &old);
-    ls_buf_release(&key);
+    if (!ls_map_put(h->hops, key.bytes, key.len, hop, &old)) {
+        ls_free(hop->name); /* without memory the entry is not listened to, only its directory */
+        hop->name = NULL;
+        return;
+    }
     hop->name_prev = NULL;
     hop->name_next = old;
     if (hop->name_next) hop->name_next->name_prev = hop;
@@ -172,11 +185,9 @@ static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
         hop->name_prev->name_next = hop->name_next;
         return;
     }
-    struct ls_buf key = LS_BUF_INIT;
-    hop_key(&key, hop->dir, hop->name);
-    if (hop->name_next) ls_map_put(h->hops, ls_buf_text(&key), key.len, hop->name_next, NULL);
-    else ls_map_take(h->hops, ls_buf_text(&key), key.len);
-    ls_buf_release(&key);
+    struct hop_key key = key_of(hop->dir, hop->name);
+    if (hop->name_next) ls_map_put(h->hops, key.bytes, key.len, hop->name_next, NULL); /* replaces in place */
+    else ls_map_take(h->hops, key.bytes, key.len);
 }
 
 /* --- routes --- */
@@ -184,8 +195,8 @@ static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
 static void walk_path(struct walk *walk)
 {
     ls_buf_str(&walk->rest, walk->route->path);
-    if (!go_to(walk, 0)) return;
-    while (!walk->broken && step(walk)) {}
+    if (go_to(walk, 0))
+        while (!walk->broken && step(walk)) {}
     if (walk->broken) {
         ls_free(walk->real);
         walk->real = NULL;

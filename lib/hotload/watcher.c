@@ -20,10 +20,13 @@
 #include <sys/inotify.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+
+enum { ANSWER_S = 5 }; /* a request that takes longer has failed: its directory is polled */
 
 enum request_kind { REQUEST_NONE, REQUEST_ADD, REQUEST_REMOVE };
 
@@ -36,7 +39,6 @@ struct ls__watcher {
     /* -- protected by private_lock */
     pthread_mutex_t private_lock;
     char *private_dir; /* owned: the wake-up directory */
-    int private_fd;    /* O_PATH, to touch files in it; -1 none */
     /* -- watcher thread only (any before start) */
     int private_wd;
     unsigned long serial; /* makes each name in the library's table unique */
@@ -56,20 +58,26 @@ struct ls__watcher {
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static atomic_ulong openings;
 
-static bool touch(struct ls__watcher *watcher, const char *name)
+/* By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher from learning of it.
+ * @return 0 or an errno; ENOENT: the directory has been taken, which wakes the watcher by itself */
+static int touch(struct ls__watcher *watcher, const char *name)
 {
+    char path[600];
     pthread_mutex_lock(&watcher->private_lock);
-    int fd = openat(watcher->private_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && futimens(fd, NULL) == 0;
+    snprintf(path, sizeof path, "%s/%s", watcher->private_dir ? watcher->private_dir : "", name);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    int error = fd < 0 || futimens(fd, NULL) ? errno : 0;
     if (fd >= 0) close(fd);
     pthread_mutex_unlock(&watcher->private_lock);
-    return ok;
+    return error;
 }
 
 static void untouch(struct ls__watcher *watcher, const char *name)
 {
+    char path[600];
     pthread_mutex_lock(&watcher->private_lock);
-    unlinkat(watcher->private_fd, name, 0);
+    snprintf(path, sizeof path, "%s/%s", watcher->private_dir ? watcher->private_dir : "", name);
+    if (watcher->private_dir) unlink(path);
     pthread_mutex_unlock(&watcher->private_lock);
 }
 
@@ -115,7 +123,8 @@ static void serve_request(struct ls__watcher *watcher)
 
 static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, uint32_t mask)
 {
-    int result;
+    struct timespec until;
+    int result, error = 0;
     pthread_mutex_lock(&watcher->lock);
     watcher->kind = kind;
     watcher->wd = number;
@@ -124,12 +133,17 @@ static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, 
         pthread_mutex_unlock(&watcher->lock);
         serve_request(watcher);
         pthread_mutex_lock(&watcher->lock);
-    } else if (watcher->failed || !touch(watcher, "ask")) {
-        watcher->kind = REQUEST_NONE;
-        watcher->wd = -EIO;
+    } else if (!watcher->failed) {
+        pthread_mutex_unlock(&watcher->lock);
+        error = touch(watcher, "ask");
+        pthread_mutex_lock(&watcher->lock);
+        if (error == ENOENT) error = 0; /* the wake-up directory was taken: the watcher makes another one and serves this then */
     }
-    while (watcher->kind != REQUEST_NONE && !watcher->failed) pthread_cond_wait(&watcher->answered, &watcher->lock);
-    result = watcher->failed ? -EIO : watcher->wd;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ANSWER_S;
+    while (watcher->kind != REQUEST_NONE && !watcher->failed && !error) error = pthread_cond_timedwait(&watcher->answered, &watcher->lock, &until);
+    result = watcher->kind != REQUEST_NONE || watcher->failed ? -EIO : watcher->wd;
+    watcher->kind = REQUEST_NONE;
     pthread_mutex_unlock(&watcher->lock);
     return result;
 }
@@ -152,7 +166,7 @@ void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark)
 {
     char name[32];
     snprintf(name, sizeof name, "mark-%llu", (unsigned long long)mark);
-    if (touch(watcher, name)) untouch(watcher, name);
+    if (touch(watcher, name) == 0) untouch(watcher, name);
 }
 
 static int make_private(struct ls__watcher *watcher, struct ls_err *err)
@@ -168,9 +182,9 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
         if (wd > 0 && copy) {
             pthread_mutex_lock(&watcher->private_lock);
             watcher->private_dir = copy;
-            watcher->private_fd = fd;
             watcher->private_wd = wd;
             pthread_mutex_unlock(&watcher->private_lock);
+            close(fd);
             return 0;
         }
         ls_free(copy);
@@ -187,11 +201,9 @@ static void remove_private(struct ls__watcher *watcher)
     const char *names[] = {"ask", "end"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) untouch(watcher, names[i]);
     pthread_mutex_lock(&watcher->private_lock);
-    if (watcher->private_fd >= 0) close(watcher->private_fd);
     if (watcher->private_dir) rmdir(watcher->private_dir);
     ls_free(watcher->private_dir);
     watcher->private_dir = NULL;
-    watcher->private_fd = -1;
     pthread_mutex_unlock(&watcher->private_lock);
 }
 
@@ -262,13 +274,26 @@ static bool skip_stale(struct ls__watcher *watcher)
     char name[48];
     bool found = false;
     snprintf(name, sizeof name, "open-%lu", atomic_fetch_add(&openings, 1) + 1);
-    for (bool more = touch(watcher, name); more && !found;) {
+    for (bool more = touch(watcher, name) == 0; more && !found;) {
         struct inotify_event *event = inotifytools_next_event(2);
         more = event != NULL;
         found = event && event->len && strcmp(event->name, name) == 0 && event->mask & IN_ATTRIB;
     }
     untouch(watcher, name);
     return found;
+}
+
+/* The library's descriptor would be inherited by every program that is started from here, and keep the watches alive. */
+static void close_on_exec(void)
+{
+    for (int fd = 0; fd < FD_SETSIZE; fd++) {
+        char name[40], target[64];
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(name, target, sizeof target - 1);
+        if (len <= 0) continue;
+        target[len] = 0;
+        if (strcmp(target, "anon_inode:inotify") == 0 || strcmp(target, "inotify") == 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
 }
 
 static int set_up(struct ls__watcher *watcher, struct ls_err *err)
@@ -287,6 +312,7 @@ static int set_up(struct ls__watcher *watcher, struct ls_err *err)
                            inotifytools_get_max_user_instances());
         return ls_fail(err, LS_EIO, "inotify cannot be used: %s.", strerror(error));
     }
+    close_on_exec();
     result = make_private(watcher, err);
     if (!result && !skip_stale(watcher)) result = ls_fail(err, LS_EIO, "inotify reports nothing about the wake-up directory.");
     if (result) inotifytools_cleanup();
@@ -307,10 +333,13 @@ struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls_
     }
     watcher->forward = forward;
     watcher->ctx = ctx;
-    watcher->private_fd = -1;
     pthread_mutex_init(&watcher->lock, NULL);
     pthread_mutex_init(&watcher->private_lock, NULL);
-    pthread_cond_init(&watcher->answered, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&watcher->answered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (set_up(watcher, err) == 0) return watcher;
     remove_private(watcher);
     pthread_cond_destroy(&watcher->answered);

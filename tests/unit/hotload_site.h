@@ -166,6 +166,7 @@ __attribute__((unused)) static int site_setup(void **state)
     if (!mkdtemp(site.base)) return -1;
     snprintf(site.root, sizeof site.root, "%s/site", site.base);
     site.debounce_ms = -1;
+    ls_log_open(&(struct ls_log_config){.verbosity = 1, .file = "/dev/null"}, NULL);
     ls_log_tap(on_log, &site);
     dirs("lua");
     dirs("apps");
@@ -178,6 +179,7 @@ __attribute__((unused)) static int site_teardown(void **state)
     (void)state;
     stop();
     ls_log_tap(NULL, NULL);
+    ls_log_close();
     for (size_t i = 0; i < site.count; i++) ls_burst_unref(site.bursts[i]);
     remove_tree(site.base);
     pthread_mutex_destroy(&site.lock);

@@ -1,10 +1,13 @@
 /* Overflow, limits, other file systems, start and stop, and stress (hotload.md sections 16, 18). */
 #include "hotload_site.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/wait.h>
 
+#include "base/alloc.h"
+#include "base/json.h"
 #include "hotload/internal.h"
 
 static int limits_teardown(void **state)
@@ -15,7 +18,7 @@ static int limits_teardown(void **state)
 
 static void inject_overflow(void) { ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""}); }
 
-static int forced_error;
+static _Atomic int forced_error;
 static int fail_watch(void) { return forced_error; }
 
 static void test_overflow_record(void **state) /* H85: nothing differs: nothing is handed over; said at level 0 */
@@ -106,7 +109,7 @@ static void test_watch_limit(void **state) /* H86: the message names the limit, 
     assert_true(logged("fs.inotify.max_user_watches"));
     put("lua/a.lua", "2");
     expect("lua/a.lua=2");
-    ls__hotload_seams.watch_error = NULL;
+    forced_error = 0;
     dirs("lua/later");
     put("lua/later/b.lua", "b");
     expect("lua/later/b.lua=b");
@@ -308,6 +311,84 @@ static void test_storm(void **state) /* a rename storm; afterwards everything is
     }
 }
 
+static void test_out_of_memory(void **state) /* each allocation of an opening fails once: refused, or working as far as it goes; nothing leaks */
+{
+    (void)state;
+    dirs("apps/a/b");
+    dirs("../shared");
+    put("../shared/s.lua", "1");
+    linked("../../shared/s.lua", "lua/s.lua");
+    linked("../apps/a", "lua/a");
+    put("apps/a/b/m.lua", "1");
+    bool failed = true;
+    long n = 1;
+    for (; failed; n++) {
+        struct ls_err err;
+        struct ls_hotload_config config = {.root = site.root, .debounce_ms = -1, .on_burst = on_burst, .ctx = &site};
+        ls_alloc_fail_at(n);
+        struct ls_hotload *hotload = ls_hotload_open(&config, &err);
+        failed = ls_alloc_fail_at(0) >= n;
+        if (!hotload) assert_int_equal(err.code, LS_ENOMEM);
+        ls_hotload_close(hotload);
+    }
+    assert_true(n > 50);
+}
+
+static void test_wake_up_directory_taken(void **state) /* somebody cleans temporary directories: watching goes on, and can be stopped */
+{
+    (void)state;
+    char name[512];
+    struct dirent *entry;
+    setenv("XDG_RUNTIME_DIR", site.base, 1);
+    start();
+    for (int round = 0; round < 3; round++) {
+        DIR *base = opendir(site.base);
+        size_t taken = 0;
+        while ((entry = readdir(base)))
+            if (ls_has_prefix(entry->d_name, "lsess-watch-")) {
+                snprintf(name, sizeof name, "%s/%s", site.base, entry->d_name);
+                remove_tree(name);
+                taken++;
+            }
+        closedir(base);
+        assert_int_equal(taken, 1);
+        dirs("lua/new");
+        put("lua/new/a.lua", "1");
+        settle();
+        assert_string_equal(news(), "lua/new/a.lua=1");
+        remove_tree(at("lua/new"));
+        settle();
+    }
+    int64_t begin = ls_now_ns();
+    stop();
+    assert_true(ls_now_ns() - begin < 1000000000LL);
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
+static void test_state(void **state) /* H101 */
+{
+    (void)state;
+    struct ls_buf text = LS_BUF_INIT;
+    put("apps/a.lua", "1");
+    linked("../apps/a.lua", "lua/\"a\".lua");
+    linked("nowhere", "lua/b.lua");
+    site.debounce_ms = 5000;
+    start();
+    put("apps/a.lua", "2");
+    while (ls_hotload_idle(site.hotload)) {}
+    assert_int_equal(ls_hotload_state_json(site.hotload, &text), 0);
+    const char *json = ls_buf_text(&text), *value;
+    size_t len;
+    struct ls_json_reader reader;
+    ls_json_read(&reader, json, text.len);
+    assert_true(ls_json_skip(&reader, ls_json_next(&reader), &value, &len));
+    assert_int_equal(ls_json_next(&reader), LS_JSON_END);
+    assert_non_null(strstr(json, "\"pending\":[\""));
+    assert_non_null(strstr(json, "/lua/\\\"a\\\".lua\",\"target\":\""));
+    assert_non_null(strstr(json, "/lua/b.lua\",\"target\":null}"));
+    ls_buf_release(&text);
+}
+
 static void test_many_sessions(void **state) /* uses from several threads at once */
 {
     (void)state;
@@ -329,7 +410,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, limits_teardown)
     const struct CMUnitTest tests[] = {
         T(test_overflow_record), T(test_overflow_finds_changes), T(test_real_overflow), T(test_watch_limit), T(test_remote_file_system), T(test_polling),
-        T(test_second_loader), T(test_stop_discards), T(test_stale_records), T(test_open_close_under_storm), T(test_storm), T(test_many_sessions),
+        T(test_second_loader), T(test_stop_discards), T(test_stale_records), T(test_open_close_under_storm), T(test_storm), T(test_out_of_memory), T(test_wake_up_directory_taken), T(test_state), T(test_many_sessions),
     };
     return cmocka_run_group_tests_name("hotload: limits", tests, NULL, NULL);
 }

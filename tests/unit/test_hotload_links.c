@@ -180,6 +180,23 @@ static void test_repointed_directory(void **state) /* H17: a link in the middle 
     expect("../v2/m.lua=3");
 }
 
+static void test_two_paths_repointed(void **state) /* H17: each path that moves is told, for the names of both move */
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    put("apps/two.lua", "two");
+    linked("../apps/one.lua", "lua/x.lua");
+    linked("x.lua", "lua/y.lua");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    loaded(1, "apps/one.lua", "lua/y.lua");
+    settle();
+    repoint_by_rename("../apps/two.lua", "lua/x.lua");
+    expect("apps/one.lua>apps/two.lua=two apps/one.lua>apps/two.lua=two");
+    assert_string_equal(site.bursts[0]->files[0].path, at("lua/x.lua"));
+    assert_string_equal(site.bursts[0]->files[1].path, at("lua/y.lua"));
+}
+
 static void test_link_and_file_swap(void **state) /* section 14: link replaced by a plain file, and the reverse */
 {
     (void)state;
@@ -209,6 +226,8 @@ static void test_dangling(void **state) /* H18: a link without target counts as 
     settle();
     gone("apps/one.lua");
     expect("apps/one.lua=-");
+    assert_string_equal(site.log, "Hot reload: apps/one.lua was deleted; its code stays as it is.\n"); /* section 14: level 1, no error */
+    site.log[site.log_len = 0] = 0;
     put("apps/one.lua", "back");
     expect("apps/one.lua=back");
     linked("../nowhere/deep/y.lua", "lua/y.lua");
@@ -276,7 +295,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         T(test_file_link), T(test_link_inside), T(test_directory_link), T(test_view_links), T(test_chain), T(test_counts), T(test_same_directory_spelled_twice),
-        T(test_repointed), T(test_repointed_directory), T(test_link_and_file_swap), T(test_dangling), T(test_outside_root), T(test_hidden_chain),
+        T(test_repointed), T(test_repointed_directory), T(test_two_paths_repointed), T(test_link_and_file_swap), T(test_dangling), T(test_outside_root), T(test_hidden_chain),
         T(test_links_of_locks), T(test_symlinked_root),
     };
     return cmocka_run_group_tests_name("hotload: links", tests, NULL, NULL);
