@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "session/prototype.h"
+#include "session/resolver.h"
 #include "session/timers.h"
 #include "session/variables.h"
 #include "session/watches.h"
@@ -124,7 +125,8 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, bool f
         state->load_cap = cap;
     }
     struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
-    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count};
+    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
+                            .app_variable = session->app_variable_id};
     if (full || session->config.hot) {
         chunk = chunk ? lua_absindex(session->L, chunk) : 0;
         int code = ls__lrun(session, l_take, &take, 0, err);
@@ -145,6 +147,26 @@ void ls__load_pop(struct ls_session *session)
     ls__ref_drop(session, &load->frame);
     ls__scope_free(load->scope);
     ls_free(load->made);
+    for (size_t i = 0; i < load->name_count; i++)
+        ls_free(load->names[i].name);
+    ls_free(load->names);
+}
+
+void ls__reload_naming(struct ls_session *session, const char *name)
+{
+    struct ls_reload_state *state = session->reload;
+    if (state->load_count == 0 || !state->loads[state->load_count - 1].full)
+        return;
+    struct ls_load *load = &state->loads[state->load_count - 1];
+    struct ls_naming *grown = ls_rearray(load->names, load->name_count + 1, sizeof *grown);
+    char *copy = ls_strdup(name);
+    if (grown)
+        load->names = grown;
+    if (!grown || !copy) {
+        ls_free(copy); /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
+        return;
+    }
+    load->names[load->name_count++] = (struct ls_naming){copy, ls_tracker_named(session->tracker, name)};
 }
 
 /* --- nested loads --- */
@@ -272,6 +294,24 @@ static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *
     lua_settop(L, 1);
 }
 
+/* [-0, +0, m] the app object and what variable 1 shows; frame at 1 */
+static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
+{
+    lua_rawgeti(L, 1, LS_FRAME_APP);
+    ls__ref_push(session, L, session->ref_app);
+    bool same = lua_rawequal(L, -1, -2) != 0;
+    lua_pop(L, 1);
+    if (same)
+        return;
+    struct ls_var *var = session->tracker && session->app_variable_id ? ls_tracker_find(session->tracker, session->app_variable_id) : NULL;
+    if (var) {
+        struct ls_fault fault;
+        lua_pushvalue(L, -1);
+        ls_tracker_set_value(session->tracker, var, ls__slot_take(session, L), &fault);
+    }
+    ls__app_set(session, L);
+}
+
 /* [-1, +0, m] */
 static LS_RAISES int l_roll_back(lua_State *L)
 {
@@ -290,13 +330,20 @@ static LS_RAISES int l_roll_back(lua_State *L)
     if (lua_rawgeti(L, 1, LS_FRAME_QUEUE) != LUA_TNIL)
         ls__mutations_restore(session, L);
     lua_settop(L, 1);
-    lua_rawgeti(L, 1, LS_FRAME_APP);
-    ls__ref_push(session, L, session->ref_app);
-    bool same = lua_rawequal(L, -1, -2) != 0;
-    lua_pop(L, 1);
-    if (!same)
-        ls__app_set(session, L);
+    restore_app(session, L);
     return 0;
+}
+
+/* Variables that the chunk made go, latest first, and standard variables stand for what they stood for. */
+static void restore_variables(struct ls_session *session, struct ls_load *load)
+{
+    for (size_t i = load->made_count; i-- > 0 && session->reload->store;)
+        session->reload->store->destroy(session->reload->store->ctx, load->made[i]);
+    load->made_count = 0;
+    session->app_variable_id = load->app_variable;
+    struct ls_fault fault;
+    for (size_t i = load->name_count; i-- > 0 && session->tracker;)
+        ls_tracker_name(session->tracker, load->names[i].name, load->names[i].id, &fault);
 }
 
 void ls__load_roll_back(struct ls_session *session)
@@ -306,11 +353,7 @@ void ls__load_roll_back(struct ls_session *session)
     /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
     uint64_t limit = session->config.memory_limit;
     session->config.memory_limit = 0;
-    while (load->made_count > 0)
-        if (session->reload->store)
-            session->reload->store->destroy(session->reload->store->ctx, load->made[--load->made_count]);
-        else
-            load->made_count--;
+    restore_variables(session, load);
     if (load->frame != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
     session->config.memory_limit = limit;
@@ -519,19 +562,23 @@ static LS_RAISES int l_apply(lua_State *L)
     apply->methods_removed = rule.methods_removed;
     apply->taken_over = rule.taken_over;
     apply->value_changed = !apply->first && !lua_rawequal(L, -2, rule.old_value);
-    ls__ref_push(session, L, state->records);
-    lua_insert(L, -2);
-    lua_setfield(L, -2, apply->key);
-    lua_pop(L, 1);
+    int value = lua_gettop(L) - 1;
     if (!apply->first) {
         count_fields(apply, L, 5);
         drop_stale(session, L, session->ref_presenters, apply->old_presenters, offsetof(struct ls_module, presenters));
         drop_stale(session, L, session->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
     }
+    if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))
+        return luaL_error(L, "not enough memory for reloading %s", apply->key);
     if (apply->value_changed) {
-        lua_pushvalue(L, -1);
+        lua_pushvalue(L, value);
         ls__module_set_value(session, L, apply->key);
     }
+    /* Last, because a raise after it would leave a record of what has been rolled back. */
+    ls__ref_push(session, L, state->records);
+    lua_pushvalue(L, value + 1);
+    lua_setfield(L, -2, apply->key);
+    lua_settop(L, value);
     return 1;
 }
 
@@ -546,10 +593,5 @@ int ls__load_apply(struct ls_apply *apply, struct ls_err *err)
     lua_insert(L, -2);
     lua_pushlightuserdata(L, apply);
     lua_insert(L, -2);
-    int code = ls__lcall(apply->session, 2, 1, err);
-    if (code == 0 && (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))) {
-        lua_pop(L, 1);
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for reloading %s", apply->key);
-    }
-    return code;
+    return ls__lcall(apply->session, 2, 1, err);
 }

@@ -24,6 +24,8 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
                        struct ls_bytes *text, const char *message);
 /** It has been loaded after all: forget that it was wanted. `name` may be NULL. */
 void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name);
+/** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running chunk fails (H59). */
+void ls__reload_naming(struct ls_session *session, const char *name);
 /** Load a text as the first load of its file: what was to happen when it failed, or when a link leads to it now (H36, H17). Defined in
  * loader.c, called by the transaction, so the mutation queue is left to it.
  * @param path  NULL for files of the bundle */

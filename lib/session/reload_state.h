@@ -23,6 +23,12 @@ struct ls_failure {
     uint64_t hash;         /* of the text that failed */
 };
 
+/* A standard variable as it was before a chunk named it. */
+struct ls_naming {
+    char *name; /* owned */
+    int64_t id;
+};
+
 /* One chunk that runs now, as the loader's frames but with what a roll-back and the three-way rule need. */
 struct ls_load {
     int frame;             /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
@@ -31,6 +37,9 @@ struct ls_load {
     struct ls_scope *scope;
     int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
     size_t made_count, made_cap;
+    struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
+    size_t name_count;
+    int64_t app_variable;  /* session->app_variable_id at its begin */
 };
 
 /* What a frame's table holds. SAVED, QUEUE and APP are there in a full frame only. */

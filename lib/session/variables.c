@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "session/api.h"
+#include "session/reload_hooks.h"
 #include "session/resolver.h"
 #include "tracker/tracker.h"
 
@@ -222,6 +223,7 @@ LS_RAISES int l_session_registerStandardVariable(lua_State *L)
     if (lua_istable(L, 3) && ls__object_variables(session, L, 3, &id, 1) == 0)
         ls__larg(L, 3, "registerStandardVariable", "the table is no variable's value");
     struct ls_fault fault = {0};
+    ls__reload_naming(session, lua_tostring(L, 2));
     if (ls_tracker_name(session->tracker, lua_tostring(L, 2), id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);
     return 0;

@@ -172,6 +172,14 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
     return 0;
 }
 
+int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
+{
+    if (same_name(name, "@app"))
+        return ls_tracker_find(tracker, 1) ? 1 : 0;
+    const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
+    return id ? *id : 0;
+}
+
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
 {
     const struct ls_var *start = var->start;

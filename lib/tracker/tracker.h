@@ -66,6 +66,8 @@ void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(voi
 int64_t ls_tracker_next_id(struct ls_tracker *tracker);
 /** Standard variables `@name` (T15, T106). id 0 removes. `@app` is always variable 1. */
 int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault);
+/** The id that a standard variable stands for, 0 = none. */
+int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name);
 size_t ls_tracker_count(const struct ls_tracker *tracker);
 /** Variables whose own value is the object with that id (T104, T105): the first `max` ids in order of creation. Looked up, not searched.
  * @return how many were put into `ids` */
