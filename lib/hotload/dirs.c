@@ -96,7 +96,7 @@ static void poll_instead(struct ls_hotload *h, struct ls__dir *dir, int level)
     dir->polled = true;
     dir->placed = level;
     if (!h->poll_due_ns) h->poll_due_ns = ls_now_ns() + (h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS));
-    ls__snapshot_take(h, dir);
+    ls__snapshot_take(dir);
 }
 
 static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int error)

@@ -206,7 +206,7 @@ void ls__rescan(struct ls_hotload *h);
 void ls__second_look(struct ls_hotload *h);
 bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- poll.c --- */
-void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir);
+void ls__snapshot_take(struct ls__dir *dir);
 void ls__snapshot_free(struct ls__dir *dir);
 void ls__poll(struct ls_hotload *h);
 bool ls__fs_is_remote(const char *path, const char **name);

@@ -63,9 +63,8 @@ static struct ls_map *read_entries(const struct ls__dir *dir)
     return entries;
 }
 
-void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir)
+void ls__snapshot_take(struct ls__dir *dir)
 {
-    (void)h;
     ls__snapshot_free(dir);
     if (dir->placed >= LS__NAMES) dir->snapshot = read_entries(dir);
 }

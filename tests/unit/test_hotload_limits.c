@@ -307,7 +307,8 @@ static void test_storm(void **state) /* a rename storm; afterwards everything is
         snprintf(name, sizeof name, "lua/d%d/m.lua", i);
         put(name, "calm");
         snprintf(wanted_text, sizeof wanted_text, "%s=calm", name);
-        expect(wanted_text);
+        const char *text = news(); /* a path in use may have been a link in the storm: then its old key stands before it */
+        if (!ls_has_suffix(text, wanted_text) || strstr(text, "||")) fail_msg("\"%s\" instead of \"%s\"", text, wanted_text);
     }
 }
 
