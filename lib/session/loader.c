@@ -401,10 +401,12 @@ static LS_RAISES int l_require(lua_State *L)
     struct load *load = push_load(L);
     if (strlen(name) != len)
         return luaL_error(L, "module name contains a zero byte");
+    if (!file_of_name(&load->file, name, ""))
+        return luaL_error(L, "not enough memory to load '%s'", name);
+    if (!ls__name_is_safe(ls_buf_text(&load->file)))
+        return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
     if (!file_of_name(&load->file, name, ".lua"))
         return luaL_error(L, "not enough memory to load '%s'", name);
-    if (!ls__name_is_safe(load->file.data))
-        return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
     int code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
     if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
         code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
