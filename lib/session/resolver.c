@@ -11,10 +11,8 @@
 /* Space for the longest path with a value a step, and for what a look-up needs above it. */
 #define FRAME_STACK (LS_FRAME_SIZE + LS_PATH_MAX_STEPS + 64)
 
-int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault)
+int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
-    if (rs->open)
-        return 0;
     lua_State *L = rs->session->L;
     if (!lua_checkstack(L, FRAME_STACK))
         return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
@@ -22,8 +20,10 @@ int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault)
     rs->L = L;
     rs->base = lua_gettop(L);
     rs->open = true;
-    for (int place = 1; place <= LS_FRAME_SIZE; place++)
+    for (int place = 1; place <= LS_FRAME_REFS; place++)
         lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
+    lua_pushnil(L);
+    rs->cache_from = 0;
     return 1;
 }
 
@@ -50,11 +50,14 @@ int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enu
     lua_State *L = rs->L;
     int base = rs->base;
     rs->open = false;
+    rs->cache_from = 0;
     ls__rearm(session);
     int status = lua_pcall(L, nargs, nresults, base + LS_AT_HANDLER);
     rs->base = base;
     rs->L = L;
     rs->open = true;
+    rs->cache_from = 0;
+    rs->ran = true;
     if (status == LUA_OK)
         return 0;
     struct ls_err err;
@@ -101,6 +104,7 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
     lua_State *L = session->L;
     if (!slot || !rs || !lua_checkstack(L, 3))
         return;
+    rs->cache_from = 0;
     for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
         ls__at_push(rs, L, place);
         lua_pushboolean(L, 0);
@@ -246,6 +250,7 @@ static LS_RAISES int l_prepare(lua_State *L)
             rs->key_uses[step->key - 1]++;
             lua_pop(L, 2);
         }
+        job->path->code[i] = LS_OP(step->kind, step->key);
     }
     return 0;
 }
@@ -380,7 +385,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     if (!rs)
         return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     rs->session = session;
-    for (int place = 0; place <= LS_FRAME_SIZE; place++)
+    for (int place = 0; place <= LS_FRAME_REFS; place++)
         rs->refs[place] = LUA_NOREF;
     session->resolver = rs;
     return ls__lrun(session, l_open, rs, 0, err);
@@ -391,7 +396,7 @@ void ls__resolver_free(struct ls_session *session)
     struct ls_resolver_state *rs = session->resolver;
     if (!rs)
         return;
-    for (int place = 1; place <= LS_FRAME_SIZE; place++)
+    for (int place = 1; place <= LS_FRAME_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls_free(rs->key_uses);
     ls_free(rs);

@@ -174,93 +174,128 @@ static int step_call(struct ls_resolver_state *rs, const struct ls_step *step, s
     return ls__resolver_call(rs, 1, 1, LS_FAULT_BAD_CALL, fault);
 }
 
-int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t count, struct ls_fault *fault)
+/* The table on top has no such element of its own: the items of a list say so, everything else has a null there (T48, T49). */
+static int no_element(struct ls_resolver_state *rs, uint32_t index, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct ls_step *step = &path->steps[i];
-        int type = lua_type(L, -1);
-        if (type == LUA_TNIL)
+    if (!lua_getmetatable(L, -2))
+        return 0;
+    if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
+        return ls_fault_set(fault, LS_FAULT_BAD_INDEX, "the list has no item %u", index);
+    lua_pop(L, 1);
+    return 0;
+}
+
+int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t first, uint32_t count, int *type, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int keys = LS_AT(rs, LS_AT_KEYS);
+    for (uint32_t i = first; i < count; i++) {
+        ls_op op = path->code[i];
+        uint32_t arg = (uint32_t)op;
+        enum ls_step_kind kind = (enum ls_step_kind)(op >> 32);
+        if (*type == LUA_TNIL)
             return (int)i + 1;
-        if (step->kind == LS_STEP_CALL || step->kind == LS_STEP_SETTER) {
-            if (step_call(rs, step, fault))
+        if (kind == LS_STEP_CALL || kind == LS_STEP_SETTER) {
+            if (step_call(rs, &path->steps[i], fault))
                 return -1;
-        } else if (type != LUA_TTABLE) {
-            if (native_step(rs, step, fault))
+        } else if (*type != LUA_TTABLE) {
+            if (native_step(rs, &path->steps[i], fault))
                 return -1;
-        } else if (step->kind == LS_STEP_INDEX) {
-            if (lua_rawgeti(L, -1, (lua_Integer)step->index + 1) != LUA_TNIL)
-                continue;
-            if (lua_getmetatable(L, -2)) {
-                if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
-                    return ls_fault_set(fault, LS_FAULT_BAD_INDEX, "the list has no item %u", step->index);
-                lua_pop(L, 1);
-            }
+        } else if (kind == LS_STEP_INDEX) {
+            *type = lua_rawgeti(L, -1, (lua_Integer)arg + 1);
+            if (*type == LUA_TNIL && no_element(rs, arg, fault))
+                return -1;
+            continue;
         } else {
-            lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), step->key);
-            if (lua_rawget(L, -2) != LUA_TNIL)
+            lua_rawgeti(L, keys, arg);
+            *type = lua_rawget(L, -2);
+            if (*type != LUA_TNIL)
                 continue;
-            if (inherited(rs, step->key, fault))
+            if (inherited(rs, arg, fault))
                 return -1;
         }
+        *type = lua_type(L, -1);
     }
     return 0;
 }
 
-/* --- comparing --- */
-
-/* The value on top against what was seen last. [-1, +0, -] */
-static int compare(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
+/* Push where the path starts and take its first step, if that is what the path before has just done. @return steps taken, with the type */
+static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct ls_path *path, int *type)
 {
     lua_State *L = rs->L;
-    int type = lua_type(L, -1);
-    if (type == LUA_TNIL) {
-        if (!value->slot && !value->flags) {
-            lua_pop(L, 1);
-            return 0;
-        }
-    } else if (value->slot) {
-        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot);
-        bool same = lua_rawequal(L, -1, -2);
+    bool long_enough = path && path->count > 1 && (path->code[0] >> 32) == LS_STEP_FIELD;
+    if (long_enough && rs->cache_from == from && from && rs->cache_op == path->code[0]) {
+        lua_pushvalue(L, LS_AT(rs, LS_AT_CACHE));
+        *type = LUA_TTABLE;
+        return 1;
+    }
+    if (!from) {
+        lua_pushnil(L);
+        *type = LUA_TNIL;
+        return 0;
+    }
+    *type = lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from);
+    if (!long_enough || *type != LUA_TTABLE)
+        return 0;
+    lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), (uint32_t)path->code[0]);
+    if (lua_rawget(L, -2) != LUA_TTABLE) {
         lua_pop(L, 1);
-        if (same) {
-            if (type == LUA_TTABLE)
-                return ls__recheck(rs, value, fault);
-            lua_pop(L, 1);
+        return 0; /* whatever it is, the walk finds out */
+    }
+    lua_copy(L, -1, LS_AT(rs, LS_AT_CACHE));
+    rs->cache_from = from;
+    rs->cache_op = path->code[0];
+    return 1;
+}
+
+/* --- comparing --- */
+
+/* The value on top, of that type, against what was seen last. Leaves rubbish on the stack. */
+static int compare(struct ls_resolver_state *rs, int type, struct ls_value *value, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    if (value->slot) {
+        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot);
+        if (lua_rawequal(L, -1, -2))
+            return type == LUA_TTABLE ? ls__recheck(rs, value, fault) : 0;
+        lua_pop(L, 1);
+    } else if (type == LUA_TNIL) {
+        if (!value->flags)
             return 0;
-        }
     } else if (type == LUA_TNUMBER && (value->flags & LS_VALUE_NOT_FINITE) && !isfinite(lua_tonumber(L, -1))) {
-        lua_pop(L, 1); /* NaN equals NaN (T36) */
-        return ls__not_finite(fault);
+        return ls__not_finite(fault); /* NaN equals NaN (T36) */
     }
     return ls__commit(rs, value, fault);
+}
+
+/* What a null on the way comes to (T51): its text is written only when it is another one than at the last check. */
+static int note_null(const struct ls_path *path, int at, struct ls_value *value, struct ls_fault *fault)
+{
+    if (value->nil_step == at)
+        return LS_CHECK_FAULT_SAME;
+    value->nil_step = (uint16_t)at;
+    ls__nil_fault(path, (uint32_t)at - 1, "read", fault);
+    return LS_CHECK_FAULT;
 }
 
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault);
+    int opened = ls__frame_open(rs, fault), type, bits = -1;
     if (opened < 0)
         return -1;
-    lua_State *L = rs->L;
-    if (from)
-        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from);
-    else
-        lua_pushnil(L);
-    int at = path ? ls__walk(rs, path, path->count, fault) : 0;
-    int bits = -1;
+    rs->ran = false;
+    uint32_t first = begin(rs, from, path, &type);
+    int at = path ? ls__walk(rs, path, first, path->count, &type, fault) : 0;
+    int ran = rs->ran ? LS_CHECK_RAN : 0;
     if (at >= 0) {
-        bits = compare(rs, value, fault);
-        if (bits >= 0 && at > 0) { /* a null on the way reads as null, and says so (T51) */
-            if (value->nil_step == at) {
-                bits |= LS_CHECK_FAULT_SAME;
-            } else {
-                ls__nil_fault(path, (uint32_t)at - 1, "read", fault);
-                bits |= LS_CHECK_FAULT;
-            }
-        }
-        value->nil_step = (uint16_t)at;
+        bits = compare(rs, type, value, fault);
+        if (at == 0)
+            value->nil_step = 0;
+        else if (bits >= 0)
+            bits |= note_null(path, at, value, fault);
     }
     ls__frame_done(rs, opened);
-    return bits;
+    return bits < 0 ? bits : bits | ran;
 }

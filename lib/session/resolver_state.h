@@ -31,15 +31,22 @@ enum ls__place {
     LS_AT_INDEX_NAME, /* "__index" */
     LS_AT_CALL_NAME,  /* "__call" */
     LS_AT_HANDLER,    /* the traceback handler */
-    LS_FRAME_SIZE = LS_AT_HANDLER,
+    LS_FRAME_REFS = LS_AT_HANDLER,
+    LS_AT_CACHE,      /* what the first step of a path has just led to, see ls_resolver_state.cache_from */
+    LS_FRAME_SIZE = LS_AT_CACHE,
 };
 
 struct ls_resolver_state {
     struct ls_session *session;
-    int refs[LS_FRAME_SIZE + 1];
+    int refs[LS_FRAME_REFS + 1];
     lua_State *L;         /* thread of the open frame */
     bool open;            /* a frame is open */
     int base;             /* stack top below it */
+    bool ran;             /* a protected call was made since the check began */
+    /* Many paths begin alike (`ships.0.name`, `ships.1.name`). While no Lua code runs and no slot changes, the table that the first field
+     * leads to stays the same, so it is kept in LS_AT_CACHE. cache_from 0 = nothing is. */
+    ls_slot cache_from;
+    ls_op cache_op;
     uint32_t slot_count;  /* slots ever made */
     uint32_t free_slot;   /* head of the chain of free slots, 0 = none */
     uint32_t *key_uses;   /* key number - 1 → steps that use it; of a free key: the next free one */
@@ -51,7 +58,11 @@ struct ls_resolver_state {
 /* --- resolver.c --- */
 
 /** Open a frame unless one is open. @return 1 opened (close it), 0 there is one, -1 no stack space. [-0, +frame, -] */
-int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault);
+int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault);
+static inline int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault)
+{
+    return rs->open ? 0 : ls__frame_make(rs, fault);
+}
 /** Cut the stack back to the frame, and take the frame off if `opened` is 1. */
 void ls__frame_done(struct ls_resolver_state *rs, int opened);
 /** Call the function below its arguments under protection, as code that may come back into the resolver.
@@ -70,9 +81,10 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
 
 /* --- resolver_read.c --- */
 
-/** Follow `count` steps from the value on top, which each step leaves below its result.
+/** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result; *type becomes the type
+ * of the last.
  * @return 0, 1 + the step before which a null stood (nil is on top), -1 and fault. [-0, +n, -] */
-int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t count, struct ls_fault *fault);
+int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t first, uint32_t count, int *type, struct ls_fault *fault);
 /** Push the function that step `step` names on the value on top (T62). @return 0 or -1 and fault. [-0, +(1|0), -] */
 int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault);
 /** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a function or another value

@@ -66,7 +66,8 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access
     if (opened < 0)
         return -1;
     push_slot(rs, from);
-    int at = ls__walk(rs, path, path->count - 1, fault);
+    int type = lua_type(rs->L, -1);
+    int at = ls__walk(rs, path, 0, path->count - 1, &type, fault);
     if (at == 0 && lua_isnil(rs->L, -1))
         at = (int)path->count;
     if (at > 0)

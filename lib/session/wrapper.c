@@ -17,6 +17,7 @@ static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
     rs->L = L;
     rs->base = base;
     rs->open = true;
+    rs->cache_from = 0;
 }
 
 static void push_value(struct ls_resolver_state *rs, const struct ls_value *value)

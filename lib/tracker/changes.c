@@ -8,15 +8,34 @@
 #include "base/text.h"
 #include "tracker/internal.h"
 
+/* --- lists in which a variable knows its place: entering and leaving cost the same however long they are --- */
+
+static bool enter_list(struct ls__var_list *list, struct ls_var *var, uint32_t *at)
+{
+    if (*at)
+        return true;
+    if (!ls__list_add(list, var))
+        return false;
+    *at = (uint32_t)list->count;
+    return true;
+}
+
+static void leave_list(struct ls__var_list *list, struct ls_var *var, size_t place)
+{
+    uint32_t *at = (uint32_t *)((char *)var + place);
+    if (!*at)
+        return;
+    struct ls_var *last = list->items[--list->count];
+    list->items[*at - 1] = last;
+    *(uint32_t *)((char *)last + place) = *at;
+    *at = 0;
+}
+
 /* --- pending changes --- */
 
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (var->pending)
-        return;
-    if (ls__list_add(&tracker->pending, var))
-        var->pending = true;
-    else
+    if (!enter_list(&tracker->pending, var, &var->pending_at))
         ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
 }
 
@@ -33,12 +52,9 @@ void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var)
 {
     for (uint32_t i = 0; i < var->prop_count; i++)
         tracker->pending_props -= var->props[i].changed;
-    if (var->pending)
-        ls__list_remove(&tracker->pending, var);
-    if (var->fault_listed)
-        ls__list_remove(&tracker->faulty, var);
-    if (var->news_listed)
-        ls__list_remove(&tracker->news, var);
+    leave_list(&tracker->pending, var, offsetof(struct ls_var, pending_at));
+    leave_list(&tracker->faulty, var, offsetof(struct ls_var, fault_at));
+    leave_list(&tracker->news, var, offsetof(struct ls_var, news_at));
 }
 
 static int by_tree(const void *a, const void *b)
@@ -131,7 +147,8 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
             add_entry(tracker, pending->items[i], (enum ls_priority)priority, &entries, &names);
     for (size_t i = 0; i < pending->count; i++) {
         struct ls_var *var = pending->items[i];
-        var->pending = var->pending_value = var->pending_type = false;
+        var->pending_at = 0;
+        var->pending_value = var->pending_type = false;
         for (uint32_t p = 0; p < var->prop_count; p++)
             var->props[p].changed = false;
     }
@@ -160,8 +177,7 @@ static struct ls__fault_box *box_fault(const struct ls_fault *fault)
 
 static void list_news(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (!var->news_listed)
-        var->news_listed = ls__list_add(&tracker->news, var);
+    enter_list(&tracker->news, var, &var->news_at); /* without memory the news waits for the next one */
 }
 
 static bool same_text(const struct ls__fault_box *box, const struct ls_fault *fault)
@@ -184,7 +200,7 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
     struct ls__fault_box *box = box_fault(fault);
     if (!box)
         return; /* the error before stays; memory that short is reported elsewhere */
-    if (!var->fault_listed && !(var->fault_listed = ls__list_add(&tracker->faulty, var))) {
+    if (!enter_list(&tracker->faulty, var, &var->fault_at)) {
         ls_free(box);
         return;
     }
@@ -219,28 +235,24 @@ void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var)
 void ls__fault_sweep(struct ls_tracker *tracker)
 {
     struct ls__var_list *faulty = &tracker->faulty;
-    size_t kept = 0;
-    for (size_t i = 0; i < faulty->count; i++) {
+    for (size_t i = faulty->count; i-- > 0;) {
         struct ls_var *var = faulty->items[i];
         bool readable = ls_var_readable(var);
         bool checked = readable && var->mark == tracker->generation && var->included == tracker->generation;
         if (var->has_fault && !checked && !write_fault_holds(tracker, var) && var->fault_batch != tracker->batch)
             drop_fault(tracker, var);
-        if (var->has_fault)
-            faulty->items[kept++] = var;
-        else
-            var->fault_listed = false;
+        if (!var->has_fault)
+            leave_list(faulty, var, offsetof(struct ls_var, fault_at));
     }
-    faulty->count = kept;
 }
 
 size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t max)
 {
     struct ls__var_list *news = &tracker->news;
-    size_t told = 0, taken = 0;
-    while (taken < news->count && told < max) {
-        struct ls_var *var = news->items[taken++];
-        var->news_listed = false;
+    size_t told = 0;
+    while (news->count && told < max) {
+        struct ls_var *var = news->items[0];
+        leave_list(news, var, offsetof(struct ls_var, news_at));
         if (var->has_fault && var->fault_by_write)
             continue; /* answered with the write itself (P103) */
         uint64_t hash = var->fault ? var->fault->hash : 0;
@@ -249,8 +261,6 @@ size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t ma
         var->told = hash;
         ids[told++] = var->id;
     }
-    news->count -= taken;
-    memmove(news->items, news->items + taken, news->count * sizeof *news->items);
     return told;
 }
 

@@ -9,6 +9,7 @@
 #define LS__MAX_PASSES 4     /* T84 */
 #define LS__MAX_DIAGS 100    /* T97 */
 #define LS__MAX_DIAG_BYTES 1000
+#define LS__TICK_SHIFT 3     /* 32 bits of time stamps are then more than 10 s, in steps of a few nanoseconds */
 
 struct ls__prop {
     char *name;       /* owned; the value follows the name's NUL in the same block */
@@ -39,14 +40,16 @@ struct ls_var {
     ls_slot wrapper_slot;      /* copy of wrapper.slot, so that children find the navigation value here */
     uint32_t pass;             /* the pass in which it was read without error last */
     bool held;                 /* root or value-holding child (T42): reads as its stored value */
-    bool unreported, unreported_null; /* T43, P82 */
+    bool unreported;           /* T43, P82 */
+    bool timed;                /* reading it runs Lua code: its time is taken in every pass (T94) */
     bool has_fault, has_diags; /* the cold part holds one */
-    bool named;                /* a standard variable (T106) */
+    bool led;                  /* `leader` is set */
     bool active;
     uint8_t priority;          /* enum ls_priority, of the value (T23) */
-    uint64_t ticks;            /* -- 64 bytes end here -- */
+    uint32_t ticks, max_ticks; /* in units of LS__TICK_SHIFT. -- 64 bytes end here -- */
 
-    uint64_t max_ticks;
+    bool named;                /* a standard variable (T106) */
+    bool unreported_null;
     struct ls_tracker *tracker;
     int64_t id;
     struct ls_var *parent;     /* NULL for roots */
@@ -60,10 +63,10 @@ struct ls_var {
     uint16_t depth;
     uint8_t access;            /* enum ls_access */
     bool dying;                /* destroyed, but a computation runs (T93a) */
-    bool pending, pending_value, pending_type;
+    bool pending_value, pending_type;
+    uint32_t pending_at, fault_at, news_at; /* 1 + place in the tracker's lists, 0 = not in it */
     bool auto_type;            /* `type` was set by the tracker (T92) */
     bool fault_by_write;
-    bool fault_listed, news_listed;
     uint64_t fault_batch;      /* the batch whose write set the fault (T80.1) */
     uint64_t told;             /* hash of the read fault that ls_tracker_fault_news has told last, 0 = none */
     struct ls__fault_box *fault;
@@ -157,7 +160,6 @@ void ls__busy_end(struct ls_tracker *tracker);
 /** Bring the index by object in line with the variable's value (T104); `gone`: take it out. */
 void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone);
 bool ls__list_add(struct ls__var_list *list, struct ls_var *var);
-void ls__list_remove(struct ls__var_list *list, const struct ls_var *var);
 
 /* props.c */
 struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len);

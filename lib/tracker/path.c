@@ -101,13 +101,14 @@ static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_f
         if (read_step(step, names + at, step_len, dot == NULL, fault))
             return -1;
         path->calls |= step->kind == LS_STEP_CALL;
+        path->code[path->count - 1] = LS_OP(step->kind, step->kind == LS_STEP_INDEX ? step->index : 0);
         names[at + step->name_len] = '\0';
         at += step_len + 1;
     }
     return 0;
 }
 
-/* One block: the path, its steps, the text as given, the names, the standard name. */
+/* One block: the path, its code, its steps, the text as given, the names, the standard name. */
 static struct ls_path *allot(const char *text, size_t len)
 {
     size_t steps = 1;
@@ -115,10 +116,10 @@ static struct ls_path *allot(const char *text, size_t len)
         steps += text[i] == '.';
     if (steps > LS_PATH_MAX_STEPS)
         steps = LS_PATH_MAX_STEPS;
-    struct ls_path *path = ls_zalloc(sizeof *path + steps * sizeof(struct ls_step) + 3 * (len + 1));
+    struct ls_path *path = ls_zalloc(sizeof *path + steps * (sizeof(ls_op) + sizeof(struct ls_step)) + 3 * (len + 1));
     if (!path)
         return NULL;
-    path->steps = (struct ls_step *)(path + 1);
+    path->steps = (struct ls_step *)(path->code + steps);
     char *copy = (char *)(path->steps + steps);
     if (len)
         memcpy(copy, text, len);

@@ -22,16 +22,20 @@ struct ls_step {
 #define LS_PATH_MAX_BYTES 4096 /* T19 */
 #define LS_PATH_MAX_STEPS 256
 
+/* What following one step needs, in 8 bytes: kind << 32 | index, or the key of the name. */
+typedef uint64_t ls_op;
+#define LS_OP(kind, arg) ((ls_op)(kind) << 32 | (arg))
+
 struct ls_path {
+    uint32_t count;       /* steps */
     uint32_t uses;        /* variables that share it */
     uint32_t climb;       /* leading `..`: how many variables above the parent to start (T14) */
+    bool calls;           /* some step is a call: reading runs Lua code (T65) */
+    struct ls_step *steps;
     const char *standard; /* leading `@name`, with the @; NULL if none (T15) */
     const char *text;     /* the path without query, as given */
     size_t text_len;
-    uint32_t count;       /* steps */
-    bool calls;           /* some step is a call: reading runs Lua code (T65) */
-    bool prepared;        /* the resolver has given the steps keys */
-    struct ls_step *steps;
+    ls_op code[];         /* one a step; the resolver puts its keys in */
 };
 
 /** Parse `text` without query (T11–T15, T19) into one block; uses = 0. @return owned (ls_free), or NULL and fault

@@ -229,7 +229,6 @@ struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_
         ls_free(path);
         return NULL;
     }
-    path->prepared = true;
     if (!ls_map_put(tracker->paths, text, len, path, NULL)) {
         if (resolver->ops->forget)
             resolver->ops->forget(resolver->ctx, path);
@@ -260,6 +259,7 @@ void ls__var_aim(struct ls_var *var)
     for (uint32_t i = 0; var->path && start && i < var->path->climb; i++)
         start = start->parent;
     var->start = start;
+    var->timed = var->path && var->path->calls;
 }
 
 /* --- setting --- */

@@ -45,6 +45,7 @@ enum {
     LS_CHECK_TYPE = 2,       /* the type of the object differs (T92) */
     LS_CHECK_FAULT = 4,      /* the value holds, and `fault` says what is wrong all the same: null on the way, not finite */
     LS_CHECK_FAULT_SAME = 8, /* as FAULT, with the same text as at the last check: not written again */
+    LS_CHECK_RAN = 16,       /* following the path has run Lua code */
 };
 
 /* A wrapper that is wanted for a variable (T66, T67). Borrowed during the call. */

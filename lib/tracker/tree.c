@@ -1,5 +1,6 @@
 /* The tree of variables: memory, links, the order of detection and of reports. It knows no values. Walks go along the links and never
  * recurse, so depth costs nothing (TX34). Owner thread: the session's. Rules: T80 step 2, T81, T88, T91, T93a, P75. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -40,6 +41,7 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
         }
         var = &slab->vars[slab->used++];
     }
+    static_assert(offsetof(struct ls_var, named) == 64, "detection of an unchanged variable reads one line of cache");
     memset(var, 0, sizeof *var);
     var->tracker = tracker;
     return var;
@@ -73,17 +75,6 @@ bool ls__list_add(struct ls__var_list *list, struct ls_var *var)
     return true;
 }
 
-void ls__list_remove(struct ls__var_list *list, const struct ls_var *var)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i] == var) {
-            memmove(list->items + i, list->items + i + 1, (list->count - i - 1) * sizeof *list->items);
-            list->count--;
-            return;
-        }
-    }
-}
-
 static int link_root(struct ls_tracker *tracker, struct ls_var *var)
 {
     if (!ls__list_add(&tracker->roots, var))
@@ -94,6 +85,21 @@ static int link_root(struct ls_tracker *tracker, struct ls_var *var)
         roots->items[i - 1] = var;
     }
     return 0;
+}
+
+static void unlink_root(struct ls_tracker *tracker, const struct ls_var *var)
+{
+    struct ls__var_list *roots = &tracker->roots;
+    size_t low = 0, high = roots->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (roots->items[mid]->id < var->id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    memmove(roots->items + low, roots->items + low + 1, (roots->count - low - 1) * sizeof *roots->items);
+    roots->count--;
 }
 
 int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent)
@@ -121,7 +127,7 @@ void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var)
     tracker->order_dirty = true;
     tracker->cursor_parent = NULL;
     if (!parent) {
-        ls__list_remove(&tracker->roots, var);
+        unlink_root(tracker, var);
         return;
     }
     if (var->prev)
@@ -241,6 +247,7 @@ static int find_leaders(struct ls_tracker *tracker)
     for (size_t i = 0; i < tracker->order.count; i++) {
         struct ls_var *var = tracker->order.items[i];
         var->leader = NULL;
+        var->led = false;
         shared += var->path && var->path->calls && var->path->uses > 1;
     }
     if (shared < 2)
@@ -257,9 +264,9 @@ static int find_leaders(struct ls_tracker *tracker)
         size_t at = (((uintptr_t)var->start >> 6) * 0x9E3779B97F4A7C15u ^ ((uintptr_t)var->path >> 4) * 0xC2B2AE3D27D4EB4Fu) & (size - 1);
         while (leads[at].var && (leads[at].start != var->start || leads[at].path != var->path))
             at = (at + 1) & (size - 1);
-        if (leads[at].var)
-            var->leader = leads[at].var;
-        else
+        var->leader = leads[at].var;
+        var->led = leads[at].var != NULL;
+        if (!var->led)
             leads[at] = (struct lead){var->start, var->path, var};
     }
     ls_free(leads);

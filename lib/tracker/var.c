@@ -159,12 +159,12 @@ unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var
 
 int64_t ls_var_compute_ns(const struct ls_var *var)
 {
-    return ls_ticks_ns(var->ticks);
+    return ls_ticks_ns((uint64_t)var->ticks << LS__TICK_SHIFT);
 }
 
 int64_t ls_var_max_compute_ns(const struct ls_var *var)
 {
-    return ls_ticks_ns(var->max_ticks);
+    return ls_ticks_ns((uint64_t)var->max_ticks << LS__TICK_SHIFT);
 }
 
 uint64_t ls_var_change_count(const struct ls_var *var)
