@@ -22,6 +22,7 @@
 #include "server/internal.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -405,6 +406,24 @@ static void interrupt_all(struct ls_server *server)
     ls_free(list);
 }
 
+/* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the listening one altogether, the others
+ * for reading only, since an answer may be on its way out. There is no accessor for the descriptors (N9). */
+static void wake_http(const struct ls_server *server)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name), listening = 0;
+        struct sockaddr_in self;
+        socklen_t len = sizeof self, size = sizeof listening;
+        if (entry->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->port)
+            shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 static void stop_timers(struct ls_server *server)
 {
     pthread_mutex_lock(&server->timers_lock);
@@ -453,8 +472,10 @@ void ls_server_stop(struct ls_server *server)
         websocket_wait_all(server, 200);
         manager_destroy_all(server);
     }
-    if (server->http != NULL)
+    if (server->http != NULL) {
+        wake_http(server);
         mg_stop(server->http);
+    }
     control_close(server->control);
     manager_close(server);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader so. */
