@@ -145,6 +145,11 @@ static void skip_head(const char **text, size_t *len)
     }
 }
 
+struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
+{
+    return chunks ? find_code(chunks, name, hash, len) : NULL;
+}
+
 int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err)
 {
     lua_State *L = session->L;

@@ -2,6 +2,9 @@
 #ifndef LS_SESSION_CHUNKS_INTERNAL_H
 #define LS_SESSION_CHUNKS_INTERNAL_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/bytes.h"
 #include "base/embed.h"
 #include "session/chunks.h"
@@ -9,5 +12,8 @@
 /** The text of an embedded file, unpacked once per process. `chunks` may be NULL: then it is unpacked each time.
  * @return a use, or NULL without memory */
 struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed);
+
+/** The byte code kept for a chunk name (`@key`) and text. @return a use, NULL if there is none */
+struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len);
 
 #endif

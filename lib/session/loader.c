@@ -258,7 +258,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = ls__reload_load_begin(session, -3, &load->err);
+        code = ls__reload_load_begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
         if (code != 0) {
             lua_pop(L, 3);
             lua_pushstring(L, load->err.text);

@@ -154,7 +154,8 @@ static LS_RAISES void copy_fields(lua_State *L, int index)
     }
 }
 
-LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
+/* [-0, +1, m] */
+static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
 {
     const struct ls_proto *proto = ls__proto_at(session, id);
     luaL_checkstack(L, 8, NULL);
@@ -164,11 +165,13 @@ LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t
         return;
     ls__ref_push(session, L, proto->table);
     int table = saved + 1;
-    copy_fields(L, table);
-    lua_rawseti(L, saved, SAVED_FIELDS);
-    if (!lua_getmetatable(L, table))
-        lua_pushboolean(L, 0);
-    lua_rawseti(L, saved, SAVED_META);
+    if (fields) {
+        copy_fields(L, table);
+        lua_rawseti(L, saved, SAVED_FIELDS);
+        if (!lua_getmetatable(L, table))
+            lua_pushboolean(L, 0);
+        lua_rawseti(L, saved, SAVED_META);
+    }
     lua_rawseti(L, saved, SAVED_TABLE);
     ls__ref_push(session, L, proto->record);
     lua_rawseti(L, saved, SAVED_RECORD);
@@ -179,6 +182,16 @@ LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t
     lua_rawseti(L, saved, SAVED_COPIES);
     lua_pushstring(L, proto->name);
     lua_rawseti(L, saved, SAVED_NAME);
+}
+
+LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, true);
+}
+
+LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, false);
 }
 
 /* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
@@ -222,13 +235,14 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
         return;
     }
     int table = saved + 1;
-    lua_rawgeti(L, saved, SAVED_FIELDS);
-    put_fields(L, table, table + 1);
-    if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_pushnil(L);
+    if (lua_rawgeti(L, saved, SAVED_FIELDS) == LUA_TTABLE) {
+        put_fields(L, table, table + 1);
+        if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_pushnil(L);
+        }
+        lua_setmetatable(L, table);
     }
-    lua_setmetatable(L, table);
     struct ls_proto *proto = ls__proto_at(session, id);
     if (!proto) {
         lua_rawgeti(L, saved, SAVED_NAME);

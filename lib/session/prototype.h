@@ -35,6 +35,8 @@ struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int inde
 
 /** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies. [-0, +1, m] */
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id);
+/** As ls__proto_save without own fields and metatable, for who keeps copies of these. [-0, +1, m] */
+LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id);
 /** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile. [-1, +0, m] */
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);
 /** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */

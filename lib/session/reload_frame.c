@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
+#include "session/chunks_internal.h"
 #include "session/prototype.h"
 #include "session/resolver.h"
 #include "session/timers.h"
@@ -52,7 +54,7 @@ static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int s
     for (uint32_t i = 0; i < session->proto_count; i++) {
         if (!session->protos[i])
             continue;
-        ls__proto_save(session, L, i + 1);
+        ls__proto_save_record(session, L, i + 1);
         lua_rawseti(L, -2, i + 1);
     }
     lua_rawseti(L, frame, LS_FRAME_SAVED);
@@ -74,7 +76,7 @@ static LS_RAISES int l_take(lua_State *L)
     ls__snapshot_add(L, 2, -1);
     lua_pop(L, 1);
     lua_newtable(L); /* frame snapshot records */
-    for (uint32_t i = 0; i < session->proto_count; i++) {
+    for (uint32_t i = 0; i < session->proto_count && take->full; i++) {
         const struct ls_proto *proto = session->protos[i];
         if (!proto)
             continue;
@@ -101,19 +103,30 @@ static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
     return ls_buf_failed(buf);
 }
 
-/* Without a scope no local is governed, which costs state and nothing else. */
-static struct ls_scope *parse_scope(lua_State *L, int chunk)
+/* The byte code is in the shared cache, unless another version of the file has replaced it there meanwhile. Without a scope no local is
+ * governed, which costs state and nothing else. */
+static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text, size_t len)
 {
-    struct ls_buf code = LS_BUF_INIT;
-    lua_pushvalue(L, chunk);
-    lua_dump(L, append_code, &code, 0);
-    lua_pop(L, 1);
-    struct ls_scope *scope = ls_buf_failed(&code) ? NULL : ls__scope_parse(ls_buf_text(&code), code.len);
+    lua_State *L = session->L;
+    struct ls_buf name = LS_BUF_INIT, code = LS_BUF_INIT;
+    ls_buf_printf(&name, "@%s", key);
+    struct ls_bytes *kept = ls__chunks_code(session->chunks, ls_buf_text(&name), ls_hash(text, len), len);
+    struct ls_scope *scope = NULL;
+    if (kept) {
+        scope = ls__scope_parse(ls_bytes_data(kept), ls_bytes_len(kept));
+    } else {
+        lua_pushvalue(L, chunk);
+        lua_dump(L, append_code, &code, 0);
+        lua_pop(L, 1);
+        scope = ls_buf_failed(&code) ? NULL : ls__scope_parse(ls_buf_text(&code), code.len);
+    }
+    ls_bytes_unref(kept);
+    ls_buf_release(&name);
     ls_buf_release(&code);
     return scope;
 }
 
-int ls__load_push(struct ls_session *session, const char *key, int chunk, bool full, struct ls_err *err)
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err)
 {
     struct ls_reload_state *state = session->reload;
     if (state->load_count == state->load_cap) {
@@ -128,12 +141,12 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, bool f
     struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
                             .app_variable = session->app_variable_id};
     if (full || session->config.hot) {
-        chunk = chunk ? lua_absindex(session->L, chunk) : 0;
+        chunk = lua_absindex(session->L, chunk);
         int code = ls__lrun(session, l_take, &take, 0, err);
         if (code != 0)
             return code;
         load.frame = take.frame;
-        load.scope = chunk ? parse_scope(session->L, chunk) : NULL;
+        load.scope = parse_scope(session, key, chunk, text, len);
     }
     state->loads[state->load_count++] = load;
     return 0;
@@ -200,7 +213,7 @@ static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, 
         }
         add_ref(session, L, base + 3, proto->table);
         if (lua_type(L, base + 1) == LUA_TTABLE) {
-            ls__proto_save(session, L, i + 1);
+            ls__proto_save_record(session, L, i + 1);
             lua_rawseti(L, base + 1, i + 1);
         }
     }
@@ -221,7 +234,8 @@ static LS_RAISES int l_amend(lua_State *L)
         if (ls__ref_push(session, L, state->loads[i].frame) == LUA_TTABLE) {
             lua_rawgeti(L, 3, LS_FRAME_SNAPSHOT);
             ls__snapshot_amend(L, 4, 2);
-            keep_prototypes(session, L, 3, 1);
+            if (state->loads[i].full)
+                keep_prototypes(session, L, 3, 1);
         }
         lua_settop(L, 2);
     }
@@ -240,10 +254,9 @@ static void amend_outer(struct ls_apply *apply)
         ls__report(apply->session, apply->key, &err);
 }
 
-int ls__reload_load_begin(struct ls_session *session, int chunk, struct ls_err *err)
+int ls__reload_load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err)
 {
-    const struct ls_module *module = ls__module_current(session);
-    return ls__load_push(session, module ? module->key : "", chunk, session->reload->transactions > 0, err);
+    return ls__load_push(session, key, chunk, text, len, session->reload->transactions > 0, err);
 }
 
 void ls__reload_load_done(struct ls_session *session, const char *key, const char *text, size_t len)
@@ -403,13 +416,14 @@ static LS_RAISES void push_known(struct ls_session *session, lua_State *L)
     }
 }
 
-/* Registered prototypes with their declared fields, and which of them the module has declared in this run. [-0, +2, m] */
-static LS_RAISES void push_prototypes(struct ls_session *session, lua_State *L, const struct ls_module *module)
+/* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this run. [-0, +2, m] */
+static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L, const struct ls_module *module, uint32_t from)
 {
+    struct ls_session *session = apply->session;
     lua_newtable(L);
     lua_newtable(L); /* prototypes redeclared */
     int prototypes = lua_gettop(L) - 1;
-    for (uint32_t i = 0; i < session->proto_count; i++) {
+    for (uint32_t i = from; i < session->proto_count; i++) {
         const struct ls_proto *proto = session->protos[i];
         if (!proto)
             continue;
@@ -418,7 +432,10 @@ static LS_RAISES void push_prototypes(struct ls_session *session, lua_State *L, 
             lua_pop(L, 1);
             lua_pushboolean(L, 1);
         }
-        if (module && ls__names_has(&module->prototypes, proto->name)) {
+        /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
+        bool named = apply->old_prototypes && ls__names_has(apply->old_prototypes, proto->name) &&
+                     ls__text_has_word(apply->text, apply->len, proto->name, strlen(proto->name));
+        if (named || (module && ls__names_has(&module->prototypes, proto->name))) {
             lua_pushvalue(L, -2);
             lua_pushboolean(L, 1);
             lua_rawset(L, prototypes + 1);
@@ -542,7 +559,7 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__ref_push(session, L, load->frame);
     lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
     push_known(session, L);
-    push_prototypes(session, L, module);
+    push_prototypes(apply, L, module, load->full ? 0 : load->protos);
     push_roots(session, L, module);
     ls__ref_push(session, L, session->ref_app);
     ls__ref_push(session, L, session->ref_loaded);

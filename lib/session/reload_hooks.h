@@ -9,7 +9,7 @@
 #include "session/internal.h"
 
 /** A chunk is about to run as a first load; it lies on the stack at `chunk` as a function. @return 0 or a code: then nothing has begun */
-int ls__reload_load_begin(struct ls_session *session, int chunk, struct ls_err *err);
+int ls__reload_load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err);
 /** The innermost load has succeeded; its value (nil is true already) is on top of session->L and stays there. [-0, +0, -] */
 void ls__reload_load_done(struct ls_session *session, const char *key, const char *text, size_t len);
 /** The innermost load has failed, also when it began and never ran. */

@@ -85,7 +85,8 @@ static void restore_lists(struct ls_session *session, struct ls_module *module, 
 }
 
 /* Prototypes that the text no longer declares stay the module's, since instances may live; that is said once (H52). */
-static void note_undeclared(struct ls_session *session, struct ls_module *module, const struct lists *lists, struct ls_reload_result *result)
+static void note_undeclared(struct ls_session *session, struct ls_module *module, const struct lists *lists, const struct ls_apply *apply,
+                            struct ls_reload_result *result)
 {
     struct ls_names *told = &session->reload->undeclared;
     for (uint32_t i = 0; i < lists->prototypes.count; i++) {
@@ -96,7 +97,8 @@ static void note_undeclared(struct ls_session *session, struct ls_module *module
             ls__names_drop(told, ls_buf_text(&entry));
         } else if (ls__proto_find(session, name)) {
             ls__names_add(&module->prototypes, name);
-            if (!ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
+            /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
+            if (!ls__text_has_word(apply->text, apply->len, name, strlen(name)) && !ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
                 ls__reload_detail(result, "%s is no longer declared", name);
         }
         ls_buf_release(&entry);
@@ -168,7 +170,7 @@ static void finish(struct ls_session *session, struct ls_reload_run *run, struct
         ls__reload_detail(run->result, "it unloaded itself");
         return;
     }
-    note_undeclared(session, module, lists, run->result);
+    note_undeclared(session, module, lists, apply, run->result);
     warn_piling(session, module, run->result);
     add_details(run->result, apply);
     log_notes(session, run->key, &apply->notes);
@@ -237,7 +239,7 @@ bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
         run->result->text = ls_strdup("unloaded");
         return false;
     }
-    int code = ls__load_push(session, run->key, -1, true, &err);
+    int code = ls__load_push(session, run->key, -1, apply.text, apply.len, true, &err);
     if (code != 0) {
         lua_pop(L, 1);
         fail(session, run, &err);
@@ -247,6 +249,7 @@ bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
     lua_pushstring(L, module->key);
     uint64_t serial = module->serial;
     take_lists(module, &lists);
+    apply.old_prototypes = &lists.prototypes;
     apply.old_presenters = &lists.presenters;
     apply.old_wrappers = &lists.wrappers;
     code = ls__module_enter(session, module, false, &err);

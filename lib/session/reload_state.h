@@ -87,8 +87,8 @@ bool ls__reload_order(const struct ls_session *session, const char *const *keys,
 
 /* --- reload_frame.c --- */
 
-/** Push a load: take its snapshot, parse the scope of the chunk at `chunk` (0 = none). */
-int ls__load_push(struct ls_session *session, const char *key, int chunk, bool full, struct ls_err *err);
+/** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`. */
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err);
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);
@@ -99,7 +99,7 @@ struct ls_apply {
     const char *key, *text;
     size_t len;
     bool first;
-    const struct ls_names *old_presenters, *old_wrappers; /* that the module had registered; NULL at a first load */
+    const struct ls_names *old_prototypes, *old_presenters, *old_wrappers; /* that the module had registered; NULL at a first load */
     unsigned methods_removed, fields_added, fields_removed;
     struct ls_buf removed, notes, fields; /* released by the caller */
     bool taken_over;

@@ -161,6 +161,11 @@ static void reach(struct held *walk)
     int type = lua_type(L, -1);
     if (type != LUA_TTABLE && type != LUA_TFUNCTION && type != LUA_TUSERDATA && type != LUA_TTHREAD)
         return;
+    if (type == LUA_TFUNCTION && lua_iscfunction(L, -1)) { /* those of the libraries hold nothing, and are many */
+        if (!lua_getupvalue(L, -1, 1))
+            return;
+        lua_pop(L, 1);
+    }
     if (!ls__address_add(L, walk->seen, lua_topointer(L, -1)))
         return;
     lua_pushvalue(L, -1);
