@@ -85,8 +85,16 @@ static LS_RAISES int l_take(lua_State *L)
         lua_rawseti(L, 3, i + 1);
     }
     lua_rawseti(L, 1, LS_FRAME_RECORDS);
-    if (take->full)
+    if (take->full) {
         add_full(take, L, 1, 2);
+        ls__ref_push(session, L, session->reload->records);
+        bool recorded = lua_getfield(L, -1, take->key) != LUA_TNIL;
+        lua_pop(L, 2);
+        if (!recorded && ls__module_find(session, take->key)) {
+            ls__push_base(session, L, take->key);
+            lua_rawseti(L, 1, LS_FRAME_BASE);
+        }
+    }
     lua_rawseti(L, 1, LS_FRAME_SNAPSHOT);
     lua_newtable(L);
     lua_rawseti(L, 1, LS_FRAME_UNDO);
@@ -385,8 +393,7 @@ static LS_RAISES void set_true(struct ls_session *session, lua_State *L, int set
     lua_rawset(L, set);
 }
 
-/* Tables that have an identity of their own, whoever refers to them. [-0, +1, m] */
-static LS_RAISES void push_known(struct ls_session *session, lua_State *L)
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L)
 {
     lua_newtable(L);
     int known = lua_gettop(L);
@@ -558,7 +565,7 @@ static LS_RAISES int l_apply(lua_State *L)
     lua_remove(L, 4);
     ls__ref_push(session, L, load->frame);
     lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
-    push_known(session, L);
+    ls__push_known(session, L);
     push_prototypes(apply, L, module, load->full ? 0 : load->protos);
     push_roots(session, L, module);
     ls__ref_push(session, L, session->ref_app);
@@ -572,6 +579,10 @@ static LS_RAISES int l_apply(lua_State *L)
         lua_replace(L, rule.old_value);
     }
     rule.no_base = !apply->first && lua_isnil(L, rule.record);
+    if (rule.no_base) {
+        lua_rawgeti(L, 5, LS_FRAME_BASE);
+        lua_replace(L, rule.record);
+    }
     push_skip(session, L);
     lua_rawgeti(L, 5, LS_FRAME_UNDO);
     lua_pushvalue(L, 2);

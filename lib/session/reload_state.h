@@ -50,6 +50,7 @@ enum {
     LS_FRAME_QUEUE,        /* the mutation queue */
     LS_FRAME_APP,          /* the app object */
     LS_FRAME_UNDO,         /* for ls__threeway_undo */
+    LS_FRAME_BASE,         /* stands for the record of the execution before where that left none */
     LS_FRAME_KEPT,         /* id → true: declared by a module that a nested load has loaded completely */
 };
 
@@ -92,6 +93,15 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);
+
+/** Push a table of all tables that have an identity of their own, whoever refers to them. [-0, +1, m] */
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L);
+
+/* --- reload_base.c --- */
+
+/** Push what can still be found of the running version of a module that left no record, because it was loaded while nothing was watched:
+ * its file-level variables. [-0, +1, m] */
+LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const char *key);
 
 /* One application of the three-way rule by name. */
 struct ls_apply {

@@ -178,34 +178,6 @@ void ls__work_change(struct ls_work *w, lua_Integer index)
 
 /* --- 2: what the chunk made --- */
 
-/* The fields of tables that outlive a run are the run's, but functions that the chunk has put there are of the file: those of the app object, and
- * those of a global name space as in `Tool = Tool or {}`. [-0, +0, m] */
-static void add_functions(struct ls_fresh *walk, int table)
-{
-    lua_State *L = walk->L;
-    lua_pushnil(L);
-    while (lua_next(L, table)) {
-        if (lua_type(L, -1) == LUA_TFUNCTION)
-            ls__fresh_add(walk);
-        else
-            lua_pop(L, 1);
-    }
-}
-
-static void add_global_functions(struct ls_fresh *walk)
-{
-    lua_State *L = walk->L;
-    lua_pushglobaltable(L);
-    int globals = lua_gettop(L);
-    lua_pushnil(L);
-    while (lua_next(L, globals)) { /* _G name value */
-        if (lua_type(L, -1) == LUA_TTABLE && !ls__has_key(L, walk->known, globals + 2))
-            add_functions(walk, globals + 2);
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-}
-
 static void walk_fresh(struct ls_work *w)
 {
     lua_State *L = w->L;
@@ -227,8 +199,8 @@ static void walk_fresh(struct ls_work *w)
         ls__fresh_add(&walk);
     }
     if (lua_type(L, w->rule->app) == LUA_TTABLE)
-        add_functions(&walk, w->rule->app);
-    add_global_functions(&walk);
+        ls__fresh_add_functions(&walk, w->rule->app);
+    ls__fresh_add_globals(&walk);
     ls__fresh_run(&walk);
     w->table_count = walk.table_count;
     w->function_count = walk.function_count;

@@ -47,6 +47,8 @@ bool ls__value_group(lua_State *L, int parts);
 /** Push the content table of a record, or nil if it is no table's or has only the identity. [-0, +1, -] */
 void ls__value_content(lua_State *L, int record);
 
+bool ls__has_key(lua_State *L, int table, int idx); /* is the value at `idx` a key of the table? [-0, +0, -] */
+
 /* --- threeway_walk.c: what the new text has made, and who else holds it --- */
 
 /* A set of addresses in a userdata on the stack, so that a raise leaks nothing. */
@@ -67,6 +69,10 @@ struct ls_fresh {
 };
 /** Consider the value on top of the stack as a root. [-1, +0, m] */
 LS_RAISES void ls__fresh_add(struct ls_fresh *walk);
+/** Consider the functions in a table that outlives a run and belongs to it: those that a chunk has put there are of its file. [-0, +0, m] */
+LS_RAISES void ls__fresh_add_functions(struct ls_fresh *walk, int table);
+/** The same for each global name space, as in `Tool = Tool or {}`. [-0, +0, m] */
+LS_RAISES void ls__fresh_add_globals(struct ls_fresh *walk);
 /** Follow everything found so far. [-0, +0, m] */
 LS_RAISES void ls__fresh_run(struct ls_fresh *walk);
 
@@ -92,6 +98,12 @@ LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot);
 LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner);
 
 /* --- threeway.c, threeway_places.c --- */
+
+/* Keys of a record of an execution (Lua table). */
+#define LS_RECORD_GLOBALS "globals" /* name → S */
+#define LS_RECORD_STATICS "statics" /* prototype → table of field → S */
+#define LS_RECORD_TABLES "tables"   /* table that is taken over → its record */
+#define LS_RECORD_LOCALS "locals"   /* variable name → {function, index of the upvalue, S} */
 
 struct ls_threeway {
     lua_State *L;

@@ -439,7 +439,7 @@ static void decide_local(struct ls_work *w, int list, int f, int up, int c, int 
     lua_State *L = w->L;
     if (lua_type(L, n) == LUA_TFUNCTION || lua_type(L, c) == LUA_TFUNCTION)
         return;
-    enum verdict verdict = lua_isnil(L, n) ? KEEP_PRESENT : judge(w, n, c, s);
+    enum verdict verdict = lua_isnil(L, n) ? KEEP_PRESENT : judge_recorded(w, n, c, s);
     if (verdict == TAKE_NEW)
         set_variable(w, f, up, n);
     lua_Integer count = (lua_Integer)lua_rawlen(L, list);

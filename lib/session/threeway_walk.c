@@ -99,6 +99,32 @@ void ls__fresh_add(struct ls_fresh *walk)
     lua_pop(L, 1);
 }
 
+void ls__fresh_add_functions(struct ls_fresh *walk, int table)
+{
+    lua_State *L = walk->L;
+    lua_pushnil(L);
+    while (lua_next(L, table)) {
+        if (lua_type(L, -1) == LUA_TFUNCTION)
+            ls__fresh_add(walk);
+        else
+            lua_pop(L, 1);
+    }
+}
+
+void ls__fresh_add_globals(struct ls_fresh *walk)
+{
+    lua_State *L = walk->L;
+    lua_pushglobaltable(L);
+    int globals = lua_gettop(L);
+    lua_pushnil(L);
+    while (lua_next(L, globals)) { /* _G name value */
+        if (lua_type(L, -1) == LUA_TTABLE && !ls__has_key(L, walk->known, globals + 2))
+            ls__fresh_add_functions(walk, globals + 2);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 static void enter_table(struct ls_fresh *walk, lua_Integer index)
 {
     lua_State *L = walk->L;

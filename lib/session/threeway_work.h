@@ -27,13 +27,6 @@ struct ls_work {
 
 #define LS_WORK_MANY ((void *)1)
 
-/* Keys of a record of an execution (Lua table). */
-#define LS_RECORD_GLOBALS "globals" /* name → S */
-#define LS_RECORD_STATICS "statics" /* prototype → table of field → S */
-#define LS_RECORD_TABLES "tables"   /* table that is taken over → its record */
-#define LS_RECORD_LOCALS "locals"   /* variable name → {function, index of the upvalue, S} */
-
-bool ls__has_key(lua_State *L, int table, int idx); /* [-0, +0, -] */
 /** Push the present value of a change with its container, key and value before: container key before now. [-0, +4, -] */
 void ls__work_change(struct ls_work *w, lua_Integer index);
 /** Push the variable that the execution before kept under this name: function, index of the upvalue, value; three nils if there is none.

@@ -559,15 +559,20 @@ static void h2_a_reload_without_watching_keeps_the_state(void **state)
     (void)state;
     struct site site;
     open_with(&site, "m = require('m')");
-    site_write(&site, "lua/m.lua", "count = 0 return {n = 0, f = function() return 1 end}");
+    site_write(&site, "lua/m.lua", "local l = 0 count = 0 return {n = 0, f = function() return 1 end, inc = function() l = l + 1 return l end}");
     site.config.hot = false;
     site_start(&site);
-    site_eval(&site, "m.n = 5 count = 6 old = m");
-    site_write(&site, "lua/m.lua", "count = 0 return {n = 0, f = function() return 2 end}");
+    site_eval(&site, "m.n = 5 count = 6 old = m m.inc()");
+    site_write(&site, "lua/m.lua", "local l = 0 count = 0 return {n = 0, f = function() return 2 end, inc = function() l = l + 1 return l end}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
-    site_check(&site, "return m == old and m.f() == 2 and m.n == 5 and count == 6");
+    site_check(&site, "return m == old and m.f() == 2 and m.n == 5 and count == 6 and m.inc() == 2");
+    ls_reload_report_release(&report);
+    /* From then on there is a record, and the file's own edits win. */
+    site_write(&site, "lua/m.lua", "local l = 50 count = 9 return {n = 0, inc = function() l = l + 1 return l end}");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    site_check(&site, "return m.f == nil and m.n == 5 and count == 9 and m.inc() == 51");
     ls_reload_report_release(&report);
     site_close(&site);
 }
