@@ -270,7 +270,7 @@ static bool run_pass(struct ls_tracker *tracker)
 static bool run_passes(struct ls_tracker *tracker)
 {
     bool changed = false;
-    if (tracker->in_pass || tracker->passes >= LS__MAX_PASSES)
+    if (tracker->busy || tracker->passes >= LS__MAX_PASSES)
         return false;
     tracker->busy++;
     do {
@@ -290,8 +290,8 @@ static bool run_passes(struct ls_tracker *tracker)
 
 bool ls_tracker_detect(struct ls_tracker *tracker)
 {
-    if (tracker->in_pass)
-        return false;
+    if (tracker->busy)
+        return false; /* from inside a computation: the pass that is under way, or the next one, will do (N6) */
     tracker->passes = 0;
     tracker->counted = false;
     tracker->repeat = false;
