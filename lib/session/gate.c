@@ -189,6 +189,22 @@ int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err
     return code;
 }
 
+int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls_err *err)
+{
+    if (session->depth == 0 || session->stop != LS_STOP_NONE)
+        return ls__lcall(session, nargs, nresults, err);
+    int64_t outer = session->deadline_ns;
+    session->deadline_ns = 0;
+    int code = ls__lcall(session, nargs, nresults, err);
+    session->deadline_ns = outer;
+    if (session->stop == LS_STOP_TIME) { /* that call's time was over, not the time of those around it */
+        session->stop = LS_STOP_NONE;
+        ls__hook_set(session->main, LS_HOOK_COUNT);
+        ls__hook_set(session->L, LS_HOOK_COUNT);
+    }
+    return code;
+}
+
 int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err)
 {
     lua_State *L = session->L;

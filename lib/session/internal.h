@@ -168,6 +168,8 @@ static inline lua_State *ls__swap_thread(struct ls_session *session, lua_State *
  * with key:line: where Lua knew it, traceback in further lines: LS_ELUA, LS_ELIMIT, LS_EINTERRUPTED, LS_ENOMEM
  * [-(nargs+1), +(nresults|0), -] */
 int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err *err);
+/** As ls__lcall, with a time limit of its own inside an open entry: exceeding it ends this call only (H41). [-(nargs+1), +(nresults|0), -] */
+int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls_err *err);
 /** Run a raising C function under the gate, `data` as its light userdata argument. [-0, +nresults|0, -] */
 int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err);
 /** Open an entry around many calls, so that they share one budget and one look at the global `session`; must be paired. Detection uses it. */

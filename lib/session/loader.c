@@ -22,7 +22,7 @@ struct load {
     struct ls_source source;
     struct ls_names tried;   /* absolute paths that were looked for */
     struct ls_buf file;      /* the name turned into a file name */
-    struct ls_err err;
+    struct ls_err *err;      /* borrowed: on the stack of the function that loads, 4 KiB that need no collecting */
 };
 
 static int release_load(lua_State *L)
@@ -35,12 +35,13 @@ static int release_load(lua_State *L)
 }
 
 /* [-0, +1, m] */
-static LS_RAISES struct load *push_load(lua_State *L)
+static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
 {
     struct load *load = lua_newuserdatauv(L, sizeof *load, 0);
     load->source = (struct ls_source){0};
     load->tried = (struct ls_names){0};
-    load->err.code = 0;
+    load->err = err;
+    err->code = 0;
     ls_buf_init(&load->file);
     if (luaL_newmetatable(L, "lsess.load")) {
         lua_pushcfunction(L, release_load);
@@ -223,10 +224,10 @@ static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct 
 {
     struct ls_module *module = ls__module_find(session, load->source.key);
     *serial = module->serial;
-    int code = ls__module_enter(session, module, true, &load->err);
+    int code = ls__module_enter(session, module, true, load->err);
     if (code != 0) {
         lua_pop(L, 3);
-        lua_pushstring(L, load->err.text);
+        lua_pushstring(L, load->err->text);
         return code;
     }
     int at = lua_gettop(L) - 2;
@@ -247,10 +248,10 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     size_t len = ls_bytes_len(load->source.text);
     uint64_t hash = ls_hash(ls_bytes_data(load->source.text), len), serial = 0;
     lua_State *before = ls__swap_thread(session, L);
-    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, &load->err);
+    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, load->err);
     ls__swap_thread(session, before);
     if (code != 0) {
-        lua_pushstring(L, load->err.text);
+        lua_pushstring(L, load->err->text);
     } else {
         serial = begin_record(session, L, load, name, named)->serial;
         lua_pushboolean(L, 1);
@@ -258,10 +259,10 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = ls__reload_load_begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
+        code = ls__reload_load_begin(session, key, -3, ls_bytes_data(load->source.text), len, load->err);
         if (code != 0) {
             lua_pop(L, 3);
-            lua_pushstring(L, load->err.text);
+            lua_pushstring(L, load->err->text);
         } else {
             code = run_chunk(session, L, load, &serial);
             if (code != 0)
@@ -360,11 +361,11 @@ static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, str
     char *key = wanted_key(session, &load->tried);
     tell_wanted(session, key, &load->tried);
     ls_free(key);
-    if (load->err.code == LS_ENOTFOUND)
+    if (load->err->code == LS_ENOTFOUND)
         ls__reload_wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
     note_edge(session, NULL, name);
-    if (load->err.code != LS_ENOTFOUND)
-        return luaL_error(L, "cannot load module '%s': %s", name, load->err.text);
+    if (load->err->code != LS_ENOTFOUND)
+        return luaL_error(L, "cannot load module '%s': %s", name, load->err->text);
     luaL_Buffer text;
     luaL_where(L, 1);
     luaL_buffinit(L, &text);
@@ -398,7 +399,8 @@ static LS_RAISES int l_require(lua_State *L)
         return 1;
     }
     lua_pop(L, 1);
-    struct load *load = push_load(L);
+    struct ls_err err;
+    struct load *load = push_load(L, &err);
     if (strlen(name) != len)
         return luaL_error(L, "module name contains a zero byte");
     if (!file_of_name(&load->file, name, ""))
@@ -407,9 +409,9 @@ static LS_RAISES int l_require(lua_State *L)
         return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
     if (!file_of_name(&load->file, name, ".lua"))
         return luaL_error(L, "not enough memory to load '%s'", name);
-    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
+    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
     if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
-        code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
+        code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
     if (code != 0)
         return raise_missing(session, L, load, name, true);
     if (push_known(session, L, load, name, true))
@@ -450,7 +452,8 @@ static LS_RAISES int load_for_host(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     const struct host_load *want = lua_touserdata(L, 1);
-    struct load *load = push_load(L);
+    struct ls_err err;
+    struct load *load = push_load(L, &err);
     if (want->named && push_loaded(session, L, want->name))
         return 0;
     if (want->text) {
@@ -461,8 +464,8 @@ static LS_RAISES int load_for_host(lua_State *L)
         load_found(session, L, load, want->name, want->named, false);
         return 0;
     }
-    int code = want->direct ? ls__source_direct(session, want->file, &load->source, &load->err)
-                            : ls__source_search(session, want->file, &load->source, &load->tried, &load->err);
+    int code = want->direct ? ls__source_direct(session, want->file, &load->source, load->err)
+                            : ls__source_search(session, want->file, &load->source, &load->tried, load->err);
     if (code == LS_ENOTFOUND && want->may_be_absent) {
         char *key = wanted_key(session, &load->tried);
         tell_wanted(session, key, &load->tried);
@@ -500,6 +503,8 @@ int ls_session_run_main(struct ls_session *session, struct ls_err *err)
     int code = run_host_load(session, &want, err ? err : &own);
     if (code != 0)
         ls__report(session, "main.lua", err ? err : &own);
+    else
+        ls_session_collect(session); /* what loading has left behind is a third of the heap, and most sessions then idle */
     return code;
 }
 

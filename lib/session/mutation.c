@@ -191,6 +191,19 @@ static LS_RAISES int call_mutate(lua_State *L)
     return 0;
 }
 
+/* The limits count for each mutate (H41): one that has run out of time must not take the others of its pass with it. A pass inside an entry of
+ * site code shares that entry's budget, and an interruption is meant for all. */
+static void renew_budget(struct ls_session *session)
+{
+    if (session->depth != 1)
+        return;
+    if (session->stop == LS_STOP_TIME) {
+        session->stop = LS_STOP_NONE;
+        ls__hook_set(session->main, LS_HOOK_COUNT);
+    }
+    ls__rearm(session);
+}
+
 /* [-0, +0, m] call mutate once a pass (L98). @return false if it failed, now or before in this pass */
 static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint32_t id)
 {
@@ -202,9 +215,10 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
     }
     lua_pop(L, 1);
     struct ls_err err;
+    renew_budget(session);
     lua_pushcfunction(L, call_mutate);
     lua_pushvalue(L, INSTANCE);
-    bool fine = ls__lcall(session, 1, 0, &err) == 0;
+    bool fine = ls__lcall_own(session, 1, 0, &err) == 0;
     if (!fine) {
         const struct ls_proto *proto = ls__proto_at(session, id);
         char where[200];
