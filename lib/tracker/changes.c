@@ -278,7 +278,7 @@ const struct ls_fault *ls_var_fault(const struct ls_var *var)
 void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault)
 {
     if (fault && fault->kind)
-        ls__fault_put(tracker, var, fault, false);
+        ls__fault_put(tracker, var, fault, true); /* like a write's: this batch's detection must not wipe it before anybody saw it (TX24) */
     else if (var->has_fault)
         drop_fault(tracker, var);
 }

@@ -41,6 +41,8 @@ static bool has_text(const char *text)
 static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
 {
     const char *type = ls_var_property(var, "wrapper");
+    if (var->has_fault && var->fault->kind == LS_FAULT_WRAPPER)
+        ls__fault_clear(tracker, var);
     if (!has_text(type) || var->value.shape == LS_SHAPE_NULL) {
         ls__wrapper_drop(tracker, var);
         return;
@@ -166,8 +168,8 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var)
     tracker->computing = computing;
     if (bits < 0 || (bits & LS_CHECK_FAULT)) {
         ls__fault_put(tracker, var, &fault, false);
-    } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME)) {
-        ls__fault_clear(tracker, var);
+    } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME) && var->fault->kind != LS_FAULT_WRAPPER) {
+        ls__fault_clear(tracker, var); /* what is wrong with a wrapper is settled with the wrapper, not by reading the value again */
     }
     return bits;
 }

@@ -115,7 +115,8 @@ struct ls_change {
 /** Build and clear the list of pending changes: high, medium, low; inside a class tree order (T87–T90). *list is borrowed.
  * @return number of entries, or LS_ENOMEM */
 int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list);
-/** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101, P103): at most `max` ids.
+/** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101, P103): at most `max` ids. The fault of a
+ * write is no news, since its writer has been answered; nor is its going.
  * @return how many; call until 0 */
 size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t max);
 /** Start of a batch: errors of writes of earlier batches may go with the next detection, repeat requests are cleared (T84). */
@@ -164,7 +165,9 @@ void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool acti
 unsigned ls_var_watchers(const struct ls_var *var);
 unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var);
 const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none */
-void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault); /* copied; NULL clears */
+/** For what has failed in the variable's name outside of reading it (T97a). Copied; stays through this batch's detection like the fault of a
+ * write, and like that one is no news. NULL clears. */
+void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault);
 int64_t ls_var_compute_ns(const struct ls_var *var);
 int64_t ls_var_max_compute_ns(const struct ls_var *var);
 uint64_t ls_var_change_count(const struct ls_var *var);

@@ -223,6 +223,11 @@ static void t67_a_wrapper_that_cannot_be_made_is_an_error(void **state)
         assert_string_equal(rig_fault(10 + (int64_t)i), "wrapper");
         assert_string_equal(rig_json(10 + (int64_t)i), "1");
     }
+    assert_false(rig_detect());
+    assert_string_equal(rig_fault(10), "wrapper"); /* reading the same value again does not mend the wrapper */
+    rig_do("Missing = {new = function() return {} end}; h.v = 2");
+    rig_detect();
+    assert_string_equal(rig_fault(10), "");
     rig_create(20, 1, "v?wrapper=Dotted.Name"); /* T67.6 */
     assert_string_equal(rig_fault(20), "");
     assert_string_equal(rig_type(20), "Dotted.Name");
