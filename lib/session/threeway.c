@@ -212,6 +212,8 @@ static void note_variable(struct ls_work *w, int var, int upvalue)
 {
     lua_State *L = w->L;
     void *id = lua_upvalueid(L, -1, upvalue);
+    if (id == w->old[var])
+        return; /* a function of an earlier version, met in a table that outlives versions */
     if (!w->ids[var])
         w->ids[var] = id;
     else if (w->ids[var] != id) w->ids[var] = LS_WORK_MANY; /* made anew by each turn of a loop: nobody's (H56) */
@@ -229,10 +231,24 @@ static void note_variable(struct ls_work *w, int var, int upvalue)
     lua_pop(L, 1);
 }
 
+static void find_old_variables(struct ls_work *w)
+{
+    lua_State *L = w->L;
+    int top = lua_gettop(L);
+    ls__record_part(L, w->rule->record, LS_RECORD_LOCALS);
+    for (int var = 0; var < ls__scope_count(w->rule->scope); var++) {
+        if (ls__work_old_local(w, top + 1, ls__scope_name(w->rule->scope, var)))
+            w->old[var] = lua_upvalueid(L, top + 2, (int)lua_tointeger(L, top + 3));
+        lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
+}
+
 static void find_variables(struct ls_work *w)
 {
     lua_State *L = w->L;
     int vars[MAX_UPVALUES];
+    find_old_variables(w);
     for (lua_Integer i = 1; i <= w->function_count; i++) {
         lua_rawgeti(L, w->functions, i);
         lua_Debug ar;
@@ -434,9 +450,10 @@ void ls__threeway(struct ls_threeway *rule)
     w.candidates = push_table(L);
     w.conflicts = push_table(L);
     if (rule->scope) {
-        size_t bytes = ((size_t)ls__scope_count(rule->scope) + 1) * sizeof *w.ids;
-        w.ids = lua_newuserdatauv(L, bytes, 0);
-        memset(w.ids, 0, bytes);
+        size_t count = (size_t)ls__scope_count(rule->scope) + 1;
+        w.ids = lua_newuserdatauv(L, 2 * count * sizeof *w.ids, 0);
+        memset(w.ids, 0, 2 * count * sizeof *w.ids);
+        w.old = w.ids + count;
     }
     collect_all_changes(&w);
     walk_fresh(&w);

@@ -23,6 +23,7 @@ struct ls_work {
     int conflicts;   /* array, three slots each: container or function, key or upvalue, new value */
     lua_Integer conflict_count;
     void **ids;      /* by variable: identity of its upvalue; NULL = not found, LS_WORK_MANY = more than one */
+    void **old;      /* by variable: identity of the upvalue that the execution before kept; NULL = none */
 };
 
 #define LS_WORK_MANY ((void *)1)

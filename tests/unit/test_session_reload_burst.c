@@ -122,6 +122,71 @@ static void h36_a_broken_first_load_is_tried_again(void **state)
 
 /* --- order (H37) --- */
 
+static void l33_main_is_reloaded_like_any_module(void **state)
+{
+    (void)state;
+    struct site site;
+    open_with(&site, "R = R or {n = 0} R.n = R.n + 1 m = require('m') function Greet() return 1 end");
+    site_write(&site, "lua/m.lua", "R.m = (R.m or 0) + 1 return {}");
+    site_start(&site);
+    site_write(&site, "lua/main.lua", "R = R or {n = 0} R.n = R.n + 1 R.arg = ... m = require('m') function Greet() return 2 end");
+    struct ls_reload_report report;
+    site_reload(&site, &report, "lua/main.lua", NULL);
+    assert_int_equal(outcome(&report, "lua/main.lua"), LS_RELOAD_OK);
+    site_check(&site, "return R.n == 2 and R.m == 1 and R.arg == 'main' and Greet() == 2");
+    ls_reload_report_release(&report);
+    site_close(&site);
+}
+
+/* H56: a function of the file that only a timer of the first load holds shares its variable with the new version. */
+static void h56_a_guarded_timer_and_the_new_code_share_a_local(void **state)
+{
+    (void)state;
+    struct site site;
+    const char *first = "local ticks = 0 if not session.reloading then R.tick = function() ticks = ticks + 1 return ticks end"
+                        " session:setInterval(R.tick, 60000) end return {get = function() return ticks end}";
+    char second[512];
+    snprintf(second, sizeof second, "%s -- edited", first);
+    open_with(&site, "R = {} m = require('m')");
+    site_write(&site, "lua/m.lua", first);
+    site_start(&site);
+    site_eval(&site, "R.tick() R.tick()");
+    site_write(&site, "lua/m.lua", second);
+    struct ls_reload_report report;
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    site_check(&site, "return m.get() == 2 and R.tick() == 3 and m.get() == 3");
+    ls_reload_report_release(&report);
+    site_close(&site);
+}
+
+/* H92: after unloading, the file is inert until it is required again, and then a first load. */
+static void h90_h92_unloading_ends_it(void **state)
+{
+    (void)state;
+    struct site site;
+    open_with(&site, "R = {} m = require('m')");
+    site_write(&site, "lua/m.lua", "return {v = 1}");
+    site_start(&site);
+    struct ls_reload_report report;
+    site_write(&site, "lua/m.lua", "error('broken')");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    ls_reload_report_release(&report);
+    assert_int_equal(ls_session_failures(site.session, NULL, NULL), 1);
+    site_eval(&site, "session:unloadModule('lua/m.lua')");
+    assert_int_equal(ls_session_failures(site.session, NULL, NULL), 0);
+    site_write(&site, "lua/m.lua", "R.flag = session.reloading return {v = 2}");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_string_equal(site_result(&report, "lua/m.lua")->text, "not loaded");
+    ls_reload_report_release(&report);
+    site_check(&site, "return require('m').v == 2 and R.flag == false");
+    site_write(&site, "lua/m.lua", "R.flag = session.reloading return {v = 3}");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
+    site_check(&site, "return require('m').v == 3 and R.flag == true");
+    ls_reload_report_release(&report);
+    site_close(&site);
+}
+
 static void h37_what_was_required_comes_first(void **state)
 {
     (void)state;
@@ -220,6 +285,24 @@ static void h41_the_time_limit_counts_for_each_chunk(void **state)
     assert_non_null(strstr(site_result(&report, "lua/a.lua")->text, "time-limit"));
     assert_int_equal(outcome(&report, "lua/b.lua"), LS_RELOAD_OK);
     site_check(&site, "return b.v == 2 and session.reloading == false");
+    ls_reload_report_release(&report);
+    site_close(&site);
+}
+
+static void h41_the_time_limit_counts_for_each_mutate(void **state)
+{
+    (void)state;
+    struct site site;
+    open_with(&site, "require('m') a = Ship:new{bad = true} b = Ship:new{}");
+    site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {x = 1})");
+    site_start(&site);
+    site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {x = 1, y = 2})"
+               " function Ship:mutate() while rawget(self, 'bad') do pcall(function() end) end self.done = true end");
+    struct ls_reload_report report;
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
+    assert_int_equal(site_result(&report, "lua/m.lua")->instances_migrated, 1);
+    site_check(&site, "return a.done == nil and b.done == true and session.reloading == false");
     ls_reload_report_release(&report);
     site_close(&site);
 }
@@ -632,11 +715,15 @@ int main(void)
         cmocka_unit_test(h35_h44_a_file_first_required_in_its_own_burst_runs_once),
         cmocka_unit_test(h36_a_missing_file_is_loaded_when_it_arrives),
         cmocka_unit_test(h36_a_broken_first_load_is_tried_again),
+        cmocka_unit_test(l33_main_is_reloaded_like_any_module),
+        cmocka_unit_test(h56_a_guarded_timer_and_the_new_code_share_a_local),
+        cmocka_unit_test(h90_h92_unloading_ends_it),
         cmocka_unit_test(h37_what_was_required_comes_first),
         cmocka_unit_test(h37_cycles_and_ties_go_by_first_load),
         cmocka_unit_test(h39_all_is_compiled_before_anything_runs),
         cmocka_unit_test(h39_the_mutation_queue_runs_once_for_the_burst),
         cmocka_unit_test(h41_the_time_limit_counts_for_each_chunk),
+        cmocka_unit_test(h41_the_time_limit_counts_for_each_mutate),
         cmocka_unit_test(h58_h65_memory_failure_leaves_the_old_code),
         cmocka_unit_test(h50_importers_of_a_changed_value_run_again),
         cmocka_unit_test(h59_a_module_loaded_by_a_failing_chunk_stays),
