@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #define LS_DEBOUNCE_MS 10                          /* P62 */
+#define LS_POLL_MAX_BYTES ((size_t)16 * 1024 * 1024) /* an identity that never polls is treated as a page that does not read (P69) */
 #define LS_FIRST_INTERNAL ((int64_t)1 << 40)       /* far from what clients and the tracker's counter reach */
 
 /* --- life --- */
@@ -180,20 +181,21 @@ void ls_backend_after_batch(struct ls_backend *b, bool at_once)
             ls_backend_flush(b);
         else
             arm_flush(b);
+    } else {
+        ls__compose_nothing(b);
     }
-    b->refused.count = b->errors.count = 0;
     b->in_batch = false;
 }
 
 /* Messages could not be kept: the page is told that it no longer shows what holds. */
 static void say_lost(struct ls_backend *b, struct ls_conn *conn)
 {
-    ls_log_session(0, b->vended_id, "messages to connection %u were lost: out of memory", conn->number);
+    ls_log_session(0, b->vended_id, "messages to connection %u were lost: there was no room for them", conn->number);
     ls_outgoing_clear(&conn->out);
     conn->out.lost = false;
     ls_viewdef_sent_clear(conn->space->sent);
     conn->space->views_due = true;
-    ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", "the server had no memory for some messages; reload the page");
+    ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", "messages to this page were lost for want of memory; reload it");
     ls_outgoing_end(&conn->out, 0);
 }
 
@@ -206,6 +208,8 @@ void ls_backend_flush(struct ls_backend *b)
     }
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next) {
         if (!conn->outlet.send) {
+            if (conn->out.lost || conn->out.text.len > LS_POLL_MAX_BYTES)
+                say_lost(b, conn);
             if (ls_outgoing_any(&conn->out) && conn->outlet.ready)
                 conn->outlet.ready(conn->outlet.ctx);
             continue;

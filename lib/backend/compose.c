@@ -123,11 +123,9 @@ static void send_faults(struct ls_backend *b)
         ls__send_error(space->conn, ls__space_id(space, var), fault);
         ls__tell(space, id, LS__TOLD_READ, hash);
     }
-    b->errors.count = 0;
     for (size_t i = 0; i < b->refused.count; i++)
         if (b->refused.items[i].again)
             ls_outgoing_postpone(&b->refused.items[i].conn->out, b->refused.items[i].index);
-    b->refused.count = 0;
 }
 
 /* --- writing one update --- */
@@ -558,6 +556,26 @@ static bool any_waiting_space(const struct ls_backend *b)
     return false;
 }
 
+static void end_batch(struct ls_backend *b)
+{
+    b->atoms.count = b->dues.count = 0;
+    b->errors.count = b->refused.count = 0;
+    while (b->names.count)
+        ls_free(b->names.items[--b->names.count]);
+    if (b->batch_types) {
+        ls_map_free(b->batch_types, NULL);
+        b->batch_types = NULL;
+    }
+}
+
+/* Nobody is there: changes wait in the tracker, and what a restart owes to lost connections waits with them (P54, P114). */
+void ls__compose_nothing(struct ls_backend *b)
+{
+    for (size_t i = 0; i < b->atoms.count; i++)
+        ls__hold(b->atoms.items[i].space, b->atoms.items[i].id, b->atoms.items[i].name);
+    end_batch(b);
+}
+
 void ls__compose(struct ls_backend *b)
 {
     struct ls_tracker *tracker = b->engine->tracker;
@@ -584,12 +602,6 @@ void ls__compose(struct ls_backend *b)
         for (int i = 0; i < count; i++)
             send_change(b, &list[i]);
     send_faults(b);
-    b->atoms.count = b->dues.count = 0;
     b->release = false;
-    while (b->names.count)
-        ls_free(b->names.items[--b->names.count]);
-    if (b->batch_types) {
-        ls_map_free(b->batch_types, NULL);
-        b->batch_types = NULL;
-    }
+    end_batch(b);
 }

@@ -423,11 +423,15 @@ static void handle_error(struct ls_backend *b, const struct ls_message *m)
         ls__page_problem(b, m->description);
 }
 
+static const char *const type_names[] = {"bad message", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
+
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
 {
     b->sender = conn;
     for (size_t i = 0; i < batch->count; i++) {
         const struct ls_message *m = &batch->messages[i];
+        if (ls_log_on(2))
+            ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type], (long long)m->id);
         switch (m->type) {
         case LS_MSG_CREATE: handle_create(b, conn, m); break;
         case LS_MSG_UPDATE: handle_update(b, conn, m); break;

@@ -167,6 +167,7 @@ void ls__note_created(struct ls_backend *b, struct ls_var *var);
 
 /* --- compose.c --- */
 void ls__compose(struct ls_backend *b);
+void ls__compose_nothing(struct ls_backend *b);
 void ls__note_type(struct ls_backend *b, const char *type);
 
 /* --- engine.c --- */

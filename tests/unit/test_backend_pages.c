@@ -3,6 +3,7 @@
  * the API (P24, P118, P119), and running out of memory. */
 #include "backend_site.h"
 
+#include "backend/internal.h"
 #include "base/alloc.h"
 #include "base/json.h"
 
@@ -178,6 +179,52 @@ static void P114_two_lost_connections_are_not_mixed_up(void **state)
     struct page *page = connect_page(2);
     say(page, VALUE(2, "\"x\""), ERROR(2, "not-found", "no variable 2"));
     run_lua("assert(app.name == 'North')");
+}
+
+/* The clock is put forward by hand. */
+static void P114_time_decides_too(void **state)
+{
+    (void)state;
+    serve(harbor);
+    struct page *a = connect_page(0), *other = connect_page(1);
+    receive(a, CALM(WATCH(1) "," CREATE(2, 1, PATH("name"))));
+    receive(other, CREATE(2, 1, PATH("rename(_)") ",\"access\":\"action\""));
+    fire_flush();
+    leave(0, true);
+    receive(other, USER(VALUE(2, "\"missed\"")));
+    struct page *b = connect_page(2);
+    ls_backend_grace(t.backend); /* too early: nothing happens, and the timer is armed again */
+    expect_frames(b, "");
+    assert_true(t.grace_due > 0);
+    b->conn->decide_ns = 1;
+    ls_backend_grace(t.backend); /* a second without a frame: the connection goes on for the lost one */
+    expect_frames(b, VALUE(2, "\"missed\"") "\n");
+    leave(2, true);
+    size_t before = ls_tracker_count(ls_backend_tracker(t.backend));
+    for (struct ls__space *space = t.backend->spaces; space; space = space->next)
+        if (!space->conn)
+            space->expires_ns = 1;
+    t.grace_due = 0; /* it has fired */
+    ls_backend_grace(t.backend); /* nobody came */
+    assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), before - 1);
+    assert_int_equal(t.grace_due, 0);
+    struct page *late = connect_page(3);
+    say(late, VALUE(2, "\"x\""), ERROR(2, "not-found", "no variable 2"));
+}
+
+static void P114_what_was_destroyed_meanwhile_is_told(void **state)
+{
+    (void)state;
+    serve(harbor);
+    run_lua("id = session:createVariable(1, { type = 'Crane' })");
+    struct page *a = connect_page(0);
+    connect_page(1);
+    receive(a, CALM(WATCH(1) "," CREATE(2, -1, PATH("type"))));
+    fire_flush();
+    leave(0, true);
+    run_lua("session:destroyVariable(id)");
+    struct page *b = connect_page(2);
+    say(b, USER(PROPS(1, "\"a\":\"1\"")), "[" DESTROY(2) "," PROPS(1, "\"a\":\"1\"") "]");
 }
 
 /* --- view definitions --- */
@@ -376,6 +423,29 @@ static void H69_restart(void **state)
     expect_frames(page, VALUE(5, "\"Tern\"") "\n");
 }
 
+/* What the restart owes to a lost connection must wait for it, and go with it. */
+static void H69_P114_restart_while_nobody_is_there(void **state)
+{
+    (void)state;
+    serve("app = { type = 'A', n = 1 } session:createAppVariable(app)\n");
+    for (int comes_back = 0; comes_back < 2; comes_back++) {
+        struct page *page = connect_page(comes_back);
+        receive(page, CALM(WATCH(1) "," CREATE(2, 1, PATH("n"))));
+        fire_flush();
+        leave(comes_back, true);
+        site_file("lua/main.lua", comes_back ? "app = { type = 'A', n = 3 } session:createAppVariable(app)\n"
+                                             : "app = { type = 'A', n = 2 } session:createAppVariable(app)\n");
+        assert_int_equal(ls_backend_restart(t.backend, &t.err), 0);
+        if (!comes_back) {
+            t.backend->spaces->expires_ns = 1;
+            ls_backend_grace(t.backend);
+        }
+    }
+    struct page *again = connect_page(2);
+    receive(again, USER(PROPS(2, "\"a\":\"1\"")));
+    assert_non_null(strstr(ls_buf_text(&again->frames), BOTH(2, "3", "\"a\":\"1\"")));
+}
+
 static void H69_what_cannot_be_made_again_goes(void **state)
 {
     (void)state;
@@ -499,7 +569,18 @@ static void P24_P25_P118_P119_api(void **state)
     ls_backend_disconnect(t.backend, conn, false);
 }
 
-/* --- main.lua, memory --- */
+/* --- main.lua, the end, memory --- */
+
+static char logged[256];
+
+static void tap(void *ctx, int level, const char *session, const char *text, size_t len)
+{
+    (void)ctx;
+    (void)level;
+    (void)session;
+    if (len >= 8 && memcmp(text, "disposed", 8) == 0)
+        snprintf(logged, sizeof logged, "%.*s", (int)(text[len - 1] == '\n' ? len - 1 : len), text);
+}
 
 static void P4_a_failing_main_leaves_nothing(void **state)
 {
@@ -507,6 +588,38 @@ static void P4_a_failing_main_leaves_nothing(void **state)
     site_file("lua/main.lua", "session:createAppVariable({ type = 'A' }) error('broken')");
     assert_null(open_backend());
     assert_non_null(strstr(t.err.text, "lua/main.lua:1: broken"));
+}
+
+/* L7, H68: site code that runs last must find a session that answers, not one that is half gone. */
+static void P33_hooks_of_a_session_that_ends(void **state)
+{
+    (void)state;
+    site_file("lua/ends.lua", "session:onDispose(function(again)\n"
+                              "  pcall(function() session:createVariable(1, { type = 'Late' }) end)\n"
+                              "  pcall(function() session:createAppVariable({ type = 'Late' }) end)\n"
+                              "  pcall(function() session:destroyVariable(-1) end)\n"
+                              "  pcall(function() local v = session:getVariable(1) if v then v:update({}) v:updateProperties({ a = '1' }) end end)\n"
+                              "  pcall(function() held:update({}) held:getValue() held:getProperty('type') end)\n"
+                              "  pcall(function() session:registerStandardVariable('@x', 1) end)\n"
+                              "  pcall(function() session:watchVariable(1, print) session:setTimeout(print, 1) end)\n"
+                              "  print('disposed ' .. tostring(again))\n"
+                              "end)\nreturn {}\n");
+    serve("require('ends') app = { type = 'A', list = { 1, 2 } } session:createAppVariable(app) session:createVariable(1, { type = 'Crane' })\n"
+          "held = session:getVariable(1)\n"
+          "W = { new = function(class, v) return { type = 'W', destroy = function()\n"
+          "  pcall(function() session:createVariable(1, { type = 'Late' }) session:destroyVariable(-1) end) end } end }\n"
+          "ui.registerWrapper('W', W)\n");
+    struct page *page = connect_page(0);
+    receive(page, CALM(WATCH(1) "," CREATE(2, 1, PATH("list") ",\"wrapper\":\"W\"") "," CREATE(3, 2, PATH("type"))));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), "\"type\":\"W\""));
+    logged[0] = '\0';
+    ls_log_tap(tap, NULL);
+    ls_backend_close(t.backend); /* with the connection still open */
+    ls_log_tap(NULL, NULL);
+    t.backend = NULL;
+    page->conn = NULL;
+    assert_string_equal(logged, "disposed false");
 }
 
 /* With the n-th allocation failing, a frame either does what it should or says that it could not; nothing leaks and nothing is torn. */
@@ -546,11 +659,11 @@ int main(void)
         LS_T(P115_P56_each_page_has_ids_of_its_own), LS_T(P55_properties_of_variable_1_reach_all), LS_T(P96_shared_variables_are_known_to_all),
         LS_T(P57_updates_without_variable_1), LS_T(P111_P112_a_closed_connection_leaves_nothing), LS_T(P111_tallies_go_with_the_connection),
         LS_T(P114_a_lost_connection_is_continued), LS_T(P114_what_changed_meanwhile_is_sent), LS_T(P114_a_fresh_page_adopts_nothing),
-        LS_T(P114_two_lost_connections_are_not_mixed_up), LS_T(P104_P105_P110_viewdefs), LS_T(P106_a_new_type_brings_its_new_files),
+        LS_T(P114_two_lost_connections_are_not_mixed_up), LS_T(P114_time_decides_too), LS_T(P114_what_was_destroyed_meanwhile_is_told), LS_T(P104_P105_P110_viewdefs), LS_T(P106_a_new_type_brings_its_new_files),
         LS_T(F132_list_views_come_with_the_first_list), LS_T(H74_H75_changed_views_are_pushed), LS_T(H78_problems_of_views_are_shown),
-        LS_T(L52a_views_of_an_app_go_with_its_last_module), LS_T(H70_H99_H100_reload), LS_T(H69_restart), LS_T(H69_what_cannot_be_made_again_goes),
+        LS_T(L52a_views_of_an_app_go_with_its_last_module), LS_T(H70_H99_H100_reload), LS_T(H69_restart), LS_T(H69_P114_restart_while_nobody_is_there), LS_T(H69_what_cannot_be_made_again_goes),
         LS_T(timers_of_an_engine_that_is_gone_do_not_fire), LS_T(P12_P13_listing), LS_T(P15_diagnostics_of_one_collection),
-        LS_T(P24_P25_P118_P119_api), LS_T(P4_a_failing_main_leaves_nothing), LS_T(every_failed_allocation_is_survived),
+        LS_T(P24_P25_P118_P119_api), LS_T(P4_a_failing_main_leaves_nothing), LS_T(P33_hooks_of_a_session_that_ends), LS_T(every_failed_allocation_is_survived),
 #undef LS_T
     };
     return cmocka_run_group_tests_name("backend-pages", tests, NULL, NULL);
