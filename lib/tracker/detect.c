@@ -175,13 +175,11 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var)
 }
 
 /* The first read of a new variable: timed like any other (T94), the rest of creation follows by itself. */
-bool ls__read(struct ls_tracker *tracker, struct ls_var *var, bool first)
+void ls__read(struct ls_tracker *tracker, struct ls_var *var)
 {
     uint64_t start = ls_ticks();
-    int bits = read_value(tracker, var);
+    read_value(tracker, var);
     stamp(var, ls_ticks() - start);
-    (void)first;
-    return bits >= 0;
 }
 
 /* Rare half of checking one variable: something is new (T82). @return did it report a value change */

@@ -149,6 +149,7 @@ struct ls_tracker {
 /* tree.c */
 struct ls_var *ls__var_new(struct ls_tracker *tracker);
 void ls__var_free(struct ls_tracker *tracker, struct ls_var *var);
+void ls__vars_release(struct ls_tracker *tracker); /* the memory of all, when none is in use any more */
 int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent);
 void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var);
 struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top);
@@ -186,7 +187,7 @@ void ls__path_put(struct ls_tracker *tracker, struct ls_path *path);
 void ls__var_aim(struct ls_var *var);
 
 /* detect.c, wrap.c */
-bool ls__read(struct ls_tracker *tracker, struct ls_var *var, bool first);
+void ls__read(struct ls_tracker *tracker, struct ls_var *var);
 /* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
 struct ls__outward {
     uint8_t shape;

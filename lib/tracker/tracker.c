@@ -7,10 +7,6 @@
 #include "base/alloc.h"
 #include "tracker/internal.h"
 
-struct slab_head { /* as tree.c chains them */
-    struct slab_head *next;
-};
-
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
 {
     struct ls_tracker *tracker = ls_zalloc(sizeof *tracker);
@@ -42,8 +38,8 @@ void ls_tracker_free(struct ls_tracker *tracker)
     if (!tracker)
         return;
     tracker->busy++; /* destroy hooks of wrappers may ask for destroying; everything goes anyway */
-    for (size_t i = tracker->roots.count; i-- > 0;) {
-        struct ls_var *root = tracker->roots.items[i], *var = root;
+    while (tracker->roots.count) {
+        struct ls_var *root = tracker->roots.items[tracker->roots.count - 1], *var = root;
         while (var) {
             while (var->last)
                 var = var->last;
@@ -52,10 +48,7 @@ void ls_tracker_free(struct ls_tracker *tracker)
             var = up;
         }
     }
-    for (struct slab_head *slab = tracker->slabs, *next; slab; slab = next) {
-        next = slab->next;
-        ls_free(slab);
-    }
+    ls__vars_release(tracker);
     ls_idmap_free(tracker->by_id, NULL);
     ls_idmap_free(tracker->by_object, NULL);
     ls_map_free(tracker->paths, NULL);
@@ -379,7 +372,7 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
         if (rc < 0 || (rc & LS_CHECK_FAULT))
             ls__fault_put(tracker, var, &fault, false);
     } else if (var->access != LS_ACCESS_ACTION && last != LS_STEP_SETTER) {
-        ls__read(tracker, var, true);
+        ls__read(tracker, var);
     }
     const struct ls__prop *create = ls__prop_find(var, "create", 6);
     if (create && create->value[0])

@@ -25,6 +25,15 @@ static struct slab *new_slab(void)
     return slab;
 }
 
+void ls__vars_release(struct ls_tracker *tracker)
+{
+    for (struct slab *slab = tracker->slabs, *next; slab; slab = next) {
+        next = slab->next;
+        ls_free(slab);
+    }
+    tracker->slabs = NULL;
+}
+
 struct ls_var *ls__var_new(struct ls_tracker *tracker)
 {
     struct ls_var *var = tracker->free_vars;

@@ -95,7 +95,7 @@ static void rig_do(const char *code)
 }
 
 /* Does a Lua condition hold? */
-static bool rig_is(const char *expression)
+static __attribute__((unused)) bool rig_is(const char *expression)
 {
     char code[512];
     snprintf(code, sizeof code, "return not not (%s)", expression);
@@ -166,19 +166,19 @@ static __attribute__((unused)) const char *rig_base(int64_t id)
     return ls_var_base_json(rig->tracker, rig_var(id), NULL);
 }
 
-static const char *rig_type(int64_t id)
+static __attribute__((unused)) const char *rig_type(int64_t id)
 {
     const char *type = ls_var_property(rig_var(id), "type");
     return type ? type : "";
 }
 
-static const char *rig_fault(int64_t id)
+static __attribute__((unused)) const char *rig_fault(int64_t id)
 {
     const struct ls_fault *fault = ls_var_fault(rig_var(id));
     return fault ? ls_fault_kind_text(fault->kind) : "";
 }
 
-static const char *rig_fault_text(int64_t id)
+static __attribute__((unused)) const char *rig_fault_text(int64_t id)
 {
     const struct ls_fault *fault = ls_var_fault(rig_var(id));
     return fault ? fault->text : "";
@@ -200,7 +200,7 @@ static bool rig_detect(void)
 }
 
 /* The change list as text: `4h=v; 5m=v,type(Ship)`. */
-static const char *rig_changes(void)
+static __attribute__((unused)) const char *rig_changes(void)
 {
     static char text[4096];
     size_t len = 0;
