@@ -19,6 +19,7 @@ static void open_fleet(void)
     assert_int_equal(rig_root("f"), 1);
 }
 
+/* T35: objects are not expanded; T53: calls stand anywhere in a path. */
 static void e1_value_json_of_every_kind_of_path(void **state)
 {
     (void)state;
@@ -102,7 +103,7 @@ static void t31_numbers_strings_and_what_is_no_json(void **state)
         {"5.0", "5"}, {"math.maxinteger", "9223372036854775807"}, {"math.mininteger", "-9223372036854775808"}, {"0.1", "0.1"},
         {"1e300", "1e+300"}, {"2^53", "9007199254740992"}, {"-0.0", "0"}, {"'a\\0b\"\\n'", "\"a\\u0000b\\\"\\n\""},
         {"'\\xff'", "\"\xEF\xBF\xBD\""}, {"{1, 2.5, 'x', false}", "[1,2.5,\"x\",false]"}, {"{1, nil, 3}", "[1,null,3]"},
-        {"{_private = 1, 'a'}", "[\"a\"]"}, {"{[1.5] = 1}", "[]"}, {"{[true] = 1, 7}", "[7]"},
+        {"{_private = 1, 'a'}" /* T107 */, "[\"a\"]"}, {"{[1.5] = 1}", "[]"}, {"{[true] = 1, 7}", "[7]"},
     };
     rig_do("holder = {}");
     rig_root("holder");
@@ -199,6 +200,7 @@ static void t37_json_becomes_lua(void **state)
 
 /* --- section 7: identity --- */
 
+/* T5: a cached value is held, T38, T39: the registry holds nothing. */
 static void t38_t39_ids_live_as_long_as_objects_and_no_longer(void **state)
 {
     (void)state;
@@ -421,6 +423,7 @@ static void t94_t95_times_count_reads_of_the_variable(void **state)
     assert_true(ls_var_max_compute_ns(rig_var(2)) >= ls_var_compute_ns(rig_var(2)));
 }
 
+/* T65: methods run in every pass, T108: not once a variable. */
 static void tx32_equal_paths_call_a_method_once_a_pass(void **state)
 {
     (void)state;

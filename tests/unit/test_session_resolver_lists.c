@@ -23,6 +23,7 @@ static void open_list(void)
         ls_tracker_unreport(rig->tracker, rig_var(id), false);
 }
 
+/* T4, T76, T78, T79a. */
 static void e4_a_list_with_item_wrappers(void **state)
 {
     (void)state;
@@ -177,6 +178,7 @@ static void t79_a_failing_constructor_shows_the_element(void **state)
 
 /* --- wrappers written in Lua --- */
 
+/* T66, T68 to T71, T73. */
 static void t66_t71_the_life_of_a_lua_wrapper(void **state)
 {
     (void)state;

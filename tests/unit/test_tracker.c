@@ -195,6 +195,7 @@ static void t25_invalid_path_or_access_changes_nothing(void **state)
 
 /* --- access and creating --- */
 
+/* T27, T28. */
 static void t28_last_step_and_access_mode(void **state)
 {
     (void)state;
@@ -406,6 +407,7 @@ static void t30_t55_t58_a_refused_write_leaves_the_cache(void **state)
     assert_null(ls_var_fault(fake_var(fake, 4)));
 }
 
+/* T46, T56. */
 static void t56_a_stored_value_is_replaced(void **state)
 {
     (void)state;
