@@ -40,6 +40,7 @@ static int connect_here(struct ls_buf *path)
     char dir[PATH_MAX];
     if (!getcwd(dir, sizeof dir)) return -1;
     for (;;) {
+        ls_buf_clear(path);
         if (!ls_control_default_path(dir, path, NULL)) {
             int fd = connect_to(ls_buf_text(path));
             if (fd >= 0) return fd;

@@ -41,6 +41,7 @@ int main(int argc, char **argv)
     if (!strcmp(name, "-V") || !strcmp(name, "--version")) name = "version";
     const struct command *command = find_command(name);
     if (command) return command->run(command, argc - 2, argv + 2);
+    if (*name == '-') return complain(STATUS_USAGE, "unknown option %s; options follow the command (`lsess help` lists the commands)", name);
     for (size_t i = 0; commands[i]; i++)
         if (ls_text_near(name, commands[i]->name))
             return complain(STATUS_USAGE, "there is no command \"%s\"; did you mean `lsess %s`?", name, commands[i]->name);

@@ -35,7 +35,7 @@ static const char *template_of(const struct ls_embed *file, size_t *len)
     return name[*len] ? name : NULL;
 }
 
-/* The first line of prose in a template's README says what it is. */
+/* The first line of prose in a template's README says what it is: no heading, code or table; without its emphasis marks. */
 static void describe(const char *name, size_t len, struct ls_buf *out)
 {
     struct ls_buf path = LS_BUF_INIT;
@@ -45,8 +45,9 @@ static void describe(const char *name, size_t len, struct ls_buf *out)
     ls_buf_clear(out);
     for (const char *at = ls_bytes_data(bytes); *at;) {
         size_t line = strcspn(at, "\n");
-        if (line && *at != '#' && *at != '<' && *at != '!') {
-            ls_buf_add(out, at, line);
+        if (line && !strchr("#<!|` \t", *at)) {
+            for (size_t i = 0; i < line; i++)
+                if (at[i] != '*' && at[i] != '`') ls_buf_char(out, at[i]);
             break;
         }
         at += line + (at[line] == '\n');

@@ -1,13 +1,15 @@
 /* lsess repl: talk Lua to a live session (cli.md C4). This file: arguments, choosing the session, running an entry. */
 #include "repl.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
 
-enum { MOST_CHUNKS = 256 };
+/* A result of millions of characters helps nobody at a terminal; a program that reads the output gets more of it. */
+enum { MOST_CHUNKS = 256, TERMINAL_OUTPUT = 8 << 10, PIPE_OUTPUT = 1 << 20 };
 
 static const struct option options[] = {
     {.name = "execute", .letter = 'e', .value = "CODE", .help = "run CODE and print its values (repeatable), then leave"},
@@ -56,7 +58,11 @@ static bool on_event(void *ctx, const char *event, struct json fields)
 {
     struct repl *repl = ctx;
     if (!*event) { /* the wait was ended by a signal */
-        if (repl_interrupted()) interrupt_session(repl);
+        if (repl_interrupted()) {
+            if (repl->interactive) putchar('\n'); /* the terminal has shown ^C */
+            fflush(stdout);
+            interrupt_session(repl);
+        }
         return true;
     }
     if (strcmp(event, "print")) return true;
@@ -77,7 +83,7 @@ static int evaluate(struct repl *repl, const char *code, struct json *answer)
     struct ls_buf fields = LS_BUF_INIT;
     ls_buf_str(&fields, "\"session\":");
     ls_json_str(&fields, repl->session);
-    ls_buf_str(&fields, ",\"repl\":true,\"name\":\"repl\",\"code\":");
+    ls_buf_printf(&fields, ",\"repl\":true,\"name\":\"repl\",\"max_output\":%d,\"code\":", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT);
     ls_json_str(&fields, code);
     int status = client_call(&repl->client, "eval", ls_buf_text(&fields), on_event, repl, answer);
     ls_buf_release(&fields);
@@ -110,8 +116,14 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
         return ENTRY_FAILED;
     }
     struct ls_buf text = LS_BUF_INIT;
+    struct json value = json_member(answer, "json");
     json_string(json_member(answer, "text"), &text);
-    if (text.len) printf("%s\n", text.data);
+    /* A value that is the empty string is a line, no value is none. */
+    bool empty_string = value.len == 2 && value.text[0] == '"';
+    if (text.len || empty_string) {
+        fwrite(ls_buf_text(&text), 1, text.len, stdout);
+        putchar('\n');
+    }
     if (timed) printf("%.3f ms\n", (double)json_int(json_member(answer, "ns"), 0) / 1e6);
     fflush(stdout);
     bool incomplete = json_true(json_member(answer, "incomplete"));
@@ -125,8 +137,11 @@ bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
     struct json answer;
     int status = evaluate(repl, code, &answer);
     if (status == STATUS_NO_SERVER) return false;
-    if (status != STATUS_DONE) {
-        print_error(answer);
+    if (status != STATUS_DONE) { /* the code is ours: a traceback of it tells nobody anything */
+        struct ls_buf text = LS_BUF_INIT;
+        json_string(json_member(json_member(answer, "error"), "message"), &text);
+        fprintf(stderr, "%.*s\n", (int)strcspn(ls_buf_text(&text), "\n"), ls_buf_text(&text));
+        ls_buf_release(&text);
         return false;
     }
     struct json value = json_member(answer, "json");
@@ -200,6 +215,10 @@ static int run_input(struct repl *repl)
     for (;;) {
         if (!ls_buf_reserve(&code, 65536)) return complain(STATUS_FAILED, "out of memory for the input");
         ssize_t n = read(STDIN_FILENO, code.data + code.len, code.cap - code.len - 1);
+        if (n < 0 && errno == EINTR) { /* half a chunk must not run */
+            ls_buf_release(&code);
+            return complain(STATUS_FAILED, "interrupted");
+        }
         if (n <= 0) break;
         code.len += (size_t)n;
         code.data[code.len] = 0;

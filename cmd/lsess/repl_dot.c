@@ -29,6 +29,14 @@ static bool dot_help(struct repl *repl, const char *operand)
     return true;
 }
 
+/* An expression of a dot command, which has no second line to go on with. */
+static bool run_whole(struct repl *repl, const char *code, bool timed)
+{
+    enum entry_result result = repl_entry(repl, code, timed);
+    if (result == ENTRY_INCOMPLETE) puts("the expression is not complete");
+    return result != ENTRY_LOST;
+}
+
 /* One request whose failure is a line and nothing else. */
 static bool ask(struct repl *repl, const char *cmd, const struct ls_buf *fields, struct json *answer, bool *lost)
 {
@@ -49,8 +57,9 @@ static bool dot_sessions(struct repl *repl, const char *operand)
         struct json sessions = json_member(answer, "sessions");
         while (json_item(sessions, &at, &session)) {
             json_string(json_member(session, "session"), &name);
-            printf("%c %4s  %lld tabs  %s\n", strcmp(ls_buf_text(&name), repl->session) ? ' ' : '*', ls_buf_text(&name),
-                   (long long)json_int(json_member(session, "connections"), 0), json_string(json_member(session, "url"), &url));
+            long long tabs = json_int(json_member(session, "connections"), 0);
+            printf("%c %4s  %lld tab%s  %s\n", strcmp(ls_buf_text(&name), repl->session) ? ' ' : '*', ls_buf_text(&name), tabs, tabs == 1 ? " " : "s",
+                   json_string(json_member(session, "url"), &url));
         }
     }
     ls_buf_release(&name);
@@ -67,9 +76,9 @@ static bool dot_vars(struct repl *repl, const char *operand)
 {
     struct ls_buf code = LS_BUF_INIT;
     ls_buf_printf(&code, "return session:getApp()%s%s", *operand && *operand != '[' ? "." : "", operand);
-    enum entry_result result = repl_entry(repl, ls_buf_text(&code), false);
+    bool stay = run_whole(repl, ls_buf_text(&code), false);
     ls_buf_release(&code);
-    return result != ENTRY_LOST;
+    return stay;
 }
 
 static bool dot_modules(struct repl *repl, const char *operand)
@@ -100,27 +109,33 @@ static bool dot_modules(struct repl *repl, const char *operand)
 
 static bool dot_reload(struct repl *repl, const char *operand)
 {
-    struct ls_buf fields = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT;
+    struct ls_buf fields = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT, session = LS_BUF_INIT;
     struct json answer, result;
     bool lost;
-    size_t at = 0;
+    size_t at = 0, shown = 0;
     if (*operand) {
         ls_buf_str(&fields, "\"files\":");
         client_array(&fields, &operand, 1);
     }
     if (ask(repl, "reload", &fields, &answer, &lost)) {
         struct json results = json_member(answer, "results");
-        if (!json_count(results)) puts("nothing has changed");
+        /* Files are reloaded in all sessions; those of others are named only where something went wrong. */
         while (json_item(results, &at, &result)) {
+            bool here = !strcmp(json_string(json_member(result, "session"), &session), repl->session);
+            if (!here && strcmp(json_string(json_member(result, "outcome"), &outcome), "failed")) continue;
             json_string(json_member(result, "text"), &text);
-            printf("  %s %s%s%s\n", json_string(json_member(result, "key"), &key), json_string(json_member(result, "outcome"), &outcome),
-                   text.len ? ": " : "", ls_buf_text(&text));
+            printf("  %s%s%s%s %s%s%s\n", here ? "" : "session ", here ? "" : ls_buf_text(&session), here ? "" : ": ",
+                   json_string(json_member(result, "key"), &key), json_string(json_member(result, "outcome"), &outcome), text.len ? ": " : "",
+                   ls_buf_text(&text));
+            shown++;
         }
+        if (!shown) puts("nothing to reload in this session");
     }
     ls_buf_release(&fields);
     ls_buf_release(&key);
     ls_buf_release(&outcome);
     ls_buf_release(&text);
+    ls_buf_release(&session);
     return !lost;
 }
 
@@ -143,10 +158,11 @@ static bool dot_unload(struct repl *repl, const char *operand)
         struct json results = json_member(answer, "results");
         if (!json_count(results)) printf("no loaded module matches %s\n", operand);
         while (json_item(results, &at, &result)) {
-            json_join(json_member(result, "modules"), &text);
-            printf("  modules     %s\n", ls_buf_text(&text));
-            json_join(json_member(result, "prototypes"), &text);
-            if (text.len) printf("  prototypes  %s\n", ls_buf_text(&text));
+            static const char *const lists[] = {"modules", "prototypes", "presenters", "wrappers", "viewdefs", "importers"};
+            for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+                json_join(json_member(result, lists[i]), &text);
+                if (text.len) printf("  %-10s  %s\n", lists[i], text.data);
+            }
         }
     }
     ls_buf_release(&fields);
@@ -202,7 +218,7 @@ static bool dot_source(struct repl *repl, const char *operand)
     return true;
 }
 
-static bool dot_time(struct repl *repl, const char *operand) { return repl_entry(repl, operand, true) != ENTRY_LOST; }
+static bool dot_time(struct repl *repl, const char *operand) { return run_whole(repl, operand, true); }
 
 static bool dot_quit(struct repl *repl, const char *operand)
 {

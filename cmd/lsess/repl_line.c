@@ -3,9 +3,14 @@
 
 #include <errno.h>
 #include <histedit.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include <wchar.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
@@ -16,6 +21,7 @@ struct shell {
     struct ls_buf prompt;
     struct ls_buf chunk; /* lines of an entry that is not complete yet */
     struct ls_buf history_file;
+    bool lost;           /* the server went away while a line was edited */
 };
 
 static char *show_prompt(EditLine *editor)
@@ -116,6 +122,72 @@ static void find_history(struct ls_buf *path)
     ls_buf_str(path, "/history");
 }
 
+/* libedit's own handlers (EL_SIGNAL) see only the first signal of a line, and after a change of size it paints the prompt a second time. */
+static volatile sig_atomic_t resized, continued;
+
+static void on_terminal_signal(int number)
+{
+    if (number == SIGWINCH) resized = 1;
+    else continued = 1;
+}
+
+static void catch_terminal_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_terminal_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGWINCH, &action, NULL);
+    sigaction(SIGCONT, &action, NULL);
+}
+
+static void redraw(EditLine *editor)
+{
+    if (continued) el_set(editor, EL_PREP_TERM, 1); /* the shell has had the terminal in the meantime */
+    if (resized) el_resize(editor);
+    if (resized || continued) {
+        fputs("\r\033[J", stdout);
+        fflush(stdout);
+        el_set(editor, EL_REFRESH);
+    }
+    resized = continued = 0;
+}
+
+/* Between entries the server says nothing: what can be read there is its end. */
+static bool server_gone(const struct client *client)
+{
+    char byte;
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* The next character typed. Waits for the server's end as well, so that a shell without a server does not pretend to be one.
+ * @return 1; 0 = end of the input; -1 = error, as libedit wants it */
+static int read_character(EditLine *editor, wchar_t *out)
+{
+    struct shell *shell;
+    mbstate_t state = {0};
+    el_get(editor, EL_CLIENTDATA, &shell);
+    for (;;) {
+        struct pollfd wait[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = shell->repl->client.fd, .events = POLLIN}};
+        if (poll(wait, 2, -1) < 0) {
+            if (errno != EINTR) return -1;
+            redraw(editor);
+            continue;
+        }
+        if (wait[1].revents && server_gone(&shell->repl->client)) {
+            shell->lost = true;
+            return 0;
+        }
+        if (!wait[0].revents) continue;
+        char byte;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n <= 0) return (int)n;
+        size_t done = mbrtowc(out, &byte, 1, &state);
+        if (done == (size_t)-2) continue; /* the first bytes of a longer character */
+        if (done != (size_t)-1) return 1;
+        state = (mbstate_t){0}; /* not a character: it is left out */
+    }
+}
+
 /* One line, or the last of an entry of several. @return false = leave */
 static bool take_line(struct shell *shell, const char *text, int *status)
 {
@@ -145,6 +217,16 @@ static unsigned char cancel(EditLine *editor, int key)
     return CC_REDISPLAY;
 }
 
+/* Ctrl-Z while a line is edited: the terminal is the shell's until somebody says `fg`. */
+static unsigned char stop(EditLine *editor, int key)
+{
+    (void)key;
+    el_set(editor, EL_PREP_TERM, 0);
+    raise(SIGTSTP);
+    redraw(editor);
+    return CC_NORM;
+}
+
 static void set_up(EditLine *editor, History *past, struct shell *shell)
 {
     HistEvent event;
@@ -156,14 +238,16 @@ static void set_up(EditLine *editor, History *past, struct shell *shell)
     el_set(editor, EL_PROMPT, show_prompt);
     el_set(editor, EL_HIST, history, past);
     el_set(editor, EL_EDITOR, "emacs");
-    el_set(editor, EL_SIGNAL, 1); /* resizing and continuing after Ctrl-Z */
+    el_set(editor, EL_GETCFN, read_character);
     el_set(editor, EL_ADDFN, "lsess-complete", "complete the name", complete);
     el_set(editor, EL_ADDFN, "lsess-cancel", "give the line up", cancel);
+    el_set(editor, EL_ADDFN, "lsess-stop", "stop until continued", stop);
     el_set(editor, EL_BIND, "^I", "lsess-complete", NULL);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     /* While a line is edited Ctrl-C is a key like others; while an entry runs it is a signal. */
     el_set(editor, EL_SETTY, "-d", "-isig", NULL);
     el_set(editor, EL_BIND, "^C", "lsess-cancel", NULL);
+    el_set(editor, EL_BIND, "^Z", "lsess-stop", NULL);
     el_source(editor, NULL); /* the user's own ~/.editrc */
 }
 
@@ -177,19 +261,23 @@ int repl_interact(struct repl *repl)
     History *past = history_init();
     if (!editor || !past) return complain(STATUS_FAILED, "the line editor cannot be started: %s", strerror(errno));
     set_up(editor, past, &shell);
+    catch_terminal_signals();
     printf("lsess %s, session %s; .help lists commands, Ctrl-D leaves\n", LS_VERSION, repl->session);
     while ((line = el_gets(editor, &count)) && count > 0) {
         if (line[strspn(line, " \t\n")]) {
             char *entered = ls_strndup(line, strcspn(line, "\n"));
             if (entered) history(past, &event, H_ENTER, entered);
             ls_free(entered);
+            /* At once: a terminal that is closed must not take the history along. */
+            if (shell.history_file.len) history(past, &event, H_SAVE, shell.history_file.data);
         }
         if (!take_line(&shell, line, &status)) break;
     }
-    if (!line) putchar('\n');
-    if (shell.history_file.len) history(past, &event, H_SAVE, shell.history_file.data);
+    if (!line || count <= 0) putchar('\n');
     history_end(past);
     el_end(editor);
+    fflush(stdout);
+    if (shell.lost) status = client_lost(&repl->client);
     ls_buf_release(&shell.prompt);
     ls_buf_release(&shell.chunk);
     ls_buf_release(&shell.history_file);

@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const struct option options[] = {
     {.name = "watch", .letter = 'w', .help = "refresh each second until Ctrl-C"},
@@ -24,26 +25,52 @@ static void print_size(char *out, size_t room, int64_t bytes)
     else snprintf(out, room, "%lldM", (long long)(bytes + (512 << 10)) >> 20);
 }
 
-static void print_table(struct json sessions)
+/* The longest address, so that the column after it is straight. */
+static int url_width(struct json sessions)
+{
+    struct ls_buf url = LS_BUF_INIT;
+    struct json session;
+    size_t at = 0, width = 3;
+    while (json_item(sessions, &at, &session)) {
+        json_string(json_member(session, "url"), &url);
+        if (url.len > width) width = url.len;
+    }
+    ls_buf_release(&url);
+    return (int)width;
+}
+
+static void print_row(struct json session, int width, bool color)
 {
     struct ls_buf name = LS_BUF_INIT, url = LS_BUF_INIT, error = LS_BUF_INIT;
-    struct json session;
-    size_t at = 0;
-    if (!json_count(sessions)) puts("no session is live; open the site's page to make one");
-    else printf("%7s %8s %5s %9s %8s %7s  %-58s %s\n", "SESSION", "AGE", "TABS", "VARIABLES", "MEMORY", "MODULES", "URL", "LAST ERROR");
-    while (json_item(sessions, &at, &session)) {
-        char age[32], size[32];
-        print_age(age, sizeof age, json_int(json_member(session, "age_ms"), 0));
-        print_size(size, sizeof size, json_int(json_member(session, "memory"), 0));
-        json_string(json_member(session, "last_error"), &error);
-        if (error.len) ls_buf_cut(&error, strcspn(error.data, "\n"));
-        printf("%7s %8s %5lld %9lld %8s %7lld  %-58s %s\n", json_string(json_member(session, "session"), &name), age,
-               (long long)json_int(json_member(session, "connections"), 0), (long long)json_int(json_member(session, "variables"), 0), size,
-               (long long)json_int(json_member(session, "modules"), 0), json_string(json_member(session, "url"), &url), ls_buf_text(&error));
-    }
+    char age[32], size[32];
+    print_age(age, sizeof age, json_int(json_member(session, "age_ms"), 0));
+    print_size(size, sizeof size, json_int(json_member(session, "memory"), 0));
+    json_string(json_member(session, "last_error"), &error);
+    if (error.len) ls_buf_cut(&error, strcspn(error.data, "\n"));
+    printf("%7s %8s %5lld ", json_string(json_member(session, "session"), &name), age, (long long)json_int(json_member(session, "connections"), 0));
+    /* One that computes for long did not answer: what only it knows stays open. */
+    if (json_true(json_member(session, "busy"))) printf("%9s %8s %7s", "busy", "-", "-");
+    else printf("%9lld %8s %7lld", (long long)json_int(json_member(session, "variables"), 0), size, (long long)json_int(json_member(session, "modules"), 0));
+    json_string(json_member(session, "url"), &url);
+    if (error.len) printf("  %-*s  %s%s%s\n", width, ls_buf_text(&url), color ? "\033[31m" : "", error.data, color ? "\033[0m" : "");
+    else printf("  %s\n", ls_buf_text(&url));
     ls_buf_release(&name);
     ls_buf_release(&url);
     ls_buf_release(&error);
+}
+
+static void print_table(struct json sessions)
+{
+    struct json session;
+    size_t at = 0;
+    bool color = use_color(stdout);
+    int width = url_width(sessions);
+    if (!json_count(sessions)) {
+        puts("no session is live; open the site's page to make one");
+        return;
+    }
+    printf("%7s %8s %5s %9s %8s %7s  %-*s  %s\n", "SESSION", "AGE", "TABS", "VARIABLES", "MEMORY", "MODULES", width, "URL", "LAST ERROR");
+    while (json_item(sessions, &at, &session)) print_row(session, width, color);
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -69,7 +96,7 @@ static int run(const struct command *command, int argc, char **argv)
         if (status == STATUS_FAILED) client_failure(answer);
         if (status != STATUS_DONE) break;
         struct json sessions = json_member(answer, "sessions");
-        if (watch && !json && use_color(stdout)) fputs("\033[H\033[2J", stdout);
+        if (watch && !json && isatty(STDOUT_FILENO)) fputs("\033[H\033[2J", stdout);
         if (json) printf("%.*s\n", (int)sessions.len, sessions.text);
         else print_table(sessions);
         fflush(stdout);

@@ -1,15 +1,26 @@
-/* lsess unload: take modules or whole folders out of live sessions, and say what went and what still refers to it (cli.md C5). */
+/* lsess unload: take modules or whole folders out of live sessions, and say what went and what still refers to it (cli.md C5). With --list: what could go,
+ * which shell completion offers. */
 #include "client.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/json.h"
 
 enum { MOST_NAMES = 256 };
 
+/* What was asked for. Texts are borrowed from the arguments. */
+struct wish {
+    const char *names[MOST_NAMES], *sessions[MOST_NAMES], *socket;
+    size_t name_count, session_count;
+    bool dry_run, list, json;
+};
+
 static const struct option options[] = {
     {.name = "session", .letter = 's', .value = "ID", .help = "only in this session (repeatable)"},
     {.name = "dry-run", .letter = 'n', .help = "say what would go, change nothing"},
+    {.name = "list", .letter = 'l', .help = "print the keys of what is loaded, unload nothing"},
     JSON_OPTION,
     SOCKET_OPTION,
     {0},
@@ -53,58 +64,142 @@ static void print_result(struct json result, bool dry)
     ls_buf_release(&name);
 }
 
-static int unload(struct client *client, const char *const *names, size_t name_count, const char *const *sessions, size_t session_count, bool dry, bool json)
+static int unload(struct client *client, const struct wish *wish)
 {
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer, result;
     ls_buf_str(&fields, "\"names\":");
-    client_array(&fields, names, name_count);
-    if (session_count) {
+    client_array(&fields, wish->names, wish->name_count);
+    if (wish->session_count) {
         ls_buf_str(&fields, ",\"sessions\":");
-        client_array(&fields, sessions, session_count);
+        client_array(&fields, wish->sessions, wish->session_count);
     }
-    ls_buf_printf(&fields, ",\"dry_run\":%s", dry ? "true" : "false");
+    ls_buf_printf(&fields, ",\"dry_run\":%s", wish->dry_run ? "true" : "false");
     int status = client_call(client, "unload", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     if (status == STATUS_FAILED) return client_failure(answer);
     if (status != STATUS_DONE) return status;
     struct json results = json_member(answer, "results");
-    if (json) printf("%.*s\n", (int)results.len, results.text);
+    if (wish->json) printf("%.*s\n", (int)results.len, results.text);
     size_t at = 0;
-    while (!json && json_item(results, &at, &result)) print_result(result, dry);
+    while (!wish->json && json_item(results, &at, &result)) print_result(result, wish->dry_run);
     if (json_count(results)) return STATUS_DONE;
-    return complain(STATUS_FAILED, "no loaded module matches %s%s", names[0], name_count > 1 ? " or the others" : "");
+    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names[0], wish->name_count > 1 ? " or the others" : "");
+}
+
+/* --- --list --- */
+
+struct listing {
+    char **keys; /* owned, each owned */
+    size_t count, room;
+    struct ls_buf json;
+};
+
+static void add_key(struct listing *listing, const char *key)
+{
+    if (listing->count == listing->room) {
+        size_t room = listing->room ? 2 * listing->room : 64;
+        char **more = ls_array(room, sizeof *more);
+        if (!more) return;
+        if (listing->count) memcpy(more, listing->keys, listing->count * sizeof *more);
+        ls_free(listing->keys);
+        listing->keys = more;
+        listing->room = room;
+    }
+    char *copy = ls_strdup(key);
+    if (copy) listing->keys[listing->count++] = copy;
+}
+
+static void add_session(struct listing *listing, struct json session)
+{
+    struct ls_buf key = LS_BUF_INIT;
+    struct json modules = json_member(session, "modules"), module;
+    struct json name = json_member(session, "session");
+    size_t at = 0, shown = 0;
+    ls_buf_printf(&listing->json, "%s{\"session\":%.*s,\"modules\":[", listing->json.len ? "," : "", (int)name.len, name.text);
+    while (json_item(modules, &at, &module)) {
+        add_key(listing, json_string(json_member(module, "key"), &key));
+        if (shown++) ls_buf_char(&listing->json, ',');
+        ls_json_str(&listing->json, ls_buf_text(&key));
+    }
+    ls_buf_str(&listing->json, "]}");
+    ls_buf_release(&key);
+}
+
+/* One session, NULL = all. */
+static int ask_loaded(struct client *client, const char *session, struct listing *listing)
+{
+    struct ls_buf fields = LS_BUF_INIT;
+    struct json answer, item;
+    size_t at = 0;
+    if (session) {
+        ls_buf_str(&fields, "\"session\":");
+        ls_json_str(&fields, session);
+    }
+    int status = client_call(client, "state", ls_buf_text(&fields), NULL, NULL, &answer);
+    ls_buf_release(&fields);
+    if (status == STATUS_FAILED) return client_failure(answer);
+    while (status == STATUS_DONE && json_item(json_member(answer, "sessions"), &at, &item)) add_session(listing, item);
+    return status;
+}
+
+static int compare_keys(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static int list_loaded(struct client *client, const struct wish *wish)
+{
+    struct listing listing = {0};
+    int status = wish->session_count ? STATUS_DONE : ask_loaded(client, NULL, &listing);
+    for (size_t i = 0; i < wish->session_count && status == STATUS_DONE; i++) status = ask_loaded(client, wish->sessions[i], &listing);
+    if (status == STATUS_DONE && wish->json) printf("[%s]\n", ls_buf_text(&listing.json));
+    if (listing.count) qsort(listing.keys, listing.count, sizeof *listing.keys, compare_keys);
+    for (size_t i = 0; i < listing.count; i++) {
+        bool again = i + 1 < listing.count && !strcmp(listing.keys[i], listing.keys[i + 1]);
+        if (status == STATUS_DONE && !wish->json && !again) puts(listing.keys[i]);
+    }
+    for (size_t i = 0; i < listing.count; i++) ls_free(listing.keys[i]);
+    ls_free(listing.keys);
+    ls_buf_release(&listing.json);
+    return status;
+}
+
+/* --- arguments --- */
+
+static int take(const struct command *command, struct wish *wish, const struct argument *argument)
+{
+    const char *name = argument->option ? argument->option->name : "";
+    if (!argument->option) {
+        if (wish->name_count == MOST_NAMES) return usage_error(command, "at most %d names", MOST_NAMES);
+        wish->names[wish->name_count++] = argument->value;
+    } else if (!strcmp(name, "session")) {
+        if (wish->session_count == MOST_NAMES) return usage_error(command, "at most %d sessions", MOST_NAMES);
+        wish->sessions[wish->session_count++] = argument->value;
+    } else if (!strcmp(name, "socket")) {
+        wish->socket = argument->value;
+    } else if (!strcmp(name, "json")) {
+        wish->json = true;
+    } else if (!strcmp(name, "list")) {
+        wish->list = true;
+    } else {
+        wish->dry_run = true;
+    }
+    return STATUS_DONE;
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
     struct arguments arguments;
     struct argument argument;
-    const char *socket = NULL, *names[MOST_NAMES], *sessions[MOST_NAMES];
-    size_t name_count = 0, session_count = 0;
-    bool json = false, dry = false;
+    struct wish wish = {0};
     int step;
     arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) {
-            if (name_count == MOST_NAMES) return usage_error(command, "at most %d names", MOST_NAMES);
-            names[name_count++] = argument.value;
-        } else if (!strcmp(argument.option->name, "socket")) {
-            socket = argument.value;
-        } else if (!strcmp(argument.option->name, "session")) {
-            if (session_count == MOST_NAMES) return usage_error(command, "at most %d sessions", MOST_NAMES);
-            sessions[session_count++] = argument.value;
-        } else if (!strcmp(argument.option->name, "json")) {
-            json = true;
-        } else {
-            dry = true;
-        }
-    }
+    while ((step = arguments_next(&arguments, &argument)) > 0)
+        if (take(command, &wish, &argument) != STATUS_DONE) return STATUS_USAGE;
     if (step < 0) return arguments.status;
-    if (!name_count) return usage_error(command, "name a module or a folder, such as apps/myapp");
+    if (wish.list && wish.name_count) return usage_error(command, "--list takes no names");
+    if (!wish.list && !wish.name_count) return usage_error(command, "name a module or a folder, such as apps/myapp");
     struct client client;
-    int status = client_open(&client, socket);
-    if (status == STATUS_DONE) status = unload(&client, names, name_count, sessions, session_count, dry, json);
+    int status = client_open(&client, wish.socket);
+    if (status == STATUS_DONE) status = wish.list ? list_loaded(&client, &wish) : unload(&client, &wish);
     client_close(&client);
     return status;
 }
