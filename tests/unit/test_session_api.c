@@ -231,7 +231,7 @@ static void l42_traceback_comes_from_where_it_happened(void **state)
     place_remove(&place);
 }
 
-static void l45_host_loads(void **state)
+static void l45_l45a_host_loads(void **state)
 {
     (void)state;
     OPEN(place);
@@ -441,6 +441,89 @@ static void l41_l79_warnings(void **state)
     place_remove(&place);
 }
 
+/* All globals are there in the first line of main.lua, and the tracker too (L3). */
+static void l3_globals_precede_main(void **state)
+{
+    (void)state;
+    OPEN(place);
+    struct ls_err err = {0};
+    place_write(&place, "lua/main.lua", "for _, n in ipairs{'session', 'ui', 'EMPTY', 'diag', 'require', 'package', 'print'} do assert(_G[n] ~= nil, n) end\n"
+                                        "ID = session:createAppVariable({})");
+    if (ls_session_run_main(place.session, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(place_show(&place, "ID"), "1");
+    place_remove(&place);
+}
+
+/* Failures of every kind leave the stack as it was: ten thousand of them would overflow it. */
+static void l4_l144_errors_end_their_entry_only(void **state)
+{
+    (void)state;
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    place.config.memory_limit = 256 << 20; /* the default: room for Lua's own limit of the stack */
+    assert_int_equal(place_open(&place, &err), 0);
+    for (int i = 0; i < 10000; i++) {
+        struct ls_eval eval;
+        assert_int_equal(place_eval(&place, i % 2 ? "local function f() return f() + 1 end return error({})" : "x x", true, &eval, &err),
+                         i % 2 ? LS_ELUA : LS_ESYNTAX);
+        ls_buf_release(&eval.text);
+        ls_buf_release(&eval.json);
+    }
+    assert_has(place_show(&place, "(function() local function f() return f() + 1 end return f() end)()"), "stack overflow");
+    ls_session_run_timer(place.session, 12345);
+    assert_string_equal(place_show(&place, "1"), "1");
+    place_remove(&place);
+}
+
+/* Records carry the vended id and a level; texts of several lines stay one record; print is not filtered. */
+static void l21_l22_l23_records(void **state)
+{
+    (void)state;
+    OPEN(place);
+    int out = dup(1), pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    fflush(stdout);
+    dup2(pipes[1], 1);
+    ls_buf_clear(&place.log);
+    place_do(&place, "print('two\\nlines') session:log(4, 'too detailed') io.write('written\\n')");
+    fflush(stdout);
+    dup2(out, 1);
+    close(pipes[1]);
+    char bytes[16];
+    assert_int_equal(read(pipes[0], bytes, sizeof bytes), 0); /* nothing on standard output, which belongs to protocol data */
+    close(pipes[0]);
+    close(out);
+    assert_string_equal(ls_buf_text(&place.log), "-1 7 two\nlines\n-1 7 written\n");
+    place_remove(&place);
+}
+
+/* Host and inline code belong to no module, compile errors are told from run errors, results follow L124. */
+static void l141_l142_host_code(void **state)
+{
+    (void)state;
+    OPEN(place);
+    struct ls_err err = {0};
+    struct ls_eval eval;
+    place_do(&place, "session:prototype('Mine', {}) ui.registerPresenter('Mine', {})");
+    assert_int_equal(ls_session_module_count(place.session), 0);
+    assert_int_equal(place_eval(&place, "return 1, 2", false, &eval, &err), 0);
+    assert_string_equal(ls_buf_text(&eval.json), "1");
+    ls_buf_release(&eval.json);
+    assert_int_equal(place_eval(&place, "return print", false, &eval, &err), 0);
+    assert_string_equal(ls_buf_text(&eval.json), "null");
+    ls_buf_release(&eval.json);
+    assert_int_equal(place_eval(&place, "return +", false, &eval, &err), LS_ESYNTAX);
+    ls_buf_release(&eval.json);
+    assert_int_equal(place_eval(&place, "return nil + 1", false, &eval, &err), LS_ELUA);
+    ls_buf_release(&eval.json);
+    place_do(&place, "P = session:prototype('Q', {a = 1}) q = P:new() function P:mutate() ran = true end");
+    place_do(&place, "session:prototype('Q', {a = 2})");
+    assert_string_equal(place_show(&place, "ran"), "true");
+    place_remove(&place);
+}
+
 /* Everything a session does, with each allocation of C and Lua failing in turn. */
 static void work_through(struct place *place)
 {
@@ -513,7 +596,7 @@ int main(void)
         cmocka_unit_test(l13_sandbox),
         cmocka_unit_test(l32_main),
         cmocka_unit_test(l42_traceback_comes_from_where_it_happened),
-        cmocka_unit_test(l45_host_loads),
+        cmocka_unit_test(l45_l45a_host_loads),
         cmocka_unit_test(l139_lua_property),
         cmocka_unit_test(l145_equal_errors_once_a_second),
         cmocka_unit_test(l143_error_objects),
@@ -522,6 +605,10 @@ int main(void)
         cmocka_unit_test(c5_unload),
         cmocka_unit_test(l7_the_end_of_a_session),
         cmocka_unit_test(l41_l79_warnings),
+        cmocka_unit_test(l3_globals_precede_main),
+        cmocka_unit_test(l4_l144_errors_end_their_entry_only),
+        cmocka_unit_test(l21_l22_l23_records),
+        cmocka_unit_test(l141_l142_host_code),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_hundred_sessions_leave_nothing),
     };
