@@ -388,7 +388,7 @@ static void run_eval(struct control_client *client, struct ls_control *request)
     if (session_call(session, run_evaluation, &evaluation) < 0)
         evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");
     struct ls_buf line = LS_BUF_INIT;
-    if (evaluation.rc < 0 && !evaluation.eval.incomplete) {
+    if (evaluation.rc < 0 && !(evaluation.eval.repl && evaluation.eval.incomplete)) {
         fail_with(client, request, &evaluation.err);
     } else {
         begin_answer(&line, request);

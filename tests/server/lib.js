@@ -50,7 +50,7 @@ App = session:prototype("App", { name = "North", count = 0 })
 function App:bump() self.count = self.count + 1 end
 function App:spin() while true do end end
 function App:sleep() os.execute("sleep 1") end
-function App:big() self.name = string.rep("x", 4 * 1024 * 1024) end
+function App:big() self.count = self.count + 1; self.name = self.count .. string.rep("x", 4 * 1024 * 1024) end
 session:createAppVariable(session:create(App, {}))
 `;
 
@@ -79,8 +79,8 @@ export class Server {
   /** Serve a folder (made from `files` when it is an object) until stop(). */
   static async start(files, options = [], settings = {}) {
     const server = new Server();
-    server.dir = typeof files === 'string' ? files : makeSite(files);
-    server.socket = path.join(os.tmpdir(), `${path.basename(server.dir)}-${process.pid}-${Server.count++}.sock`);
+    server.dir = files === null || typeof files === 'string' ? files : makeSite(files);
+    server.socket = path.join(os.tmpdir(), `lsess-${path.basename(server.dir ?? 'here')}-${process.pid}-${Server.count++}.sock`);
     const dir = files === null ? [] : [server.dir];
     server.run = new Program(['serve', ...dir, '--port', '0', '--json-log', '--socket', server.socket, ...options], settings);
     server.ready = await within(10000, Promise.race([

@@ -1,0 +1,166 @@
+/** The control socket (cli.md C3; quality.md Q3). */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { APP, Program, Server, makeSite, until } from './lib.js';
+
+let server, control;
+
+before(async () => {
+  server = await Server.start({ 'lua/main.lua': `${APP}\nrequire("ship")`, 'lua/ship.lua': 'Ship = session:prototype("Ship", { sail = 1 })' }, ['--watch']);
+  control = server.control();
+});
+
+after(async () => {
+  control.close();
+  await server.stop();
+  assert.equal(existsSync(server.socket), false, 'the socket file is removed');
+});
+
+test('C3 ping tells who it is', async () => {
+  const { pid, url, dir, watching, version } = await control.call('ping');
+  assert.deepEqual({ pid, url, dir, watching }, { pid: server.pid, url: `${server.url}/`, dir: server.ready.dir, watching: true });
+  assert.match(version, /^\d+\.\d+\.\d+/);
+});
+
+test('Q3 the socket is 0600, by default in a folder 0700', async () => {
+  assert.equal(statSync(server.socket).mode & 0o777, 0o600);
+  const runtime = mkdtempSync(path.join(os.tmpdir(), 'lsess-run-'));
+  const dir = makeSite({ 'lua/main.lua': '' });
+  const run = new Program(['serve', dir, '--port', '0', '--json-log'], { env: { XDG_RUNTIME_DIR: runtime } });
+  const ready = await until(() => run.output.includes('"ready"') && JSON.parse(run.output.split('\n')[0]), 'the start');
+  assert.equal(path.dirname(ready.socket), path.join(runtime, 'lsess'));
+  assert.match(path.basename(ready.socket), new RegExp(`^${path.basename(dir)}-[0-9a-f]{6}\\.sock$`));
+  assert.equal(statSync(path.dirname(ready.socket)).mode & 0o777, 0o700);
+  const second = await new Program(['serve', dir, '--port', '0'], { env: { XDG_RUNTIME_DIR: runtime } }).result();
+  assert.equal(second.code, 1);
+  assert.ok(second.output.includes(String(ready.pid)), second.output);
+  run.child.kill('SIGKILL');
+  await run.ended;
+  assert.ok(existsSync(ready.socket));
+  const third = new Program(['serve', dir, '--port', '0', '--json-log'], { env: { XDG_RUNTIME_DIR: runtime } });
+  await until(() => third.output.includes('"ready"'), 'a start over a stale socket');
+  third.child.kill('SIGINT');
+  assert.equal((await third.result()).code, 0);
+});
+
+test('C3 eval: value, text, print events before the answer', async () => {
+  const answer = await control.call('eval', { session: 'new', code: 'print("ahoy") print("again") return {a = 1, b = {2, 3}}' });
+  assert.equal(answer.ok, true);
+  assert.deepEqual(answer.json, { a: 1, b: [2, 3] });
+  const events = control.events(answer.id);
+  assert.deepEqual(events.map((e) => [e.event, e.text]), [['print', 'ahoy\n'], ['print', 'again\n']]);
+  assert.ok(control.lines.indexOf(events[1]) < control.lines.indexOf(answer));
+  const repl = await control.call('eval', { session: answer.session, code: '1 + 1, "x"', repl: true });
+  assert.match(repl.text, /^2\t"?x"?$/);
+  assert.equal((await control.call('eval', { session: answer.session, code: 'for i = 1, 3 do', repl: true })).incomplete, true);
+});
+
+test('C3 eval: errors have codes', async () => {
+  for (const [code, name] of [['x =', 'syntax'], ['error("no")', 'lua-error']]) {
+    const answer = await control.call('eval', { session: 'new', code });
+    assert.equal(answer.ok, false);
+    assert.equal(answer.error.code, name);
+  }
+  assert.equal((await control.call('eval', { session: '999', code: 'return 1' })).error.code, 'no-session');
+  assert.equal((await control.call('eval', {})).error.code, 'bad-request');
+});
+
+test('C3 interrupt ends a running evaluation', async () => {
+  const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
+  const other = server.control();
+  const running = other.call('eval', { session, code: 'print("in") while true do end' });
+  await until(() => other.lines.some((line) => line.event === 'print'), 'the loop');
+  assert.equal((await control.call('interrupt', { session })).ok, true);
+  assert.equal((await running).error.code, 'interrupted');
+  assert.equal((await control.call('eval', { session, code: 'return 1' })).ok, true);
+  other.close();
+});
+
+test('C3 complete, sessions, state, unload, restart', async () => {
+  const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
+  assert.ok((await control.call('complete', { session, line: 'Shi' })).completions.includes('Ship'));
+  const { sessions } = await control.call('sessions');
+  const row = sessions.find((one) => one.session === session);
+  assert.match(row.url, /\/[0-9a-f]{32}$/);
+  assert.equal(row.key, row.url.slice(-32, -24));
+  assert.ok(row.memory > 1000 && row.modules >= 2 && row.connections === 0, JSON.stringify(row));
+  const state = await control.call('state', { session });
+  assert.equal(state.sessions.length, 1);
+  assert.ok(state.sessions[0].modules.some((module) => module.key === 'lua/ship.lua' && module.hash));
+  assert.ok(state.hotload.directories.length > 0);
+  const dry = await control.call('unload', { names: ['lua/ship.lua'], sessions: [session], dry_run: true });
+  assert.equal(dry.results.length, 1);
+  assert.deepEqual(dry.results[0].modules, ['lua/ship.lua']);
+  assert.deepEqual((await control.call('unload', { names: ['nothing'], sessions: [session] })).results, []);
+  assert.equal((await control.call('unload', { names: ['lua/ship.lua'], sessions: [session] })).results[0].count, 1);
+  assert.equal((await control.call('restart', { session: sessions.find((one) => one.session === session).key })).session, session);
+  assert.ok((await control.call('state', { session })).sessions[0].modules.some((module) => module.key === 'lua/ship.lua'));
+});
+
+test('C3 watch streams reloads and errors; the terminal record has the failure', async () => {
+  await server.session();
+  const watcher = server.control();
+  const { id } = await watcher.call('watch');
+  writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'Ship = session:prototype("Ship", { sail = 2 })\n');
+  await until(() => watcher.events(id).find((e) => e.event === 'reload' && e.key === 'lua/ship.lua' && e.outcome === 'ok'), 'the reload');
+  writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'local x = 1\nx.y.z = 2\n');
+  const problem = await until(() => watcher.events(id).find((e) => e.event === 'error'), 'the error');
+  assert.match(problem.text, /ship\.lua:2/);
+  const record = await until(() => server.events('reload').find((e) => e.failures.length > 0), 'the record');
+  assert.equal(record.failures[0].key, 'lua/ship.lua');
+  writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'Ship = session:prototype("Ship", { sail = 1 })');
+  await until(() => watcher.events(id).filter((e) => e.event === 'reload').at(-1).outcome === 'ok', 'the repair');
+  watcher.close();
+});
+
+test('C1 reload by name and of all, unchanged files are skipped and said to be', async () => {
+  await server.session();
+  const all = await control.call('reload');
+  assert.ok(all.results.some((result) => result.key === 'lua/ship.lua' && result.outcome === 'skipped' && result.text));
+  const one = await control.call('reload', { files: ['lua/ship.lua'] });
+  assert.ok(one.results.length > 0 && one.results.every((result) => result.key === 'lua/ship.lua'));
+  assert.equal((await control.call('reload', { files: ['lua/none.lua'] })).ok, false);
+});
+
+test('C3 bad requests get an error and the connection lives on', async () => {
+  const own = server.control();
+  own.write('nonsense\n[1]\n"x"\n{"id":1}\n{"id":"two","cmd":"nothing"}\n\n');
+  await until(() => own.lines.length === 5, 'five answers');
+  assert.deepEqual(own.lines.map((line) => line.error.code), ['bad-request', 'bad-request', 'bad-request', 'bad-request', 'unknown-command']);
+  assert.equal(own.lines[4].id, 'two');
+  own.write(`{"id":9,"cmd":"eval","code":"${'x'.repeat(1200000)}"}\n`);
+  await until(() => own.lines.some((line) => line.error?.code === 'too-long'), 'the refusal');
+  assert.equal((await own.call('ping', { id: 12345678901234 })).ok, true);
+  own.close();
+});
+
+test('C3 a client that goes away in the middle harms nobody', async () => {
+  for (let i = 0; i < 20; i++) {
+    const own = server.control();
+    own.write('{"id":1,"cmd":"eval","session":"new","code":"for i = 1, 1000 do print(i) end"}\n{"id":');
+    own.close();
+  }
+  assert.equal((await control.call('ping')).ok, true);
+});
+
+test('C3 a session that is busy does not hold up the list', async () => {
+  const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
+  const busy = server.control();
+  const running = busy.call('eval', { session, code: 'print("in") while true do end' });
+  await until(() => busy.lines.some((line) => line.event === 'print'), 'the loop');
+  const { sessions } = await control.call('sessions');
+  assert.equal(sessions.find((one) => one.session === session).busy, true);
+  await control.call('interrupt', { session });
+  await running;
+  busy.close();
+});
+
+test('C4 the program finds the server by its site', () => {
+  const done = spawnSync(server.run.child.spawnfile, ['repl', '--socket', server.socket, '-e', 'print(6 * 7)'], { encoding: 'utf8' });
+  assert.equal(done.status, 0, done.stderr);
+  assert.match(done.stdout, /42/);
+});

@@ -1,0 +1,158 @@
+/** Attacks and overloads, each first shown, then the latency of another session beside it (P40a, P69, P22a, P118, P120; quality.md Q2). */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+import { APP, Server, until, within } from './lib.js';
+
+const SLOWEST_MS = 1000; // a stalled session would take seconds; a loaded machine takes tens of milliseconds
+
+let server, steady;
+
+before(async () => {
+  server = await Server.start({ 'lua/main.lua': APP }, ['--time-limit', '3s', '--max-outbox', '1M', '--workers', '2', '--max-sessions', '60', '--memory-limit', '64M']);
+  steady = await server.page(await server.session());
+  await steady.eventTime();
+});
+
+after(async () => {
+  await steady.close();
+  await server.stop();
+});
+
+/** The worst of some events of a session that has nothing to do with what goes on. */
+async function othersGoOn() {
+  let worst = 0;
+  for (let i = 0; i < 10; i++) worst = Math.max(worst, await steady.eventTime());
+  assert.ok(worst < SLOWEST_MS, `an event of another session took ${worst} ms`);
+}
+
+async function act(page, id, what) {
+  await page.watchApp();
+  page.create(id, what, { access: 'action' });
+  page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: id, value: null } }] });
+}
+
+test('P40a eight sessions that compute for ever, and two workers', async () => {
+  const pages = [];
+  for (let i = 0; i < 8; i++) pages.push(await server.page(await server.session()));
+  for (const page of pages) await act(page, 9, 'spin()');
+  await othersGoOn();
+  assert.equal(pages[0].messages().filter((m) => m.type === 'error').length, 0, 'they are still computing');
+  const problem = await pages[0].message((m) => m.type === 'error', 15000);
+  assert.match(problem.data.description, /--time-limit/);
+  assert.ok(await pages[0].eventTime() < 5000, 'the session that failed still answers');
+  for (const page of pages) await page.close();
+});
+
+test('P40a six sessions in a blocking call', async () => {
+  const pages = [];
+  for (let i = 0; i < 6; i++) pages.push(await server.page(await server.session()));
+  for (const page of pages) await act(page, 9, 'sleep()');
+  await othersGoOn();
+  for (const page of pages) await page.close();
+});
+
+test('P40a timers that compute for ever', async () => {
+  const control = server.control();
+  const ids = [];
+  for (let i = 0; i < 5; i++) {
+    const { session } = await control.call('eval', { session: 'new', code: 'session:setImmediate(function() while true do end end)' });
+    ids.push(session);
+  }
+  await othersGoOn();
+  control.close();
+});
+
+test('Q2 a session that eats memory gets a Lua error that names the option', async () => {
+  const control = server.control();
+  const answer = await control.call('eval', { session: 'new', code: 'local t = {} while true do t[#t + 1] = string.rep("x", 100000) .. #t end' });
+  assert.equal(answer.ok, false);
+  assert.match(answer.error.message, /--memory-limit/);
+  await othersGoOn();
+  control.close();
+});
+
+test('P69 a page that does not read is dropped and blocks nobody', async () => {
+  const id = await server.session();
+  const page = await server.page(id);
+  await page.watchApp();
+  page.create(2, 'name');
+  page.create(3, 'big()', { access: 'action' });
+  await page.message((m) => m.data?.varId === 2);
+  page.socket._socket.pause();
+  let worst = 0;
+  await until(async () => {
+    page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 3, value: null } }] });
+    worst = Math.max(worst, await steady.eventTime());
+    return server.logs().some((text) => text.includes('--max-outbox'));
+  }, 'the drop');
+  assert.ok(worst < SLOWEST_MS, `an event of another session took ${worst} ms`);
+  page.socket.terminate();
+  const again = await server.page(id);
+  await again.watchApp();
+  await again.close();
+});
+
+test('P69 one frame above the limit reaches a page that reads', async () => {
+  const page = await server.page(await server.session());
+  await page.watchApp();
+  page.create(2, 'name');
+  page.create(3, 'big()', { access: 'action' });
+  page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 3, value: null } }] });
+  await page.message((m) => m.data?.varId === 2 && m.data.value?.length > 4 * 1024 * 1024, 20000);
+  await page.close();
+});
+
+test('Q2 more sessions than --max-sessions are 503 with the option in a line', async () => {
+  let answer;
+  await until(async () => (answer = await server.get('/')).status === 503, 'the limit', 30000);
+  assert.match(answer.body, /--max-sessions/);
+  await othersGoOn();
+});
+
+test('P22a half-open requests and idle connections leave threads for others', async () => {
+  const sockets = [];
+  for (let i = 0; i < 20; i++) {
+    const socket = net.connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('GET / HTTP/1.1\r\nHost: local');
+    sockets.push(socket);
+  }
+  assert.equal((await server.get('/lsess-client/generation')).status, 200);
+  await othersGoOn();
+  for (const socket of sockets) socket.destroy();
+});
+
+test('P120 garbage instead of HTTP', async () => {
+  for (const text of ['\0\0\0\0', 'GET\r\n\r\n', `GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(500)}\r\n`, 'GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n', `${'A'.repeat(70000)}\r\n\r\n`,
+    'POST /api/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n']) await server.raw(text);
+  await othersGoOn();
+});
+
+test('Q1 connected pages that do nothing cost nothing', async () => {
+  const quiet = await Server.start({ 'lua/main.lua': APP });
+  const pages = [];
+  for (let i = 0; i < 50; i++) pages.push(await quiet.page(await quiet.session()));
+  for (const page of pages) await page.watchApp();
+  const ticks = () => readFileSync(`/proc/${quiet.pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13).reduce((a, b) => a + Number(b), 0);
+  let before = ticks();
+  let since = performance.now();
+  await until(() => {
+    if (ticks() !== before) { before = ticks(); since = performance.now(); }
+    return performance.now() - since > 3000;
+  }, 'three seconds without a tick', 15000);
+  for (const page of pages) await page.close();
+  await quiet.stop();
+});
+
+test('C2 SIGTERM while a session computes ends within the two seconds', async () => {
+  const busy = await Server.start({ 'lua/main.lua': APP }, ['--time-limit', '0']);
+  const page = await busy.page(await busy.session());
+  await act(page, 9, 'spin()');
+  const begun = performance.now();
+  busy.run.child.kill('SIGTERM');
+  assert.equal(await within(8000, page.closed, 'the close'), 1001);
+  assert.equal((await busy.run.result()).code, 0);
+  assert.ok(performance.now() - begun < 6000);
+});
