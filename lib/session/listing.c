@@ -1,11 +1,11 @@
 /* Values of a session as tools and debug pages ask for them (P117, P12). Owner thread: the session's. */
 #include <string.h>
 
+#include "base/json.h"
 #include "session/internal.h"
+#include "session/lua_json.h"
 #include "session/resolver.h"
 #include "tracker/tracker.h"
-
-#include "base/json.h"
 
 struct showing {
     int64_t id;
@@ -17,27 +17,27 @@ struct showing {
 
 #define TYPE_MAX 128
 
-/* The keys of an object's own public fields: no functions, nothing that starts with _ (P117). [-0, +0, e] */
+/* An object's own public fields in order of their names: no functions, nothing that starts with _ (P117). [-0, +0, e] */
 static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int index, struct ls_buf *out)
 {
     bool first = true;
+    size_t count = 0;
+    int top = lua_gettop(L);
+    const struct ls_key *keys = lua_istable(L, index) ? ls__sorted_keys(L, index, &count) : NULL;
     ls_buf_char(out, '{');
-    if (lua_istable(L, index))
-        for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-            size_t len;
-            if (lua_type(L, -2) != LUA_TSTRING || lua_isfunction(L, -1))
-                continue;
-            const char *key = lua_tolstring(L, -2, &len);
-            if (*key == '_')
-                continue;
-            if (!first)
-                ls_buf_char(out, ',');
-            first = false;
-            ls_json_string(out, key, len);
-            ls_buf_char(out, ':');
-            ls__value_json(session, L, lua_gettop(L), out);
-        }
+    for (size_t i = 0; i < count; i++, lua_pop(L, 1)) {
+        lua_pushlstring(L, keys[i].text, keys[i].len);
+        if (lua_rawget(L, index) == LUA_TFUNCTION)
+            continue;
+        if (!first)
+            ls_buf_char(out, ',');
+        first = false;
+        ls_json_string(out, keys[i].text, keys[i].len);
+        ls_buf_char(out, ':');
+        ls__value_json(session, L, lua_gettop(L), out);
+    }
     ls_buf_char(out, '}');
+    lua_settop(L, top);
 }
 
 /* [-1, +0, e] argument: struct showing */

@@ -44,16 +44,11 @@ struct level {
     unsigned depth;
 };
 
-struct key {
-    const char *text; /* borrowed: the key stands in an array table meanwhile */
-    size_t len;
-};
-
 static bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem);
 
 static int compare_keys(const void *a, const void *b)
 {
-    const struct key *left = a, *right = b;
+    const struct ls_key *left = a, *right = b;
     size_t len = left->len < right->len ? left->len : right->len;
     int order = len ? memcmp(left->text, right->text, len) : 0;
     return order ? order : (left->len > right->len) - (left->len < right->len);
@@ -106,23 +101,33 @@ static LS_RAISES bool write_array(lua_State *L, int index, struct ls_buf *out, c
     return true;
 }
 
-static LS_RAISES bool write_object(lua_State *L, int index, struct ls_buf *out, lua_Integer publics, const struct level *level, const char **problem)
+LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count)
 {
-    struct key *keys = lua_newuserdatauv(L, (size_t)publics * sizeof *keys, 0);
-    lua_createtable(L, publics < INT32_MAX ? (int)publics : 0, 0); /* holds the keys while they are pointed to */
+    size_t room = (size_t)count_keys(L, index).publics;
+    struct ls_key *keys = lua_newuserdatauv(L, room * sizeof *keys, 0);
+    lua_createtable(L, room < INT32_MAX ? (int)room : 0, 0); /* holds the keys while they are pointed to */
     int anchor = lua_gettop(L);
-    lua_Integer count = 0;
+    size_t n = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || *lua_tostring(L, -2) == '_' || count == publics)
+        if (lua_type(L, -2) != LUA_TSTRING || *lua_tostring(L, -2) == '_' || n == room)
             continue;
-        keys[count].text = lua_tolstring(L, -2, &keys[count].len);
+        keys[n].text = lua_tolstring(L, -2, &keys[n].len);
         lua_pushvalue(L, -2);
-        lua_rawseti(L, anchor, ++count);
+        lua_rawseti(L, anchor, (lua_Integer)++n);
     }
-    qsort(keys, (size_t)count, sizeof *keys, compare_keys);
+    qsort(keys, n, sizeof *keys, compare_keys);
+    *count = n;
+    return keys;
+}
+
+static LS_RAISES bool write_object(lua_State *L, int index, struct ls_buf *out, const struct level *level, const char **problem)
+{
+    size_t count;
+    int top = lua_gettop(L);
+    const struct ls_key *keys = ls__sorted_keys(L, index, &count);
     ls_buf_char(out, '{');
     bool fine = true;
-    for (lua_Integer i = 0; i < count && fine; i++) {
+    for (size_t i = 0; i < count && fine; i++) {
         if (i > 0)
             ls_buf_char(out, ',');
         ls_json_string(out, keys[i].text, keys[i].len);
@@ -133,7 +138,7 @@ static LS_RAISES bool write_object(lua_State *L, int index, struct ls_buf *out, 
         lua_pop(L, 1);
     }
     ls_buf_char(out, '}');
-    lua_settop(L, anchor - 2);
+    lua_settop(L, top);
     return fine;
 }
 
@@ -153,7 +158,7 @@ static LS_RAISES bool write_table(lua_State *L, int index, struct ls_buf *out, c
     struct census census = count_keys(L, index);
     if (census.numbers > 0 && census.publics == 0)
         return write_array(L, index, out, &census, &level, problem);
-    return write_object(L, index, out, census.publics, &level, problem);
+    return write_object(L, index, out, &level, problem);
 }
 
 static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem)

@@ -10,4 +10,11 @@ LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const
 /** Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. [-0, +(1|0), m] */
 LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem);
 
+struct ls_key {
+    const char *text; /* borrowed: valid while what ls__sorted_keys has pushed stays on the stack */
+    size_t len;
+};
+/** The string keys of the table at `index` (absolute) that do not start with _, in byte order. [-0, +2, m] */
+LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count);
+
 #endif
