@@ -146,7 +146,7 @@ test('H1 hot reload is off by default', async () => {
 });
 
 test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 1', async () => {
-  const cases = [['return {\n  prot = 1 }', /lsess\.lua:2: .*'prot'.*'port'/], ['return {\n\n watch = "yes" }', /lsess\.lua:3: .*'watch'/], ['return { port = 99999 }', /:1: .*'port'/],
+  const cases = [['return {\n  por = 1 }', /lsess\.lua:2: .*'por'.*'port'/], ['return {\n\n watch = "yes" }', /lsess\.lua:3: .*'watch'/], ['return { port = 99999 }', /:1: .*'port'/],
     ['return { max_frame = "big" }', /'max_frame'/], ['return { static_roots = { 1 } }', /static_roots/], ['return 5', /must return a table/], ['return {', /lsess\.lua:1/],
     ['return { port = io.open("x") }', /io/], ['return { port = os.time() }', /os/], ['return require("x")', /require/], ['while true do end', /longer than/],
     ['local t = {} while true do t[#t + 1] = ("x"):rep(1000000) .. #t end', /memory/]];

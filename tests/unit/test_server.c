@@ -1,0 +1,253 @@
+/* The server as a library: what needs settings that no flag reaches, such as a short heartbeat (S6), and failures to open. The rules that people and
+ * browsers meet are in tests/server, against the program. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "server/server.h"
+
+#define DEADLINE_NS ls_ms(10000)
+
+struct fixture {
+    char dir[64], socket_path[96];
+    struct ls_server *server;
+    struct ls_server_ready ready;
+};
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void prepare(struct fixture *fixture, struct ls_server_config *config)
+{
+    char path[128];
+    strcpy(fixture->dir, "/tmp/lsess-unit-XXXXXX");
+    assert_non_null(mkdtemp(fixture->dir));
+    snprintf(path, sizeof path, "%s/lua", fixture->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_file(fixture->dir, "lua/main.lua", "session:createAppVariable({ type = 'App', name = 'North' })\n");
+    snprintf(fixture->socket_path, sizeof fixture->socket_path, "%s/control.sock", fixture->dir);
+    ls_server_config_init(config);
+    config->dir = fixture->dir;
+    config->port = 0;
+    config->socket_path = fixture->socket_path;
+}
+
+static void start(struct fixture *fixture, const struct ls_server_config *config)
+{
+    struct ls_err err = {0};
+    fixture->server = ls_server_open(config, &err);
+    if (fixture->server == NULL)
+        fail_msg("%s", err.text);
+    ls_server_ready(fixture->server, &fixture->ready);
+}
+
+static void finish(struct fixture *fixture)
+{
+    char path[128];
+    ls_server_stop(fixture->server);
+    snprintf(path, sizeof path, "%s/lua/main.lua", fixture->dir);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/lua", fixture->dir);
+    rmdir(path);
+    assert_int_equal(rmdir(fixture->dir), 0); /* the control socket has been removed */
+}
+
+static int connect_to(int port)
+{
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&where, sizeof where), 0);
+    return fd;
+}
+
+/* Read until `wanted` is in the text or the connection ends. @return was it there? */
+static bool read_until(int fd, char *text, size_t size, size_t *len, const char *wanted)
+{
+    int64_t until = ls_now_ns() + DEADLINE_NS;
+    while (memmem(text, *len, wanted, strlen(wanted)) == NULL) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        int64_t left = (until - ls_now_ns()) / 1000000;
+        if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
+            fail_msg("'%s' did not come in time", wanted);
+        ssize_t n = recv(fd, text + *len, size - *len - 1, 0);
+        if (n <= 0)
+            return false;
+        *len += (size_t)n;
+        text[*len] = '\0';
+    }
+    return true;
+}
+
+/* A session's id from the redirect of GET /. */
+static void make_session(int port, char *id)
+{
+    char text[2048];
+    size_t len = 0;
+    int fd = connect_to(port);
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_int_equal(send(fd, request, sizeof request - 1, 0), sizeof request - 1);
+    assert_true(read_until(fd, text, sizeof text, &len, "\r\n\r\n"));
+    char *location = strstr(text, "Location: /");
+    assert_non_null(location);
+    memcpy(id, location + 11, 32);
+    id[32] = '\0';
+    close(fd);
+}
+
+static int open_page(int port, const char *id)
+{
+    char text[2048];
+    size_t len = 0;
+    int fd = connect_to(port);
+    int n = snprintf(text, sizeof text,
+                     "GET /ws/%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", id);
+    assert_int_equal(send(fd, text, (size_t)n, 0), n);
+    assert_true(read_until(fd, text, sizeof text, &len, "\r\n\r\n"));
+    assert_non_null(strstr(text, " 101 "));
+    return fd;
+}
+
+static void test_silence_is_broken_by_a_heartbeat_S6(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], text[1024];
+    size_t len = 0;
+    prepare(&fixture, &config);
+    config.heartbeat_ms = 100;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    int fd = open_page(fixture.ready.port, id);
+    int64_t begun = ls_now_ns();
+    assert_true(read_until(fd, text, sizeof text, &len, "\x81\x02[]"));
+    assert_true(ls_now_ns() - begun >= ls_ms(60));
+    assert_true(read_until(fd, text, sizeof text, &len, "\x89")); /* a ping goes with it */
+    close(fd);
+    finish(&fixture);
+}
+
+static void test_a_peer_that_misses_two_pings_is_dropped_S6(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], text[4096];
+    size_t len = 0;
+    prepare(&fixture, &config);
+    config.heartbeat_ms = 60;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    int fd = open_page(fixture.ready.port, id);
+    assert_false(read_until(fd, text, sizeof text, &len, "never sent"));
+    int pings = 0;
+    for (size_t i = 0; i < len; i++)
+        pings += (unsigned char)text[i] == 0x89;
+    assert_int_equal(pings, 2);
+    close(fd);
+    finish(&fixture);
+}
+
+static void test_a_peer_that_answers_pings_stays_S6(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], text[8192];
+    prepare(&fixture, &config);
+    config.heartbeat_ms = 60;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    int fd = open_page(fixture.ready.port, id);
+    static const unsigned char pong[] = {0x8a, 0x80, 1, 2, 3, 4};
+    for (int round = 0; round < 8; round++) {
+        size_t len = 0;
+        assert_true(read_until(fd, text, sizeof text, &len, "\x89"));
+        assert_int_equal(send(fd, pong, sizeof pong, 0), sizeof pong);
+    }
+    close(fd);
+    finish(&fixture);
+}
+
+static void test_the_second_server_of_a_site_is_refused_C3(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    struct ls_err err = {0};
+    prepare(&fixture, &config);
+    start(&fixture, &config);
+    assert_null(ls_server_open(&config, &err));
+    assert_int_equal(err.code, LS_EBUSY);
+    char pid[24];
+    snprintf(pid, sizeof pid, "pid %d", (int)getpid());
+    assert_non_null(strstr(err.text, pid));
+    char id[33];
+    make_session(fixture.ready.port, id); /* the first one has lost nothing */
+    finish(&fixture);
+}
+
+static void test_opening_and_stopping_again_and_again_leaves_nothing(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        struct fixture fixture;
+        struct ls_server_config config;
+        char id[33];
+        prepare(&fixture, &config);
+        config.watch = round % 2 == 0;
+        start(&fixture, &config);
+        assert_int_equal(fixture.ready.watching, config.watch);
+        make_session(fixture.ready.port, id);
+        finish(&fixture);
+    }
+}
+
+static void test_a_folder_that_is_no_site_is_refused_C2(void **state)
+{
+    (void)state;
+    struct ls_server_config config;
+    struct ls_err err = {0};
+    ls_server_config_init(&config);
+    config.dir = "/nonexistent/site";
+    assert_null(ls_server_open(&config, &err));
+    assert_int_equal(err.code, LS_ENOTFOUND);
+    config.dir = NULL;
+    config.bundle = "templates/sites/nonexistent";
+    assert_null(ls_server_open(&config, &err));
+    assert_int_equal(err.code, LS_ENOTFOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_silence_is_broken_by_a_heartbeat_S6),
+        cmocka_unit_test(test_a_peer_that_misses_two_pings_is_dropped_S6),
+        cmocka_unit_test(test_a_peer_that_answers_pings_stays_S6),
+        cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
+        cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),
+        cmocka_unit_test(test_a_folder_that_is_no_site_is_refused_C2),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
