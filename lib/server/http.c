@@ -288,9 +288,9 @@ static bool is_host_known(const struct ls_server *server, const char *header)
     return false;
 }
 
-static bool is_origin_known(const struct ls_server *server, const struct mg_request_info *info, const char *origin, const char *host)
+static bool is_origin_known(const struct ls_server *server, const char *origin, const char *host)
 {
-    const char *scheme = info->is_ssl ? "https://" : "http://";
+    const char *scheme = server->tls != NULL ? "https://" : "http://";
     if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
         return true;
     for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
@@ -312,7 +312,7 @@ const char *origin_refusal(struct ls_server *server, const struct mg_request_inf
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
     if (host == NULL || !is_host_known(server, host))
         ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
-    else if (needs_origin_match && origin != NULL && !is_origin_known(server, info, origin, host))
+    else if (needs_origin_match && origin != NULL && !is_origin_known(server, origin, host))
         ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
     else
         return NULL;
@@ -381,6 +381,8 @@ int http_begin_request(struct mg_connection *http)
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
     if (!server_gate(server))
         return reply_text(http, 503, "The server is stopping.\n");
+    if (server->tls != NULL && !tls_is_ours(server->tls, info->remote_port))
+        return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
     if (raw == NULL || raw[0] != '/')
         return reply_text(http, 400, "The address is not one of this server.\n");

@@ -40,7 +40,8 @@ struct ls_server {
     char *url;
     int port;
     bool loopback;                /* listens on loopback addresses alone (P91a, H100) */
-    bool tls;
+    struct tls *tls;              /* NULL without --cert */
+    int http_port;                /* civetweb's own: an inner one behind TLS, else `port` */
     size_t lua_files;
     struct mg_context *http;
     struct ls_executor *executor;
@@ -177,8 +178,7 @@ struct socket {
     int message_opcode;           /* 0 = no message begun */
     /* -- protected by send_lock */
     pthread_mutex_t send_lock;
-    struct mg_connection *http;   /* NULL when the connection is over */
-    int fd;                       /* -1 likewise; civetweb's, found at the handshake (N9) */
+    int fd;                       /* civetweb's, found at the handshake (N9); -1 when the connection is over */
     struct out_frame *out_head, *out_tail;
     size_t out_bytes;             /* of frames that have not been begun */
     bool close_sent, cut, with_writer;
@@ -215,6 +215,17 @@ void outbox_cut(struct socket *socket);
 void outbox_release(struct socket *socket);
 struct writer *writer_open(struct ls_server *server, struct ls_err *err);
 void writer_close(struct writer *writer);
+
+/* --- tls.c --- */
+
+/** Load OpenSSL, the certificate and its key. @return owned, tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM */
+struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *err);
+/** Bind and begin to accept; connections go on to `inner_port` of loopback. @return the port, or -errno */
+int tls_listen(struct tls *tls, const char *address, int port, int inner_port);
+/** Does a connection to the inner port that has this port at its other end come from here? Any thread. */
+bool tls_is_ours(struct tls *tls, int port);
+/** Cuts what is open and waits for its threads. NULL accepted. */
+void tls_close(struct tls *tls);
 
 /* --- HTTP --- */
 

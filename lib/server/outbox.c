@@ -1,19 +1,16 @@
 /* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread (P38, P69; architecture.md rule 4).
  *
  * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block for up to a time-out a call and
- * tear the frame (N9). Over TLS the bytes go through mg_write, in pieces that the socket's free space is known to take. The limit of --max-outbox counts
- * what waits behind the frame being sent, so that one large value reaches a page that reads.
+ * tear the frame (N9). The limit of --max-outbox counts what waits behind the frame being sent, so that one large value reaches a page that reads.
  *
- * Threads: any may send. send_lock is held while writing, which is what keeps `http` and `fd` alive: the reader empties them under it before civetweb
- * closes the connection. Lock order: send_lock, then the writer's lock. */
+ * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under the lock before civetweb closes the
+ * connection. Lock order: send_lock, then the writer's lock. */
 #include "server/internal.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { TLS_PIECE = 16384, TLS_RETRY_MS = 5, CLOSE_WAIT_MS = 2000 };
+enum { CLOSE_WAIT_MS = 2000 };
 
 struct writer {
     pthread_t thread;
@@ -51,7 +48,7 @@ static size_t frame_head(unsigned char *head, int opcode, size_t len)
 }
 
 /* One write. @return bytes taken, 0 when the socket is full, -1 when it is broken */
-static ssize_t write_plain(struct socket *socket, const struct out_frame *frame)
+static ssize_t write_some(struct socket *socket, const struct out_frame *frame)
 {
     const char *data = ls_bytes_data(frame->bytes);
     size_t len = ls_bytes_len(frame->bytes);
@@ -70,34 +67,12 @@ static ssize_t write_plain(struct socket *socket, const struct out_frame *frame)
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
 }
 
-/* TLS adds a record's overhead to each piece; half of the send buffer is left for it and for what the kernel keeps per packet (N9). */
-static ssize_t write_tls(struct socket *socket, const struct out_frame *frame)
-{
-    size_t total = frame->head_len + ls_bytes_len(frame->bytes);
-    size_t piece = total - frame->done < TLS_PIECE ? total - frame->done : TLS_PIECE;
-    int queued = 0, room = 0;
-    socklen_t size = sizeof room;
-    if (ioctl(socket->fd, SIOCOUTQ, &queued) < 0 || getsockopt(socket->fd, SOL_SOCKET, SO_SNDBUF, &room, &size) < 0)
-        return -1;
-    if (queued > 0 && queued + (int)piece > room / 2)
-        return 0;
-    char together[TLS_PIECE];
-    size_t filled = 0;
-    if (frame->done < frame->head_len) {
-        filled = frame->head_len - frame->done < piece ? frame->head_len - frame->done : piece;
-        memcpy(together, frame->head + frame->done, filled);
-    }
-    memcpy(together + filled, ls_bytes_data(frame->bytes) + (frame->done + filled - frame->head_len), piece - filled);
-    int n = mg_write(socket->http, together, piece);
-    return n == (int)piece ? n : -1;
-}
-
 /* Write on with a frame. @return 1 done, 0 the socket is full, -1 it is broken. Called with send_lock held. */
 static int write_frame(struct socket *socket, struct out_frame *frame)
 {
     size_t total = frame->head_len + ls_bytes_len(frame->bytes);
     while (frame->done < total) {
-        ssize_t n = socket->server->tls ? write_tls(socket, frame) : write_plain(socket, frame);
+        ssize_t n = write_some(socket, frame);
         if (n <= 0)
             return (int)n;
         frame->done += (size_t)n;
@@ -230,20 +205,17 @@ static void *run_writer(void *ctx)
     while ((count = take_snapshot(writer, &sockets, &polls, &cap)) >= 0) {
         struct pollfd *list = polls != NULL ? polls : &first;
         list[0] = (struct pollfd){.fd = writer->wake, .events = POLLIN};
-        bool tls = false;
         for (ssize_t i = 0; i < count; i++) {
             pthread_mutex_lock(&sockets[i]->send_lock);
             list[i + 1] = (struct pollfd){.fd = sockets[i]->fd, .events = POLLOUT};
             pthread_mutex_unlock(&sockets[i]->send_lock);
-            tls = tls || sockets[i]->server->tls;
         }
-        /* The free space that a TLS piece needs is more than what POLLOUT promises. */
-        poll(list, (nfds_t)count + 1, tls ? TLS_RETRY_MS : -1);
+        poll(list, (nfds_t)count + 1, -1);
         uint64_t wakes;
         if ((list[0].revents & POLLIN) != 0 && read(writer->wake, &wakes, sizeof wakes) < 0)
             wakes = 0;
         for (ssize_t i = 0; i < count; i++) {
-            if ((tls || list[i + 1].revents != 0 || list[i + 1].fd < 0) && flush_backlog(sockets[i]))
+            if ((list[i + 1].revents != 0 || list[i + 1].fd < 0) && flush_backlog(sockets[i]))
                 forget_socket(writer, sockets[i]);
             socket_unref(sockets[i]);
         }
@@ -396,7 +368,6 @@ void outbox_cut(struct socket *socket)
 void outbox_release(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
-    socket->http = NULL;
     socket->fd = -1;
     struct out_frame *frame = socket->out_head;
     socket->out_head = socket->out_tail = NULL;

@@ -116,7 +116,7 @@ static size_t meta_place(const char *page, size_t len)
 
 static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
 {
-    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, request->info->is_ssl ? "; Secure" : "");
+    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, request->server->tls != NULL ? "; Secure" : "");
 }
 
 static int send_index(struct request *request, struct session *session)

@@ -6,10 +6,11 @@
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
  *   ls-timer      calls due timers, which post items (N4); sends heartbeats; ends sessions that timed out
  *   ls-writer     writes on for sockets that were full (P69)
+ *   ls-tls        with --cert: accepts on the public port; one thread a connection carries its bytes to civetweb
  *   ls-control    accepts on the control socket; one thread a client connection
  *   hot loader's  one that waits for inotify, one that settles bursts and hands them over (H94)
  *
- * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called, with the one exception of send_lock:
+ * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called:
  *   gate_lock
  *   sessions_lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
@@ -17,7 +18,7 @@
  *   timers_lock                       handles of the server's own timers
  *   session->lock                     one session's timer handles, file keys and API identities
  *   socket->flow_lock                 what of a connection waits in its session's queue
- *   socket->send_lock → writer->lock  held across mg_write over TLS, so that the connection cannot be freed under it
+ *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed under it
  * The executor's, the hot loader's and the template store's locks are inside those rooms and are taken last. */
 #include "server/internal.h"
 
@@ -111,49 +112,65 @@ static int log_message(const struct mg_connection *http, const char *message)
     return 1;
 }
 
-static bool start_http(struct ls_server *server, int port, char *problem, size_t problem_size)
+static bool start_http(struct ls_server *server, const char *address, int port, struct ls_err *err)
 {
-    char ports[80], threads[16];
-    snprintf(ports, sizeof ports, "%s:%d%s", server->address, port, server->tls ? "s" : "");
+    char ports[80], threads[16], problem[256] = "";
+    snprintf(ports, sizeof ports, "%s:%d", address, port);
     snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
     const char *options[] = {
         "listening_ports", ports, "num_threads", threads, "connection_queue", "256", "listen_backlog", "1024", "enable_keep_alive", "yes",
         "keep_alive_timeout_ms", "500", "request_timeout_ms", "30000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
-        "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000",
-        server->tls ? "ssl_certificate" : NULL, server->tls ? server->config.cert : NULL, NULL,
+        "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
     };
     struct mg_callbacks callbacks = {.begin_request = http_begin_request, .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = server, .configuration_options = options};
-    struct mg_error_data error = {.text = problem, .text_buffer_size = problem_size};
-    problem[0] = '\0';
+    struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
     server->http = mg_start2(&init, &error);
-    if (server->http == NULL)
+    if (server->http == NULL) {
+        ls_fail(err, LS_EIO, "The HTTP server cannot start on %s:%d: %s", address, port, problem[0] != '\0' ? problem : "unknown reason");
         return false;
+    }
     struct mg_server_port bound[2] = {{0}};
     int count = mg_get_server_ports(server->http, 2, bound);
-    server->port = count > 0 ? bound[0].port : port;
+    server->http_port = count > 0 ? bound[0].port : port;
     return true;
+}
+
+/* One try. @return 0, EADDRINUSE, or -1 and err */
+static int try_port(struct ls_server *server, int port, struct ls_err *err)
+{
+    if (server->tls != NULL) {
+        int bound = tls_listen(server->tls, server->address, port, server->http_port);
+        if (bound < 0 && bound != -EADDRINUSE)
+            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(-bound));
+        server->port = bound;
+        return bound < 0 ? EADDRINUSE : 0;
+    }
+    int rc = port == 0 ? 0 : probe_port(server->address, port);
+    if (rc == EADDRINUSE)
+        return rc;
+    if (rc != 0)
+        return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(rc));
+    struct ls_err why = {0};
+    if (start_http(server, server->address, port, &why)) {
+        server->port = server->http_port;
+        return 0;
+    }
+    /* Taken between the question and the answer? */
+    if (port != 0 && probe_port(server->address, port) == EADDRINUSE)
+        return EADDRINUSE;
+    return ls_fail(err, why.code, "%s", why.text);
 }
 
 /* C2: the next free port, up to 20 further, unless the user wants this one. */
 static int listen_on(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
-    int tries = config->port == 0 || config->strict_port ? 1 : PORT_TRIES;
-    for (int port = config->port; port < config->port + tries && port <= 65535; port++) {
-        char problem[256];
-        int rc = port == 0 ? 0 : probe_port(server->address, port);
-        if (rc == EADDRINUSE)
-            continue;
-        if (rc != 0)
-            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(rc));
-        if (start_http(server, port, problem, sizeof problem))
-            return 0;
-        /* Taken between the question and the answer. */
-        if (port != 0 && probe_port(server->address, port) == EADDRINUSE)
-            continue;
-        return ls_fail(err, LS_EINVAL, "The HTTP server cannot start on %s:%d: %s", server->address, port, problem[0] != '\0' ? problem : "unknown reason");
-    }
+    int tries = config->port == 0 || config->strict_port ? 1 : PORT_TRIES, rc = EADDRINUSE;
+    for (int port = config->port; port < config->port + tries && port <= 65535 && rc == EADDRINUSE; port++)
+        rc = try_port(server, port, err);
+    if (rc != EADDRINUSE)
+        return rc;
     if (tries == 1)
         return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->address);
     return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1, server->address);
@@ -288,7 +305,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     if (server->chunks == NULL || open_static_roots(server, err) < 0 || open_views(server, err) < 0)
         return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
-    ls_buf_printf(&url, "%s://%s:%d/", server->tls ? "https" : "http", server->display_host, server->port);
+    ls_buf_printf(&url, "%s://%s:%d/", server->tls != NULL ? "https" : "http", server->display_host, server->port);
     server->url = ls_buf_detach(&url, NULL);
     websocket_install(server);
     open_watcher(server);
@@ -296,40 +313,16 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     return server->control != NULL && server->url != NULL ? 0 : LS_EIO;
 }
 
-/* The key is read by civetweb from the certificate's file; with two files they are put behind one another in a file of our own that only we can read. */
-static int join_certificate(struct ls_server *server, struct ls_err *err)
-{
-    struct ls_bytes *cert = ls_file_read(server->config.cert, 1 << 20, err), *key = cert != NULL ? ls_file_read(server->config.key, 1 << 20, err) : NULL;
-    int fd = -1, rc = LS_EINVAL;
-    char path[] = "/tmp/lsess-pem-XXXXXX";
-    if (key != NULL && (fd = mkstemp(path)) >= 0) {
-        bool ok = write(fd, ls_bytes_data(key), ls_bytes_len(key)) == (ssize_t)ls_bytes_len(key) && write(fd, "\n", 1) == 1 &&
-                  write(fd, ls_bytes_data(cert), ls_bytes_len(cert)) == (ssize_t)ls_bytes_len(cert);
-        server->config.cert = ls_strdup(path);
-        rc = ok && server->config.cert != NULL ? 0 : ls_fail(err, LS_EIO, "The certificate cannot be prepared.");
-        close(fd);
-    } else if (key != NULL) {
-        rc = ls_fail(err, LS_EIO, "The certificate cannot be prepared: %s.", strerror(errno));
-    }
-    ls_bytes_unref(cert);
-    ls_bytes_unref(key);
-    return rc;
-}
-
+/* Behind TLS civetweb has an inner port, and must be there before the outer one takes connections. */
 static int open_http(struct ls_server *server, struct ls_err *err)
 {
-    if (!server->tls)
-        return listen_on(server, err);
-    mg_init_library(MG_FEATURES_SSL);
-    if (mg_check_feature(MG_FEATURES_SSL) == 0)
-        return ls_fail(err, LS_EINVAL, "The HTTP library of this system has no TLS.");
-    int rc = join_certificate(server, err);
-    if (rc == 0) {
-        rc = listen_on(server, err);
-        unlink(server->config.cert);
-        ls_free((char *)server->config.cert);
+    const struct ls_server_config *config = &server->config;
+    if (config->cert != NULL) {
+        server->tls = tls_open(config->cert, config->key, config->max_connections, err);
+        if (server->tls == NULL || !start_http(server, "127.0.0.1", 0, err))
+            return LS_EINVAL;
     }
-    return rc;
+    return listen_on(server, err);
 }
 
 struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err)
@@ -340,7 +333,6 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         return NULL;
     }
     server->config = *config;
-    server->tls = config->cert != NULL;
     pthread_mutex_init(&server->gate_lock, NULL);
     pthread_cond_init(&server->gate_open, NULL);
     pthread_mutex_init(&server->timers_lock, NULL);
@@ -417,7 +409,7 @@ static void wake_http(const struct ls_server *server)
         struct sockaddr_in self;
         socklen_t len = sizeof self, size = sizeof listening;
         if (entry->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->port)
+            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->http_port)
             shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
     }
     if (dir != NULL)
@@ -476,6 +468,7 @@ void ls_server_stop(struct ls_server *server)
         wake_http(server);
         mg_stop(server->http);
     }
+    tls_close(server->tls);
     control_close(server->control);
     manager_close(server);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader so. */
@@ -483,7 +476,5 @@ void ls_server_stop(struct ls_server *server)
         ls_hotload_close(server->hotload);
     ls_executor_close(server->executor);
     writer_close(server->writer);
-    if (server->tls)
-        mg_exit_library();
     free_server(server);
 }

@@ -1,9 +1,8 @@
 /* The WebSocket endpoint: handshake, reading, reassembly, back-pressure, heartbeat (P22, P22a, P36–P41, P111; S6).
  *
- * civetweb does the handshake and lends its worker thread for the life of the connection (N1). Without TLS this file reads the descriptor itself: a
- * blocking recv has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused
- * before its bytes are read (P37). Over TLS civetweb reads and hands over frames. The reader parses, posts on the session's queue, and runs that queue on
- * the spot when it is idle.
+ * civetweb does the handshake and lends its worker thread for the life of the connection (N1). This file reads the descriptor itself: a blocking recv
+ * has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before its bytes are
+ * read (P37). The reader parses, posts on the session's queue, and runs that queue on the spot when it is idle.
  *
  * Threads: reading on civetweb's worker thread of the connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
 #include "server/internal.h"
@@ -50,14 +49,13 @@ void socket_unref(struct socket *socket)
     ls_free(socket);
 }
 
-static struct socket *socket_new(struct ls_server *server, struct session *session, struct mg_connection *http, int fd)
+static struct socket *socket_new(struct ls_server *server, struct session *session, int fd)
 {
     struct socket *socket = ls_zalloc(sizeof *socket);
     if (socket == NULL)
         return NULL;
     socket->server = server;
     socket->session = session_ref(session);
-    socket->http = http;
     socket->fd = fd;
     atomic_store(&socket->refs, 1);
     atomic_store(&socket->last_in_ns, ls_now_ns());
@@ -317,7 +315,7 @@ static bool refuse_too_large(struct socket *socket)
     return fail_socket(socket, 1009, "larger than --max-frame");
 }
 
-/* --- reading without TLS --- */
+/* --- reading --- */
 
 static void unmask(char *data, size_t len, const unsigned char *mask)
 {
@@ -525,7 +523,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
         int fd = find_descriptor(info);
-        struct socket *socket = fd >= 0 ? socket_new(server, session, http, fd) : NULL;
+        struct socket *socket = fd >= 0 ? socket_new(server, session, fd) : NULL;
         if (socket != NULL) {
             mg_set_user_connection_data(http, socket);
             session_unref(session);
@@ -570,11 +568,9 @@ static void end_connection(struct socket *socket, bool normal)
 
 static void on_ready(struct mg_connection *http, void *ctx)
 {
-    struct ls_server *server = ctx;
+    (void)ctx;
     struct socket *socket = mg_get_user_connection_data(http);
     begin_connection(socket);
-    if (server->tls)
-        return;
     int fd = socket->fd;
     int flags = fcntl(fd, F_GETFL);
     fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -587,34 +583,20 @@ static void on_ready(struct mg_connection *http, void *ctx)
     fcntl(fd, F_SETFL, flags);
 }
 
-/* Over TLS: civetweb has read a frame. */
+/* All reading is over when civetweb begins to; what it may still find is not looked at. */
 static int on_data(struct mg_connection *http, int bits, char *data, size_t len, void *ctx)
 {
+    (void)http;
+    (void)bits;
+    (void)data;
+    (void)len;
     (void)ctx;
-    struct socket *socket = mg_get_user_connection_data(http);
-    if (socket == NULL)
-        return 0;
-    int opcode = bits & 0x0f;
-    bool normal = false;
-    bool go_on = is_too_large(socket, opcode, len) ? refuse_too_large(socket) : take_frame(socket, (bits & 0x80) != 0, opcode, data, len, &normal);
-    if (go_on)
-        return 1;
-    mg_set_user_connection_data(http, NULL);
-    end_connection(socket, normal);
     return 0;
-}
-
-static void on_close(const struct mg_connection *http, void *ctx)
-{
-    (void)ctx;
-    struct socket *socket = mg_get_user_connection_data(http);
-    if (socket != NULL)
-        end_connection(socket, false);
 }
 
 void websocket_install(struct ls_server *server)
 {
-    mg_set_websocket_handler(server->http, "/ws", on_connect, on_ready, on_data, on_close, server);
+    mg_set_websocket_handler(server->http, "/ws", on_connect, on_ready, on_data, NULL, server);
 }
 
 /* --- closing and heartbeat --- */
