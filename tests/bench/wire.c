@@ -4,7 +4,7 @@
  *     wire start PROGRAM ARG…           exec until a connection is accepted ({port} in an argument is replaced)
  *     wire roundtrip PORT VARIABLES     user event in → frame out, contact demo with that many variables
  *     wire echo PORT IN OUT             frames of these sizes against the bare echo server
- *     wire events PORT SESSIONS SECONDS one field and one action a session, as many events as it takes
+ *     wire events PORT SESSIONS SECONDS one field and one action a session, as many events as it takes; echo-events: its floor
  *     wire save PORT FILE RUNS          close(2) of a written file until the update is readable
  *     wire burst PORT FOLDER FILES RUNS the same for many modules written in a row
  *     wire sessions PORT COUNT          GET / until answered, a second, on two connections' worth of threads
