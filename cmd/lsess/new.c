@@ -83,15 +83,22 @@ static void list_templates(bool json)
     ls_buf_release(&out);
 }
 
-static bool has_template(const char *name)
+/* 0 = there is such a template; else a usage error, with the name that may have been meant. */
+static int find_template(const struct command *command, const char *name)
 {
     size_t count, len;
     const struct ls_embed *all = ls_embed_all(&count);
+    char near[64] = "";
     for (size_t i = 0; i < count; i++) {
         const char *other = template_of(&all[i], &len);
-        if (other && strlen(name) == len && !memcmp(other, name, len)) return true;
+        if (!other) continue;
+        char whole[64];
+        snprintf(whole, sizeof whole, "%.*s", (int)len, other);
+        if (!strcmp(name, whole)) return STATUS_DONE;
+        if (!*near && ls_text_near(name, whole)) snprintf(near, sizeof near, "%s", whole);
     }
-    return false;
+    if (*near) return usage_error(command, "there is no template \"%s\"; did you mean %s?", name, near);
+    return usage_error(command, "there is no template \"%s\"; --list names them", name);
 }
 
 /* 1 = may be filled (absent or empty), 0 = holds something, -1 = is no folder. */
@@ -212,7 +219,7 @@ static int run(const struct command *command, int argc, char **argv)
         return STATUS_DONE;
     }
     if (!dir) return usage_error(command, "name the folder to make");
-    if (!has_template(template)) return usage_error(command, "there is no template \"%s\"; --list names them", template);
+    if (find_template(command, template) != STATUS_DONE) return STATUS_USAGE;
     int free_folder = may_fill(dir);
     if (free_folder < 0) return complain(STATUS_FAILED, "%s is there already and is no folder", dir);
     if (free_folder == 0) return complain(STATUS_FAILED, "%s is there already and not empty; choose another name", dir);

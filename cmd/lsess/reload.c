@@ -1,14 +1,20 @@
 /* lsess reload: take up changed files in every session, with or without --watch (cli.md C1, H2). */
 #include "client.h"
 
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
 
 enum { MOST_FILES = 1024 };
 
 static const struct option options[] = {JSON_OPTION, SOCKET_OPTION, {0}};
 
-/* @return did any file fail */
-static bool print_results(struct json results)
+/* @param quiet  the results have been printed as JSON
+ * @return did any file fail */
+static bool print_results(struct json results, bool quiet)
 {
     struct ls_buf session = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT;
     struct json result;
@@ -22,6 +28,7 @@ static bool print_results(struct json results)
         if (!text.len) json_string(json_member(result, "details"), &text);
         bool bad = !strcmp(ls_buf_text(&outcome), "failed");
         failed = failed || bad;
+        if (quiet) continue;
         if (session.len) fprintf(bad ? stderr : stdout, "session %s: ", ls_buf_text(&session));
         fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome), text.len ? ": " : "", ls_buf_text(&text));
     }
@@ -30,6 +37,46 @@ static bool print_results(struct json results)
     ls_buf_release(&outcome);
     ls_buf_release(&text);
     return failed;
+}
+
+/* A name is a path from where the person is, if they are inside of the site and the file is there; else the server takes it from the site.
+ * @return the name to send, owned */
+static char *name_for_server(const char *file, const char *site)
+{
+    char here[PATH_MAX];
+    struct ls_buf path = LS_BUF_INIT;
+    if (!*site || !getcwd(here, sizeof here) || !ls_path_below(site, here)) return ls_strdup(file);
+    ls_path_join(&path, here, file);
+    if (!ls_is_file(ls_buf_text(&path))) {
+        ls_buf_clear(&path);
+        ls_buf_str(&path, file);
+    }
+    return ls_buf_detach(&path, NULL);
+}
+
+static int reload(struct client *client, const char *const *files, size_t count, bool json)
+{
+    struct ls_buf fields = LS_BUF_INIT, site = LS_BUF_INIT;
+    struct json answer;
+    const char *names[MOST_FILES];
+    int status = STATUS_DONE;
+    if (count) {
+        status = client_call(client, "ping", "", NULL, NULL, &answer);
+        if (status == STATUS_DONE) json_string(json_member(answer, "dir"), &site);
+        for (size_t i = 0; i < count; i++) names[i] = name_for_server(files[i], ls_buf_text(&site));
+        ls_buf_str(&fields, "\"files\":");
+        client_array(&fields, names, count);
+        for (size_t i = 0; i < count; i++) ls_free((char *)names[i]);
+    }
+    if (status == STATUS_DONE) status = client_call(client, "reload", ls_buf_text(&fields), NULL, NULL, &answer);
+    ls_buf_release(&fields);
+    ls_buf_release(&site);
+    if (status == STATUS_FAILED) return client_failure(answer);
+    if (status != STATUS_DONE) return status;
+    struct json results = json_member(answer, "results");
+    if (json) printf("%.*s\n", (int)results.len, results.text);
+    else if (!json_count(results)) puts("nothing to reload: no session has loaded any of it");
+    return print_results(results, json) ? STATUS_FAILED : STATUS_DONE;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -54,24 +101,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (step < 0) return arguments.status;
     struct client client;
     int status = client_open(&client, socket);
-    if (status == STATUS_DONE) {
-        struct ls_buf fields = LS_BUF_INIT;
-        struct json answer;
-        if (count) {
-            ls_buf_str(&fields, "\"files\":");
-            client_array(&fields, files, count);
-        }
-        status = client_call(&client, "reload", ls_buf_text(&fields), NULL, NULL, &answer);
-        ls_buf_release(&fields);
-        if (status == STATUS_FAILED) {
-            client_failure(answer);
-        } else if (status == STATUS_DONE) {
-            struct json results = json_member(answer, "results");
-            if (json) printf("%.*s\n", (int)results.len, results.text);
-            else if (!json_count(results)) puts("nothing to reload: no session has loaded a file that changed");
-            else if (print_results(results)) status = STATUS_FAILED;
-        }
-    }
+    if (status == STATUS_DONE) status = reload(&client, files, count, json);
     client_close(&client);
     return status;
 }
