@@ -24,7 +24,6 @@ enum { SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
 #define TURN_NS ls_ms(5)
 #define STUCK_NS ls_ms(20)      /* P40a */
 #define EXTRA_IDLE_NS ls_ms(3000)
-#define WORKER_STACK (1u << 20) /* Lua's C stack limit (200 levels) fits with room to spare */
 
 enum queue_state { IDLE, READY, RUNNING };
 
@@ -108,7 +107,7 @@ static int start_worker(struct ls_executor *executor)
     worker->executor = executor;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, WORKER_STACK);
+    pthread_attr_setstacksize(&attr, LS_STACK_BYTES);
     int rc = pthread_create(&worker->thread, &attr, run_worker, worker);
     pthread_attr_destroy(&attr);
     if (rc != 0) {
@@ -479,24 +478,20 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
 
 int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
 {
-    struct ls_executor *executor = queue->executor;
     last->next = NULL;
-    enter_spot(executor);
     pthread_mutex_lock(&queue->lock);
     if (queue->closed) {
         pthread_mutex_unlock(&queue->lock);
         last->drop(last);
-        leave_spot(executor);
         return LS_ECLOSED;
     }
     struct ls_item *items = close_queue(queue, NULL);
     queue->last = last;
-    bool mine = wake(queue, RUNNING);
+    bool mine = wake(queue, READY);
     pthread_mutex_unlock(&queue->lock);
     drop_items(items);
     if (mine)
-        run_turn(queue, SPOT_ITEMS, SPOT_NS, NULL);
-    leave_spot(executor);
+        push_ready(queue);
     return 0;
 }
 
@@ -544,7 +539,7 @@ int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
     struct call call = {.item = {.run = run_call, .drop = drop_call}, .fn = fn, .ctx = ctx};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);
-    ls_queue_post(queue, &call.item, true);
+    ls_queue_post(queue, &call.item, false);
     pthread_mutex_lock(&call.lock);
     while (!call.done)
         pthread_cond_wait(&call.over, &call.lock);

@@ -14,6 +14,9 @@
 struct ls_executor;
 struct ls_queue;
 
+/* Stack of a thread that runs items: Lua may nest 200 C calls, each of a few KiB (string.gsub with its buffer). Only what is used takes memory. */
+#define LS_STACK_BYTES ((size_t)2 << 20)
+
 /* One unit of work; embedded in the poster's struct. Exactly one of run and drop is called, once. */
 struct ls_item {
     struct ls_item *next;                 /* internal */
@@ -38,13 +41,13 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
 struct ls_queue *ls_queue_ref(struct ls_queue *queue);
 void ls_queue_unref(struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time, and hands what is left to the pool
- * (architecture.md rule 3); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
+ * (architecture.md rule 3): its stack must be fit for what items do (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
-/** Post and wait until the item has run. Not from inside an item of the same queue. @return 0, LS_ECLOSED */
+/** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED */
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
 /** No more items: waiting ones are dropped, a running one finishes (L7). Does not wait. */
 void ls_queue_close(struct ls_queue *queue);
-/** As ls_queue_close, and `last` runs after the item that runs now, as the queue's last one: on the spot when nothing runs, else on the running thread.
+/** As ls_queue_close, and `last` runs after the item that runs now, as the queue's last one, on a pool thread or the one that runs.
  * So what items use can be taken apart in their own order (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */
 int ls_queue_end(struct ls_queue *queue, struct ls_item *last);
 /** Items waiting now (P40b). */

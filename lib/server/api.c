@@ -167,7 +167,10 @@ static struct identity *find_identity(struct session *session, const char *token
 struct api_call {
     struct session *session;
     const char *token;
-    struct ls_batch *batch; /* taken by the item */
+    const char *type;
+    const struct ls_buf *body;
+    struct ls_batch *batch; /* taken by the item that handles it */
+    bool bad_json;
     int status;
     struct ls_buf answer;
     struct identity *identity; /* of a poll: a use */
@@ -178,6 +181,13 @@ static void fail_call(struct api_call *call)
 {
     call->status = 500;
     ls_buf_str(&call->answer, "{\"error\":\"the request cannot be handled now\"}");
+}
+
+/* Deep nesting needs more stack than an HTTP thread has, so a pool thread parses. */
+static void run_parse(void *ctx)
+{
+    struct api_call *call = ctx;
+    call->batch = ls_batch_parse_api(call->type, ls_buf_text(call->body), call->body->len, &call->bad_json);
 }
 
 static void run_message(void *ctx)
@@ -295,15 +305,15 @@ static struct session *find_session(struct request *request)
 static int handle_body(struct request *request, struct session *session, const char *type, const struct ls_buf *body)
 {
     char token[TOKEN_SIZE] = "";
-    bool bad_json = false;
     if (request_param(request, "client", token, sizeof token) < 0 && request->info->query_string != NULL &&
         strstr(request->info->query_string, "client=") != NULL)
         return send_error(request, 400, "the parameter client is too long or not well formed");
-    struct api_call call = {.session = session, .token = token, .answer = LS_BUF_INIT};
-    call.batch = ls_batch_parse_api(type, ls_buf_text(body), body->len, &bad_json);
-    if (bad_json || call.batch == NULL) {
+    struct api_call call = {.session = session, .token = token, .type = type, .body = body, .answer = LS_BUF_INIT};
+    if (session_call(session, run_parse, &call) < 0)
+        return send_error(request, 404, "there is no such session");
+    if (call.bad_json || call.batch == NULL) {
         ls_batch_free(call.batch);
-        return bad_json ? send_error(request, 400, "the body is not JSON") : send_error(request, 500, "out of memory");
+        return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_error(request, 500, "out of memory");
     }
     session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)

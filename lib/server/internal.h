@@ -182,6 +182,7 @@ struct socket {
     struct out_frame *out_head, *out_tail;
     size_t out_bytes;             /* of frames that have not been begun */
     bool close_sent, cut, with_writer;
+    int64_t close_timer;          /* cuts a connection whose peer does not answer the close frame; holds a use */
     /* -- protected by flow_lock: frames handed to the session's queue and not yet handled (P40b) */
     pthread_mutex_t flow_lock;
     pthread_cond_t flow_free;

@@ -332,6 +332,18 @@ static void end_close_wait(void *ctx, int64_t handle)
     socket_unref(ctx);
 }
 
+/* A peer that does not answer the close frame must not hold a thread for ever. Called with send_lock held. */
+static void arm_close_wait(struct socket *socket)
+{
+    socket_ref(socket);
+    socket->close_timer = ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket);
+    if (socket->close_timer < 0) {
+        socket->close_timer = 0;
+        cut_locked(socket);
+        socket_unref(socket);
+    }
+}
+
 void outbox_close(struct socket *socket, int code, const char *reason)
 {
     char text[125];
@@ -346,15 +358,11 @@ void outbox_close(struct socket *socket, int code, const char *reason)
     bool first = socket->fd >= 0 && !socket->close_sent && !socket->cut;
     if (first && payload != NULL)
         send_locked(socket, WS_CLOSE, payload);
+    if (first)
+        arm_close_wait(socket);
     socket->close_sent = true;
     pthread_mutex_unlock(&socket->send_lock);
     ls_bytes_unref(payload);
-    /* A peer that does not answer the close frame must not hold a thread for ever. */
-    if (first) {
-        socket_ref(socket);
-        if (ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket) < 0)
-            end_close_wait(socket, 0);
-    }
 }
 
 void outbox_cut(struct socket *socket)
@@ -372,7 +380,10 @@ void outbox_release(struct socket *socket)
     struct out_frame *frame = socket->out_head;
     socket->out_head = socket->out_tail = NULL;
     bool with_writer = socket->with_writer;
+    int64_t close_timer = socket->close_timer;
     pthread_mutex_unlock(&socket->send_lock);
+    if (close_timer > 0 && ls_timer_clear(socket->server->executor, close_timer))
+        socket_unref(socket); /* never the last use: the caller has one */
     while (frame != NULL) {
         struct out_frame *next = frame->next;
         free_frame(frame);

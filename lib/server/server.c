@@ -2,7 +2,9 @@
  *
  * Threads
  *   main          opens and stops; signals and the terminal are cmd's affair
- *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life; they parse, post, and run an idle queue
+ *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life. Their stacks are 100 KiB, so they run no
+ *                 Lua and parse no messages: they post and wait
+ *   ls-page       one a WebSocket: reads, parses, posts, and runs an idle queue on the spot
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
  *   ls-timer      calls due timers, which post items (N4); sends heartbeats; ends sessions that timed out
  *   ls-writer     writes on for sockets that were full (P69)

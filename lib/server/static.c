@@ -23,7 +23,7 @@
 #include "base/fspath.h"
 #include "base/text.h"
 
-enum { STREAM_SIZE = 65536 };
+enum { STREAM_SIZE = 16384 }; /* on the stack of civetweb's threads, which is 100 KiB */
 
 /* A file to be sent: bytes of the program, or an open descriptor. */
 struct content {

@@ -1,10 +1,11 @@
 /* The WebSocket endpoint: handshake, reading, reassembly, back-pressure, heartbeat (P22, P22a, P36–P41, P111; S6).
  *
- * civetweb does the handshake and lends its worker thread for the life of the connection (N1). This file reads the descriptor itself: a blocking recv
- * has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before its bytes are
- * read (P37). The reader parses, posts on the session's queue, and runs that queue on the spot when it is idle.
+ * civetweb does the handshake and lends its worker thread for the life of the connection (N1). That thread only waits: its stack of 100 KiB is too small
+ * for Lua, so a reader thread of our own reads the descriptor, parses, posts on the session's queue, and runs that queue on the spot when it is idle. A
+ * blocking recv has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before
+ * its bytes are read (P37).
  *
- * Threads: reading on civetweb's worker thread of the connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
+ * Threads: a reader thread (ls-page) a connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
 #include "server/internal.h"
 
 #include <arpa/inet.h>
@@ -566,18 +567,36 @@ static void end_connection(struct socket *socket, bool normal)
     socket_unref(socket);
 }
 
+static void *serve_socket(void *ctx)
+{
+    struct socket *socket = ctx;
+    bool normal = false;
+    begin_connection(socket);
+    read_socket(socket, socket->fd, &normal);
+    end_connection(socket, normal);
+    return NULL;
+}
+
 static void on_ready(struct mg_connection *http, void *ctx)
 {
     (void)ctx;
     struct socket *socket = mg_get_user_connection_data(http);
-    begin_connection(socket);
-    int fd = socket->fd;
-    int flags = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-    bool normal = false;
-    read_socket(socket, fd, &normal);
+    int fd = socket->fd, flags = fcntl(fd, F_GETFL);
     mg_set_user_connection_data(http, NULL);
-    end_connection(socket, normal);
+    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    pthread_t reader;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, LS_STACK_BYTES);
+    if (pthread_create(&reader, &attr, serve_socket, socket) == 0) {
+        pthread_setname_np(reader, "ls-page");
+        pthread_join(reader, NULL);
+    } else {
+        ls_log(0, "A page is refused: no thread can be started for it.");
+        leave(socket->server, socket->session);
+        socket_unref(socket);
+    }
+    pthread_attr_destroy(&attr);
     /* civetweb's own loop, which follows, is to find nothing. */
     shutdown(fd, SHUT_RDWR);
     fcntl(fd, F_SETFL, flags);

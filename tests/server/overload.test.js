@@ -156,3 +156,35 @@ test('C2 SIGTERM while a session computes ends within the two seconds', async ()
   assert.equal((await busy.run.result()).code, 0);
   assert.ok(performance.now() - begun < 6000);
 });
+
+test('P42 Lua that nests as deep as it may has the stack for it, however it is called', async () => {
+  const deep = 'local function f(n) return (string.gsub("a", "a", function() return f(n + 1) end)) end local function g() pcall(g) error("x") end pcall(f, 1) pcall(g) '
+    + 'local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) pcall(function() return t[1] end) return "alive"';
+  const control = server.control();
+  const answer = await control.call('eval', { code: deep });
+  assert.equal(answer.json, 'alive', JSON.stringify(answer));
+  control.close();
+  const site = await Server.start({ 'lua/main.lua': `${APP}\nlocal function deep() ${deep} end\nfunction App:deep() self.name = deep() end\nassert(deep() == "alive")` });
+  const page = await site.page(await site.session());
+  await page.watchApp();
+  page.create(2, 'name');
+  page.create(3, 'deep()', { access: 'action' });
+  page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 3, value: null } }] });
+  await page.message((m) => m.data?.varId === 2 && m.data.value === 'alive');
+  await page.close();
+  await site.stop();
+});
+
+test('P120 a thousand levels of nesting are an error, on every road', async () => {
+  const nested = `${'['.repeat(100000)}${']'.repeat(100000)}`;
+  const site = await Server.start({ 'lua/main.lua': APP });
+  const id = await site.session();
+  const page = await site.page(id);
+  for (const text of [nested, `{"type":"update","id":1,"value":${nested}}`, `{"type":"update","id":1,"value":${'['.repeat(990)}${']'.repeat(990)}}`]) page.send(text);
+  await until(() => page.messages().filter((m) => m.type === 'error').length >= 3, 'three errors');
+  for (const levels of [900, 990, 5000, 100000])
+    assert.ok((await site.fetch(`/api/update?session=${id}`, { method: 'POST', body: `{"varId":1,"value":${'['.repeat(levels)}${']'.repeat(levels)}}` })).status >= 200);
+  assert.equal((await site.get(`/${id}`)).status, 200);
+  await page.close();
+  await site.stop();
+});
