@@ -193,6 +193,21 @@ static int fill(const char *dir, const char *template)
     return links ? make_links(dir, links) : 0;
 }
 
+/* A name as a shell takes it. */
+static void print_word(const char *word)
+{
+    if (!word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+,:@%")]) {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word; word++) {
+        if (*word == '\'') fputs("'\\''", stdout);
+        else putchar(*word);
+    }
+    putchar('\'');
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     struct arguments arguments;
@@ -224,7 +239,10 @@ static int run(const struct command *command, int argc, char **argv)
     if (free_folder < 0) return complain(STATUS_FAILED, "%s is there already and is no folder", dir);
     if (free_folder == 0) return complain(STATUS_FAILED, "%s is there already and not empty; choose another name", dir);
     if (fill(dir, template)) return STATUS_FAILED;
-    printf("%s is ready. Now run:\n\n  cd %s\n  lsess serve --watch\n", dir, dir);
+    printf("%s is ready. Now run:\n\n  cd ", dir);
+    if (*dir == '-') fputs("./", stdout);
+    print_word(dir);
+    puts("\n  lsess serve --watch");
     return STATUS_DONE;
 }
 

@@ -61,6 +61,11 @@ static bool on_event(void *ctx, const char *event, struct json fields)
         if (repl_interrupted()) {
             if (repl->interactive) putchar('\n'); /* the terminal has shown ^C */
             fflush(stdout);
+            if (repl->interrupts++) { /* inside a C function, such as os.execute, nothing is interrupted */
+                complain(STATUS_FAILED, "session %s cannot be interrupted at this moment; it goes on without you", repl->session);
+                repl->abandoned = true;
+                return false;
+            }
             interrupt_session(repl);
         }
         return true;
@@ -78,9 +83,12 @@ static bool on_event(void *ctx, const char *event, struct json fields)
     return true;
 }
 
+enum status repl_lost_status(const struct repl *repl) { return repl->abandoned ? STATUS_FAILED : STATUS_NO_SERVER; }
+
 static int evaluate(struct repl *repl, const char *code, struct json *answer)
 {
     struct ls_buf fields = LS_BUF_INIT;
+    repl->interrupts = 0;
     ls_buf_str(&fields, "\"session\":");
     ls_json_str(&fields, repl->session);
     ls_buf_printf(&fields, ",\"repl\":true,\"name\":\"repl\",\"max_output\":%d,\"code\":", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT);
@@ -104,7 +112,7 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
 {
     struct json answer;
     int status = evaluate(repl, code, &answer);
-    if (status == STATUS_NO_SERVER) return ENTRY_LOST;
+    if (status == STATUS_NO_SERVER || repl->abandoned) return ENTRY_LOST;
     if (status == STATUS_DONE && json_true(json_member(answer, "incomplete")) && repl->interactive) return ENTRY_INCOMPLETE;
     if (repl->json) {
         printf("%.*s\n", (int)answer.len, answer.text);
@@ -136,7 +144,7 @@ bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
 {
     struct json answer;
     int status = evaluate(repl, code, &answer);
-    if (status == STATUS_NO_SERVER) return false;
+    if (status == STATUS_NO_SERVER || repl->abandoned) return false;
     if (status != STATUS_DONE) { /* the code is ours: a traceback of it tells nobody anything */
         struct ls_buf text = LS_BUF_INIT;
         json_string(json_member(json_member(answer, "error"), "message"), &text);
@@ -225,7 +233,7 @@ static int run_input(struct repl *repl)
     }
     enum entry_result result = repl_entry(repl, ls_buf_text(&code), false);
     ls_buf_release(&code);
-    return result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? STATUS_NO_SERVER : STATUS_FAILED;
+    return result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? repl_lost_status(repl) : STATUS_FAILED;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -262,7 +270,7 @@ static int run(const struct command *command, int argc, char **argv)
         } else if (count) {
             for (size_t i = 0; i < count && status == STATUS_DONE; i++) {
                 enum entry_result result = repl_entry(&repl, chunks[i], false);
-                status = result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? STATUS_NO_SERVER : STATUS_FAILED;
+                status = result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? (int)repl_lost_status(&repl) : STATUS_FAILED;
             }
         } else {
             status = run_input(&repl);

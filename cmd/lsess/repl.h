@@ -10,12 +10,16 @@ struct repl {
     bool json;              /* --json: answers as they come */
     bool interactive;
     struct ls_buf dir;      /* the site's folder, for .source */
+    int interrupts;         /* Ctrl-C during the running entry */
+    bool abandoned;         /* it could not be stopped, and is not waited for any more: the connection is of no use */
 };
 
 enum entry_result { ENTRY_DONE, ENTRY_INCOMPLETE, ENTRY_FAILED, ENTRY_LOST };
 
 /** Run one entry on the session's queue, print what it printed and what it returned. `timed` adds how long it took. */
 enum entry_result repl_entry(struct repl *repl, const char *code, bool timed);
+/** The exit status after ENTRY_LOST. */
+enum status repl_lost_status(const struct repl *repl);
 /** Evaluate for the shell's own use: the first value as JSON replaces `json`. Errors are printed. */
 bool repl_value(struct repl *repl, const char *code, struct ls_buf *json);
 /** Choose a session: NULL = the only one or the most recently active one, which is said; "new" makes a headless one. @return a status */

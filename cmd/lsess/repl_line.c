@@ -198,7 +198,7 @@ static bool take_line(struct shell *shell, const char *text, int *status)
     enum entry_result result = repl_entry(shell->repl, ls_buf_text(&shell->chunk), false);
     if (result == ENTRY_INCOMPLETE) return true;
     ls_buf_clear(&shell->chunk);
-    if (result == ENTRY_LOST) *status = STATUS_NO_SERVER;
+    if (result == ENTRY_LOST) *status = repl_lost_status(shell->repl);
     return result != ENTRY_LOST;
 }
 

@@ -76,6 +76,17 @@ test('C6 the default is blank; an empty folder and a path of several parts may b
   assert.equal(run(['new', '.'], { cwd: folder() }).status, 0);
 });
 
+test('C6 the printed commands work for any name', () => {
+  for (const name of ["it's a site", '-dash', '$HOME', 'grüße', 'a;b']) {
+    const dir = folder();
+    const { status, stdout } = run(['new', '--', name], { cwd: dir });
+    assert.equal(status, 0, name);
+    const [cd] = stdout.split('\n').filter((line) => line.startsWith('  '));
+    const there = spawnSync('sh', ['-c', `${cd} && pwd`], { cwd: dir, encoding: 'utf8' });
+    assert.equal(there.stdout, `${path.join(dir, name)}\n`, cd);
+  }
+});
+
 test('C6 a folder that holds something, a file, or a link to nothing is left alone: one line, status 1', () => {
   const dir = folder();
   mkdirSync(path.join(dir, 'full'));

@@ -301,6 +301,20 @@ test('C4 Ctrl-C during -e interrupts the entry and ends with 1', async () => {
   assert.ok(!output.includes('not reached'));
 });
 
+test('C4 a second Ctrl-C leaves an entry that cannot be interrupted; the session finishes it', async () => {
+  await shell();
+  terminal.clear();
+  terminal.line('os.execute("sleep 2") finished = true');
+  await until(async () => (await server.control().call('sessions')).sessions.some((s) => s.busy), 'the session to be busy');
+  terminal.press('C-c');
+  await terminal.shows(/\^C/);
+  terminal.press('C-c');
+  await terminal.shows(/lsess: session 1 cannot be interrupted at this moment/);
+  terminal.line('echo status $?');
+  await terminal.shows(/^status 1$/m);
+  assert.equal(run(['1', '-e', '"still here"']).stdout, 'still here\n');
+});
+
 test('C4 a save between two entries: the shell sees the new code', async () => {
   await shell();
   assert.equal(await entry('harbor:label()'), 'Harbor North');
