@@ -97,6 +97,17 @@ for command in $commands; do
     if [ "$(lsess "$command" -h)" = "$(lsess help "$command")" ]; then ok; else finding "$command: -h and help differ"; fi
 done
 
+# What other pages list is what the program has.
+listed() { sed -n "$2" "$1" | sort -u; }
+same "templates in man/lsess-new.1" "$(lsess new --list | cut -d' ' -f1 | sort)" "$(awk '/^The templates are:/,/^\.El/' man/lsess-new.1 | sed -n 's/^\.It Cm //p' | sort)"
+same "dot commands in man/lsess-repl.1" "$(listed cmd/lsess/repl_dot.c 's/^ *{"\(\.[a-z]*\)", .*/\1/p')" "$(listed man/lsess-repl.1 's/^\.It Cm \(\.[a-z]*\).*/\1/p')"
+same "keys in man/lsess-serve.1" "$(printf '%s\n' h o q r s u)" "$(awk '/^\.Ss Keys/,/^\.El/' man/lsess-serve.1 | sed -n 's/^\.It Cm //p' | sort)"
+same "commands in man/lsess-control.7" \
+    "$({ grep -ohE '\{"[a-z]+", run_' lib/server/commands.c | sed 's/{"\([a-z]*\)".*/\1/'; echo watch; } | sort -u)" \
+    "$(awk '/^\.Ss Commands/,/^\.Ss Errors/' man/lsess-control.7 | awk '/^\.Bl/ { depth++ } /^\.El/ { depth-- } depth == 1' | sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' | sort)"
+same "error codes in man/lsess-protocol.7" "$(listed lib/tracker/fault.h 's/^ *X([A-Z_]*, "[a-z-]*", "\([a-z-]*\)").*/\1/p' | grep .)" \
+    "$(awk '/^\.Ss Errors/,/^\.El/' man/lsess-protocol.7 | sed -n 's/^\.It Li //p' | sort)"
+
 # --- Lua functions ---
 
 while read -r name; do
@@ -149,7 +160,7 @@ done
 lsess new --template tasks "$scratch/site" >/dev/null
 lsess serve --port 0 --socket "$scratch/socket" --json-log "$scratch/site" >"$scratch/log" 2>&1 </dev/null &
 server=$!
-for ((i = 0; i < 500; i++)); do grep -q ready "$scratch/log" && break; sleep 0.02; done
+for ((i = 0; i < 500; i++)); do grep -qs '"ready"' "$scratch/log" && break; sleep 0.02; done
 export LSESS_SOCKET=$scratch/socket
 lsess repl new -e 1 >/dev/null
 lsess repl new -e 1 >/dev/null
