@@ -111,18 +111,48 @@ static void print_start(const struct serving *serving, int64_t begun_ns)
 
 /* --- saves --- */
 
-/* One line, or the error with its excerpt; written by one call so that threads do not mix. */
+/* A line of an excerpt: `  12 | text` or the caret's. */
+static bool is_source(const char *line, size_t len)
+{
+    size_t at = 0;
+    while (at < len && (line[at] == ' ' || (line[at] >= '0' && line[at] <= '9')))
+        at++;
+    return at > 2 && at < len && line[at] == '|';
+}
+
+/* Errors stand out, what surrounds them does not. */
+static void paint_more(const struct serving *serving, struct ls_buf *out, const struct ls_save_report *report)
+{
+    const char *line = report->more;
+    for (bool first = true; line != NULL && *line != '\0'; first = false) {
+        size_t len = strcspn(line, "\n");
+        bool source = is_source(line, len), caret = source && memchr(line, '^', len) != NULL && strncmp(line, "        |", 9) == 0;
+        const char *color = caret ? RED : source || first || report->kind != LS_SAVE_FAILED || ls_has_prefix(line, "    at ") ? DIM : BOLD;
+        ls_buf_printf(out, "%s%.*s%s", paint(serving, color), (int)len, line, paint(serving, PLAIN));
+        line = line[len] == '\n' ? line + len + 1 : NULL;
+        if (line != NULL)
+            ls_buf_char(out, '\n');
+    }
+    ls_buf_char(out, '\n');
+}
+
+/* One line, and the error with its excerpt; written by one call so that threads do not mix. */
 static void print_report(void *ctx, const struct ls_save_report *report)
 {
+    static const char *const colors[] = {[LS_SAVE_TAKEN] = GREEN, [LS_SAVE_IDLE] = DIM, [LS_SAVE_FAILED] = RED};
     const struct serving *serving = ctx;
     time_t now = time(NULL);
     struct tm parts;
     char clock[16];
+    struct ls_buf out = LS_BUF_INIT;
     localtime_r(&now, &parts);
     strftime(clock, sizeof clock, "%H:%M:%S", &parts);
-    size_t first = strcspn(report->text, "\n");
-    fprintf(stderr, "%s%s%s  %s%.*s%s%s\n", paint(serving, DIM), clock, paint(serving, PLAIN), report->failed ? paint(serving, RED) : "", (int)first,
-            report->text, report->failed ? paint(serving, PLAIN) : "", report->text + first);
+    ls_buf_printf(&out, "%s%s%s  %s  %s%s%s  %s%.1f ms%s", paint(serving, DIM), clock, paint(serving, PLAIN), report->files,
+                  paint(serving, colors[report->kind]), report->outcome, paint(serving, PLAIN), paint(serving, DIM), report->ms, paint(serving, PLAIN));
+    paint_more(serving, &out, report);
+    if (!ls_buf_failed(&out))
+        fwrite(out.data, 1, out.len, stderr);
+    ls_buf_release(&out);
 }
 
 /* --- the browser --- */

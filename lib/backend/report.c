@@ -2,6 +2,7 @@
  * (L52a). Also unloading, because what it takes away includes views (C5).
  *
  * Owner thread: the session's. Texts for pages hold keys and lines, never absolute paths (H100). */
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/internal.h"
@@ -111,19 +112,23 @@ void ls__set_reload_error(struct ls_backend *b)
 /* --- reload --- */
 
 /* H99: an error without a variable, to every page. */
+static void tell_pages(struct ls_backend *b, const char *code, const char *file, const char *message)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_printf(&text, "reload %s: %s", file, message);
+    for (struct ls_conn *conn = b->conns; conn; conn = conn->next) {
+        ls_write_error(ls_outgoing_begin(&conn->out), 0, code, ls_buf_text(&text));
+        ls_outgoing_end(&conn->out, 0);
+    }
+    ls_buf_release(&text);
+}
+
 static void tell_failures(struct ls_backend *b, const struct ls_reload_report *report)
 {
     for (size_t i = 0; i < report->count; i++) {
         const struct ls_reload_result *result = &report->results[i];
-        if (result->outcome != LS_RELOAD_FAILED)
-            continue;
-        struct ls_buf text = LS_BUF_INIT;
-        ls_buf_printf(&text, "reload %s: %s", result->key, result->text ? result->text : "failed");
-        for (struct ls_conn *conn = b->conns; conn; conn = conn->next) {
-            ls_write_error(ls_outgoing_begin(&conn->out), 0, "lua-error", ls_buf_text(&text));
-            ls_outgoing_end(&conn->out, 0);
-        }
-        ls_buf_release(&text);
+        if (result->outcome == LS_RELOAD_FAILED)
+            tell_pages(b, "lua-error", result->key, result->text ? result->text : "failed");
     }
 }
 
@@ -149,8 +154,13 @@ void ls_backend_views_changed(struct ls_backend *b)
 
 void ls_backend_view_problem(struct ls_backend *b, const char *key, const char *text)
 {
+    char file[LS_PATH_MAX_BYTES];
+    ls__begin(b);
     set_problem(b, key, strlen(key), text, 0);
     ls__set_reload_error(b);
+    snprintf(file, sizeof file, "%s.html", key);
+    if (text)
+        tell_pages(b, "bad-viewdef", file, text);
 }
 
 /* --- views of apps (L52a) --- */

@@ -265,14 +265,20 @@ static int collect_name(struct collect *collect, const char *name)
     return result == LS_ENOTFOUND ? ls_fail(collect->err, LS_ENOTFOUND, "There is no file %s in this site.", name) : result;
 }
 
-struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err)
+/* @param all  everything of the site, and `names` where they exist; else exactly `names` */
+static struct ls_burst *burst_of(const char *root, bool all, const char *const *names, size_t count, struct ls_err *err)
 {
     struct ls_err unused;
     if (!err) err = &unused;
     struct collect collect = {.root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
     int result = collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
-    if (!result && !count) result = collect_all(&collect);
-    for (size_t i = 0; i < count && !result; i++) result = collect_name(&collect, names[i]);
+    if (!result && all) result = collect_all(&collect);
+    for (size_t i = 0; i < count && !result; i++) {
+        result = collect_name(&collect, names[i]);
+        if (!result || !all || result == LS_ENOMEM) continue;
+        if (result != LS_ENOTFOUND) ls_log(0, "%s", err->text); /* H32 */
+        result = 0;
+    }
     ls_map_free(collect.seen, NULL);
     if (result) {
         ls_burst_unref(collect.burst);
@@ -281,4 +287,14 @@ struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, s
     collect.burst->first_event_ns = ls_now_ns();
     ls__burst_sort(collect.burst);
     return collect.burst;
+}
+
+struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err)
+{
+    return burst_of(root, !count, names, count, err);
+}
+
+struct ls_burst *ls_burst_of_site(const char *root, const char *const *keys, size_t count, struct ls_err *err)
+{
+    return burst_of(root, true, keys, count, err);
 }

@@ -30,6 +30,7 @@ struct ls_burst {
     struct ls_view_file *views;
     size_t view_count;
     int64_t first_event_ns;  /* monotonic time of the first event */
+    bool unasked;            /* no event, only a second look at files that were loaded from where nothing was watched yet (H7) */
 };
 struct ls_burst *ls_burst_ref(struct ls_burst *burst);
 void ls_burst_unref(struct ls_burst *burst);
@@ -56,11 +57,12 @@ void ls_hotload_directory_unloaded(struct ls_hotload *hotload, int64_t session, 
 void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 
 /** `lsess reload`: the named files, as one burst (C1, H2): keys, absolute paths, or names below the root, lua/ or viewdefs/. With count 0 all
- * files of lua/, apps/ and viewdefs/; sessions leave out what they have not loaded (H33) or what is unchanged (H35). What was loaded from
- * elsewhere has to be named by its key. Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
+ * files of lua/, apps/ and viewdefs/; sessions leave out what they have not loaded (H33) or what is unchanged (H35). Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
  * @param root  canonical
  * @return use count 1, ls_burst_unref(); NULL and err (LS_ENOTFOUND names the file) */
 struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err);
+/** The same for all files of lua/, apps/ and viewdefs/, and those of `keys` that exist and lie elsewhere. */
+struct ls_burst *ls_burst_of_site(const char *root, const char *const *keys, size_t count, struct ls_err *err);
 /** H101; waits for the settling thread unless called on it: {"directories":[{"path","uses","polled"}],"pending":[…],"links":[…]} appended. */
 int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);
 /** For tests: everything pending has been handed over and no event is unread. */

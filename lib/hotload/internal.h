@@ -116,6 +116,7 @@ struct ls__pending {
     bool polled;         /* no CLOSE_WRITE will tell (H22) */
     bool told;           /* H28's log line was written */
     bool handled;        /* it is in the burst that is being gathered */
+    bool unasked;        /* no event has come: it is looked at because its directory was not watched before */
 };
 
 enum ls__scan {
@@ -212,6 +213,7 @@ void ls__poll(struct ls_hotload *h);
 bool ls__fs_is_remote(const char *path, const char **name);
 /* --- pending.c --- */
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path);
+void ls__pend_unasked(struct ls_hotload *h, const char *path);
 void ls__pend_dirty(struct ls_hotload *h, const char *path);
 void ls__pend_absent(struct ls_hotload *h, const char *path);
 void ls__pending_free(struct ls_hotload *h);

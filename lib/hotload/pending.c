@@ -69,8 +69,16 @@ struct ls__pending *ls__pend(struct ls_hotload *h, const char *path)
     entry->last_ns = ls_now_ns();
     if (!entry->waiting || entry->absent) entry->first_ns = entry->last_ns;
     entry->waiting = true;
-    entry->absent = false;
+    entry->absent = entry->unasked = false;
     return entry;
+}
+
+/** Look at a path that may have changed before anybody watched it: no person waits for an answer. */
+void ls__pend_unasked(struct ls_hotload *h, const char *path)
+{
+    bool known = ls_map_get(h->pendingReloads, path, strlen(path)) != NULL;
+    struct ls__pending *entry = ls__pend(h, path);
+    if (entry) entry->unasked = !known;
 }
 
 /** A writer is at work; a running window starts again (H21). */
@@ -79,6 +87,7 @@ void ls__pend_dirty(struct ls_hotload *h, const char *path)
     struct ls__pending *entry = entry_of(h, path);
     if (!entry) return;
     entry->dirty_ns = ls_now_ns();
+    entry->unasked = false;
     if (entry->absent) entry->waiting = entry->absent = false;
     if (entry->waiting) entry->last_ns = entry->dirty_ns;
 }
@@ -90,6 +99,7 @@ void ls__pend_absent(struct ls_hotload *h, const char *path)
     if (!entry) return;
     entry->dirty_ns = 0;
     entry->hold_ns = 0;
+    entry->unasked = false;
     entry->last_ns = ls_now_ns();
     if (!entry->absent) entry->first_ns = entry->last_ns;
     entry->waiting = entry->absent = true;
@@ -486,11 +496,13 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
 {
     bool complete = true;
     gather->burst->first_event_ns = gather->now;
+    gather->burst->unasked = true;
     for (struct ls_map_entry *e = ls_map_first(gather->h->pendingReloads); e; e = ls_map_next(e)) {
         struct ls__pending *entry = ls_map_value(e);
         if (!entry->waiting || (entry->absent && gather->now - entry->last_ns < s->window)) continue;
         int64_t first = entry->first_ns;
         entry->handled = take_entry(gather, entry, late);
+        gather->burst->unasked = gather->burst->unasked && (entry->unasked || !entry->handled);
         if (entry->handled) gather->burst->first_event_ns = sooner(gather->burst->first_event_ns, first);
         else complete = false;
     }

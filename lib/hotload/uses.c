@@ -66,7 +66,7 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     const char *known_as = use->wanted ? route->key : key;
     if (!route->burst_key && known_as) route->burst_key = ls_strdup(known_as);
     /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session compares the texts. */
-    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key)))) ls__pend(h, route->path);
+    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key)))) ls__pend_unasked(h, route->path);
 }
 
 void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted)

@@ -534,11 +534,7 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     const char *const *files;
     size_t count = ls_control_list(request, "files", &files);
     struct ls_err err = {0};
-    if (server->site.root == NULL) {
-        command_fail(client, ls_control_id(request), "not-found", "The built-in site has no files to reload.");
-        return;
-    }
-    struct ls_burst *burst = ls_burst_of_files(server->site.root, files, count, &err);
+    struct ls_burst *burst = reload_burst_of(server, files, count, &err);
     if (burst == NULL) {
         fail_with(client, request, &err);
         return;

@@ -286,6 +286,9 @@ int editor_open(struct request *request);                     /* C2, LSESS_EDITO
 /* --- reload.c --- */
 
 void reload_on_burst(void *ctx, struct ls_burst *burst);
+/** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere (C1).
+ * @return a use, or NULL and err */
+struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *names, size_t count, struct ls_err *err);
 /** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than `wait_ms`), and append the JSON array
  * of results (C3). */
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);

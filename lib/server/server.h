@@ -16,8 +16,11 @@ struct ls_server;
 
 /* What a save did, for the terminal (C2). Borrowed during the call. */
 struct ls_save_report {
-    const char *text;  /* one line without a newline: files, sessions touched, milliseconds; or the error with its excerpt and caret lines */
-    bool failed;
+    const char *files;    /* names, the first few of many */
+    const char *outcome;  /* sessions touched, or why none was */
+    double ms;            /* since the first event of the burst */
+    const char *more;     /* to follow on the same line as it is: details, errors with excerpt and caret in lines of their own; "" = nothing */
+    enum { LS_SAVE_TAKEN, LS_SAVE_IDLE, LS_SAVE_FAILED } kind;
 };
 
 struct ls_server_config {

@@ -87,11 +87,11 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     size_t len = ls_bytes_len(bytes);
     const char *base = ls_path_base(rel);
     if (is_blank(text, len)) {
-        ls_fail(err, LS_EINVAL, "%s is empty", base);
+        ls_fail(err, LS_EINVAL, "the file is empty");
         return NULL;
     }
     if (!ls_utf8_valid(text, len)) {
-        ls_fail(err, LS_EINVAL, "%s is not valid UTF-8", base);
+        ls_fail(err, LS_EINVAL, "the text is not valid UTF-8");
         return NULL;
     }
     struct ls__view *view = ls_zalloc(sizeof *view);

@@ -313,9 +313,10 @@ static void H78_problems_of_views_are_shown(void **state)
     ls_bytes_unref(text);
     ls_backend_views_changed(t.backend);
     expect_frames(page, PROPS(1, "\"reload-error\":\"\",\"viewdefs\":\"{\\\"A.DEFAULT\\\":\\\"new\\\"}\"") "\n");
-    ls_backend_view_problem(t.backend, "A.DEFAULT", "A.DEFAULT.html is empty");
+    ls_backend_view_problem(t.backend, "A.DEFAULT", "the file is empty");
     ls_backend_views_changed(t.backend);
-    expect_frames(page, PROPS(1, "\"reload-error\":\"A.DEFAULT.html: A.DEFAULT.html is empty\"") "\n");
+    expect_frames(page, "[{\"type\":\"error\",\"data\":{\"code\":\"bad-viewdef\",\"description\":\"reload A.DEFAULT.html: the file is empty\"}},"
+                        PROPS(1, "\"reload-error\":\"A.DEFAULT.html: the file is empty\"") "]\n");
     ls_backend_view_problem(t.backend, "A.DEFAULT", NULL);
     ls_backend_views_changed(t.backend);
     expect_frames(page, PROPS(1, "\"reload-error\":\"\"") "\n");

@@ -1,0 +1,65 @@
+/* What a burst of changed files came to in all sessions together, and how people are told (H97, H98; C2).
+ *
+ * Results are noted by key, however many sessions had them: a thousand sessions that ran a file are one line. Nothing here locks; the burst's
+ * collector (reload.c) does. */
+#ifndef LS_SERVER_SAVES_H
+#define LS_SERVER_SAVES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "hotload/hotload.h"
+#include "session/reload.h"
+
+struct ls_server;
+
+/* One file. */
+struct save_note {
+    char *key;                /* owned: tracking key, or base name of a view file */
+    unsigned ran;             /* sessions in which it ran */
+    unsigned failed;
+    unsigned unchanged;       /* sessions that run this text already */
+    bool first;               /* a first load that had failed before has succeeded (H36) */
+    char *details;            /* owned: of the session that was first to tell; NULL */
+};
+
+/* One distinct failure, however many sessions had it. */
+struct save_failure {
+    struct save_failure *next;
+    char *key, *text, *traceback; /* owned; traceback may be NULL */
+    int line;
+    unsigned sessions;
+    bool news;                /* not told before */
+};
+
+struct saves {
+    struct save_note *notes;
+    size_t count, room;
+    struct save_failure *failures, **last;
+    unsigned sessions;        /* in which something ran or failed */
+    unsigned failed_sessions;
+    unsigned unchanged;       /* sessions that have such a file and found nothing new */
+    unsigned pages;           /* sessions with pages that view files went to */
+    size_t views;             /* view files with a new text */
+    bool command;             /* somebody asked for it: files that nobody needs are not named */
+    bool quiet;               /* no save, only a second look: told only if it came to something */
+};
+
+void saves_init(struct saves *saves);
+void saves_release(struct saves *saves);
+/** Note what one session reported. Without memory the note is left out. */
+void saves_add(struct saves *saves, const struct ls_reload_report *report);
+/** A view file that cannot be used (H78). @param file  its base name */
+void saves_add_view_failure(struct saves *saves, const char *file, const char *text);
+/** Tell the terminal and the log, once. Any thread, once the last session has reported. */
+void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves);
+
+/** "ok", "skipped", "failed", "first". */
+const char *saves_outcome(enum ls_reload_outcome outcome);
+
+/** Two lines of source and a caret line below the place that the message is about (C2); nothing when the text has no such line.
+ * @param message  Lua's, whose quoted words say where on the line */
+void excerpt_write(struct ls_buf *out, const char *source, size_t len, int line, const char *message);
+
+#endif
