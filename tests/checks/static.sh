@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What can be found without running anything: cppcheck over the C code, luacheck over the Lua that ships, the type checker over the browser client, and
+# What can be found without running anything: cppcheck and clang-tidy over the C code, luacheck over the Lua that ships, the type checker over the browser client, and
 # the shells' own parsers over every script. Each finding is a failure; each file or tool that has none counts as passed.
 set -u
 cd "$(dirname "$0")/../.."
 out=${B:-build}/static
 mkdir -p "$out/cppcheck"
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 ok() { passed=$((passed + 1)); }
 finding() { echo "$1"; failed=$((failed + 1)); }
 need() { command -v "$1" >/dev/null || { finding "$1 is missing; .ci/deps check installs it"; false; }; }
@@ -31,6 +31,25 @@ if need cppcheck; then
     grep -vE '^ |^$|information' "$out/cppcheck.log" >"$out/findings"
     while read -r line; do finding "$line"; done <"$out/findings"
     for file in lib/*/*.c cmd/*/*.c; do grep -q "^$file:" "$out/findings" || ok; done
+fi
+
+# Of clang-tidy the checks for mistakes, without those that object to ways of writing used here on purpose: sizes of arrays of pointers, comparisons
+# by !strcmp, names that begin with an underscore pair, one flat chain of cases.
+checks='-*,bugprone-*'
+for check in assignment-in-if-condition branch-clone easily-swappable-parameters implicit-widening-of-multiplication-result macro-parentheses \
+    misplaced-widening-cast narrowing-conversions not-null-terminated-result reserved-identifier sizeof-expression suspicious-include \
+    suspicious-string-compare too-small-loop-variable; do
+    checks="$checks,-bugprone-$check"
+done
+if command -v clang-tidy >/dev/null; then
+    printf '%s\n' lib/*/*.c cmd/*/*.c | CHECKS=$checks xargs -P2 -n8 sh -c '
+        clang-tidy --quiet -checks="$CHECKS" "$@" -- -std=gnu11 -Ilib -I/usr/include/lua5.4 -D_GNU_SOURCE -DLS_VERSION=\"0\" 2>/dev/null' tidy >"$out/tidy.log"
+    grep -E '(warning|error): ' "$out/tidy.log" | sort -u >"$out/findings"
+    while read -r line; do finding "$line"; done <"$out/findings"
+    [ -s "$out/findings" ] || ok
+else
+    echo 'SKIPPED clang-tidy: it is not installed'
+    skipped=1
 fi
 
 # --- Lua ---
@@ -76,5 +95,5 @@ for file in cmd/lsess/completion/*.fish; do
     if report=$(fish --no-execute "$file" 2>&1); then ok; else finding "$report"; fi
 done
 
-echo "$passed passed, $failed failed"
+if [ "$skipped" != 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
 [ "$failed" = 0 ]
