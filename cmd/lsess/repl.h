@@ -27,6 +27,8 @@ int repl_use(struct repl *repl, const char *session);
 
 /** A line that begins with a dot. @return false = leave the shell */
 bool repl_dot(struct repl *repl, const char *line);
+/** Append the names of all dot commands as a JSON array of strings, for completion. */
+void repl_dot_names(struct ls_buf *out);
 
 /** The interactive loop. @return a status */
 int repl_interact(struct repl *repl);

@@ -241,6 +241,15 @@ static const struct dot dots[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+void repl_dot_names(struct ls_buf *out)
+{
+    for (const struct dot *dot = dots; dot->name; dot++) {
+        ls_buf_char(out, dot == dots ? '[' : ',');
+        ls_json_str(out, dot->name);
+    }
+    ls_buf_char(out, ']');
+}
+
 bool repl_dot(struct repl *repl, const char *line)
 {
     size_t name = strcspn(line, " \t\n"), from = name + strspn(line + name, " \t");

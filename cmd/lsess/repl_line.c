@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,24 +44,46 @@ static const char *rest_of(const char *candidate, const char *typed, size_t len)
     return strncmp(name, typed, len) ? NULL : name + len;
 }
 
-static void list_candidates(struct json names)
+enum { MOST_LISTED = 200 };
+
+/* In columns of the terminal's width, those that go on from the letters typed. */
+static void list_candidates(struct json names, const char *typed, size_t typed_len, size_t count)
 {
     struct ls_buf text = LS_BUF_INIT;
+    struct winsize size = {0};
     struct json name;
-    size_t at = 0, column = 0, shown = 0;
+    size_t at = 0, widest = 1, shown = 0;
+    while (json_item(names, &at, &name))
+        if (rest_of(json_string(name, &text), typed, typed_len) && text.len > widest) widest = text.len;
+    size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80, columns = width / (widest + 2);
+    if (!columns) columns = 1;
+    at = 0;
     putchar('\n');
-    while (json_item(names, &at, &name) && shown++ < 200) {
-        json_string(name, &text);
-        if (column && column + text.len + 2 > 78) {
-            putchar('\n');
-            column = 0;
-        }
-        printf("%-18s", ls_buf_text(&text));
-        putchar(' ');
-        column += text.len < 18 ? 19 : text.len + 1;
+    while (shown < MOST_LISTED && json_item(names, &at, &name)) {
+        if (!rest_of(json_string(name, &text), typed, typed_len)) continue;
+        bool last = ++shown % columns == 0 || shown == count;
+        printf("%-*s%s", last ? 0 : (int)widest + 2, ls_buf_text(&text), last ? "\n" : "");
     }
-    putchar('\n');
+    if (shown < count) printf("%s… and %zu more\n", shown % columns ? "\n" : "", count - shown);
     ls_buf_release(&text);
+}
+
+/* The candidates for what stands before the cursor as a JSON array, {NULL, 0} when there are none. Borrowed from `room` or the client. */
+static struct json find_candidates(struct repl *repl, const char *line, size_t len, struct ls_buf *room)
+{
+    struct ls_buf fields = LS_BUF_INIT;
+    struct json answer, none = {NULL, 0};
+    if (len && line[0] == '.' && !memchr(line, ' ', len)) {
+        repl_dot_names(room);
+        return (struct json){ls_buf_text(room), room->len};
+    }
+    ls_buf_str(&fields, "\"session\":");
+    ls_json_str(&fields, repl->session);
+    ls_buf_str(&fields, ",\"line\":");
+    ls_json_string(&fields, line, len);
+    int status = client_call(&repl->client, "complete", ls_buf_text(&fields), NULL, NULL, &answer);
+    ls_buf_release(&fields);
+    return status == STATUS_DONE ? json_member(answer, "completions") : none;
 }
 
 static unsigned char complete(EditLine *editor, int key)
@@ -69,38 +92,31 @@ static unsigned char complete(EditLine *editor, int key)
     struct shell *shell;
     el_get(editor, EL_CLIENTDATA, &shell);
     const LineInfo *line = el_line(editor);
-    size_t len = (size_t)(line->cursor - line->buffer), typed = 0;
+    size_t len = (size_t)(line->cursor - line->buffer), typed = 0, at = 0, count = 0;
     while (typed < len && in_name(line->cursor[-1 - (ptrdiff_t)typed])) typed++;
-    struct ls_buf fields = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, shell->repl->session);
-    ls_buf_str(&fields, ",\"line\":");
-    ls_json_string(&fields, line->buffer, len);
-    struct json answer, item;
+    const char *letters = line->cursor - typed;
+    struct ls_buf room = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
+    struct json names = find_candidates(shell->repl, line->buffer, len, &room), item;
     unsigned char result = CC_ERROR;
-    if (client_call(&shell->repl->client, "complete", ls_buf_text(&fields), NULL, NULL, &answer) == STATUS_DONE) {
-        struct json names = json_member(answer, "completions");
-        size_t at = 0, count = 0;
-        while (json_item(names, &at, &item)) {
-            const char *rest = rest_of(json_string(item, &name), line->cursor - typed, typed);
-            if (!rest) continue;
-            if (count++ == 0) {
-                ls_buf_str(&common, rest);
-            } else {
-                size_t same = 0;
-                while (same < common.len && common.data[same] == rest[same]) same++;
-                ls_buf_cut(&common, same);
-            }
-        }
-        if (common.len) {
-            el_insertstr(editor, common.data);
-            result = CC_REFRESH;
-        } else if (count > 1) {
-            list_candidates(names);
-            result = CC_REDISPLAY;
+    while (json_item(names, &at, &item)) {
+        const char *rest = rest_of(json_string(item, &name), letters, typed);
+        if (!rest) continue;
+        if (count++ == 0) {
+            ls_buf_str(&common, rest);
+        } else {
+            size_t same = 0;
+            while (same < common.len && common.data[same] == rest[same]) same++;
+            ls_buf_cut(&common, same);
         }
     }
-    ls_buf_release(&fields);
+    if (common.len) {
+        el_insertstr(editor, common.data);
+        result = CC_REFRESH;
+    } else if (count > 1) {
+        list_candidates(names, letters, typed, count);
+        result = CC_REDISPLAY;
+    }
+    ls_buf_release(&room);
     ls_buf_release(&name);
     ls_buf_release(&common);
     return result;
