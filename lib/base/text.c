@@ -154,24 +154,25 @@ void ls_html_escape(struct ls_buf *buf, const char *text, size_t len)
     ls_buf_add(buf, text + from, len - from);
 }
 
+/* Distance with insertions, deletions, replacements and swaps of neighbours, each counted once. */
 bool ls_text_near(const char *word, const char *candidate)
 {
     enum { LONGEST = 48 };
     size_t n = strlen(word), m = strlen(candidate);
     if (n == 0 || n > LONGEST || m > LONGEST) return false;
-    unsigned row[LONGEST + 1];
-    for (size_t j = 0; j <= m; j++) row[j] = (unsigned)j;
+    unsigned rows[3][LONGEST + 1]; /* the present one and the two before, by turns */
+    for (size_t j = 0; j <= m; j++) rows[0][j] = (unsigned)j;
     for (size_t i = 1; i <= n; i++) {
-        unsigned diagonal = row[0];
+        unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= m; j++) {
-            unsigned above = row[j];
-            unsigned best = diagonal + (word[i - 1] != candidate[j - 1]);
-            if (above + 1 < best) best = above + 1;
+            unsigned best = above[j - 1] + (word[i - 1] != candidate[j - 1]);
+            if (above[j] + 1 < best) best = above[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1];
+            if (swapped && two_above[j - 2] + 1 < best) best = two_above[j - 2] + 1;
             row[j] = best;
-            diagonal = above;
         }
     }
-    return row[m] <= (m < 5 ? 1u : 2u) || (n >= 3 && strncmp(word, candidate, n) == 0);
+    return rows[n % 3][m] <= (m < 5 ? 1u : 2u) || (n >= 3 && strncmp(word, candidate, n) == 0);
 }

@@ -376,6 +376,8 @@ static void near_words(void **state)
     assert_true(ls_text_near("serv", "serve"));
     assert_true(ls_text_near("relaod", "reload"));
     assert_true(ls_text_near("sess", "sessions"));
+    assert_true(ls_text_near("prot", "port"));
+    assert_false(ls_text_near("pots", "port")); /* two mistakes in a short word are too many */
     assert_false(ls_text_near("banana", "serve"));
     assert_false(ls_text_near("", "serve"));
 }
