@@ -596,11 +596,13 @@ void ls__compose(struct ls_backend *b)
     }
     note_faults(b);
     bool views = cut_views(b);
+    int opened = ls_tracker_enter(tracker); /* only texts are made from here on */
     if (views || b->atoms.count || b->dues.count || b->release || ls_idmap_count(b->inactive) || any_waiting_space(b))
         send_long(b, list, count);
     else
         for (int i = 0; i < count; i++)
             send_change(b, &list[i]);
+    ls_tracker_leave(tracker, opened);
     send_faults(b);
     b->release = false;
     end_batch(b);

@@ -427,9 +427,17 @@ static const char *const type_names[] = {"bad message", "create", "update", "des
 
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
 {
+    struct ls_tracker *tracker = b->engine->tracker;
+    int opened = 0; /* a page that shows a list creates thousands of variables in a row: they share one bracket */
     b->sender = conn;
     for (size_t i = 0; i < batch->count; i++) {
         const struct ls_message *m = &batch->messages[i];
+        if (m->type != LS_MSG_CREATE) {
+            ls_tracker_leave(tracker, opened);
+            opened = 0;
+        } else if (opened <= 0) {
+            opened = ls_tracker_enter(tracker);
+        }
         if (ls_log_on(2))
             ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type], (long long)m->id);
         switch (m->type) {
@@ -445,5 +453,6 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batc
         case LS_MSG_INVALID: ls__send_error(conn, m->id, m->fault); break;
         }
     }
+    ls_tracker_leave(tracker, opened);
     b->sender = NULL;
 }

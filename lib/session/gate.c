@@ -180,6 +180,7 @@ int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err
     lua_insert(L, at); /* handler, function, arguments */
     int status = lua_pcall(L, nargs, nresults, at);
     lua_remove(L, at);
+    session->epoch++;
     int code = 0;
     if (status != LUA_OK)
         code = ls__lfail(session, status, err);

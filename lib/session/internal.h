@@ -81,6 +81,7 @@ struct ls_session {
     enum ls_stop stop;       /* set by the hook, cleared when the outermost entry ends */
     int64_t deadline_ns;     /* of the present entry; 0 = not asked the clock yet */
     bool memory_hit;         /* the allocator has refused because of the limit */
+    uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     struct ls_buf trace;     /* traceback of the error caught last */
     const void *trace_of;    /* identity of an error that require raises again: its traceback is already in `trace` */
     struct ls_buf error;     /* last error of site code, for ls_session_last_error */

@@ -46,6 +46,13 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
 
 int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
 {
+    int rc = ls__resolver_run(rs, nargs, nresults, kind, fault);
+    rs->session->epoch++; /* what ran may have changed anything */
+    return rc;
+}
+
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+{
     struct ls_session *session = rs->session;
     lua_State *L = rs->L;
     int base = rs->base;
@@ -170,7 +177,7 @@ static int op_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *faul
         return -1;
     lua_pushcfunction(rs->L, l_copy);
     lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_call(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
     ls__frame_done(rs, opened);
     *copy = job.to;
     return rc;
@@ -295,7 +302,7 @@ static int op_prepare(void *ctx, struct ls_path *path, struct ls_fault *fault)
         return -1;
     lua_pushcfunction(rs->L, l_prepare);
     lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_call(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
     ls__frame_done(rs, opened);
     if (rc)
         forget_keys(rs, path);
@@ -312,7 +319,7 @@ static void op_forget(void *ctx, struct ls_path *path)
 static int op_enter(void *ctx)
 {
     struct ls_fault fault;
-    return ls__frame_open(ctx, &fault) < 0 ? -1 : 0;
+    return ls__frame_open(ctx, &fault);
 }
 
 static void op_leave(void *ctx)
@@ -340,7 +347,7 @@ static const struct ls_resolver_ops ops = {
 
 struct ls_resolver ls_session_resolver(struct ls_session *session)
 {
-    return (struct ls_resolver){&ops, session->resolver};
+    return (struct ls_resolver){&ops, session->resolver, &session->epoch};
 }
 
 /* --- life --- */

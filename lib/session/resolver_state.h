@@ -69,6 +69,8 @@ void ls__frame_done(struct ls_resolver_state *rs, int opened);
  * @return 0 and results; -1 and fault (kind, text without traceback; the traceback goes to the log): all popped
  * [-(nargs+1), +(nresults|0), -] */
 int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault);
+/** The same for functions of this room that change nothing that a path could lead to: what has been read stays read. [-(nargs+1), +(nresults|0), -] */
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault);
 /** Push a table of the frame where no frame is at hand: inside protected functions. [-0, +1, -] */
 static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
@@ -135,9 +137,11 @@ bool ls__native_method(lua_State *L, enum ls__native kind, const char *name);
 LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L);
 /** A new list for a variable, pushed; `item_type` NULL = none. [-0, +1, m] */
 LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type);
-/** Bring the list at index 1 in line with the source at index 2 (T78): no Lua code of the site runs but item constructors, each
- * protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
+/** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78): no Lua code of the site
+ * runs but item constructors, each protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
 LS_RAISES int ls__list_sync(lua_State *L);
+/** After ls__list_sync has failed for the list at `at`: it may be tried again. [-0, +0, -] */
+void ls__list_unlock(lua_State *L, int at);
 /** Does `type` equal the itemWrapper of the list of the item at `at` (T67a)? [-0, +0, -] */
 bool ls__item_wears(lua_State *L, int at, const char *type);
 

@@ -62,6 +62,15 @@ static int by_tree(const void *a, const void *b)
     return ls__tree_compare(*(struct ls_var *const *)a, *(struct ls_var *const *)b);
 }
 
+/* Detection marks variables in the order in which it reads them, which mostly is the tree's already. */
+static bool in_order(const struct ls__var_list *list)
+{
+    for (size_t i = 1; i < list->count; i++)
+        if (ls__tree_compare(list->items[i - 1], list->items[i]) > 0)
+            return false;
+    return true;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -140,7 +149,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
             prune(pending->items[i]);
     if (reserve(tracker))
         return LS_ENOMEM;
-    if (pending->count > 1)
+    if (!in_order(pending))
         qsort(pending->items, pending->count, sizeof *pending->items, by_tree);
     for (int priority = LS_HIGH; priority <= LS_LOW; priority++)
         for (size_t i = 0; i < pending->count; i++)
@@ -268,7 +277,8 @@ const struct ls_fault *ls_var_fault(const struct ls_var *var)
 {
     if (!var->fault)
         return NULL;
-    struct ls_fault *view = &var->tracker->fault_view;
+    static _Thread_local struct ls_fault view_of_thread; /* kilobytes that a session need not have for itself */
+    struct ls_fault *view = &view_of_thread;
     view->kind = var->fault->kind;
     memcpy(view->text, var->fault->text, strlen(var->fault->text) + 1);
     memcpy(view->cause, var->fault->cause, strlen(var->fault->cause) + 1);

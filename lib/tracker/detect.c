@@ -8,6 +8,28 @@
 #include "base/log.h"
 #include "tracker/internal.h"
 
+/* --- epochs --- */
+
+void ls__epoch_move(struct ls_tracker *tracker)
+{
+    if (++tracker->epoch)
+        return;
+    tracker->epoch = 1; /* after four thousand million moves the numbers start over: no old one may seem to be of now */
+    for (size_t i = 0; i < tracker->roots.count; i++)
+        for (struct ls_var *root = tracker->roots.items[i], *var = root; var; var = ls__tree_next(var, root))
+            var->seen = 0;
+}
+
+static inline uint32_t epoch_now(struct ls_tracker *tracker)
+{
+    uint64_t ran = tracker->resolver.epoch ? *tracker->resolver.epoch : tracker->resolver_epoch + 1;
+    if (ran != tracker->resolver_epoch) {
+        tracker->resolver_epoch = ran;
+        ls__epoch_move(tracker);
+    }
+    return tracker->epoch;
+}
+
 ls_slot ls__nav(const struct ls_var *var)
 {
     return var->wrapper_slot ? var->wrapper_slot : var->value.slot;
@@ -41,6 +63,7 @@ static bool has_text(const char *text)
 static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
 {
     const char *type = ls_var_property(var, "wrapper");
+    var->wrapper_due = false;
     if (var->has_fault && var->fault->kind == LS_FAULT_WRAPPER)
         ls__fault_clear(tracker, var);
     if (!has_text(type) || var->value.shape == LS_SHAPE_NULL) {
@@ -63,6 +86,7 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     ls_tracker_set_computing(tracker, computing);
     if (rc < 0 || fault.kind)
         ls__fault_put(tracker, var, &fault, false);
+    var->wrapper_due = rc < 0 && fault.kind == LS_FAULT_INTERNAL;
     if (!var->wrapper_slot && var->wrapper.slot) {
         ls_free(var->wrapper_type);
         var->wrapper_type = type_copy;
@@ -102,6 +126,8 @@ static bool differs(struct ls__outward a, struct ls__outward b)
 bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed)
 {
     ls__index_object(tracker, var, false);
+    if (var->first || var->named)
+        ls__epoch_move(tracker); /* other paths start at what has become another value */
     ls_buf_clear(&var->base_json);
     if (!var->wrapper_slot)
         ls_buf_clear(&var->json);
@@ -152,6 +178,7 @@ static int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fa
 static int read_value(struct ls_tracker *tracker, struct ls_var *var)
 {
     struct ls_fault fault;
+    uint32_t epoch = epoch_now(tracker); /* as it was before: what runs on the way makes the value one to be read again */
     if (var->has_diags && !var->held)
         ls__diags_clear(var);
     int64_t computing = tracker->computing;
@@ -171,6 +198,7 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var)
     } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME) && var->fault->kind != LS_FAULT_WRAPPER) {
         ls__fault_clear(tracker, var); /* what is wrong with a wrapper is settled with the wrapper, not by reading the value again */
     }
+    var->seen = bits < 0 || (bits & (LS_CHECK_FAULT | LS_CHECK_FAULT_SAME)) ? 0 : epoch;
     return bits;
 }
 
@@ -186,8 +214,8 @@ void ls__read(struct ls_tracker *tracker, struct ls_var *var)
 static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits, struct ls__outward before)
 {
     bool report = false;
-    if (bits & LS_CHECK_CHANGED)
-        report = ls__settle(tracker, var, before, true);
+    if ((bits & LS_CHECK_CHANGED) || var->wrapper_due)
+        report = ls__settle(tracker, var, before, (bits & LS_CHECK_CHANGED) != 0);
     else if (bits & LS_CHECK_TYPE)
         ls__type_update(tracker, var, true);
     if (var->unreported) {
@@ -211,6 +239,11 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
 {
     bool changed = false;
     struct ls__outward before = ls__outward(var);
+    /* A value read since code ran last need not be read again: what a page has just created, and all of it while nothing runs (TX32). */
+    if (var->seen == epoch_now(tracker) && !var->timed && !var->has_fault && !var->wrapper_due) {
+        *ticks = 0;
+        return var->unreported && take_change(tracker, var, 0, before);
+    }
     bool timed = (group || var->timed) && !var->held;
     uint64_t start = timed ? (*ticks ? *ticks : ls_ticks()) : 0;
     int bits = read_value(tracker, var);
@@ -221,10 +254,11 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
     }
     if (bits < 0)
         return false;
-    var->pass = tracker->pass;
     if (bits & LS_CHECK_RAN)
         var->timed = true;
-    if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE)) || var->unreported) {
+    if (var->timed)
+        var->pass = tracker->pass;
+    if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE)) || var->unreported || var->wrapper_due) {
         changed = take_change(tracker, var, bits, before);
         *ticks = 0; /* wrappers and texts are not the next variable's walk */
     }
@@ -233,6 +267,18 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
 
 /* --- passes --- */
 
+int ls_tracker_enter(struct ls_tracker *tracker)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    return resolver->ops->enter ? resolver->ops->enter(resolver->ctx) : 0;
+}
+
+void ls_tracker_leave(struct ls_tracker *tracker, int opened)
+{
+    if (opened > 0 && tracker->resolver.ops->leave)
+        tracker->resolver.ops->leave(tracker->resolver.ctx);
+}
+
 static bool run_pass(struct ls_tracker *tracker)
 {
     bool changed = false;
@@ -240,8 +286,8 @@ static bool run_pass(struct ls_tracker *tracker)
         ls_log(0, "change detection: out of memory for the order of %zu variables", tracker->count);
         return false;
     }
-    const struct ls_resolver *resolver = &tracker->resolver;
-    if (resolver->ops->enter && resolver->ops->enter(resolver->ctx)) {
+    int opened = ls_tracker_enter(tracker);
+    if (opened < 0) {
         ls_log(0, "change detection: out of memory");
         return false;
     }
@@ -262,8 +308,7 @@ static bool run_pass(struct ls_tracker *tracker)
     }
     ls__fault_sweep(tracker);
     tracker->in_pass = false;
-    if (resolver->ops->leave)
-        resolver->ops->leave(resolver->ctx);
+    ls_tracker_leave(tracker, opened);
     return changed;
 }
 

@@ -14,6 +14,7 @@
 struct ls__prop {
     char *name;       /* owned; the value follows the name's NUL in the same block */
     char *value;
+    uint32_t name_len;
     uint8_t priority; /* enum ls_priority */
     bool changed;     /* waits for the change list (T87) */
 };
@@ -38,7 +39,7 @@ struct ls_var {
     struct ls_var *start;      /* where the path starts: the parent, or higher (T14); NULL for roots and `@name` (T15) */
     struct ls_value value;
     ls_slot wrapper_slot;      /* copy of wrapper.slot, so that children find the navigation value here */
-    uint32_t pass;             /* the pass in which it was read without error last */
+    uint32_t seen;             /* tracker->epoch when it was read without fault last: unchanged while they are equal. 0 = read again */
     bool held;                 /* root or value-holding child (T42): reads as its stored value */
     bool unreported;           /* T43, P82 */
     bool timed;                /* reading it runs Lua code: its time is taken in every pass (T94) */
@@ -48,6 +49,7 @@ struct ls_var {
     uint8_t priority;          /* enum ls_priority, of the value (T23) */
     uint32_t ticks, max_ticks; /* in units of LS__TICK_SHIFT. -- 64 bytes end here -- */
 
+    uint32_t pass;             /* of a variable whose path calls: the pass in which it was read without error last */
     bool named;                /* a standard variable (T106) */
     bool unreported_null;
     struct ls_tracker *tracker;
@@ -66,6 +68,7 @@ struct ls_var {
     bool pending_value, pending_type;
     uint32_t pending_at, fault_at, news_at; /* 1 + place in the tracker's lists, 0 = not in it */
     bool auto_type;            /* `type` was set by the tracker (T92) */
+    bool wrapper_due;          /* it could not be brought in line for want of memory: the next check tries again */
     bool fault_by_write;
     uint64_t fault_batch;      /* the batch whose write set the fault (T80.1) */
     uint64_t told;             /* hash of the read fault that ls_tracker_fault_news has told last, 0 = none */
@@ -118,6 +121,8 @@ struct ls_tracker {
     uint32_t generation;
 
     /* detection */
+    uint32_t epoch;            /* moves when values may have changed: by the resolver's account, or by what happened here. Never 0 */
+    uint64_t resolver_epoch;   /* the resolver's, as far as `epoch` has taken account of it */
     uint32_t pass;
     int passes;                /* of this batch */
     bool repeat;
@@ -140,7 +145,6 @@ struct ls_tracker {
     struct ls_buf change_text; /* names of removed properties */
 
     /* accessors' scratch */
-    struct ls_fault fault_view;
     const struct ls_var *cursor_parent; /* ls_var_child in sequence is O(1) */
     struct ls_var *cursor;
     size_t cursor_index;
@@ -186,8 +190,10 @@ struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_
 void ls__path_put(struct ls_tracker *tracker, struct ls_path *path);
 void ls__var_aim(struct ls_var *var);
 
-/* detect.c, wrap.c */
+/* detect.c */
 void ls__read(struct ls_tracker *tracker, struct ls_var *var);
+/** What paths start from has changed here: everything is read again. */
+void ls__epoch_move(struct ls_tracker *tracker);
 /* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
 struct ls__outward {
     uint8_t shape;

@@ -22,6 +22,7 @@ void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
         size_t len;
         enum ls_priority priority;
     } suffixes[] = {{":high", 5, LS_HIGH}, {":med", 4, LS_MEDIUM}, {":medium", 7, LS_MEDIUM}, {":low", 4, LS_LOW}};
+    len = len ? strnlen(name, len) : 0; /* like a value, a name ends at a NUL: readers take it as a C string, and no two may look the same */
     *out = (struct ls__prop_name){name, len, false, LS_MEDIUM};
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         if (len > suffixes[i].len && strncasecmp(name + len - suffixes[i].len, suffixes[i].suffix, suffixes[i].len) == 0) {
@@ -35,7 +36,7 @@ struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_
 {
     for (uint32_t i = 0; i < var->prop_count; i++) {
         struct ls__prop *prop = &var->props[i];
-        if (strncmp(prop->name, name, len) == 0 && prop->name[len] == '\0')
+        if (prop->name_len == len && memcmp(prop->name, name, len) == 0)
             return prop;
     }
     return NULL;
@@ -65,7 +66,7 @@ static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const 
         var->props = props;
         var->prop_cap = cap;
     }
-    struct ls__prop prop = {.priority = (uint8_t)name->priority};
+    struct ls__prop prop = {.name_len = (uint32_t)name->len, .priority = (uint8_t)name->priority};
     prop.name = make_pair(name->name, name->len, value, len, &prop.value);
     if (!prop.name)
         return -1;
@@ -164,7 +165,7 @@ int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const str
             ls_buf_str(&value, "true");
         if (ls_buf_failed(&key) || ls_buf_failed(&value))
             rc = ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
-        else if (key.len)
+        else if (*ls_buf_text(&key))
             rc = fn(ctx, &(struct ls_prop){ls_buf_text(&key), ls_buf_text(&value), key.len, value.len});
         at = end + 1;
     }
@@ -288,6 +289,7 @@ static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char 
         ls__path_put(tracker, var->path);
         var->path = path;
         var->value.nil_step = 0;
+        ls__epoch_move(tracker);
         if (path && var->parent)
             var->held = false;
         ls__fault_clear(tracker, var);

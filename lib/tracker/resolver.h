@@ -57,7 +57,8 @@ struct ls_wrap {
 };
 
 struct ls_resolver_ops {
-    /** Bracket a pass: many checks follow each other and may share what the resolver has set up. May be NULL. */
+    /** Bracket many calls that follow each other, so that they share what the resolver has set up. May be NULL.
+     * @return 1: `leave` is due at the end; 0: nothing to undo (a bracket is open already); -1: no memory */
     int (*enter)(void *ctx);
     void (*leave)(void *ctx);
     /** A path is new: give its steps keys. @return 0 or -1 and fault. `forget` is its end. Both may be NULL. */
@@ -92,6 +93,9 @@ struct ls_resolver_ops {
 struct ls_resolver {
     const struct ls_resolver_ops *ops;
     void *ctx;
+    /* Moves whenever code may have run that changes what paths lead to. Between two equal readings a value that was read, without such code
+     * running on the way, is still the same (TX32). Borrowed; NULL = values may change at any time. */
+    const uint64_t *epoch;
 };
 
 #endif

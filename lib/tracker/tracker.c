@@ -18,6 +18,7 @@ struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct
     tracker->counter = 1;
     tracker->next_negative = -1;
     tracker->pass = 1;
+    tracker->epoch = 1;
     tracker->batch = 1;
     tracker->by_id = ls_idmap_new();
     tracker->by_object = ls_idmap_new();
@@ -146,6 +147,7 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
         return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.100s' is no name for a standard variable: write @name", name);
     if (same_name(name, "@app"))
         return id == 1 ? 0 : ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'@app' is always variable 1");
+    ls__epoch_move(tracker); /* paths that begin with the name lead elsewhere now */
     if (id == 0) {
         ls_free(ls_map_take(tracker->names, name, len));
         return 0;
@@ -313,6 +315,8 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
         tracker->counter = id + 1;
     tracker->count++;
     ls__var_aim(var);
+    if (!parent)
+        ls__epoch_move(tracker); /* `@app` may have come into being */
     return var;
 fail:
     ls__var_free(tracker, var);
@@ -415,6 +419,8 @@ static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*go
     ls__pending_forget(tracker, var);
     ls__index_object(tracker, var, true);
     tracker->resolver.ops->drop(tracker->resolver.ctx, &var->value);
+    if (var->named || !var->parent)
+        ls__epoch_move(tracker);
     ls_idmap_take(tracker->by_id, var->id);
     tracker->count--;
     ls__var_free(tracker, var);

@@ -73,6 +73,11 @@ size_t ls_tracker_count(const struct ls_tracker *tracker);
  * @return how many were put into `ids` */
 size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, int64_t *ids, size_t max);
 
+/** Bracket many calls that follow each other (creates of one frame, texts of one answer): what the resolver sets up for each of them is then set
+ * up once. Only the speed differs. Brackets may be nested. @return what ls_tracker_leave wants; below 0 without memory, which needs no care */
+int ls_tracker_enter(struct ls_tracker *tracker);
+void ls_tracker_leave(struct ls_tracker *tracker, int opened);
+
 /* --- reading and writing (sections 4, 9, 10) --- */
 
 /** Write a JSON value through the path (T55–T61): actions run, setters are called. `json` borrowed.
@@ -164,7 +169,7 @@ bool ls_var_active(const struct ls_var *var);
 void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
 unsigned ls_var_watchers(const struct ls_var *var);
 unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var);
-const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none */
+const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none. Borrowed until this thread asks again */
 /** For what has failed in the variable's name outside of reading it (T97a). Copied; stays through this batch's detection like the fault of a
  * write, and like that one is no news. NULL clears. */
 void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault);

@@ -6,19 +6,23 @@
 #include "base/alloc.h"
 #include "tracker/internal.h"
 
-#define SLAB 128 /* variables a block: neighbours in creation are neighbours in memory, as detection visits them */
+/* Variables a block: neighbours in creation are neighbours in memory, as detection visits them. Most sessions that wait for a page have one variable,
+ * so blocks begin small. */
+#define SLAB_FIRST 2
+#define SLAB_MAX 128
 
 struct slab {
     struct slab *next;
-    size_t used;
+    size_t used, room;
     struct ls_var *vars; /* aligned to 64 inside the block */
 };
 
-static struct slab *new_slab(void)
+static struct slab *new_slab(size_t room)
 {
-    struct slab *slab = ls_malloc(sizeof *slab + SLAB * sizeof(struct ls_var) + 64);
+    struct slab *slab = ls_malloc(sizeof *slab + room * sizeof(struct ls_var) + 64);
     if (!slab)
         return NULL;
+    slab->room = room;
     uintptr_t at = (uintptr_t)(slab + 1);
     slab->vars = (struct ls_var *)((at + 63) & ~(uintptr_t)63);
     slab->used = 0;
@@ -41,8 +45,8 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
         tracker->free_vars = var->next;
     } else {
         struct slab *slab = tracker->slabs;
-        if (!slab || slab->used == SLAB) {
-            slab = new_slab();
+        if (!slab || slab->used == slab->room) {
+            slab = new_slab(!slab ? SLAB_FIRST : slab->room * 4 < SLAB_MAX ? slab->room * 4 : SLAB_MAX);
             if (!slab)
                 return NULL;
             slab->next = tracker->slabs;
@@ -50,7 +54,7 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
         }
         var = &slab->vars[slab->used++];
     }
-    static_assert(offsetof(struct ls_var, named) == 64, "detection of an unchanged variable reads one line of cache");
+    static_assert(offsetof(struct ls_var, pass) == 64, "detection of an unchanged variable reads one line of cache");
     memset(var, 0, sizeof *var);
     var->tracker = tracker;
     return var;
@@ -197,8 +201,9 @@ static bool is_readable(const struct ls_var *var)
     return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
 }
 
-/* Walk one root's tree into `all`. Below an inactive variable only what is watched, and what leads there, goes on (P75). */
-static int collect(struct ls_tracker *tracker, struct ls_var *root, struct ls__var_list *all)
+/* Walk one root's tree into `all`, and note which priorities occur. Below an inactive variable only what is watched, and what leads there, goes
+ * on (P75). */
+static int collect(struct ls_tracker *tracker, struct ls_var *root, struct ls__var_list *all, unsigned *priorities)
 {
     const struct ls_var *quiet = NULL; /* the topmost inactive variable above */
     for (struct ls_var *var = root; var;) {
@@ -206,8 +211,11 @@ static int collect(struct ls_tracker *tracker, struct ls_var *root, struct ls__v
         bool skip = quiet ? !watched : !var->active && !var->watched_below;
         if (!skip) {
             var->included = tracker->generation;
-            if (is_readable(var) && !ls__list_add(all, var))
-                return -1;
+            if (is_readable(var)) {
+                if (!ls__list_add(all, var))
+                    return -1;
+                *priorities |= 1u << var->priority;
+            }
             if (!quiet && !var->active)
                 quiet = var;
         }
@@ -282,30 +290,45 @@ static int find_leaders(struct ls_tracker *tracker)
     return 0;
 }
 
+/* Walking the trees is all where one priority occurs: parents come before their children there (T81). Else the list is cut up by priority. */
+static int place_all(struct ls_tracker *tracker, struct ls__var_list *all, unsigned priorities)
+{
+    if ((priorities & (priorities - 1)) == 0) {
+        for (size_t i = 0; i < all->count; i++)
+            all->items[i]->mark = tracker->generation;
+        struct ls__var_list spare = tracker->order;
+        tracker->order = *all;
+        *all = spare;
+        return 0;
+    }
+    if (tracker->order.cap < all->count) {
+        struct ls_var **items = ls_rearray(tracker->order.items, all->count, sizeof *items);
+        if (!items)
+            return -1;
+        tracker->order.items = items;
+        tracker->order.cap = all->count;
+    }
+    tracker->order.count = 0;
+    for (uint8_t priority = LS_HIGH; priority <= LS_LOW; priority++)
+        for (size_t i = 0; i < all->count; i++)
+            if (all->items[i]->priority == priority)
+                place(tracker, all->items[i]);
+    return 0;
+}
+
 /* The order holds until the tree, an active flag, an access mode or a priority changes: an ordinary pass is one walk over an array. */
 int ls__tree_order(struct ls_tracker *tracker)
 {
     if (!tracker->order_dirty)
         return 0;
     struct ls__var_list all = {NULL, 0, 0};
+    unsigned priorities = 0;
     int rc = -1;
     tracker->generation++;
     for (size_t i = 0; i < tracker->roots.count; i++)
-        if (collect(tracker, tracker->roots.items[i], &all))
+        if (collect(tracker, tracker->roots.items[i], &all, &priorities))
             goto out;
-    if (tracker->order.cap < all.count) {
-        struct ls_var **items = ls_rearray(tracker->order.items, all.count, sizeof *items);
-        if (!items)
-            goto out;
-        tracker->order.items = items;
-        tracker->order.cap = all.count;
-    }
-    tracker->order.count = 0;
-    for (uint8_t priority = LS_HIGH; priority <= LS_LOW; priority++)
-        for (size_t i = 0; i < all.count; i++)
-            if (all.items[i]->priority == priority)
-                place(tracker, all.items[i]);
-    if (find_leaders(tracker))
+    if (place_all(tracker, &all, priorities) || find_leaders(tracker))
         goto out;
     tracker->order_dirty = false;
     rc = 0;
