@@ -32,11 +32,18 @@ uint64_t ls_ticks(void) { return __rdtsc(); }
 
 int64_t ls_ticks_ns(uint64_t ticks)
 {
-    pthread_once(&started, start);
-    uint64_t passed = __rdtsc() - first_ticks;
-    int64_t ns = ls_now_ns() - first_ns;
-    if (passed == 0 || ns <= 0) return (int64_t)ticks;
-    return (int64_t)((double)ticks * ((double)ns / (double)passed));
+    /* Settled once enough time has passed to know it well: equal stretches must come out equal however far apart they are asked for. */
+    static _Atomic double settled;
+    double rate = settled;
+    if (rate == 0) {
+        pthread_once(&started, start);
+        uint64_t passed = __rdtsc() - first_ticks;
+        int64_t ns = ls_now_ns() - first_ns;
+        if (passed == 0 || ns <= 0) return (int64_t)ticks;
+        rate = (double)ns / (double)passed;
+        if (ns > 100000000) settled = rate;
+    }
+    return (int64_t)((double)ticks * rate);
 }
 #else
 uint64_t ls_ticks(void) { return (uint64_t)ls_now_ns(); }

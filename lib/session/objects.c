@@ -32,23 +32,38 @@ int64_t ls__object_id(struct ls_session *session, lua_State *L, int index)
     return id;
 }
 
+/* The same for the value on top, whose type is not a primitive's, with the two tables at hand. [-0, +0, m] */
+static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, int objects, int ids)
+{
+    int at = lua_gettop(L);
+    lua_pushvalue(L, at);
+    lua_rawget(L, ids);
+    int64_t id = lua_tointeger(L, -1);
+    if (!id) {
+        /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
+        id = ls_tracker_next_id(session->tracker);
+        lua_pushvalue(L, at);
+        lua_rawseti(L, objects, id);
+        lua_pushvalue(L, at);
+        lua_pushinteger(L, id);
+        lua_rawset(L, ids);
+    }
+    lua_settop(L, at);
+    return id;
+}
+
 LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, int index)
 {
-    int64_t id = ls__object_id(session, L, index);
     index = lua_absindex(L, index);
-    if (id || is_primitive(lua_type(L, index)))
-        return id;
-    luaL_checkstack(L, 4, NULL);
-    /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
+    if (is_primitive(lua_type(L, index)))
+        return 0;
+    luaL_checkstack(L, 6, NULL);
+    int top = lua_gettop(L);
     ls__at_push(session->resolver, L, LS_AT_OBJECTS);
     ls__at_push(session->resolver, L, LS_AT_IDS);
-    id = ls_tracker_next_id(session->tracker);
     lua_pushvalue(L, index);
-    lua_rawseti(L, -3, id);
-    lua_pushvalue(L, index);
-    lua_pushinteger(L, id);
-    lua_rawset(L, -3);
-    lua_pop(L, 2);
+    int64_t id = register_top(session, L, top + 1, top + 2);
+    lua_settop(L, top);
     return id;
 }
 
@@ -102,6 +117,7 @@ static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int
     ls__at_push(rs, L, LS_AT_TYPE_NAME);
     int name = lua_gettop(L);
     if (!ls__raw_index(L, name - 1, at, name)) {
+        rs->session->epoch++; /* code of the site decides */
         lua_pushvalue(L, name);
         lua_gettable(L, at);
     }
@@ -162,6 +178,7 @@ struct commit {
     struct ls_resolver_state *rs;
     struct ls_value *value;  /* written only when nothing can fail any more */
     bool same_table;         /* the value is the table seen last */
+    int64_t prefix;          /* of an array seen before: so many elements at its beginning are the same */
     int bits;
 };
 
@@ -188,19 +205,29 @@ static bool same_elements(lua_State *L, int at, int snap, int64_t count)
     return true;
 }
 
+/* Push element `i` of the array at 1, registered if it is an object. @return is it no NaN or infinity? [-0, +1, m] */
+static LS_RAISES bool take_element(struct ls_resolver_state *rs, lua_State *L, lua_Integer i, int objects, int ids)
+{
+    int type = lua_rawgeti(L, 1, i);
+    if (!is_primitive(type))
+        register_top(rs->session, L, objects, ids);
+    return type != LUA_TNUMBER || isfinite(lua_tonumber(L, -1));
+}
+
 /* Push a copy of the array at 1 with its objects registered. [-0, +1, m] */
 static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count, bool *finite)
 {
+    struct ls_resolver_state *rs = job->rs;
     lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
     int copy = lua_gettop(L);
+    ls__at_push(rs, L, LS_AT_OBJECTS);
+    ls__at_push(rs, L, LS_AT_IDS);
     *finite = true;
     for (lua_Integer i = 1; i <= count; i++) {
-        lua_rawgeti(L, 1, i);
-        if (not_finite(L, -1))
-            *finite = false;
-        ls__object_register(job->rs->session, L, -1);
+        *finite &= take_element(rs, L, i, copy + 1, copy + 2);
         lua_rawseti(L, copy, i);
     }
+    lua_settop(L, copy);
 }
 
 static void set_at(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, ls_slot slot, int value)
@@ -252,6 +279,67 @@ static LS_RAISES void commit_array(struct commit *job, lua_State *L)
     int snap = lua_gettop(L);
     ls_slot slot = old->slot ? old->slot : ls__slot_reserve(rs, L);
     put(job, L, slot, 0, snap, &now);
+}
+
+/* [-0, +0, -] */
+static bool equal_at(lua_State *L, int left, lua_Integer i, int right, lua_Integer k)
+{
+    lua_rawgeti(L, left, i);
+    lua_rawgeti(L, right, k);
+    bool equal = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return equal;
+}
+
+/* An array of finite elements that was seen before has changed inside: bring its copy in line. Only what stands between an equal beginning and an
+ * equal end can be new, and only new elements need a look at the registry. What may fail for want of memory comes first and touches nothing
+ * that counts: ids, then places behind the copy's end. [-2, +0, m] value, job */
+static LS_RAISES int l_update_array(lua_State *L)
+{
+    enum { ARRAY = 1, SNAP, OBJECTS, IDS };
+    struct commit *job = lua_touserdata(L, 2);
+    struct ls_resolver_state *rs = job->rs;
+    struct ls_value *value = job->value;
+    lua_Integer count = (lua_Integer)lua_rawlen(L, ARRAY), old = value->object, least = count < old ? count : old;
+    lua_Integer prefix = job->prefix < least ? job->prefix : least, suffix = 0;
+    bool finite = true;
+    luaL_checkstack(L, 24, NULL);
+    lua_settop(L, 1);
+    ls__at_push(rs, L, LS_AT_SNAPS);
+    lua_rawgeti(L, -1, value->slot);
+    lua_replace(L, SNAP);
+    ls__at_push(rs, L, LS_AT_OBJECTS);
+    ls__at_push(rs, L, LS_AT_IDS);
+    while (prefix < least && equal_at(L, ARRAY, prefix + 1, SNAP, prefix + 1))
+        prefix++;
+    if (prefix == count && count == old)
+        return 0;
+    while (suffix < least - prefix && equal_at(L, ARRAY, count - suffix, SNAP, old - suffix))
+        suffix++;
+    for (lua_Integer i = prefix + 1; i <= count - suffix; i++) {
+        finite &= take_element(rs, L, i, OBJECTS, IDS);
+        lua_settop(L, IDS);
+    }
+    if (!finite) { /* which is null in JSON, like a hole: comparing is not so simple any more */
+        lua_settop(L, 1);
+        commit_array(job, L);
+        return 0;
+    }
+    for (lua_Integer i = old + 1; i <= count; i++) {
+        lua_rawgeti(L, ARRAY, i);
+        lua_rawseti(L, SNAP, i);
+    }
+    for (lua_Integer i = prefix + 1; i <= (count == old ? count - suffix : least); i++) {
+        lua_rawgeti(L, ARRAY, i);
+        lua_rawseti(L, SNAP, i);
+    }
+    for (lua_Integer i = old; i > count; i--) {
+        lua_pushnil(L);
+        lua_rawseti(L, SNAP, i);
+    }
+    value->object = count;
+    job->bits = LS_CHECK_CHANGED;
+    return 0;
 }
 
 /* Type string or nil on top. */
@@ -307,18 +395,23 @@ static int become_null(struct ls_resolver_state *rs, struct ls_value *value, boo
     return finite ? bits : bits | ls__not_finite(fault);
 }
 
+static int run_job(struct commit *job, lua_CFunction fn, struct ls_fault *fault)
+{
+    lua_State *L = job->rs->L;
+    lua_pushcfunction(L, fn);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, job);
+    if (ls__resolver_run(job->rs, 2, 0, LS_FAULT_BAD_CALL, fault))
+        return -1;
+    if (job->value->flags & LS_VALUE_NOT_FINITE)
+        return job->bits | ls__not_finite(fault);
+    return job->bits;
+}
+
 static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, struct ls_fault *fault)
 {
-    lua_State *L = rs->L;
-    struct commit job = {rs, value, same_table, 0};
-    lua_pushcfunction(L, l_commit);
-    lua_insert(L, -2);
-    lua_pushlightuserdata(L, &job);
-    if (ls__resolver_call(rs, 2, 0, LS_FAULT_BAD_CALL, fault))
-        return -1;
-    if (value->flags & LS_VALUE_NOT_FINITE)
-        return job.bits | ls__not_finite(fault);
-    return job.bits;
+    struct commit job = {.rs = rs, .value = value, .same_table = same_table};
+    return run_job(&job, l_commit, fault);
 }
 
 int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
@@ -333,30 +426,39 @@ int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_f
 
 /* --- a table seen before --- */
 
-/* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key. [-0, +0, -] */
-static bool same_sequence(struct ls_resolver_state *rs, const struct ls_value *value, int at)
+enum sequence { SEQUENCE_SAME, SEQUENCE_CHANGED, SEQUENCE_NONE };
+
+/* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key; so are the elements before the
+ * first change. What follows is looked at only for names, which would make it an object (T32). Leaves rubbish. [-0, +n, -] */
+static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct ls_value *value, int at, int64_t *prefix)
 {
     lua_State *L = rs->L;
     int64_t seen = 0;
-    lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot);
-    int snap = lua_gettop(L);
-    if (!lua_istable(L, snap))
-        return false;
+    bool same = true, numbers = false;
+    int snap = lua_gettop(L) + 1, key = snap + 1;
+    if (lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE)
+        return SEQUENCE_NONE;
     lua_pushnil(L);
     while (lua_next(L, at)) {
-        int type = lua_type(L, snap + 1);
-        if (type == LUA_TNUMBER) {
-            lua_rawgeti(L, snap, seen + 1);
-            if (seen >= value->object || !lua_isinteger(L, snap + 1) || lua_tointeger(L, snap + 1) != seen + 1 ||
-                !lua_rawequal(L, -1, -2))
-                return false;
-            seen++;
-        } else if (type == LUA_TSTRING && lua_tostring(L, snap + 1)[0] != '_') {
-            return false;
+        if (lua_isinteger(L, key)) {
+            numbers = true;
+            if (same) {
+                lua_rawgeti(L, snap, seen + 1);
+                same = lua_rawequal(L, -1, -2) && lua_tointeger(L, key) == seen + 1 && seen < value->object;
+                seen += same;
+            }
+        } else {
+            int type = lua_type(L, key);
+            if (type == LUA_TSTRING && lua_tostring(L, key)[0] != '_')
+                return SEQUENCE_NONE;
+            numbers |= type == LUA_TNUMBER;
         }
-        lua_settop(L, snap + 1);
+        lua_settop(L, key);
     }
-    return seen == value->object;
+    *prefix = seen;
+    if (!numbers)
+        return SEQUENCE_NONE;
+    return same && seen == value->object ? SEQUENCE_SAME : SEQUENCE_CHANGED;
 }
 
 /* The type of the table at `at` as far as raw reads tell: 1 equal to what was seen, 0 not, or not to be told. [-0, +0, -] */
@@ -389,18 +491,20 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
 {
     lua_State *L = rs->L;
     int at = lua_gettop(L);
-    bool same;
+    bool same = false;
     if (value->shape == LS_SHAPE_OBJECT) {
         same = same_type_raw(rs, value, at) && (value->type || !looks_like_array(L, at));
-    } else {
-        same = false;
-        if (!(value->flags & LS_VALUE_NOT_FINITE)) {
-            bool plain = !lua_getmetatable(L, at);
-            if (!plain) /* a list's own items; any other metatable may have brought a type */
-                plain = lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META));
-            lua_settop(L, at);
-            same = plain && same_sequence(rs, value, at);
-        }
+    } else if (!(value->flags & LS_VALUE_NOT_FINITE)) {
+        struct commit job = {.rs = rs, .value = value, .same_table = true};
+        bool plain = !lua_getmetatable(L, at);
+        if (!plain) /* a list's own items; any other metatable may have brought a type */
+            plain = lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META));
+        lua_settop(L, at);
+        enum sequence sequence = plain ? compare_sequence(rs, value, at, &job.prefix) : SEQUENCE_NONE;
+        lua_settop(L, at);
+        if (sequence == SEQUENCE_CHANGED)
+            return run_job(&job, l_update_array, fault);
+        same = sequence == SEQUENCE_SAME;
     }
     lua_settop(L, at);
     if (!same)

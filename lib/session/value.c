@@ -7,11 +7,18 @@
 
 /* --- out --- */
 
+/* Lists are long rows of these: each is put together from behind and added at once. Ids are positive. */
 static void put_reference(struct ls_buf *out, int64_t id)
 {
-    ls_buf_str(out, "{\"obj\":");
-    ls_json_int(out, id);
-    ls_buf_char(out, '}');
+    static const char head[] = "{\"obj\":";
+    char text[sizeof head + 20];
+    char *at = text + sizeof text;
+    *--at = '}';
+    for (uint64_t rest = (uint64_t)id; at == text + sizeof text - 1 || rest; rest /= 10)
+        *--at = (char)('0' + rest % 10);
+    at -= sizeof head - 1;
+    memcpy(at, head, sizeof head - 1);
+    ls_buf_add(out, at, (size_t)(text + sizeof text - at));
 }
 
 /* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. [-0, +0, -] */
@@ -47,12 +54,17 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
 static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_buf *out)
 {
     ls_buf_char(out, '[');
+    int top = lua_gettop(L);
     for (lua_Integer i = 1; i <= count; i++) {
         if (i > 1)
             ls_buf_char(out, ',');
-        lua_rawgeti(L, at, i);
-        put_element(L, lua_gettop(L), ids, out);
-        lua_pop(L, 1);
+        if (lua_rawgeti(L, at, i) == LUA_TTABLE) {
+            lua_rawget(L, ids);
+            put_reference(out, lua_tointeger(L, -1));
+        } else {
+            put_element(L, top + 1, ids, out);
+        }
+        lua_settop(L, top);
     }
     ls_buf_char(out, ']');
 }
@@ -226,7 +238,7 @@ int ls__op_decode(void *ctx, const char *json, size_t len, ls_slot *slot, struct
     ls_json_read(&job.reader, json, len);
     lua_pushcfunction(rs->L, l_decode);
     lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_call(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
     ls__frame_done(rs, opened);
     ls_buf_release(&job.text);
     if (rc)

@@ -28,6 +28,7 @@ struct sync {
     struct ls_session *session;
     struct ls__list *list;
     uint32_t before, count;
+    bool cards; /* the list has an itemWrapper */
     bool moved;
 };
 
@@ -167,46 +168,52 @@ static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, ui
     lua_settop(L, element);
 }
 
-/* What the item at `position` shows: its card, or the element. The item is at `item`, the element at `element`. */
-static LS_RAISES void show(lua_State *L, int item, int element, uint32_t position)
+/* Find or make the card of the element at `position` of the source. Items still show what they showed before. [-0, +0, m] */
+static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t position)
 {
-    lua_pushvalue(L, element);
-    lua_setiuservalue(L, item, LS_ITEM_BASE);
-    if (lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, element);
+    lua_Integer from = position;
+    if (position > sync->before || !stays(L, position)) {
+        lua_rawgeti(L, AT_SOURCE, position);
+        from = take_card(L);
+        if (!from && !lua_isnil(L, -1))
+            make_card(sync, L, lua_gettop(L), position);
     }
-    lua_setiuservalue(L, item, LS_ITEM_SHOWN);
-    ((struct ls__item *)lua_touserdata(L, item))->index = position - 1;
-}
-
-static LS_RAISES void sync_item(struct sync *sync, lua_State *L, uint32_t position)
-{
-    bool is_new = position > sync->before;
-    if (!is_new && stays(L, position)) {
-        lua_rawgeti(L, AT_OLD_CARDS, position);
-        lua_rawseti(L, AT_CARDS, position);
-        lua_rawgeti(L, AT_OLD_LIS, position);
-        lua_rawseti(L, AT_LIS, position);
-        return;
-    }
-    sync->moved = true;
-    lua_rawgeti(L, AT_ITEMS, position);
-    int item = lua_gettop(L);
-    lua_rawgeti(L, AT_SOURCE, position);
-    int element = lua_gettop(L);
-    lua_Integer from = lua_isnil(L, AT_TYPE) ? 0 : take_card(L);
     if (from) {
         lua_rawgeti(L, AT_OLD_CARDS, from);
         lua_rawseti(L, AT_CARDS, position);
         lua_rawgeti(L, AT_OLD_LIS, from);
-        if (lua_istable(L, -1))
-            update_li(L, lua_gettop(L), element, position);
         lua_rawseti(L, AT_LIS, position);
-    } else if (!lua_isnil(L, AT_TYPE) && !lua_isnil(L, element)) {
-        make_card(sync, L, element, position);
     }
-    show(L, item, element, position);
+    lua_settop(L, AT_TOP);
+}
+
+/* The item at `position` shows its card, or the element. Nothing here allocates. @return was it another element? [-0, +0, -] */
+static bool show(struct sync *sync, lua_State *L, uint32_t position)
+{
+    enum { ITEM = AT_TOP + 1, BEFORE, ELEMENT };
+    lua_rawgeti(L, AT_ITEMS, position);
+    lua_getiuservalue(L, ITEM, LS_ITEM_BASE);
+    lua_rawgeti(L, AT_SOURCE, position);
+    bool other = position > sync->before || !lua_rawequal(L, BEFORE, ELEMENT);
+    if (other) {
+        ((struct ls__item *)lua_touserdata(L, ITEM))->index = position - 1;
+        if (!sync->cards || lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL)
+            lua_pushvalue(L, ELEMENT);
+        lua_setiuservalue(L, ITEM, LS_ITEM_SHOWN);
+        lua_pushvalue(L, ELEMENT);
+        lua_setiuservalue(L, ITEM, LS_ITEM_BASE);
+    }
+    lua_settop(L, AT_TOP);
+    return other;
+}
+
+/* What the card at `position` was made with follows it there. Memory is taken only where site code has removed fields of it. [-0, +0, m] */
+static LS_RAISES void follow(lua_State *L, uint32_t position)
+{
+    if (lua_rawgeti(L, AT_LIS, position) == LUA_TTABLE) {
+        lua_rawgeti(L, AT_SOURCE, position);
+        update_li(L, AT_TOP + 1, AT_TOP + 2, position);
+    }
     lua_settop(L, AT_TOP);
 }
 
@@ -217,33 +224,30 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
     lua_getiuservalue(L, AT_LIST, LS_LIST_CARDS);
     lua_getiuservalue(L, AT_LIST, LS_LIST_LIS);
     int hint = sync->count < 100000 ? (int)sync->count : 0;
-    bool cards = lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME) != LUA_TNIL;
+    sync->cards = lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME) != LUA_TNIL;
     lua_pop(L, 1);
-    lua_createtable(L, cards ? hint : 0, 0);
-    lua_createtable(L, cards ? hint : 0, 0);
+    lua_createtable(L, sync->cards ? hint : 0, 0);
+    lua_createtable(L, sync->cards ? hint : 0, 0);
     lua_newtable(L);
     lua_newtable(L);
     lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME);
     lua_pushnil(L);
 }
 
+/* Whatever may fail for want of memory, and all site code, comes before the first item shows anything else: a list that could not be brought in
+ * line is as it was, and the next try starts from there. */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;
     push_parts(sync, L);
+    if (sync->cards) {
+        free_cards(sync, L);
+        for (uint32_t i = 1; i <= sync->count; i++)
+            find_card(sync, L, i);
+    }
     for (uint32_t i = sync->before + 1; i <= sync->count; i++) {
         ls__item_new(sync->session->resolver, L, AT_LIST);
         lua_rawseti(L, AT_ITEMS, i);
-        list->count = i;
-    }
-    if (!lua_isnil(L, AT_TYPE))
-        free_cards(sync, L);
-    for (uint32_t i = 1; i <= sync->count; i++)
-        sync_item(sync, L, i);
-    for (uint32_t i = sync->before; i > sync->count; i--) {
-        lua_pushnil(L);
-        lua_rawseti(L, AT_ITEMS, i);
-        list->count = i - 1;
     }
     list->count = sync->count;
     lua_pushvalue(L, AT_CARDS);
@@ -252,6 +256,17 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     lua_setiuservalue(L, AT_LIST, LS_LIST_LIS);
     lua_pushvalue(L, AT_SOURCE);
     lua_setiuservalue(L, AT_LIST, LS_LIST_SOURCE);
+    uint32_t first = 0;
+    for (uint32_t i = 1; i <= sync->count; i++)
+        if (show(sync, L, i) && !first)
+            first = i;
+    for (uint32_t i = sync->before; i > sync->count; i--) {
+        lua_pushnil(L);
+        lua_rawseti(L, AT_ITEMS, i);
+    }
+    sync->moved = first != 0;
+    for (uint32_t i = first; sync->cards && i && i <= sync->count; i++)
+        follow(L, i);
 }
 
 LS_RAISES int ls__list_sync(lua_State *L)
@@ -264,7 +279,7 @@ LS_RAISES int ls__list_sync(lua_State *L)
         lua_pushnil(L);
         return 2;
     }
-    bool array = ls__is_array(sync.session, L, AT_SOURCE);
+    bool array = lua_toboolean(L, 3);
     size_t count = array ? lua_rawlen(L, AT_SOURCE) : 0;
     if (count > INT32_MAX)
         return luaL_error(L, "the list is too long");
@@ -286,4 +301,9 @@ LS_RAISES int ls__list_sync(lua_State *L)
     else
         lua_pushvalue(L, AT_PROBLEM);
     return 2;
+}
+
+void ls__list_unlock(lua_State *L, int at)
+{
+    ((struct ls__list *)lua_touserdata(L, at))->syncing = false;
 }

@@ -46,8 +46,12 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_value *value,
     lua_pushcfunction(L, ls__list_sync);
     lua_pushvalue(L, list);
     push_value(rs, value);
-    if (ls__resolver_call(rs, 2, 2, LS_FAULT_WRAPPER, fault))
+    lua_pushboolean(L, value->shape == LS_SHAPE_ARRAY);
+    if (ls__resolver_call(rs, 3, 2, LS_FAULT_WRAPPER, fault)) {
+        fault->kind = LS_FAULT_INTERNAL; /* constructors are protected one by one: only memory can be short here */
+        ls__list_unlock(L, list);
         return -1;
+    }
     if (lua_toboolean(L, -2))
         ls_tracker_request_repeat(rs->session->tracker);
     if (lua_type(L, -1) == LUA_TSTRING)
