@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -180,19 +181,44 @@ static int listen_on(struct ls_server *server, struct ls_err *err)
 
 /* --- the site --- */
 
-static int count_lua(void *ctx, const char *rel, bool is_dir)
-{
-    size_t *count = ctx;
-    if (!is_dir && ls_has_suffix(rel, ".lua"))
-        ++*count;
-    return 0;
-}
-
 static char *join(const char *dir, const char *name)
 {
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, dir, name);
     return ls_buf_detach(&path, NULL);
+}
+
+/* The Lua files of a site for the start line; a file that several links lead to is one file. */
+struct lua_count {
+    const char *dir;
+    struct ls_map *seen; /* device and inode */
+};
+
+static int count_lua(void *ctx, const char *rel, bool is_dir)
+{
+    struct lua_count *count = ctx;
+    char *path = !is_dir && ls_has_suffix(rel, ".lua") ? join(count->dir, rel) : NULL;
+    struct stat info;
+    if (path != NULL && stat(path, &info) == 0) {
+        uint64_t key[2] = {info.st_dev, info.st_ino};
+        (void)ls_map_put(count->seen, (const char *)key, sizeof key, count, NULL);
+    }
+    ls_free(path);
+    return 0;
+}
+
+static size_t count_lua_files(const char *lua, const char *apps)
+{
+    const char *const dirs[] = {lua, apps};
+    struct lua_count count = {.seen = ls_map_new()};
+    for (size_t i = 0; i < 2 && count.seen != NULL; i++) {
+        count.dir = dirs[i];
+        if (dirs[i] != NULL)
+            ls_tree_walk(dirs[i], count_lua, &count, NULL);
+    }
+    size_t files = count.seen != NULL ? ls_map_count(count.seen) : 0;
+    ls_map_free(count.seen, NULL);
+    return files;
 }
 
 static bool has_entry(const char *dir, const char *name)
@@ -215,10 +241,7 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
     site->lua_dir = lua != NULL ? ls_path_real_lenient(lua, NULL) : NULL;
     server->html_dir = html != NULL && ls_is_dir(html) ? ls_path_real(html, NULL) : NULL;
-    if (lua != NULL)
-        ls_tree_walk(lua, count_lua, &server->lua_files, NULL);
-    if (apps != NULL)
-        ls_tree_walk(apps, count_lua, &server->lua_files, NULL);
+    server->lua_files = count_lua_files(lua, apps);
     ls_free(lua);
     ls_free(html);
     ls_free(apps);
@@ -235,7 +258,7 @@ static int open_bundle(struct ls_server *server, struct ls_err *err)
         if (strncmp(files[i].name, bundle, len) != 0 || files[i].name[len] != '/')
             continue;
         any = true;
-        count_lua(&server->lua_files, files[i].name, false);
+        server->lua_files += ls_has_suffix(files[i].name, ".lua");
     }
     server->site.bundle = ls_strdup(bundle);
     return any && server->site.bundle != NULL ? 0 : ls_fail(err, LS_ENOTFOUND, "This program has no built-in site '%s'.", bundle);
