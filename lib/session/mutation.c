@@ -232,12 +232,28 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
     return fine;
 }
 
-/* [-0, +0, m] raw removal of the entry's keys, but for those that have been declared again (L99) */
-static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L, uint32_t id)
+/* Does a prototype that the instance inherits from declare the field now? It may have moved from a prototype to its base, or a derived prototype
+ * may have it too: what the instance holds is then no left-over. [-0, +0, -] */
+static bool is_still_declared(struct ls_session *session, lua_State *L, const char *name)
 {
+    int top = lua_gettop(L);
+    bool found = false;
+    lua_pushvalue(L, INSTANCE);
+    for (int hops = 0; hops < 100 && !found && lua_getmetatable(L, top + 1); hops++) {
+        lua_replace(L, top + 1);
+        const struct ls_proto *proto = ls__proto_of(session, L, top + 1);
+        found = proto && ls__proto_declares(session, L, proto, name);
+    }
+    lua_settop(L, top);
+    return found;
+}
+
+/* [-0, +0, m] raw removal of the entry's keys, but for those that have been declared again (L99) */
+static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
+{
+    luaL_checkstack(L, 8, NULL);
     for (lua_pushnil(L); lua_next(L, REMOVED); lua_pop(L, 1)) {
-        const struct ls_proto *proto = ls__proto_at(session, id);
-        if (proto && ls__proto_declares(session, L, proto, lua_tostring(L, -2)))
+        if (is_still_declared(session, L, lua_tostring(L, -2)))
             continue;
         lua_pushvalue(L, -2);
         lua_pushnil(L);
@@ -310,7 +326,7 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
                 continue;
         }
         if (mutate_once(session, L, id))
-            clear_removed(session, L, id);
+            clear_removed(session, L);
         else
             note_failed(L);
     }

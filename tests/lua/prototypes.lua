@@ -264,3 +264,28 @@ T.step("removing", function()
     session:removePrototype("unknown", true)
     T.raises("L61", "removePrototype", function() session:removePrototype() end)
 end)
+
+-- Fields move between a prototype and its base: what instances hold must move along.
+T.step("a field that moves to the base, or that a derived prototype has too", function()
+    local Base = session:prototype("MoveBase", { kept = 1, both = 0 })
+    local Derived = session:prototype("MoveDerived", { up = "", both = 0 }, Base)
+    local base = Base:new { both = 5 }
+    local derived = Derived:new { up = "mine", both = 7, kept = 2 }
+    T.write("lua/moves.lua", [[
+        local Base = session:prototype("MoveBase", { kept = 1, up = "" })
+        session:prototype("MoveDerived", { both = 0 }, Base)
+    ]])
+    require("moves")
+    T.equal("L99", rawget(derived, "up"), "mine")
+    T.equal("L99", rawget(derived, "both"), 7)
+    T.equal("L97", rawget(base, "both"), nil)
+    T.equal("L85", rawget(Base, "both"), nil)
+    T.write("lua/moves2.lua", [[
+        local Base = session:prototype("MoveBase", { kept = 1 })
+        session:prototype("MoveDerived", {}, Base)
+    ]])
+    require("moves2")
+    T.equal("L97", rawget(derived, "up"), nil)
+    T.equal("L97", rawget(derived, "both"), nil)
+    T.equal("L97", rawget(derived, "kept"), 2)
+end)
