@@ -12,6 +12,9 @@ LS_RAISES void ls__open_ui(lua_State *L);            /* [-0, +0, m] `ui` */
 LS_RAISES void ls__open_globals(lua_State *L);       /* [-0, +0, m] EMPTY, diag, print */
 LS_RAISES void ls__open_session_table(lua_State *L); /* [-0, +0, m] `session` */
 
+/** After a module has run: has it wrapped a session method once more (LX36)? Hints once a method. Safe. */
+void ls__replaced_check(struct ls_session *session, const char *key);
+
 /** The registration tables, for the check that lua/meta names the same functions. NULL-terminated. */
 extern const luaL_Reg ls__session_functions[];
 extern const luaL_Reg ls__ui_functions[];

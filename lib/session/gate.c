@@ -126,7 +126,7 @@ void ls__error_text(struct ls_session *session, struct ls_buf *out)
     LS_LTOP_CHECK(L, 0);
 }
 
-static void put_limit_text(struct ls_session *session, struct ls_buf *out)
+void ls__limit_text(const struct ls_session *session, struct ls_buf *out)
 {
     ls_buf_printf(out, "the session has reached its memory limit of %llu bytes (--memory-limit)",
                   (unsigned long long)session->config.memory_limit);
@@ -140,7 +140,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
     if (status == LUA_ERRMEM) {
         code = session->memory_hit ? LS_ELIMIT : LS_ENOMEM;
         if (session->memory_hit)
-            put_limit_text(session, &text);
+            ls__limit_text(session, &text);
         else
             ls_buf_str(&text, "not enough memory");
     } else {

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 
 #include "session/api.h"
+#include "session/finalizers.h"
 
 #define SEQ_MASK (((lua_Integer)1 << LS_INSTANCE_SEQ_BITS) - 1)
 
 /* [-0, +1, e] create(self, proto [, inst]) */
 LS_RAISES int l_session_create(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 2))
         ls__ltype(L, 2, "create", "table");
     if (lua_isnoneornil(L, 3)) {
@@ -25,7 +26,7 @@ LS_RAISES int l_session_create(lua_State *L)
     }
     lua_settop(L, 3);
     lua_pushvalue(L, 2);
-    lua_setmetatable(L, 3);
+    ls__set_metatable(L, 3);
     const struct ls_proto *proto = ls__proto_of(session, L, 2);
     if (!proto)
         return 1; /* the metatable is all that an unregistered prototype gives (L92) */

@@ -102,6 +102,7 @@ struct ls_session {
     int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
     int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
     int ref_variables;       /* id → variable object (L69) */
+    int ref_replaced;        /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF before */
 
     /* Prototypes, instances, mutation (prototype.h). */
     struct ls_proto **protos;  /* prototypeRegistry, by id - 1; NULL = removed */
@@ -138,6 +139,10 @@ struct ls_session {
     int64_t app_variable_id;                /* appVariableID: 0 or 1 */
     uint64_t version;                       /* newVersion (L119) */
 
+    /* Warnings (finalizers.c). */
+    struct ls_buf warning;   /* the pieces of one that is not complete yet */
+    bool warnings_off;
+
     /* Evaluation (eval.c). */
     bool echo;               /* copy printed text to host.print */
     bool closing;
@@ -151,6 +156,16 @@ struct ls_session {
 static inline struct ls_session *ls__session_of(lua_State *L)
 {
     return *(struct ls_session **)lua_getextraspace(L);
+}
+
+/** As ls__session_of, for functions that Lua code calls and that need more than the VM: once the session is being closed only finalizers run,
+ * and what such functions work with is gone (L7). [-0, +0, e] */
+static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (session->closing)
+        luaL_error(L, "the session has ended");
+    return session;
 }
 
 /** Make `L` the running thread; put back what it returns. */
@@ -182,6 +197,8 @@ static inline void ls__rearm(struct ls_session *session) { session->deadline_ns 
 void ls__error_text(struct ls_session *session, struct ls_buf *out);
 /** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
+/** Append what is said when the memory limit was hit: the limit and the option (L5). */
+void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
 /** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */
 int ls__traceback(lua_State *L);
 /** Raise an argument error that names position and function, also when Lua does not know the name (L61, N7). Never returns. */
@@ -204,6 +221,8 @@ void ls__ref_drop(struct ls_session *session, int *ref);
 /** (Re)install the count hook on a Lua thread. [-0, +0, -] */
 void ls__hook_set(lua_State *L, int count);
 LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar);
+/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). [-0, +0, e] */
+LS_RAISES void ls__budget_check(lua_State *L);
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
 
 /* --- chunks.c --- */

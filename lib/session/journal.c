@@ -1,8 +1,9 @@
-/* Prototypes as they were before a first load changed them, so that a failed load can be taken back (L43). A reload has its own snapshot
+/* Prototypes, presenter types and wrappers as they were before a first load changed them, so that a failed load can be taken back (L43). A reload has its own snapshot
  * (H59). Owner thread: the session's. */
 #include "session/prototype.h"
 
 #include "base/alloc.h"
+#include "session/module.h"
 
 /* The part of the journal that belongs to the innermost first load; @return false outside of one. */
 static bool open_part(const struct ls_session *session, size_t *from)
@@ -13,6 +14,19 @@ static bool open_part(const struct ls_session *session, size_t *from)
     return true;
 }
 
+/* [-0, +0, e] room for one more */
+static LS_RAISES void make_room(struct ls_session *session, lua_State *L)
+{
+    if (session->journal_count < session->journal_cap)
+        return;
+    size_t cap = session->journal_cap ? session->journal_cap * 2 : 8;
+    struct ls_journal *journal = ls_rearray(session->journal, cap, sizeof *journal);
+    if (!journal)
+        luaL_error(L, "not enough memory to load a module");
+    session->journal = journal;
+    session->journal_cap = cap;
+}
+
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created)
 {
     size_t from;
@@ -21,14 +35,7 @@ LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32
     for (size_t i = from; i < session->journal_count; i++)
         if (session->journal[i].id == id)
             return;
-    if (session->journal_count == session->journal_cap) {
-        size_t cap = session->journal_cap ? session->journal_cap * 2 : 8;
-        struct ls_journal *journal = ls_rearray(session->journal, cap, sizeof *journal);
-        if (!journal)
-            luaL_error(L, "not enough memory to load a module");
-        session->journal = journal;
-        session->journal_cap = cap;
-    }
+    make_room(session, L);
     int saved = LUA_NOREF;
     if (!created) {
         ls__proto_save(session, L, id);
@@ -36,6 +43,67 @@ LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32
     }
     session->journal[session->journal_count++] = (struct ls_journal){.id = id, .saved = saved};
 }
+
+/* --- presenter types and wrappers --- */
+
+static struct ls_names *types_of(struct ls_module *module, bool wrapper)
+{
+    return wrapper ? &module->wrappers : &module->presenters;
+}
+
+LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper)
+{
+    size_t from;
+    if (!open_part(session, &from))
+        return;
+    make_room(session, L);
+    const char *owner = NULL, *name = lua_tostring(L, 1);
+    for (size_t i = 0; i < session->module_count && !owner; i++)
+        if (ls__names_has(types_of(session->modules[i], wrapper), name))
+            owner = session->modules[i]->key;
+    ls__ref_push(session, L, wrapper ? session->ref_wrappers : session->ref_presenters);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, -2) == LUA_TNIL) {
+        lua_pop(L, 2); /* registered for the first time: taken back by the list of the module */
+        return;
+    }
+    lua_pushstring(L, owner); /* nil without one */
+    lua_createtable(L, 4, 0);
+    lua_insert(L, -3); /* registry, saved, old table, owner */
+    lua_rawseti(L, -3, 4);
+    lua_rawseti(L, -2, 3);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 2);
+    lua_pushboolean(L, wrapper);
+    lua_rawseti(L, -2, 1);
+    int saved = ls__ref_take(session, L);
+    session->journal[session->journal_count++] = (struct ls_journal){.id = 0, .saved = saved};
+    lua_pop(L, 1);
+}
+
+/* [-1, +0, m] put back what ls__journal_note_type has saved, which is on top */
+static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
+{
+    int saved = lua_gettop(L);
+    lua_rawgeti(L, saved, 1);
+    bool wrapper = lua_toboolean(L, -1);
+    ls__ref_push(session, L, wrapper ? session->ref_wrappers : session->ref_presenters);
+    lua_rawgeti(L, saved, 2);
+    const char *name = lua_tostring(L, -1);
+    for (size_t i = 0; i < session->module_count; i++)
+        ls__names_drop(types_of(session->modules[i], wrapper), name);
+    lua_pushvalue(L, -1);
+    lua_rawgeti(L, saved, 3);
+    lua_rawset(L, saved + 2);
+    if (lua_rawgeti(L, saved, 4) == LUA_TSTRING) {
+        struct ls_module *owner = ls__module_find(session, lua_tostring(L, -1));
+        if (owner && !ls__names_add(types_of(owner, wrapper), name))
+            luaL_error(L, "not enough memory to register '%s'", name);
+    }
+    lua_settop(L, saved - 1);
+}
+
+/* --- the end of a load --- */
 
 /* [-0, +0, m] argument: where to stop */
 static LS_RAISES int undo_all(lua_State *L)
@@ -49,7 +117,10 @@ static LS_RAISES int undo_all(lua_State *L)
             ls__proto_remove(session, L, id);
         } else {
             ls__ref_push(session, L, entry->saved);
-            ls__proto_restore(session, L, id);
+            if (id)
+                ls__proto_restore(session, L, id);
+            else
+                restore_type(session, L);
             ls__ref_drop(session, &entry->saved);
         }
         session->journal_count--;
@@ -73,7 +144,7 @@ static LS_RAISES int refresh_outer(lua_State *L)
     size_t mark = *(size_t *)lua_touserdata(L, 1);
     for (size_t i = mark; i < session->journal_count; i++)
         for (size_t k = 0; k < mark; k++)
-            if (session->journal[k].id == session->journal[i].id && session->journal[k].saved != LUA_NOREF) {
+            if (session->journal[i].id && session->journal[k].id == session->journal[i].id && session->journal[k].saved != LUA_NOREF) {
                 ls__proto_save(session, L, session->journal[i].id);
                 int fresh = ls__ref_take(session, L);
                 ls__ref_drop(session, &session->journal[k].saved);

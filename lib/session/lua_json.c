@@ -12,6 +12,7 @@
 #include "session/api.h"
 
 #define MAX_LEVELS 128 /* L126 */
+#define CHECK_EVERY 4096 /* values between two looks at the clock */
 #define MAX_GAPS 100   /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
 
 /* --- a buffer owned by Lua --- */
@@ -44,7 +45,14 @@ struct level {
     unsigned depth;
 };
 
-static bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem);
+struct writing {
+    struct ls_buf *out;
+    size_t limit;        /* bytes, 0 = none: the text lies outside of the session's heap and counts no less (L5) */
+    unsigned values;     /* written so far, for looking at the clock now and then */
+    const char *problem; /* static, once it has failed */
+};
+
+static bool write_value(lua_State *L, int index, struct writing *to, const struct level *outer);
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -80,24 +88,24 @@ static struct census count_keys(lua_State *L, int index)
     return census;
 }
 
-static LS_RAISES bool write_array(lua_State *L, int index, struct ls_buf *out, const struct census *census, const struct level *level, const char **problem)
+static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, const struct census *census, const struct level *level)
 {
     lua_Integer gaps = census->last - census->elements;
-    if (gaps > MAX_GAPS && gaps > census->last / 10 * 9) {
-        *problem = "array with too many gaps";
+    if (gaps > MAX_GAPS && census->elements * 10 < census->last) {
+        to->problem = "array with too many gaps";
         return false;
     }
-    ls_buf_char(out, '[');
+    ls_buf_char(to->out, '[');
     for (lua_Integer i = 1; i <= census->last; i++) {
         if (i > 1)
-            ls_buf_char(out, ',');
+            ls_buf_char(to->out, ',');
         lua_rawgeti(L, index, i);
-        bool fine = write_value(L, lua_gettop(L), out, level, problem);
+        bool fine = write_value(L, lua_gettop(L), to, level);
         lua_pop(L, 1);
         if (!fine)
             return false;
     }
-    ls_buf_char(out, ']');
+    ls_buf_char(to->out, ']');
     return true;
 }
 
@@ -120,50 +128,58 @@ LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *
     return keys;
 }
 
-static LS_RAISES bool write_object(lua_State *L, int index, struct ls_buf *out, const struct level *level, const char **problem)
+static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, const struct level *level)
 {
     size_t count;
     int top = lua_gettop(L);
     const struct ls_key *keys = ls__sorted_keys(L, index, &count);
-    ls_buf_char(out, '{');
+    ls_buf_char(to->out, '{');
     bool fine = true;
     for (size_t i = 0; i < count && fine; i++) {
         if (i > 0)
-            ls_buf_char(out, ',');
-        ls_json_string(out, keys[i].text, keys[i].len);
-        ls_buf_char(out, ':');
+            ls_buf_char(to->out, ',');
+        ls_json_string(to->out, keys[i].text, keys[i].len);
+        ls_buf_char(to->out, ':');
         lua_pushlstring(L, keys[i].text, keys[i].len);
         lua_rawget(L, index);
-        fine = write_value(L, lua_gettop(L), out, level, problem);
+        fine = write_value(L, lua_gettop(L), to, level);
         lua_pop(L, 1);
     }
-    ls_buf_char(out, '}');
+    ls_buf_char(to->out, '}');
     lua_settop(L, top);
     return fine;
 }
 
-static LS_RAISES bool write_table(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem)
+static LS_RAISES bool write_table(lua_State *L, int index, struct writing *to, const struct level *outer)
 {
     struct level level = {lua_topointer(L, index), outer, outer ? outer->depth + 1 : 1};
     for (const struct level *up = outer; up; up = up->outer)
         if (up->table == level.table) {
-            *problem = "cyclic table";
+            to->problem = "cyclic table";
             return false;
         }
     if (level.depth > MAX_LEVELS) {
-        *problem = "more than 128 levels of tables";
+        to->problem = "more than 128 levels of tables";
         return false;
     }
     luaL_checkstack(L, 8, "JSON");
     struct census census = count_keys(L, index);
     if (census.numbers > 0 && census.publics == 0)
-        return write_array(L, index, out, &census, &level, problem);
-    return write_object(L, index, out, &level, problem);
+        return write_array(L, index, to, &census, &level);
+    return write_object(L, index, to, &level);
 }
 
-static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, const struct level *outer, const char **problem)
+/* [-0, +0, e] */
+static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, const struct level *outer)
 {
+    struct ls_buf *out = to->out;
     size_t len;
+    if (++to->values % CHECK_EVERY == 0)
+        ls__budget_check(L); /* tables that share tables make a text that is longer by orders than they are */
+    if (to->limit && out->len > to->limit) {
+        to->problem = "the text is longer than a session's memory may be (--memory-limit)";
+        return false;
+    }
     switch (lua_type(L, index)) {
     case LUA_TBOOLEAN:
         ls_buf_str(out, lua_toboolean(L, index) ? "true" : "false");
@@ -172,7 +188,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, c
         if (lua_isinteger(L, index)) {
             ls_json_int(out, lua_tointeger(L, index));
         } else if (!isfinite(lua_tonumber(L, index))) {
-            *problem = "number is not finite";
+            to->problem = "number is not finite";
             return false;
         } else {
             ls_json_double(out, lua_tonumber(L, index));
@@ -184,7 +200,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, c
         return true;
     }
     case LUA_TTABLE:
-        return write_table(L, index, out, outer, problem);
+        return write_table(L, index, to, outer);
     default:
         ls_buf_str(out, "null");
         return true;
@@ -194,8 +210,11 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct ls_buf *out, c
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem)
 {
     index = lua_absindex(L, index);
-    if (!write_value(L, index, out, NULL, problem))
+    struct writing to = {.out = out, .limit = ls__session_of(L)->config.memory_limit};
+    if (!write_value(L, index, &to, NULL)) {
+        *problem = to.problem;
         return false;
+    }
     if (ls_buf_failed(out)) {
         *problem = "not enough memory";
         return false;

@@ -4,8 +4,8 @@
 
 #include "session/internal.h"
 
-/** Append the JSON of the value at `index` (L124–L126). @return false and a static *problem: cycle, depth, holes, NaN
- * [-0, +0, -] but for stack space, for which it raises */
+/** Append the JSON of the value at `index` (L124–L126). @return false and a static *problem: cycle, depth, holes, NaN, length.
+ * Raises when the entry's time is over. [-0, +0, e] */
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem);
 /** Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. [-0, +(1|0), m] */
 LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem);

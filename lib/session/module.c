@@ -153,6 +153,7 @@ void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, 
     if (failure)
         return;
     module->hash = hash;
+    ls__replaced_check(session, key);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
         if (proto)
@@ -192,7 +193,7 @@ static LS_RAISES struct ls_module *check_current(lua_State *L, const char *funct
 
 LS_RAISES int l_session_keep(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "keep", "string");
     struct ls_module *module = check_current(L, "keep");
@@ -215,7 +216,7 @@ LS_RAISES int l_session_keep(lua_State *L)
 
 LS_RAISES int l_session_onDispose(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TFUNCTION)
         ls__ltype(L, 2, "onDispose", "function");
     struct ls_module *module = check_current(L, "onDispose");

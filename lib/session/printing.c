@@ -83,7 +83,7 @@ LS_RAISES int l_diag(lua_State *L)
         ls__ltype(L, 2, "diag", "string");
     size_t len;
     const char *text = lua_tolstring(L, 2, &len);
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (session->tracker)
         ls_tracker_diag(session->tracker, level > LS_LEVEL_MAX ? LS_LEVEL_MAX : level < -1 ? -1 : (int)level, text, len);
     return 0;

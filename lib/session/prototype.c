@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "session/api.h"
+#include "session/finalizers.h"
 #include "session/module.h"
 
 /* Stack of l_session_prototype: arguments, then what is worked out. */
@@ -124,7 +125,7 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
 
 LS_RAISES int l_session_removePrototype(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "removePrototype", "string");
     size_t len;
@@ -241,7 +242,7 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
             lua_pop(L, 1);
             lua_pushnil(L);
         }
-        lua_setmetatable(L, table);
+        ls__set_metatable(L, table);
     }
     struct ls_proto *proto = ls__proto_at(session, id);
     if (!proto) {
@@ -393,12 +394,12 @@ static LS_RAISES void set_base(struct ls_session *session, lua_State *L, const c
 {
     if (!lua_isnil(L, BASE)) {
         lua_pushvalue(L, BASE);
-        lua_setmetatable(L, PROTO);
+        ls__set_metatable(L, PROTO);
     } else if (strcmp(name, "Object") != 0) {
         const struct ls_proto *object = ls__proto_find(session, "Object");
         if (object) {
             ls__ref_push(session, L, object->table);
-            lua_setmetatable(L, PROTO);
+            ls__set_metatable(L, PROTO);
         }
     }
     if (lua_getfield(L, PROTO, "new") == LUA_TNIL) {
@@ -531,7 +532,7 @@ static LS_RAISES bool change_base(lua_State *L)
     if (same)
         return false;
     lua_pushvalue(L, BASE);
-    lua_setmetatable(L, PROTO);
+    ls__set_metatable(L, PROTO);
     return true;
 }
 
@@ -576,7 +577,7 @@ static LS_RAISES void check_table_or_nil(lua_State *L, int arg)
 
 LS_RAISES int l_session_prototype(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, NAME) != LUA_TSTRING)
         ls__ltype(L, NAME, "prototype", "string");
     size_t len;

@@ -77,14 +77,16 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L);
 LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L);
 void ls__mutations_release(struct ls_session *session);
 
-/* --- journal.c: prototypes as they were before a first load changed them (L43) --- */
+/* --- journal.c: prototypes, presenter types and wrappers as they were before a first load changed them (L43) --- */
 
 struct ls_journal {
-    uint32_t id;
-    int saved; /* ref of ls__proto_save; LUA_NOREF = the chunk declared it first */
+    uint32_t id; /* of the prototype; 0 = a presenter type or wrapper that the chunk has replaced */
+    int saved;   /* ref of ls__proto_save, or of {is wrapper, name, table, key of the owner}; LUA_NOREF = the chunk declared it first */
 };
 /** Before a re-declaration, or after a first declaration (`created`), by the running first load. Outside of one it does nothing. [-0, +0, m] */
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created);
+/** Before a presenter type or wrapper that is registered already is replaced: name and new table are at 1 and 2. [-0, +0, m] */
+LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper);
 /** The load that began at `mark` has failed: put everything back. Safe. */
 void ls__journal_undo(struct ls_session *session, size_t mark);
 /** It has succeeded: forget, refreshing what an outer first load has noted of the same prototypes. Safe. */

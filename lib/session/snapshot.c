@@ -4,6 +4,7 @@
  * A snapshot is a Lua table: table → {fields, metatable or false}. It is proportional to what the tables themselves hold, never to the
  * heap behind them. Owner thread: the session's. Refuses to follow references: contents of other tables are beyond roll-back (H60). */
 #include "session/threeway.h"
+#include "session/finalizers.h"
 
 #include <lauxlib.h>
 
@@ -108,7 +109,7 @@ void ls__snapshot_restore(lua_State *L, int snapshot)
             lua_pop(L, 1);
             lua_pushnil(L);
         }
-        lua_setmetatable(L, table);
+        ls__set_metatable(L, table);
         lua_pop(L, 1);
     }
 }

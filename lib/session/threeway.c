@@ -11,6 +11,7 @@
  *
  * Owner thread: the session's. Refuses to judge anything but governed places: contents of other tables belong to the run (H60). */
 #include "session/threeway_work.h"
+#include "session/finalizers.h"
 
 #include <ctype.h>
 #include <lauxlib.h>
@@ -377,7 +378,7 @@ static void substitute_table(struct ls_work *w, int table)
     lua_State *L = w->L;
     if (lua_getmetatable(L, table)) {
         if (substitute(w))
-            lua_setmetatable(L, table);
+            ls__set_metatable(L, table);
         else
             lua_pop(L, 1);
     }

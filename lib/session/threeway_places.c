@@ -3,6 +3,7 @@
  * Owner thread: the session's. Every change is either in a table that the snapshot covers, or in a variable whose old value goes into
  * the undo list first, so a raise anywhere in here can be rolled back. */
 #include "session/threeway_work.h"
+#include "session/finalizers.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -389,7 +390,7 @@ static void take_over(struct ls_work *w, int n, int o, int content)
     remove_gone(w, o, n, content, true);
     if (!lua_getmetatable(L, n))
         lua_pushnil(L);
-    lua_setmetatable(L, o);
+    ls__set_metatable(L, o);
 }
 
 static void decide_tables(struct ls_work *w)

@@ -71,7 +71,7 @@ static LS_RAISES void check_room(struct ls_session *session, lua_State *L)
 /* [-0, +1, e] `delay_ns` 0 posts behind the items queued now (L109) */
 static LS_RAISES int add_timer(lua_State *L, int64_t delay_ns, int64_t interval_ns)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     check_room(session, L);
     lua_pushvalue(L, 2);
     const struct ls_module *module = ls__module_current(session);
@@ -141,7 +141,7 @@ static LS_RAISES int clear_timer(lua_State *L, const char *function)
     int is_integer;
     lua_Integer handle = lua_tointegerx(L, 2, &is_integer);
     if (is_integer && handle > 0)
-        ls__timer_cancel(ls__session_of(L), (uint64_t)handle);
+        ls__timer_cancel(ls__open_session_of(L), (uint64_t)handle);
     return 0;
 }
 

@@ -28,12 +28,13 @@ static void note_registration(struct ls_session *session, lua_State *L, bool wra
 /* [-0, +0, e] arguments: name, table */
 static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, const char *function)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 1) != LUA_TSTRING)
         ls__ltype(L, 1, function, "string");
     if (!lua_istable(L, 2))
         ls__ltype(L, 2, function, "table");
     lua_settop(L, 2);
+    ls__journal_note_type(session, L, wrapper);
     ls__ref_push(session, L, registry);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);

@@ -67,7 +67,7 @@ bool ls__module_unload(struct ls_session *session, const char *given)
 
 LS_RAISES int l_session_unloadModule(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "unloadModule", "string");
     const struct ls_module *module = ls__module_named(session, lua_tostring(L, 2));
@@ -109,7 +109,7 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
 
 LS_RAISES int l_session_unloadDirectory(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "unloadDirectory", "string");
     lua_State *before = ls__swap_thread(session, L);

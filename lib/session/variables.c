@@ -63,7 +63,7 @@ static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *f
 
 LS_RAISES int l_session_getApp(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     ls__ref_push(session, L, session->ref_app);
     return 1;
 }
@@ -109,7 +109,7 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
 
 LS_RAISES int l_session_createAppVariable(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 2))
         ls__ltype(L, 2, "createAppVariable", "table");
     lua_settop(L, 3);
@@ -154,7 +154,7 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
 
 LS_RAISES int l_session_createVariable(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 3))
         ls__ltype(L, 3, "createVariable", "table");
     lua_settop(L, 4);
@@ -170,8 +170,10 @@ LS_RAISES int l_session_createVariable(lua_State *L)
         lua_pushinteger(L, id);
         return 1;
     }
-    if (fault.kind == LS_FAULT_BAD_PARENT)
-        return 0; /* a parent that does not exist gives nil */
+    if (fault.kind == LS_FAULT_BAD_PARENT) {
+        lua_pushnil(L); /* a parent that does not exist */
+        return 1;
+    }
     return luaL_error(L, "createVariable: %s", fault.text);
 }
 
@@ -189,7 +191,7 @@ static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int6
 
 LS_RAISES int l_session_destroyVariable(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     int is_integer = 0;
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
     if (!is_integer && !lua_istable(L, 2))
@@ -212,7 +214,7 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
 
 LS_RAISES int l_session_registerStandardVariable(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "registerStandardVariable", "string");
     int is_integer = 0;

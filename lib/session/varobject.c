@@ -18,32 +18,35 @@ static struct ls_var *method_variable(lua_State *L)
     const struct ls_session *session = ls__session_of(L);
     if (lua_gettop(L) > 0 && lua_rawequal(L, 1, lua_upvalueindex(2)))
         lua_remove(L, 1);
-    return session->tracker ? ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1))) : NULL;
+    return session->tracker && !session->closing ? ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1))) : NULL;
 }
 
 static LS_RAISES int l_variable_getId(lua_State *L)
 {
-    if (!method_variable(L))
-        return 0;
-    lua_pushvalue(L, lua_upvalueindex(1));
+    if (method_variable(L))
+        lua_pushvalue(L, lua_upvalueindex(1));
+    else
+        lua_pushnil(L); /* and not nothing, which functions like tostring do not accept */
     return 1;
 }
 
 static LS_RAISES int l_variable_getValue(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
-    if (!var)
-        return 0;
-    ls__slot_push(ls__session_of(L), L, ls_var_value(var));
+    if (var)
+        ls__slot_push(ls__session_of(L), L, ls_var_value(var));
+    else
+        lua_pushnil(L);
     return 1;
 }
 
 static LS_RAISES int l_variable_getWrapper(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
-    if (!var)
-        return 0;
-    ls__slot_push(ls__session_of(L), L, ls_var_wrapper(var));
+    if (var)
+        ls__slot_push(ls__session_of(L), L, ls_var_wrapper(var));
+    else
+        lua_pushnil(L);
     return 1;
 }
 
@@ -53,9 +56,7 @@ static LS_RAISES int l_variable_getProperty(lua_State *L)
     if (lua_type(L, 1) != LUA_TSTRING)
         ls__ltype(L, 1, "getProperty", "string");
     const char *text = var ? ls_var_property(var, lua_tostring(L, 1)) : NULL;
-    if (!text)
-        return 0;
-    lua_pushstring(L, text);
+    lua_pushstring(L, text); /* nil for NULL */
     return 1;
 }
 
@@ -163,16 +164,14 @@ LS_RAISES int l_session_getVariable(lua_State *L)
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
     if (!is_integer)
         ls__ltype(L, 2, "getVariable", "integer");
-    ls__variable_object_push(ls__session_of(L), L, id);
+    ls__variable_object_push(ls__open_session_of(L), L, id);
     return 1;
 }
 
 LS_RAISES int l_session_getAppVariable(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
-    if (!session->app_variable_id)
-        return 0;
-    ls__variable_object_push(session, L, session->app_variable_id);
+    struct ls_session *session = ls__open_session_of(L);
+    ls__variable_object_push(session, L, session->app_variable_id); /* nil before createAppVariable: no variable has id 0 */
     return 1;
 }
 

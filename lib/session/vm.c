@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/api.h"
+#include "session/finalizers.h"
 #include "session/libs.h"
 #include "session/module.h"
 #include "session/prototype.h"
@@ -29,8 +30,7 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
         free(block);
         return NULL;
     }
-    if (size > had && session->config.memory_limit && !session->closing &&
-        session->heap - had + size > session->config.memory_limit) {
+    if (size > had && session->config.memory_limit && session->heap - had + size > session->config.memory_limit) {
         session->memory_hit = true;
         return NULL;
     }
@@ -76,6 +76,20 @@ static void look_at_clock(struct ls_session *session)
         session->stop = LS_STOP_TIME;
 }
 
+/* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5). [-0, +0, e] */
+static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
+{
+    ls__hook_set(L, 1);
+    ls__hook_set(session->main, 1);
+    luaL_where(L, level);
+    if (session->stop == LS_STOP_INTERRUPT)
+        lua_pushliteral(L, "interrupted");
+    else
+        lua_pushfstring(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
 /* [-0, +0, e] runs on whatever coroutine is executing */
 LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
 {
@@ -94,16 +108,16 @@ LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
             return;
         }
     }
-    /* From here on every instruction raises, so that a pcall around the loop does not save it (L5). */
-    ls__hook_set(L, 1);
-    ls__hook_set(session->main, 1);
-    luaL_where(L, 0); /* a hook has no level of its own: the function that was running */
-    if (session->stop == LS_STOP_INTERRUPT)
-        lua_pushliteral(L, "interrupted");
-    else
-        lua_pushfstring(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
-    lua_concat(L, 2);
-    lua_error(L);
+    raise_stop(session, L, 0); /* a hook has no level of its own: the function that was running */
+}
+
+LS_RAISES void ls__budget_check(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (session->depth > 0 && session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    if (session->stop != LS_STOP_NONE)
+        raise_stop(session, L, 1);
 }
 
 void ls_session_interrupt(struct ls_session *session)
@@ -157,7 +171,7 @@ static void init_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables,
+        &session->ref_app, &session->ref_variables, &session->ref_replaced,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = LUA_NOREF;
@@ -168,7 +182,7 @@ static void drop_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables,
+        &session->ref_app, &session->ref_variables, &session->ref_replaced,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ls__ref_drop(session, all[i]);
@@ -197,6 +211,7 @@ struct ls_session *ls_session_open(const struct ls_session_config *config, const
     }
     *(struct ls_session **)lua_getextraspace(session->main) = session;
     lua_atpanic(session->main, on_panic);
+    lua_setwarnf(session->main, ls__warn, session);
     /* Nothing made while opening is garbage, so the collector would only cost time. */
     lua_gc(session->main, LUA_GCSTOP);
     ls__hook_set(session->main, LS_HOOK_COUNT);
@@ -233,6 +248,7 @@ void ls_session_close(struct ls_session *session)
     }
     ls__report_release(session);
     ls_buf_release(&session->trace);
+    ls_buf_release(&session->warning);
     ls_buf_release(&session->error);
     ls_free(session->id);
     ls_free(session);

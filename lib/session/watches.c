@@ -91,7 +91,7 @@ void ls__watches_release(struct ls_session *session)
 /* [-0, +1, e] the name at `name_arg` (0 = none) and the function at `fn_arg` */
 static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg, int fn_arg)
 {
-    struct ls_session *session = ls__session_of(L);
+    struct ls_session *session = ls__open_session_of(L);
     int is_integer;
     lua_Integer id = lua_tointegerx(L, 2, &is_integer);
     if (!is_integer)
@@ -100,8 +100,10 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
         ls__ltype(L, name_arg, function, "string");
     if (lua_type(L, fn_arg) != LUA_TFUNCTION)
         ls__ltype(L, fn_arg, function, "function");
-    if (!session->tracker || !ls_tracker_find(session->tracker, id))
-        return 0; /* nothing to watch: nil */
+    if (!session->tracker || !ls_tracker_find(session->tracker, id)) {
+        lua_pushnil(L); /* nothing to watch */
+        return 1;
+    }
     if (session->watch_count == session->watch_cap) {
         size_t cap = session->watch_cap ? session->watch_cap * 2 : 4;
         struct ls_watch *watches = ls_rearray(session->watches, cap, sizeof *watches);
@@ -150,7 +152,7 @@ LS_RAISES int l_session_unwatch(lua_State *L)
         ls__ltype(L, 2, "unwatch", "number");
     lua_Integer handle = lua_tointeger(L, 2);
     if (handle > 0)
-        ls__watch_end(ls__session_of(L), (uint64_t)handle);
+        ls__watch_end(ls__open_session_of(L), (uint64_t)handle);
     return 0;
 }
 

@@ -53,3 +53,28 @@ T.step("decoding", function()
     T.raises("L127", "bad argument #1 to 'json_decode' (string expected", decode, 5)
     T.equal("L127", encode(decode('{"b":[1,{"c":null}],"a":"x"}')), '{"a":"x","b":[1,{}]}')
 end)
+
+T.step("gaps are counted exactly", function()
+    local function tenth(elements, last)
+        local list = { [last] = true }
+        for i = 1, elements - 1 do
+            list[i] = true
+        end
+        return list
+    end
+    -- 904 of 1005 are less than nine tenths, 905 of 1005 are more
+    T.equal("L126", select(2, encode(tenth(101, 1005)):gsub("null", "")), 904)
+    T.equal("L126", encode(tenth(100, 1005)), nil)
+    T.equal("L126", select(2, encode(tenth(100, 1000)):gsub("null", "")), 900)
+    T.equal("L126", select(2, encode(tenth(1, 101)):gsub("null", "")), 100)
+    T.equal("L126", encode(tenth(1, 102)), nil)
+    T.equal("L126", encode({ [math.maxinteger] = 1 }), nil)
+    local deep = {}
+    for _ = 1, 127 do
+        deep = { deep }
+    end
+    T.equal("L126", type(encode(deep)), "string")
+    T.equal("L126", encode({ deep }), nil)
+    T.equal("L126", select("#", encode(1)), 1)
+    T.raises("L127", "to 'json_decode' (string expected, got no value", decode)
+end)

@@ -184,3 +184,41 @@ T.step("its timers neither", function()
     ]])
     T.equal("H67", ui.json_encode(require("keeps")), "[1,1,3,3,true]")
 end)
+
+-- What type a view's wrapper or presenter resolves to shows which table is registered.
+local function registered(kind)
+    local id = session:createVariable(1, { x = 1 }, { [kind] = "Shared" })
+    local wrapper = session:getVariable(id).getWrapper()
+    session:destroyVariable(id)
+    return wrapper and wrapper.by
+end
+
+T.step("a failed load gives back what it had replaced", function()
+    session:createAppVariable({})
+    T.write("lua/first.lua", "ui.registerWrapper('Shared', { new = function() return { by = 'first' } end })")
+    T.write("lua/second.lua", [[
+        ui.registerWrapper("Shared", { new = function() return { by = "second" } end })
+        ui.registerWrapper("Shared", { new = function() return { by = "second again" } end })
+        ui.registerWrapper("OnlySecond", { new = function() return {} end })
+        if SECOND_FAILS then error("half way") end
+    ]])
+    require("first")
+    T.equal("L43", registered("wrapper"), "first")
+    SECOND_FAILS = true
+    T.raises("L43", "half way", require, "second")
+    T.equal("L43", registered("wrapper"), "first")
+    session:unloadModule("first")
+    T.equal("L43 L52", registered("wrapper"), nil)
+    SECOND_FAILS = false
+    require("second")
+    T.equal("L122", registered("wrapper"), "second again")
+    session:unloadModule("second")
+end)
+
+T.step("wrong types of arguments", function()
+    T.equal("L61", select("#", session:unloadModule("x")), 0)
+    T.raises("L61", "bad argument #1 to 'unloadModule' (string expected, got nil", function() session:unloadModule(nil) end)
+    T.raises("L61", "bad argument #2 to 'unloadModule' (string expected, got no value", session.unloadModule, session)
+    T.raises("L61", "bad argument #1 to 'unloadDirectory' (string expected", function() session:unloadDirectory({}) end)
+    T.raises("L61", "bad argument #1 to 'removePrototype' (string expected", function() session:removePrototype() end)
+end)

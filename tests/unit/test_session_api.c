@@ -442,6 +442,23 @@ static void l41_l79_warnings(void **state)
 }
 
 /* All globals are there in the first line of main.lua, and the tracker too (L3). */
+static void lx36_methods_wrapped_again_and_again(void **state)
+{
+    (void)state;
+    OPEN(place);
+    place_write(&place, "lua/wraps.lua", "local before = session.prototype session.prototype = function(...) return before(...) end session.log = session.log");
+    for (int i = 0; i < 20; i++)
+        place_do(&place, "require('wraps') session:unloadModule('wraps')");
+    assert_lacks(ls_buf_text(&place.log), "hint:");
+    for (int i = 0; i < 5; i++)
+        place_do(&place, "require('wraps') session:unloadModule('wraps')");
+    assert_int_equal(occurrences(ls_buf_text(&place.log), "hint: session.prototype has been replaced more than 20 times, last by lua/wraps.lua"), 1);
+    assert_int_equal(occurrences(ls_buf_text(&place.log), "hint:"), 1);
+    place_do(&place, "session.log = 5"); /* no function: nothing to count, and no trouble */
+    place_do(&place, "require('wraps')");
+    place_remove(&place);
+}
+
 static void l3_globals_precede_main(void **state)
 {
     (void)state;
@@ -605,6 +622,7 @@ int main(void)
         cmocka_unit_test(c5_unload),
         cmocka_unit_test(l7_the_end_of_a_session),
         cmocka_unit_test(l41_l79_warnings),
+        cmocka_unit_test(lx36_methods_wrapped_again_and_again),
         cmocka_unit_test(l3_globals_precede_main),
         cmocka_unit_test(l4_l144_errors_end_their_entry_only),
         cmocka_unit_test(l21_l22_l23_records),
