@@ -135,12 +135,15 @@ static int percent_decode(const char *from, size_t len, char *out, size_t cap, b
     for (size_t i = 0; i < len; i++, at++) {
         if (at + 1 >= cap)
             return -1;
-        int high = from[i] == '%' && i + 2 < len ? hex_value(from[i + 1]) : -1, low = high >= 0 ? hex_value(from[i + 2]) : -1;
-        if (from[i] == '%' && low < 0)
-            return -1;
-        out[at] = from[i] == '%' ? (char)(high << 4 | low) : plus && from[i] == '+' ? ' ' : from[i];
-        if (from[i] == '%')
+        char byte = plus && from[i] == '+' ? ' ' : from[i];
+        if (byte == '%') {
+            int high = i + 2 < len ? hex_value(from[i + 1]) : -1, low = high >= 0 ? hex_value(from[i + 2]) : -1;
+            if (low < 0)
+                return -1;
+            byte = (char)(high * 16 + low);
             i += 2;
+        }
+        out[at] = byte;
         if (out[at] == '\0')
             return -1;
     }
