@@ -1,14 +1,12 @@
-/** The binding pass over a view's new content, and its widgets: the records of one element's bindings each (F76 to F88, F225). */
-import { applyAttribute, applyClass, applyCode, applyHtml, applyStyle, Replacement } from './attributes.js';
-import { accessProblem, ensureId, forwarded, isGetter, isSetter, kindOf, parsePath } from './elements.js';
-import { listenAction, listenEvent, listenKey } from './events.js';
-import { List } from './list.js';
-import { markScroll, scrollElement } from './reveal.js';
-import { describe, get, guard, refreshError, report, watch } from './store.js';
-import { Field } from './value.js';
-import { View } from './view.js';
-
-/** @typedef {{varId: number, apply?: (value: any) => void, end?: () => void}} Binding */
+/**
+ * The binding pass over a view's new content (F76 to F88), widgets, which hold the bindings of one element each (F225), and what bindings do:
+ * attributes, classes, styles, code and HTML (F102 to F112), events and actions (F113 to F126).
+ */
+import { markScroll, notifyScroll, runBlamed, scrollElement } from './reveal.js';
+import * as variables from './store.js';
+import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
+import { accessProblem, commitAll, currentValue, ensureId, Field, forwarded, isGetter, isSetter, kindOf, parsePath, vendId } from './value.js';
+import { List, View } from './view.js';
 
 /** @type {Set<Widget>} */
 const live = new Set();
@@ -28,6 +26,10 @@ export class Widget {
     /** @type {[string, (event: any) => void][]} */
     this.listeners = [];
     this.scrollOnOutput = false;
+    /** What is switched on, so that bindings of the whole attribute can put it back (F104). @type {Set<string>} */
+    this.classes = new Set();
+    /** @type {Map<string, any>} */
+    this.styles = new Map();
     live.add(this);
     this.attach(element);
   }
@@ -56,16 +58,10 @@ export class Widget {
     this.element.addEventListener(type, listener);
   }
 
-  makeScroll() {
-    this.scrollOnOutput = true;
-    markScroll(this.element);
-  }
-
   /** @param {Element} element */
   attach(element) {
     this.element = element;
-    const widgets = byElement.get(element) ?? new Set();
-    byElement.set(element, widgets.add(this));
+    byElement.set(element, (byElement.get(element) ?? new Set()).add(this));
     for (const [type, listener] of this.listeners) element.addEventListener(type, listener);
     if (this.scrollOnOutput) markScroll(element);
   }
@@ -94,9 +90,6 @@ export class Widget {
   }
 }
 
-/** How many widgets live; tests compare it before and after (S16). */
-export const countWidgets = () => live.size;
-
 /** The widget of an element id, one with a value binding before others: author ids may occur often, and outer and inner hosts share theirs (F75, F144). @param {string} elementId */
 export function findWidget(elementId) {
   const element = document.getElementById(elementId);
@@ -105,25 +98,38 @@ export function findWidget(elementId) {
   return found.find((widget) => widget.hasBinding('ui-value')) ?? found.at(-1);
 }
 
+/** The variables as page scripts and `ui-code` get them (F224). */
+export const store = {
+  get,
+  /** @param {{parentId: number, properties: Properties}} variable */
+  create: ({ parentId, properties }) => variables.create(parentId, { ...properties }),
+  update,
+  destroy: variables.destroy,
+  watch,
+  watchErrors: variables.watchErrors,
+  getError: variables.getError,
+  /** For tests of leaks (S16). */
+  count: () => ({ variables: variables.count(), widgets: live.size }),
+};
 
-/** @typedef {import('./elements.js').Spec} Spec */
+// The pass.
 
 /** Kinds of bindings, in the order in which an element gets them (F78). */
-const ORDER = [/^ui-(value|keypress)$/, /^ui-attr-./, /^ui-class-./, /^ui-style-./, /^ui-event-./, /^ui-action$/, /^ui-code$/, /^ui-html$/];
+const ORDER = /^ui-(?:(value|keypress)$|(attr)-.|(class)-.|(style)-.|(event)-.|(action)$|(code)$|(html)$)/;
 
 /** Sets up lists, then nested views, then bindings, below `roots` (F77). @param {View} view @param {Element[]} roots */
 export function bindContent(view, roots) {
-  /** @type {[Element, Spec][]} */
+  /** @type {[HTMLElement, Spec][]} */
   const lists = [];
-  /** @type {[Element, Spec][]} */
+  /** @type {[HTMLElement, Spec][]} */
   const views = [];
   /** @type {Element[]} */
   const bound = [];
   /** @param {Element} element */
   const visit = (element) => {
     let enter = true;
-    if (element.hasAttributes()) {
-      if (element.getAttributeNames().some((name) => name.startsWith('ui-'))) bound.push(element);
+    if (element.getAttributeNames().some((name) => name.startsWith('ui-'))) {
+      bound.push(element);
       for (const [name, found] of /** @type {const} */ ([['ui-view', views], ['ui-viewlist', lists]])) {
         const spec = enter && parsePath(element.getAttribute(name));
         if (!spec) continue;
@@ -138,73 +144,64 @@ export function bindContent(view, roots) {
 
   /** @type {Map<Element, View | List>} */
   const hosts = new Map();
-  for (const [element, spec] of lists) attempt(view, 'ui-viewlist', spec, 'r', () => hosts.set(element, new List(/** @type {HTMLElement} */ (element), view, spec)));
-  for (const [element, spec] of views) {
-    attempt(view, 'ui-view', spec, 'r', () => hosts.set(element, View.nested(/** @type {HTMLElement} */ (element), view, spec)));
-  }
+  for (const [element, spec] of lists) if (admissible(view, 'ui-viewlist', spec, 'r')) hosts.set(element, new List(element, view, spec));
+  for (const [element, spec] of views) if (admissible(view, 'ui-view', spec, 'r')) hosts.set(element, View.nested(element, view, spec));
   for (const element of bound) bindElement(view, element, hosts.get(element));
 }
 
-/** Runs `make` unless the access of the path is illegal, which would cost the whole frame (F69). @param {View} view @param {string} name @param {Spec} spec @param {string | undefined} access @param {() => void} make */
-function attempt(view, name, spec, access, make) {
-  const problem = accessProblem(spec.path, spec.properties.access ?? access);
+/** False, with a report, where the access of a path is illegal, which would cost the whole frame (F69). @param {View} view @param {string} name @param {Spec} spec @param {string} [access] */
+function admissible(view, name, { path, properties }, access) {
+  const problem = accessProblem(path, properties.access ?? access);
   if (problem) report(`${name} in ${view.key}: ${problem}; below ${describe(view.varId)}`);
-  else make();
+  return !problem;
 }
 
 /** @param {View} view @param {Element} element @param {View | List} [host] what the element is host of */
 function bindElement(view, element, host) {
   const names = element.getAttributeNames();
+  const found = names.flatMap((name) => {
+    const rank = ORDER.exec(name)?.findIndex((group, i) => i > 0 && group) ?? -1;
+    return rank < 0 ? [] : [{ name, rank }];
+  });
   /** @type {Widget | undefined} */
   let widget;
-  for (const pattern of ORDER) {
-    for (const attribute of names) {
-      if (!pattern.test(attribute)) continue;
-      const spec = parsePath(element.getAttribute(attribute));
-      const value = attribute === 'ui-value' || attribute === 'ui-keypress';
-      if (!spec || (attribute === 'ui-keypress' && names.includes('ui-value'))) continue;
-      if (isConstant(attribute, names)) continue;
-      if (host && (attribute === 'ui-html' || (value && (host instanceof View || kindOf(element).shows === 'text')))) {
-        report(`${attribute} contradicts the view on the same element, in ${view.key}, ${describe(host.varId)}`); // F83
-        continue;
-      }
-      if (attribute === 'ui-keypress') spec.properties.keypress = 'true'; // F98
-      widget ??= new Widget(element, view);
-      const bound = widget;
-      guard(`${attribute} in ${view.key} failed`, () => bindAttribute(bound, value ? 'ui-value' : attribute, spec));
+  for (const { name, rank } of found.sort((a, b) => a.rank - b.rank)) {
+    const spec = parsePath(element.getAttribute(name));
+    if (!spec || (name === 'ui-keypress' && names.includes('ui-value'))) continue;
+    if (/^ui-event-.+-value$/.test(name) && names.includes(name.slice(0, -6))) continue; // the value to send (F115)
+    if (host && (name === 'ui-html' || (rank === 1 && (host instanceof View || kindOf(element).shows === 'text')))) {
+      report(`${name} contradicts the view on the same element, in ${view.key}, ${describe(host.varId)}`); // F83
+      continue;
     }
+    if (name === 'ui-keypress') spec.properties.keypress = 'true'; // F98
+    const bound = (widget ??= new Widget(element, view));
+    guard(`${name} in ${view.key}`, () => bindAttribute(bound, rank === 1 ? 'ui-value' : name, spec));
   }
   if (!widget) return;
   view.widgets.push(widget);
   if (host instanceof View) host.hostWidget = widget;
 }
 
-/** `ui-event-NAME-value` beside `ui-event-NAME` is the value to send (F115). @param {string} attribute @param {string[]} names */
-const isConstant = (attribute, names) => /^ui-event-.+-value$/.test(attribute) && names.includes(attribute.slice(0, -6));
-
 /**
- * Makes the variable of one binding and connects the two.
- * @param {Widget} widget @param {string} name @param {Spec} spec @param {Record<string, string>} defaults properties unless the path gives them
+ * Makes the variable of one binding and connects the two; 0 if that cannot be.
+ * @param {Widget} widget @param {string} name @param {Spec} spec @param {Properties} defaults properties unless the path gives them
  * @param {((value: any, varId: number) => void) | null} apply shows a value
- * @param {(value: any, varId: number) => void} [deliver] takes values from the server where that differs from showing
- * @param {string} [forced] access that the path cannot change
+ * @param {((value: any, varId: number) => void) | null} [deliver] takes values from the server where that differs from showing
  */
-function connect(widget, name, spec, defaults, apply, deliver = apply ?? undefined, forced = '') {
+function connect(widget, name, spec, defaults, apply, deliver = apply) {
   const { path, properties } = spec;
-  /** @type {Record<string, string>} */
+  /** @type {Properties} */
   const all = { ...defaults, ...forwarded(spec), path, elementId: widget.elementId };
-  if (forced) all.access = forced;
-  const problem = accessProblem(path, all.access);
-  if (problem) {
-    report(`${name} in ${widget.view.key}: ${problem}; element ${widget.elementId}`);
-    return 0;
-  }
+  if (!admissible(widget.view, name, spec, all.access)) return 0;
   const varId = widget.view.child(all, widget);
   const record = get(varId);
   if (record) record.widget = widget;
   const show = apply && ((/** @type {any} */ value) => apply(value, varId));
   widget.bindings.set(name, { varId, apply: show ?? undefined });
-  if (properties.scrollOnOutput) widget.makeScroll();
+  if (properties.scrollOnOutput) {
+    widget.scrollOnOutput = true;
+    markScroll(widget.element);
+  }
   show?.(null); // until the server has answered (F53, F82)
   if (all.access === 'w' || all.access === 'action') return varId; // these get no values, only the end of an error
   watch(varId, (_, value) => {
@@ -219,45 +216,184 @@ function connect(widget, name, spec, defaults, apply, deliver = apply ?? undefin
 function bindAttribute(widget, name, spec) {
   const { properties } = spec;
   const [, group, suffix] = /** @type {RegExpMatchArray} */ (name.match(/^ui-([a-z]+)-?(.*)$/s));
-  const negate = (/** @type {any} */ value) => (properties.not ? !value : value);
-  const read = { access: 'r' };
+  /** @param {(value: any, varId: number) => void} apply */
+  const read = (apply) => connect(widget, name, spec, { access: 'r' }, apply);
+  /** @param {any} value */
+  const truth = (value) => (properties.not ? !value : value); // S83
   if (group === 'value') bindValue(widget, spec);
-  else if (group === 'attr') connect(widget, name, spec, read, (value) => applyAttribute(widget, suffix, negate(value)));
-  else if (group === 'class') connect(widget, name, spec, read, (value) => applyClass(widget, suffix, negate(value)));
-  else if (group === 'style') connect(widget, name, spec, read, (value) => applyStyle(widget, suffix, value));
-  else if (group === 'event') bindEvent(widget, name, suffix, spec);
-  else if (group === 'action') {
-    const varId = connect(widget, name, spec, { access: 'action' }, null);
-    if (varId) listenAction(widget, spec, varId);
-  } else if (group === 'code') connect(widget, name, spec, read, null, (value, varId) => applyCode(widget, varId, value));
+  else if (group === 'attr') read((value) => applyAttribute(widget, suffix, truth(value)));
+  else if (group === 'class') read((value) => applyClass(widget, suffix, truth(value)));
+  else if (group === 'style') read((value) => applyStyle(widget, suffix, value));
+  else if (group === 'event' || group === 'action') bindEvent(widget, name, suffix || 'click', spec);
+  else if (group === 'code') connect(widget, name, spec, { access: 'r' }, null, (value, varId) => applyCode(widget, varId, value));
   else if (properties.replace) {
     const replacement = new Replacement(widget);
-    if (!connect(widget, name, spec, read, (value) => replacement.apply(value))) replacement.apply(null);
-  } else connect(widget, name, spec, read, (value) => applyHtml(widget, value));
+    if (!read((value) => replacement.apply(value))) replacement.apply(null);
+  } else read((value) => applyHtml(widget, value));
 }
 
 /** @param {Widget} widget @param {Spec} spec */
 function bindValue(widget, spec) {
   const { editable } = kindOf(widget.element);
-  const access = isGetter(spec.path) ? 'r' : isSetter(spec.path) ? 'w' : editable ? '' : 'r'; // F67
+  const access = isSetter(spec.path) ? 'w' : editable && !isGetter(spec.path) ? '' : 'r'; // F67
   const field = new Field(widget, spec.properties);
-  /** @type {Record<string, string>} */
-  const defaults = access ? { access } : {};
-  const varId = connect(widget, 'ui-value', spec, defaults, (value) => field.write(value), (value) => field.show(value));
+  const varId = connect(widget, 'ui-value', spec, access ? { access } : {}, (value) => field.write(value), (value) => field.show(value));
   const binding = widget.bindings.get('ui-value');
   if (!varId || !binding) return;
   binding.end = () => field.end();
   field.start(varId);
 }
 
-/** @param {Widget} widget @param {string} name @param {string} type @param {Spec} spec */
-function bindEvent(widget, name, type, spec) {
-  if (!type.startsWith('keypress-')) {
-    const varId = connect(widget, name, spec, { access: 'action', priority: 'low' }, null);
-    if (varId) listenEvent(widget, type, spec, varId);
-    return;
+// What bindings do.
+
+/** Properties that the attribute alone stops to govern once the user has acted (F103). */
+const LIVE = ['checked', 'selected', 'value', 'muted', 'open', 'indeterminate'];
+const LIVE_TAGS = /^(input|textarea|select|button|progress|meter|output|option|dialog|details|audio|video)$/;
+const OWN_CLASS = /^ui-(new-view|obsolete-view|view-\d+|error)$/;
+
+/** @param {Widget} widget @param {string} name @param {any} value */
+function applyAttribute(widget, name, value) {
+  const element = /** @type {any} */ (widget.element);
+  const absent = value === null || value === undefined || value === false;
+  const own = name === 'class' ? [...element.classList].filter((word) => OWN_CLASS.test(word)) : [];
+  if (!absent) element.setAttribute(name, String(value));
+  else if (name === 'id') element.id = widget.elementId; // tools look for it
+  else element.removeAttribute(name);
+  if (name === 'class') element.classList.add(...own, ...widget.classes);
+  else if (name === 'style') for (const [property, text] of widget.styles) applyStyle(widget, property, text);
+  else if (LIVE.includes(name) && LIVE_TAGS.test(element.localName) && name in element) {
+    if (typeof element[name] !== 'boolean') {
+      if (!/^(progress|meter)$/.test(element.localName)) element[name] = absent ? '' : String(value);
+    } else if (element[name] === absent) {
+      element[name] = !absent; // not when it is so already: it would rewrite the attribute
+    }
   }
-  const forced = isGetter(spec.path) || isSetter(spec.path) ? 'action' : ''; // F67
-  const varId = connect(widget, name, spec, {}, null, undefined, forced);
-  if (varId) listenKey(widget, type.slice('keypress-'.length), spec, varId);
+}
+
+/** @param {Widget} widget @param {string} name @param {any} value */
+function applyClass({ element, classes }, name, value) {
+  element.classList.toggle(name, !!value);
+  if (value) classes.add(name);
+  else classes.delete(name);
+}
+
+/** @param {Widget} widget @param {string} name @param {any} value */
+function applyStyle({ element, styles }, name, value) {
+  const { style } = /** @type {HTMLElement} */ (element);
+  styles.set(name, value);
+  if (value === null || value === undefined) style.removeProperty(name);
+  else style.setProperty(name, String(value));
+}
+
+/** Trusted, like the templates (F111). @param {Widget} widget @param {any} value */
+function applyHtml({ element, view }, value) {
+  element.innerHTML = value === null ? '' : String(value);
+  notifyScroll(view.varId);
+}
+
+/** `ui-html="path?replace"`: the parsed nodes stand where the element stood (F112). */
+export class Replacement {
+  /** @param {Widget} widget */
+  constructor(widget) {
+    this.widget = widget;
+    /** @type {Node[]} */
+    this.content = [widget.element];
+    widget.view.adopt(widget.element, this);
+  }
+
+  nodes() {
+    return this.content;
+  }
+
+  /** @returns {Element | undefined} */
+  primary() {
+    return this.widget.element;
+  }
+
+  /** @param {any} value */
+  apply(value) {
+    const { widget, content } = this;
+    const template = document.createElement('template');
+    template.innerHTML = value === null ? '' : String(value);
+    const fragment = document.importNode(template.content, true);
+    if (!fragment.firstElementChild) {
+      const span = document.createElement('span');
+      if (fragment.hasChildNodes()) span.append(...fragment.childNodes);
+      else span.setAttribute('style', 'display: none');
+      fragment.replaceChildren(span);
+    }
+    const roots = [...fragment.children];
+    const hidden = widget.element.classList.contains('ui-new-view');
+    for (const node of content) if (node instanceof Element) node.removeAttribute('id');
+    for (const root of roots) {
+      root.id = root === roots[0] ? widget.elementId : vendId();
+      if (hidden) root.classList.add('ui-new-view');
+    }
+    this.content = [...fragment.childNodes];
+    /** @type {ChildNode} */ (content.at(-1)).after(fragment);
+    for (const node of content) /** @type {ChildNode} */ (node).remove();
+    widget.retarget(roots[0], widget.bindings.get('ui-html'));
+    notifyScroll(widget.view.varId);
+  }
+}
+
+/** Runs the text that an update has delivered, once the view is shown and its scripts have run (F109). @param {Widget} widget @param {number} varId @param {any} value */
+function applyCode(widget, varId, value) {
+  if (typeof value !== 'string' || !value) return;
+  const { view } = widget;
+  const run = () => runBlamed(`ui-code in ${view.key}`, () => {
+    new Function('element', 'value', 'variable', 'store', value).call(window, widget.element, value, get(varId), store);
+  });
+  const reveal = view.buffer();
+  if (reveal) reveal.held.set(varId, run);
+  else run();
+}
+
+// Events.
+
+const MODIFIERS = /** @type {const} */ (['ctrl', 'shift', 'alt', 'meta']);
+
+/** @type {Record<string, string>} */
+const KEYS = { space: ' ', left: 'arrowleft', right: 'arrowright', up: 'arrowup', down: 'arrowdown', esc: 'escape', return: 'enter', del: 'delete' };
+
+/** `ui-event-*` and `ui-action`, which is a click that prevents the default. @param {Widget} widget @param {string} name @param {string} type @param {Spec} spec */
+function bindEvent(widget, name, type, spec) {
+  const { path, properties } = spec;
+  const { element } = widget;
+  const action = name === 'ui-action';
+  const key = type.startsWith('keypress-') ? keyTest(type.slice('keypress-'.length)) : null;
+  /** @type {Properties} */
+  const defaults = action ? { access: 'action' } : { access: 'action', priority: 'low' };
+  const forced = key && (isGetter(path) || isSetter(path)) ? { ...properties, access: 'action' } : properties; // F67
+  const varId = connect(widget, name, { path, properties: forced }, key ? {} : defaults, null);
+  if (!varId) return;
+  const fixed = action ? null : element.getAttribute(`ui-event-${type}-value`);
+  widget.on(key ? 'keydown' : type, (event) => {
+    if (key && !key.matches(event)) return;
+    const self = event.currentTarget;
+    if (properties.self && event.target !== self) return;
+    if (action || properties.prevent || (event.type === 'click' && self.matches('a[href="#"]'))) event.preventDefault();
+    if (key && (event.ctrlKey || event.metaKey || event.altKey)) event.preventDefault(); // F125
+    if (properties.stop) event.stopPropagation();
+    /** @type {any} */
+    let value = null;
+    if (key) value = isGetter(path) ? null : key.name;
+    else if (fixed !== null) value = /^\s*(true|false|null|-?\d+(\.\d+)?(e[-+]?\d+)?)\s*$/i.test(fixed) ? JSON.parse(fixed) : fixed; // F115
+    else if (isSetter(path)) value = action ? self.value ?? null : currentValue(self);
+    commitAll(widget); // edits first, then the trigger, in one frame (F118, F119)
+    update(varId, value);
+    if (!key || get(varId)?.properties.access === 'action') flush(true);
+  });
+}
+
+/** @param {string} combination `ctrl-enter`; a lone hyphen is the key itself: `ctrl--` */
+function keyTest(combination) {
+  const parts = combination.replace(/(^|-)-$/, '$1minus').split('-');
+  const wanted = MODIFIERS.map((name) => parts.includes(name));
+  const last = parts.filter((part) => !MODIFIERS.includes(/** @type {any} */ (part))).at(-1) ?? '';
+  const name = last === 'minus' ? '-' : last;
+  /** Input methods use Enter (F124). @param {KeyboardEvent} event */
+  const matches = (event) => !event.isComposing && event.keyCode !== 229 && event.key.toLowerCase() === (KEYS[name] ?? name)
+    && MODIFIERS.every((modifier, i) => event[`${modifier}Key`] === wanted[i]); // F122
+  return { name, matches };
 }

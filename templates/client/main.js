@@ -1,17 +1,148 @@
 /**
- * Entry module. It answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12, F226).
- * It names every module, so that a page without preload links need not wait for one to learn of the next.
+ * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: store; value;
+ * bind; view, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
-export * from './lsess-client/app.js';
-import './lsess-client/attributes.js';
-import './lsess-client/bind.js';
-import './lsess-client/connection.js';
-import './lsess-client/elements.js';
-import './lsess-client/events.js';
-import './lsess-client/list.js';
-import './lsess-client/overlay.js';
-import './lsess-client/reveal.js';
-import './lsess-client/store.js';
-import './lsess-client/value.js';
-import './lsess-client/view.js';
-import './lsess-client/viewdefs.js';
+import { findWidget, store } from './lsess-client/bind.js';
+import { connection, findSession, openConnection, pagePath } from './lsess-client/connection.js';
+import { addStyle, draw, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { revealing, settle } from './lsess-client/reveal.js';
+import { debug, duringFrame, flush, get, guard, idle, own, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
+import { commitAll } from './lsess-client/value.js';
+import { deliver, findKey, findView, keys, View, viewdef } from './lsess-client/view.js';
+
+/** @param {any[]} messages */
+function processFrame(messages) {
+  duringFrame(() => {
+    for (const message of messages) guard('a message', () => dispatch(message));
+    settle();
+  });
+}
+
+/** @param {any} message */
+function dispatch(message) {
+  const { type, data = {} } = message ?? {};
+  if (type === 'update') takeUpdate(data);
+  else if (type === 'destroy') receiveDestroy(data);
+  else if (type === 'error') {
+    receiveError(data);
+    if (!data.varId && data.code === 'lua-error') draw(true); // a reload has failed, perhaps as before (H99)
+  } else if (type === undefined && message?.error) report(`the server says: ${message.error}`); // F19
+}
+
+/** @param {{varId: number, value?: any, properties?: Record<string, any>}} data */
+function takeUpdate({ varId, value, properties: raw }) {
+  if (!raw) return receiveUpdate({ varId, value });
+  /** Without the hint of priority (F25). @type {Record<string, any>} */
+  const properties = {};
+  for (const name of Object.keys(raw)) properties[name.replace(/:(high|med|medium|low)$/i, '')] = raw[name];
+  if (varId === 1) {
+    const { viewdefs } = properties;
+    delete properties.viewdefs; // need not be kept
+    if (viewdefs) guard('viewdefs', () => deliver(viewdefs)); // before anything that needs them (F58)
+  }
+  receiveUpdate({ varId, value, properties });
+  if (varId === 1 && ('reload-error' in properties || 'reload-detail' in properties)) showReloadErrors(get(1)?.properties ?? {});
+}
+
+/** @param {string} session @param {View} appView */
+function pageInterface(session, appView) {
+  const tellUrl = () => update(1, undefined, { url: pagePath() + location.search + location.hash });
+  addEventListener('popstate', tellUrl); // F228
+  const binding = {
+    getWidget: findWidget,
+    /** @param {string} elementId */
+    getView(elementId) {
+      const view = findView(elementId);
+      const forceRender = () => duringFrame(() => {
+        view?.forceRender();
+        settle();
+      });
+      return view && { elementId, isRendered: () => view.isRendered(), forceRender };
+    },
+  };
+  const viewdefStore = {
+    /** @param {string} type @param {string} [namespace] @param {string} [fallbackNamespace] */
+    get: (type, namespace, fallbackNamespace) => viewdef(findKey(type, namespace, fallbackNamespace) ?? ''),
+    getKeys: keys,
+  };
+  return {
+    /** Sends a value for the `ui-value` of an element, by default what it holds (F222). @param {string} elementId @param {any} [value] */
+    updateValue(elementId, value) {
+      const widget = findWidget(elementId);
+      const varId = widget?.getVariableId('ui-value');
+      if (widget && varId) update(varId, value === undefined ? /** @type {any} */ (widget.element).value : value);
+    },
+    getStore: () => store,
+    getBinding: () => binding,
+    getViewdefStore: () => viewdefStore,
+    getConnection: () => connection,
+    getAppView: () => appView,
+    /** @param {string} url */
+    navigateTo(url) {
+      const under = location.pathname.startsWith(`/${session}`);
+      const bare = under && /^\/(?!\/)/.test(url) && !url.startsWith(`/${session}`);
+      history.pushState(null, '', bare ? `/${session}${url}` : url); // below the session, so that a reload finds it
+      tellUrl();
+    },
+    /** Resolves when nothing waits to be sent, answered or shown (S85). */
+    async idle() {
+      flush(true);
+      while (!idle() || revealing()) await new Promise((done) => setTimeout(done, 4));
+    },
+  };
+}
+
+/** A form without a target would reload the page when Enter is pressed in it (S72). @param {View} view @param {SubmitEvent} event */
+function keepPage(view, event) {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  if (!form.hasAttribute('action') && form.method !== 'dialog' && view.nodes().some((node) => node.contains(form))) event.preventDefault();
+}
+
+/** @param {HTMLElement} host @param {string} session */
+function show(host, session) {
+  const namespace = host.getAttribute('ui-namespace');
+  reset();
+  const view = new View(host, 1, null);
+  const uiApp = pageInterface(session, view);
+  let started = false;
+  const opened = () => {
+    if (started) {
+      reset();
+      view.resync(); // the server has forgotten this page's variables (F215)
+      showReloadErrors({}); // what is still wrong comes with variable 1
+    }
+    own(1, view);
+    const variable = get(1);
+    if (namespace && variable) variable.properties.namespace = namespace; // F138
+    if (!started) {
+      Object.assign(window, { uiApp, uiStore: store });
+      document.dispatchEvent(new CustomEvent('ui-ready')); // S84
+    }
+    started = true;
+    duringFrame(() => send('watch', { varId: 1 })); // the whole handshake (F45)
+  };
+  openConnection(session, { opened, frame: processFrame });
+  addEventListener('pagehide', () => {
+    commitAll(); // F37
+    flush(false);
+  });
+  document.addEventListener('submit', (event) => keepPage(view, event));
+}
+
+function start() {
+  const host = /** @type {HTMLElement | null} */ (document.querySelector('[ui-app]'));
+  if (!host) return; // no application, no connection (F1)
+  const session = findSession();
+  if (!session) {
+    report('the page names no session, neither in its address nor in the cookie ui-session');
+    return showNotice('This page belongs to no session. Open the start page to begin one.');
+  }
+  addStyle('ui-no-flash-style', '.ui-new-view { display: none !important }'); // F13
+  if (debug) addStyle('ui-debug-style', '.ui-error { outline: 2px dashed #d33 }'); // S29
+  startOverlay(session);
+  show(host, session);
+}
+
+if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start);
+else start(); // loaded late (F2)

@@ -1,38 +1,32 @@
 /**
- * The page's variables and what they share with everything else: reports to the console, and the queue of messages to the server.
- * The console stays silent unless something is wrong or debugging was asked for (F211, S77).
+ * The page's variables (F38 to F58), the queue of messages to the server (F31 to F37), and reports to the console.
+ * It knows nothing of elements but the `owner` that a variable was made for.
  */
+import { showError } from './overlay.js';
 
-function stored() {
-  try {
-    return localStorage.getItem('ui-debug');
-  } catch {
-    return null; // storage may be forbidden
-  }
+/** True with `?ui-debug` in the address or a value `ui-debug` in localStorage; otherwise the console is silent unless something is wrong (S77). */
+export let debug = new URLSearchParams(location.search).has('ui-debug');
+try {
+  debug ||= !!localStorage.getItem('ui-debug');
+} catch {
+  // storage may be forbidden
 }
 
-/** True with `?ui-debug` in the address or a value `ui-debug` in localStorage. */
-export const debug = new URLSearchParams(location.search).has('ui-debug') || !!stored();
-
-/** One line for a person, with the cause where there is one. @param {string} text @param {unknown} [cause] */
-export function report(text, cause) {
-  if (cause === undefined) console.error(`lsess: ${text}`);
-  else console.error(`lsess: ${text}`, cause);
+/** One line for a person (F211). @param {string} text @param {unknown[]} cause */
+export function report(text, ...cause) {
+  console.error(`lsess: ${text}`, ...cause);
 }
 
-/** Runs foreign or fallible code so that its failure stops nothing else (F57). @param {string | (() => string)} what @param {() => void} run */
-export function guard(what, run) {
+/** Runs what may fail so that its failure stops nothing else (F57). @param {string} what @param {() => void} run @param {number} [varId] */
+export function guard(what, run, varId) {
   try {
     run();
   } catch (cause) {
-    report(typeof what === 'string' ? what : what(), cause);
+    report(`${what}${varId ? ` of ${describe(varId)}` : ''} failed`, cause);
   }
 }
 
-/**
- * The outgoing queue: first in, first out, in as few frames as possible (F31 to F37).
- * While there is no connection it takes nothing (F217).
- */
+// The queue: first in, first out, in as few frames as possible. Without a connection it takes nothing (F217).
 
 const QUIET_MS = 10; // F32
 const LONGEST_MS = 50;
@@ -45,18 +39,15 @@ let quiet = 0;
 let longest = 0;
 let depth = 0;
 
-/** Names the function that writes a frame, or null when the connection is gone: what waits is dropped then. @param {typeof transmit} write */
+/** Names what writes a frame, or null when the connection is gone: what waits is dropped then. @param {typeof transmit} write */
 export function connectQueue(write) {
   transmit = write;
-  clear();
+  take();
 }
 
 export const online = () => transmit !== null;
 
-/** True when nothing waits to be sent. */
-export const idle = () => !waiting.length;
-
-function clear() {
+function take() {
   clearTimeout(quiet);
   clearTimeout(longest);
   quiet = longest = 0;
@@ -65,7 +56,7 @@ function clear() {
   return messages;
 }
 
-/** Queues a message. @param {string} type @param {object} data */
+/** @param {string} type @param {object} data */
 export function send(type, data) {
   if (!transmit) return;
   waiting.push({ type, data });
@@ -75,18 +66,18 @@ export function send(type, data) {
   longest ||= setTimeout(flush, LONGEST_MS, false);
 }
 
-/** Sends all that waits, now; never an empty frame (F16). @param {boolean} userEvent */
+/** Sends all that waits, never an empty frame (F16). @param {boolean} userEvent */
 export function flush(userEvent) {
-  const messages = clear();
+  const messages = take();
   if (messages.length) transmit?.({ userEvent, messages });
 }
 
-/** Sends all that waits when the running event has been handled by everybody, so that an edit and the action it sets off share a frame (F34, F118). */
+/** Sends when everybody has handled the running event, so that an edit and the action it sets off share a frame (F34, F118). */
 export function flushSoon() {
   setTimeout(flush, 0, true);
 }
 
-/** Runs the processing of an incoming frame; what it causes leaves right after it, behind what waited before (F34a, F36). @param {() => void} work */
+/** Processes an incoming frame; what that causes leaves right after it, behind what waited before (F34a, F36). @param {() => void} work */
 export function duringFrame(work) {
   const before = waiting.length;
   depth++;
@@ -94,35 +85,24 @@ export function duringFrame(work) {
     work();
   } finally {
     depth--;
+    if (!depth) tellFailures();
     if (waiting.length > before) flush(true);
   }
 }
 
-/**
- * The page's variables (F38 to F58): one record per live variable, the tree they form, who observes them, and their error states.
- * It knows nothing of elements but the `owner` that a variable was made for.
- */
-
-/**
- * What page scripts may read (F38).
- * @typedef {{varId: number, parentId?: number, value?: any, properties: Record<string, string>, widget?: any}} Variable
- * @typedef {(variable: Variable, value: any, properties: Record<string, string> | undefined) => void} Observer
- * @typedef {{code: string, description: string}} Failure
- * @typedef {{getElement(): Element | null | undefined}} Owner what shows a variable
- * @typedef {{open: number}} Wait counts unanswered creates
- * @typedef {{record: Variable, children: Set<number>, observers: Set<Observer>, errorObservers: Set<(error: Failure | null) => void>,
- *   error: Failure | null, owner: Owner | null, wait: Wait | null}} Entry
- */
+// Variables: one record each, the tree they form, who observes them.
 
 /** @type {Map<number, Entry>} */
 const entries = new Map();
 let nextId = 2; // never reused, reconnects included (F39, F216)
 
-/** All creates of the page that wait for their first answer (S85). @type {Wait} */
-export const unanswered = { open: 0 };
+let unanswered = 0; // creates
 
-/** @param {number} id @param {number | undefined} parentId @param {Record<string, string>} properties @param {Owner | null} owner */
-function add(id, parentId, properties, owner) {
+/** True when nothing waits to be sent or answered (S85). */
+export const idle = () => !waiting.length && !unanswered;
+
+/** @param {number} id @param {number} [parentId] @param {Properties} [properties] @param {Owner | null} [owner] */
+function add(id, parentId, properties = {}, owner = null) {
   /** @type {Entry} */
   const entry = {
     record: { varId: id, properties }, children: new Set(), observers: new Set(), errorObservers: new Set(), error: null, owner, wait: null,
@@ -135,65 +115,62 @@ function add(id, parentId, properties, owner) {
   return entry;
 }
 
-/** The record of a variable. @param {number} id @returns {Variable | undefined} */
+/** @param {number} id */
 export const get = (id) => entries.get(id)?.record;
-
-/** What shows the variable. @param {number} id */
+/** @param {number} id */
 export const ownerOf = (id) => entries.get(id)?.owner;
-
 /** @param {number} id */
 export const getError = (id) => entries.get(id)?.error ?? null;
-
 /** How many variables the page holds; tests compare it before and after (S16). */
 export const count = () => entries.size;
 
-/** Makes a variable below another and tells the server (F41, F42). @param {number} parentId @param {Record<string, string>} properties @param {Owner | null} [owner] */
-export function create(parentId, properties, owner = null) {
+/**
+ * Makes a variable below another and tells the server (F41, F42).
+ * @param {number} parentId @param {Properties} properties @param {Owner | null} [owner]
+ * @param {Wait | null} [wait] counts it until the server has said something about it (F162); null where nothing hidden waits
+ */
+export function create(parentId, properties, owner, wait) {
   const id = nextId++;
-  add(id, parentId, properties, owner);
+  const entry = add(id, parentId, properties, owner);
   send('create', { id, parentId, properties: { ...properties } });
+  const { access } = properties;
+  if (wait !== undefined && online() && access !== 'w' && access !== 'action') {
+    unanswered++;
+    entry.wait = wait ?? { open: 0 };
+    entry.wait.open++;
+  }
   return id;
-}
-
-/** Counts the variable as unanswered in `wait` until the server has said something about it (F162). @param {number} id @param {Wait | null} wait */
-export function expectAnswer(id, wait) {
-  const entry = entries.get(id);
-  const access = entry?.record.properties.access;
-  if (!entry || !online() || access === 'w' || access === 'action') return;
-  unanswered.open++;
-  entry.wait = wait ?? { open: 0 };
-  entry.wait.open++;
 }
 
 /** @param {Entry} entry */
 function answered(entry) {
   if (!entry.wait) return;
-  unanswered.open--;
+  unanswered--;
   entry.wait.open--;
   entry.wait = null;
 }
 
-/** @param {any} a @param {any} b */
-const same = (a, b) => a === b || (Array.isArray(a) && Array.isArray(b) && JSON.stringify(a) === JSON.stringify(b));
+/** Equal values; arrays by content (F49, F196). @param {any} a @param {any} b */
+export const same = (a, b) => a === b || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
 
 /**
  * Stores and sends a change made by the page (F48 to F50). A change of an action leaves at once, with all that waits (F33).
- * @param {number} id @param {any} [value] undefined: no value in this update @param {Record<string, string>} [properties]
+ * @param {number} id @param {any} [value] undefined: properties alone @param {Properties} [properties]
  */
 export function update(id, value, properties) {
   const record = get(id);
   if (!record) return;
   const { access } = record.properties;
   if (properties) merge(record, properties);
-  const trigger = access === 'action' || access === 'w';
-  const sendValue = value !== undefined && access !== 'r' && (trigger || !same(value, record.value));
-  if (sendValue) record.value = value;
-  if (!sendValue && !properties) return;
-  send('update', { varId: id, ...(sendValue && { value }), ...(properties && { properties: { ...properties } }) });
-  if (sendValue && access === 'action') flush(true);
+  const always = access === 'action' || access === 'w';
+  const changed = value !== undefined && access !== 'r' && (always || !same(value, record.value));
+  if (changed) record.value = value;
+  if (!changed && !properties) return;
+  send('update', { varId: id, ...(changed && { value }), ...(properties && { properties: { ...properties } }) });
+  if (changed && access === 'action') flush(true);
 }
 
-/** @param {Variable} record @param {Record<string, string>} properties */
+/** @param {Variable} record @param {Properties} properties */
 function merge(record, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === '') delete record.properties[name]; // F24
@@ -206,7 +183,7 @@ export function destroy(id) {
   const entry = entries.get(id);
   if (!entry) return;
   send('destroy', { varId: id });
-  if (entry.record.parentId) entries.get(entry.record.parentId)?.children.delete(id);
+  entries.get(entry.record.parentId ?? 0)?.children.delete(id);
   forget(id, entry);
 }
 
@@ -224,7 +201,7 @@ function forget(id, entry) {
 /** Forgets everything, as after a reconnect (F215). Variable 1 is there anew. */
 export function reset() {
   for (const [id, entry] of entries) forget(id, entry);
-  add(1, undefined, {}, null);
+  add(1);
 }
 
 /** Says what shows a variable that was made without it. @param {number} id @param {Owner} owner */
@@ -233,33 +210,23 @@ export function own(id, owner) {
   if (entry) entry.owner = owner;
 }
 
-/** Calls `observer` on each update from the server. @param {number} id @param {Observer} observer @returns {() => void} ends it */
-export function watch(id, observer) {
-  const observers = entries.get(id)?.observers;
+/** @template T @param {Set<T> | undefined} observers @param {T} observer @returns {() => void} ends it */
+function observe(observers, observer) {
   observers?.add(observer);
   return () => void observers?.delete(observer);
 }
 
+/** Calls `observer` on each update from the server. @param {number} id @param {Observer} observer */
+export const watch = (id, observer) => observe(entries.get(id)?.observers, observer);
 /** Calls `observer` with each error of the variable, and with null when it is over. @param {number} id @param {(error: Failure | null) => void} observer */
-export function watchErrors(id, observer) {
-  const observers = entries.get(id)?.errorObservers;
-  observers?.add(observer);
-  return () => void observers?.delete(observer);
-}
-
-/** @type {(entry: Entry) => void} */
-let showError = () => {};
-/** Names the function that shows or hides the error of an entry. @param {typeof showError} show */
-export function onError(show) {
-  showError = show;
-}
+export const watchErrors = (id, observer) => observe(entries.get(id)?.errorObservers, observer);
 
 /** @param {Entry} entry @param {Failure | null} error */
 function fail(entry, error) {
   if (!error && !entry.error) return;
   entry.error = error;
   showError(entry);
-  for (const observer of [...entry.errorObservers]) guard('error observer failed', () => observer(error));
+  for (const observer of entry.errorObservers) guard('error observer', () => observer(error));
 }
 
 /** Marks what shows the variable now, after the element has been replaced. @param {number} id */
@@ -268,18 +235,16 @@ export function refreshError(id) {
   if (entry?.error) showError(entry);
 }
 
-/** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Record<string, string>}} data */
+/** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Properties}} data */
 export function receiveUpdate({ varId, value, properties }) {
-  let entry = entries.get(varId);
-  if (!entry && varId < 0) entry = add(varId, undefined, {}, null);
+  const entry = entries.get(varId) ?? (varId < 0 ? add(varId) : undefined);
   if (!entry) return; // in flight when it was destroyed (F56)
   if (value !== undefined) entry.record.value = value;
   if (properties) merge(entry.record, properties);
   answered(entry);
+  failures.delete(entry);
   fail(entry, null);
-  for (const observer of [...entry.observers]) {
-    guard(() => `update of ${describe(varId)} failed`, () => observer(entry.record, value, properties));
-  }
+  for (const observer of [...entry.observers]) guard('update', () => observer(entry.record, value, properties), varId);
 }
 
 /** A `destroy` of a variable that is still in use counts as null without type (F55). @param {{varId: number}} data */
@@ -287,15 +252,26 @@ export function receiveDestroy({ varId }) {
   if (entries.has(varId)) receiveUpdate({ varId, value: null, properties: { type: '' } });
 }
 
-/** @param {{varId?: number, code?: string, description?: string}} data */
+/** Errors of the frame being processed. @type {Map<Entry, Failure>} */
+const failures = new Map();
+
+/** Waits for the frame's end: what it replaces fails only because it is still bound to what came before. @param {{varId?: number, code?: string, description?: string}} data */
 export function receiveError({ varId, code = '', description = '' }) {
-  const text = `${code || 'error'}: ${description}`;
-  if (!varId) return report(text); // it concerns the connection (F209)
+  if (!varId) return report(`${code || 'error'}: ${description}`); // it concerns the connection (F209)
   const entry = entries.get(varId);
   if (!entry) return;
   answered(entry);
-  fail(entry, { code, description });
-  report(`${describe(varId)}: ${text}`);
+  failures.set(entry, { code, description });
+}
+
+function tellFailures() {
+  for (const [entry, error] of failures) {
+    const { varId } = entry.record;
+    if (entries.get(varId) !== entry) continue;
+    fail(entry, error);
+    report(`${describe(varId)}: ${error.code || 'error'}: ${error.description}`);
+  }
+  failures.clear();
 }
 
 /** Names a variable for people (F211). @param {number} id */

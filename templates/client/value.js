@@ -1,10 +1,101 @@
-/** `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196). */
-import { isUndefined, kindOf, textOf } from './elements.js';
+/**
+ * `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196).
+ * Below it what the client knows of paths and of kinds of elements.
+ */
 import { notifyScroll } from './reveal.js';
-import { flushSoon, get, online, update } from './store.js';
+import { get, online, flushSoon, same, update } from './store.js';
 
-/** @typedef {import('./bind.js').Widget} Widget */
-/** @typedef {import('./elements.js').Kind} Kind */
+let last = 0; // of the ids ui-N (F71)
+
+/** A new id that no element has. */
+export function vendId() {
+  do last++; while (document.getElementById(`ui-${last}`));
+  return `ui-${last}`;
+}
+
+/** @param {Element} element */
+export const ensureId = (element) => (element.id ||= vendId());
+
+/** Properties that mean something to this client alone; the server does not get them (F65). */
+const LOCAL = new Set(['keypress', 'scrollOnOutput', 'replace', 'commit', 'not', 'self', 'prevent', 'stop']);
+
+/** Splits `PATH?QUERY`; null when there is no path to bind (F63). @param {string | null} text @returns {Spec | null} */
+export function parsePath(text) {
+  const [path, query] = (text ?? '').split('?'); // a second ? ends the query (F62)
+  if (!path.trim()) return null;
+  /** @type {Properties} */
+  const properties = {};
+  if (query) for (const [name, value] of new URLSearchParams(query)) if (name) properties[name] = value || 'true';
+  return { path, properties };
+}
+
+/** @param {Spec} spec */
+export function forwarded({ properties }) {
+  const all = { ...properties };
+  for (const name of LOCAL) delete all[name];
+  return all;
+}
+
+/** @param {string} path */
+export const isGetter = (path) => path.endsWith('()');
+/** @param {string} path */
+export const isSetter = (path) => path.endsWith('(_)');
+
+/** Says what is wrong with an access of a path, or '' (F69). @param {string} path @param {string | undefined} access */
+export function accessProblem(path, access) {
+  const allowed = isSetter(path) ? ['w', 'action'] : isGetter(path) ? ['r', 'rw', 'action'] : ['r', 'w', 'rw', 'action'];
+  return access === undefined || allowed.includes(access) ? '' : `path "${path}" does not allow access "${access}"`;
+}
+
+/** @param {Kind['shows']} shows @param {string} commit @param {string} [typing] @returns {Kind} */
+const kind = (shows, commit, typing = commit) => ({ shows, editable: true, commit: commit.split(' ').filter(Boolean), typing: typing.split(' ').filter(Boolean) });
+
+const TEXT = kind('value', 'blur change', 'input');
+const DISPLAY = { ...kind('text', ''), editable: false };
+const READ_ONLY = { ...kind('value', ''), editable: false };
+const VALUED = kind('value', '');
+const SLIDER = kind('value', 'change', 'input');
+const SHOELACE = kind('value', 'sl-change', 'sl-input');
+
+/** @type {Record<string, Kind>} */
+const BY_TAG = { select: kind('value', 'change blur', 'input'), 'sl-rating': kind('value', 'sl-change') };
+/** @param {Kind} of @param {string} tags */
+const tags = (of, tags) => tags.split(' ').forEach((tag) => { BY_TAG[tag] = of; });
+tags(TEXT, 'textarea');
+tags(DISPLAY, 'button li sl-badge sl-tag');
+tags(VALUED, 'progress meter output data param option');
+tags(kind('checked', 'sl-change'), 'sl-checkbox sl-switch');
+tags(SHOELACE, 'sl-input sl-textarea sl-select sl-radio-group sl-range sl-color-picker');
+tags(READ_ONLY, 'sl-option sl-progress-bar sl-progress-ring sl-qr-code sl-copy-button');
+
+/** @type {Record<string, Kind>} */
+const BY_INPUT_TYPE = {
+  checkbox: kind('checked', 'change'), radio: kind('radio', 'change'), file: kind('none', ''), range: SLIDER, color: SLIDER,
+  button: VALUED, submit: VALUED, reset: VALUED, image: VALUED,
+};
+
+/** @param {Element} element @returns {Kind} */
+export function kindOf(element) {
+  const tag = element.localName;
+  if (tag === 'input') return BY_INPUT_TYPE[/** @type {HTMLInputElement} */ (element).type] ?? TEXT;
+  return BY_TAG[tag] ?? (tag.startsWith('sl-') ? VALUED : tag.includes('-') ? kind('custom', '') : DISPLAY);
+}
+
+/** What an element holds: checked or not for a check element, else its value, null if it has none (F114). @param {any} element */
+export function currentValue(element) {
+  return kindOf(element).shows === 'checked' ? !!element.checked : element.value ?? null;
+}
+
+/** A custom element whose definition has not been loaded (F99). @param {Element} element */
+const isUndefined = ({ localName }) => localName.includes('-') && !customElements.get(localName);
+
+/** The text of a value; objects have none (F91). @param {any} value @returns {string} */
+function textOf(value) {
+  if (value === null || value === undefined) return '';
+  if (Array.isArray(value)) return value.map(textOf).join(',');
+  if (typeof value === 'object') return 'obj' in value ? '' : JSON.stringify(value);
+  return String(value);
+}
 
 /** What an element held right after the client last wrote or sent it (F95); it outlives the binding so that a re-render can tell edits (F178). @type {WeakMap<Element, any>} */
 export const written = new WeakMap();
@@ -17,29 +108,23 @@ const OWNERS = ['ui-action', ...['click', 'change', 'input', 'sl-change', 'sl-in
 
 const FIELD = /^(sl-)?(input|textarea)$/;
 
-/** @param {any} a @param {any} b */
-const same = (a, b) => a === b || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
-
 /** @param {Element} element */
-const isFocused = (element) => element.matches(':focus, :focus-within');
+const isFocused = (element) => element.matches(':focus-within');
 
-/** @param {HTMLSelectElement} select */
-const chosen = (select) => [...select.selectedOptions].map((option) => option.value);
-
-/** The commit of one element's edits, and the showing of its server values. */
+/** The value binding of one element. */
 export class Field {
-  /** @param {Widget} widget @param {Record<string, string>} options path properties */
+  /** @param {Widget} widget @param {Properties} options of the path */
   constructor(widget, options) {
+    const { element } = widget;
     this.widget = widget;
     this.options = options;
-    this.kind = kindOf(widget.element);
+    this.kind = kindOf(element);
     this.varId = 0;
     /** The newest server value that waits for an edit to end (F100). @type {{value: any} | null} */
     this.deferred = null;
     this.resetting = false;
-    this.pause = 0;
-    this.owned = this.kind.shows === 'checked' && !options.commit && OWNERS.some((name) => widget.element.getAttribute(name));
-    this.wroteText = !widget.element.firstChild; // an empty custom element may show text until it is defined
+    this.owned = this.kind.shows === 'checked' && !options.commit && OWNERS.some((name) => element.getAttribute(name));
+    this.wroteText = !element.firstChild; // an empty custom element may show text until it is defined
     /** @type {MutationObserver | null} */
     this.observer = null;
   }
@@ -48,16 +133,17 @@ export class Field {
     return /** @type {any} */ (this.widget.element);
   }
 
-  /** Starts to listen, once the variable exists. @param {number} varId */
+  /** @param {number} varId */
   start(varId) {
     this.varId = varId;
     fields.add(this);
-    const { kind, widget, options, element } = this;
-    const { access } = get(varId)?.properties ?? {};
-    if (access === 'r' && FIELD.test(element.localName)) element.setAttribute('readonly', ''); // edits could not be sent
-    if (kind.editable && access !== 'r' && !this.owned) {
-      const events = options.keypress ? [...new Set([...kind.typing, ...kind.commit])] : kind.commit;
-      for (const type of events) widget.on(type, (event) => this.edited(event));
+    const { kind, widget, element } = this;
+    const readOnly = get(varId)?.properties.access === 'r';
+    if (readOnly && FIELD.test(element.localName)) element.setAttribute('readonly', ''); // edits could not be sent
+    if (kind.editable && !readOnly && !this.owned) {
+      for (const type of new Set([...(this.options.keypress ? kind.typing : []), ...kind.commit])) {
+        widget.on(type, () => this.commit() && type !== 'blur' && flushSoon()); // a direct edit need not wait for the quiet time (F34)
+      }
     }
     if (kind.editable) {
       for (const type of ['input', 'sl-input']) widget.on(type, () => this.deferred && !this.dirty() && this.release());
@@ -65,35 +151,32 @@ export class Field {
     }
     widget.on('ui-value-change', (event) => update(varId, event.detail?.value ?? null)); // F97
     if (isUndefined(element)) void customElements.whenDefined(element.localName).then(() => fields.has(this) && this.upgraded());
-    if (element.localName === 'select' || element.localName === 'sl-select') this.observeOptions();
+    if (/^(sl-)?select$/.test(element.localName)) this.observeOptions();
   }
 
   end() {
     fields.delete(this);
     this.observer?.disconnect();
-    clearTimeout(this.pause);
   }
 
   /** The raw value of the element (F94). */
   read() {
-    const { element, kind } = this;
-    if (kind.shows === 'checked') return !!element.checked;
-    if (element.localName === 'select' && element.multiple) return chosen(element);
-    return element.value;
+    const { element } = this;
+    if (element.localName === 'select' && element.multiple) return [...element.selectedOptions].map((option) => option.value);
+    return this.kind.shows === 'checked' ? !!element.checked : element.value;
   }
 
   /** True while the element holds an edit that was not sent. */
   dirty() {
-    const { element, kind, owned } = this;
-    if (!kind.commit.length || owned || this.resetting || isUndefined(element)) return false;
-    if (get(this.varId)?.properties.access === 'r') return false;
-    if (kind.shows === 'radio') return element.checked && element.value !== textOf(get(this.varId)?.value);
+    const { element, kind } = this;
+    const { properties, value } = get(this.varId) ?? {};
+    if (!kind.commit.length || this.owned || this.resetting || properties?.access === 'r' || isUndefined(element)) return false;
+    if (kind.shows === 'radio') return element.checked && element.value !== textOf(value);
     return written.has(element) && !same(this.read(), written.get(element));
   }
 
   /** Sends the edit, if there is one. Offline it stays in the element (F217). */
   commit() {
-    clearTimeout(this.pause);
     if (!online() || !this.dirty()) return false;
     const value = this.read();
     written.set(this.element, value);
@@ -102,54 +185,39 @@ export class Field {
     return true;
   }
 
-  /** @param {Event} event */
-  edited({ type }) {
-    clearTimeout(this.pause);
-    if (this.options.debounce && this.kind.typing.includes(type) && !this.kind.commit.includes(type)) {
-      this.pause = setTimeout(() => this.commit() && flushSoon(), Number(this.options.debounce) || 0);
-    } else if (this.commit() && type !== 'blur') {
-      flushSoon(); // a direct edit need not wait for the quiet time (F34)
-    }
-  }
-
   /** Shows the value that waited for the edit to end. */
   release() {
-    const value = this.deferred?.value;
-    this.deferred = null;
-    this.write(value);
+    this.write(this.deferred?.value);
   }
 
   /** @param {any} value */
   show(value) {
-    if (this.kind.editable && isFocused(this.element) && this.dirty()) this.deferred = { value };
+    const { element } = this;
+    if (this.kind.editable && isFocused(element) && this.dirty()) this.deferred = { value };
     else this.write(value);
-    if (!FIELD.test(this.element.localName)) notifyScroll(this.widget.view.varId); // F101
+    if (!FIELD.test(element.localName)) notifyScroll(this.widget.view.varId); // F101
   }
 
   /** @param {any} value */
   write(value) {
-    const { element, kind } = this;
+    const { element, kind: { shows } } = this;
     this.deferred = null;
-    if (kind.shows === 'checked') {
+    if (shows === 'checked') {
       const checked = value !== 'false' && !!value;
       if (element.checked !== checked) element.checked = checked;
-    } else if (kind.shows === 'radio') {
-      element.checked = textOf(value) === element.value;
-    } else if (kind.shows === 'text') {
-      showText(element, textOf(value));
-    } else if (kind.shows === 'custom') {
-      this.writeCustom(value);
-    } else if (kind.shows === 'value') {
-      this.writeValue(value);
-    }
-    this.rebase();
+    } else if (shows === 'radio') element.checked = textOf(value) === element.value;
+    else if (shows === 'text') showText(element, textOf(value));
+    else if (shows === 'custom') this.writeCustom(value);
+    else if (shows === 'value') this.writeValue(value);
+    if (shows !== 'text') this.rebase();
   }
 
   /** Takes what the element holds now as unedited, and once more when a component has digested it. */
   rebase() {
     const { element } = this;
-    written.set(element, this.read());
-    if (element.updateComplete && !isFocused(element)) void element.updateComplete.then(() => !isFocused(element) && written.set(element, this.read()));
+    const take = () => written.set(element, this.read());
+    take();
+    if (element.updateComplete && !isFocused(element)) void element.updateComplete.then(() => !isFocused(element) && take());
   }
 
   /** @param {any} value */
@@ -169,17 +237,17 @@ export class Field {
     const inner = element.input ?? element; // a Shoelace field keeps its caret inside
     const caret = isFocused(element) && inner.selectionStart != null ? [inner.selectionStart, inner.selectionEnd] : null;
     element.value = shown;
-    if (caret) void Promise.resolve(element.updateComplete).then(() => inner.setSelectionRange?.(caret[0], caret[1]));
+    if (caret) void Promise.resolve(element.updateComplete).then(() => inner.setSelectionRange?.(...caret));
     if (tag === 'sl-select' && shown === '') setTimeout(() => element.value === '' && (element.displayLabel = '')); // F195
   }
 
   /** A custom element of another library is valued if it has a `value` once defined (S66). @param {any} value */
   writeCustom(value) {
     const { element } = this;
-    const valued = 'value' in element && !isUndefined(element);
-    if (valued || isUndefined(element)) element.value = typeof value === 'number' ? value : textOf(value);
-    if (!valued && this.wroteText) showText(element, textOf(value));
-    else if (!valued && !isUndefined(element)) showText(element, textOf(value));
+    const open = isUndefined(element);
+    const valued = 'value' in element && !open;
+    if (valued || open) element.value = typeof value === 'number' ? value : textOf(value);
+    if (!valued && (this.wroteText || !open)) showText(element, textOf(value));
   }
 
   /** Sets again what was set before the element was defined; own properties would hide its accessors (F99). */
@@ -200,32 +268,32 @@ export class Field {
 
   async reset() {
     const { element } = this;
-    const record = get(this.varId);
-    if (this.resetting || !record || record.properties.access === 'w' || !online()) return;
-    if (element.localName === 'sl-select' && !isUndefined(element)) {
+    if (this.resetting || get(this.varId)?.properties.access === 'w' || !online()) return;
+    if (element.localName === 'sl-select' && !isUndefined(element)) { // it computes its label when a value is set
       this.resetting = true;
       element.value = element.multiple ? [] : '';
       await element.updateComplete;
       this.resetting = false;
     }
-    this.write(get(this.varId)?.value ?? null);
+    const record = get(this.varId);
+    if (record) this.write(record.value ?? null);
   }
 }
 
 /** Display elements get plain text and are left alone when they show it (F92, F93). @param {Element} element @param {string} text */
 function showText(element, text) {
-  if (element.textContent === text && !element.firstElementChild) return;
   const only = element.firstChild;
+  if (only ? element.textContent === text && !element.firstElementChild : !text) return;
   if (only instanceof Text && !only.nextSibling && text) only.data = text;
   else element.textContent = text;
 }
 
+/** @param {Element} a @param {Element} b */
+export const inOrder = (a, b) => (a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1);
+
 /** Commits every edit of the page, that of `first` before the others in document order (F118, F119). @param {Widget} [first] */
 export function commitAll(first) {
-  const dirty = [...fields].filter((field) => field.dirty());
-  dirty.sort((a, b) => {
-    if (a.widget === first || b.widget === first) return a.widget === first ? -1 : 1;
-    return a.element.compareDocumentPosition(b.element) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1;
-  });
-  for (const field of dirty) field.commit();
+  const dirty = [...fields].filter((field) => field.dirty()).sort((a, b) => inOrder(a.element, b.element));
+  for (const field of dirty) if (field.widget === first) field.commit();
+  for (const field of dirty) if (field.widget !== first) field.commit();
 }

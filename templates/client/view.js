@@ -1,17 +1,80 @@
 /**
- * A view: one variable shown by the viewdef of its type, in place of a host element (F142 to F158, F171 to F178).
- * It owns all its root nodes, and everything that its content holds.
+ * What is shown: viewdefs as they have come (F127 to F141), views, each one variable shown by the viewdef of its type in place of a host element
+ * (F142 to F158, F171 to F178), and lists of views (F179 to F191). A view owns all its root nodes, and everything that its content holds.
  */
 import { bindContent } from './bind.js';
-import { ensureId, forwarded, vendId } from './elements.js';
-import { collectScripts, forgetIds, markScroll, Reveal } from './reveal.js';
-import { create, debug, describe, destroy, expectAnswer, get, guard, own, refreshError, report, update, watch } from './store.js';
-import { findKey, namespacesOf, viewdef } from './viewdefs.js';
+import { setProblem } from './overlay.js';
+import { collectScripts, forgetIds, markScroll, notifyScroll, Reveal, scrollElement } from './reveal.js';
+import { create, debug, describe, destroy, get, guard, own, refreshError, report, send, update, watch } from './store.js';
+import { ensureId, forwarded, vendId } from './value.js';
 
-/** @typedef {import('./list.js').List} List */
-/** @typedef {import('./bind.js').Widget} Widget */
-/** @typedef {import('./attributes.js').Replacement} Replacement */
-/** @typedef {Node | View | Replacement} Part a root node, or what stands in the place of one (F144) */
+/** By key TYPE.NAMESPACE. @type {Map<string, {text: string, content: DocumentFragment}>} */
+const viewdefs = new Map();
+
+/** @param {string} key */
+export const viewdef = (key) => viewdefs.get(key);
+export const keys = () => [...viewdefs.keys()];
+
+/** The content of a viewdef; a template around it may be missing (F129, F130). @param {string} text @returns {DocumentFragment} */
+function parse(text) {
+  const outer = document.createElement('template'); // inert: nothing loads or runs
+  outer.innerHTML = text.trim();
+  const { content } = outer;
+  const top = [...content.childNodes].filter((node) => node instanceof Element || (node instanceof Text && node.data.trim()));
+  if (top.length === 1 && top[0] instanceof HTMLTemplateElement) return top[0].content;
+  if (!content.firstElementChild) throw new Error('it holds no template element');
+  if (top.some((node) => node instanceof HTMLTemplateElement)) throw new Error('there must be nothing beside its template element');
+  return content;
+}
+
+/** Takes a delivery, retries what was pending and renders again what a new text concerns (F133, F175, F176). @param {string | Record<string, string>} delivery */
+export function deliver(delivery) {
+  /** @type {Set<string>} */
+  const changed = new Set();
+  for (const [key, text] of Object.entries(typeof delivery === 'string' ? JSON.parse(delivery) : delivery)) {
+    try {
+      if (!key.includes('.')) throw new Error('its name must be TYPE.NAMESPACE');
+      if (viewdefs.get(key)?.text !== text) {
+        viewdefs.set(key, { text, content: parse(String(text)) });
+        changed.add(key);
+      }
+      setProblem(key, null);
+    } catch (cause) { // the older version stays, and whoever can mend it is told (F131)
+      const { message } = /** @type {Error} */ (cause);
+      report(`viewdef ${key}: ${message}`);
+      send('error', { varId: 1, code: 'bad-viewdef', description: `${key}: ${message}` });
+      setProblem(key, message);
+    }
+  }
+  for (const view of [...pending]) guard('rendering', () => view.render(), view.varId);
+  const affected = new Set([...live].filter((view) => view.key && changed.has(view.bestKey() ?? '')));
+  for (const view of affected) {
+    /** @type {View | List | null} */
+    let above = view.owner;
+    while (above && !affected.has(/** @type {View} */ (above))) above = above.owner;
+    if (!above) guard('rendering', () => view.forceRender(), view.varId); // the outermost only (F177)
+  }
+}
+
+/** The key to show a type with, or undefined (F139). @param {string} type @param {string} [namespace] @param {string} [fallback] */
+export function findKey(type, namespace, fallback) {
+  return [namespace, fallback, 'DEFAULT'].map((name) => name && `${type}.${name}`).find((key) => key && viewdefs.has(key));
+}
+
+/** The namespace properties of a nested view or list, to be evaluated while its element is in place (F134). @param {Element} element @param {View} view the context @param {Properties} properties of its path */
+function namespacesOf(element, view, properties) {
+  const context = get(view.varId)?.properties ?? {};
+  const closest = element.parentElement?.closest('[ui-namespace]:not([ui-namespace=""])');
+  const outer = closest?.getAttribute('ui-namespace');
+  const inside = closest && view.nodes().some((node) => node.contains(closest)); // any root counts (F135)
+  const inherited = inside ? outer : context.namespace || outer;
+  return named(element.getAttribute('ui-namespace') || inherited || properties.namespace, properties.fallbackNamespace || context.fallbackNamespace);
+}
+
+/** @param {string | null | undefined} namespace @param {string | undefined} fallbackNamespace @returns {Properties} */
+const named = (namespace, fallbackNamespace) => ({ ...(namespace && { namespace }), ...(fallbackNamespace && { fallbackNamespace }) });
+
+// Views.
 
 const OWN_CLASS = /^ui-(new-view|obsolete-view|view-\d+)$/;
 const CARRIED = /^(slot|title|role|aria-.*|data-.*)$/; // F151
@@ -24,10 +87,11 @@ const pending = new Set();
 let numbered = 0;
 
 export class View {
-  /** @param {HTMLElement} host @param {number} varId @param {View | List | null} owner */
-  constructor(host, varId, owner) {
+  /** @param {HTMLElement} host @param {number} varId @param {View | List | null} owner @param {Reveal | null} [reveal] that the hidden host waits for */
+  constructor(host, varId, owner, reveal = null) {
     this.varId = varId;
     this.owner = owner;
+    this.reveal = reveal;
     this.elementId = ensureId(host);
     this.host = /** @type {HTMLElement} */ (host.cloneNode(false)); // as it was before bindings change it (F150)
     this.host.classList.remove(...[...host.classList].filter((name) => OWN_CLASS.test(name)));
@@ -41,8 +105,8 @@ export class View {
     this.content = [host];
     /** Old root nodes that stay visible until the reveal (F160). @type {Node[]} */
     this.obsolete = [];
-    /** @type {Reveal | null} */
-    this.reveal = null;
+    /** Whether focus, edits and scroll positions go over from them (F178). */
+    this.keep = false;
     /** Bindings of the host, which belong to the outer view (F83). @type {Widget | null} */
     this.hostWidget = null;
     /** @type {(View | List)[]} */
@@ -51,15 +115,14 @@ export class View {
     this.widgets = [];
     /** Child variables that the content has made. @type {number[]} */
     this.made = [];
-    live.add(this);
+    reveal?.views.add(this);
     this.connect();
   }
 
-  /** Makes the view of a `ui-view` element (F143). @param {HTMLElement} host @param {View} outer @param {import('./elements.js').Spec} spec */
+  /** Makes the view of a `ui-view` element (F143). @param {HTMLElement} host @param {View} outer @param {Spec} spec */
   static nested(host, outer, spec) {
-    const elementId = ensureId(host);
-    const varId = outer.child({ access: 'r', ...forwarded(spec), ...namespacesOf(host, outer, spec.properties), path: spec.path, elementId });
-    const view = new View(host, varId, outer);
+    const properties = { access: 'r', ...forwarded(spec), ...namespacesOf(host, outer, spec.properties), path: spec.path, elementId: ensureId(host) };
+    const view = new View(host, outer.child(properties), outer);
     view.scrollOnOutput = !!spec.properties.scrollOnOutput;
     if (view.scrollOnOutput) markScroll(host);
     outer.adopt(host, view);
@@ -68,15 +131,15 @@ export class View {
   }
 
   connect() {
+    live.add(this);
     own(this.varId, this);
     watch(this.varId, () => this.render());
   }
 
-  /** Makes a variable below this view's own. @param {Record<string, string>} properties @param {import('./store.js').Owner} [owner] */
+  /** Makes a variable below this view's own. @param {Properties} properties @param {Owner} [owner] */
   child(properties, owner) {
-    const id = create(this.varId, properties, owner);
+    const id = create(this.varId, properties, owner, this.buffer());
     this.made.push(id);
-    expectAnswer(id, this.buffer());
     return id;
   }
 
@@ -99,15 +162,14 @@ export class View {
   /** The part that holds the primary root: the first that is to be seen, else the first element. */
   primaryPart() {
     /** @param {Part} part */
-    const visible = (part) => (part instanceof Node ? part instanceof Element && !INVISIBLE.test(part.localName) : !!part.primary());
+    const visible = (part) => (part instanceof Node ? part instanceof Element && !INVISIBLE.test(part.localName) : part.primary());
     return this.content.find(visible) ?? this.content.find((part) => part instanceof Element);
   }
 
   /** @returns {Element | undefined} */
   primary() {
     const part = this.primaryPart();
-    if (part instanceof Node) return /** @type {Element} */ (part);
-    return part?.primary();
+    return part instanceof Node ? /** @type {Element} */ (part) : part?.primary();
   }
 
   getElement() {
@@ -127,45 +189,41 @@ export class View {
     return this.reveal ?? this.owner?.buffer() ?? null;
   }
 
-  /** Renders again even if nothing has changed. */
   forceRender() {
     this.render(true);
   }
 
+  bestKey() {
+    const { type = '', namespace, fallbackNamespace } = get(this.varId)?.properties ?? {};
+    return findKey(type, namespace, fallbackNamespace);
+  }
+
   /** Shows the variable as it is now, if that differs from what is shown (F146). @param {boolean} [force] */
   render(force) {
-    const record = get(this.varId);
-    const { type, namespace, fallbackNamespace } = record?.properties ?? {};
-    if (!type || record?.value === null) {
-      pending.delete(this);
-      if (this.key === null && record?.value === undefined) return; // reconnected, nothing said yet (F215)
-      if (this.key !== '') this.clear();
-      this.showPlain(record?.value);
-      return;
-    }
-    const key = findKey(type, namespace, fallbackNamespace);
-    if (!key) {
-      pending.add(this);
-      return;
-    }
+    const { value, properties: { type = '' } = {} } = get(this.varId) ?? {};
     pending.delete(this);
-    if (key !== this.key || force) this.replace(key, type);
+    if (!type || value === null) {
+      if (this.key === null && value === undefined) return; // reconnected, nothing said yet (F215)
+      if (this.key !== '') this.clear();
+      return this.showPlain(value);
+    }
+    const key = this.bestKey();
+    if (!key) pending.add(this);
+    else if (key !== this.key || force) this.replace(key, type);
   }
 
   /** An item that is a plain value is shown as text; only objects have types and viewdefs (S57). @param {any} value */
   showPlain(value) {
     const [host] = this.content;
-    if (!this.owner || 'widgets' in this.owner || !(host instanceof HTMLElement)) return;
+    if (!(this.owner instanceof List && host instanceof HTMLElement)) return;
     const plain = typeof value !== 'object' && value !== undefined;
-    if (plain) host.textContent = String(value);
-    else if (this.plain) host.textContent = '';
+    if (plain || this.plain) host.textContent = plain ? String(value) : '';
     this.plain = plain;
   }
 
   /** Puts a rendering of a viewdef in the place of what is there (F147). @param {string} key @param {string} type */
   replace(key, type) {
     const fragment = this.instantiate(key);
-    const sameType = this.type === type;
     this.cut();
     const old = this.current();
     const last = old[old.length - 1];
@@ -179,17 +237,17 @@ export class View {
       for (const node of old) if (node instanceof Element) node.classList.add('ui-obsolete-view');
       forgetIds(old);
     }
+    this.keep = this.type === type;
+    if (!above) this.reveal ??= new Reveal(this);
+    const hide = !above || this.sharesRoots(above);
     const roots = [...fragment.children];
     const primary = roots.find((root) => !INVISIBLE.test(root.localName)) ?? roots[0];
     for (const root of roots) {
       root.id = root === primary ? this.elementId : vendId(); // F74
-      root.classList.add(`ui-view-${this.number}`);
+      root.classList.add(`ui-view-${this.number}`, ...(hide ? ['ui-new-view'] : []));
     }
     roots[0].setAttribute('ui-viewdef', key);
-    this.carryHost(/** @type {HTMLElement} */ (primary));
-    if (!above) this.reveal ??= new Reveal(this);
-    if (this.reveal) this.reveal.keep = sameType;
-    if (!above || this.sharesRoots(above)) for (const root of roots) root.classList.add('ui-new-view');
+    this.carryHost(primary);
     this.content = [...fragment.childNodes];
     collectScripts(fragment, this);
     parent.insertBefore(fragment, next);
@@ -203,8 +261,7 @@ export class View {
 
   /** A copy of the viewdef's content, with at least one root element (F149). @param {string} key */
   instantiate(key) {
-    const content = viewdef(key)?.content;
-    const fragment = /** @type {DocumentFragment} */ (content?.cloneNode(true) ?? document.createDocumentFragment());
+    const fragment = /** @type {DocumentFragment} */ (viewdef(key)?.content.cloneNode(true));
     if (!fragment.firstElementChild) {
       report(`viewdef ${key}: it has no root element`);
       fragment.append(this.placeholder());
@@ -219,23 +276,23 @@ export class View {
     return element;
   }
 
-  /** Takes over the host's looks (F150, F151). @param {HTMLElement} root */
+  /** Takes over the host's looks (F150, F151). @param {Element} root */
   carryHost(root) {
     root.classList.add(...this.host.classList);
-    const style = this.host.getAttribute('style');
-    if (style) root.setAttribute('style', [root.getAttribute('style')?.replace(/;\s*$/, ''), style].filter(Boolean).join('; '));
     for (const { name, value } of this.host.attributes) {
-      if (CARRIED.test(name) && !root.hasAttribute(name)) root.setAttribute(name, value);
+      const own = root.getAttribute(name);
+      if (name === 'style') root.setAttribute(name, own ? `${own.replace(/;\s*$/, '')}; ${value}` : value);
+      else if (CARRIED.test(name) && own === null) root.setAttribute(name, value);
     }
   }
 
-  /** True if this view's roots are roots of the view that waits for its reveal, so that nothing above hides them. @param {Reveal} reveal */
+  /** True if this view's roots are roots of a view that waits for the reveal, so that nothing above hides them. @param {Reveal} reveal */
   sharesRoots(reveal) {
     /** @type {View} */
     let view = this;
-    while (view !== reveal.view) {
+    while (!reveal.views.has(view)) {
       const { owner } = view;
-      if (!(owner instanceof View) || !owner.content.includes(view)) return false;
+      if (!(owner instanceof View && owner.content.includes(view))) return false;
       view = owner;
     }
     return true;
@@ -253,7 +310,7 @@ export class View {
   /** Puts an empty copy of the host in place of what was shown, at once (F172 to F174). */
   clear() {
     this.cut();
-    this.reveal?.cancel();
+    this.reveal?.drop(this);
     const old = this.current();
     const element = this.placeholder();
     const above = this.buffer();
@@ -278,8 +335,7 @@ export class View {
 
   endContent() {
     if (this.key) this.primary()?.dispatchEvent(new CustomEvent('ui-removed', { detail: this.key })); // S84
-    for (const inner of this.inner) inner.end();
-    for (const widget of this.widgets) widget.end();
+    for (const part of [...this.inner, ...this.widgets]) part.end();
     this.inner = [];
     this.widgets = [];
     this.content = this.current();
@@ -289,8 +345,9 @@ export class View {
   end() {
     this.endContent();
     if (this.reveal) { // what is to be seen is the old content
-      this.reveal.cancel();
-      remove(this.content.splice(0, this.content.length, ...this.obsolete).filter((part) => part instanceof Node));
+      this.reveal.drop(this);
+      remove(this.current());
+      this.content = this.obsolete;
       this.obsolete = [];
     }
     live.delete(this);
@@ -306,43 +363,112 @@ export class View {
 
   /** After a reconnect: the old content stays to be seen until variable 1 has been shown anew (F215). */
   resync() {
-    const shown = this.key !== '';
     this.end();
     this.made = [];
-    if (shown) this.key = null;
-    live.add(this);
+    if (this.key) this.key = null;
     this.connect();
   }
 }
 
 /** @param {Node[]} nodes */
-function remove(nodes) {
+export function remove(nodes) {
   for (const node of nodes) node.parentNode?.removeChild(node);
 }
 
 /** True if a view below the reveal waits for a viewdef that may be on its way (F162). @param {Reveal} reveal */
 export const awaitsViewdef = (reveal) => [...pending].some((view) => view.buffer() === reveal);
 
-/** Retries what was pending and renders again what a changed or added viewdef concerns, outermost only (F133, F175 to F177). @param {Set<string>} changed */
-export function viewdefsArrived(changed) {
-  for (const view of [...pending]) guard(`rendering of ${describe(view.varId)} failed`, () => view.render());
-  const affected = new Set([...live].filter((view) => {
-    if (!view.key) return false;
-    const { type = '', namespace, fallbackNamespace } = get(view.varId)?.properties ?? {};
-    const key = findKey(type, namespace, fallbackNamespace);
-    return key && changed.has(key);
-  }));
-  for (const view of affected) {
-    /** @type {View | List | null} */
-    let above = view.owner;
-    while (above && !affected.has(/** @type {View} */ (above))) above = above.owner;
-    if (!above) guard(`rendering of ${describe(view.varId)} failed`, () => view.forceRender());
-  }
-}
-
 /** @param {string} elementId */
-export function findView(elementId) {
-  return [...live].filter((view) => view.elementId === elementId).at(-1);
-}
+export const findView = (elementId) => [...live].findLast((view) => view.elementId === elementId);
 
 if (debug) Object.assign(window, { uiViews: live });
+
+/** One view per element of a variable's array, in place of an exemplar (F182). */
+export class List {
+  /** @param {HTMLElement} element @param {View} owner @param {Spec} spec */
+  constructor(element, owner, spec) {
+    this.element = element;
+    this.owner = owner;
+    /** @type {View[]} */
+    this.items = [];
+    this.wrapper = element.getAttribute('ui-item-wrapper');
+    const children = /** @type {HTMLElement[]} */ ([...element.children]);
+    /** Shown while the list is empty (S55). */
+    this.empty = children.filter((child) => child.hasAttribute('ui-empty')).slice(0, 1);
+    this.exemplar = children.find((child) => !this.empty.includes(child)) ?? document.createElement('div');
+    this.exemplar.removeAttribute('id'); // each copy gets one of its own
+    element.replaceChildren(...this.empty);
+    this.varId = this.createVariable(spec);
+    if (spec.properties.scrollOnOutput) markScroll(element);
+    own(this.varId, this);
+    owner.inner.push(this);
+    watch(this.varId, (_, value) => value !== undefined && this.show(Array.isArray(value) ? value.length : 0)); // F27
+  }
+
+  /** @param {Spec} spec */
+  createVariable(spec) {
+    const { owner, element } = this;
+    const { wrapper: _w, create: _c, ...others } = forwarded(spec);
+    const names = namespacesOf(element, owner, spec.properties);
+    /** @type {Properties} */
+    const common = { access: 'r', ...others, ...names, path: spec.path, elementId: ensureId(element) };
+    const { itemWrapper = others.item } = others;
+    if (!itemWrapper || (spec.path === 'items' && get(owner.varId)?.properties.type === 'lua.ViewList')) return owner.child(common, this);
+    // The short form of a wrapped list: presenters need the wrapper, the list its items (F185).
+    const { item: _i, ...outer } = /** @type {Properties} */ ({ ...common, wrapper: 'lua.ViewList', itemWrapper });
+    const { elementId } = outer;
+    return create(owner.child(outer, this), { fallbackNamespace: 'list-item', ...names, access: 'r', path: 'items', elementId }, this, this.buffer());
+  }
+
+  getElement() {
+    return this.element;
+  }
+
+  buffer() {
+    return this.owner.buffer();
+  }
+
+  /** Adds or removes views at the end; the others follow their variables (F186, F188). @param {number} length */
+  show(length) {
+    const { items, element, empty } = this;
+    if (length > items.length) this.append(length - items.length);
+    else if (length) for (const item of items.splice(length)) item.destroy();
+    else this.removeAll();
+    for (const child of empty) child.hidden = length > 0;
+    scrollElement(element);
+    notifyScroll(this.owner.varId);
+  }
+
+  /** Items that come together are shown together. @param {number} count */
+  append(count) {
+    const { exemplar, element, varId, items, wrapper } = this;
+    const context = get(varId)?.properties ?? {};
+    const names = named(exemplar.getAttribute('ui-namespace') || element.getAttribute('ui-namespace') || context.namespace, context.fallbackNamespace); // F137
+    const above = this.buffer();
+    const reveal = above ? null : new Reveal();
+    const hosts = Array.from({ length: count }, () => /** @type {HTMLElement} */ (exemplar.cloneNode(true)));
+    for (const host of hosts) {
+      host.id = vendId();
+      if (reveal) host.classList.add('ui-new-view');
+    }
+    element.append(...hosts);
+    for (const host of hosts) {
+      const properties = { path: String(items.length), elementId: host.id, ...names, ...(wrapper && { wrapper }) };
+      items.push(new View(host, create(varId, properties, null, above ?? reveal), this, reveal));
+    }
+  }
+
+  /** Detaches all items in one operation (F189). */
+  removeAll() {
+    const items = this.items.splice(0);
+    if (items.length) this.element.replaceChildren(...this.empty);
+    for (const item of items) {
+      item.end();
+      destroy(item.varId);
+    }
+  }
+
+  end() {
+    for (const item of this.items) item.end();
+  }
+}

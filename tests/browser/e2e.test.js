@@ -145,7 +145,7 @@ siteTest('F10, F28, F232, F233: types of files, whole numbers, and the listing t
   await reads(page, 'h1', 'Hello world');
   await page.locator('.more').click();
   await reads(page, 'output', '1'); // not 1.0
-  for (const name of ['/main.js', '/main-0a1b2c3d.js', '/lsess-client/app.js']) {
+  for (const name of ['/main.js', '/main-0a1b2c3d.js', '/lsess-client/view.js']) {
     const answer = await context.request.get(site.origin + name);
     assert.match(answer.headers()['content-type'], /^text\/javascript/, name);
   }

@@ -9,7 +9,7 @@ const OTHER = 'f'.repeat(32);
 
 pageTest('F1: without an element with ui-app no connection is opened', async ({ server, page, until }) => {
   await page.goto(server.url);
-  await until('client loaded', () => server.requests.some((r) => r.endsWith('/lsess-client/app.js')));
+  await until('client loaded', () => server.requests.some((r) => r.endsWith('/lsess-client/view.js')));
   await page.waitForLoadState('networkidle');
   assert.equal(server.sockets.length, 0);
 }, { page: PAGE.replace('ui-app', '') });

@@ -75,16 +75,6 @@ pageTest('F89, F98: keypress commits while typing, and ui-keypress is the same',
   assert.equal(server.messages.find((m) => m.data.id === a).data.properties.keypress, undefined);
 });
 
-pageTest('S68: with debounce a pause commits, and an action before it', async (fixture) => {
-  const { server, page, until } = fixture;
-  const { a } = await form(fixture, '<input ui-value="a?keypress&debounce=60000"><button ui-action="go()">go</button>', { a: '' });
-  await page.locator('input').pressSequentially('word');
-  assert.deepEqual(sent(server, a), []);
-  await page.locator('button').evaluate((e) => e.click());
-  await until('the commit', () => sent(server, a).length);
-  assert.deepEqual(sent(server, a), ['word']);
-});
-
 pageTest('F93: a value that is shown already is not assigned again', async (fixture) => {
   const { server, page, until } = fixture;
   const { a, b, z } = await form(fixture, '<p ui-value="a"></p><input ui-value="b"><u ui-value="z"></u>', { a: 'same', b: '7', z: 'y' });

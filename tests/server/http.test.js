@@ -212,7 +212,7 @@ test('P19 methods other than GET and HEAD on files are refused', async () => {
 test('F11 the built-in client answers where the site has no file', async () => {
   const entry = await server.get('/main-0a1b2c3d.js');
   assert.equal(entry.status, 200);
-  assert.match(entry.body, /lsess-client\/app\.js/);
+  assert.match(entry.body, /lsess-client\/view\.js/);
   assert.equal((await server.get('/main-deadbeef.js')).body, 'site file');
   assert.equal((await server.get('/main.js')).status, 200);
   const worker = await server.get('/worker-1.js');
@@ -224,13 +224,13 @@ test('F11 the built-in client answers where the site has no file', async () => {
 });
 
 test('F11 modules go compressed to browsers that take it', async () => {
-  const plain = await server.get('/lsess-client/app.js');
-  const packed = await server.get('/lsess-client/app.js', { 'Accept-Encoding': 'gzip, br' });
+  const plain = await server.get('/lsess-client/view.js');
+  const packed = await server.get('/lsess-client/view.js', { 'Accept-Encoding': 'gzip, br' });
   assert.equal(plain.headers['content-encoding'], undefined);
   assert.equal(packed.headers['content-encoding'], 'gzip');
   assert.equal(packed.headers.vary, 'Accept-Encoding');
   assert.equal(gunzipSync(Buffer.from(packed.body, 'latin1')).toString('latin1'), plain.body);
-  assert.equal((await server.get('/lsess-client/app.js', { 'If-None-Match': packed.headers.etag })).status, 304);
+  assert.equal((await server.get('/lsess-client/view.js', { 'If-None-Match': packed.headers.etag })).status, 304);
 });
 
 test('Q3 Host must be ours: DNS rebinding is refused with the option that allows it', async () => {

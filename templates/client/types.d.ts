@@ -1,0 +1,81 @@
+/** Names of the client's types, for `tsc` and editors; browsers never see this file. */
+
+type View = import('./view.js').View;
+type List = import('./view.js').List;
+type Widget = import('./bind.js').Widget;
+type Reveal = import('./reveal.js').Reveal;
+
+/** What page scripts may read of a variable (F38). */
+interface Variable {
+  varId: number;
+  parentId?: number;
+  value?: any;
+  properties: Properties;
+  widget?: Widget;
+}
+type Properties = Record<string, string>;
+type Observer = (variable: Variable, value: any, properties: Properties | undefined) => void;
+interface Failure {
+  code: string;
+  description: string;
+}
+/** What shows a variable. */
+interface Owner {
+  getElement(): Element | null | undefined;
+}
+/** Counts creates without an answer. */
+interface Wait {
+  open: number;
+}
+interface Entry {
+  record: Variable;
+  children: Set<number>;
+  observers: Set<Observer>;
+  errorObservers: Set<(error: Failure | null) => void>;
+  error: Failure | null;
+  owner: Owner | null;
+  wait: Wait | null;
+}
+
+/** A binding attribute's `PATH?QUERY` (F59 to F64). */
+interface Spec {
+  path: string;
+  properties: Properties;
+}
+/** How `ui-value` treats an element (F89). */
+interface Kind {
+  /** Where the value is shown; `custom` is decided when the element is defined. */
+  shows: 'value' | 'checked' | 'radio' | 'text' | 'custom' | 'none';
+  /** Events that commit an edit. */
+  commit: string[];
+  /** Events that commit with `keypress`. */
+  typing: string[];
+  editable: boolean;
+}
+interface Binding {
+  varId: number;
+  apply?: (value: any) => void;
+  end?: () => void;
+}
+
+/** A root node of a view, or what stands in the place of one (F112, F144). */
+type Part = Node | View | import('./bind.js').Replacement;
+
+/** What an element had that its counterpart in a new rendering is to have (F178). */
+interface Kept {
+  names: string[];
+  focus?: boolean;
+  caret?: [number, number];
+  value?: any;
+  checked?: boolean;
+  open?: boolean;
+  scroll?: [number, number];
+}
+
+/** An error in a file of the site (H100). */
+interface Problem {
+  key: string;
+  line?: number;
+  message: string;
+  excerpt?: string;
+}
