@@ -174,11 +174,11 @@ static int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fa
     return resolver->ops->check(resolver->ctx, from, var->path, &var->value, fault);
 }
 
-/* Read without what follows from it (section 9). @return check bits, -1 = failed */
-static int read_value(struct ls_tracker *tracker, struct ls_var *var)
+/* Read without what follows from it (section 9). `epoch` is that before reading: what runs on the way makes the value one to be read again.
+ * @return check bits, -1 = failed */
+static int read_value(struct ls_tracker *tracker, struct ls_var *var, uint32_t epoch)
 {
     struct ls_fault fault;
-    uint32_t epoch = epoch_now(tracker); /* as it was before: what runs on the way makes the value one to be read again */
     if (var->has_diags && !var->held)
         ls__diags_clear(var);
     int64_t computing = tracker->computing;
@@ -206,7 +206,7 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var)
 void ls__read(struct ls_tracker *tracker, struct ls_var *var)
 {
     uint64_t start = ls_ticks();
-    read_value(tracker, var);
+    read_value(tracker, var, epoch_now(tracker));
     stamp(var, ls_ticks() - start);
 }
 
@@ -240,13 +240,14 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
     bool changed = false;
     struct ls__outward before = ls__outward(var);
     /* A value read since code ran last need not be read again: what a page has just created, and all of it while nothing runs (TX32). */
-    if (var->seen == epoch_now(tracker) && !var->timed && !var->has_fault && !var->wrapper_due) {
+    uint32_t epoch = epoch_now(tracker);
+    if (var->seen == epoch && !var->timed && !var->has_fault && !var->wrapper_due) {
         *ticks = 0;
         return var->unreported && take_change(tracker, var, 0, before);
     }
     bool timed = (group || var->timed) && !var->held;
     uint64_t start = timed ? (*ticks ? *ticks : ls_ticks()) : 0;
-    int bits = read_value(tracker, var);
+    int bits = read_value(tracker, var, epoch);
     *ticks = 0;
     if (timed) {
         *ticks = ls_ticks();

@@ -45,7 +45,7 @@ struct ls_var {
     bool timed;                /* reading it runs Lua code: its time is taken in every pass (T94) */
     bool has_fault, has_diags; /* the cold part holds one */
     bool led;                  /* `leader` is set */
-    bool active;
+    bool wrapper_due;          /* it could not be brought in line for want of memory: the next check tries again */
     uint8_t priority;          /* enum ls_priority, of the value (T23) */
     uint32_t ticks, max_ticks; /* in units of LS__TICK_SHIFT. -- 64 bytes end here -- */
 
@@ -68,7 +68,7 @@ struct ls_var {
     bool pending_value, pending_type;
     uint32_t pending_at, fault_at, news_at; /* 1 + place in the tracker's lists, 0 = not in it */
     bool auto_type;            /* `type` was set by the tracker (T92) */
-    bool wrapper_due;          /* it could not be brought in line for want of memory: the next check tries again */
+    bool active;
     bool fault_by_write;
     uint64_t fault_batch;      /* the batch whose write set the fault (T80.1) */
     uint64_t told;             /* hash of the read fault that ls_tracker_fault_news has told last, 0 = none */
