@@ -228,7 +228,8 @@ static enum ls_json_token scan_number(struct ls_json_reader *reader)
     }
     if (token == LS_JSON_DOUBLE) {
         reader->number = strtod(text, NULL);
-        if (reader->number == floor(reader->number) && reader->number >= -9223372036854775808.0 &&
+        /* -9223372036854775809 has an integral value and reads as -2^63 in a double, but it is not in the range. */
+        if (!integral && reader->number == floor(reader->number) && reader->number >= -9223372036854775808.0 &&
             reader->number < 9223372036854775808.0) {
             reader->integer = (int64_t)reader->number;
             token = LS_JSON_INT;
