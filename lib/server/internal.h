@@ -69,6 +69,7 @@ struct ls_server {
     int64_t last_number;           /* never used again: what the hot loader knows sessions by */
     size_t session_count;          /* published and being made */
     size_t sessions_alive;         /* not yet taken apart */
+    size_t sessions_ended;         /* since memory was given back to the system last */
     int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
     /* -- protected by timers_lock */
     pthread_mutex_t timers_lock;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +216,7 @@ static void count_gone(struct ls_server *server)
 {
     pthread_mutex_lock(&server->sessions_lock);
     server->sessions_alive--;
+    server->sessions_ended++;
     pthread_cond_broadcast(&server->sessions_gone);
     pthread_mutex_unlock(&server->sessions_lock);
 }
@@ -417,6 +419,21 @@ void manager_destroy_all(struct ls_server *server)
 
 /* --- timeout (P32) --- */
 
+enum { TRIM_SESSIONS = 100 }; /* some 6 MiB */
+
+/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. After many of them the system gets it, so that a
+ * server that once had thousands of sessions does not keep their memory for good (Q4). */
+static void trim_memory(struct ls_server *server)
+{
+    pthread_mutex_lock(&server->sessions_lock);
+    bool many = server->sessions_ended >= TRIM_SESSIONS;
+    if (many)
+        server->sessions_ended = 0;
+    pthread_mutex_unlock(&server->sessions_lock);
+    if (many)
+        malloc_trim(0);
+}
+
 static void check_timeouts(void *ctx, int64_t handle)
 {
     (void)handle;
@@ -434,6 +451,7 @@ static void check_timeouts(void *ctx, int64_t handle)
         session_unref(list[i]);
     }
     ls_free(list);
+    trim_memory(server);
     if (count > 0)
         manager_arm_timeout(server);
 }
