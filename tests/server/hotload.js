@@ -1,0 +1,137 @@
+/** What the hot reload tests share: a watched site with one page, and saves that are followed to their end. */
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test as run } from 'node:test';
+import { Server, until, writeSite } from './lib.js';
+
+/** What the running test has started. */
+const running = new Set();
+
+/** A test that ends what it has started: well when it passes, at once when it fails. */
+export function test(name, body) {
+  run(name, { timeout: 120000 }, async (context) => {
+    try {
+      await body(context);
+      for (const live of [...running]) await live.stop();
+    } finally {
+      for (const live of running) live.kill();
+      running.clear();
+    }
+  });
+}
+
+/** A site whose app has a library, fields, methods and instances. `runs` counts executions of main.lua. */
+export const MAIN = `
+runs = (runs or 0) + 1
+App = session:prototype("App", { name = "North", count = 0 })
+local lib = require("lib")
+function App:label() return "one " .. self.count end
+function App:text() return lib.text() end
+function App:bump() self.count = self.count + 1 end
+if not session.reloading then session:createAppVariable(session:create(App, {})) end
+`;
+export const lib = (text, more = '') => `local M = {}\nfunction M.text() return "${text}" end\n${more}return M\n`;
+export const view = (text) => `<template><b>${text}</b></template>`;
+export const FILES = { 'lua/main.lua': MAIN, 'lua/lib.lua': lib('a'), 'viewdefs/App.DEFAULT.html': view('first') };
+
+export class Live {
+  /** A server that watches, one session with a page that shows `paths` as variables 2, 3, … */
+  static async start(files = {}, { options = ['--watch'], paths = ['count', 'label()', 'text()'], settings } = {}) {
+    const live = new Live();
+    live.server = await Server.start(typeof files === 'string' ? files : { ...FILES, ...files }, options, settings);
+    running.add(live);
+    live.dir = live.server.dir;
+    live.paths = paths;
+    live.id = await live.server.session();
+    live.page = await live.show(live.id);
+    live.control = live.server.control();
+    return live;
+  }
+
+  /** A page of a session that shows the paths. */
+  async show(id) {
+    const page = await this.server.page(id);
+    await page.watchApp();
+    this.paths.forEach((where, at) => page.create(at + 2, where));
+    await this.barrier(page);
+    return page;
+  }
+
+  /** Everything sent before has been handled and its answers are here. */
+  async barrier(page = this.page) {
+    const asked = (page.asked ?? 0) + 1;
+    page.asked = asked;
+    page.send({ type: 'get', data: { varIds: [1] } });
+    await until(() => page.messages().filter((m) => m.type === 'get').length >= asked, 'an answer to get');
+  }
+
+  /** The page's frames since `from`, without the barriers' answers. */
+  frames(from = 0, page = this.page) {
+    return page.frames.slice(from).map((frame) => [JSON.parse(frame)].flat()).filter((messages) => messages[0]?.type !== 'get');
+  }
+
+  records() {
+    return this.server.events('reload');
+  }
+
+  /** Do something to files, wait until it has been told about and pages have everything: the record, the frames that came of it, and all
+   * that was told meanwhile. */
+  async after(action, { match = () => true, page = this.page } = {}) {
+    await this.barrier(page);
+    const from = page.frames.length, told = this.records().length;
+    await action();
+    const record = await until(() => this.records().slice(told).find(match), 'the record of a save');
+    await this.barrier(page);
+    return { record, frames: this.frames(from, page), records: this.records().slice(told) };
+  }
+
+  save(files, options) {
+    return this.after(() => writeSite(this.dir, files), options);
+  }
+
+  file(name) {
+    return path.join(this.dir, name);
+  }
+
+  /** Saves as most editors do it: a temporary file that takes the place of the old one. */
+  replace(name, text) {
+    writeFileSync(this.file(`${name}.tmp`), text);
+    renameSync(this.file(`${name}.tmp`), this.file(name));
+  }
+
+  async eval(code, session) {
+    const answer = await this.control.call('eval', session === undefined ? { code } : { code, session });
+    if (!answer.ok) throw new Error(JSON.stringify(answer));
+    return answer.json;
+  }
+
+  /** Properties of variable 1 as the page has them now. */
+  property(name, page = this.page) {
+    return page.messages().reduce((value, m) => m.data?.properties?.[name] ?? value, undefined);
+  }
+
+  /** Present value of a variable as the page has it. */
+  value(id, page = this.page) {
+    return page.messages().filter((m) => m.type === 'update' && m.data.varId === id && 'value' in m.data).at(-1)?.data.value;
+  }
+
+  async state() {
+    return (await this.control.call('state')).hotload;
+  }
+
+  async stop() {
+    running.delete(this);
+    this.control?.close();
+    await this.server.stop();
+  }
+
+  kill() {
+    this.control?.close();
+    this.server.run.child.kill('SIGKILL');
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** One frame's updates: { varId: value }. */
+export const values = (frame) => Object.fromEntries(frame.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [m.data.varId, m.data.value]));
+export const views = (frame) => Object.assign({}, ...frame.filter((m) => m.data?.properties?.viewdefs).map((m) => JSON.parse(m.data.properties.viewdefs)));
