@@ -1,4 +1,4 @@
-/* Maps from strings (any bytes) or 64-bit integers to pointers, on uthash. Keys are copied; values belong to the caller.
+/* Maps from strings (any bytes; map.c, on uthash) or 64-bit integers (idmap.c) to pointers. Keys are copied; values belong to the caller.
  * Iteration is in order of insertion. Not thread-safe. */
 #ifndef LS_BASE_MAP_H
 #define LS_BASE_MAP_H
@@ -26,7 +26,7 @@ struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry);
 const char *ls_map_key(const struct ls_map_entry *entry, size_t *len); /* NUL-terminated, borrowed */
 void *ls_map_value(const struct ls_map_entry *entry);
 
-struct ls_idmap; /* int64_t keys */
+struct ls_idmap; /* int64_t keys. An entry is borrowed until the next call that puts or takes */
 
 struct ls_idmap *ls_idmap_new(void);
 void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value));

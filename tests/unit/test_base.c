@@ -107,6 +107,70 @@ static void maps_keep_insertion_order(void **state)
     ls_idmap_free(ids, NULL);
 }
 
+/* Ids in use, against a plain table of them: what was put and not taken is there, in order of insertion, whatever came and went between. */
+static void maps_of_ids_keep_what_they_are_given(void **state)
+{
+    (void)state;
+    enum { IDS = 3000, STEPS = 60000 };
+    static uintptr_t held[IDS];
+    static const int64_t bases[] = {-IDS / 2, INT64_C(1) << 40, INT64_MIN, INT64_MAX - IDS};
+    for (size_t round = 0; round < sizeof bases / sizeof *bases; round++) {
+        struct ls_idmap *map = ls_idmap_new();
+        memset(held, 0, sizeof held);
+        assert_null(ls_idmap_first(map));
+        assert_null(ls_idmap_take(map, 1));
+        size_t count = 0;
+        uint64_t random = 88172645463325252u + round;
+        for (uintptr_t step = 1; step <= STEPS; step++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            size_t i = random % IDS;
+            /* Grows and shrinks in turns, to nothing at the end. */
+            if ((random >> 32) % 8 < (step / 10000 % 2 ? 2u : 6u) && step < STEPS - 10000) {
+                void *old;
+                assert_true(ls_idmap_put(map, bases[round] + (int64_t)i, (void *)step, &old));
+                assert_int_equal((uintptr_t)old, held[i]);
+                count += !held[i];
+                held[i] = step;
+            } else {
+                assert_int_equal((uintptr_t)ls_idmap_take(map, bases[round] + (int64_t)i), held[i]);
+                count -= held[i] != 0;
+                held[i] = 0;
+            }
+            assert_int_equal(ls_idmap_count(map), count);
+        }
+        for (size_t i = 0; i < IDS; i++) assert_int_equal((uintptr_t)ls_idmap_get(map, bases[round] + (int64_t)i), held[i]);
+        size_t seen = 0;
+        for (struct ls_idmap_entry *e = ls_idmap_first(map), *next; e; e = next, seen++) {
+            next = ls_idmap_next(e);
+            int64_t id = ls_idmap_id(e);
+            assert_int_equal((uintptr_t)ls_idmap_value(e), held[id - bases[round]]);
+            assert_int_equal((uintptr_t)ls_idmap_take(map, id), held[id - bases[round]]);
+        }
+        assert_int_equal(seen, count);
+        assert_null(ls_idmap_first(map));
+        ls_idmap_free(map, NULL);
+    }
+}
+
+static void maps_of_ids_are_walked_in_order_of_insertion(void **state)
+{
+    (void)state;
+    struct ls_idmap *map = ls_idmap_new();
+    for (intptr_t i = 0; i < 1000; i++) assert_true(ls_idmap_put(map, i * 7919 % 1000, (void *)(i + 1), NULL));
+    for (int64_t i = 0; i < 1000; i += 3) assert_non_null(ls_idmap_take(map, i * 7919 % 1000));
+    assert_true(ls_idmap_put(map, 4 * 7919 % 1000, (void *)5, NULL)); /* replaced: keeps its place */
+    for (intptr_t i = 1000; i < 3000; i++) assert_true(ls_idmap_put(map, i, (void *)(i + 1), NULL));
+    intptr_t before = 0;
+    size_t seen = 0;
+    for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e), seen++) {
+        intptr_t now = (intptr_t)ls_idmap_value(e);
+        assert_true(now > before);
+        before = now;
+    }
+    assert_int_equal(seen, ls_idmap_count(map));
+    ls_idmap_free(map, NULL);
+}
+
 static void maps_survive_failing_allocations(void **state)
 {
     (void)state;
@@ -122,6 +186,19 @@ static void maps_survive_failing_allocations(void **state)
         assert_int_equal(ls_map_count(map), stored);
         assert_true(stored >= 19);
         ls_map_free(map, NULL);
+        struct ls_idmap *ids = ls_idmap_new();
+        bool kept[40];
+        ls_alloc_fail_at(n);
+        for (int i = 0; i < 40; i++) kept[i] = ls_idmap_put(ids, i, &value, NULL);
+        ls_alloc_fail_at(0);
+        stored = 0;
+        for (int i = 0; i < 40; i++) {
+            assert_ptr_equal(ls_idmap_get(ids, i), kept[i] ? &value : NULL);
+            stored += kept[i];
+        }
+        assert_int_equal(ls_idmap_count(ids), stored);
+        assert_true(stored >= 39);
+        ls_idmap_free(ids, NULL);
     }
 }
 
@@ -387,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
+        cmocka_unit_test(maps_of_ids_keep_what_they_are_given), cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
         cmocka_unit_test(maps_survive_failing_allocations), cmocka_unit_test(t31_numbers_are_written_exactly),
         cmocka_unit_test(t31_strings_are_escaped_and_repaired), cmocka_unit_test(the_reader_accepts_json_and_nothing_else),
         cmocka_unit_test(t37_integral_numbers_are_integers), cmocka_unit_test(nesting_has_a_limit),
