@@ -118,6 +118,7 @@ struct ls_tracker {
     /* order of detection */
     struct ls__var_list order;
     bool order_dirty;
+    unsigned order_priorities; /* bit by enum ls_priority: which of them occur in the order */
     uint32_t generation;
 
     /* detection */

@@ -115,14 +115,43 @@ static void unlink_root(struct ls_tracker *tracker, const struct ls_var *var)
     roots->count--;
 }
 
+static bool is_readable(const struct ls_var *var)
+{
+    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
+}
+
+/* A page that shows a long list creates its variables from the top down, frame after frame. Such a one comes last in the tree; if none of a
+ * later class waits behind it, it comes last in the order too, and the order need not be made anew of all that came before (T80, T81, T108).
+ * @return does the order hold, with it? */
+static bool extend_order(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (tracker->order_dirty || tracker->in_pass || !var->parent || !var->active || (var->path && var->path->calls))
+        return false;
+    const struct ls_var *last = var;
+    for (; last->parent; last = last->parent)
+        if (last->next || !last->parent->active)
+            return false;
+    if (last != tracker->roots.items[tracker->roots.count - 1])
+        return false;
+    if (is_readable(var)) {
+        if (tracker->order_priorities >> var->priority > 1 || !ls__list_add(&tracker->order, var))
+            return false;
+        tracker->order_priorities |= 1u << var->priority;
+        var->mark = tracker->generation;
+    }
+    var->included = tracker->generation;
+    return true;
+}
+
 int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent)
 {
     var->sequence = ++tracker->sequence;
     var->parent = parent;
-    tracker->order_dirty = true;
     tracker->cursor_parent = NULL;
-    if (!parent)
+    if (!parent) {
+        tracker->order_dirty = true;
         return link_root(tracker, var);
+    }
     var->depth = (uint16_t)(parent->depth + 1);
     var->prev = parent->last;
     if (parent->last)
@@ -131,6 +160,7 @@ int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var 
         parent->first = var;
     parent->last = var;
     parent->child_count++;
+    tracker->order_dirty = !extend_order(tracker, var);
     return 0;
 }
 
@@ -195,11 +225,6 @@ int ls__tree_compare(const struct ls_var *a, const struct ls_var *b)
 }
 
 /* --- order of detection (T80 step 2, 3) --- */
-
-static bool is_readable(const struct ls_var *var)
-{
-    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
-}
 
 /* Walk one root's tree into `all`, and note which priorities occur. Below an inactive variable only what is watched, and what leads there, goes
  * on (P75). */
@@ -331,6 +356,7 @@ int ls__tree_order(struct ls_tracker *tracker)
     if (place_all(tracker, &all, priorities) || find_leaders(tracker))
         goto out;
     tracker->order_dirty = false;
+    tracker->order_priorities = priorities;
     rc = 0;
 out:
     ls_free(all.items);

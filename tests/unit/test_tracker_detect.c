@@ -92,6 +92,42 @@ static void e3_split_entries_of_one_variable(void **state)
     assert_string_equal(fake_changes(fake), "");
 }
 
+/* T80, T81, T108: a variable that comes last in the tree is put at the end of an order that holds; it must be the order that making it anew gives,
+ * whatever was created between two passes. */
+static void t80_t108_created_variables_join_the_order(void **state)
+{
+    (void)state;
+    static const char *const props[] = {NULL, NULL, NULL, NULL, "priority=low", "priority=high", "access=w", "access=action"};
+    char joined[256];
+    struct fake_value *plain = fake_object(fake, "");
+    fake_set(app, "self", plain);
+    fake_set(plain, "self", plain);
+    uint32_t random = 1;
+    int64_t top = 1;
+    for (int round = 0; round < 300; round++) {
+        if (round == 100 || round == 200) /* what is below an earlier root is not last any more */
+            top = ls_var_id(fake_root(fake, app));
+        for (int64_t id = 100; id < 118; id++) {
+            random = random * 1664525u + 1013904223u;
+            /* Mostly below the variable before, as a page does it. */
+            int64_t parent = id == 100 ? (round % 3 ? top : 1) : random >> 29 ? id - 1 - (random >> 27) % 2 : 100 + (random >> 20) % (id - 100);
+            if (!ls_tracker_find(fake->tracker, parent))
+                parent = 1;
+            create(id, parent, "self", props[(random >> 12) % (round % 2 ? 8 : 4)]);
+            if ((random >> 8) % 16 == 0)
+                ls_var_set_active(fake->tracker, fake_var(fake, id), false);
+            if ((random >> 4) % 4 == 0)
+                batch();
+        }
+        snprintf(joined, sizeof joined, "%s", order());
+        ls_var_set_active(fake->tracker, fake_var(fake, 1), false);
+        ls_var_set_active(fake->tracker, fake_var(fake, 1), true); /* makes the order anew */
+        assert_string_equal(joined, order());
+        for (int64_t id = 100; id < 118; id++)
+            ls_tracker_destroy(fake->tracker, id, NULL, NULL);
+    }
+}
+
 /* T86, T88. */
 static void t88_tree_order_inside_a_class(void **state)
 {
@@ -464,7 +500,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(e2_order_of_checking_and_of_reporting), T(e3_split_entries_of_one_variable), T(t88_tree_order_inside_a_class),
+        T(e2_order_of_checking_and_of_reporting), T(e3_split_entries_of_one_variable),
+        T(t80_t108_created_variables_join_the_order), T(t88_tree_order_inside_a_class),
         T(t14_t15_climbing_and_standard_variables), T(t43_t82_unreported_values_are_reported), T(t91_p75_what_is_watched_below_goes_on),
         T(t73_t84_wrappers_absorb_and_may_ask_for_a_repeat), T(t84_at_most_four_passes_a_batch),
         T(t96_the_global_count_moves_once_a_batch), T(p83_p103_news_of_faults_come_once),
