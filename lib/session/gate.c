@@ -128,8 +128,7 @@ void ls__error_text(struct ls_session *session, struct ls_buf *out)
 
 void ls__limit_text(const struct ls_session *session, struct ls_buf *out)
 {
-    ls_buf_printf(out, "the session has reached its memory limit of %llu bytes (--memory-limit)",
-                  (unsigned long long)session->config.memory_limit);
+    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->config.memory_limit);
 }
 
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err)

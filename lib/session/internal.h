@@ -102,6 +102,7 @@ struct ls_session {
     int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
     int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
     int ref_variables;       /* id → variable object (L69) */
+    int ref_memory_text;     /* what is said when the memory limit was reached (L5); LUA_NOREF without a limit */
     int ref_replaced;        /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF before */
 
     /* Prototypes, instances, mutation (prototype.h). */
@@ -197,6 +198,7 @@ static inline void ls__rearm(struct ls_session *session) { session->deadline_ns 
 void ls__error_text(struct ls_session *session, struct ls_buf *out);
 /** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
+#define LS_MEMORY_LIMIT_TEXT "the session has reached its memory limit of %llu bytes (--memory-limit)"
 /** Append what is said when the memory limit was hit: the limit and the option (L5). */
 void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
 /** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */

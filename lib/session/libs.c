@@ -105,35 +105,6 @@ static LS_RAISES int l_dofile(lua_State *L)
     return after_dofile(L, LUA_OK, 0);
 }
 
-/* --- string --- */
-
-/* The library's own counts `n` down also where there is nothing to repeat, which the count hook cannot stop (L5). [-3, +1, e] */
-static LS_RAISES int l_string_rep(lua_State *L)
-{
-    size_t len, separator_len;
-    const char *text = luaL_checklstring(L, 1, &len);
-    lua_Integer n = luaL_checkinteger(L, 2);
-    const char *separator = luaL_optlstring(L, 3, "", &separator_len);
-    size_t step = len + separator_len;
-    if (n <= 0 || step == 0) {
-        lua_pushliteral(L, "");
-        return 1;
-    }
-    if (step < len || step > (size_t)LUA_MAXINTEGER / (size_t)n)
-        return luaL_error(L, "resulting string too large");
-    luaL_Buffer buffer;
-    size_t total = step * (size_t)n - separator_len;
-    char *out = luaL_buffinitsize(L, &buffer, total);
-    for (; n > 1; n--) {
-        memcpy(out, text, len);
-        memcpy(out + len, separator, separator_len);
-        out += step;
-    }
-    memcpy(out, text, len);
-    luaL_pushresultsize(&buffer, total);
-    return 1;
-}
-
 /* --- os --- */
 
 static LS_RAISES int l_os_exit(lua_State *L)
@@ -482,10 +453,13 @@ LS_RAISES void ls__open_libs(lua_State *L)
         {LUA_IOLIBNAME, luaopen_io},     {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
         {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},    {LUA_DBLIBNAME, luaopen_debug},
     };
-    static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable}, {NULL, NULL}};
+    static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
+                                    {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
-    static const luaL_Reg string[] = {{"rep", l_string_rep}, {NULL, NULL}};
-    static const luaL_Reg table[] = {{"sort", l_table_sort}, {NULL, NULL}};
+    static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
+                                      {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
+    static const luaL_Reg table[] = {{"insert", l_table_insert}, {"remove", l_table_remove}, {"move", l_table_move}, {"sort", l_table_sort}, {NULL, NULL}};
     static const luaL_Reg debug[] = {{"sethook", l_debug_sethook},
                                      {"gethook", l_debug_gethook},
                                      {"debug", l_debug_debug},
@@ -496,6 +470,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
         lua_pop(L, 1);
     }
     replace(L, LUA_GNAME, base);
+    replace(L, LUA_COLIBNAME, coroutine);
     replace(L, "os", os);
     replace(L, "string", string);
     replace(L, "table", table);

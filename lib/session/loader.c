@@ -10,6 +10,7 @@
 #include "base/fspath.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "session/libs.h"
 #include "session/prototype.h"
 #include "session/reload_hooks.h"
 #include "session/timers.h"
@@ -238,17 +239,6 @@ static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct 
     return status == LUA_OK ? 0 : status == LUA_ERRMEM ? LS_ENOMEM : LS_ELUA;
 }
 
-/* Lua's own words for it do not say that it was a limit, and which (L5). [-1, +1, m] */
-static LS_RAISES void name_memory_limit(const struct ls_session *session, lua_State *L, struct load *load, int code)
-{
-    if (code != LS_ENOMEM || !session->memory_hit)
-        return;
-    ls_buf_clear(&load->file);
-    ls__limit_text(session, &load->file);
-    lua_pop(L, 1);
-    lua_pushstring(L, ls_buf_text(&load->file));
-}
-
 /* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised: with the position of the caller and the name
  * for require (L42), as it is for the host. */
 static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named, bool from_lua)
@@ -281,7 +271,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         ls__swap_thread(session, before);
     }
     if (code != 0) {
-        name_memory_limit(session, L, load, code);
+        ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
         if (load->source.path)
             ls__names_add(&load->tried, load->source.path);
         before = ls__swap_thread(session, L);

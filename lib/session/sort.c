@@ -92,8 +92,7 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
 
 LS_RAISES int l_table_sort(lua_State *L)
 {
-    luaL_checkany(L, LIST);
-    lua_Integer count = luaL_len(L, LIST);
+    lua_Integer count = ls__list_length(L, LIST);
     if (count < 2)
         return 0;
     luaL_argcheck(L, count < INT32_MAX, LIST, "array too big");

@@ -158,6 +158,7 @@ static LS_RAISES int set_up(lua_State *L)
     struct ls_session *session = lua_touserdata(L, 1);
     lua_settop(L, 0);
     make_registries(session, L);
+    ls__open_memory_text(session, L);
     ls__open_libs(L);
     ls__open_require(L);
     ls__open_ui(L);
@@ -171,7 +172,7 @@ static void init_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_replaced,
+        &session->ref_app, &session->ref_variables, &session->ref_replaced, &session->ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = LUA_NOREF;
@@ -182,7 +183,7 @@ static void drop_refs(struct ls_session *session)
     int *const all[] = {
         &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
         &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_replaced,
+        &session->ref_app, &session->ref_variables, &session->ref_replaced, &session->ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ls__ref_drop(session, all[i]);

@@ -1,0 +1,223 @@
+/* The functions of the standard libraries that a session has its own of, so that limits reach them (L5, L12): they must do what those of Lua do, word for word. The same
+ * code runs in a session and in a plain state with Lua's own libraries, and both must say the same. */
+#include "session_site.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "base/json.h"
+
+/* Prints what each call gives, or its error, as one text. Lua 5.4.4 names the wrong argument of table.remove. */
+static const char prelude[] =
+    "function show(fine, ...)\n"
+    "  local t = {...}\n"
+    "  for i = 1, select('#', ...) do t[i] = type(t[i]) == 'string' and ('%q'):format(t[i]) or tostring(t[i]):gsub('0x%x+', '') end\n"
+    "  return (fine and 'ok ' or 'error ') .. table.concat(t, ','):gsub(\"#1 to 'table.remove'\", \"#2 to 'table.remove'\")\n"
+    "end\n"
+    "local seed = 1\n"
+    "function random(n) seed = (seed * 1103515245 + 12345) % 2147483648 return seed // 65536 % n + 1 end\n"
+    "function out(text) OUT[#OUT + 1] = text end\n"
+    "OUT = {}\n";
+
+/* Patterns put together at random from pieces, half of them malformed, on texts with what the pieces can match. */
+static const char random_patterns[] =
+    "local pieces = {'a', 'b', '.', '%a', '%D', '%s', '%w', '%%', '[ab]', '[^a]', '[a-c%d]', '[]]', '[^]x]', '[%a-]', '[a-', '(', ')', '()', '%1', '%2', '%b()', '%b',\n"
+    "  '%f[%w]', '%f', '^', '$', '*', '+', '-', '?', '.-', '.*', '\\0', '%', '[%', '%z', '%g', 'é'}\n"
+    "local letters = {'a', 'b', 'c', ' ', '(', ')', '1', '.', '\\0', ']', '-', 'x', 'é', '%'}\n"
+    "local function make(from, most) local t = {} for i = 1, random(most) do t[i] = from[random(#from)] end return table.concat(t) end\n"
+    "local repls = {'<%0>', '%1%1', '%2', '%', '%%', '%x', 'plain', 7, {a = 'A', b = false, ab = 1}, {['a'] = {}}, function(...) return (...) end,\n"
+    "  function() end, function(a) return a == 'a' and 12 or nil end, false}\n"
+    "for i = 1, FROM_ROUND + 1500 do\n"
+    "  local text, pattern, repl = make(letters, 12), make(pieces, 6), repls[random(#repls)]\n"
+    "  local init = random(4) == 1 and random(30) - 15 or nil\n"
+    "  local most = random(5) == 1 and random(4) - 2 or nil\n"
+    "  out(show(pcall(string.find, text, pattern, init)))\n"
+    "  out(show(pcall(string.find, text, pattern, init, random(2) == 1)))\n"
+    "  out(show(pcall(string.match, text, pattern, init)))\n"
+    "  out(show(pcall(string.gsub, text, pattern, repl, most)))\n"
+    "  out(show(pcall(function() local t = {} for a, b in string.gmatch(text, pattern, init) do t[#t + 1] = tostring(a) .. tostring(b) end return table.concat(t, '|') end)))\n"
+    "end\n";
+
+static const char fixed_calls[] =
+    "local lists = {{}, {1}, {1, 2, 3, 4, 5}, {1, nil, 3}, setmetatable({}, {__len = function() return 3 end, __index = function(_, k) return k * 10 end})}\n"
+    "local function list_text(t) local s = {} for i = -3, 12 do s[#s + 1] = tostring(rawget(t, i)) end return table.concat(s, ' ') end\n"
+    "for n, list in ipairs(lists) do for i = -2, 8 do\n"
+    "  local function copy() local t = {} for k, v in next, list do t[k] = v end return setmetatable(t, getmetatable(list)) end\n"
+    "  local t = copy() out(show(pcall(table.insert, t, i, 'new')) .. list_text(t))\n"
+    "  t = copy() out(show(pcall(table.remove, t, i)) .. list_text(t))\n"
+    "  t = copy() out(show(pcall(table.insert, t, i)) .. list_text(t))\n"
+    "  for j = -1, 6 do t = copy() table.move(t, i, j, 2) out(list_text(t)) local u = {7, 8} table.move(t, 1, j, i, u) out(list_text(u)) end\n"
+    "end end\n"
+    "for _, f in ipairs {table.insert, table.remove, table.move, table.sort, string.find, string.match, string.gmatch, string.gsub, string.rep, pcall, xpcall, coroutine.resume} do\n"
+    "  for _, args in ipairs {{n = 0}, {5, n = 1}, {'a', n = 1}, {{}, n = 1}, {'a', {}, n = 2}, {{}, 'x', n = 2}, {'a', 'a', {}, n = 3}, {'a', 'a', nil, n = 3},\n"
+    "                         {{}, 1, 2, 3, n = 4}, {{}, 1, 2, n = 3}, {{}, math.mininteger, math.maxinteger, 1, n = 4}, {{}, 1, math.maxinteger, 2, n = 4},\n"
+    "                         {print, n = 1}, {error, error, 5, n = 3}, {nil, n = 1}, {'x', -1, n = 2}, {'x', 3, 'ab', n = 3}, {{}, 1, 1, 1, 'x', n = 5}} do\n"
+    "    if f ~= pcall or args[1] ~= print then out(show(pcall(f, table.unpack(args, 1, args.n)))) end\n"
+    "  end\n"
+    "end\n"
+    "table.insert(getmetatable('').__index and {} or {}, 1)\n"
+    "for _, case in ipairs {{('('):rep(40)}, {('()'):rep(40)}, {('a?'):rep(250)}, {('(a'):rep(20)}, {('.-'):rep(250)}, {'()'}, {'(a*(.)%w(%s*))'}, {'%b((', '(()'},\n"
+    "                       {'^a', 'aab'}, {'^', 'ab'}, {'$', 'ab'}, {'', 'ab'}, {'a$', 'aab'}, {'[^\\0]+', 'a\\0b'}, {'%f[%z]', 'ab'}} do\n"
+    "  local text = case[2] or ('a'):rep(300)\n"
+    "  for _, f in ipairs {string.find, string.match, string.gsub} do out(show(pcall(f, text, case[1], 'r'))) out(show(pcall(f, text, case[1]))) end\n"
+    "end\n"
+    "out(show(pcall(pcall))) out(show(pcall(xpcall, error))) out(show(xpcall(error, function(e) return e .. '!' end, 'x', 0))) out(show(xpcall(select, error, 2, 3, 4)))\n"
+    "out(show(pcall(error, nil))) out(show(pcall(error, {}))) out(show(pcall(error, 'level', 0))) out(show(pcall(pcall, error)))\n"
+    "local co = coroutine.create(function(...) local ok, a = pcall(coroutine.yield, ...) local b, c = xpcall(function(x) return coroutine.yield(x) end, print, a) error {c} end)\n"
+    "out(show(coroutine.resume(co, 1, 2))) out(show(coroutine.resume(co, 'a'))) out(show(coroutine.resume(co, 'c'))) out(show(coroutine.resume(co)))\n"
+    "out(show(coroutine.resume(coroutine.running()))) out(show(coroutine.resume(coroutine.create(error), 'e'))) out(show(coroutine.resume(coroutine.create(function() end))))\n"
+    "out(show(pcall(coroutine.wrap(function() pcall(coroutine.yield) error('after', 0) end))))\n";
+
+static void run_plain(lua_State *L, const char *code)
+{
+    if (luaL_loadbufferx(L, code, strlen(code), "=test", "t") != LUA_OK || lua_pcall(L, 0, 0, 0) != LUA_OK)
+        fail_msg("%s", lua_tostring(L, -1));
+}
+
+static void compare(const char *code)
+{
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    assert_int_equal(place_open(&place, &err), 0);
+    lua_State *L = luaL_newstate();
+    luaL_openlibs(L);
+    run_plain(L, prelude);
+    run_plain(L, code);
+    place_do(&place, prelude);
+    place_do(&place, code);
+    lua_getglobal(L, "OUT");
+    lua_Integer count = luaL_len(L, -1);
+    assert_true(count > 100);
+    char buffer[64];
+    snprintf(buffer, sizeof buffer, "%lld", (long long)count);
+    assert_string_equal(place_show(&place, "#OUT"), buffer);
+    unsigned different = 0;
+    for (lua_Integer i = 1; i <= count && different < 5; i++) {
+        snprintf(buffer, sizeof buffer, "ui.json_encode(OUT[%lld])", (long long)i);
+        lua_getglobal(L, "OUT");
+        lua_geti(L, -1, i);
+        struct ls_buf want = LS_BUF_INIT;
+        size_t len;
+        const char *text = lua_tolstring(L, -1, &len);
+        ls_json_string(&want, text, len);
+        const char *got = place_show(&place, buffer);
+        if (strcmp(got, ls_buf_text(&want)) != 0) {
+            print_error("%lld: got %s, want %s\n", (long long)i, got, ls_buf_text(&want));
+            different++;
+        }
+        ls_buf_release(&want);
+        lua_pop(L, 2);
+    }
+    assert_int_equal(different, 0);
+    lua_close(L);
+    place_remove(&place);
+}
+
+static void l12_patterns_match_as_those_of_lua(void **state)
+{
+    (void)state;
+    char code[sizeof random_patterns + 40];
+    snprintf(code, sizeof code, "FROM_ROUND = 0 %s", random_patterns);
+    compare(code);
+}
+
+static void l12_arguments_lists_and_protected_calls_as_those_of_lua(void **state)
+{
+    (void)state;
+    compare(fixed_calls);
+}
+
+static void assert_limited(struct place *place, const char *code, const char *option)
+{
+    struct ls_eval eval;
+    struct ls_err err = {0};
+    int64_t start = ls_now_ns();
+    int result = place_eval(place, code, false, &eval, &err);
+    ls_buf_release(&eval.json);
+    if (result == 0 || !strstr(err.text, option))
+        fail_msg("%s: %s", code, result == 0 ? "no error" : err.text);
+    assert_true(ls_now_ns() - start < ls_ms(20000));
+    assert_string_equal(place_show(place, "1 + 1"), "2");
+}
+
+static void l5_patterns_and_lists_without_end(void **state)
+{
+    (void)state;
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    place.config.time_limit_ms = 50;
+    place.config.memory_limit = 64 << 20;
+    assert_int_equal(place_open(&place, &err), 0);
+    static const char *const endless[] = {
+        "('a'):rep(10000):find('.-.-.-.-.-b')",
+        "('a'):rep(10000):match(('a*'):rep(20) .. 'b')",
+        "('a'):rep(60):find(('a?'):rep(60) .. ('a'):rep(60) .. 'b')",
+        "for w in ('a'):rep(10000):gmatch('.-.-.-.-.-b') do end",
+        "('a'):rep(10000):gsub('.-.-.-.-.-b', 'x')",
+        "pcall(string.find, ('a'):rep(10000), '.-.-.-.-.-b') while true do end",
+        "('('):rep(1e6):gsub('%b()', '')",
+        "local t = {} for i = 0, 61 do t[1 << i] = i end table.insert(t, 1, 0) while true do end",
+        "table.insert(setmetatable({}, {__len = function() return 1 << 60 end}), 1, 0)",
+        "table.remove(setmetatable({}, {__len = function() return 1 << 60 end}), 1)",
+        "table.move({}, 1, 1 << 60, 2)",
+        "table.move({}, 2, 1 << 60, 1)",
+        "return setmetatable({}, {__index = function() while true do end end}).x",
+        "return setmetatable({}, {__concat = function() while true do pcall(error) end end}) .. 'x'",
+        "do local x <close> = setmetatable({}, {__close = function() while true do end end}) end",
+        "table.sort({3, 2, 1}, function() while true do end end)",
+        "('a'):gsub('.', function() while true do end end)",
+        "load(function() return ' ' end)",
+        "for _ in function() return 1 end do end",
+        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+    };
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++)
+        assert_limited(&place, endless[i], "--time-limit");
+    place_remove(&place);
+}
+
+/* Code that catches the error for want of memory is told which limit it was, and so are those who read what it makes of it. */
+static void l5_a_caught_memory_error_names_its_limit(void **state)
+{
+    (void)state;
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    place.config.memory_limit = 4 << 20;
+    assert_int_equal(place_open(&place, &err), 0);
+    place_do(&place, "function bomb() local t = {} for i = 1, 1e9 do t[i] = {} end end");
+    static const char *const limit = "the session has reached its memory limit of 4194304 bytes (--memory-limit)";
+    static const char *const catching[] = {
+        "select(2, pcall(bomb))",
+        "select(2, xpcall(bomb, print))",
+        "select(2, pcall(pcall(bomb) and bomb or bomb))",
+        "select(2, coroutine.resume(coroutine.create(bomb)))",
+        "select(2, pcall(coroutine.wrap(bomb)))",
+        "select(2, pcall(coroutine.wrap(function() return pcall(bomb) and error('none') or bomb() end)))",
+        "select(2, coroutine.wrap(function() return pcall(bomb) end)())",
+    };
+    for (size_t i = 0; i < sizeof catching / sizeof *catching; i++)
+        assert_string_equal(place_show(&place, catching[i]), limit);
+    assert_string_equal(place_show(&place, "pcall(string.rep, 'x', 1e9)"), "false\tthe session has reached its memory limit of 4194304 bytes (--memory-limit)");
+    struct ls_buf *log = &place.log;
+    ls_buf_clear(log);
+    place_do(&place, "session:setImmediate(function() local fine, problem = pcall(bomb) if not fine then error('settings: ' .. problem) end end)");
+    place_run_timer(&place);
+    assert_non_null(strstr(ls_buf_text(log), "settings: the session has reached its memory limit of 4194304 bytes (--memory-limit)"));
+    /* Other errors keep their texts. */
+    assert_string_equal(place_show(&place, "pcall(error, 'not enough memory at all', 0)"), "false\tnot enough memory at all");
+    place_remove(&place);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(l12_patterns_match_as_those_of_lua),
+        cmocka_unit_test(l12_arguments_lists_and_protected_calls_as_those_of_lua),
+        cmocka_unit_test(l5_patterns_and_lists_without_end),
+        cmocka_unit_test(l5_a_caught_memory_error_names_its_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
