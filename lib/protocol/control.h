@@ -8,7 +8,7 @@
  * Fields by command (-> fields of the answer beside id and ok):
  *   ping                                            -> version, pid, dir, url, watching
  *   sessions                                        -> sessions: [{session, url, key (first 8 characters of the internal id), age_ms, idle_ms, connections,
- *                                                      variables, memory, modules, last_error}]
+ *                                                      variables, memory, modules, last_error}]; of one that is busy for more than a second, busy: true instead of the last four
  *   eval      session ("new" makes a headless one), code, name?, repl?: bool, max_output?
  *                                                   -> session, text (repl: values as people read them), json (first value), incomplete: bool, ns
  *                                                      events: print {text}.   errors: no-session syntax lua-error interrupted limit
@@ -19,8 +19,9 @@
  *                                                      instances, variables, importers, heap_bytes}]; a session in which nothing matched is left out
  *   reload    files?: [string]                      -> results: [{session, key, outcome: ok|skipped|failed|first, text?, details?, ms}]
  *   restart   session                               -> session
- *   state     session?                              -> sessions: [{session, modules, failures}], hotload: {…} or null (H101)
- *   watch                                           -> (at once); events: reload {…as in reload's results, time, file}, error {session, text}, log {level, text}
+ *   state     session?                              -> sessions: [{session, modules, failures}], hotload: {…} or null (H101); a busy session as above
+ *   watch                                           -> (at once); events: reload {…as in reload's results, time, file}, error {session, text},
+ *                                                      log {level, text, session?} for each record of the server's log
  * Error codes besides the above: bad-request unknown-command too-long busy internal. */
 #ifndef LS_PROTOCOL_CONTROL_H
 #define LS_PROTOCOL_CONTROL_H

@@ -172,22 +172,22 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     end_answer(client, &line);
 }
 
-/* --- sessions --- */
+/* --- asking every session --- */
 
 /* Shared by the caller and the sessions' items; a session that is busy for long is listed with what is known without asking it. */
 struct census {
     atomic_int refs;
+    /** Writes what a session says of itself, JSON members that each begin with a comma. Owner thread; the backend is there. */
+    void (*tell)(struct session *session, struct ls_buf *members);
     pthread_mutex_t lock;
     pthread_cond_t answered; /* monotonic clock */
     size_t pending;
-    bool closed;             /* the list has been written */
+    bool closed;             /* the list is being written */
     size_t count;
     struct census_row {
         struct session *session; /* borrowed from the caller's list */
         bool known;
-        size_t variables, modules;
-        uint64_t memory;
-        char *last_error;        /* owned */
+        struct ls_buf members;
     } rows[];
 };
 
@@ -198,10 +198,10 @@ struct census_job {
 
 static void census_unref(struct census *census)
 {
-    if (atomic_fetch_sub(&census->refs, 1) != 1)
+    if (census == NULL || atomic_fetch_sub(&census->refs, 1) != 1)
         return;
     for (size_t i = 0; i < census->count; i++)
-        ls_free(census->rows[i].last_error);
+        ls_buf_release(&census->rows[i].members);
     pthread_mutex_destroy(&census->lock);
     pthread_cond_destroy(&census->answered);
     ls_free(census);
@@ -224,27 +224,22 @@ static void run_census(struct session *session, void *arg)
     struct census_job *job = arg;
     struct census *census = job->census;
     if (session->backend != NULL) {
-        struct ls_session *lua = ls_backend_session(session->backend);
-        size_t variables = ls_tracker_count(ls_backend_tracker(session->backend)), modules = ls_session_module_count(lua);
-        uint64_t memory = ls_session_heap(lua);
-        char *last_error = ls_strdup(ls_session_last_error(lua));
+        struct ls_buf members = LS_BUF_INIT;
+        census->tell(session, &members);
         pthread_mutex_lock(&census->lock);
         struct census_row *row = &census->rows[job->row];
-        if (!census->closed) {
+        if (!census->closed && !ls_buf_failed(&members)) {
             row->known = true;
-            row->variables = variables;
-            row->modules = modules;
-            row->memory = memory;
-            row->last_error = last_error;
-            last_error = NULL;
+            row->members = members;
+            members = (struct ls_buf)LS_BUF_INIT;
         }
         pthread_mutex_unlock(&census->lock);
-        ls_free(last_error);
+        ls_buf_release(&members);
     }
     drop_census(job);
 }
 
-static struct census *census_new(struct session **list, size_t count)
+static struct census *census_new(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
 {
     struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
     if (census == NULL)
@@ -256,15 +251,19 @@ static struct census *census_new(struct session **list, size_t count)
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&census->lock, NULL);
     atomic_store(&census->refs, 1);
+    census->tell = tell;
     census->count = census->pending = count;
     for (size_t i = 0; i < count; i++)
-        census->rows[i].session = list[i];
+        census->rows[i] = (struct census_row){.session = list[i], .members = LS_BUF_INIT};
     return census;
 }
 
-static void ask_sessions(struct census *census)
+/* Ask the sessions of a list and wait for them, up to a second for one that is busy.
+ * @return the answers, census_unref(); borrows the list's sessions; NULL without memory */
+static struct census *ask_sessions(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
 {
-    for (size_t i = 0; i < census->count; i++) {
+    struct census *census = census_new(list, count, tell);
+    for (size_t i = 0; census != NULL && i < count; i++) {
         struct census_job *job = ls_malloc(sizeof *job);
         if (job == NULL) {
             pthread_mutex_lock(&census->lock);
@@ -276,6 +275,8 @@ static void ask_sessions(struct census *census)
         atomic_fetch_add(&census->refs, 1);
         session_post(census->rows[i].session, run_census, drop_census, job, false);
     }
+    if (census == NULL)
+        return NULL;
     int64_t until = ls_now_ns() + ls_ms(LIST_WAIT_MS);
     struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
     pthread_mutex_lock(&census->lock);
@@ -283,6 +284,28 @@ static void ask_sessions(struct census *census)
         continue;
     census->closed = true;
     pthread_mutex_unlock(&census->lock);
+    return census;
+}
+
+/* The members of a session's row, after `{"session":"1"`; the end of the object included. */
+static void end_row(struct ls_buf *out, const struct census_row *row)
+{
+    if (row->known)
+        ls_buf_add(out, row->members.data, row->members.len);
+    else
+        ls_buf_str(out, ",\"busy\":true");
+    ls_buf_char(out, '}');
+}
+
+/* --- sessions --- */
+
+static void tell_size(struct session *session, struct ls_buf *members)
+{
+    struct ls_session *lua = ls_backend_session(session->backend);
+    const char *last_error = ls_session_last_error(lua);
+    ls_buf_printf(members, ",\"variables\":%zu,\"memory\":%" PRIu64 ",\"modules\":%zu", ls_tracker_count(ls_backend_tracker(session->backend)),
+                  (uint64_t)ls_session_heap(lua), ls_session_module_count(lua));
+    add_str(members, "last_error", last_error != NULL ? last_error : "");
 }
 
 static void write_row(struct ls_buf *out, const struct ls_server *server, const struct census_row *row)
@@ -294,22 +317,15 @@ static void write_row(struct ls_buf *out, const struct ls_server *server, const 
     ls_buf_printf(out, ",\"url\":\"%s%s\",\"key\":\"%.8s\",\"age_ms\":%" PRId64 ",\"idle_ms\":%" PRId64 ",\"connections\":%d", server->url, session->id,
                   session->id, (now - session->created_ns) / 1000000, (now - (int64_t)atomic_load(&session->active_ns)) / 1000000,
                   atomic_load(&session->connections));
-    if (row->known) {
-        ls_buf_printf(out, ",\"variables\":%zu,\"memory\":%" PRIu64 ",\"modules\":%zu", row->variables, row->memory, row->modules);
-        add_str(out, "last_error", row->last_error != NULL ? row->last_error : "");
-    } else {
-        ls_buf_str(out, ",\"busy\":true");
-    }
-    ls_buf_char(out, '}');
+    end_row(out, row);
 }
 
 int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
 {
     struct session **list;
     size_t count = manager_list(server, &list);
-    struct census *census = census_new(list, count);
+    struct census *census = ask_sessions(list, count, tell_size);
     if (census != NULL) {
-        ask_sessions(census);
         ls_buf_char(out, '[');
         for (size_t i = 0; i < count; i++) {
             if (i > 0)
@@ -317,10 +333,11 @@ int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
             write_row(out, server, &census->rows[i]);
         }
         ls_buf_char(out, ']');
-        census_unref(census);
     }
+    int rc = census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
+    census_unref(census);
     unref_sessions(list, count);
-    return census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
+    return rc;
 }
 
 static void run_sessions(struct control_client *client, struct ls_control *request)
@@ -595,19 +612,17 @@ static void run_restart(struct control_client *client, struct ls_control *reques
     session_unref(session);
 }
 
-struct state {
-    struct session *session;
-    struct ls_buf modules, lines, failures;
-};
-
-static void run_state_item(void *ctx)
+static void tell_state(struct session *session, struct ls_buf *members)
 {
-    struct state *state = ctx;
-    if (state->session->backend == NULL)
-        return;
-    struct ls_session *lua = ls_backend_session(state->session->backend);
-    ls_session_modules_json(lua, &state->modules);
-    ls_session_failures(lua, &state->lines, &state->failures);
+    struct ls_session *lua = ls_backend_session(session->backend);
+    struct ls_buf modules = LS_BUF_INIT, lines = LS_BUF_INIT, failures = LS_BUF_INIT;
+    ls_session_modules_json(lua, &modules);
+    ls_session_failures(lua, &lines, &failures);
+    add_json(members, "modules", &modules, "[]");
+    add_json(members, "failures", &failures, "[]");
+    ls_buf_release(&modules);
+    ls_buf_release(&lines);
+    ls_buf_release(&failures);
 }
 
 /* H101: what one needs when nothing happens on save. */
@@ -629,20 +644,15 @@ static void run_state(struct control_client *client, struct ls_control *request)
     } else {
         count = manager_list(server, &list);
     }
+    struct census *census = ask_sessions(list, count, tell_state);
     struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
     begin_answer(&line, request);
     ls_buf_str(&line, ",\"sessions\":[");
-    for (size_t i = 0; i < count; i++) {
-        struct state state = {.session = list[i], .modules = LS_BUF_INIT, .lines = LS_BUF_INIT, .failures = LS_BUF_INIT};
-        session_call(list[i], run_state_item, &state);
+    for (size_t i = 0; census != NULL && i < count; i++) {
         ls_buf_printf(&line, "%s{\"session\":\"%s\"", i > 0 ? "," : "", list[i]->vended);
-        add_json(&line, "modules", &state.modules, "[]");
-        add_json(&line, "failures", &state.failures, "[]");
-        ls_buf_char(&line, '}');
-        ls_buf_release(&state.modules);
-        ls_buf_release(&state.lines);
-        ls_buf_release(&state.failures);
+        end_row(&line, &census->rows[i]);
     }
+    census_unref(census);
     ls_buf_char(&line, ']');
     if (server->hotload != NULL)
         ls_hotload_state_json(server->hotload, &hotload);

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fspath.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -196,6 +197,43 @@ void control_event(struct control *control, const char *event, const char *field
     pthread_mutex_unlock(&control->lock);
 }
 
+/* --- the log, for those who watch (C3) --- */
+
+/* The log is the process's own and may be writing a record when a server closes, so what the tap finds here is looked up under a lock and not handed to it. */
+static pthread_mutex_t tapped_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct control *tapped; /* protected by tapped_lock: the server opened last */
+
+static void on_log(void *ctx, int level, const char *session, const char *text, size_t len)
+{
+    (void)ctx;
+    pthread_mutex_lock(&tapped_lock);
+    if (control_watched(tapped)) {
+        struct ls_buf fields = LS_BUF_INIT;
+        ls_buf_printf(&fields, "\"level\":%d,\"text\":", level < 0 ? 0 : level);
+        ls_json_string(&fields, text, len);
+        if (session != NULL) {
+            ls_buf_str(&fields, ",\"session\":");
+            ls_json_str(&fields, session);
+        }
+        if (!ls_buf_failed(&fields))
+            control_event(tapped, "log", ls_buf_text(&fields));
+        ls_buf_release(&fields);
+    }
+    pthread_mutex_unlock(&tapped_lock);
+}
+
+static void tap_log(struct control *control, bool on)
+{
+    pthread_mutex_lock(&tapped_lock);
+    if (on)
+        tapped = control;
+    else if (tapped == control)
+        tapped = NULL;
+    pthread_mutex_unlock(&tapped_lock);
+    if (on)
+        ls_log_tap(on_log, NULL);
+}
+
 /* --- a connection --- */
 
 static void take_line(struct control_client *client, const char *text, size_t len)
@@ -361,6 +399,7 @@ struct control *control_open(struct ls_server *server, const char *path, struct 
         return NULL;
     }
     control->started = true;
+    tap_log(control, true);
     pthread_setname_np(control->thread, "ls-control");
     return control;
 }
@@ -369,6 +408,7 @@ void control_close(struct control *control)
 {
     if (control == NULL)
         return;
+    tap_log(control, false);
     uint64_t one = 1;
     if (control->started && write(control->stop_fd, &one, sizeof one) == sizeof one)
         pthread_join(control->thread, NULL);

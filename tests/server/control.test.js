@@ -117,6 +117,16 @@ test('C3 watch streams reloads and errors; the terminal record has the failure',
   watcher.close();
 });
 
+test('C3 watch streams the log, with the session that a record is about', async () => {
+  const watcher = server.control();
+  const { id } = await watcher.call('watch');
+  const { session } = await control.call('eval', { session: 'new', code: 'session:setTimeout(function() error("mast broken") end, 1)' });
+  const record = await until(() => watcher.events(id).find((e) => e.event === 'log' && e.text.includes('mast broken')), 'the record');
+  assert.equal(record.session, session);
+  assert.equal(record.level, 0);
+  watcher.close();
+});
+
 test('C1 reload by name and of all, unchanged files are skipped and said to be', async () => {
   await server.session();
   const all = await control.call('reload');
@@ -147,13 +157,14 @@ test('C3 a client that goes away in the middle harms nobody', async () => {
   assert.equal((await control.call('ping')).ok, true);
 });
 
-test('C3 a session that is busy does not hold up the list', async () => {
+test('C3 a session that is busy does not hold up the lists', async () => {
   const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
   const busy = server.control();
   const running = busy.call('eval', { session, code: 'print("in") while true do end' });
   await until(() => busy.lines.some((line) => line.event === 'print'), 'the loop');
   const { sessions } = await control.call('sessions');
   assert.equal(sessions.find((one) => one.session === session).busy, true);
+  assert.equal((await control.call('state')).sessions.find((one) => one.session === session).busy, true);
   await control.call('interrupt', { session });
   await running;
   busy.close();

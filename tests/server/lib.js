@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
 
@@ -54,11 +55,18 @@ function App:big() self.count = self.count + 1; self.name = self.count .. string
 session:createAppVariable(session:create(App, {}))
 `;
 
+/* What a test started and, because it failed, did not come to end would keep its file from ending. The timer leaves the file's own hooks, which run after this
+ * one, their time and keeps nobody waiting. */
+const running = new Set();
+after(() => { setTimeout(() => running.forEach((child) => child.kill('SIGKILL')), 15000).unref(); });
+
 /** The program with arguments; `output` collects both streams. */
 export class Program {
   constructor(args, options = {}) {
     this.output = '';
     this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, ...options.env } });
+    running.add(this.child);
+    this.child.on('exit', () => running.delete(this.child));
     this.child.on('error', (problem) => { this.output += String(problem); });
     this.child.stdout.on('data', (chunk) => { this.output += chunk; });
     this.child.stderr.on('data', (chunk) => { this.output += chunk; });
@@ -196,6 +204,16 @@ export class Page {
   /** The first message, from the `from`-th on, that `match` accepts. */
   message(match, ms = 10000) {
     return until(() => this.messages().find(match), 'a message', ms);
+  }
+
+  /** Send a batch and give what it is answered with, in order. The batch ends with an empty `get`, whose answer says that everything is there (P59, P65). */
+  async ask(messages, userEvent = true) {
+    const from = this.frames.length;
+    const isEnd = (m) => m.type === 'get' && m.data.variables.length === 0;
+    const since = () => this.frames.slice(from).flatMap((frame) => JSON.parse(frame));
+    this.send({ userEvent, messages: [messages, { type: 'get', data: { varIds: [] } }].flat() });
+    await until(() => since().some(isEnd), 'the answer to a batch', 20000);
+    return since().filter((m) => !isEnd(m));
   }
 
   watchApp() {
