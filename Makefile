@@ -148,7 +148,22 @@ bench-browser: deps-check $(B)/lsess
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: deps-check
-	@B=$(B) bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	@B=$(B) MAKE="$(MAKE)" bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Built by run.sh below folders of their own: FUZZ_ENGINE=libfuzzer (clang), or replay, which runs the kept inputs again with any compiler.
+ifdef FUZZ_ENGINE
+ifeq ($(FUZZ_ENGINE),libfuzzer)
+CC = clang
+OURS += -fsanitize=fuzzer-no-link
+LINK_FUZZ = -fsanitize=fuzzer,address,undefined
+else
+LINK_FUZZ = -fsanitize=address,undefined $(B)/tests/fuzz/replay.o
+endif
+OURS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DLS_DEBUG=1
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(if $(filter replay,$(FUZZ_ENGINE)),$(B)/tests/fuzz/replay.o) $$(call archives_of,$$(call test_room,$$*))
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK_FUZZ) $(call archives_of,$(call test_room,$*)) $(libs_$(call test_room,$*))
+endif
 
 # --- what people type ---
 

@@ -80,8 +80,6 @@ static int read_step(struct ls_step *step, const char *text, size_t len, bool la
     }
     if (step->name_len == 0)
         return ls_fault_set(fault, LS_FAULT_BAD_PATH, "a step of the path has no name");
-    if (memchr(text, '\0', len))
-        return ls_fault_set(fault, LS_FAULT_BAD_PATH, "a step of the path holds a NUL byte");
     return 0;
 }
 
@@ -132,6 +130,11 @@ struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fau
 {
     if (len > LS_PATH_MAX_BYTES) {
         ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path is longer than %d bytes", LS_PATH_MAX_BYTES);
+        return NULL;
+    }
+    /* Names end with a NUL, so none may hold one: a step, or a standard name, would be taken for a shorter one. */
+    if (len && memchr(text, '\0', len)) {
+        ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path holds a NUL byte");
         return NULL;
     }
     struct ls_path *path = allot(text, len);

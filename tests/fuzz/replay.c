@@ -33,6 +33,8 @@ static int replay(const char *path)
         return -1;
     size_t size = fread(data, 1, (size_t)st.st_size, file);
     fclose(file);
+    printf("%s\n", path); /* ahead of the run, so that the last line of the log names the input that ends the program */
+    fflush(stdout);
     LLVMFuzzerTestOneInput(data, size);
     free(data);
     return 1;

@@ -2,52 +2,54 @@
 # Fuzzes each target for some seconds with libFuzzer (clang), starting from the corpus kept in tests/fuzz/corpus/TARGET; without clang, or with
 # 0 seconds, it runs each target over that corpus only. usage: tests/fuzz/run.sh SECONDS TARGET…
 #
-# A target is fuzz_ROOM[_topic].c: it is linked with ROOM and the rooms below it, built here with address and undefined behaviour sanitizers. New inputs go
-# to $B/fuzz/TARGET, never into the kept corpus; what crashes is kept beside them, to be added to the corpus with the fix.
+# A target is fuzz_ROOM[_topic].c: it is linked with ROOM and the rooms below it, built by the Makefile with address and undefined behaviour sanitizers in a
+# folder of its own. New inputs go to $B/fuzz/TARGET, never into the kept corpus; what crashes is kept beside them, to be added to the corpus with the fix:
+#     $B/fuzz/build/fuzz_TARGET FILE
+# runs the target over one file again.
 set -u
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
 shift
 out=${B:-build}/fuzz
 passed=0 failed=0
-rooms=(base tracker session protocol viewdef backend executor hotload server)
 mkdir -p "$out"
 
-# The embedded files are part of base; the program's own build makes their table.
-${MAKE:-make} --no-print-directory B="${B:-build}" "${B:-build}/libbase.a" >"$out/build.log" 2>&1 || { cat "$out/build.log"; exit 1; }
-lua=$(ls /usr/lib/*/liblua5.4.a 2>/dev/null | head -1)
+if [ "$seconds" -gt 0 ] && command -v clang >/dev/null; then engine=libfuzzer; else engine=replay; seconds=0; fi
+programs=("${@/#/$out/build/$engine/fuzz_}")
+if ! ${MAKE:-make} --no-print-directory B="$out/build/$engine" FUZZ_ENGINE="$engine" "${programs[@]}" >"$out/build.log" 2>&1; then
+    cat "$out/build.log"
+    echo "0 passed, $# failed"
+    exit 1
+fi
 
-sources() {
-    for room in "${rooms[@]}"; do
-        ls lib/"$room"/*.c
-        [ "$room" = "$1" ] && return
-    done
-}
-
-build() { # target compiler flags…
-    local target=$1 room=${1%%_*} compiler=$2
-    shift 2
-    # shellcheck disable=SC2046 -- a list of files
-    "$compiler" -std=gnu11 -g -O1 -D_GNU_SOURCE -DLS_VERSION='"fuzz"' -Ilib -I/usr/include/lua5.4 -pthread -fno-sanitize-recover=undefined \
-        "$@" -o "$out/fuzz_$target" "tests/fuzz/fuzz_$target.c" $(sources "$room") "${B:-build}/embed/table.o" "${B:-build}/embed/data.o" \
-        "${lua:--llua5.4}" -ldl -lcjson -lz -lm >"$out/$target.build.log" 2>&1 || { cat "$out/$target.build.log"; return 1; }
-}
-
-for target in "$@"; do
-    corpus=tests/fuzz/corpus/$target
-    mkdir -p "$out/$target"
-    if [ "$seconds" -gt 0 ] && command -v clang >/dev/null; then
-        build "$target" clang -fsanitize=fuzzer,address,undefined &&
-            "$out/fuzz_$target" -max_total_time="$seconds" -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$out/$target/" \
-                "$out/$target" "$corpus" >"$out/$target.log" 2>&1
+run() { # target
+    local corpus=tests/fuzz/corpus/$1 program=$out/build/$engine/fuzz_$1
+    mkdir -p "$out/$1"
+    if [ "$engine" = libfuzzer ]; then
+        timeout -k 5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+            -artifact_prefix="$out/$1/" "$out/$1" "$corpus"
     else
-        build "$target" "${CC:-cc}" -fsanitize=address,undefined tests/fuzz/replay.c && "$out/fuzz_$target" "$corpus" >"$out/$target.log" 2>&1
-    fi
-    if [ $? = 0 ]; then
+        timeout -k 5 300 "$program" "$corpus"
+    fi >"$out/$1.log" 2>&1
+}
+
+# As many at a time as there are processors: a target uses one. What a run ends with is left in a file, since jobs end in any order.
+for target in "$@"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    { run "$target"; echo $? >"$out/$target.status"; } 2>>"$out/$target.log" &
+done
+wait
+for target in "$@"; do
+    inputs=$(find "tests/fuzz/corpus/$target" -type f 2>/dev/null | wc -l)
+    if [ "$inputs" = 0 ]; then
+        failed=$((failed + 1))
+        echo "$target: tests/fuzz/corpus/$target is empty; a target starts from what it is meant to read"
+    elif [ "$(cat "$out/$target.status")" = 0 ]; then
         passed=$((passed + 1))
-        echo "$target: $(grep -aE 'number_of_executed_units|inputs$' "$out/$target.log" | tail -1)"
+        echo "$target: $(grep -aE 'number_of_executed_units|inputs$' "$out/$target.log" | tail -1), $inputs kept"
     else
         failed=$((failed + 1))
+        echo "$target: failed; $out/$target.log ends:"
         tail -40 "$out/$target.log"
     fi
 done

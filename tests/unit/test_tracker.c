@@ -126,6 +126,18 @@ static void t18_the_path_argument_wins_unless_empty(void **state)
     assert_string_equal(fake_value_json(fake, 3), "\"B\"");
 }
 
+/* Names end with a NUL inside the tracker: a path that holds one would lead to a shorter name than the page has sent. */
+static void t12_t15_a_nul_byte_is_in_no_path(void **state)
+{
+    (void)state;
+    static const struct { const char *text; size_t len; } paths[] = {{"a\0b", 3}, {"\0", 1}, {"a.b\0()", 6}, {"@name\0x", 7}, {"@\0", 2}, {"..\0", 3}};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct ls_fault fault = {0};
+        assert_null(ls_path_parse(paths[i].text, paths[i].len, &fault));
+        assert_int_equal(fault.kind, LS_FAULT_BAD_PATH);
+    }
+}
+
 static void t20_t22_t24_suffixes_and_equal_sets(void **state)
 {
     (void)state;
@@ -498,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(t16_t17_a_query_becomes_properties_and_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(t17_a_query_alone_has_no_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(t18_the_path_argument_wins_unless_empty, setup, teardown),
+        cmocka_unit_test(t12_t15_a_nul_byte_is_in_no_path),
         cmocka_unit_test_setup_teardown(t20_t22_t24_suffixes_and_equal_sets, setup, teardown),
         cmocka_unit_test_setup_teardown(t23_path_priority_and_wrapper_take_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(t25_invalid_path_or_access_changes_nothing, setup, teardown),

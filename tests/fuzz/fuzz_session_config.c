@@ -1,0 +1,51 @@
+/* Fuzz target: a site's lsess.lua. Whatever the file holds, reading it ends with entries in order or with a text that names the file; nothing is left behind.
+ * Built by run.sh: with libFuzzer, or with replay.c over a folder of files. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "session/site_config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+
+static void check_entry(const struct ls_config_entry *entry, int lines)
+{
+    CHECK(entry->key && entry->line >= 0 && entry->line <= lines);
+    switch (entry->kind) {
+    case LS_CONFIG_BOOL: CHECK(!entry->text && !entry->list); break;
+    case LS_CONFIG_NUMBER:
+    case LS_CONFIG_STRING: CHECK(entry->text && !entry->list); break;
+    case LS_CONFIG_LIST: CHECK(!entry->text && entry->list); break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int file = -1;
+    static char path[64];
+    if (file < 0) {
+        file = memfd_create("lsess.lua", MFD_CLOEXEC);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    }
+    CHECK(file >= 0 && ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
+    int lines = 1;
+    for (size_t i = 0; i < size; i++)
+        lines += data[i] == '\n';
+    struct ls_err err = {0};
+    struct ls_site_config *config = ls_site_config_read(path, &err);
+    if (!config) {
+        CHECK(err.code < 0 && *err.text);
+        return 0;
+    }
+    for (size_t i = 0; i < config->count; i++) {
+        check_entry(&config->entries[i], lines);
+        CHECK(i == 0 || strcmp(config->entries[i - 1].key, config->entries[i].key) <= 0);
+    }
+    ls_site_config_free(config);
+    return 0;
+}
