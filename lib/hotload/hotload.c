@@ -112,14 +112,14 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
         ls_buf_printf(out, ",\"uses\":%u,\"polled\":%s}", uses, dir->polled ? "true" : "false");
         separator = ",";
     }
-    ls_buf_str(out, "],\"pending\":[");
+    ls_buf_str(out, "],\"pendingReloads\":[");
     separator = "";
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
         ls_buf_str(out, separator);
         ls_json_str(out, ls_map_key(e, NULL));
         separator = ",";
     }
-    ls_buf_str(out, "],\"links\":[");
+    ls_buf_str(out, "],\"symlinkTargets\":[");
     separator = "";
     for (struct ls_map_entry *e = ls_map_first(h->symlinkTargets); e; e = ls_map_next(e)) {
         const struct ls__route *route = ls_map_value(e);

@@ -63,7 +63,7 @@ void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err);
 /** The same for all files of lua/, apps/ and viewdefs/, and those of `keys` that exist and lie elsewhere. */
 struct ls_burst *ls_burst_of_site(const char *root, const char *const *keys, size_t count, struct ls_err *err);
-/** H101; waits for the settling thread unless called on it: {"directories":[{"path","uses","polled"}],"pending":[…],"links":[…]} appended. */
+/** H101; waits for the settling thread unless called on it: {"directories":[{"path","uses","polled"}],"pendingReloads":[…],"symlinkTargets":[{"path","target"}]} appended. */
 int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);
 /** For tests: everything pending has been handed over and no event is unread. */
 bool ls_hotload_idle(struct ls_hotload *hotload);

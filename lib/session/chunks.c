@@ -168,6 +168,8 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
     const char *source = text;
     size_t source_len = len;
     skip_head(&source, &source_len);
+    if (source_len > 0 && *source == *LUA_SIGNATURE && *name == '@') /* Lua's own words for it do not name the file */
+        return ls_fail(err, LS_ESYNTAX, "%s:1: a compiled chunk stands where Lua text is wanted", name + 1);
     int status = luaL_loadbufferx(L, source, source_len, name, "t");
     if (status != LUA_OK) {
         int code = ls__lfail(session, status, err);

@@ -55,15 +55,21 @@ static int line_of(const char *message)
     return 0;
 }
 
-char *ls__failure_message(const struct ls_session *session, const char *text, int *line)
+char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line)
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = strchr(text, '\n');
     add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text), session->site ? session->site->root : NULL);
-    if (line)
-        *line = line_of(ls_buf_text(&buf));
+    *line = line_of(ls_buf_text(&buf));
     if (buf.len == 0)
         ls_buf_str(&buf, "error");
+    /* Errors that are no strings, or raised with level 0, have no position: who reads a list of them has to know the file at least. */
+    if (*line == 0 && key && !ls_buf_failed(&buf) && strncmp(ls_buf_text(&buf), key, strlen(key)) != 0) {
+        struct ls_buf named = LS_BUF_INIT;
+        ls_buf_printf(&named, "%s: %s", key, ls_buf_text(&buf));
+        ls_buf_release(&buf);
+        buf = named;
+    }
     return ls_buf_detach(&buf, NULL);
 }
 
@@ -94,7 +100,7 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
 {
     struct ls_reload_state *state = session->reload;
     struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
-    made.message = ls__failure_message(session, cause->text, &made.line);
+    made.message = ls__failure_message(session, key, cause->text, &made.line);
     made.excerpt = cut_excerpt(text, len, text ? made.line : 0);
     size_t at = 0;
     while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))

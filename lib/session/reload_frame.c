@@ -515,6 +515,16 @@ static unsigned count_missing(lua_State *L, int a, int b)
     return count;
 }
 
+static void write_fields(struct ls_buf *out, const char *name, unsigned added, unsigned removed)
+{
+    ls_buf_printf(out, "%s%s", out->len ? ", " : "", name);
+    if (added)
+        ls_buf_printf(out, " +%u", added);
+    if (removed)
+        ls_buf_printf(out, " -%u", removed);
+    ls_buf_str(out, !added && !removed ? ": defaults changed" : added + removed == 1 ? " field" : " fields");
+}
+
 /* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
 static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int frame)
 {
@@ -528,7 +538,7 @@ static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int fra
             unsigned removed = count_missing(L, top + 2, top + 3), added = count_missing(L, top + 3, top + 2);
             apply->fields_added += added;
             apply->fields_removed += removed;
-            ls_buf_printf(&apply->fields, "%s%s +%u -%u fields", apply->fields.len ? ", " : "", proto->name, added, removed);
+            write_fields(&apply->fields, proto->name, added, removed);
         }
         lua_settop(L, top + 1);
     }

@@ -40,7 +40,7 @@ void ls__reload_fail(struct ls_session *session, struct ls_reload_result *result
     result->outcome = LS_RELOAD_FAILED;
     ls_free(result->text);
     ls_free(result->traceback);
-    result->text = ls__failure_message(session, err->text, &result->line);
+    result->text = ls__failure_message(session, result->key, err->text, &result->line);
     result->traceback = end && end[1] ? ls_strdup(end + 1) : NULL;
 }
 

@@ -76,8 +76,9 @@ void ls__failure_clear(struct ls_session *session, const char *key);
 void ls__failure_drop(struct ls_session *session, size_t index);
 /** The failed first load that a changed file of this key and path concerns, NULL if none (H36). */
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
-/** First line of an error text with the absolute root taken out; owned. *line is that of the position, 0 = none. */
-char *ls__failure_message(const struct ls_session *session, const char *text, int *line);
+/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position; owned.
+ * *line is that of the position, 0 = none. `key` may be NULL. */
+char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
 void ls__failures_release(struct ls_session *session);
 
 /* --- reload_order.c --- */

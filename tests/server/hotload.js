@@ -1,5 +1,6 @@
 /** What the hot reload tests share: a watched site with one page, and saves that are followed to their end. */
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test as run } from 'node:test';
 import { Server, until, writeSite } from './lib.js';
@@ -93,6 +94,19 @@ export class Live {
     return path.join(this.dir, name);
   }
 
+  write(files) {
+    writeSite(this.dir, files);
+  }
+
+  appears(name) {
+    return until(() => existsSync(this.file(name)), name);
+  }
+
+  /** Nothing is pending any more: what was saved has been handed to the sessions. */
+  settled() {
+    return until(async () => (await this.state()).pendingReloads.length === 0, 'the end of all windows');
+  }
+
   /** Saves as most editors do it: a temporary file that takes the place of the old one. */
   replace(name, text) {
     writeFileSync(this.file(`${name}.tmp`), text);
@@ -135,3 +149,48 @@ export class Live {
 /** One frame's updates: { varId: value }. */
 export const values = (frame) => Object.fromEntries(frame.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [m.data.varId, m.data.value]));
 export const views = (frame) => Object.assign({}, ...frame.filter((m) => m.data?.properties?.viewdefs).map((m) => JSON.parse(m.data.properties.viewdefs)));
+
+/** A row of the torture table: a kind of edit, made to a running program, with what was so before it and what is so after it.
+ *
+ *  files     over FILES
+ *  paths     what the page shows as variables 2, 3, …
+ *  arrange   Lua that changes state at run time; or a function of the test
+ *  state     Lua expression, asked `before` and `after`
+ *  edit      files to write, or a function of the test
+ *  done      which record ends it; the first when absent
+ *  out       record of it: outcome of each file, `details` and `failures` as patterns in order, `cleared`
+ *  frames    how many the page gets; `shows` what they hold: { varId: value }; `views` their view definitions
+ *  mended    files of a second save after which everything is well; `then` is the state after it */
+export function torture(kind, row) {
+  test(kind, async () => {
+    const live = await Live.start(row.files, { paths: row.paths ?? [], options: ['--watch', ...(row.options ?? [])] });
+    if (typeof row.arrange === 'string') await live.eval(`${row.arrange} return true`);
+    else await row.arrange?.(live);
+    const state = async () => (row.state ? live.eval(`return ${row.state}`) : undefined);
+    assert.deepEqual(await state(), row.before, 'before');
+    const said = await live.after(() => (typeof row.edit === 'function' ? row.edit(live) : writeSite(live.dir, row.edit)), { match: row.done });
+    assert.deepEqual(await state(), row.after, 'after');
+    judge(said.record, row.out ?? {});
+    assert.equal(said.frames.length, row.frames, `frames ${JSON.stringify(said.frames)}`);
+    assert.deepEqual(Object.assign({}, ...said.frames.map(values)), row.shows ?? {}, 'what the frames show');
+    assert.deepEqual(Object.assign({}, ...said.frames.map(views)), row.views ?? {}, 'view definitions');
+    await row.also?.(live, said);
+    if (!row.mended) return;
+    const { record } = await live.save(row.mended);
+    assert.deepEqual(record.failures, []);
+    assert.deepEqual(await state(), row.then, 'after mending');
+    assert.equal(live.property('reload-error') ?? '', '', 'nothing is wrong any more');
+  });
+}
+
+/** The record against what a row says of it. */
+function judge(record, { outcomes, details = [], failures = [], cleared = [] }) {
+  const text = JSON.stringify(record);
+  if (outcomes) assert.deepEqual(Object.fromEntries(record.results.map((r) => [r.key, r.outcome])), outcomes, text);
+  const told = record.results.map((r) => r.details ?? '').join('\n');
+  for (const pattern of [details].flat()) assert.match(told, pattern);
+  if ([details].flat().length === 0) assert.equal(told.trim(), '', 'details');
+  assert.equal(record.failures.length, failures.length, text);
+  failures.forEach((pattern, at) => assert.match(record.failures[at].text, pattern));
+  assert.deepEqual(record.cleared, cleared, text);
+}

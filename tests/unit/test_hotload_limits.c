@@ -384,7 +384,7 @@ static void test_state(void **state) /* H101 */
     ls_json_read(&reader, json, text.len);
     assert_true(ls_json_skip(&reader, ls_json_next(&reader), &value, &len));
     assert_int_equal(ls_json_next(&reader), LS_JSON_END);
-    assert_non_null(strstr(json, "\"pending\":[\""));
+    assert_non_null(strstr(json, "\"pendingReloads\":[\""));
     assert_non_null(strstr(json, "/lua/\\\"a\\\".lua\",\"target\":\""));
     assert_non_null(strstr(json, "/lua/b.lua\",\"target\":null}"));
     ls_buf_release(&text);
