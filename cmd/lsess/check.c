@@ -58,6 +58,34 @@ static void found(void *ctx, const struct ls_finding *finding)
     putchar('\n');
 }
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* What `lsess serve` would not serve is not fine either. */
+static bool is_site(const char *root)
+{
+    static const char *const marks[] = {"html", "lua", "viewdefs", "apps"};
+    struct ls_buf path = LS_BUF_INIT;
+    bool found = false;
+    for (size_t i = 0; !found && i < sizeof marks / sizeof *marks; i++) {
+        ls_path_join(&path, root, marks[i]);
+        found = ls_is_dir(ls_buf_text(&path));
+    }
+    ls_buf_release(&path);
+    return found;
+}
+
+static void print_counts(const struct ls_check_counts *counts)
+{
+    size_t wrong = counts->findings;
+    FILE *out = wrong ? stderr : stdout;
+    fprintf(out, "%zu Lua file%s, %zu view%s: ", counts->lua_files, plural(counts->lua_files), counts->views, plural(counts->views));
+    if (wrong) fprintf(out, "%zu thing%s wrong\n", wrong, wrong == 1 ? " is" : "s are");
+    else fputs("nothing is wrong\n", out);
+}
+
 static int check(const char *dir, bool json)
 {
     struct ls_err err = {0};
@@ -71,6 +99,10 @@ static int check(const char *dir, bool json)
         status = complain(STATUS_FAILED, site.root ? "%s is no folder" : "there is no folder %s", dir);
         goto out;
     }
+    if (!is_site(site.root)) {
+        status = complain(STATUS_FAILED, "%s is not a site: it has no html/, lua/, viewdefs/ or apps/", dir);
+        goto out;
+    }
     ls_path_join(&lua, site.root, "lua");
     site.lua_dir = ls_buf_detach(&lua, NULL);
     struct ls_check_config config = {.site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
@@ -79,8 +111,7 @@ static int check(const char *dir, bool json)
         goto out;
     }
     if (json) puts(printing.count ? "]" : "[]");
-    else if (!counts.findings) printf("%zu Lua files, %zu views: nothing is wrong\n", counts.lua_files, counts.views);
-    else fprintf(stderr, "%zu Lua files, %zu views: %zu thing%s wrong\n", counts.lua_files, counts.views, counts.findings, counts.findings == 1 ? " is" : "s are");
+    else print_counts(&counts);
     if (counts.findings) status = STATUS_FAILED;
 out:
     ls_free(site.root);

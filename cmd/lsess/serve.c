@@ -346,11 +346,11 @@ static int run(const struct command *command, int argc, char **argv)
     int64_t begun_ns = ls_now_ns();
     struct serving serving = {0};
     int status;
-    serving.signals = catch_signals();
-    if (serving.signals < 0)
-        return complain(STATUS_FAILED, "no pipe for signals: %s", strerror(errno));
-    if (settings_read(&serving.settings, command, argc, argv, &status) > 0)
-        status = serve(&serving, begun_ns);
+    /* Until the settings are read nobody reads the pipe: a Ctrl-C has to end a lsess.lua that is stuck inside of a C function. */
+    if (settings_read(&serving.settings, command, argc, argv, &status) > 0) {
+        serving.signals = catch_signals();
+        status = serving.signals < 0 ? complain(STATUS_FAILED, "no pipe for signals: %s", strerror(errno)) : serve(&serving, begun_ns);
+    }
     ls_log_close();
     settings_release(&serving.settings);
     return status;

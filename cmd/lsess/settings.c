@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -103,6 +104,20 @@ static bool add_to_list(struct text_list *list, const char *text)
 
 /* --- one value --- */
 
+/* As browsers send it: scheme://host[:port]. One with a path would never equal any, and would be obeyed in silence. */
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    return host != NULL && host > text && host[3] != '\0' && strpbrk(host + 3, "/?# ") == NULL;
+}
+
+static const char *add_origin(struct text_list *list, const char *text)
+{
+    if (!is_origin(text))
+        return "an origin such as https://example.org, without a path";
+    return add_to_list(list, text) ? NULL : "less memory";
+}
+
 static const char *whole_number(const struct setting *setting, const char *text, int64_t *number)
 {
     static char wanted[96];
@@ -144,7 +159,7 @@ static const char *set_text(struct settings *settings, const struct setting *set
         *(const char **)at = text;
         return *text != '\0' ? NULL : "a text that is not empty";
     case LIST:
-        return add_to_list(at, text) ? NULL : "less memory";
+        return add_origin(at, text);
     case SWITCH:
     case TRISTATE: {
         bool on = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
@@ -232,15 +247,16 @@ static char *keep(struct settings *settings, char *text)
 }
 
 /* Origins in one variable are separated by blanks or commas. */
-static void split_origins(struct settings *settings, const char *text)
+static const char *split_origins(struct settings *settings, const char *text)
 {
-    while (*(text += strspn(text, " ,")) != '\0') {
+    const char *wanted = NULL;
+    while (wanted == NULL && *(text += strspn(text, " ,")) != '\0') {
         size_t len = strcspn(text, " ,");
         char *one = keep(settings, ls_strndup(text, len));
-        if (one != NULL)
-            add_to_list(&settings->origins, one);
+        wanted = one != NULL ? add_origin(&settings->origins, one) : "less memory";
         text += len;
     }
+    return wanted;
 }
 
 static int read_environment(struct settings *settings, const struct command *command, enum source *from)
@@ -251,11 +267,7 @@ static int read_environment(struct settings *settings, const struct command *com
         if (from[i] != FROM_DEFAULT || text == NULL || *text == '\0')
             continue;
         from[i] = FROM_ENVIRONMENT;
-        if (table[i].kind == LIST) {
-            split_origins(settings, text);
-            continue;
-        }
-        const char *wanted = set_text(settings, &table[i], text);
+        const char *wanted = table[i].kind == LIST ? split_origins(settings, text) : set_text(settings, &table[i], text);
         if (wanted != NULL)
             return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
     }
@@ -263,6 +275,12 @@ static int read_environment(struct settings *settings, const struct command *com
 }
 
 /* --- lsess.lua --- */
+
+/* Where the site and the file itself are is not for the file to say. */
+static bool is_for_file(const char *name)
+{
+    return strcmp(name, "dir") != 0 && strcmp(name, "config") != 0;
+}
 
 /* `max_frame` for `max-frame`. */
 static bool is_key_of(const char *key, const char *name)
@@ -277,6 +295,8 @@ static int unknown_key(const char *file, const struct ls_config_entry *entry)
 {
     char key[64];
     for (int i = 0; i < SETTING_COUNT; i++) {
+        if (!is_for_file(table[i].name))
+            continue;
         snprintf(key, sizeof key, "%s", table[i].name);
         for (char *at = key; *at != '\0'; at++)
             if (*at == '-')
@@ -333,10 +353,18 @@ static const char *set_entry(struct settings *settings, const struct setting *se
         return set_text(settings, setting, path_beside(settings, file, entry->text));
     if (entry->kind != LS_CONFIG_LIST)
         return set_text(settings, setting, entry->text);
-    for (char **item = entry->list; *item != NULL; item++)
-        if (!add_to_list(field(settings, setting), *item))
-            return "less memory";
-    return NULL;
+    for (char **item = entry->list; wanted == NULL && *item != NULL; item++)
+        wanted = add_origin(field(settings, setting), *item);
+    return wanted;
+}
+
+/* A value that a flag or the environment overrides counts for nothing, but is judged like the others: a mistake should not wait for the day the flag goes. */
+static const char *judge_entry(const struct setting *setting, const struct ls_config_entry *entry, const char *file)
+{
+    struct settings scratch = {0};
+    const char *wanted = set_entry(&scratch, setting, entry, file);
+    settings_release(&scratch);
+    return wanted;
 }
 
 static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file, enum source *from)
@@ -349,14 +377,14 @@ static int take_entry(struct settings *settings, const struct ls_config_entry *e
         return 0;
     }
     int at = SETTING_COUNT;
-    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || strcmp(entry->key, "dir") == 0 || strcmp(entry->key, "config") == 0))
+    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
         continue;
     if (at < 0)
         return unknown_key(file, entry);
-    if (from[at] != FROM_DEFAULT)
-        return 0;
-    from[at] = FROM_FILE;
-    const char *wanted = set_entry(settings, &table[at], entry, file);
+    bool overridden = from[at] != FROM_DEFAULT;
+    const char *wanted = overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);
+    if (!overridden)
+        from[at] = FROM_FILE;
     return wanted == NULL ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
 }
 
@@ -369,7 +397,9 @@ static int read_file(struct settings *settings, enum source *from)
     else if (settings->server.dir != NULL)
         ls_path_join(&path, settings->server.dir, "lsess.lua");
     int status = 0;
-    if (path.len > 0 && (settings->config != NULL || access(ls_buf_text(&path), F_OK) == 0)) {
+    struct stat info;
+    /* A link that leads nowhere is a file that cannot be read, not one that is absent. */
+    if (path.len > 0 && (settings->config != NULL || lstat(ls_buf_text(&path), &info) == 0)) {
         settings->file = ls_site_config_read(ls_buf_text(&path), &err);
         if (settings->file == NULL)
             status = complain(STATUS_FAILED, "%s", err.text);

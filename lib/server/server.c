@@ -234,8 +234,10 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
     const char *dir = server->config.dir;
     struct ls_site *site = &server->site;
     site->root = ls_path_real(dir, NULL);
-    if (site->root == NULL || !ls_is_dir(site->root))
+    if (site->root == NULL)
         return ls_fail(err, LS_ENOTFOUND, "The folder '%s' does not exist.", dir);
+    if (!ls_is_dir(site->root))
+        return ls_fail(err, LS_EINVAL, "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
     if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") && !has_entry(site->root, "apps"))
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");

@@ -1,7 +1,7 @@
 /** lsess serve: options, environment, lsess.lua, ports, start lines, signals, https (cli.md C2; hotload.md H1). */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import https from 'node:https';
 import os from 'node:os';
@@ -19,7 +19,7 @@ test('C2 values that are no values are usage errors, exit status 2', async () =>
   const dir = site();
   const cases = [['--port', '70000'], ['--port', '-1'], ['--port', '8o80'], ['--port='], ['--debounce', '5ms'], ['--session-timeout', '5'], ['--session-timeout', '5d'],
     ['--memory-limit', '1T'], ['--memory-limit', '-1'], ['--time-limit', 'soon'], ['--workers', '0'], ['--max-connections', '0'], ['--max-frame', '1.5M'],
-    ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
+    ['--allow-origin', 'example.org'], ['--allow-origin', 'https://example.org/'], ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
   for (const args of cases) {
     const { code, output } = await fails([...(args[0] === 'second' ? [] : [dir]), ...args]);
     assert.equal(code, 2, `${args.join(' ')}: ${output}`);
@@ -37,11 +37,14 @@ test('C2 -h prints usage and exits 0; every option of the synopsis is there', as
 
 test('C2 a folder that is no site, or not there, is one line and exit status 1', async () => {
   const empty = mkdtempSync(path.join(os.tmpdir(), 'lsess-e-'));
-  for (const dir of [empty, path.join(empty, 'nowhere')]) {
+  const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'lsess-f-')), 'a.html');
+  writeFileSync(file, '');
+  for (const [dir, reason] of [[empty, /is not a site: it has no html/], [path.join(empty, 'nowhere'), /does not exist/], [file, /is not a folder/]]) {
     const { code, output } = await fails([dir, '--socket', unused()]);
     assert.equal(code, 1, output);
     assert.equal(output.trim().split('\n').length, 1, output);
     assert.ok(output.includes(dir));
+    assert.match(output, reason);
   }
 });
 
@@ -147,7 +150,8 @@ test('H1 hot reload is off by default', async () => {
 
 test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 1', async () => {
   const cases = [['return {\n  por = 1 }', /lsess\.lua:2: .*'por'.*'port'/], ['return {\n\n watch = "yes" }', /lsess\.lua:3: .*'watch'/], ['return { port = 99999 }', /:1: .*'port'/],
-    ['return { max_frame = "big" }', /'max_frame'/], ['return { static_roots = { 1 } }', /static_roots/], ['return 5', /must return a table/], ['return {', /lsess\.lua:1/],
+    ['return { config = "x.lua" }', /:1: there is no setting 'config'$/m], ['return { dir = "." }', /:1: there is no setting 'dir'$/m],
+    ['return { allow_origin = { "https://a.example/b" } }', /:1: 'allow_origin' wants an origin/], ['return { max_frame = "big" }', /'max_frame'/], ['return { static_roots = { 1 } }', /static_roots/], ['return 5', /must return a table/], ['return {', /lsess\.lua:1/],
     ['return { port = io.open("x") }', /io/], ['return { port = os.time() }', /os/], ['return require("x")', /require/], ['while true do end', /longer than/],
     ['local t = {} while true do t[#t + 1] = ("x"):rep(1000000) .. #t end', /memory/]];
   for (const [text, message] of cases) {
@@ -157,8 +161,24 @@ test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 
     assert.match(output, message);
     rmSync(dir, { recursive: true });
   }
+  const overridden = makeSite({ 'lua/main.lua': APP, 'lsess.lua': 'return {\n max_frame = "big" }' });
+  assert.match((await fails([overridden, '--max-frame', '1M', '--socket', unused()])).output, /:2: 'max_frame' wants/, 'a value that does not count is judged too');
+  const astray = makeSite({ 'lua/main.lua': APP });
+  symlinkSync('nowhere.lua', path.join(astray, 'lsess.lua'));
+  const unread = await fails([astray, '--socket', unused()]);
+  assert.deepEqual([unread.code, unread.output.trim().split('\n').length], [1, 1], unread.output);
+  assert.match(unread.output, /lsess\.lua: No such file/, 'a link to nowhere is not an absent file');
   assert.equal((await fails([site()], { env: { LSESS_PORT: 'x' } })).code, 2);
   assert.equal((await fails([site(), '--config', '/nonexistent.lua'])).code, 1);
+});
+
+test('C2 Ctrl-C ends a lsess.lua that is stuck where no time limit reaches', async () => {
+  const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': 'return { host = ("a"):rep(50):match(("a?"):rep(50) .. ("a"):rep(50)) }' });
+  const run = new Program(['serve', dir, '--port', '0', '--socket', unused()]);
+  // Processor time tells that the search has begun; it would take hours.
+  await until(() => readFileSync(`/proc/${run.child.pid}/stat`, 'utf8').split(' ')[13] > 5, 'the search');
+  run.child.kill('SIGINT');
+  assert.equal((await run.result()).signal, 'SIGINT');
 });
 
 test('C2 --config names another file, whose paths are beside it', async () => {
