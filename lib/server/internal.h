@@ -277,7 +277,7 @@ bool static_not_modified(const struct request *request, const char *etag, int64_
 const char *static_mime(const char *path);
 struct ls_bytes *static_index(struct ls_server *server); /* the site's index.html, or the built-in page */
 
-int pages_root(struct request *request);                      /* P3–P7 */
+int pages_root(struct request *request);                      /* P3–P6 */
 int pages_session(struct request *request, struct session *session, const char *rest); /* P8–P16 */
 int pages_gone(struct request *request);                      /* P8, F219 */
 int api_handle(struct request *request, const char *type);    /* P24, P25, P118 */
