@@ -178,6 +178,22 @@ static void l5_patterns_and_lists_without_end(void **state)
     place_remove(&place);
 }
 
+/* Waiting does not count: neither for a command, nor for what a pipe gives. */
+static void l5_time_in_blocking_calls_does_not_count(void **state)
+{
+    (void)state;
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    place.config.time_limit_ms = 200;
+    assert_int_equal(place_open(&place, &err), 0);
+    assert_string_equal(place_show(&place, "(function() local function work() for i = 1, 1e5 do end end\n"
+                                           "work() os.execute('sleep 0.3') work() local pipe = io.popen('sleep 0.3; echo done') work() local line = pipe:read('l')\n"
+                                           "pipe:close() work() return line end)()"), "done");
+    assert_limited(&place, "os.execute('sleep 0.1') while true do end", "--time-limit");
+    place_remove(&place);
+}
+
 /* Code that catches the error for want of memory is told which limit it was, and so are those who read what it makes of it. */
 static void l5_a_caught_memory_error_names_its_limit(void **state)
 {
@@ -217,6 +233,7 @@ int main(void)
         cmocka_unit_test(l12_patterns_match_as_those_of_lua),
         cmocka_unit_test(l12_arguments_lists_and_protected_calls_as_those_of_lua),
         cmocka_unit_test(l5_patterns_and_lists_without_end),
+        cmocka_unit_test(l5_time_in_blocking_calls_does_not_count),
         cmocka_unit_test(l5_a_caught_memory_error_names_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
