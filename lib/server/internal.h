@@ -171,6 +171,7 @@ struct socket {
     atomic_int refs;
     atomic_llong last_in_ns, last_out_ns;
     atomic_int pings_unanswered;
+    atomic_bool busy;             /* the reader handles what it has read: a page's pong may lie unread meanwhile */
     /* -- owner thread of the session's queue only */
     struct ls_conn *conn;
     struct socket *session_next;

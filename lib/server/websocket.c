@@ -279,8 +279,6 @@ static bool take_control(struct socket *socket, int opcode, const char *data, si
 /* One frame, unmasked. @return false when the connection is to end */
 static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len, bool *normal)
 {
-    atomic_store(&socket->last_in_ns, ls_now_ns());
-    atomic_store(&socket->pings_unanswered, 0);
     if (opcode >= 8)
         return take_control(socket, opcode, data, len, normal);
     if (opcode > WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
@@ -392,15 +390,19 @@ static void read_socket(struct socket *socket, int fd, bool *normal)
     if (!ls_buf_reserve(in, READ_SIZE))
         return;
     for (;;) {
+        atomic_store(&socket->busy, false);
         ssize_t n = recv(fd, in->data + in->len, in->cap - in->len - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return;
+        atomic_store(&socket->busy, true);
         in->len += (size_t)n;
         in->data[in->len] = '\0';
         if (!take_buffered(socket, normal))
             break;
+        atomic_store(&socket->last_in_ns, ls_now_ns());
+        atomic_store(&socket->pings_unanswered, 0);
     }
     /* What the peer still sends is thrown away until it has seen the close frame: closing on unread bytes would reset the connection under it. */
     shutdown(fd, SHUT_WR);
@@ -660,7 +662,8 @@ void websocket_wait_all(struct ls_server *server, int64_t ms)
 /* What is due for one socket. @return when to look again */
 static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t now, int64_t period)
 {
-    int64_t in = atomic_load(&socket->last_in_ns);
+    /* A session that computes keeps its page's answers from being read, which is no fault of the page. */
+    int64_t in = atomic_load(&socket->busy) ? now : atomic_load(&socket->last_in_ns);
     if (now - in >= period * (1 + atomic_load(&socket->pings_unanswered))) {
         if (atomic_fetch_add(&socket->pings_unanswered, 1) >= MISSED_PINGS) {
             ls_log_session(1, socket->session->vended, "A page answers no pings; its connection is closed.");

@@ -190,6 +190,30 @@ static void test_a_peer_that_answers_pings_stays_S6(void **state)
     finish(&fixture);
 }
 
+/* While Lua runs, the page's pongs lie unread: it must not be dropped for that. */
+static void test_a_peer_whose_session_computes_stays_S6(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], text[8192];
+    size_t len = 0;
+    prepare(&fixture, &config);
+    write_file(fixture.dir, "lua/main.lua", "session:createAppVariable({ type = 'App', name = 'North', wait = function() os.execute('sleep 1') end })\n");
+    config.heartbeat_ms = 60;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    int fd = open_page(fixture.ready.port, id);
+    static const char message[] = "[{\"type\":\"create\",\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"wait()\",\"access\":\"action\"}},"
+                                  "{\"type\":\"update\",\"id\":2,\"value\":null},{\"type\":\"get\",\"varIds\":[1]}]";
+    unsigned char frame[sizeof message + 8] = {0x81, 0x80 | 126, (sizeof message - 1) >> 8, (sizeof message - 1) & 255}; /* a mask of zeros */
+    memcpy(frame + 8, message, sizeof message - 1);
+    assert_int_equal(send(fd, frame, sizeof message + 7, 0), sizeof message + 7);
+    assert_true(read_until(fd, text, sizeof text, &len, "\"variables\""));
+    close(fd);
+    finish(&fixture);
+}
+
 static void test_the_second_server_of_a_site_is_refused_C3(void **state)
 {
     (void)state;
@@ -245,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_silence_is_broken_by_a_heartbeat_S6),
         cmocka_unit_test(test_a_peer_that_misses_two_pings_is_dropped_S6),
         cmocka_unit_test(test_a_peer_that_answers_pings_stays_S6),
+        cmocka_unit_test(test_a_peer_whose_session_computes_stays_S6),
         cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
         cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),
         cmocka_unit_test(test_a_folder_that_is_no_site_is_refused_C2),
