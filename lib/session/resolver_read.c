@@ -249,6 +249,31 @@ static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct l
     return 1;
 }
 
+/* The usual steps: fields and elements that tables have of their own. @return the first step that is left to the walk, with the value that it is to be
+ * taken on, and its type, on top */
+static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t step, int *type)
+{
+    lua_State *L = rs->L;
+    for (; step < path->count && *type == LUA_TTABLE; step++) {
+        ls_op op = path->code[step];
+        int next;
+        if (op >> 32 == LS_STEP_INDEX) {
+            next = lua_rawgeti(L, -1, (lua_Integer)(uint32_t)op + 1);
+        } else if (op >> 32 == LS_STEP_FIELD) {
+            lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), (uint32_t)op);
+            next = lua_rawget(L, -2);
+        } else {
+            break;
+        }
+        if (next == LUA_TNIL) { /* a metatable may know more */
+            lua_pop(L, 1);
+            break;
+        }
+        *type = next;
+    }
+    return step;
+}
+
 /* --- comparing --- */
 
 /* The value on top, of that type, against what was seen last. Leaves rubbish on the stack. */
@@ -282,12 +307,16 @@ static int note_null(const struct ls_path *path, int at, struct ls_value *value,
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), type, bits = -1;
+    int opened = ls__frame_open(rs, fault), type, at = 0, bits = -1;
     if (opened < 0)
         return -1;
     rs->ran = false;
-    uint32_t first = begin(rs, from, path, &type);
-    int at = path ? ls__walk(rs, path, first, path->count, &type, fault) : 0;
+    uint32_t step = begin(rs, from, path, &type);
+    if (path) {
+        step = stride(rs, path, step, &type);
+        if (step < path->count)
+            at = ls__walk(rs, path, step, path->count, &type, fault);
+    }
     int ran = rs->ran ? LS_CHECK_RAN : 0;
     if (at >= 0) {
         bits = compare(rs, type, value, fault);

@@ -312,12 +312,13 @@ void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level)
 
 int64_t ls_tracker_computing(const struct ls_tracker *tracker)
 {
-    return tracker->computing;
+    return tracker->reading ? tracker->reading->id : tracker->computing;
 }
 
 int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id)
 {
-    int64_t before = tracker->computing;
+    int64_t before = ls_tracker_computing(tracker);
+    tracker->reading = NULL;
     tracker->computing = id;
     return before;
 }
@@ -333,7 +334,8 @@ void ls__diags_clear(struct ls_var *var)
 
 void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len)
 {
-    struct ls_var *var = tracker->computing ? ls__find_any(tracker, tracker->computing) : NULL;
+    int64_t id = ls_tracker_computing(tracker);
+    struct ls_var *var = id ? ls__find_any(tracker, id) : NULL;
     if (!var || tracker->diag_level <= 0 || tracker->diag_level < level)
         return;
     if (!var->diags)

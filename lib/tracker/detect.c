@@ -158,7 +158,7 @@ static bool same_fault_stands(const struct ls_var *var)
     return var->fault && var->fault->kind == LS_FAULT_NIL_PATH && !var->fault_by_write;
 }
 
-static int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+static inline int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
     if (var->held)
@@ -181,10 +181,17 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var, uint32_t e
     struct ls_fault fault;
     if (var->has_diags && !var->held)
         ls__diags_clear(var);
+    struct ls_var *reading = tracker->reading;
     int64_t computing = tracker->computing;
     if (!var->held)
-        tracker->computing = var->id;
+        tracker->reading = var;
     int bits = check_at(tracker, var, &fault);
+    if (bits == 0 && !var->has_fault) { /* nearly always */
+        tracker->reading = reading;
+        tracker->computing = computing;
+        var->seen = epoch;
+        return 0;
+    }
     if (bits >= 0 && (bits & LS_CHECK_FAULT_SAME) && !same_fault_stands(var)) {
         int first = bits;
         var->value.nil_step = 0;
@@ -192,6 +199,7 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var, uint32_t e
         if (bits >= 0)
             bits |= first & (LS_CHECK_CHANGED | LS_CHECK_TYPE);
     }
+    tracker->reading = reading;
     tracker->computing = computing;
     if (bits < 0 || (bits & LS_CHECK_FAULT)) {
         ls__fault_put(tracker, var, &fault, false);

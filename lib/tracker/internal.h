@@ -131,7 +131,8 @@ struct ls_tracker {
     bool counted;              /* this batch has moved change_count (T96) */
     uint64_t batch;
     uint64_t change_count;
-    int64_t computing;
+    struct ls_var *reading;    /* the variable being read; it lives at least until `busy` is over. NULL: see `computing` */
+    int64_t computing;         /* the variable in whose name other code runs, 0 = none */
     unsigned busy;             /* calls that may run Lua code under way: destroying waits (T93a) */
     struct ls__doomed *doomed;
     size_t doomed_count, doomed_cap;
