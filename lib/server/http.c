@@ -248,15 +248,18 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
 
 /* --- Host and Origin (Q3, P23) --- */
 
-/* The host of `host[:port]`, brackets removed. @return its length */
+/* The host of `host[:port]`, brackets removed. @return its length; 0 for what has another form */
 static size_t split_host(const char *text, const char **host)
 {
-    if (text[0] == '[') {
-        *host = text + 1;
-        return strcspn(text + 1, "]");
-    }
-    *host = text;
-    return strcspn(text, ":/");
+    bool bracket = text[0] == '[';
+    *host = text + bracket;
+    size_t len = strcspn(*host, bracket ? "]" : ":/");
+    const char *rest = *host + len;
+    if (bracket && *rest++ != ']')
+        return 0;
+    if (*rest == ':')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    return *rest == '\0' || *rest == '/' ? len : 0;
 }
 
 static bool same_name(const char *a, size_t a_len, const char *b)
@@ -280,6 +283,8 @@ static bool is_host_known(const struct ls_server *server, const char *header)
 {
     const char *host;
     size_t len = split_host(header, &host);
+    if (len == 0)
+        return false;
     if (is_numeric(host, len) || same_name(host, len, "localhost") || same_name(host, len, server->config.host))
         return true;
     for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
