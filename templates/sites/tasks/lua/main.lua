@@ -5,10 +5,10 @@ local Tasks = require("tasks")
 if not session:getApp() then
   session:createAppVariable(Tasks:new({
     tasks = {
-      "Open this page in a second window",
-      "Change apps/tasks/app.lua, save, watch",
-      "Type here without saving anything",
       "Tick this off",
+      "Type here to rename",
+      "Open a second window",
+      "Edit apps/tasks/app.lua",
     },
   }))
 end

@@ -47,10 +47,10 @@ return function()
       notes = "Her listings are as tall as she is.",
     }),
     Contact:new({
-      id = 8, name = "Émilie du Châtelet", role = "Physicist", company = "Cirey",
-      email = "emilie@cirey.example", phone = "+33 1 99 00 01 08",
-      tags = { "mathematics", "translation" },
-      notes = "Energy goes with the square of the speed.",
+      id = 8, name = "Emmy Noether", role = "Professor", company = "Göttingen",
+      email = "emmy@goettingen.example", phone = "+49 551 5550 108",
+      tags = { "mathematics", "symmetry" },
+      notes = "Where something stays the same, look for a symmetry.",
     }),
   }
 end

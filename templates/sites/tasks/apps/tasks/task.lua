@@ -9,7 +9,9 @@ function Task:remove() self.owner:remove(self) end
 
 function Task:toTop() self.owner:toTop(self) end
 
--- Every row has the same buttons; a screen reader needs to hear whose they are.
+-- Every row has the same controls; a screen reader needs to hear whose they are.
+
+function Task:doneLabel() return "Done: " .. self.title end
 
 function Task:topLabel() return "Move to the top: " .. self.title end
 
