@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "session/chunks_internal.h"
 #include "session/internal.h"
+#include "session/reload_state.h"
 
 struct chunk {
     uint64_t hash;
@@ -26,7 +27,10 @@ struct ls_chunks {
     pthread_mutex_t lock;
     struct ls_map *by_name;  /* -- protected by lock: struct chunk */
     struct ls_map *embedded; /* -- protected by lock: texts of files that travel inside the program, struct ls_bytes */
+    struct ls_map *given;    /* -- protected by lock: key and hash of a text → struct ls_bytes of reload_given.c */
 };
+
+enum { MOST_GIVEN = 4096 }; /* versions of files: a program that runs for months sees many; beyond it a reload keeps the run's data (H2) */
 
 struct ls_chunks *ls_chunks_new(struct ls_err *err)
 {
@@ -34,11 +38,13 @@ struct ls_chunks *ls_chunks_new(struct ls_err *err)
     if (chunks) {
         chunks->by_name = ls_map_new();
         chunks->embedded = ls_map_new();
+        chunks->given = ls_map_new();
     }
-    if (!chunks || !chunks->by_name || !chunks->embedded) {
+    if (!chunks || !chunks->by_name || !chunks->embedded || !chunks->given) {
         if (chunks) {
             ls_map_free(chunks->by_name, NULL);
             ls_map_free(chunks->embedded, NULL);
+            ls_map_free(chunks->given, NULL);
         }
         ls_free(chunks);
         ls_fail(err, LS_ENOMEM, "not enough memory for the cache of compiled code");
@@ -66,6 +72,7 @@ void ls_chunks_free(struct ls_chunks *chunks)
     if (!chunks)
         return;
     ls_map_free(chunks->embedded, unref_text);
+    ls_map_free(chunks->given, unref_text);
     ls_map_free(chunks->by_name, free_chunk);
     pthread_mutex_destroy(&chunks->lock);
     ls_free(chunks);
@@ -91,6 +98,38 @@ struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_e
     pthread_mutex_unlock(&chunks->lock);
     ls_bytes_unref(old); /* another thread has unpacked it meanwhile */
     return text;
+}
+
+static bool name_version(struct ls_buf *out, const char *key, uint64_t hash)
+{
+    ls_buf_printf(out, "%016llx%s", (unsigned long long)hash, key);
+    return !ls_buf_failed(out);
+}
+
+struct ls_bytes *ls__chunks_given(struct ls_chunks *chunks, const char *key, uint64_t hash)
+{
+    struct ls_buf name = LS_BUF_INIT;
+    struct ls_bytes *given = NULL;
+    if (name_version(&name, key, hash)) {
+        pthread_mutex_lock(&chunks->lock);
+        given = ls_bytes_ref(ls_map_get(chunks->given, name.data, name.len));
+        pthread_mutex_unlock(&chunks->lock);
+    }
+    ls_buf_release(&name);
+    return given;
+}
+
+void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, struct ls_bytes *given)
+{
+    struct ls_buf name = LS_BUF_INIT;
+    if (name_version(&name, key, hash)) {
+        pthread_mutex_lock(&chunks->lock);
+        if (ls_map_count(chunks->given) < MOST_GIVEN && !ls_map_get(chunks->given, name.data, name.len) &&
+            ls_map_put(chunks->given, name.data, name.len, given, NULL))
+            ls_bytes_ref(given);
+        pthread_mutex_unlock(&chunks->lock);
+    }
+    ls_buf_release(&name);
 }
 
 /* @return a use of the byte code, or NULL */
@@ -158,6 +197,10 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
     uint64_t hash = 0;
     if (cache && session->chunks) {
         hash = ls_hash(text, len);
+        if (session->reload) {
+            session->reload->hashed = text;
+            session->reload->hash = hash;
+        }
         struct ls_bytes *code = find_code(session->chunks, name, hash, len);
         if (code) {
             int status = luaL_loadbufferx(L, ls_bytes_data(code), ls_bytes_len(code), name, "b");

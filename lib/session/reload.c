@@ -553,6 +553,7 @@ void ls__reload_free(struct ls_session *session)
         ls__load_pop(session);
     ls__failures_release(session);
     ls__names_release(&state->undeclared);
+    ls_bytes_unref(state->given);
     ls__ref_drop(session, &state->records);
     ls__ref_drop(session, &state->libraries);
     ls_free(state->loads);

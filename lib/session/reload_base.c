@@ -1,6 +1,7 @@
 /* The base of a module's first reload in a session that does not watch files (H2): nothing was recorded when the module was loaded, since
  * records cost memory that only a watching session has a use for. Its file-level variables can be found all the same, through the
- * functions of the running version; data keeps the values of the run, because what the file gave at first is not known any more.
+ * functions of the running version; what the file gave at first is known from the session that loaded this text first (reload_given.c).
+ * Data of which nothing is known keeps the value of the run.
  *
  * Owner thread: the session's. Looks at names of upvalues only: a name that belongs to two variables is left alone (H56). */
 #include "session/reload_state.h"
@@ -97,4 +98,5 @@ LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const cha
     lua_pushvalue(L, base + 1);
     lua_setfield(L, base, LS_RECORD_LOCALS);
     lua_settop(L, base);
+    ls__given_push(session, L, base, module);
 }

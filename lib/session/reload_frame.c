@@ -148,7 +148,8 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
     struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
     struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
                             .app_variable = session->app_variable_id};
-    if (full || session->config.hot) {
+    load.give = !full && ls__given_wanted(session, key, text, len, &load.hash);
+    if (full || load.give || session->config.hot) {
         chunk = lua_absindex(session->L, chunk);
         int code = ls__lrun(session, l_take, &take, 0, err);
         if (code != 0)
@@ -275,10 +276,13 @@ void ls__reload_load_done(struct ls_session *session, const char *key, const cha
         struct ls_err err;
         struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
         lua_pushvalue(L, -1);
-        if (ls__load_apply(&apply, &err) == 0)
+        if (ls__load_apply(&apply, &err) == 0) {
             lua_pop(L, 1);
-        else
+            if (state->loads[state->load_count - 1].give)
+                ls__given_keep(session, key, state->loads[state->load_count - 1].hash);
+        } else {
             ls__report(session, key, &err); /* it runs; a reload will find no record and keep the run's data */
+        }
         ls_buf_release(&apply.removed);
         ls_buf_release(&apply.notes);
         ls_buf_release(&apply.fields);

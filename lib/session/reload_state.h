@@ -33,6 +33,8 @@ struct ls_naming {
 struct ls_load {
     int frame;             /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
     bool full;             /* all of H59 is kept, else only what H49 needs */
+    bool give;             /* what it gives is left for the other sessions (reload_given.c) */
+    uint64_t hash;         /* of its text; only if `give` */
     uint32_t protos;       /* session->proto_count at its begin: later ones are new */
     struct ls_scope *scope;
     int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
@@ -62,6 +64,9 @@ struct ls_reload_state {
     struct ls_load *loads;          /* stack */
     size_t load_count, load_cap;
     unsigned transactions;          /* running: 0 or 1 */
+    const char *hashed;             /* the text that was compiled last, for comparison only: its hash need not be computed again */
+    uint64_t hash;
+    struct ls_bytes *given;         /* owned use while it is read (reload_given.c) */
     struct ls_names undeclared;     /* `key name` of prototypes reported as no longer declared (H52) */
     const struct ls_variable_store *store; /* the real one while ours stands before it */
     struct ls_variable_store recorder;
@@ -101,8 +106,19 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L);
 /* --- reload_base.c --- */
 
 /** Push what can still be found of the running version of a module that left no record, because it was loaded while nothing was watched:
- * its file-level variables. [-0, +1, m] */
+ * its file-level variables and functions, and what its text gives. [-0, +1, m] */
 LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const char *key);
+
+/* --- reload_given.c --- */
+
+/** Has no session yet left what the first execution of this text gave? Then this one records, also where nothing is watched (H2).
+ * @param hash  out: of the text, when the answer is yes */
+bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash);
+/** Leave what the record of the module holds for all sessions. Safe. */
+void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash);
+/** Add to the base at `base` what is known of the module's last execution without a record of it: its functions, and what the first
+ * execution of its text gave in any session. [-0, +0, m] */
+LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module);
 
 /* One application of the three-way rule by name. */
 struct ls_apply {

@@ -273,6 +273,31 @@ test('H79 H80 a deleted view file stays where it was sent; of two with one key t
   assert.deepEqual(winner.frames.map(views), [{ 'App.DEFAULT': view('loser') }]);
 });
 
+test('H2 H49 H51 without --watch, reload by command tells edited values from those of the run, in every session', async () => {
+  const text = (n, more = '') => `total, kept = ${n}, ${n}\nlocal count = ${n}\nlocal M = { limit = ${n}, used = ${n}, names = { "n${n}" } }\nfunction M.text() return count end\nfunction M.up() count = count + 1 end\n${more}return M\n`;
+  const world = (n) => `if not session.reloading then require("lib") end\nApp = session:prototype("App", {})\nApp.made = ${n}\n${n === 0 ? 'function App:old() end\n' : ''}if not session.reloading then session:createAppVariable(session:create(App, {})) end`;
+  const live = await Live.start({ 'lua/lib.lua': text(0, 'function M.gone() end\n'), 'lua/main.lua': world(0) }, { options: [], paths: [] });
+  await live.server.session();
+  const state = (session) => live.eval('local m = require("lib") return { total, kept, m.limit, m.used, m.names[1], m.text(), App.made, type(m.gone), type(App.old) }', session);
+  for (const session of ['1', '2']) {
+    assert.deepEqual(await state(session), [0, 0, 0, 0, 'n0', 0, 0, 'function', 'function']);
+    await live.eval('kept = 7; local m = require("lib"); m.used = 7; m.up() return true', session);
+  }
+  writeSite(live.dir, { 'lua/lib.lua': text(0, '-- another line\n') });
+  assert.ok((await live.control.call('reload')).ok);
+  for (const session of ['1', '2']) assert.deepEqual(await state(session), [0, 7, 0, 7, 'n0', 1, 0, 'nil', 'function'], 'the file says nothing new of data');
+  writeSite(live.dir, { 'lua/main.lua': world(5) });
+  assert.ok((await live.control.call('reload')).ok);
+  for (const session of ['1', '2']) assert.deepEqual((await state(session)).slice(6), [5, 'nil', 'nil'], 'statics and methods of a first reload');
+  const third = await live.server.session();
+  assert.ok(third);
+  await live.eval('kept = 8 return true', '3');
+  writeSite(live.dir, { 'lua/lib.lua': text(5) });
+  live.server.run.child.kill('SIGHUP');
+  for (const session of ['1', '2', '3']) await until(async () => (await state(session))[0] === 5, 'the edited values');
+  for (const session of ['1', '2', '3']) assert.deepEqual(await state(session), [5, 5, 5, 5, 'n5', 5, 5, 'nil', 'nil'], 'its own edit wins, at a first reload as well');
+});
+
 test('H102 save → frame: p50 and p95 over 40 saves', async (context) => {
   const live = await Live.start();
   const took = [];
