@@ -91,3 +91,8 @@ size_t ls_backend_poll(struct ls_backend *b, struct ls_conn *conn, struct ls_buf
     (void)b;
     return ls_outgoing_drain(&conn->out, answer);
 }
+
+size_t ls_backend_waiting(const struct ls_conn *conn)
+{
+    return conn->out.count > 1 ? conn->out.text.len - conn->out.entries[0].len : 0;
+}

@@ -20,7 +20,8 @@
 struct ls_backend;
 struct ls_conn; /* one connection: a WebSocket, or an API identity (P25) */
 
-/* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend. */
+/* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend;
+ * ls_backend_waiting may be asked. */
 struct ls_outlet {
     void *ctx;
     /** The frame is borrowed: ref it to keep it. NULL for an API identity: its messages wait for ls_backend_poll (P25, P118). */
@@ -69,6 +70,8 @@ void ls_backend_frame(struct ls_backend *backend, struct ls_conn *conn, struct l
 int ls_backend_api(struct ls_backend *backend, struct ls_conn *conn, struct ls_batch *batch, struct ls_buf *answer);
 /** Messages waiting for an API identity: its poll queue (P118): the JSON array is appended and the queue emptied. @return how many */
 size_t ls_backend_poll(struct ls_backend *backend, struct ls_conn *conn, struct ls_buf *answer);
+/** Of an API identity: bytes of the messages that wait behind the first one (P69, P118). */
+size_t ls_backend_waiting(const struct ls_conn *conn);
 
 /** AfterBatch: settle the mutation queue, detect, run watch callbacks, deliver viewdefs, queue updates (P51, P54, P59). `user_event` or
  * `at_once` flushes now, else the 10 ms timer is armed. */

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "protocol/message.h"
 
 enum { TOKEN_SIZE = 128, MAX_POLLS = 16, MAX_WAIT_MS = 60000 };
@@ -28,6 +29,7 @@ struct identity {
     struct ls_conn *conn;    /* NULL when the identity has ended */
     int64_t timer;           /* the executor's; holds a use of the identity and of the session */
     int64_t used_ns;         /* last request */
+    bool dropping;           /* too much waits for it: its end has been posted */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* monotonic clock */
@@ -43,13 +45,44 @@ static void identity_unref(struct identity *identity)
     ls_free(identity);
 }
 
-static void on_ready(void *ctx)
+static void wake_polls(struct identity *identity)
 {
-    struct identity *identity = ctx;
     pthread_mutex_lock(&identity->lock);
     identity->ready = true;
     pthread_cond_broadcast(&identity->changed);
     pthread_mutex_unlock(&identity->lock);
+}
+
+static void end_identity(struct session *session, struct identity *identity);
+
+static void run_drop(struct session *session, void *arg)
+{
+    struct identity *identity = arg;
+    identity->dropping = false;
+    uint64_t max = session->server->config.max_outbox;
+    if (identity->conn != NULL && ls_backend_waiting(identity->conn) > max) { /* it may have polled meanwhile */
+        ls_log_session(0, session->vended, "An API client does not poll: more than %llu bytes wait for it, the limit of --max-outbox. It is forgotten.", (unsigned long long)max);
+        end_identity(session, identity);
+    }
+    identity_unref(identity);
+}
+
+static void drop_drop(void *arg)
+{
+    identity_unref(arg);
+}
+
+/* Messages are waiting. Like a page that does not read (P69), a client that does not poll may not let them grow without end. */
+static void on_ready(void *ctx)
+{
+    struct identity *identity = ctx;
+    wake_polls(identity);
+    uint64_t max = identity->session != NULL ? identity->session->server->config.max_outbox : 0;
+    if (max == 0 || identity->dropping || identity->conn == NULL || ls_backend_waiting(identity->conn) <= max)
+        return;
+    identity->dropping = true;
+    atomic_fetch_add(&identity->refs, 1);
+    session_post(identity->session, run_drop, drop_drop, identity, false);
 }
 
 /* --- life of an identity; owner thread --- */
@@ -73,6 +106,7 @@ static struct identity *identity_new(struct session *session, const char *token)
         identity_unref(identity);
         return NULL;
     }
+    session->tokens += token[0] != '\0';
     identity->session = session;
     identity->next = session->identities;
     session->identities = identity;
@@ -87,6 +121,7 @@ static void end_identity(struct session *session, struct identity *identity)
     if (*link == NULL)
         return;
     *link = identity->next;
+    session->tokens -= identity->token[0] != '\0';
     if (identity->timer > 0 && ls_timer_clear(session->server->executor, identity->timer)) {
         identity_unref(identity);
         session_unref(session);
@@ -94,7 +129,7 @@ static void end_identity(struct session *session, struct identity *identity)
     identity->timer = 0;
     ls_backend_disconnect(session->backend, identity->conn, false);
     identity->conn = NULL;
-    on_ready(identity);
+    wake_polls(identity);
     identity_unref(identity);
 }
 
@@ -146,22 +181,6 @@ static void arm_expiry(struct identity *identity, int64_t due_ns)
     }
 }
 
-/* The identity of a token, made at its first request (P25). Borrowed. */
-static struct identity *find_identity(struct session *session, const char *token)
-{
-    struct identity *identity = token[0] != '\0' ? session->identities : NULL;
-    while (identity != NULL && strcmp(identity->token, token) != 0)
-        identity = identity->next;
-    if (identity == NULL)
-        identity = identity_new(session, token);
-    if (identity == NULL)
-        return NULL;
-    identity->used_ns = ls_now_ns();
-    if (token[0] != '\0' && identity->timer == 0)
-        arm_expiry(identity, identity->used_ns + ls_ms(session->server->config.identity_ms));
-    return identity;
-}
-
 /* --- one request --- */
 
 struct api_call {
@@ -183,6 +202,32 @@ static void fail_call(struct api_call *call)
     ls_buf_str(&call->answer, "{\"error\":\"the request cannot be handled now\"}");
 }
 
+/* The identity of a token, made at its first request (P25); so many may be at once as connections of a session. Borrowed; NULL when the call has been answered. */
+static struct identity *find_identity(struct api_call *call)
+{
+    struct session *session = call->session;
+    const char *token = call->token;
+    int max = session->server->config.max_session_connections;
+    struct identity *identity = token[0] != '\0' && session->backend != NULL ? session->identities : NULL;
+    while (identity != NULL && strcmp(identity->token, token) != 0)
+        identity = identity->next;
+    if (identity == NULL && token[0] != '\0' && max > 0 && session->tokens >= max) {
+        call->status = 503;
+        ls_buf_printf(&call->answer, "{\"error\":\"the session has %d API clients, the limit of --max-session-connections\"}", max);
+        return NULL;
+    }
+    if (identity == NULL && session->backend != NULL)
+        identity = identity_new(session, token);
+    if (identity == NULL) {
+        fail_call(call);
+        return NULL;
+    }
+    identity->used_ns = ls_now_ns();
+    if (token[0] != '\0' && identity->timer == 0)
+        arm_expiry(identity, identity->used_ns + ls_ms(session->server->config.identity_ms));
+    return identity;
+}
+
 /* Deep nesting needs more stack than an HTTP thread has, so a pool thread parses. */
 static void run_parse(void *ctx)
 {
@@ -194,11 +239,9 @@ static void run_message(void *ctx)
 {
     struct api_call *call = ctx;
     struct session *session = call->session;
-    struct identity *identity = session->backend != NULL ? find_identity(session, call->token) : NULL;
-    if (identity == NULL) {
-        fail_call(call);
+    struct identity *identity = find_identity(call);
+    if (identity == NULL)
         return;
-    }
     call->status = ls_backend_api(session->backend, identity->conn, call->batch, &call->answer);
     call->batch = NULL;
     if (call->token[0] == '\0')
@@ -210,11 +253,9 @@ static void run_poll(void *ctx)
 {
     struct api_call *call = ctx;
     struct session *session = call->session;
-    struct identity *identity = session->backend != NULL ? find_identity(session, call->token) : NULL;
-    if (identity == NULL) {
-        fail_call(call);
+    struct identity *identity = find_identity(call);
+    if (identity == NULL)
         return;
-    }
     pthread_mutex_lock(&identity->lock);
     identity->ready = false;
     pthread_mutex_unlock(&identity->lock);

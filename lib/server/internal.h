@@ -108,6 +108,7 @@ struct session {
     int64_t flush_timer, grace_timer;
     struct socket *connected;       /* WebSockets that the backend knows, each counted */
     struct identity *identities;    /* P25, each counted */
+    int tokens;                     /* how many of them are for more than one request */
     struct eval_capture *capture;   /* where print goes while an evaluation runs (C4) */
     /* -- protected by lock */
     pthread_mutex_t lock;
@@ -277,6 +278,7 @@ bool static_path_ok(struct ls_server *server, const char *path, char **real); /*
 bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
 const char *static_mime(const char *path);
 struct ls_bytes *static_index(struct ls_server *server); /* the site's index.html, or the built-in page */
+void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out); /* adds links to what the page's entry module imports */
 
 int pages_root(struct request *request);                      /* P3–P6 */
 int pages_session(struct request *request, struct session *session, const char *rest); /* P8–P16 */

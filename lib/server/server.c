@@ -122,7 +122,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
     snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
     const char *options[] = {
         "listening_ports", ports, "num_threads", threads, "connection_queue", "256", "listen_backlog", "1024", "enable_keep_alive", "yes",
-        "keep_alive_timeout_ms", "500", "request_timeout_ms", "30000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
+        "keep_alive_timeout_ms", "500", "request_timeout_ms", "10000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
         "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
     };
     struct mg_callbacks callbacks = {.begin_request = http_begin_request, .log_message = log_message};

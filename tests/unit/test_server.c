@@ -214,6 +214,42 @@ static void test_a_peer_whose_session_computes_stays_S6(void **state)
     finish(&fixture);
 }
 
+/* The answer to a request, head and body. */
+static void ask(int port, const char *method, const char *where, const char *body, char *text, size_t size)
+{
+    size_t len = 0;
+    int fd = connect_to(port);
+    int n = snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, where, strlen(body), body);
+    assert_int_equal(send(fd, text, (size_t)n, 0), n);
+    while (read_until(fd, text, size, &len, "never sent"))
+        continue;
+    close(fd);
+}
+
+static void test_P25_an_api_client_ends_some_time_after_its_last_request(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], where[96], listing[64], text[4096];
+    prepare(&fixture, &config);
+    config.identity_ms = 150;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    snprintf(where, sizeof where, "/api/create?client=tool&session=%s", id);
+    snprintf(listing, sizeof listing, "/%s/variables.json", id);
+    ask(fixture.ready.port, "POST", where, "{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"name\"}}", text, sizeof text);
+    assert_non_null(strstr(text, " 200 "));
+    int64_t begun = ls_now_ns();
+    do {
+        ask(fixture.ready.port, "GET", listing, "", text, sizeof text);
+        assert_true(ls_now_ns() - begun < DEADLINE_NS);
+    } while (strstr(text, "\"clientId\":2") != NULL);
+    assert_true(ls_now_ns() - begun >= ls_ms(100));
+    assert_non_null(strstr(text, "\"id\":1"));
+    finish(&fixture);
+}
+
 static void test_the_second_server_of_a_site_is_refused_C3(void **state)
 {
     (void)state;
@@ -270,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_a_peer_that_misses_two_pings_is_dropped_S6),
         cmocka_unit_test(test_a_peer_that_answers_pings_stays_S6),
         cmocka_unit_test(test_a_peer_whose_session_computes_stays_S6),
+        cmocka_unit_test(test_P25_an_api_client_ends_some_time_after_its_last_request),
         cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
         cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),
         cmocka_unit_test(test_a_folder_that_is_no_site_is_refused_C2),

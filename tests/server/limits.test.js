@@ -1,0 +1,270 @@
+/** Each limit of quality.md Q2 that a page can reach: it is first reached, the message names the limit and its option, and a session beside it goes on as before (P22a, P25, P37, P40b, P69, P118). */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { test } from 'node:test';
+import { APP, Page, Server, makeSite, until, within } from './lib.js';
+
+const SLOWEST_MS = 1000; // a stalled session would take seconds; a loaded machine takes tens of milliseconds
+
+const MAIN = `${APP}
+function App:eat() local t = {} while true do t[#t + 1] = string.rep("x", 100000) .. #t end end
+function App:timers() for i = 1, 100 do session:setTimeout(function() end, 100000) end end
+function App:grow() self.name = string.rep("y", 200000) .. self.count self.count = self.count + 1 end
+`;
+
+const watch = { type: 'watch', data: { varId: 1 } };
+const create = (id, where, more = {}) => ({ type: 'create', data: { id, parentId: 1, properties: { path: where, ...more } } });
+const act = (varId, value = null) => ({ type: 'update', data: { varId, value } });
+
+/** A server with a session that has nothing to do with what goes on. */
+async function serve(options, { files = {}, env = {} } = {}) {
+  const server = await Server.start(makeSite({ 'lua/main.lua': MAIN, ...files }), options, { env });
+  const steady = await server.page(await server.session());
+  await steady.eventTime();
+  return {
+    server,
+    async othersGoOn() {
+      let worst = 0;
+      for (let i = 0; i < 5; i++) worst = Math.max(worst, await steady.eventTime());
+      assert.ok(worst < SLOWEST_MS, `an event of another session took ${worst} ms`);
+    },
+    async stop() {
+      await steady.close();
+      await server.stop();
+    },
+  };
+}
+
+/** The error of one action, in a session of its own that still answers afterwards. */
+async function errorOf(server, where) {
+  const page = await server.page(await server.session());
+  await page.ask([watch, create(2, 'count'), create(3, where, { access: 'action' }), create(4, 'bump()', { access: 'action' })]);
+  const error = (await page.ask(act(3))).find((m) => m.type === 'error');
+  assert.ok((await page.ask(act(4))).some((m) => m.data.varId === 2), 'the session that failed still answers');
+  await page.close();
+  return error?.data;
+}
+
+/** What reaching each limit looks like: option, a small value, how it is reached and what must then be seen. */
+const LIMITS = {
+  'time-limit': ['200ms', async ({ server }) => assert.match((await errorOf(server, 'spin()')).description, /time limit.*--time-limit/)],
+  'memory-limit': ['4M', async ({ server }) => assert.match((await errorOf(server, 'eat()')).description, /memory.*--memory-limit/)],
+  'max-timers': ['50', async ({ server }) => assert.match((await errorOf(server, 'timers()')).description, /timers.*--max-timers/)],
+  'max-variables': ['20', async ({ server }) => {
+    const page = await server.page(await server.session());
+    const answer = await page.ask([watch, ...Array.from({ length: 30 }, (_, i) => create(i + 2, 'name'))]);
+    const errors = answer.filter((m) => m.type === 'error');
+    assert.equal(errors.length, 11);
+    for (const { data } of errors) {
+      assert.equal(data.code, 'internal');
+      assert.match(data.description, /variables.*--max-variables/);
+      assert.ok(data.varId > 20);
+    }
+    const freed = await page.ask([{ type: 'destroy', id: 2 }, create(40, 'count')]);
+    assert.ok(freed.some((m) => m.data.varId === 40 && m.data.value === 0), 'a place that is free again');
+    await page.close();
+  }],
+  'max-frame': ['10K', async ({ server }) => {
+    const page = await server.page(await server.session());
+    let reason;
+    page.socket.on('close', (code, text) => { reason = text.toString(); });
+    await page.ask(watch);
+    page.send(' '.repeat(10241));
+    assert.equal(await within(10000, page.closed, 'the close'), 1009);
+    assert.match(reason, /--max-frame/);
+    await until(() => server.logs().some((text) => text.includes('--max-frame')), 'the record');
+    const response = await server.fetch(`/api/get?session=${await server.session()}`, { method: 'POST', body: ' '.repeat(10241) });
+    assert.equal(response.status, 413);
+    assert.match((await response.json()).error, /--max-frame/);
+  }],
+  'max-outbox': ['300K', async ({ server, othersGoOn }) => {
+    const id = await server.session();
+    const page = await server.page(id);
+    await page.ask([watch, create(2, 'name'), create(3, 'grow()', { access: 'action' })]);
+    page.socket._socket.pause();
+    await until(async () => {
+      for (let i = 0; i < 20; i++) page.send({ userEvent: true, messages: [act(3)] });
+      await othersGoOn();
+      return server.logs().some((text) => text.includes('--max-outbox'));
+    }, 'the drop', 30000);
+    page.socket.terminate();
+    const again = await server.page(id);
+    assert.ok((await again.ask([watch, create(2, 'name')])).some((m) => m.data.varId === 2 && m.data.value.startsWith('yyy')), 'it comes again and is brought up to date');
+    await again.close();
+  }],
+  'max-connections': ['3', async ({ server }) => {
+    const pages = [await server.page(await server.session()), await server.page(await server.session())];
+    const { status, body } = await within(10000, new Page(server, await server.session()).refusal, 'the refusal');
+    assert.deepEqual([status, body], [503, 'The server has 3 connections, the limit of --max-connections.\n']);
+    await until(() => server.logs().some((text) => text.includes('--max-connections')), 'the record');
+    for (const page of pages) await page.close();
+  }],
+  'max-session-connections': ['2', async ({ server }) => {
+    const id = await server.session();
+    const pages = [await server.page(id), await server.page(id)];
+    const { status, body } = await within(10000, new Page(server, id).refusal, 'the refusal');
+    assert.deepEqual([status, body], [503, 'The session has 2 connections, the limit of --max-session-connections.\n']);
+    for (const page of pages) await page.close();
+  }],
+  'max-sessions': ['3', async ({ server }) => {
+    await server.session();
+    await server.session();
+    const answer = await server.get('/');
+    assert.equal(answer.status, 503);
+    assert.match(answer.body, /3 sessions.*--max-sessions/);
+    const control = server.control();
+    assert.match((await control.call('eval', { session: 'new', code: 'return 1' })).error.message, /--max-sessions/);
+    control.close();
+  }],
+};
+
+for (const [option, [value, reach]] of Object.entries(LIMITS)) {
+  test(`Q2 --${option} is an error that names the limit and its option; others go on`, async () => {
+    const site = await serve([`--${option}`, value]);
+    await reach(site);
+    await site.othersGoOn();
+    await site.stop();
+  });
+
+  test(`Q2 C2 ${option} from lsess.lua and from the environment`, async () => {
+    const key = option.replaceAll('-', '_');
+    const plain = /^\d+$/.test(value) ? value : `"${value}"`;
+    const file = await serve([], { files: { 'lsess.lua': `return { ${key} = ${plain} }` } });
+    await reach(file);
+    await file.stop();
+    const environment = await serve([], { files: { 'lsess.lua': `return { ${key} = ${plain.replace(/\d+/, '9000')} }` }, env: { [`LSESS_${key.toUpperCase()}`]: value } });
+    await reach(environment);
+    await environment.stop();
+  });
+}
+
+test('Q2 0 turns a limit off', async () => {
+  const off = Object.keys(LIMITS).filter((option) => option !== 'max-connections').flatMap((option) => [`--${option}`, '0']);
+  const site = await serve(off);
+  const id = await site.server.session();
+  const pages = [];
+  for (let i = 0; i < 40; i++) pages.push(await site.server.page(id));
+  const answer = await pages[0].ask([watch, create(2, 'timers()', { access: 'action' }), ...Array.from({ length: 120 }, () => act(2)), create(3, 'name')]);
+  assert.deepEqual(answer.filter((m) => m.type === 'error'), []);
+  for (const page of pages) await page.close();
+  await site.stop();
+});
+
+test('P40b 16 MiB of frames wait at most; the rest is not read, nothing is lost', async () => {
+  const site = await serve([]);
+  const { server } = site;
+  const page = await server.page(await server.session());
+  await page.ask([watch, create(2, 'count'), create(3, 'bump()', { access: 'action' }), create(4, 'sleep()', { access: 'action' })]);
+  const control = server.control();
+  const { sessions } = await control.call('sessions');
+  /* The session is held by somebody else, so that frames wait in its queue while the page's own thread reads. */
+  const running = control.call('eval', { session: sessions.find((row) => row.connections === 1 && row.session !== '1').session, code: 'print("in") os.execute("sleep 2")' });
+  await until(() => control.lines.some((line) => line.event === 'print'), 'the blocking call');
+  const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
+  const before = memory();
+  const padding = 'p'.repeat(1024 * 1024);
+  const frame = JSON.stringify({ userEvent: false, padding, messages: [act(3)] });
+  for (let i = 0; i < 120; i++) page.send(frame);
+  let most = 0;
+  await Promise.all([running, (async () => {
+    for (let i = 0; i < 30; i++) {
+      await site.othersGoOn();
+      most = Math.max(most, memory() - before);
+    }
+  })()]);
+  assert.ok(most < 80, `${most} MiB were read ahead`);
+  assert.ok(page.socket.bufferedAmount > 0 || most > 10, 'the page was held back');
+  await page.message((m) => m.data?.varId === 2 && m.data.value === 120, 30000);
+  control.close();
+  await page.close();
+  await site.stop();
+});
+
+test('P40b Q2 a page that floods its session is slowed down and holds up nobody', async () => {
+  const site = await serve([]);
+  const page = await site.server.page(await site.server.session());
+  await page.ask([watch, create(2, 'count'), create(3, 'bump()', { access: 'action' })]);
+  for (let i = 0; i < 20000; i++) page.send({ userEvent: false, messages: [act(3)] });
+  await site.othersGoOn();
+  await page.message((m) => m.data?.varId === 2 && m.data.value === 20000, 60000);
+  await page.close();
+  await site.stop();
+});
+
+test('P69 Q2 a page of the same session that stops reading does not hold up the others', async () => {
+  const site = await serve(['--max-outbox', '1M']);
+  const { server } = site;
+  const id = await server.session();
+  const deaf = await server.page(id), reader = await server.page(id);
+  await deaf.ask([watch, create(2, 'name')]);
+  await reader.ask([watch, create(2, 'count'), create(3, 'grow()', { access: 'action' })]);
+  deaf.socket._socket.pause();
+  for (let i = 1; !server.logs().some((text) => text.includes('--max-outbox')); i++) {
+    assert.ok(i < 500, 'it is dropped in the end');
+    reader.send({ userEvent: true, messages: [act(3)] });
+    await reader.message((m) => m.data?.varId === 2 && m.data.value === i);
+  }
+  await site.othersGoOn();
+  deaf.socket.terminate();
+  await reader.close();
+  await site.stop();
+});
+
+test('P22a Q2 more half-open requests than there are threads: open pages go on, and the server comes back by itself', async () => {
+  const site = await serve(['--max-connections', '4']);
+  const { server } = site;
+  const sockets = Array.from({ length: 60 }, () => {
+    const socket = net.connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('GET / HTTP/1.1\r\nHost: local');
+    return socket;
+  });
+  await site.othersGoOn();
+  let answered = false;
+  const waiting = server.get('/lsess-client/generation').then((answer) => { answered = true; return answer; });
+  await site.othersGoOn();
+  assert.equal(answered, false, 'the attack works for a while');
+  assert.equal((await waiting).status, 200, 'then the half-open ones are given up');
+  await site.othersGoOn();
+  for (const socket of sockets) socket.destroy();
+  await site.stop();
+});
+
+test('P24 P25 Q2 clients of the API count as connections: so many tokens a session', async () => {
+  const site = await serve(['--max-session-connections', '3']);
+  const { server } = site;
+  const id = await server.session();
+  const post = async (client) => {
+    const response = await server.fetch(`/api/get?session=${id}&client=${client}`, { method: 'POST', body: '{"varIds":[1]}' });
+    return { status: response.status, json: await response.json() };
+  };
+  for (const client of ['a', 'b', 'c']) assert.equal((await post(client)).status, 200);
+  const refused = await post('d');
+  assert.equal(refused.status, 503);
+  assert.match(refused.json.error, /--max-session-connections/);
+  assert.equal((await post('a')).status, 200, 'those that are there go on');
+  assert.equal((await (await server.fetch(`/api/get?session=${id}`, { method: 'POST', body: '{"varIds":[1]}' })).json()).result.variables.length, 1, 'a single request too');
+  await site.othersGoOn();
+  await site.stop();
+});
+
+test('P118 Q2 a client of the API that never polls is forgotten when too much waits for it', async () => {
+  const site = await serve(['--max-outbox', '1M']);
+  const { server } = site;
+  const id = await server.session();
+  const post = async (type, body) => (await server.fetch(`/api/${type}?session=${id}&client=deaf`, { method: 'POST', body: JSON.stringify(body) })).json();
+  await post('create', { id: 2, parentId: 1, properties: { path: 'name' } });
+  const page = await server.page(id);
+  await page.ask([watch, create(2, 'count'), create(3, 'grow()', { access: 'action' })]);
+  for (let i = 1; !server.logs().some((text) => text.includes('does not poll')); i++) {
+    assert.ok(i < 50, 'it is forgotten in the end');
+    page.send({ userEvent: true, messages: [act(3)] });
+    await page.message((m) => m.data?.varId === 2 && m.data.value === i);
+  }
+  assert.ok(server.logs().some((text) => text.includes('--max-outbox')));
+  await site.othersGoOn();
+  assert.match((await post('update', { varId: 2, value: 'x' })).error, /no variable 2/, 'it begins afresh');
+  await page.close();
+  await site.stop();
+});
