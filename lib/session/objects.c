@@ -494,6 +494,8 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
     bool same = false;
     if (value->shape == LS_SHAPE_OBJECT) {
         same = same_type_raw(rs, value, at) && (value->type || !looks_like_array(L, at));
+        if (same)
+            return 0;
     } else if (!(value->flags & LS_VALUE_NOT_FINITE)) {
         struct commit job = {.rs = rs, .value = value, .same_table = true};
         bool plain = !lua_getmetatable(L, at);
@@ -507,8 +509,5 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
         same = sequence == SEQUENCE_SAME;
     }
     lua_settop(L, at);
-    if (!same)
-        return run_commit(rs, value, true, fault);
-    lua_pop(L, 1);
-    return 0;
+    return same ? 0 : run_commit(rs, value, true, fault);
 }

@@ -84,11 +84,11 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
     int at = lua_gettop(L) - 1; /* the table; the nil above it becomes the answer */
     if (!lua_getmetatable(L, at))
         return 0;
-    if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
-        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list's items are reached by index only");
     lua_pushvalue(L, LS_AT(rs, LS_AT_INDEX_NAME));
     int type = lua_rawget(L, -2);
     if (type == LUA_TNIL) {
+        if (lua_rawequal(L, -2, LS_AT(rs, LS_AT_ARRAY_META)))
+            return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list's items are reached by index only");
         lua_pop(L, 2);
         return 0;
     }

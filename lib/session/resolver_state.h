@@ -103,7 +103,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access
 /** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. @return check bits, -1 and fault
  * [-1, +0, -] */
 int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
-/** The value on top is the very table seen last: has it changed inside? Pops it. @return as ls__commit. [-1, +0, -] */
+/** The value on top is the very table seen last: has it changed inside? Leaves rubbish. @return as ls__commit. [-0, +n, -] */
 int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
 int ls__not_finite(struct ls_fault *fault);
 

@@ -17,7 +17,8 @@ const wire = path.join(build, 'bench/wire');
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'lsess-bench-'));
 
 /** @typedef {{name: string, value: number, unit: string, floor?: number, ratio?: number, target?: string, met?: boolean, min?: number, max?: number, runs?: number}} Row */
-/** @type {Row[]} */
+/** What goes into the file: each row has all of these fields, and null stands where nothing is to be said, for not everything has a floor, or a target.
+ * @type {Record<keyof Row, string | number | boolean | null>[]} */
 const table = [];
 
 /** Run a program, rows are its JSON lines. @returns {any[]} */
@@ -67,7 +68,7 @@ async function echoing(fn) {
   const child = spawn(path.join(build, 'bench/echo'), [`127.0.0.1:${port}`, '256'], { stdio: 'ignore' });
   try {
     for (let tries = 0; ; tries++) {
-      try { await fetch(`http://127.0.0.1:${port}/`); break; } catch { if (tries > 500) throw new Error('echo server does not start'); }
+      try { await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual' }); break; } catch { if (tries > 500) throw new Error('echo server does not start'); }
     }
     return await fn(port, child);
   } finally {
@@ -78,13 +79,33 @@ async function echoing(fn) {
 
 /** @param {Row} row @param {{floor?: number, target?: string, limit?: number, ratioLimit?: number, atLeast?: boolean}} judge */
 function add(row, { floor, target, limit, ratioLimit, atLeast } = {}) {
-  const ratio = floor === undefined ? undefined : row.value / floor;
+  const ratio = row.ratio ?? (floor === undefined ? undefined : row.value / floor);
   const judged = ratioLimit === undefined ? row.value : ratio;
   const bound = ratioLimit === undefined ? limit : ratioLimit;
   const met = bound === undefined ? undefined : atLeast ? judged >= bound : judged <= bound;
-  table.push({ ...row, floor, ratio, target, met });
+  const { name, value, unit, min = value, max = value, runs = 1 } = row;
+  table.push({ name, value, unit, floor: floor ?? null, ratio: ratio ?? null, target: target ?? null, met: met ?? null, min, max, runs });
   const show = (n) => (n === undefined ? '' : n >= 100 ? n.toFixed(0) : n.toPrecision(3));
   console.log(`${row.name.padEnd(44)} ${show(row.value).padStart(9)} ${row.unit.padEnd(12)} floor ${show(floor).padStart(8)}  ratio ${show(ratio).padStart(6)}  ${(target ?? '').padEnd(26)} ${met === undefined ? '' : met ? 'met' : 'NOT MET'}`);
+}
+
+/** One row out of several runs: the one in the middle, with the least and the most. @param {Row[]} runs @returns {Row} */
+function middle(runs) {
+  const sorted = [...runs].sort((a, b) => a.value - b.value);
+  return { ...sorted[sorted.length >> 1], min: sorted[0].value, max: sorted[sorted.length - 1].value, runs: sorted.length };
+}
+
+/** Rows of `times` runs of `fn`, by place: [[first of each], [second of each], …]. @param {() => Promise<Row[]>} fn */
+async function repeat(times, fn) {
+  const runs = [];
+  for (let i = 0; i < times; i++) runs.push(await fn());
+  return runs[0].map((_, place) => runs.map((row) => row[place]));
+}
+
+/** Round trip of frames of these sizes against the echo, in ms. */
+async function echoTime(sizes, runs) {
+  const [echo] = await echoing(async (port) => rows(wire, 'echo', port, sizes.in, sizes.out, runs));
+  return echo.value / 1000;
 }
 
 /** User and system time of a process in clock ticks, resident set in KiB. */
@@ -107,11 +128,15 @@ package.loaded.bench_app = app
 local m = require("m")
 app.number = function() return m.number() end`;
 const module = (n) => `local M = {}\nfunction M.number() return ${n} end\n\nreturn M\n`;
-const list = `
+const list = (items) => `
 app.list = {}
-for i = 1, 2000 do app.list[i] = { type = "Item", name = "item " .. i } end
+for i = 1, ${items} do app.list[i] = { type = "Item", name = "item " .. i } end
 app.append = function(self) table.insert(self.list, { type = "Item", name = "new" }) end
-app.dropFirst = function(self) table.remove(self.list, 1) end`;
+app.dropFirst = function(self) table.remove(self.list, 1) end
+app.reverse = function(self)
+  local l, n = self.list, #self.list
+  for i = 1, n // 2 do l[i], l[n + 1 - i] = l[n + 1 - i], l[i] end
+end`;
 const many = `
 app.many = {}
 for i = 1, 25000 do app.many[i] = { type = "Thing", name = "thing " .. i } end`;
@@ -134,44 +159,48 @@ const figures = {
   },
   async roundtrip() {
     const detect = path.join(build, 'bench/detect');
-    const property = rows(detect, 500).find((row) => row.name.startsWith('unchanged property'));
+    const [property] = rows(detect, 'floor', 500);
     const [sizes, own] = await serving(site('roundtrip', roundtrip), [], async (port) => rows(wire, 'roundtrip', port, 500));
     const [echo] = await echoing(async (port) => rows(wire, 'echo', port, sizes.in, sizes.out));
-    const floor = echo.value + (500 * property.floor) / 1000;
+    const floor = echo.value + (500 * property.value) / 1000;
     add(own, { floor, target: 'p50 <= 1.3 x floor', ratioLimit: 1.3 });
   },
   async events() {
-    const [floor, floorCost] = await echoing(async (port, child) => {
+    const measure = async (port, child, what, seconds) => {
       const before = ticks(child.pid);
-      const [row] = rows(wire, 'echo-events', port, 50, 4);
-      return [row, ((ticks(child.pid) - before) * 10000) / (row.value * 4)];
-    });
-    await serving(site('events', roundtrip), [], async (port, child) => {
-      const before = ticks(child.pid);
-      const [own] = rows(wire, 'events', port, 50, 4);
-      const cost = ((ticks(child.pid) - before) * 10000) / (own.value * 4);
-      add({ ...own, name: 'events per second, 50 sessions' }, { floor: floor.value, target: '>= 0.7 x echo', ratioLimit: 0.7, atLeast: true });
-      add({ name: 'processor time per event', value: cost, unit: 'us' }, { floor: floorCost, target: '<= 1.4 x echo', ratioLimit: 1.4 });
-    });
+      const [row] = rows(wire, what, port, 50, seconds);
+      return [row, { name: 'processor time per event', unit: 'us', value: ((ticks(child.pid) - before) * 10000) / (row.value * seconds) }];
+    };
+    const [floor, floorCost] = (await repeat(3, () => echoing((port, child) => measure(port, child, 'echo-events', 2)))).map(middle);
+    const dir = site('events', roundtrip);
+    const [own, cost] = (await repeat(3, () => serving(dir, [], (port, child) => measure(port, child, 'events', 2)))).map(middle);
+    add({ ...own, name: 'events per second, 50 sessions' }, { floor: floor.value, target: '>= 0.7 x echo', ratioLimit: 0.7, atLeast: true });
+    add(cost, { floor: floorCost.value, target: '<= 1.4 x echo', ratioLimit: 1.4 });
   },
   async list() {
-    await serving(site('list', list), [], async (port) => {
-      for (const row of rows(wire, 'list', port, 60)) add(row, { target: '<= 0.6 ms', limit: 0.6 });
-    });
+    for (const items of [2000, 10000]) {
+      const limit = items === 2000 ? 0.6 : 3; // five times as long, five times the time: no step is worse than linear
+      const found = await serving(site(`list-${items}`, list(items)), [], async (port) => rows(wire, 'list', port, 60, items));
+      for (let i = 0; i < found.length; i += 2)
+        add(found[i + 1], { floor: await echoTime(found[i], 200), target: `<= ${limit} ms`, limit });
+    }
   },
   async show() {
-    await serving(site('show', many), [], async (port) => {
-      for (const row of rows(wire, 'show', port, 25000)) add(row, { target: '<= 250 ms', limit: 250 });
-    });
+    const dir = site('show', many);
+    const [sizes, own] = await repeat(5, () => serving(dir, [], async (port) => rows(wire, 'show', port, 25000)));
+    add(middle(own), { floor: sizes[0].value * (await echoTime(sizes[0], 200)), target: '<= 250 ms', limit: 250 });
   },
   async sessions() {
-    await serving(site('sessions'), [], async (port, child) => {
+    const dir = site('sessions');
+    const [floor] = (await repeat(3, () => echoing(async (port) => rows(wire, 'sessions', port, 1000)))).map(middle);
+    const [own, memory] = (await repeat(3, () => serving(dir, [], async (port, child) => {
       rows(wire, 'sessions', port, 200);
       const before = resident(child.pid);
-      const [own] = rows(wire, 'sessions', port, 1000);
-      add(own, { target: '>= 2,500 a second', limit: 2500, atLeast: true });
-      add({ name: 'memory per session', value: (resident(child.pid) - before) / 1000, unit: 'KiB' }, { floor: 20, target: '<= 96 KiB', limit: 96 });
-    });
+      const [row] = rows(wire, 'sessions', port, 1000);
+      return [row, { name: 'memory per session', unit: 'KiB', value: (resident(child.pid) - before) / 1000 }];
+    }))).map(middle);
+    add(own, { floor: floor.value, target: '>= 2,500 a second', limit: 2500, atLeast: true });
+    add(memory, { floor: 20, target: '<= 96 KiB', limit: 96 });
   },
   async fanout() {
     const dir = site('fanout', save, { 'lua/m.lua': module(1) });
@@ -219,15 +248,22 @@ app.number = function() local n = 0; for i = 1, 30 do n = n + mods[i].number() e
   },
 };
 
-// Figures that other programs measure: each prints rows; `target` is a ratio where there is a floor, else a value in the row's unit.
+// Figures that other programs measure: each prints rows, with their targets.
 for (const name of ['detect', 'hotload', 'reload']) {
   if (!fs.existsSync(path.join(top, `tests/bench/${name}.c`))) continue;
   figures[name] = async () => {
-    for (const { floor, target, ratio, ...row } of rows(path.join(build, 'bench', name))) {
-      if (floor && target) add(row, { floor, target: `<= ${target} x floor`, ratioLimit: target });
-      else add(row, { floor: floor ?? undefined, target: target ? `<= ${target} ${row.unit}` : undefined, limit: target ?? undefined });
+    for (const { floor, target, limit, ratioLimit, ...row } of rows(path.join(build, 'bench', name))) {
+      const bare = typeof target === 'number'; // a ratio where there is a floor, else a value in the row's unit
+      if (!bare) add(row, { floor: floor ?? undefined, target, limit, ratioLimit });
+      else if (floor) add(row, { floor, target: `<= ${target} x floor`, ratioLimit: target });
+      else add(row, { target: `<= ${target} ${row.unit}`, limit: target });
     }
   };
+}
+if (fs.existsSync(path.join(top, 'tests/bench/saves.mjs'))) {
+  for (const name of ['unchanged', 'migration']) {
+    figures[name] = async () => (await import('./saves.mjs'))[name]({ add, site, serving, ticks, program, temporary });
+  }
 }
 if (fs.existsSync(path.join(top, 'tests/bench/browser.mjs'))) {
   figures.browser = async () => {
