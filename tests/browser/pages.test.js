@@ -199,6 +199,20 @@ pageTest('S78: 5,000 variables stay usable: few rows are built, filtering and sc
   await until('one row', async () => (await column(page, 'ID')).join() === '7');
 });
 
+pageTest('S78: one click shows what fails, in the tree with what leads to it; the count says how many of how many', async ({ server, page, until }) => {
+  await variables({ server, page }, 5000);
+  await page.getByRole('button', { name: '1 error' }).click();
+  assert.deepEqual(await column(page, 'ID'), ['7']);
+  assert.match(await page.locator('#status').textContent(), /^1 of 5000 variables/);
+  await shot(page, 'variables-errors');
+  await page.getByText('Tree', { exact: true }).click();
+  assert.deepEqual(await column(page, 'ID'), ['1', '2', '7']);
+  await page.getByRole('button', { name: '1 error' }).click();
+  await until('all rows', async () => (await page.locator('#status').textContent()).startsWith('5000 variables'));
+  await page.locator('#filter').fill('value 12');
+  assert.match(await page.locator('#status').textContent(), /^\d+ of 5000 variables/);
+});
+
 pageTest('S78, F235: a refresh keeps scroll and rows, an error is said, polling asks again', async ({ server, page, until }) => {
   await variables({ server, page }, 500);
   await page.locator('main').evaluate((e) => { e.scrollTop = 4000; });
