@@ -127,6 +127,7 @@ static int send_index(struct request *request, struct session *session)
     size_t place = meta_place(text, ls_bytes_len(index));
     ls_buf_add(&page, text, place);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
+    static_preloads(request->server, text, &page);
     ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
     ls_bytes_unref(index);
     char etag[32];

@@ -342,6 +342,31 @@ static int serve_client(struct request *request)
     return 0;
 }
 
+static bool is_client_entry(struct ls_server *server, const char *path)
+{
+    char *real = NULL;
+    if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-"))
+        return false;
+    bool own = !server->config.client_builtin && static_path_ok(server, path, &real) && ls_is_file(real);
+    ls_free(real);
+    return !own;
+}
+
+/* The browser would find the entry module's imports only once it has that; named in the page they come side by side (Q1). */
+void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out)
+{
+    const char *src = strstr(page, " src=\"/main");
+    size_t len = src != NULL ? strcspn(src + 6, "\"?#") : 0, count;
+    char path[64];
+    snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src != NULL ? src + 6 : "");
+    if (!is_client_entry(server, path) || strstr(page, "modulepreload") != NULL)
+        return;
+    const struct ls_embed *embed = ls_embed_all(&count);
+    for (size_t i = 0; i < count; i++)
+        if (ls_has_prefix(embed[i].name, "templates/client/") && ls_has_suffix(embed[i].name, ".js") && !ls_has_suffix(embed[i].name, "/main.js"))
+            ls_buf_printf(out, "<link rel=\"modulepreload\" href=\"/lsess-client/%s\">", embed[i].name + strlen("templates/client/"));
+}
+
 /* --- the path --- */
 
 static int redirect_here(struct request *request, const char *to)
