@@ -337,8 +337,7 @@ static struct session *find_session(struct request *request)
 {
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
-    bool named = len >= 0 || (request->info->query_string != NULL && strstr(request->info->query_string, "session=") != NULL);
-    if (!named)
+    if (len == PARAM_MISSING)
         len = request_cookie_session(request, id, sizeof id);
     return len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
 }
@@ -346,8 +345,7 @@ static struct session *find_session(struct request *request)
 static int handle_body(struct request *request, struct session *session, const char *type, const struct ls_buf *body)
 {
     char token[TOKEN_SIZE] = "";
-    if (request_param(request, "client", token, sizeof token) < 0 && request->info->query_string != NULL &&
-        strstr(request->info->query_string, "client=") != NULL)
+    if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
         return send_error(request, 400, "the parameter client is too long or not well formed");
     struct api_call call = {.session = session, .token = token, .type = type, .body = body, .answer = LS_BUF_INIT};
     if (session_call(session, run_parse, &call) < 0)

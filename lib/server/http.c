@@ -205,10 +205,10 @@ int request_param(const struct request *request, const char *name, char *out, si
     for (const char *at = request->info->query_string; at != NULL && *at != '\0';) {
         size_t step = strcspn(at, "&");
         if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=')
-            return percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true);
+            return percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true) < 0 ? PARAM_MALFORMED : (int)strlen(out);
         at += step + (at[step] == '&');
     }
-    return -1;
+    return PARAM_MISSING;
 }
 
 int request_cookie_session(const struct request *request, char *out, size_t cap)

@@ -261,7 +261,8 @@ struct request {
 };
 
 int http_begin_request(struct mg_connection *http);
-/** Query parameter, percent-decoded. @return length, -1 when absent */
+/** Query parameter, percent-decoded. @return length, or one of these */
+enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
 /** Value of the `ui-session` cookie. @return length, -1 when absent */
 int request_cookie_session(const struct request *request, char *out, size_t cap);

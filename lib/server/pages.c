@@ -165,7 +165,8 @@ static int send_listing(struct request *request, struct session *session)
 {
     char diag[16];
     int64_t level = -1;
-    if (request_param(request, "diag", diag, sizeof diag) >= 0 && !ls_parse_int(diag, 0, 100, &level))
+    int given = request_param(request, "diag", diag, sizeof diag);
+    if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.session = session, .diag = (int)level, .json = LS_BUF_INIT};
     struct reply reply;

@@ -55,6 +55,14 @@ test('P25 the session comes from the parameter, else the cookie, else 404', asyn
   }
 });
 
+test('P25 parameters are read by their whole names, and refused when they are not well formed', async () => {
+  const cookie = { Cookie: `ui-session=${id}` };
+  const ask = async (query, headers) => (await server.fetch(`/api/get?${query}`, { method: 'POST', body: '{"varIds":[1]}', headers })).status;
+  assert.equal(await ask('mysession=x&xclient=%zz', cookie), 200);
+  for (const [query, status] of [['session=%zz', 404], ['session=', 404], [`session=${id}&client=%zz`, 400], [`session=${id}&client=${'t'.repeat(200)}`, 400], [`session=${id}&client=a%00b`, 400],
+    [`client=t%20t&session=${id}`, 200], [`session=${id}&client=`, 200]]) assert.equal(await ask(query, cookie), status, query);
+});
+
 test('P116 P119 get puts its data into result', async () => {
   const { status, json } = await post('get', { varIds: [1] });
   assert.equal(status, 200);

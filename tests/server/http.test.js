@@ -122,7 +122,7 @@ test('P10 P12 the variable browser and its listing set no cookie', async () => {
 test('P15 a diag that is no number is refused', async () => {
   const id = await server.session();
   assert.equal((await server.get(`/${id}/variables.json?diag=2`)).status, 200);
-  assert.equal((await server.get(`/${id}/variables.json?diag=x`)).status, 400);
+  for (const level of ['x', '', '-1', '1.5', '%zz', '9'.repeat(40)]) assert.equal((await server.get(`/${id}/variables.json?diag=${level}`)).status, 400, level);
 });
 
 test('P2 paths are decoded once and redirected to the canonical form', async () => {
