@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -85,13 +86,21 @@ static bool on_event(void *ctx, const char *event, struct json fields)
 
 enum status repl_lost_status(const struct repl *repl) { return repl->abandoned ? STATUS_FAILED : STATUS_NO_SERVER; }
 
+/* Columns of the terminal; 0 = the output goes elsewhere, where a value is a line. */
+static int terminal_width(void)
+{
+    struct winsize size = {0};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 static int evaluate(struct repl *repl, const char *code, struct json *answer)
 {
     struct ls_buf fields = LS_BUF_INIT;
     repl->interrupts = 0;
     ls_buf_str(&fields, "\"session\":");
     ls_json_str(&fields, repl->session);
-    ls_buf_printf(&fields, ",\"repl\":true,\"name\":\"repl\",\"max_output\":%d,\"code\":", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT);
+    ls_buf_printf(&fields, ",\"repl\":true,\"name\":\"repl\",\"max_output\":%d,\"width\":%d,\"code\":", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT,
+                  repl->json ? 0 : terminal_width());
     ls_json_str(&fields, code);
     int status = client_call(&repl->client, "eval", ls_buf_text(&fields), on_event, repl, answer);
     ls_buf_release(&fields);

@@ -9,7 +9,7 @@
  *   ping                                            -> version, pid, dir, url, watching
  *   sessions                                        -> sessions: [{session, url, key (first 8 characters of the internal id), age_ms, idle_ms, connections,
  *                                                      variables, memory, modules, last_error}]; of one that is busy for more than a second, busy: true instead of the last four
- *   eval      session ("new" makes a headless one), code, name?, repl?: bool, max_output?
+ *   eval      session ("new" makes a headless one), code, name?, repl?: bool, max_output?, width?
  *                                                   -> session, text (repl: values as people read them), json (first value), incomplete: bool, ns
  *                                                      events: print {text}.   errors: no-session syntax lua-error interrupted limit
  *   complete  session, line                         -> completions: [string]

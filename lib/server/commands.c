@@ -398,9 +398,9 @@ static void run_eval(struct control_client *client, struct ls_control *request)
     if (session == NULL)
         return;
     struct evaluation evaluation = {.client = client, .request = request, .session = session};
-    int64_t max = ls_control_int(request, "max_output", 0);
+    int64_t max = ls_control_int(request, "max_output", 0), width = ls_control_int(request, "width", 0);
     evaluation.eval = (struct ls_eval){.code = code, .len = len, .name = name != NULL ? name : "eval", .repl = ls_control_flag(request, "repl"),
-                                       .max_output = max > 0 ? (size_t)max : 0};
+                                       .max_output = max > 0 ? (size_t)max : 0, .width = width > 0 ? (size_t)width : 0};
     session_touch(session);
     if (session_call(session, run_evaluation, &evaluation) < 0)
         evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");

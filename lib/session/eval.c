@@ -102,7 +102,7 @@ static LS_RAISES int show_values(lua_State *L)
     for (int i = 2; eval->repl && i <= count; i++) {
         if (i > 2)
             ls_buf_char(&eval->text, '\t');
-        ls__pretty(session, L, i, &eval->text, eval->max_output);
+        ls__pretty(session, L, i, &eval->text, eval->max_output, eval->width);
     }
     if (count >= 2 && !ls__json_write(L, 2, &eval->json, &problem)) {
         ls_buf_clear(&eval->json);

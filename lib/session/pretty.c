@@ -1,8 +1,10 @@
 /* The pretty printer of the REPL (C4): `Contact {firstName = "Alice", …}`.
  *
- * Own fields only: array part first, then string keys in order, then the others as they come. Owner thread: the session's. */
+ * Own fields only: array part first, then string keys in order, then the others as they come. A value is written in one line, with a mark at each brace and
+ * comma; the layout then breaks the tables that are too wide for the terminal. So no __tostring runs twice. Owner thread: the session's. */
 #include "session/pretty.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +13,21 @@
 #define LEVELS 2        /* tables shown with content */
 #define ELEMENTS_MAX 20 /* of one table; the rest is a count */
 #define STRING_MAX 200  /* bytes of a string inside of a table */
+#define MARKS_MAX ((ELEMENTS_MAX + 2) * (ELEMENTS_MAX + 2)) /* braces and commas of a table of tables */
+#define INDENT 2
+
+/* Where in the output a table opens, goes on to its next element, or closes. */
+struct mark {
+    size_t at;
+    char kind; /* '{' ',' '}' */
+};
 
 struct printer {
     struct ls_session *session;
     struct ls_buf *out;
     size_t max;
+    size_t mark_count;
+    struct mark marks[MARKS_MAX];
     const void *path[LEVELS]; /* tables being shown, to mark cycles */
     int depth;
 };
@@ -25,6 +37,12 @@ static void print_value(lua_State *L, struct printer *printer, int index);
 static bool is_full(const struct printer *printer)
 {
     return printer->max && printer->out->len >= printer->max;
+}
+
+static void add_mark(struct printer *printer, char kind)
+{
+    assert(printer->mark_count < MARKS_MAX);
+    printer->marks[printer->mark_count++] = (struct mark){printer->out->len, kind};
 }
 
 static void print_quoted(struct ls_buf *out, const char *text, size_t len, size_t max)
@@ -143,12 +161,14 @@ static LS_RAISES void print_elements(lua_State *L, struct printer *printer, int 
     int keys = lua_gettop(L);
     lua_Integer others = (lua_Integer)lua_rawlen(L, keys), total = border + others;
     for (lua_Integer i = 1; i <= total; i++) {
+        if (i > 1) {
+            add_mark(printer, ',');
+            ls_buf_str(printer->out, ", ");
+        }
         if (i > ELEMENTS_MAX || is_full(printer)) {
-            ls_buf_printf(printer->out, ", … (%lld more)", (long long)(total - i + 1));
+            ls_buf_printf(printer->out, "… (%lld more)", (long long)(total - i + 1));
             break;
         }
-        if (i > 1)
-            ls_buf_str(printer->out, ", ");
         if (i <= border) {
             lua_rawgeti(L, index, i);
         } else {
@@ -188,10 +208,12 @@ static LS_RAISES void print_table(lua_State *L, struct printer *printer, int ind
         ls_buf_str(printer->out, empty ? "{}" : "{…}");
         return;
     }
+    add_mark(printer, '{');
     ls_buf_char(printer->out, '{');
     printer->path[printer->depth++] = self;
     print_elements(L, printer, index);
     printer->depth--;
+    add_mark(printer, '}');
     ls_buf_char(printer->out, '}');
 }
 
@@ -217,9 +239,102 @@ static LS_RAISES void print_value(lua_State *L, struct printer *printer, int ind
     }
 }
 
-LS_RAISES void ls__pretty(struct ls_session *session, lua_State *L, int index, struct ls_buf *out, size_t max)
+/* --- layout --- */
+
+struct layout {
+    const struct mark *marks;
+    size_t next;       /* mark */
+    const char *text;  /* the value in one line; marks count from here */
+    size_t width;
+    struct ls_buf out; /* owned */
+};
+
+/* Characters, as far as a terminal shows one for each. */
+static size_t count_columns(const char *text, size_t len)
 {
-    struct printer printer = {.session = session, .out = out, .max = max};
+    size_t columns = 0;
+    for (size_t i = 0; i < len; i++)
+        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return columns;
+}
+
+static size_t current_column(const struct ls_buf *out)
+{
+    const char *newline = out->len > 0 ? memrchr(out->data, '\n', out->len) : NULL;
+    size_t from = newline != NULL ? (size_t)(newline - out->data) + 1 : 0;
+    return out->len > 0 ? count_columns(out->data + from, out->len - from) : 0;
+}
+
+static void start_line(struct layout *layout, size_t indent)
+{
+    ls_buf_char(&layout->out, '\n');
+    for (size_t i = 0; i < indent; i++)
+        ls_buf_char(&layout->out, ' ');
+}
+
+/* The table whose opening mark is the next one; a comma may follow it. Depth is bounded by LEVELS. @return the byte after it */
+static size_t lay_out_table(struct layout *layout, size_t indent)
+{
+    size_t from = layout->marks[layout->next].at, last = layout->next;
+    for (int depth = 1; depth > 0;) {
+        last++;
+        depth += layout->marks[last].kind == '{' ? 1 : layout->marks[last].kind == '}' ? -1 : 0;
+    }
+    size_t end = layout->marks[last].at + 1;
+    if (current_column(&layout->out) + count_columns(layout->text + from, end - from) < layout->width) {
+        ls_buf_add(&layout->out, layout->text + from, end - from);
+        layout->next = last + 1;
+        return end;
+    }
+    ls_buf_char(&layout->out, '{');
+    start_line(layout, indent + INDENT);
+    from++;
+    layout->next++;
+    for (;;) {
+        const struct mark *mark = &layout->marks[layout->next];
+        ls_buf_add(&layout->out, layout->text + from, mark->at - from);
+        if (mark->kind == '{') {
+            from = lay_out_table(layout, indent + INDENT);
+            continue;
+        }
+        layout->next++;
+        if (mark->kind == '}')
+            break;
+        ls_buf_char(&layout->out, ',');
+        start_line(layout, indent + INDENT);
+        from = mark->at + strlen(", ");
+    }
+    start_line(layout, indent);
+    ls_buf_char(&layout->out, '}');
+    return end;
+}
+
+/* What has been written since `begun` gets as many lines as it needs; without memory for that it stays as it is. */
+static void lay_out(const struct printer *printer, size_t begun, size_t width)
+{
+    struct layout layout = {.marks = printer->marks, .text = printer->out->data, .width = width};
+    size_t from = printer->marks[0].at;
+    ls_buf_add(&layout.out, layout.text + begun, from - begun);
+    from = lay_out_table(&layout, 0);
+    ls_buf_add(&layout.out, layout.text + from, printer->out->len - from);
+    if (!ls_buf_failed(&layout.out)) {
+        ls_buf_cut(printer->out, begun);
+        ls_buf_add(printer->out, layout.out.data, layout.out.len);
+    }
+    ls_buf_release(&layout.out);
+}
+
+LS_RAISES void ls__pretty(struct ls_session *session, lua_State *L, int index, struct ls_buf *out, size_t max, size_t width)
+{
+    struct printer printer;
+    size_t begun = out->len;
+    printer.session = session;
+    printer.out = out;
+    printer.max = max;
+    printer.depth = 0;
+    printer.mark_count = 0;
     luaL_checkstack(L, 6, NULL);
     print_value(L, &printer, lua_absindex(L, index));
+    if (width > 0 && printer.mark_count > 0 && !ls_buf_failed(out))
+        lay_out(&printer, begun, width);
 }

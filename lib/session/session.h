@@ -109,6 +109,7 @@ struct ls_eval {
     const char *name;   /* shown as chunk name */
     bool repl;          /* an expression needs no `return`; values are pretty-printed; `_` is set (C4) */
     size_t max_output;  /* cut longer results, 0 = no limit */
+    size_t width;       /* columns of the terminal: wider tables are broken into lines; 0 = never */
     struct ls_buf text; /* out: the values as people read them, tab-separated (repl) */
     struct ls_buf json; /* out: the first value as L124, "null" if it has none */
     bool incomplete;    /* out: the chunk is not finished, more lines are needed */

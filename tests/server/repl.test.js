@@ -77,6 +77,22 @@ test('C4 values: expressions without return, several in a row, _, tables two lev
   assert.equal(await entry('"grüße ➜"'), 'grüße ➜', 'characters of several bytes can be typed');
 });
 
+test('C4 a table that is wider than the terminal has a line for each element, whatever the width; in a pipe it is one line', async () => {
+  const code = '{ name = "Gull", crew = { "Ann", "Bo" }, hold = { { 1 }, "a long line of freight", "another one" } }';
+  const flat = '{crew = {"Ann", "Bo"}, hold = {{…}, "a long line of freight", "another one"}, name = "Gull"}';
+  await shell('1', { columns: 120 });
+  assert.equal(await entry(code), flat);
+  terminal.resize(50, 40);
+  await until(() => terminal.tmux('display-message', '-p', '#{window_width}').trim() === '50', 'the narrow window');
+  terminal.clear();
+  terminal.line('hold = { { 1 }, "a long line of freight", "another" }');
+  terminal.line('{ crew = { "Ünn" }, hold = hold }');
+  const screen = await terminal.shows(/^\}$/m);
+  assert.match(screen, /^\{\n {2}crew = \{"Ünn"\},\n {2}hold = \{\n {4}\{…\},\n {4}"a long line of freight",\n {4}"another"\n {2}\}\n\}$/m);
+  assert.match(await entry('{1, 2}, 3'), /^\{1, 2\} +3$/);
+  assert.equal(run(['1', '-e', `return ${code}`]).stdout, `${flat}\n`);
+});
+
 test('C4 an incomplete chunk continues; Ctrl-C gives it up; Ctrl-D leaves with 0', async () => {
   await shell();
   assert.equal(await entry('for i = 1, 2 do', /^lsess:1>>$/), '');
