@@ -2,7 +2,7 @@
  * The binding pass over a view's new content (F76 to F88), widgets, which hold the bindings of one element each (F225), and what bindings do:
  * attributes, classes, styles, code and HTML (F102 to F112), events and actions (F113 to F126).
  */
-import { markScroll, notifyScroll, runBlamed, scrollElement } from './reveal.js';
+import { markScroll, notifyScroll, scrollElement } from './reveal.js';
 import * as variables from './store.js';
 import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
 import { accessProblem, commitAll, currentValue, ensureId, Field, forwarded, isGetter, isSetter, kindOf, parsePath, vendId } from './value.js';
@@ -10,9 +10,6 @@ import { List, View } from './view.js';
 
 /** @type {Set<Widget>} */
 const live = new Set();
-
-/** @type {WeakMap<Element, Set<Widget>>} */
-const byElement = new WeakMap();
 
 /** It survives the replacement of its element (F83, F112). */
 export class Widget {
@@ -61,13 +58,11 @@ export class Widget {
   /** @param {Element} element */
   attach(element) {
     this.element = element;
-    byElement.set(element, (byElement.get(element) ?? new Set()).add(this));
     for (const [type, listener] of this.listeners) element.addEventListener(type, listener);
     if (this.scrollOnOutput) markScroll(element);
   }
 
   detach() {
-    byElement.get(this.element)?.delete(this);
     for (const [type, listener] of this.listeners) this.element.removeEventListener(type, listener);
   }
 
@@ -93,7 +88,7 @@ export class Widget {
 /** The widget of an element id, one with a value binding before others: author ids may occur often, and outer and inner hosts share theirs (F75, F144). @param {string} elementId */
 export function findWidget(elementId) {
   const element = document.getElementById(elementId);
-  let found = [...((element && byElement.get(element)) ?? [])];
+  let found = [...live].filter((widget) => widget.element === element);
   if (!found.length) found = [...live].filter((widget) => widget.elementId === elementId);
   return found.find((widget) => widget.hasBinding('ui-value')) ?? found.at(-1);
 }
@@ -249,13 +244,13 @@ function bindValue(widget, spec) {
 /** Properties that the attribute alone stops to govern once the user has acted (F103). */
 const LIVE = ['checked', 'selected', 'value', 'muted', 'open', 'indeterminate'];
 const LIVE_TAGS = /^(input|textarea|select|button|progress|meter|output|option|dialog|details|audio|video)$/;
-const OWN_CLASS = /^ui-(new-view|obsolete-view|view-\d+|error)$/;
+const OWN_CLASSES = ['ui-new-view', 'ui-obsolete-view', 'ui-error'];
 
 /** @param {Widget} widget @param {string} name @param {any} value */
 function applyAttribute(widget, name, value) {
   const element = /** @type {any} */ (widget.element);
   const absent = value === null || value === undefined || value === false;
-  const own = name === 'class' ? [...element.classList].filter((word) => OWN_CLASS.test(word)) : [];
+  const own = name === 'class' ? OWN_CLASSES.filter((word) => element.classList.contains(word)) : [];
   if (!absent) element.setAttribute(name, String(value));
   else if (name === 'id') element.id = widget.elementId; // tools look for it
   else element.removeAttribute(name);
@@ -341,7 +336,7 @@ export class Replacement {
 function applyCode(widget, varId, value) {
   if (typeof value !== 'string' || !value) return;
   const { view } = widget;
-  const run = () => runBlamed(`ui-code in ${view.key}`, () => {
+  const run = () => guard(`ui-code in ${view.key}`, () => {
     new Function('element', 'value', 'variable', 'store', value).call(window, widget.element, value, get(varId), store);
   });
   const reveal = view.buffer();

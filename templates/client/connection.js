@@ -25,27 +25,23 @@ const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 30000;
 const SILENCE_MS = 75000;
 
-/** @typedef {(argument?: any) => void} Listener */
-/** @type {Record<'connect' | 'disconnect' | 'message' | 'error', Set<Listener>>} */
-const listeners = { connect: new Set(), disconnect: new Set(), message: new Set(), error: new Set() };
-
 let session = '';
 /** @type {WebSocket | null} */
 let socket = null;
 let closed = false; // by the page, for good (F218)
 let delay = FIRST_RETRY_MS;
 let timer = 0;
-let trying = false;
 let lastFrame = 0;
 let heartbeats = false; // only a server that sends them may be found silent
 
-/** @param {keyof typeof listeners} kind @param {any} [argument] */
-function emit(kind, argument) {
-  for (const listener of listeners[kind]) guard(`${kind} listener`, () => listener(argument));
-}
+/** What page scripts hear of it. @type {Record<string, Set<(argument?: any) => void>>} */
+const listeners = { connect: new Set(), disconnect: new Set(), message: new Set(), error: new Set() };
 
-/** @param {keyof typeof listeners} kind @returns {(listener: Listener) => () => void} */
-const on = (kind) => (listener) => {
+/** @param {string} kind @param {any} [argument] */
+const emit = (kind, argument) => listeners[kind].forEach((listener) => guard(`${kind} listener`, () => listener(argument)));
+
+/** @param {string} kind */
+const on = (kind) => (/** @type {(argument?: any) => void} */ listener) => {
   listeners[kind].add(listener);
   return () => void listeners[kind].delete(listener);
 };
@@ -71,23 +67,22 @@ let handlers;
 export function openConnection(id, use) {
   session = id;
   handlers = use;
-  addEventListener('online', () => void retry());
+  addEventListener('online', retry);
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return;
     void retry();
     dropIfSilent();
   });
   setInterval(dropIfSilent, SILENCE_MS / 5);
-  connect(false);
+  connect('Connection lost.');
 }
 
-/** @param {boolean} probed whether the session is known to live */
-function connect(probed) {
-  const opening = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws/${session}`);
-  let opened = false;
+/** @param {string} refused says what it means if the server takes no socket */
+function connect(refused) {
+  const opening = new WebSocket(`${location.protocol.replace('http', 'ws')}//${location.host}/ws/${session}`);
   socket = opening;
   opening.onopen = () => {
-    opened = true;
+    refused = 'Connection lost.';
     delay = FIRST_RETRY_MS;
     lastFrame = Date.now();
     showNotice('');
@@ -95,12 +90,12 @@ function connect(probed) {
       if (debug) console.debug('lsess >', frame);
       opening.send(JSON.stringify(frame));
     });
-    guard('start', handlers.opened);
+    guard('the start', handlers.opened);
     emit('connect');
   };
   opening.onmessage = ({ data }) => socket === opening && guard('a frame', () => receive(JSON.parse(data)));
   opening.onerror = (event) => emit('error', event);
-  opening.onclose = () => socket === opening && lost(probed && !opened ? 'The server takes no further page.' : 'Connection lost.');
+  opening.onclose = () => socket === opening && lost(refused);
 }
 
 /** @param {any} frame */
@@ -108,7 +103,7 @@ function receive(frame) {
   lastFrame = Date.now();
   if (debug) console.debug('lsess <', frame);
   const messages = Array.isArray(frame) ? frame : [frame]; // F17
-  if (!messages.length) heartbeats = true;
+  heartbeats ||= !messages.length;
   handlers.frame(messages);
   for (const message of messages) emit('message', message);
 }
@@ -118,29 +113,31 @@ function lost(why) {
   socket = null;
   connectQueue(null);
   emit('disconnect');
-  if (closed) return showNotice('Disconnected.');
-  schedule(why);
+  if (closed) showNotice('Disconnected.');
+  else retryLater(why);
 }
 
 /** @param {string} why */
-function schedule(why) {
+function retryLater(why) {
   showNotice(`${why} Trying again …`);
   clearTimeout(timer);
-  timer = setTimeout(() => void retry(), delay * (0.75 + Math.random() / 2));
+  timer = setTimeout(retry, delay * (0.75 + Math.random() / 2));
   delay = Math.min(delay * 2, LAST_RETRY_MS);
 }
 
+let asking = false;
+
 /** Asks first whether the session lives: a refused socket does not say why (F219). Never `/`, which makes sessions. */
 async function retry() {
-  if (trying || socket || closed) return;
+  if (asking || socket || closed) return;
   clearTimeout(timer);
-  trying = true;
+  asking = true;
   const status = await fetch(`/${session}`, { method: 'HEAD', cache: 'no-store' }).then((answer) => answer.status, () => 0);
-  trying = false;
+  asking = false;
   if (closed) return;
   if (status === 404) location.replace('/');
-  else if (status) connect(true);
-  else schedule('The server cannot be reached.');
+  else if (status) connect('The server takes no further page.');
+  else retryLater('The server cannot be reached.');
 }
 
 /** A half-open connection looks alive; a server that sends heartbeats is never silent for long. */

@@ -5,9 +5,9 @@
  */
 import { findWidget, store } from './lsess-client/bind.js';
 import { connection, findSession, openConnection, pagePath } from './lsess-client/connection.js';
-import { addStyle, draw, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { addStyle, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
 import { revealing, settle } from './lsess-client/reveal.js';
-import { debug, duringFrame, flush, get, guard, idle, own, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
+import { debug, duringFrame, flush, get, guard, idle, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
 import { commitAll } from './lsess-client/value.js';
 import { deliver, findKey, findView, keys, View, viewdef } from './lsess-client/view.js';
 
@@ -24,10 +24,8 @@ function dispatch(message) {
   const { type, data = {} } = message ?? {};
   if (type === 'update') takeUpdate(data);
   else if (type === 'destroy') receiveDestroy(data);
-  else if (type === 'error') {
-    receiveError(data);
-    if (!data.varId && data.code === 'lua-error') draw(true); // a reload has failed, perhaps as before (H99)
-  } else if (type === undefined && message?.error) report(`the server says: ${message.error}`); // F19
+  else if (type === 'error') receiveError(data);
+  else if (type === undefined && message?.error) report(`the server says: ${message.error}`); // F19
 }
 
 /** @param {{varId: number, value?: any, properties?: Record<string, any>}} data */
@@ -112,7 +110,6 @@ function show(host, session) {
       view.resync(); // the server has forgotten this page's variables (F215)
       showReloadErrors({}); // what is still wrong comes with variable 1
     }
-    own(1, view);
     const variable = get(1);
     if (namespace && variable) variable.properties.namespace = namespace; // F138
     if (!started) {

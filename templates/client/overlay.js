@@ -17,9 +17,8 @@ export function addStyle(id, css) {
 }
 
 const NOTICE = `
-#ui-notice { position: fixed; z-index: 2147483000; left: 50%; bottom: 1rem; transform: translateX(-50%); box-sizing: border-box; width: max-content;
-  max-width: calc(100vw - 2rem); padding: .6em 1.1em; border: 1px solid #ffffff26; border-radius: .6em; background: #24292f; color: #fff;
-  font: 14px/1.4 system-ui, sans-serif; text-align: center; box-shadow: 0 4px 18px #0005 }`;
+#ui-notice { position: fixed; z-index: 2147483000; inset: auto 1rem 1rem; box-sizing: border-box; width: fit-content; margin: auto; padding: .6em 1.1em;
+  border-radius: 6px; background: #24292f; color: #fff; font: 14px/1.5 system-ui, sans-serif; text-align: center; box-shadow: 0 4px 18px #0005 }`;
 
 /** Shows a text, or nothing. Sites restyle the notice by `#ui-notice`, or hide it. @param {string} text */
 export function showNotice(text) {
@@ -66,20 +65,20 @@ function mark(element, varId, error) {
 // The overlay. Escape or a click hides it, and the repair of the file takes it away.
 
 const OVERLAY = `
-:host { all: initial; position: fixed; z-index: 2147483001; inset: auto 0 0 0; max-height: 60vh; overflow: auto; background: #1b1b1f; color: #e7e7ea;
+:host { all: initial; position: fixed; z-index: 2147483001; inset: auto 0 0; max-height: 60vh; overflow: auto; background: #1b1b1f; color: #e7e7ea;
   border-top: 3px solid #ff5d5d; box-shadow: 0 -8px 30px #0006; font: 14px/1.5 system-ui, sans-serif; color-scheme: dark }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2em 1em; padding: .8em 1.2em 0 }
+header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1em; padding: .8em 1.2em 0 }
 h1 { margin: 0; font-size: 1em; color: #ff7b7b }
-p { order: 1; flex: 1 1 20em; margin: 0; color: #a9a9b2 }
-button { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-align: left; cursor: pointer }
-header button { order: 1; margin-left: auto; color: #a9a9b2 }
-@media (width < 40em) { header button { order: 0 } }
-kbd { border: 1px solid #555; border-radius: 4px; padding: 0 .4em; font-size: .85em }
-section { padding: .8em 1.2em } section + section { border-top: 1px solid #34343b }
-.place { color: #8ab4ff; text-decoration: underline; text-underline-offset: 3px; font-family: ui-monospace, monospace; overflow-wrap: anywhere }
-pre { margin: .5em 0 0; font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
-.excerpt { padding: .6em .9em; border-radius: 6px; background: #111114; color: #d6d6dc; white-space: pre; overflow: auto }
-.excerpt span { display: block; width: max-content; min-width: 100%; min-height: 1.5em } .here { color: #ffb3b3; background: #4a1f24 }`;
+p { flex: 1; margin: 0 }
+p, header button { color: #a9a9b2 }
+button { padding: 0; border: 0; background: none; font: inherit; text-align: left; cursor: pointer }
+section { padding: .8em 1.2em }
+section + section { border-top: 1px solid #34343b }
+.place { color: #8ab4ff; text-decoration: underline; font-family: monospace; overflow-wrap: anywhere }
+pre { margin: .5em 0 0; font: 13px/1.5 monospace; white-space: pre-wrap; overflow-wrap: anywhere }
+.excerpt { padding: .6em .9em; border-radius: 6px; background: #111114; white-space: pre; overflow: auto }
+.excerpt span { display: block; width: max-content; min-width: 100%; min-height: 1.5em }
+.here { color: #ffb3b3; background: #4a1f24 }`;
 
 /** Viewdefs that the page has found wrong. @type {Map<string, Problem>} */
 const own = new Map();
@@ -111,11 +110,11 @@ export function showReloadErrors({ 'reload-error': lines = '', 'reload-detail': 
   draw();
 }
 
-/** A hidden overlay stays hidden until something else is wrong, or the same `again`. @param {boolean} [again] */
-export function draw(again) {
+/** A hidden overlay stays hidden until something else is wrong. */
+function draw() {
   const problems = [...reloads, ...own.values()];
   const now = JSON.stringify(problems);
-  if (now === shown && !again) return;
+  if (now === shown) return;
   shown = now;
   overlay.remove();
   if (!problems.length) return;
@@ -125,7 +124,7 @@ export function draw(again) {
     element('header', {},
       element('h1', {}, problems.length > 1 ? `${problems.length} errors in the site’s files` : 'Error in a file of the site'),
       element('p', {}, 'The session kept running the code it had. Save the file again to go on.'),
-      element('button', { onclick: () => overlay.remove() }, element('kbd', {}, 'Esc'), ' hide')),
+      element('button', { onclick: () => overlay.remove() }, 'Hide (Esc)')),
     ...problems.map(section),
   );
   document.documentElement.append(overlay);

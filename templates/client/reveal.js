@@ -1,5 +1,5 @@
 /** The showing of new content when it is complete, and what belongs to that moment: scripts, scrolling, the focus of the old content (F159 to F170, F178, F200 to F206). */
-import { get, guard, ownerOf, report, send } from './store.js';
+import { blame, get, guard, ownerOf } from './store.js';
 import { inOrder, written } from './value.js';
 import { awaitsViewdef, remove } from './view.js';
 
@@ -71,21 +71,6 @@ const fresh = new Map();
 export function collectScripts(content, view) {
   for (const script of content.querySelectorAll('script')) {
     if (JAVASCRIPT.test(script.type.trim())) fresh.set(script, view); // data blocks stay as they are (F168)
-  }
-}
-
-/** Tells the server too, whose log is where templates are written (P102). @param {string} what @param {unknown} cause */
-function blame(what, cause) {
-  report(`error in ${what}`, cause);
-  send('error', { varId: 1, code: 'script-error', description: `${what}: ${cause instanceof Error ? cause.message : cause}` });
-}
-
-/** @param {string} what @param {() => void} run */
-export function runBlamed(what, run) {
-  try {
-    run();
-  } catch (cause) {
-    blame(what, cause);
   }
 }
 

@@ -4,17 +4,16 @@
  */
 import { showError } from './overlay.js';
 
-/** True with `?ui-debug` in the address or a value `ui-debug` in localStorage; otherwise the console is silent unless something is wrong (S77). */
-export let debug = new URLSearchParams(location.search).has('ui-debug');
-try {
-  debug ||= !!localStorage.getItem('ui-debug');
-} catch {
-  // storage may be forbidden
-}
+/** Frames are logged with `?ui-debug` in the address; otherwise the console is silent unless something is wrong (S77). */
+export const debug = new URLSearchParams(location.search).has('ui-debug');
 
 /** One line for a person (F211). @param {string} text @param {unknown[]} cause */
-export function report(text, ...cause) {
-  console.error(`lsess: ${text}`, ...cause);
+export const report = (text, ...cause) => console.error(`lsess: ${text}`, ...cause);
+
+/** Reports to the server too, whose log is where templates are written (P102). @param {string} what @param {any} cause @param {string} [code] */
+export function blame(what, cause, code = 'script-error') {
+  report(`${code} in ${what}`, cause);
+  send('error', { varId: 1, code, description: `${what}: ${cause?.message ?? cause}` });
 }
 
 /** Runs what may fail so that its failure stops nothing else (F57). @param {string} what @param {() => void} run @param {number} [varId] */
@@ -22,7 +21,7 @@ export function guard(what, run, varId) {
   try {
     run();
   } catch (cause) {
-    report(`${what}${varId ? ` of ${describe(varId)}` : ''} failed`, cause);
+    blame(varId ? `${what} of ${describe(varId)}` : what, cause);
   }
 }
 
@@ -39,7 +38,7 @@ let quiet = 0;
 let longest = 0;
 let depth = 0;
 
-/** Names what writes a frame, or null when the connection is gone: what waits is dropped then. @param {typeof transmit} write */
+/** Says what writes a frame, or null when the connection is gone; what waits is dropped. @param {typeof transmit} write */
 export function connectQueue(write) {
   transmit = write;
   take();
@@ -96,21 +95,15 @@ export function duringFrame(work) {
 const entries = new Map();
 let nextId = 2; // never reused, reconnects included (F39, F216)
 
-let unanswered = 0; // creates
+/** Created, and nothing heard of it yet. @type {Set<Entry>} */
+const unanswered = new Set();
 
 /** True when nothing waits to be sent or answered (S85). */
-export const idle = () => !waiting.length && !unanswered;
+export const idle = () => !waiting.length && !unanswered.size;
 
-/** @param {number} id @param {number} [parentId] @param {Properties} [properties] @param {Owner | null} [owner] */
-function add(id, parentId, properties = {}, owner = null) {
-  /** @type {Entry} */
-  const entry = {
-    record: { varId: id, properties }, children: new Set(), observers: new Set(), errorObservers: new Set(), error: null, owner, wait: null,
-  };
-  if (parentId) {
-    entry.record.parentId = parentId;
-    entries.get(parentId)?.children.add(id);
-  }
+/** @param {number} id @param {Properties} [properties] @param {Owner | null} [owner] @returns {Entry} */
+function add(id, properties = {}, owner = null) {
+  const entry = { record: { varId: id, properties }, owner };
   entries.set(id, entry);
   return entry;
 }
@@ -121,34 +114,34 @@ export const get = (id) => entries.get(id)?.record;
 export const ownerOf = (id) => entries.get(id)?.owner;
 /** @param {number} id */
 export const getError = (id) => entries.get(id)?.error ?? null;
-/** How many variables the page holds; tests compare it before and after (S16). */
+/** How many variables the page holds. */
 export const count = () => entries.size;
 
 /**
  * Makes a variable below another and tells the server (F41, F42).
- * @param {number} parentId @param {Properties} properties @param {Owner | null} [owner]
- * @param {Wait | null} [wait] counts it until the server has said something about it (F162); null where nothing hidden waits
+ * @param {number} parentId @param {Properties} properties @param {Owner | null} [owner] @param {Wait | null} [wait] what is shown when it is answered (F162)
  */
 export function create(parentId, properties, owner, wait) {
   const id = nextId++;
-  const entry = add(id, parentId, properties, owner);
+  const entry = add(id, properties, owner);
+  const parent = entries.get(parentId);
+  entry.record.parentId = parentId;
+  if (parent) (parent.children ??= new Set()).add(id);
   send('create', { id, parentId, properties: { ...properties } });
-  const { access } = properties;
-  if (wait !== undefined && online() && access !== 'w' && access !== 'action') {
-    unanswered++;
-    entry.wait = wait ?? { open: 0 };
-    entry.wait.open++;
+  if (online() && !WRITE_ONLY.test(properties.access)) {
+    unanswered.add(entry);
+    entry.wait = wait;
+    if (wait) wait.open++;
   }
   return id;
 }
 
 /** @param {Entry} entry */
 function answered(entry) {
-  if (!entry.wait) return;
-  unanswered--;
-  entry.wait.open--;
-  entry.wait = null;
+  if (unanswered.delete(entry) && entry.wait) entry.wait.open--;
 }
+
+const WRITE_ONLY = /^(w|action)$/;
 
 /** Equal values; arrays by content (F49, F196). @param {any} a @param {any} b */
 export const same = (a, b) => a === b || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
@@ -161,21 +154,17 @@ export function update(id, value, properties) {
   const record = get(id);
   if (!record) return;
   const { access } = record.properties;
-  if (properties) merge(record, properties);
-  const always = access === 'action' || access === 'w';
-  const changed = value !== undefined && access !== 'r' && (always || !same(value, record.value));
+  const changed = value !== undefined && access !== 'r' && (WRITE_ONLY.test(access) || !same(value, record.value));
   if (changed) record.value = value;
-  if (!changed && !properties) return;
-  send('update', { varId: id, ...(changed && { value }), ...(properties && { properties: { ...properties } }) });
+  if (properties) merge(record, properties);
+  if (changed || properties) send('update', { varId: id, value: changed ? value : undefined, properties });
   if (changed && access === 'action') flush(true);
 }
 
 /** @param {Variable} record @param {Properties} properties */
 function merge(record, properties) {
-  for (const [name, value] of Object.entries(properties)) {
-    if (value === '') delete record.properties[name]; // F24
-    else record.properties[name] = value;
-  }
+  Object.assign(record.properties, properties);
+  for (const name in properties) if (properties[name] === '') delete record.properties[name]; // F24
 }
 
 /** Drops a variable and all below it, here and on the server (F54). @param {number} id */
@@ -183,50 +172,46 @@ export function destroy(id) {
   const entry = entries.get(id);
   if (!entry) return;
   send('destroy', { varId: id });
-  entries.get(entry.record.parentId ?? 0)?.children.delete(id);
+  entries.get(entry.record.parentId ?? 0)?.children?.delete(id);
   forget(id, entry);
 }
 
-/** @param {number} id @param {Entry} entry */
+/** @param {number} id @param {Entry | undefined} entry */
 function forget(id, entry) {
-  entries.delete(id);
+  if (!entries.delete(id) || !entry) return;
   answered(entry);
   fail(entry, null);
-  for (const child of entry.children) {
-    const below = entries.get(child);
-    if (below) forget(child, below);
-  }
+  entry.children?.forEach((child) => forget(child, entries.get(child)));
 }
 
 /** Forgets everything, as after a reconnect (F215). Variable 1 is there anew. */
 export function reset() {
-  for (const [id, entry] of entries) forget(id, entry);
+  entries.forEach((entry, id) => forget(id, entry));
   add(1);
 }
 
-/** Says what shows a variable that was made without it. @param {number} id @param {Owner} owner */
-export function own(id, owner) {
+/** @param {number} id @param {'observers' | 'errorObservers'} kind @param {any} observer @returns {() => void} ends it */
+function observe(id, kind, observer) {
   const entry = entries.get(id);
-  if (entry) entry.owner = owner;
+  if (entry) (entry[kind] ??= new Set()).add(observer);
+  return () => void entry?.[kind]?.delete(observer);
 }
 
-/** @template T @param {Set<T> | undefined} observers @param {T} observer @returns {() => void} ends it */
-function observe(observers, observer) {
-  observers?.add(observer);
-  return () => void observers?.delete(observer);
+/** Calls `observer` on each update from the server. @param {number} id @param {Observer} observer @param {Owner} [owner] shows it, if it was made without one */
+export function watch(id, observer, owner) {
+  const entry = entries.get(id);
+  if (entry && owner) entry.owner = owner;
+  return observe(id, 'observers', observer);
 }
-
-/** Calls `observer` on each update from the server. @param {number} id @param {Observer} observer */
-export const watch = (id, observer) => observe(entries.get(id)?.observers, observer);
 /** Calls `observer` with each error of the variable, and with null when it is over. @param {number} id @param {(error: Failure | null) => void} observer */
-export const watchErrors = (id, observer) => observe(entries.get(id)?.errorObservers, observer);
+export const watchErrors = (id, observer) => observe(id, 'errorObservers', observer);
 
 /** @param {Entry} entry @param {Failure | null} error */
 function fail(entry, error) {
   if (!error && !entry.error) return;
   entry.error = error;
   showError(entry);
-  for (const observer of entry.errorObservers) guard('error observer', () => observer(error));
+  entry.errorObservers?.forEach((observer) => guard('an observer of errors', () => observer(error)));
 }
 
 /** Marks what shows the variable now, after the element has been replaced. @param {number} id */
@@ -244,7 +229,7 @@ export function receiveUpdate({ varId, value, properties }) {
   answered(entry);
   failures.delete(entry);
   fail(entry, null);
-  for (const observer of [...entry.observers]) guard('update', () => observer(entry.record, value, properties), varId);
+  for (const observer of [...entry.observers ?? []]) guard('an update', () => observer(entry.record, value, properties), varId);
 }
 
 /** A `destroy` of a variable that is still in use counts as null without type (F55). @param {{varId: number}} data */
@@ -276,6 +261,6 @@ function tellFailures() {
 
 /** Names a variable for people (F211). @param {number} id */
 export function describe(id) {
-  const properties = get(id)?.properties ?? {};
-  return `variable ${id}` + ['path', 'elementId'].map((name) => (properties[name] ? ` ${name} "${properties[name]}"` : '')).join('');
+  const { path, elementId } = get(id)?.properties ?? {};
+  return `variable ${id} path "${path ?? ''}" elementId "${elementId ?? ''}"`;
 }

@@ -29,12 +29,12 @@ interface Wait {
 }
 interface Entry {
   record: Variable;
-  children: Set<number>;
-  observers: Set<Observer>;
-  errorObservers: Set<(error: Failure | null) => void>;
-  error: Failure | null;
   owner: Owner | null;
-  wait: Wait | null;
+  children?: Set<number>;
+  observers?: Set<(...changed: any[]) => void>;
+  errorObservers?: Set<(...changed: any[]) => void>;
+  error?: Failure | null;
+  wait?: Wait | null;
 }
 
 /** A binding attribute's `PATH?QUERY` (F59 to F64). */
@@ -44,12 +44,11 @@ interface Spec {
 }
 /** How `ui-value` treats an element (F89). */
 interface Kind {
-  /** Where the value is shown; `custom` is decided when the element is defined. */
   shows: 'value' | 'checked' | 'radio' | 'text' | 'custom' | 'none';
   /** Events that commit an edit. */
-  commit: string[];
+  commit: string | undefined;
   /** Events that commit with `keypress`. */
-  typing: string[];
+  typing: string;
   editable: boolean;
 }
 interface Binding {

@@ -16,8 +16,6 @@ export function vendId() {
 /** @param {Element} element */
 export const ensureId = (element) => (element.id ||= vendId());
 
-/** Properties that mean something to this client alone; the server does not get them (F65). */
-const LOCAL = new Set(['keypress', 'scrollOnOutput', 'replace', 'commit', 'not', 'self', 'prevent', 'stop']);
 
 /** Splits `PATH?QUERY`; null when there is no path to bind (F63). @param {string | null} text @returns {Spec | null} */
 export function parsePath(text) {
@@ -29,11 +27,9 @@ export function parsePath(text) {
   return { path, properties };
 }
 
-/** @param {Spec} spec */
-export function forwarded({ properties }) {
-  const all = { ...properties };
-  for (const name of LOCAL) delete all[name];
-  return all;
+/** The properties for the server: all but those that mean something to this client alone (F65). @param {Spec} spec @returns {Properties} */
+export function forwarded({ properties: { keypress, scrollOnOutput, replace, commit, not, self, prevent, stop, ...others } }) {
+  return others;
 }
 
 /** @param {string} path */
@@ -43,42 +39,40 @@ export const isSetter = (path) => path.endsWith('(_)');
 
 /** Says what is wrong with an access of a path, or '' (F69). @param {string} path @param {string | undefined} access */
 export function accessProblem(path, access) {
-  const allowed = isSetter(path) ? ['w', 'action'] : isGetter(path) ? ['r', 'rw', 'action'] : ['r', 'w', 'rw', 'action'];
-  return access === undefined || allowed.includes(access) ? '' : `path "${path}" does not allow access "${access}"`;
+  const allowed = isSetter(path) ? /^(w|action)$/ : isGetter(path) ? /^(r|rw|action)$/ : /^(r|w|rw|action)$/;
+  return access === undefined || allowed.test(access) ? '' : `path "${path}" does not allow access "${access}"`;
 }
 
-/** @param {Kind['shows']} shows @param {string} commit @param {string} [typing] @returns {Kind} */
-const kind = (shows, commit, typing = commit) => ({ shows, editable: true, commit: commit.split(' ').filter(Boolean), typing: typing.split(' ').filter(Boolean) });
+/**
+ * What elements do with a value (F89): their tags, inputs by `:type`; where it shows; events that commit an edit, undefined where nothing is edited; and
+ * those that commit besides with `keypress`. `custom` is decided when the element is defined.
+ * @type {[string, Kind['shows'], string?, string?][]}
+ */
+const KINDS = [
+  ['input textarea', 'value', 'blur change', 'input'],
+  ['select', 'value', 'change blur', 'input'],
+  [':range :color', 'value', 'change', 'input'],
+  [':checkbox', 'checked', 'change'],
+  [':radio', 'radio', 'change'],
+  [':file', 'none', ''],
+  [':button :submit :reset :image progress meter output data param option sl-*', 'value', ''],
+  ['sl-input sl-textarea sl-select sl-radio-group sl-range sl-color-picker', 'value', 'sl-change', 'sl-input'],
+  ['sl-rating', 'value', 'sl-change'],
+  ['sl-checkbox sl-switch', 'checked', 'sl-change'],
+  ['sl-option sl-progress-bar sl-progress-ring sl-qr-code sl-copy-button', 'value'],
+  ['custom', 'custom', ''],
+  ['display button li sl-badge sl-tag', 'text'],
+];
+/** @type {Map<string, Kind>} */
+const kinds = new Map();
+for (const [tags, shows, commit, typing = ''] of KINDS) for (const tag of tags.split(' ')) kinds.set(tag, { shows, commit, typing, editable: commit !== undefined });
 
-const TEXT = kind('value', 'blur change', 'input');
-const DISPLAY = { ...kind('text', ''), editable: false };
-const READ_ONLY = { ...kind('value', ''), editable: false };
-const VALUED = kind('value', '');
-const SLIDER = kind('value', 'change', 'input');
-const SHOELACE = kind('value', 'sl-change', 'sl-input');
-
-/** @type {Record<string, Kind>} */
-const BY_TAG = { select: kind('value', 'change blur', 'input'), 'sl-rating': kind('value', 'sl-change') };
-/** @param {Kind} of @param {string} tags */
-const tags = (of, tags) => tags.split(' ').forEach((tag) => { BY_TAG[tag] = of; });
-tags(TEXT, 'textarea');
-tags(DISPLAY, 'button li sl-badge sl-tag');
-tags(VALUED, 'progress meter output data param option');
-tags(kind('checked', 'sl-change'), 'sl-checkbox sl-switch');
-tags(SHOELACE, 'sl-input sl-textarea sl-select sl-radio-group sl-range sl-color-picker');
-tags(READ_ONLY, 'sl-option sl-progress-bar sl-progress-ring sl-qr-code sl-copy-button');
-
-/** @type {Record<string, Kind>} */
-const BY_INPUT_TYPE = {
-  checkbox: kind('checked', 'change'), radio: kind('radio', 'change'), file: kind('none', ''), range: SLIDER, color: SLIDER,
-  button: VALUED, submit: VALUED, reset: VALUED, image: VALUED,
-};
-
-/** @param {Element} element @returns {Kind} */
+/** @param {Element} element */
 export function kindOf(element) {
   const tag = element.localName;
-  if (tag === 'input') return BY_INPUT_TYPE[/** @type {HTMLInputElement} */ (element).type] ?? TEXT;
-  return BY_TAG[tag] ?? (tag.startsWith('sl-') ? VALUED : tag.includes('-') ? kind('custom', '') : DISPLAY);
+  const other = tag.startsWith('sl-') ? 'sl-*' : tag.includes('-') ? 'custom' : 'display';
+  const type = tag === 'input' ? `:${/** @type {HTMLInputElement} */ (element).type}` : '';
+  return /** @type {Kind} */ (kinds.get(type) ?? kinds.get(tag) ?? kinds.get(other));
 }
 
 /** What an element holds: checked or not for a check element, else its value, null if it has none (F114). @param {any} element */
@@ -104,7 +98,7 @@ export const written = new WeakMap();
 const fields = new Set();
 
 /** An action on the same element owns the change of a check element (F96). */
-const OWNERS = ['ui-action', ...['click', 'change', 'input', 'sl-change', 'sl-input'].map((name) => `ui-event-${name}`)];
+const OWNER = /^ui-(action|event-(click|change|input|sl-change|sl-input))$/;
 
 const FIELD = /^(sl-)?(input|textarea)$/;
 
@@ -123,7 +117,7 @@ export class Field {
     /** The newest server value that waits for an edit to end (F100). @type {{value: any} | null} */
     this.deferred = null;
     this.resetting = false;
-    this.owned = this.kind.shows === 'checked' && !options.commit && OWNERS.some((name) => element.getAttribute(name));
+    this.owned = this.kind.shows === 'checked' && !options.commit && element.getAttributeNames().some((name) => OWNER.test(name) && element.getAttribute(name));
     this.wroteText = !element.firstChild; // an empty custom element may show text until it is defined
     /** @type {MutationObserver | null} */
     this.observer = null;
@@ -141,7 +135,8 @@ export class Field {
     const readOnly = get(varId)?.properties.access === 'r';
     if (readOnly && FIELD.test(element.localName)) element.setAttribute('readonly', ''); // edits could not be sent
     if (kind.editable && !readOnly && !this.owned) {
-      for (const type of new Set([...(this.options.keypress ? kind.typing : []), ...kind.commit])) {
+      const types = `${this.options.keypress ? kind.typing : ''} ${kind.commit}`;
+      for (const type of types.split(' ').filter(Boolean)) {
         widget.on(type, () => this.commit() && type !== 'blur' && flushSoon()); // a direct edit need not wait for the quiet time (F34)
       }
     }
@@ -170,7 +165,7 @@ export class Field {
   dirty() {
     const { element, kind } = this;
     const { properties, value } = get(this.varId) ?? {};
-    if (!kind.commit.length || this.owned || this.resetting || properties?.access === 'r' || isUndefined(element)) return false;
+    if (!kind.commit || this.owned || this.resetting || properties?.access === 'r' || isUndefined(element)) return false;
     if (kind.shows === 'radio') return element.checked && element.value !== textOf(value);
     return written.has(element) && !same(this.read(), written.get(element));
   }

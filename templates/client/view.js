@@ -5,7 +5,7 @@
 import { bindContent } from './bind.js';
 import { setProblem } from './overlay.js';
 import { collectScripts, forgetIds, markScroll, notifyScroll, Reveal, scrollElement } from './reveal.js';
-import { create, debug, describe, destroy, get, guard, own, refreshError, report, send, update, watch } from './store.js';
+import { blame, create, describe, destroy, get, guard, refreshError, report, update, watch } from './store.js';
 import { ensureId, forwarded, vendId } from './value.js';
 
 /** By key TYPE.NAMESPACE. @type {Map<string, {text: string, content: DocumentFragment}>} */
@@ -40,20 +40,13 @@ export function deliver(delivery) {
       }
       setProblem(key, null);
     } catch (cause) { // the older version stays, and whoever can mend it is told (F131)
-      const { message } = /** @type {Error} */ (cause);
-      report(`viewdef ${key}: ${message}`);
-      send('error', { varId: 1, code: 'bad-viewdef', description: `${key}: ${message}` });
-      setProblem(key, message);
+      blame(key, cause, 'bad-viewdef');
+      setProblem(key, /** @type {Error} */ (cause).message);
     }
   }
   for (const view of [...pending]) guard('rendering', () => view.render(), view.varId);
-  const affected = new Set([...live].filter((view) => view.key && changed.has(view.bestKey() ?? '')));
-  for (const view of affected) {
-    /** @type {View | List | null} */
-    let above = view.owner;
-    while (above && !affected.has(/** @type {View} */ (above))) above = above.owner;
-    if (!above) guard('rendering', () => view.forceRender(), view.varId); // the outermost only (F177)
-  }
+  // Outer views are older than what is in them, which they end by rendering again (F177).
+  for (const view of [...live]) if (live.has(view) && view.key && changed.has(view.bestKey() ?? '')) guard('rendering', () => view.forceRender(), view.varId);
 }
 
 /** The key to show a type with, or undefined (F139). @param {string} type @param {string} [namespace] @param {string} [fallback] */
@@ -76,7 +69,6 @@ const named = (namespace, fallbackNamespace) => ({ ...(namespace && { namespace 
 
 // Views.
 
-const OWN_CLASS = /^ui-(new-view|obsolete-view|view-\d+)$/;
 const CARRIED = /^(slot|title|role|aria-.*|data-.*)$/; // F151
 const INVISIBLE = /^(script|style|link|template)$/;
 
@@ -84,7 +76,6 @@ const INVISIBLE = /^(script|style|link|template)$/;
 const live = new Set();
 /** Views whose type has no viewdef yet (F171). @type {Set<View>} */
 const pending = new Set();
-let numbered = 0;
 
 export class View {
   /** @param {HTMLElement} host @param {number} varId @param {View | List | null} owner @param {Reveal | null} [reveal] that the hidden host waits for */
@@ -94,10 +85,9 @@ export class View {
     this.reveal = reveal;
     this.elementId = ensureId(host);
     this.host = /** @type {HTMLElement} */ (host.cloneNode(false)); // as it was before bindings change it (F150)
-    this.host.classList.remove(...[...host.classList].filter((name) => OWN_CLASS.test(name)));
+    this.host.classList.remove('ui-new-view', 'ui-obsolete-view');
     this.scrollOnOutput = false;
     this.plain = false; // shows a value without a type
-    this.number = ++numbered;
     /** The viewdef in use: '' before the first, null when its content has been cut off. @type {string | null} */
     this.key = '';
     this.type = '';
@@ -132,8 +122,7 @@ export class View {
 
   connect() {
     live.add(this);
-    own(this.varId, this);
-    watch(this.varId, () => this.render());
+    watch(this.varId, () => this.render(), this);
   }
 
   /** Makes a variable below this view's own. @param {Properties} properties @param {Owner} [owner] */
@@ -244,7 +233,7 @@ export class View {
     const primary = roots.find((root) => !INVISIBLE.test(root.localName)) ?? roots[0];
     for (const root of roots) {
       root.id = root === primary ? this.elementId : vendId(); // F74
-      root.classList.add(`ui-view-${this.number}`, ...(hide ? ['ui-new-view'] : []));
+      if (hide) root.classList.add('ui-new-view');
     }
     roots[0].setAttribute('ui-viewdef', key);
     this.carryHost(primary);
@@ -278,10 +267,11 @@ export class View {
 
   /** Takes over the host's looks (F150, F151). @param {Element} root */
   carryHost(root) {
-    root.classList.add(...this.host.classList);
-    for (const { name, value } of this.host.attributes) {
+    for (const name of this.host.getAttributeNames()) {
+      const value = this.host.getAttribute(name) ?? '';
       const own = root.getAttribute(name);
-      if (name === 'style') root.setAttribute(name, own ? `${own.replace(/;\s*$/, '')}; ${value}` : value);
+      if (name === 'class') root.classList.add(...this.host.classList);
+      else if (name === 'style') root.setAttribute(name, own ? `${own.replace(/;\s*$/, '')}; ${value}` : value);
       else if (CARRIED.test(name) && own === null) root.setAttribute(name, value);
     }
   }
@@ -381,8 +371,6 @@ export const awaitsViewdef = (reveal) => [...pending].some((view) => view.buffer
 /** @param {string} elementId */
 export const findView = (elementId) => [...live].findLast((view) => view.elementId === elementId);
 
-if (debug) Object.assign(window, { uiViews: live });
-
 /** One view per element of a variable's array, in place of an exemplar (F182). */
 export class List {
   /** @param {HTMLElement} element @param {View} owner @param {Spec} spec */
@@ -400,9 +388,8 @@ export class List {
     element.replaceChildren(...this.empty);
     this.varId = this.createVariable(spec);
     if (spec.properties.scrollOnOutput) markScroll(element);
-    own(this.varId, this);
     owner.inner.push(this);
-    watch(this.varId, (_, value) => value !== undefined && this.show(Array.isArray(value) ? value.length : 0)); // F27
+    watch(this.varId, (_, value) => value !== undefined && this.show(Array.isArray(value) ? value.length : 0), this); // F27
   }
 
   /** @param {Spec} spec */
