@@ -1,10 +1,7 @@
 /** The client against the real server: what a person sees, from the start page to hot reload. */
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
-import { test } from 'node:test';
-import { DEADLINE_MS, useBrowser } from './lib/chromium.js';
-import { built, Site } from './lib/site.js';
+import { useBrowser } from './lib/chromium.js';
+import { siteTests } from './lib/site.js';
 import { until } from './lib/until.js';
 
 const browser = useBrowser();
@@ -23,23 +20,8 @@ const VIEW = (extra = '') => `<template><main><h1 ui-value="greeting()"></h1>${e
 <div class="ships" ui-view="ships?wrapper=lua.ViewList"></div></main></template>`;
 const FILES = { 'lua/main.lua': APP('Hello'), 'viewdefs/App.DEFAULT.html': VIEW(), 'viewdefs/Ship.DEFAULT.html': '<template><p ui-value="name"></p></template>' };
 
-/** A test with a site, the server and a page of its own. */
-function siteTest(title, files, run, options) {
-  test(title, { timeout: DEADLINE_MS * 2, skip: built ? false : 'the program is not built' }, async () => {
-    const site = await Site.create(files, options);
-    const context = await browser.newContext({ viewport: { width: 1100, height: 750 } });
-    try {
-      await site.start();
-      const page = await context.newPage();
-      page.setDefaultTimeout(5000);
-      await run({ site, context, page });
-    } finally {
-      await context.close();
-      await site.remove();
-    }
-  });
-}
-const reads = (page, selector, text) => until(`${selector} to read ${text}`, async () => (await page.locator(selector).first().textContent()) === text);
+const siteTest = siteTests(browser);
+const reads = (page, selector, text) => until(`${selector} to read ${text}`, async () => (await page.locator(selector).first().textContent()) === text, 15000);
 
 siteTest('F8, F9: / makes a session whose page shows the app; edits and actions reach Lua and come back', FILES, async ({ site, page }) => {
   await page.goto(site.origin);
@@ -130,16 +112,6 @@ siteTest('P8, P10, F231: the variables page and the page of a session that is go
   await page.getByText('This session is gone').waitFor();
 });
 
-siteTest('the contacts site shows its list', {}, async ({ site, page }) => {
-  await page.goto(site.origin);
-  await page.locator('.row').first().waitFor();
-  await page.locator('.row').first().click();
-  await page.locator('.card h2').waitFor();
-  const folder = process.env.LSESS_SHOTS ?? new URL('../../build/screenshots', import.meta.url).pathname;
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: path.join(folder, 'contacts.png') });
-}, { template: 'contacts' });
-
 siteTest('F10, F28, F232, F233: types of files, whole numbers, and the listing that tools read', FILES, async ({ site, page, context }) => {
   await page.goto(site.origin);
   await reads(page, 'h1', 'Hello world');
@@ -165,4 +137,47 @@ siteTest('F220: a page that is reloaded starts over, and the variables of its ol
   await page.reload();
   await reads(page, 'h1', 'Hello world');
   await until('as many variables as before', async () => (await rows()) === before);
+});
+
+const TYPES = {
+  'lua/main.lua': `
+local One = session:prototype("One", { name = "one", shown = true })
+function One:only() return self.name .. " has it" end
+local Two = session:prototype("Two", { name = "two" })
+local App = session:prototype("App", { current = EMPTY, turns = 0 })
+function App:turn() self.turns = self.turns + 1; self.current = session:create(self.turns % 2 == 0 and One or Two, {}) end
+function App:drop() self.turns = self.turns + 1; self.current = nil end
+if not session:getApp() then session:createAppVariable(session:create(App, { current = session:create(One, {}) })) end
+`,
+  'viewdefs/App.DEFAULT.html': `<template><output ui-value="turns"></output><div ui-view="current"></div><button class="turn" ui-action="turn()">turn</button>
+<button class="drop" ui-action="drop()">drop</button></template>`,
+  'viewdefs/One.DEFAULT.html': '<template><p ui-value="only()" ui-class-hidden="shown"></p><i ui-value="name"></i></template>',
+  'viewdefs/Two.DEFAULT.html': '<template><b ui-value="name"></b></template>',
+};
+
+siteTest('F57, F147, F211: a view that switches type reports nothing of what it takes down', TYPES, async ({ site, page, logs }) => {
+  await page.goto(site.origin);
+  await reads(page, 'p', 'one has it');
+  for (const [turns, button, selector, text] of [[1, 'turn', 'b', 'two'], [2, 'turn', 'p', 'one has it'], [3, 'drop', 'output', '3'], [4, 'turn', 'p', 'one has it'], [5, 'turn', 'b', 'two']]) {
+    await page.locator(`.${button}`).click();
+    await reads(page, 'output', String(turns));
+    await reads(page, selector, text);
+    await page.evaluate(() => window.uiApp.idle());
+  }
+  assert.deepEqual(logs, []);
+  assert.equal(await page.locator('.ui-error').count(), 0);
+});
+
+const INDEX = '<!doctype html><title>own</title><script type="module" src="/main-1a2b3c4d.js"></script><div ui-app></div>';
+
+siteTest('Q1: a page that names the built-in client preloads its modules; one with a client of its own does not', { ...FILES, 'html/index.html': INDEX }, async ({ site, page, context }) => {
+  const preloads = async () => [...(await (await context.request.get(site.origin)).text()).matchAll(/rel="modulepreload" href="([^"]*)"/g)].map((match) => match[1]);
+  const links = await preloads();
+  await page.goto(site.origin);
+  await reads(page, 'h1', 'Hello world');
+  const loaded = await page.evaluate(() => performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname).filter((name) => name.startsWith('/lsess-client/')));
+  assert.deepEqual(links, [...new Set(loaded)].sort());
+  assert.equal(loaded.length, links.length, 'each is loaded once');
+  await site.write('html/main-1a2b3c4d.js', '// a client of the site');
+  assert.deepEqual(await preloads(), []);
 });

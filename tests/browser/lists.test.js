@@ -34,7 +34,7 @@ pageTest('F167: files, modules and errors of scripts', async (fixture) => {
   await show(fixture, { 'App.DEFAULT': '<div>x</div><script src="/lib.js" class="c"></script><script type="module">window.mod = import.meta.url.length > 0</script><script>nothing.here</script><script>window.after = 1</script>' });
   await until('the file', () => page.evaluate(() => window.fromFile?.startsWith('c') && window.mod && window.after));
   await server.received('the report', (m) => m.type === 'error' && m.data.varId === 1 && m.data.description.includes('App.DEFAULT') && m.data.description.includes('nothing'));
-  assert.ok(logs.some((line) => line.includes('error in viewdef App.DEFAULT')));
+  assert.ok(logs.some((line) => line.includes('script-error in viewdef App.DEFAULT')));
 });
 
 pageTest('F170, F152: scripts run again when their view renders again, and nothing is undone', async (fixture) => {
@@ -104,7 +104,7 @@ pageTest('F188, F190: items of one type are not rebuilt, lists nest', async (fix
 pageTest('F191: items take part in hot reload and report their viewdef', async (fixture) => {
   const { page, server } = fixture;
   await show(fixture, ROWS, { list: rows('a', 'b') });
-  assert.equal(server.messages.filter((m) => m.data.properties?.viewdef === 'Row.DEFAULT').length, 2);
+  await fixture.until('both keys', () => server.messages.filter((m) => m.data.properties?.viewdef === 'Row.DEFAULT').length === 2);
   server.send(viewdefsOf({ 'Row.DEFAULT': '<li><em ui-value="name"></em></li>' }));
   await page.locator('em').first().waitFor();
   await settled(fixture);

@@ -1,24 +1,28 @@
 /** A temporary site served by the real binary. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BINARY = path.resolve(process.env.LSESS ?? path.join(ROOT, 'build/lsess'));
 
-/** False where the program has not been built; tests are skipped then. */
-export const built = existsSync(BINARY);
+/** Nobody has built a program or named one. One that is named and missing fails the tests. */
+export const unbuilt = !process.env.LSESS && !existsSync(BINARY) && 'the program is not built';
 
 export class Site {
-  /** @param {Record<string, string>} files by path in the site @param {{template?: string}} [options] */
+  /** @param {Record<string, string>} files by path in the site @param {{template?: string}} [options] what `lsess new` is to copy before */
   static async create(files, { template } = {}) {
     const site = new Site();
-    site.folder = await mkdtemp(path.join(tmpdir(), 'lsess-browser-'));
-    if (template) await cp(path.join(ROOT, 'templates/sites', template), site.folder, { recursive: true });
+    site.parent = await mkdtemp(path.join(tmpdir(), 'lsess-browser-'));
+    site.folder = path.join(site.parent, 'site');
+    if (template) await promisify(execFile)(BINARY, ['new', '--template', template, site.folder]);
+    else await mkdir(site.folder);
     for (const [name, text] of Object.entries(files)) await site.write(name, text);
     return site;
   }
@@ -32,8 +36,7 @@ export class Site {
 
   /** Starts the server and resolves when it accepts connections. */
   async start(port = 0) {
-    const socket = path.join(this.folder, '..', `${path.basename(this.folder)}.sock`);
-    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', socket, ...(port ? ['--strict-port'] : [])];
+    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', path.join(this.parent, 'socket'), ...(port ? ['--strict-port'] : [])];
     this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.output = [];
     this.origin = await new Promise((ready, fail) => {
@@ -60,6 +63,39 @@ export class Site {
 
   async remove() {
     await this.stop('SIGKILL');
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.parent, { recursive: true, force: true });
   }
+}
+
+/** How long one of these tests may take on a busy machine. */
+const DEADLINE_MS = 60000;
+
+/**
+ * Makes tests that have a site, its server and a page of their own. `run` gets `site`, `context`, `page` and `logs`, what the page has reported.
+ * @param {{newContext: (options: object) => Promise<import('playwright-core').BrowserContext>}} browser of `useBrowser()`
+ */
+export const siteTests = (browser) => (title, files, run, { viewport = { width: 1100, height: 750 }, ...options } = {}) => {
+  test(title, { timeout: DEADLINE_MS, skip: unbuilt }, async () => {
+    const site = await Site.create(files, options);
+    const context = await browser.newContext({ viewport });
+    try {
+      await site.start();
+      const page = await context.newPage();
+      page.setDefaultTimeout(15000);
+      const logs = [];
+      page.on('console', (message) => logs.push(`${message.type()}: ${message.text()}`));
+      page.on('pageerror', (error) => logs.push(`uncaught: ${error.message}`));
+      await run({ site, context, page, logs });
+    } finally {
+      await context.close();
+      await site.remove();
+    }
+  });
+};
+
+/** Keeps a picture of the page for people. */
+export async function shot(page, name) {
+  const folder = process.env.LSESS_SHOTS ?? path.join(ROOT, 'build/screenshots');
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: 'disabled' });
 }
