@@ -1,10 +1,10 @@
 /* The source lines of an error with a caret below the place, as compilers show them (C2, H98). Any thread.
  *
- * Lua knows the line only. The column is that of the word which the message quotes; an error at the end of the file is shown behind the last
- * thing that was written. Refuses to hand control characters of a source to a terminal. */
+ * An error at the end of the file is shown behind the last thing that was written. Refuses to hand control characters of a source to a terminal. */
 #include <ctype.h>
 #include <string.h>
 
+#include "base/excerpt.h"
 #include "base/fspath.h"
 #include "base/text.h"
 #include "server/saves.h"
@@ -41,44 +41,6 @@ static bool find_lines(const char *source, size_t len, int number, struct line *
         source = stop != NULL ? stop + 1 : end;
     }
     return at->text != NULL;
-}
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* A quoted word as a whole: `end` is not found in `append`. */
-static const char *find_word(const struct line *line, const char *word, size_t len)
-{
-    const char *end = line->text + line->len;
-    for (const char *at = line->text; len > 0 && (at = memmem(at, (size_t)(end - at), word, len)) != NULL; at++) {
-        bool open = is_word(word[0]) && at > line->text && is_word(at[-1]);
-        bool close = is_word(word[len - 1]) && at + len < end && is_word(at[len]);
-        if (!open && !close)
-            return at;
-    }
-    return NULL;
-}
-
-/* Where the message points: behind `near` for syntax errors, else the first quoted word that the line has. */
-static size_t find_column(const struct line *line, const char *message, size_t *width)
-{
-    const char *near = strstr(message, " near '");
-    const char *from = near != NULL ? near : message;
-    *width = 1;
-    for (const char *open = strchr(from, '\''); open != NULL; open = strchr(open, '\'')) {
-        size_t len = strcspn(open + 1, "'\n");
-        if (open[1 + len] != '\'')
-            break;
-        const char *at = find_word(line, open + 1, len);
-        if (at != NULL) {
-            *width = len;
-            return (size_t)(at - line->text);
-        }
-        open += len + 2;
-    }
-    return strspn(line->text, " \t") < line->len ? strspn(line->text, " \t") : 0;
 }
 
 /* Bytes of a character of valid UTF-8, 1 for anything else. */
@@ -136,14 +98,11 @@ void excerpt_write(struct ls_buf *out, const char *source, size_t len, int numbe
         at = before;
         find_lines(source, len, at.number, &before, &at);
     }
-    column = at_end ? at.len : find_column(&at, message, &width);
+    column = at_end ? at.len : ls_excerpt_column(at.text, at.len, message, &width);
     size_t from = column > WIDEST - MARGIN ? cut(at.text, at.len, column - MARGIN) : 0;
     if (before.text != NULL)
         write_line(out, &before, from);
     write_line(out, &at, from);
     ls_buf_str(out, "\n        | ");
-    for (size_t i = from; i < column; i += step(at.text + i, at.len - i))
-        ls_buf_char(out, at.text[i] == '\t' ? '\t' : ' ');
-    for (size_t i = 0; i < width; i += i < width && column + i < at.len ? step(at.text + column + i, at.len - column - i) : 1)
-        ls_buf_char(out, i == 0 ? '^' : '~');
+    ls_excerpt_caret(out, at.text, at.len, from, column, width);
 }

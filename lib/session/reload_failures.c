@@ -9,10 +9,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/excerpt.h"
+#include "base/fspath.h"
 #include "base/json.h"
 #include "base/text.h"
 
-enum { EXCERPT_LINES = 2 }; /* before and after the line of the error */
+enum {
+    EXCERPT_LINES = 2, /* before and after the line of the error */
+    WIDEST_LINE = 400, /* bytes that are shown of a line */
+};
 
 static void release_failure(struct ls_failure *failure)
 {
@@ -73,16 +78,32 @@ char *ls__failure_message(const struct ls_session *session, const char *key, con
     return ls_buf_detach(&buf, NULL);
 }
 
+/* The mark below the line of the error. At the end of the file the place is behind what is there. */
+static void add_caret(struct ls_buf *out, const char *line, size_t len, const char *message)
+{
+    size_t width = 1;
+    while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
+        len--;
+    size_t column = ls_has_suffix(message, "near <eof>") ? len : ls_excerpt_column(line, len, message, &width);
+    if (column > WIDEST_LINE)
+        return;
+    ls_buf_str(out, "\n     | ");
+    ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_LINE - column ? 1 : width);
+}
+
 /* The lines around the error with their numbers, as compilers show them. */
-static char *cut_excerpt(const char *text, size_t len, int line)
+static char *cut_excerpt(const char *text, size_t len, int line, const char *message)
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = text + len;
     for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         size_t line_len = (size_t)((stop ? stop : end) - text);
-        if (number >= line - EXCERPT_LINES && line > 0)
-            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number, (int)(line_len > 400 ? 400 : line_len), text);
+        if (number >= line - EXCERPT_LINES && line > 0) {
+            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number, (int)(line_len > WIDEST_LINE ? WIDEST_LINE : line_len), text);
+            if (number == line)
+                add_caret(&buf, text, line_len, message);
+        }
         text = stop ? stop + 1 : end;
     }
     if (!buf.data)
@@ -101,7 +122,7 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
     struct ls_reload_state *state = session->reload;
     struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
     made.message = ls__failure_message(session, key, cause->text, &made.line);
-    made.excerpt = cut_excerpt(text, len, text ? made.line : 0);
+    made.excerpt = made.message ? cut_excerpt(text, len, text ? made.line : 0, made.message) : NULL;
     size_t at = 0;
     while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
         at++;

@@ -273,6 +273,26 @@ test('H79 H80 a deleted view file stays where it was sent; of two with one key t
   assert.deepEqual(winner.frames.map(views), [{ 'App.DEFAULT': view('loser') }]);
 });
 
+test('H99 H100 pages get key, line, message and an excerpt with a caret, and nothing of it once it is mended', async () => {
+  const live = await Live.start();
+  const source = 'local M = {}\n-- a title\nfunction M.text()\n\treturn nothing.at.all\nend\nM.text()\nreturn M\n';
+  const { frames } = await live.save({ 'lua/lib.lua': source });
+  assert.equal(frames.length, 1);
+  const message = "lua/lib.lua:4: attempt to index a nil value (global 'nothing')";
+  assert.deepEqual(frames[0].find((m) => m.type === 'error').data, { code: 'lua-error', description: `reload lua/lib.lua: ${message}` });
+  assert.equal(live.property('reload-error'), message);
+  const excerpt = '   2 | -- a title\n   3 | function M.text()\n   4 | \treturn nothing.at.all\n     | \t       ^~~~~~~\n   5 | end\n   6 | M.text()';
+  assert.deepEqual(JSON.parse(live.property('reload-detail')), [{ key: 'lua/lib.lua', line: 4, message, excerpt }]);
+  await live.save({ 'lua/lib.lua': 'local M = {\nreturn M' });
+  const [detail] = JSON.parse(live.property('reload-detail'));
+  assert.match(detail.excerpt, /   2 \| return M\n     \| \^~~~~~$/);
+  assert.ok(!JSON.stringify(live.page.messages()).includes(live.dir), 'no absolute path');
+  await live.save({ 'lua/lib.lua': 'error(setmetatable({}, { __tostring = function() return "no position" end }))' });
+  assert.equal(live.property('reload-error'), 'lua/lib.lua: no position');
+  await live.save({ 'lua/lib.lua': lib('a') });
+  assert.deepEqual([live.property('reload-error'), live.property('reload-detail')], ['', '']);
+});
+
 test('H2 H49 H51 without --watch, reload by command tells edited values from those of the run, in every session', async () => {
   const text = (n, more = '') => `total, kept = ${n}, ${n}\nlocal count = ${n}\nlocal M = { limit = ${n}, used = ${n}, names = { "n${n}" } }\nfunction M.text() return count end\nfunction M.up() count = count + 1 end\n${more}return M\n`;
   const world = (n) => `if not session.reloading then require("lib") end\nApp = session:prototype("App", {})\nApp.made = ${n}\n${n === 0 ? 'function App:old() end\n' : ''}if not session.reloading then session:createAppVariable(session:create(App, {})) end`;

@@ -1,0 +1,61 @@
+/* Where in a line of source an error message points, and the mark below it (excerpt.h). Thread: any. Pure. */
+#include "base/excerpt.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* A quoted word as a whole: `end` is not found in `append`. */
+static const char *find_word(const char *text, size_t text_len, const char *word, size_t len)
+{
+    const char *end = text + text_len;
+    for (const char *at = text; len > 0 && (at = memmem(at, (size_t)(end - at), word, len)) != NULL; at++) {
+        bool open = is_word(word[0]) && at > text && is_word(at[-1]);
+        bool close = is_word(word[len - 1]) && at + len < end && is_word(at[len]);
+        if (!open && !close)
+            return at;
+    }
+    return NULL;
+}
+
+size_t ls_excerpt_column(const char *text, size_t len, const char *message, size_t *width)
+{
+    const char *near = strstr(message, " near '");
+    *width = 1;
+    for (const char *open = strchr(near != NULL ? near : message, '\''); open != NULL; open = strchr(open, '\'')) {
+        size_t quoted = strcspn(open + 1, "'\n");
+        if (open[1 + quoted] != '\'')
+            break;
+        const char *at = find_word(text, len, open + 1, quoted);
+        if (at != NULL) {
+            *width = quoted;
+            return (size_t)(at - text);
+        }
+        open += quoted + 2;
+    }
+    size_t indent = 0;
+    while (indent < len && (text[indent] == ' ' || text[indent] == '\t'))
+        indent++;
+    return indent < len ? indent : 0;
+}
+
+/* Bytes of a character of valid UTF-8, 1 for anything else. */
+static size_t step(const char *text, size_t len)
+{
+    size_t bytes = ls_utf8_step(text, len);
+    return bytes > 0 ? bytes : 1;
+}
+
+void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t from, size_t column, size_t width)
+{
+    for (size_t i = from; i < column; i += step(text + i, len - i))
+        ls_buf_char(out, text[i] == '\t' ? '\t' : ' ');
+    for (size_t i = 0; i < width; i += i < width && column + i < len ? step(text + column + i, len - column - i) : 1)
+        ls_buf_char(out, i == 0 ? '^' : '~');
+}
