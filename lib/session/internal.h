@@ -79,7 +79,8 @@ struct ls_session {
     /* Entries (gate.c). */
     unsigned depth;          /* nested entries; 0 = no Lua runs */
     enum ls_stop stop;       /* set by the hook, cleared when the outermost entry ends */
-    int64_t deadline_ns;     /* of the present entry, in processor time of its thread; 0 = not asked the clock yet */
+    int64_t deadline_ns;     /* of the present entry, by a clock that stands still while commands are waited for; 0 = not asked the clock yet */
+    int64_t waited_ns;       /* for commands and their pipes, since the session began: does not count against the time limit (L5) */
     bool memory_hit;         /* the allocator has refused because of the limit */
     uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     struct ls_buf trace;     /* traceback of the error caught last */

@@ -5,12 +5,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -110,48 +107,6 @@ static LS_RAISES int l_dofile(lua_State *L)
 static LS_RAISES int l_os_exit(lua_State *L)
 {
     return luaL_error(L, "os.exit is not available: the process belongs to the server");
-}
-
-static int spawn_shell(const char *command, pid_t *pid)
-{
-    static const int reset[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE};
-    const char *argv[] = {"sh", "-c", command, NULL};
-    posix_spawnattr_t attr;
-    sigset_t signals;
-    int code = posix_spawnattr_init(&attr);
-    if (code != 0)
-        return code;
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&attr, &signals);
-    for (size_t i = 0; i < sizeof reset / sizeof *reset; i++)
-        sigaddset(&signals, reset[i]);
-    posix_spawnattr_setsigdefault(&attr, &signals);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    code = posix_spawn(pid, "/bin/sh", NULL, &attr, (char *const *)(uintptr_t)argv, environ);
-    posix_spawnattr_destroy(&attr);
-    return code;
-}
-
-/* system() makes the whole process ignore SIGINT while a command runs: a Ctrl-C that is to end the server would be lost (C2). So the shell is started without it; it
- * has the signals of a fresh process and ends at that Ctrl-C as well. [-0, +1|3, v] */
-static LS_RAISES int l_os_execute(lua_State *L)
-{
-    const char *command = luaL_optstring(L, 1, NULL);
-    int status = 0;
-    pid_t pid, ended;
-    if (command == NULL) {
-        lua_pushboolean(L, access("/bin/sh", X_OK) == 0);
-        return 1;
-    }
-    errno = spawn_shell(command, &pid);
-    if (errno != 0)
-        return luaL_fileresult(L, 0, NULL);
-    do
-        ended = waitpid(pid, &status, 0);
-    while (ended < 0 && errno == EINTR);
-    if (ended > 0)
-        errno = 0; /* else luaL_execresult takes it for the reason */
-    return luaL_execresult(L, ended < 0 ? -1 : status);
 }
 
 /* The locale is C and stays so; only asking for it succeeds (L15). [-0, +1, e] */
@@ -456,6 +411,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
                                     {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
     static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {NULL, NULL}};
+    static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
     static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
                                       {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
@@ -471,6 +427,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     }
     replace(L, LUA_GNAME, base);
     replace(L, LUA_COLIBNAME, coroutine);
+    replace(L, "io", io);
     replace(L, "os", os);
     replace(L, "string", string);
     replace(L, "table", table);

@@ -20,6 +20,8 @@ LS_RAISES int l_string_match(lua_State *L);
 LS_RAISES int l_string_gmatch(lua_State *L);
 LS_RAISES int l_string_gsub(lua_State *L);
 LS_RAISES int l_string_rep(lua_State *L);
+LS_RAISES int l_os_execute(lua_State *L);
+LS_RAISES int l_io_popen(lua_State *L);
 LS_RAISES int l_pcall(lua_State *L);
 LS_RAISES int l_xpcall(lua_State *L);
 LS_RAISES int l_coroutine_resume(lua_State *L);

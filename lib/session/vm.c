@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -61,15 +60,6 @@ void ls__hook_set(lua_State *L, int count)
     lua_sethook(L, ls__hook, LUA_MASKCOUNT, count);
 }
 
-/* The time that the running thread has spent on the processor: waiting for a command or a pipe does not count (L5), nor does what other sessions take of a busy
- * machine. An entry runs on one thread from beginning to end. */
-static int64_t processor_ns(void)
-{
-    struct timespec spent;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
-}
-
 /* Is the entry over its time, or is it to be stopped? Sets session->stop. */
 static void look_at_clock(struct ls_session *session)
 {
@@ -79,7 +69,7 @@ static void look_at_clock(struct ls_session *session)
     }
     if (session->config.time_limit_ms <= 0)
         return;
-    int64_t now = processor_ns();
+    int64_t now = ls_now_ns() - session->waited_ns;
     if (session->deadline_ns == 0)
         session->deadline_ns = now + ls_ms(session->config.time_limit_ms);
     else if (now >= session->deadline_ns)

@@ -194,6 +194,41 @@ static void l5_time_in_blocking_calls_does_not_count(void **state)
     place_remove(&place);
 }
 
+static void l13_commands_and_pipes(void **state)
+{
+    (void)state;
+    struct place place;
+    struct ls_err err = {0};
+    place_make(&place);
+    assert_int_equal(place_open(&place, &err), 0);
+    static const struct { const char *code, *want; } cases[] = {
+        {"os.execute('exit 3')", "nil\texit\t3"},
+        {"os.execute('kill -9 $$')", "nil\tsignal\t9"},
+        {"os.execute()", "true"},
+        {"io.popen('printf \"a\\\\nb\\\\n1.5 x\"'):read('l', 'L', 'n', 'a')", "a\tb\n\t1.5\t x"},
+        {"io.popen('exit 3'):close()", "nil\texit\t3"},
+        {"(function() local t = {} for line in io.popen('seq 3'):lines() do t[#t + 1] = line end return table.concat(t, ' ') end)()", "1 2 3"},
+        {"(function() local p = io.popen('cat > ' .. FILE, 'w') p:write('to ', 'cat') return p:close() end)()", "true\texit\t0"},
+        {"io.open(FILE):read('a')", "to cat"},
+        {"io.type(io.popen('true')), tostring(io.popen('true')):match('^file %(0x') ~= nil", "file\ttrue"},
+        {"(function() local p = io.popen('true') p:close() return io.type(p) end)()", "closed file"},
+        {"(function() local p = io.popen('true') p:close() return pcall(p.read, p) end)()", "false\tattempt to use a closed file"},
+        {"#io.popen('head -c 1000000 /dev/zero'):read('a')", "1000000"},
+        {"select('#', io.popen('true'):read('a', 'l'))", "2"},
+        {"pcall(io.popen, 'true', 'rw')", "false\tbad argument #2 to 'io.popen' (invalid mode)"},
+        {"io.popen('seq 3'):seek('set', 2)", "nil\tIllegal seek\t29"},
+        {"io.popen('sleep 0.01; echo \"$(cat)\"', 'w'):setvbuf('no')", "true"},
+    };
+    place_do(&place, "FILE = os.tmpname()");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(place_show(&place, cases[i].code), cases[i].want);
+    place_do(&place, "os.remove(FILE) LEFT = io.popen('exec sleep 1000') ALSO = io.popen('trap \"\" TERM; exec sleep 1000')");
+    int64_t start = ls_now_ns();
+    place_shut(&place);
+    assert_true(ls_now_ns() - start < ls_ms(10000)); /* L7 */
+    place_remove(&place);
+}
+
 /* Code that catches the error for want of memory is told which limit it was, and so are those who read what it makes of it. */
 static void l5_a_caught_memory_error_names_its_limit(void **state)
 {
@@ -234,6 +269,7 @@ int main(void)
         cmocka_unit_test(l12_arguments_lists_and_protected_calls_as_those_of_lua),
         cmocka_unit_test(l5_patterns_and_lists_without_end),
         cmocka_unit_test(l5_time_in_blocking_calls_does_not_count),
+        cmocka_unit_test(l13_commands_and_pipes),
         cmocka_unit_test(l5_a_caught_memory_error_names_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
