@@ -130,7 +130,10 @@ $(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
 	  $(libs_$(call test_room,$*)) -lcmocka
 
 unit: $(UNIT_TESTS)
-	@status=0; for test in $(UNIT_TESTS); do echo "== $$test"; timeout 300 $$test || status=1; done; exit $$status
+	@status=0; for test in $(UNIT_TESTS); do \
+	  echo "== $$test"; timeout -k 5 300 $$test; code=$$?; [ $$code = 0 ] || status=1; \
+	  [ $$code -lt 124 ] || printf 'not ok %s: ended by a signal or after 300 seconds (%d)\n0 passed, 1 failed\n' $$test $$code; \
+	done; exit $$status
 
 # --- benchmark and fuzz programs ---
 
@@ -146,6 +149,7 @@ bench-browser: deps-check $(B)/lsess
 	@B=$(B) node tests/bench/run.mjs browser
 
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 60
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: deps-check
 	@B=$(B) MAKE="$(MAKE)" bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
@@ -182,6 +186,9 @@ check-layers:
 
 check-headers:
 	@CC="$(CC)" bash tests/checks/headers.sh
+
+soak: deps-check $(B)/lsess
+	@B=$(B) node tests/soak/soak.mjs $(SOAK_SECONDS)
 
 check: deps-check
 	@$(MAKE) --no-print-directory DEV=1 $(B)/lsess
@@ -222,10 +229,11 @@ help:
 	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own'
 	@echo '  bench          all figures and their floors; bench-browser those that need Chromium'
 	@echo '  fuzz           FUZZ_SECONDS=60 a target'
+	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  rules          write tests/RULES.md: each rule, where it is kept, where it is proved'
 	@echo '  check-layers check-headers deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit bench bench-browser fuzz deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
+.PHONY: all unit bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

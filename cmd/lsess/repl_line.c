@@ -255,9 +255,10 @@ static void set_up(EditLine *editor, History *past, struct shell *shell)
     el_set(editor, EL_HIST, history, past);
     el_set(editor, EL_EDITOR, "emacs");
     el_set(editor, EL_GETCFN, read_character);
-    el_set(editor, EL_ADDFN, "lsess-complete", "complete the name", complete);
-    el_set(editor, EL_ADDFN, "lsess-cancel", "give the line up", cancel);
-    el_set(editor, EL_ADDFN, "lsess-stop", "stop until continued", stop);
+    /* In wide characters, which the editor borrows: of narrow texts it would make copies that it never frees. */
+    el_wset(editor, EL_ADDFN, L"lsess-complete", L"complete the name", complete);
+    el_wset(editor, EL_ADDFN, L"lsess-cancel", L"give the line up", cancel);
+    el_wset(editor, EL_ADDFN, L"lsess-stop", L"stop until continued", stop);
     el_set(editor, EL_BIND, "^I", "lsess-complete", NULL);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     /* While a line is edited Ctrl-C is a key like others; while an entry runs it is a signal. */

@@ -28,7 +28,7 @@ done < <(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' -r lib --incl
 while read -r pattern allowed; do
     while IFS=: read -r file line _; do
         if [[ $file =~ $allowed ]]; then passed=$((passed + 1)); else finding "$file:$line: <$pattern> belongs to $allowed"; fi
-    done < <(grep -nE "^[[:space:]]*#[[:space:]]*include[[:space:]]+<($pattern)>" -r lib cmd --include='*.c' --include='*.h')
+    done < <(grep -nE "^[[:space:]]*#[[:space:]]*include[[:space:]]+[<\"]($pattern)[>\"]" -r lib cmd --include='*.c' --include='*.h')
 done <<'LIST'
 (lua5\.4/)?(lua|lauxlib|lualib)\.h ^lib/session/
 civetweb\.h ^lib/server/

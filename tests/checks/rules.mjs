@@ -2,8 +2,9 @@
 //
 // The rules are the numbers of rules.txt (document, then its numbers as ranges). A rule is kept where a source file cites its number and proved
 // where a test does: `T31`, a range `T55–T61`, or a C test's name (`t31_numbers_are_written_exactly`, `t104_t105_variables_by_object`).
-// Rules that nothing can prove, or that are not done, have a line in rules-notes.txt that says why.
-// With --check nothing is written: exit status 1 when the table is out of date or a rule has neither proof nor note.
+// Benchmarks measure and prove nothing. Rules that nothing can prove, or that are not done, have a line in rules-notes.txt that says why.
+// With --check nothing is written: the table being out of date is a failure, so is each rule that has neither proof nor note, and so is each note on
+// what is no rule. The order is that of rules.txt and of the files' names, so that the same tree gives the same table.
 import fs from 'node:fs';
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
@@ -48,8 +49,21 @@ function cited(text) {
   return found;
 }
 
-const files = execFileSync('git', ['ls-files', 'lib', 'cmd', 'lua', 'templates', 'tests', 'Makefile', '.ci', 'man'], { cwd: top }).toString().trim().split('\n')
-  .filter((file) => /\.(c|h|js|mjs|lua|html|sh|[157])$|Makefile|\.ci\//.test(file) && !file.startsWith('tests/fixtures/') && !file.startsWith('tests/checks/rules'));
+/** The project's files: those that git knows, or all, where there is no repository (an archive). Sorted by code points. */
+function projectFiles() {
+  const roots = ['lib', 'cmd', 'lua', 'templates', 'tests', 'Makefile', '.ci', 'man'];
+  try {
+    return execFileSync('git', ['ls-files', '-z', ...roots], { cwd: top, stdio: ['ignore', 'pipe', 'ignore'] }).toString().split('\0').filter(Boolean).sort();
+  } catch {
+    const walk = (name) => (fs.statSync(path.join(top, name)).isDirectory()
+      ? fs.readdirSync(path.join(top, name)).filter((child) => child !== 'node_modules').flatMap((child) => walk(`${name}/${child}`)) : [name]);
+    return roots.flatMap(walk).sort();
+  }
+}
+
+const files = projectFiles()
+  .filter((file) => /\.(c|h|js|mjs|lua|html|sh|[157])$|Makefile|\.ci\//.test(file))
+  .filter((file) => !/^tests\/(fixtures|bench|checks\/rules)/.test(file));
 /** @type {Map<string, {kept: string[], proved: string[]}>} */
 const table = new Map([...known].map((rule) => [rule, { kept: [], proved: [] }]));
 for (const file of files) {
@@ -75,11 +89,13 @@ for (const { title, rules } of documents) {
 const text = out.join('\n');
 const file = path.join(top, 'tests/RULES.md');
 if (process.argv.includes('--check')) {
-  const same = fs.existsSync(file) && fs.readFileSync(file, 'utf8') === text;
-  if (!same) console.log('tests/RULES.md is out of date: make rules');
-  console.log(`${known.size - open + (same ? 1 : 0)} passed, ${same ? 0 : 1} failed`);
-  if (open) console.log(`# ${open} rules have neither a test nor a note`);
-  process.exit(same ? 0 : 1);
+  const problems = [];
+  if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== text) problems.push('tests/RULES.md is out of date: make rules');
+  for (const rule of known) if (!table.get(rule).proved.length && !notes.has(rule)) problems.push(`${rule} has neither a test nor a line in tests/checks/rules-notes.txt`);
+  for (const rule of notes.keys()) if (!known.has(rule)) problems.push(`tests/checks/rules-notes.txt has a line for ${rule}, which is no rule`);
+  for (const problem of problems) console.log(`not ok ${problem}`);
+  console.log(`${known.size - open} passed, ${problems.length} failed`);
+  process.exit(problems.length ? 1 : 0);
 }
 fs.writeFileSync(file, text);
 console.log(`tests/RULES.md: ${known.size} rules, ${open} without test or note`);

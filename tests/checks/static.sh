@@ -74,7 +74,7 @@ done
 if [ -x tests/node_modules/.bin/tsc ]; then
     if report=$(tests/node_modules/.bin/tsc -p tests/browser/tsconfig.json 2>&1); then ok; else finding "$report"; fi
 fi
-for file in tests/server/*.js tests/browser/*.js tests/bench/*.mjs tests/checks/*.mjs; do
+for file in tests/server/*.js tests/browser/*.js tests/bench/*.mjs tests/checks/*.mjs tests/soak/*.mjs; do
     [ -f "$file" ] || continue
     if report=$(node --check "$file" 2>&1); then ok; else finding "$file
 $report"; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# House rules that a script can see: the fixed top level, file length, a note at the top of each room's files, no loose ends.
+# House rules that a script can see: the fixed top level, lengths of files and functions, a note at the top of each room's files, no loose ends.
 set -u
 cd "$(dirname "$0")/../.."
 passed=0 failed=0
@@ -16,12 +16,20 @@ while read -r file; do
     if [ "$lines" -gt 900 ]; then finding "$file: $lines lines; a file beyond 900 wants splitting"; else ok; fi
 done < <(grep -E '\.(c|h|js|mjs|lua)$' <<<"$files" | grep -v '^tests/fixtures/')
 
+# A function's body is what lies between two braces in the first column.
+while read -r file; do
+    [ -f "$file" ] || continue
+    long=$(awk '/^\{/ { begin = NR } /^\}/ { if (begin && NR - begin - 1 > 80) print FILENAME ":" begin ": a function of " NR - begin - 1 " lines"; begin = 0 }' "$file")
+    if [ -n "$long" ]; then finding "$long; one beyond 80 wants splitting"; else ok; fi
+done < <(grep -E '\.c$' <<<"$files")
+
 while read -r file; do
     [ -f "$file" ] || continue
     if head -1 "$file" | grep -q '^/\*'; then ok; else finding "$file: no note at its top (what it is, owning thread, what it refuses, rules)"; fi
 done < <(grep -E '^(lib|cmd)/.*\.c$' <<<"$files")
 
-loose=$(git grep -nIE 'TODO|FIXME|XXX|HACK|not implemented' -- ':!tests/fixtures' ':!tests/checks/tree.sh' 2>/dev/null | grep -vE 'XXXXXX|main-XXX')
+loose=$(grep -vE '^tests/(fixtures/|fuzz/corpus/|checks/(tree|planted)\.sh$)' <<<"$files" | tr '\n' '\0' |
+    xargs -0 grep -snIE 'TODO|FIXME|XXX|HACK|not implemented' | grep -vE 'XXXXXX|main-XXX')
 if [ -n "$loose" ]; then finding "loose ends:
 $loose"; else ok; fi
 

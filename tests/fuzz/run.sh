@@ -4,7 +4,7 @@
 #
 # A target is fuzz_ROOM[_topic].c: it is linked with ROOM and the rooms below it, built by the Makefile with address and undefined behaviour sanitizers in a
 # folder of its own. New inputs go to $B/fuzz/TARGET, never into the kept corpus; what crashes is kept beside them, to be added to the corpus with the fix:
-#     $B/fuzz/build/fuzz_TARGET FILE
+#     $B/fuzz/build/libfuzzer/fuzz_TARGET FILE
 # runs the target over one file again.
 set -u
 cd "$(dirname "$0")/../.."

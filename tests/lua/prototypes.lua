@@ -214,27 +214,27 @@ end)
 
 T.step("order, merging, entries made while processing", function()
     LOG = {}
-    local names = { "Q1", "Q2", "Q3" }
+    local names = { "N1", "N2", "N3" }
     for _, name in ipairs(names) do
         local P = session:prototype(name, { v = 0, w = 0 })
         function P:mutate() table.insert(LOG, self.type) end
         _G["keep" .. name] = P:new { w = 1 }
     end
     load_text([[
-        session:prototype("Q2", { v = 1, w = 0 })
-        session:prototype("Q1", { v = 1, w = 0 })
-        session:prototype("Q2", { v = 2 })
-        session:prototype("Q2", { v = 3, w = 0 })
+        session:prototype("N2", { v = 1, w = 0 })
+        session:prototype("N1", { v = 1, w = 0 })
+        session:prototype("N2", { v = 2 })
+        session:prototype("N2", { v = 3, w = 0 })
     ]])
-    T.equal("L96 L88", table.concat(LOG, " "), "Q2 Q1")
-    T.equal("L99", rawget(keepQ2, "w"), 1)
+    T.equal("L96 L88", table.concat(LOG, " "), "N2 N1")
+    T.equal("L99", rawget(keepN2, "w"), 1)
     LOG = {}
-    function session:prototypeLater() session:prototype("Q3", { v = 5, w = 0 }) end
+    function session:prototypeLater() session:prototype("N3", { v = 5, w = 0 }) end
     load_text([[
-        local Q1 = session:prototype("Q1", { v = 9, w = 0 })
-        function Q1:mutate() session:prototypeLater() end
+        local N1 = session:prototype("N1", { v = 9, w = 0 })
+        function N1:mutate() session:prototypeLater() end
     ]])
-    T.equal("L101", table.concat(LOG, " "), "Q3")
+    T.equal("L101", table.concat(LOG, " "), "N3")
     local Loop = session:prototype("Loop", { v = 0 })
     local made, keep = 0, {}
     function Loop:mutate()

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The checks, checked: in a copy of the tree one violation after another is planted, and the check that is there for it must fail and name the place.
+set -u
+cd "$(dirname "$0")/../.."
+passed=0 failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# Copied as far as git knows it, or all of it where there is no repository (an archive).
+{ git ls-files -z 2>/dev/null || find . -type f -not -path './build/*' -not -path '*/node_modules/*' -print0; } |
+    while IFS= read -r -d '' file; do [ -e "$file" ] && printf '%s\0' "$file"; done | tar -c --null -T - | tar -x -C "$scratch"
+cd "$scratch" || exit 1
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
+git init -q . && git add -f . || exit 1
+
+# plant CHECK EXPECTED FILE TEXT: the file, with the text in place of its own or after it (TEXT begins with +), makes the check fail with the expected words.
+plant() {
+    local check=$1 expected=$2 file=$3 text=$4 report
+    mkdir -p "$(dirname "$file")"
+    [ -f "$file" ] && cp "$file" "$file.before"
+    if [ "${text:0:1}" = + ]; then printf '%b\n' "${text:1}" >>"$file"; else printf '%b\n' "$text" >"$file"; fi
+    git add -f "$file"
+    report=$(eval "$check" 2>&1)
+    if [ $? != 0 ] && grep -qF -- "$expected" <<<"$report"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "not ok $check finds nothing like '$expected' in $file:"
+        tail -3 <<<"$report"
+    fi
+    if [ -f "$file.before" ]; then mv "$file.before" "$file"; else git rm -qf --cached "$file" && rm -f "$file"; fi
+    git add -f . 2>/dev/null
+}
+lines() { yes "$2" | head -n "$1"; }
+
+layers='bash tests/checks/layers.sh'
+plant "$layers" 'base includes "tracker/tracker.h", which lies above it' lib/base/planted.h '/* x */\n#include "tracker/tracker.h"'
+plant "$layers" 'session includes "server/server.h"' lib/session/planted.c '/* x */\n# include "server/server.h"'
+plant "$layers" 'names no room' lib/server/planted.c '/* x */\n#include "internal.h"'
+plant "$layers" 'attic is no room of lib' lib/attic/planted.c '/* x */\n#include "base/text.h"'
+for outside in lib/tracker/planted.c lib/server/planted.c cmd/lsess/planted.c; do
+    plant "$layers" 'belongs to ^lib/session/' $outside '/* x */\n#include <lua5.4/lua.h>'
+    plant "$layers" 'belongs to ^lib/session/' $outside '/* x */\n#include "lauxlib.h"'
+    plant "$layers" 'belongs to ^lib/hotload/' $outside '/* x */\n#include <sys/inotify.h>'
+    plant "$layers" 'belongs to ^lib/protocol/' $outside '/* x */\n#include <cjson/cJSON.h>'
+done
+plant "$layers" 'belongs to ^lib/server/' lib/session/planted.h '/* x */\n#include <civetweb.h>'
+
+headers='bash tests/checks/headers.sh'
+plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t planted(void);'
+plant "$headers" 'does not compile alone' lib/base/planted.h '/* x, without a guard */\nstruct planted { int x; };'
+plant "$headers" 'has warnings' lib/base/planted.h '/* x */\n#ifndef P\n#define P\nstatic inline int planted(int a) { return 0; }\n#endif'
+plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define P\n#endif'
+
+tree='bash tests/checks/tree.sh'
+plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'
+plant "$tree" '901 lines' lib/base/planted.c "/* x */\n$(lines 900 ' ')"
+plant "$tree" '901 lines' templates/client/planted.js "$(lines 901 '//')"
+plant "$tree" 'a function of 81 lines' lib/base/planted.c "/* x */\nvoid planted(void)\n{\n$(lines 81 '    ;')\n}"
+plant "$tree" 'no note at its top' cmd/lsess/planted.c '#include <stdio.h>'
+plant "$tree" 'planted.c:1' lib/base/planted.c '/* TO''DO */'
+
+rules='node tests/checks/rules.mjs'
+plant "$rules --check" 'tests/RULES.md is out of date' tests/RULES.md 'x'
+plant "$rules --check" 'C''8 has neither a test nor a line' tests/checks/rules.txt '+Planted | C | 8'
+plant "$rules --check" 'rules-notes.txt has a line for T999' tests/checks/rules-notes.txt '+T999: x'
+
+# The same tree gives the same table.
+$rules >/dev/null; before=$(sha256sum <tests/RULES.md); $rules >/dev/null
+if [ "$before" = "$(sha256sum <tests/RULES.md)" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo 'not ok two runs of make rules differ'; fi
+
+# A suite that fails, hangs, leaves something running or runs nothing is seen by what counts; so is a test file that hangs, by its name.
+printf "import test from 'node:test';\ntest('hangs', () => new Promise(() => setInterval(() => {}, 1000)));\n" >"$scratch/hang.test.mjs"
+# shellcheck disable=SC2016 -- expanded by the suites' own shells
+report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 5 'echo 3 passed, 0 failed' bad 5 'exit 3' none 5 true slow 1 'sleep 60' \
+    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' file 20 'bash tests/node.sh hang.test.mjs')
+for expected in 'good               3 passed    0 failed' 'bad                0 passed    1 failed' 'none: ended well but ran no test' \
+    'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'not ok hang.test.mjs: killed' '4 passed, 4 failed'; do
+    if grep -qF "$expected" <<<"$report"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "not ok tests/run.sh does not say '$expected'"; echo "$report"; fi
+done
+if grep -qsa sleep "/proc/$(cat pid)/cmdline"; then failed=$((failed + 1)); echo 'not ok what a suite has left is running'; else passed=$((passed + 1)); fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
