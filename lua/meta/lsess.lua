@@ -31,9 +31,11 @@ session = {}
 ---@return integer id always 1
 function session:createAppVariable(object, properties) end
 
+---The object of variable 1, or nil before there is one.
 ---@return table? app the object of variable 1, the very table
 function session:getApp() end
 
+---Make a variable below another; a table as parent is one that some variable shows.
 ---@param parent integer|table a variable id, 0 for a root, or a table that is some variable's value
 ---@param object table
 ---@param properties? table<string, any>
@@ -44,24 +46,29 @@ function session:createVariable(parent, object, properties) end
 ---@param target integer|table
 function session:destroyVariable(target) end
 
+---The variable with this id, the same object each time while it lives.
 ---@param id integer
 ---@return lsess.Variable?
 function session:getVariable(id) end
 
+---Variable 1.
 ---@return lsess.Variable?
 function session:getAppVariable() end
 
+---Call a function after each change of a variable: of its value, and of its properties.
 ---@param id integer
 ---@param callback fun(value: any, name: string) called for the value (name "value") and for each property
 ---@return integer? handle
 function session:watchVariable(id, callback) end
 
+---Call a function after each change of one property of a variable, or of its value.
 ---@param id integer
 ---@param name string a property, or "value"
 ---@param callback fun(value: any)
 ---@return integer? handle
 function session:watchProperty(id, name, callback) end
 
+---End a watch.
 ---@param handle? integer
 function session:unwatch(handle) end
 
@@ -79,53 +86,66 @@ function session:prototype(name, init, base) end
 ---@return T
 function session:create(prototype, instance) end
 
+---Forget a prototype by its name; instances keep it, migrations reach them no more.
 ---@param name string
 ---@param children? boolean also every name that starts with `name.`
 function session:removePrototype(name, children) end
 
+---Take a module out of the session with what it has registered; it can be required again.
 ---@param key string tracking key, or a name by which it was required
 function session:unloadModule(key) end
 
+---Unload all modules of a directory.
 ---@param directory string
 ---@param recursive? boolean
 function session:unloadDirectory(directory, recursive) end
 
+---Call a function as soon as what runs now is over.
 ---@param callback fun() runs as an item of its own, behind those queued now
 ---@return integer handle
 function session:setImmediate(callback) end
 
+---Call a function once, after a time in milliseconds.
 ---@param callback fun()
 ---@param ms number
 ---@return integer handle
 function session:setTimeout(callback, ms) end
 
+---Call a function again and again, each time after a time in milliseconds.
 ---@param callback fun()
 ---@param ms number
 ---@return integer handle
 function session:setInterval(callback, ms) end
 
+---Cancel a timer of any kind.
 ---@param handle? integer
 function session:clearImmediate(handle) end
 
+---Cancel a timer of any kind.
 ---@param handle? integer
 function session:clearTimeout(handle) end
 
+---Cancel a timer of any kind.
 ---@param handle? integer
 function session:clearInterval(handle) end
 
+---Write a record to the log.
 ---@param level integer 0 is always written
 ---@param text string
 ---@overload fun(self: lsess.Session, text: string)
 function session:log(level, text) end
 
+---Count one version up.
 ---@deprecated
 ---@return integer
 function session:newVersion() end
 
+---The version counted so far.
 ---@deprecated
 ---@return integer
 function session:getVersion() end
 
+---Is the version of an object below the one counted so far?
 ---@deprecated
 ---@param object any
 ---@return boolean
@@ -148,27 +168,33 @@ function session:keep(name, default, anew) end
 ---@param callback fun(reload: boolean)
 function session:onDispose(callback) end
 
+---What concerns the page: types that views name, JSON, the log. Its functions are called with a dot.
 ---@class lsess.Ui
 ui = {}
 
+---Make a table known as a presenter type.
 ---@param name string
 ---@param presenter table
 function ui.registerPresenter(name, presenter) end
 
+---Make a table known as a wrapper type.
 ---@param name string
 ---@param wrapper table `new(class, variable)`; `sync` and `destroy` are optional
 function ui.registerWrapper(name, wrapper) end
 
+---Write a record to the log.
 ---@param level integer
 ---@param text string
 ---@overload fun(text: string)
 function ui.log(level, text) end
 
+---A JSON text of a value, or nil and what is wrong.
 ---@param value any
 ---@return string? json
 ---@return string? problem
 function ui.json_encode(value) end
 
+---The value of a JSON text, or nil and what is wrong.
 ---@param text string
 ---@return any value
 ---@return string? problem
@@ -183,8 +209,10 @@ EMPTY = {}
 ---@param message string
 function diag(level, message) end
 
+---`load` under the name that older code calls it by.
 ---@deprecated
 loadstring = load
 
+---`table.unpack` under the name that older code calls it by.
 ---@deprecated
 unpack = table.unpack
