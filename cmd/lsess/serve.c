@@ -189,9 +189,10 @@ static void print_sessions(struct serving *serving)
         struct json array = {ls_buf_text(&rows), rows.len};
         while (json_item(array, &at, &row)) {
             count++;
+            int64_t pages = json_int(json_member(row, "connections"), 0), variables = json_int(json_member(row, "variables"), 0);
             fprintf(stderr, "  %-4s", json_string(json_member(row, "session"), &text));
-            fprintf(stderr, " %s  %" PRId64 " pages, %" PRId64 " variables, %" PRId64 " KiB\n", json_string(json_member(row, "url"), &text),
-                    json_int(json_member(row, "connections"), 0), json_int(json_member(row, "variables"), 0), json_int(json_member(row, "memory"), 0) / 1024);
+            fprintf(stderr, " %s  %" PRId64 " page%s, %" PRId64 " variable%s, %" PRId64 " KiB\n", json_string(json_member(row, "url"), &text), pages,
+                    pages == 1 ? "" : "s", variables, variables == 1 ? "" : "s", json_int(json_member(row, "memory"), 0) / 1024);
         }
     }
     if (count == 0)
@@ -256,6 +257,8 @@ static void wait_for_end(struct serving *serving)
             return;
         unsigned char signal_number;
         if ((wait[0].revents & POLLIN) != 0 && read(serving->signals, &signal_number, 1) == 1) {
+            if (signal_number == SIGINT && isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+                fputc('\n', stderr); /* the terminal has shown ^C; the shell's prompt is not to stand behind it */
             if (signal_number != SIGHUP)
                 return;
             reload_all(serving);

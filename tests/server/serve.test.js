@@ -7,7 +7,8 @@ import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { APP, Page, Program, Server, makeSite, until, within, writeSite } from './lib.js';
+import { APP, Page, Program, Server, makeSite, program, until, within, writeSite } from './lib.js';
+import { Terminal } from './terminal.js';
 
 const site = () => makeSite({ 'lua/main.lua': APP });
 const unused = () => path.join(mkdtempSync(path.join(os.tmpdir(), 'lsess-s-')), 'c.sock');
@@ -77,6 +78,47 @@ test('C2 the start lines', async () => {
   assert.doesNotMatch(run.output, /\x1b\[/, 'no colour where there is no terminal');
   run.child.kill('SIGINT');
   assert.equal((await run.result()).code, 0);
+});
+
+test('C2 keys on a terminal: h, u, o, s, r, q, each with enter; colour there, unless NO_COLOR', async () => {
+  const dir = makeSite({ 'lua/main.lua': APP });
+  const opened = path.join(dir, 'opened'), browser = path.join(dir, 'browser');
+  writeFileSync(browser, `#!/bin/sh\necho "$1" >${opened}\n`, { mode: 0o755 });
+  const terminal = new Terminal({ cwd: dir, env: { BROWSER: browser }, columns: 120 });
+  try {
+    const start = async (before) => {
+      terminal.clear();
+      terminal.line(`${before} ${program} serve --port 0 --socket ${unused()}`);
+      const screen = await terminal.shows(/press h \+ enter for help/);
+      assert.match(screen, /Site: {5}\. {2}\(1 Lua file, 0 viewdefs\)/);
+      return { url: screen.match(/http:\S+/)[0], coloured: terminal.tmux('capture-pane', '-e', '-p').includes('\x1b[') };
+    };
+    const press = async (key, pattern) => {
+      terminal.clear();
+      terminal.line(key);
+      return terminal.shows(pattern);
+    };
+    const { url, coloured } = await start('');
+    assert.ok(coloured, 'colour on a terminal');
+    const help = await press('h', /q {2}quit/);
+    for (const key of ['h', 'r', 'u', 'o', 's', 'q']) assert.match(help, new RegExp(`^  ${key}  \\w`, 'm'));
+    await press('u', new RegExp(`Local: +${url}`));
+    await press('s', /no sessions/);
+    await fetch(url, { redirect: 'manual' });
+    await press('s', /^ {2}1 +http:\S+ {2}0 pages, 1 variable, \d+ KiB$/m);
+    await press('o', /./);
+    await until(() => existsSync(opened) && readFileSync(opened, 'utf8') === `${url}\n`, 'the browser');
+    writeSite(dir, { 'lua/main.lua': `${APP}\nextra = 1` });
+    await press('r', /lua\/main\.lua {2}1 session {2}[\d.]+ ms/);
+    terminal.line('quit is a word and no key');
+    await press('q', /^\$ *$/m);
+    await press('echo "status $?"', /^status 0$/m);
+    assert.ok(!(await start('NO_COLOR=1')).coloured);
+    terminal.press('C-c');
+    await terminal.shows(/^\$ *$/m); // on a line of its own
+  } finally {
+    terminal.close();
+  }
 });
 
 test('C2 a save prints one line, an error prints its excerpt and caret, once', async () => {
