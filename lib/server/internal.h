@@ -198,6 +198,8 @@ struct socket {
 void websocket_install(struct ls_server *server);
 /** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been answered */
 int websocket_begin(struct request *request);
+/** civetweb closes a connection, of whatever kind. */
+void websocket_abandon(const struct mg_connection *http);
 void websocket_close_all(struct ls_server *server, int code);
 /** The backend's side of a session's sockets ends. Owner thread. */
 void websocket_disconnect_session(struct session *session);

@@ -125,7 +125,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "keep_alive_timeout_ms", "500", "request_timeout_ms", "10000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
         "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
     };
-    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .log_message = log_message};
+    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .connection_close = websocket_abandon, .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = server, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
     server->http = mg_start2(&init, &error);

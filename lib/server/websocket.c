@@ -461,6 +461,13 @@ static bool has_token(const char *list, const char *token)
     return false;
 }
 
+/* 16 bytes in base64, as RFC 6455 asks for. civetweb fails half-way through the handshake when the key is long. */
+static bool is_key(const char *key)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return key != NULL && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0;
+}
+
 int websocket_begin(struct request *request)
 {
     struct mg_connection *http = request->http;
@@ -471,7 +478,7 @@ int websocket_begin(struct request *request)
     session_unref(session);
     if (!known)
         return reply_text(http, 404, "There is no such session.\n");
-    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || key == NULL)
+    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !is_key(key))
         return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
     if (version == NULL || strcmp(version, "13") != 0) {
         struct reply reply;
@@ -537,6 +544,17 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     }
     session_unref(session);
     return 1;
+}
+
+/* A connection ends. One whose handshake was accepted above and then failed in civetweb has never had a reader. */
+void websocket_abandon(const struct mg_connection *http)
+{
+    struct socket *socket = mg_get_user_connection_data(http);
+    if (socket == NULL)
+        return;
+    mg_set_user_connection_data((struct mg_connection *)http, NULL);
+    leave(socket->server, socket->session);
+    socket_unref(socket);
 }
 
 static void begin_connection(struct socket *socket)
@@ -617,7 +635,9 @@ static int on_data(struct mg_connection *http, int bits, char *data, size_t len,
 
 void websocket_install(struct ls_server *server)
 {
-    mg_set_websocket_handler(server->http, "/ws", on_connect, on_ready, on_data, NULL, server);
+    /* None is spoken (P22). Without a list of its own civetweb accepts whichever is asked for first. */
+    static struct mg_websocket_subprotocols none;
+    mg_set_websocket_handler_with_subprotocols(server->http, "/ws", &none, on_connect, on_ready, on_data, NULL, server);
 }
 
 /* --- closing and heartbeat --- */

@@ -13,13 +13,13 @@ before(async () => {
 after(() => server.stop());
 
 /** A client that writes frames byte by byte: [first byte, payload]. */
-async function rawSocket(id) {
+async function rawSocket(id, more = '') {
   const socket = net.connect(server.port, '127.0.0.1');
   const state = { socket, received: Buffer.alloc(0), over: false };
   socket.on('data', (chunk) => { state.received = Buffer.concat([state.received, chunk]); });
   socket.on('close', () => { state.over = true; });
   socket.on('error', () => { state.over = true; });
-  socket.write(`GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
+  socket.write(`GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${more}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
   await until(() => state.received.includes('\r\n\r\n'), 'the handshake');
   state.head = state.received.subarray(0, state.received.indexOf('\r\n\r\n') + 4).toString();
   state.received = state.received.subarray(state.head.length);
@@ -61,6 +61,23 @@ test('P22 the handshake: accept key, no subprotocol; a longer path is the same',
   const page = await server.page(id, { path: `/ws/${id}/more/of/it` });
   await page.watchApp();
   await page.close();
+});
+
+test('P22 P22a handshakes that are not valid are a 4xx, and take no place of the session', async () => {
+  const id = await server.session();
+  const ask = (key) => server.raw(`GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${key === null ? '' : `Sec-WebSocket-Key: ${key}\r\n`}\r\n`, { half: true });
+  for (let round = 0; round < 4; round++)
+    for (const key of [null, '', 'x', 'dGhlIHNhbXBsZSBub25jZQ=', 'dGhlIHNhbXBsZSBub25jZQ==x', 'd'.repeat(24), 'd'.repeat(64), 'd'.repeat(200), 'd'.repeat(5000)])
+      assert.equal((await ask(key)).status, 400, `${key}`);
+  for (const more of ['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'Sec-WebSocket-Protocol: chat\r\n', 'Sec-WebSocket-Extensions: permessage-deflate\r\n']) {
+    const state = await rawSocket(id, more);
+    assert.match(state.head, / 101 /);
+    assert.doesNotMatch(state.head, /permessage-deflate|Sec-WebSocket-Protocol/i);
+    state.socket.destroy();
+  }
+  const control = server.control();
+  await until(async () => (await control.call('sessions')).sessions.find((row) => row.url.endsWith(id)).connections === 0, 'no connection');
+  control.close();
 });
 
 test('P22 an unknown id is refused with 404 before the upgrade', async () => {
