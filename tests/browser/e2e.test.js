@@ -181,3 +181,43 @@ siteTest('Q1: a page that names the built-in client preloads its modules; one wi
   await site.write('html/main-1a2b3c4d.js', '// a client of the site');
   assert.deepEqual(await preloads(), []);
 });
+
+siteTest('F29, F222: a page pushes megabytes of text in one update', {
+  'lua/main.lua': `
+local App = session:prototype("App", { text = "" })
+function App:size() return #self.text end
+if not session:getApp() then session:createAppVariable(session:create(App, {})) end
+`,
+  'viewdefs/App.DEFAULT.html': '<template><main><span id="bridge" style="display: none" ui-value="text?access=rw"></span><output ui-value="size()"></output></main></template>',
+}, async ({ site, page }) => {
+  await page.goto(site.origin);
+  await reads(page, 'output', '0');
+  await page.evaluate(() => window.uiApp.updateValue('bridge', 'x'.repeat(9 << 20)));
+  await reads(page, 'output', String(9 << 20));
+});
+
+siteTest('F30, F35: what one frame has changed comes in one frame, viewdefs first, then by priority', {
+  'lua/main.lua': `
+local App = session:prototype("App", { low = 0, plain = 0, high = 0, part = EMPTY })
+local Part = session:prototype("Part", { text = "part" })
+function App:go() self.low, self.plain, self.high, self.part = 1, 1, 1, session:create(Part, {}) end
+if not session:getApp() then session:createAppVariable(session:create(App, {})) end
+`,
+  'viewdefs/App.DEFAULT.html': `<template><i ui-value="low?priority=low"></i><b ui-value="plain"></b><u ui-value="high?priority=high"></u><div ui-view="part"></div>
+<button ui-action="go()">go</button></template>`,
+  'viewdefs/Part.DEFAULT.html': '<template><p ui-value="text"></p></template>',
+}, async ({ site, page }) => {
+  const frames = [];
+  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push([JSON.parse(payload)].flat())));
+  await page.goto(site.origin);
+  await reads(page, 'u', '0');
+  const [first] = frames;
+  const viewdefs = first.findIndex(({ data }) => Object.keys(data.properties ?? {}).some((name) => name.startsWith('viewdefs')));
+  assert.ok(viewdefs >= 0 && viewdefs <= first.findIndex(({ data }) => data.value !== undefined));
+  const paths = await page.evaluate(() => Object.fromEntries(['i', 'b', 'u'].map((tag) => [window.uiApp.getBinding().getWidget(document.querySelector(tag).id).getVariableId('ui-value'), tag])));
+  const before = frames.length;
+  await page.locator('button').click();
+  await reads(page, 'p', 'part');
+  const answer = frames.slice(before).find((frame) => frame.some(({ data }) => paths[data.varId]));
+  assert.deepEqual(answer.filter(({ data }) => data.value !== undefined && paths[data.varId]).map(({ data }) => paths[data.varId]), ['u', 'b', 'i']);
+});

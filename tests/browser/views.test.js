@@ -9,13 +9,19 @@ async function show(fixture, viewdefs, values = {}) {
   model(fixture.server, values);
   await open(fixture, viewdefs);
   await settled(fixture);
+  await fixture.page.evaluate(() => window.uiApp.idle()); // a busy machine reveals at the limit, before all values are there
 }
 const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
+/** Lets hidden content wait long enough to be looked at. */
+const longLimit = (page) => page.addInitScript(() => {
+  const { setTimeout } = window;
+  window.setTimeout = (run, ms, ...more) => setTimeout(run, ms === 100 ? 2000 : ms, ...more);
+});
 /** The body without scripts, ids and the classes of the client. */
 const body = (page) => page.evaluate(() => {
   const copy = document.body.cloneNode(true);
   for (const e of copy.querySelectorAll('script')) e.remove();
-  return copy.innerHTML.replace(/ (ui-viewdef|id)="[^"]*"/g, '').replace(/ ?ui-view-\d+/g, '').replace(/ class=""/g, '').trim();
+  return copy.innerHTML.replace(/ (ui-viewdef|id)="[^"]*"/g, '').replace(/ class=""/g, '').trim();
 });
 const reload = async (fixture, viewdefs, selector) => {
   fixture.server.send(viewdefsOf(viewdefs));
@@ -172,6 +178,9 @@ pageTest('F159, F160, F161: old content stays, inert and without ids, until the 
   const t = await server.created('t');
   const seen = await page.evaluate(() => {
     window.history_ = [];
+    window.limits = [];
+    const { setTimeout } = window;
+    window.setTimeout = (run, ms, ...more) => { if (ms > 50) window.limits.push(ms); return setTimeout(run, ms, ...more); };
     new MutationObserver(() => {
       const [old, now] = ['.ui-obsolete-view', '.ui-new-view'].map((s) => document.querySelector(`body > ${s}`));
       if (old && now) { window.history_.push([old.querySelectorAll('[id]').length, old.id, getComputedStyle(old).display, getComputedStyle(now).display, performance.now()]); old.querySelector('b').click(); }
@@ -186,7 +195,8 @@ pageTest('F159, F160, F161: old content stays, inert and without ids, until the 
   const [first, ...rest] = await page.evaluate(() => window.history_);
   assert.deepEqual(first.slice(0, 4), [0, '', 'block', 'none']);
   const shown = rest.at(-1) - first[4];
-  assert.ok(shown >= 80 && shown < 400, `revealed after ${shown} ms`);
+  assert.ok(shown >= 80, `revealed after ${shown} ms`); // how much later than 100 is the machine's affair
+  assert.deepEqual(await page.evaluate(() => window.limits), [100]);
   const hit = await server.created('hit()');
   assert.ok(!server.messages.some((m) => m.type === 'update' && m.data.varId === hit.id));
 });
@@ -213,6 +223,7 @@ pageTest('F162, S39: content is revealed as soon as all creates below it are ans
 
 pageTest('F163, F164: two renderings before the reveal leave one, and a destroyed view leaves nothing', async (fixture) => {
   const { server, page, until } = fixture;
+  await longLimit(page);
   await show(fixture, { 'App.DEFAULT': '<div ui-view="sub"></div>', 'Sub.DEFAULT': '<b>0</b>' }, { sub: { $type: 'Sub' } });
   server.react = undefined;
   await page.evaluate(() => { window.ran = []; });
@@ -309,10 +320,7 @@ pageTest('F143: the variable of a view has path, element id, forwarded propertie
 
 pageTest('F165: the client’s classes have the names that sites know', async (fixture) => {
   const { server, page, until } = fixture;
-  await page.addInitScript(() => {
-    const { setTimeout } = window;
-    window.setTimeout = (run, ms, ...more) => setTimeout(run, ms === 100 ? 1500 : ms, ...more); // long enough to be looked at
-  });
+  await longLimit(page);
   await show(fixture, { 'App.DEFAULT': '<b>1</b>' });
   server.react = undefined; // no answer: the reveal waits for its limit
   server.send(viewdefsOf({ 'App.DEFAULT': '<i ui-value="never"></i>' }));
