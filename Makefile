@@ -211,17 +211,18 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lsess $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lsess \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lsess.fish
 
-# The same archive from the same commit on every machine: names sorted, times of the commit, no owner, no gzip time stamp.
+# The same archive from the same commit on every machine: names sorted, times of the commit, no owner, no gzip time stamp, none of git's own settings.
 dist:
 	@mkdir -p $(B)
-	git archive --format=tar --prefix=lsess-$(VERSION)/ HEAD | gzip -n -9 > $(B)/lsess-$(VERSION).tar.gz
+	git -c tar.umask=0022 -c core.autocrlf=false archive --format=tar --prefix=lsess-$(VERSION)/ -o $(B)/lsess-$(VERSION).tar HEAD
+	gzip -n -9 -f $(B)/lsess-$(VERSION).tar
 	@echo $(B)/lsess-$(VERSION).tar.gz
 
 clean:
 	rm -rf $(B)
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 	@echo
 	@echo '  all            the program, build/lsess'
 	@echo '  demo           install what is missing, build, serve the demo site with --watch'

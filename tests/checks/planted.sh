@@ -58,6 +58,7 @@ plant "$tree" '901 lines' templates/client/planted.js "$(lines 901 '//')"
 plant "$tree" 'a function of 81 lines' lib/base/planted.c "/* x */\nvoid planted(void)\n{\n$(lines 81 '    ;')\n}"
 plant "$tree" 'no note at its top' cmd/lsess/planted.c '#include <stdio.h>'
 plant "$tree" 'planted.c:1' lib/base/planted.c '/* TO''DO */'
+plant "$tree" 'make help does not name planted' Makefile '+.PHONY: planted\nplanted:'
 
 rules='node tests/checks/rules.mjs'
 plant "$rules --check" 'tests/RULES.md is out of date' tests/RULES.md 'x'

@@ -33,5 +33,12 @@ loose=$(grep -vE '^tests/(fixtures/|fuzz/corpus/|checks/(tree|planted)\.sh$)' <<
 if [ -n "$loose" ]; then finding "loose ends:
 $loose"; else ok; fi
 
+# Every target that is there to be typed is in `make help`.
+help=$(make -s help)
+for target in $(sed -n 's/^\.PHONY: //p' Makefile); do
+    case $target in FORCE | help | deps-check) continue ;; esac
+    if grep -qE "(^| )$target( |\$)" <<<"$help"; then ok; else finding "make help does not name $target"; fi
+done
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
