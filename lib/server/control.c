@@ -83,7 +83,8 @@ static int set_address(struct sockaddr_un *address, const char *path, struct ls_
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     if (strlen(path) >= sizeof address->sun_path)
-        return ls_fail(err, LS_EINVAL, "The path of the control socket is too long: %s", path);
+        return ls_fail(err, LS_EINVAL, "The path of the control socket has %zu bytes, and %zu are possible; name a shorter one with --socket: %s", strlen(path),
+                       sizeof address->sun_path - 1, path);
     strcpy(address->sun_path, path);
     return 0;
 }
