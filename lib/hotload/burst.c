@@ -285,6 +285,7 @@ static struct ls_burst *burst_of(const char *root, bool all, const char *const *
         return NULL;
     }
     collect.burst->first_event_ns = ls_now_ns();
+    collect.burst->whole = all;
     ls__burst_sort(collect.burst);
     return collect.burst;
 }

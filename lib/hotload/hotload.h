@@ -30,6 +30,7 @@ struct ls_burst {
     struct ls_view_file *views;
     size_t view_count;
     int64_t first_event_ns;  /* monotonic time of the first event */
+    bool whole;              /* all files of a site, and nobody has named them: what no session has loaded is not worth a word */
     bool unasked;            /* no event, only a second look at files that were loaded from where nothing was watched yet (H7) */
 };
 struct ls_burst *ls_burst_ref(struct ls_burst *burst);

@@ -135,10 +135,18 @@ static void watch_result(struct ls_server *server, const struct session *session
     ls_buf_release(&fields);
 }
 
+/* Of a file that nobody has named, that a session has not loaded it is no news (C1). */
+static bool is_news(const struct fanout *fanout, const struct ls_reload_result *result)
+{
+    return !fanout->burst->whole || result->outcome != LS_RELOAD_SKIPPED || result->text == NULL || strcmp(result->text, "not loaded") != 0;
+}
+
 static void collect(struct fanout *fanout, struct session *session, const struct ls_reload_report *report)
 {
     pthread_mutex_lock(&fanout->lock);
     for (size_t i = 0; fanout->command && i < report->count; i++) {
+        if (!is_news(fanout, &report->results[i]))
+            continue;
         if (fanout->results.len > 0)
             ls_buf_char(&fanout->results, ',');
         ls_buf_char(&fanout->results, '{');
@@ -148,6 +156,8 @@ static void collect(struct fanout *fanout, struct session *session, const struct
     saves_add(&fanout->saves, report);
     pthread_mutex_unlock(&fanout->lock);
     for (size_t i = 0; i < report->count; i++) {
+        if (!is_news(fanout, &report->results[i]))
+            continue;
         log_result(session, &report->results[i], report->ns);
         watch_result(fanout->server, session, &report->results[i], report->ns);
     }

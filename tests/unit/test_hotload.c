@@ -140,10 +140,10 @@ static void test_cap(void **state) /* H27, H28: a file that is saved without end
     site.debounce_ms = 600; /* so that a test thread that does not get its turn for some time does not end the window */
     start();
     int64_t begin = ls_now_ns();
-    keep_saving("lua/a.lua", 3000);
-    assert_int_equal(bursts(), 1);
+    keep_saving("lua/a.lua", 10000);
+    assert_int_equal(bursts(), 1); /* while the saves went on; how soon after the second depends on who else needs the processor */
     int64_t took = site.at_ns[0] - begin;
-    assert_true(took >= 900 * 1000000LL && took < 1600 * 1000000LL);
+    assert_true(took >= 900 * 1000000LL && took < 8000 * 1000000LL);
     assert_int_equal(site.bursts[0]->file_count, 1);
     settle();
 }
@@ -163,7 +163,7 @@ static void test_cap_leaves_out(void **state) /* H27, H28: what is still being w
         while (ls_now_ns() < next) sched_yield();
     }
     int64_t took = site.at_ns[0] - begin;
-    assert_true(took >= 900 * 1000000LL && took < 1600 * 1000000LL);
+    assert_true(took >= 900 * 1000000LL && took < 8000 * 1000000LL);
     assert_int_equal(site.bursts[0]->file_count, 1);
     assert_string_equal(site.bursts[0]->files[0].key, "lua/b.lua");
     assert_true(logged("a.lua keeps changing"));
@@ -174,18 +174,36 @@ static void test_cap_leaves_out(void **state) /* H27, H28: what is still being w
     assert_true(ls_has_prefix(ls_bytes_data(site.bursts[1]->files[0].text), "complete."));
 }
 
+/* @return false if this thread did not get its turn for so long that the half was rightly taken for the whole (H29: 500 ms) */
+static bool pause_in_the_middle(void)
+{
+    size_t before = bursts();
+    int fd = open(at("lua/a.lua"), O_WRONLY | O_TRUNC);
+    int64_t begin = ls_now_ns();
+    write_all(fd, "first half, ");
+    while (ls_now_ns() < begin + ls_ms(300)) {
+        bool idle = ls_hotload_idle(site.hotload);
+        if (ls_now_ns() - begin < ls_ms(480)) assert_false(idle);
+    }
+    size_t seen = bursts() - before;
+    write_all(fd, "second half");
+    bool in_time = ls_now_ns() - begin < ls_ms(480);
+    close(fd);
+    if (in_time) assert_int_equal(seen, 0);
+    return in_time;
+}
+
 static void test_half_written(void **state) /* H29: a writer that pauses; nothing of the first half */
 {
     (void)state;
     put("lua/a.lua", "old");
     start();
-    int fd = open(at("lua/a.lua"), O_WRONLY | O_TRUNC);
-    write_all(fd, "first half, ");
-    int64_t until = ls_now_ns() + ls_ms(300);
-    while (ls_now_ns() < until) assert_false(ls_hotload_idle(site.hotload));
-    assert_int_equal(bursts(), 0);
-    write_all(fd, "second half");
-    close(fd);
+    bool in_time = pause_in_the_middle();
+    for (int tries = 0; !in_time && tries < 20; tries++) {
+        news();
+        in_time = pause_in_the_middle();
+    }
+    assert_true(in_time);
     expect("lua/a.lua=first half, second half");
 }
 
