@@ -161,7 +161,7 @@ static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var
     size_t len = 4;
     const char *json = NULL;
     if (value)
-        json = ls_var_readable(var) ? ls_var_json(b->engine->tracker, var, &len) : "null"; /* P101 */
+        json = ls_var_readable(var) ? ls_var_update_json(b->engine->tracker, var, &len) : "null"; /* P101 */
     ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count);
 }
 
@@ -510,6 +510,8 @@ static void run_callbacks(struct ls_backend *b)
     const struct ls_change *list;
     for (int round = 0;; round++) {
         int count = ls_tracker_changes(b->engine->tracker, &list);
+        if (count < 0)
+            lose_all(b);
         LS__LIST(struct ls__atom) told = {NULL, 0, 0};
         for (int i = 0; i < count; i++) {
             note_properties(b, &list[i]);

@@ -185,7 +185,7 @@ int ls_backend_listing(struct ls_backend *b, int diag, struct ls_buf *out, uint6
     int before = ls_tracker_diag_level(tracker);
     if (diag >= 0)
         ls_tracker_set_diag_level(tracker, diag);
-    ls__begin(b);
+    b->in_batch = true; /* no batch of its own to the tracker: what the last one's writes came to is to be seen here (TX24, T101) */
     if (b->conn_count) {
         ls_backend_after_batch(b, false); /* what the recomputation finds is sent as usual */
     } else {

@@ -11,14 +11,23 @@
 #include "session/watches.h"
 #include "tracker/tracker.h"
 
-/* The variable of the running method, NULL if it is gone; a `self` of the colon call is taken off the stack. Upvalue 1: the id, 2: the object.
- * [-0|1, +0, -] */
-static struct ls_var *method_variable(lua_State *L)
+/* The variable of the running method, NULL if it is gone. A client may use its id again (T10), and that is another variable. Upvalue 1: the id, 2: the
+ * object, 3: the variable's serial number. [-0, +0, -] */
+static struct ls_var *own_variable(lua_State *L)
 {
     const struct ls_session *session = ls__session_of(L);
+    if (!session->tracker || session->closing)
+        return NULL;
+    struct ls_var *var = ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1)));
+    return var && ls_var_serial(var) == (uint64_t)lua_tointeger(L, lua_upvalueindex(3)) ? var : NULL;
+}
+
+/* The same; a `self` of the colon call is taken off the stack. [-0|1, +0, -] */
+static struct ls_var *method_variable(lua_State *L)
+{
     if (lua_gettop(L) > 0 && lua_rawequal(L, 1, lua_upvalueindex(2)))
         lua_remove(L, 1);
-    return session->tracker && !session->closing ? ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1))) : NULL;
+    return own_variable(L);
 }
 
 static LS_RAISES int l_variable_getId(lua_State *L)
@@ -73,7 +82,7 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
             continue;
         prop.name = lua_tolstring(L, top + 1, &prop.name_len);
         prop.value = luaL_tolstring(L, top + 2, &prop.value_len);
-        struct ls_var *var = ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1)));
+        struct ls_var *var = own_variable(L);
         struct ls_fault fault = {0};
         if (!var)
             break;
@@ -137,10 +146,12 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
         {NULL, NULL},
     };
     luaL_checkstack(L, 6, NULL);
-    if (!session->tracker || !ls_tracker_find(session->tracker, id)) {
+    const struct ls_var *var = session->tracker ? ls_tracker_find(session->tracker, id) : NULL;
+    if (!var) {
         lua_pushnil(L);
         return;
     }
+    uint64_t serial = ls_var_serial(var);
     ls__ref_push(session, L, session->ref_variables);
     if (lua_rawgeti(L, -1, id) == LUA_TTABLE) {
         lua_remove(L, -2);
@@ -152,7 +163,8 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
     lua_setfield(L, -2, "_id");
     lua_pushinteger(L, id);
     lua_pushvalue(L, -2);
-    luaL_setfuncs(L, methods, 2);
+    lua_pushinteger(L, (lua_Integer)serial);
+    luaL_setfuncs(L, methods, 3);
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, id);
     lua_remove(L, -2);

@@ -141,6 +141,8 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
 /* --- one variable --- */
 
 int64_t ls_var_id(const struct ls_var *var);
+/** A number that no other variable of the tracker has or ever had: ids may be used again (T10). */
+uint64_t ls_var_serial(const struct ls_var *var);
 int64_t ls_var_parent(const struct ls_var *var);
 void *ls_var_owner(const struct ls_var *var);
 int64_t ls_var_owner_id(const struct ls_var *var);
@@ -151,6 +153,8 @@ int64_t ls_var_child(const struct ls_var *var, size_t index);
 /** Outward Value JSON (T4): written once for all watchers and kept until it changes. Borrowed until the next call that can change it.
  * "null" for null. */
 const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
+/** The same for an update. NULL if it cannot be written for want of memory: the variable has an error then, and the update goes without value (T89). */
+const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
 /** Value JSON ignoring a wrapper (P12 baseValue). */
 const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
 bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var);

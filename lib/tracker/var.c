@@ -9,6 +9,11 @@ int64_t ls_var_id(const struct ls_var *var)
     return var->id;
 }
 
+uint64_t ls_var_serial(const struct ls_var *var)
+{
+    return var->sequence;
+}
+
 int64_t ls_var_parent(const struct ls_var *var)
 {
     return var->parent ? var->parent->id : 0;
@@ -51,17 +56,43 @@ int64_t ls_var_child(const struct ls_var *var, size_t index)
     return tracker->cursor->id;
 }
 
+static const char null_text[] = "null";
+
+/* @return NULL without memory */
+static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls_buf *buf, size_t *len)
+{
+    *len = sizeof null_text - 1;
+    if (value->shape == LS_SHAPE_NULL)
+        return null_text;
+    if (buf->len == 0) {
+        ls_buf_clear(buf);
+        if (tracker->resolver.ops->json(tracker->resolver.ctx, value, buf) || ls_buf_failed(buf)) {
+            ls_buf_clear(buf);
+            return NULL;
+        }
+    }
+    *len = buf->len;
+    return buf->data;
+}
+
 static const char *text_of(struct ls_tracker *tracker, const struct ls_value *value, struct ls_buf *buf, size_t *len)
 {
-    static const char null_text[] = "null";
-    if (value->shape != LS_SHAPE_NULL && buf->len == 0) {
-        ls_buf_clear(buf);
-        if (tracker->resolver.ops->json(tracker->resolver.ctx, value, buf) || ls_buf_failed(buf))
-            ls_buf_clear(buf);
-    }
+    size_t size;
+    const char *text = try_text(tracker, value, buf, &size);
     if (len)
-        *len = buf->len ? buf->len : sizeof null_text - 1;
-    return buf->len ? buf->data : null_text;
+        *len = text ? size : sizeof null_text - 1;
+    return text ? text : null_text;
+}
+
+const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len)
+{
+    struct ls_fault fault;
+    const char *text = try_text(tracker, var->wrapper_slot ? &var->wrapper : &var->value, &var->json, len);
+    if (!text) {
+        ls_fault_set(&fault, LS_FAULT_INTERNAL, "there is no memory for the text of the value");
+        ls__fault_put(tracker, var, &fault, false);
+    }
+    return text;
 }
 
 const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len)

@@ -334,6 +334,8 @@ static void P91a_L139_the_lua_property(void **state)
     say(page, "{\"type\":\"update\",\"data\":{\"varId\":1,\"properties\":{\"lua\":\"helpers.lua\"}}}", VALUE(2, "\"ahoy!\""));
     say(page, PROPS(1, "\"lua:high\":\"app.name = app.name .. '?'\",\"a\":\"1\""), "[" PROPS(1, "\"a\":\"1\"") "," VALUE(2, "\"ahoy!?\"") "]");
     say(page, PROPS(1, "\"lua:high\":\"app.name = app.name .. '?'\",\"a\":\"1\""), VALUE(2, "\"ahoy!??\"")); /* equal text runs again */
+    /* of one name given twice the last one counts, and runs once */
+    say(page, PROPS(1, "\"lua\":\"app.name = app.name .. 1\",\"lua:low\":\"app.name = app.name .. 2\""), VALUE(2, "\"ahoy!??2\""));
     receive(page, PROPS(1, "\"lua\":\"error('no')\""));
     fire_flush();
     assert_true(ls_has_prefix(ls_buf_text(&page->frames), "{\"type\":\"error\",\"data\":{\"varId\":1,\"code\":\"lua-error\""));

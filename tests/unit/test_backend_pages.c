@@ -532,6 +532,73 @@ static void P15_diagnostics_of_one_collection(void **state)
     ls_buf_release(&out);
 }
 
+/* T101, TX24: a listing is no batch of its own, so what the last write came to is seen in it; the next batch wipes it (T80). Text form of T98. */
+static void T98_T101_errors_in_the_listing(void **state)
+{
+    (void)state;
+    serve(harbor);
+    receive(connect_page(0), CALM(WATCH(1) "," CREATE(2, 1, PATH("captain.name")) "," CREATE(3, 1, PATH("name"))));
+    receive(&t.pages[0], CALM(VALUE(3, "{\"obj\":99}")));
+    struct ls_buf out = LS_BUF_INIT;
+    uint64_t changes;
+    for (int i = 0; i < 2; i++) {
+        ls_buf_clear(&out);
+        assert_int_equal(ls_backend_listing(t.backend, -1, &out, &changes), 0);
+        assert_non_null(strstr(out.data, "\"error\":\"bad-reference error: there is no object 99\""));
+        assert_non_null(strstr(out.data, "\"error\":\"nil-path error: ")); /* never sent, always listed */
+    }
+    struct ls_fault fault;
+    struct ls_tracker *tracker = ls_backend_tracker(t.backend);
+    ls_fault_set(&fault, LS_FAULT_DEFERRED_CODE, "boom");
+    snprintf(fault.cause, sizeof fault.cause, "it was hot");
+    ls_var_set_fault(tracker, ls_tracker_find(tracker, 3), &fault);
+    ls_buf_clear(&out);
+    assert_int_equal(ls_backend_listing(t.backend, -1, &out, &changes), 0);
+    assert_non_null(strstr(out.data, "\"error\":\"deferred-code error: boom, Cause: it was hot\""));
+    run_lua("");
+    ls_buf_clear(&out);
+    assert_int_equal(ls_backend_listing(t.backend, -1, &out, &changes), 0);
+    assert_null(strstr(out.data, "deferred-code"));
+    ls_buf_release(&out);
+}
+
+/* What a computation has scheduled runs in its name, in a batch of its own. */
+static void T97a_timers_run_in_the_name_of_their_variable(void **state)
+{
+    (void)state;
+    serve("app = { type = 'A', n = 0 } session:createAppVariable(app)\n"
+          "function app:get() if self.later then local f = self.later self.later = nil session:setTimeout(f, 1) end return 1 end\n");
+    struct ls_tracker *tracker = ls_backend_tracker(t.backend);
+    struct page *page = connect_page(0);
+    receive(page, CALM(WATCH(1) "," CREATE(2, 1, PATH("get()") ",\"access\":\"r\"")));
+    run_lua("function app.later() error('late', 0) end");
+    receive(page, UNWATCH(2)); /* so that no reading replaces what the timer leaves */
+    uint64_t handle = t.timer;
+    assert_true(handle != 0);
+    ls_backend_timer(t.backend, handle);
+    const struct ls_fault *fault = ls_var_fault(ls_tracker_find(tracker, 2));
+    assert_non_null(fault);
+    assert_int_equal(fault->kind, LS_FAULT_DEFERRED_CODE);
+    assert_string_equal(fault->text, "late");
+    run_lua(""); /* it was of that batch */
+    assert_null(ls_var_fault(ls_tracker_find(tracker, 2)));
+
+    ls_tracker_set_diag_level(tracker, 1);
+    receive(page, WATCH(2));
+    run_lua("function app.later() diag(1, 'from later') end");
+    receive(page, UNWATCH(2));
+    ls_backend_timer(t.backend, t.timer);
+    assert_int_equal(ls_var_diag_count(ls_tracker_find(tracker, 2)), 1);
+    assert_string_equal(ls_var_diag_at(ls_tracker_find(tracker, 2), 0), "from later");
+    assert_int_equal(ls_tracker_computing(tracker), 0);
+
+    receive(page, WATCH(2));
+    run_lua("function app.later() app.n = app.n + 1 diag(1, 'nobody') end");
+    receive(page, DESTROY(2)); /* destroyed since: it runs all the same, in nobody's name */
+    ls_backend_timer(t.backend, t.timer);
+    run_lua("assert(app.n == 1)");
+}
+
 /* --- the API --- */
 
 static int ready;
@@ -624,10 +691,11 @@ static void P33_hooks_of_a_session_that_ends(void **state)
 }
 
 /* With the n-th allocation failing, a frame either does what it should or says that it could not; nothing leaks and nothing is torn. */
-static void every_failed_allocation_is_survived(void **state)
+static void survive_failed_allocations(bool watcher)
 {
-    (void)state;
     serve(harbor);
+    if (watcher) /* changes take the long way to the page, past a callback (L70) */
+        run_lua("session:watchVariable(1, function() app.heard = true end)");
     bool done = false;
     int lost = 0;
     for (long n = 1; !done; n++) {
@@ -653,6 +721,18 @@ static void every_failed_allocation_is_survived(void **state)
     assert_true(lost > 0);
 }
 
+static void every_failed_allocation_is_survived(void **state)
+{
+    (void)state;
+    survive_failed_allocations(false);
+}
+
+static void every_failed_allocation_is_survived_with_a_watcher(void **state)
+{
+    (void)state;
+    survive_failed_allocations(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -664,7 +744,9 @@ int main(void)
         LS_T(F132_list_views_come_with_the_first_list), LS_T(H74_H75_changed_views_are_pushed), LS_T(H78_problems_of_views_are_shown),
         LS_T(L52a_views_of_an_app_go_with_its_last_module), LS_T(H70_H99_H100_reload), LS_T(H69_restart), LS_T(H69_P114_restart_while_nobody_is_there), LS_T(H69_what_cannot_be_made_again_goes),
         LS_T(timers_of_an_engine_that_is_gone_do_not_fire), LS_T(P12_P13_listing), LS_T(P15_diagnostics_of_one_collection),
+        LS_T(T98_T101_errors_in_the_listing), LS_T(T97a_timers_run_in_the_name_of_their_variable),
         LS_T(P24_P25_P118_P119_api), LS_T(P4_a_failing_main_leaves_nothing), LS_T(P33_hooks_of_a_session_that_ends), LS_T(every_failed_allocation_is_survived),
+        LS_T(every_failed_allocation_is_survived_with_a_watcher),
 #undef LS_T
     };
     return cmocka_run_group_tests_name("backend-pages", tests, NULL, NULL);

@@ -88,6 +88,82 @@ static void t10_lua_children_count_downwards_and_never_return(void **state)
     assert_int_equal(fake_create(fake, 9, 1, "a", NULL, NULL), 0);
 }
 
+/* --- the model --- */
+
+static void t1_trackers_share_nothing(void **state)
+{
+    (void)state;
+    struct fake *other = fake_open();
+    struct ls_var *root = fake_root(other, fake_object(other, "Other"));
+    assert_int_equal(ls_var_id(root), 1);
+    assert_string_equal(fake_value_json(other, 1), "{\"obj\":2}"); /* its own counter and registry */
+    assert_int_equal(fake_create(other, 5, 1, "a", NULL, NULL), 0);
+    ls_tracker_set_diag_level(other->tracker, 2);
+    fake_prop(other, 5, "tone", "x", NULL);
+    ls_tracker_detect(other->tracker);
+    assert_null(ls_tracker_find(fake->tracker, 5));
+    assert_int_equal(ls_tracker_count(fake->tracker), 1);
+    assert_int_equal(ls_tracker_diag_level(fake->tracker), 0);
+    assert_int_equal(ls_tracker_change_count(other->tracker), 1);
+    assert_int_equal(ls_tracker_change_count(fake->tracker), 0);
+    assert_string_equal(fake_changes(fake), "");
+    assert_string_equal(fake_changes(other), "5m=tone(x)");
+    fake_close(other);
+}
+
+static void t2_what_a_new_variable_is(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_create(fake, 5, 1, NULL, NULL, NULL), 0);
+    assert_int_equal(fake_create(fake, 3, 1, "none", "b:low=2;a=1", NULL), 0);
+    struct ls_var *var = fake_var(fake, 3);
+    const char *name, *value;
+    enum ls_priority priority;
+    assert_int_equal(ls_var_id(var), 3);
+    assert_int_equal(ls_var_parent(var), 1);
+    assert_int_equal(ls_var_parent(fake_var(fake, 1)), 0);
+    assert_int_equal(ls_var_child(fake_var(fake, 1), 0), 5);
+    assert_int_equal(ls_var_child(fake_var(fake, 1), 1), 3);
+    assert_int_equal(ls_var_child_count(var), 0);
+    assert_true(ls_var_active(var));
+    assert_int_equal(ls_var_access(var), LS_ACCESS_RW);
+    assert_int_equal(ls_var_priority(var), LS_MEDIUM);
+    assert_int_equal(ls_var_property_count(var), 3);
+    ls_var_property_at(var, 0, &name, &value, &priority);
+    assert_string_equal(name, "b");
+    assert_string_equal(value, "2");
+    assert_int_equal(priority, LS_LOW);
+    assert_true(ls_var_has_path(var));
+    assert_int_equal(ls_var_value(var), 0);
+    assert_int_equal(ls_var_wrapper(var), 0);
+    assert_string_equal(fake_value_json(fake, 3), "null");
+    assert_null(ls_var_fault(var));
+    assert_int_equal(ls_var_change_count(var), 0);
+    assert_int_equal(ls_var_diag_count(var), 0);
+    assert_int_equal(ls_var_compute_ns(fake_var(fake, 1)), 0);
+}
+
+/* T46: a root reads as what is stored in it. */
+static void t3_roots_store_and_children_compute(void **state)
+{
+    (void)state;
+    struct fake_value *one = fake_object(fake, ""), *two = fake_object(fake, "");
+    fake_set(one, "x", fake_int(fake, 1));
+    fake_set(two, "x", fake_int(fake, 2));
+    fake_set(app, "o", one);
+    assert_int_equal(fake_create(fake, 2, 1, "o", NULL, NULL), 0);
+    assert_int_equal(fake_create(fake, 3, 2, "x", NULL, NULL), 0);
+    assert_string_equal(fake_value_json(fake, 3), "1");
+    fake_set(app, "o", two); /* the parent leads elsewhere: so does the child */
+    ls_tracker_detect(fake->tracker);
+    assert_string_equal(fake_value_json(fake, 3), "2");
+    struct fake_value *next = fake_object(fake, "");
+    fake_set(next, "o", one);
+    assert_int_equal(ls_tracker_set_value(fake->tracker, fake_var(fake, 1), fake_slot(fake, next), NULL), 0);
+    ls_tracker_detect(fake->tracker);
+    assert_string_equal(fake_value_json(fake, 3), "1");
+}
+
 /* --- properties --- */
 
 static void t16_t17_a_query_becomes_properties_and_wins(void **state)
@@ -430,6 +506,63 @@ static void t56_a_stored_value_is_replaced(void **state)
     assert_int_equal(ls_tracker_set_value(fake->tracker, fake_var(fake, 2), fake_slot(fake, app), &fault), -1);
 }
 
+/* --- reports --- */
+
+static void t89_a_value_that_cannot_be_written_is_left_out(void **state)
+{
+    (void)state;
+    size_t len;
+    fake_set(app, "a", fake_text(fake, "A"));
+    assert_int_equal(fake_create(fake, 2, 1, "a", NULL, NULL), 0);
+    fake_set(app, "a", fake_text(fake, "B"));
+    ls_tracker_detect(fake->tracker);
+    ls_alloc_fail_at(1);
+    const char *text = ls_var_update_json(fake->tracker, fake_var(fake, 2), &len);
+    ls_alloc_fail_at(0);
+    assert_null(text);
+    assert_string_equal(fault_text(ls_var_fault(fake_var(fake, 2))->kind), "internal");
+    /* the value at the time of the list, not at that of the change */
+    fake_set(app, "a", fake_text(fake, "C"));
+    ls_tracker_detect(fake->tracker);
+    assert_null(ls_var_fault(fake_var(fake, 2)));
+    assert_string_equal(fake_changes(fake), "2m=v");
+    text = ls_var_update_json(fake->tracker, fake_var(fake, 2), &len);
+    assert_int_equal(len, 3);
+    assert_memory_equal(text, "\"C\"", len);
+}
+
+static void t98_t99_kinds_have_a_text_and_a_code(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ls_fault_kind kind;
+        const char *text, *code;
+    } kinds[] = {
+        {LS_FAULT_PATH_ERROR, "path-error", "path-failure"}, {LS_FAULT_NIL_PATH, "nil-path", "path-failure"},
+        {LS_FAULT_NOT_FOUND, "not-found", "not-found"}, {LS_FAULT_BAD_PARENT, "bad-parent", "bad-parent"},
+        {LS_FAULT_BAD_INDEX, "bad-index", "path-failure"}, {LS_FAULT_BAD_SETTER_CALL, "bad-setter-call", "bad-path"},
+        {LS_FAULT_BAD_ACCESS, "bad-access", "bad-access"}, {LS_FAULT_BAD_REFERENCE, "bad-reference", "not-found"},
+        {LS_FAULT_BAD_CALL_MISSING, "bad-call", "path-failure"}, {LS_FAULT_BAD_CALL, "bad-call", "lua-error"},
+        {LS_FAULT_DEFERRED_CODE, "deferred-code", "lua-error"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        assert_string_equal(ls_fault_kind_text(kinds[i].kind), kinds[i].text);
+        assert_string_equal(ls_fault_code(kinds[i].kind), kinds[i].code);
+    }
+    /* One error a variable: the next one takes its place, with its cause. */
+    struct ls_fault first, second;
+    ls_fault_set(&first, LS_FAULT_PATH_ERROR, "one");
+    snprintf(first.cause, sizeof first.cause, "a reason");
+    ls_fault_set(&second, LS_FAULT_DEFERRED_CODE, "two");
+    ls_var_set_fault(fake->tracker, fake_var(fake, 1), &first);
+    assert_string_equal(ls_var_fault(fake_var(fake, 1))->cause, "a reason");
+    ls_var_set_fault(fake->tracker, fake_var(fake, 1), &second);
+    assert_string_equal(ls_var_fault(fake_var(fake, 1))->text, "two");
+    assert_string_equal(ls_var_fault(fake_var(fake, 1))->cause, "");
+    ls_var_set_fault(fake->tracker, fake_var(fake, 1), NULL);
+    assert_null(ls_var_fault(fake_var(fake, 1)));
+}
+
 /* --- destroying --- */
 
 static int64_t gone_ids[16];
@@ -507,6 +640,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(t8_one_counter_serves_roots_and_objects, setup, teardown),
         cmocka_unit_test_setup_teardown(t9_the_counter_skips_ids_in_use, setup, teardown),
         cmocka_unit_test_setup_teardown(t10_lua_children_count_downwards_and_never_return, setup, teardown),
+        cmocka_unit_test_setup_teardown(t1_trackers_share_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(t2_what_a_new_variable_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(t3_roots_store_and_children_compute, setup, teardown),
+        cmocka_unit_test_setup_teardown(t89_a_value_that_cannot_be_written_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(t98_t99_kinds_have_a_text_and_a_code, setup, teardown),
         cmocka_unit_test_setup_teardown(t16_t17_a_query_becomes_properties_and_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(t17_a_query_alone_has_no_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(t18_the_path_argument_wins_unless_empty, setup, teardown),
