@@ -85,7 +85,7 @@ $(B)/%.o: %.c
 
 # --- files that travel inside the program: everything below lua/ and templates/ ---
 
-EMBEDDED := $(sort $(shell find lua templates -type f ! -name '*.md~' ! -name '.*.sw?' 2>/dev/null))
+EMBEDDED := $(sort $(shell find lua templates -type f ! -name '*.d.ts' ! -name '*.md~' ! -name '.*.sw?' 2>/dev/null))
 
 $(B)/mkembed: cmd/mkembed/mkembed.c
 	@mkdir -p $(@D)
