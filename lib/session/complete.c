@@ -1,4 +1,4 @@
-/* Completion of names for the REPL (C4): globals, fields and methods, through metatables whose __index is a table.
+/* Completion of names for the REPL (C4): globals, fields and methods, also of elements (`boats[1].na`), through metatables whose __index is a table.
  *
  * Reads raw fields only, so no code of the site runs. Owner thread: the session's. */
 #include <stdlib.h>
@@ -21,32 +21,68 @@ static bool is_name_char(char c)
     return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
 }
 
-/* Where the chain of names at the end of the line begins: `print(app.contacts:ad` → `app.contacts:ad` */
+/* Length of the index that begins with the bracket at `at`: a whole number or a string without escapes; 0 = it is none. */
+static size_t index_len(const char *line, size_t at, size_t len)
+{
+    const char *close = at < len && line[at] == '[' ? memchr(line + at, ']', len - at) : NULL;
+    size_t end = close ? (size_t)(close - line) : 0, first = at + 1;
+    if (end <= first)
+        return 0;
+    bool number = end - first < 10, text = end - first >= 2 && (line[first] == '"' || line[first] == '\'') && line[end - 1] == line[first];
+    for (size_t i = first; i < end; i++) {
+        number = number && line[i] >= '0' && line[i] <= '9';
+        text = text && line[i] != '\\' && (i == first || i == end - 1 || line[i] != line[first]);
+    }
+    return number || text ? end + 1 - at : 0;
+}
+
+/* Where the chain of names and indexes at the end of the line begins: `print(app.contacts[1]:ad` → `app.contacts[1]:ad` */
 static size_t chain_start(const char *line, size_t len)
 {
     size_t at = len;
-    while (at > 0 && (is_name_char(line[at - 1]) || line[at - 1] == '.' || line[at - 1] == ':'))
-        at--;
+    while (at > 0) {
+        char last = line[at - 1];
+        size_t open = at - 1;
+        if (is_name_char(last) || last == '.' || last == ':') {
+            at--;
+            continue;
+        }
+        while (last == ']' && open > 0 && line[open] != '[')
+            open--;
+        if (index_len(line, open, len) != at - open)
+            break;
+        at = open;
+    }
     return at;
 }
 
-/* Replace the value on top by what its field gives through tables of __index. [-1, +1, m] */
-static LS_RAISES void get_field(lua_State *L, const char *name, size_t len)
+/* Push the key of the index at `at`, of `size` bytes with its brackets. [-0, +1, m] */
+static LS_RAISES void push_index(lua_State *L, const char *line, size_t at, size_t size)
 {
-    int value = lua_gettop(L);
+    if (line[at + 1] == '"' || line[at + 1] == '\'')
+        lua_pushlstring(L, line + at + 2, size - 4);
+    else
+        lua_pushinteger(L, strtoll(line + at + 1, NULL, 10));
+}
+
+/* Replace the value and the key above it by what the field gives through tables of __index. [-2, +1, m] */
+static LS_RAISES void get_field(lua_State *L)
+{
+    int key = lua_gettop(L), value = key - 1;
     for (int hops = 0; hops < CHAIN_MAX; hops++) {
         if (lua_istable(L, value)) {
-            lua_pushlstring(L, name, len);
+            lua_pushvalue(L, key);
             if (lua_rawget(L, value) != LUA_TNIL) {
                 lua_replace(L, value);
+                lua_settop(L, value);
                 return;
             }
         }
-        lua_settop(L, value);
+        lua_settop(L, key);
         if (luaL_getmetafield(L, value, "__index") != LUA_TTABLE)
             break;
         lua_replace(L, value);
-        lua_settop(L, value);
+        lua_settop(L, key);
     }
     lua_settop(L, value);
     lua_pushnil(L);
@@ -106,15 +142,27 @@ static LS_RAISES int complete(lua_State *L)
     size_t at = chain_start(want->line, want->len);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS); /* 3: where the next name is looked up */
     bool methods = false;
-    for (;;) {
-        size_t end = at;
-        while (end < want->len && is_name_char(want->line[end]))
+    bool named = true; /* a name may follow */
+    for (size_t end = at;; end = at) {
+        size_t size = index_len(want->line, at, want->len);
+        while (!size && end < want->len && is_name_char(want->line[end]))
             end++;
         if (end == want->len)
             break;
-        methods = want->line[end] == ':';
-        get_field(L, want->line + at, end - at);
-        at = end + 1;
+        if (size) {
+            push_index(L, want->line, at, size);
+            end = at + size;
+        } else {
+            lua_pushlstring(L, want->line + at, end - at);
+        }
+        get_field(L);
+        named = end < want->len && want->line[end] != '[';
+        methods = named && want->line[end] == ':';
+        at = named ? end + 1 : end;
+    }
+    if (!named) { /* behind an index nothing can be completed */
+        lua_pushnil(L);
+        lua_replace(L, 3);
     }
     const char *prefix = want->line + at;
     for (int hops = 0; hops < CHAIN_MAX; hops++) {

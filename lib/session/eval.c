@@ -94,7 +94,6 @@ static int compile(struct ls_session *session, struct ls_eval *eval, struct ls_e
 /* [-n, +0, e] arguments: struct ls_eval, then the values. Fills eval->text and json, sets `_` (C4). */
 static LS_RAISES int show_values(lua_State *L)
 {
-    struct ls_session *session = ls__session_of(L);
     struct ls_eval *eval = lua_touserdata(L, 1);
     int count = lua_gettop(L);
     const char *problem = NULL;
@@ -102,7 +101,7 @@ static LS_RAISES int show_values(lua_State *L)
     for (int i = 2; eval->repl && i <= count; i++) {
         if (i > 2)
             ls_buf_char(&eval->text, '\t');
-        ls__pretty(session, L, i, &eval->text, eval->max_output, eval->width);
+        ls__pretty(L, i, &eval->text, eval->max_output, eval->width);
     }
     if (count >= 2 && !ls__json_write(L, 2, &eval->json, &problem)) {
         ls_buf_clear(&eval->json);

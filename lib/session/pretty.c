@@ -23,7 +23,6 @@ struct mark {
 };
 
 struct printer {
-    struct ls_session *session;
     struct ls_buf *out;
     size_t max;
     size_t mark_count;
@@ -324,11 +323,10 @@ static void lay_out(const struct printer *printer, size_t begun, size_t width)
     ls_buf_release(&layout.out);
 }
 
-LS_RAISES void ls__pretty(struct ls_session *session, lua_State *L, int index, struct ls_buf *out, size_t max, size_t width)
+LS_RAISES void ls__pretty(lua_State *L, int index, struct ls_buf *out, size_t max, size_t width)
 {
     struct printer printer;
     size_t begun = out->len;
-    printer.session = session;
     printer.out = out;
     printer.max = max;
     printer.depth = 0;

@@ -340,7 +340,7 @@ static void c4_complete(void **state)
     (void)state;
     OPEN(place);
     place_do(&place, "Base = session:prototype('Base', {shared = 1}) function Base:inherited() end "
-                     "thing = Base:new{alpha = 1, alps = 2, _x = 3} "
+                     "thing = Base:new{alpha = 1, alps = 2, _x = 3} list = {thing, {['a key'] = {deep = {thing}}}} "
                      "trap = setmetatable({}, {__index = function() CALLED = true end})");
     static const struct { const char *line, *want; } cases[] = {
         {"thin", "[\"thing\"]"},
@@ -350,6 +350,17 @@ static void c4_complete(void **state)
         {"thing.sha", "[\"shared\"]"},
         {"x = string.gs", "[\"gsub\"]"},
         {"('x'):", "[]"},
+        {"list[1].al", "[\"alpha\",\"alps\"]"},
+        {"f(list[1]:inh", "[\"inherited\"]"},
+        {"list[2]['a key'].de", "[\"deep\"]"},
+        {"list[2][\"a key\"].deep[1].sha", "[\"shared\"]"},
+        {"list[1]", "[]"},
+        {"list[1].alpha[1].x", "[]"},
+        {"list[9].al", "[]"},
+        {"list[x].al", "[]"},
+        {"list['it\\'s'].al", "[]"},
+        {"t[thing.al", "[\"alpha\",\"alps\"]"},
+        {"[1].", "[]"},
         {"trap.any.thing", "[]"},
         {"nothing.at.all", "[]"},
     };
