@@ -33,7 +33,7 @@ struct ls_server {
     /* -- immutable after open */
     struct ls_server_config config;
     struct ls_site site;
-    char *html_dir;               /* canonical; NULL when the site has none */
+    char *html_dir;               /* resolved at each request: it may come, go and be re-linked; NULL for a site inside the program */
     char **static_roots;          /* canonical, NULL-terminated (P19a) */
     char *display_host;           /* in the URL: [::1], 127.0.0.1, localhost */
     char *address;                /* numeric address that is bound */

@@ -242,12 +242,11 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
     site->lua_dir = lua != NULL ? ls_path_real_lenient(lua, NULL) : NULL;
-    server->html_dir = html != NULL && ls_is_dir(html) ? ls_path_real(html, NULL) : NULL;
+    server->html_dir = html;
     server->lua_files = count_lua_files(lua, apps);
     ls_free(lua);
-    ls_free(html);
     ls_free(apps);
-    return site->lua_dir != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    return site->lua_dir != NULL && html != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
 }
 
 static int open_bundle(struct ls_server *server, struct ls_err *err)

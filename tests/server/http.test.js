@@ -201,6 +201,18 @@ test('P19a links inside the site and listed folders are served, all else is not'
     '/lua/main.lua']) assert.equal((await server.get(hidden)).status, 404, hidden);
 });
 
+test('P19 an html folder that comes while the server runs is served', async () => {
+  const late = await Server.start({ 'lua/main.lua': APP });
+  try {
+    assert.equal((await late.get('/a.txt')).status, 404);
+    writeSite(late.dir, { 'html/a.txt': 'here', 'html/index.html': '<!doctype html><body ui-app>late</body>' });
+    assert.equal((await late.get('/a.txt')).body, 'here');
+    assert.match((await late.get(`/${await late.session()}`)).body, /late/);
+  } finally {
+    await late.stop();
+  }
+});
+
 test('P19 methods other than GET and HEAD on files are refused', async () => {
   for (const method of ['PUT', 'DELETE', 'POST', 'PROPFIND', 'MKCOL']) {
     const { status } = await server.get('/a.js', {}, method);
