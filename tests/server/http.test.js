@@ -274,6 +274,7 @@ test('keep-alive: several requests on one connection', async () => {
   const one = `GET /data.txt HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   const answer = await server.raw(`${one}${one}GET /data.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
   assert.equal(answer.body.match(/0123456789/g).length, 3);
+  assert.equal(answer.headers['keep-alive'], 'timeout=1', 'clients send nothing into the end of an idle connection');
 });
 
 test('P4 a main.lua that raises is a 500 and leaves nothing', async () => {
