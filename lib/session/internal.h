@@ -239,6 +239,8 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
 
 /** Log an error of site code at level 0 (L145): equal texts at most once a second, with a count. `where` names the row of L144. */
 void ls__report(struct ls_session *session, const char *where, const struct ls_err *err);
+/** The host's timer `handle` has fired: tell how often errors were withheld since, if it is the one set for that. @return was it */
+bool ls__report_due(struct ls_session *session, uint64_t handle);
 void ls__report_release(struct ls_session *session);
 
 /* --- owned by the resolver and reload files of this room; called by vm.c while the state is open --- */

@@ -373,6 +373,20 @@ static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char
     lua_pop(L, 1);
 }
 
+static const char *const streams[] = {"stdin", "stdout", "stderr"};
+#define STREAM_COUNT (sizeof streams / sizeof *streams)
+
+/* [-0, +1, e] __index of io: nil, but for the streams that are gone */
+static LS_RAISES int stream_turned_off(lua_State *L)
+{
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    for (size_t i = 0; i < STREAM_COUNT; i++)
+        if (strcmp(name, streams[i]) == 0)
+            return luaL_error(L, "io.%s is turned off by --sandbox", name);
+    lua_pushnil(L);
+    return 1;
+}
+
 static LS_RAISES void close_sandbox(lua_State *L)
 {
     static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
@@ -384,11 +398,14 @@ static LS_RAISES void close_sandbox(lua_State *L)
     turn_off_all(L, "os", os);
     turn_off_all(L, "debug", debug);
     lua_getglobal(L, "io");
-    static const char *const streams[] = {"stdin", "stdout", "stderr"};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < STREAM_COUNT; i++) {
         lua_pushnil(L);
         lua_setfield(L, -2, streams[i]);
     }
+    lua_createtable(L, 0, 1); /* the streams are values, so that reading them must raise */
+    lua_pushcfunction(L, stream_turned_off);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
     lua_pop(L, 1);
 }
 
@@ -410,7 +427,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     };
     static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
                                     {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
-    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {NULL, NULL}};
     static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
     static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},

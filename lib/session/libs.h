@@ -25,6 +25,7 @@ LS_RAISES int l_io_popen(lua_State *L);
 LS_RAISES int l_pcall(lua_State *L);
 LS_RAISES int l_xpcall(lua_State *L);
 LS_RAISES int l_coroutine_resume(lua_State *L);
+LS_RAISES int l_coroutine_close(lua_State *L);
 
 /** The length of the list at `arg`; raises if that is nothing that can be read, written and counted as a list. [-0, +0, e] */
 LS_RAISES lua_Integer ls__list_length(lua_State *L, int arg);

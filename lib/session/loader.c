@@ -375,7 +375,7 @@ static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, str
     luaL_addstring(&text, "' not found:");
     for (uint32_t i = 0; i < load->tried.count; i++) {
         luaL_addstring(&text, "\n\tno file '");
-        luaL_addstring(&text, load->tried.items[i]);
+        luaL_addstring(&text, ls__shown_path(session, load->tried.items[i]));
         luaL_addchar(&text, '\'');
     }
     luaL_addstring(&text, "\n\tno built-in module");

@@ -60,6 +60,8 @@ void ls__modules_release(struct ls_session *session);
 
 /* --- source.c: names, files, keys (section 5) --- */
 
+/** The path as texts tell it, which pages may see (L42, H100): from the site's folder on, or as it is where it lies elsewhere. Borrowed from `path`. */
+const char *ls__shown_path(const struct ls_session *session, const char *path);
 /** Search as L28. @return 0; LS_ENOTFOUND with the places tried in `tried` (absolute paths, request paths of H36); other failures in err */
 int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err);
 /** One file below the root (or absolute), no search (L45a, L29). */

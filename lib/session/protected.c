@@ -1,4 +1,4 @@
-/* pcall, xpcall and coroutine.resume as sites see them: the library's own, but that an error for want of memory names the limit that was reached (L5). Lua's own words
+/* pcall, xpcall, coroutine.resume and coroutine.close as sites see them: the library's own, but that an error for want of memory names the limit that was reached (L5). Lua's own words
  * for it are a string made when the state was, and code that catches the error would hand nothing else on to people.
  *
  * Owner thread: the session's. Refuses to: change any other error. */
@@ -83,4 +83,30 @@ LS_RAISES int l_coroutine_resume(lua_State *L)
     lua_pushboolean(L, 1);
     lua_xmove(co, L, results);
     return results + 1;
+}
+
+/* What a coroutine that cannot be closed is called, or NULL: it waits or has ended. [-0, +0, -] */
+static const char *busy_name(lua_State *L, lua_State *co)
+{
+    lua_Debug ar;
+    if (co == L)
+        return "running";
+    return lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar) ? "normal" : NULL;
+}
+
+/* [-0, +n, e] coroutine.close(co) */
+LS_RAISES int l_coroutine_close(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    luaL_argexpected(L, co, 1, "thread");
+    const char *busy = busy_name(L, co);
+    if (busy)
+        return luaL_error(L, "cannot close a %s coroutine", busy);
+    int status = lua_resetthread(co);
+    lua_pushboolean(L, status == LUA_OK);
+    if (status == LUA_OK)
+        return 1;
+    lua_xmove(co, L, 1);
+    ls__name_memory_limit(ls__session_of(L), L, status);
+    return 2;
 }

@@ -58,6 +58,20 @@ char *ls__tracking_key(const struct ls_session *session, const char *path, struc
     return key;
 }
 
+const char *ls__shown_path(const struct ls_session *session, const char *path)
+{
+    const struct ls_site *site = session->site;
+    const char *dir = site->root ? site->root : site->lua_dir;
+    if (!dir || !ls_path_below(dir, path))
+        return path;
+    size_t len = strlen(dir);
+    if (!site->root) /* keys are relative to its parent (L25) */
+        while (len && dir[len - 1] != '/')
+            len--;
+    const char *shown = path + len;
+    return shown + strspn(shown, "/");
+}
+
 static bool is_outside(const char *key)
 {
     return ls_has_prefix(key, "../") || key[0] == '/';
@@ -73,7 +87,7 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
         return LS_EIO;
     if (session->config.sandbox && is_outside(source->key)) {
         ls__source_release(source);
-        return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", path);
+        return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", ls__shown_path(session, path));
     }
     struct ls_err why;
     source->text = ls_file_read(path, 0, &why);
@@ -81,7 +95,9 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
     if (source->path)
         return 1;
     const char *problem = source->text ? "not enough memory" : why.text;
-    int code = ls_fail(err, LS_EIO, "'%s' cannot be read: %s", path, problem);
+    if (ls_has_prefix(problem, path)) /* a text that pages may see names no absolute path (H100) */
+        problem += strlen(path) + strspn(problem + strlen(path), ": ");
+    int code = ls_fail(err, LS_EIO, "'%s' cannot be read: %s", ls__shown_path(session, path), problem);
     ls__source_release(source);
     return code;
 }

@@ -46,6 +46,8 @@ T.step("names and files", function()
     end
     local message = T.raises("L42", "module 'nowhere' not found", require, "nowhere")
     T.ok("L42", message:find("lua/nowhere.lua", 1, true) and message:find("lua/nowhere/init.lua", 1, true), message)
+    T.ok("H100", message:find("no file 'lua/nowhere.lua'", 1, true) and message:find("no file 'nowhere.lua'", 1, true), message)
+    T.ok("H100", not message:find(T.site, 1, true), message)
     T.raises("L61", "bad argument #1 to 'require'", require, {})
 end)
 

@@ -177,10 +177,12 @@ static void l13_sandbox(void **state)
     place.config.sandbox = true;
     assert_int_equal(place_open(&place, &err), 0);
     static const char *const calls[] = {"io.open('x')", "io.popen('ls')", "os.execute('ls')", "os.remove('x')", "os.rename('x', 'y')",
-                                        "os.tmpname()", "debug.getinfo(1)", "dofile('/etc/hostname')", "loadfile('/etc/hostname')"};
+                                        "os.tmpname()", "debug.getinfo(1)", "dofile('/etc/hostname')", "loadfile('/etc/hostname')",
+                                        "io.stdin:read()", "io.stdout", "io.stderr:write('x')"};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         assert_has(place_show(&place, calls[i]), "--sandbox");
-    assert_string_equal(place_show(&place, "type(os.time()), io.stdout, #('x'):rep(3)"), "number\tnil\t3");
+    assert_string_equal(place_show(&place, "type(os.time()), io.other, #('x'):rep(3)"), "number\tnil\t3");
+    assert_has(place_show(&place, "io.stderr"), "io.stderr is turned off by --sandbox");
     char path[256];
     snprintf(path, sizeof path, "%s/lua/out.lua", place.root);
     assert_int_equal(symlink("/etc/hostname", path), 0);

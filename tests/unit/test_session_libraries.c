@@ -245,6 +245,9 @@ static void l5_a_caught_memory_error_names_its_limit(void **state)
         "select(2, xpcall(bomb, print))",
         "select(2, pcall(pcall(bomb) and bomb or bomb))",
         "select(2, coroutine.resume(coroutine.create(bomb)))",
+        "(function() local co = coroutine.create(bomb) coroutine.resume(co) return select(2, coroutine.close(co)) end)()",
+        "(function() local co = coroutine.create(function() local b <close> = setmetatable({}, {__close = bomb}) coroutine.yield() end)\n"
+        "coroutine.resume(co) return select(2, coroutine.close(co)) end)()",
         "select(2, pcall(coroutine.wrap(bomb)))",
         "select(2, pcall(coroutine.wrap(function() return pcall(bomb) and error('none') or bomb() end)))",
         "select(2, coroutine.wrap(function() return pcall(bomb) end)())",
@@ -258,6 +261,16 @@ static void l5_a_caught_memory_error_names_its_limit(void **state)
     place_run_timer(&place);
     assert_non_null(strstr(ls_buf_text(log), "settings: the session has reached its memory limit of 4194304 bytes (--memory-limit)"));
     /* Other errors keep their texts. */
+    place_do(&place, "function closed(f, ...) local co = coroutine.create(f) coroutine.resume(co, ...) return coroutine.close(co) end");
+    assert_string_equal(place_show(&place, "closed(error, 'own', 0)"), "false\town");
+    assert_string_equal(place_show(&place, "closed(print)"), "true");
+    assert_string_equal(place_show(&place, "closed(coroutine.yield)"), "true");
+    assert_string_equal(place_show(&place, "coroutine.close(coroutine.create(print))"), "true");
+    assert_non_null(strstr(place_show(&place, "coroutine.close(coroutine.running())"), "cannot close a running coroutine"));
+    assert_string_equal(place_show(&place, "(function() local main = coroutine.running()\n"
+                                           "return coroutine.wrap(function() return select(2, pcall(coroutine.close, main)) end)() end)()"),
+                        "cannot close a normal coroutine");
+    assert_non_null(strstr(place_show(&place, "coroutine.close({})"), "bad argument #1 to 'close' (thread expected"));
     assert_string_equal(place_show(&place, "pcall(error, 'not enough memory at all', 0)"), "false\tnot enough memory at all");
     place_remove(&place);
 }

@@ -75,6 +75,44 @@ static void l145_errors_of_finalizers_and_warnings_are_told(void **state)
     place_remove(&place);
 }
 
+/* The count of withheld errors is told by a timer when the second is over, also if nothing else happens in the session. */
+static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
+{
+    (void)state;
+    struct place place;
+    open_limited(&place, 5000, 0);
+    place_do(&place, "for i = 1, 4 do session:setImmediate(function() error('same') end) end");
+    ls_buf_clear(&place.log);
+    assert_int_equal(place.timer_count, 4);
+    for (int i = 0; i < 4; i++)
+        place_run_timer(&place);
+    assert_null(strstr(ls_buf_text(&place.log), "more times"));
+    assert_int_equal(place.timer_count, 1);
+    int64_t due_ns = place.timers[0].due_ns;
+    place_run_timer(&place); /* a host that comes too early is asked again */
+    assert_int_equal(place.timer_count, 1);
+    assert_int_equal(place.timers[0].due_ns, due_ns);
+    while (ls_now_ns() < due_ns)
+        usleep(1000);
+    place_run_timer(&place);
+    assert_has(ls_buf_text(&place.log), "0 7 timer: test:1: same (3 more times)\n");
+    assert_int_equal(place.timer_count, 0);
+    /* That record counts for the next second; what comes in it is told after it, or when the session ends. */
+    ls_buf_clear(&place.log);
+    place_do(&place, "session:setImmediate(function() error('same') end)\n");
+    place_run_timer(&place);
+    assert_string_equal(ls_buf_text(&place.log), "");
+    assert_int_equal(place.timer_count, 1);
+    uint64_t handle = place.timers[0].handle;
+    place_do(&place, "T = session:setImmediate(print) session:clearImmediate(T)");
+    assert_int_not_equal(atoi(place_show(&place, "T")), (int)handle);
+    ls_session_close(place.session); /* clears it */
+    place.session = NULL;
+    assert_int_equal(place.timer_count, 0);
+    assert_has(ls_buf_text(&place.log), "same (1 more times)");
+    place_remove(&place);
+}
+
 static void l7_finalizers_find_no_session_any_more(void **state)
 {
     (void)state;
@@ -200,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(l5_finalizers_end_too),
         cmocka_unit_test(l145_errors_of_finalizers_and_warnings_are_told),
+        cmocka_unit_test(l145_the_count_of_withheld_errors_comes_by_itself),
         cmocka_unit_test(l7_finalizers_find_no_session_any_more),
         cmocka_unit_test(finalizers_work_as_the_manual_says),
         cmocka_unit_test(l5_long_work_in_c),

@@ -80,6 +80,26 @@ static void h35_h44_a_file_first_required_in_its_own_burst_runs_once(void **stat
     site_close(&site);
 }
 
+/* Each chunk of a burst finds the session table, whatever the one before it has put into the global. */
+static void l6_each_file_of_a_burst_finds_the_session(void **state)
+{
+    (void)state;
+    struct site site;
+    open_with(&site, "R = {} require('a') require('b')");
+    site_write(&site, "lua/a.lua", "session:onDispose(function() session = 'hook of a' end)");
+    site_write(&site, "lua/b.lua", "session:onDispose(function() session = 'hook of b' end)");
+    site_start(&site);
+    site_write(&site, "lua/a.lua", "R.a = type(session) session = 'a'");
+    site_write(&site, "lua/b.lua", "R.b = type(session) session = 'b'");
+    site_write(&site, "lua/main.lua", "R.main = type(session)");
+    struct ls_reload_report report;
+    site_reload(&site, &report, "lua/a.lua", "lua/b.lua", "lua/main.lua", NULL);
+    assert_int_equal(outcome(&report, "lua/b.lua"), LS_RELOAD_OK);
+    site_check(&site, "return R.a == 'table' and R.b == 'table' and R.main == 'table' and type(session) == 'table'");
+    ls_reload_report_release(&report);
+    site_close(&site);
+}
+
 static void h36_a_missing_file_is_loaded_when_it_arrives(void **state)
 {
     (void)state;
@@ -710,6 +730,7 @@ static void h102_figures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(l6_each_file_of_a_burst_finds_the_session),
         cmocka_unit_test(h33_h35_wanted_asks_records_only),
         cmocka_unit_test(h31_h33_skips_say_why),
         cmocka_unit_test(h35_h44_a_file_first_required_in_its_own_burst_runs_once),
