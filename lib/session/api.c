@@ -44,18 +44,21 @@ const luaL_Reg ls__ui_functions[] = {
     {NULL, NULL},
 };
 
+/* [-0, +1, -] session:newVersion() */
 LS_RAISES int l_session_newVersion(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)++ls__session_of(L)->version);
     return 1;
 }
 
+/* [-0, +1, -] session:getVersion() */
 LS_RAISES int l_session_getVersion(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)ls__session_of(L)->version);
     return 1;
 }
 
+/* [-0, +1, e] session:needsMutation(object) */
 LS_RAISES int l_session_needsMutation(lua_State *L)
 {
     luaL_checkany(L, 2);
@@ -66,6 +69,7 @@ LS_RAISES int l_session_needsMutation(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, m] */
 LS_RAISES void ls__open_ui(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
@@ -76,11 +80,13 @@ LS_RAISES void ls__open_ui(lua_State *L)
     lua_setglobal(L, "ui");
 }
 
+/* [-0, +0, v] __newindex of EMPTY */
 static LS_RAISES int refuse_field(lua_State *L)
 {
     return luaL_error(L, "EMPTY is a marker and takes no fields");
 }
 
+/* [-0, +0, m] */
 LS_RAISES void ls__open_globals(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
@@ -96,6 +102,7 @@ LS_RAISES void ls__open_globals(lua_State *L)
     lua_register(L, "print", l_print);
 }
 
+/* [-0, +0, m] */
 LS_RAISES void ls__open_session_table(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);

@@ -162,6 +162,7 @@ static void keep_code(struct ls_chunks *chunks, const char *name, uint64_t hash,
     ls_free(chunk);
 }
 
+/* [-0, +0, -] the writer of lua_dump */
 static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
 {
     (void)L;

@@ -143,6 +143,7 @@ LS_RAISES int l_setmetatable(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] debug.setmetatable(value, table) */
 LS_RAISES int l_debug_setmetatable(lua_State *L)
 {
     int type = lua_type(L, 2);

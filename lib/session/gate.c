@@ -215,6 +215,7 @@ int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresu
     return ls__lcall(session, 1, nresults, err);
 }
 
+/* [-0, +0, v] */
 LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem)
 {
     lua_Debug ar;
@@ -226,12 +227,14 @@ LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *
     return luaL_error(L, "bad argument #%d to '%s' (%s)", arg, function, problem);
 }
 
+/* [-0, +0, v] */
 LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected)
 {
     const char *got = lua_isnone(L, arg) ? "no value" : luaL_typename(L, arg);
     return ls__larg(L, arg, function, lua_pushfstring(L, "%s expected, got %s", expected, got));
 }
 
+/* [-0, +0, v] */
 LS_RAISES int ls__lraise(lua_State *L, const struct ls_err *err)
 {
     return luaL_error(L, "%s", err->text);

@@ -170,7 +170,7 @@ static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
     return session;
 }
 
-/** Make `L` the running thread; put back what it returns. */
+/** Make `L` the running thread; put back what it returns. [-0, +0, -] */
 static inline lua_State *ls__swap_thread(struct ls_session *session, lua_State *L)
 {
     lua_State *before = session->L;

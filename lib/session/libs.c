@@ -17,6 +17,7 @@
 
 /* --- chunks as text only (L16) --- */
 
+/* [-0, +0, v] does the mode at `arg`, which may be absent, admit text */
 static bool mode_allows_text(lua_State *L, int arg)
 {
     const char *mode = luaL_optstring(L, arg, "t");
@@ -63,6 +64,7 @@ static LS_RAISES int load_text_file(lua_State *L, const char *path)
     return luaL_loadfilex(L, path, "t");
 }
 
+/* [-0, +(1|2), e] loadfile([name [, mode [, env]]]) */
 static LS_RAISES int l_loadfile(lua_State *L)
 {
     const char *path = luaL_optstring(L, 1, NULL);
@@ -85,6 +87,7 @@ static LS_RAISES int l_loadfile(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, -] the results of the file lie above its name */
 static LS_RAISES int after_dofile(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
@@ -92,6 +95,7 @@ static LS_RAISES int after_dofile(lua_State *L, int status, lua_KContext context
     return lua_gettop(L) - 1;
 }
 
+/* [-0, +n, e] dofile([name]) */
 static LS_RAISES int l_dofile(lua_State *L)
 {
     const char *path = luaL_optstring(L, 1, NULL);
@@ -104,6 +108,7 @@ static LS_RAISES int l_dofile(lua_State *L)
 
 /* --- os --- */
 
+/* [-0, +0, v] os.exit() */
 static LS_RAISES int l_os_exit(lua_State *L)
 {
     return luaL_error(L, "os.exit is not available: the process belongs to the server");
@@ -140,7 +145,7 @@ static int keep_open(lua_State *L)
     return 2;
 }
 
-/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing. */
+/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing. [-0, +(0|2), e] */
 static int close_output(lua_State *L)
 {
     luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
@@ -228,6 +233,7 @@ static int mask_of(const char *text)
     return (strchr(text, 'c') ? LUA_MASKCALL : 0) | (strchr(text, 'r') ? LUA_MASKRET : 0) | (strchr(text, 'l') ? LUA_MASKLINE : 0);
 }
 
+/* [-0, +0, -] `count` is what Lua code has asked for, 0 = nothing */
 static void arm_hook(lua_State *L, int mask, lua_Integer count)
 {
     int step = count > 0 && count < LS_HOOK_COUNT ? (int)count : LS_HOOK_COUNT;
@@ -275,12 +281,14 @@ LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
     lua_call(L, 2, 0);
 }
 
+/* [-0, +0, -] the thread that a function of debug is about, and how many arguments it takes */
 static lua_State *thread_arg(lua_State *L, int *arg)
 {
     *arg = lua_isthread(L, 1) ? 1 : 0;
     return *arg ? lua_tothread(L, 1) : L;
 }
 
+/* [-0, +0, e] debug.sethook([thread,] [function, mask [, count]]) */
 static LS_RAISES int l_debug_sethook(lua_State *L)
 {
     int arg;
@@ -321,6 +329,7 @@ static LS_RAISES int l_debug_sethook(lua_State *L)
     return 0;
 }
 
+/* [-0, +3, m] debug.gethook([thread]) */
 static LS_RAISES int l_debug_gethook(lua_State *L)
 {
     int arg;
@@ -343,7 +352,7 @@ static LS_RAISES int l_debug_gethook(lua_State *L)
     return 3;
 }
 
-/* debug.debug reads standard input, which is at its end. */
+/* debug.debug reads standard input, which is at its end. [-0, +0, -] */
 static LS_RAISES int l_debug_debug(lua_State *L)
 {
     (void)L;
@@ -352,6 +361,7 @@ static LS_RAISES int l_debug_debug(lua_State *L)
 
 /* --- sandbox (L13) --- */
 
+/* [-0, +0, v] in place of a function; upvalue 1: its name */
 static LS_RAISES int turned_off(lua_State *L)
 {
     return luaL_error(L, "%s is turned off by --sandbox", lua_tostring(L, lua_upvalueindex(1)));
@@ -365,6 +375,7 @@ static LS_RAISES void turn_off(lua_State *L, const char *library, const char *na
     lua_setfield(L, -2, name);
 }
 
+/* [-0, +0, e] */
 static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char *const *names)
 {
     lua_getglobal(L, library);
@@ -387,6 +398,7 @@ static LS_RAISES int stream_turned_off(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, e] */
 static LS_RAISES void close_sandbox(lua_State *L)
 {
     static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
@@ -411,6 +423,7 @@ static LS_RAISES void close_sandbox(lua_State *L)
 
 /* --- putting it together --- */
 
+/* [-0, +0, e] functions of a library */
 static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg *functions)
 {
     lua_getglobal(L, library);
@@ -418,6 +431,7 @@ static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg 
     lua_pop(L, 1);
 }
 
+/* [-0, +0, e] */
 LS_RAISES void ls__open_libs(lua_State *L)
 {
     static const luaL_Reg libraries[] = {

@@ -25,6 +25,7 @@ struct load {
     struct ls_err *err;      /* borrowed: on the stack of the function that loads, 4 KiB that need no collecting */
 };
 
+/* [-0, +0, -] __gc of a load */
 static int release_load(lua_State *L)
 {
     struct load *load = lua_touserdata(L, 1);
@@ -166,7 +167,7 @@ static void note_app_directory(struct ls_session *session, const char *key)
     ls_free(dir);
 }
 
-/* A failed first load leaves nothing behind (L43). The journal has put the prototypes back already. */
+/* A failed first load leaves nothing behind (L43). The journal has put the prototypes back already. [-0, +0, m] */
 static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const char *key, uint64_t serial)
 {
     ls__timers_drop_module(session, serial, 0);
@@ -219,7 +220,7 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
 }
 
 /* Runs the chunk with its two arguments, which are on the stack, under the record of its module.
- * @return 0 with the first result on top, or a code with the error value on top */
+ * @return 0 with the first result on top, or a code with the error value on top [-3, +1, m] */
 static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load, uint64_t *serial)
 {
     struct ls_module *module = ls__module_find(session, load->source.key);
@@ -310,7 +311,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     return 1;
 }
 
-/* After the outermost load the queue is processed (L95). */
+/* After the outermost load the queue is processed (L95). [-0, +0, -] */
 static void after_load(struct ls_session *session, lua_State *L)
 {
     if (session->frame_count != 0)
@@ -357,6 +358,7 @@ static bool file_of_name(struct ls_buf *file, const char *name, const char *suff
     return !ls_buf_failed(file);
 }
 
+/* [-0, +0, v] nothing was found, or it could not be read (L42) */
 static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named)
 {
     char *key = wanted_key(session, &load->tried);
@@ -422,6 +424,7 @@ static LS_RAISES int l_require(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, m] */
 LS_RAISES void ls__open_require(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);

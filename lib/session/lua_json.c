@@ -17,6 +17,7 @@
 
 /* --- a buffer owned by Lua --- */
 
+/* [-0, +0, -] __gc of a buffer */
 static int release_buffer(lua_State *L)
 {
     ls_buf_release(lua_touserdata(L, 1));
@@ -88,6 +89,7 @@ static struct census count_keys(lua_State *L, int index)
     return census;
 }
 
+/* [-0, +0, e] */
 static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, const struct census *census, const struct level *level)
 {
     lua_Integer gaps = census->last - census->elements;
@@ -128,6 +130,7 @@ LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *
     return keys;
 }
 
+/* [-0, +0, e] */
 static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, const struct level *level)
 {
     size_t count;
@@ -150,6 +153,7 @@ static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, 
     return fine;
 }
 
+/* [-0, +0, e] */
 static LS_RAISES bool write_table(lua_State *L, int index, struct writing *to, const struct level *outer)
 {
     struct level level = {lua_topointer(L, index), outer, outer ? outer->depth + 1 : 1};
@@ -222,6 +226,7 @@ LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const
     return true;
 }
 
+/* [-0, +(1|2), e] ui.json_encode(value) */
 LS_RAISES int l_ui_json_encode(lua_State *L)
 {
     lua_settop(L, 1);
@@ -262,6 +267,7 @@ static LS_RAISES bool push_string(lua_State *L, struct reading *in)
     return true;
 }
 
+/* [-0, +1, e] what was pushed before a failure is left to the caller, as by read_value */
 static LS_RAISES bool read_array(lua_State *L, struct reading *in)
 {
     lua_newtable(L);
@@ -274,6 +280,7 @@ static LS_RAISES bool read_array(lua_State *L, struct reading *in)
     return true;
 }
 
+/* [-0, +1, e] as read_array */
 static LS_RAISES bool read_object(lua_State *L, struct reading *in)
 {
     lua_newtable(L);
@@ -285,7 +292,7 @@ static LS_RAISES bool read_object(lua_State *L, struct reading *in)
     return in->reader.problem == NULL;
 }
 
-/* Pushes one value; on failure leaves the stack to the caller, who cuts it. */
+/* Pushes one value; on failure leaves the stack to the caller, who cuts it. [-0, +1, e] */
 static LS_RAISES bool read_value(lua_State *L, struct reading *in, enum ls_json_token token)
 {
     luaL_checkstack(L, 4, "JSON");
@@ -331,6 +338,7 @@ LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const c
     return true;
 }
 
+/* [-0, +2, e] ui.json_decode(text) */
 LS_RAISES int l_ui_json_decode(lua_State *L)
 {
     if (lua_type(L, 1) != LUA_TSTRING)

@@ -191,6 +191,7 @@ static LS_RAISES struct ls_module *check_current(lua_State *L, const char *funct
     return module;
 }
 
+/* [-0, +1, e] session:keep(name [, default [, anew]]) */
 LS_RAISES int l_session_keep(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -214,6 +215,7 @@ LS_RAISES int l_session_keep(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, e] session:onDispose(function) */
 LS_RAISES int l_session_onDispose(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);

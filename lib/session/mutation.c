@@ -126,6 +126,7 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
     }
 }
 
+/* [-1, +0, e] */
 LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 {
     luaL_checkstack(L, 6, NULL);
@@ -294,7 +295,7 @@ static LS_RAISES void note_failed(lua_State *L)
     lua_rawset(L, FAILED);
 }
 
-/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left */
+/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left [-n, +(2|0), -] */
 static uint32_t take_entry(struct ls_session *session, lua_State *L)
 {
     for (size_t i = 0; i < session->queue_count; i++) {
@@ -310,6 +311,7 @@ static uint32_t take_entry(struct ls_session *session, lua_State *L)
     return 0;
 }
 
+/* [-0, +2, e] the entry whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
 static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, uint32_t id)
 {
     push_affected(session, L, id);
@@ -396,6 +398,7 @@ static LS_RAISES int run_pass(lua_State *L)
 
 /* --- shared defaults that have changed (L79) --- */
 
+/* [-n, +3, e] takes the whole stack for itself (L79) */
 static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
     lua_settop(L, 0);
@@ -420,6 +423,7 @@ static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, s
     }
 }
 
+/* [-0, +0, e] */
 static LS_RAISES int check_all_defaults(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);

@@ -100,6 +100,7 @@ static bool looks_like_array(lua_State *L, int at)
     return numbers;
 }
 
+/* [-0, +0, -] has the value at `at` the metatable of arrays */
 static bool is_array_meta(struct ls_resolver_state *rs, lua_State *L, int at)
 {
     if (!lua_getmetatable(L, at))
@@ -182,6 +183,7 @@ struct commit {
     int bits;
 };
 
+/* [-0, +0, -] */
 static bool not_finite(lua_State *L, int at)
 {
     return lua_type(L, at) == LUA_TNUMBER && !isfinite(lua_tonumber(L, at));
@@ -230,6 +232,7 @@ static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count
     lua_settop(L, copy);
 }
 
+/* [-0, +0, -] */
 static void set_at(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, ls_slot slot, int value)
 {
     ls__at_push(rs, L, place);
@@ -238,7 +241,7 @@ static void set_at(struct ls_resolver_state *rs, lua_State *L, enum ls__place pl
     lua_pop(L, 1);
 }
 
-/* Everything that can fail has been done; `type` and `snap` are stack places or 0. */
+/* Everything that can fail has been done; `type` and `snap` are stack places or 0. [-0, +1, -] */
 static void put(struct commit *job, lua_State *L, ls_slot slot, int type, int snap, const struct ls_value *now)
 {
     struct ls_resolver_state *rs = job->rs;
@@ -256,6 +259,7 @@ static bool same_type(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* [-0, +(0|2), e] the array is at 1 */
 static LS_RAISES void commit_array(struct commit *job, lua_State *L)
 {
     struct ls_resolver_state *rs = job->rs;
@@ -342,7 +346,7 @@ static LS_RAISES int l_update_array(lua_State *L)
     return 0;
 }
 
-/* Type string or nil on top. */
+/* Type string or nil on top. [-0, +1, e] */
 static LS_RAISES void commit_object(struct commit *job, lua_State *L)
 {
     const struct ls_value *old = job->value;

@@ -181,6 +181,7 @@ static LS_RAISES void print_elements(lua_State *L, struct printer *printer, int 
     lua_pop(L, 1);
 }
 
+/* [-0, +0, e] */
 static LS_RAISES void print_table(lua_State *L, struct printer *printer, int index)
 {
     luaL_checkstack(L, 10, NULL);
@@ -216,6 +217,7 @@ static LS_RAISES void print_table(lua_State *L, struct printer *printer, int ind
     ls_buf_char(printer->out, '}');
 }
 
+/* [-0, +0, e] */
 static LS_RAISES void print_value(lua_State *L, struct printer *printer, int index)
 {
     size_t len;

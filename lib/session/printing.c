@@ -63,16 +63,19 @@ static LS_RAISES int log_record(lua_State *L, int first, const char *function)
     return 0;
 }
 
+/* [-0, +0, e] session:log([level,] text) */
 LS_RAISES int l_session_log(lua_State *L)
 {
     return log_record(L, 2, "log");
 }
 
+/* [-0, +0, e] ui.log([level,] text) */
 LS_RAISES int l_ui_log(lua_State *L)
 {
     return log_record(L, 1, "log");
 }
 
+/* [-0, +0, e] diag(level, text) */
 LS_RAISES int l_diag(lua_State *L)
 {
     int is_integer;

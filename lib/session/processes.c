@@ -78,6 +78,7 @@ static LS_RAISES int push_end(lua_State *L, pid_t pid)
     return luaL_execresult(L, ended < 0 ? -1 : status);
 }
 
+/* [-0, +(1|3), e] os.execute([command]) */
 LS_RAISES int l_os_execute(lua_State *L)
 {
     const char *command = luaL_optstring(L, 1, NULL);
@@ -195,6 +196,7 @@ static int open_pipe(struct pipe_handle *handle, const char *command, const char
     return ENOMEM;
 }
 
+/* [-0, +(1|3), e] io.popen(command [, mode]) */
 LS_RAISES int l_io_popen(lua_State *L)
 {
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");

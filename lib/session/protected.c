@@ -35,6 +35,7 @@ static int finish_call(lua_State *L, int status, lua_KContext below)
     return 2;
 }
 
+/* [-0, +n, e] pcall(function, ...) */
 LS_RAISES int l_pcall(lua_State *L)
 {
     luaL_checkany(L, 1);
@@ -43,6 +44,7 @@ LS_RAISES int l_pcall(lua_State *L)
     return finish_call(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_call), 0);
 }
 
+/* [-0, +n, e] xpcall(function, handler, ...) */
 LS_RAISES int l_xpcall(lua_State *L)
 {
     int args = lua_gettop(L) - 2;
@@ -53,6 +55,7 @@ LS_RAISES int l_xpcall(lua_State *L)
     return finish_call(L, lua_pcallk(L, args, LUA_MULTRET, 2, 2, finish_call), 2);
 }
 
+/* [-0, +2, m] */
 static int refuse_resume(lua_State *L, const char *why)
 {
     lua_pushboolean(L, 0);
@@ -60,6 +63,7 @@ static int refuse_resume(lua_State *L, const char *why)
     return 2;
 }
 
+/* [-0, +n, e] coroutine.resume(thread, ...) */
 LS_RAISES int l_coroutine_resume(lua_State *L)
 {
     lua_State *co = lua_tothread(L, 1);

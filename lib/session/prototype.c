@@ -123,6 +123,7 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
     free_proto(session, proto);
 }
 
+/* [-0, +0, e] session:removePrototype(name [, children]) */
 LS_RAISES int l_session_removePrototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -270,6 +271,7 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
 
 /* --- ownership (L48, L50) --- */
 
+/* [-0, +0, v] */
 static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
     struct ls_module *module = ls__module_current(session);
@@ -299,7 +301,7 @@ bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct l
     return declared;
 }
 
-/* Does the key at -2 with the value at -1 make a declared field (L77)? */
+/* Does the key at -2 with the value at -1 make a declared field (L77)? [-0, +0, -] */
 static bool is_declared(lua_State *L)
 {
     if (lua_type(L, -2) != LUA_TSTRING || lua_isfunction(L, -1))
@@ -308,6 +310,7 @@ static bool is_declared(lua_State *L)
     return strcmp(key, "type") != 0 && strcmp(key, "__index") != 0 && strcmp(key, "new") != 0;
 }
 
+/* [-0, +0, -] is it EMPTY */
 static LS_RAISES bool is_empty_marker(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
@@ -361,7 +364,7 @@ static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, stru
 
 /* --- first declaration (L73 to L77) --- */
 
-/* new(self, inst) where nothing else is found (L75); upvalue: the prototype */
+/* new(self, inst) where nothing else is found (L75); upvalue: the prototype. [-0, +1, e] */
 static LS_RAISES int l_default_new(lua_State *L)
 {
     lua_settop(L, 2);
@@ -411,6 +414,7 @@ static LS_RAISES void set_base(struct ls_session *session, lua_State *L, const c
     lua_pop(L, 1);
 }
 
+/* [-0, +1, e] the name is not known yet (L73 to L79) */
 static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, const char *name)
 {
     make_record(session, L);
@@ -536,6 +540,7 @@ static LS_RAISES bool change_base(lua_State *L)
     return true;
 }
 
+/* [-0, +1, e] L81 to L88 */
 static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
     ls__ref_push(session, L, proto->table);
@@ -569,12 +574,14 @@ static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, str
     return 1;
 }
 
+/* [-0, +0, v] */
 static LS_RAISES void check_table_or_nil(lua_State *L, int arg)
 {
     if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg))
         ls__ltype(L, arg, "prototype", "table or nil");
 }
 
+/* [-0, +1, e] session:prototype(name [, init [, base]]) */
 LS_RAISES int l_session_prototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);

@@ -104,6 +104,7 @@ static LS_RAISES int l_take(lua_State *L)
     return 0;
 }
 
+/* [-0, +0, -] the writer of lua_dump */
 static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
 {
     (void)L;

@@ -209,6 +209,7 @@ struct keying {
     struct ls_path *path;
 };
 
+/* [-0, +0, v] */
 static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
 {
     uint32_t key = rs->free_key;
@@ -352,6 +353,7 @@ struct ls_resolver ls_session_resolver(struct ls_session *session)
 
 /* --- life --- */
 
+/* [-1, +0, m] a place of the frame holds what is on top */
 static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     rs->refs[place] = ls__ref_take(rs->session, L);

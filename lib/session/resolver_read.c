@@ -43,6 +43,7 @@ static LS_RAISES int l_index(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, -] */
 static const char *kind_of(lua_State *L, int at)
 {
     return luaL_typename(L, at);
@@ -108,6 +109,7 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
     return ls__resolver_call(rs, 2, 1, LS_FAULT_BAD_CALL, fault);
 }
 
+/* [-0, +0, -] the value without that step is on top */
 static int no_step(lua_State *L, const struct ls_step *step, struct ls_fault *fault)
 {
     const char *type = kind_of(L, -1);

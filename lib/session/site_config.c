@@ -206,6 +206,7 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const struct ls_config_entry *)a)->key, ((const struct ls_config_entry *)b)->key);
 }
 
+/* [-0, +0, -] the error of a run that has ended with `rc` is on top */
 static int fail_reading(lua_State *L, int rc, const struct reading *reading, struct ls_err *err)
 {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is not a text";

@@ -45,6 +45,7 @@ static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high
     }
 }
 
+/* [-0, +0, m] */
 static LS_RAISES void copy_range(lua_State *L, int from, int into, lua_Integer low, lua_Integer high)
 {
     for (lua_Integer i = low; i <= high; i++) {

@@ -27,6 +27,7 @@ static bool has_specials(const char *pattern, size_t len)
     return false;
 }
 
+/* [-0, +2, -] */
 static LS_RAISES int push_range(lua_State *L, const char *text, const char *start, const char *end)
 {
     lua_pushinteger(L, start - text + 1);
@@ -34,6 +35,7 @@ static LS_RAISES int push_range(lua_State *L, const char *text, const char *star
     return 2;
 }
 
+/* [-0, +n, e] string.find or string.match */
 static LS_RAISES int search(lua_State *L, bool find)
 {
     size_t len, pattern_len;
@@ -64,11 +66,13 @@ static LS_RAISES int search(lua_State *L, bool find)
     return 1;
 }
 
+/* [-0, +n, e] string.find(text, pattern [, from [, plain]]) */
 LS_RAISES int l_string_find(lua_State *L)
 {
     return search(L, true);
 }
 
+/* [-0, +n, e] string.match(text, pattern [, from]) */
 LS_RAISES int l_string_match(lua_State *L)
 {
     return search(L, false);
@@ -102,6 +106,7 @@ static LS_RAISES int next_match(lua_State *L)
     return 0;
 }
 
+/* [-0, +1, e] string.gmatch(text, pattern [, from]) */
 LS_RAISES int l_string_gmatch(lua_State *L)
 {
     size_t len;
@@ -166,6 +171,7 @@ static LS_RAISES bool add_replacement(struct ls_match *m, luaL_Buffer *out, cons
     return true;
 }
 
+/* [-0, +2, e] string.gsub(text, pattern, replacement [, most]) */
 LS_RAISES int l_string_gsub(lua_State *L)
 {
     size_t len, pattern_len;

@@ -10,6 +10,7 @@ struct walk {
     int entries;
 };
 
+/* [-0, +0, -] */
 static bool has_metatable(lua_State *L, int index)
 {
     if (!lua_getmetatable(L, index))
@@ -52,6 +53,7 @@ LS_RAISES void ls__copy_structure(lua_State *L, int index)
         lua_pushnil(L);
 }
 
+/* [-0, +0, -] */
 static bool is_nan(lua_State *L, int index)
 {
     lua_Number number = lua_tonumber(L, index);
@@ -68,7 +70,7 @@ static LS_RAISES bool same_value(lua_State *L, int left, int right, int depth)
     return lua_istable(L, left) && lua_istable(L, right) && same_structure(L, left, right, depth);
 }
 
-/* The left one is a copy made above, so it is finite and without cycles. */
+/* The left one is a copy made above, so it is finite and without cycles. [-0, +0, e] */
 static LS_RAISES bool same_structure(lua_State *L, int left, int right, int depth)
 {
     if (depth == MAX_DEPTH || has_metatable(L, right))

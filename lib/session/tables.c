@@ -27,7 +27,7 @@ LS_RAISES lua_Integer ls__list_length(lua_State *L, int arg)
     return luaL_len(L, arg);
 }
 
-/* to[into] = from[at] */
+/* [-0, +0, e] to[into] = from[at] */
 static LS_RAISES void move_one(lua_State *L, int from, lua_Integer at, int to, lua_Integer into, unsigned *moved)
 {
     if (++*moved % MOVES_PER_LOOK == 0)
@@ -57,6 +57,7 @@ LS_RAISES int l_table_insert(lua_State *L)
     return 0;
 }
 
+/* [-0, +1, e] table.remove(list [, position]) */
 LS_RAISES int l_table_remove(lua_State *L)
 {
     lua_Integer count = ls__list_length(L, 1), at = luaL_optinteger(L, 2, count);
@@ -71,6 +72,7 @@ LS_RAISES int l_table_remove(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] table.move(list, first, last, into [, to]) */
 LS_RAISES int l_table_move(lua_State *L)
 {
     lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3), into = luaL_checkinteger(L, 4);

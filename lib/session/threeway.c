@@ -53,6 +53,7 @@ void ls__threeway_undo(lua_State *L, int undo)
     }
 }
 
+/* [-0, +0, -] */
 bool ls__has_key(lua_State *L, int table, int idx)
 {
     lua_pushvalue(L, idx);
@@ -61,6 +62,7 @@ bool ls__has_key(lua_State *L, int table, int idx)
     return found;
 }
 
+/* [-0, +0, m] table[value at `idx`] = true */
 static void set_key(lua_State *L, int table, int idx)
 {
     lua_pushvalue(L, idx);
@@ -68,12 +70,13 @@ static void set_key(lua_State *L, int table, int idx)
     lua_rawset(L, table);
 }
 
+/* [-1, +0, m] */
 static void append(lua_State *L, int array, lua_Integer *count)
 {
     lua_rawseti(L, array, ++*count);
 }
 
-/* A table whose `__index` is itself (H48). */
+/* A table whose `__index` is itself (H48). [-0, +0, m] */
 static bool is_class(lua_State *L, int idx)
 {
     if (lua_type(L, idx) != LUA_TTABLE)
@@ -85,7 +88,7 @@ static bool is_class(lua_State *L, int idx)
     return self;
 }
 
-/* A plain name space: at least one function and nothing else (H49). */
+/* A plain name space: at least one function and nothing else (H49). [-0, +0, -] */
 static bool is_functions(lua_State *L, int idx)
 {
     if (lua_type(L, idx) != LUA_TTABLE)
@@ -429,6 +432,7 @@ static void substitute_all(struct ls_work *w)
 
 /* --- the whole --- */
 
+/* [-0, +1, m] @return its place */
 static int push_table(lua_State *L)
 {
     lua_newtable(L);

@@ -240,6 +240,7 @@ static void add_conflict(struct ls_work *w, int holder, int key, int n)
     w->conflict_count++;
 }
 
+/* [-0, +0, m] */
 static void set_field(lua_State *L, int table, int key, int value)
 {
     lua_pushvalue(L, key);

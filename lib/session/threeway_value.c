@@ -183,6 +183,7 @@ static bool equal_content(lua_State *L, int idx, int content, int visited, int d
     return count == recorded;
 }
 
+/* [-0, +0, e] */
 static bool equal(lua_State *L, int idx, int record, int visited, int depth)
 {
     luaL_checkstack(L, 10, "comparison of values");

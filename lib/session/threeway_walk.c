@@ -17,6 +17,7 @@ struct ls_address_set {
     const void *slot[];
 };
 
+/* [-0, +1, m] */
 static struct ls_address_set *new_set(lua_State *L, size_t cap)
 {
     struct ls_address_set *set = lua_newuserdatauv(L, sizeof *set + cap * sizeof set->slot[0], 0);
@@ -26,6 +27,7 @@ static struct ls_address_set *new_set(lua_State *L, size_t cap)
     return set;
 }
 
+/* [-0, +1, m] */
 struct ls_address_set *ls__address_set(lua_State *L)
 {
     return new_set(L, 256);
@@ -213,7 +215,7 @@ static void reach(struct held *walk)
     lua_pop(L, 1);
 }
 
-/* A weak table keeps nothing, so what it shows is not held by it. */
+/* A weak table keeps nothing, so what it shows is not held by it. [-0, +0, m] */
 static bool is_weak(lua_State *L, int table)
 {
     if (!lua_getmetatable(L, table))
@@ -253,7 +255,7 @@ static void follow_table(struct held *walk, int table)
     }
 }
 
-/* Values on the stack of a coroutine: of each level its locals and temporaries, and what waits to be passed. */
+/* Values on the stack of a coroutine: of each level its locals and temporaries, and what waits to be passed. [-0, +0, m] */
 static void follow_thread(struct held *walk, lua_State *thread)
 {
     lua_State *L = walk->L;

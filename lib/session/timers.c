@@ -94,6 +94,7 @@ static LS_RAISES int add_timer(lua_State *L, int64_t delay_ns, int64_t interval_
     return 1;
 }
 
+/* [-0, +0, v] */
 static LS_RAISES void check_callback(lua_State *L, const char *function)
 {
     if (lua_type(L, 2) != LUA_TFUNCTION)
@@ -111,18 +112,21 @@ static LS_RAISES int64_t check_ms(lua_State *L, const char *function)
     return ms > LONGEST_MS ? (int64_t)LONGEST_MS : (int64_t)floor(ms);
 }
 
+/* [-0, +1, e] session:setImmediate(function) */
 LS_RAISES int l_session_setImmediate(lua_State *L)
 {
     check_callback(L, "setImmediate");
     return add_timer(L, 0, 0);
 }
 
+/* [-0, +1, e] session:setTimeout(function, ms) */
 LS_RAISES int l_session_setTimeout(lua_State *L)
 {
     check_callback(L, "setTimeout");
     return add_timer(L, ls_ms(check_ms(L, "setTimeout")), 0);
 }
 
+/* [-0, +1, e] session:setInterval(function, ms) */
 LS_RAISES int l_session_setInterval(lua_State *L)
 {
     check_callback(L, "setInterval");
@@ -132,6 +136,7 @@ LS_RAISES int l_session_setInterval(lua_State *L)
     return add_timer(L, ls_ms(ms), ls_ms(ms));
 }
 
+/* [-0, +0, e] */
 static LS_RAISES int clear_timer(lua_State *L, const char *function)
 {
     if (lua_isnoneornil(L, 2))
@@ -145,16 +150,19 @@ static LS_RAISES int clear_timer(lua_State *L, const char *function)
     return 0;
 }
 
+/* [-0, +0, e] session:clearImmediate(handle) */
 LS_RAISES int l_session_clearImmediate(lua_State *L)
 {
     return clear_timer(L, "clearImmediate");
 }
 
+/* [-0, +0, e] session:clearTimeout(handle) */
 LS_RAISES int l_session_clearTimeout(lua_State *L)
 {
     return clear_timer(L, "clearTimeout");
 }
 
+/* [-0, +0, e] session:clearInterval(handle) */
 LS_RAISES int l_session_clearInterval(lua_State *L)
 {
     return clear_timer(L, "clearInterval");

@@ -12,7 +12,7 @@
 
 /* --- registering --- */
 
-/* A name belongs to the module that registered it last, so that unloading an earlier one does not take it away (L50 for prototypes). */
+/* A name belongs to the module that registered it last, so that unloading an earlier one does not take it away (L50 for prototypes). [-0, +0, v] */
 static void note_registration(struct ls_session *session, lua_State *L, bool wrapper, const char *name)
 {
     struct ls_module *current = ls__module_current(session);
@@ -43,11 +43,13 @@ static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, con
     return 0;
 }
 
+/* [-0, +0, e] ui.registerPresenter(name, table) */
 LS_RAISES int l_ui_registerPresenter(lua_State *L)
 {
     return register_type(L, ls__session_of(L)->ref_presenters, false, "registerPresenter");
 }
 
+/* [-0, +0, e] ui.registerWrapper(name, table) */
 LS_RAISES int l_ui_registerWrapper(lua_State *L)
 {
     return register_type(L, ls__session_of(L)->ref_wrappers, true, "registerWrapper");
@@ -66,6 +68,7 @@ static LS_RAISES void drop_names(struct ls_session *session, lua_State *L, int r
     ls__names_release(names);
 }
 
+/* [-0, +0, m] */
 LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, struct ls_module *module)
 {
     drop_names(session, L, session->ref_presenters, &module->presenters);

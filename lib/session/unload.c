@@ -65,6 +65,7 @@ bool ls__module_unload(struct ls_session *session, const char *given)
     return true;
 }
 
+/* [-0, +0, e] session:unloadModule(key) */
 LS_RAISES int l_session_unloadModule(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -107,6 +108,7 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
     return unloaded;
 }
 
+/* [-0, +0, e] session:unloadDirectory(directory [, recursive]) */
 LS_RAISES int l_session_unloadDirectory(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);

@@ -51,6 +51,7 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
     }
 }
 
+/* [-0, +0, -] */
 static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_buf *out)
 {
     ls_buf_char(out, '[');
@@ -126,6 +127,7 @@ struct decoding {
     uint32_t items[LS_JSON_DEPTH + 1]; /* elements of each open array */
 };
 
+/* [-0, +1, m] the string that was read last */
 static LS_RAISES void push_text(struct decoding *job, lua_State *L)
 {
     struct ls_json_reader *reader = &job->reader;
@@ -171,6 +173,7 @@ static LS_RAISES void place(struct decoding *job, lua_State *L, unsigned depth)
         lua_rawseti(L, -2, (lua_Integer)++job->items[depth]);
 }
 
+/* [-0, +(1|0), m] @return was it a scalar */
 static LS_RAISES bool push_scalar(struct decoding *job, lua_State *L, enum ls_json_token token)
 {
     switch (token) {

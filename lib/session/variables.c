@@ -25,6 +25,7 @@ LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
     session->ref_app = fresh;
 }
 
+/* [-0, +0, v] */
 static LS_RAISES void check_bound(struct ls_session *session, lua_State *L)
 {
     if (!session->tracker || !session->store)
@@ -61,6 +62,7 @@ static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *f
     return props;
 }
 
+/* [-0, +1, e] session:getApp() */
 LS_RAISES int l_session_getApp(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -68,7 +70,7 @@ LS_RAISES int l_session_getApp(lua_State *L)
     return 1;
 }
 
-/* @return the id, or 0 and fault; the slot is taken */
+/* @return the id, or 0 and fault; the slot is taken [-0, +0, -] */
 static int64_t create_in_store(struct ls_session *session, lua_State *L, struct ls_var_spec *spec, struct ls_fault *fault)
 {
     lua_State *before = ls__swap_thread(session, L);
@@ -107,6 +109,7 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     ls__app_set(session, L);
 }
 
+/* [-0, +1, e] session:createAppVariable(object [, properties]) */
 LS_RAISES int l_session_createAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -152,6 +155,7 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
     return id;
 }
 
+/* [-0, +1, e] session:createVariable(parent, object [, properties]) */
 LS_RAISES int l_session_createVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -189,6 +193,7 @@ static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int6
     ls__swap_thread(session, before);
 }
 
+/* [-0, +0, e] session:destroyVariable(id or object) */
 LS_RAISES int l_session_destroyVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
@@ -212,6 +217,7 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
     }
 }
 
+/* [-0, +0, e] session:registerStandardVariable(name, id or object) */
 LS_RAISES int l_session_registerStandardVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);

@@ -30,6 +30,7 @@ static struct ls_var *method_variable(lua_State *L)
     return own_variable(L);
 }
 
+/* [-0, +1, e] variable.getId() */
 static LS_RAISES int l_variable_getId(lua_State *L)
 {
     if (method_variable(L))
@@ -39,6 +40,7 @@ static LS_RAISES int l_variable_getId(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] variable.getValue() */
 static LS_RAISES int l_variable_getValue(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
@@ -49,6 +51,7 @@ static LS_RAISES int l_variable_getValue(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] variable.getWrapper() */
 static LS_RAISES int l_variable_getWrapper(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
@@ -59,6 +62,7 @@ static LS_RAISES int l_variable_getWrapper(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] variable.getProperty(name) */
 static LS_RAISES int l_variable_getProperty(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
@@ -95,6 +99,7 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
     lua_settop(L, top);
 }
 
+/* [-0, +0, e] variable.updateProperties(table) */
 static LS_RAISES int l_variable_updateProperties(lua_State *L)
 {
     if (method_variable(L))
@@ -170,6 +175,7 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
     lua_remove(L, -2);
 }
 
+/* [-0, +1, e] session:getVariable(id) */
 LS_RAISES int l_session_getVariable(lua_State *L)
 {
     int is_integer = 0;
@@ -180,6 +186,7 @@ LS_RAISES int l_session_getVariable(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, e] session:getAppVariable() */
 LS_RAISES int l_session_getAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);

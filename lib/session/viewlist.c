@@ -131,6 +131,7 @@ static LS_RAISES int l_native_index(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, v] */
 static LS_RAISES int l_native_newindex(lua_State *L)
 {
     return luaL_error(L, "a list and its items have no fields of their own to set");
@@ -176,6 +177,7 @@ static LS_RAISES int l_item_remove(lua_State *L)
 
 /* --- making --- */
 
+/* [-0, +0, m] */
 static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, const char *type)
 {
     lua_createtable(L, 2, 4);

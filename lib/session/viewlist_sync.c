@@ -43,7 +43,7 @@ static bool stays(lua_State *L, uint32_t position)
     return same;
 }
 
-/* NaN and nil cannot be keys, and have no card to follow them. */
+/* NaN and nil cannot be keys, and have no card to follow them. [-0, +0, -] */
 static bool can_be_key(lua_State *L, int at)
 {
     return !lua_isnil(L, at) && (lua_type(L, at) != LUA_TNUMBER || lua_tonumber(L, at) == lua_tonumber(L, at));
@@ -87,13 +87,14 @@ static LS_RAISES lua_Integer take_card(lua_State *L)
     return at;
 }
 
+/* [-0, +0, m] */
 static void set_field(lua_State *L, int table, const char *name, int value)
 {
     lua_pushvalue(L, value);
     lua_setfield(L, table, name);
 }
 
-/* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element at `element`. */
+/* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element at `element`. [-0, +0, m] */
 static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t position)
 {
     lua_pushliteral(L, "index");
@@ -217,6 +218,7 @@ static LS_RAISES void follow(lua_State *L, uint32_t position)
     lua_settop(L, AT_TOP);
 }
 
+/* [-n, +9, m] the places from AT_SOURCE on */
 static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
 {
     lua_settop(L, AT_SOURCE);
@@ -235,7 +237,7 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
 }
 
 /* Whatever may fail for want of memory, and all site code, comes before the first item shows anything else: a list that could not be brought in
- * line is as it was, and the next try starts from there. */
+ * line is as it was, and the next try starts from there. [-n, +9, m] */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;

@@ -127,6 +127,7 @@ void ls_session_interrupt(struct ls_session *session)
 
 /* --- opening --- */
 
+/* [-0, +0, -] */
 static int on_panic(lua_State *L)
 {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no message";

@@ -12,6 +12,7 @@ static void leave_frame(struct ls_resolver_state *rs)
     rs->open = false;
 }
 
+/* [-0, +0, -] */
 static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
 {
     rs->L = L;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Each header of lib/ compiles alone, may be included twice (its guard), and says at its top what it is.
+# Each function that is given a lua_State says, above itself or in its header, what it does to the stack: [-taken, +pushed, how it raises].
 set -u
 cd "$(dirname "$0")/../.."
 passed=0 failed=0
@@ -17,5 +18,35 @@ for header in lib/*/*.h; do
         passed=$((passed + 1))
     fi
 done
+
+awk '
+    BEGIN { effect = "\\[-[^]]*, \\+[^]]*, [-emv]\\]" }
+    FNR == 1 { note = signature = ""; inside = 0 }
+    inside { note = note $0; inside = !/\*\//; next }
+    /^\/\*/ { note = $0; inside = !/\*\//; next }
+    signature == "" && /^[A-Za-z].*\(/ && !/^typedef/ { signature = " "; line = FNR }
+    signature != "" {
+        signature = signature $0
+        if ($0 ~ /,$/)
+            next
+        name = signature
+        sub(/\(.*/, "", name)
+        sub(/.*[ *]/, "", name)
+        said = note ~ effect || signature ~ effect
+        declared = signature ~ /;( *\/\*.*)?$/
+        if (signature ~ /lua_State/ && declared && said && FILENAME ~ /\.h$/)
+            in_header[name] = 1
+        else if (signature ~ /lua_State/ && !declared && !said && !(name in in_header))
+            print FILENAME ":" line ": " name " does not say its stack effect"
+        signature = ""
+        if (declared) # one note may stand above several declarations
+            next
+    }
+    { note = "" }
+' lib/*/*.h lib/*/*.c >"$report"
+cat "$report"
+unsaid=$(wc -l <"$report")
+[ "$unsaid" = 0 ] && passed=$((passed + 1))
+failed=$((failed + unsaid))
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

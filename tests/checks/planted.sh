@@ -50,6 +50,7 @@ plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t pl
 plant "$headers" 'does not compile alone' lib/base/planted.h '/* x, without a guard */\nstruct planted { int x; };'
 plant "$headers" 'has warnings' lib/base/planted.h '/* x */\n#ifndef P\n#define P\nstatic inline int planted(int a) { return 0; }\n#endif'
 plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define P\n#endif'
+plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/session/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
 
 tree='bash tests/checks/tree.sh'
 plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'
