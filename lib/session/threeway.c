@@ -20,18 +20,23 @@
 enum { FRESH_BUDGET = 20000 }; /* entries of new content; beyond it the file's functions are taken as they are */
 enum { MAX_UPVALUES = 255 };   /* Lua's own limit */
 
-bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len)
+const char *ls__text_find_word(const char *text, size_t len, const char *word, size_t word_len)
 {
     if (word_len == 0)
-        return false;
+        return NULL;
     for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), word, word_len)) != NULL; at++) {
         const char *end = at + word_len;
         bool starts = at == text || !(isalnum((unsigned char)at[-1]) || at[-1] == '_');
         bool ends = end == text + len || !(isalnum((unsigned char)*end) || *end == '_');
         if (starts && ends)
-            return true;
+            return at;
     }
-    return false;
+    return NULL;
+}
+
+bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len)
+{
+    return ls__text_find_word(text, len, word, word_len) != NULL;
 }
 
 void ls__threeway_undo(lua_State *L, int undo)
@@ -252,13 +257,18 @@ static void find_variables(struct ls_work *w)
 {
     lua_State *L = w->L;
     int vars[MAX_UPVALUES];
+    const char *names[MAX_UPVALUES];
     find_old_variables(w);
     for (lua_Integer i = 1; i <= w->function_count; i++) {
         lua_rawgeti(L, w->functions, i);
         lua_Debug ar;
         lua_pushvalue(L, -1);
         lua_getinfo(L, ">Su", &ar);
-        if (ls__scope_variables(w->rule->scope, ar.linedefined, ar.lastlinedefined, ar.nups, vars))
+        for (int j = 0; j < ar.nups; j++) {
+            names[j] = lua_getupvalue(L, -1, j + 1); /* lives as long as the function */
+            lua_pop(L, 1);
+        }
+        if (ls__scope_variables(w->rule->scope, ar.linedefined, ar.lastlinedefined, ar.nups, names, vars))
             for (int j = 0; j < ar.nups; j++)
                 if (vars[j] >= 0)
                     note_variable(w, vars[j], j + 1);

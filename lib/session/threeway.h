@@ -27,9 +27,10 @@ int ls__scope_count(const struct ls_scope *scope);
 const char *ls__scope_name(const struct ls_scope *scope, int var); /* borrowed */
 /** Does any function of the text refer to it? */
 bool ls__scope_captured(const struct ls_scope *scope, int var);
-/** For a function of the file, told by its lines and number of upvalues: the variable each upvalue means, -1 = none of the top level.
- * @param vars  room for `upvalues` entries. @return is there such a function */
-bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues, int vars[]);
+/** For a function of the file, told by its lines and its upvalues: the variable each upvalue means, -1 = none of the top level.
+ * @param names  of the upvalues, as the debug interface tells them
+ * @param vars   room for `upvalues` entries. @return is there such a function */
+bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues, const char *const names[], int vars[]);
 
 /* --- threeway_value.c: S of a value, and comparison with it --- */
 
@@ -137,6 +138,8 @@ struct ls_threeway {
 LS_RAISES void ls__threeway(struct ls_threeway *rule);
 /** Give variables of the old version the values they had. [-0, +0, -] */
 void ls__threeway_undo(lua_State *L, int undo);
+/** @return where `word` first occurs in the text as a whole word, borrowed; NULL = it does not */
+const char *ls__text_find_word(const char *text, size_t len, const char *word, size_t word_len);
 /** Does `word` occur in the text as a whole word (H51)? */
 bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len);
 

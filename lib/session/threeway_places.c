@@ -5,6 +5,7 @@
 #include "session/threeway_work.h"
 #include "session/finalizers.h"
 
+#include <ctype.h>
 #include <lauxlib.h>
 #include <string.h>
 
@@ -327,6 +328,27 @@ static bool is_mentioned(struct ls_work *w, int key)
     return ls__text_has_word(w->rule->text, w->rule->text_len, name, len);
 }
 
+/* Might the text still give something to the field at `key`? Reading it does not count: who has removed `M.limit = 5` means the default of
+ * `M.limit or 10`. A name in a string may be a key, and one before a comma the first of several that are assigned. */
+static bool may_be_assigned(struct ls_work *w, int key)
+{
+    if (lua_type(w->L, key) != LUA_TSTRING)
+        return false;
+    size_t len;
+    const char *name = lua_tolstring(w->L, key, &len), *text = w->rule->text, *end = text + w->rule->text_len;
+    while ((text = ls__text_find_word(text, (size_t)(end - text), name, len)) != NULL) {
+        if (text > w->rule->text && (text[-1] == '"' || text[-1] == '\''))
+            return true;
+        text += len;
+        const char *next = text;
+        while (next < end && (isspace((unsigned char)*next) || *next == ']'))
+            next++;
+        if (next < end && (*next == ',' || (*next == '=' && (next + 1 == end || next[1] != '='))))
+            return true;
+    }
+    return false;
+}
+
 static void note_removed(struct ls_work *w, int key)
 {
     w->rule->methods_removed++;
@@ -354,7 +376,7 @@ static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
         bool gone = !lua_isnil(L, s + 1) && (function ? !w->rule->keep_removed : data);
         if (gone && n)
             gone = !ls__has_key(L, n, key);
-        if (gone && !is_mentioned(w, key) && ls__value_equal(L, s + 1, s, 0)) {
+        if (gone && !(function ? is_mentioned(w, key) : may_be_assigned(w, key)) && ls__value_equal(L, s + 1, s, 0)) {
             if (function)
                 note_removed(w, key);
             lua_pushvalue(L, key);
@@ -434,12 +456,27 @@ static void decide_prototypes(struct ls_work *w)
     lua_settop(L, top);
 }
 
+/* Is the variable one that the file defines as a function? A callback that the run has put into a data variable is data of the run. Where
+ * nothing was recorded, a function of the file counts as its definition. */
+static bool is_function_local(struct ls_work *w, int c, int n, int s)
+{
+    lua_State *L = w->L;
+    if (lua_type(L, n) == LUA_TFUNCTION || lua_type(L, s) == LUA_TFUNCTION)
+        return true;
+    if (!w->rule->no_base || !lua_isnil(L, s) || lua_type(L, c) != LUA_TFUNCTION)
+        return false;
+    lua_Debug ar;
+    lua_pushvalue(L, c);
+    lua_getinfo(L, ">S", &ar);
+    return strcmp(ar.source, w->rule->source) == 0;
+}
+
 /* One variable of the file: the old version's at f, up, c; the list of the new functions that use the new one; n and s. Data is shared
  * by joining, so that callbacks of the old version and the new code see one variable. [-0, +0, m] */
 static void decide_local(struct ls_work *w, int list, int f, int up, int c, int n, int s)
 {
     lua_State *L = w->L;
-    if (lua_type(L, n) == LUA_TFUNCTION || lua_type(L, c) == LUA_TFUNCTION)
+    if (is_function_local(w, c, n, s))
         return;
     enum verdict verdict = lua_isnil(L, n) ? KEEP_PRESENT : judge_recorded(w, n, c, s);
     if (verdict == TAKE_NEW)

@@ -298,16 +298,27 @@ const char *ls__scope_name(const struct ls_scope *scope, int var)
     return scope->names[var];
 }
 
-bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues, int vars[])
+/* Could a function whose upvalues have these names be this one? Of variables that are not the top level's no name is known any more. */
+static bool may_be(const struct ls_scope *scope, const struct proto *proto, const char *const names[])
+{
+    for (size_t j = 0; j < proto->upvalue_count; j++) {
+        int var = proto->upvalues[j].var;
+        if (var >= 0 && strcmp(scope->names[var], names[j]) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues, const char *const names[], int vars[])
 {
     bool any = false;
     for (size_t i = 1; i < scope->count; i++) {
         const struct proto *p = &scope->protos[i];
-        if (p->first_line != first_line || p->last_line != last_line || (int)p->upvalue_count != upvalues)
+        if (p->first_line != first_line || p->last_line != last_line || (int)p->upvalue_count != upvalues || !may_be(scope, p, names))
             continue;
         for (int j = 0; j < upvalues; j++) {
             int var = p->upvalues[j].var;
-            /* Several functions on one line look alike from outside: believe them only where they agree. */
+            /* Several functions on one line may look alike from outside: believe them only where they agree. */
             vars[j] = any && vars[j] != var ? -1 : var;
         }
         any = true;
