@@ -271,6 +271,17 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
 
 /* --- ownership (L48, L50) --- */
 
+/* A file that declares the prototype as well. One that is just being executed again has no list yet: it may have handed it over (H52). */
+static const char *other_owner(const struct ls_session *session, const struct ls_proto *proto, const struct ls_module *module)
+{
+    for (uint32_t i = 0; i < proto->owners.count; i++) {
+        const struct ls_module *owner = ls__module_find(session, proto->owners.items[i]);
+        if (owner && owner != module && ls__names_has(&owner->prototypes, proto->name))
+            return owner->key;
+    }
+    return NULL;
+}
+
 /* [-0, +0, v] */
 static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
@@ -279,10 +290,10 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
         return;
     if (!ls__names_add(&module->prototypes, proto->name) || !ls__names_add(&proto->owners, module->key))
         luaL_error(L, "not enough memory for prototype '%s'", proto->name);
-    if (proto->owners.count > 1 && !proto->owners_warned) {
+    const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
+    if (other) {
         proto->owners_warned = true;
-        ls_log_session(0, session->id, "warning: prototype '%s' is declared by both %s and %s", proto->name, proto->owners.items[0],
-                       proto->owners.items[1]);
+        ls_log_session(0, session->id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other, module->key);
     }
 }
 

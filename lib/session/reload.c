@@ -176,10 +176,12 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     if (ls__module_find(session, item->key))
         ls__module_ran(session, item->key, item->hash, err);
     struct ls_names paths = {0}, needs = {0};
+    bool asked = false;
     struct ls_failure *old = item->first_name ? ls__failure_wanted(session, item->key, item->path) : NULL;
     if (old) { /* where it is looked for, and by whom, stays known */
         ls__names_copy(&paths, &old->paths);
         ls__names_copy(&needs, &old->needs);
+        asked = old->asked;
         if (!old->key) /* a file has come to the place that was searched in vain */
             ls__failure_drop(session, (size_t)(old - session->reload->failures));
     }
@@ -187,6 +189,7 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     if (failure) {
         failure->hash = item->hash;
         failure->named = item->named;
+        failure->asked = asked;
         failure->paths = paths;
         failure->needs = needs;
     } else {
@@ -262,7 +265,8 @@ static void run_first(struct transaction *work, size_t at)
     ls_free(path);
 }
 
-/* The reload items in the order of H37; chunks of equal standing stay as they came. */
+/* The reload items in the order of H37; chunks of equal standing stay as they came. First loads follow: they may need what has been reloaded,
+ * and what needs them requires them itself. */
 static int run_in_order(struct transaction *work, struct ls_err *err)
 {
     size_t count = 0, initial = work->count;
@@ -270,10 +274,7 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
     size_t *places = ls_array(initial + 1, sizeof *places), *order = ls_array(initial + 1, sizeof *order);
     int code = keys && places && order ? 0 : ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
     for (size_t i = 0; code == 0 && i < initial; i++)
-        if (!work->items[i].done && work->items[i].first_name)
-            run_first(work, i);
-    for (size_t i = 0; code == 0 && i < initial; i++)
-        if (!work->items[i].done) {
+        if (!work->items[i].done && !work->items[i].first_name) {
             keys[count] = work->items[i].key;
             places[count++] = i;
         }
@@ -281,6 +282,9 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
         code = ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
     for (size_t i = 0; code == 0 && i < count; i++)
         run_item(work, places[order[i]]);
+    for (size_t i = 0; code == 0 && i < initial; i++)
+        if (!work->items[i].done)
+            run_first(work, i);
     ls_free(keys);
     ls_free(places);
     ls_free(order);
@@ -342,6 +346,15 @@ static bool run_again(struct transaction *work, const char *key, uint64_t hash)
     return true;
 }
 
+/* @return of the last execution of a loaded module; NULL = there is none */
+static const struct ls_failure *failure_of(const struct ls_session *session, const char *key)
+{
+    for (size_t i = 0; i < session->reload->failure_count; i++)
+        if (!session->reload->failures[i].name && strcmp(session->reload->failures[i].key, key) == 0)
+            return &session->reload->failures[i];
+    return NULL;
+}
+
 /* A loaded module whose last execution failed, or that holds an old value. @return was one run */
 static bool follow_module(struct transaction *work)
 {
@@ -351,14 +364,12 @@ static bool follow_module(struct transaction *work)
         if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key))
             continue;
         bool stale = needs_any(session, &module->requires, &work->value_changed);
-        bool mend = !module->ok && module->loaded &&
-                    (needs_any(session, &module->requires, &work->loaded) || needs_any(session, &module->missing, &work->loaded));
+        const struct ls_failure *failure = module->ok || !module->loaded ? NULL : failure_of(session, module->key);
+        bool mend = failure && (needs_any(session, &module->requires, &work->loaded) || needs_any(session, &module->missing, &work->loaded) ||
+                                needs_any(session, &failure->needs, &work->loaded));
         if (!stale && !mend)
             continue;
-        uint64_t hash = module->hash;
-        for (size_t f = 0; mend && f < session->reload->failure_count; f++)
-            if (!session->reload->failures[f].name && strcmp(session->reload->failures[f].key, module->key) == 0)
-                hash = session->reload->failures[f].hash;
+        uint64_t hash = mend ? failure->hash : module->hash;
         char *key = ls_strdup(module->key);
         bool ran = key && run_again(work, key, hash);
         if (key && !ran) {
@@ -459,6 +470,20 @@ static void release(struct transaction *work)
     ls__names_release(&work->tried);
 }
 
+/* What ran although a file that it requires could not: it has met that one's old version (H64). */
+static void note_old_versions(struct transaction *work)
+{
+    const struct ls_reload_report *report = work->report;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ls_module *module = report->results[i].outcome == LS_RELOAD_OK ? ls__module_find(work->session, report->results[i].key) : NULL;
+        for (size_t j = 0; module && j < report->count; j++) {
+            const char *key = report->results[j].key;
+            if (report->results[j].outcome == LS_RELOAD_FAILED && ls__names_has(&module->requires, key) && ls__module_find(work->session, key))
+                ls__reload_detail(&report->results[i], "with the old version of %s", key);
+        }
+    }
+}
+
 /* H39 steps 3 to 6. */
 static int run_all(struct transaction *work, struct ls_err *err)
 {
@@ -467,6 +492,7 @@ static int run_all(struct transaction *work, struct ls_err *err)
     int code = run_in_order(work, err);
     while (code == 0 && (follow_module(work) || follow_failure(work)))
         ;
+    note_old_versions(work);
     if (work->report->ran) {
         uint64_t before = session->migrated;
         ls__mutations_run(session);
@@ -503,6 +529,7 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
     }
     if (any && code == 0)
         code = run_all(&work, err);
+    ls__failures_unasked(session);
     lua_settop(session->L, top);
     release(&work);
     report->ns = ls_now_ns() - start;

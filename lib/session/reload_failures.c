@@ -191,6 +191,7 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
         return;
     }
     failure->named = named;
+    failure->asked = ls__module_current(session) != NULL;
     failure->hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
     failure->needs = needs;
     ls__names_copy(&failure->paths, paths);
@@ -203,6 +204,37 @@ void ls__reload_unwanted(struct ls_session *session, const char *key, const char
         const struct ls_failure *failure = &state->failures[i];
         if (failure->name && (same(failure->key, key) || (!failure->key && name && same(failure->name, name))))
             ls__failure_drop(session, i);
+    }
+}
+
+static bool is_meant(const struct ls_failure *failure, const struct ls_names *needs)
+{
+    return ls__names_has(needs, failure->name) || (failure->key && ls__names_has(needs, failure->key));
+}
+
+/* Does a text ask for it that runs, or whose failure is in force? */
+static bool is_asked(const struct ls_session *session, const struct ls_failure *failure)
+{
+    const struct ls_reload_state *state = session->reload;
+    for (size_t i = 0; i < session->module_count; i++)
+        if (is_meant(failure, &session->modules[i]->missing) || is_meant(failure, &session->modules[i]->requires))
+            return true;
+    for (size_t i = 0; i < state->failure_count; i++)
+        if (&state->failures[i] != failure && is_meant(failure, &state->failures[i].needs))
+            return true;
+    return false;
+}
+
+void ls__failures_unasked(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    for (size_t i = 0; i < state->failure_count;) {
+        if (!state->failures[i].asked || is_asked(session, &state->failures[i])) {
+            i++;
+            continue;
+        }
+        ls__failure_drop(session, i);
+        i = 0; /* what only this one asked for goes with it */
     }
 }
 

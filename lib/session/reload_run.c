@@ -59,12 +59,6 @@ static void release_lists(struct lists *lists)
         ls__names_release(sets[i]);
 }
 
-static void add_all(struct ls_names *into, const struct ls_names *from)
-{
-    for (uint32_t i = 0; i < from->count; i++)
-        ls__names_add(into, from->items[i]);
-}
-
 static void swap_names(struct ls_names *a, struct ls_names *b)
 {
     struct ls_names kept = *a;
@@ -72,30 +66,49 @@ static void swap_names(struct ls_names *a, struct ls_names *b)
     *b = kept;
 }
 
-/* After a failure the module has what it had; but what the failed text required counts for trying it again (H63). */
+/* After a failure the module has what it had (H59); the lists hold what the failed text has registered and required. */
 static void restore_lists(struct ls_session *session, struct ls_module *module, struct lists *lists)
 {
     swap_names(&module->prototypes, &lists->prototypes);
     swap_names(&module->presenters, &lists->presenters);
     swap_names(&module->wrappers, &lists->wrappers);
-    add_all(&module->requires, &lists->requires);
-    add_all(&module->missing, &lists->missing);
+    swap_names(&module->requires, &lists->requires);
+    swap_names(&module->missing, &lists->missing);
     if (lists->keep == LUA_NOREF)
         ls__ref_drop(session, &module->keep);
 }
 
-/* Prototypes that the text no longer declares stay the module's, since instances may live; that is said once (H52). */
+/* Is the name in the text as a string, as it is where a prototype is declared or a module required? */
+static bool is_quoted(const struct ls_apply *apply, const char *name)
+{
+    struct ls_buf quoted = LS_BUF_INIT;
+    ls_buf_printf(&quoted, "\"%s\"", name);
+    bool found = memmem(apply->text, apply->len, ls_buf_text(&quoted), quoted.len) != NULL;
+    ls_buf_clear(&quoted);
+    ls_buf_printf(&quoted, "'%s'", name);
+    found = found || memmem(apply->text, apply->len, ls_buf_text(&quoted), quoted.len) != NULL || ls_buf_failed(&quoted);
+    ls_buf_release(&quoted);
+    return found;
+}
+
+/* Prototypes that the text no longer declares stay the module's, since instances may live; that is said once. One that
+ * another module declares is that one's from now on (H52). */
 static void note_undeclared(struct ls_session *session, struct ls_module *module, const struct lists *lists, const struct ls_apply *apply,
                             struct ls_reload_result *result)
 {
     struct ls_names *told = &session->reload->undeclared;
     for (uint32_t i = 0; i < lists->prototypes.count; i++) {
         const char *name = lists->prototypes.items[i];
+        struct ls_proto *proto = ls__proto_find(session, name);
+        if (proto && !ls__names_has(&module->prototypes, name) && proto->owners.count > 1 && !is_quoted(apply, name)) {
+            ls__names_drop(&proto->owners, module->key);
+            continue;
+        }
         struct ls_buf entry = LS_BUF_INIT;
         ls_buf_printf(&entry, "%s %s", module->key, name);
         if (ls__names_has(&module->prototypes, name)) {
             ls__names_drop(told, ls_buf_text(&entry));
-        } else if (ls__proto_find(session, name)) {
+        } else if (proto) {
             ls__names_add(&module->prototypes, name);
             /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
             if (!ls__text_has_word(apply->text, apply->len, name, strlen(name)) && !ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
@@ -163,6 +176,14 @@ static int run_chunk(struct ls_session *session, struct ls_module *module, struc
     return code;
 }
 
+/* A module that was asked for in vain under a guard is asked for still (H36). */
+static void keep_guarded(struct ls_session *session, struct ls_module *module, const struct lists *lists, const struct ls_apply *apply)
+{
+    for (uint32_t i = 0; i < lists->missing.count; i++)
+        if (is_quoted(apply, lists->missing.items[i]) && !ls__module_named(session, lists->missing.items[i]))
+            ls__names_add(&module->missing, lists->missing.items[i]);
+}
+
 static void finish(struct ls_session *session, struct ls_reload_run *run, struct lists *lists, const struct ls_apply *apply)
 {
     struct ls_module *module = ls__module_find(session, run->key);
@@ -171,6 +192,7 @@ static void finish(struct ls_session *session, struct ls_reload_run *run, struct
         return;
     }
     note_undeclared(session, module, lists, apply, run->result);
+    keep_guarded(session, module, lists, apply);
     warn_piling(session, module, run->result);
     add_details(run->result, apply);
     log_notes(session, run->key, &apply->notes);
@@ -206,13 +228,18 @@ static void roll_back(struct ls_session *session, struct ls_reload_run *run, str
         restore_lists(session, module, lists);
 }
 
-static void fail(struct ls_session *session, struct ls_reload_run *run, const struct ls_err *err)
+/* What the failed text required counts for trying it again (H63), and only as long as it is the last word. */
+static void fail(struct ls_session *session, struct ls_reload_run *run, const struct lists *lists, const struct ls_err *err)
 {
     ls__reload_fail(session, run->result, err);
     ls__module_ran(session, run->key, run->hash, err);
     struct ls_failure *failure = ls__failure_set(session, run->key, NULL, err, ls_bytes_data(run->text), ls_bytes_len(run->text));
-    if (failure)
-        failure->hash = run->hash;
+    if (!failure)
+        return;
+    failure->hash = run->hash;
+    ls__names_copy(&failure->needs, &lists->requires);
+    for (uint32_t i = 0; i < lists->missing.count; i++)
+        ls__names_add(&failure->needs, lists->missing.items[i]);
 }
 
 /* The hooks of the running version are called before the new one starts, and count as called even if it then fails. */
@@ -242,7 +269,7 @@ bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
     int code = ls__load_push(session, run->key, -1, apply.text, apply.len, true, &err);
     if (code != 0) {
         lua_pop(L, 1);
-        fail(session, run, &err);
+        fail(session, run, &lists, &err);
         return false;
     }
     lua_pushstring(L, module->name);
@@ -264,7 +291,7 @@ bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
         run->result->outcome = LS_RELOAD_OK;
     } else {
         roll_back(session, run, &lists, serial);
-        fail(session, run, &err);
+        fail(session, run, &lists, &err);
     }
     ls__load_pop(session);
     release_lists(&lists);

@@ -18,7 +18,8 @@ struct ls_failure {
     char *excerpt;         /* owned: the source around the line; "" = unknown */
     int line;              /* 0 = unknown */
     struct ls_names paths; /* of a failed first load: where its file would be seen (H36) */
-    struct ls_names needs; /* of a failed first load: keys and names it required (H63) */
+    struct ls_names needs; /* keys and names that the failed text required (H63) */
+    bool asked;            /* a file asked for it while it ran: when none of them does so any more, it is over */
     bool named;            /* the name is one that code requires it by, so a retry adds it (L37) */
     uint64_t hash;         /* of the text that failed */
 };
@@ -81,6 +82,8 @@ void ls__failure_clear(struct ls_session *session, const char *key);
 void ls__failure_drop(struct ls_session *session, size_t index);
 /** The failed first load that a changed file of this key and path concerns, NULL if none (H36). */
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
+/** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
+void ls__failures_unasked(struct ls_session *session);
 /** First line of an error text with the absolute root taken out, begun with the file's key where it has no position; owned.
  * *line is that of the position, 0 = none. `key` may be NULL. */
 char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);

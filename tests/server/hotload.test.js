@@ -293,6 +293,50 @@ test('H99 H100 pages get key, line, message and an excerpt with a caret, and not
   assert.deepEqual([live.property('reload-error'), live.property('reload-detail')], ['', '']);
 });
 
+test('H99 H36 a broken file that only an undone or edited text has asked for is no failure any more', async () => {
+  const live = await Live.start({ 'lua/bad.lua': 'local = 3' });
+  for (const next of [MAIN, `${MAIN}-- given up\n`]) {
+    const { record } = await live.save({ 'lua/main.lua': `${MAIN}require("bad")\n` });
+    assert.equal(record.failures.length, 1);
+    assert.match(live.property('reload-error'), /^lua\/bad\.lua:1: .*\nlua\/main\.lua:\d+: cannot load module 'bad'/);
+    await live.save({ 'lua/main.lua': next });
+    assert.equal(live.property('reload-error'), '');
+    assert.equal(live.property('reload-detail'), '');
+  }
+  await live.save({ 'lua/main.lua': `${MAIN}require("bad")\n` });
+  const { record } = await live.save({ 'lua/bad.lua': 'good = 3' }, { match: (r) => r.cleared.length === 1 });
+  assert.deepEqual(Object.fromEntries(record.results.map((r) => [r.key, r.outcome])), { 'lua/bad.lua': 'first', 'lua/main.lua': 'ok' }, 'as long as it is asked for it is tried again');
+});
+
+test('H36 a broken file that was asked for under a guard is tried again also after the text that did so has been edited', async () => {
+  const main = `${MAIN}if not session.reloading then pcall(require, "late") end\n`;
+  const live = await Live.start({ 'lua/main.lua': main, 'lua/late.lua': 'late = ' });
+  const { record } = await live.save({ 'lua/main.lua': `${main}-- edited\n` });
+  assert.deepEqual(record.failures, []);
+  assert.match(live.property('reload-error'), /^lua\/late\.lua:1: /);
+  await live.save({ 'lua/late.lua': 'late = 5' });
+  assert.equal(await live.eval('return late'), 5);
+  assert.equal(live.property('reload-error'), '');
+});
+
+test('H36 H37 a first load that is tried again comes after the reload of what it requires', async () => {
+  const live = await Live.start({ 'lua/main.lua': `${MAIN}pcall(require, "late")\n`, 'lua/late.lua': 'late = require("lib").fresh()' });
+  const { record } = await live.after(() => live.write({ 'lua/late.lua': 'late = require("lib").fresh() -- edited', 'lua/lib.lua': lib('a', 'function M.fresh() return 5 end\n') }),
+    { match: (r) => r.files.length === 2 });
+  assert.deepEqual(record.failures, []);
+  assert.deepEqual(Object.fromEntries(record.results.map((r) => [r.key, r.outcome])), { 'lua/late.lua': 'first', 'lua/lib.lua': 'ok' });
+  assert.equal(await live.eval('return late'), 5);
+});
+
+test('H52 L50 a prototype that moves to another file is that one\'s, without a warning', async () => {
+  const ship = 'Ship = session:prototype("Ship", { captain = "nobody" })\nfunction Ship:say() return "aye" end\n';
+  const live = await Live.start({ 'lua/main.lua': `${MAIN}${ship}` });
+  live.write({ 'lua/ship.lua': ship });
+  await live.save({ 'lua/main.lua': `${MAIN}require("ship")\nfunction App:ship() return Ship end\n` });
+  assert.deepEqual(live.server.logs().filter((line) => line.includes('Ship')), []);
+  assert.equal(await live.eval('session:unloadModule("lua/ship.lua") return Ship == session:prototype("Ship")'), false, 'unloading its file unregisters it');
+});
+
 test('H2 H49 H51 without --watch, reload by command tells edited values from those of the run, in every session', async () => {
   const text = (n, more = '') => `total, kept = ${n}, ${n}\nlocal count = ${n}\nlocal M = { limit = ${n}, used = ${n}, names = { "n${n}" } }\nfunction M.text() return count end\nfunction M.up() count = count + 1 end\n${more}return M\n`;
   const world = (n) => `if not session.reloading then require("lib") end\nApp = session:prototype("App", {})\nApp.made = ${n}\n${n === 0 ? 'function App:old() end\n' : ''}if not session.reloading then session:createAppVariable(session:create(App, {})) end`;

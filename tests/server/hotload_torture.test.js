@@ -1,7 +1,7 @@
 /** The torture table of hot reload: kinds of edit made to Lua while the program runs, each with the state before and after it, its record and
  * the number of frames that a page gets. Edits that come as files, folders and tools do are in hotload_torture_files.test.js. */
 import assert from 'node:assert/strict';
-import { lib, torture } from './hotload.js';
+import { lib, MAIN, torture } from './hotload.js';
 import { until } from './lib.js';
 
 /** A main.lua with one prototype, whose instance is the app. */
@@ -256,6 +256,11 @@ torture('case 42: H64 one file of a burst fails: the others are taken up in the 
   paths: ['text()', 'good()'], state: `{ ${APP}:text(), ${APP}:good() }`, before: ['a', 1], after: ['a', 2],
   edit: { 'lua/lib.lua': 'return {', 'lua/good.lua': 'return { n = 2 }' }, done: (r) => r.files.length === 2,
   out: { outcomes: { 'lua/lib.lua': 'failed', 'lua/good.lua': 'ok' }, failures: [/lua\/lib\.lua:1:/] }, frames: 1, shows: { 3: 2 },
+});
+torture('case 42b: H64 a file of a burst fails: what requires it runs with its old version, and the record says so', {
+  paths: ['text()'], state: `{ ${APP}:text(), runs }`, before: ['a', 1], after: ['a', 2],
+  edit: (live) => live.write({ 'lua/lib.lua': 'return {', 'lua/main.lua': `${MAIN}-- edited\n` }), done: (r) => r.files.length === 2,
+  out: { outcomes: { 'lua/lib.lua': 'failed', 'lua/main.lua': 'ok' }, details: /^with the old version of lua\/lib\.lua$/m, failures: [/lua\/lib\.lua:1:/] }, frames: 1,
 });
 torture('case 43: H62 H68 a dispose hook fails: the reload goes on and says so', {
   files: { 'lua/lib.lua': lib('a', 'session:onDispose(function() error("hook") end)\n') }, paths: ['text()'], state: 'require("lib").text()', before: 'a', after: 'b',
