@@ -37,6 +37,7 @@ let transmit = null;
 let quiet = 0;
 let longest = 0;
 let depth = 0;
+let caused = false; // by the frame being processed
 
 /** Says what writes a frame, or null when the connection is gone; what waits is dropped. @param {typeof transmit} write */
 export function connectQueue(write) {
@@ -50,6 +51,7 @@ function take() {
   clearTimeout(quiet);
   clearTimeout(longest);
   quiet = longest = 0;
+  caused = false;
   const messages = waiting;
   waiting = [];
   return messages;
@@ -59,7 +61,7 @@ function take() {
 export function send(type, data) {
   if (!transmit) return;
   waiting.push({ type, data });
-  if (depth) return; // leaves at the end of the frame being processed
+  if (depth) return void (caused = true); // leaves at the end of that frame
   clearTimeout(quiet);
   quiet = setTimeout(flush, QUIET_MS, false);
   longest ||= setTimeout(flush, LONGEST_MS, false);
@@ -78,14 +80,13 @@ export function flushSoon() {
 
 /** Processes an incoming frame; what that causes leaves right after it, behind what waited before (F34a, F36). @param {() => void} work */
 export function duringFrame(work) {
-  const before = waiting.length;
   depth++;
   try {
     work();
   } finally {
     depth--;
     if (!depth) tellFailures();
-    if (waiting.length > before) flush(true);
+    if (!depth && caused) flush(true);
   }
 }
 

@@ -236,3 +236,17 @@ pageTest('F31, F41, F47: messages keep their order, an id is usable at once, and
   assert.deepEqual(server.messages.slice(from).map((m) => [m.type, m.data.id ?? m.data.varId]), [['create', parent], ['create', child], ['update', child], ['destroy', parent]]);
   assert.ok(!server.messages.some((m) => m.type === 'unwatch'));
 });
+
+pageTest('F34a, F33: what a frame causes leaves with it, also when an action in between has sent what waited before', async (fixture) => {
+  const { server, page, until } = fixture;
+  await open(fixture, { 'App.DEFAULT': '<div><button ui-action="go()">go</button><b ui-value="a"></b></div>' });
+  const { id } = await server.created('a');
+  await page.evaluate(() => {
+    for (let i = 0; i < 20; i++) window.uiStore.update(1, undefined, { count: String(i) });
+    const button = document.querySelector('button');
+    button.parentElement.addEventListener('ui-removed', () => button.click());
+    const { uiApp } = window;
+    uiApp.getBinding().getView(uiApp.getAppView().elementId).forceRender();
+  });
+  await until('the new create', () => server.messages.some((m) => m.type === 'create' && m.data.properties.path === 'a' && m.data.id > id));
+});
