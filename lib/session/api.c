@@ -72,12 +72,14 @@ LS_RAISES int l_session_needsMutation(lua_State *L)
 /* [-0, +0, m] */
 LS_RAISES void ls__open_ui(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     lua_createtable(L, 0, sizeof ls__ui_functions / sizeof *ls__ui_functions - 1);
     luaL_setfuncs(L, ls__ui_functions, 0);
     lua_pushvalue(L, -1);
     session->ref_ui = ls__ref_take(session, L);
     lua_setglobal(L, "ui");
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, v] __newindex of EMPTY */
@@ -89,6 +91,7 @@ static LS_RAISES int refuse_field(lua_State *L)
 /* [-0, +0, m] */
 LS_RAISES void ls__open_globals(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     lua_createtable(L, 0, 0);
     lua_createtable(L, 0, 1);
@@ -100,11 +103,13 @@ LS_RAISES void ls__open_globals(lua_State *L)
     lua_setglobal(L, "EMPTY");
     lua_register(L, "diag", l_diag);
     lua_register(L, "print", l_print);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, m] */
 LS_RAISES void ls__open_session_table(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     lua_createtable(L, 0, sizeof ls__session_functions / sizeof *ls__session_functions + 1);
     luaL_setfuncs(L, ls__session_functions, 0);
@@ -115,6 +120,7 @@ LS_RAISES void ls__open_session_table(lua_State *L)
     lua_pushvalue(L, -1);
     session->ref_session = ls__ref_take(session, L);
     lua_setglobal(L, "session");
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* --- session methods that are wrapped again and again (LX36) --- */

@@ -59,10 +59,12 @@ static size_t chain_start(const char *line, size_t len)
 /* Push the key of the index at `at`, of `size` bytes with its brackets. [-0, +1, m] */
 static LS_RAISES void push_index(lua_State *L, const char *line, size_t at, size_t size)
 {
+    LS_LTOP(L);
     if (line[at + 1] == '"' || line[at + 1] == '\'')
         lua_pushlstring(L, line + at + 2, size - 4);
     else
         lua_pushinteger(L, strtoll(line + at + 1, NULL, 10));
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* Replace the value and the key above it by what the field gives through tables of __index. [-2, +1, m] */
@@ -92,6 +94,7 @@ static LS_RAISES void get_field(lua_State *L)
 /* [-0, +0, m] add the matching keys of the table at `table` to the set at `found` */
 static LS_RAISES void collect(lua_State *L, int table, int found, const char *prefix, size_t len, bool methods)
 {
+    LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || (methods && !lua_isfunction(L, -1)))
             continue;
@@ -106,6 +109,7 @@ static LS_RAISES void collect(lua_State *L, int table, int found, const char *pr
         lua_pushboolean(L, 1);
         lua_rawset(L, found);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -116,6 +120,7 @@ static int compare_names(const void *a, const void *b)
 /* [-0, +0, m] the keys of the set as a sorted JSON array */
 static LS_RAISES void write_sorted(lua_State *L, int found, struct ls_buf *out)
 {
+    LS_LTOP(L);
     size_t count = 0, n = 0;
     for (lua_pushnil(L); lua_next(L, found); lua_pop(L, 1))
         count++;
@@ -129,7 +134,9 @@ static LS_RAISES void write_sorted(lua_State *L, int found, struct ls_buf *out)
             ls_buf_char(out, ',');
         ls_json_str(out, names[i]);
     }
+    lua_pop(L, 1); /* the names, which the set keeps alive */
     ls_buf_char(out, ']');
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-1, +0, m] argument: struct completion */

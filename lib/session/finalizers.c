@@ -15,7 +15,7 @@
 #define GUARDS_KEY "lsess.guards"   /* registry: weak keys, table → guard */
 #define GUARD_TYPE "lsess.finalizer" /* metatable of guards */
 
-/* [-1, +0, -] report the error on top of `thread`, which has run a finalizer */
+/* [-0, +0, -] report the error on top of `thread`, which has run a finalizer, and pop it there */
 static void report_error(struct ls_session *session, lua_State *L, lua_State *thread, int status)
 {
     /* A collection may happen while another error is being described: its traceback is put aside. */
@@ -87,6 +87,7 @@ static LS_RAISES void push_guards(lua_State *L)
 /* [-0, +0, m] */
 static LS_RAISES void add_guard(lua_State *L, int table)
 {
+    LS_LTOP(L);
     push_guards(L);
     lua_pushvalue(L, table);
     if (lua_rawget(L, -2) == LUA_TNIL) {
@@ -102,6 +103,7 @@ static LS_RAISES void add_guard(lua_State *L, int table)
         lua_rawset(L, -4);
     }
     lua_pop(L, 2);
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__set_metatable(lua_State *L, int index)

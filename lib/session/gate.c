@@ -25,12 +25,14 @@ static LS_RAISES int restore_global(lua_State *L)
 /* [-0, +0, -] */
 static bool global_is_intact(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_rawgeti(L, LUA_REGISTRYINDEX, session->ref_session_key);
     lua_rawget(L, -2);
     lua_rawgeti(L, LUA_REGISTRYINDEX, session->ref_session);
     bool intact = lua_rawequal(L, -1, -2);
     lua_pop(L, 3);
+    LS_LTOP_CHECK(L, 0);
     return intact;
 }
 

@@ -57,6 +57,7 @@ static bool chain_declares(struct ls_session *session, lua_State *L, const struc
 /* Some live instance has the field of its own. [-0, +0, m] */
 static LS_RAISES bool instance_has(struct ls_session *session, lua_State *L, uint32_t id, const char *name)
 {
+    LS_LTOP(L);
     ls__instances_push(session, L, &id, 1);
     bool found = false;
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
@@ -67,6 +68,7 @@ static LS_RAISES bool instance_has(struct ls_session *session, lua_State *L, uin
         lua_pop(L, 2);
     }
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
     return found;
 }
 

@@ -59,6 +59,7 @@ static int compare_sequence(const void *a, const void *b)
 
 LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, const uint32_t *ids, size_t count)
 {
+    LS_LTOP(L);
     luaL_checkstack(L, 8, NULL);
     ls__ref_push(session, L, session->ref_instances);
     int all = lua_gettop(L);
@@ -85,6 +86,7 @@ LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, cons
     }
     lua_replace(L, all);
     lua_settop(L, all);
+    LS_LTOP_CHECK(L, 1);
 }
 
 size_t ls__instances_count(struct ls_session *session, uint32_t id)

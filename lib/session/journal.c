@@ -84,6 +84,7 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
 /* [-1, +0, m] put back what ls__journal_note_type has saved, which is on top */
 static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     int saved = lua_gettop(L);
     lua_rawgeti(L, saved, 1);
     bool wrapper = lua_toboolean(L, -1);
@@ -101,6 +102,7 @@ static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
             luaL_error(L, "not enough memory to register '%s'", name);
     }
     lua_settop(L, saved - 1);
+    LS_LTOP_CHECK(L, -1);
 }
 
 /* --- the end of a load --- */

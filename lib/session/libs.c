@@ -171,6 +171,7 @@ static ssize_t write_output(void *cookie, const char *bytes, size_t len)
  * [-0, +0, m] the io table is on top */
 static LS_RAISES void replace_streams(lua_State *L)
 {
+    LS_LTOP(L);
     pthread_once(&null_once, open_null_input);
     if (null_input) {
         luaL_Stream *in = lua_newuserdatauv(L, sizeof *in, 0);
@@ -193,6 +194,7 @@ static LS_RAISES void replace_streams(lua_State *L)
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "_IO_output");
     lua_setfield(L, -2, "stdout");
+    LS_LTOP_CHECK(L, 0);
 }
 
 void ls__output_flush(struct ls_session *session)
@@ -242,6 +244,7 @@ static void arm_hook(lua_State *L, int mask, lua_Integer count)
 
 void ls__user_hook_restore(lua_State *L)
 {
+    LS_LTOP(L);
     int mask = 0;
     lua_Integer count = 0;
     if (lua_checkstack(L, 3) && push_hook_entry(L)) {
@@ -252,6 +255,7 @@ void ls__user_hook_restore(lua_State *L)
         lua_pop(L, 3);
     }
     arm_hook(L, mask, count);
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
@@ -378,10 +382,12 @@ static LS_RAISES void turn_off(lua_State *L, const char *library, const char *na
 /* [-0, +0, e] */
 static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char *const *names)
 {
+    LS_LTOP(L);
     lua_getglobal(L, library);
     for (; *names; names++)
         turn_off(L, library, *names);
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 static const char *const streams[] = {"stdin", "stdout", "stderr"};
@@ -401,6 +407,7 @@ static LS_RAISES int stream_turned_off(lua_State *L)
 /* [-0, +0, e] */
 static LS_RAISES void close_sandbox(lua_State *L)
 {
+    LS_LTOP(L);
     static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
     static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
     static const char *const debug[] = {"debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
@@ -419,6 +426,7 @@ static LS_RAISES void close_sandbox(lua_State *L)
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* --- putting it together --- */
@@ -434,6 +442,7 @@ static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg 
 /* [-0, +0, e] */
 LS_RAISES void ls__open_libs(lua_State *L)
 {
+    LS_LTOP(L);
     static const luaL_Reg libraries[] = {
         {LUA_GNAME, luaopen_base},       {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
         {LUA_IOLIBNAME, luaopen_io},     {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
@@ -477,4 +486,5 @@ LS_RAISES void ls__open_libs(lua_State *L)
     lua_pop(L, 1);
     if (ls__session_of(L)->config.sandbox)
         close_sandbox(L);
+    LS_LTOP_CHECK(L, 0);
 }

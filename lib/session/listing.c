@@ -20,6 +20,7 @@ struct showing {
 /* An object's own public fields in order of their names: no functions, nothing that starts with _ (P117). [-0, +0, e] */
 static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int index, struct ls_buf *out)
 {
+    LS_LTOP(L);
     bool first = true;
     size_t count = 0;
     int top = lua_gettop(L);
@@ -38,6 +39,7 @@ static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int
     }
     ls_buf_char(out, '}');
     lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-1, +0, e] argument: struct showing */

@@ -38,6 +38,7 @@ static int release_load(lua_State *L)
 /* [-0, +1, m] */
 static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
 {
+    LS_LTOP(L);
     struct load *load = lua_newuserdatauv(L, sizeof *load, 0);
     load->source = (struct ls_source){0};
     load->tried = (struct ls_names){0};
@@ -49,6 +50,7 @@ static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
+    LS_LTOP_CHECK(L, 1);
     return load;
 }
 
@@ -57,11 +59,13 @@ static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
 /* [-1, +0, m] loadedModules[name] = value on top */
 static LS_RAISES void set_loaded(struct ls_session *session, lua_State *L, const char *name)
 {
+    LS_LTOP(L);
     ls__ref_push(session, L, session->ref_loaded);
     lua_pushstring(L, name);
     lua_pushvalue(L, -3);
     lua_rawset(L, -3);
     lua_pop(L, 2);
+    LS_LTOP_CHECK(L, -1);
 }
 
 /* [-0, +1, m] @return is there an entry */
@@ -76,6 +80,7 @@ static LS_RAISES bool push_loaded(struct ls_session *session, lua_State *L, cons
 
 LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, const char *key)
 {
+    LS_LTOP(L);
     int value = lua_gettop(L);
     lua_pushvalue(L, value);
     set_loaded(session, L, key);
@@ -85,6 +90,7 @@ LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, co
         set_loaded(session, L, module->names.items[i]);
     }
     lua_settop(L, value - 1);
+    LS_LTOP_CHECK(L, -1);
 }
 
 /* --- telling the host --- */
@@ -209,6 +215,7 @@ static LS_RAISES void settle_value(struct ls_session *session, lua_State *L, con
 /* The record and its entries of a file that is about to run. [-0, +0, m] */
 static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_State *L, const struct load *load, const char *name, bool named)
 {
+    LS_LTOP(L);
     struct ls_module *module = ls__module_make(session, load->source.key, name);
     if (!module || (named && !ls__names_add(&module->names, name)) ||
         (load->source.path && !ls__names_add(&module->paths, load->source.path))) {
@@ -216,6 +223,7 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
             ls__module_forget(session, module);
         luaL_error(L, "not enough memory to load '%s'", name);
     }
+    LS_LTOP_CHECK(L, 0);
     return module;
 }
 
@@ -427,6 +435,7 @@ static LS_RAISES int l_require(lua_State *L)
 /* [-0, +0, m] */
 LS_RAISES void ls__open_require(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_createtable(L, 0, 1); /* package: nothing but `loaded` (L17) */
@@ -437,6 +446,7 @@ LS_RAISES void ls__open_require(lua_State *L)
     lua_setfield(L, -2, "package");
     session->ref_loaded = ls__ref_take(session, L);
     lua_register(L, "require", l_require);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* --- the host's ways in --- */

@@ -27,6 +27,7 @@ static int release_buffer(lua_State *L)
 /* [-0, +1, m] */
 static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
     ls_buf_init(buf);
     if (luaL_newmetatable(L, "lsess.buffer")) {
@@ -34,6 +35,7 @@ static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
+    LS_LTOP_CHECK(L, 1);
     return buf;
 }
 
@@ -73,6 +75,7 @@ struct census {
 /* [-0, +0, -] needs two free slots */
 static struct census count_keys(lua_State *L, int index)
 {
+    LS_LTOP(L);
     struct census census = {0};
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         if (lua_type(L, -2) == LUA_TNUMBER) {
@@ -86,6 +89,7 @@ static struct census count_keys(lua_State *L, int index)
             census.publics++;
         }
     }
+    LS_LTOP_CHECK(L, 0);
     return census;
 }
 
@@ -113,6 +117,7 @@ static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, c
 
 LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count)
 {
+    LS_LTOP(L);
     size_t room = (size_t)count_keys(L, index).publics;
     struct ls_key *keys = lua_newuserdatauv(L, room * sizeof *keys, 0);
     lua_createtable(L, room < INT32_MAX ? (int)room : 0, 0); /* holds the keys while they are pointed to */
@@ -127,12 +132,14 @@ LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *
     }
     qsort(keys, n, sizeof *keys, compare_keys);
     *count = n;
+    LS_LTOP_CHECK(L, 2);
     return keys;
 }
 
 /* [-0, +0, e] */
 static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, const struct level *level)
 {
+    LS_LTOP(L);
     size_t count;
     int top = lua_gettop(L);
     const struct ls_key *keys = ls__sorted_keys(L, index, &count);
@@ -150,6 +157,7 @@ static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, 
     }
     ls_buf_char(to->out, '}');
     lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
     return fine;
 }
 

@@ -4,9 +4,11 @@
 
 LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     int ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (ref != LUA_REFNIL)
         session->refs++;
+    LS_LTOP_CHECK(L, -1);
     return ref;
 }
 

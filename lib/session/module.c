@@ -185,9 +185,11 @@ void ls__set_reloading(struct ls_session *session, bool reloading)
 /* [-0, +0, e] the module whose chunk runs; raises outside load time */
 static LS_RAISES struct ls_module *check_current(lua_State *L, const char *function)
 {
+    LS_LTOP(L);
     struct ls_module *module = ls__module_current(ls__session_of(L));
     if (!module)
         luaL_error(L, "'%s' must be called while a module is being loaded", function);
+    LS_LTOP_CHECK(L, 0);
     return module;
 }
 

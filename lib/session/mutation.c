@@ -22,6 +22,7 @@ static void drop_entry(struct ls_session *session, size_t at)
 /* [-0, +0, m] */
 static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_State *L, uint32_t id)
 {
+    LS_LTOP(L);
     if (session->queue_count == session->queue_cap) {
         size_t cap = session->queue_cap ? session->queue_cap * 2 : 8;
         struct ls_mutation *queue = ls_rearray(session->queue, cap, sizeof *queue);
@@ -33,6 +34,7 @@ static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_S
     const struct ls_module *module = ls__module_current(session);
     struct ls_mutation *entry = &session->queue[session->queue_count++];
     *entry = (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
+    LS_LTOP_CHECK(L, 0);
     return entry;
 }
 
@@ -98,6 +100,7 @@ enum { SAVED_ID = 1, SAVED_SERIAL, SAVED_REMOVED, SAVED_RETRY, SAVED_WAITING };
 
 LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
     lua_createtable(L, (int)session->queue_count, 0);
     for (size_t i = 0; i < session->queue_count; i++) {
@@ -124,11 +127,13 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
         lua_rawseti(L, -2, SAVED_WAITING);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-1, +0, e] */
 LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
     while (session->queue_count)
         drop_entry(session, session->queue_count - 1);
@@ -146,6 +151,7 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
             entry->retry = ls__ref_take(session, L);
     }
     lua_settop(L, saved - 1);
+    LS_LTOP_CHECK(L, -1);
 }
 
 /* --- the pass --- */
@@ -156,6 +162,7 @@ enum { DONE = 1, MUTATED, REMOVED, RETRY, INSTANCES, FAILED, INSTANCE };
 /* Does the prototype `id` inherit from the table at `base` through registered or other metatables? [-0, +0, -] */
 static bool inherits(struct ls_session *session, lua_State *L, uint32_t id, const void *base)
 {
+    LS_LTOP(L);
     int top = lua_gettop(L);
     ls__ref_push(session, L, session->protos[id - 1]->table);
     bool found = false;
@@ -164,12 +171,14 @@ static bool inherits(struct ls_session *session, lua_State *L, uint32_t id, cons
         lua_replace(L, top + 1);
     }
     lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
     return found;
 }
 
 /* [-0, +1, m] live instances of the prototype and of those that inherit from it (L97) */
 static LS_RAISES void push_affected(struct ls_session *session, lua_State *L, uint32_t id)
 {
+    LS_LTOP(L);
     ls__ref_push(session, L, session->protos[id - 1]->table);
     const void *base = lua_topointer(L, -1);
     lua_pop(L, 1);
@@ -180,6 +189,7 @@ static LS_RAISES void push_affected(struct ls_session *session, lua_State *L, ui
             ids[count++] = i;
     ls__instances_push(session, L, ids, count);
     lua_remove(L, -2);
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-1, +0, e] argument: the instance */
@@ -237,6 +247,7 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
  * may have it too: what the instance holds is then no left-over. [-0, +0, -] */
 static bool is_still_declared(struct ls_session *session, lua_State *L, const char *name)
 {
+    LS_LTOP(L);
     int top = lua_gettop(L);
     bool found = false;
     lua_pushvalue(L, INSTANCE);
@@ -246,12 +257,14 @@ static bool is_still_declared(struct ls_session *session, lua_State *L, const ch
         found = proto && ls__proto_declares(session, L, proto, name);
     }
     lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
     return found;
 }
 
 /* [-0, +0, m] raw removal of the entry's keys, but for those that have been declared again (L99) */
 static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     luaL_checkstack(L, 8, NULL);
     for (lua_pushnil(L); lua_next(L, REMOVED); lua_pop(L, 1)) {
         if (is_still_declared(session, L, lua_tostring(L, -2)))
@@ -260,6 +273,7 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
         lua_pushnil(L);
         lua_rawset(L, INSTANCE);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, m] the entry comes back for the instances of FAILED, to wait for the next load (L100) */
@@ -282,6 +296,7 @@ static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint
 /* [-0, +0, m] FAILED[INSTANCE] = true, a set with weak keys made on first need */
 static LS_RAISES void note_failed(lua_State *L)
 {
+    LS_LTOP(L);
     if (lua_isnil(L, FAILED)) {
         lua_newtable(L);
         lua_createtable(L, 0, 1);
@@ -293,6 +308,7 @@ static LS_RAISES void note_failed(lua_State *L)
     lua_pushvalue(L, INSTANCE);
     lua_pushboolean(L, 1);
     lua_rawset(L, FAILED);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left [-n, +(2|0), -] */
@@ -314,6 +330,7 @@ static uint32_t take_entry(struct ls_session *session, lua_State *L)
 /* [-0, +2, e] the entry whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
 static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, uint32_t id)
 {
+    LS_LTOP(L);
     push_affected(session, L, id);
     lua_pushnil(L); /* FAILED */
     lua_Integer count = (lua_Integer)lua_rawlen(L, INSTANCES);
@@ -340,9 +357,10 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
     lua_pushvalue(L, REMOVED);
     lua_rawseti(L, -2, 2);
     lua_rawseti(L, DONE, (lua_Integer)lua_rawlen(L, DONE) + 1);
+    LS_LTOP_CHECK(L, 2);
 }
 
-/* The defaults of removed fields leave the prototypes at the end, so that mutate could read them (L85). [-0, +0, m] */
+/* The defaults of removed fields leave the prototypes at the end, so that mutate could read them (L85). [-n, +0, m] all above MUTATED */
 static LS_RAISES void take_off_defaults(struct ls_session *session, lua_State *L)
 {
     lua_settop(L, MUTATED);

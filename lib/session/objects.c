@@ -35,6 +35,7 @@ int64_t ls__object_id(struct ls_session *session, lua_State *L, int index)
 /* The same for the value on top, whose type is not a primitive's, with the two tables at hand. [-0, +0, m] */
 static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, int objects, int ids)
 {
+    LS_LTOP(L);
     int at = lua_gettop(L);
     lua_pushvalue(L, at);
     lua_rawget(L, ids);
@@ -49,6 +50,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
         lua_rawset(L, ids);
     }
     lua_settop(L, at);
+    LS_LTOP_CHECK(L, 0);
     return id;
 }
 
@@ -114,6 +116,7 @@ static bool is_array_meta(struct ls_resolver_state *rs, lua_State *L, int at)
 /* Ordinary indexing of the value at `at` with "type", raw as far as that goes. [-0, +1, e] */
 static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int at)
 {
+    LS_LTOP(L);
     ls__at_push(rs, L, LS_AT_INDEX_NAME);
     ls__at_push(rs, L, LS_AT_TYPE_NAME);
     int name = lua_gettop(L);
@@ -124,17 +127,20 @@ static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int
     }
     lua_replace(L, name - 1);
     lua_settop(L, name - 1);
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* Whatever is on top, become a type: strings and numbers count, as strings; nothing else does. [-1, +1, m] */
 static LS_RAISES void as_type(lua_State *L)
 {
+    LS_LTOP(L);
     if (lua_type(L, -1) == LUA_TNUMBER)
         lua_tostring(L, -1);
     else if (lua_type(L, -1) != LUA_TSTRING) {
         lua_pop(L, 1);
         lua_pushnil(L);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__type_push(struct ls_session *session, lua_State *L, int index)
@@ -219,6 +225,7 @@ static LS_RAISES bool take_element(struct ls_resolver_state *rs, lua_State *L, l
 /* Push a copy of the array at 1 with its objects registered. [-0, +1, m] */
 static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count, bool *finite)
 {
+    LS_LTOP(L);
     struct ls_resolver_state *rs = job->rs;
     lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
     int copy = lua_gettop(L);
@@ -230,20 +237,24 @@ static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count
         lua_rawseti(L, copy, i);
     }
     lua_settop(L, copy);
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-0, +0, -] */
 static void set_at(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, ls_slot slot, int value)
 {
+    LS_LTOP(L);
     ls__at_push(rs, L, place);
     lua_pushvalue(L, value);
     lua_rawseti(L, -2, slot); /* the place holds something already: nothing is allocated */
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Everything that can fail has been done; `type` and `snap` are stack places or 0. [-0, +1, -] */
 static void put(struct commit *job, lua_State *L, ls_slot slot, int type, int snap, const struct ls_value *now)
 {
+    LS_LTOP(L);
     struct ls_resolver_state *rs = job->rs;
     lua_pushboolean(L, 0);
     int none = lua_gettop(L);
@@ -252,6 +263,7 @@ static void put(struct commit *job, lua_State *L, ls_slot slot, int type, int sn
     set_at(rs, L, LS_AT_SNAPS, slot, snap ? snap : none);
     *job->value = *now;
     job->value->slot = slot;
+    LS_LTOP_CHECK(L, 1);
 }
 
 static bool same_type(const char *a, const char *b)
@@ -288,10 +300,12 @@ static LS_RAISES void commit_array(struct commit *job, lua_State *L)
 /* [-0, +0, -] */
 static bool equal_at(lua_State *L, int left, lua_Integer i, int right, lua_Integer k)
 {
+    LS_LTOP(L);
     lua_rawgeti(L, left, i);
     lua_rawgeti(L, right, k);
     bool equal = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
+    LS_LTOP_CHECK(L, 0);
     return equal;
 }
 
@@ -349,6 +363,7 @@ static LS_RAISES int l_update_array(lua_State *L)
 /* Type string or nil on top. [-0, +1, e] */
 static LS_RAISES void commit_object(struct commit *job, lua_State *L)
 {
+    LS_LTOP(L);
     const struct ls_value *old = job->value;
     int type = lua_isnil(L, -1) ? 0 : lua_gettop(L);
     struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step};
@@ -360,6 +375,7 @@ static LS_RAISES void commit_object(struct commit *job, lua_State *L)
         job->bits |= LS_CHECK_TYPE;
     ls_slot slot = old->slot ? old->slot : ls__slot_reserve(job->rs, L);
     put(job, L, slot, type, 0, &now);
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-2, +0, e] value, job */

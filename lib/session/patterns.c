@@ -14,11 +14,13 @@ enum { CAPTURE_OPEN = -1, CAPTURE_POSITION = -2 };
 
 LS_RAISES void ls__match_init(struct ls_match *m, lua_State *L, const char *text, size_t len, const char *pattern, size_t pattern_len)
 {
+    LS_LTOP(L);
     m->L = L;
     m->text = text;
     m->text_end = text + len;
     m->pattern_end = pattern + pattern_len;
     m->steps = STEPS_PER_LOOK;
+    LS_LTOP_CHECK(L, 0);
 }
 
 static inline LS_RAISES void count_step(struct ls_match *m)

@@ -101,6 +101,7 @@ static void print_type(lua_State *L, struct printer *printer, int index)
 /* The key on top: `name = `, `["odd key"] = `, `[1.5] = `. [-0, +0, m] */
 static LS_RAISES void print_key(lua_State *L, struct printer *printer)
 {
+    LS_LTOP(L);
     size_t len;
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *text = lua_tolstring(L, -1, &len);
@@ -119,11 +120,13 @@ static LS_RAISES void print_key(lua_State *L, struct printer *printer)
         ls_buf_char(printer->out, ']');
     }
     ls_buf_str(printer->out, " = ");
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +1, m] an array table of the keys outside of 1…border: strings in order, then the others */
 static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
 {
+    LS_LTOP(L);
     lua_newtable(L);
     int keys = lua_gettop(L);
     lua_Integer count = 0;
@@ -150,11 +153,13 @@ static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
         }
         lua_rawseti(L, keys, at);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-0, +0, e] */
 static LS_RAISES void print_elements(lua_State *L, struct printer *printer, int index)
 {
+    LS_LTOP(L);
     lua_Integer border = (lua_Integer)lua_rawlen(L, index);
     push_keys(L, index, border);
     int keys = lua_gettop(L);
@@ -179,6 +184,7 @@ static LS_RAISES void print_elements(lua_State *L, struct printer *printer, int 
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, e] */
@@ -327,6 +333,7 @@ static void lay_out(const struct printer *printer, size_t begun, size_t width)
 
 LS_RAISES void ls__pretty(lua_State *L, int index, struct ls_buf *out, size_t max, size_t width)
 {
+    LS_LTOP(L);
     struct printer printer;
     size_t begun = out->len;
     printer.out = out;
@@ -337,4 +344,5 @@ LS_RAISES void ls__pretty(lua_State *L, int index, struct ls_buf *out, size_t ma
     print_value(L, &printer, lua_absindex(L, index));
     if (width > 0 && printer.mark_count > 0 && !ls_buf_failed(out))
         lay_out(&printer, begun, width);
+    LS_LTOP_CHECK(L, 0);
 }

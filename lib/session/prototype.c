@@ -42,9 +42,10 @@ struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int inde
     return ls__proto_at(session, (uint32_t)id);
 }
 
-/* [-0, +0, m] ids[value on top] = id, 0 removes; pops the value */
+/* [-1, +0, m] ids[value on top] = id, 0 removes */
 static LS_RAISES void set_id(struct ls_session *session, lua_State *L, uint32_t id)
 {
+    LS_LTOP(L);
     ls__ref_push(session, L, session->ref_proto_ids);
     lua_insert(L, -2);
     if (id)
@@ -53,6 +54,7 @@ static LS_RAISES void set_id(struct ls_session *session, lua_State *L, uint32_t 
         lua_pushnil(L);
     lua_rawset(L, -3);
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, -1);
 }
 
 static void free_proto(struct ls_session *session, struct ls_proto *proto)
@@ -148,12 +150,14 @@ enum { SAVED_TABLE = 1, SAVED_FIELDS, SAVED_META, SAVED_RECORD, SAVED_COPIES, SA
 /* [-0, +1, m] shallow raw copy */
 static LS_RAISES void copy_fields(lua_State *L, int index)
 {
+    LS_LTOP(L);
     lua_newtable(L);
     for (lua_pushnil(L); lua_next(L, index);) {
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
         lua_rawset(L, -4);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-0, +1, m] */
@@ -199,6 +203,7 @@ LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, u
 /* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
 static LS_RAISES void put_fields(lua_State *L, int table, int fields)
 {
+    LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, table);) {
         lua_pop(L, 1);
         lua_pushvalue(L, -1);
@@ -214,11 +219,13 @@ static LS_RAISES void put_fields(lua_State *L, int table, int fields)
         lua_insert(L, -2);
         lua_rawset(L, table);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-1, +0, m] keep the value on top in a reference; false and nil are none */
 static LS_RAISES void set_ref(struct ls_session *session, lua_State *L, int *ref)
 {
+    LS_LTOP(L);
     int fresh = LUA_NOREF;
     if (lua_toboolean(L, -1))
         fresh = ls__ref_take(session, L);
@@ -226,6 +233,7 @@ static LS_RAISES void set_ref(struct ls_session *session, lua_State *L, int *ref
         lua_pop(L, 1);
     ls__ref_drop(session, ref);
     *ref = fresh;
+    LS_LTOP_CHECK(L, -1);
 }
 
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id)
@@ -324,10 +332,12 @@ static bool is_declared(lua_State *L)
 /* [-0, +0, -] is it EMPTY */
 static LS_RAISES bool is_empty_marker(struct ls_session *session, lua_State *L, int index)
 {
+    LS_LTOP(L);
     index = lua_absindex(L, index);
     ls__ref_push(session, L, session->ref_empty);
     bool empty = lua_rawequal(L, -1, index);
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
     return empty;
 }
 
@@ -367,10 +377,12 @@ static LS_RAISES void make_record(struct ls_session *session, lua_State *L)
 /* [-0, +0, m] references of the record and copies at their places on the stack */
 static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
+    LS_LTOP(L);
     lua_pushvalue(L, RECORD);
     set_ref(session, L, &proto->record);
     lua_pushvalue(L, COPIES);
     set_ref(session, L, &proto->copies);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* --- first declaration (L73 to L77) --- */
@@ -394,6 +406,7 @@ static LS_RAISES int l_default_new(lua_State *L)
 /* [-0, +0, m] fields that are EMPTY are declared but absent (L76) */
 static LS_RAISES void take_off_empty(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, PROTO); lua_pop(L, 1)) {
         if (!is_empty_marker(session, L, -1))
             continue;
@@ -401,11 +414,13 @@ static LS_RAISES void take_off_empty(struct ls_session *session, lua_State *L)
         lua_pushnil(L);
         lua_rawset(L, PROTO);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, e] L74, L75 */
 static LS_RAISES void set_base(struct ls_session *session, lua_State *L, const char *name)
 {
+    LS_LTOP(L);
     if (!lua_isnil(L, BASE)) {
         lua_pushvalue(L, BASE);
         ls__set_metatable(L, PROTO);
@@ -423,6 +438,7 @@ static LS_RAISES void set_base(struct ls_session *session, lua_State *L, const c
         lua_rawset(L, PROTO);
     }
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +1, e] the name is not known yet (L73 to L79) */
@@ -461,6 +477,7 @@ static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, con
 /* [-0, +0, m] functions of the new init are assigned always (L86) */
 static LS_RAISES void assign_functions(lua_State *L)
 {
+    LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, INIT); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1))
             continue;
@@ -471,12 +488,14 @@ static LS_RAISES void assign_functions(lua_State *L)
         lua_pushvalue(L, -2);
         lua_rawset(L, PROTO);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* The key is at -2, its new declaration at -1: did the declaration stay the same (L83)? Then record and copy keep what they had, so that the
  * living table of a default stays the declared one. [-0, +0, m] */
 static LS_RAISES bool keeps_declaration(lua_State *L)
 {
+    LS_LTOP(L);
     int key = lua_gettop(L) - 1, value = key + 1;
     lua_pushvalue(L, key);
     bool same = lua_rawget(L, OLD_RECORD) != LUA_TNIL;
@@ -498,12 +517,14 @@ static LS_RAISES bool keeps_declaration(lua_State *L)
         }
     }
     lua_settop(L, value);
+    LS_LTOP_CHECK(L, 0);
     return same;
 }
 
 /* [-0, +0, m] L84: assign what is declared anew or differently. @return was there any */
 static LS_RAISES bool assign_changed(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     bool changed = false;
     for (lua_pushnil(L); lua_next(L, RECORD); lua_pop(L, 1)) {
         if (keeps_declaration(L))
@@ -516,12 +537,14 @@ static LS_RAISES bool assign_changed(struct ls_session *session, lua_State *L)
             lua_pushvalue(L, -2);
         lua_rawset(L, PROTO);
     }
+    LS_LTOP_CHECK(L, 0);
     return changed;
 }
 
 /* [-0, +0, m] REMOVED = fields declared before and not now, with their old defaults (L85). @return is there any */
 static LS_RAISES bool collect_removed(lua_State *L)
 {
+    LS_LTOP(L);
     bool any = false;
     for (lua_pushnil(L); lua_next(L, OLD_RECORD); lua_pop(L, 1)) {
         lua_pushvalue(L, -2);
@@ -534,6 +557,7 @@ static LS_RAISES bool collect_removed(lua_State *L)
         lua_pushvalue(L, -2);
         lua_rawset(L, REMOVED);
     }
+    LS_LTOP_CHECK(L, 0);
     return any;
 }
 

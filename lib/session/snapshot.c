@@ -18,6 +18,7 @@ void ls__snapshot_new(lua_State *L)
 /* Push a raw copy of the table at `idx`. [-0, +1, m] */
 static void push_copy(lua_State *L, int idx)
 {
+    LS_LTOP(L);
     int count = 0;
     lua_pushnil(L);
     while (lua_next(L, idx)) {
@@ -31,6 +32,7 @@ static void push_copy(lua_State *L, int idx)
         lua_insert(L, -2);     /* copy key key value */
         lua_rawset(L, -4);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 void ls__snapshot_add(lua_State *L, int snapshot, int idx)
@@ -55,6 +57,7 @@ void ls__snapshot_add(lua_State *L, int snapshot, int idx)
 
 void ls__snapshot_fields(lua_State *L, int snapshot, int idx)
 {
+    LS_LTOP(L);
     idx = lua_absindex(L, idx);
     snapshot = lua_absindex(L, snapshot);
     lua_pushvalue(L, idx);
@@ -62,11 +65,13 @@ void ls__snapshot_fields(lua_State *L, int snapshot, int idx)
         lua_rawgeti(L, -1, SLOT_FIELDS);
         lua_remove(L, -2);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 /* [-0, +0, m] */
 static void restore_table(lua_State *L, int table, int fields)
 {
+    LS_LTOP(L);
     lua_pushnil(L);
     while (lua_next(L, table)) { /* key value: assigning nil to a present key is allowed during a traversal */
         lua_pop(L, 1);
@@ -93,10 +98,12 @@ static void restore_table(lua_State *L, int table, int fields)
         lua_insert(L, -2);        /* key key before */
         lua_rawset(L, table);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 void ls__snapshot_restore(lua_State *L, int snapshot)
 {
+    LS_LTOP(L);
     snapshot = lua_absindex(L, snapshot);
     luaL_checkstack(L, 12, "snapshot");
     lua_pushnil(L);
@@ -112,11 +119,13 @@ void ls__snapshot_restore(lua_State *L, int snapshot)
         ls__set_metatable(L, table);
         lua_pop(L, 1);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Copy into `target` the fields of `now` that differ from `before`. [-0, +0, m] */
 static void copy_differences(lua_State *L, int now, int before, int target)
 {
+    LS_LTOP(L);
     lua_pushnil(L);
     while (lua_next(L, now)) { /* key value */
         lua_pushvalue(L, -2);
@@ -143,10 +152,12 @@ static void copy_differences(lua_State *L, int now, int before, int target)
         lua_pushnil(L);
         lua_rawset(L, target);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 void ls__snapshot_amend(lua_State *L, int outer, int inner)
 {
+    LS_LTOP(L);
     outer = lua_absindex(L, outer);
     inner = lua_absindex(L, inner);
     luaL_checkstack(L, 16, "snapshot");
@@ -176,4 +187,5 @@ void ls__snapshot_amend(lua_State *L, int outer, int inner)
         lua_settop(L, entry);
         lua_pop(L, 1);
     }
+    LS_LTOP_CHECK(L, 0);
 }

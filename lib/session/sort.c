@@ -27,6 +27,7 @@ static LS_RAISES bool top_is_less(lua_State *L)
 /* [-0, +0, e] sort FROM[low..high] in place */
 static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high)
 {
+    LS_LTOP(L);
     for (lua_Integer i = low + 1; i <= high; i++) {
         lua_rawgeti(L, FROM, i); /* the element to place */
         lua_Integer at = i;
@@ -43,15 +44,18 @@ static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high
         }
         lua_rawseti(L, FROM, at);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, m] */
 static LS_RAISES void copy_range(lua_State *L, int from, int into, lua_Integer low, lua_Integer high)
 {
+    LS_LTOP(L);
     for (lua_Integer i = low; i <= high; i++) {
         lua_rawgeti(L, from, i);
         lua_rawseti(L, into, i);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, e] merge from[low..mid] and from[mid+1..high] into into[low..high]; ties take the left one */

@@ -30,10 +30,12 @@ LS_RAISES lua_Integer ls__list_length(lua_State *L, int arg)
 /* [-0, +0, e] to[into] = from[at] */
 static LS_RAISES void move_one(lua_State *L, int from, lua_Integer at, int to, lua_Integer into, unsigned *moved)
 {
+    LS_LTOP(L);
     if (++*moved % MOVES_PER_LOOK == 0)
         ls__budget_check(L);
     lua_geti(L, from, at);
     lua_seti(L, to, into);
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES int l_table_insert(lua_State *L)

@@ -58,6 +58,7 @@ LS_RAISES int l_ui_registerWrapper(lua_State *L)
 /* [-0, +0, m] */
 static LS_RAISES void drop_names(struct ls_session *session, lua_State *L, int registry, struct ls_names *names)
 {
+    LS_LTOP(L);
     ls__ref_push(session, L, registry);
     for (uint32_t i = 0; i < names->count; i++) {
         lua_pushstring(L, names->items[i]);
@@ -66,6 +67,7 @@ static LS_RAISES void drop_names(struct ls_session *session, lua_State *L, int r
     }
     lua_pop(L, 1);
     ls__names_release(names);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, m] */

@@ -19,11 +19,13 @@
 /* A prototype with several owners goes with its last one (L54). [-0, +0, m] */
 static LS_RAISES void drop_prototypes(struct ls_session *session, lua_State *L, const char *key)
 {
+    LS_LTOP(L);
     for (uint32_t id = 1; id <= session->proto_count; id++) {
         struct ls_proto *proto = session->protos[id - 1];
         if (proto && ls__names_drop(&proto->owners, key) && proto->owners.count == 0)
             ls__proto_remove(session, L, id);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-1, +0, m] argument: the key. Everything of L52 between the hooks and the record */

@@ -24,6 +24,7 @@ static void put_reference(struct ls_buf *out, int64_t id)
 /* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. [-0, +0, -] */
 static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
 {
+    LS_LTOP(L);
     size_t len;
     const char *text;
     switch (lua_type(L, at)) {
@@ -49,11 +50,13 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
         put_reference(out, lua_tointeger(L, -1));
         lua_pop(L, 1);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, -] */
 static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_buf *out)
 {
+    LS_LTOP(L);
     ls_buf_char(out, '[');
     int top = lua_gettop(L);
     for (lua_Integer i = 1; i <= count; i++) {
@@ -68,6 +71,7 @@ static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_bu
         lua_settop(L, top);
     }
     ls_buf_char(out, ']');
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* What was seen last is written, not what a table has become since: text and comparison agree (T36). */
@@ -96,6 +100,7 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
 
 LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int index, struct ls_buf *out)
 {
+    LS_LTOP(L);
     int at = lua_absindex(L, index);
     luaL_checkstack(L, 8, NULL);
     bool array = ls__is_array(session, L, at);
@@ -112,6 +117,7 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
     else
         put_element(L, at, lua_gettop(L), out);
     lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* --- in --- */
@@ -164,7 +170,7 @@ static bool resolve(struct decoding *job, lua_State *L)
 }
 
 /* A finished value is on top: put it where it belongs. Stack above `bottom`: for each open container its table, and in an object the key
- * that waits. [-1, +0, m] */
+ * that waits. [-(1|2), +0, m] */
 static LS_RAISES void place(struct decoding *job, lua_State *L, unsigned depth)
 {
     if (lua_type(L, -2) == LUA_TSTRING)

@@ -16,6 +16,7 @@
 
 LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     int fresh = LUA_NOREF;
     if (lua_istable(L, -1))
         fresh = ls__ref_take(session, L);
@@ -23,6 +24,7 @@ LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
         lua_pop(L, 1);
     ls__ref_drop(session, &session->ref_app);
     session->ref_app = fresh;
+    LS_LTOP_CHECK(L, -1);
 }
 
 /* [-0, +0, v] */
@@ -73,11 +75,13 @@ LS_RAISES int l_session_getApp(lua_State *L)
 /* @return the id, or 0 and fault; the slot is taken [-0, +0, -] */
 static int64_t create_in_store(struct ls_session *session, lua_State *L, struct ls_var_spec *spec, struct ls_fault *fault)
 {
+    LS_LTOP(L);
     lua_State *before = ls__swap_thread(session, L);
     int64_t id = session->store->create(session->store->ctx, spec, fault);
     if (id == 0)
         ls__slot_free(session, spec->value);
     ls__swap_thread(session, before);
+    LS_LTOP_CHECK(L, 0);
     return id;
 }
 

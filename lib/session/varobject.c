@@ -76,6 +76,7 @@ static LS_RAISES int l_variable_getProperty(lua_State *L)
 /* [-0, +0, e] properties of the table at `arg`; a value is made a string, false removes the property (T22, T25) */
 static LS_RAISES void set_properties(lua_State *L, int arg, const char *function)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     if (!lua_istable(L, arg))
         ls__ltype(L, arg, function, "table");
@@ -97,6 +98,7 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
             luaL_error(L, "%s: %s", function, fault.text);
     }
     lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, e] variable.updateProperties(table) */

@@ -102,11 +102,13 @@ bool ls__native_method(lua_State *L, enum ls__native kind, const char *name)
 
 bool ls__item_wears(lua_State *L, int at, const char *type)
 {
+    LS_LTOP(L);
     lua_getiuservalue(L, at, LS_ITEM_LIST);
     bool same = false;
     if (lua_type(L, -1) == LUA_TUSERDATA && lua_getiuservalue(L, -1, LS_LIST_TYPE_NAME) == LUA_TSTRING)
         same = strcmp(lua_tostring(L, -1), type) == 0;
     lua_settop(L, at);
+    LS_LTOP_CHECK(L, 0);
     return same;
 }
 
@@ -180,6 +182,7 @@ static LS_RAISES int l_item_remove(lua_State *L)
 /* [-0, +0, m] */
 static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, const char *type)
 {
+    LS_LTOP(L);
     lua_createtable(L, 2, 4);
     lua_pushcfunction(L, l_native_index);
     lua_setfield(L, -2, "__index");
@@ -194,18 +197,22 @@ static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum
     lua_pushcfunction(L, l_item_remove);
     lua_rawseti(L, -2, LS_META_REMOVE);
     rs->refs[place] = ls__ref_take(rs->session, L);
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L)
 {
+    LS_LTOP(L);
     make_meta(rs, L, LS_AT_LIST_META, LS_LIST_TYPE);
     make_meta(rs, L, LS_AT_ITEM_META, LS_ITEM_TYPE);
     lua_createtable(L, 0, 0);
     rs->refs[LS_AT_ARRAY_META] = ls__ref_take(rs->session, L);
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type)
 {
+    LS_LTOP(L);
     struct ls__list *list = lua_newuserdatauv(L, sizeof *list, LS_LIST_VALUES);
     int at = lua_gettop(L);
     *list = (struct ls__list){.selection = -1};
@@ -223,14 +230,17 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
     }
     ls__at_push(rs, L, LS_AT_LIST_META);
     lua_setmetatable(L, at);
+    LS_LTOP_CHECK(L, 1);
 }
 
 LS_RAISES void ls__item_new(struct ls_resolver_state *rs, lua_State *L, int list)
 {
+    LS_LTOP(L);
     struct ls__item *item = lua_newuserdatauv(L, sizeof *item, LS_ITEM_VALUES);
     *item = (struct ls__item){.index = 0};
     lua_pushvalue(L, list);
     lua_setiuservalue(L, -2, LS_ITEM_LIST);
     ls__at_push(rs, L, LS_AT_ITEM_META);
     lua_setmetatable(L, -2);
+    LS_LTOP_CHECK(L, 1);
 }

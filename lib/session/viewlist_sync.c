@@ -35,11 +35,13 @@ struct sync {
 /* [-0, +0, -] is item `position` showing the element that the source has there now? */
 static bool stays(lua_State *L, uint32_t position)
 {
+    LS_LTOP(L);
     lua_rawgeti(L, AT_ITEMS, position);
     lua_getiuservalue(L, -1, LS_ITEM_BASE);
     lua_rawgeti(L, AT_SOURCE, position);
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 3);
+    LS_LTOP_CHECK(L, 0);
     return same;
 }
 
@@ -52,6 +54,7 @@ static bool can_be_key(lua_State *L, int at)
 /* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their order. [-0, +0, m] */
 static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
 {
+    LS_LTOP(L);
     for (uint32_t i = sync->before; i >= 1; i--) {
         if (i <= sync->count && stays(L, i))
             continue;
@@ -67,6 +70,7 @@ static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
         }
         lua_settop(L, AT_TOP);
     }
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Old position of the card of the element on top, taken from those that wait; 0 = none. [-0, +0, m] */
@@ -97,6 +101,7 @@ static void set_field(lua_State *L, int table, const char *name, int value)
 /* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element at `element`. [-0, +0, m] */
 static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t position)
 {
+    LS_LTOP(L);
     lua_pushliteral(L, "index");
     lua_pushinteger(L, (lua_Integer)position - 1);
     lua_rawset(L, li);
@@ -106,6 +111,7 @@ static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t posi
     lua_pushliteral(L, "baseItem");
     lua_pushvalue(L, element);
     lua_rawset(L, li);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Push `new` of the type table at `class`, ordinary indexing. [-1, +1, e] */
@@ -148,6 +154,7 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
 /* A new card for the element at `element`: at AT_CARDS and AT_LIS, unless its constructor fails. [-0, +0, m] */
 static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, uint32_t position)
 {
+    LS_LTOP(L);
     struct ls_err err;
     lua_createtable(L, 0, 4);
     int li = lua_gettop(L);
@@ -167,11 +174,13 @@ static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, ui
         }
     }
     lua_settop(L, element);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Find or make the card of the element at `position` of the source. Items still show what they showed before. [-0, +0, m] */
 static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t position)
 {
+    LS_LTOP(L);
     lua_Integer from = position;
     if (position > sync->before || !stays(L, position)) {
         lua_rawgeti(L, AT_SOURCE, position);
@@ -186,11 +195,13 @@ static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t positi
         lua_rawseti(L, AT_LIS, position);
     }
     lua_settop(L, AT_TOP);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* The item at `position` shows its card, or the element. Nothing here allocates. @return was it another element? [-0, +0, -] */
 static bool show(struct sync *sync, lua_State *L, uint32_t position)
 {
+    LS_LTOP(L);
     enum { ITEM = AT_TOP + 1, BEFORE, ELEMENT };
     lua_rawgeti(L, AT_ITEMS, position);
     lua_getiuservalue(L, ITEM, LS_ITEM_BASE);
@@ -205,17 +216,20 @@ static bool show(struct sync *sync, lua_State *L, uint32_t position)
         lua_setiuservalue(L, ITEM, LS_ITEM_BASE);
     }
     lua_settop(L, AT_TOP);
+    LS_LTOP_CHECK(L, 0);
     return other;
 }
 
 /* What the card at `position` was made with follows it there. Memory is taken only where site code has removed fields of it. [-0, +0, m] */
 static LS_RAISES void follow(lua_State *L, uint32_t position)
 {
+    LS_LTOP(L);
     if (lua_rawgeti(L, AT_LIS, position) == LUA_TTABLE) {
         lua_rawgeti(L, AT_SOURCE, position);
         update_li(L, AT_TOP + 1, AT_TOP + 2, position);
     }
     lua_settop(L, AT_TOP);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-n, +9, m] the places from AT_SOURCE on */

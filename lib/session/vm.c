@@ -79,6 +79,7 @@ static void look_at_clock(struct ls_session *session)
 /* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5). [-0, +0, e] */
 static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
 {
+    LS_LTOP(L);
     ls__hook_set(L, 1);
     ls__hook_set(session->main, 1);
     luaL_where(L, level);
@@ -88,6 +89,7 @@ static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int l
         lua_pushfstring(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
     lua_concat(L, 2);
     lua_error(L);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-0, +0, e] runs on whatever coroutine is executing */
@@ -113,11 +115,13 @@ LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
 
 LS_RAISES void ls__budget_check(lua_State *L)
 {
+    LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     if (session->depth > 0 && session->stop == LS_STOP_NONE)
         look_at_clock(session);
     if (session->stop != LS_STOP_NONE)
         raise_stop(session, L, 1);
+    LS_LTOP_CHECK(L, 0);
 }
 
 void ls_session_interrupt(struct ls_session *session)
@@ -138,6 +142,7 @@ static int on_panic(lua_State *L)
 /* [-0, +0, m] the tables that live in the registry; helpers of the server are never globals (L11) */
 static LS_RAISES void make_registries(struct ls_session *session, lua_State *L)
 {
+    LS_LTOP(L);
     lua_pushliteral(L, "session");
     session->ref_session_key = ls__ref_take(session, L);
     int *const plain[] = {&session->ref_proto_ids, &session->ref_presenters, &session->ref_wrappers, &session->ref_variables};
@@ -151,6 +156,7 @@ static LS_RAISES void make_registries(struct ls_session *session, lua_State *L)
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
     session->ref_instances = ls__ref_take(session, L);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* [-1, +0, e] argument: the session */

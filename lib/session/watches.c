@@ -169,6 +169,7 @@ bool ls_session_has_watchers(const struct ls_session *session)
 /* Push the new content of `property`: the live value, or a string, or nil when removed. [-0, +1, m] */
 static LS_RAISES void push_content(struct ls_session *session, lua_State *L, int64_t id, const char *property)
 {
+    LS_LTOP(L);
     struct ls_var *var = ls_tracker_find(session->tracker, id);
     if (!var) {
         lua_pushnil(L);
@@ -181,6 +182,7 @@ static LS_RAISES void push_content(struct ls_session *session, lua_State *L, int
         else
             lua_pushnil(L);
     }
+    LS_LTOP_CHECK(L, 1);
 }
 
 struct notice {

@@ -15,10 +15,12 @@ static void leave_frame(struct ls_resolver_state *rs)
 /* [-0, +0, -] */
 static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
 {
+    LS_LTOP(L);
     rs->L = L;
     rs->base = base;
     rs->open = true;
     rs->cache_from = 0;
+    LS_LTOP_CHECK(L, 0);
 }
 
 static void push_value(struct ls_resolver_state *rs, const struct ls_value *value)
