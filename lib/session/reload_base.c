@@ -76,7 +76,7 @@ LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const cha
     lua_newtable(L);
     lua_newtable(L); /* base locals ids */
     struct ls_fresh walk = {.L = L, .source = lua_pushfstring(L, "@%s", key), .budget = BASE_BUDGET};
-    ls__push_known(session, L);
+    ls__push_known(session, L, NULL, 0);
     walk.known = lua_gettop(L);
     ls__address_set(L);
     walk.seen = lua_gettop(L);

@@ -398,7 +398,23 @@ static LS_RAISES void set_true(struct ls_session *session, lua_State *L, int set
     lua_rawset(L, set);
 }
 
-LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L)
+/* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that require each other?
+ * Then its value is no table of an identity of its own yet (H48). The name is at -2, the value at -1. [-0, +0, -] */
+static bool is_own_entry(lua_State *L, const struct ls_module *module, int loaded, int own)
+{
+    if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own))
+        return false;
+    const char *name = lua_tostring(L, -2);
+    if (strcmp(name, module->name) != 0 && !ls__names_has(&module->names, name))
+        return false;
+    lua_pushstring(L, module->key);
+    lua_rawget(L, loaded);
+    bool old = lua_rawequal(L, -1, own) != 0;
+    lua_pop(L, 1);
+    return !old;
+}
+
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own)
 {
     lua_newtable(L);
     int known = lua_gettop(L);
@@ -417,7 +433,7 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L)
         lua_pushnil(L);
         while (lua_next(L, known + 1)) { /* libraries are keys, module values are values */
             int at = i == 0 ? -2 : -1;
-            if (lua_type(L, at) == LUA_TTABLE) {
+            if (lua_type(L, at) == LUA_TTABLE && !(i == 1 && is_own_entry(L, module, known + 1, own))) {
                 lua_pushvalue(L, at);
                 lua_pushboolean(L, 1);
                 lua_rawset(L, known);
@@ -580,7 +596,7 @@ static LS_RAISES int l_apply(lua_State *L)
     lua_remove(L, 4);
     ls__ref_push(session, L, load->frame);
     lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
-    ls__push_known(session, L);
+    ls__push_known(session, L, module, 2);
     push_prototypes(apply, L, module, load->full ? 0 : load->protos);
     push_roots(session, L, module);
     ls__ref_push(session, L, session->ref_app);
@@ -613,7 +629,7 @@ static LS_RAISES int l_apply(lua_State *L)
     }
     if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))
         return luaL_error(L, "not enough memory for reloading %s", apply->key);
-    if (apply->value_changed) {
+    if (apply->value_changed || apply->taken_over) { /* the chunk itself may have put the new table there */
         lua_pushvalue(L, value);
         ls__module_set_value(session, L, apply->key);
     }

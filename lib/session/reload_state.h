@@ -103,8 +103,9 @@ void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);
 
-/** Push a table of all tables that have an identity of their own, whoever refers to them. [-0, +1, m] */
-LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L);
+/** Push a table of all tables that have an identity of their own, whoever refers to them.
+ * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own);
 
 /* --- reload_base.c --- */
 
