@@ -216,7 +216,14 @@ function bindAttribute(widget, name, spec) {
   /** @param {any} value */
   const truth = (value) => (properties.not ? !value : value); // S83
   if (group === 'value') bindValue(widget, spec);
-  else if (group === 'attr') read((value) => applyAttribute(widget, suffix, truth(value)));
+  else if (group === 'attr') {
+    read((value) => {
+      const change = () => applyAttribute(widget, suffix, truth(value));
+      const { refit } = widget.bindings.get('ui-value') ?? {};
+      if (refit) refit(suffix, change);
+      else change();
+    });
+  }
   else if (group === 'class') read((value) => applyClass(widget, suffix, truth(value)));
   else if (group === 'style') read((value) => applyStyle(widget, suffix, value));
   else if (group === 'event' || group === 'action') bindEvent(widget, name, suffix || 'click', spec);
@@ -236,6 +243,7 @@ function bindValue(widget, spec) {
   const binding = widget.bindings.get('ui-value');
   if (!varId || !binding) return;
   binding.end = () => field.end();
+  binding.refit = (attribute, change) => field.refit(attribute, change);
   field.start(varId);
 }
 
@@ -308,6 +316,7 @@ export class Replacement {
   /** @param {any} value */
   apply(value) {
     const { widget, content } = this;
+    const { view, element } = widget;
     const template = document.createElement('template');
     template.innerHTML = value === null ? '' : String(value);
     const fragment = document.importNode(template.content, true);
@@ -318,7 +327,8 @@ export class Replacement {
       fragment.replaceChildren(span);
     }
     const roots = [...fragment.children];
-    const hidden = widget.element.classList.contains('ui-new-view');
+    const hidden = element.classList.contains('ui-new-view');
+    const mark = element.getAttribute('ui-viewdef');
     for (const node of content) if (node instanceof Element) node.removeAttribute('id');
     for (const root of roots) {
       root.id = root === roots[0] ? widget.elementId : vendId();
@@ -327,8 +337,11 @@ export class Replacement {
     this.content = [...fragment.childNodes];
     /** @type {ChildNode} */ (content.at(-1)).after(fragment);
     for (const node of content) /** @type {ChildNode} */ (node).remove();
+    if (mark) roots[0].setAttribute('ui-viewdef', mark); // F152
+    if (view.primaryPart() === this) view.carryHost(roots[0]);
     widget.retarget(roots[0], widget.bindings.get('ui-html'));
-    notifyScroll(widget.view.varId);
+    view.refreshHost();
+    notifyScroll(view.varId);
   }
 }
 
@@ -372,8 +385,8 @@ function bindEvent(widget, name, type, spec) {
     if (properties.stop) event.stopPropagation();
     /** @type {any} */
     let value = null;
-    if (key) value = isGetter(path) ? null : key.name;
-    else if (fixed !== null) value = /^\s*(true|false|null|-?\d+(\.\d+)?(e[-+]?\d+)?)\s*$/i.test(fixed) ? JSON.parse(fixed) : fixed; // F115
+    if (fixed !== null) value = /^\s*(true|false|null|-?\d+(\.\d+)?(e[-+]?\d+)?)\s*$/i.test(fixed) ? JSON.parse(fixed) : fixed; // F115
+    else if (key) value = isGetter(path) ? null : key.name;
     else if (isSetter(path)) value = action ? self.value ?? null : currentValue(self);
     commitAll(widget); // edits first, then the trigger, in one frame (F118, F119)
     update(varId, value);
@@ -387,8 +400,8 @@ function keyTest(combination) {
   const wanted = MODIFIERS.map((name) => parts.includes(name));
   const last = parts.filter((part) => !MODIFIERS.includes(/** @type {any} */ (part))).at(-1) ?? '';
   const name = last === 'minus' ? '-' : last;
-  /** Input methods use Enter (F124). @param {KeyboardEvent} event */
-  const matches = (event) => !event.isComposing && event.keyCode !== 229 && event.key.toLowerCase() === (KEYS[name] ?? name)
+  /** Input methods use Enter (F124), and filling in a form presses keys without a name. @param {KeyboardEvent} event */
+  const matches = (event) => !event.isComposing && event.keyCode !== 229 && event.key?.toLowerCase() === (KEYS[name] ?? name)
     && MODIFIERS.every((modifier, i) => event[`${modifier}Key`] === wanted[i]); // F122
   return { name, matches };
 }

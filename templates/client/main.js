@@ -94,7 +94,10 @@ function pageInterface(session, appView) {
 /** A form without a target would reload the page when Enter is pressed in it (S72). @param {View} view @param {SubmitEvent} event */
 function keepPage(view, event) {
   const form = /** @type {HTMLFormElement} */ (event.target);
-  if (!form.hasAttribute('action') && form.method !== 'dialog' && view.nodes().some((node) => node.contains(form))) event.preventDefault();
+  const { submitter } = event;
+  const leaves = form.hasAttribute('action') || submitter?.hasAttribute('formaction');
+  const closes = (submitter?.getAttribute('formmethod') ?? form.method) === 'dialog';
+  if (!leaves && !closes && view.nodes().some((node) => node.contains(form))) event.preventDefault();
 }
 
 /** @param {HTMLElement} host @param {string} session */

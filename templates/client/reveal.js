@@ -1,6 +1,6 @@
 /** The showing of new content when it is complete, and what belongs to that moment: scripts, scrolling, the focus of the old content (F159 to F170, F178, F200 to F206). */
-import { blame, get, guard, ownerOf } from './store.js';
-import { inOrder, written } from './value.js';
+import { blame, get, guard, ownerOf, same } from './store.js';
+import { inOrder, rawValue, written } from './value.js';
 import { awaitsViewdef, remove } from './view.js';
 
 const LONGEST_MS = 100; // F161
@@ -168,7 +168,7 @@ function scrollRevealed() {
 /** Ids that obsolete elements had (F160). @type {WeakMap<Element, string>} */
 const formerIds = new WeakMap();
 
-const TEXT = 'input:not([type=checkbox], [type=radio], [type=file]), textarea, sl-input, sl-textarea';
+const EDITABLE = 'input:not([type=file]), textarea, select, sl-input, sl-textarea, sl-checkbox, sl-switch';
 
 /** Visits all elements with names that their counterparts in another rendering have too: id, place among those of one purpose, place among those of one tag. @param {Node[]} nodes @param {(element: any, names: string[]) => void} visit */
 function each(nodes, visit) {
@@ -184,19 +184,20 @@ function each(nodes, visit) {
     for (const element of [root, ...root.querySelectorAll('*')]) {
       const tag = element.localName;
       const id = formerIds.get(element) ?? element.id;
-      const purpose = ['ui-value', 'ui-keypress', 'ui-viewlist', 'name'].map((name) => element.getAttribute(name)).join();
+      const purpose = ['ui-value', 'ui-keypress', 'ui-viewlist', 'name'].map((name) => element.getAttribute(name)?.trim()).join();
       visit(element, [id.startsWith('ui-') ? '' : `#${id}`, numbered(`${tag} ${purpose}`), numbered(tag)]);
     }
   }
 }
 
-/** Takes ids out of look-up, so that old elements shadow no new ones. @param {Node[]} nodes */
+/** Takes ids out of look-up and radios out of their groups, so that old and new elements do not get into each other's way. @param {Node[]} nodes */
 export function forgetIds(nodes) {
   for (const root of nodes) {
     if (!(root instanceof Element)) continue;
-    for (const element of [root, ...root.querySelectorAll('[id]')]) {
+    for (const element of [root, ...root.querySelectorAll('[id], [type=radio]')]) {
       formerIds.set(element, element.id);
       element.removeAttribute('id');
+      if (element instanceof HTMLInputElement && element.type === 'radio') element.name += ' ';
     }
   }
 }
@@ -210,11 +211,11 @@ function stateOf(element) {
     state.focus = true;
     if (inner.selectionStart != null) state.caret = [inner.selectionStart, inner.selectionEnd];
   }
-  if (element.matches(TEXT)) {
-    const base = written.has(element) ? written.get(element) : element.defaultValue;
-    if (base !== undefined && element.value !== base) state.value = element.value;
-  } else if (element.localName === 'input' && !written.has(element) && element.checked !== element.defaultChecked) state.checked = element.checked;
-  else if (element.localName === 'details' && element.open) state.open = true;
+  if (element.matches(EDITABLE)) {
+    const now = rawValue(element);
+    const base = written.has(element) ? written.get(element) : typeof now === 'boolean' ? element.defaultChecked : element.defaultValue;
+    if (base !== undefined && !same(now, base)) state.value = now;
+  } else if (element.localName === 'details' && element.open) state.open = true;
   if ((element.scrollTop || element.scrollLeft) && !following.get(element)) state.scroll = [element.scrollLeft, element.scrollTop];
   return state;
 }
@@ -230,16 +231,21 @@ function capture(nodes) {
   return kept;
 }
 
+/** It is still an edit: nobody has sent it. @param {any} element @param {any} value */
+function putBack(element, value) {
+  if (Array.isArray(value)) for (const option of element.options ?? []) option.selected = value.includes(option.value);
+  else if (typeof value === typeof rawValue(element)) element[typeof value === 'boolean' ? 'checked' : 'value'] = value;
+}
+
 /** @param {Kept[]} kept @param {Node[]} nodes new content, now to be seen */
 function restore(kept, nodes) {
   /** @type {Map<string, any>} */
   const found = new Map();
   each(nodes, (element, names) => names.forEach((name) => found.set(name, element)));
-  for (const { names, focus, caret, value, checked, open, scroll } of kept) {
+  for (const { names, focus, caret, value, open, scroll } of kept) {
     const element = names.map((name) => name.length > 1 && found.get(name)).find(Boolean);
     if (!element) continue;
-    if (value !== undefined && element.matches(TEXT)) element.value = value; // it is still an edit: nobody has sent it
-    if (checked !== undefined) element.checked = checked;
+    if (value !== undefined && element.matches(EDITABLE)) putBack(element, value);
     if (open && !element.hasAttribute('ui-attr-open')) element.open = true;
     if (scroll) [element.scrollLeft, element.scrollTop] = scroll;
     if (!focus) continue;

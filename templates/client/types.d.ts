@@ -55,6 +55,8 @@ interface Binding {
   varId: number;
   apply?: (value: any) => void;
   end?: () => void;
+  /** Changes an attribute, and shows the value again if that matters to it. */
+  refit?: (attribute: string, change: () => void) => void;
 }
 
 /** A root node of a view, or what stands in the place of one (F112, F144). */
@@ -66,7 +68,6 @@ interface Kept {
   focus?: boolean;
   caret?: [number, number];
   value?: any;
-  checked?: boolean;
   open?: boolean;
   scroll?: [number, number];
 }

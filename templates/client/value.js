@@ -16,7 +16,6 @@ export function vendId() {
 /** @param {Element} element */
 export const ensureId = (element) => (element.id ||= vendId());
 
-
 /** Splits `PATH?QUERY`; null when there is no path to bind (F63). @param {string | null} text @returns {Spec | null} */
 export function parsePath(text) {
   const [path, query] = (text ?? '').split('?'); // a second ? ends the query (F62)
@@ -75,10 +74,14 @@ export function kindOf(element) {
   return /** @type {Kind} */ (kinds.get(type) ?? kinds.get(tag) ?? kinds.get(other));
 }
 
-/** What an element holds: checked or not for a check element, else its value, null if it has none (F114). @param {any} element */
-export function currentValue(element) {
-  return kindOf(element).shows === 'checked' ? !!element.checked : element.value ?? null;
+/** What an element shows of a value: for check elements and radios whether it is marked, else its raw value (F94). @param {any} element */
+export function rawValue(element) {
+  if (element.localName === 'select' && element.multiple) return [...element.selectedOptions].map((option) => option.value);
+  return /checked|radio/.test(kindOf(element).shows) ? !!element.checked : element.value;
 }
+
+/** What an event sends of an element: of a radio the value that it stands for, null where there is none (F114). @param {any} element */
+export const currentValue = (element) => (kindOf(element).shows === 'radio' ? element.value : rawValue(element)) ?? null;
 
 /** A custom element whose definition has not been loaded (F99). @param {Element} element */
 const isUndefined = ({ localName }) => localName.includes('-') && !customElements.get(localName);
@@ -117,6 +120,8 @@ export class Field {
     /** The newest server value that waits for an edit to end (F100). @type {{value: any} | null} */
     this.deferred = null;
     this.resetting = false;
+    /** An input method is at work, whose text must not be changed under it. */
+    this.composing = false;
     this.owned = this.kind.shows === 'checked' && !options.commit && element.getAttributeNames().some((name) => OWNER.test(name) && element.getAttribute(name));
     this.wroteText = !element.firstChild; // an empty custom element may show text until it is defined
     /** @type {MutationObserver | null} */
@@ -141,7 +146,12 @@ export class Field {
       }
     }
     if (kind.editable) {
-      for (const type of ['input', 'sl-input']) widget.on(type, () => this.deferred && !this.dirty() && this.release());
+      for (const type of ['input', 'sl-input', 'compositionstart', 'compositionend']) {
+        widget.on(type, () => {
+          if (type.startsWith('comp')) this.composing = type.endsWith('start');
+          if (this.deferred && !this.composing && !this.dirty()) this.release();
+        });
+      }
       widget.on('focusout', () => this.deferred && online() && this.release());
     }
     widget.on('ui-value-change', (event) => update(varId, event.detail?.value ?? null)); // F97
@@ -154,30 +164,33 @@ export class Field {
     this.observer?.disconnect();
   }
 
-  /** The raw value of the element (F94). */
-  read() {
-    const { element } = this;
-    if (element.localName === 'select' && element.multiple) return [...element.selectedOptions].map((option) => option.value);
-    return this.kind.shows === 'checked' ? !!element.checked : element.value;
-  }
-
   /** True while the element holds an edit that was not sent. */
   dirty() {
     const { element, kind } = this;
-    const { properties, value } = get(this.varId) ?? {};
+    const { properties } = get(this.varId) ?? {};
     if (!kind.commit || this.owned || this.resetting || properties?.access === 'r' || isUndefined(element)) return false;
-    if (kind.shows === 'radio') return element.checked && element.value !== textOf(value);
-    return written.has(element) && !same(this.read(), written.get(element));
+    if (kind.shows === 'radio' && !element.checked) return false; // another one of its group is the edit
+    return written.has(element) && !same(rawValue(element), written.get(element));
   }
 
   /** Sends the edit, if there is one. Offline it stays in the element (F217). */
   commit() {
     if (!online() || !this.dirty()) return false;
-    const value = this.read();
-    written.set(this.element, value);
+    const { element } = this;
+    const value = rawValue(element);
+    written.set(element, value);
     this.deferred = null; // what the server says to this edit counts, not what it said before
-    update(this.varId, value);
+    if (this.kind.shows === 'radio') this.commitRadio();
+    else update(this.varId, value);
     return true;
+  }
+
+  /** The browser has taken the mark off the others of the group, so that what they knew of the value is old: each may be chosen again before the server answers. */
+  commitRadio() {
+    for (const { kind, element } of fields) if (kind.shows === 'radio' && !element.checked) written.set(element, false);
+    const record = get(this.varId);
+    if (record) record.value = null;
+    update(this.varId, this.element.value);
   }
 
   /** Shows the value that waited for the edit to end. */
@@ -188,7 +201,7 @@ export class Field {
   /** @param {any} value */
   show(value) {
     const { element } = this;
-    if (this.kind.editable && isFocused(element) && this.dirty()) this.deferred = { value };
+    if (this.kind.editable && isFocused(element) && (this.composing || this.dirty())) this.deferred = { value };
     else this.write(value);
     if (!FIELD.test(element.localName)) notifyScroll(this.widget.view.varId); // F101
   }
@@ -207,10 +220,21 @@ export class Field {
     if (shows !== 'text') this.rebase();
   }
 
+  /**
+   * Changes an attribute, and shows the value again if the element makes something else of it now: a radio by what it stands for, a range by its limits.
+   * @param {string} attribute @param {() => void} change
+   */
+  refit(attribute, change) {
+    const concerned = this.kind.shows === 'radio' ? attribute === 'value' : /^(min|max|step)$/.test(attribute);
+    const again = concerned && !this.dirty();
+    change();
+    if (again) this.write(get(this.varId)?.value ?? null);
+  }
+
   /** Takes what the element holds now as unedited, and once more when a component has digested it. */
   rebase() {
     const { element } = this;
-    const take = () => written.set(element, this.read());
+    const take = () => written.set(element, this.owned ? undefined : rawValue(element));
     take();
     if (element.updateComplete && !isFocused(element)) void element.updateComplete.then(() => !isFocused(element) && take());
   }

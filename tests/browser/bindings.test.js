@@ -225,3 +225,16 @@ pageTest('F88, F157: the end of a view removes listeners, marks and variables', 
   assert.ok(!server.messages.some((m) => m.type === 'update' && m.data.varId === hit.id));
   assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId).sort(), [hit.id, t.id].sort());
 });
+
+pageTest('F112, F83, F150, F152: a replaced root has the looks, the mark and the bindings of its view’s host', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, { 'App.DEFAULT': '<main><div class="host" style="color: red" ui-class-on="flag" ui-view="sub"></div></main>', 'Sub.DEFAULT': '<b ui-html="h?replace"></b>' }, { flag: true, sub: { $type: 'Sub', h: '<i>1</i>' } });
+  const looks = () => page.locator('i').evaluate((e) => [e.className, e.style.color, e.getAttribute('ui-viewdef')]);
+  await page.getByText('1').waitFor();
+  assert.deepEqual(await looks(), ['host on', 'red', 'Sub.DEFAULT']);
+  server.send(update((await server.created('h')).id, '<i>2</i>'));
+  await page.getByText('2').waitFor();
+  assert.deepEqual(await looks(), ['host on', 'red', 'Sub.DEFAULT']);
+  server.send(update((await server.created('flag')).id, false));
+  await until('the class to go', async () => (await looks())[0] === 'host');
+});

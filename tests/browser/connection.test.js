@@ -209,3 +209,33 @@ pageTest('S6: a server that sends heartbeats and falls silent is left', async ({
   await silence();
   await until('a new socket', () => server.sockets.length === 2);
 });
+
+pageTest('F215, F217: what was edited without a connection is there after it, in controls of every kind, and leaves with the next action', async ({ server, page, until }) => {
+  const html = `<main><input class="c" type="checkbox" ui-value="c"><select ui-value="s"><option>1<option>2</select><textarea ui-value="t"></textarea><button ui-action="go()">go</button>
+    <input class="x" type="radio" name="r" value="x" ui-value="r"><input class="y" type="radio" name="r" value="y" ui-value="r"><input class="g" type="range" ui-value="g"></main>`;
+  model(server, { c: false, s: '1', t: 'text', r: 'x', g: 10 });
+  await hurry(page);
+  await open({ server, page }, { 'App.DEFAULT': html });
+  await until('the values', () => page.evaluate(() => document.querySelector('.x')?.checked && !document.querySelector('.ui-new-view')));
+  server.refuse = true;
+  server.sockets.at(-1).terminate();
+  await until('the loss', () => offline(page));
+  await page.locator('.c').click();
+  await page.locator('select').selectOption('2');
+  await page.locator('textarea').fill('more text');
+  await page.locator('.y').click();
+  await page.locator('.g').fill('70');
+  server.refuse = false;
+  const before = server.messages.length;
+  await server.show({ 'App.DEFAULT': html });
+  await until('the new content', () => page.evaluate(() => !document.querySelector('.ui-new-view, .ui-obsolete-view, .ui-disconnected')));
+  const state = () => page.evaluate(() => {
+    const q = (s) => document.querySelector(s);
+    return [q('.c').checked, q('select').value, q('textarea').value, q('.x').checked, q('.y').checked, q('.g').value];
+  });
+  assert.deepEqual(await state(), [true, '2', 'more text', false, true, '70']);
+  await page.locator('button').click();
+  const values = () => server.messages.slice(before).filter((m) => m.type === 'update' && 'value' in m.data).map((m) => m.data.value);
+  await until('the action', () => values().includes(null));
+  assert.deepEqual(values(), [true, '2', 'more text', 'y', '70', null]);
+});

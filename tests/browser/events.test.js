@@ -145,3 +145,37 @@ pageTest('F69: an illegal access is reported and skips that one binding', async 
   assert.deepEqual(server.messages.filter((m) => m.type === 'create').map((m) => m.data.properties.path), ['d']);
   assert.equal(logs.filter((line) => line.includes('does not allow access')).length, 4);
 });
+
+pageTest('F123: a key without a name, as the filling in of a form sends it, matches nothing and fails nowhere', async (fixture) => {
+  const { server, page, until, logs } = fixture;
+  await show(fixture, '<input ui-event-keypress-enter="go()">');
+  await page.locator('input').evaluate((e) => e.dispatchEvent(new Event('keydown')));
+  await page.locator('input').press('Enter');
+  await until('the key', () => updates(server).length);
+  assert.deepEqual(sent(server), [['go()', null]]);
+  assert.deepEqual(logs, []);
+});
+
+pageTest('F115: a key sends the text of its -value attribute', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<input ui-event-keypress-enter="tab" ui-event-keypress-enter-value="2">');
+  await page.locator('input').press('Enter');
+  await until('the key', () => updates(server).length);
+  assert.deepEqual(sent(server), [['tab', 2]]);
+});
+
+pageTest('S72: a button may close the dialog around its form', async (fixture) => {
+  const { page, until } = fixture;
+  await show(fixture, '<dialog open><form><button formmethod="dialog">close</button></form></dialog>');
+  await page.locator('button').click();
+  await until('a closed dialog', () => page.evaluate(() => !document.querySelector('dialog').open));
+});
+
+pageTest('F114, F196: (_) receives all that is chosen in a multiple select, and the value of a radio', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<select multiple ui-event-change="many(_)"><option>1<option>2<option>3</select><input type="radio" value="x" ui-event-change="one(_)">');
+  await page.locator('select').selectOption(['2', '3']);
+  await page.locator('input').click();
+  await until('both', () => updates(server).length === 2);
+  assert.deepEqual(sent(server), [['many(_)', ['2', '3']], ['one(_)', 'x']]);
+});

@@ -215,3 +215,43 @@ pageTest('F196: a multiple select takes and sends arrays, compared by content', 
   await until('the commit', () => sent(server, a).length);
   assert.deepEqual(sent(server, a), [['y']]);
 });
+
+pageTest('F100: text that an input method is composing is not changed under it', async (fixture) => {
+  const { server, page, until } = fixture;
+  const { a } = await form(fixture, '<input ui-value="a?keypress"><b ui-value="seen"></b>', { a: '', seen: '' });
+  const { id: seen } = await server.created('seen');
+  const input = page.locator('input');
+  const devtools = await page.context().newCDPSession(page);
+  await input.focus();
+  for (const text of ['k', 'ka', 'kan']) {
+    await devtools.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length });
+    await until(`the commit of ${text}`, () => sent(server, a).at(-1) === text);
+    server.send(update(a, text.toUpperCase()), update(seen, text));
+    await page.getByText(text, { exact: true }).waitFor();
+    assert.equal(await input.inputValue(), text);
+  }
+  await devtools.send('Input.insertText', { text: 'kan' });
+  await until('the server’s spelling', async () => (await input.inputValue()) === 'KAN');
+});
+
+pageTest('F89, F49: a radio may be chosen again before the server has answered', async (fixture) => {
+  const { server, page, until } = fixture;
+  await form(fixture, '<input class="x" type="radio" name="r" value="x" ui-value="r"><input class="y" type="radio" name="r" value="y" ui-value="r">', { r: 'x' });
+  const ids = [(await server.created('r', 0)).id, (await server.created('r', 1)).id];
+  await page.locator('.y').click();
+  await page.locator('.x').click();
+  await until('both choices', () => ids.every((id) => sent(server, id).length));
+  assert.deepEqual(ids.map((id) => sent(server, id)), [['x'], ['y']]);
+});
+
+pageTest('F89, F91: a value is shown again when its radio learns what it stands for, or its range how far it goes', async (fixture) => {
+  const { server, page, until } = fixture;
+  await form(fixture, '<input class="r" type="radio" ui-value="r" ui-attr-value="v"><input class="g" type="range" ui-value="g" ui-attr-min="min" ui-attr-max="max">', { r: 'x', v: 'x', g: 150, min: 120, max: 200 });
+  const state = () => page.evaluate(() => [document.querySelector('.r').checked, document.querySelector('.g').value]);
+  assert.deepEqual(await state(), [true, '150']);
+  server.send(update((await server.created('v')).id, 'y'), update((await server.created('min')).id, 180));
+  await until('the new attributes', async () => (await state()).join() === 'false,180');
+  server.send(update((await server.created('v')).id, 'x'), update((await server.created('min')).id, 0));
+  await until('the value again', async () => (await state()).join() === 'true,150');
+  assert.ok(!server.messages.some((m) => m.type === 'update' && 'value' in m.data), 'nothing was edited');
+});

@@ -328,3 +328,12 @@ pageTest('F165: the client’s classes have the names that sites know', async (f
   await settled(fixture);
   assert.equal(await page.locator('i').getAttribute('class'), ''); // the client leaves nothing of its own behind
 });
+
+pageTest('F178, F160: a choice among radios that no value is bound to stays through a hot reload', async (fixture) => {
+  const { page } = fixture;
+  const html = (tag) => `<main><${tag}></${tag}><input class="one" type="radio" name="r" checked><input class="two" type="radio" name="r"></main>`;
+  await show(fixture, { 'App.DEFAULT': html('b') });
+  await page.locator('.two').click();
+  await reload(fixture, { 'App.DEFAULT': html('i') }, 'i');
+  assert.deepEqual(await page.evaluate(() => ['.one', '.two'].map((s) => document.querySelector(s).checked)), [false, true]);
+});
