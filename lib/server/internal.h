@@ -70,6 +70,7 @@ struct ls_server {
     size_t session_count;          /* published and being made */
     size_t sessions_alive;         /* not yet taken apart */
     size_t sessions_ended;         /* since memory was given back to the system last */
+    int64_t trimmed_ns;            /* when that was */
     int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
     /* -- protected by timers_lock */
     pthread_mutex_t timers_lock;

@@ -419,18 +419,21 @@ void manager_destroy_all(struct ls_server *server)
 
 /* --- timeout (P32) --- */
 
-enum { TRIM_SESSIONS = 100 }; /* some 6 MiB */
+enum { TRIM_SESSIONS = 100 /* some 6 MiB */, TRIM_PERIOD_MS = 10000 };
 
-/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. After many of them the system gets it, so that a
- * server that once had thousands of sessions does not keep their memory for good (Q4). */
+/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. The system gets it after many of them, or after a
+ * few when the last time was a while ago, so that a server that once had thousands of sessions does not keep their memory for good (Q4). */
 static void trim_memory(struct ls_server *server)
 {
+    int64_t now = ls_now_ns();
     pthread_mutex_lock(&server->sessions_lock);
-    bool many = server->sessions_ended >= TRIM_SESSIONS;
-    if (many)
+    bool due = server->sessions_ended >= TRIM_SESSIONS || (server->sessions_ended > 0 && now - server->trimmed_ns >= ls_ms(TRIM_PERIOD_MS));
+    if (due) {
         server->sessions_ended = 0;
+        server->trimmed_ns = now;
+    }
     pthread_mutex_unlock(&server->sessions_lock);
-    if (many)
+    if (due)
         malloc_trim(0);
 }
 

@@ -224,7 +224,8 @@ void ls__ref_drop(struct ls_session *session, int *ref);
 /** (Re)install the count hook on a Lua thread. [-0, +0, -] */
 void ls__hook_set(lua_State *L, int count);
 LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar);
-/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). [-0, +0, e] */
+/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
+ * count hook of its own that needs no lua_Debug. [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
 

@@ -439,6 +439,19 @@ static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg 
     lua_pop(L, 1);
 }
 
+LS_RAISES void ls__replace_slow(lua_State *L)
+{
+    LS_LTOP(L);
+    static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
+                                      {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
+    static const luaL_Reg table[] = {{"insert", l_table_insert}, {"remove", l_table_remove}, {"move", l_table_move}, {"sort", l_table_sort}, {NULL, NULL}};
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, string, 0);
+    lua_pop(L, 1);
+    luaL_setfuncs(L, table, 0);
+    LS_LTOP_CHECK(L, 0);
+}
+
 /* [-0, +0, e] */
 LS_RAISES void ls__open_libs(lua_State *L)
 {
@@ -453,9 +466,6 @@ LS_RAISES void ls__open_libs(lua_State *L)
     static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {NULL, NULL}};
     static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
-    static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
-                                      {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
-    static const luaL_Reg table[] = {{"insert", l_table_insert}, {"remove", l_table_remove}, {"move", l_table_move}, {"sort", l_table_sort}, {NULL, NULL}};
     static const luaL_Reg debug[] = {{"sethook", l_debug_sethook},
                                      {"gethook", l_debug_gethook},
                                      {"debug", l_debug_debug},
@@ -469,8 +479,10 @@ LS_RAISES void ls__open_libs(lua_State *L)
     replace(L, LUA_COLIBNAME, coroutine);
     replace(L, "io", io);
     replace(L, "os", os);
-    replace(L, "string", string);
-    replace(L, "table", table);
+    lua_getglobal(L, "string");
+    lua_getglobal(L, "table");
+    ls__replace_slow(L);
+    lua_pop(L, 2);
     replace(L, "debug", debug);
     lua_getglobal(L, "load");
     lua_pushcclosure(L, l_load, 1);

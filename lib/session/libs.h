@@ -5,6 +5,9 @@
 #include "session/internal.h"
 
 LS_RAISES void ls__open_libs(lua_State *L);        /* [-0, +0, e] */
+/** Replace those functions of the string and table libraries, at the top in this order, that may work long without executing an instruction (L5).
+ * [-0, +0, e] */
+LS_RAISES void ls__replace_slow(lua_State *L);
 /** Run the hook that Lua code has set with debug.sethook on this thread, if any. [-0, +0, e] */
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar);
 /** Put the thread's hook back to what Lua code has asked for, or the plain count hook. [-0, +0, -] */

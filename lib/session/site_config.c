@@ -17,8 +17,11 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fspath.h"
+#include "session/libs.h"
 
-enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 10000, FILE_LIMIT = 1 << 20 };
+enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20 };
+
+#define TOO_LONG "it took longer than a second"
 
 struct reading {
     const char *path, *text;
@@ -40,6 +43,11 @@ static void *allocate(void *ctx, void *block, size_t old, size_t size)
     }
     if (reading->used - before + size > MEMORY_LIMIT)
         return NULL;
+    /* An instruction that makes a large string takes long, and a thousand of them longer than the hook may wait. */
+    if (size > before && size >= LARGE && ls_now_ns() >= reading->until_ns) {
+        reading->out_of_time = true;
+        return NULL;
+    }
     void *moved = ls_rearray(block, size, 1);
     if (moved != NULL)
         reading->used = reading->used - before + size;
@@ -49,13 +57,15 @@ static void *allocate(void *ctx, void *block, size_t old, size_t size)
 /* There is no pcall in the environment, so one error ends the run. [-0, +0, v] */
 static void check_time(lua_State *L, lua_Debug *where)
 {
-    (void)where;
     struct reading *reading;
     lua_getallocf(L, (void **)&reading);
     if (ls_now_ns() < reading->until_ns)
         return;
     reading->out_of_time = true;
-    luaL_error(L, "it took longer than %d ms", TIME_LIMIT_MS);
+    luaL_where(L, where != NULL ? 0 : 1); /* a hook has no level of its own */
+    lua_pushliteral(L, TOO_LONG);
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 /* [-0, +1, e] */
@@ -73,9 +83,10 @@ static void push_environment(lua_State *L)
     luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 0);
     lua_pushnil(L);
     lua_setfield(L, -2, "dump");
+    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 0); /* base env string table */
+    ls__replace_slow(L);
+    lua_setfield(L, -3, LUA_TABLIBNAME);
     lua_setfield(L, -2, LUA_STRLIBNAME);
-    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 0);
-    lua_setfield(L, -2, LUA_TABLIBNAME);
     luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
     lua_setfield(L, -2, LUA_UTF8LIBNAME);
     lua_remove(L, -2); /* env */
@@ -209,7 +220,7 @@ static int compare_entries(const void *a, const void *b)
 /* [-0, +0, -] the error of a run that has ended with `rc` is on top */
 static int fail_reading(lua_State *L, int rc, const struct reading *reading, struct ls_err *err)
 {
-    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is not a text";
+    const char *text = reading->out_of_time && rc == LUA_ERRMEM ? TOO_LONG : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is not a text";
     int code = reading->out_of_time || rc == LUA_ERRMEM ? LS_ELIMIT : rc == LUA_ERRSYNTAX ? LS_ESYNTAX : LS_ELUA;
     bool named = strstr(text, reading->path) != NULL;
     return ls_fail(err, code, "%s%s%s", named ? "" : reading->path, named ? "" : ": ", text);
@@ -227,6 +238,7 @@ struct ls_site_config *ls_site_config_read(const char *path, struct ls_err *err)
     if (L == NULL) {
         ls_fail(err, LS_ENOMEM, "Not enough memory to read %s.", path);
     } else {
+        *(struct ls_session **)lua_getextraspace(L) = NULL;
         lua_sethook(L, check_time, LUA_MASKCOUNT, HOOK_STEP);
         lua_pushcfunction(L, l_read);
         lua_pushlightuserdata(L, &reading); /* lives longer than the state */

@@ -117,6 +117,10 @@ LS_RAISES void ls__budget_check(lua_State *L)
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
+    if (session == NULL) {
+        lua_gethook(L)(L, NULL); /* a state of no session: its own hook judges (site_config.c) */
+        return;
+    }
     if (session->depth > 0 && session->stop == LS_STOP_NONE)
         look_at_clock(session);
     if (session->stop != LS_STOP_NONE)
