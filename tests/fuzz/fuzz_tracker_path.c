@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "tracker/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -126,7 +127,7 @@ static void see_var(void *ctx, struct ls_var *var, unsigned depth)
 
 static void check_tracker(const struct ls_prop *props, size_t count)
 {
-    const struct ls_tracker_config config = {.resolver = {&ops, NULL}};
+    const struct ls_tracker_config config = {.resolver = {.ops = &ops}};
     struct ls_tracker *tracker = ls_tracker_new(&config, NULL);
     struct ls_var *root = NULL, *var = NULL;
     struct ls_fault fault = {0};
