@@ -346,7 +346,7 @@ static void measure_list(int items, const char *deed, const char *code)
 {
     char name[96], setup[256];
     struct workload work = {.name = name, .count = 1000 /* ns to us */, .before = code, .changes = true, .floor = list_floor, .unit = "us"};
-    snprintf(name, sizeof name, "list of %d: %s", items, deed);
+    snprintf(name, sizeof name, "detect list of %d: %s", items, deed);
     snprintf(setup, sizeof setup, "list = {}; for i = 1, %d do list[i] = setmetatable({name = 'item ' .. i}, Row) end; app.list = list", items);
     open_workload(&work, 1, "'name'");
     run(&work.rig, setup, 0);
