@@ -91,11 +91,24 @@ static void add_caret(struct ls_buf *out, const char *line, size_t len, const ch
     ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_LINE - column ? 1 : width);
 }
 
+/* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters. */
+static int last_written_line(const char *text, size_t len)
+{
+    int number = 1;
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + len - at))) != NULL; at++)
+        number++;
+    return number;
+}
+
 /* The lines around the error with their numbers, as compilers show them. */
 static char *cut_excerpt(const char *text, size_t len, int line, const char *message)
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = text + len;
+    if (text && line > 0 && ls_has_suffix(message, "near <eof>"))
+        line = last_written_line(text, len);
     for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         size_t line_len = (size_t)((stop ? stop : end) - text);

@@ -286,6 +286,9 @@ test('H99 H100 pages get key, line, message and an excerpt with a caret, and not
   await live.save({ 'lua/lib.lua': 'local M = {\nreturn M' });
   const [detail] = JSON.parse(live.property('reload-detail'));
   assert.match(detail.excerpt, /   2 \| return M\n     \| \^~~~~~$/);
+  await live.save({ 'lua/lib.lua': 'local M = {}\nif M then\n  M.x = 1\n\n\n' });
+  const [atEnd] = JSON.parse(live.property('reload-detail'));
+  assert.deepEqual([atEnd.line, atEnd.excerpt.split('\n').slice(0, 4)], [6, ['   1 | local M = {}', '   2 | if M then', '   3 |   M.x = 1', '     |          ^']], 'the last thing written');
   assert.ok(!JSON.stringify(live.page.messages()).includes(live.dir), 'no absolute path');
   await live.save({ 'lua/lib.lua': 'error(setmetatable({}, { __tostring = function() return "no position" end }))' });
   assert.equal(live.property('reload-error'), 'lua/lib.lua: no position');
