@@ -244,6 +244,15 @@ export class Page {
     return performance.now() - begun;
   }
 
+  /** The session of this page has nothing to do with what goes on, and each of its events is answered as if nothing did. One that is held up waits for three
+   * seconds or for ever; a loaded machine takes some hundred milliseconds. */
+  async goesOn(events = 5) {
+    for (let i = 0; i < events; i++) {
+      const took = await this.eventTime();
+      assert.ok(took < 2000, `an event of another session took ${took} ms`);
+    }
+  }
+
   close(code = 1000) {
     this.socket.close(code);
     return within(10000, this.closed, 'the close');
