@@ -229,7 +229,7 @@ help:
 	@echo '  check          install what is missing, run every suite; ends with "N passed, M failed"'
 	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own'
 	@echo '  bench          all figures and their floors; bench-browser those that need Chromium'
-	@echo '  fuzz           FUZZ_SECONDS=60 a target'
+	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  rules          write tests/RULES.md: each rule, where it is kept, where it is proved'
 	@echo '  check-layers check-headers deps install uninstall dist clean'

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.."
 B=${B:-build}
 MAKE="${MAKE:-make} --no-print-directory -j2"
-FUZZ_SECONDS=${FUZZ_SECONDS:-20}
+FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SOAK_SECONDS=${SOAK_SECONDS:-60}
 export B
 

@@ -102,12 +102,12 @@ static int last_written_line(const char *text, size_t len)
     return number;
 }
 
-/* The lines around the error with their numbers, as compilers show them. */
+/* The lines around the error with their numbers, as compilers show them. Without a text the line is 0. */
 static char *cut_excerpt(const char *text, size_t len, int line, const char *message)
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = text + len;
-    if (text && line > 0 && ls_has_suffix(message, "near <eof>"))
+    if (line > 0 && ls_has_suffix(message, "near <eof>"))
         line = last_written_line(text, len);
     for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
