@@ -421,8 +421,8 @@ void manager_destroy_all(struct ls_server *server)
 
 enum { TRIM_SESSIONS = 100 /* some 6 MiB */, TRIM_PERIOD_MS = 10000 };
 
-/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. The system gets it after many of them, or after a
- * few when the last time was a while ago, so that a server that once had thousands of sessions does not keep their memory for good (Q4). */
+/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. The system gets it after many of them, or after
+ * any when the last time was a while ago, so that a server that once had thousands of sessions does not keep their memory for good (Q4). */
 static void trim_memory(struct ls_server *server)
 {
     int64_t now = ls_now_ns();

@@ -21,7 +21,7 @@
 
 enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20 };
 
-#define TOO_LONG "it took longer than a second"
+#define TOO_LONG "it took longer than a second" /* TIME_LIMIT_MS */
 
 struct reading {
     const char *path, *text;
@@ -43,7 +43,7 @@ static void *allocate(void *ctx, void *block, size_t old, size_t size)
     }
     if (reading->used - before + size > MEMORY_LIMIT)
         return NULL;
-    /* An instruction that makes a large string takes long, and a thousand of them longer than the hook may wait. */
+    /* An instruction that makes a large string takes long, and HOOK_STEP of them longer than the limit. */
     if (size > before && size >= LARGE && ls_now_ns() >= reading->until_ns) {
         reading->out_of_time = true;
         return NULL;
