@@ -53,6 +53,12 @@ export class Site {
     return this;
   }
 
+  /** What Lua code gives in the site's only session, or in the one that is named, as the REPL prints it. @param {string} code @param {string} [session] */
+  async lua(code, session) {
+    const { stdout } = await promisify(execFile)(BINARY, ['repl', '--socket', path.join(this.parent, 'socket'), ...(session ? [session] : []), '-e', code]);
+    return stdout.trim();
+  }
+
   async stop(signal = 'SIGTERM') {
     const { process: child } = this;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
