@@ -2,7 +2,7 @@
  * The binding pass over a view's new content (F76 to F88), widgets, which hold the bindings of one element each (F225), and what bindings do:
  * attributes, classes, styles, code and HTML (F102 to F112), events and actions (F113 to F126).
  */
-import { markScroll, notifyScroll, scrollElement } from './reveal.js';
+import { markScroll, notifyScroll, scrollElement } from './scroll.js';
 import * as variables from './store.js';
 import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
 import { accessProblem, commitAll, currentValue, ensureId, Field, forwarded, isGetter, isSetter, kindOf, parsePath, vendId } from './value.js';

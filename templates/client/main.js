@@ -1,6 +1,6 @@
 /**
- * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: store; value;
- * bind; view, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: store; scroll; value;
+ * keep, bind; view, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
 import { findWidget, store } from './lsess-client/bind.js';

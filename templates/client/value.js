@@ -2,7 +2,7 @@
  * `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196).
  * Below it what the client knows of paths and of kinds of elements.
  */
-import { notifyScroll } from './reveal.js';
+import { notifyScroll } from './scroll.js';
 import { get, online, flushSoon, same, update } from './store.js';
 
 let last = 0; // of the ids ui-N (F71)

@@ -4,7 +4,9 @@
  */
 import { bindContent } from './bind.js';
 import { setProblem } from './overlay.js';
-import { collectScripts, forgetIds, markScroll, notifyScroll, Reveal, scrollElement } from './reveal.js';
+import { forgetIds } from './keep.js';
+import { collectScripts, Reveal } from './reveal.js';
+import { markScroll, notifyScroll, scrollElement } from './scroll.js';
 import { blame, create, describe, destroy, get, guard, refreshError, report, update, watch } from './store.js';
 import { ensureId, forwarded, vendId } from './value.js';
 
