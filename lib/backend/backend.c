@@ -69,6 +69,7 @@ void ls_backend_close(struct ls_backend *b)
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
     ls_free(b->dues.items);
+    ls_free(b->answers.items);
     ls_free(b->atoms.items);
     ls_free(b->errors.items);
     ls_free(b->refused.items);
@@ -128,7 +129,7 @@ void ls_backend_disconnect(struct ls_backend *b, struct ls_conn *conn, bool abno
             break;
         }
     ls__begin(b);
-    if (abnormal && conn->space->used)
+    if (abnormal && conn->space->used && !conn->marked) /* our client makes its variables anew (F215) */
         ls__grace_wait(b, conn->space);
     else
         ls__space_end(b, conn->space);

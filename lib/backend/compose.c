@@ -156,13 +156,20 @@ static bool add_property(struct ls_backend *b, const char *name, const char *val
     return true;
 }
 
-static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value)
+static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value, const struct ls_answer *answer)
 {
     size_t len = 4;
     const char *json = NULL;
     if (value)
         json = ls_var_readable(var) ? ls_var_update_json(b->engine->tracker, var, &len) : "null"; /* P101 */
-    ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count);
+    ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count, answer);
+}
+
+/* What an update tells this space besides (R8). @return anything? */
+static bool answer_with(struct ls__space *space, int64_t id, bool value, struct ls_answer *answer)
+{
+    *answer = (struct ls_answer){.seq = value ? ls__seq_tell(space, id) : 0};
+    return answer->seq != 0;
 }
 
 /* --- the short way --- */
@@ -178,9 +185,11 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     b->update_names.count = b->update_values.count = 0;
     for (size_t i = 0; i < change->prop_count; i++)
         ok &= add_property(b, change->props[i], ls_var_property(var, change->props[i]));
+    struct ls_answer answer;
     if (owner) {
         int64_t shown = ls_var_owner_id(var);
-        write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value);
+        answer_with(owner, id, change->value, &answer);
+        write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value, &answer);
         ls_outgoing_end(&owner->conn->out, shown);
         owner->conn->out.lost |= !ok;
         note_update(b, owner, id, shown);
@@ -190,10 +199,16 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         if (!space->conn || !ls__space_tally(space, var))
             continue;
-        if (!b->scratch.len)
-            write_update(b, &b->scratch, var, id, change->value);
-        space->conn->out.lost |= !ok || ls_buf_failed(&b->scratch);
-        ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
+        space->conn->out.lost |= !ok;
+        if (answer_with(space, id, change->value, &answer)) {
+            write_update(b, ls_outgoing_begin(&space->conn->out), var, id, change->value, &answer);
+            ls_outgoing_end(&space->conn->out, id);
+        } else {
+            if (!b->scratch.len)
+                write_update(b, &b->scratch, var, id, change->value, NULL);
+            space->conn->out.lost |= ls_buf_failed(&b->scratch);
+            ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
+        }
         note_update(b, space, id, id);
     }
 }
@@ -432,7 +447,9 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
         return next;
     struct ls_conn *conn = first->space->conn;
     int64_t shown = ls__space_id(first->space, var);
-    write_update(b, ls_outgoing_begin(&conn->out), var, shown, value);
+    struct ls_answer answer;
+    answer_with(first->space, first->id, value, &answer);
+    write_update(b, ls_outgoing_begin(&conn->out), var, shown, value, &answer);
     ls_outgoing_end(&conn->out, shown);
     conn->out.lost |= !ok;
     note_update(b, first->space, first->id, shown);
@@ -550,6 +567,33 @@ static void send_long(struct ls_backend *b, const struct ls_change *list, int co
         at = send_atoms(b, at);
 }
 
+/* Numbered writes that no update of this batch has answered: they changed nothing, met an inactive variable, or one that shows nothing (R8). */
+static void send_answers(struct ls_backend *b)
+{
+    struct ls_tracker *tracker = b->engine->tracker;
+    for (size_t i = 0; i < b->answers.count; i++) {
+        struct ls__space *space = b->answers.items[i].space;
+        int64_t id = b->answers.items[i].id, shown;
+        struct ls_var *var = space->conn && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
+        if (!var)
+            continue;
+        struct ls_answer answer = {.seq = ls__seq_tell(space, id)};
+        size_t len = 0;
+        const char *json = ls_var_readable(var) ? ls_var_update_json(tracker, var, &len) : NULL;
+        shown = ls__space_id(space, var);
+        ls_write_update(ls_outgoing_begin(&space->conn->out), shown, json, len, NULL, NULL, 0, &answer);
+        ls_outgoing_end(&space->conn->out, shown);
+        ls__held_shown(space, id, json, len);
+        note_update(b, space, id, shown);
+        if (ls__told(space, id, NULL) == LS__TOLD_READ) { /* the update has cleared its mark, but it cannot be read still */
+            ls__tell(space, id, LS__TOLD_NOT, 0);
+            struct ls__due *error = LS__PUSH(b->errors);
+            if (error)
+                *error = (struct ls__due){space, id, false};
+        }
+    }
+}
+
 static bool any_waiting_space(const struct ls_backend *b)
 {
     for (const struct ls__space *space = b->spaces; space; space = space->next)
@@ -560,7 +604,7 @@ static bool any_waiting_space(const struct ls_backend *b)
 
 static void end_batch(struct ls_backend *b)
 {
-    b->atoms.count = b->dues.count = 0;
+    b->atoms.count = b->dues.count = b->answers.count = 0;
     b->errors.count = b->refused.count = 0;
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
@@ -604,6 +648,7 @@ void ls__compose(struct ls_backend *b)
     else
         for (int i = 0; i < count; i++)
             send_change(b, &list[i]);
+    send_answers(b);
     ls_tracker_leave(tracker, opened);
     send_faults(b);
     b->release = false;

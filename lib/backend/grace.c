@@ -2,6 +2,8 @@
  * the session may take it over with all its variables and watches (P114).
  *
  * Owner thread: the session's. */
+#include <string.h>
+
 #include "backend/internal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -65,6 +67,38 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space)
     }
     destroy_variables(b, space);
     ls__space_free(b, space);
+}
+
+/* --- one tab, one connection (R8) --- */
+
+/* A proxy may drop a page's connection so that here it looks alive. The page comes back with the same token and makes its variables anew (F215), so
+ * those of before end at once. But tokens are copied when a tab is duplicated: the older one may live. It is told and can begin anew under a token
+ * of its own; until then nothing it says has an effect. */
+static int replace(struct ls_backend *b, struct ls_conn *old)
+{
+    struct ls__space *fresh = ls__space_new(b, old->number);
+    struct ls_fault fault;
+    if (!fresh)
+        return LS_ENOMEM;
+    ls_log_session(1, b->vended_id, "connection %u is replaced", old->number);
+    ls__space_end(b, old->space);
+    old->space = fresh;
+    fresh->conn = old;
+    old->replaced = true;
+    ls_fault_set(&fault, LS_FAULT_REPLACED, "another connection shows this tab now; begin anew with a token of its own");
+    ls__send_error(old, 0, &fault);
+    return 0;
+}
+
+int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab)
+{
+    for (struct ls_conn *old = b->conns; old; old = old->next)
+        if (old != conn && old->marked && !old->replaced && memcmp(old->tab, tab, sizeof old->tab) == 0 && replace(b, old) != 0)
+            return LS_ENOMEM;
+    memcpy(conn->tab, tab, sizeof conn->tab);
+    conn->marked = true;
+    conn->replaced = false;
+    return 0;
 }
 
 /* --- waiting --- */

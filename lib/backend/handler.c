@@ -63,6 +63,14 @@ void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool pro
 
 static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
+    if (m->mark_problem) {
+        refuse(conn, m->id, LS_FAULT_BAD_MESSAGE, m->mark_problem);
+        return;
+    }
+    if (m->tab && ls__tab_begins(b, conn, m->tab) != 0) {
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory to take the tab over");
+        return;
+    }
     struct ls__space *space = conn->space;
     struct ls_var *var = ls__space_find(b, space, m->id);
     if (!var) {
@@ -219,14 +227,27 @@ static void set_properties(struct ls_backend *b, struct ls_conn *conn, const str
     }
 }
 
+/* A numbered write has been handled, whatever came of it: its answer is the next update of the value, or one of its own at the end of the batch (R8). */
+static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
+{
+    if (!m->seq || !conn->marked)
+        return;
+    struct ls__due *answer = ls__seq_note(conn->space, id, m->seq) ? LS__PUSH(b->answers) : NULL;
+    if (answer)
+        *answer = (struct ls__due){conn->space, id, false};
+    else
+        ls__queue_lost(conn);
+}
+
 /* A refused value: the page gets what holds, then the error that keeps its mark (P89). */
 static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t shown, int64_t id, const struct ls_fault *fault)
 {
     struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
-    if (var && ls_var_readable(var)) {
-        size_t len;
-        const char *json = ls_var_json(b->engine->tracker, var, &len);
-        ls_write_update(ls_outgoing_begin(&conn->out), shown, json, len, NULL, NULL, 0);
+    struct ls_answer answer = {.seq = ls__seq_tell(conn->space, id)};
+    if (var && (ls_var_readable(var) || answer.seq)) {
+        size_t len = 0;
+        const char *json = ls_var_readable(var) ? ls_var_json(b->engine->tracker, var, &len) : NULL;
+        ls_write_update(ls_outgoing_begin(&conn->out), shown, json, len, NULL, NULL, 0, &answer);
         ls_outgoing_end(&conn->out, shown);
     }
     ls__send_error(conn, shown, fault);
@@ -256,7 +277,8 @@ static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct
     }
     if (ls__told(conn->space, id, NULL)) { /* let the page clear its mark even if nothing else is to be sent (P101) */
         ls__tell(conn->space, id, LS__TOLD_NOT, 0);
-        ls__due(b, conn->space, id, false);
+        if (!ls__seq_owed(conn->space, id))
+            ls__due(b, conn->space, id, false);
         for (size_t i = 0; i < b->refused.count; i++)
             if (b->refused.items[i].conn == conn && b->refused.items[i].id == m->id)
                 b->refused.items[i--] = b->refused.items[--b->refused.count];
@@ -277,6 +299,13 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
         return;
     }
     int64_t id = ls_var_id(var);
+    note_write(b, conn, m, id);
+    if (conn->marked && m->mark_problem) {
+        struct ls_fault fault;
+        ls_fault_set(&fault, LS_FAULT_BAD_MESSAGE, "%s", m->mark_problem);
+        refuse_value(b, conn, m->id, id, &fault);
+        return;
+    }
     bool ignored = m->has_value && ls__is_inactive(b, var) && !ls_message_prop(m, "inactive"); /* P93, P94 */
     set_properties(b, conn, m, id);
     const struct ls_prop *lua = id == 1 ? ls_message_prop(m, "lua") : NULL;
@@ -423,6 +452,27 @@ static void handle_error(struct ls_backend *b, const struct ls_message *m)
         ls__page_problem(b, m->description);
 }
 
+/* The page of a connection that was replaced may still show what is no more: whatever it does reaches nothing (R8). */
+static bool refuse_replaced(struct ls_conn *conn, const struct ls_message *m)
+{
+    if (!conn->replaced || m->tab || m->type == LS_MSG_ERROR || m->type == LS_MSG_INVALID)
+        return false;
+    refuse(conn, m->id, LS_FAULT_REPLACED, "another connection shows this tab now");
+    return true;
+}
+
+/* A message that makes no sense is answered with its error. A write that the page has numbered is over by that, too. */
+static void handle_invalid(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct ls_var *var = m->seq && conn->marked ? ls__space_find(b, conn->space, m->id) : NULL;
+    if (!var) {
+        ls__send_error(conn, m->id, m->fault);
+        return;
+    }
+    note_write(b, conn, m, ls_var_id(var));
+    refuse_value(b, conn, m->id, ls_var_id(var), m->fault);
+}
+
 static const char *const type_names[] = {"bad message", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
 
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
@@ -440,6 +490,8 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batc
         }
         if (ls_log_on(2))
             ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type], (long long)m->id);
+        if (refuse_replaced(conn, m))
+            continue;
         switch (m->type) {
         case LS_MSG_CREATE: handle_create(b, conn, m); break;
         case LS_MSG_UPDATE: handle_update(b, conn, m); break;
@@ -450,7 +502,7 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batc
         case LS_MSG_GET: handle_get(b, conn, m); break;
         case LS_MSG_GET_OBJECTS: handle_get_objects(b, conn, m); break;
         case LS_MSG_POLL: break; /* answered by ls_backend_api */
-        case LS_MSG_INVALID: ls__send_error(conn, m->id, m->fault); break;
+        case LS_MSG_INVALID: handle_invalid(b, conn, m); break;
         }
     }
     ls_tracker_leave(tracker, opened);

@@ -28,6 +28,7 @@ struct ls__space {
     struct ls_idmap *shared;       /* internal id of a variable that all know (1, Lua-made) → tally (P70) */
     struct ls_idmap *told;         /* internal id → which error the client has (P101, P103), see ls__told */
     struct ls_idmap *held;         /* internal id → struct ls__held *: what was not sent (P95, P114) */
+    struct ls_idmap *seqs;         /* internal id → number of the last write handled, see ls__seq_note (R8); NULL until our client writes */
     struct ls_viewdef_sent *sent;
     uint64_t views_generation;     /* of the store, when views were delivered last */
     bool views_due;
@@ -45,6 +46,9 @@ struct ls_conn {
     struct ls__space *space;      /* owned */
     struct ls_outgoing out;
     struct ls_buf views;          /* viewdefs of this batch: the JSON object */
+    bool marked;                  /* our client is at the other end: what page.md adds is for it alone (R8) */
+    bool replaced;                /* another connection has taken its tab over: it has no variables until it begins anew */
+    char tab[LS_TAB_DIGITS];      /* token of the marked connection's tab */
     int64_t decide_ns;            /* when it adopts a waiting space if it has sent nothing until then (P114); 0 = decided */
 };
 
@@ -106,6 +110,7 @@ struct ls_backend {
     struct ls_conn *destroyer;       /* who gets all notices of the present destroy */
     bool force_views;                /* modules came or went: what is withheld may have changed (L52a) */
     LS__LIST(struct ls__due) dues;
+    LS__LIST(struct ls__due) answers; /* numbered writes (R8) */
     LS__LIST(struct ls__atom) atoms;
     LS__LIST(struct ls__due) errors; /* faults of detection to be sent */
     LS__LIST(struct ls__refused) refused;
@@ -144,6 +149,15 @@ int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t 
 /** Forget a variable that goes. */
 void ls__space_forget(struct ls__space *space, const struct ls_var *var);
 
+/** The write `seq` of a variable has been handled and is owed an answer (R8). False without memory. */
+bool ls__seq_note(struct ls__space *space, int64_t id, int64_t seq);
+/** The number that goes with the variable's value, 0 = none; the answer is given by it. */
+int64_t ls__seq_tell(struct ls__space *space, int64_t id);
+/** Is an answer owed still? */
+bool ls__seq_owed(const struct ls__space *space, int64_t id);
+/** What the variable is known by has changed (H69); `to` 0 = it is gone. */
+void ls__seq_move(struct ls__space *space, int64_t from, int64_t to);
+
 enum { LS__TOLD_NOT, LS__TOLD_READ, LS__TOLD_WRITE };
 int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash);
 void ls__tell(struct ls__space *space, int64_t id, int kind, uint64_t hash);
@@ -154,6 +168,8 @@ void ls__held_free(void *held);
 void ls__hold(struct ls__space *space, int64_t id, const char *name);
 /** Remember what was sent last of the watched variables below `id`, before they fall silent (P95). */
 void ls__hold_snapshot(struct ls_backend *b, int64_t id);
+/** A value was sent in spite of the silence: what is held is measured against that. */
+void ls__held_shown(struct ls__space *space, int64_t id, const char *json, size_t len);
 /** Has `var` or an ancestor a non-empty `inactive` property (P92)? */
 bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var);
 
@@ -179,6 +195,8 @@ void ls__grace_wait(struct ls_backend *b, struct ls__space *space);
 void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
 /** The first frame decides (P114). */
 void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
+/** A connection says that it is the tab `tab`: the variables of the one that said so before end with it (P114, R8). @return 0, or LS_ENOMEM */
+int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab);
 /** Take down a space: watches, variables (P111). */
 void ls__space_end(struct ls_backend *b, struct ls__space *space);
 

@@ -183,6 +183,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
                 ls__due(b, space, id, true);
         } else {
             ls_idmap_take(space->shared, id);
+            ls__seq_move(space, id, 0);
             tell_gone(space, id);
         }
         entry = next;
@@ -215,6 +216,8 @@ static void renumber(struct ls_backend *b, struct records *all, struct record *r
     record->internal = b->next_internal++;
     if (!ls_idmap_put(record->space->remap, record->client_id, (void *)(intptr_t)record->internal, NULL))
         record->internal = before;
+    else
+        ls__seq_move(record->space, before, record->internal);
     for (size_t i = 0; i < all->list.count; i++)
         if (!all->list.items[i].made && all->list.items[i].parent == before)
             all->list.items[i].parent = record->internal;
@@ -229,6 +232,7 @@ static void carry_variables(struct ls_backend *b, struct records *all)
         record->made = make_again(b, record);
         if (!record->made) {
             ls_idmap_take(record->space->remap, record->client_id);
+            ls__seq_move(record->space, record->internal, 0);
             tell_gone(record->space, record->client_id);
         }
     }

@@ -55,10 +55,14 @@ void ls__space_free(struct ls_backend *b, struct ls__space *space)
     for (size_t i = 0; i < b->dues.count; i++)
         if (b->dues.items[i].space == space)
             b->dues.items[i--] = b->dues.items[--b->dues.count];
+    for (size_t i = 0; i < b->answers.count; i++)
+        if (b->answers.items[i].space == space)
+            b->answers.items[i--] = b->answers.items[--b->answers.count];
     ls_idmap_free(space->remap, NULL);
     ls_idmap_free(space->shared, NULL);
     ls_idmap_free(space->told, NULL);
     ls_idmap_free(space->held, ls__held_free);
+    ls_idmap_free(space->seqs, NULL);
     ls_viewdef_sent_free(space->sent);
     ls_free(space->gone);
     ls_free(space);
@@ -130,10 +134,46 @@ void ls__space_forget(struct ls__space *space, const struct ls_var *var)
     } else {
         ls_idmap_take(space->shared, id);
     }
+    ls__seq_move(space, id, 0);
     if (ls_idmap_count(space->told))
         ls_idmap_take(space->told, id);
     if (ls_idmap_count(space->held))
         ls__held_free(ls_idmap_take(space->held, id));
+}
+
+/* --- numbered writes (R8) --- */
+
+/* An entry is the number, with "owed" in the lowest bit. Only variables that were written have one. */
+bool ls__seq_note(struct ls__space *space, int64_t id, int64_t seq)
+{
+    if (!space->seqs)
+        space->seqs = ls_idmap_new();
+    return space->seqs && ls_idmap_put(space->seqs, id, (void *)((uintptr_t)seq << 1 | 1), NULL);
+}
+
+static uintptr_t seq_entry(const struct ls__space *space, int64_t id)
+{
+    return space->seqs ? (uintptr_t)ls_idmap_get(space->seqs, id) : 0;
+}
+
+int64_t ls__seq_tell(struct ls__space *space, int64_t id)
+{
+    uintptr_t entry = seq_entry(space, id);
+    if (entry & 1)
+        ls_idmap_put(space->seqs, id, (void *)(entry & ~(uintptr_t)1), NULL); /* replaces: takes no memory */
+    return (int64_t)(entry >> 1);
+}
+
+bool ls__seq_owed(const struct ls__space *space, int64_t id)
+{
+    return seq_entry(space, id) & 1;
+}
+
+void ls__seq_move(struct ls__space *space, int64_t from, int64_t to)
+{
+    void *entry = space->seqs ? ls_idmap_take(space->seqs, from) : NULL;
+    if (entry && to)
+        (void)ls_idmap_put(space->seqs, to, entry, NULL); /* one was taken, so there is room */
 }
 
 /* --- errors that the client knows --- */
@@ -204,6 +244,13 @@ void ls__hold(struct ls__space *space, int64_t id, const char *name)
     held->names = names;
     if ((names[held->count] = ls_strdup(name)))
         held->count++;
+}
+
+void ls__held_shown(struct ls__space *space, int64_t id, const char *json, size_t len)
+{
+    struct ls__held *held = json && ls_idmap_count(space->held) ? ls_idmap_get(space->held, id) : NULL;
+    if (held && held->snapshot)
+        held->hash = ls_hash(json, len);
 }
 
 /* The tree is as deep as the tracker allows, so this recursion is bounded (TX34). */

@@ -19,6 +19,8 @@ enum ls_message_type {
 };
 
 #define LS_POLL_MAX_MS 60000 /* P118 */
+#define LS_TAB_DIGITS 32     /* R8 */
+#define LS_SEQ_MAX INT64_C(9007199254740991) /* 2^53 - 1: a page counts in doubles */
 
 struct ls_message {
     enum ls_message_type type;
@@ -31,6 +33,12 @@ struct ls_message {
     size_t prop_count;
     int64_t *ids;                 /* get, getObjects */
     size_t id_count;
+    /* What only our client says (R8); other connections have it ignored. */
+    const char *tab;              /* watch: LS_TAB_DIGITS of the tab's token, not terminated; NULL = no `client` */
+    int64_t seq;                  /* update: number of the write, 0 = none */
+    bool has_of;                  /* update: the object is named that the write was meant for */
+    int64_t of;                   /* its id, 0 = there was none */
+    const char *mark_problem;     /* static text: what is wrong with these fields; NULL = nothing */
     int64_t wait_ms;              /* poll; -1 = absent, at most LS_POLL_MAX_MS */
     const char *code, *description; /* error from a client */
     struct ls_fault *fault;       /* LS_MSG_INVALID */
@@ -59,9 +67,15 @@ bool ls_prop_is(const struct ls_prop *prop, const char *name);
 const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name);
 
 /* Writing; each appends one message in nested form. */
-/** @param value_json  NULL = no value. `names`/`values`: properties, "" = removed. */
+/* What an update tells our client besides (R8). All zero = nothing. */
+struct ls_answer {
+    int64_t seq;   /* number of the last write that has been handled, 0 = left out */
+    bool has_of;   /* the place of the variable has come to lie in another object: */
+    int64_t of;    /* its id, 0 = null */
+};
+/** @param value_json  NULL = no value. `names`/`values`: properties, "" = removed. `answer`: NULL = nothing */
 void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
-                     const char *const *names, const char *const *values, size_t count);
+                     const char *const *names, const char *const *values, size_t count, const struct ls_answer *answer);
 void ls_write_destroy(struct ls_buf *out, int64_t id);
 /** id 0 is left out (P98). */
 void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description);

@@ -57,6 +57,7 @@ struct field {
 struct fields {
     struct field id, var_id, parent, value, nowatch, wait, code, description;
     struct field properties, var_ids, obj_ids;
+    struct field client, seq, of; /* R8 */
     struct ls_prop *props;      /* of `properties` */
     size_t prop_count;
     const char *props_problem;  /* static text; NULL = they are well-formed */
@@ -178,6 +179,7 @@ static struct field *find_field(struct parse *p, struct fields *fields)
         LS_FIELD("varId", var_id), LS_FIELD("value", value), LS_FIELD("id", id), LS_FIELD("parentId", parent),
         LS_FIELD("nowatch", nowatch), LS_FIELD("varIds", var_ids), LS_FIELD("objIds", obj_ids), LS_FIELD("wait", wait),
         LS_FIELD("code", code), LS_FIELD("description", description), LS_FIELD("properties", properties),
+        LS_FIELD("client", client), LS_FIELD("seq", seq), LS_FIELD("of", of),
 #undef LS_FIELD
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -318,6 +320,59 @@ static void get_create(struct parse *p, struct ls_message *m, const struct field
     get_value(m, f);
 }
 
+/* --- what only our client says (R8): a fault in it is noted, since whoever does not speak for that client has it ignored --- */
+
+static bool is_hex(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strchr("0123456789abcdef", text[i]) || !text[i])
+            return false;
+    return true;
+}
+
+/* `{v, tab, url}`. Of a version that is unknown, what is known counts. The place is judged and not kept: nothing asks for it yet (R20). */
+static void get_client(struct ls_message *m, const struct field *field)
+{
+    struct ls_json_reader reader;
+    const char *span;
+    size_t len;
+    if (!field->present)
+        return;
+    m->mark_problem = "client must be an object with v, tab and url";
+    if (field->token != LS_JSON_OBJECT || !ls_json_member(field->text, field->len, "v", &span, &len))
+        return;
+    ls_json_read(&reader, span, len);
+    if (ls_json_next(&reader) != LS_JSON_INT || reader.integer < 1) {
+        m->mark_problem = "client.v must be an integer from 1 on";
+        return;
+    }
+    bool found = ls_json_member(field->text, field->len, "url", &span, &len);
+    if (!found || len < 3 || span[0] != '"' || span[1] != '/' || memmem(span, len, "\\u0000", 6)) {
+        m->mark_problem = "client.url must be a text that begins with /";
+        return;
+    }
+    if (!ls_json_member(field->text, field->len, "tab", &span, &len) || len != LS_TAB_DIGITS + 2 || span[0] != '"' || !is_hex(span + 1, LS_TAB_DIGITS)) {
+        m->mark_problem = "client.tab must be 32 hexadecimal digits in small letters";
+        return;
+    }
+    m->tab = span + 1;
+    m->mark_problem = NULL;
+}
+
+static void get_numbers(struct ls_message *m, const struct fields *f)
+{
+    bool of_null = f->of.token == LS_JSON_NULL;
+    m->has_of = f->of.present;
+    m->of = of_null ? 0 : f->of.integer;
+    if (f->of.present && !of_null && (f->of.token != LS_JSON_INT || m->of < 1))
+        m->mark_problem = "of must be the id of an object, or null";
+    m->seq = f->seq.present ? f->seq.integer : 0;
+    if (f->seq.present && (f->seq.token != LS_JSON_INT || m->seq < 1 || m->seq > LS_SEQ_MAX)) {
+        m->mark_problem = "seq must be an integer from 1 to 9007199254740991";
+        m->seq = 0;
+    }
+}
+
 static void get_id_list(struct parse *p, struct ls_message *m, const struct field *field, const char *name)
 {
     if (!field->present || !cJSON_IsArray(field->item)) {
@@ -382,12 +437,17 @@ static void get_fields(struct parse *p, struct ls_message *m, const struct field
     case LS_MSG_UPDATE:
         get_id(p, m, f, true);
         if (m->type == LS_MSG_UPDATE) {
+            get_numbers(m, f);
             get_properties(p, m, f);
             get_value(m, f);
         }
         break;
-    case LS_MSG_DESTROY:
     case LS_MSG_WATCH:
+        get_id(p, m, f, true);
+        if (m->id == 1)
+            get_client(m, &f->client);
+        break;
+    case LS_MSG_DESTROY:
     case LS_MSG_UNWATCH:
         get_id(p, m, f, true);
         break;

@@ -48,7 +48,7 @@ const struct ls_prop *ls_message_prop(const struct ls_message *message, const ch
 }
 
 void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
-                     const char *const *names, const char *const *values, size_t count)
+                     const char *const *names, const char *const *values, size_t count, const struct ls_answer *answer)
 {
     LS_ADD(out, "{\"type\":\"update\",\"data\":{\"varId\":");
     ls_json_int(out, id);
@@ -67,6 +67,17 @@ void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, siz
     }
     if (count)
         ls_buf_char(out, '}');
+    if (answer && answer->seq) {
+        LS_ADD(out, ",\"seq\":");
+        ls_json_int(out, answer->seq);
+    }
+    if (answer && answer->has_of) {
+        LS_ADD(out, ",\"of\":");
+        if (answer->of)
+            ls_json_int(out, answer->of);
+        else
+            LS_ADD(out, "null");
+    }
     LS_ADD(out, "}}");
 }
 

@@ -16,6 +16,7 @@
     X(BAD_PATH, "bad-path", "bad-path") \
     X(BAD_ACCESS, "bad-access", "bad-access") \
     X(BAD_REFERENCE, "bad-reference", "not-found") \
+    X(GONE, "gone", "gone") \
     X(BAD_CALL_MISSING, "bad-call", "path-failure") \
     X(BAD_CALL, "bad-call", "lua-error") \
     X(DEFERRED_CODE, "deferred-code", "lua-error") \
@@ -24,6 +25,7 @@
     X(BAD_MESSAGE, "bad-message", "bad-message") \
     X(UNKNOWN_TYPE, "unknown-type", "unknown-type") \
     X(UNAUTHORIZED, "unauthorized", "unauthorized") \
+    X(REPLACED, "replaced", "replaced") \
     X(LUA_ERROR, "lua-error", "lua-error") \
     X(INTERNAL, "internal", "internal")
 

@@ -299,9 +299,9 @@ static void section_5_written_messages(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         ls_buf_clear(&out);
         switch (rows[i].kind) {
-        case 0: ls_write_update(&out, 3, "\"Rusty Anchor\"", 14, NULL, NULL, 0); break;
-        case 1: ls_write_update(&out, 3, NULL, 0, names, values, 2); break;
-        case 2: ls_write_update(&out, -3, "null", 4, names, quoted, 1); break;
+        case 0: ls_write_update(&out, 3, "\"Rusty Anchor\"", 14, NULL, NULL, 0, NULL); break;
+        case 1: ls_write_update(&out, 3, NULL, 0, names, values, 2, NULL); break;
+        case 2: ls_write_update(&out, -3, "null", 4, names, quoted, 1, NULL); break;
         case 3: ls_write_destroy(&out, 12); break;
         case 4: ls_write_error(&out, 12, "path-failure", "nothing at 'skipper' to set 'name' on"); break;
         case 5: ls_write_error(&out, 0, "bad-message", "x"); break;

@@ -1,0 +1,312 @@
+/* Unit tests of lib/backend: what only our client is told (R8): the mark, numbered writes and their answers, a tab that comes back. */
+#include "backend_site.h"
+
+#define TAB_A "00112233445566778899aabbccddeeff"
+#define TAB_B "ffeeddccbbaa99887766554433221100"
+#define CLIENT(tab) "{\"type\":\"watch\",\"data\":{\"varId\":1,\"client\":{\"v\":1,\"tab\":\"" tab "\",\"url\":\"/\"}}}"
+#define WRITE(id, value, seq) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value ",\"seq\":" #seq "}}"
+#define ANSWER(id, value, seq) WRITE(id, value, seq)
+#define BARE(id, seq) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"seq\":" #seq "}}"
+#define NO_ID(code, text) "{\"type\":\"error\",\"data\":{\"code\":\"" code "\",\"description\":\"" text "\"}}"
+
+static const char site[] =
+    "app = { type = 'App', name = 'North', title = 'T', shown = 's', sent = '' }\n"
+    "function app:clean(v) if v ~= nil then if v == 'bad' then error('no such title', 0) end self.title = v:match('^%s*(.-)%s*$') end return self.title end\n"
+    "function app:act(v) if v == 'bad' then error('refused', 0) end end\n"
+    "function app:poke() self.title = 'poked' end\n"
+    "function app:read() if self.broken then error('broken', 0) end return self.shown end\n"
+    "session:createAppVariable(app)\n";
+
+/* Page `index` of our client, with: 2 name, 3 act(_), 4 poke(), 5 a setter that cleans and refuses, 6 a getter that may fail, 7 written only. */
+static struct page *marked_page(int index, const char *watch)
+{
+    struct page *page = connect_page(index);
+    receive(page, watch);
+    receive(page, CALM(CREATE(2, 1, PATH("name")) "," CREATE(3, 1, PATH("act(_)") ",\"access\":\"action\"") ","
+                           CREATE(4, 1, PATH("poke()") ",\"access\":\"action\"") "," CREATE(5, 1, PATH("clean()")) ","
+                           CREATE(6, 1, PATH("read()") ",\"access\":\"r\"") "," CREATE(7, 1, PATH("sent") ",\"access\":\"w\"")));
+    fire_flush();
+    forget_frames(page);
+    return page;
+}
+
+static struct page *our_page(void)
+{
+    serve(site);
+    return marked_page(0, CLIENT(TAB_A));
+}
+
+/* --- the mark --- */
+
+static void R8_the_mark_of_our_client(void **state)
+{
+    (void)state;
+    static const struct { const char *client, *problem; } rows[] = {
+        {"7", "client must be an object with v, tab and url"}, {"[]", "client must be an object with v, tab and url"},
+        {"null", "client must be an object with v, tab and url"}, {"\"x\"", "client must be an object with v, tab and url"},
+        {"{}", "client must be an object with v, tab and url"}, {"{\"tab\":\"" TAB_A "\",\"url\":\"/\"}", "client must be an object with v, tab and url"},
+        {"{\"v\":0,\"tab\":\"" TAB_A "\",\"url\":\"/\"}", "client.v must be an integer from 1 on"},
+        {"{\"v\":1.5,\"tab\":\"" TAB_A "\",\"url\":\"/\"}", "client.v must be an integer from 1 on"},
+        {"{\"v\":\"1\",\"tab\":\"" TAB_A "\",\"url\":\"/\"}", "client.v must be an integer from 1 on"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "\"}", "client.url must be a text that begins with /"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "\",\"url\":7}", "client.url must be a text that begins with /"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "\",\"url\":\"\"}", "client.url must be a text that begins with /"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "\",\"url\":\"x/y\"}", "client.url must be a text that begins with /"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "\",\"url\":\"/a\\u0000b\"}", "client.url must be a text that begins with /"},
+        {"{\"v\":1,\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+        {"{\"v\":1,\"tab\":7,\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+        {"{\"v\":1,\"tab\":\"\",\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+        {"{\"v\":1,\"tab\":\"" TAB_A "0\",\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+        {"{\"v\":1,\"tab\":\"00112233445566778899AABBCCDDEEFF\",\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+        {"{\"v\":1,\"tab\":\"0011223344556677889\\u0000bccddeeff\",\"url\":\"/\"}", "client.tab must be 32 hexadecimal digits in small letters"},
+    };
+    serve(site);
+    struct page *page = connect_page(0);
+    char frame[512], answer[512];
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        snprintf(frame, sizeof frame, "{\"type\":\"watch\",\"varId\":1,\"client\":%s}", rows[i].client);
+        snprintf(answer, sizeof answer, "{\"type\":\"error\",\"data\":{\"varId\":1,\"code\":\"bad-message\",\"description\":\"%s\"}}", rows[i].problem);
+        say(page, frame, answer);
+    }
+    say(page, "{\"type\":\"create\",\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"name\"}}", VALUE(2, "\"North\""));
+    say(page, WRITE(2, "\"A\"", 1), ""); /* none of them has marked the connection */
+    /* Of a version of later days, what is known counts. */
+    say(page, "{\"type\":\"watch\",\"varId\":1,\"client\":{\"v\":9,\"tab\":\"" TAB_A "\",\"url\":\"/a?b#c\",\"more\":{\"v\":0}}}",
+        BOTH(1, "{\"obj\":2}", "\"type\":\"App\""));
+    say(page, WRITE(2, "\"B\"", 2), ANSWER(2, "\"B\"", 2));
+    say(page, "{\"type\":\"watch\",\"varId\":2,\"client\":7}", "{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"B\",\"properties\":{\"path\":\"name\"},\"seq\":2}}"); /* asked of variable 1 alone */
+}
+
+static void R8_the_mark_holds_without_an_app_object(void **state)
+{
+    (void)state;
+    serve("");
+    struct page *page = connect_page(0);
+    say(page, CLIENT(TAB_A), ERROR(1, "not-found", "no variable 1"));
+    run_lua("app = { type = 'App', name = 'x' } session:createAppVariable(app)");
+    forget_frames(page);
+    say(page, CREATE(2, 1, PATH("name")), VALUE(2, "\"x\""));
+    say(page, WRITE(2, "\"y\"", 1), ANSWER(2, "\"y\"", 1));
+}
+
+/* --- numbered writes --- */
+
+static void R8_each_numbered_write_is_answered(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    static const struct { const char *write, *answer; } rows[] = {
+        {WRITE(2, "\"A\"", 1), ANSWER(2, "\"A\"", 1)},                                   /* taken as it is */
+        {WRITE(2, "\"A\"", 2), ANSWER(2, "\"A\"", 2)},                                   /* changes nothing */
+        {WRITE(5, "\" b \"", 1), ANSWER(5, "\"b\"", 1)},                                 /* cleaned */
+        {WRITE(5, "\" b \"", 2), ANSWER(5, "\"b\"", 2)},                                 /* cleaned to what it was */
+        {WRITE(5, "\"bad\"", 3), "[" ANSWER(5, "\"b\"", 3) "," ERROR(5, "lua-error", "no such title") "]"},
+        {WRITE(5, "\"bad\"", 4), "[" ANSWER(5, "\"b\"", 4) "," ERROR(5, "lua-error", "no such title") "]"},
+        {WRITE(5, "\"b\"", 5), ANSWER(5, "\"b\"", 5)},                                   /* clears the mark */
+        {WRITE(3, "\"x\"", 1), BARE(3, 1)},                                              /* shows nothing */
+        {WRITE(3, "\"bad\"", 2), "[" BARE(3, 2) "," ERROR(3, "lua-error", "refused") "]"},
+        {WRITE(3, "\"x\"", 3), BARE(3, 3)},                                              /* clears the mark */
+        {WRITE(4, "null", 1), "[" ANSWER(5, "\"poked\"", 5) "," BARE(4, 1) "]"},          /* what it changes carries numbers of its own */
+        {WRITE(7, "\"w\"", 1), BARE(7, 1)},
+        {WRITE(6, "\"no\"", 1), "[" ANSWER(6, "\"s\"", 1) "," ERROR(6, "bad-access", "variable 6 cannot be written: its access is r") "]"},
+        {WRITE(99, "1", 1), ERROR(99, "not-found", "no variable 99")},
+        {VALUE(2, "\"B\""), ""},                                                         /* without a number: as ever */
+        {VALUE(5, "\" B \""), ANSWER(5, "\"B\"", 5)},                                    /* but what is sent knows the last one */
+        {PROPS(2, "\"hint\":\"h\""), PROPS(2, "\"hint\":\"h\"")},
+        {"{\"type\":\"update\",\"data\":{\"varId\":2,\"properties\":{\"hint\":\"i\"},\"seq\":3}}",
+         "[" PROPS(2, "\"hint\":\"i\"") "," ANSWER(2, "\"B\"", 3) "]"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        print_message("row %zu: %s\n", i, rows[i].write);
+        say(page, rows[i].write, rows[i].answer);
+    }
+}
+
+static void R8_absurd_numbers_are_refused(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    static const struct { const char *field, *problem; } rows[] = {
+        {"\"seq\":0", "seq must be an integer from 1 to 9007199254740991"}, {"\"seq\":-1", "seq must be an integer from 1 to 9007199254740991"},
+        {"\"seq\":1.5", "seq must be an integer from 1 to 9007199254740991"}, {"\"seq\":9007199254740992", "seq must be an integer from 1 to 9007199254740991"},
+        {"\"seq\":1e300", "seq must be an integer from 1 to 9007199254740991"}, {"\"seq\":\"1\"", "seq must be an integer from 1 to 9007199254740991"},
+        {"\"seq\":null", "seq must be an integer from 1 to 9007199254740991"}, {"\"seq\":[1]", "seq must be an integer from 1 to 9007199254740991"},
+        {"\"of\":0", "of must be the id of an object, or null"}, {"\"of\":-1", "of must be the id of an object, or null"},
+        {"\"of\":1.5", "of must be the id of an object, or null"}, {"\"of\":\"1\"", "of must be the id of an object, or null"},
+        {"\"of\":{\"obj\":1}", "of must be the id of an object, or null"}, {"\"of\":1e30", "of must be the id of an object, or null"},
+    };
+    char frame[512], answer[512];
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        snprintf(frame, sizeof frame, "{\"type\":\"update\",\"varId\":2,\"value\":\"X\",%s}", rows[i].field);
+        snprintf(answer, sizeof answer, "[" VALUE(2, "\"North\"") ",{\"type\":\"error\",\"data\":{\"varId\":2,\"code\":\"bad-message\",\"description\":\"%s\"}}]", rows[i].problem);
+        say(page, frame, answer);
+    }
+    run_lua("assert(app.name == 'North')");
+    /* A write that is refused for another part of its message is over as well. */
+    receive(page, "{\"type\":\"update\",\"varId\":2,\"value\":\"X\",\"seq\":1,\"properties\":7}");
+    fire_flush();
+    expect_frames(page, "[" ANSWER(2, "\"North\"", 1) "," ERROR(2, "bad-message", "properties must be an object") "]\n");
+    receive(page, "{\"type\":\"update\",\"varId\":2,\"value\":\"X\",\"seq\":2,\"of\":0}");
+    fire_flush();
+    expect_frames(page, "[" ANSWER(2, "\"North\"", 2) "," ERROR(2, "bad-message", "of must be the id of an object, or null") "]\n");
+    say(page, WRITE(2, "\"Y\"", 9007199254740991), ANSWER(2, "\"Y\"", 9007199254740991));
+}
+
+static void R8_several_writes_in_one_batch(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    /* The last number counts; one refused before is still reported, one refused last keeps its mark. */
+    say(page, CALM(WRITE(5, "\"bad\"", 1) "," WRITE(5, "\" c \"", 2)),
+        "[" ANSWER(5, "\"T\"", 1) "," ERROR(5, "lua-error", "no such title") "," ANSWER(5, "\"c\"", 2) "]");
+    say(page, CALM(WRITE(5, "\" d \"", 3) "," WRITE(5, "\"bad\"", 4)),
+        "[" ANSWER(5, "\" d \"", 4) "," ANSWER(5, "\"d\"", 4) "," ERROR(5, "lua-error", "no such title") "]");
+    say(page, CALM(WRITE(2, "\"e\"", 1) "," WRITE(2, "\"f\"", 2)), ANSWER(2, "\"f\"", 2));
+    say(page, CALM(WRITE(2, "\"g\"", 3) "," DESTROY(2)), DESTROY(2));
+    /* A new life counts anew. */
+    say(page, CREATE(2, 1, PATH("name")), VALUE(2, "\"g\""));
+    say(page, CALM(WRITE(2, "\"h\"", 8) "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), VALUE(2, "\"h\""));
+}
+
+static void R8_inactive_variables_answer(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    say(page, PROPS(2, "\"inactive\":\"yes\""), "");
+    say(page, WRITE(2, "\"X\"", 1), ANSWER(2, "\"North\"", 1));
+    run_lua("app.name = 'East'");
+    expect_frames(page, "");
+    say(page, WRITE(2, "\"X\"", 2), ANSWER(2, "\"East\"", 2));
+    run_lua("app.name = 'North'");
+    forget_frames(page);
+    /* P95 asks what was sent last: that was the answer. */
+    receive(page, PROPS(2, "\"inactive\":\"\""));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), "\"value\":\"North\""));
+    run_lua("assert(app.name == 'North')");
+}
+
+static void R8_a_failing_getter_keeps_its_mark(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    run_lua("app.broken = true");
+    expect_frames(page, ERROR(6, "lua-error", "broken") "\n");
+    say(page, WRITE(6, "1", 1), "[" ANSWER(6, "\"s\"", 1) "," ERROR(6, "bad-access", "variable 6 cannot be written: its access is r") "]");
+    forget_frames(page);
+    run_lua("app.broken = false");
+    forget_frames(page);
+    run_lua("app.broken = true");
+    forget_frames(page);
+    receive(page, PROPS(6, "\"inactive\":\"yes\""));
+    fire_flush();
+    forget_frames(page);
+    say(page, WRITE(6, "1", 2), "[" ANSWER(6, "\"s\"", 2) "," ERROR(6, "lua-error", "broken") "]");
+}
+
+static void R8_two_tabs_side_by_side(void **state)
+{
+    (void)state;
+    struct page *ours = our_page(), *other = connect_page(1);
+    receive(other, CALM(WATCH(1) "," CREATE(2, 1, PATH("name")) "," CREATE(3, 1, PATH("act(_)") ",\"access\":\"action\"")));
+    fire_flush();
+    forget_frames(other);
+    forget_frames(ours);
+    receive(ours, USER(WRITE(2, "\"A\"", 1)));
+    expect_frames(ours, ANSWER(2, "\"A\"", 1) "\n");
+    expect_frames(other, VALUE(2, "\"A\"") "\n");
+    /* Fields that only our client knows mean nothing from another, whatever they hold. */
+    receive(other, USER("{\"type\":\"update\",\"varId\":2,\"value\":\"B\",\"seq\":-5,\"of\":\"x\"}"));
+    expect_frames(other, "");
+    expect_frames(ours, ANSWER(2, "\"B\"", 1) "\n");
+    receive(other, USER(WRITE(3, "1", 1)));
+    expect_frames(other, "");
+    receive(other, USER("{\"type\":\"update\",\"varId\":2,\"value\":\"C\",\"seq\":1,\"properties\":7}"));
+    expect_frames(other, ERROR(2, "bad-message", "properties must be an object") "\n");
+}
+
+static void R8_a_variable_that_all_share(void **state)
+{
+    (void)state;
+    struct page *ours = our_page(), *other = connect_page(1);
+    receive(other, WATCH(1));
+    fire_flush();
+    forget_frames(other);
+    say(ours, WRITE(1, "5", 4), "[" ANSWER(1, "{\"obj\":2}", 4) "," ERROR(1, "bad-access", "variable 1 has no path to write through") "]");
+    run_lua("session:createAppVariable({ type = 'Next' })");
+    assert_non_null(strstr(ls_buf_text(&ours->frames), "{\"varId\":1,\"value\":{\"obj\":3},\"properties\":{\"type\":\"Next\"},\"seq\":4}"));
+    expect_frames(other, BOTH(1, "{\"obj\":3}", "\"type\":\"Next\"") "\n");
+}
+
+static void R8_numbers_survive_a_restart(void **state)
+{
+    (void)state;
+    struct page *page = our_page();
+    receive(page, USER(WRITE(2, "\"A\"", 7)));
+    forget_frames(page);
+    assert_int_equal(ls_backend_restart(t.backend, &t.err), 0);
+    assert_non_null(strstr(ls_buf_text(&page->frames), ANSWER(2, "\"North\"", 7)));
+    forget_frames(page);
+    receive(page, USER(WRITE(2, "\"North\"", 8)));
+    expect_frames(page, ANSWER(2, "\"North\"", 8) "\n");
+}
+
+/* --- tabs --- */
+
+static void R8_P114_a_tab_that_comes_back_ends_its_predecessor(void **state)
+{
+    (void)state;
+    struct page *old = our_page();
+    size_t before = ls_tracker_count(ls_backend_tracker(t.backend));
+    struct page *page = marked_page(1, CLIENT(TAB_A));
+    assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), before);
+    expect_frames(old, NO_ID("replaced", "another connection shows this tab now; begin anew with a token of its own") "\n");
+    static const char *const said[] = {WRITE(2, "\"X\"", 1), VALUE(2, "\"X\""), CREATE(2, 1, PATH("name")), DESTROY(2), WATCH(2), UNWATCH(2), WATCH(1),
+                                       "{\"type\":\"get\",\"varIds\":[1]}", "{\"type\":\"update\",\"varId\":1,\"properties\":{\"lua\":\"app.name = 'X'\"}}"};
+    for (size_t i = 0; i < COUNT(said); i++) {
+        receive(old, said[i]);
+        fire_flush();
+        assert_non_null(strstr(ls_buf_text(&old->frames), "\"code\":\"replaced\""));
+        assert_int_equal(old->count, 1);
+        forget_frames(old);
+    }
+    run_lua("assert(app.name == 'North')");
+    expect_frames(page, "");
+    assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), before);
+    /* It may live all the same: a duplicated tab. Under a token of its own it begins anew, and both go on. */
+    say(old, CLIENT(TAB_B), BOTH(1, "{\"obj\":2}", "\"type\":\"App\""));
+    say(old, CREATE(12, 1, PATH("name")), VALUE(12, "\"North\""));
+    expect_frames(page, "");
+    receive(old, USER(WRITE(12, "\"N\"", 1)));
+    expect_frames(old, ANSWER(12, "\"N\"", 1) "\n");
+    expect_frames(page, VALUE(2, "\"N\"") "\n");
+    /* The same connection may say its name again. */
+    receive(page, CLIENT(TAB_A));
+    fire_flush();
+    assert_null(strstr(ls_buf_text(&page->frames), "replaced"));
+    forget_frames(page);
+    say(page, WRITE(2, "\"M\"", 1), ANSWER(2, "\"M\"", 1));
+}
+
+static void R8_P114_a_lost_marked_connection_leaves_nothing(void **state)
+{
+    (void)state;
+    our_page();
+    leave(0, true);
+    assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), 1);
+    assert_int_equal(t.grace_due, 0);
+}
+
+int main(void)
+{
+#define LS_TEST(name) cmocka_unit_test_setup_teardown(name, site_set_up, site_tear_down)
+    const struct CMUnitTest tests[] = {
+        LS_TEST(R8_the_mark_of_our_client), LS_TEST(R8_the_mark_holds_without_an_app_object), LS_TEST(R8_each_numbered_write_is_answered),
+        LS_TEST(R8_absurd_numbers_are_refused), LS_TEST(R8_several_writes_in_one_batch), LS_TEST(R8_inactive_variables_answer),
+        LS_TEST(R8_a_failing_getter_keeps_its_mark), LS_TEST(R8_two_tabs_side_by_side), LS_TEST(R8_a_variable_that_all_share),
+        LS_TEST(R8_numbers_survive_a_restart), LS_TEST(R8_P114_a_tab_that_comes_back_ends_its_predecessor),
+        LS_TEST(R8_P114_a_lost_marked_connection_leaves_nothing),
+    };
+#undef LS_TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
