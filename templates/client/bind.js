@@ -112,36 +112,31 @@ export const store = {
 /** Kinds of bindings, in the order in which an element gets them (F78). */
 const ORDER = /^ui-(?:(value|keypress)$|(attr)-.|(class)-.|(style)-.|(event)-.|(action)$|(code)$|(html)$)/;
 
-/** Sets up lists, then nested views, then bindings, below `roots` (F77). @param {View} view @param {Element[]} roots */
+/** Sets up the lists, nested views and bindings below `roots` in the order of the document, in which the server checks them then (F77). @param {View} view @param {Element[]} roots */
 export function bindContent(view, roots) {
-  /** @type {[HTMLElement, Spec][]} */
-  const lists = [];
-  /** @type {[HTMLElement, Spec][]} */
-  const views = [];
-  /** @type {Element[]} */
+  /** @type {{element: Element, name?: string, spec?: Spec | null}[]} */
   const bound = [];
   /** @param {Element} element */
   const visit = (element) => {
     let enter = true;
     if (element.getAttributeNames().some((name) => name.startsWith('ui-'))) {
-      bound.push(element);
-      for (const [name, found] of /** @type {const} */ ([['ui-view', views], ['ui-viewlist', lists]])) {
-        const spec = enter && parsePath(element.getAttribute(name));
-        if (!spec) continue;
-        if (element instanceof HTMLElement) found.push([element, spec]);
-        else report(`${name} needs an HTML element, not <${element.localName}>`); // F87
-        enter = false; // what is inside belongs to the nested view (F80) or is a placeholder (F145)
-      }
+      const name = ['ui-view', 'ui-viewlist'].find((name) => parsePath(element.getAttribute(name)));
+      const spec = name ? parsePath(element.getAttribute(name)) : null;
+      bound.push({ element, name, spec });
+      if (name && !(element instanceof HTMLElement)) report(`${name} needs an HTML element, not <${element.localName}>`); // F87
+      enter = !spec; // what is inside belongs to the nested view (F80) or is a placeholder (F145)
     }
     if (enter) for (const child of element.children) visit(child);
   };
-  roots.forEach(visit);
+  roots.forEach(visit); // first, since bindings may replace elements
 
-  /** @type {Map<Element, View | List>} */
-  const hosts = new Map();
-  for (const [element, spec] of lists) if (admissible(view, 'ui-viewlist', spec, 'r')) hosts.set(element, new List(element, view, spec));
-  for (const [element, spec] of views) if (admissible(view, 'ui-view', spec, 'r')) hosts.set(element, View.nested(element, view, spec));
-  for (const element of bound) bindElement(view, element, hosts.get(element));
+  for (const { element, name = '', spec } of bound) {
+    let host;
+    if (spec && element instanceof HTMLElement && admissible(view, name, spec, 'r')) {
+      host = name === 'ui-view' ? View.nested(element, view, spec) : new List(element, view, spec);
+    }
+    bindElement(view, element, host);
+  }
 }
 
 /** False, with a report, where the access of a path is illegal, which would cost the whole frame (F69). @param {View} view @param {string} name @param {Spec} spec @param {string} [access] */

@@ -21,6 +21,21 @@ export function pagePath() {
   return (fromAddress() === session ? pathname.slice(session.length + 1) : pathname) || '/';
 }
 
+let token = '';
+
+/** Names this tab to the server, whichever connection it has (R8). */
+export function tabToken() {
+  const name = 'ui-tab';
+  const make = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  try {
+    token ||= sessionStorage.getItem(name) ?? make();
+    sessionStorage.setItem(name, token);
+  } catch { // no storage here: the token lasts as long as the page
+    token ||= make();
+  }
+  return token;
+}
+
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 30000;
 const SILENCE_MS = 75000;

@@ -4,7 +4,7 @@
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
 import { findWidget, store } from './lsess-client/bind.js';
-import { connection, findSession, openConnection, pagePath } from './lsess-client/connection.js';
+import { connection, findSession, openConnection, pagePath, tabToken } from './lsess-client/connection.js';
 import { addStyle, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
 import { revealing, settle } from './lsess-client/reveal.js';
 import { debug, duringFrame, flush, get, guard, idle, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
@@ -43,9 +43,11 @@ function takeUpdate({ varId, value, properties: raw }) {
   if (varId === 1 && ('reload-error' in properties || 'reload-detail' in properties)) showReloadErrors(get(1)?.properties ?? {});
 }
 
+const place = () => pagePath() + location.search + location.hash;
+
 /** @param {string} session @param {View} appView */
 function pageInterface(session, appView) {
-  const tellUrl = () => update(1, undefined, { url: pagePath() + location.search + location.hash });
+  const tellUrl = () => update(1, undefined, { url: place() });
   addEventListener('popstate', tellUrl); // F228
   const binding = {
     getWidget: findWidget,
@@ -120,7 +122,7 @@ function show(host, session) {
       document.dispatchEvent(new CustomEvent('ui-ready')); // S84
     }
     started = true;
-    duringFrame(() => send('watch', { varId: 1 })); // the whole handshake (F45)
+    duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: place() } })); // the whole handshake (F45, R8)
   };
   openConnection(session, { opened, frame: processFrame });
   addEventListener('pagehide', () => {

@@ -20,7 +20,7 @@ pageTest('F59, F60, F61: paths are passed on verbatim', async (fixture) => {
 
 pageTest('F62, F65: queries are decoded and forwarded, local ones stay here, a second ? ends them', async (fixture) => {
   await show(fixture, '<b ui-value="a?x=1&y&z=a+b%21&scrollOnOutput?q=9"></b><i ui-class-c="b?wrapper=W&keypress"></i><p ui-view="c?itemWrapper=P&scrollOnOutput"></p><ul ui-viewlist="d?wrapper=W&create=C&other=1&scrollOnOutput"></ul>');
-  const [d, c, a, b] = creates(fixture.server).map(({ elementId, ...others }) => others);
+  const [a, b, c, d] = creates(fixture.server).map(({ elementId, ...others }) => others);
   assert.deepEqual(a, { path: 'a', x: '1', y: 'true', z: 'a b!', access: 'r' });
   assert.deepEqual(b, { path: 'b', wrapper: 'W', access: 'r' });
   assert.deepEqual(c, { path: 'c', itemWrapper: 'P', access: 'r' });
@@ -47,9 +47,9 @@ pageTest('F75, S37: values go to the element of the binding, also where ids are 
   assert.deepEqual(await page.locator('b').allTextContents(), ['x', 'y']);
 });
 
-pageTest('F77, F78, F81: lists, then views, then bindings per element, values first; equal paths are variables of their own', async (fixture) => {
-  await show(fixture, '<b ui-html="h" ui-code="c" ui-action="go()" ui-event-click="e()" ui-style-color="s" ui-class-x="k" ui-attr-title="t" ui-value="k"></b><p ui-view="v"></p><ul ui-viewlist="l"></ul>');
-  assert.deepEqual(creates(fixture.server).map((p) => p.path), ['l', 'v', 'k', 't', 'k', 's', 'e()', 'go()', 'c', 'h']);
+pageTest('F77, F78, F81: variables are made in the order of the document, for one element its values first; equal paths are variables of their own', async (fixture) => {
+  await show(fixture, '<b ui-html="h" ui-code="c" ui-action="go()" ui-event-click="e()" ui-style-color="s" ui-class-x="k" ui-attr-title="t" ui-value="k"></b><p ui-view="v" ui-class-y="after"></p><ul ui-viewlist="l"></ul><i ui-value="last"></i>');
+  assert.deepEqual(creates(fixture.server).map((p) => p.path), ['k', 't', 'k', 's', 'e()', 'go()', 'c', 'h', 'v', 'after', 'l', 'last']);
 });
 
 pageTest('F79, F80: bindings on a host belong to the outer view, its content to the inner one', async (fixture) => {

@@ -125,7 +125,7 @@ pageTest('F147, S15: a re-render destroys the old content’s variables, and onl
   const { server, page } = fixture;
   await show(fixture, { 'App.DEFAULT': '<div ui-view="sub"></div>', 'One.DEFAULT': '<b ui-value="x" ui-class-c="y"></b><p ui-view="z"></p>', 'Zed.DEFAULT': '<u ui-value="q"></u>', 'Two.DEFAULT': '<i ui-value="x"></i>' },
     { sub: { $type: 'One', x: 1, y: 2, z: { $type: 'Zed' } } });
-  const ids = await Promise.all(['z', 'x', 'y'].map(async (path) => (await server.created(path)).id));
+  const ids = await Promise.all(['x', 'y', 'z'].map(async (path) => (await server.created(path)).id));
   const sub = await server.created('sub');
   server.send(update(sub.id, { obj: 60 }, { type: 'Two' }));
   await server.created('x', 1);

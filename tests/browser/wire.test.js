@@ -7,12 +7,21 @@ useBrowser();
 const text = (page, selector) => page.locator(selector).textContent();
 const shows = (until, page, selector, expected) => until(`${selector} to show ${expected}`, async () => (await text(page, selector)) === expected);
 
-pageTest('F15, F16, F45: the first frame is one watch of variable 1, with userEvent (F34a)', async ({ server, page, until }) => {
-  await page.goto(server.url);
-  await until('a frame', () => server.frames.length);
-  const { at, ...frame } = server.frames[0];
-  assert.ok(at > 0);
-  assert.deepEqual(frame, { userEvent: true, messages: [{ type: 'watch', data: { varId: 1 } }] });
+pageTest('F15, F16, F45, R8: the first frame is one watch of variable 1 that names client, tab and place, with userEvent (F34a)', async ({ server, page, until }) => {
+  const loaded = async (url) => {
+    const before = server.frames.length;
+    await page.goto(url);
+    await until('a frame', () => server.frames.length > before);
+    const { at, ...frame } = server.frames[before];
+    assert.ok(at > 0);
+    return frame;
+  };
+  const first = await loaded(server.url);
+  const { tab } = first.messages[0].data.client;
+  assert.match(tab, /^[0-9a-f]{32}$/);
+  assert.deepEqual(first, { userEvent: true, messages: [{ type: 'watch', data: { varId: 1, client: { v: 1, tab, url: '/' } } }] });
+  const again = await loaded(`${server.url}/a/b?c=1#d`);
+  assert.deepEqual(again.messages[0].data.client, { v: 1, tab, url: '/a/b?c=1#d' }, 'a tab keeps its token');
 });
 
 pageTest('F17, F19, F20, F57: odd and failing messages stop nothing else', async ({ server, page, until, logs }) => {
@@ -119,11 +128,11 @@ pageTest('F38, F39, F42, F43, F44, F46: records, ids and creates are as specifie
     assert.ok(await page.locator(`#${create.properties.elementId}`).count(), create.properties.elementId);
   }
   const record = await page.evaluate(() => {
-    const { widget, ...others } = window.uiStore.get(4);
-    window.uiStore.watch(4, () => {});
+    const { widget, ...others } = window.uiStore.get(2);
+    window.uiStore.watch(2, () => {});
     return { ...others, element: widget.getElement().localName };
   });
-  assert.deepEqual(record, { varId: 4, parentId: 1, properties: { path: 'a', access: 'r', x: '1', elementId: creates[2].properties.elementId }, element: 'p' });
+  assert.deepEqual(record, { varId: 2, parentId: 1, properties: { path: 'a', access: 'r', x: '1', elementId: creates[0].properties.elementId }, element: 'p' });
   assert.equal(server.messages.filter((m) => m.type === 'watch').length, 1);
 });
 
@@ -206,7 +215,7 @@ pageTest('F18, F21, F22: outgoing messages have the specified shapes and types o
   await page.locator('[ui-action]').click();
   await until('the action', () => server.messages.some((m) => 'value' in m.data && m.data.value === null));
   const shapes = new Set(server.messages.map(({ type, data }) => `${type}: ${Object.keys(data)}`));
-  assert.deepEqual([...shapes].sort(), ['create: id,parentId,properties', 'error: varId,code,description', 'update: varId,properties', 'update: varId,value', 'watch: varId']);
+  assert.deepEqual([...shapes].sort(), ['create: id,parentId,properties', 'error: varId,code,description', 'update: varId,properties', 'update: varId,value', 'watch: varId,client']);
 });
 
 pageTest('F26: values of every kind are kept as they are', async ({ server, page, until }) => {
