@@ -12,17 +12,12 @@ int ls__not_finite(struct ls_fault *fault)
     return LS_CHECK_FAULT;
 }
 
-static bool is_primitive(int type)
-{
-    return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
-}
-
 /* --- registry --- */
 
 int64_t ls__object_id(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
-    if (is_primitive(lua_type(L, index)))
+    if (ls__is_primitive(lua_type(L, index)))
         return 0;
     ls__at_push(session->resolver, L, LS_AT_IDS);
     lua_pushvalue(L, index);
@@ -57,7 +52,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
 LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
-    if (is_primitive(lua_type(L, index)))
+    if (ls__is_primitive(lua_type(L, index)))
         return 0;
     luaL_checkstack(L, 6, NULL);
     int top = lua_gettop(L);
@@ -217,7 +212,7 @@ static bool same_elements(lua_State *L, int at, int snap, int64_t count)
 static LS_RAISES bool take_element(struct ls_resolver_state *rs, lua_State *L, lua_Integer i, int objects, int ids)
 {
     int type = lua_rawgeti(L, 1, i);
-    if (!is_primitive(type))
+    if (!ls__is_primitive(type))
         register_top(rs->session, L, objects, ids);
     return type != LUA_TNUMBER || isfinite(lua_tonumber(L, -1));
 }
@@ -258,6 +253,7 @@ static void put(struct commit *job, lua_State *L, ls_slot slot, int type, int sn
     struct ls_resolver_state *rs = job->rs;
     lua_pushboolean(L, 0);
     int none = lua_gettop(L);
+    ls__slot_renew(rs, L, slot);
     set_at(rs, L, LS_AT_VALUES, slot, 1);
     set_at(rs, L, LS_AT_TYPES, slot, type ? type : none);
     set_at(rs, L, LS_AT_SNAPS, slot, snap ? snap : none);
@@ -357,6 +353,7 @@ static LS_RAISES int l_update_array(lua_State *L)
     }
     value->object = count;
     job->bits = LS_CHECK_CHANGED;
+    rs->members_slot = 0;
     return 0;
 }
 
@@ -385,7 +382,7 @@ static LS_RAISES int l_commit(lua_State *L)
     struct ls_resolver_state *rs = job->rs;
     lua_settop(L, 1);
     luaL_checkstack(L, 24, NULL);
-    if (is_primitive(lua_type(L, 1))) {
+    if (ls__is_primitive(lua_type(L, 1))) {
         struct ls_value now = {.shape = LS_SHAPE_PLAIN, .nil_step = job->value->nil_step};
         job->bits |= LS_CHECK_CHANGED;
         ls_slot slot = job->value->slot ? job->value->slot : ls__slot_reserve(rs, L);

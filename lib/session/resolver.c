@@ -109,9 +109,10 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
 {
     struct ls_resolver_state *rs = session->resolver;
     lua_State *L = session->L;
-    if (!slot || !rs || !lua_checkstack(L, 3))
+    if (!slot || !rs || !lua_checkstack(L, 8))
         return;
     rs->cache_from = 0;
+    ls__slot_renew(rs, L, slot);
     for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
         ls__at_push(rs, L, place);
         lua_pushboolean(L, 0);
@@ -132,7 +133,7 @@ void ls__slot_push(struct ls_session *session, lua_State *L, ls_slot slot)
         return;
     }
     ls__at_push(session->resolver, L, LS_AT_VALUES);
-    lua_rawgeti(L, -1, slot);
+    ls__slot_look(session->resolver, L, slot, lua_rawgeti(L, -1, slot));
     lua_remove(L, -2);
 }
 
@@ -240,7 +241,7 @@ static LS_RAISES int l_prepare(lua_State *L)
     ls__at_push(rs, L, LS_AT_KEYS);
     for (uint32_t i = 0; i < job->path->count; i++) {
         struct ls_step *step = &job->path->steps[i];
-        if (step->kind == LS_STEP_INDEX)
+        if (step->kind == LS_STEP_INDEX || step->kind == LS_STEP_ROW)
             continue;
         lua_pushlstring(L, step->name, step->name_len);
         lua_pushvalue(L, -1);
@@ -343,6 +344,9 @@ static const struct ls_resolver_ops ops = {
     .wrap = ls__op_wrap,
     .unwrap = ls__op_unwrap,
     .make = ls__op_make,
+    .element = ls__op_element,
+    .loosen = ls__op_loosen,
+    .alive = ls__op_alive,
     .json = ls__op_json,
 };
 
@@ -385,6 +389,7 @@ static LS_RAISES int l_open(lua_State *L)
     lua_pushcfunction(L, ls__traceback);
     keep(rs, L, LS_AT_HANDLER);
     ls__native_open(rs, L);
+    ls__members_open(rs, L);
     return 0;
 }
 
@@ -396,6 +401,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     rs->session = session;
     for (int place = 0; place <= LS_FRAME_REFS; place++)
         rs->refs[place] = LUA_NOREF;
+    rs->ref_members = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
     session->resolver = rs;
     return ls__lrun(session, l_open, rs, 0, err);
 }
@@ -407,6 +413,7 @@ void ls__resolver_free(struct ls_session *session)
         return;
     for (int place = 1; place <= LS_FRAME_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
+    ls__members_close(rs);
     ls_free(rs->key_uses);
     ls_free(rs);
     session->resolver = NULL;

@@ -70,6 +70,8 @@ int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, s
     char head[256];
     head_of(path, step, head, sizeof head);
     const struct ls_step *next = &path->steps[step];
+    if (next->kind == LS_STEP_ROW)
+        return ls_fault_set(fault, LS_FAULT_GONE, "the element '%.100s' is gone", next->name);
     if (next->kind == LS_STEP_INDEX)
         return ls_fault_set(fault, LS_FAULT_NIL_PATH, "nothing at '%s' to %s element %u of", head, deed, next->index);
     const char *suffix = next->kind == LS_STEP_CALL ? "()" : next->kind == LS_STEP_SETTER ? "(_)" : "";
@@ -226,6 +228,10 @@ int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t 
 static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct ls_path *path, int *type)
 {
     lua_State *L = rs->L;
+    if (path && path->by_row) {
+        *type = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+        return 1;
+    }
     bool long_enough = path && path->count > 1 && (path->code[0] >> 32) == LS_STEP_FIELD;
     if (long_enough && rs->cache_from == from && from && rs->cache_op == path->code[0]) {
         lua_pushvalue(L, LS_AT(rs, LS_AT_CACHE));
@@ -237,7 +243,7 @@ static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct l
         *type = LUA_TNIL;
         return 0;
     }
-    *type = lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from);
+    *type = ls__slot_look(rs, L, from, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from));
     if (!long_enough || *type != LUA_TTABLE)
         return 0;
     lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), (uint32_t)path->code[0]);
@@ -283,8 +289,8 @@ static int compare(struct ls_resolver_state *rs, int type, struct ls_value *valu
 {
     lua_State *L = rs->L;
     if (value->slot) {
-        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot);
-        if (lua_rawequal(L, -1, -2))
+        int seen = ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot));
+        if (lua_rawequal(L, -1, -2) && seen != LUA_TNIL)
             return type == LUA_TTABLE ? ls__recheck(rs, value, fault) : 0;
         lua_pop(L, 1);
     } else if (type == LUA_TNIL) {
@@ -314,7 +320,9 @@ int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_
         return -1;
     rs->ran = false;
     uint32_t step = begin(rs, from, path, &type);
-    if (path) {
+    if (path && path->by_row && type == LUA_TNIL) {
+        at = 1;
+    } else if (path) {
         step = stride(rs, path, step, &type);
         if (step < path->count)
             at = ls__walk(rs, path, step, path->count, &type, fault);

@@ -49,6 +49,13 @@ struct ls_resolver_state {
     ls_op cache_op;
     uint32_t slot_count;  /* slots ever made */
     uint32_t free_slot;   /* head of the chain of free slots, 0 = none */
+    /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
+    int ref_members;      /* element → its first place in the list of members_slot; weak keys */
+    ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
+    int ref_leashes;      /* object → what slots hold as long as it lives; weak keys */
+    int ref_loose;        /* slot → the way to its value there, of the slots that are loose */
+    uint32_t loose_count; /* of these */
+    uint64_t collected;   /* the epoch at the last collection that a row asked for */
     uint32_t *key_uses;   /* key number - 1 → steps that use it; of a free key: the next free one */
     uint32_t key_count, key_cap, free_key;
 };
@@ -98,7 +105,32 @@ int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, s
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault);
 int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault);
 
+/* --- members.c --- */
+
+int ls__op_element(void *ctx, ls_slot list, int64_t object);
+void ls__op_loosen(void *ctx, int64_t object, ls_slot slot);
+bool ls__op_alive(void *ctx, int64_t object, bool collect);
+/** Make the tables; called once, protected. [-0, +0, m] */
+LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L);
+void ls__members_close(struct ls_resolver_state *rs);
+/** Cold half of ls__slot_look: `false` is on top, which a loose slot holds in its value's stead. Its value becomes the slot's own again and takes the place
+ * of what is on top; nil does, where it has died. @return the type. [-1, +1, -] */
+int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+/** The slot gets another value, or none. [-0, +0, -] */
+void ls__slot_renew(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+/** The value of slot (not 0) has just been pushed from the table of values: if the slot is loose, look further. @return its type. [-1, +1, -] */
+static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_slot slot, int type)
+{
+    return type == LUA_TBOOLEAN && rs->loose_count ? ls__slot_tighten(rs, L, slot) : type;
+}
+
 /* --- objects.c --- */
+
+/** Has a value of that type no id (T39a)? */
+static inline bool ls__is_primitive(int type)
+{
+    return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
+}
 
 /** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. @return check bits, -1 and fault
  * [-1, +0, -] */
@@ -137,7 +169,8 @@ bool ls__native_method(lua_State *L, enum ls__native kind, const char *name);
 LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L);
 /** A new list for a variable, pushed; `item_type` NULL = none. [-0, +1, m] */
 LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type);
-/** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78): no Lua code of the site
+/** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78), index 4 whether items
+ * follow their elements (R3): no Lua code of the site
  * runs but item constructors, each protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
 LS_RAISES int ls__list_sync(lua_State *L);
 /** After ls__list_sync has failed for the list at `at`: it may be tried again. [-0, +0, -] */

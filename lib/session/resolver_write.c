@@ -19,7 +19,7 @@ static LS_RAISES int l_assign_raw(lua_State *L)
 static void push_slot(struct ls_resolver_state *rs, ls_slot slot)
 {
     if (slot)
-        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), slot);
+        ls__slot_look(rs, rs->L, slot, lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), slot));
     else
         lua_pushnil(rs->L);
 }
@@ -58,6 +58,27 @@ static int assign_last(struct ls_resolver_state *rs, const struct ls_step *step,
     return ls__resolver_call(rs, 3, 0, LS_FAULT_BAD_CALL, fault);
 }
 
+/* Path `#ID` alone: another value takes the element's place in the list on top. */
+static int replace_element(struct ls_resolver_state *rs, const struct ls_path *path, ls_slot value, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int list = lua_gettop(L);
+    if (ls__native_kind(rs, list) != LS_NATIVE_NONE)
+        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list and its items cannot be written");
+    lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+    lua_Integer count = lua_istable(L, list) && !lua_isnil(L, -1) ? (lua_Integer)lua_rawlen(L, list) : 0, at = 1;
+    for (; at <= count; at++, lua_settop(L, list + 1))
+        if (lua_rawgeti(L, list, at), lua_rawequal(L, -1, list + 1))
+            break;
+    if (at > count)
+        return ls__nil_fault(path, 0, "set", fault);
+    lua_pushcfunction(L, l_assign_raw);
+    lua_pushvalue(L, list);
+    lua_pushinteger(L, at);
+    push_slot(rs, value);
+    return ls__resolver_call(rs, 3, 0, LS_FAULT_BAD_CALL, fault);
+}
+
 int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
@@ -65,15 +86,21 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access
     int opened = ls__frame_open(rs, fault), rc = -1;
     if (opened < 0)
         return -1;
-    push_slot(rs, from);
+    uint32_t first = path->by_row && path->count > 1;
+    if (first)
+        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+    else
+        push_slot(rs, from);
     int type = lua_type(rs->L, -1);
-    int at = ls__walk(rs, path, 0, path->count - 1, &type, fault);
+    int at = first && type == LUA_TNIL ? 1 : ls__walk(rs, path, first, path->count - 1, &type, fault);
     if (at == 0 && lua_isnil(rs->L, -1))
         at = (int)path->count;
     if (at > 0)
         ls__nil_fault(path, (uint32_t)at - 1, at == (int)path->count ? "set" : "read", fault);
     else if (at == 0 && (last->kind == LS_STEP_CALL || last->kind == LS_STEP_SETTER))
         rc = call_last(rs, last, access, value, fault);
+    else if (at == 0 && last->kind == LS_STEP_ROW)
+        rc = replace_element(rs, path, value, fault);
     else if (at == 0)
         rc = assign_last(rs, last, value, fault);
     ls__frame_done(rs, opened);

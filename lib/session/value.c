@@ -87,7 +87,12 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         if (opened < 0)
             return LS_ENOMEM;
         lua_State *L = rs->L;
-        lua_rawgeti(L, LS_AT(rs, value->shape == LS_SHAPE_ARRAY ? LS_AT_SNAPS : LS_AT_VALUES), value->slot);
+        ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot)); /* a loose slot gets its copy back as well */
+        if (value->shape == LS_SHAPE_ARRAY && lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE) {
+            ls_buf_str(out, "null"); /* it has died with the object that it belonged to */
+            ls__frame_done(rs, opened);
+            return ls_buf_failed(out) ? LS_ENOMEM : 0;
+        }
         int at = lua_gettop(L);
         if (value->shape == LS_SHAPE_ARRAY)
             put_array(L, at, LS_AT(rs, LS_AT_IDS), value->object, out);

@@ -1,7 +1,7 @@
-/* Bringing a list in line with its source (T78): items stay by position, item wrappers ("cards") follow their elements by identity and
- * keep their state. Runs inside a protected call; the constructor of each new card is protected by itself, so one that fails leaves the
+/* Bringing a list in line with its source (T78): items stay by position, or follow their elements where the list is keyed (R3); item wrappers
+ * ("cards") follow their elements by identity and keep their state. Runs inside a protected call; the constructor of each new card is protected by itself, so one that fails leaves the
  * others.
- * Owner thread: the session's. Rules: T77–T79a, TX21, TX22. */
+ * Owner thread: the session's. Rules: T77–T79a, TX21, TX22, R3. */
 #include "session/viewlist.h"
 
 #include <string.h>
@@ -17,11 +17,13 @@ enum {
     AT_OLD_LIS,
     AT_CARDS,   /* by new position */
     AT_LIS,
-    AT_FREE,    /* element → lowest old position whose card waits for it */
+    AT_FREE,    /* element → lowest old position whose card, or item, waits for it */
     AT_NEXT,    /* old position → next one of an equal element */
     AT_TYPE,    /* item type name or nil */
     AT_PROBLEM, /* text of the first failed constructor, or nil */
-    AT_TOP = AT_PROBLEM,
+    AT_FROM,    /* keyed: new position → old position of its item; negative: of an item that another element gets; 0: a new one is due */
+    AT_ORDER,   /* keyed: the items by new position */
+    AT_TOP = AT_ORDER,
 };
 
 struct sync {
@@ -29,6 +31,7 @@ struct sync {
     struct ls__list *list;
     uint32_t before, count;
     bool cards; /* the list has an itemWrapper */
+    bool keyed; /* items follow their elements */
     bool moved;
 };
 
@@ -177,14 +180,99 @@ static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, ui
     LS_LTOP_CHECK(L, 0);
 }
 
+/* [-0, +0, -] */
+static lua_Integer from_at(lua_State *L, uint32_t position)
+{
+    lua_rawgeti(L, AT_FROM, position);
+    lua_Integer from = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return from;
+}
+
+/* Strings and numbers in a list have no identity: where one takes the place of another, it takes its item too. `taken` absolute. [-0, +0, m] */
+static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int taken)
+{
+    LS_LTOP(L);
+    for (uint32_t i = 1; i <= sync->count && i <= sync->before; i++) {
+        if (from_at(L, i))
+            continue;
+        lua_rawgeti(L, taken, i);
+        lua_rawgeti(L, AT_SOURCE, i);
+        lua_rawgeti(L, AT_ITEMS, i);
+        lua_getiuservalue(L, -1, LS_ITEM_BASE);
+        if (!lua_toboolean(L, taken + 1) && ls__is_primitive(lua_type(L, taken + 2)) && ls__is_primitive(lua_type(L, taken + 4))) {
+            lua_pushinteger(L, -(lua_Integer)i);
+            lua_rawseti(L, AT_FROM, i);
+        }
+        lua_settop(L, taken);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* Which item goes where (R3): one look at each old and each new element. Items still show what they showed before. [-0, +0, m] */
+static LS_RAISES void match_items(struct sync *sync, lua_State *L)
+{
+    LS_LTOP(L);
+    lua_newtable(L);
+    int taken = lua_gettop(L); /* old position → its item goes on */
+    for (uint32_t i = sync->before; i >= 1; i--) {
+        lua_rawgeti(L, AT_ITEMS, i);
+        lua_getiuservalue(L, -1, LS_ITEM_BASE);
+        if (!(i <= sync->count && stays(L, i)) && can_be_key(L, taken + 2)) {
+            lua_pushvalue(L, taken + 2);
+            lua_rawget(L, AT_FREE);
+            lua_rawseti(L, AT_NEXT, i);
+            lua_pushinteger(L, i);
+            lua_rawset(L, AT_FREE);
+        }
+        lua_settop(L, taken);
+    }
+    for (uint32_t i = 1; i <= sync->count; i++) {
+        lua_Integer from = i;
+        if (i > sync->before || !stays(L, i)) {
+            lua_rawgeti(L, AT_SOURCE, i);
+            from = take_card(L);
+        }
+        if (from) {
+            lua_pushboolean(L, 1);
+            lua_rawseti(L, taken, from);
+        }
+        lua_pushinteger(L, from);
+        lua_rawseti(L, AT_FROM, i);
+        lua_settop(L, taken);
+    }
+    match_by_position(sync, L, taken);
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* Put the items in their new order: first beside the old ones, where memory may be short, then in their stead. [-0, +0, m] */
+static LS_RAISES void order_items(struct sync *sync, lua_State *L)
+{
+    LS_LTOP(L);
+    for (uint32_t i = 1; i <= sync->count; i++) {
+        lua_Integer from = from_at(L, i);
+        if (from)
+            lua_rawgeti(L, AT_ITEMS, from > 0 ? from : -from);
+        else
+            ls__item_new(sync->session->resolver, L, AT_LIST);
+        lua_rawseti(L, AT_ORDER, i);
+    }
+    for (uint32_t i = sync->before + 1; i <= sync->count; i++) {
+        lua_rawgeti(L, AT_ORDER, i);
+        lua_rawseti(L, AT_ITEMS, i);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
 /* Find or make the card of the element at `position` of the source. Items still show what they showed before. [-0, +0, m] */
 static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t position)
 {
     LS_LTOP(L);
     lua_Integer from = position;
-    if (position > sync->before || !stays(L, position)) {
+    if (sync->keyed || position > sync->before || !stays(L, position)) {
         lua_rawgeti(L, AT_SOURCE, position);
-        from = take_card(L);
+        from = !sync->keyed ? take_card(L) : from_at(L, position) > 0 ? from_at(L, position) : 0;
         if (!from && !lua_isnil(L, -1))
             make_card(sync, L, lua_gettop(L), position);
     }
@@ -206,7 +294,8 @@ static bool show(struct sync *sync, lua_State *L, uint32_t position)
     lua_rawgeti(L, AT_ITEMS, position);
     lua_getiuservalue(L, ITEM, LS_ITEM_BASE);
     lua_rawgeti(L, AT_SOURCE, position);
-    bool other = position > sync->before || !lua_rawequal(L, BEFORE, ELEMENT);
+    bool fresh = sync->keyed ? from_at(L, position) == 0 : position > sync->before;
+    bool other = fresh || !lua_rawequal(L, BEFORE, ELEMENT) || ((struct ls__item *)lua_touserdata(L, ITEM))->index != position - 1;
     if (other) {
         ((struct ls__item *)lua_touserdata(L, ITEM))->index = position - 1;
         if (!sync->cards || lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL)
@@ -232,7 +321,7 @@ static LS_RAISES void follow(lua_State *L, uint32_t position)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-n, +9, m] the places from AT_SOURCE on */
+/* [-n, +11, m] the places from AT_SOURCE on */
 static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
 {
     lua_settop(L, AT_SOURCE);
@@ -248,20 +337,27 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
     lua_newtable(L);
     lua_getiuservalue(L, AT_LIST, LS_LIST_TYPE_NAME);
     lua_pushnil(L);
+    lua_createtable(L, sync->keyed ? hint : 0, 0);
+    lua_createtable(L, sync->keyed ? hint : 0, 0);
 }
 
 /* Whatever may fail for want of memory, and all site code, comes before the first item shows anything else: a list that could not be brought in
- * line is as it was, and the next try starts from there. [-n, +9, m] */
+ * line is as it was, and the next try starts from there. [-n, +11, m] */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;
     push_parts(sync, L);
+    if (sync->keyed)
+        match_items(sync, L);
     if (sync->cards) {
-        free_cards(sync, L);
+        if (!sync->keyed)
+            free_cards(sync, L);
         for (uint32_t i = 1; i <= sync->count; i++)
             find_card(sync, L, i);
     }
-    for (uint32_t i = sync->before + 1; i <= sync->count; i++) {
+    if (sync->keyed)
+        order_items(sync, L);
+    for (uint32_t i = sync->before + 1; !sync->keyed && i <= sync->count; i++) {
         ls__item_new(sync->session->resolver, L, AT_LIST);
         lua_rawseti(L, AT_ITEMS, i);
     }
@@ -272,6 +368,10 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     lua_setiuservalue(L, AT_LIST, LS_LIST_LIS);
     lua_pushvalue(L, AT_SOURCE);
     lua_setiuservalue(L, AT_LIST, LS_LIST_SOURCE);
+    for (uint32_t i = 1; sync->keyed && i <= sync->count; i++) {
+        lua_rawgeti(L, AT_ORDER, i);
+        lua_rawseti(L, AT_ITEMS, i);
+    }
     uint32_t first = 0;
     for (uint32_t i = 1; i <= sync->count; i++)
         if (show(sync, L, i) && !first)
@@ -287,7 +387,7 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 
 LS_RAISES int ls__list_sync(lua_State *L)
 {
-    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST)};
+    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST), .keyed = lua_toboolean(L, 4)};
     luaL_checkstack(L, 40, NULL);
     /* A constructor that sets properties of the very variable would come back here in the middle. */
     if (sync.list->syncing) {

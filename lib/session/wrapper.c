@@ -26,7 +26,7 @@ static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
 static void push_value(struct ls_resolver_state *rs, const struct ls_value *value)
 {
     if (value->slot)
-        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), value->slot);
+        ls__slot_look(rs, rs->L, value->slot, lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), value->slot));
     else
         lua_pushnil(rs->L);
 }
@@ -42,19 +42,21 @@ static LS_RAISES int l_new_list(lua_State *L)
 }
 
 /* The list is on top; bring it in line with the value. [-0, +0, -] */
-static int sync_list(struct ls_resolver_state *rs, const struct ls_value *value, struct ls_fault *fault)
+static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     int list = lua_gettop(L);
     lua_pushcfunction(L, ls__list_sync);
     lua_pushvalue(L, list);
-    push_value(rs, value);
-    lua_pushboolean(L, value->shape == LS_SHAPE_ARRAY);
-    if (ls__resolver_call(rs, 3, 2, LS_FAULT_WRAPPER, fault)) {
+    push_value(rs, want->value);
+    lua_pushboolean(L, want->value->shape == LS_SHAPE_ARRAY);
+    lua_pushboolean(L, want->keyed);
+    if (ls__resolver_call(rs, 4, 2, LS_FAULT_WRAPPER, fault)) {
         fault->kind = LS_FAULT_INTERNAL; /* constructors are protected one by one: only memory can be short here */
         ls__list_unlock(L, list);
         return -1;
     }
+    rs->members_slot = 0;
     if (lua_toboolean(L, -2))
         ls_tracker_request_repeat(rs->session->tracker);
     if (lua_type(L, -1) == LUA_TSTRING)
@@ -68,7 +70,7 @@ static int build_list(struct ls_resolver_state *rs, const struct ls_wrap *want, 
     lua_State *L = rs->L;
     lua_pushcfunction(L, l_new_list);
     lua_pushlightuserdata(L, (void *)want->item_type);
-    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want->value, fault))
+    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want, fault))
         return -1;
     struct ls_var *var = ls_tracker_find(rs->session->tracker, want->id);
     if (var)
@@ -145,7 +147,7 @@ static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want
     lua_State *L = rs->L;
     push_value(rs, wrapper);
     if (lua_type(L, -1) == LUA_TUSERDATA)
-        return sync_list(rs, want->value, fault);
+        return sync_list(rs, want, fault);
     lua_pushcfunction(L, l_sync_wrapper);
     lua_insert(L, -2);
     push_value(rs, want->value);
@@ -193,7 +195,7 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
     int opened = ls__frame_open(rs, &fault);
     if (opened >= 0) {
         lua_State *L = rs->L;
-        lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), slot);
+        ls__slot_look(rs, L, slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), slot));
         if (lua_istable(L, -1)) {
             lua_pushcfunction(L, l_destroy_wrapper);
             lua_insert(L, -2);

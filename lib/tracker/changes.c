@@ -10,7 +10,7 @@
 
 /* --- lists in which a variable knows its place: entering and leaving cost the same however long they are --- */
 
-static bool enter_list(struct ls__var_list *list, struct ls_var *var, uint32_t *at)
+bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at)
 {
     if (*at)
         return true;
@@ -20,7 +20,7 @@ static bool enter_list(struct ls__var_list *list, struct ls_var *var, uint32_t *
     return true;
 }
 
-static void leave_list(struct ls__var_list *list, struct ls_var *var, size_t place)
+void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place)
 {
     uint32_t *at = (uint32_t *)((char *)var + place);
     if (!*at)
@@ -35,7 +35,7 @@ static void leave_list(struct ls__var_list *list, struct ls_var *var, size_t pla
 
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (!enter_list(&tracker->pending, var, &var->pending_at))
+    if (!ls__list_enter(&tracker->pending, var, &var->pending_at))
         ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
 }
 
@@ -52,9 +52,9 @@ void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var)
 {
     for (uint32_t i = 0; i < var->prop_count; i++)
         tracker->pending_props -= var->props[i].changed;
-    leave_list(&tracker->pending, var, offsetof(struct ls_var, pending_at));
-    leave_list(&tracker->faulty, var, offsetof(struct ls_var, fault_at));
-    leave_list(&tracker->news, var, offsetof(struct ls_var, news_at));
+    ls__list_leave(&tracker->pending, var, offsetof(struct ls_var, pending_at));
+    ls__list_leave(&tracker->faulty, var, offsetof(struct ls_var, fault_at));
+    ls__list_leave(&tracker->news, var, offsetof(struct ls_var, news_at));
 }
 
 static int by_tree(const void *a, const void *b)
@@ -186,7 +186,7 @@ static struct ls__fault_box *box_fault(const struct ls_fault *fault)
 
 static void list_news(struct ls_tracker *tracker, struct ls_var *var)
 {
-    enter_list(&tracker->news, var, &var->news_at); /* without memory the news waits for the next one */
+    ls__list_enter(&tracker->news, var, &var->news_at); /* without memory the news waits for the next one */
 }
 
 static bool same_text(const struct ls__fault_box *box, const struct ls_fault *fault)
@@ -209,7 +209,7 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
     struct ls__fault_box *box = box_fault(fault);
     if (!box)
         return; /* the error before stays; memory that short is reported elsewhere */
-    if (!enter_list(&tracker->faulty, var, &var->fault_at)) {
+    if (!ls__list_enter(&tracker->faulty, var, &var->fault_at)) {
         ls_free(box);
         return;
     }
@@ -251,7 +251,7 @@ void ls__fault_sweep(struct ls_tracker *tracker)
         if (var->has_fault && !checked && !write_fault_holds(tracker, var) && var->fault_batch != tracker->batch)
             drop_fault(tracker, var);
         if (!var->has_fault)
-            leave_list(faulty, var, offsetof(struct ls_var, fault_at));
+            ls__list_leave(faulty, var, offsetof(struct ls_var, fault_at));
     }
 }
 
@@ -261,7 +261,7 @@ size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t ma
     size_t told = 0;
     while (news->count && told < max) {
         struct ls_var *var = news->items[0];
-        leave_list(news, var, offsetof(struct ls_var, news_at));
+        ls__list_leave(news, var, offsetof(struct ls_var, news_at));
         if (var->has_fault && var->fault_by_write)
             continue; /* answered with the write itself (P103) */
         uint64_t hash = var->fault ? var->fault->hash : 0;

@@ -75,7 +75,7 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     /* Copies: the constructor may set these very properties. */
     const char *item_type = ls_var_property(var, "itemWrapper");
     char *type_copy = ls_strdup(type), *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
-    struct ls_wrap want = {var->id, type_copy, item_copy, &var->value};
+    struct ls_wrap want = {var->id, type_copy, item_copy, &var->value, has_text(ls_var_property(var, "keyed"))};
     struct ls_fault fault = {.kind = LS_FAULT_NONE};
     int64_t computing = ls_tracker_set_computing(tracker, var->id);
     int rc = -1;
@@ -133,6 +133,8 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
         ls_buf_clear(&var->json);
     if (var->wrapper_slot || ls__prop_find(var, "wrapper", 7))
         update_wrapper(tracker, var);
+    if (var->rows)
+        ls__rows_follow(tracker, var);
     struct ls__outward now = ls__outward(var);
     bool changed = differs(before, now) || (value_changed && !var->wrapper_slot);
     if (changed)
@@ -155,7 +157,15 @@ static void stamp(struct ls_var *var, uint64_t ticks)
  * meanwhile it is asked for again. */
 static bool same_fault_stands(const struct ls_var *var)
 {
-    return var->fault && var->fault->kind == LS_FAULT_NIL_PATH && !var->fault_by_write;
+    return var->fault && !var->fault_by_write && (var->fault->kind == LS_FAULT_NIL_PATH || var->fault->kind == LS_FAULT_GONE);
+}
+
+/* What a page has asked for by an id that its list does not have is null, and an error (R2). */
+static int read_nothing(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+{
+    int bits = tracker->resolver.ops->check(tracker->resolver.ctx, 0, NULL, &var->value, fault);
+    ls__row_never(var, fault);
+    return bits < 0 ? bits : bits | LS_CHECK_FAULT;
 }
 
 static inline int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
@@ -169,6 +179,8 @@ static inline int check_at(struct ls_tracker *tracker, struct ls_var *var, struc
     ls_slot from;
     if (var->start)
         from = ls__nav(var->start);
+    else if (var->row == LS__ROW_NEVER)
+        return read_nothing(tracker, var, fault);
     else if (ls__start(tracker, var, &from, fault))
         return -1;
     return resolver->ops->check(resolver->ctx, from, var->path, &var->value, fault);
@@ -274,6 +286,17 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
     return changed;
 }
 
+void ls__check_now(struct ls_tracker *tracker, struct ls_var *var)
+{
+    struct ls__outward before = ls__outward(var);
+    uint32_t epoch = epoch_now(tracker);
+    if (var->seen == epoch && !var->has_fault)
+        return;
+    int bits = read_value(tracker, var, epoch);
+    if (bits > 0)
+        take_change(tracker, var, bits, before);
+}
+
 /* --- passes --- */
 
 int ls_tracker_enter(struct ls_tracker *tracker)
@@ -332,6 +355,8 @@ static bool run_passes(struct ls_tracker *tracker)
         changed |= run_pass(tracker);
         tracker->passes++;
     } while (tracker->repeat && tracker->passes < LS__MAX_PASSES);
+    ls__rows_let_go(tracker);
+    tracker->settled = tracker->resolver.epoch ? *tracker->resolver.epoch : 0;
     if (tracker->repeat)
         ls_log(1, "change detection: still unsettled after %d passes, the rest follows with the next batch", LS__MAX_PASSES);
     if ((changed || tracker->pending_props) && !tracker->counted) {

@@ -11,6 +11,10 @@
 #define LS__MAX_DIAG_BYTES 1000
 #define LS__TICK_SHIFT 3     /* 32 bits of time stamps are then more than 10 s, in steps of a few nanoseconds */
 
+/* A variable whose path begins with `#ID` (R2). INSIDE: its object is an element of the list that the parent shows. OUTSIDE: it was one, and what the
+ * variable and its subtree remember must not keep it alive. */
+enum ls__row { LS__ROW_NOT, LS__ROW_NEVER, LS__ROW_INSIDE, LS__ROW_OUTSIDE };
+
 struct ls__prop {
     char *name;       /* owned; the value follows the name's NUL in the same block */
     char *value;
@@ -64,9 +68,11 @@ struct ls_var {
     uint32_t mark, included;   /* generation of the order in which it was placed, collected */
     uint16_t depth;
     uint8_t access;            /* enum ls_access */
+    uint8_t row;               /* enum ls__row: what a path `#ID` has been bound to */
     bool dying;                /* destroyed, but a computation runs (T93a) */
     bool pending_value, pending_type;
-    uint32_t pending_at, fault_at, news_at; /* 1 + place in the tracker's lists, 0 = not in it */
+    uint32_t pending_at, fault_at, news_at, outside_at; /* 1 + place in the tracker's lists, 0 = not in it */
+    uint32_t rows;             /* children whose path begins with `#ID` */
     bool auto_type;            /* `type` was set by the tracker (T92) */
     bool active;
     bool fault_by_write;
@@ -136,6 +142,12 @@ struct ls_tracker {
     unsigned busy;             /* calls that may run Lua code under way: destroying waits (T93a) */
     struct ls__doomed *doomed;
     size_t doomed_count, doomed_cap;
+
+    /* rows (R2) */
+    struct ls__var_list outside; /* variables in state LS__ROW_OUTSIDE */
+    uint64_t settled;          /* the resolver's epoch when detection was over: until it moves, what a list is known to hold is what it holds */
+    uint64_t collect_batch;    /* the batch for which `collections` counts */
+    unsigned collections;
 
     /* pending */
     struct ls__var_list pending, faulty, news;
@@ -210,7 +222,25 @@ ls_slot ls__nav(const struct ls_var *var);
 /** Where the path starts: 0 and *from, or -1 and fault (T15). */
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault);
 
+/** What variables below start at, and lists hold, may be out of date: read the variable as a pass does. */
+void ls__check_now(struct ls_tracker *tracker, struct ls_var *var);
+
+/* rows.c */
+/** A variable's path is new, or it goes (`gone`): bind it to the element that its first step names. */
+void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var);
+void ls__row_forget(struct ls_tracker *tracker, struct ls_var *var);
+/** The variable's value is another one: which rows below are elements now? */
+void ls__rows_follow(struct ls_tracker *tracker, struct ls_var *list);
+/** A pass is over: what was remembered below rows outside of their lists holds nothing alive. */
+void ls__rows_let_go(struct ls_tracker *tracker);
+/** May the variable be written: is each row that leads to it in its list, or alive all the same? May run Lua code and destroy variables.
+ * @return 0; -1 and fault (GONE) */
+int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault);
+int ls__row_never(const struct ls_var *var, struct ls_fault *fault);
+
 /* changes.c */
+void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place);
+bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at);
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var);
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var);
 void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var);

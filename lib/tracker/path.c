@@ -1,5 +1,5 @@
 /* The path parser: text to steps in one block of memory. It knows neither variables nor values, and never touches properties; the query
- * is only cut off here. Thread: any; holds no state. Rules: T11–T15, T19. */
+ * is only cut off here. Thread: any; holds no state. Rules: T11–T15, T19, R2. */
 #include "tracker/path.h"
 
 #include <string.h>
@@ -52,6 +52,27 @@ static int read_index(const char *text, size_t len, uint32_t *index)
     return 1;
 }
 
+/* `#` and an integer names an element of the list by its id. A number that cannot be an id names none, like that of an object that is gone.
+ * @return is it such a step */
+static bool read_row(const char *text, size_t len, int64_t *id)
+{
+    size_t at = len > 1 && text[1] == '-' ? 2 : 1;
+    bool canonical = at == 1 && len > 1 && text[1] != '0';
+    int64_t number = 0;
+    if (len <= at || text[0] != '#')
+        return false;
+    for (; at < len; at++) {
+        if (text[at] < '0' || text[at] > '9')
+            return false;
+        if (number > (INT64_MAX - (text[at] - '0')) / 10)
+            canonical = false;
+        else
+            number = number * 10 + (text[at] - '0');
+    }
+    *id = canonical ? number : 0;
+    return true;
+}
+
 static bool ends_with(const char *text, size_t len, const char *end, size_t end_len)
 {
     return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
@@ -98,6 +119,13 @@ static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_f
         struct ls_step *step = &path->steps[path->count++];
         if (read_step(step, names + at, step_len, dot == NULL, fault))
             return -1;
+        if (read_row(step->name, step_len, &path->row)) {
+            if (path->count > 1 || path->standard || path->climb)
+                return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.*s' may only be the first step, below the list's variable",
+                                    step_len > 100 ? 100 : (int)step_len, names + at);
+            step->kind = LS_STEP_ROW;
+            path->by_row = true;
+        }
         path->calls |= step->kind == LS_STEP_CALL;
         path->code[path->count - 1] = LS_OP(step->kind, step->kind == LS_STEP_INDEX ? step->index : 0);
         names[at + step->name_len] = '\0';

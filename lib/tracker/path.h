@@ -1,4 +1,4 @@
-/* Paths into objects (tracker.md section 3): parsed once, shared between variables with equal text.
+/* Paths into objects (tracker.md section 3, page.md R2): parsed once, shared between variables with equal text.
  * Owner thread: the session's. */
 #ifndef LS_TRACKER_PATH_H
 #define LS_TRACKER_PATH_H
@@ -9,7 +9,7 @@
 
 #include "tracker/fault.h"
 
-enum ls_step_kind { LS_STEP_FIELD, LS_STEP_INDEX, LS_STEP_CALL, LS_STEP_SETTER };
+enum ls_step_kind { LS_STEP_FIELD, LS_STEP_INDEX, LS_STEP_CALL, LS_STEP_SETTER, LS_STEP_ROW };
 
 struct ls_step {
     enum ls_step_kind kind;
@@ -31,6 +31,8 @@ struct ls_path {
     uint32_t uses;        /* variables that share it */
     uint32_t climb;       /* leading `..`: how many variables above the parent to start (T14) */
     bool calls;           /* some step is a call: reading runs Lua code (T65) */
+    bool by_row;          /* the first step is `#ID`: it starts at an element of the list (R2) */
+    int64_t row;          /* by_row: the element's id; 0 = a number that is no id of any object */
     struct ls_step *steps;
     const char *standard; /* leading `@name`, with the @; NULL if none (T15) */
     const char *text;     /* the path without query, as given */
@@ -38,7 +40,7 @@ struct ls_path {
     ls_op code[];         /* one a step; the resolver puts its keys in */
 };
 
-/** Parse `text` without query (T11–T15, T19) into one block; uses = 0. @return owned (ls_free), or NULL and fault
+/** Parse `text` without query (T11–T15, T19, R2) into one block; uses = 0. @return owned (ls_free), or NULL and fault
  * (BAD_PATH, BAD_SETTER_CALL, INTERNAL) */
 struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fault);
 /** Bytes of `full` before the first `?`; *query and *query_len get what follows it, NULL if there is none (T16). */

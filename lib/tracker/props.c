@@ -260,6 +260,7 @@ void ls__var_aim(struct ls_var *var)
     for (uint32_t i = 0; var->path && start && i < var->path->climb; i++)
         start = start->parent;
     var->start = start;
+    ls__row_bind(var->tracker, var);
     var->timed = var->path && var->path->calls;
 }
 

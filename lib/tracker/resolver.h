@@ -54,6 +54,7 @@ struct ls_wrap {
     const char *type;       /* value of its `wrapper` property */
     const char *item_type;  /* value of its `itemWrapper` property, NULL = none */
     const struct ls_value *value;
+    bool keyed;             /* it has a `keyed` property: a list's items follow their elements (R3) */
 };
 
 struct ls_resolver_ops {
@@ -86,6 +87,12 @@ struct ls_resolver_ops {
     void (*unwrap)(void *ctx, int64_t id, struct ls_value *wrapper);
     /** RUNS. T74: an object for the `create` property. @return 0, *made = 0 if there is no such factory or it failed (fault says why) */
     int (*make)(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault);
+    /** R2: is the object with that id an element of the list in slot `list`, as that was seen last? NULL: nothing is. @return 1, 0; -1 without memory */
+    int (*element)(void *ctx, ls_slot list, int64_t object);
+    /** R2: from now on the slot's value lives only as long as the object does: the slot keeps neither alive. Looking at the slot undoes it. */
+    void (*loosen)(void *ctx, int64_t object, ls_slot slot);
+    /** RUNS. R2: does the object live? `collect`: throw away first what nothing holds. */
+    bool (*alive)(void *ctx, int64_t object, bool collect);
     /** Append the Value JSON. @return 0 or LS_ENOMEM */
     int (*json)(void *ctx, const struct ls_value *value, struct ls_buf *out);
 };

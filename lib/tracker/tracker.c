@@ -59,6 +59,7 @@ void ls_tracker_free(struct ls_tracker *tracker)
     ls_free(tracker->pending.items);
     ls_free(tracker->faulty.items);
     ls_free(tracker->news.items);
+    ls_free(tracker->outside.items);
     ls_free(tracker->doomed);
     ls_free(tracker->changes);
     ls_free(tracker->change_names);
@@ -178,6 +179,8 @@ int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
 {
     const struct ls_var *start = var->start;
+    if (var->row == LS__ROW_NEVER)
+        return ls__row_never(var, fault);
     if (var->path && var->path->standard) {
         const char *name = var->path->standard;
         const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
@@ -377,6 +380,9 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
             ls__fault_put(tracker, var, &fault, false);
     } else if (var->access != LS_ACCESS_ACTION && last != LS_STEP_SETTER) {
         ls__read(tracker, var);
+    } else if (var->row == LS__ROW_NEVER) {
+        ls__row_never(var, &fault);
+        ls__fault_put(tracker, var, &fault, false);
     }
     const struct ls__prop *create = ls__prop_find(var, "create", 6);
     if (create && create->value[0])
@@ -394,11 +400,13 @@ int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec
         fault = &scratch;
     if (check_place(tracker, spec, &parent, fault))
         return -1;
+    tracker->busy++; /* binding a row may read its list */
     struct ls_var *var = enter_var(tracker, spec, parent, fault);
-    if (!var)
+    if (!var) {
+        ls__busy_end(tracker);
         return -1;
+    }
     int64_t id = var->id;
-    tracker->busy++;
     first_value(tracker, var, spec);
     ls__busy_end(tracker);
     if (out)
@@ -413,6 +421,7 @@ static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*go
     if (gone)
         gone(ctx, var);
     ls__wrapper_drop(tracker, var);
+    ls__row_forget(tracker, var);
     if (var->watchers)
         ls__tree_watched(var, -1);
     ls__tree_unlink(tracker, var);

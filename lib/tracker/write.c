@@ -74,10 +74,18 @@ int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slo
 {
     struct ls_fault scratch;
     int rc;
+    int64_t id = var->id;
     if (!fault)
         fault = &scratch;
+    /* T30: access is judged before anything else */
+    int gone = var->access == LS_ACCESS_R ? 0 : ls__row_reach(tracker, id, fault);
+    var = ls_tracker_find(tracker, id);
+    if (!var) /* what ran to find out has destroyed it */
+        return ls_fault_set(fault, LS_FAULT_GONE, "variable %lld is gone", (long long)id);
     tracker->busy++;
-    if (var->access == LS_ACCESS_R) {
+    if (gone) {
+        rc = -1;
+    } else if (var->access == LS_ACCESS_R) {
         rc = ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "variable %lld cannot be written: its access is r", (long long)var->id);
     } else if (var->held) {
         ls_slot copy = 0;

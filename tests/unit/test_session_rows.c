@@ -1,0 +1,469 @@
+/* Rows that follow their elements (page.md R1 to R4) with a real VM: the path step `#ID`, keyed lists, rows that outlive their place. */
+#include "resolver_rig.h"
+
+#define SITE \
+    "function proto(name, t) t.type = name; t.__index = t; _G[name] = t; t.new = t.new or function(p, o) return setmetatable(o or {}, p) end; return t end\n" \
+    "proto('Ship', {name = ''})\n" \
+    "function Ship:remove() for i, s in ipairs(f.ships) do if s == self then table.remove(f.ships, i) return end end; removed = self.name end\n" \
+    "function Ship:call(v) self.name = v end\n" \
+    "proto('Fleet', {})\n" \
+    "f = Fleet:new(); a, b, c = Ship:new{name = 'Ada'}, Ship:new{name = 'Bix'}, Ship:new{name = 'Cid'}; f.ships = {a, b, c}\n" \
+    "weak = setmetatable({}, {__mode = 'v'})\n"
+
+/* The list is 10, its elements are the objects 3, 4, 5. */
+static void open_ships(void)
+{
+    rig_do(SITE);
+    assert_int_equal(rig_root("f"), 1);
+    rig_create(10, 1, "ships");
+    assert_string_equal(rig_json(10), "[{\"obj\":3},{\"obj\":4},{\"obj\":5}]");
+}
+
+static void settle(void)
+{
+    rig_detect();
+    rig_changes();
+}
+
+static void write_ok(int64_t id, const char *json)
+{
+    struct ls_fault fault;
+    if (rig_write(id, json, &fault))
+        fail_msg("%lld: %s", (long long)id, fault.text);
+}
+
+static void write_gone(int64_t id, const char *json)
+{
+    struct ls_fault fault = {.kind = LS_FAULT_NONE};
+    assert_int_equal(rig_write(id, json, &fault), -1);
+    assert_string_equal(ls_fault_code(fault.kind), "gone");
+}
+
+static void collect(void)
+{
+    ls_session_collect(rig->session);
+    ls_session_collect(rig->session);
+}
+
+static void R2_a_row_follows_its_element(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_create(11, 10, "#4");
+    rig_create(12, 11, "name");
+    rig_create(13, 10, "#4.name");
+    rig_create(14, 10, "#4.remove()?access=action");
+    rig_create(15, 10, "#4.call(_)?access=w");
+    assert_string_equal(rig_json(11), "{\"obj\":4}");
+    assert_string_equal(rig_type(11), "Ship");
+    settle();
+    rig_do("table.insert(f.ships, 1, Ship:new{name = 'New'}); table.sort(f.ships, function(x, y) return x.name > y.name end)");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "10m=v"); /* R5: a reordering is one update */
+    assert_string_equal(rig_json(12), "\"Bix\"");
+    write_ok(12, "\"Bo\"");
+    assert_true(rig_is("b.name == 'Bo'"));
+    write_ok(15, "\"Bob\"");
+    assert_true(rig_is("b.name == 'Bob'"));
+    rig_detect();
+    assert_string_equal(rig_json(13), "\"Bob\"");
+    write_ok(14, "null");
+    assert_true(rig_is("#f.ships == 3"));
+    rig_do("for _, s in ipairs(f.ships) do assert(s ~= b) end");
+}
+
+static void R2_no_object_is_reached_by_counting(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_do("f.secret = {name = 'secret'}; f.others = {Ship:new{name = 'other'}}");
+    rig_create(2, 1, "secret");
+    rig_create(3, 1, "others");
+    static const char *const paths[] = {"#6", "#7", "#2", "#1", "#99", "#0", "#-1", "#-4", "#04", "#9223372036854775807", "#9223372036854775808",
+                                        "#18446744073709551620", "#99999999999999999999999999999999999999999999"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char path[100];
+        int64_t id = 100 + 10 * (int64_t)i;
+        rig_create(id, 10, paths[i]);
+        assert_string_equal(rig_json(id), "null");
+        assert_string_equal(rig_fault(id), "gone");
+        snprintf(path, sizeof path, "%s.name", paths[i]);
+        rig_create(id + 1, 10, path);
+        write_gone(id + 1, "\"x\"");
+        snprintf(path, sizeof path, "%s.remove()?access=action", paths[i]);
+        rig_create(id + 2, 10, path);
+        assert_string_equal(rig_fault(id + 2), "gone");
+        write_gone(id + 2, "null");
+        rig_create(id + 3, id, "name");
+        write_gone(id + 3, "\"x\"");
+    }
+    assert_true(rig_is("f.secret.name == 'secret' and f.others[1].name == 'other' and f.type == 'Fleet'"));
+    settle();
+    assert_string_equal(rig_fault(100), "gone"); /* and it stays so */
+    rig_create(90, 2, "#6.name"); /* below what is no list */
+    assert_string_equal(rig_fault(90), "gone");
+    rig_create(91, 1, "#3");
+    assert_string_equal(rig_fault(91), "gone");
+}
+
+static void R2_grammar(void **state)
+{
+    (void)state;
+    struct ls_fault fault;
+    open_ships();
+    static const struct {
+        const char *path, *code;
+    } rows[] = {
+        {"ships.#4", "bad-path"},   {"#4.#5", "bad-path"},          {"..#4", "bad-path"},      {"@app.#4", "bad-path"}, {"#4..name", "bad-path"},
+        {"#4.call(_)", "bad-access"}, {"#4.x()?access=w", "bad-access"}, {"#4.a(_).b", "bad-path"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rig_try(20, 10, rows[i].path, &fault))
+            fail_msg("%s", rows[i].path);
+        assert_string_equal(ls_fault_code(fault.kind), rows[i].code);
+    }
+    rig_do("f.odd = {['#'] = 1, ['#x'] = 2, ['#4x'] = 3, ['-'] = 4}");
+    rig_create(30, 1, "odd.#");
+    rig_create(31, 1, "odd.#x");
+    rig_create(32, 1, "odd.#4x");
+    assert_string_equal(rig_json(30), "1");
+    assert_string_equal(rig_json(31), "2");
+    assert_string_equal(rig_json(32), "3");
+    rig_create(33, 10, "#4?access=r&tone=low");
+    assert_string_equal(ls_var_property(rig_var(33), "tone"), "low");
+    assert_int_equal(rig_write(33, "1", &fault), -1);
+    assert_string_equal(ls_fault_code(fault.kind), "bad-access");
+}
+
+/* The row variable itself is written like an element: another value takes its place in the list. */
+static void R2_writing_the_element(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_create(11, 10, "#4");
+    rig_do("table.insert(f.ships, 1, c)");
+    write_ok(11, "{\"obj\":3}");
+    assert_true(rig_is("f.ships[1] == c and f.ships[2] == a and f.ships[3] == a and f.ships[4] == c"));
+    write_gone(11, "{\"obj\":3}"); /* it is outside now, though alive */
+    assert_true(rig_is("#f.ships == 4"));
+}
+
+static void R2_a_row_that_has_left_is_held_weakly(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_do("b.crew = {b}; b.boat = {owner = b, list = {{up = b}, 1}}; weak.b = b; b = nil");
+    rig_create(11, 10, "#4");
+    rig_create(12, 11, "name");
+    rig_create(13, 11, "boat");
+    rig_create(14, 13, "list");
+    rig_create(15, 11, "crew");
+    rig_create(16, 15, "#4.name"); /* a row within a row */
+    rig_create(17, 10, "#4.boat");
+    rig_create(18, 13, "list?wrapper=lua.ViewList&keyed=true");
+    rig_create(19, 18, "items");
+    settle();
+    collect();
+    assert_true(rig_is("weak.b ~= nil"));
+    rig_do("keep = table.remove(f.ships, 2); keep.name = 'Kim'");
+    settle();
+    collect();
+    assert_string_equal(rig_json(12), "\"Kim\""); /* read and written as long as Lua holds it */
+    rig_do("keep.name = 'Kit'; keep.boat.list[2] = 2");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "12m=v; 14m=v; 16m=v"); /* each once, and nothing else */
+    collect();
+    write_ok(12, "\"Kai\"");
+    assert_true(rig_is("keep.name == 'Kai'"));
+    settle();
+    assert_false(rig_detect());
+    rig_do("keep = nil");
+    settle();
+    collect();
+    assert_true(rig_is("weak.b == nil")); /* T5 does not keep it alive, nor do its subtree and its list inside */
+    write_gone(12, "\"Lou\"");
+    write_gone(17, "null");
+    rig_detect();
+    assert_string_equal(rig_json(11), "null");
+    assert_string_equal(rig_fault(11), "gone");
+    assert_string_equal(rig_json(12), "null");
+    assert_string_equal(rig_json(14), "null");
+}
+
+/* Nothing is written into an object that nobody could ever look at. */
+static void R2_a_write_to_what_is_gone_collects_first(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_create(11, 10, "#4");
+    rig_create(12, 11, "name");
+    rig_create(13, 11, "call(_)?access=action");
+    settle();
+    rig_do("b.self = b; called = 0; Ship.call = function() called = called + 1 end; table.remove(f.ships, 2); b = nil");
+    ls_tracker_begin_batch(rig->tracker); /* no detection and no collection since */
+    write_gone(12, "\"Zoe\"");
+    write_gone(13, "\"Zoe\"");
+    assert_true(rig_is("called == 0"));
+}
+
+static void R2_a_selection_that_has_moved_on_keeps_nothing_alive(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_do("f.selected = b; b = nil");
+    rig_create(11, 10, "#4.name");
+    rig_create(12, 1, "selected");
+    settle();
+    rig_do("table.remove(f.ships, 2)");
+    ls_tracker_begin_batch(rig->tracker);
+    write_ok(11, "\"Bo\"");
+    assert_true(rig_is("f.selected.name == 'Bo'"));
+    rig_do("f.selected = a");
+    write_gone(11, "\"Bob\"");
+}
+
+static void R2_an_element_that_comes_back(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_create(11, 10, "#4");
+    rig_create(12, 11, "boat");
+    rig_do("b.boat = {b}; weak.b = b");
+    settle();
+    rig_do("table.remove(f.ships, 2)");
+    settle();
+    rig_do("f.ships[3] = b; b = nil");
+    settle();
+    collect();
+    assert_string_equal(rig_json(11), "{\"obj\":4}");
+    rig_do("f.ships[3].name = 'Back'; f.ships[3] = nil");
+    settle();
+    collect();
+    assert_true(rig_is("weak.b == nil"));
+}
+
+static void R2_R4_lists_that_become_something_else(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"nil", "'text'", "42", "{}", "{3, 4, 'x'}", "function() end", "f", "Ship:new{name = 'One'}", "{a}", "{{b}}"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        if (i) {
+            rig_teardown(NULL);
+            rig_setup(NULL);
+        }
+        char code[200];
+        open_ships();
+        rig_create(11, 10, "#4");
+        rig_create(12, 11, "name");
+        settle();
+        snprintf(code, sizeof code, "f.ships = %s", values[i]);
+        rig_do(code);
+        settle();
+        assert_string_equal(rig_json(12), "\"Bix\"");
+        write_ok(12, "\"Bo\""); /* Lua holds it */
+        assert_true(rig_is("b.name == 'Bo'"));
+        rig_do("if type(f.ships) ~= 'table' or type(f.ships[1]) ~= 'table' then b = nil end");
+        if (rig_is("b == nil"))
+            write_gone(12, "\"Bob\"");
+        rig_do("f.ships = {a}; b = nil");
+        ls_tracker_begin_batch(rig->tracker);
+        write_gone(12, "\"Bob\"");
+        settle();
+        rig_create(13, 10, "#3.name");
+        assert_string_equal(rig_json(13), "\"Ada\"");
+    }
+}
+
+static void R4_an_element_in_two_lists_and_twice_in_one(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_do("f.more = {b, c, b}");
+    rig_create(20, 1, "more");
+    rig_create(11, 10, "#4.name");
+    rig_create(21, 20, "#4.name");
+    rig_create(22, 20, "2.name");
+    settle();
+    rig_do("table.remove(f.ships, 2); b = nil");
+    settle();
+    write_ok(11, "\"Bo\"");
+    assert_true(rig_is("f.more[1].name == 'Bo'"));
+    rig_do("table.remove(f.more, 1)");
+    settle();
+    write_ok(21, "\"Bob\"");
+    assert_true(rig_is("f.more[2].name == 'Bob'"));
+    rig_do("f.more[2] = nil");
+    settle();
+    write_gone(21, "\"x\"");
+    write_gone(11, "\"x\"");
+}
+
+/* An id may come before detection has seen it, or after the list was changed in the same batch. */
+static void R2_now_or_in_the_value_last_sent(void **state)
+{
+    (void)state;
+    open_ships();
+    settle();
+    rig_do("f.ships = {a, c, d}; d = Ship:new{name = 'Dan'}; f.ships[3] = d");
+    ls_tracker_begin_batch(rig->tracker);
+    rig_create(11, 10, "#4.name"); /* last sent */
+    assert_string_equal(rig_json(11), "\"Bix\"");
+    rig_create(12, 1, "ships.2");
+    assert_string_equal(rig_json(12), "{\"obj\":6}");
+    rig_create(13, 10, "#6.name"); /* now */
+    assert_string_equal(rig_json(13), "\"Dan\"");
+}
+
+static void R2_the_path_may_be_set_later(void **state)
+{
+    (void)state;
+    struct ls_fault fault;
+    open_ships();
+    rig_create(11, 10, "#4");
+    rig_create(12, 11, "name");
+    static const struct {
+        const char *path, *name;
+    } rows[] = {{"#5", "\"Cid\""}, {"0", "\"Ada\""}, {"#3", "\"Ada\""}, {"#9", "null"}, {"#4", "\"Bix\""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ls_prop prop = {"path", rows[i].path, 4, strlen(rows[i].path)};
+        assert_int_equal(ls_tracker_set_property(rig->tracker, rig_var(11), &prop, &fault), 1);
+        rig_detect();
+        assert_string_equal(rig_json(12), rows[i].name);
+    }
+    ls_tracker_destroy(rig->tracker, 11, NULL, NULL);
+    rig_do("f.ships = {}");
+    settle();
+}
+
+#define WRAPPED "ships?wrapper=lua.ViewList&keyed=true"
+
+static void open_keyed(const char *query)
+{
+    char path[100];
+    rig_do(SITE);
+    rig_root("f");
+    snprintf(path, sizeof path, "%s%s", WRAPPED, query);
+    rig_create(10, 1, path);
+    rig_create(20, 10, "items");
+}
+
+static void R3_items_follow_their_elements(void **state)
+{
+    (void)state;
+    open_keyed("");
+    assert_string_equal(rig_json(20), "[{\"obj\":7},{\"obj\":8},{\"obj\":9}]");
+    rig_create(21, 20, "#8");
+    rig_create(22, 21, "item");
+    rig_create(23, 22, "name");
+    rig_create(24, 21, "index");
+    rig_create(25, 21, "remove()?access=action");
+    rig_create(26, 10, "#8.item.name");
+    settle();
+    rig_do("f.ships = {c, b, a}");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "20m=v");
+    assert_string_equal(rig_json(20), "[{\"obj\":9},{\"obj\":8},{\"obj\":7}]");
+    rig_do("table.remove(f.ships, 1)");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "20m=v; 24m=v");
+    assert_string_equal(rig_json(20), "[{\"obj\":8},{\"obj\":7}]");
+    rig_do("table.insert(f.ships, 2, Ship:new{name = 'Dan'})");
+    assert_true(rig_detect());
+    assert_string_equal(rig_json(20), "[{\"obj\":8},{\"obj\":11},{\"obj\":7}]");
+    write_ok(23, "\"Bo\"");
+    rig_detect();
+    assert_string_equal(rig_json(26), "\"Bo\"");
+    write_ok(25, "null");
+    rig_detect();
+    assert_string_equal(rig_json(20), "[{\"obj\":11},{\"obj\":7}]");
+    collect();
+    write_ok(23, "\"Bob\""); /* alive in Lua, and so is its item */
+    assert_true(rig_is("b.name == 'Bob'"));
+    write_ok(26, "\"Bea\"");
+    assert_true(rig_is("b.name == 'Bea'"));
+    write_ok(25, "null");
+    assert_true(rig_is("#f.ships == 2"));
+    rig_do("b = nil; removed = nil");
+    settle();
+    write_gone(23, "\"x\"");
+    write_gone(26, "\"x\"");
+    write_gone(25, "null");
+    assert_true(rig_is("#f.ships == 2"));
+}
+
+static void R3_without_keyed_items_stay_by_position(void **state)
+{
+    (void)state;
+    rig_do(SITE);
+    rig_root("f");
+    rig_create(10, 1, "ships?wrapper=lua.ViewList");
+    rig_create(20, 10, "items");
+    rig_create(21, 20, "0.item");
+    settle();
+    rig_do("table.remove(f.ships, 1)");
+    rig_detect();
+    assert_string_equal(rig_changes(), "20m=v; 21m=v");
+    assert_string_equal(rig_json(20), "[{\"obj\":7},{\"obj\":8}]");
+}
+
+static void R3_T79_cards_go_with_their_items(void **state)
+{
+    (void)state;
+    rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
+           " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
+    open_keyed("&itemWrapper=Card");
+    rig_create(21, 20, "#7.item");
+    rig_create(22, 21, "title()?access=r");
+    assert_string_equal(rig_json(20), "[{\"obj\":7},{\"obj\":8},{\"obj\":9}]");
+    assert_string_equal(rig_json(22), "\"0:Ada:1\"");
+    settle();
+    rig_do("f.ships = {c, Ship:new{name = 'Dan'}, a}");
+    rig_detect();
+    assert_string_equal(rig_json(22), "\"2:Ada:1\"");
+    assert_true(rig_is("made == 4"));
+    assert_string_equal(rig_changes(), "20m=v; 22m=v"); /* the title tells the index */
+    rig_do("f.ships[3] = nil; weak.a = a; a = nil");
+    settle();
+    collect();
+    assert_true(rig_is("weak.a == nil")); /* a card leads back to its element */
+}
+
+static void R3_primitives_holes_and_equals(void **state)
+{
+    (void)state;
+    rig_do("h = {list = {'x', 'y', 'x', 1, true}}");
+    rig_root("h");
+    rig_create(10, 1, "list?wrapper=lua.ViewList&keyed=true");
+    rig_create(20, 10, "items");
+    rig_create(21, 20, "2.item");
+    assert_string_equal(rig_json(20), "[{\"obj\":4},{\"obj\":5},{\"obj\":6},{\"obj\":7},{\"obj\":8}]");
+    rig_do("h.list = {'y', 'x', 'x', true, 1}");
+    rig_detect();
+    assert_string_equal(rig_json(20), "[{\"obj\":5},{\"obj\":4},{\"obj\":6},{\"obj\":8},{\"obj\":7}]");
+    rig_do("h.list[2] = 'z'"); /* in its place, with its item */
+    rig_detect();
+    assert_string_equal(rig_json(20), "[{\"obj\":5},{\"obj\":4},{\"obj\":6},{\"obj\":8},{\"obj\":7}]");
+    rig_do("h.list[2] = 0/0; h.list[3] = {}");
+    rig_detect();
+    assert_string_equal(rig_json(20), "[{\"obj\":5},{\"obj\":4},{\"obj\":10},{\"obj\":8},{\"obj\":7}]");
+    rig_do("h.list = {}");
+    rig_detect();
+    assert_string_equal(rig_json(20), "[]");
+    rig_do("h.list = nil");
+    rig_detect();
+    assert_string_equal(rig_json(20), "null");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        T(R2_a_row_follows_its_element), T(R2_no_object_is_reached_by_counting), T(R2_grammar), T(R2_writing_the_element),
+        T(R2_a_row_that_has_left_is_held_weakly), T(R2_a_write_to_what_is_gone_collects_first),
+        T(R2_a_selection_that_has_moved_on_keeps_nothing_alive), T(R2_an_element_that_comes_back), T(R2_R4_lists_that_become_something_else),
+        T(R4_an_element_in_two_lists_and_twice_in_one), T(R2_now_or_in_the_value_last_sent), T(R2_the_path_may_be_set_later),
+        T(R3_items_follow_their_elements), T(R3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
+        T(R3_primitives_holes_and_equals),
+    };
+    return cmocka_run_group_tests_name("session rows", tests, NULL, NULL);
+}
