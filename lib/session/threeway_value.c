@@ -50,9 +50,10 @@ static void record_content(struct recorder *rec, int idx, int depth)
         lua_rawseti(L, -2, SLOT_META);
     lua_newtable(L); /* record content */
     lua_pushnil(L);
-    while (!rec->over && lua_next(L, idx)) { /* record content key value */
-        if (++rec->entries > MAX_ENTRIES) {
+    while (lua_next(L, idx)) { /* record content key value */
+        if (++rec->entries > MAX_ENTRIES)
             rec->over = true;
+        if (rec->over) { /* here, or below the entry before */
             lua_pop(L, 2);
             break;
         }
