@@ -2,11 +2,12 @@
  * The binding pass over a view's new content (F76 to F88), widgets, which hold the bindings of one element each (F225), and what bindings do:
  * attributes, classes, styles, code and HTML (F102 to F112), events and actions (F113 to F126).
  */
-import { markScroll, notifyScroll, scrollElement } from './scroll.js';
+import { showModal } from './keep.js';
+import { isHidden, markScroll, notifyScroll, scrollElement } from './scroll.js';
 import * as variables from './store.js';
 import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
 import { accessProblem, commitAll, currentValue, ensureId, Field, forwarded, isGetter, isSetter, kindOf, parsePath, vendId } from './value.js';
-import { List, View } from './view.js';
+import { List, View, viewdef } from './view.js';
 
 /** @type {Set<Widget>} */
 const live = new Set();
@@ -205,7 +206,8 @@ function connect(widget, name, spec, defaults, apply, deliver = apply) {
 /** @param {Widget} widget @param {string} name @param {Spec} spec */
 function bindAttribute(widget, name, spec) {
   const { properties } = spec;
-  const [, group, suffix] = /** @type {RegExpMatchArray} */ (name.match(/^ui-([a-z]+)-?(.*)$/s));
+  const asWritten = viewdef(widget.view.key ?? '')?.names.get(name) ?? name;
+  const [, group, suffix] = /** @type {RegExpMatchArray} */ (asWritten.match(/^ui-([a-z]+)-?(.*)$/s));
   /** @param {(value: any, varId: number) => void} apply */
   const read = (apply) => connect(widget, name, spec, { access: 'r' }, apply);
   /** @param {any} value */
@@ -253,6 +255,7 @@ const OWN_CLASSES = ['ui-new-view', 'ui-obsolete-view', 'ui-error'];
 function applyAttribute(widget, name, value) {
   const element = /** @type {any} */ (widget.element);
   const absent = value === null || value === undefined || value === false;
+  if (element.localName === 'dialog' && name === 'open') return openDialog(element, !absent);
   const own = name === 'class' ? OWN_CLASSES.filter((word) => element.classList.contains(word)) : [];
   if (!absent) element.setAttribute(name, String(value));
   else if (name === 'id') element.id = widget.elementId; // tools look for it
@@ -266,6 +269,14 @@ function applyAttribute(widget, name, value) {
       element[name] = !absent; // not when it is so already: it would rewrite the attribute
     }
   }
+}
+
+/** With `ui-modal` it opens over the page; one that is hidden does so when it is revealed. @param {HTMLDialogElement} dialog @param {boolean} open */
+function openDialog(dialog, open) {
+  const hidden = isHidden(dialog);
+  if (!hidden && !open) dialog.close();
+  else if (!hidden && dialog.hasAttribute('ui-modal')) showModal(dialog);
+  else dialog.open = open;
 }
 
 /** @param {Widget} widget @param {string} name @param {any} value */
@@ -364,13 +375,13 @@ function bindEvent(widget, name, type, spec) {
   const { path, properties } = spec;
   const { element } = widget;
   const action = name === 'ui-action';
-  const key = type.startsWith('keypress-') ? keyTest(type.slice('keypress-'.length)) : null;
+  const key = type.startsWith('keypress-') ? keyTest(type.slice('keypress-'.length).toLowerCase()) : null;
   /** @type {Properties} */
   const defaults = action ? { access: 'action' } : { access: 'action', priority: 'low' };
   const forced = key && (isGetter(path) || isSetter(path)) ? { ...properties, access: 'action' } : properties; // F67
   const varId = connect(widget, name, { path, properties: forced }, key ? {} : defaults, null);
   if (!varId) return;
-  const fixed = action ? null : element.getAttribute(`ui-event-${type}-value`);
+  const fixed = action ? null : element.getAttribute(`${name}-value`);
   widget.on(key ? 'keydown' : type, (event) => {
     if (key && !key.matches(event)) return;
     const self = event.currentTarget;
@@ -395,8 +406,10 @@ function keyTest(combination) {
   const wanted = MODIFIERS.map((name) => parts.includes(name));
   const last = parts.filter((part) => !MODIFIERS.includes(/** @type {any} */ (part))).at(-1) ?? '';
   const name = last === 'minus' ? '-' : last;
+  /** Where the letters are not Latin, a shortcut is known by the place of its key. @param {KeyboardEvent} event */
+  const isPlace = ({ key, code, ctrlKey, altKey, metaKey }) => (ctrlKey || altKey || metaKey) && /[^\0-\x7f]/.test(key) && code === `Key${name.toUpperCase()}`;
   /** Input methods use Enter (F124), and filling in a form presses keys without a name. @param {KeyboardEvent} event */
-  const matches = (event) => !event.isComposing && event.keyCode !== 229 && event.key?.toLowerCase() === (KEYS[name] ?? name)
+  const matches = (event) => !event.isComposing && event.keyCode !== 229 && (event.key?.toLowerCase() === (KEYS[name] ?? name) || isPlace(event))
     && MODIFIERS.every((modifier, i) => event[`${modifier}Key`] === wanted[i]); // F122
   return { name, matches };
 }

@@ -84,13 +84,31 @@ export function openConnection(id, use) {
   handlers = use;
   addEventListener('online', retry);
   document.addEventListener('visibilitychange', () => {
-    if (document.hidden) return;
-    void retry();
-    dropIfSilent();
+    if (!document.hidden) resume();
   });
-  setInterval(dropIfSilent, SILENCE_MS / 5);
+  setInterval(() => isSilent(SILENCE_MS) && lost('Connection lost.'), SILENCE_MS / 5);
   connect('Connection lost.');
 }
+
+/** Lets the connection go without a word: the page is left, or kept by the browser for Back. */
+export function suspend() {
+  const old = socket;
+  if (!old) return;
+  socket = null;
+  connectQueue(null);
+  emit('disconnect');
+  old.close(1000);
+}
+
+/** The page is looked at again, so it is to be current at once; that it was without a connection is news only if there is none to be had. */
+export function resume() {
+  if (isSilent(SILENCE_MS / 2)) suspend();
+  clearTimeout(timer);
+  if (!socket && !closed) connect('Connection lost.');
+}
+
+/** A half-open connection looks alive; a server that sends heartbeats is never silent for long. @param {number} forMs */
+const isSilent = (forMs) => heartbeats && socket?.readyState === WebSocket.OPEN && Date.now() - lastFrame > forMs;
 
 /** @param {string} refused says what it means if the server takes no socket */
 function connect(refused) {
@@ -125,16 +143,14 @@ function receive(frame) {
 
 /** @param {string} why */
 function lost(why) {
-  socket = null;
-  connectQueue(null);
-  emit('disconnect');
+  suspend();
   if (closed) showNotice('Disconnected.');
   else retryLater(why);
 }
 
 /** @param {string} why */
 function retryLater(why) {
-  showNotice(`${why} Trying again …`);
+  if (!document.hidden) showNotice(`${why} Trying again …`);
   clearTimeout(timer);
   timer = setTimeout(retry, delay * (0.75 + Math.random() / 2));
   delay = Math.min(delay * 2, LAST_RETRY_MS);
@@ -149,15 +165,8 @@ async function retry() {
   asking = true;
   const status = await fetch(`/${session}`, { method: 'HEAD', cache: 'no-store' }).then((answer) => answer.status, () => 0);
   asking = false;
-  if (closed) return;
+  if (closed || socket) return;
   if (status === 404) location.replace('/');
   else if (status) connect('The server takes no further page.');
   else retryLater('The server cannot be reached.');
-}
-
-/** A half-open connection looks alive; a server that sends heartbeats is never silent for long. */
-function dropIfSilent() {
-  if (!heartbeats || !socket || Date.now() - lastFrame < SILENCE_MS) return;
-  socket.close();
-  lost('Connection lost.');
 }

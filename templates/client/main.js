@@ -1,10 +1,11 @@
 /**
  * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: store; scroll; value;
- * keep, bind; view, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * keep, bind; view, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
+import { startArrival } from './lsess-client/arrival.js';
 import { findWidget, store } from './lsess-client/bind.js';
-import { connection, findSession, openConnection, pagePath, tabToken } from './lsess-client/connection.js';
+import { connection, findSession, openConnection, pagePath, resume, suspend, tabToken } from './lsess-client/connection.js';
 import { addStyle, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
 import { revealing, settle } from './lsess-client/reveal.js';
 import { debug, duringFrame, flush, get, guard, idle, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
@@ -125,10 +126,16 @@ function show(host, session) {
     duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: place() } })); // the whole handshake (F45, R8)
   };
   openConnection(session, { opened, frame: processFrame });
-  addEventListener('pagehide', () => {
-    commitAll(); // F37
+  const commit = () => {
+    commitAll();
     flush(false);
+  };
+  addEventListener('beforeunload', commit); // Firefox has no connection any more when it hides a page
+  addEventListener('pagehide', () => {
+    commit(); // F37
+    suspend();
   });
+  addEventListener('pageshow', ({ persisted }) => persisted && resume());
   document.addEventListener('submit', (event) => keepPage(view, event));
 }
 
@@ -143,6 +150,7 @@ function start() {
   addStyle('ui-no-flash-style', '.ui-new-view { display: none !important }'); // F13
   if (debug) addStyle('ui-debug-style', '.ui-error { outline: 2px dashed #d33 }'); // S29
   startOverlay(session);
+  startArrival();
   show(host, session);
 }
 

@@ -1,4 +1,5 @@
 /** The showing of new content when it is complete, and the scripts that run then (F159 to F170). */
+import { arrive } from './arrival.js';
 import { capture, restore } from './keep.js';
 import { isHidden, notifyScroll, scrollRevealed } from './scroll.js';
 import { blame, get, guard } from './store.js';
@@ -37,7 +38,7 @@ export class Reveal {
   /** Old content goes and new content shows, in one task. */
   finish() {
     const views = [...this.views];
-    const kept = views.map((view) => (view.keep && view.obsolete.length ? capture(view.obsolete) : []));
+    const kept = views.map((view) => (view.keep && view.obsolete.length ? capture(view.obsolete) : null));
     for (const view of views) {
       this.drop(view);
       remove(view.obsolete);
@@ -45,13 +46,14 @@ export class Reveal {
       for (const node of view.nodes()) if (node instanceof Element) node.classList.remove('ui-new-view');
     }
     scrollRevealed();
-    views.forEach((view, i) => kept[i].length && guard('keeping the focus', () => restore(kept[i], view.nodes())));
+    views.forEach((view, i) => guard('keeping what was done', () => restore(view.nodes(), kept[i])));
     runScripts();
     for (const [varId, run] of this.held) if (get(varId)) run();
     for (const view of views) {
       notifyScroll(get(view.varId)?.parentId);
       view.primary()?.dispatchEvent(new CustomEvent('ui-rendered', { bubbles: true, detail: view.key })); // S84
     }
+    arrive();
   }
 }
 

@@ -62,14 +62,30 @@ interface Binding {
 /** A root node of a view, or what stands in the place of one (F112, F144). */
 type Part = Node | View | import('./bind.js').Replacement;
 
-/** What an element had that its counterpart in a new rendering is to have (F178). */
-interface Kept {
-  names: string[];
+/** What a person did to an element (F178). */
+interface State {
+  /** What they changed, by property. */
+  changes: Record<string, any>;
+  /** What they entered and nobody has sent. */
+  edit?: any;
   focus?: boolean;
-  caret?: [number, number];
-  value?: any;
-  open?: boolean;
+  caret?: [number, number, any];
   scroll?: [number, number];
+}
+/** A place in text. */
+interface Spot {
+  from: Element;
+  way: number[];
+  offset: number;
+}
+/** What a person did in one rendering, to be done in the next. */
+interface Kept {
+  states: Map<Element, State>;
+  names: Map<Element, string[]>;
+  /** Of the elements with names. */
+  tags: Set<string>;
+  /** Both ends of what is selected, if they are in it. */
+  selection: Spot[];
 }
 
 /** An error in a file of the site (H100). */

@@ -4,13 +4,13 @@
  */
 import { bindContent } from './bind.js';
 import { setProblem } from './overlay.js';
-import { forgetIds } from './keep.js';
+import { forgetIds, identify } from './keep.js';
 import { collectScripts, Reveal } from './reveal.js';
 import { markScroll, notifyScroll, scrollElement } from './scroll.js';
 import { blame, create, describe, destroy, get, guard, refreshError, report, update, watch } from './store.js';
 import { ensureId, forwarded, vendId } from './value.js';
 
-/** By key TYPE.NAMESPACE. @type {Map<string, {text: string, content: DocumentFragment}>} */
+/** By key TYPE.NAMESPACE. @type {Map<string, {text: string, content: DocumentFragment, names: Map<string, string>}>} */
 const viewdefs = new Map();
 
 /** @param {string} key */
@@ -29,6 +29,9 @@ function parse(text) {
   return content;
 }
 
+/** HTML takes the capitals out of names of attributes; these are the binding attributes that have some in the text, such as `ui-class-isActive`. @param {string} text */
+const writtenNames = (text) => new Map([...text.matchAll(/\bui-[a-z]+-[^\s=>"'/]*[A-Z][^\s=>"'/]*/g)].map(([name]) => [name.toLowerCase(), name]));
+
 /** Takes a delivery, retries what was pending and renders again what a new text concerns (F133, F175, F176). @param {string | Record<string, string>} delivery */
 export function deliver(delivery) {
   /** @type {Set<string>} */
@@ -37,7 +40,7 @@ export function deliver(delivery) {
     try {
       if (!key.includes('.')) throw new Error('its name must be TYPE.NAMESPACE');
       if (viewdefs.get(key)?.text !== text) {
-        viewdefs.set(key, { text, content: parse(String(text)) });
+        viewdefs.set(key, { text, content: parse(String(text)), names: writtenNames(String(text)) });
         changed.add(key);
       }
       setProblem(key, null);
@@ -201,6 +204,7 @@ export class View {
     const key = this.bestKey();
     if (!key) pending.add(this);
     else if (key !== this.key || force) this.replace(key, type);
+    identify(this.current(), value);
   }
 
   /** An item that is a plain value is shown as text; only objects have types and viewdefs (S57). @param {any} value */
@@ -234,7 +238,7 @@ export class View {
     const roots = [...fragment.children];
     const primary = roots.find((root) => !INVISIBLE.test(root.localName)) ?? roots[0];
     for (const root of roots) {
-      root.id = root === primary ? this.elementId : vendId(); // F74
+      root.id ||= root === primary ? this.elementId : vendId(); // F74
       if (hide) root.classList.add('ui-new-view');
     }
     roots[0].setAttribute('ui-viewdef', key);
@@ -371,7 +375,7 @@ export function remove(nodes) {
 export const awaitsViewdef = (reveal) => [...pending].some((view) => view.buffer() === reveal);
 
 /** @param {string} elementId */
-export const findView = (elementId) => [...live].findLast((view) => view.elementId === elementId);
+export const findView = (elementId) => [...live].findLast((view) => view.elementId === elementId || view.primary()?.id === elementId);
 
 /** One view per element of a variable's array, in place of an exemplar (F182). */
 export class List {

@@ -34,11 +34,20 @@ pageTest('F63, F85: empty paths and unknown ui- attributes make no variable', as
 
 pageTest('F71, F72, F73, F74: ids are vended, author ids stay, roots get theirs', async (fixture) => {
   const { page } = fixture;
-  await show(fixture, '<style></style><div id="mine"><b id="kept" ui-value="a"></b><i ui-value="b"></i><u>free</u></div><p id="second"></p>', { a: 1, b: 2 });
+  await show(fixture, '<style></style><div><b id="kept" ui-value="a"></b><i ui-value="b"></i><u>free</u></div><p id="second"></p>', { a: 1, b: 2 });
   const ids = await page.evaluate(() => [...document.querySelectorAll('body > style, body > div, body > p, b, i, u')].map((e) => e.id));
-  assert.deepEqual([ids[1], ids[2], ids[4]], ['app', 'kept', '']);
-  for (const id of [ids[0], ids[3], ids[5]]) assert.match(id, /^ui-\d+$/);
+  assert.deepEqual([ids[1], ids[2], ids[4], ids[5]], ['app', 'kept', '', 'second']);
+  for (const id of [ids[0], ids[3]]) assert.match(id, /^ui-\d+$/);
   assert.equal(new Set(ids).size, 6);
+});
+
+pageTest('F74: the ids of a viewdef’s top-level elements stay, so that what names them finds them', async (fixture) => {
+  const { page } = fixture;
+  const form = '<label for="mail">Mail</label><input id="mail" list="known" ui-value="mail"><datalist id="known"><option>a@example.org</datalist>';
+  await show(fixture, { 'App.DEFAULT': '<main><div ui-view="form"></div></main>', 'Form.DEFAULT': form }, { form: { $type: 'Form', mail: '' } });
+  await page.locator('label').click();
+  assert.deepEqual(await page.evaluate(() => [document.activeElement.localName, document.querySelector('input').list?.id]), ['input', 'known']);
+  assert.equal(await page.evaluate(() => window.uiApp.getBinding().getView(document.querySelector('label').id).isRendered()), true);
 });
 
 pageTest('F75, S37: values go to the element of the binding, also where ids are duplicated', async (fixture) => {

@@ -127,7 +127,7 @@ pageTest('F221, F223, F224, F225: the objects of page scripts', async ({ server,
     const { uiApp, uiStore } = window;
     const store = uiApp.getStore();
     const view = uiApp.getAppView();
-    const widget = uiApp.getBinding().getWidget('app');
+    const widget = uiApp.getBinding().getWidget('box');
     const id = store.create({ parentId: 1, properties: { path: 'extra' } });
     store.update(id, 'v', { p: 'q' });
     const made = { ...store.get(id) };
@@ -140,7 +140,7 @@ pageTest('F221, F223, F224, F225: the objects of page scripts', async ({ server,
       widget.scrollOnOutput, typeof widget.scrollToBottom, uiApp.getViewdefStore().get('App') !== undefined, uiApp.getViewdefStore().get('Nope'), made, store.get(id), store.getError(1), typeof uiApp.getBinding().getView('app').forceRender,
       uiApp.getBinding().getView('none'), uiApp.getBinding().getWidget('none'), uiApp.extra];
   });
-  assert.deepEqual(seen, ['function', true, 'app', true, true, 'app', 'span', true, 2, false, 'function', true, undefined, { varId: 3, parentId: 1, value: 'v', properties: { path: 'extra', p: 'q' } }, undefined, null, 'function', undefined, undefined, true]);
+  assert.deepEqual(seen, ['function', true, 'app', true, true, 'box', 'span', true, 2, false, 'function', true, undefined, { varId: 3, parentId: 1, value: 'v', properties: { path: 'extra', p: 'q' } }, undefined, null, 'function', undefined, undefined, true]);
   await server.received('the create', (m) => m.type === 'create' && m.data.properties.path === 'extra');
 });
 

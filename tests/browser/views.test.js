@@ -315,7 +315,7 @@ pageTest('F133: a delivery is stored as a whole before views are retried and ren
 pageTest('F143: the variable of a view has path, element id, forwarded properties and access', async (fixture) => {
   const { server } = fixture;
   await show(fixture, { 'App.DEFAULT': '<div id="place" ui-view="a.b?wrapper=W&create=C&x=1"></div>' });
-  assert.deepEqual((await server.created('a.b')).properties, { path: 'a.b', elementId: 'app', access: 'r', wrapper: 'W', create: 'C', x: '1' });
+  assert.deepEqual((await server.created('a.b')).properties, { path: 'a.b', elementId: 'place', access: 'r', wrapper: 'W', create: 'C', x: '1' });
 });
 
 pageTest('F165: the client’s classes have the names that sites know', async (fixture) => {
