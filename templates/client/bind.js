@@ -2,11 +2,13 @@
  * The binding pass over a view's new content (F76 to F88), widgets, which hold the bindings of one element each (F225), and what bindings do:
  * attributes, classes, styles, code and HTML (F102 to F112), events and actions (F113 to F126).
  */
+import { parse } from './json.js';
 import { showModal } from './keep.js';
+import { currentValue, eventName, isUndefined, kindOf, mark } from './kinds.js';
 import { isHidden, markScroll, notifyScroll, scrollElement } from './scroll.js';
 import * as variables from './store.js';
 import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
-import { accessProblem, commitAll, currentValue, ensureId, Field, forwarded, isGetter, isSetter, kindOf, parsePath, vendId } from './value.js';
+import { accessProblem, commitAll, ensureId, Field, forwarded, isGetter, isOwned, isSetter, parsePath, vendId } from './value.js';
 import { List, View, viewdef } from './view.js';
 
 /** @type {Set<Widget>} */
@@ -24,6 +26,8 @@ export class Widget {
     /** @type {[string, (event: any) => void][]} */
     this.listeners = [];
     this.scrollOnOutput = false;
+    /** What a person can change of it. @type {Field | null} */
+    this.field = null;
     /** What is switched on, so that bindings of the whole attribute can put it back (F104). @type {Set<string>} */
     this.classes = new Set();
     /** @type {Map<string, any>} */
@@ -213,14 +217,12 @@ function bindAttribute(widget, name, spec) {
   /** @param {any} value */
   const truth = (value) => (properties.not ? !value : value); // S83
   if (group === 'value') bindValue(widget, spec);
-  else if (group === 'attr') {
-    read((value) => {
-      const change = () => applyAttribute(widget, suffix, truth(value));
-      const { refit } = widget.bindings.get('ui-value') ?? {};
-      if (refit) refit(suffix, change);
-      else change();
-    });
-  }
+  else if (group === 'attr') bindShownAttribute(widget, name, suffix, spec, truth) || read((value) => {
+    const change = () => applyAttribute(widget, suffix, truth(value));
+    const { refit } = widget.bindings.get('ui-value') ?? {};
+    if (refit) refit(suffix, change);
+    else change();
+  });
   else if (group === 'class') read((value) => applyClass(widget, suffix, truth(value)));
   else if (group === 'style') read((value) => applyStyle(widget, suffix, value));
   else if (group === 'event' || group === 'action') bindEvent(widget, name, suffix || 'click', spec);
@@ -235,13 +237,29 @@ function bindAttribute(widget, name, spec) {
 function bindValue(widget, spec) {
   const { editable } = kindOf(widget.element);
   const access = isSetter(spec.path) ? 'w' : editable && !isGetter(spec.path) ? '' : 'r'; // F67
-  const field = new Field(widget, spec.properties);
-  const varId = connect(widget, 'ui-value', spec, access ? { access } : {}, (value) => field.write(value), (value) => field.show(value));
-  const binding = widget.bindings.get('ui-value');
-  if (!varId || !binding) return;
+  bindField(widget, 'ui-value', spec, access ? { access } : {}, new Field(widget, spec.properties));
+}
+
+/** An attribute of a property that a person changes shows its value there too, and again where the program has not taken the change (F103, R36). @param {Widget} widget @param {string} name @param {string} attribute @param {Spec} spec @param {(value: any) => any} truth */
+function bindShownAttribute(widget, name, attribute, spec, truth) {
+  const { element } = widget;
+  const kind = kindOf(element);
+  const open = isUndefined(element);
+  const property = mark(kind) || (open && attribute !== 'value' ? 'checked' : 'value');
+  if (attribute !== property || !kind.commit || widget.field || (property === 'value' && !isOwned(element))) return false;
+  return bindField(widget, name, spec, { access: 'r' }, new Field(widget, spec.properties, property, (value) => applyAttribute(widget, attribute, value, false)), truth);
+}
+
+/** @param {Widget} widget @param {string} name @param {Spec} spec @param {Properties} defaults @param {Field} field @param {(value: any) => any} [map] */
+function bindField(widget, name, spec, defaults, field, map = (value) => value) {
+  const varId = connect(widget, name, spec, defaults, (value) => field.write(map(value)), (value) => field.show(map(value)));
+  const binding = widget.bindings.get(name);
+  if (!varId || !binding) return true;
+  widget.field = field;
   binding.end = () => field.end();
   binding.refit = (attribute, change) => field.refit(attribute, change);
   field.start(varId);
+  return true;
 }
 
 // What bindings do.
@@ -251,8 +269,8 @@ const LIVE = ['checked', 'selected', 'value', 'muted', 'open', 'indeterminate'];
 const LIVE_TAGS = /^(input|textarea|select|button|progress|meter|output|option|dialog|details|audio|video)$/;
 const OWN_CLASSES = ['ui-new-view', 'ui-obsolete-view', 'ui-error'];
 
-/** @param {Widget} widget @param {string} name @param {any} value */
-function applyAttribute(widget, name, value) {
+/** @param {Widget} widget @param {string} name @param {any} value @param {boolean} [live] the property too */
+function applyAttribute(widget, name, value, live = true) {
   const element = /** @type {any} */ (widget.element);
   const absent = value === null || value === undefined || value === false;
   if (element.localName === 'dialog' && name === 'open') return openDialog(element, !absent);
@@ -262,7 +280,7 @@ function applyAttribute(widget, name, value) {
   else element.removeAttribute(name);
   if (name === 'class') element.classList.add(...own, ...widget.classes);
   else if (name === 'style') for (const [property, text] of widget.styles) applyStyle(widget, property, text);
-  else if (LIVE.includes(name) && LIVE_TAGS.test(element.localName) && name in element) {
+  else if (live && LIVE.includes(name) && LIVE_TAGS.test(element.localName) && name in element) {
     if (typeof element[name] !== 'boolean') {
       if (!/^(progress|meter)$/.test(element.localName)) element[name] = absent ? '' : String(value);
     } else if (element[name] === absent) {
@@ -382,7 +400,8 @@ function bindEvent(widget, name, type, spec) {
   const varId = connect(widget, name, { path, properties: forced }, key ? {} : defaults, null);
   if (!varId) return;
   const fixed = action ? null : element.getAttribute(`${name}-value`);
-  widget.on(key ? 'keydown' : type, (event) => {
+  watch(varId, () => widget.field?.settle());
+  widget.on(key ? 'keydown' : eventName(type), (event) => {
     if (key && !key.matches(event)) return;
     const self = event.currentTarget;
     if (properties.self && event.target !== self) return;
@@ -391,11 +410,12 @@ function bindEvent(widget, name, type, spec) {
     if (properties.stop) event.stopPropagation();
     /** @type {any} */
     let value = null;
-    if (fixed !== null) value = /^\s*(true|false|null|-?\d+(\.\d+)?(e[-+]?\d+)?)\s*$/i.test(fixed) ? JSON.parse(fixed) : fixed; // F115
+    if (fixed !== null) value = /^\s*(true|false|null|-?\d+(\.\d+)?(e[-+]?\d+)?)\s*$/i.test(fixed) ? parse(fixed) : fixed; // F115
     else if (key) value = isGetter(path) ? null : key.name;
     else if (isSetter(path)) value = action ? self.value ?? null : currentValue(self);
     commitAll(widget); // edits first, then the trigger, in one frame (F118, F119)
     update(varId, value);
+    if (/(change|input)$/i.test(type)) widget.field?.told();
     if (!key || get(varId)?.properties.access === 'action') flush(true);
   });
 }

@@ -2,6 +2,7 @@
  * Which session the page belongs to, and the socket to it: it opens, reads frames, and after a loss tries again until the session is found to be gone
  * (F3 to F7, F213 to F219, S6). What messages mean is not its business.
  */
+import { parse, stringify } from './json.js';
 import { showNotice } from './overlay.js';
 import { connectQueue, debug, guard } from './store.js';
 
@@ -121,12 +122,12 @@ function connect(refused) {
     showNotice('');
     connectQueue((frame) => {
       if (debug) console.debug('lsess >', frame);
-      opening.send(JSON.stringify(frame));
+      opening.send(stringify(frame));
     });
     guard('the start', handlers.opened);
     emit('connect');
   };
-  opening.onmessage = ({ data }) => socket === opening && guard('a frame', () => receive(JSON.parse(data)));
+  opening.onmessage = ({ data }) => socket === opening && guard('a frame', () => receive(parse(data)));
   opening.onerror = (event) => emit('error', event);
   opening.onclose = () => socket === opening && lost(refused);
 }

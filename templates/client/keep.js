@@ -2,9 +2,9 @@
  * What a person did in content that is replaced by another rendering (F178): read from the old elements where it differs from what they began with, and
  * put back on their counterparts. Where nobody has changed anything, what the new content brings stays.
  */
+import { editOf, isBound, putEdit, rawValue } from './kinds.js';
 import { following } from './scroll.js';
 import { same } from './store.js';
-import { rawValue, written } from './value.js';
 
 /** How widgets of component libraries hold what a person did: fields, boxes, disclosures, tabs, trees, panels. In the order in which they are put back. */
 const WIDGET = ['value', 'checked', 'selected', 'active', 'activeTabIndex', 'activeid', 'expanded', 'position', 'open'];
@@ -105,7 +105,7 @@ function changes(element) {
   /** @type {Record<string, any>} */
   const state = {};
   for (const name of Object.keys(now)) {
-    const was = written.has(element) && /^(value|checked|selected)$/.test(name) ? now[name] : base[name]; // what was written is the field's
+    const was = isBound(element) && /^(value|checked|selected|html)$/.test(name) ? now[name] : base[name]; // what was written is the field's
     if (was !== undefined && !same(now[name], was) && !element.hasAttribute(`ui-attr-${name}`)) state[name] = now[name];
   }
   return state;
@@ -213,11 +213,8 @@ export function capture(nodes) {
   each(nodes, (element) => {
     /** @type {State} */
     const state = { changes: isStateful(element) ? changes(element) : {} };
-    if (written.has(element)) {
-      const base = written.get(element);
-      const now = rawValue(element);
-      if (base !== undefined && !same(now, base)) state.edit = now;
-    }
+    const edit = editOf(element);
+    if (edit !== undefined) state.edit = edit;
     if (element === focused) {
       const { selectionStart, selectionEnd, selectionDirection } = innermost(element);
       state.focus = true;
@@ -272,12 +269,6 @@ export function restore(nodes, kept) {
   later.flat().forEach((run) => run());
   const [anchor, end] = kept.selection.map((spot) => ({ spot, element: counterpart(spot.from) }));
   if (anchor?.element && end?.element) getSelection()?.setBaseAndExtent(...atSpot(anchor.spot, anchor.element), ...atSpot(end.spot, end.element));
-}
-
-/** It is still an edit: nobody has sent it. @param {any} element @param {any} value */
-function putEdit(element, value) {
-  if (element.localName === 'select') put(element, 'value', value, element);
-  else if (typeof value === typeof rawValue(element)) element[typeof value === 'boolean' ? 'checked' : 'value'] = value;
 }
 
 /** @param {any} element @param {[number, number, any]} [caret] */

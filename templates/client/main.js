@@ -1,6 +1,6 @@
 /**
- * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: store; scroll; value;
- * keep, bind; view, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: json; store; scroll; kinds;
+ * value, keep; bind; view, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
 import { startArrival } from './lsess-client/arrival.js';
@@ -29,9 +29,10 @@ function dispatch(message) {
   else if (type === undefined && message?.error) report(`the server says: ${message.error}`); // F19
 }
 
-/** @param {{varId: number, value?: any, properties?: Record<string, any>}} data */
-function takeUpdate({ varId, value, properties: raw }) {
-  if (!raw) return receiveUpdate({ varId, value });
+/** @param {{varId: number, value?: any, properties?: Record<string, any>, seq?: number, of?: number | null}} data */
+function takeUpdate({ properties: raw, ...data }) {
+  if (!raw) return receiveUpdate(data);
+  const { varId } = data;
   /** Without the hint of priority (F25). @type {Record<string, any>} */
   const properties = {};
   for (const name of Object.keys(raw)) properties[name.replace(/:(high|med|medium|low)$/i, '')] = raw[name];
@@ -40,7 +41,7 @@ function takeUpdate({ varId, value, properties: raw }) {
     delete properties.viewdefs; // need not be kept
     if (viewdefs) guard('viewdefs', () => deliver(viewdefs)); // before anything that needs them (F58)
   }
-  receiveUpdate({ varId, value, properties });
+  receiveUpdate({ ...data, properties });
   if (varId === 1 && ('reload-error' in properties || 'reload-detail' in properties)) showReloadErrors(get(1)?.properties ?? {});
 }
 

@@ -2,6 +2,7 @@
  * The page's variables (F38 to F58), the queue of messages to the server (F31 to F37), and reports to the console.
  * It knows nothing of elements but the `owner` that a variable was made for.
  */
+import { stringify } from './json.js';
 import { showError } from './overlay.js';
 
 /** Frames are logged with `?ui-debug` in the address; otherwise the console is silent unless something is wrong (S77). */
@@ -100,7 +101,7 @@ let nextId = 2; // never reused, reconnects included (F39, F216)
 const unanswered = new Set();
 
 /** True when nothing waits to be sent or answered (S85). */
-export const idle = () => !waiting.length && !unanswered.size;
+export const idle = () => !waiting.length && !unanswered.size && !writing.size;
 
 /** @param {number} id @param {Properties} [properties] @param {Owner | null} [owner] @returns {Entry} */
 function add(id, properties = {}, owner = null) {
@@ -145,22 +146,56 @@ function answered(entry) {
 const WRITE_ONLY = /^(w|action)$/;
 
 /** Equal values; arrays by content (F49, F196). @param {any} a @param {any} b */
-export const same = (a, b) => a === b || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
+export const same = (a, b) => a === b || (Array.isArray(a) && stringify(a) === stringify(b));
 
 /**
  * Stores and sends a change made by the page (F48 to F50). A change of an action leaves at once, with all that waits (F33).
- * @param {number} id @param {any} [value] undefined: properties alone @param {Properties} [properties]
+ * @param {number} id @param {any} [value] undefined: properties alone @param {Properties} [properties] @param {number | null} [of] the object that the value is meant for
  */
-export function update(id, value, properties) {
-  const record = get(id);
-  if (!record) return;
+export function update(id, value, properties, of = ofId(id)) {
+  const entry = entries.get(id);
+  if (!entry) return;
+  const { record } = entry;
   const { access } = record.properties;
   const changed = value !== undefined && access !== 'r' && (WRITE_ONLY.test(access) || !same(value, record.value));
   if (changed) record.value = value;
   if (properties) merge(record, properties);
-  if (changed || properties) send('update', { varId: id, value: changed ? value : undefined, properties });
+  if (changed) send('update', { varId: id, value, properties, seq: number(entry), of: of ?? undefined });
+  else if (properties) send('update', { varId: id, properties });
   if (changed && access === 'action') flush(true);
 }
+
+// Writes are numbered per variable, and the server tells with a value which of them it knows: an older value is not to be seen any more (R8).
+
+const SILENT_MS = 3000;
+
+/** Variables with a write that the server has not answered. @type {Set<Entry>} */
+const writing = new Set();
+/** A server that has answered no write for that long does not know numbers; undefined before that is decided. @type {boolean | undefined} */
+let numbered;
+let silence = 0;
+
+/** @param {Entry} entry */
+function number(entry) {
+  entry.seq = (entry.seq ?? 0) + 1;
+  if (transmit && numbered !== false) writing.add(entry);
+  if (numbered === undefined) silence ||= setTimeout(trustSilence, SILENT_MS);
+  return entry.seq;
+}
+
+function trustSilence() {
+  if (numbered) return;
+  numbered = false;
+  const waited = [...writing];
+  writing.clear();
+  for (const { record, late } of waited) receiveUpdate({ varId: record.varId, value: late });
+}
+
+/** Whether the server has still to answer a write. @param {number} id */
+export const isWriting = (id) => writing.has(/** @type {Entry} */ (entries.get(id)));
+
+/** The object that holds the variable's place, where it can be exchanged. @param {number} id */
+export const ofId = (id) => entries.get(id)?.of ?? null;
 
 /** @param {Variable} record @param {Properties} properties */
 function merge(record, properties) {
@@ -181,6 +216,7 @@ export function destroy(id) {
 function forget(id, entry) {
   if (!entries.delete(id) || !entry) return;
   answered(entry);
+  writing.delete(entry);
   fail(entry, null);
   entry.children?.forEach((child) => forget(child, entries.get(child)));
 }
@@ -221,14 +257,25 @@ export function refreshError(id) {
   if (entry?.error) showError(entry);
 }
 
-/** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Properties}} data */
-export function receiveUpdate({ varId, value, properties }) {
+/** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Properties, seq?: number, of?: number | null}} data */
+export function receiveUpdate({ varId, value, properties, seq, of }) {
   const entry = entries.get(varId) ?? (varId < 0 ? add(varId) : undefined);
   if (!entry) return; // in flight when it was destroyed (F56)
+  if (of !== undefined) entry.of = of;
+  const answers = seq !== undefined && seq > (entry.told ?? 0);
+  if (seq !== undefined) {
+    numbered = true;
+    entry.told = seq;
+    if (seq >= (entry.seq ?? 0)) writing.delete(entry);
+  }
+  if (value !== undefined && writing.has(entry)) {
+    entry.late = value; // older than the last write, whose answer will tell
+    value = undefined;
+  }
   if (value !== undefined) entry.record.value = value;
   if (properties) merge(entry.record, properties);
   answered(entry);
-  failures.delete(entry);
+  if (!answers) failures.delete(entry); // of a write: it tells of the refusal and of what holds
   fail(entry, null);
   for (const observer of [...entry.observers ?? []]) guard('an update', () => observer(entry.record, value, properties), varId);
 }

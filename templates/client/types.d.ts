@@ -35,6 +35,12 @@ interface Entry {
   errorObservers?: Set<(...changed: any[]) => void>;
   error?: Failure | null;
   wait?: Wait | null;
+  /** The number of its last write, and of the last that the server has told of. */
+  seq?: number;
+  told?: number;
+  /** What the server has sent since, but before it knew of the last write. */
+  late?: any;
+  of?: number | null;
 }
 
 /** A binding attribute's `PATH?QUERY` (F59 to F64). */
@@ -44,7 +50,7 @@ interface Spec {
 }
 /** How `ui-value` treats an element (F89). */
 interface Kind {
-  shows: 'value' | 'checked' | 'radio' | 'text' | 'custom' | 'none';
+  shows: 'value' | 'checked' | 'selected' | 'radio' | 'text' | 'custom' | 'none';
   /** Events that commit an edit. */
   commit: string | undefined;
   /** Events that commit with `keypress`. */

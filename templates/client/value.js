@@ -1,9 +1,10 @@
 /**
- * `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196).
- * Below it what the client knows of paths and of kinds of elements.
+ * `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196); what the program has not taken is not left
+ * on the page. Before it what the client knows of paths.
  */
+import { inner, isEdited, isUndefined, kindOf, mark, rawValue, setWritten, textOf, touch } from './kinds.js';
 import { notifyScroll } from './scroll.js';
-import { get, online, flushSoon, same, update } from './store.js';
+import { flushSoon, get, isWriting, ofId, online, same, update, watch } from './store.js';
 
 let last = 0; // of the ids ui-N (F71)
 
@@ -42,87 +43,56 @@ export function accessProblem(path, access) {
   return access === undefined || allowed.test(access) ? '' : `path "${path}" does not allow access "${access}"`;
 }
 
-/**
- * What elements do with a value (F89): their tags, inputs by `:type`; where it shows; events that commit an edit, undefined where nothing is edited; and
- * those that commit besides with `keypress`. `custom` is decided when the element is defined.
- * @type {[string, Kind['shows'], string?, string?][]}
- */
-const KINDS = [
-  ['input textarea', 'value', 'blur change', 'input'],
-  ['select', 'value', 'change blur', 'input'],
-  [':range :color', 'value', 'change', 'input'],
-  [':checkbox', 'checked', 'change'],
-  [':radio', 'radio', 'change'],
-  [':file', 'none', ''],
-  [':button :submit :reset :image progress meter output data param option sl-*', 'value', ''],
-  ['sl-input sl-textarea sl-select sl-radio-group sl-range sl-color-picker', 'value', 'sl-change', 'sl-input'],
-  ['sl-rating', 'value', 'sl-change'],
-  ['sl-checkbox sl-switch', 'checked', 'sl-change'],
-  ['sl-option sl-progress-bar sl-progress-ring sl-qr-code sl-copy-button', 'value'],
-  ['custom', 'custom', ''],
-  ['display button li sl-badge sl-tag', 'text'],
-];
-/** @type {Map<string, Kind>} */
-const kinds = new Map();
-for (const [tags, shows, commit, typing = ''] of KINDS) for (const tag of tags.split(' ')) kinds.set(tag, { shows, commit, typing, editable: commit !== undefined });
-
-/** @param {Element} element */
-export function kindOf(element) {
-  const tag = element.localName;
-  const other = tag.startsWith('sl-') ? 'sl-*' : tag.includes('-') ? 'custom' : 'display';
-  const type = tag === 'input' ? `:${/** @type {HTMLInputElement} */ (element).type}` : '';
-  return /** @type {Kind} */ (kinds.get(type) ?? kinds.get(tag) ?? kinds.get(other));
-}
-
-/** What an element shows of a value: for check elements and radios whether it is marked, else its raw value (F94). @param {any} element */
-export function rawValue(element) {
-  if (element.localName === 'select' && element.multiple) return [...element.selectedOptions].map((option) => option.value);
-  return /checked|radio/.test(kindOf(element).shows) ? !!element.checked : element.value;
-}
-
-/** What an event sends of an element: of a radio the value that it stands for, null where there is none (F114). @param {any} element */
-export const currentValue = (element) => (kindOf(element).shows === 'radio' ? element.value : rawValue(element)) ?? null;
-
-/** A custom element whose definition has not been loaded (F99). @param {Element} element */
-const isUndefined = ({ localName }) => localName.includes('-') && !customElements.get(localName);
-
-/** The text of a value; objects have none (F91). @param {any} value @returns {string} */
-function textOf(value) {
-  if (value === null || value === undefined) return '';
-  if (Array.isArray(value)) return value.map(textOf).join(',');
-  if (typeof value === 'object') return 'obj' in value ? '' : JSON.stringify(value);
-  return String(value);
-}
-
-/** What an element held right after the client last wrote or sent it (F95); it outlives the binding so that a re-render can tell edits (F178). @type {WeakMap<Element, any>} */
-export const written = new WeakMap();
-
 /** @type {Set<Field>} */
 const fields = new Set();
 
-/** An action on the same element owns the change of a check element (F96). */
-const OWNER = /^ui-(action|event-(click|change|input|sl-change|sl-input))$/;
+/** Fields that a person has changed and that send nothing of it themselves: whoever does may be refused. @type {Set<Field>} */
+const moved = new Set();
 
-const FIELD = /^(sl-)?(input|textarea)$/;
+/** An action on the same element owns the change of a check element (F96). */
+const OWNER = /^ui-(action|event-(click|change|input|(sl|ion)-?(change|input)))$/;
+
+const FIELD = /^([a-z]+-)?(input|textarea)$|text-field$/;
+
+/** These pick one of several texts, to which a number is none. */
+const TEXTUAL = /(input|textarea|field|select|group|dropdown|segment)$/;
+
+/** Fields that are whole only when they are left: each part of a date that is typed makes another date, and none of them keeps its caret when rewritten. @param {any} element */
+const isWhole = ({ type, localName }) => /^(number|date|time|datetime-local|month|week)$/.test(type) || /-(number|known-date|date|time)/.test(localName);
 
 /** @param {Element} element */
 const isFocused = (element) => element.matches(':focus-within');
 
-/** The value binding of one element. */
+/** @param {Element} element */
+export const isOwned = (element) => element.getAttributeNames().some((name) => OWNER.test(name) && element.getAttribute(name));
+
+/** What one element shows of a variable, by `ui-value` or, one way, by an attribute whose property a person can change. */
 export class Field {
-  /** @param {Widget} widget @param {Properties} options of the path */
-  constructor(widget, options) {
+  /** @param {Widget} widget @param {Properties} options of the path @param {string} [property] that shows it, one way @param {(value: any) => void} [apply] sets the attribute */
+  constructor(widget, options, property, apply) {
     const { element } = widget;
     this.widget = widget;
     this.options = options;
+    this.property = property;
+    this.apply = apply;
     this.kind = kindOf(element);
     this.varId = 0;
-    /** The newest server value that waits for an edit to end (F100). @type {{value: any} | null} */
-    this.deferred = null;
+    /** What the program holds, as far as is known. @type {any} */
+    this.value = null;
+    /** It is not shown yet, since an edit is to end first (F100). */
+    this.waits = false;
+    /** The object that the edit was begun in. @type {number | null | undefined} */
+    this.of = undefined;
     this.resetting = false;
+    /** The answer to what it has sent is to come. */
+    this.asked = false;
+    this.settling = false;
     /** An input method is at work, whose text must not be changed under it. */
     this.composing = false;
-    this.owned = this.kind.shows === 'checked' && !options.commit && element.getAttributeNames().some((name) => OWNER.test(name) && element.getAttribute(name));
+    /** Keys go into a field that is whole only when it is left. */
+    this.typing = false;
+    this.owned = !!property || (!!mark(this.kind) && this.kind.shows !== 'radio' && !options.commit && isOwned(element));
+    this.sends = false;
     this.wroteText = !element.firstChild; // an empty custom element may show text until it is defined
     /** @type {MutationObserver | null} */
     this.observer = null;
@@ -136,88 +106,168 @@ export class Field {
   start(varId) {
     this.varId = varId;
     fields.add(this);
-    const { kind, widget, element } = this;
+    const { kind, widget, element, property } = this;
     const readOnly = get(varId)?.properties.access === 'r';
-    if (readOnly && FIELD.test(element.localName)) element.setAttribute('readonly', ''); // edits could not be sent
-    if (kind.editable && !readOnly && !this.owned) {
-      const types = `${this.options.keypress ? kind.typing : ''} ${kind.commit}`;
-      for (const type of types.split(' ').filter(Boolean)) {
-        widget.on(type, () => this.commit() && type !== 'blur' && flushSoon()); // a direct edit need not wait for the quiet time (F34)
-      }
+    if (readOnly && !property && FIELD.test(element.localName)) element.setAttribute('readonly', ''); // edits could not be sent
+    if (kind.commit) {
+      this.sends = !readOnly && !this.owned;
+      this.listen(`${this.options.keypress ? kind.typing : ''} ${kind.commit}`);
     }
-    if (kind.editable) {
-      for (const type of ['input', 'sl-input', 'compositionstart', 'compositionend']) {
-        widget.on(type, () => {
-          if (type.startsWith('comp')) this.composing = type.endsWith('start');
-          if (this.deferred && !this.composing && !this.dirty()) this.release();
-        });
-      }
-      widget.on('focusout', () => this.deferred && online() && this.release());
-    }
-    widget.on('ui-value-change', (event) => update(varId, event.detail?.value ?? null)); // F97
+    if (!property) widget.on('ui-value-change', (event) => update(varId, event.detail?.value ?? null)); // F97
     if (isUndefined(element)) void customElements.whenDefined(element.localName).then(() => fields.has(this) && this.upgraded());
-    if (/^(sl-)?select$/.test(element.localName)) this.observeOptions();
+    if (/(^|-)(select|dropdown)$/.test(element.localName)) this.observeOptions();
+  }
+
+  /** @param {string} types events that commit */
+  listen(types) {
+    const { widget, kind, varId } = this;
+    for (const type of types.split(' ').filter(Boolean)) {
+      widget.on(type, () => {
+        if (!this.sends) return void moved.add(this);
+        this.begin();
+        if ((!this.typing || type === kind.typing) && this.commit()) flushSoon(); // a direct edit need not wait for the quiet time (F34)
+      });
+    }
+    for (const type of ['input', kind.typing, 'compositionstart', 'compositionend']) {
+      widget.on(type, () => {
+        if (type.startsWith('comp')) this.composing = type.endsWith('start');
+        this.begin();
+        this.release();
+      });
+    }
+    widget.on('keydown', ({ key }) => {
+      this.typing = key !== 'Enter' && isWhole(this.element);
+      if (key === 'Enter' && isWhole(this.element)) this.leave() && flushSoon();
+    });
+    widget.on('pointerdown', () => this.typing = false);
+    widget.on('focusout', () => this.leave());
+    if (this.sends) watch(varId, () => this.of !== undefined && this.of !== ofId(varId) && (this.commit() || this.write(this.value))); // the next edit is another object's
+  }
+
+  /** Remembers which object an edit is meant for. */
+  begin() {
+    if (!isEdited(this.element)) this.of = undefined;
+    else if (this.of === undefined) this.of = ofId(this.varId);
+  }
+
+  leave() {
+    this.typing = false;
+    const committed = this.commit();
+    if (online()) this.release();
+    return committed;
   }
 
   end() {
     fields.delete(this);
+    moved.delete(this);
     this.observer?.disconnect();
   }
 
   /** True while the element holds an edit that was not sent. */
   dirty() {
     const { element, kind } = this;
-    const { properties } = get(this.varId) ?? {};
-    if (!kind.commit || this.owned || this.resetting || properties?.access === 'r' || isUndefined(element)) return false;
+    if (!this.sends || this.resetting || isUndefined(element) || isBad(element)) return false;
     if (kind.shows === 'radio' && !element.checked) return false; // another one of its group is the edit
-    return written.has(element) && !same(rawValue(element), written.get(element));
+    return isEdited(element);
   }
 
   /** Sends the edit, if there is one. Offline it stays in the element (F217). */
   commit() {
     if (!online() || !this.dirty()) return false;
-    const { element } = this;
-    const value = rawValue(element);
-    written.set(element, value);
-    this.deferred = null; // what the server says to this edit counts, not what it said before
-    if (this.kind.shows === 'radio') this.commitRadio();
-    else update(this.varId, value);
+    const { element, of } = this;
+    const value = this.kind.shows === 'radio' ? element.value : rawValue(element);
+    if (this.kind.shows === 'radio') this.takeGroup();
+    setWritten(element, rawValue(element));
+    this.value = value;
+    this.of = undefined;
+    this.asked = true;
+    this.waits = false; // what the server says to this edit counts, not what it said before
+    update(this.varId, value, undefined, of);
     return true;
   }
 
+  /** An event of the element has taken the edit of a field that sends none itself. */
+  told() {
+    if (!this.sends) this.rebase();
+  }
+
   /** The browser has taken the mark off the others of the group, so that what they knew of the value is old: each may be chosen again before the server answers. */
-  commitRadio() {
-    for (const { kind, element } of fields) if (kind.shows === 'radio' && !element.checked) written.set(element, false);
+  takeGroup() {
+    for (const { kind, element } of fields) if (kind.shows === 'radio' && !element.checked) setWritten(element, false);
     const record = get(this.varId);
     if (record) record.value = null;
-    update(this.varId, this.element.value);
+  }
+
+  /** The radios of which one is marked. @returns {Field[]} */
+  group() {
+    const { kind, element: { name, form } } = this;
+    if (kind.shows !== 'radio' || !name) return [this];
+    return [...fields].filter(({ kind: other, element }) => other.shows === 'radio' && element.name === name && element.form === form);
+  }
+
+  /** True while the program's value must not take the place of what the element holds (F100). */
+  isHeld() {
+    const { element, kind } = this;
+    if (!kind.commit) return false;
+    const edited = isEdited(element) && (this.sends || (isFocused(element) && !mark(kind)));
+    return edited || this.composing || this.typing || isBad(element)
+      || this.group().some(({ widget }) => [...widget.bindings.values()].some(({ varId }) => isWriting(varId)));
   }
 
   /** Shows the value that waited for the edit to end. */
   release() {
-    this.write(this.deferred?.value);
+    if (this.waits) this.show(this.value);
   }
 
   /** @param {any} value */
   show(value) {
-    const { element } = this;
-    if (this.kind.editable && isFocused(element) && (this.composing || this.dirty())) this.deferred = { value };
-    else this.write(value);
-    if (!FIELD.test(element.localName)) notifyScroll(this.widget.view.varId); // F101
+    this.value = value;
+    this.waits = this.isHeld();
+    if (!this.waits) this.write(value);
+    if (this.asked && !isWriting(this.varId)) {
+      this.asked = false;
+      this.settle();
+    }
+    if (!FIELD.test(this.element.localName)) notifyScroll(this.widget.view.varId); // F101
+  }
+
+  /** Shows what the program holds when all that the frame says is known: it may have refused what the element, or another of its group, has sent (S60). */
+  settle() {
+    if (this.settling) return;
+    this.settling = true;
+    queueMicrotask(() => {
+      this.settling = false;
+      for (const field of new Set([...this.group(), ...moved])) if (fields.has(field)) field.settled();
+    });
+  }
+
+  settled() {
+    this.waits = this.isHeld();
+    if (this.waits || get(this.varId)?.properties.access === 'w') return;
+    moved.delete(this);
+    this.write(this.value);
   }
 
   /** @param {any} value */
   write(value) {
-    const { element, kind: { shows } } = this;
-    this.deferred = null;
-    if (shows === 'checked') {
+    const { element, kind, property } = this;
+    const marked = mark(kind);
+    this.value = value;
+    this.of = undefined;
+    this.waits = false;
+    if (property) {
+      const absent = value === null || value === undefined || value === false;
+      this.apply?.(value);
+      if (property === 'value') this.writeValue(absent ? '' : String(value));
+      else if (property in element && element[property] === absent) element[property] = !absent; // not when it is so already: it would rewrite the attribute
+    } else if (kind.shows === 'radio') element.checked = textOf(value) === element.value;
+    else if (marked) {
       const checked = value !== 'false' && !!value;
-      if (element.checked !== checked) element.checked = checked;
-    } else if (shows === 'radio') element.checked = textOf(value) === element.value;
-    else if (shows === 'text') showText(element, textOf(value));
-    else if (shows === 'custom') this.writeCustom(value);
-    else if (shows === 'value') this.writeValue(value);
-    if (shows !== 'text') this.rebase();
+      if (element[marked] !== checked) element[marked] = checked;
+    } else if (kind.shows === 'text') showText(element, textOf(value));
+    else if (kind.shows === 'custom') this.writeCustom(value);
+    else if (kind.shows === 'value') this.writeValue(value);
+    if (kind.commit) this.rebase();
   }
 
   /**
@@ -226,17 +276,17 @@ export class Field {
    */
   refit(attribute, change) {
     const concerned = this.kind.shows === 'radio' ? attribute === 'value' : /^(min|max|step)$/.test(attribute);
-    const again = concerned && !this.dirty();
+    const again = concerned && !this.isHeld();
     change();
-    if (again) this.write(get(this.varId)?.value ?? null);
+    if (again) this.write(this.value);
   }
 
   /** Takes what the element holds now as unedited, and once more when a component has digested it. */
   rebase() {
     const { element } = this;
-    const take = () => written.set(element, this.owned ? undefined : rawValue(element));
+    const take = () => setWritten(element, this.owned && mark(this.kind) ? undefined : rawValue(element));
     take();
-    if (element.updateComplete && !isFocused(element)) void element.updateComplete.then(() => !isFocused(element) && take());
+    if (element.updateComplete && !isFocused(element)) void element.updateComplete.then(() => !isFocused(element) && !isEdited(element) && take());
   }
 
   /** @param {any} value */
@@ -250,31 +300,28 @@ export class Field {
       return;
     }
     /** @type {any} */
-    let shown = typeof value === 'number' && tag !== 'sl-select' ? value : textOf(value);
+    let shown = typeof value === 'number' && !TEXTUAL.test(tag) ? value : textOf(value);
     if (tag === 'progress' || tag === 'meter') shown = Number(shown) || 0; // anything else throws there
     if (element.value === shown || (typeof element.value === 'string' && element.value === String(shown))) return; // F93
-    const inner = element.input ?? element; // a Shoelace field keeps its caret inside
-    const caret = isFocused(element) && inner.selectionStart != null ? [inner.selectionStart, inner.selectionEnd] : null;
-    element.value = shown;
-    if (caret) void Promise.resolve(element.updateComplete).then(() => inner.setSelectionRange?.(...caret));
+    keepCaret(element, () => element.value = shown);
     if (tag === 'sl-select' && shown === '') setTimeout(() => element.value === '' && (element.displayLabel = '')); // F195
   }
 
-  /** A custom element of another library is valued if it has a `value` once defined (S66). @param {any} value */
+  /** Nobody knows yet what a custom element without a definition shows (S66). @param {any} value */
   writeCustom(value) {
     const { element } = this;
-    const open = isUndefined(element);
-    const valued = 'value' in element && !open;
-    if (valued || open) element.value = typeof value === 'number' ? value : textOf(value);
-    if (!valued && (this.wroteText || !open)) showText(element, textOf(value));
+    element.value = typeof value === 'number' ? value : textOf(value);
+    if (this.wroteText) showText(element, textOf(value));
   }
 
   /** Sets again what was set before the element was defined; own properties would hide its accessors (F99). */
   upgraded() {
     const { element } = this;
-    for (const name of ['value', 'checked']) if (Object.hasOwn(element, name)) delete element[name];
-    if (this.kind.shows === 'custom' && this.wroteText && 'value' in element) element.textContent = '';
-    this.write(get(this.varId)?.value ?? null);
+    for (const name of ['value', 'checked', 'selected']) if (Object.hasOwn(element, name)) delete element[name];
+    const guessed = this.kind.shows === 'custom' && !this.property;
+    this.kind = kindOf(element);
+    if (guessed && this.wroteText && this.kind.shows !== 'text') element.textContent = '';
+    this.write(this.value);
   }
 
   /** Sets the value again whenever the options change (F194). */
@@ -294,17 +341,44 @@ export class Field {
       await element.updateComplete;
       this.resetting = false;
     }
-    const record = get(this.varId);
-    if (record) this.write(record.value ?? null);
+    if (fields.has(this)) this.write(this.value);
   }
 }
+
+/** Text that no value stands for, as a minus sign in a number field, or half a date: it is neither sent nor overwritten. @param {any} element @returns {boolean} */
+const isBad = (element) => !!element.validity?.badInput;
 
 /** Display elements get plain text and are left alone when they show it (F92, F93). @param {Element} element @param {string} text */
 function showText(element, text) {
   const only = element.firstChild;
   if (only ? element.textContent === text && !element.firstElementChild : !text) return;
+  const caret = isFocused(element) ? caretIn(element) : -1;
   if (only instanceof Text && !only.nextSibling && text) only.data = text;
   else element.textContent = text;
+  if (caret >= 0) getSelection()?.collapse(element.firstChild ?? element, Math.min(caret, text.length));
+}
+
+/** How far the caret is in an editable element, -1 if it is not there. @param {Element} element */
+function caretIn(element) {
+  const selection = getSelection();
+  if (!selection?.focusNode || !element.contains(selection.focusNode)) return -1;
+  const range = new Range();
+  range.setStart(element, 0);
+  range.setEnd(selection.focusNode, selection.focusOffset);
+  return range.toString().length;
+}
+
+/** Rewrites a field; with the focus, it keeps its selection, and a caret before the same rest of the text. @param {any} element @param {() => void} write */
+function keepCaret(element, write) {
+  const field = inner(element); // a component keeps its caret inside
+  const { selectionStart: start, selectionEnd: end, value: old } = field;
+  write();
+  if (start == null || !isFocused(element)) return;
+  void Promise.resolve(element.updateComplete).then(() => {
+    const rest = old.slice(end);
+    const shift = start === end && field.value.endsWith(rest) ? field.value.length - rest.length - start : 0;
+    field.setSelectionRange?.(start + shift, end + shift);
+  });
 }
 
 /** @param {Element} a @param {Element} b */
@@ -316,3 +390,13 @@ export function commitAll(first) {
   for (const field of dirty) if (field.widget === first) field.commit();
   for (const field of dirty) if (field.widget !== first) field.commit();
 }
+
+/** Resetting a form edits its fields; those that cannot say so show the program's value again. */
+document.addEventListener('reset', (event) => setTimeout(() => {
+  if (event.defaultPrevented) return;
+  const form = /** @type {Node} */ (event.target);
+  const concerned = [...fields].filter(({ element }) => element.form === form || form.contains(element));
+  for (const field of concerned) touch(field.element);
+  for (const field of concerned) if (field.commit()) flushSoon();
+  for (const field of concerned) if (!field.isHeld()) field.write(field.value);
+}));

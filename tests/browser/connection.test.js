@@ -238,5 +238,5 @@ pageTest('F215, F217: what was edited without a connection is there after it, in
   await page.locator('button').click();
   const values = () => server.messages.slice(before).filter((m) => m.type === 'update' && 'value' in m.data).map((m) => m.data.value);
   await until('the action', () => values().includes(null));
-  assert.deepEqual(values(), [true, '2', 'more text', 'y', '70', null]);
+  assert.deepEqual(values(), ['70', true, '2', 'more text', 'y', null]); // the range had the focus, which a click takes from it
 });

@@ -23,7 +23,7 @@ pageTest('F113, F67: an event sends null at once as a user event; its access is 
   await page.locator('b').dblclick();
   const frame = await until('the event', () => server.frames.find((f) => f.messages[0].data.varId === go.id));
   assert.equal(frame.userEvent, true);
-  assert.deepEqual(frame.messages, [update(go.id, null)]);
+  assert.deepEqual(frame.messages, [update(go.id, null, undefined, 1)]);
   await page.locator('input').fill('q');
   await page.locator('input').blur();
   await until('the other', () => updates(server).length === 2);
@@ -66,8 +66,11 @@ pageTest('F118, F119: an action carries the edit of its element first, then othe
   const { server, page, until } = fixture;
   await show(fixture, '<input class="a" ui-value="a"><input class="b" ui-value="b" ui-event-keypress-enter="send()"><input class="c" ui-value="c">', { a: '', b: '', c: '' });
   await page.evaluate(() => {
-    document.querySelector('.c').value = '3';
-    document.querySelector('.a').value = '1';
+    for (const [name, text] of [['c', '3'], ['a', '1']]) {
+      const input = document.querySelector(`.${name}`);
+      input.value = text;
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    }
   });
   await page.locator('.b').pressSequentially('2');
   await page.keyboard.press('Enter');

@@ -43,7 +43,7 @@ pageTest('F240: the recorded exchange is replayed message by message', async ({ 
   await page.locator('button').click();
   const action = await until('the action', () => server.frames.find((f) => f.messages.some((m) => m.type === 'update' && m.data.varId === 4)));
   assert.equal(action.userEvent, true);
-  assert.deepEqual(action.messages, [{ type: 'update', data: { varId: 4, value: null } }]);
+  assert.deepEqual(action.messages, [{ type: 'update', data: { varId: 4, value: null, seq: 1 } }]);
   server.send(update(5, [{ obj: 4 }, { obj: 8 }]));
   const second = await server.created('1');
   assert.equal(second.parentId, 5);

@@ -60,6 +60,7 @@ pageTest('F89: check boxes commit their state, radios their value, selects and r
   await until('four commits', () => sent(server, ids.g).length);
   assert.deepEqual([ids.c, ids.r, ids.q, ids.s, ids.g].map((id) => sent(server, id)), [[true], [], ['y'], ['2'], ['60']]);
   await page.locator('.r1').click();
+  await until('its commit', () => sent(server, ids.r).length);
   server.send(update(ids.r, 'y'), update(ids.q, 'y'));
   await until('the radio of the server', () => page.locator('.r2').isChecked());
 });
@@ -110,7 +111,7 @@ pageTest('F96: an action on a check element owns the change, `commit` restores i
   await page.locator('.b').click();
   const flip = await server.created('flip()');
   const frame = await until('the second action', () => server.frames.find((f) => f.messages.some((m) => m.data.varId === flip.id)));
-  assert.deepEqual(frame.messages, [update(b, true), update(flip.id, null)]); // F118, F126: the value goes first
+  assert.deepEqual(frame.messages, [update(b, true, undefined, 1), update(flip.id, null, undefined, 1)]); // F118, F126: the value goes first
   assert.deepEqual(sent(server, a), []);
 });
 

@@ -74,7 +74,7 @@ pageTest('F32, F34, F49: quiet updates leave together after about 10 ms without 
   await until('the frame', () => server.frames.length > before);
   const { userEvent, messages } = server.frames[before];
   assert.equal(userEvent, false);
-  assert.deepEqual(messages, [update(a.id, 'one'), update(b.id, 'two')]);
+  assert.deepEqual(messages, [update(a.id, 'one', undefined, 1), update(b.id, 'two', undefined, 1)]);
 });
 
 pageTest('F32: a frame leaves no later than 50 ms after its first message, however busy the queue is', async ({ server, page, until }) => {
@@ -102,7 +102,7 @@ pageTest('F33, F34a, F36: an action leaves at once with what waited, and creates
   }, a.id);
   const action = await until('the action', () => server.frames.find((f) => f.messages.some((m) => m.data.varId === go.id)));
   assert.equal(action.userEvent, true);
-  assert.deepEqual(action.messages, [update(a.id, 'edited'), update(go.id, null)]);
+  assert.deepEqual(action.messages, [update(a.id, 'edited', undefined, 1), update(go.id, null, undefined, 1)]);
   server.send(update(sub.id, { obj: 9 }, { type: 'Sub' }));
   const deep = await until('the nested create', () => server.frames.find((f) => f.messages.some((m) => m.data.properties?.path === 'deep')));
   assert.equal(deep.userEvent, true);
@@ -215,7 +215,7 @@ pageTest('F18, F21, F22: outgoing messages have the specified shapes and types o
   await page.locator('[ui-action]').click();
   await until('the action', () => server.messages.some((m) => 'value' in m.data && m.data.value === null));
   const shapes = new Set(server.messages.map(({ type, data }) => `${type}: ${Object.keys(data)}`));
-  assert.deepEqual([...shapes].sort(), ['create: id,parentId,properties', 'error: varId,code,description', 'update: varId,properties', 'update: varId,value', 'watch: varId,client']);
+  assert.deepEqual([...shapes].sort(), ['create: id,parentId,properties', 'error: varId,code,description', 'update: varId,properties', 'update: varId,value,seq', 'watch: varId,client']);
 });
 
 pageTest('F26: values of every kind are kept as they are', async ({ server, page, until }) => {

@@ -25,6 +25,9 @@ export class FakeServer {
     this.session = SESSION;
     this.alive = true; // answers HEAD /SESSION with 200
     this.refuse = false; // refuses sockets
+    this.numbered = true; // tells with values which write it knows (R8), as if each were handled on arrival
+    this.handled = new Map();
+    this.writeOnly = new Set();
     this.requests = [];
     this.posted = [];
     this.sockets = [];
@@ -94,13 +97,28 @@ export class FakeServer {
         const frame = JSON.parse(String(data));
         frame.at = performance.now();
         this.frames.push(frame);
+        this.number(ws, frame);
         this.react?.(frame);
       });
     });
   }
 
+  /** Notes the numbers of writes, and answers those that get no value. */
+  number(ws, { messages }) {
+    if (!this.numbered) return;
+    for (const { type, data } of messages) {
+      if (type === 'create' && /^(w|action)$/.test(data.properties.access)) this.writeOnly.add(data.id);
+      if (type !== 'update' || data.seq === undefined) continue;
+      this.handled.set(data.varId, data.seq);
+      if (this.writeOnly.has(data.varId)) ws.send(JSON.stringify({ type, data: { varId: data.varId, seq: data.seq } }));
+    }
+  }
+
   /** Sends messages to the newest page; one message goes bare, as the real server does. */
   send(...messages) {
+    for (const { type, data } of messages) {
+      if (this.numbered && type === 'update' && 'value' in data && this.handled.has(data.varId)) data.seq ??= this.handled.get(data.varId);
+    }
     this.sockets.at(-1).send(JSON.stringify(messages.length === 1 ? messages[0] : messages));
   }
 
@@ -128,8 +146,8 @@ export class FakeServer {
   }
 }
 
-export const update = (varId, value, properties) => ({
-  type: 'update', data: { varId, ...(value !== undefined && { value }), ...(properties && { properties }) },
+export const update = (varId, value, properties, seq) => ({
+  type: 'update', data: { varId, ...(value !== undefined && { value }), ...(properties && { properties }), ...(seq !== undefined && { seq }) },
 });
 
 /** Viewdefs by key; a text without a template gets one. */
