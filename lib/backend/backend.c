@@ -66,6 +66,7 @@ void ls_backend_close(struct ls_backend *b)
     ls_idmap_free(b->inactive, NULL);
     ls_map_free(b->batch_types, NULL);
     ls__problems_free(b);
+    ls_buf_release(&b->detail);
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
     ls_free(b->dues.items);

@@ -20,6 +20,12 @@
 struct ls_backend;
 struct ls_conn; /* one connection: a WebSocket, or an API identity (P25) */
 
+/* What the other end of a connection may do besides using the site; decided above, for each connection by itself. */
+struct ls_rights {
+    bool lua;    /* run code by the property `lua` of variable 1 (P91a) */
+    bool source; /* see lines of the source: property `reload-detail` of variable 1 (H100) */
+};
+
 /* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend;
  * ls_backend_waiting may be asked. */
 struct ls_outlet {
@@ -28,14 +34,13 @@ struct ls_outlet {
     void (*send)(void *ctx, struct ls_bytes *frame);
     /** With send NULL: messages are waiting (P118: a poll that waits may be answered). May be NULL. */
     void (*ready)(void *ctx);
+    struct ls_rights rights;
 };
 
 struct ls_backend_config {
     struct ls_session_config session;
     struct ls_viewdefs *viewdefs;    /* shared; borrowed */
     size_t max_variables;            /* Q2 */
-    bool lua_property;               /* P91a: is the `lua` property allowed */
-    bool detail;                     /* loopback only: reload-detail with excerpts (H100) */
 };
 
 /* What the backend asks of those above. Owner thread. */

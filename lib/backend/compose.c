@@ -215,14 +215,21 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
 
 /* --- the long way: cutting into atoms --- */
 
+static bool is_detail(int64_t id, const char *name)
+{
+    return id == 1 && name && strcmp(name, ls__detail) == 0;
+}
+
 static void lose_all(struct ls_backend *b)
 {
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
         ls__queue_lost(conn);
 }
 
-static void add_atom(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
+void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
 {
+    if (is_detail(id, name) && space->conn && !space->conn->outlet.rights.source)
+        return;
     struct ls__atom *atom = LS__PUSH(b->atoms);
     if (atom)
         *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
@@ -253,11 +260,11 @@ static void cut_change(struct ls_backend *b, const struct ls_change *change, boo
         if (!ls__space_tally(space, var))
             continue;
         if (change->value)
-            add_atom(b, space, id, change->priority, NULL);
+            ls__owe(b, space, id, change->priority, NULL);
         for (size_t i = 0; i < change->prop_count; i++) {
             const char *name = keep ? keep_name(b, change->props[i]) : change->props[i];
             if (name)
-                add_atom(b, space, id, change->priority, name);
+                ls__owe(b, space, id, change->priority, name);
         }
     }
 }
@@ -267,13 +274,15 @@ static void cut_due(struct ls_backend *b, const struct ls__due *due)
     struct ls_var *var = ls_tracker_find(b->engine->tracker, due->id);
     if (!var || !ls__space_tally(due->space, var))
         return;
-    add_atom(b, due->space, due->id, ls_var_priority(var), NULL);
+    ls__owe(b, due->space, due->id, ls_var_priority(var), NULL);
     for (size_t i = 0; due->props && i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
-        add_atom(b, due->space, due->id, priority, name);
+        ls__owe(b, due->space, due->id, priority, name);
     }
+    if (due->props && due->id == 1 && b->detail.len)
+        ls__owe(b, due->space, 1, LS_HIGH, ls__detail);
 }
 
 static enum ls_priority property_class(const struct ls_var *var, const char *name)
@@ -285,7 +294,7 @@ static enum ls_priority property_class(const struct ls_var *var, const char *nam
         if (strcmp(other, name) == 0)
             return priority;
     }
-    return LS_MEDIUM;
+    return is_detail(ls_var_id(var), name) ? LS_HIGH : LS_MEDIUM;
 }
 
 /* Is the value still the one that was sent last (P95)? */
@@ -308,11 +317,11 @@ static void cut_held(struct ls_backend *b, struct ls__space *space)
         if (!var || !ls__is_inactive(b, var)) {
             ls_idmap_take(space->held, id);
             if (var && held->value && !is_as_sent(b, var, held))
-                add_atom(b, space, id, ls_var_priority(var), NULL);
+                ls__owe(b, space, id, ls_var_priority(var), NULL);
             for (size_t i = 0; var && i < held->count; i++) {
                 const char *name = keep_name(b, held->names[i]);
                 if (name)
-                    add_atom(b, space, id, property_class(var, name), name);
+                    ls__owe(b, space, id, property_class(var, name), name);
             }
             ls__held_free(held);
         }
@@ -438,6 +447,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
             continue;
         if (atom->name == views_name)
             ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
+        else if (is_detail(atom->id, atom->name))
+            ok &= add_property(b, atom->name, ls_buf_text(&b->detail));
         else if (atom->name)
             ok &= add_property(b, atom->name, ls_var_property(var, atom->name));
         else
@@ -512,7 +523,7 @@ static bool cut_views(struct ls_backend *b)
     b->force_views = false;
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
         if (gather_views(b, conn)) {
-            add_atom(b, conn->space, 1, LS_HIGH, views_name);
+            ls__owe(b, conn->space, 1, LS_HIGH, views_name);
             any = true;
         }
     return any;

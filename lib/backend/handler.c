@@ -185,7 +185,7 @@ static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const s
     struct ls_err err;
     if (!prop->value_len)
         return;
-    if (!b->config.lua_property) {
+    if (!conn->outlet.rights.lua) {
         refuse(conn, 1, LS_FAULT_UNAUTHORIZED,
                "the property lua of variable 1 is not allowed here; --allow-lua-property switches it on");
         return;

@@ -127,6 +127,7 @@ struct ls_backend {
     struct ls_idmap *inactive;       /* variables with an `inactive` property (P92) */
     bool release;                    /* one of them has lost it: look at what is held */
     LS__LIST(struct ls__problem) problems;
+    struct ls_buf detail;            /* property ls__detail of variable 1: told to those who may see it, and not stored where all can read it (H100) */
 };
 
 /** Room for one more item. False without memory. */
@@ -184,6 +185,8 @@ void ls__note_created(struct ls_backend *b, struct ls_var *var);
 /* --- compose.c --- */
 void ls__compose(struct ls_backend *b);
 void ls__compose_nothing(struct ls_backend *b);
+/** This space is to be told, at the end of the batch, the value (name NULL) or a property of a variable. `name` must live until then. */
+void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name);
 void ls__note_type(struct ls_backend *b, const char *type);
 
 /* --- engine.c --- */
@@ -201,6 +204,7 @@ int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab);
 void ls__space_end(struct ls_backend *b, struct ls__space *space);
 
 /* --- report.c --- */
+extern const char ls__detail[];
 void ls__set_reload_error(struct ls_backend *b);
 void ls__page_problem(struct ls_backend *b, const char *description);
 void ls__drop_old_problems(struct ls_backend *b);

@@ -91,6 +91,20 @@ static void add_problems(struct ls_backend *b, struct ls_buf *lines, struct ls_b
     }
 }
 
+const char ls__detail[] = "reload-detail";
+
+/* Excerpts are for those who may see the source; they are no property that the tracker, a listing or Lua code knows. */
+static void set_detail(struct ls_backend *b, struct ls_var *app, const char *text, size_t len)
+{
+    if (len == b->detail.len && memcmp(ls_buf_text(&b->detail), text, len) == 0)
+        return;
+    ls_buf_clear(&b->detail);
+    ls_buf_add(&b->detail, text, len);
+    for (struct ls__space *space = b->spaces; app && space; space = space->next)
+        if (ls__space_tally(space, app))
+            ls__owe(b, space, 1, LS_HIGH, ls__detail);
+}
+
 void ls__set_reload_error(struct ls_backend *b)
 {
     struct ls_tracker *tracker = b->engine->tracker;
@@ -100,10 +114,10 @@ void ls__set_reload_error(struct ls_backend *b)
     while (lines.len && lines.data[lines.len - 1] == '\n')
         ls_buf_cut(&lines, lines.len - 1);
     add_problems(b, &lines, &detail);
-    if (app && !ls_buf_failed(&lines) && !ls_buf_failed(&detail)) {
-        ls_tracker_put_property(tracker, app, "reload-error", ls_buf_text(&lines), LS_HIGH);
-        if (b->config.detail)
-            ls_tracker_put_property(tracker, app, "reload-detail", lines.len ? ls_buf_text(&detail) : "", LS_HIGH);
+    if (!ls_buf_failed(&lines) && !ls_buf_failed(&detail)) {
+        if (app)
+            ls_tracker_put_property(tracker, app, "reload-error", ls_buf_text(&lines), LS_HIGH);
+        set_detail(b, app, ls_buf_text(&detail), lines.len ? detail.len : 0);
     }
     ls_buf_release(&lines);
     ls_buf_release(&detail);

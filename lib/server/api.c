@@ -21,6 +21,7 @@ enum { TOKEN_SIZE = 128, MAX_POLLS = 16, MAX_WAIT_MS = 60000 };
 struct identity {
     /* -- immutable */
     char token[TOKEN_SIZE]; /* "" = for one request only */
+    struct ls_rights rights; /* of all its requests: what waits for it is read by none that may do less */
     /* -- atomic */
     atomic_int refs;
     /* -- owner thread only */
@@ -87,20 +88,21 @@ static void on_ready(void *ctx)
 
 /* --- life of an identity; owner thread --- */
 
-static struct identity *identity_new(struct session *session, const char *token)
+static struct identity *identity_new(struct session *session, const char *token, struct ls_rights rights)
 {
     struct identity *identity = ls_zalloc(sizeof *identity);
     if (identity == NULL)
         return NULL;
     atomic_store(&identity->refs, 1);
     strcpy(identity->token, token);
+    identity->rights = rights;
     pthread_mutex_init(&identity->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&identity->changed, &attr);
     pthread_condattr_destroy(&attr);
-    struct ls_outlet outlet = {.ctx = identity, .ready = on_ready};
+    struct ls_outlet outlet = {.ctx = identity, .ready = on_ready, .rights = rights};
     identity->conn = ls_backend_connect(session->backend, &outlet, NULL);
     if (identity->conn == NULL) {
         identity_unref(identity);
@@ -186,6 +188,7 @@ static void arm_expiry(struct identity *identity, int64_t due_ns)
 struct api_call {
     struct session *session;
     const char *token;
+    struct ls_rights rights;
     const char *type;
     const struct ls_buf *body;
     struct ls_batch *batch; /* taken by the item that handles it */
@@ -202,6 +205,11 @@ static void fail_call(struct api_call *call)
     ls_buf_str(&call->answer, "{\"error\":\"the request cannot be handled now\"}");
 }
 
+static bool is_identity_of(const struct identity *identity, const struct api_call *call)
+{
+    return strcmp(identity->token, call->token) == 0 && identity->rights.lua == call->rights.lua && identity->rights.source == call->rights.source;
+}
+
 /* The identity of a token, made at its first request (P25); so many may be at once as connections of a session. Borrowed; NULL when the call has been answered. */
 static struct identity *find_identity(struct api_call *call)
 {
@@ -209,7 +217,7 @@ static struct identity *find_identity(struct api_call *call)
     const char *token = call->token;
     int max = session->server->config.max_session_connections;
     struct identity *identity = token[0] != '\0' && session->backend != NULL ? session->identities : NULL;
-    while (identity != NULL && strcmp(identity->token, token) != 0)
+    while (identity != NULL && !is_identity_of(identity, call))
         identity = identity->next;
     if (identity == NULL && token[0] != '\0' && max > 0 && session->tokens >= max) {
         call->status = 503;
@@ -217,7 +225,7 @@ static struct identity *find_identity(struct api_call *call)
         return NULL;
     }
     if (identity == NULL && session->backend != NULL)
-        identity = identity_new(session, token);
+        identity = identity_new(session, token, call->rights);
     if (identity == NULL) {
         fail_call(call);
         return NULL;
@@ -347,7 +355,7 @@ static int handle_body(struct request *request, struct session *session, const c
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
         return send_error(request, 400, "the parameter client is too long or not well formed");
-    struct api_call call = {.session = session, .token = token, .type = type, .body = body, .answer = LS_BUF_INIT};
+    struct api_call call = {.session = session, .token = token, .rights = request_rights(request->server, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
     if (session_call(session, run_parse, &call) < 0)
         return send_error(request, 404, "there is no such session");
     if (call.bad_json || call.batch == NULL) {

@@ -1,4 +1,4 @@
-/* The HTTP endpoint's front: decoding and canonical form of the address, Host and Origin, routing, replies (P1, P2, P22–P24; Q3).
+/* The HTTP endpoint's front: decoding and canonical form of the address, routing, replies (P1, P2, P22–P24).
  *
  * Every request comes through civetweb's begin_request callback, so none of civetweb's own file handlers is ever reached (N7). The only thing that is left
  * to civetweb is the WebSocket handshake.
@@ -6,7 +6,6 @@
  * Threads: civetweb's workers. */
 #include "server/internal.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -245,87 +244,6 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
             return LS_ENOMEM;
     }
     return n < 0 || (announced >= 0 && body->len < (size_t)announced) ? LS_EIO : 0;
-}
-
-/* --- Host and Origin (Q3, P23) --- */
-
-/* The host of `host[:port]`, brackets removed. @return its length; 0 for what has another form */
-static size_t split_host(const char *text, const char **host)
-{
-    bool bracket = text[0] == '[';
-    *host = text + bracket;
-    size_t len = strcspn(*host, bracket ? "]" : ":/");
-    const char *rest = *host + len;
-    if (bracket && *rest++ != ']')
-        return 0;
-    if (*rest == ':')
-        rest += 1 + strspn(rest + 1, "0123456789");
-    return *rest == '\0' || *rest == '/' ? len : 0;
-}
-
-static bool same_name(const char *a, size_t a_len, const char *b)
-{
-    return strlen(b) == a_len && strncasecmp(a, b, a_len) == 0;
-}
-
-static bool is_numeric(const char *host, size_t len)
-{
-    char text[64];
-    unsigned char address[16];
-    if (len == 0 || len >= sizeof text)
-        return false;
-    memcpy(text, host, len);
-    text[len] = '\0';
-    return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
-}
-
-/* Q3: a name that an attacker's DNS can point at this machine is not one of ours. */
-static bool is_host_known(const struct ls_server *server, const char *header)
-{
-    const char *host;
-    size_t len = split_host(header, &host);
-    if (len == 0)
-        return false;
-    if (is_numeric(host, len) || same_name(host, len, "localhost") || same_name(host, len, server->config.host))
-        return true;
-    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
-        const char *scheme = strstr(*allowed, "://"), *name;
-        size_t name_len = split_host(scheme != NULL ? scheme + 3 : *allowed, &name);
-        if (name_len == len && strncasecmp(name, host, len) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool is_origin_known(const struct ls_server *server, const char *origin, const char *host)
-{
-    const char *scheme = server->tls != NULL ? "https://" : "http://";
-    if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
-        return true;
-    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
-        if (strcasecmp(*allowed, origin) == 0)
-            return true;
-    return false;
-}
-
-static const char *find_header(const struct mg_request_info *info, const char *name)
-{
-    for (int i = 0; i < info->num_headers; i++)
-        if (strcasecmp(info->http_headers[i].name, name) == 0)
-            return info->http_headers[i].value;
-    return NULL;
-}
-
-const char *origin_refusal(struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
-{
-    const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
-    if (host == NULL || !is_host_known(server, host))
-        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
-    else if (needs_origin_match && origin != NULL && !is_origin_known(server, origin, host))
-        ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
-    else
-        return NULL;
-    return ls_buf_text(text);
 }
 
 /* --- routing (P1) --- */

@@ -39,7 +39,7 @@ struct ls_server {
     char *address;                /* numeric address that is bound */
     char *url;
     int port;
-    bool loopback;                /* listens on loopback addresses alone (P91a, H100) */
+    bool loopback;                /* listens on loopback addresses alone; what that allows is request_is_local's to say */
     struct tls *tls;              /* NULL without --cert */
     int http_port;                /* civetweb's own: an inner one behind TLS, else `port` */
     size_t lua_files;
@@ -169,6 +169,7 @@ struct socket {
     /* -- immutable after the handshake */
     struct ls_server *server;
     struct session *session;      /* counted */
+    struct ls_rights rights;
     /* -- atomic */
     atomic_int refs;
     atomic_llong last_in_ns, last_out_ns;
@@ -231,6 +232,8 @@ struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *
 int tls_listen(struct tls *tls, const char *address, int port, int inner_port);
 /** Does a connection to the inner port that has this port at its other end come from here? Any thread. */
 bool tls_is_ours(struct tls *tls, int port);
+/** Does it, and is a loopback address at the other end of the TLS connection that it carries? Any thread. */
+bool tls_is_from_loopback(struct tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
 void tls_close(struct tls *tls);
 
@@ -271,10 +274,22 @@ int request_param(const struct request *request, const char *name, char *out, si
 int request_cookie_session(const struct request *request, char *out, size_t cap);
 /** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO, LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
-/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it */
-const char *origin_refusal(struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
 /** Wait until the server is open. @return false when it is stopping */
 bool server_gate(struct ls_server *server);
+
+/* origin.c */
+
+/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from `text`. Any thread. */
+const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
+/** Is the sender the person at this machine, as far as can be told: may it do what is allowed only because nobody else can reach the server (P91a, H100, the
+ * editor of C2, figures about the server)? The server listens on loopback, the peer is there, Host and Origin are loopback names, no proxy has left a
+ * header, and no --allow-origin names another machine (but with --allow-lua-property). A GET or HEAD without Origin passes with `Sec-Fetch-Site: same-origin`
+ * or `none`. The one place that decides this. Any thread. */
+bool request_is_local(const struct ls_server *server, const struct mg_request_info *info);
+/** What a connection that begins with this request may do. Any thread. */
+struct ls_rights request_rights(const struct ls_server *server, const struct mg_request_info *info);
+/** Log in one line what an --allow-origin turns off. At the start. */
+void origin_announce(const struct ls_server *server);
 
 int static_serve(struct request *request);           /* P19–P21, F10, F11 */
 bool static_path_ok(struct ls_server *server, const char *path, char **real); /* P19a */

@@ -172,8 +172,6 @@ static void open_backend(void *ctx)
                     .diag_level = config->diag_level},
         .viewdefs = server->viewdefs,
         .max_variables = config->max_variables,
-        .lua_property = config->lua_property > 0 || (config->lua_property < 0 && server->loopback),
-        .detail = server->loopback,
     };
     struct ls_backend_host host;
     host_fill(session, &host);

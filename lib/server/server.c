@@ -380,6 +380,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         ls_server_stop(server);
         return NULL;
     }
+    origin_announce(server);
     set_phase(server, PHASE_RUNNING);
     return server;
 }

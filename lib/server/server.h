@@ -37,7 +37,7 @@ struct ls_server_config {
     bool watch;                /* hot reload (H1) */
     bool client_builtin;       /* F11: /main-*.js always answered with the built-in client */
     bool sandbox, keep_removed_methods;
-    int lua_property;          /* P91a: 1 allowed, 0 refused, -1 = only when the server listens on loopback alone */
+    int lua_property;          /* P91a: 1 for every page, 0 for none, -1 = for the person at this machine */
     int diag_level;            /* P30.4 */
     int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
     int64_t poll_ms;           /* 0 = only where events are missing (H87) */

@@ -26,6 +26,7 @@
 #include "base/log.h"
 
 enum { BUFFER = 16384, HANDSHAKE_MS = 10000, SPARE_CONNECTIONS = 64 };
+enum origin { NOT_OURS, FROM_ELSEWHERE, FROM_LOOPBACK };
 
 /* Of OpenSSL's interface: what is asked of it, and the few numbers that go with it. Stable since 1.1. */
 enum { FILETYPE_PEM = 1, ERROR_WANT_READ = 2, ERROR_WANT_WRITE = 3, CTRL_MODE = 33, CTRL_SET_MIN_PROTO_VERSION = 123, TLS1_2 = 0x0303,
@@ -63,7 +64,7 @@ struct tls {
     pthread_t thread;
     bool started;
     /* -- atomic */
-    atomic_bool ours[65536]; /* local ports of the inner connections */
+    atomic_uchar ours[65536]; /* local ports of the inner connections: enum origin of what they carry */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t gone;
@@ -217,8 +218,15 @@ static bool shake_hands(struct tunnel *tunnel)
 
 /* --- a connection --- */
 
+static bool is_from_loopback(int outer)
+{
+    struct sockaddr_in peer;
+    socklen_t len = sizeof peer;
+    return getpeername(outer, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET && ntohl(peer.sin_addr.s_addr) >> 24 == 127;
+}
+
 /* The inner connection's own port is noted before civetweb can see it. */
-static int connect_inner(struct tls *tls, int *port)
+static int connect_inner(struct tls *tls, int outer, int *port)
 {
     struct sockaddr_in self = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, where = self;
     socklen_t len = sizeof self;
@@ -230,11 +238,11 @@ static int connect_inner(struct tls *tls, int *port)
         return -1;
     }
     *port = ntohs(self.sin_port);
-    atomic_store(&tls->ours[*port], true);
+    atomic_store(&tls->ours[*port], is_from_loopback(outer) ? FROM_LOOPBACK : FROM_ELSEWHERE);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&where, sizeof where) == 0)
         return fd;
-    atomic_store(&tls->ours[*port], false);
+    atomic_store(&tls->ours[*port], NOT_OURS);
     close(fd);
     return -1;
 }
@@ -246,7 +254,7 @@ static void *run_tunnel(void *ctx)
     int port = 0;
     tunnel->ssl = tls->lib.SSL_new(tls->context);
     if (tunnel->ssl != NULL && tls->lib.SSL_set_fd(tunnel->ssl, tunnel->outer) == 1 && shake_hands(tunnel)) {
-        int inner = connect_inner(tls, &port);
+        int inner = connect_inner(tls, tunnel->outer, &port);
         pthread_mutex_lock(&tls->lock);
         tunnel->inner = inner;
         pthread_mutex_unlock(&tls->lock);
@@ -263,7 +271,7 @@ static void *run_tunnel(void *ctx)
         link = &(*link)->next;
     *link = tunnel->next;
     if (tunnel->inner >= 0) {
-        atomic_store(&tls->ours[port], false);
+        atomic_store(&tls->ours[port], NOT_OURS);
         close(tunnel->inner);
     }
     close(tunnel->outer);
@@ -393,7 +401,12 @@ int tls_listen(struct tls *tls, const char *address, int port, int inner_port)
 
 bool tls_is_ours(struct tls *tls, int port)
 {
-    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]);
+    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) != NOT_OURS;
+}
+
+bool tls_is_from_loopback(struct tls *tls, int port)
+{
+    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) == FROM_LOOPBACK;
 }
 
 void tls_close(struct tls *tls)

@@ -50,7 +50,7 @@ void socket_unref(struct socket *socket)
     ls_free(socket);
 }
 
-static struct socket *socket_new(struct ls_server *server, struct session *session, int fd)
+static struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights)
 {
     struct socket *socket = ls_zalloc(sizeof *socket);
     if (socket == NULL)
@@ -58,6 +58,7 @@ static struct socket *socket_new(struct ls_server *server, struct session *sessi
     socket->server = server;
     socket->session = session_ref(session);
     socket->fd = fd;
+    socket->rights = rights;
     atomic_store(&socket->refs, 1);
     atomic_store(&socket->last_in_ns, ls_now_ns());
     atomic_store(&socket->last_out_ns, ls_now_ns());
@@ -118,7 +119,7 @@ static void run_connect(struct session *session, void *arg)
 {
     struct socket *socket = arg;
     struct ls_err err = {0};
-    struct ls_outlet outlet = {.ctx = socket, .send = send_text};
+    struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
     if (session->backend != NULL)
         socket->conn = ls_backend_connect(session->backend, &outlet, &err);
     if (socket->conn == NULL) {
@@ -533,7 +534,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
         int fd = find_descriptor(info);
-        struct socket *socket = fd >= 0 ? socket_new(server, session, fd) : NULL;
+        struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(server, info)) : NULL;
         if (socket != NULL) {
             mg_set_user_connection_data(http, socket);
             session_unref(session);

@@ -24,12 +24,12 @@ static LS_RAISES bool push_list(struct ls_resolver_state *rs, lua_State *L, ls_s
     return lua_rawgeti(L, -1, slot) == LUA_TTABLE;
 }
 
-/* Each object of the list at 2 with its first place. [-1, +0, m] state, slot */
+/* Each object of a list, or each id where these go by key, with its first place. [-2, +0, m] state, slot */
 static LS_RAISES int l_find_members(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     ls_slot slot = (ls_slot)lua_tointeger(L, 2);
-    bool list = push_list(rs, L, slot);
+    bool list = ls__ring_push(rs, L, slot) || push_list(rs, L, slot);
     int at = lua_gettop(L);
     lua_Integer count = list ? (lua_Integer)lua_rawlen(L, at) : 0;
     lua_createtable(L, 0, count < 1000000 ? (int)count : 0);
@@ -38,8 +38,8 @@ static LS_RAISES int l_find_members(lua_State *L)
     lua_setmetatable(L, at + 1);
     for (lua_Integer i = count; i >= 1; i--) {
         lua_settop(L, at + 1);
-        if (ls__is_primitive(lua_rawgeti(L, at, i)))
-            continue;
+        if (lua_rawgeti(L, at, i) != LUA_TNUMBER && ls__is_primitive(lua_type(L, -1)))
+            continue; /* numbers are ids; in a list of objects they can be asked for by nobody */
         lua_pushinteger(L, i);
         lua_rawset(L, at + 1);
     }
@@ -66,6 +66,8 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
         element = ls__resolver_run(rs, 2, 0, LS_FAULT_INTERNAL, &fault);
     }
     if (element == 0 && lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL) {
+        if (ls__ring_push(rs, L, list))
+            lua_pushinteger(L, object);
         lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_members);
         lua_insert(L, -2);
         element = lua_rawget(L, -2) != LUA_TNIL;
@@ -262,8 +264,8 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
 
 LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L)
 {
-    int *refs[] = {&rs->ref_members, &rs->ref_leashes, &rs->ref_loose};
-    for (int i = 0; i < 3; i++) {
+    int *refs[] = {&rs->ref_members, &rs->ref_leashes, &rs->ref_loose, &rs->ref_rings};
+    for (int i = 0; i < 4; i++) {
         lua_newtable(L);
         if (i == 1) {
             ls__at_push(rs, L, LS_AT_IDS);
@@ -280,4 +282,5 @@ void ls__members_close(struct ls_resolver_state *rs)
     ls__ref_drop(rs->session, &rs->ref_members);
     ls__ref_drop(rs->session, &rs->ref_leashes);
     ls__ref_drop(rs->session, &rs->ref_loose);
+    ls__ref_drop(rs->session, &rs->ref_rings);
 }

@@ -180,6 +180,7 @@ struct commit {
     struct ls_resolver_state *rs;
     struct ls_value *value;  /* written only when nothing can fail any more */
     bool same_table;         /* the value is the table seen last */
+    int64_t row;             /* the id under which a list shows the object, 0 = its own */
     int64_t prefix;          /* of an array seen before: so many elements at its beginning are the same */
     int bits;
 };
@@ -365,7 +366,9 @@ static LS_RAISES void commit_object(struct commit *job, lua_State *L)
     int type = lua_isnil(L, -1) ? 0 : lua_gettop(L);
     struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step};
     now.type = type ? lua_tostring(L, type) : NULL;
-    now.object = ls__object_register(job->rs->session, L, 1);
+    now.object = job->row ? job->row : ls__object_register(job->rs->session, L, 1);
+    if (job->row && old->shape == LS_SHAPE_OBJECT && old->object == now.object && !job->same_table)
+        job->bits |= LS_CHECK_MOVED;
     if (old->shape != LS_SHAPE_OBJECT || old->object != now.object)
         job->bits |= LS_CHECK_CHANGED;
     if (!same_type(old->shape == LS_SHAPE_OBJECT ? old->type : NULL, now.type))
@@ -425,20 +428,20 @@ static int run_job(struct commit *job, lua_CFunction fn, struct ls_fault *fault)
     return job->bits;
 }
 
-static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, struct ls_fault *fault)
+static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, int64_t row, struct ls_fault *fault)
 {
-    struct commit job = {.rs = rs, .value = value, .same_table = same_table};
+    struct commit job = {.rs = rs, .value = value, .same_table = same_table, .row = row};
     return run_job(&job, l_commit, fault);
 }
 
-int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
+int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (lua_isnil(L, -1))
         return become_null(rs, value, true, fault);
     if (not_finite(L, -1))
         return become_null(rs, value, false, fault);
-    return run_commit(rs, value, false, fault);
+    return run_commit(rs, value, false, row, fault);
 }
 
 /* --- a table seen before --- */
@@ -526,5 +529,5 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
         same = sequence == SEQUENCE_SAME;
     }
     lua_settop(L, at);
-    return same ? 0 : run_commit(rs, value, true, fault);
+    return same ? 0 : run_commit(rs, value, true, value->shape == LS_SHAPE_OBJECT ? value->object : 0, fault);
 }

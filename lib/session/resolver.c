@@ -113,6 +113,7 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
         return;
     rs->cache_from = 0;
     ls__slot_renew(rs, L, slot);
+    ls__ring_drop(rs, L, slot);
     for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
         ls__at_push(rs, L, place);
         lua_pushboolean(L, 0);
@@ -344,6 +345,7 @@ static const struct ls_resolver_ops ops = {
     .wrap = ls__op_wrap,
     .unwrap = ls__op_unwrap,
     .make = ls__op_make,
+    .rekey = ls__op_rekey,
     .element = ls__op_element,
     .loosen = ls__op_loosen,
     .alive = ls__op_alive,
@@ -401,7 +403,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     rs->session = session;
     for (int place = 0; place <= LS_FRAME_REFS; place++)
         rs->refs[place] = LUA_NOREF;
-    rs->ref_members = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
+    rs->ref_members = rs->ref_rings = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
     session->resolver = rs;
     return ls__lrun(session, l_open, rs, 0, err);
 }

@@ -284,8 +284,8 @@ static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path
 
 /* --- comparing --- */
 
-/* The value on top, of that type, against what was seen last. Leaves rubbish on the stack. */
-static int compare(struct ls_resolver_state *rs, int type, struct ls_value *value, struct ls_fault *fault)
+/* The value on top, of that type, against what was seen last; `row`: it is that element of a list, 0 = none. Leaves rubbish on the stack. */
+static int compare(struct ls_resolver_state *rs, int type, int64_t row, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (value->slot) {
@@ -299,7 +299,7 @@ static int compare(struct ls_resolver_state *rs, int type, struct ls_value *valu
     } else if (type == LUA_TNUMBER && (value->flags & LS_VALUE_NOT_FINITE) && !isfinite(lua_tonumber(L, -1))) {
         return ls__not_finite(fault); /* NaN equals NaN (T36) */
     }
-    return ls__commit(rs, value, fault);
+    return ls__commit(rs, row, value, fault);
 }
 
 /* What a null on the way comes to (T51): its text is written only when it is another one than at the last check. */
@@ -329,7 +329,7 @@ int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_
     }
     int ran = rs->ran ? LS_CHECK_RAN : 0;
     if (at >= 0) {
-        bits = compare(rs, type, value, fault);
+        bits = compare(rs, type, path && path->by_row && path->count == 1 ? path->row : 0, value, fault);
         if (at == 0)
             value->nil_step = 0;
         else if (bits >= 0)

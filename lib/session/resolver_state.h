@@ -52,6 +52,8 @@ struct ls_resolver_state {
     /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
     int ref_members;      /* element → its first place in the list of members_slot; weak keys */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
+    int ref_rings;        /* slot → how the elements of its list have ids by key (R4), in keys.c; false = they have not */
+    uint32_t ring_count;  /* of these */
     int ref_leashes;      /* object → what slots hold as long as it lives; weak keys */
     int ref_loose;        /* slot → the way to its value there, of the slots that are loose */
     uint32_t loose_count; /* of these */
@@ -124,6 +126,19 @@ static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_s
     return type == LUA_TBOOLEAN && rs->loose_count ? ls__slot_tighten(rs, L, slot) : type;
 }
 
+/* --- keys.c --- */
+
+int ls__op_rekey(void *ctx, const struct ls_value *value, const char *key, struct ls_fault *fault);
+/** Push what the field at `name` of the element at `element` holds, if it can be a key: a string, a boolean, a number. Anything else, also where code of
+ * the site fails on the way, is nil. [-0, +1, m] */
+LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int element, int name);
+/** Push what is wrong with the key at `key` of element `place` (1-based): it came before, or is nil since it is no data. [-0, +1, m] */
+LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int name);
+/** Push the ids by place of a slot's list, if its elements have ids by key. [-0, +(1|0), -] */
+bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+/** The slot is given up. [-0, +0, -] */
+void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+
 /* --- objects.c --- */
 
 /** Has a value of that type no id (T39a)? */
@@ -132,9 +147,9 @@ static inline bool ls__is_primitive(int type)
     return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
 }
 
-/** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. @return check bits, -1 and fault
- * [-1, +0, -] */
-int ls__commit(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
+/** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. `row`: the id under which a list shows it, 0 = its own.
+ * @return check bits, -1 and fault [-1, +0, -] */
+int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value, struct ls_fault *fault);
 /** The value on top is the very table seen last: has it changed inside? Leaves rubbish. @return as ls__commit. [-0, +n, -] */
 int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
 int ls__not_finite(struct ls_fault *fault);
@@ -170,7 +185,7 @@ LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L);
 /** A new list for a variable, pushed; `item_type` NULL = none. [-0, +1, m] */
 LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type);
 /** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78), index 4 whether items
- * follow their elements (R3): no Lua code of the site
+ * follow their elements (R3), index 5 by which of their fields, as light userdata (R4): no Lua code of the site
  * runs but item constructors, each protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
 LS_RAISES int ls__list_sync(lua_State *L);
 /** After ls__list_sync has failed for the list at `at`: it may be tried again. [-0, +0, -] */

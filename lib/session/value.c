@@ -53,8 +53,8 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-0, +0, -] */
-static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_buf *out)
+/* `named`: what of the array's elements are objects has these ids, by place (R4); 0 = their own. [-0, +0, -] */
+static void put_array(lua_State *L, int at, int ids, int named, int64_t count, struct ls_buf *out)
 {
     LS_LTOP(L);
     ls_buf_char(out, '[');
@@ -62,7 +62,10 @@ static void put_array(lua_State *L, int at, int ids, int64_t count, struct ls_bu
     for (lua_Integer i = 1; i <= count; i++) {
         if (i > 1)
             ls_buf_char(out, ',');
-        if (lua_rawgeti(L, at, i) == LUA_TTABLE) {
+        int type = lua_rawgeti(L, at, i);
+        if (named && lua_rawgeti(L, named, i) == LUA_TNUMBER) {
+            put_reference(out, lua_tointeger(L, -1));
+        } else if (lua_settop(L, top + 1), type == LUA_TTABLE) {
             lua_rawget(L, ids);
             put_reference(out, lua_tointeger(L, -1));
         } else {
@@ -95,7 +98,7 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         }
         int at = lua_gettop(L);
         if (value->shape == LS_SHAPE_ARRAY)
-            put_array(L, at, LS_AT(rs, LS_AT_IDS), value->object, out);
+            put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0, value->object, out);
         else
             put_element(L, at, LS_AT(rs, LS_AT_IDS), out);
         ls__frame_done(rs, opened);
@@ -118,7 +121,7 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
     }
     ls__at_push(session->resolver, L, LS_AT_IDS);
     if (array)
-        put_array(L, at, lua_gettop(L), (int64_t)lua_rawlen(L, at), out);
+        put_array(L, at, lua_gettop(L), 0, (int64_t)lua_rawlen(L, at), out);
     else
         put_element(L, at, lua_gettop(L), out);
     lua_pop(L, 1);

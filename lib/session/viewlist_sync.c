@@ -23,7 +23,9 @@ enum {
     AT_PROBLEM, /* text of the first failed constructor, or nil */
     AT_FROM,    /* keyed: new position → old position of its item; negative: of an item that another element gets; 0: a new one is due */
     AT_ORDER,   /* keyed: the items by new position */
-    AT_TOP = AT_ORDER,
+    AT_OLD_KEYS, /* of a list whose elements are told apart by a key: by old and by new position, nil = told apart by their place */
+    AT_KEYS,
+    AT_TOP = AT_KEYS,
 };
 
 struct sync {
@@ -32,6 +34,7 @@ struct sync {
     uint32_t before, count;
     bool cards; /* the list has an itemWrapper */
     bool keyed; /* items follow their elements */
+    const char *key; /* these are told apart by this field; NULL = by themselves */
     bool moved;
 };
 
@@ -52,6 +55,71 @@ static bool stays(lua_State *L, uint32_t position)
 static bool can_be_key(lua_State *L, int at)
 {
     return !lua_isnil(L, at) && (lua_type(L, at) != LUA_TNUMBER || lua_tonumber(L, at) == lua_tonumber(L, at));
+}
+
+/* By what the element at an old, at a new position is told apart. [-0, +1, -] */
+static void push_old(const struct sync *sync, lua_State *L, uint32_t position)
+{
+    if (sync->key) {
+        lua_rawgeti(L, AT_OLD_KEYS, position);
+        return;
+    }
+    lua_rawgeti(L, AT_ITEMS, position);
+    lua_getiuservalue(L, -1, LS_ITEM_BASE);
+    lua_remove(L, -2);
+}
+
+/* [-0, +1, -] */
+static void push_new(const struct sync *sync, lua_State *L, uint32_t position)
+{
+    lua_rawgeti(L, sync->key ? AT_KEYS : AT_SOURCE, position);
+}
+
+/* [-0, +0, -] does the item at `position` stay there? */
+static bool keeps(const struct sync *sync, lua_State *L, uint32_t position)
+{
+    if (position > sync->before || position > sync->count)
+        return false;
+    push_old(sync, L, position);
+    push_new(sync, L, position);
+    bool same = lua_rawequal(L, -1, -2) && !(sync->key && lua_isnil(L, -1));
+    lua_pop(L, 2);
+    return same;
+}
+
+/* Keys of the new elements. One that is no data, or that came before, tells nothing apart (R4). `of` absolute, a table to fill. [-0, +0, m] */
+static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
+{
+    LS_LTOP(L);
+    lua_newtable(L);
+    lua_pushstring(L, sync->key);
+    int seen = AT_TOP + 1, name = AT_TOP + 2, element = AT_TOP + 3;
+    for (uint32_t i = 1; i <= sync->count; i++) {
+        if (ls__is_primitive(lua_rawgeti(L, AT_SOURCE, i))) {
+            lua_settop(L, name);
+            continue;
+        }
+        ls__key_push(sync->session->resolver, L, element, name);
+        bool fine = !lua_isnil(L, -1);
+        lua_pushvalue(L, -1);
+        fine = fine && lua_rawget(L, seen) == LUA_TNIL;
+        lua_settop(L, element + 1);
+        if (fine) {
+            lua_pushvalue(L, -1);
+            lua_pushboolean(L, 1);
+            lua_rawset(L, seen);
+            lua_rawseti(L, AT_KEYS, i);
+        } else if (lua_isnil(L, AT_PROBLEM)) {
+            struct ls_err err;
+            ls__key_problem(L, i, element + 1, name);
+            ls_fail(&err, LS_ELUA, "%s", lua_tostring(L, -1));
+            ls__report(sync->session, "list", &err);
+            lua_replace(L, AT_PROBLEM);
+        }
+        lua_settop(L, name);
+    }
+    lua_settop(L, AT_TOP);
+    LS_LTOP_CHECK(L, 0);
 }
 
 /* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their order. [-0, +0, m] */
@@ -189,7 +257,7 @@ static lua_Integer from_at(lua_State *L, uint32_t position)
     return from;
 }
 
-/* Strings and numbers in a list have no identity: where one takes the place of another, it takes its item too. `taken` absolute. [-0, +0, m] */
+/* Strings and numbers in a list have no identity, nor have elements without a key: where one takes the place of another, it takes its item too. `taken` absolute. [-0, +0, m] */
 static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int taken)
 {
     LS_LTOP(L);
@@ -197,10 +265,11 @@ static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int tak
         if (from_at(L, i))
             continue;
         lua_rawgeti(L, taken, i);
-        lua_rawgeti(L, AT_SOURCE, i);
-        lua_rawgeti(L, AT_ITEMS, i);
-        lua_getiuservalue(L, -1, LS_ITEM_BASE);
-        if (!lua_toboolean(L, taken + 1) && ls__is_primitive(lua_type(L, taken + 2)) && ls__is_primitive(lua_type(L, taken + 4))) {
+        push_new(sync, L, i);
+        push_old(sync, L, i);
+        int new = lua_type(L, taken + 2), old = lua_type(L, taken + 3);
+        bool alike = sync->key ? new == LUA_TNIL && old == LUA_TNIL : ls__is_primitive(new) && ls__is_primitive(old);
+        if (!lua_toboolean(L, taken + 1) && alike) {
             lua_pushinteger(L, -(lua_Integer)i);
             lua_rawseti(L, AT_FROM, i);
         }
@@ -216,10 +285,9 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
     lua_newtable(L);
     int taken = lua_gettop(L); /* old position → its item goes on */
     for (uint32_t i = sync->before; i >= 1; i--) {
-        lua_rawgeti(L, AT_ITEMS, i);
-        lua_getiuservalue(L, -1, LS_ITEM_BASE);
-        if (!(i <= sync->count && stays(L, i)) && can_be_key(L, taken + 2)) {
-            lua_pushvalue(L, taken + 2);
+        push_old(sync, L, i);
+        if (!keeps(sync, L, i) && can_be_key(L, taken + 1)) {
+            lua_pushvalue(L, taken + 1);
             lua_rawget(L, AT_FREE);
             lua_rawseti(L, AT_NEXT, i);
             lua_pushinteger(L, i);
@@ -229,8 +297,8 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
     }
     for (uint32_t i = 1; i <= sync->count; i++) {
         lua_Integer from = i;
-        if (i > sync->before || !stays(L, i)) {
-            lua_rawgeti(L, AT_SOURCE, i);
+        if (!keeps(sync, L, i)) {
+            push_new(sync, L, i);
             from = take_card(L);
         }
         if (from) {
@@ -321,7 +389,7 @@ static LS_RAISES void follow(lua_State *L, uint32_t position)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-n, +11, m] the places from AT_SOURCE on */
+/* [-n, +13, m] the places from AT_SOURCE on */
 static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
 {
     lua_settop(L, AT_SOURCE);
@@ -339,14 +407,19 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
     lua_pushnil(L);
     lua_createtable(L, sync->keyed ? hint : 0, 0);
     lua_createtable(L, sync->keyed ? hint : 0, 0);
+    if (lua_getiuservalue(L, AT_LIST, LS_LIST_KEYS) == LUA_TNIL)
+        lua_newtable(L), lua_replace(L, AT_OLD_KEYS);
+    lua_createtable(L, sync->key ? hint : 0, 0);
 }
 
 /* Whatever may fail for want of memory, and all site code, comes before the first item shows anything else: a list that could not be brought in
- * line is as it was, and the next try starts from there. [-n, +11, m] */
+ * line is as it was, and the next try starts from there. [-n, +13, m] */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;
     push_parts(sync, L);
+    if (sync->key)
+        read_keys(sync, L);
     if (sync->keyed)
         match_items(sync, L);
     if (sync->cards) {
@@ -366,6 +439,11 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     lua_setiuservalue(L, AT_LIST, LS_LIST_CARDS);
     lua_pushvalue(L, AT_LIS);
     lua_setiuservalue(L, AT_LIST, LS_LIST_LIS);
+    if (sync->key)
+        lua_pushvalue(L, AT_KEYS);
+    else
+        lua_pushnil(L);
+    lua_setiuservalue(L, AT_LIST, LS_LIST_KEYS);
     lua_pushvalue(L, AT_SOURCE);
     lua_setiuservalue(L, AT_LIST, LS_LIST_SOURCE);
     for (uint32_t i = 1; sync->keyed && i <= sync->count; i++) {
@@ -387,7 +465,7 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 
 LS_RAISES int ls__list_sync(lua_State *L)
 {
-    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST), .keyed = lua_toboolean(L, 4)};
+    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST), .keyed = lua_toboolean(L, 4), .key = lua_touserdata(L, 5)};
     luaL_checkstack(L, 40, NULL);
     /* A constructor that sets properties of the very variable would come back here in the middle. */
     if (sync.list->syncing) {

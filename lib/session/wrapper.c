@@ -51,7 +51,8 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     push_value(rs, want->value);
     lua_pushboolean(L, want->value->shape == LS_SHAPE_ARRAY);
     lua_pushboolean(L, want->keyed);
-    if (ls__resolver_call(rs, 4, 2, LS_FAULT_WRAPPER, fault)) {
+    lua_pushlightuserdata(L, (void *)want->key);
+    if (ls__resolver_call(rs, 5, 2, LS_FAULT_WRAPPER, fault)) {
         fault->kind = LS_FAULT_INTERNAL; /* constructors are protected one by one: only memory can be short here */
         ls__list_unlock(L, list);
         return -1;
@@ -176,7 +177,7 @@ int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper,
         rc = 0;
     } else {
         rc = strcmp(want->type, LS_LIST_TYPE) == 0 ? build_list(rs, want, fault) : build_lua(rs, want, fault);
-        if (rc == 0 && ls__commit(rs, wrapper, fault) < 0)
+        if (rc == 0 && ls__commit(rs, 0, wrapper, fault) < 0)
             rc = -1;
     }
     ls__frame_done(rs, opened);

@@ -63,7 +63,7 @@ static bool has_text(const char *text)
 static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
 {
     const char *type = ls_var_property(var, "wrapper");
-    var->wrapper_due = false;
+    var->due &= (uint8_t)~LS__DUE_WRAPPER;
     if (var->has_fault && var->fault->kind == LS_FAULT_WRAPPER)
         ls__fault_clear(tracker, var);
     if (!has_text(type) || var->value.shape == LS_SHAPE_NULL) {
@@ -75,18 +75,22 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     /* Copies: the constructor may set these very properties. */
     const char *item_type = ls_var_property(var, "itemWrapper");
     char *type_copy = ls_strdup(type), *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
-    struct ls_wrap want = {var->id, type_copy, item_copy, &var->value, has_text(ls_var_property(var, "keyed"))};
+    bool keyed = has_text(ls_var_property(var, "keyed"));
+    const char *key = keyed ? ls_var_property(var, "key") : NULL;
+    char *key_copy = has_text(key) ? ls_strdup(key) : NULL;
+    struct ls_wrap want = {var->id, type_copy, item_copy, &var->value, keyed, key_copy};
     struct ls_fault fault = {.kind = LS_FAULT_NONE};
     int64_t computing = ls_tracker_set_computing(tracker, var->id);
     int rc = -1;
-    if (type_copy && (item_copy || !has_text(item_type)))
+    if (type_copy && (item_copy || !has_text(item_type)) && (key_copy || !has_text(key)))
         rc = tracker->resolver.ops->wrap(tracker->resolver.ctx, &want, &var->wrapper, &fault);
     else
         ls_fault_set(&fault, LS_FAULT_INTERNAL, "out of memory");
     ls_tracker_set_computing(tracker, computing);
     if (rc < 0 || fault.kind)
         ls__fault_put(tracker, var, &fault, false);
-    var->wrapper_due = rc < 0 && fault.kind == LS_FAULT_INTERNAL;
+    if (rc < 0 && fault.kind == LS_FAULT_INTERNAL)
+        var->due |= LS__DUE_WRAPPER;
     if (!var->wrapper_slot && var->wrapper.slot) {
         ls_free(var->wrapper_type);
         var->wrapper_type = type_copy;
@@ -95,6 +99,37 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     var->wrapper_slot = var->wrapper.slot;
     ls_free(type_copy);
     ls_free(item_copy);
+    ls_free(key_copy);
+}
+
+/* Elements of a list that names a key get ids by it (R4): objects that a query has made anew are the old rows then.
+ * @return did the ids change, where `changed` says whether the objects did */
+static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool changed)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    bool wrapped = has_text(ls_var_property(var, "wrapper")) || !has_text(ls_var_property(var, "keyed"));
+    const char *key = wrapped ? NULL : ls_var_property(var, "key");
+    bool wanted = has_text(key) && var->value.shape == LS_SHAPE_ARRAY, had = (var->due & LS__DUE_KEYS) != 0;
+    if (var->has_fault && var->fault->kind == LS_FAULT_KEY && !wanted)
+        ls__fault_clear(tracker, var);
+    if ((!wanted && !had) || !resolver->ops->rekey)
+        return changed;
+    struct ls_fault fault = {.kind = LS_FAULT_NONE};
+    char *copy = wanted ? ls_strdup(key) : NULL; /* looking into elements may run code that sets this very property */
+    int rc = -1;
+    if (!copy == !wanted)
+        rc = resolver->ops->rekey(resolver->ctx, &var->value, copy, &fault);
+    ls_free(copy);
+    if (rc < 0)
+        ls_fault_set(&fault, LS_FAULT_KEY, "there is no memory for the keys of the list");
+    var->due = (uint8_t)((var->due & ~LS__DUE_KEYS) | (wanted ? LS__DUE_KEYS : 0));
+    if (fault.kind && !(var->fault && strcmp(var->fault->text, fault.text) == 0))
+        ls_log(0, "variable %lld: %s", (long long)var->id, fault.text);
+    if (fault.kind)
+        ls__fault_put(tracker, var, &fault, false);
+    else if (var->has_fault && var->fault->kind == LS_FAULT_KEY)
+        ls__fault_clear(tracker, var);
+    return rc < 0 ? changed : rc > 0 || (changed && !(wanted && had));
 }
 
 void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record)
@@ -133,6 +168,7 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
         ls_buf_clear(&var->json);
     if (var->wrapper_slot || ls__prop_find(var, "wrapper", 7))
         update_wrapper(tracker, var);
+    value_changed = update_keys(tracker, var, value_changed);
     if (var->rows)
         ls__rows_follow(tracker, var);
     struct ls__outward now = ls__outward(var);
@@ -215,8 +251,8 @@ static int read_value(struct ls_tracker *tracker, struct ls_var *var, uint32_t e
     tracker->computing = computing;
     if (bits < 0 || (bits & LS_CHECK_FAULT)) {
         ls__fault_put(tracker, var, &fault, false);
-    } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME) && var->fault->kind != LS_FAULT_WRAPPER) {
-        ls__fault_clear(tracker, var); /* what is wrong with a wrapper is settled with the wrapper, not by reading the value again */
+    } else if (var->has_fault && !(bits & LS_CHECK_FAULT_SAME) && var->fault->kind != LS_FAULT_WRAPPER && var->fault->kind != LS_FAULT_KEY) {
+        ls__fault_clear(tracker, var); /* what is wrong with a wrapper, or with keys, is settled with them, not by reading the value again */
     }
     var->seen = bits < 0 || (bits & (LS_CHECK_FAULT | LS_CHECK_FAULT_SAME)) ? 0 : epoch;
     return bits;
@@ -234,10 +270,16 @@ void ls__read(struct ls_tracker *tracker, struct ls_var *var)
 static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits, struct ls__outward before)
 {
     bool report = false;
-    if ((bits & LS_CHECK_CHANGED) || var->wrapper_due)
+    if ((bits & (LS_CHECK_CHANGED | LS_CHECK_MOVED)) || (var->due & LS__DUE_WRAPPER)) {
         report = ls__settle(tracker, var, before, (bits & LS_CHECK_CHANGED) != 0);
-    else if (bits & LS_CHECK_TYPE)
+    } else if (bits & LS_CHECK_TYPE) {
         ls__type_update(tracker, var, true);
+    } else if (var->due && update_keys(tracker, var, false)) { /* the objects are the same, their keys are not */
+        ls__epoch_move(tracker);
+        ls_buf_clear(&var->json);
+        ls__rows_follow(tracker, var);
+        report = true;
+    }
     if (var->unreported) {
         report |= ls__outward(var).shape != LS_SHAPE_NULL || var->unreported_null;
         var->unreported = var->unreported_null = false;
@@ -261,7 +303,7 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
     struct ls__outward before = ls__outward(var);
     /* A value read since code ran last need not be read again: what a page has just created, and all of it while nothing runs (TX32). */
     uint32_t epoch = epoch_now(tracker);
-    if (var->seen == epoch && !var->timed && !var->has_fault && !var->wrapper_due) {
+    if (var->seen == epoch && !var->timed && !var->has_fault && !(var->due & LS__DUE_WRAPPER)) {
         *ticks = 0;
         return var->unreported && take_change(tracker, var, 0, before);
     }
@@ -279,7 +321,7 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
         var->timed = true;
     if (var->timed)
         var->pass = tracker->pass;
-    if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE)) || var->unreported || var->wrapper_due) {
+    if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE | LS_CHECK_MOVED)) || var->unreported || var->due) {
         changed = take_change(tracker, var, bits, before);
         *ticks = 0; /* wrappers and texts are not the next variable's walk */
     }
@@ -293,7 +335,7 @@ void ls__check_now(struct ls_tracker *tracker, struct ls_var *var)
     if (var->seen == epoch && !var->has_fault)
         return;
     int bits = read_value(tracker, var, epoch);
-    if (bits > 0)
+    if (bits > 0 || (bits == 0 && var->due))
         take_change(tracker, var, bits, before);
 }
 

@@ -21,6 +21,7 @@
     X(BAD_CALL, "bad-call", "lua-error") \
     X(DEFERRED_CODE, "deferred-code", "lua-error") \
     X(WRAPPER, "wrapper", "lua-error") \
+    X(KEY, "key", "path-failure") \
     X(ID_IN_USE, "id-in-use", "id-in-use") \
     X(BAD_MESSAGE, "bad-message", "bad-message") \
     X(UNKNOWN_TYPE, "unknown-type", "unknown-type") \

@@ -15,6 +15,9 @@
  * variable and its subtree remember must not keep it alive. */
 enum ls__row { LS__ROW_NOT, LS__ROW_NEVER, LS__ROW_INSIDE, LS__ROW_OUTSIDE };
 
+/* WRAPPER: it could not be brought in line for want of memory. KEYS: the elements of the list have ids by key, which may change inside (R4). */
+enum { LS__DUE_WRAPPER = 1, LS__DUE_KEYS = 2 };
+
 struct ls__prop {
     char *name;       /* owned; the value follows the name's NUL in the same block */
     char *value;
@@ -49,7 +52,7 @@ struct ls_var {
     bool timed;                /* reading it runs Lua code: its time is taken in every pass (T94) */
     bool has_fault, has_diags; /* the cold part holds one */
     bool led;                  /* `leader` is set */
-    bool wrapper_due;          /* it could not be brought in line for want of memory: the next check tries again */
+    uint8_t due;               /* LS__DUE_…: what each check does beyond reading */
     uint8_t priority;          /* enum ls_priority, of the value (T23) */
     uint32_t ticks, max_ticks; /* in units of LS__TICK_SHIFT. -- 64 bytes end here -- */
 

@@ -308,7 +308,8 @@ static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const st
     if (name->len == 8 && memcmp(name->name, "priority", 8) == 0) {
         var->priority = (uint8_t)ls__priority_read(value);
         tracker->order_dirty = true;
-    } else if (name->len == 7 && memcmp(name->name, "wrapper", 7) == 0) {
+    } else if ((name->len == 7 && memcmp(name->name, "wrapper", 7) == 0) || (name->len == 5 && memcmp(name->name, "keyed", 5) == 0) ||
+               (name->len == 3 && memcmp(name->name, "key", 3) == 0)) {
         if (ls__settle(tracker, var, ls__outward(var), false))
             ls__mark_value(tracker, var);
     } else if (name->len == 4 && memcmp(name->name, "type", 4) == 0) {

@@ -46,6 +46,7 @@ enum {
     LS_CHECK_FAULT = 4,      /* the value holds, and `fault` says what is wrong all the same: null on the way, not finite */
     LS_CHECK_FAULT_SAME = 8, /* as FAULT, with the same text as at the last check: not written again */
     LS_CHECK_RAN = 16,       /* following the path has run Lua code */
+    LS_CHECK_MOVED = 32,     /* the Value JSON is the same, but it stands for another object now: that of a key (R4) */
 };
 
 /* A wrapper that is wanted for a variable (T66, T67). Borrowed during the call. */
@@ -55,6 +56,7 @@ struct ls_wrap {
     const char *item_type;  /* value of its `itemWrapper` property, NULL = none */
     const struct ls_value *value;
     bool keyed;             /* it has a `keyed` property: a list's items follow their elements (R3) */
+    const char *key;        /* and `key`: the field by which elements are told apart (R4), NULL = they themselves */
 };
 
 struct ls_resolver_ops {
@@ -87,6 +89,10 @@ struct ls_resolver_ops {
     void (*unwrap)(void *ctx, int64_t id, struct ls_value *wrapper);
     /** RUNS. T74: an object for the `create` property. @return 0, *made = 0 if there is no such factory or it failed (fault says why) */
     int (*make)(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault);
+    /** RUNS. R4: the elements of the array that `value` holds get ids by what their field `key` holds; NULL: by themselves again.
+     * @return 0 the ids are those of before, 1 they are not, -1 without memory. fault->kind is set too where keys are missing or equal: these elements have
+     * ids by their place. NULL: none have keys */
+    int (*rekey)(void *ctx, const struct ls_value *value, const char *key, struct ls_fault *fault);
     /** R2: is the object with that id an element of the list in slot `list`, as that was seen last? NULL: nothing is. @return 1, 0; -1 without memory */
     int (*element)(void *ctx, ls_slot list, int64_t object);
     /** R2: from now on the slot's value lives only as long as the object does: the slot keeps neither alive. Looking at the slot undoes it. */

@@ -15,7 +15,7 @@ static int take_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot sl
     if (bits < 0)
         return -1;
     var->value.nil_step = 0;
-    if (bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE)) {
+    if (bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE | LS_CHECK_MOVED)) {
         bool differs = ls__settle(tracker, var, before, (bits & LS_CHECK_CHANGED) != 0);
         if (differs && (report || wrapped || var->wrapper_slot)) {
             ls__mark_value(tracker, var);

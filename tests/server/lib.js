@@ -169,7 +169,8 @@ function parseAnswer(text) {
 export class Page {
   constructor(server, id, { headers = {}, path: where = `/ws/${id}` } = {}) {
     this.frames = [];
-    this.socket = new WebSocket(server.url.replace('http', 'ws') + where, { headers, rejectUnauthorized: false });
+    /* A browser says whose page it is. */
+    this.socket = new WebSocket(server.url.replace('http', 'ws') + where, { headers: { Origin: server.url, ...headers }, rejectUnauthorized: false });
     this.socket.on('message', (data) => this.frames.push(data.toString()));
     this.refusal = new Promise((resolve) => {
       this.socket.on('unexpected-response', (request, response) => {

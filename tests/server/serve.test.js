@@ -313,6 +313,12 @@ test('C2 https and wss with --cert and --key; the cookie is Secure', async () =>
   const page = new Page(server, id, {});
   await page.opened();
   await page.eventTime();
+  const run = { type: 'update', data: { varId: 1, properties: { lua: 'ran = true' } } };
+  assert.deepEqual(await page.ask(run), [], 'a page of this machine may run code (P91a)');
+  const proxied = new Page(server, id, { headers: { 'X-Forwarded-For': '127.0.0.1' } });
+  await proxied.opened();
+  assert.equal((await proxied.ask(run))[0].data.code, 'unauthorized');
+  await proxied.close();
   page.create(7, 'name');
   page.create(8, 'big()', { access: 'action' });
   page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 8, value: null } }] });

@@ -37,6 +37,7 @@ static struct {
     struct ls_viewdefs *views;
     struct ls_backend *backend;
     struct ls_backend_config config;
+    struct ls_rights rights; /* of pages that connect */
     int64_t flush_due, grace_due;  /* armed timers, 0 = none */
     uint64_t timer;                /* Lua timer set last */
     struct page pages[8];
@@ -84,7 +85,8 @@ static inline int site_set_up(void **state)
     mkdir(t.views_dir, 0755);
     t.site = (struct ls_site){t.root, t.lua_dir, NULL};
     t.config = (struct ls_backend_config){.session = {.vended_id = "1", .site = &t.site, .memory_limit = 64 << 20, .time_limit_ms = 5000, .max_timers = 100},
-                                          .max_variables = 200000, .lua_property = true};
+                                          .max_variables = 200000};
+    t.rights = (struct ls_rights){.lua = true};
     t.chunks = ls_chunks_new(&t.err);
     return t.chunks ? 0 : -1;
 }
@@ -133,7 +135,7 @@ static inline void serve(const char *main)
 static inline struct page *connect_page(int index)
 {
     struct page *page = &t.pages[index];
-    const struct ls_outlet outlet = {.ctx = page, .send = record_frame};
+    const struct ls_outlet outlet = {.ctx = page, .send = record_frame, .rights = t.rights};
     page->conn = ls_backend_connect(t.backend, &outlet, &t.err);
     assert_non_null(page->conn);
     return page;

@@ -346,7 +346,7 @@ static void P91a_L139_the_lua_property(void **state)
 static void L140_the_lua_property_where_it_is_not_allowed(void **state)
 {
     (void)state;
-    t.config.lua_property = false;
+    t.rights.lua = false;
     struct page *page = harbor_page();
     receive(page, PROPS(1, "\"lua\":\"app.name = 'no'\",\"a\":\"1\""));
     fire_flush();

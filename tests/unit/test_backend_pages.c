@@ -372,7 +372,7 @@ static void H70_H99_H100_reload(void **state)
                                 "if not session:getApp() then app = A:new() session:createAppVariable(app) end\n";
     static const char second[] = "local A = session:prototype('A', { n = 1 }) function A:get() return 'new' end\n"
                                  "if not session:getApp() then app = A:new() session:createAppVariable(app) end\n";
-    t.config.detail = true;
+    t.rights.source = true;
     t.config.session.hot = true;
     serve(first);
     struct page *page = connect_page(0);
@@ -393,8 +393,45 @@ static void H70_H99_H100_reload(void **state)
     receive(late, WATCH(1)); /* a page that comes later sees it too */
     fire_flush();
     assert_non_null(strstr(ls_buf_text(&late->frames), "\"reload-error\":\"lua/main.lua"));
+    forget_frames(late);
+    t.rights.source = false;
+    struct page *stranger = connect_page(2);
+    receive(stranger, WATCH(1));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&stranger->frames), "\"reload-error\":\"lua/main.lua"));
+    receive(stranger, "{\"type\":\"get\",\"data\":{\"varIds\":[1]}}");
+    fire_flush();
+    assert_null(strstr(ls_buf_text(&stranger->frames), "reload-detail")); /* source lines are not for everybody */
+    forget_frames(stranger);
     reload_main(second);
     expect_frames(page, PROPS(1, "\"reload-detail\":\"\",\"reload-error\":\"\"") "\n");
+    expect_frames(late, PROPS(1, "\"reload-detail\":\"\",\"reload-error\":\"\"") "\n");
+    expect_frames(stranger, PROPS(1, "\"reload-error\":\"\"") "\n");
+}
+
+/* What a lost page was owed is not given to a page that may see less, nor to it when it may (P114). */
+static void H100_excerpts_and_a_page_that_comes_back(void **state)
+{
+    (void)state;
+    static const char main[] = "A = session:prototype('A', { n = 1 })\nif not session:getApp() then app = A:new() session:createAppVariable(app) end\n";
+    for (int may = 0; may < 2; may++) {
+        t.rights.source = true;
+        if (!may)
+            serve(main);
+        struct page *page = connect_page(may);
+        receive(page, CALM(WATCH(1) "," CREATE(2, 1, PATH("n"))));
+        fire_flush();
+        connect_page(4 + may); /* somebody is always there */
+        leave(may, true);
+        reload_main("local A = = 3\n");
+        t.rights.source = may;
+        struct page *next = connect_page(2 + may);
+        receive(next, VALUE(2, "5"));
+        fire_flush();
+        assert_non_null(strstr(ls_buf_text(&next->frames), "\"reload-error\":\"lua/main.lua"));
+        assert_int_equal(strstr(ls_buf_text(&next->frames), "reload-detail") != NULL, may);
+        reload_main(main);
+    }
 }
 
 static void H69_restart(void **state)
@@ -742,7 +779,8 @@ int main(void)
         LS_T(P114_a_lost_connection_is_continued), LS_T(P114_what_changed_meanwhile_is_sent), LS_T(P114_a_fresh_page_adopts_nothing),
         LS_T(P114_two_lost_connections_are_not_mixed_up), LS_T(P114_time_decides_too), LS_T(P114_what_was_destroyed_meanwhile_is_told), LS_T(P104_P105_P110_viewdefs), LS_T(P106_a_new_type_brings_its_new_files),
         LS_T(F132_list_views_come_with_the_first_list), LS_T(H74_H75_changed_views_are_pushed), LS_T(H78_problems_of_views_are_shown),
-        LS_T(L52a_views_of_an_app_go_with_its_last_module), LS_T(H70_H99_H100_reload), LS_T(H69_restart), LS_T(H69_P114_restart_while_nobody_is_there), LS_T(H69_what_cannot_be_made_again_goes),
+        LS_T(L52a_views_of_an_app_go_with_its_last_module), LS_T(H70_H99_H100_reload), LS_T(H100_excerpts_and_a_page_that_comes_back),
+        LS_T(H69_restart), LS_T(H69_P114_restart_while_nobody_is_there), LS_T(H69_what_cannot_be_made_again_goes),
         LS_T(timers_of_an_engine_that_is_gone_do_not_fire), LS_T(P12_P13_listing), LS_T(P15_diagnostics_of_one_collection),
         LS_T(T98_T101_errors_in_the_listing), LS_T(T97a_timers_run_in_the_name_of_their_variable),
         LS_T(P24_P25_P118_P119_api), LS_T(P4_a_failing_main_leaves_nothing), LS_T(P33_hooks_of_a_session_that_ends), LS_T(every_failed_allocation_is_survived),

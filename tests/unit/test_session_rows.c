@@ -454,6 +454,229 @@ static void R3_primitives_holes_and_equals(void **state)
     assert_string_equal(rig_json(20), "null");
 }
 
+#define QUERY \
+    "rows = {{id = 7, name = 'Ada'}, {id = 'b', name = 'Bix'}, {id = true, name = 'Cid'}}\n" \
+    "function query() local r = {}; for i, row in ipairs(rows) do r[i] = setmetatable({id = row.id, name = row.name}, Row) end; q.list = r end\n" \
+    "Row = {type = 'Row'}; Row.__index = Row; q = {}; query()\n"
+
+static void R4_rows_of_a_query_go_by_key(void **state)
+{
+    (void)state;
+    rig_do(QUERY);
+    rig_root("q");
+    rig_create(10, 1, "list?keyed=true&key=id");
+    assert_string_equal(rig_json(10), "[{\"obj\":6},{\"obj\":7},{\"obj\":8}]"); /* 3, 4, 5 are the objects themselves */
+    rig_create(11, 10, "#7");
+    rig_create(12, 11, "name");
+    rig_create(13, 10, "#7.name");
+    rig_create(14, 10, "#4.name");
+    assert_string_equal(rig_fault(14), "gone"); /* that id was told by nobody */
+    assert_string_equal(rig_json(11), "{\"obj\":7}");
+    assert_string_equal(rig_type(11), "Row");
+    settle();
+    rig_do("query()");
+    assert_false(rig_detect()); /* all objects are new ones, and nothing is to be told */
+    assert_string_equal(rig_changes(), "");
+    rig_do("rows[1], rows[2] = rows[2], rows[1]; rows[1].name = 'Bea'; query()");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "10m=v; 12m=v; 13m=v");
+    assert_string_equal(rig_json(10), "[{\"obj\":7},{\"obj\":6},{\"obj\":8}]");
+    assert_string_equal(rig_json(12), "\"Bea\"");
+    rig_do("query()");
+    ls_tracker_begin_batch(rig->tracker);
+    write_ok(12, "\"Bo\""); /* to the object that has the key now */
+    write_ok(13, "\"Bob\"");
+    assert_true(rig_is("q.list[1].name == 'Bob'"));
+    rig_do("x = table.remove(q.list, 1)");
+    settle();
+    write_ok(12, "\"Zoe\"");
+    assert_true(rig_is("x.name == 'Zoe'"));
+    rig_do("x = nil");
+    write_gone(12, "\"Zoe\"");
+    rig_do("query()"); /* the key is back */
+    settle();
+    assert_string_equal(rig_json(10), "[{\"obj\":7},{\"obj\":6},{\"obj\":8}]");
+    write_ok(12, "\"Zoe\"");
+    assert_true(rig_is("q.list[1].name == 'Zoe'"));
+    rig_do("q.list[1].id = 7.0; q.list[2].id = 'b'"); /* keys change inside */
+    assert_true(rig_detect());
+    assert_string_equal(rig_json(10), "[{\"obj\":6},{\"obj\":7},{\"obj\":8}]");
+    assert_string_equal(rig_json(12), "\"Ada\"");
+}
+
+static void R4_without_keyed_a_key_means_nothing(void **state)
+{
+    (void)state;
+    rig_do(QUERY);
+    rig_root("q");
+    rig_create(10, 1, "list?key=id"); /* sites' own client */
+    assert_string_equal(rig_json(10), "[{\"obj\":3},{\"obj\":4},{\"obj\":5}]");
+    struct ls_prop keyed = {"keyed", "true", 5, 4};
+    struct ls_fault fault;
+    assert_int_equal(ls_tracker_set_property(rig->tracker, rig_var(10), &keyed, &fault), 1);
+    assert_string_equal(rig_json(10), "[{\"obj\":6},{\"obj\":7},{\"obj\":8}]");
+    keyed.value_len = 0;
+    assert_int_equal(ls_tracker_set_property(rig->tracker, rig_var(10), &keyed, &fault), 1);
+    assert_string_equal(rig_json(10), "[{\"obj\":3},{\"obj\":4},{\"obj\":5}]");
+}
+
+static void R4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"{7, 7, 'x'}", "{1, {}, 2}", "{1, print, 2}", "{1, nil, 2}", "{1, 0/0, 2}", "{1, 1.0, 2}"};
+    rig_do("fails = setmetatable({}, {__index = function(t, k) if k == 'id' then error('no') end end}); fails.n = 2\n"
+           "function fill(k) q.list = {{n = 1, id = k[1]}, {n = 2, id = k[2]}, {n = 3, id = k[3]}} end; q = {}; fill {1, 2, 3}");
+    rig_root("q");
+    rig_create(10, 1, "list?keyed=true&key=id");
+    rig_create(11, 10, "1.n"); /* what a page does with it */
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char code[200];
+        rig_do("fill {1, 2, 3}");
+        settle();
+        assert_string_equal(rig_fault(10), "");
+        snprintf(code, sizeof code, "fill(%s)", keys[i]);
+        rig_do(code);
+        settle();
+        assert_string_equal(rig_fault(10), "key");
+        assert_non_null(strstr(rig_fault_text(10), "element 1"));
+        char json[200];
+        snprintf(json, sizeof json, "%s", rig_json(10));
+        rig_do(code);
+        assert_false(rig_detect()); /* told once, and the same place has the same id */
+        assert_string_equal(rig_json(10), json);
+        long long first, second, third;
+        assert_int_equal(sscanf(json, "[{\"obj\":%lld},{\"obj\":%lld},{\"obj\":%lld}]", &first, &second, &third), 3);
+        assert_true(first != second && second != third && first != third);
+        rig_create(12, 10, (snprintf(code, sizeof code, "#%lld.n", second), code));
+        assert_string_equal(rig_json(12), "2");
+        ls_tracker_destroy(rig->tracker, 12, NULL, NULL);
+    }
+    rig_do("q.list = {fails, 'text', {id = 5}}");
+    settle();
+    assert_string_equal(rig_fault(10), "key");
+    rig_do("q.list = {}");
+    settle();
+    assert_string_equal(rig_fault(10), "");
+    rig_do("q.list = {{id = 1}}; query = nil");
+    settle();
+    rig_do("q.list = 'text'");
+    settle();
+    assert_string_equal(rig_json(10), "\"text\"");
+    rig_do("q.list = nil");
+    settle();
+    assert_string_equal(rig_json(10), "null");
+}
+
+static void R4_keys_are_not_remembered_for_ever(void **state)
+{
+    (void)state;
+    rig_do("q = {list = {}}; n = 0; function more() q.list = {}; for i = 1, 100 do n = n + 1; q.list[i] = {id = n} end end; more()");
+    rig_root("q");
+    rig_create(10, 1, "list?keyed=true&key=id");
+    for (int i = 0; i < 400; i++) {
+        rig_do("more()");
+        rig_detect();
+    }
+    collect();
+    lua_State *L = rig->session->L;
+    long before = lua_gc(L, LUA_GCCOUNT);
+    for (int i = 0; i < 400; i++) {
+        rig_do("more()");
+        rig_detect();
+    }
+    collect();
+    assert_true(lua_gc(L, LUA_GCCOUNT) < before + 200);
+}
+
+static void R3_R4_items_go_by_key(void **state)
+{
+    (void)state;
+    rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
+           " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
+    rig_do(QUERY);
+    rig_root("q");
+    rig_create(10, 1, "list?wrapper=lua.ViewList&itemWrapper=Card&keyed=true&key=id");
+    rig_create(20, 10, "items");
+    char items[100], path[40];
+    long long first, second, third;
+    snprintf(items, sizeof items, "%s", rig_json(20));
+    assert_int_equal(sscanf(items, "[{\"obj\":%lld},{\"obj\":%lld},{\"obj\":%lld}]", &first, &second, &third), 3);
+    rig_create(21, 20, (snprintf(path, sizeof path, "#%lld", second), path));
+    rig_create(22, 21, "item");
+    rig_create(23, 22, "title()?access=r");
+    rig_create(24, 21, "baseItem.name");
+    settle();
+    rig_do("query()");
+    settle();
+    assert_string_equal(rig_json(20), items);
+    assert_true(rig_is("made == 3"));
+    assert_false(rig_detect());
+    rig_do("rows[1], rows[2] = rows[2], rows[1]; rows[1].name = 'Bea'; query()");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "20m=v; 23m=v; 24m=v");
+    assert_string_equal(rig_json(23), "\"0:Bea:2\"");
+    write_ok(24, "\"Bo\"");
+    assert_true(rig_is("q.list[1].name == 'Bo' and made == 3"));
+    rig_do("rows = {rows[1], rows[1], {name = 'none'}}; query()"); /* equal keys, and none */
+    settle();
+    assert_string_equal(rig_fault(10), "wrapper");
+    assert_string_equal(rig_json(23), "\"0:Bea:2\"");
+    snprintf(items, sizeof items, "%s", rig_json(20));
+    rig_do("query()");
+    assert_false(rig_detect());
+    assert_string_equal(rig_json(20), items);
+}
+
+/* Everything that rows do, with room for failure on the way: what cannot be done now is done, or refused, but nothing breaks. */
+static void live_with_rows(void)
+{
+    static const char *const paths[] = {"#4", "#4.name", "#3.boat", "#5.call(_)?access=action", "#9"};
+    lua_State *L = rig->session->L;
+    for (int64_t i = 0; i < 5; i++)
+        rig_try(11 + i, 10, paths[i], NULL);
+    rig_try(20, 1, "ships?wrapper=lua.ViewList&keyed=true", NULL);
+    rig_try(21, 20, "items", NULL);
+    rig_try(22, 1, "ships?keyed=true&key=name", NULL);
+    rig_try(23, 11, "boat", NULL);
+    static const char *const steps[] = {"table.remove(f.ships, 2)", "table.insert(f.ships, 1, b)", "f.ships = {c, a}", "b.boat = {b}", "f.ships = {b}", "f.ships = nil"};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (luaL_loadstring(L, steps[i]) == LUA_OK)
+            ls__lcall(rig->session, 0, 0, NULL);
+        lua_settop(L, 0);
+        ls_tracker_begin_batch(rig->tracker);
+        for (int64_t id = 11; id <= 14; id++)
+            if (ls_tracker_find(rig->tracker, id))
+                ls_tracker_write(rig->tracker, rig_var(id), "\"x\"", 3, NULL);
+        ls_tracker_detect(rig->tracker);
+        const struct ls_change *list;
+        int count = ls_tracker_changes(rig->tracker, &list);
+        for (int k = 0; k < count; k++)
+            ls_var_update_json(rig->tracker, list[k].var, (size_t[1]){0});
+    }
+}
+
+static void R2_R4_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    bool done = false;
+    for (long n = 1; !done; n += n < 200 ? 1 : 7) {
+        open_ships();
+        ls_alloc_fail_at(n);
+        live_with_rows();
+        done = ls_alloc_fail_at(0) < n;
+        /* what is settled without need is right again */
+        rig_do("f.ships = {c, b, a}; b.name = 'Bix'; b.boat = nil");
+        settle();
+        settle();
+        if (ls_tracker_find(rig->tracker, 10))
+            assert_string_equal(rig_json(10), "[{\"obj\":5},{\"obj\":4},{\"obj\":3}]");
+        if (ls_tracker_find(rig->tracker, 11) && strcmp(rig_fault(11), "gone") != 0)
+            assert_string_equal(rig_json(11), "{\"obj\":4}");
+        rig_teardown(NULL);
+        rig_setup(NULL);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -463,7 +686,8 @@ int main(void)
         T(R2_a_selection_that_has_moved_on_keeps_nothing_alive), T(R2_an_element_that_comes_back), T(R2_R4_lists_that_become_something_else),
         T(R4_an_element_in_two_lists_and_twice_in_one), T(R2_now_or_in_the_value_last_sent), T(R2_the_path_may_be_set_later),
         T(R3_items_follow_their_elements), T(R3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
-        T(R3_primitives_holes_and_equals),
+        T(R3_primitives_holes_and_equals), T(R4_rows_of_a_query_go_by_key), T(R4_without_keyed_a_key_means_nothing),
+        T(R4_keys_that_tell_nothing_apart_fall_back_to_the_place), T(R4_keys_are_not_remembered_for_ever), T(R3_R4_items_go_by_key), T(R2_R4_every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("session rows", tests, NULL, NULL);
 }

@@ -1,0 +1,204 @@
+/* Who asks: Host and Origin (Q3, P23), and whether it is the person at this machine (P91a, H100, C2).
+ *
+ * Whatever is allowed because "only this machine can reach us" asks request_is_local() and nothing else, for each request or connection by itself: that the
+ * server listens on loopback says little, since a proxy in front of it, or a browser's page of another site, comes from loopback too. Refuses to believe
+ * any header that would give more; each one only takes away.
+ *
+ * Threads: any. */
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+
+/* --- names --- */
+
+/* The host of `host[:port]`, brackets removed. @return its length; 0 for what has another form */
+static size_t split_host(const char *text, const char **host)
+{
+    bool bracket = text[0] == '[';
+    *host = text + bracket;
+    size_t len = strcspn(*host, bracket ? "]" : ":/");
+    const char *rest = *host + len;
+    if (bracket && *rest++ != ']')
+        return 0;
+    if (*rest == ':')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    return *rest == '\0' || *rest == '/' ? len : 0;
+}
+
+/* The host of an origin or an address with a scheme. */
+static size_t split_origin(const char *origin, const char **host)
+{
+    const char *scheme = strstr(origin, "://");
+    return split_host(scheme != NULL ? scheme + 3 : origin, host);
+}
+
+static bool same_name(const char *a, size_t a_len, const char *b)
+{
+    return strlen(b) == a_len && strncasecmp(a, b, a_len) == 0;
+}
+
+/* @return AF_INET, AF_INET6 and the address, or 0 */
+static int read_address(const char *host, size_t len, unsigned char *address)
+{
+    char text[64];
+    if (len == 0 || len >= sizeof text)
+        return 0;
+    memcpy(text, host, len);
+    text[len] = '\0';
+    return inet_pton(AF_INET, text, address) == 1 ? AF_INET : inet_pton(AF_INET6, text, address) == 1 ? AF_INET6 : 0;
+}
+
+/* A name that means this machine wherever it is looked up: what is only configured to mean it, here or in a DNS, does not. */
+static bool is_loopback(const char *host, size_t len)
+{
+    static const unsigned char one[16] = {[15] = 1};
+    static const char below[] = ".localhost"; /* RFC 6761 */
+    unsigned char address[16];
+    int family = read_address(host, len, address);
+    if (family == AF_INET)
+        return address[0] == 127;
+    if (family == AF_INET6)
+        return memcmp(address, one, sizeof one) == 0;
+    size_t tail = sizeof below - 1;
+    return same_name(host, len, below + 1) || (len > tail && strncasecmp(host + len - tail, below, tail) == 0);
+}
+
+static bool is_loopback_host(const char *header)
+{
+    const char *host;
+    size_t len = split_host(header, &host);
+    return is_loopback(host, len);
+}
+
+static bool is_loopback_origin(const char *origin)
+{
+    const char *host;
+    size_t len = split_origin(origin, &host);
+    return is_loopback(host, len);
+}
+
+/* --- Host and Origin (Q3, P23) --- */
+
+/* Q3: a name that an attacker's DNS can point at this machine is not one of ours. */
+static bool is_host_known(const struct ls_server *server, const char *header)
+{
+    const char *host;
+    unsigned char address[16];
+    size_t len = split_host(header, &host);
+    if (len == 0)
+        return false;
+    if (read_address(host, len, address) != 0 || same_name(host, len, "localhost") || same_name(host, len, server->config.host))
+        return true;
+    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
+        const char *name;
+        size_t name_len = split_origin(*allowed, &name);
+        if (name_len == len && strncasecmp(name, host, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_origin_known(const struct ls_server *server, const char *origin, const char *host)
+{
+    const char *scheme = server->tls != NULL ? "https://" : "http://";
+    if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
+        return true;
+    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
+        if (strcasecmp(*allowed, origin) == 0)
+            return true;
+    return false;
+}
+
+static const char *find_header(const struct mg_request_info *info, const char *name)
+{
+    for (int i = 0; i < info->num_headers; i++)
+        if (strcasecmp(info->http_headers[i].name, name) == 0)
+            return info->http_headers[i].value;
+    return NULL;
+}
+
+const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
+{
+    const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
+    if (host == NULL || !is_host_known(server, host))
+        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
+    else if (needs_origin_match && origin != NULL && !is_origin_known(server, origin, host))
+        ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
+    else
+        return NULL;
+    return ls_buf_text(text);
+}
+
+/* --- the person at this machine --- */
+
+/* What a proxy adds. Names of its own that it may add besides come with one of these. */
+static bool is_of_proxy(const char *name)
+{
+    static const char prefix[] = "X-Forwarded";
+    return strncasecmp(name, prefix, sizeof prefix - 1) == 0 || strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "Via") == 0 ||
+           strcasecmp(name, "X-Real-IP") == 0;
+}
+
+static bool is_peer_loopback(const struct ls_server *server, const struct mg_request_info *info)
+{
+    if (server->tls != NULL) /* what civetweb sees is our own tunnel */
+        return tls_is_from_loopback(server->tls, info->remote_port);
+    return is_loopback(info->remote_addr, strlen(info->remote_addr));
+}
+
+/* Browsers send no Origin with a GET of a page's own server; there Sec-Fetch-Site says the same, and Referer, where it is, whose page it was. */
+static bool is_own_get(const struct mg_request_info *info)
+{
+    const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
+    bool get = strcmp(info->request_method, "GET") == 0 || strcmp(info->request_method, "HEAD") == 0;
+    return get && find_header(info, "Upgrade") == NULL && site != NULL && (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0) &&
+           (referer == NULL || is_loopback_origin(referer));
+}
+
+/* The first of the origins given that is of another machine, or NULL. */
+static const char *foreign_origin(const struct ls_server *server)
+{
+    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
+        if (!is_loopback_origin(*allowed))
+            return *allowed;
+    return NULL;
+}
+
+bool request_is_local(const struct ls_server *server, const struct mg_request_info *info)
+{
+    bool host = false, origin = false;
+    if (!server->loopback || (foreign_origin(server) != NULL && server->config.lua_property <= 0) || !is_peer_loopback(server, info))
+        return false;
+    /* No browser speaks an older HTTP, and the proxy that adds no header of its own by default does. Headers beyond civetweb's array are not seen. */
+    if (info->http_version == NULL || strcmp(info->http_version, "1.1") != 0 || info->num_headers >= MG_MAX_HEADERS)
+        return false;
+    for (int i = 0; i < info->num_headers; i++) { /* each one counts: two of a name are two opinions */
+        const char *name = info->http_headers[i].name, *value = info->http_headers[i].value;
+        bool is_host = strcasecmp(name, "Host") == 0, is_origin = strcasecmp(name, "Origin") == 0;
+        if (is_of_proxy(name) || (is_host && !is_loopback_host(value)) || (is_origin && !is_loopback_origin(value)))
+            return false;
+        host |= is_host;
+        origin |= is_origin;
+    }
+    return host && (origin || is_own_get(info));
+}
+
+struct ls_rights request_rights(const struct ls_server *server, const struct mg_request_info *info)
+{
+    bool local = request_is_local(server, info);
+    int lua = server->config.lua_property;
+    return (struct ls_rights){.lua = lua > 0 || (lua < 0 && local), .source = local};
+}
+
+void origin_announce(const struct ls_server *server)
+{
+    const char *origin = foreign_origin(server);
+    if (origin == NULL || !server->loopback || server->config.lua_property > 0)
+        return;
+    ls_log(0, "Pages of %s may use this server, so %ssource excerpts in errors and opening the editor are off for every page%s.", origin,
+           server->config.lua_property < 0 ? "the property lua, " : "", server->config.lua_property < 0 ? " (--allow-lua-property turns them on)" : "");
+}
