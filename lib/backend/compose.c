@@ -15,6 +15,7 @@
 #include "base/text.h"
 
 static const char views_name[] = "viewdefs"; /* an atom with this very pointer stands for the view definitions */
+static const char place_name[] = "";         /* an atom with such a name, for the object that holds the place (R8) */
 
 /* --- types (P106, F132) --- */
 
@@ -166,10 +167,15 @@ static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var
 }
 
 /* What an update tells this space besides (R8). @return anything? */
-static bool answer_with(struct ls__space *space, int64_t id, bool value, struct ls_answer *answer)
+static bool answer_with(struct ls_backend *b, struct ls__space *space, const struct ls_var *var, bool value, bool place, struct ls_answer *answer)
 {
-    *answer = (struct ls_answer){.seq = value ? ls__seq_tell(space, id) : 0};
-    return answer->seq != 0;
+    int64_t object;
+    *answer = (struct ls_answer){.seq = value ? ls__seq_tell(space, ls_var_id(var)) : 0};
+    if (place && ls_var_place(var, &object)) {
+        answer->has_of = true;
+        answer->of = ls__of_told(b, object);
+    }
+    return answer->seq || answer->has_of;
 }
 
 /* --- the short way --- */
@@ -188,7 +194,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     struct ls_answer answer;
     if (owner) {
         int64_t shown = ls_var_owner_id(var);
-        answer_with(owner, id, change->value, &answer);
+        answer_with(b, owner, var, change->value, change->place, &answer);
         write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value, &answer);
         ls_outgoing_end(&owner->conn->out, shown);
         owner->conn->out.lost |= !ok;
@@ -200,7 +206,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
         if (!space->conn || !ls__space_tally(space, var))
             continue;
         space->conn->out.lost |= !ok;
-        if (answer_with(space, id, change->value, &answer)) {
+        if (answer_with(b, space, var, change->value, false, &answer)) {
             write_update(b, ls_outgoing_begin(&space->conn->out), var, id, change->value, &answer);
             ls_outgoing_end(&space->conn->out, id);
         } else {
@@ -261,6 +267,8 @@ static void cut_change(struct ls_backend *b, const struct ls_change *change, boo
             continue;
         if (change->value)
             ls__owe(b, space, id, change->priority, NULL);
+        if (change->place)
+            ls__owe(b, space, id, change->priority, place_name);
         for (size_t i = 0; i < change->prop_count; i++) {
             const char *name = keep ? keep_name(b, change->props[i]) : change->props[i];
             if (name)
@@ -274,7 +282,11 @@ static void cut_due(struct ls_backend *b, const struct ls__due *due)
     struct ls_var *var = ls_tracker_find(b->engine->tracker, due->id);
     if (!var || !ls__space_tally(due->space, var))
         return;
-    ls__owe(b, due->space, due->id, ls_var_priority(var), NULL);
+    int64_t object;
+    if (ls_var_readable(var) || !due->props)
+        ls__owe(b, due->space, due->id, ls_var_priority(var), NULL);
+    if (due->props && ls_var_place(var, &object))
+        ls__owe(b, due->space, due->id, ls_var_priority(var), place_name);
     for (size_t i = 0; due->props && i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;
@@ -287,6 +299,8 @@ static void cut_due(struct ls_backend *b, const struct ls__due *due)
 
 static enum ls_priority property_class(const struct ls_var *var, const char *name)
 {
+    if (!*name) /* the object that holds the place goes with the value */
+        return ls_var_priority(var);
     for (size_t i = 0; i < ls_var_property_count(var); i++) {
         const char *other, *value;
         enum ls_priority priority;
@@ -436,7 +450,7 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
 {
     const struct ls__atom *first = &b->atoms.items[at];
     struct ls_var *var = ls_tracker_find(b->engine->tracker, first->id);
-    bool value = false, ok = true;
+    bool value = false, place = false, ok = true;
     size_t next = at;
     b->update_names.count = b->update_values.count = 0;
     for (; next < b->atoms.count; next++) {
@@ -449,6 +463,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
             ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
         else if (is_detail(atom->id, atom->name))
             ok &= add_property(b, atom->name, ls_buf_text(&b->detail));
+        else if (atom->name && !*atom->name)
+            place = true;
         else if (atom->name)
             ok &= add_property(b, atom->name, ls_var_property(var, atom->name));
         else
@@ -459,7 +475,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     struct ls_conn *conn = first->space->conn;
     int64_t shown = ls__space_id(first->space, var);
     struct ls_answer answer;
-    answer_with(first->space, first->id, value, &answer);
+    if (!answer_with(b, first->space, var, value, place, &answer) && !value && !b->update_names.count)
+        return next;
     write_update(b, ls_outgoing_begin(&conn->out), var, shown, value, &answer);
     ls_outgoing_end(&conn->out, shown);
     conn->out.lost |= !ok;

@@ -88,9 +88,11 @@ static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struc
         ls_viewdef_sent_clear(space->sent);
     if (id == 1)
         space->views_due = true;
+    int64_t object;
+    if (ls_var_readable(var) || ls_var_place(var, &object))
+        ls__due(b, space, id, true);
     if (!ls_var_readable(var))
         return;
-    ls__due(b, space, id, true);
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind != LS_FAULT_NIL_PATH) { /* the new watcher has to hear of it as well (P99) */
         ls__tell(space, id, LS__TOLD_NOT, 0);
@@ -156,6 +158,7 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
         .prop_count = m->prop_count,
         .owner = conn->space,
         .owner_id = m->id,
+        .wants_place = conn->marked,
     };
     if (!spec.id) {
         refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more variable");
@@ -271,7 +274,9 @@ static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct
         refuse_value(b, conn, m->id, id, &fault);
         return;
     }
-    if (ls_tracker_write(tracker, var, m->value, m->value_len, &fault) != 0) {
+    int rc = m->has_of && conn->marked ? ls_tracker_write_to(tracker, var, ls__of_meant(b, m->of), m->value, m->value_len, &fault)
+                                       : ls_tracker_write(tracker, var, m->value, m->value_len, &fault);
+    if (rc != 0) {
         refuse_value(b, conn, m->id, id, &fault);
         return;
     }

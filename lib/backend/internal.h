@@ -68,7 +68,7 @@ struct ls__due {
     bool props;         /* all properties too */
 };
 
-/* One piece of an update: the value (name NULL) or one property of a variable, for one space. */
+/* One piece of an update: the value (name NULL), one property of a variable, or the object that holds its place (name empty, R8), for one space. */
 struct ls__atom {
     uint32_t order;     /* of the variable in the tree (T88) */
     uint8_t class_;     /* enum ls_priority */
@@ -173,6 +173,11 @@ void ls__hold_snapshot(struct ls_backend *b, int64_t id);
 void ls__held_shown(struct ls__space *space, int64_t id, const char *json, size_t len);
 /** Has `var` or an ancestor a non-empty `inactive` property (P92)? */
 bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var);
+
+/** Object ids as they stand in `of` (R8), and back: those of a VM before a restart (H69) mean nothing in the new one, so each but the first has a range of
+ * its own. 0 = no object, either way; an id of another VM becomes -1. */
+int64_t ls__of_told(const struct ls_backend *b, int64_t object);
+int64_t ls__of_meant(const struct ls_backend *b, int64_t of);
 
 /* --- handler.c --- */
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);

@@ -13,6 +13,7 @@ struct record {
     struct ls__space *space;
     int64_t client_id, internal;
     int64_t parent;             /* internal */
+    bool wants_place;
     unsigned watchers;
     char *json;                 /* outward value that the page shows; owned */
     struct ls_prop *props;      /* owned, with their texts: all the properties the page may know */
@@ -68,7 +69,7 @@ static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
     size_t len, count = ls_var_property_count(var);
     const char *json = ls_var_json(all->b->engine->tracker, var, &len);
     *record = (struct record){.space = ls_var_owner(var), .client_id = ls_var_owner_id(var), .internal = ls_var_id(var),
-                              .parent = ls_var_parent(var), .watchers = ls_var_watchers(var)};
+                              .parent = ls_var_parent(var), .watchers = ls_var_watchers(var), .wants_place = ls_var_wants_place(var)};
     record->json = ls_strndup(json, len);
     record->props = ls_array(count ? count : 1, sizeof *record->props);
     all->failed = !record->json || !record->props;
@@ -99,7 +100,7 @@ static bool make_again(struct ls_backend *b, const struct record *record)
         if (!ls_prop_is(&record->props[i], "type") || !is_reference(record->json))
             props[count++] = record->props[i];
     struct ls_var_spec spec = {.id = record->internal, .parent = record->parent, .props = props, .prop_count = count,
-                               .owner = record->space, .owner_id = record->client_id};
+                               .owner = record->space, .owner_id = record->client_id, .wants_place = record->wants_place};
     bool made = ls_tracker_create(tracker, &spec, &var, &fault) == 0;
     ls_free(props);
     if (!made)
@@ -138,12 +139,15 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
 {
     struct ls_tracker *tracker = b->engine->tracker;
     struct ls_var *var = ls_tracker_find(tracker, record->internal);
+    int64_t object;
     size_t len;
     if (!var || !record->watchers)
         return;
     const char *json = ls_var_json(tracker, var, &len);
     if (ls_var_readable(var) && (strlen(record->json) != len || memcmp(record->json, json, len) != 0))
         owe_atom(b, record, ls_var_priority(var), NULL);
+    if (ls_var_place(var, &object))
+        owe_atom(b, record, ls_var_priority(var), "");
     for (size_t i = 0; i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;

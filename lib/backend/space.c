@@ -176,6 +176,25 @@ void ls__seq_move(struct ls__space *space, int64_t from, int64_t to)
         (void)ls_idmap_put(space->seqs, to, entry, NULL); /* one was taken, so there is room */
 }
 
+#define OF_BITS 40       /* of an object id: no VM lives to see more */
+#define OF_RANGES 0x1000 /* a page counts in doubles */
+
+static int64_t range_of(const struct ls_backend *b)
+{
+    return (int64_t)((b->engine->generation - 1) % OF_RANGES) << OF_BITS;
+}
+
+int64_t ls__of_told(const struct ls_backend *b, int64_t object)
+{
+    return object ? object + range_of(b) : 0;
+}
+
+int64_t ls__of_meant(const struct ls_backend *b, int64_t of)
+{
+    int64_t object = of - range_of(b);
+    return !of ? 0 : object > 0 && object >> OF_BITS == 0 ? object : -1;
+}
+
 /* --- errors that the client knows --- */
 
 /* The kind is kept in the two lowest bits of the hash. */

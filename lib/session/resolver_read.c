@@ -312,10 +312,22 @@ static int note_null(const struct ls_path *path, int at, struct ls_value *value,
     return LS_CHECK_FAULT;
 }
 
+/* What was followed is compared, whether or not the way ended early. @return check bits */
+static int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
+{
+    int ran = rs->ran ? LS_CHECK_RAN : 0;
+    int bits = at < 0 ? -1 : compare(rs, type, path && path->by_row && path->count == 1 ? path->row : 0, value, fault);
+    if (at == 0)
+        value->nil_step = 0;
+    else if (bits >= 0)
+        bits |= note_null(path, at, value, fault);
+    return bits < 0 ? bits : bits | ran;
+}
+
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), type, at = 0, bits = -1;
+    int opened = ls__frame_open(rs, fault), type, at = 0;
     if (opened < 0)
         return -1;
     rs->ran = false;
@@ -327,14 +339,65 @@ int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_
         if (step < path->count)
             at = ls__walk(rs, path, step, path->count, &type, fault);
     }
-    int ran = rs->ran ? LS_CHECK_RAN : 0;
-    if (at >= 0) {
-        bits = compare(rs, type, path && path->by_row && path->count == 1 ? path->row : 0, value, fault);
-        if (at == 0)
-            value->nil_step = 0;
-        else if (bits >= 0)
-            bits |= note_null(path, at, value, fault);
-    }
+    int bits = conclude(rs, path, at, type, value, fault);
     ls__frame_done(rs, opened);
-    return bits < 0 ? bits : bits | ran;
+    return bits;
+}
+
+/* --- where a place lies (R8) --- */
+
+/* [-1, +0, m] object; its id is returned in the integer at 2 */
+static LS_RAISES int l_identify(lua_State *L)
+{
+    int64_t *object = lua_touserdata(L, 2);
+    *object = ls__object_register(ls__session_of(L), L, 1);
+    return 0;
+}
+
+/* The id of the value on top, which gets one if it has none. [-0, +0, -] */
+static int identify(struct ls_resolver_state *rs, int64_t *object, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    *object = ls__object_id(rs->session, L, -1);
+    if (*object || !(lua_istable(L, -1) || lua_isuserdata(L, -1)))
+        return 0;
+    lua_pushcfunction(L, l_identify);
+    lua_pushvalue(L, -2);
+    lua_pushlightuserdata(L, object);
+    return ls__resolver_run(rs, 2, 0, LS_FAULT_INTERNAL, fault);
+}
+
+int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    int opened = ls__frame_open(rs, fault), type;
+    if (opened < 0)
+        return -1;
+    rs->ran = false;
+    uint32_t step = begin(rs, from, path, &type);
+    int at = path->by_row && type == LUA_TNIL ? 1 : ls__walk(rs, path, step, path->count - 1, &type, fault);
+    if (at > 0)
+        *object = 0;
+    else if (at == 0)
+        at = identify(rs, object, fault);
+    if (at == 0)
+        at = ls__walk(rs, path, path->count - 1, path->count, &type, fault);
+    int bits = conclude(rs, path, at, type, value, fault);
+    ls__frame_done(rs, opened);
+    return bits;
+}
+
+int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    int opened = ls__frame_open(rs, fault), type;
+    if (opened < 0)
+        return -1;
+    uint32_t step = begin(rs, from, path, &type);
+    int at = ls__walk(rs, path, step, path->count - 1, &type, fault);
+    *object = 0;
+    if (at == 0)
+        at = identify(rs, object, fault);
+    ls__frame_done(rs, opened);
+    return at < 0 ? -1 : 0;
 }

@@ -105,7 +105,9 @@ bool ls__raw_index(lua_State *L, int index_name, int at, int key);
 int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, struct ls_fault *fault);
 
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault);
-int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault);
+int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault);
+int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault);
+int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault);
 
 /* --- members.c --- */
 

@@ -79,7 +79,7 @@ static int replace_element(struct ls_resolver_state *rs, const struct ls_path *p
     return ls__resolver_call(rs, 3, 0, LS_FAULT_BAD_CALL, fault);
 }
 
-int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault)
+int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
     const struct ls_step *last = &path->steps[path->count - 1];
@@ -87,12 +87,15 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int access
     if (opened < 0)
         return -1;
     uint32_t first = path->by_row && path->count > 1;
-    if (first)
-        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+    if (into || first)
+        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), into ? into : path->row);
     else
         push_slot(rs, from);
-    int type = lua_type(rs->L, -1);
-    int at = first && type == LUA_TNIL ? 1 : ls__walk(rs, path, first, path->count - 1, &type, fault);
+    int type = lua_type(rs->L, -1), at = 0;
+    if (into && type == LUA_TNIL)
+        at = ls_fault_set(fault, LS_FAULT_GONE, "the object that this was meant for is gone");
+    else if (!into)
+        at = first && type == LUA_TNIL ? 1 : ls__walk(rs, path, first, path->count - 1, &type, fault);
     if (at == 0 && lua_isnil(rs->L, -1))
         at = (int)path->count;
     if (at > 0)

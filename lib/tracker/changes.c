@@ -113,10 +113,11 @@ static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_pr
     struct ls_change change = {.var = var, .priority = priority};
     const char **first = tracker->change_names + *names;
     change.value = var->priority == priority && (var->pending_value || var->pending_type);
+    change.place = var->priority == priority && var->pending_place;
     for (uint32_t i = 0; i < var->prop_count; i++)
         if (stands_in(var, &var->props[i], priority))
             first[change.prop_count++] = var->props[i].name;
-    if (!change.value && !change.prop_count)
+    if (!change.value && !change.place && !change.prop_count)
         return;
     if (change.prop_count > 1)
         qsort(first, change.prop_count, sizeof *first, by_name);
@@ -157,7 +158,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     for (size_t i = 0; i < pending->count; i++) {
         struct ls_var *var = pending->items[i];
         var->pending_at = 0;
-        var->pending_value = var->pending_type = false;
+        var->pending_value = var->pending_type = var->pending_place = false;
         for (uint32_t p = 0; p < var->prop_count; p++)
             var->props[p].changed = false;
     }

@@ -10,7 +10,7 @@
 
 /* --- epochs --- */
 
-void ls__epoch_move(struct ls_tracker *tracker)
+static void count_epoch(struct ls_tracker *tracker)
 {
     if (++tracker->epoch)
         return;
@@ -20,14 +20,25 @@ void ls__epoch_move(struct ls_tracker *tracker)
             var->seen = 0;
 }
 
+void ls__epoch_move(struct ls_tracker *tracker)
+{
+    tracker->moved = true;
+    count_epoch(tracker);
+}
+
 static inline uint32_t epoch_now(struct ls_tracker *tracker)
 {
     uint64_t ran = tracker->resolver.epoch ? *tracker->resolver.epoch : tracker->resolver_epoch + 1;
     if (ran != tracker->resolver_epoch) {
         tracker->resolver_epoch = ran;
-        ls__epoch_move(tracker);
+        count_epoch(tracker);
     }
     return tracker->epoch;
+}
+
+uint32_t ls__epoch_now(struct ls_tracker *tracker)
+{
+    return epoch_now(tracker);
 }
 
 ls_slot ls__nav(const struct ls_var *var)
@@ -204,11 +215,26 @@ static int read_nothing(struct ls_tracker *tracker, struct ls_var *var, struct l
     return bits < 0 ? bits : bits | LS_CHECK_FAULT;
 }
 
+/* Reading calls methods on the way to the object that holds the place, so that is asked with the value. A leader may not have asked. */
+static int check_placed(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+{
+    int64_t object = 0;
+    ls_slot from;
+    ls_var_place(var, &object);
+    if (ls__start(tracker, var, &from, fault))
+        return -1;
+    int bits = tracker->resolver.ops->check_in(tracker->resolver.ctx, from, var->path, &var->value, &object, fault);
+    ls__place_found(tracker, var, object);
+    return bits;
+}
+
 static inline int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
     if (var->held)
         return resolver->ops->check(resolver->ctx, var->value.slot, NULL, &var->value, fault);
+    if (var->timed && var->placed == LS__PLACE_READ)
+        return check_placed(tracker, var, fault);
     const struct ls_var *leader = var->led ? var->leader : NULL;
     if (leader && tracker->in_pass && leader->pass == tracker->pass && leader->path == var->path && !leader->has_fault)
         return resolver->ops->check(resolver->ctx, leader->value.slot, NULL, &var->value, fault);
@@ -397,8 +423,10 @@ static bool run_passes(struct ls_tracker *tracker)
         changed |= run_pass(tracker);
         tracker->passes++;
     } while (tracker->repeat && tracker->passes < LS__MAX_PASSES);
+    uint64_t settled = tracker->resolver.epoch ? *tracker->resolver.epoch : 0;
+    ls__places_follow(tracker);
     ls__rows_let_go(tracker);
-    tracker->settled = tracker->resolver.epoch ? *tracker->resolver.epoch : 0;
+    tracker->settled = settled;
     if (tracker->repeat)
         ls_log(1, "change detection: still unsettled after %d passes, the rest follows with the next batch", LS__MAX_PASSES);
     if ((changed || tracker->pending_props) && !tracker->counted) {

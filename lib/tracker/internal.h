@@ -26,6 +26,10 @@ struct ls__prop {
     bool changed;     /* waits for the change list (T87) */
 };
 
+/* What is done to know the object that holds a variable's place (R8): it is the value of the variable above; the path is followed; it is found by
+ * reading the variable. */
+enum ls__place_kind { LS__PLACE_NONE, LS__PLACE_BELOW, LS__PLACE_ALONG, LS__PLACE_READ };
+
 /* A fault as it is kept: texts are mostly short, so the embedding struct ls_fault would waste 2 KB a variable. */
 struct ls__fault_box {
     enum ls_fault_kind kind;
@@ -59,6 +63,8 @@ struct ls_var {
     uint32_t pass;             /* of a variable whose path calls: the pass in which it was read without error last */
     bool named;                /* a standard variable (T106) */
     bool unreported_null;
+    bool wants_place;          /* its page is told where its place lies (R8) */
+    uint8_t placed;            /* enum ls__place_kind */
     struct ls_tracker *tracker;
     int64_t id;
     struct ls_var *parent;     /* NULL for roots */
@@ -73,7 +79,7 @@ struct ls_var {
     uint8_t access;            /* enum ls_access */
     uint8_t row;               /* enum ls__row: what a path `#ID` has been bound to */
     bool dying;                /* destroyed, but a computation runs (T93a) */
-    bool pending_value, pending_type;
+    bool pending_value, pending_type, pending_place;
     uint32_t pending_at, fault_at, news_at, outside_at; /* 1 + place in the tracker's lists, 0 = not in it */
     uint32_t rows;             /* children whose path begins with `#ID` */
     bool auto_type;            /* `type` was set by the tracker (T92) */
@@ -133,6 +139,10 @@ struct ls_tracker {
     /* detection */
     uint32_t epoch;            /* moves when values may have changed: by the resolver's account, or by what happened here. Never 0 */
     uint64_t resolver_epoch;   /* the resolver's, as far as `epoch` has taken account of it */
+    struct ls_idmap *places;   /* id → where a variable's place lies (R8); NULL until one asks */
+    struct ls__var_list below, along; /* the variables of these kinds of place */
+    bool moved;                /* `epoch` has moved by what happened here: other paths may start at other values */
+    uint32_t placed_epoch;     /* when the paths of `along` were followed last */
     uint32_t pass;
     int passes;                /* of this batch */
     bool repeat;
@@ -211,6 +221,7 @@ void ls__var_aim(struct ls_var *var);
 void ls__read(struct ls_tracker *tracker, struct ls_var *var);
 /** What paths start from has changed here: everything is read again. */
 void ls__epoch_move(struct ls_tracker *tracker);
+uint32_t ls__epoch_now(struct ls_tracker *tracker);
 /* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
 struct ls__outward {
     uint8_t shape;
@@ -222,6 +233,8 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
 void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record);
 void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var);
 ls_slot ls__nav(const struct ls_var *var);
+/** The variable at which the path starts, NULL if there is none. */
+const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var);
 /** Where the path starts: 0 and *from, or -1 and fault (T15). */
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault);
 
@@ -240,6 +253,30 @@ void ls__rows_let_go(struct ls_tracker *tracker);
  * @return 0; -1 and fault (GONE) */
 int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault);
 int ls__row_never(const struct ls_var *var, struct ls_fault *fault);
+/** Has no code run since detection was over? */
+bool ls__is_settled(const struct ls_tracker *tracker);
+/** Read the variables above, from the top down. May run Lua code, which may destroy the variable itself at the end. */
+void ls__read_above(struct ls_tracker *tracker, const struct ls_var *var);
+/** No variable may be what holds an object that is shown no more: those that still show an older state read the new one. May run Lua code and destroy
+ * variables. */
+void ls__let_go(struct ls_tracker *tracker);
+/** Is one more collection allowed in this batch? If not, fault (GONE). */
+bool ls__may_collect(struct ls_tracker *tracker, struct ls_fault *fault);
+
+/* place.c */
+/** Path or access are new: is there a place that can be exchanged, and what is to be done to know it? */
+void ls__place_aim(struct ls_tracker *tracker, struct ls_var *var);
+void ls__place_forget(struct ls_tracker *tracker, struct ls_var *var);
+void ls__places_free(struct ls_tracker *tracker);
+/** Look where the place lies now, unless reading the variable tells. May run Lua code. */
+void ls__place_find(struct ls_tracker *tracker, struct ls_var *var);
+/** The place lies in that object, 0 = in none. */
+void ls__place_found(struct ls_tracker *tracker, struct ls_var *var, int64_t object);
+/** The passes of a batch are over: whose place may have moved? May run Lua code. */
+void ls__places_follow(struct ls_tracker *tracker);
+/** May a write of the variable go to that object? *present: it is the one that holds the place now, or there is none and none is meant. May run Lua code and
+ * destroy variables. @return 0; -1 and fault (GONE) */
+int ls__place_reach(struct ls_tracker *tracker, int64_t id, int64_t object, bool *present, struct ls_fault *fault);
 
 /* changes.c */
 void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place);

@@ -299,6 +299,8 @@ static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char 
     }
     ls__var_aim(var);
     var->access = (uint8_t)access;
+    ls__place_aim(tracker, var);
+    ls__place_find(tracker, var);
     tracker->order_dirty = true;
     return 0;
 }

@@ -74,14 +74,19 @@ struct ls_resolver_ops {
     /** RUNS. Let `value` hold what `slot` names (T37, T59): the old slot is dropped. The slot is taken, also on failure.
      * @return as check */
     int (*adopt)(void *ctx, ls_slot slot, struct ls_value *value, struct ls_fault *fault);
+    /** RUNS. As check, and *object becomes the id of what the last step is taken on, 0 if that is no object; unchanged where it is not reached (R8). */
+    int (*check_in)(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault);
+    /** RUNS. That id without the last step. @return 0, or -1 and fault: the way there has failed */
+    int (*place)(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault);
     void (*drop)(void *ctx, struct ls_value *value);
     /** A second slot for the same value. 0 for 0. @return 0 or -1 and fault */
     int (*copy)(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *fault);
     void (*free_slot)(void *ctx, ls_slot slot);
     /** JSON text to a value (T37). @return 0 and *slot (owned), or -1 and fault (BAD_REFERENCE, BAD_MESSAGE, INTERNAL) */
     int (*decode)(void *ctx, const char *json, size_t len, ls_slot *slot, struct ls_fault *fault);
-    /** RUNS. Follow all steps but the last, act with the last (T57, T58). `access` is an enum ls_access. The slot stays the caller's. */
-    int (*store)(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault);
+    /** RUNS. Follow all steps but the last, act with the last (T57, T58). `access` is an enum ls_access. The slot stays the caller's. `into` not 0: act
+     * on the object of that id instead (R8; GONE). */
+    int (*store)(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault);
     /** RUNS. Build a wrapper (*wrapper is empty), or keep and synchronise the one there (T67, T68, T78).
      * @return 0 with wrapper->slot set, or 0 with no wrapper where none is due (T67a); -1 and fault: a new one was not made, a kept one stays */
     int (*wrap)(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper, struct ls_fault *fault);

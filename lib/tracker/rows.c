@@ -7,7 +7,7 @@
  * Owner thread: the session's. */
 #include "tracker/internal.h"
 
-/* Each collection is a pause for the session; a page that goes on writing to rows outside of its lists is refused until its next message. */
+/* Each collection is a pause for the session; a page that goes on writing to what is shown no more is refused until its next message. */
 #define MAX_COLLECTIONS 8
 
 static int is_element(struct ls_tracker *tracker, const struct ls_var *var)
@@ -18,13 +18,12 @@ static int is_element(struct ls_tracker *tracker, const struct ls_var *var)
     return resolver->ops->element(resolver->ctx, ls__nav(var->parent), var->path->row);
 }
 
-/* Has no code run since detection was over? */
-static bool is_settled(const struct ls_tracker *tracker)
+bool ls__is_settled(const struct ls_tracker *tracker)
 {
     return tracker->resolver.epoch && *tracker->resolver.epoch == tracker->settled;
 }
 
-static void read_above(struct ls_tracker *tracker, const struct ls_var *var)
+void ls__read_above(struct ls_tracker *tracker, const struct ls_var *var)
 {
     struct ls_var *chain[LS__MAX_DEPTH + 1];
     size_t count = 0;
@@ -65,8 +64,8 @@ void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var)
     var->parent->rows += var->row == LS__ROW_NOT;
     var->row = LS__ROW_NEVER; /* reading the list looks at its rows */
     int element = is_element(tracker, var);
-    if (element == 0 && !is_settled(tracker)) {
-        read_above(tracker, var);
+    if (element == 0 && !ls__is_settled(tracker)) {
+        ls__read_above(tracker, var);
         element = is_element(tracker, var);
     }
     set_state(tracker, var, element > 0 ? LS__ROW_INSIDE : LS__ROW_NEVER);
@@ -130,6 +129,25 @@ void ls__rows_let_go(struct ls_tracker *tracker)
     ls_tracker_leave(tracker, opened);
 }
 
+void ls__let_go(struct ls_tracker *tracker)
+{
+    if (!ls__is_settled(tracker))
+        ls_tracker_detect(tracker);
+    ls__rows_let_go(tracker);
+}
+
+bool ls__may_collect(struct ls_tracker *tracker, struct ls_fault *fault)
+{
+    if (tracker->collect_batch != tracker->batch) {
+        tracker->collect_batch = tracker->batch;
+        tracker->collections = 0;
+    }
+    if (tracker->collections++ < MAX_COLLECTIONS)
+        return true;
+    ls_fault_set(fault, LS_FAULT_GONE, "too many writes to objects that are shown no more; write again");
+    return false;
+}
+
 /* The way down to a variable: NOT without any row, else the state of the row that says most against it. */
 static enum ls__row way_to(const struct ls_var *var)
 {
@@ -163,8 +181,8 @@ int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault
     enum ls__row way = way_to(var);
     if (way == LS__ROW_NOT)
         return 0;
-    if (!is_settled(tracker)) { /* what ran in this batch may have changed the lists */
-        read_above(tracker, var);
+    if (!ls__is_settled(tracker)) { /* what ran in this batch may have changed the lists */
+        ls__read_above(tracker, var);
         var = ls_tracker_find(tracker, id);
         way = way_to(var);
     }
@@ -172,21 +190,11 @@ int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault
         return ls_fault_set(fault, LS_FAULT_GONE, "variable %lld follows no element of its list", (long long)id);
     if (way == LS__ROW_INSIDE)
         return 0;
-    /* No variable may be what holds it: those that still show an older state read the new one first. */
-    if (!is_settled(tracker)) {
-        ls_tracker_detect(tracker);
-        var = ls_tracker_find(tracker, id);
-    }
+    ls__let_go(tracker);
+    var = ls_tracker_find(tracker, id);
     if (!var)
         return ls_fault_set(fault, LS_FAULT_GONE, "variable %lld is gone", (long long)id);
     if (way_to(var) == LS__ROW_INSIDE)
         return 0;
-    if (tracker->collect_batch != tracker->batch) {
-        tracker->collect_batch = tracker->batch;
-        tracker->collections = 0;
-    }
-    if (tracker->collections++ >= MAX_COLLECTIONS)
-        return ls_fault_set(fault, LS_FAULT_GONE, "too many writes to elements that have left their lists; write again");
-    ls__rows_let_go(tracker);
-    return all_alive(tracker, var, true, fault);
+    return ls__may_collect(tracker, fault) ? all_alive(tracker, var, true, fault) : -1;
 }

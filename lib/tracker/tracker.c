@@ -54,6 +54,7 @@ void ls_tracker_free(struct ls_tracker *tracker)
     ls_idmap_free(tracker->by_object, NULL);
     ls_map_free(tracker->paths, NULL);
     ls_map_free(tracker->names, ls_free);
+    ls__places_free(tracker);
     ls_free(tracker->roots.items);
     ls_free(tracker->order.items);
     ls_free(tracker->pending.items);
@@ -176,18 +177,22 @@ int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
     return id ? *id : 0;
 }
 
+const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var)
+{
+    if (!var->path || !var->path->standard)
+        return var->start;
+    const char *name = var->path->standard;
+    const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
+    return same_name(name, "@app") ? ls_tracker_find(tracker, 1) : id ? ls_tracker_find(tracker, *id) : NULL;
+}
+
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
 {
-    const struct ls_var *start = var->start;
     if (var->row == LS__ROW_NEVER)
         return ls__row_never(var, fault);
-    if (var->path && var->path->standard) {
-        const char *name = var->path->standard;
-        const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
-        start = same_name(name, "@app") ? ls_tracker_find(tracker, 1) : id ? ls_tracker_find(tracker, *id) : NULL;
-        if (!start)
-            return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "there is no standard variable '%.100s'", name);
-    }
+    const struct ls_var *start = ls__start_at(tracker, var);
+    if (!start && var->path && var->path->standard)
+        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "there is no standard variable '%.100s'", var->path->standard);
     if (!start)
         return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "the parent variable is gone");
     *from = ls__nav(start);
@@ -318,6 +323,8 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
         tracker->counter = id + 1;
     tracker->count++;
     ls__var_aim(var);
+    var->wants_place = spec->wants_place;
+    ls__place_aim(tracker, var);
     if (!parent)
         ls__epoch_move(tracker); /* `@app` may have come into being */
     return var;
@@ -352,7 +359,7 @@ static void run_create(struct ls_tracker *tracker, struct ls_var *var, const cha
     if (!var->held && var->path && var->path->count && (var->access == LS_ACCESS_RW || var->access == LS_ACCESS_W)) {
         enum ls_step_kind last = var->path->steps[var->path->count - 1].kind;
         if ((last == LS_STEP_FIELD || last == LS_STEP_INDEX) && ls__start(tracker, var, &from, &fault) == 0 &&
-            resolver->ops->store(resolver->ctx, from, var->path, var->access, made, &fault))
+            resolver->ops->store(resolver->ctx, from, var->path, 0, var->access, made, &fault))
             ls__fault_put(tracker, var, &fault, false);
     }
     if (resolver->ops->adopt(resolver->ctx, made, &var->value, &fault) < 0)
@@ -388,6 +395,7 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
     if (create && create->value[0])
         run_create(tracker, var, create->value);
     ls__settle(tracker, var, ls__outward(var), true);
+    ls__place_find(tracker, var);
     if (!var->parent)
         var->pending_type = false; /* a root reports nothing before it is watched, and then everything (T44, P72) */
 }
@@ -427,6 +435,7 @@ static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*go
     ls__tree_unlink(tracker, var);
     ls__pending_forget(tracker, var);
     ls__index_object(tracker, var, true);
+    ls__place_forget(tracker, var);
     tracker->resolver.ops->drop(tracker->resolver.ctx, &var->value);
     if (var->named || !var->parent)
         ls__epoch_move(tracker);

@@ -53,6 +53,7 @@ struct ls_var_spec {
     ls_slot value;        /* taken by the tracker if the call succeeds */
     void *owner;          /* for the caller: the connection that made it; NULL for Lua's and server's */
     int64_t owner_id;     /* the id under which that connection knows it */
+    bool wants_place;     /* tell in which object its place lies, where that can be exchanged (R8) */
 };
 
 /** T40–T44. On success *var is the new variable (borrowed); the read may have failed all the same (ls_var_fault).
@@ -83,6 +84,10 @@ void ls_tracker_leave(struct ls_tracker *tracker, int opened);
 /** Write a JSON value through the path (T55–T61): actions run, setters are called. `json` borrowed.
  * @return 0, or -1 and `fault`, which is also kept on the variable */
 int ls_tracker_write(struct ls_tracker *tracker, struct ls_var *var, const char *json, size_t len, struct ls_fault *fault);
+/** The same, but the last step is taken on the object of that id whatever the path leads to now (R8): the one that holds the place, or one that held it
+ * and lives. 0 = the writer has seen none. After a write to another object the variable shows what it showed.
+ * @return as ls_tracker_write; GONE where the object is none of these */
+int ls_tracker_write_to(struct ls_tracker *tracker, struct ls_var *var, int64_t object, const char *json, size_t len, struct ls_fault *fault);
 /** The same for a value that the resolver holds already (L69). The slot stays the caller's. */
 int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault);
 /** T20–T25, T87. An unchanged value and priority records nothing. @return 1 changed, 0 not, -1 and `fault` */
@@ -113,6 +118,7 @@ struct ls_change {
     struct ls_var *var;
     enum ls_priority priority;
     bool value;                 /* the value is part of this entry */
+    bool place;                 /* another object holds its place: ls_var_place */
     const char *const *props;   /* base names, sorted; look the present value up ("" = removed) */
     size_t prop_count;
 };
@@ -169,6 +175,9 @@ enum ls_access ls_var_access(const struct ls_var *var);
 enum ls_priority ls_var_priority(const struct ls_var *var);
 bool ls_var_readable(const struct ls_var *var);
 bool ls_var_has_path(const struct ls_var *var);
+/** R8: is it known in which object the place of the variable lies, as far as that can be exchanged? *object = its id, 0 = there is none. */
+bool ls_var_place(const struct ls_var *var, int64_t *object);
+bool ls_var_wants_place(const struct ls_var *var);
 bool ls_var_active(const struct ls_var *var);
 void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
 unsigned ls_var_watchers(const struct ls_var *var);

@@ -46,31 +46,37 @@ int ls_tracker_set_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot
     return bits < 0 ? -1 : 0;
 }
 
-static int write_through(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault)
+/* Which object is written to, where the writer has named it (R8). */
+struct target {
+    int64_t object; /* 0 = the one that the path leads to */
+    bool present;   /* that is the same */
+};
+
+static int write_through(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, const struct target *target, struct ls_fault *fault)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
-    ls_slot from, copy = 0;
+    ls_slot from = 0, copy = 0;
     if (!var->path || var->path->count == 0)
         return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "variable %lld has no path to write to", (long long)var->id);
-    if (ls__start(tracker, var, &from, fault))
+    if (!target->object && ls__start(tracker, var, &from, fault))
         return -1;
     const struct ls_path *path = var->path;
     enum ls_access access = (enum ls_access)var->access;
     int64_t computing = ls_tracker_set_computing(tracker, var->id);
-    int rc = resolver->ops->store(resolver->ctx, from, path, access, value, fault);
+    int rc = resolver->ops->store(resolver->ctx, from, path, target->object, access, value, fault);
     ls_tracker_set_computing(tracker, computing);
     if (rc)
         return -1;
     /* An action without placeholder ignores its value (T57), so there is nothing to keep. The code that ran may have given the variable
-     * another path: then what was written says nothing about it. */
-    if (var->path != path || (access == LS_ACCESS_ACTION && path->steps[path->count - 1].kind == LS_STEP_CALL))
+     * another path: then what was written says nothing about it. Nor does what went to another object. */
+    if (!target->present || var->path != path || (access == LS_ACCESS_ACTION && path->steps[path->count - 1].kind == LS_STEP_CALL))
         return 0;
     if (resolver->ops->copy(resolver->ctx, value, &copy, fault) || take_value(tracker, var, copy, false, fault) < 0)
         return -1;
     return 0;
 }
 
-int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault)
+static int write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, const struct target *target, struct ls_fault *fault)
 {
     struct ls_fault scratch;
     int rc;
@@ -96,7 +102,7 @@ int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slo
         struct ls_path *path = var->path;
         if (path)
             path->uses++; /* code that runs on the way may set another path; this one is being walked */
-        rc = write_through(tracker, var, value, fault);
+        rc = write_through(tracker, var, value, target, fault);
         ls__path_put(tracker, path);
     }
     if (rc)
@@ -107,7 +113,12 @@ int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slo
     return rc;
 }
 
-int ls_tracker_write(struct ls_tracker *tracker, struct ls_var *var, const char *json, size_t len, struct ls_fault *fault)
+int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault)
+{
+    return write_slot(tracker, var, value, &(struct target){.present = true}, fault);
+}
+
+static int write_json(struct ls_tracker *tracker, struct ls_var *var, const char *json, size_t len, const struct target *target, struct ls_fault *fault)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
     struct ls_fault scratch;
@@ -119,9 +130,30 @@ int ls_tracker_write(struct ls_tracker *tracker, struct ls_var *var, const char 
         ls__fault_put(tracker, var, fault, true);
         return -1;
     }
-    int rc = ls_tracker_write_slot(tracker, var, slot, fault);
+    int rc = write_slot(tracker, var, slot, target, fault);
     resolver->ops->free_slot(resolver->ctx, slot);
     return rc;
+}
+
+int ls_tracker_write(struct ls_tracker *tracker, struct ls_var *var, const char *json, size_t len, struct ls_fault *fault)
+{
+    return write_json(tracker, var, json, len, &(struct target){.present = true}, fault);
+}
+
+int ls_tracker_write_to(struct ls_tracker *tracker, struct ls_var *var, int64_t object, const char *json, size_t len, struct ls_fault *fault)
+{
+    struct target target = {.object = object};
+    struct ls_fault scratch;
+    int64_t id = var->id;
+    if (!fault)
+        fault = &scratch;
+    if (var->access != LS_ACCESS_R && ls__place_reach(tracker, id, object, &target.present, fault)) {
+        var = ls_tracker_find(tracker, id);
+        if (var)
+            ls__fault_put(tracker, var, fault, true);
+        return -1;
+    }
+    return write_json(tracker, var, json, len, &target, fault);
 }
 
 void ls_tracker_force(struct ls_tracker *tracker, struct ls_var *var)

@@ -117,7 +117,6 @@ static void R8_each_numbered_write_is_answered(void **state)
          "[" PROPS(2, "\"hint\":\"i\"") "," ANSWER(2, "\"B\"", 3) "]"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        print_message("row %zu: %s\n", i, rows[i].write);
         say(page, rows[i].write, rows[i].answer);
     }
 }
@@ -251,6 +250,297 @@ static void R8_numbers_survive_a_restart(void **state)
     expect_frames(page, ANSWER(2, "\"North\"", 8) "\n");
 }
 
+/* --- the object that was meant --- */
+
+#define OF(id, of) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"of\":" #of "}}"
+#define SHOWN(id, value, of) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value ",\"of\":" #of "}}"
+#define ALL(id, value, seq, of) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value ",\"seq\":" #seq ",\"of\":" #of "}}"
+#define MEANT(id, value, seq, of) ALL(id, value, seq, of)
+#define GONE(id) ERROR(id, "gone", "the object that this was meant for is gone")
+
+/* Objects get their ids in the order in which they are shown: the app is 2, a is 3, b is 4. */
+static const char selection[] =
+    "a = { type = 'Doc', name = 'a', home = { town = 'A' } } b = { type = 'Doc', name = 'b', home = { town = 'B' } }\n"
+    "app = { type = 'App', docs = { a, b }, selected = a, calls = 0 }\n"
+    "for _, doc in ipairs(app.docs) do\n"
+    "    function doc:remove() self.removed = (self.removed or 0) + 1 end\n"
+    "    function doc:title(v) if v ~= nil then self.name = v:upper() end return self.name end\n"
+    "end\n"
+    "function app:current() self.calls = self.calls + 1 return self.selected end\n"
+    "session:createAppVariable(app)\n";
+
+static struct page *selecting_page(void)
+{
+    serve(selection);
+    struct page *page = connect_page(0);
+    receive(page, CLIENT(TAB_A));
+    receive(page, CREATE(20, 1, PATH("docs")));
+    fire_flush();
+    forget_frames(page);
+    return page;
+}
+
+static void R8_of_tells_the_object_that_holds_a_place(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    /* A single view with what is below it; paths that lead through it; what is written only. */
+    say(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 2, PATH("remove()") ",\"access\":\"action\"") ","
+                       CREATE(5, 1, PATH("selected.name")) "," CREATE(6, 1, PATH("selected.remove()") ",\"access\":\"action\"") ","
+                       CREATE(7, 1, PATH("selected.name") ",\"access\":\"w\"") "," CREATE(8, 2, PATH("title()")) "," CREATE(9, 2, PATH("..selected.name"))),
+        "[" BOTH(2, "{\"obj\":3}", "\"type\":\"Doc\"") "," SHOWN(3, "\"a\"", 3) "," OF(4, 3) "," SHOWN(8, "\"a\"", 3) "," SHOWN(9, "\"a\"", 3) ","
+            SHOWN(5, "\"a\"", 3) "," OF(6, 3) "," OF(7, 3) "]");
+    /* Read only, or in an object that stays: nothing to tell. */
+    say(page, CALM(CREATE(10, 2, PATH("name") ",\"access\":\"r\"") "," CREATE(11, 1, PATH("selected.name") ",\"access\":\"r\"") ","
+                       CREATE(12, 2, PATH("@app.calls"))),
+        "[" VALUE(10, "\"a\"") "," VALUE(12, "0") "," VALUE(11, "\"a\"") "]");
+    receive(page, CALM(DESTROY(10) "," DESTROY(11) "," DESTROY(12)));
+    fire_flush();
+    forget_frames(page);
+    run_lua("app.selected = b");
+    expect_frames(page, "[" VALUE(2, "{\"obj\":4}") "," SHOWN(3, "\"b\"", 4) "," OF(4, 4) "," SHOWN(8, "\"b\"", 4) "," SHOWN(9, "\"b\"", 4) ","
+                            SHOWN(5, "\"b\"", 4) "," OF(6, 4) "," OF(7, 4) "]\n");
+    run_lua("a.name, app.selected = 'b', a"); /* the same text, but another one's */
+    expect_frames(page, "[" VALUE(2, "{\"obj\":3}") "," OF(3, 3) "," OF(4, 3) "," OF(8, 3) "," OF(9, 3) "," OF(5, 3) "," OF(6, 3) "," OF(7, 3) "]\n");
+    run_lua("app.selected = nil");
+    assert_non_null(strstr(ls_buf_text(&page->frames), SHOWN(3, "null", null)));
+    assert_non_null(strstr(ls_buf_text(&page->frames), OF(6, null)));
+    forget_frames(page);
+    run_lua("app.other = 1");
+    expect_frames(page, "");
+}
+
+static void R8_of_where_methods_lead(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    /* Found while the value is read: not one call more than without. Where nothing is read, nothing is called. */
+    say(page, CALM(CREATE(2, 1, PATH("current().name")) "," CREATE(3, 1, PATH("current().remove()") ",\"access\":\"action\"")), SHOWN(2, "\"a\"", 3));
+    run_lua("before = app.calls");
+    run_lua("assert(app.calls == before + 1, app.calls - before)");
+    run_lua("app.selected = b");
+    expect_frames(page, SHOWN(2, "\"b\"", 4) "\n");
+    receive(page, USER(MEANT(2, "\"x\"", 1, 3)));
+    expect_frames(page, ANSWER(2, "\"b\"", 1) "\n");
+    run_lua("assert(a.name == 'x' and b.name == 'b')");
+    /* Two that share a call: the one that is only shown knows of no place. */
+    say(page, CALM(CREATE(4, 1, PATH("current().name") ",\"access\":\"r\"") "," CREATE(5, 1, PATH("current().name"))), "[" VALUE(4, "\"b\"") "," SHOWN(5, "\"b\"", 4) "]");
+    run_lua("app.selected = a");
+    expect_frames(page, "[" "{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"x\",\"seq\":1,\"of\":3}}" "," VALUE(4, "\"x\"") "," SHOWN(5, "\"x\"", 3) "]\n");
+}
+
+static void R8_a_write_reaches_the_object_it_was_meant_for(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 2, PATH("remove()") ",\"access\":\"action\"") ","
+                           CREATE(5, 1, PATH("selected.home.town")) "," CREATE(6, 1, PATH("selected.remove()") ",\"access\":\"action\"") ","
+                           CREATE(7, 1, PATH("selected.name") ",\"access\":\"w\"") "," CREATE(8, 2, PATH("title()"))));
+    run_lua("app.selected = b");
+    forget_frames(page);
+    static const struct { const char *write, *answer, *check; } rows[] = {
+        {MEANT(3, "\"x\"", 1, 3), ANSWER(3, "\"b\"", 1), "assert(a.name == 'x' and b.name == 'b')"},
+        {MEANT(3, "\"y\"", 2, 4), "[" VALUE(8, "\"y\"") "," ANSWER(3, "\"y\"", 2) "]", "assert(a.name == 'x' and b.name == 'y')"},
+        {MEANT(4, "null", 1, 3), BARE(4, 1), "assert(a.removed == 1 and not b.removed)"},
+        {MEANT(6, "null", 1, 3), BARE(6, 1), "assert(a.removed == 2 and not b.removed)"},
+        {MEANT(6, "null", 2, 4), BARE(6, 2), "assert(a.removed == 2 and b.removed == 1)"},
+        {MEANT(7, "\"w\"", 1, 3), BARE(7, 1), "assert(a.name == 'w' and b.name == 'y')"},
+        {MEANT(8, "\"t\"", 1, 3), ANSWER(8, "\"y\"", 1), "assert(a.name == 'T' and b.name == 'y')"},
+        /* Not told for this variable, though it is for others; a guess; another variable's value; nothing, where there is something. */
+        {MEANT(5, "\"z\"", 1, 3), "[" ANSWER(5, "\"B\"", 1) "," GONE(5) "]", "assert(a.home.town == 'A' and b.home.town == 'B' and not a.town)"},
+        {MEANT(3, "\"z\"", 3, 2), "[" ANSWER(3, "\"y\"", 3) "," GONE(3) "]", "assert(a.name == 'T' and b.name == 'y' and not app.name)"},
+        {MEANT(3, "\"z\"", 4, 9007199254740991), "[" ANSWER(3, "\"y\"", 4) "," GONE(3) "]", "assert(b.name == 'y')"},
+        {MEANT(3, "\"z\"", 5, null), "[" ANSWER(3, "\"y\"", 5) "," GONE(3) "]", "assert(b.name == 'y')"},
+        {MEANT(6, "null", 3, 99), "[" BARE(6, 3) "," GONE(6) "]", "assert(a.removed == 2 and b.removed == 1)"},
+        {MEANT(2, "null", 1, 2), "[" ANSWER(2, "{\"obj\":4}", 1) "," GONE(2) "]", "assert(app.selected == b)"}, /* has no such place */
+        /* It goes by itself, without a number too. */
+        {"{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":\"q\",\"of\":3}}", ANSWER(3, "\"y\"", 5), "assert(a.name == 'q' and b.name == 'y')"},
+        {WRITE(3, "\"n\"", 6), "[" "{\"type\":\"update\",\"data\":{\"varId\":8,\"value\":\"n\",\"seq\":1}}," ANSWER(3, "\"n\"", 6) "]", "assert(b.name == 'n')"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        say(page, rows[i].write, rows[i].answer);
+        run_lua(rows[i].check);
+        forget_frames(page);
+    }
+}
+
+static void R8_a_write_to_an_object_that_is_gone(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    run_lua("c = { type = 'Doc', name = 'c', home = { town = 'C' } } weak = setmetatable({ c }, { __mode = 'v' }) app.selected, c = c, nil");
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 1, PATH("selected.name")) "," CREATE(5, 2, PATH("home"))));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), SHOWN(3, "\"c\"", 5)));
+    run_lua("seen = {} setmetatable(app.selected, { __newindex = function() seen.written = true end }) app.selected.name = nil app.selected = b");
+    forget_frames(page);
+    say(page, MEANT(3, "\"z\"", 1, 5), "[" ANSWER(3, "\"b\"", 1) "," GONE(3) "]");
+    say(page, MEANT(4, "\"z\"", 1, 5), "[" ANSWER(4, "\"b\"", 1) "," GONE(4) "]");
+    run_lua("assert(not seen.written and not weak[1] and b.name == 'b')");
+    /* Exchanged in the same batch, by what stands before the edit. */
+    receive(page, CALM(PROPS(1, "\"lua\":\"app.selected = { type = 'Doc', name = 'd' }\"") "," MEANT(3, "\"y\"", 2, 4)));
+    fire_flush();
+    run_lua("assert(b.name == 'y' and app.selected.name == 'd')");
+    fire_flush();
+    forget_frames(page);
+    receive(page, CALM(PROPS(1, "\"lua\":\"gone, kept = app.selected.name, app.selected app.selected = b\"") "," MEANT(3, "\"x\"", 3, 8)));
+    fire_flush();
+    run_lua("assert(gone == 'd' and b.name == 'y' and kept.name == 'x')");
+    forget_frames(page);
+    /* A page cannot make the session collect without end. */
+    struct ls_buf many = LS_BUF_INIT;
+    for (int i = 0; i < 40; i++)
+        ls_buf_printf(&many, "%s{\"type\":\"update\",\"varId\":3,\"value\":\"z\",\"seq\":%d,\"of\":%d}", i ? "," : "[", i + 4, i < 20 ? 5 : 8);
+    ls_buf_char(&many, ']');
+    receive(page, ls_buf_text(&many));
+    ls_buf_release(&many);
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), "too many writes to objects that are shown no more"));
+    run_lua("assert(b.name == 'y' and kept.name == 'z')");
+}
+
+static void R8_a_place_remembers_a_few_objects(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    run_lua("many = {} for i = 1, 30 do many[i] = { type = 'Doc', name = 'n' .. i } end");
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name"))));
+    for (int i = 0; i < 30; i++) {
+        char code[64];
+        snprintf(code, sizeof code, "app.selected = many[%d]", i + 1);
+        run_lua(code);
+    }
+    forget_frames(page);
+    receive(page, USER(MEANT(3, "\"old\"", 1, 20)));
+    expect_frames(page, ANSWER(3, "\"n30\"", 1) "\n");
+    run_lua("local n = 0 for i = 1, 30 do if many[i].name == 'old' then n = n + 1 end end assert(n == 1 and many[16].name == 'old')");
+    receive(page, USER(MEANT(3, "\"older\"", 2, 3)));
+    assert_non_null(strstr(ls_buf_text(&page->frames), GONE(3)));
+    run_lua("assert(a.name == 'a' and many[30].name == 'n30')");
+}
+
+static void R8_of_while_a_variable_is_inactive_or_unwatched(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 2, PATH("remove()") ",\"access\":\"action\"")));
+    receive(page, CALM(PROPS(3, "\"inactive\":\"1\"") "," PROPS(4, "\"inactive\":\"1\"")));
+    fire_flush();
+    forget_frames(page);
+    run_lua("b.name, app.selected = 'a', b");
+    expect_frames(page, VALUE(2, "{\"obj\":4}") "\n");
+    say(page, CALM(PROPS(3, "\"inactive\":\"\"") "," PROPS(4, "\"inactive\":\"\"")),
+        "[{\"type\":\"update\",\"data\":{\"varId\":3,\"properties\":{\"inactive\":\"\"},\"of\":4}},"
+        "{\"type\":\"update\",\"data\":{\"varId\":4,\"properties\":{\"inactive\":\"\"},\"of\":4}}]");
+    say(page, CALM(UNWATCH(3) "," UNWATCH(4)), "");
+    run_lua("app.selected = a");
+    expect_frames(page, VALUE(2, "{\"obj\":3}") "\n");
+    say(page, CALM(WATCH(3) "," WATCH(4)),
+        "[{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":\"a\",\"properties\":{\"path\":\"name\"},\"of\":3}},"
+        "{\"type\":\"update\",\"data\":{\"varId\":4,\"properties\":{\"access\":\"action\",\"path\":\"remove()\"},\"of\":3}}]");
+}
+
+static void R8_of_follows_path_and_access(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name"))));
+    run_lua("app.selected = b");
+    forget_frames(page);
+    say(page, PROPS(3, "\"path\":\"home.town\""), "{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":\"B\",\"properties\":{\"path\":\"home.town\"},\"of\":5}}");
+    say(page, MEANT(3, "\"z\"", 1, 3), "[" ANSWER(3, "\"B\"", 1) "," GONE(3) "]"); /* told for another place */
+    say(page, PROPS(3, "\"access\":\"r\""), PROPS(3, "\"access\":\"r\""));
+    run_lua("app.selected = a");
+    expect_frames(page, "[" VALUE(2, "{\"obj\":3}") "," ANSWER(3, "\"A\"", 1) "]\n");
+}
+
+static void R8_of_of_another_machine_means_nothing(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name"))));
+    forget_frames(page);
+    assert_int_equal(ls_backend_restart(t.backend, &t.err), 0);
+    /* The new objects have the numbers of the old ones; what was meant for the old is not theirs. */
+    assert_non_null(strstr(ls_buf_text(&page->frames), OF(3, 1099511627779)));
+    forget_frames(page);
+    say(page, MEANT(3, "\"z\"", 1, 3), "[" ANSWER(3, "\"a\"", 1) "," GONE(3) "]");
+    run_lua("assert(a.name == 'a')");
+    say(page, MEANT(3, "\"y\"", 2, 1099511627779), ANSWER(3, "\"y\"", 2));
+    run_lua("assert(a.name == 'y')");
+}
+
+static void R8_of_is_for_our_client_alone(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page(), *other = connect_page(1);
+    receive(page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name"))));
+    say(other, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 1, PATH("selected.remove()") ",\"access\":\"action\"")),
+        "[" BOTH(2, "{\"obj\":3}", "\"type\":\"Doc\"") "," VALUE(3, "\"a\"") "]");
+    forget_frames(page);
+    run_lua("app.selected = b");
+    expect_frames(other, "[" VALUE(2, "{\"obj\":4}") "," VALUE(3, "\"b\"") "]\n");
+    receive(other, USER(MEANT(3, "\"z\"", 1, 3)));
+    expect_frames(other, "");
+    run_lua("assert(a.name == 'a' and b.name == 'z')");
+}
+
+static void R8_of_with_lists_wrappers_and_presenters(void **state)
+{
+    (void)state;
+    serve("a = { type = 'Doc', name = 'a', tags = { 't', 'u' } } b = { type = 'Doc', name = 'b', tags = { 'v' } }\n"
+          "app = { type = 'App', docs = { a, b }, selected = a }\n"
+          "Card = session:prototype('Card', { text = '' })\n"
+          "function Card:new(var) return session:create(Card, { item = var:getValue(), text = var:getValue().name }) end\n"
+          "session:createAppVariable(app)\n");
+    struct page *page = connect_page(0);
+    receive(page, CLIENT(TAB_A));
+    receive(page, CREATE(20, 1, PATH("docs")));
+    fire_flush();
+    forget_frames(page);
+    /* By position: the element. Below a wrapper: the wrapper. In an array: the array. */
+    receive(page, CALM(CREATE(2, 1, PATH("docs")) "," CREATE(3, 2, PATH("0")) "," CREATE(4, 3, PATH("name")) ","
+                           CREATE(5, 1, PATH("selected") ",\"wrapper\":\"Card\"") "," CREATE(6, 5, PATH("text")) "," CREATE(7, 5, PATH("item.name")) ","
+                           CREATE(8, 1, PATH("selected")) "," CREATE(9, 8, PATH("tags")) "," CREATE(10, 9, PATH("0")) "," CREATE(11, 1, PATH("selected.tags.0"))));
+    fire_flush();
+    static const char *const first[] = {SHOWN(4, "\"a\"", 3), SHOWN(6, "\"a\"", 6), SHOWN(7, "\"a\"", 3), SHOWN(10, "\"t\"", 7), SHOWN(11, "\"t\"", 7)};
+    for (size_t i = 0; i < COUNT(first); i++)
+        assert_non_null(strstr(ls_buf_text(&page->frames), first[i]));
+    forget_frames(page);
+    run_lua("table.insert(app.docs, 1, table.remove(app.docs))");
+    assert_non_null(strstr(ls_buf_text(&page->frames), SHOWN(4, "\"b\"", 4)));
+    receive(page, USER(MEANT(4, "\"z\"", 1, 3)));
+    run_lua("assert(a.name == 'z' and b.name == 'b')");
+    forget_frames(page);
+    run_lua("app.selected = b");
+    static const char *const second[] = {SHOWN(10, "\"v\"", 8), SHOWN(11, "\"v\"", 8)};
+    for (size_t i = 0; i < COUNT(second); i++)
+        assert_non_null(strstr(ls_buf_text(&page->frames), second[i]));
+    receive(page, USER(MEANT(11, "\"w\"", 1, 7)));
+    run_lua("assert(a.tags[1] == 'w' and b.tags[1] == 'v')");
+}
+
+static void R8_of_and_rows_that_follow_their_elements(void **state)
+{
+    (void)state;
+    struct page *page = selecting_page();
+    /* A row is bound to its object; what that object points to can be exchanged all the same. */
+    say(page, CALM(CREATE(2, 20, PATH("#3")) "," CREATE(3, 2, PATH("name")) "," CREATE(4, 20, PATH("#3.name")) "," CREATE(5, 2, PATH("home.town")) ","
+                       CREATE(6, 20, PATH("#3.home.town")) "," CREATE(7, 20, PATH("#3.home")) "," CREATE(8, 7, PATH("town"))),
+        "[" BOTH(2, "{\"obj\":3}", "\"type\":\"Doc\"") "," VALUE(3, "\"a\"") "," SHOWN(5, "\"A\"", 5) "," VALUE(4, "\"a\"") "," SHOWN(6, "\"A\"", 5) ","
+            VALUE(7, "{\"obj\":5}") "," SHOWN(8, "\"A\"", 5) "]");
+    run_lua("table.remove(app.docs, 1) a.home = { town = 'Q' }");
+    forget_frames(page);
+    receive(page, USER(MEANT(6, "\"R\"", 1, 6)));
+    run_lua("assert(a.home.town == 'R')");
+    forget_frames(page);
+    run_lua("a.home = { town = 'T' }"); /* the one before is held by nobody */
+    forget_frames(page);
+    receive(page, USER(MEANT(8, "\"S\"", 1, 6)));
+    assert_non_null(strstr(ls_buf_text(&page->frames), GONE(8)));
+    run_lua("assert(a.home.town == 'T')");
+}
+
 /* --- tabs --- */
 
 static void R8_P114_a_tab_that_comes_back_ends_its_predecessor(void **state)
@@ -304,7 +594,12 @@ int main(void)
         LS_TEST(R8_the_mark_of_our_client), LS_TEST(R8_the_mark_holds_without_an_app_object), LS_TEST(R8_each_numbered_write_is_answered),
         LS_TEST(R8_absurd_numbers_are_refused), LS_TEST(R8_several_writes_in_one_batch), LS_TEST(R8_inactive_variables_answer),
         LS_TEST(R8_a_failing_getter_keeps_its_mark), LS_TEST(R8_two_tabs_side_by_side), LS_TEST(R8_a_variable_that_all_share),
-        LS_TEST(R8_numbers_survive_a_restart), LS_TEST(R8_P114_a_tab_that_comes_back_ends_its_predecessor),
+        LS_TEST(R8_numbers_survive_a_restart), LS_TEST(R8_of_tells_the_object_that_holds_a_place), LS_TEST(R8_of_where_methods_lead),
+        LS_TEST(R8_a_write_reaches_the_object_it_was_meant_for), LS_TEST(R8_a_write_to_an_object_that_is_gone),
+        LS_TEST(R8_a_place_remembers_a_few_objects), LS_TEST(R8_of_while_a_variable_is_inactive_or_unwatched), LS_TEST(R8_of_follows_path_and_access),
+        LS_TEST(R8_of_of_another_machine_means_nothing), LS_TEST(R8_of_is_for_our_client_alone), LS_TEST(R8_of_with_lists_wrappers_and_presenters),
+        LS_TEST(R8_of_and_rows_that_follow_their_elements),
+        LS_TEST(R8_P114_a_tab_that_comes_back_ends_its_predecessor),
         LS_TEST(R8_P114_a_lost_marked_connection_leaves_nothing),
     };
 #undef LS_TEST

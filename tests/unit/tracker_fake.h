@@ -258,8 +258,9 @@ static int fake_decode(void *ctx, const char *json, size_t len, ls_slot *slot, s
     }
 }
 
-static int fake_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault)
+static int fake_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
 {
+    (void)into;
     struct fake *fake = ctx;
     struct fake_value *at = from ? fake->slots[from] : NULL, *arg = value ? fake->slots[value] : NULL;
     const struct ls_step *last = &path->steps[path->count - 1];
