@@ -48,7 +48,7 @@ export function arrive() {
   const target = atFragment();
   if (target && !isHidden(target)) {
     if (focusing) goToFragment();
-    else target.scrollIntoView();
+    else if (!left) target.scrollIntoView();
     focusing = false;
   }
   if (left) scrollTo({ left: left[0], top: left[1], behavior: 'instant' });
@@ -72,4 +72,5 @@ function goToFragment() {
   const { state } = history;
   location.replace(location.hash);
   history.replaceState(state, '');
+  requestAnimationFrame(() => requestAnimationFrame(arrive)); // Chromium scrolls in the next frame only
 }

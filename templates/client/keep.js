@@ -250,8 +250,9 @@ export function restore(nodes, kept) {
   }
   /** @param {Element} old */
   const counterpart = (old) => kept.names.get(old)?.map((name) => name && found.get(name)).find(Boolean);
-  /** What opens over the page comes last, the focus after it. @type {(() => void)[][]} */
-  const later = [[], [], []];
+  /** What opens over the page comes last, the focus after it, and the scroll positions, which it may change, after that. @type {(() => void)[][]} */
+  const later = [[], [], [], []];
+  const position = [scrollX, scrollY];
   for (const [old, { changes: changed, edit, focus, caret, scroll }] of kept.states) {
     const element = counterpart(old);
     if (!element) continue;
@@ -263,9 +264,10 @@ export function restore(nodes, kept) {
       if (at < 0) put(element, name, value, old);
       else later[at].push(() => put(element, name, value, old));
     }
-    if (scroll) later[2].push(() => void ([element.scrollLeft, element.scrollTop] = scroll));
     if (focus) later[2].push(() => void giveFocus(element, caret));
+    if (scroll) later[3].push(() => void ([element.scrollLeft, element.scrollTop] = scroll));
   }
+  later[3].push(() => scrollTo({ left: position[0], top: position[1], behavior: 'instant' })); // WebKit moves to a caret that is set
   later.flat().forEach((run) => run());
   const [anchor, end] = kept.selection.map((spot) => ({ spot, element: counterpart(spot.from) }));
   if (anchor?.element && end?.element) getSelection()?.setBaseAndExtent(...atSpot(anchor.spot, anchor.element), ...atSpot(end.spot, end.element));

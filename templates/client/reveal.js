@@ -7,6 +7,7 @@ import { inOrder } from './value.js';
 import { awaitsViewdef, remove } from './view.js';
 
 const LONGEST_MS = 100; // F161
+const LONGEST_AGAIN_MS = 600; // after a reconnect: what is to be seen is whole, and what was done to it has its place in the new content only when that is
 
 /** @type {Set<Reveal>} */
 const active = new Set();
@@ -22,7 +23,7 @@ export class Reveal {
     this.open = 0;
     /** `ui-code` that runs after the scripts (F109), by variable. @type {Map<number, () => void>} */
     this.held = new Map();
-    this.timer = setTimeout(() => this.finish(), LONGEST_MS);
+    this.timer = setTimeout(() => this.finish(), views.some(({ key }) => key === null) ? LONGEST_AGAIN_MS : LONGEST_MS);
     active.add(this);
   }
 

@@ -247,3 +247,38 @@ pageTest('F112, F83, F150, F152: a replaced root has the looks, the mark and the
   server.send(update((await server.created('flag')).id, false));
   await until('the class to go', async () => (await looks())[0] === 'host');
 });
+
+pageTest('F103: ui-attr-open opens a dialog, over the page with ui-modal, and really closes it', async (fixture) => {
+  const { server, page, until } = fixture;
+  const html = (n) => ({ 'App.DEFAULT': `<main><i>${n}</i><dialog class="modal" ui-modal ui-attr-open="a" ui-event-close="closed()">m <input></dialog><dialog class="plain" ui-attr-open="b">p</dialog></main>` });
+  await show(fixture, html(1), { a: true, b: false });
+  const state = () => page.evaluate(() => ['modal', 'plain'].map((name) => [':modal', '[open]'].map((s) => document.querySelector(`.${name}`).matches(s)).join()));
+  await until('the modal dialog', async () => (await state()).join(' ') === 'true,true false,false');
+  assert.equal(await page.evaluate(() => document.activeElement.localName), 'input');
+  server.send(viewdefsOf(html(2)));
+  await page.getByText('2').waitFor();
+  await until('the modal dialog again', async () => (await state()).join(' ') === 'true,true false,false');
+  await page.keyboard.press('Escape');
+  await server.received('what Escape does', (m) => m.type === 'update' && 'value' in m.data);
+  const id = async (path, nth) => (await server.created(path, nth)).id;
+  server.send(update(await id('a', 1), false), update(await id('b', 1), true));
+  await until('the other', async () => (await state()).join(' ') === 'false,false false,true');
+  server.send(update(await id('a', 1), true));
+  await until('both', async () => (await state()).join(' ') === 'true,true false,true');
+  await page.evaluate(() => document.querySelector('.plain').close());
+  await page.evaluate(() => document.querySelector('.plain').showModal()); // by a script
+  server.send(update(await id('a', 1), null), update(await id('b', 1), null));
+  await until('none', async () => (await state()).join(' ') === 'false,false false,false');
+});
+
+pageTest('F102, F106, F107, F113: names of attributes, classes, properties and events are taken as they are written', async (fixture) => {
+  const { server, page } = fixture;
+  await show(fixture, `<main><svg ui-attr-viewBox="box"></svg><i ui-class-isActive="on" ui-style---myTint="tint"></i><b ui-event-somethingNew="heard()" ui-event-otherThing="took" ui-event-otherThing-value="7">b</b>
+    <u ui-event-keypress-Enter="entered(_)" tabindex="0"></u></main>`, { box: '0 0 9 9', on: true, tint: 'red' });
+  assert.deepEqual(await page.evaluate(() => [document.querySelector('svg').getAttribute('viewBox'), document.querySelector('i').className, document.querySelector('i').style.getPropertyValue('--myTint')]), ['0 0 9 9', 'isActive', 'red']);
+  await page.evaluate(() => ['somethingNew', 'otherThing'].forEach((type) => document.querySelector('b').dispatchEvent(new Event(type))));
+  await page.locator('u').press('Enter');
+  const sent = () => server.messages.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => m.data.value);
+  await fixture.until('all three', () => sent().length === 3);
+  assert.deepEqual(sent(), [null, 7, 'enter']);
+});

@@ -182,3 +182,18 @@ pageTest('F114, F196: (_) receives all that is chosen in a multiple select, and 
   await until('both', () => updates(server).length === 2);
   assert.deepEqual(sent(server), [['many(_)', ['2', '3']], ['one(_)', 'x']]);
 });
+
+pageTest('F121, F125: a shortcut is known by the place of its key where the letters are not Latin', async (fixture) => {
+  const { server, page } = fixture;
+  await show(fixture, '<input ui-event-keypress-ctrl-s="save()" ui-event-keypress-s="plain()">');
+  const press = (event) => page.evaluate((init) => {
+    const pressed = new KeyboardEvent('keydown', { bubbles: true, cancelable: true, ...init });
+    return document.querySelector('input').dispatchEvent(pressed);
+  }, event);
+  assert.equal(await press({ key: 'ы', code: 'KeyS', ctrlKey: true }), false, 'the browser’s own shortcut is off');
+  assert.equal(await press({ key: 'ы', code: 'KeyS' }), true, 'a letter is a letter');
+  assert.equal(await press({ key: 'o', code: 'KeyS', ctrlKey: true }), true, 'another Latin layout');
+  assert.equal(await press({ key: 's', code: 'Semicolon', ctrlKey: true }), false);
+  await fixture.until('both', () => sent(server).length === 2);
+  assert.deepEqual(sent(server), [['save()', null], ['save()', null]]);
+});

@@ -1,0 +1,114 @@
+/** Coming to a page, leaving it and coming back: fragment, scroll position, first focus, edits not sent, pages kept for Back. */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update, viewdefsOf } from './lib/fake-server.js';
+
+useBrowser();
+const TALL = { 'App.DEFAULT': '<main><style>#far:target { color: rgb(1, 2, 3) }</style><p style="height: 3000px"></p><p id="far">far</p><p style="height: 2000px"></p></main>' };
+const shown = ({ page, until }) => until('the content', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view')));
+const answers = (server, viewdefs, values) => {
+  model(server, values);
+  const { react } = server;
+  server.react = (frame) => {
+    if (frame.messages.some((m) => m.type === 'watch')) server.send(viewdefsOf(viewdefs), update(1, { obj: 1 }, { type: 'App' }));
+    react(frame);
+  };
+};
+
+pageTest('F178: an address with a fragment opens at the element that it names, as its target', async (fixture) => {
+  const { server, page, until } = fixture;
+  answers(server, TALL, {});
+  await page.goto(`${server.url}#far`);
+  await until('the place', () => page.evaluate(() => Math.abs(document.querySelector('#far')?.getBoundingClientRect().top ?? 9999) < 5));
+  assert.equal(await page.locator('#far').evaluate((e) => getComputedStyle(e).color), 'rgb(1, 2, 3)');
+  await page.goto(`${server.url}?other#%E0%`); // no text at all
+  await shown(fixture);
+  assert.equal(await page.evaluate(() => scrollY), 0);
+});
+
+pageTest('F178: F5 comes back to where the page was scrolled to, also where its address has a fragment', async (fixture) => {
+  const { server, page, until } = fixture;
+  answers(server, TALL, {});
+  for (const [hash, position] of [['', 1500], ['#far', 700]]) {
+    await page.goto(`${server.origin}/favicon.ico`).catch(() => {});
+    await page.goto(server.url + hash);
+    await shown(fixture);
+    await page.mouse.wheel(0, 10);
+    await page.evaluate((y) => scrollTo(0, y), position);
+    await page.reload();
+    await shown(fixture);
+    await until('the position', () => page.evaluate((y) => Math.abs(scrollY - y) < 2, position));
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)))));
+    assert.equal(await page.evaluate(() => Math.round(scrollY)), position);
+  }
+});
+
+pageTest('F178: autofocus gives the first focus, once', async (fixture) => {
+  const { server, page } = fixture;
+  answers(server, { 'App.DEFAULT': '<main><i>1</i><dialog><input autofocus></dialog><input class="first" autofocus><input autofocus></main>' }, {});
+  await page.goto(server.url);
+  await shown(fixture);
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'first');
+  await page.evaluate(() => document.activeElement.blur());
+  server.send(viewdefsOf({ 'App.DEFAULT': '<main><i>2</i><input class="first" autofocus></main>' }));
+  await page.getByText('2').waitFor();
+  await shown(fixture);
+  assert.equal(await page.evaluate(() => document.activeElement.localName), 'body');
+});
+
+pageTest('F37: what was typed is sent when the page is about to be left, while there is a connection', async ({ server, page, until }) => {
+  model(server, { a: 'x' });
+  await open({ server, page }, { 'App.DEFAULT': '<input ui-value="a">' });
+  await until('the value', async () => (await page.locator('input').inputValue()) === 'x');
+  await page.locator('input').focus();
+  await page.keyboard.type('y');
+  await page.evaluate(() => dispatchEvent(new Event('beforeunload')));
+  const { data } = await server.received('the edit', (m) => m.type === 'update' && 'value' in m.data);
+  assert.match(data.value, /y/);
+});
+
+pageTest('R51: a page that was kept for Back lets its connection go, and is as the server has it at once, without a notice', async (fixture) => {
+  const { server, page, until } = fixture;
+  const values = { a: 'old', b: 'x' };
+  answers(server, { 'App.DEFAULT': '<main><b ui-value="a"></b><input ui-value="b"></main>' }, values);
+  await page.goto(server.url);
+  await page.getByText('old').waitFor();
+  const closed = new Promise((done) => server.sockets.at(-1).on('close', done));
+  await page.evaluate(() => {
+    window.notices = 0;
+    new MutationObserver(() => { window.notices += document.querySelectorAll('#ui-notice').length; }).observe(document.body, { childList: true });
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+  });
+  assert.equal(await closed, 1000);
+  assert.equal(await page.evaluate(() => window.uiApp.getConnection().isConnected()), false);
+  values.a = 'new';
+  const probes = server.requests.length;
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await page.getByText('new').waitFor();
+  await shown(fixture);
+  await until('one connection', () => server.sockets.length === 2);
+  assert.deepEqual([await page.evaluate(() => window.notices), server.requests.length], [0, probes], 'it asks nothing before');
+});
+
+pageTest('R52: a loss while nobody looks is no news; on return the page connects at once', async (fixture) => {
+  const { server, page, until } = fixture;
+  await page.addInitScript(() => Object.defineProperty(document, 'hidden', { get: () => !!window.away }));
+  answers(server, { 'App.DEFAULT': '<b>1</b>' }, {});
+  await page.goto(server.url);
+  await shown(fixture);
+  await page.evaluate(() => {
+    window.away = true;
+    window.lost = new Promise((done) => window.uiApp.getConnection().onDisconnect(done));
+  });
+  server.sockets.at(-1).terminate();
+  await page.evaluate(() => window.lost);
+  assert.equal(await page.locator('#ui-notice').count(), 0);
+  await page.evaluate(() => {
+    window.away = false;
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await until('the connection', () => page.evaluate(() => window.uiApp.getConnection().isConnected()));
+  server.refuse = true;
+  server.sockets.at(-1).terminate();
+  await page.locator('#ui-notice').waitFor();
+});
