@@ -2,9 +2,10 @@
  * What a person did in content that is replaced by another rendering (F178): read from the old elements where it differs from what they began with, and
  * put back on their counterparts. Where nobody has changed anything, what the new content brings stays.
  */
-import { editOf, isBound, putEdit, rawValue } from './kinds.js';
+import { editOf, isBound, rawValue } from './kinds.js';
 import { following } from './scroll.js';
-import { same } from './store.js';
+import { report, same } from './store.js';
+import { moveEdit } from './value.js';
 
 /** How widgets of component libraries hold what a person did: fields, boxes, disclosures, tabs, trees, panels. In the order in which they are put back. */
 const WIDGET = ['value', 'checked', 'selected', 'active', 'activeTabIndex', 'activeid', 'expanded', 'position', 'open'];
@@ -87,9 +88,11 @@ async function beginWidget(element) {
   const before = touches;
   await customElements.whenDefined(element.localName);
   await element.updateComplete;
-  for (let frames = 2; frames; frames--) await painted();
   const early = Object.keys(begun.get(element) ?? {}).length > 0; // it was defined then
-  if (!putBack.has(element) && !(early && touches !== before)) begun.set(element, read(element));
+  for (let frames = 0; frames < 8 && !putBack.has(element) && !(early && touches !== before); frames++) {
+    begun.set(element, read(element));
+    await painted();
+  }
 }
 
 /** Widgets that hold what was put back, which is not what they began with. @type {WeakSet<Element>} */
@@ -134,6 +137,12 @@ const objects = new WeakMap();
 /** Says what object nodes show: what was done in one row belongs to that row. @param {Node[]} roots of a view @param {any} value of its variable */
 export function identify(roots, value) {
   if (value?.obj) for (const root of roots) if (root instanceof Element) objects.set(root, value.obj);
+}
+
+/** @param {Node | null} node */
+function objectOf(node) {
+  while (node && !objects.has(/** @type {Element} */ (node))) node = node.parentNode;
+  return node && objects.get(/** @type {Element} */ (node));
 }
 
 const PURPOSE = ['ui-value', 'ui-keypress', 'ui-viewlist', 'name'];
@@ -213,7 +222,7 @@ export function capture(nodes) {
   each(nodes, (element) => {
     /** @type {State} */
     const state = { changes: isStateful(element) ? changes(element) : {} };
-    const edit = editOf(element);
+    const edit = boundTo(element) ? editOf(element) : undefined;
     if (edit !== undefined) state.edit = edit;
     if (element === focused) {
       const { selectionStart, selectionEnd, selectionDirection } = innermost(element);
@@ -255,8 +264,8 @@ export function restore(nodes, kept) {
   const position = [scrollX, scrollY];
   for (const [old, { changes: changed, edit, focus, caret, scroll }] of kept.states) {
     const element = counterpart(old);
+    if (edit !== undefined && !(element && boundTo(old) === boundTo(element) && moveEdit(old, element, edit, objectOf(old) === objectOf(element)))) report(`an edit has lost its place: ${edit}`);
     if (!element) continue;
-    if (edit !== undefined && boundTo(old) === boundTo(element)) putEdit(element, edit);
     for (const [name, value] of Object.entries(changed)) {
       if (!(name in read(element)) || element.hasAttribute(`ui-attr-${name}`)) continue;
       putBack.add(element);

@@ -2,7 +2,7 @@
  * `ui-value` and `ui-keypress`: values into elements, edits back to the server (F89 to F101, F192 to F196); what the program has not taken is not left
  * on the page. Before it what the client knows of paths.
  */
-import { inner, isEdited, isUndefined, kindOf, mark, rawValue, setWritten, textOf, touch } from './kinds.js';
+import { inner, isEdited, isUndefined, kindOf, mark, putEdit, rawValue, setWritten, textOf, touch } from './kinds.js';
 import { notifyScroll } from './scroll.js';
 import { flushSoon, get, isWriting, ofId, online, same, update, watch } from './store.js';
 
@@ -45,6 +45,9 @@ export function accessProblem(path, access) {
 
 /** @type {Set<Field>} */
 const fields = new Set();
+
+/** The objects that the edits of ended fields were meant for. @type {WeakMap<Element, number | null>} */
+const meant = new WeakMap();
 
 /** Fields that a person has changed and that send nothing of it themselves: whoever does may be refused. @type {Set<Field>} */
 const moved = new Set();
@@ -141,7 +144,12 @@ export class Field {
     });
     widget.on('pointerdown', () => this.typing = false);
     widget.on('focusout', () => this.leave());
-    if (this.sends) watch(varId, () => this.of !== undefined && this.of !== ofId(varId) && (this.commit() || this.write(this.value))); // the next edit is another object's
+    if (this.sends) watch(varId, () => this.follow());
+  }
+
+  /** The place may lead to another object than the one that the edit was begun in, which gets it then. */
+  follow() {
+    if (this.of !== undefined && this.of !== ofId(this.varId)) this.commit() || this.write(this.value);
   }
 
   /** Remembers which object an edit is meant for. */
@@ -158,6 +166,7 @@ export class Field {
   }
 
   end() {
+    if (this.of) meant.set(this.element, this.of);
     fields.delete(this);
     moved.delete(this);
     this.observer?.disconnect();
@@ -383,6 +392,22 @@ function keepCaret(element, write) {
 
 /** @param {Element} a @param {Element} b */
 export const inOrder = (a, b) => (a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1);
+
+/**
+ * Puts an edit into the element that has taken the place of the edited one. It is still an edit, and meant for the same object: if another is there now,
+ * it is sent at once. False, and nothing is done, if that cannot be made sure (R1).
+ * @param {Element} old @param {Element} element @param {any} edit @param {boolean} alike both stand for the same object
+ */
+export function moveEdit(old, element, edit, alike) {
+  const field = [...fields].find((one) => one.element === element && one.sends);
+  const of = meant.get(old);
+  if (!field || !(alike || of)) return false;
+  putEdit(element, edit);
+  field.begin();
+  if (of && field.of !== undefined) field.of = of;
+  field.follow();
+  return true;
+}
 
 /** Commits every edit of the page, that of `first` before the others in document order (F118, F119). @param {Widget} [first] */
 export function commitAll(first) {

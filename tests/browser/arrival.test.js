@@ -33,8 +33,9 @@ pageTest('F178: F5 comes back to where the page was scrolled to, also where its 
     await page.goto(`${server.origin}/favicon.ico`).catch(() => {});
     await page.goto(server.url + hash);
     await shown(fixture);
-    await page.mouse.wheel(0, 10);
+    await page.keyboard.press('Shift'); // somebody is there
     await page.evaluate((y) => scrollTo(0, y), position);
+    await until('the place', () => page.evaluate((y) => Math.abs(scrollY - y) < 2, position));
     await page.reload();
     await shown(fixture);
     await until('the position', () => page.evaluate((y) => Math.abs(scrollY - y) < 2, position));

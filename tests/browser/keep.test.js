@@ -10,6 +10,7 @@ const withShoelace = { page: PAGE.replace('</head>', '<script type="module" src=
 
 const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
 async function show(fixture, viewdefs, values = {}) {
+  fixture.page.setDefaultTimeout(15000); // a library takes long to load on a busy machine
   model(fixture.server, values);
   await open(fixture, viewdefs);
   await settled(fixture);
@@ -140,6 +141,45 @@ pageTest('R1, F215: what was done in a row is found in the row of the same objec
   assert.deepEqual(state, [['c', false, '', 'c!', true], ['b', true, 'for b', 'b', false]]);
 });
 
+pageTest('R1, R8, F217: an edit that was begun in one object reaches that object, also if another is in its place after a reconnect', async (fixture) => {
+  const { server, page, until } = fixture;
+  const viewdefs = { 'App.DEFAULT': '<main><input ui-value="chosen.name"></main>' };
+  const values = { chosen: { name: 'first' } };
+  let of = 71;
+  model(server, values);
+  const { react } = server;
+  server.react = (frame) => {
+    react(frame);
+    for (const { type, data } of frame.messages) if (type === 'create') server.send({ type: 'update', data: { varId: data.id, value: values.chosen.name, of } });
+  };
+  await open(fixture, viewdefs);
+  await settled(fixture);
+  await until('the value', async () => (await page.locator('input').inputValue()) === 'first');
+  await page.locator('input').focus();
+  await page.keyboard.press('End');
+  await page.keyboard.type('!');
+  of = 72;
+  values.chosen = { name: 'second' };
+  await WAYS['a reconnect'](fixture, viewdefs);
+  const { data } = await server.received('the edit', (m) => m.type === 'update' && 'value' in m.data);
+  assert.deepEqual([data.value, data.of], ['first!', 71]);
+  server.send({ type: 'update', data: { varId: data.varId, value: 'second', seq: data.seq, of } });
+  await until('the other object’s value', async () => (await page.locator('input').inputValue()) === 'second');
+});
+
+pageTest('R1, F215: an edit in a row whose object is gone is put into no other row', async (fixture) => {
+  const { page, logs, until } = fixture;
+  const viewdefs = { 'App.DEFAULT': '<main><ul ui-viewlist="rows"><li></li></ul></main>', 'Row.DEFAULT': '<li><input ui-value="note"></li>' };
+  const values = { rows: [{ $type: 'Row', note: 'a' }] };
+  await show(fixture, viewdefs, values);
+  await page.locator('input').focus();
+  await page.keyboard.type('!');
+  values.rows = [{ $type: 'Row', note: 'b' }];
+  await WAYS['a reconnect'](fixture, viewdefs);
+  await until('the value', async () => (await page.locator('input').inputValue()) === 'b');
+  assert.ok(logs.some((line) => line.includes('lost its place')), logs.join('\n'));
+});
+
 pageTest('R1, F178: an edit is put back only into a field of the same path', async (fixture) => {
   const { page } = fixture;
   await show(fixture, { 'App.DEFAULT': '<main><input ui-value="a"></main>' }, { a: 'first', b: 'second' });
@@ -177,7 +217,7 @@ pageTest('F178: a tab that a new text chooses is shown if nobody has chosen anot
   const html = (n) => ({ 'App.DEFAULT': `<main><i>${n}</i><sl-tab-group><sl-tab slot="nav" panel="p1">1</sl-tab><sl-tab slot="nav" panel="p2" ${n > 1 ? 'active' : ''}>2</sl-tab><sl-tab-panel name="p1">one</sl-tab-panel><sl-tab-panel name="p2">two</sl-tab-panel></sl-tab-group></main>` });
   await show(fixture, html(1));
   await until('the first tab', () => page.evaluate(() => document.querySelector('sl-tab').active));
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)))));
+  for (let frames = 0; frames < 12; frames++) await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
   await WAYS['a save'](fixture, html(2));
   await until('the chosen tab', () => page.evaluate(() => document.querySelector('sl-tab-group').activeTab?.panel === 'p2'));
 }, withShoelace);
