@@ -132,12 +132,12 @@ static void send_faults(struct ls_backend *b)
 /* --- writing one update --- */
 
 /* An update for this variable goes to this space: what the page has marked by a failed write is cleared by it. */
-static void note_update(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t shown)
+static void note_update(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
     if (ls__told(space, id, NULL) != LS__TOLD_WRITE)
         return;
     for (size_t i = 0; i < b->refused.count; i++)
-        if (b->refused.items[i].conn == space->conn && b->refused.items[i].id == shown) {
+        if (b->refused.items[i].conn == space->conn && b->refused.items[i].id == id) {
             b->refused.items[i].again = true;
             return;
         }
@@ -198,7 +198,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
         write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value, &answer);
         ls_outgoing_end(&owner->conn->out, shown);
         owner->conn->out.lost |= !ok;
-        note_update(b, owner, id, shown);
+        note_update(b, owner, id);
         return;
     }
     ls_buf_clear(&b->scratch);
@@ -215,7 +215,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
             space->conn->out.lost |= ls_buf_failed(&b->scratch);
             ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
         }
-        note_update(b, space, id, id);
+        note_update(b, space, id);
     }
 }
 
@@ -480,7 +480,7 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     write_update(b, ls_outgoing_begin(&conn->out), var, shown, value, &answer);
     ls_outgoing_end(&conn->out, shown);
     conn->out.lost |= !ok;
-    note_update(b, first->space, first->id, shown);
+    note_update(b, first->space, first->id);
     return next;
 }
 
@@ -612,7 +612,7 @@ static void send_answers(struct ls_backend *b)
         ls_write_update(ls_outgoing_begin(&space->conn->out), shown, json, len, NULL, NULL, 0, &answer);
         ls_outgoing_end(&space->conn->out, shown);
         ls__held_shown(space, id, json, len);
-        note_update(b, space, id, shown);
+        note_update(b, space, id);
         if (ls__told(space, id, NULL) == LS__TOLD_READ) { /* the update has cleared its mark, but it cannot be read still */
             ls__tell(space, id, LS__TOLD_NOT, 0);
             struct ls__due *error = LS__PUSH(b->errors);

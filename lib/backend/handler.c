@@ -152,7 +152,7 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
     if (!is_creatable(b, conn, m, &parent))
         return;
     struct ls_var_spec spec = {
-        .id = ls__space_assign(b, conn->space, m->id),
+        .id = ls__space_assign(b, conn->space, m->id, ls_outgoing_has_ended(&conn->out, m->id)),
         .parent = ls_var_id(parent),
         .props = m->props,
         .prop_count = m->prop_count,
@@ -164,7 +164,6 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
         refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more variable");
         return;
     }
-    ls_outgoing_born(&conn->out, m->id);
     if (ls_tracker_create(tracker, &spec, &var, &fault) != 0) {
         if (spec.id != m->id)
             ls_idmap_take(conn->space->remap, m->id);
@@ -259,7 +258,7 @@ static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t sho
     ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
     struct ls__refused *refused = LS__PUSH(b->refused);
     if (refused)
-        *refused = (struct ls__refused){conn, shown, conn->out.count - 1, false};
+        *refused = (struct ls__refused){conn, id, conn->out.count - 1, false};
 }
 
 static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
@@ -285,7 +284,7 @@ static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct
         if (!ls__seq_owed(conn->space, id))
             ls__due(b, conn->space, id, false);
         for (size_t i = 0; i < b->refused.count; i++)
-            if (b->refused.items[i].conn == conn && b->refused.items[i].id == m->id)
+            if (b->refused.items[i].conn == conn && b->refused.items[i].id == id)
                 b->refused.items[i--] = b->refused.items[--b->refused.count];
     }
     var = ls_tracker_find(tracker, id);

@@ -79,7 +79,7 @@ struct ls__atom {
 
 struct ls__refused {    /* an error of this batch whose mark must stay (P89) */
     struct ls_conn *conn;
-    int64_t id;         /* as the client knows it */
+    int64_t id;         /* internal */
     size_t index;       /* of the error in the connection's queue */
     bool again;         /* an update for it has been queued since */
 };
@@ -145,8 +145,9 @@ int64_t ls__space_id(const struct ls__space *space, const struct ls_var *var);
 size_t ls__space_tally(const struct ls__space *space, const struct ls_var *var);
 /** @return 0, or LS_ENOMEM */
 int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var *var, int delta);
-/** An internal id for a client's variable; entered in `remap` if it differs. 0 without memory. */
-int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id);
+/** An internal id for a client's variable; entered in `remap` if it differs. `again`: the client has just had another variable of that id, and what this
+ * batch has noted of that one by its internal id must not be taken for the new one's (P97). 0 without memory. */
+int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id, bool again);
 /** Forget a variable that goes. */
 void ls__space_forget(struct ls__space *space, const struct ls_var *var);
 

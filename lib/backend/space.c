@@ -113,9 +113,9 @@ int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var
     return 0;
 }
 
-int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id)
+int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id, bool again)
 {
-    if (!ls_tracker_find(b->engine->tracker, id))
+    if (!again && !ls_tracker_find(b->engine->tracker, id))
         return id;
     while (ls_tracker_find(b->engine->tracker, b->next_internal))
         b->next_internal++;

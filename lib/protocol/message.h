@@ -58,11 +58,6 @@ struct ls_batch *ls_batch_parse(const char *text, size_t len);
 struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, bool *bad_json);
 void ls_batch_free(struct ls_batch *batch);
 
-/** Length of a property name without its priority suffix (`:high`, `:med`, `:medium`, `:low` in any letter case, P87, T22); *priority (may be
- * NULL) is what the suffix says, medium if there is none. */
-size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority);
-/** Is NAME the property's name, suffix aside? */
-bool ls_prop_is(const struct ls_prop *prop, const char *name);
 /** Did the client say `"properties":{"NAME…":…}`? The last one of that name, or NULL. */
 const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name);
 

@@ -1,5 +1,5 @@
-/* Queue and frame of one connection. Messages are never moved once written; the rare ones that must not go out after all (P97) are marked and
- * left out when the frame is taken.
+/* Queue and frame of one connection. Messages are never moved once written; the rare ones that go out behind later ones instead (P89) are written
+ * once more, and the first of the two is marked and left out when the frame is taken.
  * Owner thread: that of the session. It refuses to know timers or sockets: when to flush, and where to, is the backend's. Rules: P58, P65, P97, P118. */
 #include "protocol/outgoing.h"
 
@@ -15,7 +15,6 @@ void ls_outgoing_release(struct ls_outgoing *out)
     ls_buf_release(&out->text);
     ls_free(out->entries);
     ls_idmap_free(out->ended, NULL);
-    ls_idmap_free(out->reborn, NULL);
     ls_outgoing_init(out);
 }
 
@@ -27,8 +26,7 @@ void ls_outgoing_clear(struct ls_outgoing *out)
     ls_buf_clear(&out->text);
     out->count = out->dropped = 0;
     ls_idmap_free(out->ended, NULL);
-    ls_idmap_free(out->reborn, NULL);
-    out->ended = out->reborn = NULL;
+    out->ended = NULL;
 }
 
 struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
@@ -70,31 +68,13 @@ void ls_outgoing_ended(struct ls_outgoing *out, int64_t id)
 {
     if (!out->ended)
         out->ended = ls_idmap_new();
-    if (!out->ended || !ls_idmap_put(out->ended, id, (void *)(uintptr_t)(out->count + 1), NULL))
+    if (!out->ended || !ls_idmap_put(out->ended, id, out, NULL))
         out->lost = true;
 }
 
-void ls_outgoing_born(struct ls_outgoing *out, int64_t id)
+bool ls_outgoing_has_ended(const struct ls_outgoing *out, int64_t id)
 {
-    void *behind = out->ended ? ls_idmap_take(out->ended, id) : NULL;
-    if (!behind)
-        return;
-    if (!out->reborn)
-        out->reborn = ls_idmap_new();
-    if (!out->reborn || !ls_idmap_put(out->reborn, id, behind, NULL))
-        out->lost = true;
-}
-
-/* Mark what belongs to lives that have ended and begun again: one walk a frame, however many there are. */
-static void drop_old_lives(struct ls_outgoing *out)
-{
-    for (size_t i = 0; out->reborn && i < out->count; i++) {
-        struct ls_outgoing_entry *entry = &out->entries[i];
-        if (!entry->dropped && entry->id && i + 1 < (uintptr_t)ls_idmap_get(out->reborn, entry->id)) {
-            entry->dropped = true;
-            out->dropped++;
-        }
-    }
+    return out->ended && ls_idmap_get(out->ended, id);
 }
 
 void ls_outgoing_postpone(struct ls_outgoing *out, size_t index)
@@ -127,7 +107,6 @@ static void write_messages(const struct ls_outgoing *out, struct ls_buf *to)
 struct ls_bytes *ls_outgoing_take(struct ls_outgoing *out)
 {
     struct ls_bytes *frame = NULL;
-    drop_old_lives(out);
     size_t count = out->count - out->dropped;
     if (out->lost || ls_buf_failed(&out->text)) {
         out->lost = true;
@@ -154,7 +133,6 @@ struct ls_bytes *ls_outgoing_take(struct ls_outgoing *out)
 
 size_t ls_outgoing_drain(struct ls_outgoing *out, struct ls_buf *to)
 {
-    drop_old_lives(out);
     size_t count = out->count - out->dropped;
     ls_buf_char(to, '[');
     if (count)

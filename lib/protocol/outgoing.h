@@ -23,8 +23,7 @@ struct ls_outgoing {
     struct ls_outgoing_entry *entries; /* owned */
     size_t count, room;
     size_t dropped;                    /* entries marked so */
-    struct ls_idmap *ended;            /* id → 1 + index behind its destroy notice; NULL until one is queued (P97) */
-    struct ls_idmap *reborn;           /* the same of ids that have been created again since; NULL until one is */
+    struct ls_idmap *ended;            /* ids whose destroy notice is queued; NULL until one is (P97) */
     bool lost;                         /* without memory: messages are missing */
 };
 
@@ -40,8 +39,9 @@ void ls_outgoing_end(struct ls_outgoing *out, int64_t id);
 void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size_t len);
 /** The destroy notice of `id` has just been queued. */
 void ls_outgoing_ended(struct ls_outgoing *out, int64_t id);
-/** `id` begins a new life: nothing queued about the old one may follow (P97). */
-void ls_outgoing_born(struct ls_outgoing *out, int64_t id);
+/** Does the queue hold the destroy notice of `id`? Who creates it again then begins a new life, and nothing about the old one may follow the notice
+ * (P97). */
+bool ls_outgoing_has_ended(const struct ls_outgoing *out, int64_t id);
 /** Send the message at `index` again, behind all others, instead of where it stands. */
 void ls_outgoing_postpone(struct ls_outgoing *out, size_t index);
 /** The frame: a bare object for one message, an array for several (P65); the queue is empty afterwards.

@@ -3,41 +3,10 @@
 #include "protocol/message.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/json.h"
 
 #define LS_ADD(out, literal) ls_buf_add(out, literal, sizeof(literal) - 1)
-
-size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority)
-{
-    static const struct {
-        const char *suffix;
-        size_t len;
-        enum ls_priority priority;
-    } known[] = {{"high", 4, LS_HIGH}, {"med", 3, LS_MEDIUM}, {"medium", 6, LS_MEDIUM}, {"low", 3, LS_LOW}};
-    if (priority)
-        *priority = LS_MEDIUM;
-    const char *colon = memrchr(name, ':', len);
-    if (!colon)
-        return len;
-    size_t base = (size_t)(colon - name);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (len - base - 1 == known[i].len && strncasecmp(colon + 1, known[i].suffix, known[i].len) == 0) {
-            if (priority)
-                *priority = known[i].priority;
-            return base;
-        }
-    }
-    return len;
-}
-
-bool ls_prop_is(const struct ls_prop *prop, const char *name)
-{
-    size_t len = strlen(name);
-    return prop->name_len >= len && memcmp(prop->name, name, len) == 0
-           && (prop->name_len == len || ls_prop_base(prop->name, prop->name_len, NULL) == len);
-}
 
 const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name)
 {

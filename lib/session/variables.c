@@ -90,18 +90,22 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
 {
     struct ls_fault fault = {0};
     struct ls_var *var = ls_tracker_find(session->tracker, session->app_variable_id);
+    bool typed = false;
     if (!var)
         luaL_error(L, "the app variable is gone");
     for (size_t i = 0; i < count; i++) {
         var = ls_tracker_find(session->tracker, session->app_variable_id);
         if (!var || ls_tracker_set_property(session->tracker, var, &props[i], &fault) < 0)
             luaL_error(L, "createAppVariable: %s", fault.text);
+        typed |= props[i].value_len && ls_prop_is(&props[i], "type");
     }
     ls__ref_push(session, L, session->ref_app);
     bool same = lua_rawequal(L, -1, 2);
     lua_pop(L, 1);
     if (same)
         return;
+    if (!typed)
+        ls_tracker_free_type(var);
     lua_pushvalue(L, 2);
     ls_slot slot = ls__slot_take(session, L);
     lua_State *before = ls__swap_thread(session, L);

@@ -39,12 +39,23 @@ void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
         ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
 }
 
+/* A variable that cannot be read tells nothing of itself: neither its value nor the type that goes with it (T27, P82). */
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
 {
-    var->pending_value = true;
     /* Paths that start at a standard variable may have been read before it: they get another pass (T15, T84). */
     if (var->named && tracker->in_pass)
         tracker->repeat = true;
+    if (!ls_var_readable(var))
+        return;
+    var->pending_value = true;
+    ls__mark_pending(tracker, var);
+}
+
+void ls__mark_type(struct ls_tracker *tracker, struct ls_var *var)
+{
+    if (!ls_var_readable(var))
+        return;
+    var->pending_type = true;
     ls__mark_pending(tracker, var);
 }
 

@@ -147,6 +147,8 @@ void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record
 {
     const struct ls_value *outward = var->wrapper_slot ? &var->wrapper : &var->value;
     const char *type = "";
+    if (var->id == 1 && !var->auto_type)
+        return; /* the app variable has the type that it was made with (T103) */
     if (outward->shape == LS_SHAPE_OBJECT) {
         if (has_text(outward->type))
             type = outward->type;
@@ -157,10 +159,8 @@ void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record
         return; /* supplied by the creator: stays (T92) */
     }
     struct ls__prop_name name = {"type", 4, false, LS_MEDIUM};
-    if (ls__prop_put(var, &name, type, strlen(type)) > 0 && record) {
-        var->pending_type = true;
-        ls__mark_pending(tracker, var);
-    }
+    if (ls__prop_put(var, &name, type, strlen(type)) > 0 && record)
+        ls__mark_type(tracker, var);
 }
 
 static bool differs(struct ls__outward a, struct ls__outward b)

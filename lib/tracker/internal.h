@@ -203,6 +203,8 @@ struct ls__prop_name {
     enum ls_priority priority;
 };
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
+/** May a property be named and valued so (T20)? @return 0, or -1 and fault (BAD_MESSAGE) */
+int ls__prop_check(const struct ls_prop *prop, struct ls_fault *fault);
 /** Store without recording. @return 1 changed, 0 same, -1 no memory */
 int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len);
 void ls__prop_record(struct ls_var *var, const char *name, size_t len);
@@ -282,6 +284,8 @@ int ls__place_reach(struct ls_tracker *tracker, int64_t id, int64_t object, bool
 void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place);
 bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at);
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var);
+/** Detection has changed the type: it is reported together with the value (P49a). */
+void ls__mark_type(struct ls_tracker *tracker, struct ls_var *var);
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var);
 void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var);
 void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault, bool by_write);

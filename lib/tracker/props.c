@@ -15,21 +15,54 @@ enum ls_priority ls__priority_read(const char *text)
     return LS_MEDIUM;
 }
 
-void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
+size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority)
 {
     static const struct {
         const char *suffix;
         size_t len;
         enum ls_priority priority;
-    } suffixes[] = {{":high", 5, LS_HIGH}, {":med", 4, LS_MEDIUM}, {":medium", 7, LS_MEDIUM}, {":low", 4, LS_LOW}};
-    len = len ? strnlen(name, len) : 0; /* like a value, a name ends at a NUL: readers take it as a C string, and no two may look the same */
-    *out = (struct ls__prop_name){name, len, false, LS_MEDIUM};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        if (len > suffixes[i].len && strncasecmp(name + len - suffixes[i].len, suffixes[i].suffix, suffixes[i].len) == 0) {
-            *out = (struct ls__prop_name){name, len - suffixes[i].len, true, suffixes[i].priority};
-            return;
+    } known[] = {{"high", 4, LS_HIGH}, {"med", 3, LS_MEDIUM}, {"medium", 6, LS_MEDIUM}, {"low", 3, LS_LOW}};
+    if (priority)
+        *priority = LS_MEDIUM;
+    const char *colon = len ? memrchr(name, ':', len) : NULL;
+    if (!colon || colon == name)
+        return len;
+    size_t base = (size_t)(colon - name);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (len - base - 1 == known[i].len && strncasecmp(colon + 1, known[i].suffix, known[i].len) == 0) {
+            if (priority)
+                *priority = known[i].priority;
+            return base;
         }
     }
+    return len;
+}
+
+bool ls_prop_is(const struct ls_prop *prop, const char *name)
+{
+    size_t len = strlen(name);
+    return prop->name_len >= len && memcmp(prop->name, name, len) == 0
+           && (prop->name_len == len || ls_prop_base(prop->name, prop->name_len, NULL) == len);
+}
+
+void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
+{
+    enum ls_priority priority;
+    size_t base = ls_prop_base(name, len, &priority);
+    *out = (struct ls__prop_name){name, base, base < len, priority};
+}
+
+/* Readers take names and values as C strings: one that holds a NUL would be cut there, and two could look the same. */
+int ls__prop_check(const struct ls_prop *prop, struct ls_fault *fault)
+{
+    if (prop->name_len == 0)
+        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
+    if (memchr(prop->name, '\0', prop->name_len))
+        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "the name of a property must not hold U+0000");
+    if (prop->value_len && memchr(prop->value, '\0', prop->value_len))
+        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "the value of the property '%.*s' must not hold U+0000",
+                            prop->name_len < 100 ? (int)prop->name_len : 100, prop->name);
+    return 0;
 }
 
 struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len)
@@ -78,7 +111,6 @@ static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const 
 int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
 {
     struct ls__prop *prop = ls__prop_find(var, name->name, name->len);
-    len = len ? strnlen(value, len) : 0;
     if (!prop || prop->value[0] == '\0') {
         if (len == 0)
             return 0;
@@ -163,10 +195,11 @@ int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const str
             decode_percent(&value, equals + 1, end - key_end - 1);
         else
             ls_buf_str(&value, "true");
+        struct ls_prop prop = {ls_buf_text(&key), ls_buf_text(&value), key.len, value.len};
         if (ls_buf_failed(&key) || ls_buf_failed(&value))
             rc = ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
-        else if (*ls_buf_text(&key))
-            rc = fn(ctx, &(struct ls_prop){ls_buf_text(&key), ls_buf_text(&value), key.len, value.len});
+        else if (key.len)
+            rc = ls__prop_check(&prop, fault) ? -1 : fn(ctx, &prop);
         at = end + 1;
     }
     ls_buf_release(&key);
@@ -266,11 +299,23 @@ void ls__var_aim(struct ls_var *var)
 
 /* --- setting --- */
 
+/* Watchers of a variable that was not to be read have been told nothing of it: now they are, with the properties that the server set in silence. */
+static void begin_to_tell(struct ls_tracker *tracker, struct ls_var *var)
+{
+    ls_tracker_unreport(tracker, var, true);
+    var->seen = 0;
+    if (ls_var_property(var, "type"))
+        ls__mark_type(tracker, var);
+    if (ls_var_property(var, "fallbackNamespace"))
+        ls__prop_record(var, "fallbackNamespace", strlen("fallbackNamespace"));
+}
+
 /* Path and access are judged together and taken over together (T23, T25); everything that can fail comes first. */
 static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char *path_text, size_t path_len, const char *access_text,
                      struct ls_fault *fault)
 {
     enum ls_access access = (enum ls_access)var->access;
+    bool silent = !ls_var_readable(var);
     if (access_text && ls__access_read(access_text, &access, fault))
         return -1;
     struct ls_path *path = var->path;
@@ -302,20 +347,23 @@ static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char 
     ls__place_aim(tracker, var);
     ls__place_find(tracker, var);
     tracker->order_dirty = true;
+    if (silent && ls_var_readable(var))
+        begin_to_tell(tracker, var);
     return 0;
 }
 
-static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const char *value)
+/* What was given is a span that need not end in a NUL (a page's frame); what is stored does. */
+static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name)
 {
     if (name->len == 8 && memcmp(name->name, "priority", 8) == 0) {
-        var->priority = (uint8_t)ls__priority_read(value);
+        var->priority = (uint8_t)ls__priority_read(ls_var_property(var, "priority"));
         tracker->order_dirty = true;
     } else if ((name->len == 7 && memcmp(name->name, "wrapper", 7) == 0) || (name->len == 5 && memcmp(name->name, "keyed", 5) == 0) ||
                (name->len == 3 && memcmp(name->name, "key", 3) == 0)) {
         if (ls__settle(tracker, var, ls__outward(var), false))
             ls__mark_value(tracker, var);
     } else if (name->len == 4 && memcmp(name->name, "type", 4) == 0) {
-        var->auto_type = false;
+        var->auto_type = !ls_var_property(var, "type");
     }
 }
 
@@ -334,7 +382,7 @@ static int set_plain(struct ls_tracker *tracker, struct ls_var *var, const struc
         return ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
     if (changed) {
         ls__prop_record(var, name->name, name->len);
-        take_effect(tracker, var, name, value);
+        take_effect(tracker, var, name);
     }
     return changed;
 }
@@ -403,7 +451,8 @@ static int set_access(struct ls_tracker *tracker, struct ls_var *var, const stru
 {
     char word[16];
     if (prop->value_len >= sizeof word)
-        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' is no access mode (rw, r, w, action)", prop->value);
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.*s' is no access mode (rw, r, w, action)", prop->value_len < 100 ? (int)prop->value_len : 100,
+                            prop->value);
     if (prop->value_len)
         memcpy(word, prop->value, prop->value_len);
     word[prop->value_len] = '\0';
@@ -419,9 +468,9 @@ static int set_access(struct ls_tracker *tracker, struct ls_var *var, const stru
 int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault)
 {
     struct ls__prop_name name;
+    if (ls__prop_check(prop, fault))
+        return -1;
     ls__prop_split(prop->name, prop->name_len, &name);
-    if (name.len == 0 || memchr(name.name, '\0', name.len))
-        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
     tracker->busy++;
     int rc;
     if (name.len == 4 && memcmp(name.name, "path", 4) == 0)
@@ -439,7 +488,7 @@ int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, cons
     struct ls__prop_name split = {name, strlen(name), true, priority};
     struct ls_fault fault;
     tracker->busy++;
-    int rc = set_plain(tracker, var, &split, value, strlen(value), &fault);
+    int rc = ls_var_readable(var) ? set_plain(tracker, var, &split, value, strlen(value), &fault) : ls__prop_put(var, &split, value, strlen(value));
     ls__busy_end(tracker);
     return rc;
 }

@@ -207,13 +207,10 @@ struct making {
     struct ls_fault *fault;
 };
 
-static int take_prop(struct making *making, const struct ls_prop *prop, bool from_query)
+static int take_prop(struct making *making, const struct ls_prop *prop)
 {
     struct ls__prop_name name;
     ls__prop_split(prop->name, prop->name_len, &name);
-    bool is_path = name.len == 4 && memcmp(name.name, "path", 4) == 0;
-    if (name.len == 0 || memchr(name.name, '\0', name.len) || is_path)
-        return from_query || is_path ? 0 : ls_fault_set(making->fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
     if (ls__prop_put(making->var, &name, prop->value, prop->value_len) < 0)
         return ls_fault_set(making->fault, LS_FAULT_INTERNAL, "out of memory");
     return 0;
@@ -221,7 +218,7 @@ static int take_prop(struct making *making, const struct ls_prop *prop, bool fro
 
 static int take_query_prop(void *ctx, const struct ls_prop *prop)
 {
-    return take_prop(ctx, prop, true);
+    return ls_prop_is(prop, "path") ? 0 : take_prop(ctx, prop); /* a path inside a path's query names nothing */
 }
 
 /* Merge what the creator gave: properties, then the query, which wins (T17); the path argument wins over the property (T18). */
@@ -233,6 +230,8 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
     for (size_t i = 0; i < spec->prop_count; i++) {
         const struct ls_prop *prop = &spec->props[i];
         struct ls__prop_name name;
+        if (ls__prop_check(prop, making->fault))
+            return -1;
         ls__prop_split(prop->name, prop->name_len, &name);
         if (name.len == 4 && memcmp(name.name, "path", 4) == 0) {
             if (path_len == 0 || path == spec->path) {
@@ -243,7 +242,7 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
                 path = prop->value;
                 path_len = prop->value_len;
             }
-        } else if (take_prop(making, prop, false)) {
+        } else if (take_prop(making, prop)) {
             return -1;
         }
     }
@@ -368,8 +367,7 @@ named:;
     struct ls__prop_name prop = {"type", 4, false, LS_MEDIUM};
     if (ls__prop_put(var, &prop, name, strlen(name)) > 0) {
         var->auto_type = true;
-        var->pending_type = true;
-        ls__mark_pending(tracker, var);
+        ls__mark_type(tracker, var);
     }
     ls_free(name);
 }

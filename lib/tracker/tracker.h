@@ -30,6 +30,12 @@ struct ls_prop {
     size_t name_len, value_len;
 };
 
+/** Length of a property name without its priority suffix (`:high`, `:med`, `:medium`, `:low` in any letter case, P87, T22); *priority (may be
+ * NULL) is what the suffix says, medium if there is none. Thread: any. */
+size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority);
+/** Is NAME the property's name, suffix aside? Thread: any. */
+bool ls_prop_is(const struct ls_prop *prop, const char *name);
+
 struct ls_tracker_config {
     struct ls_resolver resolver; /* borrowed for the tracker's life */
     size_t max_variables;        /* 0 = no limit; creating one more is LS_FAULT_INTERNAL naming --max-variables (Q2) */
@@ -96,6 +102,9 @@ int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, cons
 int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, const char *name, const char *value, enum ls_priority priority);
 /** Replace the value of a variable without path (T56, T103). The slot is taken. Old and new outward JSON are compared, a change is recorded. */
 int ls_tracker_set_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault);
+
+/** The property `type` follows the value from its next change on, although one was given before (T103). */
+void ls_tracker_free_type(struct ls_var *var);
 
 /* --- watching and detection (sections 15–17, 19) --- */
 

@@ -26,6 +26,11 @@ static int take_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot sl
     return bits;
 }
 
+void ls_tracker_free_type(struct ls_var *var)
+{
+    var->auto_type = true;
+}
+
 int ls_tracker_set_value(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault)
 {
     struct ls_fault scratch;

@@ -212,7 +212,7 @@ test('P75 PX26 an unwatched parent does not freeze its watched children', async 
 test('P77 P97 watches end with their variable; its id is free at once, also in the same batch', async () => {
   const own = await ready(create(2, 'name'));
   await own.ask([{ type: 'watch', id: 2 }, { type: 'watch', id: 2 }]);
-  assert.deepEqual(await own.ask([{ type: 'destroy', id: 2 }, create(2, 'count')]), [update(2, 0)], 'no notice of the old life follows the new create');
+  assert.deepEqual(await own.ask([{ type: 'destroy', id: 2 }, create(2, 'count')]), [{ type: 'destroy', data: { varId: 2 } }, update(2, 0)], 'the notice of the old life, then the new one');
   await own.ask({ type: 'unwatch', id: 2 });
   assert.deepEqual(await own.ask([create(3, 'bump()', { access: 'action' }), write(3, null)]), [], 'the tallies of the old life are gone');
   await own.close();

@@ -421,12 +421,30 @@ static void P97_a_destroyed_id_may_be_created_again_in_the_same_batch(void **sta
 {
     (void)state;
     struct page *page = harbor_page();
-    say(page, CALM(DESTROY(2) "," CREATE(2, 1, PATH("boats.0.name"))), VALUE(2, "\"Gull\""));
+    say(page, CALM(DESTROY(2) "," CREATE(2, 1, PATH("boats.0.name"))), "[" DESTROY(2) "," VALUE(2, "\"Gull\"") "]");
     receive(page, CALM(VALUE(4, "\"x\"") "," PROPS(2, "\"a\":\"b\"")));
     receive(page, CALM(DESTROY(2))); /* the update waits, the notice too */
     receive(page, CALM(CREATE(2, 1, PATH("name"))));
     fire_flush();
-    expect_frames(page, VALUE(2, "\"x\"") "\n");
+    expect_frames(page, "[" PROPS(2, "\"a\":\"b\"") "," DESTROY(2) "," VALUE(2, "\"x\"") "]\n");
+    /* One life after the other, in the order of the page. */
+    say(page, CALM(DESTROY(2) "," CREATE(2, 1, PATH("boats.0.name")) "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), "[" DESTROY(2) "," DESTROY(2) "," VALUE(2, "\"x\"") "]");
+    say(page, CALM(CREATE(9, 1, PATH("name")) "," DESTROY(9) "," CREATE(9, 1, PATH("boats.0.name")) "," DESTROY(9)), "[" DESTROY(9) "," DESTROY(9) "]");
+}
+
+/* What a batch has noted of the old life (the answer to a watch, a refused write) is not taken for the new one's. */
+static void P97_notes_of_the_old_life_end_with_it(void **state)
+{
+    (void)state;
+    struct page *page = harbor_page();
+    say(page, CALM(WATCH(2) "," DESTROY(2) "," CREATE(2, 1, PATH("boats.0.name") ",\"label\":\"l\"")), "[" DESTROY(2) "," VALUE(2, "\"Gull\"") "]");
+    say(page, CALM(VALUE(2, "{\"obj\":999}") "," DESTROY(2) "," CREATE(2, 1, PATH("name"))),
+        "[" VALUE(2, "\"Gull\"") "," ERROR(2, "not-found", "there is no object 999") "," DESTROY(2) "," VALUE(2, "\"North\"") "]");
+    say(page, CALM(VALUE(2, "{\"obj\":999}") "," DESTROY(2) "," CREATE(2, 1, PATH("name")) "," VALUE(2, "\"East\"")),
+        "[" VALUE(2, "\"North\"") "," ERROR(2, "not-found", "there is no object 999") "," DESTROY(2) "," VALUE(2, "\"East\"") "]");
+    /* Inactivity, too, was the old one's. */
+    say(page, CALM(PROPS(2, "\"inactive\":\"1\"") "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), "[" DESTROY(2) "," VALUE(2, "\"East\"") "]");
+    say(page, CALM(VALUE(4, "\"West\"")), VALUE(2, "\"West\""));
 }
 
 static void P105_create_and_destroy_of_100000_in_one_frame(void **state)
@@ -562,7 +580,7 @@ int main(void)
         LS_T(P89_the_mark_survives_the_echo_of_a_property), LS_T(P90_an_action_runs_every_time), LS_T(P91_variable_1_cannot_be_written),
         LS_T(P91a_L139_the_lua_property), LS_T(L140_the_lua_property_where_it_is_not_allowed), LS_T(P92_P95_inactive),
         LS_T(P95_what_is_as_it_was_sent_is_not_sent), LS_T(P94_inactive_in_create_counts), LS_T(P96_P97_destroy),
-        LS_T(P97_a_destroyed_id_may_be_created_again_in_the_same_batch), LS_T(P105_create_and_destroy_of_100000_in_one_frame),
+        LS_T(P97_a_destroyed_id_may_be_created_again_in_the_same_batch), LS_T(P97_notes_of_the_old_life_end_with_it), LS_T(P105_create_and_destroy_of_100000_in_one_frame),
         LS_T(P101_an_error_clears_with_the_next_success), LS_T(P101_a_failed_read_that_recovers_without_a_new_value),
         LS_T(P102_errors_of_pages_are_not_answered), LS_T(P103_each_failed_write_has_its_own_error), LS_T(Q2_the_limit_of_variables_is_named),
         LS_T(P116_get), LS_T(P117_get_objects), LS_T(L70_L71_callbacks_join_the_batch),

@@ -164,7 +164,7 @@ static void R8_several_writes_in_one_batch(void **state)
     say(page, CALM(WRITE(2, "\"g\"", 3) "," DESTROY(2)), DESTROY(2));
     /* A new life counts anew. */
     say(page, CREATE(2, 1, PATH("name")), VALUE(2, "\"g\""));
-    say(page, CALM(WRITE(2, "\"h\"", 8) "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), VALUE(2, "\"h\""));
+    say(page, CALM(WRITE(2, "\"h\"", 8) "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), "[" DESTROY(2) "," VALUE(2, "\"h\"") "]");
 }
 
 static void R8_inactive_variables_answer(void **state)

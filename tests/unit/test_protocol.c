@@ -172,6 +172,14 @@ static void section_17_nul_bytes(void **state)
     assert_string_equal(show(batch), "invalid 0 bad-message");
     ls_batch_free(batch);
     expect("{\"type\\u0000x\":\"watch\",\"varId\":1}", "invalid 0 unknown-type");
+    /* A text that would be cut there is refused with its message (P47). */
+    static const char *const properties[] = {"\"p\\u0000q\":\"x\"", "\"\\u0000\":\"x\"", "\"p\":\"a\\u0000b\"", "\"p\":\"\\u0000\"", "\"path\":\"name\\u0000\"",
+                                            "\"path\\u0000\":\"name\"", "\"p:high\\u0000\":\"x\",\"q\":\"y\"", "\"lua\":\"x = 1\\u0000\""};
+    for (size_t i = 0; i < COUNT(properties); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "[{\"type\":\"update\",\"varId\":2,\"properties\":{%s}},{\"type\":\"create\",\"id\":3,\"parentId\":1,\"properties\":{%s}}]", properties[i], properties[i]);
+        expect(text, "invalid 2 bad-message; invalid 3 bad-message");
+    }
 }
 
 static void section_17_deep_nesting(void **state)
@@ -269,7 +277,7 @@ static void P87_property_suffixes(void **state)
     static const struct { const char *name; size_t base; enum ls_priority priority; } rows[] = {
         {"label", 5, LS_MEDIUM}, {"label:high", 5, LS_HIGH}, {"label:HIGH", 5, LS_HIGH}, {"label:med", 5, LS_MEDIUM},
         {"label:Medium", 5, LS_MEDIUM}, {"label:low", 5, LS_LOW}, {"a:b:low", 3, LS_LOW}, {"a:zzz", 5, LS_MEDIUM}, {"a:", 2, LS_MEDIUM},
-        {":low", 0, LS_LOW}, {"", 0, LS_MEDIUM},
+        {":low", 4, LS_MEDIUM}, {"", 0, LS_MEDIUM},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         enum ls_priority priority;
@@ -350,7 +358,7 @@ static void P65_one_message_bare_several_in_an_array(void **state)
     ls_outgoing_release(&out);
 }
 
-static void P97_nothing_of_an_old_life_follows_a_new_create(void **state)
+static void P97_the_queue_knows_whose_destroy_notice_it_holds(void **state)
 {
     (void)state;
     struct ls_outgoing out;
@@ -359,18 +367,12 @@ static void P97_nothing_of_an_old_life_follows_a_new_create(void **state)
     add(&out, 3, "{\"update\":3}");
     add(&out, 2, "{\"destroy\":2}");
     ls_outgoing_ended(&out, 2);
-    add(&out, 2, "{\"error\":2}"); /* an answer to a message in between */
-    ls_outgoing_born(&out, 2);
-    ls_outgoing_born(&out, 4); /* never ended: nothing to drop */
+    assert_true(ls_outgoing_has_ended(&out, 2));
+    assert_false(ls_outgoing_has_ended(&out, 3));
     add(&out, 2, "{\"new\":2}");
-    expect_frame(&out, "[{\"update\":3},{\"error\":2},{\"new\":2}]");
-    add(&out, 5, "{\"destroy\":5}");
-    ls_outgoing_ended(&out, 5);
-    ls_outgoing_born(&out, 5);
-    expect_frame(&out, NULL); /* all of it was about the old life */
+    expect_frame(&out, "[{\"update\":2},{\"update\":3},{\"destroy\":2},{\"new\":2}]");
+    assert_false(ls_outgoing_has_ended(&out, 2)); /* the page has been told */
     assert_false(out.lost);
-    add(&out, 5, "{\"destroy\":5}");
-    expect_frame(&out, "{\"destroy\":5}");
     ls_outgoing_release(&out);
 }
 
@@ -429,7 +431,6 @@ static void the_queue_says_when_messages_are_lost(void **state)
         for (int i = 0; i < 40; i++)
             add(&out, i, "{\"type\":\"update\"}");
         ls_outgoing_ended(&out, 3);
-        ls_outgoing_born(&out, 3);
         struct ls_bytes *frame = ls_outgoing_take(&out);
         done = ls_alloc_fail_at(0) < n;
         assert_true(done ? frame && !out.lost : !frame && out.lost);
@@ -455,7 +456,7 @@ int main(void)
         cmocka_unit_test(P87_property_suffixes),
         cmocka_unit_test(section_5_written_messages),
         cmocka_unit_test(P65_one_message_bare_several_in_an_array),
-        cmocka_unit_test(P97_nothing_of_an_old_life_follows_a_new_create),
+        cmocka_unit_test(P97_the_queue_knows_whose_destroy_notice_it_holds),
         cmocka_unit_test(messages_can_be_postponed_and_drained),
         cmocka_unit_test(parsing_survives_every_failed_allocation),
         cmocka_unit_test(the_queue_says_when_messages_are_lost),

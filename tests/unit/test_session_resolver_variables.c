@@ -51,6 +51,28 @@ static void t103_a_given_type_wins(void **state)
     (void)state;
     rig_do("session:createAppVariable({ 1, 2 }, { type = 'Given' })");
     assert_string_equal(property(1, "type"), "Given");
+    rig_do("o = { type = 'Own' }; session:createAppVariable(o)"); /* replaced without one: its own */
+    assert_string_equal(property(1, "type"), "Own");
+    rig_do("session:createAppVariable(o, { type = 'Other' })");
+    assert_string_equal(property(1, "type"), "Other");
+    rig_do("session:createAppVariable(o)"); /* the same object again is no change (L64) */
+    rig_do("o.type = 'Changed'");
+    rig_detect();
+    assert_string_equal(property(1, "type"), "Other");
+    rig_do("session:createAppVariable({ type = 'Third' }, { ['type:high'] = 'Other' })");
+    assert_string_equal(property(1, "type"), "Other");
+    rig_do("session:createAppVariable({ type = 'Third' }, { type = '' })");
+    assert_string_equal(property(1, "type"), "Third");
+}
+
+static void t103_a_given_type_wins_over_the_objects(void **state)
+{
+    (void)state;
+    rig_do("session:createAppVariable({ type = 'Own' }, { type = 'Given' })");
+    assert_string_equal(property(1, "type"), "Given");
+    rig_do("session:getApp().type = 'Later'");
+    rig_detect();
+    assert_string_equal(property(1, "type"), "Given");
 }
 
 static void t104_variables_below_ids_and_objects(void **state)
@@ -117,6 +139,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         T(t72_the_variable_object_answers_while_the_variable_lives), T(t103_the_app_variable_is_made_once_and_replaced), T(t103_a_given_type_wins),
+        T(t103_a_given_type_wins_over_the_objects),
         T(t104_variables_below_ids_and_objects), T(t105_destroying_by_id_and_by_object), T(t106_t15_standard_variables_by_id_and_by_object),
     };
     return cmocka_run_group_tests_name("session resolver: variables", tests, NULL, NULL);

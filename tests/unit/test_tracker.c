@@ -258,6 +258,60 @@ static void t23_path_priority_and_wrapper_take_effect(void **state)
     assert_string_equal(fake_value_json(fake, 2), "\"B\"");
 }
 
+static void t20_names_and_values_are_never_cut(void **state)
+{
+    (void)state;
+    static const struct ls_prop cut[] = {{"to\0ne", "x", 5, 1}, {"tone", "a\0b", 4, 3}, {"\0", "x", 1, 1}, {"", "x", 0, 1}, {"path", "a\0b", 4, 3}, {"path", "b?tone=a%00", 4, 11},
+                                         {"path", "b?to%00ne=a", 4, 11}, {"access", "r\0w", 6, 3}, {"priority", "low\0", 8, 4}};
+    assert_int_equal(fake_create(fake, 2, 1, "a", NULL, NULL), 0);
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        struct ls_fault fault = {0};
+        assert_int_equal(ls_tracker_set_property(fake->tracker, fake_var(fake, 2), &cut[i], &fault), -1);
+        assert_int_equal(fault.kind, LS_FAULT_BAD_MESSAGE);
+        struct ls_prop props[] = {{"path", "a", 4, 1}, cut[i]};
+        struct ls_var_spec spec = {.id = 3, .parent = 1, .props = props, .prop_count = 2};
+        fault = (struct ls_fault){0};
+        assert_int_equal(ls_tracker_create(fake->tracker, &spec, NULL, &fault), -1);
+        assert_int_equal(fault.kind, LS_FAULT_BAD_MESSAGE);
+        assert_null(ls_tracker_find(fake->tracker, 3));
+    }
+    assert_int_equal(ls_var_property_count(fake_var(fake, 2)), 1);
+    assert_string_equal(fake_changes(fake), "");
+}
+
+static void t27_what_cannot_be_read_is_silent_and_its_children_are_not(void **state)
+{
+    (void)state;
+    struct fake_value *o = fake_object(fake, "O");
+    fake_set(app, "o", o);
+    fake_set(o, "x", fake_text(fake, "X"));
+    assert_int_equal(fake_create(fake, 2, 1, "o", "access=w", NULL), 0);
+    assert_int_equal(fake_create(fake, 3, 2, "x", NULL, NULL), 0);
+    ls_tracker_unreport(fake->tracker, fake_var(fake, 3), true);
+    assert_true(ls_tracker_detect(fake->tracker));
+    assert_string_equal(fake_changes(fake), "3m=v");
+    assert_string_equal(fake_value_json(fake, 3), "\"X\"");
+    assert_string_equal(ls_var_property(fake_var(fake, 2), "type"), "O"); /* known, and told to nobody */
+    fake_set(o, "x", fake_text(fake, "Y"));
+    assert_true(ls_tracker_detect(fake->tracker));
+    assert_string_equal(fake_changes(fake), "3m=v");
+    assert_int_equal(ls_tracker_write(fake->tracker, fake_var(fake, 2), "null", 4, NULL), 0); /* its type goes, in silence too */
+    ls_tracker_detect(fake->tracker);
+    assert_string_equal(fake_changes(fake), "3m=v");
+    assert_int_equal(fake_prop(fake, 2, "wrapper", "Box", NULL), 1);
+    assert_int_equal(ls_tracker_write(fake->tracker, fake_var(fake, 2), "7", 1, NULL), 0);
+    assert_int_equal(ls_tracker_put_property(fake->tracker, fake_var(fake, 2), "fallbackNamespace", "list-item", LS_HIGH), 1);
+    ls_tracker_detect(fake->tracker);
+    assert_string_equal(fake_changes(fake), "2m=wrapper(Box)"); /* the echo of what was set (P88) */
+    /* Whoever may read it from now on is told what there is. */
+    assert_int_equal(fake_prop(fake, 2, "access", "r", NULL), 1);
+    assert_true(ls_tracker_detect(fake->tracker));
+    assert_string_equal(fake_changes(fake), "2h=fallbackNamespace(list-item); 2m=v,access(r),type(Box)");
+    assert_int_equal(fake_prop(fake, 2, "access", "rw", NULL), 1);
+    assert_false(ls_tracker_detect(fake->tracker)); /* it was told */
+    assert_string_equal(fake_changes(fake), "2m=access(rw)");
+}
+
 static void t25_invalid_path_or_access_changes_nothing(void **state)
 {
     (void)state;
@@ -651,6 +705,8 @@ int main(void)
         cmocka_unit_test(t12_t15_a_nul_byte_is_in_no_path),
         cmocka_unit_test_setup_teardown(t20_t22_t24_suffixes_and_equal_sets, setup, teardown),
         cmocka_unit_test_setup_teardown(t23_path_priority_and_wrapper_take_effect, setup, teardown),
+        cmocka_unit_test_setup_teardown(t20_names_and_values_are_never_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(t27_what_cannot_be_read_is_silent_and_its_children_are_not, setup, teardown),
         cmocka_unit_test_setup_teardown(t25_invalid_path_or_access_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(t28_last_step_and_access_mode, setup, teardown),
         cmocka_unit_test_setup_teardown(t29_creating_never_calls_a_setter_or_an_action, setup, teardown),

@@ -399,7 +399,10 @@ static const char *fake_value_json(struct fake *fake, int64_t id)
 
 static int fake_prop(struct fake *fake, int64_t id, const char *name, const char *value, struct ls_fault *fault)
 {
-    struct ls_prop prop = {name, value, strlen(name), strlen(value)};
+    char text[256]; /* as they lie in a page's frame: no NUL behind them */
+    size_t name_len = strlen(name), len = strlen(value);
+    snprintf(text, sizeof text, "%s\":\"%s\"}", name, value);
+    struct ls_prop prop = {text, text + name_len + 3, name_len, len};
     return ls_tracker_set_property(fake->tracker, fake_var(fake, id), &prop, fault);
 }
 
