@@ -1,8 +1,8 @@
 /* Lists whose elements are told apart by a key (page.md R4): a query that makes all objects anew gives the rows that were there, as long as it names a
- * field that says which is which. The ids in the list's value then belong to the slot that holds the list and to the key; each leads to the object that
+ * field that says which is which. The ids in the list's value then belong to the list's variable and to the key; each leads to the object that
  * has the key now, by the registry's entry for the id, which is weak like any other.
  *
- * A ring is what one slot's list has: `ids` key → id, `places` place → id for elements without a key of their own, `list` place → id as it is now.
+ * A ring is what one variable has: `ids` key → id, `places` place → id for elements without a key of their own, `list` place → id as it is now.
  * Owner thread: the session's. Rules: R4. */
 #include <math.h>
 
@@ -57,7 +57,8 @@ LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int nam
 
 struct rekeying {
     struct ls_resolver_state *rs;
-    ls_slot slot;
+    int64_t id;   /* of the variable */
+    ls_slot slot; /* of its value */
     const char *key;
     int changed;
 };
@@ -128,17 +129,6 @@ static LS_RAISES void forget_keys(lua_State *L, lua_Integer count)
     lua_replace(L, AT_IDS);
 }
 
-/* [-0, +1, m] the ring of the slot, or nil */
-static void push_ring(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
-{
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
-    if (lua_rawgeti(L, -1, slot) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_pushnil(L);
-    }
-    lua_remove(L, -2);
-}
-
 /* [-0, +1, m] a part of the ring on top, or a new table */
 static LS_RAISES void push_part(lua_State *L, int ring, int part)
 {
@@ -172,11 +162,14 @@ static LS_RAISES void keep_ring(struct rekeying *job, lua_State *L)
     lua_pushvalue(L, AT_NOW);
     lua_rawseti(L, ring, RING_LIST);
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+    lua_pushvalue(L, ring);
+    lua_rawseti(L, -2, job->id);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
     bool fresh = lua_rawgeti(L, -1, job->slot) != LUA_TTABLE;
     lua_pop(L, 1);
-    lua_pushvalue(L, ring);
+    lua_pushvalue(L, AT_NOW);
     lua_rawseti(L, -2, job->slot);
-    rs->ring_count += fresh;
+    rs->named_count += fresh;
 }
 
 /* [-1, +1, m] job; the text of the first problem, or nil */
@@ -189,9 +182,11 @@ static LS_RAISES int l_rekey(lua_State *L)
     ls__at_push(rs, L, LS_AT_SNAPS);
     lua_rawgeti(L, -1, job->slot);
     lua_remove(L, -2);
-    push_ring(rs, L, job->slot);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+    lua_rawgeti(L, -1, job->id);
+    lua_remove(L, -2);
     int ring = lua_gettop(L);
-    bool first = lua_isnil(L, ring);
+    bool first = !lua_istable(L, ring);
     push_part(L, ring, RING_IDS);
     push_part(L, ring, RING_PLACES);
     push_part(L, ring, RING_LIST);
@@ -223,19 +218,22 @@ static LS_RAISES int l_rekey(lua_State *L)
     return 1;
 }
 
-int ls__op_rekey(void *ctx, const struct ls_value *value, const char *key, struct ls_fault *fault)
+int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    struct rekeying job = {rs, value->slot, key, 0};
+    struct rekeying job = {rs, id, value->slot, key, 0};
     int opened = ls__frame_open(rs, fault);
     if (opened < 0)
         return -1;
     lua_State *L = rs->L;
     int rc = 0;
-    if (!key || value->shape != LS_SHAPE_ARRAY) {
-        job.changed = rs->ring_count != 0;
+    if (!key) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+        lua_pushnil(L);
+        lua_rawseti(L, -2, id); /* taking out allocates nothing */
+        job.changed = 1;
         ls__ring_drop(rs, L, value->slot);
-    } else {
+    } else if (value->shape == LS_SHAPE_ARRAY) {
         ls__slot_push(rs->session, L, value->slot); /* a loose one gets its copy back */
         lua_pop(L, 1);
         lua_pushcfunction(L, l_rekey);
@@ -245,6 +243,8 @@ int ls__op_rekey(void *ctx, const struct ls_value *value, const char *key, struc
             const char *text = lua_tostring(L, -1);
             ls_fault_set(fault, LS_FAULT_KEY, "%s", text);
         }
+    } else {
+        ls__ring_drop(rs, L, value->slot);
     }
     ls__frame_done(rs, opened);
     return rc ? -1 : job.changed;
@@ -252,27 +252,26 @@ int ls__op_rekey(void *ctx, const struct ls_value *value, const char *key, struc
 
 bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    if (!rs->ring_count)
+    if (!rs->named_count)
         return false;
-    push_ring(rs, L, slot);
-    if (lua_istable(L, -1)) {
-        lua_rawgeti(L, -1, RING_LIST);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
+    if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_remove(L, -2);
         return true;
     }
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     return false;
 }
 
 void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    if (!rs->ring_count || !slot)
+    if (!rs->named_count || !slot)
         return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_pushboolean(L, 0);
         lua_rawseti(L, -3, slot);
-        rs->ring_count--;
+        rs->named_count--;
         rs->members_slot = rs->members_slot == slot ? 0 : rs->members_slot;
     }
     lua_pop(L, 2);

@@ -264,8 +264,8 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
 
 LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L)
 {
-    int *refs[] = {&rs->ref_members, &rs->ref_leashes, &rs->ref_loose, &rs->ref_rings};
-    for (int i = 0; i < 4; i++) {
+    int *refs[] = {&rs->ref_members, &rs->ref_leashes, &rs->ref_loose, &rs->ref_rings, &rs->ref_named};
+    for (int i = 0; i < 5; i++) {
         lua_newtable(L);
         if (i == 1) {
             ls__at_push(rs, L, LS_AT_IDS);
@@ -283,4 +283,5 @@ void ls__members_close(struct ls_resolver_state *rs)
     ls__ref_drop(rs->session, &rs->ref_leashes);
     ls__ref_drop(rs->session, &rs->ref_loose);
     ls__ref_drop(rs->session, &rs->ref_rings);
+    ls__ref_drop(rs->session, &rs->ref_named);
 }

@@ -405,7 +405,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     rs->session = session;
     for (int place = 0; place <= LS_FRAME_REFS; place++)
         rs->refs[place] = LUA_NOREF;
-    rs->ref_members = rs->ref_rings = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
+    rs->ref_members = rs->ref_rings = rs->ref_named = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
     session->resolver = rs;
     return ls__lrun(session, l_open, rs, 0, err);
 }

@@ -52,8 +52,9 @@ struct ls_resolver_state {
     /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
     int ref_members;      /* element → its first place in the list of members_slot; weak keys */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
-    int ref_rings;        /* slot → how the elements of its list have ids by key (R4), in keys.c; false = they have not */
-    uint32_t ring_count;  /* of these */
+    int ref_rings;        /* variable → how the elements of its list have ids by key (R4), in keys.c */
+    int ref_named;        /* slot → ids by place of the elements of such a list; false = it holds none */
+    uint32_t named_count; /* of these */
     int ref_leashes;      /* object → what slots hold as long as it lives; weak keys */
     int ref_loose;        /* slot → the way to its value there, of the slots that are loose */
     uint32_t loose_count; /* of these */
@@ -130,7 +131,7 @@ static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_s
 
 /* --- keys.c --- */
 
-int ls__op_rekey(void *ctx, const struct ls_value *value, const char *key, struct ls_fault *fault);
+int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault);
 /** Push what the field at `name` of the element at `element` holds, if it can be a key: a string, a boolean, a number. Anything else, also where code of
  * the site fails on the way, is nil. [-0, +1, m] */
 LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int element, int name);
@@ -190,6 +191,8 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
  * follow their elements (R3), index 5 by which of their fields, as light userdata (R4): no Lua code of the site
  * runs but item constructors, each protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
 LS_RAISES int ls__list_sync(lua_State *L);
+/** The variable of the list at `at` lets go of it: if it is keyed, so does the list of its elements. [-0, +0, -] */
+void ls__list_release(lua_State *L, int at);
 /** After ls__list_sync has failed for the list at `at`: it may be tried again. [-0, +0, -] */
 void ls__list_unlock(lua_State *L, int at);
 /** Does `type` equal the itemWrapper of the list of the item at `at` (T67a)? [-0, +0, -] */

@@ -82,9 +82,8 @@ bool ls__native_element(lua_State *L, enum ls__native kind, uint32_t index)
     if (kind != LS_NATIVE_LIST)
         return false;
     const struct ls__list *list = lua_touserdata(L, at);
-    if (index >= list->count)
+    if (index >= list->count || lua_getiuservalue(L, at, LS_LIST_ITEMS) != LUA_TTABLE)
         return false;
-    lua_getiuservalue(L, at, LS_LIST_ITEMS);
     lua_rawgeti(L, -1, (lua_Integer)index + 1);
     lua_remove(L, -2);
     return true;
@@ -231,6 +230,19 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
     ls__at_push(rs, L, LS_AT_LIST_META);
     lua_setmetatable(L, at);
     LS_LTOP_CHECK(L, 1);
+}
+
+/* Rows that have left their list hang on their elements and know the list; it must not be what keeps the other elements alive. */
+void ls__list_release(lua_State *L, int at)
+{
+    LS_LTOP(L);
+    struct ls__list *list = lua_touserdata(L, at);
+    for (int value = LS_LIST_ITEMS; list->keyed && value <= LS_LIST_VALUES; value++) {
+        lua_pushnil(L);
+        lua_setiuservalue(L, at, value);
+    }
+    list->count = list->keyed ? 0 : list->count;
+    LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__item_new(struct ls_resolver_state *rs, lua_State *L, int list)

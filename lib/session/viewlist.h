@@ -8,6 +8,7 @@ struct ls__list {
     uint32_t count;    /* items */
     int32_t selection; /* -1 = none */
     bool syncing;
+    bool keyed;        /* items follow their elements, and outlive their place (R3) */
 };
 
 /* User values of a list. Cards are what `itemWrapper` made, `lis` the tables they were made with; both by position, 1-based; so are

@@ -487,6 +487,7 @@ LS_RAISES int ls__list_sync(lua_State *L)
         empty = empty && !lua_next(L, AT_SOURCE);
     }
     sync.list->syncing = true;
+    sync.list->keyed = sync.keyed;
     sync_items(&sync, L);
     sync.list->syncing = false;
     lua_pushboolean(L, sync.moved);

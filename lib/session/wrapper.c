@@ -201,6 +201,8 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
             lua_pushcfunction(L, l_destroy_wrapper);
             lua_insert(L, -2);
             ls__resolver_call(rs, 1, 0, LS_FAULT_WRAPPER, &fault); /* reported in the log; there is no variable to carry it */
+        } else if (ls__native_kind(rs, lua_gettop(L)) == LS_NATIVE_LIST) {
+            ls__list_release(L, lua_gettop(L));
         }
         ls__frame_done(rs, opened);
     }

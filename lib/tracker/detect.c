@@ -120,7 +120,7 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     const struct ls_resolver *resolver = &tracker->resolver;
     bool wrapped = has_text(ls_var_property(var, "wrapper")) || !has_text(ls_var_property(var, "keyed"));
     const char *key = wrapped ? NULL : ls_var_property(var, "key");
-    bool wanted = has_text(key) && var->value.shape == LS_SHAPE_ARRAY, had = (var->due & LS__DUE_KEYS) != 0;
+    bool wanted = has_text(key), had = (var->due & LS__DUE_KEYS) != 0;
     if (var->has_fault && var->fault->kind == LS_FAULT_KEY && !wanted)
         ls__fault_clear(tracker, var);
     if ((!wanted && !had) || !resolver->ops->rekey)
@@ -129,7 +129,7 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     char *copy = wanted ? ls_strdup(key) : NULL; /* looking into elements may run code that sets this very property */
     int rc = -1;
     if (!copy == !wanted)
-        rc = resolver->ops->rekey(resolver->ctx, &var->value, copy, &fault);
+        rc = resolver->ops->rekey(resolver->ctx, var->id, &var->value, copy, &fault);
     ls_free(copy);
     if (rc < 0)
         ls_fault_set(&fault, LS_FAULT_KEY, "there is no memory for the keys of the list");
@@ -140,7 +140,7 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
         ls__fault_put(tracker, var, &fault, false);
     else if (var->has_fault && var->fault->kind == LS_FAULT_KEY)
         ls__fault_clear(tracker, var);
-    return rc < 0 ? changed : rc > 0 || (changed && !(wanted && had));
+    return rc < 0 || var->value.shape != LS_SHAPE_ARRAY ? changed : rc > 0 || (changed && !(wanted && had));
 }
 
 void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record)

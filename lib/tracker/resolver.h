@@ -94,10 +94,11 @@ struct ls_resolver_ops {
     void (*unwrap)(void *ctx, int64_t id, struct ls_value *wrapper);
     /** RUNS. T74: an object for the `create` property. @return 0, *made = 0 if there is no such factory or it failed (fault says why) */
     int (*make)(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault);
-    /** RUNS. R4: the elements of the array that `value` holds get ids by what their field `key` holds; NULL: by themselves again.
+    /** RUNS. R4: the elements of the array that `value` of variable `id` holds get ids by what their field `key` holds. The variable's keys keep their ids also
+     * while its value is no array. NULL: elements go by themselves again, and nothing is remembered.
      * @return 0 the ids are those of before, 1 they are not, -1 without memory. fault->kind is set too where keys are missing or equal: these elements have
      * ids by their place. NULL: none have keys */
-    int (*rekey)(void *ctx, const struct ls_value *value, const char *key, struct ls_fault *fault);
+    int (*rekey)(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault);
     /** R2: is the object with that id an element of the list in slot `list`, as that was seen last? NULL: nothing is. @return 1, 0; -1 without memory */
     int (*element)(void *ctx, ls_slot list, int64_t object);
     /** R2: from now on the slot's value lives only as long as the object does: the slot keeps neither alive. Looking at the slot undoes it. */

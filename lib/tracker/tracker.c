@@ -428,6 +428,8 @@ static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*go
         gone(ctx, var);
     ls__wrapper_drop(tracker, var);
     ls__row_forget(tracker, var);
+    if (var->due & LS__DUE_KEYS)
+        tracker->resolver.ops->rekey(tracker->resolver.ctx, var->id, &var->value, NULL, NULL);
     if (var->watchers)
         ls__tree_watched(var, -1);
     ls__tree_unlink(tracker, var);
