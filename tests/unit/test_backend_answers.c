@@ -1,5 +1,6 @@
 /* Unit tests of lib/backend: what only our client is told (R8): the mark, numbered writes and their answers, a tab that comes back. */
 #include "backend_site.h"
+#include "base/json.h"
 
 #define TAB_A "00112233445566778899aabbccddeeff"
 #define TAB_B "ffeeddccbbaa99887766554433221100"
@@ -541,6 +542,194 @@ static void R8_of_and_rows_that_follow_their_elements(void **state)
     run_lua("assert(a.home.town == 'T')");
 }
 
+/* --- a page far away --- */
+
+/* Frames of the page travel as slowly as the test likes, in order; what it is sent waits in its record until it is looked at. */
+enum { VIEW = 2, BELOW, ALONG, KEY, MARK, CLEANED, PLAIN, FIELDS };
+
+struct far {
+    struct page *page;
+    struct ls_buf up;                /* frames on their way, each ends with NUL */
+    size_t sent, seen;               /* bytes of both ways that have arrived */
+    char shown[FIELDS][128];         /* JSON text */
+    int64_t seq[FIELDS], of[FIELDS]; /* of the last write; as told last, -1 = never */
+    char key[FIELDS][16];            /* an edit that has begun: the key of the object it is meant for, "" = none */
+    int64_t meant[FIELDS];
+    uint32_t random;
+    unsigned gone;
+};
+
+static unsigned draw(struct far *far, unsigned below)
+{
+    far->random = far->random * 1664525u + 1013904223u;
+    return (far->random >> 8) % below;
+}
+
+static void take_far_update(struct far *far, const char *data, size_t len)
+{
+    const char *text;
+    size_t size;
+    if (!ls_json_member(data, len, "varId", &text, &size))
+        return;
+    long id = strtol(text, NULL, 10);
+    if (id < VIEW || id >= FIELDS)
+        return;
+    if (ls_json_member(data, len, "of", &text, &size))
+        far->of[id] = *text == 'n' ? 0 : strtoll(text, NULL, 10);
+    int64_t seq = ls_json_member(data, len, "seq", &text, &size) ? strtoll(text, NULL, 10) : 0;
+    if (seq >= far->seq[id] && ls_json_member(data, len, "value", &text, &size))
+        snprintf(far->shown[id], sizeof far->shown[id], "%.*s", (int)size, text);
+}
+
+/* One frame arrives at the page. */
+static bool arrive_down(struct far *far)
+{
+    const char *line = ls_buf_text(&far->page->frames) + far->seen, *end = strchr(line, '\n');
+    if (!end)
+        return false;
+    far->seen = (size_t)(end + 1 - ls_buf_text(&far->page->frames));
+    struct ls_batch *batch = ls_batch_parse(line, (size_t)(end - line)); /* a client may speak so, too: only where messages begin is asked here */
+    size_t count = batch->count;
+    ls_batch_free(batch);
+    struct ls_json_reader reader;
+    const char *message, *data;
+    size_t len, data_len;
+    ls_json_read(&reader, line, (size_t)(end - line));
+    enum ls_json_token token = ls_json_next(&reader);
+    if (token == LS_JSON_ARRAY)
+        token = ls_json_next(&reader);
+    for (size_t i = 0; i < count; i++, token = ls_json_next(&reader)) {
+        assert_true(ls_json_skip(&reader, token, &message, &len));
+        if (ls_json_member(message, len, "data", &data, &data_len) && strstr(message, "{\"type\":\"update\"") == message)
+            take_far_update(far, data, data_len);
+        far->gone += strncmp(message, "{\"type\":\"error\"", 15) == 0 && memmem(message, len, "\"gone\"", 6) != NULL;
+    }
+    return true;
+}
+
+static bool arrive_up(struct far *far)
+{
+    if (far->sent == far->up.len)
+        return false;
+    const char *frame = ls_buf_text(&far->up) + far->sent;
+    far->sent += strlen(frame) + 1;
+    receive(far->page, frame);
+    return true;
+}
+
+static void far_write(struct far *far, int id, const char *value)
+{
+    char of[32] = "";
+    if (far->meant[id] >= 0)
+        snprintf(of, sizeof of, ",\"of\":%lld", (long long)far->meant[id]);
+    if (far->meant[id] == 0)
+        strcpy(of, ",\"of\":null");
+    ls_buf_printf(&far->up, "{\"userEvent\":%s,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":%d,\"value\":%s,\"seq\":%lld%s}}]}",
+                  draw(far, 2) ? "true" : "false", id, value, (long long)++far->seq[id], of);
+    ls_buf_char(&far->up, '\0');
+    snprintf(far->shown[id], sizeof far->shown[id], "%s", value); /* as one who types sees it */
+}
+
+/* Begin an edit, or commit the one that has begun: what is typed says for which object. */
+static void far_edit(struct far *far, int id)
+{
+    char value[64];
+    if (!*far->key[id]) {
+        if (far->of[id] > 0 && far->shown[KEY][0] == '"')
+            snprintf(far->key[id], sizeof far->key[id], "%.*s", (int)strlen(far->shown[KEY]) - 2, far->shown[KEY] + 1);
+        far->meant[id] = far->of[id];
+        return;
+    }
+    snprintf(value, sizeof value, "\"%s:%lld%s\"", far->key[id], (long long)far->seq[id] + 1, draw(far, 3) ? "" : " ");
+    far_write(far, id, value);
+    *far->key[id] = '\0';
+}
+
+static void far_step(struct far *far, struct page *near)
+{
+    static const char *const typed[] = {"\"a\"", "\" a \"", "\"bad\"", "\"\"", "\"b\"", "null", "7"};
+    static const char *const programs[] = {
+        "app.selected = docs[math.random(#docs)]", "app.selected = docs[math.random(#docs)]", "app.selected = nil", "app.name = 'p' .. math.random(3)",
+        "app.text = 'q' .. math.random(3)", "local d = docs[math.random(#docs)] d.text = d.key .. ':p'",
+        "local i = math.random(#docs) docs[i] = Doc(nextkey()) collectgarbage()", "app.locked = not app.locked",
+    };
+    char frame[128];
+    far->meant[CLEANED] = far->meant[PLAIN] = -1;
+    switch (draw(far, 12)) {
+    case 0: case 1: far_write(far, CLEANED, typed[draw(far, COUNT(typed))]); break;
+    case 2: far_write(far, PLAIN, typed[draw(far, COUNT(typed))]); break;
+    case 3: far_edit(far, BELOW); break;
+    case 4: far_edit(far, ALONG); break;
+    case 5: far_edit(far, MARK); break;
+    case 6: run_lua(programs[draw(far, COUNT(programs))]); break;
+    case 7:
+        snprintf(frame, sizeof frame, "{\"type\":\"update\",\"data\":{\"varId\":%d,\"value\":%s}}", (int)draw(far, 2) + 2, typed[draw(far, COUNT(typed))]);
+        receive(near, frame);
+        break;
+    case 8: case 9: arrive_up(far); break;
+    case 10: fire_flush(); break;
+    default: arrive_down(far); break;
+    }
+    forget_frames(near);
+}
+
+static void R8_page_and_program_agree_when_it_is_quiet(void **state)
+{
+    (void)state;
+    serve("keys = 0 function nextkey() keys = keys + 1 return 'k' .. keys end\n"
+          "function Doc(key)\n"
+          "    local doc = { type = 'Doc', key = key, text = key .. ':0' }\n"
+          "    local function check(self, v) if v:match('^(k%d+):') ~= self.key then wrong = self.key .. ' got ' .. v end taken = (taken or 0) + 1 end\n"
+          "    function doc:title(v) if v ~= nil then check(self, v) self.text = v:match('^%s*(.-)%s*$') end return self.text end\n"
+          "    function doc:mark(v) check(self, v) end\n"
+          "    return doc\n"
+          "end\n"
+          "docs = { Doc(nextkey()), Doc(nextkey()), Doc(nextkey()) }\n"
+          "app = { type = 'App', selected = docs[1], name = 'n', text = 't' }\n"
+          "function app:clean(v)\n"
+          "    if v ~= nil then if v == 'bad' or self.locked then error('refused', 0) end self.text = tostring(v):match('^%s*(.-)%s*$') end return self.text\n"
+          "end\n"
+          "math.randomseed(7) session:createAppVariable(app)\n");
+    struct far far = {.page = connect_page(0), .up = LS_BUF_INIT, .random = 20261129};
+    struct page *near = connect_page(1);
+    for (int i = 0; i < FIELDS; i++)
+        far.of[i] = far.meant[i] = -1;
+    receive(near, CALM(WATCH(1) "," CREATE(2, 1, PATH("clean()")) "," CREATE(3, 1, PATH("name"))));
+    receive(far.page, CLIENT(TAB_A));
+    receive(far.page, CALM(CREATE(2, 1, PATH("selected")) "," CREATE(3, 2, PATH("title()")) "," CREATE(4, 1, PATH("selected.title()")) ","
+                               CREATE(5, 2, PATH("key") ",\"access\":\"r\"") "," CREATE(6, 2, PATH("mark(_)") ",\"access\":\"action\"") ","
+                               CREATE(7, 1, PATH("clean()")) "," CREATE(8, 1, PATH("name"))));
+    for (int step = 1; step <= 10000; step++) {
+        far_step(&far, near);
+        if (step % 100 != 0)
+            continue;
+        while (arrive_up(&far))
+            continue;
+        run_lua("app.quiet = true"); /* flushes */
+        while (arrive_down(&far))
+            continue;
+        run_lua("assert(not wrong, wrong)");
+        ls_buf_clear(&far.page->frames);
+        far.seen = 0;
+        ls_buf_clear(&far.up);
+        far.sent = 0;
+        static const int read[] = {BELOW, ALONG, KEY, CLEANED, PLAIN};
+        for (size_t i = 0; i < COUNT(read); i++) {
+            char ask[64], answer[256];
+            snprintf(ask, sizeof ask, "{\"type\":\"get\",\"varIds\":[%d]}", read[i]);
+            receive(far.page, ask);
+            fire_flush();
+            snprintf(answer, sizeof answer, "\"value\":%s,\"properties\"", far.shown[read[i]]);
+            if (!strstr(ls_buf_text(&far.page->frames), answer))
+                fail_msg("step %d, variable %d: the page shows %s, the session says %s", step, read[i], far.shown[read[i]], ls_buf_text(&far.page->frames));
+            ls_buf_clear(&far.page->frames);
+        }
+    }
+    run_lua("assert(taken > 100, taken)");
+    assert_true(far.gone > 10);
+    ls_buf_release(&far.up);
+}
+
 /* --- tabs --- */
 
 static void R8_P114_a_tab_that_comes_back_ends_its_predecessor(void **state)
@@ -598,7 +787,7 @@ int main(void)
         LS_TEST(R8_a_write_reaches_the_object_it_was_meant_for), LS_TEST(R8_a_write_to_an_object_that_is_gone),
         LS_TEST(R8_a_place_remembers_a_few_objects), LS_TEST(R8_of_while_a_variable_is_inactive_or_unwatched), LS_TEST(R8_of_follows_path_and_access),
         LS_TEST(R8_of_of_another_machine_means_nothing), LS_TEST(R8_of_is_for_our_client_alone), LS_TEST(R8_of_with_lists_wrappers_and_presenters),
-        LS_TEST(R8_of_and_rows_that_follow_their_elements),
+        LS_TEST(R8_of_and_rows_that_follow_their_elements), LS_TEST(R8_page_and_program_agree_when_it_is_quiet),
         LS_TEST(R8_P114_a_tab_that_comes_back_ends_its_predecessor),
         LS_TEST(R8_P114_a_lost_marked_connection_leaves_nothing),
     };
