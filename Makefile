@@ -20,8 +20,12 @@ FAST = lib/base/% lib/tracker/% lib/backend/compose% lib/session/resolver% lib/s
   lib/session/gate% lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Os)
 
-OURS = -std=gnu11 $(WARNINGS) -Ilib -I/usr/include/lua5.4 -D_GNU_SOURCE -DLS_VERSION='"$(VERSION)"' -pthread -MMD -MP
-LIBS = -llua5.4 -lcivetweb -linotifytools -lcjson -lz -lm
+# The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).
+LUA_CFLAGS ?= -I/usr/include/lua5.4
+LUA_LIBS ?= -llua5.4
+
+OURS = -std=gnu11 $(WARNINGS) -Ilib $(LUA_CFLAGS) -D_GNU_SOURCE -DLS_VERSION='"$(VERSION)"' -pthread -MMD -MP
+LIBS = $(LUA_LIBS) -lcivetweb -linotifytools -lcjson -lz -lm
 ifeq ($(DEV),1)
 OURS += -Werror
 endif

@@ -17,6 +17,7 @@ suites=(
     planted 300 'bash tests/checks/planted.sh'
     rules 60 'node tests/checks/rules.mjs --check'
     unit 1200 "$MAKE DEV=1 unit"
+    apicheck 600 'bash tests/apicheck.sh'
     unit-san 1800 "$MAKE SAN=1 DEV=1 B=$B/san unit"
     static 1200 'bash tests/checks/static.sh'
     docs 300 'bash tests/checks/docs.sh'
