@@ -191,7 +191,7 @@ static LS_RAISES int l_rekey(lua_State *L)
     push_part(L, ring, RING_PLACES);
     push_part(L, ring, RING_LIST);
     lua_remove(L, ring);
-    lua_Integer count = lua_istable(L, AT_ARRAY) ? (lua_Integer)lua_rawlen(L, AT_ARRAY) : 0, before = (lua_Integer)lua_rawlen(L, AT_BEFORE);
+    lua_Integer count = lua_istable(L, AT_ARRAY) ? ls__array_length(L, AT_ARRAY) : 0, before = (lua_Integer)lua_rawlen(L, AT_BEFORE);
     lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
     lua_newtable(L);
     ls__at_push(rs, L, LS_AT_OBJECTS);

@@ -31,7 +31,7 @@ static LS_RAISES int l_find_members(lua_State *L)
     ls_slot slot = (ls_slot)lua_tointeger(L, 2);
     bool list = ls__ring_push(rs, L, slot) || push_list(rs, L, slot);
     int at = lua_gettop(L);
-    lua_Integer count = list ? (lua_Integer)lua_rawlen(L, at) : 0;
+    lua_Integer count = list ? ls__array_length(L, at) : 0;
     lua_createtable(L, 0, count < 1000000 ? (int)count : 0);
     ls__at_push(rs, L, LS_AT_IDS);
     lua_getmetatable(L, -1); /* its keys are weak as well */

@@ -80,6 +80,20 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 
 /* --- shape --- */
 
+/* Of a table with holes any border may be its length, also one that no memory could hold: {[1] = …, [2] = …, [4] = …, [2^62] = …}. */
+lua_Integer ls__array_length(lua_State *L, int at)
+{
+    lua_Unsigned border = lua_rawlen(L, at);
+    if (border <= ls__session_of(L)->heap / sizeof(lua_Integer))
+        return (lua_Integer)border;
+    for (lua_Integer i = 1;; i++) {
+        int type = lua_rawgeti(L, at, i);
+        lua_pop(L, 1);
+        if (type == LUA_TNIL)
+            return i - 1;
+    }
+}
+
 /* T32 for a table without type: number keys and no public string key. `at` absolute. [-0, +0, -] */
 static bool looks_like_array(lua_State *L, int at)
 {
@@ -194,7 +208,7 @@ static bool not_finite(lua_State *L, int at)
 /* Elements of the array at `at` against the copy at `snap`, which has `count`. [-0, +0, -] */
 static bool same_elements(lua_State *L, int at, int snap, int64_t count)
 {
-    if ((int64_t)lua_rawlen(L, at) != count)
+    if (ls__array_length(L, at) != count)
         return false;
     for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, at, i);
@@ -273,7 +287,7 @@ static LS_RAISES void commit_array(struct commit *job, lua_State *L)
 {
     struct ls_resolver_state *rs = job->rs;
     const struct ls_value *old = job->value;
-    int64_t count = (int64_t)lua_rawlen(L, 1);
+    int64_t count = ls__array_length(L, 1);
     bool finite = true;
     if (old->slot && old->shape == LS_SHAPE_ARRAY) {
         ls__at_push(rs, L, LS_AT_SNAPS);
@@ -315,7 +329,7 @@ static LS_RAISES int l_update_array(lua_State *L)
     struct commit *job = lua_touserdata(L, 2);
     struct ls_resolver_state *rs = job->rs;
     struct ls_value *value = job->value;
-    lua_Integer count = (lua_Integer)lua_rawlen(L, ARRAY), old = value->object, least = count < old ? count : old;
+    lua_Integer count = ls__array_length(L, ARRAY), old = value->object, least = count < old ? count : old;
     lua_Integer prefix = job->prefix < least ? job->prefix : least, suffix = 0;
     bool finite = true;
     luaL_checkstack(L, 24, NULL);

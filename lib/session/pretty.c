@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "session/resolver.h"
 
 #define LEVELS 2        /* tables shown with content */
 #define ELEMENTS_MAX 20 /* of one table; the rest is a count */
@@ -160,7 +161,7 @@ static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
 static LS_RAISES void print_elements(lua_State *L, struct printer *printer, int index)
 {
     LS_LTOP(L);
-    lua_Integer border = (lua_Integer)lua_rawlen(L, index);
+    lua_Integer border = ls__array_length(L, index);
     push_keys(L, index, border);
     int keys = lua_gettop(L);
     lua_Integer others = (lua_Integer)lua_rawlen(L, keys), total = border + others;

@@ -28,6 +28,9 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 LS_RAISES void ls__type_push(struct ls_session *session, lua_State *L, int index);
 /** Append the Value JSON of the value at `index` (T31–T34), objects registered on the way. [-0, +0, m] */
 LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int index, struct ls_buf *out);
+/** Elements of the array at the absolute index `at`: its length as Lua tells it, or up to its first hole where that is longer than the session's memory.
+ * [-0, +0, -] */
+lua_Integer ls__array_length(lua_State *L, int at);
 /** Is the table at `index` shown as an array (T32, T93)? [-0, +0, e] */
 LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index);
 

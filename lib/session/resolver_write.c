@@ -66,7 +66,7 @@ static int replace_element(struct ls_resolver_state *rs, const struct ls_path *p
     if (ls__native_kind(rs, list) != LS_NATIVE_NONE)
         return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list and its items cannot be written");
     lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->row);
-    lua_Integer count = lua_istable(L, list) && !lua_isnil(L, -1) ? (lua_Integer)lua_rawlen(L, list) : 0, at = 1;
+    lua_Integer count = lua_istable(L, list) && !lua_isnil(L, -1) ? ls__array_length(L, list) : 0, at = 1;
     for (; at <= count; at++, lua_settop(L, list + 1))
         if (lua_rawgeti(L, list, at), lua_rawequal(L, -1, list + 1))
             break;

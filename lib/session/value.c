@@ -114,14 +114,15 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
     bool array = ls__is_array(session, L, at);
     if (!array)
         ls__object_register(session, L, at);
-    for (lua_Integer i = 1; array && i <= (lua_Integer)lua_rawlen(L, at); i++) {
+    lua_Integer count = array ? ls__array_length(L, at) : 0;
+    for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, at, i);
         ls__object_register(session, L, -1);
         lua_pop(L, 1);
     }
     ls__at_push(session->resolver, L, LS_AT_IDS);
     if (array)
-        put_array(L, at, lua_gettop(L), 0, (int64_t)lua_rawlen(L, at), out);
+        put_array(L, at, lua_gettop(L), 0, count, out);
     else
         put_element(L, at, lua_gettop(L), out);
     lua_pop(L, 1);

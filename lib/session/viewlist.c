@@ -111,6 +111,11 @@ bool ls__item_wears(lua_State *L, int at, const char *type)
     return same;
 }
 
+bool ls__is_item(struct ls_session *session, lua_State *L, int at)
+{
+    return kind_at(session->resolver, L, at) == LS_NATIVE_ITEM;
+}
+
 /* --- seen from Lua code --- */
 
 /* [-2, +1, m] */
@@ -163,7 +168,7 @@ static LS_RAISES int l_item_remove(lua_State *L)
     if (lua_getiuservalue(L, 1, LS_ITEM_LIST) != LUA_TUSERDATA || lua_getiuservalue(L, 3, LS_LIST_SOURCE) != LUA_TTABLE)
         return 0;
     /* [item, element, list, source] */
-    lua_Integer count = (lua_Integer)lua_rawlen(L, 4);
+    lua_Integer count = ls__array_length(L, 4);
     lua_Integer at = find_element(L, 4, 2, (lua_Integer)item->index + 1, count);
     if (at == 0 || at > count)
         return 0; /* removed already */
@@ -209,12 +214,10 @@ LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type)
+LS_RAISES void ls__list_reset(struct ls_resolver_state *rs, lua_State *L, int at)
 {
     LS_LTOP(L);
-    struct ls__list *list = lua_newuserdatauv(L, sizeof *list, LS_LIST_VALUES);
-    int at = lua_gettop(L);
-    *list = (struct ls__list){.selection = -1};
+    ((struct ls__list *)lua_touserdata(L, at))->count = 0;
     lua_newtable(L);
     ls__at_push(rs, L, LS_AT_ARRAY_META);
     lua_setmetatable(L, -2);
@@ -223,6 +226,16 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
     lua_setiuservalue(L, at, LS_LIST_CARDS);
     lua_newtable(L);
     lua_setiuservalue(L, at, LS_LIST_LIS);
+    LS_LTOP_CHECK(L, 0);
+}
+
+LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type)
+{
+    LS_LTOP(L);
+    struct ls__list *list = lua_newuserdatauv(L, sizeof *list, LS_LIST_VALUES);
+    int at = lua_gettop(L);
+    *list = (struct ls__list){.selection = -1};
+    ls__list_reset(rs, L, at);
     if (item_type) {
         lua_pushstring(L, item_type);
         lua_setiuservalue(L, at, LS_LIST_TYPE_NAME);

@@ -463,6 +463,25 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
         follow(L, i);
 }
 
+/* The table of items is one that site code can reach, and write: then all of them are made anew. [-0, +0, m] */
+static LS_RAISES void check_items(struct sync *sync, lua_State *L)
+{
+    LS_LTOP(L);
+    bool whole = true;
+    lua_getiuservalue(L, AT_LIST, LS_LIST_ITEMS);
+    for (uint32_t i = 1; i <= sync->before && whole; i++) {
+        lua_rawgeti(L, -1, i);
+        whole = ls__is_item(sync->session, L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    if (whole)
+        return;
+    ls__list_reset(sync->session->resolver, L, AT_LIST);
+    sync->before = 0;
+    LS_LTOP_CHECK(L, 0);
+}
+
 LS_RAISES int ls__list_sync(lua_State *L)
 {
     struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST), .keyed = lua_toboolean(L, 4), .key = lua_touserdata(L, 5)};
@@ -474,11 +493,12 @@ LS_RAISES int ls__list_sync(lua_State *L)
         return 2;
     }
     bool array = lua_toboolean(L, 3);
-    size_t count = array ? lua_rawlen(L, AT_SOURCE) : 0;
+    lua_Integer count = array ? ls__array_length(L, AT_SOURCE) : 0;
     if (count > INT32_MAX)
         return luaL_error(L, "the list is too long");
     sync.count = (uint32_t)count;
     sync.before = sync.list->count;
+    check_items(&sync, L);
     bool empty = !array && lua_istable(L, AT_SOURCE);
     if (empty) {
         ls__type_push(sync.session, L, AT_SOURCE);

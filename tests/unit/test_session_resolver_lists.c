@@ -282,6 +282,43 @@ static void lists_inside_lists_and_thousands_of_items(void **state)
     rig_detect();
 }
 
+/* Site code reaches the table of items by a path and by the list that a card was made with. */
+static void q2_items_that_code_has_replaced_are_made_anew(void **state)
+{
+    (void)state;
+    static const char *const harm[] = {"1", "'x'", "{}", "nil", "io.stdout", "list", "print"};
+    open_list();
+    rig_detect();
+    rig_do("local new = ShipCard.new ShipCard.new = function(p, li) list = li.list return new(p, li) end f.ships[3] = Ship:new({name = 'Cid'})");
+    rig_detect();
+    for (size_t i = 0; i < sizeof harm / sizeof *harm; i++) {
+        char code[128];
+        snprintf(code, sizeof code, "list.items[%zu] = %s swap()", i % 3 + 1, harm[i]);
+        rig_do(code);
+        rig_detect();
+        assert_string_equal(rig_json(11), i % 2 ? "\"0:Ada\"" : "\"0:Bix\"");
+        assert_true(rig_is("#list.items == 3 and list.items[3].item:title() == '2:Cid'"));
+    }
+}
+
+/* {[1] = …, [2] = …, [4] = …} has each of these numbers as its length; the largest would take for ever. */
+static void q2_a_list_with_holes_ends(void **state)
+{
+    (void)state;
+    open_list();
+    rig_create(12, 1, "ships");
+    rig_do("local far = {} for i = 62, 0, -1 do far[1 << i] = i == 0 and a or b end assert(#far > 1 << 40) f.ships = far");
+    rig_detect();
+    assert_string_equal(rig_json(12), "[{\"obj\":3},{\"obj\":4}]");
+    assert_string_equal(rig_json(11), "\"0:Ada\"");
+    rig_do("swap()");
+    rig_detect();
+    assert_string_equal(rig_json(12), "[{\"obj\":4},{\"obj\":3}]");
+    rig_do("f.ships[3] = a");
+    rig_detect();
+    assert_string_equal(rig_json(11), "\"0:Bix\"");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -290,7 +327,7 @@ int main(void)
         T(t78_equal_primitives_keep_their_order_and_indexes), T(t50_t79b_fields_and_methods_of_native_objects), T(t77_what_is_no_list),
         T(t67a_an_item_does_not_wear_its_card_twice), T(t79_a_failing_constructor_shows_the_element),
         T(t66_t71_the_life_of_a_lua_wrapper), T(t67_a_wrapper_that_cannot_be_made_is_an_error), T(t74_t75_create_stores_what_it_makes),
-        T(lists_inside_lists_and_thousands_of_items),
+        T(lists_inside_lists_and_thousands_of_items), T(q2_items_that_code_has_replaced_are_made_anew), T(q2_a_list_with_holes_ends),
     };
     return cmocka_run_group_tests_name("session resolver lists", tests, NULL, NULL);
 }
