@@ -3,7 +3,7 @@
  * Lua runs a finalizer with hooks turned off, so that one which does not end by itself could never be ended (L5), and makes a warning of its
  * error, which nobody sees (L145). So no table is marked for finalization itself. A table that gets a metatable with `__gc` gets a guard
  * instead: a userdata that holds the table and that only the table keeps alive, by a table with weak keys. Both become garbage together, in the
- * order that Lua promises, and the guard's finalizer calls what `__gc` is by then, on a thread of its own that has the count hook.
+ * order that Lua promises, and the guard's finalizer calls what `__gc` is by then, on a thread of its own (ls__call_aside).
  *
  * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua 5.4 manual 2.5.3. */
 #include "session/finalizers.h"
@@ -11,25 +11,24 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "session/libs.h"
 
 #define GUARDS_KEY "lsess.guards"   /* registry: weak keys, table → guard */
 #define GUARD_TYPE "lsess.finalizer" /* metatable of guards */
 
-/* [-0, +0, -] report the error on top of `thread`, which has run a finalizer, and pop it there */
-static void report_error(struct ls_session *session, lua_State *L, lua_State *thread, int status)
+/* [-2, +0, -] report the error below the traceback on top, which a finalizer has ended with */
+static void report_error(struct ls_session *session, lua_State *L, int status)
 {
     /* A collection may happen while another error is being described: its traceback is put aside. */
     struct ls_buf trace = session->trace;
     const void *trace_of = session->trace_of;
     ls_buf_init(&session->trace);
     session->trace_of = NULL;
-    if (status != LUA_ERRMEM) {
-        luaL_traceback(L, thread, NULL, 0);
+    if (status != LUA_ERRMEM)
         ls_buf_str(&session->trace, lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
+    lua_pop(L, 1);
     struct ls_err err;
-    lua_State *before = ls__swap_thread(session, thread);
+    lua_State *before = ls__swap_thread(session, L);
     ls__lfail(session, status, &err);
     ls__swap_thread(session, before);
     ls_buf_release(&session->trace);
@@ -42,6 +41,7 @@ static void report_error(struct ls_session *session, lua_State *L, lua_State *th
 static LS_RAISES int run_guarded(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
+    luaL_checkudata(L, 1, GUARD_TYPE);
     lua_settop(L, 1);
     if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE)
         return 0; /* a guard that was never finished */
@@ -53,19 +53,10 @@ static LS_RAISES int run_guarded(lua_State *L)
     lua_settop(L, 2);
     if (luaL_getmetafield(L, 2, "__gc") == LUA_TNIL || lua_isboolean(L, 3))
         return 0; /* taken away meanwhile; a boolean is what people write to have the table marked */
-    lua_State *thread = lua_newthread(L); /* has the hook of this one */
-    lua_insert(L, 1);                     /* thread, guard, table, function */
-    lua_pushvalue(L, 3);
-    lua_xmove(L, thread, 2);
-    int results, status = lua_resume(thread, L, 1, &results);
-    if (status == LUA_YIELD) {
-        lua_settop(thread, 0);
-        lua_pushliteral(thread, "attempt to yield from a finalizer");
-    }
-    if (status != LUA_OK) {
-        report_error(session, L, thread, status == LUA_YIELD ? LUA_ERRRUN : status);
-        lua_resetthread(thread);
-    }
+    lua_pushvalue(L, 2);
+    int status = ls__call_aside(L, 1, 0, "finalizer", NULL, 0);
+    if (status != LUA_OK)
+        report_error(session, L, status);
     return 0;
 }
 
@@ -140,16 +131,6 @@ LS_RAISES int l_setmetatable(lua_State *L)
     luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
         return luaL_error(L, "cannot change a protected metatable");
-    lua_settop(L, 2);
-    ls__set_metatable(L, 1);
-    return 1;
-}
-
-/* [-0, +1, e] debug.setmetatable(value, table) */
-LS_RAISES int l_debug_setmetatable(lua_State *L)
-{
-    int type = lua_type(L, 2);
-    luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
     lua_settop(L, 2);
     ls__set_metatable(L, 1);
     return 1;

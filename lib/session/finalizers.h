@@ -7,9 +7,8 @@
 /** lua_setmetatable for metatables that may be a site's: a `__gc` in them is bounded and its errors are reported. Pops the metatable or nil.
  * [-1, +0, m] */
 LS_RAISES void ls__set_metatable(lua_State *L, int index);
-/** setmetatable and debug.setmetatable of sites. [-2, +1, e] */
+/** setmetatable of sites. [-2, +1, e] */
 LS_RAISES int l_setmetatable(lua_State *L);
-LS_RAISES int l_debug_setmetatable(lua_State *L);
 /** The warning function of the state; `ud` is the session. Warnings are on until warn("@off"). */
 void ls__warn(void *ud, const char *text, int to_be_continued);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "session/libs.h"
 #include "session/lua_json.h"
 
 /* [-0, +0, m] the global `session` is the session table again (L6) */
@@ -42,6 +43,7 @@ void ls__enter(struct ls_session *session)
         return;
     session->stop = LS_STOP_NONE;
     session->deadline_ns = 0;
+    session->grace = LS_GRACE;
     session->memory_hit = false;
     atomic_store_explicit(&session->interrupted, false, memory_order_relaxed);
     lua_State *L = session->L;
@@ -101,6 +103,16 @@ static LS_RAISES int describe_error(lua_State *L)
     return 1;
 }
 
+/* The same, with hooks on also where the error is one of a finalizer and they are off: `__tostring` is bounded as everything is. [-2, +1, e] */
+static LS_RAISES int describe_bounded(lua_State *L)
+{
+    lua_pushcfunction(L, describe_error);
+    lua_insert(L, 1);
+    if (ls__call_aside(L, 2, 1, "metamethod", L, 0) != LUA_OK)
+        return lua_error(L);
+    return 1;
+}
+
 void ls__error_text(struct ls_session *session, struct ls_buf *out)
 {
     lua_State *L = session->L;
@@ -113,7 +125,7 @@ void ls__error_text(struct ls_session *session, struct ls_buf *out)
     }
     struct ls_buf scratch = LS_BUF_INIT;
     if (lua_checkstack(L, 4)) {
-        lua_pushcfunction(L, describe_error);
+        lua_pushcfunction(L, describe_bounded);
         lua_pushvalue(L, -2);
         lua_pushlightuserdata(L, &scratch);
         if (lua_pcall(L, 2, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TSTRING) {

@@ -81,11 +81,18 @@ struct ls_session {
     enum ls_stop stop;       /* set by the hook, cleared when the outermost entry ends */
     int64_t deadline_ns;     /* of the present entry, by a clock that stands still while commands are waited for; 0 = not asked the clock yet */
     int64_t waited_ns;       /* for commands and their pipes, since the session began: does not count against the time limit (L5) */
+    unsigned grace;          /* looks at the clock that message handlers have left after the stop */
+    bool graced;             /* such a handler runs */
     bool memory_hit;         /* the allocator has refused because of the limit */
     uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     struct ls_buf trace;     /* traceback of the error caught last */
     const void *trace_of;    /* identity of an error that require raises again: its traceback is already in `trace` */
     struct ls_buf error;     /* last error of site code, for ls_session_last_error */
+
+    /* What runs on a thread of its own because hooks are off on the one that called it (protected.c). */
+    lua_State *aside;        /* NULL = nothing, or what has no stack below it */
+    lua_State *aside_of;     /* the thread that the stack goes on with */
+    int aside_skip;          /* levels of that one that are not shown */
 
     /* Memory (vm.c). */
     uint64_t heap;           /* bytes of Lua heap in use */
@@ -224,9 +231,17 @@ void ls__ref_drop(struct ls_session *session, int *ref);
 /** (Re)install the count hook on a Lua thread. [-0, +0, -] */
 void ls__hook_set(lua_State *L, int count);
 LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar);
+/** The hook of a thread on which an error is being raised from a hook: Lua calls message handlers, and what a dead coroutine has to close, with hooks turned
+ * off. The next instruction raises again, or puts the thread's own hook back when the entry is another one by then. */
+LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar);
+/** Mark the thread so, before the error. [-0, +0, -] */
+static inline void ls__hook_stop(lua_State *L) { lua_sethook(L, ls__hook_stopped, LUA_MASKCOUNT, 1); }
+/** Is it marked? [-0, +0, -] */
+static inline bool ls__hook_has_stopped(lua_State *L) { return lua_gethook(L) == ls__hook_stopped; }
 /** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
  * count hook of its own that needs no lua_Debug. [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
+#define LS_GRACE 100        /* looks at the clock that the message handlers of a stopped entry get together */
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
 
 /* --- chunks.c --- */

@@ -167,6 +167,22 @@ static ssize_t write_output(void *cookie, const char *bytes, size_t len)
     return (ssize_t)len;
 }
 
+/* Files have a metatable that Lua runs finalizers of, with hooks turned off (finalizers.c), and by which C functions know files. Sites get a stand-in with the
+ * same `__index`, which they may add methods to. [-0, +0, m] */
+static LS_RAISES void shield_files(lua_State *L)
+{
+    LS_LTOP(L);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_createtable(L, 0, 2);
+    lua_pushliteral(L, LUA_FILEHANDLE);
+    lua_setfield(L, -2, "__name");
+    lua_getfield(L, -2, "__index");
+    lua_setfield(L, -2, "__index");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
 /* Standard input is empty, standard output goes where print goes and never to the stream that belongs to protocol data (L15, L21, C4).
  * [-0, +0, m] the io table is on top */
 static LS_RAISES void replace_streams(lua_State *L)
@@ -208,159 +224,6 @@ void ls__output_flush(struct ls_session *session)
             fflush(stream->f);
     }
     lua_pop(L, 1);
-}
-
-/* --- debug hooks: site code may have its own beside the budget's (L5, L12) --- */
-
-#define HOOKS_KEY "lsess.hooks" /* registry: weak table thread → {function, mask text, count, counted} */
-
-/* Push the entry of thread L1. [-0, +(1|0), -] */
-static bool push_hook_entry(lua_State *L)
-{
-    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        return false;
-    }
-    lua_pushthread(L);
-    if (lua_rawget(L, -2) != LUA_TTABLE) {
-        lua_pop(L, 2);
-        return false;
-    }
-    lua_remove(L, -2);
-    return true;
-}
-
-static int mask_of(const char *text)
-{
-    return (strchr(text, 'c') ? LUA_MASKCALL : 0) | (strchr(text, 'r') ? LUA_MASKRET : 0) | (strchr(text, 'l') ? LUA_MASKLINE : 0);
-}
-
-/* [-0, +0, -] `count` is what Lua code has asked for, 0 = nothing */
-static void arm_hook(lua_State *L, int mask, lua_Integer count)
-{
-    int step = count > 0 && count < LS_HOOK_COUNT ? (int)count : LS_HOOK_COUNT;
-    lua_sethook(L, ls__hook, mask | LUA_MASKCOUNT, step);
-}
-
-void ls__user_hook_restore(lua_State *L)
-{
-    LS_LTOP(L);
-    int mask = 0;
-    lua_Integer count = 0;
-    if (lua_checkstack(L, 3) && push_hook_entry(L)) {
-        if (lua_rawgeti(L, -1, 2) == LUA_TSTRING)
-            mask = mask_of(lua_tostring(L, -1));
-        lua_rawgeti(L, -2, 3);
-        count = lua_tointeger(L, -1);
-        lua_pop(L, 3);
-    }
-    arm_hook(L, mask, count);
-    LS_LTOP_CHECK(L, 0);
-}
-
-LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
-{
-    static const char *const names[] = {"call", "return", "line", "count", "tail call"};
-    if (!lua_checkstack(L, 6) || !push_hook_entry(L))
-        return;
-    if (ar->event == LUA_HOOKCOUNT) {
-        lua_rawgeti(L, -1, 3);
-        lua_rawgeti(L, -2, 4);
-        lua_Integer count = lua_tointeger(L, -2), counted = lua_tointeger(L, -1) + lua_gethookcount(L);
-        lua_pop(L, 2);
-        lua_pushinteger(L, counted >= count ? 0 : counted);
-        lua_rawseti(L, -2, 4);
-        if (count <= 0 || counted < count) {
-            lua_pop(L, 1);
-            return;
-        }
-    }
-    lua_rawgeti(L, -1, 1);
-    lua_remove(L, -2);
-    lua_pushstring(L, names[ar->event]);
-    if (ar->currentline >= 0 && ar->event == LUA_HOOKLINE)
-        lua_pushinteger(L, ar->currentline);
-    else
-        lua_pushnil(L);
-    lua_call(L, 2, 0);
-}
-
-/* [-0, +0, -] the thread that a function of debug is about, and how many arguments it takes */
-static lua_State *thread_arg(lua_State *L, int *arg)
-{
-    *arg = lua_isthread(L, 1) ? 1 : 0;
-    return *arg ? lua_tothread(L, 1) : L;
-}
-
-/* [-0, +0, e] debug.sethook([thread,] [function, mask [, count]]) */
-static LS_RAISES int l_debug_sethook(lua_State *L)
-{
-    int arg;
-    lua_State *thread = thread_arg(L, &arg);
-    bool clear = lua_isnoneornil(L, arg + 1);
-    const char *mask = clear ? "" : luaL_checkstring(L, arg + 2);
-    lua_Integer count = luaL_optinteger(L, arg + 3, 0);
-    if (!clear)
-        luaL_checktype(L, arg + 1, LUA_TFUNCTION);
-    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_createtable(L, 0, 1);
-        lua_pushliteral(L, "k");
-        lua_setfield(L, -2, "__mode");
-        lua_setmetatable(L, -2);
-        lua_pushvalue(L, -1);
-        lua_setfield(L, LUA_REGISTRYINDEX, HOOKS_KEY);
-    }
-    if (thread == L) {
-        lua_pushthread(L);
-    } else {
-        lua_pushvalue(L, 1);
-    }
-    if (clear) {
-        lua_pushnil(L);
-    } else {
-        lua_createtable(L, 4, 0);
-        lua_pushvalue(L, arg + 1);
-        lua_rawseti(L, -2, 1);
-        lua_pushvalue(L, arg + 2);
-        lua_rawseti(L, -2, 2);
-        lua_pushinteger(L, count);
-        lua_rawseti(L, -2, 3);
-    }
-    lua_rawset(L, -3);
-    arm_hook(thread, mask_of(mask), clear ? 0 : count);
-    return 0;
-}
-
-/* [-0, +3, m] debug.gethook([thread]) */
-static LS_RAISES int l_debug_gethook(lua_State *L)
-{
-    int arg;
-    lua_State *thread = thread_arg(L, &arg);
-    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) == LUA_TTABLE) {
-        if (thread == L)
-            lua_pushthread(L);
-        else
-            lua_pushvalue(L, 1);
-        if (lua_rawget(L, -2) == LUA_TTABLE) {
-            lua_rawgeti(L, -1, 1);
-            lua_rawgeti(L, -2, 2);
-            lua_rawgeti(L, -3, 3);
-            return 3;
-        }
-    }
-    lua_pushnil(L);
-    lua_pushliteral(L, "");
-    lua_pushinteger(L, 0);
-    return 3;
-}
-
-/* debug.debug reads standard input, which is at its end. [-0, +0, -] */
-static LS_RAISES int l_debug_debug(lua_State *L)
-{
-    (void)L;
-    return 0;
 }
 
 /* --- sandbox (L13) --- */
@@ -463,14 +326,9 @@ LS_RAISES void ls__open_libs(lua_State *L)
     };
     static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
                                     {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
-    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
     static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
-    static const luaL_Reg debug[] = {{"sethook", l_debug_sethook},
-                                     {"gethook", l_debug_gethook},
-                                     {"debug", l_debug_debug},
-                                     {"setmetatable", l_debug_setmetatable},
-                                     {NULL, NULL}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
         lua_pop(L, 1);
@@ -483,7 +341,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     lua_getglobal(L, "table");
     ls__replace_slow(L);
     lua_pop(L, 2);
-    replace(L, "debug", debug);
+    ls__open_debug(L);
     lua_getglobal(L, "load");
     lua_pushcclosure(L, l_load, 1);
     lua_pushvalue(L, -1);
@@ -496,6 +354,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     lua_getglobal(L, "io");
     replace_streams(L);
     lua_pop(L, 1);
+    shield_files(L);
     if (ls__session_of(L)->config.sandbox)
         close_sandbox(L);
     LS_LTOP_CHECK(L, 0);

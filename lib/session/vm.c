@@ -80,8 +80,12 @@ static void look_at_clock(struct ls_session *session)
 static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
 {
     LS_LTOP(L);
-    ls__hook_set(L, 1);
-    ls__hook_set(session->main, 1);
+    if (session->graced && session->grace) {
+        session->grace--;
+        return;
+    }
+    ls__hook_stop(L);
+    ls__hook_stop(session->main);
     luaL_where(L, level);
     if (session->stop == LS_STOP_INTERRUPT)
         lua_pushliteral(L, "interrupted");
@@ -100,17 +104,25 @@ LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
         ls__user_hook(L, ar);
         return;
     }
-    if (session->stop == LS_STOP_NONE) {
+    if (session->stop == LS_STOP_NONE)
         look_at_clock(session);
-        if (session->stop == LS_STOP_NONE) {
-            if (lua_gethookcount(L) == 1)
-                ls__user_hook_restore(L); /* this coroutine was stopped in an earlier entry and lives on */
-            else
-                ls__user_hook(L, ar);
-            return;
-        }
-    }
-    raise_stop(session, L, 0); /* a hook has no level of its own: the function that was running */
+    if (session->stop == LS_STOP_NONE)
+        ls__user_hook(L, ar);
+    else
+        raise_stop(session, L, 0); /* a hook has no level of its own: the function that was running */
+}
+
+/* [-0, +0, e] */
+LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar)
+{
+    struct ls_session *session = ls__session_of(L);
+    (void)ar;
+    if (session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    if (session->stop == LS_STOP_NONE)
+        ls__user_hook_restore(L); /* this thread was stopped in an earlier entry and lives on, or a hook of site code has failed */
+    else
+        raise_stop(session, L, 0);
 }
 
 LS_RAISES void ls__budget_check(lua_State *L)
