@@ -3,6 +3,7 @@
  * (F3 to F7, F213 to F219, S6). What messages mean is not its business.
  */
 import { parse, stringify } from './json.js';
+import { setReturning } from './keep.js';
 import { showNotice } from './overlay.js';
 import { connectQueue, debug, guard } from './store.js';
 
@@ -105,7 +106,9 @@ export function suspend() {
 export function resume() {
   if (isSilent(SILENCE_MS / 2)) suspend();
   clearTimeout(timer);
-  if (!socket && !closed) connect('Connection lost.');
+  if (socket || closed) return;
+  setReturning(true);
+  connect('Connection lost.');
 }
 
 /** A half-open connection looks alive; a server that sends heartbeats is never silent for long. @param {number} forMs */
@@ -144,6 +147,7 @@ function receive(frame) {
 
 /** @param {string} why */
 function lost(why) {
+  setReturning(false);
   suspend();
   if (closed) showNotice('Disconnected.');
   else retryLater(why);

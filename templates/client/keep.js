@@ -114,6 +114,35 @@ function changes(element) {
   return state;
 }
 
+// Clicks on content that is being replaced: they are not lost, if they mean the same in the new content.
+
+let returning = false;
+/** @type {Element[]} */
+let missed = [];
+
+/** Says that the page gets its content again without a word, so that nobody knows that what is to be seen cannot be used yet. @param {boolean} now */
+export function setReturning(now) {
+  returning = now;
+  missed = [];
+}
+
+addEventListener('click', (event) => {
+  const { target } = event;
+  if (!event.isTrusted || !(target instanceof Element) || !(target.closest('.ui-obsolete-view') || (returning && objectOf(target)))) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  missed.push(target);
+}, true);
+
+/** The path of what a click does. @param {Element} element */
+function actionOf(element) {
+  const acting = element.closest('[ui-action], [ui-event-click]');
+  return acting && `${acting.getAttribute('ui-action')} ${acting.getAttribute('ui-event-click')}`;
+}
+
+/** Whether a click is for the same object: where a path goes further, another may be in its way by now (R1). @param {Element} old @param {Element} element */
+const meansTheSame = (old, element) => objectOf(old) === objectOf(element) && actionOf(old) === actionOf(element) && !/(^|\s)[^\s(]*\./.test(actionOf(old) ?? '');
+
 // The two renderings.
 
 /** Ids that obsolete elements had (F160). @type {WeakMap<Element, string>} */
@@ -236,13 +265,16 @@ export function capture(nodes) {
   const ends = chosen.isCollapsed && !focused?.closest('[contenteditable]') ? [] // a field keeps its caret to itself
     : [spotOf(chosen.anchorNode, chosen.anchorOffset), spotOf(chosen.focusNode, chosen.focusOffset)];
   const selection = ends.filter((spot) => spot && nodes.some((node) => node.contains(spot.from)));
-  if (!states.size && !selection.length) return null;
-  const tags = new Set([...states.keys(), ...selection.map((spot) => /** @type {Spot} */ (spot).from)].map((element) => element.localName));
-  return { states, tags, names: named(nodes, tags), selection: /** @type {Spot[]} */ (selection) };
+  const clicks = missed.filter((element) => nodes.some((node) => node.contains(element)));
+  if (!states.size && !selection.length && !clicks.length) return null;
+  const tags = new Set([...states.keys(), ...clicks, ...selection.map((spot) => /** @type {Spot} */ (spot).from)].map((element) => element.localName));
+  return { states, tags, names: named(nodes, tags), selection: /** @type {Spot[]} */ (selection), clicks };
 }
 
 /** Takes note of what new content begins with, and puts back what a person did. @param {Node[]} nodes new content, now to be seen @param {Kept | null} kept */
 export function restore(nodes, kept) {
+  returning = false;
+  missed = missed.filter((element) => element.isConnected);
   each(nodes, (element) => {
     if (element.localName === 'dialog' && element.open && element.hasAttribute('ui-modal')) showModal(element);
     if (isStateful(element)) begin(element);
@@ -277,6 +309,8 @@ export function restore(nodes, kept) {
     if (scroll) later[3].push(() => void ([element.scrollLeft, element.scrollTop] = scroll));
   }
   later[3].push(() => scrollTo({ left: position[0], top: position[1], behavior: 'instant' })); // WebKit moves to a caret that is set
+  const clicked = kept.clicks.map((old) => [old, counterpart(old)]).filter(([old, element]) => element && meansTheSame(old, element));
+  queueMicrotask(() => clicked.forEach(([, element]) => element.click?.())); // when scripts have run
   later.flat().forEach((run) => run());
   const [anchor, end] = kept.selection.map((spot) => ({ spot, element: counterpart(spot.from) }));
   if (anchor?.element && end?.element) getSelection()?.setBaseAndExtent(...atSpot(anchor.spot, anchor.element), ...atSpot(end.spot, end.element));

@@ -92,6 +92,7 @@ interface Kept {
   tags: Set<string>;
   /** Both ends of what is selected, if they are in it. */
   selection: Spot[];
+  clicks: Element[];
 }
 
 /** An error in a file of the site (H100). */

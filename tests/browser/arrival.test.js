@@ -70,8 +70,8 @@ pageTest('F37: what was typed is sent when the page is about to be left, while t
 
 pageTest('R51: a page that was kept for Back lets its connection go, and is as the server has it at once, without a notice', async (fixture) => {
   const { server, page, until } = fixture;
-  const values = { a: 'old', b: 'x' };
-  answers(server, { 'App.DEFAULT': '<main><b ui-value="a"></b><input ui-value="b"></main>' }, values);
+  const values = { a: 'old' };
+  answers(server, { 'App.DEFAULT': '<main><b ui-value="a"></b><button ui-action="go()">go</button></main>' }, values);
   await page.goto(server.url);
   await page.getByText('old').waitFor();
   const closed = new Promise((done) => server.sockets.at(-1).on('close', done));
@@ -89,6 +89,39 @@ pageTest('R51: a page that was kept for Back lets its connection go, and is as t
   await shown(fixture);
   await until('one connection', () => server.sockets.length === 2);
   assert.deepEqual([await page.evaluate(() => window.notices), server.requests.length], [0, probes], 'it asks nothing before');
+  await page.locator('button').click();
+  await server.received('the first click', (m) => m.type === 'update' && 'value' in m.data);
+});
+
+pageTest('R51, R1: clicks that come before a kept page is current reach what they were meant for, and nothing else', async (fixture) => {
+  const { server, page, until } = fixture;
+  const viewdefs = { 'App.DEFAULT': '<main><button id="add" ui-action="add()">+</button><button id="far" ui-action="chosen.drop()">-</button><ul ui-viewlist="rows"><li></li></ul></main>', 'Row.DEFAULT': '<li><button ui-action="remove()">x</button> <b ui-value="name"></b></li>' };
+  const [a, b] = ['a', 'b'].map((name) => ({ $type: 'Row', name }));
+  const values = { rows: [a, b], chosen: {} };
+  answers(server, viewdefs, values);
+  await page.goto(server.url);
+  await page.getByText('b', { exact: true }).waitFor();
+  await shown(fixture);
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
+  const { react } = server;
+  const waiting = [];
+  server.react = (frame) => waiting.push(frame);
+  const before = server.messages.length;
+  values.rows = [b];
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await until('the question', () => waiting.length);
+  for (const button of ['#add', '#far', 'li:nth-child(1) button', 'li:nth-child(2) button', '#add']) await page.locator(button).click();
+  server.react = react;
+  waiting.forEach(react);
+  const later = () => server.messages.slice(before);
+  const paths = () => later().filter((m) => m.type === 'update' && 'value' in m.data).map((m) => later().find((c) => c.type === 'create' && c.data.id === m.data.varId).data);
+  await until('the clicks', () => paths().length >= 3);
+  await page.evaluate(() => window.uiApp.idle());
+  const rows = later().find((m) => m.data.properties?.path === 'rows').data.id;
+  assert.deepEqual(paths().map((data) => data.properties.path), ['add()', 'remove()', 'add()']);
+  const row = later().find((m) => m.data.id === paths()[1].parentId).data;
+  assert.equal(row.parentId, rows);
+  assert.equal(await page.locator('li').count(), 1);
 });
 
 pageTest('R52: a loss while nobody looks is no news; on return the page connects at once', async (fixture) => {
