@@ -144,18 +144,37 @@ static bool is_creatable(struct ls_backend *b, struct ls_conn *conn, const struc
     return false;
 }
 
+/* A property that would be cut is refused and left out; the others, *kept of them, come to stand together. Without its path there is no variable.
+ * @return may it be made */
+static bool sort_out_properties(struct ls_conn *conn, const struct ls_message *m, size_t *kept)
+{
+    *kept = 0;
+    for (size_t i = 0; i < m->prop_count; i++) {
+        struct ls_fault fault;
+        if (!m->props[i].name_len || ls_prop_check(&m->props[i], &fault) == 0) {
+            m->props[(*kept)++] = m->props[i];
+            continue;
+        }
+        ls__send_error(conn, m->id, &fault);
+        if (ls_prop_is(&m->props[i], "path"))
+            return false;
+    }
+    return true;
+}
+
 static void handle_create(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
     struct ls_var *parent, *var;
     struct ls_fault fault;
+    size_t prop_count;
     struct ls_tracker *tracker = b->engine->tracker;
-    if (!is_creatable(b, conn, m, &parent))
+    if (!is_creatable(b, conn, m, &parent) || !sort_out_properties(conn, m, &prop_count))
         return;
     struct ls_var_spec spec = {
         .id = ls__space_assign(b, conn->space, m->id, ls_outgoing_has_ended(&conn->out, m->id)),
         .parent = ls_var_id(parent),
         .props = m->props,
-        .prop_count = m->prop_count,
+        .prop_count = prop_count,
         .owner = conn->space,
         .owner_id = m->id,
         .wants_place = conn->marked,
@@ -185,8 +204,13 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
 static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const struct ls_prop *prop)
 {
     struct ls_err err;
+    struct ls_fault fault;
     if (!prop->value_len)
         return;
+    if (ls_prop_check(prop, &fault) < 0) {
+        ls__send_error(conn, 1, &fault);
+        return;
+    }
     if (!conn->outlet.rights.lua) {
         refuse(conn, 1, LS_FAULT_UNAUTHORIZED,
                "the property lua of variable 1 is not allowed here; --allow-lua-property switches it on");

@@ -157,14 +157,10 @@ static bool read_properties(struct parse *p, const cJSON *object, struct fields 
         const char *span;
         size_t span_len;
         token = ls_json_next(&p->reader);
-        if (memchr(prop->name, '\0', prop->name_len))
-            out->props_problem = "the names of properties must not hold U+0000";
         if (token != LS_JSON_STRING)
             out->props_problem = "property values must be strings";
         else if (!take_string(p, p->reader.text, p->reader.len, p->reader.escaped, &prop->value, &prop->value_len))
             return false;
-        else if (memchr(prop->value, '\0', prop->value_len))
-            out->props_problem = "the values of properties must not hold U+0000";
         if (!ls_json_skip(&p->reader, token, &span, &span_len))
             return false;
         item = item->next;

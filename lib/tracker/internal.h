@@ -203,8 +203,6 @@ struct ls__prop_name {
     enum ls_priority priority;
 };
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
-/** May a property be named and valued so (T20)? @return 0, or -1 and fault (BAD_MESSAGE) */
-int ls__prop_check(const struct ls_prop *prop, struct ls_fault *fault);
 /** Store without recording. @return 1 changed, 0 same, -1 no memory */
 int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len);
 void ls__prop_record(struct ls_var *var, const char *name, size_t len);

@@ -52,8 +52,7 @@ void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
     *out = (struct ls__prop_name){name, base, base < len, priority};
 }
 
-/* Readers take names and values as C strings: one that holds a NUL would be cut there, and two could look the same. */
-int ls__prop_check(const struct ls_prop *prop, struct ls_fault *fault)
+int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
 {
     if (prop->name_len == 0)
         return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
@@ -199,7 +198,7 @@ int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const str
         if (ls_buf_failed(&key) || ls_buf_failed(&value))
             rc = ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
         else if (key.len)
-            rc = ls__prop_check(&prop, fault) ? -1 : fn(ctx, &prop);
+            rc = ls_prop_check(&prop, fault) ? -1 : fn(ctx, &prop);
         at = end + 1;
     }
     ls_buf_release(&key);
@@ -468,7 +467,7 @@ static int set_access(struct ls_tracker *tracker, struct ls_var *var, const stru
 int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault)
 {
     struct ls__prop_name name;
-    if (ls__prop_check(prop, fault))
+    if (ls_prop_check(prop, fault))
         return -1;
     ls__prop_split(prop->name, prop->name_len, &name);
     tracker->busy++;

@@ -230,7 +230,7 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
     for (size_t i = 0; i < spec->prop_count; i++) {
         const struct ls_prop *prop = &spec->props[i];
         struct ls__prop_name name;
-        if (ls__prop_check(prop, making->fault))
+        if (ls_prop_check(prop, making->fault))
             return -1;
         ls__prop_split(prop->name, prop->name_len, &name);
         if (name.len == 4 && memcmp(name.name, "path", 4) == 0) {

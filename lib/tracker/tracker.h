@@ -35,6 +35,9 @@ struct ls_prop {
 size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority);
 /** Is NAME the property's name, suffix aside? Thread: any. */
 bool ls_prop_is(const struct ls_prop *prop, const char *name);
+/** May a property be named and valued so (T20)? Readers take both as C strings, so neither may hold U+0000. Thread: any.
+ * @return 0, or -1 and fault (BAD_MESSAGE) */
+int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault);
 
 struct ls_tracker_config {
     struct ls_resolver resolver; /* borrowed for the tracker's life */

@@ -172,14 +172,6 @@ static void section_17_nul_bytes(void **state)
     assert_string_equal(show(batch), "invalid 0 bad-message");
     ls_batch_free(batch);
     expect("{\"type\\u0000x\":\"watch\",\"varId\":1}", "invalid 0 unknown-type");
-    /* A text that would be cut there is refused with its message (P47). */
-    static const char *const properties[] = {"\"p\\u0000q\":\"x\"", "\"\\u0000\":\"x\"", "\"p\":\"a\\u0000b\"", "\"p\":\"\\u0000\"", "\"path\":\"name\\u0000\"",
-                                            "\"path\\u0000\":\"name\"", "\"p:high\\u0000\":\"x\",\"q\":\"y\"", "\"lua\":\"x = 1\\u0000\""};
-    for (size_t i = 0; i < COUNT(properties); i++) {
-        char text[200];
-        snprintf(text, sizeof text, "[{\"type\":\"update\",\"varId\":2,\"properties\":{%s}},{\"type\":\"create\",\"id\":3,\"parentId\":1,\"properties\":{%s}}]", properties[i], properties[i]);
-        expect(text, "invalid 2 bad-message; invalid 3 bad-message");
-    }
 }
 
 static void section_17_deep_nesting(void **state)
