@@ -240,6 +240,10 @@ static int run_input(struct repl *repl)
         code.len += (size_t)n;
         code.data[code.len] = 0;
     }
+    if (code.len && memchr(code.data, '\0', code.len)) {
+        ls_buf_release(&code);
+        return complain(STATUS_FAILED, "the standard input holds a zero byte, so it is no Lua text; nothing was run");
+    }
     enum entry_result result = repl_entry(repl, ls_buf_text(&code), false);
     ls_buf_release(&code);
     return result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? repl_lost_status(repl) : STATUS_FAILED;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD, for a NUL: the text is read as a C string and must not end there */
 static const char ellipsis[] = "\xe2\x80\xa6";
 
 /* A text that was cut says so; the cut never splits a UTF-8 sequence. */
@@ -32,10 +33,21 @@ int ls_fail(struct ls_err *err, int code, const char *format, ...)
 int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len)
 {
     if (err) {
-        size_t kept = len < sizeof err->text ? len : sizeof err->text - 1;
-        memmove(err->text, text, kept);
+        size_t kept = 0, read = 0;
+        if (!memchr(text, '\0', len)) {
+            read = kept = len < sizeof err->text ? len : sizeof err->text - 1;
+            memmove(err->text, text, kept);
+        }
+        for (; read < len && kept + sizeof replacement <= sizeof err->text; read++) {
+            if (text[read]) {
+                err->text[kept++] = text[read];
+            } else {
+                memcpy(err->text + kept, replacement, sizeof replacement - 1);
+                kept += sizeof replacement - 1;
+            }
+        }
         err->text[kept] = 0;
-        if (kept < len) mark_cut(err->text, sizeof err->text);
+        if (read < len) mark_cut(err->text, kept + 1);
         err->code = code;
     }
     return code;

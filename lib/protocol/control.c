@@ -45,11 +45,19 @@ static bool is_whole_object(const char *text, size_t len)
     return first == LS_JSON_OBJECT && ls_json_skip(&reader, first, &span, &span_len) && ls_json_next(&reader) == LS_JSON_END;
 }
 
+/* Who does not ask for the length reads a C string. It must not end at a NUL inside, where it might name something else: U+FFFD stands there then. */
 static char *unescaped(const char *raw, size_t len, size_t *text_len)
 {
     struct ls_buf out = LS_BUF_INIT;
     ls_buf_reserve(&out, len + 1);
     ls_json_unescape(&out, raw, len);
+    if (text_len == NULL && !ls_buf_failed(&out) && memchr(ls_buf_text(&out), '\0', out.len)) {
+        struct ls_buf whole = LS_BUF_INIT;
+        for (size_t i = 0; i < out.len; i++)
+            ls_buf_add(&whole, out.data[i] ? out.data + i : "\xef\xbf\xbd", out.data[i] ? 1 : 3);
+        ls_buf_release(&out);
+        out = whole;
+    }
     return ls_buf_detach(&out, text_len);
 }
 
@@ -108,7 +116,7 @@ const char *ls_control_text(struct ls_control *request, const char *name, size_t
     size_t value_len, text_len = 0;
     if (!ls_json_member(request->text, request->len, name, &value, &value_len) || value_len < 2 || *value != '"')
         return NULL;
-    char *text = keep(request, unescaped(value + 1, value_len - 2, &text_len));
+    char *text = keep(request, unescaped(value + 1, value_len - 2, len != NULL ? &text_len : NULL));
     if (len != NULL)
         *len = text_len;
     return text;

@@ -43,11 +43,12 @@ void ls_control_free(struct ls_control *request); /* NULL accepted */
 const char *ls_control_id(const struct ls_control *request);
 /** The command's name. Borrowed. */
 const char *ls_control_cmd(const struct ls_control *request);
-/** A string member, all its bytes. *len (may be NULL) is its length. Borrowed, NUL-terminated; NULL when absent or not a string. */
+/** A string member, all its bytes. *len (may be NULL) is its length. Borrowed, NUL-terminated; NULL when absent or not a string.
+ * Without `len` a NUL inside reads as U+FFFD, so that nothing is cut. */
 const char *ls_control_text(struct ls_control *request, const char *name, size_t *len);
 bool ls_control_flag(struct ls_control *request, const char *name); /* false when absent */
 int64_t ls_control_int(struct ls_control *request, const char *name, int64_t otherwise);
-/** An array of strings; what is not a string in it is left out. *names is owned by the request. @return how many; 0 when absent */
+/** An array of strings; what is not a string in it is left out, a NUL inside reads as U+FFFD. *names is owned by the request. @return how many; 0 when absent */
 size_t ls_control_list(struct ls_control *request, const char *name, const char *const **names);
 
 #endif

@@ -377,9 +377,10 @@ static LS_RAISES void commit_object(struct commit *job, lua_State *L)
 {
     LS_LTOP(L);
     const struct ls_value *old = job->value;
-    int type = lua_isnil(L, -1) ? 0 : lua_gettop(L);
-    struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step};
-    now.type = type ? lua_tostring(L, type) : NULL;
+    size_t len = 0;
+    const char *name = lua_tolstring(L, -1, &len);
+    int type = name && strlen(name) == len ? lua_gettop(L) : 0; /* a text with U+0000 names no type: cut there it would name another */
+    struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step, .type = type ? name : NULL};
     now.object = job->row ? job->row : ls__object_register(job->rs->session, L, 1);
     if (job->row && old->shape == LS_SHAPE_OBJECT && old->object == now.object && !job->same_table)
         job->bits |= LS_CHECK_MOVED;

@@ -73,7 +73,9 @@ LS_RAISES int l_session_unloadModule(lua_State *L)
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "unloadModule", "string");
-    const struct ls_module *module = ls__module_named(session, lua_tostring(L, 2));
+    size_t len;
+    const char *name = lua_tolstring(L, 2, &len);
+    const struct ls_module *module = strlen(name) == len ? ls__module_named(session, name) : NULL; /* no name holds U+0000 */
     if (!module)
         return 0;
     lua_State *before = ls__swap_thread(session, L);
@@ -116,8 +118,12 @@ LS_RAISES int l_session_unloadDirectory(lua_State *L)
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         ls__ltype(L, 2, "unloadDirectory", "string");
+    size_t len;
+    const char *dir = lua_tolstring(L, 2, &len);
+    if (strlen(dir) != len)
+        return 0;
     lua_State *before = ls__swap_thread(session, L);
-    unload_directory(session, lua_tostring(L, 2), lua_toboolean(L, 3));
+    unload_directory(session, dir, lua_toboolean(L, 3));
     ls__swap_thread(session, before);
     return 0;
 }

@@ -239,8 +239,12 @@ LS_RAISES int l_session_registerStandardVariable(lua_State *L)
     if (lua_istable(L, 3) && ls__object_variables(session, L, 3, &id, 1) == 0)
         ls__larg(L, 3, "registerStandardVariable", "the table is no variable's value");
     struct ls_fault fault = {0};
-    ls__reload_naming(session, lua_tostring(L, 2));
-    if (ls_tracker_name(session->tracker, lua_tostring(L, 2), id, &fault) < 0)
+    size_t len;
+    const char *name = lua_tolstring(L, 2, &len);
+    if (strlen(name) != len)
+        ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
+    ls__reload_naming(session, name);
+    if (ls_tracker_name(session->tracker, name, id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);
     return 0;
 }

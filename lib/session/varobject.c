@@ -68,7 +68,9 @@ static LS_RAISES int l_variable_getProperty(lua_State *L)
     const struct ls_var *var = method_variable(L);
     if (lua_type(L, 1) != LUA_TSTRING)
         ls__ltype(L, 1, "getProperty", "string");
-    const char *text = var ? ls_var_property(var, lua_tostring(L, 1)) : NULL;
+    size_t len;
+    const char *name = lua_tolstring(L, 1, &len);
+    const char *text = var && strlen(name) == len ? ls_var_property(var, name) : NULL; /* no name holds U+0000 */
     lua_pushstring(L, text); /* nil for NULL */
     return 1;
 }

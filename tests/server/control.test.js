@@ -170,6 +170,22 @@ test('C3 a session that is busy does not hold up the lists', async () => {
   busy.close();
 });
 
+test('C3 a name that holds U+0000 names nothing else; code and error texts go through whole', async () => {
+  const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
+  const ask = (code) => control.call('eval', { session, code });
+  assert.equal((await control.call('eval', { session: `${session}\0x`, code: 'return 1' })).error.code, 'no-session');
+  assert.equal((await control.call('ping\0x')).error.code, 'unknown-command');
+  assert.deepEqual((await control.call('unload', { names: ['lua/ship.lua\0x'], dry_run: true })).results, []);
+  assert.equal((await ask('return #"a\0b"')).json, 3);
+  const { message } = (await ask('error("er\\0ror")')).error;
+  assert.match(message, /er\ufffdror\nstack traceback:/);
+  assert.match((await ask('session:getAppVariable():updateProperties({ tone = "a\\0b" })')).error.message, /the value of the property 'tone' must not hold U\+0000/);
+  assert.match((await ask('session:createVariable(1, {}, { ["to\\0ne"] = "a" })')).error.message, /the name of a property must not hold U\+0000/);
+  assert.match((await ask('session:registerStandardVariable("@a\\0b", 1)')).error.message, /must not hold U\+0000/);
+  assert.equal((await ask('session:getAppVariable():updateProperties({ pp = "1" }) return session:getAppVariable():getProperty("pp\\0x") == nil')).json, true);
+  assert.equal((await ask('session:unloadModule("ship\\0x") session:unloadDirectory("lua\\0x", true) return package.loaded["ship"] ~= nil')).json, true);
+});
+
 test('C4 the program finds the server by its site', () => {
   const done = spawnSync(server.run.child.spawnfile, ['repl', '--socket', server.socket, '-e', 'print(6 * 7)'], { encoding: 'utf8' });
   assert.equal(done.status, 0, done.stderr);

@@ -270,6 +270,9 @@ test('C4 standard input that is no terminal is one chunk', () => {
   assert.equal(half.status, 1);
   assert.match(half.stderr, /not complete/);
   assert.equal(run(['1'], { input: '' }).status, 0);
+  const cut = run(['1'], { input: 'print(1)\0print(2)\nprint(3)' });
+  assert.deepEqual([cut.status, cut.stdout], [1, ''], 'nothing is run up to a zero byte');
+  assert.match(cut.stderr, /zero byte/);
 });
 
 test('C4 --json: answers and events, one a line', () => {

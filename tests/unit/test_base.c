@@ -69,6 +69,12 @@ static void errors_are_cut_between_characters(void **state)
     text[sizeof text - 2] = 0;
     assert_int_equal(ls_fail(&err, LS_EIO, "%s", text), LS_EIO);
     assert_true(ls_utf8_valid(err.text, strlen(err.text)));
+    assert_int_equal(ls_fail_text(&err, LS_ELUA, "a\0b\nc\0", 6), LS_ELUA); /* it does not end at a NUL */
+    assert_string_equal(err.text, "a\xef\xbf\xbd" "b\nc\xef\xbf\xbd");
+    char zeros[sizeof err.text] = "";
+    ls_fail_text(&err, LS_ELUA, zeros, sizeof zeros);
+    assert_true(strlen(err.text) < sizeof err.text && strlen(err.text) > sizeof err.text - 8);
+    assert_string_equal(err.text + strlen(err.text) - 3, "\xe2\x80\xa6");
     assert_int_equal(ls_fail_text(&err, LS_ELUA, text, strlen(text)), LS_ELUA);
     assert_true(ls_utf8_valid(err.text, strlen(err.text)));
     assert_string_equal(ls_error_name(LS_ENOTFOUND), "not-found");
