@@ -16,18 +16,18 @@ pageTest('F240: the recorded exchange is replayed message by message', async ({ 
   await open({ server, page }, FLEET, 'Fleet');
   const creates = () => server.messages.filter((m) => m.type === 'create').map((m) => m.data);
   await server.created('add()');
-  const [ships, title, add] = creates();
-  assert.deepEqual(ships, { id: 2, parentId: 1, properties: { path: 'ships', wrapper: 'lua.ViewList', elementId: ships.properties.elementId, access: 'r' } });
-  assert.deepEqual(title, { id: 3, parentId: 1, properties: { path: 'title', access: 'r', elementId: title.properties.elementId } });
+  const [title, ships, add] = creates();
+  assert.deepEqual(ships, { id: 3, parentId: 1, properties: { path: 'ships', wrapper: 'lua.ViewList', elementId: ships.properties.elementId, access: 'r' } });
+  assert.deepEqual(title, { id: 2, parentId: 1, properties: { path: 'title', access: 'r', elementId: title.properties.elementId } });
   assert.deepEqual(add, { id: 4, parentId: 1, properties: { path: 'add()', access: 'action', elementId: add.properties.elementId } });
   await server.received('viewdef of the application', (m) => m.data.properties?.viewdef === 'Fleet.DEFAULT');
   server.send(
-    update(2, undefined, { fallbackNamespace: 'list-item' }),
-    update(2, { obj: 2 }, { type: 'lua.ViewList' }),
-    update(3, 'North fleet'),
+    update(3, undefined, { fallbackNamespace: 'list-item' }),
+    update(3, { obj: 2 }, { type: 'lua.ViewList' }),
+    update(2, 'North fleet'),
   );
   const items = await server.created('items');
-  assert.deepEqual(items, { id: 5, parentId: 2, properties: { path: 'items', elementId: ships.properties.elementId, fallbackNamespace: 'list-item', access: 'r' } });
+  assert.deepEqual(items, { id: 5, parentId: 3, properties: { path: 'items', elementId: ships.properties.elementId, fallbackNamespace: 'list-item', access: 'r' } });
   server.send(update(5, [{ obj: 4 }]));
   const first = await server.created('0');
   assert.deepEqual(first, { id: 6, parentId: 5, properties: { path: '0', elementId: first.properties.elementId, fallbackNamespace: 'list-item' } });

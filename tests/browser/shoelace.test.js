@@ -105,3 +105,24 @@ pageTest('F198: attributes and events of dialogs, checks and buttons', async (fi
   assert.deepEqual(sent(server).map(([path]) => path), ['closed()', 'flip()', 'hit()']);
   assert.equal(await page.locator('sl-button').evaluate((e) => e.variant), 'primary');
 }, options);
+
+pageTest('F178: an edit that a re-render keeps is still one: it is not overwritten, and it leaves with the field', async (fixture) => {
+  const { server, page, until } = fixture;
+  const view = (text) => `<main><sl-input ui-value="a"></sl-input><b>${text}</b></main>`;
+  await show(fixture, view('one'), { a: 'Ann' });
+  await settled(page);
+  await page.getByRole('textbox').click();
+  await page.keyboard.press('End');
+  await page.keyboard.type('!!');
+  server.send(update(1, undefined, { viewdefs: JSON.stringify({ 'App.DEFAULT': `<template>${view('two')}</template>` }) }));
+  await page.getByText('two').waitFor();
+  await settled(page);
+  const value = () => page.locator('sl-input').evaluate((e) => e.value);
+  await until('the edit', async () => (await value()) === 'Ann!!');
+  server.send(update((await server.created('a', 1)).id, 'Bob'), update(1, undefined, { mark: 'sent' }));
+  await page.waitForFunction(() => window.uiStore.get(1).properties.mark === 'sent');
+  assert.equal(await value(), 'Ann!!');
+  await page.getByText('two').click();
+  await until('the edit to be sent', () => sent(server).length);
+  assert.deepEqual(sent(server), [['a', 'Ann!!']]);
+}, options);
