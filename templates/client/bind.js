@@ -5,11 +5,12 @@
 import { parse } from './json.js';
 import { showModal } from './keep.js';
 import { currentValue, eventName, isUndefined, kindOf, mark } from './kinds.js';
+import { List } from './list.js';
 import { isHidden, markScroll, notifyScroll, scrollElement } from './scroll.js';
 import * as variables from './store.js';
 import { describe, flush, get, guard, refreshError, report, update, watch } from './store.js';
 import { accessProblem, commitAll, ensureId, Field, forwarded, isGetter, isOwned, isSetter, parsePath, vendId } from './value.js';
-import { List, View, viewdef } from './view.js';
+import { View, viewdef } from './view.js';
 
 /** @type {Set<Widget>} */
 const live = new Set();
@@ -80,6 +81,10 @@ export class Widget {
       if (binding !== except) binding.apply?.(get(binding.varId)?.value ?? null);
       refreshError(binding.varId);
     }
+  }
+
+  commit() {
+    for (const binding of this.bindings.values()) binding.commit?.();
   }
 
   /** Ends the bindings here; who ends them destroys the variables (F88). */
@@ -257,6 +262,7 @@ function bindField(widget, name, spec, defaults, field, map = (value) => value) 
   if (!varId || !binding) return true;
   widget.field = field;
   binding.end = () => field.end();
+  binding.commit = () => void field.commit();
   binding.refit = (attribute, change) => field.refit(attribute, change);
   field.start(varId);
   return true;
@@ -267,7 +273,7 @@ function bindField(widget, name, spec, defaults, field, map = (value) => value) 
 /** Properties that the attribute alone stops to govern once the user has acted (F103). */
 const LIVE = ['checked', 'selected', 'value', 'muted', 'open', 'indeterminate'];
 const LIVE_TAGS = /^(input|textarea|select|button|progress|meter|output|option|dialog|details|audio|video)$/;
-const OWN_CLASSES = ['ui-new-view', 'ui-obsolete-view', 'ui-error'];
+const OWN_CLASSES = ['ui-new-view', 'ui-obsolete-view', 'ui-error', 'ui-enter', 'ui-leave'];
 
 /** @param {Widget} widget @param {string} name @param {any} value @param {boolean} [live] the property too */
 function applyAttribute(widget, name, value, live = true) {

@@ -23,18 +23,23 @@ export function pagePath() {
   return (fromAddress() === session ? pathname.slice(session.length + 1) : pathname) || '/';
 }
 
+const TOKEN = 'ui-tab';
 let token = '';
 
 /** Names this tab to the server, whichever connection it has (R8). */
 export function tabToken() {
-  const name = 'ui-tab';
-  const make = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   try {
-    token ||= sessionStorage.getItem(name) ?? make();
-    sessionStorage.setItem(name, token);
-  } catch { // no storage here: the token lasts as long as the page
-    token ||= make();
-  }
+    token ||= sessionStorage.getItem(TOKEN) ?? '';
+  } catch { /* no storage here: the token lasts as long as the page */ }
+  return token || renewToken();
+}
+
+/** Another token, for a tab that shares its own with its duplicate. */
+export function renewToken() {
+  token = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  try {
+    sessionStorage.setItem(TOKEN, token);
+  } catch { /* as above */ }
   return token;
 }
 

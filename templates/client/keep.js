@@ -3,6 +3,7 @@
  * put back on their counterparts. Where nobody has changed anything, what the new content brings stays.
  */
 import { editOf, isBound, rawValue } from './kinds.js';
+import { showLoss } from './overlay.js';
 import { following } from './scroll.js';
 import { report, same } from './store.js';
 import { moveEdit } from './value.js';
@@ -163,7 +164,7 @@ export function forgetIds(nodes) {
 /** The objects that root elements of views show. @type {WeakMap<Element, number>} */
 const objects = new WeakMap();
 
-/** Says what object nodes show: what was done in one row belongs to that row. @param {Node[]} roots of a view @param {any} value of its variable */
+/** Says what object nodes show: what was done in one row belongs to that row. @param {Part[]} roots of a view, those of inner views are theirs @param {any} value of its variable */
 export function identify(roots, value) {
   if (value?.obj) for (const root of roots) if (root instanceof Element) objects.set(root, value.obj);
 }
@@ -296,7 +297,10 @@ export function restore(nodes, kept) {
   const position = [scrollX, scrollY];
   for (const [old, { changes: changed, edit, focus, caret, scroll }] of kept.states) {
     const element = counterpart(old);
-    if (edit !== undefined && !(element && boundTo(old) === boundTo(element) && moveEdit(old, element, edit, objectOf(old) === objectOf(element)))) report(`an edit has lost its place: ${edit}`);
+    if (edit !== undefined && !(element && boundTo(old) === boundTo(element) && moveEdit(old, element, edit, objectOf(old) === objectOf(element)))) {
+      report(`an edit has lost its place: ${edit}`);
+      showLoss(edit);
+    }
     if (!element) continue;
     for (const [name, value] of Object.entries(changed)) {
       if (!(name in read(element)) || element.hasAttribute(`ui-attr-${name}`)) continue;

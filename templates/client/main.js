@@ -5,12 +5,16 @@
  */
 import { startArrival } from './lsess-client/arrival.js';
 import { findWidget, store } from './lsess-client/bind.js';
-import { connection, findSession, openConnection, pagePath, resume, suspend, tabToken } from './lsess-client/connection.js';
-import { addStyle, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { connection, findSession, openConnection, pagePath, renewToken, resume, suspend, tabToken } from './lsess-client/connection.js';
+import { dropRow } from './lsess-client/list.js';
+import { addStyle, showLoss, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
 import { revealing, settle } from './lsess-client/reveal.js';
-import { debug, duringFrame, flush, get, guard, idle, receiveDestroy, receiveError, receiveUpdate, report, reset, send, update } from './lsess-client/store.js';
+import { debug, describe, duringFrame, flush, get, guard, idle, ofId, receiveDestroy, receiveError, receiveUpdate, report, reset, send, takeWritten, update } from './lsess-client/store.js';
 import { commitAll } from './lsess-client/value.js';
 import { deliver, findKey, findView, keys, View, viewdef } from './lsess-client/view.js';
+
+/** Shows variable 1, first or anew. */
+let begin = () => {};
 
 /** @param {any[]} messages */
 function processFrame(messages) {
@@ -25,8 +29,23 @@ function dispatch(message) {
   const { type, data = {} } = message ?? {};
   if (type === 'update') takeUpdate(data);
   else if (type === 'destroy') receiveDestroy(data);
+  else if (type === 'error' && data.code === 'gone') takeLoss(data);
+  else if (type === 'error' && data.code === 'replaced' && !data.varId) {
+    renewToken(); // the tab has been duplicated, and the other one has its token
+    begin();
+  }
   else if (type === 'error') receiveError(data);
   else if (type === undefined && message?.error) report(`the server says: ${message.error}`); // F19
+}
+
+/** An object is gone (R1): so is its row, and whoever wrote to it is told. @param {{varId: number, description: string}} data */
+function takeLoss(data) {
+  const { varId, description } = data;
+  receiveError(data);
+  const value = takeWritten(varId);
+  report(`${describe(varId)}: gone: ${description}`);
+  if (value !== undefined) showLoss(value);
+  if (typeof ofId(varId) !== 'number') dropRow(varId); // the place lies in the row's own object
 }
 
 /** @param {{varId: number, value?: any, properties?: Record<string, any>, seq?: number, of?: number | null}} data */
@@ -111,7 +130,7 @@ function show(host, session) {
   const view = new View(host, 1, null);
   const uiApp = pageInterface(session, view);
   let started = false;
-  const opened = () => {
+  begin = () => {
     if (started) {
       reset();
       view.resync(); // the server has forgotten this page's variables (F215)
@@ -126,7 +145,7 @@ function show(host, session) {
     started = true;
     duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: place() } })); // the whole handshake (F45, R8)
   };
-  openConnection(session, { opened, frame: processFrame });
+  openConnection(session, { opened: begin, frame: processFrame });
   const commit = () => {
     commitAll();
     flush(false);

@@ -17,8 +17,9 @@ export function addStyle(id, css) {
 }
 
 const NOTICE = `
-#ui-notice { position: fixed; z-index: 2147483000; inset: auto 1rem 1rem; box-sizing: border-box; width: fit-content; margin: auto; padding: .6em 1.1em;
-  border-radius: 6px; background: #24292f; color: #fff; font: 14px/1.5 system-ui, sans-serif; text-align: center; box-shadow: 0 4px 18px #0005 }`;
+#ui-notice, #ui-loss { position: fixed; z-index: 2147483000; inset: auto 1rem 1rem; box-sizing: border-box; width: fit-content; margin: auto; padding: .6em 1.1em;
+  border-radius: 6px; background: #24292f; color: #fff; font: 14px/1.5 system-ui, sans-serif; text-align: center; box-shadow: 0 4px 18px #0005 }
+#ui-loss { bottom: 4rem; overflow-wrap: anywhere; cursor: pointer }`;
 
 /** Shows a text, or nothing. Sites restyle the notice by `#ui-notice`, or hide it. @param {string} text */
 export function showNotice(text) {
@@ -29,6 +30,18 @@ export function showNotice(text) {
   const notice = shown ?? element('div', { id: 'ui-notice', role: 'status' });
   if (notice.textContent !== text) notice.textContent = text;
   document.body.append(notice);
+}
+
+const LOSS_MS = 30000; // long enough to read and copy it
+
+/** Says that something was not done because its object is gone, or not on the page any more (R1), with the text that was typed for it. @param {any} value that was written */
+export function showLoss(value) {
+  document.getElementById('ui-loss')?.remove();
+  addStyle('ui-notice-style', NOTICE);
+  const text = /string|number/.test(typeof value) && value !== '' ? `Not stored, for what it belongs to is no longer here: ${value}` : 'Nothing was done, for what it belongs to is no longer here.';
+  const notice = element('div', { id: 'ui-loss', role: 'alert', onclick: () => getSelection()?.isCollapsed && notice.remove() }, text);
+  document.body.append(notice);
+  setTimeout(() => notice.remove(), LOSS_MS);
 }
 
 /** The errors of an element's variables; the newest shows. @type {WeakMap<Element, Map<number, Failure>>} */

@@ -1,6 +1,7 @@
 /** The showing of new content when it is complete, and the scripts that run then (F159 to F170). */
 import { arrive } from './arrival.js';
 import { capture, restore } from './keep.js';
+import { enter } from './list.js';
 import { isHidden, notifyScroll, scrollRevealed } from './scroll.js';
 import { blame, get, guard } from './store.js';
 import { inOrder } from './value.js';
@@ -46,6 +47,7 @@ export class Reveal {
       view.obsolete = [];
       for (const node of view.nodes()) if (node instanceof Element) node.classList.remove('ui-new-view');
     }
+    enter(views);
     scrollRevealed();
     views.forEach((view, i) => guard('keeping what was done', () => restore(view.nodes(), kept[i])));
     runScripts();

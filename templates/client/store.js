@@ -160,8 +160,10 @@ export function update(id, value, properties, of = ofId(id)) {
   const changed = value !== undefined && access !== 'r' && (WRITE_ONLY.test(access) || !same(value, record.value));
   if (changed) record.value = value;
   if (properties) merge(record, properties);
-  if (changed) send('update', { varId: id, value, properties, seq: number(entry), of: of ?? undefined });
-  else if (properties) send('update', { varId: id, properties });
+  if (changed) {
+    number(entry);
+    write(entry, value, of, properties);
+  } else if (properties) send('update', { varId: id, properties });
   if (changed && access === 'action') flush(true);
 }
 
@@ -177,10 +179,32 @@ let silence = 0;
 
 /** @param {Entry} entry */
 function number(entry) {
-  entry.seq = (entry.seq ?? 0) + 1;
   if (transmit && numbered !== false) writing.add(entry);
   if (numbered === undefined) silence ||= setTimeout(trustSilence, SILENT_MS);
-  return entry.seq;
+}
+
+/** What was written last to variables, those that have been dropped included, until it is answered. @type {Map<number, any>} */
+const written = new Map();
+
+/** @param {Entry} entry @param {any} value @param {number | null | undefined} of @param {Properties} [properties] */
+function write(entry, value, of, properties) {
+  const { varId } = entry.record;
+  written.set(varId, value);
+  entry.seq = (entry.seq ?? 0) + 1;
+  send('update', { varId, value, properties, seq: entry.seq, of: of ?? undefined });
+}
+
+/** Sends an edit to another object than the one that holds the variable's place now; what that holds shows all the same. @param {number} id @param {any} value @param {number} of */
+export function writeElsewhere(id, value, of) {
+  const entry = entries.get(id);
+  if (entry) write(entry, value, of);
+}
+
+/** What has been written last and was not answered; from now on it is. @param {number} id */
+export function takeWritten(id) {
+  const value = written.get(id);
+  written.delete(id);
+  return value;
 }
 
 function trustSilence() {
@@ -194,8 +218,8 @@ function trustSilence() {
 /** Whether the server has still to answer a write. @param {number} id */
 export const isWriting = (id) => writing.has(/** @type {Entry} */ (entries.get(id)));
 
-/** The object that holds the variable's place, where it can be exchanged. @param {number} id */
-export const ofId = (id) => entries.get(id)?.of ?? null;
+/** The object that holds the variable's place, where it can be exchanged; null if there is none, undefined if nothing is known. @param {number} id */
+export const ofId = (id) => entries.get(id)?.of;
 
 /** @param {Variable} record @param {Properties} properties */
 function merge(record, properties) {
@@ -224,10 +248,11 @@ function forget(id, entry) {
 /** Forgets everything, as after a reconnect (F215). Variable 1 is there anew. */
 export function reset() {
   entries.forEach((entry, id) => forget(id, entry));
+  written.clear();
   add(1);
 }
 
-/** @param {number} id @param {'observers' | 'errorObservers'} kind @param {any} observer @returns {() => void} ends it */
+/** @param {number} id @param {'observers' | 'errorObservers' | 'exchangeObservers'} kind @param {any} observer @returns {() => void} ends it */
 function observe(id, kind, observer) {
   const entry = entries.get(id);
   if (entry) (entry[kind] ??= new Set()).add(observer);
@@ -242,6 +267,9 @@ export function watch(id, observer, owner) {
 }
 /** Calls `observer` with each error of the variable, and with null when it is over. @param {number} id @param {(error: Failure | null) => void} observer */
 export const watchErrors = (id, observer) => observe(id, 'errorObservers', observer);
+
+/** Calls `observer` with the id of the object that is about to hold the variable's place. @param {number} id @param {(of: number | null) => void} observer */
+export const watchExchange = (id, observer) => observe(id, 'exchangeObservers', observer);
 
 /** @param {Entry} entry @param {Failure | null} error */
 function fail(entry, error) {
@@ -260,13 +288,27 @@ export function refreshError(id) {
 /** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Properties, seq?: number, of?: number | null}} data */
 export function receiveUpdate({ varId, value, properties, seq, of }) {
   const entry = entries.get(varId) ?? (varId < 0 ? add(varId) : undefined);
-  if (!entry) return; // in flight when it was destroyed (F56)
-  if (of !== undefined) entry.of = of;
+  if (!entry) { // in flight when it was destroyed (F56)
+    if (seq !== undefined) written.delete(varId);
+    return;
+  }
+  if (of !== undefined && of !== entry.of) {
+    for (const observer of entry.exchangeObservers ?? []) guard('an exchange', () => observer(of), varId);
+    if (entry.of !== undefined) {
+      writing.delete(entry); // what was written meant another object
+      if (value === undefined) value = entry.known;
+    }
+    entry.of = of;
+  }
+  if (value !== undefined) entry.known = value;
   const answers = seq !== undefined && seq > (entry.told ?? 0);
   if (seq !== undefined) {
     numbered = true;
     entry.told = seq;
-    if (seq >= (entry.seq ?? 0)) writing.delete(entry);
+    if (seq >= (entry.seq ?? 0)) {
+      writing.delete(entry);
+      written.delete(varId);
+    }
   }
   if (value !== undefined && writing.has(entry)) {
     entry.late = value; // older than the last write, whose answer will tell
@@ -294,7 +336,7 @@ export function receiveError({ varId, code = '', description = '' }) {
   const entry = entries.get(varId);
   if (!entry) return;
   answered(entry);
-  failures.set(entry, { code, description });
+  if (code !== 'gone') failures.set(entry, { code, description }); // nobody can mend that, and the person is told
 }
 
 function tellFailures() {

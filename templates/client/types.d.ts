@@ -1,7 +1,7 @@
 /** Names of the client's types, for `tsc` and editors; browsers never see this file. */
 
 type View = import('./view.js').View;
-type List = import('./view.js').List;
+type List = import('./list.js').List;
 type Widget = import('./bind.js').Widget;
 type Reveal = import('./reveal.js').Reveal;
 
@@ -33,6 +33,7 @@ interface Entry {
   children?: Set<number>;
   observers?: Set<(...changed: any[]) => void>;
   errorObservers?: Set<(...changed: any[]) => void>;
+  exchangeObservers?: Set<(of: number | null) => void>;
   error?: Failure | null;
   wait?: Wait | null;
   /** The number of its last write, and of the last that the server has told of. */
@@ -40,6 +41,8 @@ interface Entry {
   told?: number;
   /** What the server has sent since, but before it knew of the last write. */
   late?: any;
+  /** The value last heard from the server. */
+  known?: any;
   of?: number | null;
 }
 
@@ -61,6 +64,8 @@ interface Binding {
   varId: number;
   apply?: (value: any) => void;
   end?: () => void;
+  /** Sends what was edited and not yet sent. */
+  commit?: () => void;
   /** Changes an attribute, and shows the value again if that matters to it. */
   refit?: (attribute: string, change: () => void) => void;
 }

@@ -3,8 +3,9 @@
  * on the page. Before it what the client knows of paths.
  */
 import { inner, isEdited, isUndefined, kindOf, mark, putEdit, rawValue, setWritten, textOf, touch } from './kinds.js';
+import { showLoss } from './overlay.js';
 import { notifyScroll } from './scroll.js';
-import { flushSoon, get, isWriting, ofId, online, same, update, watch } from './store.js';
+import { flushSoon, get, isWriting, ofId, online, same, update, watchExchange, writeElsewhere } from './store.js';
 
 let last = 0; // of the ids ui-N (F71)
 
@@ -144,12 +145,22 @@ export class Field {
     });
     widget.on('pointerdown', () => this.typing = false);
     widget.on('focusout', () => this.leave());
-    if (this.sends) watch(varId, () => this.follow());
+    watchExchange(varId, (of) => this.exchanged(of));
   }
 
-  /** The place may lead to another object than the one that the edit was begun in, which gets it then. */
-  follow() {
-    if (this.of !== undefined && this.of !== ofId(this.varId)) this.commit() || this.write(this.value);
+  /** The place is another object's: what was typed for the one before goes there, and what this one has shows (R1, R8). @param {number | null | undefined} next */
+  exchanged(next) {
+    const { element, kind, varId } = this;
+    const of = this.of ?? ofId(varId);
+    if (of === undefined || next === undefined || of === next) return;
+    if (this.dirty()) {
+      const value = kind.shows === 'radio' ? element.value : rawValue(element);
+      if (of === null) showLoss(value);
+      else writeElsewhere(varId, value, of);
+    }
+    if (isBad(element)) element.value = '';
+    this.typing = this.asked = false;
+    this.write(this.value);
   }
 
   /** Remembers which object an edit is meant for. */
@@ -404,8 +415,8 @@ export function moveEdit(old, element, edit, alike) {
   if (!field || !(alike || of)) return false;
   putEdit(element, edit);
   field.begin();
-  if (of && field.of !== undefined) field.of = of;
-  field.follow();
+  if (of && isEdited(element)) field.of = of;
+  field.exchanged(ofId(field.varId));
   return true;
 }
 

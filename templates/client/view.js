@@ -1,12 +1,13 @@
 /**
- * What is shown: viewdefs as they have come (F127 to F141), views, each one variable shown by the viewdef of its type in place of a host element
- * (F142 to F158, F171 to F178), and lists of views (F179 to F191). A view owns all its root nodes, and everything that its content holds.
+ * What is shown: viewdefs as they have come (F127 to F141), and views, each one variable shown by the viewdef of its type in place of a host element
+ * (F142 to F158, F171 to F178). A view owns all its root nodes, and everything that its content holds.
  */
 import { bindContent } from './bind.js';
+import { List } from './list.js';
 import { setProblem } from './overlay.js';
 import { forgetIds, identify } from './keep.js';
 import { collectScripts, Reveal } from './reveal.js';
-import { markScroll, notifyScroll, scrollElement } from './scroll.js';
+import { markScroll } from './scroll.js';
 import { blame, create, describe, destroy, get, guard, refreshError, report, update, watch } from './store.js';
 import { ensureId, forwarded, vendId } from './value.js';
 
@@ -60,7 +61,7 @@ export function findKey(type, namespace, fallback) {
 }
 
 /** The namespace properties of a nested view or list, to be evaluated while its element is in place (F134). @param {Element} element @param {View} view the context @param {Properties} properties of its path */
-function namespacesOf(element, view, properties) {
+export function namespacesOf(element, view, properties) {
   const context = get(view.varId)?.properties ?? {};
   const closest = element.parentElement?.closest('[ui-namespace]:not([ui-namespace=""])');
   const outer = closest?.getAttribute('ui-namespace');
@@ -70,7 +71,7 @@ function namespacesOf(element, view, properties) {
 }
 
 /** @param {string | null | undefined} namespace @param {string | undefined} fallbackNamespace @returns {Properties} */
-const named = (namespace, fallbackNamespace) => ({ ...(namespace && { namespace }), ...(fallbackNamespace && { fallbackNamespace }) });
+export const named = (namespace, fallbackNamespace) => ({ ...(namespace && { namespace }), ...(fallbackNamespace && { fallbackNamespace }) });
 
 // Views.
 
@@ -93,6 +94,7 @@ export class View {
     this.host.classList.remove('ui-new-view', 'ui-obsolete-view');
     this.scrollOnOutput = false;
     this.plain = false; // shows a value without a type
+    this.coming = false; // a row that enters when it has been rendered (R6)
     /** The viewdef in use: '' before the first, null when its content has been cut off. @type {string | null} */
     this.key = '';
     this.type = '';
@@ -116,7 +118,8 @@ export class View {
 
   /** Makes the view of a `ui-view` element (F143). @param {HTMLElement} host @param {View} outer @param {Spec} spec */
   static nested(host, outer, spec) {
-    const properties = { access: 'r', ...forwarded(spec), ...namespacesOf(host, outer, spec.properties), path: spec.path, elementId: ensureId(host) };
+    const keyed = spec.properties.wrapper === 'lua.ViewList' && { keyed: 'true' }; // R3
+    const properties = { access: 'r', ...keyed, ...forwarded(spec), ...namespacesOf(host, outer, spec.properties), path: spec.path, elementId: ensureId(host) };
     const view = new View(host, outer.child(properties), outer);
     view.scrollOnOutput = !!spec.properties.scrollOnOutput;
     if (view.scrollOnOutput) markScroll(host);
@@ -204,7 +207,7 @@ export class View {
     const key = this.bestKey();
     if (!key) pending.add(this);
     else if (key !== this.key || force) this.replace(key, type);
-    identify(this.current(), value);
+    identify(this.content, value);
   }
 
   /** An item that is a plain value is shown as text; only objects have types and viewdefs (S57). @param {any} value */
@@ -219,6 +222,8 @@ export class View {
   /** Puts a rendering of a viewdef in the place of what is there (F147). @param {string} key @param {string} type */
   replace(key, type) {
     const fragment = this.instantiate(key);
+    this.keep = this.type === type;
+    if (!this.keep) this.commit();
     this.cut();
     const old = this.current();
     const last = old[old.length - 1];
@@ -232,7 +237,6 @@ export class View {
       for (const node of old) if (node instanceof Element) node.classList.add('ui-obsolete-view');
       forgetIds(old);
     }
-    this.keep = this.type === type;
     if (!above) this.reveal ??= new Reveal(this);
     const hide = !above || this.sharesRoots(above);
     const roots = [...fragment.children];
@@ -305,6 +309,7 @@ export class View {
 
   /** Puts an empty copy of the host in place of what was shown, at once (F172 to F174). */
   clear() {
+    this.commit();
     this.cut();
     this.reveal?.drop(this);
     const old = this.current();
@@ -320,6 +325,11 @@ export class View {
     this.key = this.type = '';
     this.refreshHost();
     update(this.varId, undefined, { viewdef: '' });
+  }
+
+  /** Sends what was typed and is not to stay: it is meant for the object that was shown (R1). */
+  commit() {
+    for (const part of [...this.inner, ...this.widgets]) part.commit();
   }
 
   /** Ends all that the content owns and destroys its variables; the nodes stay (F147). */
@@ -350,13 +360,6 @@ export class View {
     pending.delete(this);
   }
 
-  /** Ends the view and takes it off the page (F157, F164). */
-  destroy() {
-    this.end();
-    remove(this.current());
-    destroy(this.varId);
-  }
-
   /** After a reconnect: the old content stays to be seen until variable 1 has been shown anew (F215). */
   resync() {
     this.end();
@@ -376,92 +379,3 @@ export const awaitsViewdef = (reveal) => [...pending].some((view) => view.buffer
 
 /** @param {string} elementId */
 export const findView = (elementId) => [...live].findLast((view) => view.elementId === elementId || view.primary()?.id === elementId);
-
-/** One view per element of a variable's array, in place of an exemplar (F182). */
-export class List {
-  /** @param {HTMLElement} element @param {View} owner @param {Spec} spec */
-  constructor(element, owner, spec) {
-    this.element = element;
-    this.owner = owner;
-    /** @type {View[]} */
-    this.items = [];
-    this.wrapper = element.getAttribute('ui-item-wrapper');
-    const children = /** @type {HTMLElement[]} */ ([...element.children]);
-    /** Shown while the list is empty (S55). */
-    this.empty = children.filter((child) => child.hasAttribute('ui-empty')).slice(0, 1);
-    this.exemplar = children.find((child) => !this.empty.includes(child)) ?? document.createElement('div');
-    this.exemplar.removeAttribute('id'); // each copy gets one of its own
-    element.replaceChildren(...this.empty);
-    this.varId = this.createVariable(spec);
-    if (spec.properties.scrollOnOutput) markScroll(element);
-    owner.inner.push(this);
-    watch(this.varId, (_, value) => value !== undefined && this.show(Array.isArray(value) ? value.length : 0), this); // F27
-  }
-
-  /** @param {Spec} spec */
-  createVariable(spec) {
-    const { owner, element } = this;
-    const { wrapper: _w, create: _c, ...others } = forwarded(spec);
-    const names = namespacesOf(element, owner, spec.properties);
-    /** @type {Properties} */
-    const common = { access: 'r', ...others, ...names, path: spec.path, elementId: ensureId(element) };
-    const { itemWrapper = others.item } = others;
-    if (!itemWrapper || (spec.path === 'items' && get(owner.varId)?.properties.type === 'lua.ViewList')) return owner.child(common, this);
-    // The short form of a wrapped list: presenters need the wrapper, the list its items (F185).
-    const { item: _i, ...outer } = /** @type {Properties} */ ({ ...common, wrapper: 'lua.ViewList', itemWrapper });
-    const { elementId } = outer;
-    return create(owner.child(outer, this), { fallbackNamespace: 'list-item', ...names, access: 'r', path: 'items', elementId }, this, this.buffer());
-  }
-
-  getElement() {
-    return this.element;
-  }
-
-  buffer() {
-    return this.owner.buffer();
-  }
-
-  /** Adds or removes views at the end; the others follow their variables (F186, F188). @param {number} length */
-  show(length) {
-    const { items, element, empty } = this;
-    if (length > items.length) this.append(length - items.length);
-    else if (length) for (const item of items.splice(length)) item.destroy();
-    else this.removeAll();
-    for (const child of empty) child.hidden = length > 0;
-    scrollElement(element);
-    notifyScroll(this.owner.varId);
-  }
-
-  /** Items that come together are shown together. @param {number} count */
-  append(count) {
-    const { exemplar, element, varId, items, wrapper } = this;
-    const context = get(varId)?.properties ?? {};
-    const names = named(exemplar.getAttribute('ui-namespace') || element.getAttribute('ui-namespace') || context.namespace, context.fallbackNamespace); // F137
-    const above = this.buffer();
-    const reveal = above ? null : new Reveal();
-    const hosts = Array.from({ length: count }, () => /** @type {HTMLElement} */ (exemplar.cloneNode(true)));
-    for (const host of hosts) {
-      host.id = vendId();
-      if (reveal) host.classList.add('ui-new-view');
-    }
-    element.append(...hosts);
-    for (const host of hosts) {
-      const properties = { path: String(items.length), elementId: host.id, ...names, ...(wrapper && { wrapper }) };
-      items.push(new View(host, create(varId, properties, null, above ?? reveal), this, reveal));
-    }
-  }
-
-  /** Detaches all items in one operation (F189). */
-  removeAll() {
-    const items = this.items.splice(0);
-    if (items.length) this.element.replaceChildren(...this.empty);
-    for (const item of items) {
-      item.end();
-      destroy(item.varId);
-    }
-  }
-
-  end() {
-    for (const item of this.items) item.end();
-  }
-}

@@ -24,7 +24,7 @@ pageTest('F62, F65: queries are decoded and forwarded, local ones stay here, a s
   assert.deepEqual(a, { path: 'a', x: '1', y: 'true', z: 'a b!', access: 'r' });
   assert.deepEqual(b, { path: 'b', wrapper: 'W', access: 'r' });
   assert.deepEqual(c, { path: 'c', itemWrapper: 'P', access: 'r' });
-  assert.deepEqual(d, { path: 'd', other: '1', access: 'r' });
+  assert.deepEqual(d, { path: 'd', other: '1', keyed: 'true', access: 'r' });
 });
 
 pageTest('F63, F85: empty paths and unknown ui- attributes make no variable', async (fixture) => {

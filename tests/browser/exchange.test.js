@@ -12,25 +12,25 @@ const FLEET = {
   'Ship.list-item': '<template><p ui-value="name"></p></template>',
 };
 
-pageTest('F240: the recorded exchange is replayed message by message', async ({ server, page, until }) => {
+pageTest('F240, F77, R2, R3: the recorded exchange is replayed message by message', async ({ server, page, until }) => {
   await open({ server, page }, FLEET, 'Fleet');
   const creates = () => server.messages.filter((m) => m.type === 'create').map((m) => m.data);
   await server.created('add()');
   const [title, ships, add] = creates();
-  assert.deepEqual(ships, { id: 3, parentId: 1, properties: { path: 'ships', wrapper: 'lua.ViewList', elementId: ships.properties.elementId, access: 'r' } });
+  assert.deepEqual(ships, { id: 3, parentId: 1, properties: { path: 'ships', wrapper: 'lua.ViewList', keyed: 'true', elementId: ships.properties.elementId, access: 'r' } });
   assert.deepEqual(title, { id: 2, parentId: 1, properties: { path: 'title', access: 'r', elementId: title.properties.elementId } });
   assert.deepEqual(add, { id: 4, parentId: 1, properties: { path: 'add()', access: 'action', elementId: add.properties.elementId } });
   await server.received('viewdef of the application', (m) => m.data.properties?.viewdef === 'Fleet.DEFAULT');
   server.send(
+    update(2, 'North fleet'),
     update(3, undefined, { fallbackNamespace: 'list-item' }),
     update(3, { obj: 2 }, { type: 'lua.ViewList' }),
-    update(2, 'North fleet'),
   );
   const items = await server.created('items');
-  assert.deepEqual(items, { id: 5, parentId: 3, properties: { path: 'items', elementId: ships.properties.elementId, fallbackNamespace: 'list-item', access: 'r' } });
+  assert.deepEqual(items, { id: 5, parentId: 3, properties: { path: 'items', keyed: 'true', elementId: ships.properties.elementId, fallbackNamespace: 'list-item', access: 'r' } });
   server.send(update(5, [{ obj: 4 }]));
-  const first = await server.created('0');
-  assert.deepEqual(first, { id: 6, parentId: 5, properties: { path: '0', elementId: first.properties.elementId, fallbackNamespace: 'list-item' } });
+  const first = await server.created('#4');
+  assert.deepEqual(first, { id: 6, parentId: 5, properties: { path: '#4', elementId: first.properties.elementId, fallbackNamespace: 'list-item' } });
   server.send(update(6, { obj: 4 }, { type: 'lua.ViewListItem' }));
   const item = await server.created('item');
   assert.deepEqual(item, { id: 7, parentId: 6, properties: { path: 'item', elementId: first.properties.elementId, fallbackNamespace: 'list-item', access: 'r' } });
@@ -45,6 +45,6 @@ pageTest('F240: the recorded exchange is replayed message by message', async ({ 
   assert.equal(action.userEvent, true);
   assert.deepEqual(action.messages, [{ type: 'update', data: { varId: 4, value: null, seq: 1 } }]);
   server.send(update(5, [{ obj: 4 }, { obj: 8 }]));
-  const second = await server.created('1');
+  const second = await server.created('#8');
   assert.equal(second.parentId, 5);
 });

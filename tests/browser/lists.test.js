@@ -7,10 +7,11 @@ useBrowser();
 
 const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
 async function show(fixture, viewdefs, values = {}) {
-  model(fixture.server, values);
+  const ref = model(fixture.server, values);
   await open(fixture, viewdefs);
   await settled(fixture);
   await fixture.page.evaluate(() => window.uiApp.idle()); // a busy machine reveals at the limit, before all values are there
+  return ref;
 }
 const creates = (server) => server.messages.filter((m) => m.type === 'create').map((m) => m.data);
 const rows = (...names) => names.map((name) => ({ $type: 'Row', name }));
@@ -57,16 +58,17 @@ pageTest('F109, F166: ui-code runs after the scripts of its view', async (fixtur
   assert.equal(await page.locator('div').getAttribute('title'), 'marked');
 });
 
-pageTest('F179, F182, F183, F186, F27: a list shows one view per element and follows the array', async (fixture) => {
+pageTest('F179, F182, F183, F186, F27, R1: a list shows one view per element and follows the array', async (fixture) => {
   const { page, server, until } = fixture;
-  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list">junk<li class="ex" style="color: red" ui-namespace="n" id="x"></li><li>dropped</li></ul>', 'Row.DEFAULT': '<li class="row" ui-value="name"></li>' }, { list: rows('a', 'b', 'c') });
+  const abc = rows('a', 'b', 'c');
+  const ref = await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list">junk<li class="ex" style="color: red" ui-namespace="n" id="x"></li><li>dropped</li></ul>', 'Row.DEFAULT': '<li class="row" ui-value="name"></li>' }, { list: abc });
   assert.deepEqual(await page.locator('li').allTextContents(), ['a', 'b', 'c']);
   assert.deepEqual(await page.locator('li').first().evaluate((e) => [e.classList.contains('ex'), e.classList.contains('row'), e.style.color]), [true, true, 'red']);
   const list = await server.created('list');
   assert.equal(list.properties.access, 'r');
   const items = creates(server).filter((c) => c.parentId === list.id);
-  assert.deepEqual(items.map(({ properties: { elementId, ...p } }) => p), [0, 1, 2].map((i) => ({ path: String(i), namespace: 'n' })));
-  server.send(update(list.id, [{ obj: 1 }]));
+  assert.deepEqual(items.map(({ properties: { elementId, ...p } }) => p), abc.map((row) => ({ path: `#${ref(row).obj}`, namespace: 'n' })));
+  server.send(update(list.id, [ref(abc[0])]));
   await until('one', async () => (await page.locator('li').count()) === 1);
   assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId), items.slice(1).map((c) => c.id));
   server.send(update(list.id, { obj: 5 }));
@@ -75,28 +77,30 @@ pageTest('F179, F182, F183, F186, F27: a list shows one view per element and fol
 
 pageTest('F137, F184: item namespaces, fallback and ui-item-wrapper', async (fixture) => {
   const { server } = fixture;
-  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: rows('x'), b: rows('y') });
-  const items = creates(server).filter((c) => c.properties.path === '0').map(({ properties: { elementId, ...p } }) => p);
-  assert.deepEqual(items, [{ path: '0', namespace: 'own', wrapper: 'W' }, { path: '0', namespace: 'up', fallbackNamespace: 'fb' }]);
+  const [x, y] = rows('x', 'y');
+  const ref = await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: [x], b: [y] });
+  const items = creates(server).filter((c) => c.properties.path.startsWith('#')).map(({ properties: { elementId, ...p } }) => p);
+  assert.deepEqual(items, [{ path: `#${ref(x).obj}`, namespace: 'own', wrapper: 'W' }, { path: `#${ref(y).obj}`, namespace: 'up', fallbackNamespace: 'fb' }]);
 });
 
-pageTest('F180, F185, S54: a wrapper is dropped, itemWrapper makes a wrapped list with its items', async (fixture) => {
+pageTest('F180, F185, S54, R3: a wrapper is dropped, itemWrapper makes a wrapped list with its items', async (fixture) => {
   const { server } = fixture;
   await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a?wrapper=lua.ViewList"></ul><ul ui-viewlist="crew?itemWrapper=P"></ul>' });
   const [a, crew, items] = creates(server);
-  assert.deepEqual(a.properties, { path: 'a', access: 'r', elementId: a.properties.elementId });
+  assert.deepEqual(a.properties, { path: 'a', access: 'r', keyed: 'true', elementId: a.properties.elementId });
   const { elementId } = crew.properties;
-  assert.deepEqual(crew.properties, { path: 'crew', access: 'r', wrapper: 'lua.ViewList', itemWrapper: 'P', elementId });
-  assert.deepEqual([items.parentId, items.properties], [crew.id, { path: 'items', access: 'r', fallbackNamespace: 'list-item', elementId }]);
+  assert.deepEqual(crew.properties, { path: 'crew', access: 'r', keyed: 'true', wrapper: 'lua.ViewList', itemWrapper: 'P', elementId });
+  assert.deepEqual([items.parentId, items.properties], [crew.id, { path: 'items', access: 'r', keyed: 'true', fallbackNamespace: 'list-item', elementId }]);
 });
 
 pageTest('F188, F190: items of one type are not rebuilt, lists nest', async (fixture) => {
   const { page, server, until } = fixture;
-  await show(fixture, { ...ROWS, 'Row.DEFAULT': '<li><b ui-value="name"></b><ol ui-viewlist="kids"></ol></li>', 'Kid.DEFAULT': '<i ui-value="n"></i>' },
-    { list: [{ $type: 'Row', name: 'a', kids: [{ $type: 'Kid', n: 1 }, { $type: 'Kid', n: 2 }] }] });
+  const row = { $type: 'Row', name: 'a', kids: [{ $type: 'Kid', n: 1 }, { $type: 'Kid', n: 2 }] };
+  const ref = await show(fixture, { ...ROWS, 'Row.DEFAULT': '<li><b ui-value="name"></b><ol ui-viewlist="kids"></ol></li>', 'Kid.DEFAULT': '<i ui-value="n"></i>' },
+    { list: [row] });
   assert.deepEqual(await page.locator('i').allTextContents(), ['1', '2']);
   const kept = await page.locator('b').elementHandle();
-  const [item, name] = [await server.created('0'), await server.created('name')];
+  const [item, name] = [await server.created(`#${ref(row).obj}`), await server.created('name')];
   server.send(update(item.id, { obj: 77 }), update(name.id, 'new'));
   await until('the name', async () => (await page.locator('b').textContent()) === 'new');
   assert.equal(await kept.evaluate((e) => e.isConnected), true);
@@ -171,7 +175,7 @@ pageTest('S57, F145: an exemplar’s content stays until its item has a type', a
   const { page, server, until } = fixture;
   await open(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li>loading</li></ul>', 'Row.DEFAULT': '<li>row</li>' });
   server.send(update((await server.created('list')).id, [{ obj: 1 }, 'text']));
-  const [first, second] = [await server.created('0'), await server.created('1')];
+  const [first, second] = [await server.created('#1'), await server.created('1')];
   server.send(update(first.id, { obj: 1 }), update(second.id, 'text'));
   await until('the text', async () => (await page.locator('li').allTextContents()).join() === 'loading,text');
   server.send(update(first.id, { obj: 1 }, { type: 'Row' }), update(second.id, null));

@@ -18,18 +18,18 @@ pageTest('F201, F202, F66: an update of a binding with scrollOnOutput scrolls it
 
 pageTest('F200, F203, F204, F205, F206: a list scrolls on first display and on output, unless its reader scrolled up', async ({ server, page, until }) => {
   const list = Array.from({ length: 9 }, (_, n) => ({ $type: 'Row', n }));
-  model(server, { log: { $type: 'Log', list } });
+  const ref = model(server, { log: { $type: 'Log', list } });
   await open({ server, page }, { 'App.DEFAULT': `<div class="box" ${BOX} ui-view="log?scrollOnOutput"></div>`, 'Log.DEFAULT': '<section><div ui-viewlist="list"></div></section>', ...ROW });
   await page.getByText('8').waitFor();
   await until('the bottom at first', () => atBottom(page, 'section'));
   const { id } = await server.created('list');
   list.push({ $type: 'Row', n: 'ten' });
-  server.send(update(id, list.map((_, obj) => ({ obj }))));
+  server.send(update(id, list.map(ref)));
   await page.getByText('ten').waitFor();
   await until('the bottom again', () => atBottom(page, 'section'));
   await page.locator('section').evaluate((e) => new Promise((done) => { e.addEventListener('scroll', done, { once: true }); e.scrollTop = 10; }));
   list.push({ $type: 'Row', n: 'eleven' });
-  server.send(update(id, list.map((_, obj) => ({ obj }))));
+  server.send(update(id, list.map(ref)));
   await page.getByText('eleven').waitFor({ state: 'visible' });
   assert.equal(await page.locator('section').evaluate((e) => e.scrollTop), 10);
 });

@@ -192,13 +192,14 @@ pageTest('F67, F70: default access of values by path and element', async (fixtur
 
 pageTest('F194, S62: a select keeps its server value while options come and go', async (fixture) => {
   const { server, page, until } = fixture;
-  model(server, { pick: 'b', options: [{ $type: 'Opt', code: 'a' }, { $type: 'Opt', code: 'b' }] });
+  const known = [{ $type: 'Opt', code: 'a' }, { $type: 'Opt', code: 'b' }];
+  const ref = model(server, { pick: 'b', options: known });
   await open(fixture, { 'App.DEFAULT': '<select ui-value="pick" ui-viewlist="options"><option></option></select><button ui-action="go()">go</button>', 'Opt.DEFAULT': '<option ui-attr-value="code" ui-value="code"></option>' });
   await until('the choice', async () => (await page.locator('select').inputValue()) === 'b');
   const [pick, options] = [await server.created('pick'), await server.created('options')];
   server.send(update(options.id, []));
   await until('no options', async () => !(await page.locator('option').count()));
-  server.send(update(options.id, [{ obj: 1 }, { obj: 2 }]));
+  server.send(update(options.id, known.map(ref)));
   await until('the choice again', async () => (await page.locator('select').inputValue()) === 'b');
   await page.locator('button').click();
   await server.received('the action', (m) => m.type === 'update' && m.data.value === null);

@@ -155,17 +155,22 @@ export const viewdefsOf = (viewdefs) => update(1, undefined, {
   viewdefs: JSON.stringify(Object.fromEntries(Object.entries(viewdefs).map(([key, html]) => [key, /<template/.test(html) ? html : `<template>${html}</template>`]))),
 });
 
-/** Lets the server answer creates and writes of plain models: values by path, an object being `{obj}` with `$type`. */
+/** Lets the server answer creates and writes of plain models: values by path, an object being `{obj}` with `$type`. Returns what makes the `{obj}` of an object. */
 export function model(server, values) {
   const known = new Map([[1, values]]);
   let objects = 100;
   const refs = new Map();
+  const byPath = new Map();
   const ref = (object) => {
-    if (!refs.has(object)) refs.set(object, ++objects);
+    if (!refs.has(object)) {
+      refs.set(object, ++objects);
+      byPath.set(`#${objects}`, object);
+    }
     return { obj: refs.get(object) };
   };
   const wire = (value) => (Array.isArray(value) ? value.map(wire) : value && typeof value === 'object' ? ref(value) : value ?? null);
-  const read = (parent, name) => name.split('.').reduce((at, step) => (at == null ? null : at[step.replace('()', '')]), parent);
+  const read = (parent, name) => (name.startsWith('#') ? byPath.get(name) ?? null : steps(parent, name));
+  const steps = (parent, name) => name.split('.').reduce((at, step) => (at == null ? null : at[step.replace('()', '')]), parent);
   server.react = (frame) => {
     const answers = [];
     for (const { type, data } of frame.messages) {
@@ -179,4 +184,5 @@ export function model(server, values) {
     }
     if (answers.length) server.send(...answers);
   };
+  return ref;
 }

@@ -1,0 +1,402 @@
+/** Rows follow their objects: what a person did to one stays with it, and what is written reaches what was shown (page.md R1 to R8). */
+import assert from 'node:assert/strict';
+import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { model, update } from './lib/fake-server.js';
+
+useBrowser();
+
+const LIST = '<ul class="list" ui-viewlist="list"><li></li></ul>';
+const FORM = '<li><b ui-value="name"></b><input ui-value="name"></li>';
+
+const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
+
+/** Shows a list of rows with these names; the result makes the value of the list from names, sends it, and finds what rows are made of. */
+async function list(fixture, names, row = FORM, { app = LIST, more = {} } = {}) {
+  const { server, page, until } = fixture;
+  const objects = Object.fromEntries(names.map((name) => [name, { $type: 'Row', name }]));
+  const ref = model(server, { list: names.map((name) => objects[name]), ...more });
+  await open(fixture, { 'App.DEFAULT': app, 'Row.DEFAULT': row, 'One.DEFAULT': '<p><input ui-value="name"><button ui-action="go()">go</button></p>' });
+  await settled(fixture);
+  await page.evaluate(() => window.uiApp.idle());
+  const { id } = await server.created('list');
+  const value = (...wanted) => wanted.map((name) => (name in objects || /^[a-z]+$/.test(name) ? ref(objects[name] ??= { $type: 'Row', name }) : name));
+  const texts = () => page.locator('.list > * > b').allTextContents();
+  return {
+    id,
+    path: (name) => `#${ref(objects[name]).obj}`,
+    send: (...wanted) => server.send(update(id, value(...wanted))),
+    shows: (...wanted) => until(`the rows ${wanted}`, async () => (await texts()).join() === wanted.join()),
+    texts,
+    row: (name) => page.locator('.list > *').filter({ has: page.locator(`b:text-is("${name}")`) }),
+    /** The variable of a row's field, which has the path of the text before it. */
+    async field(name) {
+      const row = await server.created(`#${ref(objects[name]).obj}`);
+      return server.messages.filter((m) => m.data.parentId === row.id && m.data.properties.path === 'name')[1].data.id;
+    },
+    /** The variable of the row, and one below it by path. */
+    async variable(name, path) {
+      const row = await server.created(`#${ref(objects[name]).obj}`);
+      return path ? (await server.received(path, (m) => m.type === 'create' && m.data.parentId === row.id && m.data.properties.path === path)).data.id : row.id;
+    },
+  };
+}
+const sent = (server, from = 0) => server.messages.slice(from).map(({ type, data: { varId, value, of } }) => ({ type, varId, ...(value !== undefined && { value }), ...(of !== undefined && { of }) }));
+
+pageTest('R1, R4: rows are bound by object, the second place of one and what is no object by position', async (fixture) => {
+  const { server, page, until } = fixture;
+  const l = await list(fixture, ['ann', 'bob']);
+  server.send(update(l.id, [{ obj: 900 }, 'text', { obj: 900 }, null]));
+  await until('four rows', async () => (await page.locator('li').count()) === 4);
+  await server.created('3');
+  const creates = server.messages.filter((m) => m.type === 'create' && m.data.parentId === l.id).map((m) => m.data.properties.path);
+  assert.deepEqual(creates, [l.path('ann'), l.path('bob'), '#900', '1', '2', '3']);
+  const before = server.messages.length;
+  server.send(update(l.id, ['text', { obj: 900 }, { obj: 900 }, null]));
+  await server.created('0');
+  await page.evaluate(() => window.uiApp.idle());
+  assert.deepEqual(server.messages.slice(before).map((m) => m.data.properties?.path ?? m.type), ['destroy', '0', 'name', 'name', 'update'], 'row 1 goes, 0 comes, #900 moves, 2 and 3 stay');
+  for (const value of ['no list', null, 7]) {
+    server.send(update(l.id, [{ obj: 901 }]));
+    await until('a row', async () => (await page.locator('li').count()) === 1);
+    server.send(update(l.id, value));
+    await until('none', async () => (await page.locator('li').count()) === 0);
+  }
+});
+
+pageTest('R4: the key that an author names travels as a property, and rows are found as any', async (fixture) => {
+  await list(fixture, ['ann'], FORM, { app: LIST.replace('"list">', '"list?key=id">') });
+  const { properties } = await fixture.server.created('list');
+  assert.deepEqual([properties.key, properties.keyed], ['id', 'true']);
+});
+
+pageTest('R5: the fewest nodes move, and that with focus does not', async (fixture) => {
+  const { page } = fixture;
+  await list(fixture, []);
+  const bad = await page.evaluate(async () => {
+    const { rising } = await import('/lsess-client/list.js');
+    const brute = (ranks, pins) => { // the longest rising subset of all subsets that hold the pins
+      let best = 0;
+      for (let set = 0; set < 1 << ranks.length; set++) {
+        const chosen = ranks.filter((_, i) => set & (1 << i));
+        if (chosen.every((rank, i) => !i || chosen[i - 1] < rank) && pins.every((pin) => chosen.includes(pin))) best = Math.max(best, chosen.length);
+      }
+      return best;
+    };
+    for (let run = 0; run < 400; run++) {
+      const ranks = Array.from({ length: run % 9 }, (_, i) => 2 * i);
+      for (let i = ranks.length - 1; i > 0; i--) {
+        const j = Math.floor(Math.random() * (i + 1));
+        [ranks[i], ranks[j]] = [ranks[j], ranks[i]];
+      }
+      const pins = ranks.length && run % 2 ? [ranks[run % ranks.length]] : [];
+      const found = rising(ranks, pins);
+      const inOrder = ranks.filter((rank) => found.has(rank));
+      if (found.size !== brute(ranks, pins) || inOrder.some((rank, i) => i && inOrder[i - 1] > rank) || !pins.every((pin) => found.has(pin))) return { ranks, pins, found: [...found] };
+    }
+    return null;
+  });
+  assert.equal(bad, null);
+});
+
+for (const how of ['moveBefore', 'insertBefore']) {
+  pageTest(`R5: a reordering by ${how} sends nothing, and rows keep what a person did to them`, async (fixture) => {
+    const { server, page, until } = fixture;
+    if (how === 'insertBefore') await page.addInitScript(() => { delete Element.prototype.moveBefore; });
+    const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], `${FORM.slice(0, -5)}<details><summary>more</summary>text</details><textarea style="height: 40px"></textarea>
+      <input type="radio" name="chosen"><select><option>1<option>2</select><div class="over" popover="manual">over</div></li>`);
+    await l.row('bob').locator('input').first().click();
+    await page.keyboard.type('XY');
+    await page.keyboard.press('ArrowLeft');
+    await page.evaluate(() => {
+      window.moved = new Set();
+      window.nodes = [...document.querySelectorAll('.list > li')];
+      const area = (i) => window.nodes[i].querySelector('textarea');
+      for (const i of [0, 3]) {
+        area(i).value = 'line\n'.repeat(50);
+        area(i).scrollTop = 100 + i;
+        window.nodes[i].querySelector('details').open = true;
+        window.nodes[i].querySelector('select').value = '2';
+      }
+      window.nodes[3].querySelector('[type=radio]').checked = true;
+      window.nodes[0].querySelector('.over').showPopover();
+      window.nodes[1].querySelector('input').focus();
+      new MutationObserver((records) => { for (const r of records) for (const node of r.addedNodes) window.moved.add(node); }).observe(document.querySelector('.list'), { childList: true });
+    });
+    const before = server.messages.length;
+    l.send('dan', 'cyd', 'bob', 'ann');
+    await l.shows('dan', 'cyd', 'bob', 'ann');
+    const state = await page.evaluate(() => {
+      const { nodes } = window;
+      const input = nodes[1].querySelector('input');
+      return {
+        same: [3, 2, 1, 0].every((old, now) => document.querySelectorAll('.list > li')[now] === nodes[old]),
+        moved: nodes.map((node) => window.moved.has(node)),
+        focus: document.activeElement === input, text: input.value, caret: input.selectionStart,
+        scrolls: nodes.map((node) => node.querySelector('textarea').scrollTop),
+        open: nodes.map((node) => node.querySelector('details').open),
+        chosen: nodes.map((node) => node.querySelector('select').value),
+        radios: nodes.map((node) => node.querySelector('[type=radio]').checked),
+        over: nodes.map((node) => node.querySelector('.over').matches(':popover-open')),
+      };
+    });
+    assert.deepEqual(state, {
+      same: true, moved: [true, false, true, true], focus: true, text: 'bobXY', caret: 4, scrolls: [100, 0, 0, 103], open: [true, false, false, true],
+      chosen: ['2', '1', '1', '2'], radios: [false, false, false, true], over: [true, false, false, false],
+    });
+    await page.evaluate(() => window.uiApp.idle());
+    assert.deepEqual(sent(server, before), []);
+    await page.evaluate(() => window.nodes[1].querySelector('input').blur());
+    await until('the edit', () => sent(server, before).length);
+    assert.deepEqual(sent(server, before), [{ type: 'update', varId: await l.field('bob'), value: 'bobXY' }]);
+  });
+
+  pageTest(`R5: by ${how} one row that goes far is one move, and rows of several roots move whole`, async (fixture) => {
+    const { page } = fixture;
+    if (how === 'insertBefore') await page.addInitScript(() => { delete Element.prototype.moveBefore; });
+    const names = Array.from({ length: 26 }, (_, i) => String.fromCharCode(97 + i));
+    const l = await list(fixture, names, '<div><b ui-value="name"></b></div>text<i></i>');
+    await page.evaluate(() => {
+      window.moves = 0;
+      new MutationObserver((records) => { for (const r of records) window.moves += r.addedNodes.length; }).observe(document.querySelector('.list'), { childList: true });
+    });
+    const order = [...names.slice(1), 'a'];
+    l.send(...order);
+    await l.shows(...order);
+    assert.equal(await page.evaluate(() => window.moves), 3, 'the nodes of one row');
+    assert.equal(await page.evaluate(() => [...document.querySelector('.list').childNodes].map((node) => node.nodeName).join('')), 'DIV#textI'.repeat(26));
+  });
+}
+
+pageTest('R5: what plays or is loaded in a row goes on where the browser can move nodes', async (fixture) => {
+  const { page } = fixture;
+  const l = await list(fixture, ['ann', 'bob', 'cyd'], '<li><b ui-value="name"></b><iframe srcdoc="x"></iframe></li>');
+  await page.evaluate(() => document.querySelectorAll('iframe').forEach((frame, i) => { frame.contentWindow.mark = i; }));
+  l.send('cyd', 'bob', 'ann');
+  await l.shows('cyd', 'bob', 'ann');
+  assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('iframe')].map((frame) => frame.contentWindow.mark)), [2, 1, 0]);
+});
+
+pageTest('R5: an option that moves stays the chosen one', async (fixture) => {
+  const { page, until } = fixture;
+  await page.addInitScript(() => { delete Element.prototype.moveBefore; });
+  const l = await list(fixture, ['ann', 'bob', 'cyd'], '<option ui-value="name" ui-attr-value="name"></option>', { app: '<select class="list" ui-viewlist="list"><option></option></select>' });
+  const options = () => page.locator('option').evaluateAll((all) => all.map((option) => `${option.value}${option.selected ? '*' : ''}`).join());
+  await page.locator('select').selectOption('cyd');
+  l.send('cyd', 'bob', 'ann');
+  await until('the new order', async () => (await options()) === 'cyd*,bob,ann');
+});
+
+pageTest('R1, R2, R5: rows come and go among others, and an edit in one that goes is sent before it', async (fixture) => {
+  const { server, page } = fixture;
+  const l = await list(fixture, ['ann', 'bob', 'cyd']);
+  await page.evaluate(() => { window.cyd = document.querySelectorAll('.list > li')[2]; });
+  await l.row('bob').locator('input').fill('bobby');
+  const before = server.messages.length;
+  l.send('eve', 'cyd', 'fay', 'gil', 'ann');
+  await l.shows('eve', 'cyd', 'fay', 'gil', 'ann');
+  assert.equal(await page.evaluate(() => window.cyd === document.querySelectorAll('.list > li')[1]), true);
+  const field = await l.field('bob');
+  const messages = sent(server, before);
+  assert.deepEqual(messages.filter((m) => m.type !== 'create' && m.varId !== undefined).slice(0, 2), [
+    { type: 'update', varId: field, value: 'bobby' }, { type: 'destroy', varId: await l.variable('bob') }]);
+  assert.equal(messages.filter((m) => m.type === 'destroy').length, 1);
+});
+
+pageTest('R1: focus in a row that goes passes to the next row, and to no control of it', async (fixture) => {
+  const { page, until } = fixture;
+  const l = await list(fixture, ['ann', 'bob', 'cyd']);
+  await l.row('bob').locator('input').focus();
+  l.send('ann', 'cyd');
+  await l.shows('ann', 'cyd');
+  const focused = () => page.evaluate(() => `${document.activeElement.localName} ${document.activeElement.querySelector('b')?.textContent ?? ''}`);
+  assert.equal(await focused(), 'li cyd');
+  await page.keyboard.type('lost');
+  assert.equal(await l.row('cyd').locator('input').inputValue(), 'cyd', 'the rest of a word goes into no other object');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.closest('li').querySelector('b').textContent), 'cyd');
+  assert.equal(await page.locator('[tabindex]').count(), 0);
+  l.send('ann');
+  await until('the row before', async () => (await focused()) === 'li ann');
+  l.send();
+  await until('the list', async () => (await page.evaluate(() => document.activeElement.className)) === 'list');
+});
+
+const STYLE = '<style>.fade { transition: opacity 250ms } .fade.ui-enter, .fade.ui-leave { opacity: 0 } @keyframes in { from { opacity: 0 } } .anim.ui-enter { animation: in 600ms } .slow { transition: opacity 5s } .slow.ui-leave { opacity: 0 }</style>';
+/** Notes at each style recalculation what rows are seen with. */
+const watchClasses = (page) => page.evaluate(() => {
+  window.seen = [];
+  window.ended = [];
+  for (const type of ['transitionend', 'animationstart', 'animationend']) document.addEventListener(type, ({ target }) => window.ended.push(`${type} ${target.textContent.trim()} ${target.className.replace('ui-view', '').trim()}`));
+  new MutationObserver((records) => {
+    for (const { target } of records) if (target.parentNode?.className === 'list') window.seen.push(`${target.querySelector('b')?.textContent} ${target.className}`);
+  }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ['class'] });
+});
+
+pageTest('R6: rows that come later enter by a transition or an animation; those of the first showing do not', async (fixture) => {
+  const { page, until } = fixture;
+  await page.addInitScript(() => {
+    window.entered = 0;
+    new MutationObserver((records) => { for (const { target } of records) if (target.classList.contains('ui-enter')) window.entered++; })
+      .observe(document, { subtree: true, attributes: true, attributeFilter: ['class'] });
+    const add = DOMTokenList.prototype.add;
+    DOMTokenList.prototype.add = function (...words) {
+      if (words.includes('ui-enter')) window.entered++;
+      return add.apply(this, words);
+    };
+  });
+  const l = await list(fixture, ['ann', 'bob'], '<li class="fade"><b ui-value="name"></b></li>', { app: `${STYLE}${LIST}` });
+  assert.equal(await page.evaluate(() => window.entered), 0);
+  await watchClasses(page);
+  l.send('ann', 'cyd', 'bob');
+  await l.shows('ann', 'cyd', 'bob');
+  await until('the transition', () => page.evaluate(() => window.ended.includes('transitionend cyd fade')));
+  assert.deepEqual(await page.evaluate(() => window.ended), ['transitionend cyd fade']);
+  assert.equal(await page.locator('.ui-enter').count(), 0);
+});
+
+pageTest('R6: the class of a row that enters stays as long as an animation that it starts', async (fixture) => {
+  const { page, until } = fixture;
+  const l = await list(fixture, ['ann'], '<li class="anim"><b ui-value="name"></b></li>', { app: `${STYLE}${LIST}` });
+  await watchClasses(page);
+  l.send('ann', 'bob');
+  await l.shows('ann', 'bob');
+  await until('the end', () => page.evaluate(() => window.ended.length === 2 && !document.querySelector('.ui-enter')));
+  assert.deepEqual(await page.evaluate(() => window.ended), ['animationstart bob anim ui-enter', 'animationend bob anim']);
+});
+
+pageTest('R6: a row that leaves is inert and cannot be found, and goes when its transition ends, after 300 ms at most, at once without one', async (fixture) => {
+  const { page, server, until } = fixture;
+  const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], '<li class="fade"><b id="mine" ui-value="name"></b><input type="radio" name="r"></li>', { app: `${STYLE}${LIST}` });
+  await watchClasses(page);
+  await l.row('bob').locator('[type=radio]').check();
+  l.send('ann', 'cyd', 'dan');
+  await until('it leaves', () => page.evaluate(() => document.querySelector('.ui-leave')));
+  const leaving = await page.evaluate(() => {
+    const row = document.querySelector('.ui-leave');
+    const radio = row.querySelector('[type=radio]');
+    return { inert: row.inert, ids: row.querySelectorAll('[id]').length, grouped: radio.name === 'r', checked: radio.checked, plays: row.getAnimations().length, rows: row.parentNode.children.length };
+  });
+  assert.deepEqual(leaving, { inert: true, ids: 0, grouped: false, checked: true, plays: 1, rows: 4 });
+  await server.received('its end', (m) => m.type === 'destroy');
+  await l.shows('ann', 'cyd', 'dan');
+  const leaves = async (name, style, ...left) => {
+    await page.evaluate(([name, style]) => {
+      const row = [...document.querySelectorAll('.list > li')].find((li) => li.textContent.includes(name));
+      row.classList.replace('fade', style);
+      window.states = [];
+      new MutationObserver((_, observer) => {
+        window.states.push(row.isConnected);
+        if (!row.isConnected) observer.disconnect();
+      }).observe(document.body, { subtree: true, childList: true, attributes: true });
+    }, [name, style]);
+    l.send(...left);
+    await l.shows(...left);
+    return page.evaluate(() => window.states.slice(-2));
+  };
+  assert.deepEqual(await leaves('cyd', 'slow', 'ann', 'dan'), [true, false]); // a transition of 5 s
+  assert.equal((await leaves('dan', 'none', 'ann')).at(-1), false);
+  assert.equal(await page.evaluate(() => window.states.includes(true) && window.states.indexOf(false) > 1), false, 'in one task');
+});
+
+pageTest('R8: an edit begun in one object is sent to that, when the place passes to another; so is a click', async (fixture) => {
+  const { server, page, until } = fixture;
+  await list(fixture, [], FORM, { app: '<div ui-view="current"></div>', more: { current: { $type: 'One', name: 'ann' } } }).catch(() => {});
+  const [current, name, go] = [await server.created('current'), await server.created('name'), await server.created('go()')];
+  const told = (varId, of, value) => ({ type: 'update', data: { varId, of, ...(value !== undefined && { value }) } });
+  server.send(told(name.id, 11, 'ann'), told(go.id, 11));
+  await until('the name', async () => (await page.locator('input').inputValue()) === 'ann');
+  await page.locator('input').fill('anna');
+  const before = server.messages.length;
+  server.send(update(current.id, { obj: 12 }), told(name.id, 12, 'bob'), told(go.id, 12));
+  await until('the other name', async () => (await page.locator('input').inputValue()) === 'bob');
+  await until('the edit', () => server.messages.length > before);
+  assert.deepEqual(sent(server, before), [{ type: 'update', varId: name.id, value: 'anna', of: 11 }]);
+  // The same name in both objects: nothing but `of` is told.
+  await page.locator('input').fill('bobby');
+  server.send(told(name.id, 13), told(go.id, 13));
+  await until('what it has', async () => (await page.locator('input').inputValue()) === 'bob');
+  await page.locator('button').click();
+  await server.received('the action', (m) => m.data.varId === go.id && m.data.value === null);
+  await page.locator('input').fill('carl');
+  await page.locator('input').blur();
+  await server.received('the last edit', (m) => m.data.value === 'carl');
+  assert.deepEqual(sent(server, before).slice(1), [{ type: 'update', varId: name.id, value: 'bobby', of: 12 }, { type: 'update', varId: go.id, value: null, of: 13 }, { type: 'update', varId: name.id, value: 'carl', of: 13 }]);
+});
+
+pageTest('R1, R8: an edit is sent before its view shows nothing or another type', async (fixture) => {
+  const { server, page, until } = fixture;
+  await list(fixture, [], FORM, { app: '<div ui-view="current"></div>', more: { current: { $type: 'One', name: 'ann' } } }).catch(() => {});
+  const current = await server.created('current');
+  for (const [i, [value, properties]] of [[{ obj: 50 }, { type: 'Row' }], [null, { type: '' }]].entries()) {
+    const name = server.messages.filter((m) => m.type === 'create' && m.data.properties.path === 'name').at(-1).data.id;
+    server.send({ type: 'update', data: { varId: name, value: 'x', of: 40 + i } });
+    await until('x', async () => (await page.locator('input').inputValue()) === 'x');
+    await page.locator('input').fill(`typed ${i}`);
+    const before = server.messages.length;
+    server.send(update(current.id, value, properties));
+    await server.received('its end', (m) => m.type === 'destroy' && m.data.varId === name);
+    const messages = sent(server, before);
+    assert.deepEqual(messages[0], { type: 'update', varId: name, value: `typed ${i}`, of: 40 + i });
+    await settled(fixture).catch(() => {});
+  }
+});
+
+const gone = (varId) => ({ type: 'error', data: { varId, code: 'gone', description: 'object 5 is gone' } });
+
+pageTest('R1: a row whose object is gone disappears, and what was typed into it is told', async (fixture) => {
+  const { server, page, until } = fixture;
+  const l = await list(fixture, ['ann', 'bob', 'cyd'], `${FORM.slice(0, -5)}<button ui-action="drop()">x</button></li>`);
+  server.numbered = false; // writes are answered here
+  await l.row('bob').locator('input').fill('bobby');
+  await l.row('bob').locator('input').blur();
+  const write = await server.received('the edit', (m) => m.data.value === 'bobby');
+  server.send(gone(write.data.varId));
+  await l.shows('ann', 'cyd');
+  assert.match(await page.locator('#ui-loss').textContent(), /bobby/);
+  assert.equal(await page.locator('.ui-error').count(), 0);
+  await page.locator('#ui-loss').click();
+  await until('it closes', async () => !(await page.locator('#ui-loss').count()));
+  await l.row('cyd').locator('button').click();
+  const click = await server.received('the click', (m) => m.data.value === null);
+  server.send(gone(click.data.varId));
+  await l.shows('ann');
+  assert.equal(await page.locator('#ui-loss').count(), 1);
+  // The list may have it again, and an edit whose row has left meanwhile is told too.
+  l.send('ann', 'bob');
+  await l.shows('ann', 'bob');
+  await l.row('bob').locator('input').fill('late');
+  l.send('ann');
+  const late = await server.received('the late edit', (m) => m.data.value === 'late');
+  server.send(gone(late.data.varId));
+  await page.getByText('late').waitFor();
+});
+
+pageTest('R1: an edit of a place whose object is gone is told, the place shows what it has now, and no row goes', async (fixture) => {
+  const { server, page, until } = fixture;
+  const l = await list(fixture, ['ann'], '<li><b ui-value="name"></b><input ui-value="boss.name"></li>');
+  const boss = await l.variable('ann', 'boss.name');
+  server.send({ type: 'update', data: { varId: boss, of: 30, value: 'zoe' } });
+  await until('the boss', async () => (await page.locator('input').inputValue()) === 'zoe');
+  await page.locator('input').fill('zoo');
+  await page.locator('input').blur();
+  const write = await server.received('the edit', (m) => m.data.value === 'zoo');
+  assert.equal(write.data.of, 30);
+  server.send(gone(boss), { type: 'update', data: { varId: boss, of: 31, value: 'yan', seq: write.data.seq ?? 1 } });
+  await until('the new boss', async () => (await page.locator('input').inputValue()) === 'yan');
+  assert.match(await page.locator('#ui-loss').textContent(), /zoo/);
+  assert.deepEqual(await l.texts(), ['ann']);
+});
+
+pageTest('R8: a tab whose token another one has taken makes a new one and begins anew', async (fixture) => {
+  const { server, until } = fixture;
+  const l = await list(fixture, ['ann']);
+  server.send({ type: 'error', data: { code: 'replaced', description: 'another tab' } });
+  const watches = () => server.messages.filter((m) => m.type === 'watch').map((m) => m.data.client.tab);
+  await until('the second watch', () => watches().length === 2);
+  const [first, second] = watches();
+  assert.match(second, /^[0-9a-f]{32}$/);
+  assert.notEqual(first, second);
+  await server.show({});
+  await settled(fixture);
+  await l.shows('ann');
+});
