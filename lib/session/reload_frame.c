@@ -14,6 +14,7 @@
 #include "session/chunks_internal.h"
 #include "session/prototype.h"
 #include "session/resolver.h"
+#include "session/threeway_text.h"
 #include "session/timers.h"
 #include "session/variables.h"
 #include "session/watches.h"

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "session/prototype.h"
+#include "session/threeway_text.h"
 #include "session/timers.h"
 #include "session/watches.h"
 

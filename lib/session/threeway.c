@@ -20,25 +20,6 @@
 enum { FRESH_BUDGET = 20000 }; /* entries of new content; beyond it the file's functions are taken as they are */
 enum { MAX_UPVALUES = 255 };   /* Lua's own limit */
 
-const char *ls__text_find_word(const char *text, size_t len, const char *word, size_t word_len)
-{
-    if (word_len == 0)
-        return NULL;
-    for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), word, word_len)) != NULL; at++) {
-        const char *end = at + word_len;
-        bool starts = at == text || !(isalnum((unsigned char)at[-1]) || at[-1] == '_');
-        bool ends = end == text + len || !(isalnum((unsigned char)*end) || *end == '_');
-        if (starts && ends)
-            return at;
-    }
-    return NULL;
-}
-
-bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len)
-{
-    return ls__text_find_word(text, len, word, word_len) != NULL;
-}
-
 void ls__threeway_undo(lua_State *L, int undo)
 {
     undo = lua_absindex(L, undo);

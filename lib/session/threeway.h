@@ -109,7 +109,7 @@ LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner);
 struct ls_threeway {
     lua_State *L;
     const char *source;       /* "@key" */
-    const char *text;         /* of the file, for the word check of H51 */
+    const char *text;         /* of the file: what it still says (H51) */
     size_t text_len;
     const struct ls_scope *scope; /* NULL = locals are not governed */
     bool keep_removed;        /* H51 is turned off */
@@ -138,9 +138,5 @@ struct ls_threeway {
 LS_RAISES void ls__threeway(struct ls_threeway *rule);
 /** Give variables of the old version the values they had. [-0, +0, -] */
 void ls__threeway_undo(lua_State *L, int undo);
-/** @return where `word` first occurs in the text as a whole word, borrowed; NULL = it does not */
-const char *ls__text_find_word(const char *text, size_t len, const char *word, size_t word_len);
-/** Does `word` occur in the text as a whole word (H51)? */
-bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * Owner thread: the session's. Every change is either in a table that the snapshot covers, or in a variable whose old value goes into
  * the undo list first, so a raise anywhere in here can be rolled back. */
+#include "session/threeway_text.h"
 #include "session/threeway_work.h"
 #include "session/finalizers.h"
 
@@ -318,14 +319,90 @@ static void decide_changes(struct ls_work *w)
     lua_settop(L, top);
 }
 
-/* Is the name at `key` still a word of the text? Other keys than names cannot be asked for. */
-static bool is_mentioned(struct ls_work *w, int key)
+struct owner {
+    struct ls_work *w;
+    int o, n; /* the table, and the new one that it takes the place of, 0 = none */
+};
+
+/* The value of the field of that name, by raw reads and without memory: a C resource is held meanwhile. [-0, +1, -] */
+static void push_named(lua_State *L, int table, const char *name, size_t len)
+{
+    table = lua_absindex(L, table);
+    lua_pushnil(L);
+    while (lua_istable(L, table) && lua_next(L, table)) {
+        size_t key_len = 0;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &key_len) : NULL;
+        if (key && key_len == len && memcmp(key, name, len) == 0) {
+            lua_remove(L, -2);
+            return;
+        }
+        lua_pop(L, 1);
+    }
+    if (!lua_istable(L, table))
+        return; /* the nil is there */
+    lua_pushnil(L);
+}
+
+/* Is the prototype declared by that name the owner? Who has no name may be. [-0, +0, -] */
+static bool is_called(const struct owner *owner, const char *name, size_t len)
+{
+    lua_State *L = owner->w->L;
+    size_t type_len = 0;
+    push_named(L, owner->o, "type", 4);
+    const char *type = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &type_len) : NULL;
+    bool called = !type || (type_len == len && memcmp(type, name, len) == 0);
+    lua_pop(L, 1);
+    return called;
+}
+
+/* Names with dots from the globals on. @return 1 the owner, 0 another table, -1 nothing that can be told [-0, +0, -] */
+static int is_global(const struct owner *owner, const char *name, size_t len)
+{
+    lua_State *L = owner->w->L;
+    int top = lua_gettop(L), result = -1;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    for (size_t at = 0; at < len;) {
+        const char *dot = memchr(name + at, '.', len - at);
+        size_t end = dot ? (size_t)(dot - name) : len;
+        push_named(L, top + 1, name + at, end - at);
+        lua_replace(L, top + 1);
+        at = end + 1;
+    }
+    if (lua_istable(L, top + 1))
+        result = lua_rawequal(L, top + 1, owner->o) || (owner->n && lua_rawequal(L, top + 1, owner->n));
+    lua_settop(L, top);
+    return result;
+}
+
+/* Whose definition is it? Where it cannot be told, it may be the owner's. [-0, +0, -] */
+static bool is_owners(void *ctx, enum ls_owner_kind kind, const char *text, size_t len)
+{
+    const struct owner *owner = ctx;
+    const struct ls_threeway *rule = owner->w->rule;
+    const char *made;
+    size_t made_len;
+    if (!lua_checkstack(owner->w->L, 6))
+        return true;
+    if (kind == LS_OWNER_RETURNED)
+        return lua_rawequal(owner->w->L, owner->o, rule->old_value);
+    if (kind == LS_OWNER_NAMED)
+        return is_called(owner, text, len);
+    if (len == 4 && memcmp(text, "self", 4) == 0)
+        return false;
+    if (ls__text_names(rule->text, rule->text_len, text, len, &made, &made_len) && made)
+        return is_called(owner, made, made_len);
+    return is_global(owner, text, len) != 0;
+}
+
+/* Does the text still define the function `key` for the table at `o`? Other keys than names cannot be asked for. */
+static bool is_defined(struct ls_work *w, int key, int o, int n)
 {
     if (lua_type(w->L, key) != LUA_TSTRING)
         return false;
     size_t len;
     const char *name = lua_tolstring(w->L, key, &len);
-    return ls__text_has_word(w->rule->text, w->rule->text_len, name, len);
+    struct owner owner = {w, o, n};
+    return ls__text_defines(w->rule->text, w->rule->text_len, name, len, is_owners, &owner);
 }
 
 /* Might the text still give something to the field at `key`? Reading it does not count: who has removed `M.limit = 5` means the default of
@@ -361,7 +438,7 @@ static void note_removed(struct ls_work *w, int key)
 }
 
 /* Own fields of the table at `o` that the execution before gave and this one did not (H51; for data of module tables H49). What is
- * still mentioned may be under a guard, so it stays. [-0, +0, m] */
+ * still defined may be under a guard, so it stays. [-0, +0, m] */
 static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
 {
     lua_State *L = w->L;
@@ -376,7 +453,7 @@ static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
         bool gone = !lua_isnil(L, s + 1) && (function ? !w->rule->keep_removed : data);
         if (gone && n)
             gone = !ls__has_key(L, n, key);
-        if (gone && !(function ? is_mentioned(w, key) : may_be_assigned(w, key)) && ls__value_equal(L, s + 1, s, 0)) {
+        if (gone && !(function ? is_defined(w, key, o, n) : may_be_assigned(w, key)) && ls__value_equal(L, s + 1, s, 0)) {
             if (function)
                 note_removed(w, key);
             lua_pushvalue(L, key);
