@@ -177,6 +177,8 @@ void ls_backend_after_batch(struct ls_backend *b, bool at_once)
 {
     ls__begin(b);
     ls_session_settle(b->engine->session);
+    if (b->app_awaited)
+        ls__app_arrives(b);
     if (b->conn_count) {
         ls__compose(b);
         if (at_once)

@@ -61,26 +61,14 @@ void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool pro
 
 /* --- watching (section 8) --- */
 
-static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+/* One more watch of a variable that exists: all that it is goes to the page at the end of the batch (P71, P72). */
+static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t shown, struct ls_var *var)
 {
-    if (m->mark_problem) {
-        refuse(conn, m->id, LS_FAULT_BAD_MESSAGE, m->mark_problem);
-        return;
-    }
-    if (m->tab && ls__tab_begins(b, conn, m->tab) != 0) {
-        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory to take the tab over");
-        return;
-    }
     struct ls__space *space = conn->space;
-    struct ls_var *var = ls__space_find(b, space, m->id);
-    if (!var) {
-        refuse_unknown(conn, m->id);
-        return;
-    }
     bool begins = ls__space_tally(space, var) == 0;
     int64_t id = ls_var_id(var);
     if (ls__space_watch(b, space, var, +1) != 0) {
-        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more watch");
+        refuse(conn, shown, LS_FAULT_INTERNAL, "no memory for one more watch");
         return;
     }
     space->used = true;
@@ -102,11 +90,55 @@ static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struc
     }
 }
 
+/* Every page begins by watching variable 1, once. When there is none yet the page is answered as for any unknown id, and its watch waits for it. */
+static void await_app(struct ls_backend *b, struct ls__space *space)
+{
+    space->used = space->awaits_app = b->app_awaited = true;
+}
+
+void ls__app_arrives(struct ls_backend *b)
+{
+    struct ls_var *app = ls_tracker_find(b->engine->tracker, 1);
+    if (!app)
+        return;
+    b->app_awaited = false;
+    for (struct ls__space *space = b->spaces; space; space = space->next) {
+        if (space->awaits_app && space->conn) {
+            space->awaits_app = false;
+            begin_watch(b, space->conn, 1, app);
+        }
+        b->app_awaited |= space->awaits_app; /* of a connection that is lost: until another one goes on for it */
+    }
+    ls__set_reload_error(b);
+}
+
+static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    if (m->mark_problem) {
+        refuse(conn, m->id, LS_FAULT_BAD_MESSAGE, m->mark_problem);
+        return;
+    }
+    if (m->tab && ls__tab_begins(b, conn, m->tab) != 0) {
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory to take the tab over");
+        return;
+    }
+    struct ls_var *var = ls__space_find(b, conn->space, m->id);
+    if (var) {
+        begin_watch(b, conn, m->id, var);
+        return;
+    }
+    refuse_unknown(conn, m->id);
+    if (m->id == 1)
+        await_app(b, conn->space);
+}
+
 static void handle_unwatch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
     struct ls_var *var = ls__space_find(b, conn->space, m->id);
     if (var && ls__space_tally(conn->space, var) > 0)
         ls__space_watch(b, conn->space, var, -1); /* going down needs no memory */
+    else if (m->id == 1)
+        conn->space->awaits_app = false;
 }
 
 /* --- create (section 9) --- */

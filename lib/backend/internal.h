@@ -32,6 +32,7 @@ struct ls__space {
     struct ls_viewdef_sent *sent;
     uint64_t views_generation;     /* of the store, when views were delivered last */
     bool views_due;
+    bool awaits_app;               /* it watches variable 1, which does not exist yet */
     bool used;                     /* something has been created or watched: worth waiting for (P114) */
     int64_t expires_ns;            /* while waiting */
     int64_t *gone;                 /* client ids destroyed while waiting; owned */
@@ -108,6 +109,7 @@ struct ls_backend {
     bool in_batch;
     struct ls_conn *sender;          /* whose messages are being handled */
     struct ls_conn *destroyer;       /* who gets all notices of the present destroy */
+    bool app_awaited;                /* by a space: looked at when a batch ends */
     bool force_views;                /* modules came or went: what is withheld may have changed (L52a) */
     LS__LIST(struct ls__due) dues;
     LS__LIST(struct ls__due) answers; /* numbered writes (R8) */
@@ -185,6 +187,8 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batc
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
 void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);
+/** Variable 1 may exist now: those who wait for it watch it (P31, P71). */
+void ls__app_arrives(struct ls_backend *b);
 /** Note the `type` and `inactive` that a variable was created with. */
 void ls__note_created(struct ls_backend *b, struct ls_var *var);
 

@@ -189,6 +189,8 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
             ls_idmap_take(space->shared, id);
             ls__seq_move(space, id, 0);
             tell_gone(space, id);
+            if (id == 1) /* the page stays, and the next app object is for it as well */
+                space->awaits_app = b->app_awaited = true;
         }
         entry = next;
     }

@@ -146,6 +146,8 @@ struct ls_session {
     struct ls_tracker *tracker;             /* borrowed; NULL until bound */
     const struct ls_variable_store *store;  /* borrowed; NULL until bound */
     int64_t app_variable_id;                /* appVariableID: 0 or 1 */
+    uint64_t app_module;                    /* serial of the file whose first load made it, 0 = none */
+    bool app_counted;                       /* id 1 has been taken from the counter (T8) */
     uint64_t version;                       /* newVersion (L119) */
 
     /* Warnings (finalizers.c). */

@@ -15,6 +15,7 @@
 #include "session/reload_hooks.h"
 #include "session/timers.h"
 #include "session/types.h"
+#include "session/variables.h"
 #include "session/watches.h"
 
 /* What a load holds in C. It lives in a userdata, so that a raise at any point gives it back. */
@@ -179,6 +180,7 @@ static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const 
     ls__timers_drop_module(session, serial, 0);
     ls__watches_drop_module(session, serial, 0);
     ls__mutations_drop_serial(session, serial);
+    ls__app_drop_module(session, serial);
     struct ls_module *module = ls__module_find(session, key);
     if (!module || module->serial != serial)
         return;
@@ -483,6 +485,7 @@ static LS_RAISES int load_for_host(lua_State *L)
     if (code == LS_ENOTFOUND && want->may_be_absent) {
         char *key = wanted_key(session, &load->tried);
         tell_wanted(session, key, &load->tried);
+        ls__reload_wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found"); /* when it comes, it is loaded (H36) */
         ls_free(key);
         return 0;
     }

@@ -167,6 +167,12 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
 
 /* --- compiling (H39 step 2) --- */
 
+static void add_names(struct ls_names *names, const struct ls_names *more)
+{
+    for (uint32_t i = 0; i < more->count; i++)
+        ls__names_add(names, more->items[i]); /* without memory it is looked for in fewer places */
+}
+
 static void fail_item(struct transaction *work, size_t at, const struct ls_err *err)
 {
     struct ls_session *session = work->session;
@@ -177,13 +183,17 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
         ls__module_ran(session, item->key, item->hash, err);
     struct ls_names paths = {0}, needs = {0};
     bool asked = false;
-    struct ls_failure *old = item->first_name ? ls__failure_wanted(session, item->key, item->path) : NULL;
-    if (old) { /* where it is looked for, and by whom, stays known */
-        ls__names_copy(&paths, &old->paths);
-        ls__names_copy(&needs, &old->needs);
-        asked = old->asked;
+    if (item->first_name && item->path)
+        ls__names_add(&paths, item->path); /* first: there it is read again */
+    for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
+        const struct ls_failure *old = &session->reload->failures[i];
+        if (!ls__failure_is_of(old, item->key, item->path))
+            continue;
+        add_names(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
+        add_names(&needs, &old->needs);
+        asked |= old->asked;
         if (!old->key) /* a file has come to the place that was searched in vain */
-            ls__failure_drop(session, (size_t)(old - session->reload->failures));
+            ls__failure_drop(session, i);
     }
     struct ls_failure *failure = ls__failure_set(session, item->key, item->first_name, err, ls_bytes_data(item->text), ls_bytes_len(item->text));
     if (failure) {

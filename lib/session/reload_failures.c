@@ -175,12 +175,17 @@ void ls__failure_clear(struct ls_session *session, const char *key)
             ls__failure_drop(session, i);
 }
 
+bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path)
+{
+    return failure->name && (same(failure->key, key) || (path && ls__names_has(&failure->paths, path)));
+}
+
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path)
 {
     struct ls_reload_state *state = session->reload;
     for (size_t i = 0; i < state->failure_count; i++) {
         struct ls_failure *failure = &state->failures[i];
-        if (failure->name && (same(failure->key, key) || (path && ls__names_has(&failure->paths, path))))
+        if (ls__failure_is_of(failure, key, path))
             return failure;
     }
     return NULL;

@@ -80,7 +80,9 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
                                    const char *text, size_t len);
 void ls__failure_clear(struct ls_session *session, const char *key);
 void ls__failure_drop(struct ls_session *session, size_t index);
-/** The failed first load that a changed file of this key and path concerns, NULL if none (H36). */
+/** Is it a failed first load that a changed file of this key and path concerns (H36)? */
+bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path);
+/** The first such, NULL if none. */
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
 /** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
 void ls__failures_unasked(struct ls_session *session);

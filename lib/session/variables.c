@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "session/api.h"
+#include "session/module.h"
 #include "session/reload_hooks.h"
 #include "session/resolver.h"
 #include "tracker/tracker.h"
@@ -117,6 +118,17 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     ls__app_set(session, L);
 }
 
+/* Its object's prototypes have been taken back, so it would answer with old code for ever; and the next load is to make it anew. */
+void ls__app_drop_module(struct ls_session *session, uint64_t serial)
+{
+    if (!session->app_variable_id || session->app_module != serial || !session->store)
+        return;
+    int64_t id = session->app_variable_id;
+    session->app_variable_id = 0;
+    ls__ref_drop(session, &session->ref_app);
+    session->store->destroy(session->store->ctx, id);
+}
+
 /* [-0, +1, e] session:createAppVariable(object [, properties]) */
 LS_RAISES int l_session_createAppVariable(lua_State *L)
 {
@@ -133,12 +145,15 @@ LS_RAISES int l_session_createAppVariable(lua_State *L)
         return 1;
     }
     lua_pushvalue(L, 2);
-    struct ls_var_spec spec = {.props = props, .prop_count = count, .has_value = true, .value = ls__slot_take(session, L)};
+    struct ls_var_spec spec = {.id = session->app_counted ? 1 : 0, .props = props, .prop_count = count, .has_value = true, .value = ls__slot_take(session, L)};
     struct ls_fault fault = {0};
     int64_t id = create_in_store(session, L, &spec, &fault);
     if (id == 0)
         return luaL_error(L, "createAppVariable: %s", fault.text);
+    const struct ls_module *module = ls__module_current(session);
     session->app_variable_id = id;
+    session->app_counted = true;
+    session->app_module = module ? module->serial : 0;
     lua_pushvalue(L, 2);
     ls__app_set(session, L);
     lua_pushinteger(L, id);

@@ -10,4 +10,7 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
 /** Put the app object back (roll-back of H59): the table or nil on top of the stack, popped. [-1, +0, m] */
 LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L);
 
+/** The first load of a file has failed: an app object that the file has made goes with it, and its variable (L43). */
+void ls__app_drop_module(struct ls_session *session, uint64_t serial);
+
 #endif

@@ -221,3 +221,21 @@ if not session:getApp() then session:createAppVariable(session:create(App, {})) 
   const answer = frames.slice(before).find((frame) => frame.some(({ data }) => paths[data.varId]));
   assert.deepEqual(answer.filter(({ data }) => data.value !== undefined && paths[data.varId]).map(({ data }) => paths[data.varId]), ['u', 'b', 'i']);
 });
+
+const LATE_VIEW = { 'viewdefs/App.DEFAULT.html': '<template><h1 ui-value="greeting()"></h1></template>' };
+const LATE = (word, more = '') => `App = session:prototype("App", { title = "" })\nfunction App:greeting() return "${word}" end\n${more}`;
+const MAKE = 'if not session:getApp() then session:createAppVariable(session:create(App, {})) end\n';
+
+siteTest('P31, H36: a page that is there before main.lua shows the app as soon as there is one, and the next one after a restart without', LATE_VIEW, async ({ site, page }) => {
+  await page.goto(site.origin);
+  await until('the session', async () => (await site.lua('session:getApp()')) === 'nil');
+  await site.write('lua/main.lua', LATE('came', MAKE));
+  await reads(page, 'h1', 'came');
+  await site.write('lua/main.lua', LATE('changed', MAKE));
+  await reads(page, 'h1', 'changed');
+  await site.write('lua/main.lua', LATE('later'));
+  await site.restart();
+  await until('an empty page', async () => (await page.locator('h1').count()) === 0);
+  await site.lua(MAKE);
+  await reads(page, 'h1', 'later');
+});

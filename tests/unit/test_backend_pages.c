@@ -69,16 +69,79 @@ static void P96_shared_variables_are_known_to_all(void **state)
     say(a, WATCH(-1), ERROR(-1, "not-found", "no variable -1"));
 }
 
+static void reload_main(const char *text)
+{
+    char path[128];
+    struct ls_reload_report report;
+    snprintf(path, sizeof path, "%s/lua/main.lua", t.root);
+    site_file("lua/main.lua", text);
+    struct ls_reload_file file = {"lua/main.lua", NULL, path, ls_bytes_new(text, strlen(text)), ls_hash(text, strlen(text))};
+    ls_reload_report_init(&report);
+    ls_backend_reload(t.backend, &file, 1, &report);
+    assert_int_equal(report.count, 1);
+    ls_reload_report_release(&report);
+    ls_bytes_unref(file.text);
+}
+
 static void P57_updates_without_variable_1(void **state)
 {
     (void)state;
     serve("other = { type = 'A', n = 1 }\n");
     struct page *page = connect_page(0);
-    say(page, WATCH(1), ERROR(1, "not-found", "no variable 1"));
     run_lua("session:createAppVariable(other)");
     say(page, CREATE(2, 1, PATH("n")), VALUE(2, "1")); /* its page has not watched 1 */
     run_lua("other.n = 2");
     expect_frames(page, VALUE(2, "2") "\n");
+}
+
+/* Every page begins with a watch of variable 1, and main.lua may make it later (P31). */
+static void P31_P71_a_page_waits_for_variable_1(void **state)
+{
+    (void)state;
+    static const char app[] = BOTH(1, "{\"obj\":2}", "\"type\":\"A\"");
+    serve("other = { type = 'A', n = 1 }\n");
+    struct page *page = connect_page(0), *lost = connect_page(1), *gone = connect_page(2);
+    say(page, WATCH(1), ERROR(1, "not-found", "no variable 1"));
+    say(page, WATCH(1), ERROR(1, "not-found", "no variable 1")); /* asked again: it waits once */
+    say(lost, WATCH(1), ERROR(1, "not-found", "no variable 1"));
+    say(gone, "[" WATCH(1) ",{\"type\":\"unwatch\",\"data\":{\"varId\":1}}]", ERROR(1, "not-found", "no variable 1"));
+    forget_frames(page);
+    leave(1, true);
+    run_lua("session:createAppVariable(other)");
+    assert_non_null(strstr(ls_buf_text(&page->frames), app));
+    expect_frames(gone, "");
+    assert_int_equal(ls_var_watchers(ls_tracker_find(ls_backend_tracker(t.backend), 1)), 1);
+    struct page *next = connect_page(3); /* it goes on where the lost one stopped (P114) */
+    receive(next, "[]");
+    receive(next, "{\"type\":\"get\",\"data\":{\"varIds\":[]}}");
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&next->frames), app));
+}
+
+/* What came with a first load that failed goes with it, the app object too: it would hold to prototypes that are taken back (L43). */
+static void L43_an_app_object_of_a_file_that_failed(void **state)
+{
+    (void)state;
+    static const char text[] = "local A = session:prototype('A', { n = %d })\nfunction A:get() return %d end\n"
+                               "if not session:getApp() then session:createAppVariable(A:new()) end\n%s";
+    char main[256];
+    t.config.session.hot = true;
+    t.backend = open_backend();
+    assert_non_null(t.backend);
+    struct page *page = connect_page(0);
+    say(page, WATCH(1), ERROR(1, "not-found", "no variable 1"));
+    snprintf(main, sizeof main, text, 1, 1, "error('not yet')");
+    reload_main(main);
+    assert_null(ls_tracker_find(ls_backend_tracker(t.backend), 1));
+    run_lua("assert(session:getApp() == nil)");
+    forget_frames(page);
+    snprintf(main, sizeof main, text, 2, 2, "");
+    reload_main(main);
+    forget_frames(page);
+    say(page, CREATE(2, 1, PATH("get()") ",\"access\":\"r\""), VALUE(2, "2"));
+    snprintf(main, sizeof main, text, 3, 3, "");
+    reload_main(main);
+    assert_non_null(strstr(ls_buf_text(&page->frames), VALUE(2, "3")));
 }
 
 /* --- the end of a connection --- */
@@ -350,20 +413,6 @@ static void L52a_views_of_an_app_go_with_its_last_module(void **state)
 }
 
 /* --- reload and restart --- */
-
-static void reload_main(const char *text)
-{
-    char path[128];
-    struct ls_reload_report report;
-    snprintf(path, sizeof path, "%s/lua/main.lua", t.root);
-    site_file("lua/main.lua", text);
-    struct ls_reload_file file = {"lua/main.lua", NULL, path, ls_bytes_new(text, strlen(text)), ls_hash(text, strlen(text))};
-    ls_reload_report_init(&report);
-    ls_backend_reload(t.backend, &file, 1, &report);
-    assert_int_equal(report.count, 1);
-    ls_reload_report_release(&report);
-    ls_bytes_unref(file.text);
-}
 
 static void H70_H99_H100_reload(void **state)
 {
@@ -775,7 +824,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define LS_T(name) cmocka_unit_test_setup_teardown(name, site_set_up, site_tear_down)
         LS_T(P115_P56_each_page_has_ids_of_its_own), LS_T(P55_properties_of_variable_1_reach_all), LS_T(P96_shared_variables_are_known_to_all),
-        LS_T(P57_updates_without_variable_1), LS_T(P111_P112_a_closed_connection_leaves_nothing), LS_T(P111_tallies_go_with_the_connection),
+        LS_T(P57_updates_without_variable_1), LS_T(P31_P71_a_page_waits_for_variable_1), LS_T(L43_an_app_object_of_a_file_that_failed),
+        LS_T(P111_P112_a_closed_connection_leaves_nothing), LS_T(P111_tallies_go_with_the_connection),
         LS_T(P114_a_lost_connection_is_continued), LS_T(P114_what_changed_meanwhile_is_sent), LS_T(P114_a_fresh_page_adopts_nothing),
         LS_T(P114_two_lost_connections_are_not_mixed_up), LS_T(P114_time_decides_too), LS_T(P114_what_was_destroyed_meanwhile_is_told), LS_T(P104_P105_P110_viewdefs), LS_T(P106_a_new_type_brings_its_new_files),
         LS_T(F132_list_views_come_with_the_first_list), LS_T(H74_H75_changed_views_are_pushed), LS_T(H78_problems_of_views_are_shown),

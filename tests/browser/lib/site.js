@@ -59,6 +59,11 @@ export class Site {
     return stdout.trim();
   }
 
+  /** A new Lua state for the site's only session. */
+  restart() {
+    return promisify(execFile)(BINARY, ['restart', '1', '--socket', path.join(this.parent, 'socket')]);
+  }
+
   async stop(signal = 'SIGTERM') {
     const { process: child } = this;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
