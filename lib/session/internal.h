@@ -243,7 +243,7 @@ static inline bool ls__hook_has_stopped(lua_State *L) { return lua_gethook(L) ==
 /** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
  * count hook of its own that needs no lua_Debug. [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
-#define LS_GRACE 100        /* looks at the clock that the message handlers of a stopped entry get together */
+#define LS_GRACE 5          /* looks at the clock that the message handlers of a stopped entry get together */
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
 
 /* --- chunks.c --- */
