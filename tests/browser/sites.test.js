@@ -61,7 +61,7 @@ siteTest('contacts: add with a validation message and a select, edit, delete and
   await page.locator('#contact-name').fill('Zed Quill');
   await page.locator('#contact-name').press('Enter');
   await reads(page, '.card h2', 'Zed Quill');
-  assert.equal(await rows(page), all + 1);
+  await until('one row more', async () => (await rows(page)) === all + 1);
   await page.locator('.fact.given', { hasText: 'Introduced by' }).getByText(introducer.trim()).waitFor();
   await page.getByRole('button', { name: 'Edit' }).click();
   await page.locator('#contact-name').fill('Zora Quill');
