@@ -367,6 +367,7 @@ static LS_RAISES int l_update_array(lua_State *L)
         lua_rawseti(L, SNAP, i);
     }
     value->object = count;
+    value->flags = prefix + suffix == old ? LS_VALUE_GREW : 0;
     job->bits = LS_CHECK_CHANGED;
     rs->members_slot = 0;
     return 0;

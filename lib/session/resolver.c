@@ -274,6 +274,8 @@ static void forget_keys(struct ls_resolver_state *rs, struct ls_path *path)
     ls__at_push(rs, L, LS_AT_NAMES);
     ls__at_push(rs, L, LS_AT_KEYS);
     for (uint32_t i = 0; i < path->count; i++) {
+        if (path->steps[i].kind == LS_STEP_INDEX || path->steps[i].kind == LS_STEP_ROW)
+            continue;
         uint32_t key = path->steps[i].key;
         path->steps[i].key = 0;
         if (!key || --rs->key_uses[key - 1])

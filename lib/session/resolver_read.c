@@ -229,7 +229,7 @@ static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct l
 {
     lua_State *L = rs->L;
     if (path && path->by_row) {
-        *type = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+        *type = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->steps[0].row);
         return 1;
     }
     bool long_enough = path && path->count > 1 && (path->code[0] >> 32) == LS_STEP_FIELD;
@@ -284,8 +284,8 @@ static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path
 
 /* --- comparing --- */
 
-/* The value on top, of that type, against what was seen last; `row`: it is that element of a list, 0 = none. Leaves rubbish on the stack. */
-static int compare(struct ls_resolver_state *rs, int type, int64_t row, struct ls_value *value, struct ls_fault *fault)
+/* The value on top, of that type, to which the path has led, against what was seen last. Leaves rubbish on the stack. */
+static inline int compare(struct ls_resolver_state *rs, int type, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (value->slot) {
@@ -299,7 +299,7 @@ static int compare(struct ls_resolver_state *rs, int type, int64_t row, struct l
     } else if (type == LUA_TNUMBER && (value->flags & LS_VALUE_NOT_FINITE) && !isfinite(lua_tonumber(L, -1))) {
         return ls__not_finite(fault); /* NaN equals NaN (T36) */
     }
-    return ls__commit(rs, row, value, fault);
+    return ls__commit(rs, path && path->by_row && path->count == 1 ? path->steps[0].row : 0, value, fault);
 }
 
 /* What a null on the way comes to (T51): its text is written only when it is another one than at the last check. */
@@ -313,10 +313,10 @@ static int note_null(const struct ls_path *path, int at, struct ls_value *value,
 }
 
 /* What was followed is compared, whether or not the way ended early. @return check bits */
-static int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
+static inline int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
 {
     int ran = rs->ran ? LS_CHECK_RAN : 0;
-    int bits = at < 0 ? -1 : compare(rs, type, path && path->by_row && path->count == 1 ? path->row : 0, value, fault);
+    int bits = at < 0 ? -1 : compare(rs, type, path, value, fault);
     if (at == 0)
         value->nil_step = 0;
     else if (bits >= 0)

@@ -65,7 +65,7 @@ static int replace_element(struct ls_resolver_state *rs, const struct ls_path *p
     int list = lua_gettop(L);
     if (ls__native_kind(rs, list) != LS_NATIVE_NONE)
         return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list and its items cannot be written");
-    lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->row);
+    lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->steps[0].row);
     lua_Integer count = lua_istable(L, list) && !lua_isnil(L, -1) ? ls__array_length(L, list) : 0, at = 1;
     for (; at <= count; at++, lua_settop(L, list + 1))
         if (lua_rawgeti(L, list, at), lua_rawequal(L, -1, list + 1))
@@ -88,7 +88,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
         return -1;
     uint32_t first = path->by_row && path->count > 1;
     if (into || first)
-        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), into ? into : path->row);
+        lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), into ? into : path->steps[0].row);
     else
         push_slot(rs, from);
     int type = lua_type(rs->L, -1), at = 0;

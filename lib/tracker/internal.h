@@ -158,6 +158,7 @@ struct ls_tracker {
 
     /* rows (R2) */
     struct ls__var_list outside; /* variables in state LS__ROW_OUTSIDE */
+    size_t never;              /* variables in state LS__ROW_NEVER */
     uint64_t settled;          /* the resolver's epoch when detection was over: until it moves, what a list is known to hold is what it holds */
     uint64_t collect_batch;    /* the batch for which `collections` counts */
     unsigned collections;

@@ -117,13 +117,15 @@ static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_f
         if (step_len == 0)
             return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path has an empty step");
         struct ls_step *step = &path->steps[path->count++];
+        int64_t row;
         if (read_step(step, names + at, step_len, dot == NULL, fault))
             return -1;
-        if (read_row(step->name, step_len, &path->row)) {
+        if (read_row(step->name, step_len, &row)) {
             if (path->count > 1 || path->standard || path->climb)
                 return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.*s' may only be the first step, below the list's variable",
                                     step_len > 100 ? 100 : (int)step_len, names + at);
             step->kind = LS_STEP_ROW;
+            step->row = row;
             path->by_row = true;
         }
         path->calls |= step->kind == LS_STEP_CALL;

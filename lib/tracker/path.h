@@ -15,8 +15,11 @@ struct ls_step {
     enum ls_step_kind kind;
     const char *name; /* field, call and setter: without the parentheses; NUL-terminated, owned by the path */
     size_t name_len;
-    uint32_t index;   /* LS_STEP_INDEX: 0-based */
-    uint32_t key;     /* for the resolver's use: its handle of the name (kept once per distinct name), 0 = not asked yet */
+    union {
+        uint32_t index; /* LS_STEP_INDEX: 0-based */
+        uint32_t key;   /* steps with a name, for the resolver's use: its handle of the name (kept once per distinct name), 0 = not asked yet */
+        int64_t row;    /* LS_STEP_ROW: the element's id; 0 = a number that is no id of any object */
+    };
 };
 
 #define LS_PATH_MAX_BYTES 4096 /* T19 */
@@ -32,7 +35,6 @@ struct ls_path {
     uint32_t climb;       /* leading `..`: how many variables above the parent to start (T14) */
     bool calls;           /* some step is a call: reading runs Lua code (T65) */
     bool by_row;          /* the first step is `#ID`: it starts at an element of the list (R2) */
-    int64_t row;          /* by_row: the element's id; 0 = a number that is no id of any object */
     struct ls_step *steps;
     const char *standard; /* leading `@name`, with the @; NULL if none (T15) */
     const char *text;     /* the path without query, as given */

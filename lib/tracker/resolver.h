@@ -27,7 +27,10 @@ enum ls_shape {
     LS_SHAPE_OBJECT, /* reference {"obj":object} */
 };
 
-enum { LS_VALUE_NOT_FINITE = 1 }; /* NaN or an infinity is, or is in, the value: JSON null and an error (T31) */
+enum {
+    LS_VALUE_NOT_FINITE = 1, /* NaN or an infinity is, or is in, the value: JSON null and an error (T31) */
+    LS_VALUE_GREW = 2,       /* of an array that has changed: nothing of what it held before has left its order, so all of it is still there */
+};
 
 /* What a variable remembers of a value seen. All zero = null. */
 struct ls_value {

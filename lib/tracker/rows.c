@@ -13,9 +13,9 @@
 static int is_element(struct ls_tracker *tracker, const struct ls_var *var)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
-    if (!resolver->ops->element || !var->path->row)
+    if (!resolver->ops->element || !var->path->steps[0].row)
         return 0;
-    return resolver->ops->element(resolver->ctx, ls__nav(var->parent), var->path->row);
+    return resolver->ops->element(resolver->ctx, ls__nav(var->parent), var->path->steps[0].row);
 }
 
 bool ls__is_settled(const struct ls_tracker *tracker)
@@ -42,6 +42,7 @@ static void set_state(struct ls_tracker *tracker, struct ls_var *var, enum ls__r
         return; /* without memory it stays a row like any other, and is held */
     if (row != LS__ROW_OUTSIDE)
         ls__list_leave(&tracker->outside, var, offsetof(struct ls_var, outside_at));
+    tracker->never = tracker->never + (row == LS__ROW_NEVER) - (var->row == LS__ROW_NEVER);
     var->row = (uint8_t)row;
     var->start = row == LS__ROW_NEVER ? NULL : var->parent;
 }
@@ -62,7 +63,7 @@ void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var)
         return;
     }
     var->parent->rows += var->row == LS__ROW_NOT;
-    var->row = LS__ROW_NEVER; /* reading the list looks at its rows */
+    set_state(tracker, var, LS__ROW_NEVER); /* reading the list looks at its rows */
     int element = is_element(tracker, var);
     if (element == 0 && !ls__is_settled(tracker)) {
         ls__read_above(tracker, var);
@@ -79,6 +80,9 @@ int ls__row_never(const struct ls_var *var, struct ls_fault *fault)
 void ls__rows_follow(struct ls_tracker *tracker, struct ls_var *list)
 {
     uint32_t left = list->rows;
+    bool grew = (list->value.flags & LS_VALUE_GREW) && !list->wrapper_slot && !(list->due & LS__DUE_KEYS);
+    if (grew && !tracker->outside.count && !tracker->never)
+        return; /* all rows are where they belong */
     for (struct ls_var *var = list->first; var && left; var = var->next) {
         if (!var->row)
             continue;
@@ -113,9 +117,9 @@ static void let_go(struct ls_tracker *tracker, const struct ls_var *row)
         if (var != row && var->row == LS__ROW_OUTSIDE)
             continue;
         if (var->value.shape == LS_SHAPE_ARRAY || var->value.shape == LS_SHAPE_OBJECT)
-            resolver->ops->loosen(resolver->ctx, row->path->row, var->value.slot);
+            resolver->ops->loosen(resolver->ctx, row->path->steps[0].row, var->value.slot);
         if (var->wrapper_slot)
-            resolver->ops->loosen(resolver->ctx, row->path->row, var->wrapper_slot);
+            resolver->ops->loosen(resolver->ctx, row->path->steps[0].row, var->wrapper_slot);
     }
 }
 
@@ -168,7 +172,7 @@ static int all_alive(struct ls_tracker *tracker, const struct ls_var *var, bool 
     for (; var; var = var->parent) {
         if (var->row != LS__ROW_OUTSIDE)
             continue;
-        if (!resolver->ops->alive(resolver->ctx, var->path->row, collect))
+        if (!resolver->ops->alive(resolver->ctx, var->path->steps[0].row, collect))
             return ls_fault_set(fault, LS_FAULT_GONE, "the element '%.100s' is gone", var->path->steps[0].name);
         collect = false;
     }
