@@ -147,6 +147,14 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     return true;
 }
 
+/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with the first one (H85). It is set
+ * anew. @return false when the directory is not there any more */
+bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir)
+{
+    if (dir->wd > 0) dir->placed = -1;
+    return place(h, dir);
+}
+
 static struct ls__dir *new_dir(struct ls_hotload *h, const char *path, const struct stat *info)
 {
     struct dir_id id = id_of(info);

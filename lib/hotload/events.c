@@ -141,7 +141,7 @@ void ls__rescan(struct ls_hotload *h)
         struct ls__dir *dir = ls_map_value(entry);
         next = ls_map_next(entry);
         /* The record of its end may be among those that were lost. */
-        if (stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino) continue;
+        if (stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino && ls__dir_renew(h, dir)) continue;
         dir->uses[LS__SELF]++;
         ls__dir_kill(h, dir);
         ls__dir_unuse(h, dir, LS__SELF);

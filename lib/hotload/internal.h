@@ -178,6 +178,7 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
 struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
 struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
+bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir);
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now);
 void ls__dirs_poll_all(struct ls_hotload *h);
 void ls__dirs_free(struct ls_hotload *h);

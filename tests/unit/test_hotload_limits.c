@@ -63,6 +63,30 @@ static void test_overflow_finds_changes(void **state) /* H85: changed, new, dele
     expect("apps/new/n.lua=watched");
 }
 
+static void test_overflow_same_number(void **state) /* H85: a directory made again meanwhile is watched, also where it got the number of the one before */
+{
+    (void)state;
+    struct stat first, again;
+    dirs("apps/a");
+    put("apps/a/m.lua", "1");
+    start();
+    loaded(1, "apps/a/m.lua", "apps/a/m.lua");
+    news();
+    assert_int_equal(stat(at("apps/a"), &first), 0);
+    pthread_mutex_lock(&site.hotload->lock);
+    site.hotload->queued = SIZE_MAX / 2;
+    pthread_mutex_unlock(&site.hotload->lock);
+    for (int i = 0; i < 50; i++) { /* file systems differ in when they give a number again */
+        remove_tree(at("apps/a"));
+        dirs("apps/a");
+        if (stat(at("apps/a"), &again) == 0 && again.st_ino == first.st_ino) break;
+    }
+    put("apps/a/m.lua", "2");
+    expect("apps/a/m.lua=2");
+    put("apps/a/m.lua", "3");
+    expect("apps/a/m.lua=3");
+}
+
 static void test_real_overflow(void **state) /* H85: more events than the kernel's queue holds */
 {
     (void)state;
@@ -410,7 +434,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, limits_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_overflow_record), T(test_overflow_finds_changes), T(test_real_overflow), T(test_watch_limit), T(test_remote_file_system), T(test_polling),
+        T(test_overflow_record), T(test_overflow_finds_changes), T(test_overflow_same_number), T(test_real_overflow), T(test_watch_limit), T(test_remote_file_system), T(test_polling),
         T(test_second_loader), T(test_stop_discards), T(test_stale_records), T(test_open_close_under_storm), T(test_storm), T(test_out_of_memory), T(test_wake_up_directory_taken), T(test_state), T(test_many_sessions),
     };
     return cmocka_run_group_tests_name("hotload: limits", tests, NULL, NULL);
