@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { open, pageTest, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
+import { siteTests } from './lib/site.js';
+import { until } from './lib/until.js';
 
-useBrowser();
+const browser = useBrowser();
 
 const LIST = '<ul class="list" ui-viewlist="list"><li></li></ul>';
 const FORM = '<li><b ui-value="name"></b><input ui-value="name"></li>';
@@ -399,4 +401,89 @@ pageTest('R8: a tab whose token another one has taken makes a new one and begins
   await server.show({});
   await settled(fixture);
   await l.shows('ann');
+});
+
+// The real program.
+
+const SITE = {
+  'lua/main.lua': `
+local Item = session:prototype("Item", { name = "", age = 0 })
+local App = session:prototype("App", { items = EMPTY, current = EMPTY, cut = "", clicks = "" })
+local all = {}
+function Item:remove()
+  local app = session:getApp()
+  for i, item in ipairs(app.items) do if item == self then table.remove(app.items, i) return end end
+end
+function Item:pick() session:getApp().current = self end
+function App:name() return self.current and self.current.name end
+function App:sort() table.sort(self.items, function(a, b) return a.name < b.name end) end
+function App:names() local t = {} for _, item in ipairs(all) do t[#t + 1] = item.name end return table.concat(t, ",") end
+function App:hit() self.clicks = self.clicks .. self.current.name .. ";" end
+if not session:getApp() then
+  local app = session:create(App, { items = {} })
+  for _, name in ipairs { "ann", "bob", "cyd" } do
+    local item = session:create(Item, { name = name })
+    all[#all + 1], app.items[#app.items + 1] = item, item
+  end
+  app.current = app.items[1]
+  session:createAppVariable(app)
+end`,
+  'viewdefs/App.DEFAULT.html': `<template><main><div class="rows" ui-viewlist="items"></div><div class="wrapped" ui-view="items?wrapper=lua.ViewList"></div>
+    <div class="one" ui-view="current"></div><input class="path" ui-value="current.name"></main></template>`,
+  'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input ui-value="name"><button ui-action="remove()">x</button></section></template>',
+  'viewdefs/Item.list-item.html': '<template><p><i ui-value="name"></i><input ui-value="name"></p></template>',
+};
+const siteTest = siteTests(browser);
+const app = 'local app = session:getApp() ';
+const names = (site) => site.lua('return session:getApp():names()');
+const texts = (page, selector) => page.locator(selector).allTextContents().then((all) => all.join());
+
+siteTest('R1, R5: typing in a row goes on while the list is sorted, and its edit reaches its object, in a raw and in a wrapped list', SITE, async ({ site, page }) => {
+  await page.goto(site.origin);
+  for (const [list, text] of [['.rows', 'b'], ['.wrapped', 'i']]) {
+    await until('the rows', async () => (await texts(page, `${list} ${text}`)).split(',').length === 3);
+    const field = page.locator(`${list} input`).nth(1);
+    const handle = await field.elementHandle();
+    await field.click();
+    await page.keyboard.press('End');
+    await page.keyboard.type('-');
+    await site.lua(`${app} table.sort(app.items, function(a, b) return a.name > b.name end)`);
+    await until('the order', async () => (await texts(page, `${list} ${text}`)).startsWith('cyd'));
+    await page.keyboard.type('x');
+    assert.equal(await handle.evaluate((input) => document.activeElement === input && input.isConnected), true);
+    await page.keyboard.press('Tab');
+    await site.lua(`${app} table.sort(app.items, function(a, b) return a.name < b.name end)`);
+    await until('the first order', async () => (await texts(page, `${list} ${text}`)).startsWith('ann'));
+  }
+  await until('both edits', async () => (await names(site)) === 'ann,bob-x-x,cyd');
+});
+
+siteTest('R1, R2: what is typed in a row that another removes reaches its object, and a click on a row that is gone removes no other', SITE, async ({ site, page, context }) => {
+  await page.goto(site.origin);
+  const other = await context.newPage();
+  await other.goto(site.origin + new URL(page.url()).pathname);
+  await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd' && (await texts(other, '.rows b')) === 'ann,bob,cyd');
+  await page.locator('.rows input').nth(1).fill('bobby');
+  await other.locator('.rows section').nth(1).locator('button').click();
+  await until('it goes', async () => (await texts(page, '.rows b')) === 'ann,cyd');
+  await until('the edit', async () => (await names(site)) === 'ann,bobby,cyd');
+  await other.locator('.rows section').nth(1).locator('button').click();
+  await until('one left', async () => (await texts(page, '.rows b')) === 'ann');
+});
+
+siteTest('R1, R8: an edit begun in one object is that object’s when a view or a path passes to another', SITE, async ({ site, page }) => {
+  await page.goto(site.origin);
+  for (const [selector, value] of [['.path', 'path'], ['section.one input', 'view']]) {
+    await site.lua(`${app} app.current = app.items[1]`);
+    const field = page.locator(selector);
+    await until('the first', async () => /^(ann|path)$/.test(await field.inputValue()));
+    await field.fill(value);
+    await site.lua(`${app} app.current = app.items[2]`);
+    await until('the second', async () => (await field.inputValue()) === 'bob');
+    await until('the edit', async () => (await names(site)) === `${value},bob,cyd`);
+  }
+  // Nothing is there any more.
+  await page.locator('.path').fill('lost');
+  await site.lua(`${app} app.current = nil`);
+  await until('the last edit', async () => (await names(site)) === 'view,lost,cyd');
 });
