@@ -35,7 +35,7 @@ const notes = new Map(fs.readFileSync(path.join(here, 'rules-notes.txt'), 'utf8'
 /** All rule numbers that a text cites. */
 function cited(text) {
   const found = new Set();
-  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLHFCQ])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLHFCQ]?)(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
+  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLHFCQR])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLHFCQR]?)(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
     const [, letter, from, fromLetter, toDocument, to, toLetter] = m;
     found.add(letter + from + fromLetter);
     if (to && (!toDocument || toDocument === letter) && Number(to) > Number(from) && Number(to) - Number(from) < 60) {
@@ -43,7 +43,7 @@ function cited(text) {
       if (toLetter) found.add(letter + to + toLetter);
     }
   }
-  for (const m of text.matchAll(/(?<![A-Za-z0-9])((?:[tplhfcq]\d+[a-z]?_)+)[a-z]/g)) {
+  for (const m of text.matchAll(/(?<![A-Za-z0-9])((?:[tplhfcqr]\d+[a-z]?_)+)[a-z]/g)) {
     for (const part of m[1].split('_')) if (part) found.add(part[0].toUpperCase() + part.slice(1));
   }
   return found;

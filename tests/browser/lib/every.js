@@ -52,10 +52,10 @@ class WebKit {
     webkit.home = await mkdtemp(path.join(tmpdir(), 'lsess-webkit-'));
     const port = await freePort();
     webkit.url = `http://127.0.0.1:${port}/session`;
-    webkit.driver = spawn('xvfb-run', ['-a', '-s', '-screen 0 1280x1000x24', 'dbus-run-session', '--', 'WebKitWebDriver', `--port=${port}`], {
+    webkit.driver = spawn('xvfb-run', ['-a', '-s', '-screen 0 1280x1000x24', 'WebKitWebDriver', `--port=${port}`], {
       detached: true, // in a process group of its own, so that the display ends with it
       stdio: 'ignore',
-      env: { ...process.env, HOME: webkit.home, XDG_RUNTIME_DIR: webkit.home, WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1', NO_AT_BRIDGE: '1', GTK_A11Y: 'none' },
+      env: { ...process.env, HOME: webkit.home, XDG_RUNTIME_DIR: webkit.home, WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1', NO_AT_BRIDGE: '1', GTK_A11Y: 'none', DBUS_SESSION_BUS_ADDRESS: 'disabled:' },
     });
     try {
       await until('WebKitWebDriver', () => fetch(`http://127.0.0.1:${port}/status`).then(() => true, () => false), START_MS);
