@@ -78,13 +78,13 @@ struct ls_var {
     uint16_t depth;
     uint8_t access;            /* enum ls_access */
     uint8_t row;               /* enum ls__row: what a path `#ID` has been bound to */
-    bool dying;                /* destroyed, but a computation runs (T93a) */
-    bool pending_value, pending_type, pending_place;
+    bool dying : 1;            /* destroyed, but a computation runs (T93a) */
+    bool pending_value : 1, pending_type : 1, pending_place : 1;
+    bool auto_type : 1;        /* `type` was set by the tracker (T92) */
+    bool active : 1;
+    bool fault_by_write : 1;
     uint32_t pending_at, fault_at, news_at, outside_at; /* 1 + place in the tracker's lists, 0 = not in it */
     uint32_t rows;             /* children whose path begins with `#ID` */
-    bool auto_type;            /* `type` was set by the tracker (T92) */
-    bool active;
-    bool fault_by_write;
     uint64_t fault_batch;      /* the batch whose write set the fault (T80.1) */
     uint64_t told;             /* hash of the read fault that ls_tracker_fault_news has told last, 0 = none */
     struct ls__fault_box *fault;

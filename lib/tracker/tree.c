@@ -54,7 +54,7 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
         }
         var = &slab->vars[slab->used++];
     }
-    static_assert(offsetof(struct ls_var, pass) == 64, "detection of an unchanged variable reads one line of cache");
+    static_assert(offsetof(struct ls_var, pass) == 64 && sizeof(struct ls_var) % 64 == 0, "detection of an unchanged variable reads one line of cache");
     memset(var, 0, sizeof *var);
     var->tracker = tracker;
     return var;
