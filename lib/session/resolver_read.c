@@ -7,6 +7,9 @@
 
 #include "session/resolver_state.h"
 
+/* The check of an unchanged value is one piece of code, also where several operations have it in common. */
+#define LS_HOT static inline __attribute__((always_inline))
+
 #define CHAIN_MAX 100 /* tables along __index before the walk leaves the rest, and finding loops, to Lua */
 
 bool ls__raw_index(lua_State *L, int index_name, int at, int key)
@@ -225,7 +228,7 @@ int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t 
 }
 
 /* Push where the path starts and take its first step, if that is what the path before has just done. @return steps taken, with the type */
-static uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct ls_path *path, int *type)
+LS_HOT uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct ls_path *path, int *type)
 {
     lua_State *L = rs->L;
     if (path && path->by_row) {
@@ -285,7 +288,7 @@ static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path
 /* --- comparing --- */
 
 /* The value on top, of that type, to which the path has led, against what was seen last. Leaves rubbish on the stack. */
-static inline int compare(struct ls_resolver_state *rs, int type, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
+LS_HOT int compare(struct ls_resolver_state *rs, int type, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (value->slot) {
@@ -313,7 +316,7 @@ static int note_null(const struct ls_path *path, int at, struct ls_value *value,
 }
 
 /* What was followed is compared, whether or not the way ended early. @return check bits */
-static inline int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
+LS_HOT int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
 {
     int ran = rs->ran ? LS_CHECK_RAN : 0;
     int bits = at < 0 ? -1 : compare(rs, type, path, value, fault);

@@ -208,7 +208,7 @@ static bool same_fault_stands(const struct ls_var *var)
 }
 
 /* What a page has asked for by an id that its list does not have is null, and an error (R2). */
-static int read_nothing(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+__attribute__((noinline)) static int read_nothing(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
 {
     int bits = tracker->resolver.ops->check(tracker->resolver.ctx, 0, NULL, &var->value, fault);
     ls__row_never(var, fault);
@@ -216,7 +216,7 @@ static int read_nothing(struct ls_tracker *tracker, struct ls_var *var, struct l
 }
 
 /* Reading calls methods on the way to the object that holds the place, so that is asked with the value. A leader may not have asked. */
-static int check_placed(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+__attribute__((noinline)) static int check_placed(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
 {
     int64_t object = 0;
     ls_slot from;
@@ -228,7 +228,7 @@ static int check_placed(struct ls_tracker *tracker, struct ls_var *var, struct l
     return bits;
 }
 
-static inline int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
+static inline __attribute__((always_inline)) int check_at(struct ls_tracker *tracker, struct ls_var *var, struct ls_fault *fault)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
     if (var->held)
