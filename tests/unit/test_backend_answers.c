@@ -39,7 +39,7 @@ static struct page *our_page(void)
 
 /* --- the mark --- */
 
-static void R8_the_mark_of_our_client(void **state)
+static void r8_the_mark_of_our_client(void **state)
 {
     (void)state;
     static const struct { const char *client, *problem; } rows[] = {
@@ -78,7 +78,7 @@ static void R8_the_mark_of_our_client(void **state)
     say(page, "{\"type\":\"watch\",\"varId\":2,\"client\":7}", "{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"B\",\"properties\":{\"path\":\"name\"},\"seq\":2}}"); /* asked of variable 1 alone */
 }
 
-static void R8_the_mark_holds_without_an_app_object(void **state)
+static void r8_the_mark_holds_without_an_app_object(void **state)
 {
     (void)state;
     serve("");
@@ -92,7 +92,7 @@ static void R8_the_mark_holds_without_an_app_object(void **state)
 
 /* --- numbered writes --- */
 
-static void R8_each_numbered_write_is_answered(void **state)
+static void r8_each_numbered_write_is_answered(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -122,7 +122,7 @@ static void R8_each_numbered_write_is_answered(void **state)
     }
 }
 
-static void R8_absurd_numbers_are_refused(void **state)
+static void r8_absurd_numbers_are_refused(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -152,7 +152,7 @@ static void R8_absurd_numbers_are_refused(void **state)
     say(page, WRITE(2, "\"Y\"", 9007199254740991), ANSWER(2, "\"Y\"", 9007199254740991));
 }
 
-static void R8_several_writes_in_one_batch(void **state)
+static void r8_several_writes_in_one_batch(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -168,7 +168,7 @@ static void R8_several_writes_in_one_batch(void **state)
     say(page, CALM(WRITE(2, "\"h\"", 8) "," DESTROY(2) "," CREATE(2, 1, PATH("name"))), "[" DESTROY(2) "," VALUE(2, "\"h\"") "]");
 }
 
-static void R8_inactive_variables_answer(void **state)
+static void r8_inactive_variables_answer(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -186,7 +186,7 @@ static void R8_inactive_variables_answer(void **state)
     run_lua("assert(app.name == 'North')");
 }
 
-static void R8_a_failing_getter_keeps_its_mark(void **state)
+static void r8_a_failing_getter_keeps_its_mark(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -204,7 +204,7 @@ static void R8_a_failing_getter_keeps_its_mark(void **state)
     say(page, WRITE(6, "1", 2), "[" ANSWER(6, "\"s\"", 2) "," ERROR(6, "lua-error", "broken") "]");
 }
 
-static void R8_two_tabs_side_by_side(void **state)
+static void r8_two_tabs_side_by_side(void **state)
 {
     (void)state;
     struct page *ours = our_page(), *other = connect_page(1);
@@ -225,7 +225,7 @@ static void R8_two_tabs_side_by_side(void **state)
     expect_frames(other, ERROR(2, "bad-message", "properties must be an object") "\n");
 }
 
-static void R8_a_variable_that_all_share(void **state)
+static void r8_a_variable_that_all_share(void **state)
 {
     (void)state;
     struct page *ours = our_page(), *other = connect_page(1);
@@ -238,7 +238,7 @@ static void R8_a_variable_that_all_share(void **state)
     expect_frames(other, BOTH(1, "{\"obj\":3}", "\"type\":\"Next\"") "\n");
 }
 
-static void R8_numbers_survive_a_restart(void **state)
+static void r8_numbers_survive_a_restart(void **state)
 {
     (void)state;
     struct page *page = our_page();
@@ -281,7 +281,7 @@ static struct page *selecting_page(void)
     return page;
 }
 
-static void R8_of_tells_the_object_that_holds_a_place(void **state)
+static void r8_of_tells_the_object_that_holds_a_place(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -311,7 +311,7 @@ static void R8_of_tells_the_object_that_holds_a_place(void **state)
     expect_frames(page, "");
 }
 
-static void R8_of_where_methods_lead(void **state)
+static void r8_of_where_methods_lead(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -330,7 +330,7 @@ static void R8_of_where_methods_lead(void **state)
     expect_frames(page, "[" "{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"x\",\"seq\":1,\"of\":3}}" "," VALUE(4, "\"x\"") "," SHOWN(5, "\"x\"", 3) "]\n");
 }
 
-static void R8_a_write_reaches_the_object_it_was_meant_for(void **state)
+static void r8_a_write_reaches_the_object_it_was_meant_for(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -365,7 +365,7 @@ static void R8_a_write_reaches_the_object_it_was_meant_for(void **state)
     }
 }
 
-static void R8_a_write_to_an_object_that_is_gone(void **state)
+static void r8_a_write_to_an_object_that_is_gone(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -400,7 +400,7 @@ static void R8_a_write_to_an_object_that_is_gone(void **state)
     run_lua("assert(b.name == 'y' and kept.name == 'z')");
 }
 
-static void R8_a_place_remembers_a_few_objects(void **state)
+static void r8_a_place_remembers_a_few_objects(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -420,7 +420,7 @@ static void R8_a_place_remembers_a_few_objects(void **state)
     run_lua("assert(a.name == 'a' and many[30].name == 'n30')");
 }
 
-static void R8_of_while_a_variable_is_inactive_or_unwatched(void **state)
+static void r8_of_while_a_variable_is_inactive_or_unwatched(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -441,7 +441,7 @@ static void R8_of_while_a_variable_is_inactive_or_unwatched(void **state)
         "{\"type\":\"update\",\"data\":{\"varId\":4,\"properties\":{\"access\":\"action\",\"path\":\"remove()\"},\"of\":3}}]");
 }
 
-static void R8_of_follows_path_and_access(void **state)
+static void r8_of_follows_path_and_access(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -455,7 +455,7 @@ static void R8_of_follows_path_and_access(void **state)
     expect_frames(page, "[" VALUE(2, "{\"obj\":3}") "," ANSWER(3, "\"A\"", 1) "]\n");
 }
 
-static void R8_of_of_another_machine_means_nothing(void **state)
+static void r8_of_of_another_machine_means_nothing(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -471,7 +471,7 @@ static void R8_of_of_another_machine_means_nothing(void **state)
     run_lua("assert(a.name == 'y')");
 }
 
-static void R8_of_is_for_our_client_alone(void **state)
+static void r8_of_is_for_our_client_alone(void **state)
 {
     (void)state;
     struct page *page = selecting_page(), *other = connect_page(1);
@@ -486,7 +486,7 @@ static void R8_of_is_for_our_client_alone(void **state)
     run_lua("assert(a.name == 'a' and b.name == 'z')");
 }
 
-static void R8_of_with_lists_wrappers_and_presenters(void **state)
+static void r8_of_with_lists_wrappers_and_presenters(void **state)
 {
     (void)state;
     serve("a = { type = 'Doc', name = 'a', tags = { 't', 'u' } } b = { type = 'Doc', name = 'b', tags = { 'v' } }\n"
@@ -521,7 +521,7 @@ static void R8_of_with_lists_wrappers_and_presenters(void **state)
     run_lua("assert(a.tags[1] == 'w' and b.tags[1] == 'v')");
 }
 
-static void R8_of_and_rows_that_follow_their_elements(void **state)
+static void r8_of_and_rows_that_follow_their_elements(void **state)
 {
     (void)state;
     struct page *page = selecting_page();
@@ -673,7 +673,7 @@ static void far_step(struct far *far, struct page *near)
     forget_frames(near);
 }
 
-static void R8_page_and_program_agree_when_it_is_quiet(void **state)
+static void r8_page_and_program_agree_when_it_is_quiet(void **state)
 {
     (void)state;
     serve("keys = 0 function nextkey() keys = keys + 1 return 'k' .. keys end\n"
@@ -780,14 +780,14 @@ int main(void)
 {
 #define LS_TEST(name) cmocka_unit_test_setup_teardown(name, site_set_up, site_tear_down)
     const struct CMUnitTest tests[] = {
-        LS_TEST(R8_the_mark_of_our_client), LS_TEST(R8_the_mark_holds_without_an_app_object), LS_TEST(R8_each_numbered_write_is_answered),
-        LS_TEST(R8_absurd_numbers_are_refused), LS_TEST(R8_several_writes_in_one_batch), LS_TEST(R8_inactive_variables_answer),
-        LS_TEST(R8_a_failing_getter_keeps_its_mark), LS_TEST(R8_two_tabs_side_by_side), LS_TEST(R8_a_variable_that_all_share),
-        LS_TEST(R8_numbers_survive_a_restart), LS_TEST(R8_of_tells_the_object_that_holds_a_place), LS_TEST(R8_of_where_methods_lead),
-        LS_TEST(R8_a_write_reaches_the_object_it_was_meant_for), LS_TEST(R8_a_write_to_an_object_that_is_gone),
-        LS_TEST(R8_a_place_remembers_a_few_objects), LS_TEST(R8_of_while_a_variable_is_inactive_or_unwatched), LS_TEST(R8_of_follows_path_and_access),
-        LS_TEST(R8_of_of_another_machine_means_nothing), LS_TEST(R8_of_is_for_our_client_alone), LS_TEST(R8_of_with_lists_wrappers_and_presenters),
-        LS_TEST(R8_of_and_rows_that_follow_their_elements), LS_TEST(R8_page_and_program_agree_when_it_is_quiet),
+        LS_TEST(r8_the_mark_of_our_client), LS_TEST(r8_the_mark_holds_without_an_app_object), LS_TEST(r8_each_numbered_write_is_answered),
+        LS_TEST(r8_absurd_numbers_are_refused), LS_TEST(r8_several_writes_in_one_batch), LS_TEST(r8_inactive_variables_answer),
+        LS_TEST(r8_a_failing_getter_keeps_its_mark), LS_TEST(r8_two_tabs_side_by_side), LS_TEST(r8_a_variable_that_all_share),
+        LS_TEST(r8_numbers_survive_a_restart), LS_TEST(r8_of_tells_the_object_that_holds_a_place), LS_TEST(r8_of_where_methods_lead),
+        LS_TEST(r8_a_write_reaches_the_object_it_was_meant_for), LS_TEST(r8_a_write_to_an_object_that_is_gone),
+        LS_TEST(r8_a_place_remembers_a_few_objects), LS_TEST(r8_of_while_a_variable_is_inactive_or_unwatched), LS_TEST(r8_of_follows_path_and_access),
+        LS_TEST(r8_of_of_another_machine_means_nothing), LS_TEST(r8_of_is_for_our_client_alone), LS_TEST(r8_of_with_lists_wrappers_and_presenters),
+        LS_TEST(r8_of_and_rows_that_follow_their_elements), LS_TEST(r8_page_and_program_agree_when_it_is_quiet),
         LS_TEST(R8_P114_a_tab_that_comes_back_ends_its_predecessor),
         LS_TEST(R8_P114_a_lost_marked_connection_leaves_nothing),
     };

@@ -368,7 +368,7 @@ static void live(uint64_t seed, unsigned steps)
     come_to_rest();
 }
 
-static void R1_every_edit_reaches_the_object_that_was_seen_or_is_refused(void **state)
+static void r1_every_edit_reaches_the_object_that_was_seen_or_is_refused(void **state)
 {
     edits = refusals = 0;
     for (unsigned run = 0; run < RUNS; run++) {
@@ -386,7 +386,7 @@ static void R1_every_edit_reaches_the_object_that_was_seen_or_is_refused(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(R1_every_edit_reaches_the_object_that_was_seen_or_is_refused, site_set_up, site_tear_down),
+        cmocka_unit_test_setup_teardown(r1_every_edit_reaches_the_object_that_was_seen_or_is_refused, site_set_up, site_tear_down),
     };
     return cmocka_run_group_tests_name("backend rows", tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static void collect(void)
     ls_session_collect(rig->session);
 }
 
-static void R2_a_row_follows_its_element(void **state)
+static void r2_a_row_follows_its_element(void **state)
 {
     (void)state;
     open_ships();
@@ -72,7 +72,7 @@ static void R2_a_row_follows_its_element(void **state)
     rig_do("for _, s in ipairs(f.ships) do assert(s ~= b) end");
 }
 
-static void R2_no_object_is_reached_by_counting(void **state)
+static void r2_no_object_is_reached_by_counting(void **state)
 {
     (void)state;
     open_ships();
@@ -106,7 +106,7 @@ static void R2_no_object_is_reached_by_counting(void **state)
     assert_string_equal(rig_fault(91), "gone");
 }
 
-static void R2_grammar(void **state)
+static void r2_grammar(void **state)
 {
     (void)state;
     struct ls_fault fault;
@@ -136,7 +136,7 @@ static void R2_grammar(void **state)
 }
 
 /* The row variable itself is written like an element: another value takes its place in the list. */
-static void R2_writing_the_element(void **state)
+static void r2_writing_the_element(void **state)
 {
     (void)state;
     open_ships();
@@ -148,7 +148,7 @@ static void R2_writing_the_element(void **state)
     assert_true(rig_is("#f.ships == 4"));
 }
 
-static void R2_a_row_that_has_left_is_held_weakly(void **state)
+static void r2_a_row_that_has_left_is_held_weakly(void **state)
 {
     (void)state;
     open_ships();
@@ -191,7 +191,7 @@ static void R2_a_row_that_has_left_is_held_weakly(void **state)
 }
 
 /* Nothing is written into an object that nobody could ever look at. */
-static void R2_a_write_to_what_is_gone_collects_first(void **state)
+static void r2_a_write_to_what_is_gone_collects_first(void **state)
 {
     (void)state;
     open_ships();
@@ -206,7 +206,7 @@ static void R2_a_write_to_what_is_gone_collects_first(void **state)
     assert_true(rig_is("called == 0"));
 }
 
-static void R2_a_selection_that_has_moved_on_keeps_nothing_alive(void **state)
+static void r2_a_selection_that_has_moved_on_keeps_nothing_alive(void **state)
 {
     (void)state;
     open_ships();
@@ -222,7 +222,7 @@ static void R2_a_selection_that_has_moved_on_keeps_nothing_alive(void **state)
     write_gone(11, "\"Bob\"");
 }
 
-static void R2_an_element_that_comes_back(void **state)
+static void r2_an_element_that_comes_back(void **state)
 {
     (void)state;
     open_ships();
@@ -242,7 +242,7 @@ static void R2_an_element_that_comes_back(void **state)
     assert_true(rig_is("weak.b == nil"));
 }
 
-static void R2_R4_lists_that_become_something_else(void **state)
+static void R2_r4_lists_that_become_something_else(void **state)
 {
     (void)state;
     static const char *const values[] = {"nil", "'text'", "42", "{}", "{3, 4, 'x'}", "function() end", "f", "Ship:new{name = 'One'}", "{a}", "{{b}}"};
@@ -274,7 +274,7 @@ static void R2_R4_lists_that_become_something_else(void **state)
     }
 }
 
-static void R4_an_element_in_two_lists_and_twice_in_one(void **state)
+static void r4_an_element_in_two_lists_and_twice_in_one(void **state)
 {
     (void)state;
     open_ships();
@@ -299,7 +299,7 @@ static void R4_an_element_in_two_lists_and_twice_in_one(void **state)
 }
 
 /* An id may come before detection has seen it, or after the list was changed in the same batch. */
-static void R2_now_or_in_the_value_last_sent(void **state)
+static void r2_now_or_in_the_value_last_sent(void **state)
 {
     (void)state;
     open_ships();
@@ -314,7 +314,7 @@ static void R2_now_or_in_the_value_last_sent(void **state)
     assert_string_equal(rig_json(13), "\"Dan\"");
 }
 
-static void R2_the_path_may_be_set_later(void **state)
+static void r2_the_path_may_be_set_later(void **state)
 {
     (void)state;
     struct ls_fault fault;
@@ -347,7 +347,7 @@ static void open_keyed(const char *query)
     rig_create(20, 10, "items");
 }
 
-static void R3_items_follow_their_elements(void **state)
+static void r3_items_follow_their_elements(void **state)
 {
     (void)state;
     open_keyed("");
@@ -391,7 +391,7 @@ static void R3_items_follow_their_elements(void **state)
     assert_true(rig_is("#f.ships == 2"));
 }
 
-static void R3_without_keyed_items_stay_by_position(void **state)
+static void r3_without_keyed_items_stay_by_position(void **state)
 {
     (void)state;
     rig_do(SITE);
@@ -428,7 +428,7 @@ static void R3_T79_cards_go_with_their_items(void **state)
     assert_true(rig_is("weak.a == nil")); /* a card leads back to its element */
 }
 
-static void R3_primitives_holes_and_equals(void **state)
+static void r3_primitives_holes_and_equals(void **state)
 {
     (void)state;
     rig_do("h = {list = {'x', 'y', 'x', 1, true}}");
@@ -459,7 +459,7 @@ static void R3_primitives_holes_and_equals(void **state)
     "function query() local r = {}; for i, row in ipairs(rows) do r[i] = setmetatable({id = row.id, name = row.name}, Row) end; q.list = r end\n" \
     "Row = {type = 'Row'}; Row.__index = Row; q = {}; query()\n"
 
-static void R4_rows_of_a_query_go_by_key(void **state)
+static void r4_rows_of_a_query_go_by_key(void **state)
 {
     (void)state;
     rig_do(QUERY);
@@ -504,7 +504,7 @@ static void R4_rows_of_a_query_go_by_key(void **state)
     assert_string_equal(rig_json(12), "\"Ada\"");
 }
 
-static void R4_without_keyed_a_key_means_nothing(void **state)
+static void r4_without_keyed_a_key_means_nothing(void **state)
 {
     (void)state;
     rig_do(QUERY);
@@ -520,7 +520,7 @@ static void R4_without_keyed_a_key_means_nothing(void **state)
     assert_string_equal(rig_json(10), "[{\"obj\":3},{\"obj\":4},{\"obj\":5}]");
 }
 
-static void R4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
+static void r4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
 {
     (void)state;
     static const char *const keys[] = {"{7, 7, 'x'}", "{1, {}, 2}", "{1, print, 2}", "{1, nil, 2}", "{1, 0/0, 2}", "{1, 1.0, 2}"};
@@ -567,7 +567,7 @@ static void R4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
     assert_string_equal(rig_json(10), "null");
 }
 
-static void R4_keys_are_not_remembered_for_ever(void **state)
+static void r4_keys_are_not_remembered_for_ever(void **state)
 {
     (void)state;
     rig_do("q = {list = {}}; n = 0; function more() q.list = {}; for i = 1, 100 do n = n + 1; q.list[i] = {id = n} end end; more()");
@@ -588,7 +588,7 @@ static void R4_keys_are_not_remembered_for_ever(void **state)
     assert_true(lua_gc(L, LUA_GCCOUNT) < before + 200);
 }
 
-static void R3_R4_items_go_by_key(void **state)
+static void R3_r4_items_go_by_key(void **state)
 {
     (void)state;
     rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
@@ -655,7 +655,7 @@ static void live_with_rows(void)
     }
 }
 
-static void R2_R4_every_allocation_may_fail(void **state)
+static void R2_r4_every_allocation_may_fail(void **state)
 {
     (void)state;
     bool done = false;
@@ -681,13 +681,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(R2_a_row_follows_its_element), T(R2_no_object_is_reached_by_counting), T(R2_grammar), T(R2_writing_the_element),
-        T(R2_a_row_that_has_left_is_held_weakly), T(R2_a_write_to_what_is_gone_collects_first),
-        T(R2_a_selection_that_has_moved_on_keeps_nothing_alive), T(R2_an_element_that_comes_back), T(R2_R4_lists_that_become_something_else),
-        T(R4_an_element_in_two_lists_and_twice_in_one), T(R2_now_or_in_the_value_last_sent), T(R2_the_path_may_be_set_later),
-        T(R3_items_follow_their_elements), T(R3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
-        T(R3_primitives_holes_and_equals), T(R4_rows_of_a_query_go_by_key), T(R4_without_keyed_a_key_means_nothing),
-        T(R4_keys_that_tell_nothing_apart_fall_back_to_the_place), T(R4_keys_are_not_remembered_for_ever), T(R3_R4_items_go_by_key), T(R2_R4_every_allocation_may_fail),
+        T(r2_a_row_follows_its_element), T(r2_no_object_is_reached_by_counting), T(r2_grammar), T(r2_writing_the_element),
+        T(r2_a_row_that_has_left_is_held_weakly), T(r2_a_write_to_what_is_gone_collects_first),
+        T(r2_a_selection_that_has_moved_on_keeps_nothing_alive), T(r2_an_element_that_comes_back), T(R2_r4_lists_that_become_something_else),
+        T(r4_an_element_in_two_lists_and_twice_in_one), T(r2_now_or_in_the_value_last_sent), T(r2_the_path_may_be_set_later),
+        T(r3_items_follow_their_elements), T(r3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
+        T(r3_primitives_holes_and_equals), T(r4_rows_of_a_query_go_by_key), T(r4_without_keyed_a_key_means_nothing),
+        T(r4_keys_that_tell_nothing_apart_fall_back_to_the_place), T(r4_keys_are_not_remembered_for_ever), T(R3_r4_items_go_by_key), T(R2_r4_every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("session rows", tests, NULL, NULL);
 }
