@@ -199,6 +199,63 @@ async function bareList(count) {
   return end - start;
 }
 
+/** What one change of a list of 2,000 rows costs, from the click to the paint, and in how many messages with a value it comes; with BASE the ratio to that build. */
+async function changedRows(browser, { add, site, serving, base }) {
+  const dir = site('browser-rows', `${ROWS(2000)}
+local n = 2000
+app.append = function(self) n = n + 1; self.list[#self.list + 1] = { type = "Item", name = "item " .. n } end
+app.first = function(self) table.remove(self.list, 1) end
+app.reverse = function(self) local l = self.list; for i = 1, #l // 2 do l[i], l[#l + 1 - i] = l[#l + 1 - i], l[i] end end`, ITEM);
+  const changes = ['append', 'first', 'reverse'];
+  viewWith(dir, `${BUTTONS}${changes.map((name) => `<button id="${name}" ui-action="${name}()"></button>`).join('')}<section class="bench"><div ui-viewlist="list"></div></section>`);
+  /** @param {Page} page */
+  const change = (page, name) => page.evaluate(async (name) => {
+    const list = document.querySelector('.bench > *');
+    const order = () => [list.childElementCount, list.firstElementChild?.textContent, list.lastElementChild?.textContent].join();
+    const before = order();
+    window.values = 0;
+    const start = performance.now();
+    document.querySelector(`#${name}`).click();
+    const end = await window.bench.painted(() => order() !== before && list.lastElementChild.textContent && !document.querySelector('.ui-new-view'));
+    await window.uiApp.idle();
+    return { took: end - start, values: window.values };
+  }, name);
+  const builds = { now: serving, ...(base && { before: (...rest) => serving(...rest, base) }) };
+  const took = {};
+  const values = {};
+  for (let turn = 0; turn < 4; turn++) {
+    for (const [build, serve] of Object.entries(builds)) {
+      await inPage(browser, serve, dir, [], async (page, url) => {
+        await page.addInitScript(() => {
+          const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
+          Object.defineProperty(WebSocket.prototype, 'onmessage', { set(listener) {
+            this.addEventListener('message', ({ data }) => { window.values += [JSON.parse(data)].flat().filter((m) => m.data?.value !== undefined).length; });
+            set.call(this, listener);
+          } });
+        });
+        await page.goto(url);
+        await page.waitForFunction(() => window.bench.shown('.row'));
+        await clickUntil(page, '#fill', '.bench .item', 2000);
+        await page.evaluate(() => window.uiApp.idle());
+        for (let i = 0; i < 6; i++) {
+          for (const name of changes) {
+            const one = await change(page, name);
+            if (i) (took[`${build} ${name}`] ??= []).push(one.took); // the first warms up
+            values[`${build} ${name}`] = one.values;
+          }
+        }
+      });
+    }
+  }
+  const targets = { append: undefined, first: 0.3, reverse: 0.5 };
+  for (const name of changes) {
+    const floor = base && summary(took[`before ${name}`]).value;
+    const limit = targets[name];
+    add({ name: `2,000 rows: ${name}`, unit: 'ms', ...summary(took[`now ${name}`]) }, floor ? { floor, ...(limit && { target: `<= ${limit} x BASE`, ratioLimit: limit }) } : {});
+  }
+  add({ name: '2,000 rows: reverse, messages', unit: 'messages', value: values['now reverse'] }, { target: '1 message', limit: 1 });
+}
+
 async function oneText(browser, { add, site, serving }) {
   const dir = site('browser-text', ROWS(5000), ITEM);
   viewWith(dir, `${BUTTONS}<section class="bench"><div ui-viewlist="list"></div></section>`);
@@ -226,11 +283,11 @@ async function oneText(browser, { add, site, serving }) {
   });
 }
 
-/** Called by run.mjs, which owns the table. @param {{add: Function, site: Function, serving: Function, save: string, module: (n: number) => string}} tools */
+/** Called by run.mjs, which owns the table. @param {{add: Function, site: Function, serving: Function, save: string, module: (n: number) => string, base?: string}} tools */
 export async function measure(tools) {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
   try {
-    for (const figure of [saveToPage, firstPage, longLists, oneText]) await figure(browser, tools);
+    for (const figure of [saveToPage, firstPage, longLists, changedRows, oneText]) await figure(browser, tools);
   } finally {
     await browser.close();
   }

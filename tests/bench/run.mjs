@@ -1,5 +1,7 @@
 // The benchmark: `make bench`, or `make bench BENCH="start save"` for some figures. Prints a table and writes build/bench.json.
 //
+// BASE=PROGRAM names another build, which the rows of lists are compared with, taking turns.
+//
 // Each figure stands beside a floor measured in the same run, so that the ratio means something on any machine (quality.md Q1). Benchmarks are
 // never tests: they report.
 import { spawn, execFileSync } from 'node:child_process';
@@ -52,9 +54,9 @@ function site(name, extra = '', files = {}) {
 }
 
 /** Start a server, run `fn` with its port and process, stop it. */
-async function serving(dir, options, fn) {
+async function serving(dir, options, fn, which = program) {
   const args = ['serve', dir, '--port', '0', '--json-log', ...options];
-  const child = spawn(...command(program, args), { stdio: ['ignore', 'ignore', 'pipe'], cwd: temporary });
+  const child = spawn(...command(which, args), { stdio: ['ignore', 'ignore', 'pipe'], cwd: temporary });
   let text = '';
   const ready = new Promise((resolve, reject) => {
     child.stderr.on('data', (chunk) => {
@@ -284,7 +286,7 @@ if (fs.existsSync(path.join(top, 'tests/bench/saves.mjs'))) {
 if (fs.existsSync(path.join(top, 'tests/bench/browser.mjs'))) {
   figures.browser = async () => {
     const { measure } = await import('./browser.mjs');
-    await measure({ add, site, serving, save, module });
+    await measure({ add, site, serving, save, module, base: process.env.BASE && path.resolve(process.env.BASE) });
   };
 }
 
