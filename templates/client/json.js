@@ -1,7 +1,10 @@
 /** JSON whose integers keep all their digits (T31): those that a Number cannot hold are BigInts here; in browsers that do not show a reviver the source they are text. */
 
 const LONG = /\d{16}/;
-const STRINGS_AND_LONG = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d{16,}(?![\d.eE])/gs;
+const STRINGS_AND_NUMBERS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs;
+
+/** @param {string} source of a number */
+const isLong = (source) => /^-?\d{16,}$/.test(source) && !Number.isSafeInteger(Number(source));
 
 /** @type {(text: string, reviver: (key: string, value: any, context?: {source: string}) => any) => any} */
 const parseWith = JSON.parse;
@@ -9,12 +12,12 @@ let shown = false;
 parseWith('0', (_key, _value, context) => void (shown = !!context?.source));
 
 /** @type {Parameters<typeof parseWith>[1]} */
-const exact = (_key, value, context) => (typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '') ? BigInt(/** @type {any} */ (context).source) : value);
+const exact = (_key, value, context) => (typeof value === 'number' && context && isLong(context.source) ? BigInt(context.source) : value);
 
 /** @param {string} text @returns {any} */
 export function parse(text) {
   if (!LONG.test(text)) return JSON.parse(text);
-  return shown ? parseWith(text, exact) : JSON.parse(text.replace(STRINGS_AND_LONG, (part) => (part[0] === '"' ? part : `"${part}"`)));
+  return shown ? parseWith(text, exact) : JSON.parse(text.replace(STRINGS_AND_NUMBERS, (part) => (isLong(part) ? `"${part}"` : part)));
 }
 
 /** @type {(text: string) => any} */

@@ -239,6 +239,20 @@ pageTest('T31: integers of 64 bits are shown digit by digit, and go back as they
   assert.deepEqual(writes(server, f).length, 1);
 });
 
+pageTest('T31: a browser whose revivers see no source shows the digits as text, and other numbers stay numbers', async (fixture) => {
+  const { page } = fixture;
+  await page.addInitScript(() => {
+    const { parse } = JSON;
+    JSON.parse = (text, reviver) => parse(text, reviver && ((key, value) => reviver(key, value)));
+  });
+  await show(fixture, '<i></i>', {});
+  const read = await page.evaluate(async () => {
+    const { parse } = await import('/lsess-client/json.js');
+    return parse('[9223372036854775807,-9223372036854775808,0.3333333333333333,-1.2345678901234567e-300,1234567890123456,"1 12345678901234567890 \\" 12345678901234567890"]');
+  });
+  assert.deepEqual(read, ['9223372036854775807', '-9223372036854775808', 0.3333333333333333, -1.2345678901234567e-300, 1234567890123456, '1 12345678901234567890 " 12345678901234567890']);
+});
+
 pageTest('F89, F100: editable elements show text, keep their caret and send what was typed', async (fixture) => {
   const { server, page, until } = fixture;
   await show(fixture, '<p class="e" contenteditable ui-value="e?keypress"></p><div class="l" contenteditable="plaintext-only" ui-value="l"></div><i contenteditable="false" ui-value="n"></i><input>', { e: 'abc', l: '', n: 'no' });
