@@ -45,7 +45,7 @@ function takeLoss(data) {
   const value = takeWritten(varId);
   report(`${describe(varId)}: gone: ${description}`);
   if (value !== undefined) showLoss(value);
-  if (typeof ofId(varId) !== 'number') dropRow(varId); // the place lies in the row's own object
+  if (ofId(varId) === undefined) dropRow(varId); // the place lies in the row's own object
 }
 
 /** @param {{varId: number, value?: any, properties?: Record<string, any>, seq?: number, of?: number | null}} data */

@@ -87,6 +87,7 @@ export function duringFrame(work) {
   } finally {
     depth--;
     if (!depth) tellFailures();
+    if (!depth) forgetAnswered();
     if (!depth && caused) flush(true);
   }
 }
@@ -185,11 +186,19 @@ function number(entry) {
 
 /** What was written last to variables, those that have been dropped included, until it is answered. @type {Map<number, any>} */
 const written = new Map();
+/** Variables whose last write this frame answers; that it was refused may come behind the value that holds. @type {Set<number>} */
+const heard = new Set();
+
+function forgetAnswered() {
+  for (const varId of heard) written.delete(varId);
+  heard.clear();
+}
 
 /** @param {Entry} entry @param {any} value @param {number | null | undefined} of @param {Properties} [properties] */
 function write(entry, value, of, properties) {
   const { varId } = entry.record;
   written.set(varId, value);
+  heard.delete(varId);
   entry.seq = (entry.seq ?? 0) + 1;
   send('update', { varId, value, properties, seq: entry.seq, of: of ?? undefined });
 }
@@ -289,7 +298,7 @@ export function refreshError(id) {
 export function receiveUpdate({ varId, value, properties, seq, of }) {
   const entry = entries.get(varId) ?? (varId < 0 ? add(varId) : undefined);
   if (!entry) { // in flight when it was destroyed (F56)
-    if (seq !== undefined) written.delete(varId);
+    if (seq !== undefined) heard.add(varId);
     return;
   }
   if (of !== undefined && of !== entry.of) {
@@ -307,7 +316,7 @@ export function receiveUpdate({ varId, value, properties, seq, of }) {
     entry.told = seq;
     if (seq >= (entry.seq ?? 0)) {
       writing.delete(entry);
-      written.delete(varId);
+      heard.add(varId);
     }
   }
   if (value !== undefined && writing.has(entry)) {

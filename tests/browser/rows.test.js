@@ -487,3 +487,34 @@ siteTest('R1, R8: an edit begun in one object is that object’s when a view or 
   await site.lua(`${app} app.current = nil`);
   await until('the last edit', async () => (await names(site)) === 'view,lost,cyd');
 });
+
+const GONE = {
+  'lua/main.lua': `
+local Boss = session:prototype("Boss", { name = "" })
+local Item = session:prototype("Item", { name = "", boss = EMPTY })
+local App = session:prototype("App", { items = EMPTY })
+if not session:getApp() then
+  local app = session:create(App, { items = {} })
+  for i, name in ipairs { "ann", "bob", "cyd" } do
+    app.items[i] = session:create(Item, { name = name, boss = session:create(Boss, { name = "boss of " .. name }) })
+  end
+  session:createAppVariable(app)
+end`,
+  'viewdefs/App.DEFAULT.html': '<template><div class="rows" ui-viewlist="items"></div></template>',
+  'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input class="name" ui-value="name"><input class="boss" ui-value="boss.name"></section></template>',
+};
+
+siteTest('R1: what was typed for an object that is gone is told, and only the row goes whose own object that was', GONE, async ({ site, page }) => {
+  await page.goto(site.origin);
+  await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd');
+  const loss = page.locator('#ui-loss');
+  await page.locator('.boss').nth(1).fill('for nobody');
+  await site.lua(`${app} app.items[2].boss = nil collectgarbage()`);
+  await until('the notice', async () => /for nobody/.test(await loss.textContent()));
+  await page.evaluate(() => window.uiApp.idle());
+  assert.equal(await texts(page, '.rows b'), 'ann,bob,cyd');
+  await page.locator('.name').nth(0).fill('ann after all');
+  await site.lua(`${app} table.remove(app.items, 1) collectgarbage()`);
+  await until('the second notice', async () => /ann after all/.test(await loss.textContent()));
+  assert.equal(await texts(page, '.rows b'), 'bob,cyd');
+});
