@@ -383,7 +383,7 @@ pageTest('R1: an edit of a place whose object is gone is told, the place shows w
   await page.locator('input').blur();
   const write = await server.received('the edit', (m) => m.data.value === 'zoo');
   assert.equal(write.data.of, 30);
-  server.send(gone(boss), { type: 'update', data: { varId: boss, of: 31, value: 'yan', seq: write.data.seq ?? 1 } });
+  server.send({ type: 'update', data: { varId: boss, of: 31, value: 'yan', seq: write.data.seq } }, gone(boss)); // the answer, and then why
   await until('the new boss', async () => (await page.locator('input').inputValue()) === 'yan');
   assert.match(await page.locator('#ui-loss').textContent(), /zoo/);
   assert.deepEqual(await l.texts(), ['ann']);
@@ -469,6 +469,29 @@ siteTest('R1, R2: what is typed in a row that another removes reaches its object
   await until('the edit', async () => (await names(site)) === 'ann,bobby,cyd');
   await other.locator('.rows section').nth(1).locator('button').click();
   await until('one left', async () => (await texts(page, '.rows b')) === 'ann');
+});
+
+const ALONE = {
+  'lua/main.lua': `
+local Item = session:prototype("Item", { name = "" })
+local App = session:prototype("App", { current = EMPTY })
+function App:renew() self.current = session:create(Item, { name = "eve" }) end
+if not session:getApp() then session:createAppVariable(session:create(App, { current = session:create(Item, { name = "ann" }) })) end`,
+  'viewdefs/App.DEFAULT.html': '<template><main ui-view="current"></main></template>',
+  'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input ui-value="name"></section></template>',
+};
+
+siteTest('R1, R8: an edit whose object nothing holds any more is written nowhere, and the page says so', ALONE, async ({ site, page }) => {
+  await page.goto(site.origin);
+  await until('ann', async () => (await texts(page, 'b')) === 'ann');
+  await page.locator('input').click();
+  await page.keyboard.press('End');
+  await page.keyboard.type(' lost');
+  await site.lua('session:getApp():renew()');
+  await until('eve', async () => (await texts(page, 'b')) === 'eve');
+  await until('the notice', async () => (await texts(page, '#ui-loss')).includes('ann lost'));
+  assert.equal(await site.lua('return session:getApp().current.name'), 'eve');
+  assert.equal(await page.locator('input').inputValue(), 'eve');
 });
 
 siteTest('R1, R8: an edit begun in one object is that object’s when a view or a path passes to another', SITE, async ({ site, page }) => {
