@@ -43,6 +43,7 @@ function takeLoss(data) {
   const { varId, description } = data;
   receiveError(data);
   const value = takeWritten(varId);
+  if (value === undefined && !get(varId)) return; // of a row that has left already
   report(`${describe(varId)}: gone: ${description}`);
   if (value !== undefined) showLoss(value);
   if (ofId(varId) === undefined) dropRow(varId); // the place lies in the row's own object

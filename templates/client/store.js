@@ -184,7 +184,7 @@ function number(entry) {
   if (numbered === undefined) silence ||= setTimeout(trustSilence, SILENT_MS);
 }
 
-/** What was written last to variables, those that have been dropped included, until it is answered. @type {Map<number, any>} */
+/** What was written last to variables, those that have been dropped included, until it is answered. @type {Map<number, {value: any, seq: number}>} */
 const written = new Map();
 /** Variables whose last write this frame answers; that it was refused may come behind the value that holds. @type {Set<number>} */
 const heard = new Set();
@@ -197,9 +197,9 @@ function forgetAnswered() {
 /** @param {Entry} entry @param {any} value @param {number | null | undefined} of @param {Properties} [properties] */
 function write(entry, value, of, properties) {
   const { varId } = entry.record;
-  written.set(varId, value);
-  heard.delete(varId);
   entry.seq = (entry.seq ?? 0) + 1;
+  written.set(varId, { value, seq: entry.seq });
+  heard.delete(varId);
   send('update', { varId, value, properties, seq: entry.seq, of: of ?? undefined });
 }
 
@@ -211,7 +211,7 @@ export function writeElsewhere(id, value, of) {
 
 /** What has been written last and was not answered; from now on it is. @param {number} id */
 export function takeWritten(id) {
-  const value = written.get(id);
+  const { value } = written.get(id) ?? {};
   written.delete(id);
   return value;
 }
@@ -297,10 +297,8 @@ export function refreshError(id) {
 /** Applies an update from the server (F51). @param {{varId: number, value?: any, properties?: Properties, seq?: number, of?: number | null}} data */
 export function receiveUpdate({ varId, value, properties, seq, of }) {
   const entry = entries.get(varId) ?? (varId < 0 ? add(varId) : undefined);
-  if (!entry) { // in flight when it was destroyed (F56)
-    if (seq !== undefined) heard.add(varId);
-    return;
-  }
+  if (seq !== undefined && seq >= (written.get(varId)?.seq ?? 0)) heard.add(varId);
+  if (!entry) return; // in flight when it was destroyed (F56)
   if (of !== undefined && of !== entry.of) {
     for (const observer of entry.exchangeObservers ?? []) guard('an exchange', () => observer(of), varId);
     if (entry.of !== undefined) {
@@ -314,10 +312,7 @@ export function receiveUpdate({ varId, value, properties, seq, of }) {
   if (seq !== undefined) {
     numbered = true;
     entry.told = seq;
-    if (seq >= (entry.seq ?? 0)) {
-      writing.delete(entry);
-      heard.add(varId);
-    }
+    if (seq >= (entry.seq ?? 0)) writing.delete(entry);
   }
   if (value !== undefined && writing.has(entry)) {
     entry.late = value; // older than the last write, whose answer will tell

@@ -346,7 +346,7 @@ pageTest('R1, R8: an edit is sent before its view shows nothing or another type'
 const gone = (varId) => ({ type: 'error', data: { varId, code: 'gone', description: 'object 5 is gone' } });
 
 pageTest('R1: a row whose object is gone disappears, and what was typed into it is told', async (fixture) => {
-  const { server, page, until } = fixture;
+  const { server, page, until, logs } = fixture;
   const l = await list(fixture, ['ann', 'bob', 'cyd'], `${FORM.slice(0, -5)}<button ui-action="drop()">x</button></li>`);
   server.numbered = false; // writes are answered here
   await l.row('bob').locator('input').fill('bobby');
@@ -363,6 +363,10 @@ pageTest('R1: a row whose object is gone disappears, and what was typed into it 
   server.send(gone(click.data.varId));
   await l.shows('ann');
   assert.equal(await page.locator('#ui-loss').count(), 1);
+  const before = logs.length;
+  server.send(gone(click.data.varId), update(l.id, undefined, { x: 'y' }));
+  await until('the frame', () => page.evaluate((id) => window.uiStore.get(id).properties.x, l.id));
+  assert.deepEqual(logs.slice(before), [], 'a row that has left is no news');
   // The list may have it again, and an edit whose row has left meanwhile is told too.
   l.send('ann', 'bob');
   await l.shows('ann', 'bob');
@@ -371,6 +375,20 @@ pageTest('R1: a row whose object is gone disappears, and what was typed into it 
   const late = await server.received('the late edit', (m) => m.data.value === 'late');
   server.send(gone(late.data.varId));
   await page.getByText('late').waitFor();
+});
+
+pageTest('R1, R8: a write whose row leaves with the answer to the one before is told too, when it has come too late', async (fixture) => {
+  const { server, page } = fixture;
+  const l = await list(fixture, ['ann', 'bob'], `${FORM.slice(0, -5)}<button ui-action="drop()">x</button></li>`);
+  server.numbered = false; // writes are answered here
+  const drop = await l.variable('bob', 'drop()');
+  await l.row('bob').locator('button').dblclick();
+  await server.received('the second click', (m) => m.data.varId === drop && m.data.seq === 2);
+  server.send(update(l.id, [{ obj: Number(l.path('ann').slice(1)) }]), update(drop, undefined, undefined, 1));
+  await l.shows('ann');
+  assert.equal(await page.locator('#ui-loss').count(), 0);
+  server.send(update(drop, undefined, undefined, 2), gone(drop));
+  await page.locator('#ui-loss').waitFor();
 });
 
 pageTest('R1: an edit of a place whose object is gone is told, the place shows what it has now, and no row goes', async (fixture) => {
