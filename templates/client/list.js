@@ -113,18 +113,19 @@ export class List {
     /** @type {View | undefined} */
     let next;
     const place = () => next?.nodes().find((node) => node.parentNode === element) ?? null;
-    /** @type {Node[]} */
+    /** @type {View[]} */
     let coming = [];
     const come = () => {
       if (!coming.length) return;
       const fragment = document.createDocumentFragment();
-      fragment.append(...coming.reverse());
+      fragment.append(...coming.reverse().flatMap((row) => row.nodes()));
       element.insertBefore(fragment, place());
+      [next] = coming;
       coming = [];
     };
     for (const row of rows.reverse()) {
       if (made.has(row)) {
-        coming.push(...row.nodes());
+        coming.push(row);
         continue;
       }
       come();

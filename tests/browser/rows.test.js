@@ -101,6 +101,20 @@ pageTest('R5: the fewest nodes move, and that with focus does not', async (fixtu
 });
 
 for (const how of ['moveBefore', 'insertBefore']) {
+  pageTest(`R5: rows stand in the order of the list by ${how}, whichever come, go and move at once`, async (fixture) => {
+    const { page } = fixture;
+    if (how === 'insertBefore') await page.addInitScript(() => { delete Element.prototype.moveBefore; });
+    const l = await list(fixture, ['ann', 'bob']);
+    l.send('bob', 'cyd', 'ann');
+    await l.shows('bob', 'cyd', 'ann');
+    const all = 'abcdefgh'.split('');
+    for (let run = 0; run < 40; run++) {
+      const now = all.filter(() => Math.random() < 0.6).sort(() => Math.random() - 0.5);
+      l.send(...now);
+      await l.shows(...now);
+    }
+  });
+
   pageTest(`R5: a reordering by ${how} sends nothing, and rows keep what a person did to them`, async (fixture) => {
     const { server, page, until } = fixture;
     if (how === 'insertBefore') await page.addInitScript(() => { delete Element.prototype.moveBefore; });
