@@ -434,5 +434,8 @@ document.addEventListener('reset', (event) => setTimeout(() => {
   const concerned = [...fields].filter(({ element }) => element.form === form || form.contains(element));
   for (const field of concerned) touch(field.element);
   for (const field of concerned) if (field.commit()) flushSoon();
-  for (const field of concerned) if (!field.isHeld()) field.write(field.value);
+  for (const field of concerned) {
+    if (!field.dirty()) field.rebase(); // as radios of which none is marked now
+    if (!field.isHeld()) field.write(field.value);
+  }
 }));

@@ -168,6 +168,18 @@ pageTest('F95: resetting a form edits its fields, and what cannot be sent shows 
   assert.deepEqual(sent(), [[''], [false], [], ['d']]);
 });
 
+pageTest('F95: radios of which a reset marks none show the value again', async (fixture) => {
+  const { server, page, until } = fixture;
+  await show(fixture, '<form><input type="radio" name="r" value="x" ui-value="r"><input type="radio" name="r" value="y" ui-value="r"><input ui-value="a"><button type="reset">reset</button></form>', { r: 'y', a: 'ann' });
+  const marked = () => page.locator('[type=radio]').evaluateAll((all) => all.map(({ checked }) => checked).join());
+  await until('the value', async () => (await marked()) === 'false,true');
+  await page.locator('[type=reset]').click();
+  const a = await id(server, 'a');
+  await until('the edit', () => writes(server, a).length);
+  assert.equal(await marked(), 'false,true');
+  assert.deepEqual(writes(server, await id(server, 'r')), []);
+});
+
 pageTest('F89: numbers and dates are sent when they are left or by Enter, with keypress at each key', async (fixture) => {
   const { server, page, until } = fixture;
   await show(fixture, '<input class="d" type="date" ui-value="d"><input class="n" type="number" ui-value="n"><input class="k" type="number" ui-value="k?keypress"><input class="x">', { d: '', n: 5, k: 1 });
