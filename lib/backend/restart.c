@@ -1,6 +1,9 @@
 /* A clean start of one session under its open connections (H69): a new VM beside the old one, and when its main.lua has run, the variables of the
  * pages are made again in it. Pages keep their ids, so they need to be told only what differs.
  *
+ * Objects have their numbers by chance: one of the new VM is none that a page has seen, whatever its number. So a row (R2) is made again bound to nothing, and what a
+ * page still sends for it is answered with `gone`; its list is first told to be empty, so that the page makes its rows anew.
+ *
  * Owner thread: the session's. If the new main.lua fails nothing of the old engine has been touched. */
 #include <string.h>
 
@@ -55,6 +58,14 @@ static bool copy_property(struct ls_prop *prop, const char *name, const char *va
     return prop->name && prop->value;
 }
 
+/* The path of a row becomes one that names no element of any list. */
+static void unbind(struct ls_prop *prop)
+{
+    char *path = (char *)prop->value; /* the record's own */
+    if (ls_prop_is(prop, "path") && path[0] == '#' && path[1])
+        path[1] = '0';
+}
+
 static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
 {
     struct records *all = ctx;
@@ -77,7 +88,10 @@ static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
-        all->failed = !copy_property(&record->props[record->prop_count++], name, value, priority);
+        all->failed = !copy_property(&record->props[record->prop_count], name, value, priority);
+        if (!all->failed)
+            unbind(&record->props[record->prop_count]);
+        record->prop_count++;
     }
 }
 
@@ -134,6 +148,17 @@ static void owe_atom(struct ls_backend *b, const struct record *record, enum ls_
         ls__queue_lost(record->space->conn);
 }
 
+/* @return has the page been told that the list is empty, so that its rows go? */
+static bool take_rows_off(const struct record *record, const struct ls_var *var)
+{
+    struct ls_conn *conn = record->space->conn;
+    if (!ls_var_has_rows(var) || record->json[0] != '[' || !conn)
+        return false;
+    ls_write_update(ls_outgoing_begin(&conn->out), record->client_id, "[]", 2, NULL, NULL, 0, NULL);
+    ls_outgoing_end(&conn->out, record->client_id);
+    return true;
+}
+
 /* What the new variable has and the page does not show. */
 static void owe_difference(struct ls_backend *b, const struct record *record)
 {
@@ -143,8 +168,14 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     size_t len;
     if (!var || !record->watchers)
         return;
+    const struct ls_fault *fault = ls_var_fault(var);
+    if (fault && fault->kind == LS_FAULT_GONE) { /* a row, which its list takes off the page */
+        ls__tell(record->space, record->internal, LS__TOLD_READ, ls__fault_hash(fault));
+        return;
+    }
     const char *json = ls_var_json(tracker, var, &len);
-    if (ls_var_readable(var) && (strlen(record->json) != len || memcmp(record->json, json, len) != 0))
+    bool differs = take_rows_off(record, var) || strlen(record->json) != len || memcmp(record->json, json, len) != 0;
+    if (ls_var_readable(var) && differs)
         owe_atom(b, record, ls_var_priority(var), NULL);
     if (ls_var_place(var, &object))
         owe_atom(b, record, ls_var_priority(var), "");

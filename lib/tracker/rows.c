@@ -72,6 +72,11 @@ void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var)
     set_state(tracker, var, element > 0 ? LS__ROW_INSIDE : LS__ROW_NEVER);
 }
 
+bool ls_var_has_rows(const struct ls_var *var)
+{
+    return var->rows > 0;
+}
+
 int ls__row_never(const struct ls_var *var, struct ls_fault *fault)
 {
     return ls_fault_set(fault, LS_FAULT_GONE, "the list has no element '%.100s'", var->path->steps[0].name);

@@ -190,6 +190,8 @@ bool ls_var_has_path(const struct ls_var *var);
 /** R8: is it known in which object the place of the variable lies, as far as that can be exchanged? *object = its id, 0 = there is none. */
 bool ls_var_place(const struct ls_var *var, int64_t *object);
 bool ls_var_wants_place(const struct ls_var *var);
+/** R2: are there variables right below it whose path begins with `#ID`? */
+bool ls_var_has_rows(const struct ls_var *var);
 bool ls_var_active(const struct ls_var *var);
 void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
 unsigned ls_var_watchers(const struct ls_var *var);

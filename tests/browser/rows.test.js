@@ -573,3 +573,28 @@ siteTest('R1: what was typed for an object that is gone is told, and only the ro
   await until('the second notice', async () => /ann after all/.test(await loss.textContent()));
   assert.equal(await texts(page, '.rows b'), 'bob,cyd');
 });
+
+siteTest('R1: rows end with a restart, and what was being typed in one goes to no object that has its number', {
+  'order': 'ann\nbob\ncyd\n',
+  'viewdefs/App.DEFAULT.html': SITE['viewdefs/App.DEFAULT.html'].replace(/<main>.*<\/main>/s, '<main class="rows" ui-viewlist="items"></main>'),
+  'viewdefs/Item.DEFAULT.html': SITE['viewdefs/Item.DEFAULT.html'],
+}, async ({ site, page }) => {
+  await site.write('lua/main.lua', `local app = { type = "App", items = {} }
+    for name in io.lines(${JSON.stringify(`${site.folder}/order`)}) do table.insert(app.items, { type = "Item", name = name }) end
+    function app:names() local s = {} for i, item in ipairs(self.items) do s[i] = item.name end return table.concat(s, ",") end
+    session:createAppVariable(app)`);
+  await page.goto(site.origin);
+  await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd');
+  await page.locator('.rows input').first().click();
+  await page.keyboard.type('half');
+  await site.write('order', 'cyd\nbob\nann\n');
+  await site.restart();
+  await until('the rows anew', async () => (await texts(page, '.rows b')) === 'cyd,bob,ann');
+  await page.keyboard.type('more');
+  await page.keyboard.press('Tab');
+  await page.evaluate(() => window.uiApp.idle());
+  assert.equal(await names(site), 'cyd,bob,ann');
+  await page.locator('.rows input').first().fill('cy');
+  await page.keyboard.press('Tab');
+  await until('the edit', async () => (await names(site)) === 'cy,bob,ann');
+});

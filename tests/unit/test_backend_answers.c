@@ -471,6 +471,43 @@ static void r8_of_of_another_machine_means_nothing(void **state)
     run_lua("assert(a.name == 'y')");
 }
 
+static void r1_rows_of_another_machine_mean_nothing(void **state)
+{
+    (void)state;
+    serve("order = order or { 'a', 'b' }\n"
+          "app = { type = 'App', rows = {} } for i, name in ipairs(order) do app.rows[i] = { type = 'Doc', name = name } end\n"
+          "session:createAppVariable(app)\n");
+    struct page *page = connect_page(0);
+    receive(page, CLIENT(TAB_A));
+    receive(page, CALM(CREATE(2, 1, PATH("rows")) "," CREATE(3, 1, PATH("name"))));
+    fire_flush();
+    receive(page, CALM(CREATE(4, 2, PATH("#3")) "," CREATE(5, 4, PATH("name")) "," CREATE(6, 2, PATH("#4.name"))));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), VALUE(2, "[{\"obj\":3},{\"obj\":4}]")));
+    /* What stands first now, and has the number, is another record. */
+    site_file("lua/main.lua", "app = { type = 'App', rows = { { type = 'Doc', name = 'b' }, { type = 'Doc', name = 'a' } } } session:createAppVariable(app)\n");
+    forget_frames(page);
+    assert_int_equal(ls_backend_restart(t.backend, &t.err), 0);
+    fire_flush();
+    const char *none = strstr(ls_buf_text(&page->frames), VALUE(2, "[]")), *list = strstr(ls_buf_text(&page->frames), VALUE(2, "[{\"obj\":3},{\"obj\":4}]"));
+    assert_non_null(none);
+    assert_true(list > none);
+    assert_null(strstr(ls_buf_text(&page->frames), "#0"));
+    forget_frames(page);
+    say(page, WRITE(5, "\"meant for a\"", 1),
+        "[" ANSWER(5, "null", 1) "," ERROR(5, "gone", "variable 5 follows no element of its list") "]");
+    forget_frames(page);
+    receive(page, USER(WRITE(6, "\"meant for b\"", 1)));
+    assert_non_null(strstr(ls_buf_text(&page->frames), ERROR(6, "gone", "variable 6 follows no element of its list")));
+    run_lua("assert(app.rows[1].name == 'b' and app.rows[2].name == 'a')");
+    forget_frames(page);
+    receive(page, CALM("{\"type\":\"destroy\",\"data\":{\"varId\":4}}," CREATE(7, 2, PATH("#3")) "," CREATE(8, 7, PATH("name"))));
+    fire_flush();
+    assert_non_null(strstr(ls_buf_text(&page->frames), VALUE(8, "\"b\"")));
+    receive(page, USER(WRITE(8, "\"B\"", 1)));
+    run_lua("assert(app.rows[1].name == 'B')");
+}
+
 static void r8_of_is_for_our_client_alone(void **state)
 {
     (void)state;
@@ -783,7 +820,7 @@ int main(void)
         LS_TEST(r8_the_mark_of_our_client), LS_TEST(r8_the_mark_holds_without_an_app_object), LS_TEST(r8_each_numbered_write_is_answered),
         LS_TEST(r8_absurd_numbers_are_refused), LS_TEST(r8_several_writes_in_one_batch), LS_TEST(r8_inactive_variables_answer),
         LS_TEST(r8_a_failing_getter_keeps_its_mark), LS_TEST(r8_two_tabs_side_by_side), LS_TEST(r8_a_variable_that_all_share),
-        LS_TEST(r8_numbers_survive_a_restart), LS_TEST(r8_of_tells_the_object_that_holds_a_place), LS_TEST(r8_of_where_methods_lead),
+        LS_TEST(r8_numbers_survive_a_restart), LS_TEST(r1_rows_of_another_machine_mean_nothing), LS_TEST(r8_of_tells_the_object_that_holds_a_place), LS_TEST(r8_of_where_methods_lead),
         LS_TEST(r8_a_write_reaches_the_object_it_was_meant_for), LS_TEST(r8_a_write_to_an_object_that_is_gone),
         LS_TEST(r8_a_place_remembers_a_few_objects), LS_TEST(r8_of_while_a_variable_is_inactive_or_unwatched), LS_TEST(r8_of_follows_path_and_access),
         LS_TEST(r8_of_of_another_machine_means_nothing), LS_TEST(r8_of_is_for_our_client_alone), LS_TEST(r8_of_with_lists_wrappers_and_presenters),
