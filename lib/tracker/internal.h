@@ -261,8 +261,8 @@ void ls__read_above(struct ls_tracker *tracker, const struct ls_var *var);
 /** No variable may be what holds an object that is shown no more: those that still show an older state read the new one. May run Lua code and destroy
  * variables. */
 void ls__let_go(struct ls_tracker *tracker);
-/** Is one more collection allowed in this batch? If not, fault (GONE). */
-bool ls__may_collect(struct ls_tracker *tracker, struct ls_fault *fault);
+/** Is one more collection allowed in this batch? It is counted. */
+bool ls__may_collect(struct ls_tracker *tracker);
 
 /* place.c */
 /** Path or access are new: is there a place that can be exchanged, and what is to be done to know it? */

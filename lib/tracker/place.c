@@ -273,9 +273,7 @@ int ls__place_reach(struct ls_tracker *tracker, int64_t id, int64_t object, bool
     *present = var && holds_now(var, object);
     if (*present)
         return 0;
-    if (!ls__may_collect(tracker, fault))
-        return -1;
-    if (var && lives(tracker, object, true))
+    if (var && lives(tracker, object, ls__may_collect(tracker)))
         return ls_tracker_find(tracker, id) ? 0 : ls_fault_set(fault, LS_FAULT_GONE, "variable %lld is gone", (long long)id);
 gone:
     return ls_fault_set(fault, LS_FAULT_GONE, "the object that this was meant for is gone");

@@ -7,7 +7,7 @@
  * Owner thread: the session's. */
 #include "tracker/internal.h"
 
-/* Each collection is a pause for the session; a page that goes on writing to what is shown no more is refused until its next message. */
+/* Each collection is a pause for the session. A page that goes on writing to what is shown no more has what lived at the last of them taken for alive until its next message. */
 #define MAX_COLLECTIONS 8
 
 static int is_element(struct ls_tracker *tracker, const struct ls_var *var)
@@ -145,16 +145,13 @@ void ls__let_go(struct ls_tracker *tracker)
     ls__rows_let_go(tracker);
 }
 
-bool ls__may_collect(struct ls_tracker *tracker, struct ls_fault *fault)
+bool ls__may_collect(struct ls_tracker *tracker)
 {
     if (tracker->collect_batch != tracker->batch) {
         tracker->collect_batch = tracker->batch;
         tracker->collections = 0;
     }
-    if (tracker->collections++ < MAX_COLLECTIONS)
-        return true;
-    ls_fault_set(fault, LS_FAULT_GONE, "too many writes to objects that are shown no more; write again");
-    return false;
+    return tracker->collections < MAX_COLLECTIONS && ++tracker->collections;
 }
 
 /* The way down to a variable: NOT without any row, else the state of the row that says most against it. */
@@ -205,5 +202,5 @@ int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault
         return ls_fault_set(fault, LS_FAULT_GONE, "variable %lld is gone", (long long)id);
     if (way_to(var) == LS__ROW_INSIDE)
         return 0;
-    return ls__may_collect(tracker, fault) ? all_alive(tracker, var, true, fault) : -1;
+    return all_alive(tracker, var, ls__may_collect(tracker), fault);
 }
