@@ -29,7 +29,7 @@ static LS_RAISES int l_find_members(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     ls_slot slot = (ls_slot)lua_tointeger(L, 2);
-    bool list = ls__ring_push(rs, L, slot) || push_list(rs, L, slot);
+    bool named = ls__ring_push(rs, L, slot), list = named || push_list(rs, L, slot);
     int at = lua_gettop(L);
     lua_Integer count = list ? ls__array_length(L, at) : 0;
     lua_createtable(L, 0, count < 1000000 ? (int)count : 0);
@@ -38,8 +38,9 @@ static LS_RAISES int l_find_members(lua_State *L)
     lua_setmetatable(L, at + 1);
     for (lua_Integer i = count; i >= 1; i--) {
         lua_settop(L, at + 1);
-        if (lua_rawgeti(L, at, i) != LUA_TNUMBER && ls__is_primitive(lua_type(L, -1)))
-            continue; /* numbers are ids; in a list of objects they can be asked for by nobody */
+        int type = lua_rawgeti(L, at, i);
+        if (named ? type != LUA_TNUMBER : ls__is_primitive(type))
+            continue;
         lua_pushinteger(L, i);
         lua_rawset(L, at + 1);
     }

@@ -314,6 +314,20 @@ static void r2_now_or_in_the_value_last_sent(void **state)
     assert_string_equal(rig_json(13), "\"Dan\"");
 }
 
+static void r2_elements_beside_what_is_no_object(void **state)
+{
+    (void)state;
+    open_ships();
+    rig_do("f.ships = {a, 0/0, 3, 'x', true, 1/0, b}");
+    settle();
+    rig_create(11, 10, "#3.name");
+    rig_create(12, 10, "#4.name");
+    assert_string_equal(rig_json(11), "\"Ada\"");
+    assert_string_equal(rig_json(12), "\"Bix\"");
+    write_ok(12, "\"Bo\"");
+    assert_true(rig_is("b.name == 'Bo'"));
+}
+
 static void r2_the_path_may_be_set_later(void **state)
 {
     (void)state;
@@ -684,7 +698,7 @@ int main(void)
         T(r2_a_row_follows_its_element), T(r2_no_object_is_reached_by_counting), T(r2_grammar), T(r2_writing_the_element),
         T(r2_a_row_that_has_left_is_held_weakly), T(r2_a_write_to_what_is_gone_collects_first),
         T(r2_a_selection_that_has_moved_on_keeps_nothing_alive), T(r2_an_element_that_comes_back), T(R2_r4_lists_that_become_something_else),
-        T(r4_an_element_in_two_lists_and_twice_in_one), T(r2_now_or_in_the_value_last_sent), T(r2_the_path_may_be_set_later),
+        T(r4_an_element_in_two_lists_and_twice_in_one), T(r2_now_or_in_the_value_last_sent), T(r2_the_path_may_be_set_later), T(r2_elements_beside_what_is_no_object),
         T(r3_items_follow_their_elements), T(r3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
         T(r3_primitives_holes_and_equals), T(r4_rows_of_a_query_go_by_key), T(r4_without_keyed_a_key_means_nothing),
         T(r4_keys_that_tell_nothing_apart_fall_back_to_the_place), T(r4_keys_are_not_remembered_for_ever), T(R3_r4_items_go_by_key), T(R2_r4_every_allocation_may_fail),
