@@ -1,6 +1,6 @@
 /**
  * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: json; store; scroll; kinds;
- * value, keep; bind; view, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * value, keep; bind; view, list, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
 import { startArrival } from './lsess-client/arrival.js';

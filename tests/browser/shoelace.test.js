@@ -72,6 +72,7 @@ pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows 
   await page.locator('sl-option').first().click();
   await until('the pick', () => sent(server).length);
   assert.deepEqual(sent(server), [['picked', 'a']]);
+  await until('the list to be closed', () => page.locator('sl-select').evaluate((e) => e.listbox.hidden));
   server.send(update((await server.created('picked')).id, null));
   await until('no selection', async () => (await label()).join() === ',');
   await page.locator('sl-button').click();
