@@ -111,11 +111,6 @@ bool ls__item_wears(lua_State *L, int at, const char *type)
     return same;
 }
 
-bool ls__is_item(struct ls_session *session, lua_State *L, int at)
-{
-    return kind_at(session->resolver, L, at) == LS_NATIVE_ITEM;
-}
-
 /* --- seen from Lua code --- */
 
 /* [-2, +1, m] */

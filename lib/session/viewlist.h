@@ -24,8 +24,6 @@ enum { LS_ITEM_SHOWN = 1, LS_ITEM_BASE, LS_ITEM_LIST, LS_ITEM_VALUES = LS_ITEM_L
 /* Places in the metatables, so that paths reach them without making strings. */
 enum { LS_META_TYPE = 1, LS_META_REMOVE };
 
-/** Is the value an item of some list? [-0, +0, -] */
-bool ls__is_item(struct ls_session *session, lua_State *L, int at);
 /** Take all items and cards off the list at `at`, an absolute index. [-0, +0, m] */
 LS_RAISES void ls__list_reset(struct ls_resolver_state *rs, lua_State *L, int at);
 /** A new item of the list at `list`, pushed. [-0, +1, m] */

@@ -468,13 +468,14 @@ static LS_RAISES void check_items(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
     bool whole = true;
+    int top = lua_gettop(L), items = top + 1, meta = top + 2;
     lua_getiuservalue(L, AT_LIST, LS_LIST_ITEMS);
+    ls__at_push(sync->session->resolver, L, LS_AT_ITEM_META);
     for (uint32_t i = 1; i <= sync->before && whole; i++) {
-        lua_rawgeti(L, -1, i);
-        whole = ls__is_item(sync->session, L, lua_gettop(L));
-        lua_pop(L, 1);
+        whole = lua_rawgeti(L, items, i) == LUA_TUSERDATA && lua_getmetatable(L, -1) && lua_rawequal(L, -1, meta);
+        lua_settop(L, meta);
     }
-    lua_pop(L, 1);
+    lua_settop(L, top);
     if (whole)
         return;
     ls__list_reset(sync->session->resolver, L, AT_LIST);
