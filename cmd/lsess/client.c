@@ -24,9 +24,14 @@ static int connect_to(const char *path)
         return -1;
     }
     strcpy(address.sun_path, path);
+    struct ucred peer = {.uid = geteuid()};
+    socklen_t size = sizeof peer;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address)) {
-        int reason = errno;
+    int rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&address, sizeof address);
+    /* Whoever else listens there wants to be taken for the server. */
+    bool foreign = rc == 0 && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid());
+    if (fd >= 0 && (rc < 0 || foreign)) {
+        int reason = foreign ? EACCES : errno;
         close(fd);
         errno = reason;
         return -1;
@@ -41,7 +46,7 @@ static int connect_here(struct ls_buf *path)
     if (!getcwd(dir, sizeof dir)) return -1;
     for (;;) {
         ls_buf_clear(path);
-        if (!ls_control_default_path(dir, path, NULL)) {
+        if (!ls_control_default_path(dir, path, NULL, NULL)) {
             int fd = connect_to(ls_buf_text(path));
             if (fd >= 0) return fd;
         }
@@ -57,7 +62,7 @@ static size_t connect_any(struct ls_buf *first, int *first_fd, struct ls_buf *na
     struct ls_buf path = LS_BUF_INIT;
     size_t count = 0;
     *first_fd = -1;
-    if (ls_control_default_path(NULL, &path, NULL)) return 0;
+    if (ls_control_default_path(NULL, &path, NULL, NULL)) return 0;
     char *folder = ls_path_dir(ls_buf_text(&path));
     DIR *dir = folder ? opendir(folder) : NULL;
     struct dirent *entry;

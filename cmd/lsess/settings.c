@@ -43,7 +43,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables, "variables of one session (default 100000)") \
     X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)") \
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
-    X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: only pages of this machine)") \
+    X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: only pages of the user who serves)") \
     X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "no io, os.execute and the like for Lua code") \
     X("client", 0, "WHICH", TEXT, 0, 0, client, "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing") \
     X("strict-port", 0, NULL, SWITCH, 0, 0, server.strict_port, "fail when the port is taken, do not try the next ones") \

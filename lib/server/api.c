@@ -346,7 +346,7 @@ static struct session *find_session(struct request *request)
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
     if (len == PARAM_MISSING)
-        len = request_cookie_session(request, id, sizeof id);
+        len = request_cookie(request->info, "ui-session", id, sizeof id);
     return len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
 }
 

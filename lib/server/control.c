@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,23 +49,50 @@ struct control {
 
 /* --- where it lies --- */
 
-int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_err *err)
+/* Why a folder is not this user's alone, or NULL. Whoever may write into what it lies in could put another in its place. `shared`: that may be root's. */
+static const char *find_fault(const char *parent, bool shared, const char *folder)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    struct ls_buf folder = LS_BUF_INIT;
     struct stat info;
+    if (stat(parent, &info) < 0 || (info.st_uid != geteuid() && !(shared && info.st_uid == 0)) || ((info.st_mode & 022) != 0 && (info.st_mode & S_ISVTX) == 0))
+        return "lies in a folder of another user, or which others may change";
+    if (mkdir(folder, 0700) == 0)
+        return NULL;
+    if (errno != EEXIST || lstat(folder, &info) < 0)
+        return strerror(errno);
+    if (!S_ISDIR(info.st_mode))
+        return "is a link or no folder";
+    if (info.st_uid != geteuid())
+        return "belongs to another user";
+    return (info.st_mode & 0777) != 0700 ? "does not have the mode 0700, so others may have put something there" : NULL;
+}
+
+/* One place after the other (C3): whoever made a folder first may have done so to be talked to in place of the server. Clients go the same way. */
+static int find_folder(struct ls_buf *folder, struct ls_buf *refused, struct ls_err *err)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR"), *home = getenv("HOME");
+    struct stat info;
+    const struct passwd *user = home != NULL && stat(home, &info) == 0 && info.st_uid == geteuid() ? NULL : getpwuid(geteuid());
+    const char *const parents[] = {runtime, "/tmp", user != NULL ? user->pw_dir : home};
+    for (int i = 0; i < 3; i++) {
+        if (parents[i] == NULL || parents[i][0] != '/' || !ls_is_dir(parents[i]))
+            continue;
+        ls_buf_clear(folder);
+        ls_buf_printf(folder, "%s/%slsess", parents[i], i == 2 ? "." : "");
+        if (i == 1)
+            ls_buf_printf(folder, "-%u", (unsigned)geteuid());
+        const char *fault = find_fault(parents[i], i == 1, ls_buf_text(folder));
+        if (fault == NULL)
+            return 0;
+        ls_buf_printf(refused, "%s%s %s", refused->len > 0 ? ", " : "", ls_buf_text(folder), fault);
+    }
+    return ls_fail(err, LS_EACCESS, "There is no folder for the control socket, --socket names one: %s.", ls_buf_text(refused));
+}
+
+int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_buf *refused, struct ls_err *err)
+{
+    struct ls_buf folder = LS_BUF_INIT, unsaid = LS_BUF_INIT;
     ls_buf_clear(path);
-    if (runtime != NULL && runtime[0] == '/' && ls_is_dir(runtime))
-        ls_buf_printf(&folder, "%s/lsess", runtime);
-    else
-        ls_buf_printf(&folder, "/tmp/lsess-%u", (unsigned)getuid());
-    int rc = 0;
-    if (mkdir(ls_buf_text(&folder), 0700) < 0 && errno != EEXIST)
-        rc = ls_fail(err, LS_EIO, "The folder %s of the control socket cannot be made: %s.", ls_buf_text(&folder), strerror(errno));
-    else if (lstat(ls_buf_text(&folder), &info) < 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid())
-        rc = ls_fail(err, LS_EACCESS, "The folder %s of the control socket belongs to somebody else; --socket names another place.", ls_buf_text(&folder));
-    else if ((info.st_mode & 0777) != 0700 && chmod(ls_buf_text(&folder), 0700) < 0)
-        rc = ls_fail(err, LS_EACCESS, "The folder %s of the control socket cannot be closed to others: %s.", ls_buf_text(&folder), strerror(errno));
+    int rc = find_folder(&folder, refused != NULL ? refused : &unsaid, err);
     char *real = rc == 0 && dir != NULL ? ls_path_real(dir, err) : NULL;
     if (rc == 0 && dir != NULL && real == NULL)
         rc = LS_ENOTFOUND;
@@ -75,6 +103,7 @@ int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_err 
     }
     ls_free(real);
     ls_buf_release(&folder);
+    ls_buf_release(&unsaid);
     return rc;
 }
 
@@ -372,7 +401,7 @@ static void *accept_clients(void *ctx)
 struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err)
 {
     struct control *control = ls_zalloc(sizeof *control);
-    struct ls_buf place = LS_BUF_INIT;
+    struct ls_buf place = LS_BUF_INIT, refused = LS_BUF_INIT;
     if (control == NULL) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the control socket.");
         return NULL;
@@ -386,9 +415,12 @@ struct control *control_open(struct ls_server *server, const char *path, struct 
     if (path != NULL)
         ls_buf_str(&place, path);
     else
-        rc = ls_control_default_path(server->site.root, &place, err);
+        rc = ls_control_default_path(server->site.root, &place, &refused, err);
+    if (rc == 0 && refused.len > 0)
+        ls_log(0, "The control socket is %s, because %s.", ls_buf_text(&place), ls_buf_text(&refused));
     control->path = rc == 0 ? ls_buf_detach(&place, NULL) : NULL;
     ls_buf_release(&place);
+    ls_buf_release(&refused);
     if (control->path == NULL || bind_socket(control, err) < 0) {
         control_close(control);
         return NULL;

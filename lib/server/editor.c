@@ -1,7 +1,7 @@
 /* Opening a file of the site in the person's editor, asked for by a page (C2, LSESS_EDITOR).
  *
  * The page names a tracking key and a line; nothing else of it reaches the command, and no shell runs: the template is cut into words first, and the file and
- * the line are put into words. Only with hot reload, and only for the person at this machine (request_is_local).
+ * the line are put into words. Only with hot reload, and only for the user who serves (request_is_local).
  *
  * Threads: civetweb's workers. */
 #include "server/internal.h"
@@ -152,8 +152,8 @@ int editor_open(struct request *request)
         return reply_send(&reply, request->http);
     }
     if (!server->config.watch || server->config.editor == NULL || !request_is_local(server, request->info))
-        return reply_text(request->http, 403, "Files are opened only with --watch, for a page on this machine that came by no proxy, and when LSESS_EDITOR names an "
-                                              "editor.\n");
+        return reply_text(request->http, 403, "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
+                                              "when LSESS_EDITOR names an editor.\n");
     int len = request_param(request, "session", id, sizeof id);
     struct session *session = len > 0 ? manager_find(server, id, (size_t)len) : NULL;
     if (session == NULL)

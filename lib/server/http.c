@@ -211,20 +211,23 @@ int request_param(const struct request *request, const char *name, char *out, si
     return PARAM_MISSING;
 }
 
-int request_cookie_session(const struct request *request, char *out, size_t cap)
+int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap)
 {
-    static const char name[] = "ui-session=";
-    const char *at = mg_get_header(request->http, "Cookie");
-    while (at != NULL && *at != '\0') {
-        at += strspn(at, " ;");
-        size_t step = strcspn(at, ";");
-        if (strncmp(at, name, sizeof name - 1) == 0 && step - (sizeof name - 1) < cap) {
-            size_t len = step - (sizeof name - 1);
-            memcpy(out, at + sizeof name - 1, len);
-            out[len] = '\0';
-            return (int)len;
+    size_t name_len = strlen(name);
+    for (int i = 0; i < info->num_headers; i++) {
+        if (strcasecmp(info->http_headers[i].name, "Cookie") != 0)
+            continue;
+        for (const char *at = info->http_headers[i].value; *at != '\0';) {
+            at += strspn(at, " ;");
+            size_t step = strcspn(at, ";");
+            if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=' && step - name_len - 1 < cap) {
+                size_t len = step - name_len - 1;
+                memcpy(out, at + name_len + 1, len);
+                out[len] = '\0';
+                return (int)len;
+            }
+            at += step;
         }
-        at += step;
     }
     return -1;
 }

@@ -38,6 +38,8 @@ struct ls_server {
     char *display_host;           /* in the URL: [::1], 127.0.0.1, localhost */
     char *address;                /* numeric address that is bound */
     char *url;
+    char *start_url;              /* with the token, where there is one */
+    char token[LS_ID_LEN + 1];    /* of the start line; "" where the user of a connection can be told */
     int port;
     bool loopback;                /* listens on loopback addresses alone; what that allows is request_is_local's to say */
     struct tls *tls;              /* NULL without --cert */
@@ -127,6 +129,8 @@ int manager_open(struct ls_server *server, struct ls_err *err);
 void manager_close(struct ls_server *server);
 /** P30. @return a use of the session, or NULL: LS_ELIMIT (--max-sessions), LS_ECLOSED, what main.lua raised */
 struct session *manager_create(struct ls_server *server, struct ls_err *err);
+/** LS_ID_LEN random hex digits. @return 0, LS_EIO */
+int manager_draw_id(char *id, struct ls_err *err);
 /** By internal id. @return a use, or NULL */
 struct session *manager_find(struct ls_server *server, const char *id, size_t len);
 /** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
@@ -234,6 +238,8 @@ int tls_listen(struct tls *tls, const char *address, int port, int inner_port);
 bool tls_is_ours(struct tls *tls, int port);
 /** Does it, and is a loopback address at the other end of the TLS connection that it carries? Any thread. */
 bool tls_is_from_loopback(struct tls *tls, int port);
+/** Is it, and did peer_is_user() say so when the connection was taken? Any thread. */
+bool tls_is_from_user(struct tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
 void tls_close(struct tls *tls);
 
@@ -270,26 +276,47 @@ int http_begin_request(struct mg_connection *http);
 /** Query parameter, percent-decoded. @return length, or one of these */
 enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
-/** Value of the `ui-session` cookie. @return length, -1 when absent */
-int request_cookie_session(const struct request *request, char *out, size_t cap);
+/** Value of a cookie. @return length, -1 when it is absent or there is no room */
+int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
 /** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO, LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
 /** Wait until the server is open. @return false when it is stopping */
 bool server_gate(struct ls_server *server);
 
+/* peer.c */
+
+/** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own, and decides how peer_uid() asks. At the start. */
+bool peer_can_tell(void);
+/** The user who made the socket at the other end of a connection; addresses are numeric. @return the uid; -1 when the socket is closed or cannot be found.
+ * Any thread. */
+int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port);
+/** Is that the user who serves, or root? Any thread. */
+bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port);
+/* Replaceable by tests: ways that are not there, and what peer_uid() says. */
+struct ls__peer_seams {
+    bool no_diag, no_proc;
+    int64_t (*uid)(void); /* NULL = ask the kernel */
+};
+extern struct ls__peer_seams ls__peer_seams;
+
 /* origin.c */
 
 /** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from `text`. Any thread. */
 const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
-/** Is the sender the person at this machine, as far as can be told: may it do what is allowed only because nobody else can reach the server (P91a, H100, the
- * editor of C2, figures about the server)? The server listens on loopback, the peer is there, Host and Origin are loopback names, no proxy has left a
- * header, and no --allow-origin names another machine (but with --allow-lua-property). A GET or HEAD without Origin passes with `Sec-Fetch-Site: same-origin`
- * or `none`. The one place that decides this. Any thread. */
+/** Is the sender the user who serves, at this machine, as far as can be told: may it do what is allowed only because nobody else can reach the server (P91a,
+ * H100, the editor of C2, figures about the server)? The server listens on loopback, the peer is there, Host and Origin are loopback names, no proxy has left
+ * a header, no --allow-origin names another machine (but with --allow-lua-property), and the peer's program is the user's or root's; where that cannot be told,
+ * the token of the start line has come in its cookie. A GET or HEAD without Origin passes with `Sec-Fetch-Site: same-origin` or `none`. The one place that
+ * decides this. Any thread. */
 bool request_is_local(const struct ls_server *server, const struct mg_request_info *info);
 /** What a connection that begins with this request may do. Any thread. */
 struct ls_rights request_rights(const struct ls_server *server, const struct mg_request_info *info);
-/** Log in one line what an --allow-origin turns off. At the start. */
+/** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is listened to. */
+int origin_open(struct ls_server *server, struct ls_err *err);
+/** Log in one line each what an --allow-origin turns off, and that a token is needed. At the start. */
 void origin_announce(const struct ls_server *server);
+/** The request has the token of the start line as parameter `t`: the reply puts it into the cookie. */
+void origin_grant(const struct request *request, struct reply *reply);
 
 int static_serve(struct request *request);           /* P19–P21, F10, F11 */
 bool static_path_ok(struct ls_server *server, const char *path, char **real); /* P19a */

@@ -44,14 +44,14 @@ void session_touch(struct session *session)
 }
 
 /* 16 bytes of the kernel's random source (P27, N8). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
-static int draw_id(char *id, struct ls_err *err)
+int manager_draw_id(char *id, struct ls_err *err)
 {
     unsigned char bytes[LS_ID_LEN / 2];
     size_t got = 0;
     while (got < sizeof bytes) {
         ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
         if (n < 0 && errno != EINTR)
-            return ls_fail(err, LS_EIO, "No random bytes for a session id: %s.", strerror(errno));
+            return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
         got += n > 0 ? (size_t)n : 0;
     }
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -76,7 +76,7 @@ static struct session *session_new(struct ls_server *server, struct ls_err *err)
     session->queue = ls_queue_new(server->executor, err);
     if (session->timers == NULL || session->keys == NULL)
         ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
-    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || draw_id(session->id, err) < 0) {
+    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || manager_draw_id(session->id, err) < 0) {
         session_unref(session);
         return NULL;
     }

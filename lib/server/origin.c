@@ -1,13 +1,15 @@
-/* Who asks: Host and Origin (Q3, P23), and whether it is the person at this machine (P91a, H100, C2).
+/* Who asks: Host and Origin (Q3, P23), and whether it is the user who serves, at this machine (P91a, H100, C2).
  *
- * Whatever is allowed because "only this machine can reach us" asks request_is_local() and nothing else, for each request or connection by itself: that the
- * server listens on loopback says little, since a proxy in front of it, or a browser's page of another site, comes from loopback too. Refuses to believe
- * any header that would give more; each one only takes away.
+ * Whatever is allowed because "only this user can reach us" asks request_is_local() and nothing else, for each request or connection by itself: that the
+ * server listens on loopback says little, since other users' programs, a proxy in front of it, or a browser's page of another site, come from loopback too.
+ * Refuses to believe any header that would give more, but the cookie with the token of the start line where the kernel does not tell whose program it is;
+ * each one only takes away.
  *
  * Threads: any. */
 #include "server/internal.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -133,7 +135,7 @@ const char *origin_refusal(const struct ls_server *server, const struct mg_reque
     return ls_buf_text(text);
 }
 
-/* --- the person at this machine --- */
+/* --- the user who serves, at this machine --- */
 
 /* What a proxy adds. Names of its own that it may add besides come with one of these. */
 static bool is_of_proxy(const char *name)
@@ -168,6 +170,42 @@ static const char *foreign_origin(const struct ls_server *server)
     return NULL;
 }
 
+static bool is_token(const struct ls_server *server, const char *given, int len)
+{
+    unsigned differs = len != LS_ID_LEN;
+    for (int i = 0; i < LS_ID_LEN && len == LS_ID_LEN; i++) /* all of it, however early it is wrong: time is not to tell how much was right */
+        differs |= (unsigned char)(given[i] ^ server->token[i]);
+    return differs == 0;
+}
+
+/* A cookie goes to all ports of a host, so its name has the port. */
+static void name_cookie(const struct ls_server *server, char name[32])
+{
+    snprintf(name, 32, "lsess-token-%d", server->port);
+}
+
+/* Asked last, since it costs most. */
+static bool is_users(const struct ls_server *server, const struct mg_request_info *info)
+{
+    if (server->token[0] != '\0') {
+        char name[32], given[LS_ID_LEN + 1];
+        name_cookie(server, name);
+        return is_token(server, given, request_cookie(info, name, given, sizeof given));
+    }
+    if (server->tls != NULL)
+        return tls_is_from_user(server->tls, info->remote_port);
+    return peer_is_user(info->remote_addr, info->remote_port, server->address, server->http_port);
+}
+
+void origin_grant(const struct request *request, struct reply *reply)
+{
+    const struct ls_server *server = request->server;
+    char name[32], given[LS_ID_LEN + 1];
+    name_cookie(server, name);
+    if (server->token[0] != '\0' && is_token(server, given, request_param(request, "t", given, sizeof given)))
+        reply_header(reply, "Set-Cookie", "%s=%s; Path=/; HttpOnly; SameSite=Strict%s", name, server->token, server->tls != NULL ? "; Secure" : "");
+}
+
 bool request_is_local(const struct ls_server *server, const struct mg_request_info *info)
 {
     bool host = false, origin = false;
@@ -184,7 +222,7 @@ bool request_is_local(const struct ls_server *server, const struct mg_request_in
         host |= is_host;
         origin |= is_origin;
     }
-    return host && (origin || is_own_get(info));
+    return host && (origin || is_own_get(info)) && is_users(server, info);
 }
 
 struct ls_rights request_rights(const struct ls_server *server, const struct mg_request_info *info)
@@ -194,9 +232,18 @@ struct ls_rights request_rights(const struct ls_server *server, const struct mg_
     return (struct ls_rights){.lua = lua > 0 || (lua < 0 && local), .source = local};
 }
 
+int origin_open(struct ls_server *server, struct ls_err *err)
+{
+    bool powers = server->loopback && (foreign_origin(server) == NULL || server->config.lua_property > 0);
+    return powers && !peer_can_tell() ? manager_draw_id(server->token, err) : 0;
+}
+
 void origin_announce(const struct ls_server *server)
 {
     const char *origin = foreign_origin(server);
+    if (server->token[0] != '\0')
+        ls_log(0, "This system does not tell which user a connection is from, so the property lua, source excerpts and opening the editor are for browsers that "
+                  "open the address with ?t= which is printed here.");
     if (origin == NULL || !server->loopback || server->config.lua_property > 0)
         return;
     ls_log(0, "Pages of %s may use this server, so %ssource excerpts in errors and opening the editor are off for every page%s.", origin,

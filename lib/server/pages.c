@@ -94,6 +94,7 @@ int pages_root(struct request *request)
         return start_failed(request, &err);
     reply_init(&reply, 302, NULL);
     reply_header(&reply, "Location", "/%s", session->id);
+    origin_grant(request, &reply);
     reply_header(&reply, "Cache-Control", "no-store");
     session_unref(session);
     return reply_send(&reply, request->http);

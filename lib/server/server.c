@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,11 +333,29 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
         return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
     ls_buf_printf(&url, "%s://%s:%d/", server->tls != NULL ? "https" : "http", server->display_host, server->port);
-    server->url = ls_buf_detach(&url, NULL);
+    server->url = ls_strdup(ls_buf_text(&url));
+    if (server->token[0] != '\0')
+        ls_buf_printf(&url, "?t=%s", server->token);
+    server->start_url = ls_buf_detach(&url, NULL);
     websocket_install(server);
     open_watcher(server);
     server->control = control_open(server, config->socket_path, err);
-    return server->control != NULL && server->url != NULL ? 0 : LS_EIO;
+    return server->control != NULL && server->url != NULL && server->start_url != NULL ? 0 : LS_EIO;
+}
+
+/* Whose folder it is decides what code runs, and as root nothing keeps it from anything. */
+static void warn_of_owner(const struct ls_server *server)
+{
+    const char *const dirs[] = {server->site.root, server->site.lua_dir};
+    struct stat info;
+    for (size_t i = 0; i < 2 && geteuid() == 0; i++) {
+        if (dirs[i] == NULL || stat(dirs[i], &info) < 0 || info.st_uid == 0)
+            continue;
+        const struct passwd *user = getpwuid(info.st_uid);
+        ls_log(0, "%s belongs to the user %s (uid %u) and is served as root: the code that %s writes there runs as root.", dirs[i],
+               user != NULL ? user->pw_name : "without name", (unsigned)info.st_uid, user != NULL ? user->pw_name : "this user");
+        return;
+    }
 }
 
 /* Behind TLS civetweb has an inner port, and must be there before the outer one takes connections. */
@@ -371,6 +390,8 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
     if (rc == 0)
         rc = resolve_host(server, err);
+    if (rc == 0)
+        rc = origin_open(server, err);
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the gate. */
     if (rc == 0)
         rc = open_http(server, err);
@@ -381,13 +402,14 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         return NULL;
     }
     origin_announce(server);
+    warn_of_owner(server);
     set_phase(server, PHASE_RUNNING);
     return server;
 }
 
 void ls_server_ready(const struct ls_server *server, struct ls_server_ready *ready)
 {
-    *ready = (struct ls_server_ready){.url = server->url,
+    *ready = (struct ls_server_ready){.url = server->start_url,
                                       .dir = server->site.root,
                                       .socket_path = control_path(server->control),
                                       .port = server->port,
@@ -470,6 +492,7 @@ static void free_server(struct ls_server *server)
     ls_free(server->address);
     ls_free(server->display_host);
     ls_free(server->url);
+    ls_free(server->start_url);
     pthread_mutex_destroy(&server->gate_lock);
     pthread_cond_destroy(&server->gate_open);
     pthread_mutex_destroy(&server->timers_lock);

@@ -37,7 +37,7 @@ struct ls_server_config {
     bool watch;                /* hot reload (H1) */
     bool client_builtin;       /* F11: /main-*.js always answered with the built-in client */
     bool sandbox, keep_removed_methods;
-    int lua_property;          /* P91a: 1 for every page, 0 for none, -1 = for the person at this machine */
+    int lua_property;          /* P91a: 1 for every page, 0 for none, -1 = for the user who serves */
     int diag_level;            /* P30.4 */
     int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
     int64_t poll_ms;           /* 0 = only where events are missing (H87) */
@@ -60,7 +60,7 @@ void ls_server_config_init(struct ls_server_config *config);
 
 /* What the start lines tell (C2). Borrowed, valid until ls_server_stop. */
 struct ls_server_ready {
-    const char *url;         /* http://127.0.0.1:8080/ */
+    const char *url;         /* http://127.0.0.1:8080/; with ?t=TOKEN where the system does not tell which user a connection is from */
     const char *dir;         /* canonical site root; NULL for the built-in site */
     const char *socket_path; /* NULL if there is no control socket */
     int port;
@@ -84,11 +84,13 @@ int ls_server_reload_all(struct ls_server *server, struct ls_err *err);
 /** The table of `lsess sessions` as a JSON array (C1). Waits for each session's queue, up to a second for a busy one. Thread: any. */
 int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out);
 
-/** The path that the control socket of a site has when none is given (C3): a folder 0700 of the user's, the site's name and a hash of its real path.
+/** The path that the control socket of a site has when none is given (C3): a folder 0700 of the user's, the site's name and a hash of its real path. The
+ * folder is `lsess` in XDG_RUNTIME_DIR, else /tmp/lsess-UID, else ~/.lsess: the first of them that is nobody else's and was not made by anybody else. It is made.
  * @param dir  the site, need not be canonical; NULL = the built-in one
  * @param path  replaced
- * @return 0, LS_EACCESS when the folder belongs to somebody else, LS_EIO, LS_ENOTFOUND
- * Thread: any. */
-int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_err *err);
+ * @param refused  folders passed over, each with the reason, are appended; may be NULL
+ * @return 0, LS_EACCESS when no folder can be used, LS_ENOTFOUND
+ * Thread: any, one at a time. */
+int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_buf *refused, struct ls_err *err);
 
 #endif

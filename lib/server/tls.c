@@ -26,7 +26,7 @@
 #include "base/log.h"
 
 enum { BUFFER = 16384, HANDSHAKE_MS = 10000, SPARE_CONNECTIONS = 64 };
-enum origin { NOT_OURS, FROM_ELSEWHERE, FROM_LOOPBACK };
+enum origin { NOT_OURS, FROM_ELSEWHERE, FROM_LOOPBACK, FROM_USER };
 
 /* Of OpenSSL's interface: what is asked of it, and the few numbers that go with it. Stable since 1.1. */
 enum { FILETYPE_PEM = 1, ERROR_WANT_READ = 2, ERROR_WANT_WRITE = 3, CTRL_MODE = 33, CTRL_SET_MIN_PROTO_VERSION = 123, TLS1_2 = 0x0303,
@@ -218,11 +218,18 @@ static bool shake_hands(struct tunnel *tunnel)
 
 /* --- a connection --- */
 
-static bool is_from_loopback(int outer)
+/* Asked of the browser's connection, and now: of the inner one it would be ourselves. */
+static enum origin find_origin(int outer)
 {
-    struct sockaddr_in peer;
-    socklen_t len = sizeof peer;
-    return getpeername(outer, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET && ntohl(peer.sin_addr.s_addr) >> 24 == 127;
+    struct sockaddr_in peer, self;
+    socklen_t len = sizeof peer, size = sizeof self;
+    char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN];
+    if (getpeername(outer, (struct sockaddr *)&peer, &len) < 0 || peer.sin_family != AF_INET || ntohl(peer.sin_addr.s_addr) >> 24 != 127 ||
+        getsockname(outer, (struct sockaddr *)&self, &size) < 0)
+        return FROM_ELSEWHERE;
+    inet_ntop(AF_INET, &peer.sin_addr, from, sizeof from);
+    inet_ntop(AF_INET, &self.sin_addr, to, sizeof to);
+    return peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) ? FROM_USER : FROM_LOOPBACK;
 }
 
 /* The inner connection's own port is noted before civetweb can see it. */
@@ -238,7 +245,7 @@ static int connect_inner(struct tls *tls, int outer, int *port)
         return -1;
     }
     *port = ntohs(self.sin_port);
-    atomic_store(&tls->ours[*port], is_from_loopback(outer) ? FROM_LOOPBACK : FROM_ELSEWHERE);
+    atomic_store(&tls->ours[*port], find_origin(outer));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&where, sizeof where) == 0)
         return fd;
@@ -406,7 +413,12 @@ bool tls_is_ours(struct tls *tls, int port)
 
 bool tls_is_from_loopback(struct tls *tls, int port)
 {
-    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) == FROM_LOOPBACK;
+    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) >= FROM_LOOPBACK;
+}
+
+bool tls_is_from_user(struct tls *tls, int port)
+{
+    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) == FROM_USER;
 }
 
 void tls_close(struct tls *tls)

@@ -1,11 +1,11 @@
 /** The control socket (cli.md C3; quality.md Q3). */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { APP, Program, Server, makeSite, until } from './lib.js';
+import { APP, Program, Server, makeSite, program, until } from './lib.js';
 
 let server, control;
 
@@ -45,6 +45,97 @@ test('Q3 the socket is 0600, by default in a folder 0700', async () => {
   await until(() => third.output.includes('"ready"'), 'a start over a stale socket');
   third.child.kill('SIGINT');
   assert.equal((await third.result()).code, 0);
+});
+
+/* --- the folder of the socket --- */
+
+const folder = () => mkdtempSync(path.join(os.tmpdir(), 'lsess-run-'));
+
+/** Serve and stop: the socket's folder, what was said about it, and whether a client in the same surroundings finds the server. */
+async function placed(env, as = {}) {
+  const dir = makeSite({ 'lua/main.lua': '' });
+  let binary = program;
+  if (as.uid) { /* what another user is to run and read has to be where it can be reached */
+    binary = path.join(dir, 'lsess');
+    copyFileSync(program, binary);
+    chmodSync(binary, 0o755);
+    chownSync(dir, as.uid, as.uid);
+  }
+  const settings = { env: { ...process.env, LSESS_SOCKET: '', ...env }, cwd: dir, ...as };
+  const child = spawn(binary, ['serve', dir, '--port', '0', '--json-log'], { stdio: ['ignore', 'ignore', 'pipe'], ...settings });
+  let output = '';
+  child.stderr.on('data', (chunk) => { output += chunk; });
+  const ended = new Promise((resolve) => child.on('exit', resolve));
+  try {
+    const records = await until(() => (output.includes('"ready"') || child.exitCode !== null) && output.split('\n').filter((line) => line.endsWith('}')).map((line) => JSON.parse(line)), 'the start');
+    const socket = records.find((record) => record.event === 'ready')?.socket;
+    if (!socket) return { output };
+    const found = spawnSync(binary, ['sessions', '--json'], { encoding: 'utf8', timeout: 20000, ...settings });
+    const { mode, uid } = statSync(path.dirname(socket));
+    return { folder: path.dirname(socket), mode: mode & 0o777, uid, found: found.status, said: records.filter((record) => record.text?.includes('control socket')).map((record) => record.text) };
+  } finally {
+    child.kill('SIGTERM');
+    await ended;
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const root = process.getuid() === 0 ? false : 'only root can make what belongs to another user';
+
+const premade = {
+  'a folder with another mode': { make: (at) => { mkdirSync(at); chmodSync(at, 0o755); }, fault: /mode 0700/ },
+  'a folder that others may write into': { make: (at) => { mkdirSync(at); chmodSync(at, 0o777); }, fault: /mode 0700/ },
+  'a link': { make: (at) => { const other = folder(); symlinkSync(other, at); }, fault: /link/ },
+  'a file': { make: (at) => writeFileSync(at, ''), fault: /no folder/ },
+  'a folder of another user': { make: (at) => { mkdirSync(at, { mode: 0o700 }); chownSync(at, 65534, 65534); }, fault: /another user/, skip: root },
+  'XDG_RUNTIME_DIR of another user': { make: (at) => chownSync(path.dirname(at), 65534, 65534), fault: /another user/, skip: root },
+  'XDG_RUNTIME_DIR that others may write into': { make: (at) => chmodSync(path.dirname(at), 0o777), fault: /others may change/ },
+};
+
+for (const [name, { make, fault, skip }] of Object.entries(premade))
+  test(`C3 Q3 ${name} is no place for the socket: it is said in one line, and another is taken, where clients look too`, { skip }, async () => {
+    const runtime = folder();
+    const at = path.join(runtime, 'lsess');
+    make(at);
+    const before = existsSync(at) && statSync(at).mode;
+    const got = await placed({ XDG_RUNTIME_DIR: runtime });
+    assert.deepEqual([got.folder, got.mode, got.uid, got.found], [`/tmp/lsess-${process.getuid()}`, 0o700, process.getuid(), 0]);
+    assert.equal(got.said.length, 1);
+    assert.match(got.said[0], fault);
+    assert.ok(got.said[0].includes(at) && got.said[0].includes(got.folder), got.said[0]);
+    assert.equal(existsSync(at) && statSync(at).mode, before, 'what is not ours is left as it is');
+    rmSync(runtime, { recursive: true });
+  });
+
+test('C3 Q3 with a folder in /tmp that another user has made, the socket is at home; with none left, one line says what to do', { skip: root }, async () => {
+  const uid = 64321;
+  const [runtime, home, squatted] = [folder(), folder(), `/tmp/lsess-${uid}`];
+  rmSync(squatted, { recursive: true, force: true });
+  mkdirSync(squatted, { mode: 0o777 });
+  chmodSync(squatted, 0o777);
+  chownSync(home, uid, uid);
+  const got = await placed({ XDG_RUNTIME_DIR: runtime, HOME: home }, { uid, gid: uid });
+  assert.deepEqual([got.folder, got.mode, got.uid, got.found], [path.join(home, '.lsess'), 0o700, uid, 0]);
+  assert.equal(got.said.length, 1);
+  assert.ok(got.said[0].includes(runtime) && got.said[0].includes(squatted), got.said[0]);
+  const { output } = await placed({ XDG_RUNTIME_DIR: runtime, HOME: runtime }, { uid, gid: uid });
+  assert.match(output, /no folder for the control socket.*--socket/);
+  for (const made of [runtime, home, squatted]) rmSync(made, { recursive: true });
+});
+
+test('C3 no client talks to a server of another user', { skip: root }, async () => {
+  const at = path.join(folder(), 'x.sock');
+  chmodSync(path.dirname(at), 0o777);
+  const listen = "require('net').createServer((s) => s.on('data', (d) => process.stdout.write(d))).listen(process.argv[1], () => { require('fs').chmodSync(process.argv[1], 0o777); process.stdout.write('ready '); })";
+  const other = spawn(process.execPath, ['-e', listen, at], { uid: 65534, gid: 65534, stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' });
+  let heard = '';
+  other.stdout.on('data', (chunk) => { heard += chunk; });
+  await until(() => heard.includes('ready'), 'the other user listens');
+  const { status, stderr } = spawnSync(program, ['repl', '--socket', at, '-e', 'secret'], { encoding: 'utf8', timeout: 20000 });
+  assert.equal(status, 3);
+  assert.match(stderr, /no server listens on .*: Permission denied/);
+  other.kill();
+  assert.equal(heard, 'ready ');
 });
 
 test('C3 eval: value, text, print events before the answer', async () => {

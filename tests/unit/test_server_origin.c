@@ -1,10 +1,11 @@
-/* Who is the person at this machine (Q3, P91a, H100): the one decision, over everything a request can say. What follows from it is in
+/* Who is the user who serves, at this machine (Q3, P91a, H100): the one decision, over everything a request can say. What follows from it is in
  * tests/server/origin.test.js, against the program. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,6 +23,7 @@ struct asked {
     const char *const *origins;
     int lua_property;
     bool everywhere;                     /* the server listens on other addresses too */
+    enum { OURS_UID, ROOT_UID, OTHER_UID, NO_UID } user; /* whose program it is */
 };
 
 #define HOST "Host: 127.0.0.1:8080"
@@ -36,6 +38,12 @@ static const struct asked table[] = {
     {.expected = true, PAGE("Host: [::1]:8080|Origin: http://[::1]:8080")},
     {.expected = true, .peer = "127.8.9.10", .method = "POST", .headers = OURS},
     {.expected = true, PAGE(OURS "|X-Forward: no|Forwarder: no|Viable: yes|Cookie: via=x-forwarded-for")},
+    /* whose program it is */
+    {.expected = true, PAGE(OURS), .user = ROOT_UID, .lua_property = -1},
+    {.expected = false, PAGE(OURS), .user = OTHER_UID, .lua_property = -1},
+    {.expected = false, PAGE(OURS), .user = OTHER_UID, .lua_property = 1},
+    {.expected = false, PAGE(OURS), .user = NO_UID, .lua_property = -1},
+    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin", .user = OTHER_UID, .lua_property = -1},
     /* what is missing */
     {.expected = false, PAGE(HOST)},
     {.expected = false, PAGE(ORIGIN)},
@@ -101,9 +109,17 @@ static void fill_request(struct mg_request_info *info, const struct asked *asked
     }
 }
 
-static void Q3_P91a_who_is_the_person_at_this_machine(void **state)
+static int64_t peers_uid;
+
+static int64_t give_uid(void)
+{
+    return peers_uid;
+}
+
+static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
 {
     (void)state;
+    ls__peer_seams.uid = give_uid;
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct asked *asked = &table[i];
         struct ls_server server = {.loopback = !asked->everywhere, .config = {.host = "127.0.0.1", .allow_origins = asked->origins, .lua_property = asked->lua_property}};
@@ -111,6 +127,7 @@ static void Q3_P91a_who_is_the_person_at_this_machine(void **state)
         char headers[256];
         strcpy(headers, asked->headers);
         fill_request(&info, asked, headers);
+        peers_uid = (int64_t[]){geteuid(), 0, geteuid() + 1, -1}[asked->user];
         bool local = request_is_local(&server, &info);
         if (local != asked->expected)
             fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers, local ? "let in" : "refused");
@@ -130,6 +147,7 @@ static void Q3_more_headers_than_can_be_seen(void **state)
     struct mg_request_info info;
     strcpy(headers, ours.headers);
     fill_request(&info, &ours, headers);
+    peers_uid = geteuid();
     while (info.num_headers < MG_MAX_HEADERS - 1)
         info.http_headers[info.num_headers++] = (struct mg_header){"X-Any", "1"};
     assert_true(request_is_local(&server, &info));
@@ -140,7 +158,7 @@ static void Q3_more_headers_than_can_be_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(Q3_P91a_who_is_the_person_at_this_machine),
+        cmocka_unit_test(Q3_P91a_who_is_the_user_at_this_machine),
         cmocka_unit_test(Q3_more_headers_than_can_be_seen),
     };
     return cmocka_run_group_tests_name("server-origin", tests, NULL, NULL);

@@ -1,0 +1,195 @@
+/* Which user's program is at the other end of a connection from this machine (Q3): a loopback address is every user's, and whoever serves wants to be one of
+ * them alone.
+ *
+ * The kernel knows who made each socket. It is asked for the one at the other end, by both addresses and ports, through sock_diag, else by /proc/net/tcp and
+ * tcp6. Both say 0, as if it were root's, for a socket that its program has closed: that one has no inode any more, and what has none is nobody's. A program
+ * that has only said that it sends no more still holds its socket.
+ *
+ * A question costs some ten microseconds by sock_diag, and by /proc what reading all connections costs: one for each WebSocket, and one for each other request
+ * that wants a power; never for a message.
+ *
+ * Threads: any, after peer_can_tell(). */
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { OVERFLOW_UID = 65534 }; /* what a uid that has no name in this user namespace is shown as */
+
+struct end {
+    int family;
+    unsigned char address[16];
+    int port;
+};
+
+struct owner {
+    unsigned uid;
+    unsigned long inode;
+};
+
+typedef bool (*ask_fn)(const struct end *peer, const struct end *self, struct owner *owner);
+
+struct ls__peer_seams ls__peer_seams;
+static _Atomic(ask_fn) way; /* NULL = it cannot be told */
+
+static bool read_end(struct end *end, const char *address, int port)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    *end = (struct end){.family = AF_INET, .port = port};
+    if (inet_pton(AF_INET, address, end->address) == 1)
+        return true;
+    end->family = AF_INET6;
+    if (inet_pton(AF_INET6, address, end->address) != 1)
+        return false;
+    if (memcmp(end->address, mapped, sizeof mapped) == 0) { /* an IPv4 connection, whatever the socket was made for */
+        end->family = AF_INET;
+        memmove(end->address, end->address + sizeof mapped, 4);
+    }
+    return true;
+}
+
+/* --- sock_diag --- */
+
+static bool ask_diag(const struct end *peer, const struct end *self, struct owner *owner)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_req_v2 body;
+    } question = {.head = {.nlmsg_len = sizeof question, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
+                  .body = {.sdiag_family = (unsigned char)peer->family,
+                           .sdiag_protocol = IPPROTO_TCP,
+                           .idiag_states = ~0U,
+                           .id = {.idiag_sport = htons((uint16_t)peer->port),
+                                  .idiag_dport = htons((uint16_t)self->port),
+                                  .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}}};
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_msg body;
+        char more[1024];
+    } answer = {.head = {0}};
+    memcpy(question.body.id.idiag_src, peer->address, sizeof peer->address);
+    memcpy(question.body.id.idiag_dst, self->address, sizeof self->address);
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return false;
+    /* The kernel has answered when send() returns. */
+    ssize_t n = send(fd, &question, sizeof question, 0) == sizeof question ? recv(fd, &answer, sizeof answer, MSG_DONTWAIT) : -1;
+    close(fd);
+    *owner = (struct owner){answer.body.idiag_uid, answer.body.idiag_inode};
+    /* Where there is no such connection the answer is a socket that listens on that port, if one does. */
+    return n >= (ssize_t)(sizeof answer.head + sizeof answer.body) && answer.head.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+           answer.body.id.idiag_sport == question.body.id.idiag_sport && answer.body.id.idiag_dport == question.body.id.idiag_dport;
+}
+
+/* --- /proc/net --- */
+
+/* As the tables have it: words as this machine reads them. An IPv4 address in the table of IPv6 is a mapped one. */
+static void write_end(struct ls_buf *out, const struct end *end, bool in_tcp6)
+{
+    uint32_t words[4];
+    memcpy(words, end->address, sizeof words);
+    if (end->family == AF_INET && in_tcp6)
+        ls_buf_printf(out, "0000000000000000%08X", htonl(0xffff));
+    for (int i = 0; i < (end->family == AF_INET ? 1 : 4); i++)
+        ls_buf_printf(out, "%08X", words[i]);
+    ls_buf_printf(out, ":%04X ", (unsigned)end->port);
+}
+
+static bool look_in(const char *path, const struct end *peer, const struct end *self, struct owner *owner)
+{
+    struct ls_buf wanted = LS_BUF_INIT;
+    write_end(&wanted, peer, path[13] == '6');
+    write_end(&wanted, self, path[13] == '6');
+    FILE *table = fopen(path, "re");
+    char line[512];
+    bool found = false;
+    while (table != NULL && !ls_buf_failed(&wanted) && !found && fgets(line, sizeof line, table) != NULL) {
+        const char *at = strstr(line, ls_buf_text(&wanted));
+        found = at != NULL && sscanf(at + wanted.len, "%*s %*s %*s %*s %u %*s %lu", &owner->uid, &owner->inode) == 2;
+    }
+    if (table != NULL)
+        fclose(table);
+    ls_buf_release(&wanted);
+    return found;
+}
+
+static bool look_up(const struct end *peer, const struct end *self, struct owner *owner)
+{
+    return (peer->family == AF_INET && look_in("/proc/net/tcp", peer, self, owner)) || look_in("/proc/net/tcp6", peer, self, owner);
+}
+
+/* A line is not written in one moment: a socket that is closed meanwhile can have an inode still and no user any more. One that has the same inode the second
+ * time had its user the first time. */
+static bool ask_proc(const struct end *peer, const struct end *self, struct owner *owner)
+{
+    struct owner again;
+    return look_up(peer, self, owner) && look_up(peer, self, &again) && again.inode == owner->inode;
+}
+
+/* --- both --- */
+
+/* In a user namespace that has names for some users only, all others look alike: as one of them nobody can be told from the rest. */
+static bool is_anybody(void)
+{
+    FILE *map = geteuid() == OVERFLOW_UID ? fopen("/proc/self/uid_map", "re") : NULL;
+    unsigned count = 0;
+    bool all = map != NULL && fscanf(map, "0 0 %u", &count) == 1 && count == UINT32_MAX;
+    if (map != NULL)
+        fclose(map);
+    return geteuid() == OVERFLOW_UID && !all;
+}
+
+/* A connection of our own, whose user is known. */
+static bool try_way(ask_fn ask)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, there;
+    socklen_t len = sizeof here, size = sizeof there;
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct owner owner = {0};
+    bool ok = listening >= 0 && fd >= 0 && bind(listening, (struct sockaddr *)&here, sizeof here) == 0 && listen(listening, 1) == 0 &&
+              getsockname(listening, (struct sockaddr *)&here, &len) == 0 && connect(fd, (struct sockaddr *)&here, sizeof here) == 0 &&
+              getsockname(fd, (struct sockaddr *)&there, &size) == 0;
+    if (ok) {
+        struct end peer, self;
+        read_end(&peer, "127.0.0.1", ntohs(there.sin_port));
+        read_end(&self, "127.0.0.1", ntohs(here.sin_port));
+        ok = ask(&peer, &self, &owner) && owner.inode != 0 && owner.uid == geteuid();
+    }
+    if (listening >= 0)
+        close(listening);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool peer_can_tell(void)
+{
+    bool diag = !ls__peer_seams.no_diag && !is_anybody() && try_way(ask_diag);
+    bool proc = !diag && !ls__peer_seams.no_proc && !is_anybody() && try_way(ask_proc);
+    atomic_store(&way, diag ? ask_diag : proc ? ask_proc : NULL);
+    return diag || proc;
+}
+
+int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port)
+{
+    ask_fn ask = atomic_load(&way);
+    if (ls__peer_seams.uid != NULL)
+        return ls__peer_seams.uid();
+    struct end from, to;
+    struct owner owner;
+    bool ok = ask != NULL && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) && owner.inode != 0;
+    return ok ? (int64_t)owner.uid : -1;
+}
+
+bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port)
+{
+    int64_t uid = peer_uid(peer, peer_port, self, self_port);
+    return uid == 0 || uid == (int64_t)geteuid();
+}
