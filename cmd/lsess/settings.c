@@ -36,6 +36,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)") \
     X("workers", 0, "N", INT, 1, 1024, server.workers, "threads that run Lua (default: number of processors, at least 2)") \
     X("max-frame", 0, "SIZE", SIZE, 0, 0, server.max_frame, "largest message of a page (default 64M)") \
+    X("max-messages", 0, "N", COUNT, 0, 1000000000, server.max_messages, "messages in one frame of a page (default 10000)") \
     X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox, "bytes that may wait for a page that does not read (default 16M)") \
     X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)") \
     X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections, "connected pages of one session (default 32)") \

@@ -41,6 +41,7 @@ struct ls_backend_config {
     struct ls_session_config session;
     struct ls_viewdefs *viewdefs;    /* shared; borrowed */
     size_t max_variables;            /* Q2 */
+    uint64_t max_outbox;             /* bytes of answers made for a connection before they are sent (Q2); 0 = no limit */
 };
 
 /* What the backend asks of those above. Owner thread. */
@@ -97,7 +98,8 @@ int ls_backend_eval(struct ls_backend *backend, struct ls_eval *eval, struct ls_
 int ls_backend_unload(struct ls_backend *backend, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err);
 /** H69: new VM under the same connections. On failure everything is as before. */
 int ls_backend_restart(struct ls_backend *backend, struct ls_err *err);
-/** /SESSION/variables.json (P12–P16): detection with diagnostic level `diag` (-1 = as it is), then the JSON array. *changes = X-Change-Count. */
+/** /SESSION/variables.json (P12–P16): detection with diagnostic level `diag` (-1 = as it is), then the JSON array. *changes = X-Change-Count.
+ * @return 0, LS_ENOMEM, or LS_ELIMIT when it would be larger than max_outbox */
 int ls_backend_listing(struct ls_backend *backend, int diag, struct ls_buf *out, uint64_t *changes);
 
 #endif

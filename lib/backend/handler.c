@@ -33,7 +33,7 @@ void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fau
     char text[2 * LS_FAULT_TEXT + 2];
     describe(fault, text, sizeof text);
     ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
-    ls_outgoing_end(&conn->out, id);
+    ls_outgoing_end_equal(&conn->out, id, (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
 }
 
 static void refuse(struct ls_conn *conn, int64_t id, enum ls_fault_kind kind, const char *text)
@@ -432,74 +432,120 @@ static void handle_destroy(struct ls_backend *b, struct ls_conn *conn, const str
 
 /* --- get, getObjects (section 16) --- */
 
+/* What answers one message: the errors about single ids, then the answer. */
+struct answer {
+    struct ls_backend *b;
+    struct ls_conn *conn;
+    size_t first, start; /* its place in the queue, and in the text */
+    struct ls_buf data;
+    const char *comma;
+};
+
+static void begin_answer(struct answer *answer, const char *member)
+{
+    answer->first = answer->conn->out.count;
+    answer->start = answer->conn->out.text.len;
+    answer->comma = "";
+    ls_buf_printf(&answer->data, "{\"%s\":[", member);
+}
+
+static size_t answer_size(const struct answer *answer)
+{
+    return answer->conn->out.text.len - answer->start + answer->data.len;
+}
+
+/* An answer that goes beyond the limit, with those that wait, is not made further: what stands of it goes, and an error takes its place. */
+static bool answer_fits(struct answer *answer, size_t more)
+{
+    struct ls_conn *conn = answer->conn;
+    uint64_t max = answer->b->config.max_outbox;
+    struct ls_fault fault;
+    if (!max || conn->out.answers + answer_size(answer) + more <= max)
+        return true;
+    ls_buf_release(&answer->data);
+    ls_outgoing_cut(&conn->out, answer->first);
+    ls_fault_set(&fault, LS_FAULT_TOO_LARGE, "the answer is too-large: with those that wait it would be more than %llu bytes, the limit of --max-outbox; ask for less at once",
+                 (unsigned long long)max);
+    ls__send_error(conn, 0, &fault);
+    return false;
+}
+
+static void end_answer(struct answer *answer, const char *type)
+{
+    struct ls_conn *conn = answer->conn;
+    ls_buf_str(&answer->data, "]}");
+    conn->out.answers += answer_size(answer);
+    ls_write_answer(ls_outgoing_begin(&conn->out), type, ls_buf_text(&answer->data), answer->data.len);
+    ls_outgoing_end(&conn->out, 0);
+    conn->out.lost |= ls_buf_failed(&answer->data);
+    ls_buf_release(&answer->data);
+}
+
+static void begin_element(struct answer *answer, const char *name, int64_t id)
+{
+    ls_buf_printf(&answer->data, "%s{\"%s\":%lld,\"value\":", answer->comma, name, (long long)id);
+    answer->comma = ",";
+}
+
 static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct ls_tracker *tracker = b->engine->tracker;
-    struct ls_buf data = LS_BUF_INIT;
-    bool first = true;
-    ls_buf_str(&data, "{\"variables\":[");
+    struct answer answer = {.b = b, .conn = conn, .data = LS_BUF_INIT};
+    struct ls_buf *data = &answer.data;
+    begin_answer(&answer, "variables");
     for (size_t i = 0; i < m->id_count; i++) {
         struct ls_var *var = ls__space_find(b, conn->space, m->ids[i]);
+        size_t len = 0;
+        const char *json = var ? ls_var_json(b->engine->tracker, var, &len) : NULL;
+        if (!answer_fits(&answer, len))
+            return;
         if (!var) {
             refuse_unknown(conn, m->ids[i]);
             continue;
         }
-        size_t len;
-        const char *json = ls_var_json(tracker, var, &len);
-        ls_buf_str(&data, first ? "{\"id\":" : ",{\"id\":");
-        ls_json_int(&data, m->ids[i]);
-        ls_buf_str(&data, ",\"value\":");
-        ls_buf_add(&data, json, len);
-        ls_buf_str(&data, ",\"properties\":{");
+        begin_element(&answer, "id", m->ids[i]);
+        ls_buf_add(data, json, len);
+        ls_buf_str(data, ",\"properties\":{");
         for (size_t p = 0; p < ls_var_property_count(var); p++) {
             const char *name, *value;
             enum ls_priority priority;
             ls_var_property_at(var, p, &name, &value, &priority);
             if (p)
-                ls_buf_char(&data, ',');
-            ls_json_str(&data, name);
-            ls_buf_char(&data, ':');
-            ls_json_str(&data, value);
+                ls_buf_char(data, ',');
+            ls_json_str(data, name);
+            ls_buf_char(data, ':');
+            ls_json_str(data, value);
         }
-        ls_buf_str(&data, "}}");
-        first = false;
+        ls_buf_str(data, "}}");
     }
-    ls_buf_str(&data, "]}");
-    ls_write_answer(ls_outgoing_begin(&conn->out), "get", ls_buf_text(&data), data.len);
-    ls_outgoing_end(&conn->out, 0);
-    conn->out.lost |= ls_buf_failed(&data);
-    ls_buf_release(&data);
+    if (answer_fits(&answer, 0))
+        end_answer(&answer, "get");
 }
 
 static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct ls_buf data = LS_BUF_INIT;
-    bool first = true;
-    ls_buf_str(&data, "{\"objects\":[");
+    struct answer answer = {.b = b, .conn = conn, .data = LS_BUF_INIT};
+    begin_answer(&answer, "objects");
     for (size_t i = 0; i < m->id_count; i++) {
         struct ls_err err;
-        size_t before = data.len;
-        ls_buf_str(&data, first ? "{\"obj\":" : ",{\"obj\":");
-        ls_json_int(&data, m->ids[i]);
-        ls_buf_str(&data, ",\"value\":");
-        if (ls_session_object_json(b->engine->session, m->ids[i], &data, &err) == 0) {
-            ls_buf_char(&data, '}');
-            first = false;
-            continue;
+        size_t before = answer.data.len;
+        const char *comma = answer.comma;
+        begin_element(&answer, "obj", m->ids[i]);
+        if (ls_session_object_json(b->engine->session, m->ids[i], &answer.data, &err) == 0) {
+            ls_buf_char(&answer.data, '}');
+        } else {
+            ls_buf_cut(&answer.data, before);
+            answer.comma = comma;
+            struct ls_fault fault;
+            if (err.code == LS_ENOTFOUND)
+                ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
+            else
+                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", err.text);
+            ls__send_error(conn, 0, &fault);
         }
-        ls_buf_cut(&data, before);
-        struct ls_fault fault;
-        if (err.code == LS_ENOTFOUND)
-            ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
-        else
-            ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", err.text);
-        ls__send_error(conn, 0, &fault);
+        if (!answer_fits(&answer, 0))
+            return;
     }
-    ls_buf_str(&data, "]}");
-    ls_write_answer(ls_outgoing_begin(&conn->out), "getObjects", ls_buf_text(&data), data.len);
-    ls_outgoing_end(&conn->out, 0);
-    conn->out.lost |= ls_buf_failed(&data);
-    ls_buf_release(&data);
+    end_answer(&answer, "getObjects");
 }
 
 /* --- all of them --- */

@@ -140,6 +140,11 @@ static void add_diags(struct listing *l, const struct ls_var *var)
         ls_buf_char(l->out, ']');
 }
 
+static bool is_full(const struct listing *l)
+{
+    return l->b->config.max_outbox && l->out->len > l->b->config.max_outbox;
+}
+
 static void add_variable(void *ctx, struct ls_var *var, unsigned depth)
 {
     struct listing *l = ctx;
@@ -147,6 +152,8 @@ static void add_variable(void *ctx, struct ls_var *var, unsigned depth)
     struct ls_var *parent = ls_tracker_find(tracker, ls_var_parent(var));
     const struct ls__space *space = ls_var_owner(var);
     size_t len;
+    if (is_full(l))
+        return;
     ls_buf_str(l->out, l->any ? ",\n{\"id\":" : "{\"id\":");
     l->any = true;
     ls_json_int(l->out, listed_id(l, var));
@@ -198,5 +205,5 @@ int ls_backend_listing(struct ls_backend *b, int diag, struct ls_buf *out, uint6
     ls_buf_char(out, '[');
     ls_tracker_each(tracker, add_variable, &listing);
     ls_buf_str(out, "]\n");
-    return ls_buf_failed(out) ? LS_ENOMEM : 0;
+    return is_full(&listing) ? LS_ELIMIT : ls_buf_failed(out) ? LS_ENOMEM : 0;
 }

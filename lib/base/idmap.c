@@ -3,6 +3,7 @@
  * from where the id's hash points. An entry that was taken leaves a gap in the row until the row is full; the table has none.
  * A failed allocation leaves the map as it was. Refuses to: know what values are. */
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/map.h"
@@ -47,8 +48,16 @@ void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value))
     ls_free(map);
 }
 
+/* Pages choose ids: which of them have one home is nothing that they can work out. */
+static uint64_t seed;
+
+__attribute__((constructor)) static void draw_seed(void)
+{
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0) seed = (uintptr_t)&seed;
+}
+
 /* Ids that follow each other are spread evenly by one multiplication with the golden ratio. */
-static inline uint32_t home(const struct ls_idmap *map, int64_t id) { return (uint32_t)(((uint64_t)id * 0x9E3779B97F4A7C15u) >> map->shift); }
+static inline uint32_t home(const struct ls_idmap *map, int64_t id) { return (uint32_t)((((uint64_t)id ^ seed) * 0x9E3779B97F4A7C15u) >> map->shift); }
 
 /* Place in the table of the id's entry, or the free place where its search ends. The table is never more than half full. */
 static inline uint32_t seek(const struct ls_idmap *map, int64_t id)

@@ -52,10 +52,13 @@ struct ls_batch {
 };
 
 /** Parse one frame; `text` is copied, so the batch owns all it points to. Never fails for bad input: what cannot be understood
- * becomes LS_MSG_INVALID messages (P43–P47, section 17). @return NULL only without memory */
-struct ls_batch *ls_batch_parse(const char *text, size_t len);
+ * becomes LS_MSG_INVALID messages (P43–P47, section 17). Ids of one message are told once each.
+ * @param max_messages  a frame of more, or of more than a hundred values for each of them (a million at least), is refused before anything of it is
+ * kept; 0 = no limit
+ * @return NULL only without memory */
+struct ls_batch *ls_batch_parse(const char *text, size_t len, size_t max_messages);
 /** One message for `/api/TYPE` (P24): the type comes from the URL. *bad_json is set if the body is not JSON. */
-struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, bool *bad_json);
+struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json);
 void ls_batch_free(struct ls_batch *batch);
 
 /** Did the client say `"properties":{"NAME…":…}`? The last one of that name, or NULL. */

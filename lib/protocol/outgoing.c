@@ -15,6 +15,7 @@ void ls_outgoing_release(struct ls_outgoing *out)
     ls_buf_release(&out->text);
     ls_free(out->entries);
     ls_idmap_free(out->ended, NULL);
+    ls_idmap_free(out->equal, NULL);
     ls_outgoing_init(out);
 }
 
@@ -24,9 +25,10 @@ void ls_outgoing_clear(struct ls_outgoing *out)
     if (out->text.cap > (size_t)1 << 20)
         ls_buf_release(&out->text);
     ls_buf_clear(&out->text);
-    out->count = out->dropped = 0;
+    out->count = out->dropped = out->answers = 0;
     ls_idmap_free(out->ended, NULL);
-    out->ended = NULL;
+    ls_idmap_free(out->equal, NULL);
+    out->ended = out->equal = NULL;
 }
 
 struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
@@ -58,10 +60,43 @@ void ls_outgoing_end(struct ls_outgoing *out, int64_t id)
     entry->id = id;
 }
 
+void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key)
+{
+    ls_outgoing_end(out, id);
+    if (!out->equal)
+        out->equal = ls_idmap_new();
+    if (out->lost || !out->equal)
+        return;
+    size_t place = out->count - 1;
+    void *before = ls_idmap_get(out->equal, key);
+    size_t earlier = (size_t)((uintptr_t)before / LS_EQUAL_MAX) - 1, many = (size_t)((uintptr_t)before % LS_EQUAL_MAX);
+    bool waits = before && earlier < place && out->entries[earlier].key == key && !out->entries[earlier].dropped;
+    bool enough = waits && many == LS_EQUAL_MAX - 1;
+    out->entries[place].key = key;
+    (void)ls_idmap_put(out->equal, key, (void *)((uintptr_t)out->count * LS_EQUAL_MAX + (waits ? many + !enough : 0)), NULL);
+    if (!enough)
+        return;
+    if (earlier + 1 == place) {
+        ls_outgoing_cut(out, place); /* a flood of them takes the room of one */
+        (void)ls_idmap_put(out->equal, key, before, NULL);
+    } else {
+        out->entries[earlier].dropped = true;
+        out->dropped++;
+    }
+}
+
 void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size_t len)
 {
     ls_buf_add(ls_outgoing_begin(out), text, len);
     ls_outgoing_end(out, id);
+}
+
+void ls_outgoing_cut(struct ls_outgoing *out, size_t index)
+{
+    if (index >= out->count)
+        return;
+    ls_buf_cut(&out->text, out->entries[index].start - 1); /* the comma or the bracket before it */
+    out->count = index;
 }
 
 void ls_outgoing_ended(struct ls_outgoing *out, int64_t id)
@@ -80,14 +115,17 @@ bool ls_outgoing_has_ended(const struct ls_outgoing *out, int64_t id)
 void ls_outgoing_postpone(struct ls_outgoing *out, size_t index)
 {
     struct ls_outgoing_entry entry = out->entries[index];
-    if (entry.dropped)
+    if (entry.dropped || index + 1 == out->count)
         return;
     struct ls_buf *text = ls_outgoing_begin(out);
     if (ls_buf_reserve(text, entry.len)) /* before the source is looked at: the text may move */
         ls_buf_add(text, text->data + entry.start, entry.len);
-    ls_outgoing_end(out, entry.id);
     out->entries[index].dropped = true;
     out->dropped++;
+    if (entry.key)
+        ls_outgoing_end_equal(out, entry.id, entry.key);
+    else
+        ls_outgoing_end(out, entry.id);
 }
 
 /* The messages that count, with commas between. */

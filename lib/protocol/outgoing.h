@@ -12,9 +12,12 @@
 #include "base/bytes.h"
 #include "base/map.h"
 
+#define LS_EQUAL_MAX 32 /* equal errors that one frame tells: each failed message has its own (P103), a flood of them fills nothing */
+
 struct ls_outgoing_entry {
     size_t start, len; /* span in the text */
     int64_t id;        /* the variable as the client knows it, 0 = none */
+    int64_t key;       /* of ls_outgoing_end_equal, 0 = none */
     bool dropped;      /* not to be sent any more */
 };
 
@@ -23,7 +26,9 @@ struct ls_outgoing {
     struct ls_outgoing_entry *entries; /* owned */
     size_t count, room;
     size_t dropped;                    /* entries marked so */
+    size_t answers;                    /* bytes of those that answer a question, as their writer counts them */
     struct ls_idmap *ended;            /* ids whose destroy notice is queued; NULL until one is (P97) */
+    struct ls_idmap *equal;            /* key → LS_EQUAL_MAX times 1 + the last one's place in `entries`, and how many are before it */
     bool lost;                         /* without memory: messages are missing */
 };
 
@@ -37,6 +42,11 @@ struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out);
 void ls_outgoing_end(struct ls_outgoing *out, int64_t id);
 /** A whole message that has been written elsewhere; copied. */
 void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size_t len);
+/** The same for a message that says what earlier ones of the same `key` say: of those that wait the first LS_EQUAL_MAX - 1 and the last are sent. Without
+ * memory all are. @param key  not 0 */
+void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key);
+/** Take back the messages from the one at `index` on, which the caller has written last: none of them is a notice, none has been postponed since. */
+void ls_outgoing_cut(struct ls_outgoing *out, size_t index);
 /** The destroy notice of `id` has just been queued. */
 void ls_outgoing_ended(struct ls_outgoing *out, int64_t id);
 /** Does the queue hold the destroy notice of `id`? Who creates it again then begins a new life, and nothing about the old one may follow the notice

@@ -16,8 +16,10 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "protocol/arena.h"
+#include "protocol/count.h"
 
 /* --- cJSON's memory --- */
 
@@ -77,7 +79,8 @@ struct parse {
     struct ls_json_reader reader;
     struct ls_fault *last_faults[2]; /* of bad messages, of unknown types */
     size_t fault_count;
-    bool no_memory;
+    size_t max_messages;  /* 0 = no limit */
+    bool no_memory, too_many;
     bool api;             /* P118: `poll` exists there only */
 };
 
@@ -384,10 +387,16 @@ static void get_id_list(struct parse *p, struct ls_message *m, const struct fiel
     if (!m->ids)
         return;
     struct ls_json_reader reader;
+    struct ls_idmap *seen = ls_idmap_new();
     ls_json_read(&reader, field->text, field->len);
     enum ls_json_token token = ls_json_next(&reader);
-    while ((token = ls_json_next(&reader)) == LS_JSON_INT && m->id_count < count)
-        m->ids[m->id_count++] = reader.integer;
+    while ((token = ls_json_next(&reader)) == LS_JSON_INT && m->id_count < count && !p->no_memory) {
+        void *before = NULL;
+        p->no_memory = !seen || !ls_idmap_put(seen, reader.integer, p, &before);
+        if (!before)
+            m->ids[m->id_count++] = reader.integer;
+    }
+    ls_idmap_free(seen, NULL);
     if (token != LS_JSON_ARRAY_END)
         refuse(p, m, LS_FAULT_BAD_MESSAGE, name, " must be an array of integers");
 }
@@ -492,8 +501,9 @@ static void fill_message(struct parse *p, struct ls_message *m, const struct raw
 static bool read_messages(struct parse *p, const cJSON *array)
 {
     size_t room = count_children(array);
+    p->too_many = p->max_messages && room > p->max_messages; /* whose name for `messages` the count has not known */
     p->batch.count = 0;
-    p->batch.messages = room ? take(p, room, sizeof *p->batch.messages) : NULL;
+    p->batch.messages = room && !p->too_many ? take(p, room, sizeof *p->batch.messages) : NULL;
     if (room && !p->batch.messages)
         return false;
     struct raw raw;
@@ -606,20 +616,27 @@ static bool is_blank(const char *text, size_t len)
     return true;
 }
 
-static void refuse_frame(struct parse *p)
+/* @param excess  NULL, or what there is too much of */
+static void refuse_frame(struct parse *p, const char *excess)
 {
     p->batch.user_event = false;
     p->batch.messages = take(p, 1, sizeof *p->batch.messages);
     p->batch.count = p->batch.messages != NULL;
     if (p->batch.messages) {
         p->batch.messages->wait_ms = -1;
-        refuse(p, p->batch.messages, LS_FAULT_BAD_MESSAGE, "the frame is not a JSON object or array of messages", "");
+        if (excess)
+            refuse(p, p->batch.messages, LS_FAULT_TOO_LARGE, excess, ", the limit of --max-messages; nothing of it has been done");
+        else
+            refuse(p, p->batch.messages, LS_FAULT_BAD_MESSAGE, "the frame is not a JSON object or array of messages", "");
     }
 }
 
-static struct ls_batch *parse_text(const char *type, const char *text, size_t len, bool *bad_json)
+static struct ls_batch *parse_text(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json)
 {
     struct ls__arena arena;
+    char excess[80] = "";
+    if (max_messages && ls__frame_exceeds(text, len, max_messages, excess, sizeof excess))
+        len = 0; /* nothing of it is kept */
     size_t extra = len < 16384 ? len * 8 : 131072; /* the tree of a usual frame fits beside its text */
     if (len > SIZE_MAX / 2 || ls__arena_init(&arena, sizeof(struct parse) + 64 + len + 1 + 2048 + extra) != 0)
         return NULL;
@@ -629,20 +646,25 @@ static struct ls_batch *parse_text(const char *type, const char *text, size_t le
     p->arena = arena;
     p->batch.arena = p;
     p->api = type != NULL;
+    p->max_messages = max_messages;
     if (len)
         memcpy(copy, text, len);
     copy[len] = '\0';
     bool blank = is_blank(copy, len);
     const cJSON *root = blank ? NULL : parse_tree(p, copy, len);
     if (bad_json)
-        *bad_json = !root;
-    if (blank && !type) {
+        *bad_json = !root && !*excess;
+    if (*excess) {
+        refuse_frame(p, excess);
+    } else if (blank && !type) {
         p->batch.count = 0;
     } else if (!root || !read_frame(p, root, copy, len, type)) {
         /* Body of an API call that is JSON, but no object: that is a bad message, not bad JSON. */
         if (bad_json && root)
             *bad_json = cJSON_IsObject(root);
-        refuse_frame(p);
+        if (p->too_many)
+            ls__frame_excess(max_messages, "messages", excess, sizeof excess);
+        refuse_frame(p, *excess ? excess : NULL);
     }
     if (p->no_memory) {
         ls_batch_free(&p->batch);
@@ -651,14 +673,14 @@ static struct ls_batch *parse_text(const char *type, const char *text, size_t le
     return &p->batch;
 }
 
-struct ls_batch *ls_batch_parse(const char *text, size_t len)
+struct ls_batch *ls_batch_parse(const char *text, size_t len, size_t max_messages)
 {
-    return parse_text(NULL, text, len, NULL);
+    return parse_text(NULL, text, len, max_messages, NULL);
 }
 
-struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, bool *bad_json)
+struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json)
 {
-    struct ls_batch *batch = parse_text(type, text, len, bad_json);
+    struct ls_batch *batch = parse_text(type, text, len, max_messages, bad_json);
     if (batch)
         batch->user_event = true; /* P25 */
     return batch;

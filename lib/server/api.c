@@ -240,7 +240,7 @@ static struct identity *find_identity(struct api_call *call)
 static void run_parse(void *ctx)
 {
     struct api_call *call = ctx;
-    call->batch = ls_batch_parse_api(call->type, ls_buf_text(call->body), call->body->len, &call->bad_json);
+    call->batch = ls_batch_parse_api(call->type, ls_buf_text(call->body), call->body->len, call->session->server->config.max_messages, &call->bad_json);
 }
 
 static void run_message(void *ctx)

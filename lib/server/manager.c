@@ -172,6 +172,7 @@ static void open_backend(void *ctx)
                     .diag_level = config->diag_level},
         .viewdefs = server->viewdefs,
         .max_variables = config->max_variables,
+        .max_outbox = config->max_outbox,
     };
     struct ls_backend_host host;
     host_fill(session, &host);

@@ -172,10 +172,9 @@ static int send_listing(struct request *request, struct session *session)
     struct listing listing = {.session = session, .diag = (int)level, .json = LS_BUF_INIT};
     struct reply reply;
     if (session_call(session, take_listing, &listing) < 0 || listing.rc < 0) {
-        static const char text[] = "{\"error\":\"the session has no tracker\"}";
         reply_init(&reply, 500, "application/json");
-        reply.body = text;
-        reply.len = sizeof text - 1;
+        reply.body = listing.rc == LS_ELIMIT ? "{\"error\":\"the listing is too large, --max-outbox allows more\"}" : "{\"error\":\"the session has no tracker\"}";
+        reply.len = strlen(reply.body);
     } else {
         reply_init(&reply, 200, "application/json");
         reply_header(&reply, "X-Change-Count", "%" PRIu64, listing.changes);

@@ -243,7 +243,7 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
     session_touch(socket->session);
     wait_for_room(socket, len);
     struct frame_item *frame = ls_malloc(sizeof *frame);
-    struct ls_batch *batch = frame != NULL ? ls_batch_parse(text, len) : NULL;
+    struct ls_batch *batch = frame != NULL ? ls_batch_parse(text, len, socket->server->config.max_messages) : NULL;
     if (batch == NULL) {
         ls_free(frame);
         return fail_socket(socket, 1011, "out of memory");

@@ -28,6 +28,7 @@
     X(UNAUTHORIZED, "unauthorized", "unauthorized") \
     X(REPLACED, "replaced", "replaced") \
     X(LUA_ERROR, "lua-error", "lua-error") \
+    X(TOO_LARGE, "too-large", "too-large") \
     X(INTERNAL, "internal", "internal")
 
 enum ls_fault_kind {

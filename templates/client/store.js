@@ -30,6 +30,7 @@ export function guard(what, run, varId) {
 
 const QUIET_MS = 10; // F32
 const LONGEST_MS = 50;
+const MOST = 10000; // messages in a frame (--max-messages)
 
 /** @type {object[]} */
 let waiting = [];
@@ -70,8 +71,7 @@ export function send(type, data) {
 
 /** Sends all that waits, never an empty frame (F16). @param {boolean} userEvent */
 export function flush(userEvent) {
-  const messages = take();
-  if (messages.length) transmit?.({ userEvent, messages });
+  for (const messages = take(); messages.length;) transmit?.({ userEvent, messages: messages.splice(0, MOST) });
 }
 
 /** Sends when everybody has handled the running event, so that an edit and the action it sets off share a frame (F34, F118). */

@@ -73,6 +73,19 @@ const LIMITS = {
     assert.equal(response.status, 413);
     assert.match((await response.json()).error, /--max-frame/);
   }],
+  'max-messages': ['100', async ({ server }) => {
+    const page = await server.page(await server.session());
+    const refused = async (frame) => {
+      page.send(frame);
+      return (await page.ask([])).filter((m) => m.type === 'error').map((m) => m.data);
+    };
+    assert.deepEqual(await refused([watch, ...Array(100).fill({ type: 'unwatch', varId: 1 })]),
+      [{ code: 'too-large', description: 'the frame has more than 100 messages, the limit of --max-messages; nothing of it has been done' }]);
+    assert.match((await refused(`{"type":"get","varIds":[${'1,'.repeat(2000000)}1]}`))[0].description, /1000000 values.*--max-messages/);
+    const errors = await refused(Array(100).fill({ type: 'dance' }));
+    assert.deepEqual(errors, Array(32).fill({ code: 'unknown-type', description: 'unknown message type: dance' }), 'a flood of equal errors is told by a few of them');
+    await page.close();
+  }],
   'max-outbox': ['300K', async ({ server, othersGoOn }) => {
     const id = await server.session();
     const page = await server.page(id);
@@ -87,6 +100,24 @@ const LIMITS = {
     const again = await server.page(id);
     assert.ok((await again.ask([watch, create(2, 'name')])).some((m) => m.data.varId === 2 && m.data.value.startsWith('yyy')), 'it comes again and is brought up to date');
     await again.close();
+    const other = await server.session();
+    const asker = await server.page(other);
+    const asked = async (message) => (await asker.ask(message)).filter((m) => m.type !== 'update');
+    await asker.ask([watch, ...[13, 14, 15, 16].map((n) => create(n, 'count', { mark: 'm'.repeat(100000) }))]);
+    const variables = (await asked({ type: 'get', varIds: Array(100000).fill(13) }))[0].data.variables;
+    assert.equal(variables.length, 1, 'an id counts once');
+    const [{ data }, ...more] = await asked({ type: 'get', varIds: [999, 13, 14, 15, 16] });
+    assert.equal(data.code, 'too-large', 'an answer beyond the limit is an error, and nothing else of it is sent');
+    assert.match(data.description, /307200 bytes.*--max-outbox/);
+    assert.equal(more.length, 0);
+    const listing = await server.get(`/${other}/variables.json`);
+    assert.equal(listing.status, 500);
+    assert.match(JSON.parse(listing.body).error, /too large.*--max-outbox/);
+    const api = async (type, body) => (await server.fetch(`/api/${type}?session=${other}&client=a`, { method: 'POST', body: JSON.stringify(body) })).json();
+    for (const n of [21, 22, 23, 24]) await api('create', { id: n, parentId: 1, properties: { path: 'count', mark: 'm'.repeat(100000) } });
+    assert.match((await api('get', { varIds: [21, 22, 23, 24] })).error, /too-large.*--max-outbox/);
+    assert.equal((await api('get', { varIds: Array(1000).fill(21) })).result.variables.length, 1);
+    await asker.close();
   }],
   'max-connections': ['3', async ({ server }) => {
     const pages = [await server.page(await server.session()), await server.page(await server.session())];

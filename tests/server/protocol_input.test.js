@@ -15,7 +15,7 @@ session:createAppVariable(session:create(Harbor, { chain = chain, big = 90071992
 let server, page;
 
 before(async () => {
-  server = await Server.start({ 'lua/main.lua': MAIN });
+  server = await Server.start({ 'lua/main.lua': MAIN }, ['--max-messages', '300000']);
   page = await server.page(await server.session());
   await page.ask([watch, create(2, 'count'), create(3, 'bump()', { access: 'action' })]);
 });

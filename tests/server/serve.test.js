@@ -19,7 +19,7 @@ const fails = (args, options) => new Program(['serve', ...args], options).result
 test('C2 values that are no values are usage errors, exit status 2', async () => {
   const dir = site();
   const cases = [['--port', '70000'], ['--port', '-1'], ['--port', '8o80'], ['--port='], ['--debounce', '5ms'], ['--session-timeout', '5'], ['--session-timeout', '5d'],
-    ['--memory-limit', '1T'], ['--memory-limit', '-1'], ['--time-limit', 'soon'], ['--workers', '0'], ['--max-connections', '0'], ['--max-frame', '1.5M'],
+    ['--memory-limit', '1T'], ['--memory-limit', '-1'], ['--time-limit', 'soon'], ['--workers', '0'], ['--max-connections', '0'], ['--max-frame', '1.5M'], ['--max-messages', '1K'],
     ['--allow-origin', 'example.org'], ['--allow-origin', 'https://example.org/'], ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
   for (const args of cases) {
     const { code, output } = await fails([...(args[0] === 'second' ? [] : [dir]), ...args]);
@@ -31,7 +31,7 @@ test('C2 values that are no values are usage errors, exit status 2', async () =>
 test('C2 -h prints usage and exits 0; every option of the synopsis is there', async () => {
   const { code, output } = await fails(['-h']);
   assert.equal(code, 0);
-  for (const name of ['dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit', 'time-limit', 'workers', 'max-frame',
+  for (const name of ['dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit', 'time-limit', 'workers', 'max-frame', 'max-messages',
     'max-outbox', 'max-connections', 'max-session-connections', 'max-sessions', 'max-variables', 'max-timers', 'allow-origin', '[no-]allow-lua-property', 'sandbox',
     'client', 'strict-port', 'keep-removed-methods', 'cert', 'key', 'log-file', 'json-log', 'config']) assert.ok(output.includes(`--${name}`), name);
 });

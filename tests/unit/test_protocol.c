@@ -18,7 +18,7 @@
 
 static struct ls_batch *parse(const char *text)
 {
-    struct ls_batch *batch = ls_batch_parse(text, strlen(text));
+    struct ls_batch *batch = ls_batch_parse(text, strlen(text), 10000);
     assert_non_null(batch);
     return batch;
 }
@@ -165,10 +165,10 @@ static void section_17_nul_bytes(void **state)
 {
     (void)state;
     static const char frame[] = "{\"type\":\"watch\",\"varId\":1}\0{\"type\":\"watch\",\"varId\":2}";
-    struct ls_batch *batch = ls_batch_parse(frame, sizeof frame - 1);
+    struct ls_batch *batch = ls_batch_parse(frame, sizeof frame - 1, 10000);
     assert_string_equal(show(batch), "invalid 0 bad-message");
     ls_batch_free(batch);
-    batch = ls_batch_parse("\0", 1);
+    batch = ls_batch_parse("\0", 1, 10000);
     assert_string_equal(show(batch), "invalid 0 bad-message");
     ls_batch_free(batch);
     expect("{\"type\\u0000x\":\"watch\",\"varId\":1}", "invalid 0 unknown-type");
@@ -191,32 +191,100 @@ static void section_17_deep_nesting(void **state)
     }
 }
 
+/* A frame of `count` copies of one element, with commas between. */
+static char *repeat(const char *head, const char *element, size_t count, const char *tail)
+{
+    size_t len = strlen(element), at = strlen(head);
+    char *frame = malloc(at + count * (len + 1) + strlen(tail) + 1);
+    memcpy(frame, head, at);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            frame[at++] = ',';
+        memcpy(frame + at, element, len);
+        at += len;
+    }
+    strcpy(frame + at, tail);
+    return frame;
+}
+
 /* A frame may be large, but what is made of it must stay in proportion (P120). */
 static void P120_many_tiny_elements(void **state)
 {
     (void)state;
     size_t count = 300000;
-    char *frame = malloc(count * 12 + 2);
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++)
-        at += (size_t)sprintf(frame + at, i ? ",{}" : "[{}");
-    frame[at++] = ']';
-    struct ls_batch *batch = ls_batch_parse(frame, at);
+    char *frame = repeat("[", "{}", count, "]");
+    struct ls_batch *batch = ls_batch_parse(frame, strlen(frame), 0);
     assert_non_null(batch);
     assert_int_equal(batch->count, count);
     assert_ptr_equal(batch->messages[1].fault, batch->messages[count - 1].fault);
     ls_batch_free(batch);
     free(frame);
     frame = malloc(20 * count);
-    at = 0;
+    size_t at = 0;
     for (size_t i = 0; i < count; i++)
         at += (size_t)sprintf(frame + at, "%c{\"type\":\"%d\"}", i ? ',' : '[', (int)(i % 10));
     frame[at++] = ']';
-    batch = ls_batch_parse(frame, at);
+    batch = ls_batch_parse(frame, at, 0);
     assert_non_null(batch);
     assert_string_equal(batch->messages[7].fault->text, "unknown message type: 7");
     assert_int_equal(batch->messages[count - 1].fault->kind, LS_FAULT_UNKNOWN_TYPE);
     ls_batch_free(batch);
+    free(frame);
+}
+
+/* Q2, --max-messages: refused by count, with one error and no part of it done, in every envelope. */
+static void Q2_too_many_messages_or_values(void **state)
+{
+    (void)state;
+    static const struct { const char *head, *element; size_t count; const char *tail, *excess; } rows[] = {
+        {"[", "{}", 10000, "]", NULL},
+        {"[", "{}", 10001, "]", "10000 messages"},
+        {" [ ", "0", 10001, " ] ", "10000 messages"},
+        {"[", "\"[,\\\"[,\"", 10000, "]", NULL}, /* what stands in a string is no element */
+        {"[", "{\"type\":\"unwatch\",\"varId\":1}", 10001, "]", "10000 messages"},
+        {"{\"messages\":[", "{\"type\":\"unwatch\",\"varId\":1}", 10000, "]}", NULL},
+        {"{\"userEvent\":true,\"messages\":[", "{\"type\":\"unwatch\",\"varId\":1}", 10001, "]}", "10000 messages"},
+        {"{\"m\\u0065ssages\":[", "{}", 10001, "]}", "10000 messages"},
+        {"{\"type\":\"get\",\"varIds\":[", "1", 20000, "]}", NULL},
+        {"{\"type\":\"update\",\"varId\":2,\"value\":[", "1", 900000, "]}", NULL},
+        {"{\"type\":\"update\",\"varId\":2,\"value\":[", "1", 2000000, "]}", "1000000 values"},
+        {"{\"type\":\"update\",\"varId\":2,\"value\":[", "{}", 2000000, "]}", "1000000 values"},
+        {"{\"type\":\"create\",\"id\":2,\"properties\":{", "\"a\":\"\"", 2000000, "}}", "1000000 values"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *frame = repeat(rows[i].head, rows[i].element, rows[i].count, rows[i].tail), text[200];
+        struct ls_batch *batch = ls_batch_parse(frame, strlen(frame), 10000);
+        assert_non_null(batch);
+        const struct ls_fault *fault = batch->messages[0].fault;
+        if (rows[i].excess) {
+            snprintf(text, sizeof text, "the frame has more than %s, the limit of --max-messages; nothing of it has been done", rows[i].excess);
+            assert_int_equal(batch->count, 1);
+            assert_false(batch->user_event);
+            assert_string_equal(ls_fault_code(fault->kind), "too-large");
+            assert_string_equal(fault->text, text);
+        } else {
+            assert_true(batch->count > 1 || batch->messages[0].type != LS_MSG_INVALID);
+        }
+        ls_batch_free(batch);
+        free(frame);
+    }
+    char *body = repeat("{\"varIds\":[", "1", 2000000, "]}");
+    bool bad_json = true;
+    struct ls_batch *batch = ls_batch_parse_api("get", body, strlen(body), 10000, &bad_json);
+    assert_false(bad_json);
+    assert_int_equal(batch->messages[0].fault->kind, LS_FAULT_TOO_LARGE);
+    ls_batch_free(batch);
+    free(body);
+}
+
+/* P116, P117: each id counts once, where it stands first. */
+static void P116_ids_count_once(void **state)
+{
+    (void)state;
+    expect("{\"type\":\"get\",\"varIds\":[3,1,3,2,1,9223372036854775807,-5,9223372036854775807,-5,0,0]}", "get 0 #3 #1 #2 #9223372036854775807 #-5 #0");
+    expect("{\"type\":\"getObjects\",\"objIds\":[7,7,7]}", "getObjects 0 #7");
+    char *frame = repeat("{\"type\":\"get\",\"varIds\":[", "1", 900000, "]}");
+    expect(frame, "get 0 #1");
     free(frame);
 }
 
@@ -237,7 +305,7 @@ static void P24_api_bodies(void **state)
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         bool bad_json;
-        struct ls_batch *batch = ls_batch_parse_api(rows[i].type, rows[i].body, strlen(rows[i].body), &bad_json);
+        struct ls_batch *batch = ls_batch_parse_api(rows[i].type, rows[i].body, strlen(rows[i].body), 10000, &bad_json);
         assert_string_equal(show(batch), rows[i].shown);
         assert_int_equal(bad_json, rows[i].bad_json);
         ls_batch_free(batch);
@@ -253,12 +321,12 @@ static void P118_poll_waits(void **state)
     };
     bool bad_json;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct ls_batch *batch = ls_batch_parse_api("poll", rows[i].body, strlen(rows[i].body), &bad_json);
+        struct ls_batch *batch = ls_batch_parse_api("poll", rows[i].body, strlen(rows[i].body), 10000, &bad_json);
         assert_int_equal(batch->messages[0].type, LS_MSG_POLL);
         assert_int_equal(batch->messages[0].wait_ms, rows[i].wait);
         ls_batch_free(batch);
     }
-    struct ls_batch *batch = ls_batch_parse_api("poll", "{\"wait\":\"soon\"}", 15, &bad_json);
+    struct ls_batch *batch = ls_batch_parse_api("poll", "{\"wait\":\"soon\"}", 15, 10000, &bad_json);
     assert_string_equal(show(batch), "user:invalid 0 bad-message");
     ls_batch_free(batch);
 }
@@ -368,6 +436,45 @@ static void P97_the_queue_knows_whose_destroy_notice_it_holds(void **state)
     ls_outgoing_release(&out);
 }
 
+static void add_equal(struct ls_outgoing *out, const char *text, int64_t key)
+{
+    ls_buf_str(ls_outgoing_begin(out), text);
+    ls_outgoing_end_equal(out, 0, key);
+}
+
+/* Each failed write has its error (P103); of ten thousand equal ones that wait the first few and the last are sent. */
+static void P103_a_flood_of_equal_errors_is_a_few(void **state)
+{
+    (void)state;
+    struct ls_outgoing out;
+    ls_outgoing_init(&out);
+    for (int i = 0; i < 10000; i++)
+        add_equal(&out, "1", 1);
+    assert_int_equal(out.count, LS_EQUAL_MAX);
+    assert_true(out.text.cap < 1000);
+    for (int i = 0; i < 10000; i++) { /* by turns */
+        add_equal(&out, "2", 3);
+        add_equal(&out, "1", 1);
+    }
+    struct ls_buf text = LS_BUF_INIT;
+    assert_int_equal(ls_outgoing_drain(&out, &text), 2 * LS_EQUAL_MAX);
+    assert_string_equal(text.data + text.len - 5, ",2,1]");
+    add_equal(&out, "3", 1); /* those have been sent */
+    size_t first = out.count;
+    for (int i = 0; i < 100; i++)
+        add_equal(&out, "4", 5);
+    ls_outgoing_cut(&out, first);
+    ls_outgoing_add(&out, 0, "5", 1);
+    add_equal(&out, "4", 5); /* nothing that was taken back counts */
+    ls_outgoing_postpone(&out, 0);
+    ls_outgoing_postpone(&out, 3); /* stands behind all others already */
+    ls_buf_clear(&text);
+    ls_outgoing_drain(&out, &text);
+    assert_string_equal(text.data, "[5,4,3]");
+    ls_buf_release(&text);
+    ls_outgoing_release(&out);
+}
+
 static void messages_can_be_postponed_and_drained(void **state)
 {
     (void)state;
@@ -400,7 +507,7 @@ static void parsing_survives_every_failed_allocation(void **state)
     int failures = 0;
     for (long n = 1; !done; n++) {
         ls_alloc_fail_at(n);
-        struct ls_batch *batch = ls_batch_parse(frame.data, frame.len);
+        struct ls_batch *batch = ls_batch_parse(frame.data, frame.len, 10000);
         done = ls_alloc_fail_at(0) < n;
         if (!done)
             failures += batch == NULL;
@@ -443,12 +550,15 @@ int main(void)
         cmocka_unit_test(section_17_nul_bytes),
         cmocka_unit_test(section_17_deep_nesting),
         cmocka_unit_test(P120_many_tiny_elements),
+        cmocka_unit_test(Q2_too_many_messages_or_values),
+        cmocka_unit_test(P116_ids_count_once),
         cmocka_unit_test(P24_api_bodies),
         cmocka_unit_test(P118_poll_waits),
         cmocka_unit_test(P87_property_suffixes),
         cmocka_unit_test(section_5_written_messages),
         cmocka_unit_test(P65_one_message_bare_several_in_an_array),
         cmocka_unit_test(P97_the_queue_knows_whose_destroy_notice_it_holds),
+        cmocka_unit_test(P103_a_flood_of_equal_errors_is_a_few),
         cmocka_unit_test(messages_can_be_postponed_and_drained),
         cmocka_unit_test(parsing_survives_every_failed_allocation),
         cmocka_unit_test(the_queue_says_when_messages_are_lost),

@@ -69,6 +69,7 @@ complete -c lsess -n '__lsess_in serve' -l memory-limit -x -d 'Lua heap of a ses
 complete -c lsess -n '__lsess_in serve' -l time-limit -x -d 'time of one piece of work in Lua'
 complete -c lsess -n '__lsess_in serve' -l workers -x -d 'threads that run Lua'
 complete -c lsess -n '__lsess_in serve' -l max-frame -x -d 'largest message of a page'
+complete -c lsess -n '__lsess_in serve' -l max-messages -x -d 'messages in one frame of a page'
 complete -c lsess -n '__lsess_in serve' -l max-outbox -x -d 'bytes that may wait for a page'
 complete -c lsess -n '__lsess_in serve' -l max-connections -x -d 'connected pages in all'
 complete -c lsess -n '__lsess_in serve' -l max-session-connections -x -d 'connected pages of one session'
