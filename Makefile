@@ -133,6 +133,8 @@ $(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
 	$(Q)$(CC) $(LINK_SAN) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(call archives_of,$(call test_room,$*)) \
 	  $(libs_$(call test_room,$*)) -lcmocka
 
+unit-programs: $(UNIT_TESTS)
+
 unit: $(UNIT_TESTS)
 	@status=0; for test in $(UNIT_TESTS); do \
 	  echo "== $$test"; timeout -k 5 300 $$test; code=$$?; [ $$code = 0 ] || status=1; \
@@ -231,7 +233,7 @@ help:
 	@echo '  all            the program, build/lsess'
 	@echo '  demo           install what is missing, build, serve the demo site with --watch'
 	@echo '  check          install what is missing, run every suite; ends with "N passed, M failed"'
-	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own'
+	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own; unit-programs builds them'
 	@echo '  bench          all figures and their floors; bench-browser those that need Chromium;'
 	@echo '                 BASE=PROGRAM measures the rows of lists beside another build'
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
@@ -240,6 +242,6 @@ help:
 	@echo '  check-layers check-headers deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All suites in the order in which failures are cheapest to find. Called by `make check`, which has installed what they need and built the
-# program; sanitizer builds are made here, each below a folder of its own. A name, the seconds after which it has hung, a command.
+# All suites, in two rows at the same time. Called by `make check`, which has installed what they need and built the program; sanitizer builds are made
+# here, each below a folder of its own. A name, the seconds after which it has hung, a command.
 # SUITES="server fuzz" make check runs only these.
 set -u
 cd "$(dirname "$0")/.."
@@ -10,22 +10,27 @@ FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SOAK_SECONDS=${SOAK_SECONDS:-60}
 export B
 
+# What waits for answers and measures them, or counts processes. Cheap things first.
 suites=(
     layers 120 'bash tests/checks/layers.sh'
     headers 300 'bash tests/checks/headers.sh'
     tree 120 'bash tests/checks/tree.sh'
-    planted 300 'bash tests/checks/planted.sh'
     rules 60 'node tests/checks/rules.mjs --check'
     unit 1200 "$MAKE DEV=1 unit"
-    apicheck 600 'bash tests/apicheck.sh'
-    unit-san 1800 "$MAKE SAN=1 DEV=1 B=$B/san unit"
-    static 1200 'bash tests/checks/static.sh'
-    docs 300 'bash tests/checks/docs.sh'
     server 1800 "LSESS=$B/lsess bash tests/node.sh tests/server/*.test.js"
     browser 1200 "LSESS=$B/lsess LSESS_SHOTS=$B/screenshots bash tests/node.sh tests/browser/*.test.js"
-    memory 1200 'bash tests/sanitized.sh address'
-    threads 1200 'bash tests/sanitized.sh thread'
-    fuzz $((FUZZ_SECONDS * $(ls tests/fuzz/fuzz_*.c | wc -l) + 600)) "$MAKE fuzz FUZZ_SECONDS=$FUZZ_SECONDS"
     soak $((SOAK_SECONDS + 240)) "node tests/soak/soak.mjs $SOAK_SECONDS"
+    memory 1800 'bash tests/sanitized.sh address'
+    threads 1800 'bash tests/sanitized.sh thread'
 )
-exec bash tests/run.sh "${suites[@]}"
+# What only computes. Each build with a sanitizer is made here, before the suites above that run the program of it.
+beside=(
+    docs 600 'bash tests/checks/docs.sh'
+    unit-san 2400 'bash tests/sanitized.sh address units'
+    unit-threads 2400 'bash tests/sanitized.sh thread units'
+    planted 900 'bash tests/checks/planted.sh'
+    static 1800 'bash tests/checks/static.sh'
+    apicheck 1200 'bash tests/apicheck.sh'
+    fuzz $((FUZZ_SECONDS * $(ls tests/fuzz/fuzz_*.c | wc -l) + 900)) "$MAKE fuzz FUZZ_SECONDS=$FUZZ_SECONDS"
+)
+exec bash tests/run.sh "${suites[@]}" --beside "${beside[@]}"

@@ -5,6 +5,7 @@
 #include "server/control.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -169,6 +170,9 @@ static void run_ping(struct control_client *client, struct ls_control *request)
         ls_buf_str(&line, ",\"dir\":null");
     add_str(&line, "url", ready.url);
     ls_buf_printf(&line, ",\"watching\":%s", ready.watching ? "true" : "false");
+    /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
+    struct mallinfo2 memory = mallinfo2();
+    ls_buf_printf(&line, ",\"heap\":%zu", memory.uordblks + memory.hblkhd);
     end_answer(client, &line);
 }
 

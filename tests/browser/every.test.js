@@ -36,10 +36,12 @@ const FILES = {
   'viewdefs/Row.DEFAULT.html': '<template><p><input class="name" ui-value="name"><b ui-value="name"></b></p></template>',
 };
 
-/** A way to the server that can be cut, as networks do. */
+/** A way to the server that can be cut and mended, as networks do. */
 async function cable(port) {
   const sockets = new Set();
+  let whole = true;
   const server = net.createServer((near) => {
+    if (!whole) return near.destroy();
     const far = net.connect(port, '127.0.0.1');
     for (const [a, b] of [[near, far], [far, near]]) {
       sockets.add(a);
@@ -49,8 +51,9 @@ async function cable(port) {
     }
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const cut = () => sockets.forEach((socket) => socket.destroy());
-  return { origin: `http://127.0.0.1:${server.address().port}`, cut, close: () => { cut(); server.close(); } };
+  const cut = () => { whole = false; sockets.forEach((socket) => socket.destroy()); };
+  const mend = () => { whole = true; };
+  return { origin: `http://127.0.0.1:${server.address().port}`, cut, mend, close: () => { cut(); server.close(); } };
 }
 
 for (const [name, program, launch] of BROWSERS) {
@@ -139,6 +142,7 @@ for (const [name, program, launch] of BROWSERS) {
         await page.click('#title');
         await page.press('End');
         await page.type('!');
+        way.mend();
         await until('no notice', async () => !(await text('#ui-notice')), WAIT_MS);
         await until('the edit in the new field', async () => (await value('#title')) === 'world!', WAIT_MS);
         await page.click('#more');

@@ -74,10 +74,12 @@ if [ "$before" = "$(sha256sum <tests/RULES.md)" ]; then passed=$((passed + 1)); 
 printf "import test from 'node:test';\ntest('hangs', () => new Promise(() => setInterval(() => {}, 1000)));\n" >"$scratch/hang.test.mjs"
 # shellcheck disable=SC2016 -- expanded by the suites' own shells
 report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 5 'echo 3 passed, 0 failed' bad 5 'exit 3' none 5 true slow 1 'sleep 60' \
-    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' file 20 'bash tests/node.sh hang.test.mjs')
+    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/node.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed')
 for expected in 'good               3 passed    0 failed' 'bad                0 passed    1 failed' 'none: ended well but ran no test' \
-    'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'not ok hang.test.mjs: killed' '4 passed, 4 failed'; do
-    if grep -qF "$expected" <<<"$report"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "not ok tests/run.sh does not say '$expected'"; echo "$report"; fi
+    'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'well               2 passed    0 failed' \
+    'failed in file:
+    not ok hang.test.mjs: killed' '6 passed, 4 failed'; do
+    if [[ $report == *"$expected"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "not ok tests/run.sh does not say '$expected'"; echo "$report"; fi
 done
 if grep -qsa sleep "/proc/$(cat pid)/cmdline"; then failed=$((failed + 1)); echo 'not ok what a suite has left is running'; else passed=$((passed + 1)); fi
 

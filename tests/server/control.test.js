@@ -21,9 +21,15 @@ after(async () => {
 });
 
 test('C3 ping tells who it is', async () => {
-  const { pid, url, dir, watching, version } = await control.call('ping');
+  const { pid, url, dir, watching, version, heap } = await control.call('ping');
   assert.deepEqual({ pid, url, dir, watching }, { pid: server.pid, url: `${server.url}/`, dir: server.ready.dir, watching: true });
   assert.match(version, /^\d+\.\d+\.\d+/);
+  // All of the program's memory, so also what a session holds.
+  const session = await server.session();
+  await control.call('eval', { session, code: 'KEPT = string.rep("x", 8 << 20)' });
+  assert.ok((await control.call('ping')).heap - heap >= 8 << 20);
+  await control.call('eval', { session, code: 'KEPT = nil collectgarbage() collectgarbage()' });
+  assert.ok((await control.call('ping')).heap - heap < 4 << 20);
 });
 
 test('Q3 the socket is 0600, by default in a folder 0700', async () => {
