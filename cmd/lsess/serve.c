@@ -157,9 +157,11 @@ static void print_report(void *ctx, const struct ls_save_report *report)
 
 /* --- the browser --- */
 
-/* The command is the user's BROWSER or what the desktop has; no shell runs it. */
-static void open_browser(const char *url)
+/* The command is the user's BROWSER or what the desktop has; no shell runs it. Other users can see the arguments of a program, so a token is not among them. */
+static void open_browser(const struct serving *serving)
 {
+    char url[512];
+    snprintf(url, sizeof url, "%.*s", (int)strcspn(serving->ready.url, "?"), serving->ready.url);
     const char *const candidates[] = {getenv("BROWSER"), "xdg-open", "open", NULL};
     pid_t child = fork();
     if (child == 0) {
@@ -222,7 +224,7 @@ static bool take_key(struct serving *serving, char key)
         print_url(serving);
         return true;
     case 'o':
-        open_browser(serving->ready.url);
+        open_browser(serving);
         return true;
     case 's':
         print_sessions(serving);
@@ -335,7 +337,7 @@ static int serve(struct serving *serving, int64_t begun_ns)
     else
         print_start(serving, begun_ns);
     if (settings->open)
-        open_browser(serving->ready.url);
+        open_browser(serving);
     wait_for_end(serving);
     pthread_t second;
     if (pthread_create(&second, NULL, watch_second, serving) == 0)

@@ -188,7 +188,7 @@ static void name_cookie(const struct ls_server *server, char name[32])
 static bool is_users(const struct ls_server *server, const struct mg_request_info *info)
 {
     if (server->token[0] != '\0') {
-        char name[32], given[LS_ID_LEN + 1];
+        char name[32], given[LS_ID_LEN + 1] = "";
         name_cookie(server, name);
         return is_token(server, given, request_cookie(info, name, given, sizeof given));
     }
@@ -200,7 +200,7 @@ static bool is_users(const struct ls_server *server, const struct mg_request_inf
 void origin_grant(const struct request *request, struct reply *reply)
 {
     const struct ls_server *server = request->server;
-    char name[32], given[LS_ID_LEN + 1];
+    char name[32], given[LS_ID_LEN + 1] = "";
     name_cookie(server, name);
     if (server->token[0] != '\0' && is_token(server, given, request_param(request, "t", given, sizeof given)))
         reply_header(reply, "Set-Cookie", "%s=%s; Path=/; HttpOnly; SameSite=Strict%s", name, server->token, server->tls != NULL ? "; Secure" : "");

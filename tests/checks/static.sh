@@ -16,6 +16,8 @@ need() { command -v "$1" >/dev/null || { finding "$1 is missing; .ci/deps check 
 cat >"$out/suppressions" <<'END'
 // readdir_r is obsolete; glibc's readdir is safe as long as a stream has one reader, as here
 readdirCalled
+// at the start, or where a program has one thread
+getpwuidCalled
 // on failure the program ends one line later
 memleakOnRealloc:cmd/mkembed/mkembed.c
 // it is written through a pointer before it is read

@@ -2,7 +2,7 @@
  * failure. Below it, what the user's own programs may, and what is said about sites of other users. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
@@ -370,6 +370,40 @@ test('Q3 a server of another user gives that user everything, and root as well, 
   await new Promise((resolve) => child.on('exit', resolve));
   rmSync(dir, { recursive: true });
 });
+
+/* In a user namespace that knows no user, all users are one. */
+const namespaces = spawnSync('unshare', ['-U', 'true']).status === 0 ? false : 'this system lets nobody make a user namespace';
+
+for (const [form, options] of Object.entries({ json: ['--json-log'], text: [] }))
+  test(`C2 Q3 where the kernel does not tell who it is, the start line has a token, and whoever brings it may (${form})`, { skip: namespaces }, async () => {
+    const dir = makeSite({ 'lua/main.lua': APP });
+    const [browser, opened] = [path.join(dir, 'browser'), path.join(dir, 'opened')];
+    writeFileSync(browser, `#!/bin/sh\necho "$1" >"${opened}"\n`, { mode: 0o755 });
+    const args = ['-U', program, 'serve', dir, '--port', '0', '--open', '--socket', path.join(dir, 's'), ...options];
+    const child = spawn('unshare', args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, BROWSER: browser } });
+    relays.push(child);
+    let said = '';
+    child.stderr.on('data', (chunk) => { said += chunk; });
+    const [, url, token] = await until(() => /(http:\/\/127\.0\.0\.1:\d+)\/\?t=([0-9a-f]{32})["\s]/.exec(said), 'the start line');
+    assert.match(said, /does not tell which user/);
+    const server = Object.assign(Object.create(Server.prototype), { url, port: Number(new URL(url).port) });
+    const granted = await server.get(`/?t=${token}`, { Accept: 'text/html' });
+    assert.match(granted.headers.location, /^\/[0-9a-f]{32}$/);
+    const cookie = granted.headers['set-cookie'].split(';')[0];
+    assert.equal(granted.headers['set-cookie'], `lsess-token-${server.port}=${token}; Path=/; HttpOnly; SameSite=Strict`);
+    const at = { server, id: granted.headers.location.slice(1), host: `127.0.0.1:${server.port}`, origin: url, client: 'a' };
+    const own = { Host: at.host, Origin: at.origin };
+    for (const name of Object.keys(powers).filter((name) => /property lua/.test(name))) {
+      assert.equal(await powers[name](at, own), 'refused', name);
+      assert.equal(await powers[name](at, { ...own, Cookie: `${cookie.slice(0, -1)}x` }), 'refused', name);
+      assert.equal(await powers[name](at, { ...own, Cookie: `ui-session=${at.id}; ${cookie}` }), 'allowed', name);
+      assert.equal(await powers[name](at, { ...own, Cookie: cookie, 'X-Forwarded-For': '203.0.113.7' }), 'refused', name);
+    }
+    assert.equal(await until(() => existsSync(opened) && readFileSync(opened, 'utf8').trim(), 'the browser'), `${url}/`, 'others can read what a program is started with');
+    child.kill('SIGTERM');
+    assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 0);
+    rmSync(dir, { recursive: true });
+  });
 
 test('Q3 as root, a site of another user is served with one line that says whose code will run as root', { skip: needsRoot }, async () => {
   const about = (server) => server.logs().filter((text) => /runs? as root/.test(text));
