@@ -44,6 +44,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables, "variables of one session (default 100000)") \
     X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)") \
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
+    X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)") \
     X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: only pages of the user who serves)") \
     X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "no io, os.execute and the like for Lua code") \
     X("client", 0, "WHICH", TEXT, 0, 0, client, "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing") \
@@ -105,11 +106,11 @@ static bool add_to_list(struct text_list *list, const char *text)
 
 /* --- one value --- */
 
-/* As browsers send it: scheme://host[:port]. One with a path would never equal any, and would be obeyed in silence. */
+/* As browsers send it: scheme://host[:port]. One with a path would never equal any, and would be obeyed in silence; and it stands in a header as it is. */
 static bool is_origin(const char *text)
 {
     const char *host = strstr(text, "://");
-    return host != NULL && host > text && host[3] != '\0' && strpbrk(host + 3, "/?# ") == NULL;
+    return host != NULL && host > text && host[3] != '\0' && strpbrk(host + 3, "/?#*") == NULL && strpbrk(text, ";,'\" \t\r\n") == NULL;
 }
 
 static const char *add_origin(struct text_list *list, const char *text)
@@ -248,13 +249,13 @@ static char *keep(struct settings *settings, char *text)
 }
 
 /* Origins in one variable are separated by blanks or commas. */
-static const char *split_origins(struct settings *settings, const char *text)
+static const char *split_origins(struct settings *settings, struct text_list *list, const char *text)
 {
     const char *wanted = NULL;
     while (wanted == NULL && *(text += strspn(text, " ,")) != '\0') {
         size_t len = strcspn(text, " ,");
         char *one = keep(settings, ls_strndup(text, len));
-        wanted = one != NULL ? add_origin(&settings->origins, one) : "less memory";
+        wanted = one != NULL ? add_origin(list, one) : "less memory";
         text += len;
     }
     return wanted;
@@ -268,7 +269,7 @@ static int read_environment(struct settings *settings, const struct command *com
         if (from[i] != FROM_DEFAULT || text == NULL || *text == '\0')
             continue;
         from[i] = FROM_ENVIRONMENT;
-        const char *wanted = table[i].kind == LIST ? split_origins(settings, text) : set_text(settings, &table[i], text);
+        const char *wanted = table[i].kind == LIST ? split_origins(settings, field(settings, &table[i]), text) : set_text(settings, &table[i], text);
         if (wanted != NULL)
             return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
     }
@@ -435,6 +436,7 @@ static int check_together(struct settings *settings, const struct command *comma
         return usage_error(command, "--client wants builtin or site, not '%s'", settings->client);
     server->client_builtin = settings->client != NULL && strcmp(settings->client, "builtin") == 0;
     server->allow_origins = settings->origins.items;
+    server->allow_frames = settings->frames.items;
     server->static_roots = settings->static_roots.items;
     server->diag_level = settings->verbosity;
     server->editor = getenv("LSESS_EDITOR");
@@ -467,6 +469,7 @@ int settings_read(struct settings *settings, const struct command *command, int 
 void settings_release(struct settings *settings)
 {
     ls_free(settings->origins.items);
+    ls_free(settings->frames.items);
     ls_free(settings->static_roots.items);
     for (size_t i = 0; i < settings->kept_count; i++)
         ls_free(settings->kept[i]);

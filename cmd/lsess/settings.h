@@ -20,7 +20,7 @@ struct settings {
     const char *log_file, *client;
     bool open, json_log;
     int verbosity;
-    struct text_list origins, static_roots;
+    struct text_list origins, frames, static_roots;
     struct ls_site_config *file; /* owned; texts of lsess.lua */
     char **kept;                 /* owned texts made while reading */
     size_t kept_count;

@@ -346,8 +346,13 @@ static struct session *find_session(struct request *request)
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
     if (len == PARAM_MISSING)
-        len = request_cookie(request->info, "ui-session", id, sizeof id);
-    return len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
+        len = request_cookie_session(request, id, sizeof id);
+    struct session *session = len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
+    if (session != NULL && !manager_join(session)) {
+        session_unref(session);
+        session = NULL;
+    }
+    return session;
 }
 
 static int handle_body(struct request *request, struct session *session, const char *type, const struct ls_buf *body)

@@ -112,11 +112,15 @@ static struct session *named_session(struct control_client *client, struct ls_co
         session = manager_create(server, &err);
         if (session == NULL)
             fail_with(client, request, &err);
+        else
+            (void)manager_join(session);
         return session;
     }
     session = name != NULL ? manager_find_named(server, name, &err) : default_session(server);
     if (session == NULL)
         command_fail(client, ls_control_id(request), "no-session", name != NULL ? err.text : "There is no session.");
+    else
+        (void)manager_join(session);
     return session;
 }
 

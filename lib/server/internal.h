@@ -64,23 +64,27 @@ struct ls_server {
     pthread_cond_t gate_open;
     /* -- protected by sessions_lock: the SessionManager */
     pthread_mutex_t sessions_lock;
-    pthread_cond_t sessions_gone;  /* a session has been taken apart */
+    pthread_cond_t sessions_changed; /* one has been taken apart, published, or has failed */
     struct ls_map *by_id;          /* internal id → session, published ones only (P30 step 9); counted */
     struct ls_idmap *by_vended;    /* vended number → session; counted by by_id */
     int64_t last_vended;           /* starts again with 0 when no session is left (P27) */
     int64_t last_number;           /* never used again: what the hot loader knows sessions by */
     size_t session_count;          /* published and being made */
+    struct session *unjoined_first, *unjoined_last; /* published ones that no page ever joined, oldest first */
     size_t sessions_alive;         /* not yet taken apart */
     size_t sessions_ended;         /* since memory was given back to the system last */
     int64_t trimmed_ns;            /* when that was */
     int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
     /* -- protected by timers_lock */
     pthread_mutex_t timers_lock;
-    int64_t timeout_timer, heartbeat_timer;
+    int64_t timeout_timer, heartbeat_timer, bodies_timer;
     bool timers_off;
     /* -- protected by sockets_lock */
     pthread_mutex_t sockets_lock;
     struct socket *sockets;        /* all open ones */
+    /* -- protected by bodies_lock */
+    pthread_mutex_t bodies_lock;
+    struct body *bodies;           /* bodies of requests that are being read */
     /* -- protected by reports_lock */
     pthread_mutex_t reports_lock;
     struct ls_map *failures;       /* key → text last reported, so that an identical one is told once (H98) */
@@ -118,6 +122,9 @@ struct session {
     struct ls_idmap *timers;        /* Lua timer handle → struct lua_timer */
     struct ls_map *keys;            /* files that a burst may concern this session with */
     struct ls_session *interruptible; /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
+    /* -- protected by the server's sessions_lock */
+    bool unjoined;                  /* in the server's list of those that no page ever joined */
+    struct session *unjoined_prev, *unjoined_next;
 };
 
 struct session *session_ref(struct session *session);
@@ -127,10 +134,13 @@ void session_touch(struct session *session);
 /* manager.c */
 int manager_open(struct ls_server *server, struct ls_err *err);
 void manager_close(struct ls_server *server);
-/** P30. @return a use of the session, or NULL: LS_ELIMIT (--max-sessions), LS_ECLOSED, what main.lua raised */
+/** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the session, or NULL: LS_ELIMIT
+ * (--max-sessions), LS_ECLOSED, what main.lua raised */
 struct session *manager_create(struct ls_server *server, struct ls_err *err);
 /** LS_ID_LEN random hex digits. @return 0, LS_EIO */
 int manager_draw_id(char *id, struct ls_err *err);
+/** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false when it has ended. Any thread. */
+bool manager_join(struct session *session);
 /** By internal id. @return a use, or NULL */
 struct session *manager_find(struct ls_server *server, const char *id, size_t len);
 /** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
@@ -243,6 +253,29 @@ bool tls_is_from_user(struct tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
 void tls_close(struct tls *tls);
 
+/* --- descriptor.c: what civetweb's interface does not give --- */
+
+enum { LINGER_MS = 500 };
+
+/* The body of a request while it is read. */
+struct body {
+    struct body *prev, *next;           /* protected by bodies_lock */
+    const struct mg_request_info *info; /* immutable */
+    int64_t since_ns;
+    atomic_size_t received;
+    bool late;                          /* its time is over; protected by bodies_lock */
+};
+
+/** The descriptor of a connection that this thread serves, or that is kept open (N9). @return -1 when it is not found */
+int descriptor_find(const struct mg_request_info *info);
+/** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes would reset the connection under the last
+ * answer. Stack: 16 KiB. */
+void descriptor_linger(int fd, int64_t ms);
+/** Around the reading of a body, which is given a limited time (P22a); `body` is the caller's and stays in place until the end. civetweb's workers. */
+void body_begin(struct ls_server *server, struct body *body, const struct mg_request_info *info);
+/** @return false when its time was over */
+bool body_end(struct ls_server *server, struct body *body);
+
 /* --- HTTP --- */
 
 struct reply {
@@ -273,12 +306,18 @@ struct request {
 };
 
 int http_begin_request(struct mg_connection *http);
+/** What civetweb could not take for a request. @return 0: it has been answered */
+int http_error(struct mg_connection *http, int status, const char *message);
+/** Is the token in a header's list, in whatever case? `list` may be NULL. */
+bool header_has(const char *list, const char *token);
 /** Query parameter, percent-decoded. @return length, or one of these */
 enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
 /** Value of a cookie. @return length, -1 when it is absent or there is no room */
 int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
-/** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO, LS_ENOMEM */
+/** The session's cookie: the one whose name carries our port (P9), else the plain one. @return length, -1 when both are absent */
+int request_cookie_session(const struct request *request, char *out, size_t cap);
+/** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a), LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
 /** Wait until the server is open. @return false when it is stopping */
 bool server_gate(struct ls_server *server);
@@ -303,6 +342,10 @@ extern struct ls__peer_seams ls__peer_seams;
 
 /** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from `text`. Any thread. */
 const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
+/** Does somebody go to this address, so that it may begin a session (P3)? Any thread. */
+bool request_is_navigation(const struct ls_server *server, const struct mg_request_info *info);
+/** Does the request come from a page of an --allow-origin, as its Origin or else its Referer says? Any thread. */
+bool request_is_listed(const struct ls_server *server, const struct mg_request_info *info);
 /** Is the sender the user who serves, at this machine, as far as can be told: may it do what is allowed only because nobody else can reach the server (P91a,
  * H100, the editor of C2, figures about the server)? The server listens on loopback, the peer is there, Host and Origin are loopback names, no proxy has left
  * a header, no --allow-origin names another machine (but with --allow-lua-property), and the peer's program is the user's or root's; where that cannot be told,

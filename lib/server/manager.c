@@ -19,6 +19,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+enum { ROOM_WAIT_S = 2 };
+
 /* --- life of the struct --- */
 
 struct session *session_ref(struct session *session)
@@ -181,11 +183,63 @@ static void open_backend(void *ctx)
         session_set_interruptible(session, ls_backend_session(session->backend));
 }
 
-static int reserve_place(struct ls_server *server, struct session *session, struct ls_err *err)
+/* --- those that no page and no tool ever joined (Q2); called with the lock held --- */
+
+static void list_unjoined(struct ls_server *server, struct session *session)
+{
+    session->unjoined = true;
+    session->unjoined_prev = server->unjoined_last;
+    if (server->unjoined_last != NULL)
+        server->unjoined_last->unjoined_next = session;
+    else
+        server->unjoined_first = session;
+    server->unjoined_last = session;
+}
+
+static void unlist_unjoined(struct ls_server *server, struct session *session)
+{
+    if (!session->unjoined)
+        return;
+    struct session *prev = session->unjoined_prev, *next = session->unjoined_next;
+    session->unjoined = false;
+    *(prev != NULL ? &prev->unjoined_next : &server->unjoined_first) = next;
+    *(next != NULL ? &next->unjoined_prev : &server->unjoined_last) = prev;
+}
+
+bool manager_join(struct session *session)
+{
+    pthread_mutex_lock(&session->server->sessions_lock);
+    unlist_unjoined(session->server, session);
+    bool alive = !atomic_load(&session->ended);
+    pthread_mutex_unlock(&session->server->sessions_lock);
+    return alive;
+}
+
+static struct session *take_out(struct ls_server *server, struct session *session);
+
+/* Make room for one more session, if need be by taking the oldest unjoined one out of the maps. While others are being made, one of those will be the
+ * oldest soon. @return the one taken out: the map's use */
+static struct session *make_room(struct ls_server *server)
+{
+    size_t max = server->config.max_sessions;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ROOM_WAIT_S;
+    while (max > 0 && server->session_count >= max && atomic_load(&server->phase) == PHASE_RUNNING) {
+        if (server->unjoined_first != NULL)
+            return take_out(server, server->unjoined_first);
+        if (server->session_count == ls_map_count(server->by_id) || pthread_cond_timedwait(&server->sessions_changed, &server->sessions_lock, &until) != 0)
+            break;
+    }
+    return NULL;
+}
+
+static int reserve_place(struct ls_server *server, struct session *session, struct session **evicted, struct ls_err *err)
 {
     int rc = 0;
     size_t max = server->config.max_sessions;
     pthread_mutex_lock(&server->sessions_lock);
+    *evicted = make_room(server);
     if (atomic_load(&server->phase) != PHASE_RUNNING) {
         rc = ls_fail(err, LS_ECLOSED, "The server is stopping.");
     } else if (max > 0 && server->session_count >= max) {
@@ -216,7 +270,7 @@ static void count_gone(struct ls_server *server)
     pthread_mutex_lock(&server->sessions_lock);
     server->sessions_alive--;
     server->sessions_ended++;
-    pthread_cond_broadcast(&server->sessions_gone);
+    pthread_cond_broadcast(&server->sessions_changed);
     pthread_mutex_unlock(&server->sessions_lock);
 }
 
@@ -229,7 +283,8 @@ static int publish(struct ls_server *server, struct session *session)
         ok = false;
     }
     if (ok)
-        session_ref(session);
+        list_unjoined(server, session_ref(session));
+    pthread_cond_broadcast(&server->sessions_changed);
     pthread_mutex_unlock(&server->sessions_lock);
     return ok ? 0 : LS_ENOMEM;
 }
@@ -251,6 +306,7 @@ static struct session *creation_failed(struct ls_server *server, struct session 
 {
     pthread_mutex_lock(&server->sessions_lock);
     give_back_number(server, session, true);
+    pthread_cond_broadcast(&server->sessions_changed);
     pthread_mutex_unlock(&server->sessions_lock);
     atomic_store(&session->ended, true);
     begin_end(session);
@@ -263,7 +319,14 @@ struct session *manager_create(struct ls_server *server, struct ls_err *err)
     struct session *session = session_new(server, err);
     if (session == NULL)
         return NULL;
-    if (reserve_place(server, session, err) < 0) {
+    struct session *evicted;
+    int rc = reserve_place(server, session, &evicted, err);
+    if (evicted != NULL) {
+        ls_log_session(1, evicted->vended, "session ended: no page ever joined it, and it makes room for another (--max-sessions)");
+        begin_end(evicted);
+        session_unref(evicted);
+    }
+    if (rc < 0) {
         session_unref(session);
         return NULL;
     }
@@ -388,6 +451,7 @@ static struct session *take_out(struct ls_server *server, struct session *sessio
     if (taken == NULL)
         return NULL;
     ls_idmap_take(server->by_vended, session->vended_number);
+    unlist_unjoined(server, session);
     give_back_number(server, session, false);
     atomic_store(&session->ended, true);
     return taken;
@@ -473,7 +537,7 @@ void manager_arm_timeout(struct ls_server *server)
 int manager_open(struct ls_server *server, struct ls_err *err)
 {
     pthread_mutex_init(&server->sessions_lock, NULL);
-    pthread_cond_init(&server->sessions_gone, NULL);
+    pthread_cond_init(&server->sessions_changed, NULL);
     server->by_id = ls_map_new();
     server->by_vended = ls_idmap_new();
     return server->by_id != NULL && server->by_vended != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the sessions.");
@@ -484,12 +548,12 @@ void manager_close(struct ls_server *server)
 {
     pthread_mutex_lock(&server->sessions_lock);
     while (server->sessions_alive > 0)
-        pthread_cond_wait(&server->sessions_gone, &server->sessions_lock);
+        pthread_cond_wait(&server->sessions_changed, &server->sessions_lock);
     pthread_mutex_unlock(&server->sessions_lock);
     if (server->by_id != NULL)
         ls_map_free(server->by_id, NULL);
     if (server->by_vended != NULL)
         ls_idmap_free(server->by_vended, NULL);
-    pthread_cond_destroy(&server->sessions_gone);
+    pthread_cond_destroy(&server->sessions_changed);
     pthread_mutex_destroy(&server->sessions_lock);
 }

@@ -1,4 +1,4 @@
-/* Who asks: Host and Origin (Q3, P23), and whether it is the user who serves, at this machine (P91a, H100, C2).
+/* Who asks: Host and Origin (Q3, P23), what for (P3), and whether it is the user who serves, at this machine (P91a, H100, C2).
  *
  * Whatever is allowed because "only this user can reach us" asks request_is_local() and nothing else, for each request or connection by itself: that the
  * server listens on loopback says little, since other users' programs, a proxy in front of it, or a browser's page of another site, come from loopback too.
@@ -104,15 +104,23 @@ static bool is_host_known(const struct ls_server *server, const char *header)
     return false;
 }
 
+/* Is the origin, or that of the address, one of the list? */
+static bool is_in_list(const char *const *list, const char *address, bool whole)
+{
+    const char *scheme = strstr(address, "://");
+    size_t len = whole || scheme == NULL ? strlen(address) : (size_t)(scheme + 3 - address) + strcspn(scheme + 3, "/?#");
+    for (; list != NULL && *list != NULL; list++)
+        if (same_name(address, len, *list))
+            return true;
+    return false;
+}
+
 static bool is_origin_known(const struct ls_server *server, const char *origin, const char *host)
 {
     const char *scheme = server->tls != NULL ? "https://" : "http://";
     if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
         return true;
-    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
-        if (strcasecmp(*allowed, origin) == 0)
-            return true;
-    return false;
+    return is_in_list(server->config.allow_origins, origin, true);
 }
 
 static const char *find_header(const struct mg_request_info *info, const char *name)
@@ -123,6 +131,48 @@ static const char *find_header(const struct mg_request_info *info, const char *n
     return NULL;
 }
 
+bool request_is_listed(const struct ls_server *server, const struct mg_request_info *info)
+{
+    if (server->config.allow_origins == NULL || server->config.allow_origins[0] == NULL)
+        return false;
+    const char *origin = find_header(info, "Origin"), *referer = origin == NULL ? find_header(info, "Referer") : NULL;
+    return (origin != NULL && is_in_list(server->config.allow_origins, origin, true)) ||
+           (referer != NULL && is_in_list(server->config.allow_origins, referer, false));
+}
+
+/* A document for a person to look at, or a frame of a page that may frame ours. Where the framing page keeps its address to itself, the browser still
+ * holds the frame to frame-ancestors. */
+static bool is_document(const struct ls_server *server, const struct mg_request_info *info, const char *dest)
+{
+    if (strcmp(dest, "document") == 0)
+        return true;
+    const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
+    const char *const *frames = server->config.allow_frames;
+    return (strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0) &&
+           (site == NULL || strcmp(site, "same-origin") == 0 || (frames != NULL && *frames != NULL && (referer == NULL || is_in_list(frames, referer, false))));
+}
+
+/* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go somewhere ask for HTML; programs ask for
+ * anything, and for no page. */
+bool request_is_navigation(const struct ls_server *server, const struct mg_request_info *info)
+{
+    const char *dest = find_header(info, "Sec-Fetch-Dest"), *accept = find_header(info, "Accept"), *purpose = find_header(info, "Sec-Purpose");
+    if (purpose != NULL && strstr(purpose, "prefetch") != NULL)
+        return false;
+    if (dest != NULL)
+        return is_document(server, info, dest);
+    if (accept != NULL && strcasestr(accept, "text/html") != NULL)
+        return true;
+    return (accept == NULL || strcmp(accept, "*/*") == 0) && find_header(info, "Referer") == NULL;
+}
+
+/* A picture, a script, a frame, something fetched: a part of another site's page (Q3). */
+static bool is_foreign_part(const struct ls_server *server, const struct mg_request_info *info)
+{
+    const char *site = find_header(info, "Sec-Fetch-Site"), *dest = find_header(info, "Sec-Fetch-Dest");
+    return site != NULL && strcmp(site, "cross-site") == 0 && !(dest != NULL && is_document(server, info, dest)) && !request_is_listed(server, info);
+}
+
 const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
@@ -130,6 +180,8 @@ const char *origin_refusal(const struct ls_server *server, const struct mg_reque
         ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
     else if (needs_origin_match && origin != NULL && !is_origin_known(server, origin, host))
         ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
+    else if (is_foreign_part(server, info))
+        ls_buf_str(text, "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
     else
         return NULL;
     return ls_buf_text(text);

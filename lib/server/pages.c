@@ -88,6 +88,8 @@ int pages_root(struct request *request)
             reply_header(&reply, "Allow", "GET, HEAD");
         return reply_send(&reply, request->http);
     }
+    if (!request_is_navigation(request->server, request->info))
+        return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance.\n");
     struct ls_err err = {0};
     struct session *session = manager_create(request->server, &err);
     if (session == NULL)
@@ -117,7 +119,10 @@ static size_t meta_place(const char *page, size_t len)
 
 static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
 {
-    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, request->server->tls != NULL ? "; Secure" : "");
+    /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the host. */
+    const char *secure = request->server->tls != NULL ? "; Secure" : "";
+    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
+    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->server->port, session->id, secure);
 }
 
 static int send_index(struct request *request, struct session *session)

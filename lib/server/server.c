@@ -16,6 +16,7 @@
  *   gate_lock
  *   sessions_lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
+ *   bodies_lock                       bodies of requests that are being read
  *   sockets_lock                      the list of open WebSockets
  *   timers_lock                       handles of the server's own timers
  *   session->lock                     one session's timer handles, file keys and API identities
@@ -64,6 +65,7 @@ void ls_server_config_init(struct ls_server_config *config)
         .max_timers = 10000,
         .max_messages = 10000,
         .heartbeat_ms = 30000,
+        .body_ms = 20000,
         .identity_ms = 120000,
     };
 }
@@ -127,7 +129,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "keep_alive_timeout_ms", "500", "request_timeout_ms", "10000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
         "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
     };
-    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .connection_close = websocket_abandon, .log_message = log_message};
+    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .connection_close = websocket_abandon, .http_error = http_error, .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = server, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
     server->http = mg_start2(&init, &error);
@@ -383,6 +385,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     pthread_cond_init(&server->gate_open, NULL);
     pthread_mutex_init(&server->timers_lock, NULL);
     pthread_mutex_init(&server->sockets_lock, NULL);
+    pthread_mutex_init(&server->bodies_lock, NULL);
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
@@ -470,11 +473,12 @@ static void stop_timers(struct ls_server *server)
 {
     pthread_mutex_lock(&server->timers_lock);
     server->timers_off = true;
-    int64_t timeout = server->timeout_timer, heartbeat = server->heartbeat_timer;
+    int64_t timeout = server->timeout_timer, heartbeat = server->heartbeat_timer, bodies = server->bodies_timer;
     pthread_mutex_unlock(&server->timers_lock);
     if (server->executor != NULL) {
         ls_timer_clear(server->executor, timeout);
         ls_timer_clear(server->executor, heartbeat);
+        ls_timer_clear(server->executor, bodies);
     }
 }
 
@@ -498,6 +502,7 @@ static void free_server(struct ls_server *server)
     pthread_cond_destroy(&server->gate_open);
     pthread_mutex_destroy(&server->timers_lock);
     pthread_mutex_destroy(&server->sockets_lock);
+    pthread_mutex_destroy(&server->bodies_lock);
     pthread_mutex_destroy(&server->reports_lock);
     ls_free(server);
 }

@@ -33,6 +33,7 @@ struct ls_server_config {
     const char *socket_path;   /* control socket; NULL = named after the site (C3) */
     const char *editor;        /* LSESS_EDITOR, NULL = none (C2) */
     const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
+    const char *const *allow_frames;  /* NULL-terminated; may be NULL: whose pages may frame ours (Q3) */
     const char *const *static_roots;  /* NULL-terminated, absolute or below dir; may be NULL (P19a) */
     bool watch;                /* hot reload (H1) */
     bool client_builtin;       /* F11: /main-*.js always answered with the built-in client */
@@ -48,6 +49,7 @@ struct ls_server_config {
     int max_connections, max_session_connections;
     size_t max_sessions, max_variables, max_timers, max_messages;
     int64_t heartbeat_ms;      /* silence after which a page gets `[]` and a ping (S6) */
+    int64_t body_ms;           /* time for the body of a request, and more for what has come (P22a) */
     int64_t identity_ms;       /* an API identity ends that long after its last request (P25) */
     bool reports_shown;        /* on_report writes to where the log goes, so failures of a reload are not logged as well (H98) */
     void *report_ctx;

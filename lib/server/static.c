@@ -153,41 +153,33 @@ bool static_not_modified(const struct request *request, const char *etag, int64_
     return time_then >= 0 && mtime <= time_then;
 }
 
+/* A number of whatever size, digits alone. @return what follows it, NULL without any */
+static const char *parse_position(const char *at, uint64_t *number)
+{
+    size_t digits = strspn(at, "0123456789");
+    *number = strtoull(at, NULL, 10); /* one that is too large becomes the largest */
+    return digits > 0 ? at + digits : NULL;
+}
+
 /* One byte range (P19). @return 0 none asked for (or one to be ignored), 1 in *from, *to, -1 not satisfiable */
 static int parse_range(const struct request *request, const struct content *content, uint64_t *from, uint64_t *to)
 {
-    const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range");
-    if (range == NULL || strncmp(range, "bytes=", 6) != 0 || strchr(range, ',') != NULL || (if_range != NULL && strcmp(if_range, content->etag) != 0))
+    const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range"), *at = NULL;
+    uint64_t first = 0, last = UINT64_MAX;
+    if (range == NULL || strncasecmp(range, "bytes=", 6) != 0 || (if_range != NULL && strcmp(if_range, content->etag) != 0))
         return 0;
-    const char *at = range + 6;
-    char *end = NULL;
-    if (*at == '-') {
-        uint64_t last = strtoull(at + 1, &end, 10);
-        if (end == at + 1 || *end != '\0')
-            return 0;
-        if (last == 0 || content->len == 0)
-            return -1;
-        *from = last > content->len ? 0 : content->len - last;
-        *to = content->len - 1;
-        return 1;
+    bool suffix = range[6] == '-';
+    if (suffix) {
+        at = parse_position(range + 7, &last);
+    } else if ((at = parse_position(range + 6, &first)) != NULL) {
+        at = *at != '-' ? NULL : at[1 + strspn(at + 1, " \t")] == '\0' ? at + 1 : parse_position(at + 1, &last);
     }
-    if (*at < '0' || *at > '9')
+    if (at == NULL || at[strspn(at, " \t")] != '\0' || (!suffix && last < first))
         return 0;
-    *from = strtoull(at, &end, 10);
-    if (*end != '-')
-        return 0;
-    *to = UINT64_MAX;
-    if (end[1] >= '0' && end[1] <= '9') {
-        *to = strtoull(end + 1, &end, 10);
-        if (*end != '\0' || *to < *from)
-            return 0;
-    } else if (end[1] != '\0') {
-        return 0;
-    }
-    if (*from >= content->len)
+    if (suffix ? last == 0 || content->len == 0 : first >= content->len)
         return -1;
-    if (*to >= content->len)
-        *to = content->len - 1;
+    *from = !suffix ? first : last > content->len ? 0 : content->len - last;
+    *to = suffix || last >= content->len ? content->len - 1 : last;
     return 1;
 }
 
@@ -198,8 +190,10 @@ static void stream_file(const struct request *request, int fd, uint64_t from, ui
         ssize_t n = pread(fd, chunk, len < sizeof chunk ? (size_t)len : sizeof chunk, (off_t)from);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0 || mg_write(request->http, chunk, (size_t)n) != (int)n)
+        if (n <= 0 || mg_write(request->http, chunk, (size_t)n) != (int)n) {
+            mg_disable_connection_keep_alive(request->http); /* what was announced does not come, so nothing can follow it */
             return;
+        }
         from += (uint64_t)n;
         len -= (uint64_t)n;
     }

@@ -268,6 +268,8 @@ static void *run_tunnel(void *ctx)
         if (inner >= 0) {
             carry(tunnel);
             tls->lib.SSL_shutdown(tunnel->ssl);
+            if (!tunnel->outer_over)
+                descriptor_linger(tunnel->outer, LINGER_MS);
         }
     }
     if (tunnel->ssl != NULL)

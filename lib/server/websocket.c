@@ -8,15 +8,10 @@
  * Threads: a reader thread (ls-page) a connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
 #include "server/internal.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -405,39 +400,8 @@ static void read_socket(struct socket *socket, int fd, bool *normal)
         atomic_store(&socket->last_in_ns, ls_now_ns());
         atomic_store(&socket->pings_unanswered, 0);
     }
-    /* What the peer still sends is thrown away until it has seen the close frame: closing on unread bytes would reset the connection under it. */
-    shutdown(fd, SHUT_WR);
-    int64_t until = ls_now_ns() + ls_ms(DRAIN_MS), left;
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
-    while ((left = (until - ls_now_ns()) / 1000000) > 0 && poll(&wait, 1, (int)left) > 0 && recv(fd, in->data, in->cap, MSG_DONTWAIT) > 0)
-        continue;
-}
-
-/* --- the descriptor (N9) --- */
-
-static bool is_descriptor_of(int fd, const struct mg_request_info *info)
-{
-    struct sockaddr_in peer, self;
-    socklen_t peer_len = sizeof peer, self_len = sizeof self;
-    char text[INET_ADDRSTRLEN];
-    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == info->remote_port &&
-           getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 && ntohs(self.sin_port) == info->server_port &&
-           inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) != NULL && strcmp(text, info->remote_addr) == 0;
-}
-
-static int find_descriptor(const struct mg_request_info *info)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int found = -1;
-    struct dirent *entry;
-    while (dir != NULL && found < 0 && (entry = readdir(dir)) != NULL) {
-        int fd = atoi(entry->d_name);
-        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info))
-            found = fd;
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return found;
+    /* What the peer still sends is thrown away until it has seen the close frame. */
+    descriptor_linger(fd, DRAIN_MS);
 }
 
 /* --- handshake --- */
@@ -447,19 +411,6 @@ static struct session *find_target(struct ls_server *server, const char *path)
 {
     const char *id = path + strlen("/ws/");
     return strncmp(path, "/ws/", 4) == 0 ? manager_find(server, id, strcspn(id, "/")) : NULL;
-}
-
-static bool has_token(const char *list, const char *token)
-{
-    size_t len = strlen(token);
-    for (const char *at = list; at != NULL && *at != '\0';) {
-        at += strspn(at, " \t,");
-        size_t step = strcspn(at, " \t,");
-        if (step == len && strncasecmp(at, token, len) == 0)
-            return true;
-        at += step;
-    }
-    return false;
 }
 
 /* 16 bytes in base64, as RFC 6455 asks for. civetweb fails half-way through the handshake when the key is long. */
@@ -473,7 +424,7 @@ int websocket_begin(struct request *request)
 {
     struct mg_connection *http = request->http;
     const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
-    bool upgrade = has_token(mg_get_header(http, "Connection"), "upgrade") && has_token(mg_get_header(http, "Upgrade"), "websocket");
+    bool upgrade = header_has(mg_get_header(http, "Connection"), "upgrade") && header_has(mg_get_header(http, "Upgrade"), "websocket");
     struct session *session = find_target(request->server, request->path);
     bool known = session != NULL;
     session_unref(session);
@@ -521,7 +472,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct mg_connection *http = (struct mg_connection *)const_http;
     const struct mg_request_info *info = mg_get_request_info(http);
     struct session *session = find_target(server, info->local_uri_raw);
-    if (session == NULL || atomic_load(&session->ended)) {
+    if (session == NULL || !manager_join(session)) {
         session_unref(session);
         reply_text(http, 404, "There is no such session.\n");
         return 1;
@@ -533,7 +484,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         atomic_fetch_sub(&server->sockets_open, 1);
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
-        int fd = find_descriptor(info);
+        int fd = descriptor_find(info);
         struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(server, info)) : NULL;
         if (socket != NULL) {
             mg_set_user_connection_data(http, socket);

@@ -9,12 +9,15 @@ import { connectQueue, debug, guard } from './store.js';
 
 const fromAddress = () => location.pathname.split('/')[1];
 
-/** The address wins where it names a session for certain: cookies are shared by tabs and ports (S10). */
+/** @param {string} name */
+const cookie = (name) => document.cookie.match(`(?:^|;\\s*)${name}=([^;]+)`)?.[1];
+
+/** The address wins where it names a session for certain: cookies are shared by tabs, and but for one with the port in its name by ports (S10). */
 export function findSession() {
   const address = fromAddress();
   if (/^[0-9a-f]{32}$/.test(address)) return address;
   const meta = document.querySelector('meta[name="ui-session"]')?.getAttribute('content');
-  return meta || document.cookie.match(/(?:^|;\s*)ui-session=([^;]+)/)?.[1] || address;
+  return meta || cookie(`ui-session-${location.port}`) || cookie('ui-session') || address;
 }
 
 /** The page's path without the session, as the server knows it (F227). */

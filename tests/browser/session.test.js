@@ -43,6 +43,14 @@ pageTest('F7: on the path / the cookie names the session', async ({ server, page
   await until('a socket', () => server.sockets.length === 1);
 });
 
+pageTest('F7 P9: the cookie that bears the port goes before the one that all ports share', async ({ server, page, context, until }) => {
+  server.files['/'] = PAGE;
+  await context.addCookies([{ name: 'ui-session', value: OTHER, url: server.origin }, { name: `ui-session-${new URL(server.origin).port}`, value: SESSION, url: server.origin }]);
+  await page.goto(`${server.origin}/`);
+  await until('a socket', () => server.sockets.length === 1);
+  assert.equal(server.refused, undefined);
+});
+
 pageTest('F3: on the path / a meta element of the page goes before the cookie', async ({ server, page, context, until }) => {
   server.files['/'] = PAGE.replace('<title>', `<meta name="ui-session" content="${SESSION}"><title>`);
   await context.addCookies([{ name: 'ui-session', value: OTHER, url: server.origin }]);

@@ -129,6 +129,13 @@ export class Server {
     return response.headers.get('location').slice(1);
   }
 
+  /** A new session that a client has joined: it makes no room for others. */
+  async joined() {
+    const id = await this.session();
+    assert.equal((await this.fetch(`/api/get?session=${id}`, { method: 'POST', body: '{"varIds":[1]}' })).status, 200);
+    return id;
+  }
+
   /** A request exactly as written: the answer's status, headers and body. */
   raw(text, { half = false } = {}) {
     return within(20000, new Promise((resolve, reject) => {
@@ -162,7 +169,10 @@ function parseAnswer(text) {
   const end = text.indexOf('\r\n\r\n');
   const [first, ...lines] = text.slice(0, end < 0 ? text.length : end).split('\r\n');
   const headers = {};
-  for (const line of lines) headers[line.slice(0, line.indexOf(':')).toLowerCase()] = line.slice(line.indexOf(':') + 1).trim();
+  for (const line of lines) {
+    const name = line.slice(0, line.indexOf(':')).toLowerCase(), value = line.slice(line.indexOf(':') + 1).trim();
+    headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
+  }
   return { status: Number(first.split(' ')[1]), headers, body: end < 0 ? '' : text.slice(end + 4) };
 }
 

@@ -134,8 +134,8 @@ const LIMITS = {
     for (const page of pages) await page.close();
   }],
   'max-sessions': ['3', async ({ server }) => {
-    await server.session();
-    await server.session();
+    await server.joined();
+    await server.joined();
     const answer = await server.get('/');
     assert.equal(answer.status, 503);
     assert.match(answer.body, /3 sessions.*--max-sessions/);

@@ -313,13 +313,9 @@ test('Q3 the table of lsess-serve(1) and the tests below have the same cells', (
   assert.deepEqual(shape(table), shape(cells));
 });
 
-/* Where the server does not say yet who may frame it, and makes a session for whatever asks for `/`. */
-const WAITING = ['framed page, run code', 'framed page, read source', 'framed page, open editor', 'framed page, read state', 'framed page, write state', 'framed page, make sessions',
-  'other origin, make sessions'];
-
 for (const [who, row] of Object.entries(table))
   for (const [what, expected] of Object.entries(row))
-    test(`Q3 ${who}, ${what}: ${expected}`, { skip: (who === 'other uid' && needsRoot) || (WAITING.includes(`${who}, ${what}`) && 'frames and parts of pages are not refused yet') }, async () => {
+    test(`Q3 ${who}, ${what}: ${expected}`, { skip: who === 'other uid' && needsRoot }, async () => {
       assert.equal(await cells[who]?.[what]?.(), expected);
     });
 

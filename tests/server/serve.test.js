@@ -20,7 +20,7 @@ test('C2 values that are no values are usage errors, exit status 2', async () =>
   const dir = site();
   const cases = [['--port', '70000'], ['--port', '-1'], ['--port', '8o80'], ['--port='], ['--debounce', '5ms'], ['--session-timeout', '5'], ['--session-timeout', '5d'],
     ['--memory-limit', '1T'], ['--memory-limit', '-1'], ['--time-limit', 'soon'], ['--workers', '0'], ['--max-connections', '0'], ['--max-frame', '1.5M'], ['--max-messages', '1K'],
-    ['--allow-origin', 'example.org'], ['--allow-origin', 'https://example.org/'], ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
+    ['--allow-origin', 'example.org'], ['--allow-origin', 'https://example.org/'], ['--allow-frame', 'https://example.org/'], ['--allow-frame', "https://a;script-src 'none'"], ['--allow-frame', 'https://*.example.org'], ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
   for (const args of cases) {
     const { code, output } = await fails([...(args[0] === 'second' ? [] : [dir]), ...args]);
     assert.equal(code, 2, `${args.join(' ')}: ${output}`);
@@ -32,7 +32,7 @@ test('C2 -h prints usage and exits 0; every option of the synopsis is there', as
   const { code, output } = await fails(['-h']);
   assert.equal(code, 0);
   for (const name of ['dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit', 'time-limit', 'workers', 'max-frame', 'max-messages',
-    'max-outbox', 'max-connections', 'max-session-connections', 'max-sessions', 'max-variables', 'max-timers', 'allow-origin', '[no-]allow-lua-property', 'sandbox',
+    'max-outbox', 'max-connections', 'max-session-connections', 'max-sessions', 'max-variables', 'max-timers', 'allow-origin', 'allow-frame', '[no-]allow-lua-property', 'sandbox',
     'client', 'strict-port', 'keep-removed-methods', 'cert', 'key', 'log-file', 'json-log', 'config']) assert.ok(output.includes(`--${name}`), name);
 });
 
@@ -166,20 +166,20 @@ test('C2 priority: flag, environment, lsess.lua, default', async () => {
   const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': 'local mb = 2 ^ 20 // 1 | 0\nreturn { watch = true, max_frame = 2048, max_sessions = 2, session_timeout = "1h" }' });
   const fromFile = await Server.start(dir);
   assert.equal(fromFile.ready.watching, true);
-  await fromFile.session();
-  await fromFile.session();
+  await fromFile.joined();
+  await fromFile.joined();
   assert.equal((await fromFile.get('/')).status, 503);
   fromFile.run.child.kill('SIGTERM');
   await fromFile.run.result();
   const fromEnvironment = await Server.start(dir, [], { env: { LSESS_WATCH: '0', LSESS_MAX_SESSIONS: '3' } });
   assert.equal(fromEnvironment.ready.watching, false);
-  for (let i = 0; i < 3; i++) await fromEnvironment.session();
+  for (let i = 0; i < 3; i++) await fromEnvironment.joined();
   assert.equal((await fromEnvironment.get('/')).status, 503);
   fromEnvironment.run.child.kill('SIGTERM');
   await fromEnvironment.run.result();
   const fromFlag = await Server.start(dir, ['--hotload', '--max-sessions=1'], { env: { LSESS_WATCH: 'false', LSESS_MAX_SESSIONS: '3' } });
   assert.equal(fromFlag.ready.watching, true);
-  await fromFlag.session();
+  await fromFlag.joined();
   assert.equal((await fromFlag.get('/')).status, 503);
   await fromFlag.stop();
 });
@@ -309,7 +309,7 @@ test('C2 https and wss with --cert and --key; the cookie is Secure', async () =>
     response.on('end', () => resolve(response));
   }).on('error', reject));
   const id = (await get('/')).headers.location.slice(1);
-  assert.match((await get(`/${id}`)).headers['set-cookie'][0], /; Secure$/);
+  for (const line of (await get(`/${id}`)).headers['set-cookie']) assert.match(line, /; Secure$/);
   const page = new Page(server, id, {});
   await page.opened();
   await page.eventTime();

@@ -250,6 +250,69 @@ static void test_P25_an_api_client_ends_some_time_after_its_last_request(void **
     finish(&fixture);
 }
 
+/* A request whose body comes byte by byte. @return milliseconds until the connection ended */
+static int64_t trickle(int port, const char *head, int every_ms, char *text, size_t size)
+{
+    int fd = connect_to(port);
+    int64_t since = ls_now_ns();
+    size_t len = 0;
+    assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+    for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (ls_now_ns() - since > DEADLINE_NS)
+            fail_msg("the connection did not end in time");
+        if (poll(&wait, 1, every_ms) == 0) {
+            send(fd, "1\r\n", 1 + 2 * (strstr(head, "chunked") != NULL), MSG_NOSIGNAL);
+            continue;
+        }
+        ssize_t n = recv(fd, text + len, size - len - 1, 0);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    text[len] = '\0';
+    close(fd);
+    return (ls_now_ns() - since) / 1000000;
+}
+
+static void test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come(void **state)
+{
+    (void)state;
+    static const char *const lengths[] = {"Content-Length: 100000", "Content-Length: 2", "Transfer-Encoding: chunked"};
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], head[256], text[4096];
+    prepare(&fixture, &config);
+    config.body_ms = 300;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", id, lengths[i]);
+        int64_t ms = trickle(fixture.ready.port, head, i == 1 ? 5000 : 20, text, sizeof text);
+        assert_true(ms >= 290 && ms < 5000);
+        assert_non_null(strstr(text, "HTTP/1.1 400 "));
+        assert_non_null(strstr(text, "Connection: close\r\n"));
+        assert_null(strstr(strstr(text, "HTTP/1.1") + 1, "HTTP/1.1"));
+    }
+    /* 128 KiB in 600 ms: twice the time, but more than the rate that is asked for. */
+    int fd = connect_to(fixture.ready.port);
+    char *part = calloc(1, 4096);
+    size_t len = 0;
+    memset(part, ' ', 4096);
+    snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 131086\r\n\r\n", id);
+    assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+    for (int i = 0; i < 32; i++) {
+        assert_int_equal(send(fd, part, 4096, MSG_NOSIGNAL), 4096);
+        assert_int_equal(poll(NULL, 0, 20), 0);
+    }
+    free(part);
+    assert_int_equal(send(fd, "{\"varIds\":[1]}", 14, MSG_NOSIGNAL), 14);
+    assert_true(read_until(fd, text, sizeof text, &len, "\r\n\r\n"));
+    assert_non_null(strstr(text, "HTTP/1.1 200 "));
+    close(fd);
+    finish(&fixture);
+}
+
 static void test_the_second_server_of_a_site_is_refused_C3(void **state)
 {
     (void)state;
@@ -307,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_a_peer_that_answers_pings_stays_S6),
         cmocka_unit_test(test_a_peer_whose_session_computes_stays_S6),
         cmocka_unit_test(test_P25_an_api_client_ends_some_time_after_its_last_request),
+        cmocka_unit_test(test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come),
         cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
         cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),
         cmocka_unit_test(test_a_folder_that_is_no_site_is_refused_C2),

@@ -1,0 +1,127 @@
+/* What civetweb's interface does not give: the descriptor of a connection, an end that does not read on, and a time limit for the body of a request
+ * (N9, P22a).
+ *
+ * civetweb limits the time of a request's head, but not that of its body, which it reads on even after an early answer. So an answer that leaves a body
+ * unread ends the connection: what the peer has sent by then is thrown away for a moment, because closing on unread bytes resets the connection under the
+ * answer. And one timer looks at the bodies that are being read and shuts the reading side of those that are late.
+ *
+ * Threads: civetweb's workers; the timer's. */
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+enum { BODY_RATE = 65536 /* bytes a second */ };
+
+/* --- the descriptor (N9) --- */
+
+static bool is_descriptor_of(int fd, const struct mg_request_info *info)
+{
+    struct sockaddr_in peer, self;
+    socklen_t peer_len = sizeof peer, self_len = sizeof self;
+    char text[INET_ADDRSTRLEN];
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == info->remote_port &&
+           getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 && ntohs(self.sin_port) == info->server_port &&
+           inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) != NULL && strcmp(text, info->remote_addr) == 0;
+}
+
+int descriptor_find(const struct mg_request_info *info)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int found = -1;
+    struct dirent *entry;
+    while (dir != NULL && found < 0 && (entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name);
+        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info))
+            found = fd;
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return found;
+}
+
+void descriptor_linger(int fd, int64_t ms)
+{
+    char nothing[16384];
+    int64_t until = ls_now_ns() + ls_ms(ms), left;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    shutdown(fd, SHUT_WR);
+    while ((left = (until - ls_now_ns()) / 1000000) > 0 && poll(&wait, 1, (int)left) > 0 && recv(fd, nothing, sizeof nothing, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+/* --- the time of a body --- */
+
+/* So long, and as much longer as what has come would take at a low rate: a slow line is no reason to end, a trickle is. */
+static int64_t due_of(const struct ls_server *server, struct body *body)
+{
+    return body->since_ns + ls_ms(server->config.body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
+}
+
+static void fire_bodies(void *ctx, int64_t handle);
+
+static void arm_bodies(struct ls_server *server, int64_t due_ns)
+{
+    pthread_mutex_lock(&server->timers_lock);
+    if (server->bodies_timer == 0 && !server->timers_off)
+        server->bodies_timer = ls_timer_set(server->executor, due_ns, fire_bodies, server);
+    pthread_mutex_unlock(&server->timers_lock);
+}
+
+/* A body in the list is still being read, so its connection's descriptor is open and no other's. */
+static void fire_bodies(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_server *server = ctx;
+    int64_t now = ls_now_ns(), next = INT64_MAX;
+    pthread_mutex_lock(&server->timers_lock);
+    server->bodies_timer = 0;
+    pthread_mutex_unlock(&server->timers_lock);
+    pthread_mutex_lock(&server->bodies_lock);
+    for (struct body *body = server->bodies; body != NULL; body = body->next) {
+        int64_t due = due_of(server, body);
+        if (due <= now && !body->late) {
+            int fd = descriptor_find(body->info);
+            body->late = true;
+            if (fd >= 0)
+                shutdown(fd, SHUT_RD);
+        } else if (due < next && !body->late) {
+            next = due;
+        }
+    }
+    pthread_mutex_unlock(&server->bodies_lock);
+    if (next != INT64_MAX)
+        arm_bodies(server, next);
+}
+
+void body_begin(struct ls_server *server, struct body *body, const struct mg_request_info *info)
+{
+    *body = (struct body){.info = info, .since_ns = ls_now_ns()};
+    pthread_mutex_lock(&server->bodies_lock);
+    body->next = server->bodies;
+    if (body->next != NULL)
+        body->next->prev = body;
+    server->bodies = body;
+    pthread_mutex_unlock(&server->bodies_lock);
+    arm_bodies(server, due_of(server, body));
+}
+
+bool body_end(struct ls_server *server, struct body *body)
+{
+    pthread_mutex_lock(&server->bodies_lock);
+    if (body->prev != NULL)
+        body->prev->next = body->next;
+    else
+        server->bodies = body->next;
+    if (body->next != NULL)
+        body->next->prev = body->prev;
+    pthread_mutex_unlock(&server->bodies_lock);
+    return !body->late;
+}
