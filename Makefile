@@ -18,7 +18,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = lib/base/% lib/tracker/% lib/backend/compose% lib/session/resolver% lib/session/value% lib/session/objects% lib/session/viewlist% \
   lib/session/gate% lib/protocol/outgoing% tests/%
-optimize = $(if $(filter $(FAST),$(1)),-O2,-Os)
+optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).
 LUA_CFLAGS ?= -I/usr/include/lua5.4

@@ -29,8 +29,8 @@ const struct ls_embed *ls_embed_find(const char *name)
 
 struct ls_bytes *ls_embed_read(const struct ls_embed *file)
 {
-    if (!file->gzip) return ls_bytes_new(file->stored, file->stored_len);
-    unsigned char *plain = ls_malloc(file->len);
+    size_t len = file->offset + file->len;
+    unsigned char *plain = ls_malloc(len + 1); /* room beyond the end, so that the end is reached */
     if (!plain) return NULL;
     z_stream z = {0};
     struct ls_bytes *bytes = NULL;
@@ -38,8 +38,9 @@ struct ls_bytes *ls_embed_read(const struct ls_embed *file)
         z.next_in = (unsigned char *)file->stored;
         z.avail_in = (uInt)file->stored_len;
         z.next_out = plain;
-        z.avail_out = (uInt)file->len;
-        if (inflate(&z, Z_FINISH) == Z_STREAM_END) bytes = ls_bytes_new(plain, file->len);
+        z.avail_out = (uInt)len + 1;
+        inflate(&z, Z_SYNC_FLUSH); /* files behind this one stay packed */
+        if (z.total_out >= len) bytes = ls_bytes_new(plain + file->offset, file->len);
         inflateEnd(&z);
     }
     ls_free(plain);

@@ -8,10 +8,11 @@
 
 struct ls_embed {
     const char *name;
-    const unsigned char *stored; /* gzip if `gzip`, else the bytes themselves */
+    const unsigned char *stored; /* gzip, of this file or of several */
     size_t stored_len;
-    size_t len;   /* bytes of the file */
-    bool gzip;    /* texts are stored compressed, so that browsers get them as they are */
+    size_t offset; /* of the file in what `stored` unpacks to */
+    size_t len;    /* bytes of the file */
+    bool alone;    /* nothing else is in `stored`: browsers can be given it as it is */
 };
 
 /** NULL if there is no such file. */

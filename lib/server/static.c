@@ -219,14 +219,14 @@ static void describe(struct reply *reply, const struct content *content)
         strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
         reply_header(reply, "Last-Modified", "%s", date);
     }
-    if (content->embed != NULL && content->embed->gzip)
+    if (content->embed != NULL && content->embed->alone)
         reply_header(reply, "Vary", "Accept-Encoding");
 }
 
 /* An embedded file is stored as browsers take it. */
 static int send_embedded(struct request *request, const struct content *content, struct reply *reply)
 {
-    if (content->embed->gzip && accepts_gzip(request)) {
+    if (content->embed->alone && accepts_gzip(request)) {
         reply_header(reply, "Content-Encoding", "gzip");
         reply->body = content->embed->stored;
         reply->len = content->embed->stored_len;
@@ -270,7 +270,7 @@ static int send_content(struct request *request, const struct content *content)
 static int serve_embedded(struct request *request, const struct ls_embed *embed, const char *type)
 {
     struct content content = {.embed = embed, .fd = -1, .len = embed->len, .type = type, .must_revalidate = true};
-    snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"", ls_hash(embed->stored, embed->stored_len));
+    snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"", ls_hash(embed->stored, embed->stored_len) + embed->offset);
     return send_content(request, &content);
 }
 

@@ -389,6 +389,8 @@ static void trees_are_walked_in_order_and_links_end(void **state)
     (void)state;
     char dir[] = "/tmp/lsess-test-XXXXXX";
     assert_non_null(mkdtemp(dir));
+    char *before = getcwd(NULL, 0);
+    assert_non_null(before);
     assert_int_equal(chdir(dir), 0);
     assert_int_equal(mkdir("b", 0700) | mkdir("a", 0700) | mkdir(".git", 0700) | mkdir("node_modules", 0700) | mkdir("b/z", 0700), 0);
     assert_int_equal(symlink("..", "b/up"), 0);
@@ -421,7 +423,8 @@ static void trees_are_walked_in_order_and_links_end(void **state)
     assert_true(ls_path_below(expect, real) && ls_has_suffix(real, "/new/file"));
     ls_free(real);
     ls_free(expect);
-    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(chdir(before), 0);
+    free(before);
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
@@ -438,6 +441,12 @@ static void embedded_files_come_back_whole(void **state)
         if (i) assert_true(strcmp(all[i - 1].name, all[i].name) < 0);
         struct ls_bytes *bytes = ls_embed_read(&all[i]);
         assert_int_equal(ls_bytes_len(bytes), all[i].len);
+        /* Tests run where the sources are. */
+        FILE *file = fopen(all[i].name, "rb");
+        assert_non_null(file);
+        for (size_t at = 0; at < all[i].len; at++) assert_int_equal(getc(file), ((const unsigned char *)ls_bytes_data(bytes))[at]);
+        assert_int_equal(getc(file), EOF);
+        fclose(file);
         ls_bytes_unref(bytes);
     }
     assert_null(ls_embed_find("templates/none"));
