@@ -36,8 +36,8 @@ static void print_json(const struct ls_finding *finding, size_t before)
 
 static void print_place(const char *file, int line)
 {
-    if (line) printf("%s:%d", file, line);
-    else printf("%s", file);
+    show(stdout, file, strlen(file));
+    if (line) printf(":%d", line);
 }
 
 static void found(void *ctx, const struct ls_finding *finding)
@@ -49,7 +49,8 @@ static void found(void *ctx, const struct ls_finding *finding)
     }
     printing->count++;
     print_place(finding->file, finding->line);
-    printf(": %s", finding->message);
+    fputs(": ", stdout);
+    show(stdout, finding->message, strlen(finding->message));
     if (finding->other_file) {
         printf(" (");
         print_place(finding->other_file, finding->other_line);

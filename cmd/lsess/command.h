@@ -69,6 +69,8 @@ int arguments_next(struct arguments *arguments, struct argument *argument);
 int usage_error(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** One line on standard error: `lsess: …`. @return `status` */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Text of others, as ls_text_show writes it. */
+void show(FILE *out, const char *text, size_t len);
 /** Usage, options and paragraph of one command. */
 void print_help(const struct command *command, FILE *out);
 /** Every command with its line. */

@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include "base/json.h"
+#include "base/text.h"
 
 struct json json_member(struct json object, const char *name)
 {
@@ -14,6 +15,16 @@ const char *json_string(struct json value, struct ls_buf *out)
 {
     ls_buf_clear(out);
     if (value.len >= 2 && value.text[0] == '"') ls_json_unescape(out, value.text + 1, value.len - 2);
+    return ls_buf_text(out);
+}
+
+const char *json_shown(struct json value, struct ls_buf *out)
+{
+    struct ls_buf raw = LS_BUF_INIT;
+    json_string(value, &raw);
+    ls_buf_clear(out);
+    ls_text_show(out, ls_buf_text(&raw), raw.len, LS_INDENT);
+    ls_buf_release(&raw);
     return ls_buf_text(out);
 }
 
@@ -61,7 +72,7 @@ void json_join(struct json array, struct ls_buf *out)
     ls_buf_clear(out);
     while (json_item(array, &at, &item)) {
         if (out->len) ls_buf_str(out, ", ");
-        ls_buf_str(out, json_string(item, &text));
+        ls_buf_str(out, json_shown(item, &text));
     }
     ls_buf_release(&text);
 }

@@ -18,12 +18,14 @@ struct json {
 struct json json_member(struct json object, const char *name);
 /** A string's content replaces what `out` held; "" if it is no string. @return ls_buf_text(out) */
 const char *json_string(struct json value, struct ls_buf *out);
+/** The same for people to read: ls_text_show. */
+const char *json_shown(struct json value, struct ls_buf *out);
 int64_t json_int(struct json value, int64_t otherwise);
 bool json_true(struct json value);
 /** Walk an array: start with *at = 0; false at its end. */
 bool json_item(struct json array, size_t *at, struct json *item);
 size_t json_count(struct json array);
-/** Items of an array of strings, joined: "a, b, c". */
+/** Items of an array of strings, joined for people to read: "a, b, c". */
 void json_join(struct json array, struct ls_buf *out);
 
 #endif

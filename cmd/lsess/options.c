@@ -98,12 +98,28 @@ int arguments_next(struct arguments *arguments, struct argument *argument)
     return 1;
 }
 
+void show(FILE *out, const char *text, size_t len)
+{
+    struct ls_buf shown = LS_BUF_INIT;
+    ls_text_show(&shown, text, len, LS_INDENT);
+    fwrite(ls_buf_text(&shown), 1, shown.len, out);
+    ls_buf_release(&shown);
+}
+
+static void vshow(FILE *out, const char *format, va_list args)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_vprintf(&text, format, args);
+    show(out, ls_buf_text(&text), text.len);
+    ls_buf_release(&text);
+}
+
 int usage_error(const struct command *command, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     fprintf(stderr, "lsess %s: ", command->name);
-    vfprintf(stderr, format, args);
+    vshow(stderr, format, args);
     fprintf(stderr, " (see `lsess %s --help`)\n", command->name);
     va_end(args);
     return STATUS_USAGE;
@@ -114,7 +130,7 @@ int complain(int status, const char *format, ...)
     va_list args;
     va_start(args, format);
     fputs("lsess: ", stderr);
-    vfprintf(stderr, format, args);
+    vshow(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
     return status;

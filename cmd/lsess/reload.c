@@ -21,11 +21,11 @@ static bool print_results(struct json results, bool quiet)
     size_t at = 0;
     bool failed = false;
     while (json_item(results, &at, &result)) {
-        json_string(json_member(result, "session"), &session);
-        json_string(json_member(result, "key"), &key);
-        json_string(json_member(result, "outcome"), &outcome);
-        json_string(json_member(result, "text"), &text);
-        if (!text.len) json_string(json_member(result, "details"), &text);
+        json_shown(json_member(result, "session"), &session);
+        json_shown(json_member(result, "key"), &key);
+        json_shown(json_member(result, "outcome"), &outcome);
+        json_shown(json_member(result, "text"), &text);
+        if (!text.len) json_shown(json_member(result, "details"), &text);
         bool bad = !strcmp(ls_buf_text(&outcome), "failed");
         failed = failed || bad;
         if (quiet) continue;

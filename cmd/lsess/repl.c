@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 /* A result of millions of characters helps nobody at a terminal; a program that reads the output gets more of it. */
 enum { MOST_CHUNKS = 256, TERMINAL_OUTPUT = 8 << 10, PIPE_OUTPUT = 1 << 20 };
@@ -55,6 +56,18 @@ static void interrupt_session(struct repl *repl)
     ls_buf_release(&fields);
 }
 
+/* A terminal is not spoken to by what the session has in it; elsewhere it is data. */
+static void print_to(FILE *out, const char *text, size_t len, const char *indent)
+{
+    struct ls_buf shown = LS_BUF_INIT;
+    if (isatty(fileno(out))) ls_text_show(&shown, text, len, indent);
+    else ls_buf_add(&shown, text, len);
+    fwrite(ls_buf_text(&shown), 1, shown.len, out);
+    ls_buf_release(&shown);
+}
+
+static void print_text(const struct ls_buf *text) { print_to(stdout, ls_buf_text(text), text->len, ""); }
+
 static bool on_event(void *ctx, const char *event, struct json fields)
 {
     struct repl *repl = ctx;
@@ -77,7 +90,7 @@ static bool on_event(void *ctx, const char *event, struct json fields)
     } else {
         struct ls_buf text = LS_BUF_INIT;
         json_string(json_member(fields, "text"), &text);
-        fwrite(ls_buf_text(&text), 1, text.len, stdout);
+        print_text(&text);
         ls_buf_release(&text);
     }
     fflush(stdout);
@@ -112,8 +125,15 @@ static void print_error(struct json answer)
     struct ls_buf text = LS_BUF_INIT;
     const char *red = use_color(stderr) ? "\033[31m" : "", *plain = *red ? "\033[0m" : "";
     json_string(json_member(json_member(answer, "error"), "message"), &text);
-    size_t first = strcspn(ls_buf_text(&text), "\n");
-    fprintf(stderr, "%s%.*s%s%s\n", red, (int)first, ls_buf_text(&text), plain, ls_buf_text(&text) + first);
+    const char *message = ls_buf_text(&text), *end = message + text.len, *trace = NULL, *found = message;
+    while ((found = strstr(found, "\nstack traceback:\n")) != NULL) trace = found++; /* the last is Lua's own */
+    size_t first = strcspn(message, "\n");
+    fputs(red, stderr);
+    print_to(stderr, message, first, "");
+    fputs(plain, stderr);
+    print_to(stderr, message + first, (size_t)((trace ? trace : end) - message) - first, LS_INDENT);
+    if (trace) print_to(stderr, trace, (size_t)(end - trace), "");
+    fputc('\n', stderr);
     ls_buf_release(&text);
 }
 
@@ -138,7 +158,7 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
     /* A value that is the empty string is a line, no value is none. */
     bool empty_string = value.len == 2 && value.text[0] == '"';
     if (text.len || empty_string) {
-        fwrite(ls_buf_text(&text), 1, text.len, stdout);
+        print_text(&text);
         putchar('\n');
     }
     if (timed) printf("%.3f ms\n", (double)json_int(json_member(answer, "ns"), 0) / 1e6);
@@ -156,7 +176,7 @@ bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
     if (status == STATUS_NO_SERVER || repl->abandoned) return false;
     if (status != STATUS_DONE) { /* the code is ours: a traceback of it tells nobody anything */
         struct ls_buf text = LS_BUF_INIT;
-        json_string(json_member(json_member(answer, "error"), "message"), &text);
+        json_shown(json_member(json_member(answer, "error"), "message"), &text);
         fprintf(stderr, "%.*s\n", (int)strcspn(ls_buf_text(&text), "\n"), ls_buf_text(&text));
         ls_buf_release(&text);
         return false;

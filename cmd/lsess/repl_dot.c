@@ -59,7 +59,7 @@ static bool dot_sessions(struct repl *repl, const char *operand)
             json_string(json_member(session, "session"), &name);
             long long tabs = json_int(json_member(session, "connections"), 0);
             printf("%c %4s  %lld tab%s  %s\n", strcmp(ls_buf_text(&name), repl->session) ? ' ' : '*', ls_buf_text(&name), tabs, tabs == 1 ? " " : "s",
-                   json_string(json_member(session, "url"), &url));
+                   json_shown(json_member(session, "url"), &url));
         }
     }
     ls_buf_release(&name);
@@ -98,7 +98,7 @@ static bool dot_modules(struct repl *repl, const char *operand)
             struct json modules = json_member(session, "modules");
             while (json_item(modules, &inner, &module)) {
                 bool ok = json_true(json_member(module, "ok"));
-                printf("  %s%s\n", json_string(json_member(module, "key"), &text), ok ? "" : "  (its last save failed)");
+                printf("  %s%s\n", json_shown(json_member(module, "key"), &text), ok ? "" : "  (its last save failed)");
             }
         }
     }
@@ -121,11 +121,11 @@ static bool dot_reload(struct repl *repl, const char *operand)
         struct json results = json_member(answer, "results");
         /* Files are reloaded in all sessions; those of others are named only where something went wrong. */
         while (json_item(results, &at, &result)) {
-            bool here = !strcmp(json_string(json_member(result, "session"), &session), repl->session);
+            bool here = !strcmp(json_shown(json_member(result, "session"), &session), repl->session);
             if (!here && strcmp(json_string(json_member(result, "outcome"), &outcome), "failed")) continue;
-            json_string(json_member(result, "text"), &text);
+            json_shown(json_member(result, "text"), &text);
             printf("  %s%s%s%s %s%s%s\n", here ? "" : "session ", here ? "" : ls_buf_text(&session), here ? "" : ": ",
-                   json_string(json_member(result, "key"), &key), json_string(json_member(result, "outcome"), &outcome), text.len ? ": " : "",
+                   json_shown(json_member(result, "key"), &key), json_shown(json_member(result, "outcome"), &outcome), text.len ? ": " : "",
                    ls_buf_text(&text));
             shown++;
         }
@@ -181,7 +181,11 @@ static void print_lines(const char *path, int64_t first, int64_t last)
     const char *at = ls_bytes_data(bytes);
     for (int64_t line = 1; *at && line <= last; line++) {
         size_t len = strcspn(at, "\n");
-        if (line >= first) printf("%5lld  %.*s\n", (long long)line, (int)len, at);
+        if (line >= first) {
+            printf("%5lld  ", (long long)line);
+            show(stdout, at, len);
+            putchar('\n');
+        }
         at += len + (at[len] == '\n');
     }
     ls_bytes_unref(bytes);
@@ -204,11 +208,12 @@ static bool dot_source(struct repl *repl, const char *operand)
         json_string(json_member(place, "source"), &source);
         int64_t first = json_int(json_member(place, "first"), 0), last = json_int(json_member(place, "last"), 0);
         if (source.len && source.data[0] == '@') {
-            printf("%s:%lld\n", source.data + 1, (long long)first);
+            show(stdout, source.data + 1, source.len - 1);
+            printf(":%lld\n", (long long)first);
             ls_path_join(&path, ls_buf_text(&repl->dir), source.data + 1);
             print_lines(ls_buf_text(&path), first, last);
         } else {
-            printf("%s is not defined in a file (%s)\n", operand, ls_buf_text(&source));
+            printf("%s is not defined in a file (%s)\n", operand, json_shown(json_member(place, "source"), &source));
         }
     }
     ls_buf_release(&code);

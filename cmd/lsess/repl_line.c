@@ -54,13 +54,13 @@ static void list_candidates(struct json names, const char *typed, size_t typed_l
     struct json name;
     size_t at = 0, widest = 1, shown = 0;
     while (json_item(names, &at, &name))
-        if (rest_of(json_string(name, &text), typed, typed_len) && text.len > widest) widest = text.len;
+        if (rest_of(json_shown(name, &text), typed, typed_len) && text.len > widest) widest = text.len;
     size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80, columns = width / (widest + 2);
     if (!columns) columns = 1;
     at = 0;
     putchar('\n');
     while (shown < MOST_LISTED && json_item(names, &at, &name)) {
-        if (!rest_of(json_string(name, &text), typed, typed_len)) continue;
+        if (!rest_of(json_shown(name, &text), typed, typed_len)) continue;
         bool last = ++shown % columns == 0 || shown == count;
         printf("%-*s%s", last ? 0 : (int)widest + 2, ls_buf_text(&text), last ? "\n" : "");
     }

@@ -21,6 +21,7 @@
 #include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "json.h"
 #include "settings.h"
 
@@ -101,9 +102,12 @@ static void print_start(const struct serving *serving, int64_t begun_ns)
         show_dir(&dir, ready->dir);
     else
         ls_buf_str(&dir, "the built-in demo");
-    fprintf(stderr, "  %s➜%s  Site:     %s  (%zu Lua file%s, %zu viewdef%s%s)\n", paint(serving, GREEN), paint(serving, PLAIN), ls_buf_text(&dir),
-            ready->lua_files, ready->lua_files == 1 ? "" : "s", ready->viewdefs, ready->viewdefs == 1 ? "" : "s", ready->watching ? ", watching" : "");
-    fprintf(stderr, "  %s➜%s  Control:  %s\n", paint(serving, GREEN), paint(serving, PLAIN), ready->socket_path);
+    fprintf(stderr, "  %s➜%s  Site:     ", paint(serving, GREEN), paint(serving, PLAIN));
+    show(stderr, ls_buf_text(&dir), dir.len);
+    fprintf(stderr, "  (%zu Lua file%s, %zu viewdef%s%s)\n", ready->lua_files, ready->lua_files == 1 ? "" : "s", ready->viewdefs, ready->viewdefs == 1 ? "" : "s", ready->watching ? ", watching" : "");
+    fprintf(stderr, "  %s➜%s  Control:  ", paint(serving, GREEN), paint(serving, PLAIN));
+    show(stderr, ready->socket_path, strlen(ready->socket_path));
+    fputc('\n', stderr);
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "  %spress h + enter for help%s\n", paint(serving, DIM), paint(serving, PLAIN));
     ls_buf_release(&dir);
@@ -128,7 +132,9 @@ static void paint_more(const struct serving *serving, struct ls_buf *out, const 
         size_t len = strcspn(line, "\n");
         bool source = is_source(line, len), caret = source && memchr(line, '^', len) != NULL && strncmp(line, "        |", 9) == 0;
         const char *color = caret ? RED : source || first || report->kind != LS_SAVE_FAILED || ls_has_prefix(line, "    at ") ? DIM : BOLD;
-        ls_buf_printf(out, "%s%.*s%s", paint(serving, color), (int)len, line, paint(serving, PLAIN));
+        ls_buf_str(out, paint(serving, color));
+        ls_text_show(out, line, len, NULL);
+        ls_buf_str(out, paint(serving, PLAIN));
         line = line[len] == '\n' ? line + len + 1 : NULL;
         if (line != NULL)
             ls_buf_char(out, '\n');
@@ -147,8 +153,10 @@ static void print_report(void *ctx, const struct ls_save_report *report)
     struct ls_buf out = LS_BUF_INIT;
     localtime_r(&now, &parts);
     strftime(clock, sizeof clock, "%H:%M:%S", &parts);
-    ls_buf_printf(&out, "%s%s%s  %s  %s%s%s  %s%.1f ms%s", paint(serving, DIM), clock, paint(serving, PLAIN), report->files,
-                  paint(serving, colors[report->kind]), report->outcome, paint(serving, PLAIN), paint(serving, DIM), report->ms, paint(serving, PLAIN));
+    ls_buf_printf(&out, "%s%s%s  ", paint(serving, DIM), clock, paint(serving, PLAIN));
+    ls_text_show(&out, report->files, strlen(report->files), NULL);
+    ls_buf_printf(&out, "  %s%s%s  %s%.1f ms%s", paint(serving, colors[report->kind]), report->outcome, paint(serving, PLAIN), paint(serving, DIM), report->ms,
+                  paint(serving, PLAIN));
     paint_more(serving, &out, report);
     if (!ls_buf_failed(&out))
         fwrite(out.data, 1, out.len, stderr);
@@ -192,8 +200,8 @@ static void print_sessions(struct serving *serving)
         while (json_item(array, &at, &row)) {
             count++;
             int64_t pages = json_int(json_member(row, "connections"), 0), variables = json_int(json_member(row, "variables"), 0);
-            fprintf(stderr, "  %-4s", json_string(json_member(row, "session"), &text));
-            fprintf(stderr, " %s  %" PRId64 " page%s, %" PRId64 " variable%s, %" PRId64 " KiB\n", json_string(json_member(row, "url"), &text), pages,
+            fprintf(stderr, "  %-4s", json_shown(json_member(row, "session"), &text));
+            fprintf(stderr, " %s  %" PRId64 " page%s, %" PRId64 " variable%s, %" PRId64 " KiB\n", json_shown(json_member(row, "url"), &text), pages,
                     pages == 1 ? "" : "s", variables, variables == 1 ? "" : "s", json_int(json_member(row, "memory"), 0) / 1024);
         }
     }

@@ -32,7 +32,7 @@ static int url_width(struct json sessions)
     struct json session;
     size_t at = 0, width = 3;
     while (json_item(sessions, &at, &session)) {
-        json_string(json_member(session, "url"), &url);
+        json_shown(json_member(session, "url"), &url);
         if (url.len > width) width = url.len;
     }
     ls_buf_release(&url);
@@ -45,13 +45,13 @@ static void print_row(struct json session, int width, bool color)
     char age[32], size[32];
     print_age(age, sizeof age, json_int(json_member(session, "age_ms"), 0));
     print_size(size, sizeof size, json_int(json_member(session, "memory"), 0));
-    json_string(json_member(session, "last_error"), &error);
+    json_shown(json_member(session, "last_error"), &error);
     if (error.len) ls_buf_cut(&error, strcspn(error.data, "\n"));
-    printf("%7s %8s %5lld ", json_string(json_member(session, "session"), &name), age, (long long)json_int(json_member(session, "connections"), 0));
+    printf("%7s %8s %5lld ", json_shown(json_member(session, "session"), &name), age, (long long)json_int(json_member(session, "connections"), 0));
     /* One that computes for long did not answer: what only it knows stays open. */
     if (json_true(json_member(session, "busy"))) printf("%9s %8s %7s", "busy", "-", "-");
     else printf("%9lld %8s %7lld", (long long)json_int(json_member(session, "variables"), 0), size, (long long)json_int(json_member(session, "modules"), 0));
-    json_string(json_member(session, "url"), &url);
+    json_shown(json_member(session, "url"), &url);
     if (error.len) printf("  %-*s  %s%s%s\n", width, ls_buf_text(&url), color ? "\033[31m" : "", error.data, color ? "\033[0m" : "");
     else printf("  %s\n", ls_buf_text(&url));
     ls_buf_release(&name);

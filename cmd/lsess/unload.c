@@ -44,8 +44,8 @@ static void print_result(struct json result, bool dry)
     struct ls_buf text = LS_BUF_INIT, name = LS_BUF_INIT;
     static const struct { const char *label, *member; } lists[] = {{"modules", "modules"}, {"prototypes", "prototypes"},
         {"presenter types", "presenters"}, {"wrappers", "wrappers"}, {"viewdefs", "viewdefs"}};
-    json_string(json_member(result, "session"), &text);
-    json_string(json_member(result, "name"), &name);
+    json_shown(json_member(result, "session"), &text);
+    json_shown(json_member(result, "name"), &name);
     printf("session %s: %s %s\n", ls_buf_text(&text), ls_buf_text(&name), dry ? "would go" : "is unloaded");
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) print_names(lists[i].label, json_member(result, lists[i].member), &text);
     print_number("timers", json_int(json_member(result, "timers"), 0));

@@ -1,4 +1,4 @@
-/* The log. A record is put together in a buffer and leaves by one write(2), so that records of different threads never mix (L20). The
+/* The log. What people read is shown by ls_text_show, so that no text of a page or a site can pass for a record or speak to the terminal. A record is put together in a buffer and leaves by one write(2), so that records of different threads never mix (L20). The
  * lock guards settings and descriptor only; the tap is called after it has been given back. */
 #include "base/log.h"
 
@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/text.h"
 
 typedef void (*tap_fn)(void *ctx, int level, const char *session, const char *text, size_t len);
 
@@ -110,7 +111,7 @@ static void format_record(struct ls_buf *out, int level, const char *session, co
     if (session) ls_buf_printf(out, " [%s]", session);
     if (color) ls_buf_str(out, "\033[0m");
     ls_buf_char(out, ' ');
-    ls_buf_add(out, text, len);
+    ls_text_show(out, text, len, LS_INDENT);
     if (!len || text[len - 1] != '\n') ls_buf_char(out, '\n');
 }
 

@@ -134,6 +134,35 @@ uint64_t ls_hash(const void *bytes, size_t len)
     return hash ^ (hash >> 33);
 }
 
+/* The code of a valid sequence of 2 or 3 bytes. */
+static bool is_hidden(unsigned code)
+{
+    return code < 0xa0 || code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *indent)
+{
+    size_t from = 0, at = 0;
+    while (at < len) {
+        const unsigned char *s = (const unsigned char *)text + at;
+        size_t step = ls_utf8_step(text + at, len - at);
+        unsigned code = step == 2 ? (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU) : step == 3 ? (s[0] & 0xfU) << 12 | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU) : 0;
+        if (step == 1 ? (*s >= 32 && *s != 127) || *s == '\t' : step == 4 || (step && !is_hidden(code))) {
+            at += step;
+            continue;
+        }
+        ls_buf_add(out, text + from, at - from);
+        if (*s == '\n' && indent) {
+            ls_buf_char(out, '\n');
+            ls_buf_str(out, at + 1 < len ? indent : "");
+        } else {
+            ls_buf_printf(out, step > 1 ? "\\u{%x}" : "\\x%02x", step > 1 ? code : *s);
+        }
+        from = at += step ? step : 1;
+    }
+    ls_buf_add(out, text + from, len - from);
+}
+
 void ls_html_escape(struct ls_buf *buf, const char *text, size_t len)
 {
     size_t from = 0;

@@ -12,6 +12,7 @@
 #include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "server/internal.h"
 
 enum {
@@ -257,6 +258,11 @@ static void write_outcome(struct ls_buf *out, const struct ls_burst *burst, cons
         ls_buf_printf(out, ", %u failed", saves->failed_sessions);
 }
 
+static void show(struct ls_buf *out, const char *text)
+{
+    ls_text_show(out, text, strlen(text), LS_INDENT);
+}
+
 /* Behind the time: what an edit changed, of several files in lines of their own. */
 static void write_details(struct ls_buf *text, const struct saves *saves, bool cleared)
 {
@@ -270,12 +276,17 @@ static void write_details(struct ls_buf *text, const struct saves *saves, bool c
     if (cleared && (saves->sessions > 0 || saves->pages > 0))
         ls_buf_str(text, "  error cleared");
     if (named == 1 && saves->failures == NULL) {
-        ls_buf_printf(text, "%s%s", cleared ? ", " : "  ", only->details);
+        ls_buf_str(text, cleared ? ", " : "  ");
+        show(text, only->details);
         return;
     }
     for (size_t i = 0; i < saves->count; i++)
-        if (saves->notes[i].details != NULL && shown++ < DETAILS_SHOWN)
-            ls_buf_printf(text, "\n  %s: %s", saves->notes[i].key, saves->notes[i].details);
+        if (saves->notes[i].details != NULL && shown++ < DETAILS_SHOWN) {
+            ls_buf_str(text, "\n  ");
+            show(text, saves->notes[i].key);
+            ls_buf_str(text, ": ");
+            show(text, saves->notes[i].details);
+        }
     if (shown > DETAILS_SHOWN)
         ls_buf_printf(text, "\n  and %zu more", shown - DETAILS_SHOWN);
 }
@@ -339,7 +350,8 @@ static size_t write_failures(struct ls_buf *out, const struct ls_server *server,
     for (const struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next) {
         if (!failure->news || told++ >= MESSAGES_SHOWN)
             continue;
-        ls_buf_printf(out, "\n  %s", failure->text);
+        ls_buf_str(out, "\n  ");
+        show(out, failure->text);
         if (told <= EXCERPTS_SHOWN) {
             write_excerpt(out, server, burst, failure);
             write_traceback(out, failure->traceback);
@@ -446,8 +458,10 @@ void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct s
             write_outcome(&outcome, burst, saves, cleared);
         write_details(&more, saves, cleared);
         log_failures(server, saves);
-        if (write_failures(&more, server, burst, saves) == 0 && saves->failures != NULL)
-            ls_buf_printf(&more, "  the same error: %s", saves->failures->text);
+        if (write_failures(&more, server, burst, saves) == 0 && saves->failures != NULL) {
+            ls_buf_str(&more, "  the same error: ");
+            show(&more, saves->failures->text);
+        }
         struct ls_save_report report = {.files = ls_buf_text(&names), .outcome = ls_buf_text(&outcome), .ms = ms, .more = ls_buf_text(&more),
                                         .kind = saves->failures != NULL ? LS_SAVE_FAILED : something ? LS_SAVE_TAKEN : LS_SAVE_IDLE};
         if (server->config.on_report != NULL && !ls_buf_failed(&names) && !ls_buf_failed(&more))

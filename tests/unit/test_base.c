@@ -114,6 +114,29 @@ static void maps_keep_insertion_order(void **state)
 }
 
 /* Ids in use, against a plain table of them: what was put and not taken is there, in order of insertion, whatever came and went between. */
+/* No text of others speaks to a terminal or passes for a line of ours. */
+static void texts_are_shown_without_what_a_terminal_obeys(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *lines, *line; } rows[] = {
+        {"", "", ""}, {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0", "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0", NULL},
+        {"\x1b[31m\x07\r\x7f", "\\x1b[31m\\x07\\x0d\\x7f", NULL}, {"a\nb\n\nc\n", "a\n> b\n> \n> c\n", "a\\x0ab\\x0a\\x0ac\\x0a"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f", "\\u{80}\\u{9b}\\u{9f}", NULL}, {"\xd8\x9c\xd8\x9d", "\\u{61c}\xd8\x9d", NULL},
+        {"\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", "\xe2\x80\x8d\\u{200e}\\u{200f}\xe2\x80\x90", NULL},
+        {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf", "\xe2\x80\xa7\\u{2028}\\u{2029}\\u{202a}\\u{202e}\xe2\x80\xaf", NULL},
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5\\u{2066}\\u{2069}\xe2\x81\xaa", NULL}, {"\xff\xc2", "\\xff\\xc2", NULL}, {"\xed\xa0\x80", "\\xed\\xa0\\x80", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ls_buf out = LS_BUF_INIT;
+        ls_text_show(&out, rows[i].text, strlen(rows[i].text), "> ");
+        assert_string_equal(ls_buf_text(&out), rows[i].lines);
+        ls_buf_clear(&out);
+        ls_text_show(&out, rows[i].text, strlen(rows[i].text), NULL);
+        assert_string_equal(ls_buf_text(&out), rows[i].line ? rows[i].line : rows[i].lines);
+        ls_buf_release(&out);
+    }
+}
+
 static void maps_of_ids_keep_what_they_are_given(void **state)
 {
     (void)state;
@@ -477,6 +500,7 @@ static void near_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
         cmocka_unit_test(maps_of_ids_keep_what_they_are_given), cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
