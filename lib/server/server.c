@@ -65,7 +65,7 @@ void ls_server_config_init(struct ls_server_config *config)
         .max_timers = 10000,
         .max_messages = 10000,
         .heartbeat_ms = 30000,
-        .body_ms = 20000,
+        .body_ms = 10000,
         .identity_ms = 120000,
     };
 }

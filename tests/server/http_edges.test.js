@@ -84,6 +84,20 @@ test('P22 a head with two readings is 400, and nothing that follows on its conne
   assert.deepEqual(statuses(await untilClosed(`${post}${many}${length}\r\n${body}${END}`)), [200, 200], '63 lines are looked at');
 });
 
+test('P22 Q3 blanks and empty lines before a request get no answer to the request of another client', async () => {
+  const few = await Server.start({ 'lua/main.lua': APP, 'html/data.txt': '0123456789' }, ['--max-connections', '1']);
+  const first = `GET /nothing HTTP/1.1\r\n${HOST}X-Pad: ${'p'.repeat(300)}\r\n\r\n`;
+  /* Two requests in one packet: the second one is moved in its thread's buffer, and leaves a copy there. */
+  for (let i = 0; i < 300; i++) await few.raw(first + END, { half: true });
+  for (let i = 0; i < 60; i++) {
+    const answer = await few.raw(`${' '.repeat(first.length - 2)}\n\n`, { half: true });
+    assert.equal(answer.status, 400);
+  }
+  for (const blank of ['\n\n', '\r\n\r\n', '  \r\n\r\n', '\r\n\n']) assert.equal((await few.raw(blank + END, { half: true })).status, 400, JSON.stringify(blank));
+  await few.stop();
+  assert.deepEqual(statuses(await untilClosed(`\r\n${END}`)), [200], 'one empty line');
+});
+
 test('P22a Connection: close ends the connection in whatever form it is said, and the answer says so', async () => {
   const head = (version, lines) => `GET /data.txt HTTP/${version}\r\n${HOST}${lines}\r\n`;
   for (const [version, lines] of [['1.1', 'Connection: close\r\n'], ['1.1', 'connection: CLOSE\r\n'], ['1.1', 'Connection: keep-alive, close\r\n'], ['1.1', 'Connection: close, keep-alive\r\n'], ['1.1', 'Connection: TE,close\r\n'],
