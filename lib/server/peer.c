@@ -2,8 +2,8 @@
  * them alone.
  *
  * The kernel knows who made each socket. It is asked for the one at the other end, by both addresses and ports, through sock_diag, else by /proc/net/tcp and
- * tcp6. Both say 0, as if it were root's, for a socket that its program has closed: that one has no inode any more, and what has none is nobody's. A program
- * that has only said that it sends no more still holds its socket.
+ * tcp6. Both may say 0, as if it were root's, for a socket that its program has closed: that one has no inode any more, and what has none is nobody's. A
+ * program that has only said that it sends no more still holds its socket. One that is about to connect from the same port is another one's.
  *
  * A question costs some ten microseconds by sock_diag, and by /proc what reading all connections costs: one for each WebSocket, and one for each other request
  * that wants a power; never for a message.
@@ -16,6 +16,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,7 +31,7 @@ struct end {
 };
 
 struct owner {
-    unsigned uid;
+    unsigned uid, state;
     unsigned long inode;
 };
 
@@ -82,7 +83,7 @@ static bool ask_diag(const struct end *peer, const struct end *self, struct owne
     /* The kernel has answered when send() returns. */
     ssize_t n = send(fd, &question, sizeof question, 0) == sizeof question ? recv(fd, &answer, sizeof answer, MSG_DONTWAIT) : -1;
     close(fd);
-    *owner = (struct owner){answer.body.idiag_uid, answer.body.idiag_inode};
+    *owner = (struct owner){answer.body.idiag_uid, answer.body.idiag_state, answer.body.idiag_inode};
     /* Where there is no such connection the answer is a socket that listens on that port, if one does. */
     return n >= (ssize_t)(sizeof answer.head + sizeof answer.body) && answer.head.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
            answer.body.id.idiag_sport == question.body.id.idiag_sport && answer.body.id.idiag_dport == question.body.id.idiag_dport;
@@ -112,7 +113,7 @@ static bool look_in(const char *path, const struct end *peer, const struct end *
     bool found = false;
     while (table != NULL && !ls_buf_failed(&wanted) && !found && fgets(line, sizeof line, table) != NULL) {
         const char *at = strstr(line, ls_buf_text(&wanted));
-        found = at != NULL && sscanf(at + wanted.len, "%*s %*s %*s %*s %u %*s %lu", &owner->uid, &owner->inode) == 2;
+        found = at != NULL && sscanf(at + wanted.len, "%x %*s %*s %*s %u %*s %lu", &owner->state, &owner->uid, &owner->inode) == 3;
     }
     if (table != NULL)
         fclose(table);
@@ -134,6 +135,11 @@ static bool ask_proc(const struct end *peer, const struct end *self, struct owne
 }
 
 /* --- both --- */
+
+static bool is_connected(const struct owner *owner)
+{
+    return owner->inode != 0 && (owner->state == TCP_ESTABLISHED || owner->state == TCP_FIN_WAIT1 || owner->state == TCP_FIN_WAIT2);
+}
 
 /* In a user namespace that has names for some users only, all others look alike: as one of them nobody can be told from the rest. */
 static bool is_anybody(void)
@@ -160,7 +166,7 @@ static bool try_way(ask_fn ask)
         struct end peer, self;
         read_end(&peer, "127.0.0.1", ntohs(there.sin_port));
         read_end(&self, "127.0.0.1", ntohs(here.sin_port));
-        ok = ask(&peer, &self, &owner) && owner.inode != 0 && owner.uid == geteuid();
+        ok = ask(&peer, &self, &owner) && is_connected(&owner) && owner.uid == geteuid();
     }
     if (listening >= 0)
         close(listening);
@@ -184,7 +190,7 @@ int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_por
         return ls__peer_seams.uid();
     struct end from, to;
     struct owner owner;
-    bool ok = ask != NULL && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) && owner.inode != 0;
+    bool ok = ask != NULL && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) && is_connected(&owner);
     return ok ? (int64_t)owner.uid : -1;
 }
 

@@ -229,7 +229,9 @@ static enum origin find_origin(int outer)
         return FROM_ELSEWHERE;
     inet_ntop(AF_INET, &peer.sin_addr, from, sizeof from);
     inet_ntop(AF_INET, &self.sin_addr, to, sizeof to);
-    return peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) ? FROM_USER : FROM_LOOPBACK;
+    /* Still connected afterwards: so nobody else had this port meanwhile. */
+    bool user = peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) && getpeername(outer, (struct sockaddr *)&peer, &len) == 0;
+    return user ? FROM_USER : FROM_LOOPBACK;
 }
 
 /* The inner connection's own port is noted before civetweb can see it. */

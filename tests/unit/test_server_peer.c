@@ -154,6 +154,38 @@ static void Q3_a_closed_connection_is_nobodys(void **state)
     by_each_way(check_closed);
 }
 
+/* Nor is it that of a socket that has taken the same port and is not connected yet: here one whose server takes no more. */
+static void check_connecting(void)
+{
+    struct sockaddr_storage where;
+    struct pair pair = {.client = -1, .server = -1};
+    int waiting[8], count = 0;
+    socklen_t len = fill_address(&where, "127.0.0.1", 0);
+    pair.listening = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(pair.listening, (struct sockaddr *)&where, len) + listen(pair.listening, 0), 0);
+    name_end(pair.listening, pair.server_address, &pair.server_port);
+    len = fill_address(&where, "127.0.0.1", pair.server_port);
+    bool connected = true;
+    while (connected && count < (int)COUNT(waiting)) {
+        int fd = waiting[count++] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        (void)connect(fd, (struct sockaddr *)&where, len);
+        connected = poll(&ready, 1, 50) == 1;
+    }
+    assert_false(connected);
+    name_end(waiting[count - 1], pair.client_address, &pair.client_port);
+    assert_int_equal(uid_of(&pair), -1);
+    while (count > 0)
+        close(waiting[--count]);
+    close(pair.listening);
+}
+
+static void Q3_a_connection_that_is_not_there_yet_is_nobodys(void **state)
+{
+    (void)state;
+    by_each_way(check_connecting);
+}
+
 /* A program of another user, which connects and waits. */
 static void check_other(void)
 {
@@ -343,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(Q3_the_kernel_tells_whose_a_connection_is),
         cmocka_unit_test(Q3_a_closed_connection_is_nobodys),
+        cmocka_unit_test(Q3_a_connection_that_is_not_there_yet_is_nobodys),
         cmocka_unit_test(Q3_another_user_is_another_user),
         cmocka_unit_test(Q3_P91a_the_token_of_the_start_line),
         cmocka_unit_test(Q3_no_token_where_the_user_is_told),
