@@ -122,6 +122,7 @@ $(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES)
 # --- unit tests: tests/unit/test_ROOM[_topic].c is linked with ROOM and the rooms below it ---
 
 T ?=
+UNIT_SECONDS ?= 300
 UNIT_SOURCES = $(wildcard tests/unit/test_$(if $(T),$(T)*,*).c)
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
 test_room = $(firstword $(subst _, ,$(patsubst test_%,%,$(1))))
@@ -137,8 +138,8 @@ unit-programs: $(UNIT_TESTS)
 
 unit: $(UNIT_TESTS)
 	@status=0; for test in $(UNIT_TESTS); do \
-	  echo "== $$test"; timeout -k 5 300 $$test; code=$$?; [ $$code = 0 ] || status=1; \
-	  [ $$code -lt 124 ] || printf 'not ok %s: ended by a signal or after 300 seconds (%d)\n0 passed, 1 failed\n' $$test $$code; \
+	  echo "== $$test"; timeout -k 5 $(UNIT_SECONDS) $$test; code=$$?; [ $$code = 0 ] || status=1; \
+	  [ $$code -lt 124 ] || printf 'not ok %s: ended by a signal or after %d seconds (%d)\n0 passed, 1 failed\n' $$test $(UNIT_SECONDS) $$code; \
 	done; exit $$status
 
 # --- benchmark and fuzz programs ---

@@ -54,7 +54,7 @@ export ASAN_OPTIONS="log_path=$reports/report:exitcode=66:detect_leaks=1:detect_
 export UBSAN_OPTIONS="log_path=$reports/report:print_stacktrace=1"
 passed=0 failed=0
 if [ "${2:-}" = units ]; then
-    for room in "${rooms[@]}"; do $MAKE unit T="$room" || status=1; done
+    for room in "${rooms[@]}"; do $MAKE unit T="$room" UNIT_SECONDS=1500 || status=1; done
 else
     paths=()
     for file in $files; do

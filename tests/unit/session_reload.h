@@ -46,7 +46,7 @@ static inline void site_open(struct site *site)
     assert_int_equal(mkdir(site->paths.lua_dir, 0700), 0);
     site->chunks = ls_chunks_new(NULL);
     assert_non_null(site->chunks);
-    site->config = (struct ls_session_config){.vended_id = "1", .site = &site->paths, .chunks = site->chunks, .time_limit_ms = 300,
+    site->config = (struct ls_session_config){.vended_id = "1", .site = &site->paths, .chunks = site->chunks, .time_limit_ms = 2000,
                                               .memory_limit = 64 << 20, .max_timers = 1000, .hot = true};
 }
 

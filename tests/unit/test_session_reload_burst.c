@@ -335,7 +335,7 @@ static void h58_h65_memory_failure_leaves_the_old_code(void **state)
     site_write(&site, "lua/m.lua", "count = 1 return {v = 1}");
     site.config.memory_limit = 4 << 20;
     site_start(&site);
-    site_write(&site, "lua/m.lua", "count = 2 local t = {} for i = 1, 1e8 do t[i] = {i} end return {v = 2}");
+    site_write(&site, "lua/m.lua", "count = 2 local t = {} for i = 1, 1e4 do t[i] = ('x'):rep(1e5 + i) end return {v = 2}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_FAILED);
