@@ -173,7 +173,7 @@ static bool dot_unload(struct repl *repl, const char *operand)
 static void print_lines(const char *path, int64_t first, int64_t last)
 {
     struct ls_err err = {0};
-    struct ls_bytes *bytes = ls_file_read(path, 0, &err);
+    struct ls_bytes *bytes = ls_file_read(NULL, path, 0, &err);
     if (!bytes) {
         printf("%s\n", err.text);
         return;

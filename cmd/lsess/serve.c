@@ -331,6 +331,8 @@ static int serve(struct serving *serving, int64_t begun_ns)
     if (ls_log_open(&log, &err) < 0)
         return complain(STATUS_FAILED, "%s", err.text);
     serving->color = use_color(stderr);
+    if (settings->ignored.len > 0)
+        ls_log(0, "Not taken from the site's lsess.lua, which --sandbox lets set nothing that reaches outside: %s.", ls_buf_text(&settings->ignored));
     if (!settings->json_log) {
         settings->server.on_report = print_report;
         settings->server.report_ctx = serving;
@@ -350,7 +352,8 @@ static int serve(struct serving *serving, int64_t begun_ns)
     pthread_t second;
     if (pthread_create(&second, NULL, watch_second, serving) == 0)
         pthread_detach(second);
-    ls_server_stop(serving->server);
+    if (!ls_server_stop(serving->server)) /* with threads that cannot be ended there is nothing to free, and exit() might wait for their streams */
+        _exit(STATUS_DONE);
     return STATUS_DONE;
 }
 

@@ -46,7 +46,8 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
     X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)") \
     X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: only pages of the user who serves)") \
-    X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "no io, os.execute and the like for Lua code") \
+    X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "distrust the site: no io, os.execute and the like, no file outside of it") \
+    X("env", 0, "NAME", LIST, 0, 0, env, "with --sandbox, let Lua code read this variable of the environment (repeatable)") \
     X("client", 0, "WHICH", TEXT, 0, 0, client, "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing") \
     X("strict-port", 0, NULL, SWITCH, 0, 0, server.strict_port, "fail when the port is taken, do not try the next ones") \
     X("keep-removed-methods", 0, NULL, SWITCH, 0, 0, server.keep_removed_methods, "a reload does not remove methods that are gone from the file") \
@@ -113,10 +114,14 @@ static bool is_origin(const char *text)
     return host != NULL && host > text && host[3] != '\0' && strpbrk(host + 3, "/?#*") == NULL && strpbrk(text, ";,'\" \t\r\n") == NULL;
 }
 
-static const char *add_origin(struct text_list *list, const char *text)
+static const char *add_item(const struct setting *setting, struct text_list *list, const char *text)
 {
-    if (!is_origin(text))
+    if (strcmp(setting->name, "env") == 0) {
+        if (*text == '\0' || strchr(text, '=') != NULL)
+            return "the name of a variable of the environment";
+    } else if (!is_origin(text)) {
         return "an origin such as https://example.org, without a path";
+    }
     return add_to_list(list, text) ? NULL : "less memory";
 }
 
@@ -161,7 +166,7 @@ static const char *set_text(struct settings *settings, const struct setting *set
         *(const char **)at = text;
         return *text != '\0' ? NULL : "a text that is not empty";
     case LIST:
-        return add_origin(at, text);
+        return add_item(setting, at, text);
     case SWITCH:
     case TRISTATE: {
         bool on = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
@@ -248,14 +253,14 @@ static char *keep(struct settings *settings, char *text)
     return text;
 }
 
-/* Origins in one variable are separated by blanks or commas. */
-static const char *split_origins(struct settings *settings, struct text_list *list, const char *text)
+/* The items of a list in one variable are separated by blanks or commas. */
+static const char *split_items(struct settings *settings, const struct setting *setting, const char *text)
 {
     const char *wanted = NULL;
     while (wanted == NULL && *(text += strspn(text, " ,")) != '\0') {
         size_t len = strcspn(text, " ,");
         char *one = keep(settings, ls_strndup(text, len));
-        wanted = one != NULL ? add_origin(list, one) : "less memory";
+        wanted = one != NULL ? set_text(settings, setting, one) : "less memory";
         text += len;
     }
     return wanted;
@@ -269,7 +274,7 @@ static int read_environment(struct settings *settings, const struct command *com
         if (from[i] != FROM_DEFAULT || text == NULL || *text == '\0')
             continue;
         from[i] = FROM_ENVIRONMENT;
-        const char *wanted = table[i].kind == LIST ? split_origins(settings, field(settings, &table[i]), text) : set_text(settings, &table[i], text);
+        const char *wanted = table[i].kind == LIST ? split_items(settings, &table[i], text) : set_text(settings, &table[i], text);
         if (wanted != NULL)
             return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
     }
@@ -356,7 +361,7 @@ static const char *set_entry(struct settings *settings, const struct setting *se
     if (entry->kind != LS_CONFIG_LIST)
         return set_text(settings, setting, entry->text);
     for (char **item = entry->list; wanted == NULL && *item != NULL; item++)
-        wanted = add_origin(field(settings, setting), *item);
+        wanted = set_text(settings, setting, *item);
     return wanted;
 }
 
@@ -369,20 +374,35 @@ static const char *judge_entry(const struct setting *setting, const struct ls_co
     return wanted;
 }
 
+/* May a site that is not trusted set this (L13)? What is not listed reaches outside of the site, or takes of the machine what its owner has not given. */
+static bool is_harmless(const char *key)
+{
+    static const char *const keys[] = {"port", "strict_port", "watch", "debounce", "poll", "sandbox", "client", "keep_removed_methods", "verbose", "json_log"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
 static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file, enum source *from)
 {
-    if (strcmp(entry->key, "static_roots") == 0) {
+    bool roots = strcmp(entry->key, "static_roots") == 0;
+    int at = SETTING_COUNT;
+    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
+        continue;
+    if (at < 0 && !roots)
+        return unknown_key(file, entry);
+    if (settings->distrusted && !is_harmless(entry->key)) {
+        ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
+        return 0;
+    }
+    if (roots) {
         if (entry->kind != LS_CONFIG_LIST)
             return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);
         for (char **item = entry->list; *item != NULL; item++)
             add_to_list(&settings->static_roots, *item);
         return 0;
     }
-    int at = SETTING_COUNT;
-    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
-        continue;
-    if (at < 0)
-        return unknown_key(file, entry);
     bool overridden = from[at] != FROM_DEFAULT;
     const char *wanted = overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);
     if (!overridden)
@@ -390,24 +410,41 @@ static int take_entry(struct settings *settings, const struct ls_config_entry *e
     return wanted == NULL ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
 }
 
+/* Does the site's own file switch the sandbox on? Keys come in order of their names, and this one counts for all. */
+static bool asks_for_sandbox(const struct ls_site_config *file)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (strcmp(file->entries[i].key, "sandbox") == 0)
+            return file->entries[i].flag;
+    return false;
+}
+
+/* A file that --config names elsewhere is not the site's, and is trusted. */
 static int read_file(struct settings *settings, enum source *from)
 {
     struct ls_buf path = LS_BUF_INIT;
     struct ls_err err = {0};
+    char *root = settings->server.dir != NULL ? ls_path_real(settings->server.dir, NULL) : NULL;
     if (settings->config != NULL)
         ls_buf_str(&path, settings->config);
     else if (settings->server.dir != NULL)
-        ls_path_join(&path, settings->server.dir, "lsess.lua");
+        ls_path_join(&path, root != NULL && settings->server.sandbox ? root : settings->server.dir, "lsess.lua");
+    char *real = root != NULL && settings->config != NULL ? ls_path_real(settings->config, NULL) : NULL;
+    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && ls_path_below(root, real))), within = of_site && settings->server.sandbox;
     int status = 0;
     struct stat info;
     /* A link that leads nowhere is a file that cannot be read, not one that is absent. */
     if (path.len > 0 && (settings->config != NULL || lstat(ls_buf_text(&path), &info) == 0)) {
-        settings->file = ls_site_config_read(ls_buf_text(&path), &err);
+        settings->file = ls_site_config_read(within ? root : NULL, within && real != NULL ? real : ls_buf_text(&path), &err);
         if (settings->file == NULL)
             status = complain(STATUS_FAILED, "%s", err.text);
+        else
+            settings->distrusted = within || (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
         for (size_t i = 0; status == 0 && i < settings->file->count; i++)
             status = take_entry(settings, &settings->file->entries[i], ls_buf_text(&path), from);
     }
+    ls_free(root);
+    ls_free(real);
     ls_buf_release(&path);
     return status;
 }
@@ -438,6 +475,7 @@ static int check_together(struct settings *settings, const struct command *comma
     server->allow_origins = settings->origins.items;
     server->allow_frames = settings->frames.items;
     server->static_roots = settings->static_roots.items;
+    server->env = settings->env.items;
     server->diag_level = settings->verbosity;
     server->editor = getenv("LSESS_EDITOR");
     if (server->editor != NULL && *server->editor == '\0')
@@ -471,6 +509,8 @@ void settings_release(struct settings *settings)
     ls_free(settings->origins.items);
     ls_free(settings->frames.items);
     ls_free(settings->static_roots.items);
+    ls_free(settings->env.items);
+    ls_buf_release(&settings->ignored);
     for (size_t i = 0; i < settings->kept_count; i++)
         ls_free(settings->kept[i]);
     ls_free(settings->kept);

@@ -94,7 +94,7 @@ static int on_file(void *ctx, const char *rel, bool is_dir)
     /* A view is known by the name of the link, a Lua file by what the link leads to (H73, L26). */
     const char *base = ls_path_base(rel);
     char *view = folder->views ? ls_strndup(base, strlen(base) - strlen(".html")) : NULL;
-    struct ls_bytes *text = key ? ls_file_read(real, 0, &why) : NULL;
+    struct ls_bytes *text = key ? ls_file_read(NULL, real, 0, &why) : NULL;
     if (key && !text) {
         check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", why.text);
     } else if (!key || (folder->views && !view)) {
@@ -116,7 +116,7 @@ static int collect(struct checker *checker, const char *name, bool views, struct
     struct folder folder = {checker, name, views};
     struct ls_buf dir = LS_BUF_INIT;
     ls_path_join(&dir, checker->config->site->root, name);
-    int code = ls_buf_failed(&dir) ? LS_ENOMEM : ls_tree_walk(dir.data, on_file, &folder, err);
+    int code = ls_buf_failed(&dir) ? LS_ENOMEM : ls_tree_walk(NULL, false, dir.data, on_file, &folder, err);
     ls_buf_release(&dir);
     return code;
 }
@@ -259,7 +259,7 @@ int ls_check_site(const struct ls_check_config *config, struct ls_check_counts *
     if (!code) {
         ls_path_join(&dir, config->site->root, "viewdefs");
         backend.session.chunks = ls_chunks_new(err);
-        backend.viewdefs = ls_buf_failed(&dir) ? NULL : ls_viewdefs_open(dir.data, NULL, err);
+        backend.viewdefs = ls_buf_failed(&dir) ? NULL : ls_viewdefs_open(NULL, dir.data, NULL, err);
         if (!backend.session.chunks || !backend.viewdefs) code = LS_ENOMEM;
     }
     if (!code) code = check_lua(&checker, &backend.session, err);

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 
 void ls_path_join(struct ls_buf *out, const char *dir, const char *name)
 {
@@ -42,8 +44,83 @@ char *ls_path_real(const char *path, struct ls_err *err)
     return NULL;
 }
 
-char *ls_path_real_lenient(const char *path, struct ls_err *err)
+/* --- below a root (L13) --- */
+
+enum { MAX_LINKS = 40 }; /* as the kernel: more is a loop */
+
+static int outside(struct ls_err *err, const char *path)
 {
+    return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", path);
+}
+
+/* `first`, which a link gives, and then what is left. */
+static void put_before(struct ls_buf *rest, const char *first)
+{
+    struct ls_buf both = LS_BUF_INIT;
+    ls_buf_printf(&both, "%s/%s", first, ls_buf_text(rest));
+    ls_buf_release(rest);
+    *rest = both;
+}
+
+/* Resolved component by component, so that nothing is asked about a place that is neither below the root nor on the way to it. `lenient`: parts that
+ * do not exist are kept as they are written. @return 0 and the real path in `at`, or a code */
+static int resolve_within(const char *within, const char *path, bool lenient, struct ls_buf *at, struct ls_err *err)
+{
+    char target[PATH_MAX];
+    struct ls_buf rest = LS_BUF_INIT;
+    int code = 0, links = 0;
+    bool missing = false;
+    ls_buf_str(&rest, path);
+    if (path[0] != '/') put_before(&rest, getcwd(target, sizeof target) ? target : "");
+    while (code == 0 && rest.len && !ls_buf_failed(&rest) && !ls_buf_failed(at)) {
+        size_t len = strcspn(rest.data, "/"), before = at->len;
+        if (len == 2 && memcmp(rest.data, "..", 2) == 0) {
+            const char *slash = strrchr(ls_buf_text(at), '/');
+            ls_buf_cut(at, slash ? (size_t)(slash - at->data) : 0);
+        } else if (len && !(len == 1 && rest.data[0] == '.')) {
+            ls_buf_char(at, '/');
+            ls_buf_add(at, rest.data, len);
+        }
+        ls_buf_shift(&rest, len + (rest.len > len));
+        if (at->len <= before || ls_buf_failed(at)) continue;
+        if (!ls_path_below(within, at->data) && !ls_path_below(at->data, within)) {
+            code = outside(err, path);
+            break;
+        }
+        ssize_t size = missing ? 0 : readlink(at->data, target, sizeof target - 1);
+        if (size > 0) {
+            target[size] = 0;
+            ls_buf_cut(at, target[0] == '/' ? 0 : before);
+            put_before(&rest, target);
+            if (++links > MAX_LINKS) code = ls_fail(err, LS_EIO, "%s: %s.", path, strerror(ELOOP));
+        } else if (size < 0 && errno != EINVAL) {
+            bool absent = errno == ENOENT || errno == ENOTDIR;
+            missing = lenient && absent;
+            if (!missing) code = ls_fail(err, absent ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
+        }
+    }
+    if (code == 0 && (ls_buf_failed(at) || ls_buf_failed(&rest))) code = ls_fail(err, LS_ENOMEM, "Out of memory for a path.");
+    if (code == 0 && !ls_path_below(within, ls_buf_text(at))) code = outside(err, path);
+    ls_buf_release(&rest);
+    return code;
+}
+
+static char *real_within(const char *within, const char *path, bool lenient, struct ls_err *err)
+{
+    struct ls_buf at = LS_BUF_INIT;
+    char *real = resolve_within(within, path, lenient, &at, err) == 0 ? ls_buf_detach(&at, NULL) : NULL;
+    ls_buf_release(&at);
+    return real;
+}
+
+char *ls_path_within(const char *within, const char *path, struct ls_err *err)
+{
+    return within ? real_within(within, path, false, err) : ls_path_real(path, err);
+}
+
+char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *err)
+{
+    if (within) return real_within(within, path, true, err);
     char *real = ls_path_real(path, NULL);
     if (real) return real;
     struct ls_buf text = LS_BUF_INIT, clean = LS_BUF_INIT, joined = LS_BUF_INIT;
@@ -158,20 +235,38 @@ bool ls_path_clean(struct ls_buf *out, const char *path)
     return !ls_buf_failed(out);
 }
 
-struct ls_bytes *ls_file_read(const char *path, size_t max, struct ls_err *err)
+/* What was opened, however the names on the way may have changed since they were looked at. */
+static bool opened_within(const char *within, int fd)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        ls_fail(err, errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
-        return NULL;
-    }
+    char name[32], real[PATH_MAX];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(name, real, sizeof real - 1);
+    real[len > 0 ? len : 0] = 0;
+    return ls_path_below(within, real);
+}
+
+int ls_file_open(const char *within, const char *path, struct stat *info, struct ls_err *err)
+{
+    char *real = within ? ls_path_within(within, path, err) : NULL;
+    if (within && !real) return err->code;
+    int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (real ? O_NOFOLLOW : 0)), code = fd;
+    ls_free(real);
+    if (fd < 0) return ls_fail(err, errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
+    if (within && !opened_within(within, fd)) code = outside(err, path);
+    else if (fstat(fd, info) || !S_ISREG(info->st_mode)) code = ls_fail(err, LS_EIO, "%s is not a regular file.", path);
+    if (code < 0) close(fd);
+    return code;
+}
+
+struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err)
+{
+    struct ls_err own = {0};
+    if (!err) err = &own;
+    struct stat info;
+    int fd = ls_file_open(within, path, &info, err);
+    if (fd < 0) return NULL;
     struct ls_buf text = LS_BUF_INIT;
     struct ls_bytes *bytes = NULL;
-    struct stat info;
-    if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
-        ls_fail(err, LS_EIO, "%s is not a regular file.", path);
-        goto out;
-    }
     ls_buf_reserve(&text, (size_t)info.st_size);
     for (;;) {
         if (!ls_buf_reserve(&text, 4096)) break;
@@ -215,7 +310,8 @@ struct place { dev_t dev; ino_t ino; };
 struct walk {
     int (*fn)(void *ctx, const char *rel, bool is_dir);
     void *ctx;
-    const char *dir;
+    const char *within, *dir;
+    bool say;
     struct place *seen; /* real directories entered so far: a link may not lead around for ever */
     size_t seen_count;
     char **todo;        /* directories still to be read, paths below `dir`, last in first out */
@@ -265,16 +361,22 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         result = ls_fail(err, LS_EIO, "%s: %s.", ls_buf_text(&path), strerror(errno));
     for (int i = 0; i < count && result == 0; i++) {
         struct stat info;
+        struct ls_err why = {0};
         ls_path_join(&name, rel, entries[i]->d_name);
         ls_path_join(&path, walk->dir, ls_buf_text(&name));
+        char *real = walk->within && !ls_buf_failed(&path) ? ls_path_within(walk->within, ls_buf_text(&path), &why) : NULL;
         if (ls_buf_failed(&path) || ls_buf_failed(&name)) result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
-        else if (stat(ls_buf_text(&path), &info)) continue;
-        else if (S_ISREG(info.st_mode)) result = walk->fn(walk->ctx, ls_buf_text(&name), false);
-        else if (S_ISDIR(info.st_mode) && walk_enter(walk, &info)) {
+        else if (walk->within && !real) {
+            if (walk->say && why.code == LS_EACCESS) ls_log(0, "%s.", why.text);
+        } else if (stat(real ? real : ls_buf_text(&path), &info)) {
+            /* a link that leads nowhere, or gone meanwhile */
+        } else if (!S_ISDIR(info.st_mode)) result = walk->fn(walk->ctx, ls_buf_text(&name), false); /* who reads it says that it is no regular file */
+        else if (walk_enter(walk, &info)) {
             result = walk->fn(walk->ctx, ls_buf_text(&name), true);
             char *copy = result ? NULL : ls_strdup(ls_buf_text(&name));
             if (!result && (!copy || !walk_later(walk, copy))) result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
         }
+        ls_free(real);
     }
     /* Last in, first out: turn this folder's children around so that they come in order. */
     for (size_t a = first_dir, b = walk->todo_count; a + 1 < b; a++) {
@@ -289,11 +391,16 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
     return result;
 }
 
-int ls_tree_walk(const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir), void *ctx, struct ls_err *err)
+int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir), void *ctx, struct ls_err *err)
 {
-    struct walk walk = {.fn = fn, .ctx = ctx, .dir = dir};
+    struct walk walk = {.fn = fn, .ctx = ctx, .within = within, .say = say, .dir = dir};
     struct stat info;
-    if (stat(dir, &info) || !S_ISDIR(info.st_mode)) return 0;
+    struct ls_err why = {0};
+    char *real = ls_path_within(within, dir, &why);
+    bool there = real && stat(real, &info) == 0 && S_ISDIR(info.st_mode);
+    ls_free(real);
+    if (say && why.code == LS_EACCESS) ls_log(0, "%s.", why.text);
+    if (!there) return 0;
     walk_enter(&walk, &info);
     int result = walk_directory(&walk, "", err);
     while (result == 0 && walk.todo_count) {

@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -390,6 +391,24 @@ void ls_executor_close(struct ls_executor *executor)
             ls_queue_unref(queue);
         }
     executor_unref(executor);
+}
+
+bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t stuck_ns)
+{
+    static const struct timespec nap = {.tv_nsec = 2000000};
+    for (;;) {
+        pthread_mutex_lock(&executor->lock);
+        int64_t now = ls_now_ns();
+        bool spot = atomic_load(&executor->spot_runs) > 0, busy = spot || executor->ready_head != NULL || executor->idle_count < executor->worker_count, stuck = spot;
+        for (const struct worker *worker = executor->workers; worker != NULL; worker = worker->next) {
+            int64_t since = atomic_load(&worker->since_ns);
+            stuck = stuck || (since != 0 && now - since >= stuck_ns);
+        }
+        pthread_mutex_unlock(&executor->lock);
+        if (!busy || (stuck && now >= until_ns))
+            return !busy;
+        nanosleep(&nap, NULL);
+    }
 }
 
 int ls_executor_workers(struct ls_executor *executor)

@@ -34,6 +34,9 @@ struct ls_executor_config {
 struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err);
 /** Waits for running items, drops the rest, forgets all timers, joins all threads. Queues that are still referred to stay valid and refuse items. NULL accepted. */
 void ls_executor_close(struct ls_executor *executor);
+/** Before closing: wait until nothing runs or waits.
+ * @return false: at `until_ns` (monotonic) or later, an item had been running for `stuck_ns`, so that closing might wait for it for ever (P35) */
+bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t stuck_ns);
 /** Pool threads that exist now, the extra ones included (P40a). */
 int ls_executor_workers(struct ls_executor *executor);
 

@@ -148,20 +148,19 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
     return result;
 }
 
-/** H29: open, look, read, look again, look at the path again. @param text  owned on LS__READ_OK; err is filled on LS__READ_FAILED only */
-enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
+/** H29: open, look, read, look again, look at the path again. @param within  as ls_file_open's @param text  owned on LS__READ_OK; err is filled on LS__READ_FAILED only */
+enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
 {
     struct stat before, after, at_path;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO of that name must not stop the thread */
+    struct ls_err why;
+    int fd = ls_file_open(within, path, &before, &why);
     *text = NULL;
     if (fd < 0) {
-        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return LS__READ_GONE;
-        ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
+        if (fd == LS_ENOTFOUND || errno == ELOOP) return LS__READ_GONE;
+        ls_fail(err, fd, "Hot reload: %s", why.text);
         return LS__READ_FAILED;
     }
-    enum ls__read result = LS__READ_GONE;
-    if (fstat(fd, &before)) result = LS__READ_UNSTABLE;
-    else if (S_ISREG(before.st_mode)) result = read_all(fd, (size_t)before.st_size < LARGEST_FILE ? (size_t)before.st_size : 0, text, path, err);
+    enum ls__read result = read_all(fd, (size_t)before.st_size < LARGEST_FILE ? (size_t)before.st_size : 0, text, path, err);
     if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) || !same_version(&after, &at_path) ||
                                   ls_bytes_len(*text) != (size_t)after.st_size)) {
         ls_bytes_unref(*text);
@@ -176,7 +175,7 @@ enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct l
 /* --- lsess reload --- */
 
 struct collect {
-    const char *root;
+    const char *within, *root;
     const char *dir;      /* absolute: what is walked */
     struct ls_burst *burst;
     struct ls_map *seen;  /* keys that are in */
@@ -184,14 +183,14 @@ struct collect {
 };
 
 /* A file that is just being written is waited for a little; a person has asked for it. */
-static int read_named(const char *path, struct ls_bytes **text, struct ls_err *err)
+static int read_named(const char *within, const char *path, struct ls_bytes **text, struct ls_err *err)
 {
     struct ls__stamp stamp;
     struct timespec pause = {0, 5 * 1000000};
     enum ls__read result = LS__READ_UNSTABLE;
     for (int tries = 0; result == LS__READ_UNSTABLE && tries < 100; tries++) {
         if (tries) nanosleep(&pause, NULL);
-        result = ls__read_stable(path, text, &stamp, err);
+        result = ls__read_stable(within, path, text, &stamp, err);
     }
     if (result == LS__READ_OK) return 0;
     if (result == LS__READ_GONE) return ls_fail(err, LS_ENOTFOUND, "There is no file %s.", path);
@@ -202,11 +201,11 @@ static int read_named(const char *path, struct ls_bytes **text, struct ls_err *e
 static int collect_file(struct collect *collect, const char *path, bool view)
 {
     struct ls_bytes *text = NULL;
-    char *real = ls_path_real(path, collect->err);
+    char *real = ls_path_within(collect->within, path, collect->err);
     char *key = !real ? NULL : view ? ls_strdup(path) : ls_path_relative(collect->root, real);
-    int result = !real ? LS_ENOTFOUND : key ? 0 : LS_ENOMEM;
+    int result = !real ? collect->err->code : key ? 0 : LS_ENOMEM;
     if (!result && !ls_map_get(collect->seen, key, strlen(key))) {
-        result = read_named(path, &text, collect->err);
+        result = read_named(collect->within, path, &text, collect->err);
         if (!result && !(view ? ls__burst_add_view(collect->burst, path, text) : ls__burst_add_lua(collect->burst, key, NULL, path, text))) result = LS_ENOMEM;
         if (!result) ls_map_put(collect->seen, key, strlen(key), collect, NULL);
     }
@@ -240,7 +239,7 @@ static int collect_all(struct collect *collect)
         struct ls_buf dir = LS_BUF_INIT;
         ls_path_join(&dir, collect->root, trees[i]);
         collect->dir = ls_buf_text(&dir);
-        result = ls_buf_failed(&dir) ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.") : ls_tree_walk(collect->dir, collect_walked, collect, collect->err);
+        result = ls_buf_failed(&dir) ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.") : ls_tree_walk(collect->within, true, collect->dir, collect_walked, collect, collect->err);
         ls_buf_release(&dir);
     }
     return result;
@@ -266,11 +265,11 @@ static int collect_name(struct collect *collect, const char *name)
 }
 
 /* @param all  everything of the site, and `names` where they exist; else exactly `names` */
-static struct ls_burst *burst_of(const char *root, bool all, const char *const *names, size_t count, struct ls_err *err)
+static struct ls_burst *burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count, struct ls_err *err)
 {
     struct ls_err unused;
     if (!err) err = &unused;
-    struct collect collect = {.root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
+    struct collect collect = {.within = within, .root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
     int result = collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
     if (!result && all) result = collect_all(&collect);
     for (size_t i = 0; i < count && !result; i++) {
@@ -290,12 +289,12 @@ static struct ls_burst *burst_of(const char *root, bool all, const char *const *
     return collect.burst;
 }
 
-struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err)
+struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count, struct ls_err *err)
 {
-    return burst_of(root, !count, names, count, err);
+    return burst_of(within, root, !count, names, count, err);
 }
 
-struct ls_burst *ls_burst_of_site(const char *root, const char *const *keys, size_t count, struct ls_err *err)
+struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count, struct ls_err *err)
 {
-    return burst_of(root, true, keys, count, err);
+    return burst_of(within, root, true, keys, count, err);
 }

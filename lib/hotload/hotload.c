@@ -310,7 +310,8 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
         return NULL;
     }
     init_locks(h);
-    h->root = ls_path_real_lenient(config->root, NULL);
+    h->root = ls_path_real_lenient(NULL, config->root, NULL);
+    h->within = config->within;
     h->debounce_ns = config->debounce_ms < 0 ? -1 : ls_ms(config->debounce_ms);
     h->poll_ns = ls_ms(config->poll_ms);
     h->ctx = config->ctx;

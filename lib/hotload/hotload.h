@@ -38,6 +38,7 @@ void ls_burst_unref(struct ls_burst *burst);
 
 struct ls_hotload_config {
     const char *root;          /* canonical */
+    const char *within;        /* what lies outside is neither walked, watched nor read: ls_path_within's; NULL or `root`, borrowed until close (L13) */
     int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
     int64_t poll_ms;           /* 0 = only where events are missing (H87) */
     void *ctx;
@@ -59,11 +60,12 @@ void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 
 /** `lsess reload`: the named files, as one burst (C1, H2): keys, absolute paths, or names below the root, lua/ or viewdefs/. With count 0 all
  * files of lua/, apps/ and viewdefs/; sessions leave out what they have not loaded (H33) or what is unchanged (H35). Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
+ * @param within  as ls_path_within's
  * @param root  canonical
  * @return use count 1, ls_burst_unref(); NULL and err (LS_ENOTFOUND names the file) */
-struct ls_burst *ls_burst_of_files(const char *root, const char *const *names, size_t count, struct ls_err *err);
+struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count, struct ls_err *err);
 /** The same for all files of lua/, apps/ and viewdefs/, and those of `keys` that exist and lie elsewhere. */
-struct ls_burst *ls_burst_of_site(const char *root, const char *const *keys, size_t count, struct ls_err *err);
+struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count, struct ls_err *err);
 /** H101; waits for the settling thread unless called on it: {"directories":[{"path","uses","polled"}],"pendingReloads":[…],"symlinkTargets":[{"path","target"}]} appended. */
 int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);
 /** For tests: everything pending has been handed over and no event is unread. */

@@ -79,6 +79,7 @@ struct ls__route {
     size_t hop_count;
     char *real;              /* owned: final target; NULL = leads nowhere (H18) */
     bool is_dir;
+    bool refused;            /* it leads outside of `within`, and so nowhere */
     struct ls__stamp stamp;  /* of the target, as last resolved */
     char *key;               /* owned: tracking key of a target that is a file; NULL */
     struct ls__node *holder; /* the place in a tree at which this path is a symlink; NULL = it is none */
@@ -130,6 +131,7 @@ struct ls__message;
 struct ls_hotload {
     /* -- immutable after open */
     char *root;
+    const char *within;       /* NULL, or what lies outside is not looked at (L13); borrowed */
     int64_t debounce_ns;      /* -1 = the two windows of H23 */
     int64_t poll_ns;          /* > 0: poll everything; 0 = only where events are missing */
     void *ctx;
@@ -222,7 +224,7 @@ int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
 void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */
 enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
-enum ls__read ls__read_stable(const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
+enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text);
 void ls__burst_remove(struct ls_burst *burst, size_t index);
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text);

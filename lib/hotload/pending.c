@@ -172,15 +172,16 @@ int64_t ls__pending_due(struct ls_hotload *h, int64_t now)
 
 /* --- git (H84) --- */
 
-/* The lock of the repository whose top is `dir`, if one is there. A worktree's .git is a file that names the real place. */
-static bool locked_at(const char *dir, struct stat *info)
+/* The lock of the repository whose top is `dir`, if one is there. A worktree's .git is a file that names the real place, which with --sandbox is not
+ * for the site to say. */
+static bool locked_at(const struct ls_hotload *h, const char *dir, struct stat *info)
 {
     struct ls_buf path = LS_BUF_INIT;
     struct stat git;
     bool locked = false;
     ls_path_join(&path, dir, ".git");
-    if (stat(ls_buf_text(&path), &git) == 0 && S_ISREG(git.st_mode)) {
-        struct ls_bytes *text = ls_file_read(ls_buf_text(&path), PATH_MAX + 16, NULL);
+    if (!h->within && stat(ls_buf_text(&path), &git) == 0 && S_ISREG(git.st_mode)) {
+        struct ls_bytes *text = ls_file_read(NULL, ls_buf_text(&path), PATH_MAX + 16, NULL);
         if (text && ls_has_prefix(ls_bytes_data(text), "gitdir: ")) {
             char *where = ls_strdup(ls_bytes_data(text) + 8);
             if (where) {
@@ -192,7 +193,9 @@ static bool locked_at(const char *dir, struct stat *info)
         ls_bytes_unref(text);
     }
     ls_buf_str(&path, "/index.lock");
-    locked = !ls_buf_failed(&path) && lstat(ls_buf_text(&path), info) == 0;
+    char *real = ls_buf_failed(&path) ? NULL : ls_path_within(h->within, ls_buf_text(&path), NULL);
+    locked = real && lstat(real, info) == 0;
+    ls_free(real);
     ls_buf_release(&path);
     return locked;
 }
@@ -205,7 +208,7 @@ static bool git_locked(struct ls_hotload *h, struct ls__stamp *stamp)
     bool locked = false;
     ls_buf_str(&dir, h->root);
     while (!locked && dir.len && !ls_buf_failed(&dir)) {
-        if (locked_at(ls_buf_text(&dir), &info)) {
+        if (locked_at(h, ls_buf_text(&dir), &info)) {
             ls__stamp_of(stamp, &info);
             locked = !ls__stamp_equal(stamp, &h->stale_lock);
         }
@@ -303,7 +306,7 @@ static struct found *read_once(struct gather *gather, const char *real)
         ls_free(found);
         return NULL;
     }
-    found->result = being_written(gather->h, real, gather->now) ? LS__READ_UNSTABLE : ls__read_stable(real, &found->text, &found->stamp, &err);
+    found->result = being_written(gather->h, real, gather->now) ? LS__READ_UNSTABLE : ls__read_stable(gather->h->within, real, &found->text, &found->stamp, &err);
     if (found->result == LS__READ_FAILED) tell_unreadable(gather->h, real, &err);
     else if (found->result == LS__READ_OK) ls_map_take(gather->h->unreadable, real, strlen(real));
     return found;
@@ -312,7 +315,7 @@ static struct found *read_once(struct gather *gather, const char *real)
 /* The text behind a path. NULL: gone, unfit (gather->unfit), or not readable. */
 static const struct found *read_path(struct gather *gather, const char *path)
 {
-    char *real = ls_path_real(path, NULL);
+    char *real = ls_path_within(gather->h->within, path, NULL);
     const struct found *found = real ? read_once(gather, real) : NULL;
     bool fit = found && found->result == LS__READ_OK;
     if (found && found->result == LS__READ_UNSTABLE) gather->unfit = true;
@@ -326,7 +329,7 @@ static const struct found *read_path(struct gather *gather, const char *path)
 
 static bool target_changed(struct gather *gather, const char *path)
 {
-    char *real = ls_path_real(path, NULL);
+    char *real = ls_path_within(gather->h->within, path, NULL);
     const struct found *found = real ? ls_map_get(gather->texts, real, strlen(real)) : NULL;
     const struct ls__stamp *before = real ? ls_map_get(gather->h->known, real, strlen(real)) : NULL;
     bool changed = found && before && !ls__stamp_equal(&found->stamp, before);
@@ -365,8 +368,9 @@ static void rename_later(struct gather *gather, struct ls__route *route)
 static void add_view(struct gather *gather, const char *path)
 {
     bool known = ls_map_get(gather->h->views, path, strlen(path)) != NULL;
-    struct stat info;
-    if (stat(path, &info) == 0) {
+    char *real = ls_path_within(gather->h->within, path, NULL);
+    ls_free(real);
+    if (real) {
         const struct found *found = read_path(gather, path);
         if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
     } else if (gather->entry->absent && known && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, NULL);
@@ -414,7 +418,7 @@ static void add_entry(struct gather *gather)
         ls_buf_release(&view);
     }
     if (entry->absent || !ls_has_suffix(name, ".lua") || !dir->uses[LS__CONTENT]) return;
-    char *real = ls_path_real(path, NULL), *key = real ? ls_path_relative(h->root, real) : NULL;
+    char *real = ls_path_within(h->within, path, NULL), *key = real ? ls_path_relative(h->root, real) : NULL;
     if (key) add_lua(gather, key, NULL, path, false);
     ls_free(key);
     ls_free(real);

@@ -26,6 +26,7 @@ struct walk {
     size_t count;
     bool fresh;             /* a watch was set on the way: look again */
     bool broken;            /* out of memory, or something vanished under the walk */
+    bool refused;           /* it has left `within` (base/fspath.h): nothing is looked at there */
     char *real;
     struct stat info;       /* of `real` */
 };
@@ -97,7 +98,9 @@ static bool step(struct walk *walk)
     ls_buf_str(&walk->at, name);
     char *path = ls_strdup(ls_buf_text(&walk->at));
     ls_buf_cut(&walk->at, before);
+    const char *within = walk->h->within;
     if (!path || ls_buf_failed(&walk->at)) walk->broken = true;
+    else if (within && !ls_path_below(within, path) && !ls_path_below(path, within)) walk->refused = true;
     else if (lstat(path, &info)) add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
     else if (S_ISLNK(info.st_mode)) {
         bool on = follow_link(walk, path, name);
@@ -197,7 +200,8 @@ static void walk_path(struct walk *walk)
     ls_buf_str(&walk->rest, walk->route->path);
     if (go_to(walk, 0))
         while (!walk->broken && step(walk)) {}
-    if (walk->broken) {
+    if (walk->real && walk->h->within && !ls_path_below(walk->h->within, walk->real)) walk->refused = true; /* it has stopped on the way to the root */
+    if (walk->broken || walk->refused) {
         ls_free(walk->real);
         walk->real = NULL;
     }
@@ -224,6 +228,7 @@ static bool adopt(struct ls_hotload *h, struct walk *walk)
     ls_free(route->real);
     ls_free(route->key);
     route->real = walk->real;
+    route->refused = walk->refused;
     route->is_dir = walk->real && S_ISDIR(walk->info.st_mode);
     route->key = walk->real && !route->is_dir ? ls_path_relative(h->root, walk->real) : NULL;
     if (walk->real) ls__stamp_of(&route->stamp, &walk->info);

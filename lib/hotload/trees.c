@@ -186,6 +186,8 @@ static struct ls__node *found_link(struct ls_hotload *h, struct ls__node *node, 
     if (ls__name_ignored(name)) return NULL;
     if (!route) route = add_link(h, node, name);
     if (!route) return NULL;
+    if (route->refused && scan == LS__SCAN_CHANGED)
+        ls_log(0, "Hot reload: '%s' leads outside of the site, which is turned off by --sandbox; it is left out.", route->path);
     if (!fresh && scan == LS__SCAN_COMPARE && ls__route_resolve(h, route) && ls__route_counts(route)) ls__pend(h, route->path);
     if (route->is_dir && !not_descended(name)) return hang(h, node, name, route->real);
     remove_child(h, node, name);

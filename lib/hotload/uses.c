@@ -103,7 +103,7 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
     struct ls_map *keys = keys_of(h, session, false);
     char *name = NULL;
     if (dir[0] == '/') {
-        char *real = ls_path_real_lenient(dir, NULL);
+        char *real = ls_path_real_lenient(h->within, dir, NULL);
         if (real) name = ls_path_relative(h->root, real);
         ls_free(real);
     } else name = ls_strdup(dir);

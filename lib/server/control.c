@@ -437,6 +437,13 @@ struct control *control_open(struct ls_server *server, const char *path, struct 
     return control;
 }
 
+void control_forget(const struct control *control)
+{
+    struct stat info;
+    if (control != NULL && control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino && info.st_dev == control->dev)
+        unlink(control->path);
+}
+
 void control_close(struct control *control)
 {
     if (control == NULL)
@@ -452,9 +459,7 @@ void control_close(struct control *control)
     while (control->clients != NULL)
         pthread_cond_wait(&control->gone, &control->lock);
     pthread_mutex_unlock(&control->lock);
-    struct stat info;
-    if (control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino && info.st_dev == control->dev)
-        unlink(control->path);
+    control_forget(control);
     if (control->fd >= 0)
         close(control->fd);
     close(control->stop_fd);

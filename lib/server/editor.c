@@ -99,7 +99,7 @@ static char *find_file(struct session *session, const char *key)
     if (root == NULL || key[0] == '/' || key[0] == '\0')
         return NULL;
     ls_path_join(&path, root, key);
-    char *real = ls_path_real(ls_buf_text(&path), NULL);
+    char *real = ls_path_within(session->server->within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
     bool ok = real != NULL && ls_is_file(real) && (ls_path_below(root, real) || host_may_want(session, &file, 1));

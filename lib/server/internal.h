@@ -32,6 +32,7 @@ struct identity;
 struct ls_server {
     /* -- immutable after open */
     struct ls_server_config config;
+    const char *within;         /* with --sandbox the site's root, as ls_path_within takes it: nothing of a site outside of it is read; NULL (L13) */
     struct ls_site site;
     char *html_dir;               /* resolved at each request: it may come, go and be re-linked; NULL for a site inside the program */
     char **static_roots;          /* canonical, NULL-terminated (P19a) */
@@ -393,6 +394,8 @@ void reload_apply_view_problems(struct session *session);
 
 struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err);
 void control_close(struct control *control);
+/** Remove the socket, for a process that ends with the rest in place. NULL accepted. */
+void control_forget(const struct control *control);
 const char *control_path(const struct control *control);
 /** Is anybody watching (C3 `watch`)? */
 bool control_watched(struct control *control);

@@ -169,6 +169,7 @@ static void open_backend(void *ctx)
                     .time_limit_ms = config->time_limit_ms,
                     .max_timers = config->max_timers,
                     .sandbox = config->sandbox,
+                    .env = config->env,
                     .hot = server->hotload != NULL,
                     .keep_removed_methods = config->keep_removed_methods,
                     .diag_level = config->diag_level},

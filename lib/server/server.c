@@ -44,7 +44,7 @@
 #include "base/fspath.h"
 #include "base/log.h"
 
-enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000 };
+enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000, END_MS = 300 };
 
 void ls_server_config_init(struct ls_server_config *config)
 {
@@ -203,7 +203,7 @@ static int count_lua(void *ctx, const char *rel, bool is_dir)
     struct lua_count *count = ctx;
     char *path = !is_dir && ls_has_suffix(rel, ".lua") ? join(count->dir, rel) : NULL;
     struct stat info;
-    if (path != NULL && stat(path, &info) == 0) {
+    if (path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
         uint64_t key[2] = {info.st_dev, info.st_ino};
         (void)ls_map_put(count->seen, (const char *)key, sizeof key, count, NULL);
     }
@@ -211,14 +211,14 @@ static int count_lua(void *ctx, const char *rel, bool is_dir)
     return 0;
 }
 
-static size_t count_lua_files(const char *lua, const char *apps)
+static size_t count_lua_files(const char *within, const char *lua, const char *apps)
 {
     const char *const dirs[] = {lua, apps};
     struct lua_count count = {.seen = ls_map_new()};
     for (size_t i = 0; i < 2 && count.seen != NULL; i++) {
         count.dir = dirs[i];
         if (dirs[i] != NULL)
-            ls_tree_walk(dirs[i], count_lua, &count, NULL);
+            ls_tree_walk(within, true, dirs[i], count_lua, &count, NULL);
     }
     size_t files = count.seen != NULL ? ls_map_count(count.seen) : 0;
     ls_map_free(count.seen, NULL);
@@ -244,10 +244,15 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_EINVAL, "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
     if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") && !has_entry(site->root, "apps"))
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
+    server->within = server->config.sandbox ? site->root : NULL;
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
-    site->lua_dir = lua != NULL ? ls_path_real_lenient(lua, NULL) : NULL;
+    site->lua_dir = lua != NULL ? ls_path_real_lenient(server->within, lua, NULL) : NULL;
     server->html_dir = html;
-    server->lua_files = count_lua_files(lua, apps);
+    server->lua_files = count_lua_files(server->within, lua, apps);
+    if (site->lua_dir == NULL) { /* it leads outside of the site: what is asked for there is refused one by one */
+        site->lua_dir = lua;
+        lua = NULL;
+    }
     ls_free(lua);
     ls_free(apps);
     return site->lua_dir != NULL && html != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
@@ -293,7 +298,7 @@ static int open_static_roots(struct ls_server *server, struct ls_err *err)
 static int open_views(struct ls_server *server, struct ls_err *err)
 {
     char *views = server->site.root != NULL ? join(server->site.root, "viewdefs") : NULL;
-    server->viewdefs = ls_viewdefs_open(views, server->site.bundle, err);
+    server->viewdefs = ls_viewdefs_open(server->within, views, server->site.bundle, err);
     ls_free(views);
     return server->viewdefs != NULL ? 0 : LS_EIO;
 }
@@ -306,6 +311,7 @@ static void open_watcher(struct ls_server *server)
         return;
     struct ls_err err = {0};
     struct ls_hotload_config config = {.root = server->site.root,
+                                       .within = server->within,
                                        .debounce_ms = server->config.debounce_ms,
                                        .poll_ms = server->config.poll_ms,
                                        .ctx = server,
@@ -424,9 +430,8 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 
 /* --- stopping (P35, C2) --- */
 
-static void drain_sessions(struct ls_server *server)
+static void drain_sessions(struct ls_server *server, int64_t until)
 {
-    int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
     struct session **list;
     size_t count = manager_list(server, &list);
     for (size_t i = 0; i < count; i++) {
@@ -438,7 +443,7 @@ static void drain_sessions(struct ls_server *server)
     ls_free(list);
 }
 
-/* What still runs is told to end; code in a blocking call is waited for. */
+/* What still runs is told to end. */
 static void interrupt_all(struct ls_server *server)
 {
     struct session **list;
@@ -507,18 +512,24 @@ static void free_server(struct ls_server *server)
     ls_free(server);
 }
 
-void ls_server_stop(struct ls_server *server)
+bool ls_server_stop(struct ls_server *server)
 {
     if (server == NULL)
-        return;
+        return true;
     set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
     stop_timers(server);
     if (server->executor != NULL) {
         websocket_close_all(server, 1001);
-        drain_sessions(server);
+        int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
+        drain_sessions(server, until);
         interrupt_all(server);
         websocket_wait_all(server, 200);
         manager_destroy_all(server);
+        if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
+            ls_log(0, "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command).");
+            control_forget(server->control);
+            return false;
+        }
     }
     if (server->http != NULL) {
         wake_http(server);
@@ -533,4 +544,5 @@ void ls_server_stop(struct ls_server *server)
     ls_executor_close(server->executor);
     writer_close(server->writer);
     free_server(server);
+    return true;
 }

@@ -38,6 +38,7 @@ struct ls_server_config {
     bool watch;                /* hot reload (H1) */
     bool client_builtin;       /* F11: /main-*.js always answered with the built-in client */
     bool sandbox, keep_removed_methods;
+    const char *const *env;    /* what os.getenv answers with `sandbox`: names, NULL-terminated; may be NULL (L13) */
     int lua_property;          /* P91a: 1 for every page, 0 for none, -1 = for the user who serves */
     int diag_level;            /* P30.4 */
     int64_t debounce_ms;       /* -1 = 5 ms alone, 20 ms together (H23) */
@@ -78,8 +79,9 @@ struct ls_server_ready {
  * Thread: the program's main thread, once. Source: C2, P22a. */
 struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err);
 void ls_server_ready(const struct ls_server *server, struct ls_server_ready *ready);
-/** Stop in the order of P35, at most about 2 s for the queues, and free. NULL accepted. */
-void ls_server_stop(struct ls_server *server);
+/** Stop in the order of P35, at most about 2 s for the queues, and free. NULL accepted.
+ * @return false: a session is inside of a call that does not return (reading a FIFO, say). Nothing was freed, threads go on; the process must end at once */
+bool ls_server_stop(struct ls_server *server);
 
 /** `lsess reload` without names (C1, SIGHUP, key r): all loaded files, in every session. Returns at once; what happened goes to on_report. Thread: any. */
 int ls_server_reload_all(struct ls_server *server, struct ls_err *err);

@@ -7,7 +7,6 @@
 #include "server/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -105,7 +104,7 @@ bool static_path_ok(struct ls_server *server, const char *path, char **real)
     if (server->html_dir == NULL)
         return false;
     ls_buf_printf(&full, "%s%s", server->html_dir, path);
-    char *resolved = ls_path_real(ls_buf_text(&full), NULL);
+    char *resolved = ls_path_within(server->within, ls_buf_text(&full), NULL);
     ls_buf_release(&full);
     if (resolved == NULL || !may_serve(server, path, resolved)) {
         ls_free(resolved);
@@ -283,20 +282,19 @@ static bool is_hashed_name(const char *path)
 
 static int serve_file(struct request *request, const char *real)
 {
-    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat info;
-    int status;
-    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    struct ls_err why;
+    int fd = ls_file_open(request->server->within, real, &info, &why), status;
+    if (fd >= 0) {
         struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = static_mime(request->path)};
         content.must_revalidate = request->server->config.watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
         snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino, (uint64_t)info.st_size,
                  (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
         status = send_content(request, &content);
+        close(fd);
     } else {
         status = reply_text(request->http, 404, "Not found.\n");
     }
-    if (fd >= 0)
-        close(fd);
     return status;
 }
 
@@ -450,7 +448,7 @@ struct ls_bytes *static_index(struct ls_server *server)
     char *real = NULL;
     struct ls_bytes *bytes = NULL;
     if (static_path_ok(server, "/index.html", &real))
-        bytes = ls_file_read(real, 0, NULL);
+        bytes = ls_file_read(server->within, real, 0, NULL);
     ls_free(real);
     if (bytes == NULL && server->site.bundle != NULL) {
         struct ls_buf name = LS_BUF_INIT;

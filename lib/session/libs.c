@@ -7,12 +7,15 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fspath.h"
+#include "session/chunks_internal.h"
 #include "session/finalizers.h"
+#include "session/module.h"
 #include "session/printing.h"
 
 /* --- chunks as text only (L16) --- */
@@ -42,26 +45,34 @@ static LS_RAISES int l_load(lua_State *L)
     return lua_gettop(L);
 }
 
-/* [-0, +0, e] raise if the sandbox forbids this file */
-static LS_RAISES void check_inside_root(lua_State *L, const char *path)
+/* As luaL_loadfilex, of a regular file inside of the site. [-0, +1, e] raises if the sandbox forbids the file */
+static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const char *path)
 {
-    const struct ls_session *session = ls__session_of(L);
-    if (!session->config.sandbox)
-        return;
-    char *real = ls_path_real(path, NULL);
-    bool inside = !real || (session->site->root && ls_path_below(session->site->root, real));
-    ls_free(real); /* a file that does not exist may be asked for: the loader reports it */
-    if (!inside)
+    struct ls_err err;
+    const char *name = lua_pushfstring(L, "@%s", path);
+    struct ls_bytes *text = ls_file_read(ls__within(session), path, session->config.memory_limit, &err);
+    int code = text ? 0 : err.code;
+    if (text) {
+        lua_State *before = ls__swap_thread(session, L);
+        code = ls__chunk_push(session, name, ls_bytes_data(text), ls_bytes_len(text), false, &err);
+        ls__swap_thread(session, before);
+        ls_bytes_unref(text);
+    } else if (code == LS_EACCESS) {
         luaL_error(L, "'%s' lies outside of the site, which is turned off by --sandbox", path);
+    }
+    if (code != 0)
+        lua_pushfstring(L, text ? "%s" : "cannot open %s", err.text);
+    lua_remove(L, -2);
+    return code == 0 ? LUA_OK : LUA_ERRSYNTAX;
 }
 
-/* Push the chunk of a file, or of standard input, which is at its end (L15). [-0, +1, m] @return status of lua_load */
+/* Push the chunk of a file, or of standard input, which is at its end (L15). [-0, +1, e] @return status of lua_load */
 static LS_RAISES int load_text_file(lua_State *L, const char *path)
 {
+    struct ls_session *session = ls__session_of(L);
     if (!path)
         return luaL_loadbufferx(L, "", 0, "=stdin", "t");
-    check_inside_root(L, path);
-    return luaL_loadfilex(L, path, "t");
+    return session->config.sandbox ? load_inside(session, L, path) : luaL_loadfilex(L, path, "t");
 }
 
 /* [-0, +(1|2), e] loadfile([name [, mode [, env]]]) */
@@ -267,6 +278,17 @@ static LS_RAISES int stream_turned_off(lua_State *L)
     return 1;
 }
 
+/* os.getenv(name): only what --env passes. [-0, +1, e] */
+static LS_RAISES int l_os_getenv(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1), *value = NULL;
+    for (const char *const *passed = ls__session_of(L)->config.env; passed && *passed && !value; passed++)
+        if (strcmp(*passed, name) == 0)
+            value = getenv(name);
+    lua_pushstring(L, value);
+    return 1;
+}
+
 /* [-0, +0, e] */
 static LS_RAISES void close_sandbox(lua_State *L)
 {
@@ -279,6 +301,9 @@ static LS_RAISES void close_sandbox(lua_State *L)
     turn_off_all(L, "io", io);
     turn_off_all(L, "os", os);
     turn_off_all(L, "debug", debug);
+    lua_getglobal(L, "os");
+    lua_pushcfunction(L, l_os_getenv);
+    lua_setfield(L, -2, "getenv");
     lua_getglobal(L, "io");
     for (size_t i = 0; i < STREAM_COUNT; i++) {
         lua_pushnil(L);
@@ -288,7 +313,7 @@ static LS_RAISES void close_sandbox(lua_State *L)
     lua_pushcfunction(L, stream_turned_off);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     LS_LTOP_CHECK(L, 0);
 }
 

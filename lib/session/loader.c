@@ -114,7 +114,7 @@ static char *wanted_key(const struct ls_session *session, const struct ls_names 
 {
     if (tried->count == 0 || !session->site->root)
         return NULL;
-    char *real = ls_path_real_lenient(tried->items[0], NULL);
+    char *real = ls_path_real_lenient(ls__within(session), tried->items[0], NULL);
     char *key = real ? ls_path_relative(session->site->root, real) : NULL;
     ls_free(real);
     return key;

@@ -309,7 +309,7 @@ static struct ls_bytes *read_text(struct ls_session *session, const struct ls_mo
 {
     struct ls_err err;
     if (module->paths.count)
-        return ls_file_read(module->paths.items[0], 0, &err);
+        return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
     struct ls_source source = {0};
     struct ls_bytes *text = NULL;
     if (ls__source_direct(session, module->key, &source, &err) == 0)
@@ -403,7 +403,7 @@ static bool follow_failure(struct transaction *work)
             !needs_any(session, &failure->needs, &work->loaded))
             continue;
         struct ls_err err;
-        struct ls_bytes *text = failure->paths.count ? ls_file_read(failure->paths.items[0], 0, &err) : NULL;
+        struct ls_bytes *text = failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
         bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
         if (!ls__names_add(&work->tried, failure->key))
             usable = false;

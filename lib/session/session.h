@@ -33,6 +33,7 @@ struct ls_session_config {
     int64_t time_limit_ms;        /* one entry, 0 = off (L5) */
     size_t max_timers;            /* L116 */
     bool sandbox;                 /* L13 */
+    const char *const *env;       /* names that os.getenv answers with `sandbox`, NULL-terminated; may be NULL; borrowed for the session's life */
     bool hot;                     /* hot reload is on: L79 warnings, snapshots for H49 */
     bool keep_removed_methods;    /* H51 */
     int diag_level;

@@ -226,9 +226,9 @@ static int fail_reading(lua_State *L, int rc, const struct reading *reading, str
     return ls_fail(err, code, "%s%s%s", named ? "" : reading->path, named ? "" : ": ", text);
 }
 
-struct ls_site_config *ls_site_config_read(const char *path, struct ls_err *err)
+struct ls_site_config *ls_site_config_read(const char *within, const char *path, struct ls_err *err)
 {
-    struct ls_bytes *bytes = ls_file_read(path, FILE_LIMIT, err);
+    struct ls_bytes *bytes = ls_file_read(within, path, FILE_LIMIT, err);
     if (bytes == NULL)
         return NULL;
     struct reading reading = {.path = path, .text = ls_bytes_data(bytes), .len = ls_bytes_len(bytes), .until_ns = ls_now_ns() + ls_ms(TIME_LIMIT_MS)};

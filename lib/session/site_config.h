@@ -25,9 +25,10 @@ struct ls_site_config {
 };
 
 /** Run the file and take its table apart. No io, os, require, load or pcall is there; it has 1 s and 64 MiB.
- * @return owned, ls_site_config_free(); NULL and err: LS_ENOTFOUND (no such file), LS_ESYNTAX, LS_ELUA (texts begin with file:line:), LS_EINVAL (it does
+ * @param within  as ls_file_read's
+ * @return owned, ls_site_config_free(); NULL and err: LS_ENOTFOUND (no such file), LS_EACCESS, LS_ESYNTAX, LS_ELUA (texts begin with file:line:), LS_EINVAL (it does
  * not return a table, or a value has a type that no option has), LS_ELIMIT, LS_ENOMEM. Source: C2. */
-struct ls_site_config *ls_site_config_read(const char *path, struct ls_err *err);
+struct ls_site_config *ls_site_config_read(const char *within, const char *path, struct ls_err *err);
 void ls_site_config_free(struct ls_site_config *config); /* NULL accepted */
 
 #endif

@@ -44,16 +44,17 @@ static char *key_root(const struct ls_site *site)
     return site->lua_dir ? ls_path_dir(site->lua_dir) : NULL;
 }
 
-char *ls__tracking_key(const struct ls_session *session, const char *path, struct ls_err *err)
+const char *ls__within(const struct ls_session *session)
 {
-    char *real = ls_path_real(path, err);
-    if (!real)
-        return NULL;
+    const char *root = session->site->root;
+    return !session->config.sandbox ? NULL : root ? root : "/dev/null"; /* nothing lies below it: the built-in site has no files */
+}
+
+/* The key of a file by its real path (LuaSession card: resolveTrackingKey). Owned; NULL without memory. */
+static char *tracking_key(const struct ls_session *session, const char *real)
+{
     char *root = key_root(session->site);
     char *key = root ? ls_path_relative(root, real) : ls_strdup(real);
-    if (!key)
-        ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
-    ls_free(real);
     ls_free(root);
     return key;
 }
@@ -72,33 +73,38 @@ const char *ls__shown_path(const struct ls_session *session, const char *path)
     return shown + strspn(shown, "/");
 }
 
-static bool is_outside(const char *key)
+/* A text that pages may see names no absolute path (H100). */
+static int cannot_read(struct ls_session *session, const char *path, const struct ls_err *why, struct ls_err *err)
 {
-    return ls_has_prefix(key, "../") || key[0] == '/';
+    const char *shown = ls__shown_path(session, path), *problem = why->text;
+    if (why->code == LS_EACCESS)
+        return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", shown);
+    if (ls_has_prefix(problem, path))
+        problem += strlen(path) + strspn(problem + strlen(path), ": ");
+    return ls_fail(err, LS_EIO, "'%s' cannot be read: %s", shown, problem);
 }
 
 /* @return 1 found, 0 there is no such file, or a code */
 static int take_file(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err)
 {
-    if (!ls_is_file(path))
-        return 0;
-    source->key = ls__tracking_key(session, path, err);
-    if (!source->key)
-        return LS_EIO;
-    if (session->config.sandbox && is_outside(source->key)) {
-        ls__source_release(source);
-        return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", ls__shown_path(session, path));
-    }
     struct ls_err why;
-    source->text = ls_file_read(path, 0, &why);
-    source->path = source->text ? ls_strdup(path) : NULL;
-    if (source->path)
-        return 1;
-    const char *problem = source->text ? "not enough memory" : why.text;
-    if (ls_has_prefix(problem, path)) /* a text that pages may see names no absolute path (H100) */
-        problem += strlen(path) + strspn(problem + strlen(path), ": ");
-    int code = ls_fail(err, LS_EIO, "'%s' cannot be read: %s", ls__shown_path(session, path), problem);
-    ls__source_release(source);
+    const char *within = ls__within(session);
+    char *real = ls_path_within(within, path, &why);
+    int code = real ? 1 : why.code == LS_ENOTFOUND ? 0 : cannot_read(session, path, &why, err);
+    if (real && ls_is_dir(real))
+        code = 0;
+    if (code > 0) {
+        source->text = ls_file_read(within, path, 0, &why);
+        source->key = source->text ? tracking_key(session, real) : NULL;
+        source->path = source->key ? ls_strdup(path) : NULL;
+        if (!source->text)
+            code = cannot_read(session, path, &why, err);
+        else if (!source->path)
+            code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
+        if (code < 0)
+            ls__source_release(source);
+    }
+    ls_free(real);
     return code;
 }
 

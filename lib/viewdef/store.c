@@ -38,6 +38,7 @@ struct folder {
 
 struct ls_viewdefs {
     /* -- immutable after open */
+    const char *within;         /* borrowed; as ls_path_within's (L13) */
     char *dir;                  /* absolute; NULL for the built-in site */
     /* -- atomic */
     _Atomic uint64_t generation;
@@ -198,8 +199,8 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     ls_path_join(&path, views->dir, rel);
     if (ls_buf_failed(&path))
         return ls_fail(err, LS_ENOMEM, "no memory for the path of view %s", rel);
-    struct ls_bytes *text = ls_file_read(path.data, LS_VIEW_MAX_BYTES, &problem);
-    char *real = text ? ls_path_real(path.data, &problem) : NULL;
+    struct ls_bytes *text = ls_file_read(views->within, path.data, LS_VIEW_MAX_BYTES, &problem);
+    char *real = text ? ls_path_within(views->within, path.data, &problem) : NULL;
     struct ls__view *view = real ? make_view(rel, real, text, &problem) : NULL;
     if (!view)
         rc = problem.code;
@@ -289,7 +290,7 @@ static int walk_folder(struct ls_viewdefs *views, bool first, struct ls_err *err
     struct walk walk = {.views = views, .first = first, .err = err};
     int rc = note_folder(&walk, "");
     if (rc == 0)
-        rc = ls_tree_walk(views->dir, visit, &walk, err);
+        rc = ls_tree_walk(views->within, first, views->dir, visit, &walk, err);
     if (rc < 0) {
         free_folders(walk.folders, walk.count);
         return rc == LS_ENOMEM ? ls_fail(err, rc, "no memory for the views in %s", views->dir) : rc;
@@ -341,7 +342,7 @@ static int load_embedded(struct ls_viewdefs *views, const char *prefix, struct l
 
 /* --- public --- */
 
-struct ls_viewdefs *ls_viewdefs_open(const char *dir, const char *bundle, struct ls_err *err)
+struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const char *bundle, struct ls_err *err)
 {
     struct ls_viewdefs *views = ls_zalloc(sizeof *views);
     if (!views) {
@@ -362,6 +363,7 @@ struct ls_viewdefs *ls_viewdefs_open(const char *dir, const char *bundle, struct
         rc = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "no memory for the view definitions") : load_embedded(views, prefix.data, err);
         ls_buf_release(&prefix);
     }
+    views->within = within;
     if (rc == 0 && dir) {
         views->dir = ls_strdup(dir);
         rc = views->dir ? walk_folder(views, true, err) : ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
@@ -417,7 +419,7 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
         rc = drop_file(views, rel);
         pthread_mutex_unlock(&views->lock);
     } else {
-        char *real = ls_path_real_lenient(path, err);
+        char *real = ls_path_real_lenient(views->within, path, err);
         struct ls__view *view = real ? make_view(rel, real, text, err) : NULL;
         ls_free(real);
         if (!view)

@@ -15,8 +15,9 @@ struct ls_viewdefs;      /* the site's store */
 struct ls_viewdef_sent;  /* what one connection has */
 
 /** Load all *.html below DIR (or, for the built-in site, below `bundle`/viewdefs of base/embed.h). The built-in list views come from templates/viewdefs (F132).
+ * @param within  as ls_path_within's; borrowed until close
  * @param dir  NULL with a bundle; a missing folder is an empty store */
-struct ls_viewdefs *ls_viewdefs_open(const char *dir, const char *bundle, struct ls_err *err);
+struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const char *bundle, struct ls_err *err);
 void ls_viewdefs_close(struct ls_viewdefs *views);
 /** A file below the folder was saved, appeared (text), or went (NULL) (H74–H80). `path` is the request path. @return 1 something changed
  * for readers, 0 not, negative: refused (empty, not UTF-8: H78), err says why */

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < size; i++)
         lines += data[i] == '\n';
     struct ls_err err = {0};
-    struct ls_site_config *config = ls_site_config_read(path, &err);
+    struct ls_site_config *config = ls_site_config_read(NULL, path, &err);
     if (!config) {
         CHECK(err.code < 0 && *err.text);
         return 0;

@@ -109,7 +109,7 @@ static inline int site_tear_down(void **state)
 
 static inline void open_views(void)
 {
-    t.views = ls_viewdefs_open(t.views_dir, NULL, &t.err);
+    t.views = ls_viewdefs_open(NULL, t.views_dir, NULL, &t.err);
     assert_non_null(t.views);
     t.config.viewdefs = t.views;
 }

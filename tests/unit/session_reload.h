@@ -136,7 +136,7 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
     for (const char *key; (key = va_arg(keys, const char *)) != NULL; count++) {
         assert_true(count < 8);
         snprintf(paths[count], sizeof paths[count], "%s/%s", site->root, key);
-        struct ls_bytes *text = ls_file_read(paths[count], 0, NULL);
+        struct ls_bytes *text = ls_file_read(NULL, paths[count], 0, NULL);
         files[count] = (struct ls_reload_file){.key = key, .path = paths[count], .text = text,
                                                .hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0};
     }

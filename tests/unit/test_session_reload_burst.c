@@ -577,7 +577,7 @@ static void reload_link(struct site *site, struct ls_reload_report *report, cons
     char path[256], target[256];
     snprintf(path, sizeof path, "%s/%s", site->root, link);
     snprintf(target, sizeof target, "%s/%s", site->root, key);
-    struct ls_bytes *text = ls_file_read(target, 0, NULL);
+    struct ls_bytes *text = ls_file_read(NULL, target, 0, NULL);
     assert_non_null(text);
     struct ls_reload_file file = {.key = key, .old_key = old_key, .path = path, .text = text,
                                   .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};

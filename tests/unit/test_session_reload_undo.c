@@ -173,7 +173,7 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
         site_write(&world.site, "lua/m.lua", SECOND);
         char path[256];
         snprintf(path, sizeof path, "%s/lua/m.lua", world.site.root);
-        struct ls_bytes *text = ls_file_read(path, 0, NULL);
+        struct ls_bytes *text = ls_file_read(NULL, path, 0, NULL);
         struct ls_reload_file file = {.key = "lua/m.lua", .path = path, .text = text, .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
         struct ls_reload_report report;
         struct ls_err err = {0};

@@ -48,7 +48,7 @@ static struct ls_viewdefs *open_views(void)
 {
     char dir[128];
     snprintf(dir, sizeof dir, "%s/viewdefs", root);
-    struct ls_viewdefs *views = ls_viewdefs_open(dir, NULL, &err);
+    struct ls_viewdefs *views = ls_viewdefs_open(NULL, dir, NULL, &err);
     assert_non_null(views);
     return views;
 }
@@ -313,7 +313,7 @@ static void every_failed_allocation_is_survived(void **state)
         struct ls_buf json = LS_BUF_INIT;
         int rc = -1;
         ls_alloc_fail_at(n);
-        struct ls_viewdefs *views = ls_viewdefs_open(dir, NULL, &err);
+        struct ls_viewdefs *views = ls_viewdefs_open(NULL, dir, NULL, &err);
         struct ls_viewdef_sent *sent = views ? ls_viewdef_sent_new() : NULL;
         if (sent)
             rc = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);

@@ -22,7 +22,7 @@ _lsess_options() {
     case $1 in
         serve) echo --dir --host --port --watch -w --open --socket --debounce --poll --session-timeout --memory-limit --time-limit --workers \
             --max-frame --max-messages --max-outbox --max-connections --max-session-connections --max-sessions --max-variables --max-timers --allow-origin --allow-frame \
-            --allow-lua-property --no-allow-lua-property --sandbox --client --strict-port --keep-removed-methods --cert --key --verbose -v \
+            --allow-lua-property --no-allow-lua-property --sandbox --env --client --strict-port --keep-removed-methods --cert --key --verbose -v \
             --log-file --json-log --config ;;
         repl) echo --execute -e --json --socket ;;
         unload) echo --session -s --dry-run -n --list -l --json --socket ;;
@@ -46,6 +46,7 @@ _lsess_value() {
     case $command:$1 in
         serve:--dir) _lsess_files -d "$2" ;;
         *:--socket | serve:--cert | serve:--key | serve:--log-file | serve:--config) _lsess_files -f "$2" ;;
+        serve:--env) _lsess_words "$(compgen -e)" "$2" ;;
         serve:--client) _lsess_words 'builtin site' "$2" ;;
         serve:--host) _lsess_words '127.0.0.1 ::1 0.0.0.0 localhost' "$2" ;;
         serve:--port | serve:--debounce | serve:--poll | serve:--session-timeout | serve:--memory-limit | serve:--time-limit | serve:--workers | \
