@@ -128,7 +128,7 @@ static void find_missing(struct ls_hotload *h)
         if (lstat(path, &info)) ls__pend_absent(h, path);
     }
     for (struct ls_map_entry *entry = ls_map_first(h->views); entry; entry = ls_map_next(entry))
-        if (stat(ls_map_key(entry, NULL), &info)) ls__pend_absent(h, ls_map_key(entry, NULL));
+        if (!ls__is_there(h, ls_map_key(entry, NULL))) ls__pend_absent(h, ls_map_key(entry, NULL));
 }
 
 /** H85: events were lost. Everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */

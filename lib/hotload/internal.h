@@ -220,6 +220,7 @@ void ls__pend_unasked(struct ls_hotload *h, const char *path);
 void ls__pend_dirty(struct ls_hotload *h, const char *path);
 void ls__pend_absent(struct ls_hotload *h, const char *path);
 void ls__pending_free(struct ls_hotload *h);
+bool ls__is_there(const struct ls_hotload *h, const char *path);
 int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
 void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */

@@ -365,12 +365,18 @@ static void rename_later(struct gather *gather, struct ls__route *route)
     if (key) gather->renames[gather->rename_count++] = (struct rename){route, key};
 }
 
+/** Does the path lead to something? What lies outside of `within` is not asked. */
+bool ls__is_there(const struct ls_hotload *h, const char *path)
+{
+    char *real = ls_path_within(h->within, path, NULL);
+    ls_free(real);
+    return real != NULL;
+}
+
 static void add_view(struct gather *gather, const char *path)
 {
     bool known = ls_map_get(gather->h->views, path, strlen(path)) != NULL;
-    char *real = ls_path_within(gather->h->within, path, NULL);
-    ls_free(real);
-    if (real) {
+    if (ls__is_there(gather->h, path)) {
         const struct found *found = read_path(gather, path);
         if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
     } else if (gather->entry->absent && known && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, NULL);
@@ -399,7 +405,7 @@ static void add_entry(struct gather *gather)
     const char *path = entry->path, *name = ls_path_base(path);
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
     struct stat info;
-    if (entry->absent && stat(path, &info) == 0) return; /* it has come back: its return is an event of its own */
+    if (entry->absent && ls__is_there(h, path)) return; /* it has come back: its return is an event of its own */
     if (entry->absent) ls_free(ls_map_take(h->known, path, strlen(path)));
     else if (lstat(path, &info)) ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
     if (route) add_route(gather, route);

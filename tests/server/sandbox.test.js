@@ -189,6 +189,22 @@ test('L13 hot reload: links out are neither walked nor watched, one that comes i
   await server.stop();
 });
 
+test('L13 hot reload: a folder of views that becomes a link out is the same whatever lies there', async () => {
+  writeSite(outside, { 'full/App.there.html': SECRET, 'empty/x': '' });
+  const dir = siteWith({}, { 'viewdefs/full/App.there.html': VIEW, 'viewdefs/empty/App.none.html': VIEW, 'lua/main.lua': `${APP}\nlast = 1` });
+  const server = await Server.start(dir, ['--sandbox', '--watch']);
+  await lua(server, 'return last');
+  for (const name of ['full', 'empty']) {
+    rmSync(path.join(dir, 'viewdefs', name), { recursive: true });
+    symlinkSync(out(name), path.join(dir, 'viewdefs', name));
+  }
+  writeFileSync(path.join(dir, 'lua/main.lua'), `${APP}\nlast = 2`);
+  await until(async () => await lua(server, 'return last') === '2', 'a save after them');
+  const sent = await appOf(server);
+  for (const text of [SECRET, 'App.there', 'App.none']) assert.ok(!sent.includes(text), sent);
+  await server.stop();
+});
+
 test('L13 os.getenv answers what --env names, and nothing else', async () => {
   const env = { LSESS_TEST_A: 'a', LSESS_TEST_B: 'b', LSESS_ENV: '' };
   const code = 'return tostring(os.getenv("LSESS_TEST_A")) .. tostring(os.getenv("LSESS_TEST_B")) .. tostring(os.getenv("LSESS_TEST_C"))';
