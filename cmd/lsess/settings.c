@@ -386,16 +386,16 @@ static bool is_harmless(const char *key)
 
 static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file, enum source *from)
 {
+    if (settings->distrusted && !is_harmless(entry->key)) {
+        ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
+        return 0;
+    }
     bool roots = strcmp(entry->key, "static_roots") == 0;
     int at = SETTING_COUNT;
     while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
         continue;
     if (at < 0 && !roots)
         return unknown_key(file, entry);
-    if (settings->distrusted && !is_harmless(entry->key)) {
-        ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
-        return 0;
-    }
     if (roots) {
         if (entry->kind != LS_CONFIG_LIST)
             return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);

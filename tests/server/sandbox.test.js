@@ -53,7 +53,7 @@ async function appOf(server) {
 /* --- lsess.lua --- */
 
 const REACHING = { allow_lua_property: 'true', allow_origin: '{"https://example.org"}', env: '{"HOME"}', host: '"0.0.0.0"', log_file: '"log"', max_sessions: '1', open: 'true', socket: '"s.sock"',
-  static_roots: '{"/"}', time_limit: '"1h"', workers: '1', memory_limit: '"1G"', session_timeout: '"0"', cert: '"c.pem"', key: '"k.pem"' };
+  static_roots: '{"/"}', time_limit: '"1h"', workers: '1', memory_limit: '"1G"', session_timeout: '"0"', cert: '"c.pem"', key: '"k.pem"', lua_path: '"system"' };
 const table = (keys) => `return { ${Object.entries(keys).map(([key, value]) => `${key} = ${value}`).join(', ')} }`;
 
 for (const [how, args, more] of [['--sandbox', ['--sandbox'], {}], ['sandbox in the file itself', [], { sandbox: 'true' }]]) {
