@@ -32,7 +32,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("debounce", 0, "MS", INT64, 0, 60000, server.debounce_ms, "quiet time before a save is taken up (default 5, 20 for several files)") \
     X("poll", 0, "MS", INT64, 0, 3600000, server.poll_ms, "look at watched folders this often, where events are missing") \
     X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms, "end sessions without pages after this time (default 24h; 0 = never)") \
-    X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "Lua heap of a session (default 256M)") \
+    X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "what a session keeps in memory (default 256M)") \
     X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)") \
     X("workers", 0, "N", INT, 1, 1024, server.workers, "threads that run Lua (default: number of processors, at least 2)") \
     X("max-frame", 0, "SIZE", SIZE, 0, 0, server.max_frame, "largest message of a page (default 64M)") \
@@ -42,6 +42,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections, "connected pages of one session (default 32)") \
     X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)") \
     X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables, "variables of one session (default 100000)") \
+    X("max-properties", 0, "N", COUNT, 0, 1000000000, server.max_properties, "properties of one variable (default 256)") \
     X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)") \
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
     X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)") \

@@ -67,7 +67,7 @@ int ls_backend_api(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *
         ls_buf_char(&body, '}');
     } else {
         struct ls_outgoing queue = conn->out; /* what this message produces is looked at by itself */
-        ls_outgoing_init(&conn->out);
+        ls_outgoing_init(&conn->out, b->budget);
         ls__handle(b, conn, batch);
         sort_messages(&conn->out, &queue, &body);
         ls_outgoing_release(&conn->out);

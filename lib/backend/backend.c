@@ -5,6 +5,7 @@
  * Rules: P30, P33, P51 to P69, P111, H70 to H72. */
 #include "backend/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -26,10 +27,12 @@ struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const
     }
     b->config = *config;
     b->host = *host;
+    ls_budget_init(&b->own_budget, config->session.memory_limit);
+    b->budget = b->config.session.budget = config->session.budget ? config->session.budget : &b->own_budget;
     b->next_internal = LS_FIRST_INTERNAL;
     b->vended_id = ls_strdup(config->session.vended_id);
     b->config.session.vended_id = b->vended_id;
-    b->inactive = ls_idmap_new();
+    b->inactive = ls_idmap_new_in(b->budget);
     if (!b->vended_id || !b->inactive)
         ls_fail(err, LS_ENOMEM, "no memory for a session");
     else
@@ -52,7 +55,7 @@ void ls_backend_close(struct ls_backend *b)
         b->conns = conn->next;
         ls_outgoing_release(&conn->out);
         ls_buf_release(&conn->views);
-        ls_free(conn);
+        ls_budget_free(b->budget, conn);
     }
     if (b->engine)
         b->engine->muted = true; /* those above end the session as a whole (H93) */
@@ -69,14 +72,10 @@ void ls_backend_close(struct ls_backend *b)
     ls_buf_release(&b->detail);
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
-    ls_free(b->dues.items);
-    ls_free(b->answers.items);
-    ls_free(b->atoms.items);
-    ls_free(b->errors.items);
-    ls_free(b->refused.items);
-    ls_free(b->names.items);
-    ls_free(b->update_names.items);
-    ls_free(b->update_values.items);
+    void *const lists[] = {b->dues.items, b->answers.items, b->atoms.items, b->errors.items, b->refused.items, b->names.items, b->update_names.items,
+                           b->update_values.items};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        ls_budget_free(b->budget, lists[i]);
     ls_buf_release(&b->scratch);
     ls_free(b->vended_id);
     ls_free(b);
@@ -96,10 +95,10 @@ struct ls_tracker *ls_backend_tracker(struct ls_backend *b)
 
 struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet *outlet, struct ls_err *err)
 {
-    struct ls_conn *conn = ls_zalloc(sizeof *conn);
+    struct ls_conn *conn = ls_budget_zalloc(b->budget, sizeof *conn);
     struct ls__space *space = conn ? ls__space_new(b, b->numbers + 1) : NULL;
     if (!space) {
-        ls_free(conn);
+        ls_budget_free(b->budget, conn);
         ls_fail(err, LS_ENOMEM, "no memory for a connection");
         return NULL;
     }
@@ -108,8 +107,8 @@ struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet 
     conn->number = ++b->numbers;
     conn->space = space;
     space->conn = conn;
-    ls_outgoing_init(&conn->out);
-    ls_buf_init(&conn->views);
+    ls_outgoing_init(&conn->out, b->budget);
+    conn->views.budget = b->budget;
     struct ls_conn **at = &b->conns;
     while (*at)
         at = &(*at)->next;
@@ -136,7 +135,7 @@ void ls_backend_disconnect(struct ls_backend *b, struct ls_conn *conn, bool abno
         ls__space_end(b, conn->space);
     ls_outgoing_release(&conn->out);
     ls_buf_release(&conn->views);
-    ls_free(conn);
+    ls_budget_free(b->budget, conn);
     ls_backend_after_batch(b, false);
 }
 
@@ -199,7 +198,12 @@ static void say_lost(struct ls_backend *b, struct ls_conn *conn)
     conn->out.lost = false;
     ls_viewdef_sent_clear(conn->space->sent);
     conn->space->views_due = true;
-    ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", "messages to this page were lost for want of memory; reload it");
+    char text[160];
+    if (ls_budget_fits(b->budget, LS_BUDGET_SPARE, 0))
+        snprintf(text, sizeof text, "messages to this page were lost for want of memory; reload it");
+    else
+        snprintf(text, sizeof text, "messages to this page were lost: " LS_MEMORY_LIMIT_TEXT "; reload it", (unsigned long long)b->budget->stated);
+    ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", text);
     ls_outgoing_end(&conn->out, 0);
 }
 

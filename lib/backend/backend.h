@@ -40,7 +40,7 @@ struct ls_outlet {
 struct ls_backend_config {
     struct ls_session_config session;
     struct ls_viewdefs *viewdefs;    /* shared; borrowed */
-    size_t max_variables;            /* Q2 */
+    size_t max_variables, max_properties; /* Q2 */
     uint64_t max_outbox;             /* bytes of answers made for a connection before they are sent (Q2); 0 = no limit */
 };
 

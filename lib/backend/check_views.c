@@ -110,7 +110,7 @@ static void on_attribute(void *ctx, int line, unsigned level, const char *elemen
     const char *query;
     size_t query_len, len = ls_path_split(value, strlen(value), &query, &query_len);
     struct ls_fault fault = {0};
-    struct ls_path *path = ls_path_parse(value, len, &fault);
+    struct ls_path *path = ls_path_parse(value, len, NULL, &fault);
     char access[32];
     if (!path) {
         check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": %s", name, value, fault.text);

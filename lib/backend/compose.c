@@ -44,7 +44,7 @@ void ls__note_type(struct ls_backend *b, const char *type)
     if (b->config.session.hot || !b->config.viewdefs)
         return; /* with hot reload the watcher has told us already (P109) */
     if (!b->batch_types)
-        b->batch_types = ls_map_new();
+        b->batch_types = ls_map_new_in(b->budget);
     if (!b->batch_types || ls_map_get(b->batch_types, type, len) || !ls_map_put(b->batch_types, type, len, b, NULL))
         return;
     struct ls_err err;
@@ -92,7 +92,7 @@ static void note_fault(struct ls_backend *b, int64_t id)
             ls__tell(space, id, LS__TOLD_NOT, 0);
             ls__due(b, space, id, false);
         } else if (fault && space->conn && (!told || hash != ls__fault_hash(fault))) {
-            struct ls__due *error = LS__PUSH(b->errors);
+            struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
             if (error)
                 *error = (struct ls__due){space, id, false};
         }
@@ -146,8 +146,8 @@ static void note_update(struct ls_backend *b, struct ls__space *space, int64_t i
 
 static bool add_property(struct ls_backend *b, const char *name, const char *value)
 {
-    const char **n = LS__PUSH(b->update_names);
-    const char **v = n ? LS__PUSH(b->update_values) : NULL;
+    const char **n = LS__PUSH_IN(b->budget, b->update_names);
+    const char **v = n ? LS__PUSH_IN(b->budget, b->update_values) : NULL;
     if (!v) {
         b->update_names.count = b->update_values.count;
         return false;
@@ -236,7 +236,7 @@ void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_
 {
     if (is_detail(id, name) && space->conn && !space->conn->outlet.rights.source)
         return;
-    struct ls__atom *atom = LS__PUSH(b->atoms);
+    struct ls__atom *atom = LS__PUSH_IN(b->budget, b->atoms);
     if (atom)
         *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
     else
@@ -247,7 +247,7 @@ void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_
 static const char *keep_name(struct ls_backend *b, const char *name)
 {
     char *copy = ls_strdup(name);
-    char **slot = copy ? LS__PUSH(b->names) : NULL;
+    char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
     if (!slot) {
         ls_free(copy);
         lose_all(b);
@@ -502,7 +502,7 @@ static void hold_silent(struct ls_backend *b)
             asked = atom->id;
         }
         if (silent || !atom->space->conn)
-            ls__hold(atom->space, atom->id, atom->name);
+            ls__hold(b, atom->space, atom->id, atom->name);
         else
             b->atoms.items[kept++] = *atom;
     }
@@ -615,7 +615,7 @@ static void send_answers(struct ls_backend *b)
         note_update(b, space, id);
         if (ls__told(space, id, NULL) == LS__TOLD_READ) { /* the update has cleared its mark, but it cannot be read still */
             ls__tell(space, id, LS__TOLD_NOT, 0);
-            struct ls__due *error = LS__PUSH(b->errors);
+            struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
             if (error)
                 *error = (struct ls__due){space, id, false};
         }
@@ -646,7 +646,7 @@ static void end_batch(struct ls_backend *b)
 void ls__compose_nothing(struct ls_backend *b)
 {
     for (size_t i = 0; i < b->atoms.count; i++)
-        ls__hold(b->atoms.items[i].space, b->atoms.items[i].id, b->atoms.items[i].name);
+        ls__hold(b, b->atoms.items[i].space, b->atoms.items[i].id, b->atoms.items[i].name);
     end_batch(b);
 }
 

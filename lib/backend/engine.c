@@ -109,6 +109,8 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
         const struct ls_tracker_config config = {
             .resolver = ls_session_resolver(engine->session),
             .max_variables = b->config.max_variables,
+            .max_properties = b->config.max_properties,
+            .budget = b->budget,
             .diag_level = b->config.session.diag_level,
         };
         engine->tracker = ls_tracker_new(&config, err);

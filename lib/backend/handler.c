@@ -52,7 +52,7 @@ static void refuse_unknown(struct ls_conn *conn, int64_t id)
 
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props)
 {
-    struct ls__due *due = LS__PUSH(b->dues);
+    struct ls__due *due = LS__PUSH_IN(b->budget, b->dues);
     if (due)
         *due = (struct ls__due){space, id, props};
     else if (space->conn)
@@ -84,7 +84,7 @@ static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t show
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind != LS_FAULT_NIL_PATH) { /* the new watcher has to hear of it as well (P99) */
         ls__tell(space, id, LS__TOLD_NOT, 0);
-        struct ls__due *error = LS__PUSH(b->errors);
+        struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
         if (error)
             *error = (struct ls__due){space, id, false};
     }
@@ -260,6 +260,12 @@ static bool is_server_property(const struct ls_prop *prop)
     return ls_prop_is(prop, "lua") || ls_prop_is(prop, "viewdefs");
 }
 
+static void refuse_property(struct ls_conn *conn, int64_t shown, int64_t id, const struct ls_fault *fault)
+{
+    ls__send_error(conn, shown, fault);
+    ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
+}
+
 /* High before medium before low (P86). A property that cannot be set does not keep the others from being set. */
 static void set_properties(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
 {
@@ -277,10 +283,8 @@ static void set_properties(struct ls_backend *b, struct ls_conn *conn, const str
                 return;
             if (ls_prop_is(prop, "inactive") && prop->value_len && !ls__is_inactive(b, var))
                 ls__hold_snapshot(b, id);
-            if (ls_tracker_set_property(tracker, var, prop, &fault) < 0) {
-                ls__send_error(conn, m->id, &fault);
-                ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(&fault));
-            }
+            if (ls_tracker_set_property(tracker, var, prop, &fault) < 0)
+                refuse_property(conn, m->id, id, &fault);
         }
     }
 }
@@ -290,7 +294,7 @@ static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct 
 {
     if (!m->seq || !conn->marked)
         return;
-    struct ls__due *answer = ls__seq_note(conn->space, id, m->seq) ? LS__PUSH(b->answers) : NULL;
+    struct ls__due *answer = ls__seq_note(b, conn->space, id, m->seq) ? LS__PUSH_IN(b->budget, b->answers) : NULL;
     if (answer)
         *answer = (struct ls__due){conn->space, id, false};
     else
@@ -312,7 +316,7 @@ static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t sho
     if (!var)
         return;
     ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
-    struct ls__refused *refused = LS__PUSH(b->refused);
+    struct ls__refused *refused = LS__PUSH_IN(b->budget, b->refused);
     if (refused)
         *refused = (struct ls__refused){conn, id, conn->out.count - 1, false};
 }
@@ -366,6 +370,14 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
         refuse_value(b, conn, m->id, id, &fault);
         return;
     }
+    struct ls_fault full;
+    if (ls_tracker_admit(b->engine->tracker, var, m->props, m->prop_count, m->value_len, &full) != 0) { /* all of it or nothing */
+        if (m->has_value)
+            refuse_value(b, conn, m->id, id, &full);
+        else
+            refuse_property(conn, m->id, id, &full);
+        return;
+    }
     bool ignored = m->has_value && ls__is_inactive(b, var) && !ls_message_prop(m, "inactive"); /* P93, P94 */
     set_properties(b, conn, m, id);
     const struct ls_prop *lua = id == 1 ? ls_message_prop(m, "lua") : NULL;
@@ -384,9 +396,9 @@ static void notify_gone(struct ls_conn *conn, int64_t id)
     ls_outgoing_ended(&conn->out, id);
 }
 
-static void note_gone_waiting(struct ls__space *space, int64_t id)
+static void note_gone_waiting(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
-    if (space->gone_count == space->gone_room && !ls__grow((void **)&space->gone, &space->gone_room, sizeof *space->gone))
+    if (space->gone_count == space->gone_room && !ls__grow(b->budget, (void **)&space->gone, &space->gone_room, sizeof *space->gone))
         return;
     space->gone[space->gone_count++] = id;
 }
@@ -406,7 +418,7 @@ static void variable_gone(void *ctx, struct ls_var *var)
         if (told && space->conn)
             notify_gone(space->conn, shown);
         else if (told)
-            note_gone_waiting(space, shown);
+            note_gone_waiting(b, space, shown);
         ls__space_forget(space, var);
     }
     ls_idmap_take(b->inactive, id);
@@ -489,7 +501,7 @@ static void begin_element(struct answer *answer, const char *name, int64_t id)
 
 static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct answer answer = {.b = b, .conn = conn, .data = LS_BUF_INIT};
+    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
     struct ls_buf *data = &answer.data;
     begin_answer(&answer, "variables");
     for (size_t i = 0; i < m->id_count; i++) {
@@ -523,7 +535,7 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
 
 static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct answer answer = {.b = b, .conn = conn, .data = LS_BUF_INIT};
+    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
     begin_answer(&answer, "objects");
     for (size_t i = 0; i < m->id_count; i++) {
         struct ls_err err;
@@ -579,21 +591,34 @@ static void handle_invalid(struct ls_backend *b, struct ls_conn *conn, const str
     refuse_value(b, conn, m->id, ls_var_id(var), m->fault);
 }
 
+/* Near the limit Lua's heap may hold much that nothing uses any more: before a message fails for that, it goes. Not again until as much may have gathered. */
+static void collect(struct ls_backend *b)
+{
+    if (ls_budget_get(&b->budget->heap) <= b->collected + ls_budget_get(&b->budget->limit) / 16)
+        return;
+    ls_session_collect(b->engine->session);
+    b->collected = ls_budget_get(&b->budget->heap);
+}
+
 static const char *const type_names[] = {"bad message", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
 
-void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch)
+void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch)
 {
     struct ls_tracker *tracker = b->engine->tracker;
     int opened = 0; /* a page that shows a list creates thousands of variables in a row: they share one bracket */
+    size_t room = ls_batch_bytes(batch) + LS_BUDGET_SPARE;
     b->sender = conn;
     for (size_t i = 0; i < batch->count; i++) {
         const struct ls_message *m = &batch->messages[i];
-        if (m->type != LS_MSG_CREATE) {
+        bool full = !ls_budget_fits(b->budget, room, 0);
+        if (m->type != LS_MSG_CREATE || full) {
             ls_tracker_leave(tracker, opened);
             opened = 0;
-        } else if (opened <= 0) {
-            opened = ls_tracker_enter(tracker);
         }
+        if (full)
+            collect(b);
+        if (m->type == LS_MSG_CREATE && opened <= 0)
+            opened = ls_tracker_enter(tracker);
         if (ls_log_on(2))
             ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type], (long long)m->id);
         if (refuse_replaced(conn, m))

@@ -55,6 +55,7 @@ struct ls_conn {
 
 /* Changes of one variable that one space has not been told. */
 struct ls__held {
+    struct ls_budget *budget;
     bool value;
     bool snapshot;      /* `hash` is that of the value that was sent last */
     uint64_t hash;
@@ -94,6 +95,9 @@ struct ls__problem {    /* a view file that cannot be used (H78) */
 
 struct ls_backend {
     struct ls_backend_config config; /* strings of `session` are copies */
+    struct ls_budget *budget;        /* of the session: both VMs of a restart, connections, answers; borrowed, or: */
+    struct ls_budget own_budget;
+    size_t collected;                /* Lua's heap after the last collection that want of room has caused */
     char *vended_id;
     struct ls_backend_host host;
     struct ls__engine *engine;
@@ -132,9 +136,12 @@ struct ls_backend {
     struct ls_buf detail;            /* property ls__detail of variable 1: told to those who may see it, and not stored where all can read it (H100) */
 };
 
-/** Room for one more item. False without memory. */
-#define LS__PUSH(list) (((list).count < (list).room || ls__grow((void **)&(list).items, &(list).room, sizeof *(list).items)) ? &(list).items[(list).count++] : NULL)
-bool ls__grow(void **items, size_t *room, size_t size);
+/** Room for one more item. NULL without memory. */
+#define LS__PUSH(list) LS__PUSH_IN(NULL, list)
+/** The same, counted. */
+#define LS__PUSH_IN(budget, list) \
+    (((list).count < (list).room || ls__grow(budget, (void **)&(list).items, &(list).room, sizeof *(list).items)) ? &(list).items[(list).count++] : NULL)
+bool ls__grow(struct ls_budget *budget, void **items, size_t *room, size_t size);
 
 /* --- space.c --- */
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number);
@@ -154,7 +161,7 @@ int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t 
 void ls__space_forget(struct ls__space *space, const struct ls_var *var);
 
 /** The write `seq` of a variable has been handled and is owed an answer (R8). False without memory. */
-bool ls__seq_note(struct ls__space *space, int64_t id, int64_t seq);
+bool ls__seq_note(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t seq);
 /** The number that goes with the variable's value, 0 = none; the answer is given by it. */
 int64_t ls__seq_tell(struct ls__space *space, int64_t id);
 /** Is an answer owed still? */
@@ -169,7 +176,7 @@ uint64_t ls__fault_hash(const struct ls_fault *fault);
 
 void ls__held_free(void *held);
 /** Note a piece that was not sent. */
-void ls__hold(struct ls__space *space, int64_t id, const char *name);
+void ls__hold(struct ls_backend *b, struct ls__space *space, int64_t id, const char *name);
 /** Remember what was sent last of the watched variables below `id`, before they fall silent (P95). */
 void ls__hold_snapshot(struct ls_backend *b, int64_t id);
 /** A value was sent in spite of the silence: what is held is measured against that. */
@@ -183,7 +190,7 @@ int64_t ls__of_told(const struct ls_backend *b, int64_t object);
 int64_t ls__of_meant(const struct ls_backend *b, int64_t of);
 
 /* --- handler.c --- */
-void ls__handle(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
+void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch);
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
 void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);

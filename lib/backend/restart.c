@@ -136,8 +136,8 @@ static const char *old_property(const struct record *record, const char *name)
 static void owe_atom(struct ls_backend *b, const struct record *record, enum ls_priority class_, const char *name)
 {
     char *copy = name ? ls_strdup(name) : NULL;
-    char **slot = copy ? LS__PUSH(b->names) : NULL;
-    struct ls__atom *atom = !name || slot ? LS__PUSH(b->atoms) : NULL;
+    char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
+    struct ls__atom *atom = !name || slot ? LS__PUSH_IN(b->budget, b->atoms) : NULL;
     if (slot)
         *slot = copy;
     else
@@ -289,8 +289,12 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     ls_tracker_each(old->tracker, note_variable, &all);
     if (all.failed)
         ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
+    size_t limit = ls_budget_get(&b->budget->limit); /* for each of the two VMs while there are two */
+    if (limit)
+        ls_budget_set(&b->budget->limit, limit + ls_budget_total(b->budget));
     struct ls__engine *fresh = all.failed ? NULL : ls__engine_open(b, &problem);
     if (!fresh) {
+        ls_budget_set(&b->budget->limit, limit);
         free_records(&all);
         return ls_fail_text(err, problem.code, problem.text, strlen(problem.text));
     }
@@ -308,6 +312,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     free_records(&all);
     old->muted = true;
     ls__engine_close(old);
+    ls_budget_set(&b->budget->limit, limit);
     ls__set_reload_error(b);
     ls_log_session(1, b->vended_id, "restarted");
     ls_backend_after_batch(b, true);

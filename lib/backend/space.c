@@ -12,10 +12,10 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-bool ls__grow(void **items, size_t *room, size_t size)
+bool ls__grow(struct ls_budget *budget, void **items, size_t *room, size_t size)
 {
     size_t more = *room ? *room * 2 : 16;
-    void *grown = ls_rearray(*items, more, size);
+    void *grown = ls_budget_resize(budget, *items, more * size, 0);
     if (!grown)
         return false;
     *items = grown;
@@ -25,14 +25,14 @@ bool ls__grow(void **items, size_t *room, size_t size)
 
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
 {
-    struct ls__space *space = ls_zalloc(sizeof *space);
+    struct ls__space *space = ls_budget_zalloc(b->budget, sizeof *space);
     if (!space)
         return NULL;
     space->number = number;
-    space->remap = ls_idmap_new();
-    space->shared = ls_idmap_new();
-    space->told = ls_idmap_new();
-    space->held = ls_idmap_new();
+    space->remap = ls_idmap_new_in(b->budget);
+    space->shared = ls_idmap_new_in(b->budget);
+    space->told = ls_idmap_new_in(b->budget);
+    space->held = ls_idmap_new_in(b->budget);
     space->sent = ls_viewdef_sent_new();
     if (!space->remap || !space->shared || !space->told || !space->held || !space->sent) {
         ls__space_free(b, space);
@@ -64,8 +64,8 @@ void ls__space_free(struct ls_backend *b, struct ls__space *space)
     ls_idmap_free(space->held, ls__held_free);
     ls_idmap_free(space->seqs, NULL);
     ls_viewdef_sent_free(space->sent);
-    ls_free(space->gone);
-    ls_free(space);
+    ls_budget_free(b->budget, space->gone);
+    ls_budget_free(b->budget, space);
 }
 
 struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int64_t id)
@@ -144,10 +144,10 @@ void ls__space_forget(struct ls__space *space, const struct ls_var *var)
 /* --- numbered writes (R8) --- */
 
 /* An entry is the number, with "owed" in the lowest bit. Only variables that were written have one. */
-bool ls__seq_note(struct ls__space *space, int64_t id, int64_t seq)
+bool ls__seq_note(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t seq)
 {
     if (!space->seqs)
-        space->seqs = ls_idmap_new();
+        space->seqs = ls_idmap_new_in(b->budget);
     return space->seqs && ls_idmap_put(space->seqs, id, (void *)((uintptr_t)seq << 1 | 1), NULL);
 }
 
@@ -227,27 +227,29 @@ void ls__held_free(void *pointer)
     if (!held)
         return;
     for (size_t i = 0; i < held->count; i++)
-        ls_free(held->names[i]);
-    ls_free(held->names);
-    ls_free(held);
+        ls_budget_free(held->budget, held->names[i]);
+    ls_budget_free(held->budget, held->names);
+    ls_budget_free(held->budget, held);
 }
 
-static struct ls__held *find_held(struct ls__space *space, int64_t id)
+static struct ls__held *find_held(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
     struct ls__held *held = ls_idmap_get(space->held, id);
     if (held)
         return held;
-    held = ls_zalloc(sizeof *held);
-    if (held && !ls_idmap_put(space->held, id, held, NULL)) {
-        ls_free(held);
-        held = NULL;
-    }
-    return held;
+    held = ls_budget_zalloc(b->budget, sizeof *held);
+    if (!held)
+        return NULL;
+    held->budget = b->budget;
+    if (ls_idmap_put(space->held, id, held, NULL))
+        return held;
+    ls__held_free(held);
+    return NULL;
 }
 
-void ls__hold(struct ls__space *space, int64_t id, const char *name)
+void ls__hold(struct ls_backend *b, struct ls__space *space, int64_t id, const char *name)
 {
-    struct ls__held *held = find_held(space, id);
+    struct ls__held *held = find_held(b, space, id);
     if (!held)
         return;
     if (!name) {
@@ -257,11 +259,11 @@ void ls__hold(struct ls__space *space, int64_t id, const char *name)
     for (size_t i = 0; i < held->count; i++)
         if (strcmp(held->names[i], name) == 0)
             return;
-    char **names = ls_rearray(held->names, held->count + 1, sizeof *names);
+    char **names = ls_budget_resize(b->budget, held->names, (held->count + 1) * sizeof *names, 0);
     if (!names)
         return;
     held->names = names;
-    if ((names[held->count] = ls_strdup(name)))
+    if ((names[held->count] = ls_budget_strndup(b->budget, name, strlen(name))))
         held->count++;
 }
 
@@ -282,7 +284,7 @@ void ls__hold_snapshot(struct ls_backend *b, int64_t id)
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         if (!space->conn || !ls__space_tally(space, var) || !ls_var_readable(var) || ls_idmap_get(space->held, id))
             continue;
-        struct ls__held *held = find_held(space, id);
+        struct ls__held *held = find_held(b, space, id);
         if (held) {
             size_t len;
             const char *json = ls_var_json(tracker, var, &len);

@@ -5,14 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
-
 void ls_buf_init(struct ls_buf *buf) { *buf = (struct ls_buf)LS_BUF_INIT; }
 
 void ls_buf_release(struct ls_buf *buf)
 {
-    ls_free(buf->data);
-    ls_buf_init(buf);
+    ls_budget_free(buf->budget, buf->data);
+    *buf = (struct ls_buf){.extra = buf->extra, .budget = buf->budget};
 }
 
 void ls_buf_clear(struct ls_buf *buf)
@@ -33,7 +31,7 @@ bool ls_buf_reserve(struct ls_buf *buf, size_t more)
     if (need <= buf->cap) return true;
     size_t cap = buf->cap ? buf->cap : 64;
     while (cap < need) cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-    char *data = ls_rearray(buf->data, cap, 1);
+    char *data = ls_budget_resize(buf->budget, buf->data, cap, buf->extra);
     if (!data) {
         buf->failed = true;
         return false;
@@ -100,7 +98,8 @@ char *ls_buf_detach(struct ls_buf *buf, size_t *len)
     }
     char *data = buf->data;
     if (len) *len = buf->len;
-    ls_buf_init(buf);
+    ls_budget_hand_over(buf->budget, data);
+    *buf = (struct ls_buf){.extra = buf->extra, .budget = buf->budget};
     return data;
 }
 

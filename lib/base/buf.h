@@ -7,18 +7,23 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
 
 struct ls_buf {
     char *data;  /* owned; NULL while empty and never grown */
     size_t len;  /* bytes in use, without the NUL */
     size_t cap;  /* bytes allocated */
     bool failed; /* an allocation has failed since init/clear */
+    uint32_t extra; /* bytes by which it may go beyond the budget's limit */
+    struct ls_budget *budget; /* where the bytes are counted, NULL = nowhere; whoever sets it does so while the buffer is empty */
 };
 
-#define LS_BUF_INIT {NULL, 0, 0, false}
+#define LS_BUF_INIT {NULL, 0, 0, false, 0, NULL}
 
 void ls_buf_init(struct ls_buf *buf);
-/** Frees the bytes and leaves an initialised, empty buffer. */
+/** Frees the bytes and leaves an empty buffer of the same budget. */
 void ls_buf_release(struct ls_buf *buf);
 /** Empties, keeps the memory for re-use, forgets a failure. */
 void ls_buf_clear(struct ls_buf *buf);

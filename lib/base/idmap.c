@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/alloc.h"
 #include "base/map.h"
 
 #define FIRST_CAP 4U  /* a session has a dozen maps of few entries each */
@@ -29,15 +28,23 @@ struct ls_idmap {
     uint32_t count;
     uint32_t head;              /* the first entry that is no gap, or `used` */
     unsigned shift;             /* 64 - log2 of the table's length */
+    struct ls_budget *budget;   /* NULL = not counted */
 };
 
-struct ls_idmap *ls_idmap_new(void) { return ls_zalloc(sizeof(struct ls_idmap)); }
+struct ls_idmap *ls_idmap_new_in(struct ls_budget *budget)
+{
+    struct ls_idmap *map = ls_budget_zalloc(budget, sizeof *map);
+    if (map) map->budget = budget;
+    return map;
+}
+
+struct ls_idmap *ls_idmap_new(void) { return ls_idmap_new_in(NULL); }
 
 static void forget_all(struct ls_idmap *map)
 {
-    ls_free(map->row);
-    ls_free(map->table);
-    *map = (struct ls_idmap){0};
+    ls_budget_free(map->budget, map->row);
+    ls_budget_free(map->budget, map->table);
+    *map = (struct ls_idmap){.budget = map->budget};
 }
 
 void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value))
@@ -45,7 +52,7 @@ void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value))
     if (!map) return;
     for (struct ls_idmap_entry *entry = drop ? ls_idmap_first(map) : NULL; entry; entry = ls_idmap_next(entry)) drop(entry->value);
     forget_all(map);
-    ls_free(map);
+    ls_budget_free(map->budget, map);
 }
 
 /* Pages choose ids: which of them have one home is nothing that they can work out. */
@@ -76,11 +83,11 @@ static struct ls_idmap_entry *find(const struct ls_idmap *map, int64_t id)
 /* The row is full: close its gaps where they are many, else make it twice as long. */
 static bool make_room(struct ls_idmap *map)
 {
-    struct ls_idmap next = {.cap = map->cap ? map->cap : FIRST_CAP};
+    struct ls_idmap next = {.cap = map->cap ? map->cap : FIRST_CAP, .budget = map->budget};
     if (map->count >= map->cap - map->cap / 4 && map->cap) next.cap *= 2;
     if (next.cap > UINT32_MAX / 4) return false;
-    next.row = ls_array((size_t)next.cap + 1, sizeof *next.row);
-    next.table = ls_array((size_t)next.cap * 2, sizeof *next.table);
+    next.row = ls_budget_zalloc(map->budget, ((size_t)next.cap + 1) * sizeof *next.row);
+    next.table = ls_budget_zalloc(map->budget, (size_t)next.cap * 2 * sizeof *next.table);
     if (!next.row || !next.table) {
         forget_all(&next);
         return false;

@@ -3,12 +3,10 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
-
 /* uthash reports a failed allocation of its own tables through this hook: the entry is then not added. */
 #define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) ls_malloc(size)
-#define uthash_free(block, size) ls_free(block)
+#define uthash_malloc(size) ls_budget_resize(map->budget, NULL, size, 0)
+#define uthash_free(block, size) ls_budget_free(map->budget, block)
 #define uthash_nonfatal_oom(entry) ((entry)->lost = true)
 #include <uthash.h>
 
@@ -26,9 +24,19 @@ struct ls_map_entry {
     char key[];
 };
 
-struct ls_map { struct ls_map_entry *head; };
+struct ls_map {
+    struct ls_map_entry *head;
+    struct ls_budget *budget; /* NULL = not counted */
+};
 
-struct ls_map *ls_map_new(void) { return ls_zalloc(sizeof(struct ls_map)); }
+struct ls_map *ls_map_new_in(struct ls_budget *budget)
+{
+    struct ls_map *map = ls_budget_zalloc(budget, sizeof *map);
+    if (map) map->budget = budget;
+    return map;
+}
+
+struct ls_map *ls_map_new(void) { return ls_map_new_in(NULL); }
 
 void ls_map_free(struct ls_map *map, void (*drop)(void *value))
 {
@@ -37,9 +45,9 @@ void ls_map_free(struct ls_map *map, void (*drop)(void *value))
     HASH_ITER(hh, map->head, entry, next) {
         HASH_DEL(map->head, entry);
         if (drop) drop(entry->value);
-        ls_free(entry);
+        ls_budget_free(map->budget, entry);
     }
-    ls_free(map);
+    ls_budget_free(map->budget, map);
 }
 
 static struct ls_map_entry *find(const struct ls_map *map, const char *key, size_t len)
@@ -58,14 +66,14 @@ bool ls_map_put(struct ls_map *map, const char *key, size_t len, void *value, vo
         entry->value = value;
         return true;
     }
-    entry = ls_zalloc(sizeof *entry + len + 1);
+    entry = ls_budget_zalloc(map->budget, sizeof *entry + len + 1);
     if (!entry) return false;
     if (len) memcpy(entry->key, key, len);
     entry->len = len;
     entry->value = value;
     HASH_ADD_KEYPTR(hh, map->head, entry->key, len, entry);
     if (!entry->lost) return true;
-    ls_free(entry);
+    ls_budget_free(map->budget, entry);
     return false;
 }
 
@@ -81,7 +89,7 @@ void *ls_map_take(struct ls_map *map, const char *key, size_t len)
     if (!entry) return NULL;
     void *value = entry->value;
     HASH_DEL(map->head, entry);
-    ls_free(entry);
+    ls_budget_free(map->budget, entry);
     return value;
 }
 

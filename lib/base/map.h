@@ -7,9 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
+
 struct ls_map; /* string keys */
 
 struct ls_map *ls_map_new(void); /* NULL without memory */
+struct ls_map *ls_map_new_in(struct ls_budget *budget); /* what it takes is counted there */
 /** @param drop  called for each value left, may be NULL */
 void ls_map_free(struct ls_map *map, void (*drop)(void *value));
 /** Replaces an entry; *old (may be NULL) gets the value that was there, or NULL. False without memory, map unchanged. */
@@ -29,6 +32,7 @@ void *ls_map_value(const struct ls_map_entry *entry);
 struct ls_idmap; /* int64_t keys. An entry is borrowed until the next call that puts or takes */
 
 struct ls_idmap *ls_idmap_new(void);
+struct ls_idmap *ls_idmap_new_in(struct ls_budget *budget);
 void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value));
 bool ls_idmap_put(struct ls_idmap *map, int64_t id, void *value, void **old);
 void *ls_idmap_get(const struct ls_idmap *map, int64_t id);

@@ -20,10 +20,11 @@ struct ls__arena_block {
 
 static int add_block(struct ls__arena *arena, size_t size)
 {
-    if (size > LS_ARENA_MAX - arena->total)
+    size_t whole = sizeof(struct ls__arena_block) + size;
+    if (whole > LS_ARENA_MAX - arena->total || (arena->budget && !ls_budget_queue(arena->budget, whole)))
         return LS_ENOMEM;
-    arena->total += size;
-    struct ls__arena_block *block = ls_malloc(sizeof *block + size);
+    arena->total += whole;
+    struct ls__arena_block *block = ls_malloc(whole);
     if (!block)
         return LS_ENOMEM;
     block->next = arena->blocks;
@@ -33,13 +34,18 @@ static int add_block(struct ls__arena *arena, size_t size)
     return 0;
 }
 
-int ls__arena_init(struct ls__arena *arena, size_t first)
+int ls__arena_init(struct ls__arena *arena, size_t first, struct ls_budget *budget)
 {
     arena->blocks = NULL;
     arena->at = NULL;
     arena->left = 0;
     arena->total = 0;
-    return add_block(arena, first);
+    arena->full = false;
+    arena->budget = budget;
+    if (add_block(arena, first) == 0)
+        return 0;
+    ls__arena_release(arena);
+    return LS_ENOMEM;
 }
 
 void ls__arena_release(struct ls__arena *arena)
@@ -50,9 +56,11 @@ void ls__arena_release(struct ls__arena *arena)
         ls_free(block);
         block = next;
     }
+    if (arena->budget)
+        ls_budget_unqueue(arena->budget, arena->total);
     arena->blocks = NULL;
     arena->at = NULL;
-    arena->left = 0;
+    arena->left = arena->total = 0;
 }
 
 void *ls__arena_take(struct ls__arena *arena, size_t size)
@@ -60,8 +68,10 @@ void *ls__arena_take(struct ls__arena *arena, size_t size)
     if (size > SIZE_MAX - LS_ARENA_ALIGN)
         return NULL;
     size = (size + LS_ARENA_ALIGN - 1) / LS_ARENA_ALIGN * LS_ARENA_ALIGN;
-    if (size > arena->left && add_block(arena, size > LS_ARENA_BLOCK ? size : LS_ARENA_BLOCK) != 0)
+    if (size > arena->left && add_block(arena, size > LS_ARENA_BLOCK ? size : LS_ARENA_BLOCK) != 0) {
+        arena->full = true;
         return NULL;
+    }
     char *piece = arena->at;
     arena->at += size;
     arena->left -= size;

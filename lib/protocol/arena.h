@@ -3,7 +3,10 @@
 #ifndef LS_PROTOCOL_ARENA_H
 #define LS_PROTOCOL_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "base/budget.h"
 
 struct ls__arena_block;
 
@@ -12,10 +15,12 @@ struct ls__arena {
     char *at;                       /* free part of the newest block */
     size_t left;
     size_t total;                   /* bytes of all blocks */
+    bool full;                      /* there was no memory for a piece */
+    struct ls_budget *budget;       /* where they wait to be handled, NULL = not counted */
 };
 
 /** @param first  bytes that the first block shall hold; taken at once. @return 0 or LS_ENOMEM */
-int ls__arena_init(struct ls__arena *arena, size_t first);
+int ls__arena_init(struct ls__arena *arena, size_t first, struct ls_budget *budget);
 void ls__arena_release(struct ls__arena *arena);
 /** Borrowed until release; aligned for any type; not zeroed. NULL without memory. */
 void *ls__arena_take(struct ls__arena *arena, size_t size);

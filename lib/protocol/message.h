@@ -59,6 +59,10 @@ struct ls_batch {
 struct ls_batch *ls_batch_parse(const char *text, size_t len, size_t max_messages);
 /** One message for `/api/TYPE` (P24): the type comes from the URL. *bad_json is set if the body is not JSON. */
 struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json);
+/** As the one (`type` NULL) or the other; what the batch takes is counted in the budget as waiting, until it is freed. @return NULL also when that is refused */
+struct ls_batch *ls_batch_parse_in(struct ls_budget *budget, const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json);
+/** Bytes that the batch takes. */
+size_t ls_batch_bytes(struct ls_batch *batch);
 void ls_batch_free(struct ls_batch *batch);
 
 /** Did the client say `"properties":{"NAME…":…}`? The last one of that name, or NULL. */

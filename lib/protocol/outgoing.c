@@ -3,20 +3,18 @@
  * Owner thread: that of the session. It refuses to know timers or sockets: when to flush, and where to, is the backend's. Rules: P58, P65, P97, P118. */
 #include "protocol/outgoing.h"
 
-#include "base/alloc.h"
-
-void ls_outgoing_init(struct ls_outgoing *out)
+void ls_outgoing_init(struct ls_outgoing *out, struct ls_budget *budget)
 {
-    *out = (struct ls_outgoing){.text = LS_BUF_INIT};
+    *out = (struct ls_outgoing){.text = {.budget = budget, .extra = LS_BUDGET_SPARE}};
 }
 
 void ls_outgoing_release(struct ls_outgoing *out)
 {
     ls_buf_release(&out->text);
-    ls_free(out->entries);
+    ls_budget_free(out->text.budget, out->entries);
     ls_idmap_free(out->ended, NULL);
     ls_idmap_free(out->equal, NULL);
-    ls_outgoing_init(out);
+    ls_outgoing_init(out, out->text.budget);
 }
 
 void ls_outgoing_clear(struct ls_outgoing *out)
@@ -35,7 +33,7 @@ struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
 {
     if (out->count == out->room) {
         size_t room = out->room ? out->room * 2 : 16;
-        struct ls_outgoing_entry *entries = ls_rearray(out->entries, room, sizeof *entries);
+        struct ls_outgoing_entry *entries = ls_budget_resize(out->text.budget, out->entries, room * sizeof *entries, out->text.extra);
         if (entries) {
             out->entries = entries;
             out->room = room;
@@ -64,7 +62,7 @@ void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key)
 {
     ls_outgoing_end(out, id);
     if (!out->equal)
-        out->equal = ls_idmap_new();
+        out->equal = ls_idmap_new_in(out->text.budget);
     if (out->lost || !out->equal)
         return;
     size_t place = out->count - 1;
@@ -102,7 +100,7 @@ void ls_outgoing_cut(struct ls_outgoing *out, size_t index)
 void ls_outgoing_ended(struct ls_outgoing *out, int64_t id)
 {
     if (!out->ended)
-        out->ended = ls_idmap_new();
+        out->ended = ls_idmap_new_in(out->text.budget);
     if (!out->ended || !ls_idmap_put(out->ended, id, out, NULL))
         out->lost = true;
 }

@@ -32,7 +32,8 @@ struct ls_outgoing {
     bool lost;                         /* without memory: messages are missing */
 };
 
-void ls_outgoing_init(struct ls_outgoing *out);
+/** What it holds is counted in the budget (NULL: nowhere), and may go beyond the limit by LS_BUDGET_SPARE. */
+void ls_outgoing_init(struct ls_outgoing *out, struct ls_budget *budget);
 void ls_outgoing_release(struct ls_outgoing *out);
 /** Empties, keeps memory. */
 void ls_outgoing_clear(struct ls_outgoing *out);

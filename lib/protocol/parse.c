@@ -631,14 +631,14 @@ static void refuse_frame(struct parse *p, const char *excess)
     }
 }
 
-static struct ls_batch *parse_text(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json)
+struct ls_batch *ls_batch_parse_in(struct ls_budget *budget, const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json)
 {
     struct ls__arena arena;
     char excess[80] = "";
     if (max_messages && ls__frame_exceeds(text, len, max_messages, excess, sizeof excess))
         len = 0; /* nothing of it is kept */
     size_t extra = len < 16384 ? len * 8 : 131072; /* the tree of a usual frame fits beside its text */
-    if (len > SIZE_MAX / 2 || ls__arena_init(&arena, sizeof(struct parse) + 64 + len + 1 + 2048 + extra) != 0)
+    if (len > SIZE_MAX / 2 || ls__arena_init(&arena, sizeof(struct parse) + 64 + len + 1 + 2048 + extra, budget) != 0)
         return NULL;
     struct parse *p = ls__arena_take(&arena, sizeof *p);
     memset(p, 0, sizeof *p);
@@ -652,6 +652,7 @@ static struct ls_batch *parse_text(const char *type, const char *text, size_t le
     copy[len] = '\0';
     bool blank = is_blank(copy, len);
     const cJSON *root = blank ? NULL : parse_tree(p, copy, len);
+    p->no_memory |= p->arena.full;
     if (bad_json)
         *bad_json = !root && !*excess;
     if (*excess) {
@@ -670,20 +671,23 @@ static struct ls_batch *parse_text(const char *type, const char *text, size_t le
         ls_batch_free(&p->batch);
         return NULL;
     }
+    p->batch.user_event |= type != NULL; /* P25 */
     return &p->batch;
 }
 
 struct ls_batch *ls_batch_parse(const char *text, size_t len, size_t max_messages)
 {
-    return parse_text(NULL, text, len, max_messages, NULL);
+    return ls_batch_parse_in(NULL, NULL, text, len, max_messages, NULL);
 }
 
 struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json)
 {
-    struct ls_batch *batch = parse_text(type, text, len, max_messages, bad_json);
-    if (batch)
-        batch->user_event = true; /* P25 */
-    return batch;
+    return ls_batch_parse_in(NULL, type, text, len, max_messages, bad_json);
+}
+
+size_t ls_batch_bytes(struct ls_batch *batch)
+{
+    return parse_of(batch)->arena.total;
 }
 
 void ls_batch_free(struct ls_batch *batch)

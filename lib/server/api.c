@@ -7,6 +7,7 @@
 #include "server/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -240,7 +241,8 @@ static struct identity *find_identity(struct api_call *call)
 static void run_parse(void *ctx)
 {
     struct api_call *call = ctx;
-    call->batch = ls_batch_parse_api(call->type, ls_buf_text(call->body), call->body->len, call->session->server->config.max_messages, &call->bad_json);
+    const struct ls_buf *body = call->body;
+    call->batch = ls_batch_parse_in(&call->session->budget, call->type, ls_buf_text(body), body->len, call->session->server->config.max_messages, &call->bad_json);
 }
 
 static void run_message(void *ctx)
@@ -340,6 +342,14 @@ static int send_error(struct request *request, int status, const char *message)
     return status;
 }
 
+/* A request, or its answer, for which the session has no room (L5). */
+static int send_full(struct request *request)
+{
+    char text[128];
+    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)request->server->config.memory_limit);
+    return send_error(request, 500, text);
+}
+
 /* P25: the parameter, else the cookie. */
 static struct session *find_session(struct request *request)
 {
@@ -365,7 +375,7 @@ static int handle_body(struct request *request, struct session *session, const c
         return send_error(request, 404, "there is no such session");
     if (call.bad_json || call.batch == NULL) {
         ls_batch_free(call.batch);
-        return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_error(request, 500, "out of memory");
+        return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_full(request);
     }
     session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
@@ -373,7 +383,12 @@ static int handle_body(struct request *request, struct session *session, const c
     else if (session_call(session, run_message, &call) < 0)
         fail_call(&call);
     ls_batch_free(call.batch);
-    send_json(request, call.status, ls_buf_text(&call.answer), call.answer.len);
+    if (ls_budget_queue(&session->budget, call.answer.cap)) {
+        send_json(request, call.status, ls_buf_text(&call.answer), call.answer.len);
+        ls_budget_unqueue(&session->budget, call.answer.cap);
+    } else {
+        call.status = send_full(request);
+    }
     ls_buf_release(&call.answer);
     return call.status;
 }
@@ -391,8 +406,12 @@ int api_handle(struct request *request, const char *type)
         status = send_error(request, 413, "the body is larger than --max-frame");
     else if (rc < 0)
         status = send_error(request, 400, "the body cannot be read");
-    else
+    else if (!ls_budget_queue(&session->budget, body.cap))
+        status = send_full(request);
+    else {
         status = handle_body(request, session, type, &body);
+        ls_budget_unqueue(&session->budget, body.cap);
+    }
     ls_buf_release(&body);
     session_unref(session);
     return status;

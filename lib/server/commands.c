@@ -312,7 +312,7 @@ static void tell_size(struct session *session, struct ls_buf *members)
     struct ls_session *lua = ls_backend_session(session->backend);
     const char *last_error = ls_session_last_error(lua);
     ls_buf_printf(members, ",\"variables\":%zu,\"memory\":%" PRIu64 ",\"modules\":%zu", ls_tracker_count(ls_backend_tracker(session->backend)),
-                  (uint64_t)ls_session_heap(lua), ls_session_module_count(lua));
+                  (uint64_t)ls_session_memory(lua), ls_session_module_count(lua));
     add_str(members, "last_error", last_error != NULL ? last_error : "");
 }
 

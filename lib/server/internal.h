@@ -111,6 +111,7 @@ struct session {
     atomic_int connections;         /* WebSockets, from the handshake on (Q2) */
     atomic_llong active_ns;         /* P29 */
     atomic_bool ended;              /* no longer in the maps */
+    struct ls_budget budget;        /* all that is kept for it (L5); frames and answers that wait outlive the backend */
     /* -- owner thread only (whoever runs the queue) */
     struct ls_backend *backend;     /* NULL before it is made and after the end */
     int64_t flush_timer, grace_timer;

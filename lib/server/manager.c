@@ -71,6 +71,7 @@ static struct session *session_new(struct ls_server *server, struct ls_err *err)
     session->server = server;
     atomic_store(&session->refs, 1);
     pthread_mutex_init(&session->lock, NULL);
+    ls_budget_init(&session->budget, server->config.memory_limit);
     session->created_ns = ls_now_ns();
     session->created_unix = (int64_t)time(NULL);
     session->timers = ls_idmap_new();
@@ -166,6 +167,7 @@ static void open_backend(void *ctx)
                     .site = &server->site,
                     .chunks = server->chunks,
                     .memory_limit = config->memory_limit,
+                    .budget = &session->budget,
                     .time_limit_ms = config->time_limit_ms,
                     .max_timers = config->max_timers,
                     .sandbox = config->sandbox,
@@ -176,6 +178,7 @@ static void open_backend(void *ctx)
         .viewdefs = server->viewdefs,
         .max_variables = config->max_variables,
         .max_outbox = config->max_outbox,
+        .max_properties = config->max_properties,
     };
     struct ls_backend_host host;
     host_fill(session, &host);

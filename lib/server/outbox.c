@@ -80,8 +80,14 @@ static int write_frame(struct socket *socket, struct out_frame *frame)
     return 1;
 }
 
-static void free_frame(struct out_frame *frame)
+static size_t frame_bytes(const struct out_frame *frame)
 {
+    return sizeof *frame + ls_bytes_len(frame->bytes);
+}
+
+static void free_frame(struct socket *socket, struct out_frame *frame)
+{
+    ls_budget_unqueue(&socket->session->budget, frame_bytes(frame));
     ls_bytes_unref(frame->bytes);
     ls_free(frame);
 }
@@ -150,7 +156,7 @@ static bool flush_backlog(struct socket *socket)
             socket->out_tail = NULL;
         else
             socket->out_bytes -= ls_bytes_len(socket->out_head->bytes);
-        free_frame(frame);
+        free_frame(socket, frame);
     }
     bool done = over || socket->out_head == NULL;
     if (done)
@@ -275,8 +281,15 @@ static bool is_over_limit(const struct socket *socket, size_t len)
 /* Put a frame that could not be written (or not wholly) into the list. Called with send_lock held. */
 static void queue_frame(struct socket *socket, const struct out_frame *frame)
 {
+    struct ls_budget *budget = &socket->session->budget;
+    if (!ls_budget_queue(budget, frame_bytes(frame))) {
+        ls_log_session(0, socket->session->vended, "A page does not read, and there is no memory for what waits for it (--memory-limit). Its connection is closed.");
+        cut_locked(socket);
+        return;
+    }
     struct out_frame *kept = ls_malloc(sizeof *kept);
     if (kept == NULL) {
+        ls_budget_unqueue(budget, frame_bytes(frame));
         cut_locked(socket);
         return;
     }
@@ -386,7 +399,7 @@ void outbox_release(struct socket *socket)
         socket_unref(socket); /* never the last use: the caller has one */
     while (frame != NULL) {
         struct out_frame *next = frame->next;
-        free_frame(frame);
+        free_frame(socket, frame);
         frame = next;
     }
     if (with_writer)

@@ -62,6 +62,7 @@ void ls_server_config_init(struct ls_server_config *config)
         .max_session_connections = 32,
         .max_sessions = 10000,
         .max_variables = 100000,
+        .max_properties = 256,
         .max_timers = 10000,
         .max_messages = 10000,
         .heartbeat_ms = 30000,

@@ -48,7 +48,7 @@ struct ls_server_config {
     int64_t session_timeout_ms, time_limit_ms;
     uint64_t memory_limit, max_frame, max_outbox;
     int max_connections, max_session_connections;
-    size_t max_sessions, max_variables, max_timers, max_messages;
+    size_t max_sessions, max_variables, max_properties, max_timers, max_messages;
     int64_t heartbeat_ms;      /* silence after which a page gets `[]` and a ping (S6) */
     int64_t body_ms;           /* time for the body of a request, and more for what has come (P22a) */
     int64_t identity_ms;       /* an API identity ends that long after its last request (P25) */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -177,15 +178,20 @@ struct frame_item {
     size_t len;
 };
 
-static void finish_frame(struct frame_item *frame)
+static void free_room(struct socket *socket, size_t len)
 {
-    struct socket *socket = frame->socket;
     pthread_mutex_lock(&socket->flow_lock);
     socket->waiting_frames--;
-    socket->waiting_bytes -= frame->len;
+    socket->waiting_bytes -= len;
     if (socket->reader_waits)
         pthread_cond_signal(&socket->flow_free);
     pthread_mutex_unlock(&socket->flow_lock);
+}
+
+static void finish_frame(struct frame_item *frame)
+{
+    struct socket *socket = frame->socket;
+    free_room(socket, frame->len);
     ls_free(frame);
     socket_unref(socket);
 }
@@ -230,6 +236,23 @@ static bool fail_socket(struct socket *socket, int code, const char *reason)
     return false;
 }
 
+/* There is no room for a message: nothing of it has happened, and its page is told (L5). */
+static bool refuse_unkept(struct socket *socket)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    char reason[160];
+    snprintf(reason, sizeof reason, "a message was not taken: " LS_MEMORY_LIMIT_TEXT, (unsigned long long)socket->server->config.memory_limit);
+    ls_write_error(&text, 0, "internal", reason);
+    struct ls_bytes *frame = socket->server->config.memory_limit == 0 || ls_buf_failed(&text) ? NULL : ls_bytes_new(text.data, text.len);
+    ls_buf_release(&text);
+    if (frame == NULL)
+        return fail_socket(socket, 1011, "out of memory");
+    ls_log_session(1, socket->session->vended, "%s", reason);
+    outbox_send(socket, WS_TEXT, frame);
+    ls_bytes_unref(frame);
+    return true;
+}
+
 /* A whole message. @return false when the connection is to end */
 static bool take_message(struct socket *socket, const char *text, size_t len)
 {
@@ -238,10 +261,12 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
     session_touch(socket->session);
     wait_for_room(socket, len);
     struct frame_item *frame = ls_malloc(sizeof *frame);
-    struct ls_batch *batch = frame != NULL ? ls_batch_parse(text, len, socket->server->config.max_messages) : NULL;
+    struct ls_batch *batch =
+        frame != NULL ? ls_batch_parse_in(&socket->session->budget, NULL, text, len, socket->server->config.max_messages, NULL) : NULL;
     if (batch == NULL) {
         ls_free(frame);
-        return fail_socket(socket, 1011, "out of memory");
+        free_room(socket, len);
+        return refuse_unkept(socket);
     }
     *frame = (struct frame_item){.item = {.run = run_frame, .drop = drop_frame}, .socket = socket_ref(socket), .batch = batch, .len = len};
     return ls_queue_post(socket->session->queue, &frame->item, true) == 0;

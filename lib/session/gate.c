@@ -142,7 +142,7 @@ void ls__error_text(struct ls_session *session, struct ls_buf *out)
 
 void ls__limit_text(const struct ls_session *session, struct ls_buf *out)
 {
-    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->config.memory_limit);
+    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->budget->stated);
 }
 
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err)

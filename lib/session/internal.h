@@ -95,7 +95,8 @@ struct ls_session {
     int aside_skip;          /* levels of that one that are not shown */
 
     /* Memory (vm.c). */
-    uint64_t heap;           /* bytes of Lua heap in use */
+    struct ls_budget *budget; /* what is kept, and how much may be; borrowed, or: */
+    struct ls_budget own_budget;
 
     /* Registry references (lua_ref.c). */
     unsigned refs;           /* counted references alive */
@@ -208,7 +209,6 @@ static inline void ls__rearm(struct ls_session *session) { session->deadline_ns 
 void ls__error_text(struct ls_session *session, struct ls_buf *out);
 /** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
-#define LS_MEMORY_LIMIT_TEXT "the session has reached its memory limit of %llu bytes (--memory-limit)"
 /** Append what is said when the memory limit was hit: the limit and the option (L5). */
 void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
 /** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */

@@ -84,7 +84,7 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 lua_Integer ls__array_length(lua_State *L, int at)
 {
     lua_Unsigned border = lua_rawlen(L, at);
-    if (border <= ls__session_of(L)->heap / sizeof(lua_Integer))
+    if (border <= ls_budget_get(&ls__session_of(L)->budget->heap) / sizeof(lua_Integer))
         return (lua_Integer)border;
     for (lua_Integer i = 1;; i++) {
         int type = lua_rawgeti(L, at, i);

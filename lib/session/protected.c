@@ -9,10 +9,10 @@
 
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L)
 {
-    if (!session->config.memory_limit)
+    if (!session->budget->stated)
         return;
     char text[sizeof LS_MEMORY_LIMIT_TEXT + 20];
-    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->config.memory_limit);
+    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->budget->stated);
     lua_pushstring(L, text);
     session->ref_memory_text = ls__ref_take(session, L);
 }

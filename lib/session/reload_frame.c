@@ -378,12 +378,12 @@ void ls__load_roll_back(struct ls_session *session)
     struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
     struct ls_err err = {0};
     /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
-    uint64_t limit = session->config.memory_limit;
-    session->config.memory_limit = 0;
+    size_t limit = ls_budget_get(&session->budget->limit);
+    ls_budget_set(&session->budget->limit, 0);
     restore_variables(session, load);
     if (load->frame != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
-    session->config.memory_limit = limit;
+    ls_budget_set(&session->budget->limit, limit);
 }
 
 /* --- applying --- */

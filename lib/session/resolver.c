@@ -222,7 +222,7 @@ static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
     }
     if (rs->key_count == rs->key_cap) {
         uint32_t cap = rs->key_cap ? rs->key_cap * 2 : 64;
-        uint32_t *uses = ls_rearray(rs->key_uses, cap, sizeof *uses);
+        uint32_t *uses = ls_budget_resize(rs->session->budget, rs->key_uses, cap * sizeof *uses, 0);
         if (!uses)
             luaL_error(L, "not enough memory");
         rs->key_uses = uses;
@@ -420,7 +420,7 @@ void ls__resolver_free(struct ls_session *session)
     for (int place = 1; place <= LS_FRAME_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls__members_close(rs);
-    ls_free(rs->key_uses);
+    ls_budget_free(rs->session->budget, rs->key_uses);
     ls_free(rs);
     session->resolver = NULL;
 }

@@ -29,7 +29,8 @@ struct ls_session_config {
     const char *vended_id;        /* copied (P27) */
     const struct ls_site *site;   /* borrowed for the session's life */
     struct ls_chunks *chunks;     /* compiled code shared by all sessions; borrowed for the session's life */
-    uint64_t memory_limit;        /* bytes of Lua heap, 0 = off (L5) */
+    uint64_t memory_limit;        /* bytes that the session keeps, 0 = off (L5); of no effect with a budget */
+    struct ls_budget *budget;     /* where they are counted; borrowed for the session's life. NULL: the session has one for itself */
     int64_t time_limit_ms;        /* one entry, 0 = off (L5) */
     size_t max_timers;            /* L116 */
     bool sandbox;                 /* L13 */
@@ -74,8 +75,8 @@ void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, con
 const char *ls_session_id(const struct ls_session *session); /* vended id */
 /** GetLuaSession: `session` itself if the vended id is its own, else NULL. */
 struct ls_session *ls_session_get(struct ls_session *session, const char *vended_id);
-/** Bytes of Lua heap in use. */
-uint64_t ls_session_heap(const struct ls_session *session);
+/** Bytes that count against the memory limit: the Lua heap and all else that is counted in the same budget. */
+uint64_t ls_session_memory(const struct ls_session *session);
 /** A full garbage collection. */
 void ls_session_collect(struct ls_session *session);
 

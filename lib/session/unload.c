@@ -274,14 +274,14 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
         ls__enter(session);
         bool single = ls__module_named(session, name) != NULL;
         lua_gc(session->L, LUA_GCCOLLECT);
-        uint64_t before = session->heap;
+        uint64_t before = ls_budget_get(&session->budget->heap);
         if (single)
             ls__module_unload(session, keys.items[0]);
         else
             unload_directory(session, name, true);
         lua_gc(session->L, LUA_GCCOLLECT);
         lua_gc(session->L, LUA_GCCOLLECT); /* what finalizers of the first one let go */
-        report->heap_bytes = (int64_t)before - (int64_t)session->heap;
+        report->heap_bytes = (int64_t)before - (int64_t)ls_budget_get(&session->budget->heap);
         ls__leave(session);
     }
     ls__names_release(&keys);

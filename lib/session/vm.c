@@ -24,26 +24,27 @@
 static void *allocate(void *ud, void *block, size_t old_size, size_t size)
 {
     struct ls_session *session = ud;
+    atomic_size_t *heap = &session->budget->heap;
     size_t had = block ? old_size : 0; /* without a block old_size is a kind of object */
     if (size == 0) {
-        session->heap -= had;
+        ls_budget_set(heap, ls_budget_get(heap) - had);
         free(block);
         return NULL;
     }
-    if (size > had && session->config.memory_limit && session->heap - had + size > session->config.memory_limit) {
+    if (size > had && !ls_budget_fits(session->budget, size - had, 0)) {
         session->memory_hit = true;
         return NULL;
     }
     void *moved = ls_rearray(block, size, 1);
     if (!moved)
         return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
-    session->heap += size - had;
+    ls_budget_set(heap, ls_budget_get(heap) + size - had);
     return moved;
 }
 
-uint64_t ls_session_heap(const struct ls_session *session)
+uint64_t ls_session_memory(const struct ls_session *session)
 {
-    return session->heap;
+    return ls_budget_total(session->budget);
 }
 
 void ls_session_collect(struct ls_session *session)
@@ -220,6 +221,8 @@ struct ls_session *ls_session_open(const struct ls_session_config *config, const
         return NULL;
     }
     session->config = *config;
+    ls_budget_init(&session->own_budget, config->memory_limit);
+    session->budget = config->budget ? config->budget : &session->own_budget;
     if (host)
         session->host = *host;
     session->site = config->site;

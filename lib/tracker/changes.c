@@ -95,14 +95,14 @@ static int reserve(struct ls_tracker *tracker)
     for (size_t i = 0; i < tracker->pending.count; i++)
         names += tracker->pending.items[i]->prop_count + 1;
     if (entries > tracker->changes_cap) {
-        struct ls_change *changes = ls_rearray(tracker->changes, entries, sizeof *changes);
+        struct ls_change *changes = ls_budget_resize(tracker->budget, tracker->changes, entries * sizeof *changes, 0);
         if (!changes)
             return LS_ENOMEM;
         tracker->changes = changes;
         tracker->changes_cap = entries;
     }
     if (names > tracker->change_names_cap) {
-        const char **list = ls_rearray(tracker->change_names, names, sizeof *list);
+        const char **list = ls_budget_resize(tracker->budget, tracker->change_names, names * sizeof *list, 0);
         if (!list)
             return LS_ENOMEM;
         tracker->change_names = list;
@@ -137,20 +137,6 @@ static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_pr
     tracker->changes[(*entries)++] = change;
 }
 
-/* A removed property was kept for its report only. It goes when the next list is asked for, since this one borrows its name. */
-static void prune(struct ls_var *var)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < var->prop_count; i++) {
-        struct ls__prop *prop = &var->props[i];
-        if (prop->value[0] == '\0' && !prop->changed)
-            ls_free(prop->name);
-        else
-            var->props[kept++] = *prop;
-    }
-    var->prop_count = kept;
-}
-
 int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list)
 {
     size_t entries = 0, names = 0;
@@ -158,7 +144,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     *list = tracker->changes;
     for (size_t i = 0; i < pending->count; i++)
         if (!pending->items[i]->pending_type)
-            prune(pending->items[i]);
+            ls__props_prune(pending->items[i]); /* kept for its report only: the list before borrowed its name */
     if (reserve(tracker))
         return LS_ENOMEM;
     if (!in_order(pending))
@@ -181,10 +167,10 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
 
 /* --- faults --- */
 
-static struct ls__fault_box *box_fault(const struct ls_fault *fault)
+static struct ls__fault_box *box_fault(struct ls_tracker *tracker, const struct ls_fault *fault)
 {
     size_t text = strlen(fault->text) + 1, cause = strlen(fault->cause) + 1;
-    struct ls__fault_box *box = ls_malloc(sizeof *box + text + cause);
+    struct ls__fault_box *box = ls_budget_resize(tracker->budget, NULL, sizeof *box + text + cause, LS_BUDGET_SPARE);
     if (!box)
         return NULL;
     box->kind = fault->kind;
@@ -218,14 +204,14 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
         return;
     if (!by_write && same_text(var->fault, fault) && !var->fault_by_write)
         return;
-    struct ls__fault_box *box = box_fault(fault);
+    struct ls__fault_box *box = box_fault(tracker, fault);
     if (!box)
         return; /* the error before stays; memory that short is reported elsewhere */
     if (!ls__list_enter(&tracker->faulty, var, &var->fault_at)) {
-        ls_free(box);
+        ls_budget_free(tracker->budget, box);
         return;
     }
-    ls_free(var->fault);
+    ls_budget_free(tracker->budget, var->fault);
     var->fault = box;
     var->has_fault = true;
     var->fault_by_write = by_write;
@@ -236,7 +222,7 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
 
 static void drop_fault(struct ls_tracker *tracker, struct ls_var *var)
 {
-    ls_free(var->fault);
+    ls_budget_free(tracker->budget, var->fault);
     var->fault = NULL;
     var->has_fault = false;
     var->fault_by_write = false;
@@ -338,8 +324,8 @@ int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id)
 void ls__diags_clear(struct ls_var *var)
 {
     for (size_t i = 0; var->diags && i < var->diags->count; i++)
-        ls_free(var->diags->text[i]);
-    ls_free(var->diags);
+        ls_budget_free(var->tracker->budget, var->diags->text[i]);
+    ls_budget_free(var->tracker->budget, var->diags);
     var->diags = NULL;
     var->has_diags = false;
 }
@@ -351,7 +337,7 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
     if (!var || tracker->diag_level <= 0 || tracker->diag_level < level)
         return;
     if (!var->diags)
-        var->diags = ls_zalloc(sizeof *var->diags);
+        var->diags = ls_budget_zalloc(tracker->budget, sizeof *var->diags);
     if (!var->diags || var->diags->count == LS__MAX_DIAGS)
         return;
     var->has_diags = true;
@@ -360,7 +346,7 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
         while (len && ((unsigned char)text[len] & 0xC0) == 0x80)
             len--; /* not in the middle of a character */
     }
-    char *copy = ls_strndup(text, len);
+    char *copy = ls_budget_strndup(tracker->budget, text, len);
     if (copy)
         var->diags->text[var->diags->count++] = copy;
 }

@@ -59,10 +59,10 @@ void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var)
     if (!var->wrapper_slot)
         return;
     var->wrapper_slot = 0;
-    ls_buf_clear(&var->json);
+    var->json.len = 0;
     tracker->resolver.ops->unwrap(tracker->resolver.ctx, var->id, &var->wrapper);
     var->wrapper = (struct ls_value){0};
-    ls_free(var->wrapper_type);
+    ls_budget_free(tracker->budget, var->wrapper_type);
     var->wrapper_type = NULL;
 }
 
@@ -85,7 +85,7 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
         ls__wrapper_drop(tracker, var);
     /* Copies: the constructor may set these very properties. */
     const char *item_type = ls_var_property(var, "itemWrapper");
-    char *type_copy = ls_strdup(type), *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
+    char *type_copy = ls_budget_strndup(tracker->budget, type, strlen(type)), *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
     bool keyed = has_text(ls_var_property(var, "keyed"));
     const char *key = keyed ? ls_var_property(var, "key") : NULL;
     char *key_copy = has_text(key) ? ls_strdup(key) : NULL;
@@ -103,12 +103,12 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     if (rc < 0 && fault.kind == LS_FAULT_INTERNAL)
         var->due |= LS__DUE_WRAPPER;
     if (!var->wrapper_slot && var->wrapper.slot) {
-        ls_free(var->wrapper_type);
+        ls_budget_free(tracker->budget, var->wrapper_type);
         var->wrapper_type = type_copy;
         type_copy = NULL;
     }
     var->wrapper_slot = var->wrapper.slot;
-    ls_free(type_copy);
+    ls_budget_free(tracker->budget, type_copy);
     ls_free(item_copy);
     ls_free(key_copy);
 }
@@ -159,7 +159,7 @@ void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record
         return; /* supplied by the creator: stays (T92) */
     }
     struct ls__prop_name name = {"type", 4, false, LS_MEDIUM};
-    if (ls__prop_put(var, &name, type, strlen(type)) > 0 && record)
+    if (ls__prop_put(var, &name, type, strlen(type), NULL) > 0 && record)
         ls__mark_type(tracker, var);
 }
 
@@ -174,9 +174,9 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
     ls__index_object(tracker, var, false);
     if (var->first || var->named)
         ls__epoch_move(tracker); /* other paths start at what has become another value */
-    ls_buf_clear(&var->base_json);
+    var->base_json.len = 0;
     if (!var->wrapper_slot)
-        ls_buf_clear(&var->json);
+        var->json.len = 0;
     if (var->wrapper_slot || ls__prop_find(var, "wrapper", 7))
         update_wrapper(tracker, var);
     value_changed = update_keys(tracker, var, value_changed);
@@ -185,7 +185,7 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
     struct ls__outward now = ls__outward(var);
     bool changed = differs(before, now) || (value_changed && !var->wrapper_slot);
     if (changed)
-        ls_buf_clear(&var->json);
+        var->json.len = 0;
     ls__type_update(tracker, var, true);
     return changed;
 }
@@ -302,7 +302,7 @@ static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits
         ls__type_update(tracker, var, true);
     } else if (var->due && update_keys(tracker, var, false)) { /* the objects are the same, their keys are not */
         ls__epoch_move(tracker);
-        ls_buf_clear(&var->json);
+        var->json.len = 0;
         ls__rows_follow(tracker, var);
         report = true;
     }

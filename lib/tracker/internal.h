@@ -9,6 +9,7 @@
 #define LS__MAX_PASSES 4     /* T84 */
 #define LS__MAX_DIAGS 100    /* T97 */
 #define LS__MAX_DIAG_BYTES 1000
+#define LS__PROPS_PLAIN 8    /* so many properties are found as fast by looking at each */
 #define LS__TICK_SHIFT 3     /* 32 bits of time stamps are then more than 10 s, in steps of a few nanoseconds */
 
 /* A variable whose path begins with `#ID` (R2). INSIDE: its object is an element of the list that the parent shows. OUTSIDE: it was one, and what the
@@ -39,6 +40,12 @@ struct ls__fault_box {
     char text[];
 };
 
+/* A text that is kept: as short as a buffer can be. */
+struct ls__text {
+    char *data;       /* owned */
+    uint32_t len, cap;
+};
+
 struct ls__diags {
     size_t count;
     char *text[LS__MAX_DIAGS]; /* owned */
@@ -46,7 +53,7 @@ struct ls__diags {
 
 /* Detection of an unchanged variable reads the first 64 bytes only. */
 struct ls_var {
-    struct ls_path *path;      /* shared; NULL = none */
+    _Alignas(64) struct ls_path *path; /* shared; NULL = none */
     struct ls_var *start;      /* where the path starts: the parent, or higher (T14); NULL for roots and `@name` (T15) */
     struct ls_value value;
     ls_slot wrapper_slot;      /* copy of wrapper.slot, so that children find the navigation value here */
@@ -93,9 +100,11 @@ struct ls_var {
     struct ls_var *object_prev, *object_next; /* the others that show this object */
     struct ls_value wrapper;   /* slot 0 = none */
     char *wrapper_type;        /* owned: the type name the wrapper was built for */
-    struct ls__prop *props;    /* owned */
+    struct ls__prop *props;    /* owned; in order of setting */
+    uint32_t *prop_table;      /* owned; of more than LS__PROPS_PLAIN: twice as long as there is room, 1 + number in `props` or 0. NULL: they are searched one by one */
     uint32_t prop_count, prop_cap;
-    struct ls_buf json, base_json; /* texts kept for all watchers; empty = not written yet */
+    uint32_t prop_removed;     /* of them, those that are empty */
+    struct ls__text json, base_json; /* texts kept for all watchers; empty = not written yet */
     uint64_t change_count;
     void *owner;
     int64_t owner_id;
@@ -114,12 +123,13 @@ struct ls__doomed {
 
 struct ls_tracker {
     struct ls_resolver resolver;
-    size_t max_variables;
+    size_t max_variables, max_properties;
+    struct ls_budget *budget;  /* NULL = nothing is counted */
     int diag_level;
     struct ls_idmap *by_id;
     struct ls_idmap *by_object; /* object id → one of the variables that show it */
     struct ls_map *paths;      /* text → struct ls_path */
-    struct ls_map *names;      /* standard variables: name → boxed id */
+    struct ls_map *names;      /* standard variables: name → id */
     struct ls__var_list roots; /* ascending ids */
     int64_t counter;           /* T8: the next value */
     int64_t next_negative;     /* T10 */
@@ -170,7 +180,6 @@ struct ls_tracker {
     size_t changes_cap;
     const char **change_names;
     size_t change_names_cap;
-    struct ls_buf change_text; /* names of removed properties */
 
     /* accessors' scratch */
     const struct ls_var *cursor_parent; /* ls_var_child in sequence is O(1) */
@@ -204,10 +213,16 @@ struct ls__prop_name {
     enum ls_priority priority;
 };
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
-/** Store without recording. @return 1 changed, 0 same, -1 no memory */
-int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len);
+/** Store without recording. @return 1 changed, 0 same, -1 and fault (may be NULL): no memory */
+int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len, struct ls_fault *fault);
 void ls__prop_record(struct ls_var *var, const char *name, size_t len);
 void ls__props_free(struct ls_var *var);
+/** May a variable have so many? @return 0, or -1 and fault */
+int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault);
+/** The removed ones that wait for no report go. */
+void ls__props_prune(struct ls_var *var);
+/** INTERNAL: the session's limit is reached, or there is no memory. @return -1 */
+int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault);
 /** Apply each pair of a query (T16). @return 0, or -1 and fault */
 int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault);
 int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault);

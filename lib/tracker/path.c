@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
 
 #define INDEX_MAX 2147483646u /* T12: 2^31-2 */
 
@@ -137,14 +136,14 @@ static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_f
 }
 
 /* One block: the path, its code, its steps, the text as given, the names, the standard name. */
-static struct ls_path *allot(const char *text, size_t len)
+static struct ls_path *allot(const char *text, size_t len, struct ls_budget *budget)
 {
     size_t steps = 1;
     for (size_t i = 0; i < len; i++)
         steps += text[i] == '.';
     if (steps > LS_PATH_MAX_STEPS)
         steps = LS_PATH_MAX_STEPS;
-    struct ls_path *path = ls_zalloc(sizeof *path + steps * (sizeof(ls_op) + sizeof(struct ls_step)) + 3 * (len + 1));
+    struct ls_path *path = ls_budget_zalloc(budget, sizeof *path + steps * (sizeof(ls_op) + sizeof(struct ls_step)) + 3 * (len + 1));
     if (!path)
         return NULL;
     path->steps = (struct ls_step *)(path->code + steps);
@@ -156,7 +155,7 @@ static struct ls_path *allot(const char *text, size_t len)
     return path;
 }
 
-struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fault)
+struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_budget *budget, struct ls_fault *fault)
 {
     if (len > LS_PATH_MAX_BYTES) {
         ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path is longer than %d bytes", LS_PATH_MAX_BYTES);
@@ -167,7 +166,7 @@ struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fau
         ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path holds a NUL byte");
         return NULL;
     }
-    struct ls_path *path = allot(text, len);
+    struct ls_path *path = allot(text, len, budget);
     if (!path) {
         ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
         return NULL;
@@ -184,12 +183,12 @@ struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fau
         at = name_len + (dot != NULL);
         if (name_len == 1 || (dot && at == len)) {
             ls_fault_set(fault, LS_FAULT_BAD_PATH, name_len == 1 ? "'@' needs a name" : "the path has an empty step");
-            ls_free(path);
+            ls_budget_free(budget, path);
             return NULL;
         }
     }
     if (at < len && read_steps(path, names + at, len - at, fault)) {
-        ls_free(path);
+        ls_budget_free(budget, path);
         return NULL;
     }
     return path;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "tracker/fault.h"
 
 enum ls_step_kind { LS_STEP_FIELD, LS_STEP_INDEX, LS_STEP_CALL, LS_STEP_SETTER, LS_STEP_ROW };
@@ -42,9 +43,9 @@ struct ls_path {
     ls_op code[];         /* one a step; the resolver puts its keys in */
 };
 
-/** Parse `text` without query (T11–T15, T19, R2) into one block; uses = 0. @return owned (ls_free), or NULL and fault
+/** Parse `text` without query (T11–T15, T19, R2) into one block, counted in `budget` (may be NULL); uses = 0. @return owned (ls_budget_free), or NULL and fault
  * (BAD_PATH, BAD_SETTER_CALL, INTERNAL) */
-struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_fault *fault);
+struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_budget *budget, struct ls_fault *fault);
 /** Bytes of `full` before the first `?`; *query and *query_len get what follows it, NULL if there is none (T16). */
 size_t ls_path_split(const char *full, size_t len, const char **query, size_t *query_len);
 

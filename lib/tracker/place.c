@@ -80,8 +80,8 @@ static void drop_place(struct ls_tracker *tracker, struct ls_var *var, struct ls
         place_of(tracker, last)->at = place->at;
     }
     ls_idmap_take(tracker->places, var->id);
-    ls_free(place->told);
-    ls_free(place);
+    ls_budget_free(tracker->budget, place->told);
+    ls_budget_free(tracker->budget, place);
     var->placed = LS__PLACE_NONE;
     var->pending_place = false;
 }
@@ -100,12 +100,12 @@ void ls__place_aim(struct ls_tracker *tracker, struct ls_var *var)
     ls__place_forget(tracker, var);
     if (!kind)
         return;
-    struct ls__place *place = ls_zalloc(sizeof *place);
+    struct ls__place *place = ls_budget_zalloc(tracker->budget, sizeof *place);
     if (!tracker->places)
-        tracker->places = ls_idmap_new();
+        tracker->places = ls_idmap_new_in(tracker->budget);
     struct ls__var_list *list = list_of(tracker, (uint8_t)kind);
     if (!place || !tracker->places || !ls_idmap_put(tracker->places, var->id, place, NULL)) {
-        ls_free(place);
+        ls_budget_free(tracker->budget, place);
         return;
     }
     var->placed = (uint8_t)kind;
@@ -118,8 +118,8 @@ void ls__place_aim(struct ls_tracker *tracker, struct ls_var *var)
 void ls__places_free(struct ls_tracker *tracker)
 {
     ls_idmap_free(tracker->places, NULL); /* each went with its variable */
-    ls_free(tracker->below.items);
-    ls_free(tracker->along.items);
+    ls_budget_free(tracker->budget, tracker->below.items);
+    ls_budget_free(tracker->budget, tracker->along.items);
 }
 
 /* --- following it --- */
@@ -132,10 +132,10 @@ static size_t find_told(const struct ls__place *place, int64_t object)
     return i;
 }
 
-static void remember(struct ls__place *place, int64_t object)
+static void remember(struct ls_tracker *tracker, struct ls__place *place, int64_t object)
 {
     if (!place->told)
-        place->told = ls_array(TOLD_MAX, sizeof *place->told);
+        place->told = ls_budget_zalloc(tracker->budget, TOLD_MAX * sizeof *place->told);
     if (!place->told)
         return;
     size_t at = find_told(place, object);
@@ -154,7 +154,7 @@ void ls__place_found(struct ls_tracker *tracker, struct ls_var *var, int64_t obj
     if (!place || (place->known && place->object == object))
         return;
     if (place->known && place->object && !var->pending_place) /* what nobody has heard of need not be kept */
-        remember(place, place->object);
+        remember(tracker, place, place->object);
     place->known = true;
     place->object = object;
     var->pending_place = true;

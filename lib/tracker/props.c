@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "tracker/internal.h"
 
 enum ls_priority ls__priority_read(const char *text)
@@ -64,19 +65,74 @@ int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
     return 0;
 }
 
+int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
+{
+    const struct ls_budget *budget = tracker->budget;
+    return budget && budget->hit ? ls_fault_set(fault, LS_FAULT_INTERNAL, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated)
+                                 : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+}
+
+/* --- the store --- */
+
+static bool has_name(const struct ls__prop *prop, const char *name, size_t len)
+{
+    return prop->name_len == len && memcmp(prop->name, name, len) == 0;
+}
+
+/* The place in the table of the property of that name, or the free one where its search ends. The table is never more than half full. */
+static uint32_t *find_place(const struct ls_var *var, const char *name, size_t len)
+{
+    uint32_t mask = var->prop_cap * 2 - 1, at = (uint32_t)ls_hash(name, len) & mask;
+    while (var->prop_table[at] && !has_name(&var->props[var->prop_table[at] - 1], name, len))
+        at = (at + 1) & mask;
+    return &var->prop_table[at];
+}
+
 struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len)
 {
-    for (uint32_t i = 0; i < var->prop_count; i++) {
-        struct ls__prop *prop = &var->props[i];
-        if (prop->name_len == len && memcmp(prop->name, name, len) == 0)
-            return prop;
+    if (var->prop_table) {
+        uint32_t number = *find_place(var, name, len);
+        return number ? &var->props[number - 1] : NULL;
     }
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        if (has_name(&var->props[i], name, len))
+            return &var->props[i];
     return NULL;
 }
 
-static char *make_pair(const char *name, size_t name_len, const char *value, size_t len, char **value_at)
+static void fill_table(struct ls_var *var)
 {
-    char *block = ls_malloc(name_len + len + 2);
+    if (!var->prop_table)
+        return;
+    memset(var->prop_table, 0, (size_t)var->prop_cap * 2 * sizeof *var->prop_table);
+    for (uint32_t i = 0; i < var->prop_count; i++)
+        *find_place(var, var->props[i].name, var->props[i].name_len) = i + 1;
+}
+
+/* Room for twice as many; a power of two. */
+static bool make_room(struct ls_var *var)
+{
+    struct ls_budget *budget = var->tracker->budget;
+    uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
+    if (cap > UINT32_MAX / 4)
+        return false;
+    uint32_t *table = cap > LS__PROPS_PLAIN ? ls_budget_zalloc(budget, (size_t)cap * 2 * sizeof *table) : NULL;
+    struct ls__prop *props = cap > LS__PROPS_PLAIN && !table ? NULL : ls_budget_resize(budget, var->props, cap * sizeof *props, 0);
+    if (!props) {
+        ls_budget_free(budget, table);
+        return false;
+    }
+    ls_budget_free(budget, var->prop_table);
+    var->props = props;
+    var->prop_table = table;
+    var->prop_cap = cap;
+    fill_table(var);
+    return true;
+}
+
+static char *make_pair(const struct ls_var *var, const char *name, size_t name_len, const char *value, size_t len, char **value_at)
+{
+    char *block = ls_budget_resize(var->tracker->budget, NULL, name_len + len + 2, 0);
     if (!block)
         return NULL;
     memcpy(block, name, name_len);
@@ -90,31 +146,28 @@ static char *make_pair(const char *name, size_t name_len, const char *value, siz
 
 static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
 {
-    if (var->prop_count == var->prop_cap) {
-        uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
-        struct ls__prop *props = ls_rearray(var->props, cap, sizeof *props);
-        if (!props)
-            return -1;
-        var->props = props;
-        var->prop_cap = cap;
-    }
+    if (name->len > UINT32_MAX || (var->prop_count == var->prop_cap && !make_room(var)))
+        return -1;
     struct ls__prop prop = {.name_len = (uint32_t)name->len, .priority = (uint8_t)name->priority};
-    prop.name = make_pair(name->name, name->len, value, len, &prop.value);
+    prop.name = make_pair(var, name->name, name->len, value, len, &prop.value);
     if (!prop.name)
         return -1;
     var->props[var->prop_count++] = prop;
+    if (var->prop_table)
+        *find_place(var, name->name, name->len) = var->prop_count;
     return 1;
 }
 
 /* A removed property stays as an empty value while its removal waits for the change list (T90); readers see none. */
-int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
+int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len, struct ls_fault *fault)
 {
+    const struct ls_tracker *tracker = var->tracker;
     struct ls__prop *prop = ls__prop_find(var, name->name, name->len);
     if (!prop || prop->value[0] == '\0') {
         if (len == 0)
             return 0;
         if (!prop)
-            return add_prop(var, name, value, len);
+            return add_prop(var, name, value, len) < 0 ? ls__no_memory(tracker, fault) : 1;
         prop->priority = (uint8_t)name->priority; /* T20: the removal took the old priority with it */
     } else if (strlen(prop->value) == len && memcmp(prop->value, value, len) == 0) {
         if (!name->has_priority || prop->priority == name->priority)
@@ -122,12 +175,13 @@ int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const cha
         prop->priority = (uint8_t)name->priority;
         return 1;
     }
-    char *value_at, *block = make_pair(name->name, name->len, value, len, &value_at);
+    char *value_at, *block = make_pair(var, name->name, name->len, value, len, &value_at);
     if (!block)
-        return -1;
+        return ls__no_memory(tracker, fault);
     if (name->has_priority)
         prop->priority = (uint8_t)name->priority;
-    ls_free(prop->name);
+    var->prop_removed += (len == 0) - (prop->value[0] == '\0');
+    ls_budget_free(tracker->budget, prop->name);
     prop->name = block;
     prop->value = value_at;
     return 1;
@@ -147,10 +201,75 @@ void ls__prop_record(struct ls_var *var, const char *name, size_t len)
 void ls__props_free(struct ls_var *var)
 {
     for (uint32_t i = 0; i < var->prop_count; i++)
-        ls_free(var->props[i].name);
-    ls_free(var->props);
+        ls_budget_free(var->tracker->budget, var->props[i].name);
+    ls_budget_free(var->tracker->budget, var->props);
+    ls_budget_free(var->tracker->budget, var->prop_table);
     var->props = NULL;
-    var->prop_count = var->prop_cap = 0;
+    var->prop_table = NULL;
+    var->prop_count = var->prop_cap = var->prop_removed = 0;
+}
+
+void ls__props_prune(struct ls_var *var)
+{
+    uint32_t kept = 0, removed = var->prop_removed;
+    for (uint32_t i = 0; removed && i < var->prop_count; i++) {
+        struct ls__prop *prop = &var->props[i];
+        if (prop->value[0] == '\0' && !prop->changed) {
+            ls_budget_free(var->tracker->budget, prop->name);
+            var->prop_removed--;
+        } else {
+            var->props[kept++] = *prop;
+        }
+    }
+    if (var->prop_removed == removed)
+        return;
+    var->prop_count = kept;
+    fill_table(var);
+}
+
+/* --- what may be set --- */
+
+int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
+{
+    if (!tracker->max_properties || count <= tracker->max_properties)
+        return 0;
+    return ls_fault_set(fault, LS_FAULT_INTERNAL, "the variable would have more than %zu properties, the limit; --max-properties raises it",
+                        tracker->max_properties);
+}
+
+struct admission {
+    const struct ls_var *var;
+    size_t names; /* that it would have. One given twice counts twice: who is so near to the limit is refused */
+    size_t bytes;
+};
+
+static int admit_one(void *ctx, const struct ls_prop *prop)
+{
+    struct admission *admission = ctx;
+    size_t len = ls_prop_base(prop->name, prop->name_len, NULL);
+    const struct ls__prop *old = ls__prop_find(admission->var, prop->name, len);
+    admission->names += (prop->value_len != 0) - (size_t)(old && old->value[0]);
+    admission->bytes += len + prop->value_len + 2 * sizeof(struct ls__prop) + 4 * LS_BLOCK_HEAD;
+    return 0;
+}
+
+int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props, size_t count, size_t more, struct ls_fault *fault)
+{
+    struct admission admission = {var, var->prop_count - var->prop_removed, more};
+    struct ls_budget *budget = tracker->budget;
+    for (size_t i = 0; i < count; i++) {
+        admit_one(&admission, &props[i]);
+        const char *query;
+        size_t query_len;
+        if (ls_prop_is(&props[i], "path") && ls_path_split(props[i].value, props[i].value_len, &query, &query_len) < props[i].value_len)
+            ls__query_each(query, query_len, admit_one, &admission, NULL);
+    }
+    if (ls__props_check(tracker, admission.names, fault))
+        return -1;
+    if (!budget)
+        return 0;
+    budget->hit = !ls_budget_fits(budget, admission.bytes, 0);
+    return budget->hit ? ls__no_memory(tracker, fault) : 0;
 }
 
 /* --- queries (T16) --- */
@@ -254,19 +373,21 @@ struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_
         path->uses++;
         return path;
     }
-    path = ls_path_parse(text, len, fault);
+    path = ls_path_parse(text, len, tracker->budget, fault);
+    if (!path && fault->kind == LS_FAULT_INTERNAL)
+        ls__no_memory(tracker, fault); /* or the session's limit */
     if (!path)
         return NULL;
     const struct ls_resolver *resolver = &tracker->resolver;
     if (resolver->ops->prepare && resolver->ops->prepare(resolver->ctx, path, fault)) {
-        ls_free(path);
+        ls_budget_free(tracker->budget, path);
         return NULL;
     }
     if (!ls_map_put(tracker->paths, text, len, path, NULL)) {
         if (resolver->ops->forget)
             resolver->ops->forget(resolver->ctx, path);
-        ls_free(path);
-        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        ls_budget_free(tracker->budget, path);
+        ls__no_memory(tracker, fault);
         return NULL;
     }
     path->uses = 1;
@@ -280,7 +401,7 @@ void ls__path_put(struct ls_tracker *tracker, struct ls_path *path)
     ls_map_take(tracker->paths, path->text, path->text_len);
     if (tracker->resolver.ops->forget)
         tracker->resolver.ops->forget(tracker->resolver.ctx, path);
-    ls_free(path);
+    ls_budget_free(tracker->budget, path);
 }
 
 /* Fix the variable at whose navigation value the path starts, so that detection need not climb. */
@@ -376,10 +497,8 @@ struct query_job {
 static int set_plain(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len,
                      struct ls_fault *fault)
 {
-    int changed = ls__prop_put(var, name, value, len);
-    if (changed < 0)
-        return ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
-    if (changed) {
+    int changed = ls__prop_put(var, name, value, len, fault);
+    if (changed > 0) {
         ls__prop_record(var, name->name, name->len);
         take_effect(tracker, var, name);
     }
@@ -396,7 +515,7 @@ static int set_from_query(void *ctx, const struct ls_prop *prop)
     int changed;
     if (name.len == 6 && memcmp(name.name, "access", 6) == 0) {
         /* judged together with the path already */
-        changed = ls__prop_put(job->var, &name, prop->value, prop->value_len);
+        changed = ls__prop_put(job->var, &name, prop->value, prop->value_len, job->fault);
         if (changed > 0)
             ls__prop_record(job->var, name.name, name.len);
     } else {
@@ -435,11 +554,10 @@ static int set_path(struct ls_tracker *tracker, struct ls_var *var, const struct
     if (rc == 0)
         rc = set_place(tracker, var, prop->value, len, access, fault);
     if (rc == 0) {
-        job.changed = ls__prop_put(var, name, prop->value, len);
+        job.changed = ls__prop_put(var, name, prop->value, len, fault);
         if (job.changed > 0)
             ls__prop_record(var, "path", 4);
-        rc = job.changed < 0 ? ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory")
-                             : ls__query_each(query, query_len, set_from_query, &job, fault);
+        rc = job.changed < 0 ? -1 : ls__query_each(query, query_len, set_from_query, &job, fault);
     }
     ls_free(access);
     return rc ? -1 : job.changed;
@@ -467,7 +585,7 @@ static int set_access(struct ls_tracker *tracker, struct ls_var *var, const stru
 int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault)
 {
     struct ls__prop_name name;
-    if (ls_prop_check(prop, fault))
+    if (ls_prop_check(prop, fault) || ls_tracker_admit(tracker, var, prop, 1, 0, fault))
         return -1;
     ls__prop_split(prop->name, prop->name_len, &name);
     tracker->busy++;
@@ -487,7 +605,7 @@ int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, cons
     struct ls__prop_name split = {name, strlen(name), true, priority};
     struct ls_fault fault;
     tracker->busy++;
-    int rc = ls_var_readable(var) ? set_plain(tracker, var, &split, value, strlen(value), &fault) : ls__prop_put(var, &split, value, strlen(value));
+    int rc = ls_var_readable(var) ? set_plain(tracker, var, &split, value, strlen(value), &fault) : ls__prop_put(var, &split, value, strlen(value), NULL);
     ls__busy_end(tracker);
     return rc;
 }

@@ -9,9 +9,11 @@
 
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
 {
-    struct ls_tracker *tracker = ls_zalloc(sizeof *tracker);
+    struct ls_tracker *tracker = ls_budget_zalloc(config->budget, sizeof *tracker);
     if (!tracker)
         goto fail;
+    tracker->budget = config->budget;
+    tracker->max_properties = config->max_properties;
     tracker->resolver = config->resolver;
     tracker->max_variables = config->max_variables;
     tracker->diag_level = config->diag_level;
@@ -20,10 +22,10 @@ struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct
     tracker->pass = 1;
     tracker->epoch = 1;
     tracker->batch = 1;
-    tracker->by_id = ls_idmap_new();
-    tracker->by_object = ls_idmap_new();
-    tracker->paths = ls_map_new();
-    tracker->names = ls_map_new();
+    tracker->by_id = ls_idmap_new_in(tracker->budget);
+    tracker->by_object = ls_idmap_new_in(tracker->budget);
+    tracker->paths = ls_map_new_in(tracker->budget);
+    tracker->names = ls_map_new_in(tracker->budget);
     if (tracker->by_id && tracker->by_object && tracker->paths && tracker->names)
         return tracker;
 fail:
@@ -53,19 +55,13 @@ void ls_tracker_free(struct ls_tracker *tracker)
     ls_idmap_free(tracker->by_id, NULL);
     ls_idmap_free(tracker->by_object, NULL);
     ls_map_free(tracker->paths, NULL);
-    ls_map_free(tracker->names, ls_free);
+    ls_map_free(tracker->names, NULL);
     ls__places_free(tracker);
-    ls_free(tracker->roots.items);
-    ls_free(tracker->order.items);
-    ls_free(tracker->pending.items);
-    ls_free(tracker->faulty.items);
-    ls_free(tracker->news.items);
-    ls_free(tracker->outside.items);
-    ls_free(tracker->doomed);
-    ls_free(tracker->changes);
-    ls_free(tracker->change_names);
-    ls_buf_release(&tracker->change_text);
-    ls_free(tracker);
+    void *const blocks[] = {tracker->roots.items, tracker->order.items, tracker->pending.items, tracker->faulty.items, tracker->news.items,
+                            tracker->outside.items, tracker->doomed, tracker->changes, tracker->change_names, tracker};
+    struct ls_budget *budget = tracker->budget;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        ls_budget_free(budget, blocks[i]);
 }
 
 /* --- finding --- */
@@ -151,20 +147,14 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
         return id == 1 ? 0 : ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'@app' is always variable 1");
     ls__epoch_move(tracker); /* paths that begin with the name lead elsewhere now */
     if (id == 0) {
-        ls_free(ls_map_take(tracker->names, name, len));
+        ls_map_take(tracker->names, name, len);
         return 0;
     }
     struct ls_var *var = ls_tracker_find(tracker, id);
     if (!var)
         return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "there is no variable %lld", (long long)id);
-    int64_t *box = ls_malloc(sizeof *box);
-    void *old = NULL;
-    if (!box || !ls_map_put(tracker->names, name, len, box, &old)) {
-        ls_free(box);
-        return ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
-    }
-    *box = id;
-    ls_free(old);
+    if (!ls_map_put(tracker->names, name, len, (void *)(intptr_t)id, NULL))
+        return ls__no_memory(tracker, fault);
     var->named = true;
     return 0;
 }
@@ -173,8 +163,7 @@ int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
 {
     if (same_name(name, "@app"))
         return ls_tracker_find(tracker, 1) ? 1 : 0;
-    const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
-    return id ? *id : 0;
+    return (intptr_t)ls_map_get(tracker->names, name, strlen(name));
 }
 
 const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var)
@@ -182,8 +171,8 @@ const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct
     if (!var->path || !var->path->standard)
         return var->start;
     const char *name = var->path->standard;
-    const int64_t *id = ls_map_get(tracker->names, name, strlen(name));
-    return same_name(name, "@app") ? ls_tracker_find(tracker, 1) : id ? ls_tracker_find(tracker, *id) : NULL;
+    int64_t id = same_name(name, "@app") ? 1 : (intptr_t)ls_map_get(tracker->names, name, strlen(name));
+    return id ? ls_tracker_find(tracker, id) : NULL;
 }
 
 int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
@@ -211,9 +200,9 @@ static int take_prop(struct making *making, const struct ls_prop *prop)
 {
     struct ls__prop_name name;
     ls__prop_split(prop->name, prop->name_len, &name);
-    if (ls__prop_put(making->var, &name, prop->value, prop->value_len) < 0)
-        return ls_fault_set(making->fault, LS_FAULT_INTERNAL, "out of memory");
-    return 0;
+    if (ls__prop_put(making->var, &name, prop->value, prop->value_len, making->fault) < 0)
+        return -1;
+    return ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault);
 }
 
 static int take_query_prop(void *ctx, const struct ls_prop *prop)
@@ -254,8 +243,9 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
         making->var->path = ls__path_get(making->tracker, path, len, making->fault);
         if (!making->var->path)
             return -1;
-        if (ls__prop_put(making->var, &path_name, path, len) < 0)
-            return ls_fault_set(making->fault, LS_FAULT_INTERNAL, "out of memory");
+        if (ls__prop_put(making->var, &path_name, path, len, making->fault) < 0 ||
+            ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault))
+            return -1;
     }
     return ls__query_each(query, query_len, take_query_prop, making, making->fault);
 }
@@ -283,7 +273,7 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
 {
     struct ls_var *var = ls__var_new(tracker);
     if (!var) {
-        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        ls__no_memory(tracker, fault);
         return NULL;
     }
     struct making making = {tracker, var, fault};
@@ -308,12 +298,12 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
         id += parent ? -1 : 1;
     var->id = id;
     if (!ls_idmap_put(tracker->by_id, id, var, NULL)) {
-        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        ls__no_memory(tracker, fault);
         goto fail;
     }
     if (ls__tree_link(tracker, var, parent)) {
         ls_idmap_take(tracker->by_id, id);
-        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        ls__no_memory(tracker, fault);
         goto fail;
     }
     if (!spec->id && parent)
@@ -365,7 +355,7 @@ static void run_create(struct ls_tracker *tracker, struct ls_var *var, const cha
         ls__fault_put(tracker, var, &fault, false);
 named:;
     struct ls__prop_name prop = {"type", 4, false, LS_MEDIUM};
-    if (ls__prop_put(var, &prop, name, strlen(name)) > 0) {
+    if (ls__prop_put(var, &prop, name, strlen(name), NULL) > 0) {
         var->auto_type = true;
         ls__mark_type(tracker, var);
     }
@@ -460,7 +450,7 @@ static bool put_off(struct ls_tracker *tracker, int64_t id, void (*gone)(void *c
 {
     if (tracker->doomed_count == tracker->doomed_cap) {
         size_t cap = tracker->doomed_cap ? tracker->doomed_cap * 2 : 8;
-        struct ls__doomed *doomed = ls_rearray(tracker->doomed, cap, sizeof *doomed);
+        struct ls__doomed *doomed = ls_budget_resize(tracker->budget, tracker->doomed, cap * sizeof *doomed, LS_BUDGET_SPARE);
         if (!doomed)
             return false;
         tracker->doomed = doomed;

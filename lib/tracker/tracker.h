@@ -42,6 +42,8 @@ int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault);
 struct ls_tracker_config {
     struct ls_resolver resolver; /* borrowed for the tracker's life */
     size_t max_variables;        /* 0 = no limit; creating one more is LS_FAULT_INTERNAL naming --max-variables (Q2) */
+    size_t max_properties;       /* of one variable; 0 = no limit; setting one more is LS_FAULT_INTERNAL naming --max-properties (Q2) */
+    struct ls_budget *budget;    /* what the tracker keeps is counted there (L5); borrowed for its life, NULL = nowhere */
     int diag_level;              /* T97 */
 };
 
@@ -101,6 +103,9 @@ int ls_tracker_write_to(struct ls_tracker *tracker, struct ls_var *var, int64_t 
 int ls_tracker_write_slot(struct ls_tracker *tracker, struct ls_var *var, ls_slot value, struct ls_fault *fault);
 /** T20–T25, T87. An unchanged value and priority records nothing. @return 1 changed, 0 not, -1 and `fault` */
 int ls_tracker_set_property(struct ls_tracker *tracker, struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault);
+/** May the properties be set, and `more` bytes besides be kept? Nothing is changed; what is asked for is the worst case.
+ * @return 0, or -1 and fault (INTERNAL): a limit is reached, and none of them is to be set */
+int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props, size_t count, size_t more, struct ls_fault *fault);
 /** A property set by the server itself, with a given priority, recorded as changed when it differs. */
 int ls_tracker_put_property(struct ls_tracker *tracker, struct ls_var *var, const char *name, const char *value, enum ls_priority priority);
 /** Replace the value of a variable without path (T56, T103). The slot is taken. Old and new outward JSON are compared, a change is recorded. */

@@ -17,9 +17,9 @@ struct slab {
     struct ls_var *vars; /* aligned to 64 inside the block */
 };
 
-static struct slab *new_slab(size_t room)
+static struct slab *new_slab(struct ls_tracker *tracker, size_t room)
 {
-    struct slab *slab = ls_malloc(sizeof *slab + room * sizeof(struct ls_var) + 64);
+    struct slab *slab = ls_budget_resize(tracker->budget, NULL, sizeof *slab + room * sizeof(struct ls_var) + 64, 0);
     if (!slab)
         return NULL;
     slab->room = room;
@@ -33,7 +33,7 @@ void ls__vars_release(struct ls_tracker *tracker)
 {
     for (struct slab *slab = tracker->slabs, *next; slab; slab = next) {
         next = slab->next;
-        ls_free(slab);
+        ls_budget_free(tracker->budget, slab);
     }
     tracker->slabs = NULL;
 }
@@ -46,7 +46,7 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
     } else {
         struct slab *slab = tracker->slabs;
         if (!slab || slab->used == slab->room) {
-            slab = new_slab(!slab ? SLAB_FIRST : slab->room * 4 < SLAB_MAX ? slab->room * 4 : SLAB_MAX);
+            slab = new_slab(tracker, !slab ? SLAB_FIRST : slab->room * 4 < SLAB_MAX ? slab->room * 4 : SLAB_MAX);
             if (!slab)
                 return NULL;
             slab->next = tracker->slabs;
@@ -64,10 +64,9 @@ void ls__var_free(struct ls_tracker *tracker, struct ls_var *var)
 {
     ls__props_free(var);
     ls__diags_clear(var);
-    ls_free(var->fault);
-    ls_free(var->wrapper_type);
-    ls_buf_release(&var->json);
-    ls_buf_release(&var->base_json);
+    void *const blocks[] = {var->fault, var->wrapper_type, var->json.data, var->base_json.data};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        ls_budget_free(tracker->budget, blocks[i]);
     ls__path_put(tracker, var->path);
     memset(var, 0, sizeof *var);
     var->next = tracker->free_vars;
@@ -78,7 +77,7 @@ bool ls__list_add(struct ls__var_list *list, struct ls_var *var)
 {
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 16;
-        struct ls_var **items = ls_rearray(list->items, cap, sizeof *items);
+        struct ls_var **items = ls_budget_resize(var->tracker->budget, list->items, cap * sizeof *items, 0);
         if (!items)
             return false;
         list->items = items;
@@ -296,7 +295,7 @@ static int find_leaders(struct ls_tracker *tracker)
         return 0;
     while (size < shared * 2)
         size *= 2;
-    struct lead *leads = ls_array(size, sizeof *leads);
+    struct lead *leads = ls_budget_zalloc(tracker->budget, size * sizeof *leads);
     if (!leads)
         return -1;
     for (size_t i = 0; i < tracker->order.count; i++) {
@@ -311,7 +310,7 @@ static int find_leaders(struct ls_tracker *tracker)
         if (!var->led)
             leads[at] = (struct lead){var->start, var->path, var};
     }
-    ls_free(leads);
+    ls_budget_free(tracker->budget, leads);
     return 0;
 }
 
@@ -327,7 +326,7 @@ static int place_all(struct ls_tracker *tracker, struct ls__var_list *all, unsig
         return 0;
     }
     if (tracker->order.cap < all->count) {
-        struct ls_var **items = ls_rearray(tracker->order.items, all->count, sizeof *items);
+        struct ls_var **items = ls_budget_resize(tracker->budget, tracker->order.items, all->count * sizeof *items, 0);
         if (!items)
             return -1;
         tracker->order.items = items;
@@ -359,7 +358,7 @@ int ls__tree_order(struct ls_tracker *tracker)
     tracker->order_priorities = priorities;
     rc = 0;
 out:
-    ls_free(all.items);
+    ls_budget_free(tracker->budget, all.items);
     if (rc)
         tracker->order.count = 0; /* nothing stale may be walked; the next pass tries again */
     return rc;

@@ -59,26 +59,33 @@ int64_t ls_var_child(const struct ls_var *var, size_t index)
 static const char null_text[] = "null";
 
 /* @return NULL without memory */
-static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls_buf *buf, size_t *len)
+static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls__text *text, size_t *len)
 {
     *len = sizeof null_text - 1;
     if (value->shape == LS_SHAPE_NULL)
         return null_text;
-    if (buf->len == 0) {
-        ls_buf_clear(buf);
-        if (tracker->resolver.ops->json(tracker->resolver.ctx, value, buf) || ls_buf_failed(buf)) {
-            ls_buf_clear(buf);
-            return NULL;
+    if (text->len == 0) {
+        struct ls_buf buf = {.data = text->data, .cap = text->cap, .budget = tracker->budget};
+        bool fine = tracker->resolver.ops->json(tracker->resolver.ctx, value, &buf) == 0 && !ls_buf_failed(&buf) && buf.cap <= UINT32_MAX;
+        if (fine && !text->data) { /* most texts are a few bytes long, and stay so */
+            char *fit = ls_budget_resize(tracker->budget, buf.data, buf.len + 1, 0);
+            buf.data = fit ? fit : buf.data;
+            buf.cap = ls_budget_size(buf.data) - LS_BLOCK_HEAD;
         }
+        if (buf.cap > UINT32_MAX)
+            ls_buf_release(&buf);
+        *text = (struct ls__text){buf.data, fine ? (uint32_t)buf.len : 0, (uint32_t)buf.cap};
+        if (!fine)
+            return NULL;
     }
-    *len = buf->len;
-    return buf->data;
+    *len = text->len;
+    return text->data;
 }
 
-static const char *text_of(struct ls_tracker *tracker, const struct ls_value *value, struct ls_buf *buf, size_t *len)
+static const char *text_of(struct ls_tracker *tracker, const struct ls_value *value, struct ls__text *kept, size_t *len)
 {
     size_t size;
-    const char *text = try_text(tracker, value, buf, &size);
+    const char *text = try_text(tracker, value, kept, &size);
     if (len)
         *len = text ? size : sizeof null_text - 1;
     return text ? text : null_text;
@@ -89,7 +96,10 @@ const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, s
     struct ls_fault fault;
     const char *text = try_text(tracker, var->wrapper_slot ? &var->wrapper : &var->value, &var->json, len);
     if (!text) {
-        ls_fault_set(&fault, LS_FAULT_INTERNAL, "there is no memory for the text of the value");
+        if (tracker->budget && tracker->budget->hit)
+            ls__no_memory(tracker, &fault);
+        else
+            ls_fault_set(&fault, LS_FAULT_INTERNAL, "there is no memory for the text of the value");
         ls__fault_put(tracker, var, &fault, false);
     }
     return text;
@@ -131,17 +141,14 @@ const char *ls_var_property(const struct ls_var *var, const char *name)
 
 size_t ls_var_property_count(const struct ls_var *var)
 {
-    size_t count = 0;
-    for (uint32_t i = 0; i < var->prop_count; i++)
-        count += var->props[i].value[0] != '\0';
-    return count;
+    return var->prop_count - var->prop_removed;
 }
 
 void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority)
 {
-    for (uint32_t i = 0; i < var->prop_count; i++) {
+    for (uint32_t i = var->prop_removed ? 0 : (uint32_t)index; i < var->prop_count; i++) {
         const struct ls__prop *prop = &var->props[i];
-        if (prop->value[0] == '\0' || index-- > 0)
+        if (prop->value[0] == '\0' || (var->prop_removed && index-- > 0))
             continue;
         *name = prop->name;
         *value = prop->value;

@@ -85,7 +85,7 @@ int main(void)
         open_one(&all[i], &site, chunks);
     double us = (double)(ls_now_ns() - start) / 1e3 / SESSIONS;
     double kib = (double)(resident_bytes() - before) / 1024 / SESSIONS;
-    double heap_kib = (double)ls_session_heap(all[0].session) / 1024;
+    double heap_kib = (double)ls_session_memory(all[0].session) / 1024;
     printf("{\"name\":\"open a session\",\"value\":%.1f,\"unit\":\"us\",\"floor\":%.1f,\"ratio\":%.2f}\n", us, bare_us, us / bare_us);
     printf("{\"name\":\"session, resident\",\"value\":%.1f,\"unit\":\"KiB\",\"floor\":%.1f,\"ratio\":%.2f}\n", kib, bare_kib, kib / bare_kib);
     printf("{\"name\":\"session, Lua heap\",\"value\":%.1f,\"unit\":\"KiB\"}\n", heap_kib);

@@ -20,7 +20,7 @@ static void check_path(const char *full, size_t full_len)
     size_t query_len, len = ls_path_split(full, full_len, &query, &query_len);
     CHECK(len + (query ? query_len + 1 : 0) == full_len && (!query || full[len] == '?'));
     struct ls_fault fault = {0};
-    struct ls_path *path = ls_path_parse(full, len, &fault);
+    struct ls_path *path = ls_path_parse(full, len, NULL, &fault);
     if (!path) {
         CHECK(fault.kind == LS_FAULT_BAD_PATH || fault.kind == LS_FAULT_BAD_SETTER_CALL);
         CHECK(*fault.text);

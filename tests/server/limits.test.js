@@ -60,6 +60,21 @@ const LIMITS = {
     assert.ok(freed.some((m) => m.data.varId === 40 && m.data.value === 0), 'a place that is free again');
     await page.close();
   }],
+  'max-properties': ['5', async ({ server }) => {
+    const page = await server.page(await server.session());
+    const many = (count) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${i}`, 'v']));
+    const answer = await page.ask([watch, create(2, 'name', many(5)), create(3, 'name', many(4))]);
+    const update = await page.ask({ type: 'update', data: { varId: 3, properties: { p1: 'w', more: 'v' } } });
+    for (const [messages, id] of [[answer, 2], [update, 3]]) {
+      const [error, ...more] = messages.filter((m) => m.type === 'error');
+      assert.deepEqual([error.data.varId, error.data.code, more], [id, 'internal', []]);
+      assert.match(error.data.description, /more than 5 properties.*--max-properties/);
+    }
+    const { variables } = (await page.ask({ type: 'get', data: { varIds: [3] } })).find((m) => m.type === 'get').data;
+    assert.equal(variables[0].properties.p1, 'v', 'nothing of a refused update is done');
+    assert.ok((await page.ask({ type: 'update', data: { varId: 3, properties: { p1: '', more: 'v' } } })).every((m) => m.type !== 'error'), 'a removed one makes room');
+    await page.close();
+  }],
   'max-frame': ['10K', async ({ server }) => {
     const page = await server.page(await server.session());
     let reason;
@@ -174,6 +189,35 @@ test('Q2 0 turns a limit off', async () => {
   const answer = await pages[0].ask([watch, create(2, 'timers()', { access: 'action' }), ...Array.from({ length: 120 }, () => act(2)), create(3, 'name')]);
   assert.deepEqual(answer.filter((m) => m.type === 'error'), []);
   for (const page of pages) await page.close();
+  await site.stop();
+});
+
+test('L5 Q2 what is not of the Lua heap counts against --memory-limit as well, and is given back', async () => {
+  const site = await serve(['--memory-limit', '16M']);
+  const { server } = site;
+  const control = server.control();
+  const memory = async () => (await control.call('sessions')).sessions.find((row) => row.session === '2').memory;
+  const id = await server.session();
+  const page = await server.page(id);
+  await page.ask(watch);
+  const before = await memory();
+  const junk = 'x'.repeat(1024 * 1024);
+  let made = 2, error;
+  for (; !error; made++) {
+    assert.ok(made < 40, 'the limit is reached');
+    error = (await page.ask(create(made, 'name', { junk }))).find((m) => m.type === 'error');
+  }
+  assert.match(error.data.description, /memory limit of 16777216 bytes.*--memory-limit/);
+  assert.ok(await memory() > 10 << 20 && await memory() <= (16 << 20) + 65536, `${await memory()} bytes are kept`);
+  page.send([{ type: 'update', data: { varId: 2, value: 'changed' } }, { type: 'update', data: { varId: 2, properties: { big: junk.repeat(6) } } }]);
+  await page.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));
+  for (let i = 2; i < made; i++) page.send({ type: 'destroy', data: { varId: i } });
+  const again = await page.ask(create(50, 'name', { junk }));
+  assert.ok(again.some((m) => m.data.varId === 50 && m.data.value !== 'changed'), 'there is room again, and nothing of the frame was done');
+  await page.close();
+  await until(async () => await memory() < before + 300000, 'what the page kept is no longer counted');
+  control.close();
+  await site.othersGoOn();
   await site.stop();
 });
 

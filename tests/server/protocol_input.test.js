@@ -75,9 +75,10 @@ test('section 17 P80 paths of 300 steps and of 4 KB are followed or refused, nev
     for (const error of errorsOf(answer)) assert.ok(error.varId === 14 && error.code && error.description.length < 10000);
     await page.ask({ type: 'destroy', id: 14 });
   }
-  const properties = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`p${i}`, 'v'.repeat(100)]));
-  assert.deepEqual(errorsOf(await between(JS(create(15, 'name', properties)))), []);
-  assert.equal(Object.keys((await page.ask({ type: 'get', varIds: [15] }))[0].data.variables[0].properties).length, 1001);
+  const properties = (count) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${i}`, 'v'.repeat(100)]));
+  assert.deepEqual(errorsOf(await between(JS(create(15, 'name', properties(1000))))).map((e) => [e.varId, e.code]), [[15, 'internal']]);
+  assert.deepEqual(errorsOf(await between(JS(create(15, 'name', properties(255))))), []);
+  assert.equal(Object.keys((await page.ask({ type: 'get', varIds: [15] }))[0].data.variables[0].properties).length, 256);
   await page.ask([10, 11, 12, 15].map((id) => ({ type: 'destroy', id })));
 });
 

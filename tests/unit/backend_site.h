@@ -36,6 +36,7 @@ static struct {
     struct ls_chunks *chunks;
     struct ls_viewdefs *views;
     struct ls_backend *backend;
+    struct ls_budget budget;
     struct ls_backend_config config;
     struct ls_rights rights; /* of pages that connect */
     int64_t flush_due, grace_due;  /* armed timers, 0 = none */
@@ -86,6 +87,8 @@ static inline int site_set_up(void **state)
     t.site = (struct ls_site){t.root, t.lua_dir, NULL};
     t.config = (struct ls_backend_config){.session = {.vended_id = "1", .site = &t.site, .memory_limit = 64 << 20, .time_limit_ms = 5000, .max_timers = 100},
                                           .max_variables = 200000};
+    ls_budget_init(&t.budget, 64 << 20);
+    t.config.session.budget = &t.budget;
     t.rights = (struct ls_rights){.lua = true};
     t.chunks = ls_chunks_new(&t.err);
     return t.chunks ? 0 : -1;
@@ -101,6 +104,7 @@ static inline int site_tear_down(void **state)
         ls_buf_release(&t.pages[i].frames);
     }
     ls_backend_close(t.backend);
+    assert_int_equal(ls_budget_total(&t.budget), 0); /* L5: after the end of a session nothing counts */
     ls_viewdefs_close(t.views);
     ls_chunks_free(t.chunks);
     snprintf(command, sizeof command, "rm -rf '%s'", t.root);
@@ -150,7 +154,7 @@ static inline void leave(int index, bool abnormal)
 /* A frame comes in; the debounce timer has not fired yet. */
 static inline void receive(struct page *page, const char *frame)
 {
-    struct ls_batch *batch = ls_batch_parse(frame, strlen(frame), 0);
+    struct ls_batch *batch = ls_batch_parse_in(&t.budget, NULL, frame, strlen(frame), 0, NULL);
     assert_non_null(batch);
     ls_backend_frame(t.backend, page->conn, batch);
 }

@@ -450,6 +450,7 @@ static void P97_notes_of_the_old_life_end_with_it(void **state)
 static void P105_create_and_destroy_of_100000_in_one_frame(void **state)
 {
     (void)state;
+    ls_budget_init(&t.budget, 256 << 20); /* the frame alone takes 80 MB */
     struct page *page = harbor_page();
     struct ls_buf frame = LS_BUF_INIT;
     const int count = 100000;

@@ -402,7 +402,7 @@ static void P65_one_message_bare_several_in_an_array(void **state)
 {
     (void)state;
     struct ls_outgoing out;
-    ls_outgoing_init(&out);
+    ls_outgoing_init(&out, NULL);
     expect_frame(&out, NULL);
     add(&out, 2, "{\"a\":1}");
     assert_true(ls_outgoing_any(&out));
@@ -422,7 +422,7 @@ static void P97_the_queue_knows_whose_destroy_notice_it_holds(void **state)
 {
     (void)state;
     struct ls_outgoing out;
-    ls_outgoing_init(&out);
+    ls_outgoing_init(&out, NULL);
     add(&out, 2, "{\"update\":2}");
     add(&out, 3, "{\"update\":3}");
     add(&out, 2, "{\"destroy\":2}");
@@ -447,7 +447,7 @@ static void P103_a_flood_of_equal_errors_is_a_few(void **state)
 {
     (void)state;
     struct ls_outgoing out;
-    ls_outgoing_init(&out);
+    ls_outgoing_init(&out, NULL);
     for (int i = 0; i < 10000; i++)
         add_equal(&out, "1", 1);
     assert_int_equal(out.count, LS_EQUAL_MAX);
@@ -480,7 +480,7 @@ static void messages_can_be_postponed_and_drained(void **state)
     (void)state;
     struct ls_outgoing out;
     struct ls_buf text = LS_BUF_INIT;
-    ls_outgoing_init(&out);
+    ls_outgoing_init(&out, NULL);
     add(&out, 2, "{\"error\":2}");
     add(&out, 2, "{\"update\":2}");
     ls_outgoing_postpone(&out, 0);
@@ -525,7 +525,7 @@ static void the_queue_says_when_messages_are_lost(void **state)
     bool done = false;
     for (long n = 1; !done; n++) {
         struct ls_outgoing out;
-        ls_outgoing_init(&out);
+        ls_outgoing_init(&out, NULL);
         ls_alloc_fail_at(n);
         for (int i = 0; i < 40; i++)
             add(&out, i, "{\"type\":\"update\"}");

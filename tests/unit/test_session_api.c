@@ -100,7 +100,7 @@ static void l5_memory_limit(void **state)
     assert_has(err.text, "--memory-limit");
     ls_buf_release(&eval.json);
     assert_string_equal(place_show(&place, "#('x'):rep(1000)"), "1000");
-    assert_true(ls_session_heap(place.session) < 1 << 20);
+    assert_true(ls_session_memory(place.session) < 1 << 20);
     place_remove(&place);
 }
 

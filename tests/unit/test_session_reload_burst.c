@@ -32,12 +32,12 @@ static void h33_h35_wanted_asks_records_only(void **state)
     site_start(&site);
     struct ls_bytes *same = ls_bytes_new("return {}", 9), *other = ls_bytes_new("return 1", 8);
     struct ls_reload_file files[] = {file_of("lua/m.lua", same), file_of("lua/unknown.lua", other), file_of("lua/m.lua", NULL)};
-    uint64_t heap = ls_session_heap(site.session);
+    uint64_t heap = ls_session_memory(site.session);
     assert_false(ls_session_reload_wanted(site.session, files, 3));
     files[2].text = other;
     files[2].hash = ls_hash("return 1", 8);
     assert_true(ls_session_reload_wanted(site.session, files, 3));
-    assert_int_equal(ls_session_heap(site.session), heap);
+    assert_int_equal(ls_session_memory(site.session), heap);
     ls_bytes_unref(same);
     ls_bytes_unref(other);
     site_close(&site);

@@ -518,9 +518,9 @@ static void many_variables_come_and_go_without_growth(void **state)
         assert_int_equal(ls_tracker_count(rig->tracker), 1);
         ls_session_collect(rig->session);
         if (round == 1)
-            heap = ls_session_heap(rig->session);
+            heap = ls_session_memory(rig->session);
     }
-    assert_true(ls_session_heap(rig->session) <= heap + 1024);
+    assert_true(ls_session_memory(rig->session) <= heap + 1024);
 }
 
 /* Create, detect, write, destroy with the n-th allocation failing, C's and Lua's alike: nothing leaks, nothing jumps, and afterwards all

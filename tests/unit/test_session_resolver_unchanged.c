@@ -151,7 +151,7 @@ static void t82_an_array_follows_every_kind_of_edit(void **state)
 static void limit_heap(size_t more)
 {
     lua_gc(rig->session->L, LUA_GCCOLLECT);
-    rig->session->config.memory_limit = rig->session->heap + more;
+    ls_budget_set(&rig->session->budget->limit, ls_budget_total(rig->session->budget) + more);
 }
 
 /* T54, T82, Q2: an array whose change found no memory is as it was, and follows later. */
@@ -172,10 +172,10 @@ static void an_array_without_memory_follows_later(void **state)
         rig_detect();
         if (ls_var_fault(rig_var(2))) {
             failed++;
-            rig->session->config.memory_limit = 0;
+            ls_budget_set(&rig->session->budget->limit, 0);
             assert_string_equal(rig_json(2), before);
         }
-        rig->session->config.memory_limit = 0;
+        ls_budget_set(&rig->session->budget->limit, 0);
         rig_do("");
         rig_detect();
         assert_null(ls_var_fault(rig_var(2)));
@@ -213,7 +213,7 @@ static void t78_a_list_without_memory_is_brought_in_line_later(void **state)
         rig_detect();
         if (ls_var_fault(rig_var(2)))
             failed++;
-        rig->session->config.memory_limit = 0;
+        ls_budget_set(&rig->session->budget->limit, 0);
         rig_detect();
         rig_detect();
         if (ls_var_fault(rig_var(2))) { /* a constructor found no memory: its element stands there without a card, like after any other failure (T79) */

@@ -209,7 +209,7 @@ static void t12_t15_a_nul_byte_is_in_no_path(void **state)
     static const struct { const char *text; size_t len; } paths[] = {{"a\0b", 3}, {"\0", 1}, {"a.b\0()", 6}, {"@name\0x", 7}, {"@\0", 2}, {"..\0", 3}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct ls_fault fault = {0};
-        assert_null(ls_path_parse(paths[i].text, paths[i].len, &fault));
+        assert_null(ls_path_parse(paths[i].text, paths[i].len, NULL, &fault));
         assert_int_equal(fault.kind, LS_FAULT_BAD_PATH);
     }
 }

@@ -432,7 +432,7 @@ static void t19_paths_are_shared_and_bounded(void **state)
     };
     struct ls_fault fault;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_null(ls_path_parse(bad[i].path, strlen(bad[i].path), &fault));
+        assert_null(ls_path_parse(bad[i].path, strlen(bad[i].path), NULL, &fault));
         assert_int_equal(fault.kind, bad[i].kind);
     }
     static const struct {
@@ -445,7 +445,7 @@ static void t19_paths_are_shared_and_bounded(void **state)
         {".....x", 2, 1, LS_STEP_FIELD}, {"@app", 0, 0, LS_STEP_FIELD}, {"@app.0.x", 0, 2, LS_STEP_INDEX}, {"\xC3\xA4.b()", 0, 2, LS_STEP_FIELD},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct ls_path *path = ls_path_parse(good[i].path, strlen(good[i].path), &fault);
+        struct ls_path *path = ls_path_parse(good[i].path, strlen(good[i].path), NULL, &fault);
         assert_non_null(path);
         assert_int_equal(path->climb, good[i].climb);
         assert_int_equal(path->count, good[i].count);

@@ -332,6 +332,21 @@ static int fake_json(void *ctx, const struct ls_value *value, struct ls_buf *out
     return ls_buf_failed(out) ? LS_ENOMEM : 0;
 }
 
+/* The object is the last one on the way that has an id. */
+static int fake_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault)
+{
+    struct fake *fake = ctx;
+    struct fake_value *at = from ? fake->slots[from] : NULL;
+    int nil = fake_walk(fake, &at, path, path->count - 1, fault);
+    *object = nil == 0 && at && at->kind == FAKE_OBJECT ? fake_id(fake, at) : 0;
+    return nil < 0 ? -1 : 0;
+}
+
+static int fake_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault)
+{
+    return fake_place(ctx, from, path, object, fault) ? -1 : fake_check(ctx, from, path, value, fault);
+}
+
 static int fake_enter(void *ctx)
 {
     ((struct fake *)ctx)->enters++;
@@ -339,21 +354,25 @@ static int fake_enter(void *ctx)
 }
 
 static const struct ls_resolver_ops fake_ops = {
-    .enter = fake_enter, .check = fake_check, .adopt = fake_adopt, .drop = fake_drop, .copy = fake_copy, .free_slot = fake_free_slot,
+    .enter = fake_enter, .check = fake_check, .check_in = fake_check_in, .place = fake_place, .adopt = fake_adopt, .drop = fake_drop, .copy = fake_copy, .free_slot = fake_free_slot,
     .decode = fake_decode, .store = fake_store, .wrap = fake_wrap, .unwrap = fake_unwrap, .make = fake_make, .json = fake_json,
 };
 
 /* --- a tracker with an app object in variable 1 --- */
 
-static struct fake *fake_open(void)
+#define FAKE_UNUSED __attribute__((unused)) /* not every test needs every helper */
+
+static struct fake *fake_open_limited(struct ls_budget *budget, size_t max_properties)
 {
     struct fake *fake = calloc(1, sizeof *fake);
     assert_non_null(fake);
-    struct ls_tracker_config config = {.resolver = {&fake_ops, fake}};
+    struct ls_tracker_config config = {.resolver = {&fake_ops, fake}, .budget = budget, .max_properties = max_properties, .diag_level = budget != NULL};
     fake->tracker = ls_tracker_new(&config, NULL);
     assert_non_null(fake->tracker);
     return fake;
 }
+
+FAKE_UNUSED static struct fake *fake_open(void) { return fake_open_limited(NULL, 0); }
 
 static void fake_close(struct fake *fake)
 {
@@ -392,12 +411,12 @@ static struct ls_var *fake_var(struct fake *fake, int64_t id)
     return var;
 }
 
-static const char *fake_value_json(struct fake *fake, int64_t id)
+FAKE_UNUSED static const char *fake_value_json(struct fake *fake, int64_t id)
 {
     return ls_var_json(fake->tracker, fake_var(fake, id), NULL);
 }
 
-static int fake_prop(struct fake *fake, int64_t id, const char *name, const char *value, struct ls_fault *fault)
+FAKE_UNUSED static int fake_prop(struct fake *fake, int64_t id, const char *name, const char *value, struct ls_fault *fault)
 {
     char text[256]; /* as they lie in a page's frame: no NUL behind them */
     size_t name_len = strlen(name), len = strlen(value);
@@ -407,7 +426,7 @@ static int fake_prop(struct fake *fake, int64_t id, const char *name, const char
 }
 
 /* The change list as text: `4h=v; 5m=v,type(Ship); 2l=note()`. */
-static const char *fake_changes(struct fake *fake)
+FAKE_UNUSED static const char *fake_changes(struct fake *fake)
 {
     static char text[2048];
     size_t len = 0;
@@ -426,7 +445,7 @@ static const char *fake_changes(struct fake *fake)
     return text;
 }
 
-static const char *fault_text(enum ls_fault_kind kind)
+FAKE_UNUSED static const char *fault_text(enum ls_fault_kind kind)
 {
     return ls_fault_kind_text(kind);
 }

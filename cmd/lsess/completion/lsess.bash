@@ -21,7 +21,7 @@ _lsess_commands='serve repl unload sessions reload restart new check version hel
 _lsess_options() {
     case $1 in
         serve) echo --dir --host --port --watch -w --open --socket --debounce --poll --session-timeout --memory-limit --time-limit --workers \
-            --max-frame --max-messages --max-outbox --max-connections --max-session-connections --max-sessions --max-variables --max-timers --allow-origin --allow-frame \
+            --max-frame --max-messages --max-outbox --max-connections --max-session-connections --max-sessions --max-variables --max-properties --max-timers --allow-origin --allow-frame \
             --allow-lua-property --no-allow-lua-property --sandbox --env --client --strict-port --keep-removed-methods --cert --key --verbose -v \
             --log-file --json-log --config ;;
         repl) echo --execute -e --json --socket ;;
