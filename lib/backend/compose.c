@@ -185,7 +185,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     struct ls_var *var = change->var;
     int64_t id = ls_var_id(var);
     struct ls__space *owner = ls_var_owner(var);
-    if (!ls_var_watchers(var) || (owner && !owner->conn))
+    if (!ls_var_watchers(var) || (owner && (!owner->conn || owner->conn->out.lost))) /* what is lost already is made anew as a whole */
         return;
     bool ok = true;
     b->update_names.count = b->update_values.count = 0;
@@ -203,7 +203,7 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     }
     ls_buf_clear(&b->scratch);
     for (struct ls__space *space = b->spaces; space; space = space->next) {
-        if (!space->conn || !ls__space_tally(space, var))
+        if (!space->conn || space->conn->out.lost || !ls__space_tally(space, var))
             continue;
         space->conn->out.lost |= !ok;
         if (answer_with(b, space, var, change->value, false, &answer)) {
@@ -470,7 +470,7 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
         else
             value = true;
     }
-    if (!var || !first->space->conn)
+    if (!var || !first->space->conn || first->space->conn->out.lost)
         return next;
     struct ls_conn *conn = first->space->conn;
     int64_t shown = ls__space_id(first->space, var);
@@ -602,7 +602,7 @@ static void send_answers(struct ls_backend *b)
     for (size_t i = 0; i < b->answers.count; i++) {
         struct ls__space *space = b->answers.items[i].space;
         int64_t id = b->answers.items[i].id, shown;
-        struct ls_var *var = space->conn && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
+        struct ls_var *var = space->conn && !space->conn->out.lost && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
         if (!var)
             continue;
         struct ls_answer answer = {.seq = ls__seq_tell(space, id)};
@@ -630,12 +630,29 @@ static bool any_waiting_space(const struct ls_backend *b)
     return false;
 }
 
+/* A list that one large batch has made long does not stay so. */
+static void shrink(struct ls_budget *budget, void *items, size_t *room)
+{
+    if (*room < 4096)
+        return;
+    ls_budget_free(budget, *(void **)items);
+    *(void **)items = NULL;
+    *room = 0;
+}
+
 static void end_batch(struct ls_backend *b)
 {
     b->atoms.count = b->dues.count = b->answers.count = 0;
     b->errors.count = b->refused.count = 0;
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
+    shrink(b->budget, &b->atoms.items, &b->atoms.room);
+    shrink(b->budget, &b->dues.items, &b->dues.room);
+    shrink(b->budget, &b->errors.items, &b->errors.room);
+    shrink(b->budget, &b->answers.items, &b->answers.room);
+    shrink(b->budget, &b->names.items, &b->names.room);
+    if (b->scratch.cap > 65536)
+        ls_buf_release(&b->scratch);
     if (b->batch_types) {
         ls_map_free(b->batch_types, NULL);
         b->batch_types = NULL;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define LS_GRACE_MS 60000   /* longer than the last retry of sites' client: 1 + 2 + 4 + 8 + 16 s */
+#define LS_GARBAGE ((size_t)256 << 10) /* by so much the heap has grown when the end of a page is worth a collection */
 #define LS_DECIDE_MS 1000   /* a fresh page watches variable 1 well before */
 
 /* --- taking down --- */
@@ -52,6 +53,14 @@ static void destroy_variables(struct ls_backend *b, struct ls__space *space)
     ls_free(tops.ids.items);
 }
 
+void ls__collect(struct ls_backend *b, size_t grown)
+{
+    if (ls_budget_get(&b->budget->heap) <= b->collected + grown)
+        return;
+    ls_session_collect(b->engine->session);
+    b->collected = ls_budget_get(&b->budget->heap);
+}
+
 void ls__space_end(struct ls_backend *b, struct ls__space *space)
 {
     space->conn = NULL; /* no notices to it */
@@ -67,6 +76,8 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space)
     }
     destroy_variables(b, space);
     ls__space_free(b, space);
+    ls_tracker_shrink(b->engine->tracker);
+    ls__collect(b, LS_GARBAGE); /* what only the page held, and a session in which nothing happens would keep */
 }
 
 /* --- one tab, one connection (R8) --- */

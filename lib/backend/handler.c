@@ -591,15 +591,6 @@ static void handle_invalid(struct ls_backend *b, struct ls_conn *conn, const str
     refuse_value(b, conn, m->id, ls_var_id(var), m->fault);
 }
 
-/* Near the limit Lua's heap may hold much that nothing uses any more: before a message fails for that, it goes. Not again until as much may have gathered. */
-static void collect(struct ls_backend *b)
-{
-    if (ls_budget_get(&b->budget->heap) <= b->collected + ls_budget_get(&b->budget->limit) / 16)
-        return;
-    ls_session_collect(b->engine->session);
-    b->collected = ls_budget_get(&b->budget->heap);
-}
-
 static const char *const type_names[] = {"bad message", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
 
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch)
@@ -616,7 +607,7 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *bat
             opened = 0;
         }
         if (full)
-            collect(b);
+            ls__collect(b, ls_budget_get(&b->budget->limit) / 16); /* what nothing uses any more goes before a message fails; not again until as much may have gathered */
         if (m->type == LS_MSG_CREATE && opened <= 0)
             opened = ls_tracker_enter(tracker);
         if (ls_log_on(2))

@@ -97,7 +97,7 @@ struct ls_backend {
     struct ls_backend_config config; /* strings of `session` are copies */
     struct ls_budget *budget;        /* of the session: both VMs of a restart, connections, answers; borrowed, or: */
     struct ls_budget own_budget;
-    size_t collected;                /* Lua's heap after the last collection that want of room has caused */
+    size_t collected;                /* Lua's heap after the last collection by ls__collect */
     char *vended_id;
     struct ls_backend_host host;
     struct ls__engine *engine;
@@ -217,6 +217,8 @@ void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
 void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
 /** A connection says that it is the tab `tab`: the variables of the one that said so before end with it (P114, R8). @return 0, or LS_ENOMEM */
 int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab);
+/** Collect Lua's garbage if the heap has grown by more than `grown` bytes since that was done last. */
+void ls__collect(struct ls_backend *b, size_t grown);
 /** Take down a space: watches, variables (P111). */
 void ls__space_end(struct ls_backend *b, struct ls__space *space);
 

@@ -80,11 +80,9 @@ static struct ls_idmap_entry *find(const struct ls_idmap *map, int64_t id)
     return number ? &map->row[number - 1] : NULL;
 }
 
-/* The row is full: close its gaps where they are many, else make it twice as long. */
-static bool make_room(struct ls_idmap *map)
+static bool rebuild(struct ls_idmap *map, uint32_t cap)
 {
-    struct ls_idmap next = {.cap = map->cap ? map->cap : FIRST_CAP, .budget = map->budget};
-    if (map->count >= map->cap - map->cap / 4 && map->cap) next.cap *= 2;
+    struct ls_idmap next = {.cap = cap, .budget = map->budget};
     if (next.cap > UINT32_MAX / 4) return false;
     next.row = ls_budget_zalloc(map->budget, ((size_t)next.cap + 1) * sizeof *next.row);
     next.table = ls_budget_zalloc(map->budget, (size_t)next.cap * 2 * sizeof *next.table);
@@ -103,6 +101,19 @@ static bool make_room(struct ls_idmap *map)
     forget_all(map);
     *map = next;
     return true;
+}
+
+/* The row is full: close its gaps where they are many, else make it twice as long. */
+static bool make_room(struct ls_idmap *map)
+{
+    return rebuild(map, !map->cap ? FIRST_CAP : map->count >= map->cap - map->cap / 4 ? map->cap * 2 : map->cap);
+}
+
+void ls_idmap_shrink(struct ls_idmap *map)
+{
+    uint32_t cap = map->cap;
+    while (cap > KEPT_CAP && map->count < cap / 8) cap /= 2;
+    if (cap < map->cap) (void)rebuild(map, cap);
 }
 
 bool ls_idmap_put(struct ls_idmap *map, int64_t id, void *value, void **old)

@@ -37,6 +37,8 @@ void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value));
 bool ls_idmap_put(struct ls_idmap *map, int64_t id, void *value, void **old);
 void *ls_idmap_get(const struct ls_idmap *map, int64_t id);
 void *ls_idmap_take(struct ls_idmap *map, int64_t id);
+/** Give back the room of many entries that were taken. Entries fetched before are no more. */
+void ls_idmap_shrink(struct ls_idmap *map);
 size_t ls_idmap_count(const struct ls_idmap *map);
 struct ls_idmap_entry;
 struct ls_idmap_entry *ls_idmap_first(const struct ls_idmap *map);

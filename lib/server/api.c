@@ -131,6 +131,8 @@ static void end_identity(struct session *session, struct identity *identity)
     }
     identity->timer = 0;
     ls_backend_disconnect(session->backend, identity->conn, false);
+    if (identity->token[0] != '\0')
+        manager_trim_later(session->server);
     identity->conn = NULL;
     wake_polls(identity);
     identity_unref(identity);

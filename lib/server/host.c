@@ -123,6 +123,7 @@ static void run_grace(struct session *session, void *arg)
     (void)arg;
     if (session->backend != NULL)
         ls_backend_grace(session->backend);
+    manager_trim_later(session->server);
 }
 
 static void fire_flush(void *ctx, int64_t handle)

@@ -73,12 +73,11 @@ struct ls_server {
     size_t session_count;          /* published and being made */
     struct session *unjoined_first, *unjoined_last; /* published ones that no page ever joined, oldest first */
     size_t sessions_alive;         /* not yet taken apart */
-    size_t sessions_ended;         /* since memory was given back to the system last */
-    int64_t trimmed_ns;            /* when that was */
     int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
     /* -- protected by timers_lock */
     pthread_mutex_t timers_lock;
-    int64_t timeout_timer, heartbeat_timer, bodies_timer;
+    int64_t timeout_timer, heartbeat_timer, bodies_timer, trim_timer;
+    int64_t trimmed_ns;            /* when memory was given back to the system last, 0 = never */
     bool timers_off;
     /* -- protected by sockets_lock */
     pthread_mutex_t sockets_lock;
@@ -153,6 +152,9 @@ size_t manager_list(struct ls_server *server, struct session ***list);
 void manager_destroy(struct ls_server *server, struct session *session);
 void manager_destroy_all(struct ls_server *server);
 void manager_arm_timeout(struct ls_server *server);
+/** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C library keeps it. The system gets
+ * it soon, once for all that go until then. Thread: any. */
+void manager_trim_later(struct ls_server *server);
 
 /** Tell what runs in the session to stop, if Lua runs there at all. Any thread. */
 void session_interrupt(struct session *session);

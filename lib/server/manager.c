@@ -268,13 +268,37 @@ static void give_back_number(struct ls_server *server, const struct session *ses
         server->last_vended--;
 }
 
+enum { TRIM_DELAY_MS = 500, TRIM_PERIOD_MS = 10000 };
+
+static void trim_memory(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_server *server = ctx;
+    pthread_mutex_lock(&server->timers_lock);
+    server->trim_timer = 0;
+    server->trimmed_ns = ls_now_ns();
+    pthread_mutex_unlock(&server->timers_lock);
+    malloc_trim(0);
+}
+
+void manager_trim_later(struct ls_server *server)
+{
+    pthread_mutex_lock(&server->timers_lock);
+    int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), next = server->trimmed_ns + ls_ms(TRIM_PERIOD_MS);
+    if (server->trim_timer == 0 && !server->timers_off)
+        server->trim_timer = ls_timer_set(server->executor, server->trimmed_ns > 0 && next > soon ? next : soon, trim_memory, server);
+    if (server->trim_timer < 0)
+        server->trim_timer = 0;
+    pthread_mutex_unlock(&server->timers_lock);
+}
+
 /* Taken apart, or never put together: nothing of the session runs any more. */
 static void count_gone(struct ls_server *server)
 {
     pthread_mutex_lock(&server->sessions_lock);
     server->sessions_alive--;
-    server->sessions_ended++;
     pthread_cond_broadcast(&server->sessions_changed);
+    manager_trim_later(server);
     pthread_mutex_unlock(&server->sessions_lock);
 }
 
@@ -486,24 +510,6 @@ void manager_destroy_all(struct ls_server *server)
 
 /* --- timeout (P32) --- */
 
-enum { TRIM_SESSIONS = 100 /* some 6 MiB */, TRIM_PERIOD_MS = 10000 };
-
-/* What ended sessions gave back lies in pieces between what others still use, and the C library keeps it. The system gets it after many of them, or after
- * any when the last time was a while ago, so that a server that once had thousands of sessions does not keep their memory for good (Q4). */
-static void trim_memory(struct ls_server *server)
-{
-    int64_t now = ls_now_ns();
-    pthread_mutex_lock(&server->sessions_lock);
-    bool due = server->sessions_ended >= TRIM_SESSIONS || (server->sessions_ended > 0 && now - server->trimmed_ns >= ls_ms(TRIM_PERIOD_MS));
-    if (due) {
-        server->sessions_ended = 0;
-        server->trimmed_ns = now;
-    }
-    pthread_mutex_unlock(&server->sessions_lock);
-    if (due)
-        malloc_trim(0);
-}
-
 static void check_timeouts(void *ctx, int64_t handle)
 {
     (void)handle;
@@ -521,7 +527,6 @@ static void check_timeouts(void *ctx, int64_t handle)
         session_unref(list[i]);
     }
     ls_free(list);
-    trim_memory(server);
     if (count > 0)
         manager_arm_timeout(server);
 }

@@ -28,6 +28,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -45,6 +46,7 @@
 #include "base/log.h"
 
 enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000, END_MS = 300 };
+enum { LARGE_BLOCK = 1 << 20 /* bytes, given back when freed: the C library would raise this to 32 MiB */ };
 
 void ls_server_config_init(struct ls_server_config *config)
 {
@@ -399,6 +401,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     int rc = manager_open(server, err);
     if (rc == 0)
         rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0)
         rc = resolve_host(server, err);
     if (rc == 0)
@@ -479,13 +482,10 @@ static void stop_timers(struct ls_server *server)
 {
     pthread_mutex_lock(&server->timers_lock);
     server->timers_off = true;
-    int64_t timeout = server->timeout_timer, heartbeat = server->heartbeat_timer, bodies = server->bodies_timer;
+    int64_t timers[] = {server->timeout_timer, server->heartbeat_timer, server->bodies_timer, server->trim_timer};
     pthread_mutex_unlock(&server->timers_lock);
-    if (server->executor != NULL) {
-        ls_timer_clear(server->executor, timeout);
-        ls_timer_clear(server->executor, heartbeat);
-        ls_timer_clear(server->executor, bodies);
-    }
+    for (size_t i = 0; server->executor != NULL && i < sizeof timers / sizeof *timers; i++)
+        ls_timer_clear(server->executor, timers[i]);
 }
 
 static void free_server(struct ls_server *server)

@@ -154,6 +154,7 @@ static void run_disconnect(struct session *session, void *arg)
 {
     struct ending *ending = arg;
     disconnect(session, ending->socket, ending->abnormal);
+    manager_trim_later(session->server);
     socket_unref(ending->socket);
     ls_free(ending);
 }

@@ -73,6 +73,8 @@ int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec
 struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id);
 /** Remove a variable with its subtree, deepest first; `gone` (may be NULL) is told before each one goes (T93a). While a pass runs it is put off. */
 void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
+/** Give back the memory of many variables that are gone. The list of the last ls_tracker_changes is no more. Nothing happens while Lua code runs. */
+void ls_tracker_shrink(struct ls_tracker *tracker);
 /** The next counter value (T8), for object ids. Variable ids are another name space and may coincide; only ids assigned to roots skip
  * those in use (T9). */
 int64_t ls_tracker_next_id(struct ls_tracker *tracker);

@@ -73,6 +73,60 @@ void ls__var_free(struct ls_tracker *tracker, struct ls_var *var)
     tracker->free_vars = var;
 }
 
+/* A list that holds little of what it has room for; what it holds stays. */
+static void shrink_list(struct ls_budget *budget, void *items, size_t *room, size_t count, size_t size)
+{
+    void **at = items;
+    if (*room < 1024 || count > *room / 4)
+        return;
+    void *less = count ? ls_budget_resize(budget, *at, count * size, 0) : NULL;
+    if (!count)
+        ls_budget_free(budget, *at);
+    if (count && !less)
+        return;
+    *at = less;
+    *room = count;
+}
+
+void ls_tracker_shrink(struct ls_tracker *tracker)
+{
+    if (tracker->busy || tracker->in_pass)
+        return;
+    tracker->free_vars = NULL;
+    tracker->cursor_parent = tracker->cursor = NULL;
+    if (tracker->order_dirty)
+        tracker->order.count = 0; /* what it holds may be gone; it is made anew */
+    for (void **link = &tracker->slabs; *link;) {
+        struct slab *slab = *link;
+        struct ls_var *before = tracker->free_vars;
+        size_t free_count = 0;
+        for (size_t i = 0; i < slab->used; i++) {
+            struct ls_var *var = &slab->vars[i];
+            if (var->tracker)
+                continue;
+            var->next = tracker->free_vars;
+            tracker->free_vars = var;
+            free_count++;
+        }
+        if (free_count == slab->used && slab->room == SLAB_MAX) {
+            tracker->free_vars = before;
+            *link = slab->next;
+            ls_budget_free(tracker->budget, slab);
+        } else {
+            link = (void **)&slab->next;
+        }
+    }
+    struct ls__var_list *const lists[] = {&tracker->roots, &tracker->order, &tracker->below, &tracker->along, &tracker->outside, &tracker->pending,
+                                          &tracker->faulty, &tracker->news};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        shrink_list(tracker->budget, &lists[i]->items, &lists[i]->cap, lists[i]->count, sizeof *lists[i]->items);
+    shrink_list(tracker->budget, &tracker->doomed, &tracker->doomed_cap, tracker->doomed_count, sizeof *tracker->doomed);
+    shrink_list(tracker->budget, &tracker->changes, &tracker->changes_cap, 0, sizeof *tracker->changes);
+    shrink_list(tracker->budget, &tracker->change_names, &tracker->change_names_cap, 0, sizeof *tracker->change_names);
+    ls_idmap_shrink(tracker->by_id);
+    ls_idmap_shrink(tracker->by_object);
+}
+
 bool ls__list_add(struct ls__var_list *list, struct ls_var *var)
 {
     if (list->count == list->cap) {

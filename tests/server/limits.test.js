@@ -1,6 +1,6 @@
 /** Each limit of quality.md Q2 that a page can reach: it is first reached, the message names the limit and its option, and a session beside it goes on as before (P22a, P25, P37, P40b, P69, P118). */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -339,4 +339,29 @@ test('P118 Q2 a client of the API that never polls is forgotten when too much wa
   assert.match((await post('update', { varId: 2, value: 'x' })).error, /no variable 2/, 'it begins afresh');
   await page.close();
   await site.stop();
+});
+
+test('Q2 after a page has left, what it used is given back', async () => {
+  const server = await Server.start({ 'lua/main.lua': APP });
+  const id = await server.session();
+  const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
+  const visit = async () => {
+    const page = await server.page(id);
+    await page.ask(watch);
+    for (let from = 2; from < 50000; from += 9000) await page.ask(Array.from({ length: 9000 }, (_, i) => create(from + i, from + i > 2 ? 'count' : 'name', { mark: 'm'.repeat(200) })));
+    await page.ask({ type: 'update', id: 2, value: 'x'.repeat(16 << 20) });
+    await page.ask({ type: 'update', id: 2, value: 'North' });
+    const most = resident();
+    await page.close();
+    return most;
+  };
+  const before = resident();
+  const most = await visit();
+  assert.ok(most > before + 40, `a page that needs much: ${before} to ${most} MiB`);
+  const bound = before + (most - before) / 4;
+  await until(() => resident() < bound, `less than ${bound} MiB after ${most}`, 30000);
+  const after = resident();
+  await visit();
+  await until(() => resident() < after * 1.1, `no more than after the first visit, ${after} MiB; it is ${resident()}`, 30000);
+  await server.stop();
 });

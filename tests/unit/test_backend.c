@@ -473,6 +473,35 @@ static void P105_create_and_destroy_of_100000_in_one_frame(void **state)
     ls_buf_release(&frame);
 }
 
+/* What the variables of a page used is given back when it has left; those of others stay, between them and behind them. */
+static void P111_a_page_that_leaves_gives_back_what_it_used(void **state)
+{
+    (void)state;
+    struct page *page = harbor_page();
+    const int count = 3000;
+    for (int round = 0; round < 3; round++) {
+        struct page *other = connect_page(1);
+        struct ls_buf frame = LS_BUF_INIT;
+        ls_buf_str(&frame, "[" WATCH(1));
+        for (int i = 0; i < count; i++)
+            ls_buf_printf(&frame, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"name\"}}}", 10 + i);
+        ls_buf_str(&frame, "]");
+        receive(other, frame.data);
+        fire_flush();
+        ls_buf_release(&frame);
+        size_t before = ls_tracker_count(ls_backend_tracker(t.backend));
+        leave(1, false);
+        assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), before - (size_t)count);
+        fire_flush();
+        forget_frames(page);
+        receive(page, CALM(VALUE(2, "\"East\"") "," CREATE(50, 1, PATH("name"))));
+        fire_flush();
+        assert_non_null(strstr(ls_buf_text(&page->frames), VALUE(50, "\"East\"")));
+        forget_frames(page);
+        say(page, CALM(DESTROY(50)), DESTROY(50));
+    }
+}
+
 /* --- errors --- */
 
 static void P101_an_error_clears_with_the_next_success(void **state)
@@ -582,6 +611,7 @@ int main(void)
         LS_T(P91a_L139_the_lua_property), LS_T(L140_the_lua_property_where_it_is_not_allowed), LS_T(P92_P95_inactive),
         LS_T(P95_what_is_as_it_was_sent_is_not_sent), LS_T(P94_inactive_in_create_counts), LS_T(P96_P97_destroy),
         LS_T(P97_a_destroyed_id_may_be_created_again_in_the_same_batch), LS_T(P97_notes_of_the_old_life_end_with_it), LS_T(P105_create_and_destroy_of_100000_in_one_frame),
+        LS_T(P111_a_page_that_leaves_gives_back_what_it_used),
         LS_T(P101_an_error_clears_with_the_next_success), LS_T(P101_a_failed_read_that_recovers_without_a_new_value),
         LS_T(P102_errors_of_pages_are_not_answered), LS_T(P103_each_failed_write_has_its_own_error), LS_T(Q2_the_limit_of_variables_is_named),
         LS_T(P116_get), LS_T(P117_get_objects), LS_T(L70_L71_callbacks_join_the_batch),

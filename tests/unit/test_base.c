@@ -114,6 +114,27 @@ static void maps_keep_insertion_order(void **state)
 }
 
 /* Ids in use, against a plain table of them: what was put and not taken is there, in order of insertion, whatever came and went between. */
+/* Room of many entries that were taken is given back when asked for, and nothing else changes. */
+static void idmaps_shrink(void **state)
+{
+    (void)state;
+    static char values[100];
+    struct ls_idmap *map = ls_idmap_new();
+    for (int64_t id = 0; id < 100000; id++) assert_true(ls_idmap_put(map, id, &values[id % 100], NULL));
+    for (int64_t id = 0; id < 100000; id++)
+        if (id % 1000) assert_non_null(ls_idmap_take(map, id));
+    ls_idmap_shrink(map);
+    assert_int_equal(ls_idmap_count(map), 100);
+    for (int64_t id = 0; id < 100000; id++) assert_ptr_equal(ls_idmap_get(map, id), id % 1000 ? NULL : &values[id % 100]);
+    int64_t last = -1;
+    for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e)) {
+        assert_true(ls_idmap_id(e) > last);
+        last = ls_idmap_id(e);
+    }
+    ls_idmap_shrink(map);
+    ls_idmap_free(map, NULL);
+}
+
 /* No text of others speaks to a terminal or passes for a line of ours. */
 static void texts_are_shown_without_what_a_terminal_obeys(void **state)
 {
@@ -548,6 +569,7 @@ static void near_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idmaps_shrink),
         cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
