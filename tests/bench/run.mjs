@@ -220,6 +220,53 @@ const figures = {
     add(own, { floor: floor.value, target: '>= 2,500 a second', limit: 2500, atLeast: true });
     add(memory, { floor: 20, target: '<= 96 KiB', limit: 96 });
   },
+  /* A page makes as many variables in its session as it may, and goes on sending; how long does another session's page wait for its answers? */
+  async beside() {
+    const { default: WebSocket } = await import('ws');
+    const open = async (port) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual', headers: { accept: 'text/html' } });
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/ws${answer.headers.get('location')}`);
+      await once(socket, 'open');
+      return socket;
+    };
+    const ask = (socket, messages) => {
+      const answered = once(socket, 'message');
+      socket.send(JSON.stringify({ userEvent: true, messages: [messages].flat() }));
+      return answered;
+    };
+    const create = (id, where, more = {}) => ({ type: 'create', data: { id, parentId: 1, properties: { path: where, ...more } } });
+    const bump = { type: 'update', data: { varId: 3, value: null } };
+    const p99 = async (socket, times) => {
+      const taken = [];
+      for (let i = 0; i < times; i++) {
+        const start = performance.now();
+        await ask(socket, bump);
+        taken.push(performance.now() - start);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      return taken.sort((a, b) => a - b)[Math.floor(times * 0.99)];
+    };
+    const measure = (which) => serving(site('beside', roundtrip), [], async (port) => {
+      const calm = await open(port), hostile = await open(port);
+      await ask(calm, [{ type: 'watch', data: { varId: 1 } }, create(2, 'count'), create(3, 'add()', { access: 'action' })]);
+      await p99(calm, 200);
+      const alone = await p99(calm, 1000);
+      await ask(hostile, [{ type: 'watch', data: { varId: 1 } }, create(2, 'count'), create(3, 'add()', { access: 'action' })]);
+      for (let first = 4; first < 99990; first += 9000)
+        await ask(hostile, Array.from({ length: Math.min(9000, 99990 - first) }, (_, i) => create(first + i, 'query', { access: 'r' })));
+      let going = true;
+      const flood = (async () => { while (going) await ask(hostile, [bump, { type: 'get', data: { varIds: [2] } }]); })();
+      const beside = await p99(calm, 1000);
+      going = false;
+      await flood;
+      for (const socket of [calm, hostile]) socket.terminate();
+      return { name: 'p99 beside 100,000 variables', unit: 'ms', value: beside, alone };
+    }, which);
+    const runs = [];
+    for (let i = 0; i < 3; i++) runs.push(await measure());
+    const own = middle(runs);
+    add(own, { floor: own.alone, target: '<= 1.5 x alone', ratioLimit: 1.5 });
+  },
   async fanout() {
     const dir = site('fanout', save, { 'lua/m.lua': module(1) });
     await serving(dir, ['--watch', '--max-connections', '1100', '--max-sessions', '0'], async (port) => {
