@@ -143,7 +143,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     struct ls__var_list *pending = &tracker->pending;
     *list = tracker->changes;
     for (size_t i = 0; i < pending->count; i++)
-        if (!pending->items[i]->pending_type)
+        if (pending->items[i]->prop_removed && !pending->items[i]->pending_type)
             ls__props_prune(pending->items[i]); /* kept for its report only: the list before borrowed its name */
     if (reserve(tracker))
         return LS_ENOMEM;

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "tracker/internal.h"
 
+#define SELDOM __attribute__((cold)) /* compiled for size */
+
 enum ls_priority ls__priority_read(const char *text)
 {
     if (text && strcasecmp(text, "high") == 0)
@@ -65,7 +67,7 @@ int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
     return 0;
 }
 
-int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
+SELDOM int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
 {
     const struct ls_budget *budget = tracker->budget;
     return budget && budget->hit ? ls_fault_set(fault, LS_FAULT_INTERNAL, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated)
@@ -100,7 +102,7 @@ struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_
     return NULL;
 }
 
-static void fill_table(struct ls_var *var)
+SELDOM static void fill_table(struct ls_var *var)
 {
     if (!var->prop_table)
         return;
@@ -110,7 +112,7 @@ static void fill_table(struct ls_var *var)
 }
 
 /* Room for twice as many; a power of two. */
-static bool make_room(struct ls_var *var)
+SELDOM static bool make_room(struct ls_var *var)
 {
     struct ls_budget *budget = var->tracker->budget;
     uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
@@ -209,7 +211,7 @@ void ls__props_free(struct ls_var *var)
     var->prop_count = var->prop_cap = var->prop_removed = 0;
 }
 
-void ls__props_prune(struct ls_var *var)
+SELDOM void ls__props_prune(struct ls_var *var)
 {
     uint32_t kept = 0, removed = var->prop_removed;
     for (uint32_t i = 0; removed && i < var->prop_count; i++) {
@@ -229,7 +231,7 @@ void ls__props_prune(struct ls_var *var)
 
 /* --- what may be set --- */
 
-int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
+SELDOM int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
 {
     if (!tracker->max_properties || count <= tracker->max_properties)
         return 0;
@@ -243,7 +245,7 @@ struct admission {
     size_t bytes;
 };
 
-static int admit_one(void *ctx, const struct ls_prop *prop)
+SELDOM static int admit_one(void *ctx, const struct ls_prop *prop)
 {
     struct admission *admission = ctx;
     size_t len = ls_prop_base(prop->name, prop->name_len, NULL);
@@ -253,7 +255,7 @@ static int admit_one(void *ctx, const struct ls_prop *prop)
     return 0;
 }
 
-int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props, size_t count, size_t more, struct ls_fault *fault)
+SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props, size_t count, size_t more, struct ls_fault *fault)
 {
     struct admission admission = {var, var->prop_count - var->prop_removed, more};
     struct ls_budget *budget = tracker->budget;
@@ -274,7 +276,7 @@ int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var,
 
 /* --- queries (T16) --- */
 
-static int hex_digit(char c)
+SELDOM static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -283,7 +285,7 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static void decode_percent(struct ls_buf *out, const char *text, size_t len)
+SELDOM static void decode_percent(struct ls_buf *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         int high = text[i] == '%' && len - i > 2 ? hex_digit(text[i + 1]) : -1;
@@ -297,7 +299,7 @@ static void decode_percent(struct ls_buf *out, const char *text, size_t len)
     }
 }
 
-int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault)
+SELDOM int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault)
 {
     struct ls_buf key = LS_BUF_INIT, value = LS_BUF_INIT;
     int rc = 0;
@@ -420,7 +422,7 @@ void ls__var_aim(struct ls_var *var)
 /* --- setting --- */
 
 /* Watchers of a variable that was not to be read have been told nothing of it: now they are, with the properties that the server set in silence. */
-static void begin_to_tell(struct ls_tracker *tracker, struct ls_var *var)
+SELDOM static void begin_to_tell(struct ls_tracker *tracker, struct ls_var *var)
 {
     ls_tracker_unreport(tracker, var, true);
     var->seen = 0;
@@ -431,7 +433,7 @@ static void begin_to_tell(struct ls_tracker *tracker, struct ls_var *var)
 }
 
 /* Path and access are judged together and taken over together (T23, T25); everything that can fail comes first. */
-static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char *path_text, size_t path_len, const char *access_text,
+SELDOM static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char *path_text, size_t path_len, const char *access_text,
                      struct ls_fault *fault)
 {
     enum ls_access access = (enum ls_access)var->access;
@@ -473,7 +475,7 @@ static int set_place(struct ls_tracker *tracker, struct ls_var *var, const char 
 }
 
 /* What was given is a span that need not end in a NUL (a page's frame); what is stored does. */
-static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name)
+SELDOM static void take_effect(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name)
 {
     if (name->len == 8 && memcmp(name->name, "priority", 8) == 0) {
         var->priority = (uint8_t)ls__priority_read(ls_var_property(var, "priority"));
@@ -505,7 +507,7 @@ static int set_plain(struct ls_tracker *tracker, struct ls_var *var, const struc
     return changed;
 }
 
-static int set_from_query(void *ctx, const struct ls_prop *prop)
+SELDOM static int set_from_query(void *ctx, const struct ls_prop *prop)
 {
     struct query_job *job = ctx;
     struct ls__prop_name name;
@@ -527,7 +529,7 @@ static int set_from_query(void *ctx, const struct ls_prop *prop)
     return 0;
 }
 
-static int find_access(void *ctx, const struct ls_prop *prop)
+SELDOM static int find_access(void *ctx, const struct ls_prop *prop)
 {
     struct ls__prop_name name;
     ls__prop_split(prop->name, prop->name_len, &name);
@@ -543,7 +545,7 @@ static int find_access(void *ctx, const struct ls_prop *prop)
 }
 
 /* A path brings its query along, which is split off and becomes properties (T23, TX35). */
-static int set_path(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
+SELDOM static int set_path(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
                     struct ls_fault *fault)
 {
     const char *query;
@@ -563,7 +565,7 @@ static int set_path(struct ls_tracker *tracker, struct ls_var *var, const struct
     return rc ? -1 : job.changed;
 }
 
-static int set_access(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
+SELDOM static int set_access(struct ls_tracker *tracker, struct ls_var *var, const struct ls__prop_name *name, const struct ls_prop *prop,
                       struct ls_fault *fault)
 {
     char word[16];

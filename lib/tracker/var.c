@@ -58,6 +58,8 @@ int64_t ls_var_child(const struct ls_var *var, size_t index)
 
 static const char null_text[] = "null";
 
+#define SHORT_TEXT 24 /* most texts are so long at most: a number, {"obj":1234}; what an allocator gives at least */
+
 /* @return NULL without memory */
 static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls__text *text, size_t *len)
 {
@@ -66,12 +68,12 @@ static const char *try_text(struct ls_tracker *tracker, const struct ls_value *v
         return null_text;
     if (text->len == 0) {
         struct ls_buf buf = {.data = text->data, .cap = text->cap, .budget = tracker->budget};
-        bool fine = tracker->resolver.ops->json(tracker->resolver.ctx, value, &buf) == 0 && !ls_buf_failed(&buf) && buf.cap <= UINT32_MAX;
-        if (fine && !text->data) { /* most texts are a few bytes long, and stay so */
-            char *fit = ls_budget_resize(tracker->budget, buf.data, buf.len + 1, 0);
-            buf.data = fit ? fit : buf.data;
-            buf.cap = ls_budget_size(buf.data) - LS_BLOCK_HEAD;
+        if (!buf.data) {
+            buf.data = ls_budget_resize(tracker->budget, NULL, SHORT_TEXT, 0);
+            buf.failed = !buf.data;
+            buf.cap = buf.data ? SHORT_TEXT : 0;
         }
+        bool fine = tracker->resolver.ops->json(tracker->resolver.ctx, value, &buf) == 0 && !ls_buf_failed(&buf) && buf.cap <= UINT32_MAX;
         if (buf.cap > UINT32_MAX)
             ls_buf_release(&buf);
         *text = (struct ls__text){buf.data, fine ? (uint32_t)buf.len : 0, (uint32_t)buf.cap};
