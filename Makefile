@@ -16,8 +16,8 @@ ROOMS = base tracker session protocol viewdef backend executor hotload server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
-FAST = lib/base/% lib/tracker/% lib/backend/compose% lib/session/resolver% lib/session/value% lib/session/objects% lib/session/viewlist% \
-  lib/session/gate% lib/protocol/outgoing% tests/%
+FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/tracker/,changes% detect% tree% tracker% var%) lib/backend/compose% \
+  $(addprefix lib/session/,resolver% value% objects% viewlist% gate%) lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).
@@ -38,10 +38,10 @@ OURS += -fsanitize=thread -DLS_DEBUG=1
 LINK_SAN = -fsanitize=thread
 endif
 ifeq ($(SAN)$(TSAN),)
-# One small file that starts fast: no unwind tables (nothing throws), unused functions left out, relocations packed, libraries called
-# without the detour of a procedure linkage table (the resolver calls Lua's functions millions of times).
+# One small file that starts fast: no unwind tables (nothing throws), unused functions left out, relocations packed, no padding to pages between code and
+# constants, libraries called without the detour of a procedure linkage table (the resolver calls Lua's functions millions of times).
 OURS += -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
-LINK_OURS = -Wl,--gc-sections,-z,now,-z,pack-relative-relocs,--as-needed
+LINK_OURS = -Wl,--gc-sections,-z,noseparate-code,-z,now,-z,pack-relative-relocs,--as-needed
 endif
 ifneq ($(V),1)
 Q = @
