@@ -431,7 +431,9 @@ static int read_file(struct settings *settings, enum source *from)
     else if (settings->server.dir != NULL)
         ls_path_join(&path, root != NULL && settings->server.sandbox ? root : settings->server.dir, "lsess.lua");
     char *real = root != NULL && settings->config != NULL ? ls_path_real(settings->config, NULL) : NULL;
-    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && ls_path_below(root, real))), within = of_site && settings->server.sandbox;
+    char *folder = real != NULL ? ls_path_dir(settings->config) : NULL, *named = folder != NULL ? ls_path_real(folder, NULL) : NULL; /* a link of the site is the site's too */
+    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && ls_path_below(root, real)) || (named != NULL && ls_path_below(root, named)));
+    bool within = of_site && settings->server.sandbox;
     int status = 0;
     struct stat info;
     /* A link that leads nowhere is a file that cannot be read, not one that is absent. */
@@ -446,6 +448,8 @@ static int read_file(struct settings *settings, enum source *from)
     }
     ls_free(root);
     ls_free(real);
+    ls_free(folder);
+    ls_free(named);
     ls_buf_release(&path);
     return status;
 }

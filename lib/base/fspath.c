@@ -72,6 +72,7 @@ static int resolve_within(const char *within, const char *path, bool lenient, st
     bool missing = false;
     ls_buf_str(&rest, path);
     if (path[0] != '/') put_before(&rest, getcwd(target, sizeof target) ? target : "");
+    if (strnlen(path, PATH_MAX) == PATH_MAX) code = ls_fail(err, LS_EIO, "%.40s…: %s.", path, strerror(ENAMETOOLONG)); /* each part takes the time of all of the rest */
     while (code == 0 && rest.len && !ls_buf_failed(&rest) && !ls_buf_failed(at)) {
         size_t len = strcspn(rest.data, "/"), before = at->len;
         if (len == 2 && memcmp(rest.data, "..", 2) == 0) {
@@ -267,7 +268,8 @@ struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, 
     if (fd < 0) return NULL;
     struct ls_buf text = LS_BUF_INIT;
     struct ls_bytes *bytes = NULL;
-    ls_buf_reserve(&text, (size_t)info.st_size);
+    if (!max) max = LS_FILE_MAX;
+    ls_buf_reserve(&text, (size_t)info.st_size <= max ? (size_t)info.st_size : 0); /* a file of holes costs its site nothing */
     for (;;) {
         if (!ls_buf_reserve(&text, 4096)) break;
         ssize_t n = read(fd, text.data + text.len, text.cap - text.len - 1);
@@ -278,7 +280,7 @@ struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, 
         }
         if (n == 0) break;
         text.len += (size_t)n;
-        if (max && text.len > max) {
+        if (text.len > max) {
             ls_fail(err, LS_ELIMIT, "%s is larger than %zu bytes.", path, max);
             goto out;
         }

@@ -38,7 +38,8 @@ bool ls_path_clean(struct ls_buf *out, const char *path);
  * @param err   must be there
  * @return a descriptor, or LS_EACCESS (outside of `within`), LS_ENOTFOUND, LS_EIO */
 int ls_file_open(const char *within, const char *path, struct stat *info, struct ls_err *err);
-/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = no limit), LS_ENOMEM. */
+/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM. */
+#define LS_FILE_MAX ((size_t)64 << 20) /* bytes: nobody writes such a source, view or page, and all sessions would get it */
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err);
 bool ls_is_dir(const char *path);
 bool ls_is_file(const char *path);

@@ -14,8 +14,6 @@
 #include "base/text.h"
 #include "hotload/internal.h"
 
-#define LARGEST_FILE ((size_t)64 << 20) /* bytes: nobody writes such a source, and all sessions would get it */
-
 struct counted_burst {
     struct ls_burst burst;
     atomic_uint refs;
@@ -134,7 +132,7 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
         if (got == 0) break;
         if (got > 0) ls_buf_add(&bytes, block, (size_t)got);
         if (got < 0) ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
-        else if (bytes.len > LARGEST_FILE) ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
+        else if (bytes.len > LS_FILE_MAX) ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
         else if (!ls_buf_failed(&bytes)) continue;
         else ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
         result = LS__READ_FAILED;
@@ -160,7 +158,7 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
         ls_fail(err, fd, "Hot reload: %s", why.text);
         return LS__READ_FAILED;
     }
-    enum ls__read result = read_all(fd, (size_t)before.st_size < LARGEST_FILE ? (size_t)before.st_size : 0, text, path, err);
+    enum ls__read result = read_all(fd, (size_t)before.st_size < LS_FILE_MAX ? (size_t)before.st_size : 0, text, path, err);
     if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) || !same_version(&after, &at_path) ||
                                   ls_bytes_len(*text) != (size_t)after.st_size)) {
         ls_bytes_unref(*text);

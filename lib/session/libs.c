@@ -50,7 +50,7 @@ static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const
 {
     struct ls_err err;
     const char *name = lua_pushfstring(L, "@%s", path);
-    struct ls_bytes *text = ls_file_read(ls__within(session), path, session->config.memory_limit, &err);
+    struct ls_bytes *text = ls_file_read(ls__within(session), path, 0, &err);
     int code = text ? 0 : err.code;
     if (text) {
         lua_State *before = ls__swap_thread(session, L);

@@ -19,7 +19,7 @@
 #include "base/fspath.h"
 #include "session/libs.h"
 
-enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20 };
+enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20, KEPT_LIMIT = 64 << 10, KEPT_EACH = 16 };
 
 #define TOO_LONG "it took longer than a second" /* TIME_LIMIT_MS */
 
@@ -27,6 +27,7 @@ struct reading {
     const char *path, *text;
     size_t len;
     size_t used;                   /* bytes of the state's heap */
+    size_t kept;                   /* bytes of what has been copied out of it */
     int64_t until_ns;
     bool out_of_time;
     struct ls_site_config *config; /* filled as far as the reading has come */
@@ -101,8 +102,8 @@ static int find_line(const struct reading *reading, const char *key)
         const char *at = reading->text + i;
         if (*at == '\n')
             line++;
-        bool word = i + key_len <= reading->len && memcmp(at, key, key_len) == 0 &&
-                    (i == 0 || (!isalnum((unsigned char)at[-1]) && at[-1] != '_')) && !isalnum((unsigned char)at[key_len]) && at[key_len] != '_';
+        bool word = i + key_len <= reading->len && (i == 0 || (!isalnum((unsigned char)at[-1]) && at[-1] != '_')) && memcmp(at, key, key_len) == 0 &&
+                    !isalnum((unsigned char)at[key_len]) && at[key_len] != '_';
         if (!word)
             continue;
         size_t after = i + key_len + strspn(at + key_len, " \t\"']");
@@ -137,8 +138,21 @@ static void out_of_memory(lua_State *L)
     luaL_error(L, "not enough memory");
 }
 
+/* A copy of the text at the top of the stack, into *to. A table can name one large text many times, and no hook runs here. [-0, +0, v] */
+static void keep(lua_State *L, struct reading *reading, char **to)
+{
+    const char *text = lua_tostring(L, -1);
+    reading->kept += strlen(text) + KEPT_EACH;
+    if (reading->kept > KEPT_LIMIT)
+        luaL_error(L, "%s: its table is larger than 64 KiB", reading->path);
+    check_time(L, NULL);
+    *to = ls_strdup(text);
+    if (*to == NULL)
+        out_of_memory(L);
+}
+
 /* The list at the top of the stack. [-0, +0, v] */
-static void take_list(lua_State *L, struct ls_config_entry *entry, const char *path)
+static void take_list(lua_State *L, struct reading *reading, struct ls_config_entry *entry)
 {
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
     entry->kind = LS_CONFIG_LIST;
@@ -147,10 +161,8 @@ static void take_list(lua_State *L, struct ls_config_entry *entry, const char *p
         out_of_memory(L);
     for (lua_Integer i = 1; i <= count; i++) {
         if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
-            luaL_error(L, "%s:%d: %s is a list of strings", path, entry->line, entry->key);
-        entry->list[i - 1] = ls_strdup(lua_tostring(L, -1));
-        if (entry->list[i - 1] == NULL)
-            out_of_memory(L);
+            luaL_error(L, "%s:%d: %s is a list of strings", reading->path, entry->line, entry->key);
+        keep(L, reading, &entry->list[i - 1]);
         lua_pop(L, 1);
     }
 }
@@ -160,9 +172,9 @@ static void take_entry(lua_State *L, struct reading *reading, struct ls_config_e
 {
     if (lua_type(L, -2) != LUA_TSTRING)
         luaL_error(L, "%s: the table has a key that is not a name", reading->path);
-    entry->key = ls_strdup(lua_tostring(L, -2));
-    if (entry->key == NULL)
-        out_of_memory(L);
+    lua_pushvalue(L, -2);
+    keep(L, reading, &entry->key);
+    lua_pop(L, 1);
     entry->line = find_line(reading, entry->key);
     switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:
@@ -173,13 +185,11 @@ static void take_entry(lua_State *L, struct reading *reading, struct ls_config_e
     case LUA_TSTRING:
         entry->kind = lua_type(L, -1) == LUA_TNUMBER ? LS_CONFIG_NUMBER : LS_CONFIG_STRING;
         lua_pushvalue(L, -1); /* tostring must not change the table's own value */
-        entry->text = ls_strdup(lua_tostring(L, -1));
+        keep(L, reading, &entry->text);
         lua_pop(L, 1);
-        if (entry->text == NULL)
-            out_of_memory(L);
         return;
     case LUA_TTABLE:
-        take_list(L, entry, reading->path);
+        take_list(L, reading, entry);
         return;
     default:
         luaL_error(L, "%s:%d: %s cannot be a %s", reading->path, entry->line, entry->key, luaL_typename(L, -1));

@@ -23,7 +23,6 @@
 #include "viewdef/internal.h"
 
 #define LS_BUILTIN_VIEWS "templates/viewdefs/"
-#define LS_VIEW_MAX_BYTES ((size_t)64 * 1024 * 1024) /* no frame could carry more (P37) */
 /* Time stamps of folders come from a clock that ticks every few milliseconds: one that is younger than this when it is looked at may hide
  * a file that arrives in the same tick. */
 #define LS_FOLDER_SETTLED_NS ((int64_t)1000000000)
@@ -199,7 +198,7 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     ls_path_join(&path, views->dir, rel);
     if (ls_buf_failed(&path))
         return ls_fail(err, LS_ENOMEM, "no memory for the path of view %s", rel);
-    struct ls_bytes *text = ls_file_read(views->within, path.data, LS_VIEW_MAX_BYTES, &problem);
+    struct ls_bytes *text = ls_file_read(views->within, path.data, 0, &problem);
     char *real = text ? ls_path_within(views->within, path.data, &problem) : NULL;
     struct ls__view *view = real ? make_view(rel, real, text, &problem) : NULL;
     if (!view)

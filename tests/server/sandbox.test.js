@@ -1,7 +1,7 @@
 /** A site that is not trusted (L13): what its lsess.lua may set, what each reader of files refuses, what Lua code learns of the machine; and what is no regular file, in either mode. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -97,6 +97,27 @@ test('L13 an lsess.lua that leads out of the site is refused, and shows nothing 
   assert.equal(texts[0], texts[1]);
 });
 
+test('L13 a link of the site that --config names is the site\'s, wherever it leads', async () => {
+  writeFileSync(out('theirs.lua'), table({ env: '{"LSESS_TEST_A"}' }));
+  const dir = siteWith({ 'mine.lua': out('theirs.lua') });
+  const { code, output } = await new Program(['serve', dir, '--port', '0', '--sandbox', '--config', path.join(dir, 'mine.lua'), '--socket', unused()]).result();
+  assert.equal(code, 1, output);
+  assert.match(output, REFUSED);
+  rmSync(dir, { recursive: true });
+});
+
+const LARGE = { 'one text many times in a list': 'local s, t = ("x"):rep(1e7), {} for i = 1, 30 do t[i] = s end return { allow_origin = t }', 'many keys, looked for in a large file': `local t = {} for i = 1, 2e5 do t["k" .. i] = 1 end return t --${'k'.repeat(9e5)}`,
+  'a large key, looked for in a large file': `return { [("a "):rep(2e5)] = 1 } --${'a '.repeat(5e5)}` };
+for (const [what, text] of Object.entries(LARGE)) {
+  test(`L13 C2 an lsess.lua cannot hold up the start nor fill the memory: ${what}`, async () => {
+    const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': text });
+    const { code, output } = await new Program(['serve', dir, '--port', '0', '--sandbox', '--socket', unused()]).result(8000);
+    assert.equal(code, 1, output);
+    assert.match(output, /lsess.lua: its table is larger than 64 KiB|lsess.lua: it took longer than a second/);
+    rmSync(dir, { recursive: true });
+  });
+}
+
 /* --- one check for all readers --- */
 
 test('L13 require, dofile, loadfile and main.lua: a link out is refused, whether it leads to anything or not; one inside works', async () => {
@@ -134,6 +155,26 @@ test('L13 require, dofile, loadfile and main.lua: a link out is refused, whether
   assert.equal((await other.get('/')).status, 500);
   await until(() => other.logs().some((text) => REFUSED.test(text) && text.includes('lua/main.lua')), 'the refusal of main.lua');
   await other.stop();
+});
+
+test('L13 L5 a path however long is refused at once', async () => {
+  const server = await Server.start(siteWith({}), ['--sandbox', '--time-limit', '1s']);
+  for (const part of ['./', 'lua/../', 'none/']) {
+    const begun = performance.now();
+    assert.match(await lua(server, `return dofile(("${part}"):rep(3e5))`), /File name too long/, part);
+    assert.ok(performance.now() - begun < 3000, `${part} ${performance.now() - begun} ms`);
+  }
+  await server.stop();
+});
+
+test('L13 a file that is larger than any source is not read', async () => {
+  const dir = siteWith({}, { 'lua/large.lua': '', 'html/index.html': '', 'viewdefs/App.DEFAULT.html': '' });
+  for (const name of ['lua/large.lua', 'html/index.html', 'viewdefs/App.DEFAULT.html']) truncateSync(path.join(dir, name), 65 << 20);
+  const server = await Server.start(dir, ['--sandbox', '--memory-limit', '0'], { cwd: dir });
+  for (const code of ['require("large")', 'dofile("lua/large.lua")']) assert.match(await lua(server, `return ${code}`), /is larger than 67108864 bytes/, code);
+  assert.ok((await server.get(`/${await server.session()}`)).body.length < 1e6, 'the page is not the file');
+  assert.ok(server.logs().some((text) => /App.DEFAULT.html.*is larger than/.test(text)), server.run.output);
+  await server.stop();
 });
 
 test('L13 a site that is itself reached through a link is served as its real folder', async () => {
