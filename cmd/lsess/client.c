@@ -94,6 +94,7 @@ int client_open(struct client *client, const char *socket)
         ls_buf_str(&client->path, socket);
         client->fd = connect_to(socket);
         if (client->fd >= 0) return STATUS_DONE;
+        if (errno == EACCES) return complain(STATUS_NO_SERVER, "the server at %s is not yours; run this as the user who serves", socket);
         return complain(STATUS_NO_SERVER, "no server listens on %s: %s", socket, strerror(errno));
     }
     client->fd = connect_here(&client->path);

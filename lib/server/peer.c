@@ -146,7 +146,7 @@ static bool is_anybody(void)
 {
     FILE *map = geteuid() == OVERFLOW_UID ? fopen("/proc/self/uid_map", "re") : NULL;
     unsigned count = 0;
-    bool all = map != NULL && fscanf(map, "0 0 %u", &count) == 1 && count == UINT32_MAX;
+    bool all = map != NULL && fscanf(map, " 0 0 %u", &count) == 1 && count == UINT32_MAX;
     if (map != NULL)
         fclose(map);
     return geteuid() == OVERFLOW_UID && !all;
