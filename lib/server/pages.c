@@ -89,7 +89,8 @@ int pages_root(struct request *request)
         return reply_send(&reply, request->http);
     }
     if (!request_is_navigation(request->server, request->info))
-        return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance.\n");
+        return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
+                                              "page of another origin show it in a frame.\n");
     struct ls_err err = {0};
     struct session *session = manager_create(request->server, &err);
     if (session == NULL)
