@@ -252,7 +252,11 @@ static int collect_name(struct collect *collect, const char *name)
     for (size_t i = 0; i < sizeof places / sizeof *places && result == LS_ENOTFOUND; i++) {
         ls_path_join(&dir, collect->root, places[i]);
         ls_path_join(&path, ls_buf_text(&dir), name);
-        if (ls_buf_failed(&dir) || ls_buf_failed(&path) || !ls_is_file(ls_buf_text(&path))) continue;
+        struct ls_err why = {0};
+        char *real = ls_buf_failed(&dir) || ls_buf_failed(&path) ? NULL : ls_path_within(collect->within, ls_buf_text(&path), &why);
+        bool wanted = real ? ls_is_file(real) : why.code == LS_EACCESS; /* the latter for what is said of it */
+        ls_free(real);
+        if (!wanted) continue;
         ls_path_join(&dir, collect->root, "viewdefs");
         bool view = ls_has_suffix(name, ".html") && ls_path_below(ls_buf_text(&dir), ls_buf_text(&path));
         result = collect_file(collect, ls_buf_text(&path), view);

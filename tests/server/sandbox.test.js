@@ -222,8 +222,11 @@ test('L13 hot reload: links out are neither walked nor watched, one that comes i
   assert.equal(json, 1);
   const state = JSON.stringify(await control.call('state'));
   assert.ok(!state.includes(outside), state);
-  const told = await control.call('reload', { files: ['lua/later.lua'] });
-  assert.match(told.error?.message ?? JSON.stringify(told), REFUSED);
+  symlinkSync(out('absent.lua'), path.join(dir, 'lua/never.lua'));
+  for (const name of ['lua/later.lua', 'lua/never.lua', out('wreck.lua'), out('absent.lua')]) {
+    const told = await control.call('reload', { files: [name] });
+    assert.match(told.error?.message ?? JSON.stringify(told), REFUSED, name);
+  }
   control.close();
   writeFileSync(path.join(dir, 'apps/near.lua'), 'near = 2');
   await until(async () => await lua(server, 'return near') === '2', 'the save behind a link inside');
