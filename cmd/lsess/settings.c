@@ -375,10 +375,11 @@ static const char *judge_entry(const struct setting *setting, const struct ls_co
     return wanted;
 }
 
-/* May a site that is not trusted set this (L13)? What is not listed reaches outside of the site, or takes of the machine what its owner has not given. */
+/* May a site that is not trusted set this (L13)? What is not listed reaches outside of the site (as JSON the log
+ * does so: its texts are not made harmless for a terminal), or takes of the machine what its owner has not given. */
 static bool is_harmless(const char *key)
 {
-    static const char *const keys[] = {"port", "strict_port", "watch", "debounce", "poll", "sandbox", "client", "keep_removed_methods", "verbose", "json_log"};
+    static const char *const keys[] = {"port", "strict_port", "watch", "debounce", "poll", "sandbox", "client", "keep_removed_methods", "verbose"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
