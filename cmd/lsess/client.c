@@ -71,7 +71,7 @@ static size_t connect_any(struct ls_buf *first, int *first_fd, struct ls_buf *na
         ls_path_join(&path, folder, entry->d_name);
         int fd = connect_to(ls_buf_text(&path));
         if (fd < 0) continue;
-        ls_buf_printf(names, "\n  --socket %s", ls_buf_text(&path));
+        ls_buf_printf(names, "\n--socket %s", ls_buf_text(&path));
         if (count++ == 0) {
             *first_fd = fd;
             ls_buf_clear(first);

@@ -132,7 +132,7 @@ test('C3 the server is found: --socket, LSESS_SOCKET, the site around the curren
   const both = run(['sessions'], { cwd: os.tmpdir(), env });
   assert.equal(both.status, 2);
   assert.match(both.stderr, /^lsess: 2 servers are running; say which/);
-  for (const server of [one, two]) assert.ok(both.stderr.includes(`\n  --socket ${server.ready.socket}`), both.stderr);
+  for (const server of [one, two]) assert.ok(both.stderr.includes(`\n    --socket ${server.ready.socket}`), both.stderr);
   assert.equal(which({ cwd: first }), port(one), 'the site');
   assert.equal(which({ cwd: path.join(first, 'lua/deep/er') }), port(one), 'a folder in the site');
   assert.equal(which({ cwd: second }), port(two));
