@@ -37,10 +37,12 @@ ifeq ($(TSAN),1)
 OURS += -fsanitize=thread -DLS_DEBUG=1
 LINK_SAN = -fsanitize=thread
 endif
-ifeq ($(SAN)$(TSAN),)
+ifeq ($(SAN)$(TSAN)$(FUZZ_ENGINE),)
 # One small file that starts fast: no unwind tables (nothing throws), unused functions left out, relocations packed, no padding to pages between code and
-# constants, libraries called without the detour of a procedure linkage table (the resolver calls Lua's functions millions of times).
-OURS += -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+# constants, libraries called without the detour of a procedure linkage table (the resolver calls Lua's functions millions of times), and tables no further
+# apart than the ABI asks for, where the compiler can be told so (GCC on x86).
+ALIGN := $(shell $(CC) -malign-data=abi -E -x c /dev/null >/dev/null 2>&1 && echo -malign-data=abi)
+OURS += -fno-plt -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections $(ALIGN)
 LINK_OURS = -Wl,--gc-sections,-z,noseparate-code,-z,now,-z,pack-relative-relocs,--as-needed
 endif
 ifneq ($(V),1)

@@ -458,7 +458,9 @@ static void begin_answer(struct answer *answer, const char *member)
     answer->first = answer->conn->out.count;
     answer->start = answer->conn->out.text.len;
     answer->comma = "";
-    ls_buf_printf(&answer->data, "{\"%s\":[", member);
+    ls_buf_str(&answer->data, "{\"");
+    ls_buf_str(&answer->data, member);
+    ls_buf_str(&answer->data, "\":[");
 }
 
 static size_t answer_size(const struct answer *answer)
@@ -493,9 +495,12 @@ static void end_answer(struct answer *answer, const char *type)
     ls_buf_release(&answer->data);
 }
 
-static void begin_element(struct answer *answer, const char *name, int64_t id)
+static void begin_element(struct answer *answer, const char *head, int64_t id)
 {
-    ls_buf_printf(&answer->data, "%s{\"%s\":%lld,\"value\":", answer->comma, name, (long long)id);
+    ls_buf_str(&answer->data, answer->comma);
+    ls_buf_str(&answer->data, head);
+    ls_json_int(&answer->data, id);
+    ls_buf_str(&answer->data, ",\"value\":");
     answer->comma = ",";
 }
 
@@ -514,7 +519,7 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
             refuse_unknown(conn, m->ids[i]);
             continue;
         }
-        begin_element(&answer, "id", m->ids[i]);
+        begin_element(&answer, "{\"id\":", m->ids[i]);
         ls_buf_add(data, json, len);
         ls_buf_str(data, ",\"properties\":{");
         for (size_t p = 0; p < ls_var_property_count(var); p++) {
@@ -541,7 +546,7 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
         struct ls_err err;
         size_t before = answer.data.len;
         const char *comma = answer.comma;
-        begin_element(&answer, "obj", m->ids[i]);
+        begin_element(&answer, "{\"obj\":", m->ids[i]);
         if (ls_session_object_json(b->engine->session, m->ids[i], &answer.data, &err) == 0) {
             ls_buf_char(&answer.data, '}');
         } else {

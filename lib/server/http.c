@@ -74,8 +74,8 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", reply->status, status_text(reply->status), date);
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the browser's to guess (P19); what is ours is
      * no part of other sites' pages, unless --allow-origin names them (Q3). */
-    ls_buf_printf(out, "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: %s-origin\r\n",
-                  request_is_listed(server, mg_get_request_info(http)) ? "cross" : "same");
+    ls_buf_str(out, "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
+    ls_buf_str(out, request_is_listed(server, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type != NULL && strncmp(reply->type, "text/html", 9) == 0)
         add_frame_ancestors(server, out);
     if (reply->type != NULL)
