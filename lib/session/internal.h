@@ -240,6 +240,10 @@ LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar);
 static inline void ls__hook_stop(lua_State *L) { lua_sethook(L, ls__hook_stopped, LUA_MASKCOUNT, 1); }
 /** Is it marked? [-0, +0, -] */
 static inline bool ls__hook_has_stopped(lua_State *L) { return lua_gethook(L) == ls__hook_stopped; }
+/** Is the present entry over its time, or to be stopped (L5)? For C code that may work long and cannot raise: it ends soon, in order. */
+bool ls__stopped(struct ls_session *session);
+/** What is said of it then. */
+void ls__stop_text(const struct ls_session *session, struct ls_err *err);
 /** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
  * count hook of its own that needs no lua_Debug. [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);

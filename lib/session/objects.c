@@ -462,6 +462,8 @@ int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value
 
 /* --- a table seen before --- */
 
+#define LOOK_EVERY 65536 /* elements */
+
 enum sequence { SEQUENCE_SAME, SEQUENCE_CHANGED, SEQUENCE_NONE };
 
 /* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key; so are the elements before the
@@ -470,6 +472,7 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
 {
     lua_State *L = rs->L;
     int64_t seen = 0;
+    uint32_t walked = 0;
     bool same = true, numbers = false;
     int snap = lua_gettop(L) + 1, key = snap + 1;
     if (lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE)
@@ -478,6 +481,11 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
     while (lua_next(L, at)) {
         if (lua_isinteger(L, key)) {
             numbers = true;
+            if (++walked % LOOK_EVERY == 0 && ls__stopped(rs->session)) {
+                same = true;
+                seen = value->object;
+                break; /* the pass ends, and looks again next time */
+            }
             if (same) {
                 lua_rawgeti(L, snap, seen + 1);
                 same = lua_rawequal(L, -1, -2) && lua_tointeger(L, key) == seen + 1 && seen < value->object;
@@ -492,6 +500,8 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
         lua_settop(L, key);
     }
     *prefix = seen;
+    if (walked >= LOOK_EVERY)
+        rs->did |= LS_CHECK_LONG;
     if (!numbers)
         return SEQUENCE_NONE;
     return same && seen == value->object ? SEQUENCE_SAME : SEQUENCE_CHANGED;

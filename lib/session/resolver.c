@@ -22,7 +22,7 @@ int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
     rs->open = true;
     for (int place = 1; place <= LS_FRAME_REFS; place++)
         lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
-    lua_pushnil(L);
+    lua_settop(L, rs->base + LS_FRAME_SIZE);
     rs->cache_from = 0;
     return 1;
 }
@@ -64,7 +64,7 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     rs->L = L;
     rs->open = true;
     rs->cache_from = 0;
-    rs->ran = true;
+    rs->did |= LS_CHECK_RAN;
     if (status == LUA_OK)
         return 0;
     struct ls_err err;
@@ -332,9 +332,21 @@ static void op_leave(void *ctx)
     ls__frame_done(ctx, 1);
 }
 
+static bool op_stopped(void *ctx)
+{
+    struct ls_session *session = ((struct ls_resolver_state *)ctx)->session;
+    struct ls_err err;
+    if (!ls__stopped(session))
+        return false;
+    ls__stop_text(session, &err);
+    ls__report(session, "change detection", &err);
+    return true;
+}
+
 static const struct ls_resolver_ops ops = {
     .enter = op_enter,
     .leave = op_leave,
+    .stopped = op_stopped,
     .prepare = op_prepare,
     .forget = op_forget,
     .check = ls__op_check,

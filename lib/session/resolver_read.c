@@ -287,13 +287,41 @@ static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path
 
 /* --- comparing --- */
 
+#define LONG_TEXT 4096 /* bytes that are compared faster than anything about them is remembered */
+#define MUCH_TEXT 65536
+
+/* Two strings on top that are not one object: the new one, and the one seen last. When a place gets another string, of equal text, all its variables
+ * meet the same two; the new one takes the old one's place, so that next time they are told by their address (N2). [-0, +0, -] */
+__attribute__((noinline)) static bool same_text(struct ls_resolver_state *rs, ls_slot slot)
+{
+    lua_State *L = rs->L;
+    size_t len = lua_rawlen(L, -1);
+    if (len < LONG_TEXT || len != lua_rawlen(L, -2))
+        return lua_rawequal(L, -1, -2);
+    int now = LS_AT(rs, LS_AT_TEXT), seen = LS_AT(rs, LS_AT_OTHER_TEXT);
+    if (lua_topointer(L, -2) != lua_topointer(L, now) || lua_topointer(L, -1) != lua_topointer(L, seen)) {
+        lua_copy(L, -2, now); /* where they are held, so that no other string can get their address */
+        lua_copy(L, -1, seen);
+        rs->texts_equal = lua_rawequal(L, now, seen);
+        if (len >= MUCH_TEXT)
+            rs->did |= LS_CHECK_LONG;
+    }
+    if (rs->texts_equal) {
+        lua_pushvalue(L, now);
+        lua_rawseti(L, LS_AT(rs, LS_AT_VALUES), slot);
+    }
+    return rs->texts_equal;
+}
+
 /* The value on top, of that type, to which the path has led, against what was seen last. Leaves rubbish on the stack. */
 LS_HOT int compare(struct ls_resolver_state *rs, int type, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (value->slot) {
         int seen = ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot));
-        if (lua_rawequal(L, -1, -2) && seen != LUA_TNIL)
+        bool same = type == LUA_TSTRING ? lua_topointer(L, -1) == lua_topointer(L, -2) || (seen == LUA_TSTRING && same_text(rs, value->slot))
+                                        : lua_rawequal(L, -1, -2) && seen != LUA_TNIL;
+        if (same)
             return type == LUA_TTABLE ? ls__recheck(rs, value, fault) : 0;
         lua_pop(L, 1);
     } else if (type == LUA_TNIL) {
@@ -318,13 +346,13 @@ static int note_null(const struct ls_path *path, int at, struct ls_value *value,
 /* What was followed is compared, whether or not the way ended early. @return check bits */
 LS_HOT int conclude(struct ls_resolver_state *rs, const struct ls_path *path, int at, int type, struct ls_value *value, struct ls_fault *fault)
 {
-    int ran = rs->ran ? LS_CHECK_RAN : 0;
+    int ran = rs->did & LS_CHECK_RAN; /* what runs while comparing is none of the path's */
     int bits = at < 0 ? -1 : compare(rs, type, path, value, fault);
     if (at == 0)
         value->nil_step = 0;
     else if (bits >= 0)
         bits |= note_null(path, at, value, fault);
-    return bits < 0 ? bits : bits | ran;
+    return bits < 0 ? bits : bits | ran | (rs->did & LS_CHECK_LONG);
 }
 
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
@@ -333,7 +361,7 @@ int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_
     int opened = ls__frame_open(rs, fault), type, at = 0;
     if (opened < 0)
         return -1;
-    rs->ran = false;
+    rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
     if (path && path->by_row && type == LUA_TNIL) {
         at = 1;
@@ -376,7 +404,7 @@ int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct 
     int opened = ls__frame_open(rs, fault), type;
     if (opened < 0)
         return -1;
-    rs->ran = false;
+    rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
     int at = path->by_row && type == LUA_TNIL ? 1 : ls__walk(rs, path, step, path->count - 1, &type, fault);
     if (at > 0)

@@ -33,7 +33,9 @@ enum ls__place {
     LS_AT_HANDLER,    /* the traceback handler */
     LS_FRAME_REFS = LS_AT_HANDLER,
     LS_AT_CACHE,      /* what the first step of a path has just led to, see ls_resolver_state.cache_from */
-    LS_FRAME_SIZE = LS_AT_CACHE,
+    LS_AT_TEXT,       /* the two long strings compared last, see ls_resolver_state.texts_equal */
+    LS_AT_OTHER_TEXT,
+    LS_FRAME_SIZE = LS_AT_OTHER_TEXT,
 };
 
 struct ls_resolver_state {
@@ -42,7 +44,8 @@ struct ls_resolver_state {
     lua_State *L;         /* thread of the open frame */
     bool open;            /* a frame is open */
     int base;             /* stack top below it */
-    bool ran;             /* a protected call was made since the check began */
+    uint8_t did;          /* of the check that goes on: LS_CHECK_RAN = a protected call was made, LS_CHECK_LONG */
+    bool texts_equal;     /* are the strings at LS_AT_TEXT and LS_AT_OTHER_TEXT? */
     /* Many paths begin alike (`ships.0.name`, `ships.1.name`). While no Lua code runs and no slot changes, the table that the first field
      * leads to stays the same, so it is kept in LS_AT_CACHE. cache_from 0 = nothing is. */
     ls_slot cache_from;

@@ -77,6 +77,14 @@ static void look_at_clock(struct ls_session *session)
         session->stop = LS_STOP_TIME;
 }
 
+void ls__stop_text(const struct ls_session *session, struct ls_err *err)
+{
+    if (session->stop == LS_STOP_INTERRUPT)
+        ls_fail(err, LS_EINTERRUPTED, "interrupted");
+    else
+        ls_fail(err, LS_ELIMIT, "the time limit of %lld ms has been exceeded (--time-limit)", (long long)session->config.time_limit_ms);
+}
+
 /* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5). [-0, +0, e] */
 static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
 {
@@ -88,10 +96,9 @@ static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int l
     ls__hook_stop(L);
     ls__hook_stop(session->main);
     luaL_where(L, level);
-    if (session->stop == LS_STOP_INTERRUPT)
-        lua_pushliteral(L, "interrupted");
-    else
-        lua_pushfstring(L, "the time limit of %I ms has been exceeded (--time-limit)", (LUAI_UACINT)session->config.time_limit_ms);
+    struct ls_err err;
+    ls__stop_text(session, &err);
+    lua_pushstring(L, err.text);
     lua_concat(L, 2);
     lua_error(L);
     LS_LTOP_CHECK(L, 0);
@@ -126,6 +133,13 @@ LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar)
         raise_stop(session, L, 0);
 }
 
+bool ls__stopped(struct ls_session *session)
+{
+    if (session->depth > 0 && session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    return session->stop != LS_STOP_NONE;
+}
+
 LS_RAISES void ls__budget_check(lua_State *L)
 {
     LS_LTOP(L);
@@ -134,9 +148,7 @@ LS_RAISES void ls__budget_check(lua_State *L)
         lua_gethook(L)(L, NULL); /* a state of no session: its own hook judges (site_config.c) */
         return;
     }
-    if (session->depth > 0 && session->stop == LS_STOP_NONE)
-        look_at_clock(session);
-    if (session->stop != LS_STOP_NONE)
+    if (ls__stopped(session))
         raise_stop(session, L, 1);
     LS_LTOP_CHECK(L, 0);
 }

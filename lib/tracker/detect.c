@@ -321,7 +321,15 @@ static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits
  * of neighbours by turns, each in one of four passes: its time hardly varies (T94). *ticks is the stamp at which the variable before
  * ended, 0 = none was taken. */
 #define TIME_GROUP 8
+#define LOOK_EVERY 1024 /* variables of a pass between two looks at whether it is to end; those that take long are looked behind one by one */
 #define TIME_TURNS 4
+
+/* What is left of a pass that takes too long is read in the next batch: it counts as not seen. */
+static void look_up(struct ls_tracker *tracker)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    tracker->cut |= tracker->in_pass && resolver->ops->stopped && resolver->ops->stopped(resolver->ctx);
+}
 
 static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group, uint64_t *ticks)
 {
@@ -345,6 +353,11 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
         return false;
     if (bits & LS_CHECK_RAN)
         var->timed = true;
+    if (bits & LS_CHECK_LONG) {
+        look_up(tracker);
+        if (tracker->cut)
+            var->seen = 0;
+    }
     if (var->timed)
         var->pass = tracker->pass;
     if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE | LS_CHECK_MOVED)) || var->unreported || var->due) {
@@ -392,11 +405,14 @@ static bool run_pass(struct ls_tracker *tracker)
         return false;
     }
     tracker->in_pass = true;
+    tracker->cut = false;
     tracker->pass++;
     struct ls_var **items = tracker->order.items;
     size_t count = tracker->order.count;
     uint64_t ticks = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !tracker->cut; i++) {
+        if (i % LOOK_EVERY == LOOK_EVERY - 1)
+            look_up(tracker);
         /* Variables and paths are scattered over memory: ask for them ahead of time. */
         if (i + 16 < count)
             __builtin_prefetch(items[i + 16]);
@@ -422,8 +438,10 @@ static bool run_passes(struct ls_tracker *tracker)
         tracker->repeat = false;
         changed |= run_pass(tracker);
         tracker->passes++;
+        if (tracker->cut)
+            tracker->passes = LS__MAX_PASSES;
     } while (tracker->repeat && tracker->passes < LS__MAX_PASSES);
-    uint64_t settled = tracker->resolver.epoch ? *tracker->resolver.epoch : 0;
+    uint64_t settled = tracker->resolver.epoch && !tracker->cut ? *tracker->resolver.epoch : 0;
     ls__places_follow(tracker);
     ls__rows_let_go(tracker);
     tracker->settled = settled;

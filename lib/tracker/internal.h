@@ -157,6 +157,7 @@ struct ls_tracker {
     int passes;                /* of this batch */
     bool repeat;
     bool in_pass;
+    bool cut;                  /* the last pass has been stopped before its end (L5) */
     bool counted;              /* this batch has moved change_count (T96) */
     uint64_t batch;
     uint64_t change_count;

@@ -49,6 +49,7 @@ enum {
     LS_CHECK_FAULT = 4,      /* the value holds, and `fault` says what is wrong all the same: null on the way, not finite */
     LS_CHECK_FAULT_SAME = 8, /* as FAULT, with the same text as at the last check: not written again */
     LS_CHECK_RAN = 16,       /* following the path has run Lua code */
+    LS_CHECK_LONG = 64,      /* it was much to compare: look at `stopped`. Where that is so, what was seen need not be all that has changed */
     LS_CHECK_MOVED = 32,     /* the Value JSON is the same, but it stands for another object now: that of a key (R4) */
 };
 
@@ -67,6 +68,8 @@ struct ls_resolver_ops {
      * @return 1: `leave` is due at the end; 0: nothing to undo (a bracket is open already); -1: no memory */
     int (*enter)(void *ctx);
     void (*leave)(void *ctx);
+    /** Between these two: is the time for what goes on over, or is it to be stopped (L5)? Tells the log. NULL: never. */
+    bool (*stopped)(void *ctx);
     /** A path is new: give its steps keys. @return 0 or -1 and fault. `forget` is its end. Both may be NULL. */
     int (*prepare)(void *ctx, struct ls_path *path, struct ls_fault *fault);
     void (*forget)(void *ctx, struct ls_path *path);

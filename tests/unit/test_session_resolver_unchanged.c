@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "session/resolver_state.h"
+#include "tracker/internal.h"
 
 /* Behind the back of every gate, as no site code could: shows whether a place is read at all. */
 static void set_unseen(const char *object, const char *field, int value)
@@ -248,6 +249,93 @@ static void t94_the_longest_time_is_never_below_the_last(void **state)
         assert_true(ls_var_max_compute_ns(rig_var(2)) >= ls_var_compute_ns(rig_var(2)));
 }
 
+/* --- looking at the stop flag --- */
+
+static int l_interrupt(lua_State *L)
+{
+    ls_session_interrupt(ls__session_of(L));
+    return 0;
+}
+
+/* A pass that reads variable 2 is interrupted from there on, once. */
+static void interrupt_once(const char *object)
+{
+    lua_register(rig->session->L, "interrupt", l_interrupt);
+    rig_do(object);
+    rig_root("o");
+    rig_create(2, 1, "stop()?access=r");
+    rig_do("function o:stop() if ready then ready = nil interrupt() end return 0 end");
+}
+
+static void assert_cut(bool cut)
+{
+    assert_true((strstr(ls_session_last_error(rig->session), "interrupted") != NULL) == cut);
+}
+
+/* L5: behind each dear comparison; the rest is found in the next batch. */
+static void l5_detection_looks_at_the_stop_flag_behind_a_long_string(void **state)
+{
+    (void)state;
+    interrupt_once("o = {s = string.rep('x', 100000), n = 1, stop = function() return 0 end}");
+    rig_create(3, 1, "s");
+    rig_create(4, 1, "n");
+    rig_detect();
+    rig_changes();
+    rig_do("ready = true o.s = string.rep('x', 100000) o.n = 2");
+    assert_false(rig_detect());
+    assert_cut(true);
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "4m=v");
+}
+
+static void l5_detection_looks_at_the_stop_flag_inside_a_long_array(void **state)
+{
+    (void)state;
+    interrupt_once("o = {a = {}, n = 1, stop = function() return 0 end} for i = 1, 100000 do o.a[i] = i end");
+    rig_create(3, 1, "a");
+    rig_create(4, 1, "n");
+    rig_detect();
+    rig_changes();
+    rig_do("ready = true o.a[100000] = 0 o.n = 2");
+    assert_false(rig_detect());
+    assert_cut(true);
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "3m=v; 4m=v");
+    rig_do("ready = true");
+    assert_false(rig_detect());
+}
+
+static const void *seen_at(int64_t id)
+{
+    lua_State *L = rig->session->L;
+    ls__slot_push(rig->session, L, rig_var(id)->value.slot);
+    const void *at = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return at;
+}
+
+/* N2: equal long strings are compared once for all variables that meet them, and by address from then on. */
+static void n2_of_equal_long_strings_the_new_one_is_kept(void **state)
+{
+    (void)state;
+    rig_do("o = {s = string.rep('x', 100000)}");
+    rig_root("o");
+    rig_create(2, 1, "s");
+    rig_create(3, 1, "s");
+    rig_do("o.s = string.rep('x', 100000)");
+    rig_run("return o.s", 1);
+    const void *now = lua_topointer(rig->session->L, -1);
+    lua_pop(rig->session->L, 1);
+    assert_ptr_not_equal(seen_at(2), now);
+    assert_false(rig_detect());
+    assert_ptr_equal(seen_at(2), now);
+    assert_ptr_equal(seen_at(3), now);
+    rig_do("o.s = string.rep('x', 99999) .. 'y'");
+    assert_true(rig_detect());
+    assert_string_equal(rig_changes(), "2m=v; 3m=v");
+    assert_ptr_equal(seen_at(2), seen_at(3));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -255,6 +343,8 @@ int main(void)
         T(what_was_read_since_code_ran_last_is_not_read_again), T(changes_by_code_of_any_kind_are_found), T(places_that_move_are_read_again),
         T(t82_an_array_follows_every_kind_of_edit), T(an_array_without_memory_follows_later),
         T(t78_a_list_without_memory_is_brought_in_line_later), T(t94_the_longest_time_is_never_below_the_last),
+        T(l5_detection_looks_at_the_stop_flag_behind_a_long_string), T(l5_detection_looks_at_the_stop_flag_inside_a_long_array),
+        T(n2_of_equal_long_strings_the_new_one_is_kept),
     };
     return cmocka_run_group_tests_name("session resolver, unchanged", tests, NULL, NULL);
 }

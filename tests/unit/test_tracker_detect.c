@@ -469,6 +469,28 @@ static void each_and_children_go_in_order(void **state)
     assert_int_equal(ls_var_parent(fake_var(fake, 4)), 5);
 }
 
+/* L5: a pass looks every thousand variables whether it is to end; the next batch finds what it has left. */
+static void l5_a_pass_that_is_stopped_is_caught_up_with(void **state)
+{
+    (void)state;
+    const struct ls_change *list;
+    fake_set(app, "a", fake_int(fake, 1));
+    for (int64_t id = 2; id < 2002; id++)
+        create(id, 1, "a", NULL);
+    batch();
+    ls_tracker_changes(fake->tracker, &list);
+    fake_set(app, "a", fake_int(fake, 2));
+    fake->stopped = true;
+    fake->checks = 0;
+    assert_true(batch());
+    assert_int_equal(fake->checks, 1024);
+    assert_false(ls_tracker_detect_again(fake->tracker));
+    assert_int_equal(fake->checks, 1024);
+    assert_int_equal(ls_tracker_changes(fake->tracker, &list), 1023); /* variable 1 is one of those checked */
+    assert_true(batch());
+    assert_int_equal(ls_tracker_changes(fake->tracker, &list), 2000 - 1023);
+}
+
 /* Every n-th allocation fails in turn: the tracker stays whole, and slots are given back (teardown counts them). */
 static void every_allocation_may_fail(void **state)
 {
@@ -511,7 +533,7 @@ int main(void)
         T(t100_a_variable_that_is_not_checked_loses_its_fault), T(t51_t54_nulls_and_errors),
         T(t45_t97_diagnostics_belong_to_the_computed_variable), T(t92_a_supplied_type_stays_on_primitives),
         T(tx32_a_shared_method_is_called_once_a_pass), T(t19_paths_are_shared_and_bounded), T(each_and_children_go_in_order),
-        T(every_allocation_may_fail),
+        T(l5_a_pass_that_is_stopped_is_caught_up_with), T(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("tracker detection", tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ struct fake {
     int64_t checked[256];       /* ids in the order in which they were checked */
     size_t checked_count;
     bool wrap_fails, repeat_on_keep;
+    bool stopped;               /* what the next look at it tells; it is over then */
 };
 
 static struct fake_value *fake_new(struct fake *fake, enum fake_kind kind)
@@ -353,8 +354,16 @@ static int fake_enter(void *ctx)
     return 0;
 }
 
+static bool fake_stopped(void *ctx)
+{
+    struct fake *fake = ctx;
+    bool stopped = fake->stopped;
+    fake->stopped = false;
+    return stopped;
+}
+
 static const struct ls_resolver_ops fake_ops = {
-    .enter = fake_enter, .check = fake_check, .check_in = fake_check_in, .place = fake_place, .adopt = fake_adopt, .drop = fake_drop, .copy = fake_copy, .free_slot = fake_free_slot,
+    .enter = fake_enter, .stopped = fake_stopped, .check = fake_check, .check_in = fake_check_in, .place = fake_place, .adopt = fake_adopt, .drop = fake_drop, .copy = fake_copy, .free_slot = fake_free_slot,
     .decode = fake_decode, .store = fake_store, .wrap = fake_wrap, .unwrap = fake_unwrap, .make = fake_make, .json = fake_json,
 };
 
