@@ -157,8 +157,10 @@ static void take_list(lua_State *L, struct reading *reading, struct ls_config_en
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
     entry->kind = LS_CONFIG_LIST;
     entry->list = ls_array((size_t)count + 1, sizeof *entry->list);
-    if (entry->list == NULL)
+    if (entry->list == NULL) {
         out_of_memory(L);
+        return;
+    }
     for (lua_Integer i = 1; i <= count; i++) {
         if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
             luaL_error(L, "%s:%d: %s is a list of strings", reading->path, entry->line, entry->key);
