@@ -421,6 +421,16 @@ static bool asks_for_sandbox(const struct ls_site_config *file)
     return false;
 }
 
+/* A link of the site is the site's too, wherever it leads. */
+static bool is_below(const char *root, const char *file, const char *real)
+{
+    char *folder = ls_path_dir(file), *named = folder != NULL ? ls_path_real(folder, NULL) : NULL;
+    bool below = ls_path_below(root, real) || (named != NULL && ls_path_below(root, named));
+    ls_free(folder);
+    ls_free(named);
+    return below;
+}
+
 /* A file that --config names elsewhere is not the site's, and is trusted. */
 static int read_file(struct settings *settings, enum source *from)
 {
@@ -432,8 +442,7 @@ static int read_file(struct settings *settings, enum source *from)
     else if (settings->server.dir != NULL)
         ls_path_join(&path, root != NULL && settings->server.sandbox ? root : settings->server.dir, "lsess.lua");
     char *real = root != NULL && settings->config != NULL ? ls_path_real(settings->config, NULL) : NULL;
-    char *folder = real != NULL ? ls_path_dir(settings->config) : NULL, *named = folder != NULL ? ls_path_real(folder, NULL) : NULL; /* a link of the site is the site's too */
-    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && ls_path_below(root, real)) || (named != NULL && ls_path_below(root, named)));
+    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && is_below(root, settings->config, real)));
     bool within = of_site && settings->server.sandbox;
     int status = 0;
     struct stat info;
@@ -449,8 +458,6 @@ static int read_file(struct settings *settings, enum source *from)
     }
     ls_free(root);
     ls_free(real);
-    ls_free(folder);
-    ls_free(named);
     ls_buf_release(&path);
     return status;
 }
