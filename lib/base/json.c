@@ -16,6 +16,8 @@ static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
 void ls_json_string(struct ls_buf *buf, const char *text, size_t len)
 {
+    if (!ls_buf_reserve(buf, len + 2))
+        return; /* a text for which there is no room is not looked through first */
     ls_buf_char(buf, '"');
     size_t from = 0, at = 0;
     while (at < len) {

@@ -153,6 +153,21 @@ test('C2 SIGTERM while a session computes ends within the two seconds', async ()
   assert.ok(performance.now() - begun < 6000);
 });
 
+test('L5 N2 equal long texts in very many variables of one page do not hold up their session', async () => {
+  const many = await Server.start({ 'lua/main.lua': `${APP}
+    local app = session:getApp()
+    app.text = ""
+    function long() app.text = string.rep("x", 8 << 20) .. "-" end` }, ['--memory-limit', '128M']);
+  const session = await many.session(), page = await many.page(session), control = many.control();
+  await page.watchApp();
+  for (let first = 10; first < 24000; first += 8000)
+    await page.ask(Array.from({ length: 8000 }, (_, i) => ({ type: 'create', data: { id: first + i, parentId: 1, properties: { path: 'text' } } })));
+  for (const code of ['long()', 'long()', 'return 1'])
+    assert.equal((await within(10000, control.call('eval', { session, code }), code)).error, undefined);
+  control.close();
+  await many.stop();
+});
+
 test('P42 Lua that nests as deep as it may has the stack for it, however it is called', async () => {
   const deep = 'local function f(n) return (string.gsub("a", "a", function() return f(n + 1) end)) end local function g() pcall(g) error("x") end pcall(f, 1) pcall(g) '
     + 'local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) pcall(function() return t[1] end) return "alive"';
