@@ -1,5 +1,6 @@
-/* The log. What people read is shown by ls_text_show, so that no text of a page or a site can pass for a record or speak to the terminal. A record is put together in a buffer and leaves by one write(2), so that records of different threads never mix (L20). The
- * lock guards settings and descriptor only; the tap is called after it has been given back. */
+/* The log. What people read is shown by ls_text_show, so that no text of a page or a site can pass for a record or speak to the terminal. A record is put
+ * together in a buffer and leaves by one write(2), so that records of different threads never mix (L20). The lock guards settings and descriptor only; the tap
+ * is called after it has been given back. */
 #include "base/log.h"
 
 #include <errno.h>

@@ -227,12 +227,13 @@ static struct session *make_room(struct ls_server *server)
 {
     size_t max = server->config.max_sessions;
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ROOM_WAIT_S;
     while (max > 0 && server->session_count >= max && atomic_load(&server->phase) == PHASE_RUNNING) {
         if (server->unjoined_first != NULL)
             return take_out(server, server->unjoined_first);
-        if (server->session_count == ls_map_count(server->by_id) || pthread_cond_timedwait(&server->sessions_changed, &server->sessions_lock, &until) != 0)
+        if (server->session_count == ls_map_count(server->by_id) ||
+            pthread_cond_clockwait(&server->sessions_changed, &server->sessions_lock, CLOCK_MONOTONIC, &until) != 0)
             break;
     }
     return NULL;

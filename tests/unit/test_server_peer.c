@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "server/internal.h"
+#include "server_site.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define NOBODY 65534
@@ -234,46 +235,11 @@ static void Q3_another_user_is_another_user(void **state)
 
 /* --- where it cannot be told --- */
 
-struct fixture {
-    char dir[64];
-    struct ls_server *server;
-    struct ls_server_ready ready;
-};
-
-static void start(struct fixture *fixture)
+static void start_plain(struct fixture *fixture)
 {
-    char path[128];
     struct ls_server_config config;
-    struct ls_err err = {0};
-    strcpy(fixture->dir, "/tmp/lsess-unit-XXXXXX");
-    assert_non_null(mkdtemp(fixture->dir));
-    snprintf(path, sizeof path, "%s/lua", fixture->dir);
-    assert_int_equal(mkdir(path, 0700), 0);
-    snprintf(path, sizeof path, "%s/lua/main.lua", fixture->dir);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs("session:createAppVariable({ type = 'App', name = 'North' })\n", file);
-    fclose(file);
-    ls_server_config_init(&config);
-    snprintf(path, sizeof path, "%s/control.sock", fixture->dir);
-    config.dir = fixture->dir;
-    config.port = 0;
-    config.socket_path = path;
-    fixture->server = ls_server_open(&config, &err);
-    if (fixture->server == NULL)
-        fail_msg("%s", err.text);
-    ls_server_ready(fixture->server, &fixture->ready);
-}
-
-static void finish(struct fixture *fixture)
-{
-    char path[128];
-    ls_server_stop(fixture->server);
-    snprintf(path, sizeof path, "%s/lua/main.lua", fixture->dir);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/lua", fixture->dir);
-    rmdir(path);
-    assert_int_equal(rmdir(fixture->dir), 0);
+    prepare(fixture, &config);
+    start(fixture, &config);
 }
 
 /* The answer to one request, as a text that is valid until the next. `more` are complete header lines. */
@@ -318,7 +284,7 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
     struct fixture fixture;
     char id[LS_ID_LEN + 1], token[LS_ID_LEN + 1], where[128], cookie[256];
     ls__peer_seams = (struct ls__peer_seams){.no_diag = true, .no_proc = true};
-    start(&fixture);
+    start_plain(&fixture);
     const char *t = strstr(fixture.ready.url, "/?t=");
     assert_non_null(t);
     assert_int_equal(strlen(t + 4), LS_ID_LEN);
@@ -362,7 +328,7 @@ static void Q3_no_token_where_the_user_is_told(void **state)
 {
     (void)state;
     struct fixture fixture;
-    start(&fixture);
+    start_plain(&fixture);
     assert_null(strchr(fixture.ready.url, '?'));
     const char *answer = ask(&fixture, "GET", "/?t=00000000000000000000000000000000", "", "");
     assert_non_null(strstr(answer, "HTTP/1.1 302"));
