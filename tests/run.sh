@@ -26,8 +26,15 @@ count() {
         END { printf "%d %d %d\n", p, f, s }' "$1"
 }
 
-# The lines of a log that name what failed. A count of cmocka is none.
-names() { grep -aE '^ *not ok |^FAILED |^\[  FAILED  \] [^0-9]|^SUMMARY:|: failed; ' "$1" | sed 's/^ *//' | sort -u | head -40; }
+# The lines of a log that name what failed, with what node:test says of why. A count of cmocka is none.
+names() {
+    awk '
+        /^ *not ok / { told = 0 }
+        /^ *not ok |^FAILED |^\[  FAILED  \] [^0-9]|^SUMMARY:|: failed; / { sub(/^ */, ""); if (!seen[$0]++) print; next }
+        /^ *error: / && !told { told = 1; more = /\|-?$/ ? 3 : 0; sub(/^ */, "    "); if (!more) print; next }
+        more && /^ *(code|name|stack|expected|actual|operator): / { more = 0 }
+        more { more--; sub(/^ */, "    "); if ($0 !~ /^ *$/) print }' "$1" | head -60
+}
 
 # Processes of the suite that are still there. Those that left its process group (a deadline within the deadline, a terminal's server) bear its mark in their
 # environment; the mark holds this script's process id, so that two runs at a time do not meet.

@@ -133,6 +133,7 @@ siteTest('F220: a page that is reloaded starts over, and the variables of its ol
   await page.goto(site.origin);
   const rows = async () => (await (await context.request.get(`${page.url()}/variables.json`)).json()).length;
   await reads(page, 'h1', 'Hello world');
+  await page.evaluate(() => window.uiApp.idle()); // the heading is there before the last variable is
   const before = await rows();
   await page.reload();
   await reads(page, 'h1', 'Hello world');
