@@ -8,7 +8,7 @@ B=${B:-build}
 MAKE="${MAKE:-make} --no-print-directory -j2"
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SOAK_SECONDS=${SOAK_SECONDS:-60}
-export B
+export B RERUN=1 # tests/node.sh: what fails once only does not hold up everybody, and is told
 
 # What waits for answers and measures them, or counts processes. Cheap things first.
 suites=(

@@ -139,6 +139,10 @@ for name in ${failures[@]+"${failures[@]}"}; do
     echo "failed in $name:"
     names "$out/$name.log" | cut -c1-300 | sed 's/^/    /'
 done
+while read -r name _; do
+    first=$(sed -n 's/^flaky: //p' "$out/$name.log" | names /dev/stdin)
+    [ -z "$first" ] || printf 'failed once in %s and then passed:\n%s\n' "$name" "$(cut -c1-300 <<<"$first" | sed 's/^/    /')"
+done < <(cat "$out/first.counts" "$out/beside.counts")
 echo "$((SECONDS - started)) seconds"
 if [ "$skipped" != 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
 [ "$failed" = 0 ]

@@ -72,13 +72,19 @@ if [ "$before" = "$(sha256sum <tests/RULES.md)" ]; then passed=$((passed + 1)); 
 
 # A suite that fails, hangs, leaves something running or runs nothing is seen by what counts; so is a test file that hangs, by its name.
 printf "import test from 'node:test';\ntest('hangs', () => new Promise(() => setInterval(() => {}, 1000)));\n" >"$scratch/hang.test.mjs"
+for tries in 1 9; do # fails so many times, and then passes
+    printf "import test from 'node:test';\nimport { appendFileSync, statSync } from 'node:fs';\ntest('$tries', () => { appendFileSync('tries$tries', 'x'); if (statSync('tries$tries').size <= $tries) throw new Error('early'); });\n" >"$scratch/fails$tries.test.mjs"
+done
 # shellcheck disable=SC2016 -- expanded by the suites' own shells
 report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 5 'echo 3 passed, 0 failed' bad 5 'exit 3' none 5 true slow 1 'sleep 60' \
-    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/node.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed')
+    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/node.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed' \
+    flaky 120 'FILE_SECONDS=60 RERUN=1 bash tests/node.sh fails1.test.mjs' broken 120 'FILE_SECONDS=60 RERUN=1 bash tests/node.sh fails9.test.mjs')
 for expected in 'good               3 passed    0 failed' 'bad                0 passed    1 failed' 'none: ended well but ran no test' \
     'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'well               2 passed    0 failed' \
     'failed in file:
-    not ok hang.test.mjs: killed' '6 passed, 4 failed'; do
+    not ok hang.test.mjs: killed' 'flaky              1 passed    0 failed' 'broken             0 passed    1 failed' 'failed once in flaky and then passed:
+    not ok 1 - 1
+        error: '"'early'" '7 passed, 5 failed'; do
     if [[ $report == *"$expected"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "not ok tests/run.sh does not say '$expected'"; echo "$report"; fi
 done
 if grep -qsa sleep "/proc/$(cat pid)/cmdline"; then failed=$((failed + 1)); echo 'not ok what a suite has left is running'; else passed=$((passed + 1)); fi
