@@ -139,10 +139,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
 unit-programs: $(UNIT_TESTS)
 
 unit: $(UNIT_TESTS)
-	@status=0; for test in $(UNIT_TESTS); do \
-	  echo "== $$test"; timeout -k 5 $(UNIT_SECONDS) $$test; code=$$?; [ $$code = 0 ] || status=1; \
-	  [ $$code -lt 124 ] || printf 'not ok %s: ended by a signal or after %d seconds (%d)\n0 passed, 1 failed\n' $$test $(UNIT_SECONDS) $$code; \
-	done; exit $$status
+	@FILE_SECONDS=$(UNIT_SECONDS) bash tests/each.sh $(UNIT_TESTS)
 
 # --- benchmark and fuzz programs ---
 

@@ -8,7 +8,7 @@ B=${B:-build}
 MAKE="${MAKE:-make} --no-print-directory -j2"
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 SOAK_SECONDS=${SOAK_SECONDS:-60}
-export B RERUN=1 # tests/node.sh: what fails once only does not hold up everybody, and is told
+export B RERUN=1 # tests/each.sh: what fails once only does not hold up everybody, and is told
 
 # What waits for answers and measures them, or counts processes. Cheap things first.
 suites=(
@@ -17,8 +17,8 @@ suites=(
     tree 120 'bash tests/checks/tree.sh'
     rules 60 'node tests/checks/rules.mjs --check'
     unit 1200 "$MAKE DEV=1 unit"
-    server 1800 "LSESS=$B/lsess bash tests/node.sh tests/server/*.test.js"
-    browser 1200 "LSESS=$B/lsess LSESS_SHOTS=$B/screenshots bash tests/node.sh tests/browser/*.test.js"
+    server 1800 "LSESS=$B/lsess bash tests/each.sh tests/server/*.test.js"
+    browser 1200 "LSESS=$B/lsess LSESS_SHOTS=$B/screenshots bash tests/each.sh tests/browser/*.test.js"
     soak $((SOAK_SECONDS + 240)) "node tests/soak/soak.mjs $SOAK_SECONDS"
     memory 1800 'bash tests/sanitized.sh address'
     threads 1800 'bash tests/sanitized.sh thread'

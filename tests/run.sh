@@ -30,7 +30,7 @@ count() {
 names() {
     awk '
         /^ *not ok / { told = 0 }
-        /^ *not ok |^FAILED |^\[  FAILED  \] [^0-9]|^SUMMARY:|: failed; / { sub(/^ */, ""); if (!seen[$0]++) print; next }
+        /^ *not ok |^FAILED |^\[  FAILED  \] [^0-9]|^SUMMARY:|^\[  ERROR   \]|: error: Failure!|: failed; / { sub(/^ */, ""); if (!seen[$0]++) print; next }
         /^ *error: / && !told { told = 1; more = /\|-?$/ ? 3 : 0; sub(/^ */, "    "); if (!more) print; next }
         more && /^ *(code|name|stack|expected|actual|operator): / { more = 0 }
         more { more--; sub(/^ */, "    "); if ($0 !~ /^ *$/) print }' "$1" | head -60

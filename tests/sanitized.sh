@@ -60,7 +60,7 @@ else
     for file in $files; do
         if [ -f "tests/server/$file.test.js" ]; then paths+=("tests/server/$file.test.js"); else echo "not ok tests/server/$file.test.js is not there"; status=1; fi
     done
-    bash tests/node.sh "${paths[@]}" || status=1
+    bash tests/each.sh "${paths[@]}" || status=1
     # Memory and descriptors are not compared: sanitizers keep what is freed.
     SOAK_FIGURES=0 SOAK_SESSIONS=60 timeout -k 5 240 node tests/soak/soak.mjs 20 || status=1
 fi

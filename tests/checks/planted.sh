@@ -77,12 +77,12 @@ for tries in 1 9; do # fails so many times, and then passes
 done
 # shellcheck disable=SC2016 -- expanded by the suites' own shells
 report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 5 'echo 3 passed, 0 failed' bad 5 'exit 3' none 5 true slow 1 'sleep 60' \
-    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/node.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed' \
-    flaky 120 'FILE_SECONDS=60 RERUN=1 bash tests/node.sh fails1.test.mjs' broken 120 'FILE_SECONDS=60 RERUN=1 bash tests/node.sh fails9.test.mjs')
+    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/each.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed' \
+    flaky 120 'FILE_SECONDS=60 RERUN=1 bash tests/each.sh fails1.test.mjs' broken 120 'FILE_SECONDS=60 RERUN=1 bash tests/each.sh fails9.test.mjs')
 for expected in 'good               3 passed    0 failed' 'bad                0 passed    1 failed' 'none: ended well but ran no test' \
     'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'well               2 passed    0 failed' \
     'failed in file:
-    not ok hang.test.mjs: killed' 'flaky              1 passed    0 failed' 'broken             0 passed    1 failed' 'failed once in flaky and then passed:
+    not ok hang.test.mjs: ended' 'flaky              1 passed    0 failed' 'broken             0 passed    1 failed' 'failed once in flaky and then passed:
     not ok 1 - 1
         error: '"'early'" '7 passed, 5 failed'; do
     if [[ $report == *"$expected"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "not ok tests/run.sh does not say '$expected'"; echo "$report"; fi
