@@ -19,7 +19,7 @@ const run = (args, { env = {}, ...more } = {}) =>
 /** A server found by its site, in a runtime folder. */
 async function serve(dir, folder, args = []) {
   const server = new Program(['serve', dir, '--port', '0', '--json-log', ...args], { env: { XDG_RUNTIME_DIR: folder, LSESS_SOCKET: '' } });
-  server.ready = await until(() => server.output.includes('"ready"') && JSON.parse(server.output.split('\n')[0]), 'the start');
+  server.ready = await until(() => server.events('ready')[0], 'the start');
   return server;
 }
 

@@ -38,7 +38,7 @@ test('Q3 the socket is 0600, by default in a folder 0700', async () => {
   const runtime = mkdtempSync(path.join(os.tmpdir(), 'lsess-run-'));
   const dir = makeSite({ 'lua/main.lua': '' });
   const run = new Program(['serve', dir, '--port', '0', '--json-log'], { env: { XDG_RUNTIME_DIR: runtime } });
-  const ready = await until(() => run.output.includes('"ready"') && JSON.parse(run.output.split('\n')[0]), 'the start');
+  const ready = await until(() => run.events('ready')[0], 'the start');
   assert.equal(path.dirname(ready.socket), path.join(runtime, 'lsess'));
   assert.match(path.basename(ready.socket), new RegExp(`^${path.basename(dir)}-[0-9a-f]{6}\\.sock$`));
   assert.equal(statSync(path.dirname(ready.socket)).mode & 0o777, 0o700);
@@ -72,9 +72,10 @@ async function placed(env, as = {}) {
   const child = spawn(binary, ['serve', dir, '--port', '0', '--json-log'], { stdio: ['ignore', 'ignore', 'pipe'], ...settings });
   let output = '';
   child.stderr.on('data', (chunk) => { output += chunk; });
-  const ended = new Promise((resolve) => child.on('exit', resolve));
+  let closed = false; // it has ended, and all that it said has come
+  const ended = new Promise((resolve) => child.on('close', () => resolve(closed = true)));
   try {
-    const records = await until(() => (output.includes('"ready"') || child.exitCode !== null) && output.split('\n').filter((line) => line.endsWith('}')).map((line) => JSON.parse(line)), 'the start');
+    const records = await until(() => (/"ready".*\n/.test(output) || closed) && output.split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)), 'the start');
     const socket = records.find((record) => record.event === 'ready')?.socket;
     if (!socket) return { output };
     const found = spawnSync(binary, ['sessions', '--json'], { encoding: 'utf8', timeout: 20000, ...settings });

@@ -323,7 +323,7 @@ async function crash() {
 }
 
 const server = await Server.start({ 'lua/main.lua': MAIN, 'lua/part.lua': part(0), 'viewdefs/App.DEFAULT.html': view('v0') },
-  ['--watch', '--session-timeout', '4s', '--max-connections', '400', '-v'], { env: ENVIRONMENT });
+  ['--watch', '--session-timeout', '8s', '--max-connections', '400', '-v'], { env: ENVIRONMENT });
 process.on('exit', () => server.run.child.kill('SIGKILL')); // also when this ends by an error or a signal
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(1));
 const control = server.control();
