@@ -60,8 +60,10 @@ pageTest('H99, F215: after a reconnect the overlay shows what is wrong now', asy
   await open({ server, page }, SITE, 'App', { 'reload-error': 'apps/a.lua:7: boom' });
   const overlay = page.locator('#ui-overlay');
   await overlay.getByText('apps/a.lua:7').waitFor();
+  server.refuse = true; // until the notice has been seen
   server.sockets.at(-1).terminate();
   await page.locator('#ui-notice').waitFor();
+  server.refuse = false;
   await page.evaluate(() => dispatchEvent(new Event('online')));
   await server.show(SITE);
   await overlay.waitFor({ state: 'detached' });
@@ -81,6 +83,7 @@ pageTest('F212: the notice of a lost connection', async ({ server, page }) => {
   model(server, { name: 'North' });
   await open({ server, page }, SITE);
   await page.locator('h1').waitFor();
+  server.refuse = true;
   server.sockets.at(-1).terminate();
   await page.locator('#ui-notice').waitFor();
   await shot(page, 'notice');
@@ -185,6 +188,7 @@ pageTest('F239, F234: impact is the own time and the dearest chain below, whatev
   const row = (id, parentId, computeTime, depth) => ({ id, parentId, computeTime, depth, active: true, changeCount: 1, elementId: '' });
   server.files[`/${SESSION}/variables.json`] = JSON.stringify([row(1, 0, '900ns', 0), row(2, 1, '1.5ms', 1), row(3, 1, '2.0µs', 1), row(4, 2, '500.0us', 2), row(5, 2, '1.000s', 2)]);
   await page.goto(`${server.url}/variables`);
+  await page.getByText('5 variables').waitFor();
   await page.getByText('Columns').click();
   await page.getByLabel('Impact', { exact: true }).check();
   assert.deepEqual(await column(page, 'Impact'), ['1.002s', '1.002s', '2.0us', '500.0us', '1.000s']);
@@ -252,5 +256,5 @@ pageTest('L34: the page of a failed start shows the error and reloads when a fil
   assert.equal(server.requests.filter((r) => r === 'GET /').length, 1);
   server.files['/'] = '<title>works</title>';
   server.files['/lsess-client/generation'] = '5\n';
-  await until('the page', async () => (await page.title()) === 'works');
+  await page.waitForFunction(() => document.title === 'works');
 });

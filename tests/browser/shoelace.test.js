@@ -1,7 +1,7 @@
 /** The real Shoelace, served from the site and loaded early or late (F192 to F199). */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
 import { model, PAGE, update } from './lib/fake-server.js';
 
 useBrowser();
@@ -10,7 +10,10 @@ const LIBRARY = '<link rel="stylesheet" href="/shoelace/themes/light.css"><scrip
 const options = { page: PAGE.replace('</head>', `${LIBRARY}</head>`), mounts: { '/shoelace/': FOLDER } };
 const late = { mounts: options.mounts };
 
-const settled = (page) => page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view') && !document.querySelector(':not(:defined)'));
+const settled = async (fixture) => {
+  await fixture.page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector(':not(:defined)'));
+  await quiet(fixture);
+};
 async function show(fixture, viewdefs, values = {}) {
   model(fixture.server, values);
   await open(fixture, typeof viewdefs === 'string' ? { 'App.DEFAULT': viewdefs } : viewdefs);
@@ -24,7 +27,7 @@ pageTest('F89, F199: values show in Shoelace elements that are defined seconds a
   { t: 'text', n: 4, c: true, r: 3, p: 60, g: 'b' });
   await page.waitForFunction(() => window.uiApp?.getAppView().isRendered());
   await page.evaluate(() => document.head.append(Object.assign(document.createElement('script'), { type: 'module', src: '/shoelace/shoelace.js' })));
-  await settled(page);
+  await settled(fixture);
   const state = () => page.evaluate(() => ['sl-input', 'sl-range', 'sl-rating', 'sl-progress-bar', 'sl-radio-group'].map((s) => document.querySelector(s).value)
     .concat(document.querySelector('sl-checkbox').checked, document.querySelector('sl-switch').checked, document.querySelector('sl-badge').textContent));
   await until('the values', async () => JSON.stringify(await state()) === JSON.stringify(['text', 4, 3, 60, 'b', true, true, 'text']));
@@ -37,7 +40,7 @@ pageTest('F89, F118, F197: Shoelace fields commit on sl-change, or with Enter be
   const { server, page, until } = fixture;
   await show(fixture, `<main><sl-input class="a" ui-value="a" ui-event-keypress-enter="send()"></sl-input><sl-input class="k" ui-value="k?keypress"></sl-input>
     <sl-checkbox ui-value="c">check</sl-checkbox><sl-switch ui-value="s" ui-event-sl-change="toggle()">switch</sl-switch><sl-rating ui-value="r"></sl-rating><sl-button ui-action="go()">go</sl-button></main>`, { a: '', k: '', c: false, s: false, r: 1 });
-  await settled(page);
+  await settled(fixture);
   await page.locator('.a').getByRole('textbox').fill('words');
   await page.keyboard.press('Enter');
   await until('the action', () => sent(server).length >= 2);
@@ -61,7 +64,7 @@ pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows 
     'lua.ViewList.DEFAULT': '<div ui-viewlist="items"></div>',
     'lua.ViewListItem.pick': '<sl-option ui-attr-value="item.code"><b ui-value="item.label"></b></sl-option>',
   }, { picked: 'b', choices });
-  await settled(page);
+  await settled(fixture);
   const label = () => page.locator('sl-select').evaluate((e) => [e.value, e.displayLabel]);
   await until('the label', async () => (await label()).join() === 'b,Beta');
   const name = await server.created('item.label', 1);
@@ -83,7 +86,7 @@ pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows 
 pageTest('F196: a multiple select takes and sends arrays', async (fixture) => {
   const { server, page, until } = fixture;
   await show(fixture, '<main><sl-select multiple ui-value="many"><sl-option value="a">A</sl-option><sl-option value="b">B</sl-option></sl-select></main>', { many: ['b'] });
-  await settled(page);
+  await settled(fixture);
   await until('the value', () => page.locator('sl-select').evaluate((e) => JSON.stringify(e.value) === '["b"]'));
   await page.locator('sl-select').click();
   await page.locator('sl-option').first().click();
@@ -95,7 +98,7 @@ pageTest('F198: attributes and events of dialogs, checks and buttons', async (fi
   const { server, page, until } = fixture;
   await show(fixture, `<main><sl-dialog ui-attr-open="open" ui-event-sl-after-hide="closed()">text</sl-dialog><sl-checkbox ui-attr-checked="on" ui-event-sl-change="flip()">c</sl-checkbox>
     <sl-button ui-attr-variant="look" ui-attr-disabled="off" ui-event-click="hit()">b</sl-button></main>`, { open: true, on: true, look: 'primary', off: false });
-  await settled(page);
+  await settled(fixture);
   await until('the dialog', () => page.locator('sl-dialog').evaluate((e) => e.open));
   assert.equal(await page.locator('sl-checkbox').evaluate((e) => e.checked), true);
   server.send(update((await server.created('open')).id, false));
@@ -111,13 +114,13 @@ pageTest('F178: an edit that a re-render keeps is still one: it is not overwritt
   const { server, page, until } = fixture;
   const view = (text) => `<main><sl-input ui-value="a"></sl-input><b>${text}</b></main>`;
   await show(fixture, view('one'), { a: 'Ann' });
-  await settled(page);
+  await settled(fixture);
   await page.getByRole('textbox').click();
   await page.keyboard.press('End');
   await page.keyboard.type('!!');
   server.send(update(1, undefined, { viewdefs: JSON.stringify({ 'App.DEFAULT': `<template>${view('two')}</template>` }) }));
   await page.getByText('two').waitFor();
-  await settled(page);
+  await settled(fixture);
   const value = () => page.locator('sl-input').evaluate((e) => e.value);
   await until('the edit', async () => (await value()) === 'Ann!!');
   server.send(update((await server.created('a', 1)).id, 'Bob'), update(1, undefined, { mark: 'sent' }));

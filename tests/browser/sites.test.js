@@ -11,6 +11,11 @@ const ready = (page) => page.evaluate(() => window.uiApp.idle());
 const text = (page, selector) => page.locator(selector).first().textContent();
 const reads = (page, selector, wanted) => until(`${selector} to read ${wanted}`, async () => (await text(page, selector)) === wanted, 15000);
 const rows = (page) => page.locator('.row').count();
+/** The page is there as a whole: its first row may be seen before its last. */
+async function shown(page) {
+  await page.locator('.row').first().waitFor();
+  await ready(page);
+}
 
 /** Changes a file of the site as its author would. */
 async function edit(site, name, from, to) {
@@ -21,21 +26,20 @@ async function edit(site, name, from, to) {
 
 siteTest('contacts: search, detail, introductions and favourites', {}, async ({ site, page, logs }) => {
   await page.goto(site.origin);
-  await page.locator('.row').first().waitFor();
-  await ready(page);
+  await shown(page);
   const all = await rows(page);
   assert.ok(all > 3);
   await shot(page, 'contacts');
   const name = (await text(page, '.card h2')).trim();
   await page.locator('.search').pressSequentially(name.slice(0, 4).toLowerCase());
   await until('fewer rows', async () => (await rows(page)) < all);
-  assert.ok((await page.locator('.row').allTextContents()).some((row) => row.includes(name)));
+  await until('the one that is looked for', async () => (await page.locator('.row').allTextContents()).some((row) => row.includes(name)));
   await page.locator('.search').pressSequentially(' qqqq');
   await page.getByText('Nobody matches').waitFor();
   await shot(page, 'contacts-search');
   await page.locator('.search').press('Escape');
   await until('all rows', async () => (await rows(page)) === all);
-  assert.equal(await page.locator('.search').inputValue(), '');
+  await until('an empty field', async () => (await page.locator('.search').inputValue()) === '');
   const second = page.locator('.row').nth(1);
   await second.click();
   await until('the selection', async () => (await page.locator('.row.selected').count()) === 1 && (await second.getAttribute('class')).includes('selected'));
@@ -44,7 +48,7 @@ siteTest('contacts: search, detail, introductions and favourites', {}, async ({ 
 
 siteTest('contacts: add with a validation message and a select, edit, delete and undo', {}, async ({ site, page, logs }) => {
   await page.goto(site.origin);
-  await page.locator('.row').first().waitFor();
+  await shown(page);
   const all = await rows(page);
   await page.getByRole('button', { name: 'New contact' }).click();
   await page.getByRole('button', { name: 'Save' }).click();
@@ -79,6 +83,7 @@ siteTest('contacts: add with a validation message and a select, edit, delete and
 
 siteTest('contacts: a save of Lua or a view reaches the page; what was typed and selected stays', {}, async ({ site, page, logs }) => {
   await page.goto(site.origin);
+  await shown(page);
   await page.locator('.row').nth(1).click();
   await until('the selection', async () => (await page.locator('.row').nth(1).getAttribute('class')).includes('selected'));
   const name = await text(page, '.row.selected');
@@ -90,6 +95,7 @@ siteTest('contacts: a save of Lua or a view reaches the page; what was typed and
   await until('the new word', async () => (await text(page, '.count')).includes('persons'), 15000);
   await edit(site, 'viewdefs/contacts.Editor.DEFAULT.html', '<h2 ui-value="title()"></h2>', '<h2 ui-value="title()"></h2><em>saved</em>');
   await page.getByText('saved', { exact: true }).waitFor();
+  await ready(page);
   const field = page.locator('#contact-name');
   assert.equal(await field.inputValue(), 'Half a na');
   assert.ok(await field.evaluate((element) => element === document.activeElement && element.selectionStart === 9));
@@ -133,7 +139,7 @@ siteTest('contacts: two tabs show one session, another browser a session of its 
   try {
     await tab.goto(page.url());
     await stranger.goto(site.origin);
-    for (const one of [tab, stranger]) await one.locator('.row').first().waitFor();
+    for (const one of [page, tab, stranger]) await shown(one);
     const all = await rows(page);
     const name = await text(page, '.card h2');
     await page.getByRole('button', { name: 'Delete' }).click();
@@ -148,8 +154,7 @@ siteTest('contacts: two tabs show one session, another browser a session of its 
 
 siteTest('contacts: a narrow window', {}, async ({ site, page }) => {
   await page.goto(site.origin);
-  await page.locator('.row').first().waitFor();
-  await ready(page);
+  await shown(page);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than the window');
   await shot(page, 'contacts-narrow');
 }, { template: 'contacts', viewport: { width: 390, height: 800 } }, { template: 'contacts' });
@@ -158,6 +163,7 @@ siteTest('tasks: add, tick, filter, rename and clear', {}, async ({ site, page, 
   await page.goto(site.origin);
   const titles = () => page.locator('.task .title').evaluateAll((fields) => fields.map((field) => field.value));
   await page.locator('.task').first().waitFor();
+  await ready(page);
   const all = (await titles()).length;
   await page.getByLabel('New task').fill('Water the plants');
   await page.getByLabel('New task').press('Enter');

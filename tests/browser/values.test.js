@@ -1,18 +1,18 @@
 /** `ui-value` and `ui-keypress` on native elements. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
 
 useBrowser();
 
 /** Opens one viewdef whose values are `values`, and gives the ids of their variables by path. */
 async function form(fixture, html, values) {
-  const { server, page } = fixture;
+  const { server } = fixture;
   model(server, values);
   await open(fixture, { 'App.DEFAULT': html });
   const ids = {};
   for (const path of Object.keys(values)) ids[path] = (await server.created(path)).id;
-  await page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+  await quiet(fixture); // a busy machine reveals at the limit, before all values are there
   return ids;
 }
 const sent = (server, id) => server.messages.filter((m) => m.type === 'update' && m.data.varId === id && 'value' in m.data).map((m) => m.data.value);

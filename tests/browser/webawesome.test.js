@@ -1,7 +1,7 @@
 /** Web Awesome, as one of the libraries that the client knows by the properties of their elements alone (R36). */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
 import { model, PAGE, update } from './lib/fake-server.js';
 
 useBrowser();
@@ -14,7 +14,8 @@ async function show(fixture, html, values) {
   const { server, page } = fixture;
   model(server, values);
   await open(fixture, { 'App.DEFAULT': `<main>${html}</main>` });
-  await page.waitForFunction(() => !document.querySelector('.ui-new-view, .ui-obsolete-view') && !document.querySelector(':not(:defined)'));
+  await page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector(':not(:defined)'));
+  await quiet(fixture);
 }
 const id = async (server, path) => (await server.created(path)).id;
 const writes = (server, varId) => server.messages.filter((m) => m.type === 'update' && m.data.varId === varId && 'value' in m.data).map((m) => m.data.value);

@@ -7,7 +7,8 @@ import { until } from './until.js';
 const ARGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
-export const DEADLINE_MS = 20000;
+/** How long one of these tests may take on a busy machine. */
+const DEADLINE_MS = 60000;
 
 /** @type {import('playwright-core').Browser} */
 let browser;
@@ -31,7 +32,7 @@ export function pageTest(title, run, options = {}) {
     const context = await browser.newContext({ viewport: { width: 900, height: 600 } });
     try {
       const page = await context.newPage();
-      page.setDefaultTimeout(5000);
+      page.setDefaultTimeout(15000);
       const logs = [];
       page.on('console', (message) => logs.push(`${message.type()}: ${message.text()}`));
       page.on('pageerror', (error) => logs.push(`uncaught: ${error.message}`));
@@ -41,6 +42,19 @@ export function pageTest(title, run, options = {}) {
       await server.close();
     }
   });
+}
+
+/**
+ * Resolves when the page has sent all that it has to send, all of it has come here and all is shown. A message of its own, which is taken out of what has come,
+ * goes behind the others: what the page says to a test may come before what it has said to the server.
+ */
+export async function quiet({ server, page }) {
+  await page.evaluate(() => window.uiApp.idle().then(() => window.uiStore.update(1, undefined, { quiet: 'now' })));
+  const isMark = (m) => m.data.properties?.quiet === 'now';
+  await server.received('the last message', isMark);
+  const last = server.frames.findLastIndex((frame) => frame.messages.some(isMark));
+  server.frames[last].messages = server.frames[last].messages.filter((m) => !isMark(m));
+  if (!server.frames[last].messages.length) server.frames.splice(last, 1);
 }
 
 /** Opens the page and shows variable 1 by the given viewdefs. */

@@ -1,7 +1,7 @@
 /** Waiting on a condition, never on a clock: the deadline only ends a wait that will not succeed. */
 
 /** Resolves with the first truthy result of `test`. @template T @param {string} what @param {() => T | Promise<T>} test @param {number} [deadlineMs] */
-export async function until(what, test, deadlineMs = 5000) {
+export async function until(what, test, deadlineMs = 15000) {
   const end = performance.now() + deadlineMs;
   for (;;) {
     const result = await test();
