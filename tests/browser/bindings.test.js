@@ -1,6 +1,6 @@
 /** Paths, the binding pass, attributes, classes, styles, HTML and code. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, shown, useBrowser } from './lib/chromium.js';
 import { model, update, viewdefsOf } from './lib/fake-server.js';
 
 useBrowser();
@@ -8,7 +8,7 @@ useBrowser();
 async function show(fixture, viewdefs, values = {}) {
   model(fixture.server, values);
   await open(fixture, typeof viewdefs === 'string' ? { 'App.DEFAULT': viewdefs } : viewdefs);
-  await fixture.page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+  await shown(fixture);
 }
 const creates = (server) => server.messages.filter((m) => m.type === 'create').map((m) => m.data.properties);
 
@@ -231,6 +231,7 @@ pageTest('F88, F157: the end of a view removes listeners, marks and variables', 
   server.send(update((await server.created('end')).id, 'end'));
   await page.getByText('end').waitFor();
   assert.equal(await old.evaluate((e) => e.classList.contains('ui-error')), false);
+  await quiet(fixture);
   assert.ok(!server.messages.some((m) => m.type === 'update' && m.data.varId === hit.id));
   assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId).sort(), [hit.id, t.id].sort());
 });

@@ -1,7 +1,7 @@
 /** Loss and return of the connection, tabs, and the page-level interface. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
-import { FakeServer, model, PAGE, SESSION, update } from './lib/fake-server.js';
+import { open, pageTest, patient, quiet, renewed, shown, useBrowser } from './lib/chromium.js';
+import { model, PAGE, SESSION, update } from './lib/fake-server.js';
 
 useBrowser();
 const APP = { 'App.DEFAULT': '<main><input ui-value="a"><button ui-action="go()">go</button><ul ui-viewlist="list"><li></li></ul></main>', 'Row.DEFAULT': '<li ui-value="n"></li>' };
@@ -17,11 +17,13 @@ const hurry = (page) => page.addInitScript(() => {
   };
 });
 
-pageTest('F212, F213, F215, F216: after a loss the page says so, reconnects and resynchronises completely', async ({ server, page, until }) => {
+pageTest('F212, F213, F215, F216: after a loss the page says so, reconnects and resynchronises completely', async (fixture) => {
+  const { server, page, until } = fixture;
   model(server, VALUES);
   await hurry(page);
-  await open({ server, page }, APP);
-  await page.locator('li').nth(1).waitFor();
+  await patient(page);
+  await open(fixture, APP);
+  await shown(fixture);
   const used = Math.max(...server.messages.filter((m) => m.type === 'create').map((m) => m.data.id));
   await page.locator('input').click();
   await page.keyboard.type('!edit');
@@ -33,11 +35,13 @@ pageTest('F212, F213, F215, F216: after a loss the page says so, reconnects and 
   await until('two refusals', () => server.refused >= 2);
   await until('the notice of F219', async () => (await page.locator('#ui-notice').textContent()).includes('takes no further page'));
   assert.equal(await page.locator('li').count(), 2);
-  server.refuse = false;
   const before = server.messages.length;
-  await server.show(APP);
-  await until('the new content', () => page.evaluate(() => !document.querySelector('.ui-new-view, .ui-obsolete-view') && window.uiApp.getAppView().isRendered()));
-  await until('both rows', async () => (await page.locator('li').allTextContents()).join() === '1,2');
+  await renewed(fixture, async () => {
+    server.refuse = false;
+    await server.show(APP);
+  });
+  assert.deepEqual(await page.locator('li').allTextContents(), ['1', '2']);
+  await quiet(fixture);
   const again = server.messages.slice(before);
   const [first] = server.messages;
   assert.deepEqual(again[0], first, 'the same tab (R8)');
@@ -99,23 +103,21 @@ pageTest('F219: a session that is gone leads to the start page, and / is never p
   assert.deepEqual(server.requests.slice(from).filter((r) => /^\w+ \/[^.]*$/.test(r)), [`HEAD /${SESSION}`, 'GET /']);
 });
 
-pageTest('F219: while the server is down the page waits', async ({ server, page, until }) => {
+pageTest('F219: while the server is down the page waits', async (fixture) => {
+  const { server, page } = fixture;
   await hurry(page);
   model(server, VALUES);
-  await open({ server, page }, APP);
-  await page.locator('li').nth(1).waitFor();
-  const { port } = server;
-  await server.close();
-  await until('the notice', async () => (await page.locator('#ui-notice').textContent().catch(() => ''))?.includes('cannot be reached'));
-  const again = await new FakeServer().listen(port);
-  try {
-    model(again, VALUES);
-    await again.show(APP);
-    await until('both rows', async () => (await page.locator('li').count()) === 2);
-  } finally {
-    await again.close();
-    await server.listen();
-  }
+  await open(fixture, APP);
+  await shown(fixture);
+  await renewed(fixture, async () => {
+    server.down = true; // its port stays its own
+    server.sockets.at(-1).terminate();
+    server.http.closeAllConnections();
+    await page.locator('#ui-notice', { hasText: 'cannot be reached' }).waitFor();
+    server.down = false;
+    await server.show(APP);
+  });
+  assert.equal(await page.locator('li').count(), 2);
 });
 
 pageTest('F221, F223, F224, F225: the objects of page scripts', async ({ server, page, until }) => {
@@ -211,13 +213,15 @@ pageTest('S6: a server that sends heartbeats and falls silent is left', async ({
   await until('a new socket', () => server.sockets.length === 2);
 });
 
-pageTest('F215, F217: what was edited without a connection is there after it, in controls of every kind, and leaves with the next action', async ({ server, page, until }) => {
+pageTest('F215, F217: what was edited without a connection is there after it, in controls of every kind, and leaves with the next action', async (fixture) => {
+  const { server, page, until } = fixture;
   const html = `<main><input class="c" type="checkbox" ui-value="c"><select ui-value="s"><option>1<option>2</select><textarea ui-value="t"></textarea><button ui-action="go()">go</button>
     <input class="x" type="radio" name="r" value="x" ui-value="r"><input class="y" type="radio" name="r" value="y" ui-value="r"><input class="g" type="range" ui-value="g"></main>`;
   model(server, { c: false, s: '1', t: 'text', r: 'x', g: 10 });
   await hurry(page);
-  await open({ server, page }, { 'App.DEFAULT': html });
-  await until('the values', () => page.evaluate(() => document.querySelector('.x')?.checked && !document.querySelector('.ui-new-view')));
+  await patient(page);
+  await open(fixture, { 'App.DEFAULT': html });
+  await shown(fixture);
   server.refuse = true;
   server.sockets.at(-1).terminate();
   await until('the loss', () => offline(page));
@@ -226,10 +230,11 @@ pageTest('F215, F217: what was edited without a connection is there after it, in
   await page.locator('textarea').fill('more text');
   await page.locator('.y').click();
   await page.locator('.g').fill('70');
-  server.refuse = false;
   const before = server.messages.length;
-  await server.show({ 'App.DEFAULT': html });
-  await until('the new content', () => page.evaluate(() => !document.querySelector('.ui-new-view, .ui-obsolete-view, .ui-disconnected')));
+  await renewed(fixture, async () => {
+    server.refuse = false;
+    await server.show({ 'App.DEFAULT': html });
+  });
   const state = () => page.evaluate(() => {
     const q = (s) => document.querySelector(s);
     return [q('.c').checked, q('select').value, q('textarea').value, q('.x').checked, q('.y').checked, q('.g').value];

@@ -1,6 +1,6 @@
 /** Events, keyboard combinations and actions. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, shown, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
 
 useBrowser();
@@ -9,7 +9,7 @@ useBrowser();
 async function show(fixture, html, values = {}) {
   model(fixture.server, values);
   await open(fixture, { 'App.DEFAULT': html });
-  await fixture.page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+  await shown(fixture);
 }
 const updates = (server) => server.messages.filter((m) => m.type === 'update' && 'value' in m.data);
 /** The paths and values that were sent, in order. */

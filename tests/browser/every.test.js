@@ -138,12 +138,16 @@ for (const [name, program, launch] of BROWSERS) {
         await reads('h1', 'Hello world');
         await idle();
         way.cut();
-        await until('the notice', async () => (await text('#ui-notice'))?.includes('lost'), WAIT_MS);
+        await until('the notice', async () => !!(await text('#ui-notice')), WAIT_MS); // after a second it says something else
+        await page.eval(() => { document.querySelector('main').old = true; });
         await page.click('#title');
         await page.press('End');
         await page.type('!');
         way.mend();
-        await until('no notice', async () => !(await text('#ui-notice')), WAIT_MS);
+        await page.eval(() => { dispatchEvent(new Event('online')); });
+        await until('no notice', async () => !(await text('#ui-notice')), 2 * WAIT_MS);
+        await until('the new content', () => page.eval(() => document.querySelectorAll('main').length === 1 && !document.querySelector('main').old), WAIT_MS);
+        await idle();
         await until('the edit in the new field', async () => (await value('#title')) === 'world!', WAIT_MS);
         await page.click('#more');
         await reads('h1', 'Hello world!');

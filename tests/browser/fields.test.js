@@ -1,25 +1,20 @@
 /** What fields do while the server is on its way to an answer, and where it does not take an edit: nothing typed is lost, nothing refused stays (R8). */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, patient, seen, shown, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
 
 useBrowser();
 
 /** Opens one viewdef whose values are `values`. */
-async function show(fixture, html, values) {
+async function show(fixture, html, values, { unnumbered } = {}) {
   const { server, page } = fixture;
+  if (!unnumbered) await patient(page);
   model(server, values);
   await open(fixture, { 'App.DEFAULT': `<main>${html}</main>` });
-  await page.locator('.ui-new-view').first().waitFor({ state: 'detached' });
+  await shown(fixture);
 }
 const writes = (server, id) => server.messages.filter((m) => m.type === 'update' && m.data.varId === id && 'value' in m.data).map((m) => m.data);
 const id = async (server, path, nth) => (await server.created(path, nth)).id;
-
-/** Resolves when the page has taken all that was sent before. */
-async function seen({ server, page }, mark) {
-  server.send({ type: 'update', data: { varId: 1, properties: { mark } } });
-  await page.waitForFunction((m) => window.uiStore.get(1).properties.mark === m, mark);
-}
 
 pageTest('R8: writes are numbered per variable, actions too', async (fixture) => {
   const { server, page, until } = fixture;
@@ -72,7 +67,7 @@ pageTest('R8, F103: what an attribute shows waits for the answers to the element
 pageTest('F100: a server that does not number its answers is believed after three seconds', async (fixture) => {
   const { server, page, until } = fixture;
   server.numbered = false;
-  await show(fixture, '<input class="a" ui-value="a?keypress"><input class="b" type="checkbox" ui-value="b">', { a: '', b: false });
+  await show(fixture, '<input class="a" ui-value="a?keypress"><input class="b" type="checkbox" ui-value="b">', { a: '', b: false }, { unnumbered: true });
   const [a, b] = [await id(server, 'a'), await id(server, 'b')];
   const [text, box] = [page.locator('.a'), page.locator('.b')];
   await text.pressSequentially('x');
@@ -244,6 +239,7 @@ pageTest('T31: integers of 64 bits are shown digit by digit, and go back as they
   server.sockets.at(-1).on('message', (data) => frames.push(String(data)));
   await page.locator('input').focus();
   await page.locator('button').click();
+  await until('the click', () => frames.length === 1);
   await page.evaluate(([x, y]) => window.uiStore.update(x, window.uiStore.get(y).value), [f, list]);
   await until('both', () => frames.length === 2);
   assert.match(frames[0], new RegExp(`"varId":${pick},"value":9007199254740993,`));

@@ -1,16 +1,15 @@
 /** Scripts of viewdefs, lists, and the work that changes cost. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, patient, quiet, shown, useBrowser } from './lib/chromium.js';
 import { model, update, viewdefsOf } from './lib/fake-server.js';
 
 useBrowser();
 
-const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
 async function show(fixture, viewdefs, values = {}) {
+  await patient(fixture.page);
   const ref = model(fixture.server, values);
   await open(fixture, viewdefs);
-  await settled(fixture);
-  await fixture.page.evaluate(() => window.uiApp.idle()); // a busy machine reveals at the limit, before all values are there
+  await shown(fixture);
   return ref;
 }
 const creates = (server) => server.messages.filter((m) => m.type === 'create').map((m) => m.data);
@@ -48,7 +47,7 @@ pageTest('F170, F152: scripts run again when their view renders again, and nothi
   assert.equal(await page.locator('body > script[ui-viewdef="App.DEFAULT"]').count(), 1); // activation keeps the mark
   server.send(viewdefsOf({ 'App.DEFAULT': '<u>3</u>' }));
   await page.locator('u').waitFor();
-  await settled(fixture);
+  await shown(fixture);
   assert.equal(await page.locator('body > script[ui-viewdef]').count(), 0);
 });
 
@@ -70,6 +69,7 @@ pageTest('F179, F182, F183, F186, F27, R1: a list shows one view per element and
   assert.deepEqual(items.map(({ properties: { elementId, ...p } }) => p), abc.map((row) => ({ path: `#${ref(row).obj}`, namespace: 'n' })));
   server.send(update(list.id, [ref(abc[0])]));
   await until('one', async () => (await page.locator('li').count()) === 1);
+  await quiet(fixture);
   assert.deepEqual(server.messages.filter((m) => m.type === 'destroy').map((m) => m.data.varId), items.slice(1).map((c) => c.id));
   server.send(update(list.id, { obj: 5 }));
   await until('none', async () => (await page.locator('ul').innerHTML()) === '');
@@ -78,7 +78,7 @@ pageTest('F179, F182, F183, F186, F27, R1: a list shows one view per element and
 pageTest('F137, F184: item namespaces, fallback and ui-item-wrapper', async (fixture) => {
   const { server } = fixture;
   const [x, y] = rows('x', 'y');
-  const ref = await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: [x], b: [y] });
+  const ref = await show(fixture, { ...ROWS, 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: [x], b: [y] });
   const items = creates(server).filter((c) => c.properties.path.startsWith('#')).map(({ properties: { elementId, ...p } }) => p);
   assert.deepEqual(items, [{ path: `#${ref(x).obj}`, namespace: 'own', wrapper: 'W' }, { path: `#${ref(y).obj}`, namespace: 'up', fallbackNamespace: 'fb' }]);
 });
@@ -112,7 +112,7 @@ pageTest('F191: items take part in hot reload and report their viewdef', async (
   await fixture.until('both keys', () => server.messages.filter((m) => m.data.properties?.viewdef === 'Row.DEFAULT').length === 2);
   server.send(viewdefsOf({ 'Row.DEFAULT': '<li><em ui-value="name"></em></li>' }));
   await page.locator('em').first().waitFor();
-  await settled(fixture);
+  await shown(fixture);
   assert.deepEqual(await page.locator('li').allTextContents(), ['a', 'b']);
 });
 
@@ -135,6 +135,7 @@ pageTest('F189: removing 1,000 items is one operation, adding them is one too', 
   const { id } = await server.created('list');
   server.send(update(id, Array(1000).fill(1)));
   await until('rows', async () => (await page.locator('li').count()) === 1000);
+  await shown(fixture); // rows that nobody has seen yet go one by one
   server.send(update(id, []));
   await until('no rows', async () => (await page.locator('li').count()) === 0);
   assert.deepEqual(await page.evaluate(() => window.records), [[1000, 0], [0, 1000]]);
@@ -179,7 +180,7 @@ pageTest('S57, F145: an exemplar’s content stays until its item has a type', a
   server.send(update(first.id, { obj: 1 }), update(second.id, 'text'));
   await until('the text', async () => (await page.locator('li').allTextContents()).join() === 'loading,text');
   server.send(update(first.id, { obj: 1 }, { type: 'Row' }), update(second.id, null));
-  await settled(fixture);
+  await shown(fixture);
   await until('the row', async () => (await page.locator('li').allTextContents()).join() === 'row,');
   assert.equal(await page.locator('li').count(), 2);
 });

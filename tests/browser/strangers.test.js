@@ -18,7 +18,7 @@ const FILES = {
 
 /** A server of somebody else, at http://localhost:port. */
 async function stranger(body) {
-  const server = createServer((request, response) => response.setHeader('Content-Type', 'text/html').end(`<!doctype html>${body}`));
+  const server = createServer((request, response) => response.setHeader('Content-Type', 'text/html').end(`<!doctype html>${body()}`));
   await new Promise((resolve) => server.listen(0, resolve));
   return { origin: `http://localhost:${server.address().port}`, close: () => new Promise((resolve) => { server.close(resolve); server.closeAllConnections(); }) };
 }
@@ -28,7 +28,7 @@ const framed = (page, site) => page.frames().find((frame) => frame.url().startsW
 siteTest('Q3 P3: parts and frames of another site\'s page make no session and are not shown; a link does and is', FILES, async ({ site, page }) => {
   await page.goto(site.origin);
   const id = new URL(page.url()).pathname.slice(1);
-  const other = await stranger(`<script>window.ended = []; const end = (e) => ended.push(e.type + ' ' + (e.target.id || e.target.tagName));</script>
+  const other = await stranger(() => `<script>window.ended = []; const end = (e) => ended.push(e.type + ' ' + (e.target.id || e.target.tagName));</script>
     <img id=root src="${site.origin}/?1" onload="end(event)" onerror="end(event)"><img id=dot src="${site.origin}/dot.svg" onload="end(event)" onerror="end(event)">
     <script id=script src="${site.origin}/a.js" onload="end(event)" onerror="end(event)"></script><iframe id=start src="${site.origin}/"></iframe><iframe id=page src="${site.origin}/${id}"></iframe>
     <object data="${site.origin}/"></object><link rel=prefetch href="${site.origin}/?2"><a href="${site.origin}/">go</a>
@@ -49,11 +49,11 @@ siteTest('Q3 P3: parts and frames of another site\'s page make no session and ar
 });
 
 siteTest('Q3: --allow-frame shows the page in a frame of the site that it names', FILES, async ({ site, page }) => {
-  const other = await stranger(`<iframe src="${site.origin}/"></iframe>`);
+  const other = await stranger(() => `<iframe src="${site.origin}/"></iframe>`);
   try {
     await site.write('lsess.lua', `return { allow_frame = { "${other.origin}" } }`);
     await site.stop();
-    await site.start(site.port);
+    await site.start(); // at a port that is free now
     await page.goto(other.origin);
     await until('the frame', () => framed(page, site) !== undefined);
     await framed(page, site).getByText('here').waitFor();

@@ -62,3 +62,36 @@ export async function open({ server, page }, viewdefs, type = 'App', properties 
   await page.goto(server.url);
   await server.show(viewdefs, type, properties);
 }
+
+/**
+ * Waits until the page shows variable 1 with all that its content asks for. That nothing is hidden says little: the viewdefs may be on their way,
+ * and a page that waits long for answers shows what it has.
+ */
+export async function shown(fixture) {
+  const { page, until } = fixture;
+  await until('the content', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
+  await quiet(fixture);
+}
+
+/** Waits until what `replace` brings is in the place of what was shown. */
+export async function renewed(fixture, replace) {
+  const old = await fixture.page.evaluateHandle(() => window.uiApp.getAppView().getElement());
+  await replace();
+  await fixture.until('the new content', () => old.evaluate((element) => !element.isConnected));
+  await shown(fixture);
+}
+
+/** Resolves when the page has taken all that was sent to it before. */
+export async function seen({ server, page }, mark) {
+  server.send({ type: 'update', data: { varId: 1, properties: { mark } } });
+  await page.waitForFunction((m) => window.uiStore.get(1).properties.mark === m, mark);
+}
+
+/**
+ * Lets a page wait for answers as long as they take: it shows what it has after 100 ms, after a reconnect 600, and takes a server that has answered no
+ * write for 3 s for one that does not number its answers. Call it before the page is opened.
+ */
+export const patient = (page) => page.addInitScript(() => {
+  const { setTimeout } = window;
+  window.setTimeout = (run, ms, ...more) => setTimeout(run, [100, 600, 3000].includes(ms) ? 1e8 : ms, ...more);
+});

@@ -25,6 +25,7 @@ export class FakeServer {
     this.session = SESSION;
     this.alive = true; // answers HEAD /SESSION with 200
     this.refuse = false; // refuses sockets
+    this.down = false; // cannot be reached
     this.numbered = true; // tells with values which write it knows (R8), as if each were handled on arrival
     this.handled = new Map();
     this.writeOnly = new Set();
@@ -34,6 +35,7 @@ export class FakeServer {
     this.frames = [];
     this.wss = new WebSocketServer({ noServer: true });
     this.http = http.createServer((request, response) => void this.answer(request, response));
+    this.http.on('connection', (socket) => this.down && socket.destroy());
     this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
   }
 
