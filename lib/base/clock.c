@@ -20,11 +20,17 @@ static uint64_t first_ticks;
 static int64_t first_ns;
 static pthread_once_t started = PTHREAD_ONCE_INIT;
 
-static void start(void)
+/* Both clocks at one moment. Where the thread was held up between the two they tell different ones, and are asked again. */
+static void read_both(uint64_t *ticks, int64_t *ns)
 {
-    first_ns = ls_now_ns();
-    first_ticks = __rdtsc();
+    int tries = 0;
+    do {
+        *ns = ls_now_ns();
+        *ticks = __rdtsc();
+    } while (ls_now_ns() - *ns > 10000 && ++tries < 100);
 }
+
+static void start(void) { read_both(&first_ticks, &first_ns); }
 
 __attribute__((constructor)) static void start_early(void) { pthread_once(&started, start); }
 
@@ -37,8 +43,11 @@ int64_t ls_ticks_ns(uint64_t ticks)
     double rate = settled;
     if (rate == 0) {
         pthread_once(&started, start);
-        uint64_t passed = __rdtsc() - first_ticks;
-        int64_t ns = ls_now_ns() - first_ns;
+        uint64_t passed;
+        int64_t ns;
+        read_both(&passed, &ns);
+        passed -= first_ticks;
+        ns -= first_ns;
         if (passed == 0 || ns <= 0) return (int64_t)ticks;
         rate = (double)ns / (double)passed;
         if (ns > 100000000) settled = rate;
