@@ -31,7 +31,7 @@ static void assert_limited(struct place *place, const char *code, const char *op
     if (result == 0)
         fail_msg("no error from: %s", code);
     assert_has(err.text, option);
-    assert_true(ls_now_ns() - start < ls_ms(5000));
+    assert_true(ls_now_ns() - start < ls_ms(30000)); /* what is not limited takes hours */
     assert_string_equal(place_show(place, "1 + 1"), "2");
 }
 
@@ -75,17 +75,21 @@ static void l145_errors_of_finalizers_and_warnings_are_told(void **state)
     place_remove(&place);
 }
 
-/* The count of withheld errors is told by a timer when the second is over, also if nothing else happens in the session. */
-static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
+/* @return false when the test has been held up for a second, so that what was to be withheld is not */
+static bool withhold(void)
 {
-    (void)state;
     struct place place;
+    int64_t begun = ls_now_ns();
     open_limited(&place, 5000, 0);
     place_do(&place, "for i = 1, 4 do session:setImmediate(function() error('same') end) end");
     ls_buf_clear(&place.log);
     assert_int_equal(place.timer_count, 4);
     for (int i = 0; i < 4; i++)
         place_run_timer(&place);
+    if (ls_now_ns() - begun >= ls_ms(1000)) {
+        place_remove(&place);
+        return false;
+    }
     assert_null(strstr(ls_buf_text(&place.log), "more times"));
     assert_int_equal(place.timer_count, 1);
     int64_t due_ns = place.timers[0].due_ns;
@@ -94,6 +98,7 @@ static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
     assert_int_equal(place.timers[0].due_ns, due_ns);
     while (ls_now_ns() < due_ns)
         usleep(1000);
+    begun = ls_now_ns();
     place_run_timer(&place);
     assert_has(ls_buf_text(&place.log), "0 7 timer: test:1: same (3 more times)\n");
     assert_int_equal(place.timer_count, 0);
@@ -101,6 +106,10 @@ static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
     ls_buf_clear(&place.log);
     place_do(&place, "session:setImmediate(function() error('same') end)\n");
     place_run_timer(&place);
+    if (ls_now_ns() - begun >= ls_ms(1000)) {
+        place_remove(&place);
+        return false;
+    }
     assert_string_equal(ls_buf_text(&place.log), "");
     assert_int_equal(place.timer_count, 1);
     uint64_t handle = place.timers[0].handle;
@@ -111,6 +120,16 @@ static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
     assert_int_equal(place.timer_count, 0);
     assert_has(ls_buf_text(&place.log), "same (1 more times)");
     place_remove(&place);
+    return true;
+}
+
+/* The count of withheld errors is told by a timer when the second is over, also if nothing else happens in the session. */
+static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
+{
+    (void)state;
+    int tries = 0;
+    while (!withhold())
+        assert_true(++tries < 10);
 }
 
 static void l7_finalizers_find_no_session_any_more(void **state)

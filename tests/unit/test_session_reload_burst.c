@@ -2,6 +2,8 @@
  * failures that are mended, and what it costs (hotload.md H33 to H41, H50, H57 to H65, H97 to H100, section 20). */
 #include "session_reload.h"
 
+#include <time.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -682,7 +684,15 @@ static void h2_a_reload_without_watching_keeps_the_state(void **state)
 
 /* --- what it costs (section 20) --- */
 
-/* Not a test with a time-out: it prints the figures and fails only if they are beyond ten times the target. */
+/* The processor's time for what has been done on this thread: what else the machine has to do does not count. */
+static int64_t spent_ns(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
+}
+
+/* Not a test with a time-out: it prints the figures and fails only if they are beyond ten times the target, and with sanitizers a hundred times. */
 static void h102_figures(void **state)
 {
     (void)state;
@@ -712,15 +722,22 @@ static void h102_figures(void **state)
             ls_reload_report_release(&report);
             site_write(&site, "lua/m.lua", edited);
         }
+        int64_t spent = spent_ns();
         site_reload(&site, &report, "lua/m.lua", NULL);
+        spent = spent_ns() - spent;
         assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
-        if (report.ns < best[i % 2])
-            best[i % 2] = report.ns;
+        if (spent < best[i % 2])
+            best[i % 2] = spent;
         ls_reload_report_release(&report);
         site_check(&site, "return #m.items == 1000 and m.items[1]:f1() == 1000");
     }
     print_message("transaction: %.2f ms without migration, %.2f ms with 1000 instances\n", (double)best[0] / 1e6, (double)best[1] / 1e6);
-    assert_true(best[0] < ls_ms(20) && best[1] < ls_ms(40));
+#ifdef LS_DEBUG
+    int slower = 10;
+#else
+    int slower = 1;
+#endif
+    assert_true(best[0] < ls_ms(20 * slower) && best[1] < ls_ms(40 * slower));
     ls_free(plain);
     ls_free(wider);
     ls_buf_release(&text);
