@@ -30,7 +30,7 @@ for room in session backend server; do
     $MAKE "${settings[@]}" unit T="$room" || status=1
 done
 fuzz=$B/fuzz
-if $MAKE "${settings[@]}" B="$fuzz" FUZZ_ENGINE=replay "$fuzz/fuzz_session_config" && timeout -k 5 60 "$fuzz/fuzz_session_config" tests/fuzz/corpus/session_config; then
+if $MAKE "${settings[@]}" B="$fuzz" FUZZ_ENGINE=replay "$fuzz/fuzz_session_config" && timeout -k 5 300 "$fuzz/fuzz_session_config" tests/fuzz/corpus/session_config; then
     echo '1 passed, 0 failed'
 else
     echo '0 passed, 1 failed'

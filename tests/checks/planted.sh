@@ -76,8 +76,8 @@ for tries in 1 9; do # fails so many times, and then passes
     printf "import test from 'node:test';\nimport { appendFileSync, statSync } from 'node:fs';\ntest('$tries', () => { appendFileSync('tries$tries', 'x'); if (statSync('tries$tries').size <= $tries) throw new Error('early'); });\n" >"$scratch/fails$tries.test.mjs"
 done
 # shellcheck disable=SC2016 -- expanded by the suites' own shells
-report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 5 'echo 3 passed, 0 failed' bad 5 'exit 3' none 5 true slow 1 'sleep 60' \
-    left 5 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 20 'bash tests/each.sh hang.test.mjs' well 5 'echo 2 passed, 0 failed' \
+report=$(unset SUITES; B=$scratch/b FILE_SECONDS=2 bash tests/run.sh good 60 'echo 3 passed, 0 failed' bad 60 'exit 3' none 60 true slow 1 'sleep 60' \
+    left 60 'echo 1 passed, 0 failed; setsid sleep 61 & echo $! >pid' --beside file 60 'bash tests/each.sh hang.test.mjs' well 60 'echo 2 passed, 0 failed' \
     flaky 120 'FILE_SECONDS=60 RERUN=1 bash tests/each.sh fails1.test.mjs' broken 120 'FILE_SECONDS=60 RERUN=1 bash tests/each.sh fails9.test.mjs')
 for expected in 'good               3 passed    0 failed' 'bad                0 passed    1 failed' 'none: ended well but ran no test' \
     'not ok slow: killed, it had not ended within 1 seconds' 'left: left 1 processes running' 'well               2 passed    0 failed' \

@@ -28,7 +28,7 @@ run() { # target
     # Rounded up: 0 seconds is for ever.
     case $1 in protocol | protocol_control | tracker_path | viewdef) ;; *) seconds=$(((seconds + 2) / 3)) ;; esac
     if [ "$engine" = libfuzzer ]; then
-        timeout -k 5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        timeout -k 5 $((seconds + 300)) "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
             -artifact_prefix="$out/$1/" "$out/$1" "$corpus"
     else
         timeout -k 5 300 "$program" "$corpus"

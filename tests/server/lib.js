@@ -134,6 +134,14 @@ export class Server {
     return response.headers.get('location').slice(1);
   }
 
+  /** A new session and its open page. Where sessions end after some hundred milliseconds, one may have ended before its page comes: then another one. */
+  async opened() {
+    return until(async () => {
+      const id = await this.session(), page = new Page(this, id);
+      return await Promise.race([page.open.then(() => true, () => false), page.refusal.then(() => false)]) && { id, page };
+    }, 'a session with a page');
+  }
+
   /** A new session that a client has joined: it makes no room for others. */
   async joined() {
     const id = await this.session();

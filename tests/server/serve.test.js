@@ -200,7 +200,11 @@ test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 
     ['local s = ("x"):rep(40000000) return s .. s', /memory/]];
   for (const [text, message] of cases) {
     const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': text });
-    const { code, output } = await fails([dir, '--socket', unused()]);
+    /* A machine that has something else to do for a second makes any of them too long: once again, then. */
+    const { code, output } = await until(async () => {
+      const end = await fails([dir, '--socket', unused()]);
+      return (message.test(end.output) || !/longer than/.test(end.output)) && end;
+    }, text, 60000);
     assert.equal(code, 1, `${text}: ${output}`);
     assert.match(output, message);
     rmSync(dir, { recursive: true });
@@ -251,23 +255,31 @@ test('C2 SIGINT and SIGTERM close pages with 1001 and exit 0', async () => {
     const page = await server.page(await server.session());
     await page.watchApp();
     server.run.child.kill(signal);
-    assert.equal(await within(5000, page.closed, 'the close'), 1001);
+    assert.equal(await within(15000, page.closed, 'the close'), 1001);
     assert.equal((await server.run.result()).code, 0);
     assert.equal(existsSync(server.socket), false);
   }
 });
 
 test('C2 a second SIGINT leaves at once', async () => {
-  const server = await Server.start({ 'lua/main.lua': APP }, ['--time-limit', '0']);
+  /* Inside of a call that does not return, the session holds up the end for four seconds; with status 0, when no second signal comes. */
+  const dir = site(), pipe = path.join(dir, 'pipe');
+  spawnSync('mkfifo', [pipe]);
+  writeSite(dir, { 'lua/main.lua': `${APP}\nfunction App:block() io.open("${pipe}") end` });
+  const server = await Server.start(dir);
   const page = await server.page(await server.session());
   await page.watchApp();
-  page.create(2, 'spin()', { access: 'action' });
+  page.create(2, 'block()', { access: 'action' });
   page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 2, value: null } }] });
+  const control = server.control();
+  await until(async () => (await control.call('sessions')).sessions[0].busy, 'the call');
+  control.close();
   server.run.child.kill('SIGINT');
-  await within(5000, page.closed, 'the close');
+  await within(15000, page.closed, 'the close');
   server.run.child.kill('SIGINT');
-  const { code } = await server.run.result(1500);
+  const { code } = await server.run.result();
   assert.equal(code, 130);
+  rmSync(dir, { recursive: true });
 });
 
 test('C2 SIGHUP takes up what was saved, without --watch', async () => {
@@ -284,16 +296,16 @@ test('C2 SIGHUP takes up what was saved, without --watch', async () => {
 
 test('P32 P29 a session without pages ends after its time, one with a page does not', async () => {
   const server = await Server.start({ 'lua/main.lua': APP }, ['--session-timeout', '400ms']);
-  const kept = await server.session(), lost = await server.session();
-  const page = await server.page(kept);
+  const { id: kept, page } = await server.opened(), lost = await server.session();
   await until(async () => (await server.get(`/${lost}`)).status === 404, 'the end of the session');
   assert.equal((await server.get(`/${kept}`)).status, 200);
   await page.close();
   await until(async () => (await server.get(`/${kept}`)).status === 404, 'the end of the other');
-  const id = await server.session();
+  const again = await server.opened();
   const control = server.control();
-  assert.equal((await control.call('sessions')).sessions[0].session, '1', `P27 counting starts again (${id})`);
+  assert.equal((await control.call('sessions')).sessions[0].session, '1', `P27 counting starts again (${again.id})`);
   control.close();
+  await again.page.close();
   await server.stop();
 });
 

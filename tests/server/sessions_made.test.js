@@ -133,7 +133,7 @@ test('Q2 P3 at --max-sessions the oldest session that no page ever joined makes 
   const fifth = await at.session();
   assert.deepEqual([await alive(at, first), await alive(at, socket), await alive(at, api), await alive(at, fourth), await alive(at, fifth)], [false, true, true, true, true]);
   const late = new Page(at, first);
-  assert.equal((await within(5000, late.refusal, 'the refusal')).status, 404);
+  assert.equal((await within(15000, late.refusal, 'the refusal')).status, 404);
   for (const id of [fourth, fifth]) {
     const joined = await at.page(id);
     await joined.close();
