@@ -156,7 +156,7 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
     if (first != INT64_MAX) {
         s.cap = first + ls_ms(LONGEST_MS);
         s.due = sooner(vanished ? later(settled, vanished + s.window) : settled, s.cap);
-    } else if (vanished) s.due = s.cap = vanished + ls_ms(ABSENT_MS);
+    } else if (vanished) s.due = s.cap = vanished + later(s.window, ls_ms(ABSENT_MS));
     s.wake = sooner(s.wake, s.due);
     return s;
 }

@@ -1,6 +1,6 @@
 /** What the hot reload tests share: a watched site with one page, and saves that are followed to their end. */
 import assert from 'node:assert/strict';
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test as run } from 'node:test';
 import { Server, until, writeSite } from './lib.js';
@@ -33,6 +33,9 @@ if not session.reloading then session:createAppVariable(session:create(App, {}))
 `;
 export const lib = (text, more = '') => `local M = {}\nfunction M.text() return "${text}" end\n${more}return M\n`;
 export const view = (text) => `<template><b>${text}</b></template>`;
+/** Options of a site whose files are saved several at a time, and must be taken up in one step: the server's threads may have to wait for their turn for longer
+ * than the usual windows last (H23). */
+export const TOGETHER = ['--watch', '--debounce', '200'];
 export const FILES = { 'lua/main.lua': MAIN, 'lua/lib.lua': lib('a'), 'viewdefs/App.DEFAULT.html': view('first') };
 
 export class Live {
@@ -81,30 +84,49 @@ export class Live {
     await this.barrier(page);
     const from = page.frames.length, told = this.records().length;
     await action();
-    const record = await until(() => this.records().slice(told).find(match), 'the record of a save');
+    const record = await until(() => this.records().slice(told).find(match), 'the record of a save', 20000);
     await this.barrier(page);
     return { record, frames: this.frames(from, page), records: this.records().slice(told) };
   }
 
   save(files, options) {
-    return this.after(() => writeSite(this.dir, files), options);
+    return this.after(() => this.write(files), options);
   }
 
   file(name) {
     return path.join(this.dir, name);
   }
 
+  /** Several files come together. */
   write(files) {
-    writeSite(this.dir, files);
+    if (Object.keys(files).length > 1) this.still(() => writeSite(this.dir, files));
+    else writeSite(this.dir, files);
+  }
+
+  /** What `change` does to files is one moment for the server, which stands still meanwhile, however long this process has to wait in the middle of it.
+   * @returns what `change` returns */
+  still(change) {
+    const { child } = this.server.run;
+    const end = performance.now() + 10000;
+    child.kill('SIGSTOP');
+    try {
+      while (!/^\d+ \(.*\) T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8'))) assert.ok(performance.now() < end, 'the server stands still');
+      return change();
+    } finally {
+      child.kill('SIGCONT');
+    }
   }
 
   appears(name) {
     return until(() => existsSync(this.file(name)), name);
   }
 
-  /** Nothing is pending any more: what was saved has been handed to the sessions. */
-  settled() {
-    return until(async () => (await this.state()).pendingReloads.length === 0, 'the end of all windows');
+  /** Do something to files, wait until sessions have been given it, busy ones as well. */
+  async handedOut(action) {
+    const generation = async () => (await this.server.get('/lsess-client/generation')).body;
+    const before = await generation();
+    action();
+    await until(async () => await generation() !== before, 'the end of the window');
   }
 
   /** Saves as most editors do it: a temporary file that takes the place of the old one. */
@@ -158,17 +180,19 @@ export const views = (frame) => Object.assign({}, ...frame.filter((m) => m.data?
  *  state     Lua expression, asked `before` and `after`
  *  edit      files to write, or a function of the test
  *  done      which record ends it; the first when absent
+ *  together  the edit is a function that changes several files, which must be taken up in one step
  *  out       record of it: outcome of each file, `details` and `failures` as patterns in order, `cleared`
  *  frames    how many the page gets; `shows` what they hold: { varId: value }; `views` their view definitions
  *  mended    files of a second save after which everything is well; `then` is the state after it */
 export function torture(kind, row) {
   test(kind, async () => {
-    const live = await Live.start(row.files, { paths: row.paths ?? [], options: ['--watch', ...(row.options ?? [])] });
+    const together = row.together || [row.edit, row.mended ?? {}].some((files) => Object.keys(files).length > 1);
+    const live = await Live.start(row.files, { paths: row.paths ?? [], options: [...(together ? TOGETHER : ['--watch']), ...(row.options ?? [])] });
     if (typeof row.arrange === 'string') await live.eval(`${row.arrange} return true`);
     else await row.arrange?.(live);
     const state = async () => (row.state ? live.eval(`return ${row.state}`) : undefined);
     assert.deepEqual(await state(), row.before, 'before');
-    const said = await live.after(() => (typeof row.edit === 'function' ? row.edit(live) : writeSite(live.dir, row.edit)), { match: row.done });
+    const said = await live.after(() => (typeof row.edit === 'function' ? row.edit(live) : live.write(row.edit)), { match: row.done });
     assert.deepEqual(await state(), row.after, 'after');
     judge(said.record, row.out ?? {});
     assert.equal(said.frames.length, row.frames, `frames ${JSON.stringify(said.frames)}`);

@@ -1,8 +1,8 @@
 /** Who uses what in hot reload: unloading, the end of sessions, what the administration is shown, start and stop (hotload.md sections 17 and 18). */
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
-import { FILES, Live, MAIN, lib, test, values, view } from './hotload.js';
-import { Server, makeSite, until } from './lib.js';
+import { FILES, Live, MAIN, TOGETHER, lib, test, values, view } from './hotload.js';
+import { Server, makeSite, until, writeSite } from './lib.js';
 
 const FLEET = { 'apps/fleet/ship.lua': 'ship = (ship or 0) + 1', 'apps/fleet/dock.lua': 'dock = (dock or 0) + 1' };
 /** A site that reaches the fleet through a link in lua/. */
@@ -55,7 +55,7 @@ test('H90 H92 a module unloaded in one session goes on in another; it counts aga
 });
 
 test('H91 unloading a folder does it for each module in it, however the folder is reached', async () => {
-  const live = await Live.start(linked());
+  const live = await Live.start(linked(), { options: TOGETHER });
   await live.eval('require("fleet.ship"); require("fleet.dock") return true');
   const before = await uses(live, 'apps/fleet');
   const answer = await live.control.call('unload', { names: ['apps/fleet'], sessions: ['1'] });
@@ -67,11 +67,12 @@ test('H91 unloading a folder does it for each module in it, however the folder i
 });
 
 test('H93 H90 a session that ends releases its uses', async () => {
-  const live = await Live.start(linked(), { options: ['--watch', '--session-timeout', '1s'] });
+  const live = await Live.start(linked(), { options: ['--watch', '--session-timeout', '4s'] }); /* the time that a page has to come */
   const before = await uses(live, 'apps/fleet');
-  await live.server.session();
+  const page = await live.server.page(await live.server.session());
   await live.eval('require("fleet.ship") return true', '2');
   assert.ok((await uses(live, 'apps/fleet')) > before);
+  await page.close();
   await until(async () => (await live.control.call('state')).sessions.length === 1, 'the end of the session that no page shows', 20000);
   await until(async () => (await uses(live, 'apps/fleet')) === before, 'the end of its uses');
   assert.deepEqual((await live.save({ 'lua/lib.lua': lib('b') })).frames.map(values), [{ 4: 'b' }]);
@@ -93,8 +94,11 @@ test('C1 H2 reload without names covers all that sessions have loaded, with and 
   for (const options of [[], ['--watch', '--debounce', '60000']]) {
     const live = await Live.start(linked(), { options, paths: ['text()'] });
     await live.eval('require("fleet.ship") return true');
-    live.write({ 'lua/lib.lua': lib('b'), 'apps/fleet/ship.lua': 'ship = 50', 'viewdefs/App.DEFAULT.html': view('second') });
-    const answer = await live.control.call('reload');
+    /* Asked before the server sees the files: a burst is due after a second at the latest (H28), whatever --debounce says. */
+    const answer = await live.still(() => {
+      writeSite(live.dir, { 'lua/lib.lua': lib('b'), 'apps/fleet/ship.lua': 'ship = 50', 'viewdefs/App.DEFAULT.html': view('second') });
+      return live.control.call('reload');
+    });
     assert.deepEqual(Object.fromEntries(answer.results.map((r) => [r.key, r.outcome])), { 'apps/fleet/ship.lua': 'ok', 'lua/lib.lua': 'ok', 'lua/main.lua': 'skipped' });
     assert.equal(await live.eval('return ship'), 50);
     await until(() => live.value(2) === 'b', 'the page');
@@ -111,7 +115,7 @@ test('H94 H95 H1 watches are there before the first session, and stopping takes 
   live.write({ 'lua/lib.lua': lib('b') });
   const begun = performance.now();
   await live.stop();
-  assert.ok(performance.now() - begun < 5000, 'the end');
+  assert.ok(performance.now() - begun < 10000, 'the end');
   const byEnvironment = await Live.start({}, { options: [], settings: { env: { LSESS_WATCH: '1' } } });
   assert.deepEqual((await byEnvironment.save({ 'lua/lib.lua': lib('b') })).frames.map(values), [{ 4: 'b' }]);
   const off = await Server.start(FILES);

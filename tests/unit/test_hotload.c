@@ -1,6 +1,8 @@
 /* The hot loader's core: events, windows, bursts, the stable read (hotload.md sections 4, 5, 13, 14). */
 #include "hotload_site.h"
 
+#include "hotload/internal.h"
+
 static void test_save(void **state) /* H21, H33: a save in place, one burst with the final text */
 {
     (void)state;
@@ -80,28 +82,30 @@ static void test_burst(void **state) /* H27, H37: files saved together are one b
 static void test_window(void **state) /* H23, H24: 5 ms alone, 20 ms together, measured from the last event */
 {
     (void)state;
+    site.debounce_ms = -1;
     start();
+    /* Each at least, and the best of some in time: how many it takes depends on who else needs the processor. */
     int64_t best_alone = INT64_MAX, best_together = INT64_MAX;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10 || (best_alone >= 20 * 1000000 && i < 300); i++) {
         size_t before = bursts();
+        int64_t begin = ls_now_ns();
         put("lua/a.lua", i % 2 ? "1" : "2");
-        int64_t saved = ls_now_ns();
         wait_bursts(before + 1);
-        int64_t took = site.at_ns[before] - saved;
-        assert_true(took >= 4 * 1000000);
+        int64_t took = site.at_ns[before] - begin;
+        assert_true(took >= 5 * 1000000);
         if (took < best_alone) best_alone = took;
         settle();
     }
     assert_true(best_alone < 20 * 1000000);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5 || (best_together >= 40 * 1000000 && i < 300); i++) {
         size_t before = bursts();
         put("lua/a.lua", i % 2 ? "1" : "2");
+        int64_t begin = ls_now_ns();
         put("lua/b.lua", i % 2 ? "1" : "2");
-        int64_t saved = ls_now_ns();
         wait_bursts(before + 1);
-        int64_t took = site.at_ns[before] - saved;
+        int64_t took = site.at_ns[before] - begin;
         if (site.bursts[before]->file_count == 2) {
-            assert_true(took >= 19 * 1000000);
+            assert_true(took >= 20 * 1000000);
             if (took < best_together) best_together = took;
         }
         settle();
@@ -114,24 +118,35 @@ static void test_debounce_option(void **state) /* H23: --debounce sets both */
     (void)state;
     site.debounce_ms = 80;
     start();
+    int64_t begin = ls_now_ns();
     put("lua/a.lua", "1");
-    int64_t saved = ls_now_ns();
     wait_bursts(1);
-    assert_true(site.at_ns[0] - saved >= 79 * 1000000);
+    assert_true(site.at_ns[0] - begin >= 80 * 1000000);
     expect("lua/a.lua=1");
 }
 
-/* Writes `path` every few ms until a burst has come, or `ms` have passed. */
-static void keep_saving(const char *path, int64_t ms)
+/* Writes something every few ms until another burst has come. @return false if this thread did not get its turn for so long that the writer was rightly taken to
+ * have ended */
+static bool keep_writing(void (*write_once)(void), size_t before)
 {
-    int64_t until = ls_now_ns() + ls_ms(ms);
-    for (unsigned i = 0; ls_now_ns() < until && !bursts(); i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%u", i);
-        put(path, text);
-        int64_t next = ls_now_ns() + 2 * 1000000;
-        while (ls_now_ns() < next) sched_yield();
-    }
+    int64_t until = ls_now_ns() + DEADLINE_NS, last = ls_now_ns(), longest = 0, now;
+    do {
+        write_once();
+        now = ls_now_ns();
+        if (now - last > longest) longest = now - last;
+        last = now;
+        while (ls_now_ns() < last + 2 * 1000000) sched_yield();
+    } while (bursts() == before && now < until);
+    now = ls_now_ns();
+    return longest < ls_ms(400) && now - last < ls_ms(400);
+}
+
+static void save_again(void)
+{
+    static unsigned count;
+    char text[32];
+    snprintf(text, sizeof text, "%u", count++);
+    put("lua/a.lua", text);
 }
 
 static void test_cap(void **state) /* H27, H28: a file that is saved without end is handled 1 s after its first event */
@@ -139,47 +154,58 @@ static void test_cap(void **state) /* H27, H28: a file that is saved without end
     (void)state;
     site.debounce_ms = 600; /* so that a test thread that does not get its turn for some time does not end the window */
     start();
-    int64_t begin = ls_now_ns();
-    keep_saving("lua/a.lua", 10000);
-    assert_int_equal(bursts(), 1); /* while the saves went on; how soon after the second depends on who else needs the processor */
-    int64_t took = site.at_ns[0] - begin;
-    assert_true(took >= 900 * 1000000LL && took < 8000 * 1000000LL);
-    assert_int_equal(site.bursts[0]->file_count, 1);
-    settle();
+    for (int tries = 0; tries < 20; tries++) {
+        settle();
+        size_t before = bursts();
+        int64_t begin = ls_now_ns();
+        bool in_time = keep_writing(save_again, before);
+        assert_true(bursts() > before); /* while the saves went on; how soon after the second depends on who else needs the processor */
+        assert_int_equal(site.bursts[before]->file_count, 1);
+        if (!in_time) continue;
+        assert_true(site.at_ns[before] - begin >= ls_ms(1000) && site.at_ns[before] - begin < ls_ms(8000));
+        return;
+    }
+    fail_msg("this thread never got its turn in time");
 }
+
+static int writing;
+static void write_on(void) { write_all(writing, "."); }
 
 static void test_cap_leaves_out(void **state) /* H27, H28: what is still being written at the cap is left out, said once, and taken up when it has settled */
 {
     (void)state;
     site.debounce_ms = 600;
     start();
-    put("lua/a.lua", "complete");
-    put("lua/b.lua", "b");
-    int64_t begin = ls_now_ns();
-    int fd = open(at("lua/a.lua"), O_WRONLY | O_APPEND);
-    while (!bursts() && ls_now_ns() - begin < DEADLINE_NS) {
-        write_all(fd, ".");
-        int64_t next = ls_now_ns() + 2 * 1000000;
-        while (ls_now_ns() < next) sched_yield();
+    for (int tries = 0; tries < 20; tries++) {
+        settle();
+        size_t before = bursts();
+        int64_t begin = ls_now_ns();
+        put("lua/a.lua", "complete");
+        put("lua/b.lua", "b");
+        writing = open(at("lua/a.lua"), O_WRONLY | O_APPEND);
+        bool in_time = ls_now_ns() - begin < ls_ms(400) && keep_writing(write_on, before);
+        int64_t written = ls_now_ns();
+        close(writing);
+        if (!in_time || ls_now_ns() - written >= ls_ms(90)) continue;
+        assert_true(site.at_ns[before] - begin >= ls_ms(1000) && site.at_ns[before] - begin < ls_ms(8000));
+        assert_int_equal(site.bursts[before]->file_count, 1);
+        assert_string_equal(site.bursts[before]->files[0].key, "lua/b.lua");
+        assert_true(logged("a.lua keeps changing"));
+        settle();
+        assert_int_equal(bursts(), before + 2);
+        assert_string_equal(site.bursts[before + 1]->files[0].key, "lua/a.lua");
+        assert_true(ls_has_prefix(ls_bytes_data(site.bursts[before + 1]->files[0].text), "complete."));
+        return;
     }
-    int64_t took = site.at_ns[0] - begin;
-    assert_true(took >= 900 * 1000000LL && took < 8000 * 1000000LL);
-    assert_int_equal(site.bursts[0]->file_count, 1);
-    assert_string_equal(site.bursts[0]->files[0].key, "lua/b.lua");
-    assert_true(logged("a.lua keeps changing"));
-    close(fd);
-    settle();
-    assert_int_equal(bursts(), 2);
-    assert_string_equal(site.bursts[1]->files[0].key, "lua/a.lua");
-    assert_true(ls_has_prefix(ls_bytes_data(site.bursts[1]->files[0].text), "complete."));
+    fail_msg("this thread never got its turn in time");
 }
 
 /* @return false if this thread did not get its turn for so long that the half was rightly taken for the whole (H29: 500 ms) */
 static bool pause_in_the_middle(void)
 {
     size_t before = bursts();
-    int fd = open(at("lua/a.lua"), O_WRONLY | O_TRUNC);
     int64_t begin = ls_now_ns();
+    int fd = open(at("lua/a.lua"), O_WRONLY | O_TRUNC);
     write_all(fd, "first half, ");
     while (ls_now_ns() < begin + ls_ms(300)) {
         bool idle = ls_hotload_idle(site.hotload);
@@ -212,12 +238,29 @@ static void test_never_closed(void **state) /* H21: a file that stays open is ta
     (void)state;
     start();
     int fd = open(at("lua/a.lua"), O_WRONLY | O_CREAT, 0644);
+    int64_t begin = ls_now_ns();
     write_all(fd, "open");
-    int64_t written = ls_now_ns();
     expect("lua/a.lua=open");
-    assert_true(site.at_ns[0] - written >= 490 * 1000000LL);
+    assert_true(site.at_ns[bursts() - 1] - begin >= ls_ms(500));
     close(fd);
     settle();
+}
+
+/* @return false if this thread did not get its turn for so long that the file rightly counted as empty */
+static bool empty_for_some_time(void)
+{
+    size_t before = bursts();
+    int64_t begin = ls_now_ns();
+    put("lua/a.lua", "");
+    while (ls_now_ns() < begin + ls_ms(120)) {
+        bool idle = ls_hotload_idle(site.hotload);
+        if (ls_now_ns() - begin < ls_ms(240)) assert_false(idle);
+    }
+    size_t seen = bursts() - before;
+    put("lua/a.lua", "new");
+    bool in_time = ls_now_ns() - begin < ls_ms(240);
+    if (in_time) assert_int_equal(seen, 0);
+    return in_time;
 }
 
 static void test_emptied(void **state) /* H30: length 0 waits 250 ms for its content, then counts */
@@ -226,16 +269,17 @@ static void test_emptied(void **state) /* H30: length 0 waits 250 ms for its con
     put("lua/a.lua", "content");
     put("lua/b.lua", "content");
     start();
-    put("lua/a.lua", "");
-    int64_t until = ls_now_ns() + ls_ms(60);
-    while (ls_now_ns() < until) assert_false(ls_hotload_idle(site.hotload));
-    assert_int_equal(bursts(), 0);
-    put("lua/a.lua", "new");
+    bool in_time = empty_for_some_time();
+    for (int tries = 0; !in_time && tries < 20; tries++) {
+        news();
+        in_time = empty_for_some_time();
+    }
+    assert_true(in_time);
     expect("lua/a.lua=new");
-    int64_t emptied = ls_now_ns();
+    int64_t begin = ls_now_ns();
     put("lua/b.lua", "");
     expect("lua/b.lua=");
-    assert_true(site.at_ns[1] - emptied >= 245 * 1000000LL);
+    assert_true(site.at_ns[bursts() - 1] - begin >= ls_ms(250));
 }
 
 static void test_deleted(void **state) /* section 14, H31: no reload, told once for a file in use; back within the window: one reload */
@@ -256,9 +300,31 @@ static void test_deleted(void **state) /* section 14, H31: no reload, told once 
     expect("lua/a.lua=3");
 }
 
+static void test_absent_waits(void **state) /* N2, H24: a file that is gone is told of after the window, and waiting for that takes no time of a processor */
+{
+    (void)state;
+    struct timespec used, pause = {0, 10 * 1000000};
+    clockid_t clock;
+    site.debounce_ms = 1000;
+    put("lua/a.lua", "1");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    settle();
+    assert_int_equal(pthread_getcpuclockid(site.hotload->thread, &clock), 0);
+    clock_gettime(clock, &used);
+    int64_t before = ls_ms(1000) * used.tv_sec + used.tv_nsec, begin = ls_now_ns();
+    gone("lua/a.lua");
+    while (!bursts() && ls_now_ns() < begin + DEADLINE_NS) nanosleep(&pause, NULL);
+    clock_gettime(clock, &used);
+    assert_true(ls_ms(1000) * used.tv_sec + used.tv_nsec - before < ls_ms(50));
+    assert_true(site.at_ns[0] - begin >= ls_ms(1000));
+    expect("lua/a.lua=-");
+}
+
 static void test_vanishes_while_pending(void **state) /* H31: the others of the burst go on */
 {
     (void)state;
+    site.debounce_ms = 400; /* it is gone before it is looked at, also where this thread is kept waiting */
     start();
     put("lua/a.lua", "a");
     put("lua/b.lua", "b");
@@ -377,23 +443,31 @@ static void test_git_lock(void **state) /* H84: held back while the lock is ther
     (void)state;
     dirs("../.git");
     start();
+    int64_t begin = ls_now_ns();
     put("../.git/index.lock", "");
     put("lua/a.lua", "a");
-    int64_t until = ls_now_ns() + ls_ms(200);
-    while (ls_now_ns() < until) assert_false(ls_hotload_idle(site.hotload));
+    while (ls_now_ns() < begin + ls_ms(200)) {
+        bool idle = ls_hotload_idle(site.hotload);
+        if (ls_now_ns() - begin < ls_ms(2000)) assert_false(idle);
+    }
     put("lua/b.lua", "b");
-    assert_int_equal(bursts(), 0);
+    size_t seen = bursts();
+    if (ls_now_ns() - begin < ls_ms(2000)) assert_int_equal(seen, 0);
     gone("../.git/index.lock");
     expect("lua/a.lua=a lua/b.lua=b");
     put("../.git/index.lock", "");
-    int64_t begin = ls_now_ns();
+    begin = ls_now_ns();
     put("lua/a.lua", "c");
     expect("lua/a.lua=c");
-    assert_true(site.at_ns[1] - begin >= 1990 * 1000000LL);
-    begin = ls_now_ns();
-    put("lua/a.lua", "d");
-    expect("lua/a.lua=d");
-    assert_true(site.at_ns[2] - begin < 1000 * 1000000LL);
+    assert_true(site.at_ns[bursts() - 1] - begin >= ls_ms(2000));
+    int64_t took = ls_ms(2000);
+    for (int tries = 0; took >= ls_ms(1000) && tries < 5; tries++) {
+        begin = ls_now_ns();
+        put("lua/a.lua", "d");
+        expect("lua/a.lua=d");
+        took = site.at_ns[bursts() - 1] - begin;
+    }
+    assert_true(took < ls_ms(1000));
 }
 
 static void test_worktree_lock(void **state) /* H84: .git of a worktree is a file that names the real place */
@@ -402,11 +476,13 @@ static void test_worktree_lock(void **state) /* H84: .git of a worktree is a fil
     dirs("../repo/worktrees/w");
     put(".git", "gitdir: ../repo/worktrees/w\n");
     start();
+    int64_t begin = ls_now_ns();
     put("../repo/worktrees/w/index.lock", "");
     put("lua/a.lua", "a");
-    int64_t until = ls_now_ns() + ls_ms(60);
-    while (ls_now_ns() < until) assert_false(ls_hotload_idle(site.hotload));
-    assert_int_equal(bursts(), 0);
+    while (ls_now_ns() < begin + ls_ms(120)) {
+        bool idle = ls_hotload_idle(site.hotload);
+        if (ls_now_ns() - begin < ls_ms(2000)) assert_false(idle);
+    }
     gone("../repo/worktrees/w/index.lock");
     expect("lua/a.lua=a");
 }
@@ -456,7 +532,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         T(test_save), T(test_rename_over), T(test_other_names), T(test_odd_names), T(test_many_changes_one_reload), T(test_burst), T(test_window),
-        T(test_debounce_option), T(test_cap), T(test_cap_leaves_out), T(test_half_written), T(test_never_closed), T(test_emptied), T(test_deleted), T(test_vanishes_while_pending),
+        T(test_debounce_option), T(test_cap), T(test_cap_leaves_out), T(test_half_written), T(test_never_closed), T(test_emptied), T(test_deleted), T(test_absent_waits), T(test_vanishes_while_pending),
         T(test_renamed), T(test_hard_link), T(test_attributes), T(test_unreadable), T(test_unreadable_permission), T(test_views), T(test_view_moved),
         T(test_git_lock), T(test_worktree_lock), T(test_two_files_apart), T(test_named_files),
     };

@@ -117,6 +117,7 @@ static void mapped(const char *file) /* no MODIFY at all */
     put(temporary, NEW);
     move(temporary, file); /* so that the length fits; this alone is a save */
     settle();
+    assert_int_equal(bursts(), 1);
     int fd = open(at("%s", file), O_RDWR);
     char *bytes = mmap(NULL, sizeof text - 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_ptr_not_equal(bytes, MAP_FAILED);
@@ -163,14 +164,27 @@ static const struct pattern patterns[] = {
     {"unlink and create", unlink_and_create, NULL},
 };
 
+/* A save in several steps is rightly taken for two where the one who saves, or the hot loader, did not get a turn for longer than the windows of H23 between them:
+ * then it is done again. */
+enum { TRIES = 5 };
+
+static void again(const char *file, const char *text)
+{
+    put(file, text);
+    news();
+    site.log[site.log_len = 0] = 0;
+}
+
 static void one_save(const char *file, const char *shown, const char *name, void (*save)(const char *file))
 {
     char wanted_text[512];
-    put(file, OLD);
-    news();
-    save(file);
+    const char *text = "";
     snprintf(wanted_text, sizeof wanted_text, "%s=%s", shown, NEW);
-    const char *text = news();
+    for (int tries = 0; tries < TRIES && strcmp(text, wanted_text); tries++) {
+        again(file, OLD);
+        save(file);
+        text = news();
+    }
     if (strcmp(text, wanted_text)) fail_msg("%s: \"%s\" instead of \"%s\"", name, text, wanted_text);
     if (site.log_len) fail_msg("%s: %s", name, site.log);
 }
@@ -182,6 +196,7 @@ static void test_patterns(void **state) /* every row, for a loaded file, one beh
     put("../shared/m.lua", OLD);
     linked("../../shared/m.lua", "lua/m.lua");
     put("lua/x.lua", OLD);
+    site.debounce_ms = -1;
     start();
     loaded(1, "lua/x.lua", "lua/x.lua");
     loaded(1, "../shared/m.lua", "lua/m.lua");
@@ -197,9 +212,9 @@ static void test_mapped(void **state) /* memory-mapped writers: CLOSE_WRITE alon
 {
     (void)state;
     put("lua/x.lua", OLD);
+    site.debounce_ms = -1;
     start();
     mapped("lua/x.lua");
-    assert_int_equal(bursts(), 1);
     settle();
     assert_int_equal(bursts(), 2);
     assert_int_equal(ls_bytes_data(site.bursts[1]->files[0].text)[0], 'N');
@@ -244,11 +259,13 @@ static void tool(const char *name, const char *command, const char *file)
     char wanted_text[256];
     bool view = strstr(file, ".html") != NULL;
     if (!have(name)) return;
-    put(file, "return 'old'\n");
-    news();
-    run("%s %s </dev/null >/dev/null 2>&1", command, file);
+    const char *text = "";
     snprintf(wanted_text, sizeof wanted_text, "%s%s=return 'new'\n", view ? "@" : "", file);
-    const char *text = news();
+    for (int tries = 0; tries < TRIES && strcmp(text, wanted_text); tries++) {
+        again(file, "return 'old'\n");
+        run("%s %s </dev/null >/dev/null 2>&1", command, file);
+        text = news();
+    }
     if (strcmp(text, wanted_text)) fail_msg("%s: \"%s\" instead of \"%s\"", command, text, wanted_text);
     if (site.log_len) fail_msg("%s: %s", command, site.log);
 }
@@ -258,6 +275,7 @@ static void test_tools(void **state)
     (void)state;
     static const char *const files[] = {"lua/x.lua", "viewdefs/T.D.html"};
     put("lua/x.lua", "");
+    site.debounce_ms = -1;
     start();
     loaded(1, "lua/x.lua", "lua/x.lua");
     settle();
