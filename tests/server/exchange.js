@@ -89,7 +89,7 @@ class Exchange {
    * spoken is answered with nothing but its answer. @returns recorded lines */
   async outcome(expected) {
     if (expected !== undefined) {
-      await until(() => this.count() >= expected, 'frames', 5000).catch(() => {});
+      await until(() => this.count() >= expected, 'frames', 15000).catch(() => {});
     } else {
       let count = -1;
       while (count !== this.count()) {
@@ -118,7 +118,7 @@ export async function play(file, record) {
   const steps = readFileSync(file, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
   const exchange = new Exchange(), lines = [];
   try {
-    await within(10000, exchange.start(steps[0]), 'the start');
+    await within(20000, exchange.start(steps[0]), 'the start');
     lines.push(steps[0]);
     for (let at = 1, next; at < steps.length; at = next) {
       for (next = at + 1; steps[next]?.to; next++);

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { APP, Server, makeSite, writeSite } from './lib.js';
+import { APP, Server, makeSite, until, writeSite } from './lib.js';
 
 let server, outside;
 
@@ -294,7 +294,7 @@ test('P4 a main.lua that raises is a 500 and leaves nothing', async () => {
   const again = broken.control();
   assert.equal((await again.call('sessions')).sessions[0].session, '1', `P27: the number was not used up (${id})`);
   again.close();
-  assert.ok(broken.logs().some((text) => text.includes('mast broken')), 'L34: it is in the log');
+  await until(() => broken.logs().some((text) => text.includes('mast broken')), 'L34: it is in the log');
   await broken.stop();
 });
 

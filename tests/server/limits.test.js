@@ -110,7 +110,7 @@ const LIMITS = {
       for (let i = 0; i < 20; i++) page.send({ userEvent: true, messages: [act(3)] });
       await othersGoOn();
       return server.logs().some((text) => text.includes('--max-outbox'));
-    }, 'the drop', 30000);
+    }, 'the drop', 60000);
     page.socket.terminate();
     const again = await server.page(id);
     assert.ok((await again.ask([watch, create(2, 'name')])).some((m) => m.data.varId === 2 && m.data.value.startsWith('yyy')), 'it comes again and is brought up to date');
@@ -208,7 +208,8 @@ test('L5 Q2 what is not of the Lua heap counts against --memory-limit as well, a
     error = (await page.ask(create(made, 'name', { junk }))).find((m) => m.type === 'error');
   }
   assert.match(error.data.description, /memory limit of 16777216 bytes.*--memory-limit/);
-  assert.ok(await memory() > 10 << 20 && await memory() <= (16 << 20) + 65536, `${await memory()} bytes are kept`);
+  const kept = await until(async () => { const bytes = await memory(); return bytes > 10 << 20 && bytes; }, 'what is kept is counted');
+  assert.ok(kept <= (16 << 20) + 65536, `${kept} bytes are kept`);
   page.send([{ type: 'update', data: { varId: 2, value: 'changed' } }, { type: 'update', data: { varId: 2, properties: { big: junk.repeat(6) } } }]);
   await page.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));
   for (let i = 2; i < made; i++) page.send({ type: 'destroy', data: { varId: i } });
@@ -230,7 +231,8 @@ test('P40b 16 MiB of frames wait at most; the rest is not read, nothing is lost'
   const { sessions } = await control.call('sessions');
   /* The session is held by somebody else, so that frames wait in its queue while the page's own thread reads. */
   const sign = path.join(server.dir, 'go');
-  const running = control.call('eval', { session: sessions.find((row) => row.connections === 1 && row.session !== '1').session, code: `print("in") os.execute("while [ ! -e ${sign} ]; do sleep 0.02; done")` });
+  const session = sessions.find((row) => row.connections === 1 && row.session !== '1').session;
+  control.write(`${JSON.stringify({ id: 'held', cmd: 'eval', session, code: `print("in") os.execute("while [ ! -e ${sign} ]; do sleep 0.02; done")` })}\n`);
   await until(() => control.lines.some((line) => line.event === 'print'), 'the blocking call');
   const padding = 'p'.repeat(1024 * 1024);
   const frame = JSON.stringify({ userEvent: false, padding, messages: [act(3)] });
@@ -238,14 +240,17 @@ test('P40b 16 MiB of frames wait at most; the rest is not read, nothing is lost'
   const sending = (async () => {
     for (; sent < 120; sent++) await new Promise((resolve) => page.socket.send(frame, resolve));
   })();
-  await until(async () => {
-    const before = sent;
-    for (let i = 0; i < 5; i++) await site.othersGoOn();
-    return sent > 5 && sent === before;
-  }, 'the moment when no more is read', 30000);
-  assert.ok(sent < 60, `${sent} MiB were taken, the kernel's buffers included`);
-  writeFileSync(sign, '');
-  await running;
+  try {
+    await until(async () => {
+      const before = sent;
+      for (let i = 0; i < 5; i++) await site.othersGoOn();
+      return sent > 5 && sent === before;
+    }, 'the moment when no more is read', 60000);
+    assert.ok(sent < 60, `${sent} MiB were taken, the kernel's buffers included`);
+  } finally {
+    writeFileSync(sign, ''); /* or its shell would outlive the server, and keep this file from ending */
+  }
+  await control.answer('held', 30000);
   await within(30000, sending, 'the rest');
   await page.message((m) => m.data?.varId === 2 && m.data.value === 120, 30000);
   control.close();
@@ -286,6 +291,7 @@ test('P69 Q2 a page of the same session that stops reading does not hold up the 
 test('P22a Q2 more half-open requests than there are threads: open pages go on, and the server comes back by itself', async () => {
   const site = await serve(['--max-connections', '4']);
   const { server } = site;
+  const begun = performance.now();
   const sockets = Array.from({ length: 60 }, () => {
     const socket = net.connect(server.port, '127.0.0.1');
     socket.on('error', () => {});
@@ -296,7 +302,7 @@ test('P22a Q2 more half-open requests than there are threads: open pages go on, 
   let answered = false;
   const waiting = server.get('/lsess-client/generation').then((answer) => { answered = true; return answer; });
   await site.othersGoOn();
-  assert.equal(answered, false, 'the attack works for a while');
+  assert.ok(!answered || performance.now() - begun > 10000, 'the attack works for a while'); /* which may be over on a machine that is busy */
   assert.equal((await waiting).status, 200, 'then the half-open ones are given up');
   await site.othersGoOn();
   for (const socket of sockets) socket.destroy();

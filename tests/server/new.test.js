@@ -10,7 +10,7 @@ import { Program, program, until } from './lib.js';
 const TEMPLATES = ['blank', 'contacts', 'dashboard', 'tasks'];
 
 const folder = () => mkdtempSync(path.join(os.tmpdir(), 'lsess-new-'));
-const run = (args, options = {}) => spawnSync(program, args, { encoding: 'utf8', timeout: 20000, ...options });
+const run = (args, options = {}) => spawnSync(program, args, { encoding: 'utf8', timeout: 60000, ...options });
 
 /** Every path below a folder, links as "name -> target". */
 function tree(dir, below = '') {
@@ -50,12 +50,12 @@ for (const template of TEMPLATES) {
     const lint = spawnSync('luacheck', ['-q', '.'], { cwd: site, encoding: 'utf8' });
     assert.equal(lint.status, 0, lint.stdout);
     const server = new Program([...commands[1].split(' ').slice(1), '--port', '0', '--json-log'], { cwd: site, env: { XDG_RUNTIME_DIR: folder() } });
-    const ready = await until(() => server.output.includes('"ready"') && JSON.parse(server.output.split('\n')[0]), 'the start');
+    const ready = await until(() => /^.*"ready".*\n/.test(server.output) && JSON.parse(server.output.split('\n')[0]), 'the start');
     const page = await fetch(ready.url);
     assert.equal(page.status, 200);
     assert.match(await page.text(), /ui-app/);
     server.child.kill('SIGTERM');
-    assert.equal((await server.result()).code, 0, server.output);
+    assert.equal((await server.result(20000)).code, 0, server.output);
   });
 }
 

@@ -46,7 +46,7 @@ export class Terminal {
   }
 
   /** Wait until the screen matches; its text. */
-  async shows(pattern, ms = 10000) {
+  async shows(pattern, ms = 20000) {
     let screen = '';
     await until(() => {
       screen = this.screen();
