@@ -209,12 +209,13 @@ static void *settle_main(void *arg)
         h->queued = 0;
         h->lost = false;
         pthread_mutex_unlock(&h->lock);
+        /* First, for what was lost came before a mark that is among the messages. */
+        if (lost) ls__event(h, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
         for (; message; message = next) {
             next = message->next;
             handle(h, message);
             free_message(message);
         }
-        if (lost) ls__event(h, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
         int64_t due = tick(h);
         pthread_mutex_lock(&h->lock);
         if (!h->first && !h->lost && !h->stop) wait_until(h, due);
