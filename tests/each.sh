@@ -10,15 +10,18 @@ seconds=${FILE_SECONDS:-300}
 node=(node --test --test-reporter=tap)
 # Node.js 18, which Debian has, knows no such option and needs none for a single file.
 node --test-concurrency=1 -e 0 2>/dev/null && node+=(--test-concurrency=1)
-log=$(mktemp)
+log=$(mktemp) pid=''
 trap 'cat "$log"; rm -f "$log"' EXIT
-trap 'exit 143' TERM
+trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null; exit 143' INT TERM HUP
 status=0
 
 run() {
     local how=()
     [[ $1 == *.*js ]] && how=("${node[@]}")
-    timeout -k 5 "$seconds" ${how[@]+"${how[@]}"} "$1" >"$log" 2>&1
+    # In the background, so that a signal ends it, and what it has said until then is shown.
+    timeout -k 5 "$seconds" ${how[@]+"${how[@]}"} "$1" >"$log" 2>&1 &
+    pid=$!
+    wait "$pid"
 }
 
 for file in "$@"; do

@@ -29,6 +29,7 @@ count() {
 # The lines of a log that name what failed, with what node:test says of why. A count of cmocka is none.
 names() {
     awk '
+        /^flaky: / { next }
         /^ *not ok / { told = 0 }
         /^ *not ok |^FAILED |^\[  FAILED  \] [^0-9]|^SUMMARY:|^\[  ERROR   \]|: error: Failure!|: failed; / { sub(/^ */, ""); if (!seen[$0]++) print; next }
         /^ *error: / && !told { told = 1; more = /\|-?$/ ? 3 : 0; sub(/^ */, "    "); if (!more) print; next }

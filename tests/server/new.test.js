@@ -50,7 +50,7 @@ for (const template of TEMPLATES) {
     const lint = spawnSync('luacheck', ['-q', '.'], { cwd: site, encoding: 'utf8' });
     assert.equal(lint.status, 0, lint.stdout);
     const server = new Program([...commands[1].split(' ').slice(1), '--port', '0', '--json-log'], { cwd: site, env: { XDG_RUNTIME_DIR: folder() } });
-    const ready = await until(() => /^.*"ready".*\n/.test(server.output) && JSON.parse(server.output.split('\n')[0]), 'the start');
+    const ready = await until(() => server.events('ready')[0], 'the start');
     const page = await fetch(ready.url);
     assert.equal(page.status, 200);
     assert.match(await page.text(), /ui-app/);
