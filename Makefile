@@ -12,12 +12,12 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes only rooms to its left (make check-layers).
-ROOMS = base tracker session protocol viewdef backend executor hotload server
+ROOMS = base tracker vm model resolver reload console session protocol viewdef backend check executor hotload server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/tracker/,changes% detect% tree% tracker% var%) lib/backend/compose% \
-  $(addprefix lib/session/,resolver% value% objects% viewlist% gate%) lib/protocol/outgoing% tests/%
+  $(addprefix lib/resolver/,resolver% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).
@@ -80,6 +80,7 @@ libs_session = $(filter-out -lcivetweb -linotifytools -lcjson,$(LIBS))
 libs_protocol = $(libs_session) -lcjson
 libs_viewdef = $(libs_protocol)
 libs_backend = $(libs_protocol)
+libs_check = $(libs_protocol)
 libs_executor = $(libs_protocol)
 libs_hotload = $(libs_protocol) -linotifytools
 libs_server = $(LIBS)

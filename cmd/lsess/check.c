@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "backend/check.h"
+#include "check/check.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fspath.h"

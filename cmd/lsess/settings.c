@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/fspath.h"
 #include "base/text.h"
-#include "session/site_config.h"
+#include "vm/site_config.h"
 
 enum kind { SWITCH, TRISTATE, INT, INT64, COUNT, DURATION, SIZE, TEXT, PATH, LIST, VERBOSE };
 

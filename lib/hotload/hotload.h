@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "session/reload.h"
+#include "reload/reload.h"
 
 struct ls_hotload;
 

@@ -17,7 +17,7 @@
 #include "executor/executor.h"
 #include "hotload/hotload.h"
 #include "server/server.h"
-#include "session/chunks.h"
+#include "vm/chunks.h"
 #include "viewdef/viewdef.h"
 
 #define LS_ID_LEN 32 /* hex digits of an internal session id (P27) */

@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "hotload/hotload.h"
-#include "session/reload.h"
+#include "reload/reload.h"
 
 struct ls_server;
 

@@ -12,9 +12,10 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "session/chunks.h"
-#include "session/internal.h"
-#include "session/resolver.h"
+#include "vm/chunks.h"
+#include "session/session.h"
+#include "vm/vm_internal.h"
+#include "resolver/slots.h"
 #include "tracker/tracker.h"
 
 #define ROUNDS 15

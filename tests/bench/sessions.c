@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "session/chunks.h"
+#include "vm/chunks.h"
 #include "session/session.h"
 #include "tracker/tracker.h"
 

@@ -34,23 +34,23 @@ lines() { yes "$2" | head -n "$1"; }
 
 layers='bash tests/checks/layers.sh'
 plant "$layers" 'base includes "tracker/tracker.h", which lies above it' lib/base/planted.h '/* x */\n#include "tracker/tracker.h"'
-plant "$layers" 'session includes "server/server.h"' lib/session/planted.c '/* x */\n# include "server/server.h"'
+plant "$layers" 'model includes "server/server.h"' lib/model/planted.c '/* x */\n# include "server/server.h"'
 plant "$layers" 'names no room' lib/server/planted.c '/* x */\n#include "internal.h"'
 plant "$layers" 'attic is no room of lib' lib/attic/planted.c '/* x */\n#include "base/text.h"'
 for outside in lib/tracker/planted.c lib/server/planted.c cmd/lsess/planted.c; do
-    plant "$layers" 'belongs to ^lib/session/' $outside '/* x */\n#include <lua5.4/lua.h>'
-    plant "$layers" 'belongs to ^lib/session/' $outside '/* x */\n#include "lauxlib.h"'
+    plant "$layers" 'belongs to ^lib/(vm' $outside '/* x */\n#include <lua5.4/lua.h>'
+    plant "$layers" 'belongs to ^lib/(vm' $outside '/* x */\n#include "lauxlib.h"'
     plant "$layers" 'belongs to ^lib/hotload/' $outside '/* x */\n#include <sys/inotify.h>'
     plant "$layers" 'belongs to ^lib/protocol/' $outside '/* x */\n#include <cjson/cJSON.h>'
 done
-plant "$layers" 'belongs to ^lib/server/' lib/session/planted.h '/* x */\n#include <civetweb.h>'
+plant "$layers" 'belongs to ^lib/server/' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
 
 headers='bash tests/checks/headers.sh'
 plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t planted(void);'
 plant "$headers" 'does not compile alone' lib/base/planted.h '/* x, without a guard */\nstruct planted { int x; };'
 plant "$headers" 'has warnings' lib/base/planted.h '/* x */\n#ifndef P\n#define P\nstatic inline int planted(int a) { return 0; }\n#endif'
 plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define P\n#endif'
-plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/session/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
+plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/vm/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
 
 tree='bash tests/checks/tree.sh'
 plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "session/site_config.h"
+#include "vm/site_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

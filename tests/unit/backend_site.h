@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "protocol/message.h"
-#include "session/chunks.h"
+#include "vm/chunks.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -13,9 +13,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "session/chunks.h"
-#include "session/internal.h"
-#include "session/resolver.h"
+#include "vm/chunks.h"
+#include "session/session.h"
+#include "vm/vm_internal.h"
+#include "resolver/slots.h"
 #include "tracker/tracker.h"
 
 struct rig {

@@ -17,8 +17,8 @@
 #include "base/alloc.h"
 #include "base/fspath.h"
 #include "base/text.h"
-#include "session/chunks.h"
-#include "session/reload.h"
+#include "vm/chunks.h"
+#include "reload/reload.h"
 #include "session/session.h"
 
 struct site {

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/fspath.h"
 #include "base/log.h"
-#include "session/chunks.h"
+#include "vm/chunks.h"
 #include "session/session.h"
 #include "tracker/tracker.h"
 

@@ -1,9 +1,10 @@
 /* What a failed reload gives back when variables are involved (H59), and that no single failed allocation can break a session (H58, H65). */
 #include "session_reload.h"
 
-#include "session/internal.h"
-#include "session/timers.h"
-#include "session/watches.h"
+#include "session/session.h"
+#include "vm/vm_internal.h"
+#include "model/timers.h"
+#include "model/watches.h"
 #include "tracker/tracker.h"
 
 struct world {

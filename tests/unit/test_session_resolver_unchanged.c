@@ -2,7 +2,7 @@
 #include "resolver_rig.h"
 
 #include "base/clock.h"
-#include "session/resolver_state.h"
+#include "resolver/resolver_internal.h"
 #include "tracker/internal.h"
 
 /* Behind the back of every gate, as no site code could: shows whether a place is read at all. */

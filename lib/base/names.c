@@ -1,0 +1,65 @@
+/* Ordered sets of strings. Knows no Lua. */
+#include "base/names.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+static uint32_t find(const struct ls_names *names, const char *name)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        if (strcmp(names->items[i], name) == 0)
+            return i;
+    return names->count;
+}
+
+bool ls__names_has(const struct ls_names *names, const char *name)
+{
+    return find(names, name) < names->count;
+}
+
+bool ls__names_add(struct ls_names *names, const char *name)
+{
+    if (ls__names_has(names, name))
+        return true;
+    if (names->count == names->cap) {
+        uint32_t cap = names->cap ? names->cap * 2 : 2;
+        char **items = ls_rearray(names->items, cap, sizeof *items);
+        if (!items)
+            return false;
+        names->items = items;
+        names->cap = cap;
+    }
+    char *copy = ls_strdup(name);
+    if (!copy)
+        return false;
+    names->items[names->count++] = copy;
+    return true;
+}
+
+bool ls__names_drop(struct ls_names *names, const char *name)
+{
+    uint32_t i = find(names, name);
+    if (i == names->count)
+        return false;
+    ls_free(names->items[i]);
+    memmove(names->items + i, names->items + i + 1, (names->count - i - 1) * sizeof *names->items);
+    names->count--;
+    return true;
+}
+
+bool ls__names_copy(struct ls_names *into, const struct ls_names *from)
+{
+    for (uint32_t i = 0; i < from->count; i++)
+        if (!ls__names_add(into, from->items[i]))
+            return false;
+    return true;
+}
+
+void ls__names_release(struct ls_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        ls_free(names->items[i]);
+    ls_free(names->items);
+    *names = (struct ls_names){0};
+}

@@ -1,0 +1,23 @@
+/* A small ordered set of strings: names of a module, keys it required. Linear, since such sets hold a handful.
+ * Not thread-safe; the owner is whoever embeds it. */
+#ifndef LS_BASE_NAMES_H
+#define LS_BASE_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ls_names {
+    char **items; /* owned, each item too */
+    uint32_t count, cap;
+};
+
+/** Is the name in the set afterwards? False only without memory. Copies. */
+bool ls__names_add(struct ls_names *names, const char *name);
+bool ls__names_has(const struct ls_names *names, const char *name);
+/** @return was it there */
+bool ls__names_drop(struct ls_names *names, const char *name);
+bool ls__names_copy(struct ls_names *into, const struct ls_names *from);
+void ls__names_release(struct ls_names *names);
+
+#endif

@@ -1,0 +1,35 @@
+/* What check.c (files, Lua) and check_views.c (view files) share. Not for others. */
+#ifndef LS_CHECK_CHECK_INTERNAL_H
+#define LS_CHECK_CHECK_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "backend/backend.h"
+#include "check/check.h"
+
+/* A file of the site, read once. */
+struct site_file {
+    char *key;               /* owned: path below the root, links resolved */
+    char *path;              /* owned: as found */
+    struct ls_bytes *text;
+    char *view;              /* owned: TYPE.NAMESPACE of a view file, NULL for Lua */
+};
+
+struct checker {
+    const struct ls_check_config *config;
+    struct ls_check_counts *counts;
+    struct ls_session *session;    /* after main.lua; NULL when it failed: then types are not known */
+    struct site_file *files;
+    size_t file_count, file_cap;
+    int code;                      /* LS_ENOMEM once memory has ended */
+};
+
+void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+void check_views(struct checker *checker);
+/** Does `name` stand in the text as a word of its own? */
+bool check_has_word(const char *text, size_t len, const char *name);
+/** Line of the first quoted "name" or 'name' in the text, 0 if there is none. */
+int check_quoted_line(const char *text, size_t len, const char *name);
+
+#endif

@@ -1,0 +1,544 @@
+/* require, package.loaded, main.lua and the host's ways to load a file (LuaSession card: registerRequire, loadedModules, RequireLuaFile,
+ * DirectRequireLuaFile, IsFileLoaded). Rules L32 to L45a, H36.
+ *
+ * Owner thread: the session's. Refuses to: run a file a second time (that is a reload's business). */
+#include "model/module.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "model/hooks.h"
+#include "model/prototype.h"
+#include "model/timers.h"
+#include "model/types.h"
+#include "model/variables.h"
+#include "model/watches.h"
+#include "vm/libs.h"
+
+/* What a load holds in C. It lives in a userdata, so that a raise at any point gives it back. */
+struct load {
+    struct ls_source source;
+    struct ls_names tried;   /* absolute paths that were looked for */
+    struct ls_buf file;      /* the name turned into a file name */
+    struct ls_err *err;      /* borrowed: on the stack of the function that loads, 4 KiB that need no collecting */
+};
+
+/* [-0, +0, -] __gc of a load */
+static int release_load(lua_State *L)
+{
+    struct load *load = lua_touserdata(L, 1);
+    ls__source_release(&load->source);
+    ls__names_release(&load->tried);
+    ls_buf_release(&load->file);
+    return 0;
+}
+
+/* [-0, +1, m] */
+static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
+{
+    LS_LTOP(L);
+    struct load *load = lua_newuserdatauv(L, sizeof *load, 0);
+    load->source = (struct ls_source){0};
+    load->tried = (struct ls_names){0};
+    load->err = err;
+    err->code = 0;
+    ls_buf_init(&load->file);
+    if (luaL_newmetatable(L, "lsess.load")) {
+        lua_pushcfunction(L, release_load);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    LS_LTOP_CHECK(L, 1);
+    return load;
+}
+
+/* --- package.loaded --- */
+
+/* [-1, +0, m] loadedModules[name] = value on top */
+static LS_RAISES void set_loaded(struct ls_session *session, lua_State *L, const char *name)
+{
+    LS_LTOP(L);
+    ls__ref_push(session, L, session->ref_loaded);
+    lua_pushstring(L, name);
+    lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+    lua_pop(L, 2);
+    LS_LTOP_CHECK(L, -1);
+}
+
+/* [-0, +1, m] @return is there an entry */
+static LS_RAISES bool push_loaded(struct ls_session *session, lua_State *L, const char *name)
+{
+    ls__ref_push(session, L, session->ref_loaded);
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    return !lua_isnil(L, -1);
+}
+
+LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, const char *key)
+{
+    LS_LTOP(L);
+    int value = lua_gettop(L);
+    lua_pushvalue(L, value);
+    set_loaded(session, L, key);
+    struct ls_module *module = ls__module_find(session, key);
+    for (uint32_t i = 0; module && i < module->names.count; i++) {
+        lua_pushvalue(L, value);
+        set_loaded(session, L, module->names.items[i]);
+    }
+    lua_settop(L, value - 1);
+    LS_LTOP_CHECK(L, -1);
+}
+
+/* --- telling the host --- */
+
+static void tell_loaded(struct ls_session *session, const char *key)
+{
+    struct ls_module *module = ls__module_find(session, key);
+    if (module && session->host.module_loaded)
+        session->host.module_loaded(session->host.ctx, key, (const char *const *)module->paths.items, module->paths.count);
+}
+
+static void tell_wanted(struct ls_session *session, const char *key, const struct ls_names *paths)
+{
+    if (key && session->host.module_wanted)
+        session->host.module_wanted(session->host.ctx, key, (const char *const *)paths->items, paths->count);
+}
+
+/* The key that a file which does not exist yet would have: the place looked at first (H36). Owned. */
+static char *wanted_key(const struct ls_session *session, const struct ls_names *tried)
+{
+    if (tried->count == 0 || !session->site->root)
+        return NULL;
+    char *real = ls_path_real_lenient(ls__within(session), tried->items[0], NULL);
+    char *key = real ? ls_path_relative(session->site->root, real) : NULL;
+    ls_free(real);
+    return key;
+}
+
+/* --- running a chunk for the first time --- */
+
+int ls__module_push_chunk(struct ls_session *session, const char *key, const char *text, size_t len, struct ls_err *err)
+{
+    struct ls_buf chunk_name = LS_BUF_INIT;
+    ls_buf_printf(&chunk_name, "@%s", key);
+    int code = ls_buf_failed(&chunk_name) ? ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", key)
+                                          : ls__chunk_push(session, chunk_name.data, text, len, true, err);
+    ls_buf_release(&chunk_name);
+    return code;
+}
+
+static void log_circle(struct ls_session *session, const char *key)
+{
+    struct ls_buf chain = LS_BUF_INIT;
+    bool inside = false;
+    for (size_t i = 0; i < session->frame_count; i++) {
+        inside = inside || strcmp(session->frames[i].key, key) == 0;
+        if (inside)
+            ls_buf_printf(&chain, "%s -> ", session->frames[i].key);
+    }
+    if (inside)
+        ls_log_session(1, session->id, "circular require: %s%s", ls_buf_text(&chain), key);
+    ls_buf_release(&chain);
+}
+
+/* Remember that the running module has required `key` (H37), or has tried `name` in vain (H63). Losing one costs order in a burst only. */
+static void note_edge(struct ls_session *session, const char *key, const char *missing_name)
+{
+    struct ls_module *importer = ls__module_current(session);
+    if (!importer)
+        return;
+    if (key && strcmp(key, importer->key) != 0)
+        ls__names_add(&importer->requires, key);
+    if (missing_name)
+        ls__names_add(&importer->missing, missing_name);
+    else if (importer->missing.count && key) {
+        struct ls_module *module = ls__module_find(session, key);
+        for (uint32_t i = 0; module && i < module->names.count; i++)
+            ls__names_drop(&importer->missing, module->names.items[i]);
+    }
+}
+
+static void note_app_directory(struct ls_session *session, const char *key)
+{
+    if (!ls_has_prefix(key, "apps/"))
+        return;
+    const char *end = strchr(key + 5, '/');
+    char *dir = end ? ls_strndup(key, (size_t)(end - key)) : NULL;
+    if (dir)
+        ls__names_add(&session->app_dirs, dir);
+    ls_free(dir);
+}
+
+/* A failed first load leaves nothing behind (L43). The journal has put the prototypes back already. [-0, +0, m] */
+static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const char *key, uint64_t serial)
+{
+    ls__timers_drop_module(session, serial, 0);
+    ls__watches_drop_module(session, serial, 0);
+    ls__mutations_drop_serial(session, serial);
+    ls__app_drop_module(session, serial);
+    struct ls_module *module = ls__module_find(session, key);
+    if (!module || module->serial != serial)
+        return;
+    ls__module_dispose(session, key, false);
+    module = ls__module_find(session, key);
+    if (!module || module->serial != serial)
+        return;
+    ls__module_drop_types(session, L, module);
+    lua_pushnil(L);
+    ls__module_set_value(session, L, key);
+    module = ls__module_find(session, key);
+    if (module)
+        ls__module_forget(session, module);
+}
+
+/* [-0, +1, m] the first result, on top: what package.loaded gets (L39). A chunk that has set its own entry and returns nothing keeps it. */
+static LS_RAISES void settle_value(struct ls_session *session, lua_State *L, const char *key)
+{
+    if (!lua_isnil(L, -1))
+        return;
+    lua_pop(L, 1);
+    struct ls_module *module = ls__module_find(session, key);
+    for (uint32_t i = 0; module && i < module->names.count; i++) {
+        if (push_loaded(session, L, module->names.items[i]) && !(lua_isboolean(L, -1) && lua_toboolean(L, -1)))
+            return;
+        lua_pop(L, 1);
+    }
+    if (push_loaded(session, L, key))
+        return;
+    lua_pop(L, 1);
+    lua_pushboolean(L, 1);
+}
+
+/* The record and its entries of a file that is about to run. [-0, +0, m] */
+static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_State *L, const struct load *load, const char *name, bool named)
+{
+    LS_LTOP(L);
+    struct ls_module *module = ls__module_make(session, load->source.key, name);
+    if (!module || (named && !ls__names_add(&module->names, name)) ||
+        (load->source.path && !ls__names_add(&module->paths, load->source.path))) {
+        if (module)
+            ls__module_forget(session, module);
+        luaL_error(L, "not enough memory to load '%s'", name);
+    }
+    LS_LTOP_CHECK(L, 0);
+    return module;
+}
+
+/* Runs the chunk with its two arguments, which are on the stack, under the record of its module.
+ * @return 0 with the first result on top, or a code with the error value on top [-3, +1, m] */
+static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load, uint64_t *serial)
+{
+    struct ls_module *module = ls__module_find(session, load->source.key);
+    *serial = module->serial;
+    int code = ls__module_enter(session, module, true, load->err);
+    if (code != 0) {
+        lua_pop(L, 3);
+        lua_pushstring(L, load->err->text);
+        return code;
+    }
+    int at = lua_gettop(L) - 2;
+    lua_pushcfunction(L, ls__traceback);
+    lua_insert(L, at);
+    int status = lua_pcall(L, 2, 1, at);
+    lua_remove(L, at);
+    ls__module_leave(session, status == LUA_OK);
+    return status == LUA_OK ? 0 : status == LUA_ERRMEM ? LS_ENOMEM : LS_ELUA;
+}
+
+/* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised: with the position of the caller and the name
+ * for require (L42), as it is for the host. */
+static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named, bool from_lua)
+{
+    luaL_checkstack(L, LUA_MINSTACK, "require");
+    const char *key = load->source.key;
+    size_t len = ls_bytes_len(load->source.text);
+    uint64_t hash = ls_hash(ls_bytes_data(load->source.text), len), serial = 0;
+    lua_State *before = ls__swap_thread(session, L);
+    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, load->err);
+    ls__swap_thread(session, before);
+    if (code != 0) {
+        lua_pushstring(L, load->err->text);
+    } else {
+        serial = begin_record(session, L, load, name, named)->serial;
+        lua_pushboolean(L, 1);
+        ls__module_set_value(session, L, key);
+        lua_pushstring(L, name);
+        lua_pushstring(L, key);
+        before = ls__swap_thread(session, L);
+        code = session->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, load->err);
+        if (code != 0) {
+            lua_pop(L, 3);
+            lua_pushstring(L, load->err->text);
+        } else {
+            code = run_chunk(session, L, load, &serial);
+            if (code != 0)
+                session->loads->failed(session);
+        }
+        ls__swap_thread(session, before);
+    }
+    if (code != 0) {
+        ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
+        if (load->source.path)
+            ls__names_add(&load->tried, load->source.path);
+        before = ls__swap_thread(session, L);
+        session->loads->wanted(session, name, named, key, &load->tried, load->source.text,
+                          lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
+        if (serial)
+            take_back(session, L, key, serial);
+        ls__swap_thread(session, before);
+        tell_wanted(session, key, &load->tried);
+        note_edge(session, NULL, name);
+        if (from_lua && lua_type(L, -1) == LUA_TSTRING) {
+            luaL_where(L, 1);
+            lua_pushfstring(L, "cannot load module '%s': %s", name, lua_tostring(L, -2));
+            lua_concat(L, 2);
+        }
+        session->trace_of = lua_topointer(L, -1);
+        return lua_error(L);
+    }
+    struct ls_module *module = ls__module_find(session, key);
+    if (!module || module->serial != serial) {
+        session->loads->failed(session); /* nothing of it is recorded */
+        return 1; /* it has unloaded itself: it ran on and is not marked as loaded (L57) */
+    }
+    module->loaded = true;
+    settle_value(session, L, key);
+    before = ls__swap_thread(session, L);
+    session->loads->done(session, key, ls_bytes_data(load->source.text), len);
+    session->loads->unwanted(session, key, name);
+    ls__swap_thread(session, before);
+    lua_pushvalue(L, -1);
+    ls__module_set_value(session, L, key);
+    ls__module_ran(session, key, hash, NULL);
+    note_app_directory(session, key);
+    note_edge(session, key, NULL);
+    tell_loaded(session, key);
+    return 1;
+}
+
+/* After the outermost load the queue is processed (L95). [-0, +0, -] */
+static void after_load(struct ls_session *session, lua_State *L)
+{
+    if (session->frame_count != 0)
+        return;
+    lua_State *before = ls__swap_thread(session, L);
+    ls__mutations_run(session);
+    ls__swap_thread(session, before);
+}
+
+/* A file known under its key: the same value, and one more name for it (L38). [-0, +(1|0), e] @return was it loaded */
+static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const struct load *load, const char *name, bool named)
+{
+    const char *key = load->source.key;
+    if (!push_loaded(session, L, key)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    struct ls_module *module = ls__module_find(session, key);
+    if (module) {
+        if (!module->loaded)
+            log_circle(session, key);
+        if ((named && !ls__names_add(&module->names, name)) || (load->source.path && !ls__names_add(&module->paths, load->source.path)))
+            luaL_error(L, "not enough memory to load '%s'", name);
+        if (load->source.path)
+            tell_loaded(session, key);
+    }
+    if (named) {
+        lua_pushvalue(L, -1);
+        set_loaded(session, L, name);
+    }
+    note_edge(session, key, NULL);
+    return true;
+}
+
+/* --- require (L36 to L42) --- */
+
+/* The file name for a module name: dots become slashes (L36). False without memory. */
+static bool file_of_name(struct ls_buf *file, const char *name, const char *suffix)
+{
+    ls_buf_clear(file);
+    for (; *name; name++)
+        ls_buf_char(file, *name == '.' ? '/' : *name);
+    ls_buf_str(file, suffix);
+    return !ls_buf_failed(file);
+}
+
+/* [-0, +0, v] nothing was found, or it could not be read (L42) */
+static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named)
+{
+    char *key = wanted_key(session, &load->tried);
+    tell_wanted(session, key, &load->tried);
+    ls_free(key);
+    if (load->err->code == LS_ENOTFOUND)
+        session->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
+    note_edge(session, NULL, name);
+    if (load->err->code != LS_ENOTFOUND)
+        return luaL_error(L, "cannot load module '%s': %s", name, load->err->text);
+    luaL_Buffer text;
+    luaL_where(L, 1);
+    luaL_buffinit(L, &text);
+    luaL_addstring(&text, "module '");
+    luaL_addstring(&text, name);
+    luaL_addstring(&text, "' not found:");
+    for (uint32_t i = 0; i < load->tried.count; i++) {
+        luaL_addstring(&text, "\n\tno file '");
+        luaL_addstring(&text, ls__shown_path(session, load->tried.items[i]));
+        luaL_addchar(&text, '\'');
+    }
+    luaL_addstring(&text, "\n\tno built-in module");
+    luaL_pushresult(&text);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+/* [-0, +1, e] require(name) */
+static LS_RAISES int l_require(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    size_t len;
+    const char *name = luaL_checklstring(L, 1, &len);
+    lua_settop(L, 1);
+    if (push_loaded(session, L, name)) {
+        struct ls_module *module = ls__module_named(session, name);
+        if (module && !module->loaded)
+            log_circle(session, module->key);
+        if (module)
+            note_edge(session, module->key, NULL);
+        return 1;
+    }
+    lua_pop(L, 1);
+    struct ls_err err;
+    struct load *load = push_load(L, &err);
+    if (strlen(name) != len)
+        return luaL_error(L, "module name contains a zero byte");
+    if (!file_of_name(&load->file, name, ""))
+        return luaL_error(L, "not enough memory to load '%s'", name);
+    if (!ls__name_is_safe(ls_buf_text(&load->file)))
+        return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
+    if (!file_of_name(&load->file, name, ".lua"))
+        return luaL_error(L, "not enough memory to load '%s'", name);
+    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
+    if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
+        code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
+    if (code != 0)
+        return raise_missing(session, L, load, name, true);
+    if (push_known(session, L, load, name, true))
+        return 1;
+    load_found(session, L, load, name, true, true);
+    after_load(session, L);
+    return 1;
+}
+
+/* [-0, +0, m] */
+LS_RAISES void ls__open_require(lua_State *L)
+{
+    LS_LTOP(L);
+    struct ls_session *session = ls__session_of(L);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_createtable(L, 0, 1); /* package: nothing but `loaded` (L17) */
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "loaded");
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "package");
+    lua_setfield(L, -2, "package");
+    session->ref_loaded = ls__ref_take(session, L);
+    lua_register(L, "require", l_require);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* --- the host's ways in --- */
+
+struct host_load {
+    const char *file; /* what to search for, or the path of a direct load */
+    const char *name;
+    bool direct;
+    bool named;
+    bool may_be_absent; /* main.lua (L32) */
+    const char *key;         /* of a text that is given and not read (H36): then neither is searched for */
+    struct ls_bytes *text;
+};
+
+/* [-0, +0, e] argument: struct host_load */
+static LS_RAISES int load_for_host(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    const struct host_load *want = lua_touserdata(L, 1);
+    struct ls_err err;
+    struct load *load = push_load(L, &err);
+    if (want->named && push_loaded(session, L, want->name))
+        return 0;
+    if (want->text) {
+        load->source = (struct ls_source){.key = ls_strdup(want->key), .path = want->file ? ls_strdup(want->file) : NULL,
+                                          .text = ls_bytes_ref(want->text)};
+        if (!load->source.key || (want->file && !load->source.path))
+            return luaL_error(L, "not enough memory to load '%s'", want->name);
+        load_found(session, L, load, want->name, want->named, false);
+        return 0;
+    }
+    int code = want->direct ? ls__source_direct(session, want->file, &load->source, load->err)
+                            : ls__source_search(session, want->file, &load->source, &load->tried, load->err);
+    if (code == LS_ENOTFOUND && want->may_be_absent) {
+        char *key = wanted_key(session, &load->tried);
+        tell_wanted(session, key, &load->tried);
+        session->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found"); /* when it comes, it is loaded (H36) */
+        ls_free(key);
+        return 0;
+    }
+    if (code != 0)
+        return raise_missing(session, L, load, want->name, want->named);
+    if (!push_known(session, L, load, want->name, want->named))
+        load_found(session, L, load, want->name, want->named, false);
+    return 0;
+}
+
+static int run_host_load(struct ls_session *session, struct host_load *want, struct ls_err *err)
+{
+    ls__enter(session);
+    int code = ls__lrun(session, load_for_host, want, 0, err);
+    if (code == 0)
+        after_load(session, session->L);
+    ls__leave(session);
+    return code;
+}
+
+int ls__load_first(struct ls_session *session, const char *key, const char *path, struct ls_bytes *text, const char *name, bool named,
+                   struct ls_err *err)
+{
+    struct host_load want = {.file = path, .name = name, .named = named, .key = key, .text = text};
+    return ls__lrun(session, load_for_host, &want, 0, err);
+}
+
+int ls_session_run_main(struct ls_session *session, struct ls_err *err)
+{
+    struct host_load want = {.file = "main.lua", .name = "main", .named = true, .may_be_absent = true};
+    struct ls_err own;
+    int code = run_host_load(session, &want, err ? err : &own);
+    if (code != 0)
+        ls__report(session, "main.lua", err ? err : &own);
+    else
+        ls_session_collect(session); /* what loading has left behind is a third of the heap, and most sessions then idle */
+    return code;
+}
+
+int ls_session_require_file(struct ls_session *session, const char *name, struct ls_err *err)
+{
+    struct host_load want = {.file = name, .name = name, .named = true};
+    return run_host_load(session, &want, err);
+}
+
+int ls_session_load_direct(struct ls_session *session, const char *path, struct ls_err *err)
+{
+    struct host_load want = {.file = path, .name = path, .direct = true};
+    return run_host_load(session, &want, err);
+}
+
+bool ls_session_is_loaded(const struct ls_session *session, const char *key)
+{
+    const struct ls_module *module = ls__module_find(session, key);
+    return module && module->loaded;
+}

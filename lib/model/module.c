@@ -1,0 +1,293 @@
+/* Module records, the stack of running chunks, keep values and dispose hooks (LuaSession card: modules, moduleDirectories, currentModule,
+ * setCurrentModule, clearCurrentModule, reloading). Rules L44, L46 to L51, L62, H43 to H46, H67, H68.
+ *
+ * moduleDirectories is no structure of its own: a record knows its directory, so that no empty entry can remain (L51).
+ * Owner thread: the session's. Refuses to: read files, run chunks. */
+#include "model/module.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "model/api.h"
+#include "model/prototype.h"
+
+struct ls_module *ls__module_find(const struct ls_session *session, const char *key)
+{
+    for (size_t i = 0; i < session->module_count; i++)
+        if (strcmp(session->modules[i]->key, key) == 0)
+            return session->modules[i];
+    return NULL;
+}
+
+struct ls_module *ls__module_named(const struct ls_session *session, const char *name)
+{
+    struct ls_module *module = ls__module_find(session, name);
+    for (size_t i = 0; !module && i < session->module_count; i++)
+        if (ls__names_has(&session->modules[i]->names, name))
+            module = session->modules[i];
+    return module;
+}
+
+struct ls_module *ls__module_current(const struct ls_session *session)
+{
+    if (session->frame_count == 0)
+        return NULL;
+    const struct ls_frame *frame = &session->frames[session->frame_count - 1];
+    struct ls_module *module = ls__module_find(session, frame->key);
+    return module && module->serial == frame->serial ? module : NULL;
+}
+
+static void free_module(struct ls_session *session, struct ls_module *module)
+{
+    if (!module)
+        return;
+    ls__ref_drop(session, &module->keep);
+    ls__ref_drop(session, &module->dispose);
+    struct ls_names *const sets[] = {&module->names,      &module->paths,    &module->prototypes, &module->presenters,
+                                     &module->wrappers,   &module->requires, &module->missing};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        ls__names_release(sets[i]);
+    ls_free(module->error);
+    ls_free(module->name);
+    ls_free(module->dir);
+    ls_free(module->key);
+    ls_free(module);
+}
+
+struct ls_module *ls__module_make(struct ls_session *session, const char *key, const char *name)
+{
+    struct ls_module *module = ls__module_find(session, key);
+    if (module)
+        return module;
+    if (session->module_count == session->module_cap) {
+        size_t cap = session->module_cap ? session->module_cap * 2 : 8;
+        struct ls_module **modules = ls_rearray(session->modules, cap, sizeof *modules);
+        if (!modules)
+            return NULL;
+        session->modules = modules;
+        session->module_cap = cap;
+    }
+    module = ls_zalloc(sizeof *module);
+    if (!module)
+        return NULL;
+    module->keep = module->dispose = LUA_NOREF;
+    module->key = ls_strdup(key);
+    module->name = ls_strdup(name);
+    module->dir = strchr(key, '/') ? ls_path_dir(key) : ls_strdup(".");
+    if (!module->key || !module->name || !module->dir) {
+        free_module(session, module);
+        return NULL;
+    }
+    module->serial = ++session->module_serial;
+    session->modules[session->module_count++] = module;
+    return module;
+}
+
+void ls__module_forget(struct ls_session *session, struct ls_module *module)
+{
+    for (size_t i = 0; i < session->module_count; i++)
+        if (session->modules[i] == module) {
+            memmove(session->modules + i, session->modules + i + 1, (session->module_count - i - 1) * sizeof *session->modules);
+            session->module_count--;
+            break;
+        }
+    free_module(session, module);
+}
+
+/* --- the stack of running chunks --- */
+
+int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
+{
+    if (session->frame_count == session->frame_cap) {
+        size_t cap = session->frame_cap ? session->frame_cap * 2 : 4;
+        struct ls_frame *frames = ls_rearray(session->frames, cap, sizeof *frames);
+        if (!frames)
+            return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
+        session->frames = frames;
+        session->frame_cap = cap;
+    }
+    char *key = ls_strdup(module->key);
+    if (!key)
+        return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
+    session->frames[session->frame_count++] = (struct ls_frame){
+        .key = key,
+        .serial = module->serial,
+        .journal = session->journal_count,
+        .first_load = first_load,
+        .reloading_before = session->reloading,
+    };
+    module->execution++;
+    if (first_load && session->reloading)
+        ls__set_reloading(session, false);
+    return 0;
+}
+
+void ls__module_leave(struct ls_session *session, bool succeeded)
+{
+    assert(session->frame_count > 0);
+    struct ls_frame frame = session->frames[--session->frame_count];
+    if (frame.first_load) {
+        if (succeeded)
+            ls__journal_commit(session, frame.journal);
+        else
+            ls__journal_undo(session, frame.journal);
+        if (frame.reloading_before != session->reloading)
+            ls__set_reloading(session, frame.reloading_before);
+    }
+    ls_free(frame.key);
+}
+
+void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure)
+{
+    struct ls_module *module = ls__module_find(session, key);
+    if (!module)
+        return;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    module->time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    ls_free(module->error);
+    module->error = failure ? ls_strdup(failure->text) : NULL;
+    module->ok = !failure;
+    if (failure)
+        return;
+    module->hash = hash;
+    ls__replaced_check(session, key);
+    for (uint32_t i = 0; i < module->prototypes.count; i++) {
+        const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
+        if (proto)
+            ls__mutations_wake(session, proto->id);
+    }
+}
+
+/* [-0, +0, m] */
+static LS_RAISES int put_reloading(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    ls__ref_push(session, L, session->ref_session);
+    lua_pushliteral(L, "reloading");
+    lua_pushboolean(L, session->reloading);
+    lua_rawset(L, -3);
+    return 0;
+}
+
+void ls__set_reloading(struct ls_session *session, bool reloading)
+{
+    session->reloading = reloading;
+    struct ls_err err;
+    if (ls__lrun(session, put_reloading, NULL, 0, &err) != 0)
+        ls__report(session, "session.reloading", &err);
+}
+
+/* --- keep (H67) and dispose hooks (H68) --- */
+
+/* [-0, +0, e] the module whose chunk runs; raises outside load time */
+static LS_RAISES struct ls_module *check_current(lua_State *L, const char *function)
+{
+    LS_LTOP(L);
+    struct ls_module *module = ls__module_current(ls__session_of(L));
+    if (!module)
+        luaL_error(L, "'%s' must be called while a module is being loaded", function);
+    LS_LTOP_CHECK(L, 0);
+    return module;
+}
+
+/* [-0, +1, e] session:keep(name [, default [, anew]]) */
+LS_RAISES int l_session_keep(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        ls__ltype(L, 2, "keep", "string");
+    struct ls_module *module = check_current(L, "keep");
+    lua_settop(L, 4); /* session, name, default, anew */
+    if (module->keep == LUA_NOREF) {
+        lua_newtable(L);
+        module->keep = ls__ref_take(session, L);
+    }
+    ls__ref_push(session, L, module->keep);
+    lua_pushvalue(L, 2);
+    if (lua_toboolean(L, 4) || lua_rawget(L, 5) == LUA_TNIL) {
+        lua_settop(L, 5);
+        lua_pushvalue(L, 2);
+        lua_pushvalue(L, 3);
+        lua_rawset(L, 5);
+        lua_pushvalue(L, 3);
+    }
+    return 1;
+}
+
+/* [-0, +0, e] session:onDispose(function) */
+LS_RAISES int l_session_onDispose(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, 2) != LUA_TFUNCTION)
+        ls__ltype(L, 2, "onDispose", "function");
+    struct ls_module *module = check_current(L, "onDispose");
+    if (module->dispose == LUA_NOREF) {
+        lua_newtable(L);
+        module->dispose = ls__ref_take(session, L);
+    }
+    ls__ref_push(session, L, module->dispose);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    return 0;
+}
+
+unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload)
+{
+    struct ls_module *module = ls__module_find(session, key);
+    lua_State *L = session->L;
+    if (!module || module->dispose == LUA_NOREF || !lua_checkstack(L, 4))
+        return 0;
+    /* The list leaves the record first: a hook may unload the module, or register a hook of the next version. */
+    ls__ref_push(session, L, module->dispose);
+    ls__ref_drop(session, &module->dispose);
+    int list = lua_gettop(L);
+    unsigned failed = 0;
+    size_t count = lua_rawlen(L, list);
+    char where[256];
+    snprintf(where, sizeof where, "dispose hook of %s", key);
+    for (size_t i = 1; i <= count; i++) {
+        struct ls_err err;
+        lua_rawgeti(L, list, (lua_Integer)i);
+        lua_pushboolean(L, reload);
+        if (ls__lcall(session, 1, 0, &err) != 0) {
+            failed++;
+            ls__report(session, where, &err);
+        }
+    }
+    lua_settop(L, list - 1);
+    return failed;
+}
+
+void ls__modules_dispose_all(struct ls_session *session)
+{
+    /* Latest first, since later modules use earlier ones. A hook may unload modules, so the list is looked at anew each time. */
+    for (bool found = true; found;) {
+        found = false;
+        for (size_t i = session->module_count; i-- > 0 && !found;)
+            if (session->modules[i]->dispose != LUA_NOREF) {
+                found = true;
+                char *key = ls_strdup(session->modules[i]->key);
+                if (key)
+                    ls__module_dispose(session, key, false);
+                else
+                    ls__ref_drop(session, &session->modules[i]->dispose);
+                ls_free(key);
+            }
+    }
+}
+
+void ls__modules_release(struct ls_session *session)
+{
+    for (size_t i = 0; i < session->module_count; i++)
+        free_module(session, session->modules[i]);
+    ls_free(session->modules);
+    session->modules = NULL;
+    session->module_count = session->module_cap = 0;
+    ls_free(session->frames);
+    session->frames = NULL;
+    session->frame_cap = 0;
+    ls__names_release(&session->app_dirs);
+}

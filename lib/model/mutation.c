@@ -1,0 +1,474 @@
+/* The mutation queue (LuaSession card: mutationQueue, processMutationQueue). Rules L79, L85, L88, L95 to L103.
+ *
+ * Owner thread: the session's. Refuses to: fail; errors of `mutate` are reported and their instances kept for the next load (L100). */
+#include "model/prototype.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "model/module.h"
+
+#define MAX_ENTRIES 1000 /* in one pass (L101) */
+
+static void drop_entry(struct ls_session *session, size_t at)
+{
+    ls__ref_drop(session, &session->queue[at].removed);
+    ls__ref_drop(session, &session->queue[at].retry);
+    memmove(session->queue + at, session->queue + at + 1, (session->queue_count - at - 1) * sizeof *session->queue);
+    session->queue_count--;
+}
+
+/* [-0, +0, m] */
+static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    LS_LTOP(L);
+    if (session->queue_count == session->queue_cap) {
+        size_t cap = session->queue_cap ? session->queue_cap * 2 : 8;
+        struct ls_mutation *queue = ls_rearray(session->queue, cap, sizeof *queue);
+        if (!queue)
+            luaL_error(L, "not enough memory for the mutation queue");
+        session->queue = queue;
+        session->queue_cap = cap;
+    }
+    const struct ls_module *module = ls__module_current(session);
+    struct ls_mutation *entry = &session->queue[session->queue_count++];
+    *entry = (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
+    LS_LTOP_CHECK(L, 0);
+    return entry;
+}
+
+LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    for (size_t i = 0; i < session->queue_count; i++) {
+        if (session->queue[i].id != id || session->queue[i].retry != LUA_NOREF)
+            continue;
+        /* Merged: the position of the first, all removed keys. Those declared again are left out when the entry is processed. */
+        ls__ref_push(session, L, session->queue[i].removed);
+        for (lua_pushnil(L); lua_next(L, -3);) {
+            lua_pushvalue(L, -2);
+            lua_insert(L, -2);
+            lua_rawset(L, -4);
+        }
+        lua_pop(L, 2);
+        return;
+    }
+    add_entry(session, L, id)->removed = ls__ref_take(session, L);
+}
+
+bool ls__mutations_due(const struct ls_session *session)
+{
+    for (size_t i = 0; i < session->queue_count; i++)
+        if (!session->queue[i].waiting)
+            return true;
+    return false;
+}
+
+void ls__mutations_wake(struct ls_session *session, uint32_t id)
+{
+    for (size_t i = 0; i < session->queue_count; i++)
+        if (session->queue[i].id == id)
+            session->queue[i].waiting = false;
+}
+
+void ls__mutations_drop_proto(struct ls_session *session, uint32_t id)
+{
+    for (size_t i = session->queue_count; i-- > 0;)
+        if (session->queue[i].id == id)
+            drop_entry(session, i);
+}
+
+void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial)
+{
+    for (size_t i = session->queue_count; i-- > 0;)
+        if (session->queue[i].serial == serial && session->queue[i].retry == LUA_NOREF)
+            drop_entry(session, i);
+}
+
+void ls__mutations_release(struct ls_session *session)
+{
+    while (session->queue_count)
+        drop_entry(session, session->queue_count - 1);
+    ls_free(session->queue);
+    session->queue = NULL;
+    session->queue_cap = 0;
+}
+
+/* --- saving (H59) --- */
+
+enum { SAVED_ID = 1, SAVED_SERIAL, SAVED_REMOVED, SAVED_RETRY, SAVED_WAITING };
+
+LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    luaL_checkstack(L, 6, NULL);
+    lua_createtable(L, (int)session->queue_count, 0);
+    for (size_t i = 0; i < session->queue_count; i++) {
+        const struct ls_mutation *entry = &session->queue[i];
+        lua_createtable(L, 5, 0);
+        lua_pushinteger(L, entry->id);
+        lua_rawseti(L, -2, SAVED_ID);
+        lua_pushinteger(L, (lua_Integer)entry->serial);
+        lua_rawseti(L, -2, SAVED_SERIAL);
+        lua_newtable(L); /* a copy: merging writes into the table of the entry */
+        ls__ref_push(session, L, entry->removed);
+        for (lua_pushnil(L); lua_next(L, -2);) {
+            lua_pushvalue(L, -2);
+            lua_insert(L, -2);
+            lua_rawset(L, -5);
+        }
+        lua_pop(L, 1);
+        lua_rawseti(L, -2, SAVED_REMOVED);
+        if (entry->retry != LUA_NOREF) {
+            ls__ref_push(session, L, entry->retry);
+            lua_rawseti(L, -2, SAVED_RETRY);
+        }
+        lua_pushboolean(L, entry->waiting);
+        lua_rawseti(L, -2, SAVED_WAITING);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* [-1, +0, e] */
+LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    luaL_checkstack(L, 6, NULL);
+    while (session->queue_count)
+        drop_entry(session, session->queue_count - 1);
+    int saved = lua_gettop(L);
+    for (lua_Integer i = 1; lua_rawgeti(L, saved, i) == LUA_TTABLE; i++, lua_settop(L, saved)) {
+        lua_rawgeti(L, saved + 1, SAVED_ID);
+        struct ls_mutation *entry = add_entry(session, L, (uint32_t)lua_tointeger(L, -1));
+        lua_rawgeti(L, saved + 1, SAVED_SERIAL);
+        entry->serial = (uint64_t)lua_tointeger(L, -1);
+        lua_rawgeti(L, saved + 1, SAVED_WAITING);
+        entry->waiting = lua_toboolean(L, -1);
+        lua_rawgeti(L, saved + 1, SAVED_REMOVED);
+        entry->removed = ls__ref_take(session, L);
+        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE)
+            entry->retry = ls__ref_take(session, L);
+    }
+    lua_settop(L, saved - 1);
+    LS_LTOP_CHECK(L, -1);
+}
+
+/* --- the pass --- */
+
+/* Stack of run_pass. DONE: array of {id, removed} of processed entries. MUTATED: instance → true, false if its mutate failed. */
+enum { DONE = 1, MUTATED, REMOVED, RETRY, INSTANCES, FAILED, INSTANCE };
+
+/* Does the prototype `id` inherit from the table at `base` through registered or other metatables? [-0, +0, -] */
+static bool inherits(struct ls_session *session, lua_State *L, uint32_t id, const void *base)
+{
+    LS_LTOP(L);
+    int top = lua_gettop(L);
+    ls__ref_push(session, L, session->protos[id - 1]->table);
+    bool found = false;
+    for (int hops = 0; hops < 100 && !found && lua_getmetatable(L, -1); hops++) {
+        found = lua_topointer(L, -1) == base;
+        lua_replace(L, top + 1);
+    }
+    lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
+    return found;
+}
+
+/* [-0, +1, m] live instances of the prototype and of those that inherit from it (L97) */
+static LS_RAISES void push_affected(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    LS_LTOP(L);
+    ls__ref_push(session, L, session->protos[id - 1]->table);
+    const void *base = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    uint32_t *ids = lua_newuserdatauv(L, session->proto_count * sizeof *ids, 0);
+    size_t count = 0;
+    for (uint32_t i = 1; i <= session->proto_count; i++)
+        if (session->protos[i - 1] && (i == id || inherits(session, L, i, base)))
+            ids[count++] = i;
+    ls__instances_push(session, L, ids, count);
+    lua_remove(L, -2);
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* [-1, +0, e] argument: the instance */
+static LS_RAISES int call_mutate(lua_State *L)
+{
+    if (lua_getfield(L, 1, "mutate") == LUA_TFUNCTION) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 1, 0);
+    }
+    return 0;
+}
+
+/* The limits count for each mutate (H41): one that has run out of time must not take the others of its pass with it. A pass inside an entry of
+ * site code shares that entry's budget, and an interruption is meant for all. */
+static void renew_budget(struct ls_session *session)
+{
+    if (session->depth != 1)
+        return;
+    if (session->stop == LS_STOP_TIME) {
+        session->stop = LS_STOP_NONE;
+        ls__hook_set(session->main, LS_HOOK_COUNT);
+    }
+    ls__rearm(session);
+}
+
+/* [-0, +0, m] call mutate once a pass (L98). @return false if it failed, now or before in this pass */
+static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    lua_pushvalue(L, INSTANCE);
+    if (lua_rawget(L, MUTATED) != LUA_TNIL) {
+        bool fine = lua_toboolean(L, -1);
+        lua_pop(L, 1);
+        return fine;
+    }
+    lua_pop(L, 1);
+    struct ls_err err;
+    renew_budget(session);
+    lua_pushcfunction(L, call_mutate);
+    lua_pushvalue(L, INSTANCE);
+    bool fine = ls__lcall_own(session, 1, 0, &err) == 0;
+    if (!fine) {
+        const struct ls_proto *proto = ls__proto_at(session, id);
+        char where[200];
+        snprintf(where, sizeof where, "mutate of %s", proto ? proto->name : "a removed prototype");
+        ls__report(session, where, &err);
+    }
+    session->migrated += fine;
+    lua_pushvalue(L, INSTANCE);
+    lua_pushboolean(L, fine);
+    lua_rawset(L, MUTATED);
+    return fine;
+}
+
+/* Does a prototype that the instance inherits from declare the field now? It may have moved from a prototype to its base, or a derived prototype
+ * may have it too: what the instance holds is then no left-over. [-0, +0, -] */
+static bool is_still_declared(struct ls_session *session, lua_State *L, const char *name)
+{
+    LS_LTOP(L);
+    int top = lua_gettop(L);
+    bool found = false;
+    lua_pushvalue(L, INSTANCE);
+    for (int hops = 0; hops < 100 && !found && lua_getmetatable(L, top + 1); hops++) {
+        lua_replace(L, top + 1);
+        const struct ls_proto *proto = ls__proto_of(session, L, top + 1);
+        found = proto && ls__proto_declares(session, L, proto, name);
+    }
+    lua_settop(L, top);
+    LS_LTOP_CHECK(L, 0);
+    return found;
+}
+
+/* [-0, +0, m] raw removal of the entry's keys, but for those that have been declared again (L99) */
+static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    luaL_checkstack(L, 8, NULL);
+    for (lua_pushnil(L); lua_next(L, REMOVED); lua_pop(L, 1)) {
+        if (is_still_declared(session, L, lua_tostring(L, -2)))
+            continue;
+        lua_pushvalue(L, -2);
+        lua_pushnil(L);
+        lua_rawset(L, INSTANCE);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, m] the entry comes back for the instances of FAILED, to wait for the next load (L100) */
+static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    if (lua_isnil(L, FAILED) || !ls__proto_at(session, id))
+        return;
+    struct ls_mutation *entry = add_entry(session, L, id);
+    entry->waiting = true;
+    entry->serial = 0;
+    size_t at = session->queue_count - 1;
+    lua_pushvalue(L, REMOVED);
+    int removed = ls__ref_take(session, L);
+    session->queue[at].removed = removed;
+    lua_pushvalue(L, FAILED);
+    int retry = ls__ref_take(session, L);
+    session->queue[at].retry = retry;
+}
+
+/* [-0, +0, m] FAILED[INSTANCE] = true, a set with weak keys made on first need */
+static LS_RAISES void note_failed(lua_State *L)
+{
+    LS_LTOP(L);
+    if (lua_isnil(L, FAILED)) {
+        lua_newtable(L);
+        lua_createtable(L, 0, 1);
+        lua_pushliteral(L, "k");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, -2);
+        lua_replace(L, FAILED);
+    }
+    lua_pushvalue(L, INSTANCE);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, FAILED);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left [-n, +(2|0), -] */
+static uint32_t take_entry(struct ls_session *session, lua_State *L)
+{
+    for (size_t i = 0; i < session->queue_count; i++) {
+        if (session->queue[i].waiting)
+            continue;
+        uint32_t id = session->queue[i].id;
+        lua_settop(L, MUTATED);
+        ls__ref_push(session, L, session->queue[i].removed);
+        ls__ref_push(session, L, session->queue[i].retry);
+        drop_entry(session, i);
+        return id;
+    }
+    return 0;
+}
+
+/* [-0, +2, e] the entry whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
+static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    LS_LTOP(L);
+    push_affected(session, L, id);
+    lua_pushnil(L); /* FAILED */
+    lua_Integer count = (lua_Integer)lua_rawlen(L, INSTANCES);
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_settop(L, FAILED);
+        lua_rawgeti(L, INSTANCES, i);
+        if (lua_istable(L, RETRY)) {
+            lua_pushvalue(L, INSTANCE);
+            bool due = lua_rawget(L, RETRY) != LUA_TNIL;
+            lua_pop(L, 1);
+            if (!due)
+                continue;
+        }
+        if (mutate_once(session, L, id))
+            clear_removed(session, L);
+        else
+            note_failed(L);
+    }
+    lua_settop(L, FAILED);
+    keep_failed(session, L, id);
+    lua_createtable(L, 2, 0);
+    lua_pushinteger(L, id);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, REMOVED);
+    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, DONE, (lua_Integer)lua_rawlen(L, DONE) + 1);
+    LS_LTOP_CHECK(L, 2);
+}
+
+/* The defaults of removed fields leave the prototypes at the end, so that mutate could read them (L85). [-n, +0, m] all above MUTATED */
+static LS_RAISES void take_off_defaults(struct ls_session *session, lua_State *L)
+{
+    lua_settop(L, MUTATED);
+    for (lua_Integer i = 1; lua_rawgeti(L, DONE, i) == LUA_TTABLE; i++, lua_settop(L, MUTATED)) {
+        lua_rawgeti(L, 3, 1);
+        const struct ls_proto *proto = ls__proto_at(session, (uint32_t)lua_tointeger(L, -1));
+        if (!proto)
+            continue;
+        lua_rawgeti(L, 3, 2);                     /* 5: removed */
+        ls__ref_push(session, L, proto->table);   /* 6 */
+        for (lua_pushnil(L); lua_next(L, 5); lua_settop(L, 7)) {
+            const char *key = lua_tostring(L, 7);
+            if (ls__proto_declares(session, L, proto, key))
+                continue;
+            lua_pushvalue(L, 7);
+            if (lua_rawget(L, 6) == LUA_TNIL)
+                continue;
+            if (!lua_rawequal(L, 8, 9)) {
+                ls_log_session(2, session->id, "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
+                               proto->name);
+                continue;
+            }
+            lua_pushvalue(L, 7);
+            lua_pushnil(L);
+            lua_rawset(L, 6);
+        }
+    }
+    lua_settop(L, MUTATED);
+}
+
+/* [-0, +0, e] */
+static LS_RAISES int run_pass(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_settop(L, 0);
+    lua_newtable(L); /* DONE */
+    lua_newtable(L); /* MUTATED */
+    unsigned processed = 0;
+    for (uint32_t id; (id = take_entry(session, L)) != 0;) {
+        if (++processed > MAX_ENTRIES) {
+            while (session->queue_count)
+                drop_entry(session, session->queue_count - 1);
+            take_off_defaults(session, L);
+            return luaL_error(L, "the mutation queue has processed %d entries in one pass; code called by mutate keeps adding some", MAX_ENTRIES);
+        }
+        if (ls__proto_at(session, id))
+            process_entry(session, L, id);
+    }
+    take_off_defaults(session, L);
+    return 0;
+}
+
+/* --- shared defaults that have changed (L79) --- */
+
+/* [-n, +3, e] takes the whole stack for itself (L79) */
+static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, struct ls_proto *proto)
+{
+    lua_settop(L, 0);
+    ls__ref_push(session, L, proto->copies); /* 1 */
+    ls__ref_push(session, L, proto->table);  /* 2 */
+    ls__ref_push(session, L, proto->record); /* 3 */
+    for (lua_pushnil(L); lua_next(L, 1); lua_settop(L, 4)) {
+        lua_pushvalue(L, 4);
+        lua_rawget(L, 2); /* 6: the value now */
+        lua_pushvalue(L, 4);
+        lua_rawget(L, 3); /* 7: the declared table */
+        const char *field = lua_tostring(L, 4);
+        lua_pushnil(L); /* 8: no identity to short-cut the comparison with the copy */
+        if (!lua_rawequal(L, 6, 7) || ls__names_has(&proto->defaults_warned, field) || ls__declared_equal(L, 8, 5, 6) ||
+            ls__instances_count(session, proto->id) < 2)
+            continue;
+        ls__names_add(&proto->defaults_warned, field);
+        ls_log_session(0, session->id,
+                       "warning: the table in field '%s' of prototype %s is shared by all its instances and has changed; "
+                       "make one in `new`: inst.%s = inst.%s or {}",
+                       field, proto->name, field, field);
+    }
+}
+
+/* [-0, +0, e] */
+static LS_RAISES int check_all_defaults(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    for (uint32_t i = 0; i < session->proto_count; i++)
+        if (session->protos[i] && session->protos[i]->copies != LUA_NOREF)
+            check_defaults(session, L, session->protos[i]);
+    return 0;
+}
+
+void ls__mutations_run(struct ls_session *session)
+{
+    if (session->mutating)
+        return;
+    struct ls_err err;
+    if (ls__mutations_due(session)) {
+        session->mutating = true;
+        if (ls__lrun(session, run_pass, NULL, 0, &err) != 0)
+            ls__report(session, "mutation queue", &err);
+        session->mutating = false;
+    }
+    if (session->config.hot && ls__lrun(session, check_all_defaults, NULL, 0, &err) != 0)
+        ls__report(session, "shared defaults", &err);
+}
+
+void ls_session_settle(struct ls_session *session)
+{
+    if (session->frame_count == 0 && ls__mutations_due(session))
+        ls__mutations_run(session);
+}

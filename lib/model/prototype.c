@@ -1,0 +1,641 @@
+/* Prototypes: declaring and re-declaring (LuaSession card: prototype, prototypeRegistry, RemovePrototype). Rules L72 to L89, L104 to L106.
+ *
+ * The registry is an array by id; one Lua table in the registry maps names and prototype tables to ids. A record of declared fields is
+ * made once and replaced as a whole, so that a snapshot of it is a reference.
+ * Owner thread: the session's. Refuses to: call mutate (mutation.c), call `session` methods that a site has replaced (L59). */
+#include "model/prototype.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "model/api.h"
+#include "model/module.h"
+#include "vm/finalizers.h"
+
+/* Stack of l_session_prototype: arguments, then what is worked out. */
+enum { SELF = 1, NAME, INIT, BASE, PROTO, RECORD, COPIES, OLD_RECORD, OLD_COPIES, REMOVED };
+
+/* --- the registry --- */
+
+struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id)
+{
+    return id >= 1 && id <= session->proto_count ? session->protos[id - 1] : NULL;
+}
+
+struct ls_proto *ls__proto_find(struct ls_session *session, const char *name)
+{
+    for (uint32_t i = 0; i < session->proto_count; i++)
+        if (session->protos[i] && strcmp(session->protos[i]->name, name) == 0)
+            return session->protos[i];
+    return NULL;
+}
+
+struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    ls__ref_push(session, L, session->ref_proto_ids);
+    lua_pushvalue(L, index);
+    lua_rawget(L, -2);
+    lua_Integer id = lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    return ls__proto_at(session, (uint32_t)id);
+}
+
+/* [-1, +0, m] ids[value on top] = id, 0 removes */
+static LS_RAISES void set_id(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    LS_LTOP(L);
+    ls__ref_push(session, L, session->ref_proto_ids);
+    lua_insert(L, -2);
+    if (id)
+        lua_pushinteger(L, id);
+    else
+        lua_pushnil(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, -1);
+}
+
+static void free_proto(struct ls_session *session, struct ls_proto *proto)
+{
+    if (!proto)
+        return;
+    ls__ref_drop(session, &proto->table);
+    ls__ref_drop(session, &proto->record);
+    ls__ref_drop(session, &proto->copies);
+    ls__names_release(&proto->owners);
+    ls__names_release(&proto->defaults_warned);
+    ls_free(proto->name);
+    ls_free(proto);
+}
+
+/* [-0, +0, m] A struct in its slot, references unset; `id` 0 = the next one. */
+static LS_RAISES struct ls_proto *add_proto(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
+{
+    if (id == 0 && session->proto_count == session->proto_cap) {
+        uint32_t cap = session->proto_cap ? session->proto_cap * 2 : 8;
+        struct ls_proto **protos = ls_rearray(session->protos, cap, sizeof *protos);
+        if (!protos)
+            luaL_error(L, "not enough memory for prototype '%s'", name);
+        session->protos = protos;
+        session->proto_cap = cap;
+    }
+    struct ls_proto *proto = ls_zalloc(sizeof *proto);
+    char *copy = ls_strdup(name);
+    if (!proto || !copy) {
+        ls_free(proto);
+        ls_free(copy);
+        luaL_error(L, "not enough memory for prototype '%s'", name);
+        return NULL;
+    }
+    proto->name = copy;
+    proto->id = id ? id : ++session->proto_count;
+    proto->table = proto->record = proto->copies = LUA_NOREF;
+    session->protos[proto->id - 1] = proto;
+    return proto;
+}
+
+void ls__protos_release(struct ls_session *session)
+{
+    ls__journal_commit(session, 0);
+    ls_free(session->journal);
+    session->journal = NULL;
+    ls__mutations_release(session);
+    for (uint32_t i = 0; i < session->proto_count; i++)
+        free_proto(session, session->protos[i]);
+    ls_free(session->protos);
+    session->protos = NULL;
+    session->proto_count = session->proto_cap = 0;
+}
+
+LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto)
+        return;
+    ls__ref_push(session, L, proto->table);
+    set_id(session, L, 0);
+    lua_pushstring(L, proto->name);
+    set_id(session, L, 0);
+    ls__mutations_drop_proto(session, id);
+    for (size_t i = 0; i < session->module_count; i++)
+        ls__names_drop(&session->modules[i]->prototypes, proto->name);
+    session->protos[id - 1] = NULL;
+    free_proto(session, proto);
+}
+
+/* [-0, +0, e] session:removePrototype(name [, children]) */
+LS_RAISES int l_session_removePrototype(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        ls__ltype(L, 2, "removePrototype", "string");
+    size_t len;
+    const char *name = lua_tolstring(L, 2, &len);
+    bool children = lua_toboolean(L, 3);
+    for (uint32_t id = 1; id <= session->proto_count; id++) {
+        const struct ls_proto *proto = session->protos[id - 1];
+        if (proto && (strcmp(proto->name, name) == 0 ||
+                      (children && strncmp(proto->name, name, len) == 0 && proto->name[len] == '.')))
+            ls__proto_remove(session, L, id);
+    }
+    return 0;
+}
+
+/* --- saving and putting back (L43, H59) --- */
+
+enum { SAVED_TABLE = 1, SAVED_FIELDS, SAVED_META, SAVED_RECORD, SAVED_COPIES, SAVED_NAME };
+
+/* [-0, +1, m] shallow raw copy */
+static LS_RAISES void copy_fields(lua_State *L, int index)
+{
+    LS_LTOP(L);
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, index);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* [-0, +1, m] */
+static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
+{
+    const struct ls_proto *proto = ls__proto_at(session, id);
+    luaL_checkstack(L, 8, NULL);
+    lua_createtable(L, 6, 0);
+    int saved = lua_gettop(L);
+    if (!proto)
+        return;
+    ls__ref_push(session, L, proto->table);
+    int table = saved + 1;
+    if (fields) {
+        copy_fields(L, table);
+        lua_rawseti(L, saved, SAVED_FIELDS);
+        if (!lua_getmetatable(L, table))
+            lua_pushboolean(L, 0);
+        lua_rawseti(L, saved, SAVED_META);
+    }
+    lua_rawseti(L, saved, SAVED_TABLE);
+    ls__ref_push(session, L, proto->record);
+    lua_rawseti(L, saved, SAVED_RECORD);
+    if (ls__ref_push(session, L, proto->copies) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 0);
+    }
+    lua_rawseti(L, saved, SAVED_COPIES);
+    lua_pushstring(L, proto->name);
+    lua_rawseti(L, saved, SAVED_NAME);
+}
+
+LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, true);
+}
+
+LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, false);
+}
+
+/* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
+static LS_RAISES void put_fields(lua_State *L, int table, int fields)
+{
+    LS_LTOP(L);
+    for (lua_pushnil(L); lua_next(L, table);) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, fields) == LUA_TNIL) {
+            lua_pushvalue(L, -2);
+            lua_pushnil(L);
+            lua_rawset(L, table);
+        }
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); lua_next(L, fields);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, table);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-1, +0, m] keep the value on top in a reference; false and nil are none */
+static LS_RAISES void set_ref(struct ls_session *session, lua_State *L, int *ref)
+{
+    LS_LTOP(L);
+    int fresh = LUA_NOREF;
+    if (lua_toboolean(L, -1))
+        fresh = ls__ref_take(session, L);
+    else
+        lua_pop(L, 1);
+    ls__ref_drop(session, ref);
+    *ref = fresh;
+    LS_LTOP_CHECK(L, -1);
+}
+
+LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    int saved = lua_gettop(L);
+    luaL_checkstack(L, 8, NULL);
+    if (lua_rawgeti(L, saved, SAVED_TABLE) != LUA_TTABLE) {
+        lua_settop(L, saved - 1);
+        return;
+    }
+    int table = saved + 1;
+    if (lua_rawgeti(L, saved, SAVED_FIELDS) == LUA_TTABLE) {
+        put_fields(L, table, table + 1);
+        if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_pushnil(L);
+        }
+        ls__set_metatable(L, table);
+    }
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto) {
+        lua_rawgeti(L, saved, SAVED_NAME);
+        const char *name = lua_tostring(L, -1);
+        const struct ls_proto *usurper = ls__proto_find(session, name);
+        if (usurper)
+            ls__proto_remove(session, L, usurper->id);
+        proto = add_proto(session, L, name, id);
+        set_id(session, L, id);
+        lua_pushvalue(L, table);
+        set_id(session, L, id);
+        lua_pushvalue(L, table);
+        proto->table = ls__ref_take(session, L);
+        for (size_t i = 0; i < session->module_count; i++)
+            if (ls__names_has(&session->modules[i]->prototypes, proto->name))
+                ls__names_add(&proto->owners, session->modules[i]->key);
+    }
+    lua_rawgeti(L, saved, SAVED_RECORD);
+    set_ref(session, L, &proto->record);
+    lua_rawgeti(L, saved, SAVED_COPIES);
+    set_ref(session, L, &proto->copies);
+    lua_settop(L, saved - 1);
+}
+
+/* --- ownership (L48, L50) --- */
+
+/* A file that declares the prototype as well. One that is just being executed again has no list yet: it may have handed it over (H52). */
+static const char *other_owner(const struct ls_session *session, const struct ls_proto *proto, const struct ls_module *module)
+{
+    for (uint32_t i = 0; i < proto->owners.count; i++) {
+        const struct ls_module *owner = ls__module_find(session, proto->owners.items[i]);
+        if (owner && owner != module && ls__names_has(&owner->prototypes, proto->name))
+            return owner->key;
+    }
+    return NULL;
+}
+
+/* [-0, +0, v] */
+static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struct ls_proto *proto)
+{
+    struct ls_module *module = ls__module_current(session);
+    if (!module)
+        return;
+    if (!ls__names_add(&module->prototypes, proto->name) || !ls__names_add(&proto->owners, module->key))
+        luaL_error(L, "not enough memory for prototype '%s'", proto->name);
+    const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
+    if (other) {
+        proto->owners_warned = true;
+        ls_log_session(0, session->id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other, module->key);
+    }
+}
+
+/* --- declared fields --- */
+
+bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name)
+{
+    ls__ref_push(session, L, proto->record);
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_pushstring(L, name);
+    bool declared = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    return declared;
+}
+
+/* Does the key at -2 with the value at -1 make a declared field (L77)? [-0, +0, -] */
+static bool is_declared(lua_State *L)
+{
+    if (lua_type(L, -2) != LUA_TSTRING || lua_isfunction(L, -1))
+        return false;
+    const char *key = lua_tostring(L, -2);
+    return strcmp(key, "type") != 0 && strcmp(key, "__index") != 0 && strcmp(key, "new") != 0;
+}
+
+/* [-0, +0, -] is it EMPTY */
+static LS_RAISES bool is_empty_marker(struct ls_session *session, lua_State *L, int index)
+{
+    LS_LTOP(L);
+    index = lua_absindex(L, index);
+    ls__ref_push(session, L, session->ref_empty);
+    bool empty = lua_rawequal(L, -1, index);
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+    return empty;
+}
+
+/* [-0, +0, m] COPIES[key at -2] = structural copy of the value at -1, made a table on first need */
+static LS_RAISES void note_copy(lua_State *L)
+{
+    ls__copy_structure(L, -1);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return;
+    }
+    if (lua_isnil(L, COPIES)) {
+        lua_newtable(L);
+        lua_replace(L, COPIES);
+    }
+    lua_pushvalue(L, -3);
+    lua_insert(L, -2);
+    lua_rawset(L, COPIES);
+}
+
+/* [-0, +0, m] RECORD = declared fields of INIT, COPIES = structural copies of its table defaults */
+static LS_RAISES void make_record(struct ls_session *session, lua_State *L)
+{
+    if (lua_isnil(L, INIT))
+        return;
+    for (lua_pushnil(L); lua_next(L, INIT); lua_pop(L, 1)) {
+        if (!is_declared(L))
+            continue;
+        if (lua_istable(L, -1) && !is_empty_marker(session, L, -1))
+            note_copy(L);
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, RECORD);
+    }
+}
+
+/* [-0, +0, m] references of the record and copies at their places on the stack */
+static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, struct ls_proto *proto)
+{
+    LS_LTOP(L);
+    lua_pushvalue(L, RECORD);
+    set_ref(session, L, &proto->record);
+    lua_pushvalue(L, COPIES);
+    set_ref(session, L, &proto->copies);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* --- first declaration (L73 to L77) --- */
+
+/* new(self, inst) where nothing else is found (L75); upvalue: the prototype. [-0, +1, e] */
+static LS_RAISES int l_default_new(lua_State *L)
+{
+    lua_settop(L, 2);
+    if (!lua_istable(L, 1)) {
+        lua_pushvalue(L, lua_upvalueindex(1));
+        lua_replace(L, 1);
+    }
+    lua_pushcfunction(L, l_session_create);
+    lua_pushnil(L);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    lua_call(L, 3, 1);
+    return 1;
+}
+
+/* [-0, +0, m] fields that are EMPTY are declared but absent (L76) */
+static LS_RAISES void take_off_empty(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    for (lua_pushnil(L); lua_next(L, PROTO); lua_pop(L, 1)) {
+        if (!is_empty_marker(session, L, -1))
+            continue;
+        lua_pushvalue(L, -2);
+        lua_pushnil(L);
+        lua_rawset(L, PROTO);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, e] L74, L75 */
+static LS_RAISES void set_base(struct ls_session *session, lua_State *L, const char *name)
+{
+    LS_LTOP(L);
+    if (!lua_isnil(L, BASE)) {
+        lua_pushvalue(L, BASE);
+        ls__set_metatable(L, PROTO);
+    } else if (strcmp(name, "Object") != 0) {
+        const struct ls_proto *object = ls__proto_find(session, "Object");
+        if (object) {
+            ls__ref_push(session, L, object->table);
+            ls__set_metatable(L, PROTO);
+        }
+    }
+    if (lua_getfield(L, PROTO, "new") == LUA_TNIL) {
+        lua_pushliteral(L, "new");
+        lua_pushvalue(L, PROTO);
+        lua_pushcclosure(L, l_default_new, 1);
+        lua_rawset(L, PROTO);
+    }
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +1, e] the name is not known yet (L73 to L79) */
+static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, const char *name)
+{
+    make_record(session, L);
+    if (lua_isnil(L, INIT))
+        lua_newtable(L);
+    else
+        lua_pushvalue(L, INIT);
+    lua_replace(L, PROTO);
+    take_off_empty(session, L);
+    lua_pushliteral(L, "type");
+    lua_pushvalue(L, NAME);
+    lua_rawset(L, PROTO);
+    lua_pushliteral(L, "__index");
+    lua_pushvalue(L, PROTO);
+    lua_rawset(L, PROTO);
+    set_base(session, L, name);
+    struct ls_proto *proto = add_proto(session, L, name, 0);
+    lua_pushvalue(L, PROTO);
+    proto->table = ls__ref_take(session, L);
+    keep_record(session, L, proto);
+    lua_pushvalue(L, NAME);
+    set_id(session, L, proto->id);
+    lua_pushvalue(L, PROTO);
+    set_id(session, L, proto->id);
+    ls__journal_note(session, L, proto->id, true);
+    note_owner(session, L, proto);
+    lua_pushvalue(L, PROTO);
+    return 1;
+}
+
+/* --- re-declaration (L82 to L88) --- */
+
+/* [-0, +0, m] functions of the new init are assigned always (L86) */
+static LS_RAISES void assign_functions(lua_State *L)
+{
+    LS_LTOP(L);
+    for (lua_pushnil(L); lua_next(L, INIT); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1))
+            continue;
+        const char *key = lua_tostring(L, -2);
+        if (strcmp(key, "type") == 0 || strcmp(key, "__index") == 0)
+            continue;
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, PROTO);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* The key is at -2, its new declaration at -1: did the declaration stay the same (L83)? Then record and copy keep what they had, so that the
+ * living table of a default stays the declared one. [-0, +0, m] */
+static LS_RAISES bool keeps_declaration(lua_State *L)
+{
+    LS_LTOP(L);
+    int key = lua_gettop(L) - 1, value = key + 1;
+    lua_pushvalue(L, key);
+    bool same = lua_rawget(L, OLD_RECORD) != LUA_TNIL;
+    int copy = 0;
+    if (lua_istable(L, OLD_COPIES)) {
+        lua_pushvalue(L, key);
+        lua_rawget(L, OLD_COPIES);
+        copy = value + 2;
+    }
+    same = same && ls__declared_equal(L, value + 1, copy, value);
+    if (same) {
+        lua_pushvalue(L, key);
+        lua_pushvalue(L, value + 1);
+        lua_rawset(L, RECORD); /* an existing key: allowed while the table is walked */
+        if (copy && !lua_isnil(L, copy) && lua_istable(L, COPIES)) {
+            lua_pushvalue(L, key);
+            lua_pushvalue(L, copy);
+            lua_rawset(L, COPIES);
+        }
+    }
+    lua_settop(L, value);
+    LS_LTOP_CHECK(L, 0);
+    return same;
+}
+
+/* [-0, +0, m] L84: assign what is declared anew or differently. @return was there any */
+static LS_RAISES bool assign_changed(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    bool changed = false;
+    for (lua_pushnil(L); lua_next(L, RECORD); lua_pop(L, 1)) {
+        if (keeps_declaration(L))
+            continue;
+        changed = true;
+        lua_pushvalue(L, -2);
+        if (is_empty_marker(session, L, -2))
+            lua_pushnil(L);
+        else
+            lua_pushvalue(L, -2);
+        lua_rawset(L, PROTO);
+    }
+    LS_LTOP_CHECK(L, 0);
+    return changed;
+}
+
+/* [-0, +0, m] REMOVED = fields declared before and not now, with their old defaults (L85). @return is there any */
+static LS_RAISES bool collect_removed(lua_State *L)
+{
+    LS_LTOP(L);
+    bool any = false;
+    for (lua_pushnil(L); lua_next(L, OLD_RECORD); lua_pop(L, 1)) {
+        lua_pushvalue(L, -2);
+        bool gone = lua_rawget(L, RECORD) == LUA_TNIL;
+        lua_pop(L, 1);
+        if (!gone)
+            continue;
+        any = true;
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, REMOVED);
+    }
+    LS_LTOP_CHECK(L, 0);
+    return any;
+}
+
+/* [-0, +0, m] L87. @return did the base change */
+static LS_RAISES bool change_base(lua_State *L)
+{
+    if (lua_isnil(L, BASE))
+        return false;
+    bool same = lua_getmetatable(L, PROTO) && lua_rawequal(L, -1, BASE);
+    lua_settop(L, REMOVED);
+    if (same)
+        return false;
+    lua_pushvalue(L, BASE);
+    ls__set_metatable(L, PROTO);
+    return true;
+}
+
+/* [-0, +1, e] L81 to L88 */
+static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, struct ls_proto *proto)
+{
+    ls__ref_push(session, L, proto->table);
+    lua_replace(L, PROTO);
+    if (lua_isnil(L, INIT) && lua_isnil(L, BASE)) {
+        lua_pushvalue(L, PROTO);
+        return 1; /* a look-up (L81) */
+    }
+    uint32_t id = proto->id;
+    ls__journal_note(session, L, id, false);
+    note_owner(session, L, proto);
+    bool changed = change_base(L);
+    if (!lua_isnil(L, INIT) && !lua_rawequal(L, INIT, PROTO)) {
+        ls__ref_push(session, L, proto->record);
+        lua_replace(L, OLD_RECORD);
+        ls__ref_push(session, L, proto->copies);
+        lua_replace(L, OLD_COPIES);
+        make_record(session, L);
+        assign_functions(L);
+        bool fields = assign_changed(session, L);
+        fields = collect_removed(L) || fields;
+        if (fields)
+            keep_record(session, L, proto);
+        changed = changed || fields;
+    }
+    if (changed) {
+        lua_pushvalue(L, REMOVED);
+        ls__mutation_queue(session, L, id);
+    }
+    lua_pushvalue(L, PROTO);
+    return 1;
+}
+
+/* [-0, +0, v] */
+static LS_RAISES void check_table_or_nil(lua_State *L, int arg)
+{
+    if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg))
+        ls__ltype(L, arg, "prototype", "table or nil");
+}
+
+/* [-0, +1, e] session:prototype(name [, init [, base]]) */
+LS_RAISES int l_session_prototype(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, NAME) != LUA_TSTRING)
+        ls__ltype(L, NAME, "prototype", "string");
+    size_t len;
+    const char *name = lua_tolstring(L, NAME, &len);
+    if (strlen(name) != len)
+        ls__larg(L, NAME, "prototype", "name contains a zero byte");
+    check_table_or_nil(L, INIT);
+    check_table_or_nil(L, BASE);
+    lua_settop(L, BASE);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_pushnil(L);     /* PROTO */
+    lua_newtable(L);    /* RECORD */
+    lua_pushnil(L);     /* COPIES */
+    lua_pushnil(L);     /* OLD_RECORD */
+    lua_pushnil(L);     /* OLD_COPIES */
+    lua_newtable(L);    /* REMOVED */
+    struct ls_proto *proto = ls__proto_find(session, name);
+    return proto ? declare_again(session, L, proto) : declare_first(session, L, name);
+}

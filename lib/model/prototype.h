@@ -1,0 +1,95 @@
+/* Prototypes, their declared fields, tracked instances, and the mutation queue (lua-api.md sections 13 to 17).
+ * Owner thread: the session's. */
+#ifndef LS_MODEL_PROTOTYPE_H
+#define LS_MODEL_PROTOTYPE_H
+
+#include "vm/vm_internal.h"
+
+/* One registered prototype (prototypeRegistry). Its id is its place in session->protos plus 1 and is never given out again, so that
+ * whoever remembers an id can tell whether the prototype is still registered. */
+struct ls_proto {
+    char *name;  /* owned; may hold any byte but NUL */
+    uint32_t id;
+    int table;   /* ref: the prototype itself */
+    int record;  /* ref: declared field → declared value, or EMPTY; never changed once made, replaced as a whole (L77, L88) */
+    int copies;  /* ref: declared field → structural copy of its table default (L78); LUA_NOREF if there is none */
+    struct ls_names owners; /* keys of the modules that have declared it (L50) */
+    bool owners_warned;
+    struct ls_names defaults_warned; /* fields whose shared table has changed and was warned about (L79) */
+};
+
+/* One entry of the mutationQueue (L88). */
+struct ls_mutation {
+    uint32_t id;      /* of the prototype */
+    uint64_t serial;  /* of the module that queued it, 0 = none */
+    int removed;      /* ref: removed field → the default that was declared for it */
+    int retry;        /* ref: set of instances whose mutate failed (L100), LUA_NOREF for an ordinary entry */
+    bool waiting;     /* kept for the next load that declares the prototype (L100) */
+};
+
+/** The registered prototype of that name, of that id; NULL if none. */
+struct ls_proto *ls__proto_find(struct ls_session *session, const char *name);
+struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id);
+/** The prototype whose table is at `index`, NULL if that is none. [-0, +0, -] */
+struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index);
+
+/** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies. [-0, +1, m] */
+LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id);
+/** As ls__proto_save without own fields and metatable, for who keeps copies of these. [-0, +1, m] */
+LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id);
+/** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile. [-1, +0, m] */
+LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);
+/** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */
+LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id);
+/** Is `name` in the record of declared fields? [-0, +0, -] */
+bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name);
+void ls__protos_release(struct ls_session *session);
+
+/** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is the structural copy.
+ * [-0, +0, m] */
+LS_RAISES bool ls__declared_equal(lua_State *L, int old_index, int copy_index, int new_index);
+/** Push a structural copy of the table at `index`, or nil beyond the limits of L78. [-0, +1, m] */
+LS_RAISES void ls__copy_structure(lua_State *L, int index);
+
+/* --- instances.c --- */
+
+#define LS_INSTANCE_SEQ_BITS 40
+/** Live instances of the prototypes in the set `ids` (array of ids), in order of their first create (L93). Pushes an array. [-0, +1, m] */
+LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, const uint32_t *ids, size_t count);
+/** How many instances of one prototype are alive. [-0, +0, -] */
+size_t ls__instances_count(struct ls_session *session, uint32_t id);
+
+/* --- mutation.c --- */
+
+/** Append or merge (L88): the table of removed fields is on top of the stack and popped. [-1, +0, m] */
+LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id);
+/** processMutationQueue (L95–L103). Errors of mutate are reported and kept (L100); never fails. Safe. [-0, +0, -] */
+void ls__mutations_run(struct ls_session *session);
+/** Entries that the next run would process? Those that wait by L100 do not count. */
+bool ls__mutations_due(const struct ls_session *session);
+/** A module has been loaded that declares the prototype: its failed instances are tried again (L100). */
+void ls__mutations_wake(struct ls_session *session, uint32_t id);
+/** Drop the entries of a prototype that is gone (L106), or that a failed chunk has queued (L102). */
+void ls__mutations_drop_proto(struct ls_session *session, uint32_t id);
+void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial);
+/** The queue as one table, and back from it, for the roll-back of H59. [-0, +1, m] and [-1, +0, m] */
+LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L);
+LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L);
+void ls__mutations_release(struct ls_session *session);
+
+/* --- journal.c: prototypes, presenter types and wrappers as they were before a first load changed them (L43) --- */
+
+struct ls_journal {
+    uint32_t id; /* of the prototype; 0 = a presenter type or wrapper that the chunk has replaced */
+    int saved;   /* ref of ls__proto_save, or of {is wrapper, name, table, key of the owner}; LUA_NOREF = the chunk declared it first */
+};
+/** Before a re-declaration, or after a first declaration (`created`), by the running first load. Outside of one it does nothing. [-0, +0, m] */
+LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created);
+/** Before a presenter type or wrapper that is registered already is replaced: name and new table are at 1 and 2. [-0, +0, m] */
+LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper);
+/** The load that began at `mark` has failed: put everything back. Safe. */
+void ls__journal_undo(struct ls_session *session, size_t mark);
+/** It has succeeded: forget, refreshing what an outer first load has noted of the same prototypes. Safe. */
+void ls__journal_commit(struct ls_session *session, size_t mark);
+
+#endif

@@ -1,0 +1,657 @@
+/* What is kept of a session while one chunk runs: enough to put back what H59 lists, and to tell what the chunk has assigned (H49).
+ *
+ * Frames are a stack, since a chunk may load other modules. A module first loaded by a chunk that fails later stays loaded with all that
+ * its load did (H59); so when a nested load succeeds, what it changed becomes "as before" for all frames around it.
+ *
+ * What a frame holds is proportional to the prototypes, globals and registrations of the session, one level deep; never to its heap.
+ * Owner thread: the session's. */
+#include "reload/reload_state.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "model/prototype.h"
+#include "model/timers.h"
+#include "model/variables.h"
+#include "model/watches.h"
+#include "reload/threeway_text.h"
+#include "resolver/slots.h"
+#include "vm/chunks_internal.h"
+
+struct take {
+    struct ls_session *session;
+    const char *key;
+    bool full;
+    int frame; /* out: ref */
+};
+
+/* [-0, +0, m] the table behind a reference, if it is one, goes into the snapshot */
+static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snapshot, int ref)
+{
+    if (ls__ref_push(session, L, ref) == LUA_TTABLE)
+        ls__snapshot_add(L, snapshot, -1);
+    lua_pop(L, 1);
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int snapshot)
+{
+    struct ls_session *session = take->session;
+    add_ref(session, L, snapshot, session->ref_session);
+    add_ref(session, L, snapshot, session->ref_ui);
+    add_ref(session, L, snapshot, session->ref_loaded);
+    add_ref(session, L, snapshot, session->ref_presenters);
+    add_ref(session, L, snapshot, session->ref_wrappers);
+    ls__ref_push(session, L, session->ref_loaded);
+    lua_pushstring(L, take->key);
+    if (lua_rawget(L, -2) == LUA_TTABLE)
+        ls__snapshot_add(L, snapshot, -1);
+    lua_pop(L, 2);
+    const struct ls_module *module = ls__module_find(session, take->key);
+    if (module)
+        add_ref(session, L, snapshot, module->keep);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < session->proto_count; i++) {
+        if (!session->protos[i])
+            continue;
+        ls__proto_save_record(session, L, i + 1);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_rawseti(L, frame, LS_FRAME_SAVED);
+    ls__mutations_save(session, L);
+    lua_rawseti(L, frame, LS_FRAME_QUEUE);
+    ls__ref_push(session, L, session->ref_app);
+    lua_rawseti(L, frame, LS_FRAME_APP);
+}
+
+/* [-1, +0, m] */
+static LS_RAISES int l_take(lua_State *L)
+{
+    struct take *take = lua_touserdata(L, 1);
+    struct ls_session *session = take->session;
+    lua_settop(L, 0);
+    lua_createtable(L, LS_FRAME_KEPT, 0);
+    ls__snapshot_new(L); /* frame snapshot */
+    lua_pushglobaltable(L);
+    ls__snapshot_add(L, 2, -1);
+    lua_pop(L, 1);
+    lua_newtable(L); /* frame snapshot records */
+    for (uint32_t i = 0; i < session->proto_count && take->full; i++) {
+        const struct ls_proto *proto = session->protos[i];
+        if (!proto)
+            continue;
+        add_ref(session, L, 2, proto->table);
+        ls__ref_push(session, L, proto->record);
+        lua_rawseti(L, 3, i + 1);
+    }
+    lua_rawseti(L, 1, LS_FRAME_RECORDS);
+    if (take->full) {
+        add_full(take, L, 1, 2);
+        ls__ref_push(session, L, session->reload->records);
+        bool recorded = lua_getfield(L, -1, take->key) != LUA_TNIL;
+        lua_pop(L, 2);
+        if (!recorded && ls__module_find(session, take->key)) {
+            ls__push_base(session, L, take->key);
+            lua_rawseti(L, 1, LS_FRAME_BASE);
+        }
+    }
+    lua_rawseti(L, 1, LS_FRAME_SNAPSHOT);
+    lua_newtable(L);
+    lua_rawseti(L, 1, LS_FRAME_UNDO);
+    lua_newtable(L);
+    lua_rawseti(L, 1, LS_FRAME_KEPT);
+    take->frame = ls__ref_take(session, L);
+    return 0;
+}
+
+/* [-0, +0, -] the writer of lua_dump */
+static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
+{
+    (void)L;
+    ls_buf_add(buf, bytes, len);
+    return ls_buf_failed(buf);
+}
+
+/* The byte code is in the shared cache, unless another version of the file has replaced it there meanwhile. Without a scope no local is
+ * governed, which costs state and nothing else. */
+static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text, size_t len)
+{
+    lua_State *L = session->L;
+    struct ls_buf name = LS_BUF_INIT, code = LS_BUF_INIT;
+    ls_buf_printf(&name, "@%s", key);
+    struct ls_bytes *kept = ls__chunks_code(session->chunks, ls_buf_text(&name), ls_hash(text, len), len);
+    struct ls_scope *scope = NULL;
+    if (kept) {
+        scope = ls__scope_parse(ls_bytes_data(kept), ls_bytes_len(kept));
+    } else {
+        lua_pushvalue(L, chunk);
+        lua_dump(L, append_code, &code, 0);
+        lua_pop(L, 1);
+        scope = ls_buf_failed(&code) ? NULL : ls__scope_parse(ls_buf_text(&code), code.len);
+    }
+    ls_bytes_unref(kept);
+    ls_buf_release(&name);
+    ls_buf_release(&code);
+    return scope;
+}
+
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err)
+{
+    struct ls_reload_state *state = session->reload;
+    if (state->load_count == state->load_cap) {
+        size_t cap = state->load_cap ? state->load_cap * 2 : 8;
+        struct ls_load *grown = ls_rearray(state->loads, cap, sizeof *grown);
+        if (!grown)
+            return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
+        state->loads = grown;
+        state->load_cap = cap;
+    }
+    struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
+    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
+                            .app_variable = session->app_variable_id};
+    load.give = !full && ls__given_wanted(session, key, text, len, &load.hash);
+    if (full || load.give || session->config.hot) {
+        chunk = lua_absindex(session->L, chunk);
+        int code = ls__lrun(session, l_take, &take, 0, err);
+        if (code != 0)
+            return code;
+        load.frame = take.frame;
+        load.scope = parse_scope(session, key, chunk, text, len);
+    }
+    state->loads[state->load_count++] = load;
+    return 0;
+}
+
+void ls__load_pop(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    assert(state->load_count > 0);
+    struct ls_load *load = &state->loads[--state->load_count];
+    ls__ref_drop(session, &load->frame);
+    ls__scope_free(load->scope);
+    ls_free(load->made);
+    for (size_t i = 0; i < load->name_count; i++)
+        ls_free(load->names[i].name);
+    ls_free(load->names);
+}
+
+void ls__reload_naming(struct ls_session *session, const char *name)
+{
+    struct ls_reload_state *state = session->reload;
+    if (state->load_count == 0 || !state->loads[state->load_count - 1].full)
+        return;
+    struct ls_load *load = &state->loads[state->load_count - 1];
+    struct ls_naming *grown = ls_rearray(load->names, load->name_count + 1, sizeof *grown);
+    char *copy = ls_strdup(name);
+    if (grown)
+        load->names = grown;
+    if (!grown || !copy) {
+        ls_free(copy); /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
+        return;
+    }
+    load->names[load->name_count++] = (struct ls_naming){copy, ls_tracker_named(session->tracker, name)};
+}
+
+/* --- nested loads --- */
+
+/* [-0, +0, m] what the inner load declared or declared again is as it was for the outer one */
+static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, int outer, int inner)
+{
+    lua_rawgeti(L, outer, LS_FRAME_RECORDS);
+    lua_rawgeti(L, outer, LS_FRAME_SAVED);
+    lua_rawgeti(L, outer, LS_FRAME_KEPT);
+    lua_rawgeti(L, outer, LS_FRAME_SNAPSHOT);
+    lua_rawgeti(L, inner, LS_FRAME_RECORDS);
+    int base = lua_gettop(L) - 4; /* records saved kept snapshot inner-records */
+    for (uint32_t i = 0; i < session->proto_count; i++) {
+        const struct ls_proto *proto = session->protos[i];
+        if (!proto)
+            continue;
+        ls__ref_push(session, L, proto->record);
+        lua_rawgeti(L, base + 4, i + 1);
+        bool same = lua_rawequal(L, -1, -2) != 0;
+        bool fresh = lua_isnil(L, -1);
+        lua_pop(L, 1);
+        if (same) {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_rawseti(L, base, i + 1);
+        if (fresh) {
+            lua_pushboolean(L, 1);
+            lua_rawseti(L, base + 2, i + 1);
+        }
+        add_ref(session, L, base + 3, proto->table);
+        if (lua_type(L, base + 1) == LUA_TTABLE) {
+            ls__proto_save_record(session, L, i + 1);
+            lua_rawseti(L, base + 1, i + 1);
+        }
+    }
+    lua_settop(L, base - 1);
+}
+
+/* [-2, +0, m] arguments: the application, the value of the module, which package.loaded gets first: it is part of what stays */
+static LS_RAISES int l_amend(lua_State *L)
+{
+    const struct ls_apply *apply = lua_touserdata(L, 1);
+    struct ls_session *session = apply->session;
+    struct ls_reload_state *state = session->reload;
+    ls__module_set_value(session, L, apply->key);
+    lua_settop(L, 0);
+    ls__ref_push(session, L, state->loads[state->load_count - 1].frame);
+    lua_rawgeti(L, 1, LS_FRAME_SNAPSHOT); /* inner snapshot */
+    for (size_t i = state->load_count - 1; i-- > 0;) {
+        if (ls__ref_push(session, L, state->loads[i].frame) == LUA_TTABLE) {
+            lua_rawgeti(L, 3, LS_FRAME_SNAPSHOT);
+            ls__snapshot_amend(L, 4, 2);
+            if (state->loads[i].full)
+                keep_prototypes(session, L, 3, 1);
+        }
+        lua_settop(L, 2);
+    }
+    return 0;
+}
+
+/* The value is on top and stays. Without memory the roll-back of the outer chunk, if it comes to that, takes more back than it should. */
+static void amend_outer(struct ls_apply *apply)
+{
+    lua_State *L = apply->session->L;
+    struct ls_err err;
+    lua_pushcfunction(L, l_amend);
+    lua_pushlightuserdata(L, apply);
+    lua_pushvalue(L, -3);
+    if (ls__lcall(apply->session, 2, 0, &err) != 0)
+        ls__report(apply->session, apply->key, &err);
+}
+
+int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err)
+{
+    return ls__load_push(session, key, chunk, text, len, session->reload->transactions > 0, err);
+}
+
+void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len)
+{
+    struct ls_reload_state *state = session->reload;
+    lua_State *L = session->L;
+    if (state->loads[state->load_count - 1].frame != LUA_NOREF && lua_checkstack(L, 8)) {
+        struct ls_err err;
+        struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
+        lua_pushvalue(L, -1);
+        if (ls__load_apply(&apply, &err) == 0) {
+            lua_pop(L, 1);
+            if (state->loads[state->load_count - 1].give)
+                ls__given_keep(session, key, state->loads[state->load_count - 1].hash);
+        } else {
+            ls__report(session, key, &err); /* it runs; a reload will find no record and keep the run's data */
+        }
+        ls_buf_release(&apply.removed);
+        ls_buf_release(&apply.notes);
+        ls_buf_release(&apply.fields);
+        if (state->load_count > 1 && state->loads[state->load_count - 2].frame != LUA_NOREF)
+            amend_outer(&apply);
+    }
+    ls__load_pop(session);
+}
+
+void ls__load_failed(struct ls_session *session)
+{
+    ls__load_pop(session);
+}
+
+/* --- roll-back --- */
+
+/* [-0, +0, m] frame at 1 */
+static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *L, uint32_t mark)
+{
+    lua_rawgeti(L, 1, LS_FRAME_KEPT);
+    int kept = lua_gettop(L);
+    for (uint32_t id = mark + 1; id <= session->proto_count; id++) {
+        bool keep = lua_rawgeti(L, kept, id) != LUA_TNIL;
+        lua_pop(L, 1);
+        if (!keep && session->protos[id - 1])
+            ls__proto_remove(session, L, id);
+    }
+    if (lua_rawgeti(L, 1, LS_FRAME_SAVED) == LUA_TTABLE) {
+        int saved = lua_gettop(L);
+        lua_pushnil(L);
+        while (lua_next(L, saved)) /* id table */
+            ls__proto_restore(session, L, (uint32_t)lua_tointeger(L, -2));
+    }
+    lua_settop(L, 1);
+}
+
+/* [-0, +0, m] the app object and what variable 1 shows; frame at 1 */
+static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
+{
+    lua_rawgeti(L, 1, LS_FRAME_APP);
+    ls__ref_push(session, L, session->ref_app);
+    bool same = lua_rawequal(L, -1, -2) != 0;
+    lua_pop(L, 1);
+    if (same)
+        return;
+    struct ls_var *var = session->tracker && session->app_variable_id ? ls_tracker_find(session->tracker, session->app_variable_id) : NULL;
+    if (var) {
+        struct ls_fault fault;
+        lua_pushvalue(L, -1);
+        ls_tracker_set_value(session->tracker, var, ls__slot_take(session, L), &fault);
+    }
+    ls__app_set(session, L);
+}
+
+/* [-1, +0, m] */
+static LS_RAISES int l_roll_back(lua_State *L)
+{
+    struct ls_session *session = lua_touserdata(L, 1);
+    const struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
+    uint32_t mark = load->protos;
+    lua_settop(L, 0);
+    ls__ref_push(session, L, load->frame);
+    lua_rawgeti(L, 1, LS_FRAME_UNDO);
+    ls__threeway_undo(L, 2);
+    lua_pop(L, 1);
+    restore_prototypes(session, L, mark);
+    lua_rawgeti(L, 1, LS_FRAME_SNAPSHOT);
+    ls__snapshot_restore(L, 2);
+    lua_pop(L, 1);
+    if (lua_rawgeti(L, 1, LS_FRAME_QUEUE) != LUA_TNIL)
+        ls__mutations_restore(session, L);
+    lua_settop(L, 1);
+    restore_app(session, L);
+    return 0;
+}
+
+/* Variables that the chunk made go, latest first, and standard variables stand for what they stood for. */
+static void restore_variables(struct ls_session *session, struct ls_load *load)
+{
+    for (size_t i = load->made_count; i-- > 0 && session->reload->store;)
+        session->reload->store->destroy(session->reload->store->ctx, load->made[i]);
+    load->made_count = 0;
+    session->app_variable_id = load->app_variable;
+    struct ls_fault fault;
+    for (size_t i = load->name_count; i-- > 0 && session->tracker;)
+        ls_tracker_name(session->tracker, load->names[i].name, load->names[i].id, &fault);
+}
+
+void ls__load_roll_back(struct ls_session *session)
+{
+    struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
+    struct ls_err err = {0};
+    /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
+    size_t limit = ls_budget_get(&session->budget->limit);
+    ls_budget_set(&session->budget->limit, 0);
+    restore_variables(session, load);
+    if (load->frame != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
+        ls__report(session, "roll-back of a reload", &err);
+    ls_budget_set(&session->budget->limit, limit);
+}
+
+/* --- applying --- */
+
+/* [-0, +0, m] */
+static LS_RAISES void set_true(struct ls_session *session, lua_State *L, int set, int ref)
+{
+    if (ls__ref_push(session, L, ref) == LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_pushboolean(L, 1);
+    lua_rawset(L, set);
+}
+
+/* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that require each other?
+ * Then its value is no table of an identity of its own yet (H48). The name is at -2, the value at -1. [-0, +0, -] */
+static bool is_own_entry(lua_State *L, const struct ls_module *module, int loaded, int own)
+{
+    if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own))
+        return false;
+    const char *name = lua_tostring(L, -2);
+    if (strcmp(name, module->name) != 0 && !ls__names_has(&module->names, name))
+        return false;
+    lua_pushstring(L, module->key);
+    lua_rawget(L, loaded);
+    bool old = lua_rawequal(L, -1, own) != 0;
+    lua_pop(L, 1);
+    return !old;
+}
+
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own)
+{
+    lua_newtable(L);
+    int known = lua_gettop(L);
+    const int refs[] = {session->ref_session, session->ref_ui, session->ref_empty, session->ref_loaded, session->ref_app};
+    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
+        set_true(session, L, known, refs[i]);
+    lua_pushglobaltable(L);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, known);
+    for (uint32_t i = 0; i < session->proto_count; i++)
+        if (session->protos[i])
+            set_true(session, L, known, session->protos[i]->table);
+    const int sets[] = {session->reload->libraries, session->ref_loaded};
+    for (size_t i = 0; i < 2; i++) {
+        ls__ref_push(session, L, sets[i]);
+        lua_pushnil(L);
+        while (lua_next(L, known + 1)) { /* libraries are keys, module values are values */
+            int at = i == 0 ? -2 : -1;
+            if (lua_type(L, at) == LUA_TTABLE && !(i == 1 && is_own_entry(L, module, known + 1, own))) {
+                lua_pushvalue(L, at);
+                lua_pushboolean(L, 1);
+                lua_rawset(L, known);
+            }
+            lua_pop(L, 1);
+        }
+        lua_settop(L, known);
+    }
+}
+
+/* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this run. [-0, +2, m] */
+static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L, const struct ls_module *module, uint32_t from)
+{
+    struct ls_session *session = apply->session;
+    lua_newtable(L);
+    lua_newtable(L); /* prototypes redeclared */
+    int prototypes = lua_gettop(L) - 1;
+    for (uint32_t i = from; i < session->proto_count; i++) {
+        const struct ls_proto *proto = session->protos[i];
+        if (!proto)
+            continue;
+        ls__ref_push(session, L, proto->table);
+        if (ls__ref_push(session, L, proto->record) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_pushboolean(L, 1);
+        }
+        /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
+        bool named = apply->old_prototypes && ls__names_has(apply->old_prototypes, proto->name) &&
+                     ls__text_has_word(apply->text, apply->len, proto->name, strlen(proto->name));
+        if (named || (module && ls__names_has(&module->prototypes, proto->name))) {
+            lua_pushvalue(L, -2);
+            lua_pushboolean(L, 1);
+            lua_rawset(L, prototypes + 1);
+        }
+        lua_rawset(L, prototypes);
+    }
+}
+
+/* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing else refers to.
+ * [-0, +1, m] */
+static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const struct ls_module *module)
+{
+    lua_newtable(L);
+    if (!module)
+        return;
+    lua_Integer count = 0;
+    for (size_t i = 0; i < session->timer_count; i++)
+        if (session->timers[i].module == module->serial && session->timers[i].execution == module->execution) {
+            ls__ref_push(session, L, session->timers[i].fn);
+            lua_rawseti(L, -2, ++count);
+        }
+    for (size_t i = 0; i < session->watch_count; i++)
+        if (session->watches[i].module == module->serial && session->watches[i].execution == module->execution) {
+            ls__ref_push(session, L, session->watches[i].fn);
+            lua_rawseti(L, -2, ++count);
+        }
+    const struct ls_names *lists[] = {&module->presenters, &module->wrappers};
+    const int refs[] = {session->ref_presenters, session->ref_wrappers};
+    for (int which = 0; which < 2; which++)
+        for (uint32_t i = 0; i < lists[which]->count; i++) {
+            ls__ref_push(session, L, refs[which]);
+            lua_getfield(L, -1, lists[which]->items[i]);
+            lua_remove(L, -2);
+            lua_rawseti(L, -2, ++count);
+        }
+    if (ls__ref_push(session, L, module->dispose) == LUA_TTABLE)
+        lua_rawseti(L, -2, ++count);
+    else
+        lua_pop(L, 1);
+}
+
+/* Presenter types and wrappers that the new text no longer registers go, unless another module has them too (H52, L49). The registry is
+ * in the snapshot. [-0, +0, m] */
+static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int registry, const struct ls_names *old, size_t list)
+{
+    for (uint32_t i = 0; old && i < old->count; i++) {
+        bool kept = false;
+        for (size_t m = 0; m < session->module_count && !kept; m++)
+            kept = ls__names_has((const struct ls_names *)((const char *)session->modules[m] + list), old->items[i]);
+        if (kept)
+            continue;
+        ls__ref_push(session, L, registry);
+        lua_pushnil(L);
+        lua_setfield(L, -2, old->items[i]);
+        lua_pop(L, 1);
+    }
+}
+
+/* [-0, +0, -] how many keys of the table at `a` the one at `b` has not */
+static unsigned count_missing(lua_State *L, int a, int b)
+{
+    unsigned count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, a)) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        count += lua_rawget(L, b) == LUA_TNIL;
+        lua_pop(L, 1);
+    }
+    return count;
+}
+
+static void write_fields(struct ls_buf *out, const char *name, unsigned added, unsigned removed)
+{
+    ls_buf_printf(out, "%s%s", out->len ? ", " : "", name);
+    if (added)
+        ls_buf_printf(out, " +%u", added);
+    if (removed)
+        ls_buf_printf(out, " -%u", removed);
+    ls_buf_str(out, !added && !removed ? ": defaults changed" : added + removed == 1 ? " field" : " fields");
+}
+
+/* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
+static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int frame)
+{
+    struct ls_session *session = apply->session;
+    int top = lua_gettop(L);
+    lua_rawgeti(L, frame, LS_FRAME_RECORDS);
+    for (uint32_t i = 0; i < session->proto_count; i++) {
+        const struct ls_proto *proto = session->protos[i];
+        if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE && ls__ref_push(session, L, proto->record) == LUA_TTABLE &&
+            !lua_rawequal(L, top + 2, top + 3)) {
+            unsigned removed = count_missing(L, top + 2, top + 3), added = count_missing(L, top + 3, top + 2);
+            apply->fields_added += added;
+            apply->fields_removed += removed;
+            write_fields(&apply->fields, proto->name, added, removed);
+        }
+        lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
+}
+
+/* [-0, +1, m] tables of ours that no search for holders may enter */
+static LS_RAISES void push_skip(struct ls_session *session, lua_State *L)
+{
+    lua_newtable(L);
+    int skip = lua_gettop(L);
+    set_true(session, L, skip, session->reload->records);
+    for (size_t i = 0; i < session->reload->load_count; i++)
+        set_true(session, L, skip, session->reload->loads[i].frame);
+}
+
+/* [-2, +1, m] arguments: the application, the value of the chunk; result: the value of the module */
+static LS_RAISES int l_apply(lua_State *L)
+{
+    struct ls_apply *apply = lua_touserdata(L, 1);
+    struct ls_session *session = apply->session;
+    struct ls_reload_state *state = session->reload;
+    const struct ls_load *load = &state->loads[state->load_count - 1];
+    const struct ls_module *module = ls__module_find(session, apply->key);
+    luaL_checkstack(L, 40, "reload");
+    lua_pushfstring(L, "@%s", apply->key);
+    struct ls_threeway rule = {
+        .L = L, .source = lua_tostring(L, 3), .text = apply->text, .text_len = apply->len, .scope = load->scope,
+        .keep_removed = session->config.keep_removed_methods, .removed = &apply->removed, .notes = &apply->notes,
+        .record = 4, .snapshot = 6, .known = 7, .prototypes = 8, .redeclared = 9, .roots = 10, .app = 11, .old_value = 12, .skip = 13, .undo = 14,
+    };
+    ls__ref_push(session, L, state->records);
+    lua_getfield(L, 4, apply->key);
+    lua_remove(L, 4);
+    ls__ref_push(session, L, load->frame);
+    lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
+    ls__push_known(session, L, module, 2);
+    push_prototypes(apply, L, module, load->full ? 0 : load->protos);
+    push_roots(session, L, module);
+    ls__ref_push(session, L, session->ref_app);
+    ls__ref_push(session, L, session->ref_loaded);
+    lua_getfield(L, 12, apply->key);
+    lua_remove(L, 12);
+    if (apply->first) {
+        lua_pushnil(L);
+        lua_replace(L, rule.record);
+        lua_pushnil(L);
+        lua_replace(L, rule.old_value);
+    }
+    rule.no_base = !apply->first && lua_isnil(L, rule.record);
+    if (rule.no_base) {
+        lua_rawgeti(L, 5, LS_FRAME_BASE);
+        lua_replace(L, rule.record);
+    }
+    push_skip(session, L);
+    lua_rawgeti(L, 5, LS_FRAME_UNDO);
+    lua_pushvalue(L, 2);
+    ls__threeway(&rule); /* … value record */
+    apply->methods_removed = rule.methods_removed;
+    apply->taken_over = rule.taken_over;
+    apply->value_changed = !apply->first && !lua_rawequal(L, -2, rule.old_value);
+    int value = lua_gettop(L) - 1;
+    if (!apply->first) {
+        count_fields(apply, L, 5);
+        drop_stale(session, L, session->ref_presenters, apply->old_presenters, offsetof(struct ls_module, presenters));
+        drop_stale(session, L, session->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
+    }
+    if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))
+        return luaL_error(L, "not enough memory for reloading %s", apply->key);
+    if (apply->value_changed || apply->taken_over) { /* the chunk itself may have put the new table there */
+        lua_pushvalue(L, value);
+        ls__module_set_value(session, L, apply->key);
+    }
+    /* Last, because a raise after it would leave a record of what has been rolled back. */
+    ls__ref_push(session, L, state->records);
+    lua_pushvalue(L, value + 1);
+    lua_setfield(L, -2, apply->key);
+    lua_settop(L, value);
+    return 1;
+}
+
+int ls__load_apply(struct ls_apply *apply, struct ls_err *err)
+{
+    lua_State *L = apply->session->L;
+    if (!lua_checkstack(L, 4)) {
+        lua_pop(L, 1);
+        return ls_fail(err, LS_ELUA, "stack overflow");
+    }
+    lua_pushcfunction(L, l_apply);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, apply);
+    lua_insert(L, -2);
+    return ls__lcall(apply->session, 2, 1, err);
+}

@@ -1,0 +1,135 @@
+/* A link of some request path leads to another file now (H17). Owner thread: the session's.
+ * Refuses to run anything: the caller runs the new text, as a reload or as a first load. */
+#include "reload/reload_state.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "model/prototype.h"
+
+/* Is `path` where a module of this name is looked for? (L36: `fleet.ship` in …/fleet/ship.lua or …/fleet/ship/init.lua) */
+static bool names_path(const char *name, const char *path)
+{
+    struct ls_buf tail = LS_BUF_INIT;
+    ls_buf_char(&tail, '/');
+    for (const char *at = name; *at; at++)
+        ls_buf_char(&tail, *at == '.' ? '/' : *at);
+    size_t stem = tail.len;
+    ls_buf_str(&tail, ".lua");
+    bool found = ls_has_suffix(path, ls_buf_text(&tail));
+    ls_buf_cut(&tail, stem);
+    ls_buf_str(&tail, "/init.lua");
+    found = found || ls_has_suffix(path, ls_buf_text(&tail));
+    ls_buf_cut(&tail, stem);
+    found = found || ls_has_suffix(path, ls_buf_text(&tail)); /* names of the host are file names already */
+    bool failed = ls_buf_failed(&tail);
+    ls_buf_release(&tail);
+    return found && !failed;
+}
+
+struct move {
+    struct ls_session *session;
+    const char *from, *to; /* entries of package.loaded and of the records */
+    bool take;             /* `from` goes */
+};
+
+/* [-1, +0, m] package.loaded[to] = package.loaded[from]; its record moves as well */
+static LS_RAISES int l_move(lua_State *L)
+{
+    const struct move *move = lua_touserdata(L, 1);
+    const int refs[] = {move->session->ref_loaded, move->session->reload->records};
+    for (int i = 0; i < (move->take ? 2 : 1); i++) {
+        ls__ref_push(move->session, L, refs[i]);
+        lua_getfield(L, -1, move->from);
+        lua_setfield(L, -2, move->to);
+        if (move->take) {
+            lua_pushnil(L);
+            lua_setfield(L, -2, move->from);
+        }
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+static bool move_entry(struct ls_session *session, const char *from, const char *to, bool take)
+{
+    struct move move = {session, from, to, take};
+    struct ls_err err;
+    if (ls__lrun(session, l_move, &move, 0, &err) == 0)
+        return true;
+    ls__report(session, "re-pointed link", &err);
+    return false;
+}
+
+static void replace_name(struct ls_names *names, const char *old, const char *new)
+{
+    if (ls__names_has(names, old) && ls__names_add(names, new))
+        ls__names_drop(names, old);
+}
+
+/* The module keeps its record and its registrations and changes its key. */
+static void change_key(struct ls_session *session, struct ls_module *module, const char *key)
+{
+    char *new_key = ls_strdup(key);
+    char *dir = strchr(key, '/') ? ls_path_dir(key) : ls_strdup(".");
+    if (!new_key || !dir || !move_entry(session, module->key, key, true)) {
+        ls_free(new_key);
+        ls_free(dir);
+        return;
+    }
+    for (size_t i = 0; i < session->module_count; i++)
+        replace_name(&session->modules[i]->requires, module->key, key);
+    for (uint32_t i = 0; i < session->proto_count; i++)
+        if (session->protos[i])
+            replace_name(&session->protos[i]->owners, module->key, key);
+    ls__failure_clear(session, module->key);
+    ls_free(module->key);
+    ls_free(module->dir);
+    module->key = new_key;
+    module->dir = dir;
+    module->hash = 0; /* what was executed was another file's text */
+}
+
+/* Names that were looked for at `path` lead to `to` now, or to nothing yet. @return one of them, owned */
+static char *give_names(struct ls_session *session, struct ls_module *from, struct ls_module *to, const char *path)
+{
+    char *first = NULL;
+    for (uint32_t i = from->names.count; i-- > 0;) {
+        if (!names_path(from->names.items[i], path))
+            continue;
+        char *name = ls_strdup(from->names.items[i]);
+        if (!name)
+            break;
+        ls__names_drop(&from->names, name);
+        if (to) {
+            ls__names_add(&to->names, name);
+            move_entry(session, to->key, name, false);
+        } else {
+            move_entry(session, "\1 no such module", name, false); /* nil: the next require finds the new file */
+        }
+        ls_free(first);
+        first = name;
+    }
+    ls__names_drop(&from->paths, path);
+    if (to)
+        ls__names_add(&to->paths, path);
+    return first;
+}
+
+char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file)
+{
+    struct ls_module *old = file->old_key ? ls__module_find(session, file->old_key) : NULL;
+    if (!old || strcmp(file->old_key, file->key) == 0 || !ls__names_has(&old->paths, file->path))
+        return NULL;
+    struct ls_module *target = ls__module_find(session, file->key);
+    if (!target && old->paths.count == 1) {
+        change_key(session, old, file->key);
+        return NULL;
+    }
+    char *name = give_names(session, old, target, file->path);
+    if (!target)
+        return name ? name : ls_strdup(file->key);
+    ls_free(name);
+    return NULL;
+}

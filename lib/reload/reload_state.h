@@ -1,0 +1,183 @@
+/* What the files of the reload transaction share: the state it keeps in a session between transactions, and one running chunk.
+ * Owner thread: the session's. */
+#ifndef LS_RELOAD_RELOAD_STATE_H
+#define LS_RELOAD_RELOAD_STATE_H
+
+#include "base/names.h"
+#include "model/hooks.h"
+#include "model/module.h"
+#include "reload/reload.h"
+#include "reload/threeway.h"
+#include "vm/vm_internal.h"
+
+/* A file whose last execution, or last first load, failed (H36, H63, H99). */
+struct ls_failure {
+    char *key;             /* owned; NULL = a first load for which no file was found */
+    char *name;            /* owned: as it was required; NULL = a module that is loaded and failed to reload */
+    char *message;         /* owned: first line, `key:line: text`, without absolute paths (H100) */
+    char *excerpt;         /* owned: the source around the line; "" = unknown */
+    int line;              /* 0 = unknown */
+    struct ls_names paths; /* of a failed first load: where its file would be seen (H36) */
+    struct ls_names needs; /* keys and names that the failed text required (H63) */
+    bool asked;            /* a file asked for it while it ran: when none of them does so any more, it is over */
+    bool named;            /* the name is one that code requires it by, so a retry adds it (L37) */
+    uint64_t hash;         /* of the text that failed */
+};
+
+/* A standard variable as it was before a chunk named it. */
+struct ls_naming {
+    char *name; /* owned */
+    int64_t id;
+};
+
+/* One chunk that runs now, as the loader's frames but with what a roll-back and the three-way rule need. */
+struct ls_load {
+    int frame;             /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
+    bool full;             /* all of H59 is kept, else only what H49 needs */
+    bool give;             /* what it gives is left for the other sessions (reload_given.c) */
+    uint64_t hash;         /* of its text; only if `give` */
+    uint32_t protos;       /* session->proto_count at its begin: later ones are new */
+    struct ls_scope *scope;
+    int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
+    size_t made_count, made_cap;
+    struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
+    size_t name_count;
+    int64_t app_variable;  /* session->app_variable_id at its begin */
+};
+
+/* What a frame's table holds. SAVED, QUEUE and APP are there in a full frame only. */
+enum {
+    LS_FRAME_SNAPSHOT = 1, /* snapshot.c */
+    LS_FRAME_RECORDS,      /* id of a prototype → its record of declared fields */
+    LS_FRAME_SAVED,        /* id → what ls__proto_save has pushed */
+    LS_FRAME_QUEUE,        /* the mutation queue */
+    LS_FRAME_APP,          /* the app object */
+    LS_FRAME_UNDO,         /* for ls__threeway_undo */
+    LS_FRAME_BASE,         /* stands for the record of the execution before where that left none */
+    LS_FRAME_KEPT,         /* id → true: declared by a module that a nested load has loaded completely */
+};
+
+struct ls_reload_state {
+    int records;                    /* ref: key → record of the last execution (H49) */
+    int libraries;                  /* ref: tables that were there before any site code */
+    struct ls_failure *failures;    /* in order of appearance */
+    size_t failure_count, failure_cap;
+    struct ls_load *loads;          /* stack */
+    size_t load_count, load_cap;
+    unsigned transactions;          /* running: 0 or 1 */
+    struct ls_bytes *given;         /* owned use while it is read (reload_given.c) */
+    struct ls_names undeclared;     /* `key name` of prototypes reported as no longer declared (H52) */
+    const struct ls_variable_store *store; /* the real one while ours stands before it */
+    struct ls_variable_store recorder;
+};
+
+/** Make what a session keeps between transactions, and fill in what the loader calls. @return 0; LS_ENOMEM */
+int ls__reload_new(struct ls_session *session, struct ls_err *err);
+/** Release it; nothing is recorded any more. */
+void ls__reload_free(struct ls_session *session);
+
+/* --- reload_failures.c --- */
+
+/* `wanted` and `unwanted` of struct ls_load_hooks. */
+void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
+                       struct ls_bytes *text, const char *message);
+void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name);
+
+/** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen. @return it, or NULL */
+struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name, const struct ls_err *cause,
+                                   const char *text, size_t len);
+void ls__failure_clear(struct ls_session *session, const char *key);
+void ls__failure_drop(struct ls_session *session, size_t index);
+/** Is it a failed first load that a changed file of this key and path concerns (H36)? */
+bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path);
+/** The first such, NULL if none. */
+struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
+/** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
+void ls__failures_unasked(struct ls_session *session);
+/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position; owned.
+ * *line is that of the position, 0 = none. `key` may be NULL. */
+char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
+void ls__failures_release(struct ls_session *session);
+
+/* --- reload_order.c --- */
+
+/** Bring the keys of loaded modules into the order of H37: what was required comes first, then the order of first load.
+ * @param order  gets the places of the keys in the new order. @return false without memory */
+bool ls__reload_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
+
+/* --- reload_frame.c --- */
+
+/* `begin`, `done`, `failed` and `naming` of struct ls_load_hooks. */
+int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err);
+void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
+void ls__load_failed(struct ls_session *session);
+void ls__reload_naming(struct ls_session *session, const char *name);
+
+/** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`. */
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err);
+void ls__load_pop(struct ls_session *session);
+/** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
+void ls__load_roll_back(struct ls_session *session);
+
+/** Push a table of all tables that have an identity of their own, whoever refers to them.
+ * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
+LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own);
+
+/* --- reload_base.c --- */
+
+/** Push what can still be found of the running version of a module that left no record, because it was loaded while nothing was watched:
+ * its file-level variables and functions, and what its text gives. [-0, +1, m] */
+LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const char *key);
+
+/* --- reload_given.c --- */
+
+/** Has no session yet left what the first execution of this text gave? Then this one records, also where nothing is watched (H2).
+ * @param hash  out: of the text, when the answer is yes */
+bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash);
+/** Leave what the record of the module holds for all sessions. Safe. */
+void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash);
+/** Add to the base at `base` what is known of the module's last execution without a record of it: its functions, and what the first
+ * execution of its text gave in any session. [-0, +0, m] */
+LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module);
+
+/* One application of the three-way rule by name. */
+struct ls_apply {
+    struct ls_session *session;
+    const char *key, *text;
+    size_t len;
+    bool first;
+    const struct ls_names *old_prototypes, *old_presenters, *old_wrappers; /* that the module had registered; NULL at a first load */
+    unsigned methods_removed, fields_added, fields_removed;
+    struct ls_buf removed, notes, fields; /* released by the caller */
+    bool taken_over;
+    bool value_changed;   /* and importers still hold the old one (H50) */
+};
+/** The value of the chunk is on top; afterwards the module's value is. Sets package.loaded and the record.
+ * @return 0 or a code: then the caller rolls back. [-1, +(1|0), -] */
+int ls__load_apply(struct ls_apply *apply, struct ls_err *err);
+
+/* --- reload_run.c --- */
+
+/* One chunk to run in a transaction. */
+struct ls_reload_run {
+    const char *key;         /* borrowed */
+    struct ls_bytes *text;   /* borrowed */
+    uint64_t hash;
+    struct ls_reload_result *result;
+    bool value_changed;      /* out: importers hold the old value (H50) */
+};
+/** Run the text of a loaded module as a reload; its compiled chunk is on top of session->L and popped (H39.4).
+ * @return did it succeed; the result says it all [-1, +0, -] */
+bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run);
+/** Fill a result with a failure. */
+void ls__reload_fail(struct ls_session *session, struct ls_reload_result *result, const struct ls_err *err);
+/** Append to the details of a result, after a comma if there are some. */
+void ls__reload_detail(struct ls_reload_result *result, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- reload_link.c --- */
+
+/** A link was re-pointed: the module known as `file->old_key` through `file->path` takes the new key, or gives its names away (H17).
+ * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
+char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file);
+
+#endif

@@ -1,0 +1,609 @@
+/* The reload transaction of one session (H39): a burst of changed files becomes one indivisible step.
+ *
+ * What would not concern the session is left out by its text hash before the VM is touched (H33, H35). Everything is compiled before
+ * anything runs. Files run in the order of recorded requires (H37); what depended on a failure or on a value that cannot be taken over
+ * runs after them (H63, H50). The mutation queue is processed once. Detection and reporting are the caller's.
+ *
+ * Owner thread: the session's. Refuses to: read the clock for ordering, wait for anybody, touch variables or connections (H55). */
+#include "reload/reload.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fspath.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "model/prototype.h"
+#include "reload/reload_state.h"
+
+/* One file of the burst, or one that follows from it. */
+struct item {
+    size_t result;           /* index in the report */
+    const char *key;         /* borrowed from the result */
+    const char *path;        /* borrowed; NULL for a file that follows */
+    struct ls_bytes *text;   /* owned use */
+    uint64_t hash;
+    int chunk;               /* stack index of the compiled chunk; 0 = not to be run */
+    char *first_name;        /* owned: to be loaded for the first time, by this name */
+    bool named;              /* the name is one that code requires it by */
+    bool done;
+};
+
+struct transaction {
+    struct ls_session *session;
+    struct ls_reload_report *report;
+    struct item *items;      /* owned; grows while dependents are found */
+    size_t count, cap;
+    struct ls_names value_changed; /* keys whose importers hold an old value (H50) */
+    struct ls_names loaded;  /* keys loaded or reloaded by this transaction (H63) */
+    struct ls_names tried;   /* keys of dependents that have been run again: each at most once */
+};
+
+/* --- reports --- */
+
+void ls_reload_report_init(struct ls_reload_report *report)
+{
+    *report = (struct ls_reload_report){0};
+}
+
+void ls_reload_report_release(struct ls_reload_report *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        ls_free(report->results[i].key);
+        ls_free(report->results[i].text);
+        ls_free(report->results[i].traceback);
+        ls_free(report->results[i].details);
+    }
+    ls_free(report->results);
+    ls_reload_report_init(report);
+}
+
+/* @return the new result's index, SIZE_MAX without memory */
+static size_t add_result(struct ls_reload_report *report, const char *key)
+{
+    struct ls_reload_result *grown = ls_rearray(report->results, report->count + 1, sizeof *grown);
+    char *copy = ls_strdup(key);
+    if (grown)
+        report->results = grown;
+    if (!grown || !copy) {
+        ls_free(copy);
+        return SIZE_MAX;
+    }
+    report->results[report->count] = (struct ls_reload_result){.key = copy, .outcome = LS_RELOAD_SKIPPED};
+    return report->count++;
+}
+
+static struct ls_reload_result *result_of(struct transaction *work, size_t item)
+{
+    return &work->report->results[work->items[item].result];
+}
+
+static void skip_item(struct transaction *work, size_t item, const char *why)
+{
+    struct ls_reload_result *result = result_of(work, item);
+    result->outcome = LS_RELOAD_SKIPPED;
+    ls_free(result->text);
+    result->text = ls_strdup(why);
+    work->items[item].done = true;
+}
+
+/* --- leaving out (H33, H35, H36) --- */
+
+/* Is this the text whose code runs now? */
+static bool is_unchanged(const struct ls_module *module, uint64_t hash)
+{
+    return module->hash == hash;
+}
+
+bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_reload_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct ls_reload_file *file = &files[i];
+        const struct ls_module *module = ls__module_find(session, file->key);
+        if (!file->text)
+            continue;
+        if (module && (!is_unchanged(module, file->hash) || !module->ok))
+            return true;
+        if (!module && ls__failure_wanted(session, file->key, file->path))
+            return true;
+        const struct ls_module *old = file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
+        if (old && ls__names_has(&old->paths, file->path))
+            return true;
+    }
+    return false;
+}
+
+static size_t add_item(struct transaction *work, const char *key, const char *path, struct ls_bytes *text, uint64_t hash)
+{
+    if (work->count == work->cap) {
+        size_t cap = work->cap ? work->cap * 2 : 8;
+        struct item *grown = ls_rearray(work->items, cap, sizeof *grown);
+        if (!grown)
+            return SIZE_MAX;
+        work->items = grown;
+        work->cap = cap;
+    }
+    size_t result = add_result(work->report, key);
+    if (result == SIZE_MAX)
+        return SIZE_MAX;
+    work->items[work->count] = (struct item){.result = result, .key = work->report->results[result].key, .path = path,
+                                             .text = ls_bytes_ref(text), .hash = hash};
+    return work->count++;
+}
+
+/* The text executed last is back: nothing runs, and an error of the file is over (H35, H63). */
+static void settle_unchanged(struct ls_session *session, struct ls_module *module)
+{
+    if (!module->ok)
+        ls__module_ran(session, module->key, module->hash, NULL);
+    ls__failure_clear(session, module->key);
+}
+
+/* H39 step 1 for one file. */
+static void classify(struct transaction *work, size_t at, const struct ls_reload_file *file)
+{
+    struct ls_session *session = work->session;
+    struct item *item = &work->items[at];
+    if (!file->text) {
+        skip_item(work, at, "no longer there");
+        return;
+    }
+    item->first_name = ls__reload_relink(session, file);
+    item->named = item->first_name != NULL;
+    struct ls_module *module = ls__module_find(session, file->key);
+    const struct ls_failure *failure = module || item->first_name ? NULL : ls__failure_wanted(session, file->key, file->path);
+    if (failure) {
+        item->first_name = ls_strdup(failure->name);
+        item->named = failure->named;
+    }
+    if (module && is_unchanged(module, file->hash)) {
+        settle_unchanged(session, module);
+        skip_item(work, at, "unchanged");
+    } else if (!module && !item->first_name) {
+        skip_item(work, at, "not loaded");
+    }
+}
+
+/* --- compiling (H39 step 2) --- */
+
+static void add_names(struct ls_names *names, const struct ls_names *more)
+{
+    for (uint32_t i = 0; i < more->count; i++)
+        ls__names_add(names, more->items[i]); /* without memory it is looked for in fewer places */
+}
+
+static void fail_item(struct transaction *work, size_t at, const struct ls_err *err)
+{
+    struct ls_session *session = work->session;
+    struct item *item = &work->items[at];
+    item->done = true;
+    ls__reload_fail(session, result_of(work, at), err);
+    if (ls__module_find(session, item->key))
+        ls__module_ran(session, item->key, item->hash, err);
+    struct ls_names paths = {0}, needs = {0};
+    bool asked = false;
+    if (item->first_name && item->path)
+        ls__names_add(&paths, item->path); /* first: there it is read again */
+    for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
+        const struct ls_failure *old = &session->reload->failures[i];
+        if (!ls__failure_is_of(old, item->key, item->path))
+            continue;
+        add_names(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
+        add_names(&needs, &old->needs);
+        asked |= old->asked;
+        if (!old->key) /* a file has come to the place that was searched in vain */
+            ls__failure_drop(session, i);
+    }
+    struct ls_failure *failure = ls__failure_set(session, item->key, item->first_name, err, ls_bytes_data(item->text), ls_bytes_len(item->text));
+    if (failure) {
+        failure->hash = item->hash;
+        failure->named = item->named;
+        failure->asked = asked;
+        failure->paths = paths;
+        failure->needs = needs;
+    } else {
+        ls__names_release(&paths);
+        ls__names_release(&needs);
+    }
+}
+
+static void compile(struct transaction *work, size_t at)
+{
+    struct ls_session *session = work->session;
+    struct item *item = &work->items[at];
+    struct ls_err err = {0};
+    int code = lua_checkstack(session->L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
+                                                                      ls_bytes_len(item->text), &err)
+                                              : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
+    if (code != 0) {
+        fail_item(work, at, &err);
+        return;
+    }
+    if (item->first_name)
+        lua_pop(session->L, 1); /* the loader takes it out of the shared cache again */
+    else
+        item->chunk = lua_gettop(session->L);
+}
+
+/* --- running --- */
+
+/* A chunk that ran, with whatever result, has to be followed by detection (H70). */
+static void run_item(struct transaction *work, size_t at)
+{
+    struct ls_session *session = work->session;
+    struct item *item = &work->items[at];
+    const struct ls_module *module = ls__module_find(session, item->key);
+    item->done = true;
+    if (!module) {
+        skip_item(work, at, "unloaded");
+        return;
+    }
+    if (module->ok && is_unchanged(module, item->hash) && !ls__names_has(&work->tried, item->key)) {
+        skip_item(work, at, "unchanged"); /* another file of the burst required it, and so ran this text already (H35) */
+        return;
+    }
+    struct ls_reload_run run = {.key = item->key, .text = item->text, .hash = item->hash, .result = result_of(work, at)};
+    lua_pushvalue(session->L, item->chunk);
+    work->report->ran = true;
+    if (!ls__reload_run(session, &run))
+        return;
+    ls__names_add(&work->loaded, item->key);
+    if (run.value_changed)
+        ls__names_add(&work->value_changed, item->key);
+}
+
+static void run_first(struct transaction *work, size_t at)
+{
+    struct ls_session *session = work->session;
+    struct item *item = &work->items[at];
+    struct ls_err err = {0};
+    item->done = true;
+    if (ls__module_find(session, item->key)) {
+        skip_item(work, at, "unchanged");
+        return;
+    }
+    work->report->ran = true;
+    char *path = item->path ? ls_strdup(item->path) : NULL;
+    if (ls__load_first(session, item->key, path, item->text, item->first_name, item->named, &err) == 0) {
+        result_of(work, at)->outcome = LS_RELOAD_FIRST;
+        ls__reload_unwanted(session, item->key, item->first_name);
+        ls__names_add(&work->loaded, item->key);
+    } else {
+        fail_item(work, at, &err);
+    }
+    ls_free(path);
+}
+
+/* The reload items in the order of H37; chunks of equal standing stay as they came. First loads follow: they may need what has been reloaded,
+ * and what needs them requires them itself. */
+static int run_in_order(struct transaction *work, struct ls_err *err)
+{
+    size_t count = 0, initial = work->count;
+    const char **keys = ls_array(initial + 1, sizeof *keys);
+    size_t *places = ls_array(initial + 1, sizeof *places), *order = ls_array(initial + 1, sizeof *order);
+    int code = keys && places && order ? 0 : ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+    for (size_t i = 0; code == 0 && i < initial; i++)
+        if (!work->items[i].done && !work->items[i].first_name) {
+            keys[count] = work->items[i].key;
+            places[count++] = i;
+        }
+    if (code == 0 && !ls__reload_order(work->session, keys, count, order))
+        code = ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+    for (size_t i = 0; code == 0 && i < count; i++)
+        run_item(work, places[order[i]]);
+    for (size_t i = 0; code == 0 && i < initial; i++)
+        if (!work->items[i].done)
+            run_first(work, i);
+    ls_free(keys);
+    ls_free(places);
+    ls_free(order);
+    return code;
+}
+
+/* --- what follows from it (H50, H63) --- */
+
+/* The text of a loaded module as its file holds it now; it may be used only if it is one that this session has run: anything newer is
+ * for the burst that its own save makes (H29). */
+static struct ls_bytes *read_text(struct ls_session *session, const struct ls_module *module)
+{
+    struct ls_err err;
+    if (module->paths.count)
+        return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
+    struct ls_source source = {0};
+    struct ls_bytes *text = NULL;
+    if (ls__source_direct(session, module->key, &source, &err) == 0)
+        text = ls_bytes_ref(source.text);
+    ls__source_release(&source);
+    return text;
+}
+
+static bool needs_any(const struct ls_session *session, const struct ls_names *needs, const struct ls_names *keys)
+{
+    for (uint32_t i = 0; i < keys->count; i++) {
+        if (ls__names_has(needs, keys->items[i]))
+            return true;
+        const struct ls_module *module = ls__module_find(session, keys->items[i]);
+        for (uint32_t j = 0; module && j < module->names.count; j++)
+            if (ls__names_has(needs, module->names.items[j]))
+                return true;
+    }
+    return false;
+}
+
+static bool is_pending(const struct transaction *work, const char *key)
+{
+    for (size_t i = 0; i < work->count; i++)
+        if (!work->items[i].done && strcmp(work->items[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* Run a module again whose text has not changed. @return could it be */
+static bool run_again(struct transaction *work, const char *key, uint64_t hash)
+{
+    struct ls_session *session = work->session;
+    const struct ls_module *module = ls__module_find(session, key);
+    struct ls_bytes *text = module ? read_text(session, module) : NULL;
+    bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash && ls__names_add(&work->tried, key);
+    size_t at = usable ? add_item(work, key, NULL, text, hash) : SIZE_MAX;
+    ls_bytes_unref(text);
+    if (at == SIZE_MAX)
+        return false;
+    compile(work, at);
+    if (!work->items[at].done)
+        run_item(work, at);
+    return true;
+}
+
+/* @return of the last execution of a loaded module; NULL = there is none */
+static const struct ls_failure *failure_of(const struct ls_session *session, const char *key)
+{
+    for (size_t i = 0; i < session->reload->failure_count; i++)
+        if (!session->reload->failures[i].name && strcmp(session->reload->failures[i].key, key) == 0)
+            return &session->reload->failures[i];
+    return NULL;
+}
+
+/* A loaded module whose last execution failed, or that holds an old value. @return was one run */
+static bool follow_module(struct transaction *work)
+{
+    struct ls_session *session = work->session;
+    for (size_t i = 0; i < session->module_count; i++) {
+        const struct ls_module *module = session->modules[i];
+        if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key))
+            continue;
+        bool stale = needs_any(session, &module->requires, &work->value_changed);
+        const struct ls_failure *failure = module->ok || !module->loaded ? NULL : failure_of(session, module->key);
+        bool mend = failure && (needs_any(session, &module->requires, &work->loaded) || needs_any(session, &module->missing, &work->loaded) ||
+                                needs_any(session, &failure->needs, &work->loaded));
+        if (!stale && !mend)
+            continue;
+        uint64_t hash = mend ? failure->hash : module->hash;
+        char *key = ls_strdup(module->key);
+        bool ran = key && run_again(work, key, hash);
+        if (key && !ran) {
+            ls__names_add(&work->tried, key);
+            if (stale && work->count)
+                ls__reload_detail(result_of(work, 0), "%s still holds the old value", key);
+        }
+        ls_free(key);
+        return true;
+    }
+    return false;
+}
+
+/* A first load that failed because of what is there now. @return was one run */
+static bool follow_failure(struct transaction *work)
+{
+    struct ls_session *session = work->session;
+    for (size_t i = 0; i < session->reload->failure_count; i++) {
+        const struct ls_failure *failure = &session->reload->failures[i];
+        if (!failure->name || !failure->key || ls__names_has(&work->tried, failure->key) || is_pending(work, failure->key) ||
+            !needs_any(session, &failure->needs, &work->loaded))
+            continue;
+        struct ls_err err;
+        struct ls_bytes *text = failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
+        bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
+        if (!ls__names_add(&work->tried, failure->key))
+            usable = false;
+        size_t at = usable ? add_item(work, failure->key, failure->paths.items[0], text, failure->hash) : SIZE_MAX;
+        ls_bytes_unref(text);
+        if (at != SIZE_MAX) {
+            work->items[at].first_name = ls_strdup(failure->name);
+            work->items[at].named = failure->named;
+            work->items[at].path = NULL;
+            if (work->items[at].first_name)
+                run_first(work, at);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* --- the transaction --- */
+
+static int64_t record_create(void *ctx, const struct ls_var_spec *spec, struct ls_fault *fault)
+{
+    struct ls_session *session = ctx;
+    struct ls_reload_state *state = session->reload;
+    int64_t id = state->store->create(state->store->ctx, spec, fault);
+    struct ls_load *load = id && state->load_count ? &state->loads[state->load_count - 1] : NULL;
+    if (load && load->made_count == load->made_cap) {
+        size_t cap = load->made_cap ? load->made_cap * 2 : 8;
+        int64_t *grown = ls_rearray(load->made, cap, sizeof *grown);
+        if (!grown)
+            return id; /* it would outlive a failure, which is less harm than refusing it */
+        load->made = grown;
+        load->made_cap = cap;
+    }
+    if (load)
+        load->made[load->made_count++] = id;
+    return id;
+}
+
+static void record_destroy(void *ctx, int64_t id)
+{
+    struct ls_session *session = ctx;
+    session->reload->store->destroy(session->reload->store->ctx, id);
+}
+
+static void begin(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    state->transactions++;
+    state->store = session->store;
+    state->recorder = (struct ls_variable_store){session, record_create, record_destroy};
+    if (session->store)
+        session->store = &state->recorder;
+    ls__set_reloading(session, true);
+}
+
+static void end(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    ls__set_reloading(session, false);
+    session->store = state->store;
+    state->store = NULL;
+    state->transactions--;
+}
+
+static void release(struct transaction *work)
+{
+    for (size_t i = 0; i < work->count; i++) {
+        ls_bytes_unref(work->items[i].text);
+        ls_free(work->items[i].first_name);
+    }
+    ls_free(work->items);
+    ls__names_release(&work->value_changed);
+    ls__names_release(&work->loaded);
+    ls__names_release(&work->tried);
+}
+
+/* What ran although a file that it requires could not: it has met that one's old version (H64). */
+static void note_old_versions(struct transaction *work)
+{
+    const struct ls_reload_report *report = work->report;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ls_module *module = report->results[i].outcome == LS_RELOAD_OK ? ls__module_find(work->session, report->results[i].key) : NULL;
+        for (size_t j = 0; module && j < report->count; j++) {
+            const char *key = report->results[j].key;
+            if (report->results[j].outcome == LS_RELOAD_FAILED && ls__names_has(&module->requires, key) && ls__module_find(work->session, key))
+                ls__reload_detail(&report->results[i], "with the old version of %s", key);
+        }
+    }
+}
+
+/* H39 steps 3 to 6. */
+static int run_all(struct transaction *work, struct ls_err *err)
+{
+    struct ls_session *session = work->session;
+    begin(session);
+    int code = run_in_order(work, err);
+    while (code == 0 && (follow_module(work) || follow_failure(work)))
+        ;
+    note_old_versions(work);
+    if (work->report->ran) {
+        uint64_t before = session->migrated;
+        ls__mutations_run(session);
+        for (size_t i = 0; i < work->report->count && session->migrated != before; i++)
+            if (work->report->results[i].outcome != LS_RELOAD_SKIPPED) {
+                work->report->results[i].instances_migrated = (unsigned)(session->migrated - before);
+                ls__reload_detail(&work->report->results[i], "%u instance%s migrated", (unsigned)(session->migrated - before),
+                                  session->migrated - before == 1 ? "" : "s");
+                break;
+            }
+    }
+    end(session);
+    return code;
+}
+
+int ls_session_reload(struct ls_session *session, const struct ls_reload_file *files, size_t count,
+                      struct ls_reload_report *report, struct ls_err *err)
+{
+    int64_t start = ls_now_ns();
+    struct transaction work = {.session = session, .report = report};
+    int code = 0, top = lua_gettop(session->L);
+    bool any = false;
+    for (size_t i = 0; i < count && code == 0; i++) {
+        size_t at = add_item(&work, files[i].key, files[i].path, files[i].text, files[i].hash);
+        if (at == SIZE_MAX)
+            code = ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+        else
+            classify(&work, at, &files[i]);
+    }
+    for (size_t i = 0; i < work.count && code == 0; i++) {
+        if (!work.items[i].done)
+            compile(&work, i);
+        any = any || !work.items[i].done;
+    }
+    if (any && code == 0)
+        code = run_all(&work, err);
+    ls__failures_unasked(session);
+    lua_settop(session->L, top);
+    release(&work);
+    report->ns = ls_now_ns() - start;
+    return code;
+}
+
+/* --- the state between transactions --- */
+
+/* [-1, +0, m] */
+static LS_RAISES int l_new(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    struct ls_reload_state *state = session->reload;
+    lua_settop(L, 0);
+    lua_newtable(L);
+    state->records = ls__ref_take(session, L);
+    lua_newtable(L);
+    lua_pushglobaltable(L);
+    lua_pushnil(L);
+    while (lua_next(L, 2)) { /* libraries _G name value */
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            lua_pushboolean(L, 1);
+            lua_rawset(L, 1);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    state->libraries = ls__ref_take(session, L);
+    return 0;
+}
+
+static const struct ls_load_hooks load_hooks = {
+    .begin = ls__load_begin,
+    .done = ls__load_done,
+    .failed = ls__load_failed,
+    .wanted = ls__reload_wanted,
+    .unwanted = ls__reload_unwanted,
+    .naming = ls__reload_naming,
+};
+
+int ls__reload_new(struct ls_session *session, struct ls_err *err)
+{
+    session->loads = &load_hooks;
+    session->reload = ls_zalloc(sizeof *session->reload);
+    if (!session->reload)
+        return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    session->reload->records = session->reload->libraries = LUA_NOREF;
+    return ls__lrun(session, l_new, NULL, 0, err);
+}
+
+void ls__reload_free(struct ls_session *session)
+{
+    struct ls_reload_state *state = session->reload;
+    if (!state)
+        return;
+    while (state->load_count)
+        ls__load_pop(session);
+    ls__failures_release(session);
+    ls__names_release(&state->undeclared);
+    ls_bytes_unref(state->given);
+    ls__ref_drop(session, &state->records);
+    ls__ref_drop(session, &state->libraries);
+    ls_free(state->loads);
+    ls_free(state);
+    session->reload = NULL;
+}

@@ -1,0 +1,448 @@
+/* The resolver's ground: its state, the frame, slots and keys, and the table of functions the tracker gets. How values are reached is in
+ * resolver_read.c and resolver_write.c, what they are in objects.c.
+ * Owner thread: the session's. Refuses to: know variables. Rules: T5, T7, T39, T108, L4, L5. */
+#include "resolver/slots.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "model/hooks.h"
+#include "resolver/lua_resolver.h"
+#include "resolver/resolver_internal.h"
+
+/* Space for the longest path with a value a step, and for what a look-up needs above it. */
+#define FRAME_STACK (LS_FRAME_SIZE + LS_PATH_MAX_STEPS + 64)
+
+int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
+{
+    lua_State *L = rs->session->L;
+    if (!lua_checkstack(L, FRAME_STACK))
+        return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
+    ls__enter(rs->session);
+    rs->L = L;
+    rs->base = lua_gettop(L);
+    rs->open = true;
+    for (int place = 1; place <= LS_FRAME_REFS; place++)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
+    lua_settop(L, rs->base + LS_FRAME_SIZE);
+    rs->cache_from = 0;
+    return 1;
+}
+
+void ls__frame_done(struct ls_resolver_state *rs, int opened)
+{
+    lua_settop(rs->L, rs->base + (opened ? 0 : LS_FRAME_SIZE));
+    if (!opened)
+        return;
+    rs->open = false;
+    ls__leave(rs->session);
+}
+
+int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault)
+{
+    const char *trace = strstr(err->text, "\nstack traceback:");
+    int len = trace ? (int)(trace - err->text) : (int)strlen(err->text);
+    ls__report(rs->session, where, err);
+    return ls_fault_set(fault, kind, "%.*s", len, err->text);
+}
+
+int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+{
+    int rc = ls__resolver_run(rs, nargs, nresults, kind, fault);
+    rs->session->epoch++; /* what ran may have changed anything */
+    return rc;
+}
+
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+{
+    struct ls_session *session = rs->session;
+    lua_State *L = rs->L;
+    int base = rs->base;
+    rs->open = false;
+    rs->cache_from = 0;
+    ls__rearm(session);
+    int status = lua_pcall(L, nargs, nresults, base + LS_AT_HANDLER);
+    rs->base = base;
+    rs->L = L;
+    rs->open = true;
+    rs->cache_from = 0;
+    rs->did |= LS_CHECK_RAN;
+    if (status == LUA_OK)
+        return 0;
+    struct ls_err err;
+    ls__lfail(session, status, &err);
+    /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this respect: one runaway
+     * method must not take the others with it (T102). */
+    if (session->stop != LS_STOP_NONE && session->depth == 1) {
+        ls__leave(session);
+        ls__enter(session);
+    }
+    return ls__fault_from(rs, kind, "path", &err, fault);
+}
+
+/* --- slots --- */
+
+LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L)
+{
+    static const enum ls__place places[] = {LS_AT_TYPES, LS_AT_SNAPS, LS_AT_VALUES};
+    ls_slot slot = rs->free_slot;
+    if (slot) {
+        ls__at_push(rs, L, LS_AT_VALUES);
+        lua_rawgeti(L, -1, slot);
+        rs->free_slot = (uint32_t)lua_tointeger(L, -1);
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -3, slot);
+        lua_pop(L, 2);
+        return slot;
+    }
+    slot = rs->slot_count + 1;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        ls__at_push(rs, L, places[i]);
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, slot);
+        lua_pop(L, 1);
+    }
+    rs->slot_count = slot;
+    return slot;
+}
+
+/* Every place of a slot holds something already, so this allocates nothing. */
+void ls__slot_free(struct ls_session *session, ls_slot slot)
+{
+    struct ls_resolver_state *rs = session->resolver;
+    lua_State *L = session->L;
+    if (!slot || !rs || !lua_checkstack(L, 8))
+        return;
+    rs->cache_from = 0;
+    ls__slot_renew(rs, L, slot);
+    ls__ring_drop(rs, L, slot);
+    for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
+        ls__at_push(rs, L, place);
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, slot);
+        lua_pop(L, 1);
+    }
+    ls__at_push(rs, L, LS_AT_VALUES);
+    lua_pushinteger(L, rs->free_slot);
+    lua_rawseti(L, -2, slot);
+    lua_pop(L, 1);
+    rs->free_slot = slot;
+}
+
+void ls__slot_push(struct ls_session *session, lua_State *L, ls_slot slot)
+{
+    if (!slot) {
+        lua_pushnil(L);
+        return;
+    }
+    ls__at_push(session->resolver, L, LS_AT_VALUES);
+    ls__slot_look(session->resolver, L, slot, lua_rawgeti(L, -1, slot));
+    lua_remove(L, -2);
+}
+
+LS_RAISES ls_slot ls__slot_take(struct ls_session *session, lua_State *L)
+{
+    struct ls_resolver_state *rs = session->resolver;
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return 0;
+    }
+    luaL_checkstack(L, 3, NULL);
+    ls_slot slot = ls__slot_reserve(rs, L);
+    ls__at_push(rs, L, LS_AT_VALUES);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, slot);
+    lua_pop(L, 1);
+    return slot;
+}
+
+struct copying {
+    ls_slot from, to;
+};
+
+/* [-1, +0, m] */
+static LS_RAISES int l_copy(lua_State *L)
+{
+    struct copying *job = lua_touserdata(L, 1);
+    ls__slot_push(ls__session_of(L), L, job->from);
+    job->to = ls__slot_take(ls__session_of(L), L);
+    return 0;
+}
+
+static int op_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    struct copying job = {slot, 0};
+    *copy = 0;
+    if (!slot)
+        return 0;
+    int opened = ls__frame_open(rs, fault);
+    if (opened < 0)
+        return -1;
+    lua_pushcfunction(rs->L, l_copy);
+    lua_pushlightuserdata(rs->L, &job);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    ls__frame_done(rs, opened);
+    *copy = job.to;
+    return rc;
+}
+
+static void op_free_slot(void *ctx, ls_slot slot)
+{
+    struct ls_resolver_state *rs = ctx;
+    ls__slot_free(rs->session, slot);
+}
+
+static void op_drop(void *ctx, struct ls_value *value)
+{
+    op_free_slot(ctx, value->slot);
+    *value = (struct ls_value){0};
+}
+
+static int op_adopt(void *ctx, ls_slot slot, struct ls_value *value, struct ls_fault *fault)
+{
+    int bits = ls__op_check(ctx, slot, NULL, value, fault);
+    op_free_slot(ctx, slot);
+    return bits;
+}
+
+/* --- field names (T108: kept once, however many paths use them) --- */
+
+struct keying {
+    struct ls_resolver_state *rs;
+    struct ls_path *path;
+};
+
+/* [-0, +0, v] */
+static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
+{
+    uint32_t key = rs->free_key;
+    if (key) {
+        rs->free_key = rs->key_uses[key - 1];
+        rs->key_uses[key - 1] = 0;
+        return key;
+    }
+    if (rs->key_count == rs->key_cap) {
+        uint32_t cap = rs->key_cap ? rs->key_cap * 2 : 64;
+        uint32_t *uses = ls_budget_resize(rs->session->budget, rs->key_uses, cap * sizeof *uses, 0);
+        if (!uses)
+            luaL_error(L, "not enough memory");
+        rs->key_uses = uses;
+        rs->key_cap = cap;
+    }
+    rs->key_uses[rs->key_count] = 0;
+    return ++rs->key_count;
+}
+
+/* [-1, +0, m] */
+static LS_RAISES int l_prepare(lua_State *L)
+{
+    struct keying *job = lua_touserdata(L, 1);
+    struct ls_resolver_state *rs = job->rs;
+    lua_settop(L, 0);
+    ls__at_push(rs, L, LS_AT_NAMES);
+    ls__at_push(rs, L, LS_AT_KEYS);
+    for (uint32_t i = 0; i < job->path->count; i++) {
+        struct ls_step *step = &job->path->steps[i];
+        if (step->kind == LS_STEP_INDEX || step->kind == LS_STEP_ROW)
+            continue;
+        lua_pushlstring(L, step->name, step->name_len);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, 1) == LUA_TNIL) {
+            lua_pop(L, 1);
+            /* A key is counted with the step before anything below can raise, so that forgetting finds it. */
+            step->key = new_key(rs, L);
+            rs->key_uses[step->key - 1]++;
+            lua_pushvalue(L, -1);
+            lua_rawseti(L, 2, step->key);
+            lua_pushinteger(L, step->key);
+            lua_rawset(L, 1);
+        } else {
+            step->key = (uint32_t)lua_tointeger(L, -1);
+            rs->key_uses[step->key - 1]++;
+            lua_pop(L, 2);
+        }
+        job->path->code[i] = LS_OP(step->kind, step->key);
+    }
+    return 0;
+}
+
+/* [-1, +0, -] names go by setting them nil, which allocates nothing */
+static void forget_keys(struct ls_resolver_state *rs, struct ls_path *path)
+{
+    lua_State *L = rs->session->L;
+    if (!lua_checkstack(L, 8))
+        return;
+    ls__at_push(rs, L, LS_AT_NAMES);
+    ls__at_push(rs, L, LS_AT_KEYS);
+    for (uint32_t i = 0; i < path->count; i++) {
+        if (path->steps[i].kind == LS_STEP_INDEX || path->steps[i].kind == LS_STEP_ROW)
+            continue;
+        uint32_t key = path->steps[i].key;
+        path->steps[i].key = 0;
+        if (!key || --rs->key_uses[key - 1])
+            continue;
+        rs->key_uses[key - 1] = rs->free_key;
+        rs->free_key = key;
+        if (lua_rawgeti(L, -1, key) == LUA_TSTRING) {
+            lua_pushvalue(L, -1);
+            if (lua_rawget(L, -4) != LUA_TNIL) {
+                lua_pushvalue(L, -2);
+                lua_pushnil(L);
+                lua_rawset(L, -6);
+            }
+            lua_pushboolean(L, 0);
+            lua_rawseti(L, -4, key);
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 2);
+}
+
+static int op_prepare(void *ctx, struct ls_path *path, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    struct keying job = {rs, path};
+    int opened = ls__frame_open(rs, fault);
+    if (opened < 0)
+        return -1;
+    lua_pushcfunction(rs->L, l_prepare);
+    lua_pushlightuserdata(rs->L, &job);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    ls__frame_done(rs, opened);
+    if (rc)
+        forget_keys(rs, path);
+    return rc;
+}
+
+static void op_forget(void *ctx, struct ls_path *path)
+{
+    forget_keys(ctx, path);
+}
+
+/* --- the table --- */
+
+static int op_enter(void *ctx)
+{
+    struct ls_fault fault;
+    return ls__frame_open(ctx, &fault);
+}
+
+static void op_leave(void *ctx)
+{
+    ls__frame_done(ctx, 1);
+}
+
+static bool op_stopped(void *ctx)
+{
+    struct ls_session *session = ((struct ls_resolver_state *)ctx)->session;
+    struct ls_err err;
+    if (!ls__stopped(session))
+        return false;
+    ls__stop_text(session, &err);
+    ls__report(session, "change detection", &err);
+    return true;
+}
+
+static const struct ls_resolver_ops ops = {
+    .enter = op_enter,
+    .leave = op_leave,
+    .stopped = op_stopped,
+    .prepare = op_prepare,
+    .forget = op_forget,
+    .check = ls__op_check,
+    .adopt = op_adopt,
+    .check_in = ls__op_check_in,
+    .place = ls__op_place,
+    .drop = op_drop,
+    .copy = op_copy,
+    .free_slot = op_free_slot,
+    .decode = ls__op_decode,
+    .store = ls__op_store,
+    .wrap = ls__op_wrap,
+    .unwrap = ls__op_unwrap,
+    .make = ls__op_make,
+    .rekey = ls__op_rekey,
+    .element = ls__op_element,
+    .loosen = ls__op_loosen,
+    .alive = ls__op_alive,
+    .json = ls__op_json,
+};
+
+struct ls_resolver ls_session_resolver(struct ls_session *session)
+{
+    return (struct ls_resolver){&ops, session->resolver, &session->epoch};
+}
+
+/* --- life --- */
+
+/* [-1, +0, m] a place of the frame holds what is on top */
+static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
+{
+    rs->refs[place] = ls__ref_take(rs->session, L);
+}
+
+/* [-1, +0, m] */
+static LS_RAISES int l_open(lua_State *L)
+{
+    struct ls_resolver_state *rs = lua_touserdata(L, 1);
+    static const enum ls__place plain[] = {LS_AT_VALUES, LS_AT_KEYS, LS_AT_TYPES, LS_AT_SNAPS, LS_AT_NAMES};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        lua_newtable(L);
+        keep(rs, L, plain[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        lua_newtable(L);
+        lua_createtable(L, 0, 1);
+        lua_pushstring(L, i == 0 ? "k" : "v");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, -2);
+        keep(rs, L, i == 0 ? LS_AT_IDS : LS_AT_OBJECTS);
+    }
+    lua_pushliteral(L, "type");
+    keep(rs, L, LS_AT_TYPE_NAME);
+    lua_pushliteral(L, "__index");
+    keep(rs, L, LS_AT_INDEX_NAME);
+    lua_pushliteral(L, "__call");
+    keep(rs, L, LS_AT_CALL_NAME);
+    lua_pushcfunction(L, ls__traceback);
+    keep(rs, L, LS_AT_HANDLER);
+    ls__native_open(rs, L);
+    ls__members_open(rs, L);
+    return 0;
+}
+
+static const struct ls_slot_hooks slot_hooks = {
+    .push = ls__slot_push,
+    .take = ls__slot_take,
+    .free = ls__slot_free,
+    .variables = ls__object_variables,
+};
+
+int ls__resolver_new(struct ls_session *session, struct ls_err *err)
+{
+    session->slots = &slot_hooks;
+    struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
+    if (!rs)
+        return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    rs->session = session;
+    for (int place = 0; place <= LS_FRAME_REFS; place++)
+        rs->refs[place] = LUA_NOREF;
+    rs->ref_members = rs->ref_rings = rs->ref_named = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
+    session->resolver = rs;
+    return ls__lrun(session, l_open, rs, 0, err);
+}
+
+void ls__resolver_free(struct ls_session *session)
+{
+    struct ls_resolver_state *rs = session->resolver;
+    if (!rs)
+        return;
+    for (int place = 1; place <= LS_FRAME_REFS; place++)
+        ls__ref_drop(session, &rs->refs[place]);
+    ls__members_close(rs);
+    ls_budget_free(rs->session->budget, rs->key_uses);
+    ls_free(rs);
+    session->resolver = NULL;
+}

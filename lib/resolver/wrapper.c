@@ -1,0 +1,246 @@
+/* Wrappers and create factories: which table makes them, calling it, keeping a wrapper in line with its value (tracker.md sections 12, 13).
+ * Owner thread: the session's. Rules: T66–T71, T74–T76, TX18, TX20, L129, L130. */
+#include <string.h>
+
+#include "model/types.h"
+#include "model/variables.h"
+#include "resolver/resolver_internal.h"
+
+/* Calls that go through the room's own gate (types.c) leave the frame like any other code that may come back. */
+static void leave_frame(struct ls_resolver_state *rs)
+{
+    rs->open = false;
+}
+
+/* [-0, +0, -] */
+static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
+{
+    LS_LTOP(L);
+    rs->L = L;
+    rs->base = base;
+    rs->open = true;
+    rs->cache_from = 0;
+    LS_LTOP_CHECK(L, 0);
+}
+
+static void push_value(struct ls_resolver_state *rs, const struct ls_value *value)
+{
+    if (value->slot)
+        ls__slot_look(rs, rs->L, value->slot, lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), value->slot));
+    else
+        lua_pushnil(rs->L);
+}
+
+/* --- the list wrapper --- */
+
+/* [-1, +1, m] item type name as light userdata */
+static LS_RAISES int l_new_list(lua_State *L)
+{
+    const char *item_type = lua_touserdata(L, 1);
+    ls__list_new(ls__session_of(L)->resolver, L, item_type);
+    return 1;
+}
+
+/* The list is on top; bring it in line with the value. [-0, +0, -] */
+static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int list = lua_gettop(L);
+    lua_pushcfunction(L, ls__list_sync);
+    lua_pushvalue(L, list);
+    push_value(rs, want->value);
+    lua_pushboolean(L, want->value->shape == LS_SHAPE_ARRAY);
+    lua_pushboolean(L, want->keyed);
+    lua_pushlightuserdata(L, (void *)want->key);
+    if (ls__resolver_call(rs, 5, 2, LS_FAULT_WRAPPER, fault)) {
+        fault->kind = LS_FAULT_INTERNAL; /* constructors are protected one by one: only memory can be short here */
+        ls__list_unlock(L, list);
+        return -1;
+    }
+    rs->members_slot = 0;
+    if (lua_toboolean(L, -2))
+        ls_tracker_request_repeat(rs->session->tracker);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        ls_fault_set(fault, LS_FAULT_WRAPPER, "%s", lua_tostring(L, -1));
+    lua_settop(L, list);
+    return 0;
+}
+
+static int build_list(struct ls_resolver_state *rs, const struct ls_wrap *want, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    lua_pushcfunction(L, l_new_list);
+    lua_pushlightuserdata(L, (void *)want->item_type);
+    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want, fault))
+        return -1;
+    struct ls_var *var = ls_tracker_find(rs->session->tracker, want->id);
+    if (var)
+        ls_tracker_put_property(rs->session->tracker, var, "fallbackNamespace", "list-item", LS_HIGH);
+    return 0;
+}
+
+/* --- wrappers written in Lua --- */
+
+/* [-1, +1, m] variable id */
+static LS_RAISES int l_variable_object(lua_State *L)
+{
+    ls__variable_object_push(ls__session_of(L), L, (int64_t)lua_tointeger(L, 1));
+    return 1;
+}
+
+/* Find the type and call its constructor with the argument on top, which is popped. The object is pushed. [-1, +(1|0), -] */
+static int construct(struct ls_resolver_state *rs, const char *type, enum ls_type_use use, const char *what, struct ls_fault *fault)
+{
+    struct ls_session *session = rs->session;
+    lua_State *L = rs->L;
+    int base = rs->base, arg = lua_gettop(L);
+    bool presenter = false;
+    if (!ls__find_type(session, type, strlen(type), use, &presenter)) {
+        lua_settop(L, arg - 1);
+        ls_fault_set(fault, LS_FAULT_WRAPPER, "there is no type '%.200s' for %s", type, what);
+        return 1;
+    }
+    lua_insert(L, arg); /* type below argument */
+    struct ls_err err;
+    leave_frame(rs);
+    ls__rearm(session);
+    int rc = ls__construct(session, presenter, false, &err);
+    back_in_frame(rs, L, base);
+    if (rc == 0)
+        return 0;
+    lua_settop(L, arg - 1);
+    return ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
+}
+
+static int build_lua(struct ls_resolver_state *rs, const struct ls_wrap *want, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    lua_pushcfunction(L, l_variable_object);
+    lua_pushinteger(L, want->id);
+    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault))
+        return -1;
+    return construct(rs, want->type, LS_TYPE_WRAPPER, "wrapper", fault) ? -1 : 0;
+}
+
+/* [-2, +0, e] wrapper, value: T68 */
+static LS_RAISES int l_sync_wrapper(lua_State *L)
+{
+    lua_setfield(L, 1, "value");
+    if (lua_getfield(L, 1, "sync") != LUA_TNIL) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 1, 0);
+    }
+    return 0;
+}
+
+/* [-1, +0, e] wrapper: T70 */
+static LS_RAISES int l_destroy_wrapper(lua_State *L)
+{
+    if (lua_getfield(L, 1, "destroy") != LUA_TNIL) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 1, 0);
+    }
+    return 0;
+}
+
+static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want, const struct ls_value *wrapper, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    push_value(rs, wrapper);
+    if (lua_type(L, -1) == LUA_TUSERDATA)
+        return sync_list(rs, want, fault);
+    lua_pushcfunction(L, l_sync_wrapper);
+    lua_insert(L, -2);
+    push_value(rs, want->value);
+    return ls__resolver_call(rs, 2, 0, LS_FAULT_WRAPPER, fault);
+}
+
+/* T67a: sites' client gives every item variable its list's itemWrapper as `wrapper`; the item wears it already. */
+static bool is_worn(struct ls_resolver_state *rs, const struct ls_wrap *want)
+{
+    push_value(rs, want->value);
+    int at = lua_gettop(rs->L);
+    bool worn = ls__native_kind(rs, at) == LS_NATIVE_ITEM && ls__item_wears(rs->L, at, want->type);
+    lua_settop(rs->L, at - 1);
+    return worn;
+}
+
+int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    int opened = ls__frame_open(rs, fault), rc = -1;
+    if (opened < 0)
+        return -1;
+    if (wrapper->slot) {
+        rc = keep_wrapper(rs, want, wrapper, fault);
+    } else if (is_worn(rs, want)) {
+        rc = 0;
+    } else {
+        rc = strcmp(want->type, LS_LIST_TYPE) == 0 ? build_list(rs, want, fault) : build_lua(rs, want, fault);
+        if (rc == 0 && ls__commit(rs, 0, wrapper, fault) < 0)
+            rc = -1;
+    }
+    ls__frame_done(rs, opened);
+    return rc;
+}
+
+void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
+{
+    struct ls_resolver_state *rs = ctx;
+    struct ls_fault fault;
+    (void)id;
+    ls_slot slot = wrapper->slot;
+    if (!slot)
+        return;
+    *wrapper = (struct ls_value){0};
+    int opened = ls__frame_open(rs, &fault);
+    if (opened >= 0) {
+        lua_State *L = rs->L;
+        ls__slot_look(rs, L, slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), slot));
+        if (lua_istable(L, -1)) {
+            lua_pushcfunction(L, l_destroy_wrapper);
+            lua_insert(L, -2);
+            ls__resolver_call(rs, 1, 0, LS_FAULT_WRAPPER, &fault); /* reported in the log; there is no variable to carry it */
+        } else if (ls__native_kind(rs, lua_gettop(L)) == LS_NATIVE_LIST) {
+            ls__list_release(L, lua_gettop(L));
+        }
+        ls__frame_done(rs, opened);
+    }
+    ls__slot_free(rs->session, slot);
+}
+
+/* --- create factories (T74) --- */
+
+/* [-1, +0, m] */
+static LS_RAISES int l_take_slot(lua_State *L)
+{
+    ls_slot *slot = lua_touserdata(L, 2);
+    lua_settop(L, 1);
+    *slot = ls__slot_take(ls__session_of(L), L);
+    return 0;
+}
+
+int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault)
+{
+    struct ls_resolver_state *rs = ctx;
+    *made = 0;
+    if (strcmp(type, LS_ITEM_TYPE) == 0)
+        return 0; /* a built-in factory that yields nothing */
+    int opened = ls__frame_open(rs, fault);
+    if (opened < 0)
+        return -1;
+    lua_State *L = rs->L;
+    lua_pushnil(L); /* the value, nil for creates */
+    int rc = construct(rs, type, LS_TYPE_CREATE, "create", fault);
+    if (rc == 0) {
+        lua_pushcfunction(L, l_take_slot);
+        lua_insert(L, -2);
+        lua_pushlightuserdata(L, made);
+        rc = ls__resolver_call(rs, 2, 0, LS_FAULT_INTERNAL, fault);
+    } else if (rc > 0) {
+        fault->kind = LS_FAULT_NONE; /* nothing found: the value stays what the path gave */
+        rc = 0;
+    }
+    ls__frame_done(rs, opened);
+    return rc;
+}

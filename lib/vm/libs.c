@@ -1,0 +1,386 @@
+/* The standard libraries as sites see them: complete, but for what could end or seize the process (L12 to L19, L135).
+ *
+ * Owner thread: the session's. Refuses to: load binary chunks, read standard input, change the locale or exit. */
+#include "vm/libs.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fspath.h"
+#include "vm/chunks_internal.h"
+#include "vm/finalizers.h"
+#include "vm/printing.h"
+#include "vm/source.h"
+
+/* --- chunks as text only (L16) --- */
+
+/* [-0, +0, v] does the mode at `arg`, which may be absent, admit text */
+static bool mode_allows_text(lua_State *L, int arg)
+{
+    const char *mode = luaL_optstring(L, arg, "t");
+    return strchr(mode, 't') != NULL;
+}
+
+/* [-0, +n, e] load(chunk [, name [, mode [, env]]]); upvalue 1: the library's own */
+static LS_RAISES int l_load(lua_State *L)
+{
+    if (!mode_allows_text(L, 3)) {
+        lua_pushnil(L);
+        lua_pushliteral(L, "binary chunks are refused");
+        return 2;
+    }
+    if (lua_gettop(L) < 3)
+        lua_settop(L, 3);
+    lua_pushliteral(L, "t");
+    lua_replace(L, 3);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* As luaL_loadfilex, of a regular file inside of the site. [-0, +1, e] raises if the sandbox forbids the file */
+static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const char *path)
+{
+    struct ls_err err;
+    const char *name = lua_pushfstring(L, "@%s", path);
+    struct ls_bytes *text = ls_file_read(ls__within(session), path, 0, &err);
+    int code = text ? 0 : err.code;
+    if (text) {
+        lua_State *before = ls__swap_thread(session, L);
+        code = ls__chunk_push(session, name, ls_bytes_data(text), ls_bytes_len(text), false, &err);
+        ls__swap_thread(session, before);
+        ls_bytes_unref(text);
+    } else if (code == LS_EACCESS) {
+        luaL_error(L, "'%s' lies outside of the site, which is turned off by --sandbox", path);
+    }
+    if (code != 0)
+        lua_pushfstring(L, text ? "%s" : "cannot open %s", err.text);
+    lua_remove(L, -2);
+    return code == 0 ? LUA_OK : LUA_ERRSYNTAX;
+}
+
+/* Push the chunk of a file, or of standard input, which is at its end (L15). [-0, +1, e] @return status of lua_load */
+static LS_RAISES int load_text_file(lua_State *L, const char *path)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (!path)
+        return luaL_loadbufferx(L, "", 0, "=stdin", "t");
+    return session->config.sandbox ? load_inside(session, L, path) : luaL_loadfilex(L, path, "t");
+}
+
+/* [-0, +(1|2), e] loadfile([name [, mode [, env]]]) */
+static LS_RAISES int l_loadfile(lua_State *L)
+{
+    const char *path = luaL_optstring(L, 1, NULL);
+    bool has_env = !lua_isnone(L, 3);
+    if (!mode_allows_text(L, 2)) {
+        lua_pushnil(L);
+        lua_pushliteral(L, "binary chunks are refused");
+        return 2;
+    }
+    if (load_text_file(L, path) != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (has_env) {
+        lua_pushvalue(L, 3);
+        if (!lua_setupvalue(L, -2, 1))
+            lua_pop(L, 1);
+    }
+    return 1;
+}
+
+/* [-0, +0, -] the results of the file lie above its name */
+static LS_RAISES int after_dofile(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return lua_gettop(L) - 1;
+}
+
+/* [-0, +n, e] dofile([name]) */
+static LS_RAISES int l_dofile(lua_State *L)
+{
+    const char *path = luaL_optstring(L, 1, NULL);
+    lua_settop(L, 1);
+    if (load_text_file(L, path) != LUA_OK)
+        return lua_error(L);
+    lua_callk(L, 0, LUA_MULTRET, 0, after_dofile);
+    return after_dofile(L, LUA_OK, 0);
+}
+
+/* --- os --- */
+
+/* [-0, +0, v] os.exit() */
+static LS_RAISES int l_os_exit(lua_State *L)
+{
+    return luaL_error(L, "os.exit is not available: the process belongs to the server");
+}
+
+/* The locale is C and stays so; only asking for it succeeds (L15). [-0, +1, e] */
+static LS_RAISES int l_os_setlocale(lua_State *L)
+{
+    const char *wanted = luaL_optstring(L, 1, NULL);
+    if (!wanted || !*wanted || strcmp(wanted, "C") == 0 || strcmp(wanted, "POSIX") == 0)
+        lua_pushliteral(L, "C");
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* --- standard streams --- */
+
+static pthread_once_t null_once = PTHREAD_ONCE_INIT;
+static FILE *null_input; /* opened once per process and never closed: reading it is at its end at once */
+
+static void open_null_input(void)
+{
+    null_input = fopen("/dev/null", "re");
+}
+
+/* [-0, +2, -] as the library does for its standard files */
+static int keep_open(lua_State *L)
+{
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    stream->closef = keep_open;
+    lua_pushnil(L);
+    lua_pushliteral(L, "cannot close standard file");
+    return 2;
+}
+
+/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing. [-0, +(0|2), e] */
+static int close_output(lua_State *L)
+{
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    if (!ls__session_of(L)->closing) {
+        stream->closef = close_output;
+        lua_pushnil(L);
+        lua_pushliteral(L, "cannot close standard file");
+        return 2;
+    }
+    FILE *file = stream->f;
+    stream->f = NULL;
+    fclose(file);
+    return 0;
+}
+
+static ssize_t write_output(void *cookie, const char *bytes, size_t len)
+{
+    ls__print_raw(cookie, bytes, len);
+    return (ssize_t)len;
+}
+
+/* Files have a metatable that Lua runs finalizers of, with hooks turned off (finalizers.c), and by which C functions know files. Sites get a stand-in with the
+ * same `__index`, which they may add methods to. [-0, +0, m] */
+static LS_RAISES void shield_files(lua_State *L)
+{
+    LS_LTOP(L);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_createtable(L, 0, 2);
+    lua_pushliteral(L, LUA_FILEHANDLE);
+    lua_setfield(L, -2, "__name");
+    lua_getfield(L, -2, "__index");
+    lua_setfield(L, -2, "__index");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* Standard input is empty, standard output goes where print goes and never to the stream that belongs to protocol data (L15, L21, C4).
+ * [-0, +0, m] the io table is on top */
+static LS_RAISES void replace_streams(lua_State *L)
+{
+    LS_LTOP(L);
+    pthread_once(&null_once, open_null_input);
+    if (null_input) {
+        luaL_Stream *in = lua_newuserdatauv(L, sizeof *in, 0);
+        in->closef = NULL;
+        luaL_setmetatable(L, LUA_FILEHANDLE);
+        in->f = null_input;
+        in->closef = keep_open;
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, "_IO_input");
+        lua_setfield(L, -2, "stdin");
+    }
+    luaL_Stream *out = lua_newuserdatauv(L, sizeof *out, 0);
+    out->closef = NULL; /* marked closed until it is whole */
+    luaL_setmetatable(L, LUA_FILEHANDLE);
+    out->f = fopencookie(ls__session_of(L), "w", (cookie_io_functions_t){.write = write_output});
+    if (!out->f)
+        luaL_error(L, "not enough memory");
+    out->closef = close_output;
+    setvbuf(out->f, NULL, _IOLBF, BUFSIZ);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "_IO_output");
+    lua_setfield(L, -2, "stdout");
+    LS_LTOP_CHECK(L, 0);
+}
+
+void ls__output_flush(struct ls_session *session)
+{
+    lua_State *L = session->L;
+    if (!lua_checkstack(L, 1))
+        return;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output") == LUA_TUSERDATA) {
+        luaL_Stream *stream = lua_touserdata(L, -1);
+        if (stream->closef && stream->f)
+            fflush(stream->f);
+    }
+    lua_pop(L, 1);
+}
+
+/* --- sandbox (L13) --- */
+
+/* [-0, +0, v] in place of a function; upvalue 1: its name */
+static LS_RAISES int turned_off(lua_State *L)
+{
+    return luaL_error(L, "%s is turned off by --sandbox", lua_tostring(L, lua_upvalueindex(1)));
+}
+
+/* [-0, +0, m] the library is on top: replace one function */
+static LS_RAISES void turn_off(lua_State *L, const char *library, const char *name)
+{
+    lua_pushfstring(L, "%s.%s", library, name);
+    lua_pushcclosure(L, turned_off, 1);
+    lua_setfield(L, -2, name);
+}
+
+/* [-0, +0, e] */
+static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char *const *names)
+{
+    LS_LTOP(L);
+    lua_getglobal(L, library);
+    for (; *names; names++)
+        turn_off(L, library, *names);
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
+static const char *const streams[] = {"stdin", "stdout", "stderr"};
+#define STREAM_COUNT (sizeof streams / sizeof *streams)
+
+/* [-0, +1, e] __index of io: nil, but for the streams that are gone */
+static LS_RAISES int stream_turned_off(lua_State *L)
+{
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    for (size_t i = 0; i < STREAM_COUNT; i++)
+        if (strcmp(name, streams[i]) == 0)
+            return luaL_error(L, "io.%s is turned off by --sandbox", name);
+    lua_pushnil(L);
+    return 1;
+}
+
+/* os.getenv(name): only what --env passes. [-0, +1, e] */
+static LS_RAISES int l_os_getenv(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1), *value = NULL;
+    for (const char *const *passed = ls__session_of(L)->config.env; passed && *passed && !value; passed++)
+        if (strcmp(*passed, name) == 0)
+            value = getenv(name);
+    lua_pushstring(L, value);
+    return 1;
+}
+
+/* [-0, +0, e] */
+static LS_RAISES void close_sandbox(lua_State *L)
+{
+    LS_LTOP(L);
+    static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
+    static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
+    static const char *const debug[] = {"debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
+                                        "getuservalue", "sethook", "setlocal", "setmetatable", "setupvalue", "setuservalue",
+                                        "traceback", "upvalueid", "upvaluejoin", "setcstacklimit", NULL};
+    turn_off_all(L, "io", io);
+    turn_off_all(L, "os", os);
+    turn_off_all(L, "debug", debug);
+    lua_getglobal(L, "os");
+    lua_pushcfunction(L, l_os_getenv);
+    lua_setfield(L, -2, "getenv");
+    lua_getglobal(L, "io");
+    for (size_t i = 0; i < STREAM_COUNT; i++) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, streams[i]);
+    }
+    lua_createtable(L, 0, 1); /* the streams are values, so that reading them must raise */
+    lua_pushcfunction(L, stream_turned_off);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_pop(L, 2);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* --- putting it together --- */
+
+/* [-0, +0, e] functions of a library */
+static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg *functions)
+{
+    lua_getglobal(L, library);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__replace_slow(lua_State *L)
+{
+    LS_LTOP(L);
+    static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
+                                      {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
+    static const luaL_Reg table[] = {{"insert", l_table_insert}, {"remove", l_table_remove}, {"move", l_table_move}, {"sort", l_table_sort}, {NULL, NULL}};
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, string, 0);
+    lua_pop(L, 1);
+    luaL_setfuncs(L, table, 0);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, e] */
+LS_RAISES void ls__open_libs(lua_State *L)
+{
+    LS_LTOP(L);
+    static const luaL_Reg libraries[] = {
+        {LUA_GNAME, luaopen_base},       {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
+        {LUA_IOLIBNAME, luaopen_io},     {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
+        {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},    {LUA_DBLIBNAME, luaopen_debug},
+    };
+    static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
+                                    {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
+    static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
+    static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
+        lua_pop(L, 1);
+    }
+    replace(L, LUA_GNAME, base);
+    replace(L, LUA_COLIBNAME, coroutine);
+    replace(L, "io", io);
+    replace(L, "os", os);
+    lua_getglobal(L, "string");
+    lua_getglobal(L, "table");
+    ls__replace_slow(L);
+    lua_pop(L, 2);
+    ls__open_debug(L);
+    lua_getglobal(L, "load");
+    lua_pushcclosure(L, l_load, 1);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "load");
+    lua_setglobal(L, "loadstring");
+    lua_getglobal(L, "table");
+    lua_getfield(L, -1, "unpack");
+    lua_setglobal(L, "unpack");
+    lua_pop(L, 1);
+    lua_getglobal(L, "io");
+    replace_streams(L);
+    lua_pop(L, 1);
+    shield_files(L);
+    if (ls__session_of(L)->config.sandbox)
+        close_sandbox(L);
+    LS_LTOP_CHECK(L, 0);
+}

@@ -1,0 +1,132 @@
+/* table.sort: a stable merge sort that accepts any comparison function (L137). The library's quicksort raises "invalid order function"
+ * for comparisons that contradict themselves, of which older sites have many; here they only give some order.
+ *
+ * The elements are sorted in a scratch table and written back at the end, so that an error in a comparison leaves the list as it was.
+ * Owner thread: the session's. */
+#include "vm/libs.h"
+
+/* Stack of l_table_sort. */
+enum { LIST = 1, LESS = 2, FROM = 3, INTO = 4 };
+
+#define RUN 8 /* runs of this length are made by insertion */
+
+/* Is the value on top less than the one below it? Neither is popped. [-0, +0, e] */
+static LS_RAISES bool top_is_less(lua_State *L)
+{
+    if (lua_isnil(L, LESS))
+        return lua_compare(L, -1, -2, LUA_OPLT);
+    lua_pushvalue(L, LESS);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -4);
+    lua_call(L, 2, 1);
+    bool less = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return less;
+}
+
+/* [-0, +0, e] sort FROM[low..high] in place */
+static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high)
+{
+    LS_LTOP(L);
+    for (lua_Integer i = low + 1; i <= high; i++) {
+        lua_rawgeti(L, FROM, i); /* the element to place */
+        lua_Integer at = i;
+        for (; at > low; at--) {
+            lua_rawgeti(L, FROM, at - 1);
+            lua_pushvalue(L, -2); /* placed, before, placed */
+            bool less = top_is_less(L);
+            lua_pop(L, 1);
+            if (!less) {
+                lua_pop(L, 1);
+                break;
+            }
+            lua_rawseti(L, FROM, at);
+        }
+        lua_rawseti(L, FROM, at);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void copy_range(lua_State *L, int from, int into, lua_Integer low, lua_Integer high)
+{
+    LS_LTOP(L);
+    for (lua_Integer i = low; i <= high; i++) {
+        lua_rawgeti(L, from, i);
+        lua_rawseti(L, into, i);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, e] merge from[low..mid] and from[mid+1..high] into into[low..high]; ties take the left one */
+static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, lua_Integer mid, lua_Integer high)
+{
+    lua_Integer left = low, right = mid + 1, out = low;
+    if (right <= high) {
+        lua_rawgeti(L, from, mid);
+        lua_rawgeti(L, from, right);
+        bool mixed = top_is_less(L);
+        lua_pop(L, 2);
+        if (!mixed) { /* already in order, the usual case for lists sorted before */
+            copy_range(L, from, into, low, high);
+            return;
+        }
+    }
+    while (left <= mid && right <= high) {
+        lua_rawgeti(L, from, left);
+        lua_rawgeti(L, from, right);
+        if (top_is_less(L)) {
+            lua_rawseti(L, into, out++);
+            lua_pop(L, 1);
+            right++;
+        } else {
+            lua_pop(L, 1);
+            lua_rawseti(L, into, out++);
+            left++;
+        }
+    }
+    for (; left <= mid; left++, out++) {
+        lua_rawgeti(L, from, left);
+        lua_rawseti(L, into, out);
+    }
+    for (; right <= high; right++, out++) {
+        lua_rawgeti(L, from, right);
+        lua_rawseti(L, into, out);
+    }
+}
+
+LS_RAISES int l_table_sort(lua_State *L)
+{
+    lua_Integer count = ls__list_length(L, LIST);
+    if (count < 2)
+        return 0;
+    luaL_argcheck(L, count < INT32_MAX, LIST, "array too big");
+    if (!lua_isnoneornil(L, LESS))
+        luaL_checktype(L, LESS, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    luaL_checkstack(L, 12, NULL);
+    lua_createtable(L, (int)count, 0);
+    lua_createtable(L, (int)count, 0);
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_geti(L, LIST, i);
+        lua_rawseti(L, FROM, i);
+    }
+    for (lua_Integer low = 1; low <= count; low += RUN)
+        insert_run(L, low, low + RUN - 1 < count ? low + RUN - 1 : count);
+    int from = FROM, into = INTO;
+    for (lua_Integer width = RUN; width < count; width *= 2) {
+        for (lua_Integer low = 1; low <= count; low += 2 * width) {
+            lua_Integer mid = low + width - 1 < count ? low + width - 1 : count;
+            lua_Integer high = low + 2 * width - 1 < count ? low + 2 * width - 1 : count;
+            merge(L, from, into, low, mid, high);
+        }
+        int swap = from;
+        from = into;
+        into = swap;
+    }
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, from, i);
+        lua_seti(L, LIST, i);
+    }
+    return 0;
+}

@@ -1,0 +1,190 @@
+/* From a name to a file, its tracking key and its text (lua-api.md section 5; LuaSession card: resolveTrackingKey).
+ *
+ * Owner thread: the session's. Refuses to: run anything, read names from Lua code that leave the site by `..` (L29). */
+#include "vm/source.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/embed.h"
+#include "base/fspath.h"
+#include "vm/chunks_internal.h"
+
+/* Keys of built-in modules start with this, so that a site's own lua/presenter.lua is another module. */
+#define BUILTIN_KEYS "lsess/"
+#define BUILTIN_FILES "lua/"
+
+void ls__source_release(struct ls_source *source)
+{
+    ls_free(source->key);
+    ls_free(source->path);
+    ls_bytes_unref(source->text);
+    *source = (struct ls_source){0};
+}
+
+bool ls__name_is_safe(const char *name)
+{
+    if (!*name)
+        return false;
+    for (const char *part = name;; ) {
+        size_t len = strcspn(part, "/");
+        if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        if (!part[len])
+            return true;
+        part += len + 1;
+    }
+}
+
+/* The directory that keys are relative to (L25). Owned. */
+static char *key_root(const struct ls_site *site)
+{
+    if (site->root)
+        return ls_strdup(site->root);
+    return site->lua_dir ? ls_path_dir(site->lua_dir) : NULL;
+}
+
+const char *ls__within(const struct ls_session *session)
+{
+    const char *root = session->site->root;
+    return !session->config.sandbox ? NULL : root ? root : "/dev/null"; /* nothing lies below it: the built-in site has no files */
+}
+
+/* The key of a file by its real path (LuaSession card: resolveTrackingKey). Owned; NULL without memory. */
+static char *tracking_key(const struct ls_session *session, const char *real)
+{
+    char *root = key_root(session->site);
+    char *key = root ? ls_path_relative(root, real) : ls_strdup(real);
+    ls_free(root);
+    return key;
+}
+
+const char *ls__shown_path(const struct ls_session *session, const char *path)
+{
+    const struct ls_site *site = session->site;
+    const char *dir = site->root ? site->root : site->lua_dir;
+    if (!dir || !ls_path_below(dir, path))
+        return path;
+    size_t len = strlen(dir);
+    if (!site->root) /* keys are relative to its parent (L25) */
+        while (len && dir[len - 1] != '/')
+            len--;
+    const char *shown = path + len;
+    return shown + strspn(shown, "/");
+}
+
+/* A text that pages may see names no absolute path (H100). */
+static int cannot_read(struct ls_session *session, const char *path, const struct ls_err *why, struct ls_err *err)
+{
+    const char *shown = ls__shown_path(session, path), *problem = why->text;
+    if (why->code == LS_EACCESS)
+        return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", shown);
+    if (ls_has_prefix(problem, path))
+        problem += strlen(path) + strspn(problem + strlen(path), ": ");
+    return ls_fail(err, LS_EIO, "'%s' cannot be read: %s", shown, problem);
+}
+
+/* @return 1 found, 0 there is no such file, or a code */
+static int take_file(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err)
+{
+    struct ls_err why;
+    const char *within = ls__within(session);
+    char *real = ls_path_within(within, path, &why);
+    int code = real ? 1 : why.code == LS_ENOTFOUND ? 0 : cannot_read(session, path, &why, err);
+    if (real && ls_is_dir(real))
+        code = 0;
+    if (code > 0) {
+        source->text = ls_file_read(within, path, 0, &why);
+        source->key = source->text ? tracking_key(session, real) : NULL;
+        source->path = source->key ? ls_strdup(path) : NULL;
+        if (!source->text)
+            code = cannot_read(session, path, &why, err);
+        else if (!source->path)
+            code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
+        if (code < 0)
+            ls__source_release(source);
+    }
+    ls_free(real);
+    return code;
+}
+
+/* @return as take_file */
+static int take_embedded(struct ls_session *session, const char *prefix, const char *file, const char *key_prefix,
+                         struct ls_source *source, struct ls_err *err)
+{
+    struct ls_buf name = LS_BUF_INIT;
+    ls_buf_printf(&name, "%s%s", prefix, file);
+    const struct ls_embed *embed = ls_buf_failed(&name) ? NULL : ls_embed_find(name.data);
+    int code = 0;
+    if (embed) {
+        ls_buf_clear(&name);
+        ls_buf_printf(&name, "%s%s", key_prefix, file);
+        source->key = ls_buf_detach(&name, NULL);
+        source->text = ls__chunks_embedded(session->chunks, embed);
+        code = source->key && source->text ? 1 : ls_fail(err, LS_ENOMEM, "not enough memory for '%s'", file);
+        if (code < 0)
+            ls__source_release(source);
+    }
+    ls_buf_release(&name);
+    return code;
+}
+
+/* @return as take_file; the path is added to `tried` */
+static int try_directory(struct ls_session *session, const char *dir, const char *file, struct ls_source *source,
+                         struct ls_names *tried, struct ls_err *err)
+{
+    if (!dir)
+        return 0;
+    struct ls_buf path = LS_BUF_INIT;
+    ls_path_join(&path, dir, file);
+    int code;
+    if (ls_buf_failed(&path) || !ls__names_add(tried, path.data))
+        code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
+    else
+        code = take_file(session, path.data, source, err);
+    ls_buf_release(&path);
+    return code;
+}
+
+static int try_bundle(struct ls_session *session, const char *below, const char *file, struct ls_source *source, struct ls_err *err)
+{
+    if (!session->site->bundle)
+        return 0;
+    struct ls_buf prefix = LS_BUF_INIT;
+    ls_buf_printf(&prefix, "%s/%s", session->site->bundle, below);
+    int code = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "not enough memory for a file name")
+                                      : take_embedded(session, prefix.data, file, below, source, err);
+    ls_buf_release(&prefix);
+    return code;
+}
+
+int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err)
+{
+    *source = (struct ls_source){0};
+    const struct ls_site *site = session->site;
+    int code = try_directory(session, site->lua_dir, file, source, tried, err);
+    if (code == 0)
+        code = try_directory(session, site->root, file, source, tried, err);
+    if (code == 0 && file[0] != '/')
+        code = try_bundle(session, "lua/", file, source, err);
+    if (code == 0 && file[0] != '/')
+        code = try_bundle(session, "", file, source, err);
+    if (code == 0 && ls__name_is_safe(file) && !strchr(file, '/'))
+        code = take_embedded(session, BUILTIN_FILES, file, BUILTIN_KEYS, source, err);
+    if (code == 0)
+        return ls_fail(err, LS_ENOTFOUND, "no file '%s'", file);
+    return code < 0 ? code : 0;
+}
+
+int ls__source_direct(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err)
+{
+    *source = (struct ls_source){0};
+    struct ls_names tried = {0};
+    int code = try_directory(session, path[0] == '/' ? "/" : session->site->root, path, source, &tried, err);
+    if (code == 0 && path[0] != '/')
+        code = try_bundle(session, "", path, source, err);
+    ls__names_release(&tried);
+    if (code == 0)
+        return ls_fail(err, LS_ENOTFOUND, "no file '%s'", path);
+    return code < 0 ? code : 0;
+}

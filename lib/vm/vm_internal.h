@@ -1,0 +1,277 @@
+/* What the files of the session room share: struct ls_session, the conventions of the Lua boundary, the gate.
+ *
+ * Two kinds of function touch the VM (style of this room):
+ *   raising   take `lua_State *L` and are marked LS_RAISES: they may leave by a Lua error. They run only below the gate, hold no C resource
+ *             across a call that may raise, and say their stack effect as [-o, +p, e].
+ *   safe      take `struct ls_session *` and return a code with `struct ls_err *err`. They never raise and leave the stack as they
+ *             found it, but for what their effect says.
+ * A safe function reaches a raising one only through ls__lcall or ls__lrun.
+ *
+ * `session->L` is the Lua thread that runs now: the main one, or the coroutine whose code called us (L19). C functions called from Lua
+ * that call out of this room (store, tracker, host) bracket the call with ls__swap_thread, so that whatever comes back in works on the right stack. */
+#ifndef LS_VM_VM_INTERNAL_H
+#define LS_VM_VM_INTERNAL_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/names.h"
+#include "vm/vm.h"
+
+/* Marks a function that may leave by a Lua error. Empty: it is there to be read and searched for. */
+#define LS_RAISES
+
+/* Stack balance, asserted in debug builds on every return path: LS_LTOP(L); … LS_LTOP_CHECK(L, +1); */
+#ifdef LS_DEBUG
+#define LS_LTOP(L) const int ls_ltop_ = lua_gettop(L)
+#define LS_LTOP_CHECK(L, delta) assert(lua_gettop(L) == ls_ltop_ + (delta))
+#else
+#define LS_LTOP(L) ((void)0)
+#define LS_LTOP_CHECK(L, delta) ((void)0)
+#endif
+
+struct ls_proto;
+struct ls_module;
+struct ls_mutation;
+struct ls_timer;
+struct ls_watch;
+struct ls_resolver_state;
+struct ls_reload_state;
+
+/* Why the running entry is being ended (L5); every further instruction raises again until the outermost entry is over. */
+enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT };
+
+/* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into Lua: the record may be
+ * unloaded meanwhile. */
+struct ls_frame {
+    char *key;               /* owned: the current module */
+    uint64_t serial;         /* ls_module.serial of its record, to notice that it was unloaded (L57) */
+    size_t journal;          /* session->journal_count when the frame began */
+    bool first_load;         /* not a reload: L43, L44 */
+    bool reloading_before;   /* value of the flag to put back (L44) */
+};
+
+struct ls_session {
+    /* -- immutable after open -- */
+    struct ls_session_config config; /* vended_id points to `id` */
+    char *id;                        /* owned */
+    struct ls_session_host host;
+    const struct ls_site *site;      /* borrowed (config.site) */
+    struct ls_chunks *chunks;        /* borrowed */
+    lua_State *main;
+
+    /* -- any thread -- */
+    atomic_bool interrupted; /* ls_session_interrupt was called */
+
+    /* -- owner thread only -- */
+    lua_State *L;      /* the thread that runs now, see above */
+
+    /* Entries (gate.c). */
+    unsigned depth;          /* nested entries; 0 = no Lua runs */
+    enum ls_stop stop;       /* set by the hook, cleared when the outermost entry ends */
+    int64_t deadline_ns;     /* of the present entry, by a clock that stands still while commands are waited for; 0 = not asked the clock yet */
+    int64_t waited_ns;       /* for commands and their pipes, since the session began: does not count against the time limit (L5) */
+    unsigned grace;          /* looks at the clock that message handlers have left after the stop */
+    bool graced;             /* such a handler runs */
+    bool memory_hit;         /* the allocator has refused because of the limit */
+    uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
+    struct ls_buf trace;     /* traceback of the error caught last */
+    const char *hashed;      /* the text that was compiled last, for comparison only: its hash need not be computed again */
+    uint64_t hash;
+    const void *trace_of;    /* identity of an error that require raises again: its traceback is already in `trace` */
+    struct ls_buf error;     /* last error of site code, for ls_session_last_error */
+
+    /* What runs on a thread of its own because hooks are off on the one that called it (protected.c). */
+    lua_State *aside;        /* NULL = nothing, or what has no stack below it */
+    lua_State *aside_of;     /* the thread that the stack goes on with */
+    int aside_skip;          /* levels of that one that are not shown */
+
+    /* Memory (vm.c). */
+    struct ls_budget *budget; /* what is kept, and how much may be; borrowed, or: */
+    struct ls_budget own_budget;
+
+    /* Registry references (lua_ref.c). */
+    unsigned refs;           /* counted references alive */
+    int ref_session_key;     /* the string "session" */
+    int ref_session;         /* the session table */
+    int ref_ui;              /* the ui table */
+    int ref_empty;           /* EMPTY (L9) */
+    int ref_loaded;          /* package.loaded = loadedModules (L37) */
+    int ref_proto_ids;       /* name → id and prototype table → id of registered prototypes */
+    int ref_instances;       /* instanceRegistry: weak keys, instance → id << 40 | sequence (L91–L93) */
+    int ref_presenters;      /* presenterTypes: name → table (L121) */
+    int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
+    int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
+    int ref_variables;       /* id → variable object (L69) */
+    int ref_memory_text;     /* what is said when the memory limit was reached (L5); LUA_NOREF without a limit */
+    int ref_replaced;        /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF before */
+
+    /* Prototypes, instances, mutation (prototype.h). */
+    struct ls_proto **protos;  /* prototypeRegistry, by id - 1; NULL = removed */
+    uint32_t proto_count, proto_cap;
+    uint64_t instance_seq;
+    struct ls_mutation *queue; /* mutationQueue */
+    size_t queue_count, queue_cap;
+    bool mutating;
+    uint64_t migrated;         /* instances visited by mutation passes so far, for reports (H97) */
+    struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
+    size_t journal_count, journal_cap;
+
+    /* Modules (module.h). */
+    struct ls_module **modules; /* in the order of first load */
+    size_t module_count, module_cap;
+    uint64_t module_serial;
+    struct ls_frame *frames;    /* the stack of running chunks; the last one's module is current */
+    size_t frame_count, frame_cap;
+    bool reloading;             /* what session.reloading says */
+    struct ls_names app_dirs;   /* apps/NAME/ below which a module has been loaded at some time (L52a) */
+
+    /* Timers and watches. */
+    struct ls_timer *timers;    /* array, handles ascending */
+    size_t timer_count, timer_cap;
+    uint64_t timer_handle;      /* last handle given out */
+    struct ls_watch *watches;   /* array, registration order */
+    size_t watch_count, watch_cap;
+    uint64_t watch_handle;
+    unsigned notifying;         /* callbacks running: ended watches are kept as holes meanwhile */
+
+    /* Variables. */
+    struct ls_tracker *tracker;             /* borrowed; NULL until bound */
+    const struct ls_variable_store *store;  /* borrowed; NULL until bound */
+    const struct ls_load_hooks *loads;      /* model/hooks.h */
+    const struct ls_slot_hooks *slots;
+    int64_t app_variable_id;                /* appVariableID: 0 or 1 */
+    uint64_t app_module;                    /* serial of the file whose first load made it, 0 = none */
+    bool app_counted;                       /* id 1 has been taken from the counter (T8) */
+    uint64_t version;                       /* newVersion (L119) */
+
+    /* Warnings (finalizers.c). */
+    struct ls_buf warning;   /* the pieces of one that is not complete yet */
+    bool warnings_off;
+
+    /* Evaluation (eval.c). */
+    bool echo;               /* copy printed text to host.print */
+    bool closing;
+
+    struct ls_recent *recent; /* errors reported lately (L145) */
+    struct ls_resolver_state *resolver; /* owned by resolver.c */
+    struct ls_reload_state *reload;     /* owned by reload.c */
+};
+
+/** The session a Lua thread belongs to. [-0, +0, -] */
+static inline struct ls_session *ls__session_of(lua_State *L)
+{
+    return *(struct ls_session **)lua_getextraspace(L);
+}
+
+/** As ls__session_of, for functions that Lua code calls and that need more than the VM: once the session is being closed only finalizers run,
+ * and what such functions work with is gone (L7). [-0, +0, e] */
+static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (session->closing)
+        luaL_error(L, "the session has ended");
+    return session;
+}
+
+/** Make `L` the running thread; put back what it returns. [-0, +0, -] */
+static inline lua_State *ls__swap_thread(struct ls_session *session, lua_State *L)
+{
+    lua_State *before = session->L;
+    session->L = L;
+    return before;
+}
+
+/* --- gate.c --- */
+
+/** The one way from C into Lua (L4): calls the function below its `nargs` arguments on session->L, with traceback handler and budget.
+ * The outermost call of a nest arms time limit and interrupt, and puts the global `session` back (L6).
+ * @return 0 with `nresults` results pushed; else the function and its arguments are gone, nothing is pushed, and `err` has a text that begins
+ * with key:line: where Lua knew it, traceback in further lines: LS_ELUA, LS_ELIMIT, LS_EINTERRUPTED, LS_ENOMEM
+ * [-(nargs+1), +(nresults|0), -] */
+int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err *err);
+/** As ls__lcall, with a time limit of its own inside an open entry: exceeding it ends this call only (H41). [-(nargs+1), +(nresults|0), -] */
+int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls_err *err);
+/** Run a raising C function under the gate, `data` as its light userdata argument. [-0, +nresults|0, -] */
+int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err);
+/** Open an entry around many calls, so that they share one budget and one look at the global `session`; must be paired. Detection uses it. */
+void ls__enter(struct ls_session *session);
+void ls__leave(struct ls_session *session);
+/** A fresh time budget inside an open entry, unless the limit has been hit already. */
+static inline void ls__rearm(struct ls_session *session) { session->deadline_ns = 0; }
+/** Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring protected. [-0, +0, -] */
+void ls__error_text(struct ls_session *session, struct ls_buf *out);
+/** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
+int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
+/** Append what is said when the memory limit was hit: the limit and the option (L5). */
+void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
+/** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */
+int ls__traceback(lua_State *L);
+/** Raise an argument error that names position and function, also when Lua does not know the name (L61, N7). Never returns. */
+LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem);
+LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected);
+/** Raise `text` as a Lua error with the position of the caller. Never returns. */
+LS_RAISES int ls__lraise(lua_State *L, const struct ls_err *err);
+
+/* --- lua_ref.c --- */
+
+/** Pop the value and keep it in the registry. [-1, +0, m] */
+LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L);
+/** Push what a reference holds; LUA_NOREF and LUA_REFNIL push nil. [-0, +1, -] */
+int ls__ref_push(struct ls_session *session, lua_State *L, int ref);
+/** Give a reference back and set it to LUA_NOREF. [-0, +0, -] */
+void ls__ref_drop(struct ls_session *session, int *ref);
+
+/* --- vm.c --- */
+
+/** A session with an empty Lua state, whose collector runs and whose limits hold. @return owned, ls__vm_free(); NULL and err */
+struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err);
+/** Close the state and free the session; what rooms above keep in it has been released. */
+void ls__vm_free(struct ls_session *session);
+
+/** (Re)install the count hook on a Lua thread. [-0, +0, -] */
+void ls__hook_set(lua_State *L, int count);
+LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar);
+/** The hook of a thread on which an error is being raised from a hook: Lua calls message handlers, and what a dead coroutine has to close, with hooks turned
+ * off. The next instruction raises again, or puts the thread's own hook back when the entry is another one by then. */
+LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar);
+/** Mark the thread so, before the error. [-0, +0, -] */
+static inline void ls__hook_stop(lua_State *L) { lua_sethook(L, ls__hook_stopped, LUA_MASKCOUNT, 1); }
+/** Is it marked? [-0, +0, -] */
+static inline bool ls__hook_has_stopped(lua_State *L) { return lua_gethook(L) == ls__hook_stopped; }
+/** Is the present entry over its time, or to be stopped (L5)? For C code that may work long and cannot raise: it ends soon, in order. */
+bool ls__stopped(struct ls_session *session);
+/** What is said of it then. */
+void ls__stop_text(const struct ls_session *session, struct ls_err *err);
+/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
+ * count hook of its own that needs no lua_Debug. [-0, +0, e] */
+LS_RAISES void ls__budget_check(lua_State *L);
+#define LS_GRACE 5          /* looks at the clock that the message handlers of a stopped entry get together */
+#define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
+
+/* --- chunks.c --- */
+
+/** Push the compiled text as a function. `name` is the chunk name (`@key`, L30); a BOM and a # line are skipped (L31), binary chunks refused (L16).
+ * With chunks cached under the name and content; `cache` false for code that comes once.
+ * @return 0; LS_ESYNTAX with `key:line:` text; LS_ENOMEM/LS_ELIMIT. [-0, +(1|0), -] */
+int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err);
+
+/* --- errors.c --- */
+
+/** Log an error of site code at level 0 (L145): equal texts at most once a second, with a count. `where` names the row of L144. */
+void ls__report(struct ls_session *session, const char *where, const struct ls_err *err);
+/** The host's timer `handle` has fired: tell how often errors were withheld since, if it is the one set for that. @return was it */
+bool ls__report_due(struct ls_session *session, uint64_t handle);
+void ls__report_release(struct ls_session *session);
+
+#endif
