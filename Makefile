@@ -239,7 +239,7 @@ help:
 	@echo '                 BASE=PROGRAM measures the rows of lists beside another build'
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
-	@echo '  rules          write tests/RULES.md: each rule, where it is kept, where it is proved'
+	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
 	@echo '  check-layers check-headers deps install uninstall dist clean'
 
 FORCE:

@@ -23,8 +23,8 @@ bool ls_parse_int(const char *text, int64_t min, int64_t max, int64_t *number);
 /** 64-bit content hash (not for secrets): equal texts give equal hashes; used where bytes are compared afterwards or a clash only
  * costs a skipped reload with probability 2^-64. */
 uint64_t ls_hash(const void *bytes, size_t len);
-/** Text for people, in a terminal or a log, from wherever it came: control characters (C0 but for tab, DEL, C1), marks of writing direction, separators of
- * lines and what is no UTF-8 are written as `\x1b` or `\u{9b}`. Appends.
+/** Text for people, in a terminal or a log, from wherever it came: control characters (below U+0020 but for tab, U+007F to U+009F), marks of writing
+ * direction, separators of lines and what is no UTF-8 are written as `\x1b` or `\u{9b}`. Appends.
  * @param indent  what a further line begins with, so that it passes for none of ours; NULL = there are none, a newline is written as `\x0a` */
 void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *indent);
 #define LS_INDENT "    "

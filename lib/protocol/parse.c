@@ -207,7 +207,7 @@ static bool read_field(struct parse *p, const cJSON *item, struct fields *fields
 
 static bool read_messages(struct parse *p, const cJSON *array);
 
-/* A message object, or the wrapper of P43c when `wrapper` is not NULL: that is set if a `messages` array was found. */
+/* A message object, or the wrapper (P43) when `wrapper` is not NULL: that is set if a `messages` array was found. */
 static bool read_object(struct parse *p, const cJSON *object, struct raw *raw, bool *wrapper)
 {
     memset(raw, 0, sizeof *raw);

@@ -63,7 +63,11 @@ plant "$tree" 'make help does not name planted' Makefile '+.PHONY: planted\nplan
 
 rules='node tests/checks/rules.mjs'
 plant "$rules --check" 'tests/RULES.md is out of date' tests/RULES.md 'x'
-plant "$rules --check" 'C''8 has neither a test nor a line' tests/checks/rules.txt '+Planted | C | 8'
+plant "$rules --check" 'C''8 has neither a test nor a line' tests/checks/rules.txt '+C''8: what nobody has proved'
+plant "$rules --check" 'C''8 has no sentence' tests/checks/rules.txt '+C''8:'
+plant "$rules --check" 'C''8 has no sentence' tests/checks/rules.txt "+C""8: $(printf 'x%.0s' {1..141})"
+plant "$rules --check" 'C''8 has the sentence of C''9' tests/checks/rules.txt '+C''9: twice\nC''8: twice'
+plant "$rules --check" 'lib/base/planted.c cites T''998' lib/base/planted.c '/* x (T''998) */'
 plant "$rules --check" 'rules-notes.txt has a line for T999' tests/checks/rules-notes.txt '+T999: x'
 
 # The same tree gives the same table.

@@ -1,10 +1,11 @@
-// `make rules`: writes tests/RULES.md, one line a rule of the specification: where it is kept, where it is proved.
+// `make rules`: writes tests/RULES.md, one line a rule of the specification: what it asks for, where it is kept, where it is proved.
 //
-// The rules are the numbers of rules.txt (document, then its numbers as ranges). A rule is kept where a source file cites its number and proved
-// where a test does: `T31`, a range `T55–T61`, or a C test's name (`t31_numbers_are_written_exactly`, `t104_t105_variables_by_object`).
+// The rules and their sentences are the lines of rules.txt. A rule is kept where a source file cites its number and proved where a test does: `T31`,
+// a range `T55–T61`, or a C test's name (`t31_numbers_are_written_exactly`, `t104_t105_variables_by_object`).
 // Benchmarks measure and prove nothing. Rules that nothing can prove, or that are not done, have a line in rules-notes.txt that says why.
-// With --check nothing is written: the table being out of date is a failure, so is each rule that has neither proof nor note, and so is each note on
-// what is no rule. The order is that of rules.txt and of the files' names, so that the same tree gives the same table.
+// With --check nothing is written: the table being out of date is a failure, so is each rule without a sentence of its own (140 characters at most),
+// each that has neither proof nor note, each number that the source cites and rules.txt does not have, and each note on what is no rule.
+// The order is that of rules.txt and of the files' names, so that the same tree gives the same table.
 import fs from 'node:fs';
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
@@ -13,29 +14,33 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const top = path.resolve(here, '../..');
 
-/** `1-39 39a 40-108` → numbers in order. */
-function expand(letter, words) {
-  return words.flatMap((word) => {
-    const range = /^(\d+)-(\d+)$/.exec(word);
-    if (!range) return [letter + word];
-    const out = [];
-    for (let n = Number(range[1]); n <= Number(range[2]); n++) out.push(letter + n);
-    return out;
-  });
-}
+/** The lines of a file that say something. */
+const lines = (name) => fs.readFileSync(path.join(here, name), 'utf8').split('\n').filter((line) => line && !line.startsWith('# '));
 
-const documents = fs.readFileSync(path.join(here, 'rules.txt'), 'utf8').split('\n').filter((l) => l && !l.startsWith('#')).map((line) => {
-  const [title, letter, words] = line.split('|').map((part) => part.trim());
-  return { title, rules: expand(letter, words.split(/\s+/)) };
-});
-const known = new Set(documents.flatMap((d) => d.rules));
-const notes = new Map(fs.readFileSync(path.join(here, 'rules-notes.txt'), 'utf8').split('\n').filter((l) => l && !l.startsWith('#'))
-  .map((line) => [line.slice(0, line.indexOf(':')).trim(), line.slice(line.indexOf(':') + 1).trim()]));
+/** `NUMBER: text` → both. */
+const split = (line) => [line.split(':')[0].trim(), line.split(':').slice(1).join(':').trim()];
+
+/** @type {{title: string, rules: string[]}[]} */
+const documents = [];
+/** What each rule asks for. @type {Map<string, string>} */
+const known = new Map();
+for (const line of lines('rules.txt')) {
+  if (line.startsWith('## ')) {
+    documents.push({ title: line.slice(3), rules: [] });
+    continue;
+  }
+  const [rule, sentence] = split(line);
+  documents.at(-1).rules.push(rule);
+  known.set(rule, sentence);
+}
+/** A remark (TX4, S57) explains rules and is none. */
+const isRemark = (rule) => /^(.X|S)/.test(rule);
+const notes = new Map(lines('rules-notes.txt').map(split));
 
 /** All rule numbers that a text cites. */
 function cited(text) {
   const found = new Set();
-  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLHFCQR])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLHFCQR]?)(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
+  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLH]X|[TPLHFCQRS])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLH]X|[TPLHFCQRS])?(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
     const [, letter, from, fromLetter, toDocument, to, toLetter] = m;
     found.add(letter + from + fromLetter);
     if (to && (!toDocument || toDocument === letter) && Number(to) > Number(from) && Number(to) - Number(from) < 60) {
@@ -65,33 +70,45 @@ const files = projectFiles()
   .filter((file) => /\.(c|h|js|mjs|lua|html|sh|[157])$|Makefile|\.ci\//.test(file))
   .filter((file) => !/^tests\/(fixtures|bench|checks\/rules)/.test(file));
 /** @type {Map<string, {kept: string[], proved: string[]}>} */
-const table = new Map([...known].map((rule) => [rule, { kept: [], proved: [] }]));
+const table = new Map([...known.keys()].map((rule) => [rule, { kept: [], proved: [] }]));
+const problems = [];
 for (const file of files) {
   if (!fs.existsSync(path.join(top, file))) continue;
   const side = file.startsWith('tests/') ? 'proved' : 'kept';
-  for (const rule of cited(fs.readFileSync(path.join(top, file), 'utf8'))) table.get(rule)?.[side].push(file);
+  for (const rule of cited(fs.readFileSync(path.join(top, file), 'utf8'))) {
+    if (known.has(rule)) table.get(rule)[side].push(file);
+    else if (side === 'kept') problems.push(`${file} cites ${rule}, which has no line in tests/checks/rules.txt`);
+  }
 }
 
 const short = (list) => list.length > 3 ? [...list.slice(0, 3), `+${list.length - 3}`] : list;
 let open = 0;
-const out = ['# Rules', '', 'Written by `make rules`: for each rule of the specification the files that keep it and the tests that prove it (they cite its number).', ''];
+const out = ['# Rules', '', 'Written by `make rules`: for each rule of the specification what it asks for, the files that keep it and the tests that prove it (they cite its number).', ''];
 for (const { title, rules } of documents) {
   const proved = rules.filter((r) => table.get(r).proved.length).length;
-  out.push(`## ${title}`, '', `${rules.length} rules, ${proved} proved by a test that names them.`, '', '| rule | kept in | proved by |', '|---|---|---|');
+  out.push(`## ${title}`, '', `${rules.length} rules, ${proved} proved by a test that names them.`, '', '| rule | asks for | kept in | proved by |', '|---|---|---|---|');
   for (const rule of rules) {
     const { kept, proved: tests } = table.get(rule);
     const note = notes.get(rule);
-    if (!tests.length && !note) open++;
-    out.push(`| ${rule} | ${short(kept).join(', ')} | ${tests.length ? short(tests).map((t) => t.replace('tests/', '')).join(', ') : note ? `– ${note}` : '**no test**'} |`);
+    const missing = !tests.length && !note && !isRemark(rule);
+    if (missing) open++;
+    const proof = tests.length ? short(tests).map((t) => t.replace('tests/', '')).join(', ') : note ? `– ${note}` : missing ? '**no test**' : '';
+    out.push(`| ${rule} | ${known.get(rule)} | ${short(kept).join(', ')} | ${proof} |`);
+    if (missing) problems.push(`${rule} has neither a test nor a line in tests/checks/rules-notes.txt`);
   }
   out.push('');
 }
 const text = out.join('\n');
 const file = path.join(top, 'tests/RULES.md');
 if (process.argv.includes('--check')) {
-  const problems = [];
   if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== text) problems.push('tests/RULES.md is out of date: make rules');
-  for (const rule of known) if (!table.get(rule).proved.length && !notes.has(rule)) problems.push(`${rule} has neither a test nor a line in tests/checks/rules-notes.txt`);
+  /** @type {Map<string, string>} */
+  const said = new Map();
+  for (const [rule, sentence] of known) {
+    if (!sentence || sentence.length > 140 || sentence.includes('|')) problems.push(`${rule} has no sentence of 1 to 140 characters in tests/checks/rules.txt`);
+    else if (said.has(sentence)) problems.push(`${rule} has the sentence of ${said.get(sentence)} in tests/checks/rules.txt`);
+    said.set(sentence, rule);
+  }
   for (const rule of notes.keys()) if (!known.has(rule)) problems.push(`tests/checks/rules-notes.txt has a line for ${rule}, which is no rule`);
   for (const problem of problems) console.log(`not ok ${problem}`);
   console.log(`${known.size - open} passed, ${problems.length} failed`);
