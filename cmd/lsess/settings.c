@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/fspath.h"
 #include "base/text.h"
@@ -97,12 +98,10 @@ static int find_setting(const char *name)
 
 static bool add_to_list(struct text_list *list, const char *text)
 {
-    const char **items = ls_rearray(list->items, list->count + 2, sizeof *items);
-    if (items == NULL)
+    if (!LS_RESERVE(list->items, list->count + 2, list->cap))
         return false;
-    list->items = items;
-    items[list->count++] = text;
-    items[list->count] = NULL;
+    list->items[list->count++] = text;
+    list->items[list->count] = NULL;
     return true;
 }
 
@@ -244,14 +243,10 @@ static const char *environment_value(const char *name, char *variable, size_t si
 
 static char *keep(struct settings *settings, char *text)
 {
-    char **kept = text != NULL ? ls_rearray(settings->kept, settings->kept_count + 1, sizeof *kept) : NULL;
-    if (kept == NULL) {
-        ls_free(text);
-        return NULL;
-    }
-    settings->kept = kept;
-    kept[settings->kept_count++] = text;
-    return text;
+    if (text != NULL && LS_PUSH(settings->kept, settings->kept_count, settings->kept_cap, text))
+        return text;
+    ls_free(text);
+    return NULL;
 }
 
 /* The items of a list in one variable are separated by blanks or commas. */

@@ -10,7 +10,7 @@
 /* A growing list of texts, NULL-terminated. */
 struct text_list {
     const char **items; /* owned; the texts are borrowed from argv, environment or the file */
-    size_t count;
+    size_t count, cap;
 };
 
 struct settings {
@@ -25,7 +25,7 @@ struct settings {
     struct ls_buf ignored;       /* keys that it must not set, for one line when the log is open */
     struct ls_site_config *file; /* owned; texts of lsess.lua */
     char **kept;                 /* owned texts made while reading */
-    size_t kept_count;
+    size_t kept_count, kept_cap;
 };
 
 extern const struct option settings_options[];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/json.h"
 
 enum { MOST_NAMES = 256 };
@@ -97,17 +98,8 @@ struct listing {
 
 static void add_key(struct listing *listing, const char *key)
 {
-    if (listing->count == listing->room) {
-        size_t room = listing->room ? 2 * listing->room : 64;
-        char **more = ls_array(room, sizeof *more);
-        if (!more) return;
-        if (listing->count) memcpy(more, listing->keys, listing->count * sizeof *more);
-        ls_free(listing->keys);
-        listing->keys = more;
-        listing->room = room;
-    }
     char *copy = ls_strdup(key);
-    if (copy) listing->keys[listing->count++] = copy;
+    if (!copy || !LS_PUSH(listing->keys, listing->count, listing->room, copy)) ls_free(copy);
 }
 
 static void add_session(struct listing *listing, struct json session)

@@ -398,9 +398,7 @@ static void notify_gone(struct ls_conn *conn, int64_t id)
 
 static void note_gone_waiting(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
-    if (space->gone_count == space->gone_room && !ls__grow(b->budget, (void **)&space->gone, &space->gone_room, sizeof *space->gone))
-        return;
-    space->gone[space->gone_count++] = id;
+    (void)LS_PUSH_IN(b->budget, 0, space->gone, space->gone_count, space->gone_room, id);
 }
 
 /* Told by the tracker before each variable goes, children before parents. */

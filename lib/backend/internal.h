@@ -3,6 +3,7 @@
 #define LS_BACKEND_INTERNAL_H
 
 #include "backend/backend.h"
+#include "base/array.h"
 #include "base/map.h"
 #include "protocol/message.h"
 #include "protocol/outgoing.h"
@@ -60,7 +61,7 @@ struct ls__held {
     bool snapshot;      /* `hash` is that of the value that was sent last */
     uint64_t hash;
     char **names;       /* property names; owned */
-    size_t count;
+    size_t count, cap;
 };
 
 /* What a space is owed besides the change list: the answer to a watch (P72), an update that lets an error clear (P101). */
@@ -140,8 +141,7 @@ struct ls_backend {
 #define LS__PUSH(list) LS__PUSH_IN(NULL, list)
 /** The same, counted. */
 #define LS__PUSH_IN(budget, list) \
-    (((list).count < (list).room || ls__grow(budget, (void **)&(list).items, &(list).room, sizeof *(list).items)) ? &(list).items[(list).count++] : NULL)
-bool ls__grow(struct ls_budget *budget, void **items, size_t *room, size_t size);
+    (LS_RESERVE_IN(budget, 0, (list).items, (list).count + 1, (list).room) ? &(list).items[(list).count++] : NULL)
 
 /* --- space.c --- */
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number);

@@ -12,17 +12,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-bool ls__grow(struct ls_budget *budget, void **items, size_t *room, size_t size)
-{
-    size_t more = *room ? *room * 2 : 16;
-    void *grown = ls_budget_resize(budget, *items, more * size, 0);
-    if (!grown)
-        return false;
-    *items = grown;
-    *room = more;
-    return true;
-}
-
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
 {
     struct ls__space *space = ls_budget_zalloc(b->budget, sizeof *space);
@@ -259,11 +248,7 @@ void ls__hold(struct ls_backend *b, struct ls__space *space, int64_t id, const c
     for (size_t i = 0; i < held->count; i++)
         if (strcmp(held->names[i], name) == 0)
             return;
-    char **names = ls_budget_resize(b->budget, held->names, (held->count + 1) * sizeof *names, 0);
-    if (!names)
-        return;
-    held->names = names;
-    if ((names[held->count] = ls_budget_strndup(b->budget, name, strlen(name))))
+    if (LS_RESERVE_IN(b->budget, 0, held->names, held->count + 1, held->cap) && (held->names[held->count] = ls_budget_strndup(b->budget, name, strlen(name))))
         held->count++;
 }
 

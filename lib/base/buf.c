@@ -1,4 +1,5 @@
 /* The growing byte buffer. Refuses to abort: a failed allocation sticks, and the owner asks once at the end. */
+#include "base/array.h"
 #include "base/buf.h"
 
 #include <stdint.h>
@@ -29,15 +30,10 @@ bool ls_buf_reserve(struct ls_buf *buf, size_t more)
     }
     size_t need = buf->len + more + 1;
     if (need <= buf->cap) return true;
-    size_t cap = buf->cap ? buf->cap : 64;
-    while (cap < need) cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-    char *data = ls_budget_resize(buf->budget, buf->data, cap, buf->extra);
-    if (!data) {
+    if (!LS_RESERVE_IN(buf->budget, buf->extra, buf->data, need, buf->cap)) {
         buf->failed = true;
         return false;
     }
-    buf->data = data;
-    buf->cap = cap;
     buf->data[buf->len] = 0;
     return true;
 }

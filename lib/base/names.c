@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 
 static uint32_t find(const struct ls_names *names, const char *name)
 {
@@ -22,19 +23,11 @@ bool ls__names_add(struct ls_names *names, const char *name)
 {
     if (ls__names_has(names, name))
         return true;
-    if (names->count == names->cap) {
-        uint32_t cap = names->cap ? names->cap * 2 : 2;
-        char **items = ls_rearray(names->items, cap, sizeof *items);
-        if (!items)
-            return false;
-        names->items = items;
-        names->cap = cap;
-    }
     char *copy = ls_strdup(name);
-    if (!copy)
-        return false;
-    names->items[names->count++] = copy;
-    return true;
+    if (copy && LS_PUSH(names->items, names->count, names->cap, copy))
+        return true;
+    ls_free(copy);
+    return false;
 }
 
 bool ls__names_drop(struct ls_names *names, const char *name)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/fspath.h"
 #include "check/check_internal.h"
 #include "console/inspect.h"
@@ -67,17 +68,10 @@ static bool known(const struct checker *checker, const char *key, bool view)
 /* Takes key and view. */
 static int keep_file(struct checker *checker, const char *path, char *key, char *view, struct ls_bytes *text)
 {
-    if (checker->file_count == checker->file_cap) {
-        size_t cap = checker->file_cap ? checker->file_cap * 2 : 64;
-        struct site_file *files = ls_rearray(checker->files, cap, sizeof *files);
-        if (!files) return LS_ENOMEM;
-        checker->files = files;
-        checker->file_cap = cap;
-    }
     char *copy = ls_strdup(path);
-    if (!copy) return LS_ENOMEM;
-    checker->files[checker->file_count++] = (struct site_file){key, copy, text, view};
-    return 0;
+    if (copy && LS_PUSH(checker->files, checker->file_count, checker->file_cap, (struct site_file){key, copy, text, view})) return 0;
+    ls_free(copy);
+    return LS_ENOMEM;
 }
 
 static int on_file(void *ctx, const char *rel, bool is_dir)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 
 int ls__cond_init(pthread_cond_t *cond)
@@ -142,19 +143,6 @@ void ls__timers_close(struct timers *timers)
     timers->stopping = true;
 }
 
-static bool make_room(struct timers *timers)
-{
-    if (timers->count < timers->cap)
-        return true;
-    size_t cap = timers->cap == 0 ? 64 : timers->cap * 2;
-    struct timer **heap = ls_rearray(timers->heap, cap, sizeof *heap);
-    if (heap == NULL)
-        return false;
-    timers->heap = heap;
-    timers->cap = cap;
-    return true;
-}
-
 int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
 {
     struct timer *timer = ls_malloc(sizeof *timer);
@@ -162,7 +150,7 @@ int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *c
         return LS_ENOMEM;
     pthread_mutex_lock(&timers->lock);
     *timer = (struct timer){.due_ns = due_ns, .handle = ++timers->last_handle, .at = timers->count, .fn = fn, .ctx = ctx};
-    if (timers->stopping || !make_room(timers) || !ls_idmap_put(timers->by_handle, timer->handle, timer, NULL)) {
+    if (timers->stopping || !LS_RESERVE(timers->heap, timers->count + 1, timers->cap) || !ls_idmap_put(timers->by_handle, timer->handle, timer, NULL)) {
         int code = timers->stopping ? LS_ECLOSED : LS_ENOMEM;
         pthread_mutex_unlock(&timers->lock);
         ls_free(timer);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/fspath.h"
 #include "base/log.h"
@@ -58,19 +59,11 @@ void ls_burst_unref(struct ls_burst *burst)
 /** All copied; the text gets one more use. False without memory. */
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text)
 {
-    struct ls_reload_file *files = ls_rearray(burst->files, burst->file_count + 1, sizeof *files);
-    char *copies[] = {ls_strdup(key), old_key ? ls_strdup(old_key) : NULL, ls_strdup(path)};
-    if (files) burst->files = files;
-    if (!files || !copies[0] || !copies[2] || (old_key && !copies[1])) {
-        for (size_t i = 0; i < 3; i++) ls_free(copies[i]);
-        return false;
-    }
-    files[burst->file_count++] = (struct ls_reload_file){.key = copies[0],
-                                                         .old_key = copies[1],
-                                                         .path = copies[2],
-                                                         .text = ls_bytes_ref(text),
-                                                         .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
-    return true;
+    struct ls_reload_file file = {.key = ls_strdup(key), .old_key = old_key ? ls_strdup(old_key) : NULL, .path = ls_strdup(path), .text = ls_bytes_ref(text),
+                                  .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
+    if (file.key && file.path && (!old_key || file.old_key) && LS_PUSH(burst->files, burst->file_count, burst->file_cap, file)) return true;
+    release_file(&file);
+    return false;
 }
 
 void ls__burst_remove(struct ls_burst *burst, size_t index)
@@ -81,12 +74,10 @@ void ls__burst_remove(struct ls_burst *burst, size_t index)
 
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text)
 {
-    struct ls_view_file *views = ls_rearray(burst->views, burst->view_count + 1, sizeof *views);
-    char *copy = views ? ls_strdup(path) : NULL;
-    if (views) burst->views = views;
-    if (!copy) return false;
-    views[burst->view_count++] = (struct ls_view_file){.path = copy, .text = ls_bytes_ref(text)};
-    return true;
+    char *copy = ls_strdup(path);
+    if (copy && LS_PUSH(burst->views, burst->view_count, burst->view_cap, (struct ls_view_file){.path = copy, .text = ls_bytes_ref(text)})) return true;
+    ls_free(copy);
+    return false;
 }
 
 static int by_key(const void *a, const void *b)

@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/fspath.h"
 #include "base/log.h"
 #include "hotload/internal.h"
@@ -14,18 +15,14 @@ enum { STRUCTURAL = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO };
 /* References to the routes that a look may change while it goes on. */
 struct held_routes {
     struct ls__route **routes;
-    size_t count;
+    size_t count, cap;
 };
 
 static void hold_route(struct held_routes *held, struct ls__route *route, bool repeats)
 {
     for (size_t i = repeats ? held->count : 0; i-- > 0;)
         if (held->routes[i] == route) return;
-    struct ls__route **routes = ls_rearray(held->routes, held->count + 1, sizeof *routes);
-    if (!routes) return;
-    held->routes = routes;
-    held->routes[held->count++] = route;
-    route->refs++;
+    if (LS_PUSH(held->routes, held->count, held->cap, route)) route->refs++;
 }
 
 static void check_routes(struct ls_hotload *h, struct held_routes *held, const struct ls__dir *dir, const char *name)
@@ -73,7 +70,7 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
 {
     dir->uses[LS__SELF]++; /* keep it while looking */
     if (mask & STRUCTURAL) {
-        struct held_routes held = {NULL, 0};
+        struct held_routes held = {0};
         for (struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next) hold_route(&held, hop->route, true);
         check_routes(h, &held, dir, name);
         for (struct ls__node *node = dir->nodes, *next; node; node = next) {
@@ -102,7 +99,7 @@ static bool still_there(const struct ls__node *node)
 /** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again (H13). */
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir)
 {
-    struct held_routes held = {NULL, 0};
+    struct held_routes held = {0};
     dir->uses[LS__SELF]++;
     for (struct ls__hop *hop = dir->hops; hop; hop = hop->dir_next) hold_route(&held, hop->route, true);
     check_routes(h, &held, dir, NULL);
@@ -134,7 +131,7 @@ static void find_missing(struct ls_hotload *h)
 /** H85: events were lost. Everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */
 void ls__rescan(struct ls_hotload *h)
 {
-    struct held_routes held = {NULL, 0};
+    struct held_routes held = {0};
     struct stat info;
     struct ls_map_entry *entry, *next;
     for (entry = ls_map_first(h->dirs); entry; entry = next) {

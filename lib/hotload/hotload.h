@@ -26,9 +26,9 @@ struct ls_view_file {
 /* What happened together (H27); immutable, shared by all sessions. */
 struct ls_burst {
     struct ls_reload_file *files;
-    size_t file_count;
+    size_t file_count, file_cap;
     struct ls_view_file *views;
-    size_t view_count;
+    size_t view_count, view_cap;
     int64_t first_event_ns;  /* monotonic time of the first event */
     bool whole;              /* all files of a site, and nobody has named them: what no session has loaded is not worth a word */
     bool unasked;            /* no event, only a second look at files that were loaded from where nothing was watched yet (H7) */

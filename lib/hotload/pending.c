@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/fspath.h"
 #include "base/log.h"
@@ -258,7 +259,7 @@ struct gather {
     struct ls_map *texts;  /* real path -> struct found: each file is read once (H38) */
     struct ls_map *seen;   /* what is in the burst */
     struct rename *renames;
-    size_t rename_count;
+    size_t rename_count, rename_cap;
     int64_t now;
     struct ls__pending *entry; /* in hand */
     bool unfit;            /* something of it cannot be read yet */
@@ -359,10 +360,8 @@ static void add_lua(struct gather *gather, const char *key, const char *old_key,
 
 static void rename_later(struct gather *gather, struct ls__route *route)
 {
-    struct rename *renames = ls_rearray(gather->renames, gather->rename_count + 1, sizeof *renames);
-    char *key = renames ? ls_strdup(route->key) : NULL;
-    if (renames) gather->renames = renames;
-    if (key) gather->renames[gather->rename_count++] = (struct rename){route, key};
+    char *key = ls_strdup(route->key);
+    if (!key || !LS_PUSH(gather->renames, gather->rename_count, gather->rename_cap, (struct rename){route, key})) ls_free(key);
 }
 
 /** Does the path lead to something? What lies outside of `within` is not asked. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/fspath.h"
 #include "hotload/internal.h"
 
@@ -23,7 +24,7 @@ struct walk {
     struct ls_buf rest;     /* what is left to resolve */
     unsigned links;
     struct ls__hop *hops;
-    size_t count;
+    size_t count, cap;
     bool fresh;             /* a watch was set on the way: look again */
     bool broken;            /* out of memory, or something vanished under the walk */
     bool refused;           /* it has left `within` (base/fspath.h): nothing is looked at there */
@@ -35,10 +36,9 @@ static void add_hop(struct walk *walk, const char *name, enum ls__level level)
 {
     const char *path = walk->at.len ? ls_buf_text(&walk->at) : "/";
     if (!name && !walk->at.len) return; /* the top cannot move */
-    struct ls__hop *hops = ls_rearray(walk->hops, walk->count + 1, sizeof *hops);
-    if (hops) walk->hops = hops;
+    bool fits = LS_RESERVE(walk->hops, walk->count + 1, walk->cap);
     char *copy = name ? ls_strdup(name) : NULL;
-    struct ls__dir *dir = hops && (copy || !name) ? ls__dir_use(walk->h, path, &walk->at_info, level, &walk->fresh) : NULL;
+    struct ls__dir *dir = fits && (copy || !name) ? ls__dir_use(walk->h, path, &walk->at_info, level, &walk->fresh) : NULL;
     if (!dir) {
         ls_free(copy);
         walk->broken = true;

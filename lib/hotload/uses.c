@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/fspath.h"
 #include "hotload/internal.h"
 
 struct use {
     struct ls__route **routes;
-    size_t count;
+    size_t count, cap;
     bool wanted;
 };
 
@@ -50,9 +51,7 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
 {
     for (size_t i = 0; i < use->count; i++)
         if (strcmp(use->routes[i]->path, path) == 0) return;
-    struct ls__route **routes = ls_rearray(use->routes, use->count + 1, sizeof *routes);
-    if (!routes) return;
-    use->routes = routes;
+    if (!LS_RESERVE(use->routes, use->count + 1, use->cap)) return;
     const struct ls__dir *content = NULL;
     char *dir = ls_path_dir(path);
     if (dir) content = ls__dir_at(h, dir);

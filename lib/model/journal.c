@@ -3,6 +3,7 @@
 #include "model/prototype.h"
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "model/module.h"
 
 /* The part of the journal that belongs to the innermost first load; @return false outside of one. */
@@ -17,14 +18,8 @@ static bool open_part(const struct ls_session *session, size_t *from)
 /* [-0, +0, e] room for one more */
 static LS_RAISES void make_room(struct ls_session *session, lua_State *L)
 {
-    if (session->journal_count < session->journal_cap)
-        return;
-    size_t cap = session->journal_cap ? session->journal_cap * 2 : 8;
-    struct ls_journal *journal = ls_rearray(session->journal, cap, sizeof *journal);
-    if (!journal)
+    if (!LS_RESERVE(session->journal, session->journal_count + 1, session->journal_cap))
         luaL_error(L, "not enough memory to load a module");
-    session->journal = journal;
-    session->journal_cap = cap;
 }
 
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/fspath.h"
 #include "model/api.h"
 #include "model/prototype.h"
@@ -61,14 +62,8 @@ struct ls_module *ls__module_make(struct ls_session *session, const char *key, c
     struct ls_module *module = ls__module_find(session, key);
     if (module)
         return module;
-    if (session->module_count == session->module_cap) {
-        size_t cap = session->module_cap ? session->module_cap * 2 : 8;
-        struct ls_module **modules = ls_rearray(session->modules, cap, sizeof *modules);
-        if (!modules)
-            return NULL;
-        session->modules = modules;
-        session->module_cap = cap;
-    }
+    if (!LS_RESERVE(session->modules, session->module_count + 1, session->module_cap))
+        return NULL;
     module = ls_zalloc(sizeof *module);
     if (!module)
         return NULL;
@@ -100,15 +95,7 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module)
 
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
 {
-    if (session->frame_count == session->frame_cap) {
-        size_t cap = session->frame_cap ? session->frame_cap * 2 : 4;
-        struct ls_frame *frames = ls_rearray(session->frames, cap, sizeof *frames);
-        if (!frames)
-            return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
-        session->frames = frames;
-        session->frame_cap = cap;
-    }
-    char *key = ls_strdup(module->key);
+    char *key = LS_RESERVE(session->frames, session->frame_count + 1, session->frame_cap) ? ls_strdup(module->key) : NULL;
     if (!key)
         return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
     session->frames[session->frame_count++] = (struct ls_frame){

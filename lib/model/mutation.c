@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "model/module.h"
 
@@ -23,14 +24,8 @@ static void drop_entry(struct ls_session *session, size_t at)
 static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
-    if (session->queue_count == session->queue_cap) {
-        size_t cap = session->queue_cap ? session->queue_cap * 2 : 8;
-        struct ls_mutation *queue = ls_rearray(session->queue, cap, sizeof *queue);
-        if (!queue)
-            luaL_error(L, "not enough memory for the mutation queue");
-        session->queue = queue;
-        session->queue_cap = cap;
-    }
+    if (!LS_RESERVE(session->queue, session->queue_count + 1, session->queue_cap))
+        luaL_error(L, "not enough memory for the mutation queue");
     const struct ls_module *module = ls__module_current(session);
     struct ls_mutation *entry = &session->queue[session->queue_count++];
     *entry = (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "model/api.h"
 #include "model/module.h"
@@ -73,15 +74,7 @@ static void free_proto(struct ls_session *session, struct ls_proto *proto)
 /* [-0, +0, m] A struct in its slot, references unset; `id` 0 = the next one. */
 static LS_RAISES struct ls_proto *add_proto(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
 {
-    if (id == 0 && session->proto_count == session->proto_cap) {
-        uint32_t cap = session->proto_cap ? session->proto_cap * 2 : 8;
-        struct ls_proto **protos = ls_rearray(session->protos, cap, sizeof *protos);
-        if (!protos)
-            luaL_error(L, "not enough memory for prototype '%s'", name);
-        session->protos = protos;
-        session->proto_cap = cap;
-    }
-    struct ls_proto *proto = ls_zalloc(sizeof *proto);
+    struct ls_proto *proto = id || LS_RESERVE(session->protos, session->proto_count + 1, session->proto_cap) ? ls_zalloc(sizeof *proto) : NULL;
     char *copy = ls_strdup(name);
     if (!proto || !copy) {
         ls_free(proto);

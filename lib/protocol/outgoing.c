@@ -3,6 +3,8 @@
  * Owner thread: that of the session. It refuses to know timers or sockets: when to flush, and where to, is the backend's. Rules: P58, P65, P97, P118. */
 #include "protocol/outgoing.h"
 
+#include "base/array.h"
+
 void ls_outgoing_init(struct ls_outgoing *out, struct ls_budget *budget)
 {
     *out = (struct ls_outgoing){.text = {.budget = budget, .extra = LS_BUDGET_SPARE}};
@@ -31,16 +33,8 @@ void ls_outgoing_clear(struct ls_outgoing *out)
 
 struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
 {
-    if (out->count == out->room) {
-        size_t room = out->room ? out->room * 2 : 16;
-        struct ls_outgoing_entry *entries = ls_budget_resize(out->text.budget, out->entries, room * sizeof *entries, out->text.extra);
-        if (entries) {
-            out->entries = entries;
-            out->room = room;
-        } else {
-            out->lost = true;
-        }
-    }
+    if (!LS_RESERVE_IN(out->text.budget, out->text.extra, out->entries, out->count + 1, out->room))
+        out->lost = true;
     ls_buf_char(&out->text, out->count ? ',' : '[');
     if (out->count < out->room)
         out->entries[out->count] = (struct ls_outgoing_entry){.start = out->text.len};

@@ -39,7 +39,7 @@ struct ls_reload_result {
 
 struct ls_reload_report {
     struct ls_reload_result *results; /* owned */
-    size_t count;
+    size_t count, cap;
     bool ran;                         /* at least one chunk ran: detection must follow (H70) */
     int64_t ns;                       /* duration of the transaction without detection */
 };

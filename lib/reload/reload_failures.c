@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/excerpt.h"
 #include "base/fspath.h"
 #include "base/json.h"
@@ -139,15 +140,7 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
     size_t at = 0;
     while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
         at++;
-    if (at == state->failure_cap) {
-        size_t cap = at ? at * 2 : 4;
-        struct ls_failure *grown = ls_rearray(state->failures, cap, sizeof *grown);
-        if (grown) {
-            state->failures = grown;
-            state->failure_cap = cap;
-        }
-    }
-    if (at == state->failure_cap || !made.message || (key && !made.key) || (name && !made.name)) {
+    if (!made.message || (key && !made.key) || (name && !made.name) || !LS_RESERVE(state->failures, at + 1, state->failure_cap)) {
         release_failure(&made);
         return NULL;
     }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/text.h"
 #include "model/prototype.h"
 #include "model/timers.h"
@@ -139,14 +140,8 @@ static struct ls_scope *parse_scope(struct ls_session *session, const char *key,
 int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err)
 {
     struct ls_reload_state *state = session->reload;
-    if (state->load_count == state->load_cap) {
-        size_t cap = state->load_cap ? state->load_cap * 2 : 8;
-        struct ls_load *grown = ls_rearray(state->loads, cap, sizeof *grown);
-        if (!grown)
-            return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
-        state->loads = grown;
-        state->load_cap = cap;
-    }
+    if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
+        return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
     struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
     struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
                             .app_variable = session->app_variable_id};
@@ -182,15 +177,9 @@ void ls__reload_naming(struct ls_session *session, const char *name)
     if (state->load_count == 0 || !state->loads[state->load_count - 1].full)
         return;
     struct ls_load *load = &state->loads[state->load_count - 1];
-    struct ls_naming *grown = ls_rearray(load->names, load->name_count + 1, sizeof *grown);
     char *copy = ls_strdup(name);
-    if (grown)
-        load->names = grown;
-    if (!grown || !copy) {
+    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap, (struct ls_naming){copy, ls_tracker_named(session->tracker, name)}))
         ls_free(copy); /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
-        return;
-    }
-    load->names[load->name_count++] = (struct ls_naming){copy, ls_tracker_named(session->tracker, name)};
 }
 
 /* --- nested loads --- */

@@ -41,7 +41,7 @@ struct ls_load {
     int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
     size_t made_count, made_cap;
     struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
-    size_t name_count;
+    size_t name_count, name_cap;
     int64_t app_variable;  /* session->app_variable_id at its begin */
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 
 enum { MAX_NESTING = 200 }; /* Lua's own limit of nested functions (LUAI_MAXCCALLS) */
 
@@ -122,16 +123,7 @@ static void skip_constants(struct reader *in)
 
 static int add_proto(struct ls_scope *scope, int parent)
 {
-    if (scope->count == scope->cap) {
-        size_t cap = scope->cap ? scope->cap * 2 : 32;
-        struct proto *grown = ls_rearray(scope->protos, cap, sizeof *grown);
-        if (!grown)
-            return -1;
-        scope->protos = grown;
-        scope->cap = cap;
-    }
-    scope->protos[scope->count] = (struct proto){.parent = parent};
-    return (int)scope->count++;
+    return LS_PUSH(scope->protos, scope->count, scope->cap, (struct proto){.parent = parent}) ? (int)scope->count - 1 : -1;
 }
 
 static void read_locals(struct ls_scope *scope, struct reader *in, bool main)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/fspath.h"
 #include "base/log.h"
@@ -62,16 +63,11 @@ void ls_reload_report_release(struct ls_reload_report *report)
 /* @return the new result's index, SIZE_MAX without memory */
 static size_t add_result(struct ls_reload_report *report, const char *key)
 {
-    struct ls_reload_result *grown = ls_rearray(report->results, report->count + 1, sizeof *grown);
     char *copy = ls_strdup(key);
-    if (grown)
-        report->results = grown;
-    if (!grown || !copy) {
-        ls_free(copy);
-        return SIZE_MAX;
-    }
-    report->results[report->count] = (struct ls_reload_result){.key = copy, .outcome = LS_RELOAD_SKIPPED};
-    return report->count++;
+    if (copy && LS_PUSH(report->results, report->count, report->cap, (struct ls_reload_result){.key = copy, .outcome = LS_RELOAD_SKIPPED}))
+        return report->count - 1;
+    ls_free(copy);
+    return SIZE_MAX;
 }
 
 static struct ls_reload_result *result_of(struct transaction *work, size_t item)
@@ -116,15 +112,7 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
 
 static size_t add_item(struct transaction *work, const char *key, const char *path, struct ls_bytes *text, uint64_t hash)
 {
-    if (work->count == work->cap) {
-        size_t cap = work->cap ? work->cap * 2 : 8;
-        struct item *grown = ls_rearray(work->items, cap, sizeof *grown);
-        if (!grown)
-            return SIZE_MAX;
-        work->items = grown;
-        work->cap = cap;
-    }
-    size_t result = add_result(work->report, key);
+    size_t result = LS_RESERVE(work->items, work->count + 1, work->cap) ? add_result(work->report, key) : SIZE_MAX;
     if (result == SIZE_MAX)
         return SIZE_MAX;
     work->items[work->count] = (struct item){.result = result, .key = work->report->results[result].key, .path = path,
@@ -429,16 +417,8 @@ static int64_t record_create(void *ctx, const struct ls_var_spec *spec, struct l
     struct ls_reload_state *state = session->reload;
     int64_t id = state->store->create(state->store->ctx, spec, fault);
     struct ls_load *load = id && state->load_count ? &state->loads[state->load_count - 1] : NULL;
-    if (load && load->made_count == load->made_cap) {
-        size_t cap = load->made_cap ? load->made_cap * 2 : 8;
-        int64_t *grown = ls_rearray(load->made, cap, sizeof *grown);
-        if (!grown)
-            return id; /* it would outlive a failure, which is less harm than refusing it */
-        load->made = grown;
-        load->made_cap = cap;
-    }
-    if (load)
-        load->made[load->made_count++] = id;
+    if (load) /* not noted, it would outlive a failure, which is less harm than refusing it */
+        (void)LS_PUSH(load->made, load->made_count, load->made_cap, id);
     return id;
 }
 

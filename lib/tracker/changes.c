@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "tracker/internal.h"
@@ -94,21 +95,9 @@ static int reserve(struct ls_tracker *tracker)
     size_t entries = tracker->pending.count * 3, names = 0;
     for (size_t i = 0; i < tracker->pending.count; i++)
         names += tracker->pending.items[i]->prop_count + 1;
-    if (entries > tracker->changes_cap) {
-        struct ls_change *changes = ls_budget_resize(tracker->budget, tracker->changes, entries * sizeof *changes, 0);
-        if (!changes)
-            return LS_ENOMEM;
-        tracker->changes = changes;
-        tracker->changes_cap = entries;
-    }
-    if (names > tracker->change_names_cap) {
-        const char **list = ls_budget_resize(tracker->budget, tracker->change_names, names * sizeof *list, 0);
-        if (!list)
-            return LS_ENOMEM;
-        tracker->change_names = list;
-        tracker->change_names_cap = names;
-    }
-    return 0;
+    bool fits = LS_RESERVE_IN(tracker->budget, 0, tracker->changes, entries, tracker->changes_cap) &&
+                LS_RESERVE_IN(tracker->budget, 0, tracker->change_names, names, tracker->change_names_cap);
+    return fits ? 0 : LS_ENOMEM;
 }
 
 /* The class in which a changed property stands: its own, but `type` that detection set goes with the value (T87, P49a). */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "tracker/internal.h"
 
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
@@ -448,16 +449,7 @@ static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*g
 
 static bool put_off(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
 {
-    if (tracker->doomed_count == tracker->doomed_cap) {
-        size_t cap = tracker->doomed_cap ? tracker->doomed_cap * 2 : 8;
-        struct ls__doomed *doomed = ls_budget_resize(tracker->budget, tracker->doomed, cap * sizeof *doomed, LS_BUDGET_SPARE);
-        if (!doomed)
-            return false;
-        tracker->doomed = doomed;
-        tracker->doomed_cap = cap;
-    }
-    tracker->doomed[tracker->doomed_count++] = (struct ls__doomed){id, gone, ctx};
-    return true;
+    return LS_PUSH_IN(tracker->budget, LS_BUDGET_SPARE, tracker->doomed, tracker->doomed_count, tracker->doomed_cap, (struct ls__doomed){id, gone, ctx});
 }
 
 void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "tracker/internal.h"
 
 /* Variables a block: neighbours in creation are neighbours in memory, as detection visits them. Most sessions that wait for a page have one variable,
@@ -129,16 +130,7 @@ void ls_tracker_shrink(struct ls_tracker *tracker)
 
 bool ls__list_add(struct ls__var_list *list, struct ls_var *var)
 {
-    if (list->count == list->cap) {
-        size_t cap = list->cap ? list->cap * 2 : 16;
-        struct ls_var **items = ls_budget_resize(var->tracker->budget, list->items, cap * sizeof *items, 0);
-        if (!items)
-            return false;
-        list->items = items;
-        list->cap = cap;
-    }
-    list->items[list->count++] = var;
-    return true;
+    return LS_PUSH_IN(var->tracker->budget, 0, list->items, list->count, list->cap, var);
 }
 
 static int link_root(struct ls_tracker *tracker, struct ls_var *var)
@@ -379,13 +371,8 @@ static int place_all(struct ls_tracker *tracker, struct ls__var_list *all, unsig
         *all = spare;
         return 0;
     }
-    if (tracker->order.cap < all->count) {
-        struct ls_var **items = ls_budget_resize(tracker->budget, tracker->order.items, all->count * sizeof *items, 0);
-        if (!items)
-            return -1;
-        tracker->order.items = items;
-        tracker->order.cap = all->count;
-    }
+    if (!LS_RESERVE_IN(tracker->budget, 0, tracker->order.items, all->count, tracker->order.cap))
+        return -1;
     tracker->order.count = 0;
     for (uint8_t priority = LS_HIGH; priority <= LS_LOW; priority++)
         for (size_t i = 0; i < all->count; i++)

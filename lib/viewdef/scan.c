@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
@@ -179,19 +180,10 @@ static void pop(struct scan *scan)
 
 static void push(struct scan *scan, const char *name, int line)
 {
-    if (scan->open_count == scan->open_cap) {
-        size_t cap = scan->open_cap ? scan->open_cap * 2 : 32;
-        struct open_element *open = ls_rearray(scan->open, cap, sizeof *open);
-        if (!open) {
-            scan->no_memory = true;
-            return;
-        }
-        scan->open = open;
-        scan->open_cap = cap;
-    }
     char *copy = ls_strdup(name);
-    if (!copy) scan->no_memory = true;
-    else scan->open[scan->open_count++] = (struct open_element){copy, line};
+    if (copy && LS_PUSH(scan->open, scan->open_count, scan->open_cap, (struct open_element){copy, line})) return;
+    ls_free(copy);
+    scan->no_memory = true;
 }
 
 /* Raw text ends at its own end tag and nowhere else. */

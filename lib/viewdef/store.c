@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/embed.h"
 #include "base/fspath.h"
 #include "base/json.h"
@@ -169,14 +170,8 @@ static int put_file(struct ls_viewdefs *views, struct ls__view *view, struct ls_
         views->files[at] = view;
         return 0;
     }
-    if (views->count == views->room) {
-        size_t room = views->room ? views->room * 2 : 16;
-        struct ls__view **files = ls_rearray(views->files, room, sizeof *files);
-        if (!files)
-            return ls_fail(err, LS_ENOMEM, "no memory for the list of views");
-        views->files = files;
-        views->room = room;
-    }
+    if (!LS_RESERVE(views->files, views->count + 1, views->room))
+        return ls_fail(err, LS_ENOMEM, "no memory for the list of views");
     struct ls__view *other = find_key(views, view->key);
     memmove(views->files + at + 1, views->files + at, (views->count - at) * sizeof *views->files);
     views->files[at] = view;
@@ -252,18 +247,10 @@ static int note_folder(struct walk *walk, const char *rel)
         folder.modified = st.st_mtim;
         folder.fresh = (int64_t)(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + (now.tv_nsec - st.st_mtim.tv_nsec) < LS_FOLDER_SETTLED_NS;
     }
-    if (walk->count == walk->room) {
-        size_t room = walk->room ? walk->room * 2 : 8;
-        struct folder *folders = ls_rearray(walk->folders, room, sizeof *folders);
-        if (!folders) {
-            ls_free(folder.path);
-            return LS_ENOMEM;
-        }
-        walk->folders = folders;
-        walk->room = room;
-    }
-    walk->folders[walk->count++] = folder;
-    return 0;
+    if (LS_PUSH(walk->folders, walk->count, walk->room, folder))
+        return 0;
+    ls_free(folder.path);
+    return LS_ENOMEM;
 }
 
 static int visit(void *ctx, const char *rel, bool is_dir)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -43,6 +44,35 @@ static void buffers_grow_and_stay_c_strings(void **state)
     assert_int_equal(len, 1);
     assert_null(buf.data);
     ls_free(text);
+}
+
+static void arrays_grow_and_a_refused_push_changes_nothing(void **state)
+{
+    (void)state;
+    struct pair { uint32_t at; const char *name; } *pairs = NULL;
+    uint32_t count = 0, cap = 0;
+    for (unsigned i = 0; i < 1000; i++) assert_true(LS_PUSH(pairs, count, cap, (struct pair){i, "x"}));
+    for (unsigned i = 0; i < 1000; i++) assert_int_equal(pairs[i].at, i);
+    assert_true(count == 1000 && cap >= 1000 && cap < 2000);
+    assert_false(LS_RESERVE(pairs, (size_t)UINT32_MAX + 1, cap)); /* more than the count can say */
+    assert_true(cap >= 1000 && pairs[999].at == 999);
+    ls_free(pairs);
+
+    struct ls_budget budget;
+    ls_budget_init(&budget, 256);
+    int64_t *numbers = NULL;
+    size_t held = 0, room = 0;
+    while (held < 1000 && LS_PUSH_IN(&budget, 0, numbers, held, room, 7)) {}
+    assert_true(budget.hit && held == room && held >= 8 && held < 32);
+    assert_true(LS_PUSH_IN(&budget, 1024, numbers, held, room, 8));
+    assert_int_equal(numbers[held - 1], 8);
+    ls_alloc_fail_at(1);
+    assert_false(LS_RESERVE_IN(&budget, SIZE_MAX / 2, numbers, room + 1, room));
+    ls_alloc_fail_at(0);
+    assert_false(LS_RESERVE(numbers, SIZE_MAX / 8 + 1, room));
+    assert_int_equal(numbers[held - 1], 8);
+    ls_budget_free(&budget, numbers);
+    assert_int_equal(ls_budget_total(&budget), 0);
 }
 
 static void a_failed_allocation_sticks(void **state)
@@ -574,6 +604,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idmaps_shrink),
         cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
+        cmocka_unit_test(arrays_grow_and_a_refused_push_changes_nothing),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
         cmocka_unit_test(maps_of_ids_keep_what_they_are_given), cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
