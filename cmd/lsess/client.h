@@ -23,6 +23,7 @@ struct client {
 /** Connect: `socket` (may be NULL), else LSESS_SOCKET, else the site that contains the current folder, else the only server running.
  * @return STATUS_DONE, or a status after one line on standard error (STATUS_NO_SERVER; STATUS_USAGE when several run) */
 int client_open(struct client *client, const char *socket);
+/** Closes the connection and frees what it held; twice does no harm. */
 void client_close(struct client *client);
 /** A second connection to the same server. */
 int client_again(struct client *client, const struct client *other);

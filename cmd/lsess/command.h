@@ -59,6 +59,7 @@ struct argument {
     bool negated;                /* --no-NAME */
 };
 
+/** Start the walk; `argv` is borrowed. */
 void arguments_init(struct arguments *arguments, const struct command *command, int argc, char **argv);
 /** The next option or operand. @return 1; 0 = none left; -1 = help was printed or a usage error was: return arguments->status */
 int arguments_next(struct arguments *arguments, struct argument *argument);

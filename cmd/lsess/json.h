@@ -20,10 +20,13 @@ struct json json_member(struct json object, const char *name);
 const char *json_string(struct json value, struct ls_buf *out);
 /** The same for people to read: ls_text_show. */
 const char *json_shown(struct json value, struct ls_buf *out);
+/** A number without its fraction; `otherwise` if it is none. */
 int64_t json_int(struct json value, int64_t otherwise);
+/** Is it the word `true`? */
 bool json_true(struct json value);
 /** Walk an array: start with *at = 0; false at its end. */
 bool json_item(struct json array, size_t *at, struct json *item);
+/** Items of an array, 0 if it is none. */
 size_t json_count(struct json array);
 /** Items of an array of strings, joined for people to read: "a, b, c". */
 void json_join(struct json array, struct ls_buf *out);

@@ -33,6 +33,7 @@ extern const struct option settings_options[];
 /** Flags, then the environment, then lsess.lua, then defaults (C2). Errors have been printed.
  * @return 1 go on, or -1 with *status: help was shown, a usage error, a bad lsess.lua */
 int settings_read(struct settings *settings, const struct command *command, int argc, char **argv, int *status);
+/** Frees what settings_read has made. */
 void settings_release(struct settings *settings);
 
 #endif

@@ -58,19 +58,22 @@ struct ls_backend_host {
 struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const struct ls_backend_host *host, struct ls_err *err);
 /** P33: batcher emptied, VM closed, tracker freed; connections become dead (free them with ls_backend_disconnect as usual, before this). */
 void ls_backend_close(struct ls_backend *backend);
+/** The session of the present VM; a restart makes another one (H69). Borrowed. */
 struct ls_session *ls_backend_session(struct ls_backend *backend);
+/** The tracker of the present VM, likewise. Borrowed. */
 struct ls_tracker *ls_backend_tracker(struct ls_backend *backend);
 
 /** A new connection; numbers count 1, 2, 3 per session (P12). Outlet copied. @return borrowed, until ls_backend_disconnect */
 struct ls_conn *ls_backend_connect(struct ls_backend *backend, const struct ls_outlet *outlet, struct ls_err *err);
 /** P111; an abnormal end (not 1000/1001) keeps watches and variables for the grace period (P114). */
 void ls_backend_disconnect(struct ls_backend *backend, struct ls_conn *conn, bool abnormal);
+/** Connections and API identities; what waits for the grace period is not among them. */
 size_t ls_backend_connection_count(const struct ls_backend *backend);
 /** Number of a connection (P12). */
 unsigned ls_conn_number(const struct ls_conn *conn);
 
-/** One incoming frame, parsed already (P51): handle, detect, queue, flush. Takes the batch. */
 struct ls_batch;
+/** One incoming frame, parsed already (P51): handle, detect, queue, flush. Takes the batch. */
 void ls_backend_frame(struct ls_backend *backend, struct ls_conn *conn, struct ls_batch *batch);
 /** One API request (P24, P25, P116–P119): as a frame, and the JSON answer is appended. Takes the batch. @return HTTP status */
 int ls_backend_api(struct ls_backend *backend, struct ls_conn *conn, struct ls_batch *batch, struct ls_buf *answer);
@@ -84,6 +87,7 @@ size_t ls_backend_waiting(const struct ls_conn *conn);
 void ls_backend_after_batch(struct ls_backend *backend, bool at_once);
 /** The debounce timer fired (P62). */
 void ls_backend_flush(struct ls_backend *backend);
+/** The time of `grace_at` has come: connections that are still silent adopt, and what has waited too long is taken down (P114). */
 void ls_backend_grace(struct ls_backend *backend);
 /** A Lua timer is due (L108): run it, then after_batch if there is a connection (P54). */
 void ls_backend_timer(struct ls_backend *backend, uint64_t handle);
@@ -95,6 +99,8 @@ void ls_backend_views_changed(struct ls_backend *backend);
 void ls_backend_view_problem(struct ls_backend *backend, const char *key, const char *text);
 /** Evaluate for an administrator, then after_batch at once (C4, L141). */
 int ls_backend_eval(struct ls_backend *backend, struct ls_eval *eval, struct ls_err *err);
+/** Unload a module by key or name, or a directory (L52, L53, C5), detect and send at once. `dry_run`: only report. The report is filled, its view files too
+ * (L52a). @return how many modules, 0 = nothing matched; negative and err */
 int ls_backend_unload(struct ls_backend *backend, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err);
 /** H69: new VM under the same connections. On failure everything is as before. */
 int ls_backend_restart(struct ls_backend *backend, struct ls_err *err);

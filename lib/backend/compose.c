@@ -659,7 +659,6 @@ static void end_batch(struct ls_backend *b)
     }
 }
 
-/* Nobody is there: changes wait in the tracker, and what a restart owes to lost connections waits with them (P54, P114). */
 void ls__compose_nothing(struct ls_backend *b)
 {
     for (size_t i = 0; i < b->atoms.count; i++)

@@ -128,7 +128,6 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
     return engine;
 }
 
-/* The tracker's slots belong to the session, so it goes first; dispose hooks that run later find no tracker bound. */
 void ls__engine_close(struct ls__engine *engine)
 {
     if (!engine)

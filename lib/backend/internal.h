@@ -144,7 +144,9 @@ struct ls_backend {
     (LS_RESERVE_IN(budget, 0, (list).items, (list).count + 1, (list).room) ? &(list).items[(list).count++] : NULL)
 
 /* --- space.c --- */
+/** An empty space, the last of the backend's list. @return owned by the backend, ls__space_free(); NULL without memory */
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number);
+/** Frees a space whose variables and watches have been taken down (ls__space_end). What it is owed is dropped. */
 void ls__space_free(struct ls_backend *b, struct ls__space *space);
 /** The variable that a client means by `id`, NULL if it does not exist for it (P115). */
 struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int64_t id);
@@ -152,7 +154,7 @@ struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int
 int64_t ls__space_id(const struct ls__space *space, const struct ls_var *var);
 /** How often the space watches the variable (P70). */
 size_t ls__space_tally(const struct ls__space *space, const struct ls_var *var);
-/** @return 0, or LS_ENOMEM */
+/** Add `delta` to its tally and to the variable's watchers (P70, P71, P74). @return 0, or LS_ENOMEM: nothing has changed */
 int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var *var, int delta);
 /** An internal id for a client's variable; entered in `remap` if it differs. `again`: the client has just had another variable of that id, and what this
  * batch has noted of that one by its internal id must not be taken for the new one's (P97). 0 without memory. */
@@ -170,10 +172,14 @@ bool ls__seq_owed(const struct ls__space *space, int64_t id);
 void ls__seq_move(struct ls__space *space, int64_t from, int64_t to);
 
 enum { LS__TOLD_NOT, LS__TOLD_READ, LS__TOLD_WRITE };
+/** Which error of a variable the client has (P101, P103): one of these, and its ls__fault_hash in *hash (may be NULL). */
 int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash);
+/** The client has been told that error, or (LS__TOLD_NOT) that there is none. */
 void ls__tell(struct ls__space *space, int64_t id, int kind, uint64_t hash);
+/** A hash of kind and text whose two lowest bits are 0. */
 uint64_t ls__fault_hash(const struct ls_fault *fault);
 
+/** Frees a struct ls__held, as maps call it. NULL accepted. */
 void ls__held_free(void *held);
 /** Note a piece that was not sent. */
 void ls__hold(struct ls_backend *b, struct ls__space *space, int64_t id, const char *name);
@@ -187,12 +193,17 @@ bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var);
 /** Object ids as they stand in `of` (R8), and back: those of a VM before a restart (H69) mean nothing in the new one, so each but the first has a range of
  * its own. 0 = no object, either way; an id of another VM becomes -1. */
 int64_t ls__of_told(const struct ls_backend *b, int64_t object);
+/** The object that a client means by `of`. */
 int64_t ls__of_meant(const struct ls_backend *b, int64_t of);
 
 /* --- handler.c --- */
+/** The messages of a batch in their order (P51, P52): what fails is answered with an error. */
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch);
+/** Queue the error of a client's variable, 0 = of none (P98). */
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
+/** Destroy a variable with its subtree; of the notices `requester` (may be NULL) gets all, others those of what they watched (P96). */
 void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
+/** The client is owed the value, or with `props` everything, at the end of the batch. Without memory its connection is lost. */
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);
 /** Variable 1 may exist now: those who wait for it watch it (P31, P71). */
 void ls__app_arrives(struct ls_backend *b);
@@ -200,18 +211,25 @@ void ls__app_arrives(struct ls_backend *b);
 void ls__note_created(struct ls_backend *b, struct ls_var *var);
 
 /* --- compose.c --- */
+/** The end of a batch: detection, then view definitions and updates by priority go into the connections' queues (P51, P59, P104). */
 void ls__compose(struct ls_backend *b);
+/** The same while nobody is there: changes wait in the tracker, and what a restart owes to lost connections waits with them (P54, P114). */
 void ls__compose_nothing(struct ls_backend *b);
 /** This space is to be told, at the end of the batch, the value (name NULL) or a property of a variable. `name` must live until then. */
 void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name);
+/** A variable of that type has appeared in this batch: new files of it are looked for (P106), built-in views count (F132). */
 void ls__note_type(struct ls_backend *b, const char *type);
 
 /* --- engine.c --- */
+/** A VM with its tracker, `main.lua` run (L3, P30). @return owned, ls__engine_close(); NULL and err: it has failed, and nothing is left */
 struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err);
+/** The tracker goes first, since its slots are the VM's: dispose hooks that run later find none. NULL accepted. */
 void ls__engine_close(struct ls__engine *engine);
 
 /* --- grace.c --- */
+/** The space's connection has been lost: it waits for the next one (P114). */
 void ls__grace_wait(struct ls_backend *b, struct ls__space *space);
+/** A connection is new: does it have something to decide about (P114)? */
 void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
 /** The first frame decides (P114). */
 void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
@@ -224,14 +242,21 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space);
 
 /* --- report.c --- */
 extern const char ls__detail[];
+/** Properties `reload-error` and `reload-detail` of variable 1 say what has failed and not been put right (H99, H100). */
 void ls__set_reload_error(struct ls_backend *b);
+/** A page has reported `KEY: what is wrong` with a view file (F131, H78): it stands until the file's text is another one. */
 void ls__page_problem(struct ls_backend *b, const char *description);
+/** Reports about texts that are used no more go. */
 void ls__drop_old_problems(struct ls_backend *b);
+/** Frees what has been reported, at the backend's end. */
 void ls__problems_free(struct ls_backend *b);
+/** For ls_viewdefs_due: is the file one of an app of which no module is loaded any more (L52a)? `ctx`: the backend. */
 bool ls__view_withheld(void *ctx, const char *real_path);
 
 /* --- backend.c --- */
+/** The start of each item that may end in ls_backend_after_batch. */
 void ls__begin(struct ls_backend *b);
+/** The connection misses a message for want of memory: with the next flush its page is told to reload, instead of what waits. */
 void ls__queue_lost(struct ls_conn *conn);
 
 #endif

@@ -48,7 +48,6 @@ static void set_problem(struct ls_backend *b, const char *key, size_t key_len, c
         free_problem(&problem);
 }
 
-/* `bad-viewdef` of a page: "KEY: what is wrong" (F131, H78). It stands until the file's text is another one. */
 void ls__page_problem(struct ls_backend *b, const char *description)
 {
     const char *colon = strstr(description, ": ");

@@ -42,7 +42,9 @@ int ls_executor_workers(struct ls_executor *executor);
 
 /** @return use count 1; NULL without memory */
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
+/** One more use. @return the queue */
 struct ls_queue *ls_queue_ref(struct ls_queue *queue);
+/** One use less; the last one drops what still waits. NULL accepted. */
 void ls_queue_unref(struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time, and hands what is left to the pool
  * (architecture.md rule 3): its stack must be fit for what items do (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */

@@ -38,10 +38,13 @@ int ls__cond_init(pthread_cond_t *cond);
 /** Wait on `cond` until `due_ns` at most. @return false when the time is over */
 bool ls__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ns);
 
+/** Starts the thread. @return 0; LS_ENOMEM, LS_EIO and err: close it all the same */
 int ls__timers_open(struct timers *timers, struct ls_err *err);
 /** No callback runs after it returns; what is pending is forgotten. Not from the timer thread. */
 void ls__timers_close(struct timers *timers);
+/** As ls_timer_set. */
 int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
+/** As ls_timer_clear. */
 bool ls__timers_clear(struct timers *timers, int64_t handle);
 
 /** The timers of an executor. */

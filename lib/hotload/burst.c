@@ -56,7 +56,6 @@ void ls_burst_unref(struct ls_burst *burst)
     ls_free(counted);
 }
 
-/** All copied; the text gets one more use. False without memory. */
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text)
 {
     struct ls_reload_file file = {.key = ls_strdup(key), .old_key = old_key ? ls_strdup(old_key) : NULL, .path = ls_strdup(path), .text = ls_bytes_ref(text),
@@ -94,7 +93,6 @@ static int by_path(const void *a, const void *b)
     return !x->text == !y->text ? strcmp(x->path, y->path) : x->text ? 1 : -1;
 }
 
-/** One order, whatever the events' was (H37). */
 void ls__burst_sort(struct ls_burst *burst)
 {
     if (burst->file_count) qsort(burst->files, burst->file_count, sizeof *burst->files, by_key);
@@ -137,7 +135,6 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
     return result;
 }
 
-/** H29: open, look, read, look again, look at the path again. @param within  as ls_file_open's @param text  owned on LS__READ_OK; err is filled on LS__READ_FAILED only */
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
 {
     struct stat before, after, at_path;

@@ -64,7 +64,6 @@ struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? ls__dir_find(h, &info) : NULL;
 }
 
-/* Take it out of the tables; what still refers to it will let it go when it is looked at again. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir)
 {
     struct dir_id id;
@@ -147,8 +146,6 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     return true;
 }
 
-/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with the first one (H85). It is set
- * anew. @return false when the directory is not there any more */
 bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir)
 {
     if (dir->wd > 0) dir->placed = -1;
@@ -169,8 +166,6 @@ static struct ls__dir *new_dir(struct ls_hotload *h, const char *path, const str
     return NULL;
 }
 
-/** Count one use of the directory at `path`. *fresh is set when its watch has been set or raised just now, so that the caller looks again at
- * what it found before (N4). @return NULL when it has gone, or without memory */
 struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level, bool *fresh)
 {
     struct ls__dir *dir = ls__dir_find(h, info);
@@ -212,8 +207,6 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
     }
 }
 
-/* Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a directory that was
- * deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
 {
     struct ls_map_entry *entry = ls_map_first(h->dirs), *next;
@@ -234,7 +227,6 @@ void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
     }
 }
 
-/* The watcher has failed: everything is polled from now on. */
 void ls__dirs_poll_all(struct ls_hotload *h)
 {
     for (struct ls_map_entry *entry = ls_map_first(h->dirs); entry; entry = ls_map_next(entry)) {

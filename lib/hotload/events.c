@@ -32,7 +32,6 @@ static void check_routes(struct ls_hotload *h, struct held_routes *held, const s
     ls_free(held->routes);
 }
 
-/* Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called. */
 bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     for (const struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next)
@@ -65,7 +64,6 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
     entry->polled = dir->polled;
 }
 
-/** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name)
 {
     dir->uses[LS__SELF]++; /* keep it while looking */
@@ -96,7 +94,6 @@ static bool still_there(const struct ls__node *node)
     return !node->dir->dead && stat(node->path, &info) == 0 && info.st_dev == node->dir->dev && info.st_ino == node->dir->ino;
 }
 
-/** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again (H13). */
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir)
 {
     struct held_routes held = {0};
@@ -128,7 +125,6 @@ static void find_missing(struct ls_hotload *h)
         if (!ls__is_there(h, ls_map_key(entry, NULL))) ls__pend_absent(h, ls_map_key(entry, NULL));
 }
 
-/** H85: events were lost. Everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */
 void ls__rescan(struct ls_hotload *h)
 {
     struct held_routes held = {0};
@@ -164,7 +160,6 @@ static struct ls__dir *flagged(struct ls_hotload *h)
     return NULL;
 }
 
-/** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
 void ls__second_look(struct ls_hotload *h)
 {
     struct ls__dir *dir;
@@ -184,7 +179,6 @@ void ls__second_look(struct ls_hotload *h)
     }
 }
 
-/** One record of the watcher. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record)
 {
     if (record->broken) {

@@ -80,7 +80,6 @@ static struct ls__message *new_message(enum message_kind kind, const char *text)
     return NULL;
 }
 
-/** A record of the watcher; copied. Watcher thread, and tests. */
 void ls__record_push(struct ls_hotload *h, const struct ls__record *record)
 {
     pthread_mutex_lock(&h->lock);

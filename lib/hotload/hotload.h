@@ -33,7 +33,9 @@ struct ls_burst {
     bool whole;              /* all files of a site, and nobody has named them: what no session has loaded is not worth a word */
     bool unasked;            /* no event, only a second look at files that were loaded from where nothing was watched yet (H7) */
 };
+/** One more use. NULL accepted. @return the burst */
 struct ls_burst *ls_burst_ref(struct ls_burst *burst);
+/** One use less; the last one frees it. NULL accepted. Any thread. */
 void ls_burst_unref(struct ls_burst *burst);
 
 struct ls_hotload_config {
@@ -52,10 +54,15 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
 void ls_hotload_close(struct ls_hotload *hotload);
 
 /* Uses by sessions; `session` is the caller's number for it (H7, H36, H90–H93). Paths absolute, links unresolved. */
+/** The session has loaded `key` by way of these paths: they are watched from now on (H7). */
 void ls_hotload_loaded(struct ls_hotload *hotload, int64_t session, const char *key, const char *const *paths, size_t count);
+/** The first load has failed: the paths are where it looked, and a change of one is worth another try (H36). */
 void ls_hotload_wanted(struct ls_hotload *hotload, int64_t session, const char *key, const char *const *paths, size_t count);
+/** The session follows `key` no longer (H90). */
 void ls_hotload_unloaded(struct ls_hotload *hotload, int64_t session, const char *key);
+/** The session follows no key in `dir` any more, a key's directory or an absolute path (H91). */
 void ls_hotload_directory_unloaded(struct ls_hotload *hotload, int64_t session, const char *dir);
+/** The session follows nothing any more (H93). */
 void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 
 /** `lsess reload`: the named files, as one burst (C1, H2): keys, absolute paths, or names below the root, lua/ or viewdefs/. With count 0 all

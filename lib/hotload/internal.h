@@ -175,69 +175,129 @@ struct ls_hotload {
 };
 
 /* --- dirs.c --- */
+/** Count one use of the directory at `path`, whose stat `info` is. *fresh (may be NULL) is set when its watch has been set or raised just now, so that the
+ * caller looks again at what it found before. @return NULL when it has gone, or without memory */
 struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level, bool *fresh);
+/** One use less; a directory without any is let go after a while. */
 void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level level);
+/** The record of a directory, by device and inode (H11). NULL = it is not watched. */
 struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
+/** The one that is at `path` now (H11). NULL = none, or it is not watched. */
 struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
+/** It is gone (H13): taken out of the tables. What still refers to it lets it go when it is looked at again. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
+/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with the first one (H85).
+ * It is set anew. @return false when the directory is not there any more */
 bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir);
+/** Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a directory that was
+ * deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now);
+/** The watcher has failed: everything is polled from now on. */
 void ls__dirs_poll_all(struct ls_hotload *h);
+/** Frees all records at the hot loader's end, whatever still uses them. */
 void ls__dirs_free(struct ls_hotload *h);
+/** Its uses of all levels. */
 unsigned ls__dir_count(const struct ls__dir *dir);
+/** Take the stamp of a file or directory from its stat. */
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
+/** Is it the same file with the same content, as far as a stamp tells? */
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
 /* --- routes.c --- */
+/** The route of a request path, resolved when it is new. @return one more use, ls__route_unref(); NULL without memory */
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path);
+/** One use less; the last one frees it. NULL accepted. */
 void ls__route_unref(struct ls_hotload *h, struct ls__route *route);
+/** Resolve anew. @return does it lead somewhere else, or to something else of the same name? */
 bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route);
+/** Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that ended at this entry
+ * and still does is the business of the entry itself, which has a window of its own. */
 void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name);
+/** Does what this route leads to matter as a file? */
 bool ls__route_counts(const struct ls__route *route);
+/** The first of the hops that look `name` up in this directory; the others follow by name_next. NULL = none. */
 struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- trees.c --- */
+/** Walk the trees of H6 and set their watches; what is there counts as known. @return 0; LS_ENOMEM and err: close them all the same */
 int ls__trees_open(struct ls_hotload *h, struct ls_err *err);
+/** Gives back what ls__trees_open has taken. */
 void ls__trees_close(struct ls_hotload *h);
+/** Look at the top of a tree as its route leads at present: another one is walked, one that is gone is waited for (H8, H13). */
 void ls__tree_check(struct ls_hotload *h, struct ls__tree *tree, enum ls__scan scan);
+/** Look at one name of a place again. A directory that is new there is scanned after its watch is in place (H9). */
 void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan);
+/** Look at a place whose directory may be another one now. */
 void ls__node_check(struct ls_hotload *h, struct ls__node *node);
+/** Walk all trees again from their tops. */
 void ls__trees_rescan(struct ls_hotload *h, enum ls__scan scan);
+/** H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name);
 /* --- events.c --- */
+/** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
+/** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
+/** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again (H13). */
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
+/** Events were lost (H85): everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */
 void ls__rescan(struct ls_hotload *h);
+/** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
 void ls__second_look(struct ls_hotload *h);
+/** Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called. */
 bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- poll.c --- */
+/** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing. */
 void ls__snapshot_take(struct ls__dir *dir);
+/** The directory is polled no more. */
 void ls__snapshot_free(struct ls__dir *dir);
+/** One pass over all polled directories: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);
+/** Is `path` on a file system that does not report changes made elsewhere (H88)? *name: what it is called, static. */
 bool ls__fs_is_remote(const char *path, const char **name);
 /* --- pending.c --- */
+/** (Re)start the quiet window of a path (H23). @return the entry, borrowed; NULL without memory */
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path);
+/** Look at a path that may have changed before anybody watched it: no person waits for an answer. */
 void ls__pend_unasked(struct ls_hotload *h, const char *path);
+/** A writer is at work; a running window starts again (H21). */
 void ls__pend_dirty(struct ls_hotload *h, const char *path);
+/** It is not there any more: that is told only if it stays so. */
 void ls__pend_absent(struct ls_hotload *h, const char *path);
+/** Frees all entries at the hot loader's end; nothing is handed over. */
 void ls__pending_free(struct ls_hotload *h);
+/** Does the path lead to something? What lies outside of `within` is not asked. */
 bool ls__is_there(const struct ls_hotload *h, const char *path);
+/** When ls__pending_settle has something to do; INT64_MAX = not before the next event. */
 int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
+/** Hand the burst over if it is due (H24, H27). */
 void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */
 enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
+/** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within` as ls_file_open's.
+ * *text is owned on LS__READ_OK; err is filled on LS__READ_FAILED only. */
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
+/** All copied; the text gets one more use. `old_key` NULL unless a link leads elsewhere now (H17). False without memory. */
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text);
+/** Take a Lua file out again. */
 void ls__burst_remove(struct ls_burst *burst, size_t index);
+/** Copied; the text (NULL = gone) gets one more use. False without memory. */
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text);
+/** An empty burst. @return use count 1, ls_burst_unref(); NULL without memory */
 struct ls_burst *ls__burst_new(void);
+/** Sort files by key and views by path: one order, whatever the events' was (H37). */
 void ls__burst_sort(struct ls_burst *burst);
 /* --- uses.c --- */
+/** As ls_hotload_loaded and, with `wanted`, ls_hotload_wanted; this and what follows runs on the settling thread. */
 void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted);
+/** As ls_hotload_unloaded. */
 void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key);
+/** As ls_hotload_directory_unloaded: the directory of a key is what precedes its last '/'. */
 void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir);
+/** As ls_hotload_session_ended. */
 void ls__uses_ended(struct ls_hotload *h, int64_t session);
+/** Frees all uses at the hot loader's end. */
 void ls__uses_free(struct ls_hotload *h);
 /* --- hotload.c --- */
+/** A record for the settling thread; copied. Those that are too many are dropped, and everything is looked at again (H85). Watcher thread, and tests. */
 void ls__record_push(struct ls_hotload *h, const struct ls__record *record);
 
 /* Replaceable by tests: the type of a file system, and the limit that adding a watch runs into. */

@@ -62,7 +62,6 @@ static void drop(struct ls_hotload *h, struct ls__pending *entry)
     free_entry(entry);
 }
 
-/** (Re)start the quiet window of a path. NULL without memory. */
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path)
 {
     struct ls__pending *entry = entry_of(h, path);
@@ -74,7 +73,6 @@ struct ls__pending *ls__pend(struct ls_hotload *h, const char *path)
     return entry;
 }
 
-/** Look at a path that may have changed before anybody watched it: no person waits for an answer. */
 void ls__pend_unasked(struct ls_hotload *h, const char *path)
 {
     bool known = ls_map_get(h->pendingReloads, path, strlen(path)) != NULL;
@@ -82,7 +80,6 @@ void ls__pend_unasked(struct ls_hotload *h, const char *path)
     if (entry) entry->unasked = !known;
 }
 
-/** A writer is at work; a running window starts again (H21). */
 void ls__pend_dirty(struct ls_hotload *h, const char *path)
 {
     struct ls__pending *entry = entry_of(h, path);
@@ -93,7 +90,6 @@ void ls__pend_dirty(struct ls_hotload *h, const char *path)
     if (entry->waiting) entry->last_ns = entry->dirty_ns;
 }
 
-/** It is not there any more: that is told only if it stays so. */
 void ls__pend_absent(struct ls_hotload *h, const char *path)
 {
     struct ls__pending *entry = entry_of(h, path);
@@ -162,7 +158,6 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
     return s;
 }
 
-/** When ls__pending_settle has something to do; INT64_MAX = not before the next event. */
 int64_t ls__pending_due(struct ls_hotload *h, int64_t now)
 {
     if (!ls_map_count(h->pendingReloads)) return INT64_MAX;
@@ -364,7 +359,6 @@ static void rename_later(struct gather *gather, struct ls__route *route)
     if (!key || !LS_PUSH(gather->renames, gather->rename_count, gather->rename_cap, (struct rename){route, key})) ls_free(key);
 }
 
-/** Does the path lead to something? What lies outside of `within` is not asked. */
 bool ls__is_there(const struct ls_hotload *h, const char *path)
 {
     char *real = ls_path_within(h->within, path, NULL);
@@ -529,7 +523,6 @@ static void finish_entries(struct ls_hotload *h, bool handed_over)
     }
 }
 
-/** Hand the burst over if it is due (H24, H27). */
 void ls__pending_settle(struct ls_hotload *h, int64_t now)
 {
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {

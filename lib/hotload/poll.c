@@ -21,7 +21,6 @@ static const struct {
     {0x7c7c6673, "prl_fs"},   {0x564c, "NCP"},     {0x6a656a63, "a virtual machine's shared folder"},
 };
 
-/** Is `path` on a file system that does not report changes made elsewhere (H88)? */
 bool ls__fs_is_remote(const char *path, const char **name)
 {
     struct statfs info;
@@ -114,7 +113,6 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
     ls_map_free(before, ls_free);
 }
 
-/** One pass over all polled directories. */
 void ls__poll(struct ls_hotload *h)
 {
     size_t count = 0, capacity = ls_map_count(h->dirs);

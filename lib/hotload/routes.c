@@ -235,7 +235,6 @@ static bool adopt(struct ls_hotload *h, struct walk *walk)
     return changed;
 }
 
-/** Resolve anew. @return does it lead somewhere else, or to something else of the same name? */
 bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
 {
     bool changed = false;
@@ -249,7 +248,6 @@ bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
     return changed;
 }
 
-/* Does what this route leads to matter as a file? */
 bool ls__route_counts(const struct ls__route *route)
 {
     if (route->uses) return true;
@@ -263,8 +261,6 @@ static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, co
     return last && last->dir == dir && last->name && name && strcmp(last->name, name) == 0;
 }
 
-/** Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that ended at this entry
- * and still does is the business of the entry itself, which has a window of its own. */
 void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name)
 {
     bool ended = ends_at(route, dir, name);
@@ -278,7 +274,6 @@ void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct
     else ls__pend_absent(h, route->path);
 }
 
-/** @return with one more reference, resolved; NULL without memory */
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path)
 {
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "hotload/internal.h"
 
-/* H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name)
 {
     size_t len = strlen(name);
@@ -256,7 +255,6 @@ static void scan_node(struct ls_hotload *h, struct ls__node *node, enum ls__scan
         scan_node(h, ls_map_value(entry), scan);
 }
 
-/** Look at one name of a place again. A directory that is new there is scanned after its watch is in place (H9). */
 void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan)
 {
     if (name[0] == '.') return;
@@ -274,7 +272,6 @@ void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name
     if (fresh) scan_node(h, fresh, scan);
 }
 
-/** A place whose directory may be another one now. */
 void ls__node_check(struct ls_hotload *h, struct ls__node *node)
 {
     if (!node->parent) {
@@ -290,7 +287,6 @@ void ls__node_check(struct ls_hotload *h, struct ls__node *node)
     ls_free(name);
 }
 
-/** The top of a tree as its route leads at present. */
 void ls__tree_check(struct ls_hotload *h, struct ls__tree *tree, enum ls__scan scan)
 {
     struct stat info;

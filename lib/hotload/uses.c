@@ -96,7 +96,6 @@ void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key)
     if (keys) free_use(h, ls_map_take(keys, key, strlen(key)));
 }
 
-/* H91: the directory of a key is what precedes its last '/'; a directory given as an absolute path is translated. */
 void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
 {
     struct ls_map *keys = keys_of(h, session, false);

@@ -21,6 +21,7 @@ struct ls__arena {
 
 /** @param first  bytes that the first block shall hold; taken at once. @return 0 or LS_ENOMEM */
 int ls__arena_init(struct ls__arena *arena, size_t first, struct ls_budget *budget);
+/** All pieces go at once, and the budget has its bytes back. */
 void ls__arena_release(struct ls__arena *arena);
 /** Borrowed until release; aligned for any type; not zeroed. NULL without memory. */
 void *ls__arena_take(struct ls__arena *arena, size_t size);

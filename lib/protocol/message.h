@@ -63,6 +63,7 @@ struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t l
 struct ls_batch *ls_batch_parse_in(struct ls_budget *budget, const char *type, const char *text, size_t len, size_t max_messages, bool *bad_json);
 /** Bytes that the batch takes. */
 size_t ls_batch_bytes(struct ls_batch *batch);
+/** Frees the batch with all that it owns. NULL accepted. */
 void ls_batch_free(struct ls_batch *batch);
 
 /** Did the client say `"properties":{"NAME…":…}`? The last one of that name, or NULL. */
@@ -78,6 +79,7 @@ struct ls_answer {
 /** @param value_json  NULL = no value. `names`/`values`: properties, "" = removed. `answer`: NULL = nothing */
 void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
                      const char *const *names, const char *const *values, size_t count, const struct ls_answer *answer);
+/** The notice that a variable has gone (P96). */
 void ls_write_destroy(struct ls_buf *out, int64_t id);
 /** id 0 is left out (P98). */
 void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description);

@@ -34,6 +34,7 @@ struct ls_outgoing {
 
 /** What it holds is counted in the budget (NULL: nowhere), and may go beyond the limit by LS_BUDGET_SPARE. */
 void ls_outgoing_init(struct ls_outgoing *out, struct ls_budget *budget);
+/** What it holds is freed; it is empty and can be used again. */
 void ls_outgoing_release(struct ls_outgoing *out);
 /** Empties, keeps memory. */
 void ls_outgoing_clear(struct ls_outgoing *out);

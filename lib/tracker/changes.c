@@ -40,7 +40,6 @@ void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
         ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
 }
 
-/* A variable that cannot be read tells nothing of itself: neither its value nor the type that goes with it (T27, P82). */
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
 {
     /* Paths that start at a standard variable may have been read before it: they get another pass (T15, T84). */
@@ -227,7 +226,6 @@ void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var)
     drop_fault(tracker, var);
 }
 
-/* End of a pass: errors of variables that it did not check have had their time (T80.1, T100). */
 void ls__fault_sweep(struct ls_tracker *tracker)
 {
     struct ls__var_list *faulty = &tracker->faulty;

@@ -189,22 +189,36 @@ struct ls_tracker {
 };
 
 /* tree.c */
+/** A record out of the tracker's blocks, all zero but for its tracker. NULL without memory, or at the session's limit. */
 struct ls_var *ls__var_new(struct ls_tracker *tracker);
+/** What the record owns is freed; the record itself is used again. */
 void ls__var_free(struct ls_tracker *tracker, struct ls_var *var);
-void ls__vars_release(struct ls_tracker *tracker); /* the memory of all, when none is in use any more */
+/** The memory of all records, when none is in use any more. */
+void ls__vars_release(struct ls_tracker *tracker);
+/** Put a new variable behind its parent's other children, or among the roots (parent NULL). @return 0; -1 without memory, nothing has changed */
 int ls__tree_link(struct ls_tracker *tracker, struct ls_var *var, struct ls_var *parent);
+/** Take a variable out of its parent's children or the roots. Its own children stay below it. */
 void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var);
+/** The next one in preorder inside the subtree of `top`, NULL at its end. */
 struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top);
+/** The number of watchers of `var` has become or ceased to be 0 (delta 1, -1): those above count what is watched below them (P75). */
 void ls__tree_watched(struct ls_var *var, int delta);
+/** Bring the order of checking up to date (T80 step 2, T81). It holds until the tree, an active flag, an access mode or a priority changes: an ordinary pass
+ * is one walk over an array. @return 0; -1 without memory: nothing is checked, and the next call tries again */
 int ls__tree_order(struct ls_tracker *tracker);
+/** Tree order (T88): parents first, siblings as created, roots by id. As for qsort. */
 int ls__tree_compare(const struct ls_var *a, const struct ls_var *b);
+/** The variable of that id, also one that is to go when the pass is over. NULL = none. */
 struct ls_var *ls__find_any(const struct ls_tracker *tracker, int64_t id);
+/** The end of what must not see variables go (T93a): with the outermost one, those that were to go do. */
 void ls__busy_end(struct ls_tracker *tracker);
 /** Bring the index by object in line with the variable's value (T104); `gone`: take it out. */
 void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone);
+/** Append to the list. False without memory. */
 bool ls__list_add(struct ls__var_list *list, struct ls_var *var);
 
 /* props.c */
+/** The record of a property by base name, also of one that was removed and waits for its report. NULL = none. */
 struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_t len);
 /* What a set of properties comes to: base name, priority given or not. */
 struct ls__prop_name {
@@ -213,10 +227,13 @@ struct ls__prop_name {
     bool has_priority;
     enum ls_priority priority;
 };
+/** Cut the priority suffix off (T22). The name is borrowed from the one given. */
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
 /** Store without recording. @return 1 changed, 0 same, -1 and fault (may be NULL): no memory */
 int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len, struct ls_fault *fault);
+/** The property counts as changed and waits for the change list (T24). */
 void ls__prop_record(struct ls_var *var, const char *name, size_t len);
+/** Frees all properties with their table and texts. */
 void ls__props_free(struct ls_var *var);
 /** May a variable have so many? @return 0, or -1 and fault */
 int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault);
@@ -226,29 +243,42 @@ void ls__props_prune(struct ls_var *var);
 int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault);
 /** Apply each pair of a query (T16). @return 0, or -1 and fault */
 int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault);
+/** The word of an access mode (T27), "" and NULL are `rw`. @return 0; -1 and fault (BAD_ACCESS) */
 int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault);
+/** The word of a value priority (T23): `high` or `low` in any case, anything else is medium. */
 enum ls_priority ls__priority_read(const char *text);
+/** Do path and access go together (T28)? @return 0; -1 and fault (BAD_ACCESS) */
 int ls__access_check(const struct ls_path *path, enum ls_access access, struct ls_fault *fault);
+/** Does the path stay below the root if it starts at this parent (T14)? @return 0; -1 and fault (BAD_PATH) */
 int ls__climb_check(const struct ls_path *path, const struct ls_var *parent, struct ls_fault *fault);
+/** The parsed path of that text, shared by all variables that have it (T19). @return one more use, ls__path_put(); NULL and fault */
 struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_t len, struct ls_fault *fault);
+/** One use less; the last one frees it. NULL accepted. */
 void ls__path_put(struct ls_tracker *tracker, struct ls_path *path);
+/** Path or parent are new: find the variable at which the path starts, so that detection need not climb. */
 void ls__var_aim(struct ls_var *var);
 
 /* detect.c */
+/** Compute the value by path (T45, T51) or leave it where it is held; a failure becomes the variable's fault. May run Lua code. */
 void ls__read(struct ls_tracker *tracker, struct ls_var *var);
 /** What paths start from has changed here: everything is read again. */
 void ls__epoch_move(struct ls_tracker *tracker);
+/** A number that moves when code has run or what paths start from has changed: what was read under it is still true. */
 uint32_t ls__epoch_now(struct ls_tracker *tracker);
 /* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
 struct ls__outward {
     uint8_t shape;
     int64_t object;
 };
+/** What is shown of the variable: of the wrapper if there is one, else of the value (T4). */
 struct ls__outward ls__outward(const struct ls_var *var);
 /** After the value changed: wrapper (T66), type (T92), texts. @return did the outward JSON change */
 bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed);
+/** `type` follows what is shown (T92). `record`: as a change, to be told with the value. */
 void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record);
+/** The wrapper goes, with its `destroy` (T70); nothing happens without one. May run Lua code. */
 void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var);
+/** The slot at which paths of children start (T4). Borrowed, 0 = null. */
 ls_slot ls__nav(const struct ls_var *var);
 /** The variable at which the path starts, NULL if there is none. */
 const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var);
@@ -261,6 +291,7 @@ void ls__check_now(struct ls_tracker *tracker, struct ls_var *var);
 /* rows.c */
 /** A variable's path is new, or it goes (`gone`): bind it to the element that its first step names. */
 void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var);
+/** The variable goes or gets another path: it is a row no more. */
 void ls__row_forget(struct ls_tracker *tracker, struct ls_var *var);
 /** The variable's value is another one: which rows below are elements now? */
 void ls__rows_follow(struct ls_tracker *tracker, struct ls_var *list);
@@ -269,6 +300,7 @@ void ls__rows_let_go(struct ls_tracker *tracker);
 /** May the variable be written: is each row that leads to it in its list, or alive all the same? May run Lua code and destroy variables.
  * @return 0; -1 and fault (GONE) */
 int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault);
+/** The fault of a row whose element was never in the list (GONE). @return -1 */
 int ls__row_never(const struct ls_var *var, struct ls_fault *fault);
 /** Has no code run since detection was over? */
 bool ls__is_settled(const struct ls_tracker *tracker);
@@ -283,7 +315,9 @@ bool ls__may_collect(struct ls_tracker *tracker);
 /* place.c */
 /** Path or access are new: is there a place that can be exchanged, and what is to be done to know it? */
 void ls__place_aim(struct ls_tracker *tracker, struct ls_var *var);
+/** Nothing more is to be known about the variable's place. */
 void ls__place_forget(struct ls_tracker *tracker, struct ls_var *var);
+/** Frees the table of places at the tracker's end, when no variable is left. */
 void ls__places_free(struct ls_tracker *tracker);
 /** Look where the place lies now, unless reading the variable tells. May run Lua code. */
 void ls__place_find(struct ls_tracker *tracker, struct ls_var *var);
@@ -296,16 +330,25 @@ void ls__places_follow(struct ls_tracker *tracker);
 int ls__place_reach(struct ls_tracker *tracker, int64_t id, int64_t object, bool *present, struct ls_fault *fault);
 
 /* changes.c */
+/** Take it out of the list; `place` is the offset of the field of struct ls_var that says where it stands there. */
 void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place);
+/** Append unless the list has it; *at = its place counted from 1, 0 = not in the list. False without memory. */
 bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at);
+/** Its outward value has changed and is in the next change list; of one that cannot be read neither value nor type are told (T27, P82). */
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var);
 /** Detection has changed the type: it is reported together with the value (P49a). */
 void ls__mark_type(struct ls_tracker *tracker, struct ls_var *var);
+/** The variable has something for the next change list. */
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var);
+/** The variable goes: no list of changes, faults or news has it any more. */
 void ls__pending_forget(struct ls_tracker *tracker, struct ls_var *var);
+/** Set the variable's fault (T98); copied. One that a write of this batch has set gives way to another write only. */
 void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault, bool by_write);
+/** Its last outcome was a success (T100); during a pass the fault of this batch's write stays. */
 void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var);
+/** The end of a pass: faults go of variables that it did not check (T80.1, T100). */
 void ls__fault_sweep(struct ls_tracker *tracker);
+/** Drop its diagnostics, as each read does first (T97). */
 void ls__diags_clear(struct ls_var *var);
 
 #endif

@@ -355,7 +355,6 @@ int ls__access_check(const struct ls_path *path, enum ls_access access, struct l
     return 0;
 }
 
-/* Climbing goes above a root only by mistake: that is found when path and place meet (T14). */
 int ls__climb_check(const struct ls_path *path, const struct ls_var *parent, struct ls_fault *fault)
 {
     uint32_t levels = path ? path->climb : 0;
@@ -406,7 +405,6 @@ void ls__path_put(struct ls_tracker *tracker, struct ls_path *path)
     ls_budget_free(tracker->budget, path);
 }
 
-/* Fix the variable at whose navigation value the path starts, so that detection need not climb. */
 void ls__var_aim(struct ls_var *var)
 {
     struct ls_var *start = var->parent;

@@ -47,6 +47,7 @@ struct ls_tracker_config {
     int diag_level;              /* T97 */
 };
 
+/** @return owned, ls_tracker_free(); NULL and err: LS_ENOMEM */
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err);
 /** Removes all variables (slots go back to the resolver) and frees. NULL accepted. */
 void ls_tracker_free(struct ls_tracker *tracker);
@@ -70,6 +71,7 @@ struct ls_var_spec {
 /** T40–T44. On success *var is the new variable (borrowed); the read may have failed all the same (ls_var_fault).
  * @return 0, or -1 and `fault` (ID_IN_USE, BAD_PARENT, BAD_PATH, BAD_SETTER_CALL, BAD_ACCESS, INTERNAL): nothing has changed (T41) */
 int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **var, struct ls_fault *fault);
+/** Borrowed until it is destroyed. NULL = there is none, or it is about to go. */
 struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id);
 /** Remove a variable with its subtree, deepest first; `gone` (may be NULL) is told before each one goes (T93a). While a pass runs it is put off. */
 void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
@@ -82,6 +84,7 @@ int64_t ls_tracker_next_id(struct ls_tracker *tracker);
 int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault);
 /** The id that a standard variable stands for, 0 = none. */
 int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name);
+/** Variables that exist now. */
 size_t ls_tracker_count(const struct ls_tracker *tracker);
 /** Variables whose own value is the object with that id (T104, T105): the first `max` ids in order of creation. Looked up, not searched.
  * @return how many were put into `ids` */
@@ -90,6 +93,7 @@ size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, in
 /** Bracket many calls that follow each other (creates of one frame, texts of one answer): what the resolver sets up for each of them is then set
  * up once. Only the speed differs. Brackets may be nested. @return what ls_tracker_leave wants; below 0 without memory, which needs no care */
 int ls_tracker_enter(struct ls_tracker *tracker);
+/** Close the bracket; `opened` is what ls_tracker_enter returned. */
 void ls_tracker_leave(struct ls_tracker *tracker, int opened);
 
 /* --- reading and writing (sections 4, 9, 10) --- */
@@ -153,10 +157,13 @@ size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t ma
 void ls_tracker_begin_batch(struct ls_tracker *tracker);
 /** Global change count (T96). */
 uint64_t ls_tracker_change_count(const struct ls_tracker *tracker);
+/** Messages of diag() up to this level are kept, 0 = none (T97). */
 int ls_tracker_diag_level(const struct ls_tracker *tracker);
+/** Set that level, from the next diag() on. */
 void ls_tracker_set_diag_level(struct ls_tracker *tracker, int level);
-/** The variable being computed (T45, T97a), 0 = none; setting returns the one before, to be put back. */
+/** The variable being computed (T45, T97a), 0 = none. */
 int64_t ls_tracker_computing(const struct ls_tracker *tracker);
+/** From now on it is this one, 0 = none. @return the one before, to be put back */
 int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id);
 /** Before deferred code runs in a variable's name (T97a); an unknown id does nothing. */
 void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id);
@@ -165,15 +172,21 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
 
 /* --- one variable --- */
 
+/** Its id in the tracker; a connection may know it by another (ls_var_owner_id). */
 int64_t ls_var_id(const struct ls_var *var);
 /** A number that no other variable of the tracker has or ever had: ids may be used again (T10). */
 uint64_t ls_var_serial(const struct ls_var *var);
+/** Id of the parent, 0 = a root. */
 int64_t ls_var_parent(const struct ls_var *var);
+/** The `owner` of its struct ls_var_spec, NULL = made by Lua or the server. Borrowed. */
 void *ls_var_owner(const struct ls_var *var);
+/** The id by which the owner knows it. */
 int64_t ls_var_owner_id(const struct ls_var *var);
+/** It belongs to another connection from now on (P114). */
 void ls_var_set_owner(struct ls_var *var, void *owner, int64_t owner_id);
-/** Children in order of creation: count, and the id of each. */
+/** How many children it has. */
 size_t ls_var_child_count(const struct ls_var *var);
+/** Id of a child, counted from 0 in order of creation; 0 = there are not so many. */
 int64_t ls_var_child(const struct ls_var *var, size_t index);
 /** Outward Value JSON (T4): written once for all watchers and kept until it changes. Borrowed until the next call that can change it.
  * "null" for null. */
@@ -182,35 +195,53 @@ const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *
 const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
 /** Value JSON ignoring a wrapper (P12 baseValue). */
 const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
+/** Is null shown of it, as far as it has been read? */
 bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var);
-/** The slots of value and wrapper (0 = none). Borrowed. */
+/** The slot of its value, 0 = none. Borrowed. */
 ls_slot ls_var_value(const struct ls_var *var);
+/** The slot of its wrapper, likewise. */
 ls_slot ls_var_wrapper(const struct ls_var *var);
 /** NULL if the property is not set. Borrowed until the property changes. */
 const char *ls_var_property(const struct ls_var *var, const char *name);
+/** Properties that are set. */
 size_t ls_var_property_count(const struct ls_var *var);
+/** In the order in which they were first set, counted from 0; "" beyond the last. Borrowed until a property changes. */
 void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority);
+/** Its access (T27). */
 enum ls_access ls_var_access(const struct ls_var *var);
+/** The priority of its value (T23). */
 enum ls_priority ls_var_priority(const struct ls_var *var);
+/** Is its access `rw` or `r`? */
 bool ls_var_readable(const struct ls_var *var);
+/** False: it holds its own value (T42, T46). */
 bool ls_var_has_path(const struct ls_var *var);
 /** R8: is it known in which object the place of the variable lies, as far as that can be exchanged? *object = its id, 0 = there is none. */
 bool ls_var_place(const struct ls_var *var, int64_t *object);
+/** Has it been created with `wants_place` (R8)? */
 bool ls_var_wants_place(const struct ls_var *var);
 /** R2: are there variables right below it whose path begins with `#ID`? */
 bool ls_var_has_rows(const struct ls_var *var);
+/** Is it active itself (T91)? What is above it may not be. */
 bool ls_var_active(const struct ls_var *var);
+/** From the next pass on (T91). Watching does this by itself. */
 void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
+/** Sum of the watches of all connections (P70). */
 unsigned ls_var_watchers(const struct ls_var *var);
+/** Number of ancestors. */
 unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var);
 const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none. Borrowed until this thread asks again */
 /** For what has failed in the variable's name outside of reading it (T97a). Copied; stays through this batch's detection like the fault of a
  * write, and like that one is no news. NULL clears. */
 void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault);
+/** Time of the last walk of its own path (T94), 0 = none. */
 int64_t ls_var_compute_ns(const struct ls_var *var);
+/** The longest one so far. */
 int64_t ls_var_max_compute_ns(const struct ls_var *var);
+/** Changes of its value so far (T96a). */
 uint64_t ls_var_change_count(const struct ls_var *var);
+/** Messages of its last computation (T97). */
 size_t ls_var_diag_count(const struct ls_var *var);
+/** Counted from 0; "" beyond the last. Borrowed until it is read again. */
 const char *ls_var_diag_at(const struct ls_var *var, size_t index);
 
 /** Visit all variables breadth first from the roots in ascending order, leftovers last (P13). `fn` must not run Lua code. */

@@ -229,7 +229,6 @@ void ls__tree_unlink(struct ls_tracker *tracker, struct ls_var *var)
     parent->child_count--;
 }
 
-/* Preorder successor inside the subtree of `top`, NULL at its end. */
 struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top)
 {
     if (var->first)
@@ -242,7 +241,6 @@ struct ls_var *ls__tree_next(const struct ls_var *var, const struct ls_var *top)
     return NULL;
 }
 
-/* Keep the counts by which an inactive ancestor knows that something below it must go on (P75). */
 void ls__tree_watched(struct ls_var *var, int delta)
 {
     for (struct ls_var *up = var->parent; up; up = up->parent)
@@ -381,7 +379,6 @@ static int place_all(struct ls_tracker *tracker, struct ls__var_list *all, unsig
     return 0;
 }
 
-/* The order holds until the tree, an active flag, an access mode or a priority changes: an ordinary pass is one walk over an array. */
 int ls__tree_order(struct ls_tracker *tracker)
 {
     if (!tracker->order_dirty)

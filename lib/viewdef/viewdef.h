@@ -18,12 +18,14 @@ struct ls_viewdef_sent;  /* what one connection has */
  * @param within  as ls_path_within's; borrowed until close
  * @param dir  NULL with a bundle; a missing folder is an empty store */
 struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const char *bundle, struct ls_err *err);
+/** Frees the store, when no session uses it any more. NULL accepted. */
 void ls_viewdefs_close(struct ls_viewdefs *views);
 /** A file below the folder was saved, appeared (text), or went (NULL) (H74–H80). `path` is the request path. @return 1 something changed
  * for readers, 0 not, negative: refused (empty, not UTF-8: H78), err says why */
 int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes *text, struct ls_err *err);
 /** Raised with every change of the store: a session whose number is older asks for news. Any thread, no lock. */
 uint64_t ls_viewdefs_generation(const struct ls_viewdefs *views);
+/** Keys that readers see, the built-in ones not among them. */
 size_t ls_viewdefs_count(const struct ls_viewdefs *views);
 /** The content hash of the present text of KEY, 0 = there is none. Tells whether a reported problem is still about this text (H78). */
 uint64_t ls_viewdefs_stamp(struct ls_viewdefs *views, const char *key);
@@ -33,7 +35,9 @@ int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char
 /** Look for files TYPE.*.html that have appeared since start; only without hot reload does this touch the disk (P106, P108, P109). */
 int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_err *err);
 
+/** @return owned, ls_viewdef_sent_free(): nothing is sent yet; NULL without memory */
 struct ls_viewdef_sent *ls_viewdef_sent_new(void);
+/** Frees it. NULL accepted. */
 void ls_viewdef_sent_free(struct ls_viewdef_sent *sent);
 /** Everything is due again: a connection begins to watch variable 1 (P105), or what was written has been lost. */
 void ls_viewdef_sent_clear(struct ls_viewdef_sent *sent);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Each header of lib/ compiles alone, may be included twice (its guard), and says at its top what it is.
+# In the rooms that are held to it so far no prototype is bare: a comment stands above it or on its line.
 # Each function that is given a lua_State says, above itself or in its header, what it does to the stack: [-taken, +pushed, how it raises].
 set -u
 cd "$(dirname "$0")/../.."
@@ -18,6 +19,23 @@ for header in lib/*/*.h; do
         passed=$((passed + 1))
     fi
 done
+
+awk '
+    FNR == 1 { inside = noted = 0; name = "" }
+    inside { inside = !/\*\//; noted = FNR; next }
+    name == "" && /^\/\*/ { inside = !/\*\//; noted = FNR; next }
+    name == "" && /^[a-z][A-Za-z0-9_ *]*[ *][a-z_0-9]+\(/ && !/^typedef/ {
+        name = $0
+        sub(/\(.*/, "", name)
+        sub(/.*[ *]/, "", name)
+        line = FNR
+    }
+    name != "" && /[;{]([ \t]*\/\*.*|.*})?$/ {
+        if (noted != line - 1 && !/\/\*/)
+            print FILENAME ":" line ": " name " does not say what it does"
+        name = ""
+    }
+' lib/{tracker,viewdef,protocol,executor,hotload,backend}/*.h cmd/lsess/*.h >"$report"
 
 awk '
     BEGIN { effect = "\\[-[^]]*, \\+[^]]*, [-emv]\\]" }
@@ -43,7 +61,7 @@ awk '
             next
     }
     { note = "" }
-' lib/*/*.h lib/*/*.c >"$report"
+' lib/*/*.h lib/*/*.c >>"$report"
 cat "$report"
 unsaid=$(wc -l <"$report")
 [ "$unsaid" = 0 ] && passed=$((passed + 1))
