@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "model/api.h"
+#include "model/globals.h"
 #include "vm/finalizers.h"
 
 #define SEQ_MASK (((lua_Integer)1 << LS_INSTANCE_SEQ_BITS) - 1)

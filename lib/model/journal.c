@@ -158,3 +158,10 @@ void ls__journal_commit(struct ls_session *session, size_t mark)
     while (session->journal_count > mark)
         ls__ref_drop(session, &session->journal[--session->journal_count].saved);
 }
+
+void ls__journal_release(struct ls_session *session)
+{
+    ls__journal_commit(session, 0);
+    ls_free(session->journal);
+    session->journal = NULL;
+}

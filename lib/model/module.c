@@ -6,13 +6,11 @@
 #include "model/module.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/fspath.h"
-#include "model/api.h"
-#include "model/prototype.h"
+#include "model/globals.h"
 
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key)
 {
@@ -89,63 +87,6 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module)
             break;
         }
     free_module(session, module);
-}
-
-/* --- the stack of running chunks --- */
-
-int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
-{
-    char *key = LS_RESERVE(session->frames, session->frame_count + 1, session->frame_cap) ? ls_strdup(module->key) : NULL;
-    if (!key)
-        return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
-    session->frames[session->frame_count++] = (struct ls_frame){
-        .key = key,
-        .serial = module->serial,
-        .journal = session->journal_count,
-        .first_load = first_load,
-        .reloading_before = session->reloading,
-    };
-    module->execution++;
-    if (first_load && session->reloading)
-        ls__set_reloading(session, false);
-    return 0;
-}
-
-void ls__module_leave(struct ls_session *session, bool succeeded)
-{
-    assert(session->frame_count > 0);
-    struct ls_frame frame = session->frames[--session->frame_count];
-    if (frame.first_load) {
-        if (succeeded)
-            ls__journal_commit(session, frame.journal);
-        else
-            ls__journal_undo(session, frame.journal);
-        if (frame.reloading_before != session->reloading)
-            ls__set_reloading(session, frame.reloading_before);
-    }
-    ls_free(frame.key);
-}
-
-void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure)
-{
-    struct ls_module *module = ls__module_find(session, key);
-    if (!module)
-        return;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    module->time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    ls_free(module->error);
-    module->error = failure ? ls_strdup(failure->text) : NULL;
-    module->ok = !failure;
-    if (failure)
-        return;
-    module->hash = hash;
-    ls__replaced_check(session, key);
-    for (uint32_t i = 0; i < module->prototypes.count; i++) {
-        const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
-        if (proto)
-            ls__mutations_wake(session, proto->id);
-    }
 }
 
 /* [-0, +0, m] */

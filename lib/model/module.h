@@ -38,6 +38,21 @@ struct ls_module *ls__module_current(const struct ls_session *session);
 struct ls_module *ls__module_make(struct ls_session *session, const char *key, const char *name);
 /** Free a record and take it off the list: the last step of L52. Names, timers and so on are the caller's business. */
 void ls__module_forget(struct ls_session *session, struct ls_module *module);
+/** session.reloading (H43, L62). Safe. */
+void ls__set_reloading(struct ls_session *session, bool reloading);
+/** Call the dispose hooks of a module, protected, in order of registration, and forget them (H68). @return how many failed */
+unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload);
+void ls__modules_dispose_all(struct ls_session *session);
+void ls__modules_release(struct ls_session *session);
+
+/* --- model.c --- */
+
+/** The session ends: timers and watches go, dispose hooks are called with false (H68), then all records are released. After it no function of the site
+ * that needs more than the VM works. */
+void ls__model_close(struct ls_session *session);
+
+/* --- module_run.c --- */
+
 /** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47, N5).
  * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
@@ -45,12 +60,6 @@ void ls__module_leave(struct ls_session *session, bool succeeded);
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose mutate has failed before
  * are due again (L100). */
 void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
-/** session.reloading (H43, L62). Safe. */
-void ls__set_reloading(struct ls_session *session, bool reloading);
-/** Call the dispose hooks of a module, protected, in order of registration, and forget them (H68). @return how many failed */
-unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload);
-void ls__modules_dispose_all(struct ls_session *session);
-void ls__modules_release(struct ls_session *session);
 
 /* --- loader.c (sections 6, 7) --- */
 

@@ -1,274 +1,17 @@
-/* Prototypes: declaring and re-declaring (LuaSession card: prototype, prototypeRegistry, RemovePrototype). Rules L72 to L89, L104 to L106.
+/* Prototypes: declaring and re-declaring (LuaSession card: prototype). Rules L72 to L89.
  *
- * The registry is an array by id; one Lua table in the registry maps names and prototype tables to ids. A record of declared fields is
- * made once and replaced as a whole, so that a snapshot of it is a reference.
  * Owner thread: the session's. Refuses to: call mutate (mutation.c), call `session` methods that a site has replaced (L59). */
 #include "model/prototype.h"
 
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/array.h"
 #include "base/log.h"
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/module.h"
 #include "vm/finalizers.h"
 
 /* Stack of l_session_prototype: arguments, then what is worked out. */
 enum { SELF = 1, NAME, INIT, BASE, PROTO, RECORD, COPIES, OLD_RECORD, OLD_COPIES, REMOVED };
-
-/* --- the registry --- */
-
-struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id)
-{
-    return id >= 1 && id <= session->proto_count ? session->protos[id - 1] : NULL;
-}
-
-struct ls_proto *ls__proto_find(struct ls_session *session, const char *name)
-{
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        if (session->protos[i] && strcmp(session->protos[i]->name, name) == 0)
-            return session->protos[i];
-    return NULL;
-}
-
-struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index)
-{
-    index = lua_absindex(L, index);
-    ls__ref_push(session, L, session->ref_proto_ids);
-    lua_pushvalue(L, index);
-    lua_rawget(L, -2);
-    lua_Integer id = lua_tointeger(L, -1);
-    lua_pop(L, 2);
-    return ls__proto_at(session, (uint32_t)id);
-}
-
-/* [-1, +0, m] ids[value on top] = id, 0 removes */
-static LS_RAISES void set_id(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    LS_LTOP(L);
-    ls__ref_push(session, L, session->ref_proto_ids);
-    lua_insert(L, -2);
-    if (id)
-        lua_pushinteger(L, id);
-    else
-        lua_pushnil(L);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
-    LS_LTOP_CHECK(L, -1);
-}
-
-static void free_proto(struct ls_session *session, struct ls_proto *proto)
-{
-    if (!proto)
-        return;
-    ls__ref_drop(session, &proto->table);
-    ls__ref_drop(session, &proto->record);
-    ls__ref_drop(session, &proto->copies);
-    ls__names_release(&proto->owners);
-    ls__names_release(&proto->defaults_warned);
-    ls_free(proto->name);
-    ls_free(proto);
-}
-
-/* [-0, +0, m] A struct in its slot, references unset; `id` 0 = the next one. */
-static LS_RAISES struct ls_proto *add_proto(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
-{
-    struct ls_proto *proto = id || LS_RESERVE(session->protos, session->proto_count + 1, session->proto_cap) ? ls_zalloc(sizeof *proto) : NULL;
-    char *copy = ls_strdup(name);
-    if (!proto || !copy) {
-        ls_free(proto);
-        ls_free(copy);
-        luaL_error(L, "not enough memory for prototype '%s'", name);
-        return NULL;
-    }
-    proto->name = copy;
-    proto->id = id ? id : ++session->proto_count;
-    proto->table = proto->record = proto->copies = LUA_NOREF;
-    session->protos[proto->id - 1] = proto;
-    return proto;
-}
-
-void ls__protos_release(struct ls_session *session)
-{
-    ls__journal_commit(session, 0);
-    ls_free(session->journal);
-    session->journal = NULL;
-    ls__mutations_release(session);
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        free_proto(session, session->protos[i]);
-    ls_free(session->protos);
-    session->protos = NULL;
-    session->proto_count = session->proto_cap = 0;
-}
-
-LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    struct ls_proto *proto = ls__proto_at(session, id);
-    if (!proto)
-        return;
-    ls__ref_push(session, L, proto->table);
-    set_id(session, L, 0);
-    lua_pushstring(L, proto->name);
-    set_id(session, L, 0);
-    ls__mutations_drop_proto(session, id);
-    for (size_t i = 0; i < session->module_count; i++)
-        ls__names_drop(&session->modules[i]->prototypes, proto->name);
-    session->protos[id - 1] = NULL;
-    free_proto(session, proto);
-}
-
-/* [-0, +0, e] session:removePrototype(name [, children]) */
-LS_RAISES int l_session_removePrototype(lua_State *L)
-{
-    struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "removePrototype", "string");
-    size_t len;
-    const char *name = lua_tolstring(L, 2, &len);
-    bool children = lua_toboolean(L, 3);
-    for (uint32_t id = 1; id <= session->proto_count; id++) {
-        const struct ls_proto *proto = session->protos[id - 1];
-        if (proto && (strcmp(proto->name, name) == 0 ||
-                      (children && strncmp(proto->name, name, len) == 0 && proto->name[len] == '.')))
-            ls__proto_remove(session, L, id);
-    }
-    return 0;
-}
-
-/* --- saving and putting back (L43, H59) --- */
-
-enum { SAVED_TABLE = 1, SAVED_FIELDS, SAVED_META, SAVED_RECORD, SAVED_COPIES, SAVED_NAME };
-
-/* [-0, +1, m] shallow raw copy */
-static LS_RAISES void copy_fields(lua_State *L, int index)
-{
-    LS_LTOP(L);
-    lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, index);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, -4);
-    }
-    LS_LTOP_CHECK(L, 1);
-}
-
-/* [-0, +1, m] */
-static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
-{
-    const struct ls_proto *proto = ls__proto_at(session, id);
-    luaL_checkstack(L, 8, NULL);
-    lua_createtable(L, 6, 0);
-    int saved = lua_gettop(L);
-    if (!proto)
-        return;
-    ls__ref_push(session, L, proto->table);
-    int table = saved + 1;
-    if (fields) {
-        copy_fields(L, table);
-        lua_rawseti(L, saved, SAVED_FIELDS);
-        if (!lua_getmetatable(L, table))
-            lua_pushboolean(L, 0);
-        lua_rawseti(L, saved, SAVED_META);
-    }
-    lua_rawseti(L, saved, SAVED_TABLE);
-    ls__ref_push(session, L, proto->record);
-    lua_rawseti(L, saved, SAVED_RECORD);
-    if (ls__ref_push(session, L, proto->copies) == LUA_TNIL) {
-        lua_pop(L, 1);
-        lua_pushboolean(L, 0);
-    }
-    lua_rawseti(L, saved, SAVED_COPIES);
-    lua_pushstring(L, proto->name);
-    lua_rawseti(L, saved, SAVED_NAME);
-}
-
-LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    save(session, L, id, true);
-}
-
-LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    save(session, L, id, false);
-}
-
-/* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
-static LS_RAISES void put_fields(lua_State *L, int table, int fields)
-{
-    LS_LTOP(L);
-    for (lua_pushnil(L); lua_next(L, table);) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, fields) == LUA_TNIL) {
-            lua_pushvalue(L, -2);
-            lua_pushnil(L);
-            lua_rawset(L, table);
-        }
-        lua_pop(L, 1);
-    }
-    for (lua_pushnil(L); lua_next(L, fields);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, table);
-    }
-    LS_LTOP_CHECK(L, 0);
-}
-
-/* [-1, +0, m] keep the value on top in a reference; false and nil are none */
-static LS_RAISES void set_ref(struct ls_session *session, lua_State *L, int *ref)
-{
-    LS_LTOP(L);
-    int fresh = LUA_NOREF;
-    if (lua_toboolean(L, -1))
-        fresh = ls__ref_take(session, L);
-    else
-        lua_pop(L, 1);
-    ls__ref_drop(session, ref);
-    *ref = fresh;
-    LS_LTOP_CHECK(L, -1);
-}
-
-LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    int saved = lua_gettop(L);
-    luaL_checkstack(L, 8, NULL);
-    if (lua_rawgeti(L, saved, SAVED_TABLE) != LUA_TTABLE) {
-        lua_settop(L, saved - 1);
-        return;
-    }
-    int table = saved + 1;
-    if (lua_rawgeti(L, saved, SAVED_FIELDS) == LUA_TTABLE) {
-        put_fields(L, table, table + 1);
-        if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_pushnil(L);
-        }
-        ls__set_metatable(L, table);
-    }
-    struct ls_proto *proto = ls__proto_at(session, id);
-    if (!proto) {
-        lua_rawgeti(L, saved, SAVED_NAME);
-        const char *name = lua_tostring(L, -1);
-        const struct ls_proto *usurper = ls__proto_find(session, name);
-        if (usurper)
-            ls__proto_remove(session, L, usurper->id);
-        proto = add_proto(session, L, name, id);
-        set_id(session, L, id);
-        lua_pushvalue(L, table);
-        set_id(session, L, id);
-        lua_pushvalue(L, table);
-        proto->table = ls__ref_take(session, L);
-        for (size_t i = 0; i < session->module_count; i++)
-            if (ls__names_has(&session->modules[i]->prototypes, proto->name))
-                ls__names_add(&proto->owners, session->modules[i]->key);
-    }
-    lua_rawgeti(L, saved, SAVED_RECORD);
-    set_ref(session, L, &proto->record);
-    lua_rawgeti(L, saved, SAVED_COPIES);
-    set_ref(session, L, &proto->copies);
-    lua_settop(L, saved - 1);
-}
 
 /* --- ownership (L48, L50) --- */
 
@@ -299,19 +42,6 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
 }
 
 /* --- declared fields --- */
-
-bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name)
-{
-    ls__ref_push(session, L, proto->record);
-    if (!lua_istable(L, -1)) {
-        lua_pop(L, 1);
-        return false;
-    }
-    lua_pushstring(L, name);
-    bool declared = lua_rawget(L, -2) != LUA_TNIL;
-    lua_pop(L, 2);
-    return declared;
-}
 
 /* Does the key at -2 with the value at -1 make a declared field (L77)? [-0, +0, -] */
 static bool is_declared(lua_State *L)
@@ -372,9 +102,9 @@ static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, stru
 {
     LS_LTOP(L);
     lua_pushvalue(L, RECORD);
-    set_ref(session, L, &proto->record);
+    ls__proto_set_ref(session, L, &proto->record);
     lua_pushvalue(L, COPIES);
-    set_ref(session, L, &proto->copies);
+    ls__proto_set_ref(session, L, &proto->copies);
     LS_LTOP_CHECK(L, 0);
 }
 
@@ -451,14 +181,14 @@ static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, con
     lua_pushvalue(L, PROTO);
     lua_rawset(L, PROTO);
     set_base(session, L, name);
-    struct ls_proto *proto = add_proto(session, L, name, 0);
+    struct ls_proto *proto = ls__proto_add(session, L, name, 0);
     lua_pushvalue(L, PROTO);
     proto->table = ls__ref_take(session, L);
     keep_record(session, L, proto);
     lua_pushvalue(L, NAME);
-    set_id(session, L, proto->id);
+    ls__proto_set_id(session, L, proto->id);
     lua_pushvalue(L, PROTO);
-    set_id(session, L, proto->id);
+    ls__proto_set_id(session, L, proto->id);
     ls__journal_note(session, L, proto->id, true);
     note_owner(session, L, proto);
     lua_pushvalue(L, PROTO);

@@ -33,6 +33,24 @@ struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id);
 /** The prototype whose table is at `index`, NULL if that is none. [-0, +0, -] */
 struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index);
 
+/** Is `name` in the record of declared fields? [-0, +0, -] */
+bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name);
+/** Forget all prototypes: the session ends. */
+void ls__protos_release(struct ls_session *session);
+
+/* --- protos.c: for those who make and remove them --- */
+
+/** A struct in its place, references unset; `id` 0 = the next one. Raises without memory. [-0, +0, m] */
+LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *L, const char *name, uint32_t id);
+/** Map the value on top, a name or a prototype's table, to an id; 0 takes it out. [-1, +0, m] */
+LS_RAISES void ls__proto_set_id(struct ls_session *session, lua_State *L, uint32_t id);
+/** Keep the value on top in a reference of a prototype; false and nil are none. [-1, +0, m] */
+LS_RAISES void ls__proto_set_ref(struct ls_session *session, lua_State *L, int *ref);
+/** NULL is accepted. */
+void ls__proto_free(struct ls_session *session, struct ls_proto *proto);
+
+/* --- proto_save.c --- */
+
 /** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies. [-0, +1, m] */
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id);
 /** As ls__proto_save without own fields and metatable, for who keeps copies of these. [-0, +1, m] */
@@ -41,10 +59,6 @@ LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, u
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);
 /** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id);
-/** Is `name` in the record of declared fields? [-0, +0, -] */
-bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name);
-void ls__protos_release(struct ls_session *session);
-
 /** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is the structural copy.
  * [-0, +0, m] */
 LS_RAISES bool ls__declared_equal(lua_State *L, int old_index, int copy_index, int new_index);
@@ -91,5 +105,6 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
 void ls__journal_undo(struct ls_session *session, size_t mark);
 /** It has succeeded: forget, refreshing what an outer first load has noted of the same prototypes. Safe. */
 void ls__journal_commit(struct ls_session *session, size_t mark);
+void ls__journal_release(struct ls_session *session);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/module.h"
 #include "tracker/tracker.h"
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/module.h"
 #include "model/prototype.h"
 

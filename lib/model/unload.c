@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/fspath.h"
 #include "base/json.h"
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/hooks.h"
 #include "model/prototype.h"
 #include "model/timers.h"

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/hooks.h"
 #include "model/model.h"
 #include "model/watches.h"

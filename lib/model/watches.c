@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/hooks.h"
 #include "model/module.h"
 #include "tracker/tracker.h"

@@ -64,14 +64,6 @@ LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, 
     return id;
 }
 
-bool ls__object_push(struct ls_session *session, lua_State *L, int64_t id)
-{
-    ls__at_push(session->resolver, L, LS_AT_OBJECTS);
-    lua_rawgeti(L, -1, id);
-    lua_remove(L, -2);
-    return !lua_isnil(L, -1);
-}
-
 size_t ls__object_variables(struct ls_session *session, lua_State *L, int index, int64_t *ids, size_t max)
 {
     int64_t object = ls__object_id(session, L, index);
@@ -79,20 +71,6 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 }
 
 /* --- shape --- */
-
-/* Of a table with holes any border may be its length, also one that no memory could hold: {[1] = …, [2] = …, [4] = …, [2^62] = …}. */
-lua_Integer ls__array_length(lua_State *L, int at)
-{
-    lua_Unsigned border = lua_rawlen(L, at);
-    if (border <= ls_budget_get(&ls__session_of(L)->budget->heap) / sizeof(lua_Integer))
-        return (lua_Integer)border;
-    for (lua_Integer i = 1;; i++) {
-        int type = lua_rawgeti(L, at, i);
-        lua_pop(L, 1);
-        if (type == LUA_TNIL)
-            return i - 1;
-    }
-}
 
 /* T32 for a table without type: number keys and no public string key. `at` absolute. [-0, +0, -] */
 static bool looks_like_array(lua_State *L, int at)

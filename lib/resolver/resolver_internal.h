@@ -68,7 +68,7 @@ struct ls_resolver_state {
 
 #define LS_AT(rs, place) ((rs)->base + (place))
 
-/* --- resolver.c --- */
+/* --- frame.c --- */
 
 /** Open a frame unless one is open. @return 1 opened (close it), 0 there is one, -1 no stack space. [-0, +frame, -] */
 int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault);
@@ -89,11 +89,19 @@ static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum 
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
 }
-/** A fresh slot holding `false` everywhere. [-0, +0, m] */
-LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L);
 /** Put what a failed call into another file of this room said into a fault; reports it to the log under `where`. */
 int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault);
 
+/* --- slots.c --- */
+
+/** A fresh slot holding `false` everywhere. [-0, +0, m] */
+LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L);
+
+/* --- raw.c --- */
+
+/** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a function or another value
+ * decides, so protected indexing is needed. [-0, +(1|0), -] */
+bool ls__raw_index(lua_State *L, int index_name, int at, int key);
 /* --- resolver_read.c --- */
 
 /** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result; *type becomes the type
@@ -102,9 +110,6 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
 int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t first, uint32_t count, int *type, struct ls_fault *fault);
 /** Push the function that step `step` names on the value on top (T62). @return 0 or -1 and fault. [-0, +(1|0), -] */
 int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault);
-/** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a function or another value
- * decides, so protected indexing is needed. [-0, +(1|0), -] */
-bool ls__raw_index(lua_State *L, int index_name, int at, int key);
 /** Fault NIL_PATH whose text shows the path split at the null (T99). */
 int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, struct ls_fault *fault);
 

@@ -10,35 +10,6 @@
 /* The check of an unchanged value is one piece of code, also where several operations have it in common. */
 #define LS_HOT static inline __attribute__((always_inline))
 
-#define CHAIN_MAX 100 /* tables along __index before the walk leaves the rest, and finding loops, to Lua */
-
-bool ls__raw_index(lua_State *L, int index_name, int at, int key)
-{
-    int top = lua_gettop(L);
-    lua_pushvalue(L, at);
-    for (int i = 0; i < CHAIN_MAX; i++) {
-        /* [.., table] */
-        lua_pushvalue(L, key);
-        if (lua_rawget(L, -2) != LUA_TNIL)
-            break;
-        if (!lua_getmetatable(L, -2))
-            break; /* the nil is the answer */
-        lua_pushvalue(L, index_name);
-        int type = lua_rawget(L, -2);
-        if (type == LUA_TNIL)
-            break;
-        if (type != LUA_TTABLE || i == CHAIN_MAX - 1) {
-            lua_settop(L, top);
-            return false;
-        }
-        lua_replace(L, top + 1);
-        lua_settop(L, top + 1);
-    }
-    lua_replace(L, top + 1);
-    lua_settop(L, top + 1);
-    return true;
-}
-
 /* [-2, +1, e] ordinary indexing, metamethods included */
 static LS_RAISES int l_index(lua_State *L)
 {

@@ -6,11 +6,8 @@
 
 #include <string.h>
 
-#include "model/api.h"
+#include "model/globals.h"
 #include "model/module.h"
-#include "model/prototype.h"
-#include "model/timers.h"
-#include "model/watches.h"
 #include "reload/reload_state.h"
 #include "resolver/slots.h"
 #include "vm/libs.h"
@@ -51,14 +48,7 @@ void ls_session_close(struct ls_session *session)
         return;
     assert(session->depth == 0);
     session->L = session->main;
-    ls__timers_release(session);
-    ls__modules_dispose_all(session);
-    ls__timers_release(session); /* a dispose hook may have set one */
-    session->closing = true;
-    ls__watches_release(session);
-    ls__modules_release(session);
-    ls__protos_release(session);
-    ls__ref_drop(session, &session->ref_app);
+    ls__model_close(session);
     ls__reload_free(session);
     ls__resolver_free(session);
     ls__vm_free(session);

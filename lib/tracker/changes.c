@@ -45,7 +45,7 @@ void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
     /* Paths that start at a standard variable may have been read before it: they get another pass (T15, T84). */
     if (var->named && tracker->in_pass)
         tracker->repeat = true;
-    if (!ls_var_readable(var))
+    if (!ls__is_readable(var))
         return;
     var->pending_value = true;
     ls__mark_pending(tracker, var);
@@ -53,7 +53,7 @@ void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
 
 void ls__mark_type(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (!ls_var_readable(var))
+    if (!ls__is_readable(var))
         return;
     var->pending_type = true;
     ls__mark_pending(tracker, var);
@@ -231,7 +231,7 @@ void ls__fault_sweep(struct ls_tracker *tracker)
     struct ls__var_list *faulty = &tracker->faulty;
     for (size_t i = faulty->count; i-- > 0;) {
         struct ls_var *var = faulty->items[i];
-        bool readable = ls_var_readable(var);
+        bool readable = ls__is_readable(var);
         bool checked = readable && var->mark == tracker->generation && var->included == tracker->generation;
         if (var->has_fault && !checked && !write_fault_holds(tracker, var) && var->fault_batch != tracker->batch)
             drop_fault(tracker, var);
@@ -306,15 +306,6 @@ int64_t ls_tracker_set_computing(struct ls_tracker *tracker, int64_t id)
     tracker->reading = NULL;
     tracker->computing = id;
     return before;
-}
-
-void ls__diags_clear(struct ls_var *var)
-{
-    for (size_t i = 0; var->diags && i < var->diags->count; i++)
-        ls_budget_free(var->tracker->budget, var->diags->text[i]);
-    ls_budget_free(var->tracker->budget, var->diags);
-    var->diags = NULL;
-    var->has_diags = false;
 }
 
 void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, size_t len)

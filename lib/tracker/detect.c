@@ -41,17 +41,6 @@ uint32_t ls__epoch_now(struct ls_tracker *tracker)
     return epoch_now(tracker);
 }
 
-ls_slot ls__nav(const struct ls_var *var)
-{
-    return var->wrapper_slot ? var->wrapper_slot : var->value.slot;
-}
-
-struct ls__outward ls__outward(const struct ls_var *var)
-{
-    const struct ls_value *value = var->wrapper_slot ? &var->wrapper : &var->value;
-    return (struct ls__outward){value->shape, value->object};
-}
-
 /* --- wrapper and type --- */
 
 void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var)

@@ -166,6 +166,7 @@ struct ls_tracker {
     unsigned busy;             /* calls that may run Lua code under way: destroying waits (T93a) */
     struct ls__doomed *doomed;
     size_t doomed_count, doomed_cap;
+    void (*remove_doomed)(struct ls_tracker *tracker); /* tracker.c */
 
     /* rows (R2) */
     struct ls__var_list outside; /* variables in state LS__ROW_OUTSIDE */
@@ -188,6 +189,27 @@ struct ls_tracker {
     size_t cursor_index;
 };
 
+static inline bool ls__is_readable(const struct ls_var *var)
+{
+    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
+}
+/** The slot at which paths of children start (T4). Borrowed, 0 = null. */
+static inline ls_slot ls__nav(const struct ls_var *var)
+{
+    return var->wrapper_slot ? var->wrapper_slot : var->value.slot;
+}
+/* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
+struct ls__outward {
+    uint8_t shape;
+    int64_t object;
+};
+/** What is shown of the variable: of the wrapper if there is one, else of the value (T4). */
+static inline struct ls__outward ls__outward(const struct ls_var *var)
+{
+    const struct ls_value *value = var->wrapper_slot ? &var->wrapper : &var->value;
+    return (struct ls__outward){value->shape, value->object};
+}
+
 /* tree.c */
 /** A record out of the tracker's blocks, all zero but for its tracker. NULL without memory, or at the session's limit. */
 struct ls_var *ls__var_new(struct ls_tracker *tracker);
@@ -208,14 +230,24 @@ void ls__tree_watched(struct ls_var *var, int delta);
 int ls__tree_order(struct ls_tracker *tracker);
 /** Tree order (T88): parents first, siblings as created, roots by id. As for qsort. */
 int ls__tree_compare(const struct ls_var *a, const struct ls_var *b);
+/** Append to the list. False without memory. */
+bool ls__list_add(struct ls__var_list *list, struct ls_var *var);
+/** What code reported while the variable was computed is forgotten. */
+void ls__diags_clear(struct ls_var *var);
+
+/* find.c */
 /** The variable of that id, also one that is to go when the pass is over. NULL = none. */
 struct ls_var *ls__find_any(const struct ls_tracker *tracker, int64_t id);
-/** The end of what must not see variables go (T93a): with the outermost one, those that were to go do. */
+/** The end of a call during which nothing was destroyed (`busy`): if it was the outermost, what is doomed goes. */
 void ls__busy_end(struct ls_tracker *tracker);
 /** Bring the index by object in line with the variable's value (T104); `gone`: take it out. */
 void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone);
-/** Append to the list. False without memory. */
-bool ls__list_add(struct ls__var_list *list, struct ls_var *var);
+/** The variable at which the path starts, NULL if there is none. */
+const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var);
+/** Where the path starts: 0 and *from, or -1 and fault (T15). */
+int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault);
+/** The fault of a row whose key no element can have. @return -1 */
+int ls__row_never(const struct ls_var *var, struct ls_fault *fault);
 
 /* props.c */
 /** The record of a property by base name, also of one that was removed and waits for its report. NULL = none. */
@@ -231,8 +263,6 @@ struct ls__prop_name {
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
 /** Store without recording. @return 1 changed, 0 same, -1 and fault (may be NULL): no memory */
 int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len, struct ls_fault *fault);
-/** The property counts as changed and waits for the change list (T24). */
-void ls__prop_record(struct ls_var *var, const char *name, size_t len);
 /** Frees all properties with their table and texts. */
 void ls__props_free(struct ls_var *var);
 /** May a variable have so many? @return 0, or -1 and fault */
@@ -255,7 +285,11 @@ int ls__climb_check(const struct ls_path *path, const struct ls_var *parent, str
 struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_t len, struct ls_fault *fault);
 /** One use less; the last one frees it. NULL accepted. */
 void ls__path_put(struct ls_tracker *tracker, struct ls_path *path);
-/** Path or parent are new: find the variable at which the path starts, so that detection need not climb. */
+
+/* setting.c */
+/** The property counts as changed and waits for the change list (T24). */
+void ls__prop_record(struct ls_var *var, const char *name, size_t len);
+/** Fix the variable at whose navigation value the path starts, so that detection need not climb. */
 void ls__var_aim(struct ls_var *var);
 
 /* detect.c */
@@ -265,25 +299,12 @@ void ls__read(struct ls_tracker *tracker, struct ls_var *var);
 void ls__epoch_move(struct ls_tracker *tracker);
 /** A number that moves when code has run or what paths start from has changed: what was read under it is still true. */
 uint32_t ls__epoch_now(struct ls_tracker *tracker);
-/* The outward value as far as comparing needs it (T82): two are equal when kind and object are, and the value did not change. */
-struct ls__outward {
-    uint8_t shape;
-    int64_t object;
-};
-/** What is shown of the variable: of the wrapper if there is one, else of the value (T4). */
-struct ls__outward ls__outward(const struct ls_var *var);
 /** After the value changed: wrapper (T66), type (T92), texts. @return did the outward JSON change */
 bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed);
 /** `type` follows what is shown (T92). `record`: as a change, to be told with the value. */
 void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record);
 /** The wrapper goes, with its `destroy` (T70); nothing happens without one. May run Lua code. */
 void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var);
-/** The slot at which paths of children start (T4). Borrowed, 0 = null. */
-ls_slot ls__nav(const struct ls_var *var);
-/** The variable at which the path starts, NULL if there is none. */
-const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var);
-/** Where the path starts: 0 and *from, or -1 and fault (T15). */
-int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault);
 
 /** What variables below start at, and lists hold, may be out of date: read the variable as a pass does. */
 void ls__check_now(struct ls_tracker *tracker, struct ls_var *var);
@@ -300,8 +321,6 @@ void ls__rows_let_go(struct ls_tracker *tracker);
 /** May the variable be written: is each row that leads to it in its list, or alive all the same? May run Lua code and destroy variables.
  * @return 0; -1 and fault (GONE) */
 int ls__row_reach(struct ls_tracker *tracker, int64_t id, struct ls_fault *fault);
-/** The fault of a row whose element was never in the list (GONE). @return -1 */
-int ls__row_never(const struct ls_var *var, struct ls_fault *fault);
 /** Has no code run since detection was over? */
 bool ls__is_settled(const struct ls_tracker *tracker);
 /** Read the variables above, from the top down. May run Lua code, which may destroy the variable itself at the end. */
@@ -348,7 +367,5 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
 void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var);
 /** The end of a pass: faults go of variables that it did not check (T80.1, T100). */
 void ls__fault_sweep(struct ls_tracker *tracker);
-/** Drop its diagnostics, as each read does first (T97). */
-void ls__diags_clear(struct ls_var *var);
 
 #endif

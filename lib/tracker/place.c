@@ -68,7 +68,7 @@ static enum ls__place_kind kind_of(const struct ls_var *var)
         return is_fixed(var) ? LS__PLACE_NONE : LS__PLACE_BELOW;
     if (!calls_on_the_way(path))
         return LS__PLACE_ALONG;
-    return ls_var_readable(var) ? LS__PLACE_READ : LS__PLACE_NONE;
+    return ls__is_readable(var) ? LS__PLACE_READ : LS__PLACE_NONE;
 }
 
 static void drop_place(struct ls_tracker *tracker, struct ls_var *var, struct ls__place *place)

@@ -31,7 +31,7 @@ void ls__read_above(struct ls_tracker *tracker, const struct ls_var *var)
         chain[count++] = up;
     tracker->busy++;
     while (count-- > 0)
-        if (ls_var_readable(chain[count]))
+        if (ls__is_readable(chain[count]))
             ls__check_now(tracker, chain[count]);
     ls__busy_end(tracker);
 }
@@ -75,11 +75,6 @@ void ls__row_bind(struct ls_tracker *tracker, struct ls_var *var)
 bool ls_var_has_rows(const struct ls_var *var)
 {
     return var->rows > 0;
-}
-
-int ls__row_never(const struct ls_var *var, struct ls_fault *fault)
-{
-    return ls_fault_set(fault, LS_FAULT_GONE, "the list has no element '%.100s'", var->path->steps[0].name);
 }
 
 void ls__rows_follow(struct ls_tracker *tracker, struct ls_var *list)

@@ -8,6 +8,9 @@
 #include "base/array.h"
 #include "tracker/internal.h"
 
+static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
+static void remove_doomed(struct ls_tracker *tracker);
+
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
 {
     struct ls_tracker *tracker = ls_budget_zalloc(config->budget, sizeof *tracker);
@@ -23,6 +26,7 @@ struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct
     tracker->pass = 1;
     tracker->epoch = 1;
     tracker->batch = 1;
+    tracker->remove_doomed = remove_doomed;
     tracker->by_id = ls_idmap_new_in(tracker->budget);
     tracker->by_object = ls_idmap_new_in(tracker->budget);
     tracker->paths = ls_map_new_in(tracker->budget);
@@ -34,8 +38,6 @@ fail:
     ls_fail(err, LS_ENOMEM, "tracker: out of memory");
     return NULL;
 }
-
-static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
 
 void ls_tracker_free(struct ls_tracker *tracker)
 {
@@ -65,78 +67,9 @@ void ls_tracker_free(struct ls_tracker *tracker)
         ls_budget_free(budget, blocks[i]);
 }
 
-/* --- finding --- */
-
-struct ls_var *ls__find_any(const struct ls_tracker *tracker, int64_t id)
-{
-    return ls_idmap_get(tracker->by_id, id);
-}
-
-struct ls_var *ls_tracker_find(const struct ls_tracker *tracker, int64_t id)
-{
-    struct ls_var *var = ls__find_any(tracker, id);
-    return var && !var->dying ? var : NULL;
-}
-
-size_t ls_tracker_count(const struct ls_tracker *tracker)
-{
-    return tracker->count;
-}
-
-/* Variables that show the same object are chained; the map knows the one that came last. */
-void ls__index_object(struct ls_tracker *tracker, struct ls_var *var, bool gone)
-{
-    int64_t object = !gone && var->value.shape == LS_SHAPE_OBJECT ? var->value.object : 0;
-    if (object == var->indexed)
-        return;
-    if (var->indexed) {
-        if (var->object_next)
-            var->object_next->object_prev = var->object_prev;
-        if (var->object_prev)
-            var->object_prev->object_next = var->object_next;
-        else if (var->object_next)
-            ls_idmap_put(tracker->by_object, var->indexed, var->object_next, NULL); /* replaces: takes no memory */
-        else
-            ls_idmap_take(tracker->by_object, var->indexed);
-    }
-    var->object_prev = var->object_next = NULL;
-    var->indexed = 0;
-    if (object) {
-        struct ls_var *first = ls_idmap_get(tracker->by_object, object);
-        if (!ls_idmap_put(tracker->by_object, object, var, NULL))
-            return; /* not found by its object until it is seen anew */
-        var->object_next = first;
-        if (first)
-            first->object_prev = var;
-        var->indexed = object;
-    }
-}
-
-size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, int64_t *ids, size_t max)
-{
-    size_t count = 0;
-    uint64_t after = 0;
-    while (count < max) {
-        const struct ls_var *next = NULL;
-        for (const struct ls_var *var = ls_idmap_get(tracker->by_object, object); var; var = var->object_next)
-            if (!var->dying && var->sequence > after && (!next || var->sequence < next->sequence))
-                next = var;
-        if (!next)
-            break;
-        after = next->sequence;
-        ids[count++] = next->id;
-    }
-    return count;
-}
-
 int64_t ls_tracker_next_id(struct ls_tracker *tracker)
 {
     return tracker->counter++;
-}
-
-static bool same_name(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
 }
 
 int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, struct ls_fault *fault)
@@ -144,7 +77,7 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
     size_t len = strlen(name);
     if (len < 2 || name[0] != '@' || strpbrk(name, ".?"))
         return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.100s' is no name for a standard variable: write @name", name);
-    if (same_name(name, "@app"))
+    if (strcmp(name, "@app") == 0)
         return id == 1 ? 0 : ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'@app' is always variable 1");
     ls__epoch_move(tracker); /* paths that begin with the name lead elsewhere now */
     if (id == 0) {
@@ -162,31 +95,9 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
 
 int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
 {
-    if (same_name(name, "@app"))
+    if (strcmp(name, "@app") == 0)
         return ls_tracker_find(tracker, 1) ? 1 : 0;
     return (intptr_t)ls_map_get(tracker->names, name, strlen(name));
-}
-
-const struct ls_var *ls__start_at(const struct ls_tracker *tracker, const struct ls_var *var)
-{
-    if (!var->path || !var->path->standard)
-        return var->start;
-    const char *name = var->path->standard;
-    int64_t id = same_name(name, "@app") ? 1 : (intptr_t)ls_map_get(tracker->names, name, strlen(name));
-    return id ? ls_tracker_find(tracker, id) : NULL;
-}
-
-int ls__start(struct ls_tracker *tracker, const struct ls_var *var, ls_slot *from, struct ls_fault *fault)
-{
-    if (var->row == LS__ROW_NEVER)
-        return ls__row_never(var, fault);
-    const struct ls_var *start = ls__start_at(tracker, var);
-    if (!start && var->path && var->path->standard)
-        return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "there is no standard variable '%.100s'", var->path->standard);
-    if (!start)
-        return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "the parent variable is gone");
-    *from = ls__nav(start);
-    return 0;
 }
 
 /* --- creating (T40) --- */
@@ -452,6 +363,19 @@ static bool put_off(struct ls_tracker *tracker, int64_t id, void (*gone)(void *c
     return LS_PUSH_IN(tracker->budget, LS_BUDGET_SPARE, tracker->doomed, tracker->doomed_count, tracker->doomed_cap, (struct ls__doomed){id, gone, ctx});
 }
 
+/* The counter stays above 0 while the doomed go: their destroy hooks may doom others, which this loop then reaches. */
+static void remove_doomed(struct ls_tracker *tracker)
+{
+    while (tracker->doomed_count) {
+        struct ls__doomed next = tracker->doomed[0];
+        tracker->doomed_count--;
+        memmove(tracker->doomed, tracker->doomed + 1, tracker->doomed_count * sizeof next);
+        struct ls_var *var = ls__find_any(tracker, next.id);
+        if (var && var->dying)
+            remove_tree(tracker, var, next.gone, next.ctx);
+    }
+}
+
 void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
 {
     struct ls_var *top = ls_tracker_find(tracker, id);
@@ -462,18 +386,4 @@ void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(voi
         var->dying = true;
     tracker->busy++;
     ls__busy_end(tracker);
-}
-
-void ls__busy_end(struct ls_tracker *tracker)
-{
-    /* The counter stays above 0 while the doomed go: their destroy hooks may doom others, which this loop then reaches. */
-    while (tracker->busy == 1 && tracker->doomed_count) {
-        struct ls__doomed next = tracker->doomed[0];
-        tracker->doomed_count--;
-        memmove(tracker->doomed, tracker->doomed + 1, tracker->doomed_count * sizeof next);
-        struct ls_var *var = ls__find_any(tracker, next.id);
-        if (var && var->dying)
-            remove_tree(tracker, var, next.gone, next.ctx);
-    }
-    tracker->busy--;
 }

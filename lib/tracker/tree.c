@@ -61,6 +61,15 @@ struct ls_var *ls__var_new(struct ls_tracker *tracker)
     return var;
 }
 
+void ls__diags_clear(struct ls_var *var)
+{
+    for (size_t i = 0; var->diags && i < var->diags->count; i++)
+        ls_budget_free(var->tracker->budget, var->diags->text[i]);
+    ls_budget_free(var->tracker->budget, var->diags);
+    var->diags = NULL;
+    var->has_diags = false;
+}
+
 void ls__var_free(struct ls_tracker *tracker, struct ls_var *var)
 {
     ls__props_free(var);
@@ -160,11 +169,6 @@ static void unlink_root(struct ls_tracker *tracker, const struct ls_var *var)
     roots->count--;
 }
 
-static bool is_readable(const struct ls_var *var)
-{
-    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
-}
-
 /* A page that shows a long list creates its variables from the top down, frame after frame. Such a one comes last in the tree; if none of a
  * later class waits behind it, it comes last in the order too, and the order need not be made anew of all that came before (T80, T81, T108).
  * @return does the order hold, with it? */
@@ -178,7 +182,7 @@ static bool extend_order(struct ls_tracker *tracker, struct ls_var *var)
             return false;
     if (last != tracker->roots.items[tracker->roots.count - 1])
         return false;
-    if (is_readable(var)) {
+    if (ls__is_readable(var)) {
         if (tracker->order_priorities >> var->priority > 1 || !ls__list_add(&tracker->order, var))
             return false;
         tracker->order_priorities |= 1u << var->priority;
@@ -279,7 +283,7 @@ static int collect(struct ls_tracker *tracker, struct ls_var *root, struct ls__v
         bool skip = quiet ? !watched : !var->active && !var->watched_below;
         if (!skip) {
             var->included = tracker->generation;
-            if (is_readable(var)) {
+            if (ls__is_readable(var)) {
                 if (!ls__list_add(all, var))
                     return -1;
                 *priorities |= 1u << var->priority;
@@ -314,7 +318,7 @@ static void place(struct ls_tracker *tracker, struct ls_var *var)
     }
     while (count-- > 0) {
         struct ls_var *next = chain[count];
-        if (is_readable(next) && next->included == tracker->generation)
+        if (ls__is_readable(next) && next->included == tracker->generation)
             tracker->order.items[tracker->order.count++] = next;
     }
 }

@@ -173,7 +173,7 @@ enum ls_priority ls_var_priority(const struct ls_var *var)
 
 bool ls_var_readable(const struct ls_var *var)
 {
-    return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
+    return ls__is_readable(var);
 }
 
 bool ls_var_has_path(const struct ls_var *var)

@@ -12,7 +12,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "vm/finalizers.h"
 
 #define HOOKS_KEY "lsess.hooks" /* registry: weak table thread → {function, mask text, count, counted} */
 
@@ -361,18 +360,6 @@ static LS_RAISES int l_debug_getmetatable(lua_State *L)
     return 1;
 }
 
-/* [-0, +1, e] debug.setmetatable(value, table) */
-static LS_RAISES int l_debug_setmetatable(lua_State *L)
-{
-    int type = lua_type(L, 2);
-    luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
-    if (lua_isuserdata(L, 1))
-        return luaL_error(L, "debug.setmetatable: the metatable of a userdata cannot be exchanged");
-    lua_settop(L, 2);
-    ls__set_metatable(L, 1);
-    return 1;
-}
-
 /* [-0, +1, -] debug.getuservalue(value [, number]) */
 static LS_RAISES int l_debug_getuservalue(lua_State *L)
 {
@@ -552,7 +539,6 @@ LS_RAISES void ls__open_debug(lua_State *L)
         {"getuservalue", l_debug_getuservalue},
         {"sethook", l_debug_sethook},
         {"setlocal", l_debug_setlocal},
-        {"setmetatable", l_debug_setmetatable},
         {"setupvalue", l_debug_setupvalue},
         {"setuservalue", l_debug_setuservalue},
         {"traceback", l_debug_traceback},

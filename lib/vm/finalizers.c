@@ -136,6 +136,17 @@ LS_RAISES int l_setmetatable(lua_State *L)
     return 1;
 }
 
+LS_RAISES int l_debug_setmetatable(lua_State *L)
+{
+    int type = lua_type(L, 2);
+    luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
+    if (lua_isuserdata(L, 1))
+        return luaL_error(L, "debug.setmetatable: the metatable of a userdata cannot be exchanged");
+    lua_settop(L, 2);
+    ls__set_metatable(L, 1);
+    return 1;
+}
+
 /* --- warnings: warn() of site code, and those that Lua makes itself --- */
 
 void ls__warn(void *ud, const char *text, int to_be_continued)

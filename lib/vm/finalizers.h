@@ -9,6 +9,8 @@
 LS_RAISES void ls__set_metatable(lua_State *L, int index);
 /** setmetatable of sites. [-2, +1, e] */
 LS_RAISES int l_setmetatable(lua_State *L);
+/** debug.setmetatable of sites. [-0, +1, e] */
+LS_RAISES int l_debug_setmetatable(lua_State *L);
 /** The warning function of the state; `ud` is the session. Warnings are on until warn("@off"). */
 void ls__warn(void *ud, const char *text, int to_be_continued);
 

@@ -367,6 +367,10 @@ LS_RAISES void ls__open_libs(lua_State *L)
     ls__replace_slow(L);
     lua_pop(L, 2);
     ls__open_debug(L);
+    lua_getglobal(L, "debug");
+    lua_pushcfunction(L, l_debug_setmetatable);
+    lua_setfield(L, -2, "setmetatable");
+    lua_pop(L, 1);
     lua_getglobal(L, "load");
     lua_pushcclosure(L, l_load, 1);
     lua_pushvalue(L, -1);

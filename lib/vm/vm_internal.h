@@ -150,6 +150,7 @@ struct ls_session {
     const struct ls_variable_store *store;  /* borrowed; NULL until bound */
     const struct ls_load_hooks *loads;      /* model/hooks.h */
     const struct ls_slot_hooks *slots;
+    const luaL_Reg *functions;              /* of the session table, as they were made */
     int64_t app_variable_id;                /* appVariableID: 0 or 1 */
     uint64_t app_module;                    /* serial of the file whose first load made it, 0 = none */
     bool app_counted;                       /* id 1 has been taken from the counter (T8) */
@@ -238,6 +239,8 @@ void ls__ref_drop(struct ls_session *session, int *ref);
 struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err);
 /** Close the state and free the session; what rooms above keep in it has been released. */
 void ls__vm_free(struct ls_session *session);
+
+/* --- limits.c --- */
 
 /** (Re)install the count hook on a Lua thread. [-0, +0, -] */
 void ls__hook_set(lua_State *L, int count);

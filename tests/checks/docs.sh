@@ -122,7 +122,7 @@ while read -r name; do
     if grep -qE "$pattern" man/lsess-lua.7; then ok; else finding "man/lsess-lua.7 does not tell about $name"; fi
 done < <({
     sed -n 's/^function \([A-Za-z_.:]*\)(.*/\1/p' lua/meta/*.lua
-    sed -n 's/.*{"\([A-Za-z_]*\)", l_session_.*/session:\1/p;s/.*{"\([A-Za-z_]*\)", l_ui_.*/ui.\1/p' lib/model/api.c
+    sed -n 's/.*{"\([A-Za-z_]*\)", l_session_.*/session:\1/p;s/.*{"\([A-Za-z_]*\)", l_ui_.*/ui.\1/p' lib/model/globals.c
 } | sed 's/^Session[.:]/session:/;s/^Ui[.:]/ui./' | sort -u)
 
 # --- completions ---

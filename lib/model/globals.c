@@ -1,8 +1,7 @@
 /* Puts the tables `session` and `ui` and the globals EMPTY, diag and print together (L3, L8 to L11, L59, L62, L119, L120).
  * Owner thread: the session's. */
-#include "model/api.h"
+#include "model/globals.h"
 
-#include "base/log.h"
 #include "model/model.h"
 #include "tracker/tracker.h"
 #include "vm/lua_json.h"
@@ -161,64 +160,7 @@ LS_RAISES void ls__open_session_table(lua_State *L)
     lua_setfield(L, -2, "_sessionID");
     lua_pushvalue(L, -1);
     session->ref_session = ls__ref_take(session, L);
+    session->functions = ls__session_functions;
     lua_setglobal(L, "session");
     LS_LTOP_CHECK(L, 0);
-}
-
-/* --- session methods that are wrapped again and again (LX36) --- */
-
-#define REPLACED_MAX 20 /* wrappers around one method before the hint */
-
-/* [-0, +0, m] the function on top is no original: count it if it is another one than last time. Stack: key, session table, replaced, function */
-static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, const char *name)
-{
-    if (lua_getfield(L, 3, name) != LUA_TNIL && lua_rawequal(L, -1, 4))
-        return;
-    lua_pushvalue(L, 4);
-    lua_setfield(L, 3, name);
-    lua_pushfstring(L, "%s#", name);
-    lua_pushvalue(L, -1);
-    lua_rawget(L, 3);
-    lua_Integer times = lua_tointeger(L, -1) + 1;
-    lua_pop(L, 1);
-    lua_pushinteger(L, times);
-    lua_rawset(L, 3);
-    if (times == REPLACED_MAX + 1)
-        ls_log_session(0, session->id, "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
-                       "calls nest deeper with each reload: replace it in `if not session.reloading then ... end`",
-                       name, REPLACED_MAX, (const char *)lua_touserdata(L, 1));
-}
-
-/* [-1, +0, m] argument: the key of the module that has run */
-static LS_RAISES int check_replaced(lua_State *L)
-{
-    struct ls_session *session = ls__session_of(L);
-    ls__ref_push(session, L, session->ref_session);
-    for (const luaL_Reg *method = ls__session_functions; method->name; method++, lua_settop(L, 2)) {
-        lua_pushstring(L, method->name);
-        if (lua_rawget(L, 2) != LUA_TFUNCTION || lua_tocfunction(L, 3) == method->func)
-            continue;
-        if (session->ref_replaced == LUA_NOREF) {
-            lua_newtable(L);
-            session->ref_replaced = ls__ref_take(session, L);
-        }
-        ls__ref_push(session, L, session->ref_replaced);
-        lua_insert(L, 3);
-        count_replaced(session, L, method->name);
-    }
-    return 0;
-}
-
-void ls__replaced_check(struct ls_session *session, const char *key)
-{
-    struct ls_err err;
-    union { const char *text; void *data; } argument = {.text = key};
-    if (ls__lrun(session, check_replaced, argument.data, 0, &err) != 0)
-        ls__report(session, "looking at replaced session methods", &err);
-}
-
-void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, const struct ls_variable_store *store)
-{
-    session->tracker = tracker;
-    session->store = store;
 }

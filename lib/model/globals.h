@@ -1,7 +1,7 @@
 /* The tables of functions that Lua code calls: `session`, `ui` and a few globals (lua-api.md sections 2, 4, 10, 19, 20).
- * Each function is `l_<table>_<name>`; every file owns those of its subject, api.c puts them together. Owner thread: the session's. */
-#ifndef LS_MODEL_API_H
-#define LS_MODEL_API_H
+ * Each function is `l_<table>_<name>`; every file owns those of its subject, globals.c puts them together. Owner thread: the session's. */
+#ifndef LS_MODEL_GLOBALS_H
+#define LS_MODEL_GLOBALS_H
 
 #include "vm/vm_internal.h"
 
@@ -9,9 +9,6 @@ LS_RAISES void ls__open_registries(lua_State *L);    /* [-0, +0, m] tables in th
 LS_RAISES void ls__open_ui(lua_State *L);            /* [-0, +0, m] `ui` */
 LS_RAISES void ls__open_globals(lua_State *L);       /* [-0, +0, m] EMPTY, diag, print */
 LS_RAISES void ls__open_session_table(lua_State *L); /* [-0, +0, m] `session` */
-
-/** After a module has run: has it wrapped a session method once more (LX36)? Hints once a method. Safe. */
-void ls__replaced_check(struct ls_session *session, const char *key);
 
 /** The registration tables, for the check that lua/meta names the same functions. NULL-terminated. */
 extern const luaL_Reg ls__session_functions[];
@@ -44,7 +41,7 @@ LS_RAISES int l_session_setInterval(lua_State *L);
 LS_RAISES int l_session_clearImmediate(lua_State *L);
 LS_RAISES int l_session_clearTimeout(lua_State *L);
 LS_RAISES int l_session_clearInterval(lua_State *L);
-/* api.c */
+/* globals.c */
 LS_RAISES int l_session_newVersion(lua_State *L);
 LS_RAISES int l_session_getVersion(lua_State *L);
 LS_RAISES int l_session_needsMutation(lua_State *L);

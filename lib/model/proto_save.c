@@ -1,0 +1,164 @@
+/* Prototypes saved, put back and removed (L43, H59, L104 to L106). A record of declared fields is made once and replaced as a whole, so that a snapshot of it is
+ * a reference. Owner thread: the session's. */
+#include "model/prototype.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "model/globals.h"
+#include "model/module.h"
+#include "vm/finalizers.h"
+
+LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto)
+        return;
+    ls__ref_push(session, L, proto->table);
+    ls__proto_set_id(session, L, 0);
+    lua_pushstring(L, proto->name);
+    ls__proto_set_id(session, L, 0);
+    ls__mutations_drop_proto(session, id);
+    for (size_t i = 0; i < session->module_count; i++)
+        ls__names_drop(&session->modules[i]->prototypes, proto->name);
+    session->protos[id - 1] = NULL;
+    ls__proto_free(session, proto);
+}
+
+/* [-0, +0, e] session:removePrototype(name [, children]) */
+LS_RAISES int l_session_removePrototype(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        ls__ltype(L, 2, "removePrototype", "string");
+    size_t len;
+    const char *name = lua_tolstring(L, 2, &len);
+    bool children = lua_toboolean(L, 3);
+    for (uint32_t id = 1; id <= session->proto_count; id++) {
+        const struct ls_proto *proto = session->protos[id - 1];
+        if (proto && (strcmp(proto->name, name) == 0 ||
+                      (children && strncmp(proto->name, name, len) == 0 && proto->name[len] == '.')))
+            ls__proto_remove(session, L, id);
+    }
+    return 0;
+}
+
+/* --- saving and putting back (L43, H59) --- */
+
+enum { SAVED_TABLE = 1, SAVED_FIELDS, SAVED_META, SAVED_RECORD, SAVED_COPIES, SAVED_NAME };
+
+/* [-0, +1, m] shallow raw copy */
+static LS_RAISES void copy_fields(lua_State *L, int index)
+{
+    LS_LTOP(L);
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, index);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* [-0, +1, m] */
+static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
+{
+    const struct ls_proto *proto = ls__proto_at(session, id);
+    luaL_checkstack(L, 8, NULL);
+    lua_createtable(L, 6, 0);
+    int saved = lua_gettop(L);
+    if (!proto)
+        return;
+    ls__ref_push(session, L, proto->table);
+    int table = saved + 1;
+    if (fields) {
+        copy_fields(L, table);
+        lua_rawseti(L, saved, SAVED_FIELDS);
+        if (!lua_getmetatable(L, table))
+            lua_pushboolean(L, 0);
+        lua_rawseti(L, saved, SAVED_META);
+    }
+    lua_rawseti(L, saved, SAVED_TABLE);
+    ls__ref_push(session, L, proto->record);
+    lua_rawseti(L, saved, SAVED_RECORD);
+    if (ls__ref_push(session, L, proto->copies) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 0);
+    }
+    lua_rawseti(L, saved, SAVED_COPIES);
+    lua_pushstring(L, proto->name);
+    lua_rawseti(L, saved, SAVED_NAME);
+}
+
+LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, true);
+}
+
+LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    save(session, L, id, false);
+}
+
+/* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
+static LS_RAISES void put_fields(lua_State *L, int table, int fields)
+{
+    LS_LTOP(L);
+    for (lua_pushnil(L); lua_next(L, table);) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, fields) == LUA_TNIL) {
+            lua_pushvalue(L, -2);
+            lua_pushnil(L);
+            lua_rawset(L, table);
+        }
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); lua_next(L, fields);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, table);
+    }
+    LS_LTOP_CHECK(L, 0);
+}
+
+LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    int saved = lua_gettop(L);
+    luaL_checkstack(L, 8, NULL);
+    if (lua_rawgeti(L, saved, SAVED_TABLE) != LUA_TTABLE) {
+        lua_settop(L, saved - 1);
+        return;
+    }
+    int table = saved + 1;
+    if (lua_rawgeti(L, saved, SAVED_FIELDS) == LUA_TTABLE) {
+        put_fields(L, table, table + 1);
+        if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_pushnil(L);
+        }
+        ls__set_metatable(L, table);
+    }
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto) {
+        lua_rawgeti(L, saved, SAVED_NAME);
+        const char *name = lua_tostring(L, -1);
+        const struct ls_proto *usurper = ls__proto_find(session, name);
+        if (usurper)
+            ls__proto_remove(session, L, usurper->id);
+        proto = ls__proto_add(session, L, name, id);
+        ls__proto_set_id(session, L, id);
+        lua_pushvalue(L, table);
+        ls__proto_set_id(session, L, id);
+        lua_pushvalue(L, table);
+        proto->table = ls__ref_take(session, L);
+        for (size_t i = 0; i < session->module_count; i++)
+            if (ls__names_has(&session->modules[i]->prototypes, proto->name))
+                ls__names_add(&proto->owners, session->modules[i]->key);
+    }
+    lua_rawgeti(L, saved, SAVED_RECORD);
+    ls__proto_set_ref(session, L, &proto->record);
+    lua_rawgeti(L, saved, SAVED_COPIES);
+    ls__proto_set_ref(session, L, &proto->copies);
+    lua_settop(L, saved - 1);
+}

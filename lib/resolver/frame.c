@@ -1,0 +1,75 @@
+/* The frame of tables that detection asks over and over (resolver_internal.h), and protected calls from it.
+ * Owner thread: the session's. Rules: T5, T102, L4, L5. */
+#include "resolver/resolver_internal.h"
+
+#include <string.h>
+
+/* Space for the longest path with a value a step, and for what a look-up needs above it. */
+#define FRAME_STACK (LS_FRAME_SIZE + LS_PATH_MAX_STEPS + 64)
+
+int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
+{
+    lua_State *L = rs->session->L;
+    if (!lua_checkstack(L, FRAME_STACK))
+        return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
+    ls__enter(rs->session);
+    rs->L = L;
+    rs->base = lua_gettop(L);
+    rs->open = true;
+    for (int place = 1; place <= LS_FRAME_REFS; place++)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
+    lua_settop(L, rs->base + LS_FRAME_SIZE);
+    rs->cache_from = 0;
+    return 1;
+}
+
+void ls__frame_done(struct ls_resolver_state *rs, int opened)
+{
+    lua_settop(rs->L, rs->base + (opened ? 0 : LS_FRAME_SIZE));
+    if (!opened)
+        return;
+    rs->open = false;
+    ls__leave(rs->session);
+}
+
+int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault)
+{
+    const char *trace = strstr(err->text, "\nstack traceback:");
+    int len = trace ? (int)(trace - err->text) : (int)strlen(err->text);
+    ls__report(rs->session, where, err);
+    return ls_fault_set(fault, kind, "%.*s", len, err->text);
+}
+
+int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+{
+    int rc = ls__resolver_run(rs, nargs, nresults, kind, fault);
+    rs->session->epoch++; /* what ran may have changed anything */
+    return rc;
+}
+
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+{
+    struct ls_session *session = rs->session;
+    lua_State *L = rs->L;
+    int base = rs->base;
+    rs->open = false;
+    rs->cache_from = 0;
+    ls__rearm(session);
+    int status = lua_pcall(L, nargs, nresults, base + LS_AT_HANDLER);
+    rs->base = base;
+    rs->L = L;
+    rs->open = true;
+    rs->cache_from = 0;
+    rs->did |= LS_CHECK_RAN;
+    if (status == LUA_OK)
+        return 0;
+    struct ls_err err;
+    ls__lfail(session, status, &err);
+    /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this respect: one runaway
+     * method must not take the others with it (T102). */
+    if (session->stop != LS_STOP_NONE && session->depth == 1) {
+        ls__leave(session);
+        ls__enter(session);
+    }
+    return ls__fault_from(rs, kind, "path", &err, fault);
+}

@@ -1,0 +1,108 @@
+/* How long an entry may run (L5): the count hook, its deadline, and what is raised when the time is over or somebody has interrupted.
+ * Owner thread: the session's; ls_session_interrupt from any. Refuses to: count memory (vm.c). */
+#include "vm/vm_internal.h"
+
+#include "base/clock.h"
+#include "vm/libs.h"
+
+void ls__hook_set(lua_State *L, int count)
+{
+    lua_sethook(L, ls__hook, LUA_MASKCOUNT, count);
+}
+
+/* Is the entry over its time, or is it to be stopped? Sets session->stop. */
+static void look_at_clock(struct ls_session *session)
+{
+    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed)) {
+        session->stop = LS_STOP_INTERRUPT;
+        return;
+    }
+    if (session->config.time_limit_ms <= 0)
+        return;
+    int64_t now = ls_now_ns() - session->waited_ns;
+    if (session->deadline_ns == 0)
+        session->deadline_ns = now + ls_ms(session->config.time_limit_ms);
+    else if (now >= session->deadline_ns)
+        session->stop = LS_STOP_TIME;
+}
+
+void ls__stop_text(const struct ls_session *session, struct ls_err *err)
+{
+    if (session->stop == LS_STOP_INTERRUPT)
+        ls_fail(err, LS_EINTERRUPTED, "interrupted");
+    else
+        ls_fail(err, LS_ELIMIT, "the time limit of %lld ms has been exceeded (--time-limit)", (long long)session->config.time_limit_ms);
+}
+
+/* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5). [-0, +0, e] */
+static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
+{
+    LS_LTOP(L);
+    if (session->graced && session->grace) {
+        session->grace--;
+        return;
+    }
+    ls__hook_stop(L);
+    ls__hook_stop(session->main);
+    luaL_where(L, level);
+    struct ls_err err;
+    ls__stop_text(session, &err);
+    lua_pushstring(L, err.text);
+    lua_concat(L, 2);
+    lua_error(L);
+    LS_LTOP_CHECK(L, 0);
+}
+
+/* [-0, +0, e] runs on whatever coroutine is executing */
+LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
+{
+    struct ls_session *session = ls__session_of(L);
+    if (ar->event != LUA_HOOKCOUNT) {
+        ls__user_hook(L, ar);
+        return;
+    }
+    if (session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    if (session->stop == LS_STOP_NONE)
+        ls__user_hook(L, ar);
+    else
+        raise_stop(session, L, 0); /* a hook has no level of its own: the function that was running */
+}
+
+/* [-0, +0, e] */
+LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar)
+{
+    struct ls_session *session = ls__session_of(L);
+    (void)ar;
+    if (session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    if (session->stop == LS_STOP_NONE)
+        ls__user_hook_restore(L); /* this thread was stopped in an earlier entry and lives on, or a hook of site code has failed */
+    else
+        raise_stop(session, L, 0);
+}
+
+bool ls__stopped(struct ls_session *session)
+{
+    if (session->depth > 0 && session->stop == LS_STOP_NONE)
+        look_at_clock(session);
+    return session->stop != LS_STOP_NONE;
+}
+
+LS_RAISES void ls__budget_check(lua_State *L)
+{
+    LS_LTOP(L);
+    struct ls_session *session = ls__session_of(L);
+    if (session == NULL) {
+        lua_gethook(L)(L, NULL); /* a state of no session: its own hook judges (site_config.c) */
+        return;
+    }
+    if (ls__stopped(session))
+        raise_stop(session, L, 1);
+    LS_LTOP_CHECK(L, 0);
+}
+
+void ls_session_interrupt(struct ls_session *session)
+{
+    atomic_store_explicit(&session->interrupted, true, memory_order_relaxed);
+}
