@@ -189,6 +189,7 @@ struct ls_tracker {
     size_t cursor_index;
 };
 
+/** Is its value read and told (T27)? */
 static inline bool ls__is_readable(const struct ls_var *var)
 {
     return var->access == LS_ACCESS_RW || var->access == LS_ACCESS_R;
