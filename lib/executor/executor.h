@@ -61,7 +61,7 @@ size_t ls_queue_depth(const struct ls_queue *queue);
 /** Wait until nothing is queued or running, at most `ms`. */
 bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
 
-/** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap, monotonic clock (N4).
+/** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap, monotonic clock.
  * @return a handle > 0, never used again, or LS_ENOMEM, LS_ECLOSED */
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
 /** @return true: it will not be called (any more). False: unknown, or it is being called right now. */

@@ -1,4 +1,4 @@
-/* Timers: one thread with a binary heap over the monotonic clock (N4). It calls each callback without holding the lock, so a callback may set and
+/* Timers: one thread with a binary heap over the monotonic clock. It calls each callback without holding the lock, so a callback may set and
  * clear timers. It sleeps without a time-out while nothing is pending, so that an idle server costs nothing (Q1).
  *
  * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback posts an item. */

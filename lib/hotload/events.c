@@ -1,6 +1,6 @@
-/* What events mean (section 4). Settling thread. An event says no more than "look at this name again" (N8): what is true now is asked of the
+/* What events mean (section 4). Settling thread. An event says no more than "look at this name again": what is true now is asked of the
  * file system, so records that come late, twice or in another order do no harm.
- * Rules: H13, H16–H18, H20, H21, H85, N5, N7. */
+ * Rules: H13, H16–H18, H20, H21, H85. */
 #include <string.h>
 #include <sys/inotify.h>
 
@@ -185,7 +185,7 @@ void ls__event(struct ls_hotload *h, const struct ls__record *record)
         ls__dirs_poll_all(h);
         return;
     }
-    if (record->mask & IN_Q_OVERFLOW || record->wd < 0) { /* before any look-up: it has no directory (N7) */
+    if (record->mask & IN_Q_OVERFLOW || record->wd < 0) { /* before any look-up: it has no directory */
         ls_log(0, "Hot reload: the kernel's event queue has overflowed; looking at all files again.");
         ls__rescan(h);
         return;

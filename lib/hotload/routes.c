@@ -242,7 +242,7 @@ bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
         struct walk walk = {.h = h, .route = route, .at = LS_BUF_INIT, .rest = LS_BUF_INIT};
         walk_path(&walk);
         changed |= adopt(h, &walk);
-        /* A watch was set after that directory had been looked at: something may have happened before it was in place (N4). */
+        /* A watch was set after that directory had been looked at: something may have happened before it was in place. */
         if (!walk.fresh && !walk.broken) break;
     }
     return changed;

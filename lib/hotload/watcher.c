@@ -1,10 +1,10 @@
 /* Watcher thread of the hot loader; the only place that includes inotifytools.
  *
  * A private directory is watched beside those of the site. Touching a file in it wakes the thread, which sits in the library's blocking
- * call and cannot be reached otherwise (N2): `ask` for a request, `mark-N` to learn that everything before has been read, `end` to stop.
+ * call and cannot be reached otherwise: `ask` for a request, `mark-N` to learn that everything before has been read, `end` to stop.
  *
  * Refuses to look at the file system beyond setting watches, to keep times, or to interpret records. Rules: H11 (by device and inode), H86,
- * H95, N2, N3, N5, N6, N7. */
+ * H95. */
 #include "hotload/watcher.h"
 
 #include <errno.h>
@@ -82,7 +82,7 @@ static void untouch(struct ls__watcher *watcher, const char *name)
 }
 
 /* A path by which this very directory can be named and that no earlier watch had: the library finds a watch's number by its name, and
- * keeps the names of directories that are gone (N5). The kernel reads `//` and `/./` alike, so the bits of a serial number can be spelled
+ * keeps the names of directories that are gone. The kernel reads `//` and `/./` alike, so the bits of a serial number can be spelled
  * with them. */
 static void spell_path(char *out, size_t size, int fd, unsigned long serial)
 {

@@ -1,4 +1,4 @@
-/* The watcher thread: the only caller of libinotifytools, whose state is one per process and not thread-safe (N2, N3). It waits, forwards
+/* The watcher thread: the only caller of libinotifytools, whose state is one per process and not thread-safe. It waits, forwards
  * records, and sets or drops watches when asked; all timing and thinking is done by the settling thread. */
 #ifndef LS_HOTLOAD_WATCHER_H
 #define LS_HOTLOAD_WATCHER_H

@@ -6,7 +6,7 @@
 #include "vm/source.h"
 #include "vm/vm_internal.h"
 
-/* A module record (L46). Pointers to records do not survive a call into Lua: look the key up again, compare the serial (N5). */
+/* A module record (L46). Pointers to records do not survive a call into Lua: look the key up again, compare the serial. */
 struct ls_module {
     char *key;                 /* owned: tracking key (L26) */
     char *dir;                 /* owned: key up to the last '/', "." if none */
@@ -53,7 +53,7 @@ void ls__model_close(struct ls_session *session);
 
 /* --- module_run.c --- */
 
-/** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47, N5).
+/** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47).
  * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
 void ls__module_leave(struct ls_session *session, bool succeeded);

@@ -1,5 +1,5 @@
 /* Requests of the control socket: one JSON object, looked into by name (C3). Members are read with the span reader of base/json.h and not with cJSON,
- * because an id is echoed as it was written and code may hold NUL (N5).
+ * because an id is echoed as it was written and code may hold NUL.
  * Thread: any; a request belongs to whoever parsed it. Refuses to know what commands mean. */
 #include "protocol/control.h"
 

@@ -1,5 +1,5 @@
 /* Messages of the wire protocol (protocol.md sections 4, 5, 7): parsing incoming frames, writing outgoing messages.
- * The envelope is parsed with cJSON; values are kept as spans of the frame's own text, since cJSON cannot hold 64-bit integers or NUL (N5).
+ * The envelope is parsed with cJSON; values are kept as spans of the frame's own text, since cJSON cannot hold 64-bit integers or NUL.
  * Thread: any; a batch belongs to whoever parsed it and is handed over whole. */
 #ifndef LS_PROTOCOL_MESSAGE_H
 #define LS_PROTOCOL_MESSAGE_H

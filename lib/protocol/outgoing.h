@@ -1,5 +1,5 @@
 /* The batcher's queue of one connection (protocol.md section 7): messages are written one behind the other straight into the text of the frame
- * that will carry them, so a flush copies once and joins nothing (P65, N6).
+ * that will carry them, so a flush copies once and joins nothing (P65).
  * Owner thread: that of the session. */
 #ifndef LS_PROTOCOL_OUTGOING_H
 #define LS_PROTOCOL_OUTGOING_H

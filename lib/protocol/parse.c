@@ -2,7 +2,7 @@
  *
  * cJSON builds the tree of a frame and judges whether it is JSON at all; beside it a reader of base/json.h walks the very same text, member by
  * member in lockstep, and supplies what cJSON cannot hold: 64-bit integers, NUL in strings, exact key comparison, and the source text of values, which
- * go to the tracker unread (N5). Where the two disagree the frame is not JSON for us.
+ * go to the tracker unread. Where the two disagree the frame is not JSON for us.
  *
  * Everything of a batch lives in its arena: cJSON allocates there too, through hooks that are active only on the parsing thread and only while it
  * parses. So a frame costs a malloc or two and nothing is freed piece by piece.

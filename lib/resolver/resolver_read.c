@@ -1,7 +1,7 @@
 /* Reading: following a path from a value and comparing what is there with what was seen last. This is the product's speed: an unchanged
  * field costs a few raw table reads and one raw comparison; nothing is allocated, no JSON is written, and a protected call is made only
  * for methods and for `__index` functions.
- * Owner thread: the session's. Rules: T7, T29, T47–T54, T62, T64, T82, N2, Q1. */
+ * Owner thread: the session's. Rules: T7, T29, T47–T54, T62, T64, T82, Q1. */
 #include <math.h>
 #include <stdio.h>
 
@@ -262,7 +262,7 @@ static inline uint32_t stride(struct ls_resolver_state *rs, const struct ls_path
 #define MUCH_TEXT 65536
 
 /* Two strings on top that are not one object: the new one, and the one seen last. When a place gets another string, of equal text, all its variables
- * meet the same two; the new one takes the old one's place, so that next time they are told by their address (N2). [-0, +0, -] */
+ * meet the same two; the new one takes the old one's place, so that next time they are told by their address. [-0, +0, -] */
 __attribute__((noinline)) static bool same_text(struct ls_resolver_state *rs, ls_slot slot)
 {
     lua_State *L = rs->L;

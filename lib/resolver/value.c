@@ -1,5 +1,5 @@
 /* Value JSON: from values to text, and from a client's text to values. Not the encoding that Lua code calls (lua_json.c): references
- * stand for objects here (L128). Owner thread: the session's. Rules: T31–T37, TX10, N6. */
+ * stand for objects here (L128). Owner thread: the session's. Rules: T31–T37, TX10. */
 #include <string.h>
 
 #include "base/json.h"

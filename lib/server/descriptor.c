@@ -1,5 +1,5 @@
 /* What civetweb's interface does not give: the descriptor of a connection, an end that does not read on, and a time limit for the body of a request
- * (N9, P22a).
+ * (P22a).
  *
  * civetweb limits the time of a request's head, but not that of its body, which it reads on even after an early answer. So an answer that leaves a body
  * unread ends the connection: what the peer has sent by then is thrown away for a moment, because closing on unread bytes resets the connection under the
@@ -20,7 +20,7 @@
 
 enum { BODY_RATE = 65536 /* bytes a second */ };
 
-/* --- the descriptor (N9) --- */
+/* --- the descriptor --- */
 
 static bool is_descriptor_of(int fd, const struct mg_request_info *info)
 {

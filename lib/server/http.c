@@ -1,6 +1,6 @@
 /* The HTTP endpoint's front: what a request's head must be, decoding and canonical form of the address, routing, replies (P1, P2, P22–P24).
  *
- * Every request comes through civetweb's begin_request callback, so none of civetweb's own file handlers is ever reached (N7). The only thing that is left
+ * Every request comes through civetweb's begin_request callback, so none of civetweb's own file handlers is ever reached. The only thing that is left
  * to civetweb is the WebSocket handshake.
  *
  * Threads: civetweb's workers. */

@@ -201,7 +201,7 @@ struct socket {
     int message_opcode;           /* 0 = no message begun */
     /* -- protected by send_lock */
     pthread_mutex_t send_lock;
-    int fd;                       /* civetweb's, found at the handshake (N9); -1 when the connection is over */
+    int fd;                       /* civetweb's, found at the handshake; -1 when the connection is over */
     struct out_frame *out_head, *out_tail;
     size_t out_bytes;             /* of frames that have not been begun */
     bool close_sent, cut, with_writer;
@@ -270,7 +270,7 @@ struct body {
     bool late;                          /* its time is over; protected by bodies_lock */
 };
 
-/** The descriptor of a connection that this thread serves, or that is kept open (N9). @return -1 when it is not found */
+/** The descriptor of a connection that this thread serves, or that is kept open. @return -1 when it is not found */
 int descriptor_find(const struct mg_request_info *info);
 /** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes would reset the connection under the last
  * answer. Stack: 16 KiB. */

@@ -45,7 +45,7 @@ void session_touch(struct session *session)
     atomic_store(&session->server->last_active, session->number);
 }
 
-/* 16 bytes of the kernel's random source (P27, N8). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
+/* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
 int manager_draw_id(char *id, struct ls_err *err)
 {
     unsigned char bytes[LS_ID_LEN / 2];

@@ -1,7 +1,7 @@
 /* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread (P38, P69; architecture.md rule 4).
  *
  * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block for up to a time-out a call and
- * tear the frame (N9). The limit of --max-outbox counts what waits behind the frame being sent, so that one large value reaches a page that reads.
+ * tear the frame. The limit of --max-outbox counts what waits behind the frame being sent, so that one large value reaches a page that reads.
  *
  * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under the lock before civetweb closes the
  * connection. Lock order: send_lock, then the writer's lock. */

@@ -6,7 +6,7 @@
  *                 Lua and parse no messages: they post and wait
  *   ls-page       one a WebSocket: reads, parses, posts, and runs an idle queue on the spot
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
- *   ls-timer      calls due timers, which post items (N4); sends heartbeats; ends sessions that timed out
+ *   ls-timer      calls due timers, which post items; sends heartbeats; ends sessions that timed out
  *   ls-writer     writes on for sockets that were full (P69)
  *   ls-tls        with --cert: accepts on the public port; one thread a connection carries its bytes to civetweb
  *   ls-control    accepts on the control socket; one thread a client connection
@@ -461,7 +461,7 @@ static void interrupt_all(struct ls_server *server)
 }
 
 /* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the listening one altogether, the others
- * for reading only, since an answer may be on its way out. There is no accessor for the descriptors (N9). */
+ * for reading only, since an answer may be on its way out. There is no accessor for the descriptors. */
 static void wake_http(const struct ls_server *server)
 {
     DIR *dir = opendir("/proc/self/fd");

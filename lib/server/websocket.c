@@ -1,6 +1,6 @@
 /* The WebSocket endpoint: handshake, reading, reassembly, back-pressure, heartbeat (P22, P22a, P36–P41, P111; S6).
  *
- * civetweb does the handshake and lends its worker thread for the life of the connection (N1). That thread only waits: its stack of 100 KiB is too small
+ * civetweb does the handshake and lends its worker thread for the life of the connection. That thread only waits: its stack of 100 KiB is too small
  * for Lua, so a reader thread of our own reads the descriptor, parses, posts on the session's queue, and runs that queue on the spot when it is idle. A
  * blocking recv has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before
  * its bytes are read (P37).
@@ -491,7 +491,7 @@ static void leave(struct ls_server *server, struct session *session)
     atomic_fetch_sub(&server->sockets_open, 1);
 }
 
-/* N2: the refusal is written here, before the upgrade. */
+/* The refusal is written here, before the upgrade. */
 static int on_connect(const struct mg_connection *const_http, void *ctx)
 {
     struct ls_server *server = ctx;

@@ -447,7 +447,7 @@ static bool run_passes(struct ls_tracker *tracker)
 bool ls_tracker_detect(struct ls_tracker *tracker)
 {
     if (tracker->busy)
-        return false; /* from inside a computation: the pass that is under way, or the next one, will do (N6) */
+        return false; /* from inside a computation: the pass that is under way, or the next one, will do */
     tracker->passes = 0;
     tracker->counted = false;
     tracker->repeat = false;

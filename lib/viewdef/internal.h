@@ -13,7 +13,7 @@ struct ls__view {
     char *key;              /* base name without .html (P104, H73); owned */
     char *real;             /* links resolved (L52a); NULL for a built-in one; owned */
     uint64_t stamp;         /* content hash, never 0 (H76) */
-    struct ls_bytes *member; /* `"KEY":"text"`: a member of the JSON object that is sent, encoded once for all connections (N6) */
+    struct ls_bytes *member; /* `"KEY":"text"`: a member of the JSON object that is sent, encoded once for all connections */
 };
 
 /** One use less; the last one frees it. Any thread. NULL accepted. */

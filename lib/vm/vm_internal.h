@@ -218,7 +218,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
 void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
 /** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */
 int ls__traceback(lua_State *L);
-/** Raise an argument error that names position and function, also when Lua does not know the name (L61, N7). Never returns. */
+/** Raise an argument error that names position and function, also when Lua does not know the name (L61). Never returns. */
 LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem);
 LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected);
 /** Raise `text` as a Lua error with the position of the caller. Never returns. */
@@ -260,7 +260,7 @@ void ls__stop_text(const struct ls_session *session, struct ls_err *err);
  * count hook of its own that needs no lua_Debug. [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
 #define LS_GRACE 5          /* looks at the clock that the message handlers of a stopped entry get together */
-#define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock (N8) */
+#define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock */
 
 /* --- chunks.c --- */
 

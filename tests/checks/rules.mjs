@@ -40,7 +40,7 @@ const notes = new Map(lines('rules-notes.txt').map(split));
 /** All rule numbers that a text cites. */
 function cited(text) {
   const found = new Set();
-  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLH]X|[TPLHFCQRS])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLH]X|[TPLHFCQRS])?(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
+  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLH]X|[TPLHFCQRSWKNU])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLH]X|[TPLHFCQRSWKNU])?(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
     const [, letter, from, fromLetter, toDocument, to, toLetter] = m;
     found.add(letter + from + fromLetter);
     if (to && (!toDocument || toDocument === letter) && Number(to) > Number(from) && Number(to) - Number(from) < 60) {
