@@ -24,8 +24,10 @@ struct checker {
     int code;                      /* LS_ENOMEM once memory has ended */
 };
 
+/** Hand a finding to the caller: `file:line: text`, and the place that it refers to (NULL = none). */
 void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+/** Check all view files of the site: names, double keys, grammar, and what their paths lead to. */
 void check_views(struct checker *checker);
 /** Does `name` stand in the text as a word of its own? */
 bool check_has_word(const char *text, size_t len, const char *name);

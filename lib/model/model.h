@@ -10,6 +10,7 @@ void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, con
 int ls_session_run_main(struct ls_session *session, struct ls_err *err);
 /** RequireLuaFile: load once by file name (L45). DirectRequireLuaFile: by path below the root (L45a). */
 int ls_session_require_file(struct ls_session *session, const char *name, struct ls_err *err);
+/** The host's way to load a path below the root, without search and names (L45a). @return 0 or a code and err */
 int ls_session_load_direct(struct ls_session *session, const char *path, struct ls_err *err);
 /** IsFileLoaded: by tracking key. */
 bool ls_session_is_loaded(const struct ls_session *session, const char *key);
@@ -19,6 +20,7 @@ void ls_session_run_timer(struct ls_session *session, uint64_t handle);
 void ls_session_settle(struct ls_session *session);
 /** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70, L71). @return did any callback run */
 bool ls_session_notify(struct ls_session *session, int64_t id, const char *property);
+/** Does any Lua code watch a variable (L70)? */
 bool ls_session_has_watchers(const struct ls_session *session);
 /** The variable is gone: variable objects answer nil, watches end (L69, L71). */
 void ls_session_variable_gone(struct ls_session *session, int64_t id);
@@ -32,7 +34,9 @@ struct ls_unload_report {          /* names that went, and what still refers to 
     struct ls_buf importers;        /* JSON array: loaded modules that required what went */
     int64_t heap_bytes;             /* freed, after a collection; 0 in a dry run */
 };
+/** All empty; needs no memory. */
 void ls_unload_report_init(struct ls_unload_report *report);
+/** Frees its texts. */
 void ls_unload_report_release(struct ls_unload_report *report);
 /** Unload by tracking key, required name, or directory with all below it (C5, L52, L58). `dry_run` changes nothing.
  * @return number of modules, 0 = nothing matched, or an LS_E* code */
@@ -44,6 +48,7 @@ bool ls_session_app_withdrawn(const struct ls_session *session, const char *app_
 
 /** Loaded modules for `state`: JSON array of {"key","hash","time","ok","error","requires":[…]} appended to `out`. */
 int ls_session_modules_json(struct ls_session *session, struct ls_buf *out);
+/** Modules that have a record now. */
 size_t ls_session_module_count(const struct ls_session *session);
 
 #endif

@@ -29,6 +29,7 @@ struct ls_module {
 
 /* --- module.c --- */
 
+/** The record of a key, NULL if there is none. */
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key);
 /** By key, else by a name under which it was required (L53). */
 struct ls_module *ls__module_named(const struct ls_session *session, const char *name);
@@ -42,7 +43,9 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module);
 void ls__set_reloading(struct ls_session *session, bool reloading);
 /** Call the dispose hooks of a module, protected, in order of registration, and forget them (H68). @return how many failed */
 unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload);
+/** The session ends: all dispose hooks are called with false, those of later modules first (H68). */
 void ls__modules_dispose_all(struct ls_session *session);
+/** Frees all records, after their hooks. */
 void ls__modules_release(struct ls_session *session);
 
 /* --- model.c --- */
@@ -56,6 +59,7 @@ void ls__model_close(struct ls_session *session);
 /** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47).
  * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
+/** After the chunk: the outer module is current again. Of a first load that has failed what it declared and replaced is taken back (L43). */
 void ls__module_leave(struct ls_session *session, bool succeeded);
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose mutate has failed before
  * are due again (L100). */

@@ -27,8 +27,9 @@ struct ls_mutation {
     bool waiting;     /* kept for the next load that declares the prototype (L100) */
 };
 
-/** The registered prototype of that name, of that id; NULL if none. */
+/** The registered prototype of that name, NULL if none. */
 struct ls_proto *ls__proto_find(struct ls_session *session, const char *name);
+/** The registered prototype of that id, NULL if none. */
 struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id);
 /** The prototype whose table is at `index`, NULL if that is none. [-0, +0, -] */
 struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index);
@@ -83,12 +84,14 @@ void ls__mutations_run(struct ls_session *session);
 bool ls__mutations_due(const struct ls_session *session);
 /** A module has been loaded that declares the prototype: its failed instances are tried again (L100). */
 void ls__mutations_wake(struct ls_session *session, uint32_t id);
-/** Drop the entries of a prototype that is gone (L106), or that a failed chunk has queued (L102). */
+/** Drop the entries of a prototype that is gone (L106). */
 void ls__mutations_drop_proto(struct ls_session *session, uint32_t id);
+/** Drop what a failed chunk has queued, by the serial of its module (L102); what waits by L100 stays. */
 void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial);
 /** The queue as one table, and back from it, for the roll-back of H59. [-0, +1, m] and [-1, +0, m] */
 LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L);
 LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L);
+/** Drop all entries: the session ends. */
 void ls__mutations_release(struct ls_session *session);
 
 /* --- journal.c: prototypes, presenter types and wrappers as they were before a first load changed them (L43) --- */
@@ -105,6 +108,7 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
 void ls__journal_undo(struct ls_session *session, size_t mark);
 /** It has succeeded: forget, refreshing what an outer first load has noted of the same prototypes. Safe. */
 void ls__journal_commit(struct ls_session *session, size_t mark);
+/** Forget everything: the session ends. */
 void ls__journal_release(struct ls_session *session);
 
 #endif

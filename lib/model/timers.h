@@ -22,6 +22,7 @@ unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uin
 void ls__timers_drop_after(struct ls_session *session, uint64_t mark);
 /** How many of a module's load-time timers of earlier executions are pending; `intervals` counts intervals only (H57). */
 unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution, bool intervals);
+/** Cancel all timers: the session ends. */
 void ls__timers_release(struct ls_session *session);
 
 #endif

@@ -43,7 +43,9 @@ struct ls_reload_report {
     bool ran;                         /* at least one chunk ran: detection must follow (H70) */
     int64_t ns;                       /* duration of the transaction without detection */
 };
+/** An empty report; needs no memory. */
 void ls_reload_report_init(struct ls_reload_report *report);
+/** Frees the results; the report is empty and can be used again. */
 void ls_reload_report_release(struct ls_reload_report *report);
 
 /** Would anything of the burst concern this session? Asks records only, touches no VM (H33, H35, H36). */

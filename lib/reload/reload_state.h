@@ -78,15 +78,18 @@ void ls__reload_free(struct ls_session *session);
 
 /* --- reload_failures.c --- */
 
-/* `wanted` and `unwanted` of struct ls_load_hooks. */
+/** `wanted` of struct ls_load_hooks. */
 void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
                        struct ls_bytes *text, const char *message);
+/** `unwanted` of struct ls_load_hooks. */
 void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name);
 
 /** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen. @return it, or NULL */
 struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name, const struct ls_err *cause,
                                    const char *text, size_t len);
+/** Forget the failures of a key: it has run, or its text is the one that runs (H35, H63). */
 void ls__failure_clear(struct ls_session *session, const char *key);
+/** Forget the failure at that place. */
 void ls__failure_drop(struct ls_session *session, size_t index);
 /** Is it a failed first load that a changed file of this key and path concerns (H36)? */
 bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path);
@@ -97,6 +100,7 @@ void ls__failures_unasked(struct ls_session *session);
 /** First line of an error text with the absolute root taken out, begun with the file's key where it has no position; owned.
  * *line is that of the position, 0 = none. `key` may be NULL. */
 char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
+/** Forget all: the session ends. */
 void ls__failures_release(struct ls_session *session);
 
 /* --- reload_order.c --- */
@@ -107,14 +111,18 @@ bool ls__reload_order(const struct ls_session *session, const char *const *keys,
 
 /* --- reload_frame.c --- */
 
-/* `begin`, `done`, `failed` and `naming` of struct ls_load_hooks. */
+/** `begin` of struct ls_load_hooks. */
 int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err);
+/** `done` of struct ls_load_hooks. */
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
+/** `failed` of struct ls_load_hooks. */
 void ls__load_failed(struct ls_session *session);
+/** `naming` of struct ls_load_hooks. */
 void ls__reload_naming(struct ls_session *session, const char *name);
 
 /** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`. */
 int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err);
+/** Take the innermost load off and free it. */
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);

@@ -70,8 +70,9 @@ struct ls_resolver_state {
 
 /* --- frame.c --- */
 
-/** Open a frame unless one is open. @return 1 opened (close it), 0 there is one, -1 no stack space. [-0, +frame, -] */
+/** Open a frame where none is open. @return 1 (close it), -1 and fault: no stack space. [-0, +frame, -] */
 int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault);
+/** Open a frame unless one is open. @return 1 opened (close it), 0 there is one, -1 and fault. [-0, +frame, -] */
 static inline int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
     return rs->open ? 0 : ls__frame_make(rs, fault);
@@ -113,18 +114,26 @@ int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, st
 /** Fault NIL_PATH whose text shows the path split at the null (T99). */
 int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, struct ls_fault *fault);
 
+/** `check` of struct ls_resolver_ops. */
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault);
+/** `check_in` of struct ls_resolver_ops. */
 int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault);
+/** `place` of struct ls_resolver_ops. */
 int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault);
+/** `store` of struct ls_resolver_ops. */
 int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault);
 
 /* --- members.c --- */
 
+/** `element` of struct ls_resolver_ops. */
 int ls__op_element(void *ctx, ls_slot list, int64_t object);
+/** `loosen` of struct ls_resolver_ops. */
 void ls__op_loosen(void *ctx, int64_t object, ls_slot slot);
+/** `alive` of struct ls_resolver_ops. */
 bool ls__op_alive(void *ctx, int64_t object, bool collect);
 /** Make the tables; called once, protected. [-0, +0, m] */
 LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L);
+/** Give the tables up. */
 void ls__members_close(struct ls_resolver_state *rs);
 /** Cold half of ls__slot_look: `false` is on top, which a loose slot holds in its value's stead. Its value becomes the slot's own again and takes the place
  * of what is on top; nil does, where it has died. @return the type. [-1, +1, -] */
@@ -139,6 +148,7 @@ static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_s
 
 /* --- keys.c --- */
 
+/** `rekey` of struct ls_resolver_ops. */
 int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault);
 /** Push what the field at `name` of the element at `element` holds, if it can be a key: a string, a boolean, a number. Anything else, also where code of
  * the site fails on the way, is nil. [-0, +1, m] */
@@ -163,17 +173,23 @@ static inline bool ls__is_primitive(int type)
 int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value, struct ls_fault *fault);
 /** The value on top is the very table seen last: has it changed inside? Leaves rubbish. @return as ls__commit. [-0, +n, -] */
 int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
+/** The fault of a value that is or holds NaN or an infinity (T31). @return LS_CHECK_FAULT */
 int ls__not_finite(struct ls_fault *fault);
 
 /* --- value.c --- */
 
+/** `json` of struct ls_resolver_ops. */
 int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out);
+/** `decode` of struct ls_resolver_ops. */
 int ls__op_decode(void *ctx, const char *json, size_t len, ls_slot *slot, struct ls_fault *fault);
 
 /* --- wrapper.c --- */
 
+/** `wrap` of struct ls_resolver_ops. */
 int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper, struct ls_fault *fault);
+/** `unwrap` of struct ls_resolver_ops. */
 void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper);
+/** `make` of struct ls_resolver_ops. */
 int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault);
 
 /* --- viewlist.c, viewlist_sync.c --- */

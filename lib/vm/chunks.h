@@ -8,7 +8,9 @@
 
 struct ls_chunks;
 
+/** An empty cache. @return owned, ls_chunks_free(); NULL and err: LS_ENOMEM */
 struct ls_chunks *ls_chunks_new(struct ls_err *err);
+/** Frees the cache, when no session uses it any more. NULL accepted. */
 void ls_chunks_free(struct ls_chunks *chunks);
 
 #endif

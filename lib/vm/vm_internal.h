@@ -207,6 +207,7 @@ int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls
 int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err);
 /** Open an entry around many calls, so that they share one budget and one look at the global `session`; must be paired. Detection uses it. */
 void ls__enter(struct ls_session *session);
+/** The counterpart of ls__enter: after the outermost entry a limit that was reached (L5) counts no more. */
 void ls__leave(struct ls_session *session);
 /** A fresh time budget inside an open entry, unless the limit has been hit already. */
 static inline void ls__rearm(struct ls_session *session) { session->deadline_ns = 0; }
@@ -275,6 +276,7 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
 void ls__report(struct ls_session *session, const char *where, const struct ls_err *err);
 /** The host's timer `handle` has fired: tell how often errors were withheld since, if it is the one set for that. @return was it */
 bool ls__report_due(struct ls_session *session, uint64_t handle);
+/** The session ends: what was withheld is said (L145), and the memory of it goes. */
 void ls__report_release(struct ls_session *session);
 
 #endif

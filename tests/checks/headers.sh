@@ -35,7 +35,7 @@ awk '
             print FILENAME ":" line ": " name " does not say what it does"
         name = ""
     }
-' lib/{tracker,viewdef,protocol,executor,hotload,backend}/*.h cmd/lsess/*.h >"$report"
+' lib/{tracker,viewdef,protocol,executor,hotload,backend,vm,model,resolver,reload,console,check,session}/*.h cmd/lsess/*.h >"$report"
 
 awk '
     BEGIN { effect = "\\[-[^]]*, \\+[^]]*, [-emv]\\]" }
