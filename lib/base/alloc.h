@@ -16,6 +16,7 @@ void *ls_array(size_t count, size_t size) __attribute__((malloc, warn_unused_res
 void *ls_rearray(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
 /** Copies; owned by the caller. ls_strndup adds the terminating NUL. */
 char *ls_strdup(const char *text) __attribute__((malloc, warn_unused_result));
+/** As ls_strdup, of `len` bytes. */
 char *ls_strndup(const char *text, size_t len) __attribute__((malloc, warn_unused_result));
 /** NULL is accepted. */
 void ls_free(void *block);

@@ -21,7 +21,8 @@
 
 /* What the macros call: `items` and `cap` point to the array's fields; `kinds` is the size of an element and that of `cap`. */
 #define LS__KINDS(items, cap) (sizeof *(items) << 4 | sizeof(cap))
-bool ls__array_reserve(void *items, size_t kinds, size_t need, void *cap);
+bool ls__array_reserve(void *items, size_t kinds, size_t need, void *cap); /* LS_RESERVE */
+/** LS_RESERVE_IN where there is no room */
 bool ls__array_grow(struct ls_budget *budget, size_t extra, void *items, size_t kinds, size_t need, void *cap);
 
 #endif

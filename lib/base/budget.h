@@ -27,11 +27,13 @@ struct ls_budget {
     bool hit;             /* the last refusal was the limit's */
 };
 
+/** Nothing kept. `limit` in bytes, 0 = none. */
 static inline void ls_budget_init(struct ls_budget *budget, size_t limit)
 {
     *budget = (struct ls_budget){.limit = limit, .stated = limit};
 }
 
+/** Read a counter. Thread: any. */
 static inline size_t ls_budget_get(const atomic_size_t *counter) { return atomic_load_explicit(counter, memory_order_relaxed); }
 /** Set a counter of the owner thread. */
 static inline void ls_budget_set(atomic_size_t *counter, size_t value) { atomic_store_explicit(counter, value, memory_order_relaxed); }
@@ -51,6 +53,7 @@ static inline bool ls_budget_fits(const struct ls_budget *budget, size_t more, s
 void *ls_budget_resize(struct ls_budget *budget, void *block, size_t size, size_t extra) __attribute__((warn_unused_result));
 /** Zeroed. Owner thread. */
 void *ls_budget_zalloc(struct ls_budget *budget, size_t size) __attribute__((malloc, warn_unused_result));
+/** A copy with a NUL. Owner thread. */
 char *ls_budget_strndup(struct ls_budget *budget, const char *text, size_t len) __attribute__((malloc, warn_unused_result));
 /** NULL is accepted. Owner thread. */
 void ls_budget_free(struct ls_budget *budget, void *block);
@@ -62,6 +65,7 @@ size_t ls_budget_size(const void *block);
 /** Count what waits between threads. Garbage of the Lua heap is no reason to refuse it: the owner collects it. Thread: any.
  * @return false: over the limit, not counted */
 bool ls_budget_queue(struct ls_budget *budget, size_t size);
+/** Take back what ls_budget_queue has counted. Thread: any. */
 void ls_budget_unqueue(struct ls_budget *budget, size_t size);
 
 #endif

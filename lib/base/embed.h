@@ -19,8 +19,8 @@ struct ls_embed {
 const struct ls_embed *ls_embed_find(const char *name);
 /** The table, *count entries sorted by name. */
 const struct ls_embed *ls_embed_all(size_t *count);
-/** The bytes of the file, unpacked. @return use count 1, or NULL without memory */
 struct ls_bytes;
+/** The bytes of the file, unpacked. @return use count 1, or NULL without memory */
 struct ls_bytes *ls_embed_read(const struct ls_embed *file);
 
 #endif

@@ -29,8 +29,8 @@ bool ls_path_below(const char *root, const char *path);
 const char *ls_path_base(const char *path);
 /** The part before the last '/', owned; "." when there is none, "/" for the root's children. */
 char *ls_path_dir(const char *path);
-bool ls_has_suffix(const char *text, const char *suffix);
-bool ls_has_prefix(const char *text, const char *prefix);
+bool ls_has_suffix(const char *text, const char *suffix); /* does the text end so? */
+bool ls_has_prefix(const char *text, const char *prefix); /* does it begin so? */
 /** Resolve `.`/`..`/`//` in a text without asking the file system. False if it would climb above its start. */
 bool ls_path_clean(struct ls_buf *out, const char *path);
 /** Open a regular file for reading; a FIFO, a device, a folder is refused at once and never waited for. The check of `within` is made of what was opened.
@@ -38,11 +38,11 @@ bool ls_path_clean(struct ls_buf *out, const char *path);
  * @param err   must be there
  * @return a descriptor, or LS_EACCESS (outside of `within`), LS_ENOTFOUND, LS_EIO */
 int ls_file_open(const char *within, const char *path, struct stat *info, struct ls_err *err);
-/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM. */
 #define LS_FILE_MAX ((size_t)64 << 20) /* bytes: nobody writes such a source, view or page, and all sessions would get it */
+/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM. */
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err);
-bool ls_is_dir(const char *path);
-bool ls_is_file(const char *path);
+bool ls_is_dir(const char *path); /* is a directory there, through links too? */
+bool ls_is_file(const char *path); /* is a regular file there, through links too? */
 
 /** Walk a tree, names sorted bytewise, links to directories followed (each real directory once), dot-entries and
  * node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one. Links out of `within` (ls_path_within) are left out,

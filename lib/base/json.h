@@ -15,7 +15,7 @@
 void ls_json_string(struct ls_buf *buf, const char *text, size_t len);
 /** As ls_json_string for a C string. */
 void ls_json_str(struct ls_buf *buf, const char *text);
-void ls_json_int(struct ls_buf *buf, int64_t number);
+void ls_json_int(struct ls_buf *buf, int64_t number); /* decimal digits, all 64 bits (T31) */
 /** Integral values up to 2^53 without fraction, others in the shortest form that reads back equal, NaN and infinities
  * `null` (T31). @return false for NaN and infinities. */
 bool ls_json_double(struct ls_buf *buf, double number);
@@ -50,6 +50,7 @@ struct ls_json_reader {
     uint8_t stack[LS_JSON_DEPTH / 8 + 1]; /* internal: one bit a level, 1 = object */
 };
 
+/** Begin to read; the text is borrowed. */
 void ls_json_read(struct ls_json_reader *reader, const char *text, size_t len);
 /** The next token. After ERROR or END it returns the same again. Strings are checked to be well-formed (escapes, no raw control
  * characters); UTF-8 is not judged. */

@@ -15,12 +15,13 @@ struct ls_log_config {
     const char *file; /* NULL = standard error; else appended to (borrowed during the call) */
 };
 
-/** Set once before threads start; a second call replaces the settings. @return 0 or LS_EIO */
 struct ls_err;
+/** Set once before threads start; a second call replaces the settings. @return 0 or LS_EIO */
 int ls_log_open(const struct ls_log_config *config, struct ls_err *err);
-void ls_log_close(void);
+void ls_log_close(void); /* back to standard error */
 /** Would a record of this level be written? Lets callers skip costly formatting. */
 bool ls_log_on(int level);
+/** A record, as printf; below level 0 it is always written. */
 void ls_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** A record about a session. @param session  vended id, NULL for none (L22) */
 void ls_log_session(int level, const char *session, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -11,7 +11,7 @@
 /** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms are not
  * valid). */
 size_t ls_utf8_step(const char *text, size_t len);
-bool ls_utf8_valid(const char *text, size_t len);
+bool ls_utf8_valid(const char *text, size_t len); /* is all of it UTF-8? */
 /** `870ns`, `12.4us`, `3.07ms`, `1.250s` (P14). */
 void ls_format_duration(struct ls_buf *buf, int64_t ns);
 /** A number with `ms`, `s`, `m`, `h`, or `0` (C2) to milliseconds; false if it is not one or out of range. */

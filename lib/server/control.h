@@ -25,6 +25,6 @@ void control_write(struct control_client *client, const struct ls_buf *line);
 void command_run(struct control_client *client, struct ls_control *request);
 /** An error answer. `id` is JSON text. */
 void command_fail(struct control_client *client, const char *id, const char *code, const char *message);
-struct ls_server *control_server(struct control_client *client);
+struct ls_server *control_server(struct control_client *client); /* the server that the client talks to */
 
 #endif

@@ -128,12 +128,16 @@ struct session {
     struct session *unjoined_prev, *unjoined_next;
 };
 
+/** One more use. @return the session */
 struct session *session_ref(struct session *session);
-void session_unref(struct session *session);
+void session_unref(struct session *session); /* one use less; the last one frees it. NULL accepted. Any thread */
+/** Something happens in the session: it does not expire (P29), and tools without a name mean it (C4). Any thread. */
 void session_touch(struct session *session);
 
 /* manager.c */
+/** Make the tables. @return 0; LS_ENOMEM and err */
 int manager_open(struct ls_server *server, struct ls_err *err);
+/** Wait until the last session has ended on its queue, then free the tables. */
 void manager_close(struct ls_server *server);
 /** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the session, or NULL: LS_ELIMIT
  * (--max-sessions), LS_ECLOSED, what main.lua raised */
@@ -150,7 +154,8 @@ struct session *manager_find_named(struct ls_server *server, const char *name, s
 size_t manager_list(struct ls_server *server, struct session ***list);
 /** P33; harmless when it is ended already. */
 void manager_destroy(struct ls_server *server, struct session *session);
-void manager_destroy_all(struct ls_server *server);
+void manager_destroy_all(struct ls_server *server); /* manager_destroy for all that are alive */
+/** Have sessions that are idle for too long ended, by a look every min(1 h, timeout / 4) (P32). Armed already: nothing. */
 void manager_arm_timeout(struct ls_server *server);
 /** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C library keeps it. The system gets
  * it soon, once for all that go until then. Thread: any. */
@@ -162,8 +167,9 @@ void session_interrupt(struct session *session);
 void session_set_interruptible(struct session *session, struct ls_session *target);
 
 /* host.c: what a backend asks of the server */
+/** Fill the table of calls for the backend of this session. */
 void host_fill(struct session *session, struct ls_backend_host *host);
-void host_release(struct session *session);
+void host_release(struct session *session); /* frees the tables of timers and files, with the session's last use */
 /** Cancel all timers of a session that ends. Owner thread. */
 void host_cancel_timers(struct session *session);
 /** May a burst with these files concern the session? Any thread. */
@@ -215,20 +221,23 @@ struct socket {
     struct socket *prev, *next;
 };
 
+/** Give civetweb the handlers of WebSockets below /ws, before it serves. */
 void websocket_install(struct ls_server *server);
 /** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been answered */
 int websocket_begin(struct request *request);
 /** civetweb closes a connection, of whatever kind. */
 void websocket_abandon(const struct mg_connection *http);
-void websocket_close_all(struct ls_server *server, int code);
+void websocket_close_all(struct ls_server *server, int code); /* close every socket of the server. Any thread */
 /** The backend's side of a session's sockets ends. Owner thread. */
 void websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
 void websocket_wait_all(struct ls_server *server, int64_t ms);
+/** Begin to watch for silence (S6), if there is a heartbeat. */
 void websocket_arm_heartbeat(struct ls_server *server);
 /** Close every socket of a session (P33). Any thread. */
 void websocket_close_session(struct session *session, int code);
-void socket_unref(struct socket *socket);
+void socket_unref(struct socket *socket); /* one use less; the last one frees it. Any thread */
+/** One more use. @return the socket */
 struct socket *socket_ref(struct socket *socket);
 
 enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
@@ -238,9 +247,11 @@ void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
 void outbox_close(struct socket *socket, int code, const char *reason);
 /** End the connection now; the reader notices. */
 void outbox_cut(struct socket *socket);
+/** The connection is over: what waits is dropped, and the timer of its close too. The caller has a use. Reader thread. */
 void outbox_release(struct socket *socket);
+/** The thread that writes what sockets could not take at once. @return owned, writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
 struct writer *writer_open(struct ls_server *server, struct ls_err *err);
-void writer_close(struct writer *writer);
+void writer_close(struct writer *writer); /* joins the thread; what waits is not written. NULL accepted */
 
 /* --- tls.c --- */
 
@@ -289,7 +300,9 @@ struct reply {
     const void *body;
     size_t len;
 };
+/** A reply without body; reply_send() releases it. */
 void reply_init(struct reply *reply, int status, const char *type);
+/** Add a header line. */
 void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /** Write it (without body for HEAD) and release. @return the status */
 int reply_send(struct reply *reply, struct mg_connection *http);
@@ -309,13 +322,14 @@ struct request {
     bool get;              /* GET or HEAD */
 };
 
+/** civetweb's begin_request: route the request (P1) and answer it. @return the status; 0: a WebSocket that civetweb goes on with */
 int http_begin_request(struct mg_connection *http);
 /** What civetweb could not take for a request. @return 0: it has been answered */
 int http_error(struct mg_connection *http, int status, const char *message);
 /** Is the token in a header's list, in whatever case? `list` may be NULL. */
 bool header_has(const char *list, const char *token);
-/** Query parameter, percent-decoded. @return length, or one of these */
 enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
+/** Query parameter, percent-decoded. @return length, or one of these */
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
 /** Value of a cookie. @return length, -1 when it is absent or there is no room */
 int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
@@ -369,7 +383,7 @@ int static_serve(struct request *request);           /* P19–P21, F10, F11 */
 bool static_path_ok(struct ls_server *server, const char *path, char **real); /* P19a */
 /** If-None-Match / If-Modified-Since. */
 bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
-const char *static_mime(const char *path);
+const char *static_mime(const char *path); /* Content-Type by extension (P19). Static */
 struct ls_bytes *static_index(struct ls_server *server); /* the site's index.html, or the built-in page */
 void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out); /* adds links to what the page's entry module imports */
 
@@ -377,11 +391,12 @@ int pages_root(struct request *request);                      /* P3–P6 */
 int pages_session(struct request *request, struct session *session, const char *rest); /* P8–P16 */
 int pages_gone(struct request *request);                      /* P8, F219 */
 int api_handle(struct request *request, const char *type);    /* P24, P25, P118 */
-void api_release_session(struct session *session);
+void api_release_session(struct session *session); /* the session's API identities end with it (P25). Owner thread */
 int editor_open(struct request *request);                     /* C2, LSESS_EDITOR */
 
 /* --- reload.c --- */
 
+/** The hot loader has a burst (H27): take up its views and hand it to all sessions. `ctx`: the server. Does not wait for them. */
 void reload_on_burst(void *ctx, struct ls_burst *burst);
 /** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere (C1).
  * @return a use, or NULL and err */
@@ -389,17 +404,18 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
 /** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than `wait_ms`), and append the JSON array
  * of results (C3). */
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
-void reload_release(struct ls_server *server);
+void reload_release(struct ls_server *server); /* frees what has been told of failures and views */
 /** A new session hears of the view files that cannot be used (H78). */
 void reload_apply_view_problems(struct session *session);
 
 /* --- control.c, commands.c --- */
 
+/** Listen at `path`, or (NULL) at the default place (C3), and start the thread. @return owned, control_close(); NULL and err */
 struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err);
-void control_close(struct control *control);
+void control_close(struct control *control); /* stop listening, end all clients, remove the socket. NULL accepted */
 /** Remove the socket, for a process that ends with the rest in place. NULL accepted. */
 void control_forget(const struct control *control);
-const char *control_path(const struct control *control);
+const char *control_path(const struct control *control); /* where it listens. Borrowed; NULL for NULL */
 /** Is anybody watching (C3 `watch`)? */
 bool control_watched(struct control *control);
 /** An event for those who watch: `fields` are JSON members. Never blocks. Any thread. */

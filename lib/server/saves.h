@@ -46,8 +46,8 @@ struct saves {
     bool quiet;               /* no save, only a second look: told only if it came to something */
 };
 
-void saves_init(struct saves *saves);
-void saves_release(struct saves *saves);
+void saves_init(struct saves *saves); /* nothing noted yet */
+void saves_release(struct saves *saves); /* frees the notes */
 /** Note what one session reported. Without memory the note is left out. */
 void saves_add(struct saves *saves, const struct ls_reload_report *report);
 /** A view file that cannot be used (H78). @param file  its base name */

@@ -78,6 +78,7 @@ struct ls_server_ready {
  * LS_ENOTFOUND (no such site), LS_EINVAL (host, certificate), LS_EIO, LS_ENOMEM
  * Thread: the program's main thread, once. Source: C2, P22a. */
 struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err);
+/** Fill in what the start lines tell. */
 void ls_server_ready(const struct ls_server *server, struct ls_server_ready *ready);
 /** Stop in the order of P35, at most about 2 s for the queues, and free. NULL accepted.
  * @return false: a session is inside of a call that does not return (reading a FIFO, say). Nothing was freed, threads go on; the process must end at once */

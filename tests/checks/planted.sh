@@ -50,8 +50,8 @@ plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t pl
 plant "$headers" 'does not compile alone' lib/base/planted.h '/* x, without a guard */\nstruct planted { int x; };'
 plant "$headers" 'has warnings' lib/base/planted.h '/* x */\n#ifndef P\n#define P\nstatic inline int planted(int a) { return 0; }\n#endif'
 plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define P\n#endif'
-plant "$headers" 'planted.h:6: second does not say what it does' lib/tracker/planted.h \
-    '/* x */\n#ifndef P\n#define P\n/** Says it. */\nint first(void);\nvoid second(int a,\n            int b);\nint third(void); /* says it */\n#endif'
+plant "$headers" 'planted.h:7: second does not say what it does' lib/tracker/planted.h \
+    '/* x */\n#ifndef P\n#define P\n/** Says it. */\nint first(void);\n/* --- part --- */\nvoid second(int a,\n            int b);\nint third(void); /* says it */\n#endif'
 plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/vm/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
 
 tree='bash tests/checks/tree.sh'
