@@ -20,14 +20,15 @@ struct printing {
 static void print_json(const struct ls_finding *finding, size_t before)
 {
     struct ls_buf out = LS_BUF_INIT;
-    ls_buf_str(&out, before ? ",\n{\"file\":" : "[{\"file\":");
-    ls_json_str(&out, finding->file);
-    ls_buf_printf(&out, ",\"line\":%d,\"message\":", finding->line);
-    ls_json_str(&out, finding->message);
+    ls_buf_str(&out, before ? ",\n{" : "[{");
+    ls_json_put_str(&out, "file", finding->file);
+    ls_json_put_int(&out, "line", finding->line);
+    ls_json_put_str(&out, "message", finding->message);
     if (finding->other_file) {
-        ls_buf_str(&out, ",\"related\":{\"file\":");
-        ls_json_str(&out, finding->other_file);
-        ls_buf_printf(&out, ",\"line\":%d}", finding->other_line);
+        ls_json_open(&out, "related", '{');
+        ls_json_put_str(&out, "file", finding->other_file);
+        ls_json_put_int(&out, "line", finding->other_line);
+        ls_buf_char(&out, '}');
     }
     ls_buf_char(&out, '}');
     fputs(ls_buf_text(&out), stdout);

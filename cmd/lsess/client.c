@@ -133,7 +133,11 @@ int64_t client_send(struct client *client, const char *cmd, const char *fields)
 {
     struct ls_buf text = LS_BUF_INIT;
     int64_t id = ++client->last_id;
-    ls_buf_printf(&text, "{\"id\":%lld,\"cmd\":\"%s\"%s%s}\n", (long long)id, cmd, *fields ? "," : "", fields);
+    ls_json_open(&text, NULL, '{');
+    ls_json_put_int(&text, "id", id);
+    ls_json_put_str(&text, "cmd", cmd);
+    if (*fields) ls_json_put_raw(&text, NULL, fields, strlen(fields));
+    ls_buf_str(&text, "}\n");
     size_t done = 0;
     while (!ls_buf_failed(&text) && done < text.len) {
         ssize_t n = send(client->fd, text.data + done, text.len - done, MSG_NOSIGNAL);
@@ -205,12 +209,9 @@ int client_lost(const struct client *client)
     return complain(STATUS_NO_SERVER, "the server at %s has gone away", ls_buf_text(&client->path));
 }
 
-void client_array(struct ls_buf *out, const char *const *words, size_t count)
+void client_array(struct ls_buf *out, const char *name, const char *const *words, size_t count)
 {
-    ls_buf_char(out, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (i) ls_buf_char(out, ',');
-        ls_json_str(out, words[i]);
-    }
+    ls_json_open(out, name, '[');
+    for (size_t i = 0; i < count; i++) ls_json_put_str(out, NULL, words[i]);
     ls_buf_char(out, ']');
 }

@@ -43,7 +43,7 @@ int client_call(struct client *client, const char *cmd, const char *fields, clie
 int client_failure(struct json answer);
 /** The server is no longer there: one line. @return STATUS_NO_SERVER */
 int client_lost(const struct client *client);
-/** The array text of operands: `["a","b"]`. */
-void client_array(struct ls_buf *out, const char *const *words, size_t count);
+/** A member that lists operands: `"name":["a","b"]`. */
+void client_array(struct ls_buf *out, const char *name, const char *const *words, size_t count);
 
 #endif

@@ -58,7 +58,7 @@ static void describe(const char *name, size_t len, struct ls_buf *out)
 
 static void list_templates(bool json)
 {
-    size_t count, len, last_len = 0, shown = 0;
+    size_t count, len, last_len = 0;
     const char *last = NULL;
     const struct ls_embed *all = ls_embed_all(&count);
     struct ls_buf text = LS_BUF_INIT, out = LS_BUF_INIT;
@@ -72,10 +72,9 @@ static void list_templates(bool json)
             printf("%-12.*s %s\n", (int)len, name, ls_buf_text(&text));
             continue;
         }
-        ls_buf_str(&out, shown++ ? ",{\"name\":" : "{\"name\":");
-        ls_json_string(&out, name, len);
-        ls_buf_str(&out, ",\"summary\":");
-        ls_json_str(&out, ls_buf_text(&text));
+        ls_json_open(&out, NULL, '{');
+        ls_json_put_string(&out, "name", name, len);
+        ls_json_put_str(&out, "summary", ls_buf_text(&text));
         ls_buf_char(&out, '}');
     }
     if (json) printf("[%s]\n", ls_buf_text(&out));

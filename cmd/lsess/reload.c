@@ -64,8 +64,7 @@ static int reload(struct client *client, const char *const *files, size_t count,
         status = client_call(client, "ping", "", NULL, NULL, &answer);
         if (status == STATUS_DONE) json_string(json_member(answer, "dir"), &site);
         for (size_t i = 0; i < count; i++) names[i] = name_for_server(files[i], ls_buf_text(&site));
-        ls_buf_str(&fields, "\"files\":");
-        client_array(&fields, names, count);
+        client_array(&fields, "files", names, count);
         for (size_t i = 0; i < count; i++) ls_free((char *)names[i]);
     }
     if (status == STATUS_DONE) status = client_call(client, "reload", ls_buf_text(&fields), NULL, NULL, &answer);

@@ -49,8 +49,7 @@ static void interrupt_session(struct repl *repl)
     struct client other;
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, repl->session);
+    ls_json_put_str(&fields, "session", repl->session);
     if (client_again(&other, &repl->client) == STATUS_DONE) client_call(&other, "interrupt", ls_buf_text(&fields), NULL, NULL, &answer);
     client_close(&other);
     ls_buf_release(&fields);
@@ -110,11 +109,12 @@ static int evaluate(struct repl *repl, const char *code, struct json *answer)
 {
     struct ls_buf fields = LS_BUF_INIT;
     repl->interrupts = 0;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, repl->session);
-    ls_buf_printf(&fields, ",\"repl\":true,\"name\":\"repl\",\"max_output\":%d,\"width\":%d,\"code\":", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT,
-                  repl->json ? 0 : terminal_width());
-    ls_json_str(&fields, code);
+    ls_json_put_str(&fields, "session", repl->session);
+    ls_json_put_bool(&fields, "repl", true);
+    ls_json_put_str(&fields, "name", "repl");
+    ls_json_put_int(&fields, "max_output", isatty(STDOUT_FILENO) ? TERMINAL_OUTPUT : PIPE_OUTPUT);
+    ls_json_put_int(&fields, "width", repl->json ? 0 : terminal_width());
+    ls_json_put_str(&fields, "code", code);
     int status = client_call(&repl->client, "eval", ls_buf_text(&fields), on_event, repl, answer);
     ls_buf_release(&fields);
     return status;
@@ -199,9 +199,8 @@ static int resolve_session(struct repl *repl, const char *session)
 {
     struct ls_buf fields = LS_BUF_INIT, name = LS_BUF_INIT;
     struct json answer;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, session);
-    ls_buf_str(&fields, ",\"code\":\"\"");
+    ls_json_put_str(&fields, "session", session);
+    ls_json_put_str(&fields, "code", "");
     int status = client_call(&repl->client, "eval", ls_buf_text(&fields), NULL, NULL, &answer);
     if (status == STATUS_FAILED) client_failure(answer);
     if (status == STATUS_DONE) {

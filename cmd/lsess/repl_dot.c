@@ -88,8 +88,7 @@ static bool dot_modules(struct repl *repl, const char *operand)
     struct json answer, session, module;
     bool lost;
     size_t at = 0;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, repl->session);
+    ls_json_put_str(&fields, "session", repl->session);
     if (ask(repl, "state", &fields, &answer, &lost)) {
         struct json sessions = json_member(answer, "sessions");
         while (json_item(sessions, &at, &session)) {
@@ -113,10 +112,7 @@ static bool dot_reload(struct repl *repl, const char *operand)
     struct json answer, result;
     bool lost;
     size_t at = 0, shown = 0;
-    if (*operand) {
-        ls_buf_str(&fields, "\"files\":");
-        client_array(&fields, &operand, 1);
-    }
+    if (*operand) client_array(&fields, "files", &operand, 1);
     if (ask(repl, "reload", &fields, &answer, &lost)) {
         struct json results = json_member(answer, "results");
         /* Files are reloaded in all sessions; those of others are named only where something went wrong. */
@@ -150,10 +146,8 @@ static bool dot_unload(struct repl *repl, const char *operand)
         puts("usage: .unload NAME");
         return true;
     }
-    ls_buf_str(&fields, "\"names\":");
-    client_array(&fields, &operand, 1);
-    ls_buf_str(&fields, ",\"sessions\":");
-    client_array(&fields, &session, 1);
+    client_array(&fields, "names", &operand, 1);
+    client_array(&fields, "sessions", &session, 1);
     if (ask(repl, "unload", &fields, &answer, &lost)) {
         struct json results = json_member(answer, "results");
         if (!json_count(results)) printf("no loaded module matches %s\n", operand);
@@ -248,10 +242,8 @@ static const struct dot dots[] = {
 
 void repl_dot_names(struct ls_buf *out)
 {
-    for (const struct dot *dot = dots; dot->name; dot++) {
-        ls_buf_char(out, dot == dots ? '[' : ',');
-        ls_json_str(out, dot->name);
-    }
+    ls_json_open(out, NULL, '[');
+    for (const struct dot *dot = dots; dot->name; dot++) ls_json_put_str(out, NULL, dot->name);
     ls_buf_char(out, ']');
 }
 

@@ -77,10 +77,8 @@ static struct json find_candidates(struct repl *repl, const char *line, size_t l
         repl_dot_names(room);
         return (struct json){ls_buf_text(room), room->len};
     }
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, repl->session);
-    ls_buf_str(&fields, ",\"line\":");
-    ls_json_string(&fields, line, len);
+    ls_json_put_str(&fields, "session", repl->session);
+    ls_json_put_string(&fields, "line", line, len);
     int status = client_call(&repl->client, "complete", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     return status == STATUS_DONE ? json_member(answer, "completions") : none;

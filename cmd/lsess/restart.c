@@ -13,8 +13,7 @@ static int restart(struct client *client, const char *session, bool json)
 {
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer;
-    ls_buf_str(&fields, "\"session\":");
-    ls_json_str(&fields, session);
+    ls_json_put_str(&fields, "session", session);
     int status = client_call(client, "restart", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     if (status == STATUS_NO_SERVER) return status;

@@ -68,16 +68,14 @@ static void print_ready_json(const struct serving *serving)
 {
     const struct ls_server_ready *ready = &serving->ready;
     struct ls_buf line = LS_BUF_INIT;
-    ls_buf_str(&line, "{\"event\":\"ready\",\"url\":");
-    ls_json_str(&line, ready->url);
-    ls_buf_str(&line, ",\"dir\":");
-    if (ready->dir != NULL)
-        ls_json_str(&line, ready->dir);
-    else
-        ls_buf_str(&line, "null");
-    ls_buf_str(&line, ",\"socket\":");
-    ls_json_str(&line, ready->socket_path);
-    ls_buf_printf(&line, ",\"pid\":%d,\"watching\":%s}\n", (int)getpid(), ready->watching ? "true" : "false");
+    ls_json_open(&line, NULL, '{');
+    ls_json_put_str(&line, "event", "ready");
+    ls_json_put_str(&line, "url", ready->url);
+    ls_json_put_str(&line, "dir", ready->dir);
+    ls_json_put_str(&line, "socket", ready->socket_path);
+    ls_json_put_int(&line, "pid", getpid());
+    ls_json_put_bool(&line, "watching", ready->watching);
+    ls_buf_str(&line, "}\n");
     fputs(ls_buf_text(&line), stderr);
     ls_buf_release(&line);
 }

@@ -69,13 +69,9 @@ static int unload(struct client *client, const struct wish *wish)
 {
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer, result;
-    ls_buf_str(&fields, "\"names\":");
-    client_array(&fields, wish->names, wish->name_count);
-    if (wish->session_count) {
-        ls_buf_str(&fields, ",\"sessions\":");
-        client_array(&fields, wish->sessions, wish->session_count);
-    }
-    ls_buf_printf(&fields, ",\"dry_run\":%s", wish->dry_run ? "true" : "false");
+    client_array(&fields, "names", wish->names, wish->name_count);
+    if (wish->session_count) client_array(&fields, "sessions", wish->sessions, wish->session_count);
+    ls_json_put_bool(&fields, "dry_run", wish->dry_run);
     int status = client_call(client, "unload", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     if (status == STATUS_FAILED) return client_failure(answer);
@@ -107,12 +103,13 @@ static void add_session(struct listing *listing, struct json session)
     struct ls_buf key = LS_BUF_INIT;
     struct json modules = json_member(session, "modules"), module;
     struct json name = json_member(session, "session");
-    size_t at = 0, shown = 0;
-    ls_buf_printf(&listing->json, "%s{\"session\":%.*s,\"modules\":[", listing->json.len ? "," : "", (int)name.len, name.text);
+    size_t at = 0;
+    ls_json_open(&listing->json, NULL, '{');
+    ls_json_put_raw(&listing->json, "session", name.text, name.len);
+    ls_json_open(&listing->json, "modules", '[');
     while (json_item(modules, &at, &module)) {
         add_key(listing, json_string(json_member(module, "key"), &key));
-        if (shown++) ls_buf_char(&listing->json, ',');
-        ls_json_str(&listing->json, ls_buf_text(&key));
+        ls_json_put_str(&listing->json, NULL, ls_buf_text(&key));
     }
     ls_buf_str(&listing->json, "]}");
     ls_buf_release(&key);
@@ -124,10 +121,7 @@ static int ask_loaded(struct client *client, const char *session, struct listing
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer, item;
     size_t at = 0;
-    if (session) {
-        ls_buf_str(&fields, "\"session\":");
-        ls_json_str(&fields, session);
-    }
+    if (session) ls_json_put_str(&fields, "session", session);
     int status = client_call(client, "state", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     if (status == STATUS_FAILED) return client_failure(answer);

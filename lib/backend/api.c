@@ -20,8 +20,8 @@ static void answer_with(struct ls_buf *answer, const char *text, size_t len, con
     } else if (!ls_json_member(data, data_len, field, &value, &value_len)) {
         return;
     }
-    ls_buf_printf(answer, "{\"%s\":", member);
-    ls_buf_add(answer, value, value_len);
+    ls_json_open(answer, NULL, '{');
+    ls_json_put_raw(answer, member, value, value_len);
     ls_buf_char(answer, '}');
 }
 
@@ -62,7 +62,8 @@ int ls_backend_api(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *
     ls__begin(b);
     ls__grace_frame(b, conn, batch);
     if (m && m->type == LS_MSG_POLL) {
-        ls_buf_str(&body, "{\"result\":");
+        ls_json_open(&body, NULL, '{');
+        ls_json_key(&body, "result");
         ls_backend_poll(b, conn, &body);
         ls_buf_char(&body, '}');
     } else {

@@ -448,17 +448,14 @@ struct answer {
     struct ls_conn *conn;
     size_t first, start; /* its place in the queue, and in the text */
     struct ls_buf data;
-    const char *comma;
 };
 
 static void begin_answer(struct answer *answer, const char *member)
 {
     answer->first = answer->conn->out.count;
     answer->start = answer->conn->out.text.len;
-    answer->comma = "";
-    ls_buf_str(&answer->data, "{\"");
-    ls_buf_str(&answer->data, member);
-    ls_buf_str(&answer->data, "\":[");
+    ls_json_open(&answer->data, NULL, '{');
+    ls_json_open(&answer->data, member, '[');
 }
 
 static size_t answer_size(const struct answer *answer)
@@ -493,15 +490,6 @@ static void end_answer(struct answer *answer, const char *type)
     ls_buf_release(&answer->data);
 }
 
-static void begin_element(struct answer *answer, const char *head, int64_t id)
-{
-    ls_buf_str(&answer->data, answer->comma);
-    ls_buf_str(&answer->data, head);
-    ls_json_int(&answer->data, id);
-    ls_buf_str(&answer->data, ",\"value\":");
-    answer->comma = ",";
-}
-
 static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
     struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
@@ -517,18 +505,15 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
             refuse_unknown(conn, m->ids[i]);
             continue;
         }
-        begin_element(&answer, "{\"id\":", m->ids[i]);
-        ls_buf_add(data, json, len);
-        ls_buf_str(data, ",\"properties\":{");
+        ls_json_open(data, NULL, '{');
+        ls_json_put_int(data, "id", m->ids[i]);
+        ls_json_put_raw(data, "value", json, len);
+        ls_json_open(data, "properties", '{');
         for (size_t p = 0; p < ls_var_property_count(var); p++) {
             const char *name, *value;
             enum ls_priority priority;
             ls_var_property_at(var, p, &name, &value, &priority);
-            if (p)
-                ls_buf_char(data, ',');
-            ls_json_str(data, name);
-            ls_buf_char(data, ':');
-            ls_json_str(data, value);
+            ls_json_put_str(data, name, value);
         }
         ls_buf_str(data, "}}");
     }
@@ -543,13 +528,13 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
     for (size_t i = 0; i < m->id_count; i++) {
         struct ls_err err;
         size_t before = answer.data.len;
-        const char *comma = answer.comma;
-        begin_element(&answer, "{\"obj\":", m->ids[i]);
+        ls_json_open(&answer.data, NULL, '{');
+        ls_json_put_int(&answer.data, "obj", m->ids[i]);
+        ls_json_key(&answer.data, "value");
         if (ls_session_object_json(b->engine->session, m->ids[i], &answer.data, &err) == 0) {
             ls_buf_char(&answer.data, '}');
         } else {
             ls_buf_cut(&answer.data, before);
-            answer.comma = comma;
             struct ls_fault fault;
             if (err.code == LS_ENOTFOUND)
                 ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);

@@ -80,13 +80,16 @@ static void add_problems(struct ls_backend *b, struct ls_buf *lines, struct ls_b
         if (lines->len)
             ls_buf_char(lines, '\n');
         ls_buf_printf(lines, "%s.html: %s", problem->key, problem->text);
-        bool first = detail->len <= 2; /* "" or "[]" */
-        ls_buf_cut(detail, first ? 0 : detail->len - 1);
-        ls_buf_str(detail, first ? "[{\"key\":" : ",{\"key\":");
-        ls_json_str(detail, problem->key);
-        ls_buf_str(detail, ",\"line\":0,\"message\":");
-        ls_json_str(detail, problem->text);
-        ls_buf_str(detail, ",\"excerpt\":\"\"}]");
+        if (detail->len)
+            ls_buf_cut(detail, detail->len - 1);
+        else
+            ls_buf_char(detail, '[');
+        ls_json_open(detail, NULL, '{');
+        ls_json_put_str(detail, "key", problem->key);
+        ls_json_put_int(detail, "line", 0);
+        ls_json_put_str(detail, "message", problem->text);
+        ls_json_put_str(detail, "excerpt", "");
+        ls_buf_str(detail, "}]");
     }
 }
 
@@ -211,7 +214,6 @@ struct went {
     const char *before, *gone; /* JSON arrays: modules loaded before, modules that went */
     size_t before_len, gone_len;
     struct ls_buf *keys;
-    bool any;
 };
 
 /* Count the strings of an array that lie below an app's folder. Elements are strings, or objects with a member `key`. */
@@ -249,9 +251,7 @@ static void note_view(void *ctx, const char *key, const char *real_path)
     size_t before = count_below(went->before, went->before_len, rel, len);
     if (!before || before != count_below(went->gone, went->gone_len, rel, len))
         return;
-    ls_buf_str(went->keys, went->any ? "," : "");
-    ls_json_str(went->keys, key);
-    went->any = true;
+    ls_json_put_str(went->keys, NULL, key);
 }
 
 int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err)
@@ -264,7 +264,7 @@ int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, stru
     else
         ls_fail(err, rc, "no memory for the list of modules");
     if (rc > 0 && b->config.viewdefs) {
-        struct went went = {b, ls_buf_text(&before), ls_buf_text(&report->modules), before.len, report->modules.len, &report->viewdefs, false};
+        struct went went = {b, ls_buf_text(&before), ls_buf_text(&report->modules), before.len, report->modules.len, &report->viewdefs};
         ls_buf_clear(&report->viewdefs);
         ls_buf_char(&report->viewdefs, '[');
         ls_viewdefs_each(b->config.viewdefs, note_view, &went);

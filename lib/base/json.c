@@ -81,6 +81,51 @@ bool ls_json_double(struct ls_buf *buf, double number)
     return true;
 }
 
+void ls_json_key(struct ls_buf *buf, const char *name)
+{
+    char before = buf->len ? buf->data[buf->len - 1] : '\n';
+    if (before != '{' && before != '[' && before != ',' && before != ':' && before != '\n') ls_buf_char(buf, ',');
+    if (!name) return;
+    ls_json_str(buf, name);
+    ls_buf_char(buf, ':');
+}
+
+void ls_json_open(struct ls_buf *buf, const char *name, char bracket)
+{
+    ls_json_key(buf, name);
+    ls_buf_char(buf, bracket);
+}
+
+void ls_json_put_str(struct ls_buf *buf, const char *name, const char *text)
+{
+    if (text) ls_json_put_string(buf, name, text, strlen(text));
+    else ls_json_put_raw(buf, name, "null", 4);
+}
+
+void ls_json_put_string(struct ls_buf *buf, const char *name, const char *text, size_t len)
+{
+    ls_json_key(buf, name);
+    ls_json_string(buf, text, len);
+}
+
+void ls_json_put_int(struct ls_buf *buf, const char *name, int64_t number)
+{
+    ls_json_key(buf, name);
+    ls_json_int(buf, number);
+}
+
+void ls_json_put_bool(struct ls_buf *buf, const char *name, bool value)
+{
+    ls_json_key(buf, name);
+    ls_buf_str(buf, value ? "true" : "false");
+}
+
+void ls_json_put_raw(struct ls_buf *buf, const char *name, const char *json, size_t len)
+{
+    ls_json_key(buf, name);
+    ls_buf_add(buf, json, len);
+}
+
 /* --- reading --- */
 
 /* What the grammar allows next. */

@@ -20,6 +20,25 @@ void ls_json_int(struct ls_buf *buf, int64_t number); /* decimal digits, all 64 
  * `null` (T31). @return false for NaN and infinities. */
 bool ls_json_double(struct ls_buf *buf, double number);
 
+/* Members of objects and elements of arrays. What comes before is in the buffer, so its last byte tells whether a comma is due: after an opening bracket,
+ * a comma, a line's end or nothing at all there is none. So there is no writer to keep, and a text may be put together from pieces. `name` NULL = an
+ * element. Closing brackets are ls_buf_char's. */
+
+/** The comma, the name and the colon: the value follows, by whatever function writes it. */
+void ls_json_key(struct ls_buf *buf, const char *name);
+/** @param bracket  `{` or `[` */
+void ls_json_open(struct ls_buf *buf, const char *name, char bracket);
+/** A string; NULL = `null`. */
+void ls_json_put_str(struct ls_buf *buf, const char *name, const char *text);
+/** The same, of known length. */
+void ls_json_put_string(struct ls_buf *buf, const char *name, const char *text, size_t len);
+/** A number. */
+void ls_json_put_int(struct ls_buf *buf, const char *name, int64_t number);
+/** `true` or `false`. */
+void ls_json_put_bool(struct ls_buf *buf, const char *name, bool value);
+/** A value that is JSON already. */
+void ls_json_put_raw(struct ls_buf *buf, const char *name, const char *json, size_t len);
+
 enum ls_json_token {
     LS_JSON_ERROR,  /* not JSON; reader->problem says why, reader->at where */
     LS_JSON_END,    /* the text is over, nothing but white space was left */

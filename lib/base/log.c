@@ -96,13 +96,11 @@ static void format_record(struct ls_buf *out, int level, const char *session, co
     if (atomic_load_explicit(&as_json, memory_order_relaxed)) {
         ls_buf_str(out, "{\"time\":\"");
         add_time(out, true);
-        ls_buf_printf(out, "\",\"event\":\"log\",\"level\":%d", level < 0 ? 0 : level);
-        if (session) {
-            ls_buf_str(out, ",\"session\":");
-            ls_json_str(out, session);
-        }
-        ls_buf_str(out, ",\"text\":");
-        ls_json_string(out, text, len);
+        ls_buf_char(out, '"');
+        ls_json_put_str(out, "event", "log");
+        ls_json_put_int(out, "level", level < 0 ? 0 : level);
+        if (session) ls_json_put_str(out, "session", session);
+        ls_json_put_string(out, "text", text, len);
         ls_buf_str(out, "}\n");
         return;
     }

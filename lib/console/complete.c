@@ -130,11 +130,8 @@ static LS_RAISES void write_sorted(lua_State *L, int found, struct ls_buf *out)
         names[n++] = lua_tostring(L, -2);
     qsort(names, n, sizeof *names, compare_names);
     ls_buf_char(out, '[');
-    for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
-        if (i)
-            ls_buf_char(out, ',');
-        ls_json_str(out, names[i]);
-    }
+    for (size_t i = 0; i < n && i < NAMES_MAX; i++)
+        ls_json_put_str(out, NULL, names[i]);
     lua_pop(L, 1); /* the names, which the set keeps alive */
     ls_buf_char(out, ']');
     LS_LTOP_CHECK(L, 0);

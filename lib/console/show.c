@@ -22,7 +22,6 @@ struct showing {
 static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int index, struct ls_buf *out)
 {
     LS_LTOP(L);
-    bool first = true;
     size_t count = 0;
     int top = lua_gettop(L);
     const struct ls_key *keys = lua_istable(L, index) ? ls__sorted_keys(L, index, &count) : NULL;
@@ -31,9 +30,7 @@ static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int
         lua_pushlstring(L, keys[i].text, keys[i].len);
         if (lua_rawget(L, index) == LUA_TFUNCTION)
             continue;
-        if (!first)
-            ls_buf_char(out, ',');
-        first = false;
+        ls_json_key(out, NULL);
         ls_json_string(out, keys[i].text, keys[i].len);
         ls_buf_char(out, ':');
         ls__value_json(session, L, lua_gettop(L), out);

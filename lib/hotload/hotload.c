@@ -100,35 +100,26 @@ static void forward(void *ctx, const struct ls__record *record) { ls__record_pus
 
 static void write_state(struct ls_hotload *h, struct ls_buf *out)
 {
-    const char *separator = "";
     ls_buf_str(out, "{\"directories\":[");
     for (struct ls_map_entry *e = ls_map_first(h->dirs); e; e = ls_map_next(e)) {
         const struct ls__dir *dir = ls_map_value(e);
         unsigned uses = dir->uses[LS__NAMES] + dir->uses[LS__CONTENT];
         if (!uses) continue;
-        ls_buf_printf(out, "%s{\"path\":", separator);
-        ls_json_str(out, dir->path);
-        ls_buf_printf(out, ",\"uses\":%u,\"polled\":%s}", uses, dir->polled ? "true" : "false");
-        separator = ",";
+        ls_json_open(out, NULL, '{');
+        ls_json_put_str(out, "path", dir->path);
+        ls_json_put_int(out, "uses", uses);
+        ls_json_put_bool(out, "polled", dir->polled);
+        ls_buf_char(out, '}');
     }
     ls_buf_str(out, "],\"pendingReloads\":[");
-    separator = "";
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
-        ls_buf_str(out, separator);
-        ls_json_str(out, ls_map_key(e, NULL));
-        separator = ",";
-    }
+    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) ls_json_put_str(out, NULL, ls_map_key(e, NULL));
     ls_buf_str(out, "],\"symlinkTargets\":[");
-    separator = "";
     for (struct ls_map_entry *e = ls_map_first(h->symlinkTargets); e; e = ls_map_next(e)) {
         const struct ls__route *route = ls_map_value(e);
-        ls_buf_printf(out, "%s{\"path\":", separator);
-        ls_json_str(out, route->path);
-        ls_buf_str(out, ",\"target\":");
-        if (route->real) ls_json_str(out, route->real);
-        else ls_buf_str(out, "null");
+        ls_json_open(out, NULL, '{');
+        ls_json_put_str(out, "path", route->path);
+        ls_json_put_str(out, "target", route->real);
         ls_buf_char(out, '}');
-        separator = ",";
     }
     ls_buf_str(out, "]}");
 }

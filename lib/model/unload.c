@@ -159,8 +159,9 @@ void ls_unload_report_release(struct ls_unload_report *report)
 
 static void add_name(struct ls_buf *array, const char *name)
 {
-    ls_buf_char(array, array->len ? ',' : '[');
-    ls_json_str(array, name);
+    if (!array->len)
+        ls_buf_char(array, '[');
+    ls_json_put_str(array, NULL, name);
 }
 
 static void end_array(struct ls_buf *array)
@@ -300,20 +301,16 @@ int ls_session_modules_json(struct ls_session *session, struct ls_buf *out)
     ls_buf_char(out, '[');
     for (size_t i = 0; i < session->module_count; i++) {
         const struct ls_module *module = session->modules[i];
-        ls_buf_str(out, i ? ",{\"key\":" : "{\"key\":");
-        ls_json_str(out, module->key);
-        ls_buf_printf(out, ",\"hash\":\"%016llx\",\"time\":%lld,\"ok\":%s,\"error\":", (unsigned long long)module->hash,
-                      (long long)module->time_ms, module->ok ? "true" : "false");
-        if (module->error)
-            ls_json_str(out, module->error);
-        else
-            ls_buf_str(out, "null");
-        ls_buf_str(out, ",\"requires\":[");
-        for (uint32_t k = 0; k < module->requires.count; k++) {
-            if (k)
-                ls_buf_char(out, ',');
-            ls_json_str(out, module->requires.items[k]);
-        }
+        ls_json_open(out, NULL, '{');
+        ls_json_put_str(out, "key", module->key);
+        ls_json_key(out, "hash");
+        ls_buf_printf(out, "\"%016llx\"", (unsigned long long)module->hash);
+        ls_json_put_int(out, "time", module->time_ms);
+        ls_json_put_bool(out, "ok", module->ok);
+        ls_json_put_str(out, "error", module->error);
+        ls_json_open(out, "requires", '[');
+        for (uint32_t k = 0; k < module->requires.count; k++)
+            ls_json_put_str(out, NULL, module->requires.items[k]);
         ls_buf_str(out, "]}");
     }
     ls_buf_char(out, ']');

@@ -60,23 +60,17 @@ void ls_write_destroy(struct ls_buf *out, int64_t id)
 void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description)
 {
     LS_ADD(out, "{\"type\":\"error\",\"data\":{");
-    if (id) {
-        LS_ADD(out, "\"varId\":");
-        ls_json_int(out, id);
-        ls_buf_char(out, ',');
-    }
-    LS_ADD(out, "\"code\":");
-    ls_json_str(out, code);
-    LS_ADD(out, ",\"description\":");
-    ls_json_str(out, description);
+    if (id)
+        ls_json_put_int(out, "varId", id);
+    ls_json_put_str(out, "code", code);
+    ls_json_put_str(out, "description", description);
     LS_ADD(out, "}}");
 }
 
 void ls_write_answer(struct ls_buf *out, const char *type, const char *data, size_t len)
 {
-    LS_ADD(out, "{\"type\":");
-    ls_json_str(out, type);
-    LS_ADD(out, ",\"data\":");
-    ls_buf_add(out, data, len);
+    ls_json_open(out, NULL, '{');
+    ls_json_put_str(out, "type", type);
+    ls_json_put_raw(out, "data", data, len);
     ls_buf_char(out, '}');
 }

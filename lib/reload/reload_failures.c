@@ -269,12 +269,11 @@ static bool is_present(const struct ls_session *session, const struct ls_failure
 
 static void add_detail(struct ls_buf *out, const struct ls_failure *failure)
 {
-    ls_buf_str(out, "{\"key\":");
-    ls_json_str(out, failure->key ? failure->key : failure->name);
-    ls_buf_printf(out, ",\"line\":%d,\"message\":", failure->line);
-    ls_json_str(out, failure->message);
-    ls_buf_str(out, ",\"excerpt\":");
-    ls_json_str(out, failure->excerpt ? failure->excerpt : "");
+    ls_json_open(out, NULL, '{');
+    ls_json_put_str(out, "key", failure->key ? failure->key : failure->name);
+    ls_json_put_int(out, "line", failure->line);
+    ls_json_put_str(out, "message", failure->message);
+    ls_json_put_str(out, "excerpt", failure->excerpt ? failure->excerpt : "");
     ls_buf_char(out, '}');
 }
 
@@ -294,7 +293,8 @@ int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct
             ls_buf_str(lines, state->failures[i].message);
         }
         if (detail_json) {
-            ls_buf_char(detail_json, shown ? ',' : '[');
+            if (!shown)
+                ls_buf_char(detail_json, '[');
             add_detail(detail_json, &state->failures[i]);
         }
         shown++;

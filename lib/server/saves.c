@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/fspath.h"
 #include "base/json.h"
@@ -66,19 +67,11 @@ static struct save_note *note_of(struct saves *saves, const char *key, size_t hi
         if (strcmp(note->key, key) == 0)
             return note;
     }
-    if (saves->count == saves->room) {
-        size_t room = saves->room > 0 ? saves->room * 2 : 4;
-        struct save_note *notes = ls_rearray(saves->notes, room, sizeof *notes);
-        if (notes == NULL)
-            return NULL;
-        saves->notes = notes;
-        saves->room = room;
-    }
     char *copy = ls_strdup(key);
-    if (copy == NULL)
-        return NULL;
-    saves->notes[saves->count] = (struct save_note){.key = copy};
-    return &saves->notes[saves->count++];
+    if (copy != NULL && LS_PUSH(saves->notes, saves->count, saves->room, (struct save_note){.key = copy}))
+        return &saves->notes[saves->count - 1];
+    ls_free(copy);
+    return NULL;
 }
 
 static void add_failure(struct saves *saves, const char *key, const char *text, const char *traceback, int line)
@@ -184,10 +177,8 @@ static bool settle(struct ls_server *server, const struct ls_burst *burst, struc
     for (size_t i = 0; i < burst->view_count; i++)
         note_of(saves, ls_path_base(burst->views[i].path), burst->file_count + i);
     for (size_t i = 0; i < saves->count; i++)
-        if (settle_key(server, saves, saves->notes[i].key)) {
-            ls_buf_str(cleared, cleared->len > 0 ? "," : "");
-            ls_json_str(cleared, saves->notes[i].key);
-        }
+        if (settle_key(server, saves, saves->notes[i].key))
+            ls_json_put_str(cleared, NULL, saves->notes[i].key);
     return cleared->len > 0;
 }
 
@@ -384,27 +375,18 @@ static void log_skipped(const struct ls_burst *burst, const struct saves *saves)
 
 /* --- the record --- */
 
-static void member(struct ls_buf *out, const char *name, const char *text)
-{
-    if (text == NULL)
-        return;
-    ls_buf_printf(out, ",\"%s\":", name);
-    ls_json_str(out, text);
-}
-
 static void write_results(struct ls_buf *json, const struct saves *saves)
 {
-    bool any = false;
     for (size_t i = 0; i < saves->count; i++) {
         const struct save_note *note = &saves->notes[i];
         if (!is_affected(note) && note->unchanged == 0)
             continue;
-        ls_buf_str(json, any ? ",{\"key\":" : "{\"key\":");
-        ls_json_str(json, note->key);
-        member(json, "outcome", note->failed > 0 ? "failed" : note->first ? "first" : note->ran > 0 ? "ok" : "skipped");
-        member(json, "details", note->details);
+        ls_json_open(json, NULL, '{');
+        ls_json_put_str(json, "key", note->key);
+        ls_json_put_str(json, "outcome", note->failed > 0 ? "failed" : note->first ? "first" : note->ran > 0 ? "ok" : "skipped");
+        if (note->details != NULL)
+            ls_json_put_str(json, "details", note->details);
         ls_buf_char(json, '}');
-        any = true;
     }
 }
 
@@ -413,24 +395,26 @@ static void json_record(const struct ls_burst *burst, const struct saves *saves,
     if (!ls_log_is_json())
         return;
     struct ls_buf json = LS_BUF_INIT;
-    ls_buf_str(&json, "{\"event\":\"reload\",\"files\":[");
-    for (size_t i = 0; i < burst->file_count; i++) {
-        ls_buf_str(&json, i > 0 ? "," : "");
-        ls_json_str(&json, burst->files[i].key);
-    }
-    for (size_t i = 0; i < burst->view_count; i++) {
-        ls_buf_str(&json, i + burst->file_count > 0 ? "," : "");
-        ls_json_str(&json, ls_path_base(burst->views[i].path));
-    }
+    ls_json_open(&json, NULL, '{');
+    ls_json_put_str(&json, "event", "reload");
+    ls_json_open(&json, "files", '[');
+    for (size_t i = 0; i < burst->file_count; i++)
+        ls_json_put_str(&json, NULL, burst->files[i].key);
+    for (size_t i = 0; i < burst->view_count; i++)
+        ls_json_put_str(&json, NULL, ls_path_base(burst->views[i].path));
     ls_buf_printf(&json, "],\"sessions\":%u,\"pages\":%u,\"ms\":%.3f,\"results\":[", saves->sessions, saves->pages, ms);
     write_results(&json, saves);
     ls_buf_printf(&json, "],\"cleared\":[%s],\"failures\":[", cleared);
     for (const struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next) {
-        ls_buf_str(&json, "{\"key\":");
-        ls_json_str(&json, failure->key);
-        member(&json, "text", failure->text);
-        member(&json, "traceback", failure->traceback);
-        ls_buf_printf(&json, ",\"line\":%d,\"sessions\":%u}%s", failure->line, failure->sessions, failure->next != NULL ? "," : "");
+        ls_json_open(&json, NULL, '{');
+        ls_json_put_str(&json, "key", failure->key);
+        if (failure->text != NULL)
+            ls_json_put_str(&json, "text", failure->text);
+        if (failure->traceback != NULL)
+            ls_json_put_str(&json, "traceback", failure->traceback);
+        ls_json_put_int(&json, "line", failure->line);
+        ls_json_put_int(&json, "sessions", failure->sessions);
+        ls_buf_char(&json, '}');
     }
     ls_buf_str(&json, "]}");
     if (!ls_buf_failed(&json))

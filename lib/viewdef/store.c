@@ -108,11 +108,8 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     if (!view->stamp)
         view->stamp = 1;
     struct ls_buf member = LS_BUF_INIT;
-    if (view->key) {
-        ls_json_str(&member, view->key);
-        ls_buf_char(&member, ':');
-        ls_json_string(&member, text, len);
-    }
+    if (view->key)
+        ls_json_put_string(&member, view->key, text, len);
     view->member = ls_buf_failed(&member) ? NULL : ls_bytes_new(ls_buf_text(&member), member.len);
     ls_buf_release(&member);
     if (!view->rel || !view->key || (real && !view->real) || !view->member) {

@@ -314,6 +314,31 @@ static void t31_strings_are_escaped_and_repaired(void **state)
     ls_buf_release(&buf);
 }
 
+static void members_and_elements_put_their_own_commas(void **state)
+{
+    (void)state;
+    struct ls_buf out = LS_BUF_INIT;
+    ls_json_open(&out, NULL, '{');
+    ls_json_put_int(&out, "id", -7);
+    ls_json_put_str(&out, "a \"name\"", "x,");
+    ls_json_put_str(&out, "none", NULL);
+    ls_json_open(&out, "list", '[');
+    ls_json_put_bool(&out, NULL, true);
+    ls_json_open(&out, NULL, '[');
+    ls_buf_char(&out, ']');
+    ls_json_put_string(&out, NULL, "{\0[", 3);
+    ls_json_put_raw(&out, NULL, "{}", 2);
+    ls_buf_char(&out, ']');
+    ls_json_key(&out, "ms");
+    ls_buf_printf(&out, "%.1f", 0.5);
+    ls_buf_str(&out, "}\n");
+    ls_json_open(&out, NULL, '{'); /* the next line */
+    ls_buf_char(&out, '}');
+    assert_string_equal(ls_buf_text(&out),
+                        "{\"id\":-7,\"a \\\"name\\\"\":\"x,\",\"none\":null,\"list\":[true,[],\"{\\u0000[\",{}],\"ms\":0.5}\n{}");
+    ls_buf_release(&out);
+}
+
 static enum ls_json_token last_token(const char *text)
 {
     struct ls_json_reader reader;
@@ -604,6 +629,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idmaps_shrink),
         cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
+        cmocka_unit_test(members_and_elements_put_their_own_commas),
         cmocka_unit_test(arrays_grow_and_a_refused_push_changes_nothing),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
