@@ -12,7 +12,7 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes only rooms to its left (make check-layers).
-ROOMS = base tracker vm model resolver reload console session protocol viewdef backend check executor hotload server
+ROOMS = base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
@@ -63,7 +63,7 @@ room_objects = $(patsubst %.c,$(B)/%.o,$(call room_sources,$(1)))
 ARCHIVES = $(foreach room,$(ROOMS),$(B)/lib$(room).a)
 
 define room_rule
-$(B)/lib$(1).a: $$(call room_objects,$(1)) $(if $(filter base,$(1)),$(B)/embed/table.o $(B)/embed/data.o)
+$(B)/lib$(1).a: $$(call room_objects,$(1)) $(if $(filter files,$(1)),$(B)/embed/table.o $(B)/embed/data.o)
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 endef
@@ -74,8 +74,9 @@ reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword
 up_to = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)) $(call up_to,$(1),$(wordlist 2,$(words $(2)),$(2))))
 archives_of = $(patsubst %,$(B)/lib%.a,$(call reverse,$(call up_to,$(1),$(ROOMS))))
 # What each room brings along from outside.
-libs_base = -lz -lm
-libs_tracker = $(libs_base)
+libs_base = -lm
+libs_files = -lz -lm
+libs_tracker = $(libs_files)
 libs_session = $(filter-out -lcivetweb -linotifytools -lcjson,$(LIBS))
 libs_protocol = $(libs_session) -lcjson
 libs_viewdef = $(libs_protocol)

@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-#include "check/check.h"
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "check/check.h"
+#include "files/fspath.h"
 
 static const struct option options[] = {{.name = "json", .help = "print a JSON array of findings"}, {0}};
 

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/json.h"
+#include "files/fspath.h"
 #include "server/server.h"
 
 static int connect_to(const char *path)

@@ -11,10 +11,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/bytes.h"
-#include "base/embed.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 
 #define SITES "templates/sites/"
 #define DEFINITIONS "lua/meta/"

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 
 enum { MOST_FILES = 1024 };
 

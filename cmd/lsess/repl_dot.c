@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "base/fspath.h"
 #include "base/json.h"
+#include "files/fspath.h"
 
 struct dot {
     const char *name, *operand, *help;

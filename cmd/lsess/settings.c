@@ -14,8 +14,8 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/fspath.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "vm/site_config.h"
 
 enum kind { SWITCH, TRISTATE, INT, INT64, COUNT, DURATION, SIZE, TEXT, PATH, LIST, VERBOSE };

@@ -7,9 +7,9 @@
 
 #include "backend/internal.h"
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "files/fspath.h"
 
 /* --- problems with view files --- */
 

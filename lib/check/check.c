@@ -11,9 +11,9 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/fspath.h"
 #include "check/check_internal.h"
 #include "console/inspect.h"
+#include "files/fspath.h"
 #include "viewdef/viewdef.h"
 #include "vm/chunks.h"
 

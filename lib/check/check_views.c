@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/text.h"
 #include "console/inspect.h"
+#include "files/fspath.h"
 #include "tracker/path.h"
 #include "viewdef/scan.h"
 

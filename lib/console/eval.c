@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "console/console.h"
 #include "console/pretty.h"
+#include "files/fspath.h"
 #include "model/module.h"
 #include "model/prototype.h"
 #include "vm/lua_json.h"

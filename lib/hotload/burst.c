@@ -10,9 +10,9 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 struct counted_burst {

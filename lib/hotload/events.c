@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/fspath.h"
 #include "base/log.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 enum { STRUCTURAL = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO };

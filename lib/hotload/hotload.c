@@ -18,9 +18,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 enum {

@@ -1,14 +1,14 @@
 /* Polling (H86–H88): where the kernel reports nothing, directories are compared with how they looked last, and what differs is told as if it
  * were an event. Settling thread. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/vfs.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 /* Numbers from statfs(2); the kernel's header names only some of them. */

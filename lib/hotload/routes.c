@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 enum {
@@ -27,7 +27,7 @@ struct walk {
     size_t count, cap;
     bool fresh;             /* a watch was set on the way: look again */
     bool broken;            /* out of memory, or something vanished under the walk */
-    bool refused;           /* it has left `within` (base/fspath.h): nothing is looked at there */
+    bool refused;           /* it has left `within` (files/fspath.h): nothing is looked at there */
     char *real;
     struct stat info;       /* of `real` */
 };

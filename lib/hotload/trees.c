@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/log.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 bool ls__name_ignored(const char *name)

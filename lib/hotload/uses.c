@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "hotload/internal.h"
 
 struct use {

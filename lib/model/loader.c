@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "model/hooks.h"
 #include "model/prototype.h"
 #include "model/timers.h"

@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "model/globals.h"
 
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key)

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/json.h"
+#include "files/fspath.h"
 #include "model/globals.h"
 #include "model/hooks.h"
 #include "model/prototype.h"

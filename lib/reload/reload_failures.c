@@ -10,10 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/excerpt.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "files/excerpt.h"
+#include "files/fspath.h"
 
 enum {
     EXCERPT_LINES = 2, /* before and after the line of the error */

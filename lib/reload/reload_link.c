@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "model/prototype.h"
 
 /* Is `path` where a module of this name is looked for? (L36: `fleet.ship` in …/fleet/ship.lua or …/fleet/ship/init.lua) */

@@ -12,9 +12,9 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "model/prototype.h"
 #include "reload/reload_state.h"
 

@@ -21,10 +21,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/fspath.h"
 
 enum { SEND_WAIT_MS = 1000, MAX_CLIENTS = 256 };
 

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "files/fspath.h"
 
 enum { MAX_WORDS = 32, MAX_BODY = 65536 };
 

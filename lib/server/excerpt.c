@@ -4,9 +4,9 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/excerpt.h"
-#include "base/fspath.h"
 #include "base/text.h"
+#include "files/excerpt.h"
+#include "files/fspath.h"
 #include "server/saves.h"
 
 enum {

@@ -9,8 +9,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/log.h"
+#include "files/fspath.h"
 #include "server/capture.h"
 
 struct lua_timer {

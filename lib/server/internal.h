@@ -2,13 +2,12 @@
 #ifndef LS_SERVER_INTERNAL_H
 #define LS_SERVER_INTERNAL_H
 
+#include <civetweb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <civetweb.h>
 
 #include "backend/backend.h"
 #include "base/buf.h"
@@ -17,8 +16,8 @@
 #include "executor/executor.h"
 #include "hotload/hotload.h"
 #include "server/server.h"
-#include "vm/chunks.h"
 #include "viewdef/viewdef.h"
+#include "vm/chunks.h"
 
 #define LS_ID_LEN 32 /* hex digits of an internal session id (P27) */
 

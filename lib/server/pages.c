@@ -10,9 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/embed.h"
-#include "base/fspath.h"
 #include "base/text.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 
 static const char HTML[] = "text/html; charset=utf-8";
 

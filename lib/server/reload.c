@@ -15,9 +15,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "files/fspath.h"
 #include "server/saves.h"
 
 struct view_problem {

@@ -10,10 +10,10 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "server/internal.h"
 
 enum {

@@ -41,9 +41,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/embed.h"
-#include "base/fspath.h"
 #include "base/log.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 
 enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000, END_MS = 300 };
 enum { LARGE_BLOCK = 1 << 20 /* bytes, given back when freed: the C library would raise this to 32 MiB */ };

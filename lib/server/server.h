@@ -25,7 +25,7 @@ struct ls_save_report {
 
 struct ls_server_config {
     const char *dir;           /* the site; NULL = the built-in one named by `bundle` */
-    const char *bundle;        /* a name of base/embed.h such as templates/sites/contacts */
+    const char *bundle;        /* a name of files/embed.h such as templates/sites/contacts */
     const char *host;          /* as the user gave it: numeric, or a name that resolves */
     int port;                  /* 0 = any free one */
     bool strict_port;          /* do not try the next 20 ports */

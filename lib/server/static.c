@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/embed.h"
-#include "base/fspath.h"
 #include "base/text.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 
 enum { STREAM_SIZE = 16384 }; /* on the stack of civetweb's threads, which is 100 KiB */
 

@@ -15,12 +15,12 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/embed.h"
-#include "base/fspath.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 #include "viewdef/internal.h"
 
 #define LS_BUILTIN_VIEWS "templates/viewdefs/"

@@ -14,7 +14,7 @@
 struct ls_viewdefs;      /* the site's store */
 struct ls_viewdef_sent;  /* what one connection has */
 
-/** Load all *.html below DIR (or, for the built-in site, below `bundle`/viewdefs of base/embed.h). The built-in list views come from templates/viewdefs (F132).
+/** Load all *.html below DIR (or, for the built-in site, below `bundle`/viewdefs of files/embed.h). The built-in list views come from templates/viewdefs (F132).
  * @param within  as ls_path_within's; borrowed until close
  * @param dir  NULL with a bundle; a missing folder is an empty store */
 struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const char *bundle, struct ls_err *err);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "base/embed.h"
+#include "files/embed.h"
 #include "vm/chunks.h"
 
 /** The text of an embedded file, unpacked once per process. `chunks` may be NULL: then it is unpacked each time.

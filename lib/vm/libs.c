@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "vm/chunks_internal.h"
 #include "vm/finalizers.h"
 #include "vm/printing.h"

@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "vm/libs.h"
 
 enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20, KEPT_LIMIT = 64 << 10, KEPT_EACH = 16 };

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/embed.h"
-#include "base/fspath.h"
+#include "files/embed.h"
+#include "files/fspath.h"
 #include "vm/chunks_internal.h"
 
 /* Keys of built-in modules start with this, so that a site's own lua/presenter.lua is another module. */

@@ -19,7 +19,7 @@ const char *ls__shown_path(const struct ls_session *session, const char *path);
 int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err);
 /** One file below the root (or absolute), no search (L45a, L29). */
 int ls__source_direct(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err);
-/** Where files may be read from: `within` of base/fspath.h; NULL without --sandbox (L13). Borrowed. */
+/** Where files may be read from: `within` of files/fspath.h; NULL without --sandbox (L13). Borrowed. */
 const char *ls__within(const struct ls_session *session);
 /** Names from Lua code: relative, no empty, `.` or `..` parts (L29). */
 bool ls__name_is_safe(const char *name);

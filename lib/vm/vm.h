@@ -22,7 +22,7 @@ struct ls_chunks; /* vm/chunks.h */
 struct ls_site {
     char *root;     /* canonical root; NULL = the built-in demo (files of `bundle` below) */
     char *lua_dir;  /* <root>/lua */
-    char *bundle;   /* prefix in base/embed.h, e.g. "templates/sites/contacts"; NULL if the site is on disk */
+    char *bundle;   /* prefix in files/embed.h, e.g. "templates/sites/contacts"; NULL if the site is on disk */
 };
 
 struct ls_session_config {

@@ -3,7 +3,7 @@
 # Prints one line a finding and ends with its count as "N passed, M failed".
 set -u
 cd "$(dirname "$0")/../.."
-rooms=(base tracker vm model resolver reload console session protocol viewdef backend check executor hotload server)
+rooms=(base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload server)
 declare -A floor
 for i in "${!rooms[@]}"; do floor[${rooms[$i]}]=$i; done
 passed=0 failed=0

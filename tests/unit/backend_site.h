@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "protocol/message.h"

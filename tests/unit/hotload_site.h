@@ -23,7 +23,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "base/log.h"
 #include "hotload/hotload.h"
 

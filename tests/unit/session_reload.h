@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "base/text.h"
 #include "vm/chunks.h"
 #include "reload/reload.h"

@@ -16,7 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fspath.h"
+#include "files/fspath.h"
 #include "base/log.h"
 #include "vm/chunks.h"
 #include "session/session.h"

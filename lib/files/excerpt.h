@@ -1,7 +1,7 @@
 /* Where in a line of source an error message points, and the mark below it, as compilers show them (H98, H100). Lua knows the line only; the
  * column is that of the word which the message quotes. Thread: any. */
-#ifndef LS_BASE_EXCERPT_H
-#define LS_BASE_EXCERPT_H
+#ifndef LS_FILES_EXCERPT_H
+#define LS_FILES_EXCERPT_H
 
 #include <stddef.h>
 

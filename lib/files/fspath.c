@@ -1,5 +1,5 @@
 /* File paths as text and the few file system questions that several rooms ask. */
-#include "base/fspath.h"
+#include "files/fspath.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Where in a line of source an error message points, and the mark below it (excerpt.h). Thread: any. Pure. */
-#include "base/excerpt.h"
+#include "files/excerpt.h"
 
 #include <ctype.h>
 #include <string.h>

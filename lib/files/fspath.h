@@ -1,6 +1,6 @@
 /* File paths as text, and the few file system questions that several rooms ask. Thread: any. */
-#ifndef LS_BASE_FSPATH_H
-#define LS_BASE_FSPATH_H
+#ifndef LS_FILES_FSPATH_H
+#define LS_FILES_FSPATH_H
 
 #include <stdbool.h>
 #include <stddef.h>

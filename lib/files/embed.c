@@ -1,12 +1,11 @@
 /* Look-up in the generated table of embedded files. */
-#include "base/embed.h"
+#include "files/embed.h"
 
 #include <string.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "base/embed_table.h"
 
 const struct ls_embed *ls_embed_all(size_t *count)
 {
