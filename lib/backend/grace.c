@@ -57,7 +57,7 @@ void ls__collect(struct ls_backend *b, size_t grown)
 {
     if (ls_budget_get(&b->budget->heap) <= b->collected + grown)
         return;
-    ls_session_collect(b->engine->session);
+    ls_session_shrink(b->engine->session);
     b->collected = ls_budget_get(&b->budget->heap);
 }
 

@@ -75,6 +75,7 @@ static LS_RAISES int64_t id_of(struct rekeying *job, lua_State *L, int of)
     int64_t id = lua_tointeger(L, -1);
     if (!id) {
         id = ls_tracker_next_id(job->rs->session->tracker);
+        job->rs->registered++;
         lua_pushvalue(L, top);
         lua_pushinteger(L, id);
         lua_rawset(L, of);

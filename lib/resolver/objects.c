@@ -38,6 +38,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
     if (!id) {
         /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
         id = ls_tracker_next_id(session->tracker);
+        session->resolver->registered++;
         lua_pushvalue(L, at);
         lua_rawseti(L, objects, id);
         lua_pushvalue(L, at);

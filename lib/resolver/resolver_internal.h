@@ -19,7 +19,7 @@
 enum ls__place {
     LS_AT_VALUES = 1, /* slot → value seen last; a free slot holds the number of the next free one */
     LS_AT_KEYS,       /* key number → field name */
-    LS_AT_TYPES,      /* slot → type string, which anchors ls_value.type; false = none */
+    LS_AT_TYPES,      /* slot → type string, which anchors ls_value.type; false = none, true = the slot is free */
     LS_AT_SNAPS,      /* slot → copy of the array seen last; false = none */
     LS_AT_IDS,        /* object → id, weak keys (T39) */
     LS_AT_OBJECTS,    /* id → object, weak values */
@@ -52,6 +52,7 @@ struct ls_resolver_state {
     ls_op cache_op;
     uint32_t slot_count;  /* slots ever made */
     uint32_t free_slot;   /* head of the chain of free slots, 0 = none */
+    uint32_t registered;  /* objects that got an id since the tables of ids were made */
     /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
     int ref_members;      /* element → its first place in the list of members_slot; weak keys */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */

@@ -13,7 +13,10 @@ LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L)
         rs->free_slot = (uint32_t)lua_tointeger(L, -1);
         lua_pushboolean(L, 0);
         lua_rawseti(L, -3, slot);
-        lua_pop(L, 2);
+        ls__at_push(rs, L, LS_AT_TYPES);
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, slot);
+        lua_pop(L, 3);
         return slot;
     }
     slot = rs->slot_count + 1;
@@ -39,7 +42,7 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
     ls__ring_drop(rs, L, slot);
     for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
         ls__at_push(rs, L, place);
-        lua_pushboolean(L, 0);
+        lua_pushboolean(L, place == LS_AT_TYPES);
         lua_rawseti(L, -2, slot);
         lua_pop(L, 1);
     }

@@ -54,6 +54,18 @@ void ls_session_close(struct ls_session *session)
     ls__vm_free(session);
 }
 
+/* Of garbage that is worth another collection: Lua halves its table of strings at most once in each. */
+#define WORTH_ANOTHER ((size_t)64 << 10)
+
+void ls_session_shrink(struct ls_session *session)
+{
+    size_t before;
+    do {
+        before = ls_budget_get(&session->budget->heap);
+        ls_session_collect(session);
+    } while (ls__resolver_shrink(session) || ls_budget_get(&session->budget->heap) + WORTH_ANOTHER < before);
+}
+
 struct ls_session *ls_session_get(struct ls_session *session, const char *vended_id)
 {
     return session && strcmp(session->id, vended_id) == 0 ? session : NULL;

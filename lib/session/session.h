@@ -14,6 +14,8 @@
 struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err);
 /** Cancel timers, call dispose hooks with false (H68), close the state (L7). NULL accepted. */
 void ls_session_close(struct ls_session *session);
+/** A full garbage collection, after which also the room of what has become few is given back. */
+void ls_session_shrink(struct ls_session *session);
 /** GetLuaSession: `session` itself if the vended id is its own, else NULL. */
 struct ls_session *ls_session_get(struct ls_session *session, const char *vended_id);
 

@@ -350,24 +350,33 @@ test('P118 Q2 a client of the API that never polls is forgotten when too much wa
 test('Q2 after a page has left, what it used is given back', async () => {
   const server = await Server.start({ 'lua/main.lua': APP });
   const id = await server.session();
+  const control = server.control();
+  const session = async () => (await control.call('sessions')).sessions[0];
   const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
-  const visit = async () => {
+  const visit = async (count, path) => {
     const page = await server.page(id);
     await page.ask(watch);
-    for (let from = 2; from < 50000; from += 9000) await page.ask(Array.from({ length: 9000 }, (_, i) => create(from + i, from + i > 2 ? 'count' : 'name', { mark: 'm'.repeat(200) })));
-    await page.ask({ type: 'update', id: 2, value: 'x'.repeat(16 << 20) });
+    for (let from = 2; from < count; from += 9000) {
+      const places = Array.from({ length: Math.min(9000, count) }, (_, i) => create(from + i, from + i > 2 ? path(from + i) : 'name', { mark: 'm'.repeat(20) }));
+      await page.ask(places);
+    }
+    await page.ask({ type: 'update', id: 2, value: 'x'.repeat(count * 100) });
+    await page.ask({ type: 'update', id: 2, value: Array.from({ length: count }, (_, i) => ({ key: `text ${i}` })) });
     await page.ask({ type: 'update', id: 2, value: 'North' });
     const most = resident();
     await page.close();
+    await until(async () => (await session()).connections === 0, 'its end');
     return most;
   };
-  const before = resident();
-  const most = await visit();
-  assert.ok(most > before + 40, `a page that needs much: ${before} to ${most} MiB`);
-  const bound = before + (most - before) / 4;
-  await until(() => resident() < bound, `less than ${bound} MiB after ${most}`, 30000);
-  const after = resident();
-  await visit();
-  await until(() => resident() < after * 1.1, `no more than after the first visit, ${after} MiB; it is ${resident()}`, 30000);
+  await visit(10, () => 'count');
+  const before = resident(), small = (await session()).memory;
+  for (const path of [() => 'count', (i) => `field${i}`]) {
+    const most = await visit(100000, path);
+    assert.ok(most > before + 60, `a page that needs much: ${before} to ${most} MiB`);
+    await until(() => resident() < before * 1.1, `less than ${before * 1.1} MiB after ${most}`, 30000);
+    const { memory } = await session();
+    assert.ok(memory < small + (128 << 10), `${small} bytes are kept again and little more: ${memory}`);
+  }
+  control.close();
   await server.stop();
 });

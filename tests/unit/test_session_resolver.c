@@ -516,11 +516,82 @@ static void many_variables_come_and_go_without_growth(void **state)
         for (int64_t i = 0; i < 100000; i++)
             ls_tracker_destroy(rig->tracker, 10 + i, NULL, NULL);
         assert_int_equal(ls_tracker_count(rig->tracker), 1);
-        ls_session_collect(rig->session);
+        ls_session_shrink(rig->session);
         if (round == 1)
             heap = ls_session_memory(rig->session);
     }
     assert_true(ls_session_memory(rig->session) <= heap + 1024);
+}
+
+static void make_many(int64_t first, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char path[32];
+        snprintf(path, sizeof path, i % 2 ? "o.n" : "o.f%d", i);
+        rig_create(first + i, 1, path);
+    }
+}
+
+static void end_many(int64_t first, int count)
+{
+    for (int i = 0; i < count; i++)
+        ls_tracker_destroy(rig->tracker, first + i, NULL, NULL);
+}
+
+/* Tables of slots, names and ids are as long as what is in use asks for; who stays keeps value and place, and free numbers are used again from the lowest. */
+static void P111_the_tables_of_many_variables_become_short_again(void **state)
+{
+    (void)state;
+    rig_do("holder = {o = {n = 1}, list = {}}");
+    rig_root("holder");
+    rig_create(2, 1, "o.n");
+    rig_create(3, 1, "list");
+    ls_session_shrink(rig->session);
+    uint64_t small = ls_session_memory(rig->session);
+    for (int round = 0; round < 2; round++) {
+        make_many(10, 20000);
+        rig_do("for i = 1, 20000 do holder.list[i] = {} end");
+        rig_detect();
+        assert_true(ls_session_memory(rig->session) > small + (1 << 20));
+        rig_create(50000, 1, "o.n"); /* the last one: numbers before it are free */
+        end_many(10, 20000);
+        rig_do("holder.list = {}");
+        rig_detect();
+        ls_session_shrink(rig->session);
+        make_many(10, 100);
+        rig_do("holder.o.n = holder.o.n + 1");
+        rig_detect();
+        const char *now = round ? "3" : "2";
+        assert_string_equal(rig_json(2), now);
+        assert_string_equal(rig_json(50000), now);
+        assert_string_equal(rig_json(109), now);
+        assert_string_equal(rig_json(108), "null");
+        ls_tracker_destroy(rig->tracker, 50000, NULL, NULL);
+        end_many(10, 100);
+        ls_session_shrink(rig->session);
+        assert_true(ls_session_memory(rig->session) < small + 65536);
+    }
+}
+
+static void P111_tables_stay_long_where_there_is_no_memory_for_short_ones(void **state)
+{
+    (void)state;
+    rig_do("holder = {o = {n = 1}}");
+    rig_root("holder");
+    rig_create(2, 1, "o.n");
+    bool done = false;
+    for (long n = 1; !done; n++) {
+        make_many(10, 3000);
+        end_many(10, 3000);
+        ls_alloc_fail_at(n);
+        ls_session_shrink(rig->session);
+        done = ls_alloc_fail_at(0) < n;
+        assert_int_equal(lua_gettop(rig->session->L), 0);
+        make_many(10, 100);
+        assert_string_equal(rig_json(2), "1");
+        assert_string_equal(rig_json(109), "1");
+        end_many(10, 100);
+    }
 }
 
 /* Create, detect, write, destroy with the n-th allocation failing, C's and Lua's alike: nothing leaks, nothing jumps, and afterwards all
@@ -572,7 +643,8 @@ int main(void)
         T(t52_no_steps_on_primitives_and_functions), T(t62_t64_methods), T(t57_to_t63_writing), T(t82_t92_changes_of_value_and_type),
         T(t93_where_a_type_comes_from), T(t94_t95_times_count_reads_of_the_variable), T(tx32_equal_paths_call_a_method_once_a_pass),
         T(l5_a_runaway_method_does_not_take_the_others_along), T(tx34_deep_and_long_inputs),
-        T(many_variables_come_and_go_without_growth), T(every_allocation_may_fail),
+        T(many_variables_come_and_go_without_growth), T(P111_the_tables_of_many_variables_become_short_again),
+        T(P111_tables_stay_long_where_there_is_no_memory_for_short_ones), T(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("session resolver", tests, NULL, NULL);
 }
