@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD, for a NUL: the text is read as a C string and must not end there */
 static const char ellipsis[] = "\xe2\x80\xa6";
 
 /* A text that was cut says so; the cut never splits a UTF-8 sequence. */
 static void mark_cut(char *text, size_t room)
 {
-    size_t at = room - sizeof ellipsis;
-    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80) at--;
-    memcpy(text + at, ellipsis, sizeof ellipsis);
+    memcpy(text + ls_utf8_cut(text, room - sizeof ellipsis), ellipsis, sizeof ellipsis);
 }
 
 int ls_fail(struct ls_err *err, int code, const char *format, ...)

@@ -382,32 +382,6 @@ static unsigned read_hex4(const char *at)
     return (unsigned)(hex_digit(at[0]) << 12 | hex_digit(at[1]) << 8 | hex_digit(at[2]) << 4 | hex_digit(at[3]));
 }
 
-static void add_utf8(struct ls_buf *buf, unsigned code)
-{
-    char bytes[4];
-    size_t len;
-    if (code < 0x80) {
-        bytes[0] = (char)code;
-        len = 1;
-    } else if (code < 0x800) {
-        bytes[0] = (char)(0xc0 | code >> 6);
-        bytes[1] = (char)(0x80 | (code & 0x3f));
-        len = 2;
-    } else if (code < 0x10000) {
-        bytes[0] = (char)(0xe0 | code >> 12);
-        bytes[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        bytes[2] = (char)(0x80 | (code & 0x3f));
-        len = 3;
-    } else {
-        bytes[0] = (char)(0xf0 | code >> 18);
-        bytes[1] = (char)(0x80 | (code >> 12 & 0x3f));
-        bytes[2] = (char)(0x80 | (code >> 6 & 0x3f));
-        bytes[3] = (char)(0x80 | (code & 0x3f));
-        len = 4;
-    }
-    ls_buf_add(buf, bytes, len);
-}
-
 /* `at` stands on the u of a \u escape; returns the position after it (and after a second one, if both form a pair). */
 static const char *unescape_code(struct ls_buf *buf, const char *at, const char *end)
 {
@@ -416,12 +390,12 @@ static const char *unescape_code(struct ls_buf *buf, const char *at, const char 
     if (code >= 0xd800 && code < 0xdc00 && end - at >= 6 && at[0] == '\\' && at[1] == 'u') {
         unsigned low = read_hex4(at + 2);
         if (low >= 0xdc00 && low < 0xe000) {
-            add_utf8(buf, 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00));
+            ls_utf8_add(buf, 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00));
             return at + 6;
         }
     }
     if (code >= 0xd800 && code < 0xe000) ls_buf_str(buf, replacement);
-    else add_utf8(buf, code);
+    else ls_utf8_add(buf, code);
     return at;
 }
 

@@ -22,6 +22,29 @@ size_t ls_utf8_step(const char *text, size_t len)
     return need;
 }
 
+uint32_t ls_utf8_code(const char *text, size_t step)
+{
+    uint32_t code = (unsigned char)text[0] & (step > 1 ? 0xffu >> (step + 1) : 0xffu);
+    for (size_t i = 1; i < step; i++) code = code << 6 | (text[i] & 0x3f);
+    return code;
+}
+
+size_t ls_utf8_cut(const char *text, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char c = (unsigned char)text[len - back];
+        if ((c & 0xc0) != 0x80) return (c < 0xc0 ? 1u : c < 0xe0 ? 2u : c < 0xf0 ? 3u : 4u) > back ? len - back : len;
+    }
+    return len;
+}
+
+void ls_utf8_add(struct ls_buf *buf, uint32_t code)
+{
+    unsigned more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    ls_buf_char(buf, (char)(more ? 0xff00u >> (more + 1) | code >> 6 * more : code));
+    while (more--) ls_buf_char(buf, (char)(0x80 | (code >> 6 * more & 0x3f)));
+}
+
 bool ls_utf8_valid(const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -134,7 +157,7 @@ uint64_t ls_hash(const void *bytes, size_t len)
     return hash ^ (hash >> 33);
 }
 
-/* The code of a valid sequence of 2 or 3 bytes. */
+/* Of characters of two bytes and more. */
 static bool is_hidden(unsigned code)
 {
     return code < 0xa0 || code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
@@ -144,19 +167,18 @@ void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *
 {
     size_t from = 0, at = 0;
     while (at < len) {
-        const unsigned char *s = (const unsigned char *)text + at;
         size_t step = ls_utf8_step(text + at, len - at);
-        unsigned code = step == 2 ? (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU) : step == 3 ? (s[0] & 0xfU) << 12 | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU) : 0;
-        if (step == 1 ? (*s >= 32 && *s != 127) || *s == '\t' : step == 4 || (step && !is_hidden(code))) {
+        uint32_t code = ls_utf8_code(text + at, step);
+        if (step == 1 ? (code >= 32 && code != 127) || code == '\t' : step && !is_hidden(code)) {
             at += step;
             continue;
         }
         ls_buf_add(out, text + from, at - from);
-        if (*s == '\n' && indent) {
+        if (code == '\n' && indent) {
             ls_buf_char(out, '\n');
             ls_buf_str(out, at + 1 < len ? indent : "");
         } else {
-            ls_buf_printf(out, step > 1 ? "\\u{%x}" : "\\x%02x", step > 1 ? code : *s);
+            ls_buf_printf(out, step > 1 ? "\\u{%x}" : "\\x%02x", code);
         }
         from = at += step ? step : 1;
     }

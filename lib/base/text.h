@@ -11,6 +11,18 @@
 /** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms are not
  * valid). */
 size_t ls_utf8_step(const char *text, size_t len);
+/** The same for walking over whatever text: 1 for a byte that is no part of a character. */
+static inline size_t ls_utf8_next(const char *text, size_t len)
+{
+    size_t bytes = ls_utf8_step(text, len);
+    return bytes ? bytes : 1;
+}
+/** The character at `text`, which is a valid sequence of `step` bytes. */
+uint32_t ls_utf8_code(const char *text, size_t step);
+/** How much of the first `len` bytes to keep so that the last character is whole. */
+size_t ls_utf8_cut(const char *text, size_t len);
+/** Append a character. */
+void ls_utf8_add(struct ls_buf *buf, uint32_t code);
 bool ls_utf8_valid(const char *text, size_t len); /* is all of it UTF-8? */
 /** `870ns`, `12.4us`, `3.07ms`, `1.250s` (P14). */
 void ls_format_duration(struct ls_buf *buf, int64_t ns);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "console/console.h"
 #include "console/pretty.h"
 #include "files/fspath.h"
@@ -121,9 +122,7 @@ static void cut_output(struct ls_eval *eval)
 {
     if (!eval->max_output || eval->text.len <= eval->max_output)
         return;
-    size_t keep = eval->max_output;
-    while (keep > 0 && ((unsigned char)eval->text.data[keep] & 0xC0) == 0x80)
-        keep--; /* not inside of a character */
+    size_t keep = ls_utf8_cut(eval->text.data, eval->max_output);
     size_t left = eval->text.len - keep;
     ls_buf_cut(&eval->text, keep);
     ls_buf_printf(&eval->text, "… (%zu bytes more)", left);

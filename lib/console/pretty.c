@@ -261,8 +261,8 @@ struct layout {
 static size_t count_columns(const char *text, size_t len)
 {
     size_t columns = 0;
-    for (size_t i = 0; i < len; i++)
-        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    for (size_t i = 0; i < len; i += ls_utf8_next(text + i, len - i))
+        columns++;
     return columns;
 }
 

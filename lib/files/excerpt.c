@@ -45,17 +45,10 @@ size_t ls_excerpt_column(const char *text, size_t len, const char *message, size
     return indent < len ? indent : 0;
 }
 
-/* Bytes of a character of valid UTF-8, 1 for anything else. */
-static size_t step(const char *text, size_t len)
-{
-    size_t bytes = ls_utf8_step(text, len);
-    return bytes > 0 ? bytes : 1;
-}
-
 void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t from, size_t column, size_t width)
 {
-    for (size_t i = from; i < column; i += step(text + i, len - i))
+    for (size_t i = from; i < column; i += ls_utf8_next(text + i, len - i))
         ls_buf_char(out, text[i] == '\t' ? '\t' : ' ');
-    for (size_t i = 0; i < width; i += i < width && column + i < len ? step(text + column + i, len - column - i) : 1)
+    for (size_t i = 0; i < width; i += i < width && column + i < len ? ls_utf8_next(text + column + i, len - column - i) : 1)
         ls_buf_char(out, i == 0 ? '^' : '~');
 }

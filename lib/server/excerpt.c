@@ -43,17 +43,10 @@ static bool find_lines(const char *source, size_t len, int number, struct line *
     return at->text != NULL;
 }
 
-/* Bytes of a character of valid UTF-8, 1 for anything else. */
-static size_t step(const char *text, size_t len)
-{
-    size_t bytes = ls_utf8_step(text, len);
-    return bytes > 0 ? bytes : 1;
-}
-
 static void write_text(struct ls_buf *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t bytes = step(text + i, len - i);
+        size_t bytes = ls_utf8_next(text + i, len - i);
         unsigned char c = (unsigned char)text[i];
         if (bytes > 1)
             ls_buf_add(out, text + i, bytes);
@@ -66,14 +59,7 @@ static void write_text(struct ls_buf *out, const char *text, size_t len)
 /* Never cuts a character in two. */
 static size_t cut(const char *text, size_t len, size_t most)
 {
-    size_t at = 0;
-    while (at < len) {
-        size_t bytes = step(text + at, len - at);
-        if (at + bytes > most)
-            break;
-        at += bytes;
-    }
-    return at;
+    return len <= most ? len : ls_utf8_cut(text, most);
 }
 
 static void write_line(struct ls_buf *out, const struct line *line, size_t from)

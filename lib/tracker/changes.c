@@ -319,11 +319,8 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
     if (!var->diags || var->diags->count == LS__MAX_DIAGS)
         return;
     var->has_diags = true;
-    if (len > LS__MAX_DIAG_BYTES) {
-        len = LS__MAX_DIAG_BYTES;
-        while (len && ((unsigned char)text[len] & 0xC0) == 0x80)
-            len--; /* not in the middle of a character */
-    }
+    if (len > LS__MAX_DIAG_BYTES)
+        len = ls_utf8_cut(text, LS__MAX_DIAG_BYTES);
     char *copy = ls_budget_strndup(tracker->budget, text, len);
     if (copy)
         var->diags->text[var->diags->count++] = copy;

@@ -412,6 +412,26 @@ static void utf8_is_judged_strictly(void **state)
     for (size_t i = 0; i < COUNT(bad); i++) assert_false(ls_utf8_valid(bad[i], strlen(bad[i])));
 }
 
+static void characters_are_walked_cut_and_written_whole(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"; /* one of each length */
+    static const size_t kept[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+    static const uint32_t codes[] = {'a', 0xe9, 0x20ac, 0x1f600};
+    struct ls_buf out = LS_BUF_INIT;
+    for (size_t i = 0; i < COUNT(kept); i++) assert_int_equal(ls_utf8_cut(text, i), kept[i]);
+    for (size_t at = 0, i = 0; at < sizeof text - 1; i++) {
+        size_t step = ls_utf8_next(text + at, sizeof text - 1 - at);
+        assert_int_equal(ls_utf8_code(text + at, step), codes[i]);
+        ls_utf8_add(&out, codes[i]);
+        at += step;
+    }
+    assert_string_equal(ls_buf_text(&out), text);
+    ls_buf_release(&out);
+    assert_int_equal(ls_utf8_next("\x80", 1), 1);
+    assert_int_equal(ls_utf8_cut("\x80\x80\x80\x80\x80", 5), 5); /* no character, so nothing is whole or not */
+}
+
 static void p14_durations_as_text(void **state)
 {
     (void)state;
@@ -473,6 +493,7 @@ int main(void)
         cmocka_unit_test(idmaps_shrink),
         cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
         cmocka_unit_test(members_and_elements_put_their_own_commas),
+        cmocka_unit_test(characters_are_walked_cut_and_written_whole),
         cmocka_unit_test(arrays_grow_and_a_refused_push_changes_nothing),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
