@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+_Atomic int64_t ls_clock_step;
+
 int64_t ls_now_ns(void)
 {
     struct timespec now;

@@ -7,24 +7,30 @@
  * The pool grows when work waits and every worker has been in its present item for more than 20 ms; the timer thread looks at that, and only while
  * work waits, so an idle server has no wake-ups (Q1).
  *
+ * While items run, the timer thread moves the stepped clock on (base/clock.h), and tells of an item that runs for more than LS_SLOW_NS.
+ *
  * Threads: any. Lock order: executor->lock and queue->lock are never held together, and neither while an item runs.
  * Refuses to know what items do; a failure inside one is the poster's matter (P42). */
 #include "executor/executor.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "executor/internal.h"
 
-enum { SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
+enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
 #define SPOT_NS ls_ms(1)        /* the poster's own thread has a socket to read */
 #define TURN_NS ls_ms(5)
 #define STUCK_NS ls_ms(20)      /* P40a */
 #define EXTRA_IDLE_NS ls_ms(3000)
+
+#define LOOK_STEPS 5            /* of the stepped clock, between two looks for items that run long */
 
 enum queue_state { IDLE, READY, RUNNING };
 
@@ -34,8 +40,14 @@ struct ls_queue {
     /* -- atomic */
     atomic_int refs;
     atomic_size_t depth;
+    atomic_llong since_ns;        /* when its present item began; 0 = none runs */
+    _Atomic(const char *) what;   /* that is */
+    _Atomic(const char *) inside;
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
+    struct ls_queue *next, **link; /* of all queues */
+    char name[NAME_SIZE];
+    int64_t told_ns;               /* since_ns of the item that has been told of */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t settled; /* somebody may wait until the queue is idle */
@@ -44,6 +56,12 @@ struct ls_queue {
     enum queue_state state;
     int waiters;
     bool closed;
+};
+
+/* What is said of an item that runs for too long. */
+struct slow {
+    char name[NAME_SIZE];
+    const char *what, *inside;
 };
 
 struct worker {
@@ -61,6 +79,7 @@ struct ls_executor {
     atomic_int refs;
     atomic_bool closing;
     atomic_int spot_runs; /* threads that run a queue on the spot just now */
+    atomic_bool stepping; /* the timer of the stepped clock is set */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t work;   /* a queue became ready, or closing */
@@ -69,6 +88,8 @@ struct ls_executor {
     struct worker *workers;
     int worker_count, idle_count;
     bool check_armed; /* the timer that looks for stuck workers is set */
+    struct ls_queue *queues;
+    unsigned steps;   /* of the stepped clock since something has been running all the time */
 };
 
 static void executor_unref(struct ls_executor *executor)
@@ -160,6 +181,71 @@ static void check_stuck(void *ctx, int64_t handle)
     pthread_mutex_unlock(&executor->lock);
 }
 
+/* --- time, while items run --- */
+
+/* Called with the lock held. */
+static bool is_busy(struct ls_executor *executor)
+{
+    return atomic_load(&executor->spot_runs) > 0 || executor->ready_head != NULL || executor->idle_count < executor->worker_count;
+}
+
+/* Find an item that runs for too long and has not been told of. */
+static bool find_slow(struct ls_executor *executor, int64_t now, struct slow *found)
+{
+    bool any = false;
+    pthread_mutex_lock(&executor->lock);
+    for (struct ls_queue *queue = executor->queues; queue != NULL && !any; queue = queue->next) {
+        int64_t since = atomic_load(&queue->since_ns);
+        any = since != 0 && now - since >= LS_SLOW_NS && since != queue->told_ns;
+        if (!any)
+            continue;
+        queue->told_ns = since;
+        memcpy(found->name, queue->name, sizeof found->name);
+        found->what = atomic_load(&queue->what);
+        found->inside = atomic_load(&queue->inside);
+    }
+    pthread_mutex_unlock(&executor->lock);
+    return any;
+}
+
+static void step(void *ctx, int64_t handle);
+
+/* Called with the lock held. */
+static void set_step(struct ls_executor *executor, int64_t now)
+{
+    atomic_store(&ls_clock_step, now);
+    atomic_store(&executor->stepping, ls__timers_set(&executor->timers, now + LS_STEP_NS, step, executor) > 0);
+}
+
+static void step(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_executor *executor = ctx;
+    int64_t now = ls_now_ns();
+    pthread_mutex_lock(&executor->lock);
+    bool busy = is_busy(executor) && !atomic_load(&executor->closing), look = busy && ++executor->steps % LOOK_STEPS == 0;
+    atomic_store(&executor->stepping, false);
+    atomic_store(&ls_clock_step, now);
+    if (busy)
+        set_step(executor, now);
+    else
+        executor->steps = 0;
+    pthread_mutex_unlock(&executor->lock);
+    struct slow slow;
+    while (look && find_slow(executor, now, &slow))
+        ls_log_session(0, slow.name, "%s has been running for %d s%s%s", slow.what ? slow.what : "an item", (int)(LS_SLOW_NS / 1000000000),
+                       slow.inside ? ", and is in " : "", slow.inside ? slow.inside : "");
+}
+
+/* An item is about to run, and the stepped clock stands still. */
+static void start_steps(struct ls_executor *executor, int64_t now)
+{
+    pthread_mutex_lock(&executor->lock);
+    if (!atomic_load(&executor->stepping) && !atomic_load(&executor->closing))
+        set_step(executor, now);
+    pthread_mutex_unlock(&executor->lock);
+}
+
 /* Hand a queue to the pool; its state is READY already, and the list takes over a use of it. */
 static void push_ready(struct ls_queue *queue)
 {
@@ -200,6 +286,8 @@ static struct ls_item *next_item(struct ls_queue *queue)
 static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atomic_llong *since)
 {
     int64_t begun = ls_now_ns(), now = begun;
+    if (!atomic_load_explicit(&queue->executor->stepping, memory_order_relaxed))
+        start_steps(queue->executor, now);
     pthread_mutex_lock(&queue->lock);
     for (int count = 0;; count++) {
         bool over = count >= max_items || now - begun >= max_ns;
@@ -209,10 +297,13 @@ static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atom
         pthread_mutex_unlock(&queue->lock);
         if (since != NULL)
             atomic_store(since, now);
+        atomic_store_explicit(&queue->what, item->what, memory_order_relaxed);
+        atomic_store_explicit(&queue->since_ns, now, memory_order_relaxed);
         item->run(item);
         now = ls_now_ns();
         pthread_mutex_lock(&queue->lock);
     }
+    atomic_store_explicit(&queue->since_ns, 0, memory_order_relaxed);
     bool more = queue->head != NULL || queue->last != NULL;
     queue->state = more ? READY : IDLE;
     if (!more && queue->waiters > 0)
@@ -399,7 +490,7 @@ bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t 
     for (;;) {
         pthread_mutex_lock(&executor->lock);
         int64_t now = ls_now_ns();
-        bool spot = atomic_load(&executor->spot_runs) > 0, busy = spot || executor->ready_head != NULL || executor->idle_count < executor->worker_count, stuck = spot;
+        bool spot = atomic_load(&executor->spot_runs) > 0, busy = is_busy(executor), stuck = spot;
         for (const struct worker *worker = executor->workers; worker != NULL; worker = worker->next) {
             int64_t since = atomic_load(&worker->since_ns);
             stuck = stuck || (since != 0 && now - since >= stuck_ns);
@@ -433,7 +524,26 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err)
     atomic_store(&queue->refs, 1);
     queue->executor = executor;
     atomic_fetch_add(&executor->refs, 1);
+    pthread_mutex_lock(&executor->lock);
+    queue->link = &executor->queues;
+    queue->next = executor->queues;
+    if (queue->next != NULL)
+        queue->next->link = &queue->next;
+    executor->queues = queue;
+    pthread_mutex_unlock(&executor->lock);
     return queue;
+}
+
+void ls_queue_name(struct ls_queue *queue, const char *name)
+{
+    pthread_mutex_lock(&queue->executor->lock);
+    snprintf(queue->name, sizeof queue->name, "%s", name);
+    pthread_mutex_unlock(&queue->executor->lock);
+}
+
+_Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
+{
+    return &queue->inside;
 }
 
 struct ls_queue *ls_queue_ref(struct ls_queue *queue)
@@ -451,6 +561,11 @@ void ls_queue_unref(struct ls_queue *queue)
     drop_items(close_queue(queue, &last));
     if (last != NULL)
         last->drop(last);
+    pthread_mutex_lock(&queue->executor->lock);
+    *queue->link = queue->next;
+    if (queue->next != NULL)
+        queue->next->link = queue->link;
+    pthread_mutex_unlock(&queue->executor->lock);
     executor_unref(queue->executor);
     pthread_cond_destroy(&queue->settled);
     pthread_mutex_destroy(&queue->lock);
@@ -555,7 +670,7 @@ static void drop_call(struct ls_item *item)
 
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
 {
-    struct call call = {.item = {.run = run_call, .drop = drop_call}, .fn = fn, .ctx = ctx};
+    struct call call = {.item = {.run = run_call, .drop = drop_call, .what = "a command or a request"}, .fn = fn, .ctx = ctx};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);
     ls_queue_post(queue, &call.item, false);

@@ -23,6 +23,7 @@ struct ls_item {
     struct ls_item *next;                 /* internal */
     void (*run)(struct ls_item *item);
     void (*drop)(struct ls_item *item);   /* the queue was closed before the item's turn */
+    const char *what;                     /* what it is, for people, a text that lives for ever; may be NULL */
 };
 
 struct ls_executor_config {
@@ -46,6 +47,11 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
 struct ls_queue *ls_queue_ref(struct ls_queue *queue);
 /** One use less; the last one drops what still waits. NULL accepted. */
 void ls_queue_unref(struct ls_queue *queue);
+/** Whose queue it is, in the log: at most 23 bytes are copied. Before its first item. */
+void ls_queue_name(struct ls_queue *queue, const char *name);
+/** Where what runs on the queue may write the function that it is inside of, a text that lives for ever, or NULL: said of an item that runs for longer than LS_SLOW_NS
+ * (P40a). Borrowed: valid as long as the queue. */
+_Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time, and hands what is left to the pool
  * (architecture.md rule 3): its stack must be fit for what items do (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);

@@ -70,7 +70,7 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
     struct lua_timer *timer = ls_malloc(sizeof *timer);
     if (timer == NULL)
         return LS_ENOMEM;
-    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .drop = drop_lua_timer}, .session = session_ref(session), .handle = handle};
+    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .drop = drop_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
     pthread_mutex_lock(&session->lock);
     bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);
     pthread_mutex_unlock(&session->lock);

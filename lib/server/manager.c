@@ -123,7 +123,7 @@ int session_post(struct session *session, void (*fn)(struct session *session, vo
             dropped(arg);
         return LS_ENOMEM;
     }
-    *job = (struct job){.item = {.run = run_job, .drop = drop_job}, .session = session_ref(session), .fn = fn, .dropped = dropped, .arg = arg};
+    *job = (struct job){.item = {.run = run_job, .drop = drop_job, .what = "a reload, or a page that came or went"}, .session = session_ref(session), .fn = fn, .dropped = dropped, .arg = arg};
     return ls_queue_post(session->queue, &job->item, here);
 }
 
@@ -168,6 +168,7 @@ static void open_backend(void *ctx)
                     .chunks = server->chunks,
                     .memory_limit = config->memory_limit,
                     .budget = &session->budget,
+                    .inside = ls_queue_inside(session->queue),
                     .time_limit_ms = config->time_limit_ms,
                     .max_timers = config->max_timers,
                     .sandbox = config->sandbox,
@@ -361,6 +362,7 @@ struct session *manager_create(struct ls_server *server, struct ls_err *err)
     }
     struct ls_err why = {0};
     struct creation creation = {.session = session, .err = &why};
+    ls_queue_name(session->queue, session->vended);
     if (session_call(session, open_backend, &creation) < 0)
         ls_fail(&why, LS_ECLOSED, "The server is stopping.");
     if (session->backend == NULL) {

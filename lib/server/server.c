@@ -527,7 +527,7 @@ bool ls_server_stop(struct ls_server *server)
         websocket_wait_all(server, 200);
         manager_destroy_all(server);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
-            ls_log(0, "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command).");
+            ls_log(0, "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command, a library function).");
             control_forget(server->control);
             return false;
         }

@@ -269,7 +269,7 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
         free_room(socket, len);
         return refuse_unkept(socket);
     }
-    *frame = (struct frame_item){.item = {.run = run_frame, .drop = drop_frame}, .socket = socket_ref(socket), .batch = batch, .len = len};
+    *frame = (struct frame_item){.item = {.run = run_frame, .drop = drop_frame, .what = "a frame of a page"}, .socket = socket_ref(socket), .batch = batch, .len = len};
     return ls_queue_post(socket->session->queue, &frame->item, true) == 0;
 }
 

@@ -45,6 +45,7 @@ void ls__enter(struct ls_session *session)
     session->deadline_ns = 0;
     session->grace = LS_GRACE;
     session->memory_hit = false;
+    ls__left_calls(session);
     atomic_store_explicit(&session->interrupted, false, memory_order_relaxed);
     lua_State *L = session->L;
     /* While the session is being opened there is no session table yet. */

@@ -327,19 +327,6 @@ static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg 
     lua_pop(L, 1);
 }
 
-LS_RAISES void ls__replace_slow(lua_State *L)
-{
-    LS_LTOP(L);
-    static const luaL_Reg string[] = {{"find", l_string_find}, {"match", l_string_match}, {"gmatch", l_string_gmatch},
-                                      {"gsub", l_string_gsub}, {"rep", l_string_rep},     {NULL, NULL}};
-    static const luaL_Reg table[] = {{"insert", l_table_insert}, {"remove", l_table_remove}, {"move", l_table_move}, {"sort", l_table_sort}, {NULL, NULL}};
-    lua_pushvalue(L, -2);
-    luaL_setfuncs(L, string, 0);
-    lua_pop(L, 1);
-    luaL_setfuncs(L, table, 0);
-    LS_LTOP_CHECK(L, 0);
-}
-
 /* [-0, +0, e] */
 LS_RAISES void ls__open_libs(lua_State *L)
 {
@@ -352,6 +339,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
                                     {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
     static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
+    static const luaL_Reg table[] = {{"sort", l_table_sort}, {NULL, NULL}};
     static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
     static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
@@ -362,10 +350,8 @@ LS_RAISES void ls__open_libs(lua_State *L)
     replace(L, LUA_COLIBNAME, coroutine);
     replace(L, "io", io);
     replace(L, "os", os);
-    lua_getglobal(L, "string");
-    lua_getglobal(L, "table");
-    ls__replace_slow(L);
-    lua_pop(L, 2);
+    replace(L, LUA_TABLIBNAME, table);
+    ls__open_calls(L);
     ls__open_debug(L);
     lua_getglobal(L, "debug");
     lua_pushcfunction(L, l_debug_setmetatable);

@@ -5,20 +5,9 @@
 #include "vm/vm_internal.h"
 
 LS_RAISES void ls__open_libs(lua_State *L);        /* [-0, +0, e] */
-/** Replace those functions of the string and table libraries, at the top in this order, that may work long without executing an instruction (L5).
- * [-0, +0, e] */
-LS_RAISES void ls__replace_slow(lua_State *L);
 /** table.sort of sites: stable, never raises of itself (L137). [-0, +0, e] */
 LS_RAISES int l_table_sort(lua_State *L);
-/** The other functions of the libraries that this room has its own of. [-0, +n, e] */
-LS_RAISES int l_table_insert(lua_State *L);
-LS_RAISES int l_table_remove(lua_State *L);
-LS_RAISES int l_table_move(lua_State *L);
-LS_RAISES int l_string_find(lua_State *L);
-LS_RAISES int l_string_match(lua_State *L);
-LS_RAISES int l_string_gmatch(lua_State *L);
-LS_RAISES int l_string_gsub(lua_State *L);
-LS_RAISES int l_string_rep(lua_State *L);
+/** The functions of the libraries that this room has its own of. [-0, +n, e] */
 LS_RAISES int l_os_execute(lua_State *L);
 LS_RAISES int l_io_popen(lua_State *L);
 LS_RAISES int l_pcall(lua_State *L);
@@ -27,13 +16,15 @@ LS_RAISES int l_coroutine_resume(lua_State *L);
 LS_RAISES int l_coroutine_close(lua_State *L);
 LS_RAISES int l_coroutine_wrap(lua_State *L);
 
-/** The length of the list at `arg`; raises if that is nothing that can be read, written and counted as a list. [-0, +0, e] */
-LS_RAISES lua_Integer ls__list_length(lua_State *L, int arg);
-
 /** Make the text for the memory limit while there is memory for it. [-0, +0, m] */
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L);
 /** The error on top, of a call that has ended with `status`: if the memory limit was the reason, its text takes the place. [-1, +1, -] */
 void ls__name_memory_limit(struct ls_session *session, lua_State *L, int status);
+
+/* --- calls.c --- */
+
+/** Watch those functions of the libraries that may work long without executing an instruction. [-0, +0, e] */
+LS_RAISES void ls__open_calls(lua_State *L);
 
 /* --- debugging.c --- */
 

@@ -93,10 +93,6 @@ LS_RAISES void ls__budget_check(lua_State *L)
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
-    if (session == NULL) {
-        lua_gethook(L)(L, NULL); /* a state of no session: its own hook judges (site_config.c) */
-        return;
-    }
     if (ls__stopped(session))
         raise_stop(session, L, 1);
     LS_LTOP_CHECK(L, 0);

@@ -32,6 +32,7 @@ static int finish_call(lua_State *L, int status, lua_KContext below)
         return lua_gettop(L) - (int)below;
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
+    ls__left_calls(ls__session_of(L));
     ls__name_memory_limit(ls__session_of(L), L, status);
     return 2;
 }
@@ -126,6 +127,7 @@ static int resume(lua_State *L, lua_State *co, int args)
     lua_xmove(L, co, args);
     int status = lua_resume(co, L, args, &results);
     if (status != LUA_OK && status != LUA_YIELD) {
+        ls__left_calls(ls__session_of(L));
         lua_xmove(co, L, 1); /* before anything is pushed: a coroutine that resumes itself is the same stack */
         ls__name_memory_limit(ls__session_of(L), L, status);
         return -1;

@@ -17,7 +17,6 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "files/fspath.h"
-#include "vm/libs.h"
 
 enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20, KEPT_LIMIT = 64 << 10, KEPT_EACH = 16 };
 
@@ -29,7 +28,7 @@ struct reading {
     size_t used;                   /* bytes of the state's heap */
     size_t kept;                   /* bytes of what has been copied out of it */
     int64_t until_ns;
-    bool out_of_time;
+    bool distrusted, out_of_time;
     struct ls_site_config *config; /* filled as far as the reading has come */
 };
 
@@ -56,22 +55,25 @@ static void *allocate(void *ctx, void *block, size_t old, size_t size)
 }
 
 /* There is no pcall in the environment, so one error ends the run. [-0, +0, v] */
-static void check_time(lua_State *L, lua_Debug *where)
+static void check_time(lua_State *L, lua_Debug *unused)
 {
     struct reading *reading;
+    (void)unused;
     lua_getallocf(L, (void **)&reading);
     if (ls_now_ns() < reading->until_ns)
         return;
     reading->out_of_time = true;
-    luaL_where(L, where != NULL ? 0 : 1); /* a hook has no level of its own */
+    luaL_where(L, 0); /* a hook has no level of its own */
     lua_pushliteral(L, TOO_LONG);
     lua_concat(L, 2);
     lua_error(L);
 }
 
-/* [-0, +1, e] */
-static void push_environment(lua_State *L)
+/* [-0, +1, e] The file of a distrusted site gets none of the functions that may work for ever without executing an instruction, where the hook cannot end them. */
+static void push_environment(lua_State *L, bool distrusted)
 {
+    static const char *const never[] = {"dump", "find", "match", "gmatch", "gsub", "rep", "insert", "remove", "move"};
+    size_t without = distrusted ? sizeof never / sizeof *never : 1;
     static const char *const names[] = {"assert", "error", "ipairs", "next", "pairs", "select", "tonumber", "tostring", "type", "_VERSION"};
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
     lua_createtable(L, 0, 16); /* base env */
@@ -79,17 +81,16 @@ static void push_environment(lua_State *L)
         lua_getfield(L, -2, names[i]);
         lua_setfield(L, -2, names[i]);
     }
-    luaL_requiref(L, LUA_MATHLIBNAME, luaopen_math, 0);
-    lua_setfield(L, -2, LUA_MATHLIBNAME);
-    luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 0);
-    lua_pushnil(L);
-    lua_setfield(L, -2, "dump");
-    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 0); /* base env string table */
-    ls__replace_slow(L);
-    lua_setfield(L, -3, LUA_TABLIBNAME);
-    lua_setfield(L, -2, LUA_STRLIBNAME);
-    luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
-    lua_setfield(L, -2, LUA_UTF8LIBNAME);
+    static const struct { const char *name; lua_CFunction open; } libraries[] = {
+        {LUA_MATHLIBNAME, luaopen_math}, {LUA_STRLIBNAME, luaopen_string}, {LUA_TABLIBNAME, luaopen_table}, {LUA_UTF8LIBNAME, luaopen_utf8}};
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        luaL_requiref(L, libraries[i].name, libraries[i].open, 0);
+        for (size_t k = 0; k < without; k++) {
+            lua_pushnil(L);
+            lua_setfield(L, -2, never[k]);
+        }
+        lua_setfield(L, -2, libraries[i].name);
+    }
     lua_remove(L, -2); /* env */
 }
 
@@ -206,7 +207,7 @@ static int l_read(lua_State *L)
     lua_pushfstring(L, "@%s", reading->path);                                                  /* name */
     if (luaL_loadbufferx(L, reading->text, reading->len, lua_tostring(L, 1), "t") != LUA_OK) /* name chunk */
         return lua_error(L);
-    push_environment(L); /* name chunk env */
+    push_environment(L, reading->distrusted); /* name chunk env */
     lua_setupvalue(L, -2, 1);
     lua_call(L, 0, 1); /* name table */
     if (lua_isnil(L, -1))
@@ -243,14 +244,13 @@ struct ls_site_config *ls_site_config_read(const char *within, const char *path,
     struct ls_bytes *bytes = ls_file_read(within, path, FILE_LIMIT, err);
     if (bytes == NULL)
         return NULL;
-    struct reading reading = {.path = path, .text = ls_bytes_data(bytes), .len = ls_bytes_len(bytes), .until_ns = ls_now_ns() + ls_ms(TIME_LIMIT_MS)};
+    struct reading reading = {.path = path, .distrusted = within != NULL, .text = ls_bytes_data(bytes), .len = ls_bytes_len(bytes), .until_ns = ls_now_ns() + ls_ms(TIME_LIMIT_MS)};
     reading.config = ls_zalloc(sizeof *reading.config);
     lua_State *L = reading.config != NULL ? lua_newstate(allocate, &reading) : NULL;
     int rc = LUA_ERRMEM;
     if (L == NULL) {
         ls_fail(err, LS_ENOMEM, "Not enough memory to read %s.", path);
     } else {
-        *(struct ls_session **)lua_getextraspace(L) = NULL;
         lua_sethook(L, check_time, LUA_MASKCOUNT, HOOK_STEP);
         lua_pushcfunction(L, l_read);
         lua_pushlightuserdata(L, &reading); /* lives longer than the state */

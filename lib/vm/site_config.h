@@ -24,8 +24,9 @@ struct ls_site_config {
     size_t count;
 };
 
-/** Run the file and take its table apart. No io, os, require, load or pcall is there; it has 1 s and 64 MiB.
- * @param within  as ls_file_read's
+/** Run the file and take its table apart. No io, os, require, load or pcall is there; it has 1 s and 64 MiB. The time cannot end one call of a C function; what might
+ * work for ever in one is not there with `within`.
+ * @param within  as ls_file_read's: a site that is not trusted
  * @return owned, ls_site_config_free(); NULL and err: LS_ENOTFOUND (no such file), LS_EACCESS, LS_ESYNTAX, LS_ELUA (texts begin with file:line:), LS_EINVAL (it does
  * not return a table, or a value has a type that no option has), LS_ELIMIT, LS_ENOMEM. Source: C2. */
 struct ls_site_config *ls_site_config_read(const char *within, const char *path, struct ls_err *err);

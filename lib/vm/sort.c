@@ -10,6 +10,18 @@ enum { LIST = 1, LESS = 2, FROM = 3, INTO = 4 };
 
 #define RUN 8 /* runs of this length are made by insertion */
 
+/* The length of LIST: of a table, or of what can be read, written and counted as one. [-0, +0, e] */
+static LS_RAISES lua_Integer list_length(lua_State *L)
+{
+    static const char *const needed[] = {"__index", "__newindex", "__len"};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed && !lua_istable(L, LIST); i++) {
+        if (luaL_getmetafield(L, LIST, needed[i]) == LUA_TNIL)
+            luaL_checktype(L, LIST, LUA_TTABLE); /* raises */
+        lua_pop(L, 1);
+    }
+    return luaL_len(L, LIST);
+}
+
 /* Is the value on top less than the one below it? Neither is popped. [-0, +0, e] */
 static LS_RAISES bool top_is_less(lua_State *L)
 {
@@ -97,7 +109,7 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
 
 LS_RAISES int l_table_sort(lua_State *L)
 {
-    lua_Integer count = ls__list_length(L, LIST);
+    lua_Integer count = list_length(L);
     if (count < 2)
         return 0;
     luaL_argcheck(L, count < INT32_MAX, LIST, "array too big");

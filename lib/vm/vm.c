@@ -91,6 +91,7 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     if (host)
         session->host = *host;
     session->site = config->site;
+    session->inside = config->inside ? config->inside : &session->own_inside;
     session->chunks = config->chunks;
     init_refs(session);
     session->id = ls_strdup(config->vended_id ? config->vended_id : "");

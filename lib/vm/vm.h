@@ -32,6 +32,7 @@ struct ls_session_config {
     uint64_t memory_limit;        /* bytes that the session keeps, 0 = off (L5); of no effect with a budget */
     struct ls_budget *budget;     /* where they are counted; borrowed for the session's life. NULL: the session has one for itself */
     int64_t time_limit_ms;        /* one entry, 0 = off (L5) */
+    _Atomic(const char *) *inside; /* where the session writes which function of the libraries runs, a text that lives for ever; may be NULL; borrowed likewise */
     size_t max_timers;            /* L116 */
     bool sandbox;                 /* L13 */
     const char *const *env;       /* names that os.getenv answers with `sandbox`, NULL-terminated; may be NULL; borrowed for the session's life */

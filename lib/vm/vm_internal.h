@@ -72,6 +72,7 @@ struct ls_session {
 
     /* -- any thread -- */
     atomic_bool interrupted; /* ls_session_interrupt was called */
+    _Atomic(const char *) *inside, own_inside; /* which function of the libraries runs (calls.c); borrowed (config.inside), or the own one */
 
     /* -- owner thread only -- */
     lua_State *L;      /* the thread that runs now, see above */
@@ -185,6 +186,12 @@ static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
     return session;
 }
 
+/** An error has left whatever function of the libraries ran (calls.c). */
+static inline void ls__left_calls(struct ls_session *session)
+{
+    atomic_store_explicit(session->inside, NULL, memory_order_relaxed);
+}
+
 /** Make `L` the running thread; put back what it returns. [-0, +0, -] */
 static inline lua_State *ls__swap_thread(struct ls_session *session, lua_State *L)
 {
@@ -257,8 +264,7 @@ static inline bool ls__hook_has_stopped(lua_State *L) { return lua_gethook(L) ==
 bool ls__stopped(struct ls_session *session);
 /** What is said of it then. */
 void ls__stop_text(const struct ls_session *session, struct ls_err *err);
-/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). A state without a session has a
- * count hook of its own that needs no lua_Debug. [-0, +0, e] */
+/** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
 #define LS_GRACE 5          /* looks at the clock that the message handlers of a stopped entry get together */
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock */

@@ -1,7 +1,9 @@
 /** Attacks and overloads, each first shown, then the latency of another session beside it (P40a, P69, P22a, P118, P120; quality.md Q2). */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { createWriteStream, readFileSync } from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { APP, Server, until, within } from './lib.js';
 
@@ -46,6 +48,51 @@ test('P40a six sessions in a blocking call', async () => {
   for (const page of pages) await act(page, 9, 'sleep()');
   await othersGoOn();
   for (const page of pages) await page.close();
+});
+
+test('P40a L5 six sessions in a library call that does not return, two workers: the others go on, the log names session and function, and the server ends', async () => {
+  const hung = await Server.start({ 'lua/main.lua': `${APP}
+    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const pages = [], other = await hung.page(await hung.session());
+  await other.eventTime();
+  for (let i = 0; i < 6; i++) pages.push(await hung.page(await hung.session()));
+  for (const page of pages) await act(page, 9, 'hang()');
+  const said = () => hung.logs().filter((text) => /a frame of a page has been running for 5 s, and is in string\.find/.test(text));
+  await until(() => said().length === 6, 'a line for each', 60000);
+  await other.goesOn();
+  assert.equal((await hung.get('/')).status, 302, 'new sessions are made');
+  const begun = performance.now();
+  await hung.stop();
+  assert.ok(performance.now() - begun < 10000, 'two seconds, and a busy machine');
+});
+
+test('P40a L5 a library call that takes longer than the limit ends its entry when it returns, and the log says which and where', async () => {
+  const slow = await Server.start({ 'lua/main.lua': `${APP}
+    function App:read()
+      io.open(FIFO):read("l")
+      self.name = "went on"
+    end` }, ['--time-limit', '1s']);
+  const fifo = path.join(slow.dir, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  const id = await slow.session();
+  const control = slow.control();
+  await control.call('eval', { session: '1', code: `FIFO = "${fifo}"` });
+  const page = await slow.page(id);
+  await page.watchApp();
+  page.create(2, 'name');
+  await page.message((m) => m.data?.varId === 2);
+  await act(page, 9, 'read()');
+  const writer = createWriteStream(fifo); /* until somebody reads, opening it waits */
+  await until(() => slow.logs().some((text) => /is in file\.read/.test(text)), 'the word while it runs', 60000);
+  assert.ok(!page.messages().some((m) => m.type === 'error'));
+  writer.end('line\n');
+  const problem = await page.message((m) => m.type === 'error', 20000);
+  assert.match(problem.data.description, /lua\/main\.lua:10: .*--time-limit/);
+  await until(() => slow.logs().some((text) => /lua\/main\.lua:10: file\.read has returned after \d+\.\d s/.test(text)), 'the word afterwards');
+  assert.ok(!page.messages().some((m) => m.data?.value === 'went on'));
+  await page.eventTime();
+  await page.close();
+  await slow.stop();
 });
 
 test('P40a timers that compute for ever', async () => {

@@ -6,12 +6,14 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "executor/executor.h"
 
 #define DEADLINE_NS ls_ms(10000)
@@ -209,6 +211,52 @@ static void test_pool_grows_while_stuck_P40a(void **state)
     }
     WAIT_FOR(ls_executor_workers(executor) == 2);
     ls_executor_close(executor);
+}
+
+static void keep_first(void *ctx, int level, const char *session, const char *text, size_t len)
+{
+    _Atomic(char *) *told = ctx;
+    char *line = ls_malloc(len + 64);
+    snprintf(line, len + 64, "%d %s %.*s", level, session, (int)len, text);
+    char *none = NULL;
+    if (!atomic_compare_exchange_strong(told, &none, line))
+        ls_free(line);
+}
+
+/* Once, by its kind, with the function that it is inside of; and the stepped clock goes on meanwhile, and stands still when nothing runs. */
+static void test_long_item_is_told_of_P40a(void **state)
+{
+    (void)state;
+    _Atomic(char *) told = NULL;
+    ls_log_tap(keep_first, &told);
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL), *other = ls_queue_new(executor, NULL);
+    struct gate gate;
+    gate_init(&gate);
+    struct record record = {0};
+    struct probe probe = make_probe(&record, &gate, 0), quick = make_probe(&record, NULL, 1);
+    ls_queue_name(queue, "12");
+    probe.item.what = "a probe";
+    ls_queue_post(queue, &probe.item, false);
+    ls_queue_post(other, &quick.item, false);
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    atomic_store(ls_queue_inside(queue), "gate.pass");
+    int64_t begun = ls_stepped_ns();
+    assert_true(begun > 0);
+    WAIT_FOR(ls_stepped_ns() != begun);
+    WAIT_FOR(atomic_load(&told) != NULL);
+    assert_string_equal(atomic_load(&told), "0 12 a probe has been running for 5 s, and is in gate.pass");
+    ls_free(atomic_exchange(&told, NULL));
+    begun = ls_now_ns();
+    WAIT_FOR(ls_stepped_ns() - begun > 7 * LS_STEP_NS); /* one more look */
+    assert_null(atomic_load(&told));
+    gate_open(&gate);
+    assert_true(ls_queue_drain(queue, 10000));
+    ls_queue_unref(queue);
+    ls_queue_unref(other);
+    WAIT_FOR(ls_now_ns() - ls_stepped_ns() > 5 * LS_STEP_NS); /* an idle server has nothing to wake up for */
+    ls_executor_close(executor);
+    ls_log_tap(NULL, NULL);
 }
 
 static void test_close_drops_what_waits_L7(void **state)
@@ -477,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_idle_queue_runs_on_the_spot_P40),
         cmocka_unit_test(test_the_spot_is_bounded),
         cmocka_unit_test(test_pool_grows_while_stuck_P40a),
+        cmocka_unit_test(test_long_item_is_told_of_P40a),
         cmocka_unit_test(test_close_drops_what_waits_L7),
         cmocka_unit_test(test_call_waits_and_hears_of_the_end),
         cmocka_unit_test(test_executor_close_drops_waiting_queues),

@@ -12,7 +12,8 @@ struct attack {
 
 static const struct attack attacks[] = {
     /* --- memory and C stack --- */
-    {"return ('x'):rep(1 << 40)", "--memory-limit"},
+    {"return ('x'):rep(1 << 40)", "resulting string too large"},
+    {"return ('x'):rep(1 << 30)", "--memory-limit"},
     {"local s = 'x' while true do s = s .. s end", "--memory-limit"},
     {"local function f() return ('x'):gsub('x', f) end return f()", "C stack overflow"},
     {"local function f() return pcall(f) end return f()", ""},

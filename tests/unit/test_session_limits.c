@@ -194,8 +194,8 @@ static void l5_long_work_in_c(void **state)
     /* Tables that share tables: a text of 2^60 numbers. */
     assert_limited(&place, "local t = {1} for i = 1, 60 do t = {t, t} end ui.json_encode(t)", "--time-limit");
     assert_limited(&place, "local t = {1} for i = 1, 60 do t = {t, t} end error(t)", "table");
-    assert_string_equal(place_show(&place, "#('').rep('', 2^50), ('ab'):rep(3, '-'), ('x'):rep(-1), ('x'):rep(1), ('').rep('', 3, ',')"),
-                        "0\tab-ab-ab\t\tx\t,,");
+    assert_string_equal(place_show(&place, "('ab'):rep(3, '-'), ('x'):rep(-1), ('x'):rep(1), ('').rep('', 3, ',')"),
+                        "ab-ab-ab\t\tx\t,,");
     assert_has(place_show(&place, "('x'):rep(1 << 62, 'xx')"), "test:1: resulting string too large");
     assert_has(place_show(&place, "('x'):rep('y')"), "number expected");
     place_remove(&place);
