@@ -19,6 +19,12 @@ void ls_json_string(struct ls_buf *buf, const char *text, size_t len)
     if (!ls_buf_reserve(buf, len + 2))
         return; /* a text for which there is no room is not looked through first */
     ls_buf_char(buf, '"');
+    ls_json_piece(buf, text, len);
+    ls_buf_char(buf, '"');
+}
+
+void ls_json_piece(struct ls_buf *buf, const char *text, size_t len)
+{
     size_t from = 0, at = 0;
     while (at < len) {
         unsigned char c = (unsigned char)text[at];
@@ -45,7 +51,6 @@ void ls_json_string(struct ls_buf *buf, const char *text, size_t len)
         from = ++at;
     }
     ls_buf_add(buf, text + from, len - from);
-    ls_buf_char(buf, '"');
 }
 
 void ls_json_str(struct ls_buf *buf, const char *text) { ls_json_string(buf, text, strlen(text)); }

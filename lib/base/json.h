@@ -13,6 +13,8 @@
 
 /** A quoted string; bytes that are not UTF-8 become U+FFFD, control characters are escaped, NUL is \u0000 (T31, L124). */
 void ls_json_string(struct ls_buf *buf, const char *text, size_t len);
+/** A piece of such a string, without quotes. No character may be cut between two pieces. */
+void ls_json_piece(struct ls_buf *buf, const char *text, size_t len);
 /** As ls_json_string for a C string. */
 void ls_json_str(struct ls_buf *buf, const char *text);
 void ls_json_int(struct ls_buf *buf, int64_t number); /* decimal digits, all 64 bits (T31) */

@@ -124,14 +124,15 @@ static LS_RAISES void print_key(lua_State *L, struct printer *printer)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-0, +1, m] an array table of the keys outside of 1…border: strings in order, then the others */
+/* [-0, +1, e] an array table of the keys outside of 1…border: strings in order, then the others */
 static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
 {
     LS_LTOP(L);
     lua_newtable(L);
     int keys = lua_gettop(L);
-    lua_Integer count = 0;
+    lua_Integer count = 0, seen = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        ls__look(L, ++seen);
         if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= border)
             continue;
         lua_pushvalue(L, -2);
@@ -140,6 +141,7 @@ static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
     /* Insertion into order, strings before others; long tables are cut, so that only the first ones need to be right. */
     lua_Integer limit = count < 2000 ? count : 2000;
     for (lua_Integer i = 2; i <= limit; i++) {
+        ls__budget_check(L);
         lua_rawgeti(L, keys, i);
         lua_Integer at = i;
         for (; at > 1; at--) {

@@ -27,6 +27,7 @@ static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int
     const struct ls_key *keys = lua_istable(L, index) ? ls__sorted_keys(L, index, &count) : NULL;
     ls_buf_char(out, '{');
     for (size_t i = 0; i < count; i++, lua_pop(L, 1)) {
+        ls__look(L, (lua_Integer)i);
         lua_pushlstring(L, keys[i].text, keys[i].len);
         if (lua_rawget(L, index) == LUA_TFUNCTION)
             continue;

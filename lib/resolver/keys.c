@@ -115,12 +115,14 @@ static LS_RAISES void name_element(struct rekeying *job, lua_State *L, lua_Integ
     lua_rawseti(L, AT_NOW, place);
 }
 
-/* Only what the list has now. [-0, +0, m] */
+/* Only what the list has now. [-0, +0, e] */
 static LS_RAISES void forget_keys(lua_State *L, lua_Integer count)
 {
     lua_createtable(L, 0, (int)count);
     int kept = lua_gettop(L);
+    lua_Integer step = 0;
     for (lua_pushnil(L); lua_next(L, AT_USED);) {
+        ls__look(L, ++step);
         lua_pushvalue(L, -2);
         lua_pushvalue(L, -3);
         lua_rawget(L, AT_IDS);
@@ -141,12 +143,12 @@ static LS_RAISES void push_part(lua_State *L, int ring, int part)
     }
 }
 
-/* Keys that have ever been seen, so far. [-0, +0, -] */
-static lua_Integer count_of(lua_State *L, int table)
+/* Keys that have ever been seen, so far. [-0, +0, e] */
+static LS_RAISES lua_Integer count_of(lua_State *L, int table)
 {
     lua_Integer count = 0;
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
-        count++;
+        ls__look(L, ++count);
     return count;
 }
 
@@ -173,7 +175,7 @@ static LS_RAISES void keep_ring(struct rekeying *job, lua_State *L)
     rs->named_count += fresh;
 }
 
-/* [-1, +1, m] job; the text of the first problem, or nil */
+/* [-1, +1, e] job; the text of the first problem, or nil */
 static LS_RAISES int l_rekey(lua_State *L)
 {
     struct rekeying *job = lua_touserdata(L, AT_JOB);
@@ -199,6 +201,7 @@ static LS_RAISES int l_rekey(lua_State *L)
     lua_pushnil(L);
     job->changed = first || count != before;
     for (lua_Integer i = 1; i <= count; i++) {
+        ls__look(L, i);
         if (ls__is_primitive(lua_rawgeti(L, AT_ARRAY, i))) {
             lua_pushboolean(L, 0);
             lua_rawseti(L, AT_NOW, i);

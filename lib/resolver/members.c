@@ -24,7 +24,7 @@ static LS_RAISES bool push_list(struct ls_resolver_state *rs, lua_State *L, ls_s
     return lua_rawgeti(L, -1, slot) == LUA_TTABLE;
 }
 
-/* Each object of a list, or each id where these go by key, with its first place. [-2, +0, m] state, slot */
+/* Each object of a list, or each id where these go by key, with its first place. [-2, +0, e] state, slot */
 static LS_RAISES int l_find_members(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
@@ -37,6 +37,7 @@ static LS_RAISES int l_find_members(lua_State *L)
     lua_getmetatable(L, -1); /* its keys are weak as well */
     lua_setmetatable(L, at + 1);
     for (lua_Integer i = count; i >= 1; i--) {
+        ls__look(L, i);
         lua_settop(L, at + 1);
         int type = lua_rawgeti(L, at, i);
         if (named ? type != LUA_TNUMBER : ls__is_primitive(type))

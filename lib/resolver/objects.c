@@ -73,21 +73,32 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 
 /* --- shape --- */
 
-/* T32 for a table without type: number keys and no public string key. `at` absolute. [-0, +0, -] */
-static bool looks_like_array(lua_State *L, int at)
+/* T32 for a table without type: number keys and no public string key. `at` absolute. @return -1: stopped before it was known. [-0, +0, -] */
+static int looks_like_array(struct ls_session *session, lua_State *L, int at)
 {
-    bool numbers = false;
+    int numbers = 0;
+    uint32_t walked = 0;
     lua_pushnil(L);
     while (lua_next(L, at)) {
         lua_pop(L, 1);
         int type = lua_type(L, -1);
-        if (type == LUA_TSTRING && lua_tostring(L, -1)[0] != '_') {
+        bool stopped = ++walked % LS_LOOK_EVERY == 0 && ls__stopped(session);
+        if (stopped || (type == LUA_TSTRING && lua_tostring(L, -1)[0] != '_')) {
             lua_pop(L, 1);
-            return false;
+            return stopped ? -1 : 0;
         }
         numbers |= type == LUA_TNUMBER;
     }
     return numbers;
+}
+
+/* The same where it may raise. [-0, +0, e] */
+static LS_RAISES bool is_list(struct ls_session *session, lua_State *L, int at)
+{
+    int yes = looks_like_array(session, L, at);
+    if (yes < 0)
+        ls__budget_check(L);
+    return yes > 0;
 }
 
 /* [-0, +0, -] has the value at `at` the metatable of arrays */
@@ -164,7 +175,7 @@ LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index)
     ls__type_push(session, L, at);
     bool typed = !lua_isnil(L, -1);
     lua_pop(L, 1);
-    return !typed && looks_like_array(L, at);
+    return !typed && is_list(session, L, at);
 }
 
 /* --- commit: the protected half --- */
@@ -184,12 +195,13 @@ static bool not_finite(lua_State *L, int at)
     return lua_type(L, at) == LUA_TNUMBER && !isfinite(lua_tonumber(L, at));
 }
 
-/* Elements of the array at `at` against the copy at `snap`, which has `count`. [-0, +0, -] */
-static bool same_elements(lua_State *L, int at, int snap, int64_t count)
+/* Elements of the array at `at` against the copy at `snap`, which has `count`. [-0, +0, e] */
+static LS_RAISES bool same_elements(lua_State *L, int at, int snap, int64_t count)
 {
     if (ls__array_length(L, at) != count)
         return false;
     for (lua_Integer i = 1; i <= count; i++) {
+        ls__look(L, i);
         lua_rawgeti(L, at, i);
         lua_rawgeti(L, snap, i);
         bool same = lua_rawequal(L, -1, -2) || (not_finite(L, -1) && not_finite(L, -2)) ||
@@ -202,16 +214,17 @@ static bool same_elements(lua_State *L, int at, int snap, int64_t count)
     return true;
 }
 
-/* Push element `i` of the array at 1, registered if it is an object. @return is it no NaN or infinity? [-0, +1, m] */
+/* Push element `i` of the array at 1, registered if it is an object. @return is it no NaN or infinity? [-0, +1, e] */
 static LS_RAISES bool take_element(struct ls_resolver_state *rs, lua_State *L, lua_Integer i, int objects, int ids)
 {
+    ls__look(L, i);
     int type = lua_rawgeti(L, 1, i);
     if (!ls__is_primitive(type))
         register_top(rs->session, L, objects, ids);
     return type != LUA_TNUMBER || isfinite(lua_tonumber(L, -1));
 }
 
-/* Push a copy of the array at 1 with its objects registered. [-0, +1, m] */
+/* Push a copy of the array at 1 with its objects registered. [-0, +1, e] */
 static LS_RAISES void copy_array(struct commit *job, lua_State *L, int64_t count, bool *finite)
 {
     LS_LTOP(L);
@@ -301,7 +314,8 @@ static bool equal_at(lua_State *L, int left, lua_Integer i, int right, lua_Integ
 
 /* An array of finite elements that was seen before has changed inside: bring its copy in line. Only what stands between an equal beginning and an
  * equal end can be new, and only new elements need a look at the registry. What may fail for want of memory comes first and touches nothing
- * that counts: ids, then places behind the copy's end. [-2, +0, m] value, job */
+ * that counts: ids, then places behind the copy's end. While the rest is written there is no copy: where that is stopped, it is made anew as a whole.
+ * [-2, +0, e] value, job */
 static LS_RAISES int l_update_array(lua_State *L)
 {
     enum { ARRAY = 1, SNAP, OBJECTS, IDS };
@@ -319,11 +333,11 @@ static LS_RAISES int l_update_array(lua_State *L)
     ls__at_push(rs, L, LS_AT_OBJECTS);
     ls__at_push(rs, L, LS_AT_IDS);
     while (prefix < least && equal_at(L, ARRAY, prefix + 1, SNAP, prefix + 1))
-        prefix++;
+        ls__look(L, ++prefix);
     if (prefix == count && count == old)
         return 0;
     while (suffix < least - prefix && equal_at(L, ARRAY, count - suffix, SNAP, old - suffix))
-        suffix++;
+        ls__look(L, ++suffix);
     for (lua_Integer i = prefix + 1; i <= count - suffix; i++) {
         finite &= take_element(rs, L, i, OBJECTS, IDS);
         lua_settop(L, IDS);
@@ -334,17 +348,23 @@ static LS_RAISES int l_update_array(lua_State *L)
         return 0;
     }
     for (lua_Integer i = old + 1; i <= count; i++) {
+        ls__look(L, i);
         lua_rawgeti(L, ARRAY, i);
         lua_rawseti(L, SNAP, i);
     }
+    lua_pushboolean(L, 0);
+    set_at(rs, L, LS_AT_SNAPS, value->slot, IDS + 1);
     for (lua_Integer i = prefix + 1; i <= (count == old ? count - suffix : least); i++) {
+        ls__look(L, i);
         lua_rawgeti(L, ARRAY, i);
         lua_rawseti(L, SNAP, i);
     }
     for (lua_Integer i = old; i > count; i--) {
+        ls__look(L, i);
         lua_pushnil(L);
         lua_rawseti(L, SNAP, i);
     }
+    set_at(rs, L, LS_AT_SNAPS, value->slot, SNAP);
     value->object = count;
     value->flags = prefix + suffix == old ? LS_VALUE_GREW : 0;
     job->bits = LS_CHECK_CHANGED;
@@ -392,7 +412,7 @@ static LS_RAISES int l_commit(lua_State *L)
         return 0;
     }
     ls__type_push(rs->session, L, 1);
-    if (lua_isnil(L, -1) && lua_istable(L, 1) && looks_like_array(L, 1))
+    if (lua_isnil(L, -1) && lua_istable(L, 1) && is_list(rs->session, L, 1))
         commit_array(job, L);
     else
         commit_object(job, L);
@@ -441,8 +461,6 @@ int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value
 
 /* --- a table seen before --- */
 
-#define LOOK_EVERY 65536 /* elements */
-
 enum sequence { SEQUENCE_SAME, SEQUENCE_CHANGED, SEQUENCE_NONE };
 
 /* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key; so are the elements before the
@@ -458,13 +476,13 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
         return SEQUENCE_NONE;
     lua_pushnil(L);
     while (lua_next(L, at)) {
+        if (++walked % LS_LOOK_EVERY == 0 && ls__stopped(rs->session)) {
+            numbers = same = true;
+            seen = value->object;
+            break; /* the pass ends, and looks again next time */
+        }
         if (lua_isinteger(L, key)) {
             numbers = true;
-            if (++walked % LOOK_EVERY == 0 && ls__stopped(rs->session)) {
-                same = true;
-                seen = value->object;
-                break; /* the pass ends, and looks again next time */
-            }
             if (same) {
                 lua_rawgeti(L, snap, seen + 1);
                 same = lua_rawequal(L, -1, -2) && lua_tointeger(L, key) == seen + 1 && seen < value->object;
@@ -479,7 +497,7 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
         lua_settop(L, key);
     }
     *prefix = seen;
-    if (walked >= LOOK_EVERY)
+    if (walked >= LS_LOOK_EVERY)
         rs->did |= LS_CHECK_LONG;
     if (!numbers)
         return SEQUENCE_NONE;
@@ -518,8 +536,12 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
     int at = lua_gettop(L);
     bool same = false;
     if (value->shape == LS_SHAPE_OBJECT) {
-        same = same_type_raw(rs, value, at) && (value->type || !looks_like_array(L, at));
-        if (same)
+        int list = 1;
+        if (same_type_raw(rs, value, at))
+            list = value->type ? 0 : looks_like_array(rs->session, L, at);
+        if (list < 0)
+            rs->did |= LS_CHECK_LONG;
+        if (list <= 0)
             return 0;
     } else if (!(value->flags & LS_VALUE_NOT_FINITE)) {
         struct commit job = {.rs = rs, .value = value, .same_table = true};

@@ -116,6 +116,7 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
         ls__object_register(session, L, at);
     lua_Integer count = array ? ls__array_length(L, at) : 0;
     for (lua_Integer i = 1; i <= count; i++) {
+        ls__look(L, i);
         lua_rawgeti(L, at, i);
         ls__object_register(session, L, -1);
         lua_pop(L, 1);
@@ -202,12 +203,13 @@ static LS_RAISES bool push_scalar(struct decoding *job, lua_State *L, enum ls_js
     }
 }
 
-/* [-1, +0, m] job; an explicit stack, so that deep values cost no C stack (TX34) */
+/* [-1, +0, e] job; an explicit stack, so that deep values cost no C stack (TX34) */
 static LS_RAISES int l_decode(lua_State *L)
 {
     struct decoding *job = lua_touserdata(L, 1);
     unsigned depth = 0;
-    for (;;) {
+    for (lua_Integer step = 1;; step++) {
+        ls__look(L, step);
         enum ls_json_token token = ls_json_next(&job->reader);
         luaL_checkstack(L, 8, NULL);
         if (token == LS_JSON_KEY) {

@@ -95,6 +95,7 @@ static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
     lua_pushstring(L, sync->key);
     int seen = AT_TOP + 1, name = AT_TOP + 2, element = AT_TOP + 3;
     for (uint32_t i = 1; i <= sync->count; i++) {
+        ls__look(L, i);
         if (ls__is_primitive(lua_rawgeti(L, AT_SOURCE, i))) {
             lua_settop(L, name);
             continue;
@@ -127,6 +128,7 @@ static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
     for (uint32_t i = sync->before; i >= 1; i--) {
+        ls__look(L, i);
         if (i <= sync->count && stays(L, i))
             continue;
         lua_rawgeti(L, AT_ITEMS, i);
@@ -262,6 +264,7 @@ static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int tak
 {
     LS_LTOP(L);
     for (uint32_t i = 1; i <= sync->count && i <= sync->before; i++) {
+        ls__look(L, i);
         if (from_at(L, i))
             continue;
         lua_rawgeti(L, taken, i);
@@ -285,6 +288,7 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
     lua_newtable(L);
     int taken = lua_gettop(L); /* old position → its item goes on */
     for (uint32_t i = sync->before; i >= 1; i--) {
+        ls__look(L, i);
         push_old(sync, L, i);
         if (!keeps(sync, L, i) && can_be_key(L, taken + 1)) {
             lua_pushvalue(L, taken + 1);
@@ -296,6 +300,7 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
         lua_settop(L, taken);
     }
     for (uint32_t i = 1; i <= sync->count; i++) {
+        ls__look(L, i);
         lua_Integer from = i;
         if (!keeps(sync, L, i)) {
             push_new(sync, L, i);
@@ -319,6 +324,7 @@ static LS_RAISES void order_items(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
     for (uint32_t i = 1; i <= sync->count; i++) {
+        ls__look(L, i);
         lua_Integer from = from_at(L, i);
         if (from)
             lua_rawgeti(L, AT_ITEMS, from > 0 ? from : -from);
@@ -412,8 +418,8 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
     lua_createtable(L, sync->key ? hint : 0, 0);
 }
 
-/* Whatever may fail for want of memory, and all site code, comes before the first item shows anything else: a list that could not be brought in
- * line is as it was, and the next try starts from there. [-n, +13, m] */
+/* Whatever may fail for want of memory or be stopped, and all site code, comes before the first item shows anything else: a list that could not be
+ * brought in line is as it was, and the next try starts from there. What follows from there on takes a tenth of it all. [-n, +13, e] */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;
@@ -425,12 +431,15 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     if (sync->cards) {
         if (!sync->keyed)
             free_cards(sync, L);
-        for (uint32_t i = 1; i <= sync->count; i++)
+        for (uint32_t i = 1; i <= sync->count; i++) {
+            ls__look(L, i);
             find_card(sync, L, i);
+        }
     }
     if (sync->keyed)
         order_items(sync, L);
     for (uint32_t i = sync->before + 1; !sync->keyed && i <= sync->count; i++) {
+        ls__look(L, i);
         ls__item_new(sync->session->resolver, L, AT_LIST);
         lua_rawseti(L, AT_ITEMS, i);
     }
@@ -472,6 +481,7 @@ static LS_RAISES void check_items(struct sync *sync, lua_State *L)
     lua_getiuservalue(L, AT_LIST, LS_LIST_ITEMS);
     ls__at_push(sync->session->resolver, L, LS_AT_ITEM_META);
     for (uint32_t i = 1; i <= sync->before && whole; i++) {
+        ls__look(L, i);
         whole = lua_rawgeti(L, items, i) == LUA_TUSERDATA && lua_getmetatable(L, -1) && lua_rawequal(L, -1, meta);
         lua_settop(L, meta);
     }
@@ -519,7 +529,17 @@ LS_RAISES int ls__list_sync(lua_State *L)
     return 2;
 }
 
+/* Items behind the list's end are those of the try that failed. */
 void ls__list_unlock(lua_State *L, int at)
 {
-    ((struct ls__list *)lua_touserdata(L, at))->syncing = false;
+    LS_LTOP(L);
+    struct ls__list *list = lua_touserdata(L, at);
+    list->syncing = false;
+    lua_getiuservalue(L, at, LS_LIST_ITEMS);
+    for (lua_Unsigned i = lua_rawlen(L, -1); i > list->count; i--) {
+        lua_pushnil(L);
+        lua_rawseti(L, -2, (lua_Integer)i);
+    }
+    lua_pop(L, 1);
+    LS_LTOP_CHECK(L, 0);
 }

@@ -11,7 +11,6 @@
 #include "base/json.h"
 
 #define MAX_LEVELS 128 /* L126 */
-#define CHECK_EVERY 4096 /* values between two looks at the clock */
 #define MAX_GAPS 100   /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
 
 /* --- a buffer owned by Lua --- */
@@ -50,7 +49,7 @@ struct level {
 struct writing {
     struct ls_buf *out;
     size_t limit;        /* bytes, 0 = none: the text lies outside of the session's heap and counts no less (L5) */
-    unsigned values;     /* written so far, for looking at the clock now and then */
+    lua_Integer values;  /* written so far, for looking at the clock now and then */
     const char *problem; /* static, once it has failed */
 };
 
@@ -71,12 +70,14 @@ struct census {
     lua_Integer publics;  /* string keys that do not start with _ */
 };
 
-/* [-0, +0, -] needs two free slots */
-static struct census count_keys(lua_State *L, int index)
+/* [-0, +0, e] needs two free slots */
+static LS_RAISES struct census count_keys(lua_State *L, int index)
 {
     LS_LTOP(L);
     struct census census = {0};
+    lua_Integer seen = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        ls__look(L, ++seen);
         if (lua_type(L, -2) == LUA_TNUMBER) {
             census.numbers++;
             if (lua_isinteger(L, -2) && lua_tointeger(L, -2) > 0) {
@@ -114,11 +115,28 @@ static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, c
     return true;
 }
 
+/* Short runs by the library, and merged so that a long sort can be stopped. `spare` has room for half of them. [-0, +0, e] */
+static LS_RAISES void sort_keys(lua_State *L, struct ls_key *keys, struct ls_key *spare, size_t count)
+{
+    size_t half = count / 2, right = half, to = 0;
+    if (count <= LS_LOOK_EVERY) {
+        qsort(keys, count, sizeof *keys, compare_keys);
+        return;
+    }
+    sort_keys(L, keys, spare, half);
+    sort_keys(L, keys + half, spare, count - half);
+    memcpy(spare, keys, half * sizeof *keys);
+    for (size_t left = 0; left < half; to++) {
+        ls__look(L, (lua_Integer)to);
+        keys[to] = right < count && compare_keys(&keys[right], &spare[left]) < 0 ? keys[right++] : spare[left++];
+    }
+}
+
 LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count)
 {
     LS_LTOP(L);
     size_t room = (size_t)count_keys(L, index).publics;
-    struct ls_key *keys = lua_newuserdatauv(L, room * sizeof *keys, 0);
+    struct ls_key *keys = lua_newuserdatauv(L, (room + room / 2) * sizeof *keys, 0);
     lua_createtable(L, room < INT32_MAX ? (int)room : 0, 0); /* holds the keys while they are pointed to */
     int anchor = lua_gettop(L);
     size_t n = 0;
@@ -128,8 +146,9 @@ LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *
         keys[n].text = lua_tolstring(L, -2, &keys[n].len);
         lua_pushvalue(L, -2);
         lua_rawseti(L, anchor, (lua_Integer)++n);
+        ls__look(L, (lua_Integer)n);
     }
-    qsort(keys, n, sizeof *keys, compare_keys);
+    sort_keys(L, keys, keys + n, n);
     *count = n;
     LS_LTOP_CHECK(L, 2);
     return keys;
@@ -185,8 +204,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
 {
     struct ls_buf *out = to->out;
     size_t len;
-    if (++to->values % CHECK_EVERY == 0)
-        ls__budget_check(L); /* tables that share tables make a text that is longer by orders than they are */
+    ls__look(L, ++to->values); /* tables that share tables make a text that is longer by orders than they are */
     if (to->limit && out->len > to->limit) {
         to->problem = "the text is longer than a session's memory may be (--memory-limit)";
         return false;
@@ -254,6 +272,7 @@ LS_RAISES int l_ui_json_encode(lua_State *L)
 
 struct reading {
     struct ls_json_reader reader;
+    lua_Integer values;     /* read so far, as in writing */
     struct ls_buf *scratch; /* owned by a userdata on the stack */
 };
 
@@ -303,6 +322,7 @@ static LS_RAISES bool read_object(lua_State *L, struct reading *in)
 static LS_RAISES bool read_value(lua_State *L, struct reading *in, enum ls_json_token token)
 {
     luaL_checkstack(L, 4, "JSON");
+    ls__look(L, ++in->values);
     switch (token) {
     case LS_JSON_NULL:
         lua_pushnil(L);

@@ -7,14 +7,14 @@
 /** Append the JSON of the value at `index` (L124–L126). @return false and a static *problem: cycle, depth, holes, NaN, length.
  * Raises when the entry's time is over. [-0, +0, e] */
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem);
-/** Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. [-0, +(1|0), m] */
+/** Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. Raises as above. [-0, +(1|0), e] */
 LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem);
 
 struct ls_key {
     const char *text; /* borrowed: valid while what ls__sorted_keys has pushed stays on the stack */
     size_t len;
 };
-/** The string keys of the table at `index` (absolute) that do not start with _, in byte order. [-0, +2, m] */
+/** The string keys of the table at `index` (absolute) that do not start with _, in byte order. [-0, +2, e] */
 LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count);
 
 /* Functions that Lua code calls (L124 to L128). */

@@ -22,6 +22,13 @@ static LS_RAISES lua_Integer list_length(lua_State *L)
     return luaL_len(L, LIST);
 }
 
+/* Comparing may take long without running Lua code: strings, and very many numbers. [-0, +0, e] */
+static LS_RAISES void look(lua_State *L, lua_Integer step)
+{
+    if (step % 256 == 0)
+        ls__budget_check(L);
+}
+
 /* Is the value on top less than the one below it? Neither is popped. [-0, +0, e] */
 static LS_RAISES bool top_is_less(lua_State *L)
 {
@@ -41,6 +48,7 @@ static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high
 {
     LS_LTOP(L);
     for (lua_Integer i = low + 1; i <= high; i++) {
+        look(L, i);
         lua_rawgeti(L, FROM, i); /* the element to place */
         lua_Integer at = i;
         for (; at > low; at--) {
@@ -59,11 +67,12 @@ static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-0, +0, m] */
+/* [-0, +0, e] */
 static LS_RAISES void copy_range(lua_State *L, int from, int into, lua_Integer low, lua_Integer high)
 {
     LS_LTOP(L);
     for (lua_Integer i = low; i <= high; i++) {
+        look(L, i);
         lua_rawgeti(L, from, i);
         lua_rawseti(L, into, i);
     }
@@ -85,6 +94,7 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
         }
     }
     while (left <= mid && right <= high) {
+        look(L, out);
         lua_rawgeti(L, from, left);
         lua_rawgeti(L, from, right);
         if (top_is_less(L)) {
@@ -98,10 +108,12 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
         }
     }
     for (; left <= mid; left++, out++) {
+        look(L, out);
         lua_rawgeti(L, from, left);
         lua_rawseti(L, into, out);
     }
     for (; right <= high; right++, out++) {
+        look(L, out);
         lua_rawgeti(L, from, right);
         lua_rawseti(L, into, out);
     }
@@ -120,6 +132,7 @@ LS_RAISES int l_table_sort(lua_State *L)
     lua_createtable(L, (int)count, 0);
     lua_createtable(L, (int)count, 0);
     for (lua_Integer i = 1; i <= count; i++) {
+        look(L, i);
         lua_geti(L, LIST, i);
         lua_rawseti(L, FROM, i);
     }
@@ -136,7 +149,7 @@ LS_RAISES int l_table_sort(lua_State *L)
         from = into;
         into = swap;
     }
-    for (lua_Integer i = 1; i <= count; i++) {
+    for (lua_Integer i = 1; i <= count; i++) { /* without a look: half of it written back, elements would be lost */
         lua_rawgeti(L, from, i);
         lua_seti(L, LIST, i);
     }

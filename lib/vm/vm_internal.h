@@ -266,6 +266,13 @@ bool ls__stopped(struct ls_session *session);
 void ls__stop_text(const struct ls_session *session, struct ls_err *err);
 /** For C code that may work long without executing Lua: raises as the count hook would if the entry's time is over (L5). [-0, +0, e] */
 LS_RAISES void ls__budget_check(lua_State *L);
+#define LS_LOOK_EVERY 4096 /* steps of a loop between two looks: less than a few milliseconds of anything */
+/** The same at each LS_LOOK_EVERY-th step of a loop. [-0, +0, e] */
+LS_RAISES static inline void ls__look(lua_State *L, lua_Integer step)
+{
+    if (step % LS_LOOK_EVERY == 0)
+        ls__budget_check(L);
+}
 #define LS_GRACE 5          /* looks at the clock that the message handlers of a stopped entry get together */
 #define LS_HOOK_COUNT 10000 /* instructions between two looks at the clock */
 
