@@ -18,9 +18,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "executor/internal.h"
 
@@ -45,7 +47,7 @@ struct ls_queue {
     _Atomic(const char *) inside;
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
-    struct ls_queue *next, **link; /* of all queues */
+    struct ls_queue *prev, *next;  /* of all queues */
     char name[NAME_SIZE];
     int64_t told_ns;               /* since_ns of the item that has been told of */
     /* -- protected by lock */
@@ -111,7 +113,7 @@ static void drop_items(struct ls_item *item)
 {
     while (item != NULL) {
         struct ls_item *next = item->next;
-        item->drop(item);
+        item->run(item, false);
         item = next;
     }
 }
@@ -137,8 +139,7 @@ static int start_worker(struct ls_executor *executor)
         return LS_EIO;
     }
     pthread_setname_np(worker->thread, "ls-worker");
-    worker->next = executor->workers;
-    executor->workers = worker;
+    LL_PREPEND(executor->workers, worker);
     executor->worker_count++;
     return 0;
 }
@@ -299,7 +300,7 @@ static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atom
             atomic_store(since, now);
         atomic_store_explicit(&queue->what, item->what, memory_order_relaxed);
         atomic_store_explicit(&queue->since_ns, now, memory_order_relaxed);
-        item->run(item);
+        item->run(item, true);
         now = ls_now_ns();
         pthread_mutex_lock(&queue->lock);
     }
@@ -350,7 +351,7 @@ static struct ls_queue *wait_ready(struct ls_executor *executor)
         executor->idle_count++;
         bool in_time = true;
         if (extra)
-            in_time = ls__cond_wait_until(&executor->work, &executor->lock, until);
+            in_time = ls_cond_wait_until(&executor->work, &executor->lock, until);
         else
             pthread_cond_wait(&executor->work, &executor->lock);
         executor->idle_count--;
@@ -385,10 +386,7 @@ static void *run_worker(void *ctx)
     }
     /* At closing time the closer joins; an extra worker that was idle too long goes by itself. */
     if (!atomic_load(&executor->closing)) {
-        struct worker **link = &executor->workers;
-        while (*link != self)
-            link = &(*link)->next;
-        *link = self->next;
+        LL_DELETE(executor->workers, self);
         executor->worker_count--;
         pthread_detach(self->thread);
         ls_free(self);
@@ -411,8 +409,8 @@ struct ls_executor *ls_executor_open(const struct ls_executor_config *config, st
     executor->workers_max = executor->workers_min + (config->extra_workers >= 0 ? config->extra_workers : DEFAULT_EXTRA);
     atomic_store(&executor->refs, 1);
     pthread_mutex_init(&executor->lock, NULL);
-    ls__cond_init(&executor->work);
-    ls__cond_init(&executor->quiet);
+    pthread_cond_init(&executor->work, NULL);
+    pthread_cond_init(&executor->quiet, NULL);
     if (ls__timers_open(&executor->timers, err) < 0) {
         ls_executor_close(executor);
         return NULL;
@@ -478,7 +476,7 @@ void ls_executor_close(struct ls_executor *executor)
             pthread_mutex_unlock(&queue->lock);
             drop_items(items);
             if (last != NULL)
-                last->drop(last);
+                last->run(last, false);
             ls_queue_unref(queue);
         }
     executor_unref(executor);
@@ -520,16 +518,12 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err)
         return NULL;
     }
     pthread_mutex_init(&queue->lock, NULL);
-    ls__cond_init(&queue->settled);
+    pthread_cond_init(&queue->settled, NULL);
     atomic_store(&queue->refs, 1);
     queue->executor = executor;
     atomic_fetch_add(&executor->refs, 1);
     pthread_mutex_lock(&executor->lock);
-    queue->link = &executor->queues;
-    queue->next = executor->queues;
-    if (queue->next != NULL)
-        queue->next->link = &queue->next;
-    executor->queues = queue;
+    DL_PREPEND(executor->queues, queue);
     pthread_mutex_unlock(&executor->lock);
     return queue;
 }
@@ -560,11 +554,9 @@ void ls_queue_unref(struct ls_queue *queue)
     struct ls_item *last = NULL;
     drop_items(close_queue(queue, &last));
     if (last != NULL)
-        last->drop(last);
+        last->run(last, false);
     pthread_mutex_lock(&queue->executor->lock);
-    *queue->link = queue->next;
-    if (queue->next != NULL)
-        queue->next->link = queue->link;
+    DL_DELETE(queue->executor->queues, queue);
     pthread_mutex_unlock(&queue->executor->lock);
     executor_unref(queue->executor);
     pthread_cond_destroy(&queue->settled);
@@ -590,7 +582,7 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
     pthread_mutex_lock(&queue->lock);
     if (queue->closed || atomic_load(&executor->closing)) {
         pthread_mutex_unlock(&queue->lock);
-        item->drop(item);
+        item->run(item, false);
         leave_spot(executor);
         return LS_ECLOSED;
     }
@@ -616,7 +608,7 @@ int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
     pthread_mutex_lock(&queue->lock);
     if (queue->closed) {
         pthread_mutex_unlock(&queue->lock);
-        last->drop(last);
+        last->run(last, false);
         return LS_ECLOSED;
     }
     struct ls_item *items = close_queue(queue, NULL);
@@ -647,30 +639,21 @@ struct call {
     int rc;
 };
 
-static void end_call(struct call *call, int rc)
+static void run_call(struct ls_item *item, bool turn)
 {
+    struct call *call = (struct call *)item;
+    if (turn)
+        call->fn(call->ctx);
     pthread_mutex_lock(&call->lock);
-    call->rc = rc;
+    call->rc = turn ? 0 : LS_ECLOSED;
     call->done = true;
     pthread_cond_signal(&call->over);
     pthread_mutex_unlock(&call->lock);
 }
 
-static void run_call(struct ls_item *item)
-{
-    struct call *call = (struct call *)item;
-    call->fn(call->ctx);
-    end_call(call, 0);
-}
-
-static void drop_call(struct ls_item *item)
-{
-    end_call((struct call *)item, LS_ECLOSED);
-}
-
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
 {
-    struct call call = {.item = {.run = run_call, .drop = drop_call, .what = "a command or a request"}, .fn = fn, .ctx = ctx};
+    struct call call = {.item = {.run = run_call, .what = "a command or a request"}, .fn = fn, .ctx = ctx};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);
     ls_queue_post(queue, &call.item, false);
@@ -695,7 +678,7 @@ bool ls_queue_drain(struct ls_queue *queue, int64_t ms)
     queue->waiters++;
     bool in_time = true;
     while (queue->state != IDLE && in_time)
-        in_time = ls__cond_wait_until(&queue->settled, &queue->lock, until);
+        in_time = ls_cond_wait_until(&queue->settled, &queue->lock, until);
     bool idle = queue->state == IDLE;
     queue->waiters--;
     pthread_mutex_unlock(&queue->lock);

@@ -5,6 +5,7 @@
 #ifndef LS_EXECUTOR_EXECUTOR_H
 #define LS_EXECUTOR_EXECUTOR_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,12 +19,12 @@ struct ls_queue;
  * 1.8 MiB were measured. Only what is used takes memory. */
 #define LS_STACK_BYTES ((size_t)4 << 20)
 
-/* One unit of work; embedded in the poster's struct. Exactly one of run and drop is called, once. */
+/* One unit of work; embedded in the poster's struct. `run` is called once; with `turn` false when the queue was closed before its turn: then it only gives back
+ * what the item holds. */
 struct ls_item {
-    struct ls_item *next;                 /* internal */
-    void (*run)(struct ls_item *item);
-    void (*drop)(struct ls_item *item);   /* the queue was closed before the item's turn */
-    const char *what;                     /* what it is, for people, a text that lives for ever; may be NULL */
+    struct ls_item *next;                          /* internal */
+    void (*run)(struct ls_item *item, bool turn);
+    const char *what;                              /* what it is, for people, a text that lives for ever; may be NULL */
 };
 
 struct ls_executor_config {
@@ -72,5 +73,26 @@ bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
 /** @return true: it will not be called (any more). False: unknown, or it is being called right now. */
 bool ls_timer_clear(struct ls_executor *executor, int64_t handle);
+
+/* A timer of which one at most is pending. Embedded in its owner. */
+struct ls_alarm {
+    /* -- immutable after init */
+    struct ls_executor *executor;
+    void (*fn)(void *ctx);
+    void *ctx;
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    int64_t timer; /* 0 = none is pending */
+    bool off;
+};
+
+/** @param fn  called on the timer thread, when it may be set again; must be short */
+void ls_alarm_init(struct ls_alarm *alarm, struct ls_executor *executor, void (*fn)(void *ctx), void *ctx);
+/** Nothing happens when one is pending already, whatever its time, or when the alarm is off, or without memory. */
+void ls_alarm_set(struct ls_alarm *alarm, int64_t due_ns);
+/** From now on it is not set, nor called any more but by a call that is under way. */
+void ls_alarm_off(struct ls_alarm *alarm);
+/** When nobody uses it any more: ls_executor_close has waited for a call that was under way. */
+void ls_alarm_release(struct ls_alarm *alarm);
 
 #endif

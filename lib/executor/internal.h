@@ -25,18 +25,13 @@ struct timers {
     bool started;
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* monotonic clock: a nearer due time, or stopping */
+    pthread_cond_t changed; /* a nearer due time, or stopping */
     struct timer **heap;    /* binary heap, the next one first */
     size_t count, cap;
     struct ls_idmap *by_handle;
     int64_t last_handle;
     bool stopping;
 };
-
-/** A condition variable whose timed waits use the monotonic clock. */
-int ls__cond_init(pthread_cond_t *cond);
-/** Wait on `cond` until `due_ns` at most. @return false when the time is over */
-bool ls__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ns);
 
 /** Starts the thread. @return 0; LS_ENOMEM, LS_EIO and err: close it all the same */
 int ls__timers_open(struct timers *timers, struct ls_err *err);

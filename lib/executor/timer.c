@@ -4,32 +4,12 @@
  * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback posts an item. */
 #include "executor/internal.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
-
-int ls__cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    int rc = pthread_condattr_init(&attr);
-    if (rc != 0)
-        return rc;
-    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (rc == 0)
-        rc = pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-    return rc;
-}
-
-bool ls__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ns)
-{
-    struct timespec at = {.tv_sec = (time_t)(due_ns / 1000000000), .tv_nsec = (long)(due_ns % 1000000000)};
-    return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
-}
+#include "base/cond.h"
 
 /* Equal due times fire in the order in which they were set. */
 static bool is_before(const struct timer *a, const struct timer *b)
@@ -92,7 +72,7 @@ static void *run_timers(void *ctx)
         }
         struct timer *first = timers->heap[0];
         if (first->due_ns > ls_now_ns()) {
-            ls__cond_wait_until(&timers->changed, &timers->lock, first->due_ns);
+            ls_cond_wait_until(&timers->changed, &timers->lock, first->due_ns);
             continue;
         }
         take_out(timers, first);
@@ -109,7 +89,7 @@ int ls__timers_open(struct timers *timers, struct ls_err *err)
 {
     memset(timers, 0, sizeof *timers);
     pthread_mutex_init(&timers->lock, NULL);
-    ls__cond_init(&timers->changed);
+    pthread_cond_init(&timers->changed, NULL);
     timers->by_handle = ls_idmap_new();
     if (timers->by_handle == NULL)
         return ls_fail(err, LS_ENOMEM, "Not enough memory for the timers.");
@@ -184,4 +164,45 @@ int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(vo
 bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
 {
     return ls__timers_clear(ls__executor_timers(executor), handle);
+}
+
+/* --- alarms --- */
+
+void ls_alarm_init(struct ls_alarm *alarm, struct ls_executor *executor, void (*fn)(void *ctx), void *ctx)
+{
+    *alarm = (struct ls_alarm){.executor = executor, .fn = fn, .ctx = ctx};
+    pthread_mutex_init(&alarm->lock, NULL);
+}
+
+static void fire_alarm(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct ls_alarm *alarm = ctx;
+    pthread_mutex_lock(&alarm->lock);
+    alarm->timer = 0;
+    pthread_mutex_unlock(&alarm->lock);
+    alarm->fn(alarm->ctx);
+}
+
+void ls_alarm_set(struct ls_alarm *alarm, int64_t due_ns)
+{
+    pthread_mutex_lock(&alarm->lock);
+    if (alarm->timer <= 0 && !alarm->off)
+        alarm->timer = ls_timer_set(alarm->executor, due_ns, fire_alarm, alarm);
+    pthread_mutex_unlock(&alarm->lock);
+}
+
+void ls_alarm_off(struct ls_alarm *alarm)
+{
+    pthread_mutex_lock(&alarm->lock);
+    alarm->off = true;
+    int64_t timer = alarm->timer;
+    pthread_mutex_unlock(&alarm->lock);
+    if (timer > 0)
+        ls_timer_clear(alarm->executor, timer);
+}
+
+void ls_alarm_release(struct ls_alarm *alarm)
+{
+    pthread_mutex_destroy(&alarm->lock);
 }

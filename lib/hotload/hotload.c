@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "files/fspath.h"
@@ -182,9 +183,8 @@ static int64_t tick(struct ls_hotload *h)
 
 static void wait_until(struct ls_hotload *h, int64_t due)
 {
-    struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
     if (due == INT64_MAX) pthread_cond_wait(&h->wake, &h->lock);
-    else pthread_cond_timedwait(&h->wake, &h->lock, &at);
+    else ls_cond_wait_until(&h->wake, &h->lock, due);
 }
 
 static void *settle_main(void *arg)
@@ -233,14 +233,10 @@ static bool make_maps(struct ls_hotload *h)
 
 static void init_locks(struct ls_hotload *h)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&h->lock, NULL);
     pthread_mutex_init(&h->idle_lock, NULL);
-    pthread_cond_init(&h->wake, &monotonic);
-    pthread_cond_init(&h->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&h->wake, NULL);
+    pthread_cond_init(&h->done, NULL);
 }
 
 /* Everything but the threads, which are gone or were never started. */
@@ -393,12 +389,10 @@ static bool pass_mark(struct ls_hotload *h)
 {
     uint64_t mark = ++h->marks;
     int64_t until = ls_now_ns() + ls_ms(IDLE_WAIT_MS);
-    struct timespec at = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
     if (h->watcher) ls__watcher_mark(h->watcher, mark);
     else ls__record_push(h, &(struct ls__record){.mark = mark, .name = ""});
     pthread_mutex_lock(&h->lock);
-    int error = 0;
-    while (h->marks_seen != mark && !error) error = pthread_cond_timedwait(&h->done, &h->lock, &at);
+    while (h->marks_seen != mark && ls_cond_wait_until(&h->done, &h->lock, until)) continue;
     bool idle = h->marks_seen == mark && h->mark_idle;
     pthread_mutex_unlock(&h->lock);
     return idle;

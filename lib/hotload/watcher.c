@@ -20,13 +20,14 @@
 #include <sys/inotify.h>
 #include <sys/select.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
-enum { ANSWER_S = 5 }; /* a request that takes longer has failed: its directory is polled */
+enum { ANSWER_MS = 5000 }; /* a request that takes longer has failed: its directory is polled */
 
 enum request_kind { REQUEST_NONE, REQUEST_ADD, REQUEST_REMOVE };
 
@@ -123,7 +124,6 @@ static void serve_request(struct ls__watcher *watcher)
 
 static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, uint32_t mask)
 {
-    struct timespec until;
     int result, error = 0;
     pthread_mutex_lock(&watcher->lock);
     watcher->kind = kind;
@@ -139,9 +139,8 @@ static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, 
         pthread_mutex_lock(&watcher->lock);
         if (error == ENOENT) error = 0; /* the wake-up directory was taken: the watcher makes another one and serves this then */
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ANSWER_S;
-    while (watcher->kind != REQUEST_NONE && !watcher->failed && !error) error = pthread_cond_timedwait(&watcher->answered, &watcher->lock, &until);
+    int64_t until = ls_now_ns() + ls_ms(ANSWER_MS);
+    while (watcher->kind != REQUEST_NONE && !watcher->failed && !error && ls_cond_wait_until(&watcher->answered, &watcher->lock, until)) continue;
     result = watcher->kind != REQUEST_NONE || watcher->failed ? -EIO : watcher->wd;
     watcher->kind = REQUEST_NONE;
     pthread_mutex_unlock(&watcher->lock);
@@ -335,11 +334,7 @@ struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls_
     watcher->ctx = ctx;
     pthread_mutex_init(&watcher->lock, NULL);
     pthread_mutex_init(&watcher->private_lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&watcher->answered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&watcher->answered, NULL);
     if (set_up(watcher, err) == 0) return watcher;
     remove_private(watcher);
     pthread_cond_destroy(&watcher->answered);

@@ -9,10 +9,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "protocol/message.h"
@@ -34,12 +35,13 @@ struct identity {
     bool dropping;           /* too much waits for it: its end has been posted */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t changed;  /* monotonic clock */
+    pthread_cond_t changed;
     bool ready;              /* messages are waiting, or the identity has ended */
 };
 
-static void identity_unref(struct identity *identity)
+static void identity_unref(void *arg)
 {
+    struct identity *identity = arg;
     if (identity == NULL || atomic_fetch_sub(&identity->refs, 1) != 1)
         return;
     pthread_mutex_destroy(&identity->lock);
@@ -66,12 +68,6 @@ static void run_drop(struct session *session, void *arg)
         ls_log_session(0, session->vended, "An API client does not poll: more than %llu bytes wait for it, the limit of --max-outbox. It is forgotten.", (unsigned long long)max);
         end_identity(session, identity);
     }
-    identity_unref(identity);
-}
-
-static void drop_drop(void *arg)
-{
-    identity_unref(arg);
 }
 
 /* Messages are waiting. Like a page that does not read (P69), a client that does not poll may not let them grow without end. */
@@ -84,7 +80,7 @@ static void on_ready(void *ctx)
         return;
     identity->dropping = true;
     atomic_fetch_add(&identity->refs, 1);
-    session_post(identity->session, run_drop, drop_drop, identity, false);
+    session_post(identity->session, run_drop, identity, identity_unref, false);
 }
 
 /* --- life of an identity; owner thread --- */
@@ -98,11 +94,7 @@ static struct identity *identity_new(struct session *session, const char *token,
     strcpy(identity->token, token);
     identity->rights = rights;
     pthread_mutex_init(&identity->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&identity->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&identity->changed, NULL);
     struct ls_outlet outlet = {.ctx = identity, .ready = on_ready, .rights = rights};
     identity->conn = ls_backend_connect(session->backend, &outlet, NULL);
     if (identity->conn == NULL) {
@@ -111,19 +103,15 @@ static struct identity *identity_new(struct session *session, const char *token,
     }
     session->tokens += token[0] != '\0';
     identity->session = session;
-    identity->next = session->identities;
-    session->identities = identity;
+    LL_PREPEND(session->identities, identity);
     return identity;
 }
 
 static void end_identity(struct session *session, struct identity *identity)
 {
-    struct identity **link = &session->identities;
-    while (*link != NULL && *link != identity)
-        link = &(*link)->next;
-    if (*link == NULL)
+    if (identity->conn == NULL)
         return;
-    *link = identity->next;
+    LL_DELETE(session->identities, identity);
     session->tokens -= identity->token[0] != '\0';
     if (identity->timer > 0 && ls_timer_clear(session->server->executor, identity->timer)) {
         identity_unref(identity);
@@ -132,7 +120,7 @@ static void end_identity(struct session *session, struct identity *identity)
     identity->timer = 0;
     ls_backend_disconnect(session->backend, identity->conn, false);
     if (identity->token[0] != '\0')
-        manager_trim_later(session->server);
+        server_trim_later(session->server);
     identity->conn = NULL;
     wake_polls(identity);
     identity_unref(identity);
@@ -149,20 +137,14 @@ static void arm_expiry(struct identity *identity, int64_t due_ns);
 static void expire(struct session *session, void *arg)
 {
     struct identity *identity = arg;
-    if (identity->conn != NULL) {
-        int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
-        identity->timer = 0;
-        if (ls_now_ns() >= due)
-            end_identity(session, identity);
-        else
-            arm_expiry(identity, due);
-    }
-    identity_unref(identity);
-}
-
-static void drop_expiry(void *arg)
-{
-    identity_unref(arg);
+    if (identity->conn == NULL)
+        return;
+    int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
+    identity->timer = 0;
+    if (ls_now_ns() >= due)
+        end_identity(session, identity);
+    else
+        arm_expiry(identity, due);
 }
 
 static void fire_expiry(void *ctx, int64_t handle)
@@ -170,7 +152,7 @@ static void fire_expiry(void *ctx, int64_t handle)
     (void)handle;
     struct identity *identity = ctx;
     struct session *session = identity->session;
-    session_post(session, expire, drop_expiry, identity, false);
+    session_post(session, expire, identity, identity_unref, false);
     session_unref(session);
 }
 
@@ -189,7 +171,6 @@ static void arm_expiry(struct identity *identity, int64_t due_ns)
 /* --- one request --- */
 
 struct api_call {
-    struct session *session;
     const char *token;
     struct ls_rights rights;
     const char *type;
@@ -214,12 +195,11 @@ static bool is_identity_of(const struct identity *identity, const struct api_cal
 }
 
 /* The identity of a token, made at its first request (P25); so many may be at once as connections of a session. Borrowed; NULL when the call has been answered. */
-static struct identity *find_identity(struct api_call *call)
+static struct identity *find_identity(struct session *session, struct api_call *call)
 {
-    struct session *session = call->session;
     const char *token = call->token;
     int max = session->server->config.max_session_connections;
-    struct identity *identity = token[0] != '\0' && session->backend != NULL ? session->identities : NULL;
+    struct identity *identity = token[0] != '\0' ? session->identities : NULL;
     while (identity != NULL && !is_identity_of(identity, call))
         identity = identity->next;
     if (identity == NULL && token[0] != '\0' && max > 0 && session->tokens >= max) {
@@ -227,7 +207,7 @@ static struct identity *find_identity(struct api_call *call)
         ls_buf_printf(&call->answer, "{\"error\":\"the session has %d API clients, the limit of --max-session-connections\"}", max);
         return NULL;
     }
-    if (identity == NULL && session->backend != NULL)
+    if (identity == NULL)
         identity = identity_new(session, token, call->rights);
     if (identity == NULL) {
         fail_call(call);
@@ -240,18 +220,17 @@ static struct identity *find_identity(struct api_call *call)
 }
 
 /* Deep nesting needs more stack than an HTTP thread has, so a pool thread parses. */
-static void run_parse(void *ctx)
+static void run_parse(struct session *session, void *arg)
 {
-    struct api_call *call = ctx;
+    struct api_call *call = arg;
     const struct ls_buf *body = call->body;
-    call->batch = ls_batch_parse_in(&call->session->budget, call->type, ls_buf_text(body), body->len, call->session->server->config.max_messages, &call->bad_json);
+    call->batch = ls_batch_parse_in(&session->budget, call->type, ls_buf_text(body), body->len, session->server->config.max_messages, &call->bad_json);
 }
 
-static void run_message(void *ctx)
+static void run_message(struct session *session, void *arg)
 {
-    struct api_call *call = ctx;
-    struct session *session = call->session;
-    struct identity *identity = find_identity(call);
+    struct api_call *call = arg;
+    struct identity *identity = find_identity(session, call);
     if (identity == NULL)
         return;
     call->status = ls_backend_api(session->backend, identity->conn, call->batch, &call->answer);
@@ -261,11 +240,10 @@ static void run_message(void *ctx)
 }
 
 /* The flag is taken down first: what arrives while the queue is emptied raises it again. */
-static void run_poll(void *ctx)
+static void run_poll(struct session *session, void *arg)
 {
-    struct api_call *call = ctx;
-    struct session *session = call->session;
-    struct identity *identity = find_identity(call);
+    struct api_call *call = arg;
+    struct identity *identity = find_identity(session, call);
     if (identity == NULL)
         return;
     pthread_mutex_lock(&identity->lock);
@@ -290,18 +268,16 @@ static void run_poll(void *ctx)
 /* @return false when the time is over */
 static bool wait_ready(struct identity *identity, int64_t until)
 {
-    struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
     pthread_mutex_lock(&identity->lock);
-    int rc = 0;
-    while (!identity->ready && rc == 0)
-        rc = pthread_cond_timedwait(&identity->changed, &identity->lock, &at);
+    while (!identity->ready && ls_cond_wait_until(&identity->changed, &identity->lock, until))
+        continue;
     bool ready = identity->ready;
     pthread_mutex_unlock(&identity->lock);
     return ready;
 }
 
 /* P118: a waiting poll holds a thread of the HTTP server, so only some may. */
-static void poll_messages(struct request *request, struct api_call *call, int64_t wait_ms)
+static void poll_messages(struct request *request, struct session *session, struct api_call *call, int64_t wait_ms)
 {
     struct ls_server *server = request->server;
     if (wait_ms > MAX_WAIT_MS)
@@ -309,11 +285,11 @@ static void poll_messages(struct request *request, struct api_call *call, int64_
     int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
     bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
     for (;;) {
-        if (session_call(call->session, run_poll, call) < 0)
+        if (session_call(session, run_poll, call) < 0)
             fail_call(call);
         if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until))
             break;
-        if (atomic_load(&call->session->ended) || atomic_load(&server->phase) != PHASE_RUNNING)
+        if (atomic_load(&session->ended) || atomic_load(&server->phase) != PHASE_RUNNING)
             break;
     }
     atomic_fetch_sub(&server->polls_waiting, 1);
@@ -359,8 +335,8 @@ static struct session *find_session(struct request *request)
     int len = request_param(request, "session", id, sizeof id);
     if (len == PARAM_MISSING)
         len = request_cookie_session(request, id, sizeof id);
-    struct session *session = len > 0 ? manager_find(request->server, id, (size_t)len) : NULL;
-    if (session != NULL && !manager_join(session)) {
+    struct session *session = len > 0 ? manager_find(request->server->manager, id, (size_t)len) : NULL;
+    if (session != NULL && !manager_join(request->server->manager, session)) {
         session_unref(session);
         session = NULL;
     }
@@ -372,7 +348,7 @@ static int handle_body(struct request *request, struct session *session, const c
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
         return send_error(request, 400, "the parameter client is too long or not well formed");
-    struct api_call call = {.session = session, .token = token, .rights = request_rights(request->server, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
+    struct api_call call = {.token = token, .rights = request_rights(request->server, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
     if (session_call(session, run_parse, &call) < 0)
         return send_error(request, 404, "there is no such session");
     if (call.bad_json || call.batch == NULL) {
@@ -381,7 +357,7 @@ static int handle_body(struct request *request, struct session *session, const c
     }
     session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
-        poll_messages(request, &call, call.batch->messages[0].wait_ms);
+        poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
     else if (session_call(session, run_message, &call) < 0)
         fail_call(&call);
     ls_batch_free(call.batch);

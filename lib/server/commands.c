@@ -8,7 +8,6 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -55,16 +54,6 @@ static void add_json(struct ls_buf *line, const char *name, const struct ls_buf 
         ls_buf_str(line, otherwise);
 }
 
-void command_fail(struct control_client *client, const char *id, const char *code, const char *message)
-{
-    struct ls_buf line = LS_BUF_INIT;
-    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":", id, code);
-    ls_json_str(&line, message);
-    ls_buf_str(&line, "}}");
-    control_write(client, &line);
-    ls_buf_release(&line);
-}
-
 static const char *code_name(int code)
 {
     switch (code) {
@@ -81,7 +70,7 @@ static const char *code_name(int code)
 
 static void fail_with(struct control_client *client, struct ls_control *request, const struct ls_err *err)
 {
-    command_fail(client, ls_control_id(request), code_name(err->code), err->text);
+    control_fail(client, ls_control_id(request), code_name(err->code), err->text);
 }
 
 /* --- which session --- */
@@ -90,7 +79,7 @@ static void fail_with(struct control_client *client, struct ls_control *request,
 static struct session *default_session(struct ls_server *server)
 {
     struct session **list, *chosen = NULL;
-    size_t count = manager_list(server, &list);
+    size_t count = manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (chosen == NULL || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns))
             chosen = list[i];
@@ -109,18 +98,18 @@ static struct session *named_session(struct control_client *client, struct ls_co
     struct ls_err err = {0};
     struct session *session;
     if (name != NULL && may_make && strcmp(name, "new") == 0) {
-        session = manager_create(server, &err);
+        session = manager_create(server->manager, &err);
         if (session == NULL)
             fail_with(client, request, &err);
         else
-            (void)manager_join(session);
+            (void)manager_join(server->manager, session);
         return session;
     }
-    session = name != NULL ? manager_find_named(server, name, &err) : default_session(server);
+    session = name != NULL ? manager_find_named(server->manager, name, &err) : default_session(server);
     if (session == NULL)
-        command_fail(client, ls_control_id(request), "no-session", name != NULL ? err.text : "There is no session.");
+        control_fail(client, ls_control_id(request), "no-session", name != NULL ? err.text : "There is no session.");
     else
-        (void)manager_join(session);
+        (void)manager_join(server->manager, session);
     return session;
 }
 
@@ -131,49 +120,35 @@ static ssize_t named_sessions(struct control_client *client, struct ls_control *
     const char *const *names;
     size_t count = ls_control_list(request, member, &names);
     if (count == 0)
-        return (ssize_t)manager_list(server, list);
+        return (ssize_t)manager_list(server->manager, list);
     *list = ls_array(count, sizeof **list);
     for (size_t i = 0; *list != NULL && i < count; i++) {
         struct ls_err err = {0};
-        (*list)[i] = manager_find_named(server, names[i], &err);
+        (*list)[i] = manager_find_named(server->manager, names[i], &err);
         if ((*list)[i] != NULL)
             continue;
-        command_fail(client, ls_control_id(request), "no-session", err.text);
-        while (i > 0)
-            session_unref((*list)[--i]);
-        ls_free(*list);
+        control_fail(client, ls_control_id(request), "no-session", err.text);
+        session_unref_all(*list, i);
         return -1;
     }
     return *list != NULL ? (ssize_t)count : 0;
-}
-
-static void unref_sessions(struct session **list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        session_unref(list[i]);
-    ls_free(list);
 }
 
 /* --- ping --- */
 
 static void run_ping(struct control_client *client, struct ls_control *request)
 {
-    struct ls_server_ready ready;
+    const struct ls_server *server = control_server(client);
     struct ls_buf line = LS_BUF_INIT;
-    if (!server_gate(control_server(client))) {
-        command_fail(client, ls_control_id(request), "busy", "The server is stopping.");
-        return;
-    }
-    ls_server_ready(control_server(client), &ready);
     begin_answer(&line, request);
     add_str(&line, "version", LS_VERSION);
     ls_buf_printf(&line, ",\"pid\":%d", (int)getpid());
-    if (ready.dir != NULL)
-        add_str(&line, "dir", ready.dir);
+    if (server->site.root != NULL)
+        add_str(&line, "dir", server->site.root);
     else
         ls_buf_str(&line, ",\"dir\":null");
-    add_str(&line, "url", ready.url);
-    ls_buf_printf(&line, ",\"watching\":%s", ready.watching ? "true" : "false");
+    add_str(&line, "url", server->start_url);
+    ls_buf_printf(&line, ",\"watching\":%s", server->hotload != NULL ? "true" : "false");
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
     struct mallinfo2 memory = mallinfo2();
     ls_buf_printf(&line, ",\"heap\":%zu", memory.uordblks + memory.hblkhd);
@@ -182,116 +157,52 @@ static void run_ping(struct control_client *client, struct ls_control *request)
 
 /* --- asking every session --- */
 
-/* Shared by the caller and the sessions' items; a session that is busy for long is listed with what is known without asking it. */
+/* A session that is busy for long is listed with what is known without asking it. */
 struct census {
-    atomic_int refs;
-    /** Writes what a session says of itself, JSON members that each begin with a comma. Owner thread; the backend is there. */
+    struct gather gather; /* first */
+    /** Writes what a session says of itself, JSON members that each begin with a comma. Owner thread. */
     void (*tell)(struct session *session, struct ls_buf *members);
-    pthread_mutex_t lock;
-    pthread_cond_t answered; /* monotonic clock */
-    size_t pending;
-    bool closed;             /* the list is being written */
     size_t count;
     struct census_row {
-        struct session *session; /* borrowed from the caller's list */
         bool known;
         struct ls_buf members;
     } rows[];
 };
 
-struct census_job {
-    struct census *census;
-    size_t row;
-};
-
-static void census_unref(struct census *census)
+static void free_census(struct gather *gather)
 {
-    if (census == NULL || atomic_fetch_sub(&census->refs, 1) != 1)
-        return;
+    struct census *census = (struct census *)gather;
     for (size_t i = 0; i < census->count; i++)
         ls_buf_release(&census->rows[i].members);
-    pthread_mutex_destroy(&census->lock);
-    pthread_cond_destroy(&census->answered);
     ls_free(census);
 }
 
-static void drop_census(void *arg)
+static void answer_census(struct gather *gather, struct session *session, size_t number)
 {
-    struct census_job *job = arg;
-    struct census *census = job->census;
-    pthread_mutex_lock(&census->lock);
-    census->pending--;
-    pthread_cond_signal(&census->answered);
-    pthread_mutex_unlock(&census->lock);
-    ls_free(job);
-    census_unref(census);
-}
-
-static void run_census(struct session *session, void *arg)
-{
-    struct census_job *job = arg;
-    struct census *census = job->census;
-    if (session->backend != NULL) {
-        struct ls_buf members = LS_BUF_INIT;
-        census->tell(session, &members);
-        pthread_mutex_lock(&census->lock);
-        struct census_row *row = &census->rows[job->row];
-        if (!census->closed && !ls_buf_failed(&members)) {
-            row->known = true;
-            row->members = members;
-            members = (struct ls_buf)LS_BUF_INIT;
-        }
-        pthread_mutex_unlock(&census->lock);
-        ls_buf_release(&members);
+    struct census *census = (struct census *)gather;
+    struct ls_buf members = LS_BUF_INIT;
+    census->tell(session, &members);
+    pthread_mutex_lock(&gather->lock);
+    if (!gather->closed && !ls_buf_failed(&members)) {
+        census->rows[number] = (struct census_row){true, members};
+        members = (struct ls_buf)LS_BUF_INIT;
     }
-    drop_census(job);
+    pthread_mutex_unlock(&gather->lock);
+    ls_buf_release(&members);
 }
 
-static struct census *census_new(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
+/* Ask the sessions of a list and wait for them, up to a second for one that is busy. @return the answers, gather_unref(); NULL without memory */
+static struct census *ask_sessions(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
 {
     struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
     if (census == NULL)
         return NULL;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&census->answered, &attr);
-    pthread_condattr_destroy(&attr);
-    pthread_mutex_init(&census->lock, NULL);
-    atomic_store(&census->refs, 1);
+    gather_init(&census->gather, answer_census, NULL, free_census);
     census->tell = tell;
-    census->count = census->pending = count;
+    census->count = count;
     for (size_t i = 0; i < count; i++)
-        census->rows[i] = (struct census_row){.session = list[i], .members = LS_BUF_INIT};
-    return census;
-}
-
-/* Ask the sessions of a list and wait for them, up to a second for one that is busy.
- * @return the answers, census_unref(); borrows the list's sessions; NULL without memory */
-static struct census *ask_sessions(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
-{
-    struct census *census = census_new(list, count, tell);
-    for (size_t i = 0; census != NULL && i < count; i++) {
-        struct census_job *job = ls_malloc(sizeof *job);
-        if (job == NULL) {
-            pthread_mutex_lock(&census->lock);
-            census->pending--;
-            pthread_mutex_unlock(&census->lock);
-            continue;
-        }
-        *job = (struct census_job){census, i};
-        atomic_fetch_add(&census->refs, 1);
-        session_post(census->rows[i].session, run_census, drop_census, job, false);
-    }
-    if (census == NULL)
-        return NULL;
-    int64_t until = ls_now_ns() + ls_ms(LIST_WAIT_MS);
-    struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
-    pthread_mutex_lock(&census->lock);
-    while (census->pending > 0 && pthread_cond_timedwait(&census->answered, &census->lock, &at) == 0)
-        continue;
-    census->closed = true;
-    pthread_mutex_unlock(&census->lock);
+        gather_ask(&census->gather, list[i], i);
+    gather_wait(&census->gather, LIST_WAIT_MS);
     return census;
 }
 
@@ -316,9 +227,8 @@ static void tell_size(struct session *session, struct ls_buf *members)
     add_str(members, "last_error", last_error != NULL ? last_error : "");
 }
 
-static void write_row(struct ls_buf *out, const struct ls_server *server, const struct census_row *row)
+static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session, const struct census_row *row)
 {
-    const struct session *session = row->session;
     int64_t now = ls_now_ns();
     ls_buf_str(out, "{\"session\":");
     ls_json_str(out, session->vended);
@@ -331,20 +241,21 @@ static void write_row(struct ls_buf *out, const struct ls_server *server, const 
 int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
 {
     struct session **list;
-    size_t count = manager_list(server, &list);
+    size_t count = manager_list(server->manager, &list);
     struct census *census = ask_sessions(list, count, tell_size);
     if (census != NULL) {
         ls_buf_char(out, '[');
         for (size_t i = 0; i < count; i++) {
             if (i > 0)
                 ls_buf_char(out, ',');
-            write_row(out, server, &census->rows[i]);
+            write_row(out, server, list[i], &census->rows[i]);
         }
         ls_buf_char(out, ']');
     }
     int rc = census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
-    census_unref(census);
-    unref_sessions(list, count);
+    if (census != NULL)
+        gather_unref(&census->gather);
+    session_unref_all(list, count);
     return rc;
 }
 
@@ -362,7 +273,6 @@ static void run_sessions(struct control_client *client, struct ls_control *reque
 struct evaluation {
     struct control_client *client;
     struct ls_control *request;
-    struct session *session;
     struct ls_eval eval;
     struct ls_err err;
     int rc;
@@ -378,14 +288,9 @@ static void print_event(void *ctx, const char *text, size_t len)
     end_answer(evaluation->client, &line);
 }
 
-static void run_evaluation(void *ctx)
+static void run_evaluation(struct session *session, void *arg)
 {
-    struct evaluation *evaluation = ctx;
-    struct session *session = evaluation->session;
-    if (session->backend == NULL) {
-        evaluation->rc = ls_fail(&evaluation->err, LS_ECLOSED, "The session has ended.");
-        return;
-    }
+    struct evaluation *evaluation = arg;
     struct eval_capture capture = {.ctx = evaluation, .print = print_event};
     int64_t begun = ls_now_ns();
     session->capture = &capture;
@@ -399,13 +304,13 @@ static void run_eval(struct control_client *client, struct ls_control *request)
     size_t len = 0;
     const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
     if (code == NULL) {
-        command_fail(client, ls_control_id(request), "bad-request", "eval needs code.");
+        control_fail(client, ls_control_id(request), "bad-request", "eval needs code.");
         return;
     }
     struct session *session = named_session(client, request, true);
     if (session == NULL)
         return;
-    struct evaluation evaluation = {.client = client, .request = request, .session = session};
+    struct evaluation evaluation = {.client = client, .request = request};
     int64_t max = ls_control_int(request, "max_output", 0), width = ls_control_int(request, "width", 0);
     evaluation.eval = (struct ls_eval){.code = code, .len = len, .name = name != NULL ? name : "eval", .repl = ls_control_flag(request, "repl"),
                                        .max_output = max > 0 ? (size_t)max : 0, .width = width > 0 ? (size_t)width : 0};
@@ -429,17 +334,15 @@ static void run_eval(struct control_client *client, struct ls_control *request)
 }
 
 struct completion {
-    struct session *session;
     const char *line;
     size_t len;
     struct ls_buf json;
 };
 
-static void run_completion(void *ctx)
+static void run_completion(struct session *session, void *arg)
 {
-    struct completion *completion = ctx;
-    if (completion->session->backend != NULL)
-        ls_session_complete(ls_backend_session(completion->session->backend), completion->line, completion->len, &completion->json, NULL);
+    struct completion *completion = arg;
+    ls_session_complete(ls_backend_session(session->backend), completion->line, completion->len, &completion->json, NULL);
 }
 
 static void run_complete(struct control_client *client, struct ls_control *request)
@@ -447,19 +350,19 @@ static void run_complete(struct control_client *client, struct ls_control *reque
     struct completion completion = {.json = LS_BUF_INIT};
     completion.line = ls_control_text(request, "line", &completion.len);
     if (completion.line == NULL) {
-        command_fail(client, ls_control_id(request), "bad-request", "complete needs a line.");
+        control_fail(client, ls_control_id(request), "bad-request", "complete needs a line.");
         return;
     }
-    completion.session = named_session(client, request, false);
-    if (completion.session == NULL)
+    struct session *session = named_session(client, request, false);
+    if (session == NULL)
         return;
-    session_call(completion.session, run_completion, &completion);
+    session_call(session, run_completion, &completion);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     add_json(&line, "completions", &completion.json, "[]");
     end_answer(client, &line);
     ls_buf_release(&completion.json);
-    session_unref(completion.session);
+    session_unref(session);
 }
 
 static void run_interrupt(struct control_client *client, struct ls_control *request)
@@ -477,7 +380,6 @@ static void run_interrupt(struct control_client *client, struct ls_control *requ
 /* --- unload --- */
 
 struct unloading {
-    struct session *session;
     const char *name;
     bool dry_run;
     int rc;
@@ -485,19 +387,17 @@ struct unloading {
     struct ls_err err;
 };
 
-static void run_unloading(void *ctx)
+static void run_unloading(struct session *session, void *arg)
 {
-    struct unloading *unloading = ctx;
-    unloading->rc = unloading->session->backend != NULL
-                        ? ls_backend_unload(unloading->session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err)
-                        : LS_ECLOSED;
+    struct unloading *unloading = arg;
+    unloading->rc = ls_backend_unload(session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err);
 }
 
-static void write_unload(struct ls_buf *line, const struct unloading *unloading)
+static void write_unload(struct ls_buf *line, const struct session *session, const struct unloading *unloading)
 {
     const struct ls_unload_report *report = &unloading->report;
     ls_buf_str(line, "{\"session\":");
-    ls_json_str(line, unloading->session->vended);
+    ls_json_str(line, session->vended);
     add_str(line, "name", unloading->name);
     ls_buf_printf(line, ",\"count\":%d", unloading->rc);
     add_json(line, "modules", &report->modules, "[]");
@@ -517,7 +417,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
     struct session **list;
     size_t name_count = ls_control_list(request, "names", &names);
     if (name_count == 0) {
-        command_fail(client, ls_control_id(request), "bad-request", "unload needs names.");
+        control_fail(client, ls_control_id(request), "bad-request", "unload needs names.");
         return;
     }
     ssize_t count = named_sessions(client, request, "sessions", &list);
@@ -530,12 +430,12 @@ static void run_unload(struct control_client *client, struct ls_control *request
     ls_buf_str(&line, ",\"results\":[");
     for (ssize_t i = 0; i < count; i++)
         for (size_t n = 0; n < name_count; n++) {
-            struct unloading unloading = {.session = list[i], .name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
+            struct unloading unloading = {.name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
             ls_unload_report_init(&unloading.report);
             bool ran = session_call(list[i], run_unloading, &unloading) == 0;
             if (ran && unloading.rc > 0) {
                 ls_buf_str(&line, written++ > 0 ? "," : "");
-                write_unload(&line, &unloading);
+                write_unload(&line, list[i], &unloading);
             } else if (ran && unloading.rc < 0 && unloading.rc != LS_ENOTFOUND && unloading.rc != LS_ECLOSED) {
                 problem = unloading.err;
             }
@@ -548,7 +448,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
     } else {
         end_answer(client, &line);
     }
-    unref_sessions(list, (size_t)count);
+    session_unref_all(list, (size_t)count);
 }
 
 /* --- reload, restart, state --- */
@@ -568,7 +468,7 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     int rc = reload_command(server, burst, &results, RELOAD_WAIT_MS);
     ls_burst_unref(burst);
     if (rc < 0) {
-        command_fail(client, ls_control_id(request), ls_error_name(rc), "A session is busy; the files are reloaded there when it is done.");
+        control_fail(client, ls_control_id(request), ls_error_name(rc), "A session is busy; the files are reloaded there when it is done.");
     } else {
         begin_answer(&line, request);
         add_json(&line, "results", &results, "[]");
@@ -578,20 +478,14 @@ static void run_reload_command(struct control_client *client, struct ls_control 
 }
 
 struct restarting {
-    struct session *session;
     struct ls_err err;
     int rc;
 };
 
 /* The VM is replaced inside: nobody may interrupt the one that goes. */
-static void run_restarting(void *ctx)
+static void run_restarting(struct session *session, void *arg)
 {
-    struct restarting *restarting = ctx;
-    struct session *session = restarting->session;
-    if (session->backend == NULL) {
-        restarting->rc = ls_fail(&restarting->err, LS_ECLOSED, "The session has ended.");
-        return;
-    }
+    struct restarting *restarting = arg;
     session_set_interruptible(session, NULL);
     restarting->rc = ls_backend_restart(session->backend, &restarting->err);
     session_set_interruptible(session, ls_backend_session(session->backend));
@@ -600,13 +494,13 @@ static void run_restarting(void *ctx)
 static void run_restart(struct control_client *client, struct ls_control *request)
 {
     if (ls_control_text(request, "session", NULL) == NULL) {
-        command_fail(client, ls_control_id(request), "bad-request", "restart needs a session.");
+        control_fail(client, ls_control_id(request), "bad-request", "restart needs a session.");
         return;
     }
     struct session *session = named_session(client, request, false);
     if (session == NULL)
         return;
-    struct restarting restarting = {.session = session};
+    struct restarting restarting = {.rc = 0};
     if (session_call(session, run_restarting, &restarting) < 0)
         restarting.rc = ls_fail(&restarting.err, LS_ECLOSED, "The session has ended.");
     if (restarting.rc < 0) {
@@ -650,7 +544,7 @@ static void run_state(struct control_client *client, struct ls_control *request)
         else
             session_unref(one);
     } else {
-        count = manager_list(server, &list);
+        count = manager_list(server->manager, &list);
     }
     struct census *census = ask_sessions(list, count, tell_state);
     struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
@@ -660,14 +554,15 @@ static void run_state(struct control_client *client, struct ls_control *request)
         ls_buf_printf(&line, "%s{\"session\":\"%s\"", i > 0 ? "," : "", list[i]->vended);
         end_row(&line, &census->rows[i]);
     }
-    census_unref(census);
+    if (census != NULL)
+        gather_unref(&census->gather);
     ls_buf_char(&line, ']');
     if (server->hotload != NULL)
         ls_hotload_state_json(server->hotload, &hotload);
     add_json(&line, "hotload", &hotload, "null");
     end_answer(client, &line);
     ls_buf_release(&hotload);
-    unref_sessions(list, count);
+    session_unref_all(list, count);
 }
 
 /* --- the table --- */
@@ -684,7 +579,7 @@ void command_run(struct control_client *client, struct ls_control *request)
 {
     const char *name = ls_control_cmd(request);
     if (!server_gate(control_server(client))) {
-        command_fail(client, ls_control_id(request), "busy", "The server is stopping.");
+        control_fail(client, ls_control_id(request), "busy", "The server is stopping.");
         return;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -694,6 +589,6 @@ void command_run(struct control_client *client, struct ls_control *request)
         }
     struct ls_buf text = LS_BUF_INIT;
     ls_buf_printf(&text, "There is no command '%.100s'.", name);
-    command_fail(client, ls_control_id(request), *name != '\0' ? "unknown-command" : "bad-request", ls_buf_text(&text));
+    control_fail(client, ls_control_id(request), *name != '\0' ? "unknown-command" : "bad-request", ls_buf_text(&text));
     ls_buf_release(&text);
 }

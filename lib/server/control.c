@@ -1,4 +1,4 @@
-/* The control socket: where it lies, who may connect, lines in and lines out (C3, Q3). The commands are in commands.c.
+/* The control socket: where it lies, who may connect, lines in and lines out (C3, Q3). What a request does is for whoever opens it to say.
  *
  * A Unix stream socket, 0600 in a 0700 folder of the user's; peers with another uid are refused. A socket file that nobody listens on is replaced.
  * Requests of one connection run one after the other; each connection has a thread, since an evaluation may take as long as it likes.
@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -31,6 +32,7 @@ enum { SEND_WAIT_MS = 1000, MAX_CLIENTS = 256 };
 struct control {
     /* -- immutable after open */
     struct ls_server *server;
+    control_run_fn run;
     char *path;          /* owned */
     int fd, stop_fd;
     pthread_t thread;
@@ -201,6 +203,16 @@ void control_write(struct control_client *client, const struct ls_buf *line)
     write_line(client, line, SEND_WAIT_MS);
 }
 
+void control_fail(struct control_client *client, const char *id, const char *code, const char *message)
+{
+    struct ls_buf line = LS_BUF_INIT;
+    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":", id, code);
+    ls_json_str(&line, message);
+    ls_buf_str(&line, "}}");
+    control_write(client, &line);
+    ls_buf_release(&line);
+}
+
 struct ls_server *control_server(struct control_client *client)
 {
     return client->control->server;
@@ -271,7 +283,7 @@ static void take_line(struct control_client *client, const char *text, size_t le
     struct ls_err err = {0};
     struct ls_control *request = ls_control_parse(text, len, &err);
     if (request == NULL)
-        command_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", err.text);
+        control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", err.text);
     else if (strcmp(ls_control_cmd(request), "watch") == 0) {
         struct ls_buf line = LS_BUF_INIT;
         ls_buf_printf(&line, "{\"id\":%s,\"ok\":true}", ls_control_id(request));
@@ -284,7 +296,7 @@ static void take_line(struct control_client *client, const char *text, size_t le
             atomic_fetch_add(&client->control->watchers, 1);
         pthread_mutex_unlock(&client->control->lock);
     } else {
-        command_run(client, request);
+        client->control->run(client, request);
     }
     ls_control_free(request);
 }
@@ -304,7 +316,7 @@ static void take_lines(struct control_client *client, struct ls_buf *in, bool *s
     if (in->len <= LS_CONTROL_MAX_LINE)
         return;
     if (!*skipping)
-        command_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
+        control_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
     *skipping = true;
     ls_buf_clear(in);
 }
@@ -326,10 +338,7 @@ static void *serve_client(void *ctx)
     }
     ls_buf_release(&in);
     pthread_mutex_lock(&control->lock);
-    struct control_client **link = &control->clients;
-    while (*link != client)
-        link = &(*link)->next;
-    *link = client->next;
+    LL_DELETE(control->clients, client);
     if (atomic_load(&client->watching))
         atomic_fetch_sub(&control->watchers, 1);
     control->client_count--;
@@ -364,15 +373,10 @@ static void accept_client(struct control *control)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_mutex_lock(&control->lock);
     bool started = !control->stopping && control->client_count < MAX_CLIENTS;
-    if (started) {
-        client->next = control->clients;
-        control->clients = client;
+    started = started && pthread_create(&client->thread, &attr, serve_client, client) == 0;
+    if (started) { /* it takes itself out under the lock */
+        LL_PREPEND(control->clients, client);
         control->client_count++;
-        started = pthread_create(&client->thread, &attr, serve_client, client) == 0;
-        if (!started) {
-            control->clients = client->next;
-            control->client_count--;
-        }
     }
     pthread_mutex_unlock(&control->lock);
     pthread_attr_destroy(&attr);
@@ -398,7 +402,7 @@ static void *accept_clients(void *ctx)
 
 /* --- opening and closing --- */
 
-struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err)
+struct control *control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err)
 {
     struct control *control = ls_zalloc(sizeof *control);
     struct ls_buf place = LS_BUF_INIT, refused = LS_BUF_INIT;
@@ -407,6 +411,7 @@ struct control *control_open(struct ls_server *server, const char *path, struct 
         return NULL;
     }
     control->server = server;
+    control->run = run;
     control->fd = -1;
     control->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&control->lock, NULL);

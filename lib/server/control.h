@@ -1,4 +1,4 @@
-/* The control socket's connections and its commands (C3); shared by control.c and commands.c. */
+/* The control socket's connections and its commands (C3); what commands.c needs of control.c. */
 #ifndef LS_SERVER_CONTROL_H
 #define LS_SERVER_CONTROL_H
 
@@ -21,10 +21,9 @@ struct control_client {
 
 /** Write one line of an answer or event; a client that does not read for a second is given up. Any thread. */
 void control_write(struct control_client *client, const struct ls_buf *line);
-/** Run a request and write its answer. The client's thread. */
-void command_run(struct control_client *client, struct ls_control *request);
-/** An error answer. `id` is JSON text. */
-void command_fail(struct control_client *client, const char *id, const char *code, const char *message);
-struct ls_server *control_server(struct control_client *client); /* the server that the client talks to */
+/** An error answer. `id` is JSON text. Any thread. */
+void control_fail(struct control_client *client, const char *id, const char *code, const char *message);
+/** The server that it has asked. */
+struct ls_server *control_server(struct control_client *client);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "base/clock.h"
 
@@ -65,25 +66,11 @@ static int64_t due_of(const struct ls_server *server, struct body *body)
     return body->since_ns + ls_ms(server->config.body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
 }
 
-static void fire_bodies(void *ctx, int64_t handle);
-
-static void arm_bodies(struct ls_server *server, int64_t due_ns)
-{
-    pthread_mutex_lock(&server->timers_lock);
-    if (server->bodies_timer == 0 && !server->timers_off)
-        server->bodies_timer = ls_timer_set(server->executor, due_ns, fire_bodies, server);
-    pthread_mutex_unlock(&server->timers_lock);
-}
-
 /* A body in the list is still being read, so its connection's descriptor is open and no other's. */
-static void fire_bodies(void *ctx, int64_t handle)
+void bodies_look(void *ctx)
 {
-    (void)handle;
     struct ls_server *server = ctx;
     int64_t now = ls_now_ns(), next = INT64_MAX;
-    pthread_mutex_lock(&server->timers_lock);
-    server->bodies_timer = 0;
-    pthread_mutex_unlock(&server->timers_lock);
     pthread_mutex_lock(&server->bodies_lock);
     for (struct body *body = server->bodies; body != NULL; body = body->next) {
         int64_t due = due_of(server, body);
@@ -98,30 +85,22 @@ static void fire_bodies(void *ctx, int64_t handle)
     }
     pthread_mutex_unlock(&server->bodies_lock);
     if (next != INT64_MAX)
-        arm_bodies(server, next);
+        ls_alarm_set(&server->bodies_late, next);
 }
 
 void body_begin(struct ls_server *server, struct body *body, const struct mg_request_info *info)
 {
     *body = (struct body){.info = info, .since_ns = ls_now_ns()};
     pthread_mutex_lock(&server->bodies_lock);
-    body->next = server->bodies;
-    if (body->next != NULL)
-        body->next->prev = body;
-    server->bodies = body;
+    DL_PREPEND(server->bodies, body);
     pthread_mutex_unlock(&server->bodies_lock);
-    arm_bodies(server, due_of(server, body));
+    ls_alarm_set(&server->bodies_late, due_of(server, body));
 }
 
 bool body_end(struct ls_server *server, struct body *body)
 {
     pthread_mutex_lock(&server->bodies_lock);
-    if (body->prev != NULL)
-        body->prev->next = body->next;
-    else
-        server->bodies = body->next;
-    if (body->next != NULL)
-        body->next->prev = body->prev;
+    DL_DELETE(server->bodies, body);
     pthread_mutex_unlock(&server->bodies_lock);
     return !body->late;
 }

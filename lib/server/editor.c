@@ -155,7 +155,7 @@ int editor_open(struct request *request)
         return reply_text(request->http, 403, "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
                                               "when LSESS_EDITOR names an editor.\n");
     int len = request_param(request, "session", id, sizeof id);
-    struct session *session = len > 0 ? manager_find(server, id, (size_t)len) : NULL;
+    struct session *session = len > 0 ? manager_find(server->manager, id, (size_t)len) : NULL;
     if (session == NULL)
         return reply_text(request->http, 404, "There is no such session.\n");
     struct ls_buf body = LS_BUF_INIT;

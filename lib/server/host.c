@@ -36,24 +36,15 @@ static bool forget_timer(struct lua_timer *timer)
 
 static void free_timer(struct lua_timer *timer)
 {
-    struct session *session = timer->session;
+    session_unref(timer->session);
     ls_free(timer);
-    session_unref(session);
 }
 
-static void run_lua_timer(struct ls_item *item)
+static void run_lua_timer(struct ls_item *item, bool turn)
 {
     struct lua_timer *timer = (struct lua_timer *)item;
-    struct session *session = timer->session;
-    if (forget_timer(timer) && session->backend != NULL)
-        ls_backend_timer(session->backend, timer->handle);
-    free_timer(timer);
-}
-
-static void drop_lua_timer(struct ls_item *item)
-{
-    struct lua_timer *timer = (struct lua_timer *)item;
-    forget_timer(timer);
+    if (forget_timer(timer) && turn && timer->session->backend != NULL)
+        ls_backend_timer(timer->session->backend, timer->handle);
     free_timer(timer);
 }
 
@@ -70,7 +61,7 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
     struct lua_timer *timer = ls_malloc(sizeof *timer);
     if (timer == NULL)
         return LS_ENOMEM;
-    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .drop = drop_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
+    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
     pthread_mutex_lock(&session->lock);
     bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);
     pthread_mutex_unlock(&session->lock);
@@ -114,16 +105,14 @@ static void clear_lua_timer(void *ctx, uint64_t handle)
 static void run_flush(struct session *session, void *arg)
 {
     (void)arg;
-    if (session->backend != NULL)
-        ls_backend_flush(session->backend);
+    ls_backend_flush(session->backend);
 }
 
 static void run_grace(struct session *session, void *arg)
 {
     (void)arg;
-    if (session->backend != NULL)
-        ls_backend_grace(session->backend);
-    manager_trim_later(session->server);
+    ls_backend_grace(session->backend);
+    server_trim_later(session->server);
 }
 
 static void fire_flush(void *ctx, int64_t handle)
@@ -283,13 +272,4 @@ void host_cancel_timers(struct session *session)
             return;
         clear_lua_timer(session, handle);
     }
-}
-
-void host_release(struct session *session)
-{
-    /* Every timer holds a use of the session, so the table is empty when the last use has gone. */
-    if (session->timers != NULL)
-        ls_idmap_free(session->timers, NULL);
-    if (session->keys != NULL)
-        ls_map_free(session->keys, NULL);
 }

@@ -22,6 +22,7 @@
 #define LS_ID_LEN 32 /* hex digits of an internal session id (P27) */
 
 struct session;
+struct manager;
 struct request;
 struct socket;
 struct identity;
@@ -47,6 +48,8 @@ struct ls_server {
     size_t lua_files;
     struct mg_context *http;
     struct ls_executor *executor;
+    struct manager *manager;
+    struct ls_alarm heartbeat, bodies_late, trim;
     struct ls_chunks *chunks;
     struct ls_viewdefs *viewdefs;
     struct ls_hotload *hotload;   /* NULL without --watch, or when it could not start (H94) */
@@ -58,26 +61,11 @@ struct ls_server {
     atomic_int polls_waiting;     /* P118 */
     atomic_ulong generation;      /* bursts so far */
     atomic_llong limit_logged_ns; /* when a refused connection was last logged (P22a) */
-    atomic_llong last_active;     /* number of the session that was active last, for tools */
+    atomic_llong failed_number;   /* session whose main.lua failed last: its files stay watched (H36) */
+    atomic_llong trimmed_ns;      /* when memory was given back to the system last, 0 = never */
     /* -- protected by gate_lock */
     pthread_mutex_t gate_lock;
     pthread_cond_t gate_open;
-    /* -- protected by sessions_lock: the SessionManager */
-    pthread_mutex_t sessions_lock;
-    pthread_cond_t sessions_changed; /* one has been taken apart, published, or has failed */
-    struct ls_map *by_id;          /* internal id → session, published ones only (P30 step 9); counted */
-    struct ls_idmap *by_vended;    /* vended number → session; counted by by_id */
-    int64_t last_vended;           /* starts again with 0 when no session is left (P27) */
-    int64_t last_number;           /* never used again: what the hot loader knows sessions by */
-    size_t session_count;          /* published and being made */
-    struct session *unjoined_first, *unjoined_last; /* published ones that no page ever joined, oldest first */
-    size_t sessions_alive;         /* not yet taken apart */
-    int64_t failed_number;         /* session whose main.lua failed last: its files stay watched (H36) */
-    /* -- protected by timers_lock */
-    pthread_mutex_t timers_lock;
-    int64_t timeout_timer, heartbeat_timer, bodies_timer, trim_timer;
-    int64_t trimmed_ns;            /* when memory was given back to the system last, 0 = never */
-    bool timers_off;
     /* -- protected by sockets_lock */
     pthread_mutex_t sockets_lock;
     struct socket *sockets;        /* all open ones */
@@ -92,18 +80,30 @@ struct ls_server {
 
 enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
 
-/* --- Session: one browser session (P27–P33) --- */
+/* --- phase.c: the server as its parts see it --- */
+
+/** Requests waiting at the gate look again. Main thread. */
+void server_set_phase(struct ls_server *server, enum phase phase);
+/** Wait until the server is open. @return false when it is stopping. Any thread. */
+bool server_gate(struct ls_server *server);
+/** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C library keeps it. The system gets
+ * it soon, once for all that go until then. Any thread. */
+void server_trim_later(struct ls_server *server);
+/** What the timer does that server_trim_later() sets. */
+void server_trim(void *server);
+
+/* --- session.c: one browser session (P27–P33) --- */
 
 struct session {
     struct ls_item end_item;        /* first: the queue's last item, so that ending needs no memory */
-    /* -- immutable after new */
+    /* -- immutable once it has been created */
+    struct manager *manager;
     struct ls_server *server;
     struct ls_queue *queue;
     char id[LS_ID_LEN + 1];
     char vended[24];
     int64_t vended_number, number;
     int64_t created_ns;
-    int64_t created_unix;
     /* -- atomic */
     atomic_int refs;
     atomic_int connections;         /* WebSockets, from the handshake on (Q2) */
@@ -122,62 +122,110 @@ struct session {
     struct ls_idmap *timers;        /* Lua timer handle → struct lua_timer */
     struct ls_map *keys;            /* files that a burst may concern this session with */
     struct ls_session *interruptible; /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
-    /* -- protected by the server's sessions_lock */
-    bool unjoined;                  /* in the server's list of those that no page ever joined */
+    /* -- protected by the manager's lock */
+    bool unjoined;                  /* in the manager's list of those that no page ever joined */
     struct session *unjoined_prev, *unjoined_next;
 };
 
+/** LS_ID_LEN random hex digits. @return 0, LS_EIO */
+int session_draw_id(char *id, struct ls_err *err);
+/** A record without backend. @return a use, or NULL and err: LS_ENOMEM, LS_EIO */
+struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err);
 /** One more use. @return the session */
 struct session *session_ref(struct session *session);
-void session_unref(struct session *session); /* one use less; the last one frees it. NULL accepted. Any thread */
+/** One use less; the last one frees it. NULL accepted. Any thread. */
+void session_unref(struct session *session);
+/** Give back the uses of a list, and the list. */
+void session_unref_all(struct session **list, size_t count);
 /** Something happens in the session: it does not expire (P29), and tools without a name mean it (C4). Any thread. */
 void session_touch(struct session *session);
 
-/* manager.c */
-/** Make the tables. @return 0; LS_ENOMEM and err */
-int manager_open(struct ls_server *server, struct ls_err *err);
-/** Wait until the last session has ended on its queue, then free the tables. */
-void manager_close(struct ls_server *server);
-/** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the session, or NULL: LS_ELIMIT
- * (--max-sessions), LS_ECLOSED, what main.lua raised */
-struct session *manager_create(struct ls_server *server, struct ls_err *err);
-/** LS_ID_LEN random hex digits. @return 0, LS_EIO */
-int manager_draw_id(char *id, struct ls_err *err);
-/** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false when it has ended. Any thread. */
-bool manager_join(struct session *session);
-/** By internal id. @return a use, or NULL */
-struct session *manager_find(struct ls_server *server, const char *id, size_t len);
-/** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
-struct session *manager_find_named(struct ls_server *server, const char *name, struct ls_err *err);
-/** All live sessions in order of their making; each counted. @return how many; *list is owned (ls_free) */
-size_t manager_list(struct ls_server *server, struct session ***list);
-/** P33; harmless when it is ended already. */
-void manager_destroy(struct ls_server *server, struct session *session);
-void manager_destroy_all(struct ls_server *server); /* manager_destroy for all that are alive */
-/** Have sessions that are idle for too long ended, by a look every min(1 h, timeout / 4) (P32). Armed already: nothing. */
-void manager_arm_timeout(struct ls_server *server);
-/** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C library keeps it. The system gets
- * it soon, once for all that go until then. Thread: any. */
-void manager_trim_later(struct ls_server *server);
+/** A closure on the session's queue: `fn(session, arg)` runs when its turn comes and the session has its backend still; `release(arg)` (may be NULL) follows, and is
+ * called also when the turn never comes. Any thread.
+ * @param here  as in ls_queue_post
+ * @return 0; LS_ECLOSED or LS_ENOMEM when `arg` has been released already */
+int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg, void (*release)(void *arg), bool here);
+/** The same, and wait for it. Not from an item of the same session. @return 0; LS_ECLOSED when it has not run because the session has ended */
+int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg);
 
 /** Tell what runs in the session to stop, if Lua runs there at all. Any thread. */
 void session_interrupt(struct session *session);
 /** Around the replacement of a session's VM, and at its end: which LuaSession may be interrupted. Owner thread. */
 void session_set_interruptible(struct session *session, struct ls_session *target);
 
-/* host.c: what a backend asks of the server */
-/** Fill the table of calls for the backend of this session. */
+/* One question to many sessions. Embedded in what holds the answers; each session answers in an item of its queue. Counted: a session that is busy for long
+ * answers when nobody waits any more. */
+struct gather {
+    /* -- immutable after init */
+    void (*answer)(struct gather *gather, struct session *session, size_t number); /* owner thread; the backend is there */
+    void (*over)(struct gather *gather);    /* all have answered or never will: on the thread of the last one; may be NULL */
+    void (*release)(struct gather *gather); /* frees it */
+    /* -- atomic */
+    atomic_int refs;
+    atomic_int pending;    /* questions that have not ended, and one for whoever asks */
+    /* -- protected by lock */
+    pthread_mutex_t lock;  /* the answers' too */
+    pthread_cond_t ended;
+    bool complete;         /* `over` has been called */
+    bool closed;           /* the answers are being read without the lock: nothing may be added */
+};
+
+/** @return by the argument: with one use, which gather_end() or gather_wait() and gather_unref() give back */
+void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t), void (*over)(struct gather *), void (*release)(struct gather *));
+/** Ask one session; `number` tells it from others. Without memory it is not asked. Never waits. */
+void gather_ask(struct gather *gather, struct session *session, size_t number);
+/** All have been asked, and nobody waits for them. */
+void gather_end(struct gather *gather);
+/** All have been asked: wait for them, at most `wait_ms`; then nothing is added to the answers. @return false when some have not ended */
+bool gather_wait(struct gather *gather, int64_t wait_ms);
+/** One use less; the last one calls `release`. */
+void gather_unref(struct gather *gather);
+
+/* --- manager.c: the SessionManager --- */
+
+struct manager_config {
+    struct ls_executor *executor;
+    uint64_t memory_limit; /* bytes a session; 0 = none */
+    size_t max_sessions;   /* 0 = any number */
+    int64_t timeout_ms;    /* 0 = never (P32) */
+    void *ctx;             /* of the callbacks */
+    /** Make what the session consists of (P30 steps 3 to 8), before anybody can find it. On the thread that asked for the session.
+     * @return 0; an error and err: the session ends, as any does */
+    int (*on_session_created)(void *ctx, struct session *session, struct ls_err *err);
+    /** Take it apart, as far as it was made (P33): the last item of its queue, on the owner thread. */
+    void (*on_session_ended)(void *ctx, struct session *session);
+};
+
+/** @return owned, manager_close(); NULL and err: LS_ENOMEM */
+struct manager *manager_open(const struct manager_config *config, struct ls_err *err);
+/** From now on no session is made, and none times out. */
+void manager_stop(struct manager *manager);
+/** Wait until each session that was ever made has been taken apart. */
+void manager_wait(struct manager *manager);
+/** After manager_wait(), when the executor is closed. NULL accepted. */
+void manager_close(struct manager *manager);
+/** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the session, or NULL: LS_ELIMIT
+ * (--max-sessions), LS_ECLOSED, what main.lua raised */
+struct session *manager_create(struct manager *manager, struct ls_err *err);
+/** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false when it has ended. Any thread. */
+bool manager_join(struct manager *manager, struct session *session);
+/** By internal id. @return a use, or NULL */
+struct session *manager_find(struct manager *manager, const char *id, size_t len);
+/** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
+struct session *manager_find_named(struct manager *manager, const char *name, struct ls_err *err);
+/** All live sessions in order of their making; each counted. @return how many; *list is owned, session_unref_all() */
+size_t manager_list(struct manager *manager, struct session ***list);
+/** P33, of all that are there. Does not wait. */
+void manager_destroy_all(struct manager *manager);
+
+/* --- host.c: what a backend asks of the server --- */
+
+/** The callbacks of a session's backend. */
 void host_fill(struct session *session, struct ls_backend_host *host);
-void host_release(struct session *session); /* frees the tables of timers and files, with the session's last use */
 /** Cancel all timers of a session that ends. Owner thread. */
 void host_cancel_timers(struct session *session);
 /** May a burst with these files concern the session? Any thread. */
 bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count);
-
-/* A small item: run `fn(session, arg)` on the session's queue; `dropped` (may be NULL) when its turn never comes. The session is counted. */
-int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void (*dropped)(void *arg), void *arg, bool here);
-/** Post and wait. @return 0, LS_ECLOSED when the session has ended */
-int session_call(struct session *session, void (*fn)(void *ctx), void *ctx);
 
 /* --- websocket.c, outbox.c --- */
 
@@ -201,6 +249,7 @@ struct socket {
     /* -- owner thread of the session's queue only */
     struct ls_conn *conn;
     struct socket *session_next;
+    bool ended_well;              /* the page has said goodbye (P111); set by the reader before it posts the end */
     /* -- reader thread only */
     struct ls_buf in, message;    /* bytes not parsed yet; a fragmented message so far */
     int message_opcode;           /* 0 = no message begun */
@@ -220,24 +269,39 @@ struct socket {
     struct socket *prev, *next;
 };
 
-/** Give civetweb the handlers of WebSockets below /ws, before it serves. */
+/* socket.c */
+
+/** One WebSocket whose handshake is accepted. @return a use, or NULL without memory */
+struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights);
+/** One more use. @return the socket */
+struct socket *socket_ref(struct socket *socket);
+/** One use less; the last one frees it. Any thread. */
+void socket_unref(struct socket *socket);
+/** Into the server's list of open ones. Any thread. */
+void socket_enlist(struct socket *socket);
+/** Out of it. Any thread. */
+void socket_delist(struct socket *socket);
+/** All in the list (of one session, or NULL for every one), each counted. @return how many; *list is owned (ls_free) */
+size_t socket_list(struct ls_server *server, const struct session *session, struct socket ***list);
+
+/* websocket.c */
+
+/** Tell civetweb whom upgrades below /ws are for. Once, when it has started. */
 void websocket_install(struct ls_server *server);
 /** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been answered */
 int websocket_begin(struct request *request);
 /** civetweb closes a connection, of whatever kind. */
 void websocket_abandon(const struct mg_connection *http);
-void websocket_close_all(struct ls_server *server, int code); /* close every socket of the server. Any thread */
+/** Send a close frame to every socket of a session (P33), or of the server with NULL. Any thread. */
+void websocket_close(struct ls_server *server, const struct session *session, int code);
 /** The backend's side of a session's sockets ends. Owner thread. */
 void websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
 void websocket_wait_all(struct ls_server *server, int64_t ms);
-/** Begin to watch for silence (S6), if there is a heartbeat. */
-void websocket_arm_heartbeat(struct ls_server *server);
-/** Close every socket of a session (P33). Any thread. */
-void websocket_close_session(struct session *session, int code);
-void socket_unref(struct socket *socket); /* one use less; the last one frees it. Any thread */
-/** One more use. @return the socket */
-struct socket *socket_ref(struct socket *socket);
+/** What the timer of the heartbeat does (S6). */
+void websocket_beat(void *server);
+
+/* outbox.c */
 
 enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 /** Write or queue one frame; never blocks for long (P69). Drops the connection when its outbox is full. Any thread. */
@@ -246,11 +310,12 @@ void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
 void outbox_close(struct socket *socket, int code, const char *reason);
 /** End the connection now; the reader notices. */
 void outbox_cut(struct socket *socket);
-/** The connection is over: what waits is dropped, and the timer of its close too. The caller has a use. Reader thread. */
+/** The reader has come to the end: the descriptor is civetweb's again, and nothing is sent any more. */
 void outbox_release(struct socket *socket);
-/** The thread that writes what sockets could not take at once. @return owned, writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
-struct writer *writer_open(struct ls_server *server, struct ls_err *err);
-void writer_close(struct writer *writer); /* joins the thread; what waits is not written. NULL accepted */
+/** The writer thread. @return owned, writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
+struct writer *writer_open(struct ls_err *err);
+/** Ends it; what waits is not sent. NULL accepted. */
+void writer_close(struct writer *writer);
 
 /* --- tls.c --- */
 
@@ -289,26 +354,10 @@ void descriptor_linger(int fd, int64_t ms);
 void body_begin(struct ls_server *server, struct body *body, const struct mg_request_info *info);
 /** @return false when its time was over */
 bool body_end(struct ls_server *server, struct body *body);
+/** What the timer does that looks for bodies whose time is over. */
+void bodies_look(void *server);
 
-/* --- HTTP --- */
-
-struct reply {
-    int status;
-    const char *type;        /* Content-Type, NULL = none */
-    struct ls_buf headers;   /* complete lines */
-    const void *body;
-    size_t len;
-};
-/** A reply without body; reply_send() releases it. */
-void reply_init(struct reply *reply, int status, const char *type);
-/** Add a header line. */
-void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** Write it (without body for HEAD) and release. @return the status */
-int reply_send(struct reply *reply, struct mg_connection *http);
-/** A short plain text. */
-int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** Head only, for a body that is streamed. */
-int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
+/* --- HTTP; civetweb's workers --- */
 
 /* One request, decoded. */
 struct request {
@@ -321,12 +370,20 @@ struct request {
     bool get;              /* GET or HEAD */
 };
 
-/** civetweb's begin_request: route the request (P1) and answer it. @return the status; 0: a WebSocket that civetweb goes on with */
-int http_begin_request(struct mg_connection *http);
-/** What civetweb could not take for a request. @return 0: it has been answered */
-int http_error(struct mg_connection *http, int status, const char *message);
+/* request.c */
+
+/** Look at the head of a request that this thread begins to answer. @return what is wrong with it, a line; or NULL */
+const char *request_begin(const struct mg_request_info *info);
+/** No other request is to follow the one that this thread answers on its connection. */
+void request_end(void);
+/** May none? Either the request or its answer says so, or not all of its body has been read (P22a). */
+bool request_is_last(void);
+/** Has its body not been read, or not all of it? */
+bool request_body_left(void);
 /** Is the token in a header's list, in whatever case? `list` may be NULL. */
 bool header_has(const char *list, const char *token);
+/** @param plus  a plus sign stands for a blank. @return length, -1 for a bad escape, a NUL, or no room */
+int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus);
 enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
 /** Query parameter, percent-decoded. @return length, or one of these */
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
@@ -336,8 +393,34 @@ int request_cookie(const struct mg_request_info *info, const char *name, char *o
 int request_cookie_session(const struct request *request, char *out, size_t cap);
 /** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a), LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
-/** Wait until the server is open. @return false when it is stopping */
-bool server_gate(struct ls_server *server);
+
+/* reply.c */
+
+struct reply {
+    int status;
+    const char *type;        /* Content-Type, NULL = none */
+    struct ls_buf headers;   /* complete lines */
+    const void *body;
+    size_t len;
+};
+
+/** An answer without body; reply_send() or reply_head() ends it. */
+void reply_init(struct reply *reply, int status, const char *type);
+/** One more header line. */
+void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Write it (without body for HEAD) and release. @return the status */
+int reply_send(struct reply *reply, struct mg_connection *http);
+/** A short plain text. @return the status */
+int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Head only, for a body of `len` bytes that is streamed; releases. @return the status */
+int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
+
+/* http.c */
+
+/** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with the upgrade */
+int http_begin_request(struct mg_connection *http);
+/** What civetweb could not take for a request. @return 0: it has been answered */
+int http_error(struct mg_connection *http, int status, const char *message);
 
 /* peer.c */
 
@@ -375,27 +458,38 @@ struct ls_rights request_rights(const struct ls_server *server, const struct mg_
 int origin_open(struct ls_server *server, struct ls_err *err);
 /** Log in one line each what an --allow-origin turns off, and that a token is needed. At the start. */
 void origin_announce(const struct ls_server *server);
-/** The request has the token of the start line as parameter `t`: the reply puts it into the cookie. */
-void origin_grant(const struct request *request, struct reply *reply);
+/** The request has the token of the start line as parameter `t`: add the header line that puts it into the cookie. */
+void origin_grant(const struct request *request, struct ls_buf *headers);
 
-int static_serve(struct request *request);           /* P19–P21, F10, F11 */
-bool static_path_ok(struct ls_server *server, const char *path, char **real); /* P19a */
-/** If-None-Match / If-Modified-Since. */
+/* static.c, pages.c, api.c, editor.c: each answers a request and returns the status */
+
+/** A file of the site or of the program (P19–P21, F10, F11). */
+int static_serve(struct request *request);
+/** Has the sender this version already: If-None-Match, else If-Modified-Since? `mtime` 0 = not known. */
 bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
-const char *static_mime(const char *path); /* Content-Type by extension (P19). Static */
-struct ls_bytes *static_index(struct ls_server *server); /* the site's index.html, or the built-in page */
-void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out); /* adds links to what the page's entry module imports */
+/** The site's index.html, or the built-in page. @return a use */
+struct ls_bytes *static_index(struct ls_server *server);
+/** Add links to what the page's entry module imports. */
+void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out);
 
-int pages_root(struct request *request);                      /* P3–P6 */
-int pages_session(struct request *request, struct session *session, const char *rest); /* P8–P16 */
-int pages_gone(struct request *request);                      /* P8, F219 */
-int api_handle(struct request *request, const char *type);    /* P24, P25, P118 */
-void api_release_session(struct session *session); /* the session's API identities end with it (P25). Owner thread */
-int editor_open(struct request *request);                     /* C2, LSESS_EDITOR */
+/** `GET /` (P3–P6). */
+int pages_root(struct request *request);
+/** /SESSION and what is below it (P8–P16). @param rest  of the path, behind the id */
+int pages_session(struct request *request, struct session *session, const char *rest);
+/** An id that is none of a session (P8, F219). */
+int pages_gone(struct request *request);
+
+/** /api/TYPE (P24, P25, P118). */
+int api_handle(struct request *request, const char *type);
+/** End the identities of a session that ends. Owner thread. */
+void api_release_session(struct session *session);
+
+/** /api/open: show a file in the editor (C2, LSESS_EDITOR). */
+int editor_open(struct request *request);
 
 /* --- reload.c --- */
 
-/** The hot loader has a burst (H27): take up its views and hand it to all sessions. `ctx`: the server. Does not wait for them. */
+/** The hot loader's callback: hand the burst to the sessions that it may concern. Its settling thread; never waits. `ctx` is the server. */
 void reload_on_burst(void *ctx, struct ls_burst *burst);
 /** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere (C1).
  * @return a use, or NULL and err */
@@ -403,18 +497,29 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
 /** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than `wait_ms`), and append the JSON array
  * of results (C3). */
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
-void reload_release(struct ls_server *server); /* frees what has been told of failures and views */
+/** Free what has been told about files. */
+void reload_release(struct ls_server *server);
 /** A new session hears of the view files that cannot be used (H78). */
 void reload_apply_view_problems(struct session *session);
 
 /* --- control.c, commands.c --- */
 
-/** Listen at `path`, or (NULL) at the default place (C3), and start the thread. @return owned, control_close(); NULL and err */
-struct control *control_open(struct ls_server *server, const char *path, struct ls_err *err);
-void control_close(struct control *control); /* stop listening, end all clients, remove the socket. NULL accepted */
+struct control_client;
+struct ls_control;
+/* Runs a request and writes its answer. The client's thread. */
+typedef void (*control_run_fn)(struct control_client *client, struct ls_control *request);
+/** The commands of C3. */
+void command_run(struct control_client *client, struct ls_control *request);
+/** Bind the socket and begin to serve it.
+ * @param path  NULL = ls_control_default_path
+ * @return owned, control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS, LS_EIO, LS_ENOMEM */
+struct control *control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err);
+/** Ends all its threads. NULL accepted. */
+void control_close(struct control *control);
 /** Remove the socket, for a process that ends with the rest in place. NULL accepted. */
 void control_forget(const struct control *control);
-const char *control_path(const struct control *control); /* where it listens. Borrowed; NULL for NULL */
+/** Borrowed; NULL without a socket. */
+const char *control_path(const struct control *control);
 /** Is anybody watching (C3 `watch`)? */
 bool control_watched(struct control *control);
 /** An event for those who watch: `fields` are JSON members. Never blocks. Any thread. */

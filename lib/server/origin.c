@@ -249,13 +249,13 @@ static bool is_users(const struct ls_server *server, const struct mg_request_inf
     return peer_is_user(info->remote_addr, info->remote_port, server->address, server->http_port);
 }
 
-void origin_grant(const struct request *request, struct reply *reply)
+void origin_grant(const struct request *request, struct ls_buf *headers)
 {
     const struct ls_server *server = request->server;
     char name[32], given[LS_ID_LEN + 1] = "";
     name_cookie(server, name);
     if (server->token[0] != '\0' && is_token(server, given, request_param(request, "t", given, sizeof given)))
-        reply_header(reply, "Set-Cookie", "%s=%s; Path=/; HttpOnly; SameSite=Strict%s", name, server->token, server->tls != NULL ? "; Secure" : "");
+        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, server->token, server->tls != NULL ? "; Secure" : "");
 }
 
 bool request_is_local(const struct ls_server *server, const struct mg_request_info *info)
@@ -287,7 +287,7 @@ struct ls_rights request_rights(const struct ls_server *server, const struct mg_
 int origin_open(struct ls_server *server, struct ls_err *err)
 {
     bool powers = server->loopback && (foreign_origin(server) == NULL || server->config.lua_property > 0);
-    return powers && !peer_can_tell() ? manager_draw_id(server->token, err) : 0;
+    return powers && !peer_can_tell() ? session_draw_id(server->token, err) : 0;
 }
 
 void origin_announce(const struct ls_server *server)

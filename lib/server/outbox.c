@@ -231,9 +231,8 @@ static void *run_writer(void *ctx)
     return NULL;
 }
 
-struct writer *writer_open(struct ls_server *server, struct ls_err *err)
+struct writer *writer_open(struct ls_err *err)
 {
-    (void)server;
     struct writer *writer = ls_zalloc(sizeof *writer);
     if (writer == NULL) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the writer thread.");

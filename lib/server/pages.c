@@ -92,12 +92,12 @@ int pages_root(struct request *request)
         return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
                                               "page of another origin show it in a frame.\n");
     struct ls_err err = {0};
-    struct session *session = manager_create(request->server, &err);
+    struct session *session = manager_create(request->server->manager, &err);
     if (session == NULL)
         return start_failed(request, &err);
     reply_init(&reply, 302, NULL);
     reply_header(&reply, "Location", "/%s", session->id);
-    origin_grant(request, &reply);
+    origin_grant(request, &reply.headers);
     reply_header(&reply, "Cache-Control", "no-store");
     session_unref(session);
     return reply_send(&reply, request->http);
@@ -155,17 +155,15 @@ static int send_index(struct request *request, struct session *session)
 /* --- the listing (P12–P17) --- */
 
 struct listing {
-    struct session *session;
     int diag, rc;
     struct ls_buf json;
     uint64_t changes;
 };
 
-static void take_listing(void *ctx)
+static void take_listing(struct session *session, void *arg)
 {
-    struct listing *listing = ctx;
-    listing->rc = listing->session->backend != NULL
-                      ? ls_backend_listing(listing->session->backend, listing->diag, &listing->json, &listing->changes) : LS_ECLOSED;
+    struct listing *listing = arg;
+    listing->rc = ls_backend_listing(session->backend, listing->diag, &listing->json, &listing->changes);
 }
 
 static int send_listing(struct request *request, struct session *session)
@@ -175,7 +173,7 @@ static int send_listing(struct request *request, struct session *session)
     int given = request_param(request, "diag", diag, sizeof diag);
     if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return reply_text(request->http, 400, "diag is a whole number.\n");
-    struct listing listing = {.session = session, .diag = (int)level, .json = LS_BUF_INIT};
+    struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
     struct reply reply;
     if (session_call(session, take_listing, &listing) < 0 || listing.rc < 0) {
         reply_init(&reply, 500, "application/json");

@@ -1,8 +1,7 @@
 /* Bursts of changed files on their way to the sessions, and what those who watch are told of them (H39, H73–H82, H97; C1 reload).
  *
  * A burst becomes one item for each session that it may concern; a thousand sessions that have not loaded the file cost a look-up each and no item. The
- * items share a `struct fanout`, which collects results; whoever finishes last tells (saves.c). Those who watch get
- * an event for each file and session.
+ * items share a `struct fanout`, which collects results; whoever finishes last tells (saves.c). Those who watch get an event for each file and session.
  *
  * Threads: bursts arrive on the hot loader's settling thread; items run on the sessions' owner threads; reports come from whichever is last. */
 #include "server/internal.h"
@@ -25,19 +24,14 @@ struct view_problem {
 };
 
 struct fanout {
+    struct gather gather;     /* first */
     struct ls_server *server;
     struct ls_burst *burst;   /* counted */
     bool command;             /* from `reload`: sessions that skip are told about as well */
     bool views_changed;
     struct view_problem *problems; /* owned: view files that cannot be used any more, or can again (H78) */
     size_t problem_count;
-    /* -- atomic */
-    atomic_int refs;
-    atomic_int pending;       /* items that have not ended, and one for whoever hands them out */
-    /* -- protected by lock */
-    pthread_mutex_t lock;
-    pthread_cond_t over;      /* monotonic clock */
-    bool done;
+    /* -- protected by the gather's lock */
     struct ls_buf results;    /* JSON objects with commas between (C3) */
     struct saves saves;
 };
@@ -48,41 +42,16 @@ static void release_problem(struct view_problem *problem)
     ls_free(problem->text);
 }
 
-static void fanout_unref(struct fanout *fanout)
+static void free_fanout(struct gather *gather)
 {
-    if (atomic_fetch_sub(&fanout->refs, 1) != 1)
-        return;
+    struct fanout *fanout = (struct fanout *)gather;
     for (size_t i = 0; i < fanout->problem_count; i++)
         release_problem(&fanout->problems[i]);
     ls_free(fanout->problems);
     saves_release(&fanout->saves);
     ls_buf_release(&fanout->results);
-    pthread_mutex_destroy(&fanout->lock);
-    pthread_cond_destroy(&fanout->over);
     ls_burst_unref(fanout->burst);
     ls_free(fanout);
-}
-
-static struct fanout *fanout_new(struct ls_server *server, struct ls_burst *burst, bool command)
-{
-    struct fanout *fanout = ls_zalloc(sizeof *fanout);
-    if (fanout == NULL)
-        return NULL;
-    fanout->server = server;
-    fanout->burst = ls_burst_ref(burst);
-    fanout->command = command;
-    saves_init(&fanout->saves);
-    fanout->saves.command = command;
-    fanout->saves.quiet = burst->unasked;
-    atomic_store(&fanout->refs, 1);
-    atomic_store(&fanout->pending, 1);
-    pthread_mutex_init(&fanout->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&fanout->over, &attr);
-    pthread_condattr_destroy(&attr);
-    return fanout;
 }
 
 /* --- collecting --- */
@@ -143,8 +112,8 @@ static bool is_news(const struct fanout *fanout, const struct ls_reload_result *
 
 static void collect(struct fanout *fanout, struct session *session, const struct ls_reload_report *report)
 {
-    pthread_mutex_lock(&fanout->lock);
-    for (size_t i = 0; fanout->command && i < report->count; i++) {
+    pthread_mutex_lock(&fanout->gather.lock);
+    for (size_t i = 0; fanout->command && !fanout->gather.closed && i < report->count; i++) {
         if (!is_news(fanout, &report->results[i]))
             continue;
         if (fanout->results.len > 0)
@@ -154,7 +123,7 @@ static void collect(struct fanout *fanout, struct session *session, const struct
         ls_buf_char(&fanout->results, '}');
     }
     saves_add(&fanout->saves, report);
-    pthread_mutex_unlock(&fanout->lock);
+    pthread_mutex_unlock(&fanout->gather.lock);
     for (size_t i = 0; i < report->count; i++) {
         if (!is_news(fanout, &report->results[i]))
             continue;
@@ -163,31 +132,21 @@ static void collect(struct fanout *fanout, struct session *session, const struct
     }
 }
 
-/* One item has ended; the last one tells. */
-static void finish(struct fanout *fanout)
+static void tell(struct gather *gather)
 {
-    if (atomic_fetch_sub(&fanout->pending, 1) == 1) {
-        if (atomic_load(&fanout->server->phase) == PHASE_RUNNING)
-            saves_tell(fanout->server, fanout->burst, &fanout->saves);
-        pthread_mutex_lock(&fanout->lock);
-        fanout->done = true;
-        pthread_cond_broadcast(&fanout->over);
-        pthread_mutex_unlock(&fanout->lock);
-    }
-    fanout_unref(fanout);
+    struct fanout *fanout = (struct fanout *)gather;
+    if (atomic_load(&fanout->server->phase) == PHASE_RUNNING)
+        saves_tell(fanout->server, fanout->burst, &fanout->saves);
 }
 
 /* --- running --- */
 
 /* Lua, views and their problems of one burst are one item, and so one frame (H72, H75). */
-static void run_reload(struct session *session, void *arg)
+static void run_reload(struct gather *gather, struct session *session, size_t number)
 {
-    struct fanout *fanout = arg;
+    (void)number;
+    struct fanout *fanout = (struct fanout *)gather;
     const struct ls_burst *burst = fanout->burst;
-    if (session->backend == NULL) {
-        finish(fanout);
-        return;
-    }
     size_t pages = ls_backend_connection_count(session->backend);
     bool needed = fanout->command || ls_session_reload_wanted(ls_backend_session(session->backend), burst->files, burst->file_count);
     for (size_t i = 0; i < fanout->problem_count; i++)
@@ -201,32 +160,10 @@ static void run_reload(struct session *session, void *arg)
     } else if (fanout->views_changed || fanout->problem_count > 0) {
         ls_backend_views_changed(session->backend);
     }
-    pthread_mutex_lock(&fanout->lock);
+    pthread_mutex_lock(&fanout->gather.lock);
     fanout->saves.pages += fanout->views_changed && pages > 0;
     fanout->saves.unchanged += burst->file_count > 0 && !needed && host_may_want(session, burst->files, burst->file_count);
-    pthread_mutex_unlock(&fanout->lock);
-    finish(fanout);
-}
-
-static void drop_reload(void *arg)
-{
-    finish(arg);
-}
-
-static void hand_out(struct ls_server *server, struct fanout *fanout)
-{
-    const struct ls_burst *burst = fanout->burst;
-    struct session **list;
-    size_t count = manager_list(server, &list);
-    for (size_t i = 0; i < count; i++) {
-        if (fanout->views_changed || fanout->problem_count > 0 || host_may_want(list[i], burst->files, burst->file_count)) {
-            atomic_fetch_add(&fanout->refs, 1);
-            atomic_fetch_add(&fanout->pending, 1);
-            session_post(list[i], run_reload, drop_reload, fanout, false);
-        }
-        session_unref(list[i]);
-    }
-    ls_free(list);
+    pthread_mutex_unlock(&fanout->gather.lock);
 }
 
 /* --- view files --- */
@@ -240,11 +177,8 @@ static void drop_problem(void *arg)
 static void run_problem(struct session *session, void *arg)
 {
     struct view_problem *problem = arg;
-    if (session->backend != NULL) {
-        ls_backend_view_problem(session->backend, problem->key, problem->text);
-        ls_backend_after_batch(session->backend, true);
-    }
-    drop_problem(problem);
+    ls_backend_view_problem(session->backend, problem->key, problem->text);
+    ls_backend_after_batch(session->backend, true);
 }
 
 static void post_problem(struct session *session, const char *key, const char *text)
@@ -255,7 +189,7 @@ static void post_problem(struct session *session, const char *key, const char *t
     problem->key = ls_strdup(key);
     problem->text = ls_strdup(text);
     if (problem->key != NULL && problem->text != NULL)
-        session_post(session, run_problem, drop_problem, problem, false);
+        session_post(session, run_problem, problem, drop_problem, false);
     else
         drop_problem(problem);
 }
@@ -331,58 +265,59 @@ static void take_view(struct fanout *fanout, const struct ls_view_file *view)
     }
 }
 
-/* What the burst means for the store, before any session hears of it. */
-static void take_views(struct fanout *fanout)
-{
-    for (size_t i = 0; i < fanout->burst->view_count; i++)
-        take_view(fanout, &fanout->burst->views[i]);
-}
-
 /* --- ways in --- */
+
+/* View files go to the store first; then each session that the burst may concern is asked. @return with the asking not ended yet; NULL without memory */
+static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst, bool command)
+{
+    struct fanout *fanout = ls_zalloc(sizeof *fanout);
+    if (fanout == NULL)
+        return NULL;
+    gather_init(&fanout->gather, run_reload, tell, free_fanout);
+    fanout->server = server;
+    fanout->burst = ls_burst_ref(burst);
+    fanout->command = command;
+    saves_init(&fanout->saves);
+    fanout->saves.command = command;
+    fanout->saves.quiet = burst->unasked;
+    for (size_t i = 0; i < burst->view_count; i++)
+        take_view(fanout, &burst->views[i]);
+    struct session **list;
+    size_t count = manager_list(server->manager, &list);
+    for (size_t i = 0; i < count; i++)
+        if (fanout->views_changed || fanout->problem_count > 0 || host_may_want(list[i], burst->files, burst->file_count))
+            gather_ask(&fanout->gather, list[i], i);
+    session_unref_all(list, count);
+    /* Raised when the work has been handed out: a start page that waits for it asks for a session right away (H36). */
+    atomic_fetch_add(&server->generation, 1);
+    return fanout;
+}
 
 void reload_on_burst(void *ctx, struct ls_burst *burst)
 {
     struct ls_server *server = ctx;
-    if (atomic_load(&server->phase) == PHASE_STOPPING)
-        return;
-    struct fanout *fanout = fanout_new(server, burst, false);
-    if (fanout == NULL)
-        return;
-    take_views(fanout);
-    hand_out(server, fanout);
-    /* Raised when the work has been handed out: a start page that waits for it asks for a session right away (H36). */
-    atomic_fetch_add(&server->generation, 1);
-    finish(fanout);
+    struct fanout *fanout = atomic_load(&server->phase) != PHASE_STOPPING ? hand_out(server, burst, false) : NULL;
+    if (fanout != NULL)
+        gather_end(&fanout->gather);
 }
 
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms)
 {
-    struct fanout *fanout = fanout_new(server, burst, true);
+    struct fanout *fanout = hand_out(server, burst, true);
     if (fanout == NULL)
         return LS_ENOMEM;
-    take_views(fanout);
-    hand_out(server, fanout);
-    atomic_fetch_add(&server->generation, 1);
-    atomic_fetch_add(&fanout->refs, 1);
-    finish(fanout);
-    int64_t until = ls_now_ns() + ls_ms(wait_ms);
-    struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
-    pthread_mutex_lock(&fanout->lock);
-    int rc = 0;
-    while (!fanout->done && rc == 0 && wait_ms > 0)
-        rc = pthread_cond_timedwait(&fanout->over, &fanout->lock, &at);
+    bool complete = gather_wait(&fanout->gather, wait_ms);
     if (json != NULL)
         ls_buf_printf(json, "[%s]", ls_buf_text(&fanout->results));
-    pthread_mutex_unlock(&fanout->lock);
-    fanout_unref(fanout);
-    return rc == 0 ? 0 : LS_EBUSY;
+    gather_unref(&fanout->gather);
+    return complete || wait_ms == 0 ? 0 : LS_EBUSY;
 }
 
 /* Every file that some session has asked for: modules need not lie in the site's own folders (C1). @return an error code or 0 */
 static int collect_keys(struct ls_server *server, struct ls_map *keys)
 {
     struct session **list;
-    size_t count = manager_list(server, &list);
+    size_t count = manager_list(server->manager, &list);
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&list[i]->lock);
@@ -392,9 +327,8 @@ static int collect_keys(struct ls_server *server, struct ls_map *keys)
             complete = complete && (ls_map_get(keys, key, len) != NULL || ls_map_put(keys, key, len, keys, NULL));
         }
         pthread_mutex_unlock(&list[i]->lock);
-        session_unref(list[i]);
     }
-    ls_free(list);
+    session_unref_all(list, count);
     return complete ? 0 : LS_ENOMEM;
 }
 

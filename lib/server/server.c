@@ -14,15 +14,15 @@
  *
  * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called:
  *   gate_lock
- *   sessions_lock                     the SessionManager's maps
+ *   manager->lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
  *   bodies_lock                       bodies of requests that are being read
  *   sockets_lock                      the list of open WebSockets
- *   timers_lock                       handles of the server's own timers
+ *   gather->lock                      answers of the sessions that have been asked
  *   session->lock                     one session's timer handles, file keys and API identities
  *   socket->flow_lock                 what of a connection waits in its session's queue
  *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed under it
- * The executor's, the hot loader's and the template store's locks are inside those rooms and are taken last. */
+ * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are taken last. */
 #include "server/internal.h"
 
 #include <arpa/inet.h>
@@ -306,8 +306,6 @@ static int open_views(struct ls_server *server, struct ls_err *err)
     return server->viewdefs != NULL ? 0 : LS_EIO;
 }
 
-/* --- opening --- */
-
 static void open_watcher(struct ls_server *server)
 {
     if (!server->config.watch || server->site.root == NULL)
@@ -324,13 +322,88 @@ static void open_watcher(struct ls_server *server)
         ls_log(0, "Hot reload cannot start, files are not watched: %s", err.text);
 }
 
-static void set_phase(struct ls_server *server, enum phase phase)
+/* --- sessions: what one consists of (seq-session-create-backend) --- */
+
+struct creation {
+    struct session *session;
+    struct ls_err err;
+};
+
+/* P30 steps 3 to 8, on the session's queue: LuaSession, LuaBackend with its tracker, the adapter between them, main.lua; in this order (ls_backend_open). */
+static void open_backend(void *ctx)
 {
-    pthread_mutex_lock(&server->gate_lock);
-    atomic_store(&server->phase, phase);
-    pthread_cond_broadcast(&server->gate_open);
-    pthread_mutex_unlock(&server->gate_lock);
+    struct creation *creation = ctx;
+    struct session *session = creation->session;
+    const struct ls_server *server = session->server;
+    const struct ls_server_config *config = &server->config;
+    struct ls_backend_config backend = {
+        .session = {.vended_id = session->vended,
+                    .site = &server->site,
+                    .chunks = server->chunks,
+                    .memory_limit = config->memory_limit,
+                    .budget = &session->budget,
+                    .inside = ls_queue_inside(session->queue),
+                    .time_limit_ms = config->time_limit_ms,
+                    .max_timers = config->max_timers,
+                    .sandbox = config->sandbox,
+                    .env = config->env,
+                    .hot = server->hotload != NULL,
+                    .keep_removed_methods = config->keep_removed_methods,
+                    .diag_level = config->diag_level},
+        .viewdefs = server->viewdefs,
+        .max_variables = config->max_variables,
+        .max_outbox = config->max_outbox,
+        .max_properties = config->max_properties,
+    };
+    struct ls_backend_host host;
+    host_fill(session, &host);
+    session->backend = ls_backend_open(&backend, &host, &creation->err);
+    if (session->backend != NULL)
+        session_set_interruptible(session, ls_backend_session(session->backend));
 }
+
+/* The files of the session that failed last stay watched until another creation has been tried: saving one of them is what repairs it (H36). */
+static void note_creation(struct ls_server *server, int64_t failed)
+{
+    int64_t before = atomic_exchange(&server->failed_number, failed);
+    if (before != 0 && server->hotload != NULL)
+        ls_hotload_session_ended(server->hotload, before);
+}
+
+static int on_session_created(void *ctx, struct session *session, struct ls_err *err)
+{
+    struct ls_server *server = ctx;
+    struct creation creation = {.session = session};
+    session->server = server;
+    if (ls_queue_call(session->queue, open_backend, &creation) < 0)
+        ls_fail(&creation.err, LS_ECLOSED, "The server is stopping.");
+    if (session->backend == NULL) {
+        ls_log_session(0, session->vended, "main.lua: %s", creation.err.text); /* L34 */
+        note_creation(server, session->number);
+        return ls_fail_text(err, creation.err.code, creation.err.text, strlen(creation.err.text));
+    }
+    session_touch(session);
+    reload_apply_view_problems(session);
+    note_creation(server, 0);
+    return 0;
+}
+
+static void on_session_ended(void *ctx, struct session *session)
+{
+    struct ls_server *server = ctx;
+    websocket_disconnect_session(session);
+    api_release_session(session);
+    session_set_interruptible(session, NULL);
+    ls_backend_close(session->backend);
+    session->backend = NULL;
+    host_cancel_timers(session);
+    websocket_close(server, session, 1001);
+    if (server->hotload != NULL && atomic_load(&server->failed_number) != session->number)
+        ls_hotload_session_ended(server->hotload, session->number);
+    server_trim_later(server);
+}
+
+/* --- opening --- */
 
 static int open_parts(struct ls_server *server, struct ls_err *err)
 {
@@ -339,7 +412,18 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->executor = ls_executor_open(&pool, err);
     if (server->executor == NULL)
         return LS_EIO;
-    server->writer = writer_open(server, err);
+    ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
+    ls_alarm_init(&server->bodies_late, server->executor, bodies_look, server);
+    ls_alarm_init(&server->trim, server->executor, server_trim, server);
+    struct manager_config sessions = {.executor = server->executor,
+                                      .memory_limit = config->memory_limit,
+                                      .max_sessions = config->max_sessions,
+                                      .timeout_ms = config->session_timeout_ms,
+                                      .ctx = server,
+                                      .on_session_created = on_session_created,
+                                      .on_session_ended = on_session_ended};
+    server->manager = manager_open(&sessions, err);
+    server->writer = server->manager != NULL ? writer_open(err) : NULL;
     server->chunks = server->writer != NULL ? ls_chunks_new(err) : NULL;
     if (server->chunks == NULL || open_static_roots(server, err) < 0 || open_views(server, err) < 0)
         return LS_EIO;
@@ -351,7 +435,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->start_url = ls_buf_detach(&url, NULL);
     websocket_install(server);
     open_watcher(server);
-    server->control = control_open(server, config->socket_path, err);
+    server->control = control_open(server, config->socket_path, command_run, err);
     return server->control != NULL && server->url != NULL && server->start_url != NULL ? 0 : LS_EIO;
 }
 
@@ -392,15 +476,12 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     server->config = *config;
     pthread_mutex_init(&server->gate_lock, NULL);
     pthread_cond_init(&server->gate_open, NULL);
-    pthread_mutex_init(&server->timers_lock, NULL);
     pthread_mutex_init(&server->sockets_lock, NULL);
     pthread_mutex_init(&server->bodies_lock, NULL);
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
-    int rc = manager_open(server, err);
-    if (rc == 0)
-        rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
+    int rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0)
         rc = resolve_host(server, err);
@@ -417,7 +498,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     }
     origin_announce(server);
     warn_of_owner(server);
-    set_phase(server, PHASE_RUNNING);
+    server_set_phase(server, PHASE_RUNNING);
     return server;
 }
 
@@ -437,27 +518,16 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 static void drain_sessions(struct ls_server *server, int64_t until)
 {
     struct session **list;
-    size_t count = manager_list(server, &list);
+    size_t count = manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++) {
         int64_t left = (until - ls_now_ns()) / 1000000;
         if (!ls_queue_drain(list[i]->queue, left > 0 ? left : 0))
             ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
-        session_unref(list[i]);
     }
-    ls_free(list);
-}
-
-/* What still runs is told to end. */
-static void interrupt_all(struct ls_server *server)
-{
-    struct session **list;
-    size_t count = manager_list(server, &list);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) /* what still runs is told to end */
         if (!ls_queue_drain(list[i]->queue, 0))
             session_interrupt(list[i]);
-        session_unref(list[i]);
-    }
-    ls_free(list);
+    session_unref_all(list, count);
 }
 
 /* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the listening one altogether, the others
@@ -478,19 +548,13 @@ static void wake_http(const struct ls_server *server)
         closedir(dir);
 }
 
-static void stop_timers(struct ls_server *server)
-{
-    pthread_mutex_lock(&server->timers_lock);
-    server->timers_off = true;
-    int64_t timers[] = {server->timeout_timer, server->heartbeat_timer, server->bodies_timer, server->trim_timer};
-    pthread_mutex_unlock(&server->timers_lock);
-    for (size_t i = 0; server->executor != NULL && i < sizeof timers / sizeof *timers; i++)
-        ls_timer_clear(server->executor, timers[i]);
-}
-
 static void free_server(struct ls_server *server)
 {
     reload_release(server);
+    manager_close(server->manager);
+    ls_alarm_release(&server->heartbeat);
+    ls_alarm_release(&server->bodies_late);
+    ls_alarm_release(&server->trim);
     ls_chunks_free(server->chunks);
     ls_viewdefs_close(server->viewdefs);
     for (char **root = server->static_roots; root != NULL && *root != NULL; root++)
@@ -506,7 +570,6 @@ static void free_server(struct ls_server *server)
     ls_free(server->start_url);
     pthread_mutex_destroy(&server->gate_lock);
     pthread_cond_destroy(&server->gate_open);
-    pthread_mutex_destroy(&server->timers_lock);
     pthread_mutex_destroy(&server->sockets_lock);
     pthread_mutex_destroy(&server->bodies_lock);
     pthread_mutex_destroy(&server->reports_lock);
@@ -517,15 +580,17 @@ bool ls_server_stop(struct ls_server *server)
 {
     if (server == NULL)
         return true;
-    set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
-    stop_timers(server);
-    if (server->executor != NULL) {
-        websocket_close_all(server, 1001);
+    server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
+    ls_alarm_off(&server->heartbeat);
+    ls_alarm_off(&server->bodies_late);
+    ls_alarm_off(&server->trim);
+    if (server->manager != NULL) {
+        manager_stop(server->manager);
+        websocket_close(server, NULL, 1001);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
         drain_sessions(server, until);
-        interrupt_all(server);
         websocket_wait_all(server, 200);
-        manager_destroy_all(server);
+        manager_destroy_all(server->manager);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
             ls_log(0, "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command, a library function).");
             control_forget(server->control);
@@ -538,7 +603,8 @@ bool ls_server_stop(struct ls_server *server)
     }
     tls_close(server->tls);
     control_close(server->control);
-    manager_close(server);
+    if (server->manager != NULL)
+        manager_wait(server->manager);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader so. */
     if (server->hotload != NULL)
         ls_hotload_close(server->hotload);

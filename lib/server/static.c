@@ -35,7 +35,7 @@ struct content {
     bool must_revalidate; /* Cache-Control: no-cache */
 };
 
-const char *static_mime(const char *path)
+static const char *find_type(const char *path)
 {
     static const char *const types[][2] = {
         {".html", "text/html; charset=utf-8"}, {".htm", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
@@ -97,7 +97,7 @@ static bool may_serve(const struct ls_server *server, const char *path, const ch
     return false;
 }
 
-bool static_path_ok(struct ls_server *server, const char *path, char **real)
+static bool is_path_ok(struct ls_server *server, const char *path, char **real)
 {
     struct ls_buf full = LS_BUF_INIT;
     *real = NULL;
@@ -286,7 +286,7 @@ static int serve_file(struct request *request, const char *real)
     struct ls_err why;
     int fd = ls_file_open(request->server->within, real, &info, &why), status;
     if (fd >= 0) {
-        struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = static_mime(request->path)};
+        struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
         content.must_revalidate = request->server->config.watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
         snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino, (uint64_t)info.st_size,
                  (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
@@ -339,7 +339,7 @@ static bool is_client_entry(struct ls_server *server, const char *path)
     char *real = NULL;
     if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-"))
         return false;
-    bool own = !server->config.client_builtin && static_path_ok(server, path, &real) && ls_is_file(real);
+    bool own = !server->config.client_builtin && is_path_ok(server, path, &real) && ls_is_file(real);
     ls_free(real);
     return !own;
 }
@@ -378,7 +378,7 @@ static int serve_directory(struct request *request)
     bool slash = ls_has_suffix(request->path, "/");
     ls_buf_printf(&index, "%s%sindex.html", request->path, slash ? "" : "/");
     int status = 0;
-    if (static_path_ok(request->server, ls_buf_text(&index), &real) && ls_is_file(real)) {
+    if (is_path_ok(request->server, ls_buf_text(&index), &real) && ls_is_file(real)) {
         if (slash) {
             request->path = ls_buf_text(&index); /* its extension tells the type */
             status = serve_file(request, real);
@@ -399,7 +399,7 @@ static int serve_site_file(struct request *request)
     char *real = NULL;
     int status = 0;
     bool slash = ls_has_suffix(request->path, "/");
-    if (static_path_ok(request->server, request->path, &real)) {
+    if (is_path_ok(request->server, request->path, &real)) {
         if (ls_is_dir(real))
             status = serve_directory(request);
         else if (!slash && ls_is_file(real))
@@ -418,7 +418,7 @@ static int serve_bundle_file(struct request *request)
     ls_buf_printf(&name, "%s/html%s", request->server->site.bundle, request->path);
     const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
     ls_buf_release(&name);
-    return embed != NULL ? serve_embedded(request, embed, static_mime(request->path)) : 0;
+    return embed != NULL ? serve_embedded(request, embed, find_type(request->path)) : 0;
 }
 
 int static_serve(struct request *request)
@@ -447,7 +447,7 @@ struct ls_bytes *static_index(struct ls_server *server)
 {
     char *real = NULL;
     struct ls_bytes *bytes = NULL;
-    if (static_path_ok(server, "/index.html", &real))
+    if (is_path_ok(server, "/index.html", &real))
         bytes = ls_file_read(server->within, real, 0, NULL);
     ls_free(real);
     if (bytes == NULL && server->site.bundle != NULL) {

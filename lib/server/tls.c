@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -277,10 +278,7 @@ static void *run_tunnel(void *ctx)
     if (tunnel->ssl != NULL)
         tls->lib.SSL_free(tunnel->ssl);
     pthread_mutex_lock(&tls->lock);
-    struct tunnel **link = &tls->tunnels;
-    while (*link != tunnel)
-        link = &(*link)->next;
-    *link = tunnel->next;
+    LL_DELETE(tls->tunnels, tunnel);
     if (tunnel->inner >= 0) {
         atomic_store(&tls->ours[port], NOT_OURS);
         close(tunnel->inner);
@@ -307,13 +305,11 @@ static void accept_tunnel(struct tls *tls)
     pthread_mutex_lock(&tls->lock);
     bool started = tunnel != NULL && !tls->stopping && tls->count < tls->max;
     if (started) {
-        *tunnel = (struct tunnel){.next = tls->tunnels, .tls = tls, .outer = fd, .inner = -1};
-        tls->tunnels = tunnel;
-        tls->count++;
+        *tunnel = (struct tunnel){.tls = tls, .outer = fd, .inner = -1};
         started = pthread_create(&thread, &attr, run_tunnel, tunnel) == 0;
-        if (!started) {
-            tls->tunnels = tunnel->next;
-            tls->count--;
+        if (started) { /* it takes itself out under the lock */
+            LL_PREPEND(tls->tunnels, tunnel);
+            tls->count++;
         }
     }
     pthread_mutex_unlock(&tls->lock);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -25,85 +26,6 @@
 enum { READ_SIZE = 16384, KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PINGS = 2 };
 #define MAX_WAITING_BYTES ((size_t)16 << 20) /* P40b */
 
-/* --- life --- */
-
-struct socket *socket_ref(struct socket *socket)
-{
-    atomic_fetch_add(&socket->refs, 1);
-    return socket;
-}
-
-void socket_unref(struct socket *socket)
-{
-    if (atomic_fetch_sub(&socket->refs, 1) != 1)
-        return;
-    ls_buf_release(&socket->in);
-    ls_buf_release(&socket->message);
-    pthread_mutex_destroy(&socket->send_lock);
-    pthread_mutex_destroy(&socket->flow_lock);
-    pthread_cond_destroy(&socket->flow_free);
-    session_unref(socket->session);
-    ls_free(socket);
-}
-
-static struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights)
-{
-    struct socket *socket = ls_zalloc(sizeof *socket);
-    if (socket == NULL)
-        return NULL;
-    socket->server = server;
-    socket->session = session_ref(session);
-    socket->fd = fd;
-    socket->rights = rights;
-    atomic_store(&socket->refs, 1);
-    atomic_store(&socket->last_in_ns, ls_now_ns());
-    atomic_store(&socket->last_out_ns, ls_now_ns());
-    pthread_mutex_init(&socket->send_lock, NULL);
-    pthread_mutex_init(&socket->flow_lock, NULL);
-    pthread_cond_init(&socket->flow_free, NULL);
-    return socket;
-}
-
-static void enlist(struct socket *socket)
-{
-    struct ls_server *server = socket->server;
-    pthread_mutex_lock(&server->sockets_lock);
-    socket->next = server->sockets;
-    if (socket->next != NULL)
-        socket->next->prev = socket;
-    server->sockets = socket;
-    pthread_mutex_unlock(&server->sockets_lock);
-}
-
-static void delist(struct socket *socket)
-{
-    struct ls_server *server = socket->server;
-    pthread_mutex_lock(&server->sockets_lock);
-    if (socket->prev != NULL)
-        socket->prev->next = socket->next;
-    else
-        server->sockets = socket->next;
-    if (socket->next != NULL)
-        socket->next->prev = socket->prev;
-    pthread_mutex_unlock(&server->sockets_lock);
-}
-
-/* All open sockets (of one session, or NULL for every one), each counted. @return how many; *list is owned */
-static size_t list_sockets(struct ls_server *server, const struct session *session, struct socket ***list)
-{
-    size_t count = 0, room = 0;
-    pthread_mutex_lock(&server->sockets_lock);
-    for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
-        room++;
-    *list = ls_array(room + 1, sizeof **list);
-    if (*list != NULL)
-        for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
-            if (session == NULL || socket->session == session)
-                (*list)[count++] = socket_ref(socket);
-    pthread_mutex_unlock(&server->sockets_lock);
-    return count;
-}
-
 /* --- items on the session's queue --- */
 
 static void send_text(void *ctx, struct ls_bytes *frame)
@@ -111,40 +33,30 @@ static void send_text(void *ctx, struct ls_bytes *frame)
     outbox_send(ctx, WS_TEXT, frame);
 }
 
-static void run_connect(struct session *session, void *arg)
-{
-    struct socket *socket = arg;
-    struct ls_err err = {0};
-    struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
-    if (session->backend != NULL)
-        socket->conn = ls_backend_connect(session->backend, &outlet, &err);
-    if (socket->conn == NULL) {
-        outbox_close(socket, 1011, "internal error");
-        socket_unref(socket);
-        return;
-    }
-    socket->session_next = session->connected;
-    session->connected = socket;
-}
-
 static void drop_socket(void *arg)
 {
     socket_unref(arg);
 }
 
-struct ending {
-    struct socket *socket; /* counted */
-    bool abnormal;
-};
+static void run_connect(struct session *session, void *arg)
+{
+    struct socket *socket = arg;
+    struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
+    socket->conn = ls_backend_connect(session->backend, &outlet, NULL);
+    if (socket->conn == NULL) {
+        outbox_close(socket, 1011, "internal error");
+        return;
+    }
+    socket_ref(socket);
+    LL_PREPEND2(session->connected, socket, session_next);
+}
 
+/* It is in the list while it has a connection of the backend. */
 static void disconnect(struct session *session, struct socket *socket, bool abnormal)
 {
-    struct socket **link = &session->connected;
-    while (*link != NULL && *link != socket)
-        link = &(*link)->session_next;
-    if (*link == NULL)
+    if (socket->conn == NULL)
         return;
-    *link = socket->session_next;
+    LL_DELETE2(session->connected, socket, session_next);
     ls_backend_disconnect(session->backend, socket->conn, abnormal);
     socket->conn = NULL;
     socket_unref(socket);
@@ -152,18 +64,9 @@ static void disconnect(struct session *session, struct socket *socket, bool abno
 
 static void run_disconnect(struct session *session, void *arg)
 {
-    struct ending *ending = arg;
-    disconnect(session, ending->socket, ending->abnormal);
-    manager_trim_later(session->server);
-    socket_unref(ending->socket);
-    ls_free(ending);
-}
-
-static void drop_disconnect(void *arg)
-{
-    struct ending *ending = arg;
-    socket_unref(ending->socket);
-    ls_free(ending);
+    struct socket *socket = arg;
+    disconnect(session, socket, !socket->ended_well);
+    server_trim_later(session->server);
 }
 
 void websocket_disconnect_session(struct session *session)
@@ -189,30 +92,17 @@ static void free_room(struct socket *socket, size_t len)
     pthread_mutex_unlock(&socket->flow_lock);
 }
 
-static void finish_frame(struct frame_item *frame)
-{
-    struct socket *socket = frame->socket;
-    free_room(socket, frame->len);
-    ls_free(frame);
-    socket_unref(socket);
-}
-
-static void run_frame(struct ls_item *item)
+static void run_frame(struct ls_item *item, bool turn)
 {
     struct frame_item *frame = (struct frame_item *)item;
     struct socket *socket = frame->socket;
-    if (socket->conn != NULL && socket->session->backend != NULL)
+    if (turn && socket->conn != NULL)
         ls_backend_frame(socket->session->backend, socket->conn, frame->batch);
     else
         ls_batch_free(frame->batch);
-    finish_frame(frame);
-}
-
-static void drop_frame(struct ls_item *item)
-{
-    struct frame_item *frame = (struct frame_item *)item;
-    ls_batch_free(frame->batch);
-    finish_frame(frame);
+    free_room(socket, frame->len);
+    ls_free(frame);
+    socket_unref(socket);
 }
 
 /* P40b: while too much of this connection waits in the queue, nothing more is read from it. */
@@ -269,7 +159,7 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
         free_room(socket, len);
         return refuse_unkept(socket);
     }
-    *frame = (struct frame_item){.item = {.run = run_frame, .drop = drop_frame, .what = "a frame of a page"}, .socket = socket_ref(socket), .batch = batch, .len = len};
+    *frame = (struct frame_item){.item = {.run = run_frame, .what = "a frame of a page"}, .socket = socket_ref(socket), .batch = batch, .len = len};
     return ls_queue_post(socket->session->queue, &frame->item, true) == 0;
 }
 
@@ -436,7 +326,7 @@ static void read_socket(struct socket *socket, int fd, bool *normal)
 static struct session *find_target(struct ls_server *server, const char *path)
 {
     const char *id = path + strlen("/ws/");
-    return strncmp(path, "/ws/", 4) == 0 ? manager_find(server, id, strcspn(id, "/")) : NULL;
+    return strncmp(path, "/ws/", 4) == 0 ? manager_find(server->manager, id, strcspn(id, "/")) : NULL;
 }
 
 /* 16 bytes in base64, as RFC 6455 asks for. civetweb fails half-way through the handshake when the key is long. */
@@ -498,7 +388,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct mg_connection *http = (struct mg_connection *)const_http;
     const struct mg_request_info *info = mg_get_request_info(http);
     struct session *session = find_target(server, info->local_uri_raw);
-    if (session == NULL || !manager_join(session)) {
+    if (session == NULL || !manager_join(server->manager, session)) {
         session_unref(session);
         reply_text(http, 404, "There is no such session.\n");
         return 1;
@@ -535,14 +425,20 @@ void websocket_abandon(const struct mg_connection *http)
     socket_unref(socket);
 }
 
+static void arm_heartbeat(struct ls_server *server, int64_t due_ns)
+{
+    if (server->config.heartbeat_ms > 0)
+        ls_alarm_set(&server->heartbeat, due_ns);
+}
+
 static void begin_connection(struct socket *socket)
 {
     struct session *session = socket->session;
     session_touch(session);
-    enlist(socket);
-    websocket_arm_heartbeat(socket->server);
+    socket_enlist(socket);
+    arm_heartbeat(socket->server, ls_now_ns() + ls_ms(socket->server->config.heartbeat_ms));
     ls_log_session(1, session->vended, "page connected");
-    session_post(session, run_connect, drop_socket, socket_ref(socket), true);
+    session_post(session, run_connect, socket_ref(socket), drop_socket, true);
     /* A session may have ended, and closed its sockets, just before this one was in the list. */
     if (atomic_load(&session->ended) || atomic_load(&socket->server->phase) != PHASE_RUNNING)
         outbox_close(socket, 1001, "");
@@ -553,13 +449,10 @@ static void end_connection(struct socket *socket, bool normal)
     struct session *session = socket->session;
     struct ls_server *server = socket->server;
     outbox_release(socket);
-    delist(socket);
+    socket_delist(socket);
     session_touch(session);
-    struct ending *ending = ls_malloc(sizeof *ending);
-    if (ending != NULL) {
-        *ending = (struct ending){.socket = socket_ref(socket), .abnormal = !normal};
-        session_post(session, run_disconnect, drop_disconnect, ending, true);
-    }
+    socket->ended_well = normal;
+    session_post(session, run_disconnect, socket_ref(socket), drop_socket, true);
     ls_log_session(1, session->vended, "page disconnected");
     leave(server, session);
     socket_unref(socket);
@@ -620,21 +513,10 @@ void websocket_install(struct ls_server *server)
 
 /* --- closing and heartbeat --- */
 
-void websocket_close_session(struct session *session, int code)
+void websocket_close(struct ls_server *server, const struct session *session, int code)
 {
     struct socket **list;
-    size_t count = list_sockets(session->server, session, &list);
-    for (size_t i = 0; i < count; i++) {
-        outbox_close(list[i], code, "");
-        socket_unref(list[i]);
-    }
-    ls_free(list);
-}
-
-void websocket_close_all(struct ls_server *server, int code)
-{
-    struct socket **list;
-    size_t count = list_sockets(server, NULL, &list);
+    size_t count = socket_list(server, session, &list);
     for (size_t i = 0; i < count; i++) {
         outbox_close(list[i], code, "");
         socket_unref(list[i]);
@@ -649,7 +531,7 @@ void websocket_wait_all(struct ls_server *server, int64_t ms)
     while (atomic_load(&server->sockets_open) > 0 && ls_now_ns() < until)
         nanosleep(&moment, NULL);
     struct socket **list;
-    size_t count = list_sockets(server, NULL, &list);
+    size_t count = socket_list(server, NULL, &list);
     for (size_t i = 0; i < count; i++) {
         outbox_cut(list[i]);
         socket_unref(list[i]);
@@ -680,18 +562,12 @@ static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t
     return next_in < next_out ? next_in : next_out;
 }
 
-static void arm_heartbeat_at(struct ls_server *server, int64_t due_ns);
-
 /* S6: `[]` after a period without other traffic, and pings that a live browser answers by itself. */
-static void fire_heartbeat(void *ctx, int64_t handle)
+void websocket_beat(void *ctx)
 {
-    (void)handle;
     struct ls_server *server = ctx;
-    pthread_mutex_lock(&server->timers_lock);
-    server->heartbeat_timer = 0;
-    pthread_mutex_unlock(&server->timers_lock);
     struct socket **list;
-    size_t count = list_sockets(server, NULL, &list);
+    size_t count = socket_list(server, NULL, &list);
     int64_t now = ls_now_ns(), period = ls_ms(server->config.heartbeat_ms), next = now + period;
     struct ls_bytes *empty_array = ls_bytes_new("[]", 2);
     for (size_t i = 0; i < count; i++) {
@@ -704,19 +580,5 @@ static void fire_heartbeat(void *ctx, int64_t handle)
     ls_free(list);
     /* Pages that connected at about the same time share a wake-up. */
     if (count > 0)
-        arm_heartbeat_at(server, next > now + period / 30 ? next : now + period / 30);
-}
-
-static void arm_heartbeat_at(struct ls_server *server, int64_t due_ns)
-{
-    pthread_mutex_lock(&server->timers_lock);
-    if (server->heartbeat_timer == 0 && !server->timers_off)
-        server->heartbeat_timer = ls_timer_set(server->executor, due_ns, fire_heartbeat, server);
-    pthread_mutex_unlock(&server->timers_lock);
-}
-
-void websocket_arm_heartbeat(struct ls_server *server)
-{
-    if (server->config.heartbeat_ms > 0)
-        arm_heartbeat_at(server, ls_now_ns() + ls_ms(server->config.heartbeat_ms));
+        arm_heartbeat(server, next > now + period / 30 ? next : now + period / 30);
 }

@@ -84,9 +84,13 @@ struct probe {
     int number;
 };
 
-static void run_probe(struct ls_item *item)
+static void run_probe(struct ls_item *item, bool turn)
 {
     struct probe *probe = (struct probe *)item;
+    if (!turn) {
+        atomic_fetch_add(&probe->record->dropped, 1);
+        return;
+    }
     if (probe->gate != NULL)
         gate_pass(probe->gate);
     probe->record->ran_on = pthread_self();
@@ -94,14 +98,9 @@ static void run_probe(struct ls_item *item)
     atomic_fetch_add(&probe->record->count, 1);
 }
 
-static void drop_probe(struct ls_item *item)
-{
-    atomic_fetch_add(&((struct probe *)item)->record->dropped, 1);
-}
-
 static struct probe make_probe(struct record *record, struct gate *gate, int number)
 {
-    return (struct probe){.item = {.run = run_probe, .drop = drop_probe}, .record = record, .gate = gate, .number = number};
+    return (struct probe){.item = {.run = run_probe}, .record = record, .gate = gate, .number = number};
 }
 
 static void test_items_run_in_order(void **state)
@@ -152,9 +151,11 @@ struct chain {
     int depth;
 };
 
-static void run_chain(struct ls_item *item)
+static void run_chain(struct ls_item *item, bool turn)
 {
     struct chain *chain = (struct chain *)item;
+    if (!turn)
+        return;
     if (chain->depth++ > 0)
         atomic_fetch_add(&chain->nested, 1);
     if (pthread_equal(chain->first_thread, pthread_self()))
@@ -165,17 +166,12 @@ static void run_chain(struct ls_item *item)
     chain->depth--;
 }
 
-static void drop_nothing(struct ls_item *item)
-{
-    (void)item;
-}
-
 static void test_the_spot_is_bounded(void **state)
 {
     (void)state;
     struct ls_executor *executor = open_executor(2, 0);
     struct ls_queue *queue = ls_queue_new(executor, NULL);
-    struct chain chain = {.item = {.run = run_chain, .drop = drop_nothing}, .queue = queue, .first_thread = pthread_self()};
+    struct chain chain = {.item = {.run = run_chain}, .queue = queue, .first_thread = pthread_self()};
     atomic_store(&chain.left, 1000);
     ls_queue_post(queue, &chain.item, true);
     WAIT_FOR(atomic_load(&chain.left) == 0);
@@ -446,8 +442,9 @@ struct stress_item {
     int thread, number;
 };
 
-static void run_stress(struct ls_item *item)
+static void run_stress(struct ls_item *item, bool turn)
 {
+    (void)turn;
     struct stress_item *self = (struct stress_item *)item;
     self->stress->plain++;
     if (self->number != self->stress->last[self->thread] + 1)
@@ -467,7 +464,7 @@ static void *post_many(void *ctx)
     for (int i = 0; i < STRESS_ITEMS; i++)
         for (int q = 0; q < STRESS_QUEUES; q++) {
             struct stress_item *item = ls_malloc(sizeof *item);
-            *item = (struct stress_item){.item = {.run = run_stress, .drop = drop_nothing}, .stress = &poster->stress[q], .thread = poster->thread,
+            *item = (struct stress_item){.item = {.run = run_stress}, .stress = &poster->stress[q], .thread = poster->thread,
                                          .number = i + 1};
             ls_queue_post(poster->stress[q].queue, &item->item, (i + q + poster->thread) % 3 != 0);
         }

@@ -1,0 +1,42 @@
+/* The server as a whole, as its parts see it: whether it is open, and memory that goes back to the system when somebody has gone.
+ *
+ * Threads: any. */
+#include "server/internal.h"
+
+#include <malloc.h>
+
+#include "base/clock.h"
+
+enum { TRIM_DELAY_MS = 500, TRIM_PERIOD_MS = 10000 };
+
+void server_set_phase(struct ls_server *server, enum phase phase)
+{
+    pthread_mutex_lock(&server->gate_lock);
+    atomic_store(&server->phase, phase);
+    pthread_cond_broadcast(&server->gate_open);
+    pthread_mutex_unlock(&server->gate_lock);
+}
+
+bool server_gate(struct ls_server *server)
+{
+    if (atomic_load(&server->phase) == PHASE_RUNNING)
+        return true;
+    pthread_mutex_lock(&server->gate_lock);
+    while (atomic_load(&server->phase) == PHASE_OPENING)
+        pthread_cond_wait(&server->gate_open, &server->gate_lock);
+    pthread_mutex_unlock(&server->gate_lock);
+    return atomic_load(&server->phase) == PHASE_RUNNING;
+}
+
+void server_trim(void *ctx)
+{
+    struct ls_server *server = ctx;
+    atomic_store(&server->trimmed_ns, ls_now_ns());
+    malloc_trim(0);
+}
+
+void server_trim_later(struct ls_server *server)
+{
+    int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), before = atomic_load(&server->trimmed_ns), next = before + ls_ms(TRIM_PERIOD_MS);
+    ls_alarm_set(&server->trim, before > 0 && next > soon ? next : soon);
+}

@@ -1,0 +1,128 @@
+/* Answers: a head that every answer has, and a body (P19, P22a, Q3).
+ *
+ * Threads: civetweb's workers. */
+#include "server/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char *status_text(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } texts[] = {{200, "OK"}, {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"}, {304, "Not Modified"},
+                 {400, "Bad Request"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {413, "Content Too Large"},
+                 {414, "URI Too Long"}, {416, "Range Not Satisfiable"}, {426, "Upgrade Required"},
+                 {500, "Internal Server Error"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].status == status)
+            return texts[i].text;
+    return "Status";
+}
+
+void reply_init(struct reply *reply, int status, const char *type)
+{
+    *reply = (struct reply){.status = status, .type = type};
+    ls_buf_init(&reply->headers);
+}
+
+void reply_header(struct reply *reply, const char *name, const char *format, ...)
+{
+    va_list args;
+    ls_buf_printf(&reply->headers, "%s: ", name);
+    va_start(args, format);
+    ls_buf_vprintf(&reply->headers, format, args);
+    va_end(args);
+    ls_buf_str(&reply->headers, "\r\n");
+}
+
+/* Who may frame a page (Q3): the list has been checked to hold nothing but origins. */
+static void add_frame_ancestors(const struct ls_server *server, struct ls_buf *out)
+{
+    ls_buf_str(out, "Content-Security-Policy: frame-ancestors 'self'");
+    for (const char *const *allowed = server->config.allow_frames; allowed != NULL && *allowed != NULL; allowed++)
+        ls_buf_printf(out, " %s", *allowed);
+    ls_buf_str(out, "\r\n");
+}
+
+/* Also decides whether the connection ends with this answer. */
+static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http, uint64_t len)
+{
+    const struct ls_server *server = mg_get_user_data(mg_get_context(http));
+    time_t now = time(NULL);
+    struct tm parts;
+    char date[40];
+    gmtime_r(&now, &parts);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", reply->status, status_text(reply->status), date);
+    /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the browser's to guess (P19); what is ours is
+     * no part of other sites' pages, unless --allow-origin names them (Q3). */
+    ls_buf_str(out, "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
+    ls_buf_str(out, request_is_listed(server, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
+    if (reply->type != NULL && strncmp(reply->type, "text/html", 9) == 0)
+        add_frame_ancestors(server, out);
+    if (reply->type != NULL)
+        ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
+    if (reply->status != 304)
+        ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)len);
+    /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
+    bool close = request_is_last() || reply->status == 503 || reply->status == 400;
+    if (close)
+        mg_disable_connection_keep_alive(http);
+    /* An idle connection lives for half a second (P22a); clients that know so do not send a request into its end. */
+    ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
+    if (reply->headers.len > 0)
+        ls_buf_add(out, reply->headers.data, reply->headers.len);
+    ls_buf_str(out, "\r\n");
+}
+
+int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len)
+{
+    struct ls_buf out = LS_BUF_INIT;
+    format_head(&out, reply, http, len);
+    if (!ls_buf_failed(&out))
+        mg_write(http, out.data, out.len);
+    ls_buf_release(&out);
+    ls_buf_release(&reply->headers);
+    return reply->status;
+}
+
+int reply_send(struct reply *reply, struct mg_connection *http)
+{
+    struct ls_buf out = LS_BUF_INIT;
+    const struct mg_request_info *info = mg_get_request_info(http);
+    format_head(&out, reply, http, reply->len);
+    /* A small body goes in the same packet as its head. */
+    bool body = reply->len > 0 && reply->status != 304 && (info->request_method == NULL || strcmp(info->request_method, "HEAD") != 0);
+    bool together = body && reply->len <= 65536;
+    if (together)
+        ls_buf_add(&out, reply->body, reply->len);
+    if (!ls_buf_failed(&out)) {
+        mg_write(http, out.data, out.len);
+        if (body && !together)
+            mg_write(http, reply->body, reply->len);
+    }
+    ls_buf_release(&out);
+    ls_buf_release(&reply->headers);
+    return reply->status;
+}
+
+int reply_text(struct mg_connection *http, int status, const char *format, ...)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    va_list args;
+    va_start(args, format);
+    ls_buf_vprintf(&text, format, args);
+    va_end(args);
+    struct reply reply;
+    reply_init(&reply, status, "text/plain; charset=utf-8");
+    reply.body = ls_buf_text(&text);
+    reply.len = text.len;
+    reply_header(&reply, "Cache-Control", "no-store");
+    reply_send(&reply, http);
+    ls_buf_release(&text);
+    return status;
+}

@@ -1,0 +1,233 @@
+/* The server's record of a session: its life, work on its queue, questions to many sessions at once (P26, P40).
+ *
+ * A session is counted: the manager's map has one use, whoever found it another, and each item in its queue one more, so that a session that ends while its
+ * queue runs finishes the item and then goes.
+ *
+ * Threads: any. */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/cond.h"
+
+/* --- life --- */
+
+/* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
+int session_draw_id(char *id, struct ls_err *err)
+{
+    unsigned char bytes[LS_ID_LEN / 2];
+    size_t got = 0;
+    while (got < sizeof bytes) {
+        ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
+        if (n < 0 && errno != EINTR)
+            return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
+        got += n > 0 ? (size_t)n : 0;
+    }
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
+{
+    struct session *session = ls_zalloc(sizeof *session);
+    if (session == NULL) {
+        ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
+        return NULL;
+    }
+    atomic_store(&session->refs, 1);
+    pthread_mutex_init(&session->lock, NULL);
+    ls_budget_init(&session->budget, memory_limit);
+    session->created_ns = ls_now_ns();
+    session->timers = ls_idmap_new();
+    session->keys = ls_map_new();
+    session->queue = ls_queue_new(executor, err);
+    if (session->timers == NULL || session->keys == NULL)
+        ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
+    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || session_draw_id(session->id, err) < 0) {
+        session_unref(session);
+        return NULL;
+    }
+    return session;
+}
+
+struct session *session_ref(struct session *session)
+{
+    atomic_fetch_add(&session->refs, 1);
+    return session;
+}
+
+void session_unref(struct session *session)
+{
+    if (session == NULL || atomic_fetch_sub(&session->refs, 1) != 1)
+        return;
+    ls_idmap_free(session->timers, NULL); /* empty, since each timer holds a use */
+    ls_map_free(session->keys, NULL);
+    ls_queue_unref(session->queue);
+    pthread_mutex_destroy(&session->lock);
+    ls_free(session);
+}
+
+void session_unref_all(struct session **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        session_unref(list[i]);
+    ls_free(list);
+}
+
+void session_touch(struct session *session)
+{
+    atomic_store(&session->active_ns, ls_now_ns());
+}
+
+/* --- work on its queue --- */
+
+struct closure {
+    struct ls_item item; /* first */
+    struct session *session; /* counted */
+    void (*fn)(struct session *session, void *arg);
+    void (*release)(void *arg);
+    void *arg;
+};
+
+static void run_closure(struct ls_item *item, bool turn)
+{
+    struct closure *closure = (struct closure *)item;
+    if (turn && closure->session->backend != NULL)
+        closure->fn(closure->session, closure->arg);
+    if (closure->release != NULL)
+        closure->release(closure->arg);
+    session_unref(closure->session);
+    ls_free(closure);
+}
+
+int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg, void (*release)(void *arg), bool here)
+{
+    struct closure *closure = ls_malloc(sizeof *closure);
+    if (closure == NULL) {
+        if (release != NULL)
+            release(arg);
+        return LS_ENOMEM;
+    }
+    *closure = (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went"}, .session = session_ref(session), .fn = fn, .release = release, .arg = arg};
+    return ls_queue_post(session->queue, &closure->item, here);
+}
+
+struct call {
+    struct session *session;
+    void (*fn)(struct session *session, void *arg);
+    void *arg;
+    bool ran;
+};
+
+static void run_call(void *ctx)
+{
+    struct call *call = ctx;
+    call->ran = call->session->backend != NULL;
+    if (call->ran)
+        call->fn(call->session, call->arg);
+}
+
+int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg)
+{
+    struct call call = {.session = session, .fn = fn, .arg = arg};
+    return ls_queue_call(session->queue, run_call, &call) == 0 && call.ran ? 0 : LS_ECLOSED;
+}
+
+/* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from any thread. */
+void session_interrupt(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    if (session->interruptible != NULL)
+        ls_session_interrupt(session->interruptible);
+    pthread_mutex_unlock(&session->lock);
+}
+
+void session_set_interruptible(struct session *session, struct ls_session *target)
+{
+    pthread_mutex_lock(&session->lock);
+    session->interruptible = target;
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* --- questions to many --- */
+
+struct question {
+    struct gather *gather; /* counted */
+    size_t number;
+};
+
+void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t), void (*over)(struct gather *), void (*release)(struct gather *))
+{
+    *gather = (struct gather){.answer = answer, .over = over, .release = release};
+    atomic_store(&gather->refs, 1);
+    atomic_store(&gather->pending, 1);
+    pthread_mutex_init(&gather->lock, NULL);
+    pthread_cond_init(&gather->ended, NULL);
+}
+
+void gather_unref(struct gather *gather)
+{
+    if (atomic_fetch_sub(&gather->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&gather->lock);
+    pthread_cond_destroy(&gather->ended);
+    gather->release(gather);
+}
+
+/* One that was asked has ended, or the asking itself: the last one says so. */
+void gather_end(struct gather *gather)
+{
+    if (atomic_fetch_sub(&gather->pending, 1) == 1) {
+        if (gather->over != NULL)
+            gather->over(gather);
+        pthread_mutex_lock(&gather->lock);
+        gather->complete = true;
+        pthread_cond_broadcast(&gather->ended);
+        pthread_mutex_unlock(&gather->lock);
+    }
+    gather_unref(gather);
+}
+
+static void run_question(struct session *session, void *arg)
+{
+    struct question *question = arg;
+    question->gather->answer(question->gather, session, question->number);
+}
+
+static void end_question(void *arg)
+{
+    struct question *question = arg;
+    gather_end(question->gather);
+    ls_free(question);
+}
+
+void gather_ask(struct gather *gather, struct session *session, size_t number)
+{
+    struct question *question = ls_malloc(sizeof *question);
+    if (question == NULL)
+        return;
+    *question = (struct question){gather, number};
+    atomic_fetch_add(&gather->refs, 1);
+    atomic_fetch_add(&gather->pending, 1);
+    session_post(session, run_question, question, end_question, false);
+}
+
+bool gather_wait(struct gather *gather, int64_t wait_ms)
+{
+    int64_t until = ls_now_ns() + ls_ms(wait_ms);
+    atomic_fetch_add(&gather->refs, 1);
+    gather_end(gather);
+    pthread_mutex_lock(&gather->lock);
+    while (!gather->complete && wait_ms > 0 && ls_cond_wait_until(&gather->ended, &gather->lock, until))
+        continue;
+    bool complete = gather->complete;
+    gather->closed = true;
+    pthread_mutex_unlock(&gather->lock);
+    return complete;
+}
