@@ -17,6 +17,8 @@
 static const char views_name[] = "viewdefs"; /* an atom with this very pointer stands for the view definitions */
 static const char place_name[] = "";         /* an atom with such a name, for the object that holds the place (R8) */
 
+#define LOOK_EVERY 256 /* updates between two looks at whether the batch is to end; each of them may be long */
+
 /* --- types (P106, F132) --- */
 
 static void note_list_type(struct ls_backend *b, const char *type)
@@ -178,6 +180,16 @@ static bool answer_with(struct ls_backend *b, struct ls__space *space, const str
     return answer->seq || answer->has_of;
 }
 
+/* Is there no time left for this variable? Long values are written here, before anything is told of them. */
+static bool is_cut(struct ls_backend *b, struct ls_var *var, bool value)
+{
+    size_t len;
+    bool failed = value && ls_var_readable(var) && !ls_var_update_json(b->engine->tracker, var, &len);
+    if (failed || ++b->written % LOOK_EVERY == 0)
+        b->cut |= ls_tracker_stopped(b->engine->tracker);
+    return b->cut;
+}
+
 /* --- the short way --- */
 
 static void send_change(struct ls_backend *b, const struct ls_change *change)
@@ -186,6 +198,8 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     int64_t id = ls_var_id(var);
     struct ls__space *owner = ls_var_owner(var);
     if (!ls_var_watchers(var) || (owner && (!owner->conn || owner->conn->out.lost))) /* what is lost already is made anew as a whole */
+        return;
+    if (is_cut(b, var, change->value))
         return;
     bool ok = true;
     b->update_names.count = b->update_values.count = 0;
@@ -445,7 +459,7 @@ static bool same_piece(const struct ls__atom *a, const struct ls__atom *b)
     return a->id == b->id && a->space == b->space && (a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name);
 }
 
-/* Write the update that begins at atom `at`. @return the first atom behind it */
+/* Write the update that begins at atom `at`. @return the first atom behind it; `at` itself when the batch is cut */
 static size_t send_atoms(struct ls_backend *b, size_t at)
 {
     const struct ls__atom *first = &b->atoms.items[at];
@@ -472,6 +486,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     }
     if (!var || !first->space->conn || first->space->conn->out.lost)
         return next;
+    if (first->id != 1 && is_cut(b, var, value)) /* variable 1 is the one with view definitions, which count as delivered */
+        return at;
     struct ls_conn *conn = first->space->conn;
     int64_t shown = ls__space_id(first->space, var);
     struct ls_answer answer;
@@ -578,6 +594,13 @@ static void run_callbacks(struct ls_backend *b)
     }
 }
 
+/* What is left from atom `at` on is told later. */
+static void hold_atoms(struct ls_backend *b, size_t at)
+{
+    for (; at < b->atoms.count; at++)
+        ls__hold(b, b->atoms.items[at].space, b->atoms.items[at].id, b->atoms.items[at].name);
+}
+
 static void send_long(struct ls_backend *b, const struct ls_change *list, int count)
 {
     for (int i = 0; i < count; i++)
@@ -591,8 +614,21 @@ static void send_long(struct ls_backend *b, const struct ls_change *list, int co
     order_atoms(b);
     if (b->atoms.count)
         qsort(b->atoms.items, b->atoms.count, sizeof *b->atoms.items, compare_atoms);
-    for (size_t at = 0; at < b->atoms.count;)
+    size_t at = 0;
+    while (at < b->atoms.count && !b->cut)
         at = send_atoms(b, at);
+    hold_atoms(b, at);
+}
+
+static void send_short(struct ls_backend *b, const struct ls_change *list, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!b->cut)
+            send_change(b, &list[i]);
+        if (b->cut)
+            cut_change(b, &list[i], false);
+    }
+    hold_atoms(b, 0);
 }
 
 /* Numbered writes that no update of this batch has answered: they changed nothing, met an inactive variable, or one that shows nothing (R8). */
@@ -605,6 +641,10 @@ static void send_answers(struct ls_backend *b)
         struct ls_var *var = space->conn && !space->conn->out.lost && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
         if (!var)
             continue;
+        if (b->cut || is_cut(b, var, true)) {
+            ls__hold(b, space, id, NULL);
+            continue;
+        }
         struct ls_answer answer = {.seq = ls__seq_tell(space, id)};
         size_t len = 0;
         const char *json = ls_var_readable(var) ? ls_var_update_json(tracker, var, &len) : NULL;
@@ -661,8 +701,7 @@ static void end_batch(struct ls_backend *b)
 
 void ls__compose_nothing(struct ls_backend *b)
 {
-    for (size_t i = 0; i < b->atoms.count; i++)
-        ls__hold(b, b->atoms.items[i].space, b->atoms.items[i].id, b->atoms.items[i].name);
+    hold_atoms(b, 0);
     end_batch(b);
 }
 
@@ -690,11 +729,11 @@ void ls__compose(struct ls_backend *b)
     if (views || b->atoms.count || b->dues.count || b->release || ls_idmap_count(b->inactive) || any_waiting_space(b))
         send_long(b, list, count);
     else
-        for (int i = 0; i < count; i++)
-            send_change(b, &list[i]);
+        send_short(b, list, count);
     send_answers(b);
     ls_tracker_leave(tracker, opened);
     send_faults(b);
-    b->release = false;
+    b->release = b->cut;
+    b->cut = false;
     end_batch(b);
 }

@@ -463,20 +463,35 @@ static size_t answer_size(const struct answer *answer)
     return answer->conn->out.text.len - answer->start + answer->data.len;
 }
 
-/* An answer that goes beyond the limit, with those that wait, is not made further: what stands of it goes, and an error takes its place. */
+/* An answer that is not made further: what stands of it goes, and an error takes its place. @return false */
+static bool drop_answer(struct answer *answer, const struct ls_fault *fault)
+{
+    ls_buf_release(&answer->data);
+    ls_outgoing_cut(&answer->conn->out, answer->first);
+    ls__send_error(answer->conn, 0, fault);
+    return false;
+}
+
+/* Does it stay within the limit, with those that wait? */
 static bool answer_fits(struct answer *answer, size_t more)
 {
-    struct ls_conn *conn = answer->conn;
     uint64_t max = answer->b->config.max_outbox;
     struct ls_fault fault;
-    if (!max || conn->out.answers + answer_size(answer) + more <= max)
+    if (!max || answer->conn->out.answers + answer_size(answer) + more <= max)
         return true;
-    ls_buf_release(&answer->data);
-    ls_outgoing_cut(&conn->out, answer->first);
     ls_fault_set(&fault, LS_FAULT_TOO_LARGE, "the answer is too-large: with those that wait it would be more than %llu bytes, the limit of --max-outbox; ask for less at once",
                  (unsigned long long)max);
-    ls__send_error(conn, 0, &fault);
-    return false;
+    return drop_answer(answer, &fault);
+}
+
+/* The value that has just been asked for may be one that was stopped: then it is null. */
+static bool answer_goes_on(struct answer *answer, size_t step, size_t len)
+{
+    struct ls_fault fault;
+    if ((len > sizeof "null" - 1 && step % 256 != 0) || !ls_tracker_stopped(answer->b->engine->tracker))
+        return true;
+    ls_fault_set(&fault, LS_FAULT_INTERNAL, "the answer was interrupted, or took longer than --time-limit; ask for less at once");
+    return drop_answer(answer, &fault);
 }
 
 static void end_answer(struct answer *answer, const char *type)
@@ -490,17 +505,15 @@ static void end_answer(struct answer *answer, const char *type)
     ls_buf_release(&answer->data);
 }
 
-static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+static bool add_variables(struct answer *answer, struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
-    struct ls_buf *data = &answer.data;
-    begin_answer(&answer, "variables");
+    struct ls_buf *data = &answer->data;
     for (size_t i = 0; i < m->id_count; i++) {
         struct ls_var *var = ls__space_find(b, conn->space, m->ids[i]);
         size_t len = 0;
         const char *json = var ? ls_var_json(b->engine->tracker, var, &len) : NULL;
-        if (!answer_fits(&answer, len))
-            return;
+        if (!answer_goes_on(answer, i, len) || !answer_fits(answer, len))
+            return false;
         if (!var) {
             refuse_unknown(conn, m->ids[i]);
             continue;
@@ -517,7 +530,17 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
         }
         ls_buf_str(data, "}}");
     }
-    if (answer_fits(&answer, 0))
+    return answer_fits(answer, 0);
+}
+
+static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
+{
+    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
+    begin_answer(&answer, "variables");
+    int opened = ls_tracker_enter(b->engine->tracker);
+    bool whole = add_variables(&answer, b, conn, m);
+    ls_tracker_leave(b->engine->tracker, opened);
+    if (whole)
         end_answer(&answer, "get");
 }
 

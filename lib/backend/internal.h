@@ -133,6 +133,8 @@ struct ls_backend {
     int64_t grace_due_ns;            /* the grace timer runs, 0 = not */
     struct ls_idmap *inactive;       /* variables with an `inactive` property (P92) */
     bool release;                    /* one of them has lost it: look at what is held */
+    uint32_t written;                /* updates so far, for looking at the clock now and then */
+    bool cut;                        /* the messages of this batch have been stopped (L5): the rest is held until the next one */
     LS__LIST(struct ls__problem) problems;
     struct ls_buf detail;            /* property ls__detail of variable 1: told to those who may see it, and not stored where all can read it (H100) */
 };

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "resolver/resolver_internal.h"
+#include "vm/lua_json.h"
 
 /* --- out --- */
 
@@ -21,11 +22,13 @@ static void put_reference(struct ls_buf *out, int64_t id)
     ls_buf_add(out, at, (size_t)(text + sizeof text - at));
 }
 
-/* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. [-0, +0, -] */
-static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
+/* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. `session` may stop it; NULL: it is written whole.
+ * @return false: stopped. [-0, +0, -] */
+static bool put_element(lua_State *L, int at, int ids, struct ls_session *session, struct ls_buf *out)
 {
     LS_LTOP(L);
     size_t len;
+    bool fine = true;
     const char *text;
     switch (lua_type(L, at)) {
     case LUA_TNIL:
@@ -42,7 +45,7 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
         break;
     case LUA_TSTRING:
         text = lua_tolstring(L, at, &len);
-        ls_json_string(out, text, len);
+        fine = ls__json_text(session, out, text, len);
         break;
     default:
         lua_pushvalue(L, at);
@@ -51,15 +54,17 @@ static void put_element(lua_State *L, int at, int ids, struct ls_buf *out)
         lua_pop(L, 1);
     }
     LS_LTOP_CHECK(L, 0);
+    return fine;
 }
 
-/* `named`: what of the array's elements are objects has these ids, by place (R4); 0 = their own. [-0, +0, -] */
-static void put_array(lua_State *L, int at, int ids, int named, int64_t count, struct ls_buf *out)
+/* `named`: what of the array's elements are objects has these ids, by place (R4); 0 = their own. `session` and result as above. [-0, +0, -] */
+static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, struct ls_session *session, struct ls_buf *out)
 {
     LS_LTOP(L);
     ls_buf_char(out, '[');
     int top = lua_gettop(L);
-    for (lua_Integer i = 1; i <= count; i++) {
+    bool fine = true;
+    for (lua_Integer i = 1; i <= count && fine; i++) {
         if (i > 1)
             ls_buf_char(out, ',');
         int type = lua_rawgeti(L, at, i);
@@ -69,15 +74,18 @@ static void put_array(lua_State *L, int at, int ids, int named, int64_t count, s
             lua_rawget(L, ids);
             put_reference(out, lua_tointeger(L, -1));
         } else {
-            put_element(L, top + 1, ids, out);
+            fine = put_element(L, top + 1, ids, session, out);
         }
         lua_settop(L, top);
+        fine = fine && !(session && i % LS_LOOK_EVERY == 0 && ls__stopped(session));
     }
     ls_buf_char(out, ']');
     LS_LTOP_CHECK(L, 0);
+    return fine;
 }
 
-/* What was seen last is written, not what a table has become since: text and comparison agree (T36). */
+/* What was seen last is written, not what a table has become since: text and comparison agree (T36). Only inside of a bracket can it be stopped: who opens
+ * one can deal with that. */
 int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
 {
     struct ls_resolver_state *rs = ctx;
@@ -97,11 +105,13 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
             return ls_buf_failed(out) ? LS_ENOMEM : 0;
         }
         int at = lua_gettop(L);
-        if (value->shape == LS_SHAPE_ARRAY)
-            put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0, value->object, out);
-        else
-            put_element(L, at, LS_AT(rs, LS_AT_IDS), out);
+        struct ls_session *session = opened ? NULL : rs->session;
+        bool fine = value->shape == LS_SHAPE_ARRAY
+                        ? put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0, value->object, session, out)
+                        : put_element(L, at, LS_AT(rs, LS_AT_IDS), session, out);
         ls__frame_done(rs, opened);
+        if (!fine)
+            return LS_EINTERRUPTED;
     }
     return ls_buf_failed(out) ? LS_ENOMEM : 0;
 }
@@ -122,10 +132,8 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
         lua_pop(L, 1);
     }
     ls__at_push(session->resolver, L, LS_AT_IDS);
-    if (array)
-        put_array(L, at, lua_gettop(L), 0, count, out);
-    else
-        put_element(L, at, lua_gettop(L), out);
+    if (!(array ? put_array(L, at, lua_gettop(L), 0, count, session, out) : put_element(L, at, lua_gettop(L), session, out)))
+        ls__budget_check(L);
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);
 }

@@ -316,8 +316,7 @@ static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits
 /* What is left of a pass that takes too long is read in the next batch: it counts as not seen. */
 static void look_up(struct ls_tracker *tracker)
 {
-    const struct ls_resolver *resolver = &tracker->resolver;
-    tracker->cut |= tracker->in_pass && resolver->ops->stopped && resolver->ops->stopped(resolver->ctx);
+    tracker->cut |= tracker->in_pass && ls_tracker_stopped(tracker);
 }
 
 static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group, uint64_t *ticks)
@@ -379,6 +378,12 @@ void ls_tracker_leave(struct ls_tracker *tracker, int opened)
 {
     if (opened > 0 && tracker->resolver.ops->leave)
         tracker->resolver.ops->leave(tracker->resolver.ctx);
+}
+
+bool ls_tracker_stopped(struct ls_tracker *tracker)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    return resolver->ops->stopped && resolver->ops->stopped(resolver->ctx);
 }
 
 static bool run_pass(struct ls_tracker *tracker)

@@ -111,7 +111,7 @@ struct ls_resolver_ops {
     void (*loosen)(void *ctx, int64_t object, ls_slot slot);
     /** RUNS. R2: does the object live? `collect`: throw away first what nothing holds. */
     bool (*alive)(void *ctx, int64_t object, bool collect);
-    /** Append the Value JSON. @return 0 or LS_ENOMEM */
+    /** Append the Value JSON. @return 0, LS_ENOMEM; LS_EINTERRUPTED only between enter and leave: `stopped` has become true in its middle */
     int (*json)(void *ctx, const struct ls_value *value, struct ls_buf *out);
 };
 

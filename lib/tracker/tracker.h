@@ -95,6 +95,8 @@ size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, in
 int ls_tracker_enter(struct ls_tracker *tracker);
 /** Close the bracket; `opened` is what ls_tracker_enter returned. */
 void ls_tracker_leave(struct ls_tracker *tracker, int opened);
+/** Inside a bracket: is what goes on to end, its time being over (L5)? Tells the log. */
+bool ls_tracker_stopped(struct ls_tracker *tracker);
 
 /* --- reading and writing (sections 4, 9, 10) --- */
 
@@ -191,7 +193,8 @@ int64_t ls_var_child(const struct ls_var *var, size_t index);
 /** Outward Value JSON (T4): written once for all watchers and kept until it changes. Borrowed until the next call that can change it.
  * "null" for null. */
 const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
-/** The same for an update. NULL if it cannot be written for want of memory: the variable has an error then, and the update goes without value (T89). */
+/** The same for an update. NULL if it cannot be written for want of memory: the variable has an error then, and the update goes without value (T89).
+ * NULL also where ls_tracker_stopped: it is to be asked for again in the next batch. */
 const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
 /** Value JSON ignoring a wrapper (P12 baseValue). */
 const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);

@@ -97,7 +97,7 @@ const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, s
 {
     struct ls_fault fault;
     const char *text = try_text(tracker, var->wrapper_slot ? &var->wrapper : &var->value, &var->json, len);
-    if (!text) {
+    if (!text && !ls_tracker_stopped(tracker)) {
         if (tracker->budget && tracker->budget->hit)
             ls__no_memory(tracker, &fault);
         else

@@ -39,6 +39,27 @@ static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
 
 /* --- writing --- */
 
+#define PIECE 65536 /* bytes of a string between two looks */
+
+bool ls__json_text(struct ls_session *session, struct ls_buf *out, const char *text, size_t len)
+{
+    if (len <= PIECE || !ls_buf_reserve(out, len + 2)) {
+        ls_json_string(out, text, len);
+        return true;
+    }
+    ls_buf_char(out, '"');
+    for (size_t at = 0, piece; at < len; at += piece) {
+        if (session && ls__stopped(session))
+            return false;
+        piece = len - at < PIECE ? len - at : PIECE;
+        for (int back = 0; back < 3 && at + piece < len && ((unsigned char)text[at + piece] & 0xC0) == 0x80; back++)
+            piece--; /* not in the middle of a character */
+        ls_json_piece(out, text + at, piece);
+    }
+    ls_buf_char(out, '"');
+    return true;
+}
+
 /* The tables being written, innermost first, to notice cycles. */
 struct level {
     const void *table;
@@ -225,7 +246,8 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
         return true;
     case LUA_TSTRING: {
         const char *text = lua_tolstring(L, index, &len);
-        ls_json_string(out, text, len);
+        if (!ls__json_text(ls__session_of(L), out, text, len))
+            ls__budget_check(L);
         return true;
     }
     case LUA_TTABLE:
