@@ -29,6 +29,7 @@ struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const
     b->host = *host;
     ls_budget_init(&b->own_budget, config->session.memory_limit);
     b->budget = b->config.session.budget = config->session.budget ? config->session.budget : &b->own_budget;
+    b->detail.budget = b->budget;
     b->next_internal = LS_FIRST_INTERNAL;
     b->vended_id = ls_strdup(config->session.vended_id);
     b->config.session.vended_id = b->vended_id;

@@ -13,22 +13,22 @@
 
 /* --- problems with view files --- */
 
-static void free_problem(struct ls__problem *problem)
+static void free_problem(struct ls_backend *b, const struct ls__problem *problem)
 {
-    ls_free(problem->key);
-    ls_free(problem->text);
+    ls_budget_free(b->budget, problem->key);
+    ls_budget_free(b->budget, problem->text);
 }
 
 void ls__problems_free(struct ls_backend *b)
 {
     for (size_t i = 0; i < b->problems.count; i++)
-        free_problem(&b->problems.items[i]);
-    ls_free(b->problems.items);
+        free_problem(b, &b->problems.items[i]);
+    ls_budget_free(b->budget, b->problems.items);
 }
 
 static void drop_problem(struct ls_backend *b, size_t at)
 {
-    free_problem(&b->problems.items[at]);
+    free_problem(b, &b->problems.items[at]);
     memmove(&b->problems.items[at], &b->problems.items[at + 1], (--b->problems.count - at) * sizeof *b->problems.items);
 }
 
@@ -40,12 +40,12 @@ static void set_problem(struct ls_backend *b, const char *key, size_t key_len, c
             drop_problem(b, i--);
     if (!text)
         return;
-    struct ls__problem problem = {ls_strndup(key, key_len), ls_strdup(text), stamp};
-    struct ls__problem *slot = problem.key && problem.text ? LS__PUSH(b->problems) : NULL;
+    struct ls__problem problem = {ls_budget_strndup(b->budget, key, key_len), ls_budget_strndup(b->budget, text, strlen(text)), stamp};
+    struct ls__problem *slot = problem.key && problem.text ? LS__PUSH_IN(b->budget, b->problems) : NULL;
     if (slot)
         *slot = problem;
     else
-        free_problem(&problem);
+        free_problem(b, &problem);
 }
 
 void ls__page_problem(struct ls_backend *b, const char *description)

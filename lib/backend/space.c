@@ -22,7 +22,7 @@ struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
     space->shared = ls_idmap_new_in(b->budget);
     space->told = ls_idmap_new_in(b->budget);
     space->held = ls_idmap_new_in(b->budget);
-    space->sent = ls_viewdef_sent_new();
+    space->sent = ls_viewdef_sent_new(b->budget);
     if (!space->remap || !space->shared || !space->told || !space->held || !space->sent) {
         ls__space_free(b, space);
         return NULL;

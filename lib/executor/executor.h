@@ -19,6 +19,9 @@ struct ls_queue;
  * 1.8 MiB were measured. Only what is used takes memory. */
 #define LS_STACK_BYTES ((size_t)4 << 20)
 
+/* What a pending timer takes: its record, its places in the heap and among the handles. */
+#define LS_TIMER_BYTES 128
+
 /* One unit of work; embedded in the poster's struct. `run` is called once; with `turn` false when the queue was closed before its turn: then it only gives back
  * what the item holds. */
 struct ls_item {

@@ -54,18 +54,17 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto)
     ls__ref_drop(session, &proto->copies);
     ls__names_release(&proto->owners);
     ls__names_release(&proto->defaults_warned);
-    ls_free(proto->name);
-    ls_free(proto);
+    ls_budget_free(session->budget, proto->name);
+    ls_budget_free(session->budget, proto);
 }
 
 LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
 {
-    struct ls_proto *proto = id || LS_RESERVE(session->protos, session->proto_count + 1, session->proto_cap) ? ls_zalloc(sizeof *proto) : NULL;
-    char *copy = ls_strdup(name);
-    if (!proto || !copy) {
-        ls_free(proto);
-        ls_free(copy);
-        luaL_error(L, "not enough memory for prototype '%s'", name);
+    struct ls_proto *proto = id || LS_RESERVE_IN(session->budget, 0, session->protos, session->proto_count + 1, session->proto_cap) ? ls_budget_zalloc(session->budget, sizeof *proto) : NULL;
+    char *copy = proto ? ls_budget_strndup(session->budget, name, strlen(name)) : NULL;
+    if (!copy) {
+        ls_budget_free(session->budget, proto);
+        ls__lno_memory(L, "a prototype");
         return NULL;
     }
     proto->name = copy;
@@ -105,7 +104,7 @@ void ls__protos_release(struct ls_session *session)
 {
     for (uint32_t i = 0; i < session->proto_count; i++)
         ls__proto_free(session, session->protos[i]);
-    ls_free(session->protos);
+    ls_budget_free(session->budget, session->protos);
     session->protos = NULL;
     session->proto_count = session->proto_cap = 0;
 }

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "model/globals.h"
 #include "model/module.h"
@@ -35,7 +35,7 @@ static void drop_timer(struct ls_session *session, struct ls_timer *timer)
     ls__ref_drop(session, &timer->fn);
     memmove(timer, timer + 1, (session->timer_count - at - 1) * sizeof *timer);
     if (--session->timer_count == 0) {
-        ls_free(session->timers); /* fired and cancelled timers occupy no memory (L115) */
+        ls_budget_free(session->budget, session->timers); /* fired and cancelled timers occupy no memory (L115) */
         session->timers = NULL;
         session->timer_cap = 0;
     }
@@ -58,14 +58,8 @@ static LS_RAISES void check_room(struct ls_session *session, lua_State *L)
 {
     if (session->config.max_timers && session->timer_count >= session->config.max_timers)
         luaL_error(L, "more than %I timers are pending (--max-timers)", (LUAI_UACINT)session->config.max_timers);
-    if (session->timer_count < session->timer_cap)
-        return;
-    size_t cap = session->timer_cap ? session->timer_cap * 2 : 4;
-    struct ls_timer *timers = ls_rearray(session->timers, cap, sizeof *timers);
-    if (!timers)
-        luaL_error(L, "not enough memory for a timer");
-    session->timers = timers;
-    session->timer_cap = cap;
+    if (!LS_RESERVE_IN(session->budget, 0, session->timers, session->timer_count + 1, session->timer_cap))
+        ls__lno_memory(L, "a timer");
 }
 
 /* [-0, +1, e] `delay_ns` 0 posts behind the items queued now (L109) */
@@ -86,7 +80,7 @@ static LS_RAISES int add_timer(lua_State *L, int64_t delay_ns, int64_t interval_
     };
     if (session->host.timer_set && session->host.timer_set(session->host.ctx, timer.handle, timer.due_ns) != 0) {
         ls__ref_drop(session, &timer.fn);
-        return luaL_error(L, "not enough memory for a timer");
+        return ls__lno_memory(L, "a timer");
     }
     session->timer_handle = timer.handle;
     session->timers[session->timer_count++] = timer;

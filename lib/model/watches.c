@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/array.h"
 #include "model/globals.h"
 #include "model/hooks.h"
 #include "model/module.h"
@@ -81,7 +81,7 @@ void ls__watches_release(struct ls_session *session)
 {
     for (size_t i = 0; i < session->watch_count; i++)
         end_at(session, i);
-    ls_free(session->watches);
+    ls_budget_free(session->budget, session->watches);
     session->watches = NULL;
     session->watch_count = session->watch_cap = 0;
 }
@@ -104,14 +104,8 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
         lua_pushnil(L); /* nothing to watch */
         return 1;
     }
-    if (session->watch_count == session->watch_cap) {
-        size_t cap = session->watch_cap ? session->watch_cap * 2 : 4;
-        struct ls_watch *watches = ls_rearray(session->watches, cap, sizeof *watches);
-        if (!watches)
-            return luaL_error(L, "not enough memory for a watch");
-        session->watches = watches;
-        session->watch_cap = cap;
-    }
+    if (!LS_RESERVE_IN(session->budget, 0, session->watches, session->watch_count + 1, session->watch_cap))
+        return ls__lno_memory(L, "a watch");
     const struct ls_module *module = ls__module_current(session);
     struct ls_watch watch = {
         .id = id,

@@ -82,7 +82,7 @@ static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
         uint32_t cap = rs->key_cap ? rs->key_cap * 2 : 64;
         uint32_t *uses = ls_budget_resize(rs->session->budget, rs->key_uses, cap * sizeof *uses, 0);
         if (!uses)
-            luaL_error(L, "not enough memory");
+            ls__lno_memory(L, "a name");
         rs->key_uses = uses;
         rs->key_cap = cap;
     }

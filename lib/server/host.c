@@ -22,6 +22,8 @@ struct lua_timer {
 
 /* --- Lua timers (L108–L116) --- */
 
+#define TIMER_BYTES (sizeof(struct lua_timer) + LS_TIMER_BYTES) /* of the session's budget */
+
 /* @return was it still wanted? */
 static bool forget_timer(struct lua_timer *timer)
 {
@@ -36,6 +38,7 @@ static bool forget_timer(struct lua_timer *timer)
 
 static void free_timer(struct lua_timer *timer)
 {
+    ls_budget_unqueue(&timer->session->budget, TIMER_BYTES);
     session_unref(timer->session);
     ls_free(timer);
 }
@@ -58,9 +61,14 @@ static void fire_lua_timer(void *ctx, int64_t handle)
 static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
 {
     struct session *session = ctx;
-    struct lua_timer *timer = ls_malloc(sizeof *timer);
-    if (timer == NULL)
+    session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
+    if (session->budget.hit)
         return LS_ENOMEM;
+    struct lua_timer *timer = ls_malloc(sizeof *timer);
+    if (timer == NULL) {
+        ls_budget_unqueue(&session->budget, TIMER_BYTES);
+        return LS_ENOMEM;
+    }
     *timer = (struct lua_timer){.item = {.run = run_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
     pthread_mutex_lock(&session->lock);
     bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);

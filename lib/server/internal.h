@@ -252,6 +252,7 @@ struct socket {
     bool ended_well;              /* the page has said goodbye (P111); set by the reader before it posts the end */
     /* -- reader thread only */
     struct ls_buf in, message;    /* bytes not parsed yet; a fragmented message so far */
+    size_t skip;                  /* so many bytes that follow are of a frame that has been refused */
     int message_opcode;           /* 0 = no message begun */
     /* -- protected by send_lock */
     pthread_mutex_t send_lock;
@@ -277,6 +278,12 @@ struct socket *socket_new(struct ls_server *server, struct session *session, int
 struct socket *socket_ref(struct socket *socket);
 /** One use less; the last one frees it. Any thread. */
 void socket_unref(struct socket *socket);
+#define SOCKET_READ_SIZE ((size_t)16384)
+/** Room in one of the two buffers for `more` bytes and no more, counted as what waits (L5) beyond what each connection may have to read into.
+ * @return false: no room or no memory; the buffer is as it was. Reader thread. */
+bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more);
+/** Free one of the two buffers. Reader thread, or nobody else has a use. */
+void socket_drop_buffer(struct socket *socket, struct ls_buf *buf);
 /** Into the server's list of open ones. Any thread. */
 void socket_enlist(struct socket *socket);
 /** Out of it. Any thread. */

@@ -45,7 +45,7 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
     ls_budget_init(&session->budget, memory_limit);
     session->created_ns = ls_now_ns();
     session->timers = ls_idmap_new();
-    session->keys = ls_map_new();
+    session->keys = ls_map_new_in(&session->budget);
     session->queue = ls_queue_new(executor, err);
     if (session->timers == NULL || session->keys == NULL)
         ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");

@@ -32,12 +32,42 @@ struct socket *socket_ref(struct socket *socket)
     return socket;
 }
 
+/* Of a buffer that counts: each connection may have so much to read into, and their number is limited (Q2). */
+static size_t counted(const struct ls_buf *buf)
+{
+    return buf->cap > SOCKET_READ_SIZE + 1 ? buf->cap - (SOCKET_READ_SIZE + 1) : 0;
+}
+
+void socket_drop_buffer(struct socket *socket, struct ls_buf *buf)
+{
+    ls_budget_unqueue(&socket->session->budget, counted(buf));
+    ls_buf_release(buf);
+}
+
+bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
+{
+    struct ls_buf grown = {.data = buf->data, .len = buf->len, .cap = buf->len + more + 1};
+    if (grown.cap <= buf->cap)
+        return true;
+    size_t bytes = counted(&grown) - counted(buf);
+    if (!ls_budget_queue(&socket->session->budget, bytes))
+        return false;
+    grown.data = ls_rearray(buf->data, grown.cap, 1);
+    if (grown.data == NULL) {
+        ls_budget_unqueue(&socket->session->budget, bytes);
+        return false;
+    }
+    grown.data[grown.len] = '\0';
+    *buf = grown;
+    return true;
+}
+
 void socket_unref(struct socket *socket)
 {
     if (atomic_fetch_sub(&socket->refs, 1) != 1)
         return;
-    ls_buf_release(&socket->in);
-    ls_buf_release(&socket->message);
+    socket_drop_buffer(socket, &socket->in);
+    socket_drop_buffer(socket, &socket->message);
     pthread_mutex_destroy(&socket->send_lock);
     pthread_mutex_destroy(&socket->flow_lock);
     pthread_cond_destroy(&socket->flow_free);

@@ -23,7 +23,7 @@
 #include "base/text.h"
 #include "protocol/message.h"
 
-enum { READ_SIZE = 16384, KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PINGS = 2 };
+enum { KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PINGS = 2 };
 #define MAX_WAITING_BYTES ((size_t)16 << 20) /* P40b */
 
 /* --- items on the session's queue --- */
@@ -144,6 +144,12 @@ static bool refuse_unkept(struct socket *socket)
     return true;
 }
 
+/* The same for one that comes in pieces, of which those to come would have to be told from others. */
+static bool refuse_pieces(struct socket *socket)
+{
+    return fail_socket(socket, 1009, "a message in pieces goes beyond --memory-limit");
+}
+
 /* A whole message. @return false when the connection is to end */
 static bool take_message(struct socket *socket, const char *text, size_t len)
 {
@@ -199,17 +205,16 @@ static bool take_frame(struct socket *socket, bool fin, int opcode, const char *
         return take_message(socket, data, len);
     if (opcode != 0)
         socket->message_opcode = opcode;
-    ls_buf_add(&socket->message, data, len);
-    if (ls_buf_failed(&socket->message))
-        return fail_socket(socket, 1011, "out of memory");
+    struct ls_buf *message = &socket->message;
+    size_t more = fin || len > message->len ? len : message->len; /* of many small pieces twice as much each time */
+    if (message->len + len >= message->cap && !socket_reserve(socket, message, more))
+        return refuse_pieces(socket);
+    ls_buf_add(message, data, len);
     if (!fin)
         return true;
-    bool go_on = take_message(socket, ls_buf_text(&socket->message), socket->message.len);
+    bool go_on = take_message(socket, ls_buf_text(message), message->len);
     socket->message_opcode = 0;
-    if (socket->message.cap > KEEP_BUFFER)
-        ls_buf_release(&socket->message);
-    else
-        ls_buf_clear(&socket->message);
+    socket_drop_buffer(socket, message);
     return go_on;
 }
 
@@ -276,12 +281,24 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
     return take_frame(socket, fin, opcode, data + head_len, (size_t)payload, normal) ? 1 : -1;
 }
 
+/* There is no room for the frame that begins in the buffer: what is there of it goes, and what comes of it. */
+static bool skip_frame(struct socket *socket, size_t need)
+{
+    unsigned char head = (unsigned char)socket->in.data[0];
+    if ((head & 0x80) == 0 || (head & 0x0f) == 0)
+        return refuse_pieces(socket);
+    socket->skip = need - socket->in.len;
+    ls_buf_cut(&socket->in, 0);
+    return refuse_unkept(socket);
+}
+
 /* Handle all whole frames in the buffer. @return false when the connection ends */
 static bool take_buffered(struct socket *socket, bool *normal)
 {
     struct ls_buf *in = &socket->in;
-    size_t at = 0, need = 0;
+    size_t at = socket->skip < in->len ? socket->skip : in->len, need = 0;
     int rc = 1;
+    socket->skip -= at;
     while (rc > 0 && at < in->len) {
         size_t used = 0;
         rc = take_one(socket, in->data + at, in->len - at, &used, &need, normal);
@@ -291,15 +308,16 @@ static bool take_buffered(struct socket *socket, bool *normal)
     if (rc < 0)
         return false;
     if (in->len == 0 && in->cap > KEEP_BUFFER)
-        ls_buf_release(in);
-    size_t room = in->len > 0 && need > in->len ? need - in->len : READ_SIZE;
-    return ls_buf_reserve(in, room < READ_SIZE ? READ_SIZE : room) ? true : fail_socket(socket, 1011, "out of memory");
+        socket_drop_buffer(socket, in);
+    if (in->len > 0 && need > in->len && !socket_reserve(socket, in, need - in->len) && !skip_frame(socket, need))
+        return false;
+    return in->cap > in->len + 1 || socket_reserve(socket, in, SOCKET_READ_SIZE) ? true : fail_socket(socket, 1011, "out of memory");
 }
 
 static void read_socket(struct socket *socket, int fd, bool *normal)
 {
     struct ls_buf *in = &socket->in;
-    if (!ls_buf_reserve(in, READ_SIZE))
+    if (!socket_reserve(socket, in, SOCKET_READ_SIZE))
         return;
     for (;;) {
         atomic_store(&socket->busy, false);

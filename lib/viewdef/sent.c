@@ -11,10 +11,10 @@ struct ls_viewdef_sent {
     struct ls_map *stamps; /* key -> content hash of the text that was sent, as the pointer itself */
 };
 
-struct ls_viewdef_sent *ls_viewdef_sent_new(void)
+struct ls_viewdef_sent *ls_viewdef_sent_new(struct ls_budget *budget)
 {
     struct ls_viewdef_sent *sent = ls_zalloc(sizeof *sent);
-    if (sent && !(sent->stamps = ls_map_new())) {
+    if (sent && !(sent->stamps = ls_map_new_in(budget))) {
         ls_free(sent);
         return NULL;
     }

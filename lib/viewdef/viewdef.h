@@ -35,8 +35,9 @@ int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char
 /** Look for files TYPE.*.html that have appeared since start; only without hot reload does this touch the disk (P106, P108, P109). */
 int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_err *err);
 
-/** @return owned, ls_viewdef_sent_free(): nothing is sent yet; NULL without memory */
-struct ls_viewdef_sent *ls_viewdef_sent_new(void);
+/** @param budget  of the session, which counts what is kept; borrowed for its life, NULL = none
+ * @return owned, ls_viewdef_sent_free(): nothing is sent yet; NULL without memory */
+struct ls_viewdef_sent *ls_viewdef_sent_new(struct ls_budget *budget);
 /** Frees it. NULL accepted. */
 void ls_viewdef_sent_free(struct ls_viewdef_sent *sent);
 /** Everything is due again: a connection begins to watch variable 1 (P105), or what was written has been lost. */

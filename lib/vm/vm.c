@@ -88,6 +88,8 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     session->config = *config;
     ls_budget_init(&session->own_budget, config->memory_limit);
     session->budget = config->budget ? config->budget : &session->own_budget;
+    session->trace.budget = session->error.budget = session->warning.budget = session->budget;
+    session->trace.extra = session->error.extra = session->warning.extra = LS_BUDGET_SPARE; /* they are to say that the limit was reached */
     if (host)
         session->host = *host;
     session->site = config->site;

@@ -229,6 +229,8 @@ int ls__traceback(lua_State *L);
 /** Raise an argument error that names position and function, also when Lua does not know the name (L61). Never returns. */
 LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem);
 LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected);
+/** Raise for want of memory, which may be that of room under the session's limit; `what` it was wanted for. [-0, +0, v] */
+LS_RAISES int ls__lno_memory(lua_State *L, const char *what);
 /** Raise `text` as a Lua error with the position of the caller. Never returns. */
 LS_RAISES int ls__lraise(lua_State *L, const struct ls_err *err);
 

@@ -222,6 +222,71 @@ test('L5 Q2 what is not of the Lua heap counts against --memory-limit as well, a
   await site.stop();
 });
 
+/** The head of a masked text frame, whose mask is zero. */
+function frameHead(len, first = 0x81) {
+  const head = Buffer.alloc(14);
+  head[0] = first;
+  head[1] = 0x80 | 127;
+  head.writeBigUInt64BE(BigInt(len), 2);
+  return head;
+}
+
+test('L5 Q2 half of a message, timers, watches, problems and stamps of views count against --memory-limit', async () => {
+  const site = await serve(['--memory-limit', '16M'], { files: { 'viewdefs/App.DEFAULT.html': '<template><p></p></template>' } });
+  const { server } = site;
+  const control = server.control();
+  const id = await server.session();
+  const page = await server.page(id);
+  await page.ask(watch);
+  const { session } = (await control.call('sessions')).sessions.find((row) => row.session !== '1');
+  const run = async (code) => Number((await control.call('eval', { session, code })).json);
+  const outside = async () => { /* of Lua's heap */
+    const heap = await run('return collectgarbage("count")');
+    return (await control.call('sessions')).sessions.find((row) => row.session === session).memory - heap * 1024;
+  };
+  const before = await outside();
+  const rises = (most) => until(async () => await outside() > before + most, `${most} bytes more are counted`);
+  const falls = () => until(async () => await outside() < before + 20000, 'they are counted no longer');
+
+  const wire = page.socket._socket, half = Buffer.alloc(4 << 20, ' ');
+  wire.write(frameHead(8 << 20));
+  wire.write(half);
+  await rises(8 * 1000000);
+  await site.othersGoOn();
+  wire.write(half);
+  await falls();
+
+  const other = await server.page(id);
+  await other.ask(watch);
+  wire.write(frameHead(12 << 20));
+  wire.write(half);
+  await rises(12 * 1000000);
+  const whole = Buffer.alloc(12 << 20, ' ');
+  other.socket._socket.write(Buffer.concat([frameHead(whole.length), whole]));
+  await other.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));
+  assert.ok((await other.ask(create(20, 'name'))).some((m) => m.data.varId === 20), 'what follows it is read');
+  other.socket._socket.write(Buffer.concat([frameHead(10 << 20, 0x01), whole]));
+  assert.equal(await within(20000, other.closed, 'the close'), 1009, 'a piece of a message for which there is no room');
+  wire.write(half);
+  wire.write(half);
+  await falls();
+
+  await run('for i = 1, 5000 do session:setTimeout(print, 1e9) end');
+  await rises(5000 * 200);
+  await run('for i = 1, 1e4 do session:clearTimeout(i) end');
+  await falls();
+  await run('handles = {} for i = 1, 3000 do handles[i] = session:watchVariable(1, math.abs) end');
+  await rises(3000 * 40);
+  await run('for i = 3000, 1, -1 do session:unwatch(handles[i]) end handles = nil');
+  const kept = await outside();
+  page.send({ type: 'error', data: { varId: 1, code: 'bad-viewdef', description: `App.DEFAULT: ${'x'.repeat(1 << 20)}` } });
+  await until(async () => await outside() > kept + (3 << 20), 'the text as problem, as property and as it was sent');
+  control.close();
+  await page.close();
+  await site.othersGoOn();
+  await site.stop();
+});
+
 test('P40b 16 MiB of frames wait at most; the rest is not read, nothing is lost', async () => {
   const site = await serve([]);
   const { server } = site;

@@ -94,7 +94,7 @@ static void P104_P105_all_files_once(void **state)
     write_file("viewdefs/Boat.DEFAULT.html~", "x");
     write_file("viewdefs/notes.txt", "x");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(), *other = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL), *other = ls_viewdef_sent_new(NULL);
     assert_int_equal(ls_viewdefs_count(views), 2);
     const char *all = "{\"Boat.DEFAULT\":\"<template><b ui-value=\\\"name\\\"></b></template>\",\"Fleet.Ship.list-item\":\"<i>\\n</i>\"}";
     assert_string_equal(due(views, sent), all);
@@ -120,7 +120,7 @@ static void H76_content_decides(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "one");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     due(views, sent);
     uint64_t generation = ls_viewdefs_generation(views), stamp = ls_viewdefs_stamp(views, "A.DEFAULT");
     assert_int_equal(put(views, "A.DEFAULT.html", "one"), 0);
@@ -144,7 +144,7 @@ static void H78_unusable_texts_are_refused(void **state)
     write_file("viewdefs/B.DEFAULT.html", " \n\t ");
     write_file("viewdefs/C.DEFAULT.html", "\xff\xfe");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     assert_int_equal(ls_viewdefs_count(views), 1);
     assert_int_equal(put(views, "A.DEFAULT.html", ""), LS_EINVAL);
     assert_non_null(strstr(err.text, "the file is empty"));
@@ -161,7 +161,7 @@ static void H79_deleted_files_are_forgotten(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "one");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(), *later = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL), *later = ls_viewdef_sent_new(NULL);
     due(views, sent);
     assert_int_equal(put(views, "A.DEFAULT.html", NULL), 0);
     assert_string_equal(due(views, later), "");
@@ -193,7 +193,7 @@ static void H80_first_path_wins(void **state)
     ls_log_tap(NULL, NULL);
     assert_non_null(strstr(logged, "a/A.DEFAULT.html"));
     assert_non_null(strstr(logged, "b/A.DEFAULT.html"));
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     assert_int_equal(ls_viewdefs_count(views), 1);
     assert_string_equal(due(views, sent), "{\"A.DEFAULT\":\"first\"}");
     assert_int_equal(put(views, "b/A.DEFAULT.html", "other"), 0); /* the loser's text is nobody's news */
@@ -209,7 +209,7 @@ static void P106_files_that_appear(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "a");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     due(views, sent);
     write_file("viewdefs/Ship.COMPACT.html", "c");
     write_file("viewdefs/new/Ship.DEFAULT.html", "d");
@@ -254,7 +254,7 @@ static void F132_builtin_list_views(void **state)
     static const char *const both[] = {"lua.ViewList", "lua.ViewListItem"};
     write_file("viewdefs/lua.ViewListItem.DEFAULT.html", "mine");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     assert_string_equal(due(views, sent), "{\"lua.ViewListItem.DEFAULT\":\"mine\"}"); /* built-in ones: never before */
     const char *json = due_types(views, sent, both, 2);
     assert_non_null(strstr(json, "\"lua.ViewList.list-item\":"));
@@ -285,7 +285,7 @@ static void L52a_withdrawn_keys_count_as_not_sent(void **state)
     snprintf(target, sizeof target, "%s/apps/fleet/viewdefs/A.DEFAULT.html", root);
     assert_int_equal(symlink("../apps/fleet/viewdefs/A.DEFAULT.html", link), 0);
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     struct ls_buf json = LS_BUF_INIT;
     withhold_all = false;
     assert_int_equal(ls_viewdefs_due(views, sent, NULL, 0, withheld, root, &json), 1);
@@ -314,7 +314,7 @@ static void every_failed_allocation_is_survived(void **state)
         int rc = -1;
         ls_alloc_fail_at(n);
         struct ls_viewdefs *views = ls_viewdefs_open(NULL, dir, NULL, &err);
-        struct ls_viewdef_sent *sent = views ? ls_viewdef_sent_new() : NULL;
+        struct ls_viewdef_sent *sent = views ? ls_viewdef_sent_new(NULL) : NULL;
         if (sent)
             rc = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);
         done = ls_alloc_fail_at(0) < n;
