@@ -12,7 +12,7 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes only rooms to its left (make check-layers).
-ROOMS = base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload server
+ROOMS = base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
@@ -84,6 +84,7 @@ libs_backend = $(libs_protocol)
 libs_check = $(libs_protocol)
 libs_executor = $(libs_protocol)
 libs_hotload = $(libs_protocol) -linotifytools
+libs_http = $(LIBS)
 libs_server = $(LIBS)
 
 $(B)/%.o: %.c

@@ -1,10 +1,11 @@
 /* The growing byte buffer. Refuses to abort: a failed allocation sticks, and the owner asks once at the end. */
-#include "base/array.h"
 #include "base/buf.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/array.h"
 
 void ls_buf_init(struct ls_buf *buf) { *buf = (struct ls_buf)LS_BUF_INIT; }
 

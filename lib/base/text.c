@@ -2,8 +2,10 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 size_t ls_utf8_step(const char *text, size_t len)
 {
@@ -226,4 +228,19 @@ bool ls_text_near(const char *word, const char *candidate)
         }
     }
     return rows[n % 3][m] <= (m < 5 ? 1u : 2u) || (n >= 3 && strncmp(word, candidate, n) == 0);
+}
+
+int ls_random_id(char *id, struct ls_err *err)
+{
+    unsigned char bytes[LS_RANDOM_ID / 2];
+    size_t got = 0;
+    while (got < sizeof bytes) {
+        ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
+        if (n < 0 && errno != EINTR)
+            return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
+        got += n > 0 ? (size_t)n : 0;
+    }
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
 }

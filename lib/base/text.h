@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 
 /** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms are not
  * valid). */
@@ -40,6 +41,9 @@ uint64_t ls_hash(const void *bytes, size_t len);
  * @param indent  what a further line begins with, so that it passes for none of ours; NULL = there are none, a newline is written as `\x0a` */
 void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *indent);
 #define LS_INDENT "    "
+#define LS_RANDOM_ID 32 /* hex digits of an id that nobody can guess */
+/** So many random hex digits and a NUL. @return 0, LS_EIO */
+int ls_random_id(char *id, struct ls_err *err);
 /** Text with & < > " ' replaced by character references. */
 void ls_html_escape(struct ls_buf *buf, const char *text, size_t len);
 /** Edit distance is small enough to suggest `candidate` for `word` ("did you mean"). */

@@ -348,7 +348,7 @@ static int handle_body(struct request *request, struct session *session, const c
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
         return send_error(request, 400, "the parameter client is too long or not well formed");
-    struct api_call call = {.token = token, .rights = request_rights(request->server, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
+    struct api_call call = {.token = token, .rights = request_rights(request->web, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
     if (session_call(session, run_parse, &call) < 0)
         return send_error(request, 404, "there is no such session");
     if (call.bad_json || call.batch == NULL) {

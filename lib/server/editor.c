@@ -99,7 +99,7 @@ static char *find_file(struct session *session, const char *key)
     if (root == NULL || key[0] == '/' || key[0] == '\0')
         return NULL;
     ls_path_join(&path, root, key);
-    char *real = ls_path_within(session->server->within, ls_buf_text(&path), NULL);
+    char *real = ls_path_within(session->server->web.within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
     bool ok = real != NULL && ls_is_file(real) && (ls_path_below(root, real) || host_may_want(session, &file, 1));
@@ -144,14 +144,14 @@ static int open_file(struct request *request, struct session *session, const str
 int editor_open(struct request *request)
 {
     struct ls_server *server = request->server;
-    char id[LS_ID_LEN + 1];
+    char id[LS_RANDOM_ID + 1];
     if (strcmp(request->info->request_method, "POST") != 0) {
         struct reply reply;
         reply_init(&reply, 405, NULL);
         reply_header(&reply, "Allow", "POST");
         return reply_send(&reply, request->http);
     }
-    if (!server->config.watch || server->config.editor == NULL || !request_is_local(server, request->info))
+    if (!server->config.watch || server->config.editor == NULL || !request_is_local(&server->web, request->info))
         return reply_text(request->http, 403, "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
                                               "when LSESS_EDITOR names an editor.\n");
     int len = request_param(request, "session", id, sizeof id);

@@ -65,7 +65,7 @@ static int redirect_to(struct request *request, const char *path)
 
 static bool is_id(const char *text, size_t len)
 {
-    return len == LS_ID_LEN && strspn(text, "0123456789abcdef") >= len;
+    return len == LS_RANDOM_ID && strspn(text, "0123456789abcdef") >= len;
 }
 
 static int route_rest(struct request *request)
@@ -123,7 +123,8 @@ int http_error(struct mg_connection *http, int status, const char *message)
 
 static int answer(struct mg_connection *http)
 {
-    struct ls_server *server = mg_get_user_data(mg_get_context(http));
+    struct web *web = mg_get_user_data(mg_get_context(http));
+    struct ls_server *server = web->server;
     const struct mg_request_info *info = mg_get_request_info(http);
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
     const char *fault = request_begin(info);
@@ -131,7 +132,7 @@ static int answer(struct mg_connection *http)
         return reply_text(http, 400, "%s", fault);
     if (!server_gate(server))
         return reply_text(http, 503, "The server is stopping.\n");
-    if (server->tls != NULL && !tls_is_ours(server->tls, info->remote_port))
+    if (web->tls != NULL && !tls_is_ours(web->tls, info->remote_port))
         return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
     if (raw == NULL || raw[0] != '/')
@@ -143,13 +144,13 @@ static int answer(struct mg_connection *http)
     bool upgrade = mg_get_header(http, "Upgrade") != NULL;
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
     struct ls_buf text = LS_BUF_INIT;
-    const char *refusal = origin_refusal(server, info, upgrade || !(get || head), &text);
+    const char *refusal = origin_refusal(web, info, upgrade || !(get || head), &text);
     if (refusal != NULL) {
         int status = reply_text(http, 403, "%s", refusal);
         ls_buf_release(&text);
         return status;
     }
-    struct request request = {.server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
+    struct request request = {.web = web, .server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
     request.path_len = canonical_path(decoded, canonical);
     if (strcmp(decoded, canonical) != 0)
         return redirect_to(&request, canonical);

@@ -106,7 +106,7 @@ static int publish(struct manager *manager, struct session *session)
 {
     pthread_mutex_lock(&manager->lock);
     bool ok = !manager->stopping && ls_idmap_put(manager->by_vended, session->vended_number, session, NULL);
-    if (ok && !ls_map_put(manager->by_id, session->id, LS_ID_LEN, session, NULL)) {
+    if (ok && !ls_map_put(manager->by_id, session->id, LS_RANDOM_ID, session, NULL)) {
         ls_idmap_take(manager->by_vended, session->vended_number);
         ok = false;
     }
@@ -147,7 +147,7 @@ static void begin_end(struct session *session)
 /* Out of the maps. Called with the lock held. @return the map's use */
 static struct session *take_out(struct manager *manager, struct session *session)
 {
-    struct session *taken = ls_map_take(manager->by_id, session->id, LS_ID_LEN);
+    struct session *taken = ls_map_take(manager->by_id, session->id, LS_RANDOM_ID);
     if (taken == NULL)
         return NULL;
     ls_idmap_take(manager->by_vended, session->vended_number);
@@ -231,7 +231,7 @@ struct session *manager_create(struct manager *manager, struct ls_err *err)
 
 struct session *manager_find(struct manager *manager, const char *id, size_t len)
 {
-    if (len != LS_ID_LEN)
+    if (len != LS_RANDOM_ID)
         return NULL;
     pthread_mutex_lock(&manager->lock);
     struct session *session = ls_map_get(manager->by_id, id, len);

@@ -70,7 +70,7 @@ static int start_failed(struct request *request, const struct ls_err *err)
     if (request->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
         snprintf(message, sizeof message, "%.*s", (int)first, err->text);
-        snprintf(generation, sizeof generation, "%lu", atomic_load(&request->server->generation));
+        snprintf(generation, sizeof generation, "%lu", atomic_load(&request->web->generation));
         const char *const pairs[] = {"message", message, "traceback", err->text[first] == '\n' ? err->text + first + 1 : "", "generation", generation, NULL};
         struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
         if (page != NULL)
@@ -88,7 +88,7 @@ int pages_root(struct request *request)
             reply_header(&reply, "Allow", "GET, HEAD");
         return reply_send(&reply, request->http);
     }
-    if (!request_is_navigation(request->server, request->info))
+    if (!request_is_navigation(request->web, request->info))
         return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
                                               "page of another origin show it in a frame.\n");
     struct ls_err err = {0};
@@ -121,20 +121,20 @@ static size_t meta_place(const char *page, size_t len)
 static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
 {
     /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the host. */
-    const char *secure = request->server->tls != NULL ? "; Secure" : "";
+    const char *secure = request->web->tls != NULL ? "; Secure" : "";
     reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
-    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->server->port, session->id, secure);
+    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id, secure);
 }
 
 static int send_index(struct request *request, struct session *session)
 {
-    struct ls_bytes *index = static_index(request->server);
+    struct ls_bytes *index = static_index(request->web);
     const char *text = ls_bytes_data(index);
     struct ls_buf page = LS_BUF_INIT;
     size_t place = meta_place(text, ls_bytes_len(index));
     ls_buf_add(&page, text, place);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
-    static_preloads(request->server, text, &page);
+    static_preloads(request->web, text, &page);
     ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
     ls_bytes_unref(index);
     char etag[32];

@@ -289,7 +289,7 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
             gather_ask(&fanout->gather, list[i], i);
     session_unref_all(list, count);
     /* Raised when the work has been handed out: a start page that waits for it asks for a session right away (H36). */
-    atomic_fetch_add(&server->generation, 1);
+    atomic_fetch_add(&server->web.generation, 1);
     return fanout;
 }
 
@@ -339,14 +339,14 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
         return NULL;
     }
     if (count > 0)
-        return ls_burst_of_files(server->within, server->site.root, names, count, err);
+        return ls_burst_of_files(server->web.within, server->site.root, names, count, err);
     struct ls_map *keys = ls_map_new();
     int rc = keys != NULL ? collect_keys(server, keys) : LS_ENOMEM;
     const char **all = rc == 0 ? ls_array(ls_map_count(keys) + 1, sizeof *all) : NULL;
     size_t at = 0;
     for (struct ls_map_entry *e = all != NULL ? ls_map_first(keys) : NULL; e != NULL; e = ls_map_next(e))
         all[at++] = ls_map_key(e, NULL);
-    struct ls_burst *burst = all != NULL ? ls_burst_of_site(server->within, server->site.root, all, at, err) : NULL;
+    struct ls_burst *burst = all != NULL ? ls_burst_of_site(server->web.within, server->site.root, all, at, err) : NULL;
     if (all == NULL)
         ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
     ls_free(all);

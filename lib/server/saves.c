@@ -293,7 +293,7 @@ static struct ls_bytes *find_source(const struct ls_server *server, const struct
     struct ls_buf path = LS_BUF_INIT;
     if (server->site.root != NULL)
         ls_path_join(&path, server->site.root, key);
-    struct ls_bytes *text = path.len > 0 ? ls_file_read(server->within, ls_buf_text(&path), 1 << 24, NULL) : NULL;
+    struct ls_bytes *text = path.len > 0 ? ls_file_read(server->web.within, ls_buf_text(&path), 1 << 24, NULL) : NULL;
     ls_buf_release(&path);
     return text;
 }

@@ -88,16 +88,16 @@ static int resolve_host(struct ls_server *server, struct ls_err *err)
         if (entry->ai_family == AF_INET) {
             struct in_addr address = ((struct sockaddr_in *)entry->ai_addr)->sin_addr;
             inet_ntop(AF_INET, &address, text, sizeof text);
-            server->loopback = (ntohl(address.s_addr) >> 24) == 127;
+            server->web.loopback = (ntohl(address.s_addr) >> 24) == 127;
             v6_only = false;
         }
     freeaddrinfo(list);
     if (v6_only)
         return ls_fail(err, LS_EINVAL, "The address '%s' of --host is an IPv6 address, and the HTTP library of this system serves IPv4 only.", host);
-    server->address = ls_strdup(text);
+    server->web.address = ls_strdup(text);
     /* 0.0.0.0 is every address of the machine; a browser here reaches it by loopback. */
     server->display_host = ls_strdup(strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : host);
-    return server->address != NULL && server->display_host != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
+    return server->web.address != NULL && server->display_host != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
 }
 
 /* civetweb takes milliseconds to fail; whether a port is free is known sooner. @return 0, or errno */
@@ -133,41 +133,41 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
     };
     struct mg_callbacks callbacks = {.begin_request = http_begin_request, .connection_close = websocket_abandon, .http_error = http_error, .log_message = log_message};
-    struct mg_init_data init = {.callbacks = &callbacks, .user_data = server, .configuration_options = options};
+    struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
-    server->http = mg_start2(&init, &error);
-    if (server->http == NULL) {
+    server->civetweb = mg_start2(&init, &error);
+    if (server->civetweb == NULL) {
         ls_fail(err, LS_EIO, "The HTTP server cannot start on %s:%d: %s", address, port, problem[0] != '\0' ? problem : "unknown reason");
         return false;
     }
     struct mg_server_port bound[2] = {{0}};
-    int count = mg_get_server_ports(server->http, 2, bound);
-    server->http_port = count > 0 ? bound[0].port : port;
+    int count = mg_get_server_ports(server->civetweb, 2, bound);
+    server->web.http_port = count > 0 ? bound[0].port : port;
     return true;
 }
 
 /* One try. @return 0, EADDRINUSE, or -1 and err */
 static int try_port(struct ls_server *server, int port, struct ls_err *err)
 {
-    if (server->tls != NULL) {
-        int bound = tls_listen(server->tls, server->address, port, server->http_port);
+    if (server->web.tls != NULL) {
+        int bound = tls_listen(server->web.tls, server->web.address, port, server->web.http_port);
         if (bound < 0 && bound != -EADDRINUSE)
-            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(-bound));
-        server->port = bound;
+            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(-bound));
+        server->web.port = bound;
         return bound < 0 ? EADDRINUSE : 0;
     }
-    int rc = port == 0 ? 0 : probe_port(server->address, port);
+    int rc = port == 0 ? 0 : probe_port(server->web.address, port);
     if (rc == EADDRINUSE)
         return rc;
     if (rc != 0)
-        return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->address, port, strerror(rc));
+        return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(rc));
     struct ls_err why = {0};
-    if (start_http(server, server->address, port, &why)) {
-        server->port = server->http_port;
+    if (start_http(server, server->web.address, port, &why)) {
+        server->web.port = server->web.http_port;
         return 0;
     }
     /* Taken between the question and the answer? */
-    if (port != 0 && probe_port(server->address, port) == EADDRINUSE)
+    if (port != 0 && probe_port(server->web.address, port) == EADDRINUSE)
         return EADDRINUSE;
     return ls_fail(err, why.code, "%s", why.text);
 }
@@ -182,8 +182,8 @@ static int listen_on(struct ls_server *server, struct ls_err *err)
     if (rc != EADDRINUSE)
         return rc;
     if (tries == 1)
-        return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->address);
-    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1, server->address);
+        return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->web.address);
+    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1, server->web.address);
 }
 
 /* --- the site --- */
@@ -247,11 +247,11 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_EINVAL, "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
     if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") && !has_entry(site->root, "apps"))
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
-    server->within = server->config.sandbox ? site->root : NULL;
+    server->web.within = server->config.sandbox ? site->root : NULL;
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
-    site->lua_dir = lua != NULL ? ls_path_real_lenient(server->within, lua, NULL) : NULL;
-    server->html_dir = html;
-    server->lua_files = count_lua_files(server->within, lua, apps);
+    site->lua_dir = lua != NULL ? ls_path_real_lenient(server->web.within, lua, NULL) : NULL;
+    server->web.html_dir = html;
+    server->lua_files = count_lua_files(server->web.within, lua, apps);
     if (site->lua_dir == NULL) { /* it leads outside of the site: what is asked for there is refused one by one */
         site->lua_dir = lua;
         lua = NULL;
@@ -283,14 +283,14 @@ static int open_static_roots(struct ls_server *server, struct ls_err *err)
     size_t count = 0, kept = 0;
     while (given != NULL && given[count] != NULL)
         count++;
-    server->static_roots = ls_array(count + 1, sizeof *server->static_roots);
-    if (server->static_roots == NULL)
+    server->web.static_roots = ls_array(count + 1, sizeof *server->web.static_roots);
+    if (server->web.static_roots == NULL)
         return ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
     for (size_t i = 0; i < count; i++) {
         char *path = join(server->site.root != NULL ? server->site.root : ".", given[i]);
         char *real = path != NULL ? ls_path_real(path, NULL) : NULL;
         if (real != NULL)
-            server->static_roots[kept++] = real;
+            server->web.static_roots[kept++] = real;
         else
             ls_log(0, "The folder '%s' of static_roots does not exist.", given[i]);
         ls_free(path);
@@ -301,7 +301,7 @@ static int open_static_roots(struct ls_server *server, struct ls_err *err)
 static int open_views(struct ls_server *server, struct ls_err *err)
 {
     char *views = server->site.root != NULL ? join(server->site.root, "viewdefs") : NULL;
-    server->viewdefs = ls_viewdefs_open(server->within, views, server->site.bundle, err);
+    server->viewdefs = ls_viewdefs_open(server->web.within, views, server->site.bundle, err);
     ls_free(views);
     return server->viewdefs != NULL ? 0 : LS_EIO;
 }
@@ -312,7 +312,7 @@ static void open_watcher(struct ls_server *server)
         return;
     struct ls_err err = {0};
     struct ls_hotload_config config = {.root = server->site.root,
-                                       .within = server->within,
+                                       .within = server->web.within,
                                        .debounce_ms = server->config.debounce_ms,
                                        .poll_ms = server->config.poll_ms,
                                        .ctx = server,
@@ -413,7 +413,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     if (server->executor == NULL)
         return LS_EIO;
     ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
-    ls_alarm_init(&server->bodies_late, server->executor, bodies_look, server);
+    ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);
     ls_alarm_init(&server->trim, server->executor, server_trim, server);
     struct manager_config sessions = {.executor = server->executor,
                                       .memory_limit = config->memory_limit,
@@ -428,10 +428,10 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     if (server->chunks == NULL || open_static_roots(server, err) < 0 || open_views(server, err) < 0)
         return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
-    ls_buf_printf(&url, "%s://%s:%d/", server->tls != NULL ? "https" : "http", server->display_host, server->port);
+    ls_buf_printf(&url, "%s://%s:%d/", server->web.tls != NULL ? "https" : "http", server->display_host, server->web.port);
     server->url = ls_strdup(ls_buf_text(&url));
-    if (server->token[0] != '\0')
-        ls_buf_printf(&url, "?t=%s", server->token);
+    if (server->web.token[0] != '\0')
+        ls_buf_printf(&url, "?t=%s", server->web.token);
     server->start_url = ls_buf_detach(&url, NULL);
     websocket_install(server);
     open_watcher(server);
@@ -459,8 +459,8 @@ static int open_http(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
     if (config->cert != NULL) {
-        server->tls = tls_open(config->cert, config->key, config->max_connections, err);
-        if (server->tls == NULL || !start_http(server, "127.0.0.1", 0, err))
+        server->web.tls = tls_open(config->cert, config->key, config->max_connections, err);
+        if (server->web.tls == NULL || !start_http(server, "127.0.0.1", 0, err))
             return LS_EINVAL;
     }
     return listen_on(server, err);
@@ -474,10 +474,19 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         return NULL;
     }
     server->config = *config;
+    server->web = (struct web){.server = server,
+                               .site = &server->site,
+                               .client_builtin = config->client_builtin,
+                               .watch = config->watch,
+                               .host = config->host,
+                               .allow_origins = config->allow_origins,
+                               .allow_frames = config->allow_frames,
+                               .lua_property = config->lua_property,
+                               .body_ms = config->body_ms};
     pthread_mutex_init(&server->gate_lock, NULL);
     pthread_cond_init(&server->gate_open, NULL);
     pthread_mutex_init(&server->sockets_lock, NULL);
-    pthread_mutex_init(&server->bodies_lock, NULL);
+    pthread_mutex_init(&server->web.bodies_lock, NULL);
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
@@ -486,7 +495,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     if (rc == 0)
         rc = resolve_host(server, err);
     if (rc == 0)
-        rc = origin_open(server, err);
+        rc = origin_open(&server->web, err);
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the gate. */
     if (rc == 0)
         rc = open_http(server, err);
@@ -496,7 +505,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         ls_server_stop(server);
         return NULL;
     }
-    origin_announce(server);
+    origin_announce(&server->web);
     warn_of_owner(server);
     server_set_phase(server, PHASE_RUNNING);
     return server;
@@ -507,7 +516,7 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
     *ready = (struct ls_server_ready){.url = server->start_url,
                                       .dir = server->site.root,
                                       .socket_path = control_path(server->control),
-                                      .port = server->port,
+                                      .port = server->web.port,
                                       .lua_files = server->lua_files,
                                       .viewdefs = ls_viewdefs_count(server->viewdefs),
                                       .watching = server->hotload != NULL};
@@ -541,7 +550,7 @@ static void wake_http(const struct ls_server *server)
         struct sockaddr_in self;
         socklen_t len = sizeof self, size = sizeof listening;
         if (entry->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->http_port)
+            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->web.http_port)
             shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
     }
     if (dir != NULL)
@@ -553,25 +562,25 @@ static void free_server(struct ls_server *server)
     reload_release(server);
     manager_close(server->manager);
     ls_alarm_release(&server->heartbeat);
-    ls_alarm_release(&server->bodies_late);
+    ls_alarm_release(&server->web.bodies_late);
     ls_alarm_release(&server->trim);
     ls_chunks_free(server->chunks);
     ls_viewdefs_close(server->viewdefs);
-    for (char **root = server->static_roots; root != NULL && *root != NULL; root++)
+    for (char **root = server->web.static_roots; root != NULL && *root != NULL; root++)
         ls_free(*root);
-    ls_free(server->static_roots);
+    ls_free(server->web.static_roots);
     ls_free(server->site.root);
     ls_free(server->site.lua_dir);
     ls_free(server->site.bundle);
-    ls_free(server->html_dir);
-    ls_free(server->address);
+    ls_free(server->web.html_dir);
+    ls_free(server->web.address);
     ls_free(server->display_host);
     ls_free(server->url);
     ls_free(server->start_url);
     pthread_mutex_destroy(&server->gate_lock);
     pthread_cond_destroy(&server->gate_open);
     pthread_mutex_destroy(&server->sockets_lock);
-    pthread_mutex_destroy(&server->bodies_lock);
+    pthread_mutex_destroy(&server->web.bodies_lock);
     pthread_mutex_destroy(&server->reports_lock);
     ls_free(server);
 }
@@ -582,7 +591,7 @@ bool ls_server_stop(struct ls_server *server)
         return true;
     server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
     ls_alarm_off(&server->heartbeat);
-    ls_alarm_off(&server->bodies_late);
+    ls_alarm_off(&server->web.bodies_late);
     ls_alarm_off(&server->trim);
     if (server->manager != NULL) {
         manager_stop(server->manager);
@@ -597,11 +606,11 @@ bool ls_server_stop(struct ls_server *server)
             return false;
         }
     }
-    if (server->http != NULL) {
+    if (server->civetweb != NULL) {
         wake_http(server);
-        mg_stop(server->http);
+        mg_stop(server->civetweb);
     }
-    tls_close(server->tls);
+    tls_close(server->web.tls);
     control_close(server->control);
     if (server->manager != NULL)
         manager_wait(server->manager);

@@ -18,21 +18,6 @@
 /* --- life --- */
 
 /* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
-int session_draw_id(char *id, struct ls_err *err)
-{
-    unsigned char bytes[LS_ID_LEN / 2];
-    size_t got = 0;
-    while (got < sizeof bytes) {
-        ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
-        if (n < 0 && errno != EINTR)
-            return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
-        got += n > 0 ? (size_t)n : 0;
-    }
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-    return 0;
-}
-
 struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
 {
     struct session *session = ls_zalloc(sizeof *session);
@@ -49,7 +34,7 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
     session->queue = ls_queue_new(executor, err);
     if (session->timers == NULL || session->keys == NULL)
         ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
-    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || session_draw_id(session->id, err) < 0) {
+    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || ls_random_id(session->id, err) < 0) {
         session_unref(session);
         return NULL;
     }

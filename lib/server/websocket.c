@@ -419,7 +419,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
         int fd = descriptor_find(info);
-        struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(server, info)) : NULL;
+        struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(&server->web, info)) : NULL;
         if (socket != NULL) {
             mg_set_user_connection_data(http, socket);
             session_unref(session);
@@ -526,7 +526,7 @@ void websocket_install(struct ls_server *server)
 {
     /* None is spoken (P22). Without a list of its own civetweb accepts whichever is asked for first. */
     static struct mg_websocket_subprotocols none;
-    mg_set_websocket_handler_with_subprotocols(server->http, "/ws", &none, on_connect, on_ready, on_data, NULL, server);
+    mg_set_websocket_handler_with_subprotocols(server->civetweb, "/ws", &none, on_connect, on_ready, on_data, NULL, server);
 }
 
 /* --- closing and heartbeat --- */

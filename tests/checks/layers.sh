@@ -3,7 +3,7 @@
 # Prints one line a finding and ends with its count as "N passed, M failed".
 set -u
 cd "$(dirname "$0")/../.."
-rooms=(base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload server)
+rooms=(base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server)
 declare -A floor
 for i in "${!rooms[@]}"; do floor[${rooms[$i]}]=$i; done
 passed=0 failed=0
@@ -31,7 +31,7 @@ while read -r pattern allowed; do
     done < <(grep -nE "^[[:space:]]*#[[:space:]]*include[[:space:]]+[<\"]($pattern)[>\"]" -r lib cmd --include='*.c' --include='*.h')
 done <<'LIST'
 (lua5\.4/)?(lua|lauxlib|lualib)\.h ^lib/(vm|model|resolver|reload|console|session)/
-civetweb\.h ^lib/server/
+civetweb\.h ^lib/(http|server)/
 inotifytools/.*|sys/inotify\.h ^lib/hotload/
 (cjson/)?cJSON\.h ^lib/protocol/
 LIST

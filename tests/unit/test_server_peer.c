@@ -282,20 +282,20 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
 {
     (void)state;
     struct fixture fixture;
-    char id[LS_ID_LEN + 1], token[LS_ID_LEN + 1], where[128], cookie[256];
+    char id[LS_RANDOM_ID + 1], token[LS_RANDOM_ID + 1], where[128], cookie[256];
     ls__peer_seams = (struct ls__peer_seams){.no_diag = true, .no_proc = true};
     start_plain(&fixture);
     const char *t = strstr(fixture.ready.url, "/?t=");
     assert_non_null(t);
-    assert_int_equal(strlen(t + 4), LS_ID_LEN);
+    assert_int_equal(strlen(t + 4), LS_RANDOM_ID);
     strcpy(token, t + 4);
 
     /* Pages work without it, and neither no token nor a wrong one is answered in another way. */
     const char *answer = ask(&fixture, "GET", "/", "", "");
     assert_non_null(strstr(answer, "HTTP/1.1 302"));
     assert_null(strstr(answer, "lsess-token"));
-    memcpy(id, strstr(answer, "Location: /") + 11, LS_ID_LEN);
-    id[LS_ID_LEN] = '\0';
+    memcpy(id, strstr(answer, "Location: /") + 11, LS_RANDOM_ID);
+    id[LS_RANDOM_ID] = '\0';
     const char *const wrong[] = {"", "0", "00000000000000000000000000000000", "000000000000000000000000000000000", "%00"};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         snprintf(where, sizeof where, "/?t=%s", wrong[i]);

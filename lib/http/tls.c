@@ -7,7 +7,7 @@
  *
  * Threads: ls-tls accepts; one thread a connection owns its TLS state. Refuses plain connections to the inner port: only those that come from here are
  * served. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "server/internal.h"
+#include "http/http.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -122,16 +122,16 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
     ls__peer_seams.uid = give_uid;
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct asked *asked = &table[i];
-        struct ls_server server = {.loopback = !asked->everywhere, .config = {.host = "127.0.0.1", .allow_origins = asked->origins, .lua_property = asked->lua_property}};
+        struct web web = {.loopback = !asked->everywhere, .host = "127.0.0.1", .allow_origins = asked->origins, .lua_property = asked->lua_property};
         struct mg_request_info info;
         char headers[256];
         strcpy(headers, asked->headers);
         fill_request(&info, asked, headers);
         peers_uid = (int64_t[]){geteuid(), 0, geteuid() + 1, -1}[asked->user];
-        bool local = request_is_local(&server, &info);
+        bool local = request_is_local(&web, &info);
         if (local != asked->expected)
             fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers, local ? "let in" : "refused");
-        struct ls_rights rights = request_rights(&server, &info);
+        struct ls_rights rights = request_rights(&web, &info);
         assert_int_equal(rights.source, local);
         assert_int_equal(rights.lua, asked->lua_property > 0 || (asked->lua_property < 0 && local));
     }
@@ -141,7 +141,7 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
 static void Q3_more_headers_than_can_be_seen(void **state)
 {
     (void)state;
-    struct ls_server server = {.loopback = true, .config = {.host = "127.0.0.1"}};
+    struct web web = {.loopback = true, .host = "127.0.0.1"};
     const struct asked ours = {.expected = true, PAGE(OURS)};
     char headers[256];
     struct mg_request_info info;
@@ -150,9 +150,9 @@ static void Q3_more_headers_than_can_be_seen(void **state)
     peers_uid = geteuid();
     while (info.num_headers < MG_MAX_HEADERS - 1)
         info.http_headers[info.num_headers++] = (struct mg_header){"X-Any", "1"};
-    assert_true(request_is_local(&server, &info));
+    assert_true(request_is_local(&web, &info));
     info.http_headers[info.num_headers++] = (struct mg_header){"X-Any", "1"};
-    assert_false(request_is_local(&server, &info));
+    assert_false(request_is_local(&web, &info));
 }
 
 int main(void)
@@ -161,5 +161,5 @@ int main(void)
         cmocka_unit_test(Q3_P91a_who_is_the_user_at_this_machine),
         cmocka_unit_test(Q3_more_headers_than_can_be_seen),
     };
-    return cmocka_run_group_tests_name("server-origin", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("http-origin", tests, NULL, NULL);
 }

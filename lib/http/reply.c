@@ -1,7 +1,7 @@
 /* Answers: a head that every answer has, and a body (P19, P22a, Q3).
  *
  * Threads: civetweb's workers. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,10 +40,10 @@ void reply_header(struct reply *reply, const char *name, const char *format, ...
 }
 
 /* Who may frame a page (Q3): the list has been checked to hold nothing but origins. */
-static void add_frame_ancestors(const struct ls_server *server, struct ls_buf *out)
+static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
 {
     ls_buf_str(out, "Content-Security-Policy: frame-ancestors 'self'");
-    for (const char *const *allowed = server->config.allow_frames; allowed != NULL && *allowed != NULL; allowed++)
+    for (const char *const *allowed = web->allow_frames; allowed != NULL && *allowed != NULL; allowed++)
         ls_buf_printf(out, " %s", *allowed);
     ls_buf_str(out, "\r\n");
 }
@@ -51,7 +51,7 @@ static void add_frame_ancestors(const struct ls_server *server, struct ls_buf *o
 /* Also decides whether the connection ends with this answer. */
 static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http, uint64_t len)
 {
-    const struct ls_server *server = mg_get_user_data(mg_get_context(http));
+    const struct web *web = mg_get_user_data(mg_get_context(http));
     time_t now = time(NULL);
     struct tm parts;
     char date[40];
@@ -61,9 +61,9 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the browser's to guess (P19); what is ours is
      * no part of other sites' pages, unless --allow-origin names them (Q3). */
     ls_buf_str(out, "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
-    ls_buf_str(out, request_is_listed(server, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
+    ls_buf_str(out, request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type != NULL && strncmp(reply->type, "text/html", 9) == 0)
-        add_frame_ancestors(server, out);
+        add_frame_ancestors(web, out);
     if (reply->type != NULL)
         ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
     if (reply->status != 304)

@@ -6,7 +6,7 @@
  * answer. And one timer looks at the bodies that are being read and shuts the reading side of those that are late.
  *
  * Threads: civetweb's workers; the timer's. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -61,19 +61,19 @@ void descriptor_linger(int fd, int64_t ms)
 /* --- the time of a body --- */
 
 /* So long, and as much longer as what has come would take at a low rate: a slow line is no reason to end, a trickle is. */
-static int64_t due_of(const struct ls_server *server, struct body *body)
+static int64_t due_of(const struct web *web, struct body *body)
 {
-    return body->since_ns + ls_ms(server->config.body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
+    return body->since_ns + ls_ms(web->body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
 }
 
 /* A body in the list is still being read, so its connection's descriptor is open and no other's. */
 void bodies_look(void *ctx)
 {
-    struct ls_server *server = ctx;
+    struct web *web = ctx;
     int64_t now = ls_now_ns(), next = INT64_MAX;
-    pthread_mutex_lock(&server->bodies_lock);
-    for (struct body *body = server->bodies; body != NULL; body = body->next) {
-        int64_t due = due_of(server, body);
+    pthread_mutex_lock(&web->bodies_lock);
+    for (struct body *body = web->bodies; body != NULL; body = body->next) {
+        int64_t due = due_of(web, body);
         if (due <= now && !body->late) {
             int fd = descriptor_find(body->info);
             body->late = true;
@@ -83,24 +83,24 @@ void bodies_look(void *ctx)
             next = due;
         }
     }
-    pthread_mutex_unlock(&server->bodies_lock);
+    pthread_mutex_unlock(&web->bodies_lock);
     if (next != INT64_MAX)
-        ls_alarm_set(&server->bodies_late, next);
+        ls_alarm_set(&web->bodies_late, next);
 }
 
-void body_begin(struct ls_server *server, struct body *body, const struct mg_request_info *info)
+void body_begin(struct web *web, struct body *body, const struct mg_request_info *info)
 {
     *body = (struct body){.info = info, .since_ns = ls_now_ns()};
-    pthread_mutex_lock(&server->bodies_lock);
-    DL_PREPEND(server->bodies, body);
-    pthread_mutex_unlock(&server->bodies_lock);
-    ls_alarm_set(&server->bodies_late, due_of(server, body));
+    pthread_mutex_lock(&web->bodies_lock);
+    DL_PREPEND(web->bodies, body);
+    pthread_mutex_unlock(&web->bodies_lock);
+    ls_alarm_set(&web->bodies_late, due_of(web, body));
 }
 
-bool body_end(struct ls_server *server, struct body *body)
+bool body_end(struct web *web, struct body *body)
 {
-    pthread_mutex_lock(&server->bodies_lock);
-    DL_DELETE(server->bodies, body);
-    pthread_mutex_unlock(&server->bodies_lock);
+    pthread_mutex_lock(&web->bodies_lock);
+    DL_DELETE(web->bodies, body);
+    pthread_mutex_unlock(&web->bodies_lock);
     return !body->late;
 }

@@ -6,7 +6,7 @@
  * each one only takes away.
  *
  * Threads: any. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -86,16 +86,16 @@ static bool is_loopback_origin(const char *origin)
 /* --- Host and Origin (Q3, P23) --- */
 
 /* Q3: a name that an attacker's DNS can point at this machine is not one of ours. */
-static bool is_host_known(const struct ls_server *server, const char *header)
+static bool is_host_known(const struct web *web, const char *header)
 {
     const char *host;
     unsigned char address[16];
     size_t len = split_host(header, &host);
     if (len == 0)
         return false;
-    if (read_address(host, len, address) != 0 || same_name(host, len, "localhost") || same_name(host, len, server->config.host))
+    if (read_address(host, len, address) != 0 || same_name(host, len, "localhost") || same_name(host, len, web->host))
         return true;
-    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
+    for (const char *const *allowed = web->allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
         const char *name;
         size_t name_len = split_origin(*allowed, &name);
         if (name_len == len && strncasecmp(name, host, len) == 0)
@@ -115,12 +115,12 @@ static bool is_in_list(const char *const *list, const char *address, bool whole)
     return false;
 }
 
-static bool is_origin_known(const struct ls_server *server, const char *origin, const char *host)
+static bool is_origin_known(const struct web *web, const char *origin, const char *host)
 {
-    const char *scheme = server->tls != NULL ? "https://" : "http://";
+    const char *scheme = web->tls != NULL ? "https://" : "http://";
     if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
         return true;
-    return is_in_list(server->config.allow_origins, origin, true);
+    return is_in_list(web->allow_origins, origin, true);
 }
 
 static const char *find_header(const struct mg_request_info *info, const char *name)
@@ -131,56 +131,56 @@ static const char *find_header(const struct mg_request_info *info, const char *n
     return NULL;
 }
 
-bool request_is_listed(const struct ls_server *server, const struct mg_request_info *info)
+bool request_is_listed(const struct web *web, const struct mg_request_info *info)
 {
-    if (server->config.allow_origins == NULL || server->config.allow_origins[0] == NULL)
+    if (web->allow_origins == NULL || web->allow_origins[0] == NULL)
         return false;
     const char *origin = find_header(info, "Origin"), *referer = origin == NULL ? find_header(info, "Referer") : NULL;
-    return (origin != NULL && is_in_list(server->config.allow_origins, origin, true)) ||
-           (referer != NULL && is_in_list(server->config.allow_origins, referer, false));
+    return (origin != NULL && is_in_list(web->allow_origins, origin, true)) ||
+           (referer != NULL && is_in_list(web->allow_origins, referer, false));
 }
 
 /* A document for a person to look at, or a frame of a page that may frame ours. Where the framing page keeps its address to itself, the browser still
  * holds the frame to frame-ancestors. */
-static bool is_document(const struct ls_server *server, const struct mg_request_info *info, const char *dest)
+static bool is_document(const struct web *web, const struct mg_request_info *info, const char *dest)
 {
     if (strcmp(dest, "document") == 0)
         return true;
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
-    const char *const *frames = server->config.allow_frames;
+    const char *const *frames = web->allow_frames;
     return (strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0) &&
            (site == NULL || strcmp(site, "same-origin") == 0 || (frames != NULL && *frames != NULL && (referer == NULL || is_in_list(frames, referer, false))));
 }
 
 /* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go somewhere ask for HTML; programs ask for
  * anything, and for no page. */
-bool request_is_navigation(const struct ls_server *server, const struct mg_request_info *info)
+bool request_is_navigation(const struct web *web, const struct mg_request_info *info)
 {
     const char *dest = find_header(info, "Sec-Fetch-Dest"), *accept = find_header(info, "Accept"), *purpose = find_header(info, "Sec-Purpose");
     if (purpose != NULL && strstr(purpose, "prefetch") != NULL)
         return false;
     if (dest != NULL)
-        return is_document(server, info, dest);
+        return is_document(web, info, dest);
     if (accept != NULL && strcasestr(accept, "text/html") != NULL)
         return true;
     return (accept == NULL || strcmp(accept, "*/*") == 0) && find_header(info, "Referer") == NULL;
 }
 
 /* A picture, a script, a frame, something fetched: a part of another site's page (Q3). */
-static bool is_foreign_part(const struct ls_server *server, const struct mg_request_info *info)
+static bool is_foreign_part(const struct web *web, const struct mg_request_info *info)
 {
     const char *site = find_header(info, "Sec-Fetch-Site"), *dest = find_header(info, "Sec-Fetch-Dest");
-    return site != NULL && strcmp(site, "cross-site") == 0 && !(dest != NULL && is_document(server, info, dest)) && !request_is_listed(server, info);
+    return site != NULL && strcmp(site, "cross-site") == 0 && !(dest != NULL && is_document(web, info, dest)) && !request_is_listed(web, info);
 }
 
-const char *origin_refusal(const struct ls_server *server, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
+const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
-    if (host == NULL || !is_host_known(server, host))
+    if (host == NULL || !is_host_known(web, host))
         ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
-    else if (needs_origin_match && origin != NULL && !is_origin_known(server, origin, host))
+    else if (needs_origin_match && origin != NULL && !is_origin_known(web, origin, host))
         ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
-    else if (is_foreign_part(server, info))
+    else if (is_foreign_part(web, info))
         ls_buf_str(text, "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
     else
         return NULL;
@@ -197,10 +197,10 @@ static bool is_of_proxy(const char *name)
            strcasecmp(name, "X-Real-IP") == 0;
 }
 
-static bool is_peer_loopback(const struct ls_server *server, const struct mg_request_info *info)
+static bool is_peer_loopback(const struct web *web, const struct mg_request_info *info)
 {
-    if (server->tls != NULL) /* what civetweb sees is our own tunnel */
-        return tls_is_from_loopback(server->tls, info->remote_port);
+    if (web->tls != NULL) /* what civetweb sees is our own tunnel */
+        return tls_is_from_loopback(web->tls, info->remote_port);
     return is_loopback(info->remote_addr, strlen(info->remote_addr));
 }
 
@@ -214,54 +214,54 @@ static bool is_own_get(const struct mg_request_info *info)
 }
 
 /* The first of the origins given that is of another machine, or NULL. */
-static const char *foreign_origin(const struct ls_server *server)
+static const char *foreign_origin(const struct web *web)
 {
-    for (const char *const *allowed = server->config.allow_origins; allowed != NULL && *allowed != NULL; allowed++)
+    for (const char *const *allowed = web->allow_origins; allowed != NULL && *allowed != NULL; allowed++)
         if (!is_loopback_origin(*allowed))
             return *allowed;
     return NULL;
 }
 
-static bool is_token(const struct ls_server *server, const char *given, int len)
+static bool is_token(const struct web *web, const char *given, int len)
 {
-    unsigned differs = len != LS_ID_LEN;
-    for (int i = 0; i < LS_ID_LEN && len == LS_ID_LEN; i++) /* all of it, however early it is wrong: time is not to tell how much was right */
-        differs |= (unsigned char)(given[i] ^ server->token[i]);
+    unsigned differs = len != LS_RANDOM_ID;
+    for (int i = 0; i < LS_RANDOM_ID && len == LS_RANDOM_ID; i++) /* all of it, however early it is wrong: time is not to tell how much was right */
+        differs |= (unsigned char)(given[i] ^ web->token[i]);
     return differs == 0;
 }
 
 /* A cookie goes to all ports of a host, so its name has the port. */
-static void name_cookie(const struct ls_server *server, char name[32])
+static void name_cookie(const struct web *web, char name[32])
 {
-    snprintf(name, 32, "lsess-token-%d", server->port);
+    snprintf(name, 32, "lsess-token-%d", web->port);
 }
 
 /* Asked last, since it costs most. */
-static bool is_users(const struct ls_server *server, const struct mg_request_info *info)
+static bool is_users(const struct web *web, const struct mg_request_info *info)
 {
-    if (server->token[0] != '\0') {
-        char name[32], given[LS_ID_LEN + 1] = "";
-        name_cookie(server, name);
-        return is_token(server, given, request_cookie(info, name, given, sizeof given));
+    if (web->token[0] != '\0') {
+        char name[32], given[LS_RANDOM_ID + 1] = "";
+        name_cookie(web, name);
+        return is_token(web, given, request_cookie(info, name, given, sizeof given));
     }
-    if (server->tls != NULL)
-        return tls_is_from_user(server->tls, info->remote_port);
-    return peer_is_user(info->remote_addr, info->remote_port, server->address, server->http_port);
+    if (web->tls != NULL)
+        return tls_is_from_user(web->tls, info->remote_port);
+    return peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
 }
 
 void origin_grant(const struct request *request, struct ls_buf *headers)
 {
-    const struct ls_server *server = request->server;
-    char name[32], given[LS_ID_LEN + 1] = "";
-    name_cookie(server, name);
-    if (server->token[0] != '\0' && is_token(server, given, request_param(request, "t", given, sizeof given)))
-        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, server->token, server->tls != NULL ? "; Secure" : "");
+    const struct web *web = request->web;
+    char name[32], given[LS_RANDOM_ID + 1] = "";
+    name_cookie(web, name);
+    if (web->token[0] != '\0' && is_token(web, given, request_param(request, "t", given, sizeof given)))
+        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, web->token, web->tls != NULL ? "; Secure" : "");
 }
 
-bool request_is_local(const struct ls_server *server, const struct mg_request_info *info)
+bool request_is_local(const struct web *web, const struct mg_request_info *info)
 {
     bool host = false, origin = false;
-    if (!server->loopback || (foreign_origin(server) != NULL && server->config.lua_property <= 0) || !is_peer_loopback(server, info))
+    if (!web->loopback || (foreign_origin(web) != NULL && web->lua_property <= 0) || !is_peer_loopback(web, info))
         return false;
     /* No browser speaks an older HTTP, and the proxy that adds no header of its own by default does. Headers beyond civetweb's array are not seen. */
     if (info->http_version == NULL || strcmp(info->http_version, "1.1") != 0 || info->num_headers >= MG_MAX_HEADERS)
@@ -274,30 +274,30 @@ bool request_is_local(const struct ls_server *server, const struct mg_request_in
         host |= is_host;
         origin |= is_origin;
     }
-    return host && (origin || is_own_get(info)) && is_users(server, info);
+    return host && (origin || is_own_get(info)) && is_users(web, info);
 }
 
-struct ls_rights request_rights(const struct ls_server *server, const struct mg_request_info *info)
+struct ls_rights request_rights(const struct web *web, const struct mg_request_info *info)
 {
-    bool local = request_is_local(server, info);
-    int lua = server->config.lua_property;
+    bool local = request_is_local(web, info);
+    int lua = web->lua_property;
     return (struct ls_rights){.lua = lua > 0 || (lua < 0 && local), .source = local};
 }
 
-int origin_open(struct ls_server *server, struct ls_err *err)
+int origin_open(struct web *web, struct ls_err *err)
 {
-    bool powers = server->loopback && (foreign_origin(server) == NULL || server->config.lua_property > 0);
-    return powers && !peer_can_tell() ? session_draw_id(server->token, err) : 0;
+    bool powers = web->loopback && (foreign_origin(web) == NULL || web->lua_property > 0);
+    return powers && !peer_can_tell() ? ls_random_id(web->token, err) : 0;
 }
 
-void origin_announce(const struct ls_server *server)
+void origin_announce(const struct web *web)
 {
-    const char *origin = foreign_origin(server);
-    if (server->token[0] != '\0')
+    const char *origin = foreign_origin(web);
+    if (web->token[0] != '\0')
         ls_log(0, "This system does not tell which user a connection is from, so the property lua, source excerpts and opening the editor are for browsers that "
                   "open the address with ?t= which is printed here.");
-    if (origin == NULL || !server->loopback || server->config.lua_property > 0)
+    if (origin == NULL || !web->loopback || web->lua_property > 0)
         return;
-    ls_log(0, "Pages of %s may use this server, so %ssource excerpts in errors and opening the editor are off for every page%s.", origin,
-           server->config.lua_property < 0 ? "the property lua, " : "", server->config.lua_property < 0 ? " (--allow-lua-property turns them on)" : "");
+    ls_log(0, "Pages of %s may use this web, so %ssource excerpts in errors and opening the editor are off for every page%s.", origin,
+           web->lua_property < 0 ? "the property lua, " : "", web->lua_property < 0 ? " (--allow-lua-property turns them on)" : "");
 }

@@ -1,7 +1,7 @@
 /* What a request says: its head, and whether another may follow it; parameters, cookies, its body (P22a–P24).
  *
  * Threads: civetweb's workers. Nothing is answered here. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -183,7 +183,7 @@ int request_cookie(const struct mg_request_info *info, const char *name, char *o
 int request_cookie_session(const struct request *request, char *out, size_t cap)
 {
     char name[32];
-    snprintf(name, sizeof name, "ui-session-%d", request->server->port);
+    snprintf(name, sizeof name, "ui-session-%d", request->web->port);
     int len = request_cookie(request->info, name, out, cap);
     return len >= 0 ? len : request_cookie(request->info, "ui-session", out, cap);
 }
@@ -196,7 +196,7 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
     char chunk[8192];
     int n, rc = 0;
     struct body reading;
-    body_begin(request->server, &reading, request->info);
+    body_begin(request->web, &reading, request->info);
     while (rc == 0 && (n = mg_read(request->http, chunk, sizeof chunk)) != 0) {
         if (n < 0 || (max > 0 && body->len + (size_t)n > max)) {
             rc = n < 0 ? LS_EIO : LS_ELIMIT;
@@ -206,7 +206,7 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
             atomic_store(&reading.received, body->len);
         }
     }
-    bool in_time = body_end(request->server, &reading);
+    bool in_time = body_end(request->web, &reading);
     if (rc == 0 && (!in_time || (announced >= 0 && body->len < (size_t)announced)))
         rc = LS_EIO;
     body_left = rc != 0;

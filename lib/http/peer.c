@@ -9,7 +9,7 @@
  * that wants a power; never for a message.
  *
  * Threads: any, after peer_can_tell(). */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>

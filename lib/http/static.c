@@ -4,7 +4,7 @@
  * points to; no component below the root begins with a dot; nothing of lua/, no lsess.lua, regular files only. Whatever is not served is 404.
  *
  * Threads: civetweb's workers. Refuses to list directories and to run anything. */
-#include "server/internal.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -67,11 +67,11 @@ static bool has_dot_component(const char *path)
 }
 
 /* Does a link directly below html/ point to this folder? */
-static bool is_linked(const struct ls_server *server, const char *path, const char *root)
+static bool is_linked(const struct web *web, const char *path, const char *root)
 {
     size_t first = strcspn(path + 1, "/");
     struct ls_buf link = LS_BUF_INIT;
-    ls_buf_printf(&link, "%s/%.*s", server->html_dir, (int)first, path + 1);
+    ls_buf_printf(&link, "%s/%.*s", web->html_dir, (int)first, path + 1);
     struct stat info;
     char *target = lstat(ls_buf_text(&link), &info) == 0 && S_ISLNK(info.st_mode) ? ls_path_real(ls_buf_text(&link), NULL) : NULL;
     bool linked = target != NULL && strcmp(target, root) == 0;
@@ -81,32 +81,32 @@ static bool is_linked(const struct ls_server *server, const char *path, const ch
 }
 
 /* `path` as requested, `real` as resolved. */
-static bool may_serve(const struct ls_server *server, const char *path, const char *real)
+static bool may_serve(const struct web *web, const char *path, const char *real)
 {
-    const char *root = server->site.root;
+    const char *root = web->site->root;
     if (has_dot_component(path))
         return false;
     if (ls_path_below(root, real)) {
         const char *below = real + strlen(root);
         return !has_dot_component(below) && strcmp(below, "/lsess.lua") != 0 &&
-               (server->site.lua_dir == NULL || !ls_path_below(server->site.lua_dir, real));
+               (web->site->lua_dir == NULL || !ls_path_below(web->site->lua_dir, real));
     }
-    for (char **allowed = server->static_roots; allowed != NULL && *allowed != NULL; allowed++)
-        if (ls_path_below(*allowed, real) && is_linked(server, path, *allowed))
+    for (char **allowed = web->static_roots; allowed != NULL && *allowed != NULL; allowed++)
+        if (ls_path_below(*allowed, real) && is_linked(web, path, *allowed))
             return !has_dot_component(real + strlen(*allowed));
     return false;
 }
 
-static bool is_path_ok(struct ls_server *server, const char *path, char **real)
+static bool is_path_ok(struct web *web, const char *path, char **real)
 {
     struct ls_buf full = LS_BUF_INIT;
     *real = NULL;
-    if (server->html_dir == NULL)
+    if (web->html_dir == NULL)
         return false;
-    ls_buf_printf(&full, "%s%s", server->html_dir, path);
-    char *resolved = ls_path_within(server->within, ls_buf_text(&full), NULL);
+    ls_buf_printf(&full, "%s%s", web->html_dir, path);
+    char *resolved = ls_path_within(web->within, ls_buf_text(&full), NULL);
     ls_buf_release(&full);
-    if (resolved == NULL || !may_serve(server, path, resolved)) {
+    if (resolved == NULL || !may_serve(web, path, resolved)) {
         ls_free(resolved);
         return false;
     }
@@ -284,10 +284,10 @@ static int serve_file(struct request *request, const char *real)
 {
     struct stat info;
     struct ls_err why;
-    int fd = ls_file_open(request->server->within, real, &info, &why), status;
+    int fd = ls_file_open(request->web->within, real, &info, &why), status;
     if (fd >= 0) {
         struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
-        content.must_revalidate = request->server->config.watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
+        content.must_revalidate = request->web->watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
         snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino, (uint64_t)info.st_size,
                  (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
         status = send_content(request, &content);
@@ -319,7 +319,7 @@ static int serve_client(struct request *request)
 {
     const char *path = request->path;
     if (strcmp(path, "/lsess-client/generation") == 0)
-        return reply_text(request->http, 200, "%lu\n", atomic_load(&request->server->generation));
+        return reply_text(request->http, 200, "%lu\n", atomic_load(&request->web->generation));
     const struct ls_embed *embed = find_client_module(path);
     if (embed == NULL && (strcmp(path, "/main.js") == 0 || is_pattern(path, "/main-")))
         embed = ls_embed_find("templates/client/main.js");
@@ -334,24 +334,24 @@ static int serve_client(struct request *request)
     return 0;
 }
 
-static bool is_client_entry(struct ls_server *server, const char *path)
+static bool is_client_entry(struct web *web, const char *path)
 {
     char *real = NULL;
     if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-"))
         return false;
-    bool own = !server->config.client_builtin && is_path_ok(server, path, &real) && ls_is_file(real);
+    bool own = !web->client_builtin && is_path_ok(web, path, &real) && ls_is_file(real);
     ls_free(real);
     return !own;
 }
 
 /* The browser would find the entry module's imports only once it has that; named in the page they come side by side (Q1). */
-void static_preloads(struct ls_server *server, const char *page, struct ls_buf *out)
+void static_preloads(struct web *web, const char *page, struct ls_buf *out)
 {
     const char *src = strstr(page, " src=\"/main");
     size_t len = src != NULL ? strcspn(src + 6, "\"?#") : 0, count;
     char path[64];
     snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src != NULL ? src + 6 : "");
-    if (!is_client_entry(server, path) || strstr(page, "modulepreload") != NULL)
+    if (!is_client_entry(web, path) || strstr(page, "modulepreload") != NULL)
         return;
     const struct ls_embed *embed = ls_embed_all(&count);
     for (size_t i = 0; i < count; i++)
@@ -378,7 +378,7 @@ static int serve_directory(struct request *request)
     bool slash = ls_has_suffix(request->path, "/");
     ls_buf_printf(&index, "%s%sindex.html", request->path, slash ? "" : "/");
     int status = 0;
-    if (is_path_ok(request->server, ls_buf_text(&index), &real) && ls_is_file(real)) {
+    if (is_path_ok(request->web, ls_buf_text(&index), &real) && ls_is_file(real)) {
         if (slash) {
             request->path = ls_buf_text(&index); /* its extension tells the type */
             status = serve_file(request, real);
@@ -399,7 +399,7 @@ static int serve_site_file(struct request *request)
     char *real = NULL;
     int status = 0;
     bool slash = ls_has_suffix(request->path, "/");
-    if (is_path_ok(request->server, request->path, &real)) {
+    if (is_path_ok(request->web, request->path, &real)) {
         if (ls_is_dir(real))
             status = serve_directory(request);
         else if (!slash && ls_is_file(real))
@@ -412,10 +412,10 @@ static int serve_site_file(struct request *request)
 /* The built-in site is a folder inside the program. */
 static int serve_bundle_file(struct request *request)
 {
-    if (request->server->site.bundle == NULL || has_dot_component(request->path))
+    if (request->web->site->bundle == NULL || has_dot_component(request->path))
         return 0;
     struct ls_buf name = LS_BUF_INIT;
-    ls_buf_printf(&name, "%s/html%s", request->server->site.bundle, request->path);
+    ls_buf_printf(&name, "%s/html%s", request->web->site->bundle, request->path);
     const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
     ls_buf_release(&name);
     return embed != NULL ? serve_embedded(request, embed, find_type(request->path)) : 0;
@@ -432,7 +432,7 @@ int static_serve(struct request *request)
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
         return redirect_here(request, "/");
     int status = 0;
-    if (request->server->config.client_builtin)
+    if (request->web->client_builtin)
         status = serve_client(request);
     if (status == 0)
         status = serve_site_file(request);
@@ -443,16 +443,16 @@ int static_serve(struct request *request)
     return status != 0 ? status : reply_text(request->http, 404, "Not found.\n");
 }
 
-struct ls_bytes *static_index(struct ls_server *server)
+struct ls_bytes *static_index(struct web *web)
 {
     char *real = NULL;
     struct ls_bytes *bytes = NULL;
-    if (is_path_ok(server, "/index.html", &real))
-        bytes = ls_file_read(server->within, real, 0, NULL);
+    if (is_path_ok(web, "/index.html", &real))
+        bytes = ls_file_read(web->within, real, 0, NULL);
     ls_free(real);
-    if (bytes == NULL && server->site.bundle != NULL) {
+    if (bytes == NULL && web->site->bundle != NULL) {
         struct ls_buf name = LS_BUF_INIT;
-        ls_buf_printf(&name, "%s/html/index.html", server->site.bundle);
+        ls_buf_printf(&name, "%s/html/index.html", web->site->bundle);
         const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
         ls_buf_release(&name);
         bytes = embed != NULL ? ls_embed_read(embed) : NULL;
