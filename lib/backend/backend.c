@@ -6,7 +6,6 @@
 #include "backend/internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -152,14 +151,6 @@ unsigned ls_conn_number(const struct ls_conn *conn)
 
 /* --- the end of a batch --- */
 
-void ls__begin(struct ls_backend *b)
-{
-    if (b->in_batch)
-        return;
-    b->in_batch = true;
-    ls_tracker_begin_batch(b->engine->tracker);
-}
-
 /* P62 to P64: whatever waits is covered by the timer. */
 static void arm_flush(struct ls_backend *b)
 {
@@ -254,4 +245,16 @@ int ls_backend_eval(struct ls_backend *b, struct ls_eval *eval, struct ls_err *e
     int rc = ls_session_eval(b->engine->session, eval, err);
     ls_backend_after_batch(b, true);
     return rc;
+}
+
+void ls_backend_timer(struct ls_backend *b, uint64_t handle)
+{
+    if (ls__engine_timer(b, handle))
+        ls_backend_after_batch(b, false);
+}
+
+void ls_backend_grace(struct ls_backend *b)
+{
+    if (ls__grace_due(b))
+        ls_backend_after_batch(b, true);
 }

@@ -11,48 +11,12 @@
 
 #include "backend/internal.h"
 #include "base/alloc.h"
-#include "base/log.h"
 #include "base/text.h"
 
 static const char views_name[] = "viewdefs"; /* an atom with this very pointer stands for the view definitions */
 static const char place_name[] = "";         /* an atom with such a name, for the object that holds the place (R8) */
 
 #define LOOK_EVERY 256 /* updates between two looks at whether the batch is to end; each of them may be long */
-
-/* --- types (P106, F132) --- */
-
-static void note_list_type(struct ls_backend *b, const char *type)
-{
-    static const char *const known[] = {"lua.ViewList", "lua.ViewListItem"};
-    for (size_t i = 0; i < 2; i++) {
-        if (strcmp(type, known[i]) != 0)
-            continue;
-        for (size_t k = 0; k < b->list_type_count; k++)
-            if (b->list_types[k] == known[i])
-                return;
-        b->list_types[b->list_type_count++] = known[i];
-        for (struct ls__space *space = b->spaces; space; space = space->next)
-            space->views_due = true;
-    }
-}
-
-void ls__note_type(struct ls_backend *b, const char *type)
-{
-    size_t len = strlen(type);
-    if (!len)
-        return;
-    if (strncmp(type, "lua.", 4) == 0)
-        note_list_type(b, type);
-    if (b->config.session.hot || !b->config.viewdefs)
-        return; /* with hot reload the watcher has told us already (P109) */
-    if (!b->batch_types)
-        b->batch_types = ls_map_new_in(b->budget);
-    if (!b->batch_types || ls_map_get(b->batch_types, type, len) || !ls_map_put(b->batch_types, type, len, b, NULL))
-        return;
-    struct ls_err err;
-    if (ls_viewdefs_pick_up(b->config.viewdefs, type, &err) < 0)
-        ls_log_session(0, b->vended_id, "view definitions of %s: %s", type, err.text);
-}
 
 /* What the list says besides the updates: new types, and variables that fell silent or speak again. */
 static void note_properties(struct ls_backend *b, const struct ls_change *change)
@@ -235,41 +199,6 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
 
 /* --- the long way: cutting into atoms --- */
 
-static bool is_detail(int64_t id, const char *name)
-{
-    return id == 1 && name && strcmp(name, ls__detail) == 0;
-}
-
-static void lose_all(struct ls_backend *b)
-{
-    for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
-        ls__queue_lost(conn);
-}
-
-void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
-{
-    if (is_detail(id, name) && space->conn && !space->conn->outlet.rights.source)
-        return;
-    struct ls__atom *atom = LS__PUSH_IN(b->budget, b->atoms);
-    if (atom)
-        *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
-    else
-        lose_all(b);
-}
-
-/* A name that lives until the end of the batch. */
-static const char *keep_name(struct ls_backend *b, const char *name)
-{
-    char *copy = ls_strdup(name);
-    char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
-    if (!slot) {
-        ls_free(copy);
-        lose_all(b);
-        return NULL;
-    }
-    return *slot = copy;
-}
-
 static void cut_change(struct ls_backend *b, const struct ls_change *change, bool keep)
 {
     struct ls_var *var = change->var;
@@ -284,9 +213,10 @@ static void cut_change(struct ls_backend *b, const struct ls_change *change, boo
         if (change->place)
             ls__owe(b, space, id, change->priority, place_name);
         for (size_t i = 0; i < change->prop_count; i++) {
-            const char *name = keep ? keep_name(b, change->props[i]) : change->props[i];
-            if (name)
-                ls__owe(b, space, id, change->priority, name);
+            if (keep)
+                ls__owe_named(b, space, id, change->priority, change->props[i]);
+            else
+                ls__owe(b, space, id, change->priority, change->props[i]);
         }
     }
 }
@@ -322,7 +252,7 @@ static enum ls_priority property_class(const struct ls_var *var, const char *nam
         if (strcmp(other, name) == 0)
             return priority;
     }
-    return is_detail(ls_var_id(var), name) ? LS_HIGH : LS_MEDIUM;
+    return ls__is_detail(ls_var_id(var), name) ? LS_HIGH : LS_MEDIUM;
 }
 
 /* Is the value still the one that was sent last (P95)? */
@@ -346,11 +276,8 @@ static void cut_held(struct ls_backend *b, struct ls__space *space)
             ls_idmap_take(space->held, id);
             if (var && held->value && !is_as_sent(b, var, held))
                 ls__owe(b, space, id, ls_var_priority(var), NULL);
-            for (size_t i = 0; var && i < held->count; i++) {
-                const char *name = keep_name(b, held->names[i]);
-                if (name)
-                    ls__owe(b, space, id, property_class(var, name), name);
-            }
+            for (size_t i = 0; var && i < held->count; i++)
+                ls__owe_named(b, space, id, property_class(var, held->names[i]), held->names[i]);
             ls__held_free(held);
         }
         entry = next;
@@ -475,7 +402,7 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
             continue;
         if (atom->name == views_name)
             ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
-        else if (is_detail(atom->id, atom->name))
+        else if (ls__is_detail(atom->id, atom->name))
             ok &= add_property(b, atom->name, ls_buf_text(&b->detail));
         else if (atom->name && !*atom->name)
             place = true;
@@ -539,7 +466,7 @@ static bool gather_views(struct ls_backend *b, struct ls_conn *conn)
         return false;
     int count = ls_viewdefs_due(b->config.viewdefs, space->sent, b->list_types, b->list_type_count, ls__view_withheld, b, &conn->views);
     if (count < 0) {
-        ls__queue_lost(conn);
+        conn->out.lost = true;
         return false;
     }
     space->views_due = false;
@@ -572,14 +499,14 @@ static void run_callbacks(struct ls_backend *b)
     for (int round = 0;; round++) {
         int count = ls_tracker_changes(b->engine->tracker, &list);
         if (count < 0)
-            lose_all(b);
+            ls__lose_all(b);
         LS__LIST(struct ls__atom) told = {NULL, 0, 0};
         for (int i = 0; i < count; i++) {
             note_properties(b, &list[i]);
             cut_change(b, &list[i], true);
             for (size_t p = 0; p < list[i].prop_count + list[i].value; p++) {
                 struct ls__atom *atom = LS__PUSH(told);
-                const char *name = p < list[i].prop_count ? keep_name(b, list[i].props[p]) : "value";
+                const char *name = p < list[i].prop_count ? ls__keep_name(b, list[i].props[p]) : "value";
                 if (atom)
                     *atom = (struct ls__atom){.id = ls_var_id(list[i].var), .name = name ? name : "value"};
             }
@@ -720,7 +647,7 @@ void ls__compose(struct ls_backend *b)
                 note_properties(b, &list[i]);
     }
     if (count < 0) {
-        lose_all(b);
+        ls__lose_all(b);
         count = 0;
     }
     note_faults(b);

@@ -140,11 +140,11 @@ void ls__engine_close(struct ls__engine *engine)
     ls_free(engine);
 }
 
-void ls_backend_timer(struct ls_backend *b, uint64_t handle)
+bool ls__engine_timer(struct ls_backend *b, uint64_t handle)
 {
     if (handle >> LS_HANDLE_BITS != b->engine->generation)
-        return;
+        return false;
     ls__begin(b);
     ls_session_run_timer(b->engine->session, handle & LS_HANDLE_MASK);
-    ls_backend_after_batch(b, false);
+    return true;
 }

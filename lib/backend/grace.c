@@ -189,7 +189,7 @@ void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls
         decide(b, conn, batch->messages[0].type == LS_MSG_WATCH && batch->messages[0].id == 1);
 }
 
-void ls_backend_grace(struct ls_backend *b)
+bool ls__grace_due(struct ls_backend *b)
 {
     int64_t now = ls_now_ns();
     bool adopted = false;
@@ -207,6 +207,5 @@ void ls_backend_grace(struct ls_backend *b)
         space = next;
     }
     arm(b);
-    if (adopted)
-        ls_backend_after_batch(b, true);
+    return adopted;
 }

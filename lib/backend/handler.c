@@ -4,37 +4,13 @@
  * may run Lua code that destroys what we hold, so a variable is looked up again by its id after each of them.
  *
  * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the end of the batch. */
-#include <stdio.h>
 #include <string.h>
 
 #include "backend/internal.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/text.h"
 
 /* --- answers --- */
-
-void ls__queue_lost(struct ls_conn *conn)
-{
-    conn->out.lost = true;
-}
-
-/* Text for people: the message, and what caused it (T98). */
-static void describe(const struct ls_fault *fault, char *text, size_t size)
-{
-    if (*fault->cause)
-        snprintf(text, size, "%s: %s", fault->text, fault->cause);
-    else
-        snprintf(text, size, "%s", fault->text);
-}
-
-void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault)
-{
-    char text[2 * LS_FAULT_TEXT + 2];
-    describe(fault, text, sizeof text);
-    ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
-    ls_outgoing_end_equal(&conn->out, id, (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
-}
 
 static void refuse(struct ls_conn *conn, int64_t id, enum ls_fault_kind kind, const char *text)
 {
@@ -48,15 +24,6 @@ static void refuse_unknown(struct ls_conn *conn, int64_t id)
     struct ls_fault fault;
     ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no variable %lld", (long long)id);
     ls__send_error(conn, id, &fault);
-}
-
-void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props)
-{
-    struct ls__due *due = LS__PUSH_IN(b->budget, b->dues);
-    if (due)
-        *due = (struct ls__due){space, id, props};
-    else if (space->conn)
-        ls__queue_lost(space->conn);
 }
 
 /* --- watching (section 8) --- */
@@ -142,15 +109,6 @@ static void handle_unwatch(struct ls_backend *b, struct ls_conn *conn, const str
 }
 
 /* --- create (section 9) --- */
-
-void ls__note_created(struct ls_backend *b, struct ls_var *var)
-{
-    const char *type = ls_var_property(var, "type");
-    if (type)
-        ls__note_type(b, type);
-    if (ls_var_property(var, "inactive"))
-        (void)ls_idmap_put(b->inactive, ls_var_id(var), b, NULL);
-}
 
 /* What can be said against a create before the tracker is asked (P78 to P80). */
 static bool is_creatable(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, struct ls_var **parent)
@@ -298,7 +256,7 @@ static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct 
     if (answer)
         *answer = (struct ls__due){conn->space, id, false};
     else
-        ls__queue_lost(conn);
+        conn->out.lost = true;
 }
 
 /* A refused value: the page gets what holds, then the error that keeps its mark (P89). */
@@ -388,46 +346,6 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
 }
 
 /* --- destroy (section 12) --- */
-
-static void notify_gone(struct ls_conn *conn, int64_t id)
-{
-    ls_write_destroy(ls_outgoing_begin(&conn->out), id);
-    ls_outgoing_end(&conn->out, id);
-    ls_outgoing_ended(&conn->out, id);
-}
-
-static void note_gone_waiting(struct ls_backend *b, struct ls__space *space, int64_t id)
-{
-    (void)LS_PUSH_IN(b->budget, 0, space->gone, space->gone_count, space->gone_room, id);
-}
-
-/* Told by the tracker before each variable goes, children before parents. */
-static void variable_gone(void *ctx, struct ls_var *var)
-{
-    struct ls__engine *engine = ctx;
-    struct ls_backend *b = engine->backend;
-    int64_t id = ls_var_id(var);
-    ls_session_variable_gone(engine->session, id);
-    if (engine != b->engine)
-        return;
-    for (struct ls__space *space = b->spaces; space; space = space->next) {
-        int64_t shown = ls__space_id(space, var);
-        bool told = shown && (ls_var_owner(var) == space || ls__space_tally(space, var) || (space->conn && space->conn == b->destroyer));
-        if (told && space->conn)
-            notify_gone(space->conn, shown);
-        else if (told)
-            note_gone_waiting(b, space, shown);
-        ls__space_forget(space, var);
-    }
-    ls_idmap_take(b->inactive, id);
-}
-
-void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester)
-{
-    b->destroyer = requester;
-    ls_tracker_destroy(engine->tracker, id, variable_gone, engine);
-    b->destroyer = NULL;
-}
 
 static void handle_destroy(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {

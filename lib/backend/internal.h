@@ -198,52 +198,38 @@ int64_t ls__of_told(const struct ls_backend *b, int64_t object);
 /** The object that a client means by `of`. */
 int64_t ls__of_meant(const struct ls_backend *b, int64_t of);
 
-/* --- handler.c --- */
-/** The messages of a batch in their order (P51, P52): what fails is answered with an error. */
-void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch);
+/* --- owe.c --- */
+/** A property of variable 1 that the tracker does not have (H100). */
+extern const char ls__detail[];
+/** Is this property it? `name` may be NULL. */
+bool ls__is_detail(int64_t id, const char *name);
+/** The start of each item that may end in ls_backend_after_batch. */
+void ls__begin(struct ls_backend *b);
 /** Queue the error of a client's variable, 0 = of none (P98). */
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
-/** Destroy a variable with its subtree; of the notices `requester` (may be NULL) gets all, others those of what they watched (P96). */
-void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
 /** The client is owed the value, or with `props` everything, at the end of the batch. Without memory its connection is lost. */
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);
-/** Variable 1 may exist now: those who wait for it watch it (P31, P71). */
-void ls__app_arrives(struct ls_backend *b);
-/** Note the `type` and `inactive` that a variable was created with. */
-void ls__note_created(struct ls_backend *b, struct ls_var *var);
-
-/* --- compose.c --- */
-/** The end of a batch: detection, then view definitions and updates by priority go into the connections' queues (P51, P59, P104). */
-void ls__compose(struct ls_backend *b);
-/** The same while nobody is there: changes wait in the tracker, and what a restart owes to lost connections waits with them (P54, P114). */
-void ls__compose_nothing(struct ls_backend *b);
-/** This space is to be told, at the end of the batch, the value (name NULL) or a property of a variable. `name` must live until then. */
+/** Updates could not be made for want of memory: every connection is told to reload, instead of what waits. */
+void ls__lose_all(struct ls_backend *b);
+/** A copy of a name that lives until the end of the batch. NULL without memory, and all connections are lost. */
+const char *ls__keep_name(struct ls_backend *b, const char *name);
+/** This space is to be told, at the end of the batch, the value (name NULL) or a property of a variable. `name` must live until then. Without memory all
+ * connections are lost. */
 void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name);
+/** The same for a name that is copied. */
+void ls__owe_named(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name);
+
+/* --- lifetime.c --- */
 /** A variable of that type has appeared in this batch: new files of it are looked for (P106), built-in views count (F132). */
 void ls__note_type(struct ls_backend *b, const char *type);
+/** Note the `type` and `inactive` that a variable was created with. */
+void ls__note_created(struct ls_backend *b, struct ls_var *var);
+/** Destroy a variable with its subtree; of the notices `requester` (may be NULL) gets all, others those of what they watched (P96). */
+void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_t id, struct ls_conn *requester);
 
-/* --- engine.c --- */
-/** A VM with its tracker, `main.lua` run (L3, P30). @return owned, ls__engine_close(); NULL and err: it has failed, and nothing is left */
-struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err);
-/** The tracker goes first, since its slots are the VM's: dispose hooks that run later find none. NULL accepted. */
-void ls__engine_close(struct ls__engine *engine);
-
-/* --- grace.c --- */
-/** The space's connection has been lost: it waits for the next one (P114). */
-void ls__grace_wait(struct ls_backend *b, struct ls__space *space);
-/** A connection is new: does it have something to decide about (P114)? */
-void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
-/** The first frame decides (P114). */
-void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
-/** A connection says that it is the tab `tab`: the variables of the one that said so before end with it (P114, R8). @return 0, or LS_ENOMEM */
-int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab);
-/** Collect Lua's garbage if the heap has grown by more than `grown` bytes since that was done last. */
-void ls__collect(struct ls_backend *b, size_t grown);
-/** Take down a space: watches, variables (P111). */
-void ls__space_end(struct ls_backend *b, struct ls__space *space);
-
-/* --- report.c --- */
-extern const char ls__detail[];
+/* --- problems.c --- */
+/** Note a problem with a view file; NULL text clears. Of one key there is one at a time. @param stamp  of the text that a page has reported, or 0 */
+void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, const char *text, uint64_t stamp);
 /** Properties `reload-error` and `reload-detail` of variable 1 say what has failed and not been put right (H99, H100). */
 void ls__set_reload_error(struct ls_backend *b);
 /** A page has reported `KEY: what is wrong` with a view file (F131, H78): it stands until the file's text is another one. */
@@ -252,13 +238,45 @@ void ls__page_problem(struct ls_backend *b, const char *description);
 void ls__drop_old_problems(struct ls_backend *b);
 /** Frees what has been reported, at the backend's end. */
 void ls__problems_free(struct ls_backend *b);
+/** Which app does a file belong to? @return length of "apps/NAME" at the start of *rel, its path below the root; 0 if none */
+size_t ls__app_of(const struct ls_backend *b, const char *real_path, const char **rel);
 /** For ls_viewdefs_due: is the file one of an app of which no module is loaded any more (L52a)? `ctx`: the backend. */
 bool ls__view_withheld(void *ctx, const char *real_path);
 
-/* --- backend.c --- */
-/** The start of each item that may end in ls_backend_after_batch. */
-void ls__begin(struct ls_backend *b);
-/** The connection misses a message for want of memory: with the next flush its page is told to reload, instead of what waits. */
-void ls__queue_lost(struct ls_conn *conn);
+/* --- grace.c --- */
+/** The space's connection has been lost: it waits for the next one (P114). */
+void ls__grace_wait(struct ls_backend *b, struct ls__space *space);
+/** A connection is new: does it have something to decide about (P114)? */
+void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn);
+/** The first frame decides (P114). */
+void ls__grace_frame(struct ls_backend *b, struct ls_conn *conn, const struct ls_batch *batch);
+/** The timer has fired: decide for those that have said nothing, end what has waited long enough. @return has a connection got something to send? */
+bool ls__grace_due(struct ls_backend *b);
+/** A connection says that it is the tab `tab`: the variables of the one that said so before end with it (P114, R8). @return 0, or LS_ENOMEM */
+int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab);
+/** Collect Lua's garbage if the heap has grown by more than `grown` bytes since that was done last. */
+void ls__collect(struct ls_backend *b, size_t grown);
+/** Take down a space: watches, variables (P111). */
+void ls__space_end(struct ls_backend *b, struct ls__space *space);
+
+/* --- engine.c --- */
+/** A VM with its tracker, `main.lua` run (L3, P30). @return owned, ls__engine_close(); NULL and err: it has failed, and nothing is left */
+struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err);
+/** The tracker goes first, since its slots are the VM's: dispose hooks that run later find none. NULL accepted. */
+void ls__engine_close(struct ls__engine *engine);
+/** Begin a batch and run a timer by its outer handle. @return false: it was one of an engine that is gone */
+bool ls__engine_timer(struct ls_backend *b, uint64_t handle);
+
+/* --- handler.c --- */
+/** The messages of a batch in their order (P51, P52): what fails is answered with an error. */
+void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch);
+/** Variable 1 may exist now: those who wait for it watch it (P31, P71). */
+void ls__app_arrives(struct ls_backend *b);
+
+/* --- compose.c --- */
+/** The end of a batch: detection, then view definitions and updates by priority go into the connections' queues (P51, P59, P104). */
+void ls__compose(struct ls_backend *b);
+/** The same while nobody is there: changes wait in the tracker, and what a restart owes to lost connections waits with them (P54, P114). */
+void ls__compose_nothing(struct ls_backend *b);
 
 #endif

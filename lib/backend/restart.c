@@ -133,21 +133,6 @@ static const char *old_property(const struct record *record, const char *name)
     return NULL;
 }
 
-static void owe_atom(struct ls_backend *b, const struct record *record, enum ls_priority class_, const char *name)
-{
-    char *copy = name ? ls_strdup(name) : NULL;
-    char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
-    struct ls__atom *atom = !name || slot ? LS__PUSH_IN(b->budget, b->atoms) : NULL;
-    if (slot)
-        *slot = copy;
-    else
-        ls_free(copy);
-    if (atom)
-        *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = record->internal, .space = record->space, .name = copy};
-    else if (record->space->conn)
-        ls__queue_lost(record->space->conn);
-}
-
 /* @return has the page been told that the list is empty, so that its rows go? */
 static bool take_rows_off(const struct record *record, const struct ls_var *var)
 {
@@ -176,22 +161,22 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     const char *json = ls_var_json(tracker, var, &len);
     bool differs = take_rows_off(record, var) || strlen(record->json) != len || memcmp(record->json, json, len) != 0;
     if (ls_var_readable(var) && differs)
-        owe_atom(b, record, ls_var_priority(var), NULL);
+        ls__owe(b, record->space, record->internal, ls_var_priority(var), NULL);
     if (ls_var_place(var, &object))
-        owe_atom(b, record, ls_var_priority(var), "");
+        ls__owe(b, record->space, record->internal, ls_var_priority(var), "");
     for (size_t i = 0; i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
         const char *old = old_property(record, name);
         if (!old || strcmp(old, value) != 0)
-            owe_atom(b, record, priority, name);
+            ls__owe_named(b, record->space, record->internal, priority, name);
     }
     for (size_t i = 0; i < record->prop_count; i++) {
         const struct ls_prop *prop = &record->props[i];
         char *name = ls_strndup(prop->name, ls_prop_base(prop->name, prop->name_len, NULL));
         if (name && !ls_var_property(var, name))
-            owe_atom(b, record, ls_var_priority(var), name); /* gone: "" */
+            ls__owe_named(b, record->space, record->internal, ls_var_priority(var), name); /* gone: "" */
         ls_free(name);
     }
 }

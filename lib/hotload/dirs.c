@@ -16,8 +16,6 @@ static const uint32_t level_mask[LS__LEVELS] = {
     [LS__CONTENT] = IN_DELETE_SELF | IN_MOVE_SELF | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_EXCL_UNLINK,
 };
 
-struct ls__hotload_seams ls__hotload_seams;
-
 struct dir_id {
     dev_t dev;
     ino_t ino;
@@ -30,17 +28,6 @@ static struct dir_id id_of(const struct stat *info)
     id.dev = info->st_dev;
     id.ino = info->st_ino;
     return id;
-}
-
-void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
-{
-    *stamp = (struct ls__stamp){.dev = info->st_dev, .ino = info->st_ino, .size = info->st_size, .mtime = info->st_mtim, .type = info->st_mode & S_IFMT};
-}
-
-bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
-{
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
-           a->type == b->type;
 }
 
 unsigned ls__dir_count(const struct ls__dir *dir) { return dir->uses[LS__SELF] + dir->uses[LS__NAMES] + dir->uses[LS__CONTENT]; }

@@ -25,9 +25,30 @@ static void hold_route(struct held_routes *held, struct ls__route *route, bool r
     if (LS_PUSH(held->routes, held->count, held->cap, route)) route->refs++;
 }
 
+static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, const char *name)
+{
+    const struct ls__hop *last = route->hop_count ? &route->hops[route->hop_count - 1] : NULL;
+    return last && last->dir == dir && last->name && name && strcmp(last->name, name) == 0;
+}
+
+/* Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that ended at this entry and still does
+ * is the business of the entry itself, which has a window of its own. */
+static void check_route(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name)
+{
+    bool ended = ends_at(route, dir, name);
+    bool counted = ls__route_counts(route);
+    bool changed = ls__route_resolve(h, route);
+    for (size_t i = 0; i < sizeof h->trees / sizeof *h->trees; i++)
+        if (h->trees[i].route == route) ls__tree_check(h, &h->trees[i], LS__SCAN_CHANGED);
+    if (route->holder) ls__node_look(h, route->holder, ls_path_base(route->path), LS__SCAN_CHANGED);
+    if (!changed || (ended && ends_at(route, dir, name)) || !(counted || ls__route_counts(route))) return;
+    if (route->real) ls__pend(h, route->path);
+    else ls__pend_absent(h, route->path);
+}
+
 static void check_routes(struct ls_hotload *h, struct held_routes *held, const struct ls__dir *dir, const char *name)
 {
-    for (size_t i = 0; i < held->count; i++) ls__route_check(h, held->routes[i], dir, name);
+    for (size_t i = 0; i < held->count; i++) check_route(h, held->routes[i], dir, name);
     for (size_t i = 0; i < held->count; i++) ls__route_unref(h, held->routes[i]);
     ls_free(held->routes);
 }

@@ -174,6 +174,21 @@ struct ls_hotload {
     bool told_limit, told_fs; /* once each (H86, H88) */
 };
 
+/* --- disk.c --- */
+/** Take the stamp of a file or directory from its stat. */
+void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
+/** Is it the same file with the same content, as far as a stamp tells? */
+bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
+/** H20: locks, back-ups and temporary files of editors. */
+bool ls__name_ignored(const char *name);
+/** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or without memory */
+struct ls_map *ls__entries_read(const struct ls__dir *dir);
+/** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing. */
+void ls__snapshot_take(struct ls__dir *dir);
+/** The directory is polled no more. */
+void ls__snapshot_free(struct ls__dir *dir);
+/** Is `path` on a file system that does not report changes made elsewhere (H88)? *name: what it is called, static. */
+bool ls__fs_is_remote(const char *path, const char **name);
 /* --- dirs.c --- */
 /** Count one use of the directory at `path`, whose stat `info` is. *fresh (may be NULL) is set when its watch has been set or raised just now, so that the
  * caller looks again at what it found before. @return NULL when it has gone, or without memory */
@@ -198,10 +213,6 @@ void ls__dirs_poll_all(struct ls_hotload *h);
 void ls__dirs_free(struct ls_hotload *h);
 /** Its uses of all levels. */
 unsigned ls__dir_count(const struct ls__dir *dir);
-/** Take the stamp of a file or directory from its stat. */
-void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
-/** Is it the same file with the same content, as far as a stamp tells? */
-bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
 /* --- routes.c --- */
 /** The route of a request path, resolved when it is new. @return one more use, ls__route_unref(); NULL without memory */
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path);
@@ -209,9 +220,6 @@ struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path);
 void ls__route_unref(struct ls_hotload *h, struct ls__route *route);
 /** Resolve anew. @return does it lead somewhere else, or to something else of the same name? */
 bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route);
-/** Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that ended at this entry
- * and still does is the business of the entry itself, which has a window of its own. */
-void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name);
 /** Does what this route leads to matter as a file? */
 bool ls__route_counts(const struct ls__route *route);
 /** The first of the hops that look `name` up in this directory; the others follow by name_next. NULL = none. */
@@ -229,8 +237,6 @@ void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name
 void ls__node_check(struct ls_hotload *h, struct ls__node *node);
 /** Walk all trees again from their tops. */
 void ls__trees_rescan(struct ls_hotload *h, enum ls__scan scan);
-/** H20: locks, back-ups and temporary files of editors. */
-bool ls__name_ignored(const char *name);
 /* --- events.c --- */
 /** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
@@ -245,14 +251,8 @@ void ls__second_look(struct ls_hotload *h);
 /** Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called. */
 bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- poll.c --- */
-/** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing. */
-void ls__snapshot_take(struct ls__dir *dir);
-/** The directory is polled no more. */
-void ls__snapshot_free(struct ls__dir *dir);
 /** One pass over all polled directories: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);
-/** Is `path` on a file system that does not report changes made elsewhere (H88)? *name: what it is called, static. */
-bool ls__fs_is_remote(const char *path, const char **name);
 /* --- pending.c --- */
 /** (Re)start the quiet window of a path (H23). @return the entry, borrowed; NULL without memory */
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path);
@@ -266,6 +266,9 @@ void ls__pend_absent(struct ls_hotload *h, const char *path);
 void ls__pending_free(struct ls_hotload *h);
 /** Does the path lead to something? What lies outside of `within` is not asked. */
 bool ls__is_there(const struct ls_hotload *h, const char *path);
+/** The entry is dealt with. */
+void ls__pending_drop(struct ls_hotload *h, struct ls__pending *entry);
+/* --- settle.c --- */
 /** When ls__pending_settle has something to do; INT64_MAX = not before the next event. */
 int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
 /** Hand the burst over if it is due (H24, H27). */

@@ -1,10 +1,10 @@
 /* Routes: how a path resolves just now, link by link. Each directory on the way is used (dirs.c), those that hold a link, or lack an entry,
  * with attention to their names; so whatever can make the path lead elsewhere is noticed: links of a chain re-pointed, directories swapped,
  * things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to decide what a change means. */
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
@@ -160,10 +160,7 @@ struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, con
 
 static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
 {
-    hop->dir_prev = NULL;
-    hop->dir_next = hop->dir->hops;
-    if (hop->dir_next) hop->dir_next->dir_prev = hop;
-    hop->dir->hops = hop;
+    DL_PREPEND2(hop->dir->hops, hop, dir_prev, dir_next);
     if (!hop->name) return;
     struct hop_key key = key_of(hop->dir, hop->name);
     void *old = NULL;
@@ -172,24 +169,18 @@ static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
         hop->name = NULL;
         return;
     }
-    hop->name_prev = NULL;
-    hop->name_next = old;
-    if (hop->name_next) hop->name_next->name_prev = hop;
+    struct ls__hop *first = old;
+    DL_PREPEND2(first, hop, name_prev, name_next);
 }
 
 static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
 {
-    if (hop->dir_prev) hop->dir_prev->dir_next = hop->dir_next;
-    else hop->dir->hops = hop->dir_next;
-    if (hop->dir_next) hop->dir_next->dir_prev = hop->dir_prev;
+    DL_DELETE2(hop->dir->hops, hop, dir_prev, dir_next);
     if (!hop->name) return;
-    if (hop->name_next) hop->name_next->name_prev = hop->name_prev;
-    if (hop->name_prev) {
-        hop->name_prev->name_next = hop->name_next;
-        return;
-    }
     struct hop_key key = key_of(hop->dir, hop->name);
-    if (hop->name_next) ls_map_put(h->hops, key.bytes, key.len, hop->name_next, NULL); /* replaces in place */
+    struct ls__hop *first = ls_map_get(h->hops, key.bytes, key.len);
+    DL_DELETE2(first, hop, name_prev, name_next);
+    if (first) ls_map_put(h->hops, key.bytes, key.len, first, NULL); /* replaces in place */
     else ls_map_take(h->hops, key.bytes, key.len);
 }
 
@@ -253,25 +244,6 @@ bool ls__route_counts(const struct ls__route *route)
     if (route->uses) return true;
     if (!route->holder || route->is_dir) return false;
     return ls_has_suffix(route->path, ".lua") || (route->holder->tree->views && ls_has_suffix(route->path, ".html"));
-}
-
-static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, const char *name)
-{
-    const struct ls__hop *last = route->hop_count ? &route->hops[route->hop_count - 1] : NULL;
-    return last && last->dir == dir && last->name && name && strcmp(last->name, name) == 0;
-}
-
-void ls__route_check(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name)
-{
-    bool ended = ends_at(route, dir, name);
-    bool counted = ls__route_counts(route);
-    bool changed = ls__route_resolve(h, route);
-    for (size_t i = 0; i < sizeof h->trees / sizeof *h->trees; i++)
-        if (h->trees[i].route == route) ls__tree_check(h, &h->trees[i], LS__SCAN_CHANGED);
-    if (route->holder) ls__node_look(h, route->holder, ls_path_base(route->path), LS__SCAN_CHANGED);
-    if (!changed || (ended && ends_at(route, dir, name)) || !(counted || ls__route_counts(route))) return;
-    if (route->real) ls__pend(h, route->path);
-    else ls__pend_absent(h, route->path);
 }
 
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path)

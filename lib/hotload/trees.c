@@ -2,20 +2,14 @@
  * that does not exist is a route that leads nowhere, taken up when it does (H8). Settling thread (the opening one at start).
  * Rules: H6, H8, H9, H10, H13, H14, H15. */
 #include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "files/fspath.h"
 #include "hotload/internal.h"
-
-bool ls__name_ignored(const char *name)
-{
-    size_t len = strlen(name);
-    return name[0] == '.' || name[0] == '#' || (len && name[len - 1] == '~') || strstr(name, "___jb_") != NULL;
-}
 
 static bool not_descended(const char *name) { return name[0] == '.' || strcmp(name, "node_modules") == 0; }
 
@@ -60,9 +54,7 @@ static void free_node(struct ls_hotload *h, struct ls__node *node)
     }
     ls_map_free(node->children, NULL);
     ls_map_free(node->links, NULL);
-    if (node->dir_prev) node->dir_prev->dir_next = node->dir_next;
-    else node->dir->nodes = node->dir_next;
-    if (node->dir_next) node->dir_next->dir_prev = node->dir_prev;
+    DL_DELETE2(node->dir->nodes, node, dir_prev, dir_next);
     ls__dir_unuse(h, node->dir, LS__CONTENT);
     ls_free(node->path);
     ls_free(node);
@@ -101,9 +93,8 @@ static struct ls__node *add_node(struct ls_hotload *h, struct ls__tree *tree, st
         ls_free(node);
         return NULL;
     }
-    *node = (struct ls__node){.tree = tree, .parent = parent, .path = copy, .dir = dir, .dir_next = dir->nodes};
-    if (node->dir_next) node->dir_next->dir_prev = node;
-    dir->nodes = node;
+    *node = (struct ls__node){.tree = tree, .parent = parent, .path = copy, .dir = dir};
+    DL_PREPEND2(dir->nodes, node, dir_prev, dir_next);
     if (!parent) tree->top = node;
     return node;
 }
