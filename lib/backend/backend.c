@@ -6,6 +6,7 @@
 #include "backend/internal.h"
 
 #include <stdio.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -109,10 +110,7 @@ struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet 
     space->conn = conn;
     ls_outgoing_init(&conn->out, b->budget);
     conn->views.budget = b->budget;
-    struct ls_conn **at = &b->conns;
-    while (*at)
-        at = &(*at)->next;
-    *at = conn;
+    LL_APPEND(b->conns, conn);
     b->conn_count++;
     ls__grace_connect(b, conn);
     return conn;
@@ -122,12 +120,8 @@ void ls_backend_disconnect(struct ls_backend *b, struct ls_conn *conn, bool abno
 {
     if (!conn)
         return;
-    for (struct ls_conn **at = &b->conns; *at; at = &(*at)->next)
-        if (*at == conn) {
-            *at = conn->next;
-            b->conn_count--;
-            break;
-        }
+    LL_DELETE(b->conns, conn);
+    b->conn_count--;
     ls__begin(b);
     if (abnormal && conn->space->used && !conn->marked) /* our client makes its variables anew (F215) */
         ls__grace_wait(b, conn->space);

@@ -7,6 +7,7 @@
  *
  * Owner thread: the session's. It sends nothing. */
 #include <string.h>
+#include <utlist.h>
 
 #include "backend/internal.h"
 #include "base/alloc.h"
@@ -17,6 +18,7 @@ struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
     struct ls__space *space = ls_budget_zalloc(b->budget, sizeof *space);
     if (!space)
         return NULL;
+    LL_APPEND(b->spaces, space);
     space->number = number;
     space->remap = ls_idmap_new_in(b->budget);
     space->shared = ls_idmap_new_in(b->budget);
@@ -27,20 +29,12 @@ struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
         ls__space_free(b, space);
         return NULL;
     }
-    struct ls__space **at = &b->spaces;
-    while (*at)
-        at = &(*at)->next;
-    *at = space;
     return space;
 }
 
 void ls__space_free(struct ls_backend *b, struct ls__space *space)
 {
-    for (struct ls__space **at = &b->spaces; *at; at = &(*at)->next)
-        if (*at == space) {
-            *at = space->next;
-            break;
-        }
+    LL_DELETE(b->spaces, space);
     for (size_t i = 0; i < b->dues.count; i++)
         if (b->dues.items[i].space == space)
             b->dues.items[i--] = b->dues.items[--b->dues.count];

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -465,6 +466,20 @@ static void c2_numbers_with_units(void **state)
     assert_false(ls_parse_int("3x", -5, 5, &number));
 }
 
+/* A condition that was set up by default, as any is, and a time that the monotonic clock tells. */
+static void a_timed_wait_ends_by_the_monotonic_clock(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+    int64_t until = ls_now_ns() + ls_ms(20);
+    pthread_mutex_lock(&lock);
+    while (ls_cond_wait_until(&never, &lock, until)) { }
+    assert_true(ls_now_ns() >= until);
+    assert_false(ls_cond_wait_until(&never, &lock, 0));
+    pthread_mutex_unlock(&lock);
+}
+
 static void ticks_follow_the_clock(void **state)
 {
     (void)state;
@@ -503,7 +518,7 @@ int main(void)
         cmocka_unit_test(t37_integral_numbers_are_integers), cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(members_and_escapes), cmocka_unit_test(utf8_is_judged_strictly), cmocka_unit_test(p14_durations_as_text),
         cmocka_unit_test(c2_numbers_with_units),
-        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(near_words),
+        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock), cmocka_unit_test(near_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

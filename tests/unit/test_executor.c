@@ -406,6 +406,43 @@ static void test_timers_fire_in_order_and_can_be_cleared_N4(void **state)
     ls_executor_close(executor);
 }
 
+static void count_call(void *ctx)
+{
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void test_one_alarm_is_pending_at_most(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(1, 0);
+    atomic_int calls = 0;
+    struct ls_alarm alarm, far;
+    struct gate gate; /* keeps the timers' thread until all are set */
+    gate_init(&gate);
+    ls_alarm_init(&alarm, executor, count_call, &calls);
+    ls_alarm_init(&far, executor, count_call, &calls);
+    assert_true(ls_timer_set(executor, ls_now_ns(), wait_at_gate, &gate) > 0);
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    for (int i = 0; i < 3; i++)
+        ls_alarm_set(&alarm, ls_now_ns());
+    ls_alarm_set(&far, ls_now_ns() + ls_ms(1));
+    ls_alarm_off(&far);
+    gate_open(&gate);
+    WAIT_FOR(atomic_load(&calls) == 1);
+    ls_alarm_set(&alarm, ls_now_ns()); /* it has been called, so it can be set again */
+    WAIT_FOR(atomic_load(&calls) == 2);
+    ls_alarm_off(&alarm);
+    ls_alarm_set(&alarm, ls_now_ns());
+    struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct bell last = {.ring = &ring};
+    assert_true(ls_timer_set(executor, ls_now_ns() + ls_ms(2), ring_bell, &last) > 0); /* behind all that could still come */
+    WAIT_FOR(atomic_load(&ring.fired) == 1);
+    assert_int_equal(atomic_load(&calls), 2);
+    ls_executor_close(executor);
+    ls_alarm_release(&alarm);
+    ls_alarm_release(&far);
+}
+
 static void test_many_timers_stay_sorted(void **state)
 {
     (void)state;
@@ -527,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_call_waits_and_hears_of_the_end),
         cmocka_unit_test(test_executor_close_drops_waiting_queues),
         cmocka_unit_test(test_timers_fire_in_order_and_can_be_cleared_N4),
+        cmocka_unit_test(test_one_alarm_is_pending_at_most),
         cmocka_unit_test(test_many_timers_stay_sorted),
         cmocka_unit_test(test_one_thread_at_a_time_in_order_P40_P41),
         cmocka_unit_test(test_opening_without_memory_fails_cleanly),
