@@ -64,6 +64,7 @@ static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, s
     ls_buf_char(out, '[');
     int top = lua_gettop(L);
     bool fine = true;
+    size_t looked = out->len;
     for (lua_Integer i = 1; i <= count && fine; i++) {
         if (i > 1)
             ls_buf_char(out, ',');
@@ -77,7 +78,10 @@ static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, s
             fine = put_element(L, top + 1, ids, session, out);
         }
         lua_settop(L, top);
-        fine = fine && !(session && i % LS_LOOK_EVERY == 0 && ls__stopped(session));
+        if (session && fine && (i % LS_LOOK_EVERY == 0 || out->len - looked >= LS_LOOK_BYTES)) {
+            looked = out->len;
+            fine = !ls__stopped(session);
+        }
     }
     ls_buf_char(out, ']');
     LS_LTOP_CHECK(L, 0);
@@ -216,8 +220,12 @@ static LS_RAISES int l_decode(lua_State *L)
 {
     struct decoding *job = lua_touserdata(L, 1);
     unsigned depth = 0;
+    const char *looked = job->reader.at;
     for (lua_Integer step = 1;; step++) {
-        ls__look(L, step);
+        if (step % LS_LOOK_EVERY == 0 || job->reader.at - looked >= LS_LOOK_BYTES) {
+            looked = job->reader.at;
+            ls__budget_check(L);
+        }
         enum ls_json_token token = ls_json_next(&job->reader);
         luaL_checkstack(L, 8, NULL);
         if (token == LS_JSON_KEY) {

@@ -371,7 +371,7 @@ static void run_interrupt(struct control_client *client, struct ls_control *requ
     if (session == NULL)
         return;
     struct ls_buf line = LS_BUF_INIT;
-    session_interrupt(session);
+    session_interrupt(session, false);
     begin_answer(&line, request);
     end_answer(client, &line);
     session_unref(session);

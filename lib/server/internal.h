@@ -132,8 +132,8 @@ int session_post(struct session *session, void (*fn)(struct session *session, vo
 /** The same, and wait for it. Not from an item of the same session. @return 0; LS_ECLOSED when it has not run because the session has ended */
 int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg);
 
-/** Tell what runs in the session to stop, if Lua runs there at all. Any thread. */
-void session_interrupt(struct session *session);
+/** Tell what runs in the session to stop, if Lua runs there at all; `for_good`: and all that is still to run there. Any thread. */
+void session_interrupt(struct session *session, bool for_good);
 /** Around the replacement of a session's VM, and at its end: which LuaSession may be interrupted. Owner thread. */
 void session_set_interruptible(struct session *session, struct ls_session *target);
 

@@ -535,7 +535,7 @@ static void drain_sessions(struct ls_server *server, int64_t until)
     }
     for (size_t i = 0; i < count; i++) /* what still runs is told to end */
         if (!ls_queue_drain(list[i]->queue, 0))
-            session_interrupt(list[i]);
+            session_interrupt(list[i], true);
     session_unref_all(list, count);
 }
 

@@ -125,10 +125,12 @@ int session_call(struct session *session, void (*fn)(struct session *session, vo
 }
 
 /* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from any thread. */
-void session_interrupt(struct session *session)
+void session_interrupt(struct session *session, bool for_good)
 {
     pthread_mutex_lock(&session->lock);
-    if (session->interruptible != NULL)
+    if (session->interruptible != NULL && for_good)
+        ls_session_halt(session->interruptible);
+    else if (session->interruptible != NULL)
         ls_session_interrupt(session->interruptible);
     pthread_mutex_unlock(&session->lock);
 }

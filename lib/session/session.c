@@ -48,6 +48,7 @@ void ls_session_close(struct ls_session *session)
         return;
     assert(session->depth == 0);
     session->L = session->main;
+    atomic_store(&session->interrupted, LS_INTERRUPT_NONE); /* dispose hooks run also in a session that was halted */
     ls__model_close(session);
     ls__reload_free(session);
     ls__resolver_free(session);

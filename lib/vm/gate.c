@@ -46,7 +46,9 @@ void ls__enter(struct ls_session *session)
     session->grace = LS_GRACE;
     session->memory_hit = false;
     ls__left_calls(session);
-    atomic_store_explicit(&session->interrupted, false, memory_order_relaxed);
+    int once = LS_INTERRUPT_ENTRY;
+    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed) == once)
+        atomic_compare_exchange_strong(&session->interrupted, &once, LS_INTERRUPT_NONE);
     lua_State *L = session->L;
     /* While the session is being opened there is no session table yet. */
     if (session->ref_session != LUA_NOREF && lua_checkstack(L, 8) && !global_is_intact(session, L)) {

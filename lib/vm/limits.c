@@ -13,7 +13,7 @@ void ls__hook_set(lua_State *L, int count)
 /* Is the entry over its time, or is it to be stopped? Sets session->stop. */
 static void look_at_clock(struct ls_session *session)
 {
-    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed)) {
+    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed) != LS_INTERRUPT_NONE) {
         session->stop = LS_STOP_INTERRUPT;
         return;
     }
@@ -100,5 +100,11 @@ LS_RAISES void ls__budget_check(lua_State *L)
 
 void ls_session_interrupt(struct ls_session *session)
 {
-    atomic_store_explicit(&session->interrupted, true, memory_order_relaxed);
+    int none = LS_INTERRUPT_NONE;
+    atomic_compare_exchange_strong(&session->interrupted, &none, LS_INTERRUPT_ENTRY);
+}
+
+void ls_session_halt(struct ls_session *session)
+{
+    atomic_store(&session->interrupted, LS_INTERRUPT_ALL);
 }

@@ -39,11 +39,9 @@ static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
 
 /* --- writing --- */
 
-#define PIECE 65536 /* bytes of a string between two looks */
-
 bool ls__json_text(struct ls_session *session, struct ls_buf *out, const char *text, size_t len)
 {
-    if (len <= PIECE || !ls_buf_reserve(out, len + 2)) {
+    if (len <= LS_LOOK_BYTES || !ls_buf_reserve(out, len + 2)) {
         ls_json_string(out, text, len);
         return true;
     }
@@ -51,7 +49,7 @@ bool ls__json_text(struct ls_session *session, struct ls_buf *out, const char *t
     for (size_t at = 0, piece; at < len; at += piece) {
         if (session && ls__stopped(session))
             return false;
-        piece = len - at < PIECE ? len - at : PIECE;
+        piece = len - at < LS_LOOK_BYTES ? len - at : LS_LOOK_BYTES;
         for (int back = 0; back < 3 && at + piece < len && ((unsigned char)text[at + piece] & 0xC0) == 0x80; back++)
             piece--; /* not in the middle of a character */
         ls_json_piece(out, text + at, piece);
@@ -71,6 +69,7 @@ struct writing {
     struct ls_buf *out;
     size_t limit;        /* bytes, 0 = none: the text lies outside of the session's heap and counts no less (L5) */
     lua_Integer values;  /* written so far, for looking at the clock now and then */
+    size_t looked;       /* length of the text at the last look */
     const char *problem; /* static, once it has failed */
 };
 
@@ -225,6 +224,10 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
 {
     struct ls_buf *out = to->out;
     size_t len;
+    if (out->len - to->looked >= LS_LOOK_BYTES) {
+        to->looked = out->len;
+        ls__budget_check(L);
+    }
     ls__look(L, ++to->values); /* tables that share tables make a text that is longer by orders than they are */
     if (to->limit && out->len > to->limit) {
         to->problem = "the text is longer than a session's memory may be (--memory-limit)";
@@ -261,7 +264,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem)
 {
     index = lua_absindex(L, index);
-    struct writing to = {.out = out, .limit = ls_budget_get(&ls__session_of(L)->budget->limit)};
+    struct writing to = {.out = out, .looked = out->len, .limit = ls_budget_get(&ls__session_of(L)->budget->limit)};
     if (!write_value(L, index, &to, NULL)) {
         *problem = to.problem;
         return false;

@@ -50,6 +50,7 @@ struct ls_reload_state;
 
 /* Why the running entry is being ended (L5); every further instruction raises again until the outermost entry is over. */
 enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT };
+enum { LS_INTERRUPT_NONE, LS_INTERRUPT_ENTRY, LS_INTERRUPT_ALL };
 
 /* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into Lua: the record may be
  * unloaded meanwhile. */
@@ -71,7 +72,7 @@ struct ls_session {
     lua_State *main;
 
     /* -- any thread -- */
-    atomic_bool interrupted; /* ls_session_interrupt was called */
+    atomic_int interrupted; /* by ls_session_interrupt, ls_session_halt */
     _Atomic(const char *) *inside, own_inside; /* which function of the libraries runs (calls.c); borrowed (config.inside), or the own one */
 
     /* -- owner thread only -- */

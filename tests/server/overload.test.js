@@ -202,6 +202,20 @@ test('C2 SIGTERM while a session computes ends within the two seconds', async ()
   assert.ok(performance.now() - begun < 10000);
 });
 
+test('C2 P35 SIGTERM while a page computes in one message after the other ends as fast, and in order', async () => {
+  const busy = await Server.start({ 'lua/main.lua': APP }, ['--time-limit', '0']);
+  const page = await busy.page(await busy.session());
+  await page.watchApp();
+  page.create(9, 'spin()', { access: 'action' });
+  page.send({ userEvent: true, messages: Array(1000).fill({ type: 'update', data: { varId: 9, value: null } }) });
+  const begun = performance.now();
+  busy.run.child.kill('SIGTERM');
+  assert.equal(await within(15000, page.closed, 'the close'), 1001);
+  assert.equal((await busy.run.result()).code, 0);
+  assert.ok(performance.now() - begun < 10000);
+  assert.ok(!busy.logs().some((text) => text.includes('does not return')), busy.run.output);
+});
+
 test('L5 N2 equal long texts in very many variables of one page do not hold up their session', async () => {
   const many = await Server.start({ 'lua/main.lua': `${APP}
     local app = session:getApp()

@@ -341,13 +341,31 @@ static void l5_what_lua_code_calls(void **state)
     rig_do("local before, s = nil, text for key in s:gmatch('\"(k%d+)\"') do assert(not before or before < key) before = key end");
 }
 
+/* Once a session is halted every entry ends at its first look; short ones do their work, and so do the hooks at its end. */
+static void l5_a_halted_session(void **state)
+{
+    (void)state;
+    struct ls_err err;
+    lua_State *L = rig->session->L;
+    ls_session_halt(rig->session);
+    ls_session_interrupt(rig->session);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(luaL_loadstring(L, "while true do end"), LUA_OK);
+        assert_int_equal(ls__lcall(rig->session, 0, 0, &err), LS_EINTERRUPTED);
+        rig_do("o = {n = 1}");
+    }
+    rig_root("o");
+    rig_create(2, 1, "n");
+    assert_string_equal(rig_json(2), "1");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, teardown)
     const struct CMUnitTest tests[] = {
         T(l5_an_array_of_numbers), T(l5_an_array_that_has_become_what_was_seen_of_it), T(l5_an_array_of_objects), T(l5_an_array_whose_elements_have_keys), T(l5_a_list), T(l5_a_keyed_list),
         T(l5_a_list_with_a_key), T(l5_a_list_of_cards), T(l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all),
-        T(l5_what_lua_code_calls),
+        T(l5_what_lua_code_calls), T(l5_a_halted_session),
     };
     return cmocka_run_group_tests_name("L5: what is stopped in its middle", tests, NULL, NULL);
 }
