@@ -90,7 +90,7 @@ static void print_counts(const struct ls_check_counts *counts)
 
 static int check(const char *dir, bool json)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_site site = {0};
     struct ls_buf lua = LS_BUF_INIT;
     struct ls_check_counts counts;
@@ -109,7 +109,7 @@ static int check(const char *dir, bool json)
     site.lua_dir = ls_buf_detach(&lua, NULL);
     struct ls_check_config config = {.site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
     if (!site.lua_dir || ls_check_site(&config, &counts, &err)) {
-        status = complain(STATUS_FAILED, "%s", err.text[0] ? err.text : "out of memory");
+        status = complain(STATUS_FAILED, "%s", ls_err_text(&err)[0] ? ls_err_text(&err) : "out of memory");
         goto out;
     }
     if (json) puts(printing.count ? "]" : "[]");

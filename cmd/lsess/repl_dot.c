@@ -166,10 +166,10 @@ static bool dot_unload(struct repl *repl, const char *operand)
 
 static void print_lines(const char *path, int64_t first, int64_t last)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_bytes *bytes = ls_file_read(NULL, path, 0, &err);
     if (!bytes) {
-        printf("%s\n", err.text);
+        printf("%s\n", ls_err_text(&err));
         return;
     }
     const char *at = ls_bytes_data(bytes);

@@ -211,9 +211,9 @@ static void print_sessions(struct serving *serving)
 
 static void reload_all(struct serving *serving)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     if (ls_server_reload_all(serving->server, &err) < 0)
-        complain(STATUS_FAILED, "%s", err.text[0] != '\0' ? err.text : "the reload failed");
+        complain(STATUS_FAILED, "%s", ls_err_text(&err)[0] != '\0' ? ls_err_text(&err) : "the reload failed");
 }
 
 /* @return false to quit */
@@ -325,9 +325,9 @@ static int serve(struct serving *serving, int64_t begun_ns)
                                 .json = settings->json_log,
                                 .color = settings->log_file == NULL && use_color(stderr),
                                 .file = settings->log_file};
-    struct ls_err err = {0};
+    LS_ERR(err);
     if (ls_log_open(&log, &err) < 0)
-        return complain(STATUS_FAILED, "%s", err.text);
+        return complain(STATUS_FAILED, "%s", ls_err_text(&err));
     serving->color = use_color(stderr);
     if (settings->ignored.len > 0)
         ls_log(0, "Not taken from the site's lsess.lua, which --sandbox lets set nothing that reaches outside: %s.", ls_buf_text(&settings->ignored));
@@ -338,7 +338,7 @@ static int serve(struct serving *serving, int64_t begun_ns)
     }
     serving->server = ls_server_open(&settings->server, &err);
     if (serving->server == NULL)
-        return complain(STATUS_FAILED, "%s", err.text);
+        return complain(STATUS_FAILED, "%s", ls_err_text(&err));
     ls_server_ready(serving->server, &serving->ready);
     if (settings->json_log)
         print_ready_json(serving);

@@ -430,7 +430,7 @@ static bool is_below(const char *root, const char *file, const char *real)
 static int read_file(struct settings *settings, enum source *from)
 {
     struct ls_buf path = LS_BUF_INIT;
-    struct ls_err err = {0};
+    LS_ERR(err);
     char *root = settings->server.dir != NULL ? ls_path_real(settings->server.dir, NULL) : NULL;
     if (settings->config != NULL)
         ls_buf_str(&path, settings->config);
@@ -445,7 +445,7 @@ static int read_file(struct settings *settings, enum source *from)
     if (path.len > 0 && (settings->config != NULL || lstat(ls_buf_text(&path), &info) == 0)) {
         settings->file = ls_site_config_read(within ? root : NULL, within && real != NULL ? real : ls_buf_text(&path), &err);
         if (settings->file == NULL)
-            status = complain(STATUS_FAILED, "%s", err.text);
+            status = complain(STATUS_FAILED, "%s", ls_err_text(&err));
         else
             settings->distrusted = within || (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
         for (size_t i = 0; status == 0 && i < settings->file->count; i++)

@@ -193,7 +193,7 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
 /* Property `lua` of variable 1 (P91a): run, never stored. */
 static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const struct ls_prop *prop)
 {
-    struct ls_err err;
+    LS_ERR(err);
     struct ls_fault fault;
     if (!prop->value_len)
         return;
@@ -207,8 +207,9 @@ static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const s
         return;
     }
     if (ls_session_run_lua_property(b->engine->session, prop->value, prop->value_len, &err) < 0) {
-        err.text[strcspn(err.text, "\n")] = '\0'; /* the traceback is for the log (L133) */
-        refuse(conn, 1, LS_FAULT_LUA_ERROR, err.text);
+        const char *text = ls_err_text(&err);
+        ls_fault_set(&fault, LS_FAULT_LUA_ERROR, "%.*s", (int)strcspn(text, "\n"), text); /* the traceback is for the log (L133) */
+        ls__send_error(conn, 1, &fault);
     }
 }
 
@@ -467,7 +468,7 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
     struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
     begin_answer(&answer, "objects");
     for (size_t i = 0; i < m->id_count; i++) {
-        struct ls_err err;
+        LS_ERR(err);
         size_t before = answer.data.len;
         ls_json_open(&answer.data, NULL, '{');
         ls_json_put_int(&answer.data, "obj", m->ids[i]);
@@ -480,7 +481,7 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
             if (err.code == LS_ENOTFOUND)
                 ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
             else
-                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", err.text);
+                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", ls_err_text(&err));
             ls__send_error(conn, 0, &fault);
         }
         if (!answer_fits(&answer, 0))

@@ -37,9 +37,9 @@ void ls__note_type(struct ls_backend *b, const char *type)
         b->batch_types = ls_map_new_in(b->budget);
     if (!b->batch_types || ls_map_get(b->batch_types, type, len) || !ls_map_put(b->batch_types, type, len, b, NULL))
         return;
-    struct ls_err err;
+    LS_ERR(err);
     if (ls_viewdefs_pick_up(b->config.viewdefs, type, &err) < 0)
-        ls_log_session(0, b->vended_id, "view definitions of %s: %s", type, err.text);
+        ls_log_session(0, b->vended_id, "view definitions of %s: %s", type, ls_err_text(&err));
 }
 
 void ls__note_created(struct ls_backend *b, struct ls_var *var)

@@ -34,10 +34,10 @@ static void tell_failures(struct ls_backend *b, const struct ls_reload_report *r
 
 void ls_backend_reload(struct ls_backend *b, const struct ls_reload_file *files, size_t count, struct ls_reload_report *report)
 {
-    struct ls_err err;
+    LS_ERR(err);
     ls__begin(b);
     if (ls_session_reload(b->engine->session, files, count, report, &err) < 0)
-        ls_log_session(0, b->vended_id, "reload: %s", err.text);
+        ls_log_session(0, b->vended_id, "reload: %s", ls_err_text(&err));
     ls__drop_old_problems(b);
     ls__set_reload_error(b);
     tell_failures(b, report);

@@ -270,7 +270,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
 {
     struct records all = {.b = b};
     struct ls__engine *old = b->engine;
-    struct ls_err problem;
+    LS_ERR(problem);
     ls_tracker_each(old->tracker, note_variable, &all);
     if (all.failed)
         ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
@@ -281,7 +281,9 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     if (!fresh) {
         ls_budget_set(&b->budget->limit, limit);
         free_records(&all);
-        return ls_fail_text(err, problem.code, problem.text, strlen(problem.text));
+        int code = problem.code;
+        ls_err_move(err, &problem);
+        return code;
     }
     b->engine = fresh;
     b->in_batch = false;

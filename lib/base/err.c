@@ -5,51 +5,64 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/text.h"
 
-static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD, for a NUL: the text is read as a C string and must not end there */
+static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 static const char ellipsis[] = "\xe2\x80\xa6";
 
-/* A text that was cut says so; the cut never splits a UTF-8 sequence. */
-static void mark_cut(char *text, size_t room)
+void ls_err_release(struct ls_err *err)
 {
-    memcpy(text + ls_utf8_cut(text, room - sizeof ellipsis), ellipsis, sizeof ellipsis);
+    ls_free(err->longer);
+    ls_err_init(err);
+}
+
+void ls_err_move(struct ls_err *to, struct ls_err *from)
+{
+    if (!to) {
+        ls_err_release(from);
+        return;
+    }
+    ls_free(to->longer);
+    *to = *from;
+    ls_err_init(from);
+}
+
+/* A text that was cut says so; the cut never splits a UTF-8 sequence. `text` may be the one that `err` has. */
+static int keep(struct ls_err *err, int code, const char *text, size_t len)
+{
+    size_t room = len < sizeof err->brief ? sizeof err->brief : len < LS_ERR_TEXT ? len + 1 : LS_ERR_TEXT;
+    char *longer = room > sizeof err->brief ? ls_malloc(room) : NULL;
+    if (!longer) room = sizeof err->brief;
+    char *to = longer ? longer : err->brief;
+    size_t kept = len < room ? len : ls_utf8_cut(text, room - sizeof ellipsis);
+    memmove(to, text, kept);
+    memcpy(to + kept, ellipsis, kept < len ? sizeof ellipsis : 0);
+    to[kept < len ? kept + sizeof ellipsis - 1 : len] = 0;
+    ls_free(err->longer);
+    err->longer = longer;
+    return err->code = code;
 }
 
 int ls_fail(struct ls_err *err, int code, const char *format, ...)
 {
-    if (err) {
-        va_list args;
-        va_start(args, format);
-        int len = vsnprintf(err->text, sizeof err->text, format, args);
-        va_end(args);
-        if (len < 0) err->text[0] = 0;
-        else if ((size_t)len >= sizeof err->text) mark_cut(err->text, sizeof err->text);
-        err->code = code;
-    }
-    return code;
+    if (!err) return code;
+    char text[LS_ERR_TEXT + 4]; /* more than is kept, so that a cut is seen */
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return keep(err, code, text, len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
 }
 
 int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len)
 {
-    if (err) {
-        size_t kept = 0, read = 0;
-        if (!memchr(text, '\0', len)) {
-            read = kept = len < sizeof err->text ? len : sizeof err->text - 1;
-            memmove(err->text, text, kept);
-        }
-        for (; read < len && kept + sizeof replacement <= sizeof err->text; read++) {
-            if (text[read]) {
-                err->text[kept++] = text[read];
-            } else {
-                memcpy(err->text + kept, replacement, sizeof replacement - 1);
-                kept += sizeof replacement - 1;
-            }
-        }
-        err->text[kept] = 0;
-        if (read < len) mark_cut(err->text, kept + 1);
-        err->code = code;
-    }
+    if (!err) return code;
+    if (!memchr(text, '\0', len)) return keep(err, code, text, len);
+    struct ls_buf whole = LS_BUF_INIT;
+    for (size_t i = 0; i < len && whole.len < LS_ERR_TEXT; i++) ls_buf_add(&whole, text[i] ? text + i : replacement, text[i] ? 1 : 3);
+    keep(err, code, ls_buf_text(&whole), whole.len);
+    ls_buf_release(&whole);
     return code;
 }
 

@@ -28,20 +28,43 @@ enum ls_error_code {
 #undef LS_X
 };
 
-/* Room for a sentence and a traceback; longer texts are cut with an ellipsis. */
-#define LS_ERR_TEXT 4096
+#define LS_ERR_TEXT 4096 /* bytes of the longest text, its end included; what goes beyond is cut, with an ellipsis */
 
+/* A sentence without a final newline; further lines are a traceback. Most are short and lie inside; longer ones are a block that the struct owns. So each
+ * is empty before it is filled for the first time, and released: LS_ERR sees to both for a variable of a function. A function that may leave by a Lua
+ * error (LS_RAISES) has none of its own, since nobody would release it; it uses the session's (`raised`). */
 struct ls_err {
-    int code;               /* 0 or an LS_E* code */
-    char text[LS_ERR_TEXT]; /* a sentence without a final newline; further lines are a traceback */
+    int code;        /* 0 or an LS_E* code */
+    char *longer;    /* owned: the text, where it does not fit below; else NULL */
+    char brief[240];
 };
 
-/** Fill `err` and return `code`, so that a failure is one statement: `return ls_fail(err, LS_EIO, "…")`.
+/** Declare an empty one that is released where its block ends. */
+#define LS_ERR(name) \
+    struct ls_err name __attribute__((cleanup(ls_err_release))); \
+    ls_err_init(&name)
+
+static inline void ls_err_init(struct ls_err *err)
+{
+    err->code = 0;
+    err->longer = NULL;
+    err->brief[0] = 0;
+}
+
+/** Give back what it owns, and leave it empty. */
+void ls_err_release(struct ls_err *err);
+/** "" where there is none. Borrowed until the next change. */
+static inline const char *ls_err_text(const struct ls_err *err) { return err->longer ? err->longer : err->brief; }
+/** The error of one to another (NULL = to nobody), which loses what it had; `from` is empty then. */
+void ls_err_move(struct ls_err *to, struct ls_err *from);
+
+/** Fill `err` and return `code`, so that a failure is one statement: `return ls_fail(err, LS_EIO, "…")`. The text that it had may be an argument.
+ * Without memory for a long text its beginning is kept.
  * @param err  may be NULL: then only the code travels
  * Thread: any. */
 int ls_fail(struct ls_err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/** As ls_fail, for a text of known length that is not a format (error texts of Lua, of peers). */
+/** As ls_fail, for a text of known length that is not a format (error texts of Lua, of peers). A NUL in it becomes U+FFFD, for it is read as a C string. */
 int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len);
 
 /** The short name of a code (`not-found`), as used in JSON answers; "ok" for 0. Borrowed, static. */

@@ -80,7 +80,7 @@ static int on_file(void *ctx, const char *rel, bool is_dir)
     struct checker *checker = folder->checker;
     if (is_dir || !ls_has_suffix(rel, folder->views ? ".html" : ".lua")) return 0;
     struct ls_buf path = LS_BUF_INIT;
-    struct ls_err why = {0};
+    LS_ERR(why);
     int code = 0;
     ls_buf_printf(&path, "%s/%s/%s", checker->config->site->root, folder->name, rel);
     char *real = ls_buf_failed(&path) ? NULL : ls_path_real(path.data, &why);
@@ -90,7 +90,7 @@ static int on_file(void *ctx, const char *rel, bool is_dir)
     char *view = folder->views ? ls_strndup(base, strlen(base) - strlen(".html")) : NULL;
     struct ls_bytes *text = key ? ls_file_read(NULL, real, 0, &why) : NULL;
     if (key && !text) {
-        check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", why.text);
+        check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", ls_err_text(&why));
     } else if (!key || (folder->views && !view)) {
         code = LS_ENOMEM;
     } else if (folder->views || !known(checker, key, false)) {
@@ -192,7 +192,7 @@ static void check_requires(struct checker *checker, struct ls_session *session, 
 static void report_error(struct checker *checker, const char *fallback, const struct ls_err *err)
 {
     char text[LS_ERR_TEXT];
-    snprintf(text, sizeof text, "%s", err->text);
+    snprintf(text, sizeof text, "%s", ls_err_text(err));
     text[strcspn(text, "\n")] = 0; /* the traceback is for those who run the site */
     size_t len = strlen(text);
     if (len && text[len - 1] == ':') text[len - 1] = '.'; /* a list followed */
@@ -213,7 +213,7 @@ static int check_lua(struct checker *checker, const struct ls_session_config *co
     if (!session) return LS_ENOMEM;
     for (size_t i = 0; i < checker->file_count && !checker->code; i++) {
         const struct site_file *file = &checker->files[i];
-        struct ls_err why = {0};
+        LS_ERR(why);
         if (file->view) continue;
         checker->counts->lua_files++;
         if (ls_session_compile(session, file->key, ls_bytes_data(file->text), ls_bytes_len(file->text), &why))
@@ -228,7 +228,7 @@ static int check_lua(struct checker *checker, const struct ls_session_config *co
 
 static int check_running(struct checker *checker, struct ls_backend_config *config)
 {
-    struct ls_err why = {0};
+    LS_ERR(why);
     struct ls_backend_host host = {0};
     struct ls_backend *backend = ls_backend_open(config, &host, &why);
     if (backend) checker->session = ls_backend_session(backend);

@@ -34,7 +34,7 @@ static int run_inline(struct ls_session *session, const char *text, size_t len, 
 
 int ls_session_run_lua_property(struct ls_session *session, const char *text, size_t len, struct ls_err *err)
 {
-    struct ls_err own;
+    LS_ERR(own);
     if (!err)
         err = &own;
     const char *start = text, *end = text + len;
@@ -80,7 +80,7 @@ static int compile(struct ls_session *session, struct ls_eval *eval, struct ls_e
     ls_buf_printf(&name, "=%s", eval->name ? eval->name : "eval");
     int code = LS_ESYNTAX;
     if (eval->repl) {
-        struct ls_err ignored;
+        LS_ERR(ignored);
         ls_buf_str(&expression, "return ");
         ls_buf_add(&expression, eval->code, eval->len);
         if (!ls_buf_failed(&expression))
@@ -148,7 +148,7 @@ static int run_compiled(struct ls_session *session, struct ls_eval *eval, struct
 
 int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_err *err)
 {
-    struct ls_err own;
+    LS_ERR(own);
     if (!err)
         err = &own;
     eval->incomplete = false;
@@ -158,7 +158,7 @@ int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_
     session->echo = true;
     int code = compile(session, eval, err);
     if (code == LS_ESYNTAX)
-        eval->incomplete = is_incomplete(err->text);
+        eval->incomplete = is_incomplete(ls_err_text(err));
     if (code == 0)
         code = run_compiled(session, eval, err);
     ls_session_settle(session);

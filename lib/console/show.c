@@ -91,7 +91,7 @@ const char *ls_session_native_type(struct ls_session *session, const struct ls_v
 {
     static _Thread_local char type[TYPE_MAX];
     struct showing show = {.var = var, .type = type};
-    struct ls_err err;
+    LS_ERR(err);
     type[0] = '\0';
     if (ls__lrun(session, name_type, &show, 0, &err) != 0)
         ls__report(session, "listing", &err);

@@ -261,7 +261,7 @@ int ls_file_open(const char *within, const char *path, struct stat *info, struct
 
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err)
 {
-    struct ls_err own = {0};
+    LS_ERR(own);
     if (!err) err = &own;
     struct stat info;
     int fd = ls_file_open(within, path, &info, err);
@@ -363,13 +363,13 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         result = ls_fail(err, LS_EIO, "%s: %s.", ls_buf_text(&path), strerror(errno));
     for (int i = 0; i < count && result == 0; i++) {
         struct stat info;
-        struct ls_err why = {0};
+        LS_ERR(why);
         ls_path_join(&name, rel, entries[i]->d_name);
         ls_path_join(&path, walk->dir, ls_buf_text(&name));
         char *real = walk->within && !ls_buf_failed(&path) ? ls_path_within(walk->within, ls_buf_text(&path), &why) : NULL;
         if (ls_buf_failed(&path) || ls_buf_failed(&name)) result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
         else if (walk->within && !real) {
-            if (walk->say && why.code == LS_EACCESS) ls_log(0, "%s.", why.text);
+            if (walk->say && why.code == LS_EACCESS) ls_log(0, "%s.", ls_err_text(&why));
         } else if (stat(real ? real : ls_buf_text(&path), &info)) {
             /* a link that leads nowhere, or gone meanwhile */
         } else if (!S_ISDIR(info.st_mode)) result = walk->fn(walk->ctx, ls_buf_text(&name), false); /* who reads it says that it is no regular file */
@@ -397,11 +397,11 @@ int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *
 {
     struct walk walk = {.fn = fn, .ctx = ctx, .within = within, .say = say, .dir = dir};
     struct stat info;
-    struct ls_err why = {0};
+    LS_ERR(why);
     char *real = ls_path_within(within, dir, &why);
     bool there = real && stat(real, &info) == 0 && S_ISDIR(info.st_mode);
     ls_free(real);
-    if (say && why.code == LS_EACCESS) ls_log(0, "%s.", why.text);
+    if (say && why.code == LS_EACCESS) ls_log(0, "%s.", ls_err_text(&why));
     if (!there) return 0;
     walk_enter(&walk, &info);
     int result = walk_directory(&walk, "", err);

@@ -138,12 +138,12 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
 {
     struct stat before, after, at_path;
-    struct ls_err why;
+    LS_ERR(why);
     int fd = ls_file_open(within, path, &before, &why);
     *text = NULL;
     if (fd < 0) {
         if (fd == LS_ENOTFOUND || errno == ELOOP) return LS__READ_GONE;
-        ls_fail(err, fd, "Hot reload: %s", why.text);
+        ls_fail(err, fd, "Hot reload: %s", ls_err_text(&why));
         return LS__READ_FAILED;
     }
     enum ls__read result = read_all(fd, (size_t)before.st_size < LS_FILE_MAX ? (size_t)before.st_size : 0, text, path, err);
@@ -213,7 +213,7 @@ static int collect_walked(void *ctx, const char *rel, bool is_dir)
     ls_buf_release(&path);
     if (result == LS_ENOMEM) return result;
     /* Nobody named this file: that it cannot be read is said, and the others go on (H32). It may also have gone meanwhile. */
-    if (result && result != LS_ENOTFOUND) ls_log(0, "%s", collect->err->text);
+    if (result && result != LS_ENOTFOUND) ls_log(0, "%s", ls_err_text(collect->err));
     return 0;
 }
 
@@ -240,7 +240,7 @@ static int collect_name(struct collect *collect, const char *name)
     for (size_t i = 0; i < sizeof places / sizeof *places && result == LS_ENOTFOUND; i++) {
         ls_path_join(&dir, collect->root, places[i]);
         ls_path_join(&path, ls_buf_text(&dir), name);
-        struct ls_err why = {0};
+        LS_ERR(why);
         char *real = ls_buf_failed(&dir) || ls_buf_failed(&path) ? NULL : ls_path_within(collect->within, ls_buf_text(&path), &why);
         bool wanted = real ? ls_is_file(real) : why.code == LS_EACCESS; /* the latter for what is said of it */
         ls_free(real);
@@ -257,7 +257,7 @@ static int collect_name(struct collect *collect, const char *name)
 /* @param all  everything of the site, and `names` where they exist; else exactly `names` */
 static struct ls_burst *burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count, struct ls_err *err)
 {
-    struct ls_err unused;
+    LS_ERR(unused);
     if (!err) err = &unused;
     struct collect collect = {.within = within, .root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
     int result = collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
@@ -265,7 +265,7 @@ static struct ls_burst *burst_of(const char *within, const char *root, bool all,
     for (size_t i = 0; i < count && !result; i++) {
         result = collect_name(&collect, names[i]);
         if (!result || !all || result == LS_ENOMEM) continue;
-        if (result != LS_ENOTFOUND) ls_log(0, "%s", err->text); /* H32 */
+        if (result != LS_ENOTFOUND) ls_log(0, "%s", ls_err_text(err)); /* H32 */
         result = 0;
     }
     ls_map_free(collect.seen, NULL);

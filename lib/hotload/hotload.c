@@ -280,12 +280,12 @@ static int start_threads(struct ls_hotload *h, struct ls_err *err)
 /* @return 0, also without a watcher: then everything is polled (H86, H87) */
 static int start_watching(struct ls_hotload *h, struct ls_err *err)
 {
-    struct ls_err why;
+    LS_ERR(why);
     if (h->poll_ns) return 0;
     h->watcher = ls__watcher_open(forward, h, &why);
     if (h->watcher) return 0;
-    if (why.code == LS_EBUSY || why.code == LS_ENOMEM) return ls_fail(err, why.code, "%s", why.text);
-    ls_log(0, "Hot reload: %s Files are polled every %d ms instead.", why.text, LS__POLL_MS);
+    if (why.code == LS_EBUSY || why.code == LS_ENOMEM) return ls_fail(err, why.code, "%s", ls_err_text(&why));
+    ls_log(0, "Hot reload: %s Files are polled every %d ms instead.", ls_err_text(&why), LS__POLL_MS);
     return 0;
 }
 

@@ -209,13 +209,13 @@ static bool being_written(struct ls_hotload *h, const char *real, int64_t now)
 static void tell_unreadable(struct ls_hotload *h, const char *path, const struct ls_err *err)
 {
     if (ls_map_get(h->unreadable, path, strlen(path))) return;
-    ls_log(0, "%s", err->text);
+    ls_log(0, "%s", ls_err_text(err));
     ls_map_put(h->unreadable, path, strlen(path), h->unreadable, NULL);
 }
 
 static struct found *read_once(struct gather *gather, const char *real)
 {
-    struct ls_err err;
+    LS_ERR(err);
     struct found *found = ls_map_get(gather->texts, real, strlen(real));
     if (found) return found;
     found = ls_zalloc(sizeof *found);

@@ -223,10 +223,10 @@ static bool read_private(struct ls__watcher *watcher, const struct inotify_event
     const char *name = event->len ? event->name : "";
     /* Somebody who cleans temporary directories has taken it: without another one nothing could end this thread. */
     if (event->mask & IN_IGNORED) {
-        struct ls_err err;
+        LS_ERR(err);
         remove_private(watcher);
         if (make_private(watcher, &err)) {
-            give_up(watcher, err.text);
+            give_up(watcher, ls_err_text(&err));
             return false;
         }
     }

@@ -283,7 +283,7 @@ static bool is_hashed_name(const char *path)
 static int serve_file(struct request *request, const char *real)
 {
     struct stat info;
-    struct ls_err why;
+    LS_ERR(why);
     int fd = ls_file_open(request->web->within, real, &info, &why), status;
     if (fd >= 0) {
         struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};

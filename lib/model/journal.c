@@ -127,7 +127,7 @@ static LS_RAISES int undo_all(lua_State *L)
 
 void ls__journal_undo(struct ls_session *session, size_t mark)
 {
-    struct ls_err err;
+    LS_ERR(err);
     if (session->journal_count > mark && ls__lrun(session, undo_all, &mark, 0, &err) != 0) {
         ls__report(session, "taking back a failed load", &err);
         ls__journal_commit(session, mark);
@@ -152,7 +152,7 @@ static LS_RAISES int refresh_outer(lua_State *L)
 
 void ls__journal_commit(struct ls_session *session, size_t mark)
 {
-    struct ls_err err;
+    LS_ERR(err);
     if (mark > 0 && session->journal_count > mark && ls__lrun(session, refresh_outer, &mark, 0, &err) != 0)
         ls__report(session, "noting a load", &err);
     while (session->journal_count > mark)

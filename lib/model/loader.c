@@ -23,7 +23,7 @@ struct load {
     struct ls_source source;
     struct ls_names tried;   /* absolute paths that were looked for */
     struct ls_buf file;      /* the name turned into a file name */
-    struct ls_err *err;      /* borrowed: on the stack of the function that loads, 4 KiB that need no collecting */
+    struct ls_err err;
 };
 
 /* [-0, +0, -] __gc of a load */
@@ -33,18 +33,18 @@ static int release_load(lua_State *L)
     ls__source_release(&load->source);
     ls__names_release(&load->tried);
     ls_buf_release(&load->file);
+    ls_err_release(&load->err);
     return 0;
 }
 
 /* [-0, +1, m] */
-static LS_RAISES struct load *push_load(lua_State *L, struct ls_err *err)
+static LS_RAISES struct load *push_load(lua_State *L)
 {
     LS_LTOP(L);
     struct load *load = lua_newuserdatauv(L, sizeof *load, 0);
     load->source = (struct ls_source){0};
     load->tried = (struct ls_names){0};
-    load->err = err;
-    err->code = 0;
+    ls_err_init(&load->err);
     ls_buf_init(&load->file);
     if (luaL_newmetatable(L, "lsess.load")) {
         lua_pushcfunction(L, release_load);
@@ -235,10 +235,10 @@ static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct 
 {
     struct ls_module *module = ls__module_find(session, load->source.key);
     *serial = module->serial;
-    int code = ls__module_enter(session, module, true, load->err);
+    int code = ls__module_enter(session, module, true, &load->err);
     if (code != 0) {
         lua_pop(L, 3);
-        lua_pushstring(L, load->err->text);
+        lua_pushstring(L, ls_err_text(&load->err));
         return code;
     }
     int at = lua_gettop(L) - 2;
@@ -259,10 +259,10 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     size_t len = ls_bytes_len(load->source.text);
     uint64_t hash = ls_hash(ls_bytes_data(load->source.text), len), serial = 0;
     lua_State *before = ls__swap_thread(session, L);
-    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, load->err);
+    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, &load->err);
     ls__swap_thread(session, before);
     if (code != 0) {
-        lua_pushstring(L, load->err->text);
+        lua_pushstring(L, ls_err_text(&load->err));
     } else {
         serial = begin_record(session, L, load, name, named)->serial;
         lua_pushboolean(L, 1);
@@ -270,10 +270,10 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = session->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, load->err);
+        code = session->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
         if (code != 0) {
             lua_pop(L, 3);
-            lua_pushstring(L, load->err->text);
+            lua_pushstring(L, ls_err_text(&load->err));
         } else {
             code = run_chunk(session, L, load, &serial);
             if (code != 0)
@@ -374,11 +374,11 @@ static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, str
     char *key = wanted_key(session, &load->tried);
     tell_wanted(session, key, &load->tried);
     ls_free(key);
-    if (load->err->code == LS_ENOTFOUND)
+    if (load->err.code == LS_ENOTFOUND)
         session->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
     note_edge(session, NULL, name);
-    if (load->err->code != LS_ENOTFOUND)
-        return luaL_error(L, "cannot load module '%s': %s", name, load->err->text);
+    if (load->err.code != LS_ENOTFOUND)
+        return luaL_error(L, "cannot load module '%s': %s", name, ls_err_text(&load->err));
     luaL_Buffer text;
     luaL_where(L, 1);
     luaL_buffinit(L, &text);
@@ -412,8 +412,7 @@ static LS_RAISES int l_require(lua_State *L)
         return 1;
     }
     lua_pop(L, 1);
-    struct ls_err err;
-    struct load *load = push_load(L, &err);
+    struct load *load = push_load(L);
     if (strlen(name) != len)
         return luaL_error(L, "module name contains a zero byte");
     if (!file_of_name(&load->file, name, ""))
@@ -422,9 +421,9 @@ static LS_RAISES int l_require(lua_State *L)
         return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
     if (!file_of_name(&load->file, name, ".lua"))
         return luaL_error(L, "not enough memory to load '%s'", name);
-    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
+    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
     if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
-        code = ls__source_search(session, load->file.data, &load->source, &load->tried, load->err);
+        code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
     if (code != 0)
         return raise_missing(session, L, load, name, true);
     if (push_known(session, L, load, name, true))
@@ -468,8 +467,7 @@ static LS_RAISES int load_for_host(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     const struct host_load *want = lua_touserdata(L, 1);
-    struct ls_err err;
-    struct load *load = push_load(L, &err);
+    struct load *load = push_load(L);
     if (want->named && push_loaded(session, L, want->name))
         return 0;
     if (want->text) {
@@ -480,8 +478,8 @@ static LS_RAISES int load_for_host(lua_State *L)
         load_found(session, L, load, want->name, want->named, false);
         return 0;
     }
-    int code = want->direct ? ls__source_direct(session, want->file, &load->source, load->err)
-                            : ls__source_search(session, want->file, &load->source, &load->tried, load->err);
+    int code = want->direct ? ls__source_direct(session, want->file, &load->source, &load->err)
+                            : ls__source_search(session, want->file, &load->source, &load->tried, &load->err);
     if (code == LS_ENOTFOUND && want->may_be_absent) {
         char *key = wanted_key(session, &load->tried);
         tell_wanted(session, key, &load->tried);
@@ -516,7 +514,7 @@ int ls__load_first(struct ls_session *session, const char *key, const char *path
 int ls_session_run_main(struct ls_session *session, struct ls_err *err)
 {
     struct host_load want = {.file = "main.lua", .name = "main", .named = true, .may_be_absent = true};
-    struct ls_err own;
+    LS_ERR(own);
     int code = run_host_load(session, &want, err ? err : &own);
     if (code != 0)
         ls__report(session, "main.lua", err ? err : &own);

@@ -103,7 +103,7 @@ static LS_RAISES int put_reloading(lua_State *L)
 void ls__set_reloading(struct ls_session *session, bool reloading)
 {
     session->reloading = reloading;
-    struct ls_err err;
+    LS_ERR(err);
     if (ls__lrun(session, put_reloading, NULL, 0, &err) != 0)
         ls__report(session, "session.reloading", &err);
 }
@@ -177,7 +177,7 @@ unsigned ls__module_dispose(struct ls_session *session, const char *key, bool re
     char where[256];
     snprintf(where, sizeof where, "dispose hook of %s", key);
     for (size_t i = 1; i <= count; i++) {
-        struct ls_err err;
+        LS_ERR(err);
         lua_rawgeti(L, list, (lua_Integer)i);
         lua_pushboolean(L, reload);
         if (ls__lcall(session, 1, 0, &err) != 0) {

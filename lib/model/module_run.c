@@ -93,7 +93,7 @@ static LS_RAISES int check_replaced(lua_State *L)
 
 static void look_for_replaced(struct ls_session *session, const char *key)
 {
-    struct ls_err err;
+    LS_ERR(err);
     union { const char *text; void *data; } argument = {.text = key};
     if (ls__lrun(session, check_replaced, argument.data, 0, &err) != 0)
         ls__report(session, "looking at replaced session methods", &err);
@@ -110,7 +110,7 @@ void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, 
     clock_gettime(CLOCK_REALTIME, &now);
     module->time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     ls_free(module->error);
-    module->error = failure ? ls_strdup(failure->text) : NULL;
+    module->error = failure ? ls_strdup(ls_err_text(failure)) : NULL;
     module->ok = !failure;
     if (failure)
         return;

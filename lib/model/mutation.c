@@ -220,16 +220,15 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
         return fine;
     }
     lua_pop(L, 1);
-    struct ls_err err;
     renew_budget(session);
     lua_pushcfunction(L, call_mutate);
     lua_pushvalue(L, INSTANCE);
-    bool fine = ls__lcall_own(session, 1, 0, &err) == 0;
+    bool fine = ls__lcall_own(session, 1, 0, &session->raised) == 0;
     if (!fine) {
         const struct ls_proto *proto = ls__proto_at(session, id);
         char where[200];
         snprintf(where, sizeof where, "mutate of %s", proto ? proto->name : "a removed prototype");
-        ls__report(session, where, &err);
+        ls__report(session, where, &session->raised);
     }
     session->migrated += fine;
     lua_pushvalue(L, INSTANCE);
@@ -451,7 +450,7 @@ void ls__mutations_run(struct ls_session *session)
 {
     if (session->mutating)
         return;
-    struct ls_err err;
+    LS_ERR(err);
     if (ls__mutations_due(session)) {
         session->mutating = true;
         if (ls__lrun(session, run_pass, NULL, 0, &err) != 0)

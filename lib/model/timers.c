@@ -171,7 +171,7 @@ static void set_fault(struct ls_session *session, int64_t id, const struct ls_er
     if (!var)
         return;
     char line[LS_FAULT_TEXT];
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(err->text, "\n"), err->text);
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(ls_err_text(err), "\n"), ls_err_text(err));
     struct ls_fault fault = {0};
     ls_fault_set(&fault, LS_FAULT_DEFERRED_CODE, "%s", line);
     ls_var_set_fault(session->tracker, var, &fault);
@@ -195,7 +195,7 @@ void ls_session_run_timer(struct ls_session *session, uint64_t handle)
         before = ls_tracker_set_computing(session->tracker, variable);
         ls_tracker_clear_diags(session->tracker, variable);
     }
-    struct ls_err err;
+    LS_ERR(err);
     int code = ls__lcall(session, 0, 0, &err);
     if (known)
         ls_tracker_set_computing(session->tracker, before);

@@ -151,7 +151,7 @@ static LS_RAISES int find_type(lua_State *L)
 bool ls__find_type(struct ls_session *session, const char *name, size_t len, enum ls_type_use use, bool *presenter)
 {
     struct search search = {.name = name, .len = len, .use = use};
-    struct ls_err err;
+    LS_ERR(err);
     if (presenter)
         *presenter = false;
     if (ls__lrun(session, find_type, &search, 1, &err) != 0) {

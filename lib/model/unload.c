@@ -54,7 +54,7 @@ bool ls__module_unload(struct ls_session *session, const char *given)
     if (!key)
         return false;
     ls__module_dispose(session, key, false);
-    struct ls_err err;
+    LS_ERR(err);
     if (ls__lrun(session, drop_registrations, key, 0, &err) != 0)
         ls__report(session, "unloading", &err);
     struct ls_module *module = ls__module_find(session, key);

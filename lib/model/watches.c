@@ -223,7 +223,7 @@ bool ls_session_notify(struct ls_session *session, int64_t id, const char *prope
             continue;
         called = true;
         struct notice notice = {.watch = i, .property = property};
-        struct ls_err err;
+        LS_ERR(err);
         if (ls__lrun(session, call_watch, &notice, 0, &err) != 0)
             ls__report(session, "watch callback", &err);
     }

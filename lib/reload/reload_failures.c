@@ -135,7 +135,7 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
 {
     struct ls_reload_state *state = session->reload;
     struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
-    made.message = ls__failure_message(session, key, cause->text, &made.line);
+    made.message = ls__failure_message(session, key, ls_err_text(cause), &made.line);
     made.excerpt = made.message ? cut_excerpt(text, len, text ? made.line : 0, made.message) : NULL;
     size_t at = 0;
     while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
@@ -187,7 +187,7 @@ struct ls_failure *ls__failure_wanted(const struct ls_session *session, const ch
 void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
                        struct ls_bytes *text, const char *message)
 {
-    struct ls_err cause = {0};
+    LS_ERR(cause);
     ls_fail_text(&cause, LS_ELUA, message, strlen(message));
     struct ls_names needs = {0};
     const struct ls_module *module = key ? ls__module_find(session, key) : NULL;

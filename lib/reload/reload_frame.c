@@ -246,7 +246,7 @@ static LS_RAISES int l_amend(lua_State *L)
 static void amend_outer(struct ls_apply *apply)
 {
     lua_State *L = apply->session->L;
-    struct ls_err err;
+    LS_ERR(err);
     lua_pushcfunction(L, l_amend);
     lua_pushlightuserdata(L, apply);
     lua_pushvalue(L, -3);
@@ -264,7 +264,7 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
     struct ls_reload_state *state = session->reload;
     lua_State *L = session->L;
     if (state->loads[state->load_count - 1].frame != LUA_NOREF && lua_checkstack(L, 8)) {
-        struct ls_err err;
+        LS_ERR(err);
         struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
         lua_pushvalue(L, -1);
         if (ls__load_apply(&apply, &err) == 0) {
@@ -365,7 +365,7 @@ static void restore_variables(struct ls_session *session, struct ls_load *load)
 void ls__load_roll_back(struct ls_session *session)
 {
     struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
-    struct ls_err err = {0};
+    LS_ERR(err);
     /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
     size_t limit = ls_budget_get(&session->budget->limit);
     ls_budget_set(&session->budget->limit, 0);

@@ -169,7 +169,7 @@ static LS_RAISES int l_keep(lua_State *L)
 void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash)
 {
     struct ls_buf out = LS_BUF_INIT;
-    struct ls_err err;
+    LS_ERR(err);
     struct keeping keeping = {session, key, &out};
     if (ls__lrun(session, l_keep, &keeping, 0, &err) == 0 && !ls_buf_failed(&out)) {
         struct ls_bytes *given = ls_bytes_new(ls_buf_text(&out), out.len);

@@ -55,7 +55,7 @@ static LS_RAISES int l_move(lua_State *L)
 static bool move_entry(struct ls_session *session, const char *from, const char *to, bool take)
 {
     struct move move = {session, from, to, take};
-    struct ls_err err;
+    LS_ERR(err);
     if (ls__lrun(session, l_move, &move, 0, &err) == 0)
         return true;
     ls__report(session, "re-pointed link", &err);

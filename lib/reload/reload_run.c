@@ -37,11 +37,11 @@ void ls__reload_detail(struct ls_reload_result *result, const char *format, ...)
 
 void ls__reload_fail(struct ls_session *session, struct ls_reload_result *result, const struct ls_err *err)
 {
-    const char *end = strchr(err->text, '\n');
+    const char *end = strchr(ls_err_text(err), '\n');
     result->outcome = LS_RELOAD_FAILED;
     ls_free(result->text);
     ls_free(result->traceback);
-    result->text = ls__failure_message(session, result->key, err->text, &result->line);
+    result->text = ls__failure_message(session, result->key, ls_err_text(err), &result->line);
     result->traceback = end && end[1] ? ls_strdup(end + 1) : NULL;
 }
 
@@ -256,7 +256,7 @@ static void dispose(struct ls_session *session, struct ls_reload_run *run)
 bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
 {
     lua_State *L = session->L;
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct lists lists = {0};
     struct ls_apply apply = {.session = session, .key = run->key, .text = ls_bytes_data(run->text), .len = ls_bytes_len(run->text)};
     dispose(session, run);

@@ -200,7 +200,7 @@ static void compile(struct transaction *work, size_t at)
 {
     struct ls_session *session = work->session;
     struct item *item = &work->items[at];
-    struct ls_err err = {0};
+    LS_ERR(err);
     int code = lua_checkstack(session->L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
                                                                       ls_bytes_len(item->text), &err)
                                               : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
@@ -245,7 +245,7 @@ static void run_first(struct transaction *work, size_t at)
 {
     struct ls_session *session = work->session;
     struct item *item = &work->items[at];
-    struct ls_err err = {0};
+    LS_ERR(err);
     item->done = true;
     if (ls__module_find(session, item->key)) {
         skip_item(work, at, "unchanged");
@@ -295,7 +295,7 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
  * for the burst that its own save makes (H29). */
 static struct ls_bytes *read_text(struct ls_session *session, const struct ls_module *module)
 {
-    struct ls_err err;
+    LS_ERR(err);
     if (module->paths.count)
         return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
     struct ls_source source = {0};
@@ -390,7 +390,7 @@ static bool follow_failure(struct transaction *work)
         if (!failure->name || !failure->key || ls__names_has(&work->tried, failure->key) || is_pending(work, failure->key) ||
             !needs_any(session, &failure->needs, &work->loaded))
             continue;
-        struct ls_err err;
+        LS_ERR(err);
         struct ls_bytes *text = failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
         bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
         if (!ls__names_add(&work->tried, failure->key))

@@ -34,10 +34,10 @@ void ls__frame_done(struct ls_resolver_state *rs, int opened)
 
 int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault)
 {
-    const char *trace = strstr(err->text, "\nstack traceback:");
-    int len = trace ? (int)(trace - err->text) : (int)strlen(err->text);
+    const char *trace = strstr(ls_err_text(err), "\nstack traceback:");
+    int len = trace ? (int)(trace - ls_err_text(err)) : (int)strlen(ls_err_text(err));
     ls__report(rs->session, where, err);
-    return ls_fault_set(fault, kind, "%.*s", len, err->text);
+    return ls_fault_set(fault, kind, "%.*s", len, ls_err_text(err));
 }
 
 int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
@@ -63,7 +63,7 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     rs->did |= LS_CHECK_RAN;
     if (status == LUA_OK)
         return 0;
-    struct ls_err err;
+    LS_ERR(err);
     ls__lfail(session, status, &err);
     /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this respect: one runaway
      * method must not take the others with it (T102). */

@@ -193,7 +193,7 @@ static void op_leave(void *ctx)
 static bool op_stopped(void *ctx)
 {
     struct ls_session *session = ((struct ls_resolver_state *)ctx)->session;
-    struct ls_err err;
+    LS_ERR(err);
     if (!ls__stopped(session))
         return false;
     ls__stop_text(session, &err);

@@ -131,7 +131,7 @@ static LS_RAISES int l_cut(lua_State *L)
 bool ls__resolver_shrink(struct ls_session *session)
 {
     struct ls_resolver_state *rs = session->resolver;
-    struct ls_err err;
+    LS_ERR(err);
     bool cut = false;
     if (rs && !rs->open && ls__lrun(session, l_cut, rs, 1, &err) == 0) {
         cut = lua_toboolean(session->L, -1);

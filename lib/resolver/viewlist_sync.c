@@ -111,10 +111,9 @@ static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
             lua_rawset(L, seen);
             lua_rawseti(L, AT_KEYS, i);
         } else if (lua_isnil(L, AT_PROBLEM)) {
-            struct ls_err err;
             ls__key_problem(L, i, element + 1, name);
-            ls_fail(&err, LS_ELUA, "%s", lua_tostring(L, -1));
-            ls__report(sync->session, "list", &err);
+            ls_fail(&sync->session->raised, LS_ELUA, "%s", lua_tostring(L, -1));
+            ls__report(sync->session, "list", &sync->session->raised);
             lua_replace(L, AT_PROBLEM);
         }
         lua_settop(L, name);
@@ -228,21 +227,20 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
 static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, uint32_t position)
 {
     LS_LTOP(L);
-    struct ls_err err;
+    struct ls_err *err = &sync->session->raised;
     lua_createtable(L, 0, 4);
     int li = lua_gettop(L);
     update_li(L, li, element, position);
     set_field(L, li, "list", AT_LIST);
-    if (construct(sync, L, li, &err) == 0) {
+    if (construct(sync, L, li, err) == 0) {
         lua_rawseti(L, AT_CARDS, position);
         lua_settop(L, li);
         lua_rawseti(L, AT_LIS, position);
     } else {
-        ls__report(sync->session, "list item", &err);
+        ls__report(sync->session, "list item", err);
         if (lua_isnil(L, AT_PROBLEM)) {
-            const char *line = strchr(err.text, '\n');
             lua_settop(L, element);
-            lua_pushlstring(L, err.text, line ? (size_t)(line - err.text) : strlen(err.text));
+            lua_pushlstring(L, ls_err_text(err), strcspn(ls_err_text(err), "\n"));
             lua_replace(L, AT_PROBLEM);
         }
     }

@@ -101,7 +101,7 @@ static int construct(struct ls_resolver_state *rs, const char *type, enum ls_typ
         return 1;
     }
     lua_insert(L, arg); /* type below argument */
-    struct ls_err err;
+    LS_ERR(err);
     leave_frame(rs);
     ls__rearm(session);
     int rc = ls__construct(session, presenter, false, &err);

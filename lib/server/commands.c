@@ -70,7 +70,7 @@ static const char *code_name(int code)
 
 static void fail_with(struct control_client *client, struct ls_control *request, const struct ls_err *err)
 {
-    control_fail(client, ls_control_id(request), code_name(err->code), err->text);
+    control_fail(client, ls_control_id(request), code_name(err->code), ls_err_text(err));
 }
 
 /* --- which session --- */
@@ -95,7 +95,7 @@ static struct session *named_session(struct control_client *client, struct ls_co
 {
     struct ls_server *server = control_server(client);
     const char *name = ls_control_text(request, "session", NULL);
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct session *session;
     if (name != NULL && may_make && strcmp(name, "new") == 0) {
         session = manager_create(server->manager, &err);
@@ -107,7 +107,7 @@ static struct session *named_session(struct control_client *client, struct ls_co
     }
     session = name != NULL ? manager_find_named(server->manager, name, &err) : default_session(server);
     if (session == NULL)
-        control_fail(client, ls_control_id(request), "no-session", name != NULL ? err.text : "There is no session.");
+        control_fail(client, ls_control_id(request), "no-session", name != NULL ? ls_err_text(&err) : "There is no session.");
     else
         (void)manager_join(server->manager, session);
     return session;
@@ -123,11 +123,11 @@ static ssize_t named_sessions(struct control_client *client, struct ls_control *
         return (ssize_t)manager_list(server->manager, list);
     *list = ls_array(count, sizeof **list);
     for (size_t i = 0; *list != NULL && i < count; i++) {
-        struct ls_err err = {0};
+        LS_ERR(err);
         (*list)[i] = manager_find_named(server->manager, names[i], &err);
         if ((*list)[i] != NULL)
             continue;
-        control_fail(client, ls_control_id(request), "no-session", err.text);
+        control_fail(client, ls_control_id(request), "no-session", ls_err_text(&err));
         session_unref_all(*list, i);
         return -1;
     }
@@ -330,6 +330,7 @@ static void run_eval(struct control_client *client, struct ls_control *request)
     }
     ls_buf_release(&evaluation.eval.text);
     ls_buf_release(&evaluation.eval.json);
+    ls_err_release(&evaluation.err);
     session_unref(session);
 }
 
@@ -424,7 +425,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
     if (count < 0)
         return;
     struct ls_buf line = LS_BUF_INIT;
-    struct ls_err problem = {0};
+    LS_ERR(problem);
     size_t written = 0;
     begin_answer(&line, request);
     ls_buf_str(&line, ",\"results\":[");
@@ -437,9 +438,10 @@ static void run_unload(struct control_client *client, struct ls_control *request
                 ls_buf_str(&line, written++ > 0 ? "," : "");
                 write_unload(&line, list[i], &unloading);
             } else if (ran && unloading.rc < 0 && unloading.rc != LS_ENOTFOUND && unloading.rc != LS_ECLOSED) {
-                problem = unloading.err;
+                ls_err_move(&problem, &unloading.err);
             }
             ls_unload_report_release(&unloading.report);
+            ls_err_release(&unloading.err);
         }
     ls_buf_char(&line, ']');
     if (written == 0 && problem.code != 0) {
@@ -458,7 +460,7 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     struct ls_server *server = control_server(client);
     const char *const *files;
     size_t count = ls_control_list(request, "files", &files);
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_burst *burst = reload_burst_of(server, files, count, &err);
     if (burst == NULL) {
         fail_with(client, request, &err);
@@ -511,6 +513,7 @@ static void run_restart(struct control_client *client, struct ls_control *reques
         add_str(&line, "session", session->vended);
         end_answer(client, &line);
     }
+    ls_err_release(&restarting.err);
     session_unref(session);
 }
 

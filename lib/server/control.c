@@ -280,10 +280,10 @@ static void tap_log(struct control *control, bool on)
 
 static void take_line(struct control_client *client, const char *text, size_t len)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_control *request = ls_control_parse(text, len, &err);
     if (request == NULL)
-        control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", err.text);
+        control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", ls_err_text(&err));
     else if (strcmp(ls_control_cmd(request), "watch") == 0) {
         struct ls_buf line = LS_BUF_INIT;
         ls_buf_printf(&line, "{\"id\":%s,\"ok\":true}", ls_control_id(request));

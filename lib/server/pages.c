@@ -62,21 +62,21 @@ static int send_page(struct request *request, int status, struct ls_bytes *page)
 /* P4: no trace is left; with hot reload the page shows what went wrong and waits for the next save (L34, H36). */
 static int start_failed(struct request *request, const struct ls_err *err)
 {
-    if (err->code == LS_ELIMIT && strstr(err->text, "--max-sessions") != NULL)
-        return reply_text(request->http, 503, "%s\n", err->text);
+    if (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions") != NULL)
+        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
     if (err->code == LS_ECLOSED)
-        return reply_text(request->http, 503, "%s\n", err->text);
-    size_t first = strcspn(err->text, "\n");
+        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
+    size_t first = strcspn(ls_err_text(err), "\n");
     if (request->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
-        snprintf(message, sizeof message, "%.*s", (int)first, err->text);
+        snprintf(message, sizeof message, "%.*s", (int)first, ls_err_text(err));
         snprintf(generation, sizeof generation, "%lu", atomic_load(&request->web->generation));
-        const char *const pairs[] = {"message", message, "traceback", err->text[first] == '\n' ? err->text + first + 1 : "", "generation", generation, NULL};
+        const char *const pairs[] = {"message", message, "traceback", ls_err_text(err)[first] == '\n' ? ls_err_text(err) + first + 1 : "", "generation", generation, NULL};
         struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
         if (page != NULL)
             return send_page(request, 500, page);
     }
-    return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, err->text);
+    return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
 }
 
 int pages_root(struct request *request)
@@ -91,7 +91,7 @@ int pages_root(struct request *request)
     if (!request_is_navigation(request->web, request->info))
         return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
                                               "page of another origin show it in a frame.\n");
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct session *session = manager_create(request->server->manager, &err);
     if (session == NULL)
         return start_failed(request, &err);

@@ -250,16 +250,16 @@ static void take_view(struct fanout *fanout, const struct ls_view_file *view)
     struct ls_server *server = fanout->server;
     const char *base = ls_path_base(view->path);
     char key[256];
-    struct ls_err err = {0};
+    LS_ERR(err);
     snprintf(key, sizeof key, "%.*s", (int)(strlen(base) - (ls_has_suffix(base, ".html") ? 5 : 0)), base);
     int rc = ls_viewdefs_put(server->viewdefs, view->path, view->text, &err);
     fanout->views_changed = fanout->views_changed || rc > 0;
     fanout->saves.views += rc > 0;
-    if (set_problem(server, key, rc < 0 ? err.text : NULL))
-        add_problem(fanout, key, rc < 0 ? err.text : NULL);
+    if (set_problem(server, key, rc < 0 ? ls_err_text(&err) : NULL))
+        add_problem(fanout, key, rc < 0 ? ls_err_text(&err) : NULL);
     if (rc < 0) {
         struct ls_buf text = LS_BUF_INIT;
-        ls_buf_printf(&text, "%s: %s", base, err.text);
+        ls_buf_printf(&text, "%s: %s", base, ls_err_text(&err));
         saves_add_view_failure(&fanout->saves, base, ls_buf_text(&text));
         ls_buf_release(&text);
     }

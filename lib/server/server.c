@@ -161,7 +161,7 @@ static int try_port(struct ls_server *server, int port, struct ls_err *err)
         return rc;
     if (rc != 0)
         return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(rc));
-    struct ls_err why = {0};
+    LS_ERR(why);
     if (start_http(server, server->web.address, port, &why)) {
         server->web.port = server->web.http_port;
         return 0;
@@ -169,7 +169,7 @@ static int try_port(struct ls_server *server, int port, struct ls_err *err)
     /* Taken between the question and the answer? */
     if (port != 0 && probe_port(server->web.address, port) == EADDRINUSE)
         return EADDRINUSE;
-    return ls_fail(err, why.code, "%s", why.text);
+    return ls_fail(err, why.code, "%s", ls_err_text(&why));
 }
 
 /* C2: the next free port, up to 20 further, unless the user wants this one. */
@@ -310,7 +310,7 @@ static void open_watcher(struct ls_server *server)
 {
     if (!server->config.watch || server->site.root == NULL)
         return;
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_hotload_config config = {.root = server->site.root,
                                        .within = server->web.within,
                                        .debounce_ms = server->config.debounce_ms,
@@ -319,7 +319,7 @@ static void open_watcher(struct ls_server *server)
                                        .on_burst = reload_on_burst};
     server->hotload = ls_hotload_open(&config, &err);
     if (server->hotload == NULL) /* H94: not a reason to stop */
-        ls_log(0, "Hot reload cannot start, files are not watched: %s", err.text);
+        ls_log(0, "Hot reload cannot start, files are not watched: %s", ls_err_text(&err));
 }
 
 /* --- sessions: what one consists of (seq-session-create-backend) --- */
@@ -378,9 +378,11 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     if (ls_queue_call(session->queue, open_backend, &creation) < 0)
         ls_fail(&creation.err, LS_ECLOSED, "The server is stopping.");
     if (session->backend == NULL) {
-        ls_log_session(0, session->vended, "main.lua: %s", creation.err.text); /* L34 */
+        ls_log_session(0, session->vended, "main.lua: %s", ls_err_text(&creation.err)); /* L34 */
         note_creation(server, session->number);
-        return ls_fail_text(err, creation.err.code, creation.err.text, strlen(creation.err.text));
+        int code = creation.err.code;
+        ls_err_move(err, &creation.err);
+        return code;
     }
     session_touch(session);
     reload_apply_view_problems(session);

@@ -185,7 +185,7 @@ static int put_file(struct ls_viewdefs *views, struct ls__view *view, struct ls_
 static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *err)
 {
     int rc = 0;
-    struct ls_err problem = {0};
+    LS_ERR(problem);
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, views->dir, rel);
     if (ls_buf_failed(&path))
@@ -200,9 +200,9 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     if (rc != 0)
         ls__view_unref(view);
     if (rc == LS_ENOMEM)
-        ls_fail(err, rc, "%s", problem.text);
+        ls_fail(err, rc, "%s", ls_err_text(&problem));
     else if (rc != 0 && rc != LS_ENOTFOUND) /* a dangling link is a file that is not there (H18) */
-        ls_log(0, "view %s: %s", rel, problem.text);
+        ls_log(0, "view %s: %s", rel, ls_err_text(&problem));
     ls_free(real);
     ls_bytes_unref(text);
     ls_buf_release(&path);

@@ -100,13 +100,13 @@ static void remember(struct ls_session *session, uint64_t hash, int64_t now, con
 void ls__report(struct ls_session *session, const char *where, const struct ls_err *err)
 {
     struct ls_buf text = LS_BUF_INIT;
-    ls_buf_printf(&text, "%s: %s", where, err->text);
+    ls_buf_printf(&text, "%s: %s", where, ls_err_text(err));
     ls_buf_clear(&session->error);
-    ls_buf_str(&session->error, err->text);
+    ls_buf_str(&session->error, ls_err_text(err));
     if (!session->recent)
         session->recent = ls_zalloc(sizeof *session->recent);
     if (!session->recent || ls_buf_failed(&text)) {
-        ls_log_session(0, session->id, "%s: %s", where, err->text);
+        ls_log_session(0, session->id, "%s: %s", where, ls_err_text(err));
         ls_buf_release(&text);
         return;
     }

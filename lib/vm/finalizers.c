@@ -27,7 +27,7 @@ static void report_error(struct ls_session *session, lua_State *L, int status)
     if (status != LUA_ERRMEM)
         ls_buf_str(&session->trace, lua_tostring(L, -1));
     lua_pop(L, 1);
-    struct ls_err err;
+    LS_ERR(err);
     lua_State *before = ls__swap_thread(session, L);
     ls__lfail(session, status, &err);
     ls__swap_thread(session, before);

@@ -259,9 +259,3 @@ LS_RAISES int ls__lno_memory(lua_State *L, const char *what)
     snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated);
     return luaL_error(L, "not enough memory for %s%s%s", what, budget->hit ? ": " : "", budget->hit ? text : "");
 }
-
-/* [-0, +0, v] */
-LS_RAISES int ls__lraise(lua_State *L, const struct ls_err *err)
-{
-    return luaL_error(L, "%s", err->text);
-}

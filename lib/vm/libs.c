@@ -48,20 +48,20 @@ static LS_RAISES int l_load(lua_State *L)
 /* As luaL_loadfilex, of a regular file inside of the site. [-0, +1, e] raises if the sandbox forbids the file */
 static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const char *path)
 {
-    struct ls_err err;
+    struct ls_err *err = &session->raised;
     const char *name = lua_pushfstring(L, "@%s", path);
-    struct ls_bytes *text = ls_file_read(ls__within(session), path, 0, &err);
-    int code = text ? 0 : err.code;
+    struct ls_bytes *text = ls_file_read(ls__within(session), path, 0, err);
+    int code = text ? 0 : err->code;
     if (text) {
         lua_State *before = ls__swap_thread(session, L);
-        code = ls__chunk_push(session, name, ls_bytes_data(text), ls_bytes_len(text), false, &err);
+        code = ls__chunk_push(session, name, ls_bytes_data(text), ls_bytes_len(text), false, err);
         ls__swap_thread(session, before);
         ls_bytes_unref(text);
     } else if (code == LS_EACCESS) {
         luaL_error(L, "'%s' lies outside of the site, which is turned off by --sandbox", path);
     }
     if (code != 0)
-        lua_pushfstring(L, text ? "%s" : "cannot open %s", err.text);
+        lua_pushfstring(L, text ? "%s" : "cannot open %s", ls_err_text(err));
     lua_remove(L, -2);
     return code == 0 ? LUA_OK : LUA_ERRSYNTAX;
 }

@@ -45,9 +45,8 @@ static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int l
     ls__hook_stop(L);
     ls__hook_stop(session->main);
     luaL_where(L, level);
-    struct ls_err err;
-    ls__stop_text(session, &err);
-    lua_pushstring(L, err.text);
+    ls__stop_text(session, &session->raised);
+    lua_pushstring(L, ls_err_text(&session->raised));
     lua_concat(L, 2);
     lua_error(L);
     LS_LTOP_CHECK(L, 0);

@@ -76,7 +76,7 @@ const char *ls__shown_path(const struct ls_session *session, const char *path)
 /* A text that pages may see names no absolute path (H100). */
 static int cannot_read(struct ls_session *session, const char *path, const struct ls_err *why, struct ls_err *err)
 {
-    const char *shown = ls__shown_path(session, path), *problem = why->text;
+    const char *shown = ls__shown_path(session, path), *problem = ls_err_text(why);
     if (why->code == LS_EACCESS)
         return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", shown);
     if (ls_has_prefix(problem, path))
@@ -87,7 +87,7 @@ static int cannot_read(struct ls_session *session, const char *path, const struc
 /* @return 1 found, 0 there is no such file, or a code */
 static int take_file(struct ls_session *session, const char *path, struct ls_source *source, struct ls_err *err)
 {
-    struct ls_err why;
+    LS_ERR(why);
     const char *within = ls__within(session);
     char *real = ls_path_within(within, path, &why);
     int code = real ? 1 : why.code == LS_ENOTFOUND ? 0 : cannot_read(session, path, &why, err);

@@ -122,6 +122,7 @@ void ls__vm_free(struct ls_session *session)
     }
     ls__report_release(session);
     ls_buf_release(&session->trace);
+    ls_err_release(&session->raised);
     ls_buf_release(&session->warning);
     ls_buf_release(&session->error);
     ls_free(session->id);

@@ -87,6 +87,7 @@ struct ls_session {
     bool graced;             /* such a handler runs */
     bool memory_hit;         /* the allocator has refused because of the limit */
     uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
+    struct ls_err raised;    /* of functions that may leave by a Lua error: what a longjmp passes over owns nothing (base/err.h) */
     struct ls_buf trace;     /* traceback of the error caught last */
     const char *hashed;      /* the text that was compiled last, for comparison only: its hash need not be computed again */
     uint64_t hash;
@@ -232,8 +233,6 @@ LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *
 LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected);
 /** Raise for want of memory, which may be that of room under the session's limit; `what` it was wanted for. [-0, +0, v] */
 LS_RAISES int ls__lno_memory(lua_State *L, const char *what);
-/** Raise `text` as a Lua error with the position of the caller. Never returns. */
-LS_RAISES int ls__lraise(lua_State *L, const struct ls_err *err);
 
 /* --- lua_ref.c --- */
 

@@ -35,17 +35,17 @@ static void die(const char *text)
 
 static void open_rig(struct rig *rig)
 {
-    struct ls_err err;
+    LS_ERR(err);
     rig->chunks = ls_chunks_new(&err);
     rig->site = (struct ls_site){.root = "/nonexistent", .lua_dir = "/nonexistent/lua"};
     struct ls_session_config config = {.vended_id = "1", .site = &rig->site, .chunks = rig->chunks, .time_limit_ms = 60000};
     rig->session = ls_session_open(&config, NULL, &err);
     if (!rig->session)
-        die(err.text);
+        die(ls_err_text(&err));
     struct ls_tracker_config tracker = {.resolver = ls_session_resolver(rig->session)};
     rig->tracker = ls_tracker_new(&tracker, &err);
     if (!rig->tracker)
-        die(err.text);
+        die(ls_err_text(&err));
     ls_session_bind(rig->session, rig->tracker, NULL);
 }
 
@@ -58,7 +58,7 @@ static void close_rig(struct rig *rig)
 
 static void run(struct rig *rig, const char *code, int nresults)
 {
-    struct ls_err err;
+    LS_ERR(err);
     lua_State *L = rig->session->L;
     if (luaL_loadstring(L, code) != LUA_OK || ls__lcall(rig->session, 0, nresults, &err))
         die("the workload does not run");

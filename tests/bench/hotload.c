@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     char root[] = "/tmp/lsess-bench-XXXXXX", path[256];
     struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .arrived = PTHREAD_COND_INITIALIZER};
     struct ls_hotload_config config = {.root = root, .debounce_ms = -1, .ctx = &waiter, .on_burst = on_burst};
-    struct ls_err err;
+    LS_ERR(err);
     long runs = argc > 1 ? atol(argv[1]) : 200;
     if (runs < 1 || !mkdtemp(root)) return 2;
     snprintf(path, sizeof path, "%s/lua", root);
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     if (hotload) {
         row("hotload: open, 1,000 folders", (double)(ls_now_ns() - begin) / 1e6);
         measure(root, &waiter, hotload, (size_t)runs);
-    } else fprintf(stderr, "hotload: %s\n", err.text);
+    } else fprintf(stderr, "hotload: %s\n", ls_err_text(&err));
     ls_hotload_close(hotload);
     nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return hotload ? 0 : 1;

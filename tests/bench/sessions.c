@@ -42,14 +42,14 @@ static void open_one(struct one *one, const struct ls_site *site, struct ls_chun
 {
     struct ls_session_config config = {.vended_id = "1", .site = site, .chunks = chunks, .memory_limit = 256 << 20, .time_limit_ms = 5000,
                                        .max_timers = 10000};
-    struct ls_err err = {0};
+    LS_ERR(err);
     one->session = ls_session_open(&config, NULL, &err);
     struct ls_tracker_config tracker = {.resolver = ls_session_resolver(one->session), .max_variables = 100000};
     one->tracker = ls_tracker_new(&tracker, &err);
     one->store = (struct ls_variable_store){.ctx = one, .create = create};
     ls_session_bind(one->session, one->tracker, &one->store);
     if (ls_session_run_main(one->session, &err) != 0) {
-        fprintf(stderr, "%s\n", err.text);
+        fprintf(stderr, "%s\n", ls_err_text(&err));
         exit(1);
     }
 }

@@ -60,6 +60,8 @@ plant "$tree" '901 lines' lib/base/planted.c "/* x */\n$(lines 900 ' ')"
 plant "$tree" '901 lines' templates/client/planted.js "$(lines 901 '//')"
 plant "$tree" 'a function of 81 lines' lib/base/planted.c "/* x */\nvoid planted(void)\n{\n$(lines 81 '    ;')\n}"
 plant "$tree" 'no note at its top' cmd/lsess/planted.c '#include <stdio.h>'
+plant "$tree" 'has not declared' lib/base/planted.c '/* x */\nvoid planted(void)\n{\n    struct ls_err err;\n}'
+plant "$tree" 'a longjmp would leave' lib/base/planted.c '/* x */\nLS_RAISES int planted(void)\n{\n    LS_ERR(err);\n}'
 plant "$tree" 'planted.c:1' lib/base/planted.c '/* TO''DO */'
 plant "$tree" 'make help does not name planted' Makefile '+.PHONY: planted\nplanted:'
 

@@ -28,6 +28,16 @@ while read -r file; do
     if head -1 "$file" | grep -q '^/\*'; then ok; else finding "$file: no note at its top (what it is, owning thread, what it refuses, rules)"; fi
 done < <(grep -E '^(lib|cmd)/.*\.c$' <<<"$files")
 
+# A function's error is declared by LS_ERR, which empties and releases it; one that a Lua error may leave has none (base/err.h).
+owners=$(grep -E '^(lib|cmd|tests)/.*\.[ch]$' <<<"$files" | tr '\n' '\0' | xargs -0 awk '
+    FNR == 1 { inside = 0 }
+    /^[a-zA-Z].*\(/ { raises = /LS_RAISES/ }
+    /^\{/ { inside = 1 }
+    /^\}/ { inside = 0 }
+    inside && /^ +struct ls_err [a-z_]+( = [^*]*)?;/ { print FILENAME ":" FNR ": an error that LS_ERR has not declared" }
+    inside && raises && /^ +LS_ERR\(/ { print FILENAME ":" FNR ": an error that a longjmp would leave behind" }')
+if [ -n "$owners" ]; then finding "$owners"; else ok; fi
+
 loose=$(grep -vE '^tests/(fixtures/|fuzz/corpus/|checks/(tree|planted)\.sh$)' <<<"$files" | tr '\n' '\0' |
     xargs -0 grep -snIE 'TODO|FIXME|XXX|HACK|not implemented' | grep -vE 'XXXXXX|main-XXX')
 if [ -n "$loose" ]; then finding "loose ends:

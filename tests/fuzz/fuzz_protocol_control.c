@@ -31,7 +31,7 @@ static void ask(struct ls_control *request)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     char *line = malloc(size ? size : 1);
     CHECK(line);
     if (size)
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ls_control *request = ls_control_parse(line, size, &err);
     free(line); /* it has been copied */
     if (!request) {
-        CHECK(err.code == LS_EINVAL && *err.text);
+        CHECK(err.code == LS_EINVAL && *ls_err_text(&err));
         return 0;
     }
     struct ls_json_reader reader;

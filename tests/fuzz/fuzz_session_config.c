@@ -44,10 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int lines = 1;
     for (size_t i = 0; i < size; i++)
         lines += data[i] == '\n';
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_site_config *config = ls_site_config_read(dir, path, &err);
     if (!config) {
-        CHECK(err.code < 0 && *err.text);
+        CHECK(err.code < 0 && *ls_err_text(&err));
         return 0;
     }
     for (size_t i = 0; i < config->count; i++) {

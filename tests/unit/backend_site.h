@@ -104,6 +104,7 @@ static inline int site_tear_down(void **state)
         ls_buf_release(&t.pages[i].frames);
     }
     ls_backend_close(t.backend);
+    ls_err_release(&t.err);
     assert_int_equal(ls_budget_total(&t.budget), 0); /* L5: after the end of a session nothing counts */
     ls_viewdefs_close(t.views);
     ls_chunks_free(t.chunks);
@@ -133,7 +134,7 @@ static inline void serve(const char *main)
     site_file("lua/main.lua", main);
     t.backend = open_backend();
     if (!t.backend)
-        fail_msg("main.lua: %s", t.err.text);
+        fail_msg("main.lua: %s", ls_err_text(&t.err));
 }
 
 static inline struct page *connect_page(int index)
@@ -197,7 +198,7 @@ static inline void run_lua(const char *code)
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
     if (rc != 0)
-        fail_msg("%s", t.err.text);
+        fail_msg("%s", ls_err_text(&t.err));
 }
 
 static const char harbor[] =

@@ -146,10 +146,10 @@ __attribute__((unused)) static void remove_tree(const char *path) { nftw(path, r
 
 __attribute__((unused)) static void start(void)
 {
-    struct ls_err err;
+    LS_ERR(err);
     struct ls_hotload_config config = {.root = site.root, .debounce_ms = site.debounce_ms, .poll_ms = site.poll_ms, .ctx = &site, .on_burst = on_burst};
     site.hotload = ls_hotload_open(&config, &err);
-    if (!site.hotload) fail_msg("%s", err.text);
+    if (!site.hotload) fail_msg("%s", ls_err_text(&err));
 }
 
 __attribute__((unused)) static void stop(void)

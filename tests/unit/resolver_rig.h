@@ -44,7 +44,7 @@ static void rig_store_destroy(void *ctx, int64_t id)
 
 static void rig_open_limits(uint64_t memory_limit, int64_t time_limit_ms)
 {
-    struct ls_err err = {.code = 0};
+    LS_ERR(err);
     rig = calloc(1, sizeof *rig);
     rig->chunks = ls_chunks_new(&err);
     rig->site = (struct ls_site){.root = "/nonexistent", .lua_dir = "/nonexistent/lua"};
@@ -52,7 +52,7 @@ static void rig_open_limits(uint64_t memory_limit, int64_t time_limit_ms)
                                        .time_limit_ms = time_limit_ms, .max_timers = 10};
     rig->session = ls_session_open(&config, NULL, &err);
     if (!rig->session)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     struct ls_tracker_config tracker = {.resolver = ls_session_resolver(rig->session), .diag_level = 1};
     rig->tracker = ls_tracker_new(&tracker, &err);
     assert_non_null(rig->tracker);
@@ -82,12 +82,12 @@ static int rig_teardown(void **state)
 /* Run code; `nresults` stay on the stack. */
 static void rig_run(const char *code, int nresults)
 {
-    struct ls_err err;
+    LS_ERR(err);
     lua_State *L = rig->session->L;
     if (luaL_loadstring(L, code) != LUA_OK)
         fail_msg("%s", lua_tostring(L, -1));
     if (ls__lcall(rig->session, 0, nresults, &err))
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
 }
 
 static void rig_do(const char *code)

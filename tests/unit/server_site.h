@@ -49,10 +49,10 @@ static inline void prepare(struct fixture *fixture, struct ls_server_config *con
 
 static inline void start(struct fixture *fixture, const struct ls_server_config *config)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     fixture->server = ls_server_open(config, &err);
     if (fixture->server == NULL)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     ls_server_ready(fixture->server, &fixture->ready);
 }
 

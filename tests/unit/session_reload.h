@@ -85,19 +85,19 @@ static inline void site_write_counted(const struct site *site, const char *key, 
 
 static inline void site_start(struct site *site)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     site->session = ls_session_open(&site->config, NULL, &err);
     if (!site->session || ls_session_run_main(site->session, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
 }
 
 /* Runs Lua; the JSON of its first result goes into `json`, which may be NULL. */
 static inline void site_eval_json(const struct site *site, const char *code, char *json, size_t size)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_eval eval = {.code = code, .len = strlen(code), .name = "test"};
     if (ls_session_eval(site->session, &eval, &err) != 0)
-        fail_msg("%s: %s", code, err.text);
+        fail_msg("%s: %s", code, ls_err_text(&err));
     if (json)
         snprintf(json, size, "%s", ls_buf_text(&eval.json));
     ls_buf_release(&eval.text);
@@ -141,10 +141,10 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
                                                .hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0};
     }
     va_end(keys);
-    struct ls_err err = {0};
+    LS_ERR(err);
     ls_reload_report_init(report);
     if (ls_session_reload(site->session, files, count, report, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     for (size_t i = 0; i < count; i++)
         ls_bytes_unref(files[i].text);
 }

@@ -225,9 +225,9 @@ static inline int place_eval(struct place *place, const char *code, bool repl, s
 static inline void place_do(struct place *place, const char *code)
 {
     struct ls_eval eval;
-    struct ls_err err = {0};
+    LS_ERR(err);
     if (place_eval(place, code, false, &eval, &err) != 0)
-        fail_msg("%s: %s", code, err.text);
+        fail_msg("%s: %s", code, ls_err_text(&err));
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
 }
@@ -237,9 +237,9 @@ static inline const char *place_show(struct place *place, const char *code)
 {
     static char shown[8192];
     struct ls_eval eval;
-    struct ls_err err = {0};
+    LS_ERR(err);
     int rc = place_eval(place, code, true, &eval, &err);
-    snprintf(shown, sizeof shown, "%s", rc == 0 ? ls_buf_text(&eval.text) : err.text);
+    snprintf(shown, sizeof shown, "%s", rc == 0 ? ls_buf_text(&eval.text) : ls_err_text(&err));
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
     return shown;

@@ -497,7 +497,7 @@ static void H69_restart(void **state)
     forget_frames(other);
     site_file("lua/main.lua", "error('not now')");
     assert_true(ls_backend_restart(t.backend, &t.err) < 0);
-    assert_non_null(strstr(t.err.text, "not now"));
+    assert_non_null(strstr(ls_err_text(&t.err), "not now"));
     run_lua("assert(app.name == 'South')"); /* as it was */
     expect_frames(page, "");
     site_file("lua/main.lua", harbor);
@@ -741,7 +741,7 @@ static void P4_a_failing_main_leaves_nothing(void **state)
     (void)state;
     site_file("lua/main.lua", "session:createAppVariable({ type = 'A' }) error('broken')");
     assert_null(open_backend());
-    assert_non_null(strstr(t.err.text, "lua/main.lua:1: broken"));
+    assert_non_null(strstr(ls_err_text(&t.err), "lua/main.lua:1: broken"));
 }
 
 /* L7, H68: site code that runs last must find a session that answers, not one that is half gone. */

@@ -90,22 +90,52 @@ static void a_failed_allocation_sticks(void **state)
 static void errors_are_cut_between_characters(void **state)
 {
     (void)state;
-    struct ls_err err;
+    LS_ERR(err);
     char text[2 * LS_ERR_TEXT];
     for (size_t i = 0; i + 2 < sizeof text; i += 2) memcpy(text + i, "\xc3\xa9", 2);
     text[sizeof text - 2] = 0;
     assert_int_equal(ls_fail(&err, LS_EIO, "%s", text), LS_EIO);
-    assert_true(ls_utf8_valid(err.text, strlen(err.text)));
+    assert_true(ls_utf8_valid(ls_err_text(&err), strlen(ls_err_text(&err))));
     assert_int_equal(ls_fail_text(&err, LS_ELUA, "a\0b\nc\0", 6), LS_ELUA); /* it does not end at a NUL */
-    assert_string_equal(err.text, "a\xef\xbf\xbd" "b\nc\xef\xbf\xbd");
-    char zeros[sizeof err.text] = "";
+    assert_string_equal(ls_err_text(&err), "a\xef\xbf\xbd" "b\nc\xef\xbf\xbd");
+    char zeros[LS_ERR_TEXT] = "";
     ls_fail_text(&err, LS_ELUA, zeros, sizeof zeros);
-    assert_true(strlen(err.text) < sizeof err.text && strlen(err.text) > sizeof err.text - 8);
-    assert_string_equal(err.text + strlen(err.text) - 3, "\xe2\x80\xa6");
+    assert_true(strlen(ls_err_text(&err)) < LS_ERR_TEXT && strlen(ls_err_text(&err)) > LS_ERR_TEXT - 8);
+    assert_string_equal(ls_err_text(&err) + strlen(ls_err_text(&err)) - 3, "\xe2\x80\xa6");
     assert_int_equal(ls_fail_text(&err, LS_ELUA, text, strlen(text)), LS_ELUA);
-    assert_true(ls_utf8_valid(err.text, strlen(err.text)));
+    assert_true(ls_utf8_valid(ls_err_text(&err), strlen(ls_err_text(&err))));
     assert_string_equal(ls_error_name(LS_ENOTFOUND), "not-found");
     assert_int_equal(ls_fail(NULL, LS_EIO, "nobody listens"), LS_EIO);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
+}
+
+static void long_errors_lie_on_the_heap_and_short_ones_inside(void **state)
+{
+    (void)state;
+    LS_ERR(err);
+    LS_ERR(other);
+    char text[1000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    assert_true(sizeof err <= 256);
+    ls_fail(&err, LS_EIO, "%.*s", (int)sizeof err.brief - 1, text);
+    assert_true(!err.longer && strlen(ls_err_text(&err)) == sizeof err.brief - 1);
+    ls_fail(&err, LS_EIO, "%s", text);
+    assert_string_equal(ls_err_text(&err), text);
+    ls_fail(&err, LS_ELUA, "%s, and so on", ls_err_text(&err)); /* of its own text */
+    assert_true(err.longer && ends_with(ls_err_text(&err), "xx, and so on"));
+    ls_err_move(&other, &err);
+    assert_true(other.code == LS_ELUA && ends_with(ls_err_text(&other), "and so on") && err.code == 0 && !*ls_err_text(&err));
+    ls_alloc_fail_at(1);
+    ls_fail_text(&other, LS_ENOMEM, text, sizeof text - 1);
+    ls_alloc_fail_at(0);
+    assert_true(other.code == LS_ENOMEM && !other.longer && ends_with(ls_err_text(&other), "xx\xe2\x80\xa6"));
+    ls_fail(&other, LS_EIO, "short");
+    assert_string_equal(ls_err_text(&other), "short");
 }
 
 static void maps_keep_insertion_order(void **state)
@@ -511,6 +541,7 @@ int main(void)
         cmocka_unit_test(characters_are_walked_cut_and_written_whole),
         cmocka_unit_test(arrays_grow_and_a_refused_push_changes_nothing),
         cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
+        cmocka_unit_test(long_errors_lie_on_the_heap_and_short_ones_inside),
         cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
         cmocka_unit_test(maps_of_ids_keep_what_they_are_given), cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
         cmocka_unit_test(maps_survive_failing_allocations), cmocka_unit_test(t31_numbers_are_written_exactly),

@@ -32,7 +32,7 @@
 static struct ls_executor *open_executor(int workers, int extra)
 {
     struct ls_executor_config config = {.workers = workers, .extra_workers = extra};
-    struct ls_err err;
+    LS_ERR(err);
     struct ls_executor *executor = ls_executor_open(&config, &err);
     assert_non_null(executor);
     return executor;
@@ -538,7 +538,7 @@ static void test_opening_without_memory_fails_cleanly(void **state)
     (void)state;
     for (long n = 1; n < 20; n++) {
         struct ls_executor_config config = {.workers = 2, .extra_workers = 1};
-        struct ls_err err = {0};
+        LS_ERR(err);
         ls_alloc_fail_at(n);
         struct ls_executor *executor = ls_executor_open(&config, &err);
         ls_alloc_fail_at(0);

@@ -80,7 +80,7 @@ static void trees_are_walked_in_order_and_links_end(void **state)
     assert_string_equal(ls_buf_text(&seen), "");
     ls_buf_release(&seen);
 
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_bytes *bytes = ls_file_read(NULL, "a/1", 0, &err);
     assert_string_equal(ls_bytes_data(bytes), "a/1");
     ls_bytes_unref(bytes);
@@ -121,19 +121,19 @@ static void paths_stay_within_a_folder(void **state)
         {"site/b/../../site2/f", NULL, LS_ENOTFOUND}, {"site/a/f/g", NULL, LS_ENOTFOUND}, {"site/loop", NULL, LS_EIO},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct ls_err err = {0};
+        LS_ERR(err);
         char *real = ls_path_within(root, cases[i].path, &err), *rel = real ? ls_path_relative(root, real) : NULL;
         if (err.code != cases[i].code || (rel == NULL) != (cases[i].rel == NULL) || (rel && strcmp(rel, cases[i].rel) != 0))
-            fail_msg("%s: %s, %s", cases[i].path, rel ? rel : "refused", err.text);
+            fail_msg("%s: %s, %s", cases[i].path, rel ? rel : "refused", ls_err_text(&err));
         if (err.code == LS_EACCESS)
-            assert_non_null(strstr(err.text, "--sandbox"));
+            assert_non_null(strstr(ls_err_text(&err), "--sandbox"));
         ls_free(rel);
         ls_free(real);
         struct ls_bytes *text = ls_file_read(root, cases[i].path, 0, &err);
         assert_true((text != NULL) == (cases[i].rel != NULL && strcmp(cases[i].rel, "a/f") == 0));
         ls_bytes_unref(text);
     }
-    struct ls_err err = {0};
+    LS_ERR(err);
     assert_null(ls_file_read(root, "site/pipe", 0, &err));
     assert_int_equal(err.code, LS_EIO);
     char *real = ls_path_real_lenient(root, "site/back/new/../newer", NULL);

@@ -503,7 +503,7 @@ static void test_two_files_apart(void **state) /* H26: 20 ms apart, both reload,
 static void test_named_files(void **state) /* C1, H2: `lsess reload` with and without names, without watching */
 {
     (void)state;
-    struct ls_err err;
+    LS_ERR(err);
     put("apps/app.lua", "app");
     linked("../apps/app.lua", "lua/app.lua");
     put("lua/m.lua", "m");
@@ -524,7 +524,7 @@ static void test_named_files(void **state) /* C1, H2: `lsess reload` with and wi
     const char *missing[] = {"lua/none.lua"};
     assert_null(ls_burst_of_files(NULL, site.root, missing, 1, &err));
     assert_int_equal(err.code, LS_ENOTFOUND);
-    assert_non_null(strstr(err.text, "lua/none.lua"));
+    assert_non_null(strstr(ls_err_text(&err), "lua/none.lua"));
 }
 
 int main(void)

@@ -203,7 +203,7 @@ static void test_polling(void **state) /* H87: by option; all other rules apply 
 static void test_second_loader(void **state) /* H96: a second start is refused and harmless */
 {
     (void)state;
-    struct ls_err err;
+    LS_ERR(err);
     struct ls_hotload_config config = {.root = site.root, .debounce_ms = -1, .on_burst = on_burst, .ctx = &site};
     start();
     assert_null(ls_hotload_open(&config, &err));
@@ -354,7 +354,7 @@ static void test_out_of_memory(void **state) /* each allocation of an opening fa
     bool failed = true;
     long n = 1;
     for (; failed; n++) {
-        struct ls_err err;
+        LS_ERR(err);
         struct ls_hotload_config config = {.root = site.root, .debounce_ms = -1, .on_burst = on_burst, .ctx = &site};
         ls_alloc_fail_at(n);
         struct ls_hotload *hotload = ls_hotload_open(&config, &err);

@@ -290,14 +290,14 @@ static void test_the_second_server_of_a_site_is_refused_C3(void **state)
     (void)state;
     struct fixture fixture;
     struct ls_server_config config;
-    struct ls_err err = {0};
+    LS_ERR(err);
     prepare(&fixture, &config);
     start(&fixture, &config);
     assert_null(ls_server_open(&config, &err));
     assert_int_equal(err.code, LS_EBUSY);
     char pid[24];
     snprintf(pid, sizeof pid, "pid %d", (int)getpid());
-    assert_non_null(strstr(err.text, pid));
+    assert_non_null(strstr(ls_err_text(&err), pid));
     char id[33];
     make_session(fixture.ready.port, id); /* the first one has lost nothing */
     finish(&fixture);
@@ -323,7 +323,7 @@ static void test_a_folder_that_is_no_site_is_refused_C2(void **state)
 {
     (void)state;
     struct ls_server_config config;
-    struct ls_err err = {0};
+    LS_ERR(err);
     ls_server_config_init(&config);
     config.dir = "/nonexistent/site";
     assert_null(ls_server_open(&config, &err));

@@ -9,10 +9,10 @@
 
 static void open_place(struct place *place)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(place);
     if (place_open(place, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
 }
 
 static void assert_has(const char *text, const char *part)
@@ -40,7 +40,7 @@ static void l1_sessions_share_nothing(void **state)
     (void)state;
     OPEN(a);
     struct place b = a;
-    struct ls_err err = {0};
+    LS_ERR(err);
     b.config.vended_id = "8";
     assert_int_equal(place_open(&b, &err), 0);
     place_do(&a, "mine = 5 string.mine = 6 package.loaded.x = 7");
@@ -56,7 +56,7 @@ static void l5_time_limit_ends_every_loop(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.time_limit_ms = 30;
     assert_int_equal(place_open(&place, &err), 0);
@@ -72,8 +72,8 @@ static void l5_time_limit_ends_every_loop(void **state)
         struct ls_eval eval;
         int64_t start = ls_now_ns();
         assert_int_equal(place_eval(&place, loops[i], false, &eval, &err), LS_ELIMIT);
-        assert_has(err.text, "--time-limit");
-        assert_int_equal(strncmp(err.text, "test:1:", 7), 0);
+        assert_has(ls_err_text(&err), "--time-limit");
+        assert_int_equal(strncmp(ls_err_text(&err), "test:1:", 7), 0);
         assert_true(ls_now_ns() - start < ls_ms(3000));
         ls_buf_release(&eval.json);
         assert_string_equal(place_show(&place, "1 + 1"), "2");
@@ -91,13 +91,13 @@ static void l5_memory_limit(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.memory_limit = 2 << 20;
     assert_int_equal(place_open(&place, &err), 0);
     struct ls_eval eval;
     assert_int_equal(place_eval(&place, "local t = {} for i = 1, 1e9 do t[i] = {} end", false, &eval, &err), LS_ELIMIT);
-    assert_has(err.text, "--memory-limit");
+    assert_has(ls_err_text(&err), "--memory-limit");
     ls_buf_release(&eval.json);
     assert_string_equal(place_show(&place, "#('x'):rep(1000)"), "1000");
     assert_true(ls_session_memory(place.session) < 1 << 20);
@@ -125,7 +125,7 @@ static void c4_interrupt_from_another_thread(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     struct ls_session_host host = {.ctx = &place, .print = tell_running};
     place.session = ls_session_open(&place.config, &host, &err);
@@ -172,7 +172,7 @@ static void l13_sandbox(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.sandbox = true;
     assert_int_equal(place_open(&place, &err), 0);
@@ -196,7 +196,7 @@ static void l32_main(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     assert_int_equal(ls_session_run_main(place.session, &err), 0); /* its absence is no error */
     assert_has(ls_buf_text(&place.wanted), "lua/main.lua,");
     place_shut(&place);
@@ -212,9 +212,9 @@ static void l32_main(void **state)
     assert_int_equal(place_open(&place, &err), 0);
     ls_buf_clear(&place.log);
     assert_int_equal(ls_session_run_main(place.session, &err), LS_ELUA);
-    assert_int_equal(strncmp(err.text, "lua/main.lua:1: boom", 20), 0);
-    assert_has(err.text, "stack traceback:");
-    assert_has(err.text, "deep");
+    assert_int_equal(strncmp(ls_err_text(&err), "lua/main.lua:1: boom", 20), 0);
+    assert_has(ls_err_text(&err), "stack traceback:");
+    assert_has(ls_err_text(&err), "deep");
     assert_has(ls_buf_text(&place.log), "0 7 main.lua: lua/main.lua:1: boom");
     assert_false(ls_session_is_loaded(place.session, "lua/main.lua"));
     place_remove(&place);
@@ -226,10 +226,10 @@ static void l42_traceback_comes_from_where_it_happened(void **state)
     OPEN(place);
     place_write(&place, "lua/outer.lua", "require('inner')");
     place_write(&place, "lua/inner.lua", "local function culprit() error('boom') end\nculprit()");
-    struct ls_err err = {0};
+    LS_ERR(err);
     assert_int_equal(ls_session_require_file(place.session, "outer.lua", &err), LS_ELUA);
-    assert_has(err.text, "lua/outer.lua:1: cannot load module 'inner': lua/inner.lua:1: boom");
-    assert_has(err.text, "culprit");
+    assert_has(ls_err_text(&err), "lua/outer.lua:1: cannot load module 'inner': lua/inner.lua:1: boom");
+    assert_has(ls_err_text(&err), "culprit");
     place_remove(&place);
 }
 
@@ -237,7 +237,7 @@ static void l45_l45a_host_loads(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_write(&place, "lua/one.lua", "N = (N or 0) + 1 return 'v'");
     place_write(&place, "apps/x/init.lua", "M = (M or 0) + 1");
     assert_int_equal(ls_session_require_file(place.session, "one.lua", &err), 0);
@@ -247,7 +247,7 @@ static void l45_l45a_host_loads(void **state)
     assert_string_equal(place_show(&place, "N, M, require('one'), package.loaded['apps/x/init.lua']"), "1\t1\tv\ttrue");
     assert_true(ls_session_is_loaded(place.session, "apps/x/init.lua"));
     assert_int_equal(ls_session_load_direct(place.session, "apps/none.lua", &err), LS_ELUA);
-    assert_has(err.text, "apps/none.lua");
+    assert_has(ls_err_text(&err), "apps/none.lua");
     assert_int_equal(ls_session_module_count(place.session), 2);
     struct ls_buf json = LS_BUF_INIT;
     assert_int_equal(ls_session_modules_json(place.session, &json), 0);
@@ -261,7 +261,7 @@ static void l139_lua_property(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_write(&place, "lua/file.lua", "N = (N or 0) + 1");
     assert_int_equal(ls_session_run_lua_property(place.session, "  file.lua \n", 12, &err), 0);
     assert_int_equal(ls_session_run_lua_property(place.session, "file.lua", 8, &err), 0);
@@ -271,7 +271,7 @@ static void l139_lua_property(void **state)
     assert_string_equal(place_show(&place, "N, X"), "1\t2");
     assert_int_equal(ls_session_run_lua_property(place.session, "../x.lua", 8, &err), LS_EINVAL);
     assert_int_equal(ls_session_run_lua_property(place.session, "error('e')", 10, &err), LS_ELUA);
-    assert_int_equal(strncmp(err.text, "inline:1: e", 11), 0);
+    assert_int_equal(strncmp(ls_err_text(&err), "inline:1: e", 11), 0);
     assert_int_equal(ls_session_run_lua_property(place.session, "x x", 3, &err), LS_ESYNTAX);
     place_remove(&place);
 }
@@ -317,7 +317,7 @@ static void c4_eval(void **state)
     assert_string_equal(place_show(&place, "{}, {[1.5] = true, ['a b'] = 1}"), "{}\t{[\"a b\"] = 1, [1.5] = true}");
     assert_has(place_show(&place, "(function() local t = {} for i = 1, 30 do t[i] = i end return t end)()"), ", 20, … (10 more)}");
     struct ls_eval eval;
-    struct ls_err err = {0};
+    LS_ERR(err);
     assert_int_equal(place_eval(&place, "for i = 1, 2 do", true, &eval, &err), LS_ESYNTAX);
     assert_true(eval.incomplete);
     ls_buf_release(&eval.json);
@@ -368,7 +368,7 @@ static void c4_complete(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ls_buf out = LS_BUF_INIT;
-        struct ls_err err = {0};
+        LS_ERR(err);
         assert_int_equal(ls_session_complete(place.session, cases[i].line, strlen(cases[i].line), &out, &err), 0);
         if (strcmp(ls_buf_text(&out), cases[i].want) != 0)
             fail_msg("%s: %s", cases[i].line, ls_buf_text(&out));
@@ -382,7 +382,7 @@ static void c5_unload(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_write(&place, "apps/a/app.lua", "P = session:prototype('A', {}) ui.registerPresenter('AP', {}) obj = P:new()\n"
                                           "session:setInterval(function() end, 1000) session:createAppVariable(obj)\n"
                                           "session:watchVariable(1, print)");
@@ -476,11 +476,11 @@ static void l3_globals_precede_main(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_write(&place, "lua/main.lua", "for _, n in ipairs{'session', 'ui', 'EMPTY', 'diag', 'require', 'package', 'print'} do assert(_G[n] ~= nil, n) end\n"
                                         "ID = session:createAppVariable({})");
     if (ls_session_run_main(place.session, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     assert_string_equal(place_show(&place, "ID"), "1");
     place_remove(&place);
 }
@@ -490,7 +490,7 @@ static void l4_l144_errors_end_their_entry_only(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.memory_limit = 256 << 20; /* the default: room for Lua's own limit of the stack */
     assert_int_equal(place_open(&place, &err), 0);
@@ -534,7 +534,7 @@ static void l141_l142_host_code(void **state)
 {
     (void)state;
     OPEN(place);
-    struct ls_err err = {0};
+    LS_ERR(err);
     struct ls_eval eval;
     place_do(&place, "session:prototype('Mine', {}) ui.registerPresenter('Mine', {})");
     assert_int_equal(ls_session_module_count(place.session), 0);
@@ -557,7 +557,7 @@ static void l141_l142_host_code(void **state)
 /* Everything a session does, with each allocation of C and Lua failing in turn. */
 static void work_through(struct place *place)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     if (place_open(place, &err) == 0 && ls_session_run_main(place->session, &err) == 0) {
         struct ls_eval eval;
         place_eval(place, "return require('mod').x, session:prototype('P', {a = 1, c = 2}), ui.json_decode('{\"a\":[1]}')", true, &eval, &err);
@@ -603,7 +603,7 @@ static void a_hundred_sessions_leave_nothing(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place_write(&place, "lua/main.lua", "session:createAppVariable({}) session:setInterval(print, 5) session:prototype('P', {x = {}})");
     for (int i = 0; i < 100; i++) {

@@ -100,19 +100,19 @@ static void every_attack_ends(void **state)
         const struct attack *attack = &attacks[i];
         struct place place;
         struct ls_eval eval;
-        struct ls_err err = {0};
+        LS_ERR(err);
         place_make(&place);
         place.config.time_limit_ms = attack->error ? 200 : 10000;
         place.config.memory_limit = 32 << 20;
         if (place_open(&place, &err) != 0)
-            fail_msg("%s", err.text);
+            fail_msg("%s", ls_err_text(&err));
         int64_t start = ls_now_ns();
         int code = place_eval(&place, attack->code, true, &eval, &err);
         ls_buf_release(&eval.json);
         ls_buf_release(&eval.text);
-        bool told = attack->error && (code == 0 ? *attack->error == 0 : strstr(err.text, attack->error) || strstr(err.text, "--time-limit"));
+        bool told = attack->error && (code == 0 ? *attack->error == 0 : strstr(ls_err_text(&err), attack->error) || strstr(ls_err_text(&err), "--time-limit"));
         if (attack->error ? !told : code != 0)
-            fail_msg("%s: '%s'", attack->code, code ? err.text : "no error");
+            fail_msg("%s: '%s'", attack->code, code ? ls_err_text(&err) : "no error");
         if (ls_now_ns() - start > ls_ms(20000))
             fail_msg("%s: took %lld ms", attack->code, (long long)((ls_now_ns() - start) / 1000000));
         assert_string_equal(place_show(&place, "1 + 1"), "2");
@@ -125,7 +125,7 @@ static void hooks_tell_levels_as_the_manual_says(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     assert_int_equal(place_open(&place, &err), 0);
     place_do(&place, "local function hooked(a) local b = a return b end "

@@ -5,14 +5,14 @@ static void l149_the_idioms_of_sites(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     char command[512];
     snprintf(command, sizeof command, "cp -a tests/fixtures/sites/idioms/. '%s'", place.root);
     assert_int_equal(system(command), 0);
     assert_int_equal(place_open(&place, &err), 0);
     if (ls_session_run_main(place.session, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     assert_string_equal(place_show(&place, "table.concat(CALLS, ' ')"), "Object MyForm MyForm.Entry Notes Notes.Note");
     assert_string_equal(place_show(&place, "session:getApp() == myForm, getmetatable(MyForm) == Object, STARTS"), "true\ttrue\t1");
     assert_string_equal(place_show(&place, "tostring(myForm), myForm:tostring()"), "<MyForm>\t<MyForm>");
@@ -42,14 +42,14 @@ static void l27_a_bundled_site(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     char bundle[] = "templates/sites/contacts";
     struct ls_site bundled = {.bundle = bundle};
     place.config.site = &bundled;
     assert_int_equal(place_open(&place, &err), 0);
     if (ls_session_run_main(place.session, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     assert_true(ls_session_is_loaded(place.session, "lua/main.lua"));
     assert_true(ls_session_is_loaded(place.session, "lua/contacts/app.lua"));
     assert_string_equal(place_show(&place, "type(session:getApp()), type(require('list'))"), "table\ttable");

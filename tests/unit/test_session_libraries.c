@@ -62,7 +62,7 @@ static void run_plain(lua_State *L, const char *code)
 static void compare(const char *code)
 {
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     assert_int_equal(place_open(&place, &err), 0);
     lua_State *L = luaL_newstate();
@@ -108,12 +108,12 @@ static void l12_arguments_lists_and_protected_calls_as_those_of_lua(void **state
 static void assert_limited(struct place *place, const char *code, const char *option)
 {
     struct ls_eval eval;
-    struct ls_err err = {0};
+    LS_ERR(err);
     int64_t start = ls_now_ns();
     int result = place_eval(place, code, false, &eval, &err);
     ls_buf_release(&eval.json);
-    if (result == 0 || !strstr(err.text, option))
-        fail_msg("%s: %s", code, result == 0 ? "no error" : err.text);
+    if (result == 0 || !strstr(ls_err_text(&err), option))
+        fail_msg("%s: %s", code, result == 0 ? "no error" : ls_err_text(&err));
     assert_true(ls_now_ns() - start < ls_ms(20000));
     assert_string_equal(place_show(place, "1 + 1"), "2");
 }
@@ -122,7 +122,7 @@ static void l5_loops_without_end(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.time_limit_ms = 50;
     place.config.memory_limit = 64 << 20;
@@ -178,7 +178,7 @@ static void l5_p40a_a_long_call_is_seen_ends_its_entry_and_is_told_of(void **sta
     (void)state;
     struct slow_call call = {.seen = NULL};
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.inside = &call.inside;
     place.config.time_limit_ms = 500;
@@ -189,14 +189,14 @@ static void l5_p40a_a_long_call_is_seen_ends_its_entry_and_is_told_of(void **sta
     snprintf(code, sizeof code, "local f = io.open('%s') AFTER = f:read('l') AFTER = 'went on'", call.fifo);
     assert_true(call_slowly(&place, &call, code, &err) < 0);
     assert_string_equal(call.seen, "file.read");
-    assert_non_null(strstr(err.text, "test:1: the time limit of 500 ms has been exceeded (--time-limit)"));
-    assert_non_null(strstr(err.text, "in method 'read'"));
+    assert_non_null(strstr(ls_err_text(&err), "test:1: the time limit of 500 ms has been exceeded (--time-limit)"));
+    assert_non_null(strstr(ls_err_text(&err), "in method 'read'"));
     assert_non_null(strstr(ls_buf_text(&place.log), "test:1: file.read has returned after 6."));
     assert_string_equal(place_show(&place, "AFTER"), "nil");
     /* Protected calls do not save the entry. */
     snprintf(code, sizeof code, "local f = io.open('%s') pcall(f.read, f, 'l') AFTER = 'went on' while true do end", call.fifo);
     assert_true(call_slowly(&place, &call, code, &err) < 0);
-    assert_non_null(strstr(err.text, "--time-limit"));
+    assert_non_null(strstr(ls_err_text(&err), "--time-limit"));
     place_shut(&place);
     /* Without a limit it goes on, and is told of. */
     ls_buf_clear(&place.log);
@@ -223,7 +223,7 @@ static void p40a_the_running_function_is_known(void **state)
     (void)state;
     struct slow_call call = {.seen = NULL};
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.inside = &call.inside;
     assert_int_equal(place_open(&place, &err), 0);
@@ -252,7 +252,7 @@ static void l5_time_in_blocking_calls_does_not_count(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.time_limit_ms = 200;
     assert_int_equal(place_open(&place, &err), 0);
@@ -267,7 +267,7 @@ static void l13_commands_and_pipes(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     assert_int_equal(place_open(&place, &err), 0);
     static const struct { const char *code, *want; } cases[] = {
@@ -303,7 +303,7 @@ static void l5_a_caught_memory_error_names_its_limit(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     place.config.memory_limit = 4 << 20;
     assert_int_equal(place_open(&place, &err), 0);

@@ -12,25 +12,25 @@ static void assert_has(const char *text, const char *part)
 
 static void open_limited(struct place *place, int time_limit_ms, uint64_t memory_limit)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(place);
     place->config.time_limit_ms = time_limit_ms;
     place->config.memory_limit = memory_limit;
     if (place_open(place, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
 }
 
 /* The code must end by the limit that `option` names, and the session answer afterwards. */
 static void assert_limited(struct place *place, const char *code, const char *option)
 {
     struct ls_eval eval;
-    struct ls_err err = {0};
+    LS_ERR(err);
     int64_t start = ls_now_ns();
     int result = place_eval(place, code, false, &eval, &err);
     ls_buf_release(&eval.json);
     if (result == 0)
         fail_msg("no error from: %s", code);
-    assert_has(err.text, option);
+    assert_has(ls_err_text(&err), option);
     assert_true(ls_now_ns() - start < ls_ms(30000)); /* what is not limited takes hours */
     assert_string_equal(place_show(place, "1 + 1"), "2");
 }

@@ -44,10 +44,10 @@ static void run_step(struct place *place, int step)
 static void run_suite(const char *path)
 {
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     if (place_open(&place, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     char code[512];
     place_do(&place, "dofile('tests/lua/harness.lua')");
     snprintf(code, sizeof code, "T.site = '%s' dofile('%s')", place.root, path);

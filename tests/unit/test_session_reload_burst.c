@@ -583,7 +583,7 @@ static void reload_link(struct site *site, struct ls_reload_report *report, cons
     assert_non_null(text);
     struct ls_reload_file file = {.key = key, .old_key = old_key, .path = path, .text = text,
                                   .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
-    struct ls_err err = {0};
+    LS_ERR(err);
     assert_true(ls_session_reload_wanted(site->session, &file, 1));
     ls_reload_report_init(report);
     assert_int_equal(ls_session_reload(site->session, &file, 1, report, &err), 0);

@@ -28,7 +28,7 @@ static void store_destroy(void *ctx, int64_t id)
 
 static void world_open(struct world *world, const char *main, const char *module)
 {
-    struct ls_err err = {0};
+    LS_ERR(err);
     site_open(&world->site);
     site_write(&world->site, "lua/main.lua", main);
     site_write(&world->site, "lua/m.lua", module);
@@ -40,7 +40,7 @@ static void world_open(struct world *world, const char *main, const char *module
     world->store = (struct ls_variable_store){world, store_create, store_destroy};
     ls_session_bind(world->site.session, world->tracker, &world->store);
     if (ls_session_run_main(world->site.session, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
 }
 
 static void world_close(struct world *world)
@@ -177,7 +177,7 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
         struct ls_bytes *text = ls_file_read(NULL, path, 0, NULL);
         struct ls_reload_file file = {.key = "lua/m.lua", .path = path, .text = text, .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
         struct ls_reload_report report;
-        struct ls_err err = {0};
+        LS_ERR(err);
         ls_reload_report_init(&report);
         (void)ls_alloc_fail_at(n);
         int code = ls_session_reload(world.site.session, &file, 1, &report, &err);

@@ -313,7 +313,7 @@ static void l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all(void **st
 /* Code that stops as soon as it looks, within `ms`: the error says so, and what was there is there. */
 static void assert_stops(const char *code)
 {
-    struct ls_err err;
+    LS_ERR(err);
     lua_State *L = rig->session->L;
     if (luaL_loadstring(L, code) != LUA_OK)
         fail_msg("%s", lua_tostring(L, -1));
@@ -345,7 +345,7 @@ static void l5_what_lua_code_calls(void **state)
 static void l5_a_halted_session(void **state)
 {
     (void)state;
-    struct ls_err err;
+    LS_ERR(err);
     lua_State *L = rig->session->L;
     ls_session_halt(rig->session);
     ls_session_interrupt(rig->session);

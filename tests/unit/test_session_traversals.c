@@ -56,10 +56,10 @@ static void limits_of_walks(void **state)
 {
     (void)state;
     struct place place;
-    struct ls_err err = {0};
+    LS_ERR(err);
     place_make(&place);
     if (place_open(&place, &err) != 0)
-        fail_msg("%s", err.text);
+        fail_msg("%s", ls_err_text(&err));
     place_do(&place, builders);
     /* Is a table default the declared one still after it has been declared again? */
     place_do(&place, "function same(build, n) local P = session:prototype('P' .. tostring(build) .. n, {data = build(n)}) local data = P.data "

@@ -147,10 +147,10 @@ static void H78_unusable_texts_are_refused(void **state)
     struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     assert_int_equal(ls_viewdefs_count(views), 1);
     assert_int_equal(put(views, "A.DEFAULT.html", ""), LS_EINVAL);
-    assert_non_null(strstr(err.text, "the file is empty"));
+    assert_non_null(strstr(ls_err_text(&err), "the file is empty"));
     assert_int_equal(put(views, "A.DEFAULT.html", "a\xc3"), LS_EINVAL);
-    assert_non_null(strstr(err.text, "UTF-8"));
-    assert_null(strstr(err.text, root)); /* H100 */
+    assert_non_null(strstr(ls_err_text(&err), "UTF-8"));
+    assert_null(strstr(ls_err_text(&err), root)); /* H100 */
     assert_string_equal(due(views, sent), "{\"A.DEFAULT\":\"one\"}");
     ls_viewdef_sent_free(sent);
     ls_viewdefs_close(views);
