@@ -44,6 +44,7 @@ struct ls_err {
     struct ls_err name __attribute__((cleanup(ls_err_release))); \
     ls_err_init(&name)
 
+/** Empty, whatever was in it. */
 static inline void ls_err_init(struct ls_err *err)
 {
     err->code = 0;
