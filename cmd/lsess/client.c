@@ -129,7 +129,8 @@ void client_close(struct client *client)
     client->fd = -1;
 }
 
-int64_t client_send(struct client *client, const char *cmd, const char *fields)
+/* Send `{"id":N,"cmd":CMD,FIELDS}` without waiting. `fields`: members as JSON text, "" = none. @return the id, or -1 when the server has gone */
+static int64_t send_request(struct client *client, const char *cmd, const char *fields)
 {
     struct ls_buf text = LS_BUF_INIT;
     int64_t id = ++client->last_id;
@@ -176,7 +177,7 @@ int client_line(struct client *client, int timeout_ms, struct json *line)
 
 int client_call(struct client *client, const char *cmd, const char *fields, client_event_fn on_event, void *ctx, struct json *answer)
 {
-    int64_t id = client_send(client, cmd, fields);
+    int64_t id = send_request(client, cmd, fields);
     if (id < 0) return client_lost(client);
     struct ls_buf name = LS_BUF_INIT;
     int status = -1;

@@ -31,8 +31,6 @@ int client_again(struct client *client, const struct client *other);
 /* Called for each event of a request. @return false = stop listening */
 typedef bool (*client_event_fn)(void *ctx, const char *event, struct json fields);
 
-/** Send `{"id":N,"cmd":CMD,FIELDS}` without waiting. `fields`: members as JSON text, "" = none. @return the id, or -1 when the server has gone */
-int64_t client_send(struct client *client, const char *cmd, const char *fields);
 /** The next line, within `timeout_ms` (-1 = for ever). @return 1; 0 = time is over or a signal came; -1 = the server has gone */
 int client_line(struct client *client, int timeout_ms, struct json *line);
 /** Send and wait for the answer; events in between go to `on_event` (may be NULL).

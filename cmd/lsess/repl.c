@@ -29,14 +29,15 @@ static void on_interrupt(int number)
 }
 
 /* Without SA_RESTART: the wait for an answer ends, and the interrupt goes to the session. */
-void repl_catch_interrupts(void)
+static void catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = on_interrupt};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }
 
-bool repl_interrupted(void)
+/* Has Ctrl-C been pressed since the last call? */
+static bool is_interrupted(void)
 {
     bool was = interrupts;
     interrupts = 0;
@@ -71,7 +72,7 @@ static bool on_event(void *ctx, const char *event, struct json fields)
 {
     struct repl *repl = ctx;
     if (!*event) { /* the wait was ended by a signal */
-        if (repl_interrupted()) {
+        if (is_interrupted()) {
             if (repl->interactive) putchar('\n'); /* the terminal has shown ^C */
             fflush(stdout);
             if (repl->interrupts++) { /* inside a C function, such as os.execute, nothing is interrupted */
@@ -294,7 +295,7 @@ static int run(const struct command *command, int argc, char **argv)
     int status = client_open(&repl.client, socket);
     if (status == STATUS_DONE) status = repl_use(&repl, session);
     if (status == STATUS_DONE) {
-        repl_catch_interrupts();
+        catch_interrupts();
         repl.interactive = !count && isatty(STDIN_FILENO);
         if (repl.interactive) {
             learn_site(&repl);

@@ -32,9 +32,5 @@ void repl_dot_names(struct ls_buf *out);
 
 /** The interactive loop. @return a status */
 int repl_interact(struct repl *repl);
-/** Has Ctrl-C been pressed since the last call? */
-bool repl_interrupted(void);
-/** From now on Ctrl-C ends the wait for an answer and is told by repl_interrupted. */
-void repl_catch_interrupts(void);
 
 #endif

@@ -138,11 +138,6 @@ size_t ls_backend_connection_count(const struct ls_backend *b)
     return b->conn_count;
 }
 
-unsigned ls_conn_number(const struct ls_conn *conn)
-{
-    return conn->number;
-}
-
 /* --- the end of a batch --- */
 
 /* P62 to P64: whatever waits is covered by the timer. */

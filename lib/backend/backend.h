@@ -69,8 +69,6 @@ struct ls_conn *ls_backend_connect(struct ls_backend *backend, const struct ls_o
 void ls_backend_disconnect(struct ls_backend *backend, struct ls_conn *conn, bool abnormal);
 /** Connections and API identities; what waits for the grace period is not among them. */
 size_t ls_backend_connection_count(const struct ls_backend *backend);
-/** Number of a connection (P12). */
-unsigned ls_conn_number(const struct ls_conn *conn);
 
 struct ls_batch;
 /** One incoming frame, parsed already (P51): handle, detect, queue, flush. Takes the batch. */

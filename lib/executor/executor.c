@@ -41,7 +41,6 @@ struct ls_queue {
     struct ls_executor *executor; /* counted */
     /* -- atomic */
     atomic_int refs;
-    atomic_size_t depth;
     atomic_llong since_ns;        /* when its present item began; 0 = none runs */
     _Atomic(const char *) what;   /* that is */
     _Atomic(const char *) inside;
@@ -275,7 +274,6 @@ static struct ls_item *next_item(struct ls_queue *queue)
         queue->head = item->next;
         if (queue->head == NULL)
             queue->tail = NULL;
-        atomic_fetch_sub(&queue->depth, 1);
     } else if (queue->last != NULL) {
         item = queue->last;
         queue->last = NULL;
@@ -433,7 +431,6 @@ static struct ls_item *close_queue(struct ls_queue *queue, struct ls_item **last
 {
     struct ls_item *items = queue->head;
     queue->head = queue->tail = NULL;
-    atomic_store(&queue->depth, 0);
     queue->closed = true;
     if (last != NULL) {
         *last = queue->last;
@@ -540,12 +537,6 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
     return &queue->inside;
 }
 
-struct ls_queue *ls_queue_ref(struct ls_queue *queue)
-{
-    atomic_fetch_add(&queue->refs, 1);
-    return queue;
-}
-
 void ls_queue_unref(struct ls_queue *queue)
 {
     if (queue == NULL || atomic_fetch_sub(&queue->refs, 1) != 1)
@@ -591,7 +582,6 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
     else
         queue->head = item;
     queue->tail = item;
-    atomic_fetch_add(&queue->depth, 1);
     bool mine = wake(queue, here ? RUNNING : READY);
     pthread_mutex_unlock(&queue->lock);
     if (mine && here)
@@ -619,14 +609,6 @@ int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
     if (mine)
         push_ready(queue);
     return 0;
-}
-
-void ls_queue_close(struct ls_queue *queue)
-{
-    pthread_mutex_lock(&queue->lock);
-    struct ls_item *items = close_queue(queue, NULL);
-    pthread_mutex_unlock(&queue->lock);
-    drop_items(items);
 }
 
 struct call {
@@ -664,11 +646,6 @@ int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
     pthread_cond_destroy(&call.over);
     pthread_mutex_destroy(&call.lock);
     return call.rc;
-}
-
-size_t ls_queue_depth(const struct ls_queue *queue)
-{
-    return atomic_load(&((struct ls_queue *)queue)->depth);
 }
 
 bool ls_queue_drain(struct ls_queue *queue, int64_t ms)

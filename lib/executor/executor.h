@@ -47,8 +47,6 @@ int ls_executor_workers(struct ls_executor *executor);
 
 /** @return use count 1; NULL without memory */
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
-/** One more use. @return the queue */
-struct ls_queue *ls_queue_ref(struct ls_queue *queue);
 /** One use less; the last one drops what still waits. NULL accepted. */
 void ls_queue_unref(struct ls_queue *queue);
 /** Whose queue it is, in the log: at most 23 bytes are copied. Before its first item. */
@@ -61,13 +59,9 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
 /** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED */
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
-/** No more items: waiting ones are dropped, a running one finishes (L7). Does not wait. */
-void ls_queue_close(struct ls_queue *queue);
-/** As ls_queue_close, and `last` runs after the item that runs now, as the queue's last one, on a pool thread or the one that runs.
+/** No more items: waiting ones are dropped, a running one finishes (L7). `last` runs after the item that runs now, as the queue's last one, on a pool thread or the one that runs.
  * So what items use can be taken apart in their own order (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */
 int ls_queue_end(struct ls_queue *queue, struct ls_item *last);
-/** Items waiting now (P40b). */
-size_t ls_queue_depth(const struct ls_queue *queue);
 /** Wait until nothing is queued or running, at most `ms`. */
 bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
 

@@ -39,8 +39,6 @@ int ls__timers_open(struct timers *timers, struct ls_err *err);
 void ls__timers_close(struct timers *timers);
 /** As ls_timer_set. */
 int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
-/** As ls_timer_clear. */
-bool ls__timers_clear(struct timers *timers, int64_t handle);
 
 /** The timers of an executor. */
 struct timers *ls__executor_timers(struct ls_executor *executor);

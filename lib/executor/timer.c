@@ -145,8 +145,9 @@ int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *c
     return handle;
 }
 
-bool ls__timers_clear(struct timers *timers, int64_t handle)
+bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
 {
+    struct timers *timers = ls__executor_timers(executor);
     pthread_mutex_lock(&timers->lock);
     struct timer *timer = timers->by_handle != NULL ? ls_idmap_get(timers->by_handle, handle) : NULL;
     if (timer != NULL)
@@ -159,11 +160,6 @@ bool ls__timers_clear(struct timers *timers, int64_t handle)
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
 {
     return ls__timers_set(ls__executor_timers(executor), due_ns, fn, ctx);
-}
-
-bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
-{
-    return ls__timers_clear(ls__executor_timers(executor), handle);
 }
 
 /* --- alarms --- */

@@ -53,7 +53,8 @@ static void check_routes(struct ls_hotload *h, struct held_routes *held, const s
     ls_free(held->routes);
 }
 
-bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
+/* Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called. */
+static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     for (const struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next)
         if (ls__route_counts(hop->route)) return true;
@@ -97,7 +98,7 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
             ls__node_look(h, node, name, LS__SCAN_CHANGED);
         }
     }
-    bool counts = !(mask & IN_ISDIR) && ls__file_counts(h, dir, name);
+    bool counts = !(mask & IN_ISDIR) && file_counts(h, dir, name);
     if (!counts && mask & (IN_CLOSE_WRITE | IN_MOVED_TO) && ls__name_ignored(name) && (ls_has_suffix(name, ".lua") || ls_has_suffix(name, ".html")))
         ls_log(2, "Hot reload: %s/%s skipped: the name is that of a lock, a back-up or a temporary file.", dir->path, name);
     if (counts) {
@@ -146,7 +147,8 @@ static void find_missing(struct ls_hotload *h)
         if (!ls__is_there(h, ls_map_key(entry, NULL))) ls__pend_absent(h, ls_map_key(entry, NULL));
 }
 
-void ls__rescan(struct ls_hotload *h)
+/* Events were lost (H85): everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */
+static void rescan(struct ls_hotload *h)
 {
     struct held_routes held = {0};
     struct stat info;
@@ -193,7 +195,7 @@ void ls__second_look(struct ls_hotload *h)
     }
     if (h->rescan) {
         h->rescan = h->rewalk = false;
-        ls__rescan(h);
+        rescan(h);
     } else if (h->rewalk) {
         h->rewalk = false;
         ls__trees_rescan(h, LS__SCAN_COMPARE);
@@ -208,7 +210,7 @@ void ls__event(struct ls_hotload *h, const struct ls__record *record)
     }
     if (record->mask & IN_Q_OVERFLOW || record->wd < 0) { /* before any look-up: it has no directory */
         ls_log(0, "Hot reload: the kernel's event queue has overflowed; looking at all files again.");
-        ls__rescan(h);
+        rescan(h);
         return;
     }
     struct ls__dir *dir = ls_idmap_get(h->wds, record->wd);

@@ -244,12 +244,8 @@ void ls__event(struct ls_hotload *h, const struct ls__record *record);
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
 /** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again (H13). */
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
-/** Events were lost (H85): everything is walked again, watches that are missing are set, and what differs from what is known counts as changed. */
-void ls__rescan(struct ls_hotload *h);
 /** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
 void ls__second_look(struct ls_hotload *h);
-/** Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called. */
-bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- poll.c --- */
 /** One pass over all polled directories: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);

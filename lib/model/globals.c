@@ -7,7 +7,7 @@
 #include "vm/lua_json.h"
 #include "vm/printing.h"
 
-const luaL_Reg ls__session_functions[] = {
+static const luaL_Reg session_functions[] = {
     {"createAppVariable", l_session_createAppVariable},
     {"getApp", l_session_getApp},
     {"createVariable", l_session_createVariable},
@@ -38,7 +38,7 @@ const luaL_Reg ls__session_functions[] = {
     {NULL, NULL},
 };
 
-const luaL_Reg ls__ui_functions[] = {
+static const luaL_Reg ui_functions[] = {
     {"registerPresenter", l_ui_registerPresenter},
     {"registerWrapper", l_ui_registerWrapper},
     {"log", l_ui_log},
@@ -115,8 +115,8 @@ LS_RAISES void ls__open_ui(lua_State *L)
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
-    lua_createtable(L, 0, sizeof ls__ui_functions / sizeof *ls__ui_functions - 1);
-    luaL_setfuncs(L, ls__ui_functions, 0);
+    lua_createtable(L, 0, sizeof ui_functions / sizeof *ui_functions - 1);
+    luaL_setfuncs(L, ui_functions, 0);
     lua_pushvalue(L, -1);
     session->ref_ui = ls__ref_take(session, L);
     lua_setglobal(L, "ui");
@@ -152,15 +152,15 @@ LS_RAISES void ls__open_session_table(lua_State *L)
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
-    lua_createtable(L, 0, sizeof ls__session_functions / sizeof *ls__session_functions + 1);
-    luaL_setfuncs(L, ls__session_functions, 0);
+    lua_createtable(L, 0, sizeof session_functions / sizeof *session_functions + 1);
+    luaL_setfuncs(L, session_functions, 0);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "reloading");
     lua_pushstring(L, session->id);
     lua_setfield(L, -2, "_sessionID");
     lua_pushvalue(L, -1);
     session->ref_session = ls__ref_take(session, L);
-    session->functions = ls__session_functions;
+    session->functions = session_functions;
     lua_setglobal(L, "session");
     LS_LTOP_CHECK(L, 0);
 }

@@ -10,10 +10,6 @@ LS_RAISES void ls__open_ui(lua_State *L);            /* [-0, +0, m] `ui` */
 LS_RAISES void ls__open_globals(lua_State *L);       /* [-0, +0, m] EMPTY, diag, print */
 LS_RAISES void ls__open_session_table(lua_State *L); /* [-0, +0, m] `session` */
 
-/** The registration tables, for the check that lua/meta names the same functions. NULL-terminated. */
-extern const luaL_Reg ls__session_functions[];
-extern const luaL_Reg ls__ui_functions[];
-
 /* variables.c */
 LS_RAISES int l_session_createAppVariable(lua_State *L);
 LS_RAISES int l_session_getApp(lua_State *L);

@@ -81,7 +81,4 @@ LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, co
 
 /* --- unload.c (section 9) --- */
 
-/** unloadModule by record key; no-op if unknown. Safe. @return was there one */
-bool ls__module_unload(struct ls_session *session, const char *key);
-
 #endif

@@ -51,7 +51,8 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
     add_entry(session, L, id)->removed = ls__ref_take(session, L);
 }
 
-bool ls__mutations_due(const struct ls_session *session)
+/* Entries that the next run would process? Those that wait by L100 do not count. */
+static bool mutations_due(const struct ls_session *session)
 {
     for (size_t i = 0; i < session->queue_count; i++)
         if (!session->queue[i].waiting)
@@ -451,7 +452,7 @@ void ls__mutations_run(struct ls_session *session)
     if (session->mutating)
         return;
     LS_ERR(err);
-    if (ls__mutations_due(session)) {
+    if (mutations_due(session)) {
         session->mutating = true;
         if (ls__lrun(session, run_pass, NULL, 0, &err) != 0)
             ls__report(session, "mutation queue", &err);
@@ -463,6 +464,6 @@ void ls__mutations_run(struct ls_session *session)
 
 void ls_session_settle(struct ls_session *session)
 {
-    if (session->frame_count == 0 && ls__mutations_due(session))
+    if (session->frame_count == 0 && mutations_due(session))
         ls__mutations_run(session);
 }

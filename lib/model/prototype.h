@@ -80,8 +80,6 @@ size_t ls__instances_count(struct ls_session *session, uint32_t id);
 LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id);
 /** processMutationQueue (L95–L103). Errors of mutate are reported and kept (L100); never fails. Safe. [-0, +0, -] */
 void ls__mutations_run(struct ls_session *session);
-/** Entries that the next run would process? Those that wait by L100 do not count. */
-bool ls__mutations_due(const struct ls_session *session);
 /** A module has been loaded that declares the prototype: its failed instances are tried again (L100). */
 void ls__mutations_wake(struct ls_session *session, uint32_t id);
 /** Drop the entries of a prototype that is gone (L106). */

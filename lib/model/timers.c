@@ -41,7 +41,8 @@ static void drop_timer(struct ls_session *session, struct ls_timer *timer)
     }
 }
 
-void ls__timer_cancel(struct ls_session *session, uint64_t handle)
+/* Cancel a timer; unknown handles do nothing (L112). Safe. */
+static void cancel_timer(struct ls_session *session, uint64_t handle)
 {
     struct ls_timer *timer = find_timer(session, handle);
     if (!timer)
@@ -140,7 +141,7 @@ static LS_RAISES int clear_timer(lua_State *L, const char *function)
     int is_integer;
     lua_Integer handle = lua_tointegerx(L, 2, &is_integer);
     if (is_integer && handle > 0)
-        ls__timer_cancel(ls__open_session_of(L), (uint64_t)handle);
+        cancel_timer(ls__open_session_of(L), (uint64_t)handle);
     return 0;
 }
 
@@ -222,16 +223,10 @@ unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uin
     unsigned dropped = 0;
     for (size_t i = session->timer_count; i-- > 0;)
         if (session->timers[i].module == module && (!execution || session->timers[i].execution == execution)) {
-            ls__timer_cancel(session, session->timers[i].handle);
+            cancel_timer(session, session->timers[i].handle);
             dropped++;
         }
     return dropped;
-}
-
-void ls__timers_drop_after(struct ls_session *session, uint64_t mark)
-{
-    while (session->timer_count && session->timers[session->timer_count - 1].handle > mark)
-        ls__timer_cancel(session, session->timers[session->timer_count - 1].handle);
 }
 
 unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution, bool intervals)
@@ -247,5 +242,5 @@ unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module,
 void ls__timers_release(struct ls_session *session)
 {
     while (session->timer_count)
-        ls__timer_cancel(session, session->timers[session->timer_count - 1].handle);
+        cancel_timer(session, session->timers[session->timer_count - 1].handle);
 }

@@ -14,12 +14,8 @@ struct ls_timer {
     uint32_t execution;  /* of that module (H57) */
 };
 
-/** Cancel a timer; unknown handles do nothing (L112). Safe. */
-void ls__timer_cancel(struct ls_session *session, uint64_t handle);
 /** Cancel the load-time timers of a module, all executions (execution 0) or one. @return how many */
 unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uint32_t execution);
-/** Cancel the timers with handles above `mark`: those that a failed chunk has set (H59). */
-void ls__timers_drop_after(struct ls_session *session, uint64_t mark);
 /** How many of a module's load-time timers of earlier executions are pending; `intervals` counts intervals only (H57). */
 unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution, bool intervals);
 /** Cancel all timers: the session ends. */

@@ -46,7 +46,8 @@ static LS_RAISES int drop_registrations(lua_State *L)
     return 0;
 }
 
-bool ls__module_unload(struct ls_session *session, const char *given)
+/* unloadModule by record key; no-op if unknown. Safe. @return was there one */
+static bool unload_module(struct ls_session *session, const char *given)
 {
     if (!ls__module_find(session, given))
         return false;
@@ -79,7 +80,7 @@ LS_RAISES int l_session_unloadModule(lua_State *L)
     if (!module)
         return 0;
     lua_State *before = ls__swap_thread(session, L);
-    ls__module_unload(session, module->key);
+    unload_module(session, module->key);
     ls__swap_thread(session, before);
     return 0;
 }
@@ -102,7 +103,7 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
         found = false;
         for (size_t i = session->module_count; i-- > 0 && !found;)
             if (in_directory(session->modules[i], dir, len, below))
-                found = ls__module_unload(session, session->modules[i]->key);
+                found = unload_module(session, session->modules[i]->key);
         unloaded += found;
     }
     char *name = unloaded ? ls_strndup(dir, len) : NULL;
@@ -277,7 +278,7 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
         lua_gc(session->L, LUA_GCCOLLECT);
         uint64_t before = ls_budget_get(&session->budget->heap);
         if (single)
-            ls__module_unload(session, keys.items[0]);
+            unload_module(session, keys.items[0]);
         else
             unload_directory(session, name, true);
         lua_gc(session->L, LUA_GCCOLLECT);

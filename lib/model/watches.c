@@ -59,14 +59,6 @@ unsigned ls__watches_drop_module(struct ls_session *session, uint64_t module, ui
     return dropped;
 }
 
-void ls__watches_drop_after(struct ls_session *session, uint64_t mark)
-{
-    for (size_t i = 0; i < session->watch_count; i++)
-        if (session->watches[i].handle > mark)
-            end_at(session, i);
-    close_holes(session);
-}
-
 unsigned ls__watches_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution)
 {
     unsigned count = 0;

@@ -17,8 +17,6 @@ struct ls_watch {
 void ls__watch_end(struct ls_session *session, uint64_t handle);
 /** End the watches that a module has made at load time, in that execution or (0) in any. @return how many */
 unsigned ls__watches_drop_module(struct ls_session *session, uint64_t module, uint32_t execution);
-/** End those made since the handle `mark` was given out. */
-void ls__watches_drop_after(struct ls_session *session, uint64_t mark);
 /** How many watches a module's executions before that one have made and not ended (H57). */
 unsigned ls__watches_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution);
 /** End all: the session ends. */

@@ -56,8 +56,6 @@ bool ls__has_key(lua_State *L, int table, int idx); /* is the value at `idx` a k
 /* A set of addresses in a userdata on the stack, so that a raise leaks nothing. */
 struct ls_address_set;
 LS_RAISES struct ls_address_set *ls__address_set(lua_State *L); /* [-0, +1, m] */
-/** Add; the set at `*slot` may be replaced on the stack when it grows. @return was it new [-0, +0, m] */
-LS_RAISES bool ls__address_add(lua_State *L, int slot, const void *address);
 
 /* The walk over fresh content: functions whose source is the file, and tables that are not `known`. */
 struct ls_fresh {

@@ -47,7 +47,8 @@ static bool insert(struct ls_address_set *set, const void *address)
     return true;
 }
 
-bool ls__address_add(lua_State *L, int slot, const void *address)
+/* Add; the set at `*slot` may be replaced on the stack when it grows. @return was it new [-0, +0, m] */
+static bool add_address(lua_State *L, int slot, const void *address)
 {
     struct ls_address_set *set = lua_touserdata(L, slot);
     if (set->count * 4 >= set->cap * 3) {
@@ -91,11 +92,11 @@ void ls__fresh_add(struct ls_fresh *walk)
 {
     lua_State *L = walk->L;
     int type = lua_type(L, -1), at = lua_gettop(L);
-    if (type == LUA_TTABLE && !is_settled(walk, at) && ls__address_add(L, walk->seen, lua_topointer(L, at))) {
+    if (type == LUA_TTABLE && !is_settled(walk, at) && add_address(L, walk->seen, lua_topointer(L, at))) {
         lua_rawseti(L, walk->tables, ++walk->table_count);
         return;
     }
-    if (type == LUA_TFUNCTION && is_of_file(walk, at) && ls__address_add(L, walk->seen, lua_topointer(L, at))) {
+    if (type == LUA_TFUNCTION && is_of_file(walk, at) && add_address(L, walk->seen, lua_topointer(L, at))) {
         lua_rawseti(L, walk->functions, ++walk->function_count);
         return;
     }
@@ -195,7 +196,7 @@ static void reach(struct held *walk)
             return;
         lua_pop(L, 1);
     }
-    if (!ls__address_add(L, walk->seen, lua_topointer(L, -1)))
+    if (!add_address(L, walk->seen, lua_topointer(L, -1)))
         return;
     lua_pushvalue(L, -1);
     lua_rawseti(L, walk->pending, ++walk->pending_count);
@@ -322,7 +323,7 @@ static void add_keys(struct held *walk, int table)
     lua_pushnil(walk->L);
     while (lua_next(walk->L, table)) {
         lua_pop(walk->L, 1);
-        ls__address_add(walk->L, walk->seen, lua_topointer(walk->L, -1));
+        add_address(walk->L, walk->seen, lua_topointer(walk->L, -1));
     }
 }
 
@@ -354,10 +355,10 @@ void ls__find_held(lua_State *L, int candidates, int held, int skip)
     walk.seen = lua_gettop(L);
     lua_newtable(L);
     walk.pending = lua_gettop(L);
-    ls__address_add(L, walk.seen, lua_topointer(L, skip));
-    ls__address_add(L, walk.seen, lua_topointer(L, candidates));
-    ls__address_add(L, walk.seen, lua_topointer(L, held));
-    ls__address_add(L, walk.seen, lua_topointer(L, walk.pending));
+    add_address(L, walk.seen, lua_topointer(L, skip));
+    add_address(L, walk.seen, lua_topointer(L, candidates));
+    add_address(L, walk.seen, lua_topointer(L, held));
+    add_address(L, walk.seen, lua_topointer(L, walk.pending));
     add_keys(&walk, skip);
     lua_pushvalue(L, LUA_REGISTRYINDEX);
     reach(&walk);

@@ -132,7 +132,8 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     return rc < 0 || var->value.shape != LS_SHAPE_ARRAY ? changed : rc > 0 || (changed && !(wanted && had));
 }
 
-void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record)
+/* `type` follows what is shown (T92). `record`: as a change, to be told with the value. */
+static void update_type(struct ls_tracker *tracker, struct ls_var *var, bool record)
 {
     const struct ls_value *outward = var->wrapper_slot ? &var->wrapper : &var->value;
     const char *type = "";
@@ -175,7 +176,7 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
     bool changed = differs(before, now) || (value_changed && !var->wrapper_slot);
     if (changed)
         var->json.len = 0;
-    ls__type_update(tracker, var, true);
+    update_type(tracker, var, true);
     return changed;
 }
 
@@ -288,7 +289,7 @@ static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits
     if ((bits & (LS_CHECK_CHANGED | LS_CHECK_MOVED)) || (var->due & LS__DUE_WRAPPER)) {
         report = ls__settle(tracker, var, before, (bits & LS_CHECK_CHANGED) != 0);
     } else if (bits & LS_CHECK_TYPE) {
-        ls__type_update(tracker, var, true);
+        update_type(tracker, var, true);
     } else if (var->due && update_keys(tracker, var, false)) { /* the objects are the same, their keys are not */
         ls__epoch_move(tracker);
         var->json.len = 0;

@@ -302,8 +302,6 @@ void ls__epoch_move(struct ls_tracker *tracker);
 uint32_t ls__epoch_now(struct ls_tracker *tracker);
 /** After the value changed: wrapper (T66), type (T92), texts. @return did the outward JSON change */
 bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outward before, bool value_changed);
-/** `type` follows what is shown (T92). `record`: as a change, to be told with the value. */
-void ls__type_update(struct ls_tracker *tracker, struct ls_var *var, bool record);
 /** The wrapper goes, with its `destroy` (T70); nothing happens without one. May run Lua code. */
 void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var);
 

@@ -184,8 +184,6 @@ int64_t ls_var_parent(const struct ls_var *var);
 void *ls_var_owner(const struct ls_var *var);
 /** The id by which the owner knows it. */
 int64_t ls_var_owner_id(const struct ls_var *var);
-/** It belongs to another connection from now on (P114). */
-void ls_var_set_owner(struct ls_var *var, void *owner, int64_t owner_id);
 /** How many children it has. */
 size_t ls_var_child_count(const struct ls_var *var);
 /** Id of a child, counted from 0 in order of creation; 0 = there are not so many. */
@@ -198,8 +196,6 @@ const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *
 const char *ls_var_update_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
 /** Value JSON ignoring a wrapper (P12 baseValue). */
 const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len);
-/** Is null shown of it, as far as it has been read? */
-bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var);
 /** The slot of its value, 0 = none. Borrowed. */
 ls_slot ls_var_value(const struct ls_var *var);
 /** The slot of its wrapper, likewise. */
@@ -210,8 +206,6 @@ const char *ls_var_property(const struct ls_var *var, const char *name);
 size_t ls_var_property_count(const struct ls_var *var);
 /** In the order in which they were first set, counted from 0; "" beyond the last. Borrowed until a property changes. */
 void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority);
-/** Its access (T27). */
-enum ls_access ls_var_access(const struct ls_var *var);
 /** The priority of its value (T23). */
 enum ls_priority ls_var_priority(const struct ls_var *var);
 /** Is its access `rw` or `r`? */
@@ -230,8 +224,6 @@ bool ls_var_active(const struct ls_var *var);
 void ls_var_set_active(struct ls_tracker *tracker, struct ls_var *var, bool active);
 /** Sum of the watches of all connections (P70). */
 unsigned ls_var_watchers(const struct ls_var *var);
-/** Number of ancestors. */
-unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var);
 const struct ls_fault *ls_var_fault(const struct ls_var *var); /* NULL = none. Borrowed until this thread asks again */
 /** For what has failed in the variable's name outside of reading it (T97a). Copied; stays through this batch's detection like the fault of a
  * write, and like that one is no news. NULL clears. */

@@ -29,12 +29,6 @@ int64_t ls_var_owner_id(const struct ls_var *var)
     return var->owner_id;
 }
 
-void ls_var_set_owner(struct ls_var *var, void *owner, int64_t owner_id)
-{
-    var->owner = owner;
-    var->owner_id = owner_id;
-}
-
 size_t ls_var_child_count(const struct ls_var *var)
 {
     return var->child_count;
@@ -119,12 +113,6 @@ const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, siz
     return text_of(tracker, &var->value, &var->base_json, len);
 }
 
-bool ls_var_is_null(struct ls_tracker *tracker, struct ls_var *var)
-{
-    (void)tracker;
-    return ls__outward(var).shape == LS_SHAPE_NULL;
-}
-
 ls_slot ls_var_value(const struct ls_var *var)
 {
     return var->value.slot;
@@ -161,11 +149,6 @@ void ls_var_property_at(const struct ls_var *var, size_t index, const char **nam
     *priority = LS_MEDIUM;
 }
 
-enum ls_access ls_var_access(const struct ls_var *var)
-{
-    return (enum ls_access)var->access;
-}
-
 enum ls_priority ls_var_priority(const struct ls_var *var)
 {
     return (enum ls_priority)var->priority;
@@ -189,12 +172,6 @@ bool ls_var_active(const struct ls_var *var)
 unsigned ls_var_watchers(const struct ls_var *var)
 {
     return var->watchers;
-}
-
-unsigned ls_var_depth(const struct ls_tracker *tracker, const struct ls_var *var)
-{
-    (void)tracker;
-    return var->depth;
 }
 
 int64_t ls_var_compute_ns(const struct ls_var *var)

@@ -16,9 +16,6 @@ struct ls__view {
     struct ls_bytes *member; /* `"KEY":"text"`: a member of the JSON object that is sent, encoded once for all connections */
 };
 
-/** One use less; the last one frees it. Any thread. NULL accepted. */
-void ls__view_unref(struct ls__view *view);
-
 /* References to the views that readers see, one a key, sorted by key. With `builtin`, the list views of F132 instead, as far as the
  * site has none of that type. @return number, or LS_ENOMEM; *list is owned (ls__views_release) */
 int ls__viewdefs_snapshot(struct ls_viewdefs *views, bool builtin, struct ls__view ***list);

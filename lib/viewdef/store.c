@@ -55,7 +55,7 @@ struct ls_viewdefs {
 
 /* --- one view --- */
 
-void ls__view_unref(struct ls__view *view)
+static void unref_view(struct ls__view *view)
 {
     if (!view || atomic_fetch_sub(&view->uses, 1) != 1)
         return;
@@ -69,7 +69,7 @@ void ls__view_unref(struct ls__view *view)
 void ls__views_release(struct ls__view **list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        ls__view_unref(list[i]);
+        unref_view(list[i]);
     ls_free(list);
 }
 
@@ -113,7 +113,7 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     view->member = ls_buf_failed(&member) ? NULL : ls_bytes_new(ls_buf_text(&member), member.len);
     ls_buf_release(&member);
     if (!view->rel || !view->key || (real && !view->real) || !view->member) {
-        ls__view_unref(view);
+        unref_view(view);
         ls_fail(err, LS_ENOMEM, "no memory for view %s", base);
         return NULL;
     }
@@ -163,7 +163,7 @@ static int put_file(struct ls_viewdefs *views, struct ls__view *view, struct ls_
     bool found;
     size_t at = find_rel(views, view->rel, &found);
     if (found) {
-        ls__view_unref(views->files[at]);
+        unref_view(views->files[at]);
         views->files[at] = view;
         return 0;
     }
@@ -198,7 +198,7 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     else
         rc = put_file(views, view, &problem);
     if (rc != 0)
-        ls__view_unref(view);
+        unref_view(view);
     if (rc == LS_ENOMEM)
         ls_fail(err, rc, "%s", ls_err_text(&problem));
     else if (rc != 0 && rc != LS_ENOTFOUND) /* a dangling link is a file that is not there (H18) */
@@ -316,7 +316,7 @@ static int load_embedded(struct ls_viewdefs *views, const char *prefix, struct l
         ls_bytes_unref(text);
         int rc = view ? put_file(views, view, err) : LS_ENOMEM;
         if (rc != 0) {
-            ls__view_unref(view);
+            unref_view(view);
             return rc;
         }
     }
@@ -386,7 +386,7 @@ static int drop_file(struct ls_viewdefs *views, const char *rel)
     if (winner && heir)
         ls_log(1, "view %s is now taken from %s", heir->key, heir->rel);
     bool news = winner && heir && heir->stamp != gone->stamp;
-    ls__view_unref(gone);
+    unref_view(gone);
     return news;
 }
 
@@ -417,7 +417,7 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
         if (rc == 0)
             rc = find_key(views, view->key)->stamp != old;
         else
-            ls__view_unref(view);
+            unref_view(view);
         pthread_mutex_unlock(&views->lock);
     }
     if (rc > 0)
@@ -527,7 +527,7 @@ int ls__viewdefs_snapshot(struct ls_viewdefs *views, bool builtin, struct ls__vi
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) { /* of one key the first path counts */
         if (kept && strcmp(copy[kept - 1]->key, copy[i]->key) == 0)
-            ls__view_unref(copy[i]);
+            unref_view(copy[i]);
         else
             copy[kept++] = copy[i];
     }

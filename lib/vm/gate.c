@@ -116,7 +116,8 @@ static LS_RAISES int describe_bounded(lua_State *L)
     return 1;
 }
 
-void ls__error_text(struct ls_session *session, struct ls_buf *out)
+/* Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring protected. [-0, +0, -] */
+static void write_error_text(struct ls_session *session, struct ls_buf *out)
 {
     lua_State *L = session->L;
     LS_LTOP(L);
@@ -143,7 +144,8 @@ void ls__error_text(struct ls_session *session, struct ls_buf *out)
     LS_LTOP_CHECK(L, 0);
 }
 
-void ls__limit_text(const struct ls_session *session, struct ls_buf *out)
+/* Append what is said when the memory limit was hit: the limit and the option (L5). */
+static void write_limit(const struct ls_session *session, struct ls_buf *out)
 {
     ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->budget->stated);
 }
@@ -156,11 +158,11 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
     if (status == LUA_ERRMEM) {
         code = session->memory_hit ? LS_ELIMIT : LS_ENOMEM;
         if (session->memory_hit)
-            ls__limit_text(session, &text);
+            write_limit(session, &text);
         else
             ls_buf_str(&text, "not enough memory");
     } else {
-        ls__error_text(session, &text);
+        write_error_text(session, &text);
         if (session->stop == LS_STOP_TIME)
             code = LS_ELIMIT;
         else if (session->stop == LS_STOP_INTERRUPT)

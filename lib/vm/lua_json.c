@@ -373,7 +373,8 @@ static LS_RAISES bool read_value(lua_State *L, struct reading *in, enum ls_json_
     }
 }
 
-LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem)
+/* Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. Raises as above. [-0, +(1|0), e] */
+static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, const char **problem)
 {
     int top = lua_gettop(L);
     struct reading in = {.scratch = push_buffer(L)};
@@ -397,7 +398,7 @@ LS_RAISES int l_ui_json_decode(lua_State *L)
         ls__ltype(L, 1, "json_decode", "string");
     size_t len;
     const char *text = lua_tolstring(L, 1, &len), *problem = NULL;
-    if (ls__json_push(L, text, len, &problem)) {
+    if (push_json(L, text, len, &problem)) {
         lua_pushnil(L);
         return 2;
     }

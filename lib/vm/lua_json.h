@@ -7,8 +7,6 @@
 /** Append the JSON of the value at `index` (L124–L126). @return false and a static *problem: cycle, depth, holes, NaN, length.
  * Raises when the entry's time is over. [-0, +0, e] */
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem);
-/** Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. Raises as above. [-0, +(1|0), e] */
-LS_RAISES bool ls__json_push(lua_State *L, const char *text, size_t len, const char **problem);
 
 #define LS_LOOK_BYTES 65536 /* of texts, between two looks at the stop flag */
 /** Append a string, a long one with looks at the stop flag of `session`; NULL: without. @return false: stopped in its middle. [-0, +0, -] */

@@ -220,12 +220,8 @@ void ls__enter(struct ls_session *session);
 void ls__leave(struct ls_session *session);
 /** A fresh time budget inside an open entry, unless the limit has been hit already. */
 static inline void ls__rearm(struct ls_session *session) { session->deadline_ns = 0; }
-/** Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring protected. [-0, +0, -] */
-void ls__error_text(struct ls_session *session, struct ls_buf *out);
 /** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
-/** Append what is said when the memory limit was hit: the limit and the option (L5). */
-void ls__limit_text(const struct ls_session *session, struct ls_buf *out);
 /** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */
 int ls__traceback(lua_State *L);
 /** Raise an argument error that names position and function, also when Lua does not know the name (L61). Never returns. */

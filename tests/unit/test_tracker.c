@@ -126,7 +126,6 @@ static void t2_what_a_new_variable_is(void **state)
     assert_int_equal(ls_var_child(fake_var(fake, 1), 1), 3);
     assert_int_equal(ls_var_child_count(var), 0);
     assert_true(ls_var_active(var));
-    assert_int_equal(ls_var_access(var), LS_ACCESS_RW);
     assert_int_equal(ls_var_priority(var), LS_MEDIUM);
     assert_int_equal(ls_var_property_count(var), 3);
     ls_var_property_at(var, 0, &name, &value, &priority);
