@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/text.h"
 
 /* libedit's callbacks get no context of ours but EL_CLIENTDATA; the prompt function only the EditLine. */
 struct shell {
@@ -33,8 +34,6 @@ static char *show_prompt(EditLine *editor)
     ls_buf_printf(&shell->prompt, "lsess:%s%s ", shell->repl->session, shell->chunk.len ? ">>" : ">");
     return shell->prompt.data ? shell->prompt.data : (char *)"> ";
 }
-
-static bool in_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
 /* What of a candidate follows the letters typed already: candidates may be whole chains or last names. */
 static const char *rest_of(const char *candidate, const char *typed, size_t len)
@@ -91,7 +90,7 @@ static unsigned char complete(EditLine *editor, int key)
     el_get(editor, EL_CLIENTDATA, &shell);
     const LineInfo *line = el_line(editor);
     size_t len = (size_t)(line->cursor - line->buffer), typed = 0, at = 0, count = 0;
-    while (typed < len && in_name(line->cursor[-1 - (ptrdiff_t)typed])) typed++;
+    while (typed < len && ls_is_word(line->cursor[-1 - (ptrdiff_t)typed])) typed++;
     const char *letters = line->cursor - typed;
     struct ls_buf room = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
     struct json names = find_candidates(shell->repl, line->buffer, len, &room), item;

@@ -65,6 +65,18 @@ bool ls_utf8_valid(const char *text, size_t len)
     return true;
 }
 
+const char *ls_find_word(const char *text, size_t len, const char *word, size_t word_len)
+{
+    const char *end = text + len;
+    for (const char *at = text; word_len > 0 && (at = memmem(at, (size_t)(end - at), word, word_len)) != NULL; at++) {
+        bool before = ls_is_word(word[0]) && at > text && ls_is_word(at[-1]);
+        bool behind = ls_is_word(word[word_len - 1]) && at + word_len < end && ls_is_word(at[word_len]);
+        if (!before && !behind)
+            return at;
+    }
+    return NULL;
+}
+
 void ls_format_duration(struct ls_buf *buf, int64_t ns)
 {
     if (ns < 1000) ls_buf_printf(buf, "%lldns", (long long)ns);

@@ -25,6 +25,13 @@ size_t ls_utf8_cut(const char *text, size_t len);
 /** Append a character. */
 void ls_utf8_add(struct ls_buf *buf, uint32_t code);
 bool ls_utf8_valid(const char *text, size_t len); /* is all of it UTF-8? */
+/** Is it a letter, a digit or `_`, which names of Lua consist of? */
+static inline bool ls_is_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+}
+/** Where `word` first occurs as a whole: `end` does not occur in `append`. NULL if it does not, or is empty. */
+const char *ls_find_word(const char *text, size_t len, const char *word, size_t word_len);
 /** `870ns`, `12.4us`, `3.07ms`, `1.250s` (P14). */
 void ls_format_duration(struct ls_buf *buf, int64_t ns);
 /** A number with `ms`, `s`, `m`, `h`, or `0` (C2) to milliseconds; false if it is not one or out of range. */

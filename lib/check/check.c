@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/text.h"
 #include "check/check_internal.h"
 #include "console/inspect.h"
 #include "files/fspath.h"
@@ -26,16 +27,6 @@ void check_report(struct checker *checker, const char *file, int line, const cha
     va_end(args);
     checker->counts->findings++;
     checker->config->found(checker->config->ctx, &(struct ls_finding){file, line, text, other_file, other_line});
-}
-
-static bool in_name(char c) { return isalnum((unsigned char)c) || c == '_'; }
-
-bool check_has_word(const char *text, size_t len, const char *name)
-{
-    size_t n = strlen(name);
-    for (const char *at = text; (at = memmem(at, (size_t)(text + len - at), name, n)); at++)
-        if ((at == text || !in_name(at[-1])) && (at + n == text + len || !in_name(at[n]))) return true;
-    return false;
 }
 
 int check_quoted_line(const char *text, size_t len, const char *name)
@@ -175,9 +166,9 @@ static void check_requires(struct checker *checker, struct ls_session *session, 
             if (after && string) check_require(checker, session, file, line, string, len);
             after = after && !string && at[0] == '-';
             for (; at < next; at++) line += *at == '\n';
-        } else if (in_name(*at)) {
+        } else if (ls_is_word(*at)) {
             const char *word = at;
-            while (at < end && in_name(*at)) at++;
+            while (at < end && ls_is_word(*at)) at++;
             bool member = word > text && (word[-1] == '.' || word[-1] == ':');
             after = at - word == 7 && !memcmp(word, "require", 7) && !member;
         } else {

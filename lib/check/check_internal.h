@@ -29,8 +29,6 @@ void check_report(struct checker *checker, const char *file, int line, const cha
     __attribute__((format(printf, 6, 7)));
 /** Check all view files of the site: names, double keys, grammar, and what their paths lead to. */
 void check_views(struct checker *checker);
-/** Does `name` stand in the text as a word of its own? */
-bool check_has_word(const char *text, size_t len, const char *name);
 /** Line of the first quoted "name" or 'name' in the text, 0 if there is none. */
 int check_quoted_line(const char *text, size_t len, const char *name);
 

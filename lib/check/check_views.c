@@ -34,16 +34,21 @@ static bool is_member(const char *const *members, const char *name)
     return false;
 }
 
+static bool names_it(const struct site_file *file, const char *name)
+{
+    return ls_find_word(ls_bytes_data(file->text), ls_bytes_len(file->text), name, strlen(name)) != NULL;
+}
+
 static bool has_member(const struct view *view, const char *name)
 {
     if (!strcmp(view->type, "lua.ViewList")) return is_member(list_members, name);
     if (!strcmp(view->type, "lua.ViewListItem")) return is_member(item_members, name);
     if (ls_session_type_has(view->checker->session, view->type, name)) return true;
     if (view->owner_file)
-        return check_has_word(ls_bytes_data(view->owner_file->text), ls_bytes_len(view->owner_file->text), name);
+        return names_it(view->owner_file, name);
     for (size_t i = 0; i < view->checker->file_count; i++) {
         const struct site_file *file = &view->checker->files[i];
-        if (!file->view && check_has_word(ls_bytes_data(file->text), ls_bytes_len(file->text), name)) return true;
+        if (!file->view && names_it(file, name)) return true;
     }
     return false;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "console/console.h"
 #include "vm/vm_internal.h"
 
@@ -16,11 +17,6 @@ struct completion {
     size_t len;
     struct ls_buf *out;
 };
-
-static bool is_name_char(char c)
-{
-    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-}
 
 /* Length of the index that begins with the bracket at `at`: a whole number or a string without escapes; 0 = it is none. */
 static size_t index_len(const char *line, size_t at, size_t len)
@@ -44,7 +40,7 @@ static size_t chain_start(const char *line, size_t len)
     while (at > 0) {
         char last = line[at - 1];
         size_t open = at - 1;
-        if (is_name_char(last) || last == '.' || last == ':') {
+        if (ls_is_word(last) || last == '.' || last == ':') {
             at--;
             continue;
         }
@@ -103,7 +99,7 @@ static LS_RAISES void collect(lua_State *L, int table, int found, const char *pr
         const char *key = lua_tolstring(L, -2, &key_len);
         bool is_name = key_len > 0 && !(key[0] >= '0' && key[0] <= '9');
         for (size_t i = 0; i < key_len; i++)
-            is_name = is_name && is_name_char(key[i]);
+            is_name = is_name && ls_is_word(key[i]);
         if (!is_name || key_len < len || memcmp(key, prefix, len) != 0)
             continue;
         lua_pushvalue(L, -2);
@@ -150,7 +146,7 @@ static LS_RAISES int complete(lua_State *L)
     bool named = true; /* a name may follow */
     for (size_t end = at;; end = at) {
         size_t size = index_len(want->line, at, want->len);
-        while (!size && end < want->len && is_name_char(want->line[end]))
+        while (!size && end < want->len && ls_is_word(want->line[end]))
             end++;
         if (end == want->len)
             break;

@@ -1,28 +1,9 @@
 /* Where in a line of source an error message points, and the mark below it (excerpt.h). Thread: any. Pure. */
 #include "files/excerpt.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/text.h"
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* A quoted word as a whole: `end` is not found in `append`. */
-static const char *find_word(const char *text, size_t text_len, const char *word, size_t len)
-{
-    const char *end = text + text_len;
-    for (const char *at = text; len > 0 && (at = memmem(at, (size_t)(end - at), word, len)) != NULL; at++) {
-        bool open = is_word(word[0]) && at > text && is_word(at[-1]);
-        bool close = is_word(word[len - 1]) && at + len < end && is_word(at[len]);
-        if (!open && !close)
-            return at;
-    }
-    return NULL;
-}
 
 size_t ls_excerpt_column(const char *text, size_t len, const char *message, size_t *width)
 {
@@ -32,7 +13,7 @@ size_t ls_excerpt_column(const char *text, size_t len, const char *message, size
         size_t quoted = strcspn(open + 1, "'\n");
         if (open[1 + quoted] != '\'')
             break;
-        const char *at = find_word(text, len, open + 1, quoted);
+        const char *at = ls_find_word(text, len, open + 1, quoted);
         if (at != NULL) {
             *width = quoted;
             return (size_t)(at - text);

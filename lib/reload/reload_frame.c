@@ -452,7 +452,7 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
         }
         /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
         bool named = apply->old_prototypes && ls__names_has(apply->old_prototypes, proto->name) &&
-                     ls__text_has_word(apply->text, apply->len, proto->name, strlen(proto->name));
+                     ls_find_word(apply->text, apply->len, proto->name, strlen(proto->name));
         if (named || (module && ls__names_has(&module->prototypes, proto->name))) {
             lua_pushvalue(L, -2);
             lua_pushboolean(L, 1);

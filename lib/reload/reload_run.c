@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "model/prototype.h"
 #include "model/timers.h"
 #include "model/watches.h"
@@ -112,7 +113,7 @@ static void note_undeclared(struct ls_session *session, struct ls_module *module
         } else if (proto) {
             ls__names_add(&module->prototypes, name);
             /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
-            if (!ls__text_has_word(apply->text, apply->len, name, strlen(name)) && !ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
+            if (!ls_find_word(apply->text, apply->len, name, strlen(name)) && !ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
                 ls__reload_detail(result, "%s is no longer declared", name);
         }
         ls_buf_release(&entry);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/text.h"
 #include <lauxlib.h>
 
 #include "reload/threeway_text.h"
@@ -414,7 +415,7 @@ static bool may_be_assigned(struct ls_work *w, int key)
         return false;
     size_t len;
     const char *name = lua_tolstring(w->L, key, &len), *text = w->rule->text, *end = text + w->rule->text_len;
-    while ((text = ls__text_find_word(text, (size_t)(end - text), name, len)) != NULL) {
+    while ((text = ls_find_word(text, (size_t)(end - text), name, len)) != NULL) {
         if (text > w->rule->text && (text[-1] == '"' || text[-1] == '\''))
             return true;
         text += len;

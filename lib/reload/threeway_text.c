@@ -8,36 +8,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-const char *ls__text_find_word(const char *text, size_t len, const char *word, size_t word_len)
-{
-    if (word_len == 0)
-        return NULL;
-    for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), word, word_len)) != NULL; at++) {
-        const char *end = at + word_len;
-        bool starts = at == text || !(isalnum((unsigned char)at[-1]) || at[-1] == '_');
-        bool ends = end == text + len || !(isalnum((unsigned char)*end) || *end == '_');
-        if (starts && ends)
-            return at;
-    }
-    return NULL;
-}
-
-bool ls__text_has_word(const char *text, size_t len, const char *word, size_t word_len)
-{
-    return ls__text_find_word(text, len, word, word_len) != NULL;
-}
+#include "base/text.h"
 
 /* A text without its comments, in which one may look back. */
 struct source {
     char *text; /* owned; comments are blanks */
     size_t len;
 };
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
 
 /* The level of a long bracket that opens at `at`, -1 = none does. */
 static int long_level(const char *text, size_t len, size_t at)
@@ -132,14 +109,14 @@ static bool is_given(const struct source *s, size_t at)
 static bool ends_with_word(const struct source *s, size_t end, const char *word)
 {
     size_t len = strlen(word);
-    return end >= len && memcmp(s->text + end - len, word, len) == 0 && (end == len || !is_word(s->text[end - len - 1]));
+    return end >= len && memcmp(s->text + end - len, word, len) == 0 && (end == len || !ls_is_word(s->text[end - len - 1]));
 }
 
 /* The names with dots that end at `end`; *start = where they begin. */
 static bool chain(const struct source *s, size_t end, size_t *start)
 {
     size_t at = end;
-    while (at > 0 && (is_word(s->text[at - 1]) || s->text[at - 1] == '.'))
+    while (at > 0 && (ls_is_word(s->text[at - 1]) || s->text[at - 1] == '.'))
         at--;
     *start = at;
     return at < end && s->text[at] != '.';
@@ -205,12 +182,12 @@ bool ls__text_defines(const char *text, size_t len, const char *name, size_t nam
 {
     struct source source;
     bool defined = false;
-    if (!ls__text_find_word(text, len, name, name_len))
+    if (!ls_find_word(text, len, name, name_len))
         return false;
     if (!open_source(&source, text, len))
         return true; /* without memory nothing is taken away */
     const char *at = source.text, *end = source.text + len;
-    while (!defined && (at = ls__text_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
+    while (!defined && (at = ls_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
         defined = defines_at(&source, (size_t)(at - source.text), (size_t)(at - source.text) + name_len, judge, ctx);
         at += name_len;
     }
@@ -226,7 +203,7 @@ bool ls__text_names(const char *text, size_t len, const char *name, size_t name_
     if (!open_source(&source, text, len))
         return false;
     const char *at = source.text, *end = source.text + len;
-    while (!found && (at = ls__text_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
+    while (!found && (at = ls_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
         size_t place = forth(&source, (size_t)(at - source.text) + name_len);
         at += name_len;
         if (place >= len || !is_given(&source, place) || source.text[place] != '=')

@@ -4,7 +4,6 @@
  * Owning thread: the caller's. Refuses to give the file anything that reaches outside of it, and to judge keys. */
 #include "vm/site_config.h"
 
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +15,10 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "files/fspath.h"
 
-enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20, KEPT_LIMIT = 64 << 10, KEPT_EACH = 16 };
+enum { MEMORY_LIMIT = 64 << 20, TIME_LIMIT_MS = 1000, HOOK_STEP = 100, LARGE = 64 << 10, FILE_LIMIT = 1 << 20, KEPT_LIMIT = 64 << 10, KEPT_EACH = 16, LONGEST_NAME = 64 };
 
 #define TOO_LONG "it took longer than a second" /* TIME_LIMIT_MS */
 
@@ -94,22 +94,19 @@ static void push_environment(lua_State *L, bool distrusted)
     lua_remove(L, -2); /* env */
 }
 
-/* The line that sets a key: where its name stands as a word before `=` or as a string in brackets. 0 when it is computed. */
+/* The line that sets a key: where its name stands as a word before `=` or as a string in brackets. 0 when it is computed, or longer than the name of an option. */
 static int find_line(const struct reading *reading, const char *key)
 {
-    int line = 1;
-    size_t key_len = strlen(key);
-    for (size_t i = 0; i < reading->len; i++) {
-        const char *at = reading->text + i;
-        if (*at == '\n')
-            line++;
-        bool word = i + key_len <= reading->len && (i == 0 || (!isalnum((unsigned char)at[-1]) && at[-1] != '_')) && memcmp(at, key, key_len) == 0 &&
-                    !isalnum((unsigned char)at[key_len]) && at[key_len] != '_';
-        if (!word)
+    const char *end = reading->text + reading->len, *at = reading->text;
+    size_t len = strlen(key);
+    for (; len <= LONGEST_NAME && (at = ls_find_word(at, (size_t)(end - at), key, len)) != NULL; at++) {
+        const char *after = at + len + strspn(at + len, " \t\"']");
+        if (after >= end || after[0] != '=' || after[1] == '=')
             continue;
-        size_t after = i + key_len + strspn(at + key_len, " \t\"']");
-        if (after < reading->len && reading->text[after] == '=' && reading->text[after + 1] != '=')
-            return line;
+        int line = 1;
+        for (const char *c = reading->text; c < at; c++)
+            line += *c == '\n';
+        return line;
     }
     return 0;
 }

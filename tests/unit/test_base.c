@@ -520,6 +520,22 @@ static void ticks_follow_the_clock(void **state)
     assert_true(measured > 1500000); /* an upper bound would depend on the scheduler */
 }
 
+static void words_are_found_whole(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *word; int at; } cases[] = {
+        {"end", "end", 0}, {"append end", "end", 7}, {"ending bend", "end", -1}, {"_end end_ end1 2end", "end", -1}, {"x.end()", "end", 2}, {"a", "", -1}, {"", "a", -1},
+        {"f(x)", "(x)", 1}, {"a==b", "==", 1}, {"a.b.c a.b", "a.b", 0}, {"xa.b a.by a.b", "a.b", 10}, {"\303\251nd end", "end", 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *at = ls_find_word(cases[i].text, strlen(cases[i].text), cases[i].word, strlen(cases[i].word));
+        if ((at ? at - cases[i].text : -1) != cases[i].at)
+            fail_msg("%s in %s", cases[i].word, cases[i].text);
+    }
+    assert_null(ls_find_word("the end", 6, "end", 3)); /* not beyond the text's end */
+    assert_int_equal(ls_find_word("an endless", 6, "end", 3) != NULL, 1);
+}
+
 static void near_words(void **state)
 {
     (void)state;
@@ -549,7 +565,7 @@ int main(void)
         cmocka_unit_test(t37_integral_numbers_are_integers), cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(members_and_escapes), cmocka_unit_test(utf8_is_judged_strictly), cmocka_unit_test(p14_durations_as_text),
         cmocka_unit_test(c2_numbers_with_units),
-        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock), cmocka_unit_test(near_words),
+        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock), cmocka_unit_test(near_words), cmocka_unit_test(words_are_found_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
