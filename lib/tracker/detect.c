@@ -120,7 +120,9 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     if (!copy == !wanted)
         rc = resolver->ops->rekey(resolver->ctx, var->id, &var->value, copy, &fault);
     ls_free(copy);
-    if (rc < 0)
+    if (rc < 0 && fault.kind)
+        fault.kind = LS_FAULT_KEY; /* too little memory, or time */
+    else if (rc < 0)
         ls_fault_set(&fault, LS_FAULT_KEY, "there is no memory for the keys of the list");
     var->due = (uint8_t)((var->due & ~LS__DUE_KEYS) | (wanted ? LS__DUE_KEYS : 0));
     if (fault.kind && !(var->fault && strcmp(var->fault->text, fault.text) == 0))
