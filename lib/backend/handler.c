@@ -495,7 +495,13 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
 /* P102: accepted, logged, not answered. A rejected view definition is shown like a failed reload (H78). */
 static void handle_error(struct ls_backend *b, const struct ls_message *m)
 {
-    ls_log_session(1, b->vended_id, "page: error %s on variable %lld: %s", m->code, (long long)m->id, m->description);
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_printf(&text, "page: error on variable %lld: ", (long long)m->id);
+    size_t differs = text.len; /* a hundred rows may say the same */
+    ls_buf_printf(&text, "%s: %s", m->code, m->description);
+    if (!ls_buf_failed(&text))
+        ls_log_folded(1, b->vended_id, b->vended_id, differs, text.data, text.len);
+    ls_buf_release(&text);
     if (strcmp(m->code, "bad-viewdef") == 0)
         ls__page_problem(b, m->description);
 }

@@ -8,11 +8,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -162,4 +164,98 @@ void ls_log_event(const char *json, size_t len)
     ls_buf_char(&record, '\n');
     if (!ls_buf_failed(&record)) write_record(&record);
     ls_buf_release(&record);
+}
+
+/* --- folding --- */
+
+#define KINDS 64               /* different records remembered; the oldest makes room */
+#define REST_NS ls_ms(1000)    /* between two records of one kind */
+
+struct kind {
+    uint64_t hash, scope;
+    int64_t told_ns;           /* when it, or how many there were, was written last */
+    unsigned left_out;         /* since then */
+    int level;
+    char session[24], text[200];
+};
+
+static pthread_mutex_t fold_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kind kinds[KINDS];  /* protected by fold_lock, as what follows */
+static unsigned next_kind;
+static int64_t fold_due_ns;       /* when the first may be told, 0 = none is left out */
+static void (*fold_timer)(void *ctx, int64_t due_ns);
+static void *fold_ctx;
+
+static void tell(const struct kind *kind)
+{
+    if (kind->left_out) ls_log_session(kind->level, kind->session[0] ? kind->session : NULL, "%s (%u more times)", kind->text, kind->left_out);
+}
+
+static void await(int64_t due_ns)
+{
+    if (fold_due_ns && fold_due_ns <= due_ns) return;
+    fold_due_ns = due_ns;
+    if (fold_timer) fold_timer(fold_ctx, due_ns);
+}
+
+void ls_log_fold_timer(void (*set)(void *ctx, int64_t due_ns), void *ctx)
+{
+    pthread_mutex_lock(&fold_lock);
+    fold_timer = set;
+    fold_ctx = ctx;
+    for (size_t i = 0; !set && i < KINDS; i++) kinds[i].told_ns = 0;
+    pthread_mutex_unlock(&fold_lock);
+    if (!set) ls_log_unfold(NULL);
+}
+
+void ls_log_unfold(const char *scope)
+{
+    uint64_t hash = scope ? ls_hash(scope, strlen(scope)) : 0;
+    pthread_mutex_lock(&fold_lock);
+    fold_due_ns = 0;
+    for (size_t i = 0; i < KINDS; i++) {
+        struct kind *kind = &kinds[i], was = *kind;
+        int64_t now = ls_now_ns();
+        if (scope ? kind->scope != hash : !kind->left_out || now - kind->told_ns < REST_NS) {
+            if (kind->left_out) await(kind->told_ns + REST_NS);
+            continue;
+        }
+        kind->left_out = 0;
+        kind->told_ns = now; /* this is its record for the coming second */
+        if (scope) *kind = (struct kind){0};
+        pthread_mutex_unlock(&fold_lock); /* the tap may do what it likes */
+        tell(&was);
+        pthread_mutex_lock(&fold_lock);
+    }
+    pthread_mutex_unlock(&fold_lock);
+}
+
+void ls_log_folded(int level, const char *session, const char *scope, size_t differs, const char *text, size_t len)
+{
+    if (!ls_log_on(level)) return;
+    int64_t now = ls_now_ns();
+    struct kind was = {0}, *kind = NULL;
+    uint64_t of = scope ? ls_hash(scope, strlen(scope)) : 0, hash = ls_hash(text + differs, len - differs);
+    pthread_mutex_lock(&fold_lock);
+    if (fold_due_ns && now >= fold_due_ns) {
+        pthread_mutex_unlock(&fold_lock);
+        ls_log_unfold(NULL);
+        pthread_mutex_lock(&fold_lock);
+    }
+    for (size_t i = 0; i < KINDS && !kind; i++)
+        if (kinds[i].told_ns && kinds[i].hash == hash && kinds[i].scope == of) kind = &kinds[i];
+    bool same = kind && now - kind->told_ns < REST_NS;
+    if (same) {
+        kind->left_out++;
+        await(kind->told_ns + REST_NS);
+    } else {
+        if (!kind) kind = &kinds[next_kind++ % KINDS];
+        was = *kind;
+        *kind = (struct kind){.hash = hash, .scope = of, .told_ns = now, .level = level};
+        if (session) snprintf(kind->session, sizeof kind->session, "%s", session);
+        snprintf(kind->text, sizeof kind->text, "%.*s", (int)strcspn(text + differs, "\n"), text + differs);
+    }
+    pthread_mutex_unlock(&fold_lock);
+    tell(&was);
+    if (!same) ls_log_text(level, session, text, len);
 }

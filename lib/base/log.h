@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct ls_log_config {
     int verbosity;    /* 0..4: records up to this level are written */
@@ -25,6 +26,15 @@ bool ls_log_on(int level);
 void ls_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** A record about a session. @param session  vended id, NULL for none (L22) */
 void ls_log_session(int level, const char *session, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** A record of which floods come: it is written at once, and of those that follow within a second and equal it from byte `differs` on, only how many they
+ * were, when the second is over.
+ * @param scope  those of one scope are compared, such as a session's vended id; NULL = one for all */
+void ls_log_folded(int level, const char *session, const char *scope, size_t differs, const char *text, size_t len);
+/** Tell how many have been left out. @param scope  its end: all of it; NULL = those that are due */
+void ls_log_unfold(const char *scope);
+/** Who is to call ls_log_unfold(NULL) at `due_ns` (monotonic) or soon after; `set` must not log. NULL: nobody any more;
+ * what has been left out is told now. */
+void ls_log_fold_timer(void (*set)(void *ctx, int64_t due_ns), void *ctx);
 /** Text as it is (print of Lua, L20): written whatever the verbosity when level < 0. */
 void ls_log_text(int level, const char *session, const char *text, size_t len);
 /** One line that is JSON already (events of --json-log); in text mode nothing is written. */

@@ -180,8 +180,6 @@ static void set_fault(struct ls_session *session, int64_t id, const struct ls_er
 
 void ls_session_run_timer(struct ls_session *session, uint64_t handle)
 {
-    if (ls__report_due(session, handle))
-        return;
     struct ls_timer *timer = find_timer(session, handle);
     if (!timer || !lua_checkstack(session->L, 4))
         return;

@@ -39,7 +39,7 @@ struct ls_server {
     struct mg_context *civetweb;
     struct ls_executor *executor;
     struct manager *manager;
-    struct ls_alarm heartbeat, trim;
+    struct ls_alarm heartbeat, trim, unfold;
     struct ls_chunks *chunks;
     struct ls_viewdefs *viewdefs;
     struct ls_hotload *hotload;   /* NULL without --watch, or when it could not start (H94) */

@@ -378,7 +378,8 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     if (ls_queue_call(session->queue, open_backend, &creation) < 0)
         ls_fail(&creation.err, LS_ECLOSED, "The server is stopping.");
     if (session->backend == NULL) {
-        ls_log_session(0, session->vended, "main.lua: %s", ls_err_text(&creation.err)); /* L34 */
+        if (creation.err.code == LS_ENOMEM || creation.err.code == LS_ECLOSED) /* else main.lua has failed, which has been reported (L34) */
+            ls_log_session(0, session->vended, "main.lua: %s", ls_err_text(&creation.err));
         note_creation(server, session->number);
         int code = creation.err.code;
         ls_err_move(err, &creation.err);
@@ -407,6 +408,17 @@ static void on_session_ended(void *ctx, struct session *session)
 
 /* --- opening --- */
 
+static void unfold(void *ctx)
+{
+    (void)ctx;
+    ls_log_unfold(NULL);
+}
+
+static void unfold_at(void *ctx, int64_t due_ns)
+{
+    ls_alarm_set(ctx, due_ns);
+}
+
 static int open_parts(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
@@ -417,6 +429,8 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
     ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);
     ls_alarm_init(&server->trim, server->executor, server_trim, server);
+    ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
+    ls_log_fold_timer(unfold_at, &server->unfold);
     struct manager_config sessions = {.executor = server->executor,
                                       .memory_limit = config->memory_limit,
                                       .max_sessions = config->max_sessions,
@@ -566,6 +580,8 @@ static void free_server(struct ls_server *server)
     ls_alarm_release(&server->heartbeat);
     ls_alarm_release(&server->web.bodies_late);
     ls_alarm_release(&server->trim);
+    ls_log_fold_timer(NULL, NULL);
+    ls_alarm_release(&server->unfold);
     ls_chunks_free(server->chunks);
     ls_viewdefs_close(server->viewdefs);
     for (char **root = server->web.static_roots; root != NULL && *root != NULL; root++)
@@ -595,6 +611,7 @@ bool ls_server_stop(struct ls_server *server)
     ls_alarm_off(&server->heartbeat);
     ls_alarm_off(&server->web.bodies_late);
     ls_alarm_off(&server->trim);
+    ls_alarm_off(&server->unfold);
     if (server->manager != NULL) {
         manager_stop(server->manager);
         websocket_close(server, NULL, 1001);

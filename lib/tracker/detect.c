@@ -1,6 +1,7 @@
 /* Detection: reading variables, passes and their repetition, wrappers and types that follow a value (tracker.md sections 9, 12, 15, 16, 18,
  * 21). What a value is and whether it changed is the resolver's judgement. Owner thread: the session's.
  * Rules: T3, T4, T14, T15, T45, T46, T51, T54, T66–T73, T80–T85, T91, T92, T94–T96, T100, T102. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -125,8 +126,12 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     else if (rc < 0)
         ls_fault_set(&fault, LS_FAULT_KEY, "there is no memory for the keys of the list");
     var->due = (uint8_t)((var->due & ~LS__DUE_KEYS) | (wanted ? LS__DUE_KEYS : 0));
-    if (fault.kind && !(var->fault && strcmp(var->fault->text, fault.text) == 0))
-        ls_log(0, "variable %lld: %s", (long long)var->id, fault.text);
+    if (fault.kind && !(var->fault && strcmp(var->fault->text, fault.text) == 0)) {
+        char text[sizeof fault.text + 40];
+        int differs = snprintf(text, sizeof text, "variable %lld: ", (long long)var->id);
+        int len = differs + snprintf(text + differs, sizeof text - (size_t)differs, "%s", fault.text);
+        ls_log_folded(0, NULL, NULL, (size_t)differs, text, (size_t)len);
+    }
     if (fault.kind)
         ls__fault_put(tracker, var, &fault, false);
     else if (var->has_fault && var->fault->kind == LS_FAULT_KEY)

@@ -120,7 +120,8 @@ void ls__vm_free(struct ls_session *session)
         lua_close(session->main);
         session->depth = 0;
     }
-    ls__report_release(session);
+    if (session->id)
+        ls_log_unfold(session->id);
     ls_buf_release(&session->trace);
     ls_err_release(&session->raised);
     ls_buf_release(&session->warning);

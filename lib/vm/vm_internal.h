@@ -167,7 +167,6 @@ struct ls_session {
     bool echo;               /* copy printed text to host.print */
     bool closing;
 
-    struct ls_recent *recent; /* errors reported lately (L145) */
     struct ls_resolver_state *resolver; /* owned by resolver.c */
     struct ls_reload_state *reload;     /* owned by reload.c */
 };
@@ -285,9 +284,5 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
 
 /** Log an error of site code at level 0 (L145): equal texts at most once a second, with a count. `where` names the row of L144. */
 void ls__report(struct ls_session *session, const char *where, const struct ls_err *err);
-/** The host's timer `handle` has fired: tell how often errors were withheld since, if it is the one set for that. @return was it */
-bool ls__report_due(struct ls_session *session, uint64_t handle);
-/** The session ends: what was withheld is said (L145), and the memory of it goes. */
-void ls__report_release(struct ls_session *session);
 
 #endif

@@ -262,3 +262,40 @@ test('P120 a thousand levels of nesting are an error, on every road', async () =
   await page.close();
   await site.stop();
 });
+
+test('L145 a flood of equal errors is one record at once, and their number a second later', async () => {
+  const fleet = Array.from({ length: 1000 }, () => '{ rows = { {}, {} } }').join(', ');
+  const main = `${APP}\nfunction App:fail() error("no wind") end\nApp.fleet = { ${fleet} }`;
+  const flooded = await Server.start({ 'lua/main.lua': main }, ['-v']);
+  const page = await flooded.page(await flooded.session());
+  await page.watchApp();
+  const create = (id, properties) => ({ type: 'create', data: { id, parentId: 1, properties } });
+  const rows = (first, path, more) => Array.from({ length: 1000 }, (_, i) => create(first + i, { path: path(i), ...more }));
+  const told = async (wanted) => {
+    const all = await until(() => {
+      const texts = flooded.logs().filter((text) => wanted.test(text));
+      return texts.some((text) => /\(\d+ more times\)/.test(text)) && texts;
+    }, `the number of ${wanted}`);
+    assert.ok(all.length < 20 && !/more times/.test(all[0]), `at once, and not all of them: ${all.length}`);
+  };
+  await page.ask(rows(10, () => 'fail()?access=r'));
+  await told(/no wind/);
+  await page.ask(rows(2000, (i) => `fleet.${i}.rows`, { keyed: 'true', key: 'id' }));
+  await told(/^variable \d+: .*no 'id'|no 'id'/);
+  await page.ask(rows(10, () => '').map((_, i) => ({ type: 'error', data: { varId: 10 + i, code: 'render', description: 'no such element' } })));
+  await told(/no such element/);
+  await page.close();
+  await flooded.stop();
+});
+
+test('L145 a main.lua that fails at each visit is told once a second', async () => {
+  const broken = await Server.start({ 'lua/main.lua': 'error("no harbor")' });
+  const begun = performance.now();
+  for (let i = 0; i < 30; i++) assert.equal((await broken.get('/')).status, 500);
+  const seconds = Math.ceil((performance.now() - begun) / 1000) + 1;
+  const all = () => broken.logs().filter((text) => text.includes('no harbor'));
+  const number = () => all().reduce((sum, text) => sum + Number(/\((\d+) more times\)/.exec(text)?.[1] ?? 1), 0);
+  await until(() => number() === 30, 'all are told of');
+  assert.ok(all().length <= 2 * seconds, `${all().length} records in ${seconds} s`);
+  await broken.stop();
+});

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/buf.h"
@@ -548,9 +549,51 @@ static void near_words(void **state)
     assert_false(ls_text_near("", "serve"));
 }
 
+static void keep_record(void *ctx, int level, const char *session, const char *text, size_t len)
+{
+    ls_buf_printf(ctx, "%d %s %.*s\n", level, session ? session : "-", (int)len, text);
+}
+
+static void fold(const char *session, const char *scope, size_t differs, const char *text)
+{
+    ls_log_folded(0, session, scope, differs, text, strlen(text));
+}
+
+/* Counts are told at an end, so that the test waits for no second; one that stands still for longer than that begins again. */
+static void L145_equal_records_are_folded_by_scope_and_by_their_end(void **state)
+{
+    (void)state;
+    for (;;) {
+        int64_t begun = ls_now_ns();
+        struct ls_buf told = LS_BUF_INIT;
+        ls_log_tap(keep_record, &told);
+        for (int i = 0; i < 3; i++) {
+            fold("1", "1", 0, "boom\n\ttrace");
+            fold("2", "2", 0, "boom\n\ttrace");
+            fold(NULL, NULL, 2, i ? "8 rows" : "7 rows");
+            for (char other[] = "a"; i == 0 && *other <= 'z'; ++*other)
+                fold("1", "1", 0, other);
+        }
+        ls_log_unfold("1");
+        ls_log_unfold("1");
+        fold("1", "1", 0, "boom\n\ttrace");
+        ls_log_unfold("1");
+        ls_log_fold_timer(NULL, NULL);
+        ls_log_tap(NULL, NULL);
+        bool late = ls_now_ns() - begun >= ls_ms(1000);
+        if (!late) {
+            assert_non_null(strstr(told.data, "0 1 boom\n\ttrace\n0 2 boom\n\ttrace\n0 - 7 rows\n0 1 a\n0 1 b\n"));
+            assert_non_null(strstr(told.data, "0 1 z\n0 1 boom (2 more times)\n0 1 boom\n\ttrace\n0 2 boom (2 more times)\n0 - rows (2 more times)\n"));
+        }
+        ls_buf_release(&told);
+        if (!late) return;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(L145_equal_records_are_folded_by_scope_and_by_their_end),
         cmocka_unit_test(idmaps_shrink),
         cmocka_unit_test(texts_are_shown_without_what_a_terminal_obeys),
         cmocka_unit_test(members_and_elements_put_their_own_commas),
