@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "model/hooks.h"
 #include "resolver/lua_resolver.h"
 #include "resolver/resolver_internal.h"
@@ -78,14 +79,8 @@ static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
         rs->key_uses[key - 1] = 0;
         return key;
     }
-    if (rs->key_count == rs->key_cap) {
-        uint32_t cap = rs->key_cap ? rs->key_cap * 2 : 64;
-        uint32_t *uses = ls_budget_resize(rs->session->budget, rs->key_uses, cap * sizeof *uses, 0);
-        if (!uses)
-            ls__lno_memory(L, "a name");
-        rs->key_uses = uses;
-        rs->key_cap = cap;
-    }
+    if (!LS_RESERVE_IN(rs->session->budget, 0, rs->key_uses, rs->key_count + 1, rs->key_cap))
+        ls__lno_memory(L, "a name");
     rs->key_uses[rs->key_count] = 0;
     return ++rs->key_count;
 }

@@ -4,7 +4,6 @@
  * Threads: the connection's, and the sessions' owner threads inside items. */
 #include "server/control.h"
 
-#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,25 +32,10 @@ static void end_answer(struct control_client *client, struct ls_buf *line)
     ls_buf_release(line);
 }
 
-static void add_text(struct ls_buf *line, const char *name, const char *text, size_t len)
-{
-    ls_buf_printf(line, ",\"%s\":", name);
-    ls_json_string(line, text, len);
-}
-
-static void add_str(struct ls_buf *line, const char *name, const char *text)
-{
-    add_text(line, name, text, strlen(text));
-}
-
 /* JSON text as it is; `otherwise` when there is none. */
 static void add_json(struct ls_buf *line, const char *name, const struct ls_buf *json, const char *otherwise)
 {
-    ls_buf_printf(line, ",\"%s\":", name);
-    if (json->len > 0)
-        ls_buf_add(line, json->data, json->len);
-    else
-        ls_buf_str(line, otherwise);
+    ls_json_put_raw(line, name, json->len > 0 ? json->data : otherwise, json->len > 0 ? json->len : strlen(otherwise));
 }
 
 static const char *code_name(int code)
@@ -141,17 +125,17 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     const struct ls_server *server = control_server(client);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
-    add_str(&line, "version", LS_VERSION);
-    ls_buf_printf(&line, ",\"pid\":%d", (int)getpid());
+    ls_json_put_str(&line, "version", LS_VERSION);
+    ls_json_put_int(&line, "pid", getpid());
     if (server->site.root != NULL)
-        add_str(&line, "dir", server->site.root);
+        ls_json_put_str(&line, "dir", server->site.root);
     else
         ls_buf_str(&line, ",\"dir\":null");
-    add_str(&line, "url", server->start_url);
-    ls_buf_printf(&line, ",\"watching\":%s", server->hotload != NULL ? "true" : "false");
+    ls_json_put_str(&line, "url", server->start_url);
+    ls_json_put_bool(&line, "watching", server->hotload != NULL);
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
     struct mallinfo2 memory = mallinfo2();
-    ls_buf_printf(&line, ",\"heap\":%zu", memory.uordblks + memory.hblkhd);
+    ls_json_put_int(&line, "heap", (int64_t)(memory.uordblks + memory.hblkhd));
     end_answer(client, &line);
 }
 
@@ -160,7 +144,7 @@ static void run_ping(struct control_client *client, struct ls_control *request)
 /* A session that is busy for long is listed with what is known without asking it. */
 struct census {
     struct gather gather; /* first */
-    /** Writes what a session says of itself, JSON members that each begin with a comma. Owner thread. */
+    /** Writes what a session says of itself, JSON members. Owner thread. */
     void (*tell)(struct session *session, struct ls_buf *members);
     size_t count;
     struct census_row {
@@ -210,9 +194,9 @@ static struct census *ask_sessions(struct session **list, size_t count, void (*t
 static void end_row(struct ls_buf *out, const struct census_row *row)
 {
     if (row->known)
-        ls_buf_add(out, row->members.data, row->members.len);
+        ls_json_put_raw(out, NULL, ls_buf_text(&row->members), row->members.len);
     else
-        ls_buf_str(out, ",\"busy\":true");
+        ls_json_put_bool(out, "busy", true);
     ls_buf_char(out, '}');
 }
 
@@ -222,19 +206,23 @@ static void tell_size(struct session *session, struct ls_buf *members)
 {
     struct ls_session *lua = ls_backend_session(session->backend);
     const char *last_error = ls_session_last_error(lua);
-    ls_buf_printf(members, ",\"variables\":%zu,\"memory\":%" PRIu64 ",\"modules\":%zu", ls_tracker_count(ls_backend_tracker(session->backend)),
-                  (uint64_t)ls_session_memory(lua), ls_session_module_count(lua));
-    add_str(members, "last_error", last_error != NULL ? last_error : "");
+    ls_json_put_int(members, "variables", (int64_t)ls_tracker_count(ls_backend_tracker(session->backend)));
+    ls_json_put_int(members, "memory", (int64_t)ls_session_memory(lua));
+    ls_json_put_int(members, "modules", (int64_t)ls_session_module_count(lua));
+    ls_json_put_str(members, "last_error", last_error != NULL ? last_error : "");
 }
 
 static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session, const struct census_row *row)
 {
     int64_t now = ls_now_ns();
-    ls_buf_str(out, "{\"session\":");
-    ls_json_str(out, session->vended);
-    ls_buf_printf(out, ",\"url\":\"%s%s\",\"key\":\"%.8s\",\"age_ms\":%" PRId64 ",\"idle_ms\":%" PRId64 ",\"connections\":%d", server->url, session->id,
-                  session->id, (now - session->created_ns) / 1000000, (now - (int64_t)atomic_load(&session->active_ns)) / 1000000,
-                  atomic_load(&session->connections));
+    ls_json_open(out, NULL, '{');
+    ls_json_put_str(out, "session", session->vended);
+    ls_json_key(out, "url");
+    ls_buf_printf(out, "\"%s%s\"", server->url, session->id);
+    ls_json_put_string(out, "key", session->id, 8);
+    ls_json_put_int(out, "age_ms", (now - session->created_ns) / 1000000);
+    ls_json_put_int(out, "idle_ms", (now - (int64_t)atomic_load(&session->active_ns)) / 1000000);
+    ls_json_put_int(out, "connections", atomic_load(&session->connections));
     end_row(out, row);
 }
 
@@ -245,11 +233,8 @@ int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
     struct census *census = ask_sessions(list, count, tell_size);
     if (census != NULL) {
         ls_buf_char(out, '[');
-        for (size_t i = 0; i < count; i++) {
-            if (i > 0)
-                ls_buf_char(out, ',');
+        for (size_t i = 0; i < count; i++)
             write_row(out, server, list[i], &census->rows[i]);
-        }
         ls_buf_char(out, ']');
     }
     int rc = census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
@@ -263,7 +248,7 @@ static void run_sessions(struct control_client *client, struct ls_control *reque
 {
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
-    ls_buf_str(&line, ",\"sessions\":");
+    ls_json_key(&line, "sessions");
     ls_server_sessions_json(control_server(client), &line);
     end_answer(client, &line);
 }
@@ -283,8 +268,9 @@ static void print_event(void *ctx, const char *text, size_t len)
 {
     struct evaluation *evaluation = ctx;
     struct ls_buf line = LS_BUF_INIT;
-    ls_buf_printf(&line, "{\"id\":%s,\"event\":\"print\"", ls_control_id(evaluation->request));
-    add_text(&line, "text", text, len);
+    ls_buf_printf(&line, "{\"id\":%s", ls_control_id(evaluation->request));
+    ls_json_put_str(&line, "event", "print");
+    ls_json_put_string(&line, "text", text, len);
     end_answer(evaluation->client, &line);
 }
 
@@ -322,10 +308,11 @@ static void run_eval(struct control_client *client, struct ls_control *request)
         fail_with(client, request, &evaluation.err);
     } else {
         begin_answer(&line, request);
-        add_str(&line, "session", session->vended);
-        add_text(&line, "text", ls_buf_text(&evaluation.eval.text), evaluation.eval.text.len);
+        ls_json_put_str(&line, "session", session->vended);
+        ls_json_put_string(&line, "text", ls_buf_text(&evaluation.eval.text), evaluation.eval.text.len);
         add_json(&line, "json", &evaluation.eval.json, "null");
-        ls_buf_printf(&line, ",\"incomplete\":%s,\"ns\":%" PRId64, evaluation.eval.incomplete ? "true" : "false", evaluation.ns);
+        ls_json_put_bool(&line, "incomplete", evaluation.eval.incomplete);
+        ls_json_put_int(&line, "ns", evaluation.ns);
         end_answer(client, &line);
     }
     ls_buf_release(&evaluation.eval.text);
@@ -397,19 +384,22 @@ static void run_unloading(struct session *session, void *arg)
 static void write_unload(struct ls_buf *line, const struct session *session, const struct unloading *unloading)
 {
     const struct ls_unload_report *report = &unloading->report;
-    ls_buf_str(line, "{\"session\":");
-    ls_json_str(line, session->vended);
-    add_str(line, "name", unloading->name);
-    ls_buf_printf(line, ",\"count\":%d", unloading->rc);
+    ls_json_open(line, NULL, '{');
+    ls_json_put_str(line, "session", session->vended);
+    ls_json_put_str(line, "name", unloading->name);
+    ls_json_put_int(line, "count", unloading->rc);
     add_json(line, "modules", &report->modules, "[]");
     add_json(line, "prototypes", &report->prototypes, "[]");
     add_json(line, "presenters", &report->presenters, "[]");
     add_json(line, "wrappers", &report->wrappers, "[]");
     add_json(line, "viewdefs", &report->viewdefs, "[]");
-    ls_buf_printf(line, ",\"timers\":%u,\"watches\":%u,\"instances\":%u,\"variables\":%u", report->timers, report->watches, report->instances,
-                  report->variables);
+    ls_json_put_int(line, "timers", report->timers);
+    ls_json_put_int(line, "watches", report->watches);
+    ls_json_put_int(line, "instances", report->instances);
+    ls_json_put_int(line, "variables", report->variables);
     add_json(line, "importers", &report->importers, "[]");
-    ls_buf_printf(line, ",\"heap_bytes\":%" PRId64 "}", report->heap_bytes);
+    ls_json_put_int(line, "heap_bytes", report->heap_bytes);
+    ls_buf_char(line, '}');
 }
 
 static void run_unload(struct control_client *client, struct ls_control *request)
@@ -428,14 +418,14 @@ static void run_unload(struct control_client *client, struct ls_control *request
     LS_ERR(problem);
     size_t written = 0;
     begin_answer(&line, request);
-    ls_buf_str(&line, ",\"results\":[");
+    ls_json_open(&line, "results", '[');
     for (ssize_t i = 0; i < count; i++)
         for (size_t n = 0; n < name_count; n++) {
             struct unloading unloading = {.name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
             ls_unload_report_init(&unloading.report);
             bool ran = session_call(list[i], run_unloading, &unloading) == 0;
             if (ran && unloading.rc > 0) {
-                ls_buf_str(&line, written++ > 0 ? "," : "");
+                written++;
                 write_unload(&line, list[i], &unloading);
             } else if (ran && unloading.rc < 0 && unloading.rc != LS_ENOTFOUND && unloading.rc != LS_ECLOSED) {
                 ls_err_move(&problem, &unloading.err);
@@ -510,7 +500,7 @@ static void run_restart(struct control_client *client, struct ls_control *reques
     } else {
         struct ls_buf line = LS_BUF_INIT;
         begin_answer(&line, request);
-        add_str(&line, "session", session->vended);
+        ls_json_put_str(&line, "session", session->vended);
         end_answer(client, &line);
     }
     ls_err_release(&restarting.err);
@@ -552,9 +542,10 @@ static void run_state(struct control_client *client, struct ls_control *request)
     struct census *census = ask_sessions(list, count, tell_state);
     struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
     begin_answer(&line, request);
-    ls_buf_str(&line, ",\"sessions\":[");
+    ls_json_open(&line, "sessions", '[');
     for (size_t i = 0; census != NULL && i < count; i++) {
-        ls_buf_printf(&line, "%s{\"session\":\"%s\"", i > 0 ? "," : "", list[i]->vended);
+        ls_json_open(&line, NULL, '{');
+        ls_json_put_str(&line, "session", list[i]->vended);
         end_row(&line, &census->rows[i]);
     }
     if (census != NULL)

@@ -206,8 +206,9 @@ void control_write(struct control_client *client, const struct ls_buf *line)
 void control_fail(struct control_client *client, const char *id, const char *code, const char *message)
 {
     struct ls_buf line = LS_BUF_INIT;
-    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":", id, code);
-    ls_json_str(&line, message);
+    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{", id);
+    ls_json_put_str(&line, "code", code);
+    ls_json_put_str(&line, "message", message);
     ls_buf_str(&line, "}}");
     control_write(client, &line);
     ls_buf_release(&line);
@@ -232,7 +233,11 @@ void control_event(struct control *control, const char *event, const char *field
         if (!atomic_load(&client->watching))
             continue;
         struct ls_buf line = LS_BUF_INIT;
-        ls_buf_printf(&line, "{\"id\":%s,\"event\":\"%s\"%s%s}", client->watch_id, event, *fields != '\0' ? "," : "", fields);
+        ls_buf_printf(&line, "{\"id\":%s", client->watch_id);
+        ls_json_put_str(&line, "event", event);
+        if (*fields != '\0')
+            ls_json_put_raw(&line, NULL, fields, strlen(fields));
+        ls_buf_char(&line, '}');
         write_line(client, &line, 0);
         ls_buf_release(&line);
     }
@@ -251,12 +256,10 @@ static void on_log(void *ctx, int level, const char *session, const char *text, 
     pthread_mutex_lock(&tapped_lock);
     if (control_watched(tapped)) {
         struct ls_buf fields = LS_BUF_INIT;
-        ls_buf_printf(&fields, "\"level\":%d,\"text\":", level < 0 ? 0 : level);
-        ls_json_string(&fields, text, len);
-        if (session != NULL) {
-            ls_buf_str(&fields, ",\"session\":");
-            ls_json_str(&fields, session);
-        }
+        ls_json_put_int(&fields, "level", level < 0 ? 0 : level);
+        ls_json_put_string(&fields, "text", text, len);
+        if (session != NULL)
+            ls_json_put_str(&fields, "session", session);
         if (!ls_buf_failed(&fields))
             control_event(tapped, "log", ls_buf_text(&fields));
         ls_buf_release(&fields);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -116,18 +117,7 @@ static bool give_to_writer(struct socket *socket)
     if (socket->with_writer)
         return true;
     pthread_mutex_lock(&writer->lock);
-    bool ok = !writer->stopping;
-    if (ok && writer->count == writer->cap) {
-        size_t cap = writer->cap == 0 ? 16 : writer->cap * 2;
-        struct socket **list = ls_rearray(writer->list, cap, sizeof *list);
-        ok = list != NULL;
-        if (ok) {
-            writer->list = list;
-            writer->cap = cap;
-        }
-    }
-    if (ok)
-        writer->list[writer->count++] = socket_ref(socket);
+    bool ok = !writer->stopping && LS_PUSH(writer->list, writer->count, writer->cap, socket_ref(socket));
     pthread_mutex_unlock(&writer->lock);
     socket->with_writer = ok;
     if (ok)

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -30,7 +31,7 @@ struct fanout {
     bool command;             /* from `reload`: sessions that skip are told about as well */
     bool views_changed;
     struct view_problem *problems; /* owned: view files that cannot be used any more, or can again (H78) */
-    size_t problem_count;
+    size_t problem_count, problem_cap;
     /* -- protected by the gather's lock */
     struct ls_buf results;    /* JSON objects with commas between (C3) */
     struct saves saves;
@@ -58,21 +59,19 @@ static void free_fanout(struct gather *gather)
 
 static void member(struct ls_buf *out, const char *name, const char *text)
 {
-    if (text == NULL)
-        return;
-    ls_buf_printf(out, ",\"%s\":", name);
-    ls_json_str(out, text);
+    if (text != NULL)
+        ls_json_put_str(out, name, text);
 }
 
 static void write_result(struct ls_buf *out, const struct session *session, const struct ls_reload_result *result, int64_t ns)
 {
-    ls_buf_str(out, "\"session\":");
-    ls_json_str(out, session->vended);
+    member(out, "session", session->vended);
     member(out, "key", result->key);
     member(out, "outcome", saves_outcome(result->outcome));
     member(out, "text", result->text);
     member(out, "details", result->details);
-    ls_buf_printf(out, ",\"ms\":%.3f", (double)ns / 1e6);
+    ls_json_key(out, "ms");
+    ls_buf_printf(out, "%.3f", (double)ns / 1e6);
 }
 
 /* H97: one record a session at level 1, skipped files at level 2. */
@@ -91,13 +90,12 @@ static void watch_result(struct ls_server *server, const struct session *session
         return;
     struct ls_buf fields = LS_BUF_INIT;
     write_result(&fields, session, result, ns);
-    ls_buf_printf(&fields, ",\"time\":%lld", (long long)time(NULL));
+    ls_json_put_int(&fields, "time", time(NULL));
     member(&fields, "file", result->key);
     control_event(server->control, "reload", ls_buf_text(&fields));
     ls_buf_clear(&fields);
     if (result->outcome == LS_RELOAD_FAILED) {
-        ls_buf_str(&fields, "\"session\":");
-        ls_json_str(&fields, session->vended);
+        member(&fields, "session", session->vended);
         member(&fields, "text", result->text);
         control_event(server->control, "error", ls_buf_text(&fields));
     }
@@ -116,9 +114,7 @@ static void collect(struct fanout *fanout, struct session *session, const struct
     for (size_t i = 0; fanout->command && !fanout->gather.closed && i < report->count; i++) {
         if (!is_news(fanout, &report->results[i]))
             continue;
-        if (fanout->results.len > 0)
-            ls_buf_char(&fanout->results, ',');
-        ls_buf_char(&fanout->results, '{');
+        ls_json_open(&fanout->results, NULL, '{');
         write_result(&fanout->results, session, &report->results[i], report->ns);
         ls_buf_char(&fanout->results, '}');
     }
@@ -213,14 +209,8 @@ static bool set_problem(struct ls_server *server, const char *key, const char *t
 /* For the sessions that are there; those to come ask the server. */
 static void add_problem(struct fanout *fanout, const char *key, const char *text)
 {
-    struct view_problem *problems = ls_rearray(fanout->problems, fanout->problem_count + 1, sizeof *problems);
-    if (problems == NULL)
-        return;
-    fanout->problems = problems;
     struct view_problem problem = {ls_strdup(key), text != NULL ? ls_strdup(text) : NULL};
-    if (problem.key != NULL && (text == NULL || problem.text != NULL))
-        problems[fanout->problem_count++] = problem;
-    else
+    if (problem.key == NULL || (text != NULL && problem.text == NULL) || !LS_PUSH(fanout->problems, fanout->problem_count, fanout->problem_cap, problem))
         release_problem(&problem);
 }
 
