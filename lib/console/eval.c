@@ -130,7 +130,7 @@ static void cut_output(struct ls_eval *eval)
 
 static int run_compiled(struct ls_session *session, struct ls_eval *eval, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     int base = lua_gettop(L) - 1;
     int code = ls__lcall(session, 0, LUA_MULTRET, err);
     if (code != 0)
@@ -155,7 +155,7 @@ int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_
     ls_buf_clear(&eval->text);
     ls_buf_clear(&eval->json);
     ls__enter(session);
-    session->echo = true;
+    session->vm.echo = true;
     int code = compile(session, eval, err);
     if (code == LS_ESYNTAX)
         eval->incomplete = is_incomplete(ls_err_text(err));
@@ -163,7 +163,7 @@ int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_
         code = run_compiled(session, eval, err);
     ls_session_settle(session);
     ls__output_flush(session);
-    session->echo = false;
+    session->vm.echo = false;
     ls__leave(session);
     if (eval->json.len == 0)
         ls_buf_str(&eval->json, "null");

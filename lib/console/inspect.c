@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/model_internal.h"
 #include "model/module.h"
 #include "model/prototype.h"
-#include "model/types.h"
 
 /* What one question carries through the gate. */
 struct question {
@@ -107,8 +107,8 @@ bool ls_session_type_has(struct ls_session *session, const char *type, const cha
 
 const char *ls_session_type_module(struct ls_session *session, const char *type)
 {
-    for (size_t i = 0; i < session->module_count; i++) {
-        const struct ls_module *module = session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++) {
+        const struct ls_module *module = session->model->modules[i];
         if (ls__names_has(&module->prototypes, type) || ls__names_has(&module->presenters, type) || ls__names_has(&module->wrappers, type))
             return module->key;
     }
@@ -142,7 +142,7 @@ int ls_session_compile(struct ls_session *session, const char *key, const char *
     int code = ls_buf_failed(&name) ? ls_fail(err, LS_ENOMEM, "not enough memory to compile %s", key)
                                     : ls__chunk_push(session, name.data, text, len, false, err);
     if (code == 0)
-        lua_pop(session->L, 1);
+        lua_pop(session->vm.L, 1);
     ls_buf_release(&name);
     return code;
 }

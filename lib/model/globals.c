@@ -50,14 +50,14 @@ static const luaL_Reg ui_functions[] = {
 /* [-0, +1, -] session:newVersion() */
 LS_RAISES int l_session_newVersion(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)++ls__session_of(L)->version);
+    lua_pushinteger(L, (lua_Integer)++ls__session_of(L)->model->version);
     return 1;
 }
 
 /* [-0, +1, -] session:getVersion() */
 LS_RAISES int l_session_getVersion(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)ls__session_of(L)->version);
+    lua_pushinteger(L, (lua_Integer)ls__session_of(L)->model->version);
     return 1;
 }
 
@@ -68,7 +68,7 @@ LS_RAISES int l_session_needsMutation(lua_State *L)
     lua_Number seen = 0;
     if (lua_type(L, 2) == LUA_TTABLE && lua_getfield(L, 2, "_mutationVersion") == LUA_TNUMBER)
         seen = lua_tonumber(L, -1);
-    lua_pushboolean(L, seen < (lua_Number)ls__session_of(L)->version);
+    lua_pushboolean(L, seen < (lua_Number)ls__session_of(L)->model->version);
     return 1;
 }
 
@@ -84,8 +84,8 @@ static LS_RAISES int l_diag(lua_State *L)
     size_t len;
     const char *text = lua_tolstring(L, 2, &len);
     struct ls_session *session = ls__open_session_of(L);
-    if (session->tracker)
-        ls_tracker_diag(session->tracker, level > LS_LEVEL_MAX ? LS_LEVEL_MAX : level < -1 ? -1 : (int)level, text, len);
+    if (session->model->tracker)
+        ls_tracker_diag(session->model->tracker, level > LS_LEVEL_MAX ? LS_LEVEL_MAX : level < -1 ? -1 : (int)level, text, len);
     return 0;
 }
 
@@ -95,8 +95,8 @@ LS_RAISES void ls__open_registries(lua_State *L)
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
     lua_pushliteral(L, "session");
-    session->ref_session_key = ls__ref_take(session, L);
-    int *const plain[] = {&session->ref_proto_ids, &session->ref_presenters, &session->ref_wrappers, &session->ref_variables};
+    session->vm.ref_session_key = ls__ref_take(session, L);
+    int *const plain[] = {&session->model->ref_proto_ids, &session->model->ref_presenters, &session->model->ref_wrappers, &session->model->ref_variables};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         lua_newtable(L);
         *plain[i] = ls__ref_take(session, L);
@@ -106,7 +106,7 @@ LS_RAISES void ls__open_registries(lua_State *L)
     lua_pushliteral(L, "k");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
-    session->ref_instances = ls__ref_take(session, L);
+    session->model->ref_instances = ls__ref_take(session, L);
     LS_LTOP_CHECK(L, 0);
 }
 
@@ -118,7 +118,7 @@ LS_RAISES void ls__open_ui(lua_State *L)
     lua_createtable(L, 0, sizeof ui_functions / sizeof *ui_functions - 1);
     luaL_setfuncs(L, ui_functions, 0);
     lua_pushvalue(L, -1);
-    session->ref_ui = ls__ref_take(session, L);
+    session->vm.ref_ui = ls__ref_take(session, L);
     lua_setglobal(L, "ui");
     LS_LTOP_CHECK(L, 0);
 }
@@ -140,7 +140,7 @@ LS_RAISES void ls__open_globals(lua_State *L)
     lua_setfield(L, -2, "__newindex");
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
-    session->ref_empty = ls__ref_take(session, L);
+    session->model->ref_empty = ls__ref_take(session, L);
     lua_setglobal(L, "EMPTY");
     lua_register(L, "diag", l_diag);
     lua_register(L, "print", l_print);
@@ -156,11 +156,11 @@ LS_RAISES void ls__open_session_table(lua_State *L)
     luaL_setfuncs(L, session_functions, 0);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "reloading");
-    lua_pushstring(L, session->id);
+    lua_pushstring(L, session->vm.id);
     lua_setfield(L, -2, "_sessionID");
     lua_pushvalue(L, -1);
-    session->ref_session = ls__ref_take(session, L);
-    session->functions = session_functions;
+    session->vm.ref_session = ls__ref_take(session, L);
+    session->model->functions = session_functions;
     lua_setglobal(L, "session");
     LS_LTOP_CHECK(L, 0);
 }

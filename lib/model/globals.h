@@ -3,7 +3,7 @@
 #ifndef LS_MODEL_GLOBALS_H
 #define LS_MODEL_GLOBALS_H
 
-#include "vm/vm_internal.h"
+#include "model/model_internal.h"
 
 LS_RAISES void ls__open_registries(lua_State *L);    /* [-0, +0, m] tables in the registry: what the server keeps is never a global (L11) */
 LS_RAISES void ls__open_ui(lua_State *L);            /* [-0, +0, m] `ui` */

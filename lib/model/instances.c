@@ -30,10 +30,10 @@ LS_RAISES int l_session_create(lua_State *L)
     const struct ls_proto *proto = ls__proto_of(session, L, 2);
     if (!proto)
         return 1; /* the metatable is all that an unregistered prototype gives (L92) */
-    ls__ref_push(session, L, session->ref_instances);
+    ls__ref_push(session, L, session->model->ref_instances);
     lua_pushvalue(L, 3);
     lua_Integer old = lua_rawget(L, 4) == LUA_TNUMBER ? lua_tointeger(L, -1) : 0;
-    lua_Integer packed = (lua_Integer)proto->id << LS_INSTANCE_SEQ_BITS | (old ? old & SEQ_MASK : (lua_Integer)++session->instance_seq);
+    lua_Integer packed = (lua_Integer)proto->id << LS_INSTANCE_SEQ_BITS | (old ? old & SEQ_MASK : (lua_Integer)++session->model->instance_seq);
     if (packed != old) {
         lua_pushvalue(L, 3);
         lua_pushinteger(L, packed);
@@ -61,7 +61,7 @@ LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, cons
 {
     LS_LTOP(L);
     luaL_checkstack(L, 8, NULL);
-    ls__ref_push(session, L, session->ref_instances);
+    ls__ref_push(session, L, session->model->ref_instances);
     int all = lua_gettop(L);
     lua_newtable(L); /* sequence → instance, sparse */
     int sparse = all + 1;
@@ -91,11 +91,11 @@ LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, cons
 
 size_t ls__instances_count(struct ls_session *session, uint32_t id)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 4))
         return 0;
     size_t count = 0;
-    ls__ref_push(session, L, session->ref_instances);
+    ls__ref_push(session, L, session->model->ref_instances);
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
         count += is_wanted(lua_tointeger(L, -1), &id, 1);
     lua_pop(L, 1);

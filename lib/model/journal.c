@@ -9,16 +9,16 @@
 /* The part of the journal that belongs to the innermost first load; @return false outside of one. */
 static bool open_part(const struct ls_session *session, size_t *from)
 {
-    if (session->frame_count == 0 || !session->frames[session->frame_count - 1].first_load)
+    if (session->model->frame_count == 0 || !session->model->frames[session->model->frame_count - 1].first_load)
         return false;
-    *from = session->frames[session->frame_count - 1].journal;
+    *from = session->model->frames[session->model->frame_count - 1].journal;
     return true;
 }
 
 /* [-0, +0, e] room for one more */
 static LS_RAISES void make_room(struct ls_session *session, lua_State *L)
 {
-    if (!LS_RESERVE(session->journal, session->journal_count + 1, session->journal_cap))
+    if (!LS_RESERVE(session->model->journal, session->model->journal_count + 1, session->model->journal_cap))
         luaL_error(L, "not enough memory to load a module");
 }
 
@@ -27,8 +27,8 @@ LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32
     size_t from;
     if (!open_part(session, &from))
         return;
-    for (size_t i = from; i < session->journal_count; i++)
-        if (session->journal[i].id == id)
+    for (size_t i = from; i < session->model->journal_count; i++)
+        if (session->model->journal[i].id == id)
             return;
     make_room(session, L);
     int saved = LUA_NOREF;
@@ -36,7 +36,7 @@ LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32
         ls__proto_save(session, L, id);
         saved = ls__ref_take(session, L);
     }
-    session->journal[session->journal_count++] = (struct ls_journal){.id = id, .saved = saved};
+    session->model->journal[session->model->journal_count++] = (struct ls_journal){.id = id, .saved = saved};
 }
 
 /* --- presenter types and wrappers --- */
@@ -53,10 +53,10 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
         return;
     make_room(session, L);
     const char *owner = NULL, *name = lua_tostring(L, 1);
-    for (size_t i = 0; i < session->module_count && !owner; i++)
-        if (ls__names_has(types_of(session->modules[i], wrapper), name))
-            owner = session->modules[i]->key;
-    ls__ref_push(session, L, wrapper ? session->ref_wrappers : session->ref_presenters);
+    for (size_t i = 0; i < session->model->module_count && !owner; i++)
+        if (ls__names_has(types_of(session->model->modules[i], wrapper), name))
+            owner = session->model->modules[i]->key;
+    ls__ref_push(session, L, wrapper ? session->model->ref_wrappers : session->model->ref_presenters);
     lua_pushvalue(L, 1);
     if (lua_rawget(L, -2) == LUA_TNIL) {
         lua_pop(L, 2); /* registered for the first time: taken back by the list of the module */
@@ -72,7 +72,7 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
     lua_pushboolean(L, wrapper);
     lua_rawseti(L, -2, 1);
     int saved = ls__ref_take(session, L);
-    session->journal[session->journal_count++] = (struct ls_journal){.id = 0, .saved = saved};
+    session->model->journal[session->model->journal_count++] = (struct ls_journal){.id = 0, .saved = saved};
     lua_pop(L, 1);
 }
 
@@ -83,11 +83,11 @@ static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
     int saved = lua_gettop(L);
     lua_rawgeti(L, saved, 1);
     bool wrapper = lua_toboolean(L, -1);
-    ls__ref_push(session, L, wrapper ? session->ref_wrappers : session->ref_presenters);
+    ls__ref_push(session, L, wrapper ? session->model->ref_wrappers : session->model->ref_presenters);
     lua_rawgeti(L, saved, 2);
     const char *name = lua_tostring(L, -1);
-    for (size_t i = 0; i < session->module_count; i++)
-        ls__names_drop(types_of(session->modules[i], wrapper), name);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        ls__names_drop(types_of(session->model->modules[i], wrapper), name);
     lua_pushvalue(L, -1);
     lua_rawgeti(L, saved, 3);
     lua_rawset(L, saved + 2);
@@ -107,8 +107,8 @@ static LS_RAISES int undo_all(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     size_t mark = *(size_t *)lua_touserdata(L, 1);
-    while (session->journal_count > mark) {
-        struct ls_journal *entry = &session->journal[session->journal_count - 1];
+    while (session->model->journal_count > mark) {
+        struct ls_journal *entry = &session->model->journal[session->model->journal_count - 1];
         uint32_t id = entry->id;
         if (entry->saved == LUA_NOREF) {
             ls__proto_remove(session, L, id);
@@ -120,7 +120,7 @@ static LS_RAISES int undo_all(lua_State *L)
                 restore_type(session, L);
             ls__ref_drop(session, &entry->saved);
         }
-        session->journal_count--;
+        session->model->journal_count--;
     }
     return 0;
 }
@@ -128,7 +128,7 @@ static LS_RAISES int undo_all(lua_State *L)
 void ls__journal_undo(struct ls_session *session, size_t mark)
 {
     LS_ERR(err);
-    if (session->journal_count > mark && ls__lrun(session, undo_all, &mark, 0, &err) != 0) {
+    if (session->model->journal_count > mark && ls__lrun(session, undo_all, &mark, 0, &err) != 0) {
         ls__report(session, "taking back a failed load", &err);
         ls__journal_commit(session, mark);
     }
@@ -139,13 +139,13 @@ static LS_RAISES int refresh_outer(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     size_t mark = *(size_t *)lua_touserdata(L, 1);
-    for (size_t i = mark; i < session->journal_count; i++)
+    for (size_t i = mark; i < session->model->journal_count; i++)
         for (size_t k = 0; k < mark; k++)
-            if (session->journal[i].id && session->journal[k].id == session->journal[i].id && session->journal[k].saved != LUA_NOREF) {
-                ls__proto_save(session, L, session->journal[i].id);
+            if (session->model->journal[i].id && session->model->journal[k].id == session->model->journal[i].id && session->model->journal[k].saved != LUA_NOREF) {
+                ls__proto_save(session, L, session->model->journal[i].id);
                 int fresh = ls__ref_take(session, L);
-                ls__ref_drop(session, &session->journal[k].saved);
-                session->journal[k].saved = fresh;
+                ls__ref_drop(session, &session->model->journal[k].saved);
+                session->model->journal[k].saved = fresh;
             }
     return 0;
 }
@@ -153,15 +153,15 @@ static LS_RAISES int refresh_outer(lua_State *L)
 void ls__journal_commit(struct ls_session *session, size_t mark)
 {
     LS_ERR(err);
-    if (mark > 0 && session->journal_count > mark && ls__lrun(session, refresh_outer, &mark, 0, &err) != 0)
+    if (mark > 0 && session->model->journal_count > mark && ls__lrun(session, refresh_outer, &mark, 0, &err) != 0)
         ls__report(session, "noting a load", &err);
-    while (session->journal_count > mark)
-        ls__ref_drop(session, &session->journal[--session->journal_count].saved);
+    while (session->model->journal_count > mark)
+        ls__ref_drop(session, &session->model->journal[--session->model->journal_count].saved);
 }
 
 void ls__journal_release(struct ls_session *session)
 {
     ls__journal_commit(session, 0);
-    ls_free(session->journal);
-    session->journal = NULL;
+    ls_free(session->model->journal);
+    session->model->journal = NULL;
 }

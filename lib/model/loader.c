@@ -10,12 +10,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "files/fspath.h"
-#include "model/hooks.h"
+#include "model/model_internal.h"
 #include "model/prototype.h"
-#include "model/timers.h"
-#include "model/types.h"
-#include "model/variables.h"
-#include "model/watches.h"
 #include "vm/libs.h"
 
 /* What a load holds in C. It lives in a userdata, so that a raise at any point gives it back. */
@@ -61,7 +57,7 @@ static LS_RAISES struct load *push_load(lua_State *L)
 static LS_RAISES void set_loaded(struct ls_session *session, lua_State *L, const char *name)
 {
     LS_LTOP(L);
-    ls__ref_push(session, L, session->ref_loaded);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_pushstring(L, name);
     lua_pushvalue(L, -3);
     lua_rawset(L, -3);
@@ -72,7 +68,7 @@ static LS_RAISES void set_loaded(struct ls_session *session, lua_State *L, const
 /* [-0, +1, m] @return is there an entry */
 static LS_RAISES bool push_loaded(struct ls_session *session, lua_State *L, const char *name)
 {
-    ls__ref_push(session, L, session->ref_loaded);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_pushstring(L, name);
     lua_rawget(L, -2);
     lua_remove(L, -2);
@@ -99,23 +95,23 @@ LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, co
 static void tell_loaded(struct ls_session *session, const char *key)
 {
     struct ls_module *module = ls__module_find(session, key);
-    if (module && session->host.module_loaded)
-        session->host.module_loaded(session->host.ctx, key, (const char *const *)module->paths.items, module->paths.count);
+    if (module && session->vm.host.module_loaded)
+        session->vm.host.module_loaded(session->vm.host.ctx, key, (const char *const *)module->paths.items, module->paths.count);
 }
 
 static void tell_wanted(struct ls_session *session, const char *key, const struct ls_names *paths)
 {
-    if (key && session->host.module_wanted)
-        session->host.module_wanted(session->host.ctx, key, (const char *const *)paths->items, paths->count);
+    if (key && session->vm.host.module_wanted)
+        session->vm.host.module_wanted(session->vm.host.ctx, key, (const char *const *)paths->items, paths->count);
 }
 
 /* The key that a file which does not exist yet would have: the place looked at first (H36). Owned. */
 static char *wanted_key(const struct ls_session *session, const struct ls_names *tried)
 {
-    if (tried->count == 0 || !session->site->root)
+    if (tried->count == 0 || !session->vm.site->root)
         return NULL;
     char *real = ls_path_real_lenient(ls__within(session), tried->items[0], NULL);
-    char *key = real ? ls_path_relative(session->site->root, real) : NULL;
+    char *key = real ? ls_path_relative(session->vm.site->root, real) : NULL;
     ls_free(real);
     return key;
 }
@@ -136,13 +132,13 @@ static void log_circle(struct ls_session *session, const char *key)
 {
     struct ls_buf chain = LS_BUF_INIT;
     bool inside = false;
-    for (size_t i = 0; i < session->frame_count; i++) {
-        inside = inside || strcmp(session->frames[i].key, key) == 0;
+    for (size_t i = 0; i < session->model->frame_count; i++) {
+        inside = inside || strcmp(session->model->frames[i].key, key) == 0;
         if (inside)
-            ls_buf_printf(&chain, "%s -> ", session->frames[i].key);
+            ls_buf_printf(&chain, "%s -> ", session->model->frames[i].key);
     }
     if (inside)
-        ls_log_session(1, session->id, "circular require: %s%s", ls_buf_text(&chain), key);
+        ls_log_session(1, session->vm.id, "circular require: %s%s", ls_buf_text(&chain), key);
     ls_buf_release(&chain);
 }
 
@@ -170,7 +166,7 @@ static void note_app_directory(struct ls_session *session, const char *key)
     const char *end = strchr(key + 5, '/');
     char *dir = end ? ls_strndup(key, (size_t)(end - key)) : NULL;
     if (dir)
-        ls__names_add(&session->app_dirs, dir);
+        ls__names_add(&session->model->app_dirs, dir);
     ls_free(dir);
 }
 
@@ -270,14 +266,14 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = session->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
+        code = session->model->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
         if (code != 0) {
             lua_pop(L, 3);
             lua_pushstring(L, ls_err_text(&load->err));
         } else {
             code = run_chunk(session, L, load, &serial);
             if (code != 0)
-                session->loads->failed(session);
+                session->model->loads->failed(session);
         }
         ls__swap_thread(session, before);
     }
@@ -286,7 +282,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
         if (load->source.path)
             ls__names_add(&load->tried, load->source.path);
         before = ls__swap_thread(session, L);
-        session->loads->wanted(session, name, named, key, &load->tried, load->source.text,
+        session->model->loads->wanted(session, name, named, key, &load->tried, load->source.text,
                           lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
         if (serial)
             take_back(session, L, key, serial);
@@ -298,19 +294,19 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
             lua_pushfstring(L, "cannot load module '%s': %s", name, lua_tostring(L, -2));
             lua_concat(L, 2);
         }
-        session->trace_of = lua_topointer(L, -1);
+        session->vm.trace_of = lua_topointer(L, -1);
         return lua_error(L);
     }
     struct ls_module *module = ls__module_find(session, key);
     if (!module || module->serial != serial) {
-        session->loads->failed(session); /* nothing of it is recorded */
+        session->model->loads->failed(session); /* nothing of it is recorded */
         return 1; /* it has unloaded itself: it ran on and is not marked as loaded (L57) */
     }
     module->loaded = true;
     settle_value(session, L, key);
     before = ls__swap_thread(session, L);
-    session->loads->done(session, key, ls_bytes_data(load->source.text), len);
-    session->loads->unwanted(session, key, name);
+    session->model->loads->done(session, key, ls_bytes_data(load->source.text), len);
+    session->model->loads->unwanted(session, key, name);
     ls__swap_thread(session, before);
     lua_pushvalue(L, -1);
     ls__module_set_value(session, L, key);
@@ -324,7 +320,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
 /* After the outermost load the queue is processed (L95). [-0, +0, -] */
 static void after_load(struct ls_session *session, lua_State *L)
 {
-    if (session->frame_count != 0)
+    if (session->model->frame_count != 0)
         return;
     lua_State *before = ls__swap_thread(session, L);
     ls__mutations_run(session);
@@ -375,7 +371,7 @@ static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, str
     tell_wanted(session, key, &load->tried);
     ls_free(key);
     if (load->err.code == LS_ENOTFOUND)
-        session->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
+        session->model->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
     note_edge(session, NULL, name);
     if (load->err.code != LS_ENOTFOUND)
         return luaL_error(L, "cannot load module '%s': %s", name, ls_err_text(&load->err));
@@ -445,7 +441,7 @@ LS_RAISES void ls__open_require(lua_State *L)
     lua_pushvalue(L, -1);
     lua_setglobal(L, "package");
     lua_setfield(L, -2, "package");
-    session->ref_loaded = ls__ref_take(session, L);
+    session->model->ref_loaded = ls__ref_take(session, L);
     lua_register(L, "require", l_require);
     LS_LTOP_CHECK(L, 0);
 }
@@ -483,7 +479,7 @@ static LS_RAISES int load_for_host(lua_State *L)
     if (code == LS_ENOTFOUND && want->may_be_absent) {
         char *key = wanted_key(session, &load->tried);
         tell_wanted(session, key, &load->tried);
-        session->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found"); /* when it comes, it is loaded (H36) */
+        session->model->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found"); /* when it comes, it is loaded (H36) */
         ls_free(key);
         return 0;
     }
@@ -499,7 +495,7 @@ static int run_host_load(struct ls_session *session, struct host_load *want, str
     ls__enter(session);
     int code = ls__lrun(session, load_for_host, want, 0, err);
     if (code == 0)
-        after_load(session, session->L);
+        after_load(session, session->vm.L);
     ls__leave(session);
     return code;
 }

@@ -14,26 +14,26 @@
 
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key)
 {
-    for (size_t i = 0; i < session->module_count; i++)
-        if (strcmp(session->modules[i]->key, key) == 0)
-            return session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (strcmp(session->model->modules[i]->key, key) == 0)
+            return session->model->modules[i];
     return NULL;
 }
 
 struct ls_module *ls__module_named(const struct ls_session *session, const char *name)
 {
     struct ls_module *module = ls__module_find(session, name);
-    for (size_t i = 0; !module && i < session->module_count; i++)
-        if (ls__names_has(&session->modules[i]->names, name))
-            module = session->modules[i];
+    for (size_t i = 0; !module && i < session->model->module_count; i++)
+        if (ls__names_has(&session->model->modules[i]->names, name))
+            module = session->model->modules[i];
     return module;
 }
 
 struct ls_module *ls__module_current(const struct ls_session *session)
 {
-    if (session->frame_count == 0)
+    if (session->model->frame_count == 0)
         return NULL;
-    const struct ls_frame *frame = &session->frames[session->frame_count - 1];
+    const struct ls_frame *frame = &session->model->frames[session->model->frame_count - 1];
     struct ls_module *module = ls__module_find(session, frame->key);
     return module && module->serial == frame->serial ? module : NULL;
 }
@@ -60,7 +60,7 @@ struct ls_module *ls__module_make(struct ls_session *session, const char *key, c
     struct ls_module *module = ls__module_find(session, key);
     if (module)
         return module;
-    if (!LS_RESERVE(session->modules, session->module_count + 1, session->module_cap))
+    if (!LS_RESERVE(session->model->modules, session->model->module_count + 1, session->model->module_cap))
         return NULL;
     module = ls_zalloc(sizeof *module);
     if (!module)
@@ -73,17 +73,17 @@ struct ls_module *ls__module_make(struct ls_session *session, const char *key, c
         free_module(session, module);
         return NULL;
     }
-    module->serial = ++session->module_serial;
-    session->modules[session->module_count++] = module;
+    module->serial = ++session->model->module_serial;
+    session->model->modules[session->model->module_count++] = module;
     return module;
 }
 
 void ls__module_forget(struct ls_session *session, struct ls_module *module)
 {
-    for (size_t i = 0; i < session->module_count; i++)
-        if (session->modules[i] == module) {
-            memmove(session->modules + i, session->modules + i + 1, (session->module_count - i - 1) * sizeof *session->modules);
-            session->module_count--;
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (session->model->modules[i] == module) {
+            memmove(session->model->modules + i, session->model->modules + i + 1, (session->model->module_count - i - 1) * sizeof *session->model->modules);
+            session->model->module_count--;
             break;
         }
     free_module(session, module);
@@ -93,16 +93,16 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module)
 static LS_RAISES int put_reloading(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
-    ls__ref_push(session, L, session->ref_session);
+    ls__ref_push(session, L, session->vm.ref_session);
     lua_pushliteral(L, "reloading");
-    lua_pushboolean(L, session->reloading);
+    lua_pushboolean(L, session->model->reloading);
     lua_rawset(L, -3);
     return 0;
 }
 
 void ls__set_reloading(struct ls_session *session, bool reloading)
 {
-    session->reloading = reloading;
+    session->model->reloading = reloading;
     LS_ERR(err);
     if (ls__lrun(session, put_reloading, NULL, 0, &err) != 0)
         ls__report(session, "session.reloading", &err);
@@ -165,7 +165,7 @@ LS_RAISES int l_session_onDispose(lua_State *L)
 unsigned ls__module_dispose(struct ls_session *session, const char *key, bool reload)
 {
     struct ls_module *module = ls__module_find(session, key);
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!module || module->dispose == LUA_NOREF || !lua_checkstack(L, 4))
         return 0;
     /* The list leaves the record first: a hook may unload the module, or register a hook of the next version. */
@@ -194,14 +194,14 @@ void ls__modules_dispose_all(struct ls_session *session)
     /* Latest first, since later modules use earlier ones. A hook may unload modules, so the list is looked at anew each time. */
     for (bool found = true; found;) {
         found = false;
-        for (size_t i = session->module_count; i-- > 0 && !found;)
-            if (session->modules[i]->dispose != LUA_NOREF) {
+        for (size_t i = session->model->module_count; i-- > 0 && !found;)
+            if (session->model->modules[i]->dispose != LUA_NOREF) {
                 found = true;
-                char *key = ls_strdup(session->modules[i]->key);
+                char *key = ls_strdup(session->model->modules[i]->key);
                 if (key)
                     ls__module_dispose(session, key, false);
                 else
-                    ls__ref_drop(session, &session->modules[i]->dispose);
+                    ls__ref_drop(session, &session->model->modules[i]->dispose);
                 ls_free(key);
             }
     }
@@ -209,13 +209,13 @@ void ls__modules_dispose_all(struct ls_session *session)
 
 void ls__modules_release(struct ls_session *session)
 {
-    for (size_t i = 0; i < session->module_count; i++)
-        free_module(session, session->modules[i]);
-    ls_free(session->modules);
-    session->modules = NULL;
-    session->module_count = session->module_cap = 0;
-    ls_free(session->frames);
-    session->frames = NULL;
-    session->frame_cap = 0;
-    ls__names_release(&session->app_dirs);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        free_module(session, session->model->modules[i]);
+    ls_free(session->model->modules);
+    session->model->modules = NULL;
+    session->model->module_count = session->model->module_cap = 0;
+    ls_free(session->model->frames);
+    session->model->frames = NULL;
+    session->model->frame_cap = 0;
+    ls__names_release(&session->model->app_dirs);
 }

@@ -3,8 +3,8 @@
 #define LS_MODEL_MODULE_H
 
 #include "model/model.h"
+#include "model/model_internal.h"
 #include "vm/source.h"
-#include "vm/vm_internal.h"
 
 /* A module record (L46). Pointers to records do not survive a call into Lua: look the key up again, compare the serial. */
 struct ls_module {
@@ -47,12 +47,6 @@ unsigned ls__module_dispose(struct ls_session *session, const char *key, bool re
 void ls__modules_dispose_all(struct ls_session *session);
 /** Frees all records, after their hooks. */
 void ls__modules_release(struct ls_session *session);
-
-/* --- model.c --- */
-
-/** The session ends: timers and watches go, dispose hooks are called with false (H68), then all records are released. After it no function of the site
- * that needs more than the VM works. */
-void ls__model_close(struct ls_session *session);
 
 /* --- module_run.c --- */
 

@@ -16,32 +16,32 @@
 
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
 {
-    char *key = LS_RESERVE(session->frames, session->frame_count + 1, session->frame_cap) ? ls_strdup(module->key) : NULL;
+    char *key = LS_RESERVE(session->model->frames, session->model->frame_count + 1, session->model->frame_cap) ? ls_strdup(module->key) : NULL;
     if (!key)
         return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
-    session->frames[session->frame_count++] = (struct ls_frame){
+    session->model->frames[session->model->frame_count++] = (struct ls_frame){
         .key = key,
         .serial = module->serial,
-        .journal = session->journal_count,
+        .journal = session->model->journal_count,
         .first_load = first_load,
-        .reloading_before = session->reloading,
+        .reloading_before = session->model->reloading,
     };
     module->execution++;
-    if (first_load && session->reloading)
+    if (first_load && session->model->reloading)
         ls__set_reloading(session, false);
     return 0;
 }
 
 void ls__module_leave(struct ls_session *session, bool succeeded)
 {
-    assert(session->frame_count > 0);
-    struct ls_frame frame = session->frames[--session->frame_count];
+    assert(session->model->frame_count > 0);
+    struct ls_frame frame = session->model->frames[--session->model->frame_count];
     if (frame.first_load) {
         if (succeeded)
             ls__journal_commit(session, frame.journal);
         else
             ls__journal_undo(session, frame.journal);
-        if (frame.reloading_before != session->reloading)
+        if (frame.reloading_before != session->model->reloading)
             ls__set_reloading(session, frame.reloading_before);
     }
     ls_free(frame.key);
@@ -66,7 +66,7 @@ static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, c
     lua_pushinteger(L, times);
     lua_rawset(L, 3);
     if (times == REPLACED_MAX + 1)
-        ls_log_session(0, session->id, "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
+        ls_log_session(0, session->vm.id, "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
                        "calls nest deeper with each reload: replace it in `if not session.reloading then ... end`",
                        name, REPLACED_MAX, (const char *)lua_touserdata(L, 1));
 }
@@ -75,16 +75,16 @@ static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, c
 static LS_RAISES int check_replaced(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
-    ls__ref_push(session, L, session->ref_session);
-    for (const luaL_Reg *method = session->functions; method->name; method++, lua_settop(L, 2)) {
+    ls__ref_push(session, L, session->vm.ref_session);
+    for (const luaL_Reg *method = session->model->functions; method->name; method++, lua_settop(L, 2)) {
         lua_pushstring(L, method->name);
         if (lua_rawget(L, 2) != LUA_TFUNCTION || lua_tocfunction(L, 3) == method->func)
             continue;
-        if (session->ref_replaced == LUA_NOREF) {
+        if (session->model->ref_replaced == LUA_NOREF) {
             lua_newtable(L);
-            session->ref_replaced = ls__ref_take(session, L);
+            session->model->ref_replaced = ls__ref_take(session, L);
         }
-        ls__ref_push(session, L, session->ref_replaced);
+        ls__ref_push(session, L, session->model->ref_replaced);
         lua_insert(L, 3);
         count_replaced(session, L, method->name);
     }

@@ -14,20 +14,20 @@
 
 static void drop_entry(struct ls_session *session, size_t at)
 {
-    ls__ref_drop(session, &session->queue[at].removed);
-    ls__ref_drop(session, &session->queue[at].retry);
-    memmove(session->queue + at, session->queue + at + 1, (session->queue_count - at - 1) * sizeof *session->queue);
-    session->queue_count--;
+    ls__ref_drop(session, &session->model->queue[at].removed);
+    ls__ref_drop(session, &session->model->queue[at].retry);
+    memmove(session->model->queue + at, session->model->queue + at + 1, (session->model->queue_count - at - 1) * sizeof *session->model->queue);
+    session->model->queue_count--;
 }
 
 /* [-0, +0, m] */
 static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
-    if (!LS_RESERVE(session->queue, session->queue_count + 1, session->queue_cap))
+    if (!LS_RESERVE(session->model->queue, session->model->queue_count + 1, session->model->queue_cap))
         luaL_error(L, "not enough memory for the mutation queue");
     const struct ls_module *module = ls__module_current(session);
-    struct ls_mutation *entry = &session->queue[session->queue_count++];
+    struct ls_mutation *entry = &session->model->queue[session->model->queue_count++];
     *entry = (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
     LS_LTOP_CHECK(L, 0);
     return entry;
@@ -35,11 +35,11 @@ static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_S
 
 LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id)
 {
-    for (size_t i = 0; i < session->queue_count; i++) {
-        if (session->queue[i].id != id || session->queue[i].retry != LUA_NOREF)
+    for (size_t i = 0; i < session->model->queue_count; i++) {
+        if (session->model->queue[i].id != id || session->model->queue[i].retry != LUA_NOREF)
             continue;
         /* Merged: the position of the first, all removed keys. Those declared again are left out when the entry is processed. */
-        ls__ref_push(session, L, session->queue[i].removed);
+        ls__ref_push(session, L, session->model->queue[i].removed);
         for (lua_pushnil(L); lua_next(L, -3);) {
             lua_pushvalue(L, -2);
             lua_insert(L, -2);
@@ -54,40 +54,40 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
 /* Entries that the next run would process? Those that wait by L100 do not count. */
 static bool mutations_due(const struct ls_session *session)
 {
-    for (size_t i = 0; i < session->queue_count; i++)
-        if (!session->queue[i].waiting)
+    for (size_t i = 0; i < session->model->queue_count; i++)
+        if (!session->model->queue[i].waiting)
             return true;
     return false;
 }
 
 void ls__mutations_wake(struct ls_session *session, uint32_t id)
 {
-    for (size_t i = 0; i < session->queue_count; i++)
-        if (session->queue[i].id == id)
-            session->queue[i].waiting = false;
+    for (size_t i = 0; i < session->model->queue_count; i++)
+        if (session->model->queue[i].id == id)
+            session->model->queue[i].waiting = false;
 }
 
 void ls__mutations_drop_proto(struct ls_session *session, uint32_t id)
 {
-    for (size_t i = session->queue_count; i-- > 0;)
-        if (session->queue[i].id == id)
+    for (size_t i = session->model->queue_count; i-- > 0;)
+        if (session->model->queue[i].id == id)
             drop_entry(session, i);
 }
 
 void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial)
 {
-    for (size_t i = session->queue_count; i-- > 0;)
-        if (session->queue[i].serial == serial && session->queue[i].retry == LUA_NOREF)
+    for (size_t i = session->model->queue_count; i-- > 0;)
+        if (session->model->queue[i].serial == serial && session->model->queue[i].retry == LUA_NOREF)
             drop_entry(session, i);
 }
 
 void ls__mutations_release(struct ls_session *session)
 {
-    while (session->queue_count)
-        drop_entry(session, session->queue_count - 1);
-    ls_free(session->queue);
-    session->queue = NULL;
-    session->queue_cap = 0;
+    while (session->model->queue_count)
+        drop_entry(session, session->model->queue_count - 1);
+    ls_free(session->model->queue);
+    session->model->queue = NULL;
+    session->model->queue_cap = 0;
 }
 
 /* --- saving (H59) --- */
@@ -98,9 +98,9 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
-    lua_createtable(L, (int)session->queue_count, 0);
-    for (size_t i = 0; i < session->queue_count; i++) {
-        const struct ls_mutation *entry = &session->queue[i];
+    lua_createtable(L, (int)session->model->queue_count, 0);
+    for (size_t i = 0; i < session->model->queue_count; i++) {
+        const struct ls_mutation *entry = &session->model->queue[i];
         lua_createtable(L, 5, 0);
         lua_pushinteger(L, entry->id);
         lua_rawseti(L, -2, SAVED_ID);
@@ -131,8 +131,8 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
-    while (session->queue_count)
-        drop_entry(session, session->queue_count - 1);
+    while (session->model->queue_count)
+        drop_entry(session, session->model->queue_count - 1);
     int saved = lua_gettop(L);
     for (lua_Integer i = 1; lua_rawgeti(L, saved, i) == LUA_TTABLE; i++, lua_settop(L, saved)) {
         lua_rawgeti(L, saved + 1, SAVED_ID);
@@ -160,7 +160,7 @@ static bool inherits(struct ls_session *session, lua_State *L, uint32_t id, cons
 {
     LS_LTOP(L);
     int top = lua_gettop(L);
-    ls__ref_push(session, L, session->protos[id - 1]->table);
+    ls__ref_push(session, L, session->model->protos[id - 1]->table);
     bool found = false;
     for (int hops = 0; hops < 100 && !found && lua_getmetatable(L, -1); hops++) {
         found = lua_topointer(L, -1) == base;
@@ -175,13 +175,13 @@ static bool inherits(struct ls_session *session, lua_State *L, uint32_t id, cons
 static LS_RAISES void push_affected(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
-    ls__ref_push(session, L, session->protos[id - 1]->table);
+    ls__ref_push(session, L, session->model->protos[id - 1]->table);
     const void *base = lua_topointer(L, -1);
     lua_pop(L, 1);
-    uint32_t *ids = lua_newuserdatauv(L, session->proto_count * sizeof *ids, 0);
+    uint32_t *ids = lua_newuserdatauv(L, session->model->proto_count * sizeof *ids, 0);
     size_t count = 0;
-    for (uint32_t i = 1; i <= session->proto_count; i++)
-        if (session->protos[i - 1] && (i == id || inherits(session, L, i, base)))
+    for (uint32_t i = 1; i <= session->model->proto_count; i++)
+        if (session->model->protos[i - 1] && (i == id || inherits(session, L, i, base)))
             ids[count++] = i;
     ls__instances_push(session, L, ids, count);
     lua_remove(L, -2);
@@ -202,11 +202,11 @@ static LS_RAISES int call_mutate(lua_State *L)
  * site code shares that entry's budget, and an interruption is meant for all. */
 static void renew_budget(struct ls_session *session)
 {
-    if (session->depth != 1)
+    if (session->vm.depth != 1)
         return;
-    if (session->stop == LS_STOP_TIME) {
-        session->stop = LS_STOP_NONE;
-        ls__hook_set(session->main, LS_HOOK_COUNT);
+    if (session->vm.stop == LS_STOP_TIME) {
+        session->vm.stop = LS_STOP_NONE;
+        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
     }
     ls__rearm(session);
 }
@@ -224,14 +224,14 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
     renew_budget(session);
     lua_pushcfunction(L, call_mutate);
     lua_pushvalue(L, INSTANCE);
-    bool fine = ls__lcall_own(session, 1, 0, &session->raised) == 0;
+    bool fine = ls__lcall_own(session, 1, 0, &session->vm.raised) == 0;
     if (!fine) {
         const struct ls_proto *proto = ls__proto_at(session, id);
         char where[200];
         snprintf(where, sizeof where, "mutate of %s", proto ? proto->name : "a removed prototype");
-        ls__report(session, where, &session->raised);
+        ls__report(session, where, &session->vm.raised);
     }
-    session->migrated += fine;
+    session->model->migrated += fine;
     lua_pushvalue(L, INSTANCE);
     lua_pushboolean(L, fine);
     lua_rawset(L, MUTATED);
@@ -279,13 +279,13 @@ static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint
     struct ls_mutation *entry = add_entry(session, L, id);
     entry->waiting = true;
     entry->serial = 0;
-    size_t at = session->queue_count - 1;
+    size_t at = session->model->queue_count - 1;
     lua_pushvalue(L, REMOVED);
     int removed = ls__ref_take(session, L);
-    session->queue[at].removed = removed;
+    session->model->queue[at].removed = removed;
     lua_pushvalue(L, FAILED);
     int retry = ls__ref_take(session, L);
-    session->queue[at].retry = retry;
+    session->model->queue[at].retry = retry;
 }
 
 /* [-0, +0, m] FAILED[INSTANCE] = true, a set with weak keys made on first need */
@@ -309,13 +309,13 @@ static LS_RAISES void note_failed(lua_State *L)
 /* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left [-n, +(2|0), -] */
 static uint32_t take_entry(struct ls_session *session, lua_State *L)
 {
-    for (size_t i = 0; i < session->queue_count; i++) {
-        if (session->queue[i].waiting)
+    for (size_t i = 0; i < session->model->queue_count; i++) {
+        if (session->model->queue[i].waiting)
             continue;
-        uint32_t id = session->queue[i].id;
+        uint32_t id = session->model->queue[i].id;
         lua_settop(L, MUTATED);
-        ls__ref_push(session, L, session->queue[i].removed);
-        ls__ref_push(session, L, session->queue[i].retry);
+        ls__ref_push(session, L, session->model->queue[i].removed);
+        ls__ref_push(session, L, session->model->queue[i].retry);
         drop_entry(session, i);
         return id;
     }
@@ -374,7 +374,7 @@ static LS_RAISES void take_off_defaults(struct ls_session *session, lua_State *L
             if (lua_rawget(L, 6) == LUA_TNIL)
                 continue;
             if (!lua_rawequal(L, 8, 9)) {
-                ls_log_session(2, session->id, "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
+                ls_log_session(2, session->vm.id, "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
                                proto->name);
                 continue;
             }
@@ -397,8 +397,8 @@ static LS_RAISES int run_pass(lua_State *L)
     unsigned processed = 0;
     for (uint32_t id; (id = take_entry(session, L)) != 0;) {
         if (++processed > MAX_ENTRIES) {
-            while (session->queue_count)
-                drop_entry(session, session->queue_count - 1);
+            while (session->model->queue_count)
+                drop_entry(session, session->model->queue_count - 1);
             take_off_defaults(session, L);
             return luaL_error(L, "the mutation queue has processed %d entries in one pass; code called by mutate keeps adding some", MAX_ENTRIES);
         }
@@ -429,7 +429,7 @@ static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, s
             ls__instances_count(session, proto->id) < 2)
             continue;
         ls__names_add(&proto->defaults_warned, field);
-        ls_log_session(0, session->id,
+        ls_log_session(0, session->vm.id,
                        "warning: the table in field '%s' of prototype %s is shared by all its instances and has changed; "
                        "make one in `new`: inst.%s = inst.%s or {}",
                        field, proto->name, field, field);
@@ -441,29 +441,29 @@ static LS_RAISES int check_all_defaults(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        if (session->protos[i] && session->protos[i]->copies != LUA_NOREF)
-            check_defaults(session, L, session->protos[i]);
+    for (uint32_t i = 0; i < session->model->proto_count; i++)
+        if (session->model->protos[i] && session->model->protos[i]->copies != LUA_NOREF)
+            check_defaults(session, L, session->model->protos[i]);
     return 0;
 }
 
 void ls__mutations_run(struct ls_session *session)
 {
-    if (session->mutating)
+    if (session->model->mutating)
         return;
     LS_ERR(err);
     if (mutations_due(session)) {
-        session->mutating = true;
+        session->model->mutating = true;
         if (ls__lrun(session, run_pass, NULL, 0, &err) != 0)
             ls__report(session, "mutation queue", &err);
-        session->mutating = false;
+        session->model->mutating = false;
     }
-    if (session->config.hot && ls__lrun(session, check_all_defaults, NULL, 0, &err) != 0)
+    if (session->vm.config.hot && ls__lrun(session, check_all_defaults, NULL, 0, &err) != 0)
         ls__report(session, "shared defaults", &err);
 }
 
 void ls_session_settle(struct ls_session *session)
 {
-    if (session->frame_count == 0 && mutations_due(session))
+    if (session->model->frame_count == 0 && mutations_due(session))
         ls__mutations_run(session);
 }

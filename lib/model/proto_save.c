@@ -19,9 +19,9 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
     lua_pushstring(L, proto->name);
     ls__proto_set_id(session, L, 0);
     ls__mutations_drop_proto(session, id);
-    for (size_t i = 0; i < session->module_count; i++)
-        ls__names_drop(&session->modules[i]->prototypes, proto->name);
-    session->protos[id - 1] = NULL;
+    for (size_t i = 0; i < session->model->module_count; i++)
+        ls__names_drop(&session->model->modules[i]->prototypes, proto->name);
+    session->model->protos[id - 1] = NULL;
     ls__proto_free(session, proto);
 }
 
@@ -34,8 +34,8 @@ LS_RAISES int l_session_removePrototype(lua_State *L)
     size_t len;
     const char *name = lua_tolstring(L, 2, &len);
     bool children = lua_toboolean(L, 3);
-    for (uint32_t id = 1; id <= session->proto_count; id++) {
-        const struct ls_proto *proto = session->protos[id - 1];
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = session->model->protos[id - 1];
         if (proto && (strcmp(proto->name, name) == 0 ||
                       (children && strncmp(proto->name, name, len) == 0 && proto->name[len] == '.')))
             ls__proto_remove(session, L, id);
@@ -152,9 +152,9 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
         ls__proto_set_id(session, L, id);
         lua_pushvalue(L, table);
         proto->table = ls__ref_take(session, L);
-        for (size_t i = 0; i < session->module_count; i++)
-            if (ls__names_has(&session->modules[i]->prototypes, proto->name))
-                ls__names_add(&proto->owners, session->modules[i]->key);
+        for (size_t i = 0; i < session->model->module_count; i++)
+            if (ls__names_has(&session->model->modules[i]->prototypes, proto->name))
+                ls__names_add(&proto->owners, session->model->modules[i]->key);
     }
     lua_rawgeti(L, saved, SAVED_RECORD);
     ls__proto_set_ref(session, L, &proto->record);

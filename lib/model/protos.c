@@ -9,21 +9,21 @@
 
 struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id)
 {
-    return id >= 1 && id <= session->proto_count ? session->protos[id - 1] : NULL;
+    return id >= 1 && id <= session->model->proto_count ? session->model->protos[id - 1] : NULL;
 }
 
 struct ls_proto *ls__proto_find(struct ls_session *session, const char *name)
 {
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        if (session->protos[i] && strcmp(session->protos[i]->name, name) == 0)
-            return session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count; i++)
+        if (session->model->protos[i] && strcmp(session->model->protos[i]->name, name) == 0)
+            return session->model->protos[i];
     return NULL;
 }
 
 struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
-    ls__ref_push(session, L, session->ref_proto_ids);
+    ls__ref_push(session, L, session->model->ref_proto_ids);
     lua_pushvalue(L, index);
     lua_rawget(L, -2);
     lua_Integer id = lua_tointeger(L, -1);
@@ -34,7 +34,7 @@ struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int inde
 LS_RAISES void ls__proto_set_id(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
-    ls__ref_push(session, L, session->ref_proto_ids);
+    ls__ref_push(session, L, session->model->ref_proto_ids);
     lua_insert(L, -2);
     if (id)
         lua_pushinteger(L, id);
@@ -54,23 +54,23 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto)
     ls__ref_drop(session, &proto->copies);
     ls__names_release(&proto->owners);
     ls__names_release(&proto->defaults_warned);
-    ls_budget_free(session->budget, proto->name);
-    ls_budget_free(session->budget, proto);
+    ls_budget_free(session->vm.budget, proto->name);
+    ls_budget_free(session->vm.budget, proto);
 }
 
 LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
 {
-    struct ls_proto *proto = id || LS_RESERVE_IN(session->budget, 0, session->protos, session->proto_count + 1, session->proto_cap) ? ls_budget_zalloc(session->budget, sizeof *proto) : NULL;
-    char *copy = proto ? ls_budget_strndup(session->budget, name, strlen(name)) : NULL;
+    struct ls_proto *proto = id || LS_RESERVE_IN(session->vm.budget, 0, session->model->protos, session->model->proto_count + 1, session->model->proto_cap) ? ls_budget_zalloc(session->vm.budget, sizeof *proto) : NULL;
+    char *copy = proto ? ls_budget_strndup(session->vm.budget, name, strlen(name)) : NULL;
     if (!copy) {
-        ls_budget_free(session->budget, proto);
+        ls_budget_free(session->vm.budget, proto);
         ls__lno_memory(L, "a prototype");
         return NULL;
     }
     proto->name = copy;
-    proto->id = id ? id : ++session->proto_count;
+    proto->id = id ? id : ++session->model->proto_count;
     proto->table = proto->record = proto->copies = LUA_NOREF;
-    session->protos[proto->id - 1] = proto;
+    session->model->protos[proto->id - 1] = proto;
     return proto;
 }
 
@@ -102,9 +102,9 @@ bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct l
 
 void ls__protos_release(struct ls_session *session)
 {
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        ls__proto_free(session, session->protos[i]);
-    ls_budget_free(session->budget, session->protos);
-    session->protos = NULL;
-    session->proto_count = session->proto_cap = 0;
+    for (uint32_t i = 0; i < session->model->proto_count; i++)
+        ls__proto_free(session, session->model->protos[i]);
+    ls_budget_free(session->vm.budget, session->model->protos);
+    session->model->protos = NULL;
+    session->model->proto_count = session->model->proto_cap = 0;
 }

@@ -37,7 +37,7 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
     const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
     if (other) {
         proto->owners_warned = true;
-        ls_log_session(0, session->id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other, module->key);
+        ls_log_session(0, session->vm.id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other, module->key);
     }
 }
 
@@ -57,7 +57,7 @@ static LS_RAISES bool is_empty_marker(struct ls_session *session, lua_State *L, 
 {
     LS_LTOP(L);
     index = lua_absindex(L, index);
-    ls__ref_push(session, L, session->ref_empty);
+    ls__ref_push(session, L, session->model->ref_empty);
     bool empty = lua_rawequal(L, -1, index);
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);

@@ -3,9 +3,9 @@
 #ifndef LS_MODEL_PROTOTYPE_H
 #define LS_MODEL_PROTOTYPE_H
 
-#include "vm/vm_internal.h"
+#include "model/model_internal.h"
 
-/* One registered prototype (prototypeRegistry). Its id is its place in session->protos plus 1 and is never given out again, so that
+/* One registered prototype (prototypeRegistry). Its id is its place in session->model->protos plus 1 and is never given out again, so that
  * whoever remembers an id can tell whether the prototype is still registered. */
 struct ls_proto {
     char *name;  /* owned; may hold any byte but NUL */

@@ -3,7 +3,7 @@
  * The clock is the host's: a timer is an entry here, and an item that the host posts when it is due. An item whose entry is gone does
  * nothing, which is how clearing works. Entries lie in the order of their handles, since handles only grow.
  * Owner thread: the session's. Refuses to: run callbacks inside the item that set them (L108). */
-#include "model/timers.h"
+#include "model/model_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,26 +18,26 @@
 
 static struct ls_timer *find_timer(struct ls_session *session, uint64_t handle)
 {
-    size_t low = 0, high = session->timer_count;
+    size_t low = 0, high = session->model->timer_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (session->timers[middle].handle < handle)
+        if (session->model->timers[middle].handle < handle)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < session->timer_count && session->timers[low].handle == handle ? &session->timers[low] : NULL;
+    return low < session->model->timer_count && session->model->timers[low].handle == handle ? &session->model->timers[low] : NULL;
 }
 
 static void drop_timer(struct ls_session *session, struct ls_timer *timer)
 {
-    size_t at = (size_t)(timer - session->timers);
+    size_t at = (size_t)(timer - session->model->timers);
     ls__ref_drop(session, &timer->fn);
-    memmove(timer, timer + 1, (session->timer_count - at - 1) * sizeof *timer);
-    if (--session->timer_count == 0) {
-        ls_budget_free(session->budget, session->timers); /* fired and cancelled timers occupy no memory (L115) */
-        session->timers = NULL;
-        session->timer_cap = 0;
+    memmove(timer, timer + 1, (session->model->timer_count - at - 1) * sizeof *timer);
+    if (--session->model->timer_count == 0) {
+        ls_budget_free(session->vm.budget, session->model->timers); /* fired and cancelled timers occupy no memory (L115) */
+        session->model->timers = NULL;
+        session->model->timer_cap = 0;
     }
 }
 
@@ -47,8 +47,8 @@ static void cancel_timer(struct ls_session *session, uint64_t handle)
     struct ls_timer *timer = find_timer(session, handle);
     if (!timer)
         return;
-    if (session->host.timer_clear)
-        session->host.timer_clear(session->host.ctx, handle);
+    if (session->vm.host.timer_clear)
+        session->vm.host.timer_clear(session->vm.host.ctx, handle);
     drop_timer(session, timer);
 }
 
@@ -57,9 +57,9 @@ static void cancel_timer(struct ls_session *session, uint64_t handle)
 /* [-0, +0, e] room for one more, or an error */
 static LS_RAISES void check_room(struct ls_session *session, lua_State *L)
 {
-    if (session->config.max_timers && session->timer_count >= session->config.max_timers)
-        luaL_error(L, "more than %I timers are pending (--max-timers)", (LUAI_UACINT)session->config.max_timers);
-    if (!LS_RESERVE_IN(session->budget, 0, session->timers, session->timer_count + 1, session->timer_cap))
+    if (session->vm.config.max_timers && session->model->timer_count >= session->vm.config.max_timers)
+        luaL_error(L, "more than %I timers are pending (--max-timers)", (LUAI_UACINT)session->vm.config.max_timers);
+    if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->timers, session->model->timer_count + 1, session->model->timer_cap))
         ls__lno_memory(L, "a timer");
 }
 
@@ -71,20 +71,20 @@ static LS_RAISES int add_timer(lua_State *L, int64_t delay_ns, int64_t interval_
     lua_pushvalue(L, 2);
     const struct ls_module *module = ls__module_current(session);
     struct ls_timer timer = {
-        .handle = session->timer_handle + 1,
+        .handle = session->model->timer_handle + 1,
         .fn = ls__ref_take(session, L),
         .interval_ns = interval_ns,
         .due_ns = delay_ns ? ls_now_ns() + delay_ns : 0,
-        .variable = session->tracker ? ls_tracker_computing(session->tracker) : 0,
+        .variable = session->model->tracker ? ls_tracker_computing(session->model->tracker) : 0,
         .module = module ? module->serial : 0,
         .execution = module ? module->execution : 0,
     };
-    if (session->host.timer_set && session->host.timer_set(session->host.ctx, timer.handle, timer.due_ns) != 0) {
+    if (session->vm.host.timer_set && session->vm.host.timer_set(session->vm.host.ctx, timer.handle, timer.due_ns) != 0) {
         ls__ref_drop(session, &timer.fn);
         return ls__lno_memory(L, "a timer");
     }
-    session->timer_handle = timer.handle;
-    session->timers[session->timer_count++] = timer;
+    session->model->timer_handle = timer.handle;
+    session->model->timers[session->model->timer_count++] = timer;
     lua_pushinteger(L, (lua_Integer)timer.handle);
     return 1;
 }
@@ -168,36 +168,36 @@ LS_RAISES int l_session_clearInterval(lua_State *L)
 /* The variable of an error of deferred code (T97a); it may be gone by now. */
 static void set_fault(struct ls_session *session, int64_t id, const struct ls_err *err)
 {
-    struct ls_var *var = session->tracker && id ? ls_tracker_find(session->tracker, id) : NULL;
+    struct ls_var *var = session->model->tracker && id ? ls_tracker_find(session->model->tracker, id) : NULL;
     if (!var)
         return;
     char line[LS_FAULT_TEXT];
     snprintf(line, sizeof line, "%.*s", (int)strcspn(ls_err_text(err), "\n"), ls_err_text(err));
     struct ls_fault fault = {0};
     ls_fault_set(&fault, LS_FAULT_DEFERRED_CODE, "%s", line);
-    ls_var_set_fault(session->tracker, var, &fault);
+    ls_var_set_fault(session->model->tracker, var, &fault);
 }
 
 void ls_session_run_timer(struct ls_session *session, uint64_t handle)
 {
     struct ls_timer *timer = find_timer(session, handle);
-    if (!timer || !lua_checkstack(session->L, 4))
+    if (!timer || !lua_checkstack(session->vm.L, 4))
         return;
     int64_t variable = timer->variable, interval = timer->interval_ns, before = 0;
-    struct ls_var *var = variable && session->tracker ? ls_tracker_find(session->tracker, variable) : NULL;
+    struct ls_var *var = variable && session->model->tracker ? ls_tracker_find(session->model->tracker, variable) : NULL;
     bool known = var != NULL;
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     ls__ref_push(session, L, timer->fn);
     if (!interval)
         drop_timer(session, timer); /* before it runs: clearing it from inside is a no-op */
     if (known) {
-        before = ls_tracker_set_computing(session->tracker, variable);
-        ls_tracker_clear_diags(session->tracker, variable);
+        before = ls_tracker_set_computing(session->model->tracker, variable);
+        ls_tracker_clear_diags(session->model->tracker, variable);
     }
     LS_ERR(err);
     int code = ls__lcall(session, 0, 0, &err);
     if (known)
-        ls_tracker_set_computing(session->tracker, before);
+        ls_tracker_set_computing(session->model->tracker, before);
     if (code != 0) {
         ls__report(session, "timer", &err);
         set_fault(session, variable, &err);
@@ -210,7 +210,7 @@ void ls_session_run_timer(struct ls_session *session, uint64_t handle)
     timer->due_ns += interval;
     if (timer->due_ns <= now)
         timer->due_ns += (now - timer->due_ns) / interval * interval + interval;
-    if (session->host.timer_set && session->host.timer_set(session->host.ctx, handle, timer->due_ns) != 0)
+    if (session->vm.host.timer_set && session->vm.host.timer_set(session->vm.host.ctx, handle, timer->due_ns) != 0)
         drop_timer(session, timer);
 }
 
@@ -219,9 +219,9 @@ void ls_session_run_timer(struct ls_session *session, uint64_t handle)
 unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uint32_t execution)
 {
     unsigned dropped = 0;
-    for (size_t i = session->timer_count; i-- > 0;)
-        if (session->timers[i].module == module && (!execution || session->timers[i].execution == execution)) {
-            cancel_timer(session, session->timers[i].handle);
+    for (size_t i = session->model->timer_count; i-- > 0;)
+        if (session->model->timers[i].module == module && (!execution || session->model->timers[i].execution == execution)) {
+            cancel_timer(session, session->model->timers[i].handle);
             dropped++;
         }
     return dropped;
@@ -230,8 +230,8 @@ unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uin
 unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution, bool intervals)
 {
     unsigned count = 0;
-    for (size_t i = 0; i < session->timer_count; i++) {
-        const struct ls_timer *timer = &session->timers[i];
+    for (size_t i = 0; i < session->model->timer_count; i++) {
+        const struct ls_timer *timer = &session->model->timers[i];
         count += timer->module == module && timer->execution < before_execution && (!intervals || timer->interval_ns);
     }
     return count;
@@ -239,6 +239,6 @@ unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module,
 
 void ls__timers_release(struct ls_session *session)
 {
-    while (session->timer_count)
-        cancel_timer(session, session->timers[session->timer_count - 1].handle);
+    while (session->model->timer_count)
+        cancel_timer(session, session->model->timers[session->model->timer_count - 1].handle);
 }

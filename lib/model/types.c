@@ -2,7 +2,7 @@
  * L129, L130, T67, T74.
  *
  * Owner thread: the session's. Refuses to: know the built-in native types (the resolver's). */
-#include "model/types.h"
+#include "model/model_internal.h"
 
 #include <string.h>
 
@@ -16,8 +16,8 @@
 static void note_registration(struct ls_session *session, lua_State *L, bool wrapper, const char *name)
 {
     struct ls_module *current = ls__module_current(session);
-    for (size_t i = 0; i < session->module_count; i++) {
-        struct ls_module *module = session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++) {
+        struct ls_module *module = session->model->modules[i];
         if (module != current)
             ls__names_drop(wrapper ? &module->wrappers : &module->presenters, name);
     }
@@ -46,13 +46,13 @@ static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, con
 /* [-0, +0, e] ui.registerPresenter(name, table) */
 LS_RAISES int l_ui_registerPresenter(lua_State *L)
 {
-    return register_type(L, ls__session_of(L)->ref_presenters, false, "registerPresenter");
+    return register_type(L, ls__session_of(L)->model->ref_presenters, false, "registerPresenter");
 }
 
 /* [-0, +0, e] ui.registerWrapper(name, table) */
 LS_RAISES int l_ui_registerWrapper(lua_State *L)
 {
-    return register_type(L, ls__session_of(L)->ref_wrappers, true, "registerWrapper");
+    return register_type(L, ls__session_of(L)->model->ref_wrappers, true, "registerWrapper");
 }
 
 /* [-0, +0, m] */
@@ -73,8 +73,8 @@ static LS_RAISES void drop_names(struct ls_session *session, lua_State *L, int r
 /* [-0, +0, m] */
 LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, struct ls_module *module)
 {
-    drop_names(session, L, session->ref_presenters, &module->presenters);
-    drop_names(session, L, session->ref_wrappers, &module->wrappers);
+    drop_names(session, L, session->model->ref_presenters, &module->presenters);
+    drop_names(session, L, session->model->ref_wrappers, &module->wrappers);
 }
 
 /* --- finding --- */
@@ -124,9 +124,9 @@ static LS_RAISES int find_type(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     struct search *search = lua_touserdata(L, 1);
     lua_pushlstring(L, search->name, search->len);
-    if (search->use == LS_TYPE_WRAPPER && find_in(session, L, session->ref_wrappers))
+    if (search->use == LS_TYPE_WRAPPER && find_in(session, L, session->model->ref_wrappers))
         return 1;
-    ls__ref_push(session, L, session->ref_proto_ids);
+    ls__ref_push(session, L, session->model->ref_proto_ids);
     lua_pushvalue(L, -2);
     lua_rawget(L, -2);
     const struct ls_proto *proto = ls__proto_at(session, (uint32_t)lua_tointeger(L, -1));
@@ -135,7 +135,7 @@ static LS_RAISES int find_type(lua_State *L)
         ls__ref_push(session, L, proto->table);
         return 1;
     }
-    if (find_in(session, L, session->ref_presenters)) {
+    if (find_in(session, L, session->model->ref_presenters)) {
         search->presenter = true;
         return 1;
     }
@@ -158,8 +158,8 @@ bool ls__find_type(struct ls_session *session, const char *name, size_t len, enu
         ls__report(session, "looking up a type", &err);
         return false;
     }
-    if (lua_isnil(session->L, -1)) {
-        lua_pop(session->L, 1);
+    if (lua_isnil(session->vm.L, -1)) {
+        lua_pop(session->vm.L, 1);
         return false;
     }
     if (presenter)
@@ -206,7 +206,7 @@ static LS_RAISES int construct(lua_State *L)
 
 int ls__construct(struct ls_session *session, bool presenter, bool item, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 4)) {
         lua_pop(L, 2);
         return ls_fail(err, LS_ELUA, "stack overflow");

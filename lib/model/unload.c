@@ -9,19 +9,16 @@
 #include "base/json.h"
 #include "files/fspath.h"
 #include "model/globals.h"
-#include "model/hooks.h"
+#include "model/model_internal.h"
 #include "model/prototype.h"
-#include "model/timers.h"
-#include "model/types.h"
-#include "model/watches.h"
 #include "tracker/tracker.h"
 
 /* A prototype with several owners goes with its last one (L54). [-0, +0, m] */
 static LS_RAISES void drop_prototypes(struct ls_session *session, lua_State *L, const char *key)
 {
     LS_LTOP(L);
-    for (uint32_t id = 1; id <= session->proto_count; id++) {
-        struct ls_proto *proto = session->protos[id - 1];
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        struct ls_proto *proto = session->model->protos[id - 1];
         if (proto && ls__names_drop(&proto->owners, key) && proto->owners.count == 0)
             ls__proto_remove(session, L, id);
     }
@@ -60,8 +57,8 @@ static bool unload_module(struct ls_session *session, const char *given)
         ls__report(session, "unloading", &err);
     struct ls_module *module = ls__module_find(session, key);
     if (module) {
-        if (session->host.module_unloaded)
-            session->host.module_unloaded(session->host.ctx, key);
+        if (session->vm.host.module_unloaded)
+            session->vm.host.module_unloaded(session->vm.host.ctx, key);
         ls__module_forget(session, module);
     }
     ls_free(key);
@@ -101,14 +98,14 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
     int unloaded = 0;
     for (bool found = true; found;) {
         found = false;
-        for (size_t i = session->module_count; i-- > 0 && !found;)
-            if (in_directory(session->modules[i], dir, len, below))
-                found = unload_module(session, session->modules[i]->key);
+        for (size_t i = session->model->module_count; i-- > 0 && !found;)
+            if (in_directory(session->model->modules[i], dir, len, below))
+                found = unload_module(session, session->model->modules[i]->key);
         unloaded += found;
     }
     char *name = unloaded ? ls_strndup(dir, len) : NULL;
-    if (name && session->host.directory_unloaded)
-        session->host.directory_unloaded(session->host.ctx, name);
+    if (name && session->vm.host.directory_unloaded)
+        session->vm.host.directory_unloaded(session->vm.host.ctx, name);
     ls_free(name);
     return unloaded;
 }
@@ -135,10 +132,10 @@ bool ls_session_app_withdrawn(const struct ls_session *session, const char *app_
     while (len > 0 && app_dir[len - 1] == '/')
         len--;
     bool was_loaded = false;
-    for (uint32_t i = 0; i < session->app_dirs.count; i++)
-        was_loaded = was_loaded || (strncmp(session->app_dirs.items[i], app_dir, len) == 0 && session->app_dirs.items[i][len] == '\0');
-    for (size_t i = 0; i < session->module_count; i++)
-        if (in_directory(session->modules[i], app_dir, len, true))
+    for (uint32_t i = 0; i < session->model->app_dirs.count; i++)
+        was_loaded = was_loaded || (strncmp(session->model->app_dirs.items[i], app_dir, len) == 0 && session->model->app_dirs.items[i][len] == '\0');
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (in_directory(session->model->modules[i], app_dir, len, true))
             return false;
     return was_loaded;
 }
@@ -190,12 +187,12 @@ static void count_variable(void *ctx, struct ls_var *var, unsigned depth)
 {
     (void)depth;
     struct count_shown *count = ctx;
-    lua_State *L = count->session->L;
+    lua_State *L = count->session->vm.L;
     if (!lua_checkstack(L, 6))
         return;
-    count->session->slots->push(count->session, L, ls_var_value(var));
+    count->session->model->slots->push(count->session, L, ls_var_value(var));
     if (lua_istable(L, -1)) {
-        ls__ref_push(count->session, L, count->session->ref_instances);
+        ls__ref_push(count->session, L, count->session->model->ref_instances);
         lua_pushvalue(L, -2);
         lua_rawget(L, -2);
         const struct ls_proto *proto = ls__proto_at(count->session, (uint32_t)(lua_tointeger(L, -1) >> LS_INSTANCE_SEQ_BITS));
@@ -207,8 +204,8 @@ static void count_variable(void *ctx, struct ls_var *var, unsigned depth)
 
 static void report_modules(struct ls_session *session, const struct ls_names *keys, struct ls_unload_report *report)
 {
-    for (size_t i = 0; i < session->module_count; i++) {
-        const struct ls_module *module = session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++) {
+        const struct ls_module *module = session->model->modules[i];
         if (!ls__names_has(keys, module->key)) {
             for (uint32_t k = 0; k < module->requires.count; k++)
                 if (ls__names_has(keys, module->requires.items[k])) {
@@ -230,16 +227,16 @@ static void report_modules(struct ls_session *session, const struct ls_names *ke
 static void fill_report(struct ls_session *session, const struct ls_names *keys, struct ls_unload_report *report)
 {
     report_modules(session, keys, report);
-    for (uint32_t i = 0; i < session->proto_count; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (!proto || !goes_with(proto, keys))
             continue;
         add_name(&report->prototypes, proto->name);
         report->instances += (unsigned)ls__instances_count(session, proto->id);
     }
-    if (session->tracker) {
+    if (session->model->tracker) {
         struct count_shown count = {.session = session, .keys = keys};
-        ls_tracker_each(session->tracker, count_variable, &count);
+        ls_tracker_each(session->model->tracker, count_variable, &count);
         report->variables = count.shown;
     }
     struct ls_buf *const arrays[] = {&report->modules,  &report->prototypes, &report->presenters,
@@ -257,8 +254,8 @@ static bool match_modules(const struct ls_session *session, const char *name, st
     size_t len = strlen(name);
     while (len > 1 && name[len - 1] == '/')
         len--;
-    for (size_t i = 0; i < session->module_count; i++)
-        if (in_directory(session->modules[i], name, len, true) && !ls__names_add(keys, session->modules[i]->key))
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (in_directory(session->model->modules[i], name, len, true) && !ls__names_add(keys, session->model->modules[i]->key))
             return false;
     return true;
 }
@@ -275,15 +272,15 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
     if (count && !dry_run) {
         ls__enter(session);
         bool single = ls__module_named(session, name) != NULL;
-        lua_gc(session->L, LUA_GCCOLLECT);
-        uint64_t before = ls_budget_get(&session->budget->heap);
+        lua_gc(session->vm.L, LUA_GCCOLLECT);
+        uint64_t before = ls_budget_get(&session->vm.budget->heap);
         if (single)
             unload_module(session, keys.items[0]);
         else
             unload_directory(session, name, true);
-        lua_gc(session->L, LUA_GCCOLLECT);
-        lua_gc(session->L, LUA_GCCOLLECT); /* what finalizers of the first one let go */
-        report->heap_bytes = (int64_t)before - (int64_t)ls_budget_get(&session->budget->heap);
+        lua_gc(session->vm.L, LUA_GCCOLLECT);
+        lua_gc(session->vm.L, LUA_GCCOLLECT); /* what finalizers of the first one let go */
+        report->heap_bytes = (int64_t)before - (int64_t)ls_budget_get(&session->vm.budget->heap);
         ls__leave(session);
     }
     ls__names_release(&keys);
@@ -294,14 +291,14 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
 
 size_t ls_session_module_count(const struct ls_session *session)
 {
-    return session->module_count;
+    return session->model->module_count;
 }
 
 int ls_session_modules_json(struct ls_session *session, struct ls_buf *out)
 {
     ls_buf_char(out, '[');
-    for (size_t i = 0; i < session->module_count; i++) {
-        const struct ls_module *module = session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++) {
+        const struct ls_module *module = session->model->modules[i];
         ls_json_open(out, NULL, '{');
         ls_json_put_str(out, "key", module->key);
         ls_json_key(out, "hash");

@@ -2,13 +2,12 @@
  * destroyVariable, variableStore, HandleFrontendCreate and HandleFrontendUpdate by way of the resolver). Rules L63 to L68, T103 to T106.
  *
  * Owner thread: the session's. Refuses to: report changes (detection finds them, L68). */
-#include "model/variables.h"
+#include "model/model_internal.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "model/globals.h"
-#include "model/hooks.h"
 #include "model/module.h"
 #include "tracker/tracker.h"
 
@@ -22,15 +21,15 @@ LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
         fresh = ls__ref_take(session, L);
     else
         lua_pop(L, 1);
-    ls__ref_drop(session, &session->ref_app);
-    session->ref_app = fresh;
+    ls__ref_drop(session, &session->model->ref_app);
+    session->model->ref_app = fresh;
     LS_LTOP_CHECK(L, -1);
 }
 
 /* [-0, +0, v] */
 static LS_RAISES void check_bound(struct ls_session *session, lua_State *L)
 {
-    if (!session->tracker || !session->store)
+    if (!session->model->tracker || !session->model->store)
         luaL_error(L, "there are no variables in this session yet");
 }
 
@@ -68,7 +67,7 @@ static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *f
 LS_RAISES int l_session_getApp(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    ls__ref_push(session, L, session->ref_app);
+    ls__ref_push(session, L, session->model->ref_app);
     return 1;
 }
 
@@ -77,9 +76,9 @@ static int64_t create_in_store(struct ls_session *session, lua_State *L, struct 
 {
     LS_LTOP(L);
     lua_State *before = ls__swap_thread(session, L);
-    int64_t id = session->store->create(session->store->ctx, spec, fault);
+    int64_t id = session->model->store->create(session->model->store->ctx, spec, fault);
     if (id == 0)
-        session->slots->free(session, spec->value);
+        session->model->slots->free(session, spec->value);
     ls__swap_thread(session, before);
     LS_LTOP_CHECK(L, 0);
     return id;
@@ -89,17 +88,17 @@ static int64_t create_in_store(struct ls_session *session, lua_State *L, struct 
 static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, const struct ls_prop *props, size_t count)
 {
     struct ls_fault fault = {0};
-    struct ls_var *var = ls_tracker_find(session->tracker, session->app_variable_id);
+    struct ls_var *var = ls_tracker_find(session->model->tracker, session->model->app_variable_id);
     bool typed = false;
     if (!var)
         luaL_error(L, "the app variable is gone");
     for (size_t i = 0; i < count; i++) {
-        var = ls_tracker_find(session->tracker, session->app_variable_id);
-        if (!var || ls_tracker_set_property(session->tracker, var, &props[i], &fault) < 0)
+        var = ls_tracker_find(session->model->tracker, session->model->app_variable_id);
+        if (!var || ls_tracker_set_property(session->model->tracker, var, &props[i], &fault) < 0)
             luaL_error(L, "createAppVariable: %s", fault.text);
         typed |= props[i].value_len && ls_prop_is(&props[i], "type");
     }
-    ls__ref_push(session, L, session->ref_app);
+    ls__ref_push(session, L, session->model->ref_app);
     bool same = lua_rawequal(L, -1, 2);
     lua_pop(L, 1);
     if (same)
@@ -107,9 +106,9 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     if (!typed)
         ls_tracker_free_type(var);
     lua_pushvalue(L, 2);
-    ls_slot slot = session->slots->take(session, L);
+    ls_slot slot = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
-    int code = ls_tracker_set_value(session->tracker, var, slot, &fault);
+    int code = ls_tracker_set_value(session->model->tracker, var, slot, &fault);
     ls__swap_thread(session, before);
     if (code < 0)
         luaL_error(L, "createAppVariable: %s", fault.text);
@@ -120,12 +119,12 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
 /* Its object's prototypes have been taken back, so it would answer with old code for ever; and the next load is to make it anew. */
 void ls__app_drop_module(struct ls_session *session, uint64_t serial)
 {
-    if (!session->app_variable_id || session->app_module != serial || !session->store)
+    if (!session->model->app_variable_id || session->model->app_module != serial || !session->model->store)
         return;
-    int64_t id = session->app_variable_id;
-    session->app_variable_id = 0;
-    ls__ref_drop(session, &session->ref_app);
-    session->store->destroy(session->store->ctx, id);
+    int64_t id = session->model->app_variable_id;
+    session->model->app_variable_id = 0;
+    ls__ref_drop(session, &session->model->ref_app);
+    session->model->store->destroy(session->model->store->ctx, id);
 }
 
 /* [-0, +1, e] session:createAppVariable(object [, properties]) */
@@ -138,21 +137,21 @@ LS_RAISES int l_session_createAppVariable(lua_State *L)
     check_bound(session, L);
     size_t count;
     struct ls_prop *props = push_props(L, 3, "createAppVariable", &count);
-    if (session->app_variable_id) {
+    if (session->model->app_variable_id) {
         replace_app(session, L, props, count);
-        lua_pushinteger(L, session->app_variable_id);
+        lua_pushinteger(L, session->model->app_variable_id);
         return 1;
     }
     lua_pushvalue(L, 2);
-    struct ls_var_spec spec = {.id = session->app_counted ? 1 : 0, .props = props, .prop_count = count, .has_value = true, .value = session->slots->take(session, L)};
+    struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0, .props = props, .prop_count = count, .has_value = true, .value = session->model->slots->take(session, L)};
     struct ls_fault fault = {0};
     int64_t id = create_in_store(session, L, &spec, &fault);
     if (id == 0)
         return luaL_error(L, "createAppVariable: %s", fault.text);
     const struct ls_module *module = ls__module_current(session);
-    session->app_variable_id = id;
-    session->app_counted = true;
-    session->app_module = module ? module->serial : 0;
+    session->model->app_variable_id = id;
+    session->model->app_counted = true;
+    session->model->app_module = module ? module->serial : 0;
     lua_pushvalue(L, 2);
     ls__app_set(session, L);
     lua_pushinteger(L, id);
@@ -165,14 +164,14 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
     int is_integer = 0;
     if (lua_istable(L, 2)) {
         int64_t id = 0;
-        if (session->slots->variables(session, L, 2, &id, 1) == 0)
+        if (session->model->slots->variables(session, L, 2, &id, 1) == 0)
             ls__larg(L, 2, "createVariable", "the table is no variable's value");
         return id;
     }
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
     if (!is_integer)
         ls__ltype(L, 2, "createVariable", "variable id or table");
-    if (id == 0 && !session->app_variable_id)
+    if (id == 0 && !session->model->app_variable_id)
         luaL_error(L, "createVariable: a root variable needs the app variable first (createAppVariable)");
     return id;
 }
@@ -189,7 +188,7 @@ LS_RAISES int l_session_createVariable(lua_State *L)
     size_t count;
     struct ls_prop *props = push_props(L, 4, "createVariable", &count);
     lua_pushvalue(L, 3);
-    struct ls_var_spec spec = {.parent = parent, .props = props, .prop_count = count, .has_value = true, .value = session->slots->take(session, L)};
+    struct ls_var_spec spec = {.parent = parent, .props = props, .prop_count = count, .has_value = true, .value = session->model->slots->take(session, L)};
     struct ls_fault fault = {0};
     int64_t id = create_in_store(session, L, &spec, &fault);
     if (id != 0) {
@@ -206,12 +205,12 @@ LS_RAISES int l_session_createVariable(lua_State *L)
 /* [-0, +0, e] */
 static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int64_t id)
 {
-    if (id == session->app_variable_id && id != 0)
+    if (id == session->model->app_variable_id && id != 0)
         luaL_error(L, "destroyVariable: the app variable cannot be destroyed");
-    if (!ls_tracker_find(session->tracker, id))
+    if (!ls_tracker_find(session->model->tracker, id))
         return;
     lua_State *before = ls__swap_thread(session, L);
-    session->store->destroy(session->store->ctx, id);
+    session->model->store->destroy(session->model->store->ctx, id);
     ls__swap_thread(session, before);
 }
 
@@ -230,11 +229,11 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
     }
     int64_t ids[SHOWN_MAX];
     for (;;) {
-        size_t count = session->slots->variables(session, L, 2, ids, SHOWN_MAX), filled = count < SHOWN_MAX ? count : SHOWN_MAX;
+        size_t count = session->model->slots->variables(session, L, 2, ids, SHOWN_MAX), filled = count < SHOWN_MAX ? count : SHOWN_MAX;
         for (size_t i = 0; i < filled; i++)
             destroy_one(session, L, ids[i]);
         /* While a pass runs destroying is put off, so the same variables would be found again: one round has marked them. */
-        if (count <= SHOWN_MAX || session->slots->variables(session, L, 2, ids, SHOWN_MAX) >= count)
+        if (count <= SHOWN_MAX || session->model->slots->variables(session, L, 2, ids, SHOWN_MAX) >= count)
             return 0;
     }
 }
@@ -250,15 +249,15 @@ LS_RAISES int l_session_registerStandardVariable(lua_State *L)
     if (!is_integer && !lua_istable(L, 3) && !lua_isnoneornil(L, 3))
         ls__ltype(L, 3, "registerStandardVariable", "variable id or table");
     check_bound(session, L);
-    if (lua_istable(L, 3) && session->slots->variables(session, L, 3, &id, 1) == 0)
+    if (lua_istable(L, 3) && session->model->slots->variables(session, L, 3, &id, 1) == 0)
         ls__larg(L, 3, "registerStandardVariable", "the table is no variable's value");
     struct ls_fault fault = {0};
     size_t len;
     const char *name = lua_tolstring(L, 2, &len);
     if (strlen(name) != len)
         ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
-    session->loads->naming(session, name);
-    if (ls_tracker_name(session->tracker, name, id, &fault) < 0)
+    session->model->loads->naming(session, name);
+    if (ls_tracker_name(session->model->tracker, name, id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);
     return 0;
 }

@@ -2,14 +2,12 @@
  *
  * A table with its id and functions bound to it, so that `v.getValue()` and `v:getValue()` both work. After the variable's end the
  * getters answer nil and the setters do nothing. Owner thread: the session's. */
-#include "model/variables.h"
+#include "model/model_internal.h"
 
 #include <string.h>
 
 #include "model/globals.h"
-#include "model/hooks.h"
 #include "model/model.h"
-#include "model/watches.h"
 #include "tracker/tracker.h"
 
 /* The variable of the running method, NULL if it is gone. A client may use its id again (T10), and that is another variable. Upvalue 1: the id, 2: the
@@ -17,9 +15,9 @@
 static struct ls_var *own_variable(lua_State *L)
 {
     const struct ls_session *session = ls__session_of(L);
-    if (!session->tracker || session->closing)
+    if (!session->model->tracker || session->vm.closing)
         return NULL;
-    struct ls_var *var = ls_tracker_find(session->tracker, lua_tointeger(L, lua_upvalueindex(1)));
+    struct ls_var *var = ls_tracker_find(session->model->tracker, lua_tointeger(L, lua_upvalueindex(1)));
     return var && ls_var_serial(var) == (uint64_t)lua_tointeger(L, lua_upvalueindex(3)) ? var : NULL;
 }
 
@@ -46,7 +44,7 @@ static LS_RAISES int l_variable_getValue(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
     if (var)
-        ls__session_of(L)->slots->push(ls__session_of(L), L, ls_var_value(var));
+        ls__session_of(L)->model->slots->push(ls__session_of(L), L, ls_var_value(var));
     else
         lua_pushnil(L);
     return 1;
@@ -57,7 +55,7 @@ static LS_RAISES int l_variable_getWrapper(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
     if (var)
-        ls__session_of(L)->slots->push(ls__session_of(L), L, ls_var_wrapper(var));
+        ls__session_of(L)->model->slots->push(ls__session_of(L), L, ls_var_wrapper(var));
     else
         lua_pushnil(L);
     return 1;
@@ -95,7 +93,7 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
         if (!var)
             break;
         lua_State *before = ls__swap_thread(session, L);
-        int code = ls_tracker_set_property(session->tracker, var, &prop, &fault);
+        int code = ls_tracker_set_property(session->model->tracker, var, &prop, &fault);
         ls__swap_thread(session, before);
         if (code < 0)
             luaL_error(L, "%s: %s", function, fault.text);
@@ -122,19 +120,19 @@ static LS_RAISES int l_variable_update(lua_State *L)
     lua_settop(L, 2); /* value, properties */
     struct ls_fault fault = {0};
     lua_pushvalue(L, 1);
-    ls_slot slot = session->slots->take(session, L);
+    ls_slot slot = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
     int code;
     if (ls_var_has_path(var)) {
-        code = ls_tracker_write_slot(session->tracker, var, slot, &fault);
-        session->slots->free(session, slot);
+        code = ls_tracker_write_slot(session->model->tracker, var, slot, &fault);
+        session->model->slots->free(session, slot);
     } else {
-        code = ls_tracker_set_value(session->tracker, var, slot, &fault);
+        code = ls_tracker_set_value(session->model->tracker, var, slot, &fault);
     }
     ls__swap_thread(session, before);
     if (code < 0)
         return luaL_error(L, "update: %s", fault.text);
-    if (lua_tointeger(L, lua_upvalueindex(1)) == session->app_variable_id && lua_istable(L, 1)) {
+    if (lua_tointeger(L, lua_upvalueindex(1)) == session->model->app_variable_id && lua_istable(L, 1)) {
         lua_pushvalue(L, 1);
         ls__app_set(session, L);
     }
@@ -156,13 +154,13 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
         {NULL, NULL},
     };
     luaL_checkstack(L, 6, NULL);
-    const struct ls_var *var = session->tracker ? ls_tracker_find(session->tracker, id) : NULL;
+    const struct ls_var *var = session->model->tracker ? ls_tracker_find(session->model->tracker, id) : NULL;
     if (!var) {
         lua_pushnil(L);
         return;
     }
     uint64_t serial = ls_var_serial(var);
-    ls__ref_push(session, L, session->ref_variables);
+    ls__ref_push(session, L, session->model->ref_variables);
     if (lua_rawgeti(L, -1, id) == LUA_TTABLE) {
         lua_remove(L, -2);
         return;
@@ -195,19 +193,19 @@ LS_RAISES int l_session_getVariable(lua_State *L)
 LS_RAISES int l_session_getAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    ls__variable_object_push(session, L, session->app_variable_id); /* nil before createAppVariable: no variable has id 0 */
+    ls__variable_object_push(session, L, session->model->app_variable_id); /* nil before createAppVariable: no variable has id 0 */
     return 1;
 }
 
 void ls_session_variable_gone(struct ls_session *session, int64_t id)
 {
-    for (size_t i = session->watch_count; i-- > 0;)
-        if (i < session->watch_count && session->watches[i].handle && session->watches[i].id == id)
-            ls__watch_end(session, session->watches[i].handle);
-    lua_State *L = session->L;
+    for (size_t i = session->model->watch_count; i-- > 0;)
+        if (i < session->model->watch_count && session->model->watches[i].handle && session->model->watches[i].id == id)
+            ls__watch_end(session, session->model->watches[i].handle);
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 2))
         return;
-    ls__ref_push(session, L, session->ref_variables);
+    ls__ref_push(session, L, session->model->ref_variables);
     if (lua_rawgeti(L, -1, id) == LUA_TTABLE) {
         lua_pushnil(L);
         lua_rawseti(L, -3, id); /* an entry that exists: nothing is allocated */

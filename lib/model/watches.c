@@ -2,13 +2,12 @@
  *
  * Ended watches stay in the array as holes while callbacks run, so that the walk over it stays valid.
  * Owner thread: the session's. */
-#include "model/watches.h"
+#include "model/model_internal.h"
 
 #include <string.h>
 
 #include "base/array.h"
 #include "model/globals.h"
-#include "model/hooks.h"
 #include "model/module.h"
 #include "tracker/tracker.h"
 
@@ -21,26 +20,26 @@ static void release_watch(struct ls_session *session, struct ls_watch *watch)
 
 static void close_holes(struct ls_session *session)
 {
-    if (session->notifying)
+    if (session->model->notifying)
         return;
     size_t kept = 0;
-    for (size_t i = 0; i < session->watch_count; i++)
-        if (session->watches[i].handle)
-            session->watches[kept++] = session->watches[i];
+    for (size_t i = 0; i < session->model->watch_count; i++)
+        if (session->model->watches[i].handle)
+            session->model->watches[kept++] = session->model->watches[i];
         else
-            release_watch(session, &session->watches[i]);
-    session->watch_count = kept;
+            release_watch(session, &session->model->watches[i]);
+    session->model->watch_count = kept;
 }
 
 static void end_at(struct ls_session *session, size_t at)
 {
-    release_watch(session, &session->watches[at]);
+    release_watch(session, &session->model->watches[at]);
 }
 
 void ls__watch_end(struct ls_session *session, uint64_t handle)
 {
-    for (size_t i = 0; handle && i < session->watch_count; i++)
-        if (session->watches[i].handle == handle)
+    for (size_t i = 0; handle && i < session->model->watch_count; i++)
+        if (session->model->watches[i].handle == handle)
             end_at(session, i);
     close_holes(session);
 }
@@ -48,8 +47,8 @@ void ls__watch_end(struct ls_session *session, uint64_t handle)
 unsigned ls__watches_drop_module(struct ls_session *session, uint64_t module, uint32_t execution)
 {
     unsigned dropped = 0;
-    for (size_t i = 0; i < session->watch_count; i++) {
-        const struct ls_watch *watch = &session->watches[i];
+    for (size_t i = 0; i < session->model->watch_count; i++) {
+        const struct ls_watch *watch = &session->model->watches[i];
         if (watch->handle && watch->module == module && (!execution || watch->execution == execution)) {
             end_at(session, i);
             dropped++;
@@ -62,8 +61,8 @@ unsigned ls__watches_drop_module(struct ls_session *session, uint64_t module, ui
 unsigned ls__watches_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution)
 {
     unsigned count = 0;
-    for (size_t i = 0; i < session->watch_count; i++) {
-        const struct ls_watch *watch = &session->watches[i];
+    for (size_t i = 0; i < session->model->watch_count; i++) {
+        const struct ls_watch *watch = &session->model->watches[i];
         count += watch->handle && watch->module == module && watch->execution < before_execution;
     }
     return count;
@@ -71,11 +70,11 @@ unsigned ls__watches_of_module(const struct ls_session *session, uint64_t module
 
 void ls__watches_release(struct ls_session *session)
 {
-    for (size_t i = 0; i < session->watch_count; i++)
+    for (size_t i = 0; i < session->model->watch_count; i++)
         end_at(session, i);
-    ls_budget_free(session->budget, session->watches);
-    session->watches = NULL;
-    session->watch_count = session->watch_cap = 0;
+    ls_budget_free(session->vm.budget, session->model->watches);
+    session->model->watches = NULL;
+    session->model->watch_count = session->model->watch_cap = 0;
 }
 
 /* --- registering --- */
@@ -92,11 +91,11 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
         ls__ltype(L, name_arg, function, "string");
     if (lua_type(L, fn_arg) != LUA_TFUNCTION)
         ls__ltype(L, fn_arg, function, "function");
-    if (!session->tracker || !ls_tracker_find(session->tracker, id)) {
+    if (!session->model->tracker || !ls_tracker_find(session->model->tracker, id)) {
         lua_pushnil(L); /* nothing to watch */
         return 1;
     }
-    if (!LS_RESERVE_IN(session->budget, 0, session->watches, session->watch_count + 1, session->watch_cap))
+    if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->watches, session->model->watch_count + 1, session->model->watch_cap))
         return ls__lno_memory(L, "a watch");
     const struct ls_module *module = ls__module_current(session);
     struct ls_watch watch = {
@@ -108,15 +107,15 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
     };
     lua_pushvalue(L, fn_arg);
     watch.fn = ls__ref_take(session, L);
-    size_t at = session->watch_count++;
-    session->watches[at] = watch; /* a hole, owning its references, until it is whole */
+    size_t at = session->model->watch_count++;
+    session->model->watches[at] = watch; /* a hole, owning its references, until it is whole */
     if (name_arg) {
         lua_pushvalue(L, name_arg);
         int name = ls__ref_take(session, L);
-        session->watches[at].name = name;
+        session->model->watches[at].name = name;
     }
-    session->watches[at].handle = ++session->watch_handle;
-    lua_pushinteger(L, (lua_Integer)session->watch_handle);
+    session->model->watches[at].handle = ++session->model->watch_handle;
+    lua_pushinteger(L, (lua_Integer)session->model->watch_handle);
     return 1;
 }
 
@@ -149,18 +148,18 @@ LS_RAISES int l_session_unwatch(lua_State *L)
 
 bool ls_session_has_watchers(const struct ls_session *session)
 {
-    return session->watch_count > 0;
+    return session->model->watch_count > 0;
 }
 
 /* Push the new content of `property`: the live value, or a string, or nil when removed. [-0, +1, m] */
 static LS_RAISES void push_content(struct ls_session *session, lua_State *L, int64_t id, const char *property)
 {
     LS_LTOP(L);
-    struct ls_var *var = ls_tracker_find(session->tracker, id);
+    struct ls_var *var = ls_tracker_find(session->model->tracker, id);
     if (!var) {
         lua_pushnil(L);
     } else if (strcmp(property, "value") == 0) {
-        session->slots->push(session, L, ls_var_value(var));
+        session->model->slots->push(session, L, ls_var_value(var));
     } else {
         const char *text = ls_var_property(var, property);
         if (text && *text)
@@ -181,7 +180,7 @@ static LS_RAISES int call_watch(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     const struct notice *notice = lua_touserdata(L, 1);
-    const struct ls_watch *watch = &session->watches[notice->watch];
+    const struct ls_watch *watch = &session->model->watches[notice->watch];
     bool named = watch->name != LUA_NOREF;
     ls__ref_push(session, L, watch->fn);
     push_content(session, L, watch->id, notice->property);
@@ -196,21 +195,21 @@ static bool watches_property(struct ls_session *session, const struct ls_watch *
 {
     if (watch->name == LUA_NOREF)
         return true;
-    ls__ref_push(session, session->L, watch->name);
-    bool same = strcmp(lua_tostring(session->L, -1), property) == 0;
-    lua_pop(session->L, 1);
+    ls__ref_push(session, session->vm.L, watch->name);
+    bool same = strcmp(lua_tostring(session->vm.L, -1), property) == 0;
+    lua_pop(session->vm.L, 1);
     return same;
 }
 
 bool ls_session_notify(struct ls_session *session, int64_t id, const char *property)
 {
     bool called = false;
-    size_t count = session->watch_count; /* those registered by a callback wait for the next change (L71) */
-    if (!count || !session->tracker || !lua_checkstack(session->L, 4))
+    size_t count = session->model->watch_count; /* those registered by a callback wait for the next change (L71) */
+    if (!count || !session->model->tracker || !lua_checkstack(session->vm.L, 4))
         return false;
-    session->notifying++;
+    session->model->notifying++;
     for (size_t i = 0; i < count; i++) {
-        const struct ls_watch *watch = &session->watches[i];
+        const struct ls_watch *watch = &session->model->watches[i];
         if (!watch->handle || watch->id != id || !watches_property(session, watch, property))
             continue;
         called = true;
@@ -219,7 +218,7 @@ bool ls_session_notify(struct ls_session *session, int64_t id, const char *prope
         if (ls__lrun(session, call_watch, &notice, 0, &err) != 0)
             ls__report(session, "watch callback", &err);
     }
-    session->notifying--;
+    session->model->notifying--;
     close_holes(session);
     return called;
 }

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
+#include "model/model_internal.h"
 #include "model/prototype.h"
-#include "model/timers.h"
 
 enum { BASE_BUDGET = 20000 }; /* entries of the module's content */
 
@@ -17,7 +17,7 @@ enum { BASE_BUDGET = 20000 }; /* entries of the module's content */
 static LS_RAISES void add_roots(struct ls_session *session, struct ls_fresh *walk, const struct ls_module *module)
 {
     lua_State *L = walk->L;
-    ls__ref_push(session, L, session->ref_loaded);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_getfield(L, -1, module->key);
     lua_remove(L, -2);
     if (lua_type(L, -1) == LUA_TTABLE) { /* known like every module's value, but this one is to be entered */
@@ -34,9 +34,9 @@ static LS_RAISES void add_roots(struct ls_session *session, struct ls_fresh *wal
         ls__fresh_add_functions(walk, lua_gettop(L));
         lua_pop(L, 1);
     }
-    for (size_t i = 0; i < session->timer_count; i++)
-        if (session->timers[i].module == module->serial) {
-            ls__ref_push(session, L, session->timers[i].fn);
+    for (size_t i = 0; i < session->model->timer_count; i++)
+        if (session->model->timers[i].module == module->serial) {
+            ls__ref_push(session, L, session->model->timers[i].fn);
             ls__fresh_add(walk);
         }
     lua_pushglobaltable(L);

@@ -65,7 +65,7 @@ char *ls__failure_message(const struct ls_session *session, const char *key, con
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = strchr(text, '\n');
-    add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text), session->site ? session->site->root : NULL);
+    add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text), session->vm.site ? session->vm.site->root : NULL);
     *line = line_of(ls_buf_text(&buf));
     if (buf.len == 0)
         ls_buf_str(&buf, "error");
@@ -227,8 +227,8 @@ static bool is_meant(const struct ls_failure *failure, const struct ls_names *ne
 static bool is_asked(const struct ls_session *session, const struct ls_failure *failure)
 {
     const struct ls_reload_state *state = session->reload;
-    for (size_t i = 0; i < session->module_count; i++)
-        if (is_meant(failure, &session->modules[i]->missing) || is_meant(failure, &session->modules[i]->requires))
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (is_meant(failure, &session->model->modules[i]->missing) || is_meant(failure, &session->model->modules[i]->requires))
             return true;
     for (size_t i = 0; i < state->failure_count; i++)
         if (&state->failures[i] != failure && is_meant(failure, &state->failures[i].needs))

@@ -12,10 +12,8 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/text.h"
+#include "model/model_internal.h"
 #include "model/prototype.h"
-#include "model/timers.h"
-#include "model/variables.h"
-#include "model/watches.h"
 #include "reload/threeway_text.h"
 #include "resolver/slots.h"
 #include "vm/chunks_internal.h"
@@ -39,12 +37,12 @@ static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snap
 static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int snapshot)
 {
     struct ls_session *session = take->session;
-    add_ref(session, L, snapshot, session->ref_session);
-    add_ref(session, L, snapshot, session->ref_ui);
-    add_ref(session, L, snapshot, session->ref_loaded);
-    add_ref(session, L, snapshot, session->ref_presenters);
-    add_ref(session, L, snapshot, session->ref_wrappers);
-    ls__ref_push(session, L, session->ref_loaded);
+    add_ref(session, L, snapshot, session->vm.ref_session);
+    add_ref(session, L, snapshot, session->vm.ref_ui);
+    add_ref(session, L, snapshot, session->model->ref_loaded);
+    add_ref(session, L, snapshot, session->model->ref_presenters);
+    add_ref(session, L, snapshot, session->model->ref_wrappers);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_pushstring(L, take->key);
     if (lua_rawget(L, -2) == LUA_TTABLE)
         ls__snapshot_add(L, snapshot, -1);
@@ -53,8 +51,8 @@ static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int s
     if (module)
         add_ref(session, L, snapshot, module->keep);
     lua_newtable(L);
-    for (uint32_t i = 0; i < session->proto_count; i++) {
-        if (!session->protos[i])
+    for (uint32_t i = 0; i < session->model->proto_count; i++) {
+        if (!session->model->protos[i])
             continue;
         ls__proto_save_record(session, L, i + 1);
         lua_rawseti(L, -2, i + 1);
@@ -62,7 +60,7 @@ static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int s
     lua_rawseti(L, frame, LS_FRAME_SAVED);
     ls__mutations_save(session, L);
     lua_rawseti(L, frame, LS_FRAME_QUEUE);
-    ls__ref_push(session, L, session->ref_app);
+    ls__ref_push(session, L, session->model->ref_app);
     lua_rawseti(L, frame, LS_FRAME_APP);
 }
 
@@ -78,8 +76,8 @@ static LS_RAISES int l_take(lua_State *L)
     ls__snapshot_add(L, 2, -1);
     lua_pop(L, 1);
     lua_newtable(L); /* frame snapshot records */
-    for (uint32_t i = 0; i < session->proto_count && take->full; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count && take->full; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (!proto)
             continue;
         add_ref(session, L, 2, proto->table);
@@ -118,10 +116,10 @@ static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
  * governed, which costs state and nothing else. */
 static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text, size_t len)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     struct ls_buf name = LS_BUF_INIT, code = LS_BUF_INIT;
     ls_buf_printf(&name, "@%s", key);
-    struct ls_bytes *kept = ls__chunks_code(session->chunks, ls_buf_text(&name), ls_hash(text, len), len);
+    struct ls_bytes *kept = ls__chunks_code(session->vm.chunks, ls_buf_text(&name), ls_hash(text, len), len);
     struct ls_scope *scope = NULL;
     if (kept) {
         scope = ls__scope_parse(ls_bytes_data(kept), ls_bytes_len(kept));
@@ -143,11 +141,11 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
     if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
         return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
     struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
-    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->proto_count,
-                            .app_variable = session->app_variable_id};
+    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->model->proto_count,
+                            .app_variable = session->model->app_variable_id};
     load.give = !full && ls__given_wanted(session, key, text, len, &load.hash);
-    if (full || load.give || session->config.hot) {
-        chunk = lua_absindex(session->L, chunk);
+    if (full || load.give || session->vm.config.hot) {
+        chunk = lua_absindex(session->vm.L, chunk);
         int code = ls__lrun(session, l_take, &take, 0, err);
         if (code != 0)
             return code;
@@ -178,7 +176,7 @@ void ls__reload_naming(struct ls_session *session, const char *name)
         return;
     struct ls_load *load = &state->loads[state->load_count - 1];
     char *copy = ls_strdup(name);
-    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap, (struct ls_naming){copy, ls_tracker_named(session->tracker, name)}))
+    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap, (struct ls_naming){copy, ls_tracker_named(session->model->tracker, name)}))
         ls_free(copy); /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
 }
 
@@ -193,8 +191,8 @@ static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, 
     lua_rawgeti(L, outer, LS_FRAME_SNAPSHOT);
     lua_rawgeti(L, inner, LS_FRAME_RECORDS);
     int base = lua_gettop(L) - 4; /* records saved kept snapshot inner-records */
-    for (uint32_t i = 0; i < session->proto_count; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (!proto)
             continue;
         ls__ref_push(session, L, proto->record);
@@ -245,7 +243,7 @@ static LS_RAISES int l_amend(lua_State *L)
 /* The value is on top and stays. Without memory the roll-back of the outer chunk, if it comes to that, takes more back than it should. */
 static void amend_outer(struct ls_apply *apply)
 {
-    lua_State *L = apply->session->L;
+    lua_State *L = apply->session->vm.L;
     LS_ERR(err);
     lua_pushcfunction(L, l_amend);
     lua_pushlightuserdata(L, apply);
@@ -262,7 +260,7 @@ int ls__load_begin(struct ls_session *session, const char *key, int chunk, const
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len)
 {
     struct ls_reload_state *state = session->reload;
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (state->loads[state->load_count - 1].frame != LUA_NOREF && lua_checkstack(L, 8)) {
         LS_ERR(err);
         struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
@@ -295,10 +293,10 @@ static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *
 {
     lua_rawgeti(L, 1, LS_FRAME_KEPT);
     int kept = lua_gettop(L);
-    for (uint32_t id = mark + 1; id <= session->proto_count; id++) {
+    for (uint32_t id = mark + 1; id <= session->model->proto_count; id++) {
         bool keep = lua_rawgeti(L, kept, id) != LUA_TNIL;
         lua_pop(L, 1);
-        if (!keep && session->protos[id - 1])
+        if (!keep && session->model->protos[id - 1])
             ls__proto_remove(session, L, id);
     }
     if (lua_rawgeti(L, 1, LS_FRAME_SAVED) == LUA_TTABLE) {
@@ -314,16 +312,16 @@ static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *
 static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
 {
     lua_rawgeti(L, 1, LS_FRAME_APP);
-    ls__ref_push(session, L, session->ref_app);
+    ls__ref_push(session, L, session->model->ref_app);
     bool same = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
     if (same)
         return;
-    struct ls_var *var = session->tracker && session->app_variable_id ? ls_tracker_find(session->tracker, session->app_variable_id) : NULL;
+    struct ls_var *var = session->model->tracker && session->model->app_variable_id ? ls_tracker_find(session->model->tracker, session->model->app_variable_id) : NULL;
     if (var) {
         struct ls_fault fault;
         lua_pushvalue(L, -1);
-        ls_tracker_set_value(session->tracker, var, ls__slot_take(session, L), &fault);
+        ls_tracker_set_value(session->model->tracker, var, ls__slot_take(session, L), &fault);
     }
     ls__app_set(session, L);
 }
@@ -356,10 +354,10 @@ static void restore_variables(struct ls_session *session, struct ls_load *load)
     for (size_t i = load->made_count; i-- > 0 && session->reload->store;)
         session->reload->store->destroy(session->reload->store->ctx, load->made[i]);
     load->made_count = 0;
-    session->app_variable_id = load->app_variable;
+    session->model->app_variable_id = load->app_variable;
     struct ls_fault fault;
-    for (size_t i = load->name_count; i-- > 0 && session->tracker;)
-        ls_tracker_name(session->tracker, load->names[i].name, load->names[i].id, &fault);
+    for (size_t i = load->name_count; i-- > 0 && session->model->tracker;)
+        ls_tracker_name(session->model->tracker, load->names[i].name, load->names[i].id, &fault);
 }
 
 void ls__load_roll_back(struct ls_session *session)
@@ -367,12 +365,12 @@ void ls__load_roll_back(struct ls_session *session)
     struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
     LS_ERR(err);
     /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
-    size_t limit = ls_budget_get(&session->budget->limit);
-    ls_budget_set(&session->budget->limit, 0);
+    size_t limit = ls_budget_get(&session->vm.budget->limit);
+    ls_budget_set(&session->vm.budget->limit, 0);
     restore_variables(session, load);
     if (load->frame != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
-    ls_budget_set(&session->budget->limit, limit);
+    ls_budget_set(&session->vm.budget->limit, limit);
 }
 
 /* --- applying --- */
@@ -408,16 +406,16 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
 {
     lua_newtable(L);
     int known = lua_gettop(L);
-    const int refs[] = {session->ref_session, session->ref_ui, session->ref_empty, session->ref_loaded, session->ref_app};
+    const int refs[] = {session->vm.ref_session, session->vm.ref_ui, session->model->ref_empty, session->model->ref_loaded, session->model->ref_app};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
         set_true(session, L, known, refs[i]);
     lua_pushglobaltable(L);
     lua_pushboolean(L, 1);
     lua_rawset(L, known);
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        if (session->protos[i])
-            set_true(session, L, known, session->protos[i]->table);
-    const int sets[] = {session->reload->libraries, session->ref_loaded};
+    for (uint32_t i = 0; i < session->model->proto_count; i++)
+        if (session->model->protos[i])
+            set_true(session, L, known, session->model->protos[i]->table);
+    const int sets[] = {session->reload->libraries, session->model->ref_loaded};
     for (size_t i = 0; i < 2; i++) {
         ls__ref_push(session, L, sets[i]);
         lua_pushnil(L);
@@ -441,8 +439,8 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
     lua_newtable(L);
     lua_newtable(L); /* prototypes redeclared */
     int prototypes = lua_gettop(L) - 1;
-    for (uint32_t i = from; i < session->proto_count; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = from; i < session->model->proto_count; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (!proto)
             continue;
         ls__ref_push(session, L, proto->table);
@@ -470,18 +468,18 @@ static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const
     if (!module)
         return;
     lua_Integer count = 0;
-    for (size_t i = 0; i < session->timer_count; i++)
-        if (session->timers[i].module == module->serial && session->timers[i].execution == module->execution) {
-            ls__ref_push(session, L, session->timers[i].fn);
+    for (size_t i = 0; i < session->model->timer_count; i++)
+        if (session->model->timers[i].module == module->serial && session->model->timers[i].execution == module->execution) {
+            ls__ref_push(session, L, session->model->timers[i].fn);
             lua_rawseti(L, -2, ++count);
         }
-    for (size_t i = 0; i < session->watch_count; i++)
-        if (session->watches[i].module == module->serial && session->watches[i].execution == module->execution) {
-            ls__ref_push(session, L, session->watches[i].fn);
+    for (size_t i = 0; i < session->model->watch_count; i++)
+        if (session->model->watches[i].module == module->serial && session->model->watches[i].execution == module->execution) {
+            ls__ref_push(session, L, session->model->watches[i].fn);
             lua_rawseti(L, -2, ++count);
         }
     const struct ls_names *lists[] = {&module->presenters, &module->wrappers};
-    const int refs[] = {session->ref_presenters, session->ref_wrappers};
+    const int refs[] = {session->model->ref_presenters, session->model->ref_wrappers};
     for (int which = 0; which < 2; which++)
         for (uint32_t i = 0; i < lists[which]->count; i++) {
             ls__ref_push(session, L, refs[which]);
@@ -501,8 +499,8 @@ static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int r
 {
     for (uint32_t i = 0; old && i < old->count; i++) {
         bool kept = false;
-        for (size_t m = 0; m < session->module_count && !kept; m++)
-            kept = ls__names_has((const struct ls_names *)((const char *)session->modules[m] + list), old->items[i]);
+        for (size_t m = 0; m < session->model->module_count && !kept; m++)
+            kept = ls__names_has((const struct ls_names *)((const char *)session->model->modules[m] + list), old->items[i]);
         if (kept)
             continue;
         ls__ref_push(session, L, registry);
@@ -542,8 +540,8 @@ static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int fra
     struct ls_session *session = apply->session;
     int top = lua_gettop(L);
     lua_rawgeti(L, frame, LS_FRAME_RECORDS);
-    for (uint32_t i = 0; i < session->proto_count; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE && ls__ref_push(session, L, proto->record) == LUA_TTABLE &&
             !lua_rawequal(L, top + 2, top + 3)) {
             unsigned removed = count_missing(L, top + 2, top + 3), added = count_missing(L, top + 3, top + 2);
@@ -578,7 +576,7 @@ static LS_RAISES int l_apply(lua_State *L)
     lua_pushfstring(L, "@%s", apply->key);
     struct ls_threeway rule = {
         .L = L, .source = lua_tostring(L, 3), .text = apply->text, .text_len = apply->len, .scope = load->scope,
-        .keep_removed = session->config.keep_removed_methods, .removed = &apply->removed, .notes = &apply->notes,
+        .keep_removed = session->vm.config.keep_removed_methods, .removed = &apply->removed, .notes = &apply->notes,
         .record = 4, .snapshot = 6, .known = 7, .prototypes = 8, .redeclared = 9, .roots = 10, .app = 11, .old_value = 12, .skip = 13, .undo = 14,
     };
     ls__ref_push(session, L, state->records);
@@ -589,8 +587,8 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__push_known(session, L, module, 2);
     push_prototypes(apply, L, module, load->full ? 0 : load->protos);
     push_roots(session, L, module);
-    ls__ref_push(session, L, session->ref_app);
-    ls__ref_push(session, L, session->ref_loaded);
+    ls__ref_push(session, L, session->model->ref_app);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_getfield(L, 12, apply->key);
     lua_remove(L, 12);
     if (apply->first) {
@@ -614,8 +612,8 @@ static LS_RAISES int l_apply(lua_State *L)
     int value = lua_gettop(L) - 1;
     if (!apply->first) {
         count_fields(apply, L, 5);
-        drop_stale(session, L, session->ref_presenters, apply->old_presenters, offsetof(struct ls_module, presenters));
-        drop_stale(session, L, session->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
+        drop_stale(session, L, session->model->ref_presenters, apply->old_presenters, offsetof(struct ls_module, presenters));
+        drop_stale(session, L, session->model->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
     }
     if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))
         return luaL_error(L, "not enough memory for reloading %s", apply->key);
@@ -633,7 +631,7 @@ static LS_RAISES int l_apply(lua_State *L)
 
 int ls__load_apply(struct ls_apply *apply, struct ls_err *err)
 {
-    lua_State *L = apply->session->L;
+    lua_State *L = apply->session->vm.L;
     if (!lua_checkstack(L, 4)) {
         lua_pop(L, 1);
         return ls_fail(err, LS_ELUA, "stack overflow");

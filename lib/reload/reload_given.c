@@ -124,7 +124,7 @@ static void write_places(struct ls_buf *out, lua_State *L, enum where where, con
 /* Push the module's value, nil if it has none. [-0, +1, m] */
 static LS_RAISES void push_value(struct ls_session *session, lua_State *L, const char *key)
 {
-    ls__ref_push(session, L, session->ref_loaded);
+    ls__ref_push(session, L, session->model->ref_loaded);
     lua_getfield(L, -1, key);
     lua_remove(L, -2);
 }
@@ -145,8 +145,8 @@ static LS_RAISES int l_keep(lua_State *L)
     lua_getfield(L, 2, LS_RECORD_LOCALS);
     write_places(out, L, LOCAL, "", 4, 3);
     lua_getfield(L, 2, LS_RECORD_STATICS);
-    for (uint32_t i = 0; i < session->proto_count && lua_type(L, 5) == LUA_TTABLE; i++) {
-        const struct ls_proto *proto = session->protos[i];
+    for (uint32_t i = 0; i < session->model->proto_count && lua_type(L, 5) == LUA_TTABLE; i++) {
+        const struct ls_proto *proto = session->model->protos[i];
         if (!proto)
             continue;
         ls__ref_push(session, L, proto->table);
@@ -174,7 +174,7 @@ void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash)
     if (ls__lrun(session, l_keep, &keeping, 0, &err) == 0 && !ls_buf_failed(&out)) {
         struct ls_bytes *given = ls_bytes_new(ls_buf_text(&out), out.len);
         if (given)
-            ls__chunks_give(session->chunks, key, hash, given);
+            ls__chunks_give(session->vm.chunks, key, hash, given);
         ls_bytes_unref(given);
     }
     ls_buf_release(&out);
@@ -182,10 +182,10 @@ void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash)
 
 bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash)
 {
-    if (session->config.hot || !session->chunks)
+    if (session->vm.config.hot || !session->vm.chunks)
         return false;
-    *hash = session->hashed == text ? session->hash : ls_hash(text, len);
-    struct ls_bytes *given = ls__chunks_given(session->chunks, key, *hash);
+    *hash = session->vm.hashed == text ? session->vm.hash : ls_hash(text, len);
+    struct ls_bytes *given = ls__chunks_given(session->vm.chunks, key, *hash);
     ls_bytes_unref(given);
     return given == NULL;
 }
@@ -371,7 +371,7 @@ LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base
         add_functions(L, before + 1, before + 2, module->key);
         lua_settop(L, before);
     }
-    struct ls_bytes *given = session->chunks ? ls__chunks_given(session->chunks, module->key, module->hash) : NULL;
+    struct ls_bytes *given = session->vm.chunks ? ls__chunks_given(session->vm.chunks, module->key, module->hash) : NULL;
     ls_bytes_unref(session->reload->given); /* of a reading that raised */
     session->reload->given = given;
     if (given)

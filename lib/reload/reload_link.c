@@ -38,7 +38,7 @@ struct move {
 static LS_RAISES int l_move(lua_State *L)
 {
     const struct move *move = lua_touserdata(L, 1);
-    const int refs[] = {move->session->ref_loaded, move->session->reload->records};
+    const int refs[] = {move->session->model->ref_loaded, move->session->reload->records};
     for (int i = 0; i < (move->take ? 2 : 1); i++) {
         ls__ref_push(move->session, L, refs[i]);
         lua_getfield(L, -1, move->from);
@@ -78,11 +78,11 @@ static void change_key(struct ls_session *session, struct ls_module *module, con
         ls_free(dir);
         return;
     }
-    for (size_t i = 0; i < session->module_count; i++)
-        replace_name(&session->modules[i]->requires, module->key, key);
-    for (uint32_t i = 0; i < session->proto_count; i++)
-        if (session->protos[i])
-            replace_name(&session->protos[i]->owners, module->key, key);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        replace_name(&session->model->modules[i]->requires, module->key, key);
+    for (uint32_t i = 0; i < session->model->proto_count; i++)
+        if (session->model->protos[i])
+            replace_name(&session->model->protos[i]->owners, module->key, key);
     ls__failure_clear(session, module->key);
     ls_free(module->key);
     ls_free(module->dir);

@@ -9,8 +9,8 @@
 
 static size_t place_of(const struct ls_session *session, const char *key)
 {
-    for (size_t i = 0; i < session->module_count; i++)
-        if (strcmp(session->modules[i]->key, key) == 0)
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (strcmp(session->model->modules[i]->key, key) == 0)
             return i;
     return SIZE_MAX;
 }
@@ -18,7 +18,7 @@ static size_t place_of(const struct ls_session *session, const char *key)
 /* Mark everything that module `from` required, directly or through others. */
 static void mark_required(const struct ls_session *session, size_t from, bool *seen)
 {
-    const struct ls_module *module = session->modules[from];
+    const struct ls_module *module = session->model->modules[from];
     for (uint32_t i = 0; i < module->requires.count; i++) {
         size_t place = place_of(session, module->requires.items[i]);
         if (place == SIZE_MAX || seen[place])
@@ -31,13 +31,13 @@ static void mark_required(const struct ls_session *session, size_t from, bool *s
 /* needs[i * count + j]: keys[i] required keys[j]. */
 static bool fill_needs(const struct ls_session *session, const size_t *places, size_t count, bool *needs)
 {
-    bool *seen = ls_array(session->module_count + 1, sizeof *seen);
+    bool *seen = ls_array(session->model->module_count + 1, sizeof *seen);
     if (!seen)
         return false;
     for (size_t i = 0; i < count; i++) {
         if (places[i] == SIZE_MAX)
             continue;
-        memset(seen, 0, session->module_count * sizeof *seen);
+        memset(seen, 0, session->model->module_count * sizeof *seen);
         mark_required(session, places[i], seen);
         for (size_t j = 0; j < count; j++)
             needs[i * count + j] = i != j && places[j] != SIZE_MAX && seen[places[j]];

@@ -9,9 +9,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "model/model_internal.h"
 #include "model/prototype.h"
-#include "model/timers.h"
-#include "model/watches.h"
 #include "reload/threeway_text.h"
 
 /* What a module had registered before the chunk ran. The chunk starts with empty lists, so that what it registers again shows (L49). */
@@ -131,7 +130,7 @@ static void warn_piling(struct ls_session *session, const struct ls_module *modu
     if (!more_intervals && !more_watches)
         return;
     const char *what = more_intervals && more_watches ? "intervals and watches" : more_intervals ? "an interval" : "a watch";
-    ls_log_session(0, session->id, "warning: %s makes %s at each reload while those of before go on; guard it with "
+    ls_log_session(0, session->vm.id, "warning: %s makes %s at each reload while those of before go on; guard it with "
                    "'if not session.reloading then', or end it with session:onDispose", module->key, what);
     ls__reload_detail(result, "%s made again", what);
 }
@@ -140,7 +139,7 @@ static void log_notes(struct ls_session *session, const char *key, const struct 
 {
     const char *line = ls_buf_text(notes);
     for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
-        ls_log_session(2, session->id, "reload %s: %.*s", key, (int)(end - line), line);
+        ls_log_session(2, session->vm.id, "reload %s: %.*s", key, (int)(end - line), line);
 }
 
 static void add_details(struct ls_reload_result *result, const struct ls_apply *apply)
@@ -158,7 +157,7 @@ static void add_details(struct ls_reload_result *result, const struct ls_apply *
 /* The chunk with its two arguments is on top. @return 0, the module has its value and the record is made; or a code and nothing of it. [-3, +0, -] */
 static int run_chunk(struct ls_session *session, struct ls_module *module, struct ls_apply *apply, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     uint64_t serial = module->serial;
     int code = ls__lcall(session, 2, 1, err);
     if (code != 0)
@@ -209,8 +208,8 @@ static void finish(struct ls_session *session, struct ls_reload_run *run, struct
     ls__module_ran(session, run->key, run->hash, NULL);
     ls__failure_clear(session, run->key);
     module = ls__module_find(session, run->key);
-    if (module && session->host.module_loaded)
-        session->host.module_loaded(session->host.ctx, run->key, (const char *const *)module->paths.items, module->paths.count);
+    if (module && session->vm.host.module_loaded)
+        session->vm.host.module_loaded(session->vm.host.ctx, run->key, (const char *const *)module->paths.items, module->paths.count);
 }
 
 static void roll_back(struct ls_session *session, struct ls_reload_run *run, struct lists *lists, uint64_t serial)
@@ -256,7 +255,7 @@ static void dispose(struct ls_session *session, struct ls_reload_run *run)
 
 bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     LS_ERR(err);
     struct lists lists = {0};
     struct ls_apply apply = {.session = session, .key = run->key, .text = ls_bytes_data(run->text), .len = ls_bytes_len(run->text)};

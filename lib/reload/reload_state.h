@@ -4,11 +4,10 @@
 #define LS_RELOAD_RELOAD_STATE_H
 
 #include "base/names.h"
-#include "model/hooks.h"
+#include "model/model_internal.h"
 #include "model/module.h"
 #include "reload/reload.h"
 #include "reload/threeway.h"
-#include "vm/vm_internal.h"
 
 /* A file whose last execution, or last first load, failed (H36, H63, H99). */
 struct ls_failure {
@@ -36,13 +35,13 @@ struct ls_load {
     bool full;             /* all of H59 is kept, else only what H49 needs */
     bool give;             /* what it gives is left for the other sessions (reload_given.c) */
     uint64_t hash;         /* of its text; only if `give` */
-    uint32_t protos;       /* session->proto_count at its begin: later ones are new */
+    uint32_t protos;       /* session->model->proto_count at its begin: later ones are new */
     struct ls_scope *scope;
     int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
     size_t made_count, made_cap;
     struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
     size_t name_count, name_cap;
-    int64_t app_variable;  /* session->app_variable_id at its begin */
+    int64_t app_variable;  /* session->model->app_variable_id at its begin */
 };
 
 /* What a frame's table holds. SAVED, QUEUE and APP are there in a full frame only. */
@@ -174,7 +173,7 @@ struct ls_reload_run {
     struct ls_reload_result *result;
     bool value_changed;      /* out: importers hold the old value (H50) */
 };
-/** Run the text of a loaded module as a reload; its compiled chunk is on top of session->L and popped (H39.4).
+/** Run the text of a loaded module as a reload; its compiled chunk is on top of session->vm.L and popped (H39.4).
  * @return did it succeed; the result says it all [-1, +0, -] */
 bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run);
 /** Fill a result with a failure. */

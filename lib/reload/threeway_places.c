@@ -5,9 +5,9 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/text.h"
 #include <lauxlib.h>
 
+#include "base/text.h"
 #include "reload/threeway_text.h"
 #include "reload/threeway_work.h"
 #include "vm/finalizers.h"

@@ -201,7 +201,7 @@ static void compile(struct transaction *work, size_t at)
     struct ls_session *session = work->session;
     struct item *item = &work->items[at];
     LS_ERR(err);
-    int code = lua_checkstack(session->L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
+    int code = lua_checkstack(session->vm.L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
                                                                       ls_bytes_len(item->text), &err)
                                               : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
     if (code != 0) {
@@ -209,9 +209,9 @@ static void compile(struct transaction *work, size_t at)
         return;
     }
     if (item->first_name)
-        lua_pop(session->L, 1); /* the loader takes it out of the shared cache again */
+        lua_pop(session->vm.L, 1); /* the loader takes it out of the shared cache again */
     else
-        item->chunk = lua_gettop(session->L);
+        item->chunk = lua_gettop(session->vm.L);
 }
 
 /* --- running --- */
@@ -232,7 +232,7 @@ static void run_item(struct transaction *work, size_t at)
         return;
     }
     struct ls_reload_run run = {.key = item->key, .text = item->text, .hash = item->hash, .result = result_of(work, at)};
-    lua_pushvalue(session->L, item->chunk);
+    lua_pushvalue(session->vm.L, item->chunk);
     work->report->ran = true;
     if (!ls__reload_run(session, &run))
         return;
@@ -357,8 +357,8 @@ static const struct ls_failure *failure_of(const struct ls_session *session, con
 static bool follow_module(struct transaction *work)
 {
     struct ls_session *session = work->session;
-    for (size_t i = 0; i < session->module_count; i++) {
-        const struct ls_module *module = session->modules[i];
+    for (size_t i = 0; i < session->model->module_count; i++) {
+        const struct ls_module *module = session->model->modules[i];
         if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key))
             continue;
         bool stale = needs_any(session, &module->requires, &work->value_changed);
@@ -432,10 +432,10 @@ static void begin(struct ls_session *session)
 {
     struct ls_reload_state *state = session->reload;
     state->transactions++;
-    state->store = session->store;
+    state->store = session->model->store;
     state->recorder = (struct ls_variable_store){session, record_create, record_destroy};
-    if (session->store)
-        session->store = &state->recorder;
+    if (session->model->store)
+        session->model->store = &state->recorder;
     ls__set_reloading(session, true);
 }
 
@@ -443,7 +443,7 @@ static void end(struct ls_session *session)
 {
     struct ls_reload_state *state = session->reload;
     ls__set_reloading(session, false);
-    session->store = state->store;
+    session->model->store = state->store;
     state->store = NULL;
     state->transactions--;
 }
@@ -484,13 +484,13 @@ static int run_all(struct transaction *work, struct ls_err *err)
         ;
     note_old_versions(work);
     if (work->report->ran) {
-        uint64_t before = session->migrated;
+        uint64_t before = session->model->migrated;
         ls__mutations_run(session);
-        for (size_t i = 0; i < work->report->count && session->migrated != before; i++)
+        for (size_t i = 0; i < work->report->count && session->model->migrated != before; i++)
             if (work->report->results[i].outcome != LS_RELOAD_SKIPPED) {
-                work->report->results[i].instances_migrated = (unsigned)(session->migrated - before);
-                ls__reload_detail(&work->report->results[i], "%u instance%s migrated", (unsigned)(session->migrated - before),
-                                  session->migrated - before == 1 ? "" : "s");
+                work->report->results[i].instances_migrated = (unsigned)(session->model->migrated - before);
+                ls__reload_detail(&work->report->results[i], "%u instance%s migrated", (unsigned)(session->model->migrated - before),
+                                  session->model->migrated - before == 1 ? "" : "s");
                 break;
             }
     }
@@ -503,7 +503,7 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
 {
     int64_t start = ls_now_ns();
     struct transaction work = {.session = session, .report = report};
-    int code = 0, top = lua_gettop(session->L);
+    int code = 0, top = lua_gettop(session->vm.L);
     bool any = false;
     for (size_t i = 0; i < count && code == 0; i++) {
         size_t at = add_item(&work, files[i].key, files[i].path, files[i].text, files[i].hash);
@@ -520,7 +520,7 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
     if (any && code == 0)
         code = run_all(&work, err);
     ls__failures_unasked(session);
-    lua_settop(session->L, top);
+    lua_settop(session->vm.L, top);
     release(&work);
     report->ns = ls_now_ns() - start;
     return code;
@@ -563,7 +563,7 @@ static const struct ls_load_hooks load_hooks = {
 
 int ls__reload_new(struct ls_session *session, struct ls_err *err)
 {
-    session->loads = &load_hooks;
+    session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
     if (!session->reload)
         return ls_fail(err, LS_ENOMEM, "not enough memory for a session");

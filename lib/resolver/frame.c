@@ -9,7 +9,7 @@
 
 int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
-    lua_State *L = rs->session->L;
+    lua_State *L = rs->session->vm.L;
     if (!lua_checkstack(L, FRAME_STACK))
         return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
     ls__enter(rs->session);
@@ -43,7 +43,7 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
 int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
 {
     int rc = ls__resolver_run(rs, nargs, nresults, kind, fault);
-    rs->session->epoch++; /* what ran may have changed anything */
+    rs->session->vm.epoch++; /* what ran may have changed anything */
     return rc;
 }
 
@@ -67,7 +67,7 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     ls__lfail(session, status, &err);
     /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this respect: one runaway
      * method must not take the others with it (T102). */
-    if (session->stop != LS_STOP_NONE && session->depth == 1) {
+    if (session->vm.stop != LS_STOP_NONE && session->vm.depth == 1) {
         ls__leave(session);
         ls__enter(session);
     }

@@ -26,7 +26,7 @@ LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int elem
     int top = lua_gettop(L);
     ls__at_push(rs, L, LS_AT_INDEX_NAME);
     if (!lua_istable(L, element) || !ls__raw_index(L, top + 1, element, name)) {
-        rs->session->epoch++; /* code of the site decides */
+        rs->session->vm.epoch++; /* code of the site decides */
         lua_pushcfunction(L, l_field);
         lua_pushvalue(L, element);
         lua_pushvalue(L, name);
@@ -74,7 +74,7 @@ static LS_RAISES int64_t id_of(struct rekeying *job, lua_State *L, int of)
     lua_rawget(L, of);
     int64_t id = lua_tointeger(L, -1);
     if (!id) {
-        id = ls_tracker_next_id(job->rs->session->tracker);
+        id = ls_tracker_next_id(job->rs->session->model->tracker);
         job->rs->registered++;
         lua_pushvalue(L, top);
         lua_pushinteger(L, id);

@@ -250,12 +250,12 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
     if (opened < 0)
         return false;
     lua_State *L = rs->L;
-    if (collect && rs->collected != rs->session->epoch + 1) {
+    if (collect && rs->collected != rs->session->vm.epoch + 1) {
         lua_pushnil(L);
         lua_replace(L, LS_AT(rs, LS_AT_CACHE));
         lua_pushcfunction(L, l_collect);
         ls__resolver_call(rs, 0, 0, LS_FAULT_INTERNAL, &fault); /* finalizers of the site run */
-        rs->collected = rs->session->epoch + 1;
+        rs->collected = rs->session->vm.epoch + 1;
     }
     bool alive = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL;
     ls__frame_done(rs, opened);

@@ -37,7 +37,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
     int64_t id = lua_tointeger(L, -1);
     if (!id) {
         /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
-        id = ls_tracker_next_id(session->tracker);
+        id = ls_tracker_next_id(session->model->tracker);
         session->resolver->registered++;
         lua_pushvalue(L, at);
         lua_rawseti(L, objects, id);
@@ -68,7 +68,7 @@ LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, 
 size_t ls__object_variables(struct ls_session *session, lua_State *L, int index, int64_t *ids, size_t max)
 {
     int64_t object = ls__object_id(session, L, index);
-    return object && session->tracker ? ls_tracker_by_object(session->tracker, object, ids, max) : 0;
+    return object && session->model->tracker ? ls_tracker_by_object(session->model->tracker, object, ids, max) : 0;
 }
 
 /* --- shape --- */
@@ -120,7 +120,7 @@ static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int
     ls__at_push(rs, L, LS_AT_TYPE_NAME);
     int name = lua_gettop(L);
     if (!ls__raw_index(L, name - 1, at, name)) {
-        rs->session->epoch++; /* code of the site decides */
+        rs->session->vm.epoch++; /* code of the site decides */
         lua_pushvalue(L, name);
         lua_gettable(L, at);
     }

@@ -42,7 +42,7 @@ bool ls__object_push(struct ls_session *session, lua_State *L, int64_t id)
 lua_Integer ls__array_length(lua_State *L, int at)
 {
     lua_Unsigned border = lua_rawlen(L, at);
-    if (border <= ls_budget_get(&ls__session_of(L)->budget->heap) / sizeof(lua_Integer))
+    if (border <= ls_budget_get(&ls__session_of(L)->vm.budget->heap) / sizeof(lua_Integer))
         return (lua_Integer)border;
     for (lua_Integer i = 1;; i++) {
         int type = lua_rawgeti(L, at, i);

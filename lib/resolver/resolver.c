@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "model/hooks.h"
+#include "model/model_internal.h"
 #include "resolver/lua_resolver.h"
 #include "resolver/resolver_internal.h"
 
@@ -79,7 +79,7 @@ static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
         rs->key_uses[key - 1] = 0;
         return key;
     }
-    if (!LS_RESERVE_IN(rs->session->budget, 0, rs->key_uses, rs->key_count + 1, rs->key_cap))
+    if (!LS_RESERVE_IN(rs->session->vm.budget, 0, rs->key_uses, rs->key_count + 1, rs->key_cap))
         ls__lno_memory(L, "a name");
     rs->key_uses[rs->key_count] = 0;
     return ++rs->key_count;
@@ -121,7 +121,7 @@ static LS_RAISES int l_prepare(lua_State *L)
 /* [-1, +0, -] names go by setting them nil, which allocates nothing */
 static void forget_keys(struct ls_resolver_state *rs, struct ls_path *path)
 {
-    lua_State *L = rs->session->L;
+    lua_State *L = rs->session->vm.L;
     if (!lua_checkstack(L, 8))
         return;
     ls__at_push(rs, L, LS_AT_NAMES);
@@ -223,7 +223,7 @@ static const struct ls_resolver_ops ops = {
 
 struct ls_resolver ls_session_resolver(struct ls_session *session)
 {
-    return (struct ls_resolver){&ops, session->resolver, &session->epoch};
+    return (struct ls_resolver){&ops, session->resolver, &session->vm.epoch};
 }
 
 /* --- life --- */
@@ -273,7 +273,7 @@ static const struct ls_slot_hooks slot_hooks = {
 
 int ls__resolver_new(struct ls_session *session, struct ls_err *err)
 {
-    session->slots = &slot_hooks;
+    session->model->slots = &slot_hooks;
     struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
     if (!rs)
         return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
@@ -293,7 +293,7 @@ void ls__resolver_free(struct ls_session *session)
     for (int place = 1; place <= LS_FRAME_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls__members_close(rs);
-    ls_budget_free(rs->session->budget, rs->key_uses);
+    ls_budget_free(rs->session->vm.budget, rs->key_uses);
     ls_free(rs);
     session->resolver = NULL;
 }

@@ -10,10 +10,10 @@
 #ifndef LS_RESOLVER_RESOLVER_INTERNAL_H
 #define LS_RESOLVER_RESOLVER_INTERNAL_H
 
+#include "model/model_internal.h"
 #include "resolver/slots.h"
 #include "tracker/path.h"
 #include "tracker/tracker.h"
-#include "vm/vm_internal.h"
 
 /* Places in the frame, counted from base; each has its reference in ls_resolver_state.refs. */
 enum ls__place {

@@ -87,7 +87,7 @@ static void cut_keys(struct ls_resolver_state *rs, lua_State *L)
     }
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);
-    uint32_t *uses = rs->key_cap > rs->key_count * 2 + LONG ? ls_budget_resize(rs->session->budget, rs->key_uses, (rs->key_count + 1) * sizeof *uses, 0) : NULL;
+    uint32_t *uses = rs->key_cap > rs->key_count * 2 + LONG ? ls_budget_resize(rs->session->vm.budget, rs->key_uses, (rs->key_count + 1) * sizeof *uses, 0) : NULL;
     if (uses) {
         rs->key_uses = uses;
         rs->key_cap = rs->key_count + 1;
@@ -134,8 +134,8 @@ bool ls__resolver_shrink(struct ls_session *session)
     LS_ERR(err);
     bool cut = false;
     if (rs && !rs->open && ls__lrun(session, l_cut, rs, 1, &err) == 0) {
-        cut = lua_toboolean(session->L, -1);
-        lua_pop(session->L, 1);
+        cut = lua_toboolean(session->vm.L, -1);
+        lua_pop(session->vm.L, 1);
     }
     return cut;
 }

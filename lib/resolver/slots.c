@@ -34,7 +34,7 @@ LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L)
 void ls__slot_free(struct ls_session *session, ls_slot slot)
 {
     struct ls_resolver_state *rs = session->resolver;
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!slot || !rs || !lua_checkstack(L, 8))
         return;
     rs->cache_from = 0;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "model/types.h"
+#include "model/model_internal.h"
 
 /* The stack while a list is synchronised. */
 enum {
@@ -112,8 +112,8 @@ static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
             lua_rawseti(L, AT_KEYS, i);
         } else if (lua_isnil(L, AT_PROBLEM)) {
             ls__key_problem(L, i, element + 1, name);
-            ls_fail(&sync->session->raised, LS_ELUA, "%s", lua_tostring(L, -1));
-            ls__report(sync->session, "list", &sync->session->raised);
+            ls_fail(&sync->session->vm.raised, LS_ELUA, "%s", lua_tostring(L, -1));
+            ls__report(sync->session, "list", &sync->session->vm.raised);
             lua_replace(L, AT_PROBLEM);
         }
         lua_settop(L, name);
@@ -227,7 +227,7 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
 static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, uint32_t position)
 {
     LS_LTOP(L);
-    struct ls_err *err = &sync->session->raised;
+    struct ls_err *err = &sync->session->vm.raised;
     lua_createtable(L, 0, 4);
     int li = lua_gettop(L);
     update_li(L, li, element, position);

@@ -2,8 +2,7 @@
  * Owner thread: the session's. Rules: T66–T71, T74–T76, TX18, TX20, L129, L130. */
 #include <string.h>
 
-#include "model/types.h"
-#include "model/variables.h"
+#include "model/model_internal.h"
 #include "resolver/resolver_internal.h"
 
 /* Calls that go through the room's own gate (types.c) leave the frame like any other code that may come back. */
@@ -59,7 +58,7 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     }
     rs->members_slot = 0;
     if (lua_toboolean(L, -2))
-        ls_tracker_request_repeat(rs->session->tracker);
+        ls_tracker_request_repeat(rs->session->model->tracker);
     if (lua_type(L, -1) == LUA_TSTRING)
         ls_fault_set(fault, LS_FAULT_WRAPPER, "%s", lua_tostring(L, -1));
     lua_settop(L, list);
@@ -73,9 +72,9 @@ static int build_list(struct ls_resolver_state *rs, const struct ls_wrap *want, 
     lua_pushlightuserdata(L, (void *)want->item_type);
     if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want, fault))
         return -1;
-    struct ls_var *var = ls_tracker_find(rs->session->tracker, want->id);
+    struct ls_var *var = ls_tracker_find(rs->session->model->tracker, want->id);
     if (var)
-        ls_tracker_put_property(rs->session->tracker, var, "fallbackNamespace", "list-item", LS_HIGH);
+        ls_tracker_put_property(rs->session->model->tracker, var, "fallbackNamespace", "list-item", LS_HIGH);
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "model/globals.h"
-#include "model/module.h"
+#include "model/model_internal.h"
 #include "reload/reload_state.h"
 #include "resolver/slots.h"
 #include "vm/libs.h"
@@ -33,12 +33,13 @@ struct ls_session *ls_session_open(const struct ls_session_config *config, const
     if (!session)
         return NULL;
     /* Nothing made while opening is garbage, so the collector would only cost time. */
-    lua_gc(session->main, LUA_GCSTOP);
-    if (ls__lrun(session, set_up, session, 0, err) != 0 || ls__resolver_new(session, err) != 0 || ls__reload_new(session, err) != 0) {
+    lua_gc(session->vm.main, LUA_GCSTOP);
+    if (ls__model_new(session, err) != 0 || ls__lrun(session, set_up, session, 0, err) != 0 || ls__resolver_new(session, err) != 0 ||
+        ls__reload_new(session, err) != 0) {
         ls_session_close(session);
         return NULL;
     }
-    lua_gc(session->main, LUA_GCRESTART);
+    lua_gc(session->vm.main, LUA_GCRESTART);
     return session;
 }
 
@@ -46,12 +47,15 @@ void ls_session_close(struct ls_session *session)
 {
     if (!session)
         return;
-    assert(session->depth == 0);
-    session->L = session->main;
-    atomic_store(&session->interrupted, LS_INTERRUPT_NONE); /* dispose hooks run also in a session that was halted */
-    ls__model_close(session);
+    assert(session->vm.depth == 0);
+    session->vm.L = session->vm.main;
+    atomic_store(&session->vm.interrupted, LS_INTERRUPT_NONE); /* dispose hooks run also in a session that was halted */
+    if (session->model)
+        ls__model_close(session);
     ls__reload_free(session);
     ls__resolver_free(session);
+    ls__vm_close(session);
+    ls__model_free(session); /* finalizers may have asked it until now */
     ls__vm_free(session);
 }
 
@@ -62,12 +66,12 @@ void ls_session_shrink(struct ls_session *session)
 {
     size_t before;
     do {
-        before = ls_budget_get(&session->budget->heap);
+        before = ls_budget_get(&session->vm.budget->heap);
         ls_session_collect(session);
-    } while (ls__resolver_shrink(session) || ls_budget_get(&session->budget->heap) + WORTH_ANOTHER < before);
+    } while (ls__resolver_shrink(session) || ls_budget_get(&session->vm.budget->heap) + WORTH_ANOTHER < before);
 }
 
 struct ls_session *ls_session_get(struct ls_session *session, const char *vended_id)
 {
-    return session && strcmp(session->id, vended_id) == 0 ? session : NULL;
+    return session && strcmp(session->vm.id, vended_id) == 0 ? session : NULL;
 }

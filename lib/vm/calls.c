@@ -29,11 +29,11 @@ static LS_RAISES void look_back(struct ls_session *session, lua_State *L, const 
         return;
     if (took_ns >= LS_SLOW_NS) {
         luaL_where(L, 1); /* "key:line: ", or nothing */
-        ls_log_session(0, session->id, "%s%s has returned after %.1f s", lua_tostring(L, -1), name, (double)took_ns / 1e9);
+        ls_log_session(0, session->vm.id, "%s%s has returned after %.1f s", lua_tostring(L, -1), name, (double)took_ns / 1e9);
         lua_pop(L, 1);
     }
-    if (session->deadline_ns == 0)
-        session->deadline_ns = begun_ns + LS_STEP_NS - waited_ns + ls_ms(session->config.time_limit_ms);
+    if (session->vm.deadline_ns == 0)
+        session->vm.deadline_ns = begun_ns + LS_STEP_NS - waited_ns + ls_ms(session->vm.config.time_limit_ms);
     ls__budget_check(L);
 }
 
@@ -41,11 +41,11 @@ static LS_RAISES void look_back(struct ls_session *session, lua_State *L, const 
 static inline LS_RAISES int watch(lua_State *L, lua_CFunction function, const char *name)
 {
     struct ls_session *session = ls__session_of(L);
-    const char *outer = atomic_load_explicit(session->inside, memory_order_relaxed);
-    int64_t begun_ns = ls_stepped_ns(), waited_ns = session->waited_ns;
-    atomic_store_explicit(session->inside, name, memory_order_relaxed);
+    const char *outer = atomic_load_explicit(session->vm.inside, memory_order_relaxed);
+    int64_t begun_ns = ls_stepped_ns(), waited_ns = session->vm.waited_ns;
+    atomic_store_explicit(session->vm.inside, name, memory_order_relaxed);
     int results = function(L);
-    atomic_store_explicit(session->inside, outer, memory_order_relaxed);
+    atomic_store_explicit(session->vm.inside, outer, memory_order_relaxed);
     if (ls_stepped_ns() != begun_ns)
         look_back(session, L, name, begun_ns, waited_ns);
     return results;

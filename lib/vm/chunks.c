@@ -191,15 +191,15 @@ struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uin
 
 int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 2))
         return ls_fail(err, LS_ELUA, "stack overflow");
     uint64_t hash = 0;
-    if (cache && session->chunks) {
+    if (cache && session->vm.chunks) {
         hash = ls_hash(text, len);
-        session->hashed = text;
-        session->hash = hash;
-        struct ls_bytes *code = find_code(session->chunks, name, hash, len);
+        session->vm.hashed = text;
+        session->vm.hash = hash;
+        struct ls_bytes *code = find_code(session->vm.chunks, name, hash, len);
         if (code) {
             int status = luaL_loadbufferx(L, ls_bytes_data(code), ls_bytes_len(code), name, "b");
             ls_bytes_unref(code);
@@ -221,11 +221,11 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
         }
         return code;
     }
-    if (cache && session->chunks) {
+    if (cache && session->vm.chunks) {
         struct ls_buf code = LS_BUF_INIT;
         lua_dump(L, append_code, &code, 0);
         if (!ls_buf_failed(&code))
-            keep_code(session->chunks, name, hash, len, &code);
+            keep_code(session->vm.chunks, name, hash, len, &code);
         ls_buf_release(&code);
     }
     return 0;

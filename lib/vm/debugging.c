@@ -22,7 +22,7 @@ static lua_State *thread_arg(lua_State *L, int *arg)
 {
     const struct ls_session *session = ls__session_of(L);
     *arg = lua_isthread(L, 1) ? 1 : 0;
-    return *arg ? lua_tothread(L, 1) : session->aside == L ? session->aside_of : L;
+    return *arg ? lua_tothread(L, 1) : session->vm.aside == L ? session->vm.aside_of : L;
 }
 
 /* [-0, +1, m] */
@@ -81,10 +81,10 @@ static LS_RAISES lua_State *level_arg(lua_State *L, int arg, lua_Debug *ar)
     if (!arg && level < INT_MAX && level >= hidden_level(L))
         level++;
     if (!lua_getstack(thread, level, ar)) {
-        if (arg || session->aside != L)
+        if (arg || session->vm.aside != L)
             return NULL;
-        level += session->aside_skip - count_levels(L);
-        thread = session->aside_of;
+        level += session->vm.aside_skip - count_levels(L);
+        thread = session->vm.aside_of;
         if (!lua_getstack(thread, level, ar))
             return NULL;
     }
@@ -251,10 +251,10 @@ static LS_RAISES int l_debug_traceback(lua_State *L)
     luaL_traceback(L, thread, message, level < 0 ? INT_MAX : level);
     if (hidden < INT_MAX && level >= 0 && level <= hidden)
         take_off_line(L, message ? lua_rawlen(L, arg + 1) : 0, hidden - level + 1);
-    if (arg == 0 && session->aside == L) {
-        int left = level - count_levels(L), skip = session->aside_skip;
+    if (arg == 0 && session->vm.aside == L) {
+        int left = level - count_levels(L), skip = session->vm.aside_skip;
         static const char head[] = "stack traceback:";
-        luaL_traceback(L, session->aside_of, NULL, left > 0 ? left + skip : skip);
+        luaL_traceback(L, session->vm.aside_of, NULL, left > 0 ? left + skip : skip);
         const char *rest = lua_tostring(L, -1);
         lua_pushstring(L, strncmp(rest, head, sizeof head - 1) == 0 ? rest + sizeof head - 1 : rest);
         lua_remove(L, -2);
@@ -435,7 +435,7 @@ void ls__user_hook_restore(lua_State *L)
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
 {
     static const char *const names[] = {"call", "return", "line", "count", "tail call"};
-    if (ls__session_of(L)->stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook_entry(L))
+    if (ls__session_of(L)->vm.stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook_entry(L))
         return;
     if (ar->event == LUA_HOOKCOUNT) {
         lua_rawgeti(L, -1, 3);

@@ -11,12 +11,12 @@ void ls__report(struct ls_session *session, const char *where, const struct ls_e
 {
     struct ls_buf text = LS_BUF_INIT;
     ls_buf_printf(&text, "%s: %s", where, ls_err_text(err));
-    ls_buf_clear(&session->error);
-    ls_buf_str(&session->error, ls_err_text(err));
-    const char *scope = strcmp(where, "main.lua") == 0 ? NULL : session->id; /* where it fails, each visit makes a session */
+    ls_buf_clear(&session->vm.error);
+    ls_buf_str(&session->vm.error, ls_err_text(err));
+    const char *scope = strcmp(where, "main.lua") == 0 ? NULL : session->vm.id; /* where it fails, each visit makes a session */
     if (ls_buf_failed(&text))
-        ls_log_session(0, session->id, "%s: %s", where, ls_err_text(err));
+        ls_log_session(0, session->vm.id, "%s: %s", where, ls_err_text(err));
     else
-        ls_log_folded(0, session->id, scope, 0, ls_buf_text(&text), text.len);
+        ls_log_folded(0, session->vm.id, scope, 0, ls_buf_text(&text), text.len);
     ls_buf_release(&text);
 }

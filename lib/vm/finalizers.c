@@ -20,20 +20,20 @@
 static void report_error(struct ls_session *session, lua_State *L, int status)
 {
     /* A collection may happen while another error is being described: its traceback is put aside. */
-    struct ls_buf trace = session->trace;
-    const void *trace_of = session->trace_of;
-    ls_buf_init(&session->trace);
-    session->trace_of = NULL;
+    struct ls_buf trace = session->vm.trace;
+    const void *trace_of = session->vm.trace_of;
+    ls_buf_init(&session->vm.trace);
+    session->vm.trace_of = NULL;
     if (status != LUA_ERRMEM)
-        ls_buf_str(&session->trace, lua_tostring(L, -1));
+        ls_buf_str(&session->vm.trace, lua_tostring(L, -1));
     lua_pop(L, 1);
     LS_ERR(err);
     lua_State *before = ls__swap_thread(session, L);
     ls__lfail(session, status, &err);
     ls__swap_thread(session, before);
-    ls_buf_release(&session->trace);
-    session->trace = trace;
-    session->trace_of = trace_of;
+    ls_buf_release(&session->vm.trace);
+    session->vm.trace = trace;
+    session->vm.trace_of = trace_of;
     ls__report(session, "finalizer", &err);
 }
 
@@ -152,18 +152,18 @@ LS_RAISES int l_debug_setmetatable(lua_State *L)
 void ls__warn(void *ud, const char *text, int to_be_continued)
 {
     struct ls_session *session = ud;
-    bool begins = session->warning.len == 0;
+    bool begins = session->vm.warning.len == 0;
     if (begins && !to_be_continued && text[0] == '@') {
         if (strcmp(text, "@off") == 0)
-            session->warnings_off = true;
+            session->vm.warnings_off = true;
         else if (strcmp(text, "@on") == 0)
-            session->warnings_off = false;
+            session->vm.warnings_off = false;
         return;
     }
-    ls_buf_str(&session->warning, text);
+    ls_buf_str(&session->vm.warning, text);
     if (to_be_continued)
         return;
-    if (!session->warnings_off)
-        ls_log_session(0, session->id, "warning: %s", ls_buf_text(&session->warning));
-    ls_buf_clear(&session->warning);
+    if (!session->vm.warnings_off)
+        ls_log_session(0, session->vm.id, "warning: %s", ls_buf_text(&session->vm.warning));
+    ls_buf_clear(&session->vm.warning);
 }

@@ -17,8 +17,8 @@ static LS_RAISES int restore_global(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    ls__ref_push(session, L, session->ref_session_key);
-    ls__ref_push(session, L, session->ref_session);
+    ls__ref_push(session, L, session->vm.ref_session_key);
+    ls__ref_push(session, L, session->vm.ref_session);
     lua_rawset(L, -3);
     return 0;
 }
@@ -28,9 +28,9 @@ static bool global_is_intact(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, session->ref_session_key);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, session->vm.ref_session_key);
     lua_rawget(L, -2);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, session->ref_session);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, session->vm.ref_session);
     bool intact = lua_rawequal(L, -1, -2);
     lua_pop(L, 3);
     LS_LTOP_CHECK(L, 0);
@@ -39,19 +39,19 @@ static bool global_is_intact(struct ls_session *session, lua_State *L)
 
 void ls__enter(struct ls_session *session)
 {
-    if (session->depth++ != 0)
+    if (session->vm.depth++ != 0)
         return;
-    session->stop = LS_STOP_NONE;
-    session->deadline_ns = 0;
-    session->grace = LS_GRACE;
-    session->memory_hit = false;
+    session->vm.stop = LS_STOP_NONE;
+    session->vm.deadline_ns = 0;
+    session->vm.grace = LS_GRACE;
+    session->vm.memory_hit = false;
     ls__left_calls(session);
     int once = LS_INTERRUPT_ENTRY;
-    if (atomic_load_explicit(&session->interrupted, memory_order_relaxed) == once)
-        atomic_compare_exchange_strong(&session->interrupted, &once, LS_INTERRUPT_NONE);
-    lua_State *L = session->L;
+    if (atomic_load_explicit(&session->vm.interrupted, memory_order_relaxed) == once)
+        atomic_compare_exchange_strong(&session->vm.interrupted, &once, LS_INTERRUPT_NONE);
+    lua_State *L = session->vm.L;
     /* While the session is being opened there is no session table yet. */
-    if (session->ref_session != LUA_NOREF && lua_checkstack(L, 8) && !global_is_intact(session, L)) {
+    if (session->vm.ref_session != LUA_NOREF && lua_checkstack(L, 8) && !global_is_intact(session, L)) {
         lua_pushcfunction(L, restore_global);
         if (lua_pcall(L, 0, 0, 0) != LUA_OK)
             lua_pop(L, 1); /* without memory for one table slot the entry itself will say so */
@@ -60,12 +60,12 @@ void ls__enter(struct ls_session *session)
 
 void ls__leave(struct ls_session *session)
 {
-    assert(session->depth > 0);
-    if (--session->depth != 0)
+    assert(session->vm.depth > 0);
+    if (--session->vm.depth != 0)
         return;
-    if (session->stop != LS_STOP_NONE) {
-        session->stop = LS_STOP_NONE;
-        ls__hook_set(session->main, LS_HOOK_COUNT);
+    if (session->vm.stop != LS_STOP_NONE) {
+        session->vm.stop = LS_STOP_NONE;
+        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
     }
 }
 
@@ -73,16 +73,16 @@ int ls__traceback(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     /* An error that a require raises again has its traceback from where it happened, which tells more than from here. */
-    if (session->trace_of && lua_topointer(L, -1) == session->trace_of && session->trace.len)
+    if (session->vm.trace_of && lua_topointer(L, -1) == session->vm.trace_of && session->vm.trace.len)
         return 1;
-    session->trace_of = NULL;
-    ls_buf_clear(&session->trace);
+    session->vm.trace_of = NULL;
+    ls_buf_clear(&session->vm.trace);
     if (!lua_checkstack(L, LUA_MINSTACK))
         return 1;
     luaL_traceback(L, L, NULL, 1);
     size_t len;
     const char *text = lua_tolstring(L, -1, &len);
-    ls_buf_add(&session->trace, text, len);
+    ls_buf_add(&session->vm.trace, text, len);
     lua_pop(L, 1);
     return 1;
 }
@@ -119,7 +119,7 @@ static LS_RAISES int describe_bounded(lua_State *L)
 /* Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring protected. [-0, +0, -] */
 static void write_error_text(struct ls_session *session, struct ls_buf *out)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     LS_LTOP(L);
     size_t len;
     if (lua_type(L, -1) == LUA_TSTRING) {
@@ -147,33 +147,33 @@ static void write_error_text(struct ls_session *session, struct ls_buf *out)
 /* Append what is said when the memory limit was hit: the limit and the option (L5). */
 static void write_limit(const struct ls_session *session, struct ls_buf *out)
 {
-    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->budget->stated);
+    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->vm.budget->stated);
 }
 
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     int code = LS_ELUA;
     struct ls_buf text = LS_BUF_INIT;
     if (status == LUA_ERRMEM) {
-        code = session->memory_hit ? LS_ELIMIT : LS_ENOMEM;
-        if (session->memory_hit)
+        code = session->vm.memory_hit ? LS_ELIMIT : LS_ENOMEM;
+        if (session->vm.memory_hit)
             write_limit(session, &text);
         else
             ls_buf_str(&text, "not enough memory");
     } else {
         write_error_text(session, &text);
-        if (session->stop == LS_STOP_TIME)
+        if (session->vm.stop == LS_STOP_TIME)
             code = LS_ELIMIT;
-        else if (session->stop == LS_STOP_INTERRUPT)
+        else if (session->vm.stop == LS_STOP_INTERRUPT)
             code = LS_EINTERRUPTED;
-        if (session->trace.len) {
+        if (session->vm.trace.len) {
             ls_buf_char(&text, '\n');
-            ls_buf_add(&text, session->trace.data, session->trace.len);
+            ls_buf_add(&text, session->vm.trace.data, session->vm.trace.len);
         }
     }
     lua_pop(L, 1);
-    ls_buf_clear(&session->trace);
+    ls_buf_clear(&session->vm.trace);
     if (ls_buf_failed(&text))
         code = ls_fail(err, code, "not enough memory for the text of an error");
     else
@@ -186,7 +186,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
 
 int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     int at = lua_gettop(L) - nargs;
     LS_LTOP(L);
     if (!lua_checkstack(L, LUA_MINSTACK)) {
@@ -198,7 +198,7 @@ int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err
     lua_insert(L, at); /* handler, function, arguments */
     int status = lua_pcall(L, nargs, nresults, at);
     lua_remove(L, at);
-    session->epoch++;
+    session->vm.epoch++;
     int code = 0;
     if (status != LUA_OK)
         code = ls__lfail(session, status, err);
@@ -210,23 +210,23 @@ int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err
 
 int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls_err *err)
 {
-    if (session->depth == 0 || session->stop != LS_STOP_NONE)
+    if (session->vm.depth == 0 || session->vm.stop != LS_STOP_NONE)
         return ls__lcall(session, nargs, nresults, err);
-    int64_t outer = session->deadline_ns;
-    session->deadline_ns = 0;
+    int64_t outer = session->vm.deadline_ns;
+    session->vm.deadline_ns = 0;
     int code = ls__lcall(session, nargs, nresults, err);
-    session->deadline_ns = outer;
-    if (session->stop == LS_STOP_TIME) { /* that call's time was over, not the time of those around it */
-        session->stop = LS_STOP_NONE;
-        ls__hook_set(session->main, LS_HOOK_COUNT);
-        ls__hook_set(session->L, LS_HOOK_COUNT);
+    session->vm.deadline_ns = outer;
+    if (session->vm.stop == LS_STOP_TIME) { /* that call's time was over, not the time of those around it */
+        session->vm.stop = LS_STOP_NONE;
+        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
+        ls__hook_set(session->vm.L, LS_HOOK_COUNT);
     }
     return code;
 }
 
 int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 3))
         return ls_fail(err, LS_ELUA, "stack overflow");
     lua_pushcfunction(L, fn);
@@ -256,7 +256,7 @@ LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char 
 /* [-0, +0, v] */
 LS_RAISES int ls__lno_memory(lua_State *L, const char *what)
 {
-    const struct ls_budget *budget = ls__session_of(L)->budget;
+    const struct ls_budget *budget = ls__session_of(L)->vm.budget;
     char text[sizeof LS_MEMORY_LIMIT_TEXT + 20];
     snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated);
     return luaL_error(L, "not enough memory for %s%s%s", what, budget->hit ? ": " : "", budget->hit ? text : "");

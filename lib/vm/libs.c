@@ -48,7 +48,7 @@ static LS_RAISES int l_load(lua_State *L)
 /* As luaL_loadfilex, of a regular file inside of the site. [-0, +1, e] raises if the sandbox forbids the file */
 static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const char *path)
 {
-    struct ls_err *err = &session->raised;
+    struct ls_err *err = &session->vm.raised;
     const char *name = lua_pushfstring(L, "@%s", path);
     struct ls_bytes *text = ls_file_read(ls__within(session), path, 0, err);
     int code = text ? 0 : err->code;
@@ -72,7 +72,7 @@ static LS_RAISES int load_text_file(lua_State *L, const char *path)
     struct ls_session *session = ls__session_of(L);
     if (!path)
         return luaL_loadbufferx(L, "", 0, "=stdin", "t");
-    return session->config.sandbox ? load_inside(session, L, path) : luaL_loadfilex(L, path, "t");
+    return session->vm.config.sandbox ? load_inside(session, L, path) : luaL_loadfilex(L, path, "t");
 }
 
 /* [-0, +(1|2), e] loadfile([name [, mode [, env]]]) */
@@ -160,7 +160,7 @@ static int keep_open(lua_State *L)
 static int close_output(lua_State *L)
 {
     luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-    if (!ls__session_of(L)->closing) {
+    if (!ls__session_of(L)->vm.closing) {
         stream->closef = close_output;
         lua_pushnil(L);
         lua_pushliteral(L, "cannot close standard file");
@@ -226,7 +226,7 @@ static LS_RAISES void replace_streams(lua_State *L)
 
 void ls__output_flush(struct ls_session *session)
 {
-    lua_State *L = session->L;
+    lua_State *L = session->vm.L;
     if (!lua_checkstack(L, 1))
         return;
     if (lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output") == LUA_TUSERDATA) {
@@ -282,7 +282,7 @@ static LS_RAISES int stream_turned_off(lua_State *L)
 static LS_RAISES int l_os_getenv(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1), *value = NULL;
-    for (const char *const *passed = ls__session_of(L)->config.env; passed && *passed && !value; passed++)
+    for (const char *const *passed = ls__session_of(L)->vm.config.env; passed && *passed && !value; passed++)
         if (strcmp(*passed, name) == 0)
             value = getenv(name);
     lua_pushstring(L, value);
@@ -370,7 +370,7 @@ LS_RAISES void ls__open_libs(lua_State *L)
     replace_streams(L);
     lua_pop(L, 1);
     shield_files(L);
-    if (ls__session_of(L)->config.sandbox)
+    if (ls__session_of(L)->vm.config.sandbox)
         close_sandbox(L);
     LS_LTOP_CHECK(L, 0);
 }

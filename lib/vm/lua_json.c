@@ -264,7 +264,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
 LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const char **problem)
 {
     index = lua_absindex(L, index);
-    struct writing to = {.out = out, .looked = out->len, .limit = ls_budget_get(&ls__session_of(L)->budget->limit)};
+    struct writing to = {.out = out, .looked = out->len, .limit = ls_budget_get(&ls__session_of(L)->vm.budget->limit)};
     if (!write_value(L, index, &to, NULL)) {
         *problem = to.problem;
         return false;

@@ -7,7 +7,7 @@ LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L)
     LS_LTOP(L);
     int ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (ref != LUA_REFNIL)
-        session->refs++;
+        session->vm.refs++;
     LS_LTOP_CHECK(L, -1);
     return ref;
 }
@@ -26,9 +26,9 @@ void ls__ref_drop(struct ls_session *session, int *ref)
 {
     if (*ref >= 0) {
         /* The slot exists already, so putting it on the free list allocates nothing and cannot raise. */
-        luaL_unref(session->L, LUA_REGISTRYINDEX, *ref);
-        assert(session->refs > 0);
-        session->refs--;
+        luaL_unref(session->vm.L, LUA_REGISTRYINDEX, *ref);
+        assert(session->vm.refs > 0);
+        session->vm.refs--;
     }
     *ref = LUA_NOREF;
 }

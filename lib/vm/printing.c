@@ -9,11 +9,11 @@
 
 void ls__print_raw(struct ls_session *session, const char *bytes, size_t len)
 {
-    if (session->echo && session->host.print)
-        session->host.print(session->host.ctx, bytes, len);
+    if (session->vm.echo && session->vm.host.print)
+        session->vm.host.print(session->vm.host.ctx, bytes, len);
     if (len > 0 && bytes[len - 1] == '\n')
         len--; /* a record brings its own */
-    ls_log_text(-1, session->id, bytes, len);
+    ls_log_text(-1, session->vm.id, bytes, len);
 }
 
 /* [-0, +0, e] one record whatever the number of arguments, so that sessions do not mix (L20) */
@@ -57,7 +57,7 @@ static LS_RAISES int log_record(lua_State *L, int first, const char *function)
     lua_concat(L, 2);
     text = lua_tolstring(L, -1, &len);
     int clamped = level < 0 ? 0 : level > LS_LEVEL_MAX ? LS_LEVEL_MAX : (int)level;
-    ls_log_text(clamped, ls__session_of(L)->id, text, len);
+    ls_log_text(clamped, ls__session_of(L)->vm.id, text, len);
     return 0;
 }
 

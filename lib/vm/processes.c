@@ -27,7 +27,7 @@ struct pipe_handle {
 
 static void count_wait(struct ls_session *session, int64_t start_ns)
 {
-    session->waited_ns += ls_now_ns() - start_ns;
+    session->vm.waited_ns += ls_now_ns() - start_ns;
 }
 
 /* Start `sh -c command`; `fd`, if it is not -1, becomes the child's descriptor `as`. @return 0 or an errno */
@@ -166,7 +166,7 @@ static LS_RAISES int close_pipe(lua_State *L)
     struct pipe_handle *handle = luaL_checkudata(L, 1, LUA_FILEHANDLE);
     fclose(handle->stream.f);
     handle->stream.f = NULL;
-    if (!handle->session->closing)
+    if (!handle->session->vm.closing)
         return push_end(L, handle->pid);
     end_command(handle->pid);
     return 0;

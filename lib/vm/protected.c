@@ -9,20 +9,20 @@
 
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L)
 {
-    if (!session->budget->stated)
+    if (!session->vm.budget->stated)
         return;
     char text[sizeof LS_MEMORY_LIMIT_TEXT + 20];
-    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->budget->stated);
+    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->vm.budget->stated);
     lua_pushstring(L, text);
-    session->ref_memory_text = ls__ref_take(session, L);
+    session->vm.ref_memory_text = ls__ref_take(session, L);
 }
 
 void ls__name_memory_limit(struct ls_session *session, lua_State *L, int status)
 {
-    if (status != LUA_ERRMEM || !session->memory_hit || session->ref_memory_text == LUA_NOREF)
+    if (status != LUA_ERRMEM || !session->vm.memory_hit || session->vm.ref_memory_text == LUA_NOREF)
         return;
     lua_pop(L, 1);
-    ls__ref_push(session, L, session->ref_memory_text);
+    ls__ref_push(session, L, session->vm.ref_memory_text);
 }
 
 /* The results of a protected call: all above the first `below` values, or false and the error. Also called when a call that has yielded goes on. [-n, +m, -] */
@@ -50,18 +50,18 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
 {
     struct ls_session *session = ls__session_of(L);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
-    lua_State *thread = lua_newthread(L), *aside = session->aside, *aside_of = session->aside_of;
-    int at = lua_gettop(L) - nargs - 1, aside_skip = session->aside_skip, results;
+    lua_State *thread = lua_newthread(L), *aside = session->vm.aside, *aside_of = session->vm.aside_of;
+    int at = lua_gettop(L) - nargs - 1, aside_skip = session->vm.aside_skip, results;
     lua_insert(L, at);
     ls__hook_set(thread, LS_HOOK_COUNT);
     lua_xmove(L, thread, nargs + 1);
-    session->aside = of ? thread : NULL;
-    session->aside_of = of;
-    session->aside_skip = skip;
+    session->vm.aside = of ? thread : NULL;
+    session->vm.aside_of = of;
+    session->vm.aside_skip = skip;
     int status = lua_resume(thread, L, nargs, &results);
-    session->aside = aside;
-    session->aside_of = aside_of;
-    session->aside_skip = aside_skip;
+    session->vm.aside = aside;
+    session->vm.aside_of = aside_of;
+    session->vm.aside_skip = aside_skip;
     if (status == LUA_YIELD) {
         lua_settop(thread, 0);
         lua_pushfstring(L, "attempt to yield from a %s", what);
@@ -89,10 +89,10 @@ static LS_RAISES int handle_message(lua_State *L)
         lua_call(L, 1, 1);
         return 1;
     }
-    bool graced = session->graced; /* of a stopped entry, the handler may still do a little (L5) */
-    session->graced = true;
+    bool graced = session->vm.graced; /* of a stopped entry, the handler may still do a little (L5) */
+    session->vm.graced = true;
     ls__call_aside(L, 1, 1, "message handler", L, 1);
-    session->graced = graced;
+    session->vm.graced = graced;
     return 1;
 }
 

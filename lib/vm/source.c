@@ -46,14 +46,14 @@ static char *key_root(const struct ls_site *site)
 
 const char *ls__within(const struct ls_session *session)
 {
-    const char *root = session->site->root;
-    return !session->config.sandbox ? NULL : root ? root : "/dev/null"; /* nothing lies below it: the built-in site has no files */
+    const char *root = session->vm.site->root;
+    return !session->vm.config.sandbox ? NULL : root ? root : "/dev/null"; /* nothing lies below it: the built-in site has no files */
 }
 
 /* The key of a file by its real path (LuaSession card: resolveTrackingKey). Owned; NULL without memory. */
 static char *tracking_key(const struct ls_session *session, const char *real)
 {
-    char *root = key_root(session->site);
+    char *root = key_root(session->vm.site);
     char *key = root ? ls_path_relative(root, real) : ls_strdup(real);
     ls_free(root);
     return key;
@@ -61,7 +61,7 @@ static char *tracking_key(const struct ls_session *session, const char *real)
 
 const char *ls__shown_path(const struct ls_session *session, const char *path)
 {
-    const struct ls_site *site = session->site;
+    const struct ls_site *site = session->vm.site;
     const char *dir = site->root ? site->root : site->lua_dir;
     if (!dir || !ls_path_below(dir, path))
         return path;
@@ -120,7 +120,7 @@ static int take_embedded(struct ls_session *session, const char *prefix, const c
         ls_buf_clear(&name);
         ls_buf_printf(&name, "%s%s", key_prefix, file);
         source->key = ls_buf_detach(&name, NULL);
-        source->text = ls__chunks_embedded(session->chunks, embed);
+        source->text = ls__chunks_embedded(session->vm.chunks, embed);
         code = source->key && source->text ? 1 : ls_fail(err, LS_ENOMEM, "not enough memory for '%s'", file);
         if (code < 0)
             ls__source_release(source);
@@ -148,10 +148,10 @@ static int try_directory(struct ls_session *session, const char *dir, const char
 
 static int try_bundle(struct ls_session *session, const char *below, const char *file, struct ls_source *source, struct ls_err *err)
 {
-    if (!session->site->bundle)
+    if (!session->vm.site->bundle)
         return 0;
     struct ls_buf prefix = LS_BUF_INIT;
-    ls_buf_printf(&prefix, "%s/%s", session->site->bundle, below);
+    ls_buf_printf(&prefix, "%s/%s", session->vm.site->bundle, below);
     int code = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "not enough memory for a file name")
                                       : take_embedded(session, prefix.data, file, below, source, err);
     ls_buf_release(&prefix);
@@ -161,7 +161,7 @@ static int try_bundle(struct ls_session *session, const char *below, const char 
 int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err)
 {
     *source = (struct ls_source){0};
-    const struct ls_site *site = session->site;
+    const struct ls_site *site = session->vm.site;
     int code = try_directory(session, site->lua_dir, file, source, tried, err);
     if (code == 0)
         code = try_directory(session, site->root, file, source, tried, err);
@@ -180,7 +180,7 @@ int ls__source_direct(struct ls_session *session, const char *path, struct ls_so
 {
     *source = (struct ls_source){0};
     struct ls_names tried = {0};
-    int code = try_directory(session, path[0] == '/' ? "/" : session->site->root, path, source, &tried, err);
+    int code = try_directory(session, path[0] == '/' ? "/" : session->vm.site->root, path, source, &tried, err);
     if (code == 0 && path[0] != '/')
         code = try_bundle(session, "", path, source, err);
     ls__names_release(&tried);

@@ -16,15 +16,15 @@
 static void *allocate(void *ud, void *block, size_t old_size, size_t size)
 {
     struct ls_session *session = ud;
-    atomic_size_t *heap = &session->budget->heap;
+    atomic_size_t *heap = &session->vm.budget->heap;
     size_t had = block ? old_size : 0; /* without a block old_size is a kind of object */
     if (size == 0) {
         ls_budget_set(heap, ls_budget_get(heap) - had);
         free(block);
         return NULL;
     }
-    if (size > had && !ls_budget_fits(session->budget, size - had, 0)) {
-        session->memory_hit = true;
+    if (size > had && !ls_budget_fits(session->vm.budget, size - had, 0)) {
+        session->vm.memory_hit = true;
         return NULL;
     }
     void *moved = ls_rearray(block, size, 1);
@@ -36,13 +36,13 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
 
 uint64_t ls_session_memory(const struct ls_session *session)
 {
-    return ls_budget_total(session->budget);
+    return ls_budget_total(session->vm.budget);
 }
 
 void ls_session_collect(struct ls_session *session)
 {
     ls__enter(session);
-    lua_gc(session->L, LUA_GCCOLLECT);
+    lua_gc(session->vm.L, LUA_GCCOLLECT);
     ls__leave(session);
 }
 
@@ -59,9 +59,7 @@ static int on_panic(lua_State *L)
 static void init_refs(struct ls_session *session)
 {
     int *const all[] = {
-        &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
-        &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_replaced, &session->ref_memory_text,
+        &session->vm.ref_session_key, &session->vm.ref_session, &session->vm.ref_ui, &session->vm.ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = LUA_NOREF;
@@ -70,9 +68,7 @@ static void init_refs(struct ls_session *session)
 static void drop_refs(struct ls_session *session)
 {
     int *const all[] = {
-        &session->ref_session_key, &session->ref_session, &session->ref_ui, &session->ref_empty, &session->ref_loaded,
-        &session->ref_proto_ids, &session->ref_instances, &session->ref_presenters, &session->ref_wrappers,
-        &session->ref_app, &session->ref_variables, &session->ref_replaced, &session->ref_memory_text,
+        &session->vm.ref_session_key, &session->vm.ref_session, &session->vm.ref_ui, &session->vm.ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ls__ref_drop(session, all[i]);
@@ -85,57 +81,60 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
         ls_fail(err, LS_ENOMEM, "not enough memory for a session");
         return NULL;
     }
-    session->config = *config;
-    ls_budget_init(&session->own_budget, config->memory_limit);
-    session->budget = config->budget ? config->budget : &session->own_budget;
-    session->trace.budget = session->error.budget = session->warning.budget = session->budget;
-    session->trace.extra = session->error.extra = session->warning.extra = LS_BUDGET_SPARE; /* they are to say that the limit was reached */
+    session->vm.config = *config;
+    ls_budget_init(&session->vm.own_budget, config->memory_limit);
+    session->vm.budget = config->budget ? config->budget : &session->vm.own_budget;
+    session->vm.trace.budget = session->vm.error.budget = session->vm.warning.budget = session->vm.budget;
+    session->vm.trace.extra = session->vm.error.extra = session->vm.warning.extra = LS_BUDGET_SPARE; /* they are to say that the limit was reached */
     if (host)
-        session->host = *host;
-    session->site = config->site;
-    session->inside = config->inside ? config->inside : &session->own_inside;
-    session->chunks = config->chunks;
+        session->vm.host = *host;
+    session->vm.site = config->site;
+    session->vm.inside = config->inside ? config->inside : &session->vm.own_inside;
+    session->vm.chunks = config->chunks;
     init_refs(session);
-    session->id = ls_strdup(config->vended_id ? config->vended_id : "");
-    session->config.vended_id = session->id;
-    session->main = session->L = session->id ? lua_newstate(allocate, session) : NULL;
-    if (!session->main) {
+    session->vm.id = ls_strdup(config->vended_id ? config->vended_id : "");
+    session->vm.config.vended_id = session->vm.id;
+    session->vm.main = session->vm.L = session->vm.id ? lua_newstate(allocate, session) : NULL;
+    if (!session->vm.main) {
         ls_fail(err, LS_ENOMEM, "not enough memory for the Lua state of a session");
         ls__vm_free(session);
         return NULL;
     }
-    *(struct ls_session **)lua_getextraspace(session->main) = session;
-    lua_atpanic(session->main, on_panic);
-    lua_setwarnf(session->main, ls__warn, session);
-    ls__hook_set(session->main, LS_HOOK_COUNT);
+    *(struct ls_session **)lua_getextraspace(session->vm.main) = session;
+    lua_atpanic(session->vm.main, on_panic);
+    lua_setwarnf(session->vm.main, ls__warn, session);
+    ls__hook_set(session->vm.main, LS_HOOK_COUNT);
     return session;
+}
+
+void ls__vm_close(struct ls_session *session)
+{
+    drop_refs(session);
+    assert(session->vm.refs == 0);
+    ls__enter(session);
+    lua_close(session->vm.main);
+    session->vm.main = session->vm.L = NULL;
+    session->vm.depth = 0;
 }
 
 void ls__vm_free(struct ls_session *session)
 {
-    if (session->main) {
-        drop_refs(session);
-        assert(session->refs == 0);
-        ls__enter(session);
-        lua_close(session->main);
-        session->depth = 0;
-    }
-    if (session->id)
-        ls_log_unfold(session->id);
-    ls_buf_release(&session->trace);
-    ls_err_release(&session->raised);
-    ls_buf_release(&session->warning);
-    ls_buf_release(&session->error);
-    ls_free(session->id);
+    if (session->vm.id)
+        ls_log_unfold(session->vm.id);
+    ls_buf_release(&session->vm.trace);
+    ls_err_release(&session->vm.raised);
+    ls_buf_release(&session->vm.warning);
+    ls_buf_release(&session->vm.error);
+    ls_free(session->vm.id);
     ls_free(session);
 }
 
 const char *ls_session_id(const struct ls_session *session)
 {
-    return session->id;
+    return session->vm.id;
 }
 
 const char *ls_session_last_error(const struct ls_session *session)
 {
-    return ls_buf_text(&session->error);
+    return ls_buf_text(&session->vm.error);
 }

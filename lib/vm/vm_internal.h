@@ -7,7 +7,7 @@
  *             found it, but for what their effect says.
  * A safe function reaches a raising one only through ls__lcall or ls__lrun.
  *
- * `session->L` is the Lua thread that runs now: the main one, or the coroutine whose code called us (L19). C functions called from Lua
+ * `session->vm.L` is the Lua thread that runs now: the main one, or the coroutine whose code called us (L19). C functions called from Lua
  * that call out of this room (store, tracker, host) bracket the call with ls__swap_thread, so that whatever comes back in works on the right stack. */
 #ifndef LS_VM_VM_INTERNAL_H
 #define LS_VM_VM_INTERNAL_H
@@ -25,7 +25,6 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "base/names.h"
 #include "vm/vm.h"
 
 /* Marks a function that may leave by a Lua error. Empty: it is there to be read and searched for. */
@@ -40,11 +39,7 @@
 #define LS_LTOP_CHECK(L, delta) ((void)0)
 #endif
 
-struct ls_proto;
-struct ls_module;
-struct ls_mutation;
-struct ls_timer;
-struct ls_watch;
+struct ls_model;
 struct ls_resolver_state;
 struct ls_reload_state;
 
@@ -52,17 +47,7 @@ struct ls_reload_state;
 enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT };
 enum { LS_INTERRUPT_NONE, LS_INTERRUPT_ENTRY, LS_INTERRUPT_ALL };
 
-/* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into Lua: the record may be
- * unloaded meanwhile. */
-struct ls_frame {
-    char *key;               /* owned: the current module */
-    uint64_t serial;         /* ls_module.serial of its record, to notice that it was unloaded (L57) */
-    size_t journal;          /* session->journal_count when the frame began */
-    bool first_load;         /* not a reload: L43, L44 */
-    bool reloading_before;   /* value of the flag to put back (L44) */
-};
-
-struct ls_session {
+struct ls_vm {
     /* -- immutable after open -- */
     struct ls_session_config config; /* vended_id points to `id` */
     char *id;                        /* owned */
@@ -89,8 +74,6 @@ struct ls_session {
     uint64_t epoch;          /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     struct ls_err raised;    /* of functions that may leave by a Lua error: what a longjmp passes over owns nothing (base/err.h) */
     struct ls_buf trace;     /* traceback of the error caught last */
-    const char *hashed;      /* the text that was compiled last, for comparison only: its hash need not be computed again */
-    uint64_t hash;
     const void *trace_of;    /* identity of an error that require raises again: its traceback is already in `trace` */
     struct ls_buf error;     /* last error of site code, for ls_session_last_error */
 
@@ -98,6 +81,10 @@ struct ls_session {
     lua_State *aside;        /* NULL = nothing, or what has no stack below it */
     lua_State *aside_of;     /* the thread that the stack goes on with */
     int aside_skip;          /* levels of that one that are not shown */
+
+    /* Chunks (chunks.c). */
+    const char *hashed;      /* the text that was compiled last, for comparison only: its hash need not be computed again */
+    uint64_t hash;
 
     /* Memory (vm.c). */
     struct ls_budget *budget; /* what is kept, and how much may be; borrowed, or: */
@@ -108,56 +95,7 @@ struct ls_session {
     int ref_session_key;     /* the string "session" */
     int ref_session;         /* the session table */
     int ref_ui;              /* the ui table */
-    int ref_empty;           /* EMPTY (L9) */
-    int ref_loaded;          /* package.loaded = loadedModules (L37) */
-    int ref_proto_ids;       /* name → id and prototype table → id of registered prototypes */
-    int ref_instances;       /* instanceRegistry: weak keys, instance → id << 40 | sequence (L91–L93) */
-    int ref_presenters;      /* presenterTypes: name → table (L121) */
-    int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
-    int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
-    int ref_variables;       /* id → variable object (L69) */
     int ref_memory_text;     /* what is said when the memory limit was reached (L5); LUA_NOREF without a limit */
-    int ref_replaced;        /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF before */
-
-    /* Prototypes, instances, mutation (prototype.h). */
-    struct ls_proto **protos;  /* prototypeRegistry, by id - 1; NULL = removed */
-    uint32_t proto_count, proto_cap;
-    uint64_t instance_seq;
-    struct ls_mutation *queue; /* mutationQueue */
-    size_t queue_count, queue_cap;
-    bool mutating;
-    uint64_t migrated;         /* instances visited by mutation passes so far, for reports (H97) */
-    struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
-    size_t journal_count, journal_cap;
-
-    /* Modules (module.h). */
-    struct ls_module **modules; /* in the order of first load */
-    size_t module_count, module_cap;
-    uint64_t module_serial;
-    struct ls_frame *frames;    /* the stack of running chunks; the last one's module is current */
-    size_t frame_count, frame_cap;
-    bool reloading;             /* what session.reloading says */
-    struct ls_names app_dirs;   /* apps/NAME/ below which a module has been loaded at some time (L52a) */
-
-    /* Timers and watches. */
-    struct ls_timer *timers;    /* array, handles ascending */
-    size_t timer_count, timer_cap;
-    uint64_t timer_handle;      /* last handle given out */
-    struct ls_watch *watches;   /* array, registration order */
-    size_t watch_count, watch_cap;
-    uint64_t watch_handle;
-    unsigned notifying;         /* callbacks running: ended watches are kept as holes meanwhile */
-
-    /* Variables. */
-    struct ls_tracker *tracker;             /* borrowed; NULL until bound */
-    const struct ls_variable_store *store;  /* borrowed; NULL until bound */
-    const struct ls_load_hooks *loads;      /* model/hooks.h */
-    const struct ls_slot_hooks *slots;
-    const luaL_Reg *functions;              /* of the session table, as they were made */
-    int64_t app_variable_id;                /* appVariableID: 0 or 1 */
-    uint64_t app_module;                    /* serial of the file whose first load made it, 0 = none */
-    bool app_counted;                       /* id 1 has been taken from the counter (T8) */
-    uint64_t version;                       /* newVersion (L119) */
 
     /* Warnings (finalizers.c). */
     struct ls_buf warning;   /* the pieces of one that is not complete yet */
@@ -166,9 +104,14 @@ struct ls_session {
     /* Evaluation (eval.c). */
     bool echo;               /* copy printed text to host.print */
     bool closing;
+};
 
-    struct ls_resolver_state *resolver; /* owned by resolver.c */
-    struct ls_reload_state *reload;     /* owned by reload.c */
+/* A session: what each of the Lua rooms keeps for it. The rooms above this one make their part when the session is opened (session/session.c). */
+struct ls_session {
+    struct ls_vm vm;
+    struct ls_model *model;             /* owned by model/model.c */
+    struct ls_resolver_state *resolver; /* owned by resolver/resolver.c */
+    struct ls_reload_state *reload;     /* owned by reload/transaction.c */
 };
 
 /** The session a Lua thread belongs to. [-0, +0, -] */
@@ -182,7 +125,7 @@ static inline struct ls_session *ls__session_of(lua_State *L)
 static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
-    if (session->closing)
+    if (session->vm.closing)
         luaL_error(L, "the session has ended");
     return session;
 }
@@ -190,20 +133,20 @@ static inline LS_RAISES struct ls_session *ls__open_session_of(lua_State *L)
 /** An error has left whatever function of the libraries ran (calls.c). */
 static inline void ls__left_calls(struct ls_session *session)
 {
-    atomic_store_explicit(session->inside, NULL, memory_order_relaxed);
+    atomic_store_explicit(session->vm.inside, NULL, memory_order_relaxed);
 }
 
 /** Make `L` the running thread; put back what it returns. [-0, +0, -] */
 static inline lua_State *ls__swap_thread(struct ls_session *session, lua_State *L)
 {
-    lua_State *before = session->L;
-    session->L = L;
+    lua_State *before = session->vm.L;
+    session->vm.L = L;
     return before;
 }
 
 /* --- gate.c --- */
 
-/** The one way from C into Lua (L4): calls the function below its `nargs` arguments on session->L, with traceback handler and budget.
+/** The one way from C into Lua (L4): calls the function below its `nargs` arguments on session->vm.L, with traceback handler and budget.
  * The outermost call of a nest arms time limit and interrupt, and puts the global `session` back (L6).
  * @return 0 with `nresults` results pushed; else the function and its arguments are gone, nothing is pushed, and `err` has a text that begins
  * with key:line: where Lua knew it, traceback in further lines: LS_ELUA, LS_ELIMIT, LS_EINTERRUPTED, LS_ENOMEM
@@ -218,10 +161,10 @@ void ls__enter(struct ls_session *session);
 /** The counterpart of ls__enter: after the outermost entry a limit that was reached (L5) counts no more. */
 void ls__leave(struct ls_session *session);
 /** A fresh time budget inside an open entry, unless the limit has been hit already. */
-static inline void ls__rearm(struct ls_session *session) { session->deadline_ns = 0; }
-/** Turn a status and the error value on top of session->L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
+static inline void ls__rearm(struct ls_session *session) { session->vm.deadline_ns = 0; }
+/** Turn a status and the error value on top of session->vm.L into `err` as ls__lcall does. Pops the value. [-1, +0, -] */
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err);
-/** The message handler: notes the traceback in session->trace and returns the error value unchanged. [-1, +1, m] */
+/** The message handler: notes the traceback in session->vm.trace and returns the error value unchanged. [-1, +1, m] */
 int ls__traceback(lua_State *L);
 /** Raise an argument error that names position and function, also when Lua does not know the name (L61). Never returns. */
 LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem);
@@ -242,7 +185,9 @@ void ls__ref_drop(struct ls_session *session, int *ref);
 
 /** A session with an empty Lua state, whose collector runs and whose limits hold. @return owned, ls__vm_free(); NULL and err */
 struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err);
-/** Close the state and free the session; what rooms above keep in it has been released. */
+/** Close the state: what rooms above keep in the registry has been released. Finalizers of the site run. */
+void ls__vm_close(struct ls_session *session);
+/** Free the session; its state is closed, or could not be made. */
 void ls__vm_free(struct ls_session *session);
 
 /* --- limits.c --- */

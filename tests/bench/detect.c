@@ -59,7 +59,7 @@ static void close_rig(struct rig *rig)
 static void run(struct rig *rig, const char *code, int nresults)
 {
     LS_ERR(err);
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     if (luaL_loadstring(L, code) != LUA_OK || ls__lcall(rig->session, 0, nresults, &err))
         die("the workload does not run");
 }
@@ -76,9 +76,9 @@ static LS_RAISES int take_slot(lua_State *L)
 static ls_slot slot_of(struct rig *rig, const char *code)
 {
     ls_slot slot = 0;
-    lua_pushcfunction(rig->session->L, take_slot);
+    lua_pushcfunction(rig->session->vm.L, take_slot);
     run(rig, code, 1);
-    lua_pushlightuserdata(rig->session->L, &slot);
+    lua_pushlightuserdata(rig->session->vm.L, &slot);
     if (ls__lcall(rig->session, 2, 0, NULL))
         die("no slot");
     return slot;
@@ -138,7 +138,7 @@ static void detect_once(struct workload *work)
 /* The floor of a field: rawgeti, gettable, rawequal over the same tables. */
 static void field_floor(struct workload *work)
 {
-    lua_State *L = work->rig.session->L;
+    lua_State *L = work->rig.session->vm.L;
     for (int i = 1; i <= work->count; i++) {
         lua_rawgeti(L, 1, i);
         lua_pushvalue(L, 3);
@@ -152,7 +152,7 @@ static void field_floor(struct workload *work)
 /* The floor of a method: a bare protected call. */
 static void method_floor(struct workload *work)
 {
-    lua_State *L = work->rig.session->L;
+    lua_State *L = work->rig.session->vm.L;
     for (int i = 1; i <= work->count; i++) {
         lua_pushvalue(L, 3);
         lua_rawgeti(L, 1, i);
@@ -175,7 +175,7 @@ static void compare_arrays(lua_State *L, int count)
 
 static void array_floor(struct workload *work)
 {
-    lua_State *L = work->rig.session->L;
+    lua_State *L = work->rig.session->vm.L;
     for (int i = 1; i <= work->count; i++) {
         lua_rawgeti(L, 1, i);
         lua_pushvalue(L, 3);
@@ -189,7 +189,7 @@ static void array_floor(struct workload *work)
 /* The floor of a list that has changed: one look at each element, and the text of a reference to each item. */
 static void list_floor(struct workload *work)
 {
-    lua_State *L = work->rig.session->L;
+    lua_State *L = work->rig.session->vm.L;
     struct ls_buf text = LS_BUF_INIT;
     lua_getglobal(L, "list");
     lua_pushvalue(L, -1);
@@ -212,7 +212,7 @@ struct result {
 static struct result measure(struct workload *work)
 {
     double values[ROUNDS], floors[ROUNDS], ratios[ROUNDS];
-    lua_State *L = work->rig.session->L;
+    lua_State *L = work->rig.session->vm.L;
     ls_tracker_begin_batch(work->rig.tracker);
     ls_tracker_detect(work->rig.tracker);
     for (int i = -1; i < ROUNDS; i++) { /* the first one warms up */

@@ -70,7 +70,7 @@ static int rig_setup(void **state)
 static int rig_teardown(void **state)
 {
     (void)state;
-    assert_int_equal(lua_gettop(rig->session->L), 0); /* T7: the stack is balanced */
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0); /* T7: the stack is balanced */
     ls_tracker_free(rig->tracker);
     ls_session_close(rig->session);
     ls_chunks_free(rig->chunks);
@@ -83,7 +83,7 @@ static int rig_teardown(void **state)
 static void rig_run(const char *code, int nresults)
 {
     LS_ERR(err);
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     if (luaL_loadstring(L, code) != LUA_OK)
         fail_msg("%s", lua_tostring(L, -1));
     if (ls__lcall(rig->session, 0, nresults, &err))
@@ -101,8 +101,8 @@ static __attribute__((unused)) bool rig_is(const char *expression)
     char code[512];
     snprintf(code, sizeof code, "return not not (%s)", expression);
     rig_run(code, 1);
-    bool yes = lua_toboolean(rig->session->L, -1);
-    lua_pop(rig->session->L, 1);
+    bool yes = lua_toboolean(rig->session->vm.L, -1);
+    lua_pop(rig->session->vm.L, 1);
     return yes;
 }
 
@@ -120,7 +120,7 @@ static ls_slot rig_slot(const char *expression)
     char code[512];
     ls_slot slot = 0;
     snprintf(code, sizeof code, "return %s", expression);
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     lua_pushcfunction(L, rig_take_slot);
     rig_run(code, 1);
     lua_pushlightuserdata(L, &slot);
@@ -147,7 +147,7 @@ static void rig_create(int64_t id, int64_t parent, const char *path)
     struct ls_fault fault;
     if (rig_try(id, parent, path, &fault))
         fail_msg("%s: %s", path, fault.text);
-    assert_int_equal(lua_gettop(rig->session->L), 0);
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0);
 }
 
 static struct ls_var *rig_var(int64_t id)
@@ -188,7 +188,7 @@ static __attribute__((unused)) const char *rig_fault_text(int64_t id)
 static int rig_write(int64_t id, const char *json, struct ls_fault *fault)
 {
     int rc = ls_tracker_write(rig->tracker, rig_var(id), json, strlen(json), fault);
-    assert_int_equal(lua_gettop(rig->session->L), 0);
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0);
     return rc;
 }
 
@@ -196,7 +196,7 @@ static bool rig_detect(void)
 {
     ls_tracker_begin_batch(rig->tracker);
     bool changed = ls_tracker_detect(rig->tracker);
-    assert_int_equal(lua_gettop(rig->session->L), 0);
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0);
     return changed;
 }
 

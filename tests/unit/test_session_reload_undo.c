@@ -3,8 +3,7 @@
 
 #include "session/session.h"
 #include "vm/vm_internal.h"
-#include "model/timers.h"
-#include "model/watches.h"
+#include "model/model_internal.h"
 #include "tracker/tracker.h"
 
 struct world {
@@ -125,11 +124,11 @@ static void h59_timers_and_watches_of_the_failed_chunk_go(void **state)
     world_open(&world, "session:createAppVariable({}) require('m')",
                "session:setInterval(function() end, 60000) session:watchVariable(1, function() end)");
     struct ls_session *session = world.site.session;
-    assert_int_equal(session->timer_count, 1);
-    assert_int_equal(session->watch_count, 1);
+    assert_int_equal(session->model->timer_count, 1);
+    assert_int_equal(session->model->watch_count, 1);
     assert_int_equal(save(&world, "session:setInterval(function() end, 1) session:watchVariable(1, function() end) error('x')"), LS_RELOAD_FAILED);
-    assert_int_equal(session->timer_count, 1); /* that of the running version goes on (H57) */
-    assert_int_equal(session->watch_count, 1);
+    assert_int_equal(session->model->timer_count, 1); /* that of the running version goes on (H57) */
+    assert_int_equal(session->model->watch_count, 1);
     world_close(&world);
 }
 
@@ -140,8 +139,8 @@ static void h52_registrations_follow_the_file(void **state)
     world_open(&world, "require('m')", "ui.registerPresenter('P1', {v = 1}) ui.registerPresenter('P2', {}) ui.registerWrapper('W1', {})");
     struct ls_session *session = world.site.session;
     assert_int_equal(save(&world, "ui.registerPresenter('P1', {v = 2}) error('x')"), LS_RELOAD_FAILED);
-    lua_State *L = session->L;
-    ls__ref_push(session, L, session->ref_presenters);
+    lua_State *L = session->vm.L;
+    ls__ref_push(session, L, session->model->ref_presenters);
     lua_getfield(L, -1, "P1");
     lua_getfield(L, -1, "v");
     assert_int_equal(lua_tointeger(L, -1), 1);
@@ -150,7 +149,7 @@ static void h52_registrations_follow_the_file(void **state)
     assert_int_equal(lua_getfield(L, -1, "P1"), LUA_TTABLE);
     assert_int_equal(lua_getfield(L, -2, "P2"), LUA_TNIL);
     lua_pop(L, 3);
-    ls__ref_push(session, L, session->ref_wrappers);
+    ls__ref_push(session, L, session->model->ref_wrappers);
     assert_int_equal(lua_getfield(L, -1, "W1"), LUA_TNIL);
     lua_pop(L, 2);
     world_close(&world);

@@ -221,7 +221,7 @@ static void t38_t39_ids_live_as_long_as_objects_and_no_longer(void **state)
     rig_do("for i = 1, 100 do holder.a = {} end");
     rig_detect();
     assert_string_equal(rig_json(4), "{\"obj\":4}");
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     assert_false(ls__object_push(rig->session, L, 3)); /* T39a */
     lua_pop(L, 1);
     assert_true(ls__object_push(rig->session, L, 4));
@@ -586,7 +586,7 @@ static void P111_tables_stay_long_where_there_is_no_memory_for_short_ones(void *
         ls_alloc_fail_at(n);
         ls_session_shrink(rig->session);
         done = ls_alloc_fail_at(0) < n;
-        assert_int_equal(lua_gettop(rig->session->L), 0);
+        assert_int_equal(lua_gettop(rig->session->vm.L), 0);
         make_many(10, 100);
         assert_string_equal(rig_json(2), "1");
         assert_string_equal(rig_json(109), "1");
@@ -620,7 +620,7 @@ static void every_allocation_may_fail(void **state)
             assert_string_equal(rig_json(51), "\"0:Ada\"");
             assert_memory_equal(rig_json(52), "[1,{\"obj\":", 10); /* the failed tries have used ids up */
         }
-        assert_int_equal(lua_gettop(rig->session->L), 0);
+        assert_int_equal(lua_gettop(rig->session->vm.L), 0);
         ls_tracker_destroy(rig->tracker, 50, NULL, NULL);
         ls_tracker_destroy(rig->tracker, 52, NULL, NULL);
         assert_int_equal(ls_tracker_count(rig->tracker), 1);

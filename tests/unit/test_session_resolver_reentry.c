@@ -38,9 +38,9 @@ static int l_put(lua_State *L)
 static int setup(void **state)
 {
     rig_setup(state);
-    lua_register(rig->session->L, "make", l_make);
-    lua_register(rig->session->L, "drop", l_drop);
-    lua_register(rig->session->L, "put", l_put);
+    lua_register(rig->session->vm.L, "make", l_make);
+    lua_register(rig->session->vm.L, "drop", l_drop);
+    lua_register(rig->session->vm.L, "put", l_put);
     return 0;
 }
 
@@ -95,7 +95,7 @@ static void a_constructor_meddles_with_its_variable(void **state)
     struct ls_fault fault;
     rig_try(2, 1, "n?wrapper=W", &fault);
     assert_null(ls_tracker_find(rig->tracker, 2));
-    assert_int_equal(lua_gettop(rig->session->L), 0);
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0);
 }
 
 static void a_list_meddles_with_itself_while_it_is_made(void **state)
@@ -107,7 +107,7 @@ static void a_list_meddles_with_itself_while_it_is_made(void **state)
     for (int i = 0; i < 4; i++)
         rig_detect();
     rig_create(3, 2, "items");
-    assert_int_equal(lua_gettop(rig->session->L), 0);
+    assert_int_equal(lua_gettop(rig->session->vm.L), 0);
     assert_true(rig_is("#h.list == 1")); /* each of the first two constructors has taken one away */
     assert_non_null(strstr(rig_json(3), "[{\"obj\":"));
     assert_null(strchr(rig_json(3), ','));

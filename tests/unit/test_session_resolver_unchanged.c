@@ -8,7 +8,7 @@
 /* Behind the back of every gate, as no site code could: shows whether a place is read at all. */
 static void set_unseen(const char *object, const char *field, int value)
 {
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     lua_getglobal(L, object);
     lua_pushinteger(L, value);
     lua_setfield(L, -2, field);
@@ -107,8 +107,8 @@ static const char *fresh_json(const char *expression)
     snprintf(code, sizeof code, "return %s", expression);
     ls_buf_clear(&text);
     rig_run(code, 1);
-    ls__value_json(rig->session, rig->session->L, -1, &text);
-    lua_pop(rig->session->L, 1);
+    ls__value_json(rig->session, rig->session->vm.L, -1, &text);
+    lua_pop(rig->session->vm.L, 1);
     return ls_buf_text(&text);
 }
 
@@ -151,8 +151,8 @@ static void t82_an_array_follows_every_kind_of_edit(void **state)
 
 static void limit_heap(size_t more)
 {
-    lua_gc(rig->session->L, LUA_GCCOLLECT);
-    ls_budget_set(&rig->session->budget->limit, ls_budget_total(rig->session->budget) + more);
+    lua_gc(rig->session->vm.L, LUA_GCCOLLECT);
+    ls_budget_set(&rig->session->vm.budget->limit, ls_budget_total(rig->session->vm.budget) + more);
 }
 
 /* T54, T82, Q2: an array whose change found no memory is as it was, and follows later. */
@@ -173,10 +173,10 @@ static void an_array_without_memory_follows_later(void **state)
         rig_detect();
         if (ls_var_fault(rig_var(2))) {
             failed++;
-            ls_budget_set(&rig->session->budget->limit, 0);
+            ls_budget_set(&rig->session->vm.budget->limit, 0);
             assert_string_equal(rig_json(2), before);
         }
-        ls_budget_set(&rig->session->budget->limit, 0);
+        ls_budget_set(&rig->session->vm.budget->limit, 0);
         rig_do("");
         rig_detect();
         assert_null(ls_var_fault(rig_var(2)));
@@ -214,7 +214,7 @@ static void t78_a_list_without_memory_is_brought_in_line_later(void **state)
         rig_detect();
         if (ls_var_fault(rig_var(2)))
             failed++;
-        ls_budget_set(&rig->session->budget->limit, 0);
+        ls_budget_set(&rig->session->vm.budget->limit, 0);
         rig_detect();
         rig_detect();
         if (ls_var_fault(rig_var(2))) { /* a constructor found no memory: its element stands there without a card, like after any other failure (T79) */
@@ -260,7 +260,7 @@ static int l_interrupt(lua_State *L)
 /* A pass that reads variable 2 is interrupted from there on, once. */
 static void interrupt_once(const char *object)
 {
-    lua_register(rig->session->L, "interrupt", l_interrupt);
+    lua_register(rig->session->vm.L, "interrupt", l_interrupt);
     rig_do(object);
     rig_root("o");
     rig_create(2, 1, "stop()?access=r");
@@ -307,7 +307,7 @@ static void l5_detection_looks_at_the_stop_flag_inside_a_long_array(void **state
 
 static const void *seen_at(int64_t id)
 {
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     ls__slot_push(rig->session, L, rig_var(id)->value.slot);
     const void *at = lua_topointer(L, -1);
     lua_pop(L, 1);
@@ -324,8 +324,8 @@ static void n2_of_equal_long_strings_the_new_one_is_kept(void **state)
     rig_create(3, 1, "s");
     rig_do("o.s = string.rep('x', 100000)");
     rig_run("return o.s", 1);
-    const void *now = lua_topointer(rig->session->L, -1);
-    lua_pop(rig->session->L, 1);
+    const void *now = lua_topointer(rig->session->vm.L, -1);
+    lua_pop(rig->session->vm.L, 1);
     assert_ptr_not_equal(seen_at(2), now);
     assert_false(rig_detect());
     assert_ptr_equal(seen_at(2), now);

@@ -592,7 +592,7 @@ static void r4_keys_are_not_remembered_for_ever(void **state)
         rig_detect();
     }
     collect();
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     long before = lua_gc(L, LUA_GCCOUNT);
     for (int i = 0; i < 400; i++) {
         rig_do("more()");
@@ -645,7 +645,7 @@ static void R3_r4_items_go_by_key(void **state)
 static void live_with_rows(void)
 {
     static const char *const paths[] = {"#4", "#4.name", "#3.boat", "#5.call(_)?access=action", "#9"};
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     for (int64_t i = 0; i < 5; i++)
         rig_try(11 + i, 10, paths[i], NULL);
     rig_try(20, 1, "ships?wrapper=lua.ViewList&keyed=true", NULL);

@@ -55,7 +55,7 @@ static void assert_right(int64_t id, const char *path)
 /* Detect, stopped after `us` at latest. @return was it stopped */
 static bool detect_cut(int64_t us)
 {
-    ls_buf_clear(&rig->session->error);
+    ls_buf_clear(&rig->session->vm.error);
     interrupt_in(us);
     rig_detect();
     interrupt_in(0);
@@ -177,7 +177,7 @@ static void l5_an_array_of_objects(void **state)
 /* The ids are those of the keys (R4): each leads to the element that has its key now. */
 static void check_keys(void)
 {
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     assert_string_equal(shown[2], rig_json(2));
     assert_string_equal(rig_fault(2), "");
     rig_run("return o.a", 1);
@@ -208,8 +208,8 @@ static void l5_an_array_whose_elements_have_keys(void **state)
 static void check_list(void)
 {
     rig_run("return #o.a", 1);
-    int count = (int)lua_tointeger(rig->session->L, -1);
-    lua_pop(rig->session->L, 1);
+    int count = (int)lua_tointeger(rig->session->vm.L, -1);
+    lua_pop(rig->session->vm.L, 1);
     char path[64], want[64];
     assert_string_equal(shown[3], rig_json(3));
     for (int i = 0; i <= 6; i++) {
@@ -217,10 +217,10 @@ static void check_list(void)
         snprintf(path, sizeof path, "items.%d.baseItem.n", at);
         rig_create(50, 2, path);
         rig_run("return o.a", 1);
-        lua_rawgeti(rig->session->L, -1, at + 1);
-        lua_getfield(rig->session->L, -1, "n");
-        snprintf(want, sizeof want, "%d", (int)lua_tointeger(rig->session->L, -1));
-        lua_settop(rig->session->L, 0);
+        lua_rawgeti(rig->session->vm.L, -1, at + 1);
+        lua_getfield(rig->session->vm.L, -1, "n");
+        snprintf(want, sizeof want, "%d", (int)lua_tointeger(rig->session->vm.L, -1));
+        lua_settop(rig->session->vm.L, 0);
         assert_string_equal(rig_json(50), want);
         ls_tracker_destroy(rig->tracker, 50, NULL, NULL);
     }
@@ -326,7 +326,7 @@ static void l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all(void **st
 static void assert_stops(const char *code)
 {
     LS_ERR(err);
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     if (luaL_loadstring(L, code) != LUA_OK)
         fail_msg("%s", lua_tostring(L, -1));
     for (int64_t us = 1000;; us *= 2) {
@@ -358,7 +358,7 @@ static void l5_a_halted_session(void **state)
 {
     (void)state;
     LS_ERR(err);
-    lua_State *L = rig->session->L;
+    lua_State *L = rig->session->vm.L;
     ls_session_halt(rig->session);
     ls_session_interrupt(rig->session);
     for (int i = 0; i < 3; i++) {
