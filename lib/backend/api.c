@@ -4,7 +4,7 @@
  * Owner thread: the session's. Waiting polls are the server's: it may not block here. */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/json.h"
 
 /* {"error":DESCRIPTION} or {"result":DATA} from one message that was written for a page. */

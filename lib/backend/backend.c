@@ -3,7 +3,7 @@
  *
  * Owner thread: whoever runs the session's queue. It refuses to know sockets, threads and files; those above hand in an outlet, a clock's alarm, texts.
  * Rules: P30, P33, P51 to P69, P111, H70 to H72. */
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 
 #include <stdio.h>
 #include <utlist.h>

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/text.h"
 

@@ -2,7 +2,7 @@
  * above, because what the session tells them must be sorted out while a restart has two of them (H69).
  *
  * Owner thread: the session's. It sends nothing. */
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 
 /* A timer's handle as the host sees it: the engine's generation above, the session's own handle below. */

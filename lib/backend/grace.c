@@ -4,7 +4,7 @@
  * Owner thread: the session's. */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"

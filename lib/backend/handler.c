@@ -6,7 +6,7 @@
  * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the end of the batch. */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/json.h"
 #include "base/log.h"
 

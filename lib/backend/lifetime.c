@@ -3,7 +3,7 @@
  * Owner thread: the session's. */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/array.h"
 #include "base/log.h"
 

@@ -3,7 +3,7 @@
  * Owner thread: the session's. Ids of different connections overlap, so here they are made unique (P12). */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/json.h"
 #include "base/text.h"
 

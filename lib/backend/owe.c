@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/text.h"
 

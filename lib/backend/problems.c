@@ -4,7 +4,7 @@
  * Owner thread: the session's. Texts for pages hold keys and lines, never absolute paths (H100). */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "files/fspath.h"

@@ -7,7 +7,7 @@
  * Owner thread: the session's. If the new main.lua fails nothing of the old engine has been touched. */
 #include <string.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/log.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/text.h"
 

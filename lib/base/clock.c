@@ -61,3 +61,9 @@ uint64_t ls_ticks(void) { return (uint64_t)ls_now_ns(); }
 
 int64_t ls_ticks_ns(uint64_t ticks) { return (int64_t)ticks; }
 #endif
+
+bool ls_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns)
+{
+    struct timespec at = {.tv_sec = (time_t)(until_ns / 1000000000), .tv_nsec = (long)(until_ns % 1000000000)};
+    return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &at) == 0;
+}

@@ -1,8 +1,10 @@
-/* Monotonic time. Thread: any. */
+/* Monotonic time, and waiting by it: a change of the date wakes nobody early or late. Thread: any. */
 #ifndef LS_BASE_CLOCK_H
 #define LS_BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Nanoseconds of the monotonic clock. */
@@ -20,5 +22,11 @@ static inline int64_t ls_stepped_ns(void) { return atomic_load_explicit(&ls_cloc
 uint64_t ls_ticks(void);
 /** Ticks to nanoseconds. */
 int64_t ls_ticks_ns(uint64_t ticks);
+
+/** Wait until the condition, set up with whatever clock, is signalled, at most until `until_ns` of ls_now_ns(). May return early, as pthread_cond_wait may: ask in a loop.
+ * @param lock  held by the caller, and again on return
+ * @return false when the time is over
+ * Thread: any. */
+bool ls_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns);
 
 #endif

@@ -22,9 +22,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/log.h"
-#include "executor/internal.h"
+#include "executor/executor_internal.h"
 
 enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
 #define SPOT_NS ls_ms(1)        /* the poster's own thread has a socket to read */

@@ -2,14 +2,13 @@
  * clear timers. It sleeps without a time-out while nothing is pending, so that an idle server costs nothing (Q1).
  *
  * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback posts an item. */
-#include "executor/internal.h"
+#include "executor/executor_internal.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/cond.h"
 
 /* Equal due times fire in the order in which they were set. */
 static bool is_before(const struct timer *a, const struct timer *b)

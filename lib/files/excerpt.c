@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "files/fspath.h"
 
 size_t ls_excerpt_column(const char *text, size_t len, const char *message, size_t *width)
 {
@@ -32,4 +33,90 @@ void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t f
         ls_buf_char(out, text[i] == '\t' ? '\t' : ' ');
     for (size_t i = 0; i < width; i += i < width && column + i < len ? ls_utf8_next(text + column + i, len - column - i) : 1)
         ls_buf_char(out, i == 0 ? '^' : '~');
+}
+
+/* --- for a terminal --- */
+
+enum {
+    WIDEST = 140,  /* bytes of a line that are shown */
+    MARGIN = 40,   /* bytes before the place when the line is longer than that */
+};
+
+struct line {
+    const char *text;
+    size_t len;
+    int number;
+};
+
+static size_t trimmed(const char *text, size_t len)
+{
+    while (len > 0 && strchr(" \t\r", text[len - 1]) != NULL)
+        len--;
+    return len;
+}
+
+/* The line of that number, and the one before it that is not blank. @return false when there is none such */
+static bool find_lines(const char *source, size_t len, int number, struct line *before, struct line *at)
+{
+    const char *end = source + len;
+    *before = *at = (struct line){0};
+    for (int n = 1; n <= number && source < end; n++) {
+        const char *stop = memchr(source, '\n', (size_t)(end - source));
+        struct line line = {source, trimmed(source, (size_t)((stop != NULL ? stop : end) - source)), n};
+        if (at->text != NULL && at->len > 0)
+            *before = *at;
+        *at = line;
+        source = stop != NULL ? stop + 1 : end;
+    }
+    return at->text != NULL;
+}
+
+static void write_text(struct ls_buf *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t bytes = ls_utf8_next(text + i, len - i);
+        unsigned char c = (unsigned char)text[i];
+        if (bytes > 1)
+            ls_buf_add(out, text + i, bytes);
+        else
+            ls_buf_char(out, c == '\t' || (c >= ' ' && c < 0x7f) ? (char)c : '?');
+        i += bytes;
+    }
+}
+
+/* Never cuts a character in two. */
+static size_t cut(const char *text, size_t len, size_t most)
+{
+    return len <= most ? len : ls_utf8_cut(text, most);
+}
+
+static void write_line(struct ls_buf *out, const struct line *line, size_t from)
+{
+    ls_buf_printf(out, "\n  %5d | ", line->number);
+    if (from > line->len)
+        return;
+    size_t shown = cut(line->text + from, line->len - from, WIDEST);
+    write_text(out, line->text + from, shown);
+    if (from + shown < line->len)
+        ls_buf_str(out, "…");
+}
+
+void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int number, const char *message)
+{
+    struct line before, at;
+    if (!find_lines(source, len, number, &before, &at))
+        return;
+    size_t width = 1, column = at.len;
+    bool at_end = at.len == 0 || number > at.number || ls_has_suffix(message, "near <eof>");
+    if (at.len == 0 && before.text != NULL) { /* nothing can be seen on a blank line: the last thing written is what matters */
+        at = before;
+        find_lines(source, len, at.number, &before, &at);
+    }
+    column = at_end ? at.len : ls_excerpt_column(at.text, at.len, message, &width);
+    size_t from = column > WIDEST - MARGIN ? cut(at.text, at.len, column - MARGIN) : 0;
+    if (before.text != NULL)
+        write_line(out, &before, from);
+    write_line(out, &at, from);
+    ls_buf_str(out, "\n        | ");
+    ls_excerpt_caret(out, at.text, at.len, from, column, width);
 }

@@ -18,4 +18,8 @@ size_t ls_excerpt_column(const char *text, size_t len, const char *message, size
  * @param column, width  of ls_excerpt_column(), in bytes */
 void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t from, size_t column, size_t width);
 
+/** Two lines of source and a caret line below the place that the message is about (C2); nothing when the text has no such line.
+ * @param message  Lua's, whose quoted words say where on the line */
+void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int line, const char *message);
+
 #endif

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 struct counted_burst {
     struct ls_burst burst;

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static const uint32_t level_mask[LS__LEVELS] = {
     [LS__SELF] = IN_DELETE_SELF | IN_MOVE_SELF,

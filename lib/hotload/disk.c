@@ -6,7 +6,7 @@
 #include <sys/vfs.h>
 
 #include "base/alloc.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 struct ls__hotload_seams ls__hotload_seams;
 

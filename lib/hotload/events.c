@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 enum { STRUCTURAL = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO };
 

@@ -18,11 +18,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 enum {
     MAX_QUEUED = 262144, /* records: about what 16 overflows of the kernel's queue would hold; beyond, everything is looked at again */

@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static struct ls__pending *entry_of(struct ls_hotload *h, const char *path)
 {

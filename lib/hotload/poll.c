@@ -3,7 +3,7 @@
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name, const struct ls__stamp *stamp)
 {

@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 enum {
     MAX_LINKS = 40, /* as the kernel: more is a loop (H18) */

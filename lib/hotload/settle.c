@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 enum {
     ALONE_MS = 5,      /* H23: while one file is pending */

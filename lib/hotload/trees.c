@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static bool not_descended(const char *name) { return name[0] == '.' || strcmp(name, "node_modules") == 0; }
 

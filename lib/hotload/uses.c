@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "files/fspath.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 struct use {
     struct ls__route **routes;

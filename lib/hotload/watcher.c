@@ -24,7 +24,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/log.h"
 
 enum { ANSWER_MS = 5000 }; /* a request that takes longer has failed: its directory is polled */

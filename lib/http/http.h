@@ -125,6 +125,10 @@ int request_cookie_session(const struct request *request, char *out, size_t cap)
 /** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a), LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
 
+/** The canonical form of a decoded path (P2): no empty, `.` or `..` components; a slash at the end stays. `out` has room for one byte more than `path`, and a NUL.
+ * @return its length */
+size_t request_canonical(const char *path, char *out);
+
 /* reply.c */
 
 struct reply {
@@ -145,6 +149,8 @@ int reply_send(struct reply *reply, struct mg_connection *http);
 int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /** Head only, for a body of `len` bytes that is streamed; releases. @return the status */
 int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
+/** Moved for good, to a path below this server, with the query as it came. @return the status */
+int reply_redirect(const struct request *request, const char *path);
 
 /* peer.c */
 

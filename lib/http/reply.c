@@ -126,3 +126,23 @@ int reply_text(struct mg_connection *http, int status, const char *format, ...)
     ls_buf_release(&text);
     return status;
 }
+
+int reply_redirect(const struct request *request, const char *path)
+{
+    struct ls_buf to = LS_BUF_INIT;
+    for (const char *at = path; *at != '\0'; at++) {
+        bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("/-_.~!$&'()*+,;=:@", *at) != NULL;
+        if (plain)
+            ls_buf_char(&to, *at);
+        else
+            ls_buf_printf(&to, "%%%02X", (unsigned char)*at);
+    }
+    if (request->info->query_string != NULL)
+        ls_buf_printf(&to, "?%s", request->info->query_string);
+    struct reply reply;
+    reply_init(&reply, 301, NULL);
+    reply_header(&reply, "Location", "%s", ls_buf_text(&to));
+    reply_header(&reply, "Cache-Control", "no-cache");
+    ls_buf_release(&to);
+    return reply_send(&reply, request->http);
+}

@@ -212,3 +212,30 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
     body_left = rc != 0;
     return rc;
 }
+
+size_t request_canonical(const char *path, char *out)
+{
+    size_t len = 0;
+    out[len++] = '/';
+    const char *at = path;
+    while (*at != '\0') {
+        at += strspn(at, "/");
+        size_t step = strcspn(at, "/");
+        if (step == 0)
+            break;
+        bool dot = step == 1 && at[0] == '.', up = step == 2 && at[0] == '.' && at[1] == '.';
+        if (up && len > 1) {
+            len--; /* the slash at the end, then the component before it */
+            while (out[len - 1] != '/')
+                len--;
+        } else if (!dot && !up) {
+            memcpy(out + len, at, step);
+            len += step;
+            if (at[step] == '/')
+                out[len++] = '/';
+        }
+        at += step;
+    }
+    out[len] = '\0';
+    return len;
+}

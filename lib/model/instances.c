@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "model/globals.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 #define SEQ_MASK (((lua_Integer)1 << LS_INSTANCE_SEQ_BITS) - 1)
 

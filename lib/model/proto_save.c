@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "model/globals.h"
 #include "model/module.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
 {

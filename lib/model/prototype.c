@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "model/globals.h"
 #include "model/module.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 /* Stack of l_session_prototype: arguments, then what is worked out. */
 enum { SELF = 1, NAME, INIT, BASE, PROTO, RECORD, COPIES, OLD_RECORD, OLD_COPIES, REMOVED };

@@ -16,7 +16,7 @@
 #include "model/prototype.h"
 #include "reload/threeway_text.h"
 #include "resolver/slots.h"
-#include "vm/chunks_internal.h"
+#include "vm/chunks.h"
 
 struct take {
     struct ls_session *session;

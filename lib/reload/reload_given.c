@@ -14,7 +14,7 @@
 
 #include "base/text.h"
 #include "model/prototype.h"
-#include "vm/chunks_internal.h"
+#include "vm/chunks.h"
 
 enum { LARGEST_BYTES = 65536 }; /* of one file: data files of any size are loaded as modules, too */
 enum { RECORD_TABLE = 1, RECORD_META = 2, RECORD_CONTENT = 3 }; /* slots of a record (threeway_value.c) */

@@ -6,7 +6,7 @@
 #include <lauxlib.h>
 
 #include "reload/threeway.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 enum { SLOT_FIELDS = 1, SLOT_META = 2 };
 

@@ -16,7 +16,7 @@
 #include <lauxlib.h>
 
 #include "reload/threeway_work.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 enum { FRESH_BUDGET = 20000 }; /* entries of new content; beyond it the file's functions are taken as they are */
 enum { MAX_UPVALUES = 255 };   /* Lua's own limit */

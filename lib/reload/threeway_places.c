@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "reload/threeway_text.h"
 #include "reload/threeway_work.h"
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 enum verdict { TAKE_NEW, KEEP_PRESENT, KEEP_UNLESS_HELD };
 

@@ -1,4 +1,4 @@
-/* The commands of the control socket (C3; the fields of each are in protocol/control.h). What a command does to a session is an item of that session's
+/* The commands of the control socket (C3; the fields of each are in protocol/control_request.h). What a command does to a session is an item of that session's
  * queue (P26), and the connection's thread waits for it.
  *
  * Threads: the connection's, and the sessions' owner threads inside items. */

@@ -2,8 +2,8 @@
 #ifndef LS_SERVER_CONTROL_H
 #define LS_SERVER_CONTROL_H
 
-#include "protocol/control.h"
-#include "server/internal.h"
+#include "protocol/control_request.h"
+#include "server/server_internal.h"
 
 /* One connection. */
 struct control_client {

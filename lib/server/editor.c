@@ -4,7 +4,7 @@
  * the line are put into words. Only with hot reload, and only for the user who serves (request_is_local).
  *
  * Threads: civetweb's workers. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  *
  * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is taken out of the session's table by
  * whoever ends it; its struct belongs to the item once it has been posted. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <string.h>
 

@@ -4,62 +4,12 @@
  * to civetweb is the WebSocket handshake.
  *
  * Threads: civetweb's workers. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { MAX_PATH = 4096 };
-
-/* --- the address --- */
-
-/* The canonical form (P2): no empty, `.` or `..` components; a slash at the end stays. `out` holds at least as much as `path`. */
-static size_t canonical_path(const char *path, char *out)
-{
-    size_t len = 0;
-    out[len++] = '/';
-    const char *at = path;
-    while (*at != '\0') {
-        at += strspn(at, "/");
-        size_t step = strcspn(at, "/");
-        if (step == 0)
-            break;
-        bool dot = step == 1 && at[0] == '.', up = step == 2 && at[0] == '.' && at[1] == '.';
-        if (up && len > 1) {
-            len--; /* the slash at the end, then the component before it */
-            while (out[len - 1] != '/')
-                len--;
-        } else if (!dot && !up) {
-            memcpy(out + len, at, step);
-            len += step;
-            if (at[step] == '/')
-                out[len++] = '/';
-        }
-        at += step;
-    }
-    out[len] = '\0';
-    return len;
-}
-
-static int redirect_to(struct request *request, const char *path)
-{
-    struct ls_buf to = LS_BUF_INIT;
-    for (const char *at = path; *at != '\0'; at++) {
-        bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("/-_.~!$&'()*+,;=:@", *at) != NULL;
-        if (plain)
-            ls_buf_char(&to, *at);
-        else
-            ls_buf_printf(&to, "%%%02X", (unsigned char)*at);
-    }
-    if (request->info->query_string != NULL)
-        ls_buf_printf(&to, "?%s", request->info->query_string);
-    struct reply reply;
-    reply_init(&reply, 301, NULL);
-    reply_header(&reply, "Location", "%s", ls_buf_text(&to));
-    reply_header(&reply, "Cache-Control", "no-cache");
-    ls_buf_release(&to);
-    return reply_send(&reply, request->http);
-}
 
 /* --- routing (P1) --- */
 
@@ -90,9 +40,9 @@ static int route(struct request *request)
     if (strcmp(path, "/") == 0)
         return pages_root(request);
     if (strcmp(path, "/api") == 0)
-        return redirect_to(request, "/api/");
+        return reply_redirect(request, "/api/");
     if (strcmp(path, "/ws") == 0)
-        return redirect_to(request, "/ws/");
+        return reply_redirect(request, "/ws/");
     if (strcmp(path, "/api/open") == 0)
         return editor_open(request);
     if (strncmp(path, "/api/", 5) == 0)
@@ -151,9 +101,9 @@ static int answer(struct mg_connection *http)
         return status;
     }
     struct request request = {.web = web, .server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
-    request.path_len = canonical_path(decoded, canonical);
+    request.path_len = request_canonical(decoded, canonical);
     if (strcmp(decoded, canonical) != 0)
-        return redirect_to(&request, canonical);
+        return reply_redirect(&request, canonical);
     return route(&request);
 }
 

@@ -4,7 +4,7 @@
  * The maps are shared; the lock is held for look-ups only, never while Lua runs.
  *
  * Threads: any. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +14,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/log.h"
 
 enum { ROOM_WAIT_MS = 2000 };

@@ -5,7 +5,7 @@
  *
  * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under the lock before civetweb closes the
  * connection. Lock order: send_lock, then the writer's lock. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <errno.h>
 #include <poll.h>

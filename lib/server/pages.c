@@ -2,7 +2,7 @@
  * (P3–P16, F8, F9, F219, PX46; L34 and H36 for a start that failed).
  *
  * Threads: civetweb's workers; the listing is taken on the session's queue (P16). */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

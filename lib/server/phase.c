@@ -1,7 +1,7 @@
 /* The server as a whole, as its parts see it: whether it is open, and memory that goes back to the system when somebody has gone.
  *
  * Threads: any. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <malloc.h>
 

@@ -4,7 +4,7 @@
  * items share a `struct fanout`, which collects results; whoever finishes last tells (saves.c). Those who watch get an event for each file and session.
  *
  * Threads: bursts arrive on the hot loader's settling thread; items run on the sessions' owner threads; reports come from whichever is last. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

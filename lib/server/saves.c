@@ -13,8 +13,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "files/excerpt.h"
 #include "files/fspath.h"
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 enum {
     NAMES_SHOWN = 3,
@@ -312,7 +313,7 @@ static void write_excerpt(struct ls_buf *out, const struct ls_server *server, co
     }
     struct ls_bytes *source = line > 0 ? find_source(server, burst, key) : NULL;
     if (source != NULL)
-        excerpt_write(out, ls_bytes_data(source), ls_bytes_len(source), line, failure->text);
+        ls_excerpt_write(out, ls_bytes_data(source), ls_bytes_len(source), line, failure->text);
     ls_bytes_unref(source);
 }
 

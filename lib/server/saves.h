@@ -58,8 +58,4 @@ void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct s
 /** "ok", "skipped", "failed", "first". */
 const char *saves_outcome(enum ls_reload_outcome outcome);
 
-/** Two lines of source and a caret line below the place that the message is about (C2); nothing when the text has no such line.
- * @param message  Lua's, whose quoted words say where on the line */
-void excerpt_write(struct ls_buf *out, const char *source, size_t len, int line, const char *message);
-
 #endif

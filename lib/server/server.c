@@ -23,7 +23,7 @@
  *   socket->flow_lock                 what of a connection waits in its session's queue
  *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed under it
  * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are taken last. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

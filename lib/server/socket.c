@@ -1,7 +1,7 @@
 /* A WebSocket's record: its life, and the list of all that are open.
  *
  * Threads: any; the list has a lock. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <utlist.h>
 

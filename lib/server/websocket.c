@@ -6,7 +6,7 @@
  * its bytes are read (P37).
  *
  * Threads: a reader thread (ls-page) a connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

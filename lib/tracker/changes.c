@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* --- lists in which a variable knows its place: entering and leaving cost the same however long they are --- */
 

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* --- epochs --- */
 
@@ -386,12 +386,6 @@ void ls_tracker_leave(struct ls_tracker *tracker, int opened)
 {
     if (opened > 0 && tracker->resolver.ops->leave)
         tracker->resolver.ops->leave(tracker->resolver.ctx);
-}
-
-bool ls_tracker_stopped(struct ls_tracker *tracker)
-{
-    const struct ls_resolver *resolver = &tracker->resolver;
-    return resolver->ops->stopped && resolver->ops->stopped(resolver->ctx);
 }
 
 static bool run_pass(struct ls_tracker *tracker)

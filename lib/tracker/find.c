@@ -1,6 +1,6 @@
 /* Variables found by id and by object, where their paths start, and the end of a call under which nothing may be destroyed.
  * Owner thread: the session's. Rules: T15, T93a, T104, T105. */
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 #include <string.h>
 
@@ -64,6 +64,12 @@ size_t ls_tracker_by_object(const struct ls_tracker *tracker, int64_t object, in
         ids[count++] = next->id;
     }
     return count;
+}
+
+bool ls_tracker_stopped(struct ls_tracker *tracker)
+{
+    const struct ls_resolver *resolver = &tracker->resolver;
+    return resolver->ops->stopped && resolver->ops->stopped(resolver->ctx);
 }
 
 /* --- where paths start --- */

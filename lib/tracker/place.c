@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 #define TOLD_MAX 16 /* objects that a place remembers; an edit of longer ago is refused */
 

@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 #define SELDOM __attribute__((cold)) /* compiled for size */
 

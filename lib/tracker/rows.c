@@ -5,7 +5,7 @@
  * writes the object, in the list or out of it; out of it what the variable and its subtree remember is let go of at the end of each detection,
  * so that a row on some page never is what keeps an object alive.
  * Owner thread: the session's. */
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* Each collection is a pause for the session. A page that goes on writing to what is shown no more has what lived at the last of them taken for alive until its next message. */
 #define MAX_COLLECTIONS 8

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 #define SELDOM __attribute__((cold)) /* compiled for size */
 

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
 static void remove_doomed(struct ls_tracker *tracker);

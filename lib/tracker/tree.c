@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* Variables a block: neighbours in creation are neighbours in memory, as detection visits them. Most sessions that wait for a page have one variable,
  * so blocks begin small. */

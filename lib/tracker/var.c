@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 int64_t ls_var_id(const struct ls_var *var)
 {

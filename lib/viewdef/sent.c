@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
-#include "viewdef/internal.h"
+#include "viewdef/viewdef_internal.h"
 
 struct ls_viewdef_sent {
     struct ls_map *stamps; /* key -> content hash of the text that was sent, as the pointer itself */

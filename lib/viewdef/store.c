@@ -21,7 +21,7 @@
 #include "base/text.h"
 #include "files/embed.h"
 #include "files/fspath.h"
-#include "viewdef/internal.h"
+#include "viewdef/viewdef_internal.h"
 
 #define LS_BUILTIN_VIEWS "templates/viewdefs/"
 /* Time stamps of folders come from a clock that ticks every few milliseconds: one that is younger than this when it is looked at may hide

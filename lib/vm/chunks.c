@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/text.h"
-#include "vm/chunks_internal.h"
+#include "files/embed.h"
 #include "vm/vm_internal.h"
 
 struct chunk {

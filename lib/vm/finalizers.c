@@ -6,7 +6,7 @@
  * order that Lua promises, and the guard's finalizer calls what `__gc` is by then, on a thread of its own (ls__call_aside).
  *
  * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua 5.4 manual 2.5.3. */
-#include "vm/finalizers.h"
+#include "vm/vm_internal.h"
 
 #include <string.h>
 

@@ -13,10 +13,10 @@
 
 #include "base/alloc.h"
 #include "files/fspath.h"
-#include "vm/chunks_internal.h"
-#include "vm/finalizers.h"
+#include "vm/chunks.h"
 #include "vm/printing.h"
 #include "vm/source.h"
+#include "vm/vm_internal.h"
 
 /* --- chunks as text only (L16) --- */
 

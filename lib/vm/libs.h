@@ -49,4 +49,7 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
 /** Is the value what stands between Lua and a message handler of sites? [-0, +0, -] */
 bool ls__is_handler(lua_State *L, int index);
 
+/* --- finalizers.c --- */
+
+
 #endif

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "files/embed.h"
 #include "files/fspath.h"
-#include "vm/chunks_internal.h"
+#include "vm/chunks.h"
 
 /* Keys of built-in modules start with this, so that a site's own lua/presenter.lua is another module. */
 #define BUILTIN_KEYS "lsess/"

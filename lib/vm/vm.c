@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "vm/finalizers.h"
 #include "vm/libs.h"
 
 /* --- memory --- */

@@ -39,6 +39,7 @@
 #define LS_LTOP_CHECK(L, delta) ((void)0)
 #endif
 
+struct ls_embed;
 struct ls_model;
 struct ls_resolver_state;
 struct ls_reload_state;
@@ -224,6 +225,30 @@ LS_RAISES static inline void ls__look(lua_State *L, lua_Integer step)
  * With chunks cached under the name and content; `cache` false for code that comes once.
  * @return 0; LS_ESYNTAX with `key:line:` text; LS_ENOMEM/LS_ELIMIT. [-0, +(1|0), -] */
 int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err);
+
+/** The text of an embedded file, unpacked once per process. `chunks` may be NULL: then it is unpacked each time.
+ * @return a use, or NULL without memory */
+struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed);
+
+/** The byte code kept for a chunk name (`@key`) and text. @return a use, NULL if there is none */
+struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len);
+
+/** What the first execution of a text has given, as reload_given.c writes it. @return a use, NULL if nobody has kept it */
+struct ls_bytes *ls__chunks_given(struct ls_chunks *chunks, const char *key, uint64_t hash);
+/** Keep it, unless somebody has. @param given  borrowed */
+void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, struct ls_bytes *given);
+
+/* --- finalizers.c --- */
+
+/** lua_setmetatable for metatables that may be a site's: a `__gc` in them is bounded and its errors are reported. Pops the metatable or nil.
+ * [-1, +0, m] */
+LS_RAISES void ls__set_metatable(lua_State *L, int index);
+/** setmetatable of sites. [-2, +1, e] */
+LS_RAISES int l_setmetatable(lua_State *L);
+/** debug.setmetatable of sites. [-0, +1, e] */
+LS_RAISES int l_debug_setmetatable(lua_State *L);
+/** The warning function of the state; `ud` is the session. Warnings are on until warn("@off"). */
+void ls__warn(void *ud, const char *text, int to_be_continued);
 
 /* --- errors.c --- */
 

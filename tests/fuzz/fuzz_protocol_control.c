@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "protocol/control.h"
+#include "protocol/control_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
  * the API (P24, P118, P119), and running out of memory. */
 #include "backend_site.h"
 
-#include "backend/internal.h"
+#include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/json.h"
 

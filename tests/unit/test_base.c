@@ -16,7 +16,6 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/map.h"

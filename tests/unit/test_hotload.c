@@ -1,7 +1,7 @@
 /* The hot loader's core: events, windows, bursts, the stable read (hotload.md sections 4, 5, 13, 14). */
 #include "hotload_site.h"
 
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static void test_save(void **state) /* H21, H33: a save in place, one burst with the final text */
 {

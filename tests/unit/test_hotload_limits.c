@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-#include "hotload/internal.h"
+#include "hotload/hotload_internal.h"
 
 static int limits_teardown(void **state)
 {

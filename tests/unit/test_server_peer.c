@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "server/internal.h"
+#include "server/server_internal.h"
 #include "server_site.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

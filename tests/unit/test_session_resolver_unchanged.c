@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "resolver/resolver_internal.h"
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* Behind the back of every gate, as no site code could: shows whether a place is read at all. */
 static void set_unseen(const char *object, const char *field, int value)

@@ -1,6 +1,6 @@
 /* What the files of this room share: the tracker's and the variables' bodies. Owner thread: the session's. */
-#ifndef LS_TRACKER_INTERNAL_H
-#define LS_TRACKER_INTERNAL_H
+#ifndef LS_TRACKER_TRACKER_INTERNAL_H
+#define LS_TRACKER_TRACKER_INTERNAL_H
 
 #include "base/map.h"
 #include "tracker/tracker.h"

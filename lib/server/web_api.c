@@ -4,7 +4,7 @@
  * owner thread; a poll that waits does so on its HTTP thread, outside of the queue, and is woken by the identity's flag.
  *
  * Threads: requests on civetweb's workers. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "protocol/message.h"

@@ -1,7 +1,7 @@
 /* Requests of the control socket: one JSON object, looked into by name (C3). Members are read with the span reader of base/json.h and not with cJSON,
  * because an id is echoed as it was written and code may hold NUL.
  * Thread: any; a request belongs to whoever parsed it. Refuses to know what commands mean. */
-#include "protocol/control.h"
+#include "protocol/control_request.h"
 
 #include <string.h>
 

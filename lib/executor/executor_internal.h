@@ -1,6 +1,6 @@
 /* What executor.c (queues and pool) and timer.c (the timer thread) of this room share. Not for other rooms. */
-#ifndef LS_EXECUTOR_INTERNAL_H
-#define LS_EXECUTOR_INTERNAL_H
+#ifndef LS_EXECUTOR_EXECUTOR_INTERNAL_H
+#define LS_EXECUTOR_EXECUTOR_INTERNAL_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -4,8 +4,8 @@
  * The shape: a *directory* is a real one, known by device and inode, with one kernel watch (H11). A *route* is the way a path resolves at
  * present: the entries it hops over, each of which makes it lead elsewhere when it changes (H14–H18). A *node* is a place in one of the
  * trees of H6 at which a directory hangs. An event says no more than "look at this name of this directory again". */
-#ifndef LS_HOTLOAD_INTERNAL_H
-#define LS_HOTLOAD_INTERNAL_H
+#ifndef LS_HOTLOAD_HOTLOAD_INTERNAL_H
+#define LS_HOTLOAD_HOTLOAD_INTERNAL_H
 
 #include <pthread.h>
 #include <stdbool.h>

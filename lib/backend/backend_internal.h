@@ -1,6 +1,6 @@
 /* What the files of the backend room share. Owner thread of everything here: whoever runs the session's queue just now. */
-#ifndef LS_BACKEND_INTERNAL_H
-#define LS_BACKEND_INTERNAL_H
+#ifndef LS_BACKEND_BACKEND_INTERNAL_H
+#define LS_BACKEND_BACKEND_INTERNAL_H
 
 #include "backend/backend.h"
 #include "base/array.h"

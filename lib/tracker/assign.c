@@ -2,7 +2,7 @@
  * Owner thread: the session's. Rules: T30, T42, T55–T61, T86, T100, T103, TX16, TX36. */
 #include <string.h>
 
-#include "tracker/internal.h"
+#include "tracker/tracker_internal.h"
 
 /* Bring value, wrapper and type in line with what was written. A write is no change by itself (T61); but where a wrapper stands between,
  * what the clients see may have become another thing than what was written (TX36). */

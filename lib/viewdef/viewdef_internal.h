@@ -1,6 +1,6 @@
 /* What the files of this room share: one view text, and the store's way to hand texts out. Inside the viewdef room only. */
-#ifndef LS_VIEWDEF_INTERNAL_H
-#define LS_VIEWDEF_INTERNAL_H
+#ifndef LS_VIEWDEF_VIEWDEF_INTERNAL_H
+#define LS_VIEWDEF_VIEWDEF_INTERNAL_H
 
 #include <stdatomic.h>
 

@@ -23,8 +23,8 @@
  *   watch                                           -> (at once); events: reload {…as in reload's results, time, file}, error {session, text},
  *                                                      log {level, text, session?} for each record of the server's log
  * Error codes besides the above: bad-request unknown-command too-long busy internal. */
-#ifndef LS_PROTOCOL_CONTROL_H
-#define LS_PROTOCOL_CONTROL_H
+#ifndef LS_PROTOCOL_CONTROL_REQUEST_H
+#define LS_PROTOCOL_CONTROL_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

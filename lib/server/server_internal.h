@@ -1,6 +1,6 @@
 /* What the files of this room share. Not for other rooms. Thread roles and lock order stand at the top of server.c. */
-#ifndef LS_SERVER_INTERNAL_H
-#define LS_SERVER_INTERNAL_H
+#ifndef LS_SERVER_SERVER_INTERNAL_H
+#define LS_SERVER_SERVER_INTERNAL_H
 
 #include <civetweb.h>
 #include <pthread.h>
@@ -78,7 +78,7 @@ void server_trim_later(struct ls_server *server);
 /** What the timer does that server_trim_later() sets. */
 void server_trim(void *server);
 
-/* --- session.c: one browser session (P27–P33) --- */
+/* --- session_record.c: one browser session (P27–P33) --- */
 
 struct session {
     struct ls_item end_item;        /* first: the queue's last item, so that ending needs no memory */
@@ -315,7 +315,7 @@ int http_begin_request(struct mg_connection *http);
 /** What civetweb could not take for a request. @return 0: it has been answered */
 int http_error(struct mg_connection *http, int status, const char *message);
 
-/* pages.c, api.c, editor.c: each answers a request and returns the status */
+/* pages.c, web_api.c, editor.c: each answers a request and returns the status */
 
 /** `GET /` (P3–P6). */
 int pages_root(struct request *request);

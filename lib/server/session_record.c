@@ -4,7 +4,7 @@
  * queue runs finishes the item and then goes.
  *
  * Threads: any. */
-#include "server/internal.h"
+#include "server/server_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cond.h"
 
 /* --- life --- */
 
