@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CFLAGS ?= -g
 
-# Ground floor first: a room includes only rooms to its left (make check-layers).
+# Ground floor first: a room includes and calls only rooms to its left (make check-layers).
 ROOMS = base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
@@ -190,14 +190,21 @@ demo: deps
 	@$(MAKE) --no-print-directory $(B)/lsess
 	@exec $(B)/lsess serve --watch templates/sites/contacts
 
-check-layers:
-	@bash tests/checks/layers.sh
+check-layers: $(ARCHIVES)
+	@B=$(B) CC="$(CC)" node tests/checks/layers.mjs
+
+check-format:
+	@bash tests/checks/format.sh
 
 check-headers:
 	@CC="$(CC)" bash tests/checks/headers.sh
 
 soak: deps-check $(B)/lsess
 	@B=$(B) node tests/soak/soak.mjs $(SOAK_SECONDS)
+
+# What a change is tried with again and again; `check` is all.
+quick: $(UNIT_TESTS)
+	@B=$(B) SUITES='layers headers format unit' MAKE="$(MAKE)" bash tests/check.sh
 
 check: deps-check
 	@$(MAKE) --no-print-directory DEV=1 $(B)/lsess
@@ -235,6 +242,7 @@ help:
 	@echo
 	@echo '  all            the program, build/lsess'
 	@echo '  demo           install what is missing, build, serve the demo site with --watch'
+	@echo '  quick          layers, headers, format and unit tests, in less than a minute'
 	@echo '  check          install what is missing, run every suite; ends with "N passed, M failed"'
 	@echo '  unit T=room    unit tests (of one room); SAN=1 or TSAN=1 with a B= of its own; unit-programs builds them'
 	@echo '  bench          all figures and their floors; bench-browser those that need Chromium;'
@@ -242,9 +250,9 @@ help:
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
-	@echo '  check-layers check-headers deps install uninstall dist clean'
+	@echo '  check-layers check-headers check-format deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit unit-programs bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -12,7 +12,8 @@ export B RERUN=1 # tests/each.sh: what fails once only does not hold up everybod
 
 # What waits for answers and measures them, or counts processes. Cheap things first.
 suites=(
-    layers 120 'bash tests/checks/layers.sh'
+    layers 300 "$MAKE DEV=1 check-layers"
+    format 120 'bash tests/checks/format.sh'
     headers 300 'bash tests/checks/headers.sh'
     tree 120 'bash tests/checks/tree.sh'
     rules 60 'node tests/checks/rules.mjs --check'

@@ -83,9 +83,12 @@ static void print_counts(const struct ls_check_counts *counts)
 {
     size_t wrong = counts->findings;
     FILE *out = wrong ? stderr : stdout;
-    fprintf(out, "%zu Lua file%s, %zu view%s: ", counts->lua_files, plural(counts->lua_files), counts->views, plural(counts->views));
-    if (wrong) fprintf(out, "%zu thing%s wrong\n", wrong, wrong == 1 ? " is" : "s are");
-    else fputs("nothing is wrong\n", out);
+    fprintf(out, "%zu Lua file%s, %zu view%s: ", counts->lua_files, plural(counts->lua_files), counts->views,
+            plural(counts->views));
+    if (wrong)
+        fprintf(out, "%zu thing%s wrong\n", wrong, wrong == 1 ? " is" : "s are");
+    else
+        fputs("nothing is wrong\n", out);
 }
 
 static int check(const char *dir, bool json)
@@ -107,13 +110,16 @@ static int check(const char *dir, bool json)
     }
     ls_path_join(&lua, site.root, "lua");
     site.lua_dir = ls_buf_detach(&lua, NULL);
-    struct ls_check_config config = {.site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
+    struct ls_check_config config = {
+        .site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
     if (!site.lua_dir || ls_check_site(&config, &counts, &err)) {
         status = complain(STATUS_FAILED, "%s", ls_err_text(&err)[0] ? ls_err_text(&err) : "out of memory");
         goto out;
     }
-    if (json) puts(printing.count ? "]" : "[]");
-    else print_counts(&counts);
+    if (json)
+        puts(printing.count ? "]" : "[]");
+    else
+        print_counts(&counts);
     if (counts.findings) status = STATUS_FAILED;
 out:
     ls_free(site.root);
@@ -145,8 +151,12 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_check = {
-    .name = "check", .operands = "[DIR]", .summary = "Check a site without serving it", .options = options,
-    .more = "Prints `file:line: message` for each finding and exits 1 if there is any: Lua that does not compile, requires\n"
-            "that find nothing, view files that are malformed, paths that name no field or method of their type after\n"
-            "main.lua has run once, views nothing can show, two files with one key.",
+    .name = "check",
+    .operands = "[DIR]",
+    .summary = "Check a site without serving it",
+    .options = options,
+    .more =
+        "Prints `file:line: message` for each finding and exits 1 if there is any: Lua that does not compile, requires\n"
+        "that find nothing, view files that are malformed, paths that name no field or method of their type after\n"
+        "main.lua has run once, views nothing can show, two files with one key.",
     .run = run};

@@ -1,4 +1,5 @@
-/* The client side of the control socket. Blocking, one connection, no threads; the REPL interrupts a running request through a second connection. */
+/* The client side of the control socket. Blocking, one connection, no threads; the REPL interrupts a running request
+ * through a second connection. */
 #include "client.h"
 
 #include <dirent.h>
@@ -56,7 +57,8 @@ static int connect_here(struct ls_buf *path)
     }
 }
 
-/* All sockets of this user's folder on which somebody listens. `first` gets the path and descriptor of one; `names` lists them. */
+/* All sockets of this user's folder on which somebody listens. `first` gets the path and descriptor of one; `names`
+ * lists them. */
 static size_t connect_any(struct ls_buf *first, int *first_fd, struct ls_buf *names)
 {
     struct ls_buf path = LS_BUF_INIT;
@@ -94,7 +96,8 @@ int client_open(struct client *client, const char *socket)
         ls_buf_str(&client->path, socket);
         client->fd = connect_to(socket);
         if (client->fd >= 0) return STATUS_DONE;
-        if (errno == EACCES) return complain(STATUS_NO_SERVER, "the server at %s is not yours; run this as the user who serves", socket);
+        if (errno == EACCES)
+            return complain(STATUS_NO_SERVER, "the server at %s is not yours; run this as the user who serves", socket);
         return complain(STATUS_NO_SERVER, "no server listens on %s: %s", socket, strerror(errno));
     }
     client->fd = connect_here(&client->path);
@@ -107,7 +110,8 @@ int client_open(struct client *client, const char *socket)
     } else if (count > 1) {
         close(client->fd);
         client->fd = -1;
-        status = complain(STATUS_USAGE, "%zu servers are running; say which, or change into its site's folder:%s", count, ls_buf_text(&names));
+        status = complain(STATUS_USAGE, "%zu servers are running; say which, or change into its site's folder:%s",
+                          count, ls_buf_text(&names));
     }
     ls_buf_release(&names);
     return status;
@@ -129,7 +133,8 @@ void client_close(struct client *client)
     client->fd = -1;
 }
 
-/* Send `{"id":N,"cmd":CMD,FIELDS}` without waiting. `fields`: members as JSON text, "" = none. @return the id, or -1 when the server has gone */
+/* Send `{"id":N,"cmd":CMD,FIELDS}` without waiting. `fields`: members as JSON text, "" = none. @return the id, or -1
+ * when the server has gone */
 static int64_t send_request(struct client *client, const char *cmd, const char *fields)
 {
     struct ls_buf text = LS_BUF_INIT;
@@ -175,7 +180,8 @@ int client_line(struct client *client, int timeout_ms, struct json *line)
     }
 }
 
-int client_call(struct client *client, const char *cmd, const char *fields, client_event_fn on_event, void *ctx, struct json *answer)
+int client_call(struct client *client, const char *cmd, const char *fields, client_event_fn on_event, void *ctx,
+                struct json *answer)
 {
     int64_t id = send_request(client, cmd, fields);
     if (id < 0) return client_lost(client);
@@ -189,8 +195,10 @@ int client_call(struct client *client, const char *cmd, const char *fields, clie
             if (on_event && !on_event(ctx, "", *answer)) status = STATUS_FAILED;
         } else if (json_int(json_member(*answer, "id"), -1) == id) {
             struct json event = json_member(*answer, "event");
-            if (!event.text) status = json_true(json_member(*answer, "ok")) ? STATUS_DONE : STATUS_FAILED;
-            else if (on_event && !on_event(ctx, json_string(event, &name), *answer)) status = STATUS_FAILED;
+            if (!event.text)
+                status = json_true(json_member(*answer, "ok")) ? STATUS_DONE : STATUS_FAILED;
+            else if (on_event && !on_event(ctx, json_string(event, &name), *answer))
+                status = STATUS_FAILED;
         }
     }
     ls_buf_release(&name);
@@ -213,6 +221,7 @@ int client_lost(const struct client *client)
 void client_array(struct ls_buf *out, const char *name, const char *const *words, size_t count)
 {
     ls_json_open(out, name, '[');
-    for (size_t i = 0; i < count; i++) ls_json_put_str(out, NULL, words[i]);
+    for (size_t i = 0; i < count; i++)
+        ls_json_put_str(out, NULL, words[i]);
     ls_buf_char(out, ']');
 }

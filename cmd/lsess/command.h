@@ -1,5 +1,5 @@
-/* What the files of the command line share: the table of subcommands, their options, exit statuses, and talking to people (cli.md).
- * Printing, exit statuses, signals and the environment belong to this folder and nowhere else. */
+/* What the files of the command line share: the table of subcommands, their options, exit statuses, and talking to
+ * people (cli.md). Printing, exit statuses, signals and the environment belong to this folder and nowhere else. */
 #ifndef LSESS_COMMAND_H
 #define LSESS_COMMAND_H
 
@@ -10,32 +10,33 @@
 
 enum status {
     STATUS_DONE = 0,
-    STATUS_FAILED = 1,    /* it ran and failed: Lua error, nothing to unload, no such session */
+    STATUS_FAILED = 1, /* it ran and failed: Lua error, nothing to unload, no such session */
     STATUS_USAGE = 2,
     STATUS_NO_SERVER = 3, /* no server to talk to */
 };
 
 /* One option; `--name`, `--name=value`, `--name value`, `-l`, `-lvalue`, bundled switches `-abc`. */
 struct option {
-    const char *name;   /* long name without dashes */
-    char letter;        /* short form, 0 = none */
-    const char *value;  /* what usage and manual call its value; NULL = a switch */
-    const char *help;   /* one line */
-    bool negatable;     /* a switch that --no-NAME turns off */
-    bool hidden;        /* an alias: accepted, not shown */
+    const char *name;  /* long name without dashes */
+    char letter;       /* short form, 0 = none */
+    const char *value; /* what usage and manual call its value; NULL = a switch */
+    const char *help;  /* one line */
+    bool negatable;    /* a switch that --no-NAME turns off */
+    bool hidden;       /* an alias: accepted, not shown */
 };
 
 struct command {
     const char *name;
-    const char *operands;          /* as in usage: "[SESSION]"; "" = none */
-    const char *summary;           /* one line for `lsess` and `lsess help` */
-    const struct option *options;  /* ends with an entry without name; -h/--help is everybody's */
-    const char *more;              /* paragraph below the options in --help; NULL */
-    int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the first argument; returns a status */
+    const char *operands;         /* as in usage: "[SESSION]"; "" = none */
+    const char *summary;          /* one line for `lsess` and `lsess help` */
+    const struct option *options; /* ends with an entry without name; -h/--help is everybody's */
+    const char *more;             /* paragraph below the options in --help; NULL */
+    /* argv[0] is the first argument; returns a status */
+    int (*run)(const struct command *command, int argc, char **argv);
 };
 
-extern const struct command command_serve, command_repl, command_unload, command_sessions, command_reload, command_restart, command_new,
-    command_check, command_version, command_help;
+extern const struct command command_serve, command_repl, command_unload, command_sessions, command_reload,
+    command_restart, command_new, command_check, command_version, command_help;
 
 /** All subcommands in the order of the help, NULL at the end. */
 extern const struct command *const commands[];
@@ -47,10 +48,10 @@ struct arguments {
     const struct command *command;
     int argc;
     char **argv;
-    int at;               /* next word */
-    const char *bundle;   /* rest of a word of short options */
-    bool ended;           /* `--` has been seen */
-    int status;           /* what to return when the walk ended with -1 */
+    int at;             /* next word */
+    const char *bundle; /* rest of a word of short options */
+    bool ended;         /* `--` has been seen */
+    int status;         /* what to return when the walk ended with -1 */
 };
 
 struct argument {
@@ -61,7 +62,8 @@ struct argument {
 
 /** Start the walk; `argv` is borrowed. */
 void arguments_init(struct arguments *arguments, const struct command *command, int argc, char **argv);
-/** The next option or operand. @return 1; 0 = none left; -1 = help was printed or a usage error was: return arguments->status */
+/** The next option or operand. @return 1; 0 = none left; -1 = help was printed or a usage error was: return
+ * arguments->status */
 int arguments_next(struct arguments *arguments, struct argument *argument);
 
 /* --- talking --- */

@@ -17,14 +17,20 @@ static int run(const struct command *command, int argc, char **argv)
         about = find_command(argument.value);
         for (size_t i = 0; !about && commands[i]; i++)
             if (ls_text_near(argument.value, commands[i]->name))
-                return usage_error(command, "there is no command \"%s\"; did you mean %s?", argument.value, commands[i]->name);
+                return usage_error(command, "there is no command \"%s\"; did you mean %s?", argument.value,
+                                   commands[i]->name);
         if (!about) return usage_error(command, "there is no command \"%s\"", argument.value);
     }
     if (step < 0) return arguments.status;
-    if (about) print_help(about, stdout);
-    else print_commands(stdout);
+    if (about)
+        print_help(about, stdout);
+    else
+        print_commands(stdout);
     return STATUS_DONE;
 }
 
-const struct command command_help = {
-    .name = "help", .operands = "[COMMAND]", .summary = "Show all commands, or the help of one", .options = options, .run = run};
+const struct command command_help = {.name = "help",
+                                     .operands = "[COMMAND]",
+                                     .summary = "Show all commands, or the help of one",
+                                     .options = options,
+                                     .run = run};

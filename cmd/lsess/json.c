@@ -34,20 +34,24 @@ int64_t json_int(struct json value, int64_t otherwise)
     if (!value.text) return otherwise;
     ls_json_read(&reader, value.text, value.len);
     switch (ls_json_next(&reader)) {
-        case LS_JSON_INT: return reader.integer;
-        case LS_JSON_DOUBLE: return (int64_t)reader.number;
-        default: return otherwise;
+    case LS_JSON_INT: return reader.integer;
+    case LS_JSON_DOUBLE: return (int64_t)reader.number;
+    default: return otherwise;
     }
 }
 
-bool json_true(struct json value) { return value.len == 4 && value.text[0] == 't'; }
+bool json_true(struct json value)
+{
+    return value.len == 4 && value.text[0] == 't';
+}
 
 bool json_item(struct json array, size_t *at, struct json *item)
 {
     /* Each step reads on from where the last item ended; the first skips the bracket. */
     if (!array.text || array.len < 2 || array.text[0] != '[') return false;
     size_t from = *at ? *at : 1;
-    while (from < array.len && (array.text[from] == ',' || array.text[from] == ' ' || array.text[from] == '\n')) from++;
+    while (from < array.len && (array.text[from] == ',' || array.text[from] == ' ' || array.text[from] == '\n'))
+        from++;
     if (from >= array.len || array.text[from] == ']') return false;
     struct ls_json_reader reader;
     ls_json_read(&reader, array.text + from, array.len - from);
@@ -60,7 +64,8 @@ size_t json_count(struct json array)
 {
     size_t count = 0, at = 0;
     struct json item;
-    while (json_item(array, &at, &item)) count++;
+    while (json_item(array, &at, &item))
+        count++;
     return count;
 }
 

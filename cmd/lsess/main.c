@@ -1,5 +1,6 @@
-/* lsess: finds the subcommand and runs it. The table below is the command line; each entry lives in a file of its own. To add one: its file with a
- * `struct command`, a line here, a page man/lsess-NAME.1, and its name in completion/ (tests/checks/docs.sh compares them all). */
+/* lsess: finds the subcommand and runs it. The table below is the command line; each entry lives in a file of its own.
+ * To add one: its file with a `struct command`, a line here, a page man/lsess-NAME.1, and its name in completion/
+ * (tests/checks/docs.sh compares them all). */
 #include "command.h"
 
 #include <locale.h>
@@ -9,8 +10,17 @@
 #include "base/text.h"
 
 const struct command *const commands[] = {
-    &command_serve, &command_repl, &command_unload, &command_sessions, &command_reload, &command_restart,
-    &command_new, &command_check, &command_version, &command_help, NULL,
+    &command_serve,
+    &command_repl,
+    &command_unload,
+    &command_sessions,
+    &command_reload,
+    &command_restart,
+    &command_new,
+    &command_check,
+    &command_version,
+    &command_help,
+    NULL,
 };
 
 const struct command *find_command(const char *name)
@@ -23,7 +33,8 @@ const struct command *find_command(const char *name)
 void print_commands(FILE *out)
 {
     fputs("usage: lsess COMMAND [options]\n\n", out);
-    for (size_t i = 0; commands[i]; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    for (size_t i = 0; commands[i]; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n`lsess COMMAND --help` and `man lsess-COMMAND` tell more; `lsess serve` shows the demo.\n", out);
 }
 
@@ -41,9 +52,12 @@ int main(int argc, char **argv)
     if (!strcmp(name, "-V") || !strcmp(name, "--version")) name = "version";
     const struct command *command = find_command(name);
     if (command) return command->run(command, argc - 2, argv + 2);
-    if (*name == '-') return complain(STATUS_USAGE, "unknown option %s; options follow the command (`lsess help` lists the commands)", name);
+    if (*name == '-')
+        return complain(STATUS_USAGE, "unknown option %s; options follow the command (`lsess help` lists the commands)",
+                        name);
     for (size_t i = 0; commands[i]; i++)
         if (ls_text_near(name, commands[i]->name))
-            return complain(STATUS_USAGE, "there is no command \"%s\"; did you mean `lsess %s`?", name, commands[i]->name);
+            return complain(STATUS_USAGE, "there is no command \"%s\"; did you mean `lsess %s`?", name,
+                            commands[i]->name);
     return complain(STATUS_USAGE, "there is no command \"%s\"; `lsess help` lists them", name);
 }

@@ -16,7 +16,7 @@
 #include "files/embed.h"
 #include "files/fspath.h"
 
-#define SITES "templates/sites/"
+#define SITES       "templates/sites/"
 #define DEFINITIONS "lua/meta/"
 
 static const struct option options[] = {
@@ -35,7 +35,8 @@ static const char *template_of(const struct ls_embed *file, size_t *len)
     return name[*len] ? name : NULL;
 }
 
-/* The first line of prose in a template's README says what it is: no heading, code or table; without its emphasis marks. */
+/* The first line of prose in a template's README says what it is: no heading, code or table; without its emphasis
+ * marks. */
 static void describe(const char *name, size_t len, struct ls_buf *out)
 {
     struct ls_buf path = LS_BUF_INIT;
@@ -132,7 +133,8 @@ static int write_file(const char *dir, const char *name, const struct ls_embed *
     struct ls_bytes *bytes = ls_embed_read(file);
     ls_path_join(&path, dir, name);
     int fd = -1, result = -1;
-    if (bytes && !ls_buf_failed(&path) && !make_parents(path.data)) fd = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (bytes && !ls_buf_failed(&path) && !make_parents(path.data))
+        fd = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0) {
         result = write(fd, ls_bytes_data(bytes), ls_bytes_len(bytes)) == (ssize_t)ls_bytes_len(bytes) ? 0 : -1;
         if (close(fd)) result = -1;
@@ -143,7 +145,8 @@ static int write_file(const char *dir, const char *name, const struct ls_embed *
     return result;
 }
 
-/* Lines `lua/tasks.lua -> ../apps/tasks/app.lua` of the template's file .links: archives of files cannot hold links themselves. */
+/* Lines `lua/tasks.lua -> ../apps/tasks/app.lua` of the template's file .links: archives of files cannot hold links
+ * themselves. */
 static int make_links(const char *dir, const struct ls_embed *file)
 {
     struct ls_bytes *bytes = ls_embed_read(file);
@@ -179,10 +182,13 @@ static int fill(const char *dir, const char *template)
     for (size_t i = 0; i < count; i++) {
         const char *name = template_of(&all[i], &len);
         if (name && strlen(template) == len && !memcmp(name, template, len)) {
-            if (!strcmp(name + len + 1, ".links")) links = &all[i];
-            else if (write_file(dir, name + len + 1, &all[i])) return -1;
+            if (!strcmp(name + len + 1, ".links"))
+                links = &all[i];
+            else if (write_file(dir, name + len + 1, &all[i]))
+                return -1;
         } else if (ls_has_prefix(all[i].name, DEFINITIONS)) {
-            struct ls_buf path = LS_BUF_INIT; /* what an editor needs to know session and ui (.luarc.json points there) */
+            /* what an editor needs to know session and ui (.luarc.json points there) */
+            struct ls_buf path = LS_BUF_INIT;
             ls_buf_printf(&path, ".lsess/meta/%s", all[i].name + strlen(DEFINITIONS));
             int failed = write_file(dir, ls_buf_text(&path), &all[i]);
             ls_buf_release(&path);
@@ -201,8 +207,10 @@ static void print_word(const char *word)
     }
     putchar('\'');
     for (; *word; word++) {
-        if (*word == '\'') fputs("'\\''", stdout);
-        else putchar(*word);
+        if (*word == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*word);
     }
     putchar('\'');
 }
@@ -245,5 +253,8 @@ static int run(const struct command *command, int argc, char **argv)
     return STATUS_DONE;
 }
 
-const struct command command_new = {
-    .name = "new", .operands = "NAME", .summary = "Make a new site folder from a template", .options = options, .run = run};
+const struct command command_new = {.name = "new",
+                                    .operands = "NAME",
+                                    .summary = "Make a new site folder from a template",
+                                    .options = options,
+                                    .run = run};

@@ -1,5 +1,6 @@
-/* Reading arguments as the tools people know do (cli.md, top): long options with `=` or a blank, short options that bundle, `--` ends options.
- * One table a command serves parsing, --help, completions and the tests that compare the manual with both. */
+/* Reading arguments as the tools people know do (cli.md, top): long options with `=` or a blank, short options that
+ * bundle, `--` ends options. One table a command serves parsing, --help, completions and the tests that compare the
+ * manual with both. */
 #include "command.h"
 
 #include <stdarg.h>
@@ -33,7 +34,8 @@ static int unknown_long(struct arguments *arguments, const char *word, size_t le
     snprintf(name, sizeof name, "%.*s", (int)len, word);
     for (const struct option *option = arguments->command->options; option->name; option++)
         if (!option->hidden && ls_text_near(name, option->name))
-            return stop(arguments, usage_error(arguments->command, "unknown option --%s; did you mean --%s?", name, option->name));
+            return stop(arguments,
+                        usage_error(arguments->command, "unknown option --%s; did you mean --%s?", name, option->name));
     return stop(arguments, usage_error(arguments->command, "unknown option --%s", name));
 }
 
@@ -47,10 +49,12 @@ static int next_long(struct arguments *arguments, const char *word, struct argum
         bool negated = option->negatable && len > 3 && !memcmp(word, "no-", 3) && strlen(option->name) == len - 3 &&
                        !memcmp(option->name, word + 3, len - 3);
         if (!plain && !negated) continue;
-        if (!option->value && value) return stop(arguments, usage_error(arguments->command, "--%.*s takes no value", (int)len, word));
+        if (!option->value && value)
+            return stop(arguments, usage_error(arguments->command, "--%.*s takes no value", (int)len, word));
         if (option->value && !value) {
             if (arguments->at >= arguments->argc)
-                return stop(arguments, usage_error(arguments->command, "--%s wants a value: %s", option->name, option->value));
+                return stop(arguments,
+                            usage_error(arguments->command, "--%s wants a value: %s", option->name, option->value));
             value = arguments->argv[arguments->at++];
         }
         *argument = (struct argument){.option = option, .value = value, .negated = negated};
@@ -144,16 +148,18 @@ bool use_color(FILE *stream)
 
 void print_help(const struct command *command, FILE *out)
 {
-    fprintf(out, "usage: lsess %s%s%s%s\n\n%s.\n", command->name, command->options->name ? " [options]" : "", *command->operands ? " " : "",
-            command->operands, command->summary);
+    fprintf(out, "usage: lsess %s%s%s%s\n\n%s.\n", command->name, command->options->name ? " [options]" : "",
+            *command->operands ? " " : "", command->operands, command->summary);
     fputs("\noptions:\n", out);
     for (const struct option *option = command->options; option->name; option++) {
         if (option->hidden) continue;
         char left[64];
-        snprintf(left, sizeof left, "%s--%s%s%s%s", option->letter ? "" : "    ", option->negatable ? "[no-]" : "", option->name,
-                 option->value ? " " : "", option->value ? option->value : "");
-        if (option->letter) fprintf(out, "  -%c, %-30s %s\n", option->letter, left, option->help);
-        else fprintf(out, "  %-34s %s\n", left, option->help);
+        snprintf(left, sizeof left, "%s--%s%s%s%s", option->letter ? "" : "    ", option->negatable ? "[no-]" : "",
+                 option->name, option->value ? " " : "", option->value ? option->value : "");
+        if (option->letter)
+            fprintf(out, "  -%c, %-30s %s\n", option->letter, left, option->help);
+        else
+            fprintf(out, "  %-34s %s\n", left, option->help);
     }
     fprintf(out, "  -h, %-30s %s\n", "--help", "show this and exit");
     if (command->more) fprintf(out, "\n%s\n", command->more);

@@ -30,7 +30,8 @@ static bool print_results(struct json results, bool quiet)
         failed = failed || bad;
         if (quiet) continue;
         if (session.len) fprintf(bad ? stderr : stdout, "session %s: ", ls_buf_text(&session));
-        fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome), text.len ? ": " : "", ls_buf_text(&text));
+        fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome), text.len ? ": " : "",
+                ls_buf_text(&text));
     }
     ls_buf_release(&session);
     ls_buf_release(&key);
@@ -39,7 +40,8 @@ static bool print_results(struct json results, bool quiet)
     return failed;
 }
 
-/* A name is a path from where the person is, if they are inside of the site and the file is there; else the server takes it from the site.
+/* A name is a path from where the person is, if they are inside of the site and the file is there; else the server
+ * takes it from the site.
  * @return the name to send, owned */
 static char *name_for_server(const char *file, const char *site)
 {
@@ -63,9 +65,11 @@ static int reload(struct client *client, const char *const *files, size_t count,
     if (count) {
         status = client_call(client, "ping", "", NULL, NULL, &answer);
         if (status == STATUS_DONE) json_string(json_member(answer, "dir"), &site);
-        for (size_t i = 0; i < count; i++) names[i] = name_for_server(files[i], ls_buf_text(&site));
+        for (size_t i = 0; i < count; i++)
+            names[i] = name_for_server(files[i], ls_buf_text(&site));
         client_array(&fields, "files", names, count);
-        for (size_t i = 0; i < count; i++) ls_free((char *)names[i]);
+        for (size_t i = 0; i < count; i++)
+            ls_free((char *)names[i]);
     }
     if (status == STATUS_DONE) status = client_call(client, "reload", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
@@ -73,8 +77,10 @@ static int reload(struct client *client, const char *const *files, size_t count,
     if (status == STATUS_FAILED) return client_failure(answer);
     if (status != STATUS_DONE) return status;
     struct json results = json_member(answer, "results");
-    if (json) printf("%.*s\n", (int)results.len, results.text);
-    else if (!json_count(results)) puts("nothing to reload: no session has loaded any of it");
+    if (json)
+        printf("%.*s\n", (int)results.len, results.text);
+    else if (!json_count(results))
+        puts("nothing to reload: no session has loaded any of it");
     return print_results(results, json) ? STATUS_FAILED : STATUS_DONE;
 }
 
@@ -106,5 +112,9 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_reload = {
-    .name = "reload", .operands = "[FILE...]", .summary = "Reload the named files, or all loaded ones, in every session", .options = options,
-    .more = "A file is named by its path or its key (lua/main.lua). What has not changed is skipped, and said to be.", .run = run};
+    .name = "reload",
+    .operands = "[FILE...]",
+    .summary = "Reload the named files, or all loaded ones, in every session",
+    .options = options,
+    .more = "A file is named by its path or its key (lua/main.lua). What has not changed is skipped, and said to be.",
+    .run = run};

@@ -14,7 +14,10 @@
 enum { MOST_CHUNKS = 256, TERMINAL_OUTPUT = 8 << 10, PIPE_OUTPUT = 1 << 20 };
 
 static const struct option options[] = {
-    {.name = "execute", .letter = 'e', .value = "CODE", .help = "run CODE and print its values (repeatable), then leave"},
+    {.name = "execute",
+     .letter = 'e',
+     .value = "CODE",
+     .help = "run CODE and print its values (repeatable), then leave"},
     JSON_OPTION,
     SOCKET_OPTION,
     {0},
@@ -51,7 +54,8 @@ static void interrupt_session(struct repl *repl)
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer;
     ls_json_put_str(&fields, "session", repl->session);
-    if (client_again(&other, &repl->client) == STATUS_DONE) client_call(&other, "interrupt", ls_buf_text(&fields), NULL, NULL, &answer);
+    if (client_again(&other, &repl->client) == STATUS_DONE)
+        client_call(&other, "interrupt", ls_buf_text(&fields), NULL, NULL, &answer);
     client_close(&other);
     ls_buf_release(&fields);
 }
@@ -60,13 +64,18 @@ static void interrupt_session(struct repl *repl)
 static void print_to(FILE *out, const char *text, size_t len, const char *indent)
 {
     struct ls_buf shown = LS_BUF_INIT;
-    if (isatty(fileno(out))) ls_text_show(&shown, text, len, indent);
-    else ls_buf_add(&shown, text, len);
+    if (isatty(fileno(out)))
+        ls_text_show(&shown, text, len, indent);
+    else
+        ls_buf_add(&shown, text, len);
     fwrite(ls_buf_text(&shown), 1, shown.len, out);
     ls_buf_release(&shown);
 }
 
-static void print_text(const struct ls_buf *text) { print_to(stdout, ls_buf_text(text), text->len, ""); }
+static void print_text(const struct ls_buf *text)
+{
+    print_to(stdout, ls_buf_text(text), text->len, "");
+}
 
 static bool on_event(void *ctx, const char *event, struct json fields)
 {
@@ -76,7 +85,8 @@ static bool on_event(void *ctx, const char *event, struct json fields)
             if (repl->interactive) putchar('\n'); /* the terminal has shown ^C */
             fflush(stdout);
             if (repl->interrupts++) { /* inside a C function, such as os.execute, nothing is interrupted */
-                complain(STATUS_FAILED, "session %s cannot be interrupted at this moment; it goes on without you", repl->session);
+                complain(STATUS_FAILED, "session %s cannot be interrupted at this moment; it goes on without you",
+                         repl->session);
                 repl->abandoned = true;
                 return false;
             }
@@ -97,7 +107,10 @@ static bool on_event(void *ctx, const char *event, struct json fields)
     return true;
 }
 
-enum status repl_lost_status(const struct repl *repl) { return repl->abandoned ? STATUS_FAILED : STATUS_NO_SERVER; }
+enum status repl_lost_status(const struct repl *repl)
+{
+    return repl->abandoned ? STATUS_FAILED : STATUS_NO_SERVER;
+}
 
 /* Columns of the terminal; 0 = the output goes elsewhere, where a value is a line. */
 static int terminal_width(void)
@@ -127,7 +140,8 @@ static void print_error(struct json answer)
     const char *red = use_color(stderr) ? "\033[31m" : "", *plain = *red ? "\033[0m" : "";
     json_string(json_member(json_member(answer, "error"), "message"), &text);
     const char *message = ls_buf_text(&text), *end = message + text.len, *trace = NULL, *found = message;
-    while ((found = strstr(found, "\nstack traceback:\n")) != NULL) trace = found++; /* the last is Lua's own */
+    while ((found = strstr(found, "\nstack traceback:\n")))
+        trace = found++; /* the last is Lua's own */
     size_t first = strcspn(message, "\n");
     fputs(red, stderr);
     print_to(stderr, message, first, "");
@@ -143,7 +157,8 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
     struct json answer;
     int status = evaluate(repl, code, &answer);
     if (status == STATUS_NO_SERVER || repl->abandoned) return ENTRY_LOST;
-    if (status == STATUS_DONE && json_true(json_member(answer, "incomplete")) && repl->interactive) return ENTRY_INCOMPLETE;
+    if (status == STATUS_DONE && json_true(json_member(answer, "incomplete")) && repl->interactive)
+        return ENTRY_INCOMPLETE;
     if (repl->json) {
         printf("%.*s\n", (int)answer.len, answer.text);
         return status == STATUS_DONE ? ENTRY_DONE : ENTRY_FAILED;
@@ -185,8 +200,10 @@ bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
     struct json value = json_member(answer, "json");
     ls_buf_clear(json);
     /* The answer may carry the value as JSON, or as a text that holds JSON. */
-    if (value.len && value.text[0] == '"') json_string(value, json);
-    else ls_buf_add(json, value.text, value.len);
+    if (value.len && value.text[0] == '"')
+        json_string(value, json);
+    else
+        ls_buf_add(json, value.text, value.len);
     return !ls_buf_failed(json);
 }
 
@@ -234,7 +251,8 @@ int repl_use(struct repl *repl, const char *session)
     struct ls_buf name = LS_BUF_INIT;
     keep_session(repl, json_string(json_member(best, "session"), &name));
     if (json_count(sessions) > 1)
-        fprintf(stderr, "session %s, the one active last of %zu (`lsess repl ID` for another)\n", repl->session, json_count(sessions));
+        fprintf(stderr, "session %s, the one active last of %zu (`lsess repl ID` for another)\n", repl->session,
+                json_count(sessions));
     ls_buf_release(&name);
     return STATUS_DONE;
 }
@@ -242,7 +260,8 @@ int repl_use(struct repl *repl, const char *session)
 static void learn_site(struct repl *repl)
 {
     struct json answer;
-    if (client_call(&repl->client, "ping", "", NULL, NULL, &answer) == STATUS_DONE) json_string(json_member(answer, "dir"), &repl->dir);
+    if (client_call(&repl->client, "ping", "", NULL, NULL, &answer) == STATUS_DONE)
+        json_string(json_member(answer, "dir"), &repl->dir);
 }
 
 /* Standard input that is no terminal: all of it is one chunk. */
@@ -303,7 +322,9 @@ static int run(const struct command *command, int argc, char **argv)
         } else if (count) {
             for (size_t i = 0; i < count && status == STATUS_DONE; i++) {
                 enum entry_result result = repl_entry(&repl, chunks[i], false);
-                status = result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? (int)repl_lost_status(&repl) : STATUS_FAILED;
+                status = result == ENTRY_DONE   ? STATUS_DONE
+                         : result == ENTRY_LOST ? (int)repl_lost_status(&repl)
+                                                : STATUS_FAILED;
             }
         } else {
             status = run_input(&repl);
@@ -315,7 +336,11 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_repl = {
-    .name = "repl", .operands = "[SESSION]", .summary = "Talk Lua to a live session", .options = options,
-    .more = "SESSION is an id as in `lsess sessions` (1), a unique prefix of the id in a session's URL, or `new` for one\n"
-            "without a page. Default: the only one, or the one active last. In the shell, .help lists the dot commands.",
+    .name = "repl",
+    .operands = "[SESSION]",
+    .summary = "Talk Lua to a live session",
+    .options = options,
+    .more =
+        "SESSION is an id as in `lsess sessions` (1), a unique prefix of the id in a session's URL, or `new` for one\n"
+        "without a page. Default: the only one, or the one active last. In the shell, .help lists the dot commands.",
     .run = run};

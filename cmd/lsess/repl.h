@@ -6,12 +6,12 @@
 
 struct repl {
     struct client client;
-    char session[64];       /* vended id in use */
-    bool json;              /* --json: answers as they come */
+    char session[64]; /* vended id in use */
+    bool json;        /* --json: answers as they come */
     bool interactive;
-    struct ls_buf dir;      /* the site's folder, for .source */
-    int interrupts;         /* Ctrl-C during the running entry */
-    bool abandoned;         /* it could not be stopped, and is not waited for any more: the connection is of no use */
+    struct ls_buf dir; /* the site's folder, for .source */
+    int interrupts;    /* Ctrl-C during the running entry */
+    bool abandoned;    /* it could not be stopped, and is not waited for any more: the connection is of no use */
 };
 
 enum entry_result { ENTRY_DONE, ENTRY_INCOMPLETE, ENTRY_FAILED, ENTRY_LOST };
@@ -22,7 +22,8 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed);
 enum status repl_lost_status(const struct repl *repl);
 /** Evaluate for the shell's own use: the first value as JSON replaces `json`. Errors are printed. */
 bool repl_value(struct repl *repl, const char *code, struct ls_buf *json);
-/** Choose a session: NULL = the only one or the most recently active one, which is said; "new" makes a headless one. @return a status */
+/** Choose a session: NULL = the only one or the most recently active one, which is said; "new" makes a headless one.
+ * @return a status */
 int repl_use(struct repl *repl, const char *session);
 
 /** A line that begins with a dot. @return false = leave the shell */

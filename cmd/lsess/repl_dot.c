@@ -58,8 +58,8 @@ static bool dot_sessions(struct repl *repl, const char *operand)
         while (json_item(sessions, &at, &session)) {
             json_string(json_member(session, "session"), &name);
             long long tabs = json_int(json_member(session, "connections"), 0);
-            printf("%c %4s  %lld tab%s  %s\n", strcmp(ls_buf_text(&name), repl->session) ? ' ' : '*', ls_buf_text(&name), tabs, tabs == 1 ? " " : "s",
-                   json_shown(json_member(session, "url"), &url));
+            printf("%c %4s  %lld tab%s  %s\n", strcmp(ls_buf_text(&name), repl->session) ? ' ' : '*',
+                   ls_buf_text(&name), tabs, tabs == 1 ? " " : "s", json_shown(json_member(session, "url"), &url));
         }
     }
     ls_buf_release(&name);
@@ -108,7 +108,8 @@ static bool dot_modules(struct repl *repl, const char *operand)
 
 static bool dot_reload(struct repl *repl, const char *operand)
 {
-    struct ls_buf fields = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT, session = LS_BUF_INIT;
+    struct ls_buf fields = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT,
+                  session = LS_BUF_INIT;
     struct json answer, result;
     bool lost;
     size_t at = 0, shown = 0;
@@ -121,8 +122,8 @@ static bool dot_reload(struct repl *repl, const char *operand)
             if (!here && strcmp(json_string(json_member(result, "outcome"), &outcome), "failed")) continue;
             json_shown(json_member(result, "text"), &text);
             printf("  %s%s%s%s %s%s%s\n", here ? "" : "session ", here ? "" : ls_buf_text(&session), here ? "" : ": ",
-                   json_shown(json_member(result, "key"), &key), json_shown(json_member(result, "outcome"), &outcome), text.len ? ": " : "",
-                   ls_buf_text(&text));
+                   json_shown(json_member(result, "key"), &key), json_shown(json_member(result, "outcome"), &outcome),
+                   text.len ? ": " : "", ls_buf_text(&text));
             shown++;
         }
         if (!shown) puts("nothing to reload in this session");
@@ -152,7 +153,8 @@ static bool dot_unload(struct repl *repl, const char *operand)
         struct json results = json_member(answer, "results");
         if (!json_count(results)) printf("no loaded module matches %s\n", operand);
         while (json_item(results, &at, &result)) {
-            static const char *const lists[] = {"modules", "prototypes", "presenters", "wrappers", "viewdefs", "importers"};
+            static const char *const lists[] = {"modules",  "prototypes", "presenters",
+                                                "wrappers", "viewdefs",   "importers"};
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
                 json_join(json_member(result, lists[i]), &text);
                 if (text.len) printf("  %-10s  %s\n", lists[i], text.data);
@@ -193,10 +195,13 @@ static bool dot_source(struct repl *repl, const char *operand)
         puts("usage: .source NAME");
         return true;
     }
-    ls_buf_printf(&code, "local f = %s\nif type(f) == 'table' then local t = f; f = rawget(t, 'new')\n"
-                         "for _, v in pairs(t) do if type(f) ~= 'function' then f = v end end end\n"
-                         "if type(f) ~= 'function' then error('no function', 0) end\n"
-                         "local i = debug.getinfo(f, 'S')\nreturn { source = i.source, first = i.linedefined, last = i.lastlinedefined }", operand);
+    ls_buf_printf(
+        &code,
+        "local f = %s\nif type(f) == 'table' then local t = f; f = rawget(t, 'new')\n"
+        "for _, v in pairs(t) do if type(f) ~= 'function' then f = v end end end\n"
+        "if type(f) ~= 'function' then error('no function', 0) end\n"
+        "local i = debug.getinfo(f, 'S')\nreturn { source = i.source, first = i.linedefined, last = i.lastlinedefined }",
+        operand);
     if (repl_value(repl, ls_buf_text(&code), &json)) {
         struct json place = {ls_buf_text(&json), json.len};
         json_string(json_member(place, "source"), &source);
@@ -217,7 +222,10 @@ static bool dot_source(struct repl *repl, const char *operand)
     return true;
 }
 
-static bool dot_time(struct repl *repl, const char *operand) { return run_whole(repl, operand, true); }
+static bool dot_time(struct repl *repl, const char *operand)
+{
+    return run_whole(repl, operand, true);
+}
 
 static bool dot_quit(struct repl *repl, const char *operand)
 {
@@ -243,7 +251,8 @@ static const struct dot dots[] = {
 void repl_dot_names(struct ls_buf *out)
 {
     ls_json_open(out, NULL, '[');
-    for (const struct dot *dot = dots; dot->name; dot++) ls_json_put_str(out, NULL, dot->name);
+    for (const struct dot *dot = dots; dot->name; dot++)
+        ls_json_put_str(out, NULL, dot->name);
     ls_buf_char(out, ']');
 }
 
@@ -252,7 +261,8 @@ bool repl_dot(struct repl *repl, const char *line)
     size_t name = strcspn(line, " \t\n"), from = name + strspn(line + name, " \t");
     char *operand = ls_strndup(line + from, strcspn(line + from, "\n"));
     if (!operand) return true;
-    for (size_t len = strlen(operand); len && strchr(" \t\r", operand[len - 1]);) operand[--len] = 0;
+    for (size_t len = strlen(operand); len && strchr(" \t\r", operand[len - 1]);)
+        operand[--len] = 0;
     bool stay = true, known = false;
     for (const struct dot *dot = dots; dot->name && !known; dot++) {
         if (strlen(dot->name) != name || strncmp(dot->name, line, name)) continue;

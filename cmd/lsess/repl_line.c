@@ -1,4 +1,5 @@
-/* The line editor of `lsess repl`: libedit with history, reverse search, and completion computed in the session (cli.md C4). */
+/* The line editor of `lsess repl`: libedit with history, reverse search, and completion computed in the session (cli.md
+ * C4). */
 #include "repl.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ struct shell {
     struct ls_buf prompt;
     struct ls_buf chunk; /* lines of an entry that is not complete yet */
     struct ls_buf history_file;
-    bool lost;           /* the server went away while a line was edited */
+    bool lost; /* the server went away while a line was edited */
 };
 
 static char *show_prompt(EditLine *editor)
@@ -39,7 +40,8 @@ static char *show_prompt(EditLine *editor)
 static const char *rest_of(const char *candidate, const char *typed, size_t len)
 {
     const char *name = candidate + strlen(candidate);
-    while (name > candidate && name[-1] != '.' && name[-1] != ':') name--;
+    while (name > candidate && name[-1] != '.' && name[-1] != ':')
+        name--;
     return strncmp(name, typed, len) ? NULL : name + len;
 }
 
@@ -54,7 +56,8 @@ static void list_candidates(struct json names, const char *typed, size_t typed_l
     size_t at = 0, widest = 1, shown = 0;
     while (json_item(names, &at, &name))
         if (rest_of(json_shown(name, &text), typed, typed_len) && text.len > widest) widest = text.len;
-    size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80, columns = width / (widest + 2);
+    size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80,
+           columns = width / (widest + 2);
     if (!columns) columns = 1;
     at = 0;
     putchar('\n');
@@ -67,7 +70,8 @@ static void list_candidates(struct json names, const char *typed, size_t typed_l
     ls_buf_release(&text);
 }
 
-/* The candidates for what stands before the cursor as a JSON array, {NULL, 0} when there are none. Borrowed from `room` or the client. */
+/* The candidates for what stands before the cursor as a JSON array, {NULL, 0} when there are none. Borrowed from `room`
+ * or the client. */
 static struct json find_candidates(struct repl *repl, const char *line, size_t len, struct ls_buf *room)
 {
     struct ls_buf fields = LS_BUF_INIT;
@@ -90,7 +94,8 @@ static unsigned char complete(EditLine *editor, int key)
     el_get(editor, EL_CLIENTDATA, &shell);
     const LineInfo *line = el_line(editor);
     size_t len = (size_t)(line->cursor - line->buffer), typed = 0, at = 0, count = 0;
-    while (typed < len && ls_is_word(line->cursor[-1 - (ptrdiff_t)typed])) typed++;
+    while (typed < len && ls_is_word(line->cursor[-1 - (ptrdiff_t)typed]))
+        typed++;
     const char *letters = line->cursor - typed;
     struct ls_buf room = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
     struct json names = find_candidates(shell->repl, line->buffer, len, &room), item;
@@ -102,7 +107,8 @@ static unsigned char complete(EditLine *editor, int key)
             ls_buf_str(&common, rest);
         } else {
             size_t same = 0;
-            while (same < common.len && common.data[same] == rest[same]) same++;
+            while (same < common.len && common.data[same] == rest[same])
+                same++;
             ls_buf_cut(&common, same);
         }
     }
@@ -123,9 +129,12 @@ static unsigned char complete(EditLine *editor, int key)
 static void find_history(struct ls_buf *path)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && *state) ls_buf_printf(path, "%s/lsess", state);
-    else if (home && *home) ls_buf_printf(path, "%s/.local/state/lsess", home);
-    else return;
+    if (state && *state)
+        ls_buf_printf(path, "%s/lsess", state);
+    else if (home && *home)
+        ls_buf_printf(path, "%s/.local/state/lsess", home);
+    else
+        return;
     for (char *slash = strchr(path->data + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         mkdir(path->data, 0700);
@@ -135,13 +144,16 @@ static void find_history(struct ls_buf *path)
     ls_buf_str(path, "/history");
 }
 
-/* libedit's own handlers (EL_SIGNAL) see only the first signal of a line, and after a change of size it paints the prompt a second time. */
+/* libedit's own handlers (EL_SIGNAL) see only the first signal of a line, and after a change of size it paints the
+ * prompt a second time. */
 static volatile sig_atomic_t resized, continued;
 
 static void on_terminal_signal(int number)
 {
-    if (number == SIGWINCH) resized = 1;
-    else continued = 1;
+    if (number == SIGWINCH)
+        resized = 1;
+    else
+        continued = 1;
 }
 
 static void catch_terminal_signals(void)
@@ -171,7 +183,8 @@ static bool server_gone(const struct client *client)
     return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* The next character typed. Waits for the server's end as well, so that a shell without a server does not pretend to be one.
+/* The next character typed. Waits for the server's end as well, so that a shell without a server does not pretend to be
+ * one.
  * @return 1; 0 = end of the input; -1 = error, as libedit wants it */
 static int read_character(EditLine *editor, wchar_t *out)
 {
@@ -179,7 +192,8 @@ static int read_character(EditLine *editor, wchar_t *out)
     mbstate_t state = {0};
     el_get(editor, EL_CLIENTDATA, &shell);
     for (;;) {
-        struct pollfd wait[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = shell->repl->client.fd, .events = POLLIN}};
+        struct pollfd wait[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                 {.fd = shell->repl->client.fd, .events = POLLIN}};
         if (poll(wait, 2, -1) < 0) {
             if (errno != EINTR) return -1;
             redraw(editor);

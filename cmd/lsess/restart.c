@@ -56,5 +56,9 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_restart = {
-    .name = "restart", .operands = "SESSION...", .summary = "Give a session a clean start: same URL, new VM, pages follow", .options = options,
-    .more = "If the new main.lua fails, the session goes on as it was and the command says why.", .run = run};
+    .name = "restart",
+    .operands = "SESSION...",
+    .summary = "Give a session a clean start: same URL, new VM, pages follow",
+    .options = options,
+    .more = "If the new main.lua fails, the session goes on as it was and the command says why.",
+    .run = run};

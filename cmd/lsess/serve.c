@@ -1,7 +1,9 @@
-/* lsess serve: serve a site until told to stop (C2). Start lines, terminal keys, signals; the server itself is lib/server's.
+/* lsess serve: serve a site until told to stop (C2). Start lines, terminal keys, signals; the server itself is
+ * lib/server's.
  *
- * The signal handler only writes the signal's number to a pipe that is read here. (Blocking the signals and reading a descriptor would hand the blocked
- * mask down to every program that Lua code starts.) A second SIGINT leaves at once. */
+ * The signal handler only writes the signal's number to a pipe that is read here. (Blocking the signals and reading a
+ * descriptor would hand the blocked mask down to every program that Lua code starts.) A second SIGINT leaves at once.
+ * */
 #include "command.h"
 
 #include <errno.h>
@@ -30,7 +32,7 @@ struct serving {
     struct ls_server *server;
     struct ls_server_ready ready;
     bool color;
-    int signals;  /* reading end of the pipe */
+    int signals; /* reading end of the pipe */
 };
 
 static const char *paint(const struct serving *serving, const char *sequence)
@@ -39,10 +41,10 @@ static const char *paint(const struct serving *serving, const char *sequence)
 }
 
 #define GREEN "\033[32m"
-#define RED "\033[31m"
-#define CYAN "\033[36m"
-#define BOLD "\033[1m"
-#define DIM "\033[2m"
+#define RED   "\033[31m"
+#define CYAN  "\033[36m"
+#define BOLD  "\033[1m"
+#define DIM   "\033[2m"
 #define PLAIN "\033[0m"
 
 /* --- start lines --- */
@@ -53,11 +55,11 @@ static void show_dir(struct ls_buf *out, const char *dir)
     char *here = ls_path_real(".", NULL);
     const char *home = getenv("HOME");
     ls_buf_clear(out);
-    if (here != NULL && strcmp(here, dir) == 0)
+    if (here && strcmp(here, dir) == 0)
         ls_buf_str(out, ".");
-    else if (here != NULL && ls_path_below(here, dir) && here[1] != '\0')
+    else if (here && ls_path_below(here, dir) && here[1] != '\0')
         ls_buf_printf(out, ".%s", dir + strlen(here));
-    else if (home != NULL && home[0] == '/' && home[1] != '\0' && ls_path_below(home, dir))
+    else if (home && home[0] == '/' && home[1] != '\0' && ls_path_below(home, dir))
         ls_buf_printf(out, "~%s", dir + strlen(home));
     else
         ls_buf_str(out, dir);
@@ -82,8 +84,8 @@ static void print_ready_json(const struct serving *serving)
 
 static void print_url(const struct serving *serving)
 {
-    fprintf(stderr, "  %s➜%s  Local:    %s%s%s\n", paint(serving, GREEN), paint(serving, PLAIN), paint(serving, CYAN), serving->ready.url,
-            paint(serving, PLAIN));
+    fprintf(stderr, "  %s➜%s  Local:    %s%s%s\n", paint(serving, GREEN), paint(serving, PLAIN), paint(serving, CYAN),
+            serving->ready.url, paint(serving, PLAIN));
 }
 
 static void print_start(const struct serving *serving, int64_t begun_ns)
@@ -91,18 +93,18 @@ static void print_start(const struct serving *serving, int64_t begun_ns)
     const struct ls_server_ready *ready = &serving->ready;
     struct ls_buf dir = LS_BUF_INIT;
     int port = serving->settings.server.port;
-    if (port != 0 && port != ready->port)
-        fprintf(stderr, "lsess: port %d is taken, using %d\n", port, ready->port);
-    fprintf(stderr, "\n%slsess %s%s  ready in %" PRId64 " ms\n", paint(serving, BOLD), LS_VERSION, paint(serving, PLAIN),
-            (ls_now_ns() - begun_ns + 999999) / 1000000);
+    if (port != 0 && port != ready->port) fprintf(stderr, "lsess: port %d is taken, using %d\n", port, ready->port);
+    fprintf(stderr, "\n%slsess %s%s  ready in %" PRId64 " ms\n", paint(serving, BOLD), LS_VERSION,
+            paint(serving, PLAIN), (ls_now_ns() - begun_ns + 999999) / 1000000);
     print_url(serving);
-    if (ready->dir != NULL)
+    if (ready->dir)
         show_dir(&dir, ready->dir);
     else
         ls_buf_str(&dir, "the built-in demo");
     fprintf(stderr, "  %s➜%s  Site:     ", paint(serving, GREEN), paint(serving, PLAIN));
     show(stderr, ls_buf_text(&dir), dir.len);
-    fprintf(stderr, "  (%zu Lua file%s, %zu viewdef%s%s)\n", ready->lua_files, ready->lua_files == 1 ? "" : "s", ready->viewdefs, ready->viewdefs == 1 ? "" : "s", ready->watching ? ", watching" : "");
+    fprintf(stderr, "  (%zu Lua file%s, %zu viewdef%s%s)\n", ready->lua_files, ready->lua_files == 1 ? "" : "s",
+            ready->viewdefs, ready->viewdefs == 1 ? "" : "s", ready->watching ? ", watching" : "");
     fprintf(stderr, "  %s➜%s  Control:  ", paint(serving, GREEN), paint(serving, PLAIN));
     show(stderr, ready->socket_path, strlen(ready->socket_path));
     fputc('\n', stderr);
@@ -126,16 +128,19 @@ static bool is_source(const char *line, size_t len)
 static void paint_more(const struct serving *serving, struct ls_buf *out, const struct ls_save_report *report)
 {
     const char *line = report->more;
-    for (bool first = true; line != NULL && *line != '\0'; first = false) {
+    for (bool first = true; line && *line != '\0'; first = false) {
         size_t len = strcspn(line, "\n");
-        bool source = is_source(line, len), caret = source && memchr(line, '^', len) != NULL && strncmp(line, "        |", 9) == 0;
-        const char *color = caret ? RED : source || first || report->kind != LS_SAVE_FAILED || ls_has_prefix(line, "    at ") ? DIM : BOLD;
+        bool source = is_source(line, len),
+             caret = source && memchr(line, '^', len) && strncmp(line, "        |", 9) == 0;
+        const char *color = caret ? RED
+                            : source || first || report->kind != LS_SAVE_FAILED || ls_has_prefix(line, "    at ")
+                                ? DIM
+                                : BOLD;
         ls_buf_str(out, paint(serving, color));
         ls_text_show(out, line, len, NULL);
         ls_buf_str(out, paint(serving, PLAIN));
         line = line[len] == '\n' ? line + len + 1 : NULL;
-        if (line != NULL)
-            ls_buf_char(out, '\n');
+        if (line) ls_buf_char(out, '\n');
     }
     ls_buf_char(out, '\n');
 }
@@ -153,17 +158,17 @@ static void print_report(void *ctx, const struct ls_save_report *report)
     strftime(clock, sizeof clock, "%H:%M:%S", &parts);
     ls_buf_printf(&out, "%s%s%s  ", paint(serving, DIM), clock, paint(serving, PLAIN));
     ls_text_show(&out, report->files, strlen(report->files), NULL);
-    ls_buf_printf(&out, "  %s%s%s  %s%.1f ms%s", paint(serving, colors[report->kind]), report->outcome, paint(serving, PLAIN), paint(serving, DIM), report->ms,
-                  paint(serving, PLAIN));
+    ls_buf_printf(&out, "  %s%s%s  %s%.1f ms%s", paint(serving, colors[report->kind]), report->outcome,
+                  paint(serving, PLAIN), paint(serving, DIM), report->ms, paint(serving, PLAIN));
     paint_more(serving, &out, report);
-    if (!ls_buf_failed(&out))
-        fwrite(out.data, 1, out.len, stderr);
+    if (!ls_buf_failed(&out)) fwrite(out.data, 1, out.len, stderr);
     ls_buf_release(&out);
 }
 
 /* --- the browser --- */
 
-/* The command is the user's BROWSER or what the desktop has; no shell runs it. Other users can see the arguments of a program, so a token is not among them. */
+/* The command is the user's BROWSER or what the desktop has; no shell runs it. Other users can see the arguments of a
+ * program, so a token is not among them. */
 static void open_browser(const struct serving *serving)
 {
     char url[512];
@@ -171,15 +176,12 @@ static void open_browser(const struct serving *serving)
     const char *const candidates[] = {getenv("BROWSER"), "xdg-open", "open", NULL};
     pid_t child = fork();
     if (child == 0) {
-        if (fork() != 0)
-            _exit(0);
+        if (fork() != 0) _exit(0);
         setsid();
         for (size_t i = 0; i < 3; i++)
-            if (candidates[i] != NULL && candidates[i][0] != '\0')
-                execlp(candidates[i], candidates[i], url, (char *)NULL);
+            if (candidates[i] && candidates[i][0] != '\0') execlp(candidates[i], candidates[i], url, (char *)NULL);
         static const char text[] = "lsess: no browser could be started; BROWSER names one\n";
-        if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-            _exit(1);
+        if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(1);
         _exit(1);
     }
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
@@ -197,14 +199,15 @@ static void print_sessions(struct serving *serving)
         struct json array = {ls_buf_text(&rows), rows.len};
         while (json_item(array, &at, &row)) {
             count++;
-            int64_t pages = json_int(json_member(row, "connections"), 0), variables = json_int(json_member(row, "variables"), 0);
+            int64_t pages = json_int(json_member(row, "connections"), 0),
+                    variables = json_int(json_member(row, "variables"), 0);
             fprintf(stderr, "  %-4s", json_shown(json_member(row, "session"), &text));
-            fprintf(stderr, " %s  %" PRId64 " page%s, %" PRId64 " variable%s, %" PRId64 " KiB\n", json_shown(json_member(row, "url"), &text), pages,
-                    pages == 1 ? "" : "s", variables, variables == 1 ? "" : "s", json_int(json_member(row, "memory"), 0) / 1024);
+            fprintf(stderr, " %s  %" PRId64 " page%s, %" PRId64 " variable%s, %" PRId64 " KiB\n",
+                    json_shown(json_member(row, "url"), &text), pages, pages == 1 ? "" : "s", variables,
+                    variables == 1 ? "" : "s", json_int(json_member(row, "memory"), 0) / 1024);
         }
     }
-    if (count == 0)
-        fputs("  no sessions\n", stderr);
+    if (count == 0) fputs("  no sessions\n", stderr);
     ls_buf_release(&rows);
     ls_buf_release(&text);
 }
@@ -221,24 +224,16 @@ static bool take_key(struct serving *serving, char key)
 {
     switch (key) {
     case 'h':
-        fputs("  h  this help\n  r  reload all files\n  u  show the address\n  o  open the browser\n  s  list sessions\n  q  quit\n", stderr);
+        fputs(
+            "  h  this help\n  r  reload all files\n  u  show the address\n  o  open the browser\n  s  list sessions\n  q  quit\n",
+            stderr);
         return true;
-    case 'r':
-        reload_all(serving);
-        return true;
-    case 'u':
-        print_url(serving);
-        return true;
-    case 'o':
-        open_browser(serving);
-        return true;
-    case 's':
-        print_sessions(serving);
-        return true;
-    case 'q':
-        return false;
-    default:
-        return true;
+    case 'r': reload_all(serving); return true;
+    case 'u': print_url(serving); return true;
+    case 'o': open_browser(serving); return true;
+    case 's': print_sessions(serving); return true;
+    case 'q': return false;
+    default: return true;
     }
 }
 
@@ -247,10 +242,10 @@ static int take_keys(struct serving *serving)
 {
     char text[256];
     ssize_t n = read(STDIN_FILENO, text, sizeof text);
-    if (n <= 0)
-        return n < 0 && errno == EINTR ? 1 : -1;
+    if (n <= 0) return n < 0 && errno == EINTR ? 1 : -1;
     for (ssize_t i = 0; i < n; i++)
-        if (text[i] != '\n' && (i == 0 || text[i - 1] == '\n') && (i + 1 == n || text[i + 1] == '\n') && !take_key(serving, text[i]))
+        if (text[i] != '\n' && (i == 0 || text[i - 1] == '\n') && (i + 1 == n || text[i + 1] == '\n') &&
+            !take_key(serving, text[i]))
             return 0;
     return 1;
 }
@@ -259,36 +254,33 @@ static int take_keys(struct serving *serving)
 
 static void wait_for_end(struct serving *serving)
 {
-    struct pollfd wait[2] = {{.fd = serving->signals, .events = POLLIN}, {.fd = isatty(STDIN_FILENO) ? STDIN_FILENO : -1, .events = POLLIN}};
+    struct pollfd wait[2] = {{.fd = serving->signals, .events = POLLIN},
+                             {.fd = isatty(STDIN_FILENO) ? STDIN_FILENO : -1, .events = POLLIN}};
     for (;;) {
-        if (poll(wait, 2, -1) < 0 && errno != EINTR)
-            return;
+        if (poll(wait, 2, -1) < 0 && errno != EINTR) return;
         unsigned char signal_number;
         if ((wait[0].revents & POLLIN) != 0 && read(serving->signals, &signal_number, 1) == 1) {
             if (signal_number == SIGINT && isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
                 fputc('\n', stderr); /* the terminal has shown ^C; the shell's prompt is not to stand behind it */
-            if (signal_number != SIGHUP)
-                return;
+            if (signal_number != SIGHUP) return;
             reload_all(serving);
         }
         if (wait[1].revents != 0) {
             int rc = take_keys(serving);
-            if (rc == 0)
-                return;
-            if (rc < 0)
-                wait[1].fd = -1;
+            if (rc == 0) return;
+            if (rc < 0) wait[1].fd = -1;
         }
     }
 }
 
-/* While the server stops, a second SIGINT leaves at once; the socket file it leaves behind is stale and will be replaced. */
+/* While the server stops, a second SIGINT leaves at once; the socket file it leaves behind is stale and will be
+ * replaced. */
 static void *watch_second(void *ctx)
 {
     struct serving *serving = ctx;
     unsigned char signal_number;
     while (read(serving->signals, &signal_number, 1) == 1)
-        if (signal_number != SIGHUP)
-            _exit(128 + signal_number);
+        if (signal_number != SIGHUP) _exit(128 + signal_number);
     return NULL;
 }
 
@@ -298,8 +290,7 @@ static void on_signal(int signal_number)
 {
     int before = errno;
     unsigned char byte = (unsigned char)signal_number;
-    if (write(signal_pipe, &byte, 1) < 0)
-        byte = 0; /* the pipe is full of signals already */
+    if (write(signal_pipe, &byte, 1) < 0) byte = 0; /* the pipe is full of signals already */
     errno = before;
 }
 
@@ -307,8 +298,7 @@ static void on_signal(int signal_number)
 static int catch_signals(void)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return -1;
+    if (pipe2(ends, O_CLOEXEC) < 0) return -1;
     fcntl(ends[1], F_SETFL, O_NONBLOCK);
     signal_pipe = ends[1];
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -323,35 +313,32 @@ static int serve(struct serving *serving, int64_t begun_ns)
     struct settings *settings = &serving->settings;
     struct ls_log_config log = {.verbosity = settings->verbosity,
                                 .json = settings->json_log,
-                                .color = settings->log_file == NULL && use_color(stderr),
+                                .color = !settings->log_file && use_color(stderr),
                                 .file = settings->log_file};
     LS_ERR(err);
-    if (ls_log_open(&log, &err) < 0)
-        return complain(STATUS_FAILED, "%s", ls_err_text(&err));
+    if (ls_log_open(&log, &err) < 0) return complain(STATUS_FAILED, "%s", ls_err_text(&err));
     serving->color = use_color(stderr);
     if (settings->ignored.len > 0)
-        ls_log(0, "Not taken from the site's lsess.lua, which --sandbox lets set nothing that reaches outside: %s.", ls_buf_text(&settings->ignored));
+        ls_log(0, "Not taken from the site's lsess.lua, which --sandbox lets set nothing that reaches outside: %s.",
+               ls_buf_text(&settings->ignored));
     if (!settings->json_log) {
         settings->server.on_report = print_report;
         settings->server.report_ctx = serving;
-        settings->server.reports_shown = settings->log_file == NULL;
+        settings->server.reports_shown = !settings->log_file;
     }
     serving->server = ls_server_open(&settings->server, &err);
-    if (serving->server == NULL)
-        return complain(STATUS_FAILED, "%s", ls_err_text(&err));
+    if (!serving->server) return complain(STATUS_FAILED, "%s", ls_err_text(&err));
     ls_server_ready(serving->server, &serving->ready);
     if (settings->json_log)
         print_ready_json(serving);
     else
         print_start(serving, begun_ns);
-    if (settings->open)
-        open_browser(serving);
+    if (settings->open) open_browser(serving);
     wait_for_end(serving);
     pthread_t second;
-    if (pthread_create(&second, NULL, watch_second, serving) == 0)
-        pthread_detach(second);
-    if (!ls_server_stop(serving->server)) /* with threads that cannot be ended there is nothing to free, and exit() might wait for their streams */
-        _exit(STATUS_DONE);
+    if (pthread_create(&second, NULL, watch_second, serving) == 0) pthread_detach(second);
+    /* with threads that cannot be ended there is nothing to free, and exit() might wait for their streams */
+    if (!ls_server_stop(serving->server)) _exit(STATUS_DONE);
     return STATUS_DONE;
 }
 
@@ -360,10 +347,12 @@ static int run(const struct command *command, int argc, char **argv)
     int64_t begun_ns = ls_now_ns();
     struct serving serving = {0};
     int status;
-    /* Until the settings are read nobody reads the pipe: a Ctrl-C has to end a lsess.lua that is stuck inside of a C function. */
+    /* Until the settings are read nobody reads the pipe: a Ctrl-C has to end a lsess.lua that is stuck inside of a C
+     * function. */
     if (settings_read(&serving.settings, command, argc, argv, &status) > 0) {
         serving.signals = catch_signals();
-        status = serving.signals < 0 ? complain(STATUS_FAILED, "no pipe for signals: %s", strerror(errno)) : serve(&serving, begun_ns);
+        status = serving.signals < 0 ? complain(STATUS_FAILED, "no pipe for signals: %s", strerror(errno))
+                                     : serve(&serving, begun_ns);
     }
     ls_log_close();
     settings_release(&serving.settings);
@@ -375,8 +364,9 @@ const struct command command_serve = {
     .operands = "[DIR]",
     .summary = "Serve the site in DIR",
     .options = settings_options,
-    .more = "Without DIR: the current folder when it looks like a site, else the built-in demo. Settings come from flags, then LSESS_NAME in the\n"
-            "environment, then lsess.lua in the site folder. SIZE is a number of bytes, or with K, M, G; DUR a number with ms, s, m, h, or 0.\n"
-            "A limit of 0 is none, except for --max-connections.",
+    .more =
+        "Without DIR: the current folder when it looks like a site, else the built-in demo. Settings come from flags, then LSESS_NAME in the\n"
+        "environment, then lsess.lua in the site folder. SIZE is a number of bytes, or with K, M, G; DUR a number with ms, s, m, h, or 0.\n"
+        "A limit of 0 is none, except for --max-connections.",
     .run = run,
 };

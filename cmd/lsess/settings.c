@@ -1,5 +1,6 @@
-/* Reading the settings of `lsess serve` (C2). Each setting is one entry of the table: its flag, its kind and range, where its value goes. Sources are read
- * from the strongest to the weakest, and a setting that has a value is left alone. */
+/* Reading the settings of `lsess serve` (C2). Each setting is one entry of the table: its flag, its kind and range,
+ * where its value goes. Sources are read from the strongest to the weakest, and a setting that has a value is left
+ * alone. */
 #include "settings.h"
 
 #include <errno.h>
@@ -23,41 +24,58 @@ enum kind { SWITCH, TRISTATE, INT, INT64, COUNT, DURATION, SIZE, TEXT, PATH, LIS
 enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 
 /* name, letter, value in usage, kind, least, most, field, help */
-#define SETTINGS(X) \
-    X("dir", 0, "DIR", TEXT, 0, 0, dir, "the site folder; the same as the operand") \
-    X("host", 0, "ADDR", TEXT, 0, 0, server.host, "address to listen on (default 127.0.0.1)") \
-    X("port", 0, "N", INT, 0, 65535, server.port, "port (default 8080; 0 = any free one)") \
-    X("watch", 'w', NULL, SWITCH, 0, 0, server.watch, "hot reload: take up saved files") \
-    X("open", 0, NULL, SWITCH, 0, 0, open, "open the browser") \
-    X("socket", 0, "PATH", PATH, 0, 0, server.socket_path, "control socket (default: named after the site)") \
-    X("debounce", 0, "MS", INT64, 0, 60000, server.debounce_ms, "quiet time before a save is taken up (default 5, 20 for several files)") \
-    X("poll", 0, "MS", INT64, 0, 3600000, server.poll_ms, "look at watched folders this often, where events are missing") \
-    X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms, "end sessions without pages after this time (default 24h; 0 = never)") \
-    X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "what a session keeps in memory (default 256M)") \
-    X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)") \
-    X("workers", 0, "N", INT, 1, 1024, server.workers, "threads that run Lua (default: number of processors, at least 2)") \
-    X("max-frame", 0, "SIZE", SIZE, 0, 0, server.max_frame, "largest message of a page (default 64M)") \
-    X("max-messages", 0, "N", COUNT, 0, 1000000000, server.max_messages, "messages in one frame of a page (default 10000)") \
-    X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox, "bytes that may wait for a page that does not read (default 16M)") \
-    X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)") \
-    X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections, "connected pages of one session (default 32)") \
-    X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)") \
-    X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables, "variables of one session (default 100000)") \
-    X("max-properties", 0, "N", COUNT, 0, 1000000000, server.max_properties, "properties of one variable (default 256)") \
-    X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)") \
-    X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins, "accept pages of this origin too, and its host name (repeatable)") \
-    X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)") \
-    X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property, "let pages run Lua code by the property `lua` (default: only pages of the user who serves)") \
-    X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox, "distrust the site: no io, os.execute and the like, no file outside of it") \
-    X("env", 0, "NAME", LIST, 0, 0, env, "with --sandbox, let Lua code read this variable of the environment (repeatable)") \
-    X("client", 0, "WHICH", TEXT, 0, 0, client, "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing") \
-    X("strict-port", 0, NULL, SWITCH, 0, 0, server.strict_port, "fail when the port is taken, do not try the next ones") \
-    X("keep-removed-methods", 0, NULL, SWITCH, 0, 0, server.keep_removed_methods, "a reload does not remove methods that are gone from the file") \
-    X("cert", 0, "FILE", PATH, 0, 0, server.cert, "certificate (PEM): serve https and wss") \
-    X("key", 0, "FILE", PATH, 0, 0, server.key, "private key of the certificate (PEM)") \
-    X("verbose", 'v', NULL, VERBOSE, 0, 4, verbosity, "say more: -v connections and reloads, -vv messages, -vvv variables, -vvvv payloads") \
-    X("log-file", 0, "FILE", PATH, 0, 0, log_file, "append the log to a file") \
-    X("json-log", 0, NULL, SWITCH, 0, 0, json_log, "log, start line and reloads as JSON, one object a line") \
+#define SETTINGS(X)                                                                                                    \
+    X("dir", 0, "DIR", TEXT, 0, 0, dir, "the site folder; the same as the operand")                                    \
+    X("host", 0, "ADDR", TEXT, 0, 0, server.host, "address to listen on (default 127.0.0.1)")                          \
+    X("port", 0, "N", INT, 0, 65535, server.port, "port (default 8080; 0 = any free one)")                             \
+    X("watch", 'w', NULL, SWITCH, 0, 0, server.watch, "hot reload: take up saved files")                               \
+    X("open", 0, NULL, SWITCH, 0, 0, open, "open the browser")                                                         \
+    X("socket", 0, "PATH", PATH, 0, 0, server.socket_path, "control socket (default: named after the site)")           \
+    X("debounce", 0, "MS", INT64, 0, 60000, server.debounce_ms,                                                        \
+      "quiet time before a save is taken up (default 5, 20 for several files)")                                        \
+    X("poll", 0, "MS", INT64, 0, 3600000, server.poll_ms,                                                              \
+      "look at watched folders this often, where events are missing")                                                  \
+    X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms,                                          \
+      "end sessions without pages after this time (default 24h; 0 = never)")                                           \
+    X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "what a session keeps in memory (default 256M)")     \
+    X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)")   \
+    X("workers", 0, "N", INT, 1, 1024, server.workers,                                                                 \
+      "threads that run Lua (default: number of processors, at least 2)")                                              \
+    X("max-frame", 0, "SIZE", SIZE, 0, 0, server.max_frame, "largest message of a page (default 64M)")                 \
+    X("max-messages", 0, "N", COUNT, 0, 1000000000, server.max_messages,                                               \
+      "messages in one frame of a page (default 10000)")                                                               \
+    X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox,                                                          \
+      "bytes that may wait for a page that does not read (default 16M)")                                               \
+    X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)")        \
+    X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections,                                \
+      "connected pages of one session (default 32)")                                                                   \
+    X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)")                   \
+    X("max-variables", 0, "N", COUNT, 0, 1000000000, server.max_variables,                                             \
+      "variables of one session (default 100000)")                                                                     \
+    X("max-properties", 0, "N", COUNT, 0, 1000000000, server.max_properties,                                           \
+      "properties of one variable (default 256)")                                                                      \
+    X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)")  \
+    X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins,                                                                \
+      "accept pages of this origin too, and its host name (repeatable)")                                               \
+    X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)")    \
+    X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property,                                              \
+      "let pages run Lua code by the property `lua` (default: only pages of the user who serves)")                     \
+    X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox,                                                                \
+      "distrust the site: no io, os.execute and the like, no file outside of it")                                      \
+    X("env", 0, "NAME", LIST, 0, 0, env,                                                                               \
+      "with --sandbox, let Lua code read this variable of the environment (repeatable)")                               \
+    X("client", 0, "WHICH", TEXT, 0, 0, client,                                                                        \
+      "builtin: /main-*.js is always the built-in client; site (default): only where the file is missing")             \
+    X("strict-port", 0, NULL, SWITCH, 0, 0, server.strict_port,                                                        \
+      "fail when the port is taken, do not try the next ones")                                                         \
+    X("keep-removed-methods", 0, NULL, SWITCH, 0, 0, server.keep_removed_methods,                                      \
+      "a reload does not remove methods that are gone from the file")                                                  \
+    X("cert", 0, "FILE", PATH, 0, 0, server.cert, "certificate (PEM): serve https and wss")                            \
+    X("key", 0, "FILE", PATH, 0, 0, server.key, "private key of the certificate (PEM)")                                \
+    X("verbose", 'v', NULL, VERBOSE, 0, 4, verbosity,                                                                  \
+      "say more: -v connections and reloads, -vv messages, -vvv variables, -vvvv payloads")                            \
+    X("log-file", 0, "FILE", PATH, 0, 0, log_file, "append the log to a file")                                         \
+    X("json-log", 0, NULL, SWITCH, 0, 0, json_log, "log, start line and reloads as JSON, one object a line")           \
     X("config", 0, "FILE", TEXT, 0, 0, config, "configuration (default: lsess.lua in the site folder)")
 
 static const struct setting {
@@ -66,7 +84,7 @@ static const struct setting {
     int64_t least, most;
     size_t offset; /* in struct settings */
 } table[] = {
-#define X(name_, letter_, value_, kind_, least_, most_, field_, help_) \
+#define X(name_, letter_, value_, kind_, least_, most_, field_, help_)                                                 \
     {.name = name_, .kind = kind_, .least = least_, .most = most_, .offset = offsetof(struct settings, field_)},
     SETTINGS(X)
 #undef X
@@ -75,11 +93,11 @@ static const struct setting {
 enum { SETTING_COUNT = sizeof table / sizeof *table };
 
 const struct option settings_options[] = {
-#define X(name_, letter_, value_, kind_, least_, most_, field_, help_) \
+#define X(name_, letter_, value_, kind_, least_, most_, field_, help_)                                                 \
     {.name = name_, .letter = letter_, .value = value_, .help = help_, .negatable = kind_ == TRISTATE},
     SETTINGS(X)
 #undef X
-    {.name = "hotload", .help = "the same as --watch", .hidden = true},
+        {.name = "hotload", .help = "the same as --watch", .hidden = true},
     {0},
 };
 
@@ -91,15 +109,13 @@ static void *field(struct settings *settings, const struct setting *setting)
 static int find_setting(const char *name)
 {
     for (int i = 0; i < SETTING_COUNT; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return i;
+        if (strcmp(table[i].name, name) == 0) return i;
     return -1;
 }
 
 static bool add_to_list(struct text_list *list, const char *text)
 {
-    if (!LS_RESERVE(list->items, list->count + 2, list->cap))
-        return false;
+    if (!LS_RESERVE(list->items, list->count + 2, list->cap)) return false;
     list->items[list->count++] = text;
     list->items[list->count] = NULL;
     return true;
@@ -107,18 +123,19 @@ static bool add_to_list(struct text_list *list, const char *text)
 
 /* --- one value --- */
 
-/* As browsers send it: scheme://host[:port]. One with a path would never equal any, and would be obeyed in silence; and it stands in a header as it is. */
+/* As browsers send it: scheme://host[:port]. One with a path would never equal any, and would be obeyed in silence; and
+ * it stands in a header as it is. */
 static bool is_origin(const char *text)
 {
     const char *host = strstr(text, "://");
-    return host != NULL && host > text && host[3] != '\0' && strpbrk(host + 3, "/?#*") == NULL && strpbrk(text, ";,'\" \t\r\n") == NULL;
+    return host && host > text && host[3] != '\0' && !strpbrk(host + 3, "/?#*") &&
+           strpbrk(text, ";,'\" \t\r\n") == NULL;
 }
 
 static const char *add_item(const struct setting *setting, struct text_list *list, const char *text)
 {
     if (strcmp(setting->name, "env") == 0) {
-        if (*text == '\0' || strchr(text, '=') != NULL)
-            return "the name of a variable of the environment";
+        if (*text == '\0' || strchr(text, '=')) return "the name of a variable of the environment";
     } else if (!is_origin(text)) {
         return "an origin such as https://example.org, without a path";
     }
@@ -128,8 +145,7 @@ static const char *add_item(const struct setting *setting, struct text_list *lis
 static const char *whole_number(const struct setting *setting, const char *text, int64_t *number)
 {
     static char wanted[96];
-    if (ls_parse_int(text, setting->least, setting->most, number))
-        return NULL;
+    if (ls_parse_int(text, setting->least, setting->most, number)) return NULL;
     snprintf(wanted, sizeof wanted, "a whole number from %" PRId64 " to %" PRId64, setting->least, setting->most);
     return wanted;
 }
@@ -142,36 +158,26 @@ static const char *set_text(struct settings *settings, const struct setting *set
     const char *wanted = NULL;
     switch (setting->kind) {
     case INT:
-        if ((wanted = whole_number(setting, text, &number)) == NULL)
-            *(int *)at = (int)number;
+        if (!(wanted = whole_number(setting, text, &number))) *(int *)at = (int)number;
         return wanted;
     case INT64:
-        if ((wanted = whole_number(setting, text, &number)) == NULL)
-            *(int64_t *)at = number;
+        if (!(wanted = whole_number(setting, text, &number))) *(int64_t *)at = number;
         return wanted;
     case COUNT:
-        if ((wanted = whole_number(setting, text, &number)) == NULL)
-            *(size_t *)at = (size_t)number;
+        if (!(wanted = whole_number(setting, text, &number))) *(size_t *)at = (size_t)number;
         return wanted;
     case VERBOSE:
-        if ((wanted = whole_number(setting, text, &number)) == NULL)
-            *(int *)at = (int)number;
+        if (!(wanted = whole_number(setting, text, &number))) *(int *)at = (int)number;
         return wanted;
-    case DURATION:
-        return ls_parse_duration(text, at) ? NULL : "a number with ms, s, m or h, or 0";
-    case SIZE:
-        return ls_parse_size(text, at) ? NULL : "a number of bytes, or one with K, M or G";
+    case DURATION: return ls_parse_duration(text, at) ? NULL : "a number with ms, s, m or h, or 0";
+    case SIZE: return ls_parse_size(text, at) ? NULL : "a number of bytes, or one with K, M or G";
     case TEXT:
-    case PATH:
-        *(const char **)at = text;
-        return *text != '\0' ? NULL : "a text that is not empty";
-    case LIST:
-        return add_item(setting, at, text);
+    case PATH: *(const char **)at = text; return *text != '\0' ? NULL : "a text that is not empty";
+    case LIST: return add_item(setting, at, text);
     case SWITCH:
     case TRISTATE: {
         bool on = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
-        if (!on && strcmp(text, "0") != 0 && strcmp(text, "false") != 0)
-            return "1, true, 0 or false";
+        if (!on && strcmp(text, "0") != 0 && strcmp(text, "false") != 0) return "1, true, 0 or false";
         if (setting->kind == SWITCH)
             *(bool *)at = on;
         else
@@ -186,13 +192,13 @@ static const char *set_text(struct settings *settings, const struct setting *set
 
 static int take_operand(struct settings *settings, const struct command *command, const char *value)
 {
-    if (settings->dir != NULL)
-        return usage_error(command, "one site folder, not two: %s and %s", settings->dir, value);
+    if (settings->dir) return usage_error(command, "one site folder, not two: %s and %s", settings->dir, value);
     settings->dir = value;
     return 0;
 }
 
-static int take_flag(struct settings *settings, const struct command *command, const struct argument *argument, enum source *from)
+static int take_flag(struct settings *settings, const struct command *command, const struct argument *argument,
+                     enum source *from)
 {
     bool alias = strcmp(argument->option->name, "hotload") == 0;
     int at = find_setting(alias ? "watch" : argument->option->name);
@@ -210,19 +216,19 @@ static int take_flag(struct settings *settings, const struct command *command, c
     else
         wanted = set_text(settings, setting, argument->value);
     from[at] = FROM_FLAG;
-    return wanted == NULL ? 0 : usage_error(command, "--%s wants %s, not '%s'", setting->name, wanted, argument->value);
+    return !wanted ? 0 : usage_error(command, "--%s wants %s, not '%s'", setting->name, wanted, argument->value);
 }
 
-static int read_flags(struct settings *settings, const struct command *command, int argc, char **argv, enum source *from)
+static int read_flags(struct settings *settings, const struct command *command, int argc, char **argv,
+                      enum source *from)
 {
     struct arguments arguments;
     struct argument argument;
     int step, status = 0;
     arguments_init(&arguments, command, argc, argv);
     while (status == 0 && (step = arguments_next(&arguments, &argument)) != 0) {
-        if (step < 0)
-            return arguments.status == STATUS_DONE ? -1 : arguments.status;
-        if (argument.option != NULL)
+        if (step < 0) return arguments.status == STATUS_DONE ? -1 : arguments.status;
+        if (argument.option)
             status = take_flag(settings, command, &argument, from);
         else if ((status = take_operand(settings, command, argument.value)) == 0)
             from[find_setting("dir")] = FROM_FLAG;
@@ -243,8 +249,7 @@ static const char *environment_value(const char *name, char *variable, size_t si
 
 static char *keep(struct settings *settings, char *text)
 {
-    if (text != NULL && LS_PUSH(settings->kept, settings->kept_count, settings->kept_cap, text))
-        return text;
+    if (text && LS_PUSH(settings->kept, settings->kept_count, settings->kept_cap, text)) return text;
     ls_free(text);
     return NULL;
 }
@@ -253,10 +258,10 @@ static char *keep(struct settings *settings, char *text)
 static const char *split_items(struct settings *settings, const struct setting *setting, const char *text)
 {
     const char *wanted = NULL;
-    while (wanted == NULL && *(text += strspn(text, " ,")) != '\0') {
+    while (!wanted && *(text += strspn(text, " ,")) != '\0') {
         size_t len = strcspn(text, " ,");
         char *one = keep(settings, ls_strndup(text, len));
-        wanted = one != NULL ? set_text(settings, setting, one) : "less memory";
+        wanted = one ? set_text(settings, setting, one) : "less memory";
         text += len;
     }
     return wanted;
@@ -267,12 +272,11 @@ static int read_environment(struct settings *settings, const struct command *com
     char variable[64];
     for (int i = 0; i < SETTING_COUNT; i++) {
         const char *text = environment_value(table[i].name, variable, sizeof variable);
-        if (from[i] != FROM_DEFAULT || text == NULL || *text == '\0')
-            continue;
+        if (from[i] != FROM_DEFAULT || !text || *text == '\0') continue;
         from[i] = FROM_ENVIRONMENT;
-        const char *wanted = table[i].kind == LIST ? split_items(settings, &table[i], text) : set_text(settings, &table[i], text);
-        if (wanted != NULL)
-            return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
+        const char *wanted =
+            table[i].kind == LIST ? split_items(settings, &table[i], text) : set_text(settings, &table[i], text);
+        if (wanted) return usage_error(command, "%s wants %s, not '%s'", variable, wanted, text);
     }
     return 0;
 }
@@ -289,8 +293,7 @@ static bool is_for_file(const char *name)
 static bool is_key_of(const char *key, const char *name)
 {
     for (; *key != '\0' && *name != '\0'; key++, name++)
-        if (*key != (*name == '-' ? '_' : *name))
-            return false;
+        if (*key != (*name == '-' ? '_' : *name)) return false;
     return *key == *name;
 }
 
@@ -298,14 +301,13 @@ static int unknown_key(const char *file, const struct ls_config_entry *entry)
 {
     char key[64];
     for (int i = 0; i < SETTING_COUNT; i++) {
-        if (!is_for_file(table[i].name))
-            continue;
+        if (!is_for_file(table[i].name)) continue;
         snprintf(key, sizeof key, "%s", table[i].name);
         for (char *at = key; *at != '\0'; at++)
-            if (*at == '-')
-                *at = '_';
+            if (*at == '-') *at = '_';
         if (ls_text_near(entry->key, key))
-            return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, entry->line, entry->key, key);
+            return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, entry->line,
+                            entry->key, key);
     }
     return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'", file, entry->line, entry->key);
 }
@@ -315,21 +317,18 @@ static const char *wanted_type(const struct setting *setting, enum ls_config_kin
 {
     switch (setting->kind) {
     case SWITCH:
-    case TRISTATE:
-        return kind == LS_CONFIG_BOOL ? NULL : "true or false";
+    case TRISTATE: return kind == LS_CONFIG_BOOL ? NULL : "true or false";
     case INT:
     case INT64:
     case COUNT:
-    case VERBOSE:
-        return kind == LS_CONFIG_NUMBER ? NULL : "a number";
+    case VERBOSE: return kind == LS_CONFIG_NUMBER ? NULL : "a number";
     case DURATION:
     case SIZE:
-        return kind == LS_CONFIG_NUMBER || kind == LS_CONFIG_STRING ? NULL : "a string such as \"5s\" or \"64M\", or a number";
+        return kind == LS_CONFIG_NUMBER || kind == LS_CONFIG_STRING ? NULL
+                                                                    : "a string such as \"5s\" or \"64M\", or a number";
     case TEXT:
-    case PATH:
-        return kind == LS_CONFIG_STRING ? NULL : "a string";
-    case LIST:
-        return kind == LS_CONFIG_LIST || kind == LS_CONFIG_STRING ? NULL : "a list of strings";
+    case PATH: return kind == LS_CONFIG_STRING ? NULL : "a string";
+    case LIST: return kind == LS_CONFIG_LIST || kind == LS_CONFIG_STRING ? NULL : "a list of strings";
     }
     return NULL;
 }
@@ -342,26 +341,24 @@ static const char *path_beside(struct settings *settings, const char *file, cons
     ls_path_join(&out, dir, path);
     ls_free(dir);
     char *kept = keep(settings, ls_buf_detach(&out, NULL));
-    return kept != NULL ? kept : path;
+    return kept ? kept : path;
 }
 
-static const char *set_entry(struct settings *settings, const struct setting *setting, const struct ls_config_entry *entry, const char *file)
+static const char *set_entry(struct settings *settings, const struct setting *setting,
+                             const struct ls_config_entry *entry, const char *file)
 {
     const char *wanted = wanted_type(setting, entry->kind);
-    if (wanted != NULL)
-        return wanted;
-    if (entry->kind == LS_CONFIG_BOOL)
-        return set_text(settings, setting, entry->flag ? "1" : "0");
-    if (setting->kind == PATH)
-        return set_text(settings, setting, path_beside(settings, file, entry->text));
-    if (entry->kind != LS_CONFIG_LIST)
-        return set_text(settings, setting, entry->text);
-    for (char **item = entry->list; wanted == NULL && *item != NULL; item++)
+    if (wanted) return wanted;
+    if (entry->kind == LS_CONFIG_BOOL) return set_text(settings, setting, entry->flag ? "1" : "0");
+    if (setting->kind == PATH) return set_text(settings, setting, path_beside(settings, file, entry->text));
+    if (entry->kind != LS_CONFIG_LIST) return set_text(settings, setting, entry->text);
+    for (char **item = entry->list; !wanted && *item; item++)
         wanted = set_text(settings, setting, *item);
     return wanted;
 }
 
-/* A value that a flag or the environment overrides counts for nothing, but is judged like the others: a mistake should not wait for the day the flag goes. */
+/* A value that a flag or the environment overrides counts for nothing, but is judged like the others: a mistake should
+ * not wait for the day the flag goes. */
 static const char *judge_entry(const struct setting *setting, const struct ls_config_entry *entry, const char *file)
 {
     struct settings scratch = {0};
@@ -374,14 +371,15 @@ static const char *judge_entry(const struct setting *setting, const struct ls_co
  * does so: its texts are not made harmless for a terminal), or takes of the machine what its owner has not given. */
 static bool is_harmless(const char *key)
 {
-    static const char *const keys[] = {"port", "strict_port", "watch", "debounce", "poll", "sandbox", "client", "keep_removed_methods", "verbose"};
+    static const char *const keys[] = {"port",   "strict_port",          "watch",  "debounce", "poll", "sandbox",
+                                       "client", "keep_removed_methods", "verbose"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
+        if (strcmp(key, keys[i]) == 0) return true;
     return false;
 }
 
-static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file, enum source *from)
+static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file,
+                      enum source *from)
 {
     if (settings->distrusted && !is_harmless(entry->key)) {
         ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
@@ -391,36 +389,34 @@ static int take_entry(struct settings *settings, const struct ls_config_entry *e
     int at = SETTING_COUNT;
     while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
         continue;
-    if (at < 0 && !roots)
-        return unknown_key(file, entry);
+    if (at < 0 && !roots) return unknown_key(file, entry);
     if (roots) {
         if (entry->kind != LS_CONFIG_LIST)
             return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);
-        for (char **item = entry->list; *item != NULL; item++)
+        for (char **item = entry->list; *item; item++)
             add_to_list(&settings->static_roots, *item);
         return 0;
     }
     bool overridden = from[at] != FROM_DEFAULT;
-    const char *wanted = overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);
-    if (!overridden)
-        from[at] = FROM_FILE;
-    return wanted == NULL ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
+    const char *wanted =
+        overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);
+    if (!overridden) from[at] = FROM_FILE;
+    return !wanted ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
 }
 
 /* Does the site's own file switch the sandbox on? Keys come in order of their names, and this one counts for all. */
 static bool asks_for_sandbox(const struct ls_site_config *file)
 {
     for (size_t i = 0; i < file->count; i++)
-        if (strcmp(file->entries[i].key, "sandbox") == 0)
-            return file->entries[i].flag;
+        if (strcmp(file->entries[i].key, "sandbox") == 0) return file->entries[i].flag;
     return false;
 }
 
 /* A link of the site is the site's too, wherever it leads. */
 static bool is_below(const char *root, const char *file, const char *real)
 {
-    char *folder = ls_path_dir(file), *named = folder != NULL ? ls_path_real(folder, NULL) : NULL;
-    bool below = ls_path_below(root, real) || (named != NULL && ls_path_below(root, named));
+    char *folder = ls_path_dir(file), *named = folder ? ls_path_real(folder, NULL) : NULL;
+    bool below = ls_path_below(root, real) || (named && ls_path_below(root, named));
     ls_free(folder);
     ls_free(named);
     return below;
@@ -431,23 +427,25 @@ static int read_file(struct settings *settings, enum source *from)
 {
     struct ls_buf path = LS_BUF_INIT;
     LS_ERR(err);
-    char *root = settings->server.dir != NULL ? ls_path_real(settings->server.dir, NULL) : NULL;
-    if (settings->config != NULL)
+    char *root = settings->server.dir ? ls_path_real(settings->server.dir, NULL) : NULL;
+    if (settings->config)
         ls_buf_str(&path, settings->config);
-    else if (settings->server.dir != NULL)
-        ls_path_join(&path, root != NULL && settings->server.sandbox ? root : settings->server.dir, "lsess.lua");
-    char *real = root != NULL && settings->config != NULL ? ls_path_real(settings->config, NULL) : NULL;
-    bool of_site = root != NULL && (settings->config == NULL || (real != NULL && is_below(root, settings->config, real)));
+    else if (settings->server.dir)
+        ls_path_join(&path, root && settings->server.sandbox ? root : settings->server.dir, "lsess.lua");
+    char *real = root && settings->config ? ls_path_real(settings->config, NULL) : NULL;
+    bool of_site = root && (!settings->config || (real && is_below(root, settings->config, real)));
     bool within = of_site && settings->server.sandbox;
     int status = 0;
     struct stat info;
     /* A link that leads nowhere is a file that cannot be read, not one that is absent. */
-    if (path.len > 0 && (settings->config != NULL || lstat(ls_buf_text(&path), &info) == 0)) {
-        settings->file = ls_site_config_read(within ? root : NULL, within && real != NULL ? real : ls_buf_text(&path), &err);
-        if (settings->file == NULL)
+    if (path.len > 0 && (settings->config || lstat(ls_buf_text(&path), &info) == 0)) {
+        settings->file = ls_site_config_read(within ? root : NULL, within && real ? real : ls_buf_text(&path), &err);
+        if (!settings->file)
             status = complain(STATUS_FAILED, "%s", ls_err_text(&err));
         else
-            settings->distrusted = within || (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
+            settings->distrusted =
+                within ||
+                (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
         for (size_t i = 0; status == 0 && i < settings->file->count; i++)
             status = take_entry(settings, &settings->file->entries[i], ls_buf_text(&path), from);
     }
@@ -475,19 +473,17 @@ static bool looks_like_site(const char *dir)
 static int check_together(struct settings *settings, const struct command *command)
 {
     struct ls_server_config *server = &settings->server;
-    if ((server->cert == NULL) != (server->key == NULL))
-        return usage_error(command, "--cert and --key go together");
-    if (settings->client != NULL && strcmp(settings->client, "builtin") != 0 && strcmp(settings->client, "site") != 0)
+    if ((!server->cert) != (!server->key)) return usage_error(command, "--cert and --key go together");
+    if (settings->client && strcmp(settings->client, "builtin") != 0 && strcmp(settings->client, "site") != 0)
         return usage_error(command, "--client wants builtin or site, not '%s'", settings->client);
-    server->client_builtin = settings->client != NULL && strcmp(settings->client, "builtin") == 0;
+    server->client_builtin = settings->client && strcmp(settings->client, "builtin") == 0;
     server->allow_origins = settings->origins.items;
     server->allow_frames = settings->frames.items;
     server->static_roots = settings->static_roots.items;
     server->env = settings->env.items;
     server->diag_level = settings->verbosity;
     server->editor = getenv("LSESS_EDITOR");
-    if (server->editor != NULL && *server->editor == '\0')
-        server->editor = NULL;
+    if (server->editor && *server->editor == '\0') server->editor = NULL;
     return 0;
 }
 
@@ -497,17 +493,14 @@ int settings_read(struct settings *settings, const struct command *command, int 
     *settings = (struct settings){0};
     ls_server_config_init(&settings->server);
     *status = read_flags(settings, command, argc, argv, from);
-    if (*status == 0)
-        *status = read_environment(settings, command, from);
+    if (*status == 0) *status = read_environment(settings, command, from);
     if (*status == 0) {
-        settings->server.dir = settings->dir != NULL ? settings->dir : looks_like_site(".") ? "." : NULL;
-        settings->server.bundle = settings->server.dir == NULL ? "templates/sites/contacts" : NULL;
+        settings->server.dir = settings->dir ? settings->dir : looks_like_site(".") ? "." : NULL;
+        settings->server.bundle = !settings->server.dir ? "templates/sites/contacts" : NULL;
         *status = read_file(settings, from);
     }
-    if (*status == 0)
-        *status = check_together(settings, command);
-    if (*status == 0)
-        return 1;
+    if (*status == 0) *status = check_together(settings, command);
+    if (*status == 0) return 1;
     *status = *status < 0 ? STATUS_DONE : *status;
     return -1;
 }

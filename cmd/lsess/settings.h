@@ -15,8 +15,8 @@ struct text_list {
 
 struct settings {
     struct ls_server_config server;
-    const char *dir;        /* NULL = not given */
-    const char *config;     /* --config */
+    const char *dir;    /* NULL = not given */
+    const char *config; /* --config */
     const char *log_file, *client;
     bool open, json_log;
     int verbosity;

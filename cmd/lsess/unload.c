@@ -1,5 +1,5 @@
-/* lsess unload: take modules or whole folders out of live sessions, and say what went and what still refers to it (cli.md C5). With --list: what could go,
- * which shell completion offers. */
+/* lsess unload: take modules or whole folders out of live sessions, and say what went and what still refers to it
+ * (cli.md C5). With --list: what could go, which shell completion offers. */
 #include "client.h"
 
 #include <stdlib.h>
@@ -43,17 +43,24 @@ static void print_number(const char *label, int64_t number)
 static void print_result(struct json result, bool dry)
 {
     struct ls_buf text = LS_BUF_INIT, name = LS_BUF_INIT;
-    static const struct { const char *label, *member; } lists[] = {{"modules", "modules"}, {"prototypes", "prototypes"},
-        {"presenter types", "presenters"}, {"wrappers", "wrappers"}, {"viewdefs", "viewdefs"}};
+    static const struct {
+        const char *label, *member;
+    } lists[] = {{"modules", "modules"},
+                 {"prototypes", "prototypes"},
+                 {"presenter types", "presenters"},
+                 {"wrappers", "wrappers"},
+                 {"viewdefs", "viewdefs"}};
     json_shown(json_member(result, "session"), &text);
     json_shown(json_member(result, "name"), &name);
     printf("session %s: %s %s\n", ls_buf_text(&text), ls_buf_text(&name), dry ? "would go" : "is unloaded");
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) print_names(lists[i].label, json_member(result, lists[i].member), &text);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        print_names(lists[i].label, json_member(result, lists[i].member), &text);
     print_number("timers", json_int(json_member(result, "timers"), 0));
     print_number("watches", json_int(json_member(result, "watches"), 0));
     int64_t freed = json_int(json_member(result, "heap_bytes"), 0);
     if (freed > 0) printf("  %-16s %lld bytes freed\n", "heap", (long long)freed);
-    int64_t instances = json_int(json_member(result, "instances"), 0), variables = json_int(json_member(result, "variables"), 0);
+    int64_t instances = json_int(json_member(result, "instances"), 0),
+            variables = json_int(json_member(result, "variables"), 0);
     struct json importers = json_member(result, "importers");
     if (instances || variables || json_count(importers)) {
         puts("  still refer to it:");
@@ -79,9 +86,11 @@ static int unload(struct client *client, const struct wish *wish)
     struct json results = json_member(answer, "results");
     if (wish->json) printf("%.*s\n", (int)results.len, results.text);
     size_t at = 0;
-    while (!wish->json && json_item(results, &at, &result)) print_result(result, wish->dry_run);
+    while (!wish->json && json_item(results, &at, &result))
+        print_result(result, wish->dry_run);
     if (json_count(results)) return STATUS_DONE;
-    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names[0], wish->name_count > 1 ? " or the others" : "");
+    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names[0],
+                    wish->name_count > 1 ? " or the others" : "");
 }
 
 /* --- --list --- */
@@ -125,24 +134,30 @@ static int ask_loaded(struct client *client, const char *session, struct listing
     int status = client_call(client, "state", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     if (status == STATUS_FAILED) return client_failure(answer);
-    while (status == STATUS_DONE && json_item(json_member(answer, "sessions"), &at, &item)) add_session(listing, item);
+    while (status == STATUS_DONE && json_item(json_member(answer, "sessions"), &at, &item))
+        add_session(listing, item);
     return status;
 }
 
-static int compare_keys(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static int list_loaded(struct client *client, const struct wish *wish)
 {
     struct listing listing = {0};
     int status = wish->session_count ? STATUS_DONE : ask_loaded(client, NULL, &listing);
-    for (size_t i = 0; i < wish->session_count && status == STATUS_DONE; i++) status = ask_loaded(client, wish->sessions[i], &listing);
+    for (size_t i = 0; i < wish->session_count && status == STATUS_DONE; i++)
+        status = ask_loaded(client, wish->sessions[i], &listing);
     if (status == STATUS_DONE && wish->json) printf("[%s]\n", ls_buf_text(&listing.json));
     if (listing.count) qsort(listing.keys, listing.count, sizeof *listing.keys, compare_keys);
     for (size_t i = 0; i < listing.count; i++) {
         bool again = i + 1 < listing.count && !strcmp(listing.keys[i], listing.keys[i + 1]);
         if (status == STATUS_DONE && !wish->json && !again) puts(listing.keys[i]);
     }
-    for (size_t i = 0; i < listing.count; i++) ls_free(listing.keys[i]);
+    for (size_t i = 0; i < listing.count; i++)
+        ls_free(listing.keys[i]);
     ls_free(listing.keys);
     ls_buf_release(&listing.json);
     return status;
@@ -191,7 +206,10 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_unload = {
-    .name = "unload", .operands = "MODULE-OR-DIR...", .summary = "Unload modules from live sessions", .options = options,
+    .name = "unload",
+    .operands = "MODULE-OR-DIR...",
+    .summary = "Unload modules from live sessions",
+    .options = options,
     .more = "An argument that is a loaded module's key (apps/myapp/app.lua) or required name unloads that module;\n"
             "one that is a folder (apps/myapp) unloads every module below it. Default: in all sessions.",
     .run = run};

@@ -15,8 +15,10 @@ static int run(const struct command *command, int argc, char **argv)
         json = true;
     }
     if (step < 0) return arguments.status;
-    if (json) printf("{\"version\":\"%s\",\"lua\":\"5.4\"}\n", LS_VERSION);
-    else printf("lsess %s (Lua 5.4)\n", LS_VERSION);
+    if (json)
+        printf("{\"version\":\"%s\",\"lua\":\"5.4\"}\n", LS_VERSION);
+    else
+        printf("lsess %s (Lua 5.4)\n", LS_VERSION);
     return STATUS_DONE;
 }
 

@@ -1,5 +1,5 @@
-/* Requests of the API (P24, P25, P116 to P119): a batch of one message whose errors and answers become the body of the HTTP answer; what else is
- * meant for the identity waits in its queue for a poll.
+/* Requests of the API (P24, P25, P116 to P119): a batch of one message whose errors and answers become the body of the
+ * HTTP answer; what else is meant for the identity waits in its queue for a poll.
  *
  * Owner thread: the session's. Waiting polls are the server's: it may not block here. */
 #include <string.h>
@@ -12,8 +12,7 @@ static void answer_with(struct ls_buf *answer, const char *text, size_t len, con
 {
     const char *data, *value;
     size_t data_len, value_len;
-    if (!ls_json_member(text, len, "data", &data, &data_len))
-        return;
+    if (!ls_json_member(text, len, "data", &data, &data_len)) return;
     if (!field) {
         value = data;
         value_len = data_len;
@@ -29,10 +28,12 @@ static bool is_of_type(const char *text, size_t len, const char *type)
 {
     const char *value;
     size_t value_len, type_len = strlen(type);
-    return ls_json_member(text, len, "type", &value, &value_len) && value_len == type_len + 2 && memcmp(value + 1, type, type_len) == 0;
+    return ls_json_member(text, len, "type", &value, &value_len) && value_len == type_len + 2 &&
+           memcmp(value + 1, type, type_len) == 0;
 }
 
-/* Sort what the message has produced: the answer goes into the body, the first error too if there is no answer; the rest is for the queue. */
+/* Sort what the message has produced: the answer goes into the body, the first error too if there is no answer; the
+ * rest is for the queue. */
 static void sort_messages(struct ls_outgoing *made, struct ls_outgoing *queue, struct ls_buf *answer)
 {
     size_t taken = made->count;

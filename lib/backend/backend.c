@@ -1,7 +1,8 @@
-/* LuaBackend: the items of a session's queue (protocol.md sections 6 and 7). Each of them lets something happen and ends with after_batch, the one
- * place where changes are found, put into messages and sent.
+/* LuaBackend: the items of a session's queue (protocol.md sections 6 and 7). Each of them lets something happen and
+ * ends with after_batch, the one place where changes are found, put into messages and sent.
  *
- * Owner thread: whoever runs the session's queue. It refuses to know sockets, threads and files; those above hand in an outlet, a clock's alarm, texts.
+ * Owner thread: whoever runs the session's queue. It refuses to know sockets, threads and files; those above hand in an
+ * outlet, a clock's alarm, texts.
  * Rules: P30, P33, P51 to P69, P111, H70 to H72. */
 #include "backend/backend_internal.h"
 
@@ -12,13 +13,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LS_DEBOUNCE_MS 10                          /* P62 */
-#define LS_POLL_MAX_BYTES ((size_t)16 * 1024 * 1024) /* an identity that never polls is treated as a page that does not read (P69) */
-#define LS_FIRST_INTERNAL ((int64_t)1 << 40)       /* far from what clients and the tracker's counter reach */
+#define LS_DEBOUNCE_MS    10 /* P62 */
+/* an identity that never polls is treated as a page that does not read (P69) */
+#define LS_POLL_MAX_BYTES ((size_t)16 * 1024 * 1024)
+#define LS_FIRST_INTERNAL ((int64_t)1 << 40) /* far from what clients and the tracker's counter reach */
 
 /* --- life --- */
 
-struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const struct ls_backend_host *host, struct ls_err *err)
+struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const struct ls_backend_host *host,
+                                   struct ls_err *err)
 {
     struct ls_backend *b = ls_zalloc(sizeof *b);
     if (!b) {
@@ -47,8 +50,7 @@ struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const
 
 void ls_backend_close(struct ls_backend *b)
 {
-    if (!b)
-        return;
+    if (!b) return;
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
         ls_outgoing_clear(&conn->out);
     while (b->conns) {
@@ -58,23 +60,20 @@ void ls_backend_close(struct ls_backend *b)
         ls_buf_release(&conn->views);
         ls_budget_free(b->budget, conn);
     }
-    if (b->engine)
-        b->engine->muted = true; /* those above end the session as a whole (H93) */
+    if (b->engine) b->engine->muted = true; /* those above end the session as a whole (H93) */
     ls__engine_close(b->engine);
     while (b->spaces)
         ls__space_free(b, b->spaces);
-    if (b->flush_armed && b->host.flush_at)
-        b->host.flush_at(b->host.ctx, 0);
-    if (b->grace_due_ns && b->host.grace_at)
-        b->host.grace_at(b->host.ctx, 0);
+    if (b->flush_armed && b->host.flush_at) b->host.flush_at(b->host.ctx, 0);
+    if (b->grace_due_ns && b->host.grace_at) b->host.grace_at(b->host.ctx, 0);
     ls_idmap_free(b->inactive, NULL);
     ls_map_free(b->batch_types, NULL);
     ls__problems_free(b);
     ls_buf_release(&b->detail);
     while (b->names.count)
         ls_free(b->names.items[--b->names.count]);
-    void *const lists[] = {b->dues.items, b->answers.items, b->atoms.items, b->errors.items, b->refused.items, b->names.items, b->update_names.items,
-                           b->update_values.items};
+    void *const lists[] = {b->dues.items,    b->answers.items, b->atoms.items,        b->errors.items,
+                           b->refused.items, b->names.items,   b->update_names.items, b->update_values.items};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         ls_budget_free(b->budget, lists[i]);
     ls_buf_release(&b->scratch);
@@ -118,8 +117,7 @@ struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet 
 
 void ls_backend_disconnect(struct ls_backend *b, struct ls_conn *conn, bool abnormal)
 {
-    if (!conn)
-        return;
+    if (!conn) return;
     LL_DELETE(b->conns, conn);
     b->conn_count--;
     ls__begin(b);
@@ -143,8 +141,7 @@ size_t ls_backend_connection_count(const struct ls_backend *b)
 /* P62 to P64: whatever waits is covered by the timer. */
 static void arm_flush(struct ls_backend *b)
 {
-    if (b->flush_armed || !b->host.flush_at)
-        return;
+    if (b->flush_armed || !b->host.flush_at) return;
     for (const struct ls_conn *conn = b->conns; conn; conn = conn->next)
         if (ls_outgoing_any(&conn->out) || conn->out.lost) {
             b->flush_armed = true;
@@ -157,8 +154,7 @@ void ls_backend_after_batch(struct ls_backend *b, bool at_once)
 {
     ls__begin(b);
     ls_session_settle(b->engine->session);
-    if (b->app_awaited)
-        ls__app_arrives(b);
+    if (b->app_awaited) ls__app_arrives(b);
     if (b->conn_count) {
         ls__compose(b);
         if (at_once)
@@ -183,7 +179,8 @@ static void say_lost(struct ls_backend *b, struct ls_conn *conn)
     if (ls_budget_fits(b->budget, LS_BUDGET_SPARE, 0))
         snprintf(text, sizeof text, "messages to this page were lost for want of memory; reload it");
     else
-        snprintf(text, sizeof text, "messages to this page were lost: " LS_MEMORY_LIMIT_TEXT "; reload it", (unsigned long long)b->budget->stated);
+        snprintf(text, sizeof text, "messages to this page were lost: " LS_MEMORY_LIMIT_TEXT "; reload it",
+                 (unsigned long long)b->budget->stated);
     ls_write_error(ls_outgoing_begin(&conn->out), 0, "internal", text);
     ls_outgoing_end(&conn->out, 0);
 }
@@ -192,19 +189,15 @@ void ls_backend_flush(struct ls_backend *b)
 {
     if (b->flush_armed) {
         b->flush_armed = false;
-        if (b->host.flush_at)
-            b->host.flush_at(b->host.ctx, 0);
+        if (b->host.flush_at) b->host.flush_at(b->host.ctx, 0);
     }
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next) {
         if (!conn->outlet.send) {
-            if (conn->out.lost || conn->out.text.len > LS_POLL_MAX_BYTES)
-                say_lost(b, conn);
-            if (ls_outgoing_any(&conn->out) && conn->outlet.ready)
-                conn->outlet.ready(conn->outlet.ctx);
+            if (conn->out.lost || conn->out.text.len > LS_POLL_MAX_BYTES) say_lost(b, conn);
+            if (ls_outgoing_any(&conn->out) && conn->outlet.ready) conn->outlet.ready(conn->outlet.ctx);
             continue;
         }
-        if (conn->out.lost)
-            say_lost(b, conn);
+        if (conn->out.lost) say_lost(b, conn);
         struct ls_bytes *frame = ls_outgoing_take(&conn->out);
         if (frame) {
             conn->outlet.send(conn->outlet.ctx, frame);
@@ -238,12 +231,10 @@ int ls_backend_eval(struct ls_backend *b, struct ls_eval *eval, struct ls_err *e
 
 void ls_backend_timer(struct ls_backend *b, uint64_t handle)
 {
-    if (ls__engine_timer(b, handle))
-        ls_backend_after_batch(b, false);
+    if (ls__engine_timer(b, handle)) ls_backend_after_batch(b, false);
 }
 
 void ls_backend_grace(struct ls_backend *b)
 {
-    if (ls__grace_due(b))
-        ls_backend_after_batch(b, true);
+    if (ls__grace_due(b)) ls_backend_after_batch(b, true);
 }

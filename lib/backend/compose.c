@@ -1,9 +1,11 @@
-/* From changes to messages: the end of a batch (protocol.md sections 6, 7, 13, 14; P51, P59 to P61, P72, P95, P101, P103 to P107).
+/* From changes to messages: the end of a batch (protocol.md sections 6, 7, 13, 14; P51, P59 to P61, P72, P95, P101,
+ * P103 to P107).
  *
- * The usual batch takes the short way: the tracker's change list is in the right order already and each entry is written straight into the queue of
- * the one connection that watches. Whatever is owed besides (the answer to a watch, view definitions, values held back while a variable was
- * inactive, several lists because callbacks of Lua changed more) takes the long way: everything is cut into atoms, one value or one
- * property for one space, and sorting those merges and orders them. Nothing here is proportional to unchanged variables.
+ * The usual batch takes the short way: the tracker's change list is in the right order already and each entry is
+ * written straight into the queue of the one connection that watches. Whatever is owed besides (the answer to a watch,
+ * view definitions, values held back while a variable was inactive, several lists because callbacks of Lua changed
+ * more) takes the long way: everything is cut into atoms, one value or one property for one space, and sorting those
+ * merges and orders them. Nothing here is proportional to unchanged variables.
  *
  * Owner thread: the session's. It sends nothing: ls_backend_flush does. */
 #include <stdlib.h>
@@ -24,12 +26,10 @@ static void note_properties(struct ls_backend *b, const struct ls_change *change
     for (size_t i = 0; i < change->prop_count; i++) {
         const char *name = change->props[i];
         bool type = strcmp(name, "type") == 0;
-        if (!type && strcmp(name, "inactive") != 0)
-            continue;
+        if (!type && strcmp(name, "inactive") != 0) continue;
         const char *value = ls_var_property(change->var, name);
         if (type) {
-            if (value)
-                ls__note_type(b, value);
+            if (value) ls__note_type(b, value);
         } else if (value) {
             (void)ls_idmap_put(b->inactive, ls_var_id(change->var), b, NULL);
         } else {
@@ -44,23 +44,20 @@ static void note_properties(struct ls_backend *b, const struct ls_change *change
 static void note_fault(struct ls_backend *b, int64_t id)
 {
     struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
-    if (!var)
-        return;
+    if (!var) return;
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind == LS_FAULT_NIL_PATH) /* null on the way reads as null (T51, T101) */
         fault = NULL;
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         uint64_t hash;
         int told = ls__told(space, id, &hash);
-        if (!ls__space_tally(space, var))
-            continue;
+        if (!ls__space_tally(space, var)) continue;
         if (!fault && told == LS__TOLD_READ) {
             ls__tell(space, id, LS__TOLD_NOT, 0);
             ls__due(b, space, id, false);
         } else if (fault && space->conn && (!told || hash != ls__fault_hash(fault))) {
             struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-            if (error)
-                *error = (struct ls__due){space, id, false};
+            if (error) *error = (struct ls__due){space, id, false};
         }
     }
 }
@@ -82,17 +79,14 @@ static void send_faults(struct ls_backend *b)
         int64_t id = b->errors.items[i].id;
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         const struct ls_fault *fault = var ? ls_var_fault(var) : NULL;
-        if (!fault || !space->conn)
-            continue;
+        if (!fault || !space->conn) continue;
         uint64_t hash = ls__fault_hash(fault), told_hash;
-        if (ls__told(space, id, &told_hash) && told_hash == hash)
-            continue;
+        if (ls__told(space, id, &told_hash) && told_hash == hash) continue;
         ls__send_error(space->conn, ls__space_id(space, var), fault);
         ls__tell(space, id, LS__TOLD_READ, hash);
     }
     for (size_t i = 0; i < b->refused.count; i++)
-        if (b->refused.items[i].again)
-            ls_outgoing_postpone(&b->refused.items[i].conn->out, b->refused.items[i].index);
+        if (b->refused.items[i].again) ls_outgoing_postpone(&b->refused.items[i].conn->out, b->refused.items[i].index);
 }
 
 /* --- writing one update --- */
@@ -100,8 +94,7 @@ static void send_faults(struct ls_backend *b)
 /* An update for this variable goes to this space: what the page has marked by a failed write is cleared by it. */
 static void note_update(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
-    if (ls__told(space, id, NULL) != LS__TOLD_WRITE)
-        return;
+    if (ls__told(space, id, NULL) != LS__TOLD_WRITE) return;
     for (size_t i = 0; i < b->refused.count; i++)
         if (b->refused.items[i].conn == space->conn && b->refused.items[i].id == id) {
             b->refused.items[i].again = true;
@@ -123,17 +116,19 @@ static bool add_property(struct ls_backend *b, const char *name, const char *val
     return true;
 }
 
-static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value, const struct ls_answer *answer)
+static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value,
+                         const struct ls_answer *answer)
 {
     size_t len = 4;
     const char *json = NULL;
-    if (value)
-        json = ls_var_readable(var) ? ls_var_update_json(b->engine->tracker, var, &len) : "null"; /* P101 */
-    ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count, answer);
+    if (value) json = ls_var_readable(var) ? ls_var_update_json(b->engine->tracker, var, &len) : "null"; /* P101 */
+    ls_write_update(out, shown, json, len, b->update_names.items, b->update_values.items, b->update_names.count,
+                    answer);
 }
 
 /* What an update tells this space besides (R8). @return anything? */
-static bool answer_with(struct ls_backend *b, struct ls__space *space, const struct ls_var *var, bool value, bool place, struct ls_answer *answer)
+static bool answer_with(struct ls_backend *b, struct ls__space *space, const struct ls_var *var, bool value, bool place,
+                        struct ls_answer *answer)
 {
     int64_t object;
     *answer = (struct ls_answer){.seq = value ? ls__seq_tell(space, ls_var_id(var)) : 0};
@@ -149,8 +144,7 @@ static bool is_cut(struct ls_backend *b, struct ls_var *var, bool value)
 {
     size_t len;
     bool failed = value && ls_var_readable(var) && !ls_var_update_json(b->engine->tracker, var, &len);
-    if (failed || ++b->written % LOOK_EVERY == 0)
-        b->cut |= ls_tracker_stopped(b->engine->tracker);
+    if (failed || ++b->written % LOOK_EVERY == 0) b->cut |= ls_tracker_stopped(b->engine->tracker);
     return b->cut;
 }
 
@@ -161,10 +155,9 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     struct ls_var *var = change->var;
     int64_t id = ls_var_id(var);
     struct ls__space *owner = ls_var_owner(var);
-    if (!ls_var_watchers(var) || (owner && (!owner->conn || owner->conn->out.lost))) /* what is lost already is made anew as a whole */
-        return;
-    if (is_cut(b, var, change->value))
-        return;
+    /* what is lost already is made anew as a whole */
+    if (!ls_var_watchers(var) || (owner && (!owner->conn || owner->conn->out.lost))) return;
+    if (is_cut(b, var, change->value)) return;
     bool ok = true;
     b->update_names.count = b->update_values.count = 0;
     for (size_t i = 0; i < change->prop_count; i++)
@@ -181,15 +174,13 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
     }
     ls_buf_clear(&b->scratch);
     for (struct ls__space *space = b->spaces; space; space = space->next) {
-        if (!space->conn || space->conn->out.lost || !ls__space_tally(space, var))
-            continue;
+        if (!space->conn || space->conn->out.lost || !ls__space_tally(space, var)) continue;
         space->conn->out.lost |= !ok;
         if (answer_with(b, space, var, change->value, false, &answer)) {
             write_update(b, ls_outgoing_begin(&space->conn->out), var, id, change->value, &answer);
             ls_outgoing_end(&space->conn->out, id);
         } else {
-            if (!b->scratch.len)
-                write_update(b, &b->scratch, var, id, change->value, NULL);
+            if (!b->scratch.len) write_update(b, &b->scratch, var, id, change->value, NULL);
             space->conn->out.lost |= ls_buf_failed(&b->scratch);
             ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
         }
@@ -203,15 +194,11 @@ static void cut_change(struct ls_backend *b, const struct ls_change *change, boo
 {
     struct ls_var *var = change->var;
     int64_t id = ls_var_id(var);
-    if (!ls_var_watchers(var))
-        return;
+    if (!ls_var_watchers(var)) return;
     for (struct ls__space *space = b->spaces; space; space = space->next) {
-        if (!ls__space_tally(space, var))
-            continue;
-        if (change->value)
-            ls__owe(b, space, id, change->priority, NULL);
-        if (change->place)
-            ls__owe(b, space, id, change->priority, place_name);
+        if (!ls__space_tally(space, var)) continue;
+        if (change->value) ls__owe(b, space, id, change->priority, NULL);
+        if (change->place) ls__owe(b, space, id, change->priority, place_name);
         for (size_t i = 0; i < change->prop_count; i++) {
             if (keep)
                 ls__owe_named(b, space, id, change->priority, change->props[i]);
@@ -224,21 +211,17 @@ static void cut_change(struct ls_backend *b, const struct ls_change *change, boo
 static void cut_due(struct ls_backend *b, const struct ls__due *due)
 {
     struct ls_var *var = ls_tracker_find(b->engine->tracker, due->id);
-    if (!var || !ls__space_tally(due->space, var))
-        return;
+    if (!var || !ls__space_tally(due->space, var)) return;
     int64_t object;
-    if (ls_var_readable(var) || !due->props)
-        ls__owe(b, due->space, due->id, ls_var_priority(var), NULL);
-    if (due->props && ls_var_place(var, &object))
-        ls__owe(b, due->space, due->id, ls_var_priority(var), place_name);
+    if (ls_var_readable(var) || !due->props) ls__owe(b, due->space, due->id, ls_var_priority(var), NULL);
+    if (due->props && ls_var_place(var, &object)) ls__owe(b, due->space, due->id, ls_var_priority(var), place_name);
     for (size_t i = 0; due->props && i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
         ls__owe(b, due->space, due->id, priority, name);
     }
-    if (due->props && due->id == 1 && b->detail.len)
-        ls__owe(b, due->space, 1, LS_HIGH, ls__detail);
+    if (due->props && due->id == 1 && b->detail.len) ls__owe(b, due->space, 1, LS_HIGH, ls__detail);
 }
 
 static enum ls_priority property_class(const struct ls_var *var, const char *name)
@@ -249,8 +232,7 @@ static enum ls_priority property_class(const struct ls_var *var, const char *nam
         const char *other, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &other, &value, &priority);
-        if (strcmp(other, name) == 0)
-            return priority;
+        if (strcmp(other, name) == 0) return priority;
     }
     return ls__is_detail(ls_var_id(var), name) ? LS_HIGH : LS_MEDIUM;
 }
@@ -274,8 +256,7 @@ static void cut_held(struct ls_backend *b, struct ls__space *space)
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         if (!var || !ls__is_inactive(b, var)) {
             ls_idmap_take(space->held, id);
-            if (var && held->value && !is_as_sent(b, var, held))
-                ls__owe(b, space, id, ls_var_priority(var), NULL);
+            if (var && held->value && !is_as_sent(b, var, held)) ls__owe(b, space, id, ls_var_priority(var), NULL);
             for (size_t i = 0; var && i < held->count; i++)
                 ls__owe_named(b, space, id, property_class(var, held->names[i]), held->names[i]);
             ls__held_free(held);
@@ -286,7 +267,8 @@ static void cut_held(struct ls_backend *b, struct ls__space *space)
 
 /* --- the long way: order --- */
 
-/* Numbers the variables that occur, in tree order: only their ancestors' child lists are walked, with a stack of our own (T88). */
+/* Numbers the variables that occur, in tree order: only their ancestors' child lists are walked, with a stack of our
+ * own (T88). */
 struct walk {
     struct ls_tracker *tracker;
     struct ls_idmap *seen; /* id → order of what occurs; ancestors are in it too */
@@ -305,8 +287,7 @@ static void walk_mark(struct walk *w, int64_t id)
             return;
         }
         int64_t *root = parent ? NULL : LS__PUSH(w->stack);
-        if (root)
-            *root = id;
+        if (root) *root = id;
         id = parent;
     }
 }
@@ -319,8 +300,7 @@ static int descending(const void *a, const void *b)
 
 static void walk_number(struct walk *w)
 {
-    if (w->stack.count)
-        qsort(w->stack.items, w->stack.count, sizeof *w->stack.items, descending);
+    if (w->stack.count) qsort(w->stack.items, w->stack.count, sizeof *w->stack.items, descending);
     while (w->stack.count && !w->failed) {
         int64_t id = w->stack.items[--w->stack.count];
         struct ls_var *var = ls_tracker_find(w->tracker, id);
@@ -328,8 +308,7 @@ static void walk_number(struct walk *w)
         size_t first = w->stack.count;
         for (size_t i = 0; var && i < ls_var_child_count(var); i++) {
             int64_t child = ls_var_child(var, i);
-            if (!ls_idmap_get(w->seen, child))
-                continue;
+            if (!ls_idmap_get(w->seen, child)) continue;
             int64_t *slot = LS__PUSH(w->stack);
             if (!slot) {
                 w->failed = true;
@@ -351,13 +330,11 @@ static void order_atoms(struct ls_backend *b)
     bool several = false;
     for (size_t i = 1; i < b->atoms.count; i++)
         several |= b->atoms.items[i].id != b->atoms.items[0].id;
-    if (!several)
-        return;
+    if (!several) return;
     struct walk w = {.tracker = b->engine->tracker, .seen = ls_idmap_new()};
     for (size_t i = 0; w.seen && i < b->atoms.count; i++)
         walk_mark(&w, b->atoms.items[i].id);
-    if (w.seen && !w.failed)
-        walk_number(&w);
+    if (w.seen && !w.failed) walk_number(&w);
     if (w.seen && !w.failed)
         for (size_t i = 0; i < b->atoms.count; i++)
             b->atoms.items[i].order = (uint32_t)(uintptr_t)ls_idmap_get(w.seen, b->atoms.items[i].id);
@@ -368,22 +345,18 @@ static void order_atoms(struct ls_backend *b)
 static int compare_atoms(const void *left, const void *right)
 {
     const struct ls__atom *a = left, *b = right;
-    if (a->class_ != b->class_)
-        return a->class_ < b->class_ ? -1 : 1;
-    if (a->order != b->order)
-        return a->order < b->order ? -1 : 1;
-    if (a->id != b->id)
-        return a->id < b->id ? -1 : 1;
-    if (a->space != b->space)
-        return a->space->number < b->space->number ? -1 : 1;
-    if (!a->name || !b->name)
-        return (a->name != NULL) - (b->name != NULL);
+    if (a->class_ != b->class_) return a->class_ < b->class_ ? -1 : 1;
+    if (a->order != b->order) return a->order < b->order ? -1 : 1;
+    if (a->id != b->id) return a->id < b->id ? -1 : 1;
+    if (a->space != b->space) return a->space->number < b->space->number ? -1 : 1;
+    if (!a->name || !b->name) return (a->name != NULL) - (b->name != NULL);
     return strcmp(a->name, b->name);
 }
 
 static bool same_piece(const struct ls__atom *a, const struct ls__atom *b)
 {
-    return a->id == b->id && a->space == b->space && (a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name);
+    return a->id == b->id && a->space == b->space &&
+           (a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name);
 }
 
 /* Write the update that begins at atom `at`. @return the first atom behind it; `at` itself when the batch is cut */
@@ -396,10 +369,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     b->update_names.count = b->update_values.count = 0;
     for (; next < b->atoms.count; next++) {
         const struct ls__atom *atom = &b->atoms.items[next];
-        if (atom->class_ != first->class_ || atom->id != first->id || atom->space != first->space)
-            break;
-        if (!var || (next > at && same_piece(atom, atom - 1)))
-            continue;
+        if (atom->class_ != first->class_ || atom->id != first->id || atom->space != first->space) break;
+        if (!var || (next > at && same_piece(atom, atom - 1))) continue;
         if (atom->name == views_name)
             ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
         else if (ls__is_detail(atom->id, atom->name))
@@ -411,15 +382,13 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
         else
             value = true;
     }
-    if (!var || !first->space->conn || first->space->conn->out.lost)
-        return next;
-    if (first->id != 1 && is_cut(b, var, value)) /* variable 1 is the one with view definitions, which count as delivered */
-        return at;
+    if (!var || !first->space->conn || first->space->conn->out.lost) return next;
+    /* variable 1 is the one with view definitions, which count as delivered */
+    if (first->id != 1 && is_cut(b, var, value)) return at;
     struct ls_conn *conn = first->space->conn;
     int64_t shown = ls__space_id(first->space, var);
     struct ls_answer answer;
-    if (!answer_with(b, first->space, var, value, place, &answer) && !value && !b->update_names.count)
-        return next;
+    if (!answer_with(b, first->space, var, value, place, &answer) && !value && !b->update_names.count) return next;
     write_update(b, ls_outgoing_begin(&conn->out), var, shown, value, &answer);
     ls_outgoing_end(&conn->out, shown);
     conn->out.lost |= !ok;
@@ -427,7 +396,8 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     return next;
 }
 
-/* Variables that must be silent keep what they would have said (P95), and so do those whose connection is lost (P114). */
+/* Variables that must be silent keep what they would have said (P95), and so do those whose connection is lost (P114).
+ * */
 static void hold_silent(struct ls_backend *b)
 {
     size_t kept = 0;
@@ -459,12 +429,11 @@ static bool gather_views(struct ls_backend *b, struct ls_conn *conn)
 {
     struct ls__space *space = conn->space;
     ls_buf_clear(&conn->views);
-    if (!b->config.viewdefs || !ls_idmap_get(space->shared, 1))
-        return false;
+    if (!b->config.viewdefs || !ls_idmap_get(space->shared, 1)) return false;
     uint64_t generation = ls_viewdefs_generation(b->config.viewdefs);
-    if (!space->views_due && space->views_generation == generation)
-        return false;
-    int count = ls_viewdefs_due(b->config.viewdefs, space->sent, b->list_types, b->list_type_count, ls__view_withheld, b, &conn->views);
+    if (!space->views_due && space->views_generation == generation) return false;
+    int count = ls_viewdefs_due(b->config.viewdefs, space->sent, b->list_types, b->list_type_count, ls__view_withheld,
+                                b, &conn->views);
     if (count < 0) {
         conn->out.lost = true;
         return false;
@@ -498,8 +467,7 @@ static void run_callbacks(struct ls_backend *b)
     const struct ls_change *list;
     for (int round = 0;; round++) {
         int count = ls_tracker_changes(b->engine->tracker, &list);
-        if (count < 0)
-            ls__lose_all(b);
+        if (count < 0) ls__lose_all(b);
         LS__LIST(struct ls__atom) told = {NULL, 0, 0};
         for (int i = 0; i < count; i++) {
             note_properties(b, &list[i]);
@@ -507,16 +475,14 @@ static void run_callbacks(struct ls_backend *b)
             for (size_t p = 0; p < list[i].prop_count + list[i].value; p++) {
                 struct ls__atom *atom = LS__PUSH(told);
                 const char *name = p < list[i].prop_count ? ls__keep_name(b, list[i].props[p]) : "value";
-                if (atom)
-                    *atom = (struct ls__atom){.id = ls_var_id(list[i].var), .name = name ? name : "value"};
+                if (atom) *atom = (struct ls__atom){.id = ls_var_id(list[i].var), .name = name ? name : "value"};
             }
         }
         bool ran = false;
         for (size_t i = 0; i < told.count && round < 4; i++)
             ran |= ls_session_notify(session, told.items[i].id, told.items[i].name);
         ls_free(told.items);
-        if (!ran)
-            return;
+        if (!ran) return;
         ls_tracker_detect_again(b->engine->tracker);
     }
 }
@@ -539,8 +505,7 @@ static void send_long(struct ls_backend *b, const struct ls_change *list, int co
             cut_held(b, space);
     hold_silent(b);
     order_atoms(b);
-    if (b->atoms.count)
-        qsort(b->atoms.items, b->atoms.count, sizeof *b->atoms.items, compare_atoms);
+    if (b->atoms.count) qsort(b->atoms.items, b->atoms.count, sizeof *b->atoms.items, compare_atoms);
     size_t at = 0;
     while (at < b->atoms.count && !b->cut)
         at = send_atoms(b, at);
@@ -550,24 +515,23 @@ static void send_long(struct ls_backend *b, const struct ls_change *list, int co
 static void send_short(struct ls_backend *b, const struct ls_change *list, int count)
 {
     for (int i = 0; i < count; i++) {
-        if (!b->cut)
-            send_change(b, &list[i]);
-        if (b->cut)
-            cut_change(b, &list[i], false);
+        if (!b->cut) send_change(b, &list[i]);
+        if (b->cut) cut_change(b, &list[i], false);
     }
     hold_atoms(b, 0);
 }
 
-/* Numbered writes that no update of this batch has answered: they changed nothing, met an inactive variable, or one that shows nothing (R8). */
+/* Numbered writes that no update of this batch has answered: they changed nothing, met an inactive variable, or one
+ * that shows nothing (R8). */
 static void send_answers(struct ls_backend *b)
 {
     struct ls_tracker *tracker = b->engine->tracker;
     for (size_t i = 0; i < b->answers.count; i++) {
         struct ls__space *space = b->answers.items[i].space;
         int64_t id = b->answers.items[i].id, shown;
-        struct ls_var *var = space->conn && !space->conn->out.lost && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
-        if (!var)
-            continue;
+        struct ls_var *var =
+            space->conn && !space->conn->out.lost && ls__seq_owed(space, id) ? ls_tracker_find(tracker, id) : NULL;
+        if (!var) continue;
         if (b->cut || is_cut(b, var, true)) {
             ls__hold(b, space, id, NULL);
             continue;
@@ -580,11 +544,11 @@ static void send_answers(struct ls_backend *b)
         ls_outgoing_end(&space->conn->out, shown);
         ls__held_shown(space, id, json, len);
         note_update(b, space, id);
-        if (ls__told(space, id, NULL) == LS__TOLD_READ) { /* the update has cleared its mark, but it cannot be read still */
+        /* the update has cleared its mark, but it cannot be read still */
+        if (ls__told(space, id, NULL) == LS__TOLD_READ) {
             ls__tell(space, id, LS__TOLD_NOT, 0);
             struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-            if (error)
-                *error = (struct ls__due){space, id, false};
+            if (error) *error = (struct ls__due){space, id, false};
         }
     }
 }
@@ -592,16 +556,14 @@ static void send_answers(struct ls_backend *b)
 static bool any_waiting_space(const struct ls_backend *b)
 {
     for (const struct ls__space *space = b->spaces; space; space = space->next)
-        if (!space->conn)
-            return true;
+        if (!space->conn) return true;
     return false;
 }
 
 /* A list that one large batch has made long does not stay so. */
 static void shrink(struct ls_budget *budget, void *items, size_t *room)
 {
-    if (*room < 4096)
-        return;
+    if (*room < 4096) return;
     ls_budget_free(budget, *(void **)items);
     *(void **)items = NULL;
     *room = 0;
@@ -618,8 +580,7 @@ static void end_batch(struct ls_backend *b)
     shrink(b->budget, &b->errors.items, &b->errors.room);
     shrink(b->budget, &b->answers.items, &b->answers.room);
     shrink(b->budget, &b->names.items, &b->names.room);
-    if (b->scratch.cap > 65536)
-        ls_buf_release(&b->scratch);
+    if (b->scratch.cap > 65536) ls_buf_release(&b->scratch);
     if (b->batch_types) {
         ls_map_free(b->batch_types, NULL);
         b->batch_types = NULL;
@@ -643,8 +604,7 @@ void ls__compose(struct ls_backend *b)
     } else {
         count = ls_tracker_changes(tracker, &list);
         for (int i = 0; i < count; i++)
-            if (list[i].prop_count)
-                note_properties(b, &list[i]);
+            if (list[i].prop_count) note_properties(b, &list[i]);
     }
     if (count < 0) {
         ls__lose_all(b);

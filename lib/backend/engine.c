@@ -1,5 +1,6 @@
-/* One VM with its tracker: made, bound together, taken down (P30 steps 3 to 8, P33). The backend hands itself in between the session and those
- * above, because what the session tells them must be sorted out while a restart has two of them (H69).
+/* One VM with its tracker: made, bound together, taken down (P30 steps 3 to 8, P33). The backend hands itself in
+ * between the session and those above, because what the session tells them must be sorted out while a restart has two
+ * of them (H69).
  *
  * Owner thread: the session's. It sends nothing. */
 #include "backend/backend_internal.h"
@@ -25,8 +26,7 @@ static void timer_clear(void *ctx, uint64_t handle)
 {
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
-    if (host->timer_clear)
-        host->timer_clear(host->ctx, outer_handle(engine, handle));
+    if (host->timer_clear) host->timer_clear(host->ctx, outer_handle(engine, handle));
 }
 
 static void module_loaded(void *ctx, const char *key, const char *const *paths, size_t count)
@@ -34,16 +34,14 @@ static void module_loaded(void *ctx, const char *key, const char *const *paths, 
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
     engine->backend->force_views = true;
-    if (host->module_loaded && !engine->muted)
-        host->module_loaded(host->ctx, key, paths, count);
+    if (host->module_loaded && !engine->muted) host->module_loaded(host->ctx, key, paths, count);
 }
 
 static void module_wanted(void *ctx, const char *key, const char *const *paths, size_t count)
 {
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
-    if (host->module_wanted && !engine->muted)
-        host->module_wanted(host->ctx, key, paths, count);
+    if (host->module_wanted && !engine->muted) host->module_wanted(host->ctx, key, paths, count);
 }
 
 static void module_unloaded(void *ctx, const char *key)
@@ -51,24 +49,21 @@ static void module_unloaded(void *ctx, const char *key)
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
     engine->backend->force_views = true;
-    if (host->module_unloaded && !engine->muted)
-        host->module_unloaded(host->ctx, key);
+    if (host->module_unloaded && !engine->muted) host->module_unloaded(host->ctx, key);
 }
 
 static void directory_unloaded(void *ctx, const char *dir)
 {
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
-    if (host->directory_unloaded && !engine->muted)
-        host->directory_unloaded(host->ctx, dir);
+    if (host->directory_unloaded && !engine->muted) host->directory_unloaded(host->ctx, dir);
 }
 
 static void print_text(void *ctx, const char *text, size_t len)
 {
     struct ls__engine *engine = ctx;
     const struct ls_session_host *host = &engine->backend->host.session;
-    if (host->print)
-        host->print(host->ctx, text, len);
+    if (host->print) host->print(host->ctx, text, len);
 }
 
 /* --- VariableStore: variables that Lua code makes belong to nobody, so all connections share them (P115) --- */
@@ -80,8 +75,7 @@ static int64_t store_create(void *ctx, const struct ls_var_spec *spec, struct ls
     struct ls_var *var;
     own.owner = NULL;
     own.owner_id = 0;
-    if (ls_tracker_create(engine->tracker, &own, &var, fault) != 0)
-        return 0;
+    if (ls_tracker_create(engine->tracker, &own, &var, fault) != 0) return 0;
     int64_t id = ls_var_id(var);
     ls__note_created(engine->backend, var);
     return id;
@@ -103,7 +97,8 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
     engine->backend = b;
     engine->generation = ++b->generations;
     engine->store = (struct ls_variable_store){engine, store_create, store_destroy};
-    const struct ls_session_host host = {engine, timer_set, timer_clear, module_loaded, module_wanted, module_unloaded, directory_unloaded, print_text};
+    const struct ls_session_host host = {engine,        timer_set,       timer_clear,        module_loaded,
+                                         module_wanted, module_unloaded, directory_unloaded, print_text};
     engine->session = ls_session_open(&b->config.session, &host, err);
     if (engine->session) {
         const struct ls_tracker_config config = {
@@ -130,20 +125,17 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
 
 void ls__engine_close(struct ls__engine *engine)
 {
-    if (!engine)
-        return;
+    if (!engine) return;
     ls_tracker_free(engine->tracker);
     engine->tracker = NULL;
-    if (engine->session)
-        ls_session_bind(engine->session, NULL, NULL);
+    if (engine->session) ls_session_bind(engine->session, NULL, NULL);
     ls_session_close(engine->session);
     ls_free(engine);
 }
 
 bool ls__engine_timer(struct ls_backend *b, uint64_t handle)
 {
-    if (handle >> LS_HANDLE_BITS != b->engine->generation)
-        return false;
+    if (handle >> LS_HANDLE_BITS != b->engine->generation) return false;
     ls__begin(b);
     ls_session_run_timer(b->engine->session, handle & LS_HANDLE_MASK);
     return true;

@@ -1,5 +1,5 @@
-/* The end of a connection (P111, P112), and what may come after it: a space whose connection was lost waits for a while, and the next connection of
- * the session may take it over with all its variables and watches (P114).
+/* The end of a connection (P111, P112), and what may come after it: a space whose connection was lost waits for a
+ * while, and the next connection of the session may take it over with all its variables and watches (P114).
  *
  * Owner thread: the session's. */
 #include <string.h>
@@ -9,9 +9,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LS_GRACE_MS 60000   /* longer than the last retry of sites' client: 1 + 2 + 4 + 8 + 16 s */
-#define LS_GARBAGE ((size_t)256 << 10) /* by so much the heap has grown when the end of a page is worth a collection */
-#define LS_DECIDE_MS 1000   /* a fresh page watches variable 1 well before */
+#define LS_GRACE_MS  60000 /* longer than the last retry of sites' client: 1 + 2 + 4 + 8 + 16 s */
+/* by so much the heap has grown when the end of a page is worth a collection */
+#define LS_GARBAGE   ((size_t)256 << 10)
+#define LS_DECIDE_MS 1000 /* a fresh page watches variable 1 well before */
 
 /* --- taking down --- */
 
@@ -27,12 +28,10 @@ static void note_top(void *ctx, struct ls_var *var, unsigned depth)
 {
     struct tops *tops = ctx;
     (void)depth;
-    if (ls_var_owner(var) != tops->space)
-        return;
+    if (ls_var_owner(var) != tops->space) return;
     int64_t parent = ls_var_parent(var);
     struct ls_var *above = parent ? ls_tracker_find(tops->b->engine->tracker, parent) : NULL;
-    if (above && ls_var_owner(above) == tops->space)
-        return;
+    if (above && ls_var_owner(above) == tops->space) return;
     int64_t *id = LS__PUSH(tops->ids);
     if (id)
         *id = ls_var_id(var);
@@ -55,8 +54,7 @@ static void destroy_variables(struct ls_backend *b, struct ls__space *space)
 
 void ls__collect(struct ls_backend *b, size_t grown)
 {
-    if (ls_budget_get(&b->budget->heap) <= b->collected + grown)
-        return;
+    if (ls_budget_get(&b->budget->heap) <= b->collected + grown) return;
     ls_session_shrink(b->engine->session);
     b->collected = ls_budget_get(&b->budget->heap);
 }
@@ -70,8 +68,7 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space)
         int64_t id = ls_idmap_id(entry);
         uintptr_t tally = (uintptr_t)ls_idmap_take(space->shared, id);
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
-        if (var && tally)
-            ls_tracker_watch(b->engine->tracker, var, -(int)tally);
+        if (var && tally) ls_tracker_watch(b->engine->tracker, var, -(int)tally);
         entry = next;
     }
     destroy_variables(b, space);
@@ -82,21 +79,21 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space)
 
 /* --- one tab, one connection (R8) --- */
 
-/* A proxy may drop a page's connection so that here it looks alive. The page comes back with the same token and makes its variables anew (F215), so
- * those of before end at once. But tokens are copied when a tab is duplicated: the older one may live. It is told and can begin anew under a token
- * of its own; until then nothing it says has an effect. */
+/* A proxy may drop a page's connection so that here it looks alive. The page comes back with the same token and makes
+ * its variables anew (F215), so those of before end at once. But tokens are copied when a tab is duplicated: the older
+ * one may live. It is told and can begin anew under a token of its own; until then nothing it says has an effect. */
 static int replace(struct ls_backend *b, struct ls_conn *old)
 {
     struct ls__space *fresh = ls__space_new(b, old->number);
     struct ls_fault fault;
-    if (!fresh)
-        return LS_ENOMEM;
+    if (!fresh) return LS_ENOMEM;
     ls_log_session(1, b->vended_id, "connection %u is replaced", old->number);
     ls__space_end(b, old->space);
     old->space = fresh;
     fresh->conn = old;
     old->replaced = true;
-    ls_fault_set(&fault, LS_FAULT_REPLACED, "another connection shows this tab now; begin anew with a token of its own");
+    ls_fault_set(&fault, LS_FAULT_REPLACED,
+                 "another connection shows this tab now; begin anew with a token of its own");
     ls__send_error(old, 0, &fault);
     return 0;
 }
@@ -104,7 +101,8 @@ static int replace(struct ls_backend *b, struct ls_conn *old)
 int ls__tab_begins(struct ls_backend *b, struct ls_conn *conn, const char *tab)
 {
     for (struct ls_conn *old = b->conns; old; old = old->next)
-        if (old != conn && old->marked && !old->replaced && memcmp(old->tab, tab, sizeof old->tab) == 0 && replace(b, old) != 0)
+        if (old != conn && old->marked && !old->replaced && memcmp(old->tab, tab, sizeof old->tab) == 0 &&
+            replace(b, old) != 0)
             return LS_ENOMEM;
     memcpy(conn->tab, tab, sizeof conn->tab);
     conn->marked = true;
@@ -118,10 +116,8 @@ static struct ls__space *only_waiting(struct ls_backend *b)
 {
     struct ls__space *found = NULL;
     for (struct ls__space *space = b->spaces; space; space = space->next) {
-        if (space->conn)
-            continue;
-        if (found)
-            return NULL;
+        if (space->conn) continue;
+        if (found) return NULL;
         found = space;
     }
     return found;
@@ -132,16 +128,12 @@ static void arm(struct ls_backend *b)
 {
     int64_t due = 0;
     for (struct ls__space *space = b->spaces; space; space = space->next)
-        if (!space->conn && (!due || space->expires_ns < due))
-            due = space->expires_ns;
+        if (!space->conn && (!due || space->expires_ns < due)) due = space->expires_ns;
     for (struct ls_conn *conn = b->conns; conn; conn = conn->next)
-        if (conn->decide_ns && (!due || conn->decide_ns < due))
-            due = conn->decide_ns;
-    if (due == b->grace_due_ns)
-        return;
+        if (conn->decide_ns && (!due || conn->decide_ns < due)) due = conn->decide_ns;
+    if (due == b->grace_due_ns) return;
     b->grace_due_ns = due;
-    if (b->host.grace_at)
-        b->host.grace_at(b->host.ctx, due);
+    if (b->host.grace_at) b->host.grace_at(b->host.ctx, due);
 }
 
 void ls__grace_wait(struct ls_backend *b, struct ls__space *space)
@@ -178,8 +170,7 @@ static void decide(struct ls_backend *b, struct ls_conn *conn, bool fresh)
 {
     struct ls__space *space = only_waiting(b);
     conn->decide_ns = 0;
-    if (!fresh && space)
-        adopt(b, conn, space);
+    if (!fresh && space) adopt(b, conn, space);
     arm(b);
 }
 
@@ -202,8 +193,7 @@ bool ls__grace_due(struct ls_backend *b)
     struct ls__space *space = b->spaces;
     while (space) {
         struct ls__space *next = space->next;
-        if (!space->conn && space->expires_ns <= now)
-            ls__space_end(b, space);
+        if (!space->conn && space->expires_ns <= now) ls__space_end(b, space);
         space = next;
     }
     arm(b);

@@ -1,9 +1,11 @@
 /* The handler: applies messages to a backend, one after the other (protocol.md sections 6, 8 to 13, 16).
  *
- * Each message is judged before anything is touched; one that fails is answered with its own error and the next one goes on (P52). Calls into the tracker
- * may run Lua code that destroys what we hold, so a variable is looked up again by its id after each of them.
+ * Each message is judged before anything is touched; one that fails is answered with its own error and the next one
+ * goes on (P52). Calls into the tracker may run Lua code that destroys what we hold, so a variable is looked up again
+ * by its id after each of them.
  *
- * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the end of the batch. */
+ * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the
+ * end of the batch. */
 #include <string.h>
 
 #include "backend/backend_internal.h"
@@ -41,23 +43,20 @@ static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t show
     space->used = true;
     if (id == 1 && begins) /* the page starts over: it has nothing (P105, P112) */
         ls_viewdef_sent_clear(space->sent);
-    if (id == 1)
-        space->views_due = true;
+    if (id == 1) space->views_due = true;
     int64_t object;
-    if (ls_var_readable(var) || ls_var_place(var, &object))
-        ls__due(b, space, id, true);
-    if (!ls_var_readable(var))
-        return;
+    if (ls_var_readable(var) || ls_var_place(var, &object)) ls__due(b, space, id, true);
+    if (!ls_var_readable(var)) return;
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind != LS_FAULT_NIL_PATH) { /* the new watcher has to hear of it as well (P99) */
         ls__tell(space, id, LS__TOLD_NOT, 0);
         struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-        if (error)
-            *error = (struct ls__due){space, id, false};
+        if (error) *error = (struct ls__due){space, id, false};
     }
 }
 
-/* Every page begins by watching variable 1, once. When there is none yet the page is answered as for any unknown id, and its watch waits for it. */
+/* Every page begins by watching variable 1, once. When there is none yet the page is answered as for any unknown id,
+ * and its watch waits for it. */
 static void await_app(struct ls_backend *b, struct ls__space *space)
 {
     space->used = space->awaits_app = b->app_awaited = true;
@@ -66,8 +65,7 @@ static void await_app(struct ls_backend *b, struct ls__space *space)
 void ls__app_arrives(struct ls_backend *b)
 {
     struct ls_var *app = ls_tracker_find(b->engine->tracker, 1);
-    if (!app)
-        return;
+    if (!app) return;
     b->app_awaited = false;
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         if (space->awaits_app && space->conn) {
@@ -95,8 +93,7 @@ static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struc
         return;
     }
     refuse_unknown(conn, m->id);
-    if (m->id == 1)
-        await_app(b, conn->space);
+    if (m->id == 1) await_app(b, conn->space);
 }
 
 static void handle_unwatch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
@@ -124,7 +121,8 @@ static bool is_creatable(struct ls_backend *b, struct ls_conn *conn, const struc
     else if (m->parent == m->id)
         ls_fault_set(&fault, LS_FAULT_BAD_PARENT, "variable %lld cannot be its own parent", (long long)m->id);
     else if (!*parent)
-        ls_fault_set(&fault, LS_FAULT_BAD_PARENT, m->parent ? "no variable %lld to be the parent" : "parentId is missing (%lld)",
+        ls_fault_set(&fault, LS_FAULT_BAD_PARENT,
+                     m->parent ? "no variable %lld to be the parent" : "parentId is missing (%lld)",
                      (long long)m->parent);
     else if (!path || !path->value_len)
         ls_fault_set(&fault, LS_FAULT_BAD_PATH, "variable %lld needs the property path", (long long)m->id);
@@ -134,7 +132,8 @@ static bool is_creatable(struct ls_backend *b, struct ls_conn *conn, const struc
     return false;
 }
 
-/* A property that would be cut is refused and left out; the others, *kept of them, come to stand together. Without its path there is no variable.
+/* A property that would be cut is refused and left out; the others, *kept of them, come to stand together. Without its
+ * path there is no variable.
  * @return may it be made */
 static bool sort_out_properties(struct ls_conn *conn, const struct ls_message *m, size_t *kept)
 {
@@ -146,8 +145,7 @@ static bool sort_out_properties(struct ls_conn *conn, const struct ls_message *m
             continue;
         }
         ls__send_error(conn, m->id, &fault);
-        if (ls_prop_is(&m->props[i], "path"))
-            return false;
+        if (ls_prop_is(&m->props[i], "path")) return false;
     }
     return true;
 }
@@ -158,8 +156,7 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
     struct ls_fault fault;
     size_t prop_count;
     struct ls_tracker *tracker = b->engine->tracker;
-    if (!is_creatable(b, conn, m, &parent) || !sort_out_properties(conn, m, &prop_count))
-        return;
+    if (!is_creatable(b, conn, m, &parent) || !sort_out_properties(conn, m, &prop_count)) return;
     struct ls_var_spec spec = {
         .id = ls__space_assign(b, conn->space, m->id, ls_outgoing_has_ended(&conn->out, m->id)),
         .parent = ls_var_id(parent),
@@ -174,15 +171,13 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
         return;
     }
     if (ls_tracker_create(tracker, &spec, &var, &fault) != 0) {
-        if (spec.id != m->id)
-            ls_idmap_take(conn->space->remap, m->id);
+        if (spec.id != m->id) ls_idmap_take(conn->space->remap, m->id);
         ls__send_error(conn, m->id, &fault);
         return;
     }
     ls__note_created(b, var);
     conn->space->used = true;
-    if (m->nowatch)
-        return;
+    if (m->nowatch) return;
     ls__space_watch(b, conn->space, var, +1); /* an own variable: no memory needed */
     if (ls_var_readable(var))
         ls_tracker_unreport(tracker, var, true); /* the answer is its value, null included (P82) */
@@ -195,8 +190,7 @@ static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const s
 {
     LS_ERR(err);
     struct ls_fault fault;
-    if (!prop->value_len)
-        return;
+    if (!prop->value_len) return;
     if (ls_prop_check(prop, &fault) < 0) {
         ls__send_error(conn, 1, &fault);
         return;
@@ -208,7 +202,8 @@ static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const s
     }
     if (ls_session_run_lua_property(b->engine->session, prop->value, prop->value_len, &err) < 0) {
         const char *text = ls_err_text(&err);
-        ls_fault_set(&fault, LS_FAULT_LUA_ERROR, "%.*s", (int)strcspn(text, "\n"), text); /* the traceback is for the log (L133) */
+        /* the traceback is for the log (L133) */
+        ls_fault_set(&fault, LS_FAULT_LUA_ERROR, "%.*s", (int)strcspn(text, "\n"), text);
         ls__send_error(conn, 1, &fault);
     }
 }
@@ -235,24 +230,20 @@ static void set_properties(struct ls_backend *b, struct ls_conn *conn, const str
             const struct ls_prop *prop = &m->props[i];
             enum ls_priority suffix;
             ls_prop_base(prop->name, prop->name_len, &suffix);
-            if ((int)suffix != class_ || (id == 1 && is_server_property(prop)))
-                continue;
+            if ((int)suffix != class_ || (id == 1 && is_server_property(prop))) continue;
             struct ls_var *var = ls_tracker_find(tracker, id); /* a wrapper's code may have destroyed it */
-            if (!var)
-                return;
-            if (ls_prop_is(prop, "inactive") && prop->value_len && !ls__is_inactive(b, var))
-                ls__hold_snapshot(b, id);
-            if (ls_tracker_set_property(tracker, var, prop, &fault) < 0)
-                refuse_property(conn, m->id, id, &fault);
+            if (!var) return;
+            if (ls_prop_is(prop, "inactive") && prop->value_len && !ls__is_inactive(b, var)) ls__hold_snapshot(b, id);
+            if (ls_tracker_set_property(tracker, var, prop, &fault) < 0) refuse_property(conn, m->id, id, &fault);
         }
     }
 }
 
-/* A numbered write has been handled, whatever came of it: its answer is the next update of the value, or one of its own at the end of the batch (R8). */
+/* A numbered write has been handled, whatever came of it: its answer is the next update of the value, or one of its own
+ * at the end of the batch (R8). */
 static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
 {
-    if (!m->seq || !conn->marked)
-        return;
+    if (!m->seq || !conn->marked) return;
     struct ls__due *answer = ls__seq_note(b, conn->space, id, m->seq) ? LS__PUSH_IN(b->budget, b->answers) : NULL;
     if (answer)
         *answer = (struct ls__due){conn->space, id, false};
@@ -261,7 +252,8 @@ static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct 
 }
 
 /* A refused value: the page gets what holds, then the error that keeps its mark (P89). */
-static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t shown, int64_t id, const struct ls_fault *fault)
+static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t shown, int64_t id,
+                         const struct ls_fault *fault)
 {
     struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
     struct ls_answer answer = {.seq = ls__seq_tell(conn->space, id)};
@@ -272,12 +264,10 @@ static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t sho
         ls_outgoing_end(&conn->out, shown);
     }
     ls__send_error(conn, shown, fault);
-    if (!var)
-        return;
+    if (!var) return;
     ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
     struct ls__refused *refused = LS__PUSH_IN(b->budget, b->refused);
-    if (refused)
-        *refused = (struct ls__refused){conn, id, conn->out.count - 1, false};
+    if (refused) *refused = (struct ls__refused){conn, id, conn->out.count - 1, false};
 }
 
 static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
@@ -285,33 +275,31 @@ static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct
     struct ls_tracker *tracker = b->engine->tracker;
     struct ls_fault fault;
     struct ls_var *var = ls_tracker_find(tracker, id);
-    if (!var)
-        return;
+    if (!var) return;
     if (id == 1 || !ls_var_has_path(var)) { /* P91 */
         ls_fault_set(&fault, LS_FAULT_BAD_ACCESS, "variable %lld has no path to write through", (long long)m->id);
         refuse_value(b, conn, m->id, id, &fault);
         return;
     }
-    int rc = m->has_of && conn->marked ? ls_tracker_write_to(tracker, var, ls__of_meant(b, m->of), m->value, m->value_len, &fault)
-                                       : ls_tracker_write(tracker, var, m->value, m->value_len, &fault);
+    int rc = m->has_of && conn->marked
+                 ? ls_tracker_write_to(tracker, var, ls__of_meant(b, m->of), m->value, m->value_len, &fault)
+                 : ls_tracker_write(tracker, var, m->value, m->value_len, &fault);
     if (rc != 0) {
         refuse_value(b, conn, m->id, id, &fault);
         return;
     }
     if (ls__told(conn->space, id, NULL)) { /* let the page clear its mark even if nothing else is to be sent (P101) */
         ls__tell(conn->space, id, LS__TOLD_NOT, 0);
-        if (!ls__seq_owed(conn->space, id))
-            ls__due(b, conn->space, id, false);
+        if (!ls__seq_owed(conn->space, id)) ls__due(b, conn->space, id, false);
         for (size_t i = 0; i < b->refused.count; i++)
             if (b->refused.items[i].conn == conn && b->refused.items[i].id == id)
                 b->refused.items[i--] = b->refused.items[--b->refused.count];
     }
     var = ls_tracker_find(tracker, id);
-    if (!var || ls_var_owner(var))
-        return;
-    for (struct ls__space *space = b->spaces; space; space = space->next) /* a shared variable: the others follow (P56) */
-        if (space != conn->space && ls__space_tally(space, var))
-            ls__due(b, space, id, false);
+    if (!var || ls_var_owner(var)) return;
+    /* a shared variable: the others follow (P56) */
+    for (struct ls__space *space = b->spaces; space; space = space->next)
+        if (space != conn->space && ls__space_tally(space, var)) ls__due(b, space, id, false);
 }
 
 static void handle_update(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
@@ -330,7 +318,8 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
         return;
     }
     struct ls_fault full;
-    if (ls_tracker_admit(b->engine->tracker, var, m->props, m->prop_count, m->value_len, &full) != 0) { /* all of it or nothing */
+    /* all of it or nothing */
+    if (ls_tracker_admit(b->engine->tracker, var, m->props, m->prop_count, m->value_len, &full) != 0) {
         if (m->has_value)
             refuse_value(b, conn, m->id, id, &full);
         else
@@ -340,10 +329,8 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
     bool ignored = m->has_value && ls__is_inactive(b, var) && !ls_message_prop(m, "inactive"); /* P93, P94 */
     set_properties(b, conn, m, id);
     const struct ls_prop *lua = id == 1 ? ls_message_prop(m, "lua") : NULL;
-    if (lua)
-        run_lua_property(b, conn, lua);
-    if (m->has_value && !ignored)
-        write_value(b, conn, m, id);
+    if (lua) run_lua_property(b, conn, lua);
+    if (m->has_value && !ignored) write_value(b, conn, m, id);
 }
 
 /* --- destroy (section 12) --- */
@@ -351,8 +338,7 @@ static void handle_update(struct ls_backend *b, struct ls_conn *conn, const stru
 static void handle_destroy(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
     struct ls_var *var = ls__space_find(b, conn->space, m->id);
-    if (!var)
-        return;
+    if (!var) return;
     if (ls_var_id(var) == 1)
         refuse(conn, 1, LS_FAULT_BAD_ACCESS, "variable 1 cannot be destroyed");
     else
@@ -396,10 +382,11 @@ static bool answer_fits(struct answer *answer, size_t more)
 {
     uint64_t max = answer->b->config.max_outbox;
     struct ls_fault fault;
-    if (!max || answer->conn->out.answers + answer_size(answer) + more <= max)
-        return true;
-    ls_fault_set(&fault, LS_FAULT_TOO_LARGE, "the answer is too-large: with those that wait it would be more than %llu bytes, the limit of --max-outbox; ask for less at once",
-                 (unsigned long long)max);
+    if (!max || answer->conn->out.answers + answer_size(answer) + more <= max) return true;
+    ls_fault_set(
+        &fault, LS_FAULT_TOO_LARGE,
+        "the answer is too-large: with those that wait it would be more than %llu bytes, the limit of --max-outbox; ask for less at once",
+        (unsigned long long)max);
     return drop_answer(answer, &fault);
 }
 
@@ -407,9 +394,9 @@ static bool answer_fits(struct answer *answer, size_t more)
 static bool answer_goes_on(struct answer *answer, size_t step, size_t len)
 {
     struct ls_fault fault;
-    if ((len > sizeof "null" - 1 && step % 256 != 0) || !ls_tracker_stopped(answer->b->engine->tracker))
-        return true;
-    ls_fault_set(&fault, LS_FAULT_INTERNAL, "the answer was interrupted, or took longer than --time-limit; ask for less at once");
+    if ((len > sizeof "null" - 1 && step % 256 != 0) || !ls_tracker_stopped(answer->b->engine->tracker)) return true;
+    ls_fault_set(&fault, LS_FAULT_INTERNAL,
+                 "the answer was interrupted, or took longer than --time-limit; ask for less at once");
     return drop_answer(answer, &fault);
 }
 
@@ -431,8 +418,7 @@ static bool add_variables(struct answer *answer, struct ls_backend *b, struct ls
         struct ls_var *var = ls__space_find(b, conn->space, m->ids[i]);
         size_t len = 0;
         const char *json = var ? ls_var_json(b->engine->tracker, var, &len) : NULL;
-        if (!answer_goes_on(answer, i, len) || !answer_fits(answer, len))
-            return false;
+        if (!answer_goes_on(answer, i, len) || !answer_fits(answer, len)) return false;
         if (!var) {
             refuse_unknown(conn, m->ids[i]);
             continue;
@@ -459,8 +445,7 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
     int opened = ls_tracker_enter(b->engine->tracker);
     bool whole = add_variables(&answer, b, conn, m);
     ls_tracker_leave(b->engine->tracker, opened);
-    if (whole)
-        end_answer(&answer, "get");
+    if (whole) end_answer(&answer, "get");
 }
 
 static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
@@ -481,11 +466,11 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
             if (err.code == LS_ENOTFOUND)
                 ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
             else
-                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", ls_err_text(&err));
+                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s",
+                             ls_err_text(&err));
             ls__send_error(conn, 0, &fault);
         }
-        if (!answer_fits(&answer, 0))
-            return;
+        if (!answer_fits(&answer, 0)) return;
     }
     end_answer(&answer, "getObjects");
 }
@@ -499,18 +484,15 @@ static void handle_error(struct ls_backend *b, const struct ls_message *m)
     ls_buf_printf(&text, "page: error on variable %lld: ", (long long)m->id);
     size_t differs = text.len; /* a hundred rows may say the same */
     ls_buf_printf(&text, "%s: %s", m->code, m->description);
-    if (!ls_buf_failed(&text))
-        ls_log_folded(1, b->vended_id, b->vended_id, differs, text.data, text.len);
+    if (!ls_buf_failed(&text)) ls_log_folded(1, b->vended_id, b->vended_id, differs, text.data, text.len);
     ls_buf_release(&text);
-    if (strcmp(m->code, "bad-viewdef") == 0)
-        ls__page_problem(b, m->description);
+    if (strcmp(m->code, "bad-viewdef") == 0) ls__page_problem(b, m->description);
 }
 
 /* The page of a connection that was replaced may still show what is no more: whatever it does reaches nothing (R8). */
 static bool refuse_replaced(struct ls_conn *conn, const struct ls_message *m)
 {
-    if (!conn->replaced || m->tab || m->type == LS_MSG_ERROR || m->type == LS_MSG_INVALID)
-        return false;
+    if (!conn->replaced || m->tab || m->type == LS_MSG_ERROR || m->type == LS_MSG_INVALID) return false;
     refuse(conn, m->id, LS_FAULT_REPLACED, "another connection shows this tab now");
     return true;
 }
@@ -527,7 +509,8 @@ static void handle_invalid(struct ls_backend *b, struct ls_conn *conn, const str
     refuse_value(b, conn, m->id, ls_var_id(var), m->fault);
 }
 
-static const char *const type_names[] = {"bad message", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
+static const char *const type_names[] = {"bad message", "create", "update", "destroy",    "watch",
+                                         "unwatch",     "error",  "get",    "getObjects", "poll"};
 
 void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *batch)
 {
@@ -543,13 +526,13 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *bat
             opened = 0;
         }
         if (full)
-            ls__collect(b, ls_budget_get(&b->budget->limit) / 16); /* what nothing uses any more goes before a message fails; not again until as much may have gathered */
-        if (m->type == LS_MSG_CREATE && opened <= 0)
-            opened = ls_tracker_enter(tracker);
+            /* what nothing uses any more goes before a message fails; not again until as much may have gathered */
+            ls__collect(b, ls_budget_get(&b->budget->limit) / 16);
+        if (m->type == LS_MSG_CREATE && opened <= 0) opened = ls_tracker_enter(tracker);
         if (ls_log_on(2))
-            ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type], (long long)m->id);
-        if (refuse_replaced(conn, m))
-            continue;
+            ls_log_session(2, b->vended_id, "connection %u: %s %lld", conn->number, type_names[m->type],
+                           (long long)m->id);
+        if (refuse_replaced(conn, m)) continue;
         switch (m->type) {
         case LS_MSG_CREATE: handle_create(b, conn, m); break;
         case LS_MSG_UPDATE: handle_update(b, conn, m); break;

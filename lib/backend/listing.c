@@ -16,17 +16,16 @@ struct listing {
     bool any;
 };
 
-/* The id under which the listing shows a variable. A client's id that coincides with a root of Lua's own (T8) has to give way. */
+/* The id under which the listing shows a variable. A client's id that coincides with a root of Lua's own (T8) has to
+ * give way. */
 static int64_t listed_id(const struct listing *l, const struct ls_var *var)
 {
     const struct ls__space *space = ls_var_owner(var);
-    if (!space)
-        return ls_var_id(var);
+    if (!space) return ls_var_id(var);
     int64_t id = ls_var_owner_id(var);
     if (space == l->plain) {
         struct ls_var *same = ls_tracker_find(l->b->engine->tracker, id);
-        if (!same || same == var || ls_var_owner(same))
-            return id;
+        if (!same || same == var || ls_var_owner(same)) return id;
     }
     return (int64_t)space->number * LS_CONN_STEP + id;
 }
@@ -40,8 +39,7 @@ static void add_name(struct listing *l, const char *name)
 
 static void add_text(struct listing *l, const char *name, const char *text)
 {
-    if (!text || !*text)
-        return;
+    if (!text || !*text) return;
     add_name(l, name);
     ls_json_str(l->out, text);
 }
@@ -54,16 +52,14 @@ static void add_int(struct listing *l, const char *name, int64_t number)
 
 static void add_json(struct listing *l, const char *name, const char *json, size_t len)
 {
-    if (len == 4 && memcmp(json, "null", 4) == 0)
-        return;
+    if (len == 4 && memcmp(json, "null", 4) == 0) return;
     add_name(l, name);
     ls_buf_add(l->out, json, len);
 }
 
 static void add_duration(struct listing *l, const char *name, int64_t ns)
 {
-    if (ns <= 0)
-        return;
+    if (ns <= 0) return;
     add_name(l, name);
     ls_buf_char(l->out, '"');
     ls_format_duration(l->out, ns);
@@ -87,8 +83,7 @@ static void add_properties(struct listing *l, const struct ls_var *var)
         ls_buf_char(l->out, ':');
         ls_json_str(l->out, value);
     }
-    if (count)
-        ls_buf_char(l->out, '}');
+    if (count) ls_buf_char(l->out, '}');
 }
 
 static void add_children(struct listing *l, const struct ls_var *var)
@@ -96,8 +91,7 @@ static void add_children(struct listing *l, const struct ls_var *var)
     size_t count = ls_var_child_count(var), shown = 0;
     for (size_t i = 0; i < count; i++) {
         const struct ls_var *child = ls_tracker_find(l->b->engine->tracker, ls_var_child(var, i));
-        if (!child)
-            continue;
+        if (!child) continue;
         if (shown++ == 0) {
             add_name(l, "childIds");
             ls_buf_char(l->out, '[');
@@ -106,8 +100,7 @@ static void add_children(struct listing *l, const struct ls_var *var)
         }
         ls_json_int(l->out, listed_id(l, child));
     }
-    if (shown)
-        ls_buf_char(l->out, ']');
+    if (shown) ls_buf_char(l->out, ']');
 }
 
 /* Text form of T98. */
@@ -115,11 +108,9 @@ static void add_fault(struct listing *l, const struct ls_var *var)
 {
     const struct ls_fault *fault = ls_var_fault(var);
     struct ls_buf text = LS_BUF_INIT;
-    if (!fault)
-        return;
+    if (!fault) return;
     ls_buf_printf(&text, "%s error: %s", ls_fault_kind_text(fault->kind), fault->text);
-    if (*fault->cause)
-        ls_buf_printf(&text, ", Cause: %s", fault->cause);
+    if (*fault->cause) ls_buf_printf(&text, ", Cause: %s", fault->cause);
     add_text(l, "error", ls_buf_text(&text));
     ls_buf_release(&text);
 }
@@ -136,8 +127,7 @@ static void add_diags(struct listing *l, const struct ls_var *var)
         }
         ls_json_str(l->out, ls_var_diag_at(var, i));
     }
-    if (count)
-        ls_buf_char(l->out, ']');
+    if (count) ls_buf_char(l->out, ']');
 }
 
 static bool is_full(const struct listing *l)
@@ -152,8 +142,7 @@ static void add_variable(void *ctx, struct ls_var *var, unsigned depth)
     struct ls_var *parent = ls_tracker_find(tracker, ls_var_parent(var));
     const struct ls__space *space = ls_var_owner(var);
     size_t len;
-    if (is_full(l))
-        return;
+    if (is_full(l)) return;
     ls_buf_str(l->out, l->any ? ",\n{\"id\":" : "{\"id\":");
     l->any = true;
     ls_json_int(l->out, listed_id(l, var));
@@ -190,9 +179,9 @@ int ls_backend_listing(struct ls_backend *b, int diag, struct ls_buf *out, uint6
 {
     struct ls_tracker *tracker = b->engine->tracker;
     int before = ls_tracker_diag_level(tracker);
-    if (diag >= 0)
-        ls_tracker_set_diag_level(tracker, diag);
-    b->in_batch = true; /* no batch of its own to the tracker: what the last one's writes came to is to be seen here (TX24, T101) */
+    if (diag >= 0) ls_tracker_set_diag_level(tracker, diag);
+    /* no batch of its own to the tracker: what the last one's writes came to is to be seen here (TX24, T101) */
+    b->in_batch = true;
     if (b->conn_count) {
         ls_backend_after_batch(b, false); /* what the recomputation finds is sent as usual */
     } else {
@@ -201,7 +190,8 @@ int ls_backend_listing(struct ls_backend *b, int diag, struct ls_buf *out, uint6
     }
     ls_tracker_set_diag_level(tracker, before);
     *changes = ls_tracker_change_count(tracker);
-    struct listing listing = {.b = b, .out = out, .plain = b->conns ? b->conns->space : NULL}; /* the list begins with the lowest number */
+    /* the list begins with the lowest number */
+    struct listing listing = {.b = b, .out = out, .plain = b->conns ? b->conns->space : NULL};
     ls_buf_char(out, '[');
     ls_tracker_each(tracker, add_variable, &listing);
     ls_buf_str(out, "]\n");

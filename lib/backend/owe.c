@@ -12,8 +12,7 @@ const char ls__detail[] = "reload-detail";
 
 void ls__begin(struct ls_backend *b)
 {
-    if (b->in_batch)
-        return;
+    if (b->in_batch) return;
     b->in_batch = true;
     ls_tracker_begin_batch(b->engine->tracker);
 }
@@ -32,7 +31,8 @@ void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fau
     char text[2 * LS_FAULT_TEXT + 2];
     describe(fault, text, sizeof text);
     ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
-    ls_outgoing_end_equal(&conn->out, id, (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
+    ls_outgoing_end_equal(&conn->out, id,
+                          (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
 }
 
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props)
@@ -57,8 +57,7 @@ void ls__lose_all(struct ls_backend *b)
 
 void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
 {
-    if (ls__is_detail(id, name) && space->conn && !space->conn->outlet.rights.source)
-        return;
+    if (ls__is_detail(id, name) && space->conn && !space->conn->outlet.rights.source) return;
     struct ls__atom *atom = LS__PUSH_IN(b->budget, b->atoms);
     if (atom)
         *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
@@ -70,8 +69,7 @@ const char *ls__keep_name(struct ls_backend *b, const char *name)
 {
     char *copy = ls_strdup(name);
     char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
-    if (slot)
-        return *slot = copy;
+    if (slot) return *slot = copy;
     ls_free(copy);
     ls__lose_all(b);
     return NULL;
@@ -80,6 +78,5 @@ const char *ls__keep_name(struct ls_backend *b, const char *name)
 void ls__owe_named(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
 {
     const char *kept = ls__keep_name(b, name);
-    if (kept)
-        ls__owe(b, space, id, class_, kept);
+    if (kept) ls__owe(b, space, id, class_, kept);
 }

@@ -1,5 +1,5 @@
-/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99, H100), and which view files a session has
- * withdrawn (L52a).
+/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99, H100), and
+ * which view files a session has withdrawn (L52a).
  *
  * Owner thread: the session's. Texts for pages hold keys and lines, never absolute paths (H100). */
 #include <string.h>
@@ -35,9 +35,9 @@ void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, cons
     for (size_t i = 0; i < b->problems.count; i++)
         if (strlen(b->problems.items[i].key) == key_len && memcmp(b->problems.items[i].key, key, key_len) == 0)
             drop_problem(b, i--);
-    if (!text)
-        return;
-    struct ls__problem problem = {ls_budget_strndup(b->budget, key, key_len), ls_budget_strndup(b->budget, text, strlen(text)), stamp};
+    if (!text) return;
+    struct ls__problem problem = {ls_budget_strndup(b->budget, key, key_len),
+                                  ls_budget_strndup(b->budget, text, strlen(text)), stamp};
     struct ls__problem *slot = problem.key && problem.text ? LS__PUSH_IN(b->budget, b->problems) : NULL;
     if (slot)
         *slot = problem;
@@ -48,8 +48,7 @@ void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, cons
 void ls__page_problem(struct ls_backend *b, const char *description)
 {
     const char *colon = strstr(description, ": ");
-    if (!colon || !b->config.viewdefs)
-        return;
+    if (!colon || !b->config.viewdefs) return;
     char *key = ls_strndup(description, (size_t)(colon - description));
     uint64_t stamp = key ? ls_viewdefs_stamp(b->config.viewdefs, key) : 0;
     if (stamp) {
@@ -74,8 +73,7 @@ static void add_problems(struct ls_backend *b, struct ls_buf *lines, struct ls_b
 {
     for (size_t i = 0; i < b->problems.count; i++) {
         const struct ls__problem *problem = &b->problems.items[i];
-        if (lines->len)
-            ls_buf_char(lines, '\n');
+        if (lines->len) ls_buf_char(lines, '\n');
         ls_buf_printf(lines, "%s.html: %s", problem->key, problem->text);
         if (detail->len)
             ls_buf_cut(detail, detail->len - 1);
@@ -93,13 +91,11 @@ static void add_problems(struct ls_backend *b, struct ls_buf *lines, struct ls_b
 /* Excerpts are for those who may see the source; they are no property that the tracker, a listing or Lua code knows. */
 static void set_detail(struct ls_backend *b, struct ls_var *app, const char *text, size_t len)
 {
-    if (len == b->detail.len && memcmp(ls_buf_text(&b->detail), text, len) == 0)
-        return;
+    if (len == b->detail.len && memcmp(ls_buf_text(&b->detail), text, len) == 0) return;
     ls_buf_clear(&b->detail);
     ls_buf_add(&b->detail, text, len);
     for (struct ls__space *space = b->spaces; app && space; space = space->next)
-        if (ls__space_tally(space, app))
-            ls__owe(b, space, 1, LS_HIGH, ls__detail);
+        if (ls__space_tally(space, app)) ls__owe(b, space, 1, LS_HIGH, ls__detail);
 }
 
 void ls__set_reload_error(struct ls_backend *b)
@@ -112,8 +108,7 @@ void ls__set_reload_error(struct ls_backend *b)
         ls_buf_cut(&lines, lines.len - 1);
     add_problems(b, &lines, &detail);
     if (!ls_buf_failed(&lines) && !ls_buf_failed(&detail)) {
-        if (app)
-            ls_tracker_put_property(tracker, app, "reload-error", ls_buf_text(&lines), LS_HIGH);
+        if (app) ls_tracker_put_property(tracker, app, "reload-error", ls_buf_text(&lines), LS_HIGH);
         set_detail(b, app, ls_buf_text(&detail), lines.len ? detail.len : 0);
     }
     ls_buf_release(&lines);
@@ -125,8 +120,7 @@ void ls__set_reload_error(struct ls_backend *b)
 size_t ls__app_of(const struct ls_backend *b, const char *real_path, const char **rel)
 {
     const struct ls_site *site = b->config.session.site;
-    if (!real_path || !site || !site->root || !ls_path_below(site->root, real_path))
-        return 0;
+    if (!real_path || !site || !site->root || !ls_path_below(site->root, real_path)) return 0;
     const char *path = real_path + strlen(site->root);
     path += *path == '/';
     const char *end = ls_has_prefix(path, "apps/") ? strchr(path + 5, '/') : NULL;
@@ -140,8 +134,7 @@ bool ls__view_withheld(void *ctx, const char *real_path)
     const char *rel;
     char app[LS_PATH_MAX_BYTES];
     size_t len = ls__app_of(b, real_path, &rel);
-    if (!len || len >= sizeof app)
-        return false;
+    if (!len || len >= sizeof app) return false;
     memcpy(app, rel, len);
     app[len] = '\0';
     return ls_session_app_withdrawn(b->engine->session, app);

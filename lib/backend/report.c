@@ -32,7 +32,8 @@ static void tell_failures(struct ls_backend *b, const struct ls_reload_report *r
     }
 }
 
-void ls_backend_reload(struct ls_backend *b, const struct ls_reload_file *files, size_t count, struct ls_reload_report *report)
+void ls_backend_reload(struct ls_backend *b, const struct ls_reload_file *files, size_t count,
+                       struct ls_reload_report *report)
 {
     LS_ERR(err);
     ls__begin(b);
@@ -59,8 +60,7 @@ void ls_backend_view_problem(struct ls_backend *b, const char *key, const char *
     ls__problem_set(b, key, strlen(key), text, 0);
     ls__set_reload_error(b);
     snprintf(file, sizeof file, "%s.html", key);
-    if (text)
-        tell_pages(b, "bad-viewdef", file, text);
+    if (text) tell_pages(b, "bad-viewdef", file, text);
 }
 
 /* --- unload (C5) --- */
@@ -72,27 +72,26 @@ struct went {
     struct ls_buf *keys;
 };
 
-/* Count the strings of an array that lie below an app's folder. Elements are strings, or objects with a member `key`. */
+/* Count the strings of an array that lie below an app's folder. Elements are strings, or objects with a member `key`.
+ * */
 static size_t count_below(const char *json, size_t len, const char *app, size_t app_len)
 {
     struct ls_json_reader reader;
     size_t count = 0;
     ls_json_read(&reader, json, len);
-    if (ls_json_next(&reader) != LS_JSON_ARRAY)
-        return 0;
+    if (ls_json_next(&reader) != LS_JSON_ARRAY) return 0;
     enum ls_json_token token;
     while ((token = ls_json_next(&reader)) != LS_JSON_ARRAY_END && token != LS_JSON_ERROR && token != LS_JSON_END) {
         const char *text, *key;
         size_t text_len, key_len;
-        if (!ls_json_skip(&reader, token, &text, &text_len))
-            return count;
+        if (!ls_json_skip(&reader, token, &text, &text_len)) return count;
         if (token == LS_JSON_OBJECT) {
-            if (!ls_json_member(text, text_len, "key", &key, &key_len))
-                continue;
+            if (!ls_json_member(text, text_len, "key", &key, &key_len)) continue;
             text = key;
             text_len = key_len;
         }
-        count += text_len > app_len + 2 && text[0] == '"' && memcmp(text + 1, app, app_len) == 0 && text[1 + app_len] == '/';
+        count +=
+            text_len > app_len + 2 && text[0] == '"' && memcmp(text + 1, app, app_len) == 0 && text[1 + app_len] == '/';
     }
     return count;
 }
@@ -102,15 +101,14 @@ static void note_view(void *ctx, const char *key, const char *real_path)
     struct went *went = ctx;
     const char *rel;
     size_t len = ls__app_of(went->b, real_path, &rel);
-    if (!len)
-        return;
+    if (!len) return;
     size_t before = count_below(went->before, went->before_len, rel, len);
-    if (!before || before != count_below(went->gone, went->gone_len, rel, len))
-        return;
+    if (!before || before != count_below(went->gone, went->gone_len, rel, len)) return;
     ls_json_put_str(went->keys, NULL, key);
 }
 
-int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err)
+int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, struct ls_unload_report *report,
+                      struct ls_err *err)
 {
     struct ls_buf before = LS_BUF_INIT;
     ls__begin(b);
@@ -120,7 +118,8 @@ int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, stru
     else
         ls_fail(err, rc, "no memory for the list of modules");
     if (rc > 0 && b->config.viewdefs) {
-        struct went went = {b, ls_buf_text(&before), ls_buf_text(&report->modules), before.len, report->modules.len, &report->viewdefs};
+        struct went went = {b,          ls_buf_text(&before), ls_buf_text(&report->modules),
+                            before.len, report->modules.len,  &report->viewdefs};
         ls_buf_clear(&report->viewdefs);
         ls_buf_char(&report->viewdefs, '[');
         ls_viewdefs_each(b->config.viewdefs, note_view, &went);

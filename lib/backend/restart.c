@@ -1,8 +1,10 @@
-/* A clean start of one session under its open connections (H69): a new VM beside the old one, and when its main.lua has run, the variables of the
- * pages are made again in it. Pages keep their ids, so they need to be told only what differs.
+/* A clean start of one session under its open connections (H69): a new VM beside the old one, and when its main.lua has
+ * run, the variables of the pages are made again in it. Pages keep their ids, so they need to be told only what
+ * differs.
  *
- * Objects have their numbers by chance: one of the new VM is none that a page has seen, whatever its number. So a row (R2) is made again bound to nothing, and what a
- * page still sends for it is answered with `gone`; its list is first told to be empty, so that the page makes its rows anew.
+ * Objects have their numbers by chance: one of the new VM is none that a page has seen, whatever its number. So a row
+ * (R2) is made again bound to nothing, and what a page still sends for it is answered with `gone`; its list is first
+ * told to be empty, so that the page makes its rows anew.
  *
  * Owner thread: the session's. If the new main.lua fails nothing of the old engine has been touched. */
 #include <string.h>
@@ -15,11 +17,11 @@
 struct record {
     struct ls__space *space;
     int64_t client_id, internal;
-    int64_t parent;             /* internal */
+    int64_t parent; /* internal */
     bool wants_place;
     unsigned watchers;
-    char *json;                 /* outward value that the page shows; owned */
-    struct ls_prop *props;      /* owned, with their texts: all the properties the page may know */
+    char *json;            /* outward value that the page shows; owned */
+    struct ls_prop *props; /* owned, with their texts: all the properties the page may know */
     size_t prop_count;
     bool made;
 };
@@ -62,16 +64,14 @@ static bool copy_property(struct ls_prop *prop, const char *name, const char *va
 static void unbind(struct ls_prop *prop)
 {
     char *path = (char *)prop->value; /* the record's own */
-    if (ls_prop_is(prop, "path") && path[0] == '#' && path[1])
-        path[1] = '0';
+    if (ls_prop_is(prop, "path") && path[0] == '#' && path[1]) path[1] = '0';
 }
 
 static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
 {
     struct records *all = ctx;
     (void)depth;
-    if (!ls_var_owner(var) || all->failed)
-        return;
+    if (!ls_var_owner(var) || all->failed) return;
     struct record *record = LS__PUSH(all->list);
     if (!record) {
         all->failed = true;
@@ -79,8 +79,12 @@ static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
     }
     size_t len, count = ls_var_property_count(var);
     const char *json = ls_var_json(all->b->engine->tracker, var, &len);
-    *record = (struct record){.space = ls_var_owner(var), .client_id = ls_var_owner_id(var), .internal = ls_var_id(var),
-                              .parent = ls_var_parent(var), .watchers = ls_var_watchers(var), .wants_place = ls_var_wants_place(var)};
+    *record = (struct record){.space = ls_var_owner(var),
+                              .client_id = ls_var_owner_id(var),
+                              .internal = ls_var_id(var),
+                              .parent = ls_var_parent(var),
+                              .watchers = ls_var_watchers(var),
+                              .wants_place = ls_var_wants_place(var)};
     record->json = ls_strndup(json, len);
     record->props = ls_array(count ? count : 1, sizeof *record->props);
     all->failed = !record->json || !record->props;
@@ -89,8 +93,7 @@ static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
         all->failed = !copy_property(&record->props[record->prop_count], name, value, priority);
-        if (!all->failed)
-            unbind(&record->props[record->prop_count]);
+        if (!all->failed) unbind(&record->props[record->prop_count]);
         record->prop_count++;
     }
 }
@@ -100,7 +103,8 @@ static bool is_reference(const char *json)
     return json[0] == '{';
 }
 
-/* Make one variable again. `type` follows the value (T92), so only where a creator has given it, beside a plain value, is it given again. */
+/* Make one variable again. `type` follows the value (T92), so only where a creator has given it, beside a plain value,
+ * is it given again. */
 static bool make_again(struct ls_backend *b, const struct record *record)
 {
     struct ls_tracker *tracker = b->engine->tracker;
@@ -108,28 +112,28 @@ static bool make_again(struct ls_backend *b, const struct record *record)
     struct ls_fault fault;
     struct ls_var *var;
     size_t count = 0;
-    if (!props)
-        return false;
+    if (!props) return false;
     for (size_t i = 0; i < record->prop_count; i++)
-        if (!ls_prop_is(&record->props[i], "type") || !is_reference(record->json))
-            props[count++] = record->props[i];
-    struct ls_var_spec spec = {.id = record->internal, .parent = record->parent, .props = props, .prop_count = count,
-                               .owner = record->space, .owner_id = record->client_id, .wants_place = record->wants_place};
+        if (!ls_prop_is(&record->props[i], "type") || !is_reference(record->json)) props[count++] = record->props[i];
+    struct ls_var_spec spec = {.id = record->internal,
+                               .parent = record->parent,
+                               .props = props,
+                               .prop_count = count,
+                               .owner = record->space,
+                               .owner_id = record->client_id,
+                               .wants_place = record->wants_place};
     bool made = ls_tracker_create(tracker, &spec, &var, &fault) == 0;
     ls_free(props);
-    if (!made)
-        return false;
+    if (!made) return false;
     ls__note_created(b, var);
-    if (record->watchers)
-        ls_tracker_watch(tracker, var, (int)record->watchers);
+    if (record->watchers) ls_tracker_watch(tracker, var, (int)record->watchers);
     return true;
 }
 
 static const char *old_property(const struct record *record, const char *name)
 {
     for (size_t i = 0; i < record->prop_count; i++)
-        if (ls_prop_is(&record->props[i], name))
-            return record->props[i].value;
+        if (ls_prop_is(&record->props[i], name)) return record->props[i].value;
     return NULL;
 }
 
@@ -137,8 +141,7 @@ static const char *old_property(const struct record *record, const char *name)
 static bool take_rows_off(const struct record *record, const struct ls_var *var)
 {
     struct ls_conn *conn = record->space->conn;
-    if (!ls_var_has_rows(var) || record->json[0] != '[' || !conn)
-        return false;
+    if (!ls_var_has_rows(var) || record->json[0] != '[' || !conn) return false;
     ls_write_update(ls_outgoing_begin(&conn->out), record->client_id, "[]", 2, NULL, NULL, 0, NULL);
     ls_outgoing_end(&conn->out, record->client_id);
     return true;
@@ -151,8 +154,7 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     struct ls_var *var = ls_tracker_find(tracker, record->internal);
     int64_t object;
     size_t len;
-    if (!var || !record->watchers)
-        return;
+    if (!var || !record->watchers) return;
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind == LS_FAULT_GONE) { /* a row, which its list takes off the page */
         ls__tell(record->space, record->internal, LS__TOLD_READ, ls__fault_hash(fault));
@@ -160,17 +162,14 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     }
     const char *json = ls_var_json(tracker, var, &len);
     bool differs = take_rows_off(record, var) || strlen(record->json) != len || memcmp(record->json, json, len) != 0;
-    if (ls_var_readable(var) && differs)
-        ls__owe(b, record->space, record->internal, ls_var_priority(var), NULL);
-    if (ls_var_place(var, &object))
-        ls__owe(b, record->space, record->internal, ls_var_priority(var), "");
+    if (ls_var_readable(var) && differs) ls__owe(b, record->space, record->internal, ls_var_priority(var), NULL);
+    if (ls_var_place(var, &object)) ls__owe(b, record->space, record->internal, ls_var_priority(var), "");
     for (size_t i = 0; i < ls_var_property_count(var); i++) {
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
         const char *old = old_property(record, name);
-        if (!old || strcmp(old, value) != 0)
-            ls__owe_named(b, record->space, record->internal, priority, name);
+        if (!old || strcmp(old, value) != 0) ls__owe_named(b, record->space, record->internal, priority, name);
     }
     for (size_t i = 0; i < record->prop_count; i++) {
         const struct ls_prop *prop = &record->props[i];
@@ -183,8 +182,7 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
 
 static void tell_gone(struct ls__space *space, int64_t id)
 {
-    if (!space->conn)
-        return;
+    if (!space->conn) return;
     ls_write_destroy(ls_outgoing_begin(&space->conn->out), id);
     ls_outgoing_end(&space->conn->out, id);
 }
@@ -199,8 +197,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         if (var && !ls_var_owner(var)) {
             ls_tracker_watch(b->engine->tracker, var, (int)(uintptr_t)ls_idmap_value(entry));
-            if (space->conn)
-                ls__due(b, space, id, true);
+            if (space->conn) ls__due(b, space, id, true);
         } else {
             ls_idmap_take(space->shared, id);
             ls__seq_move(space, id, 0);
@@ -220,18 +217,17 @@ static void forget_map(struct ls_idmap *map, void (*drop)(void *value))
     while (entry) {
         struct ls_idmap_entry *next = ls_idmap_next(entry);
         void *value = ls_idmap_take(map, ls_idmap_id(entry));
-        if (drop)
-            drop(value);
+        if (drop) drop(value);
         entry = next;
     }
 }
 
-/* The new VM's own variables may have taken an internal id: then another one is found, and `parent` of the others follows. */
+/* The new VM's own variables may have taken an internal id: then another one is found, and `parent` of the others
+ * follows. */
 static void renumber(struct ls_backend *b, struct records *all, struct record *record)
 {
     struct ls_tracker *tracker = b->engine->tracker;
-    if (!ls_tracker_find(tracker, record->internal))
-        return;
+    if (!ls_tracker_find(tracker, record->internal)) return;
     int64_t before = record->internal;
     while (ls_tracker_find(tracker, b->next_internal))
         b->next_internal++;
@@ -260,10 +256,10 @@ static void carry_variables(struct ls_backend *b, struct records *all)
     }
     ls_session_settle(b->engine->session);
     ls_tracker_detect(b->engine->tracker);
-    ls_tracker_changes(b->engine->tracker, &ignored); /* measured against the new VM's start; the pages need the difference to the old one */
+    /* measured against the new VM's start; the pages need the difference to the old one */
+    ls_tracker_changes(b->engine->tracker, &ignored);
     for (size_t i = 0; i < all->list.count; i++)
-        if (all->list.items[i].made)
-            owe_difference(b, &all->list.items[i]);
+        if (all->list.items[i].made) owe_difference(b, &all->list.items[i]);
 }
 
 int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
@@ -272,11 +268,9 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     struct ls__engine *old = b->engine;
     LS_ERR(problem);
     ls_tracker_each(old->tracker, note_variable, &all);
-    if (all.failed)
-        ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
+    if (all.failed) ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
     size_t limit = ls_budget_get(&b->budget->limit); /* for each of the two VMs while there are two */
-    if (limit)
-        ls_budget_set(&b->budget->limit, limit + ls_budget_total(b->budget));
+    if (limit) ls_budget_set(&b->budget->limit, limit + ls_budget_total(b->budget));
     struct ls__engine *fresh = all.failed ? NULL : ls__engine_open(b, &problem);
     if (!fresh) {
         ls_budget_set(&b->budget->limit, limit);

@@ -1,9 +1,9 @@
 /* Id spaces, watch tallies and the books kept per connection (protocol.md sections 8, 11, 15).
  *
- * Each client counts its ids from 2, so an id means something only together with its space (P115). A variable carries its space as owner and the client's
- * id as owner id; the tracker's own id is the client's where that was free, else another one, and only those that differ are in `remap`. A
- * client's variable can be watched by its owner alone, so the tracker's number of watchers is its tally; for variables that all know, each
- * space keeps its own.
+ * Each client counts its ids from 2, so an id means something only together with its space (P115). A variable carries
+ * its space as owner and the client's id as owner id; the tracker's own id is the client's where that was free, else
+ * another one, and only those that differ are in `remap`. A client's variable can be watched by its owner alone, so the
+ * tracker's number of watchers is its tally; for variables that all know, each space keeps its own.
  *
  * Owner thread: the session's. It sends nothing. */
 #include <string.h>
@@ -16,8 +16,7 @@
 struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
 {
     struct ls__space *space = ls_budget_zalloc(b->budget, sizeof *space);
-    if (!space)
-        return NULL;
+    if (!space) return NULL;
     LL_APPEND(b->spaces, space);
     space->number = number;
     space->remap = ls_idmap_new_in(b->budget);
@@ -36,11 +35,9 @@ void ls__space_free(struct ls_backend *b, struct ls__space *space)
 {
     LL_DELETE(b->spaces, space);
     for (size_t i = 0; i < b->dues.count; i++)
-        if (b->dues.items[i].space == space)
-            b->dues.items[i--] = b->dues.items[--b->dues.count];
+        if (b->dues.items[i].space == space) b->dues.items[i--] = b->dues.items[--b->dues.count];
     for (size_t i = 0; i < b->answers.count; i++)
-        if (b->answers.items[i].space == space)
-            b->answers.items[i--] = b->answers.items[--b->answers.count];
+        if (b->answers.items[i].space == space) b->answers.items[i--] = b->answers.items[--b->answers.count];
     ls_idmap_free(space->remap, NULL);
     ls_idmap_free(space->shared, NULL);
     ls_idmap_free(space->told, NULL);
@@ -55,14 +52,11 @@ struct ls_var *ls__space_find(struct ls_backend *b, struct ls__space *space, int
 {
     struct ls_tracker *tracker = b->engine->tracker;
     struct ls_var *var = ls_tracker_find(tracker, id);
-    if (id <= 1)
-        return var && !ls_var_owner(var) ? var : NULL;
-    if (var && ls_var_owner(var) == space && ls_var_owner_id(var) == id)
-        return var;
+    if (id <= 1) return var && !ls_var_owner(var) ? var : NULL;
+    if (var && ls_var_owner(var) == space && ls_var_owner_id(var) == id) return var;
     if (ls_idmap_count(space->remap)) {
         int64_t internal = (intptr_t)ls_idmap_get(space->remap, id);
-        if (internal)
-            return ls_tracker_find(tracker, internal);
+        if (internal) return ls_tracker_find(tracker, internal);
     }
     /* A further root made by Lua code has a positive id (T8) and belongs to nobody. */
     return var && !ls_var_owner(var) ? var : NULL;
@@ -77,8 +71,7 @@ int64_t ls__space_id(const struct ls__space *space, const struct ls_var *var)
 size_t ls__space_tally(const struct ls__space *space, const struct ls_var *var)
 {
     const void *owner = ls_var_owner(var);
-    if (owner)
-        return owner == space ? ls_var_watchers(var) : 0;
+    if (owner) return owner == space ? ls_var_watchers(var) : 0;
     return (uintptr_t)ls_idmap_get(space->shared, ls_var_id(var));
 }
 
@@ -98,8 +91,7 @@ int ls__space_watch(struct ls_backend *b, struct ls__space *space, struct ls_var
 
 int64_t ls__space_assign(struct ls_backend *b, struct ls__space *space, int64_t id, bool again)
 {
-    if (!again && !ls_tracker_find(b->engine->tracker, id))
-        return id;
+    if (!again && !ls_tracker_find(b->engine->tracker, id)) return id;
     while (ls_tracker_find(b->engine->tracker, b->next_internal))
         b->next_internal++;
     int64_t internal = b->next_internal++;
@@ -110,18 +102,15 @@ void ls__space_forget(struct ls__space *space, const struct ls_var *var)
 {
     int64_t id = ls_var_id(var);
     if (ls_var_owner(var) == space) {
-        if (ls_idmap_count(space->remap))
-            ls_idmap_take(space->remap, ls_var_owner_id(var));
+        if (ls_idmap_count(space->remap)) ls_idmap_take(space->remap, ls_var_owner_id(var));
     } else if (ls_var_owner(var)) {
         return;
     } else {
         ls_idmap_take(space->shared, id);
     }
     ls__seq_move(space, id, 0);
-    if (ls_idmap_count(space->told))
-        ls_idmap_take(space->told, id);
-    if (ls_idmap_count(space->held))
-        ls__held_free(ls_idmap_take(space->held, id));
+    if (ls_idmap_count(space->told)) ls_idmap_take(space->told, id);
+    if (ls_idmap_count(space->held)) ls__held_free(ls_idmap_take(space->held, id));
 }
 
 /* --- numbered writes (R8) --- */
@@ -129,8 +118,7 @@ void ls__space_forget(struct ls__space *space, const struct ls_var *var)
 /* An entry is the number, with "owed" in the lowest bit. Only variables that were written have one. */
 bool ls__seq_note(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t seq)
 {
-    if (!space->seqs)
-        space->seqs = ls_idmap_new_in(b->budget);
+    if (!space->seqs) space->seqs = ls_idmap_new_in(b->budget);
     return space->seqs && ls_idmap_put(space->seqs, id, (void *)((uintptr_t)seq << 1 | 1), NULL);
 }
 
@@ -142,8 +130,7 @@ static uintptr_t seq_entry(const struct ls__space *space, int64_t id)
 int64_t ls__seq_tell(struct ls__space *space, int64_t id)
 {
     uintptr_t entry = seq_entry(space, id);
-    if (entry & 1)
-        ls_idmap_put(space->seqs, id, (void *)(entry & ~(uintptr_t)1), NULL); /* replaces: takes no memory */
+    if (entry & 1) ls_idmap_put(space->seqs, id, (void *)(entry & ~(uintptr_t)1), NULL); /* replaces: takes no memory */
     return (int64_t)(entry >> 1);
 }
 
@@ -155,11 +142,10 @@ bool ls__seq_owed(const struct ls__space *space, int64_t id)
 void ls__seq_move(struct ls__space *space, int64_t from, int64_t to)
 {
     void *entry = space->seqs ? ls_idmap_take(space->seqs, from) : NULL;
-    if (entry && to)
-        (void)ls_idmap_put(space->seqs, to, entry, NULL); /* one was taken, so there is room */
+    if (entry && to) (void)ls_idmap_put(space->seqs, to, entry, NULL); /* one was taken, so there is room */
 }
 
-#define OF_BITS 40       /* of an object id: no VM lives to see more */
+#define OF_BITS   40     /* of an object id: no VM lives to see more */
 #define OF_RANGES 0x1000 /* a page counts in doubles */
 
 static int64_t range_of(const struct ls_backend *b)
@@ -184,8 +170,7 @@ int64_t ls__of_meant(const struct ls_backend *b, int64_t of)
 int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash)
 {
     uintptr_t entry = ls_idmap_count(space->told) ? (uintptr_t)ls_idmap_get(space->told, id) : 0;
-    if (hash)
-        *hash = entry & ~(uintptr_t)3;
+    if (hash) *hash = entry & ~(uintptr_t)3;
     return (int)(entry & 3);
 }
 
@@ -207,8 +192,7 @@ uint64_t ls__fault_hash(const struct ls_fault *fault)
 void ls__held_free(void *pointer)
 {
     struct ls__held *held = pointer;
-    if (!held)
-        return;
+    if (!held) return;
     for (size_t i = 0; i < held->count; i++)
         ls_budget_free(held->budget, held->names[i]);
     ls_budget_free(held->budget, held->names);
@@ -218,14 +202,11 @@ void ls__held_free(void *pointer)
 static struct ls__held *find_held(struct ls_backend *b, struct ls__space *space, int64_t id)
 {
     struct ls__held *held = ls_idmap_get(space->held, id);
-    if (held)
-        return held;
+    if (held) return held;
     held = ls_budget_zalloc(b->budget, sizeof *held);
-    if (!held)
-        return NULL;
+    if (!held) return NULL;
     held->budget = b->budget;
-    if (ls_idmap_put(space->held, id, held, NULL))
-        return held;
+    if (ls_idmap_put(space->held, id, held, NULL)) return held;
     ls__held_free(held);
     return NULL;
 }
@@ -233,24 +214,22 @@ static struct ls__held *find_held(struct ls_backend *b, struct ls__space *space,
 void ls__hold(struct ls_backend *b, struct ls__space *space, int64_t id, const char *name)
 {
     struct ls__held *held = find_held(b, space, id);
-    if (!held)
-        return;
+    if (!held) return;
     if (!name) {
         held->value = true;
         return;
     }
     for (size_t i = 0; i < held->count; i++)
-        if (strcmp(held->names[i], name) == 0)
-            return;
-    if (LS_RESERVE_IN(b->budget, 0, held->names, held->count + 1, held->cap) && (held->names[held->count] = ls_budget_strndup(b->budget, name, strlen(name))))
+        if (strcmp(held->names[i], name) == 0) return;
+    if (LS_RESERVE_IN(b->budget, 0, held->names, held->count + 1, held->cap) &&
+        (held->names[held->count] = ls_budget_strndup(b->budget, name, strlen(name))))
         held->count++;
 }
 
 void ls__held_shown(struct ls__space *space, int64_t id, const char *json, size_t len)
 {
     struct ls__held *held = json && ls_idmap_count(space->held) ? ls_idmap_get(space->held, id) : NULL;
-    if (held && held->snapshot)
-        held->hash = ls_hash(json, len);
+    if (held && held->snapshot) held->hash = ls_hash(json, len);
 }
 
 /* The tree is as deep as the tracker allows, so this recursion is bounded (TX34). */
@@ -258,8 +237,7 @@ void ls__hold_snapshot(struct ls_backend *b, int64_t id)
 {
     struct ls_tracker *tracker = b->engine->tracker;
     struct ls_var *var = ls_tracker_find(tracker, id);
-    if (!var)
-        return;
+    if (!var) return;
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         if (!space->conn || !ls__space_tally(space, var) || !ls_var_readable(var) || ls_idmap_get(space->held, id))
             continue;
@@ -278,8 +256,7 @@ void ls__hold_snapshot(struct ls_backend *b, int64_t id)
 bool ls__is_inactive(struct ls_backend *b, const struct ls_var *var)
 {
     while (var) {
-        if (ls_var_property(var, "inactive"))
-            return true;
+        if (ls_var_property(var, "inactive")) return true;
         int64_t parent = ls_var_parent(var);
         var = parent ? ls_tracker_find(b->engine->tracker, parent) : NULL;
     }

@@ -1,5 +1,5 @@
-/* Heap memory, with a seam for tests: the n-th allocation of a thread can be made to fail. The counters are thread-local, so the
- * seam costs no lock and one thread's test does not disturb another. */
+/* Heap memory, with a seam for tests: the n-th allocation of a thread can be made to fail. The counters are
+ * thread-local, so the seam costs no lock and one thread's test does not disturb another. */
 #include "base/alloc.h"
 
 #include <stdint.h>
@@ -22,9 +22,15 @@ static int must_fail(void)
     return fail_at > 0 && made == fail_at;
 }
 
-void *ls_malloc(size_t size) { return must_fail() ? NULL : malloc(size ? size : 1); }
+void *ls_malloc(size_t size)
+{
+    return must_fail() ? NULL : malloc(size ? size : 1);
+}
 
-void *ls_zalloc(size_t size) { return must_fail() ? NULL : calloc(1, size ? size : 1); }
+void *ls_zalloc(size_t size)
+{
+    return must_fail() ? NULL : calloc(1, size ? size : 1);
+}
 
 void *ls_array(size_t count, size_t size)
 {
@@ -50,6 +56,12 @@ char *ls_strndup(const char *text, size_t len)
     return copy;
 }
 
-char *ls_strdup(const char *text) { return ls_strndup(text, strlen(text)); }
+char *ls_strdup(const char *text)
+{
+    return ls_strndup(text, strlen(text));
+}
 
-void ls_free(void *block) { free(block); }
+void ls_free(void *block)
+{
+    free(block);
+}

@@ -1,4 +1,5 @@
-/* The growing step of arrays and buffers. The fields are read and written as bytes, so that an array of whatever type may pass. */
+/* The growing step of arrays and buffers. The fields are read and written as bytes, so that an array of whatever type
+ * may pass. */
 #include "base/array.h"
 
 #include <stdint.h>
@@ -14,13 +15,11 @@ bool ls__array_grow(struct ls_budget *budget, size_t extra, void *items, size_t 
     bool wide = (kinds & 15) == sizeof(size_t);
     size_t size = kinds >> 4, had = room_of(cap, wide), most = (wide ? SIZE_MAX : UINT32_MAX) / size;
     size_t room = had > most / 2 ? most : had ? had * 2 : size < 64 ? 64 / size : 1;
-    if (room < need)
-        room = need;
+    if (room < need) room = need;
     void *block;
     memcpy(&block, items, sizeof block);
     block = room > most ? NULL : ls_budget_resize(budget, block, room * size, extra);
-    if (!block)
-        return false;
+    if (!block) return false;
     memcpy(items, &block, sizeof block);
     if (wide)
         *(size_t *)cap = room;

@@ -1,25 +1,31 @@
-/* Growing arrays: the elements, how many are in use (`count`) and for how many there is room (`cap`), each a field or variable of the owner, all zero
- * while the array is empty. `cap` is a uint32_t or a size_t. The elements are freed with ls_free, or with ls_budget_free if they were
- * counted. Growing doubles the room at least, so n pushes cost n copies; the first room is of 64 bytes or one element.
+/* Growing arrays: the elements, how many are in use (`count`) and for how many there is room (`cap`), each a field or
+ * variable of the owner, all zero while the array is empty. `cap` is a uint32_t or a size_t. The elements are freed
+ * with ls_free, or with ls_budget_free if they were counted. Growing doubles the room at least, so n pushes cost n
+ * copies; the first room is of 64 bytes or one element.
  *
- * Arguments are evaluated more than once, so they must have no effects; nor may the value of LS_PUSH name `count`. Thread: the array's owner. */
+ * Arguments are evaluated more than once, so they must have no effects; nor may the value of LS_PUSH name `count`.
+ * Thread: the array's owner. */
 #ifndef LS_BASE_ARRAY_H
 #define LS_BASE_ARRAY_H
 
 #include "base/budget.h"
 
-/** Room for `need` elements in all. @return false without memory, or when `cap` cannot count so many; the array is as it was */
+/** Room for `need` elements in all. @return false without memory, or when `cap` cannot count so many; the array is as
+ * it was */
 #define LS_RESERVE(items, need, cap) ls__array_reserve(&(items), LS__KINDS(items, cap), need, &(cap))
-/** The same; the bytes are counted in a budget, up to `extra` beyond its limit. What has room already costs one comparison. */
-#define LS_RESERVE_IN(budget, extra, items, need, cap) \
+/** The same; the bytes are counted in a budget, up to `extra` beyond its limit. What has room already costs one
+ * comparison. */
+#define LS_RESERVE_IN(budget, extra, items, need, cap)                                                                 \
     ((size_t)(need) <= (cap) || ls__array_grow(budget, extra, &(items), LS__KINDS(items, cap), need, &(cap)))
 
 /** One element more, at the end. @return false as above: the value is not evaluated then */
-#define LS_PUSH(items, count, cap, ...) (LS_RESERVE(items, (size_t)(count) + 1, cap) && ((items)[(count)++] = __VA_ARGS__, true))
-#define LS_PUSH_IN(budget, extra, items, count, cap, ...) \
+#define LS_PUSH(items, count, cap, ...)                                                                                \
+    (LS_RESERVE(items, (size_t)(count) + 1, cap) && ((items)[(count)++] = __VA_ARGS__, true))
+#define LS_PUSH_IN(budget, extra, items, count, cap, ...)                                                              \
     (LS_RESERVE_IN(budget, extra, items, (size_t)(count) + 1, cap) && ((items)[(count)++] = __VA_ARGS__, true))
 
-/* What the macros call: `items` and `cap` point to the array's fields; `kinds` is the size of an element and that of `cap`. */
+/* What the macros call: `items` and `cap` point to the array's fields; `kinds` is the size of an element and that of
+ * `cap`. */
 #define LS__KINDS(items, cap) (sizeof *(items) << 4 | sizeof(cap))
 bool ls__array_reserve(void *items, size_t kinds, size_t need, void *cap); /* LS_RESERVE */
 /** LS_RESERVE_IN where there is no room */

@@ -6,7 +6,10 @@
 
 #include "base/alloc.h"
 
-size_t ls_budget_size(const void *block) { return block ? malloc_usable_size((void *)block) + LS_BLOCK_HEAD : 0; }
+size_t ls_budget_size(const void *block)
+{
+    return block ? malloc_usable_size((void *)block) + LS_BLOCK_HEAD : 0;
+}
 
 static void count(struct ls_budget *budget, size_t less, size_t more)
 {
@@ -62,4 +65,7 @@ bool ls_budget_queue(struct ls_budget *budget, size_t size)
     return false;
 }
 
-void ls_budget_unqueue(struct ls_budget *budget, size_t size) { atomic_fetch_sub(&budget->queued, size); }
+void ls_budget_unqueue(struct ls_budget *budget, size_t size)
+{
+    atomic_fetch_sub(&budget->queued, size);
+}

@@ -7,7 +7,10 @@
 
 #include "base/array.h"
 
-void ls_buf_init(struct ls_buf *buf) { *buf = (struct ls_buf)LS_BUF_INIT; }
+void ls_buf_init(struct ls_buf *buf)
+{
+    *buf = (struct ls_buf)LS_BUF_INIT;
+}
 
 void ls_buf_release(struct ls_buf *buf)
 {
@@ -47,7 +50,10 @@ void ls_buf_add(struct ls_buf *buf, const void *bytes, size_t len)
     buf->data[buf->len] = 0;
 }
 
-void ls_buf_str(struct ls_buf *buf, const char *text) { ls_buf_add(buf, text, strlen(text)); }
+void ls_buf_str(struct ls_buf *buf, const char *text)
+{
+    ls_buf_add(buf, text, strlen(text));
+}
 
 void ls_buf_char(struct ls_buf *buf, char c)
 {
@@ -84,7 +90,10 @@ void ls_buf_printf(struct ls_buf *buf, const char *format, ...)
     va_end(args);
 }
 
-const char *ls_buf_text(const struct ls_buf *buf) { return buf->data ? buf->data : ""; }
+const char *ls_buf_text(const struct ls_buf *buf)
+{
+    return buf->data ? buf->data : "";
+}
 
 char *ls_buf_detach(struct ls_buf *buf, size_t *len)
 {

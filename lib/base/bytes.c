@@ -36,6 +36,12 @@ void ls_bytes_unref(struct ls_bytes *bytes)
     if (bytes && atomic_fetch_sub_explicit(&bytes->uses, 1, memory_order_acq_rel) == 1) ls_free(bytes);
 }
 
-const char *ls_bytes_data(const struct ls_bytes *bytes) { return bytes ? bytes->data : ""; }
+const char *ls_bytes_data(const struct ls_bytes *bytes)
+{
+    return bytes ? bytes->data : "";
+}
 
-size_t ls_bytes_len(const struct ls_bytes *bytes) { return bytes ? bytes->len : 0; }
+size_t ls_bytes_len(const struct ls_bytes *bytes)
+{
+    return bytes ? bytes->len : 0;
+}

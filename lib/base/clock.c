@@ -16,13 +16,14 @@ int64_t ls_now_ns(void)
 #include <pthread.h>
 #include <x86intrin.h>
 
-/* Nanoseconds per tick. The program measures it over the time it has been running: the longer, the better, and the first question
- * comes with the first page, milliseconds after the start. */
+/* Nanoseconds per tick. The program measures it over the time it has been running: the longer, the better, and the
+ * first question comes with the first page, milliseconds after the start. */
 static uint64_t first_ticks;
 static int64_t first_ns;
 static pthread_once_t started = PTHREAD_ONCE_INIT;
 
-/* Both clocks at one moment. Where the thread was held up between the two they tell different ones, and are asked again. */
+/* Both clocks at one moment. Where the thread was held up between the two they tell different ones, and are asked
+ * again. */
 static void read_both(uint64_t *ticks, int64_t *ns)
 {
     int tries = 0;
@@ -32,15 +33,25 @@ static void read_both(uint64_t *ticks, int64_t *ns)
     } while (ls_now_ns() - *ns > 10000 && ++tries < 100);
 }
 
-static void start(void) { read_both(&first_ticks, &first_ns); }
+static void start(void)
+{
+    read_both(&first_ticks, &first_ns);
+}
 
-__attribute__((constructor)) static void start_early(void) { pthread_once(&started, start); }
+__attribute__((constructor)) static void start_early(void)
+{
+    pthread_once(&started, start);
+}
 
-uint64_t ls_ticks(void) { return __rdtsc(); }
+uint64_t ls_ticks(void)
+{
+    return __rdtsc();
+}
 
 int64_t ls_ticks_ns(uint64_t ticks)
 {
-    /* Settled once enough time has passed to know it well: equal stretches must come out equal however far apart they are asked for. */
+    /* Settled once enough time has passed to know it well: equal stretches must come out equal however far apart they
+     * are asked for. */
     static _Atomic double settled;
     double rate = settled;
     if (rate == 0) {
@@ -57,9 +68,15 @@ int64_t ls_ticks_ns(uint64_t ticks)
     return (int64_t)((double)ticks * rate);
 }
 #else
-uint64_t ls_ticks(void) { return (uint64_t)ls_now_ns(); }
+uint64_t ls_ticks(void)
+{
+    return (uint64_t)ls_now_ns();
+}
 
-int64_t ls_ticks_ns(uint64_t ticks) { return (int64_t)ticks; }
+int64_t ls_ticks_ns(uint64_t ticks)
+{
+    return (int64_t)ticks;
+}
 #endif
 
 bool ls_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns)

@@ -60,7 +60,8 @@ int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len)
     if (!err) return code;
     if (!memchr(text, '\0', len)) return keep(err, code, text, len);
     struct ls_buf whole = LS_BUF_INIT;
-    for (size_t i = 0; i < len && whole.len < LS_ERR_TEXT; i++) ls_buf_add(&whole, text[i] ? text + i : replacement, text[i] ? 1 : 3);
+    for (size_t i = 0; i < len && whole.len < LS_ERR_TEXT; i++)
+        ls_buf_add(&whole, text[i] ? text + i : replacement, text[i] ? 1 : 3);
     keep(err, code, ls_buf_text(&whole), whole.len);
     ls_buf_release(&whole);
     return code;
@@ -69,9 +70,10 @@ int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len)
 const char *ls_error_name(int code)
 {
     switch (code) {
-#define LS_X(name, value, text) case name: return text;
+#define LS_X(name, value, text)                                                                                        \
+    case name: return text;
         LS_ERRORS(LS_X)
 #undef LS_X
-        default: return code >= 0 ? "ok" : "unknown";
+    default: return code >= 0 ? "ok" : "unknown";
     }
 }

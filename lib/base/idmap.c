@@ -1,14 +1,15 @@
-/* Maps with integer keys. Every message of a page asks several of them for an id, so a look-up must not cost more than two lines of cache: the entries
- * stand in one row in order of insertion, as ids that are counted upwards are asked for, and a table of their numbers, twice as long, is searched
- * from where the id's hash points. An entry that was taken leaves a gap in the row until the row is full; the table has none.
- * A failed allocation leaves the map as it was. Refuses to: know what values are. */
+/* Maps with integer keys. Every message of a page asks several of them for an id, so a look-up must not cost more than
+ * two lines of cache: the entries stand in one row in order of insertion, as ids that are counted upwards are asked
+ * for, and a table of their numbers, twice as long, is searched from where the id's hash points. An entry that was
+ * taken leaves a gap in the row until the row is full; the table has none. A failed allocation leaves the map as it
+ * was. Refuses to: know what values are. */
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/map.h"
 
-#define FIRST_CAP 4U  /* a session has a dozen maps of few entries each */
-#define KEPT_CAP 256U /* an empty map of more gives its memory back */
+#define FIRST_CAP 4U   /* a session has a dozen maps of few entries each */
+#define KEPT_CAP  256U /* an empty map of more gives its memory back */
 
 struct ls_idmap_entry {
     int64_t id;
@@ -26,9 +27,9 @@ struct ls_idmap {
     uint32_t cap;               /* a power of two */
     uint32_t used;              /* of the row, gaps included */
     uint32_t count;
-    uint32_t head;              /* the first entry that is no gap, or `used` */
-    unsigned shift;             /* 64 - log2 of the table's length */
-    struct ls_budget *budget;   /* NULL = not counted */
+    uint32_t head;            /* the first entry that is no gap, or `used` */
+    unsigned shift;           /* 64 - log2 of the table's length */
+    struct ls_budget *budget; /* NULL = not counted */
 };
 
 struct ls_idmap *ls_idmap_new_in(struct ls_budget *budget)
@@ -38,7 +39,10 @@ struct ls_idmap *ls_idmap_new_in(struct ls_budget *budget)
     return map;
 }
 
-struct ls_idmap *ls_idmap_new(void) { return ls_idmap_new_in(NULL); }
+struct ls_idmap *ls_idmap_new(void)
+{
+    return ls_idmap_new_in(NULL);
+}
 
 static void forget_all(struct ls_idmap *map)
 {
@@ -50,7 +54,8 @@ static void forget_all(struct ls_idmap *map)
 void ls_idmap_free(struct ls_idmap *map, void (*drop)(void *value))
 {
     if (!map) return;
-    for (struct ls_idmap_entry *entry = drop ? ls_idmap_first(map) : NULL; entry; entry = ls_idmap_next(entry)) drop(entry->value);
+    for (struct ls_idmap_entry *entry = drop ? ls_idmap_first(map) : NULL; entry; entry = ls_idmap_next(entry))
+        drop(entry->value);
     forget_all(map);
     ls_budget_free(map->budget, map);
 }
@@ -64,13 +69,18 @@ __attribute__((constructor)) static void draw_seed(void)
 }
 
 /* Ids that follow each other are spread evenly by one multiplication with the golden ratio. */
-static inline uint32_t home(const struct ls_idmap *map, int64_t id) { return (uint32_t)((((uint64_t)id ^ seed) * 0x9E3779B97F4A7C15u) >> map->shift); }
+static inline uint32_t home(const struct ls_idmap *map, int64_t id)
+{
+    return (uint32_t)((((uint64_t)id ^ seed) * 0x9E3779B97F4A7C15u) >> map->shift);
+}
 
-/* Place in the table of the id's entry, or the free place where its search ends. The table is never more than half full. */
+/* Place in the table of the id's entry, or the free place where its search ends. The table is never more than half
+ * full. */
 static inline uint32_t seek(const struct ls_idmap *map, int64_t id)
 {
     uint32_t mask = map->cap * 2 - 1, at = home(map, id);
-    while (map->table[at] && map->row[map->table[at] - 1].id != id) at = (at + 1) & mask;
+    while (map->table[at] && map->row[map->table[at] - 1].id != id)
+        at = (at + 1) & mask;
     return at;
 }
 
@@ -112,7 +122,8 @@ static bool make_room(struct ls_idmap *map)
 void ls_idmap_shrink(struct ls_idmap *map)
 {
     uint32_t cap = map->cap;
-    while (cap > KEPT_CAP && map->count < cap / 8) cap /= 2;
+    while (cap > KEPT_CAP && map->count < cap / 8)
+        cap /= 2;
     if (cap < map->cap) (void)rebuild(map, cap);
 }
 
@@ -160,8 +171,10 @@ void *ls_idmap_take(struct ls_idmap *map, int64_t id)
     close_up(map, at);
     map->row[number - 1].value = GAP;
     map->count--;
-    while (map->head < map->used && map->row[map->head].value == GAP) map->head++;
-    while (map->used > map->head && map->row[map->used - 1].value == GAP) map->row[--map->used].value = END;
+    while (map->head < map->used && map->row[map->head].value == GAP)
+        map->head++;
+    while (map->used > map->head && map->row[map->used - 1].value == GAP)
+        map->row[--map->used].value = END;
     if (map->count == 0 && map->cap > KEPT_CAP) {
         forget_all(map);
     } else if (map->count == 0) {
@@ -171,17 +184,30 @@ void *ls_idmap_take(struct ls_idmap *map, int64_t id)
     return value;
 }
 
-size_t ls_idmap_count(const struct ls_idmap *map) { return map->count; }
+size_t ls_idmap_count(const struct ls_idmap *map)
+{
+    return map->count;
+}
 
-struct ls_idmap_entry *ls_idmap_first(const struct ls_idmap *map) { return map->count ? &map->row[map->head] : NULL; }
+struct ls_idmap_entry *ls_idmap_first(const struct ls_idmap *map)
+{
+    return map->count ? &map->row[map->head] : NULL;
+}
 
 struct ls_idmap_entry *ls_idmap_next(const struct ls_idmap_entry *entry)
 {
-    do entry++;
+    do
+        entry++;
     while (entry->value == GAP);
     return entry->value == END ? NULL : (struct ls_idmap_entry *)entry;
 }
 
-int64_t ls_idmap_id(const struct ls_idmap_entry *entry) { return entry->id; }
+int64_t ls_idmap_id(const struct ls_idmap_entry *entry)
+{
+    return entry->id;
+}
 
-void *ls_idmap_value(const struct ls_idmap_entry *entry) { return entry->value; }
+void *ls_idmap_value(const struct ls_idmap_entry *entry)
+{
+    return entry->value;
+}

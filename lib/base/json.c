@@ -1,5 +1,5 @@
-/* JSON text: writer and pull reader. The reader keeps the grammar in one byte and one bit a level, so it needs no memory and no
- * recursion, and 1,000 levels of brackets from a peer cost 1,000 steps (P section 17). */
+/* JSON text: writer and pull reader. The reader keeps the grammar in one byte and one bit a level, so it needs no
+ * memory and no recursion, and 1,000 levels of brackets from a peer cost 1,000 steps (P section 17). */
 #include "base/json.h"
 
 #include <errno.h>
@@ -16,8 +16,7 @@ static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
 void ls_json_string(struct ls_buf *buf, const char *text, size_t len)
 {
-    if (!ls_buf_reserve(buf, len + 2))
-        return; /* a text for which there is no room is not looked through first */
+    if (!ls_buf_reserve(buf, len + 2)) return; /* a text for which there is no room is not looked through first */
     ls_buf_char(buf, '"');
     ls_json_piece(buf, text, len);
     ls_buf_char(buf, '"');
@@ -39,21 +38,26 @@ void ls_json_piece(struct ls_buf *buf, const char *text, size_t len)
         }
         ls_buf_add(buf, text + from, at - from);
         switch (c) {
-            case '"': ls_buf_str(buf, "\\\""); break;
-            case '\\': ls_buf_str(buf, "\\\\"); break;
-            case '\n': ls_buf_str(buf, "\\n"); break;
-            case '\r': ls_buf_str(buf, "\\r"); break;
-            case '\t': ls_buf_str(buf, "\\t"); break;
-            default:
-                if (c < 0x20) ls_buf_printf(buf, "\\u%04x", c);
-                else ls_buf_str(buf, replacement);
+        case '"': ls_buf_str(buf, "\\\""); break;
+        case '\\': ls_buf_str(buf, "\\\\"); break;
+        case '\n': ls_buf_str(buf, "\\n"); break;
+        case '\r': ls_buf_str(buf, "\\r"); break;
+        case '\t': ls_buf_str(buf, "\\t"); break;
+        default:
+            if (c < 0x20)
+                ls_buf_printf(buf, "\\u%04x", c);
+            else
+                ls_buf_str(buf, replacement);
         }
         from = ++at;
     }
     ls_buf_add(buf, text + from, len - from);
 }
 
-void ls_json_str(struct ls_buf *buf, const char *text) { ls_json_string(buf, text, strlen(text)); }
+void ls_json_str(struct ls_buf *buf, const char *text)
+{
+    ls_json_string(buf, text, strlen(text));
+}
 
 void ls_json_int(struct ls_buf *buf, int64_t number)
 {
@@ -103,8 +107,10 @@ void ls_json_open(struct ls_buf *buf, const char *name, char bracket)
 
 void ls_json_put_str(struct ls_buf *buf, const char *name, const char *text)
 {
-    if (text) ls_json_put_string(buf, name, text, strlen(text));
-    else ls_json_put_raw(buf, name, "null", 4);
+    if (text)
+        ls_json_put_string(buf, name, text, strlen(text));
+    else
+        ls_json_put_raw(buf, name, "null", 4);
 }
 
 void ls_json_put_string(struct ls_buf *buf, const char *name, const char *text, size_t len)
@@ -242,19 +248,22 @@ static enum ls_json_token scan_number(struct ls_json_reader *reader)
     bool integral = true;
     if (at < end && *at == '-') at++;
     digits = at;
-    while (at < end && *at >= '0' && *at <= '9') at++;
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
     if (at == digits || (*digits == '0' && at - digits > 1)) return fail(reader, "bad number");
     if (at < end && *at == '.') {
         integral = false;
         const char *fraction = ++at;
-        while (at < end && *at >= '0' && *at <= '9') at++;
+        while (at < end && *at >= '0' && *at <= '9')
+            at++;
         if (at == fraction) return fail(reader, "bad number");
     }
     if (at < end && (*at == 'e' || *at == 'E')) {
         integral = false;
         if (++at < end && (*at == '+' || *at == '-')) at++;
         const char *exponent = at;
-        while (at < end && *at >= '0' && *at <= '9') at++;
+        while (at < end && *at >= '0' && *at <= '9')
+            at++;
         if (at == exponent) return fail(reader, "bad number");
     }
     char copy[64], *text = copy;
@@ -306,22 +315,23 @@ static enum ls_json_token scan_word(struct ls_json_reader *reader, const char *w
 static enum ls_json_token scan_value(struct ls_json_reader *reader)
 {
     switch (*reader->at) {
-        case '{': return open_level(reader, true);
-        case '[': return open_level(reader, false);
-        case '"':
-            if (!scan_string(reader)) return LS_JSON_ERROR;
-            value_done(reader);
-            return LS_JSON_STRING;
-        case 't': return scan_word(reader, "true", LS_JSON_TRUE);
-        case 'f': return scan_word(reader, "false", LS_JSON_FALSE);
-        case 'n': return scan_word(reader, "null", LS_JSON_NULL);
-        default: return scan_number(reader);
+    case '{': return open_level(reader, true);
+    case '[': return open_level(reader, false);
+    case '"':
+        if (!scan_string(reader)) return LS_JSON_ERROR;
+        value_done(reader);
+        return LS_JSON_STRING;
+    case 't': return scan_word(reader, "true", LS_JSON_TRUE);
+    case 'f': return scan_word(reader, "false", LS_JSON_FALSE);
+    case 'n': return scan_word(reader, "null", LS_JSON_NULL);
+    default: return scan_number(reader);
     }
 }
 
 static void skip_blanks(struct ls_json_reader *reader)
 {
-    while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\t' || *reader->at == '\r'))
+    while (reader->at < reader->end &&
+           (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\t' || *reader->at == '\r'))
         reader->at++;
 }
 
@@ -341,7 +351,8 @@ enum ls_json_token ls_json_next(struct ls_json_reader *reader)
     if (reader->expect == BROKEN) return LS_JSON_ERROR;
     skip_blanks(reader);
     reader->start = reader->at;
-    if (reader->at >= reader->end) return reader->expect == WANT_NOTHING ? LS_JSON_END : fail(reader, "text ends early");
+    if (reader->at >= reader->end)
+        return reader->expect == WANT_NOTHING ? LS_JSON_END : fail(reader, "text ends early");
     char c = *reader->at;
     if (reader->expect == WANT_COMMA_OR_END) {
         if (c == '}') return close_level(reader, true);
@@ -355,22 +366,23 @@ enum ls_json_token ls_json_next(struct ls_json_reader *reader)
         reader->expect = in_object(reader) ? WANT_KEY : WANT_VALUE;
     }
     switch (reader->expect) {
-        case WANT_NOTHING: return fail(reader, "something follows the value");
-        case WANT_KEY_OR_END:
-            if (c == '}') return close_level(reader, true);
-            return scan_key(reader);
-        case WANT_KEY: return scan_key(reader);
-        case WANT_VALUE_OR_END:
-            if (c == ']') return close_level(reader, false);
-            return scan_value(reader);
-        default: return scan_value(reader);
+    case WANT_NOTHING: return fail(reader, "something follows the value");
+    case WANT_KEY_OR_END:
+        if (c == '}') return close_level(reader, true);
+        return scan_key(reader);
+    case WANT_KEY: return scan_key(reader);
+    case WANT_VALUE_OR_END:
+        if (c == ']') return close_level(reader, false);
+        return scan_value(reader);
+    default: return scan_value(reader);
     }
 }
 
 bool ls_json_skip(struct ls_json_reader *reader, enum ls_json_token first, const char **text, size_t *len)
 {
     if (first == LS_JSON_KEY) first = ls_json_next(reader);
-    if (first == LS_JSON_ERROR || first == LS_JSON_END || first == LS_JSON_ARRAY_END || first == LS_JSON_OBJECT_END) return false;
+    if (first == LS_JSON_ERROR || first == LS_JSON_END || first == LS_JSON_ARRAY_END || first == LS_JSON_OBJECT_END)
+        return false;
     const char *start = reader->start;
     if (first == LS_JSON_ARRAY || first == LS_JSON_OBJECT) {
         unsigned outside = reader->depth - 1;
@@ -399,8 +411,10 @@ static const char *unescape_code(struct ls_buf *buf, const char *at, const char 
             return at + 6;
         }
     }
-    if (code >= 0xd800 && code < 0xe000) ls_buf_str(buf, replacement);
-    else ls_utf8_add(buf, code);
+    if (code >= 0xd800 && code < 0xe000)
+        ls_buf_str(buf, replacement);
+    else
+        ls_utf8_add(buf, code);
     return at;
 }
 
@@ -414,13 +428,28 @@ void ls_json_unescape(struct ls_buf *buf, const char *raw, size_t len)
         if (slash + 1 >= end) return;
         at = slash + 1;
         switch (*at) {
-            case 'b': ls_buf_char(buf, '\b'); at++; break;
-            case 'f': ls_buf_char(buf, '\f'); at++; break;
-            case 'n': ls_buf_char(buf, '\n'); at++; break;
-            case 'r': ls_buf_char(buf, '\r'); at++; break;
-            case 't': ls_buf_char(buf, '\t'); at++; break;
-            case 'u': at = unescape_code(buf, at, end); break;
-            default: ls_buf_char(buf, *at); at++;
+        case 'b':
+            ls_buf_char(buf, '\b');
+            at++;
+            break;
+        case 'f':
+            ls_buf_char(buf, '\f');
+            at++;
+            break;
+        case 'n':
+            ls_buf_char(buf, '\n');
+            at++;
+            break;
+        case 'r':
+            ls_buf_char(buf, '\r');
+            at++;
+            break;
+        case 't':
+            ls_buf_char(buf, '\t');
+            at++;
+            break;
+        case 'u': at = unescape_code(buf, at, end); break;
+        default: ls_buf_char(buf, *at); at++;
         }
     }
 }

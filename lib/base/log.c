@@ -1,6 +1,7 @@
-/* The log. What people read is shown by ls_text_show, so that no text of a page or a site can pass for a record or speak to the terminal. A record is put
- * together in a buffer and leaves by one write(2), so that records of different threads never mix (L20). The lock guards settings and descriptor only; the tap
- * is called after it has been given back. */
+/* The log. What people read is shown by ls_text_show, so that no text of a page or a site can pass for a record or
+ * speak to the terminal. A record is put together in a buffer and leaves by one write(2), so that records of different
+ * threads never mix (L20). The lock guards settings and descriptor only; the tap is called after it has been given
+ * back. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -53,9 +54,15 @@ void ls_log_close(void)
     pthread_mutex_unlock(&lock);
 }
 
-bool ls_log_on(int level) { return level <= atomic_load_explicit(&verbosity, memory_order_relaxed); }
+bool ls_log_on(int level)
+{
+    return level <= atomic_load_explicit(&verbosity, memory_order_relaxed);
+}
 
-bool ls_log_is_json(void) { return atomic_load(&as_json); }
+bool ls_log_is_json(void)
+{
+    return atomic_load(&as_json);
+}
 
 void ls_log_tap(tap_fn tap, void *ctx)
 {
@@ -168,27 +175,29 @@ void ls_log_event(const char *json, size_t len)
 
 /* --- folding --- */
 
-#define KINDS 64               /* different records remembered; the oldest makes room */
-#define REST_NS ls_ms(1000)    /* between two records of one kind */
+#define KINDS   64          /* different records remembered; the oldest makes room */
+#define REST_NS ls_ms(1000) /* between two records of one kind */
 
 struct kind {
     uint64_t hash, scope;
-    int64_t told_ns;           /* when it, or how many there were, was written last */
-    unsigned left_out;         /* since then */
+    int64_t told_ns;   /* when it, or how many there were, was written last */
+    unsigned left_out; /* since then */
     int level;
     char session[24], text[200];
 };
 
 static pthread_mutex_t fold_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct kind kinds[KINDS];  /* protected by fold_lock, as what follows */
+static struct kind kinds[KINDS]; /* protected by fold_lock, as what follows */
 static unsigned next_kind;
-static int64_t fold_due_ns;       /* when the first may be told, 0 = none is left out */
+static int64_t fold_due_ns; /* when the first may be told, 0 = none is left out */
 static void (*fold_timer)(void *ctx, int64_t due_ns);
 static void *fold_ctx;
 
 static void tell(const struct kind *kind)
 {
-    if (kind->left_out) ls_log_session(kind->level, kind->session[0] ? kind->session : NULL, "%s (%u more times)", kind->text, kind->left_out);
+    if (kind->left_out)
+        ls_log_session(kind->level, kind->session[0] ? kind->session : NULL, "%s (%u more times)", kind->text,
+                       kind->left_out);
 }
 
 static void await(int64_t due_ns)
@@ -203,7 +212,8 @@ void ls_log_fold_timer(void (*set)(void *ctx, int64_t due_ns), void *ctx)
     pthread_mutex_lock(&fold_lock);
     fold_timer = set;
     fold_ctx = ctx;
-    for (size_t i = 0; !set && i < KINDS; i++) kinds[i].told_ns = 0;
+    for (size_t i = 0; !set && i < KINDS; i++)
+        kinds[i].told_ns = 0;
     pthread_mutex_unlock(&fold_lock);
     if (!set) ls_log_unfold(NULL);
 }

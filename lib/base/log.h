@@ -1,6 +1,6 @@
 /* The log: undivided records with a level, to standard error or a file, as text or as one JSON object a line.
- * Level 0 errors and what people must see, 1 connections and reloads, 2 messages by type, 3 variable operations, 4 payloads
- * (PX51). Thread: any; a record is written by one write(2). */
+ * Level 0 errors and what people must see, 1 connections and reloads, 2 messages by type, 3 variable operations, 4
+ * payloads (PX51). Thread: any; a record is written by one write(2). */
 #ifndef LS_BASE_LOG_H
 #define LS_BASE_LOG_H
 
@@ -26,8 +26,8 @@ bool ls_log_on(int level);
 void ls_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** A record about a session. @param session  vended id, NULL for none (L22) */
 void ls_log_session(int level, const char *session, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** A record of which floods come: it is written at once, and of those that follow within a second and equal it from byte `differs` on, only how many they
- * were, when the second is over.
+/** A record of which floods come: it is written at once, and of those that follow within a second and equal it from
+ * byte `differs` on, only how many they were, when the second is over.
  * @param scope  those of one scope are compared, such as a session's vended id; NULL = one for all */
 void ls_log_folded(int level, const char *session, const char *scope, size_t differs, const char *text, size_t len);
 /** Tell how many have been left out. @param scope  its end: all of it; NULL = those that are due */
@@ -41,8 +41,8 @@ void ls_log_text(int level, const char *session, const char *text, size_t len);
 void ls_log_event(const char *json, size_t len);
 /** Is --json-log on? */
 bool ls_log_is_json(void);
-/** A tap for tests and `lsess` clients that watch: called for each record written, after it, on the writing thread, without
- * the log's lock. NULL removes it. */
+/** A tap for tests and `lsess` clients that watch: called for each record written, after it, on the writing thread,
+ * without the log's lock. NULL removes it. */
 void ls_log_tap(void (*tap)(void *ctx, int level, const char *session, const char *text, size_t len), void *ctx);
 
 #endif

@@ -4,16 +4,16 @@
 #include <string.h>
 
 /* uthash reports a failed allocation of its own tables through this hook: the entry is then not added. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) ls_budget_resize(map->budget, NULL, size, 0)
-#define uthash_free(block, size) ls_budget_free(map->budget, block)
+#define HASH_NONFATAL_OOM          1
+#define uthash_malloc(size)        ls_budget_resize(map->budget, NULL, size, 0)
+#define uthash_free(block, size)   ls_budget_free(map->budget, block)
 #define uthash_nonfatal_oom(entry) ((entry)->lost = true)
 #include <uthash.h>
 
 /* A session has a dozen maps of few entries each: tables begin small and double as they fill. */
 #undef HASH_INITIAL_NUM_BUCKETS
 #undef HASH_INITIAL_NUM_BUCKETS_LOG2
-#define HASH_INITIAL_NUM_BUCKETS 4U
+#define HASH_INITIAL_NUM_BUCKETS      4U
 #define HASH_INITIAL_NUM_BUCKETS_LOG2 2U
 
 struct ls_map_entry {
@@ -36,13 +36,17 @@ struct ls_map *ls_map_new_in(struct ls_budget *budget)
     return map;
 }
 
-struct ls_map *ls_map_new(void) { return ls_map_new_in(NULL); }
+struct ls_map *ls_map_new(void)
+{
+    return ls_map_new_in(NULL);
+}
 
 void ls_map_free(struct ls_map *map, void (*drop)(void *value))
 {
     if (!map) return;
     struct ls_map_entry *entry, *next;
-    HASH_ITER(hh, map->head, entry, next) {
+    HASH_ITER(hh, map->head, entry, next)
+    {
         HASH_DEL(map->head, entry);
         if (drop) drop(entry->value);
         ls_budget_free(map->budget, entry);
@@ -93,11 +97,20 @@ void *ls_map_take(struct ls_map *map, const char *key, size_t len)
     return value;
 }
 
-size_t ls_map_count(const struct ls_map *map) { return HASH_COUNT(map->head); }
+size_t ls_map_count(const struct ls_map *map)
+{
+    return HASH_COUNT(map->head);
+}
 
-struct ls_map_entry *ls_map_first(const struct ls_map *map) { return map->head; }
+struct ls_map_entry *ls_map_first(const struct ls_map *map)
+{
+    return map->head;
+}
 
-struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry) { return entry->hh.next; }
+struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry)
+{
+    return entry->hh.next;
+}
 
 const char *ls_map_key(const struct ls_map_entry *entry, size_t *len)
 {
@@ -105,4 +118,7 @@ const char *ls_map_key(const struct ls_map_entry *entry, size_t *len)
     return entry->key;
 }
 
-void *ls_map_value(const struct ls_map_entry *entry) { return entry->value; }
+void *ls_map_value(const struct ls_map_entry *entry)
+{
+    return entry->value;
+}

@@ -9,8 +9,7 @@
 static uint32_t find(const struct ls_names *names, const char *name)
 {
     for (uint32_t i = 0; i < names->count; i++)
-        if (strcmp(names->items[i], name) == 0)
-            return i;
+        if (strcmp(names->items[i], name) == 0) return i;
     return names->count;
 }
 
@@ -21,11 +20,9 @@ bool ls__names_has(const struct ls_names *names, const char *name)
 
 bool ls__names_add(struct ls_names *names, const char *name)
 {
-    if (ls__names_has(names, name))
-        return true;
+    if (ls__names_has(names, name)) return true;
     char *copy = ls_strdup(name);
-    if (copy && LS_PUSH(names->items, names->count, names->cap, copy))
-        return true;
+    if (copy && LS_PUSH(names->items, names->count, names->cap, copy)) return true;
     ls_free(copy);
     return false;
 }
@@ -33,8 +30,7 @@ bool ls__names_add(struct ls_names *names, const char *name)
 bool ls__names_drop(struct ls_names *names, const char *name)
 {
     uint32_t i = find(names, name);
-    if (i == names->count)
-        return false;
+    if (i == names->count) return false;
     ls_free(names->items[i]);
     memmove(names->items + i, names->items + i + 1, (names->count - i - 1) * sizeof *names->items);
     names->count--;
@@ -44,8 +40,7 @@ bool ls__names_drop(struct ls_names *names, const char *name)
 bool ls__names_copy(struct ls_names *into, const struct ls_names *from)
 {
     for (uint32_t i = 0; i < from->count; i++)
-        if (!ls__names_add(into, from->items[i]))
-            return false;
+        if (!ls__names_add(into, from->items[i])) return false;
     return true;
 }
 

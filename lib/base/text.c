@@ -27,7 +27,8 @@ size_t ls_utf8_step(const char *text, size_t len)
 uint32_t ls_utf8_code(const char *text, size_t step)
 {
     uint32_t code = (unsigned char)text[0] & (step > 1 ? 0xffu >> (step + 1) : 0xffu);
-    for (size_t i = 1; i < step; i++) code = code << 6 | (text[i] & 0x3f);
+    for (size_t i = 1; i < step; i++)
+        code = code << 6 | (text[i] & 0x3f);
     return code;
 }
 
@@ -44,7 +45,8 @@ void ls_utf8_add(struct ls_buf *buf, uint32_t code)
 {
     unsigned more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
     ls_buf_char(buf, (char)(more ? 0xff00u >> (more + 1) | code >> 6 * more : code));
-    while (more--) ls_buf_char(buf, (char)(0x80 | (code >> 6 * more & 0x3f)));
+    while (more--)
+        ls_buf_char(buf, (char)(0x80 | (code >> 6 * more & 0x3f)));
 }
 
 bool ls_utf8_valid(const char *text, size_t len)
@@ -68,21 +70,24 @@ bool ls_utf8_valid(const char *text, size_t len)
 const char *ls_find_word(const char *text, size_t len, const char *word, size_t word_len)
 {
     const char *end = text + len;
-    for (const char *at = text; word_len > 0 && (at = memmem(at, (size_t)(end - at), word, word_len)) != NULL; at++) {
+    for (const char *at = text; word_len > 0 && (at = memmem(at, (size_t)(end - at), word, word_len)); at++) {
         bool before = ls_is_word(word[0]) && at > text && ls_is_word(at[-1]);
         bool behind = ls_is_word(word[word_len - 1]) && at + word_len < end && ls_is_word(at[word_len]);
-        if (!before && !behind)
-            return at;
+        if (!before && !behind) return at;
     }
     return NULL;
 }
 
 void ls_format_duration(struct ls_buf *buf, int64_t ns)
 {
-    if (ns < 1000) ls_buf_printf(buf, "%lldns", (long long)ns);
-    else if (ns < 1000000) ls_buf_printf(buf, "%.1fus", (double)ns / 1e3);
-    else if (ns < 1000000000) ls_buf_printf(buf, "%.2fms", (double)ns / 1e6);
-    else ls_buf_printf(buf, "%.3fs", (double)ns / 1e9);
+    if (ns < 1000)
+        ls_buf_printf(buf, "%lldns", (long long)ns);
+    else if (ns < 1000000)
+        ls_buf_printf(buf, "%.1fus", (double)ns / 1e3);
+    else if (ns < 1000000000)
+        ls_buf_printf(buf, "%.2fms", (double)ns / 1e6);
+    else
+        ls_buf_printf(buf, "%.3fs", (double)ns / 1e9);
 }
 
 /* Digits only: no sign, no blanks, no other base. */
@@ -102,7 +107,10 @@ static const char *parse_digits(const char *text, uint64_t *number)
 
 bool ls_parse_duration(const char *text, int64_t *ms)
 {
-    static const struct { const char *unit; uint64_t ms; } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
     uint64_t number, product;
     const char *rest = parse_digits(text, &number);
     if (!rest) return false;
@@ -129,10 +137,13 @@ bool ls_parse_size(const char *text, uint64_t *bytes)
     if (*rest) {
         if (rest[1]) return false;
         switch (*rest) {
-            case 'K': case 'k': factor = UINT64_C(1) << 10; break;
-            case 'M': case 'm': factor = UINT64_C(1) << 20; break;
-            case 'G': case 'g': factor = UINT64_C(1) << 30; break;
-            default: return false;
+        case 'K':
+        case 'k': factor = UINT64_C(1) << 10; break;
+        case 'M':
+        case 'm': factor = UINT64_C(1) << 20; break;
+        case 'G':
+        case 'g': factor = UINT64_C(1) << 30; break;
+        default: return false;
         }
     }
     uint64_t product;
@@ -165,7 +176,8 @@ uint64_t ls_hash(const void *bytes, size_t len)
         hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
         hash ^= hash >> 32;
     }
-    for (; len; at++, len--) hash = (hash ^ *at) * prime;
+    for (; len; at++, len--)
+        hash = (hash ^ *at) * prime;
     hash ^= hash >> 33;
     hash *= UINT64_C(0xff51afd7ed558ccd);
     return hash ^ (hash >> 33);
@@ -174,7 +186,8 @@ uint64_t ls_hash(const void *bytes, size_t len)
 /* Of characters of two bytes and more. */
 static bool is_hidden(unsigned code)
 {
-    return code < 0xa0 || code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    return code < 0xa0 || code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
 }
 
 void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *indent)
@@ -205,12 +218,12 @@ void ls_html_escape(struct ls_buf *buf, const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         const char *reference;
         switch (text[i]) {
-            case '&': reference = "&amp;"; break;
-            case '<': reference = "&lt;"; break;
-            case '>': reference = "&gt;"; break;
-            case '"': reference = "&quot;"; break;
-            case '\'': reference = "&#39;"; break;
-            default: continue;
+        case '&': reference = "&amp;"; break;
+        case '<': reference = "&lt;"; break;
+        case '>': reference = "&gt;"; break;
+        case '"': reference = "&quot;"; break;
+        case '\'': reference = "&#39;"; break;
+        default: continue;
         }
         ls_buf_add(buf, text + from, i - from);
         ls_buf_str(buf, reference);
@@ -226,7 +239,8 @@ bool ls_text_near(const char *word, const char *candidate)
     size_t n = strlen(word), m = strlen(candidate);
     if (n == 0 || n > LONGEST || m > LONGEST) return false;
     unsigned rows[3][LONGEST + 1]; /* the present one and the two before, by turns */
-    for (size_t j = 0; j <= m; j++) rows[0][j] = (unsigned)j;
+    for (size_t j = 0; j <= m; j++)
+        rows[0][j] = (unsigned)j;
     for (size_t i = 1; i <= n; i++) {
         unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
         row[0] = (unsigned)i;
@@ -248,8 +262,7 @@ int ls_random_id(char *id, struct ls_err *err)
     size_t got = 0;
     while (got < sizeof bytes) {
         ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
-        if (n < 0 && errno != EINTR)
-            return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
+        if (n < 0 && errno != EINTR) return ls_fail(err, LS_EIO, "No random bytes for an id: %s.", strerror(errno));
         got += n > 0 ? (size_t)n : 0;
     }
     for (size_t i = 0; i < sizeof bytes; i++)

@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms are not
- * valid). */
+/** Length of the valid UTF-8 sequence at `text`, 0 if the first byte does not begin one (surrogates and overlong forms
+ * are not valid). */
 size_t ls_utf8_step(const char *text, size_t len);
 /** The same for walking over whatever text: 1 for a byte that is no part of a character. */
 static inline size_t ls_utf8_next(const char *text, size_t len)
@@ -40,14 +40,16 @@ bool ls_parse_duration(const char *text, int64_t *ms);
 bool ls_parse_size(const char *text, uint64_t *bytes);
 /** A whole decimal number in [min, max]. */
 bool ls_parse_int(const char *text, int64_t min, int64_t max, int64_t *number);
-/** 64-bit content hash (not for secrets): equal texts give equal hashes; used where bytes are compared afterwards or a clash only
- * costs a skipped reload with probability 2^-64. */
+/** 64-bit content hash (not for secrets): equal texts give equal hashes; used where bytes are compared afterwards or a
+ * clash only costs a skipped reload with probability 2^-64. */
 uint64_t ls_hash(const void *bytes, size_t len);
-/** Text for people, in a terminal or a log, from wherever it came: control characters (below U+0020 but for tab, U+007F to U+009F), marks of writing
- * direction, separators of lines and what is no UTF-8 are written as `\x1b` or `\u{9b}`. Appends.
- * @param indent  what a further line begins with, so that it passes for none of ours; NULL = there are none, a newline is written as `\x0a` */
+/** Text for people, in a terminal or a log, from wherever it came: control characters (below U+0020 but for tab, U+007F
+ * to U+009F), marks of writing direction, separators of lines and what is no UTF-8 are written as `\x1b` or `\u{9b}`.
+ * Appends.
+ * @param indent  what a further line begins with, so that it passes for none of ours; NULL = there are none, a newline
+ * is written as `\x0a` */
 void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *indent);
-#define LS_INDENT "    "
+#define LS_INDENT    "    "
 #define LS_RANDOM_ID 32 /* hex digits of an id that nobody can guess */
 /** So many random hex digits and a NUL. @return 0, LS_EIO */
 int ls_random_id(char *id, struct ls_err *err);

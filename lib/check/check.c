@@ -1,6 +1,8 @@
-/* Checking a site: collects its files, compiles the Lua ones, looks their requires up, runs main.lua once, and hands the views to check_views.c.
+/* Checking a site: collects its files, compiles the Lua ones, looks their requires up, runs main.lua once, and hands
+ * the views to check_views.c.
  *
- * Thread: the caller's. Refuses to open ports, to write, or to keep anything. Rules: C1; keys as L26, search as L28, doubles as H80. */
+ * Thread: the caller's. Refuses to open ports, to write, or to keep anything. Rules: C1; keys as L26, search as L28,
+ * doubles as H80. */
 #include "check/check.h"
 
 #include <ctype.h>
@@ -18,7 +20,8 @@
 #include "viewdef/viewdef.h"
 #include "vm/chunks.h"
 
-void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line, const char *format, ...)
+void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
+                  const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -35,7 +38,8 @@ int check_quoted_line(const char *text, size_t len, const char *name)
     for (const char *at = text; (at = memmem(at, (size_t)(text + len - at), name, n)); at++) {
         if (at == text || at + n == text + len || (at[-1] != '"' && at[-1] != '\'') || at[n] != at[-1]) continue;
         int line = 1;
-        for (const char *c = text; c < at; c++) line += *c == '\n';
+        for (const char *c = text; c < at; c++)
+            line += *c == '\n';
         return line;
     }
     return 0;
@@ -60,7 +64,9 @@ static bool known(const struct checker *checker, const char *key, bool view)
 static int keep_file(struct checker *checker, const char *path, char *key, char *view, struct ls_bytes *text)
 {
     char *copy = ls_strdup(path);
-    if (copy && LS_PUSH(checker->files, checker->file_count, checker->file_cap, (struct site_file){key, copy, text, view})) return 0;
+    if (copy &&
+        LS_PUSH(checker->files, checker->file_count, checker->file_cap, (struct site_file){key, copy, text, view}))
+        return 0;
     ls_free(copy);
     return LS_ENOMEM;
 }
@@ -108,7 +114,8 @@ static int collect(struct checker *checker, const char *name, bool views, struct
 
 /* --- Lua --- */
 
-/* Past a comment, a string or a long bracket that begins at `at`; NULL if none does. *string gets a short string's content. */
+/* Past a comment, a string or a long bracket that begins at `at`; NULL if none does. *string gets a short string's
+ * content. */
 static const char *skip_quoted(const char *at, const char *end, const char **string, size_t *len)
 {
     *string = NULL;
@@ -116,13 +123,15 @@ static const char *skip_quoted(const char *at, const char *end, const char **str
     const char *open = comment ? at + 2 : at;
     if (open < end && *open == '[') {
         const char *second = open + 1;
-        while (second < end && *second == '=') second++;
+        while (second < end && *second == '=')
+            second++;
         if (second < end && *second == '[') {
             size_t level = (size_t)(second - open - 1);
             for (const char *c = second + 1; c < end; c++) {
                 if (*c != ']') continue;
                 size_t n = 0;
-                while (c + 1 + n < end && c[1 + n] == '=') n++;
+                while (c + 1 + n < end && c[1 + n] == '=')
+                    n++;
                 if (n == level && c + 1 + n < end && c[1 + n] == ']') return c + n + 2;
             }
             return end;
@@ -134,7 +143,8 @@ static const char *skip_quoted(const char *at, const char *end, const char **str
     }
     if (*at != '"' && *at != '\'') return NULL;
     for (const char *c = at + 1; c < end; c++) {
-        if (*c == '\\') c++;
+        if (*c == '\\')
+            c++;
         else if (*c == *at || *c == '\n') {
             *string = at + 1;
             *len = (size_t)(c - at - 1);
@@ -144,10 +154,12 @@ static const char *skip_quoted(const char *at, const char *end, const char **str
     return end;
 }
 
-static void check_require(struct checker *checker, struct ls_session *session, const struct site_file *file, int line, const char *name, size_t len)
+static void check_require(struct checker *checker, struct ls_session *session, const struct site_file *file, int line,
+                          const char *name, size_t len)
 {
     char *copy = ls_strndup(name, len);
-    if (!copy) checker->code = LS_ENOMEM;
+    if (!copy)
+        checker->code = LS_ENOMEM;
     else if (!strchr(copy, '\\') && !ls_session_can_require(session, copy))
         check_report(checker, file->key, line, NULL, 0, "require(\"%s\") finds no file.", copy);
     ls_free(copy);
@@ -165,10 +177,12 @@ static void check_requires(struct checker *checker, struct ls_session *session, 
         if (next) {
             if (after && string) check_require(checker, session, file, line, string, len);
             after = after && !string && at[0] == '-';
-            for (; at < next; at++) line += *at == '\n';
+            for (; at < next; at++)
+                line += *at == '\n';
         } else if (ls_is_word(*at)) {
             const char *word = at;
-            while (at < end && ls_is_word(*at)) at++;
+            while (at < end && ls_is_word(*at))
+                at++;
             bool member = word > text && (word[-1] == '.' || word[-1] == ':');
             after = at - word == 7 && !memcmp(word, "require", 7) && !member;
         } else {
@@ -222,9 +236,13 @@ static int check_running(struct checker *checker, struct ls_backend_config *conf
     LS_ERR(why);
     struct ls_backend_host host = {0};
     struct ls_backend *backend = ls_backend_open(config, &host, &why);
-    if (backend) checker->session = ls_backend_session(backend);
-    else if (why.code == LS_ENOMEM) return LS_ENOMEM;
-    else if (why.code != LS_ESYNTAX) report_error(checker, "lua/main.lua", &why); /* what does not compile has been told */
+    if (backend)
+        checker->session = ls_backend_session(backend);
+    else if (why.code == LS_ENOMEM)
+        return LS_ENOMEM;
+    /* what does not compile has been told */
+    else if (why.code != LS_ESYNTAX)
+        report_error(checker, "lua/main.lua", &why);
     check_views(checker);
     checker->session = NULL;
     ls_backend_close(backend);
@@ -235,8 +253,11 @@ int ls_check_site(const struct ls_check_config *config, struct ls_check_counts *
 {
     *counts = (struct ls_check_counts){0};
     struct checker checker = {.config = config, .counts = counts};
-    struct ls_backend_config backend = {.session = {.vended_id = "1", .site = config->site, .memory_limit = config->memory_limit,
-                                                    .time_limit_ms = config->time_limit_ms, .max_timers = 10000}};
+    struct ls_backend_config backend = {.session = {.vended_id = "1",
+                                                    .site = config->site,
+                                                    .memory_limit = config->memory_limit,
+                                                    .time_limit_ms = config->time_limit_ms,
+                                                    .max_timers = 10000}};
     struct ls_buf dir = LS_BUF_INIT;
     int code = collect(&checker, "lua", false, err);
     if (!code) code = collect(&checker, "apps", false, err);

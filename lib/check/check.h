@@ -1,6 +1,7 @@
-/* Checking a site without serving it (`lsess check`, cli.md C1): Lua that does not compile, requires that find nothing, view files whose grammar is wrong, paths
- * that name no field or method of their type once main.lua has run, views nobody can reach, two files with one key.
- * Opens no port and starts no thread. Thread: any; everything happens during the call. */
+/* Checking a site without serving it (`lsess check`, cli.md C1): Lua that does not compile, requires that find nothing,
+ * view files whose grammar is wrong, paths that name no field or method of their type once main.lua has run, views
+ * nobody can reach, two files with one key. Opens no port and starts no thread. Thread: any; everything happens during
+ * the call. */
 #ifndef LS_CHECK_CHECK_H
 #define LS_CHECK_CHECK_H
 
@@ -20,8 +21,8 @@ struct ls_finding {
 };
 
 struct ls_check_config {
-    const struct ls_site *site;  /* borrowed; on disk (root is set) */
-    uint64_t memory_limit;       /* of the session that runs main.lua, as in ls_session_config */
+    const struct ls_site *site; /* borrowed; on disk (root is set) */
+    uint64_t memory_limit;      /* of the session that runs main.lua, as in ls_session_config */
     int64_t time_limit_ms;
     void *ctx;
     void (*found)(void *ctx, const struct ls_finding *finding);

@@ -9,24 +9,24 @@
 
 /* A file of the site, read once. */
 struct site_file {
-    char *key;               /* owned: path below the root, links resolved */
-    char *path;              /* owned: as found */
+    char *key;  /* owned: path below the root, links resolved */
+    char *path; /* owned: as found */
     struct ls_bytes *text;
-    char *view;              /* owned: TYPE.NAMESPACE of a view file, NULL for Lua */
+    char *view; /* owned: TYPE.NAMESPACE of a view file, NULL for Lua */
 };
 
 struct checker {
     const struct ls_check_config *config;
     struct ls_check_counts *counts;
-    struct ls_session *session;    /* after main.lua; NULL when it failed: then types are not known */
+    struct ls_session *session; /* after main.lua; NULL when it failed: then types are not known */
     struct site_file *files;
     size_t file_count, file_cap;
-    int code;                      /* LS_ENOMEM once memory has ended */
+    int code; /* LS_ENOMEM once memory has ended */
 };
 
 /** Hand a finding to the caller: `file:line: text`, and the place that it refers to (NULL = none). */
-void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
+                  const char *format, ...) __attribute__((format(printf, 6, 7)));
 /** Check all view files of the site: names, double keys, grammar, and what their paths lead to. */
 void check_views(struct checker *checker);
 /** Line of the first quoted "name" or 'name' in the text, 0 if there is none. */

@@ -1,7 +1,8 @@
 /* The views of a site under check: their grammar, their types, the paths of their ui-* attributes, their names.
  *
- * Thread: the caller's. A path is judged by its first step, against the view's own type: what lies further along depends on values that only a user's actions
- * may bring. A name that the type's own file mentions is taken for a field that is set later. Rules: C1, F59–F70, F129, T11–T28, H80. */
+ * Thread: the caller's. A path is judged by its first step, against the view's own type: what lies further along
+ * depends on values that only a user's actions may bring. A name that the type's own file mentions is taken for a field
+ * that is set later. Rules: C1, F59–F70, F129, T11–T28, H80. */
 #include "check/check_internal.h"
 
 #include <string.h>
@@ -17,10 +18,10 @@
 struct view {
     struct checker *checker;
     const struct site_file *file;
-    char *type;            /* owned; NULL = not known, so names are not judged */
-    const char *owner;     /* key of the file that declares the type, NULL */
+    char *type;        /* owned; NULL = not known, so names are not judged */
+    const char *owner; /* key of the file that declares the type, NULL */
     const struct site_file *owner_file;
-    unsigned host;         /* depth of the ui-view or ui-viewlist element we are inside of, 0 = none */
+    unsigned host; /* depth of the ui-view or ui-viewlist element we are inside of, 0 = none */
 };
 
 /* Types of the list objects: their members are fixed (T50). */
@@ -36,7 +37,7 @@ static bool is_member(const char *const *members, const char *name)
 
 static bool names_it(const struct site_file *file, const char *name)
 {
-    return ls_find_word(ls_bytes_data(file->text), ls_bytes_len(file->text), name, strlen(name)) != NULL;
+    return ls_find_word(ls_bytes_data(file->text), ls_bytes_len(file->text), name, strlen(name));
 }
 
 static bool has_member(const struct view *view, const char *name)
@@ -44,8 +45,7 @@ static bool has_member(const struct view *view, const char *name)
     if (!strcmp(view->type, "lua.ViewList")) return is_member(list_members, name);
     if (!strcmp(view->type, "lua.ViewListItem")) return is_member(item_members, name);
     if (ls_session_type_has(view->checker->session, view->type, name)) return true;
-    if (view->owner_file)
-        return names_it(view->owner_file, name);
+    if (view->owner_file) return names_it(view->owner_file, name);
     for (size_t i = 0; i < view->checker->file_count; i++) {
         const struct site_file *file = &view->checker->files[i];
         if (!file->view && names_it(file, name)) return true;
@@ -56,7 +56,8 @@ static bool has_member(const struct view *view, const char *name)
 /* Which attributes hold a path (F76, F143, F179). */
 static bool holds_path(const char *name)
 {
-    static const char *const exact[] = {"ui-value", "ui-keypress", "ui-action", "ui-code", "ui-html", "ui-view", "ui-viewlist", NULL};
+    static const char *const exact[] = {"ui-value", "ui-keypress", "ui-action",   "ui-code",
+                                        "ui-html",  "ui-view",     "ui-viewlist", NULL};
     static const char *const prefixes[] = {"ui-attr-", "ui-class-", "ui-style-", "ui-event-", NULL};
     if (is_member(exact, name)) return true;
     if (ls_has_prefix(name, "ui-event-") && ls_has_suffix(name, "-value")) return false; /* a value to send (F115) */
@@ -71,7 +72,8 @@ static bool query_value(const char *query, size_t len, const char *key, char *ou
     size_t n = strlen(key);
     while (len) {
         size_t pair = 0;
-        while (pair < len && query[pair] != '&') pair++;
+        while (pair < len && query[pair] != '&')
+            pair++;
         if (pair > n && !memcmp(query, key, n) && query[n] == '=' && pair - n - 1 < room) {
             memcpy(out, query + n + 1, pair - n - 1);
             out[pair - n - 1] = 0;
@@ -91,25 +93,33 @@ static const char *access_problem(const struct ls_path *path, const char *access
     if (!is_member(words, access)) return "is no access mode (r, w, rw, action)";
     if (!path->count) return NULL;
     enum ls_step_kind last = path->steps[path->count - 1].kind;
-    if (last == LS_STEP_SETTER && (!strcmp(access, "r") || !strcmp(access, "rw"))) return "does not go with a path that ends in (_)";
+    if (last == LS_STEP_SETTER && (!strcmp(access, "r") || !strcmp(access, "rw")))
+        return "does not go with a path that ends in (_)";
     if (last == LS_STEP_CALL && !strcmp(access, "w")) return "does not go with a path that ends in ()";
     return NULL;
 }
 
-static void check_member(struct view *view, int line, const char *attribute, const char *value, const struct ls_path *path)
+static void check_member(struct view *view, int line, const char *attribute, const char *value,
+                         const struct ls_path *path)
 {
     const struct ls_step *first = path->count ? &path->steps[0] : NULL;
-    if (!first || first->kind == LS_STEP_INDEX || path->climb || path->standard || !view->type || has_member(view, first->name)) return;
-    int declared = view->owner_file ? check_quoted_line(ls_bytes_data(view->owner_file->text), ls_bytes_len(view->owner_file->text), view->type) : 0;
-    check_report(view->checker, view->file->key, line, view->owner, declared, "%s=\"%s\": type %s has no %s \"%s\".", attribute, value, view->type,
-                 first->kind == LS_STEP_FIELD ? "field or method" : "method", first->name);
+    if (!first || first->kind == LS_STEP_INDEX || path->climb || path->standard || !view->type ||
+        has_member(view, first->name))
+        return;
+    int declared = view->owner_file ? check_quoted_line(ls_bytes_data(view->owner_file->text),
+                                                        ls_bytes_len(view->owner_file->text), view->type)
+                                    : 0;
+    check_report(view->checker, view->file->key, line, view->owner, declared, "%s=\"%s\": type %s has no %s \"%s\".",
+                 attribute, value, view->type, first->kind == LS_STEP_FIELD ? "field or method" : "method",
+                 first->name);
 }
 
 static void on_attribute(void *ctx, int line, unsigned level, const char *element, const char *name, const char *value)
 {
     struct view *view = ctx;
     (void)element;
-    if (view->host && level > view->host) return; /* an exemplar or placeholder: it belongs to the inner view (F145, F182) */
+    /* an exemplar or placeholder: it belongs to the inner view (F145, F182) */
+    if (view->host && level > view->host) return;
     if (!strcmp(name, "ui-view") || !strcmp(name, "ui-viewlist")) view->host = level;
     if (!holds_path(name) || !*value) return; /* an empty one is no binding (F63) */
     const char *query;
@@ -121,8 +131,11 @@ static void on_attribute(void *ctx, int line, unsigned level, const char *elemen
         check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": %s", name, value, fault.text);
         return;
     }
-    const char *problem = query && query_value(query, query_len, "access", access, sizeof access) ? access_problem(path, access) : NULL;
-    if (problem) check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": access=%s %s.", name, value, access, problem);
+    const char *problem =
+        query && query_value(query, query_len, "access", access, sizeof access) ? access_problem(path, access) : NULL;
+    if (problem)
+        check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": access=%s %s.", name, value, access,
+                     problem);
     check_member(view, line, name, value, path);
     ls_free(path);
 }
@@ -151,10 +164,12 @@ static bool quoted_in_lua(const struct checker *checker, const char *word)
 
 static bool type_is_known(const struct checker *checker, const char *type)
 {
-    return !strcmp(type, "lua.ViewList") || !strcmp(type, "lua.ViewListItem") || ls_session_type_exists(checker->session, type) || quoted_in_lua(checker, type);
+    return !strcmp(type, "lua.ViewList") || !strcmp(type, "lua.ViewListItem") ||
+           ls_session_type_exists(checker->session, type) || quoted_in_lua(checker, type);
 }
 
-/* Types and namespaces may both hold dots (F128): the longest known type wins. @return the place of the dot between them, 0 if no type is known */
+/* Types and namespaces may both hold dots (F128): the longest known type wins. @return the place of the dot between
+ * them, 0 if no type is known */
 static size_t find_type(const struct checker *checker, const char *view)
 {
     for (size_t at = strlen(view); at > 0; at--) {
@@ -182,7 +197,8 @@ static bool namespace_is_used(const struct checker *checker, const char *name)
     return false;
 }
 
-/* The page's own index.html may name a namespace too; without reading it, an application host's view is reached by DEFAULT anyway. */
+/* The page's own index.html may name a namespace too; without reading it, an application host's view is reached by
+ * DEFAULT anyway. */
 static void check_name(struct checker *checker, const struct site_file *file, struct view *view)
 {
     if (!strchr(file->view, '.')) {
@@ -193,11 +209,14 @@ static void check_name(struct checker *checker, const struct site_file *file, st
     size_t dot = find_type(checker, file->view);
     if (!dot) {
         const char *last = strrchr(file->view, '.');
-        check_report(checker, file->key, 0, NULL, 0, "There is no type %.*s after main.lua has run, so nothing can show this view.", (int)(last - file->view), file->view);
+        check_report(checker, file->key, 0, NULL, 0,
+                     "There is no type %.*s after main.lua has run, so nothing can show this view.",
+                     (int)(last - file->view), file->view);
         return;
     }
     if (!namespace_is_used(checker, file->view + dot + 1))
-        check_report(checker, file->key, 0, NULL, 0, "Nothing names the namespace \"%s\", so nothing can show this view.", file->view + dot + 1);
+        check_report(checker, file->key, 0, NULL, 0,
+                     "Nothing names the namespace \"%s\", so nothing can show this view.", file->view + dot + 1);
     view->type = ls_strndup(file->view, dot);
     if (!view->type) checker->code = LS_ENOMEM;
     /* A type that lives in fields alone (type = "Boat") has no member list to compare with. */
@@ -221,7 +240,8 @@ static void check_double(struct checker *checker, size_t index)
     const struct site_file *file = &checker->files[index];
     for (size_t i = 0; i < index; i++)
         if (checker->files[i].view && !strcmp(checker->files[i].view, file->view)) {
-            check_report(checker, file->key, 0, checker->files[i].key, 0, "Two files have the key %s; the first in the order of their paths is used.", file->view);
+            check_report(checker, file->key, 0, checker->files[i].key, 0,
+                         "Two files have the key %s; the first in the order of their paths is used.", file->view);
             return;
         }
 }

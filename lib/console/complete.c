@@ -1,4 +1,5 @@
-/* Completion of names for the REPL (C4): globals, fields and methods, also of elements (`boats[1].na`), through metatables whose __index is a table.
+/* Completion of names for the REPL (C4): globals, fields and methods, also of elements (`boats[1].na`), through
+ * metatables whose __index is a table.
  *
  * Reads raw fields only, so no code of the site runs. Owner thread: the session's. */
 #include <stdlib.h>
@@ -18,14 +19,15 @@ struct completion {
     struct ls_buf *out;
 };
 
-/* Length of the index that begins with the bracket at `at`: a whole number or a string without escapes; 0 = it is none. */
+/* Length of the index that begins with the bracket at `at`: a whole number or a string without escapes; 0 = it is none.
+ * */
 static size_t index_len(const char *line, size_t at, size_t len)
 {
     const char *close = at < len && line[at] == '[' ? memchr(line + at, ']', len - at) : NULL;
     size_t end = close ? (size_t)(close - line) : 0, first = at + 1;
-    if (end <= first)
-        return 0;
-    bool number = end - first < 10, text = end - first >= 2 && (line[first] == '"' || line[first] == '\'') && line[end - 1] == line[first];
+    if (end <= first) return 0;
+    bool number = end - first < 10,
+         text = end - first >= 2 && (line[first] == '"' || line[first] == '\'') && line[end - 1] == line[first];
     for (size_t i = first; i < end; i++) {
         number = number && line[i] >= '0' && line[i] <= '9';
         text = text && line[i] != '\\' && (i == first || i == end - 1 || line[i] != line[first]);
@@ -33,7 +35,8 @@ static size_t index_len(const char *line, size_t at, size_t len)
     return number || text ? end + 1 - at : 0;
 }
 
-/* Where the chain of names and indexes at the end of the line begins: `print(app.contacts[1]:ad` → `app.contacts[1]:ad` */
+/* Where the chain of names and indexes at the end of the line begins: `print(app.contacts[1]:ad` → `app.contacts[1]:ad`
+ * */
 static size_t chain_start(const char *line, size_t len)
 {
     size_t at = len;
@@ -46,8 +49,7 @@ static size_t chain_start(const char *line, size_t len)
         }
         while (last == ']' && open > 0 && line[open] != '[')
             open--;
-        if (index_len(line, open, len) != at - open)
-            break;
+        if (index_len(line, open, len) != at - open) break;
         at = open;
     }
     return at;
@@ -78,8 +80,7 @@ static LS_RAISES void get_field(lua_State *L)
             }
         }
         lua_settop(L, key);
-        if (luaL_getmetafield(L, value, "__index") != LUA_TTABLE)
-            break;
+        if (luaL_getmetafield(L, value, "__index") != LUA_TTABLE) break;
         lua_replace(L, value);
         lua_settop(L, key);
     }
@@ -93,15 +94,13 @@ static LS_RAISES void collect(lua_State *L, int table, int found, const char *pr
 {
     LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || (methods && !lua_isfunction(L, -1)))
-            continue;
+        if (lua_type(L, -2) != LUA_TSTRING || (methods && !lua_isfunction(L, -1))) continue;
         size_t key_len;
         const char *key = lua_tolstring(L, -2, &key_len);
         bool is_name = key_len > 0 && !(key[0] >= '0' && key[0] <= '9');
         for (size_t i = 0; i < key_len; i++)
             is_name = is_name && ls_is_word(key[i]);
-        if (!is_name || key_len < len || memcmp(key, prefix, len) != 0)
-            continue;
+        if (!is_name || key_len < len || memcmp(key, prefix, len) != 0) continue;
         lua_pushvalue(L, -2);
         lua_pushboolean(L, 1);
         lua_rawset(L, found);
@@ -148,8 +147,7 @@ static LS_RAISES int complete(lua_State *L)
         size_t size = index_len(want->line, at, want->len);
         while (!size && end < want->len && ls_is_word(want->line[end]))
             end++;
-        if (end == want->len)
-            break;
+        if (end == want->len) break;
         if (size) {
             push_index(L, want->line, at, size);
             end = at + size;
@@ -167,10 +165,8 @@ static LS_RAISES int complete(lua_State *L)
     }
     const char *prefix = want->line + at;
     for (int hops = 0; hops < CHAIN_MAX; hops++) {
-        if (lua_istable(L, 3))
-            collect(L, 3, 2, prefix, want->len - at, methods);
-        if (luaL_getmetafield(L, 3, "__index") != LUA_TTABLE)
-            break;
+        if (lua_istable(L, 3)) collect(L, 3, 2, prefix, want->len - at, methods);
+        if (luaL_getmetafield(L, 3, "__index") != LUA_TTABLE) break;
         lua_replace(L, 3);
         lua_settop(L, 3);
     }
@@ -178,7 +174,8 @@ static LS_RAISES int complete(lua_State *L)
     return 0;
 }
 
-int ls_session_complete(struct ls_session *session, const char *line, size_t len, struct ls_buf *out, struct ls_err *err)
+int ls_session_complete(struct ls_session *session, const char *line, size_t len, struct ls_buf *out,
+                        struct ls_err *err)
 {
     struct completion want = {.line = line, .len = len, .out = out};
     size_t before = out->len;

@@ -1,7 +1,8 @@
-/* Code that comes from outside of the site's files: the `lua` property, and evaluations for an administrator (LuaSession card:
- * ExecuteInSession). Rules L139, L141, L142, C4.
+/* Code that comes from outside of the site's files: the `lua` property, and evaluations for an administrator
+ * (LuaSession card: ExecuteInSession). Rules L139, L141, L142, C4.
  *
- * Owner thread: the session's. Such code has no current module and is not tracked. Refuses to: decide who may run code (L140). */
+ * Owner thread: the session's. Such code has no current module and is not tracked. Refuses to: decide who may run code
+ * (L140). */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -25,8 +26,7 @@ static int run_inline(struct ls_session *session, const char *text, size_t len, 
 {
     ls__enter(session);
     int code = ls__chunk_push(session, "=inline", text, len, false, err);
-    if (code == 0)
-        code = ls__lcall(session, 0, 0, err);
+    if (code == 0) code = ls__lcall(session, 0, 0, err);
     ls_session_settle(session);
     ls__leave(session);
     return code;
@@ -35,18 +35,17 @@ static int run_inline(struct ls_session *session, const char *text, size_t len, 
 int ls_session_run_lua_property(struct ls_session *session, const char *text, size_t len, struct ls_err *err)
 {
     LS_ERR(own);
-    if (!err)
-        err = &own;
+    if (!err) err = &own;
     const char *start = text, *end = text + len;
     while (start < end && is_blank(*start))
         start++;
     while (end > start && is_blank(end[-1]))
         end--;
     size_t trimmed = (size_t)(end - start);
-    if (trimmed == 0)
-        return 0;
+    if (trimmed == 0) return 0;
     int code;
-    bool is_file = trimmed > 4 && memcmp(end - 4, ".lua", 4) == 0 && !memchr(start, '\n', trimmed) && !memchr(start, '\0', trimmed);
+    bool is_file = trimmed > 4 && memcmp(end - 4, ".lua", 4) == 0 && !memchr(start, '\n', trimmed) &&
+                   !memchr(start, '\0', trimmed);
     if (is_file) {
         char *name = ls_strndup(start, trimmed);
         if (!name)
@@ -59,8 +58,7 @@ int ls_session_run_lua_property(struct ls_session *session, const char *text, si
     } else {
         code = run_inline(session, text, len, err);
     }
-    if (code != 0)
-        ls__report(session, "lua property", err);
+    if (code != 0) ls__report(session, "lua property", err);
     return code;
 }
 
@@ -101,8 +99,7 @@ static LS_RAISES int show_values(lua_State *L)
     const char *problem = NULL;
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     for (int i = 2; eval->repl && i <= count; i++) {
-        if (i > 2)
-            ls_buf_char(&eval->text, '\t');
+        if (i > 2) ls_buf_char(&eval->text, '\t');
         ls__pretty(L, i, &eval->text, eval->max_output, eval->width);
     }
     if (count >= 2 && !ls__json_write(L, 2, &eval->json, &problem)) {
@@ -120,8 +117,7 @@ static LS_RAISES int show_values(lua_State *L)
 
 static void cut_output(struct ls_eval *eval)
 {
-    if (!eval->max_output || eval->text.len <= eval->max_output)
-        return;
+    if (!eval->max_output || eval->text.len <= eval->max_output) return;
     size_t keep = ls_utf8_cut(eval->text.data, eval->max_output);
     size_t left = eval->text.len - keep;
     ls_buf_cut(&eval->text, keep);
@@ -133,8 +129,7 @@ static int run_compiled(struct ls_session *session, struct ls_eval *eval, struct
     lua_State *L = session->vm.L;
     int base = lua_gettop(L) - 1;
     int code = ls__lcall(session, 0, LUA_MULTRET, err);
-    if (code != 0)
-        return code;
+    if (code != 0) return code;
     if (!lua_checkstack(L, 4)) {
         lua_settop(L, base);
         return ls_fail(err, LS_ELUA, "too many results");
@@ -149,24 +144,20 @@ static int run_compiled(struct ls_session *session, struct ls_eval *eval, struct
 int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_err *err)
 {
     LS_ERR(own);
-    if (!err)
-        err = &own;
+    if (!err) err = &own;
     eval->incomplete = false;
     ls_buf_clear(&eval->text);
     ls_buf_clear(&eval->json);
     ls__enter(session);
     session->vm.echo = true;
     int code = compile(session, eval, err);
-    if (code == LS_ESYNTAX)
-        eval->incomplete = is_incomplete(ls_err_text(err));
-    if (code == 0)
-        code = run_compiled(session, eval, err);
+    if (code == LS_ESYNTAX) eval->incomplete = is_incomplete(ls_err_text(err));
+    if (code == 0) code = run_compiled(session, eval, err);
     ls_session_settle(session);
     ls__output_flush(session);
     session->vm.echo = false;
     ls__leave(session);
-    if (eval->json.len == 0)
-        ls_buf_str(&eval->json, "null");
+    if (eval->json.len == 0) ls_buf_str(&eval->json, "null");
     cut_output(eval);
     if (code == 0 && (ls_buf_failed(&eval->text) || ls_buf_failed(&eval->json)))
         code = ls_fail(err, LS_ENOMEM, "not enough memory for the result");

@@ -37,12 +37,12 @@ static bool chain_has(lua_State *L, const char *name)
     return false;
 }
 
-/* Declared fields of the prototype and of those it inherits from: EMPTY ones read nil, but they are there. [-0, +0, m] */
+/* Declared fields of the prototype and of those it inherits from: EMPTY ones read nil, but they are there. [-0, +0, m]
+ * */
 static bool chain_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name)
 {
     for (int depth = 0; proto && depth < 64; depth++) {
-        if (ls__proto_declares(session, L, proto, name))
-            return true;
+        if (ls__proto_declares(session, L, proto, name)) return true;
         ls__ref_push(session, L, proto->table);
         if (!lua_getmetatable(L, -1)) {
             lua_pop(L, 1);
@@ -80,7 +80,8 @@ static int answer_has(lua_State *L)
     const struct ls_proto *proto = ls__proto_find(session, question->type);
     if (proto) {
         uint32_t id = proto->id;
-        question->answer = chain_declares(session, L, proto, question->name) || instance_has(session, L, id, question->name);
+        question->answer =
+            chain_declares(session, L, proto, question->name) || instance_has(session, L, id, question->name);
     }
     if (!question->answer && ls__find_type(session, question->type, strlen(question->type), LS_TYPE_WRAPPER, NULL))
         question->answer = chain_has(L, question->name);
@@ -101,15 +102,22 @@ static bool ask(struct ls_session *session, lua_CFunction fn, const char *type, 
     return ls__lrun(session, fn, &question, 0, NULL) == 0 && question.answer;
 }
 
-bool ls_session_type_exists(struct ls_session *session, const char *type) { return ask(session, answer_exists, type, NULL); }
+bool ls_session_type_exists(struct ls_session *session, const char *type)
+{
+    return ask(session, answer_exists, type, NULL);
+}
 
-bool ls_session_type_has(struct ls_session *session, const char *type, const char *name) { return ask(session, answer_has, type, name); }
+bool ls_session_type_has(struct ls_session *session, const char *type, const char *name)
+{
+    return ask(session, answer_has, type, name);
+}
 
 const char *ls_session_type_module(struct ls_session *session, const char *type)
 {
     for (size_t i = 0; i < session->model->module_count; i++) {
         const struct ls_module *module = session->model->modules[i];
-        if (ls__names_has(&module->prototypes, type) || ls__names_has(&module->presenters, type) || ls__names_has(&module->wrappers, type))
+        if (ls__names_has(&module->prototypes, type) || ls__names_has(&module->presenters, type) ||
+            ls__names_has(&module->wrappers, type))
             return module->key;
     }
     return NULL;
@@ -126,9 +134,9 @@ bool ls_session_can_require(struct ls_session *session, const char *name)
         for (const char *at = name; *at; at++)
             ls_buf_char(&file, *at == '.' ? '/' : *at);
         ls_buf_str(&file, form ? "/init.lua" : ".lua");
-        found = !ls_buf_failed(&file) && ls__name_is_safe(file.data) && ls__source_search(session, file.data, &source, &tried, NULL) == 0;
-        if (found)
-            ls__source_release(&source);
+        found = !ls_buf_failed(&file) && ls__name_is_safe(file.data) &&
+                ls__source_search(session, file.data, &source, &tried, NULL) == 0;
+        if (found) ls__source_release(&source);
         ls__names_release(&tried);
     }
     ls_buf_release(&file);
@@ -141,8 +149,7 @@ int ls_session_compile(struct ls_session *session, const char *key, const char *
     ls_buf_printf(&name, "@%s", key);
     int code = ls_buf_failed(&name) ? ls_fail(err, LS_ENOMEM, "not enough memory to compile %s", key)
                                     : ls__chunk_push(session, name.data, text, len, false, err);
-    if (code == 0)
-        lua_pop(session->vm.L, 1);
+    if (code == 0) lua_pop(session->vm.L, 1);
     ls_buf_release(&name);
     return code;
 }

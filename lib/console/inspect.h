@@ -1,4 +1,5 @@
-/* Questions about a session's types and files that run no site code, for `lsess check` (cli.md C1). Owner thread: the session's. */
+/* Questions about a session's types and files that run no site code, for `lsess check` (cli.md C1). Owner thread: the
+ * session's. */
 #ifndef LS_CONSOLE_INSPECT_H
 #define LS_CONSOLE_INSPECT_H
 
@@ -9,7 +10,8 @@
 
 /** Is there a prototype, presenter or global table of that type name (L129)? */
 bool ls_session_type_exists(struct ls_session *session, const char *type);
-/** Does the type, its base, or a live instance of it have the member `name` (declared fields included)? Raw look-ups only. */
+/** Does the type, its base, or a live instance of it have the member `name` (declared fields included)? Raw look-ups
+ * only. */
 bool ls_session_type_has(struct ls_session *session, const char *type, const char *name);
 /** Tracking key of the module that owns the type, NULL if none does. Borrowed until the next load. */
 const char *ls_session_type_module(struct ls_session *session, const char *type);

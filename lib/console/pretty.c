@@ -1,7 +1,8 @@
 /* The pretty printer of the REPL (C4): `Contact {firstName = "Alice", …}`.
  *
- * Own fields only: array part first, then string keys in order, then the others as they come. A value is written in one line, with a mark at each brace and
- * comma; the layout then breaks the tables that are too wide for the terminal. So no __tostring runs twice. Owner thread: the session's. */
+ * Own fields only: array part first, then string keys in order, then the others as they come. A value is written in one
+ * line, with a mark at each brace and comma; the layout then breaks the tables that are too wide for the terminal. So
+ * no __tostring runs twice. Owner thread: the session's. */
 #include "console/pretty.h"
 
 #include <assert.h>
@@ -11,11 +12,11 @@
 #include "base/text.h"
 #include "resolver/slots.h"
 
-#define LEVELS 2        /* tables shown with content */
-#define ELEMENTS_MAX 20 /* of one table; the rest is a count */
-#define STRING_MAX 200  /* bytes of a string inside of a table */
-#define MARKS_MAX ((ELEMENTS_MAX + 2) * (ELEMENTS_MAX + 2)) /* braces and commas of a table of tables */
-#define INDENT 2
+#define LEVELS       2                                         /* tables shown with content */
+#define ELEMENTS_MAX 20                                        /* of one table; the rest is a count */
+#define STRING_MAX   200                                       /* bytes of a string inside of a table */
+#define MARKS_MAX    ((ELEMENTS_MAX + 2) * (ELEMENTS_MAX + 2)) /* braces and commas of a table of tables */
+#define INDENT       2
 
 /* Where in the output a table opens, goes on to its next element, or closes. */
 struct mark {
@@ -67,25 +68,23 @@ static void print_quoted(struct ls_buf *out, const char *text, size_t len, size_
         i += step ? step : 1;
     }
     ls_buf_char(out, '"');
-    if (shown < len)
-        ls_buf_printf(out, "… (%zu bytes)", len);
+    if (shown < len) ls_buf_printf(out, "… (%zu bytes)", len);
 }
 
 static bool is_identifier(const char *text, size_t len)
 {
-    if (len == 0 || (text[0] >= '0' && text[0] <= '9'))
-        return false;
+    if (len == 0 || (text[0] >= '0' && text[0] <= '9')) return false;
     for (size_t i = 0; i < len; i++)
         if (text[i] != '_' && !((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z') && !(text[i] >= '0' && text[i] <= '9'))
             return false;
     return true;
 }
 
-/* The type name before the brace: `type` of the metatable, else its __name, both raw (T93). [-0, +0, -] needs two slots */
+/* The type name before the brace: `type` of the metatable, else its __name, both raw (T93). [-0, +0, -] needs two slots
+ * */
 static void print_type(lua_State *L, struct printer *printer, int index)
 {
-    if (!lua_getmetatable(L, index))
-        return;
+    if (!lua_getmetatable(L, index)) return;
     for (int i = 0; i < 2; i++) {
         lua_pushstring(L, i == 0 ? "type" : "__name");
         if (lua_rawget(L, -2) == LUA_TSTRING) {
@@ -133,12 +132,12 @@ static LS_RAISES void push_keys(lua_State *L, int index, lua_Integer border)
     lua_Integer count = 0, seen = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         ls__look(L, ++seen);
-        if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= border)
-            continue;
+        if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= border) continue;
         lua_pushvalue(L, -2);
         lua_rawseti(L, keys, ++count);
     }
-    /* Insertion into order, strings before others; long tables are cut, so that only the first ones need to be right. */
+    /* Insertion into order, strings before others; long tables are cut, so that only the first ones need to be right.
+     * */
     lua_Integer limit = count < 2000 ? count : 2000;
     for (lua_Integer i = 2; i <= limit; i++) {
         ls__budget_check(L);
@@ -211,8 +210,7 @@ static LS_RAISES void print_table(lua_State *L, struct printer *printer, int ind
     print_type(L, printer, index);
     lua_pushnil(L);
     bool empty = lua_next(L, index) == 0;
-    if (!empty)
-        lua_pop(L, 2);
+    if (!empty) lua_pop(L, 2);
     if (empty || printer->depth == LEVELS) {
         ls_buf_str(printer->out, empty ? "{}" : "{…}");
         return;
@@ -232,9 +230,7 @@ static LS_RAISES void print_value(lua_State *L, struct printer *printer, int ind
     size_t len;
     const char *text;
     switch (lua_type(L, index)) {
-    case LUA_TTABLE:
-        print_table(L, printer, index);
-        return;
+    case LUA_TTABLE: print_table(L, printer, index); return;
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &len);
         if (printer->depth)
@@ -253,8 +249,8 @@ static LS_RAISES void print_value(lua_State *L, struct printer *printer, int ind
 
 struct layout {
     const struct mark *marks;
-    size_t next;       /* mark */
-    const char *text;  /* the value in one line; marks count from here */
+    size_t next;      /* mark */
+    const char *text; /* the value in one line; marks count from here */
     size_t width;
     struct ls_buf out; /* owned */
 };
@@ -271,7 +267,7 @@ static size_t count_columns(const char *text, size_t len)
 static size_t current_column(const struct ls_buf *out)
 {
     const char *newline = out->len > 0 ? memrchr(out->data, '\n', out->len) : NULL;
-    size_t from = newline != NULL ? (size_t)(newline - out->data) + 1 : 0;
+    size_t from = newline ? (size_t)(newline - out->data) + 1 : 0;
     return out->len > 0 ? count_columns(out->data + from, out->len - from) : 0;
 }
 
@@ -282,7 +278,8 @@ static void start_line(struct layout *layout, size_t indent)
         ls_buf_char(&layout->out, ' ');
 }
 
-/* The table whose opening mark is the next one; a comma may follow it. Depth is bounded by LEVELS. @return the byte after it */
+/* The table whose opening mark is the next one; a comma may follow it. Depth is bounded by LEVELS. @return the byte
+ * after it */
 static size_t lay_out_table(struct layout *layout, size_t indent)
 {
     size_t from = layout->marks[layout->next].at, last = layout->next;
@@ -308,8 +305,7 @@ static size_t lay_out_table(struct layout *layout, size_t indent)
             continue;
         }
         layout->next++;
-        if (mark->kind == '}')
-            break;
+        if (mark->kind == '}') break;
         ls_buf_char(&layout->out, ',');
         start_line(layout, indent + INDENT);
         from = mark->at + strlen(", ");
@@ -345,7 +341,6 @@ LS_RAISES void ls__pretty(lua_State *L, int index, struct ls_buf *out, size_t ma
     printer.mark_count = 0;
     luaL_checkstack(L, 6, NULL);
     print_value(L, &printer, lua_absindex(L, index));
-    if (width > 0 && printer.mark_count > 0 && !ls_buf_failed(out))
-        lay_out(&printer, begun, width);
+    if (width > 0 && printer.mark_count > 0 && !ls_buf_failed(out)) lay_out(&printer, begun, width);
     LS_LTOP_CHECK(L, 0);
 }

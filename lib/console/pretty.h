@@ -4,9 +4,9 @@
 
 #include "vm/vm_internal.h"
 
-/** Append the value at `index`: tables two levels deep with type names, cycles marked, long ones cut with a count. Runs __tostring and __name only.
- * `max` bytes of output, 0 = no limit. Tables that do not fit into a line of `width` columns have a line for each element, 0 = all is one line.
- * [-0, +0, e] */
+/** Append the value at `index`: tables two levels deep with type names, cycles marked, long ones cut with a count. Runs
+ * __tostring and __name only. `max` bytes of output, 0 = no limit. Tables that do not fit into a line of `width`
+ * columns have a line for each element, 0 = all is one line. [-0, +0, e] */
 LS_RAISES void ls__pretty(lua_State *L, int index, struct ls_buf *out, size_t max, size_t width);
 
 #endif

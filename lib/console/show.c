@@ -18,7 +18,8 @@ struct showing {
 
 #define TYPE_MAX 128
 
-/* An object's own public fields in order of their names: no functions, nothing that starts with _ (P117). [-0, +0, e] */
+/* An object's own public fields in order of their names: no functions, nothing that starts with _ (P117). [-0, +0, e]
+ * */
 static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int index, struct ls_buf *out)
 {
     LS_LTOP(L);
@@ -29,8 +30,7 @@ static LS_RAISES void write_fields(struct ls_session *session, lua_State *L, int
     for (size_t i = 0; i < count; i++, lua_pop(L, 1)) {
         ls__look(L, (lua_Integer)i);
         lua_pushlstring(L, keys[i].text, keys[i].len);
-        if (lua_rawget(L, index) == LUA_TFUNCTION)
-            continue;
+        if (lua_rawget(L, index) == LUA_TFUNCTION) continue;
         ls_json_key(out, NULL);
         ls_json_string(out, keys[i].text, keys[i].len);
         ls_buf_char(out, ':');
@@ -48,8 +48,7 @@ static LS_RAISES int write_object(lua_State *L)
     struct showing *show = lua_touserdata(L, 1);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     show->found = ls__object_push(session, L, show->id);
-    if (!show->found)
-        return 0;
+    if (!show->found) return 0;
     if (lua_istable(L, 2) && ls__is_array(session, L, 2))
         ls__value_json(session, L, 2, show->out);
     else
@@ -62,12 +61,9 @@ int ls_session_object_json(struct ls_session *session, int64_t object_id, struct
     struct showing show = {.id = object_id, .out = out};
     size_t before = out->len;
     int code = ls__lrun(session, write_object, &show, 0, err);
-    if (code == 0 && !show.found)
-        code = ls_fail(err, LS_ENOTFOUND, "no object %lld", (long long)object_id);
-    if (code == 0 && ls_buf_failed(out))
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for an object");
-    if (code != 0)
-        ls_buf_cut(out, before);
+    if (code == 0 && !show.found) code = ls_fail(err, LS_ENOTFOUND, "no object %lld", (long long)object_id);
+    if (code == 0 && ls_buf_failed(out)) code = ls_fail(err, LS_ENOMEM, "not enough memory for an object");
+    if (code != 0) ls_buf_cut(out, before);
     return code;
 }
 
@@ -80,8 +76,7 @@ static LS_RAISES int name_type(lua_State *L)
     const char *name = luaL_typename(L, 2);
     if (lua_istable(L, 2) || lua_isuserdata(L, 2)) {
         ls__type_push(session, L, 2);
-        if (lua_type(L, -1) == LUA_TSTRING)
-            name = lua_tostring(L, -1);
+        if (lua_type(L, -1) == LUA_TSTRING) name = lua_tostring(L, -1);
     }
     snprintf(show->type, TYPE_MAX, "%s", name);
     return 0;
@@ -93,7 +88,6 @@ const char *ls_session_native_type(struct ls_session *session, const struct ls_v
     struct showing show = {.var = var, .type = type};
     LS_ERR(err);
     type[0] = '\0';
-    if (ls__lrun(session, name_type, &show, 0, &err) != 0)
-        ls__report(session, "listing", &err);
+    if (ls__lrun(session, name_type, &show, 0, &err) != 0) ls__report(session, "listing", &err);
     return type;
 }

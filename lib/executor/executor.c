@@ -1,13 +1,15 @@
 /* Queues and the pool of worker threads (P40, P40a; architecture.md rules 1, 3 and 6).
  *
- * A queue is idle, ready (in the executor's list of queues that wait for a worker) or running (one thread runs its items). Whoever takes it from idle
- * or ready to running owns it until it gives it back, which is the whole of rule 1: nothing that items touch needs a lock. A turn is bounded in items
- * and time; what is left goes to the end of the ready list, so that a busy session does not keep a worker for itself.
+ * A queue is idle, ready (in the executor's list of queues that wait for a worker) or running (one thread runs its
+ * items). Whoever takes it from idle or ready to running owns it until it gives it back, which is the whole of rule 1:
+ * nothing that items touch needs a lock. A turn is bounded in items and time; what is left goes to the end of the ready
+ * list, so that a busy session does not keep a worker for itself.
  *
- * The pool grows when work waits and every worker has been in its present item for more than 20 ms; the timer thread looks at that, and only while
- * work waits, so an idle server has no wake-ups (Q1).
+ * The pool grows when work waits and every worker has been in its present item for more than 20 ms; the timer thread
+ * looks at that, and only while work waits, so an idle server has no wake-ups (Q1).
  *
- * While items run, the timer thread moves the stepped clock on (base/clock.h), and tells of an item that runs for more than LS_SLOW_NS.
+ * While items run, the timer thread moves the stepped clock on (base/clock.h), and tells of an item that runs for more
+ * than LS_SLOW_NS.
  *
  * Threads: any. Lock order: executor->lock and queue->lock are never held together, and neither while an item runs.
  * Refuses to know what items do; a failure inside one is the poster's matter (P42). */
@@ -26,12 +28,12 @@
 #include "executor/executor_internal.h"
 
 enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
-#define SPOT_NS ls_ms(1)        /* the poster's own thread has a socket to read */
-#define TURN_NS ls_ms(5)
-#define STUCK_NS ls_ms(20)      /* P40a */
+#define SPOT_NS       ls_ms(1) /* the poster's own thread has a socket to read */
+#define TURN_NS       ls_ms(5)
+#define STUCK_NS      ls_ms(20) /* P40a */
 #define EXTRA_IDLE_NS ls_ms(3000)
 
-#define LOOK_STEPS 5            /* of the stepped clock, between two looks for items that run long */
+#define LOOK_STEPS 5 /* of the stepped clock, between two looks for items that run long */
 
 enum queue_state { IDLE, READY, RUNNING };
 
@@ -40,19 +42,19 @@ struct ls_queue {
     struct ls_executor *executor; /* counted */
     /* -- atomic */
     atomic_int refs;
-    atomic_llong since_ns;        /* when its present item began; 0 = none runs */
-    _Atomic(const char *) what;   /* that is */
+    atomic_llong since_ns;      /* when its present item began; 0 = none runs */
+    _Atomic(const char *) what; /* that is */
     _Atomic(const char *) inside;
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
-    struct ls_queue *prev, *next;  /* of all queues */
+    struct ls_queue *prev, *next; /* of all queues */
     char name[NAME_SIZE];
-    int64_t told_ns;               /* since_ns of the item that has been told of */
+    int64_t told_ns; /* since_ns of the item that has been told of */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t settled; /* somebody may wait until the queue is idle */
     struct ls_item *head, *tail;
-    struct ls_item *last;   /* of ls_queue_end, runs after all others */
+    struct ls_item *last; /* of ls_queue_end, runs after all others */
     enum queue_state state;
     int waiters;
     bool closed;
@@ -82,20 +84,19 @@ struct ls_executor {
     atomic_bool stepping; /* the timer of the stepped clock is set */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t work;   /* a queue became ready, or closing */
-    pthread_cond_t quiet;  /* a worker or an on-the-spot run has ended while closing */
+    pthread_cond_t work;  /* a queue became ready, or closing */
+    pthread_cond_t quiet; /* a worker or an on-the-spot run has ended while closing */
     struct ls_queue *ready_head, *ready_tail;
     struct worker *workers;
     int worker_count, idle_count;
     bool check_armed; /* the timer that looks for stuck workers is set */
     struct ls_queue *queues;
-    unsigned steps;   /* of the stepped clock since something has been running all the time */
+    unsigned steps; /* of the stepped clock since something has been running all the time */
 };
 
 static void executor_unref(struct ls_executor *executor)
 {
-    if (atomic_fetch_sub(&executor->refs, 1) != 1)
-        return;
+    if (atomic_fetch_sub(&executor->refs, 1) != 1) return;
     pthread_cond_destroy(&executor->work);
     pthread_cond_destroy(&executor->quiet);
     pthread_mutex_destroy(&executor->lock);
@@ -109,7 +110,7 @@ struct timers *ls__executor_timers(struct ls_executor *executor)
 
 static void drop_items(struct ls_item *item)
 {
-    while (item != NULL) {
+    while (item) {
         struct ls_item *next = item->next;
         item->run(item, false);
         item = next;
@@ -124,8 +125,7 @@ static void *run_worker(void *ctx);
 static int start_worker(struct ls_executor *executor)
 {
     struct worker *worker = ls_zalloc(sizeof *worker);
-    if (worker == NULL)
-        return LS_ENOMEM;
+    if (!worker) return LS_ENOMEM;
     worker->executor = executor;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -146,12 +146,10 @@ static int start_worker(struct ls_executor *executor)
 static int64_t stuck_at(const struct ls_executor *executor)
 {
     int64_t latest = 0;
-    for (const struct worker *worker = executor->workers; worker != NULL; worker = worker->next) {
+    for (const struct worker *worker = executor->workers; worker; worker = worker->next) {
         int64_t since = atomic_load(&worker->since_ns);
-        if (since == 0)
-            since = ls_now_ns();
-        if (since > latest)
-            latest = since;
+        if (since == 0) since = ls_now_ns();
+        if (since > latest) latest = since;
     }
     return latest + STUCK_NS;
 }
@@ -161,8 +159,7 @@ static void check_stuck(void *ctx, int64_t handle);
 /* Called with the lock held, whenever work waits. */
 static void arm_check(struct ls_executor *executor)
 {
-    if (executor->check_armed || executor->idle_count > 0 || executor->worker_count >= executor->workers_max)
-        return;
+    if (executor->check_armed || executor->idle_count > 0 || executor->worker_count >= executor->workers_max) return;
     executor->check_armed = ls__timers_set(&executor->timers, stuck_at(executor), check_stuck, executor) > 0;
 }
 
@@ -172,8 +169,9 @@ static void check_stuck(void *ctx, int64_t handle)
     struct ls_executor *executor = ctx;
     pthread_mutex_lock(&executor->lock);
     executor->check_armed = false;
-    if (executor->ready_head != NULL && !atomic_load(&executor->closing)) {
-        if (executor->idle_count == 0 && executor->worker_count < executor->workers_max && stuck_at(executor) <= ls_now_ns())
+    if (executor->ready_head && !atomic_load(&executor->closing)) {
+        if (executor->idle_count == 0 && executor->worker_count < executor->workers_max &&
+            stuck_at(executor) <= ls_now_ns())
             start_worker(executor);
         arm_check(executor);
     }
@@ -185,7 +183,8 @@ static void check_stuck(void *ctx, int64_t handle)
 /* Called with the lock held. */
 static bool is_busy(struct ls_executor *executor)
 {
-    return atomic_load(&executor->spot_runs) > 0 || executor->ready_head != NULL || executor->idle_count < executor->worker_count;
+    return atomic_load(&executor->spot_runs) > 0 || executor->ready_head ||
+           executor->idle_count < executor->worker_count;
 }
 
 /* Find an item that runs for too long and has not been told of. */
@@ -193,11 +192,10 @@ static bool find_slow(struct ls_executor *executor, int64_t now, struct slow *fo
 {
     bool any = false;
     pthread_mutex_lock(&executor->lock);
-    for (struct ls_queue *queue = executor->queues; queue != NULL && !any; queue = queue->next) {
+    for (struct ls_queue *queue = executor->queues; queue && !any; queue = queue->next) {
         int64_t since = atomic_load(&queue->since_ns);
         any = since != 0 && now - since >= LS_SLOW_NS && since != queue->told_ns;
-        if (!any)
-            continue;
+        if (!any) continue;
         queue->told_ns = since;
         memcpy(found->name, queue->name, sizeof found->name);
         found->what = atomic_load(&queue->what);
@@ -222,7 +220,8 @@ static void step(void *ctx, int64_t handle)
     struct ls_executor *executor = ctx;
     int64_t now = ls_now_ns();
     pthread_mutex_lock(&executor->lock);
-    bool busy = is_busy(executor) && !atomic_load(&executor->closing), look = busy && ++executor->steps % LOOK_STEPS == 0;
+    bool busy = is_busy(executor) && !atomic_load(&executor->closing),
+         look = busy && ++executor->steps % LOOK_STEPS == 0;
     atomic_store(&executor->stepping, false);
     atomic_store(&ls_clock_step, now);
     if (busy)
@@ -232,16 +231,16 @@ static void step(void *ctx, int64_t handle)
     pthread_mutex_unlock(&executor->lock);
     struct slow slow;
     while (look && find_slow(executor, now, &slow))
-        ls_log_session(0, slow.name, "%s has been running for %d s%s%s", slow.what ? slow.what : "an item", (int)(LS_SLOW_NS / 1000000000),
-                       slow.inside ? ", and is in " : "", slow.inside ? slow.inside : "");
+        ls_log_session(0, slow.name, "%s has been running for %d s%s%s", slow.what ? slow.what : "an item",
+                       (int)(LS_SLOW_NS / 1000000000), slow.inside ? ", and is in " : "",
+                       slow.inside ? slow.inside : "");
 }
 
 /* An item is about to run, and the stepped clock stands still. */
 static void start_steps(struct ls_executor *executor, int64_t now)
 {
     pthread_mutex_lock(&executor->lock);
-    if (!atomic_load(&executor->stepping) && !atomic_load(&executor->closing))
-        set_step(executor, now);
+    if (!atomic_load(&executor->stepping) && !atomic_load(&executor->closing)) set_step(executor, now);
     pthread_mutex_unlock(&executor->lock);
 }
 
@@ -251,7 +250,7 @@ static void push_ready(struct ls_queue *queue)
     struct ls_executor *executor = queue->executor;
     pthread_mutex_lock(&executor->lock);
     queue->next_ready = NULL;
-    if (executor->ready_tail != NULL)
+    if (executor->ready_tail)
         executor->ready_tail->next_ready = queue;
     else
         executor->ready_head = queue;
@@ -269,32 +268,29 @@ static void push_ready(struct ls_queue *queue)
 static struct ls_item *next_item(struct ls_queue *queue)
 {
     struct ls_item *item = queue->head;
-    if (item != NULL) {
+    if (item) {
         queue->head = item->next;
-        if (queue->head == NULL)
-            queue->tail = NULL;
-    } else if (queue->last != NULL) {
+        if (!queue->head) queue->tail = NULL;
+    } else if (queue->last) {
         item = queue->last;
         queue->last = NULL;
     }
     return item;
 }
 
-/* Run a queue whose state is RUNNING and owned by this thread, until it is empty or the turn is over; consumes one use of it. */
+/* Run a queue whose state is RUNNING and owned by this thread, until it is empty or the turn is over; consumes one use
+ * of it. */
 static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atomic_llong *since)
 {
     int64_t begun = ls_now_ns(), now = begun;
-    if (!atomic_load_explicit(&queue->executor->stepping, memory_order_relaxed))
-        start_steps(queue->executor, now);
+    if (!atomic_load_explicit(&queue->executor->stepping, memory_order_relaxed)) start_steps(queue->executor, now);
     pthread_mutex_lock(&queue->lock);
     for (int count = 0;; count++) {
         bool over = count >= max_items || now - begun >= max_ns;
         struct ls_item *item = over && count > 0 ? NULL : next_item(queue);
-        if (item == NULL)
-            break;
+        if (!item) break;
         pthread_mutex_unlock(&queue->lock);
-        if (since != NULL)
-            atomic_store(since, now);
+        if (since) atomic_store(since, now);
         atomic_store_explicit(&queue->what, item->what, memory_order_relaxed);
         atomic_store_explicit(&queue->since_ns, now, memory_order_relaxed);
         item->run(item, true);
@@ -302,21 +298,19 @@ static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atom
         pthread_mutex_lock(&queue->lock);
     }
     atomic_store_explicit(&queue->since_ns, 0, memory_order_relaxed);
-    bool more = queue->head != NULL || queue->last != NULL;
+    bool more = queue->head || queue->last;
     queue->state = more ? READY : IDLE;
-    if (!more && queue->waiters > 0)
-        pthread_cond_broadcast(&queue->settled);
+    if (!more && queue->waiters > 0) pthread_cond_broadcast(&queue->settled);
     pthread_mutex_unlock(&queue->lock);
-    if (since != NULL)
-        atomic_store(since, 0);
+    if (since) atomic_store(since, 0);
     if (more)
         push_ready(queue);
     else
         ls_queue_unref(queue);
 }
 
-/* Around whatever may run a queue on a thread that is not the pool's: ls_executor_close waits for it. Entered before `closing` is looked at, so
- * that one of the two sees the other. */
+/* Around whatever may run a queue on a thread that is not the pool's: ls_executor_close waits for it. Entered before
+ * `closing` is looked at, so that one of the two sees the other. */
 static void enter_spot(struct ls_executor *executor)
 {
     atomic_fetch_add(&executor->refs, 1);
@@ -337,9 +331,8 @@ static void leave_spot(struct ls_executor *executor)
 static struct ls_queue *wait_ready(struct ls_executor *executor)
 {
     int64_t until = 0;
-    if (atomic_load(&executor->closing))
-        return NULL;
-    while (executor->ready_head == NULL) {
+    if (atomic_load(&executor->closing)) return NULL;
+    while (!executor->ready_head) {
         bool extra = executor->worker_count > executor->workers_min;
         if (!extra)
             until = 0;
@@ -352,14 +345,12 @@ static struct ls_queue *wait_ready(struct ls_executor *executor)
         else
             pthread_cond_wait(&executor->work, &executor->lock);
         executor->idle_count--;
-        if (atomic_load(&executor->closing))
-            return NULL;
-        if (!in_time && executor->ready_head == NULL && executor->worker_count > executor->workers_min)
-            return NULL;
+        if (atomic_load(&executor->closing)) return NULL;
+        if (!in_time && !executor->ready_head && executor->worker_count > executor->workers_min) return NULL;
     }
     struct ls_queue *queue = executor->ready_head;
     executor->ready_head = queue->next_ready;
-    if (executor->ready_head == NULL)
+    if (!executor->ready_head)
         executor->ready_tail = NULL;
     else if (executor->idle_count == 0)
         arm_check(executor);
@@ -372,7 +363,7 @@ static void *run_worker(void *ctx)
     struct ls_executor *executor = self->executor;
     struct ls_queue *queue;
     pthread_mutex_lock(&executor->lock);
-    while ((queue = wait_ready(executor)) != NULL) {
+    while ((queue = wait_ready(executor))) {
         atomic_store(&self->since_ns, ls_now_ns());
         pthread_mutex_unlock(&executor->lock);
         pthread_mutex_lock(&queue->lock);
@@ -397,13 +388,14 @@ static void *run_worker(void *ctx)
 struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err)
 {
     struct ls_executor *executor = ls_zalloc(sizeof *executor);
-    if (executor == NULL) {
+    if (!executor) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the executor.");
         return NULL;
     }
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     executor->workers_min = config->workers > 0 ? config->workers : cpus > 2 ? (int)cpus : 2;
-    executor->workers_max = executor->workers_min + (config->extra_workers >= 0 ? config->extra_workers : DEFAULT_EXTRA);
+    executor->workers_max =
+        executor->workers_min + (config->extra_workers >= 0 ? config->extra_workers : DEFAULT_EXTRA);
     atomic_store(&executor->refs, 1);
     pthread_mutex_init(&executor->lock, NULL);
     pthread_cond_init(&executor->work, NULL);
@@ -431,7 +423,7 @@ static struct ls_item *close_queue(struct ls_queue *queue, struct ls_item **last
     struct ls_item *items = queue->head;
     queue->head = queue->tail = NULL;
     queue->closed = true;
-    if (last != NULL) {
+    if (last) {
         *last = queue->last;
         queue->last = NULL;
     }
@@ -440,8 +432,7 @@ static struct ls_item *close_queue(struct ls_queue *queue, struct ls_item **last
 
 void ls_executor_close(struct ls_executor *executor)
 {
-    if (executor == NULL)
-        return;
+    if (!executor) return;
     ls__timers_close(&executor->timers);
     pthread_mutex_lock(&executor->lock);
     atomic_store(&executor->closing, true);
@@ -453,7 +444,7 @@ void ls_executor_close(struct ls_executor *executor)
     struct worker *workers = executor->workers;
     executor->workers = NULL;
     pthread_mutex_unlock(&executor->lock);
-    while (workers != NULL) {
+    while (workers) {
         struct worker *next = workers->next;
         pthread_join(workers->thread, NULL);
         ls_free(workers);
@@ -461,7 +452,7 @@ void ls_executor_close(struct ls_executor *executor)
     }
     /* A turn that ended after the list was taken has put its queue there again. */
     for (int pass = 0; pass < 2; pass++, ready = executor->ready_head)
-        while (ready != NULL) {
+        while (ready) {
             struct ls_queue *queue = ready;
             ready = queue->next_ready;
             struct ls_item *last = NULL;
@@ -471,8 +462,7 @@ void ls_executor_close(struct ls_executor *executor)
             pthread_cond_broadcast(&queue->settled);
             pthread_mutex_unlock(&queue->lock);
             drop_items(items);
-            if (last != NULL)
-                last->run(last, false);
+            if (last) last->run(last, false);
             ls_queue_unref(queue);
         }
     executor_unref(executor);
@@ -485,13 +475,12 @@ bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t 
         pthread_mutex_lock(&executor->lock);
         int64_t now = ls_now_ns();
         bool spot = atomic_load(&executor->spot_runs) > 0, busy = is_busy(executor), stuck = spot;
-        for (const struct worker *worker = executor->workers; worker != NULL; worker = worker->next) {
+        for (const struct worker *worker = executor->workers; worker; worker = worker->next) {
             int64_t since = atomic_load(&worker->since_ns);
             stuck = stuck || (since != 0 && now - since >= stuck_ns);
         }
         pthread_mutex_unlock(&executor->lock);
-        if (!busy || (stuck && now >= until_ns))
-            return !busy;
+        if (!busy || (stuck && now >= until_ns)) return !busy;
         nanosleep(&nap, NULL);
     }
 }
@@ -509,7 +498,7 @@ int ls_executor_workers(struct ls_executor *executor)
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err)
 {
     struct ls_queue *queue = ls_zalloc(sizeof *queue);
-    if (queue == NULL) {
+    if (!queue) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for a session's queue.");
         return NULL;
     }
@@ -538,13 +527,11 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
 
 void ls_queue_unref(struct ls_queue *queue)
 {
-    if (queue == NULL || atomic_fetch_sub(&queue->refs, 1) != 1)
-        return;
+    if (!queue || atomic_fetch_sub(&queue->refs, 1) != 1) return;
     /* Items hold no use of their queue: those that still wait when nobody can reach it any more are dropped. */
     struct ls_item *last = NULL;
     drop_items(close_queue(queue, &last));
-    if (last != NULL)
-        last->run(last, false);
+    if (last) last->run(last, false);
     pthread_mutex_lock(&queue->executor->lock);
     DL_DELETE(queue->executor->queues, queue);
     pthread_mutex_unlock(&queue->executor->lock);
@@ -557,8 +544,7 @@ void ls_queue_unref(struct ls_queue *queue)
 /* Take the queue from idle to `state`, if it is idle. Called with its lock held. */
 static bool wake(struct ls_queue *queue, enum queue_state state)
 {
-    if (queue->state != IDLE)
-        return false;
+    if (queue->state != IDLE) return false;
     queue->state = state;
     atomic_fetch_add(&queue->refs, 1);
     return true;
@@ -576,7 +562,7 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
         leave_spot(executor);
         return LS_ECLOSED;
     }
-    if (queue->tail != NULL)
+    if (queue->tail)
         queue->tail->next = item;
     else
         queue->head = item;
@@ -605,8 +591,7 @@ int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
     bool mine = wake(queue, READY);
     pthread_mutex_unlock(&queue->lock);
     drop_items(items);
-    if (mine)
-        push_ready(queue);
+    if (mine) push_ready(queue);
     return 0;
 }
 
@@ -623,8 +608,7 @@ struct call {
 static void run_call(struct ls_item *item, bool turn)
 {
     struct call *call = (struct call *)item;
-    if (turn)
-        call->fn(call->ctx);
+    if (turn) call->fn(call->ctx);
     pthread_mutex_lock(&call->lock);
     call->rc = turn ? 0 : LS_ECLOSED;
     call->done = true;

@@ -1,5 +1,5 @@
-/* Executors: a FIFO of work items per session, run by one thread at a time (P40), a small pool that grows while its workers are stuck (P40a), and
- * timers that post items. Knows nothing of sessions.
+/* Executors: a FIFO of work items per session, run by one thread at a time (P40), a small pool that grows while its
+ * workers are stuck (P40a), and timers that post items. Knows nothing of sessions.
  *
  * Thread: any for every function here. */
 #ifndef LS_EXECUTOR_EXECUTOR_H
@@ -15,32 +15,34 @@
 struct ls_executor;
 struct ls_queue;
 
-/* Stack of a thread that runs items: Lua may nest 200 C calls, each of which may unload, mutate or load: 0.4 MiB were measured. Only what is used takes
- * memory. */
+/* Stack of a thread that runs items: Lua may nest 200 C calls, each of which may unload, mutate or load: 0.4 MiB were
+ * measured. Only what is used takes memory. */
 #define LS_STACK_BYTES ((size_t)4 << 20)
 
 /* What a pending timer takes: its record, its places in the heap and among the handles. */
 #define LS_TIMER_BYTES 128
 
-/* One unit of work; embedded in the poster's struct. `run` is called once; with `turn` false when the queue was closed before its turn: then it only gives back
- * what the item holds. */
+/* One unit of work; embedded in the poster's struct. `run` is called once; with `turn` false when the queue was closed
+ * before its turn: then it only gives back what the item holds. */
 struct ls_item {
-    struct ls_item *next;                          /* internal */
+    struct ls_item *next; /* internal */
     void (*run)(struct ls_item *item, bool turn);
-    const char *what;                              /* what it is, for people, a text that lives for ever; may be NULL */
+    const char *what; /* what it is, for people, a text that lives for ever; may be NULL */
 };
 
 struct ls_executor_config {
-    int workers;        /* pool threads; 0 = number of processors, at least 2 */
-    int extra_workers;  /* more while all are stuck (64, P40a) */
+    int workers;       /* pool threads; 0 = number of processors, at least 2 */
+    int extra_workers; /* more while all are stuck (64, P40a) */
 };
 
 /** @return owned, ls_executor_close(); NULL and err (LS_ENOMEM, LS_EIO when no thread can be made) */
 struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err);
-/** Waits for running items, drops the rest, forgets all timers, joins all threads. Queues that are still referred to stay valid and refuse items. NULL accepted. */
+/** Waits for running items, drops the rest, forgets all timers, joins all threads. Queues that are still referred to
+ * stay valid and refuse items. NULL accepted. */
 void ls_executor_close(struct ls_executor *executor);
 /** Before closing: wait until nothing runs or waits.
- * @return false: at `until_ns` (monotonic) or later, an item had been running for `stuck_ns`, so that closing might wait for it for ever (P35) */
+ * @return false: at `until_ns` (monotonic) or later, an item had been running for `stuck_ns`, so that closing might
+ * wait for it for ever (P35) */
 bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t stuck_ns);
 /** Pool threads that exist now, the extra ones included (P40a). */
 int ls_executor_workers(struct ls_executor *executor);
@@ -51,21 +53,25 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
 void ls_queue_unref(struct ls_queue *queue);
 /** Whose queue it is, in the log: at most 23 bytes are copied. Before its first item. */
 void ls_queue_name(struct ls_queue *queue, const char *name);
-/** Where what runs on the queue may write the function that it is inside of, a text that lives for ever, or NULL: said of an item that runs for longer than LS_SLOW_NS
- * (P40a). Borrowed: valid as long as the queue. */
+/** Where what runs on the queue may write the function that it is inside of, a text that lives for ever, or NULL: said
+ * of an item that runs for longer than LS_SLOW_NS (P40a). Borrowed: valid as long as the queue. */
 _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
-/** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time, and hands what is left to the pool
- * (architecture.md rule 3): its stack must be fit for what items do (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
+/** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time,
+ * and hands what is left to the pool (architecture.md rule 3): its stack must be fit for what items do
+ * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
-/** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED */
+/** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED
+ * */
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
-/** No more items: waiting ones are dropped, a running one finishes (L7). `last` runs after the item that runs now, as the queue's last one, on a pool thread or the one that runs.
- * So what items use can be taken apart in their own order (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */
+/** No more items: waiting ones are dropped, a running one finishes (L7). `last` runs after the item that runs now, as
+ * the queue's last one, on a pool thread or the one that runs. So what items use can be taken apart in their own order
+ * (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */
 int ls_queue_end(struct ls_queue *queue, struct ls_item *last);
 /** Wait until nothing is queued or running, at most `ms`. */
 bool ls_queue_drain(struct ls_queue *queue, int64_t ms);
 
-/** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap, monotonic clock.
+/** Timers: call `fn(ctx)` on the timer thread at `due_ns`; it must be short (post an item). One thread, a heap,
+ * monotonic clock.
  * @return a handle > 0, never used again, or LS_ENOMEM, LS_ECLOSED */
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
 /** @return true: it will not be called (any more). False: unknown, or it is being called right now. */

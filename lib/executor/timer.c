@@ -1,7 +1,9 @@
-/* Timers: one thread with a binary heap over the monotonic clock. It calls each callback without holding the lock, so a callback may set and
- * clear timers. It sleeps without a time-out while nothing is pending, so that an idle server costs nothing (Q1).
+/* Timers: one thread with a binary heap over the monotonic clock. It calls each callback without holding the lock, so a
+ * callback may set and clear timers. It sleeps without a time-out while nothing is pending, so that an idle server
+ * costs nothing (Q1).
  *
- * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback posts an item. */
+ * Owning thread: the timer thread runs callbacks; the heap is under the lock. Refuses to run work itself: a callback
+ * posts an item. */
 #include "executor/executor_internal.h"
 
 #include <string.h>
@@ -37,12 +39,9 @@ static void sift_down(struct timers *timers, struct timer *timer)
     size_t at = timer->at;
     for (;;) {
         size_t child = 2 * at + 1;
-        if (child >= timers->count)
-            break;
-        if (child + 1 < timers->count && is_before(timers->heap[child + 1], timers->heap[child]))
-            child++;
-        if (!is_before(timers->heap[child], timer))
-            break;
+        if (child >= timers->count) break;
+        if (child + 1 < timers->count && is_before(timers->heap[child + 1], timers->heap[child])) child++;
+        if (!is_before(timers->heap[child], timer)) break;
         put_at(timers, at, timers->heap[child]);
         at = child;
     }
@@ -53,8 +52,7 @@ static void take_out(struct timers *timers, struct timer *timer)
 {
     ls_idmap_take(timers->by_handle, timer->handle);
     struct timer *last = timers->heap[--timers->count];
-    if (last == timer)
-        return;
+    if (last == timer) return;
     put_at(timers, timer->at, last);
     sift_up(timers, last);
     sift_down(timers, last);
@@ -90,11 +88,9 @@ int ls__timers_open(struct timers *timers, struct ls_err *err)
     pthread_mutex_init(&timers->lock, NULL);
     pthread_cond_init(&timers->changed, NULL);
     timers->by_handle = ls_idmap_new();
-    if (timers->by_handle == NULL)
-        return ls_fail(err, LS_ENOMEM, "Not enough memory for the timers.");
+    if (!timers->by_handle) return ls_fail(err, LS_ENOMEM, "Not enough memory for the timers.");
     int rc = pthread_create(&timers->thread, NULL, run_timers, timers);
-    if (rc != 0)
-        return ls_fail(err, LS_EIO, "The timer thread cannot be started: %s.", strerror(rc));
+    if (rc != 0) return ls_fail(err, LS_EIO, "The timer thread cannot be started: %s.", strerror(rc));
     timers->started = true;
     pthread_setname_np(timers->thread, "ls-timer");
     return 0;
@@ -116,8 +112,7 @@ void ls__timers_close(struct timers *timers)
     ls_free(timers->heap);
     timers->heap = NULL;
     timers->cap = 0;
-    if (timers->by_handle != NULL)
-        ls_idmap_free(timers->by_handle, NULL);
+    if (timers->by_handle) ls_idmap_free(timers->by_handle, NULL);
     timers->by_handle = NULL;
     timers->stopping = true;
 }
@@ -125,11 +120,12 @@ void ls__timers_close(struct timers *timers)
 int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
 {
     struct timer *timer = ls_malloc(sizeof *timer);
-    if (timer == NULL)
-        return LS_ENOMEM;
+    if (!timer) return LS_ENOMEM;
     pthread_mutex_lock(&timers->lock);
-    *timer = (struct timer){.due_ns = due_ns, .handle = ++timers->last_handle, .at = timers->count, .fn = fn, .ctx = ctx};
-    if (timers->stopping || !LS_RESERVE(timers->heap, timers->count + 1, timers->cap) || !ls_idmap_put(timers->by_handle, timer->handle, timer, NULL)) {
+    *timer =
+        (struct timer){.due_ns = due_ns, .handle = ++timers->last_handle, .at = timers->count, .fn = fn, .ctx = ctx};
+    if (timers->stopping || !LS_RESERVE(timers->heap, timers->count + 1, timers->cap) ||
+        !ls_idmap_put(timers->by_handle, timer->handle, timer, NULL)) {
         int code = timers->stopping ? LS_ECLOSED : LS_ENOMEM;
         pthread_mutex_unlock(&timers->lock);
         ls_free(timer);
@@ -138,8 +134,7 @@ int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *c
     timers->count++;
     sift_up(timers, timer);
     int64_t handle = timer->handle;
-    if (timer->at == 0)
-        pthread_cond_signal(&timers->changed);
+    if (timer->at == 0) pthread_cond_signal(&timers->changed);
     pthread_mutex_unlock(&timers->lock);
     return handle;
 }
@@ -148,12 +143,11 @@ bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
 {
     struct timers *timers = ls__executor_timers(executor);
     pthread_mutex_lock(&timers->lock);
-    struct timer *timer = timers->by_handle != NULL ? ls_idmap_get(timers->by_handle, handle) : NULL;
-    if (timer != NULL)
-        take_out(timers, timer);
+    struct timer *timer = timers->by_handle ? ls_idmap_get(timers->by_handle, handle) : NULL;
+    if (timer) take_out(timers, timer);
     pthread_mutex_unlock(&timers->lock);
     ls_free(timer);
-    return timer != NULL;
+    return timer;
 }
 
 int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
@@ -182,8 +176,7 @@ static void fire_alarm(void *ctx, int64_t handle)
 void ls_alarm_set(struct ls_alarm *alarm, int64_t due_ns)
 {
     pthread_mutex_lock(&alarm->lock);
-    if (alarm->timer <= 0 && !alarm->off)
-        alarm->timer = ls_timer_set(alarm->executor, due_ns, fire_alarm, alarm);
+    if (alarm->timer <= 0 && !alarm->off) alarm->timer = ls_timer_set(alarm->executor, due_ns, fire_alarm, alarm);
     pthread_mutex_unlock(&alarm->lock);
 }
 
@@ -193,8 +186,7 @@ void ls_alarm_off(struct ls_alarm *alarm)
     alarm->off = true;
     int64_t timer = alarm->timer;
     pthread_mutex_unlock(&alarm->lock);
-    if (timer > 0)
-        ls_timer_clear(alarm->executor, timer);
+    if (timer > 0) ls_timer_clear(alarm->executor, timer);
 }
 
 void ls_alarm_release(struct ls_alarm *alarm)

@@ -20,8 +20,10 @@ const struct ls_embed *ls_embed_find(const char *name)
         size_t middle = low + (high - low) / 2;
         int order = strcmp(name, ls_embed_table[middle].name);
         if (order == 0) return &ls_embed_table[middle];
-        if (order < 0) high = middle;
-        else low = middle + 1;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return NULL;
 }

@@ -10,12 +10,11 @@ size_t ls_excerpt_column(const char *text, size_t len, const char *message, size
 {
     const char *near = strstr(message, " near '");
     *width = 1;
-    for (const char *open = strchr(near != NULL ? near : message, '\''); open != NULL; open = strchr(open, '\'')) {
+    for (const char *open = strchr(near ? near : message, '\''); open; open = strchr(open, '\'')) {
         size_t quoted = strcspn(open + 1, "'\n");
-        if (open[1 + quoted] != '\'')
-            break;
+        if (open[1 + quoted] != '\'') break;
         const char *at = ls_find_word(text, len, open + 1, quoted);
-        if (at != NULL) {
+        if (at) {
             *width = quoted;
             return (size_t)(at - text);
         }
@@ -31,15 +30,16 @@ void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t f
 {
     for (size_t i = from; i < column; i += ls_utf8_next(text + i, len - i))
         ls_buf_char(out, text[i] == '\t' ? '\t' : ' ');
-    for (size_t i = 0; i < width; i += i < width && column + i < len ? ls_utf8_next(text + column + i, len - column - i) : 1)
+    for (size_t i = 0; i < width;
+         i += i < width && column + i < len ? ls_utf8_next(text + column + i, len - column - i) : 1)
         ls_buf_char(out, i == 0 ? '^' : '~');
 }
 
 /* --- for a terminal --- */
 
 enum {
-    WIDEST = 140,  /* bytes of a line that are shown */
-    MARGIN = 40,   /* bytes before the place when the line is longer than that */
+    WIDEST = 140, /* bytes of a line that are shown */
+    MARGIN = 40,  /* bytes before the place when the line is longer than that */
 };
 
 struct line {
@@ -50,7 +50,7 @@ struct line {
 
 static size_t trimmed(const char *text, size_t len)
 {
-    while (len > 0 && strchr(" \t\r", text[len - 1]) != NULL)
+    while (len > 0 && strchr(" \t\r", text[len - 1]))
         len--;
     return len;
 }
@@ -62,13 +62,12 @@ static bool find_lines(const char *source, size_t len, int number, struct line *
     *before = *at = (struct line){0};
     for (int n = 1; n <= number && source < end; n++) {
         const char *stop = memchr(source, '\n', (size_t)(end - source));
-        struct line line = {source, trimmed(source, (size_t)((stop != NULL ? stop : end) - source)), n};
-        if (at->text != NULL && at->len > 0)
-            *before = *at;
+        struct line line = {source, trimmed(source, (size_t)((stop ? stop : end) - source)), n};
+        if (at->text && at->len > 0) *before = *at;
         *at = line;
-        source = stop != NULL ? stop + 1 : end;
+        source = stop ? stop + 1 : end;
     }
-    return at->text != NULL;
+    return at->text;
 }
 
 static void write_text(struct ls_buf *out, const char *text, size_t len)
@@ -93,29 +92,25 @@ static size_t cut(const char *text, size_t len, size_t most)
 static void write_line(struct ls_buf *out, const struct line *line, size_t from)
 {
     ls_buf_printf(out, "\n  %5d | ", line->number);
-    if (from > line->len)
-        return;
+    if (from > line->len) return;
     size_t shown = cut(line->text + from, line->len - from, WIDEST);
     write_text(out, line->text + from, shown);
-    if (from + shown < line->len)
-        ls_buf_str(out, "…");
+    if (from + shown < line->len) ls_buf_str(out, "…");
 }
 
 void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int number, const char *message)
 {
     struct line before, at;
-    if (!find_lines(source, len, number, &before, &at))
-        return;
+    if (!find_lines(source, len, number, &before, &at)) return;
     size_t width = 1, column = at.len;
     bool at_end = at.len == 0 || number > at.number || ls_has_suffix(message, "near <eof>");
-    if (at.len == 0 && before.text != NULL) { /* nothing can be seen on a blank line: the last thing written is what matters */
+    if (at.len == 0 && before.text) { /* nothing can be seen on a blank line: the last thing written is what matters */
         at = before;
         find_lines(source, len, at.number, &before, &at);
     }
     column = at_end ? at.len : ls_excerpt_column(at.text, at.len, message, &width);
     size_t from = column > WIDEST - MARGIN ? cut(at.text, at.len, column - MARGIN) : 0;
-    if (before.text != NULL)
-        write_line(out, &before, from);
+    if (before.text) write_line(out, &before, from);
     write_line(out, &at, from);
     ls_buf_str(out, "\n        | ");
     ls_excerpt_caret(out, at.text, at.len, from, column, width);

@@ -62,8 +62,9 @@ static void put_before(struct ls_buf *rest, const char *first)
     *rest = both;
 }
 
-/* Resolved component by component, so that nothing is asked about a place that is neither below the root nor on the way to it. `lenient`: parts that
- * do not exist are kept as they are written. @return 0 and the real path in `at`, or a code */
+/* Resolved component by component, so that nothing is asked about a place that is neither below the root nor on the way
+ * to it. `lenient`: parts that do not exist are kept as they are written. @return 0 and the real path in `at`, or a
+ * code */
 static int resolve_within(const char *within, const char *path, bool lenient, struct ls_buf *at, struct ls_err *err)
 {
     char target[PATH_MAX];
@@ -72,7 +73,8 @@ static int resolve_within(const char *within, const char *path, bool lenient, st
     bool missing = false;
     ls_buf_str(&rest, path);
     if (path[0] != '/') put_before(&rest, getcwd(target, sizeof target) ? target : "");
-    if (strnlen(path, PATH_MAX) == PATH_MAX) code = ls_fail(err, LS_EIO, "%.40s…: %s.", path, strerror(ENAMETOOLONG)); /* each part takes the time of all of the rest */
+    /* each part takes the time of all of the rest */
+    if (strnlen(path, PATH_MAX) == PATH_MAX) code = ls_fail(err, LS_EIO, "%.40s…: %s.", path, strerror(ENAMETOOLONG));
     while (code == 0 && rest.len && !ls_buf_failed(&rest) && !ls_buf_failed(at)) {
         size_t len = strcspn(rest.data, "/"), before = at->len;
         if (len == 2 && memcmp(rest.data, "..", 2) == 0) {
@@ -100,7 +102,8 @@ static int resolve_within(const char *within, const char *path, bool lenient, st
             if (!missing) code = ls_fail(err, absent ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
         }
     }
-    if (code == 0 && (ls_buf_failed(at) || ls_buf_failed(&rest))) code = ls_fail(err, LS_ENOMEM, "Out of memory for a path.");
+    if (code == 0 && (ls_buf_failed(at) || ls_buf_failed(&rest)))
+        code = ls_fail(err, LS_ENOMEM, "Out of memory for a path.");
     if (code == 0 && !ls_path_below(within, ls_buf_text(at))) code = outside(err, path);
     ls_buf_release(&rest);
     return code;
@@ -139,7 +142,8 @@ char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *
     char *result = NULL;
     size_t cut = text.len;
     while (!ls_buf_failed(&text) && cut > 0) {
-        while (cut > 1 && text.data[cut - 1] != '/') cut--;
+        while (cut > 1 && text.data[cut - 1] != '/')
+            cut--;
         char *head = ls_strndup(text.data, cut > 1 ? cut - 1 : 1);
         if (!head) break;
         char *real_head = ls_path_real(head, NULL);
@@ -178,7 +182,8 @@ char *ls_path_relative(const char *root, const char *path)
             if (*rest == '/' && rest[1]) ls_buf_str(&out, "../");
     }
     const char *tail = path + common;
-    while (*tail == '/') tail++;
+    while (*tail == '/')
+        tail++;
     ls_buf_str(&out, tail);
     if (!*tail && out.len) ls_buf_cut(&out, out.len - 1);
     return ls_buf_detach(&out, NULL);
@@ -210,7 +215,10 @@ bool ls_has_suffix(const char *text, const char *suffix)
     return len >= tail && memcmp(text + len - tail, suffix, tail) == 0;
 }
 
-bool ls_has_prefix(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
+bool ls_has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
 
 bool ls_path_clean(struct ls_buf *out, const char *path)
 {
@@ -219,12 +227,14 @@ bool ls_path_clean(struct ls_buf *out, const char *path)
     if (absolute) ls_buf_char(out, '/');
     size_t floor = out->len;
     for (const char *at = path; *at;) {
-        while (*at == '/') at++;
+        while (*at == '/')
+            at++;
         size_t len = strcspn(at, "/");
         if (len == 2 && at[0] == '.' && at[1] == '.') {
             if (out->len == floor) return false;
             size_t cut = out->len;
-            while (cut > floor && out->data[cut - 1] != '/') cut--;
+            while (cut > floor && out->data[cut - 1] != '/')
+                cut--;
             if (cut > floor) cut--;
             ls_buf_cut(out, cut);
         } else if (len && !(len == 1 && at[0] == '.')) {
@@ -250,11 +260,16 @@ int ls_file_open(const char *within, const char *path, struct stat *info, struct
 {
     char *real = within ? ls_path_within(within, path, err) : NULL;
     if (within && !real) return err->code;
-    int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (real ? O_NOFOLLOW : 0)), code = fd;
+    int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (real ? O_NOFOLLOW : 0)),
+        code = fd;
     ls_free(real);
-    if (fd < 0) return ls_fail(err, errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
-    if (within && !opened_within(within, fd)) code = outside(err, path);
-    else if (fstat(fd, info) || !S_ISREG(info->st_mode)) code = ls_fail(err, LS_EIO, "%s is not a regular file.", path);
+    if (fd < 0)
+        return ls_fail(err, errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path,
+                       strerror(errno));
+    if (within && !opened_within(within, fd))
+        code = outside(err, path);
+    else if (fstat(fd, info) || !S_ISREG(info->st_mode))
+        code = ls_fail(err, LS_EIO, "%s is not a regular file.", path);
     if (code < 0) close(fd);
     return code;
 }
@@ -269,7 +284,8 @@ struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, 
     struct ls_buf text = LS_BUF_INIT;
     struct ls_bytes *bytes = NULL;
     if (!max) max = LS_FILE_MAX;
-    ls_buf_reserve(&text, (size_t)info.st_size <= max ? (size_t)info.st_size : 0); /* a file of holes costs its site nothing */
+    /* a file of holes costs its site nothing */
+    ls_buf_reserve(&text, (size_t)info.st_size <= max ? (size_t)info.st_size : 0);
     for (;;) {
         if (!ls_buf_reserve(&text, 4096)) break;
         ssize_t n = read(fd, text.data + text.len, text.cap - text.len - 1);
@@ -307,7 +323,10 @@ bool ls_is_file(const char *path)
 
 /* --- walking a tree --- */
 
-struct place { dev_t dev; ino_t ino; };
+struct place {
+    dev_t dev;
+    ino_t ino;
+};
 
 struct walk {
     int (*fn)(void *ctx, const char *rel, bool is_dir);
@@ -316,7 +335,7 @@ struct walk {
     bool say;
     struct place *seen; /* real directories entered so far: a link may not lead around for ever */
     size_t seen_count;
-    char **todo;        /* directories still to be read, paths below `dir`, last in first out */
+    char **todo; /* directories still to be read, paths below `dir`, last in first out */
     size_t todo_count;
 };
 
@@ -348,7 +367,10 @@ static int wanted_entry(const struct dirent *entry)
     return entry->d_name[0] != '.' && strcmp(entry->d_name, "node_modules") != 0;
 }
 
-static int bytewise(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int bytewise(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 /* One directory: files are told at once, sub-directories remembered. */
 static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err)
@@ -366,17 +388,22 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         LS_ERR(why);
         ls_path_join(&name, rel, entries[i]->d_name);
         ls_path_join(&path, walk->dir, ls_buf_text(&name));
-        char *real = walk->within && !ls_buf_failed(&path) ? ls_path_within(walk->within, ls_buf_text(&path), &why) : NULL;
-        if (ls_buf_failed(&path) || ls_buf_failed(&name)) result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
+        char *real =
+            walk->within && !ls_buf_failed(&path) ? ls_path_within(walk->within, ls_buf_text(&path), &why) : NULL;
+        if (ls_buf_failed(&path) || ls_buf_failed(&name))
+            result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
         else if (walk->within && !real) {
             if (walk->say && why.code == LS_EACCESS) ls_log(0, "%s.", ls_err_text(&why));
         } else if (stat(real ? real : ls_buf_text(&path), &info)) {
             /* a link that leads nowhere, or gone meanwhile */
-        } else if (!S_ISDIR(info.st_mode)) result = walk->fn(walk->ctx, ls_buf_text(&name), false); /* who reads it says that it is no regular file */
+            /* who reads it says that it is no regular file */
+        } else if (!S_ISDIR(info.st_mode))
+            result = walk->fn(walk->ctx, ls_buf_text(&name), false);
         else if (walk_enter(walk, &info)) {
             result = walk->fn(walk->ctx, ls_buf_text(&name), true);
             char *copy = result ? NULL : ls_strdup(ls_buf_text(&name));
-            if (!result && (!copy || !walk_later(walk, copy))) result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
+            if (!result && (!copy || !walk_later(walk, copy)))
+                result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
         }
         ls_free(real);
     }
@@ -386,14 +413,16 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         walk->todo[a] = walk->todo[--b];
         walk->todo[b] = swap;
     }
-    for (int i = 0; i < count; i++) free(entries[i]);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
     free(entries);
     ls_buf_release(&path);
     ls_buf_release(&name);
     return result;
 }
 
-int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir), void *ctx, struct ls_err *err)
+int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir),
+                 void *ctx, struct ls_err *err)
 {
     struct walk walk = {.fn = fn, .ctx = ctx, .within = within, .say = say, .dir = dir};
     struct stat info;
@@ -410,7 +439,8 @@ int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *
         result = walk_directory(&walk, rel, err);
         ls_free(rel);
     }
-    while (walk.todo_count) ls_free(walk.todo[--walk.todo_count]);
+    while (walk.todo_count)
+        ls_free(walk.todo[--walk.todo_count]);
     ls_free(walk.todo);
     ls_free(walk.seen);
     return result;

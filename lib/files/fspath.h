@@ -14,14 +14,16 @@
 void ls_path_join(struct ls_buf *out, const char *dir, const char *name);
 /** Absolute path with all links resolved, owned (ls_free). NULL and err (LS_ENOTFOUND, LS_EIO) on failure (L24). */
 char *ls_path_real(const char *path, struct ls_err *err);
-/** As ls_path_real, but of the rest of the machine nothing is looked at: a path that leaves the folder `within` by links or `..` is LS_EACCESS with a
- * sentence, the same whether it leads to anything or not (L13). What takes a `within` is the one check of --sandbox, and all that reads a site's files
- * goes through it. Hard links cannot be told from other files.
+/** As ls_path_real, but of the rest of the machine nothing is looked at: a path that leaves the folder `within` by
+ * links or `..` is LS_EACCESS with a sentence, the same whether it leads to anything or not (L13). What takes a
+ * `within` is the one check of --sandbox, and all that reads a site's files goes through it. Hard links cannot be told
+ * from other files.
  * @param within  canonical; NULL = links may lead anywhere */
 char *ls_path_within(const char *within, const char *path, struct ls_err *err);
 /** As ls_path_within, but parts at the end that do not exist are kept as they are written. */
 char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *err);
-/** `path` relative to `root`, both absolute and canonical, by components: `lua/x.lua`, `../shared/x.lua`, `.` (L26). Owned. */
+/** `path` relative to `root`, both absolute and canonical, by components: `lua/x.lua`, `../shared/x.lua`, `.` (L26).
+ * Owned. */
 char *ls_path_relative(const char *root, const char *path);
 /** Is `path` equal to `root` or below it, by components (H3)? Both absolute and canonical. */
 bool ls_path_below(const char *root, const char *path);
@@ -33,21 +35,25 @@ bool ls_has_suffix(const char *text, const char *suffix); /* does the text end s
 bool ls_has_prefix(const char *text, const char *prefix); /* does it begin so? */
 /** Resolve `.`/`..`/`//` in a text without asking the file system. False if it would climb above its start. */
 bool ls_path_clean(struct ls_buf *out, const char *path);
-/** Open a regular file for reading; a FIFO, a device, a folder is refused at once and never waited for. The check of `within` is made of what was opened.
+/** Open a regular file for reading; a FIFO, a device, a folder is refused at once and never waited for. The check of
+ * `within` is made of what was opened.
  * @param info  filled
  * @param err   must be there
  * @return a descriptor, or LS_EACCESS (outside of `within`), LS_ENOTFOUND, LS_EIO */
 int ls_file_open(const char *within, const char *path, struct stat *info, struct ls_err *err);
-#define LS_FILE_MAX ((size_t)64 << 20) /* bytes: nobody writes such a source, view or page, and all sessions would get it */
-/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM. */
+/* bytes: nobody writes such a source, view or page, and all sessions would get it */
+#define LS_FILE_MAX ((size_t)64 << 20)
+/** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM.
+ * */
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err);
-bool ls_is_dir(const char *path); /* is a directory there, through links too? */
+bool ls_is_dir(const char *path);  /* is a directory there, through links too? */
 bool ls_is_file(const char *path); /* is a regular file there, through links too? */
 
 /** Walk a tree, names sorted bytewise, links to directories followed (each real directory once), dot-entries and
- * node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one. Links out of `within` (ls_path_within) are left out,
- * and with `say` named in the log.
+ * node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one. Links out of
+ * `within` (ls_path_within) are left out, and with `say` named in the log.
  * @return 0, a non-zero result of `fn` (which ends the walk), or an LS_E* code */
-int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir), void *ctx, struct ls_err *err);
+int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir),
+                 void *ctx, struct ls_err *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* Bursts: immutable, counted, the same object for every session (H38); the stable read that fills them (H29); and the burst that
- * `lsess reload` asks for (C1, H2). Thread: any; a burst is filled by one thread and read only afterwards. */
+/* Bursts: immutable, counted, the same object for every session (H38); the stable read that fills them (H29); and the
+ * burst that `lsess reload` asks for (C1, H2). Thread: any; a burst is filled by one thread and read only afterwards.
+ * */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -46,7 +47,8 @@ void ls_burst_unref(struct ls_burst *burst)
 {
     struct counted_burst *counted = (struct counted_burst *)burst;
     if (!burst || atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel) != 1) return;
-    for (size_t i = 0; i < burst->file_count; i++) release_file(&burst->files[i]);
+    for (size_t i = 0; i < burst->file_count; i++)
+        release_file(&burst->files[i]);
     for (size_t i = 0; i < burst->view_count; i++) {
         ls_free((char *)burst->views[i].path);
         ls_bytes_unref(burst->views[i].text);
@@ -56,11 +58,17 @@ void ls_burst_unref(struct ls_burst *burst)
     ls_free(counted);
 }
 
-bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text)
+bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path,
+                       struct ls_bytes *text)
 {
-    struct ls_reload_file file = {.key = ls_strdup(key), .old_key = old_key ? ls_strdup(old_key) : NULL, .path = ls_strdup(path), .text = ls_bytes_ref(text),
+    struct ls_reload_file file = {.key = ls_strdup(key),
+                                  .old_key = old_key ? ls_strdup(old_key) : NULL,
+                                  .path = ls_strdup(path),
+                                  .text = ls_bytes_ref(text),
                                   .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
-    if (file.key && file.path && (!old_key || file.old_key) && LS_PUSH(burst->files, burst->file_count, burst->file_cap, file)) return true;
+    if (file.key && file.path && (!old_key || file.old_key) &&
+        LS_PUSH(burst->files, burst->file_count, burst->file_cap, file))
+        return true;
     release_file(&file);
     return false;
 }
@@ -74,7 +82,9 @@ void ls__burst_remove(struct ls_burst *burst, size_t index)
 bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_bytes *text)
 {
     char *copy = ls_strdup(path);
-    if (copy && LS_PUSH(burst->views, burst->view_count, burst->view_cap, (struct ls_view_file){.path = copy, .text = ls_bytes_ref(text)})) return true;
+    if (copy && LS_PUSH(burst->views, burst->view_count, burst->view_cap,
+                        (struct ls_view_file){.path = copy, .text = ls_bytes_ref(text)}))
+        return true;
     ls_free(copy);
     return false;
 }
@@ -120,10 +130,14 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
         if (got < 0 && errno == EINTR) continue;
         if (got == 0) break;
         if (got > 0) ls_buf_add(&bytes, block, (size_t)got);
-        if (got < 0) ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
-        else if (bytes.len > LS_FILE_MAX) ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
-        else if (!ls_buf_failed(&bytes)) continue;
-        else ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
+        if (got < 0)
+            ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
+        else if (bytes.len > LS_FILE_MAX)
+            ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
+        else if (!ls_buf_failed(&bytes))
+            continue;
+        else
+            ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
         result = LS__READ_FAILED;
         break;
     }
@@ -135,7 +149,8 @@ static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const
     return result;
 }
 
-enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err)
+enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
+                              struct ls_err *err)
 {
     struct stat before, after, at_path;
     LS_ERR(why);
@@ -146,9 +161,10 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
         ls_fail(err, fd, "Hot reload: %s", ls_err_text(&why));
         return LS__READ_FAILED;
     }
-    enum ls__read result = read_all(fd, (size_t)before.st_size < LS_FILE_MAX ? (size_t)before.st_size : 0, text, path, err);
-    if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) || !same_version(&after, &at_path) ||
-                                  ls_bytes_len(*text) != (size_t)after.st_size)) {
+    enum ls__read result =
+        read_all(fd, (size_t)before.st_size < LS_FILE_MAX ? (size_t)before.st_size : 0, text, path, err);
+    if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) ||
+                                  !same_version(&after, &at_path) || ls_bytes_len(*text) != (size_t)after.st_size)) {
         ls_bytes_unref(*text);
         *text = NULL;
         result = LS__READ_UNSTABLE;
@@ -162,9 +178,9 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
 
 struct collect {
     const char *within, *root;
-    const char *dir;      /* absolute: what is walked */
+    const char *dir; /* absolute: what is walked */
     struct ls_burst *burst;
-    struct ls_map *seen;  /* keys that are in */
+    struct ls_map *seen; /* keys that are in */
     struct ls_err *err;
 };
 
@@ -192,7 +208,9 @@ static int collect_file(struct collect *collect, const char *path, bool view)
     int result = !real ? collect->err->code : key ? 0 : LS_ENOMEM;
     if (!result && !ls_map_get(collect->seen, key, strlen(key))) {
         result = read_named(collect->within, path, &text, collect->err);
-        if (!result && !(view ? ls__burst_add_view(collect->burst, path, text) : ls__burst_add_lua(collect->burst, key, NULL, path, text))) result = LS_ENOMEM;
+        if (!result && !(view ? ls__burst_add_view(collect->burst, path, text)
+                              : ls__burst_add_lua(collect->burst, key, NULL, path, text)))
+            result = LS_ENOMEM;
         if (!result) ls_map_put(collect->seen, key, strlen(key), collect, NULL);
     }
     if (result == LS_ENOMEM) ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.");
@@ -212,7 +230,8 @@ static int collect_walked(void *ctx, const char *rel, bool is_dir)
     int result = ls_buf_failed(&path) ? LS_ENOMEM : collect_file(collect, ls_buf_text(&path), view);
     ls_buf_release(&path);
     if (result == LS_ENOMEM) return result;
-    /* Nobody named this file: that it cannot be read is said, and the others go on (H32). It may also have gone meanwhile. */
+    /* Nobody named this file: that it cannot be read is said, and the others go on (H32). It may also have gone
+     * meanwhile. */
     if (result && result != LS_ENOTFOUND) ls_log(0, "%s", ls_err_text(collect->err));
     return 0;
 }
@@ -225,7 +244,9 @@ static int collect_all(struct collect *collect)
         struct ls_buf dir = LS_BUF_INIT;
         ls_path_join(&dir, collect->root, trees[i]);
         collect->dir = ls_buf_text(&dir);
-        result = ls_buf_failed(&dir) ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.") : ls_tree_walk(collect->within, true, collect->dir, collect_walked, collect, collect->err);
+        result = ls_buf_failed(&dir)
+                     ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.")
+                     : ls_tree_walk(collect->within, true, collect->dir, collect_walked, collect, collect->err);
         ls_buf_release(&dir);
     }
     return result;
@@ -241,7 +262,9 @@ static int collect_name(struct collect *collect, const char *name)
         ls_path_join(&dir, collect->root, places[i]);
         ls_path_join(&path, ls_buf_text(&dir), name);
         LS_ERR(why);
-        char *real = ls_buf_failed(&dir) || ls_buf_failed(&path) ? NULL : ls_path_within(collect->within, ls_buf_text(&path), &why);
+        char *real = ls_buf_failed(&dir) || ls_buf_failed(&path)
+                         ? NULL
+                         : ls_path_within(collect->within, ls_buf_text(&path), &why);
         bool wanted = real ? ls_is_file(real) : why.code == LS_EACCESS; /* the latter for what is said of it */
         ls_free(real);
         if (!wanted) continue;
@@ -251,16 +274,20 @@ static int collect_name(struct collect *collect, const char *name)
     }
     ls_buf_release(&path);
     ls_buf_release(&dir);
-    return result == LS_ENOTFOUND ? ls_fail(collect->err, LS_ENOTFOUND, "There is no file %s in this site.", name) : result;
+    return result == LS_ENOTFOUND ? ls_fail(collect->err, LS_ENOTFOUND, "There is no file %s in this site.", name)
+                                  : result;
 }
 
 /* @param all  everything of the site, and `names` where they exist; else exactly `names` */
-static struct ls_burst *burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count, struct ls_err *err)
+static struct ls_burst *burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count,
+                                 struct ls_err *err)
 {
     LS_ERR(unused);
     if (!err) err = &unused;
-    struct collect collect = {.within = within, .root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
-    int result = collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
+    struct collect collect = {
+        .within = within, .root = root, .burst = ls__burst_new(), .seen = ls_map_new(), .err = err};
+    int result =
+        collect.burst && collect.seen ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
     if (!result && all) result = collect_all(&collect);
     for (size_t i = 0; i < count && !result; i++) {
         result = collect_name(&collect, names[i]);
@@ -279,12 +306,14 @@ static struct ls_burst *burst_of(const char *within, const char *root, bool all,
     return collect.burst;
 }
 
-struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count, struct ls_err *err)
+struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count,
+                                   struct ls_err *err)
 {
     return burst_of(within, root, !count, names, count, err);
 }
 
-struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count, struct ls_err *err)
+struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count,
+                                  struct ls_err *err)
 {
     return burst_of(within, root, true, keys, count, err);
 }

@@ -1,6 +1,8 @@
-/* The table of watched directories (H11): one kernel watch for each real directory, known by device and inode however it is spelled, with a
- * use count for each level of attention. Settling thread (the opening one before it starts). Refuses to know why a directory is used.
- * Rules: H11, H13 (a directory that has died is never mistaken for its successor with the same inode), H86, H88, H89. */
+/* The table of watched directories (H11): one kernel watch for each real directory, known by device and inode however
+ * it is spelled, with a use count for each level of attention. Settling thread (the opening one before it starts).
+ * Refuses to know why a directory is used.
+ * Rules: H11, H13 (a directory that has died is never mistaken for its successor with the same inode), H86, H88, H89.
+ * */
 #include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -13,7 +15,8 @@
 static const uint32_t level_mask[LS__LEVELS] = {
     [LS__SELF] = IN_DELETE_SELF | IN_MOVE_SELF,
     [LS__NAMES] = IN_DELETE_SELF | IN_MOVE_SELF | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
-    [LS__CONTENT] = IN_DELETE_SELF | IN_MOVE_SELF | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_EXCL_UNLINK,
+    [LS__CONTENT] = IN_DELETE_SELF | IN_MOVE_SELF | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY |
+                    IN_CLOSE_WRITE | IN_ATTRIB | IN_EXCL_UNLINK,
 };
 
 struct dir_id {
@@ -30,7 +33,10 @@ static struct dir_id id_of(const struct stat *info)
     return id;
 }
 
-unsigned ls__dir_count(const struct ls__dir *dir) { return dir->uses[LS__SELF] + dir->uses[LS__NAMES] + dir->uses[LS__CONTENT]; }
+unsigned ls__dir_count(const struct ls__dir *dir)
+{
+    return dir->uses[LS__SELF] + dir->uses[LS__NAMES] + dir->uses[LS__CONTENT];
+}
 
 static int level_needed(const struct ls__dir *dir)
 {
@@ -89,14 +95,17 @@ static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int erro
 {
     if (error == ENOSPC) {
         if (!h->told_limit)
-            ls_log(0, "Hot reload: %s cannot be watched: the limit fs.inotify.max_user_watches is %ld, %zu are in use here; it is polled instead.", dir->path,
-                   ls__watcher_limit(), ls_idmap_count(h->wds));
+            ls_log(
+                0,
+                "Hot reload: %s cannot be watched: the limit fs.inotify.max_user_watches is %ld, %zu are in use here; it is polled instead.",
+                dir->path, ls__watcher_limit(), ls_idmap_count(h->wds));
         h->told_limit = true;
-    } else ls_log(0, "Hot reload: %s cannot be watched (%s); it is polled instead.", dir->path, strerror(error));
+    } else
+        ls_log(0, "Hot reload: %s cannot be watched (%s); it is polled instead.", dir->path, strerror(error));
 }
 
-/* Bring the kernel watch to the level needed. A raised level replaces the watch, for the library cannot change one; what happened to the
- * names in between is found by a second look (ls__second_look).
+/* Bring the kernel watch to the level needed. A raised level replaces the watch, for the library cannot change one;
+ * what happened to the names in between is found by a second look (ls__second_look).
  * @return false when the directory is not there any more */
 static bool place(struct ls_hotload *h, struct ls__dir *dir)
 {
@@ -108,7 +117,9 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
         return true;
     }
     if (ls__fs_is_remote(dir->path, &type)) {
-        if (!h->told_fs) ls_log(0, "Hot reload: %s is on %s, which does not report changes made elsewhere; it is polled.", dir->path, type);
+        if (!h->told_fs)
+            ls_log(0, "Hot reload: %s is on %s, which does not report changes made elsewhere; it is polled.", dir->path,
+                   type);
         h->told_fs = true;
         poll_instead(h, dir, level);
         return true;
@@ -153,13 +164,15 @@ static struct ls__dir *new_dir(struct ls_hotload *h, const char *path, const str
     return NULL;
 }
 
-struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level, bool *fresh)
+struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level,
+                            bool *fresh)
 {
     struct ls__dir *dir = ls__dir_find(h, info);
     if (!dir) dir = new_dir(h, path, info);
     if (!dir) return NULL;
     if (strcmp(dir->path, path)) {
-        char *copy = ls_strdup(path); /* it was renamed: the table knows it by its number, messages by its present path */
+        /* it was renamed: the table knows it by its number, messages by its present path */
+        char *copy = ls_strdup(path);
         if (copy) {
             ls_free(dir->path);
             dir->path = copy;
@@ -175,8 +188,11 @@ struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct
     if (!place(h, dir)) {
         dir->uses[level]--;
         ls__dir_kill(h, dir);
-        if (ls__dir_count(dir)) h->rescan = true; /* with its watch goes the record that would have told its other users */
-        else free_dir(dir);
+        /* with its watch goes the record that would have told its other users */
+        if (ls__dir_count(dir))
+            h->rescan = true;
+        else
+            free_dir(dir);
         return NULL;
     }
     if (fresh && dir->placed > before) *fresh = true;
@@ -224,7 +240,10 @@ void ls__dirs_poll_all(struct ls_hotload *h)
     }
 }
 
-static void drop_dir(void *value) { free_dir(value); }
+static void drop_dir(void *value)
+{
+    free_dir(value);
+}
 
 void ls__dirs_free(struct ls_hotload *h)
 {

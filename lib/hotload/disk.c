@@ -1,5 +1,5 @@
-/* What the file system says just now: of a file, of the names in a directory, of the kind of file system (H20, H85, H87, H88). Thread: any, but
- * for the snapshot of a directory, which is the settling thread's. */
+/* What the file system says just now: of a file, of the names in a directory, of the kind of file system (H20, H85,
+ * H87, H88). Thread: any, but for the snapshot of a directory, which is the settling thread's. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,19 +12,23 @@ struct ls__hotload_seams ls__hotload_seams;
 
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
 {
-    *stamp = (struct ls__stamp){.dev = info->st_dev, .ino = info->st_ino, .size = info->st_size, .mtime = info->st_mtim, .type = info->st_mode & S_IFMT};
+    *stamp = (struct ls__stamp){.dev = info->st_dev,
+                                .ino = info->st_ino,
+                                .size = info->st_size,
+                                .mtime = info->st_mtim,
+                                .type = info->st_mode & S_IFMT};
 }
 
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
-           a->type == b->type;
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+           a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type;
 }
 
 bool ls__name_ignored(const char *name)
 {
     size_t len = strlen(name);
-    return name[0] == '.' || name[0] == '#' || (len && name[len - 1] == '~') || strstr(name, "___jb_") != NULL;
+    return name[0] == '.' || name[0] == '#' || (len && name[len - 1] == '~') || strstr(name, "___jb_");
 }
 
 /* Numbers from statfs(2); the kernel's header names only some of them. */
@@ -32,15 +36,17 @@ static const struct {
     unsigned long type;
     const char *name;
 } remote_types[] = {
-    {0x6969, "NFS"},          {0x517B, "SMB"},     {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB"},       {0x01021997, "9p"},         {0x65735546, "FUSE"},
-    {0x786f4256, "vboxsf"},   {0x00c36400, "Ceph"}, {0x5346414F, "AFS"},  {0x6B414653, "AFS"},       {0x73757245, "Coda"},       {0xbacbacbc, "vmhgfs"},
-    {0x7c7c6673, "prl_fs"},   {0x564c, "NCP"},     {0x6a656a63, "a virtual machine's shared folder"},
+    {0x6969, "NFS"},        {0x517B, "SMB"},      {0xFF534D42, "CIFS"},
+    {0xFE534D42, "SMB"},    {0x01021997, "9p"},   {0x65735546, "FUSE"},
+    {0x786f4256, "vboxsf"}, {0x00c36400, "Ceph"}, {0x5346414F, "AFS"},
+    {0x6B414653, "AFS"},    {0x73757245, "Coda"}, {0xbacbacbc, "vmhgfs"},
+    {0x7c7c6673, "prl_fs"}, {0x564c, "NCP"},      {0x6a656a63, "a virtual machine's shared folder"},
 };
 
 bool ls__fs_is_remote(const char *path, const char **name)
 {
     struct statfs info;
-    if (ls__hotload_seams.remote_fs) return (*name = ls__hotload_seams.remote_fs(path)) != NULL;
+    if (ls__hotload_seams.remote_fs) return (*name = ls__hotload_seams.remote_fs(path));
     if (statfs(path, &info)) return false;
     for (size_t i = 0; i < sizeof remote_types / sizeof *remote_types; i++)
         if ((unsigned long)(uint32_t)info.f_type == remote_types[i].type) {

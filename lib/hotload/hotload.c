@@ -1,9 +1,9 @@
 /* LuaHotLoader: opening, closing, and the settling thread.
  *
- * Threads: the watcher thread (watcher.c) forwards records into one queue; whoever calls a function of hotload.h puts a message into the same
- * queue; the settling thread takes them out in order and owns everything else. It sleeps without a time limit while nothing is pending and
- * nothing is polled. Lock order: idle_lock, then lock; neither is held while calling out. The settling thread may wait for the watcher
- * thread (a watch to be set), never the reverse.
+ * Threads: the watcher thread (watcher.c) forwards records into one queue; whoever calls a function of hotload.h puts a
+ * message into the same queue; the settling thread takes them out in order and owns everything else. It sleeps without
+ * a time limit while nothing is pending and nothing is polled. Lock order: idle_lock, then lock; neither is held while
+ * calling out. The settling thread may wait for the watcher thread (a watch to be set), never the reverse.
  *
  * Refuses to wait for a VM (H40), to know sessions but by number, and to decide which session reloads (H33–H35).
  * Rules: H2, H6, H24, H40, H85, H87, H90, H94–H96, H101. */
@@ -24,19 +24,29 @@
 #include "hotload/hotload_internal.h"
 
 enum {
-    MAX_QUEUED = 262144, /* records: about what 16 overflows of the kernel's queue would hold; beyond, everything is looked at again */
+    /* records: about what 16 overflows of the kernel's queue would hold; beyond, everything is looked at again */
+    MAX_QUEUED = 262144,
     IDLE_WAIT_MS = 2000, /* a mark that takes longer was lost with others */
 };
 
-enum message_kind { MESSAGE_RECORD, MESSAGE_LOADED, MESSAGE_WANTED, MESSAGE_UNLOADED, MESSAGE_DIRECTORY, MESSAGE_ENDED, MESSAGE_MARK, MESSAGE_STATE };
+enum message_kind {
+    MESSAGE_RECORD,
+    MESSAGE_LOADED,
+    MESSAGE_WANTED,
+    MESSAGE_UNLOADED,
+    MESSAGE_DIRECTORY,
+    MESSAGE_ENDED,
+    MESSAGE_MARK,
+    MESSAGE_STATE
+};
 
 struct ls__message {
     struct ls__message *next;
     enum message_kind kind;
     struct ls__record record;
     int64_t session;
-    char *text;          /* owned: name of a record, key, directory */
-    char **paths;        /* owned */
+    char *text;   /* owned: name of a record, key, directory */
+    char **paths; /* owned */
     size_t path_count;
     struct ls_buf *json; /* MESSAGE_STATE: the asker waits */
     bool *done;
@@ -44,7 +54,8 @@ struct ls__message {
 
 static void free_message(struct ls__message *message)
 {
-    for (size_t i = 0; i < message->path_count; i++) ls_free(message->paths[i]);
+    for (size_t i = 0; i < message->path_count; i++)
+        ls_free(message->paths[i]);
     ls_free(message->paths);
     ls_free(message->text);
     ls_free(message);
@@ -54,8 +65,10 @@ static void free_message(struct ls__message *message)
 static void post(struct ls_hotload *h, struct ls__message *message)
 {
     pthread_mutex_lock(&h->lock);
-    if (h->last) h->last->next = message;
-    else h->first = message;
+    if (h->last)
+        h->last->next = message;
+    else
+        h->first = message;
     h->last = message;
     h->queued++;
     pthread_cond_signal(&h->wake);
@@ -85,7 +98,8 @@ void ls__record_push(struct ls_hotload *h, const struct ls__record *record)
     pthread_mutex_lock(&h->lock);
     bool full = h->queued >= MAX_QUEUED;
     pthread_mutex_unlock(&h->lock);
-    struct ls__message *message = full && !record->mark ? NULL : new_message(record->mark ? MESSAGE_MARK : MESSAGE_RECORD, record->name);
+    struct ls__message *message =
+        full && !record->mark ? NULL : new_message(record->mark ? MESSAGE_MARK : MESSAGE_RECORD, record->name);
     if (!message) {
         lose(h);
         return;
@@ -94,7 +108,10 @@ void ls__record_push(struct ls_hotload *h, const struct ls__record *record)
     post(h, message);
 }
 
-static void forward(void *ctx, const struct ls__record *record) { ls__record_push(ctx, record); }
+static void forward(void *ctx, const struct ls__record *record)
+{
+    ls__record_push(ctx, record);
+}
 
 /* --- the settling thread --- */
 
@@ -112,7 +129,8 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
         ls_buf_char(out, '}');
     }
     ls_buf_str(out, "],\"pendingReloads\":[");
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) ls_json_put_str(out, NULL, ls_map_key(e, NULL));
+    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e))
+        ls_json_put_str(out, NULL, ls_map_key(e, NULL));
     ls_buf_str(out, "],\"symlinkTargets\":[");
     for (struct ls_map_entry *e = ls_map_first(h->symlinkTargets); e; e = ls_map_next(e)) {
         const struct ls__route *route = ls_map_value(e);
@@ -133,7 +151,8 @@ static void answer(struct ls_hotload *h, const struct ls__message *message)
     if (message->kind == MESSAGE_MARK) {
         h->marks_seen = message->record.mark;
         h->mark_idle = ls_map_count(h->pendingReloads) == 0;
-    } else *message->done = true;
+    } else
+        *message->done = true;
     pthread_cond_broadcast(&h->done);
     pthread_mutex_unlock(&h->lock);
 }
@@ -147,7 +166,8 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
         break;
     case MESSAGE_LOADED:
     case MESSAGE_WANTED:
-        ls__uses_loaded(h, message->session, message->text, message->paths, message->path_count, message->kind == MESSAGE_WANTED);
+        ls__uses_loaded(h, message->session, message->text, message->paths, message->path_count,
+                        message->kind == MESSAGE_WANTED);
         break;
     case MESSAGE_UNLOADED: ls__uses_unloaded(h, message->session, message->text); break;
     case MESSAGE_DIRECTORY: ls__uses_directory(h, message->session, message->text); break;
@@ -158,7 +178,10 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
     ls__second_look(h);
 }
 
-static int64_t poll_interval(const struct ls_hotload *h) { return h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS); }
+static int64_t poll_interval(const struct ls_hotload *h)
+{
+    return h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS);
+}
 
 /* What the clock asks for. @return when it asks next; INT64_MAX = never */
 static int64_t tick(struct ls_hotload *h)
@@ -182,8 +205,10 @@ static int64_t tick(struct ls_hotload *h)
 
 static void wait_until(struct ls_hotload *h, int64_t due)
 {
-    if (due == INT64_MAX) pthread_cond_wait(&h->wake, &h->lock);
-    else ls_cond_wait_until(&h->wake, &h->lock, due);
+    if (due == INT64_MAX)
+        pthread_cond_wait(&h->wake, &h->lock);
+    else
+        ls_cond_wait_until(&h->wake, &h->lock, due);
 }
 
 static void *settle_main(void *arg)
@@ -227,7 +252,8 @@ static bool make_maps(struct ls_hotload *h)
     h->views = ls_map_new();
     h->unreadable = ls_map_new();
     h->sessions = ls_idmap_new();
-    return h->dirs && h->wds && h->hops && h->routes && h->symlinkTargets && h->pendingReloads && h->known && h->views && h->unreadable && h->sessions;
+    return h->dirs && h->wds && h->hops && h->routes && h->symlinkTargets && h->pendingReloads && h->known &&
+           h->views && h->unreadable && h->sessions;
 }
 
 static void init_locks(struct ls_hotload *h)
@@ -330,7 +356,8 @@ void ls_hotload_close(struct ls_hotload *h)
 
 /* --- what sessions say --- */
 
-static void post_use(struct ls_hotload *h, enum message_kind kind, int64_t session, const char *text, const char *const *paths, size_t count)
+static void post_use(struct ls_hotload *h, enum message_kind kind, int64_t session, const char *text,
+                     const char *const *paths, size_t count)
 {
     if (!h) return;
     struct ls__message *message = new_message(kind, text);
@@ -340,7 +367,8 @@ static void post_use(struct ls_hotload *h, enum message_kind kind, int64_t sessi
         if (copy) message->paths[message->path_count++] = copy;
     }
     if (!message || message->path_count != count) {
-        ls_log(0, "Hot reload: out of memory; changes of %s may go unnoticed in session %lld.", text ? text : "its files", (long long)session);
+        ls_log(0, "Hot reload: out of memory; changes of %s may go unnoticed in session %lld.",
+               text ? text : "its files", (long long)session);
         if (message) free_message(message);
         return;
     }
@@ -358,18 +386,28 @@ void ls_hotload_wanted(struct ls_hotload *h, int64_t session, const char *key, c
     post_use(h, MESSAGE_WANTED, session, key, paths, count);
 }
 
-void ls_hotload_unloaded(struct ls_hotload *h, int64_t session, const char *key) { post_use(h, MESSAGE_UNLOADED, session, key, NULL, 0); }
+void ls_hotload_unloaded(struct ls_hotload *h, int64_t session, const char *key)
+{
+    post_use(h, MESSAGE_UNLOADED, session, key, NULL, 0);
+}
 
-void ls_hotload_directory_unloaded(struct ls_hotload *h, int64_t session, const char *dir) { post_use(h, MESSAGE_DIRECTORY, session, dir, NULL, 0); }
+void ls_hotload_directory_unloaded(struct ls_hotload *h, int64_t session, const char *dir)
+{
+    post_use(h, MESSAGE_DIRECTORY, session, dir, NULL, 0);
+}
 
-void ls_hotload_session_ended(struct ls_hotload *h, int64_t session) { post_use(h, MESSAGE_ENDED, session, NULL, NULL, 0); }
+void ls_hotload_session_ended(struct ls_hotload *h, int64_t session)
+{
+    post_use(h, MESSAGE_ENDED, session, NULL, NULL, 0);
+}
 
 /* --- questions --- */
 
 int ls_hotload_state_json(struct ls_hotload *h, struct ls_buf *out)
 {
     bool done = false;
-    if (pthread_equal(pthread_self(), h->thread)) write_state(h, out); /* asked from within on_burst */
+    if (pthread_equal(pthread_self(), h->thread))
+        write_state(h, out); /* asked from within on_burst */
     else {
         struct ls__message *message = new_message(MESSAGE_STATE, NULL);
         if (!message) return LS_ENOMEM;
@@ -377,21 +415,26 @@ int ls_hotload_state_json(struct ls_hotload *h, struct ls_buf *out)
         message->done = &done;
         post(h, message);
         pthread_mutex_lock(&h->lock);
-        while (!done) pthread_cond_wait(&h->done, &h->lock);
+        while (!done)
+            pthread_cond_wait(&h->done, &h->lock);
         pthread_mutex_unlock(&h->lock);
     }
     return ls_buf_failed(out) ? LS_ENOMEM : 0;
 }
 
-/* Is nothing pending once a mark has passed all records of what happened before? Without a watcher it goes straight to the settling thread. */
+/* Is nothing pending once a mark has passed all records of what happened before? Without a watcher it goes straight to
+ * the settling thread. */
 static bool pass_mark(struct ls_hotload *h)
 {
     uint64_t mark = ++h->marks;
     int64_t until = ls_now_ns() + ls_ms(IDLE_WAIT_MS);
-    if (h->watcher) ls__watcher_mark(h->watcher, mark);
-    else ls__record_push(h, &(struct ls__record){.mark = mark, .name = ""});
+    if (h->watcher)
+        ls__watcher_mark(h->watcher, mark);
+    else
+        ls__record_push(h, &(struct ls__record){.mark = mark, .name = ""});
     pthread_mutex_lock(&h->lock);
-    while (h->marks_seen != mark && ls_cond_wait_until(&h->done, &h->lock, until)) continue;
+    while (h->marks_seen != mark && ls_cond_wait_until(&h->done, &h->lock, until))
+        continue;
     bool idle = h->marks_seen == mark && h->mark_idle;
     pthread_mutex_unlock(&h->lock);
     return idle;

@@ -1,9 +1,10 @@
-/* Shared inside the hot loader's room. All of `struct ls_hotload` below the line "-- settling thread only" belongs to that thread (to the
- * opening one before it starts), so nothing there needs a lock. See hotload.c for the threads.
+/* Shared inside the hot loader's room. All of `struct ls_hotload` below the line "-- settling thread only" belongs to
+ * that thread (to the opening one before it starts), so nothing there needs a lock. See hotload.c for the threads.
  *
- * The shape: a *directory* is a real one, known by device and inode, with one kernel watch (H11). A *route* is the way a path resolves at
- * present: the entries it hops over, each of which makes it lead elsewhere when it changes (H14–H18). A *node* is a place in one of the
- * trees of H6 at which a directory hangs. An event says no more than "look at this name of this directory again". */
+ * The shape: a *directory* is a real one, known by device and inode, with one kernel watch (H11). A *route* is the way
+ * a path resolves at present: the entries it hops over, each of which makes it lead elsewhere when it changes
+ * (H14–H18). A *node* is a place in one of the trees of H6 at which a directory hangs. An event says no more than "look
+ * at this name of this directory again". */
 #ifndef LS_HOTLOAD_HOTLOAD_INTERNAL_H
 #define LS_HOTLOAD_HOTLOAD_INTERNAL_H
 
@@ -19,8 +20,10 @@
 #include "hotload/watcher.h"
 
 enum {
-    LS__CLEAN_UP_NS = 1000000000, /* a directory without uses keeps its kernel watch for 1 s: one that was moved away and back, or deleted, needs no work */
-    LS__POLL_MS = 500,            /* H87: interval where events are missing */
+    /* a directory without uses keeps its kernel watch for 1 s: one that was moved away and back, or deleted, needs no
+     * work */
+    LS__CLEAN_UP_NS = 1000000000,
+    LS__POLL_MS = 500, /* H87: interval where events are missing */
 };
 
 /* How closely a directory is watched. */
@@ -46,11 +49,12 @@ struct ls__node;
 struct ls__dir {
     dev_t dev;
     ino_t ino;
-    char *path;                /* owned: its real path when it was resolved last */
-    int wd;                    /* kernel watch, 0 = none */
-    int placed;                /* level of that watch or of polling; -1 none */
-    bool polled;               /* H86–H88 */
-    bool dead;                 /* its inode is gone, or the kernel dropped the watch: a directory of that number is another one */
+    char *path;  /* owned: its real path when it was resolved last */
+    int wd;      /* kernel watch, 0 = none */
+    int placed;  /* level of that watch or of polling; -1 none */
+    bool polled; /* H86–H88 */
+    /* its inode is gone, or the kernel dropped the watch: a directory of that number is another one */
+    bool dead;
     unsigned uses[LS__LEVELS]; /* H11 */
     int64_t unused_ns;         /* since when it is watched more closely than needed, or needlessly; 0 = it is not */
     struct ls__hop *hops;      /* routes that pass here */
@@ -65,19 +69,19 @@ struct ls__route;
 struct ls__hop {
     struct ls__route *route;
     struct ls__dir *dir;
-    char *name;                        /* owned: the entry looked up; NULL = the directory was merely passed */
+    char *name; /* owned: the entry looked up; NULL = the directory was merely passed */
     enum ls__level level;
     struct ls__hop *dir_prev, *dir_next;   /* in dir->hops */
     struct ls__hop *name_prev, *name_next; /* hops of one directory and name */
 };
 
 struct ls__route {
-    char *path;              /* owned: the request path */
+    char *path; /* owned: the request path */
     unsigned refs;
-    unsigned uses;           /* uses by sessions among them */
-    struct ls__hop *hops;    /* owned array */
+    unsigned uses;        /* uses by sessions among them */
+    struct ls__hop *hops; /* owned array */
     size_t hop_count;
-    char *real;              /* owned: final target; NULL = leads nowhere (H18) */
+    char *real; /* owned: final target; NULL = leads nowhere (H18) */
     bool is_dir;
     bool refused;            /* it leads outside of `within`, and so nowhere */
     struct ls__stamp stamp;  /* of the target, as last resolved */
@@ -97,7 +101,7 @@ struct ls__tree {
 struct ls__node {
     struct ls__tree *tree;
     struct ls__node *parent;
-    char *path;              /* owned: request path, links unresolved */
+    char *path; /* owned: request path, links unresolved */
     struct ls__dir *dir;
     struct ls_map *children; /* name -> node: sub-directories, and links to directories; NULL while empty */
     struct ls_map *links;    /* name -> route: all symlinks here (H14); NULL while empty */
@@ -106,18 +110,18 @@ struct ls__node {
 
 /* An entry of pendingReloads: something changed and waits for its quiet window. */
 struct ls__pending {
-    char *path;          /* owned: real path of the entry, or the request path of a route or view */
-    int64_t first_ns;    /* H28 counts from here */
-    int64_t last_ns;     /* last event that (re)started the window */
-    int64_t dirty_ns;    /* last MODIFY or CREATE without CLOSE_WRITE (H21, H29); 0 = none */
-    int64_t hold_ns;     /* not before this time: an empty file may be about to be filled (H30); 0 */
-    int64_t empty_ns;    /* found empty first at this time; 0 */
-    bool waiting;        /* pending; else only dirty */
-    bool absent;         /* was deleted or moved away */
-    bool polled;         /* no CLOSE_WRITE will tell (H22) */
-    bool told;           /* H28's log line was written */
-    bool handled;        /* it is in the burst that is being gathered */
-    bool unasked;        /* no event has come: it is looked at because its directory was not watched before */
+    char *path;       /* owned: real path of the entry, or the request path of a route or view */
+    int64_t first_ns; /* H28 counts from here */
+    int64_t last_ns;  /* last event that (re)started the window */
+    int64_t dirty_ns; /* last MODIFY or CREATE without CLOSE_WRITE (H21, H29); 0 = none */
+    int64_t hold_ns;  /* not before this time: an empty file may be about to be filled (H30); 0 */
+    int64_t empty_ns; /* found empty first at this time; 0 */
+    bool waiting;     /* pending; else only dirty */
+    bool absent;      /* was deleted or moved away */
+    bool polled;      /* no CLOSE_WRITE will tell (H22) */
+    bool told;        /* H28's log line was written */
+    bool handled;     /* it is in the burst that is being gathered */
+    bool unasked;     /* no event has come: it is looked at because its directory was not watched before */
 };
 
 enum ls__scan {
@@ -131,47 +135,47 @@ struct ls__message;
 struct ls_hotload {
     /* -- immutable after open */
     char *root;
-    const char *within;       /* NULL, or what lies outside is not looked at (L13); borrowed */
-    int64_t debounce_ns;      /* -1 = the two windows of H23 */
-    int64_t poll_ns;          /* > 0: poll everything; 0 = only where events are missing */
+    const char *within;  /* NULL, or what lies outside is not looked at (L13); borrowed */
+    int64_t debounce_ns; /* -1 = the two windows of H23 */
+    int64_t poll_ns;     /* > 0: poll everything; 0 = only where events are missing */
     void *ctx;
     void (*on_burst)(void *ctx, struct ls_burst *burst);
     struct ls__watcher *watcher; /* NULL when everything is polled */
     pthread_t thread;
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t wake;      /* something for the settling thread */
-    pthread_cond_t done;      /* an answer of the settling thread */
+    pthread_cond_t wake; /* something for the settling thread */
+    pthread_cond_t done; /* an answer of the settling thread */
     struct ls__message *first, *last;
     size_t queued;
-    bool lost;                /* records were dropped: look at everything again (H85) */
+    bool lost; /* records were dropped: look at everything again (H85) */
     bool stop;
-    uint64_t marks_seen;      /* last mark that has passed through the queue */
-    bool mark_idle;           /* nothing was pending when it did */
+    uint64_t marks_seen; /* last mark that has passed through the queue */
+    bool mark_idle;      /* nothing was pending when it did */
     /* -- protected by idle_lock */
     pthread_mutex_t idle_lock;
     uint64_t marks;
     /* -- settling thread only */
-    struct ls_map *dirs;      /* device and inode -> struct ls__dir */
-    struct ls_idmap *wds;     /* kernel watch -> struct ls__dir */
-    struct ls_map *hops;      /* directory and name -> first struct ls__hop */
-    struct ls_map *routes;    /* request path -> struct ls__route */
+    struct ls_map *dirs;           /* device and inode -> struct ls__dir */
+    struct ls_idmap *wds;          /* kernel watch -> struct ls__dir */
+    struct ls_map *hops;           /* directory and name -> first struct ls__hop */
+    struct ls_map *routes;         /* request path -> struct ls__route */
     struct ls_map *symlinkTargets; /* request path of a link in a tree -> its route, borrowed (H14) */
     struct ls_map *pendingReloads; /* path -> struct ls__pending (section 5) */
-    struct ls_map *known;     /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
-    struct ls_map *views;     /* request path of a view file -> itself */
+    struct ls_map *known;      /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
+    struct ls_map *views;      /* request path of a view file -> itself */
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
     struct ls__tree trees[3];
-    bool recheck;             /* some directory has its flag of that name set */
-    bool rescan;              /* a directory that others use was not where it was known to be */
-    bool rewalk;              /* a directory that was reachable twice lost one of its places */
-    size_t polled;            /* directories that are polled */
-    size_t unused;            /* directories waiting to be let go */
+    bool recheck;  /* some directory has its flag of that name set */
+    bool rescan;   /* a directory that others use was not where it was known to be */
+    bool rewalk;   /* a directory that was reachable twice lost one of its places */
+    size_t polled; /* directories that are polled */
+    size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
-    int64_t lock_since_ns;    /* a burst has been held back since (H84); 0 */
+    int64_t lock_since_ns;       /* a burst has been held back since (H84); 0 */
     struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
-    bool told_limit, told_fs; /* once each (H86, H88) */
+    bool told_limit, told_fs;    /* once each (H86, H88) */
 };
 
 /* --- disk.c --- */
@@ -181,18 +185,22 @@ void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
 /** H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name);
-/** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or without memory */
+/** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
+ * without memory */
 struct ls_map *ls__entries_read(const struct ls__dir *dir);
-/** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing. */
+/** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing.
+ * */
 void ls__snapshot_take(struct ls__dir *dir);
 /** The directory is polled no more. */
 void ls__snapshot_free(struct ls__dir *dir);
 /** Is `path` on a file system that does not report changes made elsewhere (H88)? *name: what it is called, static. */
 bool ls__fs_is_remote(const char *path, const char **name);
 /* --- dirs.c --- */
-/** Count one use of the directory at `path`, whose stat `info` is. *fresh (may be NULL) is set when its watch has been set or raised just now, so that the
- * caller looks again at what it found before. @return NULL when it has gone, or without memory */
-struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level, bool *fresh);
+/** Count one use of the directory at `path`, whose stat `info` is. *fresh (may be NULL) is set when its watch has been
+ * set or raised just now, so that the caller looks again at what it found before. @return NULL when it has gone, or
+ * without memory */
+struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct stat *info, enum ls__level level,
+                            bool *fresh);
 /** One use less; a directory without any is let go after a while. */
 void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level level);
 /** The record of a directory, by device and inode (H11). NULL = it is not watched. */
@@ -201,11 +209,11 @@ struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
 struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
 /** It is gone (H13): taken out of the tables. What still refers to it lets it go when it is looked at again. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
-/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with the first one (H85).
- * It is set anew. @return false when the directory is not there any more */
+/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with
+ * the first one (H85). It is set anew. @return false when the directory is not there any more */
 bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir);
-/** Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a directory that was
- * deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */
+/** Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a
+ * directory that was deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now);
 /** The watcher has failed: everything is polled from now on. */
 void ls__dirs_poll_all(struct ls_hotload *h);
@@ -214,7 +222,8 @@ void ls__dirs_free(struct ls_hotload *h);
 /** Its uses of all levels. */
 unsigned ls__dir_count(const struct ls__dir *dir);
 /* --- routes.c --- */
-/** The route of a request path, resolved when it is new. @return one more use, ls__route_unref(); NULL without memory */
+/** The route of a request path, resolved when it is new. @return one more use, ls__route_unref(); NULL without memory
+ * */
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path);
 /** One use less; the last one frees it. NULL accepted. */
 void ls__route_unref(struct ls_hotload *h, struct ls__route *route);
@@ -225,11 +234,13 @@ bool ls__route_counts(const struct ls__route *route);
 /** The first of the hops that look `name` up in this directory; the others follow by name_next. NULL = none. */
 struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /* --- trees.c --- */
-/** Walk the trees of H6 and set their watches; what is there counts as known. @return 0; LS_ENOMEM and err: close them all the same */
+/** Walk the trees of H6 and set their watches; what is there counts as known. @return 0; LS_ENOMEM and err: close them
+ * all the same */
 int ls__trees_open(struct ls_hotload *h, struct ls_err *err);
 /** Gives back what ls__trees_open has taken. */
 void ls__trees_close(struct ls_hotload *h);
-/** Look at the top of a tree as its route leads at present: another one is walked, one that is gone is waited for (H8, H13). */
+/** Look at the top of a tree as its route leads at present: another one is walked, one that is gone is waited for (H8,
+ * H13). */
 void ls__tree_check(struct ls_hotload *h, struct ls__tree *tree, enum ls__scan scan);
 /** Look at one name of a place again. A directory that is new there is scanned after its watch is in place (H9). */
 void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan);
@@ -238,11 +249,13 @@ void ls__node_check(struct ls_hotload *h, struct ls__node *node);
 /** Walk all trees again from their tops. */
 void ls__trees_rescan(struct ls_hotload *h, enum ls__scan scan);
 /* --- events.c --- */
-/** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the watcher has failed. */
+/** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the
+ * watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
 /** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
-/** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again (H13). */
+/** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again
+ * (H13). */
 void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
 /** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
 void ls__second_look(struct ls_hotload *h);
@@ -271,11 +284,14 @@ int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
 void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */
 enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
-/** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within` as ls_file_open's.
- * *text is owned on LS__READ_OK; err is filled on LS__READ_FAILED only. */
-enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp, struct ls_err *err);
-/** All copied; the text gets one more use. `old_key` NULL unless a link leads elsewhere now (H17). False without memory. */
-bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path, struct ls_bytes *text);
+/** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within`
+ * as ls_file_open's. *text is owned on LS__READ_OK; err is filled on LS__READ_FAILED only. */
+enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
+                              struct ls_err *err);
+/** All copied; the text gets one more use. `old_key` NULL unless a link leads elsewhere now (H17). False without
+ * memory. */
+bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path,
+                       struct ls_bytes *text);
 /** Take a Lua file out again. */
 void ls__burst_remove(struct ls_burst *burst, size_t index);
 /** Copied; the text (NULL = gone) gets one more use. False without memory. */
@@ -286,7 +302,8 @@ struct ls_burst *ls__burst_new(void);
 void ls__burst_sort(struct ls_burst *burst);
 /* --- uses.c --- */
 /** As ls_hotload_loaded and, with `wanted`, ls_hotload_wanted; this and what follows runs on the settling thread. */
-void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted);
+void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count,
+                     bool wanted);
 /** As ls_hotload_unloaded. */
 void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key);
 /** As ls_hotload_directory_unloaded: the directory of a key is what precedes its last '/'. */
@@ -296,13 +313,15 @@ void ls__uses_ended(struct ls_hotload *h, int64_t session);
 /** Frees all uses at the hot loader's end. */
 void ls__uses_free(struct ls_hotload *h);
 /* --- hotload.c --- */
-/** A record for the settling thread; copied. Those that are too many are dropped, and everything is looked at again (H85). Watcher thread, and tests. */
+/** A record for the settling thread; copied. Those that are too many are dropped, and everything is looked at again
+ * (H85). Watcher thread, and tests. */
 void ls__record_push(struct ls_hotload *h, const struct ls__record *record);
 
 /* Replaceable by tests: the type of a file system, and the limit that adding a watch runs into. */
 struct ls__hotload_seams {
-    const char *(*remote_fs)(const char *path); /* a name = that file system reports no changes; NULL = ask the kernel */
-    int (*watch_error)(void);                   /* an errno to fail with; NULL = none */
+    /* a name = that file system reports no changes; NULL = ask the kernel */
+    const char *(*remote_fs)(const char *path);
+    int (*watch_error)(void); /* an errno to fail with; NULL = none */
 };
 extern struct ls__hotload_seams ls__hotload_seams;
 

@@ -55,7 +55,7 @@ struct ls__pending *ls__pend(struct ls_hotload *h, const char *path)
 
 void ls__pend_unasked(struct ls_hotload *h, const char *path)
 {
-    bool known = ls_map_get(h->pendingReloads, path, strlen(path)) != NULL;
+    bool known = ls_map_get(h->pendingReloads, path, strlen(path));
     struct ls__pending *entry = ls__pend(h, path);
     if (entry) entry->unasked = !known;
 }
@@ -86,5 +86,5 @@ bool ls__is_there(const struct ls_hotload *h, const char *path)
 {
     char *real = ls_path_within(h->within, path, NULL);
     ls_free(real);
-    return real != NULL;
+    return real;
 }

@@ -1,11 +1,12 @@
-/* Polling (H86–H88): where the kernel reports nothing, directories are compared with how they looked last, and what differs is told as if it
- * were an event. Settling thread. */
+/* Polling (H86–H88): where the kernel reports nothing, directories are compared with how they looked last, and what
+ * differs is told as if it were an event. Settling thread. */
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
 #include "hotload/hotload_internal.h"
 
-static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name, const struct ls__stamp *stamp)
+static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name,
+                 const struct ls__stamp *stamp)
 {
     ls__event_name(h, dir, mask | (S_ISDIR(stamp->type) ? IN_ISDIR : 0), name);
 }
@@ -21,11 +22,13 @@ static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_m
     for (entry = ls_map_first(now); entry; entry = ls_map_next(entry)) {
         const char *name = ls_map_key(entry, &len);
         const struct ls__stamp *new = ls_map_value(entry), *old = before ? ls_map_get(before, name, len) : NULL;
-        if (!old) tell(h, dir, IN_MOVED_TO, name, new);
+        if (!old)
+            tell(h, dir, IN_MOVED_TO, name, new);
         else if (old->ino != new->ino || old->dev != new->dev || old->type != new->type) {
             if (S_ISDIR(old->type) != S_ISDIR(new->type)) tell(h, dir, IN_DELETE, name, old);
             tell(h, dir, IN_MOVED_TO, name, new);
-        } else if (!S_ISDIR(new->type) && !ls__stamp_equal(old, new)) tell(h, dir, IN_CLOSE_WRITE, name, new);
+        } else if (!S_ISDIR(new->type) && !ls__stamp_equal(old, new))
+            tell(h, dir, IN_CLOSE_WRITE, name, new);
     }
 }
 
@@ -63,6 +66,7 @@ void ls__poll(struct ls_hotload *h)
     }
     for (size_t i = 0; i < count; i++)
         if (!dirs[i]->dead) poll_dir(h, dirs[i]);
-    for (size_t i = 0; i < count; i++) ls__dir_unuse(h, dirs[i], LS__SELF);
+    for (size_t i = 0; i < count; i++)
+        ls__dir_unuse(h, dirs[i], LS__SELF);
     ls_free(dirs);
 }

@@ -1,6 +1,7 @@
-/* Routes: how a path resolves just now, link by link. Each directory on the way is used (dirs.c), those that hold a link, or lack an entry,
- * with attention to their names; so whatever can make the path lead elsewhere is noticed: links of a chain re-pointed, directories swapped,
- * things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to decide what a change means. */
+/* Routes: how a path resolves just now, link by link. Each directory on the way is used (dirs.c), those that hold a
+ * link, or lack an entry, with attention to their names; so whatever can make the path lead elsewhere is noticed: links
+ * of a chain re-pointed, directories swapped, things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to
+ * decide what a change means. */
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,17 +20,17 @@ enum {
 struct walk {
     struct ls_hotload *h;
     struct ls__route *route;
-    struct ls_buf at;       /* real path so far, "" = the top */
+    struct ls_buf at; /* real path so far, "" = the top */
     struct stat at_info;
-    struct ls_buf rest;     /* what is left to resolve */
+    struct ls_buf rest; /* what is left to resolve */
     unsigned links;
     struct ls__hop *hops;
     size_t count, cap;
-    bool fresh;             /* a watch was set on the way: look again */
-    bool broken;            /* out of memory, or something vanished under the walk */
-    bool refused;           /* it has left `within` (files/fspath.h): nothing is looked at there */
+    bool fresh;   /* a watch was set on the way: look again */
+    bool broken;  /* out of memory, or something vanished under the walk */
+    bool refused; /* it has left `within` (files/fspath.h): nothing is looked at there */
     char *real;
-    struct stat info;       /* of `real` */
+    struct stat info; /* of `real` */
 };
 
 static void add_hop(struct walk *walk, const char *name, enum ls__level level)
@@ -38,7 +39,8 @@ static void add_hop(struct walk *walk, const char *name, enum ls__level level)
     if (!name && !walk->at.len) return; /* the top cannot move */
     bool fits = LS_RESERVE(walk->hops, walk->count + 1, walk->cap);
     char *copy = name ? ls_strdup(name) : NULL;
-    struct ls__dir *dir = fits && (copy || !name) ? ls__dir_use(walk->h, path, &walk->at_info, level, &walk->fresh) : NULL;
+    struct ls__dir *dir =
+        fits && (copy || !name) ? ls__dir_use(walk->h, path, &walk->at_info, level, &walk->fresh) : NULL;
     if (!dir) {
         ls_free(copy);
         walk->broken = true;
@@ -99,9 +101,12 @@ static bool step(struct walk *walk)
     char *path = ls_strdup(ls_buf_text(&walk->at));
     ls_buf_cut(&walk->at, before);
     const char *within = walk->h->within;
-    if (!path || ls_buf_failed(&walk->at)) walk->broken = true;
-    else if (within && !ls_path_below(within, path) && !ls_path_below(path, within)) walk->refused = true;
-    else if (lstat(path, &info)) add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
+    if (!path || ls_buf_failed(&walk->at))
+        walk->broken = true;
+    else if (within && !ls_path_below(within, path) && !ls_path_below(path, within))
+        walk->refused = true;
+    else if (lstat(path, &info))
+        add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
     else if (S_ISLNK(info.st_mode)) {
         bool on = follow_link(walk, path, name);
         ls_free(path);
@@ -180,8 +185,10 @@ static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
     struct hop_key key = key_of(hop->dir, hop->name);
     struct ls__hop *first = ls_map_get(h->hops, key.bytes, key.len);
     DL_DELETE2(first, hop, name_prev, name_next);
-    if (first) ls_map_put(h->hops, key.bytes, key.len, first, NULL); /* replaces in place */
-    else ls_map_take(h->hops, key.bytes, key.len);
+    if (first)
+        ls_map_put(h->hops, key.bytes, key.len, first, NULL); /* replaces in place */
+    else
+        ls_map_take(h->hops, key.bytes, key.len);
 }
 
 /* --- routes --- */
@@ -190,8 +197,10 @@ static void walk_path(struct walk *walk)
 {
     ls_buf_str(&walk->rest, walk->route->path);
     if (go_to(walk, 0))
-        while (!walk->broken && step(walk)) {}
-    if (walk->real && walk->h->within && !ls_path_below(walk->h->within, walk->real)) walk->refused = true; /* it has stopped on the way to the root */
+        while (!walk->broken && step(walk)) {
+        }
+    /* it has stopped on the way to the root */
+    if (walk->real && walk->h->within && !ls_path_below(walk->h->within, walk->real)) walk->refused = true;
     if (walk->broken || walk->refused) {
         ls_free(walk->real);
         walk->real = NULL;
@@ -200,21 +209,27 @@ static void walk_path(struct walk *walk)
     ls_buf_release(&walk->rest);
 }
 
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
 
-/* The directory's number is compared as well as the path: a directory swapped for another of the same name holds other files (H13). */
+/* The directory's number is compared as well as the path: a directory swapped for another of the same name holds other
+ * files (H13). */
 static bool adopt(struct ls_hotload *h, struct walk *walk)
 {
     struct ls__route *route = walk->route;
     const struct ls__dir *old = route->hop_count ? route->hops[route->hop_count - 1].dir : NULL;
     const struct ls__dir *now = walk->count ? walk->hops[walk->count - 1].dir : NULL;
     bool changed = !same_text(route->real, walk->real) || (walk->real && old != now);
-    for (size_t i = 0; i < route->hop_count; i++) unlink_hop(h, &route->hops[i]);
+    for (size_t i = 0; i < route->hop_count; i++)
+        unlink_hop(h, &route->hops[i]);
     struct ls__hop *hops = route->hops;
     size_t count = route->hop_count;
     route->hops = walk->hops;
     route->hop_count = walk->count;
-    for (size_t i = 0; i < route->hop_count; i++) link_hop(h, &route->hops[i]);
+    for (size_t i = 0; i < route->hop_count; i++)
+        link_hop(h, &route->hops[i]);
     free_hops(h, hops, count);
     ls_free(route->real);
     ls_free(route->key);
@@ -233,7 +248,8 @@ bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
         struct walk walk = {.h = h, .route = route, .at = LS_BUF_INIT, .rest = LS_BUF_INIT};
         walk_path(&walk);
         changed |= adopt(h, &walk);
-        /* A watch was set after that directory had been looked at: something may have happened before it was in place. */
+        /* A watch was set after that directory had been looked at: something may have happened before it was in place.
+         * */
         if (!walk.fresh && !walk.broken) break;
     }
     return changed;
@@ -268,7 +284,8 @@ void ls__route_unref(struct ls_hotload *h, struct ls__route *route)
 {
     if (!route || --route->refs) return;
     ls_map_take(h->routes, route->path, strlen(route->path));
-    for (size_t i = 0; i < route->hop_count; i++) unlink_hop(h, &route->hops[i]);
+    for (size_t i = 0; i < route->hop_count; i++)
+        unlink_hop(h, &route->hops[i]);
     free_hops(h, route->hops, route->hop_count);
     ls_free(route->path);
     ls_free(route->real);

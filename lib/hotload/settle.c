@@ -1,5 +1,6 @@
-/* From pendingReloads to bursts: changed files wait for their quiet windows, and what is due together becomes one burst (section 5). Settling
- * thread; the deadlines are those of its timer (H24). Refuses to judge contents: whether a text is new is for sessions and the view store (H35, H76).
+/* From pendingReloads to bursts: changed files wait for their quiet windows, and what is due together becomes one burst
+ * (section 5). Settling thread; the deadlines are those of its timer (H24). Refuses to judge contents: whether a text
+ * is new is for sessions and the view store (H35, H76).
  * Rules: H16, H17, H23–H32, H79, H84. */
 #include <limits.h>
 #include <string.h>
@@ -25,8 +26,14 @@ enum {
 
 /* --- when --- */
 
-static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static int64_t window_of(struct ls_hotload *h, int64_t now)
 {
@@ -50,9 +57,9 @@ static int64_t entry_due(const struct ls__pending *entry, int64_t window)
 
 struct schedule {
     int64_t window;
-    int64_t due;   /* of the burst; INT64_MAX = nothing is pending */
-    int64_t cap;   /* H27: at the latest */
-    int64_t wake;  /* when something is to be done at all */
+    int64_t due;  /* of the burst; INT64_MAX = nothing is pending */
+    int64_t cap;  /* H27: at the latest */
+    int64_t wake; /* when something is to be done at all */
 };
 
 static struct schedule plan(struct ls_hotload *h, int64_t now)
@@ -65,7 +72,8 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
             s.wake = sooner(s.wake, entry->dirty_ns + ls_ms(OPEN_MS));
             /* A file that is being written holds the others back for as long as it might take to join them. */
             if (now - entry->dirty_ns < s.window) settled = settled ? later(settled, entry->dirty_ns + s.window) : 0;
-        } else if (entry->absent) vanished = later(vanished, entry->last_ns);
+        } else if (entry->absent)
+            vanished = later(vanished, entry->last_ns);
         else {
             settled = later(settled, entry_due(entry, s.window));
             first = sooner(first, entry->first_ns);
@@ -74,7 +82,8 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
     if (first != INT64_MAX) {
         s.cap = first + ls_ms(LONGEST_MS);
         s.due = sooner(vanished ? later(settled, vanished + s.window) : settled, s.cap);
-    } else if (vanished) s.due = s.cap = vanished + later(s.window, ls_ms(ABSENT_MS));
+    } else if (vanished)
+        s.due = s.cap = vanished + later(s.window, ls_ms(ABSENT_MS));
     s.wake = sooner(s.wake, s.due);
     return s;
 }
@@ -89,8 +98,8 @@ int64_t ls__pending_due(struct ls_hotload *h, int64_t now)
 
 /* --- git (H84) --- */
 
-/* The lock of the repository whose top is `dir`, if one is there. A worktree's .git is a file that names the real place, which with --sandbox is not
- * for the site to say. */
+/* The lock of the repository whose top is `dir`, if one is there. A worktree's .git is a file that names the real
+ * place, which with --sandbox is not for the site to say. */
 static bool locked_at(const struct ls_hotload *h, const char *dir, struct stat *info)
 {
     struct ls_buf path = LS_BUF_INIT;
@@ -172,13 +181,13 @@ struct rename {
 struct gather {
     struct ls_hotload *h;
     struct ls_burst *burst;
-    struct ls_map *texts;  /* real path -> struct found: each file is read once (H38) */
-    struct ls_map *seen;   /* what is in the burst */
+    struct ls_map *texts; /* real path -> struct found: each file is read once (H38) */
+    struct ls_map *seen;  /* what is in the burst */
     struct rename *renames;
     size_t rename_count, rename_cap;
     int64_t now;
     struct ls__pending *entry; /* in hand */
-    bool unfit;            /* something of it cannot be read yet */
+    bool unfit;                /* something of it cannot be read yet */
 };
 
 static void free_found(void *value)
@@ -223,9 +232,13 @@ static struct found *read_once(struct gather *gather, const char *real)
         ls_free(found);
         return NULL;
     }
-    found->result = being_written(gather->h, real, gather->now) ? LS__READ_UNSTABLE : ls__read_stable(gather->h->within, real, &found->text, &found->stamp, &err);
-    if (found->result == LS__READ_FAILED) tell_unreadable(gather->h, real, &err);
-    else if (found->result == LS__READ_OK) ls_map_take(gather->h->unreadable, real, strlen(real));
+    found->result = being_written(gather->h, real, gather->now)
+                        ? LS__READ_UNSTABLE
+                        : ls__read_stable(gather->h->within, real, &found->text, &found->stamp, &err);
+    if (found->result == LS__READ_FAILED)
+        tell_unreadable(gather->h, real, &err);
+    else if (found->result == LS__READ_OK)
+        ls_map_take(gather->h->unreadable, real, strlen(real));
     return found;
 }
 
@@ -259,8 +272,9 @@ static bool seen(struct gather *gather, const char *key, const char *old_key, co
 {
     const char *const parts[] = {key, old_key ? old_key : "", old_key ? path : ""};
     struct ls_buf all = LS_BUF_INIT;
-    for (size_t i = 0; i < 3; i++) ls_buf_add(&all, parts[i], strlen(parts[i]) + 1);
-    bool repeated = ls_map_get(gather->seen, ls_buf_text(&all), all.len) != NULL;
+    for (size_t i = 0; i < 3; i++)
+        ls_buf_add(&all, parts[i], strlen(parts[i]) + 1);
+    bool repeated = ls_map_get(gather->seen, ls_buf_text(&all), all.len);
     if (!repeated) ls_map_put(gather->seen, ls_buf_text(&all), all.len, gather, NULL);
     ls_buf_release(&all);
     return repeated;
@@ -277,26 +291,30 @@ static void add_lua(struct gather *gather, const char *key, const char *old_key,
 static void rename_later(struct gather *gather, struct ls__route *route)
 {
     char *key = ls_strdup(route->key);
-    if (!key || !LS_PUSH(gather->renames, gather->rename_count, gather->rename_cap, (struct rename){route, key})) ls_free(key);
+    if (!key || !LS_PUSH(gather->renames, gather->rename_count, gather->rename_cap, (struct rename){route, key}))
+        ls_free(key);
 }
 
 static void add_view(struct gather *gather, const char *path)
 {
-    bool known = ls_map_get(gather->h->views, path, strlen(path)) != NULL;
+    bool known = ls_map_get(gather->h->views, path, strlen(path));
     if (ls__is_there(gather->h, path)) {
         const struct found *found = read_path(gather, path);
         if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
-    } else if (gather->entry->absent && known && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, NULL);
+    } else if (gather->entry->absent && known && !seen(gather, path, "view", ""))
+        ls__burst_add_view(gather->burst, path, NULL);
 }
 
 /* What a request path leads to now. */
 static void add_route(struct gather *gather, struct ls__route *route)
 {
     if (!ls__route_counts(route)) return;
-    if (route->holder && route->holder->tree->views && ls_has_suffix(route->path, ".html")) add_view(gather, route->path);
+    if (route->holder && route->holder->tree->views && ls_has_suffix(route->path, ".html"))
+        add_view(gather, route->path);
     if (!route->uses && !ls_has_suffix(route->path, ".lua")) return;
     if (!route->key) {
-        if (gather->entry->absent && route->uses && route->burst_key) add_lua(gather, route->burst_key, NULL, route->path, true);
+        if (gather->entry->absent && route->uses && route->burst_key)
+            add_lua(gather, route->burst_key, NULL, route->path, true);
         return;
     }
     bool moved = route->uses && route->burst_key && strcmp(route->burst_key, route->key) != 0;
@@ -313,8 +331,10 @@ static void add_entry(struct gather *gather)
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
     struct stat info;
     if (entry->absent && ls__is_there(h, path)) return; /* it has come back: its return is an event of its own */
-    if (entry->absent) ls_free(ls_map_take(h->known, path, strlen(path)));
-    else if (lstat(path, &info)) ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
+    if (entry->absent)
+        ls_free(ls_map_take(h->known, path, strlen(path)));
+    else if (lstat(path, &info))
+        ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
     if (route) add_route(gather, route);
     if (ls_map_get(h->views, path, strlen(path))) add_view(gather, path);
     char *parent = ls_path_dir(path);
@@ -337,14 +357,17 @@ static void add_entry(struct gather *gather)
     ls_free(real);
 }
 
-/* A path that was re-pointed to a file brings that file's own key along, because its tree was scanned or its name looked at. Unless the file
- * itself has changed since it was known, the entry that names the old key says it all (H17). */
+/* A path that was re-pointed to a file brings that file's own key along, because its tree was scanned or its name
+ * looked at. Unless the file itself has changed since it was known, the entry that names the old key says it all (H17).
+ * */
 static void drop_repeats(struct gather *gather)
 {
     struct ls_burst *burst = gather->burst;
     for (size_t i = 0; i < burst->file_count; i++) {
         for (size_t j = 0; burst->files[i].old_key && j < burst->file_count; j++) {
-            if (burst->files[j].old_key || strcmp(burst->files[j].key, burst->files[i].key) || target_changed(gather, burst->files[j].path)) continue;
+            if (burst->files[j].old_key || strcmp(burst->files[j].key, burst->files[i].key) ||
+                target_changed(gather, burst->files[j].path))
+                continue;
             ls__burst_remove(burst, j);
             if (j < i) i--;
             break;
@@ -364,8 +387,10 @@ static void commit(struct gather *gather)
         void *old = NULL;
         if (!stamp) continue;
         *stamp = found->stamp;
-        if (ls_map_put(h->known, real, len, stamp, &old)) ls_free(old);
-        else ls_free(stamp);
+        if (ls_map_put(h->known, real, len, stamp, &old))
+            ls_free(old);
+        else
+            ls_free(stamp);
     }
     for (size_t i = 0; i < gather->rename_count; i++) {
         ls_free(gather->renames[i].route->burst_key);
@@ -374,14 +399,17 @@ static void commit(struct gather *gather)
     }
     for (size_t i = 0; i < gather->burst->view_count; i++) {
         const struct ls_view_file *view = &gather->burst->views[i];
-        if (view->text) ls_map_put(h->views, view->path, strlen(view->path), h->views, NULL);
-        else ls_map_take(h->views, view->path, strlen(view->path));
+        if (view->text)
+            ls_map_put(h->views, view->path, strlen(view->path), h->views, NULL);
+        else
+            ls_map_take(h->views, view->path, strlen(view->path));
     }
 }
 
 static void release_gather(struct gather *gather)
 {
-    for (size_t i = 0; i < gather->rename_count; i++) ls_free(gather->renames[i].key);
+    for (size_t i = 0; i < gather->rename_count; i++)
+        ls_free(gather->renames[i].key);
     ls_free(gather->renames);
     ls_map_free(gather->texts, free_found);
     ls_map_free(gather->seen, NULL);
@@ -420,8 +448,10 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
         int64_t first = entry->first_ns;
         entry->handled = take_entry(gather, entry, late);
         gather->burst->unasked = gather->burst->unasked && (entry->unasked || !entry->handled);
-        if (entry->handled) gather->burst->first_event_ns = sooner(gather->burst->first_event_ns, first);
-        else complete = false;
+        if (entry->handled)
+            gather->burst->first_event_ns = sooner(gather->burst->first_event_ns, first);
+        else
+            complete = false;
     }
     return complete || late;
 }
@@ -432,8 +462,10 @@ static void finish_entries(struct ls_hotload *h, bool handed_over)
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads), *next; e; e = next) {
         struct ls__pending *entry = ls_map_value(e);
         next = ls_map_next(e);
-        if (entry->handled && handed_over) ls__pending_drop(h, entry);
-        else entry->handled = false;
+        if (entry->handled && handed_over)
+            ls__pending_drop(h, entry);
+        else
+            entry->handled = false;
     }
 }
 

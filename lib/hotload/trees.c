@@ -1,5 +1,6 @@
-/* The trees of H6: lua/, apps/ and viewdefs/ with everything below, links to directories followed, each real directory once in a tree. A tree
- * that does not exist is a route that leads nowhere, taken up when it does (H8). Settling thread (the opening one at start).
+/* The trees of H6: lua/, apps/ and viewdefs/ with everything below, links to directories followed, each real directory
+ * once in a tree. A tree that does not exist is a route that leads nowhere, taken up when it does (H8). Settling thread
+ * (the opening one at start).
  * Rules: H6, H8, H9, H10, H13, H14, H15. */
 #include <dirent.h>
 #include <stdlib.h>
@@ -11,7 +12,10 @@
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
-static bool not_descended(const char *name) { return name[0] == '.' || strcmp(name, "node_modules") == 0; }
+static bool not_descended(const char *name)
+{
+    return name[0] == '.' || strcmp(name, "node_modules") == 0;
+}
 
 static char *join(const char *dir, const char *name)
 {
@@ -20,7 +24,10 @@ static char *join(const char *dir, const char *name)
     return ls_buf_detach(&path, NULL);
 }
 
-static void *child_of(struct ls_map *map, const char *name) { return map ? ls_map_get(map, name, strlen(name)) : NULL; }
+static void *child_of(struct ls_map *map, const char *name)
+{
+    return map ? ls_map_get(map, name, strlen(name)) : NULL;
+}
 
 /* All view files known below a place are looked at again: they went with it. */
 static void views_gone(struct ls_hotload *h, const struct ls__node *node)
@@ -45,7 +52,8 @@ static void remove_link(struct ls_hotload *h, struct ls__node *node, const char 
 static void free_node(struct ls_hotload *h, struct ls__node *node)
 {
     struct ls_map_entry *entry, *next;
-    for (entry = node->children ? ls_map_first(node->children) : NULL; entry; entry = ls_map_next(entry)) free_node(h, ls_map_value(entry));
+    for (entry = node->children ? ls_map_first(node->children) : NULL; entry; entry = ls_map_next(entry))
+        free_node(h, ls_map_value(entry));
     for (entry = node->links ? ls_map_first(node->links) : NULL; entry; entry = next) {
         next = ls_map_next(entry);
         char *name = ls_strdup(ls_map_key(entry, NULL));
@@ -67,12 +75,14 @@ static void remove_node(struct ls_hotload *h, struct ls__node *node)
     if (node->parent) {
         const char *name = ls_path_base(node->path);
         ls_map_take(node->parent->children, name, strlen(name));
-    } else node->tree->top = NULL;
+    } else
+        node->tree->top = NULL;
     free_node(h, node);
 }
 
 /* A place for the directory now at `real`. @return NULL if it is none, or hangs in this tree already */
-static struct ls__node *add_node(struct ls_hotload *h, struct ls__tree *tree, struct ls__node *parent, const char *path, const char *real)
+static struct ls__node *add_node(struct ls_hotload *h, struct ls__tree *tree, struct ls__node *parent, const char *path,
+                                 const char *real)
 {
     struct stat info;
     if (stat(real, &info) || !S_ISDIR(info.st_mode)) return NULL;
@@ -110,11 +120,14 @@ static void note_known(struct ls_hotload *h, const char *real, const struct stat
     void *old = NULL;
     if (!stamp) return;
     ls__stamp_of(stamp, info);
-    if (ls_map_put(h->known, real, strlen(real), stamp, &old)) ls_free(old);
-    else ls_free(stamp);
+    if (ls_map_put(h->known, real, strlen(real), stamp, &old))
+        ls_free(old);
+    else
+        ls_free(stamp);
 }
 
-static void found_file(struct ls_hotload *h, const struct ls__node *node, const char *name, const struct stat *info, enum ls__scan scan)
+static void found_file(struct ls_hotload *h, const struct ls__node *node, const char *name, const struct stat *info,
+                       enum ls__scan scan)
 {
     bool view = node->tree->views && ls_has_suffix(name, ".html");
     if (ls__name_ignored(name) || !(view || ls_has_suffix(name, ".lua"))) return;
@@ -123,8 +136,10 @@ static void found_file(struct ls_hotload *h, const struct ls__node *node, const 
         struct ls__stamp now, *before = ls_map_get(h->known, real, strlen(real));
         ls__stamp_of(&now, info);
         if (view && scan == LS__SCAN_START) note_view(h, path);
-        if (scan == LS__SCAN_START) note_known(h, real, info);
-        else if (scan == LS__SCAN_CHANGED || !before || !ls__stamp_equal(before, &now)) ls__pend(h, real);
+        if (scan == LS__SCAN_START)
+            note_known(h, real, info);
+        else if (scan == LS__SCAN_CHANGED || !before || !ls__stamp_equal(before, &now))
+            ls__pend(h, real);
     }
     ls_free(path);
     ls_free(real);
@@ -144,7 +159,8 @@ static struct ls__node *hang(struct ls_hotload *h, struct ls__node *node, const 
     struct stat info;
     struct ls__node *child = child_of(node->children, name);
     bool there = stat(real, &info) == 0 && S_ISDIR(info.st_mode);
-    if (child && there && !child->dir->dead && child->dir->dev == info.st_dev && child->dir->ino == info.st_ino) return NULL;
+    if (child && there && !child->dir->dead && child->dir->dev == info.st_dev && child->dir->ino == info.st_ino)
+        return NULL;
     if (child) remove_node(h, child);
     char *path = there ? join(node->path, name) : NULL;
     child = path ? add_node(h, node->tree, node, path, real) : NULL;
@@ -177,8 +193,10 @@ static struct ls__node *found_link(struct ls_hotload *h, struct ls__node *node, 
     if (!route) route = add_link(h, node, name);
     if (!route) return NULL;
     if (route->refused && scan == LS__SCAN_CHANGED)
-        ls_log(0, "Hot reload: '%s' leads outside of the site, which is turned off by --sandbox; it is left out.", route->path);
-    if (!fresh && scan == LS__SCAN_COMPARE && ls__route_resolve(h, route) && ls__route_counts(route)) ls__pend(h, route->path);
+        ls_log(0, "Hot reload: '%s' leads outside of the site, which is turned off by --sandbox; it is left out.",
+               route->path);
+    if (!fresh && scan == LS__SCAN_COMPARE && ls__route_resolve(h, route) && ls__route_counts(route))
+        ls__pend(h, route->path);
     if (route->is_dir && !not_descended(name)) return hang(h, node, name, route->real);
     remove_child(h, node, name);
     if (!ls__route_counts(route) || !route->real) return NULL;
@@ -187,13 +205,20 @@ static struct ls__node *found_link(struct ls_hotload *h, struct ls__node *node, 
         struct stat info;
         if (view) note_view(h, route->path);
         if (stat(route->real, &info) == 0) note_known(h, route->real, &info);
-    } else if (fresh) ls__pend(h, route->path);
+    } else if (fresh)
+        ls__pend(h, route->path);
     return NULL;
 }
 
-static int all_but_dots(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+static int all_but_dots(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
 
-static int bytewise(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int bytewise(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static struct ls__node *found(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan)
 {
@@ -204,11 +229,14 @@ static struct ls__node *found(struct ls_hotload *h, struct ls__node *node, const
     if (lstat(real, &info)) {
         remove_child(h, node, name);
         remove_link(h, node, name);
-    } else if (S_ISLNK(info.st_mode)) fresh = found_link(h, node, name, scan);
+    } else if (S_ISLNK(info.st_mode))
+        fresh = found_link(h, node, name, scan);
     else {
         remove_link(h, node, name);
-        if (S_ISDIR(info.st_mode) && !not_descended(name)) fresh = hang(h, node, name, real);
-        else remove_child(h, node, name);
+        if (S_ISDIR(info.st_mode) && !not_descended(name))
+            fresh = hang(h, node, name, real);
+        else
+            remove_child(h, node, name);
         if (S_ISREG(info.st_mode)) found_file(h, node, name, &info, scan);
     }
     ls_free(real);
@@ -242,14 +270,15 @@ static void scan_node(struct ls_hotload *h, struct ls__node *node, enum ls__scan
         remove_missing(h, node, node->children);
         remove_missing(h, node, node->links);
     }
-    for (struct ls_map_entry *entry = node->children ? ls_map_first(node->children) : NULL; entry; entry = ls_map_next(entry))
+    for (struct ls_map_entry *entry = node->children ? ls_map_first(node->children) : NULL; entry;
+         entry = ls_map_next(entry))
         scan_node(h, ls_map_value(entry), scan);
 }
 
 void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan)
 {
     if (name[0] == '.') return;
-    bool link = child_of(node->links, name) != NULL;
+    bool link = child_of(node->links, name);
     struct stat info;
     char *real = join(node->dir->path, name);
     bool file = real && lstat(real, &info) == 0 && S_ISREG(info.st_mode);
@@ -309,7 +338,8 @@ int ls__trees_open(struct ls_hotload *h, struct ls_err *err)
         tree->route = tree->path ? ls__route_ref(h, tree->path) : NULL;
         if (!tree->route) return ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) ls__tree_check(h, &h->trees[i], LS__SCAN_START);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ls__tree_check(h, &h->trees[i], LS__SCAN_START);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* What the sessions need (section 17): which request paths each session's modules, loaded or wanted, were asked for under. Hot-loader state is
- * shared: a route lives as long as any session, or a tree, needs it (H90). Settling thread.
+/* What the sessions need (section 17): which request paths each session's modules, loaded or wanted, were asked for
+ * under. Hot-loader state is shared: a route lives as long as any session, or a tree, needs it (H90). Settling thread.
  * Rules: H7, H36, H90–H93. */
 #include <string.h>
 
@@ -35,7 +35,10 @@ static struct ls_map *keys_of(struct ls_hotload *h, int64_t session, bool make)
     return NULL;
 }
 
-static bool same_key(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
+static bool same_key(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
 
 /* Files that sessions use are known by how they looked, so that a rescan can tell what has changed (H85). */
 static void note_route(struct ls_hotload *h, const struct ls__route *route)
@@ -56,7 +59,7 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     char *dir = ls_path_dir(path);
     if (dir) content = ls__dir_at(h, dir);
     ls_free(dir);
-    bool watched = ls_map_get(h->routes, path, strlen(path)) != NULL || (content && content->uses[LS__CONTENT]);
+    bool watched = ls_map_get(h->routes, path, strlen(path)) || (content && content->uses[LS__CONTENT]);
     struct ls__route *route = ls__route_ref(h, path);
     if (!route) return;
     use->routes[use->count++] = route;
@@ -64,17 +67,21 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     note_route(h, route);
     const char *known_as = use->wanted ? route->key : key;
     if (!route->burst_key && known_as) route->burst_key = ls_strdup(known_as);
-    /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session compares the texts. */
-    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key)))) ls__pend_unasked(h, route->path);
+    /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session
+     * compares the texts. */
+    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key))))
+        ls__pend_unasked(h, route->path);
 }
 
-void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count, bool wanted)
+void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count,
+                     bool wanted)
 {
     struct ls_map *keys = keys_of(h, session, true);
     size_t len = strlen(key);
     struct use *use = keys ? ls_map_get(keys, key, len) : NULL, *stale = NULL;
     if (!keys) return;
-    if (use && use->wanted != wanted) { /* the places that were tried do not matter once it is loaded, and the reverse */
+    /* the places that were tried do not matter once it is loaded, and the reverse */
+    if (use && use->wanted != wanted) {
         stale = ls_map_take(keys, key, len);
         use = NULL;
     }
@@ -86,7 +93,8 @@ void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, cha
             use = NULL;
         }
     }
-    for (size_t i = 0; use && i < count; i++) add_path(h, use, key, paths[i]);
+    for (size_t i = 0; use && i < count; i++)
+        add_path(h, use, key, paths[i]);
     free_use(h, stale);
 }
 
@@ -104,8 +112,10 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
         char *real = ls_path_real_lenient(h->within, dir, NULL);
         if (real) name = ls_path_relative(h->root, real);
         ls_free(real);
-    } else name = ls_strdup(dir);
-    for (size_t len = name ? strlen(name) : 0; len > 1 && name[len - 1] == '/'; len--) name[len - 1] = 0;
+    } else
+        name = ls_strdup(dir);
+    for (size_t len = name ? strlen(name) : 0; len > 1 && name[len - 1] == '/'; len--)
+        name[len - 1] = 0;
     for (struct ls_map_entry *entry = keys && name ? ls_map_first(keys) : NULL, *next; entry; entry = next) {
         size_t len;
         next = ls_map_next(entry);
@@ -119,15 +129,20 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
 
 static void free_keys(struct ls_hotload *h, struct ls_map *keys)
 {
-    for (struct ls_map_entry *entry = keys ? ls_map_first(keys) : NULL; entry; entry = ls_map_next(entry)) free_use(h, ls_map_value(entry));
+    for (struct ls_map_entry *entry = keys ? ls_map_first(keys) : NULL; entry; entry = ls_map_next(entry))
+        free_use(h, ls_map_value(entry));
     ls_map_free(keys, NULL);
 }
 
-void ls__uses_ended(struct ls_hotload *h, int64_t session) { free_keys(h, ls_idmap_take(h->sessions, session)); }
+void ls__uses_ended(struct ls_hotload *h, int64_t session)
+{
+    free_keys(h, ls_idmap_take(h->sessions, session));
+}
 
 void ls__uses_free(struct ls_hotload *h)
 {
-    for (struct ls_idmap_entry *entry = ls_idmap_first(h->sessions); entry; entry = ls_idmap_next(entry)) free_keys(h, ls_idmap_value(entry));
+    for (struct ls_idmap_entry *entry = ls_idmap_first(h->sessions); entry; entry = ls_idmap_next(entry))
+        free_keys(h, ls_idmap_value(entry));
     ls_idmap_free(h->sessions, NULL);
     h->sessions = NULL;
 }

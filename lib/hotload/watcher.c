@@ -1,10 +1,11 @@
 /* Watcher thread of the hot loader; the only place that includes inotifytools.
  *
- * A private directory is watched beside those of the site. Touching a file in it wakes the thread, which sits in the library's blocking
- * call and cannot be reached otherwise: `ask` for a request, `mark-N` to learn that everything before has been read, `end` to stop.
+ * A private directory is watched beside those of the site. Touching a file in it wakes the thread, which sits in the
+ * library's blocking call and cannot be reached otherwise: `ask` for a request, `mark-N` to learn that everything
+ * before has been read, `end` to stop.
  *
- * Refuses to look at the file system beyond setting watches, to keep times, or to interpret records. Rules: H11 (by device and inode), H86,
- * H95. */
+ * Refuses to look at the file system beyond setting watches, to keep times, or to interpret records. Rules: H11 (by
+ * device and inode), H86, H95. */
 #include "hotload/watcher.h"
 
 #include <errno.h>
@@ -46,10 +47,10 @@ struct ls__watcher {
     pthread_mutex_t lock;
     pthread_cond_t answered;
     enum request_kind kind;
-    const char *path;  /* borrowed: the asker waits */
+    const char *path; /* borrowed: the asker waits */
     int wd;
     uint32_t mask;
-    bool failed;       /* the thread has given up: requests fail at once */
+    bool failed; /* the thread has given up: requests fail at once */
     /* -- atomic */
     atomic_bool ending;
 };
@@ -58,7 +59,8 @@ struct ls__watcher {
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static atomic_ulong openings;
 
-/* By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher from learning of it.
+/* By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher
+ * from learning of it.
  * @return 0 or an errno; ENOENT: the directory has been taken, which wakes the watcher by itself */
 static int touch(struct ls__watcher *watcher, const char *name)
 {
@@ -81,9 +83,9 @@ static void untouch(struct ls__watcher *watcher, const char *name)
     pthread_mutex_unlock(&watcher->private_lock);
 }
 
-/* A path by which this very directory can be named and that no earlier watch had: the library finds a watch's number by its name, and
- * keeps the names of directories that are gone. The kernel reads `//` and `/./` alike, so the bits of a serial number can be spelled
- * with them. */
+/* A path by which this very directory can be named and that no earlier watch had: the library finds a watch's number by
+ * its name, and keeps the names of directories that are gone. The kernel reads `//` and `/./` alike, so the bits of a
+ * serial number can be spelled with them. */
 static void spell_path(char *out, size_t size, int fd, unsigned long serial)
 {
     int length = snprintf(out, size, "/proc/self/fd/%d", fd);
@@ -113,7 +115,8 @@ static void serve_request(struct ls__watcher *watcher)
     if (watcher->kind == REQUEST_ADD) {
         int fd = watcher->wd;
         watcher->wd = add_watch_fd(watcher, fd, watcher->mask);
-    } else if (watcher->kind == REQUEST_REMOVE) inotifytools_remove_watch_by_wd(watcher->wd);
+    } else if (watcher->kind == REQUEST_REMOVE)
+        inotifytools_remove_watch_by_wd(watcher->wd);
     if (watcher->kind != REQUEST_NONE) {
         watcher->kind = REQUEST_NONE;
         pthread_cond_broadcast(&watcher->answered);
@@ -136,10 +139,13 @@ static int ask(struct ls__watcher *watcher, enum request_kind kind, int number, 
         pthread_mutex_unlock(&watcher->lock);
         error = touch(watcher, "ask");
         pthread_mutex_lock(&watcher->lock);
-        if (error == ENOENT) error = 0; /* the wake-up directory was taken: the watcher makes another one and serves this then */
+        /* the wake-up directory was taken: the watcher makes another one and serves this then */
+        if (error == ENOENT) error = 0;
     }
     int64_t until = ls_now_ns() + ls_ms(ANSWER_MS);
-    while (watcher->kind != REQUEST_NONE && !watcher->failed && !error && ls_cond_wait_until(&watcher->answered, &watcher->lock, until)) continue;
+    while (watcher->kind != REQUEST_NONE && !watcher->failed && !error &&
+           ls_cond_wait_until(&watcher->answered, &watcher->lock, until))
+        continue;
     result = watcher->kind != REQUEST_NONE || watcher->failed ? -EIO : watcher->wd;
     watcher->kind = REQUEST_NONE;
     pthread_mutex_unlock(&watcher->lock);
@@ -151,14 +157,20 @@ int ls__watcher_add(struct ls__watcher *watcher, const char *path, dev_t dev, in
     struct stat info;
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
     if (fd < 0) return -errno;
-    if (fstat(fd, &info)) result = -errno;
-    else if (info.st_dev != dev || info.st_ino != ino) result = -ENOENT;
-    else result = ask(watcher, REQUEST_ADD, fd, mask | IN_ONLYDIR);
+    if (fstat(fd, &info))
+        result = -errno;
+    else if (info.st_dev != dev || info.st_ino != ino)
+        result = -ENOENT;
+    else
+        result = ask(watcher, REQUEST_ADD, fd, mask | IN_ONLYDIR);
     close(fd);
     return result;
 }
 
-void ls__watcher_remove(struct ls__watcher *watcher, int wd) { ask(watcher, REQUEST_REMOVE, wd, 0); }
+void ls__watcher_remove(struct ls__watcher *watcher, int wd)
+{
+    ask(watcher, REQUEST_REMOVE, wd, 0);
+}
 
 void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark)
 {
@@ -173,7 +185,8 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char name[512];
         if (!places[i] || !*places[i]) continue;
-        if ((size_t)snprintf(name, sizeof name, "%s/lsess-watch-XXXXXX", places[i]) >= sizeof name || !mkdtemp(name)) continue;
+        if ((size_t)snprintf(name, sizeof name, "%s/lsess-watch-XXXXXX", places[i]) >= sizeof name || !mkdtemp(name))
+            continue;
         int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int wd = fd < 0 ? -errno : add_watch_fd(watcher, fd, IN_CREATE | IN_ATTRIB | IN_ONLYDIR);
         char *copy = ls_strdup(name);
@@ -188,8 +201,11 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
         ls_free(copy);
         if (fd >= 0) close(fd);
         rmdir(name);
-        if (wd == -ENOSPC) return ls_fail(err, LS_ELIMIT, "No directory can be watched: the limit fs.inotify.max_user_watches is %ld.", ls__watcher_limit());
-        return ls_fail(err, LS_EIO, "The wake-up directory %s cannot be watched: %s.", name, strerror(wd < 0 ? -wd : ENOMEM));
+        if (wd == -ENOSPC)
+            return ls_fail(err, LS_ELIMIT, "No directory can be watched: the limit fs.inotify.max_user_watches is %ld.",
+                           ls__watcher_limit());
+        return ls_fail(err, LS_EIO, "The wake-up directory %s cannot be watched: %s.", name,
+                       strerror(wd < 0 ? -wd : ENOMEM));
     }
     return ls_fail(err, LS_EIO, "No temporary directory is writable, and watching needs one to be woken up.");
 }
@@ -197,7 +213,8 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
 static void remove_private(struct ls__watcher *watcher)
 {
     const char *names[] = {"ask", "end"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) untouch(watcher, names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        untouch(watcher, names[i]);
     pthread_mutex_lock(&watcher->private_lock);
     if (watcher->private_dir) rmdir(watcher->private_dir);
     ls_free(watcher->private_dir);
@@ -251,7 +268,8 @@ static void *watcher_main(void *arg)
             give_up(watcher, strerror(error));
             break;
         }
-        if (event->wd == watcher->private_wd) go = read_private(watcher, event);
+        if (event->wd == watcher->private_wd)
+            go = read_private(watcher, event);
         else {
             struct ls__record record = {.wd = event->wd, .mask = event->mask, .name = event->len ? event->name : ""};
             watcher->forward(watcher->ctx, &record);
@@ -265,8 +283,8 @@ static void *watcher_main(void *arg)
     return NULL;
 }
 
-/* The library keeps records that were read but not asked for in a static buffer, also across clean-up and set-up: read until a mark of this
- * opening comes by. */
+/* The library keeps records that were read but not asked for in a static buffer, also across clean-up and set-up: read
+ * until a mark of this opening comes by. */
 static bool skip_stale(struct ls__watcher *watcher)
 {
     char name[48];
@@ -274,14 +292,15 @@ static bool skip_stale(struct ls__watcher *watcher)
     snprintf(name, sizeof name, "open-%lu", atomic_fetch_add(&openings, 1) + 1);
     for (bool more = touch(watcher, name) == 0; more && !found;) {
         struct inotify_event *event = inotifytools_next_event(2);
-        more = event != NULL;
+        more = event;
         found = event && event->len && strcmp(event->name, name) == 0 && event->mask & IN_ATTRIB;
     }
     untouch(watcher, name);
     return found;
 }
 
-/* The library's descriptor would be inherited by every program that is started from here, and keep the watches alive. */
+/* The library's descriptor would be inherited by every program that is started from here, and keep the watches alive.
+ * */
 static void close_on_exec(void)
 {
     for (int fd = 0; fd < FD_SETSIZE; fd++) {
@@ -296,7 +315,8 @@ static void close_on_exec(void)
 
 static int set_up(struct ls__watcher *watcher, struct ls_err *err)
 {
-    /* The library waits with select(2), and gives no access to its descriptor: make sure that it will be a small number. */
+    /* The library waits with select(2), and gives no access to its descriptor: make sure that it will be a small
+     * number. */
     int probe = open("/proc/self/fd", O_PATH | O_CLOEXEC);
     if (probe < 0) return ls_fail(err, LS_EIO, "/proc is not there, and watching needs it: %s.", strerror(errno));
     close(probe);
@@ -306,18 +326,21 @@ static int set_up(struct ls__watcher *watcher, struct ls_err *err)
     if (!inotifytools_initialize()) {
         int error = inotifytools_error() > 0 ? inotifytools_error() : errno;
         if (error == EMFILE || error == ENFILE)
-            return ls_fail(err, LS_ELIMIT, "No further inotify instance can be made: the limit fs.inotify.max_user_instances is %d.",
+            return ls_fail(err, LS_ELIMIT,
+                           "No further inotify instance can be made: the limit fs.inotify.max_user_instances is %d.",
                            inotifytools_get_max_user_instances());
         return ls_fail(err, LS_EIO, "inotify cannot be used: %s.", strerror(error));
     }
     close_on_exec();
     result = make_private(watcher, err);
-    if (!result && !skip_stale(watcher)) result = ls_fail(err, LS_EIO, "inotify reports nothing about the wake-up directory.");
+    if (!result && !skip_stale(watcher))
+        result = ls_fail(err, LS_EIO, "inotify reports nothing about the wake-up directory.");
     if (result) inotifytools_cleanup();
     return result;
 }
 
-struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx, struct ls_err *err)
+struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx,
+                                     struct ls_err *err)
 {
     if (atomic_flag_test_and_set(&claimed)) {
         ls_fail(err, LS_EBUSY, "Another hot loader of this process is watching.");
@@ -375,4 +398,7 @@ void ls__watcher_close(struct ls__watcher *watcher)
     atomic_flag_clear(&claimed);
 }
 
-long ls__watcher_limit(void) { return inotifytools_get_max_user_watches(); }
+long ls__watcher_limit(void)
+{
+    return inotifytools_get_max_user_watches();
+}

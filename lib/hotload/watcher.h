@@ -1,5 +1,5 @@
-/* The watcher thread: the only caller of libinotifytools, whose state is one per process and not thread-safe. It waits, forwards
- * records, and sets or drops watches when asked; all timing and thinking is done by the settling thread. */
+/* The watcher thread: the only caller of libinotifytools, whose state is one per process and not thread-safe. It waits,
+ * forwards records, and sets or drops watches when asked; all timing and thinking is done by the settling thread. */
 #ifndef LS_HOTLOAD_WATCHER_H
 #define LS_HOTLOAD_WATCHER_H
 
@@ -21,8 +21,10 @@ struct ls__record {
 };
 
 /** Set the library up; no thread yet: until ls__watcher_start, requests are carried out by the calling thread.
- * @return NULL and err: LS_EBUSY (one is open in this process), LS_ELIMIT (names fs.inotify.max_user_instances, H86), LS_EIO */
-struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx, struct ls_err *err);
+ * @return NULL and err: LS_EBUSY (one is open in this process), LS_ELIMIT (names fs.inotify.max_user_instances, H86),
+ * LS_EIO */
+struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx,
+                                     struct ls_err *err);
 /** From now on requests are carried out by its thread, and records come. @return 0; LS_EIO and err */
 int ls__watcher_start(struct ls__watcher *watcher, struct ls_err *err);
 /** Joins the thread, releases the kernel's resources (H95). NULL accepted. */
@@ -32,7 +34,8 @@ void ls__watcher_close(struct ls__watcher *watcher);
 int ls__watcher_add(struct ls__watcher *watcher, const char *path, dev_t dev, ino_t ino, uint32_t mask);
 /** By the number of ls__watcher_add; an unknown one is nothing. */
 void ls__watcher_remove(struct ls__watcher *watcher, int wd);
-/** Send a mark through the kernel's queue: it is forwarded behind all records of what happened before the call. Any thread, one at a time. */
+/** Send a mark through the kernel's queue: it is forwarded behind all records of what happened before the call. Any
+ * thread, one at a time. */
 void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark);
 /** For the message of H86. */
 long ls__watcher_limit(void);

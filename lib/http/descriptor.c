@@ -1,9 +1,10 @@
-/* What civetweb's interface does not give: the descriptor of a connection, an end that does not read on, and a time limit for the body of a request
- * (P22a).
+/* What civetweb's interface does not give: the descriptor of a connection, an end that does not read on, and a time
+ * limit for the body of a request (P22a).
  *
- * civetweb limits the time of a request's head, but not that of its body, which it reads on even after an early answer. So an answer that leaves a body
- * unread ends the connection: what the peer has sent by then is thrown away for a moment, because closing on unread bytes resets the connection under the
- * answer. And one timer looks at the bodies that are being read and shuts the reading side of those that are late.
+ * civetweb limits the time of a request's head, but not that of its body, which it reads on even after an early answer.
+ * So an answer that leaves a body unread ends the connection: what the peer has sent by then is thrown away for a
+ * moment, because closing on unread bytes resets the connection under the answer. And one timer looks at the bodies
+ * that are being read and shuts the reading side of those that are late.
  *
  * Threads: civetweb's workers; the timer's. */
 #include "http/http.h"
@@ -28,9 +29,10 @@ static bool is_descriptor_of(int fd, const struct mg_request_info *info)
     struct sockaddr_in peer, self;
     socklen_t peer_len = sizeof peer, self_len = sizeof self;
     char text[INET_ADDRSTRLEN];
-    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == info->remote_port &&
-           getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 && ntohs(self.sin_port) == info->server_port &&
-           inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) != NULL && strcmp(text, info->remote_addr) == 0;
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET &&
+           ntohs(peer.sin_port) == info->remote_port && getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 &&
+           ntohs(self.sin_port) == info->server_port && inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) &&
+           strcmp(text, info->remote_addr) == 0;
 }
 
 int descriptor_find(const struct mg_request_info *info)
@@ -38,13 +40,11 @@ int descriptor_find(const struct mg_request_info *info)
     DIR *dir = opendir("/proc/self/fd");
     int found = -1;
     struct dirent *entry;
-    while (dir != NULL && found < 0 && (entry = readdir(dir)) != NULL) {
+    while (dir && found < 0 && (entry = readdir(dir))) {
         int fd = atoi(entry->d_name);
-        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info))
-            found = fd;
+        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info)) found = fd;
     }
-    if (dir != NULL)
-        closedir(dir);
+    if (dir) closedir(dir);
     return found;
 }
 
@@ -54,13 +54,15 @@ void descriptor_linger(int fd, int64_t ms)
     int64_t until = ls_now_ns() + ls_ms(ms), left;
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     shutdown(fd, SHUT_WR);
-    while ((left = (until - ls_now_ns()) / 1000000) > 0 && poll(&wait, 1, (int)left) > 0 && recv(fd, nothing, sizeof nothing, MSG_DONTWAIT) > 0)
+    while ((left = (until - ls_now_ns()) / 1000000) > 0 && poll(&wait, 1, (int)left) > 0 &&
+           recv(fd, nothing, sizeof nothing, MSG_DONTWAIT) > 0)
         continue;
 }
 
 /* --- the time of a body --- */
 
-/* So long, and as much longer as what has come would take at a low rate: a slow line is no reason to end, a trickle is. */
+/* So long, and as much longer as what has come would take at a low rate: a slow line is no reason to end, a trickle is.
+ * */
 static int64_t due_of(const struct web *web, struct body *body)
 {
     return body->since_ns + ls_ms(web->body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
@@ -72,20 +74,18 @@ void bodies_look(void *ctx)
     struct web *web = ctx;
     int64_t now = ls_now_ns(), next = INT64_MAX;
     pthread_mutex_lock(&web->bodies_lock);
-    for (struct body *body = web->bodies; body != NULL; body = body->next) {
+    for (struct body *body = web->bodies; body; body = body->next) {
         int64_t due = due_of(web, body);
         if (due <= now && !body->late) {
             int fd = descriptor_find(body->info);
             body->late = true;
-            if (fd >= 0)
-                shutdown(fd, SHUT_RD);
+            if (fd >= 0) shutdown(fd, SHUT_RD);
         } else if (due < next && !body->late) {
             next = due;
         }
     }
     pthread_mutex_unlock(&web->bodies_lock);
-    if (next != INT64_MAX)
-        ls_alarm_set(&web->bodies_late, next);
+    if (next != INT64_MAX) ls_alarm_set(&web->bodies_late, next);
 }
 
 void body_begin(struct web *web, struct body *body, const struct mg_request_info *info)

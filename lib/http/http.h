@@ -1,4 +1,5 @@
-/* One HTTP request: who sends it and what it may, its parts, its answer, files. Knows no session. Threads: civetweb's workers, where nothing else is said. */
+/* One HTTP request: who sends it and what it may, its parts, its answer, files. Knows no session. Threads: civetweb's
+ * workers, where nothing else is said. */
 #ifndef LS_HTTP_HTTP_H
 #define LS_HTTP_HTTP_H
 
@@ -22,29 +23,33 @@ struct tls;
 /* What HTTP has to know of the server; civetweb's user data. */
 struct web {
     /* -- immutable while requests come */
-    struct ls_server *server;           /* whose it is: for those above */
-    const struct ls_site *site;         /* borrowed */
-    const char *within;                 /* with --sandbox the site's root, as ls_path_within takes it: nothing of a site outside of it is read; NULL (L13) */
-    char *html_dir;                     /* owned; resolved at each request: it may come, go and be re-linked; NULL for a site inside the program */
-    char **static_roots;                /* owned; canonical, NULL-terminated (P19a) */
-    bool client_builtin, watch;         /* as configured */
-    const char *host;                   /* borrowed; as configured */
-    const char *const *allow_origins;   /* borrowed; NULL-terminated, may be NULL */
-    const char *const *allow_frames;    /* the same */
-    int lua_property;                   /* as configured: -1, 0, 1 */
-    char *address;                      /* owned; numeric address that is bound */
+    struct ls_server *server;   /* whose it is: for those above */
+    const struct ls_site *site; /* borrowed */
+    /* with --sandbox the site's root, as ls_path_within takes it: nothing of a site outside of it is read; NULL (L13)
+     * */
+    const char *within;
+    /* owned; resolved at each request: it may come, go and be re-linked; NULL for a site inside the program */
+    char *html_dir;
+    char **static_roots;              /* owned; canonical, NULL-terminated (P19a) */
+    bool client_builtin, watch;       /* as configured */
+    const char *host;                 /* borrowed; as configured */
+    const char *const *allow_origins; /* borrowed; NULL-terminated, may be NULL */
+    const char *const *allow_frames;  /* the same */
+    int lua_property;                 /* as configured: -1, 0, 1 */
+    char *address;                    /* owned; numeric address that is bound */
     int port;
-    int http_port;                      /* civetweb's own: an inner one behind TLS, else `port` */
-    bool loopback;                      /* listens on loopback addresses alone; what that allows is request_is_local's to say */
-    struct tls *tls;                    /* owned; NULL without --cert */
-    char token[LS_RANDOM_ID + 1];       /* of the start line; "" where the user of a connection can be told */
-    int64_t body_ms;                    /* the least time that a body is given */
+    int http_port; /* civetweb's own: an inner one behind TLS, else `port` */
+    /* listens on loopback addresses alone; what that allows is request_is_local's to say */
+    bool loopback;
+    struct tls *tls;              /* owned; NULL without --cert */
+    char token[LS_RANDOM_ID + 1]; /* of the start line; "" where the user of a connection can be told */
+    int64_t body_ms;              /* the least time that a body is given */
     /* -- atomic */
-    atomic_ulong generation;            /* bursts so far */
+    atomic_ulong generation; /* bursts so far */
     /* -- protected by bodies_lock */
     pthread_mutex_t bodies_lock;
     struct ls_alarm bodies_late;
-    struct body *bodies;                /* bodies of requests that are being read */
+    struct body *bodies; /* bodies of requests that are being read */
 };
 
 /* --- tls.c --- */
@@ -72,15 +77,16 @@ struct body {
     const struct mg_request_info *info; /* immutable */
     int64_t since_ns;
     atomic_size_t received;
-    bool late;                          /* its time is over; protected by bodies_lock */
+    bool late; /* its time is over; protected by bodies_lock */
 };
 
 /** The descriptor of a connection that this thread serves, or that is kept open. @return -1 when it is not found */
 int descriptor_find(const struct mg_request_info *info);
-/** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes would reset the connection under the last
- * answer. Stack: 16 KiB. */
+/** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes
+ * would reset the connection under the last answer. Stack: 16 KiB. */
 void descriptor_linger(int fd, int64_t ms);
-/** Around the reading of a body, which is given a limited time (P22a); `body` is the caller's and stays in place until the end. civetweb's workers. */
+/** Around the reading of a body, which is given a limited time (P22a); `body` is the caller's and stays in place until
+ * the end. civetweb's workers. */
 void body_begin(struct web *web, struct body *body, const struct mg_request_info *info);
 /** @return false when its time was over */
 bool body_end(struct web *web, struct body *body);
@@ -95,10 +101,10 @@ struct request {
     struct ls_server *server; /* the same as web->server */
     struct mg_connection *http;
     const struct mg_request_info *info;
-    const char *path;      /* decoded, canonical, begins with '/' */
+    const char *path; /* decoded, canonical, begins with '/' */
     size_t path_len;
-    bool head;             /* HEAD */
-    bool get;              /* GET or HEAD */
+    bool head; /* HEAD */
+    bool get;  /* GET or HEAD */
 };
 
 /* request.c */
@@ -120,12 +126,15 @@ enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a
 int request_param(const struct request *request, const char *name, char *out, size_t cap);
 /** Value of a cookie. @return length, -1 when it is absent or there is no room */
 int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
-/** The session's cookie: the one whose name carries our port (P9), else the plain one. @return length, -1 when both are absent */
+/** The session's cookie: the one whose name carries our port (P9), else the plain one. @return length, -1 when both are
+ * absent */
 int request_cookie_session(const struct request *request, char *out, size_t cap);
-/** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a), LS_ENOMEM */
+/** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a),
+ * LS_ENOMEM */
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
 
-/** The canonical form of a decoded path (P2): no empty, `.` or `..` components; a slash at the end stays. `out` has room for one byte more than `path`, and a NUL.
+/** The canonical form of a decoded path (P2): no empty, `.` or `..` components; a slash at the end stays. `out` has
+ * room for one byte more than `path`, and a NUL.
  * @return its length */
 size_t request_canonical(const char *path, char *out);
 
@@ -133,8 +142,8 @@ size_t request_canonical(const char *path, char *out);
 
 struct reply {
     int status;
-    const char *type;        /* Content-Type, NULL = none */
-    struct ls_buf headers;   /* complete lines */
+    const char *type;      /* Content-Type, NULL = none */
+    struct ls_buf headers; /* complete lines */
     const void *body;
     size_t len;
 };
@@ -154,10 +163,11 @@ int reply_redirect(const struct request *request, const char *path);
 
 /* peer.c */
 
-/** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own, and decides how peer_uid() asks. At the start. */
+/** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own, and
+ * decides how peer_uid() asks. At the start. */
 bool peer_can_tell(void);
-/** The user who made the socket at the other end of a connection; addresses are numeric. @return the uid; -1 when the socket is closed or cannot be found.
- * Any thread. */
+/** The user who made the socket at the other end of a connection; addresses are numeric. @return the uid; -1 when the
+ * socket is closed or cannot be found. Any thread. */
 int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port);
 /** Is that the user who serves, or root? Any thread. */
 bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port);
@@ -170,21 +180,25 @@ extern struct ls__peer_seams ls__peer_seams;
 
 /* origin.c */
 
-/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from `text`. Any thread. */
-const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text);
+/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from
+ * `text`. Any thread. */
+const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match,
+                           struct ls_buf *text);
 /** Does somebody go to this address, so that it may begin a session (P3)? Any thread. */
 bool request_is_navigation(const struct web *web, const struct mg_request_info *info);
 /** Does the request come from a page of an --allow-origin, as its Origin or else its Referer says? Any thread. */
 bool request_is_listed(const struct web *web, const struct mg_request_info *info);
-/** Is the sender the user who serves, at this machine, as far as can be told: may it do what is allowed only because nobody else can reach the server (P91a,
- * H100, the editor of C2, figures about the server)? The server listens on loopback, the peer is there, Host and Origin are loopback names, no proxy has left
- * a header, no --allow-origin names another machine (but with --allow-lua-property), and the peer's program is the user's or root's; where that cannot be told,
- * the token of the start line has come in its cookie. A GET or HEAD without Origin passes with `Sec-Fetch-Site: same-origin` or `none`. The one place that
- * decides this. Any thread. */
+/** Is the sender the user who serves, at this machine, as far as can be told: may it do what is allowed only because
+ * nobody else can reach the server (P91a, H100, the editor of C2, figures about the server)? The server listens on
+ * loopback, the peer is there, Host and Origin are loopback names, no proxy has left a header, no --allow-origin names
+ * another machine (but with --allow-lua-property), and the peer's program is the user's or root's; where that cannot be
+ * told, the token of the start line has come in its cookie. A GET or HEAD without Origin passes with
+ * `Sec-Fetch-Site: same-origin` or `none`. The one place that decides this. Any thread. */
 bool request_is_local(const struct web *web, const struct mg_request_info *info);
 /** What a connection that begins with this request may do. Any thread. */
 struct ls_rights request_rights(const struct web *web, const struct mg_request_info *info);
-/** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is listened to. */
+/** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is
+ * listened to. */
 int origin_open(struct web *web, struct ls_err *err);
 /** Log in one line each what an --allow-origin turns off, and that a token is needed. At the start. */
 void origin_announce(const struct web *web);

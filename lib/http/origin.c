@@ -1,9 +1,11 @@
-/* Who asks: Host and Origin (Q3, P23), what for (P3), and whether it is the user who serves, at this machine (P91a, H100, C2).
+/* Who asks: Host and Origin (Q3, P23), what for (P3), and whether it is the user who serves, at this machine (P91a,
+ * H100, C2).
  *
- * Whatever is allowed because "only this user can reach us" asks request_is_local() and nothing else, for each request or connection by itself: that the
- * server listens on loopback says little, since other users' programs, a proxy in front of it, or a browser's page of another site, come from loopback too.
- * Refuses to believe any header that would give more, but the cookie with the token of the start line where the kernel does not tell whose program it is;
- * each one only takes away.
+ * Whatever is allowed because "only this user can reach us" asks request_is_local() and nothing else, for each request
+ * or connection by itself: that the server listens on loopback says little, since other users' programs, a proxy in
+ * front of it, or a browser's page of another site, come from loopback too.
+ * Refuses to believe any header that would give more, but the cookie with the token of the start line where the kernel
+ * does not tell whose program it is; each one only takes away.
  *
  * Threads: any. */
 #include "http/http.h"
@@ -24,10 +26,8 @@ static size_t split_host(const char *text, const char **host)
     *host = text + bracket;
     size_t len = strcspn(*host, bracket ? "]" : ":/");
     const char *rest = *host + len;
-    if (bracket && *rest++ != ']')
-        return 0;
-    if (*rest == ':')
-        rest += 1 + strspn(rest + 1, "0123456789");
+    if (bracket && *rest++ != ']') return 0;
+    if (*rest == ':') rest += 1 + strspn(rest + 1, "0123456789");
     return *rest == '\0' || *rest == '/' ? len : 0;
 }
 
@@ -35,7 +35,7 @@ static size_t split_host(const char *text, const char **host)
 static size_t split_origin(const char *origin, const char **host)
 {
     const char *scheme = strstr(origin, "://");
-    return split_host(scheme != NULL ? scheme + 3 : origin, host);
+    return split_host(scheme ? scheme + 3 : origin, host);
 }
 
 static bool same_name(const char *a, size_t a_len, const char *b)
@@ -47,24 +47,22 @@ static bool same_name(const char *a, size_t a_len, const char *b)
 static int read_address(const char *host, size_t len, unsigned char *address)
 {
     char text[64];
-    if (len == 0 || len >= sizeof text)
-        return 0;
+    if (len == 0 || len >= sizeof text) return 0;
     memcpy(text, host, len);
     text[len] = '\0';
     return inet_pton(AF_INET, text, address) == 1 ? AF_INET : inet_pton(AF_INET6, text, address) == 1 ? AF_INET6 : 0;
 }
 
-/* A name that means this machine wherever it is looked up: what is only configured to mean it, here or in a DNS, does not. */
+/* A name that means this machine wherever it is looked up: what is only configured to mean it, here or in a DNS, does
+ * not. */
 static bool is_loopback(const char *host, size_t len)
 {
     static const unsigned char one[16] = {[15] = 1};
     static const char below[] = ".localhost"; /* RFC 6761 */
     unsigned char address[16];
     int family = read_address(host, len, address);
-    if (family == AF_INET)
-        return address[0] == 127;
-    if (family == AF_INET6)
-        return memcmp(address, one, sizeof one) == 0;
+    if (family == AF_INET) return address[0] == 127;
+    if (family == AF_INET6) return memcmp(address, one, sizeof one) == 0;
     size_t tail = sizeof below - 1;
     return same_name(host, len, below + 1) || (len > tail && strncasecmp(host + len - tail, below, tail) == 0);
 }
@@ -91,15 +89,13 @@ static bool is_host_known(const struct web *web, const char *header)
     const char *host;
     unsigned char address[16];
     size_t len = split_host(header, &host);
-    if (len == 0)
-        return false;
+    if (len == 0) return false;
     if (read_address(host, len, address) != 0 || same_name(host, len, "localhost") || same_name(host, len, web->host))
         return true;
-    for (const char *const *allowed = web->allow_origins; allowed != NULL && *allowed != NULL; allowed++) {
+    for (const char *const *allowed = web->allow_origins; allowed && *allowed; allowed++) {
         const char *name;
         size_t name_len = split_origin(*allowed, &name);
-        if (name_len == len && strncasecmp(name, host, len) == 0)
-            return true;
+        if (name_len == len && strncasecmp(name, host, len) == 0) return true;
     }
     return false;
 }
@@ -108,80 +104,79 @@ static bool is_host_known(const struct web *web, const char *header)
 static bool is_in_list(const char *const *list, const char *address, bool whole)
 {
     const char *scheme = strstr(address, "://");
-    size_t len = whole || scheme == NULL ? strlen(address) : (size_t)(scheme + 3 - address) + strcspn(scheme + 3, "/?#");
-    for (; list != NULL && *list != NULL; list++)
-        if (same_name(address, len, *list))
-            return true;
+    size_t len = whole || !scheme ? strlen(address) : (size_t)(scheme + 3 - address) + strcspn(scheme + 3, "/?#");
+    for (; list && *list; list++)
+        if (same_name(address, len, *list)) return true;
     return false;
 }
 
 static bool is_origin_known(const struct web *web, const char *origin, const char *host)
 {
-    const char *scheme = web->tls != NULL ? "https://" : "http://";
-    if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0)
-        return true;
+    const char *scheme = web->tls ? "https://" : "http://";
+    if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0) return true;
     return is_in_list(web->allow_origins, origin, true);
 }
 
 static const char *find_header(const struct mg_request_info *info, const char *name)
 {
     for (int i = 0; i < info->num_headers; i++)
-        if (strcasecmp(info->http_headers[i].name, name) == 0)
-            return info->http_headers[i].value;
+        if (strcasecmp(info->http_headers[i].name, name) == 0) return info->http_headers[i].value;
     return NULL;
 }
 
 bool request_is_listed(const struct web *web, const struct mg_request_info *info)
 {
-    if (web->allow_origins == NULL || web->allow_origins[0] == NULL)
-        return false;
-    const char *origin = find_header(info, "Origin"), *referer = origin == NULL ? find_header(info, "Referer") : NULL;
-    return (origin != NULL && is_in_list(web->allow_origins, origin, true)) ||
-           (referer != NULL && is_in_list(web->allow_origins, referer, false));
+    if (!web->allow_origins || !web->allow_origins[0]) return false;
+    const char *origin = find_header(info, "Origin"), *referer = !origin ? find_header(info, "Referer") : NULL;
+    return (origin && is_in_list(web->allow_origins, origin, true)) ||
+           (referer && is_in_list(web->allow_origins, referer, false));
 }
 
-/* A document for a person to look at, or a frame of a page that may frame ours. Where the framing page keeps its address to itself, the browser still
- * holds the frame to frame-ancestors. */
+/* A document for a person to look at, or a frame of a page that may frame ours. Where the framing page keeps its
+ * address to itself, the browser still holds the frame to frame-ancestors. */
 static bool is_document(const struct web *web, const struct mg_request_info *info, const char *dest)
 {
-    if (strcmp(dest, "document") == 0)
-        return true;
+    if (strcmp(dest, "document") == 0) return true;
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
     const char *const *frames = web->allow_frames;
     return (strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0) &&
-           (site == NULL || strcmp(site, "same-origin") == 0 || (frames != NULL && *frames != NULL && (referer == NULL || is_in_list(frames, referer, false))));
+           (!site || strcmp(site, "same-origin") == 0 ||
+            (frames && *frames && (!referer || is_in_list(frames, referer, false))));
 }
 
-/* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go somewhere ask for HTML; programs ask for
- * anything, and for no page. */
+/* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go
+ * somewhere ask for HTML; programs ask for anything, and for no page. */
 bool request_is_navigation(const struct web *web, const struct mg_request_info *info)
 {
-    const char *dest = find_header(info, "Sec-Fetch-Dest"), *accept = find_header(info, "Accept"), *purpose = find_header(info, "Sec-Purpose");
-    if (purpose != NULL && strstr(purpose, "prefetch") != NULL)
-        return false;
-    if (dest != NULL)
-        return is_document(web, info, dest);
-    if (accept != NULL && strcasestr(accept, "text/html") != NULL)
-        return true;
-    return (accept == NULL || strcmp(accept, "*/*") == 0) && find_header(info, "Referer") == NULL;
+    const char *dest = find_header(info, "Sec-Fetch-Dest"), *accept = find_header(info, "Accept"),
+               *purpose = find_header(info, "Sec-Purpose");
+    if (purpose && strstr(purpose, "prefetch")) return false;
+    if (dest) return is_document(web, info, dest);
+    if (accept && strcasestr(accept, "text/html")) return true;
+    return (!accept || strcmp(accept, "*/*") == 0) && !find_header(info, "Referer");
 }
 
 /* A picture, a script, a frame, something fetched: a part of another site's page (Q3). */
 static bool is_foreign_part(const struct web *web, const struct mg_request_info *info)
 {
     const char *site = find_header(info, "Sec-Fetch-Site"), *dest = find_header(info, "Sec-Fetch-Dest");
-    return site != NULL && strcmp(site, "cross-site") == 0 && !(dest != NULL && is_document(web, info, dest)) && !request_is_listed(web, info);
+    return site && strcmp(site, "cross-site") == 0 && !(dest && is_document(web, info, dest)) &&
+           !request_is_listed(web, info);
 }
 
-const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match, struct ls_buf *text)
+const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match,
+                           struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
-    if (host == NULL || !is_host_known(web, host))
-        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n", host != NULL ? host : "");
-    else if (needs_origin_match && origin != NULL && !is_origin_known(web, origin, host))
+    if (!host || !is_host_known(web, host))
+        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n",
+                      host ? host : "");
+    else if (needs_origin_match && origin && !is_origin_known(web, origin, host))
         ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
     else if (is_foreign_part(web, info))
-        ls_buf_str(text, "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
+        ls_buf_str(
+            text,
+            "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
     else
         return NULL;
     return ls_buf_text(text);
@@ -193,39 +188,40 @@ const char *origin_refusal(const struct web *web, const struct mg_request_info *
 static bool is_of_proxy(const char *name)
 {
     static const char prefix[] = "X-Forwarded";
-    return strncasecmp(name, prefix, sizeof prefix - 1) == 0 || strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "Via") == 0 ||
-           strcasecmp(name, "X-Real-IP") == 0;
+    return strncasecmp(name, prefix, sizeof prefix - 1) == 0 || strcasecmp(name, "Forwarded") == 0 ||
+           strcasecmp(name, "Via") == 0 || strcasecmp(name, "X-Real-IP") == 0;
 }
 
 static bool is_peer_loopback(const struct web *web, const struct mg_request_info *info)
 {
-    if (web->tls != NULL) /* what civetweb sees is our own tunnel */
+    if (web->tls) /* what civetweb sees is our own tunnel */
         return tls_is_from_loopback(web->tls, info->remote_port);
     return is_loopback(info->remote_addr, strlen(info->remote_addr));
 }
 
-/* Browsers send no Origin with a GET of a page's own server; there Sec-Fetch-Site says the same, and Referer, where it is, whose page it was. */
+/* Browsers send no Origin with a GET of a page's own server; there Sec-Fetch-Site says the same, and Referer, where it
+ * is, whose page it was. */
 static bool is_own_get(const struct mg_request_info *info)
 {
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
     bool get = strcmp(info->request_method, "GET") == 0 || strcmp(info->request_method, "HEAD") == 0;
-    return get && find_header(info, "Upgrade") == NULL && site != NULL && (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0) &&
-           (referer == NULL || is_loopback_origin(referer));
+    return get && !find_header(info, "Upgrade") && site &&
+           (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0) && (!referer || is_loopback_origin(referer));
 }
 
 /* The first of the origins given that is of another machine, or NULL. */
 static const char *foreign_origin(const struct web *web)
 {
-    for (const char *const *allowed = web->allow_origins; allowed != NULL && *allowed != NULL; allowed++)
-        if (!is_loopback_origin(*allowed))
-            return *allowed;
+    for (const char *const *allowed = web->allow_origins; allowed && *allowed; allowed++)
+        if (!is_loopback_origin(*allowed)) return *allowed;
     return NULL;
 }
 
 static bool is_token(const struct web *web, const char *given, int len)
 {
     unsigned differs = len != LS_RANDOM_ID;
-    for (int i = 0; i < LS_RANDOM_ID && len == LS_RANDOM_ID; i++) /* all of it, however early it is wrong: time is not to tell how much was right */
+    /* all of it, however early it is wrong: time is not to tell how much was right */
+    for (int i = 0; i < LS_RANDOM_ID && len == LS_RANDOM_ID; i++)
         differs |= (unsigned char)(given[i] ^ web->token[i]);
     return differs == 0;
 }
@@ -244,8 +240,7 @@ static bool is_users(const struct web *web, const struct mg_request_info *info)
         name_cookie(web, name);
         return is_token(web, given, request_cookie(info, name, given, sizeof given));
     }
-    if (web->tls != NULL)
-        return tls_is_from_user(web->tls, info->remote_port);
+    if (web->tls) return tls_is_from_user(web->tls, info->remote_port);
     return peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
 }
 
@@ -255,16 +250,17 @@ void origin_grant(const struct request *request, struct ls_buf *headers)
     char name[32], given[LS_RANDOM_ID + 1] = "";
     name_cookie(web, name);
     if (web->token[0] != '\0' && is_token(web, given, request_param(request, "t", given, sizeof given)))
-        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, web->token, web->tls != NULL ? "; Secure" : "");
+        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, web->token,
+                      web->tls ? "; Secure" : "");
 }
 
 bool request_is_local(const struct web *web, const struct mg_request_info *info)
 {
     bool host = false, origin = false;
-    if (!web->loopback || (foreign_origin(web) != NULL && web->lua_property <= 0) || !is_peer_loopback(web, info))
-        return false;
-    /* No browser speaks an older HTTP, and the proxy that adds no header of its own by default does. Headers beyond civetweb's array are not seen. */
-    if (info->http_version == NULL || strcmp(info->http_version, "1.1") != 0 || info->num_headers >= MG_MAX_HEADERS)
+    if (!web->loopback || (foreign_origin(web) && web->lua_property <= 0) || !is_peer_loopback(web, info)) return false;
+    /* No browser speaks an older HTTP, and the proxy that adds no header of its own by default does. Headers beyond
+     * civetweb's array are not seen. */
+    if (!info->http_version || strcmp(info->http_version, "1.1") != 0 || info->num_headers >= MG_MAX_HEADERS)
         return false;
     for (int i = 0; i < info->num_headers; i++) { /* each one counts: two of a name are two opinions */
         const char *name = info->http_headers[i].name, *value = info->http_headers[i].value;
@@ -286,7 +282,7 @@ struct ls_rights request_rights(const struct web *web, const struct mg_request_i
 
 int origin_open(struct web *web, struct ls_err *err)
 {
-    bool powers = web->loopback && (foreign_origin(web) == NULL || web->lua_property > 0);
+    bool powers = web->loopback && (!foreign_origin(web) || web->lua_property > 0);
     return powers && !peer_can_tell() ? ls_random_id(web->token, err) : 0;
 }
 
@@ -294,10 +290,14 @@ void origin_announce(const struct web *web)
 {
     const char *origin = foreign_origin(web);
     if (web->token[0] != '\0')
-        ls_log(0, "This system does not tell which user a connection is from, so the property lua, source excerpts and opening the editor are for browsers that "
-                  "open the address with ?t= which is printed here.");
-    if (origin == NULL || !web->loopback || web->lua_property > 0)
-        return;
-    ls_log(0, "Pages of %s may use this web, so %ssource excerpts in errors and opening the editor are off for every page%s.", origin,
-           web->lua_property < 0 ? "the property lua, " : "", web->lua_property < 0 ? " (--allow-lua-property turns them on)" : "");
+        ls_log(
+            0,
+            "This system does not tell which user a connection is from, so the property lua, source excerpts and opening the editor are for browsers that "
+            "open the address with ?t= which is printed here.");
+    if (!origin || !web->loopback || web->lua_property > 0) return;
+    ls_log(
+        0,
+        "Pages of %s may use this web, so %ssource excerpts in errors and opening the editor are off for every page%s.",
+        origin, web->lua_property < 0 ? "the property lua, " : "",
+        web->lua_property < 0 ? " (--allow-lua-property turns them on)" : "");
 }

@@ -1,12 +1,13 @@
-/* Which user's program is at the other end of a connection from this machine (Q3): a loopback address is every user's, and whoever serves wants to be one of
- * them alone.
+/* Which user's program is at the other end of a connection from this machine (Q3): a loopback address is every user's,
+ * and whoever serves wants to be one of them alone.
  *
- * The kernel knows who made each socket. It is asked for the one at the other end, by both addresses and ports, through sock_diag, else by /proc/net/tcp and
- * tcp6. Both may say 0, as if it were root's, for a socket that its program has closed: that one has no inode any more, and what has none is nobody's. A
- * program that has only said that it sends no more still holds its socket. One that is about to connect from the same port is another one's.
+ * The kernel knows who made each socket. It is asked for the one at the other end, by both addresses and ports, through
+ * sock_diag, else by /proc/net/tcp and tcp6. Both may say 0, as if it were root's, for a socket that its program has
+ * closed: that one has no inode any more, and what has none is nobody's. A program that has only said that it sends no
+ * more still holds its socket. One that is about to connect from the same port is another one's.
  *
- * A question costs some ten microseconds by sock_diag, and by /proc what reading all connections costs: one for each WebSocket, and one for each other request
- * that wants a power; never for a message.
+ * A question costs some ten microseconds by sock_diag, and by /proc what reading all connections costs: one for each
+ * WebSocket, and one for each other request that wants a power; never for a message.
  *
  * Threads: any, after peer_can_tell(). */
 #include "http/http.h"
@@ -44,11 +45,9 @@ static bool read_end(struct end *end, const char *address, int port)
 {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     *end = (struct end){.family = AF_INET, .port = port};
-    if (inet_pton(AF_INET, address, end->address) == 1)
-        return true;
+    if (inet_pton(AF_INET, address, end->address) == 1) return true;
     end->family = AF_INET6;
-    if (inet_pton(AF_INET6, address, end->address) != 1)
-        return false;
+    if (inet_pton(AF_INET6, address, end->address) != 1) return false;
     if (memcmp(end->address, mapped, sizeof mapped) == 0) { /* an IPv4 connection, whatever the socket was made for */
         end->family = AF_INET;
         memmove(end->address, end->address + sizeof mapped, 4);
@@ -63,13 +62,14 @@ static bool ask_diag(const struct end *peer, const struct end *self, struct owne
     struct {
         struct nlmsghdr head;
         struct inet_diag_req_v2 body;
-    } question = {.head = {.nlmsg_len = sizeof question, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-                  .body = {.sdiag_family = (unsigned char)peer->family,
-                           .sdiag_protocol = IPPROTO_TCP,
-                           .idiag_states = ~0U,
-                           .id = {.idiag_sport = htons((uint16_t)peer->port),
-                                  .idiag_dport = htons((uint16_t)self->port),
-                                  .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}}};
+    } question = {
+        .head = {.nlmsg_len = sizeof question, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
+        .body = {.sdiag_family = (unsigned char)peer->family,
+                 .sdiag_protocol = IPPROTO_TCP,
+                 .idiag_states = ~0U,
+                 .id = {.idiag_sport = htons((uint16_t)peer->port),
+                        .idiag_dport = htons((uint16_t)self->port),
+                        .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}}};
     struct {
         struct nlmsghdr head;
         struct inet_diag_msg body;
@@ -78,15 +78,17 @@ static bool ask_diag(const struct end *peer, const struct end *self, struct owne
     memcpy(question.body.id.idiag_src, peer->address, sizeof peer->address);
     memcpy(question.body.id.idiag_dst, self->address, sizeof self->address);
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (fd < 0)
-        return false;
+    if (fd < 0) return false;
     /* The kernel has answered when send() returns. */
-    ssize_t n = send(fd, &question, sizeof question, 0) == sizeof question ? recv(fd, &answer, sizeof answer, MSG_DONTWAIT) : -1;
+    ssize_t n = send(fd, &question, sizeof question, 0) == sizeof question
+                    ? recv(fd, &answer, sizeof answer, MSG_DONTWAIT)
+                    : -1;
     close(fd);
     *owner = (struct owner){answer.body.idiag_uid, answer.body.idiag_state, answer.body.idiag_inode};
     /* Where there is no such connection the answer is a socket that listens on that port, if one does. */
     return n >= (ssize_t)(sizeof answer.head + sizeof answer.body) && answer.head.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-           answer.body.id.idiag_sport == question.body.id.idiag_sport && answer.body.id.idiag_dport == question.body.id.idiag_dport;
+           answer.body.id.idiag_sport == question.body.id.idiag_sport &&
+           answer.body.id.idiag_dport == question.body.id.idiag_dport;
 }
 
 /* --- /proc/net --- */
@@ -96,8 +98,7 @@ static void write_end(struct ls_buf *out, const struct end *end, bool in_tcp6)
 {
     uint32_t words[4];
     memcpy(words, end->address, sizeof words);
-    if (end->family == AF_INET && in_tcp6)
-        ls_buf_printf(out, "0000000000000000%08X", htonl(0xffff));
+    if (end->family == AF_INET && in_tcp6) ls_buf_printf(out, "0000000000000000%08X", htonl(0xffff));
     for (int i = 0; i < (end->family == AF_INET ? 1 : 4); i++)
         ls_buf_printf(out, "%08X", words[i]);
     ls_buf_printf(out, ":%04X ", (unsigned)end->port);
@@ -111,23 +112,24 @@ static bool look_in(const char *path, const struct end *peer, const struct end *
     FILE *table = fopen(path, "re");
     char line[512];
     bool found = false;
-    while (table != NULL && !ls_buf_failed(&wanted) && !found && fgets(line, sizeof line, table) != NULL) {
+    while (table && !ls_buf_failed(&wanted) && !found && fgets(line, sizeof line, table)) {
         const char *at = strstr(line, ls_buf_text(&wanted));
-        found = at != NULL && sscanf(at + wanted.len, "%x %*s %*s %*s %u %*s %lu", &owner->state, &owner->uid, &owner->inode) == 3;
+        found =
+            at && sscanf(at + wanted.len, "%x %*s %*s %*s %u %*s %lu", &owner->state, &owner->uid, &owner->inode) == 3;
     }
-    if (table != NULL)
-        fclose(table);
+    if (table) fclose(table);
     ls_buf_release(&wanted);
     return found;
 }
 
 static bool look_up(const struct end *peer, const struct end *self, struct owner *owner)
 {
-    return (peer->family == AF_INET && look_in("/proc/net/tcp", peer, self, owner)) || look_in("/proc/net/tcp6", peer, self, owner);
+    return (peer->family == AF_INET && look_in("/proc/net/tcp", peer, self, owner)) ||
+           look_in("/proc/net/tcp6", peer, self, owner);
 }
 
-/* A line is not written in one moment: a socket that is closed meanwhile can have an inode still and no user any more. One that has the same inode the second
- * time had its user the first time. */
+/* A line is not written in one moment: a socket that is closed meanwhile can have an inode still and no user any more.
+ * One that has the same inode the second time had its user the first time. */
 static bool ask_proc(const struct end *peer, const struct end *self, struct owner *owner)
 {
     struct owner again;
@@ -138,17 +140,18 @@ static bool ask_proc(const struct end *peer, const struct end *self, struct owne
 
 static bool is_connected(const struct owner *owner)
 {
-    return owner->inode != 0 && (owner->state == TCP_ESTABLISHED || owner->state == TCP_FIN_WAIT1 || owner->state == TCP_FIN_WAIT2);
+    return owner->inode != 0 &&
+           (owner->state == TCP_ESTABLISHED || owner->state == TCP_FIN_WAIT1 || owner->state == TCP_FIN_WAIT2);
 }
 
-/* In a user namespace that has names for some users only, all others look alike: as one of them nobody can be told from the rest. */
+/* In a user namespace that has names for some users only, all others look alike: as one of them nobody can be told from
+ * the rest. */
 static bool is_anybody(void)
 {
     FILE *map = geteuid() == OVERFLOW_UID ? fopen("/proc/self/uid_map", "re") : NULL;
     unsigned count = 0;
-    bool all = map != NULL && fscanf(map, " 0 0 %u", &count) == 1 && count == UINT32_MAX;
-    if (map != NULL)
-        fclose(map);
+    bool all = map && fscanf(map, " 0 0 %u", &count) == 1 && count == UINT32_MAX;
+    if (map) fclose(map);
     return geteuid() == OVERFLOW_UID && !all;
 }
 
@@ -159,8 +162,9 @@ static bool try_way(ask_fn ask)
     socklen_t len = sizeof here, size = sizeof there;
     int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct owner owner = {0};
-    bool ok = listening >= 0 && fd >= 0 && bind(listening, (struct sockaddr *)&here, sizeof here) == 0 && listen(listening, 1) == 0 &&
-              getsockname(listening, (struct sockaddr *)&here, &len) == 0 && connect(fd, (struct sockaddr *)&here, sizeof here) == 0 &&
+    bool ok = listening >= 0 && fd >= 0 && bind(listening, (struct sockaddr *)&here, sizeof here) == 0 &&
+              listen(listening, 1) == 0 && getsockname(listening, (struct sockaddr *)&here, &len) == 0 &&
+              connect(fd, (struct sockaddr *)&here, sizeof here) == 0 &&
               getsockname(fd, (struct sockaddr *)&there, &size) == 0;
     if (ok) {
         struct end peer, self;
@@ -168,10 +172,8 @@ static bool try_way(ask_fn ask)
         read_end(&self, "127.0.0.1", ntohs(here.sin_port));
         ok = ask(&peer, &self, &owner) && is_connected(&owner) && owner.uid == geteuid();
     }
-    if (listening >= 0)
-        close(listening);
-    if (fd >= 0)
-        close(fd);
+    if (listening >= 0) close(listening);
+    if (fd >= 0) close(fd);
     return ok;
 }
 
@@ -186,11 +188,11 @@ bool peer_can_tell(void)
 int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port)
 {
     ask_fn ask = atomic_load(&way);
-    if (ls__peer_seams.uid != NULL)
-        return ls__peer_seams.uid();
+    if (ls__peer_seams.uid) return ls__peer_seams.uid();
     struct end from, to;
     struct owner owner;
-    bool ok = ask != NULL && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) && is_connected(&owner);
+    bool ok = ask && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) &&
+              is_connected(&owner);
     return ok ? (int64_t)owner.uid : -1;
 }
 

@@ -13,13 +13,25 @@ static const char *status_text(int status)
     static const struct {
         int status;
         const char *text;
-    } texts[] = {{200, "OK"}, {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"}, {304, "Not Modified"},
-                 {400, "Bad Request"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {413, "Content Too Large"},
-                 {414, "URI Too Long"}, {416, "Range Not Satisfiable"}, {426, "Upgrade Required"},
-                 {500, "Internal Server Error"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}};
+    } texts[] = {{200, "OK"},
+                 {204, "No Content"},
+                 {206, "Partial Content"},
+                 {301, "Moved Permanently"},
+                 {302, "Found"},
+                 {304, "Not Modified"},
+                 {400, "Bad Request"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {413, "Content Too Large"},
+                 {414, "URI Too Long"},
+                 {416, "Range Not Satisfiable"},
+                 {426, "Upgrade Required"},
+                 {500, "Internal Server Error"},
+                 {503, "Service Unavailable"},
+                 {505, "HTTP Version Not Supported"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].status == status)
-            return texts[i].text;
+        if (texts[i].status == status) return texts[i].text;
     return "Status";
 }
 
@@ -43,7 +55,7 @@ void reply_header(struct reply *reply, const char *name, const char *format, ...
 static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
 {
     ls_buf_str(out, "Content-Security-Policy: frame-ancestors 'self'");
-    for (const char *const *allowed = web->allow_frames; allowed != NULL && *allowed != NULL; allowed++)
+    for (const char *const *allowed = web->allow_frames; allowed && *allowed; allowed++)
         ls_buf_printf(out, " %s", *allowed);
     ls_buf_str(out, "\r\n");
 }
@@ -58,24 +70,21 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     gmtime_r(&now, &parts);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", reply->status, status_text(reply->status), date);
-    /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the browser's to guess (P19); what is ours is
-     * no part of other sites' pages, unless --allow-origin names them (Q3). */
-    ls_buf_str(out, "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
+    /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the
+     * browser's to guess (P19); what is ours is no part of other sites' pages, unless --allow-origin names them (Q3).
+     * */
+    ls_buf_str(out,
+               "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
     ls_buf_str(out, request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
-    if (reply->type != NULL && strncmp(reply->type, "text/html", 9) == 0)
-        add_frame_ancestors(web, out);
-    if (reply->type != NULL)
-        ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
-    if (reply->status != 304)
-        ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)len);
+    if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
+    if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
+    if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
     bool close = request_is_last() || reply->status == 503 || reply->status == 400;
-    if (close)
-        mg_disable_connection_keep_alive(http);
+    if (close) mg_disable_connection_keep_alive(http);
     /* An idle connection lives for half a second (P22a); clients that know so do not send a request into its end. */
     ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
-    if (reply->headers.len > 0)
-        ls_buf_add(out, reply->headers.data, reply->headers.len);
+    if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
     ls_buf_str(out, "\r\n");
 }
 
@@ -83,8 +92,7 @@ int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len)
 {
     struct ls_buf out = LS_BUF_INIT;
     format_head(&out, reply, http, len);
-    if (!ls_buf_failed(&out))
-        mg_write(http, out.data, out.len);
+    if (!ls_buf_failed(&out)) mg_write(http, out.data, out.len);
     ls_buf_release(&out);
     ls_buf_release(&reply->headers);
     return reply->status;
@@ -96,14 +104,13 @@ int reply_send(struct reply *reply, struct mg_connection *http)
     const struct mg_request_info *info = mg_get_request_info(http);
     format_head(&out, reply, http, reply->len);
     /* A small body goes in the same packet as its head. */
-    bool body = reply->len > 0 && reply->status != 304 && (info->request_method == NULL || strcmp(info->request_method, "HEAD") != 0);
+    bool body =
+        reply->len > 0 && reply->status != 304 && (!info->request_method || strcmp(info->request_method, "HEAD") != 0);
     bool together = body && reply->len <= 65536;
-    if (together)
-        ls_buf_add(&out, reply->body, reply->len);
+    if (together) ls_buf_add(&out, reply->body, reply->len);
     if (!ls_buf_failed(&out)) {
         mg_write(http, out.data, out.len);
-        if (body && !together)
-            mg_write(http, reply->body, reply->len);
+        if (body && !together) mg_write(http, reply->body, reply->len);
     }
     ls_buf_release(&out);
     ls_buf_release(&reply->headers);
@@ -131,14 +138,14 @@ int reply_redirect(const struct request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;
     for (const char *at = path; *at != '\0'; at++) {
-        bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("/-_.~!$&'()*+,;=:@", *at) != NULL;
+        bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+                     strchr("/-_.~!$&'()*+,;=:@", *at);
         if (plain)
             ls_buf_char(&to, *at);
         else
             ls_buf_printf(&to, "%%%02X", (unsigned char)*at);
     }
-    if (request->info->query_string != NULL)
-        ls_buf_printf(&to, "?%s", request->info->query_string);
+    if (request->info->query_string) ls_buf_printf(&to, "?%s", request->info->query_string);
     struct reply reply;
     reply_init(&reply, 301, NULL);
     reply_header(&reply, "Location", "%s", ls_buf_text(&to));

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Of the request that this thread answers: no other may follow on its connection; not all of its body has been read (P22a). */
+/* Of the request that this thread answers: no other may follow on its connection; not all of its body has been read
+ * (P22a). */
 static _Thread_local bool is_last, body_left;
 
 void request_end(void)
@@ -30,26 +31,24 @@ bool request_body_left(void)
 bool header_has(const char *list, const char *token)
 {
     size_t len = strlen(token);
-    for (const char *at = list; at != NULL && *at != '\0';) {
+    for (const char *at = list; at && *at != '\0';) {
         at += strspn(at, " \t,");
         size_t step = strcspn(at, " \t,");
-        if (step == len && strncasecmp(at, token, len) == 0)
-            return true;
+        if (step == len && strncasecmp(at, token, len) == 0) return true;
         at += step;
     }
     return false;
 }
 
-/* Does the connection end with this request? civetweb ends it also where its first Connection header does not ask to keep it, and with every upgrade. */
+/* Does the connection end with this request? civetweb ends it also where its first Connection header does not ask to
+ * keep it, and with every upgrade. */
 static bool asks_for_end(const struct mg_request_info *info)
 {
     bool keep = strcmp(info->http_version, "1.0") != 0, first = true;
     for (int i = 0; i < info->num_headers; i++) {
         const char *value = info->http_headers[i].value;
-        if (strcasecmp(info->http_headers[i].name, "Connection") != 0)
-            continue;
-        if (header_has(value, "close") || header_has(value, "upgrade"))
-            return true;
+        if (strcasecmp(info->http_headers[i].name, "Connection") != 0) continue;
+        if (header_has(value, "close") || header_has(value, "upgrade")) return true;
         keep = first ? header_has(value, "keep-alive") : keep;
         first = false;
     }
@@ -63,28 +62,28 @@ static bool is_length(const char *text)
     return digits > 0 && digits < 19 && text[digits + strspn(text + digits, " \t")] == '\0';
 }
 
-/* Did civetweb stop before the end of the head: at a line that is no header, or because its table is full? It ends names and values in place, so behind
- * the last value are the NUL of its CR, that of its LF, and the empty line. Likewise a blank between a name and its colon can be told. */
+/* Did civetweb stop before the end of the head: at a line that is no header, or because its table is full? It ends
+ * names and values in place, so behind the last value are the NUL of its CR, that of its LF, and the empty line.
+ * Likewise a blank between a name and its colon can be told. */
 static bool is_head_whole(const struct mg_request_info *info)
 {
     for (int i = 0; i < info->num_headers; i++) {
         const char *behind = info->http_headers[i].name + strlen(info->http_headers[i].name) + 1;
-        if (*behind == '\0' && behind != info->http_headers[i].value)
-            return false;
+        if (*behind == '\0' && behind != info->http_headers[i].value) return false;
     }
     const char *last = info->num_headers > 0 ? info->http_headers[info->num_headers - 1].value : NULL;
-    const char *end = last != NULL ? last + strlen(last) : NULL;
-    return end == NULL || (info->num_headers < MG_MAX_HEADERS && end[1] == '\0' && end[2] == '\r');
+    const char *end = last ? last + strlen(last) : NULL;
+    return !end || (info->num_headers < MG_MAX_HEADERS && end[1] == '\0' && end[2] == '\r');
 }
 
-/* A head that begins with empty lines ends there for civetweb, which then looks for the request in what its buffer held before: another client's. The buffer
- * is the thread's, so where requests begin is known from its first one. One CR LF, which some send behind a body, does no harm. */
+/* A head that begins with empty lines ends there for civetweb, which then looks for the request in what its buffer held
+ * before: another client's. The buffer is the thread's, so where requests begin is known from its first one. One CR LF,
+ * which some send behind a body, does no harm. */
 static bool begins_at_start(const struct mg_request_info *info)
 {
     static _Thread_local const char *start;
     const char *method = info->request_method;
-    if (start == NULL || method < start)
-        start = method;
+    if (!start || method < start) start = method;
     return method == start || (method == start + 2 && start[0] == '\r' && start[1] == '\n');
 }
 
@@ -94,8 +93,7 @@ const char *request_begin(const struct mg_request_info *info)
     int hosts = 0, lengths = 0, codings = 0;
     is_last = asks_for_end(info);
     body_left = true; /* where the head is wrong, whatever comes is not read as a request */
-    if (!begins_at_start(info))
-        return "The request does not begin with its first line.\n";
+    if (!begins_at_start(info)) return "The request does not begin with its first line.\n";
     if (!is_head_whole(info))
         return "The header has a line that is not well formed, or more lines than are taken (63).\n";
     bool body = false;
@@ -109,8 +107,7 @@ const char *request_begin(const struct mg_request_info *info)
         if ((length && !is_length(value)) || (coding && strcasecmp(value, "chunked") != 0))
             return "The length of the body is not well formed.\n";
     }
-    if (hosts > 1)
-        return "The request has more than one Host.\n";
+    if (hosts > 1) return "The request has more than one Host.\n";
     if (lengths + codings > 1 || (codings > 0 && strcmp(info->http_version, "1.0") == 0))
         return "The request has more than one length of its body.\n";
     body_left = body;
@@ -121,26 +118,26 @@ const char *request_begin(const struct mg_request_info *info)
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus)
 {
     size_t at = 0;
     for (size_t i = 0; i < len; i++, at++) {
-        if (at + 1 >= cap)
-            return -1;
+        if (at + 1 >= cap) return -1;
         char byte = plus && from[i] == '+' ? ' ' : from[i];
         if (byte == '%') {
             int high = i + 2 < len ? hex_value(from[i + 1]) : -1, low = high >= 0 ? hex_value(from[i + 2]) : -1;
-            if (low < 0)
-                return -1;
+            if (low < 0) return -1;
             byte = (char)(high * 16 + low);
             i += 2;
         }
         out[at] = byte;
-        if (out[at] == '\0')
-            return -1;
+        if (out[at] == '\0') return -1;
     }
     out[at] = '\0';
     return (int)at;
@@ -149,10 +146,11 @@ int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plu
 int request_param(const struct request *request, const char *name, char *out, size_t cap)
 {
     size_t name_len = strlen(name);
-    for (const char *at = request->info->query_string; at != NULL && *at != '\0';) {
+    for (const char *at = request->info->query_string; at && *at != '\0';) {
         size_t step = strcspn(at, "&");
         if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=')
-            return percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true) < 0 ? PARAM_MALFORMED : (int)strlen(out);
+            return percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true) < 0 ? PARAM_MALFORMED
+                                                                                              : (int)strlen(out);
         at += step + (at[step] == '&');
     }
     return PARAM_MISSING;
@@ -162,12 +160,12 @@ int request_cookie(const struct mg_request_info *info, const char *name, char *o
 {
     size_t name_len = strlen(name);
     for (int i = 0; i < info->num_headers; i++) {
-        if (strcasecmp(info->http_headers[i].name, "Cookie") != 0)
-            continue;
+        if (strcasecmp(info->http_headers[i].name, "Cookie") != 0) continue;
         for (const char *at = info->http_headers[i].value; *at != '\0';) {
             at += strspn(at, " ;");
             size_t step = strcspn(at, ";");
-            if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=' && step - name_len - 1 < cap) {
+            if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=' &&
+                step - name_len - 1 < cap) {
                 size_t len = step - name_len - 1;
                 memcpy(out, at + name_len + 1, len);
                 out[len] = '\0';
@@ -191,8 +189,7 @@ int request_cookie_session(const struct request *request, char *out, size_t cap)
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body)
 {
     long long announced = request->info->content_length;
-    if (max > 0 && announced > 0 && (uint64_t)announced > max)
-        return LS_ELIMIT;
+    if (max > 0 && announced > 0 && (uint64_t)announced > max) return LS_ELIMIT;
     char chunk[8192];
     int n, rc = 0;
     struct body reading;
@@ -207,8 +204,7 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
         }
     }
     bool in_time = body_end(request->web, &reading);
-    if (rc == 0 && (!in_time || (announced >= 0 && body->len < (size_t)announced)))
-        rc = LS_EIO;
+    if (rc == 0 && (!in_time || (announced >= 0 && body->len < (size_t)announced))) rc = LS_EIO;
     body_left = rc != 0;
     return rc;
 }
@@ -221,8 +217,7 @@ size_t request_canonical(const char *path, char *out)
     while (*at != '\0') {
         at += strspn(at, "/");
         size_t step = strcspn(at, "/");
-        if (step == 0)
-            break;
+        if (step == 0) break;
         bool dot = step == 1 && at[0] == '.', up = step == 2 && at[0] == '.' && at[1] == '.';
         if (up && len > 1) {
             len--; /* the slash at the end, then the component before it */
@@ -231,8 +226,7 @@ size_t request_canonical(const char *path, char *out)
         } else if (!dot && !up) {
             memcpy(out + len, at, step);
             len += step;
-            if (at[step] == '/')
-                out[len++] = '/';
+            if (at[step] == '/') out[len++] = '/';
         }
         at += step;
     }

@@ -1,7 +1,9 @@
-/* Static files: what a path may reach, how it is described to browsers, conditional and partial answers (P19–P21, F10, F11, Q3).
+/* Static files: what a path may reach, how it is described to browsers, conditional and partial answers (P19–P21, F10,
+ * F11, Q3).
  *
- * A path is resolved with realpath and then judged: inside the site root, or inside a folder that static_roots lists and a link directly below html/
- * points to; no component below the root begins with a dot; nothing of lua/, no lsess.lua, regular files only. Whatever is not served is 404.
+ * A path is resolved with realpath and then judged: inside the site root, or inside a folder that static_roots lists
+ * and a link directly below html/ points to; no component below the root begins with a dot; nothing of lua/, no
+ * lsess.lua, regular files only. Whatever is not served is 404.
  *
  * Threads: civetweb's workers. Refuses to list directories and to run anything. */
 #include "http/http.h"
@@ -29,7 +31,7 @@ struct content {
     const struct ls_embed *embed;
     int fd;
     uint64_t len;
-    int64_t mtime;     /* seconds; 0 = none */
+    int64_t mtime; /* seconds; 0 = none */
     char etag[64];
     const char *type;
     bool must_revalidate; /* Cache-Control: no-cache */
@@ -38,19 +40,42 @@ struct content {
 static const char *find_type(const char *path)
 {
     static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"}, {".htm", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-        {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"}, {".json", "application/json; charset=utf-8"},
-        {".map", "application/json; charset=utf-8"}, {".webmanifest", "application/manifest+json; charset=utf-8"},
-        {".svg", "image/svg+xml; charset=utf-8"}, {".png", "image/png"}, {".jpg", "image/jpeg"}, {".jpeg", "image/jpeg"}, {".gif", "image/gif"},
-        {".webp", "image/webp"}, {".avif", "image/avif"}, {".ico", "image/x-icon"}, {".woff", "font/woff"}, {".woff2", "font/woff2"},
-        {".ttf", "font/ttf"}, {".otf", "font/otf"}, {".wasm", "application/wasm"}, {".pdf", "application/pdf"}, {".mp3", "audio/mpeg"},
-        {".ogg", "audio/ogg"}, {".wav", "audio/wav"}, {".mp4", "video/mp4"}, {".webm", "video/webm"}, {".txt", "text/plain; charset=utf-8"},
-        {".md", "text/markdown; charset=utf-8"}, {".csv", "text/csv; charset=utf-8"}, {".xml", "application/xml; charset=utf-8"}, {".zip", "application/zip"},
+        {".html", "text/html; charset=utf-8"},
+        {".htm", "text/html; charset=utf-8"},
+        {".js", "text/javascript; charset=utf-8"},
+        {".mjs", "text/javascript; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},
+        {".json", "application/json; charset=utf-8"},
+        {".map", "application/json; charset=utf-8"},
+        {".webmanifest", "application/manifest+json; charset=utf-8"},
+        {".svg", "image/svg+xml; charset=utf-8"},
+        {".png", "image/png"},
+        {".jpg", "image/jpeg"},
+        {".jpeg", "image/jpeg"},
+        {".gif", "image/gif"},
+        {".webp", "image/webp"},
+        {".avif", "image/avif"},
+        {".ico", "image/x-icon"},
+        {".woff", "font/woff"},
+        {".woff2", "font/woff2"},
+        {".ttf", "font/ttf"},
+        {".otf", "font/otf"},
+        {".wasm", "application/wasm"},
+        {".pdf", "application/pdf"},
+        {".mp3", "audio/mpeg"},
+        {".ogg", "audio/ogg"},
+        {".wav", "audio/wav"},
+        {".mp4", "video/mp4"},
+        {".webm", "video/webm"},
+        {".txt", "text/plain; charset=utf-8"},
+        {".md", "text/markdown; charset=utf-8"},
+        {".csv", "text/csv; charset=utf-8"},
+        {".xml", "application/xml; charset=utf-8"},
+        {".zip", "application/zip"},
     };
     const char *dot = strrchr(ls_path_base(path), '.');
-    for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++)
-        if (strcasecmp(dot, types[i][0]) == 0)
-            return types[i][1];
+    for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(dot, types[i][0]) == 0) return types[i][1];
     return "application/octet-stream";
 }
 
@@ -60,8 +85,7 @@ static bool has_dot_component(const char *path)
 {
     for (const char *at = path; *at != '\0'; at += strcspn(at, "/")) {
         at += strspn(at, "/");
-        if (*at == '.')
-            return true;
+        if (*at == '.') return true;
     }
     return false;
 }
@@ -73,8 +97,9 @@ static bool is_linked(const struct web *web, const char *path, const char *root)
     struct ls_buf link = LS_BUF_INIT;
     ls_buf_printf(&link, "%s/%.*s", web->html_dir, (int)first, path + 1);
     struct stat info;
-    char *target = lstat(ls_buf_text(&link), &info) == 0 && S_ISLNK(info.st_mode) ? ls_path_real(ls_buf_text(&link), NULL) : NULL;
-    bool linked = target != NULL && strcmp(target, root) == 0;
+    char *target =
+        lstat(ls_buf_text(&link), &info) == 0 && S_ISLNK(info.st_mode) ? ls_path_real(ls_buf_text(&link), NULL) : NULL;
+    bool linked = target && strcmp(target, root) == 0;
     ls_free(target);
     ls_buf_release(&link);
     return linked;
@@ -84,14 +109,13 @@ static bool is_linked(const struct web *web, const char *path, const char *root)
 static bool may_serve(const struct web *web, const char *path, const char *real)
 {
     const char *root = web->site->root;
-    if (has_dot_component(path))
-        return false;
+    if (has_dot_component(path)) return false;
     if (ls_path_below(root, real)) {
         const char *below = real + strlen(root);
         return !has_dot_component(below) && strcmp(below, "/lsess.lua") != 0 &&
-               (web->site->lua_dir == NULL || !ls_path_below(web->site->lua_dir, real));
+               (!web->site->lua_dir || !ls_path_below(web->site->lua_dir, real));
     }
-    for (char **allowed = web->static_roots; allowed != NULL && *allowed != NULL; allowed++)
+    for (char **allowed = web->static_roots; allowed && *allowed; allowed++)
         if (ls_path_below(*allowed, real) && is_linked(web, path, *allowed))
             return !has_dot_component(real + strlen(*allowed));
     return false;
@@ -101,12 +125,11 @@ static bool is_path_ok(struct web *web, const char *path, char **real)
 {
     struct ls_buf full = LS_BUF_INIT;
     *real = NULL;
-    if (web->html_dir == NULL)
-        return false;
+    if (!web->html_dir) return false;
     ls_buf_printf(&full, "%s%s", web->html_dir, path);
     char *resolved = ls_path_within(web->within, ls_buf_text(&full), NULL);
     ls_buf_release(&full);
-    if (resolved == NULL || !may_serve(web, path, resolved)) {
+    if (!resolved || !may_serve(web, path, resolved)) {
         ls_free(resolved);
         return false;
     }
@@ -118,18 +141,14 @@ static bool is_path_ok(struct web *web, const char *path, char **real)
 
 static bool etag_matches(const char *list, const char *etag)
 {
-    if (strncmp(etag, "W/", 2) == 0)
-        etag += 2;
+    if (strncmp(etag, "W/", 2) == 0) etag += 2;
     size_t len = strlen(etag);
     for (const char *at = list; *at != '\0';) {
         at += strspn(at, " \t,");
-        if (*at == '*')
-            return true;
-        if (strncmp(at, "W/", 2) == 0)
-            at += 2;
+        if (*at == '*') return true;
+        if (strncmp(at, "W/", 2) == 0) at += 2;
         size_t step = strcspn(at, ",");
-        if (step >= len && strncmp(at, etag, len) == 0)
-            return true;
+        if (step >= len && strncmp(at, etag, len) == 0) return true;
         at += step;
     }
     return false;
@@ -139,16 +158,15 @@ static int64_t parse_http_date(const char *text)
 {
     struct tm parts = {0};
     const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    return end != NULL ? (int64_t)timegm(&parts) : -1;
+    return end ? (int64_t)timegm(&parts) : -1;
 }
 
 bool static_not_modified(const struct request *request, const char *etag, int64_t mtime)
 {
     const char *none_match = mg_get_header(request->http, "If-None-Match");
-    if (none_match != NULL)
-        return etag_matches(none_match, etag);
+    if (none_match) return etag_matches(none_match, etag);
     const char *since = mg_get_header(request->http, "If-Modified-Since");
-    int64_t time_then = since != NULL && mtime > 0 ? parse_http_date(since) : -1;
+    int64_t time_then = since && mtime > 0 ? parse_http_date(since) : -1;
     return time_then >= 0 && mtime <= time_then;
 }
 
@@ -163,20 +181,18 @@ static const char *parse_position(const char *at, uint64_t *number)
 /* One byte range (P19). @return 0 none asked for (or one to be ignored), 1 in *from, *to, -1 not satisfiable */
 static int parse_range(const struct request *request, const struct content *content, uint64_t *from, uint64_t *to)
 {
-    const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range"), *at = NULL;
+    const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range"),
+               *at = NULL;
     uint64_t first = 0, last = UINT64_MAX;
-    if (range == NULL || strncasecmp(range, "bytes=", 6) != 0 || (if_range != NULL && strcmp(if_range, content->etag) != 0))
-        return 0;
+    if (!range || strncasecmp(range, "bytes=", 6) != 0 || (if_range && strcmp(if_range, content->etag) != 0)) return 0;
     bool suffix = range[6] == '-';
     if (suffix) {
         at = parse_position(range + 7, &last);
-    } else if ((at = parse_position(range + 6, &first)) != NULL) {
+    } else if ((at = parse_position(range + 6, &first))) {
         at = *at != '-' ? NULL : at[1 + strspn(at + 1, " \t")] == '\0' ? at + 1 : parse_position(at + 1, &last);
     }
-    if (at == NULL || at[strspn(at, " \t")] != '\0' || (!suffix && last < first))
-        return 0;
-    if (suffix ? last == 0 || content->len == 0 : first >= content->len)
-        return -1;
+    if (!at || at[strspn(at, " \t")] != '\0' || (!suffix && last < first)) return 0;
+    if (suffix ? last == 0 || content->len == 0 : first >= content->len) return -1;
     *from = !suffix ? first : last > content->len ? 0 : content->len - last;
     *to = suffix || last >= content->len ? content->len - 1 : last;
     return 1;
@@ -187,10 +203,10 @@ static void stream_file(const struct request *request, int fd, uint64_t from, ui
     char chunk[STREAM_SIZE];
     while (len > 0) {
         ssize_t n = pread(fd, chunk, len < sizeof chunk ? (size_t)len : sizeof chunk, (off_t)from);
-        if (n < 0 && errno == EINTR)
-            continue;
+        if (n < 0 && errno == EINTR) continue;
         if (n <= 0 || mg_write(request->http, chunk, (size_t)n) != (int)n) {
-            mg_disable_connection_keep_alive(request->http); /* what was announced does not come, so nothing can follow it */
+            /* what was announced does not come, so nothing can follow it */
+            mg_disable_connection_keep_alive(request->http);
             return;
         }
         from += (uint64_t)n;
@@ -201,8 +217,8 @@ static void stream_file(const struct request *request, int fd, uint64_t from, ui
 static bool accepts_gzip(const struct request *request)
 {
     const char *accepted = mg_get_header(request->http, "Accept-Encoding");
-    const char *gzip = accepted != NULL ? strstr(accepted, "gzip") : NULL;
-    return gzip != NULL && strncmp(gzip, "gzip;q=0", 8) != 0;
+    const char *gzip = accepted ? strstr(accepted, "gzip") : NULL;
+    return gzip && strncmp(gzip, "gzip;q=0", 8) != 0;
 }
 
 static void describe(struct reply *reply, const struct content *content)
@@ -218,8 +234,7 @@ static void describe(struct reply *reply, const struct content *content)
         strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
         reply_header(reply, "Last-Modified", "%s", date);
     }
-    if (content->embed != NULL && content->embed->alone)
-        reply_header(reply, "Vary", "Accept-Encoding");
+    if (content->embed && content->embed->alone) reply_header(reply, "Vary", "Accept-Encoding");
 }
 
 /* An embedded file is stored as browsers take it. */
@@ -248,36 +263,35 @@ static int send_content(struct request *request, const struct content *content)
         describe(&reply, content);
         return reply_send(&reply, request->http);
     }
-    int range = content->embed == NULL && !request->head ? parse_range(request, content, &from, &to) : 0;
+    int range = !content->embed && !request->head ? parse_range(request, content, &from, &to) : 0;
     reply_init(&reply, range < 0 ? 416 : range > 0 ? 206 : 200, content->type);
     if (range < 0) {
         reply_header(&reply, "Content-Range", "bytes */%" PRIu64, content->len);
         return reply_send(&reply, request->http);
     }
     describe(&reply, content);
-    if (content->embed != NULL)
-        return send_embedded(request, content, &reply);
+    if (content->embed) return send_embedded(request, content, &reply);
     if (range > 0)
         reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
     uint64_t len = content->len == 0 ? 0 : to - from + 1;
     int status = reply_head(&reply, request->http, len);
-    if (!request->head)
-        stream_file(request, content->fd, from, len);
+    if (!request->head) stream_file(request, content->fd, from, len);
     return status;
 }
 
 static int serve_embedded(struct request *request, const struct ls_embed *embed, const char *type)
 {
     struct content content = {.embed = embed, .fd = -1, .len = embed->len, .type = type, .must_revalidate = true};
-    snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"", ls_hash(embed->stored, embed->stored_len) + embed->offset);
+    snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"",
+             ls_hash(embed->stored, embed->stored_len) + embed->offset);
     return send_content(request, &content);
 }
 
 /* A name such as main-1a2b3c.js is made new with its content. */
 static bool is_hashed_name(const char *path)
 {
-    const char *base = ls_path_base(path), *dash = strrchr(base, '-'), *dot = strchr(dash != NULL ? dash : base, '.');
-    return dash != NULL && dot != NULL && dot - dash > 8;
+    const char *base = ls_path_base(path), *dash = strrchr(base, '-'), *dot = strchr(dash ? dash : base, '.');
+    return dash && dot && dot - dash > 8;
 }
 
 static int serve_file(struct request *request, const char *real)
@@ -286,10 +300,11 @@ static int serve_file(struct request *request, const char *real)
     LS_ERR(why);
     int fd = ls_file_open(request->web->within, real, &info, &why), status;
     if (fd >= 0) {
-        struct content content = {.fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
+        struct content content = {
+            .fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
         content.must_revalidate = request->web->watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
-        snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino, (uint64_t)info.st_size,
-                 (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
+        snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino,
+                 (uint64_t)info.st_size, (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
         status = send_content(request, &content);
         close(fd);
     } else {
@@ -303,15 +318,14 @@ static int serve_file(struct request *request, const char *real)
 static const struct ls_embed *find_client_module(const char *path)
 {
     char name[256];
-    if (strncmp(path, "/lsess-client/", 14) != 0 || strchr(path + 14, '/') != NULL || !ls_has_suffix(path, ".js"))
-        return NULL;
+    if (strncmp(path, "/lsess-client/", 14) != 0 || strchr(path + 14, '/') || !ls_has_suffix(path, ".js")) return NULL;
     snprintf(name, sizeof name, "templates/client/%s", path + 14);
     return ls_embed_find(name);
 }
 
 static bool is_pattern(const char *path, const char *prefix)
 {
-    return ls_has_prefix(path, prefix) && ls_has_suffix(path, ".js") && strchr(path + 1, '/') == NULL;
+    return ls_has_prefix(path, prefix) && ls_has_suffix(path, ".js") && !strchr(path + 1, '/');
 }
 
 /* @return a status, or 0 when the path is none of the client's */
@@ -321,10 +335,9 @@ static int serve_client(struct request *request)
     if (strcmp(path, "/lsess-client/generation") == 0)
         return reply_text(request->http, 200, "%lu\n", atomic_load(&request->web->generation));
     const struct ls_embed *embed = find_client_module(path);
-    if (embed == NULL && (strcmp(path, "/main.js") == 0 || is_pattern(path, "/main-")))
+    if (!embed && (strcmp(path, "/main.js") == 0 || is_pattern(path, "/main-")))
         embed = ls_embed_find("templates/client/main.js");
-    if (embed != NULL)
-        return serve_embedded(request, embed, "text/javascript; charset=utf-8");
+    if (embed) return serve_embedded(request, embed, "text/javascript; charset=utf-8");
     if (is_pattern(path, "/worker-")) {
         struct reply reply;
         reply_init(&reply, 200, "text/javascript; charset=utf-8");
@@ -337,26 +350,27 @@ static int serve_client(struct request *request)
 static bool is_client_entry(struct web *web, const char *path)
 {
     char *real = NULL;
-    if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-"))
-        return false;
+    if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-")) return false;
     bool own = !web->client_builtin && is_path_ok(web, path, &real) && ls_is_file(real);
     ls_free(real);
     return !own;
 }
 
-/* The browser would find the entry module's imports only once it has that; named in the page they come side by side (Q1). */
+/* The browser would find the entry module's imports only once it has that; named in the page they come side by side
+ * (Q1). */
 void static_preloads(struct web *web, const char *page, struct ls_buf *out)
 {
     const char *src = strstr(page, " src=\"/main");
-    size_t len = src != NULL ? strcspn(src + 6, "\"?#") : 0, count;
+    size_t len = src ? strcspn(src + 6, "\"?#") : 0, count;
     char path[64];
-    snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src != NULL ? src + 6 : "");
-    if (!is_client_entry(web, path) || strstr(page, "modulepreload") != NULL)
-        return;
+    snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src ? src + 6 : "");
+    if (!is_client_entry(web, path) || strstr(page, "modulepreload")) return;
     const struct ls_embed *embed = ls_embed_all(&count);
     for (size_t i = 0; i < count; i++)
-        if (ls_has_prefix(embed[i].name, "templates/client/") && ls_has_suffix(embed[i].name, ".js") && !ls_has_suffix(embed[i].name, "/main.js"))
-            ls_buf_printf(out, "<link rel=\"modulepreload\" href=\"/lsess-client/%s\">", embed[i].name + strlen("templates/client/"));
+        if (ls_has_prefix(embed[i].name, "templates/client/") && ls_has_suffix(embed[i].name, ".js") &&
+            !ls_has_suffix(embed[i].name, "/main.js"))
+            ls_buf_printf(out, "<link rel=\"modulepreload\" href=\"/lsess-client/%s\">",
+                          embed[i].name + strlen("templates/client/"));
 }
 
 /* --- the path --- */
@@ -403,7 +417,8 @@ static int serve_site_file(struct request *request)
         if (ls_is_dir(real))
             status = serve_directory(request);
         else if (!slash && ls_is_file(real))
-            status = ls_has_suffix(request->path, "/index.html") ? redirect_here(request, "./") : serve_file(request, real);
+            status =
+                ls_has_suffix(request->path, "/index.html") ? redirect_here(request, "./") : serve_file(request, real);
     }
     ls_free(real);
     return status;
@@ -412,13 +427,12 @@ static int serve_site_file(struct request *request)
 /* The built-in site is a folder inside the program. */
 static int serve_bundle_file(struct request *request)
 {
-    if (request->web->site->bundle == NULL || has_dot_component(request->path))
-        return 0;
+    if (!request->web->site->bundle || has_dot_component(request->path)) return 0;
     struct ls_buf name = LS_BUF_INIT;
     ls_buf_printf(&name, "%s/html%s", request->web->site->bundle, request->path);
     const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
     ls_buf_release(&name);
-    return embed != NULL ? serve_embedded(request, embed, find_type(request->path)) : 0;
+    return embed ? serve_embedded(request, embed, find_type(request->path)) : 0;
 }
 
 int static_serve(struct request *request)
@@ -432,14 +446,10 @@ int static_serve(struct request *request)
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
         return redirect_here(request, "/");
     int status = 0;
-    if (request->web->client_builtin)
-        status = serve_client(request);
-    if (status == 0)
-        status = serve_site_file(request);
-    if (status == 0)
-        status = serve_bundle_file(request);
-    if (status == 0)
-        status = serve_client(request);
+    if (request->web->client_builtin) status = serve_client(request);
+    if (status == 0) status = serve_site_file(request);
+    if (status == 0) status = serve_bundle_file(request);
+    if (status == 0) status = serve_client(request);
     return status != 0 ? status : reply_text(request->http, 404, "Not found.\n");
 }
 
@@ -447,16 +457,15 @@ struct ls_bytes *static_index(struct web *web)
 {
     char *real = NULL;
     struct ls_bytes *bytes = NULL;
-    if (is_path_ok(web, "/index.html", &real))
-        bytes = ls_file_read(web->within, real, 0, NULL);
+    if (is_path_ok(web, "/index.html", &real)) bytes = ls_file_read(web->within, real, 0, NULL);
     ls_free(real);
-    if (bytes == NULL && web->site->bundle != NULL) {
+    if (!bytes && web->site->bundle) {
         struct ls_buf name = LS_BUF_INIT;
         ls_buf_printf(&name, "%s/html/index.html", web->site->bundle);
         const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
         ls_buf_release(&name);
-        bytes = embed != NULL ? ls_embed_read(embed) : NULL;
+        bytes = embed ? ls_embed_read(embed) : NULL;
     }
-    const struct ls_embed *page = bytes == NULL ? ls_embed_find("templates/pages/index.html") : NULL;
-    return page != NULL ? ls_embed_read(page) : bytes;
+    const struct ls_embed *page = !bytes ? ls_embed_find("templates/pages/index.html") : NULL;
+    return page ? ls_embed_read(page) : bytes;
 }

@@ -1,4 +1,5 @@
-/* Puts the tables `session` and `ui` and the globals EMPTY, diag and print together (L3, L8 to L11, L59, L62, L119, L120).
+/* Puts the tables `session` and `ui` and the globals EMPTY, diag and print together (L3, L8 to L11, L59, L62, L119,
+ * L120).
  * Owner thread: the session's. */
 #include "model/globals.h"
 
@@ -77,15 +78,17 @@ static LS_RAISES int l_diag(lua_State *L)
 {
     int is_integer;
     lua_Integer level = lua_tointegerx(L, 1, &is_integer);
-    if (!is_integer)
-        ls__ltype(L, 1, "diag", "integer");
-    if (!lua_isstring(L, 2))
-        ls__ltype(L, 2, "diag", "string");
+    if (!is_integer) ls__ltype(L, 1, "diag", "integer");
+    if (!lua_isstring(L, 2)) ls__ltype(L, 2, "diag", "string");
     size_t len;
     const char *text = lua_tolstring(L, 2, &len);
     struct ls_session *session = ls__open_session_of(L);
     if (session->model->tracker)
-        ls_tracker_diag(session->model->tracker, level > LS_LEVEL_MAX ? LS_LEVEL_MAX : level < -1 ? -1 : (int)level, text, len);
+        ls_tracker_diag(session->model->tracker,
+                        level > LS_LEVEL_MAX ? LS_LEVEL_MAX
+                        : level < -1         ? -1
+                                             : (int)level,
+                        text, len);
     return 0;
 }
 
@@ -96,7 +99,8 @@ LS_RAISES void ls__open_registries(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     lua_pushliteral(L, "session");
     session->vm.ref_session_key = ls__ref_take(session, L);
-    int *const plain[] = {&session->model->ref_proto_ids, &session->model->ref_presenters, &session->model->ref_wrappers, &session->model->ref_variables};
+    int *const plain[] = {&session->model->ref_proto_ids, &session->model->ref_presenters,
+                          &session->model->ref_wrappers, &session->model->ref_variables};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         lua_newtable(L);
         *plain[i] = ls__ref_take(session, L);

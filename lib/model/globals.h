@@ -1,11 +1,13 @@
-/* The tables of functions that Lua code calls: `session`, `ui` and a few globals (lua-api.md sections 2, 4, 10, 19, 20).
- * Each function is `l_<table>_<name>`; every file owns those of its subject, globals.c puts them together. Owner thread: the session's. */
+/* The tables of functions that Lua code calls: `session`, `ui` and a few globals (lua-api.md sections 2, 4, 10, 19,
+ * 20). Each function is `l_<table>_<name>`; every file owns those of its subject, globals.c puts them together. Owner
+ * thread: the session's. */
 #ifndef LS_MODEL_GLOBALS_H
 #define LS_MODEL_GLOBALS_H
 
 #include "model/model_internal.h"
 
-LS_RAISES void ls__open_registries(lua_State *L);    /* [-0, +0, m] tables in the registry: what the server keeps is never a global (L11) */
+/* [-0, +0, m] tables in the registry: what the server keeps is never a global (L11) */
+LS_RAISES void ls__open_registries(lua_State *L);
 LS_RAISES void ls__open_ui(lua_State *L);            /* [-0, +0, m] `ui` */
 LS_RAISES void ls__open_globals(lua_State *L);       /* [-0, +0, m] EMPTY, diag, print */
 LS_RAISES void ls__open_session_table(lua_State *L); /* [-0, +0, m] `session` */

@@ -1,8 +1,8 @@
 /* Instances (LuaSession card: create, instanceRegistry). Rules L90 to L94, L97.
  *
- * One table with weak keys for the whole session: instance → prototype id in the upper bits, number of its first create in the lower ones.
- * So an instance is tracked once, moving it to another prototype is one write, dead ones vanish by themselves, and visiting sorts by
- * one number. Owner thread: the session's. */
+ * One table with weak keys for the whole session: instance → prototype id in the upper bits, number of its first create
+ * in the lower ones. So an instance is tracked once, moving it to another prototype is one write, dead ones vanish by
+ * themselves, and visiting sorts by one number. Owner thread: the session's. */
 #include "model/prototype.h"
 
 #include <stdlib.h>
@@ -16,8 +16,7 @@
 LS_RAISES int l_session_create(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (!lua_istable(L, 2))
-        ls__ltype(L, 2, "create", "table");
+    if (!lua_istable(L, 2)) ls__ltype(L, 2, "create", "table");
     if (lua_isnoneornil(L, 3)) {
         lua_settop(L, 2);
         lua_newtable(L);
@@ -28,12 +27,12 @@ LS_RAISES int l_session_create(lua_State *L)
     lua_pushvalue(L, 2);
     ls__set_metatable(L, 3);
     const struct ls_proto *proto = ls__proto_of(session, L, 2);
-    if (!proto)
-        return 1; /* the metatable is all that an unregistered prototype gives (L92) */
+    if (!proto) return 1; /* the metatable is all that an unregistered prototype gives (L92) */
     ls__ref_push(session, L, session->model->ref_instances);
     lua_pushvalue(L, 3);
     lua_Integer old = lua_rawget(L, 4) == LUA_TNUMBER ? lua_tointeger(L, -1) : 0;
-    lua_Integer packed = (lua_Integer)proto->id << LS_INSTANCE_SEQ_BITS | (old ? old & SEQ_MASK : (lua_Integer)++session->model->instance_seq);
+    lua_Integer packed = (lua_Integer)proto->id << LS_INSTANCE_SEQ_BITS |
+                         (old ? old & SEQ_MASK : (lua_Integer)++session->model->instance_seq);
     if (packed != old) {
         lua_pushvalue(L, 3);
         lua_pushinteger(L, packed);
@@ -46,8 +45,7 @@ LS_RAISES int l_session_create(lua_State *L)
 static bool is_wanted(lua_Integer packed, const uint32_t *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (packed >> LS_INSTANCE_SEQ_BITS == (lua_Integer)ids[i])
-            return true;
+        if (packed >> LS_INSTANCE_SEQ_BITS == (lua_Integer)ids[i]) return true;
     return false;
 }
 
@@ -68,8 +66,7 @@ LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, cons
     size_t found = 0;
     for (lua_pushnil(L); lua_next(L, all); lua_pop(L, 1)) {
         lua_Integer packed = lua_tointeger(L, -1);
-        if (!is_wanted(packed, ids, count))
-            continue;
+        if (!is_wanted(packed, ids, count)) continue;
         lua_pushvalue(L, -2);
         lua_rawseti(L, sparse, packed & SEQ_MASK);
         found++;
@@ -92,8 +89,7 @@ LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, cons
 size_t ls__instances_count(struct ls_session *session, uint32_t id)
 {
     lua_State *L = session->vm.L;
-    if (!lua_checkstack(L, 4))
-        return 0;
+    if (!lua_checkstack(L, 4)) return 0;
     size_t count = 0;
     ls__ref_push(session, L, session->model->ref_instances);
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))

@@ -1,5 +1,5 @@
-/* Prototypes, presenter types and wrappers as they were before a first load changed them, so that a failed load can be taken back (L43). A reload has its own snapshot
- * (H59). Owner thread: the session's. */
+/* Prototypes, presenter types and wrappers as they were before a first load changed them, so that a failed load can be
+ * taken back (L43). A reload has its own snapshot (H59). Owner thread: the session's. */
 #include "model/prototype.h"
 
 #include "base/alloc.h"
@@ -25,11 +25,9 @@ static LS_RAISES void make_room(struct ls_session *session, lua_State *L)
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created)
 {
     size_t from;
-    if (!open_part(session, &from))
-        return;
+    if (!open_part(session, &from)) return;
     for (size_t i = from; i < session->model->journal_count; i++)
-        if (session->model->journal[i].id == id)
-            return;
+        if (session->model->journal[i].id == id) return;
     make_room(session, L);
     int saved = LUA_NOREF;
     if (!created) {
@@ -49,13 +47,11 @@ static struct ls_names *types_of(struct ls_module *module, bool wrapper)
 LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper)
 {
     size_t from;
-    if (!open_part(session, &from))
-        return;
+    if (!open_part(session, &from)) return;
     make_room(session, L);
     const char *owner = NULL, *name = lua_tostring(L, 1);
     for (size_t i = 0; i < session->model->module_count && !owner; i++)
-        if (ls__names_has(types_of(session->model->modules[i], wrapper), name))
-            owner = session->model->modules[i]->key;
+        if (ls__names_has(types_of(session->model->modules[i], wrapper), name)) owner = session->model->modules[i]->key;
     ls__ref_push(session, L, wrapper ? session->model->ref_wrappers : session->model->ref_presenters);
     lua_pushvalue(L, 1);
     if (lua_rawget(L, -2) == LUA_TNIL) {
@@ -134,14 +130,16 @@ void ls__journal_undo(struct ls_session *session, size_t mark)
     }
 }
 
-/* What a nested load did counts as "before" for the outer one: its note of the same prototype is made anew. [-0, +0, m] */
+/* What a nested load did counts as "before" for the outer one: its note of the same prototype is made anew. [-0, +0, m]
+ * */
 static LS_RAISES int refresh_outer(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     size_t mark = *(size_t *)lua_touserdata(L, 1);
     for (size_t i = mark; i < session->model->journal_count; i++)
         for (size_t k = 0; k < mark; k++)
-            if (session->model->journal[i].id && session->model->journal[k].id == session->model->journal[i].id && session->model->journal[k].saved != LUA_NOREF) {
+            if (session->model->journal[i].id && session->model->journal[k].id == session->model->journal[i].id &&
+                session->model->journal[k].saved != LUA_NOREF) {
                 ls__proto_save(session, L, session->model->journal[i].id);
                 int fresh = ls__ref_take(session, L);
                 ls__ref_drop(session, &session->model->journal[k].saved);

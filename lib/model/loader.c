@@ -1,5 +1,5 @@
-/* require, package.loaded, main.lua and the host's ways to load a file (LuaSession card: registerRequire, loadedModules, RequireLuaFile,
- * DirectRequireLuaFile, IsFileLoaded). Rules L32 to L45a, H36.
+/* require, package.loaded, main.lua and the host's ways to load a file (LuaSession card: registerRequire,
+ * loadedModules, RequireLuaFile, DirectRequireLuaFile, IsFileLoaded). Rules L32 to L45a, H36.
  *
  * Owner thread: the session's. Refuses to: run a file a second time (that is a reload's business). */
 #include "model/module.h"
@@ -17,8 +17,8 @@
 /* What a load holds in C. It lives in a userdata, so that a raise at any point gives it back. */
 struct load {
     struct ls_source source;
-    struct ls_names tried;   /* absolute paths that were looked for */
-    struct ls_buf file;      /* the name turned into a file name */
+    struct ls_names tried; /* absolute paths that were looked for */
+    struct ls_buf file;    /* the name turned into a file name */
     struct ls_err err;
 };
 
@@ -96,7 +96,8 @@ static void tell_loaded(struct ls_session *session, const char *key)
 {
     struct ls_module *module = ls__module_find(session, key);
     if (module && session->vm.host.module_loaded)
-        session->vm.host.module_loaded(session->vm.host.ctx, key, (const char *const *)module->paths.items, module->paths.count);
+        session->vm.host.module_loaded(session->vm.host.ctx, key, (const char *const *)module->paths.items,
+                                       module->paths.count);
 }
 
 static void tell_wanted(struct ls_session *session, const char *key, const struct ls_names *paths)
@@ -108,8 +109,7 @@ static void tell_wanted(struct ls_session *session, const char *key, const struc
 /* The key that a file which does not exist yet would have: the place looked at first (H36). Owned. */
 static char *wanted_key(const struct ls_session *session, const struct ls_names *tried)
 {
-    if (tried->count == 0 || !session->vm.site->root)
-        return NULL;
+    if (tried->count == 0 || !session->vm.site->root) return NULL;
     char *real = ls_path_real_lenient(ls__within(session), tried->items[0], NULL);
     char *key = real ? ls_path_relative(session->vm.site->root, real) : NULL;
     ls_free(real);
@@ -134,22 +134,19 @@ static void log_circle(struct ls_session *session, const char *key)
     bool inside = false;
     for (size_t i = 0; i < session->model->frame_count; i++) {
         inside = inside || strcmp(session->model->frames[i].key, key) == 0;
-        if (inside)
-            ls_buf_printf(&chain, "%s -> ", session->model->frames[i].key);
+        if (inside) ls_buf_printf(&chain, "%s -> ", session->model->frames[i].key);
     }
-    if (inside)
-        ls_log_session(1, session->vm.id, "circular require: %s%s", ls_buf_text(&chain), key);
+    if (inside) ls_log_session(1, session->vm.id, "circular require: %s%s", ls_buf_text(&chain), key);
     ls_buf_release(&chain);
 }
 
-/* Remember that the running module has required `key` (H37), or has tried `name` in vain (H63). Losing one costs order in a burst only. */
+/* Remember that the running module has required `key` (H37), or has tried `name` in vain (H63). Losing one costs order
+ * in a burst only. */
 static void note_edge(struct ls_session *session, const char *key, const char *missing_name)
 {
     struct ls_module *importer = ls__module_current(session);
-    if (!importer)
-        return;
-    if (key && strcmp(key, importer->key) != 0)
-        ls__names_add(&importer->requires, key);
+    if (!importer) return;
+    if (key && strcmp(key, importer->key) != 0) ls__names_add(&importer->requires, key);
     if (missing_name)
         ls__names_add(&importer->missing, missing_name);
     else if (importer->missing.count && key) {
@@ -161,12 +158,10 @@ static void note_edge(struct ls_session *session, const char *key, const char *m
 
 static void note_app_directory(struct ls_session *session, const char *key)
 {
-    if (!ls_has_prefix(key, "apps/"))
-        return;
+    if (!ls_has_prefix(key, "apps/")) return;
     const char *end = strchr(key + 5, '/');
     char *dir = end ? ls_strndup(key, (size_t)(end - key)) : NULL;
-    if (dir)
-        ls__names_add(&session->model->app_dirs, dir);
+    if (dir) ls__names_add(&session->model->app_dirs, dir);
     ls_free(dir);
 }
 
@@ -178,47 +173,42 @@ static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const 
     ls__mutations_drop_serial(session, serial);
     ls__app_drop_module(session, serial);
     struct ls_module *module = ls__module_find(session, key);
-    if (!module || module->serial != serial)
-        return;
+    if (!module || module->serial != serial) return;
     ls__module_dispose(session, key, false);
     module = ls__module_find(session, key);
-    if (!module || module->serial != serial)
-        return;
+    if (!module || module->serial != serial) return;
     ls__module_drop_types(session, L, module);
     lua_pushnil(L);
     ls__module_set_value(session, L, key);
     module = ls__module_find(session, key);
-    if (module)
-        ls__module_forget(session, module);
+    if (module) ls__module_forget(session, module);
 }
 
-/* [-0, +1, m] the first result, on top: what package.loaded gets (L39). A chunk that has set its own entry and returns nothing keeps it. */
+/* [-0, +1, m] the first result, on top: what package.loaded gets (L39). A chunk that has set its own entry and returns
+ * nothing keeps it. */
 static LS_RAISES void settle_value(struct ls_session *session, lua_State *L, const char *key)
 {
-    if (!lua_isnil(L, -1))
-        return;
+    if (!lua_isnil(L, -1)) return;
     lua_pop(L, 1);
     struct ls_module *module = ls__module_find(session, key);
     for (uint32_t i = 0; module && i < module->names.count; i++) {
-        if (push_loaded(session, L, module->names.items[i]) && !(lua_isboolean(L, -1) && lua_toboolean(L, -1)))
-            return;
+        if (push_loaded(session, L, module->names.items[i]) && !(lua_isboolean(L, -1) && lua_toboolean(L, -1))) return;
         lua_pop(L, 1);
     }
-    if (push_loaded(session, L, key))
-        return;
+    if (push_loaded(session, L, key)) return;
     lua_pop(L, 1);
     lua_pushboolean(L, 1);
 }
 
 /* The record and its entries of a file that is about to run. [-0, +0, m] */
-static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_State *L, const struct load *load, const char *name, bool named)
+static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_State *L, const struct load *load,
+                                                const char *name, bool named)
 {
     LS_LTOP(L);
     struct ls_module *module = ls__module_make(session, load->source.key, name);
     if (!module || (named && !ls__names_add(&module->names, name)) ||
         (load->source.path && !ls__names_add(&module->paths, load->source.path))) {
-        if (module)
-            ls__module_forget(session, module);
+        if (module) ls__module_forget(session, module);
         luaL_error(L, "not enough memory to load '%s'", name);
     }
     LS_LTOP_CHECK(L, 0);
@@ -246,9 +236,10 @@ static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct 
     return status == LUA_OK ? 0 : status == LUA_ERRMEM ? LS_ENOMEM : LS_ELUA;
 }
 
-/* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised: with the position of the caller and the name
- * for require (L42), as it is for the host. */
-static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named, bool from_lua)
+/* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised: with the position
+ * of the caller and the name for require (L42), as it is for the host. */
+static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                                bool named, bool from_lua)
 {
     luaL_checkstack(L, LUA_MINSTACK, "require");
     const char *key = load->source.key;
@@ -272,20 +263,17 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
             lua_pushstring(L, ls_err_text(&load->err));
         } else {
             code = run_chunk(session, L, load, &serial);
-            if (code != 0)
-                session->model->loads->failed(session);
+            if (code != 0) session->model->loads->failed(session);
         }
         ls__swap_thread(session, before);
     }
     if (code != 0) {
         ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
-        if (load->source.path)
-            ls__names_add(&load->tried, load->source.path);
+        if (load->source.path) ls__names_add(&load->tried, load->source.path);
         before = ls__swap_thread(session, L);
         session->model->loads->wanted(session, name, named, key, &load->tried, load->source.text,
-                          lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
-        if (serial)
-            take_back(session, L, key, serial);
+                                      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
+        if (serial) take_back(session, L, key, serial);
         ls__swap_thread(session, before);
         tell_wanted(session, key, &load->tried);
         note_edge(session, NULL, name);
@@ -320,15 +308,15 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
 /* After the outermost load the queue is processed (L95). [-0, +0, -] */
 static void after_load(struct ls_session *session, lua_State *L)
 {
-    if (session->model->frame_count != 0)
-        return;
+    if (session->model->frame_count != 0) return;
     lua_State *before = ls__swap_thread(session, L);
     ls__mutations_run(session);
     ls__swap_thread(session, before);
 }
 
 /* A file known under its key: the same value, and one more name for it (L38). [-0, +(1|0), e] @return was it loaded */
-static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const struct load *load, const char *name, bool named)
+static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const struct load *load, const char *name,
+                                 bool named)
 {
     const char *key = load->source.key;
     if (!push_loaded(session, L, key)) {
@@ -337,12 +325,11 @@ static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const
     }
     struct ls_module *module = ls__module_find(session, key);
     if (module) {
-        if (!module->loaded)
-            log_circle(session, key);
-        if ((named && !ls__names_add(&module->names, name)) || (load->source.path && !ls__names_add(&module->paths, load->source.path)))
+        if (!module->loaded) log_circle(session, key);
+        if ((named && !ls__names_add(&module->names, name)) ||
+            (load->source.path && !ls__names_add(&module->paths, load->source.path)))
             luaL_error(L, "not enough memory to load '%s'", name);
-        if (load->source.path)
-            tell_loaded(session, key);
+        if (load->source.path) tell_loaded(session, key);
     }
     if (named) {
         lua_pushvalue(L, -1);
@@ -365,7 +352,8 @@ static bool file_of_name(struct ls_buf *file, const char *name, const char *suff
 }
 
 /* [-0, +0, v] nothing was found, or it could not be read (L42) */
-static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, struct load *load, const char *name, bool named)
+static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                                   bool named)
 {
     char *key = wanted_key(session, &load->tried);
     tell_wanted(session, key, &load->tried);
@@ -401,29 +389,22 @@ static LS_RAISES int l_require(lua_State *L)
     lua_settop(L, 1);
     if (push_loaded(session, L, name)) {
         struct ls_module *module = ls__module_named(session, name);
-        if (module && !module->loaded)
-            log_circle(session, module->key);
-        if (module)
-            note_edge(session, module->key, NULL);
+        if (module && !module->loaded) log_circle(session, module->key);
+        if (module) note_edge(session, module->key, NULL);
         return 1;
     }
     lua_pop(L, 1);
     struct load *load = push_load(L);
-    if (strlen(name) != len)
-        return luaL_error(L, "module name contains a zero byte");
-    if (!file_of_name(&load->file, name, ""))
-        return luaL_error(L, "not enough memory to load '%s'", name);
+    if (strlen(name) != len) return luaL_error(L, "module name contains a zero byte");
+    if (!file_of_name(&load->file, name, "")) return luaL_error(L, "not enough memory to load '%s'", name);
     if (!ls__name_is_safe(ls_buf_text(&load->file)))
         return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
-    if (!file_of_name(&load->file, name, ".lua"))
-        return luaL_error(L, "not enough memory to load '%s'", name);
+    if (!file_of_name(&load->file, name, ".lua")) return luaL_error(L, "not enough memory to load '%s'", name);
     int code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
     if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
         code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
-    if (code != 0)
-        return raise_missing(session, L, load, name, true);
-    if (push_known(session, L, load, name, true))
-        return 1;
+    if (code != 0) return raise_missing(session, L, load, name, true);
+    if (push_known(session, L, load, name, true)) return 1;
     load_found(session, L, load, name, true, true);
     after_load(session, L);
     return 1;
@@ -454,7 +435,7 @@ struct host_load {
     bool direct;
     bool named;
     bool may_be_absent; /* main.lua (L32) */
-    const char *key;         /* of a text that is given and not read (H36): then neither is searched for */
+    const char *key;    /* of a text that is given and not read (H36): then neither is searched for */
     struct ls_bytes *text;
 };
 
@@ -464,10 +445,10 @@ static LS_RAISES int load_for_host(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     const struct host_load *want = lua_touserdata(L, 1);
     struct load *load = push_load(L);
-    if (want->named && push_loaded(session, L, want->name))
-        return 0;
+    if (want->named && push_loaded(session, L, want->name)) return 0;
     if (want->text) {
-        load->source = (struct ls_source){.key = ls_strdup(want->key), .path = want->file ? ls_strdup(want->file) : NULL,
+        load->source = (struct ls_source){.key = ls_strdup(want->key),
+                                          .path = want->file ? ls_strdup(want->file) : NULL,
                                           .text = ls_bytes_ref(want->text)};
         if (!load->source.key || (want->file && !load->source.path))
             return luaL_error(L, "not enough memory to load '%s'", want->name);
@@ -479,12 +460,12 @@ static LS_RAISES int load_for_host(lua_State *L)
     if (code == LS_ENOTFOUND && want->may_be_absent) {
         char *key = wanted_key(session, &load->tried);
         tell_wanted(session, key, &load->tried);
-        session->model->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found"); /* when it comes, it is loaded (H36) */
+        /* when it comes, it is loaded (H36) */
+        session->model->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found");
         ls_free(key);
         return 0;
     }
-    if (code != 0)
-        return raise_missing(session, L, load, want->name, want->named);
+    if (code != 0) return raise_missing(session, L, load, want->name, want->named);
     if (!push_known(session, L, load, want->name, want->named))
         load_found(session, L, load, want->name, want->named, false);
     return 0;
@@ -494,14 +475,13 @@ static int run_host_load(struct ls_session *session, struct host_load *want, str
 {
     ls__enter(session);
     int code = ls__lrun(session, load_for_host, want, 0, err);
-    if (code == 0)
-        after_load(session, session->vm.L);
+    if (code == 0) after_load(session, session->vm.L);
     ls__leave(session);
     return code;
 }
 
-int ls__load_first(struct ls_session *session, const char *key, const char *path, struct ls_bytes *text, const char *name, bool named,
-                   struct ls_err *err)
+int ls__load_first(struct ls_session *session, const char *key, const char *path, struct ls_bytes *text,
+                   const char *name, bool named, struct ls_err *err)
 {
     struct host_load want = {.file = path, .name = name, .named = named, .key = key, .text = text};
     return ls__lrun(session, load_for_host, &want, 0, err);
@@ -515,7 +495,8 @@ int ls_session_run_main(struct ls_session *session, struct ls_err *err)
     if (code != 0)
         ls__report(session, "main.lua", err ? err : &own);
     else
-        ls_session_collect(session); /* what loading has left behind is a third of the heap, and most sessions then idle */
+        /* what loading has left behind is a third of the heap, and most sessions then idle */
+        ls_session_collect(session);
     return code;
 }
 

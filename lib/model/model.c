@@ -16,8 +16,9 @@ void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, con
 /* The references of the model, so that none is forgotten. @return how many */
 static size_t all_refs(struct ls_model *model, int *refs[static 9])
 {
-    int *const all[] = {&model->ref_empty,      &model->ref_loaded,   &model->ref_proto_ids, &model->ref_instances, &model->ref_presenters,
-                        &model->ref_wrappers,   &model->ref_app,      &model->ref_variables, &model->ref_replaced};
+    int *const all[] = {&model->ref_empty,     &model->ref_loaded,     &model->ref_proto_ids,
+                        &model->ref_instances, &model->ref_presenters, &model->ref_wrappers,
+                        &model->ref_app,       &model->ref_variables,  &model->ref_replaced};
     memcpy(refs, all, sizeof all);
     return sizeof all / sizeof *all;
 }
@@ -25,8 +26,7 @@ static size_t all_refs(struct ls_model *model, int *refs[static 9])
 int ls__model_new(struct ls_session *session, struct ls_err *err)
 {
     session->model = ls_zalloc(sizeof *session->model);
-    if (!session->model)
-        return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!session->model) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     int *refs[9];
     for (size_t i = 0, count = all_refs(session->model, refs); i < count; i++)
         *refs[i] = LUA_NOREF;

@@ -1,4 +1,5 @@
-/* What those above ask of a session's modules, timers, watches and prototypes. Owner thread: the session's; nothing raises. */
+/* What those above ask of a session's modules, timers, watches and prototypes. Owner thread: the session's; nothing
+ * raises. */
 #ifndef LS_MODEL_MODEL_H
 #define LS_MODEL_MODEL_H
 
@@ -18,7 +19,8 @@ bool ls_session_is_loaded(const struct ls_session *session, const char *key);
 void ls_session_run_timer(struct ls_session *session, uint64_t handle);
 /** End of an item that ran Lua: process the mutation queue if code has queued entries (L95). */
 void ls_session_settle(struct ls_session *session);
-/** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70, L71). @return did any callback run */
+/** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70, L71). @return did any
+ * callback run */
 bool ls_session_notify(struct ls_session *session, int64_t id, const char *property);
 /** Does any Lua code watch a variable (L70)? */
 bool ls_session_has_watchers(const struct ls_session *session);
@@ -27,12 +29,12 @@ void ls_session_variable_gone(struct ls_session *session, int64_t id);
 
 /* --- unloading --- */
 
-struct ls_unload_report {          /* names that went, and what still refers to them; JSON array texts */
+struct ls_unload_report { /* names that went, and what still refers to them; JSON array texts */
     struct ls_buf modules, prototypes, presenters, wrappers, viewdefs; /* JSON arrays of strings */
     unsigned timers, watches;
-    unsigned instances, variables;  /* alive instances of removed prototypes, variables that show them */
-    struct ls_buf importers;        /* JSON array: loaded modules that required what went */
-    int64_t heap_bytes;             /* freed, after a collection; 0 in a dry run */
+    unsigned instances, variables; /* alive instances of removed prototypes, variables that show them */
+    struct ls_buf importers;       /* JSON array: loaded modules that required what went */
+    int64_t heap_bytes;            /* freed, after a collection; 0 in a dry run */
 };
 /** All empty; needs no memory. */
 void ls_unload_report_init(struct ls_unload_report *report);
@@ -40,7 +42,8 @@ void ls_unload_report_init(struct ls_unload_report *report);
 void ls_unload_report_release(struct ls_unload_report *report);
 /** Unload by tracking key, required name, or directory with all below it (C5, L52, L58). `dry_run` changes nothing.
  * @return number of modules, 0 = nothing matched, or an LS_E* code */
-int ls_session_unload(struct ls_session *session, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err);
+int ls_session_unload(struct ls_session *session, const char *name, bool dry_run, struct ls_unload_report *report,
+                      struct ls_err *err);
 /** Is a module below apps/NAME/ loaded, or has none ever been (then views of it are delivered all the same) (L52a)? */
 bool ls_session_app_withdrawn(const struct ls_session *session, const char *app_dir);
 

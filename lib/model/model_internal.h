@@ -1,5 +1,6 @@
-/* What a site's code works with: the part of a session that the model keeps, what it calls in the rooms above it, and what its files share that is no matter
- * of modules (module.h) or prototypes (prototype.h). Owner thread: the session's. */
+/* What a site's code works with: the part of a session that the model keeps, what it calls in the rooms above it, and
+ * what its files share that is no matter of modules (module.h) or prototypes (prototype.h). Owner thread: the
+ * session's. */
 #ifndef LS_MODEL_MODEL_INTERNAL_H
 #define LS_MODEL_MODEL_INTERNAL_H
 
@@ -12,14 +13,14 @@ struct ls_proto;
 struct ls_module;
 struct ls_mutation;
 
-/* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into Lua: the record may be
- * unloaded meanwhile. */
+/* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into
+ * Lua: the record may be unloaded meanwhile. */
 struct ls_frame {
-    char *key;               /* owned: the current module */
-    uint64_t serial;         /* ls_module.serial of its record, to notice that it was unloaded (L57) */
-    size_t journal;          /* session->model->journal_count when the frame began */
-    bool first_load;         /* not a reload: L43, L44 */
-    bool reloading_before;   /* value of the flag to put back (L44) */
+    char *key;             /* owned: the current module */
+    uint64_t serial;       /* ls_module.serial of its record, to notice that it was unloaded (L57) */
+    size_t journal;        /* session->model->journal_count when the frame began */
+    bool first_load;       /* not a reload: L43, L44 */
+    bool reloading_before; /* value of the flag to put back (L44) */
 };
 
 struct ls_timer {
@@ -43,24 +44,26 @@ struct ls_watch {
 
 struct ls_model {
     /* Registry references. */
-    int ref_empty;           /* EMPTY (L9) */
-    int ref_loaded;          /* package.loaded = loadedModules (L37) */
-    int ref_proto_ids;       /* name → id and prototype table → id of registered prototypes */
-    int ref_instances;       /* instanceRegistry: weak keys, instance → id << 40 | sequence (L91–L93) */
-    int ref_presenters;      /* presenterTypes: name → table (L121) */
-    int ref_wrappers;        /* wrapperRegistry: name → table (L122) */
-    int ref_app;             /* appObject, LUA_NOREF before createAppVariable (L65) */
-    int ref_variables;       /* id → variable object (L69) */
-    int ref_replaced;        /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF before */
+    int ref_empty;      /* EMPTY (L9) */
+    int ref_loaded;     /* package.loaded = loadedModules (L37) */
+    int ref_proto_ids;  /* name → id and prototype table → id of registered prototypes */
+    int ref_instances;  /* instanceRegistry: weak keys, instance → id << 40 | sequence (L91–L93) */
+    int ref_presenters; /* presenterTypes: name → table (L121) */
+    int ref_wrappers;   /* wrapperRegistry: name → table (L122) */
+    int ref_app;        /* appObject, LUA_NOREF before createAppVariable (L65) */
+    int ref_variables;  /* id → variable object (L69) */
+    /* name of a session method → function it was seen to be replaced by, name .. "#" → how often (LX36); LUA_NOREF
+     * before */
+    int ref_replaced;
 
     /* Prototypes, instances, mutation (prototype.h). */
-    struct ls_proto **protos;  /* prototypeRegistry, by id - 1; NULL = removed */
+    struct ls_proto **protos; /* prototypeRegistry, by id - 1; NULL = removed */
     uint32_t proto_count, proto_cap;
     uint64_t instance_seq;
     struct ls_mutation *queue; /* mutationQueue */
     size_t queue_count, queue_cap;
     bool mutating;
-    uint64_t migrated;         /* instances visited by mutation passes so far, for reports (H97) */
+    uint64_t migrated;          /* instances visited by mutation passes so far, for reports (H97) */
     struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
     size_t journal_count, journal_cap;
 
@@ -68,53 +71,59 @@ struct ls_model {
     struct ls_module **modules; /* in the order of first load */
     size_t module_count, module_cap;
     uint64_t module_serial;
-    struct ls_frame *frames;    /* the stack of running chunks; the last one's module is current */
+    struct ls_frame *frames; /* the stack of running chunks; the last one's module is current */
     size_t frame_count, frame_cap;
-    bool reloading;             /* what session.reloading says */
-    struct ls_names app_dirs;   /* apps/NAME/ below which a module has been loaded at some time (L52a) */
+    bool reloading;           /* what session.reloading says */
+    struct ls_names app_dirs; /* apps/NAME/ below which a module has been loaded at some time (L52a) */
 
     /* Timers and watches. */
-    struct ls_timer *timers;    /* array, handles ascending */
+    struct ls_timer *timers; /* array, handles ascending */
     size_t timer_count, timer_cap;
-    uint64_t timer_handle;      /* last handle given out */
-    struct ls_watch *watches;   /* array, registration order */
+    uint64_t timer_handle;    /* last handle given out */
+    struct ls_watch *watches; /* array, registration order */
     size_t watch_count, watch_cap;
     uint64_t watch_handle;
-    unsigned notifying;         /* callbacks running: ended watches are kept as holes meanwhile */
+    unsigned notifying; /* callbacks running: ended watches are kept as holes meanwhile */
 
     /* Variables. */
-    struct ls_tracker *tracker;             /* borrowed; NULL until bound */
-    const struct ls_variable_store *store;  /* borrowed; NULL until bound */
-    const struct ls_load_hooks *loads;      /* of the rooms above, see below */
+    struct ls_tracker *tracker;            /* borrowed; NULL until bound */
+    const struct ls_variable_store *store; /* borrowed; NULL until bound */
+    const struct ls_load_hooks *loads;     /* of the rooms above, see below */
     const struct ls_slot_hooks *slots;
-    const luaL_Reg *functions;              /* of the session table, as they were made */
-    int64_t app_variable_id;                /* appVariableID: 0 or 1 */
-    uint64_t app_module;                    /* serial of the file whose first load made it, 0 = none */
-    bool app_counted;                       /* id 1 has been taken from the counter (T8) */
-    uint64_t version;                       /* newVersion (L119) */
+    const luaL_Reg *functions; /* of the session table, as they were made */
+    int64_t app_variable_id;   /* appVariableID: 0 or 1 */
+    uint64_t app_module;       /* serial of the file whose first load made it, 0 = none */
+    bool app_counted;          /* id 1 has been taken from the counter (T8) */
+    uint64_t version;          /* newVersion (L119) */
 };
 
-/* What the loader tells the reload transaction: without these calls there would be nothing to compare the next version of a file with (H49), no retry
- * of what failed (H36), and a roll-back would take away what a nested first load has done (H59). The loader calls them around the protected call of a first load,
- * in the order begin, then done or failed. Safe functions; what they push they pop. */
+/* What the loader tells the reload transaction: without these calls there would be nothing to compare the next version
+ * of a file with (H49), no retry of what failed (H36), and a roll-back would take away what a nested first load has
+ * done (H59). The loader calls them around the protected call of a first load, in the order begin, then done or failed.
+ * Safe functions; what they push they pop. */
 struct ls_load_hooks {
-    /** A chunk is about to run as a first load; it lies on the stack at `chunk` as a function. @return 0 or a code: then nothing has begun */
-    int (*begin)(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err);
-    /** The innermost load has succeeded; its value (nil is true already) is on top of session->vm.L and stays there. [-0, +0, -] */
+    /** A chunk is about to run as a first load; it lies on the stack at `chunk` as a function. @return 0 or a code:
+     * then nothing has begun */
+    int (*begin)(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
+                 struct ls_err *err);
+    /** The innermost load has succeeded; its value (nil is true already) is on top of session->vm.L and stays there.
+     * [-0, +0, -] */
     void (*done)(struct ls_session *session, const char *key, const char *text, size_t len);
     /** The innermost load has failed, also when it began and never ran. */
     void (*failed)(struct ls_session *session);
-    /** A first load of `name` is given up (H36): remember it, so that a change of its file tries it again. Before the module's record goes.
+    /** A first load of `name` is given up (H36): remember it, so that a change of its file tries it again. Before the
+     * module's record goes.
      * @param named    code requires it by this name, so the retry adds it
      * @param key      NULL = no file was found
      * @param paths    request paths, absolute
      * @param text     content, NULL if there is none
      * @param message  the error */
-    void (*wanted)(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths, struct ls_bytes *text,
-                   const char *message);
+    void (*wanted)(struct ls_session *session, const char *name, bool named, const char *key,
+                   const struct ls_names *paths, struct ls_bytes *text, const char *message);
     /** It has been loaded after all: forget that it was wanted. `name` may be NULL. */
     void (*unwanted)(struct ls_session *session, const char *key, const char *name);
-    /** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running chunk fails (H59). */
+    /** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running
+     * chunk fails (H59). */
     void (*naming)(struct ls_session *session, const char *name);
 };
 
@@ -126,8 +135,8 @@ struct ls_slot_hooks {
     LS_RAISES ls_slot (*take)(struct ls_session *session, lua_State *L);
     /** 0 is accepted. [-0, +0, -] */
     void (*free)(struct ls_session *session, ls_slot slot);
-    /** Ids of the variables whose value is the object at `index` (T104, T105), at most `max`, in order of creation; looked up by object id.
-     * Safe. @return how many there are. [-0, +0, -] */
+    /** Ids of the variables whose value is the object at `index` (T104, T105), at most `max`, in order of creation;
+     * looked up by object id. Safe. @return how many there are. [-0, +0, -] */
     size_t (*variables)(struct ls_session *session, lua_State *L, int index, int64_t *ids, size_t max);
 };
 
@@ -135,8 +144,8 @@ struct ls_slot_hooks {
 
 /** Make the session's model. @return 0; LS_ENOMEM */
 int ls__model_new(struct ls_session *session, struct ls_err *err);
-/** The session ends: timers and watches go, dispose hooks are called with false (H68), then all records are released. After it no function of the site
- * that needs more than the VM works. */
+/** The session ends: timers and watches go, dispose hooks are called with false (H68), then all records are released.
+ * After it no function of the site that needs more than the VM works. */
 void ls__model_close(struct ls_session *session);
 /** Free it; the Lua state is closed. */
 void ls__model_free(struct ls_session *session);
@@ -145,8 +154,10 @@ void ls__model_free(struct ls_session *session);
 
 /** Cancel the load-time timers of a module, all executions (execution 0) or one. @return how many */
 unsigned ls__timers_drop_module(struct ls_session *session, uint64_t module, uint32_t execution);
-/** How many of a module's load-time timers of earlier executions are pending; `intervals` counts intervals only (H57). */
-unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution, bool intervals);
+/** How many of a module's load-time timers of earlier executions are pending; `intervals` counts intervals only (H57).
+ * */
+unsigned ls__timers_of_module(const struct ls_session *session, uint64_t module, uint32_t before_execution,
+                              bool intervals);
 /** Cancel all timers: the session ends. */
 void ls__timers_release(struct ls_session *session);
 
@@ -165,13 +176,14 @@ void ls__watches_release(struct ls_session *session);
 
 enum ls_type_use { LS_TYPE_WRAPPER, LS_TYPE_CREATE, LS_TYPE_ITEM };
 
-/** Push the table that `name` stands for: registered wrappers (LS_TYPE_WRAPPER only), prototypes, presenters, the global of that name, the
- * global reached by splitting at dots. Built-in native types are the resolver's and come before. Nothing found: nothing pushed, false.
- * *presenter (may be NULL) tells whether it came from registerPresenter, and so may lack `new`. Safe: looks at raw fields only. [-0, +(1|0), -] */
+/** Push the table that `name` stands for: registered wrappers (LS_TYPE_WRAPPER only), prototypes, presenters, the
+ * global of that name, the global reached by splitting at dots. Built-in native types are the resolver's and come
+ * before. Nothing found: nothing pushed, false. *presenter (may be NULL) tells whether it came from registerPresenter,
+ * and so may lack `new`. Safe: looks at raw fields only. [-0, +(1|0), -] */
 bool ls__find_type(struct ls_session *session, const char *name, size_t len, enum ls_type_use use, bool *presenter);
-/** Make an object (L130): the type table is on top of the stack with its argument above it; both are popped, the object is pushed.
- * `item` sets viewListItem for a presenter without `new`. @return 0; LS_ENOTFOUND: no `new`, or it gave no table; or as ls__lcall
- * [-2, +(1|0), -] */
+/** Make an object (L130): the type table is on top of the stack with its argument above it; both are popped, the object
+ * is pushed. `item` sets viewListItem for a presenter without `new`. @return 0; LS_ENOTFOUND: no `new`, or it gave no
+ * table; or as ls__lcall [-2, +(1|0), -] */
 int ls__construct(struct ls_session *session, bool presenter, bool item, struct ls_err *err);
 
 /** Take the presenter types and wrappers of a module out of their registries (L52). [-0, +0, m] */
@@ -179,8 +191,8 @@ LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, s
 
 /* --- variables.c, varobject.c (sections 11, 12) --- */
 
-/** Push the variable object for an id (L69, T72): the same one while the variable lives; nil for an unknown id. Every method works with `.`
- * and with `:`. [-0, +1, m] */
+/** Push the variable object for an id (L69, T72): the same one while the variable lives; nil for an unknown id. Every
+ * method works with `.` and with `:`. [-0, +1, m] */
 LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L, int64_t id);
 /** Put the app object back (roll-back of H59): the table or nil on top of the stack, popped. [-1, +0, m] */
 LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L);

@@ -1,5 +1,6 @@
-/* Module records, the stack of running chunks, keep values and dispose hooks (LuaSession card: modules, moduleDirectories, currentModule,
- * setCurrentModule, clearCurrentModule, reloading). Rules L44, L46 to L51, L62, H43 to H46, H67, H68.
+/* Module records, the stack of running chunks, keep values and dispose hooks (LuaSession card: modules,
+ * moduleDirectories, currentModule, setCurrentModule, clearCurrentModule, reloading). Rules L44, L46 to L51, L62, H43
+ * to H46, H67, H68.
  *
  * moduleDirectories is no structure of its own: a record knows its directory, so that no empty entry can remain (L51).
  * Owner thread: the session's. Refuses to: read files, run chunks. */
@@ -15,8 +16,7 @@
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key)
 {
     for (size_t i = 0; i < session->model->module_count; i++)
-        if (strcmp(session->model->modules[i]->key, key) == 0)
-            return session->model->modules[i];
+        if (strcmp(session->model->modules[i]->key, key) == 0) return session->model->modules[i];
     return NULL;
 }
 
@@ -24,15 +24,13 @@ struct ls_module *ls__module_named(const struct ls_session *session, const char 
 {
     struct ls_module *module = ls__module_find(session, name);
     for (size_t i = 0; !module && i < session->model->module_count; i++)
-        if (ls__names_has(&session->model->modules[i]->names, name))
-            module = session->model->modules[i];
+        if (ls__names_has(&session->model->modules[i]->names, name)) module = session->model->modules[i];
     return module;
 }
 
 struct ls_module *ls__module_current(const struct ls_session *session)
 {
-    if (session->model->frame_count == 0)
-        return NULL;
+    if (session->model->frame_count == 0) return NULL;
     const struct ls_frame *frame = &session->model->frames[session->model->frame_count - 1];
     struct ls_module *module = ls__module_find(session, frame->key);
     return module && module->serial == frame->serial ? module : NULL;
@@ -40,12 +38,11 @@ struct ls_module *ls__module_current(const struct ls_session *session)
 
 static void free_module(struct ls_session *session, struct ls_module *module)
 {
-    if (!module)
-        return;
+    if (!module) return;
     ls__ref_drop(session, &module->keep);
     ls__ref_drop(session, &module->dispose);
-    struct ls_names *const sets[] = {&module->names,      &module->paths,    &module->prototypes, &module->presenters,
-                                     &module->wrappers,   &module->requires, &module->missing};
+    struct ls_names *const sets[] = {&module->names,    &module->paths,    &module->prototypes, &module->presenters,
+                                     &module->wrappers, &module->requires, &module->missing};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         ls__names_release(sets[i]);
     ls_free(module->error);
@@ -58,13 +55,10 @@ static void free_module(struct ls_session *session, struct ls_module *module)
 struct ls_module *ls__module_make(struct ls_session *session, const char *key, const char *name)
 {
     struct ls_module *module = ls__module_find(session, key);
-    if (module)
-        return module;
-    if (!LS_RESERVE(session->model->modules, session->model->module_count + 1, session->model->module_cap))
-        return NULL;
+    if (module) return module;
+    if (!LS_RESERVE(session->model->modules, session->model->module_count + 1, session->model->module_cap)) return NULL;
     module = ls_zalloc(sizeof *module);
-    if (!module)
-        return NULL;
+    if (!module) return NULL;
     module->keep = module->dispose = LUA_NOREF;
     module->key = ls_strdup(key);
     module->name = ls_strdup(name);
@@ -82,7 +76,8 @@ void ls__module_forget(struct ls_session *session, struct ls_module *module)
 {
     for (size_t i = 0; i < session->model->module_count; i++)
         if (session->model->modules[i] == module) {
-            memmove(session->model->modules + i, session->model->modules + i + 1, (session->model->module_count - i - 1) * sizeof *session->model->modules);
+            memmove(session->model->modules + i, session->model->modules + i + 1,
+                    (session->model->module_count - i - 1) * sizeof *session->model->modules);
             session->model->module_count--;
             break;
         }
@@ -104,8 +99,7 @@ void ls__set_reloading(struct ls_session *session, bool reloading)
 {
     session->model->reloading = reloading;
     LS_ERR(err);
-    if (ls__lrun(session, put_reloading, NULL, 0, &err) != 0)
-        ls__report(session, "session.reloading", &err);
+    if (ls__lrun(session, put_reloading, NULL, 0, &err) != 0) ls__report(session, "session.reloading", &err);
 }
 
 /* --- keep (H67) and dispose hooks (H68) --- */
@@ -115,8 +109,7 @@ static LS_RAISES struct ls_module *check_current(lua_State *L, const char *funct
 {
     LS_LTOP(L);
     struct ls_module *module = ls__module_current(ls__session_of(L));
-    if (!module)
-        luaL_error(L, "'%s' must be called while a module is being loaded", function);
+    if (!module) luaL_error(L, "'%s' must be called while a module is being loaded", function);
     LS_LTOP_CHECK(L, 0);
     return module;
 }
@@ -125,8 +118,7 @@ static LS_RAISES struct ls_module *check_current(lua_State *L, const char *funct
 LS_RAISES int l_session_keep(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "keep", "string");
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "keep", "string");
     struct ls_module *module = check_current(L, "keep");
     lua_settop(L, 4); /* session, name, default, anew */
     if (module->keep == LUA_NOREF) {
@@ -149,8 +141,7 @@ LS_RAISES int l_session_keep(lua_State *L)
 LS_RAISES int l_session_onDispose(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TFUNCTION)
-        ls__ltype(L, 2, "onDispose", "function");
+    if (lua_type(L, 2) != LUA_TFUNCTION) ls__ltype(L, 2, "onDispose", "function");
     struct ls_module *module = check_current(L, "onDispose");
     if (module->dispose == LUA_NOREF) {
         lua_newtable(L);
@@ -166,8 +157,7 @@ unsigned ls__module_dispose(struct ls_session *session, const char *key, bool re
 {
     struct ls_module *module = ls__module_find(session, key);
     lua_State *L = session->vm.L;
-    if (!module || module->dispose == LUA_NOREF || !lua_checkstack(L, 4))
-        return 0;
+    if (!module || module->dispose == LUA_NOREF || !lua_checkstack(L, 4)) return 0;
     /* The list leaves the record first: a hook may unload the module, or register a hook of the next version. */
     ls__ref_push(session, L, module->dispose);
     ls__ref_drop(session, &module->dispose);
@@ -191,7 +181,8 @@ unsigned ls__module_dispose(struct ls_session *session, const char *key, bool re
 
 void ls__modules_dispose_all(struct ls_session *session)
 {
-    /* Latest first, since later modules use earlier ones. A hook may unload modules, so the list is looked at anew each time. */
+    /* Latest first, since later modules use earlier ones. A hook may unload modules, so the list is looked at anew each
+     * time. */
     for (bool found = true; found;) {
         found = false;
         for (size_t i = session->model->module_count; i-- > 0 && !found;)

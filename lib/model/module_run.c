@@ -1,4 +1,5 @@
-/* A module's chunk while it runs, and how its execution ended (LuaSession card: setCurrentModule, clearCurrentModule). Rules L44, L47, L100, LX36.
+/* A module's chunk while it runs, and how its execution ended (LuaSession card: setCurrentModule, clearCurrentModule).
+ * Rules L44, L47, L100, LX36.
  *
  * Owner thread: the session's. Refuses to: run chunks itself (loader.c and the reload do). */
 #include "model/module.h"
@@ -16,9 +17,10 @@
 
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
 {
-    char *key = LS_RESERVE(session->model->frames, session->model->frame_count + 1, session->model->frame_cap) ? ls_strdup(module->key) : NULL;
-    if (!key)
-        return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
+    char *key = LS_RESERVE(session->model->frames, session->model->frame_count + 1, session->model->frame_cap)
+                    ? ls_strdup(module->key)
+                    : NULL;
+    if (!key) return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
     session->model->frames[session->model->frame_count++] = (struct ls_frame){
         .key = key,
         .serial = module->serial,
@@ -27,8 +29,7 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
         .reloading_before = session->model->reloading,
     };
     module->execution++;
-    if (first_load && session->model->reloading)
-        ls__set_reloading(session, false);
+    if (first_load && session->model->reloading) ls__set_reloading(session, false);
     return 0;
 }
 
@@ -41,8 +42,7 @@ void ls__module_leave(struct ls_session *session, bool succeeded)
             ls__journal_commit(session, frame.journal);
         else
             ls__journal_undo(session, frame.journal);
-        if (frame.reloading_before != session->model->reloading)
-            ls__set_reloading(session, frame.reloading_before);
+        if (frame.reloading_before != session->model->reloading) ls__set_reloading(session, frame.reloading_before);
     }
     ls_free(frame.key);
 }
@@ -51,11 +51,11 @@ void ls__module_leave(struct ls_session *session, bool succeeded)
 
 #define REPLACED_MAX 20 /* wrappers around one method before the hint */
 
-/* [-0, +0, m] the function on top is no original: count it if it is another one than last time. Stack: key, session table, replaced, function */
+/* [-0, +0, m] the function on top is no original: count it if it is another one than last time. Stack: key, session
+ * table, replaced, function */
 static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, const char *name)
 {
-    if (lua_getfield(L, 3, name) != LUA_TNIL && lua_rawequal(L, -1, 4))
-        return;
+    if (lua_getfield(L, 3, name) != LUA_TNIL && lua_rawequal(L, -1, 4)) return;
     lua_pushvalue(L, 4);
     lua_setfield(L, 3, name);
     lua_pushfstring(L, "%s#", name);
@@ -66,9 +66,11 @@ static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, c
     lua_pushinteger(L, times);
     lua_rawset(L, 3);
     if (times == REPLACED_MAX + 1)
-        ls_log_session(0, session->vm.id, "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
-                       "calls nest deeper with each reload: replace it in `if not session.reloading then ... end`",
-                       name, REPLACED_MAX, (const char *)lua_touserdata(L, 1));
+        ls_log_session(
+            0, session->vm.id,
+            "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
+            "calls nest deeper with each reload: replace it in `if not session.reloading then ... end`",
+            name, REPLACED_MAX, (const char *)lua_touserdata(L, 1));
 }
 
 /* [-1, +0, m] argument: the key of the module that has run */
@@ -78,8 +80,7 @@ static LS_RAISES int check_replaced(lua_State *L)
     ls__ref_push(session, L, session->vm.ref_session);
     for (const luaL_Reg *method = session->model->functions; method->name; method++, lua_settop(L, 2)) {
         lua_pushstring(L, method->name);
-        if (lua_rawget(L, 2) != LUA_TFUNCTION || lua_tocfunction(L, 3) == method->func)
-            continue;
+        if (lua_rawget(L, 2) != LUA_TFUNCTION || lua_tocfunction(L, 3) == method->func) continue;
         if (session->model->ref_replaced == LUA_NOREF) {
             lua_newtable(L);
             session->model->ref_replaced = ls__ref_take(session, L);
@@ -94,7 +95,10 @@ static LS_RAISES int check_replaced(lua_State *L)
 static void look_for_replaced(struct ls_session *session, const char *key)
 {
     LS_ERR(err);
-    union { const char *text; void *data; } argument = {.text = key};
+    union {
+        const char *text;
+        void *data;
+    } argument = {.text = key};
     if (ls__lrun(session, check_replaced, argument.data, 0, &err) != 0)
         ls__report(session, "looking at replaced session methods", &err);
 }
@@ -104,21 +108,18 @@ static void look_for_replaced(struct ls_session *session, const char *key)
 void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure)
 {
     struct ls_module *module = ls__module_find(session, key);
-    if (!module)
-        return;
+    if (!module) return;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     module->time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     ls_free(module->error);
     module->error = failure ? ls_strdup(ls_err_text(failure)) : NULL;
     module->ok = !failure;
-    if (failure)
-        return;
+    if (failure) return;
     module->hash = hash;
     look_for_replaced(session, key);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
-        if (proto)
-            ls__mutations_wake(session, proto->id);
+        if (proto) ls__mutations_wake(session, proto->id);
     }
 }

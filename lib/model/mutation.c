@@ -1,6 +1,7 @@
 /* The mutation queue (LuaSession card: mutationQueue, processMutationQueue). Rules L79, L85, L88, L95 to L103.
  *
- * Owner thread: the session's. Refuses to: fail; errors of `mutate` are reported and their instances kept for the next load (L100). */
+ * Owner thread: the session's. Refuses to: fail; errors of `mutate` are reported and their instances kept for the next
+ * load (L100). */
 #include "model/prototype.h"
 
 #include <string.h>
@@ -16,7 +17,8 @@ static void drop_entry(struct ls_session *session, size_t at)
 {
     ls__ref_drop(session, &session->model->queue[at].removed);
     ls__ref_drop(session, &session->model->queue[at].retry);
-    memmove(session->model->queue + at, session->model->queue + at + 1, (session->model->queue_count - at - 1) * sizeof *session->model->queue);
+    memmove(session->model->queue + at, session->model->queue + at + 1,
+            (session->model->queue_count - at - 1) * sizeof *session->model->queue);
     session->model->queue_count--;
 }
 
@@ -28,7 +30,8 @@ static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_S
         luaL_error(L, "not enough memory for the mutation queue");
     const struct ls_module *module = ls__module_current(session);
     struct ls_mutation *entry = &session->model->queue[session->model->queue_count++];
-    *entry = (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
+    *entry =
+        (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
     LS_LTOP_CHECK(L, 0);
     return entry;
 }
@@ -36,9 +39,9 @@ static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_S
 LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id)
 {
     for (size_t i = 0; i < session->model->queue_count; i++) {
-        if (session->model->queue[i].id != id || session->model->queue[i].retry != LUA_NOREF)
-            continue;
-        /* Merged: the position of the first, all removed keys. Those declared again are left out when the entry is processed. */
+        if (session->model->queue[i].id != id || session->model->queue[i].retry != LUA_NOREF) continue;
+        /* Merged: the position of the first, all removed keys. Those declared again are left out when the entry is
+         * processed. */
         ls__ref_push(session, L, session->model->queue[i].removed);
         for (lua_pushnil(L); lua_next(L, -3);) {
             lua_pushvalue(L, -2);
@@ -55,23 +58,20 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
 static bool mutations_due(const struct ls_session *session)
 {
     for (size_t i = 0; i < session->model->queue_count; i++)
-        if (!session->model->queue[i].waiting)
-            return true;
+        if (!session->model->queue[i].waiting) return true;
     return false;
 }
 
 void ls__mutations_wake(struct ls_session *session, uint32_t id)
 {
     for (size_t i = 0; i < session->model->queue_count; i++)
-        if (session->model->queue[i].id == id)
-            session->model->queue[i].waiting = false;
+        if (session->model->queue[i].id == id) session->model->queue[i].waiting = false;
 }
 
 void ls__mutations_drop_proto(struct ls_session *session, uint32_t id)
 {
     for (size_t i = session->model->queue_count; i-- > 0;)
-        if (session->model->queue[i].id == id)
-            drop_entry(session, i);
+        if (session->model->queue[i].id == id) drop_entry(session, i);
 }
 
 void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial)
@@ -143,8 +143,7 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
         entry->waiting = lua_toboolean(L, -1);
         lua_rawgeti(L, saved + 1, SAVED_REMOVED);
         entry->removed = ls__ref_take(session, L);
-        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE)
-            entry->retry = ls__ref_take(session, L);
+        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE) entry->retry = ls__ref_take(session, L);
     }
     lua_settop(L, saved - 1);
     LS_LTOP_CHECK(L, -1);
@@ -152,7 +151,8 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 
 /* --- the pass --- */
 
-/* Stack of run_pass. DONE: array of {id, removed} of processed entries. MUTATED: instance → true, false if its mutate failed. */
+/* Stack of run_pass. DONE: array of {id, removed} of processed entries. MUTATED: instance → true, false if its mutate
+ * failed. */
 enum { DONE = 1, MUTATED, REMOVED, RETRY, INSTANCES, FAILED, INSTANCE };
 
 /* Does the prototype `id` inherit from the table at `base` through registered or other metatables? [-0, +0, -] */
@@ -181,8 +181,7 @@ static LS_RAISES void push_affected(struct ls_session *session, lua_State *L, ui
     uint32_t *ids = lua_newuserdatauv(L, session->model->proto_count * sizeof *ids, 0);
     size_t count = 0;
     for (uint32_t i = 1; i <= session->model->proto_count; i++)
-        if (session->model->protos[i - 1] && (i == id || inherits(session, L, i, base)))
-            ids[count++] = i;
+        if (session->model->protos[i - 1] && (i == id || inherits(session, L, i, base))) ids[count++] = i;
     ls__instances_push(session, L, ids, count);
     lua_remove(L, -2);
     LS_LTOP_CHECK(L, 1);
@@ -198,12 +197,11 @@ static LS_RAISES int call_mutate(lua_State *L)
     return 0;
 }
 
-/* The limits count for each mutate (H41): one that has run out of time must not take the others of its pass with it. A pass inside an entry of
- * site code shares that entry's budget, and an interruption is meant for all. */
+/* The limits count for each mutate (H41): one that has run out of time must not take the others of its pass with it. A
+ * pass inside an entry of site code shares that entry's budget, and an interruption is meant for all. */
 static void renew_budget(struct ls_session *session)
 {
-    if (session->vm.depth != 1)
-        return;
+    if (session->vm.depth != 1) return;
     if (session->vm.stop == LS_STOP_TIME) {
         session->vm.stop = LS_STOP_NONE;
         ls__hook_set(session->vm.main, LS_HOOK_COUNT);
@@ -238,8 +236,8 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
     return fine;
 }
 
-/* Does a prototype that the instance inherits from declare the field now? It may have moved from a prototype to its base, or a derived prototype
- * may have it too: what the instance holds is then no left-over. [-0, +0, -] */
+/* Does a prototype that the instance inherits from declare the field now? It may have moved from a prototype to its
+ * base, or a derived prototype may have it too: what the instance holds is then no left-over. [-0, +0, -] */
 static bool is_still_declared(struct ls_session *session, lua_State *L, const char *name)
 {
     LS_LTOP(L);
@@ -262,8 +260,7 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
     LS_LTOP(L);
     luaL_checkstack(L, 8, NULL);
     for (lua_pushnil(L); lua_next(L, REMOVED); lua_pop(L, 1)) {
-        if (is_still_declared(session, L, lua_tostring(L, -2)))
-            continue;
+        if (is_still_declared(session, L, lua_tostring(L, -2))) continue;
         lua_pushvalue(L, -2);
         lua_pushnil(L);
         lua_rawset(L, INSTANCE);
@@ -274,8 +271,7 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
 /* [-0, +0, m] the entry comes back for the instances of FAILED, to wait for the next load (L100) */
 static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint32_t id)
 {
-    if (lua_isnil(L, FAILED) || !ls__proto_at(session, id))
-        return;
+    if (lua_isnil(L, FAILED) || !ls__proto_at(session, id)) return;
     struct ls_mutation *entry = add_entry(session, L, id);
     entry->waiting = true;
     entry->serial = 0;
@@ -306,12 +302,12 @@ static LS_RAISES void note_failed(lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left [-n, +(2|0), -] */
+/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left
+ * [-n, +(2|0), -] */
 static uint32_t take_entry(struct ls_session *session, lua_State *L)
 {
     for (size_t i = 0; i < session->model->queue_count; i++) {
-        if (session->model->queue[i].waiting)
-            continue;
+        if (session->model->queue[i].waiting) continue;
         uint32_t id = session->model->queue[i].id;
         lua_settop(L, MUTATED);
         ls__ref_push(session, L, session->model->queue[i].removed);
@@ -336,8 +332,7 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
             lua_pushvalue(L, INSTANCE);
             bool due = lua_rawget(L, RETRY) != LUA_TNIL;
             lua_pop(L, 1);
-            if (!due)
-                continue;
+            if (!due) continue;
         }
         if (mutate_once(session, L, id))
             clear_removed(session, L);
@@ -355,27 +350,27 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
     LS_LTOP_CHECK(L, 2);
 }
 
-/* The defaults of removed fields leave the prototypes at the end, so that mutate could read them (L85). [-n, +0, m] all above MUTATED */
+/* The defaults of removed fields leave the prototypes at the end, so that mutate could read them (L85). [-n, +0, m] all
+ * above MUTATED */
 static LS_RAISES void take_off_defaults(struct ls_session *session, lua_State *L)
 {
     lua_settop(L, MUTATED);
     for (lua_Integer i = 1; lua_rawgeti(L, DONE, i) == LUA_TTABLE; i++, lua_settop(L, MUTATED)) {
         lua_rawgeti(L, 3, 1);
         const struct ls_proto *proto = ls__proto_at(session, (uint32_t)lua_tointeger(L, -1));
-        if (!proto)
-            continue;
-        lua_rawgeti(L, 3, 2);                     /* 5: removed */
-        ls__ref_push(session, L, proto->table);   /* 6 */
+        if (!proto) continue;
+        lua_rawgeti(L, 3, 2);                   /* 5: removed */
+        ls__ref_push(session, L, proto->table); /* 6 */
         for (lua_pushnil(L); lua_next(L, 5); lua_settop(L, 7)) {
             const char *key = lua_tostring(L, 7);
-            if (ls__proto_declares(session, L, proto, key))
-                continue;
+            if (ls__proto_declares(session, L, proto, key)) continue;
             lua_pushvalue(L, 7);
-            if (lua_rawget(L, 6) == LUA_TNIL)
-                continue;
+            if (lua_rawget(L, 6) == LUA_TNIL) continue;
             if (!lua_rawequal(L, 8, 9)) {
-                ls_log_session(2, session->vm.id, "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
-                               proto->name);
+                ls_log_session(
+                    2, session->vm.id,
+                    "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
+                    proto->name);
                 continue;
             }
             lua_pushvalue(L, 7);
@@ -400,10 +395,11 @@ static LS_RAISES int run_pass(lua_State *L)
             while (session->model->queue_count)
                 drop_entry(session, session->model->queue_count - 1);
             take_off_defaults(session, L);
-            return luaL_error(L, "the mutation queue has processed %d entries in one pass; code called by mutate keeps adding some", MAX_ENTRIES);
+            return luaL_error(
+                L, "the mutation queue has processed %d entries in one pass; code called by mutate keeps adding some",
+                MAX_ENTRIES);
         }
-        if (ls__proto_at(session, id))
-            process_entry(session, L, id);
+        if (ls__proto_at(session, id)) process_entry(session, L, id);
     }
     take_off_defaults(session, L);
     return 0;
@@ -429,10 +425,11 @@ static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, s
             ls__instances_count(session, proto->id) < 2)
             continue;
         ls__names_add(&proto->defaults_warned, field);
-        ls_log_session(0, session->vm.id,
-                       "warning: the table in field '%s' of prototype %s is shared by all its instances and has changed; "
-                       "make one in `new`: inst.%s = inst.%s or {}",
-                       field, proto->name, field, field);
+        ls_log_session(
+            0, session->vm.id,
+            "warning: the table in field '%s' of prototype %s is shared by all its instances and has changed; "
+            "make one in `new`: inst.%s = inst.%s or {}",
+            field, proto->name, field, field);
     }
 }
 
@@ -449,13 +446,11 @@ static LS_RAISES int check_all_defaults(lua_State *L)
 
 void ls__mutations_run(struct ls_session *session)
 {
-    if (session->model->mutating)
-        return;
+    if (session->model->mutating) return;
     LS_ERR(err);
     if (mutations_due(session)) {
         session->model->mutating = true;
-        if (ls__lrun(session, run_pass, NULL, 0, &err) != 0)
-            ls__report(session, "mutation queue", &err);
+        if (ls__lrun(session, run_pass, NULL, 0, &err) != 0) ls__report(session, "mutation queue", &err);
         session->model->mutating = false;
     }
     if (session->vm.config.hot && ls__lrun(session, check_all_defaults, NULL, 0, &err) != 0)
@@ -464,6 +459,5 @@ void ls__mutations_run(struct ls_session *session)
 
 void ls_session_settle(struct ls_session *session)
 {
-    if (session->model->frame_count == 0 && mutations_due(session))
-        ls__mutations_run(session);
+    if (session->model->frame_count == 0 && mutations_due(session)) ls__mutations_run(session);
 }

@@ -1,5 +1,5 @@
-/* Prototypes saved, put back and removed (L43, H59, L104 to L106). A record of declared fields is made once and replaced as a whole, so that a snapshot of it is
- * a reference. Owner thread: the session's. */
+/* Prototypes saved, put back and removed (L43, H59, L104 to L106). A record of declared fields is made once and
+ * replaced as a whole, so that a snapshot of it is a reference. Owner thread: the session's. */
 #include "model/prototype.h"
 
 #include <string.h>
@@ -12,8 +12,7 @@
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
 {
     struct ls_proto *proto = ls__proto_at(session, id);
-    if (!proto)
-        return;
+    if (!proto) return;
     ls__ref_push(session, L, proto->table);
     ls__proto_set_id(session, L, 0);
     lua_pushstring(L, proto->name);
@@ -29,8 +28,7 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
 LS_RAISES int l_session_removePrototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "removePrototype", "string");
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "removePrototype", "string");
     size_t len;
     const char *name = lua_tolstring(L, 2, &len);
     bool children = lua_toboolean(L, 3);
@@ -67,15 +65,13 @@ static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id
     luaL_checkstack(L, 8, NULL);
     lua_createtable(L, 6, 0);
     int saved = lua_gettop(L);
-    if (!proto)
-        return;
+    if (!proto) return;
     ls__ref_push(session, L, proto->table);
     int table = saved + 1;
     if (fields) {
         copy_fields(L, table);
         lua_rawseti(L, saved, SAVED_FIELDS);
-        if (!lua_getmetatable(L, table))
-            lua_pushboolean(L, 0);
+        if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
         lua_rawseti(L, saved, SAVED_META);
     }
     lua_rawseti(L, saved, SAVED_TABLE);
@@ -144,8 +140,7 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
         lua_rawgeti(L, saved, SAVED_NAME);
         const char *name = lua_tostring(L, -1);
         const struct ls_proto *usurper = ls__proto_find(session, name);
-        if (usurper)
-            ls__proto_remove(session, L, usurper->id);
+        if (usurper) ls__proto_remove(session, L, usurper->id);
         proto = ls__proto_add(session, L, name, id);
         ls__proto_set_id(session, L, id);
         lua_pushvalue(L, table);

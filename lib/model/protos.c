@@ -1,4 +1,5 @@
-/* The registry of prototypes: an array by id; one Lua table maps names and prototype tables to ids (LuaSession card: prototypeRegistry).
+/* The registry of prototypes: an array by id; one Lua table maps names and prototype tables to ids (LuaSession card:
+ * prototypeRegistry).
  * Owner thread: the session's. Rules L73, L81. */
 #include "model/prototype.h"
 
@@ -47,8 +48,7 @@ LS_RAISES void ls__proto_set_id(struct ls_session *session, lua_State *L, uint32
 
 void ls__proto_free(struct ls_session *session, struct ls_proto *proto)
 {
-    if (!proto)
-        return;
+    if (!proto) return;
     ls__ref_drop(session, &proto->table);
     ls__ref_drop(session, &proto->record);
     ls__ref_drop(session, &proto->copies);
@@ -60,7 +60,10 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto)
 
 LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *L, const char *name, uint32_t id)
 {
-    struct ls_proto *proto = id || LS_RESERVE_IN(session->vm.budget, 0, session->model->protos, session->model->proto_count + 1, session->model->proto_cap) ? ls_budget_zalloc(session->vm.budget, sizeof *proto) : NULL;
+    struct ls_proto *proto = id || LS_RESERVE_IN(session->vm.budget, 0, session->model->protos,
+                                                 session->model->proto_count + 1, session->model->proto_cap)
+                                 ? ls_budget_zalloc(session->vm.budget, sizeof *proto)
+                                 : NULL;
     char *copy = proto ? ls_budget_strndup(session->vm.budget, name, strlen(name)) : NULL;
     if (!copy) {
         ls_budget_free(session->vm.budget, proto);

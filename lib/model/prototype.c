@@ -1,6 +1,7 @@
 /* Prototypes: declaring and re-declaring (LuaSession card: prototype). Rules L72 to L89.
  *
- * Owner thread: the session's. Refuses to: call mutate (mutation.c), call `session` methods that a site has replaced (L59). */
+ * Owner thread: the session's. Refuses to: call mutate (mutation.c), call `session` methods that a site has replaced
+ * (L59). */
 #include "model/prototype.h"
 
 #include <string.h>
@@ -15,13 +16,14 @@ enum { SELF = 1, NAME, INIT, BASE, PROTO, RECORD, COPIES, OLD_RECORD, OLD_COPIES
 
 /* --- ownership (L48, L50) --- */
 
-/* A file that declares the prototype as well. One that is just being executed again has no list yet: it may have handed it over (H52). */
-static const char *other_owner(const struct ls_session *session, const struct ls_proto *proto, const struct ls_module *module)
+/* A file that declares the prototype as well. One that is just being executed again has no list yet: it may have handed
+ * it over (H52). */
+static const char *other_owner(const struct ls_session *session, const struct ls_proto *proto,
+                               const struct ls_module *module)
 {
     for (uint32_t i = 0; i < proto->owners.count; i++) {
         const struct ls_module *owner = ls__module_find(session, proto->owners.items[i]);
-        if (owner && owner != module && ls__names_has(&owner->prototypes, proto->name))
-            return owner->key;
+        if (owner && owner != module && ls__names_has(&owner->prototypes, proto->name)) return owner->key;
     }
     return NULL;
 }
@@ -30,14 +32,14 @@ static const char *other_owner(const struct ls_session *session, const struct ls
 static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struct ls_proto *proto)
 {
     struct ls_module *module = ls__module_current(session);
-    if (!module)
-        return;
+    if (!module) return;
     if (!ls__names_add(&module->prototypes, proto->name) || !ls__names_add(&proto->owners, module->key))
         luaL_error(L, "not enough memory for prototype '%s'", proto->name);
     const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
     if (other) {
         proto->owners_warned = true;
-        ls_log_session(0, session->vm.id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other, module->key);
+        ls_log_session(0, session->vm.id, "warning: prototype '%s' is declared by both %s and %s", proto->name, other,
+                       module->key);
     }
 }
 
@@ -46,8 +48,7 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
 /* Does the key at -2 with the value at -1 make a declared field (L77)? [-0, +0, -] */
 static bool is_declared(lua_State *L)
 {
-    if (lua_type(L, -2) != LUA_TSTRING || lua_isfunction(L, -1))
-        return false;
+    if (lua_type(L, -2) != LUA_TSTRING || lua_isfunction(L, -1)) return false;
     const char *key = lua_tostring(L, -2);
     return strcmp(key, "type") != 0 && strcmp(key, "__index") != 0 && strcmp(key, "new") != 0;
 }
@@ -84,13 +85,10 @@ static LS_RAISES void note_copy(lua_State *L)
 /* [-0, +0, m] RECORD = declared fields of INIT, COPIES = structural copies of its table defaults */
 static LS_RAISES void make_record(struct ls_session *session, lua_State *L)
 {
-    if (lua_isnil(L, INIT))
-        return;
+    if (lua_isnil(L, INIT)) return;
     for (lua_pushnil(L); lua_next(L, INIT); lua_pop(L, 1)) {
-        if (!is_declared(L))
-            continue;
-        if (lua_istable(L, -1) && !is_empty_marker(session, L, -1))
-            note_copy(L);
+        if (!is_declared(L)) continue;
+        if (lua_istable(L, -1) && !is_empty_marker(session, L, -1)) note_copy(L);
         lua_pushvalue(L, -2);
         lua_pushvalue(L, -2);
         lua_rawset(L, RECORD);
@@ -131,8 +129,7 @@ static LS_RAISES void take_off_empty(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, PROTO); lua_pop(L, 1)) {
-        if (!is_empty_marker(session, L, -1))
-            continue;
+        if (!is_empty_marker(session, L, -1)) continue;
         lua_pushvalue(L, -2);
         lua_pushnil(L);
         lua_rawset(L, PROTO);
@@ -202,11 +199,9 @@ static LS_RAISES void assign_functions(lua_State *L)
 {
     LS_LTOP(L);
     for (lua_pushnil(L); lua_next(L, INIT); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1))
-            continue;
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) continue;
         const char *key = lua_tostring(L, -2);
-        if (strcmp(key, "type") == 0 || strcmp(key, "__index") == 0)
-            continue;
+        if (strcmp(key, "type") == 0 || strcmp(key, "__index") == 0) continue;
         lua_pushvalue(L, -2);
         lua_pushvalue(L, -2);
         lua_rawset(L, PROTO);
@@ -214,8 +209,8 @@ static LS_RAISES void assign_functions(lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* The key is at -2, its new declaration at -1: did the declaration stay the same (L83)? Then record and copy keep what they had, so that the
- * living table of a default stays the declared one. [-0, +0, m] */
+/* The key is at -2, its new declaration at -1: did the declaration stay the same (L83)? Then record and copy keep what
+ * they had, so that the living table of a default stays the declared one. [-0, +0, m] */
 static LS_RAISES bool keeps_declaration(lua_State *L)
 {
     LS_LTOP(L);
@@ -250,8 +245,7 @@ static LS_RAISES bool assign_changed(struct ls_session *session, lua_State *L)
     LS_LTOP(L);
     bool changed = false;
     for (lua_pushnil(L); lua_next(L, RECORD); lua_pop(L, 1)) {
-        if (keeps_declaration(L))
-            continue;
+        if (keeps_declaration(L)) continue;
         changed = true;
         lua_pushvalue(L, -2);
         if (is_empty_marker(session, L, -2))
@@ -273,8 +267,7 @@ static LS_RAISES bool collect_removed(lua_State *L)
         lua_pushvalue(L, -2);
         bool gone = lua_rawget(L, RECORD) == LUA_TNIL;
         lua_pop(L, 1);
-        if (!gone)
-            continue;
+        if (!gone) continue;
         any = true;
         lua_pushvalue(L, -2);
         lua_pushvalue(L, -2);
@@ -287,12 +280,10 @@ static LS_RAISES bool collect_removed(lua_State *L)
 /* [-0, +0, m] L87. @return did the base change */
 static LS_RAISES bool change_base(lua_State *L)
 {
-    if (lua_isnil(L, BASE))
-        return false;
+    if (lua_isnil(L, BASE)) return false;
     bool same = lua_getmetatable(L, PROTO) && lua_rawequal(L, -1, BASE);
     lua_settop(L, REMOVED);
-    if (same)
-        return false;
+    if (same) return false;
     lua_pushvalue(L, BASE);
     ls__set_metatable(L, PROTO);
     return true;
@@ -320,8 +311,7 @@ static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, str
         assign_functions(L);
         bool fields = assign_changed(session, L);
         fields = collect_removed(L) || fields;
-        if (fields)
-            keep_record(session, L, proto);
+        if (fields) keep_record(session, L, proto);
         changed = changed || fields;
     }
     if (changed) {
@@ -335,30 +325,27 @@ static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, str
 /* [-0, +0, v] */
 static LS_RAISES void check_table_or_nil(lua_State *L, int arg)
 {
-    if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg))
-        ls__ltype(L, arg, "prototype", "table or nil");
+    if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg)) ls__ltype(L, arg, "prototype", "table or nil");
 }
 
 /* [-0, +1, e] session:prototype(name [, init [, base]]) */
 LS_RAISES int l_session_prototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, NAME) != LUA_TSTRING)
-        ls__ltype(L, NAME, "prototype", "string");
+    if (lua_type(L, NAME) != LUA_TSTRING) ls__ltype(L, NAME, "prototype", "string");
     size_t len;
     const char *name = lua_tolstring(L, NAME, &len);
-    if (strlen(name) != len)
-        ls__larg(L, NAME, "prototype", "name contains a zero byte");
+    if (strlen(name) != len) ls__larg(L, NAME, "prototype", "name contains a zero byte");
     check_table_or_nil(L, INIT);
     check_table_or_nil(L, BASE);
     lua_settop(L, BASE);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
-    lua_pushnil(L);     /* PROTO */
-    lua_newtable(L);    /* RECORD */
-    lua_pushnil(L);     /* COPIES */
-    lua_pushnil(L);     /* OLD_RECORD */
-    lua_pushnil(L);     /* OLD_COPIES */
-    lua_newtable(L);    /* REMOVED */
+    lua_pushnil(L);  /* PROTO */
+    lua_newtable(L); /* RECORD */
+    lua_pushnil(L);  /* COPIES */
+    lua_pushnil(L);  /* OLD_RECORD */
+    lua_pushnil(L);  /* OLD_COPIES */
+    lua_newtable(L); /* REMOVED */
     struct ls_proto *proto = ls__proto_find(session, name);
     return proto ? declare_again(session, L, proto) : declare_first(session, L, name);
 }

@@ -5,14 +5,15 @@
 
 #include "model/model_internal.h"
 
-/* One registered prototype (prototypeRegistry). Its id is its place in session->model->protos plus 1 and is never given out again, so that
- * whoever remembers an id can tell whether the prototype is still registered. */
+/* One registered prototype (prototypeRegistry). Its id is its place in session->model->protos plus 1 and is never given
+ * out again, so that whoever remembers an id can tell whether the prototype is still registered. */
 struct ls_proto {
-    char *name;  /* owned; may hold any byte but NUL */
+    char *name; /* owned; may hold any byte but NUL */
     uint32_t id;
-    int table;   /* ref: the prototype itself */
-    int record;  /* ref: declared field → declared value, or EMPTY; never changed once made, replaced as a whole (L77, L88) */
-    int copies;  /* ref: declared field → structural copy of its table default (L78); LUA_NOREF if there is none */
+    int table; /* ref: the prototype itself */
+    /* ref: declared field → declared value, or EMPTY; never changed once made, replaced as a whole (L77, L88) */
+    int record;
+    int copies; /* ref: declared field → structural copy of its table default (L78); LUA_NOREF if there is none */
     struct ls_names owners; /* keys of the modules that have declared it (L50) */
     bool owners_warned;
     struct ls_names defaults_warned; /* fields whose shared table has changed and was warned about (L79) */
@@ -20,11 +21,11 @@ struct ls_proto {
 
 /* One entry of the mutationQueue (L88). */
 struct ls_mutation {
-    uint32_t id;      /* of the prototype */
-    uint64_t serial;  /* of the module that queued it, 0 = none */
-    int removed;      /* ref: removed field → the default that was declared for it */
-    int retry;        /* ref: set of instances whose mutate failed (L100), LUA_NOREF for an ordinary entry */
-    bool waiting;     /* kept for the next load that declares the prototype (L100) */
+    uint32_t id;     /* of the prototype */
+    uint64_t serial; /* of the module that queued it, 0 = none */
+    int removed;     /* ref: removed field → the default that was declared for it */
+    int retry;       /* ref: set of instances whose mutate failed (L100), LUA_NOREF for an ordinary entry */
+    bool waiting;    /* kept for the next load that declares the prototype (L100) */
 };
 
 /** The registered prototype of that name, NULL if none. */
@@ -52,16 +53,18 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto);
 
 /* --- proto_save.c --- */
 
-/** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies. [-0, +1, m] */
+/** Push a table with all that H59 and L43 need to put the prototype back: own fields, metatable, record, copies.
+ * [-0, +1, m] */
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id);
 /** As ls__proto_save without own fields and metatable, for who keeps copies of these. [-0, +1, m] */
 LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id);
-/** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile. [-1, +0, m] */
+/** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile.
+ * [-1, +0, m] */
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);
 /** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id);
-/** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is the structural copy.
- * [-0, +0, m] */
+/** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is
+ * the structural copy. [-0, +0, m] */
 LS_RAISES bool ls__declared_equal(lua_State *L, int old_index, int copy_index, int new_index);
 /** Push a structural copy of the table at `index`, or nil beyond the limits of L78. [-0, +1, m] */
 LS_RAISES void ls__copy_structure(lua_State *L, int index);
@@ -69,7 +72,8 @@ LS_RAISES void ls__copy_structure(lua_State *L, int index);
 /* --- instances.c --- */
 
 #define LS_INSTANCE_SEQ_BITS 40
-/** Live instances of the prototypes in the set `ids` (array of ids), in order of their first create (L93). Pushes an array. [-0, +1, m] */
+/** Live instances of the prototypes in the set `ids` (array of ids), in order of their first create (L93). Pushes an
+ * array. [-0, +1, m] */
 LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, const uint32_t *ids, size_t count);
 /** How many instances of one prototype are alive. [-0, +0, -] */
 size_t ls__instances_count(struct ls_session *session, uint32_t id);
@@ -96,11 +100,15 @@ void ls__mutations_release(struct ls_session *session);
 
 struct ls_journal {
     uint32_t id; /* of the prototype; 0 = a presenter type or wrapper that the chunk has replaced */
-    int saved;   /* ref of ls__proto_save, or of {is wrapper, name, table, key of the owner}; LUA_NOREF = the chunk declared it first */
+    /* ref of ls__proto_save, or of {is wrapper, name, table, key of the owner}; LUA_NOREF = the chunk declared it first
+     * */
+    int saved;
 };
-/** Before a re-declaration, or after a first declaration (`created`), by the running first load. Outside of one it does nothing. [-0, +0, m] */
+/** Before a re-declaration, or after a first declaration (`created`), by the running first load. Outside of one it does
+ * nothing. [-0, +0, m] */
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created);
-/** Before a presenter type or wrapper that is registered already is replaced: name and new table are at 1 and 2. [-0, +0, m] */
+/** Before a presenter type or wrapper that is registered already is replaced: name and new table are at 1 and 2.
+ * [-0, +0, m] */
 LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper);
 /** The load that began at `mark` has failed: put everything back. Safe. */
 void ls__journal_undo(struct ls_session *session, size_t mark);

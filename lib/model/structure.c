@@ -1,7 +1,7 @@
 /* Structural copies and comparison of table defaults (L78, L83). Owner thread: the session's. Runs no metamethod. */
 #include "model/prototype.h"
 
-#define MAX_DEPTH 8
+#define MAX_DEPTH   8
 #define MAX_ENTRIES 10000
 
 struct walk {
@@ -13,8 +13,7 @@ struct walk {
 /* [-0, +0, -] */
 static bool has_metatable(lua_State *L, int index)
 {
-    if (!lua_getmetatable(L, index))
-        return false;
+    if (!lua_getmetatable(L, index)) return false;
     lua_pop(L, 1);
     return true;
 }
@@ -22,12 +21,10 @@ static bool has_metatable(lua_State *L, int index)
 /* [-0, +(1|0), m] @return false, nothing pushed, beyond the limits */
 static LS_RAISES bool copy_table(lua_State *L, int index, struct walk *walk)
 {
-    if (walk->depth == MAX_DEPTH || has_metatable(L, index))
-        return false;
+    if (walk->depth == MAX_DEPTH || has_metatable(L, index)) return false;
     const void *self = lua_topointer(L, index);
     for (int i = 0; i < walk->depth; i++)
-        if (walk->path[i] == self)
-            return false;
+        if (walk->path[i] == self) return false;
     luaL_checkstack(L, 6, NULL);
     walk->path[walk->depth++] = self;
     lua_newtable(L);
@@ -49,8 +46,7 @@ static LS_RAISES bool copy_table(lua_State *L, int index, struct walk *walk)
 LS_RAISES void ls__copy_structure(lua_State *L, int index)
 {
     struct walk walk = {.depth = 0};
-    if (!copy_table(L, lua_absindex(L, index), &walk))
-        lua_pushnil(L);
+    if (!copy_table(L, lua_absindex(L, index), &walk)) lua_pushnil(L);
 }
 
 /* [-0, +0, -] */
@@ -65,16 +61,14 @@ static LS_RAISES bool same_structure(lua_State *L, int left, int right, int dept
 /* [-0, +0, m] */
 static LS_RAISES bool same_value(lua_State *L, int left, int right, int depth)
 {
-    if (lua_rawequal(L, left, right) || (is_nan(L, left) && is_nan(L, right)))
-        return true;
+    if (lua_rawequal(L, left, right) || (is_nan(L, left) && is_nan(L, right))) return true;
     return lua_istable(L, left) && lua_istable(L, right) && same_structure(L, left, right, depth);
 }
 
 /* The left one is a copy made above, so it is finite and without cycles. [-0, +0, e] */
 static LS_RAISES bool same_structure(lua_State *L, int left, int right, int depth)
 {
-    if (depth == MAX_DEPTH || has_metatable(L, right))
-        return false;
+    if (depth == MAX_DEPTH || has_metatable(L, right)) return false;
     luaL_checkstack(L, 6, NULL);
     int top = lua_gettop(L);
     lua_Integer count = 0;
@@ -96,9 +90,7 @@ static LS_RAISES bool same_structure(lua_State *L, int left, int right, int dept
 
 LS_RAISES bool ls__declared_equal(lua_State *L, int old_index, int copy_index, int new_index)
 {
-    if (lua_rawequal(L, old_index, new_index) || (is_nan(L, old_index) && is_nan(L, new_index)))
-        return true;
-    if (!copy_index || !lua_istable(L, copy_index) || !lua_istable(L, new_index))
-        return false;
+    if (lua_rawequal(L, old_index, new_index) || (is_nan(L, old_index) && is_nan(L, new_index))) return true;
+    if (!copy_index || !lua_istable(L, copy_index) || !lua_istable(L, new_index)) return false;
     return same_structure(L, copy_index, new_index, 0);
 }

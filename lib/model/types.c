@@ -1,5 +1,5 @@
-/* Presenter types and wrappers, and from a type name to an object (LuaSession card: presenterTypes, wrapperRegistry). Rules L121, L122,
- * L129, L130, T67, T74.
+/* Presenter types and wrappers, and from a type name to an object (LuaSession card: presenterTypes, wrapperRegistry).
+ * Rules L121, L122, L129, L130, T67, T74.
  *
  * Owner thread: the session's. Refuses to: know the built-in native types (the resolver's). */
 #include "model/model_internal.h"
@@ -12,14 +12,14 @@
 
 /* --- registering --- */
 
-/* A name belongs to the module that registered it last, so that unloading an earlier one does not take it away (L50 for prototypes). [-0, +0, v] */
+/* A name belongs to the module that registered it last, so that unloading an earlier one does not take it away (L50 for
+ * prototypes). [-0, +0, v] */
 static void note_registration(struct ls_session *session, lua_State *L, bool wrapper, const char *name)
 {
     struct ls_module *current = ls__module_current(session);
     for (size_t i = 0; i < session->model->module_count; i++) {
         struct ls_module *module = session->model->modules[i];
-        if (module != current)
-            ls__names_drop(wrapper ? &module->wrappers : &module->presenters, name);
+        if (module != current) ls__names_drop(wrapper ? &module->wrappers : &module->presenters, name);
     }
     if (current && !ls__names_add(wrapper ? &current->wrappers : &current->presenters, name))
         luaL_error(L, "not enough memory to register '%s'", name);
@@ -29,10 +29,8 @@ static void note_registration(struct ls_session *session, lua_State *L, bool wra
 static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, const char *function)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 1) != LUA_TSTRING)
-        ls__ltype(L, 1, function, "string");
-    if (!lua_istable(L, 2))
-        ls__ltype(L, 2, function, "table");
+    if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, function, "string");
+    if (!lua_istable(L, 2)) ls__ltype(L, 2, function, "table");
     lua_settop(L, 2);
     ls__journal_note_type(session, L, wrapper);
     ls__ref_push(session, L, registry);
@@ -93,8 +91,7 @@ static LS_RAISES bool find_in(struct ls_session *session, lua_State *L, int regi
     lua_pushvalue(L, -2);
     lua_rawget(L, -2);
     lua_remove(L, -2);
-    if (lua_istable(L, -1))
-        return true;
+    if (lua_istable(L, -1)) return true;
     lua_pop(L, 1);
     return false;
 }
@@ -124,8 +121,7 @@ static LS_RAISES int find_type(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     struct search *search = lua_touserdata(L, 1);
     lua_pushlstring(L, search->name, search->len);
-    if (search->use == LS_TYPE_WRAPPER && find_in(session, L, session->model->ref_wrappers))
-        return 1;
+    if (search->use == LS_TYPE_WRAPPER && find_in(session, L, session->model->ref_wrappers)) return 1;
     ls__ref_push(session, L, session->model->ref_proto_ids);
     lua_pushvalue(L, -2);
     lua_rawget(L, -2);
@@ -142,8 +138,7 @@ static LS_RAISES int find_type(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_pushvalue(L, -2);
     lua_rawget(L, -2);
-    if (lua_istable(L, -1) || find_dotted(L, search->name, search->len))
-        return 1;
+    if (lua_istable(L, -1) || find_dotted(L, search->name, search->len)) return 1;
     lua_pushnil(L);
     return 1;
 }
@@ -152,8 +147,7 @@ bool ls__find_type(struct ls_session *session, const char *name, size_t len, enu
 {
     struct search search = {.name = name, .len = len, .use = use};
     LS_ERR(err);
-    if (presenter)
-        *presenter = false;
+    if (presenter) *presenter = false;
     if (ls__lrun(session, find_type, &search, 1, &err) != 0) {
         ls__report(session, "looking up a type", &err);
         return false;
@@ -162,14 +156,14 @@ bool ls__find_type(struct ls_session *session, const char *name, size_t len, enu
         lua_pop(session->vm.L, 1);
         return false;
     }
-    if (presenter)
-        *presenter = search.presenter;
+    if (presenter) *presenter = search.presenter;
     return true;
 }
 
 /* --- making (L130) --- */
 
-/* [-0, +0, e] an object of a presenter without `new`: at 1 the presenter, at 2 the argument, at 4 "is it for a list item" */
+/* [-0, +0, e] an object of a presenter without `new`: at 1 the presenter, at 2 the argument, at 4 "is it for a list
+ * item" */
 static LS_RAISES int make_from_presenter(lua_State *L)
 {
     lua_newtable(L);
@@ -199,8 +193,7 @@ static LS_RAISES int construct(lua_State *L)
         lua_call(L, 2, 1);
         return 1;
     }
-    if (lua_toboolean(L, 3))
-        return make_from_presenter(L);
+    if (lua_toboolean(L, 3)) return make_from_presenter(L);
     return 0;
 }
 
@@ -216,8 +209,7 @@ int ls__construct(struct ls_session *session, bool presenter, bool item, struct 
     lua_pushboolean(L, presenter);
     lua_pushboolean(L, item);
     int code = ls__lcall(session, 4, 1, err);
-    if (code != 0)
-        return code;
+    if (code != 0) return code;
     if (!lua_istable(L, -1)) {
         const char *what = luaL_typename(L, -1);
         lua_pop(L, 1);

@@ -19,8 +19,7 @@ static LS_RAISES void drop_prototypes(struct ls_session *session, lua_State *L, 
     LS_LTOP(L);
     for (uint32_t id = 1; id <= session->model->proto_count; id++) {
         struct ls_proto *proto = session->model->protos[id - 1];
-        if (proto && ls__names_drop(&proto->owners, key) && proto->owners.count == 0)
-            ls__proto_remove(session, L, id);
+        if (proto && ls__names_drop(&proto->owners, key) && proto->owners.count == 0) ls__proto_remove(session, L, id);
     }
     LS_LTOP_CHECK(L, 0);
 }
@@ -31,8 +30,7 @@ static LS_RAISES int drop_registrations(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     const char *key = lua_touserdata(L, 1);
     struct ls_module *module = ls__module_find(session, key);
-    if (!module)
-        return 0;
+    if (!module) return 0;
     drop_prototypes(session, L, key);
     ls__module_drop_types(session, L, module);
     ls__timers_drop_module(session, module->serial, 0);
@@ -46,19 +44,15 @@ static LS_RAISES int drop_registrations(lua_State *L)
 /* unloadModule by record key; no-op if unknown. Safe. @return was there one */
 static bool unload_module(struct ls_session *session, const char *given)
 {
-    if (!ls__module_find(session, given))
-        return false;
+    if (!ls__module_find(session, given)) return false;
     char *key = ls_strdup(given); /* the caller's may be the record's own */
-    if (!key)
-        return false;
+    if (!key) return false;
     ls__module_dispose(session, key, false);
     LS_ERR(err);
-    if (ls__lrun(session, drop_registrations, key, 0, &err) != 0)
-        ls__report(session, "unloading", &err);
+    if (ls__lrun(session, drop_registrations, key, 0, &err) != 0) ls__report(session, "unloading", &err);
     struct ls_module *module = ls__module_find(session, key);
     if (module) {
-        if (session->vm.host.module_unloaded)
-            session->vm.host.module_unloaded(session->vm.host.ctx, key);
+        if (session->vm.host.module_unloaded) session->vm.host.module_unloaded(session->vm.host.ctx, key);
         ls__module_forget(session, module);
     }
     ls_free(key);
@@ -69,13 +63,12 @@ static bool unload_module(struct ls_session *session, const char *given)
 LS_RAISES int l_session_unloadModule(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "unloadModule", "string");
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadModule", "string");
     size_t len;
     const char *name = lua_tolstring(L, 2, &len);
-    const struct ls_module *module = strlen(name) == len ? ls__module_named(session, name) : NULL; /* no name holds U+0000 */
-    if (!module)
-        return 0;
+    /* no name holds U+0000 */
+    const struct ls_module *module = strlen(name) == len ? ls__module_named(session, name) : NULL;
+    if (!module) return 0;
     lua_State *before = ls__swap_thread(session, L);
     unload_module(session, module->key);
     ls__swap_thread(session, before);
@@ -84,8 +77,7 @@ LS_RAISES int l_session_unloadModule(lua_State *L)
 
 static bool in_directory(const struct ls_module *module, const char *dir, size_t len, bool below)
 {
-    if (below && len == 1 && *dir == '.')
-        return true;
+    if (below && len == 1 && *dir == '.') return true;
     return strncmp(module->dir, dir, len) == 0 && (module->dir[len] == '\0' || (below && module->dir[len] == '/'));
 }
 
@@ -104,8 +96,7 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
         unloaded += found;
     }
     char *name = unloaded ? ls_strndup(dir, len) : NULL;
-    if (name && session->vm.host.directory_unloaded)
-        session->vm.host.directory_unloaded(session->vm.host.ctx, name);
+    if (name && session->vm.host.directory_unloaded) session->vm.host.directory_unloaded(session->vm.host.ctx, name);
     ls_free(name);
     return unloaded;
 }
@@ -114,12 +105,10 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
 LS_RAISES int l_session_unloadDirectory(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "unloadDirectory", "string");
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadDirectory", "string");
     size_t len;
     const char *dir = lua_tolstring(L, 2, &len);
-    if (strlen(dir) != len)
-        return 0;
+    if (strlen(dir) != len) return 0;
     lua_State *before = ls__swap_thread(session, L);
     unload_directory(session, dir, lua_toboolean(L, 3));
     ls__swap_thread(session, before);
@@ -133,10 +122,10 @@ bool ls_session_app_withdrawn(const struct ls_session *session, const char *app_
         len--;
     bool was_loaded = false;
     for (uint32_t i = 0; i < session->model->app_dirs.count; i++)
-        was_loaded = was_loaded || (strncmp(session->model->app_dirs.items[i], app_dir, len) == 0 && session->model->app_dirs.items[i][len] == '\0');
+        was_loaded = was_loaded || (strncmp(session->model->app_dirs.items[i], app_dir, len) == 0 &&
+                                    session->model->app_dirs.items[i][len] == '\0');
     for (size_t i = 0; i < session->model->module_count; i++)
-        if (in_directory(session->model->modules[i], app_dir, len, true))
-            return false;
+        if (in_directory(session->model->modules[i], app_dir, len, true)) return false;
     return was_loaded;
 }
 
@@ -157,8 +146,7 @@ void ls_unload_report_release(struct ls_unload_report *report)
 
 static void add_name(struct ls_buf *array, const char *name)
 {
-    if (!array->len)
-        ls_buf_char(array, '[');
+    if (!array->len) ls_buf_char(array, '[');
     ls_json_put_str(array, NULL, name);
 }
 
@@ -171,8 +159,7 @@ static void end_array(struct ls_buf *array)
 static bool goes_with(const struct ls_proto *proto, const struct ls_names *keys)
 {
     for (uint32_t i = 0; i < proto->owners.count; i++)
-        if (!ls__names_has(keys, proto->owners.items[i]))
-            return false;
+        if (!ls__names_has(keys, proto->owners.items[i])) return false;
     return proto->owners.count > 0;
 }
 
@@ -188,14 +175,14 @@ static void count_variable(void *ctx, struct ls_var *var, unsigned depth)
     (void)depth;
     struct count_shown *count = ctx;
     lua_State *L = count->session->vm.L;
-    if (!lua_checkstack(L, 6))
-        return;
+    if (!lua_checkstack(L, 6)) return;
     count->session->model->slots->push(count->session, L, ls_var_value(var));
     if (lua_istable(L, -1)) {
         ls__ref_push(count->session, L, count->session->model->ref_instances);
         lua_pushvalue(L, -2);
         lua_rawget(L, -2);
-        const struct ls_proto *proto = ls__proto_at(count->session, (uint32_t)(lua_tointeger(L, -1) >> LS_INSTANCE_SEQ_BITS));
+        const struct ls_proto *proto =
+            ls__proto_at(count->session, (uint32_t)(lua_tointeger(L, -1) >> LS_INSTANCE_SEQ_BITS));
         count->shown += proto && goes_with(proto, count->keys);
         lua_pop(L, 2);
     }
@@ -229,8 +216,7 @@ static void fill_report(struct ls_session *session, const struct ls_names *keys,
     report_modules(session, keys, report);
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (!proto || !goes_with(proto, keys))
-            continue;
+        if (!proto || !goes_with(proto, keys)) continue;
         add_name(&report->prototypes, proto->name);
         report->instances += (unsigned)ls__instances_count(session, proto->id);
     }
@@ -245,22 +231,24 @@ static void fill_report(struct ls_session *session, const struct ls_names *keys,
         end_array(arrays[i]);
 }
 
-/* The keys that `name` stands for: a key, a required name, or a directory with all below it (L53, L58). False without memory. */
+/* The keys that `name` stands for: a key, a required name, or a directory with all below it (L53, L58). False without
+ * memory. */
 static bool match_modules(const struct ls_session *session, const char *name, struct ls_names *keys)
 {
     const struct ls_module *module = ls__module_named(session, name);
-    if (module)
-        return ls__names_add(keys, module->key);
+    if (module) return ls__names_add(keys, module->key);
     size_t len = strlen(name);
     while (len > 1 && name[len - 1] == '/')
         len--;
     for (size_t i = 0; i < session->model->module_count; i++)
-        if (in_directory(session->model->modules[i], name, len, true) && !ls__names_add(keys, session->model->modules[i]->key))
+        if (in_directory(session->model->modules[i], name, len, true) &&
+            !ls__names_add(keys, session->model->modules[i]->key))
             return false;
     return true;
 }
 
-int ls_session_unload(struct ls_session *session, const char *name, bool dry_run, struct ls_unload_report *report, struct ls_err *err)
+int ls_session_unload(struct ls_session *session, const char *name, bool dry_run, struct ls_unload_report *report,
+                      struct ls_err *err)
 {
     struct ls_names keys = {0};
     if (!match_modules(session, name, &keys)) {
@@ -271,7 +259,7 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
     fill_report(session, &keys, report);
     if (count && !dry_run) {
         ls__enter(session);
-        bool single = ls__module_named(session, name) != NULL;
+        bool single = ls__module_named(session, name);
         lua_gc(session->vm.L, LUA_GCCOLLECT);
         uint64_t before = ls_budget_get(&session->vm.budget->heap);
         if (single)

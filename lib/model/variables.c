@@ -1,5 +1,6 @@
-/* The app object and variables made by Lua code (LuaSession card: createAppVariable, appVariableID, appObject, getApp, createVariable,
- * destroyVariable, variableStore, HandleFrontendCreate and HandleFrontendUpdate by way of the resolver). Rules L63 to L68, T103 to T106.
+/* The app object and variables made by Lua code (LuaSession card: createAppVariable, appVariableID, appObject, getApp,
+ * createVariable, destroyVariable, variableStore, HandleFrontendCreate and HandleFrontendUpdate by way of the
+ * resolver). Rules L63 to L68, T103 to T106.
  *
  * Owner thread: the session's. Refuses to: report changes (detection finds them, L68). */
 #include "model/model_internal.h"
@@ -29,17 +30,15 @@ LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
 /* [-0, +0, v] */
 static LS_RAISES void check_bound(struct ls_session *session, lua_State *L)
 {
-    if (!session->model->tracker || !session->model->store)
-        luaL_error(L, "there are no variables in this session yet");
+    if (!session->model->tracker || !session->model->store) luaL_error(L, "there are no variables in this session yet");
 }
 
-/* Properties of a Lua table as an array; it and its strings stay on the stack (L63): values by tostring, other than string keys ignored.
- * [-0, +2, e] */
+/* Properties of a Lua table as an array; it and its strings stay on the stack (L63): values by tostring, other than
+ * string keys ignored. [-0, +2, e] */
 static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *function, size_t *count)
 {
     *count = 0;
-    if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg))
-        ls__ltype(L, arg, function, "table or nil");
+    if (!lua_isnoneornil(L, arg) && !lua_istable(L, arg)) ls__ltype(L, arg, function, "table or nil");
     size_t room = 0;
     if (lua_istable(L, arg))
         for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
@@ -47,11 +46,9 @@ static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *f
     struct ls_prop *props = lua_newuserdatauv(L, room * sizeof *props, 0);
     lua_newtable(L); /* keeps the texts alive */
     int anchor = lua_gettop(L);
-    if (!room)
-        return props;
+    if (!room) return props;
     for (lua_pushnil(L); lua_next(L, arg); lua_settop(L, anchor + 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || *count == room)
-            continue;
+        if (lua_type(L, -2) != LUA_TSTRING || *count == room) continue;
         struct ls_prop *prop = &props[*count];
         prop->name = lua_tolstring(L, -2, &prop->name_len);
         prop->value = luaL_tolstring(L, -1, &prop->value_len);
@@ -72,13 +69,13 @@ LS_RAISES int l_session_getApp(lua_State *L)
 }
 
 /* @return the id, or 0 and fault; the slot is taken [-0, +0, -] */
-static int64_t create_in_store(struct ls_session *session, lua_State *L, struct ls_var_spec *spec, struct ls_fault *fault)
+static int64_t create_in_store(struct ls_session *session, lua_State *L, struct ls_var_spec *spec,
+                               struct ls_fault *fault)
 {
     LS_LTOP(L);
     lua_State *before = ls__swap_thread(session, L);
     int64_t id = session->model->store->create(session->model->store->ctx, spec, fault);
-    if (id == 0)
-        session->model->slots->free(session, spec->value);
+    if (id == 0) session->model->slots->free(session, spec->value);
     ls__swap_thread(session, before);
     LS_LTOP_CHECK(L, 0);
     return id;
@@ -90,8 +87,7 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     struct ls_fault fault = {0};
     struct ls_var *var = ls_tracker_find(session->model->tracker, session->model->app_variable_id);
     bool typed = false;
-    if (!var)
-        luaL_error(L, "the app variable is gone");
+    if (!var) luaL_error(L, "the app variable is gone");
     for (size_t i = 0; i < count; i++) {
         var = ls_tracker_find(session->model->tracker, session->model->app_variable_id);
         if (!var || ls_tracker_set_property(session->model->tracker, var, &props[i], &fault) < 0)
@@ -101,26 +97,23 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     ls__ref_push(session, L, session->model->ref_app);
     bool same = lua_rawequal(L, -1, 2);
     lua_pop(L, 1);
-    if (same)
-        return;
-    if (!typed)
-        ls_tracker_free_type(var);
+    if (same) return;
+    if (!typed) ls_tracker_free_type(var);
     lua_pushvalue(L, 2);
     ls_slot slot = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
     int code = ls_tracker_set_value(session->model->tracker, var, slot, &fault);
     ls__swap_thread(session, before);
-    if (code < 0)
-        luaL_error(L, "createAppVariable: %s", fault.text);
+    if (code < 0) luaL_error(L, "createAppVariable: %s", fault.text);
     lua_pushvalue(L, 2);
     ls__app_set(session, L);
 }
 
-/* Its object's prototypes have been taken back, so it would answer with old code for ever; and the next load is to make it anew. */
+/* Its object's prototypes have been taken back, so it would answer with old code for ever; and the next load is to make
+ * it anew. */
 void ls__app_drop_module(struct ls_session *session, uint64_t serial)
 {
-    if (!session->model->app_variable_id || session->model->app_module != serial || !session->model->store)
-        return;
+    if (!session->model->app_variable_id || session->model->app_module != serial || !session->model->store) return;
     int64_t id = session->model->app_variable_id;
     session->model->app_variable_id = 0;
     ls__ref_drop(session, &session->model->ref_app);
@@ -131,8 +124,7 @@ void ls__app_drop_module(struct ls_session *session, uint64_t serial)
 LS_RAISES int l_session_createAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (!lua_istable(L, 2))
-        ls__ltype(L, 2, "createAppVariable", "table");
+    if (!lua_istable(L, 2)) ls__ltype(L, 2, "createAppVariable", "table");
     lua_settop(L, 3);
     check_bound(session, L);
     size_t count;
@@ -143,11 +135,14 @@ LS_RAISES int l_session_createAppVariable(lua_State *L)
         return 1;
     }
     lua_pushvalue(L, 2);
-    struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0, .props = props, .prop_count = count, .has_value = true, .value = session->model->slots->take(session, L)};
+    struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0,
+                               .props = props,
+                               .prop_count = count,
+                               .has_value = true,
+                               .value = session->model->slots->take(session, L)};
     struct ls_fault fault = {0};
     int64_t id = create_in_store(session, L, &spec, &fault);
-    if (id == 0)
-        return luaL_error(L, "createAppVariable: %s", fault.text);
+    if (id == 0) return luaL_error(L, "createAppVariable: %s", fault.text);
     const struct ls_module *module = ls__module_current(session);
     session->model->app_variable_id = id;
     session->model->app_counted = true;
@@ -169,8 +164,7 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
         return id;
     }
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
-    if (!is_integer)
-        ls__ltype(L, 2, "createVariable", "variable id or table");
+    if (!is_integer) ls__ltype(L, 2, "createVariable", "variable id or table");
     if (id == 0 && !session->model->app_variable_id)
         luaL_error(L, "createVariable: a root variable needs the app variable first (createAppVariable)");
     return id;
@@ -180,15 +174,18 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
 LS_RAISES int l_session_createVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (!lua_istable(L, 3))
-        ls__ltype(L, 3, "createVariable", "table");
+    if (!lua_istable(L, 3)) ls__ltype(L, 3, "createVariable", "table");
     lua_settop(L, 4);
     check_bound(session, L);
     int64_t parent = check_parent(session, L);
     size_t count;
     struct ls_prop *props = push_props(L, 4, "createVariable", &count);
     lua_pushvalue(L, 3);
-    struct ls_var_spec spec = {.parent = parent, .props = props, .prop_count = count, .has_value = true, .value = session->model->slots->take(session, L)};
+    struct ls_var_spec spec = {.parent = parent,
+                               .props = props,
+                               .prop_count = count,
+                               .has_value = true,
+                               .value = session->model->slots->take(session, L)};
     struct ls_fault fault = {0};
     int64_t id = create_in_store(session, L, &spec, &fault);
     if (id != 0) {
@@ -207,8 +204,7 @@ static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int6
 {
     if (id == session->model->app_variable_id && id != 0)
         luaL_error(L, "destroyVariable: the app variable cannot be destroyed");
-    if (!ls_tracker_find(session->model->tracker, id))
-        return;
+    if (!ls_tracker_find(session->model->tracker, id)) return;
     lua_State *before = ls__swap_thread(session, L);
     session->model->store->destroy(session->model->store->ctx, id);
     ls__swap_thread(session, before);
@@ -220,8 +216,7 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
     struct ls_session *session = ls__open_session_of(L);
     int is_integer = 0;
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
-    if (!is_integer && !lua_istable(L, 2))
-        ls__ltype(L, 2, "destroyVariable", "variable id or table");
+    if (!is_integer && !lua_istable(L, 2)) ls__ltype(L, 2, "destroyVariable", "variable id or table");
     check_bound(session, L);
     if (is_integer) {
         destroy_one(session, L, id);
@@ -229,12 +224,13 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
     }
     int64_t ids[SHOWN_MAX];
     for (;;) {
-        size_t count = session->model->slots->variables(session, L, 2, ids, SHOWN_MAX), filled = count < SHOWN_MAX ? count : SHOWN_MAX;
+        size_t count = session->model->slots->variables(session, L, 2, ids, SHOWN_MAX),
+               filled = count < SHOWN_MAX ? count : SHOWN_MAX;
         for (size_t i = 0; i < filled; i++)
             destroy_one(session, L, ids[i]);
-        /* While a pass runs destroying is put off, so the same variables would be found again: one round has marked them. */
-        if (count <= SHOWN_MAX || session->model->slots->variables(session, L, 2, ids, SHOWN_MAX) >= count)
-            return 0;
+        /* While a pass runs destroying is put off, so the same variables would be found again: one round has marked
+         * them. */
+        if (count <= SHOWN_MAX || session->model->slots->variables(session, L, 2, ids, SHOWN_MAX) >= count) return 0;
     }
 }
 
@@ -242,8 +238,7 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
 LS_RAISES int l_session_registerStandardVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    if (lua_type(L, 2) != LUA_TSTRING)
-        ls__ltype(L, 2, "registerStandardVariable", "string");
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "registerStandardVariable", "string");
     int is_integer = 0;
     int64_t id = lua_type(L, 3) == LUA_TNUMBER ? lua_tointegerx(L, 3, &is_integer) : 0;
     if (!is_integer && !lua_istable(L, 3) && !lua_isnoneornil(L, 3))
@@ -254,8 +249,7 @@ LS_RAISES int l_session_registerStandardVariable(lua_State *L)
     struct ls_fault fault = {0};
     size_t len;
     const char *name = lua_tolstring(L, 2, &len);
-    if (strlen(name) != len)
-        ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
+    if (strlen(name) != len) ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
     session->model->loads->naming(session, name);
     if (ls_tracker_name(session->model->tracker, name, id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);

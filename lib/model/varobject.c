@@ -1,7 +1,7 @@
 /* Variable objects: what getVariable, watchers and wrappers get (L69, T72).
  *
- * A table with its id and functions bound to it, so that `v.getValue()` and `v:getValue()` both work. After the variable's end the
- * getters answer nil and the setters do nothing. Owner thread: the session's. */
+ * A table with its id and functions bound to it, so that `v.getValue()` and `v:getValue()` both work. After the
+ * variable's end the getters answer nil and the setters do nothing. Owner thread: the session's. */
 #include "model/model_internal.h"
 
 #include <string.h>
@@ -10,13 +10,12 @@
 #include "model/model.h"
 #include "tracker/tracker.h"
 
-/* The variable of the running method, NULL if it is gone. A client may use its id again (T10), and that is another variable. Upvalue 1: the id, 2: the
- * object, 3: the variable's serial number. [-0, +0, -] */
+/* The variable of the running method, NULL if it is gone. A client may use its id again (T10), and that is another
+ * variable. Upvalue 1: the id, 2: the object, 3: the variable's serial number. [-0, +0, -] */
 static struct ls_var *own_variable(lua_State *L)
 {
     const struct ls_session *session = ls__session_of(L);
-    if (!session->model->tracker || session->vm.closing)
-        return NULL;
+    if (!session->model->tracker || session->vm.closing) return NULL;
     struct ls_var *var = ls_tracker_find(session->model->tracker, lua_tointeger(L, lua_upvalueindex(1)));
     return var && ls_var_serial(var) == (uint64_t)lua_tointeger(L, lua_upvalueindex(3)) ? var : NULL;
 }
@@ -24,8 +23,7 @@ static struct ls_var *own_variable(lua_State *L)
 /* The same; a `self` of the colon call is taken off the stack. [-0|1, +0, -] */
 static struct ls_var *method_variable(lua_State *L)
 {
-    if (lua_gettop(L) > 0 && lua_rawequal(L, 1, lua_upvalueindex(2)))
-        lua_remove(L, 1);
+    if (lua_gettop(L) > 0 && lua_rawequal(L, 1, lua_upvalueindex(2))) lua_remove(L, 1);
     return own_variable(L);
 }
 
@@ -65,12 +63,11 @@ static LS_RAISES int l_variable_getWrapper(lua_State *L)
 static LS_RAISES int l_variable_getProperty(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
-    if (lua_type(L, 1) != LUA_TSTRING)
-        ls__ltype(L, 1, "getProperty", "string");
+    if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, "getProperty", "string");
     size_t len;
     const char *name = lua_tolstring(L, 1, &len);
     const char *text = var && strlen(name) == len ? ls_var_property(var, name) : NULL; /* no name holds U+0000 */
-    lua_pushstring(L, text); /* nil for NULL */
+    lua_pushstring(L, text);                                                           /* nil for NULL */
     return 1;
 }
 
@@ -79,24 +76,20 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
-    if (!lua_istable(L, arg))
-        ls__ltype(L, arg, function, "table");
+    if (!lua_istable(L, arg)) ls__ltype(L, arg, function, "table");
     int top = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, arg); lua_settop(L, top + 1)) {
         struct ls_prop prop;
-        if (lua_type(L, top + 1) != LUA_TSTRING)
-            continue;
+        if (lua_type(L, top + 1) != LUA_TSTRING) continue;
         prop.name = lua_tolstring(L, top + 1, &prop.name_len);
         prop.value = luaL_tolstring(L, top + 2, &prop.value_len);
         struct ls_var *var = own_variable(L);
         struct ls_fault fault = {0};
-        if (!var)
-            break;
+        if (!var) break;
         lua_State *before = ls__swap_thread(session, L);
         int code = ls_tracker_set_property(session->model->tracker, var, &prop, &fault);
         ls__swap_thread(session, before);
-        if (code < 0)
-            luaL_error(L, "%s: %s", function, fault.text);
+        if (code < 0) luaL_error(L, "%s: %s", function, fault.text);
     }
     lua_settop(L, top);
     LS_LTOP_CHECK(L, 0);
@@ -105,8 +98,7 @@ static LS_RAISES void set_properties(lua_State *L, int arg, const char *function
 /* [-0, +0, e] variable.updateProperties(table) */
 static LS_RAISES int l_variable_updateProperties(lua_State *L)
 {
-    if (method_variable(L))
-        set_properties(L, 1, "updateProperties");
+    if (method_variable(L)) set_properties(L, 1, "updateProperties");
     return 0;
 }
 
@@ -115,8 +107,7 @@ static LS_RAISES int l_variable_update(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
     struct ls_var *var = method_variable(L);
-    if (!var)
-        return 0;
+    if (!var) return 0;
     lua_settop(L, 2); /* value, properties */
     struct ls_fault fault = {0};
     lua_pushvalue(L, 1);
@@ -130,14 +121,12 @@ static LS_RAISES int l_variable_update(lua_State *L)
         code = ls_tracker_set_value(session->model->tracker, var, slot, &fault);
     }
     ls__swap_thread(session, before);
-    if (code < 0)
-        return luaL_error(L, "update: %s", fault.text);
+    if (code < 0) return luaL_error(L, "update: %s", fault.text);
     if (lua_tointeger(L, lua_upvalueindex(1)) == session->model->app_variable_id && lua_istable(L, 1)) {
         lua_pushvalue(L, 1);
         ls__app_set(session, L);
     }
-    if (!lua_isnil(L, 2))
-        set_properties(L, 2, "update");
+    if (!lua_isnil(L, 2)) set_properties(L, 2, "update");
     return 0;
 }
 
@@ -183,8 +172,7 @@ LS_RAISES int l_session_getVariable(lua_State *L)
 {
     int is_integer = 0;
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
-    if (!is_integer)
-        ls__ltype(L, 2, "getVariable", "integer");
+    if (!is_integer) ls__ltype(L, 2, "getVariable", "integer");
     ls__variable_object_push(ls__open_session_of(L), L, id);
     return 1;
 }
@@ -193,7 +181,8 @@ LS_RAISES int l_session_getVariable(lua_State *L)
 LS_RAISES int l_session_getAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    ls__variable_object_push(session, L, session->model->app_variable_id); /* nil before createAppVariable: no variable has id 0 */
+    /* nil before createAppVariable: no variable has id 0 */
+    ls__variable_object_push(session, L, session->model->app_variable_id);
     return 1;
 }
 
@@ -203,8 +192,7 @@ void ls_session_variable_gone(struct ls_session *session, int64_t id)
         if (i < session->model->watch_count && session->model->watches[i].handle && session->model->watches[i].id == id)
             ls__watch_end(session, session->model->watches[i].handle);
     lua_State *L = session->vm.L;
-    if (!lua_checkstack(L, 2))
-        return;
+    if (!lua_checkstack(L, 2)) return;
     ls__ref_push(session, L, session->model->ref_variables);
     if (lua_rawgeti(L, -1, id) == LUA_TTABLE) {
         lua_pushnil(L);

@@ -20,8 +20,7 @@ static void release_watch(struct ls_session *session, struct ls_watch *watch)
 
 static void close_holes(struct ls_session *session)
 {
-    if (session->model->notifying)
-        return;
+    if (session->model->notifying) return;
     size_t kept = 0;
     for (size_t i = 0; i < session->model->watch_count; i++)
         if (session->model->watches[i].handle)
@@ -39,8 +38,7 @@ static void end_at(struct ls_session *session, size_t at)
 void ls__watch_end(struct ls_session *session, uint64_t handle)
 {
     for (size_t i = 0; handle && i < session->model->watch_count; i++)
-        if (session->model->watches[i].handle == handle)
-            end_at(session, i);
+        if (session->model->watches[i].handle == handle) end_at(session, i);
     close_holes(session);
 }
 
@@ -85,17 +83,15 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
     struct ls_session *session = ls__open_session_of(L);
     int is_integer;
     lua_Integer id = lua_tointegerx(L, 2, &is_integer);
-    if (!is_integer)
-        ls__ltype(L, 2, function, "integer");
-    if (name_arg && lua_type(L, name_arg) != LUA_TSTRING)
-        ls__ltype(L, name_arg, function, "string");
-    if (lua_type(L, fn_arg) != LUA_TFUNCTION)
-        ls__ltype(L, fn_arg, function, "function");
+    if (!is_integer) ls__ltype(L, 2, function, "integer");
+    if (name_arg && lua_type(L, name_arg) != LUA_TSTRING) ls__ltype(L, name_arg, function, "string");
+    if (lua_type(L, fn_arg) != LUA_TFUNCTION) ls__ltype(L, fn_arg, function, "function");
     if (!session->model->tracker || !ls_tracker_find(session->model->tracker, id)) {
         lua_pushnil(L); /* nothing to watch */
         return 1;
     }
-    if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->watches, session->model->watch_count + 1, session->model->watch_cap))
+    if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->watches, session->model->watch_count + 1,
+                       session->model->watch_cap))
         return ls__lno_memory(L, "a watch");
     const struct ls_module *module = ls__module_current(session);
     struct ls_watch watch = {
@@ -134,13 +130,10 @@ LS_RAISES int l_session_watchProperty(lua_State *L)
 /* [-0, +0, e] session:unwatch(handle) */
 LS_RAISES int l_session_unwatch(lua_State *L)
 {
-    if (lua_isnoneornil(L, 2))
-        return 0;
-    if (lua_type(L, 2) != LUA_TNUMBER)
-        ls__ltype(L, 2, "unwatch", "number");
+    if (lua_isnoneornil(L, 2)) return 0;
+    if (lua_type(L, 2) != LUA_TNUMBER) ls__ltype(L, 2, "unwatch", "number");
     lua_Integer handle = lua_tointeger(L, 2);
-    if (handle > 0)
-        ls__watch_end(ls__open_session_of(L), (uint64_t)handle);
+    if (handle > 0) ls__watch_end(ls__open_session_of(L), (uint64_t)handle);
     return 0;
 }
 
@@ -184,8 +177,7 @@ static LS_RAISES int call_watch(lua_State *L)
     bool named = watch->name != LUA_NOREF;
     ls__ref_push(session, L, watch->fn);
     push_content(session, L, watch->id, notice->property);
-    if (!named)
-        lua_pushstring(L, notice->property);
+    if (!named) lua_pushstring(L, notice->property);
     lua_call(L, named ? 1 : 2, 0);
     return 0;
 }
@@ -193,8 +185,7 @@ static LS_RAISES int call_watch(lua_State *L)
 /* [-0, +0, -] strings are interned or compared by content: no allocation */
 static bool watches_property(struct ls_session *session, const struct ls_watch *watch, const char *property)
 {
-    if (watch->name == LUA_NOREF)
-        return true;
+    if (watch->name == LUA_NOREF) return true;
     ls__ref_push(session, session->vm.L, watch->name);
     bool same = strcmp(lua_tostring(session->vm.L, -1), property) == 0;
     lua_pop(session->vm.L, 1);
@@ -205,18 +196,15 @@ bool ls_session_notify(struct ls_session *session, int64_t id, const char *prope
 {
     bool called = false;
     size_t count = session->model->watch_count; /* those registered by a callback wait for the next change (L71) */
-    if (!count || !session->model->tracker || !lua_checkstack(session->vm.L, 4))
-        return false;
+    if (!count || !session->model->tracker || !lua_checkstack(session->vm.L, 4)) return false;
     session->model->notifying++;
     for (size_t i = 0; i < count; i++) {
         const struct ls_watch *watch = &session->model->watches[i];
-        if (!watch->handle || watch->id != id || !watches_property(session, watch, property))
-            continue;
+        if (!watch->handle || watch->id != id || !watches_property(session, watch, property)) continue;
         called = true;
         struct notice notice = {.watch = i, .property = property};
         LS_ERR(err);
-        if (ls__lrun(session, call_watch, &notice, 0, &err) != 0)
-            ls__report(session, "watch callback", &err);
+        if (ls__lrun(session, call_watch, &notice, 0, &err) != 0) ls__report(session, "watch callback", &err);
     }
     session->model->notifying--;
     close_holes(session);

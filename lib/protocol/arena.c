@@ -1,5 +1,5 @@
-/* Bump allocation for batches. Owner thread: the one that parses, later the one that handles the batch; never both at once.
- * It refuses to free single pieces: a batch lives for one item of a queue. */
+/* Bump allocation for batches. Owner thread: the one that parses, later the one that handles the batch; never both at
+ * once. It refuses to free single pieces: a batch lives for one item of a queue. */
 #include "protocol/arena.h"
 
 #include <stdint.h>
@@ -12,10 +12,12 @@ struct ls__arena_block {
     max_align_t bytes[];
 };
 
-/* Large enough that a page's first batch of creates takes a handful of blocks, small enough to be reused by malloc at once. */
+/* Large enough that a page's first batch of creates takes a handful of blocks, small enough to be reused by malloc at
+ * once. */
 #define LS_ARENA_BLOCK ((size_t)64 * 1024)
-/* A frame of many tiny elements grows forty-fold as a tree; this is where that ends (P120). Room for 64 MiB of text twice over and its tree. */
-#define LS_ARENA_MAX ((size_t)512 * 1024 * 1024)
+/* A frame of many tiny elements grows forty-fold as a tree; this is where that ends (P120). Room for 64 MiB of text
+ * twice over and its tree. */
+#define LS_ARENA_MAX   ((size_t)512 * 1024 * 1024)
 #define LS_ARENA_ALIGN (sizeof(max_align_t))
 
 static int add_block(struct ls__arena *arena, size_t size)
@@ -25,8 +27,7 @@ static int add_block(struct ls__arena *arena, size_t size)
         return LS_ENOMEM;
     arena->total += whole;
     struct ls__arena_block *block = ls_malloc(whole);
-    if (!block)
-        return LS_ENOMEM;
+    if (!block) return LS_ENOMEM;
     block->next = arena->blocks;
     arena->blocks = block;
     arena->at = (char *)block->bytes;
@@ -42,8 +43,7 @@ int ls__arena_init(struct ls__arena *arena, size_t first, struct ls_budget *budg
     arena->total = 0;
     arena->full = false;
     arena->budget = budget;
-    if (add_block(arena, first) == 0)
-        return 0;
+    if (add_block(arena, first) == 0) return 0;
     ls__arena_release(arena);
     return LS_ENOMEM;
 }
@@ -56,8 +56,7 @@ void ls__arena_release(struct ls__arena *arena)
         ls_free(block);
         block = next;
     }
-    if (arena->budget)
-        ls_budget_unqueue(arena->budget, arena->total);
+    if (arena->budget) ls_budget_unqueue(arena->budget, arena->total);
     arena->blocks = NULL;
     arena->at = NULL;
     arena->left = arena->total = 0;
@@ -65,8 +64,7 @@ void ls__arena_release(struct ls__arena *arena)
 
 void *ls__arena_take(struct ls__arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - LS_ARENA_ALIGN)
-        return NULL;
+    if (size > SIZE_MAX - LS_ARENA_ALIGN) return NULL;
     size = (size + LS_ARENA_ALIGN - 1) / LS_ARENA_ALIGN * LS_ARENA_ALIGN;
     if (size > arena->left && add_block(arena, size > LS_ARENA_BLOCK ? size : LS_ARENA_BLOCK) != 0) {
         arena->full = true;

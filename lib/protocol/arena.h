@@ -14,9 +14,9 @@ struct ls__arena {
     struct ls__arena_block *blocks; /* owned; newest first */
     char *at;                       /* free part of the newest block */
     size_t left;
-    size_t total;                   /* bytes of all blocks */
-    bool full;                      /* there was no memory for a piece */
-    struct ls_budget *budget;       /* where they wait to be handled, NULL = not counted */
+    size_t total;             /* bytes of all blocks */
+    bool full;                /* there was no memory for a piece */
+    struct ls_budget *budget; /* where they wait to be handled, NULL = not counted */
 };
 
 /** @param first  bytes that the first block shall hold; taken at once. @return 0 or LS_ENOMEM */

@@ -1,5 +1,5 @@
-/* Requests of the control socket: one JSON object, looked into by name (C3). Members are read with the span reader of base/json.h and not with cJSON,
- * because an id is echoed as it was written and code may hold NUL.
+/* Requests of the control socket: one JSON object, looked into by name (C3). Members are read with the span reader of
+ * base/json.h and not with cJSON, because an id is echoed as it was written and code may hold NUL.
  * Thread: any; a request belongs to whoever parsed it. Refuses to know what commands mean. */
 #include "protocol/control_request.h"
 
@@ -18,15 +18,15 @@ struct kept {
 struct ls_control {
     char *text; /* owned copy of the line */
     size_t len;
-    char *id;   /* owned */
+    char *id; /* owned */
     const char *cmd;
     struct kept *kept;
 };
 
 static void *keep(struct ls_control *request, void *block)
 {
-    struct kept *kept = block != NULL ? ls_malloc(sizeof *kept) : NULL;
-    if (kept == NULL) {
+    struct kept *kept = block ? ls_malloc(sizeof *kept) : NULL;
+    if (!kept) {
         ls_free(block);
         return NULL;
     }
@@ -42,16 +42,18 @@ static bool is_whole_object(const char *text, size_t len)
     size_t span_len;
     ls_json_read(&reader, text, len);
     enum ls_json_token first = ls_json_next(&reader);
-    return first == LS_JSON_OBJECT && ls_json_skip(&reader, first, &span, &span_len) && ls_json_next(&reader) == LS_JSON_END;
+    return first == LS_JSON_OBJECT && ls_json_skip(&reader, first, &span, &span_len) &&
+           ls_json_next(&reader) == LS_JSON_END;
 }
 
-/* Who does not ask for the length reads a C string. It must not end at a NUL inside, where it might name something else: U+FFFD stands there then. */
+/* Who does not ask for the length reads a C string. It must not end at a NUL inside, where it might name something
+ * else: U+FFFD stands there then. */
 static char *unescaped(const char *raw, size_t len, size_t *text_len)
 {
     struct ls_buf out = LS_BUF_INIT;
     ls_buf_reserve(&out, len + 1);
     ls_json_unescape(&out, raw, len);
-    if (text_len == NULL && !ls_buf_failed(&out) && memchr(ls_buf_text(&out), '\0', out.len)) {
+    if (!text_len && !ls_buf_failed(&out) && memchr(ls_buf_text(&out), '\0', out.len)) {
         struct ls_buf whole = LS_BUF_INIT;
         for (size_t i = 0; i < out.len; i++)
             ls_buf_add(&whole, out.data[i] ? out.data + i : "\xef\xbf\xbd", out.data[i] ? 1 : 3);
@@ -64,9 +66,8 @@ static char *unescaped(const char *raw, size_t len, size_t *text_len)
 struct ls_control *ls_control_parse(const char *text, size_t len, struct ls_err *err)
 {
     struct ls_control *request = ls_zalloc(sizeof *request);
-    if (request != NULL)
-        request->text = ls_strndup(text, len);
-    if (request == NULL || request->text == NULL) {
+    if (request) request->text = ls_strndup(text, len);
+    if (!request || !request->text) {
         ls_free(request);
         ls_fail(err, LS_ENOMEM, "Not enough memory for a control request.");
         return NULL;
@@ -87,9 +88,8 @@ struct ls_control *ls_control_parse(const char *text, size_t len, struct ls_err 
 
 void ls_control_free(struct ls_control *request)
 {
-    if (request == NULL)
-        return;
-    while (request->kept != NULL) {
+    if (!request) return;
+    while (request->kept) {
         struct kept *kept = request->kept;
         request->kept = kept->next;
         ls_free(kept->block);
@@ -102,12 +102,12 @@ void ls_control_free(struct ls_control *request)
 
 const char *ls_control_id(const struct ls_control *request)
 {
-    return request != NULL && request->id != NULL ? request->id : "null";
+    return request && request->id ? request->id : "null";
 }
 
 const char *ls_control_cmd(const struct ls_control *request)
 {
-    return request->cmd != NULL ? request->cmd : "";
+    return request->cmd ? request->cmd : "";
 }
 
 const char *ls_control_text(struct ls_control *request, const char *name, size_t *len)
@@ -116,9 +116,8 @@ const char *ls_control_text(struct ls_control *request, const char *name, size_t
     size_t value_len, text_len = 0;
     if (!ls_json_member(request->text, request->len, name, &value, &value_len) || value_len < 2 || *value != '"')
         return NULL;
-    char *text = keep(request, unescaped(value + 1, value_len - 2, len != NULL ? &text_len : NULL));
-    if (len != NULL)
-        *len = text_len;
+    char *text = keep(request, unescaped(value + 1, value_len - 2, len ? &text_len : NULL));
+    if (len) *len = text_len;
     return text;
 }
 
@@ -134,8 +133,7 @@ int64_t ls_control_int(struct ls_control *request, const char *name, int64_t oth
     const char *value;
     size_t len;
     struct ls_json_reader reader;
-    if (!ls_json_member(request->text, request->len, name, &value, &len))
-        return otherwise;
+    if (!ls_json_member(request->text, request->len, name, &value, &len)) return otherwise;
     ls_json_read(&reader, value, len);
     return ls_json_next(&reader) == LS_JSON_INT ? reader.integer : otherwise;
 }
@@ -147,25 +145,22 @@ size_t ls_control_list(struct ls_control *request, const char *name, const char 
     const char **list = NULL;
     struct ls_json_reader reader;
     *names = NULL;
-    if (!ls_json_member(request->text, request->len, name, &value, &len) || *value != '[')
-        return 0;
+    if (!ls_json_member(request->text, request->len, name, &value, &len) || *value != '[') return 0;
     for (size_t i = 0; i < len; i++)
         room += value[i] == '"';
     list = keep(request, ls_array(room / 2 + 1, sizeof *list));
-    if (list == NULL)
-        return 0;
+    if (!list) return 0;
     ls_json_read(&reader, value, len);
     ls_json_next(&reader);
-    for (enum ls_json_token token; (token = ls_json_next(&reader)) != LS_JSON_ARRAY_END && token != LS_JSON_ERROR && token != LS_JSON_END;) {
+    for (enum ls_json_token token;
+         (token = ls_json_next(&reader)) != LS_JSON_ARRAY_END && token != LS_JSON_ERROR && token != LS_JSON_END;) {
         if (token == LS_JSON_STRING && count < room / 2) {
             char *text = keep(request, unescaped(reader.text, reader.len, NULL));
-            if (text != NULL)
-                list[count++] = text;
+            if (text) list[count++] = text;
         } else if (token == LS_JSON_OBJECT || token == LS_JSON_ARRAY) {
             const char *span;
             size_t span_len;
-            if (!ls_json_skip(&reader, token, &span, &span_len))
-                break;
+            if (!ls_json_skip(&reader, token, &span, &span_len)) break;
         }
     }
     *names = list;

@@ -1,5 +1,6 @@
-/* Counting a frame (Q2). The tree of a frame is forty times as large as the shortest text that can make it, and each message more than that again, so what
- * is too much has to be known before the tree is built. Only brackets, commas and strings are looked at: whether it is JSON is the parser's question.
+/* Counting a frame (Q2). The tree of a frame is forty times as large as the shortest text that can make it, and each
+ * message more than that again, so what is too much has to be known before the tree is built. Only brackets, commas and
+ * strings are looked at: whether it is JSON is the parser's question.
  *
  * Thread: any; it keeps nothing. */
 #include "protocol/count.h"
@@ -22,8 +23,7 @@ static const char *end_of_string(const char *at, const char *end)
         const char *slash = at;
         while (slash[-1] == '\\') /* ends at the opening quote at the latest */
             slash--;
-        if (((at - slash) & 1) == 0)
-            return at;
+        if (((at - slash) & 1) == 0) return at;
         at++;
     }
     return end;
@@ -34,7 +34,7 @@ bool ls__frame_exceeds(const char *text, size_t len, size_t max_messages, char *
     const char *end = text + len, *name = text, *name_end = text;
     size_t max_values = max_messages > LEAST_VALUES / VALUES_EACH ? max_messages * VALUES_EACH : LEAST_VALUES;
     size_t values = 1, messages = 1, depth = 0, list = 0; /* list: depth inside the array of messages, 0 = outside */
-    if (len / 2 < max_messages) /* an element takes two bytes */
+    if (len / 2 < max_messages)                           /* an element takes two bytes */
         return false;
     for (const char *at = text; at < end; at++) {
         switch (*at) {
@@ -46,7 +46,8 @@ bool ls__frame_exceeds(const char *text, size_t len, size_t max_messages, char *
         case '{':
             values++;
             depth++;
-            if (*at == '[' && (depth == 1 || (depth == 2 && name_end - name == 8 && memcmp(name, "messages", 8) == 0))) {
+            if (*at == '[' &&
+                (depth == 1 || (depth == 2 && name_end - name == 8 && memcmp(name, "messages", 8) == 0))) {
                 list = depth;
                 messages = 1;
             }
@@ -60,11 +61,11 @@ bool ls__frame_exceeds(const char *text, size_t len, size_t max_messages, char *
             values++;
             messages += list != 0 && depth == list;
             break;
-        default:
-            continue;
+        default: continue;
         }
         if (messages > max_messages || values > max_values) {
-            ls__frame_excess(messages > max_messages ? max_messages : max_values, messages > max_messages ? "messages" : "values", excess, size);
+            ls__frame_excess(messages > max_messages ? max_messages : max_values,
+                             messages > max_messages ? "messages" : "values", excess, size);
             return true;
         }
     }

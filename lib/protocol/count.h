@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Has the frame more than `max_messages` messages, or more than a hundred values (objects, arrays, what stands in them) for each of those, a million at
- * least? A text that is not JSON may be judged either way.
+/** Has the frame more than `max_messages` messages, or more than a hundred values (objects, arrays, what stands in
+ * them) for each of those, a million at least? A text that is not JSON may be judged either way.
  * @param max_messages  not 0
  * @param excess  set when it has: what there is too much of, as ls__frame_excess says it */
 bool ls__frame_exceeds(const char *text, size_t len, size_t max_messages, char *excess, size_t size);

@@ -1,4 +1,5 @@
-/* Outgoing messages (protocol.md sections 5 and 7), always in the nested form, and questions about property names (P87).
+/* Outgoing messages (protocol.md sections 5 and 7), always in the nested form, and questions about property names
+ * (P87).
  * Thread: any; nothing is kept. It refuses to decide what is sent: that is the backend's. */
 #include "protocol/message.h"
 
@@ -11,13 +12,12 @@
 const struct ls_prop *ls_message_prop(const struct ls_message *message, const char *name)
 {
     for (size_t i = message->prop_count; i-- > 0;)
-        if (ls_prop_is(&message->props[i], name))
-            return &message->props[i];
+        if (ls_prop_is(&message->props[i], name)) return &message->props[i];
     return NULL;
 }
 
-void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len,
-                     const char *const *names, const char *const *values, size_t count, const struct ls_answer *answer)
+void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, size_t value_len, const char *const *names,
+                     const char *const *values, size_t count, const struct ls_answer *answer)
 {
     LS_ADD(out, "{\"type\":\"update\",\"data\":{\"varId\":");
     ls_json_int(out, id);
@@ -34,8 +34,7 @@ void ls_write_update(struct ls_buf *out, int64_t id, const char *value_json, siz
         ls_buf_char(out, ':');
         ls_json_str(out, values[i]);
     }
-    if (count)
-        ls_buf_char(out, '}');
+    if (count) ls_buf_char(out, '}');
     if (answer && answer->seq) {
         LS_ADD(out, ",\"seq\":");
         ls_json_int(out, answer->seq);
@@ -60,8 +59,7 @@ void ls_write_destroy(struct ls_buf *out, int64_t id)
 void ls_write_error(struct ls_buf *out, int64_t id, const char *code, const char *description)
 {
     LS_ADD(out, "{\"type\":\"error\",\"data\":{");
-    if (id)
-        ls_json_put_int(out, "varId", id);
+    if (id) ls_json_put_int(out, "varId", id);
     ls_json_put_str(out, "code", code);
     ls_json_put_str(out, "description", description);
     LS_ADD(out, "}}");

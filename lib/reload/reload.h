@@ -1,4 +1,5 @@
-/* The reload transaction of one session (hotload.md sections 7 to 12): a burst of changed files becomes one indivisible step.
+/* The reload transaction of one session (hotload.md sections 7 to 12): a burst of changed files becomes one indivisible
+ * step.
  * Owner thread: the session's. */
 #ifndef LS_RELOAD_RELOAD_H
 #define LS_RELOAD_RELOAD_H
@@ -13,35 +14,35 @@
 
 /* One Lua file of a burst; immutable, shared by all sessions. */
 struct ls_reload_file {
-    const char *key;          /* tracking key (L26) */
-    const char *old_key;      /* a link was re-pointed: the key under which it was known before (H17); else NULL */
-    const char *path;         /* absolute path that was asked for */
-    struct ls_bytes *text;    /* the content; NULL = the file is gone (H31) */
-    uint64_t hash;            /* ls_hash of the text */
+    const char *key;       /* tracking key (L26) */
+    const char *old_key;   /* a link was re-pointed: the key under which it was known before (H17); else NULL */
+    const char *path;      /* absolute path that was asked for */
+    struct ls_bytes *text; /* the content; NULL = the file is gone (H31) */
+    uint64_t hash;         /* ls_hash of the text */
 };
 
 enum ls_reload_outcome {
-    LS_RELOAD_OK,        /* ran; session carries the new code */
-    LS_RELOAD_SKIPPED,   /* not loaded here, unchanged, unloaded meanwhile; `text` says why (H33, H35) */
-    LS_RELOAD_FAILED,    /* did not compile or raised: rolled back (H58, H59) */
-    LS_RELOAD_FIRST,     /* a first load that had failed before was tried again (H36) */
+    LS_RELOAD_OK,      /* ran; session carries the new code */
+    LS_RELOAD_SKIPPED, /* not loaded here, unchanged, unloaded meanwhile; `text` says why (H33, H35) */
+    LS_RELOAD_FAILED,  /* did not compile or raised: rolled back (H58, H59) */
+    LS_RELOAD_FIRST,   /* a first load that had failed before was tried again (H36) */
 };
 
 struct ls_reload_result {
-    char *key;                      /* owned */
+    char *key; /* owned */
     enum ls_reload_outcome outcome;
-    char *text;                     /* owned: error text with key:line:, or reason of a skip; NULL */
-    char *traceback;                /* owned; NULL */
-    int line;                       /* of the error, 0 = unknown */
+    char *text;      /* owned: error text with key:line:, or reason of a skip; NULL */
+    char *traceback; /* owned; NULL */
+    int line;        /* of the error, 0 = unknown */
     unsigned fields_added, fields_removed, instances_migrated, methods_removed;
-    char *details;                  /* owned: `Ship +1 -1 fields, 2 methods removed (a, b)`; NULL */
+    char *details; /* owned: `Ship +1 -1 fields, 2 methods removed (a, b)`; NULL */
 };
 
 struct ls_reload_report {
     struct ls_reload_result *results; /* owned */
     size_t count, cap;
-    bool ran;                         /* at least one chunk ran: detection must follow (H70) */
-    int64_t ns;                       /* duration of the transaction without detection */
+    bool ran;   /* at least one chunk ran: detection must follow (H70) */
+    int64_t ns; /* duration of the transaction without detection */
 };
 /** An empty report; needs no memory. */
 void ls_reload_report_init(struct ls_reload_report *report);
@@ -54,7 +55,8 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
 int ls_session_reload(struct ls_session *session, const struct ls_reload_file *files, size_t count,
                       struct ls_reload_report *report, struct ls_err *err);
 
-/** Present failures (H99): one line each for `reload-error`, and the JSON array for `reload-detail` (H100). Empty when none. */
+/** Present failures (H99): one line each for `reload-error`, and the JSON array for `reload-detail` (H100). Empty when
+ * none. */
 int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct ls_buf *detail_json);
 
 #endif

@@ -1,9 +1,10 @@
-/* The base of a module's first reload in a session that does not watch files (H2): nothing was recorded when the module was loaded, since
- * records cost memory that only a watching session has a use for. Its file-level variables can be found all the same, through the
- * functions of the running version; what the file gave at first is known from the session that loaded this text first (reload_given.c).
- * Data of which nothing is known keeps the value of the run.
+/* The base of a module's first reload in a session that does not watch files (H2): nothing was recorded when the module
+ * was loaded, since records cost memory that only a watching session has a use for. Its file-level variables can be
+ * found all the same, through the functions of the running version; what the file gave at first is known from the
+ * session that loaded this text first (reload_given.c). Data of which nothing is known keeps the value of the run.
  *
- * Owner thread: the session's. Looks at names of upvalues only: a name that belongs to two variables is left alone (H56). */
+ * Owner thread: the session's. Looks at names of upvalues only: a name that belongs to two variables is left alone
+ * (H56). */
 #include "reload/reload_state.h"
 
 #include <string.h>
@@ -28,8 +29,7 @@ static LS_RAISES void add_roots(struct ls_session *session, struct ls_fresh *wal
     ls__fresh_add(walk);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
-        if (!proto)
-            continue;
+        if (!proto) continue;
         ls__ref_push(session, L, proto->table);
         ls__fresh_add_functions(walk, lua_gettop(L));
         lua_pop(L, 1);
@@ -88,10 +88,9 @@ LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const cha
     for (lua_Integer i = 1; i <= walk.function_count; i++) {
         lua_rawgeti(L, walk.functions, i);
         const char *name;
-        for (int up = 1; (name = lua_getupvalue(L, -1, up)) != NULL; up++) {
+        for (int up = 1; (name = lua_getupvalue(L, -1, up)); up++) {
             lua_pop(L, 1);
-            if (*name && strcmp(name, "_ENV") != 0)
-                note_upvalue(L, base + 1, base + 2, name, up);
+            if (*name && strcmp(name, "_ENV") != 0) note_upvalue(L, base + 1, base + 2, name, up);
         }
         lua_pop(L, 1);
     }

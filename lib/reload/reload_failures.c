@@ -1,6 +1,7 @@
 /* Present failures of a session's files (H36, H63, H98 to H100): what the page shows until it is mended.
  *
- * Texts for pages hold key, line and message only; the excerpt goes into the detail, which the server sends to loopback pages alone.
+ * Texts for pages hold key, line and message only; the excerpt goes into the detail, which the server sends to loopback
+ * pages alone.
  * Owner thread: the session's. Touches no VM. */
 #include "reload/reload_state.h"
 
@@ -30,7 +31,8 @@ static void release_failure(struct ls_failure *failure)
     ls__names_release(&failure->needs);
 }
 
-/* Site code may put a path into its message (io.open does): what lies below the root is shown as it is named in the site (H100). */
+/* Site code may put a path into its message (io.open does): what lies below the root is shown as it is named in the
+ * site (H100). */
 static void add_without_root(struct ls_buf *out, const char *text, size_t len, const char *root)
 {
     size_t root_len = root ? strlen(root) : 0;
@@ -43,8 +45,7 @@ static void add_without_root(struct ls_buf *out, const char *text, size_t len, c
         }
         ls_buf_add(out, text, (size_t)(at - text));
         text = at + root_len;
-        if (text < end && *text == '/')
-            text++;
+        if (text < end && *text == '/') text++;
     }
 }
 
@@ -55,8 +56,7 @@ static int line_of(const char *message)
         const char *digit = at + 1;
         while (isdigit((unsigned char)*digit))
             digit++;
-        if (digit > at + 1 && *digit == ':' && digit - at < 9)
-            return atoi(at + 1);
+        if (digit > at + 1 && *digit == ':' && digit - at < 9) return atoi(at + 1);
     }
     return 0;
 }
@@ -65,11 +65,12 @@ char *ls__failure_message(const struct ls_session *session, const char *key, con
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = strchr(text, '\n');
-    add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text), session->vm.site ? session->vm.site->root : NULL);
+    add_without_root(&buf, text, end ? (size_t)(end - text) : strlen(text),
+                     session->vm.site ? session->vm.site->root : NULL);
     *line = line_of(ls_buf_text(&buf));
-    if (buf.len == 0)
-        ls_buf_str(&buf, "error");
-    /* Errors that are no strings, or raised with level 0, have no position: who reads a list of them has to know the file at least. */
+    if (buf.len == 0) ls_buf_str(&buf, "error");
+    /* Errors that are no strings, or raised with level 0, have no position: who reads a list of them has to know the
+     * file at least. */
     if (*line == 0 && key && !ls_buf_failed(&buf) && strncmp(ls_buf_text(&buf), key, strlen(key)) != 0) {
         struct ls_buf named = LS_BUF_INIT;
         ls_buf_printf(&named, "%s: %s", key, ls_buf_text(&buf));
@@ -86,19 +87,19 @@ static void add_caret(struct ls_buf *out, const char *line, size_t len, const ch
     while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
         len--;
     size_t column = ls_has_suffix(message, "near <eof>") ? len : ls_excerpt_column(line, len, message, &width);
-    if (column > WIDEST_LINE)
-        return;
+    if (column > WIDEST_LINE) return;
     ls_buf_str(out, "\n     | ");
     ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_LINE - column ? 1 : width);
 }
 
-/* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters. */
+/* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters.
+ * */
 static int last_written_line(const char *text, size_t len)
 {
     int number = 1;
     while (len > 0 && isspace((unsigned char)text[len - 1]))
         len--;
-    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + len - at))) != NULL; at++)
+    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + len - at))); at++)
         number++;
     return number;
 }
@@ -108,20 +109,18 @@ static char *cut_excerpt(const char *text, size_t len, int line, const char *mes
 {
     struct ls_buf buf = LS_BUF_INIT;
     const char *end = text + len;
-    if (line > 0 && ls_has_suffix(message, "near <eof>"))
-        line = last_written_line(text, len);
+    if (line > 0 && ls_has_suffix(message, "near <eof>")) line = last_written_line(text, len);
     for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         size_t line_len = (size_t)((stop ? stop : end) - text);
         if (number >= line - EXCERPT_LINES && line > 0) {
-            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number, (int)(line_len > WIDEST_LINE ? WIDEST_LINE : line_len), text);
-            if (number == line)
-                add_caret(&buf, text, line_len, message);
+            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number,
+                          (int)(line_len > WIDEST_LINE ? WIDEST_LINE : line_len), text);
+            if (number == line) add_caret(&buf, text, line_len, message);
         }
         text = stop ? stop + 1 : end;
     }
-    if (!buf.data)
-        ls_buf_str(&buf, "");
+    if (!buf.data) ls_buf_str(&buf, "");
     return ls_buf_detach(&buf, NULL);
 }
 
@@ -130,17 +129,19 @@ static bool same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name, const struct ls_err *cause,
-                                   const char *text, size_t len)
+struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
+                                   const struct ls_err *cause, const char *text, size_t len)
 {
     struct ls_reload_state *state = session->reload;
     struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
     made.message = ls__failure_message(session, key, ls_err_text(cause), &made.line);
     made.excerpt = made.message ? cut_excerpt(text, len, text ? made.line : 0, made.message) : NULL;
     size_t at = 0;
-    while (at < state->failure_count && !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
+    while (at < state->failure_count &&
+           !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
         at++;
-    if (!made.message || (key && !made.key) || (name && !made.name) || !LS_RESERVE(state->failures, at + 1, state->failure_cap)) {
+    if (!made.message || (key && !made.key) || (name && !made.name) ||
+        !LS_RESERVE(state->failures, at + 1, state->failure_cap)) {
         release_failure(&made);
         return NULL;
     }
@@ -157,15 +158,15 @@ void ls__failure_drop(struct ls_session *session, size_t index)
     struct ls_reload_state *state = session->reload;
     release_failure(&state->failures[index]);
     state->failure_count--;
-    memmove(&state->failures[index], &state->failures[index + 1], (state->failure_count - index) * sizeof *state->failures);
+    memmove(&state->failures[index], &state->failures[index + 1],
+            (state->failure_count - index) * sizeof *state->failures);
 }
 
 void ls__failure_clear(struct ls_session *session, const char *key)
 {
     struct ls_reload_state *state = session->reload;
     for (size_t i = state->failure_count; i-- > 0;)
-        if (same(state->failures[i].key, key))
-            ls__failure_drop(session, i);
+        if (same(state->failures[i].key, key)) ls__failure_drop(session, i);
 }
 
 bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path)
@@ -178,14 +179,13 @@ struct ls_failure *ls__failure_wanted(const struct ls_session *session, const ch
     struct ls_reload_state *state = session->reload;
     for (size_t i = 0; i < state->failure_count; i++) {
         struct ls_failure *failure = &state->failures[i];
-        if (ls__failure_is_of(failure, key, path))
-            return failure;
+        if (ls__failure_is_of(failure, key, path)) return failure;
     }
     return NULL;
 }
 
-void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
-                       struct ls_bytes *text, const char *message)
+void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key,
+                       const struct ls_names *paths, struct ls_bytes *text, const char *message)
 {
     LS_ERR(cause);
     ls_fail_text(&cause, LS_ELUA, message, strlen(message));
@@ -196,13 +196,14 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
         for (uint32_t i = 0; i < module->missing.count; i++)
             ls__names_add(&needs, module->missing.items[i]);
     }
-    struct ls_failure *failure = ls__failure_set(session, key, name, &cause, text ? ls_bytes_data(text) : NULL, ls_bytes_len(text));
+    struct ls_failure *failure =
+        ls__failure_set(session, key, name, &cause, text ? ls_bytes_data(text) : NULL, ls_bytes_len(text));
     if (!failure) {
         ls__names_release(&needs);
         return;
     }
     failure->named = named;
-    failure->asked = ls__module_current(session) != NULL;
+    failure->asked = ls__module_current(session);
     failure->hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
     failure->needs = needs;
     ls__names_copy(&failure->paths, paths);
@@ -228,11 +229,11 @@ static bool is_asked(const struct ls_session *session, const struct ls_failure *
 {
     const struct ls_reload_state *state = session->reload;
     for (size_t i = 0; i < session->model->module_count; i++)
-        if (is_meant(failure, &session->model->modules[i]->missing) || is_meant(failure, &session->model->modules[i]->requires))
+        if (is_meant(failure, &session->model->modules[i]->missing) ||
+            is_meant(failure, &session->model->modules[i]->requires))
             return true;
     for (size_t i = 0; i < state->failure_count; i++)
-        if (&state->failures[i] != failure && is_meant(failure, &state->failures[i].needs))
-            return true;
+        if (&state->failures[i] != failure && is_meant(failure, &state->failures[i].needs)) return true;
     return false;
 }
 
@@ -264,7 +265,7 @@ static bool is_present(const struct ls_session *session, const struct ls_failure
 {
     if (failure->name)
         return failure->key ? !ls__module_find(session, failure->key) : !ls__module_named(session, failure->name);
-    return ls__module_find(session, failure->key) != NULL;
+    return ls__module_find(session, failure->key);
 }
 
 static void add_detail(struct ls_buf *out, const struct ls_failure *failure)
@@ -282,26 +283,21 @@ int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct
     struct ls_reload_state *state = session->reload;
     size_t shown = 0;
     for (size_t i = state->failure_count; i-- > 0;)
-        if (!is_present(session, &state->failures[i]))
-            ls__failure_drop(session, i);
+        if (!is_present(session, &state->failures[i])) ls__failure_drop(session, i);
     for (size_t i = 0; i < state->failure_count; i++) {
         if (!state->failures[i].key)
             continue; /* a search in vain: whoever needed the file has failed itself, or could do without it */
         if (lines) {
-            if (shown)
-                ls_buf_char(lines, '\n');
+            if (shown) ls_buf_char(lines, '\n');
             ls_buf_str(lines, state->failures[i].message);
         }
         if (detail_json) {
-            if (!shown)
-                ls_buf_char(detail_json, '[');
+            if (!shown) ls_buf_char(detail_json, '[');
             add_detail(detail_json, &state->failures[i]);
         }
         shown++;
     }
-    if (shown && detail_json)
-        ls_buf_char(detail_json, ']');
-    if ((lines && ls_buf_failed(lines)) || (detail_json && ls_buf_failed(detail_json)))
-        return LS_ENOMEM;
+    if (shown && detail_json) ls_buf_char(detail_json, ']');
+    if ((lines && ls_buf_failed(lines)) || (detail_json && ls_buf_failed(detail_json))) return LS_ENOMEM;
     return (int)shown;
 }

@@ -1,9 +1,12 @@
-/* What is kept of a session while one chunk runs: enough to put back what H59 lists, and to tell what the chunk has assigned (H49).
+/* What is kept of a session while one chunk runs: enough to put back what H59 lists, and to tell what the chunk has
+ * assigned (H49).
  *
- * Frames are a stack, since a chunk may load other modules. A module first loaded by a chunk that fails later stays loaded with all that
- * its load did (H59); so when a nested load succeeds, what it changed becomes "as before" for all frames around it.
+ * Frames are a stack, since a chunk may load other modules. A module first loaded by a chunk that fails later stays
+ * loaded with all that its load did (H59); so when a nested load succeeds, what it changed becomes "as before" for all
+ * frames around it.
  *
- * What a frame holds is proportional to the prototypes, globals and registrations of the session, one level deep; never to its heap.
+ * What a frame holds is proportional to the prototypes, globals and registrations of the session, one level deep; never
+ * to its heap.
  * Owner thread: the session's. */
 #include "reload/reload_state.h"
 
@@ -28,8 +31,7 @@ struct take {
 /* [-0, +0, m] the table behind a reference, if it is one, goes into the snapshot */
 static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snapshot, int ref)
 {
-    if (ls__ref_push(session, L, ref) == LUA_TTABLE)
-        ls__snapshot_add(L, snapshot, -1);
+    if (ls__ref_push(session, L, ref) == LUA_TTABLE) ls__snapshot_add(L, snapshot, -1);
     lua_pop(L, 1);
 }
 
@@ -44,16 +46,13 @@ static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int s
     add_ref(session, L, snapshot, session->model->ref_wrappers);
     ls__ref_push(session, L, session->model->ref_loaded);
     lua_pushstring(L, take->key);
-    if (lua_rawget(L, -2) == LUA_TTABLE)
-        ls__snapshot_add(L, snapshot, -1);
+    if (lua_rawget(L, -2) == LUA_TTABLE) ls__snapshot_add(L, snapshot, -1);
     lua_pop(L, 2);
     const struct ls_module *module = ls__module_find(session, take->key);
-    if (module)
-        add_ref(session, L, snapshot, module->keep);
+    if (module) add_ref(session, L, snapshot, module->keep);
     lua_newtable(L);
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
-        if (!session->model->protos[i])
-            continue;
+        if (!session->model->protos[i]) continue;
         ls__proto_save_record(session, L, i + 1);
         lua_rawseti(L, -2, i + 1);
     }
@@ -78,8 +77,7 @@ static LS_RAISES int l_take(lua_State *L)
     lua_newtable(L); /* frame snapshot records */
     for (uint32_t i = 0; i < session->model->proto_count && take->full; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (!proto)
-            continue;
+        if (!proto) continue;
         add_ref(session, L, 2, proto->table);
         ls__ref_push(session, L, proto->record);
         lua_rawseti(L, 3, i + 1);
@@ -112,9 +110,10 @@ static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
     return ls_buf_failed(buf);
 }
 
-/* The byte code is in the shared cache, unless another version of the file has replaced it there meanwhile. Without a scope no local is
- * governed, which costs state and nothing else. */
-static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text, size_t len)
+/* The byte code is in the shared cache, unless another version of the file has replaced it there meanwhile. Without a
+ * scope no local is governed, which costs state and nothing else. */
+static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text,
+                                    size_t len)
 {
     lua_State *L = session->vm.L;
     struct ls_buf name = LS_BUF_INIT, code = LS_BUF_INIT;
@@ -135,20 +134,22 @@ static struct ls_scope *parse_scope(struct ls_session *session, const char *key,
     return scope;
 }
 
-int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err)
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full,
+                  struct ls_err *err)
 {
     struct ls_reload_state *state = session->reload;
     if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
         return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
     struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
-    struct ls_load load = {.frame = LUA_NOREF, .full = full, .protos = session->model->proto_count,
-                            .app_variable = session->model->app_variable_id};
+    struct ls_load load = {.frame = LUA_NOREF,
+                           .full = full,
+                           .protos = session->model->proto_count,
+                           .app_variable = session->model->app_variable_id};
     load.give = !full && ls__given_wanted(session, key, text, len, &load.hash);
     if (full || load.give || session->vm.config.hot) {
         chunk = lua_absindex(session->vm.L, chunk);
         int code = ls__lrun(session, l_take, &take, 0, err);
-        if (code != 0)
-            return code;
+        if (code != 0) return code;
         load.frame = take.frame;
         load.scope = parse_scope(session, key, chunk, text, len);
     }
@@ -172,12 +173,13 @@ void ls__load_pop(struct ls_session *session)
 void ls__reload_naming(struct ls_session *session, const char *name)
 {
     struct ls_reload_state *state = session->reload;
-    if (state->load_count == 0 || !state->loads[state->load_count - 1].full)
-        return;
+    if (state->load_count == 0 || !state->loads[state->load_count - 1].full) return;
     struct ls_load *load = &state->loads[state->load_count - 1];
     char *copy = ls_strdup(name);
-    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap, (struct ls_naming){copy, ls_tracker_named(session->model->tracker, name)}))
-        ls_free(copy); /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
+    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap,
+                          (struct ls_naming){copy, ls_tracker_named(session->model->tracker, name)}))
+        /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
+        ls_free(copy);
 }
 
 /* --- nested loads --- */
@@ -193,8 +195,7 @@ static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, 
     int base = lua_gettop(L) - 4; /* records saved kept snapshot inner-records */
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (!proto)
-            continue;
+        if (!proto) continue;
         ls__ref_push(session, L, proto->record);
         lua_rawgeti(L, base + 4, i + 1);
         bool same = lua_rawequal(L, -1, -2) != 0;
@@ -218,7 +219,8 @@ static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, 
     lua_settop(L, base - 1);
 }
 
-/* [-2, +0, m] arguments: the application, the value of the module, which package.loaded gets first: it is part of what stays */
+/* [-2, +0, m] arguments: the application, the value of the module, which package.loaded gets first: it is part of what
+ * stays */
 static LS_RAISES int l_amend(lua_State *L)
 {
     const struct ls_apply *apply = lua_touserdata(L, 1);
@@ -232,15 +234,15 @@ static LS_RAISES int l_amend(lua_State *L)
         if (ls__ref_push(session, L, state->loads[i].frame) == LUA_TTABLE) {
             lua_rawgeti(L, 3, LS_FRAME_SNAPSHOT);
             ls__snapshot_amend(L, 4, 2);
-            if (state->loads[i].full)
-                keep_prototypes(session, L, 3, 1);
+            if (state->loads[i].full) keep_prototypes(session, L, 3, 1);
         }
         lua_settop(L, 2);
     }
     return 0;
 }
 
-/* The value is on top and stays. Without memory the roll-back of the outer chunk, if it comes to that, takes more back than it should. */
+/* The value is on top and stays. Without memory the roll-back of the outer chunk, if it comes to that, takes more back
+ * than it should. */
 static void amend_outer(struct ls_apply *apply)
 {
     lua_State *L = apply->session->vm.L;
@@ -248,11 +250,11 @@ static void amend_outer(struct ls_apply *apply)
     lua_pushcfunction(L, l_amend);
     lua_pushlightuserdata(L, apply);
     lua_pushvalue(L, -3);
-    if (ls__lcall(apply->session, 2, 0, &err) != 0)
-        ls__report(apply->session, apply->key, &err);
+    if (ls__lcall(apply->session, 2, 0, &err) != 0) ls__report(apply->session, apply->key, &err);
 }
 
-int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err)
+int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
+                   struct ls_err *err)
 {
     return ls__load_push(session, key, chunk, text, len, session->reload->transactions > 0, err);
 }
@@ -275,8 +277,7 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
         ls_buf_release(&apply.removed);
         ls_buf_release(&apply.notes);
         ls_buf_release(&apply.fields);
-        if (state->load_count > 1 && state->loads[state->load_count - 2].frame != LUA_NOREF)
-            amend_outer(&apply);
+        if (state->load_count > 1 && state->loads[state->load_count - 2].frame != LUA_NOREF) amend_outer(&apply);
     }
     ls__load_pop(session);
 }
@@ -296,8 +297,7 @@ static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *
     for (uint32_t id = mark + 1; id <= session->model->proto_count; id++) {
         bool keep = lua_rawgeti(L, kept, id) != LUA_TNIL;
         lua_pop(L, 1);
-        if (!keep && session->model->protos[id - 1])
-            ls__proto_remove(session, L, id);
+        if (!keep && session->model->protos[id - 1]) ls__proto_remove(session, L, id);
     }
     if (lua_rawgeti(L, 1, LS_FRAME_SAVED) == LUA_TTABLE) {
         int saved = lua_gettop(L);
@@ -315,9 +315,10 @@ static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
     ls__ref_push(session, L, session->model->ref_app);
     bool same = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
-    if (same)
-        return;
-    struct ls_var *var = session->model->tracker && session->model->app_variable_id ? ls_tracker_find(session->model->tracker, session->model->app_variable_id) : NULL;
+    if (same) return;
+    struct ls_var *var = session->model->tracker && session->model->app_variable_id
+                             ? ls_tracker_find(session->model->tracker, session->model->app_variable_id)
+                             : NULL;
     if (var) {
         struct ls_fault fault;
         lua_pushvalue(L, -1);
@@ -341,8 +342,7 @@ static LS_RAISES int l_roll_back(lua_State *L)
     lua_rawgeti(L, 1, LS_FRAME_SNAPSHOT);
     ls__snapshot_restore(L, 2);
     lua_pop(L, 1);
-    if (lua_rawgeti(L, 1, LS_FRAME_QUEUE) != LUA_TNIL)
-        ls__mutations_restore(session, L);
+    if (lua_rawgeti(L, 1, LS_FRAME_QUEUE) != LUA_TNIL) ls__mutations_restore(session, L);
     lua_settop(L, 1);
     restore_app(session, L);
     return 0;
@@ -364,7 +364,8 @@ void ls__load_roll_back(struct ls_session *session)
 {
     struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
     LS_ERR(err);
-    /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself. */
+    /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself.
+     * */
     size_t limit = ls_budget_get(&session->vm.budget->limit);
     ls_budget_set(&session->vm.budget->limit, 0);
     restore_variables(session, load);
@@ -386,15 +387,14 @@ static LS_RAISES void set_true(struct ls_session *session, lua_State *L, int set
     lua_rawset(L, set);
 }
 
-/* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that require each other?
- * Then its value is no table of an identity of its own yet (H48). The name is at -2, the value at -1. [-0, +0, -] */
+/* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that
+ * require each other? Then its value is no table of an identity of its own yet (H48). The name is at -2, the value at
+ * -1. [-0, +0, -] */
 static bool is_own_entry(lua_State *L, const struct ls_module *module, int loaded, int own)
 {
-    if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own))
-        return false;
+    if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own)) return false;
     const char *name = lua_tostring(L, -2);
-    if (strcmp(name, module->name) != 0 && !ls__names_has(&module->names, name))
-        return false;
+    if (strcmp(name, module->name) != 0 && !ls__names_has(&module->names, name)) return false;
     lua_pushstring(L, module->key);
     lua_rawget(L, loaded);
     bool old = lua_rawequal(L, -1, own) != 0;
@@ -406,15 +406,15 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
 {
     lua_newtable(L);
     int known = lua_gettop(L);
-    const int refs[] = {session->vm.ref_session, session->vm.ref_ui, session->model->ref_empty, session->model->ref_loaded, session->model->ref_app};
+    const int refs[] = {session->vm.ref_session, session->vm.ref_ui, session->model->ref_empty,
+                        session->model->ref_loaded, session->model->ref_app};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
         set_true(session, L, known, refs[i]);
     lua_pushglobaltable(L);
     lua_pushboolean(L, 1);
     lua_rawset(L, known);
     for (uint32_t i = 0; i < session->model->proto_count; i++)
-        if (session->model->protos[i])
-            set_true(session, L, known, session->model->protos[i]->table);
+        if (session->model->protos[i]) set_true(session, L, known, session->model->protos[i]->table);
     const int sets[] = {session->reload->libraries, session->model->ref_loaded};
     for (size_t i = 0; i < 2; i++) {
         ls__ref_push(session, L, sets[i]);
@@ -432,8 +432,10 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
     }
 }
 
-/* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this run. [-0, +2, m] */
-static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L, const struct ls_module *module, uint32_t from)
+/* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this
+ * run. [-0, +2, m] */
+static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L, const struct ls_module *module,
+                                      uint32_t from)
 {
     struct ls_session *session = apply->session;
     lua_newtable(L);
@@ -441,14 +443,14 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
     int prototypes = lua_gettop(L) - 1;
     for (uint32_t i = from; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (!proto)
-            continue;
+        if (!proto) continue;
         ls__ref_push(session, L, proto->table);
         if (ls__ref_push(session, L, proto->record) != LUA_TTABLE) {
             lua_pop(L, 1);
             lua_pushboolean(L, 1);
         }
-        /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the name. */
+        /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
+         * name. */
         bool named = apply->old_prototypes && ls__names_has(apply->old_prototypes, proto->name) &&
                      ls_find_word(apply->text, apply->len, proto->name, strlen(proto->name));
         if (named || (module && ls__names_has(&module->prototypes, proto->name))) {
@@ -460,21 +462,22 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
     }
 }
 
-/* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing else refers to.
- * [-0, +1, m] */
+/* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing
+ * else refers to. [-0, +1, m] */
 static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const struct ls_module *module)
 {
     lua_newtable(L);
-    if (!module)
-        return;
+    if (!module) return;
     lua_Integer count = 0;
     for (size_t i = 0; i < session->model->timer_count; i++)
-        if (session->model->timers[i].module == module->serial && session->model->timers[i].execution == module->execution) {
+        if (session->model->timers[i].module == module->serial &&
+            session->model->timers[i].execution == module->execution) {
             ls__ref_push(session, L, session->model->timers[i].fn);
             lua_rawseti(L, -2, ++count);
         }
     for (size_t i = 0; i < session->model->watch_count; i++)
-        if (session->model->watches[i].module == module->serial && session->model->watches[i].execution == module->execution) {
+        if (session->model->watches[i].module == module->serial &&
+            session->model->watches[i].execution == module->execution) {
             ls__ref_push(session, L, session->model->watches[i].fn);
             lua_rawseti(L, -2, ++count);
         }
@@ -493,16 +496,17 @@ static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const
         lua_pop(L, 1);
 }
 
-/* Presenter types and wrappers that the new text no longer registers go, unless another module has them too (H52, L49). The registry is
- * in the snapshot. [-0, +0, m] */
-static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int registry, const struct ls_names *old, size_t list)
+/* Presenter types and wrappers that the new text no longer registers go, unless another module has them too (H52, L49).
+ * The registry is in the snapshot. [-0, +0, m] */
+static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int registry, const struct ls_names *old,
+                                 size_t list)
 {
     for (uint32_t i = 0; old && i < old->count; i++) {
         bool kept = false;
         for (size_t m = 0; m < session->model->module_count && !kept; m++)
-            kept = ls__names_has((const struct ls_names *)((const char *)session->model->modules[m] + list), old->items[i]);
-        if (kept)
-            continue;
+            kept = ls__names_has((const struct ls_names *)((const char *)session->model->modules[m] + list),
+                                 old->items[i]);
+        if (kept) continue;
         ls__ref_push(session, L, registry);
         lua_pushnil(L);
         lua_setfield(L, -2, old->items[i]);
@@ -527,10 +531,8 @@ static unsigned count_missing(lua_State *L, int a, int b)
 static void write_fields(struct ls_buf *out, const char *name, unsigned added, unsigned removed)
 {
     ls_buf_printf(out, "%s%s", out->len ? ", " : "", name);
-    if (added)
-        ls_buf_printf(out, " +%u", added);
-    if (removed)
-        ls_buf_printf(out, " -%u", removed);
+    if (added) ls_buf_printf(out, " +%u", added);
+    if (removed) ls_buf_printf(out, " -%u", removed);
     ls_buf_str(out, !added && !removed ? ": defaults changed" : added + removed == 1 ? " field" : " fields");
 }
 
@@ -542,8 +544,8 @@ static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int fra
     lua_rawgeti(L, frame, LS_FRAME_RECORDS);
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE && ls__ref_push(session, L, proto->record) == LUA_TTABLE &&
-            !lua_rawequal(L, top + 2, top + 3)) {
+        if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE &&
+            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 2, top + 3)) {
             unsigned removed = count_missing(L, top + 2, top + 3), added = count_missing(L, top + 3, top + 2);
             apply->fields_added += added;
             apply->fields_removed += removed;
@@ -575,9 +577,24 @@ static LS_RAISES int l_apply(lua_State *L)
     luaL_checkstack(L, 40, "reload");
     lua_pushfstring(L, "@%s", apply->key);
     struct ls_threeway rule = {
-        .L = L, .source = lua_tostring(L, 3), .text = apply->text, .text_len = apply->len, .scope = load->scope,
-        .keep_removed = session->vm.config.keep_removed_methods, .removed = &apply->removed, .notes = &apply->notes,
-        .record = 4, .snapshot = 6, .known = 7, .prototypes = 8, .redeclared = 9, .roots = 10, .app = 11, .old_value = 12, .skip = 13, .undo = 14,
+        .L = L,
+        .source = lua_tostring(L, 3),
+        .text = apply->text,
+        .text_len = apply->len,
+        .scope = load->scope,
+        .keep_removed = session->vm.config.keep_removed_methods,
+        .removed = &apply->removed,
+        .notes = &apply->notes,
+        .record = 4,
+        .snapshot = 6,
+        .known = 7,
+        .prototypes = 8,
+        .redeclared = 9,
+        .roots = 10,
+        .app = 11,
+        .old_value = 12,
+        .skip = 13,
+        .undo = 14,
     };
     ls__ref_push(session, L, state->records);
     lua_getfield(L, 4, apply->key);
@@ -612,7 +629,8 @@ static LS_RAISES int l_apply(lua_State *L)
     int value = lua_gettop(L) - 1;
     if (!apply->first) {
         count_fields(apply, L, 5);
-        drop_stale(session, L, session->model->ref_presenters, apply->old_presenters, offsetof(struct ls_module, presenters));
+        drop_stale(session, L, session->model->ref_presenters, apply->old_presenters,
+                   offsetof(struct ls_module, presenters));
         drop_stale(session, L, session->model->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
     }
     if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))

@@ -1,11 +1,14 @@
-/* What the first execution of a text gave to its governed places (H49), kept once for all sessions of a server that does not watch (H2).
+/* What the first execution of a text gave to its governed places (H49), kept once for all sessions of a server that
+ * does not watch (H2).
  *
- * A record of its own for each session costs memory and time that only a watching server has a use for. Without one a reload by command
- * could not tell an edited value from one that the run has changed. A text gives the same data in each session, so the first session that
- * loads it records, and what can be written down of it (primitives, and plain tables of them) is left here for the others. A place whose
- * value differs from session to session by itself is judged by that of the first.
+ * A record of its own for each session costs memory and time that only a watching server has a use for. Without one a
+ * reload by command could not tell an edited value from one that the run has changed. A text gives the same data in
+ * each session, so the first session that loads it records, and what can be written down of it (primitives, and plain
+ * tables of them) is left here for the others. A place whose value differs from session to session by itself is judged
+ * by that of the first.
  *
- * Functions need no record: one that was compiled from the file and stands in a place of the file has been put there by it.
+ * Functions need no record: one that was compiled from the file and stands in a place of the file has been put there by
+ * it.
  *
  * Owner thread: the session's. */
 #include "reload/reload_state.h"
@@ -61,13 +64,10 @@ static bool write_table(struct ls_buf *out, lua_State *L, int idx)
 /* @return could it be written down? [-0, +0, -] */
 static bool write_value(struct ls_buf *out, lua_State *L, int idx)
 {
-    if (!lua_checkstack(L, 8) || out->len > LARGEST_BYTES)
-        return false;
+    if (!lua_checkstack(L, 8) || out->len > LARGEST_BYTES) return false;
     size_t len;
     switch (lua_type(L, idx)) {
-    case LUA_TBOOLEAN:
-        ls_buf_char(out, lua_toboolean(L, idx) ? 't' : 'f');
-        return true;
+    case LUA_TBOOLEAN: ls_buf_char(out, lua_toboolean(L, idx) ? 't' : 'f'); return true;
     case LUA_TNUMBER:
         if (lua_isinteger(L, idx)) {
             lua_Integer number = lua_tointeger(L, idx);
@@ -85,10 +85,8 @@ static bool write_value(struct ls_buf *out, lua_State *L, int idx)
         write_bytes(out, text, len);
         return true;
     }
-    case LUA_TTABLE:
-        return write_table(out, L, idx);
-    default:
-        return false;
+    case LUA_TTABLE: return write_table(out, L, idx);
+    default: return false;
     }
 }
 
@@ -96,26 +94,23 @@ static bool write_value(struct ls_buf *out, lua_State *L, int idx)
 static void write_place(struct ls_buf *out, lua_State *L, enum where where, const char *owner, int name, int value)
 {
     size_t begin = out->len, len;
-    if (lua_type(L, name) != LUA_TSTRING)
-        return;
+    if (lua_type(L, name) != LUA_TSTRING) return;
     const char *text = lua_tolstring(L, name, &len);
     ls_buf_char(out, (char)where);
     write_bytes(out, owner, strlen(owner));
     write_bytes(out, text, len);
-    if (!write_value(out, L, value))
-        ls_buf_cut(out, begin);
+    if (!write_value(out, L, value)) ls_buf_cut(out, begin);
 }
 
-/* All places of the table at `fields`; `slot` is where a place's record is when it is not the value itself. [-0, +0, -] */
+/* All places of the table at `fields`; `slot` is where a place's record is when it is not the value itself. [-0, +0, -]
+ * */
 static void write_places(struct ls_buf *out, lua_State *L, enum where where, const char *owner, int fields, int slot)
 {
     int top = lua_gettop(L);
-    if (lua_type(L, fields) != LUA_TTABLE)
-        return;
+    if (lua_type(L, fields) != LUA_TTABLE) return;
     lua_pushnil(L);
     while (lua_next(L, fields)) {
-        if (slot && lua_type(L, top + 2) == LUA_TTABLE)
-            lua_rawgeti(L, top + 2, slot);
+        if (slot && lua_type(L, top + 2) == LUA_TTABLE) lua_rawgeti(L, top + 2, slot);
         write_place(out, L, where, owner, top + 1, lua_gettop(L));
         lua_settop(L, top + 1);
     }
@@ -138,8 +133,7 @@ static LS_RAISES int l_keep(lua_State *L)
     lua_settop(L, 0);
     luaL_checkstack(L, 20, "reload");
     ls__ref_push(session, L, session->reload->records);
-    if (lua_getfield(L, 1, keeping->key) != LUA_TTABLE)
-        return 0;
+    if (lua_getfield(L, 1, keeping->key) != LUA_TTABLE) return 0;
     lua_getfield(L, 2, LS_RECORD_GLOBALS);
     write_places(out, L, GLOBAL, "", 3, 0);
     lua_getfield(L, 2, LS_RECORD_LOCALS);
@@ -147,8 +141,7 @@ static LS_RAISES int l_keep(lua_State *L)
     lua_getfield(L, 2, LS_RECORD_STATICS);
     for (uint32_t i = 0; i < session->model->proto_count && lua_type(L, 5) == LUA_TTABLE; i++) {
         const struct ls_proto *proto = session->model->protos[i];
-        if (!proto)
-            continue;
+        if (!proto) continue;
         ls__ref_push(session, L, proto->table);
         lua_rawget(L, 5);
         write_places(out, L, STATIC, proto->name, 6, 0);
@@ -173,8 +166,7 @@ void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash)
     struct keeping keeping = {session, key, &out};
     if (ls__lrun(session, l_keep, &keeping, 0, &err) == 0 && !ls_buf_failed(&out)) {
         struct ls_bytes *given = ls_bytes_new(ls_buf_text(&out), out.len);
-        if (given)
-            ls__chunks_give(session->vm.chunks, key, hash, given);
+        if (given) ls__chunks_give(session->vm.chunks, key, hash, given);
         ls_bytes_unref(given);
     }
     ls_buf_release(&out);
@@ -182,12 +174,11 @@ void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash)
 
 bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash)
 {
-    if (session->vm.config.hot || !session->vm.chunks)
-        return false;
+    if (session->vm.config.hot || !session->vm.chunks) return false;
     *hash = session->vm.hashed == text ? session->vm.hash : ls_hash(text, len);
     struct ls_bytes *given = ls__chunks_given(session->vm.chunks, key, *hash);
     ls_bytes_unref(given);
-    return given == NULL;
+    return !given;
 }
 
 /* --- reading: what is here was written above, by this process --- */
@@ -245,8 +236,7 @@ static LS_RAISES void read_value(struct reading *in, lua_State *L)
         in->at++;
         lua_rawseti(L, -2, RECORD_CONTENT);
         return;
-    default:
-        lua_pushboolean(L, type == 't');
+    default: lua_pushboolean(L, type == 't');
     }
 }
 
@@ -266,8 +256,10 @@ static LS_RAISES void push_part(lua_State *L, int table)
     lua_remove(L, -2);
 }
 
-/* Push the table of the places of one kind: that of the module's value is at `content`, 0 = it is no table. @return is there one [-0, +1, m] */
-static LS_RAISES bool push_places(struct ls_session *session, lua_State *L, int base, enum where where, const char *owner, int content)
+/* Push the table of the places of one kind: that of the module's value is at `content`, 0 = it is no table. @return is
+ * there one [-0, +1, m] */
+static LS_RAISES bool push_places(struct ls_session *session, lua_State *L, int base, enum where where,
+                                  const char *owner, int content)
 {
     const struct ls_proto *proto = where == STATIC ? ls__proto_find(session, owner) : NULL;
     if ((where == VALUE && !content) || (where == STATIC && !proto)) {
@@ -289,13 +281,14 @@ static LS_RAISES bool push_places(struct ls_session *session, lua_State *L, int 
 }
 
 /* The data that the text gave when it was first executed, whoever executed it. [-0, +0, m] */
-static LS_RAISES void add_data(struct ls_session *session, lua_State *L, int base, const struct ls_bytes *given, int content)
+static LS_RAISES void add_data(struct ls_session *session, lua_State *L, int base, const struct ls_bytes *given,
+                               int content)
 {
     struct reading in = {ls_bytes_data(given), ls_bytes_data(given) + ls_bytes_len(given)};
     int top = lua_gettop(L);
     while (in.at < in.end) {
         size_t owner_len, len;
-        enum where where = (enum where)*in.at++;
+        enum where where = (enum where) * in.at++;
         const char *owner = read_bytes(&in, &owner_len);
         owner = lua_pushlstring(L, owner, owner_len);
         const char *name = read_bytes(&in, &len);
@@ -363,19 +356,18 @@ LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base
     }
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
-        if (!proto)
-            continue;
+        if (!proto) continue;
         int before = lua_gettop(L);
         ls__ref_push(session, L, proto->table);
         push_places(session, L, base, STATIC, proto->name, 0);
         add_functions(L, before + 1, before + 2, module->key);
         lua_settop(L, before);
     }
-    struct ls_bytes *given = session->vm.chunks ? ls__chunks_given(session->vm.chunks, module->key, module->hash) : NULL;
+    struct ls_bytes *given =
+        session->vm.chunks ? ls__chunks_given(session->vm.chunks, module->key, module->hash) : NULL;
     ls_bytes_unref(session->reload->given); /* of a reading that raised */
     session->reload->given = given;
-    if (given)
-        add_data(session, L, base, given, content);
+    if (given) add_data(session, L, base, given, content);
     session->reload->given = NULL;
     ls_bytes_unref(given);
     lua_settop(L, top);

@@ -8,7 +8,8 @@
 #include "files/fspath.h"
 #include "model/prototype.h"
 
-/* Is `path` where a module of this name is looked for? (L36: `fleet.ship` in …/fleet/ship.lua or …/fleet/ship/init.lua) */
+/* Is `path` where a module of this name is looked for? (L36: `fleet.ship` in …/fleet/ship.lua or …/fleet/ship/init.lua)
+ * */
 static bool names_path(const char *name, const char *path)
 {
     struct ls_buf tail = LS_BUF_INIT;
@@ -56,16 +57,14 @@ static bool move_entry(struct ls_session *session, const char *from, const char 
 {
     struct move move = {session, from, to, take};
     LS_ERR(err);
-    if (ls__lrun(session, l_move, &move, 0, &err) == 0)
-        return true;
+    if (ls__lrun(session, l_move, &move, 0, &err) == 0) return true;
     ls__report(session, "re-pointed link", &err);
     return false;
 }
 
 static void replace_name(struct ls_names *names, const char *old, const char *new)
 {
-    if (ls__names_has(names, old) && ls__names_add(names, new))
-        ls__names_drop(names, old);
+    if (ls__names_has(names, old) && ls__names_add(names, new)) ls__names_drop(names, old);
 }
 
 /* The module keeps its record and its registrations and changes its key. */
@@ -81,8 +80,7 @@ static void change_key(struct ls_session *session, struct ls_module *module, con
     for (size_t i = 0; i < session->model->module_count; i++)
         replace_name(&session->model->modules[i]->requires, module->key, key);
     for (uint32_t i = 0; i < session->model->proto_count; i++)
-        if (session->model->protos[i])
-            replace_name(&session->model->protos[i]->owners, module->key, key);
+        if (session->model->protos[i]) replace_name(&session->model->protos[i]->owners, module->key, key);
     ls__failure_clear(session, module->key);
     ls_free(module->key);
     ls_free(module->dir);
@@ -96,11 +94,9 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
 {
     char *first = NULL;
     for (uint32_t i = from->names.count; i-- > 0;) {
-        if (!names_path(from->names.items[i], path))
-            continue;
+        if (!names_path(from->names.items[i], path)) continue;
         char *name = ls_strdup(from->names.items[i]);
-        if (!name)
-            break;
+        if (!name) break;
         ls__names_drop(&from->names, name);
         if (to) {
             ls__names_add(&to->names, name);
@@ -112,24 +108,21 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
         first = name;
     }
     ls__names_drop(&from->paths, path);
-    if (to)
-        ls__names_add(&to->paths, path);
+    if (to) ls__names_add(&to->paths, path);
     return first;
 }
 
 char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file)
 {
     struct ls_module *old = file->old_key ? ls__module_find(session, file->old_key) : NULL;
-    if (!old || strcmp(file->old_key, file->key) == 0 || !ls__names_has(&old->paths, file->path))
-        return NULL;
+    if (!old || strcmp(file->old_key, file->key) == 0 || !ls__names_has(&old->paths, file->path)) return NULL;
     struct ls_module *target = ls__module_find(session, file->key);
     if (!target && old->paths.count == 1) {
         change_key(session, old, file->key);
         return NULL;
     }
     char *name = give_names(session, old, target, file->path);
-    if (!target)
-        return name ? name : ls_strdup(file->key);
+    if (!target) return name ? name : ls_strdup(file->key);
     ls_free(name);
     return NULL;
 }

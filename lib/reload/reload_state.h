@@ -1,4 +1,5 @@
-/* What the files of the reload transaction share: the state it keeps in a session between transactions, and one running chunk.
+/* What the files of the reload transaction share: the state it keeps in a session between transactions, and one running
+ * chunk.
  * Owner thread: the session's. */
 #ifndef LS_RELOAD_RELOAD_STATE_H
 #define LS_RELOAD_RELOAD_STATE_H
@@ -31,17 +32,17 @@ struct ls_naming {
 
 /* One chunk that runs now, as the loader's frames but with what a roll-back and the three-way rule need. */
 struct ls_load {
-    int frame;             /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
-    bool full;             /* all of H59 is kept, else only what H49 needs */
-    bool give;             /* what it gives is left for the other sessions (reload_given.c) */
-    uint64_t hash;         /* of its text; only if `give` */
-    uint32_t protos;       /* session->model->proto_count at its begin: later ones are new */
+    int frame;       /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
+    bool full;       /* all of H59 is kept, else only what H49 needs */
+    bool give;       /* what it gives is left for the other sessions (reload_given.c) */
+    uint64_t hash;   /* of its text; only if `give` */
+    uint32_t protos; /* session->model->proto_count at its begin: later ones are new */
     struct ls_scope *scope;
-    int64_t *made;         /* owned: ids of variables made by the chunk, for the roll-back of a reload */
+    int64_t *made; /* owned: ids of variables made by the chunk, for the roll-back of a reload */
     size_t made_count, made_cap;
     struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
     size_t name_count, name_cap;
-    int64_t app_variable;  /* session->model->app_variable_id at its begin */
+    int64_t app_variable; /* session->model->app_variable_id at its begin */
 };
 
 /* What a frame's table holds. SAVED, QUEUE and APP are there in a full frame only. */
@@ -57,15 +58,15 @@ enum {
 };
 
 struct ls_reload_state {
-    int records;                    /* ref: key → record of the last execution (H49) */
-    int libraries;                  /* ref: tables that were there before any site code */
-    struct ls_failure *failures;    /* in order of appearance */
+    int records;                 /* ref: key → record of the last execution (H49) */
+    int libraries;               /* ref: tables that were there before any site code */
+    struct ls_failure *failures; /* in order of appearance */
     size_t failure_count, failure_cap;
-    struct ls_load *loads;          /* stack */
+    struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
-    unsigned transactions;          /* running: 0 or 1 */
-    struct ls_bytes *given;         /* owned use while it is read (reload_given.c) */
-    struct ls_names undeclared;     /* `key name` of prototypes reported as no longer declared (H52) */
+    unsigned transactions;                 /* running: 0 or 1 */
+    struct ls_bytes *given;                /* owned use while it is read (reload_given.c) */
+    struct ls_names undeclared;            /* `key name` of prototypes reported as no longer declared (H52) */
     const struct ls_variable_store *store; /* the real one while ours stands before it */
     struct ls_variable_store recorder;
 };
@@ -78,14 +79,15 @@ void ls__reload_free(struct ls_session *session);
 /* --- reload_failures.c --- */
 
 /** `wanted` of struct ls_load_hooks. */
-void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key, const struct ls_names *paths,
-                       struct ls_bytes *text, const char *message);
+void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key,
+                       const struct ls_names *paths, struct ls_bytes *text, const char *message);
 /** `unwanted` of struct ls_load_hooks. */
 void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name);
 
-/** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen. @return it, or NULL */
-struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name, const struct ls_err *cause,
-                                   const char *text, size_t len);
+/** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen.
+ * @return it, or NULL */
+struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
+                                   const struct ls_err *cause, const char *text, size_t len);
 /** Forget the failures of a key: it has run, or its text is the one that runs (H35, H63). */
 void ls__failure_clear(struct ls_session *session, const char *key);
 /** Forget the failure at that place. */
@@ -96,8 +98,8 @@ bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const 
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
 /** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
 void ls__failures_unasked(struct ls_session *session);
-/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position; owned.
- * *line is that of the position, 0 = none. `key` may be NULL. */
+/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position;
+ * owned. *line is that of the position, 0 = none. `key` may be NULL. */
 char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
 /** Forget all: the session ends. */
 void ls__failures_release(struct ls_session *session);
@@ -111,7 +113,8 @@ bool ls__reload_order(const struct ls_session *session, const char *const *keys,
 /* --- reload_frame.c --- */
 
 /** `begin` of struct ls_load_hooks. */
-int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, struct ls_err *err);
+int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
+                   struct ls_err *err);
 /** `done` of struct ls_load_hooks. */
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
 /** `failed` of struct ls_load_hooks. */
@@ -119,8 +122,10 @@ void ls__load_failed(struct ls_session *session);
 /** `naming` of struct ls_load_hooks. */
 void ls__reload_naming(struct ls_session *session, const char *name);
 
-/** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`. */
-int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full, struct ls_err *err);
+/** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`.
+ * */
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full,
+                  struct ls_err *err);
 /** Take the innermost load off and free it. */
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
@@ -132,19 +137,20 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
 
 /* --- reload_base.c --- */
 
-/** Push what can still be found of the running version of a module that left no record, because it was loaded while nothing was watched:
- * its file-level variables and functions, and what its text gives. [-0, +1, m] */
+/** Push what can still be found of the running version of a module that left no record, because it was loaded while
+ * nothing was watched: its file-level variables and functions, and what its text gives. [-0, +1, m] */
 LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const char *key);
 
 /* --- reload_given.c --- */
 
-/** Has no session yet left what the first execution of this text gave? Then this one records, also where nothing is watched (H2).
+/** Has no session yet left what the first execution of this text gave? Then this one records, also where nothing is
+ * watched (H2).
  * @param hash  out: of the text, when the answer is yes */
 bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash);
 /** Leave what the record of the module holds for all sessions. Safe. */
 void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash);
-/** Add to the base at `base` what is known of the module's last execution without a record of it: its functions, and what the first
- * execution of its text gave in any session. [-0, +0, m] */
+/** Add to the base at `base` what is known of the module's last execution without a record of it: its functions, and
+ * what the first execution of its text gave in any session. [-0, +0, m] */
 LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module);
 
 /* One application of the three-way rule by name. */
@@ -153,11 +159,12 @@ struct ls_apply {
     const char *key, *text;
     size_t len;
     bool first;
-    const struct ls_names *old_prototypes, *old_presenters, *old_wrappers; /* that the module had registered; NULL at a first load */
+    /* that the module had registered; NULL at a first load */
+    const struct ls_names *old_prototypes, *old_presenters, *old_wrappers;
     unsigned methods_removed, fields_added, fields_removed;
     struct ls_buf removed, notes, fields; /* released by the caller */
     bool taken_over;
-    bool value_changed;   /* and importers still hold the old one (H50) */
+    bool value_changed; /* and importers still hold the old one (H50) */
 };
 /** The value of the chunk is on top; afterwards the module's value is. Sets package.loaded and the record.
  * @return 0 or a code: then the caller rolls back. [-1, +(1|0), -] */
@@ -167,11 +174,11 @@ int ls__load_apply(struct ls_apply *apply, struct ls_err *err);
 
 /* One chunk to run in a transaction. */
 struct ls_reload_run {
-    const char *key;         /* borrowed */
-    struct ls_bytes *text;   /* borrowed */
+    const char *key;       /* borrowed */
+    struct ls_bytes *text; /* borrowed */
     uint64_t hash;
     struct ls_reload_result *result;
-    bool value_changed;      /* out: importers hold the old value (H50) */
+    bool value_changed; /* out: importers hold the old value (H50) */
 };
 /** Run the text of a loaded module as a reload; its compiled chunk is on top of session->vm.L and popped (H39.4).
  * @return did it succeed; the result says it all [-1, +0, -] */
@@ -183,7 +190,8 @@ void ls__reload_detail(struct ls_reload_result *result, const char *format, ...)
 
 /* --- reload_link.c --- */
 
-/** A link was re-pointed: the module known as `file->old_key` through `file->path` takes the new key, or gives its names away (H17).
+/** A link was re-pointed: the module known as `file->old_key` through `file->path` takes the new key, or gives its
+ * names away (H17).
  * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
 char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file);
 

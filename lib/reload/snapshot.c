@@ -1,8 +1,9 @@
-/* Snapshots: raw copies, one level deep, of the tables that a chunk may change and that a failure must put back (H59). The same copies
- * tell afterwards which globals and prototype fields the chunk has assigned (H49).
+/* Snapshots: raw copies, one level deep, of the tables that a chunk may change and that a failure must put back (H59).
+ * The same copies tell afterwards which globals and prototype fields the chunk has assigned (H49).
  *
- * A snapshot is a Lua table: table → {fields, metatable or false}. It is proportional to what the tables themselves hold, never to the
- * heap behind them. Owner thread: the session's. Refuses to follow references: contents of other tables are beyond roll-back (H60). */
+ * A snapshot is a Lua table: table → {fields, metatable or false}. It is proportional to what the tables themselves
+ * hold, never to the heap behind them. Owner thread: the session's. Refuses to follow references: contents of other
+ * tables are beyond roll-back (H60). */
 #include <lauxlib.h>
 
 #include "reload/threeway.h"
@@ -29,7 +30,7 @@ static void push_copy(lua_State *L, int idx)
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* copy key value */
         lua_pushvalue(L, -2);
-        lua_insert(L, -2);     /* copy key key value */
+        lua_insert(L, -2); /* copy key key value */
         lua_rawset(L, -4);
     }
     LS_LTOP_CHECK(L, 1);
@@ -43,14 +44,12 @@ void ls__snapshot_add(lua_State *L, int snapshot, int idx)
     lua_pushvalue(L, idx);
     bool there = lua_rawget(L, snapshot) != LUA_TNIL;
     lua_pop(L, 1);
-    if (there)
-        return;
+    if (there) return;
     lua_pushvalue(L, idx);
     lua_createtable(L, 2, 0); /* table entry */
     push_copy(L, idx);
     lua_rawseti(L, -2, SLOT_FIELDS);
-    if (!lua_getmetatable(L, idx))
-        lua_pushboolean(L, 0);
+    if (!lua_getmetatable(L, idx)) lua_pushboolean(L, 0);
     lua_rawseti(L, -2, SLOT_META);
     lua_rawset(L, snapshot);
 }
@@ -78,8 +77,7 @@ static void restore_table(lua_State *L, int table, int fields)
         lua_pushvalue(L, -1);
         bool was = lua_rawget(L, fields) != LUA_TNIL;
         lua_pop(L, 1);
-        if (was)
-            continue;
+        if (was) continue;
         lua_pushvalue(L, -1);
         lua_pushnil(L);
         lua_rawset(L, table);
@@ -87,7 +85,7 @@ static void restore_table(lua_State *L, int table, int fields)
     lua_pushnil(L);
     while (lua_next(L, fields)) { /* key before */
         lua_pushvalue(L, -2);
-        lua_rawget(L, table);     /* key before now */
+        lua_rawget(L, table); /* key before now */
         bool same = lua_rawequal(L, -1, -2) != 0;
         lua_pop(L, 1);
         if (same) {
@@ -95,7 +93,7 @@ static void restore_table(lua_State *L, int table, int fields)
             continue;
         }
         lua_pushvalue(L, -2);
-        lua_insert(L, -2);        /* key key before */
+        lua_insert(L, -2); /* key key before */
         lua_rawset(L, table);
     }
     LS_LTOP_CHECK(L, 0);
@@ -146,8 +144,7 @@ static void copy_differences(lua_State *L, int now, int before, int target)
         lua_pushvalue(L, -1);
         bool gone = lua_rawget(L, now) == LUA_TNIL;
         lua_pop(L, 1);
-        if (!gone)
-            continue;
+        if (!gone) continue;
         lua_pushvalue(L, -1);
         lua_pushnil(L);
         lua_rawset(L, target);
@@ -175,8 +172,7 @@ void ls__snapshot_amend(lua_State *L, int outer, int inner)
         lua_rawgeti(L, entry, SLOT_FIELDS);
         lua_rawgeti(L, kept, SLOT_FIELDS);
         copy_differences(L, table, kept + 1, kept + 2);
-        if (!lua_getmetatable(L, table))
-            lua_pushboolean(L, 0);
+        if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
         lua_rawgeti(L, entry, SLOT_META);
         bool same = lua_rawequal(L, -1, -2) != 0;
         lua_pop(L, 1);

@@ -1,15 +1,19 @@
-/* The three-way rule (H48, H49, H51 to H53, H56): after a chunk has run, its governed places get their values. Functions follow the
- * file. Data follows the run, unless the file's own value for it was edited. Tables keep their identity.
+/* The three-way rule (H48, H49, H51 to H53, H56): after a chunk has run, its governed places get their values.
+ * Functions follow the file. Data follows the run, unless the file's own value for it was edited. Tables keep their
+ * identity.
  *
  * The order matters and is this:
  *   1. see which globals and prototype fields the chunk assigned, by comparison with the snapshot;
  *   2. walk over what it made; the functions found tell the file's top-level variables;
- *   3. pair new tables with the old ones that keep their identity (module table, hand-made classes, tables of functions), and
+ *   3. pair new tables with the old ones that keep their identity (module table, hand-made classes, tables of
+ *   functions), and
  *      replace the new ones by the old in everything made;
  *   4. record what the execution gave (S of the next time);
- *   5. let every place decide; where a table of the run would displace an equal new one, ask who else holds the new one.
+ *   5. let every place decide; where a table of the run would displace an equal new one, ask who else holds the new
+ *   one.
  *
- * Owner thread: the session's. Refuses to judge anything but governed places: contents of other tables belong to the run (H60). */
+ * Owner thread: the session's. Refuses to judge anything but governed places: contents of other tables belong to the
+ * run (H60). */
 #include <ctype.h>
 #include <string.h>
 
@@ -34,8 +38,7 @@ void ls__threeway_undo(lua_State *L, int undo)
             lua_rawgeti(L, -1, 1);
             lua_remove(L, -2);
         }
-        if (!lua_setupvalue(L, -2, upvalue))
-            lua_pop(L, 1);
+        if (!lua_setupvalue(L, -2, upvalue)) lua_pop(L, 1);
         lua_pop(L, 1);
     }
 }
@@ -66,8 +69,7 @@ static void append(lua_State *L, int array, lua_Integer *count)
 /* A table whose `__index` is itself (H48). [-0, +0, m] */
 static bool is_class(lua_State *L, int idx)
 {
-    if (lua_type(L, idx) != LUA_TTABLE)
-        return false;
+    if (lua_type(L, idx) != LUA_TTABLE) return false;
     lua_pushliteral(L, "__index");
     lua_rawget(L, idx);
     bool self = lua_rawequal(L, -1, idx) != 0;
@@ -78,8 +80,7 @@ static bool is_class(lua_State *L, int idx)
 /* A plain name space: at least one function and nothing else (H49). [-0, +0, -] */
 static bool is_functions(lua_State *L, int idx)
 {
-    if (lua_type(L, idx) != LUA_TTABLE)
-        return false;
+    if (lua_type(L, idx) != LUA_TTABLE) return false;
     if (lua_getmetatable(L, idx)) {
         lua_pop(L, 1);
         return false;
@@ -100,13 +101,14 @@ static bool is_functions(lua_State *L, int idx)
 
 /* --- 1: what the chunk assigned --- */
 
-/* Fields that the server itself keeps on a prototype are no statics (L73, the default constructor of L75), nor are declared ones (L82 to L89).
- * [-0, +0, -] */
+/* Fields that the server itself keeps on a prototype are no statics (L73, the default constructor of L75), nor are
+ * declared ones (L82 to L89). [-0, +0, -] */
 static bool is_ungoverned(lua_State *L, int declared, int key, int value)
 {
     if (lua_type(L, key) == LUA_TSTRING) {
         const char *name = lua_tostring(L, key);
-        if (strcmp(name, "type") == 0 || strcmp(name, "__index") == 0 || (strcmp(name, "new") == 0 && lua_iscfunction(L, value)))
+        if (strcmp(name, "type") == 0 || strcmp(name, "__index") == 0 ||
+            (strcmp(name, "new") == 0 && lua_iscfunction(L, value)))
             return true;
     }
     return lua_type(L, declared) == LUA_TTABLE && ls__has_key(L, declared, key);
@@ -172,8 +174,12 @@ void ls__work_change(struct ls_work *w, lua_Integer index)
 static void walk_fresh(struct ls_work *w)
 {
     lua_State *L = w->L;
-    struct ls_fresh walk = {.L = L, .source = w->rule->source, .known = w->rule->known, .budget = FRESH_BUDGET,
-                            .tables = w->tables, .functions = w->functions};
+    struct ls_fresh walk = {.L = L,
+                            .source = w->rule->source,
+                            .known = w->rule->known,
+                            .budget = FRESH_BUDGET,
+                            .tables = w->tables,
+                            .functions = w->functions};
     ls__address_set(L);
     walk.seen = lua_gettop(L);
     lua_pushvalue(L, w->value);
@@ -189,8 +195,7 @@ static void walk_fresh(struct ls_work *w)
         lua_rawgeti(L, w->rule->roots, i);
         ls__fresh_add(&walk);
     }
-    if (lua_type(L, w->rule->app) == LUA_TTABLE)
-        ls__fresh_add_functions(&walk, w->rule->app);
+    if (lua_type(L, w->rule->app) == LUA_TTABLE) ls__fresh_add_functions(&walk, w->rule->app);
     ls__fresh_add_globals(&walk);
     ls__fresh_run(&walk);
     w->table_count = walk.table_count;
@@ -203,11 +208,11 @@ static void note_variable(struct ls_work *w, int var, int upvalue)
 {
     lua_State *L = w->L;
     void *id = lua_upvalueid(L, -1, upvalue);
-    if (id == w->old[var])
-        return; /* a function of an earlier version, met in a table that outlives versions */
+    if (id == w->old[var]) return; /* a function of an earlier version, met in a table that outlives versions */
     if (!w->ids[var])
         w->ids[var] = id;
-    else if (w->ids[var] != id) w->ids[var] = LS_WORK_MANY; /* made anew by each turn of a loop: nobody's (H56) */
+    else if (w->ids[var] != id)
+        w->ids[var] = LS_WORK_MANY; /* made anew by each turn of a loop: nobody's (H56) */
     if (lua_rawgeti(L, w->vars, var + 1) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
@@ -252,23 +257,22 @@ static void find_variables(struct ls_work *w)
         }
         if (ls__scope_variables(w->rule->scope, ar.linedefined, ar.lastlinedefined, ar.nups, names, vars))
             for (int j = 0; j < ar.nups; j++)
-                if (vars[j] >= 0)
-                    note_variable(w, vars[j], j + 1);
+                if (vars[j] >= 0) note_variable(w, vars[j], j + 1);
         lua_pop(L, 1);
     }
 }
 
 /* --- 3: tables that keep their identity --- */
 
-/* The new table at `n` has content that goes to the table at `o`, if that is one that may take it; else it stays its own. [-0, +0, m] */
+/* The new table at `n` has content that goes to the table at `o`, if that is one that may take it; else it stays its
+ * own. [-0, +0, m] */
 static void offer(struct ls_work *w, int n, int o)
 {
     lua_State *L = w->L;
-    if (lua_type(L, n) != LUA_TTABLE || ls__has_key(L, w->rule->known, n) || ls__has_key(L, w->owned, n))
-        return;
-    bool suits = lua_type(L, o) == LUA_TTABLE && !ls__has_key(L, w->rule->prototypes, o) && !ls__has_key(L, w->taken, o);
-    if (suits)
-        set_key(L, w->taken, o);
+    if (lua_type(L, n) != LUA_TTABLE || ls__has_key(L, w->rule->known, n) || ls__has_key(L, w->owned, n)) return;
+    bool suits =
+        lua_type(L, o) == LUA_TTABLE && !ls__has_key(L, w->rule->prototypes, o) && !ls__has_key(L, w->taken, o);
+    if (suits) set_key(L, w->taken, o);
     lua_pushvalue(L, n);
     lua_pushvalue(L, suits ? o : n);
     lua_rawset(L, w->owned);
@@ -302,15 +306,15 @@ static void offer_nested(struct ls_work *w, int n, int o)
     }
 }
 
-/* A local that holds a hand-made class keeps its instances as a global one does: one rule for all places (H49). [-0, +0, m] */
+/* A local that holds a hand-made class keeps its instances as a global one does: one rule for all places (H49).
+ * [-0, +0, m] */
 static void offer_locals(struct ls_work *w)
 {
     lua_State *L = w->L;
     int top = lua_gettop(L);
     ls__record_part(L, w->rule->record, LS_RECORD_LOCALS);
     for (int var = 0; var < ls__scope_count(w->rule->scope); var++) {
-        if (!w->ids[var] || w->ids[var] == LS_WORK_MANY)
-            continue;
+        if (!w->ids[var] || w->ids[var] == LS_WORK_MANY) continue;
         lua_rawgeti(L, w->vars, var + 1);
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
@@ -341,8 +345,7 @@ static void offer_all(struct ls_work *w)
         }
         lua_settop(L, now - 4);
     }
-    if (w->rule->scope)
-        offer_locals(w);
+    if (w->rule->scope) offer_locals(w);
     for (lua_Integer i = 1; i <= w->queue_count; i++) {
         int top = lua_gettop(L);
         lua_rawgeti(L, w->queue, i);
@@ -357,8 +360,7 @@ static void offer_all(struct ls_work *w)
 static bool substitute(struct ls_work *w)
 {
     lua_State *L = w->L;
-    if (lua_type(L, -1) != LUA_TTABLE)
-        return false;
+    if (lua_type(L, -1) != LUA_TTABLE) return false;
     lua_pushvalue(L, -1);
     if (lua_rawget(L, w->owned) == LUA_TNIL || lua_rawequal(L, -1, -2)) {
         lua_pop(L, 1);
@@ -401,8 +403,7 @@ static void substitute_all(struct ls_work *w)
     for (lua_Integer i = 1; i <= w->function_count; i++) {
         lua_rawgeti(L, w->functions, i);
         for (int up = 1; lua_getupvalue(L, -1, up); up++)
-            if (!substitute(w) || !lua_setupvalue(L, -2, up))
-                lua_pop(L, 1);
+            if (!substitute(w) || !lua_setupvalue(L, -2, up)) lua_pop(L, 1);
         lua_pop(L, 1);
     }
     for (lua_Integer i = 0; i < w->change_count; i++) {
@@ -415,8 +416,7 @@ static void substitute_all(struct ls_work *w)
             lua_pop(L, 4);
         }
     }
-    if (lua_type(L, w->rule->app) == LUA_TTABLE)
-        substitute_table(w, w->rule->app);
+    if (lua_type(L, w->rule->app) == LUA_TTABLE) substitute_table(w, w->rule->app);
     lua_pushvalue(L, w->value);
     w->rule->taken_over = substitute(w);
     lua_replace(L, w->value);
@@ -454,12 +454,10 @@ void ls__threeway(struct ls_threeway *rule)
     }
     collect_all_changes(&w);
     walk_fresh(&w);
-    if (rule->scope)
-        find_variables(&w);
+    if (rule->scope) find_variables(&w);
     offer_all(&w);
     substitute_all(&w);
     ls__work_record(&w);
-    if (lua_type(L, rule->record) == LUA_TTABLE || rule->no_base)
-        ls__work_decide(&w);
+    if (lua_type(L, rule->record) == LUA_TTABLE || rule->no_base) ls__work_decide(&w);
     lua_settop(L, w.next);
 }

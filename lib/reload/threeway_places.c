@@ -1,7 +1,8 @@
-/* The governed places of the three-way rule: what an execution gave there is recorded, and each place takes its value (H49, H51, H56).
+/* The governed places of the three-way rule: what an execution gave there is recorded, and each place takes its value
+ * (H49, H51, H56).
  *
- * Owner thread: the session's. Every change is either in a table that the snapshot covers, or in a variable whose old value goes into
- * the undo list first, so a raise anywhere in here can be rolled back. */
+ * Owner thread: the session's. Every change is either in a table that the snapshot covers, or in a variable whose old
+ * value goes into the undo list first, so a raise anywhere in here can be rolled back. */
 #include <ctype.h>
 #include <string.h>
 
@@ -34,8 +35,7 @@ bool ls__work_old_local(struct ls_work *w, int locals, const char *name)
             lua_rawgeti(L, top + 1, 1);
             lua_rawgeti(L, top + 1, 2);
             lua_remove(L, top + 1);
-            if (lua_getupvalue(L, top + 1, (int)lua_tointeger(L, top + 2)))
-                return true;
+            if (lua_getupvalue(L, top + 1, (int)lua_tointeger(L, top + 2))) return true;
         }
     }
     lua_settop(L, top);
@@ -47,8 +47,8 @@ bool ls__work_old_local(struct ls_work *w, int locals, const char *name)
 
 /* --- recording --- */
 
-/* Tables whose content goes to another place are recorded entry by entry, under the table that carries it from now on; everywhere else
- * their identity is enough. [-0, +0, m] */
+/* Tables whose content goes to another place are recorded entry by entry, under the table that carries it from now on;
+ * everywhere else their identity is enough. [-0, +0, m] */
 static void record_tables(struct ls_work *w)
 {
     lua_State *L = w->L;
@@ -74,8 +74,8 @@ static void record_tables(struct ls_work *w)
     lua_setfield(L, w->next, LS_RECORD_TABLES);
 }
 
-/* Push a copy of the part of the old record, or an empty table. What an execution does not assign keeps the record it had, since it
- * cannot be told from what was assigned equally (H49). [-0, +1, m] */
+/* Push a copy of the part of the old record, or an empty table. What an execution does not assign keeps the record it
+ * had, since it cannot be told from what was assigned equally (H49). [-0, +1, m] */
 static void push_part_copy(struct ls_work *w, int record, const char *name)
 {
     lua_State *L = w->L;
@@ -93,8 +93,8 @@ static void push_part_copy(struct ls_work *w, int record, const char *name)
     lua_settop(L, copy);
 }
 
-/* Push the record of the value at `idx` for a place that held the value at `before`. A table that was there before was not made by this
- * execution, so its content says nothing about the file. [-0, +1, m] */
+/* Push the record of the value at `idx` for a place that held the value at `before`. A table that was there before was
+ * not made by this execution, so its content says nothing about the file. [-0, +1, m] */
 static void push_place_record(struct ls_work *w, int idx, int before)
 {
     lua_State *L = w->L;
@@ -157,8 +157,7 @@ static void push_variable(struct ls_work *w, int var)
     lua_rawgeti(L, w->vars, var + 1);
     lua_rawgeti(L, -1, 1);
     lua_rawgeti(L, -2, 2);
-    if (!lua_getupvalue(L, -2, (int)lua_tointeger(L, -1)))
-        lua_pushnil(L);
+    if (!lua_getupvalue(L, -2, (int)lua_tointeger(L, -1))) lua_pushnil(L);
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
 }
@@ -201,8 +200,7 @@ void ls__work_record(struct ls_work *w)
 {
     record_tables(w);
     record_changes(w);
-    if (w->rule->scope)
-        record_locals(w);
+    if (w->rule->scope) record_locals(w);
 }
 
 /* --- deciding --- */
@@ -211,13 +209,10 @@ void ls__work_record(struct ls_work *w)
 static enum verdict judge(struct ls_work *w, int n, int c, int s)
 {
     lua_State *L = w->L;
-    if (lua_type(L, n) == LUA_TFUNCTION)
-        return TAKE_NEW;
-    if (lua_rawequal(L, n, c))
-        return KEEP_PRESENT;
+    if (lua_type(L, n) == LUA_TFUNCTION) return TAKE_NEW;
+    if (lua_rawequal(L, n, c)) return KEEP_PRESENT;
     bool displaced = lua_type(L, n) == LUA_TTABLE && lua_type(L, c) == LUA_TTABLE;
-    if (!ls__value_equal(L, n, s, displaced ? w->candidates : 0))
-        return TAKE_NEW;
+    if (!ls__value_equal(L, n, s, displaced ? w->candidates : 0)) return TAKE_NEW;
     return displaced ? KEEP_UNLESS_HELD : KEEP_PRESENT;
 }
 
@@ -225,14 +220,14 @@ static enum verdict judge(struct ls_work *w, int n, int c, int s)
 static enum verdict judge_recorded(struct ls_work *w, int n, int c, int s)
 {
     lua_State *L = w->L;
-    if (!lua_isnil(L, s))
-        return judge(w, n, c, s);
+    if (!lua_isnil(L, s)) return judge(w, n, c, s);
     bool data = lua_type(L, n) != LUA_TFUNCTION && lua_type(L, c) != LUA_TFUNCTION && !lua_isnil(L, c);
     return w->rule->no_base && data ? KEEP_PRESENT : TAKE_NEW;
 }
 
-/* Remember that a place has kept a table of the run although the file made an equal one. The new value is at `n`, the container (or the
- * function that holds a variable) at `holder`, the key (or the number of the upvalue) at `key`. [-0, +0, m] */
+/* Remember that a place has kept a table of the run although the file made an equal one. The new value is at `n`, the
+ * container (or the function that holds a variable) at `holder`, the key (or the number of the upvalue) at `key`.
+ * [-0, +0, m] */
 static void add_conflict(struct ls_work *w, int holder, int key, int n)
 {
     lua_State *L = w->L;
@@ -252,14 +247,14 @@ static void set_field(lua_State *L, int table, int key, int value)
     lua_rawset(L, table);
 }
 
-/* Give the variable behind upvalue `up` of the function at `f` the value at `n`; its present one goes into the undo list. [-0, +0, m] */
+/* Give the variable behind upvalue `up` of the function at `f` the value at `n`; its present one goes into the undo
+ * list. [-0, +0, m] */
 static void set_variable(struct ls_work *w, int f, int up, int n)
 {
     lua_State *L = w->L;
     lua_Integer at = (lua_Integer)lua_rawlen(L, w->rule->undo);
     lua_createtable(L, 1, 0);
-    if (!lua_getupvalue(L, f, up))
-        lua_pushnil(L);
+    if (!lua_getupvalue(L, f, up)) lua_pushnil(L);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, f);
     lua_pushinteger(L, up);
@@ -268,8 +263,7 @@ static void set_variable(struct ls_work *w, int f, int up, int n)
     lua_rawseti(L, w->rule->undo, at + 2);
     lua_rawseti(L, w->rule->undo, at + 1);
     lua_pushvalue(L, n);
-    if (!lua_setupvalue(L, f, up))
-        lua_pop(L, 1);
+    if (!lua_setupvalue(L, f, up)) lua_pop(L, 1);
 }
 
 static bool in_snapshot(struct ls_work *w, int container)
@@ -311,10 +305,8 @@ static void decide_changes(struct ls_work *w)
             }
             int s = lua_gettop(L);
             enum verdict verdict = judge_recorded(w, container + 3, container + 2, s);
-            if (verdict != TAKE_NEW)
-                set_field(L, container, container + 1, container + 2);
-            if (verdict == KEEP_UNLESS_HELD)
-                add_conflict(w, container, container + 1, container + 3);
+            if (verdict != TAKE_NEW) set_field(L, container, container + 1, container + 2);
+            if (verdict == KEEP_UNLESS_HELD) add_conflict(w, container, container + 1, container + 3);
         }
         lua_settop(L, top + 3);
     }
@@ -340,8 +332,7 @@ static void push_named(lua_State *L, int table, const char *name, size_t len)
         }
         lua_pop(L, 1);
     }
-    if (!lua_istable(L, table))
-        return; /* the nil is there */
+    if (!lua_istable(L, table)) return; /* the nil is there */
     lua_pushnil(L);
 }
 
@@ -383,14 +374,10 @@ static bool is_owners(void *ctx, enum ls_owner_kind kind, const char *text, size
     const struct ls_threeway *rule = owner->w->rule;
     const char *made;
     size_t made_len;
-    if (!lua_checkstack(owner->w->L, 6))
-        return true;
-    if (kind == LS_OWNER_RETURNED)
-        return lua_rawequal(owner->w->L, owner->o, rule->old_value);
-    if (kind == LS_OWNER_NAMED)
-        return is_called(owner, text, len);
-    if (len == 4 && memcmp(text, "self", 4) == 0)
-        return false;
+    if (!lua_checkstack(owner->w->L, 6)) return true;
+    if (kind == LS_OWNER_RETURNED) return lua_rawequal(owner->w->L, owner->o, rule->old_value);
+    if (kind == LS_OWNER_NAMED) return is_called(owner, text, len);
+    if (len == 4 && memcmp(text, "self", 4) == 0) return false;
     if (ls__text_names(rule->text, rule->text_len, text, len, &made, &made_len) && made)
         return is_called(owner, made, made_len);
     return is_global(owner, text, len) != 0;
@@ -399,31 +386,28 @@ static bool is_owners(void *ctx, enum ls_owner_kind kind, const char *text, size
 /* Does the text still define the function `key` for the table at `o`? Other keys than names cannot be asked for. */
 static bool is_defined(struct ls_work *w, int key, int o, int n)
 {
-    if (lua_type(w->L, key) != LUA_TSTRING)
-        return false;
+    if (lua_type(w->L, key) != LUA_TSTRING) return false;
     size_t len;
     const char *name = lua_tolstring(w->L, key, &len);
     struct owner owner = {w, o, n};
     return ls__text_defines(w->rule->text, w->rule->text_len, name, len, is_owners, &owner);
 }
 
-/* Might the text still give something to the field at `key`? Reading it does not count: who has removed `M.limit = 5` means the default of
- * `M.limit or 10`. A name in a string may be a key, and one before a comma the first of several that are assigned. */
+/* Might the text still give something to the field at `key`? Reading it does not count: who has removed `M.limit = 5`
+ * means the default of `M.limit or 10`. A name in a string may be a key, and one before a comma the first of several
+ * that are assigned. */
 static bool may_be_assigned(struct ls_work *w, int key)
 {
-    if (lua_type(w->L, key) != LUA_TSTRING)
-        return false;
+    if (lua_type(w->L, key) != LUA_TSTRING) return false;
     size_t len;
     const char *name = lua_tolstring(w->L, key, &len), *text = w->rule->text, *end = text + w->rule->text_len;
-    while ((text = ls_find_word(text, (size_t)(end - text), name, len)) != NULL) {
-        if (text > w->rule->text && (text[-1] == '"' || text[-1] == '\''))
-            return true;
+    while ((text = ls_find_word(text, (size_t)(end - text), name, len))) {
+        if (text > w->rule->text && (text[-1] == '"' || text[-1] == '\'')) return true;
         text += len;
         const char *next = text;
         while (next < end && (isspace((unsigned char)*next) || *next == ']'))
             next++;
-        if (next < end && (*next == ',' || (*next == '=' && (next + 1 == end || next[1] != '='))))
-            return true;
+        if (next < end && (*next == ',' || (*next == '=' && (next + 1 == end || next[1] != '=')))) return true;
     }
     return false;
 }
@@ -431,21 +415,19 @@ static bool may_be_assigned(struct ls_work *w, int key)
 static void note_removed(struct ls_work *w, int key)
 {
     w->rule->methods_removed++;
-    if (w->rule->removed->len)
-        ls_buf_str(w->rule->removed, ", ");
+    if (w->rule->removed->len) ls_buf_str(w->rule->removed, ", ");
     if (lua_type(w->L, key) == LUA_TSTRING)
         ls_buf_str(w->rule->removed, lua_tostring(w->L, key));
     else
         ls_buf_str(w->rule->removed, "?");
 }
 
-/* Own fields of the table at `o` that the execution before gave and this one did not (H51; for data of module tables H49). What is
- * still defined may be under a guard, so it stays. [-0, +0, m] */
+/* Own fields of the table at `o` that the execution before gave and this one did not (H51; for data of module tables
+ * H49). What is still defined may be under a guard, so it stays. [-0, +0, m] */
 static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
 {
     lua_State *L = w->L;
-    if (lua_type(L, content) != LUA_TTABLE)
-        return;
+    if (lua_type(L, content) != LUA_TTABLE) return;
     lua_pushnil(L);
     while (lua_next(L, content)) { /* key s */
         int key = lua_gettop(L) - 1, s = key + 1;
@@ -453,11 +435,10 @@ static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
         lua_pushvalue(L, key);
         lua_rawget(L, o); /* key s c */
         bool gone = !lua_isnil(L, s + 1) && (function ? !w->rule->keep_removed : data);
-        if (gone && n)
-            gone = !ls__has_key(L, n, key);
-        if (gone && !(function ? is_defined(w, key, o, n) : may_be_assigned(w, key)) && ls__value_equal(L, s + 1, s, 0)) {
-            if (function)
-                note_removed(w, key);
+        if (gone && n) gone = !ls__has_key(L, n, key);
+        if (gone && !(function ? is_defined(w, key, o, n) : may_be_assigned(w, key)) &&
+            ls__value_equal(L, s + 1, s, 0)) {
+            if (function) note_removed(w, key);
             lua_pushvalue(L, key);
             lua_pushnil(L);
             lua_rawset(L, o);
@@ -466,7 +447,8 @@ static void remove_gone(struct ls_work *w, int o, int n, int content, bool data)
     }
 }
 
-/* The table at `o` takes the content of the new table at `n`; `content` is what the file gave it before, or nil. [-0, +0, m] */
+/* The table at `o` takes the content of the new table at `n`; `content` is what the file gave it before, or nil.
+ * [-0, +0, m] */
 static void take_over(struct ls_work *w, int n, int o, int content)
 {
     lua_State *L = w->L;
@@ -483,15 +465,12 @@ static void take_over(struct ls_work *w, int n, int o, int content)
             lua_pushnil(L);
         } /* key new c s */
         enum verdict verdict = judge_recorded(w, key + 1, key + 2, key + 3);
-        if (verdict == TAKE_NEW && !lua_rawequal(L, key + 1, key + 2))
-            set_field(L, o, key, key + 1);
-        if (verdict == KEEP_UNLESS_HELD)
-            add_conflict(w, o, key, key + 1);
+        if (verdict == TAKE_NEW && !lua_rawequal(L, key + 1, key + 2)) set_field(L, o, key, key + 1);
+        if (verdict == KEEP_UNLESS_HELD) add_conflict(w, o, key, key + 1);
         lua_settop(L, key);
     }
     remove_gone(w, o, n, content, true);
-    if (!lua_getmetatable(L, n))
-        lua_pushnil(L);
+    if (!lua_getmetatable(L, n)) lua_pushnil(L);
     ls__set_metatable(L, o);
 }
 
@@ -535,31 +514,27 @@ static void decide_prototypes(struct ls_work *w)
     lua_settop(L, top);
 }
 
-/* Is the variable one that the file defines as a function? A callback that the run has put into a data variable is data of the run. Where
- * nothing was recorded, a function of the file counts as its definition. */
+/* Is the variable one that the file defines as a function? A callback that the run has put into a data variable is data
+ * of the run. Where nothing was recorded, a function of the file counts as its definition. */
 static bool is_function_local(struct ls_work *w, int c, int n, int s)
 {
     lua_State *L = w->L;
-    if (lua_type(L, n) == LUA_TFUNCTION || lua_type(L, s) == LUA_TFUNCTION)
-        return true;
-    if (!w->rule->no_base || !lua_isnil(L, s) || lua_type(L, c) != LUA_TFUNCTION)
-        return false;
+    if (lua_type(L, n) == LUA_TFUNCTION || lua_type(L, s) == LUA_TFUNCTION) return true;
+    if (!w->rule->no_base || !lua_isnil(L, s) || lua_type(L, c) != LUA_TFUNCTION) return false;
     lua_Debug ar;
     lua_pushvalue(L, c);
     lua_getinfo(L, ">S", &ar);
     return strcmp(ar.source, w->rule->source) == 0;
 }
 
-/* One variable of the file: the old version's at f, up, c; the list of the new functions that use the new one; n and s. Data is shared
- * by joining, so that callbacks of the old version and the new code see one variable. [-0, +0, m] */
+/* One variable of the file: the old version's at f, up, c; the list of the new functions that use the new one; n and s.
+ * Data is shared by joining, so that callbacks of the old version and the new code see one variable. [-0, +0, m] */
 static void decide_local(struct ls_work *w, int list, int f, int up, int c, int n, int s)
 {
     lua_State *L = w->L;
-    if (is_function_local(w, c, n, s))
-        return;
+    if (is_function_local(w, c, n, s)) return;
     enum verdict verdict = lua_isnil(L, n) ? KEEP_PRESENT : judge_recorded(w, n, c, s);
-    if (verdict == TAKE_NEW)
-        set_variable(w, f, up, n);
+    if (verdict == TAKE_NEW) set_variable(w, f, up, n);
     lua_Integer count = (lua_Integer)lua_rawlen(L, list);
     for (lua_Integer i = 1; i < count; i += 2) {
         lua_rawgeti(L, list, i);
@@ -569,8 +544,7 @@ static void decide_local(struct ls_work *w, int list, int f, int up, int c, int 
         /* Whoever still has the new variable because no walk found it sees the run's value at least. */
         if (verdict != TAKE_NEW) {
             lua_pushvalue(L, c);
-            if (!lua_setupvalue(L, -2, index))
-                lua_pop(L, 1);
+            if (!lua_setupvalue(L, -2, index)) lua_pop(L, 1);
         }
         lua_upvaluejoin(L, -1, index, f, up);
         lua_pop(L, 1);
@@ -588,8 +562,7 @@ static void decide_locals(struct ls_work *w)
     int top = lua_gettop(L);
     ls__record_part(L, w->rule->record, LS_RECORD_LOCALS);
     for (int var = 0; var < ls__scope_count(w->rule->scope); var++) {
-        if (!w->ids[var] || w->ids[var] == LS_WORK_MANY)
-            continue;
+        if (!w->ids[var] || w->ids[var] == LS_WORK_MANY) continue;
         const char *name = ls__scope_name(w->rule->scope, var);
         lua_rawgeti(L, w->vars, var + 1);
         if (ls__work_old_local(w, top + 1, name)) { /* locals list f up c */
@@ -603,14 +576,13 @@ static void decide_locals(struct ls_work *w)
     lua_settop(L, top);
 }
 
-/* A new table that something else than governed places holds wins everywhere: the page must never show one table while the code
- * changes another (H49). [-0, +0, m] */
+/* A new table that something else than governed places holds wins everywhere: the page must never show one table while
+ * the code changes another (H49). [-0, +0, m] */
 static void settle_conflicts(struct ls_work *w)
 {
     lua_State *L = w->L;
     int top = lua_gettop(L);
-    if (w->conflict_count == 0)
-        return;
+    if (w->conflict_count == 0) return;
     lua_newtable(L);
     ls__find_held(L, w->candidates, top + 1, w->rule->skip);
     for (lua_Integer i = 0; i < w->conflict_count; i++) {
@@ -624,7 +596,8 @@ static void settle_conflicts(struct ls_work *w)
             else
                 set_variable(w, top + 2, (int)lua_tointeger(L, top + 3), top + 4);
             const char *name = field && lua_type(L, top + 3) == LUA_TSTRING ? lua_tostring(L, top + 3)
-                               : field ? "?" : lua_getupvalue(L, top + 2, (int)lua_tointeger(L, top + 3));
+                               : field                                      ? "?"
+                                       : lua_getupvalue(L, top + 2, (int)lua_tointeger(L, top + 3));
             ls_buf_printf(w->rule->notes, "%s follows the file: its new table is held elsewhere\n", name ? name : "?");
         }
         lua_settop(L, top + 1);
@@ -637,11 +610,12 @@ void ls__work_decide(struct ls_work *w)
     decide_tables(w);
     decide_changes(w);
     decide_prototypes(w);
-    if (w->rule->scope)
-        decide_locals(w);
-    /* From here on nothing but the places themselves refers to what they have given up; the search must not meet it in our lists. */
+    if (w->rule->scope) decide_locals(w);
+    /* From here on nothing but the places themselves refers to what they have given up; the search must not meet it in
+     * our lists. */
     lua_State *L = w->L;
-    const int ours[] = {w->next, w->changes, w->owned, w->queue, w->taken, w->tables, w->functions, w->vars, w->conflicts};
+    const int ours[] = {w->next,   w->changes,   w->owned, w->queue,    w->taken,
+                        w->tables, w->functions, w->vars,  w->conflicts};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         lua_pushvalue(L, ours[i]);
         lua_pushboolean(L, 1);

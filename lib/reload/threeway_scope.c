@@ -1,9 +1,10 @@
 /* Which variable of a file's top level does an upvalue of one of its functions mean? (H56)
  *
- * Lua's debug interface names upvalues but does not tell a variable of the file's top level from one of an enclosing function with the
- * same name. The compiled form does: each function lists, for every upvalue, whether it is a register of the enclosing function or
- * an upvalue of it. This file reads that list out of the byte code of the main function (format of Lua 5.4) and resolves each upvalue
- * of each function up to the main function's own locals. A text in another format is answered with "no variables", never with a guess.
+ * Lua's debug interface names upvalues but does not tell a variable of the file's top level from one of an enclosing
+ * function with the same name. The compiled form does: each function lists, for every upvalue, whether it is a register
+ * of the enclosing function or an upvalue of it. This file reads that list out of the byte code of the main function
+ * (format of Lua 5.4) and resolves each upvalue of each function up to the main function's own locals. A text in
+ * another format is answered with "no variables", never with a guess.
  *
  * Pure: touches no Lua state. Thread: any. */
 #include "reload/threeway.h"
@@ -16,7 +17,15 @@
 enum { MAX_NESTING = 200 }; /* Lua's own limit of nested functions (LUAI_MAXCCALLS) */
 
 /* Byte code uses these tags for constants (lobject.h: basic type and variant bits). */
-enum { TAG_NIL = 0x00, TAG_FALSE = 0x01, TAG_TRUE = 0x11, TAG_INT = 0x03, TAG_FLOAT = 0x13, TAG_SHORT = 0x04, TAG_LONG = 0x14 };
+enum {
+    TAG_NIL = 0x00,
+    TAG_FALSE = 0x01,
+    TAG_TRUE = 0x11,
+    TAG_INT = 0x03,
+    TAG_FLOAT = 0x13,
+    TAG_SHORT = 0x04,
+    TAG_LONG = 0x14
+};
 
 struct span {
     const char *text;
@@ -24,25 +33,25 @@ struct span {
 };
 
 struct upvalue {
-    bool in_stack;     /* a register of the enclosing function, else an upvalue of it */
+    bool in_stack; /* a register of the enclosing function, else an upvalue of it */
     unsigned char idx;
-    struct span name;  /* valid while parsing */
-    int var;           /* index into ls_scope.names, -1 = no variable of the file's top level */
+    struct span name; /* valid while parsing */
+    int var;          /* index into ls_scope.names, -1 = no variable of the file's top level */
 };
 
 struct proto {
-    int parent;                /* index, -1 for the main function */
+    int parent; /* index, -1 for the main function */
     int first_line, last_line;
-    struct upvalue *upvalues;  /* owned */
+    struct upvalue *upvalues; /* owned */
     size_t upvalue_count;
 };
 
 struct ls_scope {
-    struct proto *protos;      /* owned; [0] is the main function */
+    struct proto *protos; /* owned; [0] is the main function */
     size_t count, cap;
-    char **names;              /* owned: variables of the main function that occur once by name */
+    char **names; /* owned: variables of the main function that occur once by name */
     size_t name_count;
-    struct span *locals;       /* while parsing: names of all locals of the main function */
+    struct span *locals; /* while parsing: names of all locals of the main function */
     size_t local_count;
 };
 
@@ -77,8 +86,7 @@ static size_t read_size(struct reader *in)
     for (int i = 0; i < 10 && !in->bad; i++) {
         unsigned byte = read_byte(in);
         value = (value << 7) | (byte & 0x7f);
-        if (byte & 0x80)
-            return value;
+        if (byte & 0x80) return value;
     }
     in->bad = true;
     return 0;
@@ -99,8 +107,7 @@ static struct span read_string(struct reader *in)
 {
     struct span span = {"", 0};
     size_t size = read_size(in);
-    if (in->bad || size == 0)
-        return span;
+    if (in->bad || size == 0) return span;
     span.text = (const char *)in->at;
     span.len = size - 1;
     skip(in, span.len);
@@ -112,10 +119,13 @@ static void skip_constants(struct reader *in)
     size_t count = read_count(in);
     for (size_t i = 0; i < count && !in->bad; i++) {
         switch (read_byte(in)) {
-        case TAG_NIL: case TAG_FALSE: case TAG_TRUE: break;
+        case TAG_NIL:
+        case TAG_FALSE:
+        case TAG_TRUE: break;
         case TAG_INT: skip(in, sizeof(long long)); break;
         case TAG_FLOAT: skip(in, sizeof(double)); break;
-        case TAG_SHORT: case TAG_LONG: (void)read_string(in); break;
+        case TAG_SHORT:
+        case TAG_LONG: (void)read_string(in); break;
         default: in->bad = true;
         }
     }
@@ -123,7 +133,8 @@ static void skip_constants(struct reader *in)
 
 static int add_proto(struct ls_scope *scope, int parent)
 {
-    return LS_PUSH(scope->protos, scope->count, scope->cap, (struct proto){.parent = parent}) ? (int)scope->count - 1 : -1;
+    return LS_PUSH(scope->protos, scope->count, scope->cap, (struct proto){.parent = parent}) ? (int)scope->count - 1
+                                                                                              : -1;
 }
 
 static void read_locals(struct ls_scope *scope, struct reader *in, bool main)
@@ -140,8 +151,7 @@ static void read_locals(struct ls_scope *scope, struct reader *in, bool main)
         struct span name = read_string(in);
         (void)read_size(in); /* first and last instruction where it lives */
         (void)read_size(in);
-        if (main)
-            scope->locals[scope->local_count++] = name;
+        if (main) scope->locals[scope->local_count++] = name;
     }
 }
 
@@ -160,8 +170,7 @@ static void read_function(struct ls_scope *scope, struct reader *in, int parent,
     skip_constants(in);
     size_t upvalues = read_count(in);
     struct upvalue *list = upvalues ? ls_array(upvalues, sizeof *list) : NULL;
-    if (upvalues && !list)
-        in->bad = true;
+    if (upvalues && !list) in->bad = true;
     scope->protos[self].upvalues = list;
     scope->protos[self].upvalue_count = list ? upvalues : 0;
     for (size_t i = 0; i < upvalues && !in->bad; i++) {
@@ -183,8 +192,7 @@ static void read_function(struct ls_scope *scope, struct reader *in, int parent,
     size_t names = read_count(in);
     for (size_t i = 0; i < names && !in->bad; i++) {
         struct span name = read_string(in);
-        if (i < upvalues)
-            list[i].name = name;
+        if (i < upvalues) list[i].name = name;
     }
 }
 
@@ -211,8 +219,7 @@ static bool same_span(struct span a, struct span b)
 static bool keep_unique_names(struct ls_scope *scope)
 {
     scope->names = ls_array(scope->local_count + 1, sizeof *scope->names);
-    if (!scope->names)
-        return false;
+    if (!scope->names) return false;
     for (size_t i = 0; i < scope->local_count; i++) {
         struct span name = scope->locals[i];
         size_t same = 0;
@@ -220,8 +227,7 @@ static bool keep_unique_names(struct ls_scope *scope)
             same += same_span(name, scope->locals[j]);
         if (same != 1 || name.len == 0 || name.text[0] == '(') continue;
         char *copy = ls_strndup(name.text, name.len);
-        if (!copy)
-            return false;
+        if (!copy) return false;
         scope->names[scope->name_count++] = copy;
     }
     return true;
@@ -230,8 +236,7 @@ static bool keep_unique_names(struct ls_scope *scope)
 static int find_name(const struct ls_scope *scope, struct span name)
 {
     for (size_t i = 0; i < scope->name_count; i++)
-        if (strlen(scope->names[i]) == name.len && memcmp(scope->names[i], name.text, name.len) == 0)
-            return (int)i;
+        if (strlen(scope->names[i]) == name.len && memcmp(scope->names[i], name.text, name.len) == 0) return (int)i;
     return -1;
 }
 
@@ -239,11 +244,9 @@ static int resolve(const struct ls_scope *scope, size_t proto, size_t upvalue)
 {
     for (;;) {
         const struct proto *p = &scope->protos[proto];
-        if (p->parent < 0 || upvalue >= p->upvalue_count)
-            return -1;
+        if (p->parent < 0 || upvalue >= p->upvalue_count) return -1;
         const struct upvalue *u = &p->upvalues[upvalue];
-        if (u->in_stack)
-            return p->parent == 0 ? find_name(scope, u->name) : -1;
+        if (u->in_stack) return p->parent == 0 ? find_name(scope, u->name) : -1;
         proto = (size_t)p->parent;
         upvalue = u->idx;
     }
@@ -252,8 +255,7 @@ static int resolve(const struct ls_scope *scope, size_t proto, size_t upvalue)
 struct ls_scope *ls__scope_parse(const void *code, size_t len)
 {
     struct ls_scope *scope = ls_zalloc(sizeof *scope);
-    if (!scope)
-        return NULL;
+    if (!scope) return NULL;
     struct reader in = {code, (const unsigned char *)code + len, false};
     if (read_header(&in))
         read_function(scope, &in, -1, 0);
@@ -273,8 +275,7 @@ struct ls_scope *ls__scope_parse(const void *code, size_t len)
 
 void ls__scope_free(struct ls_scope *scope)
 {
-    if (!scope)
-        return;
+    if (!scope) return;
     for (size_t i = 0; i < scope->count; i++)
         ls_free(scope->protos[i].upvalues);
     for (size_t i = 0; i < scope->name_count; i++)
@@ -290,23 +291,25 @@ const char *ls__scope_name(const struct ls_scope *scope, int var)
     return scope->names[var];
 }
 
-/* Could a function whose upvalues have these names be this one? Of variables that are not the top level's no name is known any more. */
+/* Could a function whose upvalues have these names be this one? Of variables that are not the top level's no name is
+ * known any more. */
 static bool may_be(const struct ls_scope *scope, const struct proto *proto, const char *const names[])
 {
     for (size_t j = 0; j < proto->upvalue_count; j++) {
         int var = proto->upvalues[j].var;
-        if (var >= 0 && strcmp(scope->names[var], names[j]) != 0)
-            return false;
+        if (var >= 0 && strcmp(scope->names[var], names[j]) != 0) return false;
     }
     return true;
 }
 
-bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues, const char *const names[], int vars[])
+bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues,
+                         const char *const names[], int vars[])
 {
     bool any = false;
     for (size_t i = 1; i < scope->count; i++) {
         const struct proto *p = &scope->protos[i];
-        if (p->first_line != first_line || p->last_line != last_line || (int)p->upvalue_count != upvalues || !may_be(scope, p, names))
+        if (p->first_line != first_line || p->last_line != last_line || (int)p->upvalue_count != upvalues ||
+            !may_be(scope, p, names))
             continue;
         for (int j = 0; j < upvalues; j++) {
             int var = p->upvalues[j].var;
@@ -322,8 +325,7 @@ bool ls__scope_captured(const struct ls_scope *scope, int var)
 {
     for (size_t i = 1; i < scope->count; i++)
         for (size_t j = 0; j < scope->protos[i].upvalue_count; j++)
-            if (scope->protos[i].upvalues[j].var == var)
-                return true;
+            if (scope->protos[i].upvalues[j].var == var) return true;
     return false;
 }
 

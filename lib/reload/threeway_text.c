@@ -1,7 +1,9 @@
-/* Does a Lua text still define a function of that name, and for whom (H51)? It is looked at as text: what a guard keeps from running has left no other trace.
+/* Does a Lua text still define a function of that name, and for whom (H51)? It is looked at as text: what a guard keeps
+ * from running has left no other trace.
  *
- * A definition is `function X:name`, `X.name =`, `X["name"] =`, `rawset(X, "name", …)`, or a field of a table constructor. Whose it is, is the caller's
- * judgement about X. Comments count for nothing. Owner thread: any. Refuses to know the VM. */
+ * A definition is `function X:name`, `X.name =`, `X["name"] =`, `rawset(X, "name", …)`, or a field of a table
+ * constructor. Whose it is, is the caller's judgement about X. Comments count for nothing. Owner thread: any. Refuses
+ * to know the VM. */
 #include "reload/threeway_text.h"
 
 #include <ctype.h>
@@ -20,8 +22,7 @@ struct source {
 static int long_level(const char *text, size_t len, size_t at)
 {
     size_t i = at + 1;
-    if (at >= len || text[at] != '[')
-        return -1;
+    if (at >= len || text[at] != '[') return -1;
     while (i < len && text[i] == '=')
         i++;
     return i < len && text[i] == '[' ? (int)(i - at - 1) : -1;
@@ -32,12 +33,10 @@ static size_t long_end(const char *text, size_t len, size_t at, int level)
 {
     for (size_t i = at + 2 + (size_t)level; i < len; i++) {
         size_t n = 1;
-        if (text[i] != ']')
-            continue;
+        if (text[i] != ']') continue;
         while (i + n < len && text[i + n] == '=')
             n++;
-        if (n == (size_t)level + 1 && i + n < len && text[i + n] == ']')
-            return i + n + 1;
+        if (n == (size_t)level + 1 && i + n < len && text[i + n] == ']') return i + n + 1;
     }
     return len;
 }
@@ -56,8 +55,7 @@ static size_t string_end(const char *text, size_t len, size_t at)
 static bool open_source(struct source *source, const char *text, size_t len)
 {
     *source = (struct source){ls_strndup(text, len), len};
-    if (!source->text)
-        return false;
+    if (!source->text) return false;
     for (size_t at = 0, end; at < len; at = end) {
         bool comment = text[at] == '-' && at + 1 < len && text[at + 1] == '-';
         int level = long_level(text, len, comment ? at + 2 : at);
@@ -109,7 +107,8 @@ static bool is_given(const struct source *s, size_t at)
 static bool ends_with_word(const struct source *s, size_t end, const char *word)
 {
     size_t len = strlen(word);
-    return end >= len && memcmp(s->text + end - len, word, len) == 0 && (end == len || !ls_is_word(s->text[end - len - 1]));
+    return end >= len && memcmp(s->text + end - len, word, len) == 0 &&
+           (end == len || !ls_is_word(s->text[end - len - 1]));
 }
 
 /* The names with dots that end at `end`; *start = where they begin. */
@@ -129,24 +128,19 @@ static bool in_constructor(const struct source *s, size_t at, ls__owner_judge ju
     while (at > 0 && (depth > 0 || s->text[at - 1] != '{')) {
         char c = s->text[--at];
         depth += (c == '}' || c == ')' || c == ']') - (c == '{' || c == '(' || c == '[');
-        if (depth < 0)
-            return false; /* an argument, no field */
+        if (depth < 0) return false; /* an argument, no field */
     }
-    if (at == 0)
-        return false;
+    if (at == 0) return false;
     size_t end = back(s, at - 1), start;
     char c = end > 0 ? s->text[end - 1] : '\0';
-    if (ends_with_word(s, end, "return"))
-        return judge(ctx, LS_OWNER_RETURNED, "", 0);
+    if (ends_with_word(s, end, "return")) return judge(ctx, LS_OWNER_RETURNED, "", 0);
     if (c == '=' && chain(s, back(s, end - 1), &start))
         return judge(ctx, LS_OWNER_CHAIN, s->text + start, back(s, end - 1) - start);
-    if (c != ',')
-        return false;
+    if (c != ',') return false;
     /* `prototype("Name", {`: the text before the comma. */
     end = back(s, end - 1);
     char quote = end > 1 ? s->text[end - 1] : '\0';
-    if (quote != '"' && quote != '\'')
-        return true; /* made in some other way, which may be the owner's */
+    if (quote != '"' && quote != '\'') return true; /* made in some other way, which may be the owner's */
     for (start = end - 1; start > 0 && s->text[start - 1] != quote;)
         start--;
     return start > 0 && judge(ctx, LS_OWNER_NAMED, s->text + start, end - 1 - start);
@@ -158,17 +152,18 @@ static bool defines_at(const struct source *s, size_t at, size_t end, ls__owner_
     char c = before(s, at);
     if ((c == '.' || c == ':') && chain(s, back(s, back(s, at) - 1), &start)) {
         bool method = ends_with_word(s, back(s, start), "function");
-        return (method || (c == '.' && is_given(s, end))) && judge(ctx, LS_OWNER_CHAIN, s->text + start, back(s, back(s, at) - 1) - start);
+        return (method || (c == '.' && is_given(s, end))) &&
+               judge(ctx, LS_OWNER_CHAIN, s->text + start, back(s, back(s, at) - 1) - start);
     }
     if (at > 0 && (s->text[at - 1] == '"' || s->text[at - 1] == '\'')) {
         open = at - 1;
         end++;
         c = before(s, open);
-        if (c == ',' && chain(s, back(s, back(s, open) - 1), &start) && before(s, start) == '(' && ends_with_word(s, back(s, back(s, start) - 1), "rawset"))
+        if (c == ',' && chain(s, back(s, back(s, open) - 1), &start) && before(s, start) == '(' &&
+            ends_with_word(s, back(s, back(s, start) - 1), "rawset"))
             return judge(ctx, LS_OWNER_CHAIN, s->text + start, back(s, back(s, open) - 1) - start);
         size_t close = forth(s, end);
-        if (c != '[' || close >= s->len || s->text[close] != ']' || !is_given(s, close + 1))
-            return false;
+        if (c != '[' || close >= s->len || s->text[close] != ']' || !is_given(s, close + 1)) return false;
         open = back(s, open) - 1;
         if (chain(s, back(s, open), &start) && !ends_with_word(s, back(s, open), "return"))
             return judge(ctx, LS_OWNER_CHAIN, s->text + start, back(s, open) - start);
@@ -182,12 +177,10 @@ bool ls__text_defines(const char *text, size_t len, const char *name, size_t nam
 {
     struct source source;
     bool defined = false;
-    if (!ls_find_word(text, len, name, name_len))
-        return false;
-    if (!open_source(&source, text, len))
-        return true; /* without memory nothing is taken away */
+    if (!ls_find_word(text, len, name, name_len)) return false;
+    if (!open_source(&source, text, len)) return true; /* without memory nothing is taken away */
     const char *at = source.text, *end = source.text + len;
-    while (!defined && (at = ls_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
+    while (!defined && (at = ls_find_word(at, (size_t)(end - at), name, name_len))) {
         defined = defines_at(&source, (size_t)(at - source.text), (size_t)(at - source.text) + name_len, judge, ctx);
         at += name_len;
     }
@@ -195,26 +188,27 @@ bool ls__text_defines(const char *text, size_t len, const char *name, size_t nam
     return defined;
 }
 
-bool ls__text_names(const char *text, size_t len, const char *name, size_t name_len, const char **made, size_t *made_len)
+bool ls__text_names(const char *text, size_t len, const char *name, size_t name_len, const char **made,
+                    size_t *made_len)
 {
     struct source source;
     bool found = false;
     *made = NULL;
-    if (!open_source(&source, text, len))
-        return false;
+    if (!open_source(&source, text, len)) return false;
     const char *at = source.text, *end = source.text + len;
-    while (!found && (at = ls_find_word(at, (size_t)(end - at), name, name_len)) != NULL) {
+    while (!found && (at = ls_find_word(at, (size_t)(end - at), name, name_len))) {
         size_t place = forth(&source, (size_t)(at - source.text) + name_len);
         at += name_len;
-        if (place >= len || !is_given(&source, place) || source.text[place] != '=')
-            continue;
+        if (place >= len || !is_given(&source, place) || source.text[place] != '=') continue;
         found = true;
         size_t line = place;
         while (line < len && source.text[line] != '\n' && source.text[line] != '{')
             line++;
         const char *call = memmem(source.text + place, line - place, "prototype", 9);
         const char *quote = call ? strpbrk(call, "\"'") : NULL;
-        const char *close = quote && (size_t)(quote - source.text) < line ? memchr(quote + 1, *quote, (size_t)(source.text + len - quote - 1)) : NULL;
+        const char *close = quote && (size_t)(quote - source.text) < line
+                                ? memchr(quote + 1, *quote, (size_t)(source.text + len - quote - 1))
+                                : NULL;
         if (close) {
             *made = text + (quote + 1 - source.text);
             *made_len = (size_t)(close - quote - 1);

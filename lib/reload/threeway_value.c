@@ -1,7 +1,9 @@
-/* Records of values: what an execution of a file gave at a place, kept for comparison with the next execution's (H49, limits of L78).
+/* Records of values: what an execution of a file gave at a place, kept for comparison with the next execution's (H49,
+ * limits of L78).
  *
- * Primitives and functions are their own record. The record of a table is an array {table, metatable or false, content or false};
- * content maps the table's keys to records. Since every table inside a record is such an array, the two cannot be confused.
+ * Primitives and functions are their own record. The record of a table is an array {table, metatable or false, content
+ * or false}; content maps the table's keys to records. Since every table inside a record is such an array, the two
+ * cannot be confused.
  * Owner thread: the session's. Everything raises only for want of memory. */
 #include "reload/threeway.h"
 
@@ -13,9 +15,9 @@ enum { MAX_DEPTH = 8, MAX_ENTRIES = 10000 }; /* L78 */
 struct recorder {
     lua_State *L;
     int known;
-    int visited;    /* index of table → record */
+    int visited; /* index of table → record */
     size_t entries;
-    bool over;      /* a limit was exceeded: only the identity of the outermost table counts */
+    bool over; /* a limit was exceeded: only the identity of the outermost table counts */
 };
 
 /* [-0, +1, m] */
@@ -46,13 +48,11 @@ static void push_record(struct recorder *rec, int idx, int depth);
 static void record_content(struct recorder *rec, int idx, int depth)
 {
     lua_State *L = rec->L;
-    if (lua_getmetatable(L, idx))
-        lua_rawseti(L, -2, SLOT_META);
+    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, SLOT_META);
     lua_newtable(L); /* record content */
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* record content key value */
-        if (++rec->entries > MAX_ENTRIES)
-            rec->over = true;
+        if (++rec->entries > MAX_ENTRIES) rec->over = true;
         if (rec->over) { /* here, or below the entry before */
             lua_pop(L, 2);
             break;
@@ -78,15 +78,13 @@ static void push_record(struct recorder *rec, int idx, int depth)
         push_identity(L, idx);
         return;
     }
-    if (depth > MAX_DEPTH)
-        rec->over = true;
+    if (depth > MAX_DEPTH) rec->over = true;
     if (rec->over) {
         lua_pushboolean(L, 0);
         return;
     }
     lua_pushvalue(L, idx);
-    if (lua_rawget(L, rec->visited) == LUA_TTABLE)
-        return;
+    if (lua_rawget(L, rec->visited) == LUA_TTABLE) return;
     lua_pop(L, 1);
     push_identity(L, idx);
     lua_pushvalue(L, idx);
@@ -117,8 +115,7 @@ void ls__value_record_fields(lua_State *L, int idx, int known)
 {
     idx = lua_absindex(L, idx);
     push_identity(L, idx);
-    if (lua_getmetatable(L, idx))
-        lua_rawseti(L, -2, SLOT_META);
+    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, SLOT_META);
     lua_newtable(L);
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* record content key value */
@@ -136,8 +133,7 @@ void ls__value_content(lua_State *L, int record)
         lua_pushnil(L);
         return;
     }
-    if (lua_rawgeti(L, record, SLOT_CONTENT) == LUA_TTABLE)
-        return;
+    if (lua_rawgeti(L, record, SLOT_CONTENT) == LUA_TTABLE) return;
     lua_pop(L, 1);
     lua_pushnil(L);
 }
@@ -150,8 +146,7 @@ static bool equal(lua_State *L, int idx, int record, int visited, int depth);
 static bool same_metatable(lua_State *L, int idx, int record)
 {
     bool has = lua_getmetatable(L, idx) != 0;
-    if (!has)
-        lua_pushboolean(L, 0);
+    if (!has) lua_pushboolean(L, 0);
     lua_rawgeti(L, record, SLOT_META);
     bool same = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 2);
@@ -197,12 +192,11 @@ static bool equal(lua_State *L, int idx, int record, int visited, int depth)
     lua_rawgeti(L, record, SLOT_TABLE);
     bool same = lua_rawequal(L, -1, idx) != 0;
     lua_pop(L, 1);
-    if (same)
-        return true;
-    if (depth > MAX_DEPTH || !same_metatable(L, idx, record))
-        return false;
+    if (same) return true;
+    if (depth > MAX_DEPTH || !same_metatable(L, idx, record)) return false;
     lua_pushvalue(L, idx);
-    if (lua_rawget(L, visited) != LUA_TNIL) { /* a cycle, or a table met twice: it must stand where the recorded one stood */
+    /* a cycle, or a table met twice: it must stand where the recorded one stood */
+    if (lua_rawget(L, visited) != LUA_TNIL) {
         same = lua_rawequal(L, -1, record) != 0;
         lua_pop(L, 1);
         return same;
@@ -255,13 +249,11 @@ bool ls__value_equal(lua_State *L, int idx, int record, int parts)
 {
     idx = lua_absindex(L, idx);
     record = lua_absindex(L, record);
-    if (lua_type(L, idx) != LUA_TTABLE || lua_type(L, record) != LUA_TTABLE)
-        return equal(L, idx, record, 0, 1);
+    if (lua_type(L, idx) != LUA_TTABLE || lua_type(L, record) != LUA_TTABLE) return equal(L, idx, record, 0, 1);
     lua_newtable(L);
     int visited = lua_gettop(L);
     bool same = equal(L, idx, record, visited, 1);
-    if (same && parts)
-        add_parts(L, idx, visited, lua_absindex(L, parts));
+    if (same && parts) add_parts(L, idx, visited, lua_absindex(L, parts));
     lua_pop(L, 1);
     return same;
 }
@@ -277,7 +269,6 @@ bool ls__value_group(lua_State *L, int parts)
         }
         bool own = lua_rawequal(L, -1, -2) != 0;
         lua_remove(L, -2);
-        if (own)
-            return true;
+        if (own) return true;
     }
 }

@@ -1,6 +1,7 @@
-/* Two walks over Lua values. The first follows what a chunk has just made, to find the functions compiled from the file and the tables
- * they and the module's content consist of (H48, H56). The second looks through everything the session can reach for holders of
- * tables that the first execution's twin would replace (H49); it is made only when such a table exists, and is bounded.
+/* Two walks over Lua values. The first follows what a chunk has just made, to find the functions compiled from the file
+ * and the tables they and the module's content consist of (H48, H56). The second looks through everything the session
+ * can reach for holders of tables that the first execution's twin would replace (H49); it is made only when such a
+ * table exists, and is bounded.
  * Owner thread: the session's. Neither calls a metamethod nor changes anything. */
 #include "reload/threeway.h"
 
@@ -38,8 +39,7 @@ static bool insert(struct ls_address_set *set, const void *address)
 {
     size_t at = (size_t)(((uintptr_t)address >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (set->cap - 1);
     while (set->slot[at]) {
-        if (set->slot[at] == address)
-            return false;
+        if (set->slot[at] == address) return false;
         at = (at + 1) & (set->cap - 1);
     }
     set->slot[at] = address;
@@ -54,8 +54,7 @@ static bool add_address(lua_State *L, int slot, const void *address)
     if (set->count * 4 >= set->cap * 3) {
         struct ls_address_set *grown = new_set(L, set->cap * 2);
         for (size_t i = 0; i < set->cap; i++)
-            if (set->slot[i])
-                insert(grown, set->slot[i]);
+            if (set->slot[i]) insert(grown, set->slot[i]);
         lua_replace(L, slot);
         set = grown;
     }
@@ -64,15 +63,15 @@ static bool add_address(lua_State *L, int slot, const void *address)
 
 /* --- fresh content --- */
 
-/* Is the table at `idx`, or its metatable, one with an identity of its own? Instances of registered prototypes belong to the run. */
+/* Is the table at `idx`, or its metatable, one with an identity of its own? Instances of registered prototypes belong
+ * to the run. */
 static bool is_settled(struct ls_fresh *walk, int idx)
 {
     lua_State *L = walk->L;
     lua_pushvalue(L, idx);
     bool settled = lua_rawget(L, walk->known) != LUA_TNIL;
     lua_pop(L, 1);
-    if (settled || !lua_getmetatable(L, idx))
-        return settled;
+    if (settled || !lua_getmetatable(L, idx)) return settled;
     settled = lua_rawget(L, walk->known) != LUA_TNIL;
     lua_pop(L, 1);
     return settled;
@@ -80,8 +79,7 @@ static bool is_settled(struct ls_fresh *walk, int idx)
 
 static bool is_of_file(struct ls_fresh *walk, int idx)
 {
-    if (lua_iscfunction(walk->L, idx))
-        return false;
+    if (lua_iscfunction(walk->L, idx)) return false;
     lua_Debug ar;
     lua_pushvalue(walk->L, idx);
     lua_getinfo(walk->L, ">S", &ar);
@@ -134,8 +132,7 @@ static void enter_table(struct ls_fresh *walk, lua_Integer index)
     lua_State *L = walk->L;
     lua_rawgeti(L, walk->tables, index);
     int table = lua_gettop(L);
-    if (lua_getmetatable(L, table))
-        ls__fresh_add(walk);
+    if (lua_getmetatable(L, table)) ls__fresh_add(walk);
     lua_pushnil(L);
     while (lua_next(L, table)) { /* table key value */
         if (walk->budget == 0) {
@@ -189,19 +186,15 @@ static void reach(struct held *walk)
 {
     lua_State *L = walk->L;
     int type = lua_type(L, -1);
-    if (type != LUA_TTABLE && type != LUA_TFUNCTION && type != LUA_TUSERDATA && type != LUA_TTHREAD)
-        return;
+    if (type != LUA_TTABLE && type != LUA_TFUNCTION && type != LUA_TUSERDATA && type != LUA_TTHREAD) return;
     if (type == LUA_TFUNCTION && lua_iscfunction(L, -1)) { /* those of the libraries hold nothing, and are many */
-        if (!lua_getupvalue(L, -1, 1))
-            return;
+        if (!lua_getupvalue(L, -1, 1)) return;
         lua_pop(L, 1);
     }
-    if (!add_address(L, walk->seen, lua_topointer(L, -1)))
-        return;
+    if (!add_address(L, walk->seen, lua_topointer(L, -1))) return;
     lua_pushvalue(L, -1);
     lua_rawseti(L, walk->pending, ++walk->pending_count);
-    if (type != LUA_TTABLE)
-        return;
+    if (type != LUA_TTABLE) return;
     lua_pushvalue(L, -1);
     if (ls__value_group(L, walk->candidates)) { /* value root */
         lua_pushvalue(L, -1);
@@ -220,8 +213,7 @@ static void reach(struct held *walk)
 /* A weak table keeps nothing, so what it shows is not held by it. [-0, +0, m] */
 static bool is_weak(lua_State *L, int table)
 {
-    if (!lua_getmetatable(L, table))
-        return false;
+    if (!lua_getmetatable(L, table)) return false;
     lua_pushliteral(L, "__mode");
     bool weak = lua_rawget(L, -2) == LUA_TSTRING;
     lua_pop(L, 2);
@@ -230,8 +222,7 @@ static bool is_weak(lua_State *L, int table)
 
 static bool spend(struct held *walk)
 {
-    if (walk->budget)
-        walk->budget--;
+    if (walk->budget) walk->budget--;
     return walk->budget != 0;
 }
 
@@ -241,8 +232,7 @@ static void follow_table(struct held *walk, int table)
     if (lua_getmetatable(L, table)) {
         reach(walk);
         lua_pop(L, 1);
-        if (is_weak(L, table))
-            return;
+        if (is_weak(L, table)) return;
     }
     lua_pushnil(L);
     while (lua_next(L, table)) { /* key value */
@@ -252,17 +242,16 @@ static void follow_table(struct held *walk, int table)
         }
         reach(walk);
         lua_pop(L, 1);
-        if (lua_type(L, -1) >= LUA_TTABLE)
-            reach(walk);
+        if (lua_type(L, -1) >= LUA_TTABLE) reach(walk);
     }
 }
 
-/* Values on the stack of a coroutine: of each level its locals and temporaries, and what waits to be passed. [-0, +0, m] */
+/* Values on the stack of a coroutine: of each level its locals and temporaries, and what waits to be passed.
+ * [-0, +0, m] */
 static void follow_thread(struct held *walk, lua_State *thread)
 {
     lua_State *L = walk->L;
-    if (thread == L || !lua_checkstack(thread, 2))
-        return;
+    if (thread == L || !lua_checkstack(thread, 2)) return;
     lua_Debug ar;
     for (int level = 0; lua_getstack(thread, level, &ar); level++) {
         for (int direction = 1; direction >= -1; direction -= 2) { /* negative numbers are extra arguments */
@@ -289,9 +278,7 @@ static void follow(struct held *walk, int value)
 {
     lua_State *L = walk->L;
     switch (lua_type(L, value)) {
-    case LUA_TTABLE:
-        follow_table(walk, value);
-        break;
+    case LUA_TTABLE: follow_table(walk, value); break;
     case LUA_TFUNCTION:
         for (int i = 1; spend(walk) && lua_getupvalue(L, value, i); i++) {
             reach(walk);
@@ -309,11 +296,8 @@ static void follow(struct held *walk, int value)
         }
         lua_settop(L, value);
         break;
-    case LUA_TTHREAD:
-        follow_thread(walk, lua_tothread(L, value));
-        break;
-    default:
-        break;
+    case LUA_TTHREAD: follow_thread(walk, lua_tothread(L, value)); break;
+    default: break;
     }
 }
 
@@ -333,8 +317,7 @@ static size_t each_root(lua_State *L, int candidates, int held)
     size_t roots = 0;
     lua_pushnil(L);
     while (lua_next(L, candidates)) { /* table root */
-        if (lua_rawequal(L, -1, -2))
-            roots++;
+        if (lua_rawequal(L, -1, -2)) roots++;
         if (held) {
             lua_pushboolean(L, 1);
             lua_rawset(L, held);
@@ -370,7 +353,6 @@ void ls__find_held(lua_State *L, int candidates, int held, int skip)
         follow(&walk, lua_gettop(L));
         lua_settop(L, walk.pending);
     }
-    if (walk.left && !walk.budget)
-        each_root(L, candidates, held);
+    if (walk.left && !walk.budget) each_root(L, candidates, held);
     lua_settop(L, top);
 }

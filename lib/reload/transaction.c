@@ -1,10 +1,12 @@
 /* The reload transaction of one session (H39): a burst of changed files becomes one indivisible step.
  *
- * What would not concern the session is left out by its text hash before the VM is touched (H33, H35). Everything is compiled before
- * anything runs. Files run in the order of recorded requires (H37); what depended on a failure or on a value that cannot be taken over
- * runs after them (H63, H50). The mutation queue is processed once. Detection and reporting are the caller's.
+ * What would not concern the session is left out by its text hash before the VM is touched (H33, H35). Everything is
+ * compiled before anything runs. Files run in the order of recorded requires (H37); what depended on a failure or on a
+ * value that cannot be taken over runs after them (H63, H50). The mutation queue is processed once. Detection and
+ * reporting are the caller's.
  *
- * Owner thread: the session's. Refuses to: read the clock for ordering, wait for anybody, touch variables or connections (H55). */
+ * Owner thread: the session's. Refuses to: read the clock for ordering, wait for anybody, touch variables or
+ * connections (H55). */
 #include "reload/reload.h"
 
 #include <string.h>
@@ -20,25 +22,25 @@
 
 /* One file of the burst, or one that follows from it. */
 struct item {
-    size_t result;           /* index in the report */
-    const char *key;         /* borrowed from the result */
-    const char *path;        /* borrowed; NULL for a file that follows */
-    struct ls_bytes *text;   /* owned use */
+    size_t result;         /* index in the report */
+    const char *key;       /* borrowed from the result */
+    const char *path;      /* borrowed; NULL for a file that follows */
+    struct ls_bytes *text; /* owned use */
     uint64_t hash;
-    int chunk;               /* stack index of the compiled chunk; 0 = not to be run */
-    char *first_name;        /* owned: to be loaded for the first time, by this name */
-    bool named;              /* the name is one that code requires it by */
+    int chunk;        /* stack index of the compiled chunk; 0 = not to be run */
+    char *first_name; /* owned: to be loaded for the first time, by this name */
+    bool named;       /* the name is one that code requires it by */
     bool done;
 };
 
 struct transaction {
     struct ls_session *session;
     struct ls_reload_report *report;
-    struct item *items;      /* owned; grows while dependents are found */
+    struct item *items; /* owned; grows while dependents are found */
     size_t count, cap;
     struct ls_names value_changed; /* keys whose importers hold an old value (H50) */
-    struct ls_names loaded;  /* keys loaded or reloaded by this transaction (H63) */
-    struct ls_names tried;   /* keys of dependents that have been run again: each at most once */
+    struct ls_names loaded;        /* keys loaded or reloaded by this transaction (H63) */
+    struct ls_names tried;         /* keys of dependents that have been run again: each at most once */
 };
 
 /* --- reports --- */
@@ -64,7 +66,8 @@ void ls_reload_report_release(struct ls_reload_report *report)
 static size_t add_result(struct ls_reload_report *report, const char *key)
 {
     char *copy = ls_strdup(key);
-    if (copy && LS_PUSH(report->results, report->count, report->cap, (struct ls_reload_result){.key = copy, .outcome = LS_RELOAD_SKIPPED}))
+    if (copy && LS_PUSH(report->results, report->count, report->cap,
+                        (struct ls_reload_result){.key = copy, .outcome = LS_RELOAD_SKIPPED}))
         return report->count - 1;
     ls_free(copy);
     return SIZE_MAX;
@@ -97,34 +100,33 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
     for (size_t i = 0; i < count; i++) {
         const struct ls_reload_file *file = &files[i];
         const struct ls_module *module = ls__module_find(session, file->key);
-        if (!file->text)
-            continue;
-        if (module && (!is_unchanged(module, file->hash) || !module->ok))
-            return true;
-        if (!module && ls__failure_wanted(session, file->key, file->path))
-            return true;
-        const struct ls_module *old = file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
-        if (old && ls__names_has(&old->paths, file->path))
-            return true;
+        if (!file->text) continue;
+        if (module && (!is_unchanged(module, file->hash) || !module->ok)) return true;
+        if (!module && ls__failure_wanted(session, file->key, file->path)) return true;
+        const struct ls_module *old =
+            file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
+        if (old && ls__names_has(&old->paths, file->path)) return true;
     }
     return false;
 }
 
-static size_t add_item(struct transaction *work, const char *key, const char *path, struct ls_bytes *text, uint64_t hash)
+static size_t add_item(struct transaction *work, const char *key, const char *path, struct ls_bytes *text,
+                       uint64_t hash)
 {
     size_t result = LS_RESERVE(work->items, work->count + 1, work->cap) ? add_result(work->report, key) : SIZE_MAX;
-    if (result == SIZE_MAX)
-        return SIZE_MAX;
-    work->items[work->count] = (struct item){.result = result, .key = work->report->results[result].key, .path = path,
-                                             .text = ls_bytes_ref(text), .hash = hash};
+    if (result == SIZE_MAX) return SIZE_MAX;
+    work->items[work->count] = (struct item){.result = result,
+                                             .key = work->report->results[result].key,
+                                             .path = path,
+                                             .text = ls_bytes_ref(text),
+                                             .hash = hash};
     return work->count++;
 }
 
 /* The text executed last is back: nothing runs, and an error of the file is over (H35, H63). */
 static void settle_unchanged(struct ls_session *session, struct ls_module *module)
 {
-    if (!module->ok)
-        ls__module_ran(session, module->key, module->hash, NULL);
+    if (!module->ok) ls__module_ran(session, module->key, module->hash, NULL);
     ls__failure_clear(session, module->key);
 }
 
@@ -138,9 +140,10 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
         return;
     }
     item->first_name = ls__reload_relink(session, file);
-    item->named = item->first_name != NULL;
+    item->named = item->first_name;
     struct ls_module *module = ls__module_find(session, file->key);
-    const struct ls_failure *failure = module || item->first_name ? NULL : ls__failure_wanted(session, file->key, file->path);
+    const struct ls_failure *failure =
+        module || item->first_name ? NULL : ls__failure_wanted(session, file->key, file->path);
     if (failure) {
         item->first_name = ls_strdup(failure->name);
         item->named = failure->named;
@@ -167,23 +170,21 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     struct item *item = &work->items[at];
     item->done = true;
     ls__reload_fail(session, result_of(work, at), err);
-    if (ls__module_find(session, item->key))
-        ls__module_ran(session, item->key, item->hash, err);
+    if (ls__module_find(session, item->key)) ls__module_ran(session, item->key, item->hash, err);
     struct ls_names paths = {0}, needs = {0};
     bool asked = false;
-    if (item->first_name && item->path)
-        ls__names_add(&paths, item->path); /* first: there it is read again */
+    if (item->first_name && item->path) ls__names_add(&paths, item->path); /* first: there it is read again */
     for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
         const struct ls_failure *old = &session->reload->failures[i];
-        if (!ls__failure_is_of(old, item->key, item->path))
-            continue;
+        if (!ls__failure_is_of(old, item->key, item->path)) continue;
         add_names(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
         add_names(&needs, &old->needs);
         asked |= old->asked;
         if (!old->key) /* a file has come to the place that was searched in vain */
             ls__failure_drop(session, i);
     }
-    struct ls_failure *failure = ls__failure_set(session, item->key, item->first_name, err, ls_bytes_data(item->text), ls_bytes_len(item->text));
+    struct ls_failure *failure =
+        ls__failure_set(session, item->key, item->first_name, err, ls_bytes_data(item->text), ls_bytes_len(item->text));
     if (failure) {
         failure->hash = item->hash;
         failure->named = item->named;
@@ -202,8 +203,8 @@ static void compile(struct transaction *work, size_t at)
     struct item *item = &work->items[at];
     LS_ERR(err);
     int code = lua_checkstack(session->vm.L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
-                                                                      ls_bytes_len(item->text), &err)
-                                              : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
+                                                                         ls_bytes_len(item->text), &err)
+                                                 : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
     if (code != 0) {
         fail_item(work, at, &err);
         return;
@@ -228,17 +229,17 @@ static void run_item(struct transaction *work, size_t at)
         return;
     }
     if (module->ok && is_unchanged(module, item->hash) && !ls__names_has(&work->tried, item->key)) {
-        skip_item(work, at, "unchanged"); /* another file of the burst required it, and so ran this text already (H35) */
+        /* another file of the burst required it, and so ran this text already (H35) */
+        skip_item(work, at, "unchanged");
         return;
     }
-    struct ls_reload_run run = {.key = item->key, .text = item->text, .hash = item->hash, .result = result_of(work, at)};
+    struct ls_reload_run run = {
+        .key = item->key, .text = item->text, .hash = item->hash, .result = result_of(work, at)};
     lua_pushvalue(session->vm.L, item->chunk);
     work->report->ran = true;
-    if (!ls__reload_run(session, &run))
-        return;
+    if (!ls__reload_run(session, &run)) return;
     ls__names_add(&work->loaded, item->key);
-    if (run.value_changed)
-        ls__names_add(&work->value_changed, item->key);
+    if (run.value_changed) ls__names_add(&work->value_changed, item->key);
 }
 
 static void run_first(struct transaction *work, size_t at)
@@ -263,8 +264,8 @@ static void run_first(struct transaction *work, size_t at)
     ls_free(path);
 }
 
-/* The reload items in the order of H37; chunks of equal standing stay as they came. First loads follow: they may need what has been reloaded,
- * and what needs them requires them itself. */
+/* The reload items in the order of H37; chunks of equal standing stay as they came. First loads follow: they may need
+ * what has been reloaded, and what needs them requires them itself. */
 static int run_in_order(struct transaction *work, struct ls_err *err)
 {
     size_t count = 0, initial = work->count;
@@ -281,8 +282,7 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
     for (size_t i = 0; code == 0 && i < count; i++)
         run_item(work, places[order[i]]);
     for (size_t i = 0; code == 0 && i < initial; i++)
-        if (!work->items[i].done)
-            run_first(work, i);
+        if (!work->items[i].done) run_first(work, i);
     ls_free(keys);
     ls_free(places);
     ls_free(order);
@@ -291,17 +291,15 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
 
 /* --- what follows from it (H50, H63) --- */
 
-/* The text of a loaded module as its file holds it now; it may be used only if it is one that this session has run: anything newer is
- * for the burst that its own save makes (H29). */
+/* The text of a loaded module as its file holds it now; it may be used only if it is one that this session has run:
+ * anything newer is for the burst that its own save makes (H29). */
 static struct ls_bytes *read_text(struct ls_session *session, const struct ls_module *module)
 {
     LS_ERR(err);
-    if (module->paths.count)
-        return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
+    if (module->paths.count) return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
     struct ls_source source = {0};
     struct ls_bytes *text = NULL;
-    if (ls__source_direct(session, module->key, &source, &err) == 0)
-        text = ls_bytes_ref(source.text);
+    if (ls__source_direct(session, module->key, &source, &err) == 0) text = ls_bytes_ref(source.text);
     ls__source_release(&source);
     return text;
 }
@@ -309,12 +307,10 @@ static struct ls_bytes *read_text(struct ls_session *session, const struct ls_mo
 static bool needs_any(const struct ls_session *session, const struct ls_names *needs, const struct ls_names *keys)
 {
     for (uint32_t i = 0; i < keys->count; i++) {
-        if (ls__names_has(needs, keys->items[i]))
-            return true;
+        if (ls__names_has(needs, keys->items[i])) return true;
         const struct ls_module *module = ls__module_find(session, keys->items[i]);
         for (uint32_t j = 0; module && j < module->names.count; j++)
-            if (ls__names_has(needs, module->names.items[j]))
-                return true;
+            if (ls__names_has(needs, module->names.items[j])) return true;
     }
     return false;
 }
@@ -322,8 +318,7 @@ static bool needs_any(const struct ls_session *session, const struct ls_names *n
 static bool is_pending(const struct transaction *work, const char *key)
 {
     for (size_t i = 0; i < work->count; i++)
-        if (!work->items[i].done && strcmp(work->items[i].key, key) == 0)
-            return true;
+        if (!work->items[i].done && strcmp(work->items[i].key, key) == 0) return true;
     return false;
 }
 
@@ -336,11 +331,9 @@ static bool run_again(struct transaction *work, const char *key, uint64_t hash)
     bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash && ls__names_add(&work->tried, key);
     size_t at = usable ? add_item(work, key, NULL, text, hash) : SIZE_MAX;
     ls_bytes_unref(text);
-    if (at == SIZE_MAX)
-        return false;
+    if (at == SIZE_MAX) return false;
     compile(work, at);
-    if (!work->items[at].done)
-        run_item(work, at);
+    if (!work->items[at].done) run_item(work, at);
     return true;
 }
 
@@ -359,21 +352,19 @@ static bool follow_module(struct transaction *work)
     struct ls_session *session = work->session;
     for (size_t i = 0; i < session->model->module_count; i++) {
         const struct ls_module *module = session->model->modules[i];
-        if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key))
-            continue;
+        if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key)) continue;
         bool stale = needs_any(session, &module->requires, &work->value_changed);
         const struct ls_failure *failure = module->ok || !module->loaded ? NULL : failure_of(session, module->key);
-        bool mend = failure && (needs_any(session, &module->requires, &work->loaded) || needs_any(session, &module->missing, &work->loaded) ||
+        bool mend = failure && (needs_any(session, &module->requires, &work->loaded) ||
+                                needs_any(session, &module->missing, &work->loaded) ||
                                 needs_any(session, &failure->needs, &work->loaded));
-        if (!stale && !mend)
-            continue;
+        if (!stale && !mend) continue;
         uint64_t hash = mend ? failure->hash : module->hash;
         char *key = ls_strdup(module->key);
         bool ran = key && run_again(work, key, hash);
         if (key && !ran) {
             ls__names_add(&work->tried, key);
-            if (stale && work->count)
-                ls__reload_detail(result_of(work, 0), "%s still holds the old value", key);
+            if (stale && work->count) ls__reload_detail(result_of(work, 0), "%s still holds the old value", key);
         }
         ls_free(key);
         return true;
@@ -387,22 +378,21 @@ static bool follow_failure(struct transaction *work)
     struct ls_session *session = work->session;
     for (size_t i = 0; i < session->reload->failure_count; i++) {
         const struct ls_failure *failure = &session->reload->failures[i];
-        if (!failure->name || !failure->key || ls__names_has(&work->tried, failure->key) || is_pending(work, failure->key) ||
-            !needs_any(session, &failure->needs, &work->loaded))
+        if (!failure->name || !failure->key || ls__names_has(&work->tried, failure->key) ||
+            is_pending(work, failure->key) || !needs_any(session, &failure->needs, &work->loaded))
             continue;
         LS_ERR(err);
-        struct ls_bytes *text = failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
+        struct ls_bytes *text =
+            failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
         bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
-        if (!ls__names_add(&work->tried, failure->key))
-            usable = false;
+        if (!ls__names_add(&work->tried, failure->key)) usable = false;
         size_t at = usable ? add_item(work, failure->key, failure->paths.items[0], text, failure->hash) : SIZE_MAX;
         ls_bytes_unref(text);
         if (at != SIZE_MAX) {
             work->items[at].first_name = ls_strdup(failure->name);
             work->items[at].named = failure->named;
             work->items[at].path = NULL;
-            if (work->items[at].first_name)
-                run_first(work, at);
+            if (work->items[at].first_name) run_first(work, at);
         }
         return true;
     }
@@ -434,8 +424,7 @@ static void begin(struct ls_session *session)
     state->transactions++;
     state->store = session->model->store;
     state->recorder = (struct ls_variable_store){session, record_create, record_destroy};
-    if (session->model->store)
-        session->model->store = &state->recorder;
+    if (session->model->store) session->model->store = &state->recorder;
     ls__set_reloading(session, true);
 }
 
@@ -465,10 +454,12 @@ static void note_old_versions(struct transaction *work)
 {
     const struct ls_reload_report *report = work->report;
     for (size_t i = 0; i < report->count; i++) {
-        const struct ls_module *module = report->results[i].outcome == LS_RELOAD_OK ? ls__module_find(work->session, report->results[i].key) : NULL;
+        const struct ls_module *module =
+            report->results[i].outcome == LS_RELOAD_OK ? ls__module_find(work->session, report->results[i].key) : NULL;
         for (size_t j = 0; module && j < report->count; j++) {
             const char *key = report->results[j].key;
-            if (report->results[j].outcome == LS_RELOAD_FAILED && ls__names_has(&module->requires, key) && ls__module_find(work->session, key))
+            if (report->results[j].outcome == LS_RELOAD_FAILED && ls__names_has(&module->requires, key) &&
+                ls__module_find(work->session, key))
                 ls__reload_detail(&report->results[i], "with the old version of %s", key);
         }
     }
@@ -489,7 +480,8 @@ static int run_all(struct transaction *work, struct ls_err *err)
         for (size_t i = 0; i < work->report->count && session->model->migrated != before; i++)
             if (work->report->results[i].outcome != LS_RELOAD_SKIPPED) {
                 work->report->results[i].instances_migrated = (unsigned)(session->model->migrated - before);
-                ls__reload_detail(&work->report->results[i], "%u instance%s migrated", (unsigned)(session->model->migrated - before),
+                ls__reload_detail(&work->report->results[i], "%u instance%s migrated",
+                                  (unsigned)(session->model->migrated - before),
                                   session->model->migrated - before == 1 ? "" : "s");
                 break;
             }
@@ -513,12 +505,10 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
             classify(&work, at, &files[i]);
     }
     for (size_t i = 0; i < work.count && code == 0; i++) {
-        if (!work.items[i].done)
-            compile(&work, i);
+        if (!work.items[i].done) compile(&work, i);
         any = any || !work.items[i].done;
     }
-    if (any && code == 0)
-        code = run_all(&work, err);
+    if (any && code == 0) code = run_all(&work, err);
     ls__failures_unasked(session);
     lua_settop(session->vm.L, top);
     release(&work);
@@ -565,8 +555,7 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err)
 {
     session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
-    if (!session->reload)
-        return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!session->reload) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     session->reload->records = session->reload->libraries = LUA_NOREF;
     return ls__lrun(session, l_new, NULL, 0, err);
 }
@@ -574,8 +563,7 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err)
 void ls__reload_free(struct ls_session *session)
 {
     struct ls_reload_state *state = session->reload;
-    if (!state)
-        return;
+    if (!state) return;
     while (state->load_count)
         ls__load_pop(session);
     ls__failures_release(session);

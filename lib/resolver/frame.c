@@ -10,8 +10,7 @@
 int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
     lua_State *L = rs->session->vm.L;
-    if (!lua_checkstack(L, FRAME_STACK))
-        return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
+    if (!lua_checkstack(L, FRAME_STACK)) return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
     ls__enter(rs->session);
     rs->L = L;
     rs->base = lua_gettop(L);
@@ -26,13 +25,13 @@ int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 void ls__frame_done(struct ls_resolver_state *rs, int opened)
 {
     lua_settop(rs->L, rs->base + (opened ? 0 : LS_FRAME_SIZE));
-    if (!opened)
-        return;
+    if (!opened) return;
     rs->open = false;
     ls__leave(rs->session);
 }
 
-int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault)
+int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err,
+                   struct ls_fault *fault)
 {
     const char *trace = strstr(ls_err_text(err), "\nstack traceback:");
     int len = trace ? (int)(trace - ls_err_text(err)) : (int)strlen(ls_err_text(err));
@@ -40,14 +39,16 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
     return ls_fault_set(fault, kind, "%.*s", len, ls_err_text(err));
 }
 
-int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
+                      struct ls_fault *fault)
 {
     int rc = ls__resolver_run(rs, nargs, nresults, kind, fault);
     rs->session->vm.epoch++; /* what ran may have changed anything */
     return rc;
 }
 
-int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault)
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
+                     struct ls_fault *fault)
 {
     struct ls_session *session = rs->session;
     lua_State *L = rs->L;
@@ -61,12 +62,11 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     rs->open = true;
     rs->cache_from = 0;
     rs->did |= LS_CHECK_RAN;
-    if (status == LUA_OK)
-        return 0;
+    if (status == LUA_OK) return 0;
     LS_ERR(err);
     ls__lfail(session, status, &err);
-    /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this respect: one runaway
-     * method must not take the others with it (T102). */
+    /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this
+     * respect: one runaway method must not take the others with it (T102). */
     if (session->vm.stop != LS_STOP_NONE && session->vm.depth == 1) {
         ls__leave(session);
         ls__enter(session);

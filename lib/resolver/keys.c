@@ -1,8 +1,10 @@
-/* Lists whose elements are told apart by a key (page.md R4): a query that makes all objects anew gives the rows that were there, as long as it names a
- * field that says which is which. The ids in the list's value then belong to the list's variable and to the key; each leads to the object that
- * has the key now, by the registry's entry for the id, which is weak like any other.
+/* Lists whose elements are told apart by a key (page.md R4): a query that makes all objects anew gives the rows that
+ * were there, as long as it names a field that says which is which. The ids in the list's value then belong to the
+ * list's variable and to the key; each leads to the object that has the key now, by the registry's entry for the id,
+ * which is weak like any other.
  *
- * A ring is what one variable has: `ids` key → id, `places` place → id for elements without a key of their own, `list` place → id as it is now.
+ * A ring is what one variable has: `ids` key → id, `places` place → id for elements without a key of their own, `list`
+ * place → id as it is now.
  * Owner thread: the session's. Rules: R4. */
 #include <math.h>
 
@@ -36,8 +38,7 @@ LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int elem
         }
     }
     int type = lua_type(L, -1);
-    if (type == LUA_TNUMBER ? isnan(lua_tonumber(L, -1)) : type != LUA_TSTRING && type != LUA_TBOOLEAN)
-        lua_pushnil(L);
+    if (type == LUA_TNUMBER ? isnan(lua_tonumber(L, -1)) : type != LUA_TSTRING && type != LUA_TBOOLEAN) lua_pushnil(L);
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
     LS_LTOP_CHECK(L, 1);
@@ -47,11 +48,13 @@ LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int nam
 {
     const char *field = lua_tostring(L, name);
     if (lua_isnil(L, key)) {
-        lua_pushfstring(L, "element %I of the list has no '%s' that could be its key: a string, a number or a boolean", (LUAI_UACINT)place - 1, field);
+        lua_pushfstring(L, "element %I of the list has no '%s' that could be its key: a string, a number or a boolean",
+                        (LUAI_UACINT)place - 1, field);
         return;
     }
     luaL_tolstring(L, key, NULL);
-    lua_pushfstring(L, "element %I of the list has the same '%s' as one before it: %s", (LUAI_UACINT)place - 1, field, lua_tostring(L, -1));
+    lua_pushfstring(L, "element %I of the list has the same '%s' as one before it: %s", (LUAI_UACINT)place - 1, field,
+                    lua_tostring(L, -1));
     lua_remove(L, -2);
 }
 
@@ -64,7 +67,21 @@ struct rekeying {
 };
 
 /* The stack while a list is gone through. */
-enum { AT_JOB = 1, AT_NAME, AT_ARRAY, AT_IDS, AT_PLACES, AT_BEFORE, AT_NOW, AT_USED, AT_OBJECTS, AT_PROBLEM, AT_TOP = AT_PROBLEM, AT_ELEMENT, AT_KEY };
+enum {
+    AT_JOB = 1,
+    AT_NAME,
+    AT_ARRAY,
+    AT_IDS,
+    AT_PLACES,
+    AT_BEFORE,
+    AT_NOW,
+    AT_USED,
+    AT_OBJECTS,
+    AT_PROBLEM,
+    AT_TOP = AT_PROBLEM,
+    AT_ELEMENT,
+    AT_KEY
+};
 
 /* The id under what is on top in the table at `of`, a new one if it has none; the top is popped. [-1, +0, m] */
 static LS_RAISES int64_t id_of(struct rekeying *job, lua_State *L, int of)
@@ -194,7 +211,8 @@ static LS_RAISES int l_rekey(lua_State *L)
     push_part(L, ring, RING_PLACES);
     push_part(L, ring, RING_LIST);
     lua_remove(L, ring);
-    lua_Integer count = lua_istable(L, AT_ARRAY) ? ls__array_length(L, AT_ARRAY) : 0, before = (lua_Integer)lua_rawlen(L, AT_BEFORE);
+    lua_Integer count = lua_istable(L, AT_ARRAY) ? ls__array_length(L, AT_ARRAY) : 0,
+                before = (lua_Integer)lua_rawlen(L, AT_BEFORE);
     lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
     lua_newtable(L);
     ls__at_push(rs, L, LS_AT_OBJECTS);
@@ -214,8 +232,7 @@ static LS_RAISES int l_rekey(lua_State *L)
         job->changed |= !lua_rawequal(L, -1, -2);
         lua_settop(L, AT_TOP);
     }
-    if (job->changed && count_of(L, AT_IDS) > 2 * count + FORGET_ABOVE)
-        forget_keys(L, count);
+    if (job->changed && count_of(L, AT_IDS) > 2 * count + FORGET_ABOVE) forget_keys(L, count);
     keep_ring(job, L);
     rs->members_slot = rs->members_slot == job->slot ? 0 : rs->members_slot;
     lua_settop(L, AT_TOP);
@@ -227,8 +244,7 @@ int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char
     struct ls_resolver_state *rs = ctx;
     struct rekeying job = {rs, id, value->slot, key, 0};
     int opened = ls__frame_open(rs, fault);
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     lua_State *L = rs->L;
     int rc = 0;
     if (!key) {
@@ -256,8 +272,7 @@ int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char
 
 bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    if (!rs->named_count)
-        return false;
+    if (!rs->named_count) return false;
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_remove(L, -2);
@@ -269,8 +284,7 @@ bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 
 void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    if (!rs->named_count || !slot)
-        return;
+    if (!rs->named_count || !slot) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_pushboolean(L, 0);

@@ -1,9 +1,10 @@
 /* Elements of lists as the tracker's rows ask for them (page.md R2): is an object one, and does it live?
  *
- * A row that has left its list must not keep its object alive, nor may what its subtree remembers, which mostly leads back to the object. So the values
- * of these slots move into a table that hangs on the object itself, by an entry of a table with weak keys: they live as long as the object does
- * for other reasons. The slot holds `false` meanwhile and is called loose; whoever looks at it gets the value back into the slot, or nil when the
- * object has died. An item of a list hangs on its element: nothing but the list and its rows knows the item.
+ * A row that has left its list must not keep its object alive, nor may what its subtree remembers, which mostly leads
+ * back to the object. So the values of these slots move into a table that hangs on the object itself, by an entry of a
+ * table with weak keys: they live as long as the object does for other reasons. The slot holds `false` meanwhile and is
+ * called loose; whoever looks at it gets the value back into the slot, or nil when the object has died. An item of a
+ * list hangs on its element: nothing but the list and its rows knows the item.
  * Owner thread: the session's. Rules: R1, R2. */
 #include <string.h>
 
@@ -11,8 +12,8 @@
 
 /* --- elements --- */
 
-/* Push what holds the elements of the list in a slot: the copy of an array seen last, or the items of a list wrapper. Anything else has none.
- * [-0, +(1|0), m] */
+/* Push what holds the elements of the list in a slot: the copy of an array seen last, or the items of a list wrapper.
+ * Anything else has none. [-0, +(1|0), m] */
 static LS_RAISES bool push_list(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     ls__slot_push(rs->session, L, slot);
@@ -40,8 +41,7 @@ static LS_RAISES int l_find_members(lua_State *L)
         ls__look(L, i);
         lua_settop(L, at + 1);
         int type = lua_rawgeti(L, at, i);
-        if (named ? type != LUA_TNUMBER : ls__is_primitive(type))
-            continue;
+        if (named ? type != LUA_TNUMBER : ls__is_primitive(type)) continue;
         lua_pushinteger(L, i);
         lua_rawset(L, at + 1);
     }
@@ -56,10 +56,8 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
     struct ls_resolver_state *rs = ctx;
     struct ls_fault fault;
     int opened = list ? ls__frame_open(rs, &fault) : 0, element = 0;
-    if (opened < 0)
-        return -1;
-    if (!list)
-        return 0;
+    if (opened < 0) return -1;
+    if (!list) return 0;
     lua_State *L = rs->L;
     if (rs->members_slot != list) {
         lua_pushcfunction(L, l_find_members);
@@ -68,8 +66,7 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
         element = ls__resolver_run(rs, 2, 0, LS_FAULT_INTERNAL, &fault);
     }
     if (element == 0 && lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL) {
-        if (ls__ring_push(rs, L, list))
-            lua_pushinteger(L, object);
+        if (ls__ring_push(rs, L, list)) lua_pushinteger(L, object);
         lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_members);
         lua_insert(L, -2);
         element = lua_rawget(L, -2) != LUA_TNIL;
@@ -80,7 +77,8 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
 
 /* --- loose slots --- */
 
-/* The table that hangs on the object at `object` or, for an item, on its element; with the object itself in it. [-0, +1, m] */
+/* The table that hangs on the object at `object` or, for an item, on its element; with the object itself in it.
+ * [-0, +1, m] */
 static LS_RAISES void push_leash(struct ls_resolver_state *rs, lua_State *L, int object)
 {
     lua_pushvalue(L, object);
@@ -133,8 +131,7 @@ static LS_RAISES int l_loosen(lua_State *L)
     lua_rawgeti(L, WAYS, job->slot);
     bool loose = lua_toboolean(L, -1);
     lua_pop(L, 1);
-    if (loose)
-        return 0;
+    if (loose) return 0;
     ls__at_push(rs, L, LS_AT_VALUES);
     ls__at_push(rs, L, LS_AT_SNAPS);
     if (lua_isnil(L, OBJECT)) { /* dead already: the way leads nowhere */
@@ -163,15 +160,16 @@ void ls__op_loosen(void *ctx, int64_t object, ls_slot slot)
     struct loosening job = {rs, object, slot};
     struct ls_fault fault;
     int opened = slot ? ls__frame_open(rs, &fault) : -1;
-    if (opened < 0)
-        return;
+    if (opened < 0) return;
     lua_pushcfunction(rs->L, l_loosen);
     lua_pushlightuserdata(rs->L, &job);
-    ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, &fault); /* without memory the slot goes on holding, and the next detection tries again */
+    /* without memory the slot goes on holding, and the next detection tries again */
+    ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, &fault);
     ls__frame_done(rs, opened);
 }
 
-/* Push the way to a loose slot's value, and what it leads to: the table, or nil. @return is the slot loose? else nothing is pushed. [-0, +(2|0), -] */
+/* Push the way to a loose slot's value, and what it leads to: the table, or nil. @return is the slot loose? else
+ * nothing is pushed. [-0, +(2|0), -] */
 static bool push_way(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_loose);
@@ -184,14 +182,14 @@ static bool push_way(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
     return false;
 }
 
-/* Every place of a slot holds something already, and taking out allocates nothing. [-0, +0, -] table that hangs on the object, at `at` */
+/* Every place of a slot holds something already, and taking out allocates nothing. [-0, +0, -] table that hangs on the
+ * object, at `at` */
 static void forget_loose(struct ls_resolver_state *rs, lua_State *L, ls_slot slot, int at)
 {
     for (lua_Integer key = slot; lua_istable(L, at); key = -key) {
         lua_pushnil(L);
         lua_rawseti(L, at, key);
-        if (key < 0)
-            break;
+        if (key < 0) break;
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_loose);
     lua_pushboolean(L, 0);
@@ -204,8 +202,7 @@ int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     static const enum ls__place places[] = {LS_AT_SNAPS, LS_AT_VALUES};
     int top = lua_gettop(L), leash = top + 2;
-    if (!push_way(rs, L, slot))
-        return LUA_TBOOLEAN;
+    if (!push_way(rs, L, slot)) return LUA_TBOOLEAN;
     if (lua_isnil(L, leash)) {
         lua_replace(L, top);
         lua_settop(L, top);
@@ -225,10 +222,8 @@ int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 
 void ls__slot_renew(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    if (rs->members_slot == slot)
-        rs->members_slot = 0;
-    if (!rs->loose_count || !push_way(rs, L, slot))
-        return;
+    if (rs->members_slot == slot) rs->members_slot = 0;
+    if (!rs->loose_count || !push_way(rs, L, slot)) return;
     forget_loose(rs, L, slot, lua_gettop(L));
     lua_pop(L, 2);
 }
@@ -247,8 +242,7 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
     struct ls_resolver_state *rs = ctx;
     struct ls_fault fault;
     int opened = ls__frame_open(rs, &fault);
-    if (opened < 0)
-        return false;
+    if (opened < 0) return false;
     lua_State *L = rs->L;
     if (collect && rs->collected != rs->session->vm.epoch + 1) {
         lua_pushnil(L);

@@ -1,5 +1,5 @@
-/* What a Lua value is to the tracker: its shape, type and object id, and whether a table that was seen before has changed inside.
- * Ids live in two weak tables, so identity is Lua's own and keeps nothing alive.
+/* What a Lua value is to the tracker: its shape, type and object id, and whether a table that was seen before has
+ * changed inside. Ids live in two weak tables, so identity is Lua's own and keeps nothing alive.
  * Owner thread: the session's. Rules: T31–T36, T38, T39, T39a, T92, T93, TX7, TX8, TX11, TX32. */
 #include <math.h>
 #include <string.h>
@@ -17,8 +17,7 @@ int ls__not_finite(struct ls_fault *fault)
 int64_t ls__object_id(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
-    if (ls__is_primitive(lua_type(L, index)))
-        return 0;
+    if (ls__is_primitive(lua_type(L, index))) return 0;
     ls__at_push(session->resolver, L, LS_AT_IDS);
     lua_pushvalue(L, index);
     lua_rawget(L, -2);
@@ -36,7 +35,8 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
     lua_rawget(L, ids);
     int64_t id = lua_tointeger(L, -1);
     if (!id) {
-        /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has two ids in a Value JSON. */
+        /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has
+         * two ids in a Value JSON. */
         id = ls_tracker_next_id(session->model->tracker);
         session->resolver->registered++;
         lua_pushvalue(L, at);
@@ -53,8 +53,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
 LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, int index)
 {
     index = lua_absindex(L, index);
-    if (ls__is_primitive(lua_type(L, index)))
-        return 0;
+    if (ls__is_primitive(lua_type(L, index))) return 0;
     luaL_checkstack(L, 6, NULL);
     int top = lua_gettop(L);
     ls__at_push(session->resolver, L, LS_AT_OBJECTS);
@@ -73,7 +72,8 @@ size_t ls__object_variables(struct ls_session *session, lua_State *L, int index,
 
 /* --- shape --- */
 
-/* T32 for a table without type: number keys and no public string key. `at` absolute. @return -1: stopped before it was known. [-0, +0, -] */
+/* T32 for a table without type: number keys and no public string key. `at` absolute. @return -1: stopped before it was
+ * known. [-0, +0, -] */
 static int looks_like_array(struct ls_session *session, lua_State *L, int at)
 {
     int numbers = 0;
@@ -96,16 +96,14 @@ static int looks_like_array(struct ls_session *session, lua_State *L, int at)
 static LS_RAISES bool is_list(struct ls_session *session, lua_State *L, int at)
 {
     int yes = looks_like_array(session, L, at);
-    if (yes < 0)
-        ls__budget_check(L);
+    if (yes < 0) ls__budget_check(L);
     return yes > 0;
 }
 
 /* [-0, +0, -] has the value at `at` the metatable of arrays */
 static bool is_array_meta(struct ls_resolver_state *rs, lua_State *L, int at)
 {
-    if (!lua_getmetatable(L, at))
-        return false;
+    if (!lua_getmetatable(L, at)) return false;
     ls__at_push(rs, L, LS_AT_ARRAY_META);
     bool yes = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
@@ -167,11 +165,9 @@ LS_RAISES void ls__type_push(struct ls_session *session, lua_State *L, int index
 LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index)
 {
     int at = lua_absindex(L, index);
-    if (!lua_istable(L, at))
-        return false;
+    if (!lua_istable(L, at)) return false;
     luaL_checkstack(L, 12, NULL);
-    if (is_array_meta(session->resolver, L, at))
-        return true;
+    if (is_array_meta(session->resolver, L, at)) return true;
     ls__type_push(session, L, at);
     bool typed = !lua_isnil(L, -1);
     lua_pop(L, 1);
@@ -182,10 +178,10 @@ LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index)
 
 struct commit {
     struct ls_resolver_state *rs;
-    struct ls_value *value;  /* written only when nothing can fail any more */
-    bool same_table;         /* the value is the table seen last */
-    int64_t row;             /* the id under which a list shows the object, 0 = its own */
-    int64_t prefix;          /* of an array seen before: so many elements at its beginning are the same */
+    struct ls_value *value; /* written only when nothing can fail any more */
+    bool same_table;        /* the value is the table seen last */
+    int64_t row;            /* the id under which a list shows the object, 0 = its own */
+    int64_t prefix;         /* of an array seen before: so many elements at its beginning are the same */
     int bits;
 };
 
@@ -198,8 +194,7 @@ static bool not_finite(lua_State *L, int at)
 /* Elements of the array at `at` against the copy at `snap`, which has `count`. [-0, +0, e] */
 static LS_RAISES bool same_elements(lua_State *L, int at, int snap, int64_t count)
 {
-    if (ls__array_length(L, at) != count)
-        return false;
+    if (ls__array_length(L, at) != count) return false;
     for (lua_Integer i = 1; i <= count; i++) {
         ls__look(L, i);
         lua_rawgeti(L, at, i);
@@ -208,8 +203,7 @@ static LS_RAISES bool same_elements(lua_State *L, int at, int snap, int64_t coun
                     /* NaN and infinities are null in JSON (T31) */
                     (lua_isnil(L, -1) && not_finite(L, -2)) || (lua_isnil(L, -2) && not_finite(L, -1));
         lua_pop(L, 2);
-        if (!same)
-            return false;
+        if (!same) return false;
     }
     return true;
 }
@@ -219,8 +213,7 @@ static LS_RAISES bool take_element(struct ls_resolver_state *rs, lua_State *L, l
 {
     ls__look(L, i);
     int type = lua_rawgeti(L, 1, i);
-    if (!ls__is_primitive(type))
-        register_top(rs->session, L, objects, ids);
+    if (!ls__is_primitive(type)) register_top(rs->session, L, objects, ids);
     return type != LUA_TNUMBER || isfinite(lua_tonumber(L, -1));
 }
 
@@ -286,8 +279,7 @@ static LS_RAISES void commit_array(struct commit *job, lua_State *L)
         lua_rawgeti(L, -1, old->slot);
         bool same = lua_istable(L, -1) && same_elements(L, 1, lua_gettop(L), old->object);
         lua_pop(L, 2);
-        if (same && job->same_table)
-            return;
+        if (same && job->same_table) return;
         job->bits |= same ? 0 : LS_CHECK_CHANGED;
     } else {
         job->bits |= LS_CHECK_CHANGED;
@@ -312,10 +304,10 @@ static bool equal_at(lua_State *L, int left, lua_Integer i, int right, lua_Integ
     return equal;
 }
 
-/* An array of finite elements that was seen before has changed inside: bring its copy in line. Only what stands between an equal beginning and an
- * equal end can be new, and only new elements need a look at the registry. What may fail for want of memory comes first and touches nothing
- * that counts: ids, then places behind the copy's end. While the rest is written there is no copy: where that is stopped, it is made anew as a whole.
- * [-2, +0, e] value, job */
+/* An array of finite elements that was seen before has changed inside: bring its copy in line. Only what stands between
+ * an equal beginning and an equal end can be new, and only new elements need a look at the registry. What may fail for
+ * want of memory comes first and touches nothing that counts: ids, then places behind the copy's end. While the rest is
+ * written there is no copy: where that is stopped, it is made anew as a whole. [-2, +0, e] value, job */
 static LS_RAISES int l_update_array(lua_State *L)
 {
     enum { ARRAY = 1, SNAP, OBJECTS, IDS };
@@ -334,8 +326,7 @@ static LS_RAISES int l_update_array(lua_State *L)
     ls__at_push(rs, L, LS_AT_IDS);
     while (prefix < least && equal_at(L, ARRAY, prefix + 1, SNAP, prefix + 1))
         ls__look(L, ++prefix);
-    if (prefix == count && count == old)
-        return 0;
+    if (prefix == count && count == old) return 0;
     while (suffix < least - prefix && equal_at(L, ARRAY, count - suffix, SNAP, old - suffix))
         ls__look(L, ++suffix);
     for (lua_Integer i = prefix + 1; i <= count - suffix; i++) {
@@ -379,15 +370,14 @@ static LS_RAISES void commit_object(struct commit *job, lua_State *L)
     const struct ls_value *old = job->value;
     size_t len = 0;
     const char *name = lua_tolstring(L, -1, &len);
-    int type = name && strlen(name) == len ? lua_gettop(L) : 0; /* a text with U+0000 names no type: cut there it would name another */
+    /* a text with U+0000 names no type: cut there it would name another */
+    int type = name && strlen(name) == len ? lua_gettop(L) : 0;
     struct ls_value now = {.shape = LS_SHAPE_OBJECT, .nil_step = old->nil_step, .type = type ? name : NULL};
     now.object = job->row ? job->row : ls__object_register(job->rs->session, L, 1);
     if (job->row && old->shape == LS_SHAPE_OBJECT && old->object == now.object && !job->same_table)
         job->bits |= LS_CHECK_MOVED;
-    if (old->shape != LS_SHAPE_OBJECT || old->object != now.object)
-        job->bits |= LS_CHECK_CHANGED;
-    if (!same_type(old->shape == LS_SHAPE_OBJECT ? old->type : NULL, now.type))
-        job->bits |= LS_CHECK_TYPE;
+    if (old->shape != LS_SHAPE_OBJECT || old->object != now.object) job->bits |= LS_CHECK_CHANGED;
+    if (!same_type(old->shape == LS_SHAPE_OBJECT ? old->type : NULL, now.type)) job->bits |= LS_CHECK_TYPE;
     ls_slot slot = old->slot ? old->slot : ls__slot_reserve(job->rs, L);
     put(job, L, slot, type, 0, &now);
     LS_LTOP_CHECK(L, 1);
@@ -436,14 +426,13 @@ static int run_job(struct commit *job, lua_CFunction fn, struct ls_fault *fault)
     lua_pushcfunction(L, fn);
     lua_insert(L, -2);
     lua_pushlightuserdata(L, job);
-    if (ls__resolver_run(job->rs, 2, 0, LS_FAULT_BAD_CALL, fault))
-        return -1;
-    if (job->value->flags & LS_VALUE_NOT_FINITE)
-        return job->bits | ls__not_finite(fault);
+    if (ls__resolver_run(job->rs, 2, 0, LS_FAULT_BAD_CALL, fault)) return -1;
+    if (job->value->flags & LS_VALUE_NOT_FINITE) return job->bits | ls__not_finite(fault);
     return job->bits;
 }
 
-static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, int64_t row, struct ls_fault *fault)
+static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool same_table, int64_t row,
+                      struct ls_fault *fault)
 {
     struct commit job = {.rs = rs, .value = value, .same_table = same_table, .row = row};
     return run_job(&job, l_commit, fault);
@@ -452,10 +441,8 @@ static int run_commit(struct ls_resolver_state *rs, struct ls_value *value, bool
 int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
-    if (lua_isnil(L, -1))
-        return become_null(rs, value, true, fault);
-    if (not_finite(L, -1))
-        return become_null(rs, value, false, fault);
+    if (lua_isnil(L, -1)) return become_null(rs, value, true, fault);
+    if (not_finite(L, -1)) return become_null(rs, value, false, fault);
     return run_commit(rs, value, false, row, fault);
 }
 
@@ -463,17 +450,18 @@ int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value
 
 enum sequence { SEQUENCE_SAME, SEQUENCE_CHANGED, SEQUENCE_NONE };
 
-/* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key; so are the elements before the
- * first change. What follows is looked at only for names, which would make it an object (T32). Leaves rubbish. [-0, +n, -] */
-static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct ls_value *value, int at, int64_t *prefix)
+/* One walk over table and copy together: an unchanged sequence is found in order, without a second look at each key; so
+ * are the elements before the first change. What follows is looked at only for names, which would make it an object
+ * (T32). Leaves rubbish. [-0, +n, -] */
+static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct ls_value *value, int at,
+                                      int64_t *prefix)
 {
     lua_State *L = rs->L;
     int64_t seen = 0;
     uint32_t walked = 0;
     bool same = true, numbers = false;
     int snap = lua_gettop(L) + 1, key = snap + 1;
-    if (lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE)
-        return SEQUENCE_NONE;
+    if (lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE) return SEQUENCE_NONE;
     lua_pushnil(L);
     while (lua_next(L, at)) {
         if (++walked % LS_LOOK_EVERY == 0 && ls__stopped(rs->session)) {
@@ -490,21 +478,19 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
             }
         } else {
             int type = lua_type(L, key);
-            if (type == LUA_TSTRING && lua_tostring(L, key)[0] != '_')
-                return SEQUENCE_NONE;
+            if (type == LUA_TSTRING && lua_tostring(L, key)[0] != '_') return SEQUENCE_NONE;
             numbers |= type == LUA_TNUMBER;
         }
         lua_settop(L, key);
     }
     *prefix = seen;
-    if (walked >= LS_LOOK_EVERY)
-        rs->did |= LS_CHECK_LONG;
-    if (!numbers)
-        return SEQUENCE_NONE;
+    if (walked >= LS_LOOK_EVERY) rs->did |= LS_CHECK_LONG;
+    if (!numbers) return SEQUENCE_NONE;
     return same && seen == value->object ? SEQUENCE_SAME : SEQUENCE_CHANGED;
 }
 
-/* The type of the table at `at` as far as raw reads tell: 1 equal to what was seen, 0 not, or not to be told. [-0, +0, -] */
+/* The type of the table at `at` as far as raw reads tell: 1 equal to what was seen, 0 not, or not to be told.
+ * [-0, +0, -] */
 static bool same_type_raw(struct ls_resolver_state *rs, const struct ls_value *value, int at)
 {
     lua_State *L = rs->L;
@@ -516,15 +502,12 @@ static bool same_type_raw(struct ls_resolver_state *rs, const struct ls_value *v
         int type = lua_rawget(L, meta);
         if (type == LUA_TSTRING) /* the usual case: a prototype with its own name */
             return lua_tostring(L, -1) == value->type || same_type(lua_tostring(L, -1), value->type);
-        if (type != LUA_TNIL || !ls__raw_index(L, index_name, meta, name))
-            return false;
-        if (!lua_isnil(L, -1))
-            return lua_type(L, -1) == LUA_TSTRING && same_type(lua_tostring(L, -1), value->type);
+        if (type != LUA_TNIL || !ls__raw_index(L, index_name, meta, name)) return false;
+        if (!lua_isnil(L, -1)) return lua_type(L, -1) == LUA_TSTRING && same_type(lua_tostring(L, -1), value->type);
     }
-    if (!ls__raw_index(L, index_name, at, name))
-        return false;
+    if (!ls__raw_index(L, index_name, at, name)) return false;
     if (lua_isnil(L, -1))
-        same = value->type == NULL;
+        same = !value->type;
     else if (lua_type(L, -1) == LUA_TSTRING)
         same = same_type(lua_tostring(L, -1), value->type);
     return same;
@@ -537,12 +520,9 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
     bool same = false;
     if (value->shape == LS_SHAPE_OBJECT) {
         int list = 1;
-        if (same_type_raw(rs, value, at))
-            list = value->type ? 0 : looks_like_array(rs->session, L, at);
-        if (list < 0)
-            rs->did |= LS_CHECK_LONG;
-        if (list <= 0)
-            return 0;
+        if (same_type_raw(rs, value, at)) list = value->type ? 0 : looks_like_array(rs->session, L, at);
+        if (list < 0) rs->did |= LS_CHECK_LONG;
+        if (list <= 0) return 0;
     } else if (!(value->flags & LS_VALUE_NOT_FINITE)) {
         struct commit job = {.rs = rs, .value = value, .same_table = true};
         bool plain = !lua_getmetatable(L, at);
@@ -551,8 +531,7 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
         lua_settop(L, at);
         enum sequence sequence = plain ? compare_sequence(rs, value, at, &job.prefix) : SEQUENCE_NONE;
         lua_settop(L, at);
-        if (sequence == SEQUENCE_CHANGED)
-            return run_job(&job, l_update_array, fault);
+        if (sequence == SEQUENCE_CHANGED) return run_job(&job, l_update_array, fault);
         same = sequence == SEQUENCE_SAME;
     }
     lua_settop(L, at);

@@ -1,5 +1,5 @@
-/* The table of functions the tracker gets, field names of paths, and the life of the resolver. How values are reached is in resolver_read.c and
- * resolver_write.c, what they are in objects.c.
+/* The table of functions the tracker gets, field names of paths, and the life of the resolver. How values are reached
+ * is in resolver_read.c and resolver_write.c, what they are in objects.c.
  * Owner thread: the session's. Refuses to: know variables. Rules: T7, T39, T108, L4. */
 #include "resolver/slots.h"
 
@@ -31,11 +31,9 @@ static int op_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *faul
     struct ls_resolver_state *rs = ctx;
     struct copying job = {slot, 0};
     *copy = 0;
-    if (!slot)
-        return 0;
+    if (!slot) return 0;
     int opened = ls__frame_open(rs, fault);
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     lua_pushcfunction(rs->L, l_copy);
     lua_pushlightuserdata(rs->L, &job);
     int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
@@ -95,8 +93,7 @@ static LS_RAISES int l_prepare(lua_State *L)
     ls__at_push(rs, L, LS_AT_KEYS);
     for (uint32_t i = 0; i < job->path->count; i++) {
         struct ls_step *step = &job->path->steps[i];
-        if (step->kind == LS_STEP_INDEX || step->kind == LS_STEP_ROW)
-            continue;
+        if (step->kind == LS_STEP_INDEX || step->kind == LS_STEP_ROW) continue;
         lua_pushlstring(L, step->name, step->name_len);
         lua_pushvalue(L, -1);
         if (lua_rawget(L, 1) == LUA_TNIL) {
@@ -122,17 +119,14 @@ static LS_RAISES int l_prepare(lua_State *L)
 static void forget_keys(struct ls_resolver_state *rs, struct ls_path *path)
 {
     lua_State *L = rs->session->vm.L;
-    if (!lua_checkstack(L, 8))
-        return;
+    if (!lua_checkstack(L, 8)) return;
     ls__at_push(rs, L, LS_AT_NAMES);
     ls__at_push(rs, L, LS_AT_KEYS);
     for (uint32_t i = 0; i < path->count; i++) {
-        if (path->steps[i].kind == LS_STEP_INDEX || path->steps[i].kind == LS_STEP_ROW)
-            continue;
+        if (path->steps[i].kind == LS_STEP_INDEX || path->steps[i].kind == LS_STEP_ROW) continue;
         uint32_t key = path->steps[i].key;
         path->steps[i].key = 0;
-        if (!key || --rs->key_uses[key - 1])
-            continue;
+        if (!key || --rs->key_uses[key - 1]) continue;
         rs->key_uses[key - 1] = rs->free_key;
         rs->free_key = key;
         if (lua_rawgeti(L, -1, key) == LUA_TSTRING) {
@@ -156,14 +150,12 @@ static int op_prepare(void *ctx, struct ls_path *path, struct ls_fault *fault)
     struct ls_resolver_state *rs = ctx;
     struct keying job = {rs, path};
     int opened = ls__frame_open(rs, fault);
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     lua_pushcfunction(rs->L, l_prepare);
     lua_pushlightuserdata(rs->L, &job);
     int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
     ls__frame_done(rs, opened);
-    if (rc)
-        forget_keys(rs, path);
+    if (rc) forget_keys(rs, path);
     return rc;
 }
 
@@ -189,8 +181,7 @@ static bool op_stopped(void *ctx)
 {
     struct ls_session *session = ((struct ls_resolver_state *)ctx)->session;
     LS_ERR(err);
-    if (!ls__stopped(session))
-        return false;
+    if (!ls__stopped(session)) return false;
     ls__stop_text(session, &err);
     ls__report(session, "change detection", &err);
     return true;
@@ -275,8 +266,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
 {
     session->model->slots = &slot_hooks;
     struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
-    if (!rs)
-        return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!rs) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     rs->session = session;
     for (int place = 0; place <= LS_FRAME_REFS; place++)
         rs->refs[place] = LUA_NOREF;
@@ -288,8 +278,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
 void ls__resolver_free(struct ls_session *session)
 {
     struct ls_resolver_state *rs = session->resolver;
-    if (!rs)
-        return;
+    if (!rs) return;
     for (int place = 1; place <= LS_FRAME_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls__members_close(rs);

@@ -1,12 +1,13 @@
 /* What the files of the resolver share. Owner thread: the session's.
  *
- * The frame. Detection asks the same few tables over and over, so they are pushed once and stay at fixed places above `base` while a pass
- * (or one operation outside of a pass) runs. The places are those of the C function that runs now; while Lua code runs, C functions called
- * from it have places of their own, so the frame counts as closed meanwhile and whatever comes back in opens one for itself.
+ * The frame. Detection asks the same few tables over and over, so they are pushed once and stay at fixed places above
+ * `base` while a pass (or one operation outside of a pass) runs. The places are those of the C function that runs now;
+ * while Lua code runs, C functions called from it have places of their own, so the frame counts as closed meanwhile and
+ * whatever comes back in opens one for itself.
  *
- * What runs inside the frame and outside of a protected call uses only functions of the API that neither allocate nor call metamethods:
- * rawget, rawgeti, rawequal, next, type tests, and rawseti into places that hold something already. Everything else runs under
- * ls__resolver_call. */
+ * What runs inside the frame and outside of a protected call uses only functions of the API that neither allocate nor
+ * call metamethods: rawget, rawgeti, rawequal, next, type tests, and rawseti into places that hold something already.
+ * Everything else runs under ls__resolver_call. */
 #ifndef LS_RESOLVER_RESOLVER_INTERNAL_H
 #define LS_RESOLVER_RESOLVER_INTERNAL_H
 
@@ -32,8 +33,8 @@ enum ls__place {
     LS_AT_CALL_NAME,  /* "__call" */
     LS_AT_HANDLER,    /* the traceback handler */
     LS_FRAME_REFS = LS_AT_HANDLER,
-    LS_AT_CACHE,      /* what the first step of a path has just led to, see ls_resolver_state.cache_from */
-    LS_AT_TEXT,       /* the two long strings compared last, see ls_resolver_state.texts_equal */
+    LS_AT_CACHE, /* what the first step of a path has just led to, see ls_resolver_state.cache_from */
+    LS_AT_TEXT,  /* the two long strings compared last, see ls_resolver_state.texts_equal */
     LS_AT_OTHER_TEXT,
     LS_FRAME_SIZE = LS_AT_OTHER_TEXT,
 };
@@ -41,18 +42,18 @@ enum ls__place {
 struct ls_resolver_state {
     struct ls_session *session;
     int refs[LS_FRAME_REFS + 1];
-    lua_State *L;         /* thread of the open frame */
-    bool open;            /* a frame is open */
-    int base;             /* stack top below it */
-    uint8_t did;          /* of the check that goes on: LS_CHECK_RAN = a protected call was made, LS_CHECK_LONG */
-    bool texts_equal;     /* are the strings at LS_AT_TEXT and LS_AT_OTHER_TEXT? */
-    /* Many paths begin alike (`ships.0.name`, `ships.1.name`). While no Lua code runs and no slot changes, the table that the first field
-     * leads to stays the same, so it is kept in LS_AT_CACHE. cache_from 0 = nothing is. */
+    lua_State *L;     /* thread of the open frame */
+    bool open;        /* a frame is open */
+    int base;         /* stack top below it */
+    uint8_t did;      /* of the check that goes on: LS_CHECK_RAN = a protected call was made, LS_CHECK_LONG */
+    bool texts_equal; /* are the strings at LS_AT_TEXT and LS_AT_OTHER_TEXT? */
+    /* Many paths begin alike (`ships.0.name`, `ships.1.name`). While no Lua code runs and no slot changes, the table
+     * that the first field leads to stays the same, so it is kept in LS_AT_CACHE. cache_from 0 = nothing is. */
     ls_slot cache_from;
     ls_op cache_op;
-    uint32_t slot_count;  /* slots ever made */
-    uint32_t free_slot;   /* head of the chain of free slots, 0 = none */
-    uint32_t registered;  /* objects that got an id since the tables of ids were made */
+    uint32_t slot_count; /* slots ever made */
+    uint32_t free_slot;  /* head of the chain of free slots, 0 = none */
+    uint32_t registered; /* objects that got an id since the tables of ids were made */
     /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
     int ref_members;      /* element → its first place in the list of members_slot; weak keys */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
@@ -83,16 +84,20 @@ void ls__frame_done(struct ls_resolver_state *rs, int opened);
 /** Call the function below its arguments under protection, as code that may come back into the resolver.
  * @return 0 and results; -1 and fault (kind, text without traceback; the traceback goes to the log): all popped
  * [-(nargs+1), +(nresults|0), -] */
-int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault);
-/** The same for functions of this room that change nothing that a path could lead to: what has been read stays read. [-(nargs+1), +(nresults|0), -] */
-int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind, struct ls_fault *fault);
+int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
+                      struct ls_fault *fault);
+/** The same for functions of this room that change nothing that a path could lead to: what has been read stays read.
+ * [-(nargs+1), +(nresults|0), -] */
+int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
+                     struct ls_fault *fault);
 /** Push a table of the frame where no frame is at hand: inside protected functions. [-0, +1, -] */
 static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
 }
 /** Put what a failed call into another file of this room said into a fault; reports it to the log under `where`. */
-int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err, struct ls_fault *fault);
+int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err,
+                   struct ls_fault *fault);
 
 /* --- slots.c --- */
 
@@ -101,15 +106,16 @@ LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L);
 
 /* --- raw.c --- */
 
-/** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a function or another value
- * decides, so protected indexing is needed. [-0, +(1|0), -] */
+/** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a
+ * function or another value decides, so protected indexing is needed. [-0, +(1|0), -] */
 bool ls__raw_index(lua_State *L, int index_name, int at, int key);
 /* --- resolver_read.c --- */
 
-/** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result; *type becomes the type
- * of the last.
+/** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result;
+ * *type becomes the type of the last.
  * @return 0, 1 + the step before which a null stood (nil is on top), -1 and fault. [-0, +n, -] */
-int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t first, uint32_t count, int *type, struct ls_fault *fault);
+int ls__walk(struct ls_resolver_state *rs, const struct ls_path *path, uint32_t first, uint32_t count, int *type,
+             struct ls_fault *fault);
 /** Push the function that step `step` names on the value on top (T62). @return 0 or -1 and fault. [-0, +(1|0), -] */
 int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault);
 /** Fault NIL_PATH whose text shows the path split at the null (T99). */
@@ -118,11 +124,13 @@ int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, s
 /** `check` of struct ls_resolver_ops. */
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault);
 /** `check_in` of struct ls_resolver_ops. */
-int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault);
+int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object,
+                    struct ls_fault *fault);
 /** `place` of struct ls_resolver_ops. */
 int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault);
 /** `store` of struct ls_resolver_ops. */
-int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault);
+int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value,
+                 struct ls_fault *fault);
 
 /* --- members.c --- */
 
@@ -136,12 +144,13 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect);
 LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L);
 /** Give the tables up. */
 void ls__members_close(struct ls_resolver_state *rs);
-/** Cold half of ls__slot_look: `false` is on top, which a loose slot holds in its value's stead. Its value becomes the slot's own again and takes the place
- * of what is on top; nil does, where it has died. @return the type. [-1, +1, -] */
+/** Cold half of ls__slot_look: `false` is on top, which a loose slot holds in its value's stead. Its value becomes the
+ * slot's own again and takes the place of what is on top; nil does, where it has died. @return the type. [-1, +1, -] */
 int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
 /** The slot gets another value, or none. [-0, +0, -] */
 void ls__slot_renew(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
-/** The value of slot (not 0) has just been pushed from the table of values: if the slot is loose, look further. @return its type. [-1, +1, -] */
+/** The value of slot (not 0) has just been pushed from the table of values: if the slot is loose, look further. @return
+ * its type. [-1, +1, -] */
 static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_slot slot, int type)
 {
     return type == LUA_TBOOLEAN && rs->loose_count ? ls__slot_tighten(rs, L, slot) : type;
@@ -151,10 +160,11 @@ static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_s
 
 /** `rekey` of struct ls_resolver_ops. */
 int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault);
-/** Push what the field at `name` of the element at `element` holds, if it can be a key: a string, a boolean, a number. Anything else, also where code of
- * the site fails on the way, is nil. [-0, +1, m] */
+/** Push what the field at `name` of the element at `element` holds, if it can be a key: a string, a boolean, a number.
+ * Anything else, also where code of the site fails on the way, is nil. [-0, +1, m] */
 LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int element, int name);
-/** Push what is wrong with the key at `key` of element `place` (1-based): it came before, or is nil since it is no data. [-0, +1, m] */
+/** Push what is wrong with the key at `key` of element `place` (1-based): it came before, or is nil since it is no
+ * data. [-0, +1, m] */
 LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int name);
 /** Push the ids by place of a slot's list, if its elements have ids by key. [-0, +(1|0), -] */
 bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
@@ -169,10 +179,12 @@ static inline bool ls__is_primitive(int type)
     return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
 }
 
-/** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. `row`: the id under which a list shows it, 0 = its own.
+/** Let *value hold the value on top of the stack, which is popped: shape, type, id, snapshot. `row`: the id under which
+ * a list shows it, 0 = its own.
  * @return check bits, -1 and fault [-1, +0, -] */
 int ls__commit(struct ls_resolver_state *rs, int64_t row, struct ls_value *value, struct ls_fault *fault);
-/** The value on top is the very table seen last: has it changed inside? Leaves rubbish. @return as ls__commit. [-0, +n, -] */
+/** The value on top is the very table seen last: has it changed inside? Leaves rubbish. @return as ls__commit.
+ * [-0, +n, -] */
 int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault);
 /** The fault of a value that is or holds NaN or an infinity (T31). @return LS_CHECK_FAULT */
 int ls__not_finite(struct ls_fault *fault);
@@ -202,7 +214,8 @@ enum ls__native { LS_NATIVE_NONE, LS_NATIVE_LIST, LS_NATIVE_ITEM, LS_NATIVE_ARRA
 
 /** What native object the value at `at` is. Needs a frame. [-0, +0, -] */
 enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at);
-/** Push a field of the native object on top (T50); `key` is the step's name. @return false: no such field. [-0, +(1|0), -] */
+/** Push a field of the native object on top (T50); `key` is the step's name. @return false: no such field.
+ * [-0, +(1|0), -] */
 bool ls__native_field(lua_State *L, enum ls__native kind, const char *name);
 /** Push element `index` (0-based) of a list's items. @return false outside. [-0, +(1|0), -] */
 bool ls__native_element(lua_State *L, enum ls__native kind, uint32_t index);
@@ -212,9 +225,10 @@ bool ls__native_method(lua_State *L, enum ls__native kind, const char *name);
 LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L);
 /** A new list for a variable, pushed; `item_type` NULL = none. [-0, +1, m] */
 LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const char *item_type);
-/** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78), index 4 whether items
- * follow their elements (R3), index 5 by which of their fields, as light userdata (R4): no Lua code of the site
- * runs but item constructors, each protected. Pushes true if anything moved, and the text of the first constructor's failure or nil. [-0, +2, m] */
+/** Bring the list at index 1 in line with the source at index 2, of which index 3 says whether it is an array (T78),
+ * index 4 whether items follow their elements (R3), index 5 by which of their fields, as light userdata (R4): no Lua
+ * code of the site runs but item constructors, each protected. Pushes true if anything moved, and the text of the first
+ * constructor's failure or nil. [-0, +2, m] */
 LS_RAISES int ls__list_sync(lua_State *L);
 /** The variable of the list at `at` lets go of it: if it is keyed, so does the list of its elements. [-0, +0, -] */
 void ls__list_release(lua_State *L, int at);

@@ -24,14 +24,13 @@ static void push_slot(struct ls_resolver_state *rs, ls_slot slot)
         lua_pushnil(rs->L);
 }
 
-static int call_last(struct ls_resolver_state *rs, const struct ls_step *step, int access, ls_slot value, struct ls_fault *fault)
+static int call_last(struct ls_resolver_state *rs, const struct ls_step *step, int access, ls_slot value,
+                     struct ls_fault *fault)
 {
-    if (ls__find_method(rs, step, fault))
-        return -1;
+    if (ls__find_method(rs, step, fault)) return -1;
     lua_pushvalue(rs->L, -2);
     bool with_value = step->kind == LS_STEP_SETTER || access != LS_ACCESS_ACTION;
-    if (with_value)
-        push_slot(rs, value); /* null is an argument too (T63) */
+    if (with_value) push_slot(rs, value); /* null is an argument too (T63) */
     return ls__resolver_call(rs, with_value ? 2 : 1, 0, LS_FAULT_BAD_CALL, fault);
 }
 
@@ -59,7 +58,8 @@ static int assign_last(struct ls_resolver_state *rs, const struct ls_step *step,
 }
 
 /* Path `#ID` alone: another value takes the element's place in the list on top. */
-static int replace_element(struct ls_resolver_state *rs, const struct ls_path *path, ls_slot value, struct ls_fault *fault)
+static int replace_element(struct ls_resolver_state *rs, const struct ls_path *path, ls_slot value,
+                           struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     int list = lua_gettop(L);
@@ -68,10 +68,8 @@ static int replace_element(struct ls_resolver_state *rs, const struct ls_path *p
     lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), path->steps[0].row);
     lua_Integer count = lua_istable(L, list) && !lua_isnil(L, -1) ? ls__array_length(L, list) : 0, at = 1;
     for (; at <= count; at++, lua_settop(L, list + 1))
-        if (lua_rawgeti(L, list, at), lua_rawequal(L, -1, list + 1))
-            break;
-    if (at > count)
-        return ls__nil_fault(path, 0, "set", fault);
+        if (lua_rawgeti(L, list, at), lua_rawequal(L, -1, list + 1)) break;
+    if (at > count) return ls__nil_fault(path, 0, "set", fault);
     lua_pushcfunction(L, l_assign_raw);
     lua_pushvalue(L, list);
     lua_pushinteger(L, at);
@@ -79,13 +77,13 @@ static int replace_element(struct ls_resolver_state *rs, const struct ls_path *p
     return ls__resolver_call(rs, 3, 0, LS_FAULT_BAD_CALL, fault);
 }
 
-int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
+int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value,
+                 struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
     const struct ls_step *last = &path->steps[path->count - 1];
     int opened = ls__frame_open(rs, fault), rc = -1;
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     uint32_t first = path->by_row && path->count > 1;
     if (into || first)
         lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), into ? into : path->steps[0].row);
@@ -96,8 +94,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
         at = ls_fault_set(fault, LS_FAULT_GONE, "the object that this was meant for is gone");
     else if (!into)
         at = first && type == LUA_TNIL ? 1 : ls__walk(rs, path, first, path->count - 1, &type, fault);
-    if (at == 0 && lua_isnil(rs->L, -1))
-        at = (int)path->count;
+    if (at == 0 && lua_isnil(rs->L, -1)) at = (int)path->count;
     if (at > 0)
         ls__nil_fault(path, (uint32_t)at - 1, at == (int)path->count ? "set" : "read", fault);
     else if (at == 0 && (last->kind == LS_STEP_CALL || last->kind == LS_STEP_SETTER))

@@ -1,5 +1,5 @@
-/* Lua makes a table longer and never shorter: what is numbered or keyed here is made anew where little of much room is in use, so that what the variables
- * of a page took is given back when they are gone.
+/* Lua makes a table longer and never shorter: what is numbered or keyed here is made anew where little of much room is
+ * in use, so that what the variables of a page took is given back when they are gone.
  * Owner thread: the session's. Refuses to: move a slot or a name that is in use to another number. */
 #include "resolver/resolver_internal.h"
 #include "resolver/slots.h"
@@ -32,11 +32,9 @@ static LS_RAISES void cut_map(lua_State *L, int ref)
     lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
     int old = lua_gettop(L);
     lua_newtable(L);
-    if (lua_getmetatable(L, old))
-        lua_setmetatable(L, -2);
+    if (lua_getmetatable(L, old)) lua_setmetatable(L, -2);
     for (lua_pushnil(L); lua_next(L, old); lua_settop(L, old + 2)) {
-        if (!lua_toboolean(L, -1))
-            continue;
+        if (!lua_toboolean(L, -1)) continue;
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
         lua_rawset(L, old + 1);
@@ -46,7 +44,8 @@ static LS_RAISES void cut_map(lua_State *L, int ref)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Numbers behind the last one in use are no more; those before it are given out from the lowest. Allocates nothing. [-0, +0, -] */
+/* Numbers behind the last one in use are no more; those before it are given out from the lowest. Allocates nothing.
+ * [-0, +0, -] */
 static void cut_slots(struct ls_resolver_state *rs, lua_State *L)
 {
     LS_LTOP(L);
@@ -57,10 +56,8 @@ static void cut_slots(struct ls_resolver_state *rs, lua_State *L)
     for (; slot; slot--, lua_pop(L, 1)) {
         lua_rawgeti(L, -1, slot);
         bool is_free = lua_isboolean(L, -1) && lua_toboolean(L, -1);
-        if (!is_free && !rs->slot_count)
-            rs->slot_count = slot;
-        if (!is_free || !rs->slot_count)
-            continue;
+        if (!is_free && !rs->slot_count) rs->slot_count = slot;
+        if (!is_free || !rs->slot_count) continue;
         lua_pushinteger(L, rs->free_slot);
         lua_rawseti(L, -4, slot);
         rs->free_slot = slot;
@@ -78,16 +75,16 @@ static void cut_keys(struct ls_resolver_state *rs, lua_State *L)
     rs->key_count = rs->free_key = 0;
     for (; key; key--, lua_pop(L, 1)) {
         bool is_free = lua_rawgeti(L, -1, key) != LUA_TSTRING;
-        if (!is_free && !rs->key_count)
-            rs->key_count = key;
-        if (!is_free || !rs->key_count)
-            continue;
+        if (!is_free && !rs->key_count) rs->key_count = key;
+        if (!is_free || !rs->key_count) continue;
         rs->key_uses[key - 1] = rs->free_key;
         rs->free_key = key;
     }
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);
-    uint32_t *uses = rs->key_cap > rs->key_count * 2 + LONG ? ls_budget_resize(rs->session->vm.budget, rs->key_uses, (rs->key_count + 1) * sizeof *uses, 0) : NULL;
+    uint32_t *uses = rs->key_cap > rs->key_count * 2 + LONG
+                         ? ls_budget_resize(rs->session->vm.budget, rs->key_uses, (rs->key_count + 1) * sizeof *uses, 0)
+                         : NULL;
     if (uses) {
         rs->key_uses = uses;
         rs->key_cap = rs->key_count + 1;
@@ -98,8 +95,7 @@ static void cut_keys(struct ls_resolver_state *rs, lua_State *L)
 static bool few_live(struct ls_resolver_state *rs, lua_State *L)
 {
     uint32_t live = 0, many = rs->registered / 4;
-    if (rs->registered < LONG)
-        return false;
+    if (rs->registered < LONG) return false;
     ls__at_push(rs, L, LS_AT_IDS);
     for (lua_pushnil(L); live <= many && lua_next(L, -2); lua_pop(L, 1))
         live++;
@@ -119,11 +115,11 @@ static LS_RAISES int l_cut(lua_State *L)
     cut_keys(rs, L);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         cut |= cut_row(rs, L, rows[i], rows[i] == LS_AT_KEYS ? rs->key_count : rs->slot_count);
-    const int maps[] = {rs->refs[LS_AT_NAMES], rs->ref_rings, rs->ref_named, rs->ref_leashes, rs->ref_loose, rs->refs[LS_AT_IDS], rs->refs[LS_AT_OBJECTS]};
+    const int maps[] = {rs->refs[LS_AT_NAMES], rs->ref_rings,       rs->ref_named,          rs->ref_leashes,
+                        rs->ref_loose,         rs->refs[LS_AT_IDS], rs->refs[LS_AT_OBJECTS]};
     for (size_t i = cut ? 0 : 7; i < (few ? 7 : 5); i++)
         cut_map(L, maps[i]);
-    if (cut && !rs->members_slot)
-        cut_map(L, rs->ref_members);
+    if (cut && !rs->members_slot) cut_map(L, rs->ref_members);
     lua_pushboolean(L, cut);
     return 1;
 }

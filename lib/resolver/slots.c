@@ -35,8 +35,7 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
 {
     struct ls_resolver_state *rs = session->resolver;
     lua_State *L = session->vm.L;
-    if (!slot || !rs || !lua_checkstack(L, 8))
-        return;
+    if (!slot || !rs || !lua_checkstack(L, 8)) return;
     rs->cache_from = 0;
     ls__slot_renew(rs, L, slot);
     ls__ring_drop(rs, L, slot);

@@ -10,7 +10,8 @@
 int ls__resolver_new(struct ls_session *session, struct ls_err *err);
 /** Release it; slots are not to be had any more. */
 void ls__resolver_free(struct ls_session *session);
-/** Give back the room of many slots, names and ids that are in use no more; nothing happens while the resolver's frame is open.
+/** Give back the room of many slots, names and ids that are in use no more; nothing happens while the resolver's frame
+ * is open.
  * @return did tables become garbage? [-0, +0, -] */
 bool ls__resolver_shrink(struct ls_session *session);
 
@@ -27,15 +28,15 @@ int64_t ls__object_id(struct ls_session *session, lua_State *L, int index);
 LS_RAISES int64_t ls__object_register(struct ls_session *session, lua_State *L, int index);
 /** Push the object of that id; nil and false if it is unknown or collected. [-0, +1, -] */
 bool ls__object_push(struct ls_session *session, lua_State *L, int64_t id);
-/** Ids of the variables whose value is the object at `index` (T104, T105), at most `max`, in order of creation; looked up by object id.
- * Safe. @return how many there are. [-0, +0, -] */
+/** Ids of the variables whose value is the object at `index` (T104, T105), at most `max`, in order of creation; looked
+ * up by object id. Safe. @return how many there are. [-0, +0, -] */
 size_t ls__object_variables(struct ls_session *session, lua_State *L, int index, int64_t *ids, size_t max);
 /** Push the type of the value at `index` (T93), or nil. [-0, +1, e] */
 LS_RAISES void ls__type_push(struct ls_session *session, lua_State *L, int index);
 /** Append the Value JSON of the value at `index` (T31–T34), objects registered on the way. [-0, +0, m] */
 LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int index, struct ls_buf *out);
-/** Elements of the array at the absolute index `at`: its length as Lua tells it, or up to its first hole where that is longer than the session's memory.
- * [-0, +0, -] */
+/** Elements of the array at the absolute index `at`: its length as Lua tells it, or up to its first hole where that is
+ * longer than the session's memory. [-0, +0, -] */
 lua_Integer ls__array_length(lua_State *L, int at);
 /** Is the table at `index` shown as an array (T32, T93)? [-0, +0, e] */
 LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index);

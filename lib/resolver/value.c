@@ -1,5 +1,5 @@
-/* Value JSON: from values to text, and from a client's text to values. Not the encoding that Lua code calls (lua_json.c): references
- * stand for objects here (L128). Owner thread: the session's. Rules: T31–T37, TX10. */
+/* Value JSON: from values to text, and from a client's text to values. Not the encoding that Lua code calls
+ * (lua_json.c): references stand for objects here (L128). Owner thread: the session's. Rules: T31–T37, TX10. */
 #include <string.h>
 
 #include "base/json.h"
@@ -22,7 +22,8 @@ static void put_reference(struct ls_buf *out, int64_t id)
     ls_buf_add(out, at, (size_t)(text + sizeof text - at));
 }
 
-/* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. `session` may stop it; NULL: it is written whole.
+/* A primitive, or a reference to an object that has its id. `ids` absolute place of the id table. `session` may stop
+ * it; NULL: it is written whole.
  * @return false: stopped. [-0, +0, -] */
 static bool put_element(lua_State *L, int at, int ids, struct ls_session *session, struct ls_buf *out)
 {
@@ -31,12 +32,8 @@ static bool put_element(lua_State *L, int at, int ids, struct ls_session *sessio
     bool fine = true;
     const char *text;
     switch (lua_type(L, at)) {
-    case LUA_TNIL:
-        ls_buf_str(out, "null");
-        break;
-    case LUA_TBOOLEAN:
-        ls_buf_str(out, lua_toboolean(L, at) ? "true" : "false");
-        break;
+    case LUA_TNIL: ls_buf_str(out, "null"); break;
+    case LUA_TBOOLEAN: ls_buf_str(out, lua_toboolean(L, at) ? "true" : "false"); break;
     case LUA_TNUMBER:
         if (lua_isinteger(L, at))
             ls_json_int(out, lua_tointeger(L, at));
@@ -57,8 +54,10 @@ static bool put_element(lua_State *L, int at, int ids, struct ls_session *sessio
     return fine;
 }
 
-/* `named`: what of the array's elements are objects has these ids, by place (R4); 0 = their own. `session` and result as above. [-0, +0, -] */
-static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, struct ls_session *session, struct ls_buf *out)
+/* `named`: what of the array's elements are objects has these ids, by place (R4); 0 = their own. `session` and result
+ * as above. [-0, +0, -] */
+static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, struct ls_session *session,
+                      struct ls_buf *out)
 {
     LS_LTOP(L);
     ls_buf_char(out, '[');
@@ -66,8 +65,7 @@ static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, s
     bool fine = true;
     size_t looked = out->len;
     for (lua_Integer i = 1; i <= count && fine; i++) {
-        if (i > 1)
-            ls_buf_char(out, ',');
+        if (i > 1) ls_buf_char(out, ',');
         int type = lua_rawgeti(L, at, i);
         if (named && lua_rawgeti(L, named, i) == LUA_TNUMBER) {
             put_reference(out, lua_tointeger(L, -1));
@@ -88,8 +86,8 @@ static bool put_array(lua_State *L, int at, int ids, int named, int64_t count, s
     return fine;
 }
 
-/* What was seen last is written, not what a table has become since: text and comparison agree (T36). Only inside of a bracket can it be stopped: who opens
- * one can deal with that. */
+/* What was seen last is written, not what a table has become since: text and comparison agree (T36). Only inside of a
+ * bracket can it be stopped: who opens one can deal with that. */
 int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
 {
     struct ls_resolver_state *rs = ctx;
@@ -99,10 +97,10 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         put_reference(out, value->object);
     } else {
         int opened = ls__frame_open(rs, NULL);
-        if (opened < 0)
-            return LS_ENOMEM;
+        if (opened < 0) return LS_ENOMEM;
         lua_State *L = rs->L;
-        ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot)); /* a loose slot gets its copy back as well */
+        /* a loose slot gets its copy back as well */
+        ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot));
         if (value->shape == LS_SHAPE_ARRAY && lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE) {
             ls_buf_str(out, "null"); /* it has died with the object that it belonged to */
             ls__frame_done(rs, opened);
@@ -111,11 +109,11 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         int at = lua_gettop(L);
         struct ls_session *session = opened ? NULL : rs->session;
         bool fine = value->shape == LS_SHAPE_ARRAY
-                        ? put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0, value->object, session, out)
+                        ? put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0,
+                                    value->object, session, out)
                         : put_element(L, at, LS_AT(rs, LS_AT_IDS), session, out);
         ls__frame_done(rs, opened);
-        if (!fine)
-            return LS_EINTERRUPTED;
+        if (!fine) return LS_EINTERRUPTED;
     }
     return ls_buf_failed(out) ? LS_ENOMEM : 0;
 }
@@ -126,8 +124,7 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
     int at = lua_absindex(L, index);
     luaL_checkstack(L, 8, NULL);
     bool array = ls__is_array(session, L, at);
-    if (!array)
-        ls__object_register(session, L, at);
+    if (!array) ls__object_register(session, L, at);
     lua_Integer count = array ? ls__array_length(L, at) : 0;
     for (lua_Integer i = 1; i <= count; i++) {
         ls__look(L, i);
@@ -136,7 +133,8 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
         lua_pop(L, 1);
     }
     ls__at_push(session->resolver, L, LS_AT_IDS);
-    if (!(array ? put_array(L, at, lua_gettop(L), 0, count, session, out) : put_element(L, at, lua_gettop(L), session, out)))
+    if (!(array ? put_array(L, at, lua_gettop(L), 0, count, session, out)
+                : put_element(L, at, lua_gettop(L), session, out)))
         ls__budget_check(L);
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);
@@ -147,9 +145,9 @@ LS_RAISES void ls__value_json(struct ls_session *session, lua_State *L, int inde
 struct decoding {
     struct ls_resolver_state *rs;
     struct ls_json_reader reader;
-    struct ls_buf text;       /* escapes resolved; released by the caller, whatever is raised */
+    struct ls_buf text; /* escapes resolved; released by the caller, whatever is raised */
     ls_slot slot;
-    enum ls_fault_kind kind;  /* what is wrong, if anything */
+    enum ls_fault_kind kind; /* what is wrong, if anything */
     const char *problem;
     int64_t reference;
     uint32_t items[LS_JSON_DEPTH + 1]; /* elements of each open array */
@@ -165,34 +163,32 @@ static LS_RAISES void push_text(struct decoding *job, lua_State *L)
     }
     ls_buf_clear(&job->text);
     ls_json_unescape(&job->text, reader->text, reader->len);
-    if (ls_buf_failed(&job->text))
-        luaL_error(L, "not enough memory");
+    if (ls_buf_failed(&job->text)) luaL_error(L, "not enough memory");
     lua_pushlstring(L, ls_buf_text(&job->text), job->text.len);
 }
 
-/* The object on top, if it is {"obj":n} and nothing else, becomes the object n (T37). @return false: n is unknown. [-1, +1, -] */
+/* The object on top, if it is {"obj":n} and nothing else, becomes the object n (T37). @return false: n is unknown.
+ * [-1, +1, -] */
 static bool resolve(struct decoding *job, lua_State *L)
 {
     int at = lua_gettop(L);
     lua_pushnil(L);
-    if (!lua_next(L, at))
-        return true;
-    bool reference = lua_type(L, at + 1) == LUA_TSTRING && strcmp(lua_tostring(L, at + 1), "obj") == 0 && lua_isinteger(L, at + 2);
+    if (!lua_next(L, at)) return true;
+    bool reference =
+        lua_type(L, at + 1) == LUA_TSTRING && strcmp(lua_tostring(L, at + 1), "obj") == 0 && lua_isinteger(L, at + 2);
     int64_t id = reference ? lua_tointeger(L, at + 2) : 0;
     lua_settop(L, at + 1);
-    if (lua_next(L, at))
-        reference = false;
+    if (lua_next(L, at)) reference = false;
     lua_settop(L, at);
-    if (!reference)
-        return true;
+    if (!reference) return true;
     bool known = ls__object_push(job->rs->session, L, id);
     lua_replace(L, at);
     job->reference = id;
     return known;
 }
 
-/* A finished value is on top: put it where it belongs. Stack above `bottom`: for each open container its table, and in an object the key
- * that waits. [-(1|2), +0, m] */
+/* A finished value is on top: put it where it belongs. Stack above `bottom`: for each open container its table, and in
+ * an object the key that waits. [-(1|2), +0, m] */
 static LS_RAISES void place(struct decoding *job, lua_State *L, unsigned depth)
 {
     if (lua_type(L, -2) == LUA_TSTRING)
@@ -248,8 +244,7 @@ static LS_RAISES int l_decode(lua_State *L)
             job->problem = token == LS_JSON_ERROR ? job->reader.problem : "no value";
             return 0;
         }
-        if (depth == 0)
-            break;
+        if (depth == 0) break;
         place(job, L, depth);
     }
     if (ls_json_next(&job->reader) != LS_JSON_END) {
@@ -269,20 +264,17 @@ int ls__op_decode(void *ctx, const char *json, size_t len, ls_slot *slot, struct
     job.rs = rs;
     *slot = 0;
     int opened = ls__frame_open(rs, fault);
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     ls_json_read(&job.reader, json, len);
     lua_pushcfunction(rs->L, l_decode);
     lua_pushlightuserdata(rs->L, &job);
     int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
     ls__frame_done(rs, opened);
     ls_buf_release(&job.text);
-    if (rc)
-        return -1;
+    if (rc) return -1;
     if (job.kind == LS_FAULT_BAD_REFERENCE)
         return ls_fault_set(fault, job.kind, "there is no object %lld", (long long)job.reference);
-    if (job.kind)
-        return ls_fault_set(fault, job.kind, "the value is not JSON: %s", job.problem);
+    if (job.kind) return ls_fault_set(fault, job.kind, "the value is not JSON: %s", job.problem);
     *slot = job.slot;
     return 0;
 }

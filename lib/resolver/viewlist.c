@@ -1,5 +1,5 @@
-/* The list wrapper's objects as Lua and paths see them: full userdata, so that they take part in collection and have an identity of their
- * own. What they hold is brought up to date in viewlist_sync.c.
+/* The list wrapper's objects as Lua and paths see them: full userdata, so that they take part in collection and have an
+ * identity of their own. What they hold is brought up to date in viewlist_sync.c.
  * Owner thread: the session's. Rules: T49, T50, T58, T76, T79a, T79b, TX14. */
 #include "resolver/viewlist.h"
 
@@ -10,8 +10,7 @@ enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at)
     lua_State *L = rs->L;
     enum ls__native kind = LS_NATIVE_NONE;
     int type = lua_type(L, at);
-    if ((type != LUA_TUSERDATA && type != LUA_TTABLE) || !lua_getmetatable(L, at))
-        return LS_NATIVE_NONE;
+    if ((type != LUA_TUSERDATA && type != LUA_TTABLE) || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
     if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_LIST_META)))
         kind = LS_NATIVE_LIST;
     else if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ITEM_META)))
@@ -25,11 +24,12 @@ enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at)
 /* The same where no frame is open. [-0, +0, -] */
 static enum ls__native kind_at(struct ls_resolver_state *rs, lua_State *L, int at)
 {
-    if (lua_type(L, at) != LUA_TUSERDATA || !lua_getmetatable(L, at))
-        return LS_NATIVE_NONE;
+    if (lua_type(L, at) != LUA_TUSERDATA || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
     ls__at_push(rs, L, LS_AT_LIST_META);
     ls__at_push(rs, L, LS_AT_ITEM_META);
-    enum ls__native kind = lua_rawequal(L, -3, -2) ? LS_NATIVE_LIST : lua_rawequal(L, -3, -1) ? LS_NATIVE_ITEM : LS_NATIVE_NONE;
+    enum ls__native kind = lua_rawequal(L, -3, -2)   ? LS_NATIVE_LIST
+                           : lua_rawequal(L, -3, -1) ? LS_NATIVE_ITEM
+                                                     : LS_NATIVE_NONE;
     lua_pop(L, 3);
     return kind;
 }
@@ -55,8 +55,7 @@ bool ls__native_field(lua_State *L, enum ls__native kind, const char *name)
             return false;
         return true;
     }
-    if (kind != LS_NATIVE_ITEM)
-        return false;
+    if (kind != LS_NATIVE_ITEM) return false;
     const struct ls__item *item = lua_touserdata(L, at);
     if (strcmp(name, "item") == 0) {
         lua_getiuservalue(L, at, LS_ITEM_SHOWN);
@@ -79,11 +78,9 @@ bool ls__native_field(lua_State *L, enum ls__native kind, const char *name)
 bool ls__native_element(lua_State *L, enum ls__native kind, uint32_t index)
 {
     int at = lua_gettop(L);
-    if (kind != LS_NATIVE_LIST)
-        return false;
+    if (kind != LS_NATIVE_LIST) return false;
     const struct ls__list *list = lua_touserdata(L, at);
-    if (index >= list->count || lua_getiuservalue(L, at, LS_LIST_ITEMS) != LUA_TTABLE)
-        return false;
+    if (index >= list->count || lua_getiuservalue(L, at, LS_LIST_ITEMS) != LUA_TTABLE) return false;
     lua_rawgeti(L, -1, (lua_Integer)index + 1);
     lua_remove(L, -2);
     return true;
@@ -91,8 +88,7 @@ bool ls__native_element(lua_State *L, enum ls__native kind, uint32_t index)
 
 bool ls__native_method(lua_State *L, enum ls__native kind, const char *name)
 {
-    if (kind != LS_NATIVE_ITEM || strcmp(name, "remove") != 0)
-        return false;
+    if (kind != LS_NATIVE_ITEM || strcmp(name, "remove") != 0) return false;
     lua_getmetatable(L, -1);
     lua_rawgeti(L, -1, LS_META_REMOVE);
     lua_remove(L, -2);
@@ -121,12 +117,10 @@ static LS_RAISES int l_native_index(lua_State *L)
     if (lua_type(L, 2) == LUA_TSTRING) {
         const char *name = lua_tostring(L, 2);
         lua_pushvalue(L, 1);
-        if (ls__native_field(L, kind, name) || ls__native_method(L, kind, name))
-            return 1;
+        if (ls__native_field(L, kind, name) || ls__native_method(L, kind, name)) return 1;
     } else if (lua_isinteger(L, 2) && lua_tointeger(L, 2) >= 0 && lua_tointeger(L, 2) < UINT32_MAX) {
         lua_pushvalue(L, 1);
-        if (ls__native_element(L, kind, (uint32_t)lua_tointeger(L, 2)))
-            return 1;
+        if (ls__native_element(L, kind, (uint32_t)lua_tointeger(L, 2))) return 1;
     }
     lua_pushnil(L);
     return 1;
@@ -146,8 +140,7 @@ static lua_Integer find_element(lua_State *L, int source, int element, lua_Integ
         lua_rawgeti(L, source, at);
         bool same = lua_rawequal(L, -1, element);
         lua_pop(L, 1);
-        if (same)
-            return at;
+        if (same) return at;
     }
     return 0;
 }
@@ -155,8 +148,7 @@ static lua_Integer find_element(lua_State *L, int source, int element, lua_Integ
 /* item:remove() takes the element out of the source table (T79b). [-1, +0, e] */
 static LS_RAISES int l_item_remove(lua_State *L)
 {
-    if (kind_at(ls__session_of(L)->resolver, L, 1) != LS_NATIVE_ITEM)
-        return ls__ltype(L, 1, "remove", LS_ITEM_TYPE);
+    if (kind_at(ls__session_of(L)->resolver, L, 1) != LS_NATIVE_ITEM) return ls__ltype(L, 1, "remove", LS_ITEM_TYPE);
     const struct ls__item *item = lua_touserdata(L, 1);
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, LS_ITEM_BASE);
@@ -165,8 +157,7 @@ static LS_RAISES int l_item_remove(lua_State *L)
     /* [item, element, list, source] */
     lua_Integer count = ls__array_length(L, 4);
     lua_Integer at = find_element(L, 4, 2, (lua_Integer)item->index + 1, count);
-    if (at == 0 || at > count)
-        return 0; /* removed already */
+    if (at == 0 || at > count) return 0; /* removed already */
     for (; at < count; at++) {
         lua_rawgeti(L, 4, at + 1);
         lua_rawseti(L, 4, at);
@@ -240,7 +231,8 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
     LS_LTOP_CHECK(L, 1);
 }
 
-/* Rows that have left their list hang on their elements and know the list; it must not be what keeps the other elements alive. */
+/* Rows that have left their list hang on their elements and know the list; it must not be what keeps the other elements
+ * alive. */
 void ls__list_release(lua_State *L, int at)
 {
     LS_LTOP(L);

@@ -8,12 +8,20 @@ struct ls__list {
     uint32_t count;    /* items */
     int32_t selection; /* -1 = none */
     bool syncing;
-    bool keyed;        /* items follow their elements, and outlive their place (R3) */
+    bool keyed; /* items follow their elements, and outlive their place (R3) */
 };
 
-/* User values of a list. Cards are what `itemWrapper` made, `lis` the tables they were made with; both by position, 1-based; so are
- * the keys of the elements, in lists that have them (R4): nil where an element has none of its own. */
-enum { LS_LIST_ITEMS = 1, LS_LIST_SOURCE, LS_LIST_TYPE_NAME, LS_LIST_CARDS, LS_LIST_LIS, LS_LIST_KEYS, LS_LIST_VALUES = LS_LIST_KEYS };
+/* User values of a list. Cards are what `itemWrapper` made, `lis` the tables they were made with; both by position,
+ * 1-based; so are the keys of the elements, in lists that have them (R4): nil where an element has none of its own. */
+enum {
+    LS_LIST_ITEMS = 1,
+    LS_LIST_SOURCE,
+    LS_LIST_TYPE_NAME,
+    LS_LIST_CARDS,
+    LS_LIST_LIS,
+    LS_LIST_KEYS,
+    LS_LIST_VALUES = LS_LIST_KEYS
+};
 
 struct ls__item {
     uint32_t index; /* 0-based */

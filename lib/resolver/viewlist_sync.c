@@ -1,6 +1,6 @@
-/* Bringing a list in line with its source (T78): items stay by position, or follow their elements where the list is keyed (R3); item wrappers
- * ("cards") follow their elements by identity and keep their state. Runs inside a protected call; the constructor of each new card is protected by itself, so one that fails leaves the
- * others.
+/* Bringing a list in line with its source (T78): items stay by position, or follow their elements where the list is
+ * keyed (R3); item wrappers ("cards") follow their elements by identity and keep their state. Runs inside a protected
+ * call; the constructor of each new card is protected by itself, so one that fails leaves the others.
  * Owner thread: the session's. Rules: T77–T79a, TX21, TX22, R3. */
 #include "resolver/viewlist.h"
 
@@ -15,15 +15,18 @@ enum {
     AT_ITEMS,
     AT_OLD_CARDS,
     AT_OLD_LIS,
-    AT_CARDS,   /* by new position */
+    AT_CARDS, /* by new position */
     AT_LIS,
     AT_FREE,    /* element → lowest old position whose card, or item, waits for it */
     AT_NEXT,    /* old position → next one of an equal element */
     AT_TYPE,    /* item type name or nil */
     AT_PROBLEM, /* text of the first failed constructor, or nil */
-    AT_FROM,    /* keyed: new position → old position of its item; negative: of an item that another element gets; 0: a new one is due */
-    AT_ORDER,   /* keyed: the items by new position */
-    AT_OLD_KEYS, /* of a list whose elements are told apart by a key: by old and by new position, nil = told apart by their place */
+    /* keyed: new position → old position of its item; negative: of an item that another element gets; 0: a new one is
+     * due */
+    AT_FROM,
+    AT_ORDER, /* keyed: the items by new position */
+    /* of a list whose elements are told apart by a key: by old and by new position, nil = told apart by their place */
+    AT_OLD_KEYS,
     AT_KEYS,
     AT_TOP = AT_KEYS,
 };
@@ -32,8 +35,8 @@ struct sync {
     struct ls_session *session;
     struct ls__list *list;
     uint32_t before, count;
-    bool cards; /* the list has an itemWrapper */
-    bool keyed; /* items follow their elements */
+    bool cards;      /* the list has an itemWrapper */
+    bool keyed;      /* items follow their elements */
     const char *key; /* these are told apart by this field; NULL = by themselves */
     bool moved;
 };
@@ -78,8 +81,7 @@ static void push_new(const struct sync *sync, lua_State *L, uint32_t position)
 /* [-0, +0, -] does the item at `position` stay there? */
 static bool keeps(const struct sync *sync, lua_State *L, uint32_t position)
 {
-    if (position > sync->before || position > sync->count)
-        return false;
+    if (position > sync->before || position > sync->count) return false;
     push_old(sync, L, position);
     push_new(sync, L, position);
     bool same = lua_rawequal(L, -1, -2) && !(sync->key && lua_isnil(L, -1));
@@ -87,7 +89,8 @@ static bool keeps(const struct sync *sync, lua_State *L, uint32_t position)
     return same;
 }
 
-/* Keys of the new elements. One that is no data, or that came before, tells nothing apart (R4). `of` absolute, a table to fill. [-0, +0, m] */
+/* Keys of the new elements. One that is no data, or that came before, tells nothing apart (R4). `of` absolute, a table
+ * to fill. [-0, +0, m] */
 static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
@@ -122,14 +125,14 @@ static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their order. [-0, +0, m] */
+/* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their
+ * order. [-0, +0, m] */
 static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
     for (uint32_t i = sync->before; i >= 1; i--) {
         ls__look(L, i);
-        if (i <= sync->count && stays(L, i))
-            continue;
+        if (i <= sync->count && stays(L, i)) continue;
         lua_rawgeti(L, AT_ITEMS, i);
         lua_getiuservalue(L, -1, LS_ITEM_BASE);
         if (lua_rawgeti(L, AT_OLD_CARDS, i) != LUA_TNIL && can_be_key(L, -2)) {
@@ -149,8 +152,7 @@ static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
 static LS_RAISES lua_Integer take_card(lua_State *L)
 {
     int element = lua_gettop(L);
-    if (!can_be_key(L, element))
-        return 0;
+    if (!can_be_key(L, element)) return 0;
     lua_pushvalue(L, element);
     lua_rawget(L, AT_FREE);
     lua_Integer at = lua_tointeger(L, -1);
@@ -170,7 +172,8 @@ static void set_field(lua_State *L, int table, const char *name, int value)
     lua_setfield(L, table, name);
 }
 
-/* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element at `element`. [-0, +0, m] */
+/* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element
+ * at `element`. [-0, +0, m] */
 static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t position)
 {
     LS_LTOP(L);
@@ -206,20 +209,17 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
     lua_pushcfunction(L, l_get_new);
     lua_pushvalue(L, class);
     int rc = ls__lcall(session, 1, 1, err);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (presenter && lua_isnil(L, -1)) {
         lua_pop(L, 1);
         lua_pushvalue(L, li);
         return ls__construct(session, true, true, err);
     }
-    if (lua_isnil(L, -1))
-        return ls_fail(err, LS_ENOTFOUND, "the type '%s' has no function 'new'", name);
+    if (lua_isnil(L, -1)) return ls_fail(err, LS_ENOTFOUND, "the type '%s' has no function 'new'", name);
     lua_insert(L, class); /* [.., new, class] */
     lua_pushvalue(L, li);
     rc = ls__lcall(session, 2, 1, err);
-    if (rc == 0 && lua_isnil(L, -1))
-        rc = ls_fail(err, LS_ENOTFOUND, "'new' of the type '%s' returned nothing", name);
+    if (rc == 0 && lua_isnil(L, -1)) rc = ls_fail(err, LS_ENOTFOUND, "'new' of the type '%s' returned nothing", name);
     return rc;
 }
 
@@ -257,19 +257,19 @@ static lua_Integer from_at(lua_State *L, uint32_t position)
     return from;
 }
 
-/* Strings and numbers in a list have no identity, nor have elements without a key: where one takes the place of another, it takes its item too. `taken` absolute. [-0, +0, m] */
+/* Strings and numbers in a list have no identity, nor have elements without a key: where one takes the place of
+ * another, it takes its item too. `taken` absolute. [-0, +0, m] */
 static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int taken)
 {
     LS_LTOP(L);
     for (uint32_t i = 1; i <= sync->count && i <= sync->before; i++) {
         ls__look(L, i);
-        if (from_at(L, i))
-            continue;
+        if (from_at(L, i)) continue;
         lua_rawgeti(L, taken, i);
         push_new(sync, L, i);
         push_old(sync, L, i);
         int new = lua_type(L, taken + 2), old = lua_type(L, taken + 3);
-        bool alike = sync->key ? new == LUA_TNIL && old == LUA_TNIL : ls__is_primitive(new) && ls__is_primitive(old);
+        bool alike = sync->key ? new == LUA_TNIL &&old == LUA_TNIL : ls__is_primitive(new) && ls__is_primitive(old);
         if (!lua_toboolean(L, taken + 1) && alike) {
             lua_pushinteger(L, -(lua_Integer)i);
             lua_rawseti(L, AT_FROM, i);
@@ -279,7 +279,8 @@ static LS_RAISES void match_by_position(struct sync *sync, lua_State *L, int tak
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Which item goes where (R3): one look at each old and each new element. Items still show what they showed before. [-0, +0, m] */
+/* Which item goes where (R3): one look at each old and each new element. Items still show what they showed before.
+ * [-0, +0, m] */
 static LS_RAISES void match_items(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
@@ -317,7 +318,8 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Put the items in their new order: first beside the old ones, where memory may be short, then in their stead. [-0, +0, m] */
+/* Put the items in their new order: first beside the old ones, where memory may be short, then in their stead.
+ * [-0, +0, m] */
 static LS_RAISES void order_items(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
@@ -337,7 +339,8 @@ static LS_RAISES void order_items(struct sync *sync, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Find or make the card of the element at `position` of the source. Items still show what they showed before. [-0, +0, m] */
+/* Find or make the card of the element at `position` of the source. Items still show what they showed before.
+ * [-0, +0, m] */
 static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t position)
 {
     LS_LTOP(L);
@@ -345,8 +348,7 @@ static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t positi
     if (sync->keyed || position > sync->before || !stays(L, position)) {
         lua_rawgeti(L, AT_SOURCE, position);
         from = !sync->keyed ? take_card(L) : from_at(L, position) > 0 ? from_at(L, position) : 0;
-        if (!from && !lua_isnil(L, -1))
-            make_card(sync, L, lua_gettop(L), position);
+        if (!from && !lua_isnil(L, -1)) make_card(sync, L, lua_gettop(L), position);
     }
     if (from) {
         lua_rawgeti(L, AT_OLD_CARDS, from);
@@ -358,7 +360,8 @@ static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t positi
     LS_LTOP_CHECK(L, 0);
 }
 
-/* The item at `position` shows its card, or the element. Nothing here allocates. @return was it another element? [-0, +0, -] */
+/* The item at `position` shows its card, or the element. Nothing here allocates. @return was it another element?
+ * [-0, +0, -] */
 static bool show(struct sync *sync, lua_State *L, uint32_t position)
 {
     LS_LTOP(L);
@@ -367,11 +370,11 @@ static bool show(struct sync *sync, lua_State *L, uint32_t position)
     lua_getiuservalue(L, ITEM, LS_ITEM_BASE);
     lua_rawgeti(L, AT_SOURCE, position);
     bool fresh = sync->keyed ? from_at(L, position) == 0 : position > sync->before;
-    bool other = fresh || !lua_rawequal(L, BEFORE, ELEMENT) || ((struct ls__item *)lua_touserdata(L, ITEM))->index != position - 1;
+    bool other = fresh || !lua_rawequal(L, BEFORE, ELEMENT) ||
+                 ((struct ls__item *)lua_touserdata(L, ITEM))->index != position - 1;
     if (other) {
         ((struct ls__item *)lua_touserdata(L, ITEM))->index = position - 1;
-        if (!sync->cards || lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL)
-            lua_pushvalue(L, ELEMENT);
+        if (!sync->cards || lua_rawgeti(L, AT_CARDS, position) == LUA_TNIL) lua_pushvalue(L, ELEMENT);
         lua_setiuservalue(L, ITEM, LS_ITEM_SHOWN);
         lua_pushvalue(L, ELEMENT);
         lua_setiuservalue(L, ITEM, LS_ITEM_BASE);
@@ -381,7 +384,8 @@ static bool show(struct sync *sync, lua_State *L, uint32_t position)
     return other;
 }
 
-/* What the card at `position` was made with follows it there. Memory is taken only where site code has removed fields of it. [-0, +0, m] */
+/* What the card at `position` was made with follows it there. Memory is taken only where site code has removed fields
+ * of it. [-0, +0, m] */
 static LS_RAISES void follow(lua_State *L, uint32_t position)
 {
     LS_LTOP(L);
@@ -411,31 +415,27 @@ static LS_RAISES void push_parts(struct sync *sync, lua_State *L)
     lua_pushnil(L);
     lua_createtable(L, sync->keyed ? hint : 0, 0);
     lua_createtable(L, sync->keyed ? hint : 0, 0);
-    if (lua_getiuservalue(L, AT_LIST, LS_LIST_KEYS) == LUA_TNIL)
-        lua_newtable(L), lua_replace(L, AT_OLD_KEYS);
+    if (lua_getiuservalue(L, AT_LIST, LS_LIST_KEYS) == LUA_TNIL) lua_newtable(L), lua_replace(L, AT_OLD_KEYS);
     lua_createtable(L, sync->key ? hint : 0, 0);
 }
 
-/* Whatever may fail for want of memory or be stopped, and all site code, comes before the first item shows anything else: a list that could not be
- * brought in line is as it was, and the next try starts from there. What follows from there on takes a tenth of it all. [-n, +13, e] */
+/* Whatever may fail for want of memory or be stopped, and all site code, comes before the first item shows anything
+ * else: a list that could not be brought in line is as it was, and the next try starts from there. What follows from
+ * there on takes a tenth of it all. [-n, +13, e] */
 static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
 {
     struct ls__list *list = sync->list;
     push_parts(sync, L);
-    if (sync->key)
-        read_keys(sync, L);
-    if (sync->keyed)
-        match_items(sync, L);
+    if (sync->key) read_keys(sync, L);
+    if (sync->keyed) match_items(sync, L);
     if (sync->cards) {
-        if (!sync->keyed)
-            free_cards(sync, L);
+        if (!sync->keyed) free_cards(sync, L);
         for (uint32_t i = 1; i <= sync->count; i++) {
             ls__look(L, i);
             find_card(sync, L, i);
         }
     }
-    if (sync->keyed)
-        order_items(sync, L);
+    if (sync->keyed) order_items(sync, L);
     for (uint32_t i = sync->before + 1; !sync->keyed && i <= sync->count; i++) {
         ls__look(L, i);
         ls__item_new(sync->session->resolver, L, AT_LIST);
@@ -459,8 +459,7 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     }
     uint32_t first = 0;
     for (uint32_t i = 1; i <= sync->count; i++)
-        if (show(sync, L, i) && !first)
-            first = i;
+        if (show(sync, L, i) && !first) first = i;
     for (uint32_t i = sync->before; i > sync->count; i--) {
         lua_pushnil(L);
         lua_rawseti(L, AT_ITEMS, i);
@@ -484,8 +483,7 @@ static LS_RAISES void check_items(struct sync *sync, lua_State *L)
         lua_settop(L, meta);
     }
     lua_settop(L, top);
-    if (whole)
-        return;
+    if (whole) return;
     ls__list_reset(sync->session->resolver, L, AT_LIST);
     sync->before = 0;
     LS_LTOP_CHECK(L, 0);
@@ -493,7 +491,10 @@ static LS_RAISES void check_items(struct sync *sync, lua_State *L)
 
 LS_RAISES int ls__list_sync(lua_State *L)
 {
-    struct sync sync = {.session = ls__session_of(L), .list = lua_touserdata(L, AT_LIST), .keyed = lua_toboolean(L, 4), .key = lua_touserdata(L, 5)};
+    struct sync sync = {.session = ls__session_of(L),
+                        .list = lua_touserdata(L, AT_LIST),
+                        .keyed = lua_toboolean(L, 4),
+                        .key = lua_touserdata(L, 5)};
     luaL_checkstack(L, 40, NULL);
     /* A constructor that sets properties of the very variable would come back here in the middle. */
     if (sync.list->syncing) {
@@ -503,8 +504,7 @@ LS_RAISES int ls__list_sync(lua_State *L)
     }
     bool array = lua_toboolean(L, 3);
     lua_Integer count = array ? ls__array_length(L, AT_SOURCE) : 0;
-    if (count > INT32_MAX)
-        return luaL_error(L, "the list is too long");
+    if (count > INT32_MAX) return luaL_error(L, "the list is too long");
     sync.count = (uint32_t)count;
     sync.before = sync.list->count;
     check_items(&sync, L);

@@ -1,4 +1,5 @@
-/* Wrappers and create factories: which table makes them, calling it, keeping a wrapper in line with its value (tracker.md sections 12, 13).
+/* Wrappers and create factories: which table makes them, calling it, keeping a wrapper in line with its value
+ * (tracker.md sections 12, 13).
  * Owner thread: the session's. Rules: T66–T71, T74–T76, TX18, TX20, L129, L130. */
 #include <string.h>
 
@@ -57,10 +58,8 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, s
         return -1;
     }
     rs->members_slot = 0;
-    if (lua_toboolean(L, -2))
-        ls_tracker_request_repeat(rs->session->model->tracker);
-    if (lua_type(L, -1) == LUA_TSTRING)
-        ls_fault_set(fault, LS_FAULT_WRAPPER, "%s", lua_tostring(L, -1));
+    if (lua_toboolean(L, -2)) ls_tracker_request_repeat(rs->session->model->tracker);
+    if (lua_type(L, -1) == LUA_TSTRING) ls_fault_set(fault, LS_FAULT_WRAPPER, "%s", lua_tostring(L, -1));
     lua_settop(L, list);
     return 0;
 }
@@ -70,11 +69,9 @@ static int build_list(struct ls_resolver_state *rs, const struct ls_wrap *want, 
     lua_State *L = rs->L;
     lua_pushcfunction(L, l_new_list);
     lua_pushlightuserdata(L, (void *)want->item_type);
-    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want, fault))
-        return -1;
+    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault) || sync_list(rs, want, fault)) return -1;
     struct ls_var *var = ls_tracker_find(rs->session->model->tracker, want->id);
-    if (var)
-        ls_tracker_put_property(rs->session->model->tracker, var, "fallbackNamespace", "list-item", LS_HIGH);
+    if (var) ls_tracker_put_property(rs->session->model->tracker, var, "fallbackNamespace", "list-item", LS_HIGH);
     return 0;
 }
 
@@ -87,8 +84,10 @@ static LS_RAISES int l_variable_object(lua_State *L)
     return 1;
 }
 
-/* Find the type and call its constructor with the argument on top, which is popped. The object is pushed. [-1, +(1|0), -] */
-static int construct(struct ls_resolver_state *rs, const char *type, enum ls_type_use use, const char *what, struct ls_fault *fault)
+/* Find the type and call its constructor with the argument on top, which is popped. The object is pushed.
+ * [-1, +(1|0), -] */
+static int construct(struct ls_resolver_state *rs, const char *type, enum ls_type_use use, const char *what,
+                     struct ls_fault *fault)
 {
     struct ls_session *session = rs->session;
     lua_State *L = rs->L;
@@ -105,8 +104,7 @@ static int construct(struct ls_resolver_state *rs, const char *type, enum ls_typ
     ls__rearm(session);
     int rc = ls__construct(session, presenter, false, &err);
     back_in_frame(rs, L, base);
-    if (rc == 0)
-        return 0;
+    if (rc == 0) return 0;
     lua_settop(L, arg - 1);
     return ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
 }
@@ -116,8 +114,7 @@ static int build_lua(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     lua_State *L = rs->L;
     lua_pushcfunction(L, l_variable_object);
     lua_pushinteger(L, want->id);
-    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault))
-        return -1;
+    if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault)) return -1;
     return construct(rs, want->type, LS_TYPE_WRAPPER, "wrapper", fault) ? -1 : 0;
 }
 
@@ -142,12 +139,12 @@ static LS_RAISES int l_destroy_wrapper(lua_State *L)
     return 0;
 }
 
-static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want, const struct ls_value *wrapper, struct ls_fault *fault)
+static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want, const struct ls_value *wrapper,
+                        struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     push_value(rs, wrapper);
-    if (lua_type(L, -1) == LUA_TUSERDATA)
-        return sync_list(rs, want, fault);
+    if (lua_type(L, -1) == LUA_TUSERDATA) return sync_list(rs, want, fault);
     lua_pushcfunction(L, l_sync_wrapper);
     lua_insert(L, -2);
     push_value(rs, want->value);
@@ -168,16 +165,14 @@ int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper,
 {
     struct ls_resolver_state *rs = ctx;
     int opened = ls__frame_open(rs, fault), rc = -1;
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     if (wrapper->slot) {
         rc = keep_wrapper(rs, want, wrapper, fault);
     } else if (is_worn(rs, want)) {
         rc = 0;
     } else {
         rc = strcmp(want->type, LS_LIST_TYPE) == 0 ? build_list(rs, want, fault) : build_lua(rs, want, fault);
-        if (rc == 0 && ls__commit(rs, 0, wrapper, fault) < 0)
-            rc = -1;
+        if (rc == 0 && ls__commit(rs, 0, wrapper, fault) < 0) rc = -1;
     }
     ls__frame_done(rs, opened);
     return rc;
@@ -189,8 +184,7 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
     struct ls_fault fault;
     (void)id;
     ls_slot slot = wrapper->slot;
-    if (!slot)
-        return;
+    if (!slot) return;
     *wrapper = (struct ls_value){0};
     int opened = ls__frame_open(rs, &fault);
     if (opened >= 0) {
@@ -199,7 +193,8 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
         if (lua_istable(L, -1)) {
             lua_pushcfunction(L, l_destroy_wrapper);
             lua_insert(L, -2);
-            ls__resolver_call(rs, 1, 0, LS_FAULT_WRAPPER, &fault); /* reported in the log; there is no variable to carry it */
+            /* reported in the log; there is no variable to carry it */
+            ls__resolver_call(rs, 1, 0, LS_FAULT_WRAPPER, &fault);
         } else if (ls__native_kind(rs, lua_gettop(L)) == LS_NATIVE_LIST) {
             ls__list_release(L, lua_gettop(L));
         }
@@ -223,11 +218,9 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
 {
     struct ls_resolver_state *rs = ctx;
     *made = 0;
-    if (strcmp(type, LS_ITEM_TYPE) == 0)
-        return 0; /* a built-in factory that yields nothing */
+    if (strcmp(type, LS_ITEM_TYPE) == 0) return 0; /* a built-in factory that yields nothing */
     int opened = ls__frame_open(rs, fault);
-    if (opened < 0)
-        return -1;
+    if (opened < 0) return -1;
     lua_State *L = rs->L;
     lua_pushnil(L); /* the value, nil for creates */
     int rc = construct(rs, type, LS_TYPE_CREATE, "create", fault);

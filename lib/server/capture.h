@@ -1,4 +1,5 @@
-/* Where the text goes that Lua prints while an administrator's evaluation runs (C4). Owner thread of the session's queue. */
+/* Where the text goes that Lua prints while an administrator's evaluation runs (C4). Owner thread of the session's
+ * queue. */
 #ifndef LS_SERVER_CAPTURE_H
 #define LS_SERVER_CAPTURE_H
 

@@ -1,5 +1,5 @@
-/* The commands of the control socket (C3; the fields of each are in protocol/control_request.h). What a command does to a session is an item of that session's
- * queue (P26), and the connection's thread waits for it.
+/* The commands of the control socket (C3; the fields of each are in protocol/control_request.h). What a command does to
+ * a session is an item of that session's queue (P26), and the connection's thread waits for it.
  *
  * Threads: the connection's, and the sessions' owner threads inside items. */
 #include "server/control.h"
@@ -41,14 +41,10 @@ static void add_json(struct ls_buf *line, const char *name, const struct ls_buf 
 static const char *code_name(int code)
 {
     switch (code) {
-    case LS_ENOTFOUND:
-        return "not-found";
-    case LS_EINVAL:
-        return "bad-request";
-    case LS_ECLOSED:
-        return "no-session";
-    default:
-        return ls_error_name(code);
+    case LS_ENOTFOUND: return "not-found";
+    case LS_EINVAL: return "bad-request";
+    case LS_ECLOSED: return "no-session";
+    default: return ls_error_name(code);
     }
 }
 
@@ -65,11 +61,9 @@ static struct session *default_session(struct ls_server *server)
     struct session **list, *chosen = NULL;
     size_t count = manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
-        if (chosen == NULL || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns))
-            chosen = list[i];
+        if (!chosen || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns)) chosen = list[i];
     for (size_t i = 0; i < count; i++)
-        if (list[i] != chosen)
-            session_unref(list[i]);
+        if (list[i] != chosen) session_unref(list[i]);
     ls_free(list);
     return chosen;
 }
@@ -81,41 +75,41 @@ static struct session *named_session(struct control_client *client, struct ls_co
     const char *name = ls_control_text(request, "session", NULL);
     LS_ERR(err);
     struct session *session;
-    if (name != NULL && may_make && strcmp(name, "new") == 0) {
+    if (name && may_make && strcmp(name, "new") == 0) {
         session = manager_create(server->manager, &err);
-        if (session == NULL)
+        if (!session)
             fail_with(client, request, &err);
         else
             (void)manager_join(server->manager, session);
         return session;
     }
-    session = name != NULL ? manager_find_named(server->manager, name, &err) : default_session(server);
-    if (session == NULL)
-        control_fail(client, ls_control_id(request), "no-session", name != NULL ? ls_err_text(&err) : "There is no session.");
+    session = name ? manager_find_named(server->manager, name, &err) : default_session(server);
+    if (!session)
+        control_fail(client, ls_control_id(request), "no-session", name ? ls_err_text(&err) : "There is no session.");
     else
         (void)manager_join(server->manager, session);
     return session;
 }
 
-/* Sessions named in a list member, or all. @return how many; *list owned, each counted; -1 when an error has been answered */
-static ssize_t named_sessions(struct control_client *client, struct ls_control *request, const char *member, struct session ***list)
+/* Sessions named in a list member, or all. @return how many; *list owned, each counted; -1 when an error has been
+ * answered */
+static ssize_t named_sessions(struct control_client *client, struct ls_control *request, const char *member,
+                              struct session ***list)
 {
     struct ls_server *server = control_server(client);
     const char *const *names;
     size_t count = ls_control_list(request, member, &names);
-    if (count == 0)
-        return (ssize_t)manager_list(server->manager, list);
+    if (count == 0) return (ssize_t)manager_list(server->manager, list);
     *list = ls_array(count, sizeof **list);
-    for (size_t i = 0; *list != NULL && i < count; i++) {
+    for (size_t i = 0; *list && i < count; i++) {
         LS_ERR(err);
         (*list)[i] = manager_find_named(server->manager, names[i], &err);
-        if ((*list)[i] != NULL)
-            continue;
+        if ((*list)[i]) continue;
         control_fail(client, ls_control_id(request), "no-session", ls_err_text(&err));
         session_unref_all(*list, i);
         return -1;
     }
-    return *list != NULL ? (ssize_t)count : 0;
+    return *list ? (ssize_t)count : 0;
 }
 
 /* --- ping --- */
@@ -127,12 +121,12 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     begin_answer(&line, request);
     ls_json_put_str(&line, "version", LS_VERSION);
     ls_json_put_int(&line, "pid", getpid());
-    if (server->site.root != NULL)
+    if (server->site.root)
         ls_json_put_str(&line, "dir", server->site.root);
     else
         ls_buf_str(&line, ",\"dir\":null");
     ls_json_put_str(&line, "url", server->start_url);
-    ls_json_put_bool(&line, "watching", server->hotload != NULL);
+    ls_json_put_bool(&line, "watching", server->hotload);
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
     struct mallinfo2 memory = mallinfo2();
     ls_json_put_int(&line, "heap", (int64_t)(memory.uordblks + memory.hblkhd));
@@ -175,12 +169,13 @@ static void answer_census(struct gather *gather, struct session *session, size_t
     ls_buf_release(&members);
 }
 
-/* Ask the sessions of a list and wait for them, up to a second for one that is busy. @return the answers, gather_unref(); NULL without memory */
-static struct census *ask_sessions(struct session **list, size_t count, void (*tell)(struct session *session, struct ls_buf *members))
+/* Ask the sessions of a list and wait for them, up to a second for one that is busy. @return the answers,
+ * gather_unref(); NULL without memory */
+static struct census *ask_sessions(struct session **list, size_t count,
+                                   void (*tell)(struct session *session, struct ls_buf *members))
 {
     struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
-    if (census == NULL)
-        return NULL;
+    if (!census) return NULL;
     gather_init(&census->gather, answer_census, NULL, free_census);
     census->tell = tell;
     census->count = count;
@@ -209,10 +204,11 @@ static void tell_size(struct session *session, struct ls_buf *members)
     ls_json_put_int(members, "variables", (int64_t)ls_tracker_count(ls_backend_tracker(session->backend)));
     ls_json_put_int(members, "memory", (int64_t)ls_session_memory(lua));
     ls_json_put_int(members, "modules", (int64_t)ls_session_module_count(lua));
-    ls_json_put_str(members, "last_error", last_error != NULL ? last_error : "");
+    ls_json_put_str(members, "last_error", last_error ? last_error : "");
 }
 
-static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session, const struct census_row *row)
+static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session,
+                      const struct census_row *row)
 {
     int64_t now = ls_now_ns();
     ls_json_open(out, NULL, '{');
@@ -231,15 +227,14 @@ int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
     struct session **list;
     size_t count = manager_list(server->manager, &list);
     struct census *census = ask_sessions(list, count, tell_size);
-    if (census != NULL) {
+    if (census) {
         ls_buf_char(out, '[');
         for (size_t i = 0; i < count; i++)
             write_row(out, server, list[i], &census->rows[i]);
         ls_buf_char(out, ']');
     }
-    int rc = census != NULL && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
-    if (census != NULL)
-        gather_unref(&census->gather);
+    int rc = census && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
+    if (census) gather_unref(&census->gather);
     session_unref_all(list, count);
     return rc;
 }
@@ -289,17 +284,20 @@ static void run_eval(struct control_client *client, struct ls_control *request)
 {
     size_t len = 0;
     const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
-    if (code == NULL) {
+    if (!code) {
         control_fail(client, ls_control_id(request), "bad-request", "eval needs code.");
         return;
     }
     struct session *session = named_session(client, request, true);
-    if (session == NULL)
-        return;
+    if (!session) return;
     struct evaluation evaluation = {.client = client, .request = request};
     int64_t max = ls_control_int(request, "max_output", 0), width = ls_control_int(request, "width", 0);
-    evaluation.eval = (struct ls_eval){.code = code, .len = len, .name = name != NULL ? name : "eval", .repl = ls_control_flag(request, "repl"),
-                                       .max_output = max > 0 ? (size_t)max : 0, .width = width > 0 ? (size_t)width : 0};
+    evaluation.eval = (struct ls_eval){.code = code,
+                                       .len = len,
+                                       .name = name ? name : "eval",
+                                       .repl = ls_control_flag(request, "repl"),
+                                       .max_output = max > 0 ? (size_t)max : 0,
+                                       .width = width > 0 ? (size_t)width : 0};
     session_touch(session);
     if (session_call(session, run_evaluation, &evaluation) < 0)
         evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");
@@ -330,20 +328,20 @@ struct completion {
 static void run_completion(struct session *session, void *arg)
 {
     struct completion *completion = arg;
-    ls_session_complete(ls_backend_session(session->backend), completion->line, completion->len, &completion->json, NULL);
+    ls_session_complete(ls_backend_session(session->backend), completion->line, completion->len, &completion->json,
+                        NULL);
 }
 
 static void run_complete(struct control_client *client, struct ls_control *request)
 {
     struct completion completion = {.json = LS_BUF_INIT};
     completion.line = ls_control_text(request, "line", &completion.len);
-    if (completion.line == NULL) {
+    if (!completion.line) {
         control_fail(client, ls_control_id(request), "bad-request", "complete needs a line.");
         return;
     }
     struct session *session = named_session(client, request, false);
-    if (session == NULL)
-        return;
+    if (!session) return;
     session_call(session, run_completion, &completion);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
@@ -356,8 +354,7 @@ static void run_complete(struct control_client *client, struct ls_control *reque
 static void run_interrupt(struct control_client *client, struct ls_control *request)
 {
     struct session *session = named_session(client, request, false);
-    if (session == NULL)
-        return;
+    if (!session) return;
     struct ls_buf line = LS_BUF_INIT;
     session_interrupt(session, false);
     begin_answer(&line, request);
@@ -378,7 +375,8 @@ struct unloading {
 static void run_unloading(struct session *session, void *arg)
 {
     struct unloading *unloading = arg;
-    unloading->rc = ls_backend_unload(session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err);
+    unloading->rc =
+        ls_backend_unload(session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err);
 }
 
 static void write_unload(struct ls_buf *line, const struct session *session, const struct unloading *unloading)
@@ -412,8 +410,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
         return;
     }
     ssize_t count = named_sessions(client, request, "sessions", &list);
-    if (count < 0)
-        return;
+    if (count < 0) return;
     struct ls_buf line = LS_BUF_INIT;
     LS_ERR(problem);
     size_t written = 0;
@@ -452,7 +449,7 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     size_t count = ls_control_list(request, "files", &files);
     LS_ERR(err);
     struct ls_burst *burst = reload_burst_of(server, files, count, &err);
-    if (burst == NULL) {
+    if (!burst) {
         fail_with(client, request, &err);
         return;
     }
@@ -460,7 +457,8 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     int rc = reload_command(server, burst, &results, RELOAD_WAIT_MS);
     ls_burst_unref(burst);
     if (rc < 0) {
-        control_fail(client, ls_control_id(request), ls_error_name(rc), "A session is busy; the files are reloaded there when it is done.");
+        control_fail(client, ls_control_id(request), ls_error_name(rc),
+                     "A session is busy; the files are reloaded there when it is done.");
     } else {
         begin_answer(&line, request);
         add_json(&line, "results", &results, "[]");
@@ -485,13 +483,12 @@ static void run_restarting(struct session *session, void *arg)
 
 static void run_restart(struct control_client *client, struct ls_control *request)
 {
-    if (ls_control_text(request, "session", NULL) == NULL) {
+    if (!ls_control_text(request, "session", NULL)) {
         control_fail(client, ls_control_id(request), "bad-request", "restart needs a session.");
         return;
     }
     struct session *session = named_session(client, request, false);
-    if (session == NULL)
-        return;
+    if (!session) return;
     struct restarting restarting = {.rc = 0};
     if (session_call(session, run_restarting, &restarting) < 0)
         restarting.rc = ls_fail(&restarting.err, LS_ECLOSED, "The session has ended.");
@@ -526,13 +523,12 @@ static void run_state(struct control_client *client, struct ls_control *request)
     struct ls_server *server = control_server(client);
     struct session **list;
     size_t count;
-    if (ls_control_text(request, "session", NULL) != NULL) {
+    if (ls_control_text(request, "session", NULL)) {
         struct session *one = named_session(client, request, false);
-        if (one == NULL)
-            return;
+        if (!one) return;
         list = ls_array(1, sizeof *list);
-        count = list != NULL ? 1 : 0;
-        if (list != NULL)
+        count = list ? 1 : 0;
+        if (list)
             list[0] = one;
         else
             session_unref(one);
@@ -543,16 +539,14 @@ static void run_state(struct control_client *client, struct ls_control *request)
     struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
     begin_answer(&line, request);
     ls_json_open(&line, "sessions", '[');
-    for (size_t i = 0; census != NULL && i < count; i++) {
+    for (size_t i = 0; census && i < count; i++) {
         ls_json_open(&line, NULL, '{');
         ls_json_put_str(&line, "session", list[i]->vended);
         end_row(&line, &census->rows[i]);
     }
-    if (census != NULL)
-        gather_unref(&census->gather);
+    if (census) gather_unref(&census->gather);
     ls_buf_char(&line, ']');
-    if (server->hotload != NULL)
-        ls_hotload_state_json(server->hotload, &hotload);
+    if (server->hotload) ls_hotload_state_json(server->hotload, &hotload);
     add_json(&line, "hotload", &hotload, "null");
     end_answer(client, &line);
     ls_buf_release(&hotload);
@@ -565,8 +559,9 @@ static const struct {
     const char *name;
     void (*run)(struct control_client *client, struct ls_control *request);
 } commands[] = {
-    {"ping", run_ping},           {"sessions", run_sessions}, {"eval", run_eval},             {"complete", run_complete}, {"interrupt", run_interrupt},
-    {"unload", run_unload},       {"restart", run_restart},   {"reload", run_reload_command}, {"state", run_state},
+    {"ping", run_ping},         {"sessions", run_sessions},     {"eval", run_eval},
+    {"complete", run_complete}, {"interrupt", run_interrupt},   {"unload", run_unload},
+    {"restart", run_restart},   {"reload", run_reload_command}, {"state", run_state},
 };
 
 void command_run(struct control_client *client, struct ls_control *request)

@@ -1,9 +1,12 @@
-/* The control socket: where it lies, who may connect, lines in and lines out (C3, Q3). What a request does is for whoever opens it to say.
+/* The control socket: where it lies, who may connect, lines in and lines out (C3, Q3). What a request does is for
+ * whoever opens it to say.
  *
- * A Unix stream socket, 0600 in a 0700 folder of the user's; peers with another uid are refused. A socket file that nobody listens on is replaced.
- * Requests of one connection run one after the other; each connection has a thread, since an evaluation may take as long as it likes.
+ * A Unix stream socket, 0600 in a 0700 folder of the user's; peers with another uid are refused. A socket file that
+ * nobody listens on is replaced. Requests of one connection run one after the other; each connection has a thread,
+ * since an evaluation may take as long as it likes.
  *
- * Threads: ls-control accepts; one thread a connection; events may be written by any thread and never wait for a watcher. */
+ * Threads: ls-control accepts; one thread a connection; events may be written by any thread and never wait for a
+ * watcher. */
 #include "server/control.h"
 
 #include <errno.h>
@@ -33,11 +36,11 @@ struct control {
     /* -- immutable after open */
     struct ls_server *server;
     control_run_fn run;
-    char *path;          /* owned */
+    char *path; /* owned */
     int fd, stop_fd;
     pthread_t thread;
     bool started;
-    dev_t dev;           /* of the socket file, so that only our own is removed */
+    dev_t dev; /* of the socket file, so that only our own is removed */
     ino_t ino;
     /* -- atomic */
     atomic_int watchers;
@@ -51,57 +54,54 @@ struct control {
 
 /* --- where it lies --- */
 
-/* Why a folder is not this user's alone, or NULL. Whoever may write into what it lies in could put another in its place. `shared`: that may be root's. */
+/* Why a folder is not this user's alone, or NULL. Whoever may write into what it lies in could put another in its
+ * place. `shared`: that may be root's. */
 static const char *find_fault(const char *parent, bool shared, const char *folder)
 {
     struct stat info;
-    if (stat(parent, &info) < 0 || (info.st_uid != geteuid() && !(shared && info.st_uid == 0)) || ((info.st_mode & 022) != 0 && (info.st_mode & S_ISVTX) == 0))
+    if (stat(parent, &info) < 0 || (info.st_uid != geteuid() && !(shared && info.st_uid == 0)) ||
+        ((info.st_mode & 022) != 0 && (info.st_mode & S_ISVTX) == 0))
         return "lies in a folder of another user, or which others may change";
-    if (mkdir(folder, 0700) == 0)
-        return NULL;
-    if (errno != EEXIST || lstat(folder, &info) < 0)
-        return strerror(errno);
-    if (!S_ISDIR(info.st_mode))
-        return "is a link or no folder";
-    if (info.st_uid != geteuid())
-        return "belongs to another user";
+    if (mkdir(folder, 0700) == 0) return NULL;
+    if (errno != EEXIST || lstat(folder, &info) < 0) return strerror(errno);
+    if (!S_ISDIR(info.st_mode)) return "is a link or no folder";
+    if (info.st_uid != geteuid()) return "belongs to another user";
     return (info.st_mode & 0777) != 0700 ? "does not have the mode 0700, so others may have put something there" : NULL;
 }
 
-/* One place after the other (C3): whoever made a folder first may have done so to be talked to in place of the server. Clients go the same way. */
+/* One place after the other (C3): whoever made a folder first may have done so to be talked to in place of the server.
+ * Clients go the same way. */
 static int find_folder(struct ls_buf *folder, struct ls_buf *refused, struct ls_err *err)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR"), *home = getenv("HOME");
     struct stat info;
-    const struct passwd *user = home != NULL && stat(home, &info) == 0 && info.st_uid == geteuid() ? NULL : getpwuid(geteuid());
-    const char *const parents[] = {runtime, "/tmp", user != NULL ? user->pw_dir : home};
+    const struct passwd *user = home && stat(home, &info) == 0 && info.st_uid == geteuid() ? NULL : getpwuid(geteuid());
+    const char *const parents[] = {runtime, "/tmp", user ? user->pw_dir : home};
     for (int i = 0; i < 3; i++) {
-        if (parents[i] == NULL || parents[i][0] != '/' || !ls_is_dir(parents[i]))
-            continue;
+        if (!parents[i] || parents[i][0] != '/' || !ls_is_dir(parents[i])) continue;
         ls_buf_clear(folder);
         ls_buf_printf(folder, "%s/%slsess", parents[i], i == 2 ? "." : "");
-        if (i == 1)
-            ls_buf_printf(folder, "-%u", (unsigned)geteuid());
+        if (i == 1) ls_buf_printf(folder, "-%u", (unsigned)geteuid());
         const char *fault = find_fault(parents[i], i == 1, ls_buf_text(folder));
-        if (fault == NULL)
-            return 0;
+        if (!fault) return 0;
         ls_buf_printf(refused, "%s%s %s", refused->len > 0 ? ", " : "", ls_buf_text(folder), fault);
     }
-    return ls_fail(err, LS_EACCESS, "There is no folder for the control socket, --socket names one: %s.", ls_buf_text(refused));
+    return ls_fail(err, LS_EACCESS, "There is no folder for the control socket, --socket names one: %s.",
+                   ls_buf_text(refused));
 }
 
 int ls_control_default_path(const char *dir, struct ls_buf *path, struct ls_buf *refused, struct ls_err *err)
 {
     struct ls_buf folder = LS_BUF_INIT, unsaid = LS_BUF_INIT;
     ls_buf_clear(path);
-    int rc = find_folder(&folder, refused != NULL ? refused : &unsaid, err);
-    char *real = rc == 0 && dir != NULL ? ls_path_real(dir, err) : NULL;
-    if (rc == 0 && dir != NULL && real == NULL)
-        rc = LS_ENOTFOUND;
+    int rc = find_folder(&folder, refused ? refused : &unsaid, err);
+    char *real = rc == 0 && dir ? ls_path_real(dir, err) : NULL;
+    if (rc == 0 && dir && !real) rc = LS_ENOTFOUND;
     if (rc == 0) {
-        const char *name = real != NULL ? ls_path_base(real) : "demo";
-        uint64_t hash = real != NULL ? ls_hash(real, strlen(real)) : 0;
-        ls_buf_printf(path, "%s/%.40s-%06" PRIx64 ".sock", ls_buf_text(&folder), *name != '\0' ? name : "root", hash & 0xffffff);
+        const char *name = real ? ls_path_base(real) : "demo";
+        uint64_t hash = real ? ls_hash(real, strlen(real)) : 0;
+        ls_buf_printf(path, "%s/%.40s-%06" PRIx64 ".sock", ls_buf_text(&folder), *name != '\0' ? name : "root",
+                      hash & 0xffffff);
     }
     ls_free(real);
     ls_buf_release(&folder);
@@ -114,8 +114,10 @@ static int set_address(struct sockaddr_un *address, const char *path, struct ls_
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     if (strlen(path) >= sizeof address->sun_path)
-        return ls_fail(err, LS_EINVAL, "The path of the control socket has %zu bytes, and %zu are possible; name a shorter one with --socket: %s", strlen(path),
-                       sizeof address->sun_path - 1, path);
+        return ls_fail(
+            err, LS_EINVAL,
+            "The path of the control socket has %zu bytes, and %zu are possible; name a shorter one with --socket: %s",
+            strlen(path), sizeof address->sun_path - 1, path);
     strcpy(address->sun_path, path);
     return 0;
 }
@@ -126,11 +128,9 @@ static pid_t find_listener(const struct sockaddr_un *address)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct ucred peer = {0};
     socklen_t len = sizeof peer;
-    if (fd < 0)
-        return 0;
+    if (fd < 0) return 0;
     bool live = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
-    if (live)
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+    if (live) getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
     close(fd);
     return live ? (peer.pid > 0 ? peer.pid : -1) : 0;
 }
@@ -138,27 +138,29 @@ static pid_t find_listener(const struct sockaddr_un *address)
 static int bind_socket(struct control *control, struct ls_err *err)
 {
     struct sockaddr_un address;
-    if (set_address(&address, control->path, err) < 0)
-        return LS_EINVAL;
+    if (set_address(&address, control->path, err) < 0) return LS_EINVAL;
     control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (control->fd < 0)
-        return ls_fail(err, LS_EIO, "The control socket cannot be made: %s.", strerror(errno));
+    if (control->fd < 0) return ls_fail(err, LS_EIO, "The control socket cannot be made: %s.", strerror(errno));
     struct stat info;
     if (lstat(control->path, &info) == 0) {
         pid_t pid = S_ISSOCK(info.st_mode) ? find_listener(&address) : 0;
         if (pid != 0)
-            return ls_fail(err, LS_EBUSY, "Another server (pid %d) serves this site; its control socket is %s.", (int)pid, control->path);
+            return ls_fail(err, LS_EBUSY, "Another server (pid %d) serves this site; its control socket is %s.",
+                           (int)pid, control->path);
         if (!S_ISSOCK(info.st_mode))
-            return ls_fail(err, LS_EEXISTS, "%s is in the way of the control socket and is not a socket.", control->path);
+            return ls_fail(err, LS_EEXISTS, "%s is in the way of the control socket and is not a socket.",
+                           control->path);
         unlink(control->path);
     }
-    /* Nobody may connect between bind and chmod: the mode comes from the umask, which is this process's own and is set before threads run Lua. */
+    /* Nobody may connect between bind and chmod: the mode comes from the umask, which is this process's own and is set
+     * before threads run Lua. */
     mode_t mask = umask(0177);
     int rc = bind(control->fd, (struct sockaddr *)&address, sizeof address);
     int code = errno;
     umask(mask);
     if (rc < 0 || listen(control->fd, 64) < 0)
-        return ls_fail(err, LS_EIO, "The control socket %s cannot be opened: %s.", control->path, strerror(rc < 0 ? code : errno));
+        return ls_fail(err, LS_EIO, "The control socket %s cannot be opened: %s.", control->path,
+                       strerror(rc < 0 ? code : errno));
     if (lstat(control->path, &info) == 0) {
         control->dev = info.st_dev;
         control->ino = info.st_ino;
@@ -178,12 +180,9 @@ static bool send_all(struct control_client *client, const char *text, size_t len
             continue;
         }
         struct pollfd wait = {.fd = client->fd, .events = POLLOUT};
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            return false;
-        if (poll(&wait, 1, wait_ms) <= 0)
-            return false;
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return false;
+        if (poll(&wait, 1, wait_ms) <= 0) return false;
     }
     return true;
 }
@@ -191,7 +190,8 @@ static bool send_all(struct control_client *client, const char *text, size_t len
 static void write_line(struct control_client *client, const struct ls_buf *line, int wait_ms)
 {
     pthread_mutex_lock(&client->lock);
-    if (!client->dead && (ls_buf_failed(line) || !send_all(client, line->data, line->len, wait_ms) || !send_all(client, "\n", 1, wait_ms))) {
+    if (!client->dead && (ls_buf_failed(line) || !send_all(client, line->data, line->len, wait_ms) ||
+                          !send_all(client, "\n", 1, wait_ms))) {
         client->dead = true;
         shutdown(client->fd, SHUT_RDWR);
     }
@@ -221,22 +221,19 @@ struct ls_server *control_server(struct control_client *client)
 
 bool control_watched(struct control *control)
 {
-    return control != NULL && atomic_load(&control->watchers) > 0;
+    return control && atomic_load(&control->watchers) > 0;
 }
 
 void control_event(struct control *control, const char *event, const char *fields)
 {
-    if (!control_watched(control))
-        return;
+    if (!control_watched(control)) return;
     pthread_mutex_lock(&control->lock);
-    for (struct control_client *client = control->clients; client != NULL; client = client->next) {
-        if (!atomic_load(&client->watching))
-            continue;
+    for (struct control_client *client = control->clients; client; client = client->next) {
+        if (!atomic_load(&client->watching)) continue;
         struct ls_buf line = LS_BUF_INIT;
         ls_buf_printf(&line, "{\"id\":%s", client->watch_id);
         ls_json_put_str(&line, "event", event);
-        if (*fields != '\0')
-            ls_json_put_raw(&line, NULL, fields, strlen(fields));
+        if (*fields != '\0') ls_json_put_raw(&line, NULL, fields, strlen(fields));
         ls_buf_char(&line, '}');
         write_line(client, &line, 0);
         ls_buf_release(&line);
@@ -246,7 +243,8 @@ void control_event(struct control *control, const char *event, const char *field
 
 /* --- the log, for those who watch (C3) --- */
 
-/* The log is the process's own and may be writing a record when a server closes, so what the tap finds here is looked up under a lock and not handed to it. */
+/* The log is the process's own and may be writing a record when a server closes, so what the tap finds here is looked
+ * up under a lock and not handed to it. */
 static pthread_mutex_t tapped_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct control *tapped; /* protected by tapped_lock: the server opened last */
 
@@ -258,10 +256,8 @@ static void on_log(void *ctx, int level, const char *session, const char *text, 
         struct ls_buf fields = LS_BUF_INIT;
         ls_json_put_int(&fields, "level", level < 0 ? 0 : level);
         ls_json_put_string(&fields, "text", text, len);
-        if (session != NULL)
-            ls_json_put_str(&fields, "session", session);
-        if (!ls_buf_failed(&fields))
-            control_event(tapped, "log", ls_buf_text(&fields));
+        if (session) ls_json_put_str(&fields, "session", session);
+        if (!ls_buf_failed(&fields)) control_event(tapped, "log", ls_buf_text(&fields));
         ls_buf_release(&fields);
     }
     pthread_mutex_unlock(&tapped_lock);
@@ -275,8 +271,7 @@ static void tap_log(struct control *control, bool on)
     else if (tapped == control)
         tapped = NULL;
     pthread_mutex_unlock(&tapped_lock);
-    if (on)
-        ls_log_tap(on_log, NULL);
+    if (on) ls_log_tap(on_log, NULL);
 }
 
 /* --- a connection --- */
@@ -285,7 +280,7 @@ static void take_line(struct control_client *client, const char *text, size_t le
 {
     LS_ERR(err);
     struct ls_control *request = ls_control_parse(text, len, &err);
-    if (request == NULL)
+    if (!request)
         control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", ls_err_text(&err));
     else if (strcmp(ls_control_cmd(request), "watch") == 0) {
         struct ls_buf line = LS_BUF_INIT;
@@ -295,7 +290,7 @@ static void take_line(struct control_client *client, const char *text, size_t le
         pthread_mutex_lock(&client->control->lock);
         ls_free(client->watch_id);
         client->watch_id = ls_strdup(ls_control_id(request));
-        if (client->watch_id != NULL && !atomic_exchange(&client->watching, true))
+        if (client->watch_id && !atomic_exchange(&client->watching, true))
             atomic_fetch_add(&client->control->watchers, 1);
         pthread_mutex_unlock(&client->control->lock);
     } else {
@@ -304,22 +299,20 @@ static void take_line(struct control_client *client, const char *text, size_t le
     ls_control_free(request);
 }
 
-/* Handle the whole lines of what has been read. `skipping`: the rest of a line that was too long (C3: the connection lives on). */
+/* Handle the whole lines of what has been read. `skipping`: the rest of a line that was too long (C3: the connection
+ * lives on). */
 static void take_lines(struct control_client *client, struct ls_buf *in, bool *skipping)
 {
     size_t at = 0;
-    for (char *end; at < in->len && (end = memchr(in->data + at, '\n', in->len - at)) != NULL;) {
+    for (char *end; at < in->len && (end = memchr(in->data + at, '\n', in->len - at));) {
         size_t len = (size_t)(end - in->data) - at;
-        if (!*skipping && strspn(in->data + at, " \t\r") < len)
-            take_line(client, in->data + at, len);
+        if (!*skipping && strspn(in->data + at, " \t\r") < len) take_line(client, in->data + at, len);
         *skipping = false;
         at += len + 1;
     }
     ls_buf_shift(in, at);
-    if (in->len <= LS_CONTROL_MAX_LINE)
-        return;
-    if (!*skipping)
-        control_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
+    if (in->len <= LS_CONTROL_MAX_LINE) return;
+    if (!*skipping) control_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
     *skipping = true;
     ls_buf_clear(in);
 }
@@ -333,17 +326,14 @@ static void *serve_client(void *ctx)
     char chunk[16384];
     ssize_t n;
     while ((n = recv(client->fd, chunk, sizeof chunk, 0)) > 0 || (n < 0 && errno == EINTR)) {
-        if (n > 0)
-            ls_buf_add(&in, chunk, (size_t)n);
-        if (ls_buf_failed(&in))
-            break;
+        if (n > 0) ls_buf_add(&in, chunk, (size_t)n);
+        if (ls_buf_failed(&in)) break;
         take_lines(client, &in, &skipping);
     }
     ls_buf_release(&in);
     pthread_mutex_lock(&control->lock);
     LL_DELETE(control->clients, client);
-    if (atomic_load(&client->watching))
-        atomic_fetch_sub(&control->watchers, 1);
+    if (atomic_load(&client->watching)) atomic_fetch_sub(&control->watchers, 1);
     control->client_count--;
     close(client->fd);
     pthread_mutex_destroy(&client->lock);
@@ -359,12 +349,11 @@ static void accept_client(struct control *control)
     int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
     struct ucred peer;
     socklen_t len = sizeof peer;
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     /* Q3: the file's mode keeps others out already; this holds where the socket was put into an open folder. */
     bool ours = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == getuid();
     struct control_client *client = ours ? ls_zalloc(sizeof *client) : NULL;
-    if (client == NULL) {
+    if (!client) {
         close(fd);
         return;
     }
@@ -395,10 +384,8 @@ static void *accept_clients(void *ctx)
     struct control *control = ctx;
     struct pollfd wait[2] = {{.fd = control->fd, .events = POLLIN}, {.fd = control->stop_fd, .events = POLLIN}};
     while (poll(wait, 2, -1) >= 0 || errno == EINTR) {
-        if (wait[1].revents != 0)
-            break;
-        if (wait[0].revents != 0)
-            accept_client(control);
+        if (wait[1].revents != 0) break;
+        if (wait[0].revents != 0) accept_client(control);
     }
     return NULL;
 }
@@ -409,7 +396,7 @@ struct control *control_open(struct ls_server *server, const char *path, control
 {
     struct control *control = ls_zalloc(sizeof *control);
     struct ls_buf place = LS_BUF_INIT, refused = LS_BUF_INIT;
-    if (control == NULL) {
+    if (!control) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the control socket.");
         return NULL;
     }
@@ -420,7 +407,7 @@ struct control *control_open(struct ls_server *server, const char *path, control
     pthread_mutex_init(&control->lock, NULL);
     pthread_cond_init(&control->gone, NULL);
     int rc = 0;
-    if (path != NULL)
+    if (path)
         ls_buf_str(&place, path);
     else
         rc = ls_control_default_path(server->site.root, &place, &refused, err);
@@ -429,7 +416,7 @@ struct control *control_open(struct ls_server *server, const char *path, control
     control->path = rc == 0 ? ls_buf_detach(&place, NULL) : NULL;
     ls_buf_release(&place);
     ls_buf_release(&refused);
-    if (control->path == NULL || bind_socket(control, err) < 0) {
+    if (!control->path || bind_socket(control, err) < 0) {
         control_close(control);
         return NULL;
     }
@@ -448,28 +435,27 @@ struct control *control_open(struct ls_server *server, const char *path, control
 void control_forget(const struct control *control)
 {
     struct stat info;
-    if (control != NULL && control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino && info.st_dev == control->dev)
+    if (control && control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino &&
+        info.st_dev == control->dev)
         unlink(control->path);
 }
 
 void control_close(struct control *control)
 {
-    if (control == NULL)
-        return;
+    if (!control) return;
     tap_log(control, false);
     uint64_t one = 1;
     if (control->started && write(control->stop_fd, &one, sizeof one) == sizeof one)
         pthread_join(control->thread, NULL);
     pthread_mutex_lock(&control->lock);
     control->stopping = true;
-    for (struct control_client *client = control->clients; client != NULL; client = client->next)
+    for (struct control_client *client = control->clients; client; client = client->next)
         shutdown(client->fd, SHUT_RDWR);
-    while (control->clients != NULL)
+    while (control->clients)
         pthread_cond_wait(&control->gone, &control->lock);
     pthread_mutex_unlock(&control->lock);
     control_forget(control);
-    if (control->fd >= 0)
-        close(control->fd);
+    if (control->fd >= 0) close(control->fd);
     close(control->stop_fd);
     pthread_mutex_destroy(&control->lock);
     pthread_cond_destroy(&control->gone);
@@ -479,5 +465,5 @@ void control_close(struct control *control)
 
 const char *control_path(const struct control *control)
 {
-    return control != NULL ? control->path : NULL;
+    return control ? control->path : NULL;
 }

@@ -11,12 +11,12 @@ struct control_client {
     struct control *control;
     pthread_t thread;
     /* -- atomic */
-    atomic_bool watching;   /* gets events (C3 `watch`) */
+    atomic_bool watching; /* gets events (C3 `watch`) */
     /* -- protected by lock */
-    pthread_mutex_t lock;   /* lines are written whole */
+    pthread_mutex_t lock; /* lines are written whole */
     int fd;
-    char *watch_id;         /* owned; JSON text */
-    bool dead;              /* it does not read, or has gone */
+    char *watch_id; /* owned; JSON text */
+    bool dead;      /* it does not read, or has gone */
 };
 
 /** Write one line of an answer or event; a client that does not read for a second is given up. Any thread. */

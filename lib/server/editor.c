@@ -1,7 +1,8 @@
 /* Opening a file of the site in the person's editor, asked for by a page (C2, LSESS_EDITOR).
  *
- * The page names a tracking key and a line; nothing else of it reaches the command, and no shell runs: the template is cut into words first, and the file and
- * the line are put into words. Only with hot reload, and only for the user who serves (request_is_local).
+ * The page names a tracking key and a line; nothing else of it reaches the command, and no shell runs: the template is
+ * cut into words first, and the file and the line are put into words. Only with hot reload, and only for the user who
+ * serves (request_is_local).
  *
  * Threads: civetweb's workers. */
 #include "server/server_internal.h"
@@ -49,8 +50,7 @@ static size_t split_template(const char *template, const char *file, const char 
         at += step;
         at += strspn(at, " \t");
     }
-    if (count > 0 && !has_file)
-        words[count++] = ls_strdup(file);
+    if (count > 0 && !has_file) words[count++] = ls_strdup(file);
     words[count] = NULL;
     return count;
 }
@@ -59,8 +59,7 @@ static size_t split_template(const char *template, const char *file, const char 
 static bool start_program(char **words)
 {
     int problem[2];
-    if (pipe2(problem, O_CLOEXEC) < 0)
-        return false;
+    if (pipe2(problem, O_CLOEXEC) < 0) return false;
     pid_t child = fork();
     if (child == 0) {
         setsid();
@@ -72,8 +71,7 @@ static bool start_program(char **words)
             }
             execvp(words[0], words);
             int code = errno;
-            if (write(problem[1], &code, sizeof code) < 0)
-                _exit(126);
+            if (write(problem[1], &code, sizeof code) < 0) _exit(126);
         }
         _exit(0);
     }
@@ -86,23 +84,22 @@ static bool start_program(char **words)
             continue;
     }
     close(problem[0]);
-    if (code != 0)
-        ls_log(0, "The editor '%s' of LSESS_EDITOR cannot be started: %s.", words[0], strerror(code));
+    if (code != 0) ls_log(0, "The editor '%s' of LSESS_EDITOR cannot be started: %s.", words[0], strerror(code));
     return code == 0;
 }
 
-/* The file that a key of this session names: below the site, or one that the session has loaded from elsewhere by a link (L26). Owned. */
+/* The file that a key of this session names: below the site, or one that the session has loaded from elsewhere by a
+ * link (L26). Owned. */
 static char *find_file(struct session *session, const char *key)
 {
     const char *root = session->server->site.root;
     struct ls_buf path = LS_BUF_INIT;
-    if (root == NULL || key[0] == '/' || key[0] == '\0')
-        return NULL;
+    if (!root || key[0] == '/' || key[0] == '\0') return NULL;
     ls_path_join(&path, root, key);
     char *real = ls_path_within(session->server->web.within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
-    bool ok = real != NULL && ls_is_file(real) && (ls_path_below(root, real) || host_may_want(session, &file, 1));
+    bool ok = real && ls_is_file(real) && (ls_path_below(root, real) || host_may_want(session, &file, 1));
     if (!ok) {
         ls_free(real);
         real = NULL;
@@ -121,12 +118,12 @@ static int open_file(struct request *request, struct session *session, const str
     int64_t line = 1;
     if (ls_json_member(ls_buf_text(body), body->len, "line", &value, &len)) {
         ls_json_read(&reader, value, len);
-        line = ls_json_next(&reader) == LS_JSON_INT && reader.integer > 0 && reader.integer < 100000000 ? reader.integer : 1;
+        line = ls_json_next(&reader) == LS_JSON_INT && reader.integer > 0 && reader.integer < 100000000 ? reader.integer
+                                                                                                        : 1;
     }
     char *file = key.len > 0 && strlen(key.data) == key.len ? find_file(session, key.data) : NULL;
     ls_buf_release(&key);
-    if (file == NULL)
-        return reply_text(request->http, 404, "There is no such file in the site.\n");
+    if (!file) return reply_text(request->http, 404, "There is no such file in the site.\n");
     char number[24], *words[MAX_WORDS];
     snprintf(number, sizeof number, "%lld", (long long)line);
     size_t count = split_template(request->server->config.editor, file, number, words);
@@ -134,8 +131,7 @@ static int open_file(struct request *request, struct session *session, const str
     for (size_t i = 0; i < count; i++)
         ls_free(words[i]);
     ls_free(file);
-    if (!ok)
-        return reply_text(request->http, 500, "The editor could not be started.\n");
+    if (!ok) return reply_text(request->http, 500, "The editor could not be started.\n");
     struct reply reply;
     reply_init(&reply, 204, NULL);
     return reply_send(&reply, request->http);
@@ -151,16 +147,18 @@ int editor_open(struct request *request)
         reply_header(&reply, "Allow", "POST");
         return reply_send(&reply, request->http);
     }
-    if (!server->config.watch || server->config.editor == NULL || !request_is_local(&server->web, request->info))
-        return reply_text(request->http, 403, "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
-                                              "when LSESS_EDITOR names an editor.\n");
+    if (!server->config.watch || !server->config.editor || !request_is_local(&server->web, request->info))
+        return reply_text(
+            request->http, 403,
+            "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
+            "when LSESS_EDITOR names an editor.\n");
     int len = request_param(request, "session", id, sizeof id);
     struct session *session = len > 0 ? manager_find(server->manager, id, (size_t)len) : NULL;
-    if (session == NULL)
-        return reply_text(request->http, 404, "There is no such session.\n");
+    if (!session) return reply_text(request->http, 404, "There is no such session.\n");
     struct ls_buf body = LS_BUF_INIT;
-    int status = request_body(request, MAX_BODY, &body) < 0 ? reply_text(request->http, 400, "The request cannot be read.\n")
-                                                           : open_file(request, session, &body);
+    int status = request_body(request, MAX_BODY, &body) < 0
+                     ? reply_text(request->http, 400, "The request cannot be read.\n")
+                     : open_file(request, session, &body);
     ls_buf_release(&body);
     session_unref(session);
     return status;

@@ -1,8 +1,8 @@
-/* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text (architecture.md: one way in,
- * the session's queue). Each due timer becomes an item; nothing here runs Lua.
+/* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text
+ * (architecture.md: one way in, the session's queue). Each due timer becomes an item; nothing here runs Lua.
  *
- * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is taken out of the session's table by
- * whoever ends it; its struct belongs to the item once it has been posted. */
+ * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is
+ * taken out of the session's table by whoever ends it; its struct belongs to the item once it has been posted. */
 #include "server/server_internal.h"
 
 #include <string.h>
@@ -30,8 +30,7 @@ static bool forget_timer(struct lua_timer *timer)
     struct session *session = timer->session;
     pthread_mutex_lock(&session->lock);
     bool wanted = ls_idmap_get(session->timers, (int64_t)timer->handle) == timer;
-    if (wanted)
-        ls_idmap_take(session->timers, (int64_t)timer->handle);
+    if (wanted) ls_idmap_take(session->timers, (int64_t)timer->handle);
     pthread_mutex_unlock(&session->lock);
     return wanted;
 }
@@ -46,7 +45,7 @@ static void free_timer(struct lua_timer *timer)
 static void run_lua_timer(struct ls_item *item, bool turn)
 {
     struct lua_timer *timer = (struct lua_timer *)item;
-    if (forget_timer(timer) && turn && timer->session->backend != NULL)
+    if (forget_timer(timer) && turn && timer->session->backend)
         ls_backend_timer(timer->session->backend, timer->handle);
     free_timer(timer);
 }
@@ -62,14 +61,14 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
 {
     struct session *session = ctx;
     session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
-    if (session->budget.hit)
-        return LS_ENOMEM;
+    if (session->budget.hit) return LS_ENOMEM;
     struct lua_timer *timer = ls_malloc(sizeof *timer);
-    if (timer == NULL) {
+    if (!timer) {
         ls_budget_unqueue(&session->budget, TIMER_BYTES);
         return LS_ENOMEM;
     }
-    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
+    *timer = (struct lua_timer){
+        .item = {.run = run_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
     pthread_mutex_lock(&session->lock);
     bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);
     pthread_mutex_unlock(&session->lock);
@@ -87,11 +86,11 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
         free_timer(timer);
         return (int)set;
     }
-    /* It may have fired and been dropped already by a queue that was closed meanwhile: only the table knows whether it is still there. */
+    /* It may have fired and been dropped already by a queue that was closed meanwhile: only the table knows whether it
+     * is still there. */
     pthread_mutex_lock(&session->lock);
     struct lua_timer *still = ls_idmap_get(session->timers, (int64_t)handle);
-    if (still != NULL)
-        still->set = set;
+    if (still) still->set = set;
     pthread_mutex_unlock(&session->lock);
     return 0;
 }
@@ -101,11 +100,10 @@ static void clear_lua_timer(void *ctx, uint64_t handle)
     struct session *session = ctx;
     pthread_mutex_lock(&session->lock);
     struct lua_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
-    int64_t set = timer != NULL ? timer->set : 0;
+    int64_t set = timer ? timer->set : 0;
     pthread_mutex_unlock(&session->lock);
     /* Where the clearing comes too late the item is on its way, finds itself forgotten and frees the struct. */
-    if (timer != NULL && set > 0 && ls_timer_clear(session->server->executor, set))
-        free_timer(timer);
+    if (timer && set > 0 && ls_timer_clear(session->server->executor, set)) free_timer(timer);
 }
 
 /* --- debounce and grace (P62, P114) --- */
@@ -141,11 +139,9 @@ static void fire_grace(void *ctx, int64_t handle)
 static void set_timer(struct session *session, int64_t *timer, int64_t due_ns, void (*fire)(void *, int64_t))
 {
     struct ls_executor *executor = session->server->executor;
-    if (*timer > 0 && ls_timer_clear(executor, *timer))
-        session_unref(session);
+    if (*timer > 0 && ls_timer_clear(executor, *timer)) session_unref(session);
     *timer = 0;
-    if (due_ns == 0)
-        return;
+    if (due_ns == 0) return;
     session_ref(session);
     *timer = ls_timer_set(executor, due_ns, fire, session);
     if (*timer < 0) {
@@ -174,18 +170,18 @@ static void remember_key(struct session *session, const char *key)
     ls_map_put(session->keys, key, strlen(key), session, NULL);
 }
 
-/* A burst names files by key; one that was asked for under another path, or does not exist yet, is recognised by that path below the root as well. */
+/* A burst names files by key; one that was asked for under another path, or does not exist yet, is recognised by that
+ * path below the root as well. */
 static void remember_files(struct session *session, const char *key, const char *const *paths, size_t count)
 {
     const char *root = session->server->site.root;
     pthread_mutex_lock(&session->lock);
     remember_key(session, key);
     pthread_mutex_unlock(&session->lock);
-    for (size_t i = 0; root != NULL && i < count; i++) {
+    for (size_t i = 0; root && i < count; i++) {
         char *relative = ls_path_relative(root, paths[i]);
         pthread_mutex_lock(&session->lock);
-        if (relative != NULL)
-            remember_key(session, relative);
+        if (relative) remember_key(session, relative);
         pthread_mutex_unlock(&session->lock);
         ls_free(relative);
     }
@@ -195,16 +191,14 @@ static void module_loaded(void *ctx, const char *key, const char *const *paths, 
 {
     struct session *session = ctx;
     remember_files(session, key, paths, count);
-    if (session->server->hotload != NULL)
-        ls_hotload_loaded(session->server->hotload, session->number, key, paths, count);
+    if (session->server->hotload) ls_hotload_loaded(session->server->hotload, session->number, key, paths, count);
 }
 
 static void module_wanted(void *ctx, const char *key, const char *const *paths, size_t count)
 {
     struct session *session = ctx;
     remember_files(session, key, paths, count);
-    if (session->server->hotload != NULL)
-        ls_hotload_wanted(session->server->hotload, session->number, key, paths, count);
+    if (session->server->hotload) ls_hotload_wanted(session->server->hotload, session->number, key, paths, count);
 }
 
 static void module_unloaded(void *ctx, const char *key)
@@ -213,20 +207,18 @@ static void module_unloaded(void *ctx, const char *key)
     pthread_mutex_lock(&session->lock);
     ls_map_take(session->keys, key, strlen(key));
     pthread_mutex_unlock(&session->lock);
-    if (session->server->hotload != NULL)
-        ls_hotload_unloaded(session->server->hotload, session->number, key);
+    if (session->server->hotload) ls_hotload_unloaded(session->server->hotload, session->number, key);
 }
 
 static void directory_unloaded(void *ctx, const char *dir)
 {
     struct session *session = ctx;
-    if (session->server->hotload != NULL)
-        ls_hotload_directory_unloaded(session->server->hotload, session->number, dir);
+    if (session->server->hotload) ls_hotload_directory_unloaded(session->server->hotload, session->number, dir);
 }
 
 static bool has_key(const struct session *session, const char *key)
 {
-    return key != NULL && ls_map_get(session->keys, key, strlen(key)) != NULL;
+    return key && ls_map_get(session->keys, key, strlen(key));
 }
 
 bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count)
@@ -234,7 +226,7 @@ bool host_may_want(struct session *session, const struct ls_reload_file *files, 
     const char *root = session->server->site.root;
     bool wanted = false;
     for (size_t i = 0; i < count && !wanted; i++) {
-        char *relative = root != NULL && files[i].path != NULL ? ls_path_relative(root, files[i].path) : NULL;
+        char *relative = root && files[i].path ? ls_path_relative(root, files[i].path) : NULL;
         pthread_mutex_lock(&session->lock);
         wanted = has_key(session, files[i].key) || has_key(session, files[i].old_key) || has_key(session, relative);
         pthread_mutex_unlock(&session->lock);
@@ -246,8 +238,7 @@ bool host_may_want(struct session *session, const struct ls_reload_file *files, 
 static void print_text(void *ctx, const char *text, size_t len)
 {
     struct session *session = ctx;
-    if (session->capture != NULL)
-        session->capture->print(session->capture->ctx, text, len);
+    if (session->capture) session->capture->print(session->capture->ctx, text, len);
 }
 
 void host_fill(struct session *session, struct ls_backend_host *host)
@@ -274,10 +265,9 @@ void host_cancel_timers(struct session *session)
     for (;;) {
         pthread_mutex_lock(&session->lock);
         struct ls_idmap_entry *first = ls_idmap_first(session->timers);
-        uint64_t handle = first != NULL ? (uint64_t)ls_idmap_id(first) : 0;
+        uint64_t handle = first ? (uint64_t)ls_idmap_id(first) : 0;
         pthread_mutex_unlock(&session->lock);
-        if (first == NULL)
-            return;
+        if (!first) return;
         clear_lua_timer(session, handle);
     }
 }

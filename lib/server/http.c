@@ -1,7 +1,7 @@
 /* The HTTP endpoint's front: canonical form of the address, who may ask at all, routing (P1, P2, P22–P24).
  *
- * Every request comes through civetweb's begin_request callback, so none of civetweb's own file handlers is ever reached. The only thing that is left
- * to civetweb is the WebSocket handshake.
+ * Every request comes through civetweb's begin_request callback, so none of civetweb's own file handlers is ever
+ * reached. The only thing that is left to civetweb is the WebSocket handshake.
  *
  * Threads: civetweb's workers. */
 #include "server/server_internal.h"
@@ -23,32 +23,25 @@ static int route_rest(struct request *request)
     const char *first = request->path + 1;
     size_t len = strcspn(first, "/");
     struct session *session = manager_find(request->server->manager, first, len);
-    if (session != NULL) {
+    if (session) {
         int status = pages_session(request, session, first + len);
         session_unref(session);
         return status;
     }
     /* P18: the two listings of a session that is gone are static paths, which do not exist. */
-    if (is_id(first, len) && request->get)
-        return pages_gone(request);
+    if (is_id(first, len) && request->get) return pages_gone(request);
     return static_serve(request);
 }
 
 static int route(struct request *request)
 {
     const char *path = request->path;
-    if (strcmp(path, "/") == 0)
-        return pages_root(request);
-    if (strcmp(path, "/api") == 0)
-        return reply_redirect(request, "/api/");
-    if (strcmp(path, "/ws") == 0)
-        return reply_redirect(request, "/ws/");
-    if (strcmp(path, "/api/open") == 0)
-        return editor_open(request);
-    if (strncmp(path, "/api/", 5) == 0)
-        return api_handle(request, path + 5);
-    if (strncmp(path, "/ws/", 4) == 0)
-        return websocket_begin(request);
+    if (strcmp(path, "/") == 0) return pages_root(request);
+    if (strcmp(path, "/api") == 0) return reply_redirect(request, "/api/");
+    if (strcmp(path, "/ws") == 0) return reply_redirect(request, "/ws/");
+    if (strcmp(path, "/api/open") == 0) return editor_open(request);
+    if (strncmp(path, "/api/", 5) == 0) return api_handle(request, path + 5);
+    if (strncmp(path, "/ws/", 4) == 0) return websocket_begin(request);
     return route_rest(request);
 }
 
@@ -58,15 +51,15 @@ static int route(struct request *request)
 static void end_early(struct mg_connection *http)
 {
     int fd = descriptor_find(mg_get_request_info(http));
-    if (fd >= 0)
-        descriptor_linger(fd, LINGER_MS);
+    if (fd >= 0) descriptor_linger(fd, LINGER_MS);
 }
 
 int http_error(struct mg_connection *http, int status, const char *message)
 {
     (void)message;
     request_end();
-    reply_text(http, status < 500 ? 400 : status, "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
+    reply_text(http, status < 500 ? 400 : status,
+               "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
     end_early(http);
     return 0;
 }
@@ -78,39 +71,34 @@ static int answer(struct mg_connection *http)
     const struct mg_request_info *info = mg_get_request_info(http);
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
     const char *fault = request_begin(info);
-    if (fault != NULL)
-        return reply_text(http, 400, "%s", fault);
-    if (!server_gate(server))
-        return reply_text(http, 503, "The server is stopping.\n");
-    if (web->tls != NULL && !tls_is_ours(web->tls, info->remote_port))
+    if (fault) return reply_text(http, 400, "%s", fault);
+    if (!server_gate(server)) return reply_text(http, 503, "The server is stopping.\n");
+    if (web->tls && !tls_is_ours(web->tls, info->remote_port))
         return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
-    if (raw == NULL || raw[0] != '/')
-        return reply_text(http, 400, "The address is not one of this server.\n");
-    if (strlen(raw) >= sizeof decoded)
-        return reply_text(http, 414, "The address is too long.\n");
+    if (!raw || raw[0] != '/') return reply_text(http, 400, "The address is not one of this server.\n");
+    if (strlen(raw) >= sizeof decoded) return reply_text(http, 414, "The address is too long.\n");
     if (percent_decode(raw, strlen(raw), decoded, sizeof decoded, false) < 0)
         return reply_text(http, 400, "The address is not well formed.\n");
-    bool upgrade = mg_get_header(http, "Upgrade") != NULL;
+    bool upgrade = mg_get_header(http, "Upgrade");
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
     struct ls_buf text = LS_BUF_INIT;
     const char *refusal = origin_refusal(web, info, upgrade || !(get || head), &text);
-    if (refusal != NULL) {
+    if (refusal) {
         int status = reply_text(http, 403, "%s", refusal);
         ls_buf_release(&text);
         return status;
     }
-    struct request request = {.web = web, .server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
+    struct request request = {
+        .web = web, .server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
     request.path_len = request_canonical(decoded, canonical);
-    if (strcmp(decoded, canonical) != 0)
-        return reply_redirect(&request, canonical);
+    if (strcmp(decoded, canonical) != 0) return reply_redirect(&request, canonical);
     return route(&request);
 }
 
 int http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
-    if (status > 0 && request_body_left())
-        end_early(http);
+    if (status > 0 && request_body_left()) end_early(http);
     return status;
 }

@@ -1,5 +1,6 @@
-/* SessionManager: makes, finds, times out and destroys sessions, and keeps both directions of the id mapping (P27–P35). It knows neither server nor
- * backend: what a session consists of is made by `on_session_created` and taken apart by `on_session_ended`.
+/* SessionManager: makes, finds, times out and destroys sessions, and keeps both directions of the id mapping (P27–P35).
+ * It knows neither server nor backend: what a session consists of is made by `on_session_created` and taken apart by
+ * `on_session_ended`.
  *
  * The maps are shared; the lock is held for look-ups only, never while Lua runs.
  *
@@ -21,7 +22,7 @@ enum { ROOM_WAIT_MS = 2000 };
 struct manager {
     /* -- immutable after open */
     struct manager_config config;
-    struct ls_alarm timeout;    /* P32 */
+    struct ls_alarm timeout; /* P32 */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a session has been taken apart, published, or has failed; or stopping */
@@ -40,8 +41,7 @@ struct manager {
 /* Called with the lock held. */
 static void unlist_unjoined(struct manager *manager, struct session *session)
 {
-    if (session->unjoined)
-        DL_DELETE2(manager->unjoined, session, unjoined_prev, unjoined_next);
+    if (session->unjoined) DL_DELETE2(manager->unjoined, session, unjoined_prev, unjoined_next);
     session->unjoined = false;
 }
 
@@ -56,16 +56,16 @@ bool manager_join(struct manager *manager, struct session *session)
 
 static struct session *take_out(struct manager *manager, struct session *session);
 
-/* Make room for one more session, if need be by taking the oldest unjoined one out of the maps. While others are being made, one of those will be the
- * oldest soon. Called with the lock held. @return the one taken out: the map's use */
+/* Make room for one more session, if need be by taking the oldest unjoined one out of the maps. While others are being
+ * made, one of those will be the oldest soon. Called with the lock held. @return the one taken out: the map's use */
 static struct session *make_room(struct manager *manager)
 {
     size_t max = manager->config.max_sessions;
     int64_t until = ls_now_ns() + ls_ms(ROOM_WAIT_MS);
     while (max > 0 && manager->count >= max && !manager->stopping) {
-        if (manager->unjoined != NULL)
-            return take_out(manager, manager->unjoined);
-        if (manager->count == ls_map_count(manager->by_id) || !ls_cond_wait_until(&manager->changed, &manager->lock, until))
+        if (manager->unjoined) return take_out(manager, manager->unjoined);
+        if (manager->count == ls_map_count(manager->by_id) ||
+            !ls_cond_wait_until(&manager->changed, &manager->lock, until))
             break;
     }
     return NULL;
@@ -147,8 +147,7 @@ static void begin_end(struct session *session)
 static struct session *take_out(struct manager *manager, struct session *session)
 {
     struct session *taken = ls_map_take(manager->by_id, session->id, LS_RANDOM_ID);
-    if (taken == NULL)
-        return NULL;
+    if (!taken) return NULL;
     ls_idmap_take(manager->by_vended, session->vended_number);
     unlist_unjoined(manager, session);
     give_back_number(manager, session, false);
@@ -161,8 +160,7 @@ static void destroy(struct manager *manager, struct session *session)
     pthread_mutex_lock(&manager->lock);
     struct session *taken = take_out(manager, session);
     pthread_mutex_unlock(&manager->lock);
-    if (taken == NULL)
-        return;
+    if (!taken) return;
     ls_log_session(1, session->vended, "session ended");
     begin_end(session);
     session_unref(taken);
@@ -194,19 +192,18 @@ static struct session *creation_failed(struct manager *manager, struct session *
 static void arm_timeout(struct manager *manager)
 {
     int64_t timeout = manager->config.timeout_ms, interval = timeout / 4 < 3600000 ? timeout / 4 : 3600000;
-    if (timeout > 0)
-        ls_alarm_set(&manager->timeout, ls_now_ns() + ls_ms(interval > 0 ? interval : 1));
+    if (timeout > 0) ls_alarm_set(&manager->timeout, ls_now_ns() + ls_ms(interval > 0 ? interval : 1));
 }
 
 struct session *manager_create(struct manager *manager, struct ls_err *err)
 {
     struct session *session = session_new(manager->config.executor, manager->config.memory_limit, err), *evicted;
-    if (session == NULL)
-        return NULL;
+    if (!session) return NULL;
     session->manager = manager;
     int rc = reserve_place(manager, session, &evicted, err);
-    if (evicted != NULL) {
-        ls_log_session(1, evicted->vended, "session ended: no page ever joined it, and it makes room for another (--max-sessions)");
+    if (evicted) {
+        ls_log_session(1, evicted->vended,
+                       "session ended: no page ever joined it, and it makes room for another (--max-sessions)");
         begin_end(evicted);
         session_unref(evicted);
     }
@@ -230,12 +227,10 @@ struct session *manager_create(struct manager *manager, struct ls_err *err)
 
 struct session *manager_find(struct manager *manager, const char *id, size_t len)
 {
-    if (len != LS_RANDOM_ID)
-        return NULL;
+    if (len != LS_RANDOM_ID) return NULL;
     pthread_mutex_lock(&manager->lock);
     struct session *session = ls_map_get(manager->by_id, id, len);
-    if (session != NULL)
-        session_ref(session);
+    if (session) session_ref(session);
     pthread_mutex_unlock(&manager->lock);
     return session;
 }
@@ -245,7 +240,7 @@ static struct session *find_prefix(struct manager *manager, const char *name, in
 {
     struct session *found = NULL;
     *count = 0;
-    for (struct ls_map_entry *e = ls_map_first(manager->by_id); e != NULL; e = ls_map_next(e))
+    for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
         if (strncmp(ls_map_key(e, NULL), name, strlen(name)) == 0) {
             found = ls_map_value(e);
             ++*count;
@@ -260,17 +255,15 @@ struct session *manager_find_named(struct manager *manager, const char *name, st
     int count = 0;
     pthread_mutex_lock(&manager->lock);
     struct session *session = *name != '\0' && *end == '\0' ? ls_idmap_get(manager->by_vended, number) : NULL;
-    if (session == NULL && *name != '\0') {
+    if (!session && *name != '\0') {
         session = find_prefix(manager, name, &count);
-        if (count > 1)
-            session = NULL;
+        if (count > 1) session = NULL;
     }
-    if (session != NULL)
-        session_ref(session);
+    if (session) session_ref(session);
     pthread_mutex_unlock(&manager->lock);
-    if (session == NULL && count > 1)
+    if (!session && count > 1)
         ls_fail(err, LS_EINVAL, "%d sessions have ids that begin with '%s'.", count, name);
-    else if (session == NULL)
+    else if (!session)
         ls_fail(err, LS_ENOTFOUND, "There is no session '%s'.", name);
     return session;
 }
@@ -280,8 +273,8 @@ size_t manager_list(struct manager *manager, struct session ***list)
     size_t count = 0;
     pthread_mutex_lock(&manager->lock);
     *list = ls_array(ls_map_count(manager->by_id) + 1, sizeof **list);
-    if (*list != NULL)
-        for (struct ls_map_entry *e = ls_map_first(manager->by_id); e != NULL; e = ls_map_next(e))
+    if (*list)
+        for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
             (*list)[count++] = session_ref(ls_map_value(e));
     pthread_mutex_unlock(&manager->lock);
     return count;
@@ -300,8 +293,7 @@ static void check_timeouts(void *ctx)
         if (atomic_load(&list[i]->connections) == 0 && atomic_load(&list[i]->active_ns) < limit)
             destroy(manager, list[i]);
     session_unref_all(list, count);
-    if (count > 0)
-        arm_timeout(manager);
+    if (count > 0) arm_timeout(manager);
 }
 
 /* --- opening and closing --- */
@@ -309,15 +301,14 @@ static void check_timeouts(void *ctx)
 struct manager *manager_open(const struct manager_config *config, struct ls_err *err)
 {
     struct manager *manager = ls_zalloc(sizeof *manager);
-    if (manager != NULL) {
+    if (manager) {
         manager->config = *config;
         ls_alarm_init(&manager->timeout, config->executor, check_timeouts, manager);
         pthread_mutex_init(&manager->lock, NULL);
         pthread_cond_init(&manager->changed, NULL);
         manager->by_id = ls_map_new();
         manager->by_vended = ls_idmap_new();
-        if (manager->by_id != NULL && manager->by_vended != NULL)
-            return manager;
+        if (manager->by_id && manager->by_vended) return manager;
     }
     ls_fail(err, LS_ENOMEM, "Not enough memory for the sessions.");
     manager_close(manager);
@@ -343,8 +334,7 @@ void manager_wait(struct manager *manager)
 
 void manager_close(struct manager *manager)
 {
-    if (manager == NULL)
-        return;
+    if (!manager) return;
     ls_map_free(manager->by_id, NULL);
     ls_idmap_free(manager->by_vended, NULL);
     pthread_cond_destroy(&manager->changed);

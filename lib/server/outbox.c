@@ -1,10 +1,12 @@
-/* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread (P38, P69; architecture.md rule 4).
+/* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread
+ * (P38, P69; architecture.md rule 4).
  *
- * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block for up to a time-out a call and
- * tear the frame. The limit of --max-outbox counts what waits behind the frame being sent, so that one large value reaches a page that reads.
+ * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block
+ * for up to a time-out a call and tear the frame. The limit of --max-outbox counts what waits behind the frame being
+ * sent, so that one large value reaches a page that reads.
  *
- * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under the lock before civetweb closes the
- * connection. Lock order: send_lock, then the writer's lock. */
+ * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under
+ * the lock before civetweb closes the connection. Lock order: send_lock, then the writer's lock. */
 #include "server/server_internal.h"
 
 #include <errno.h>
@@ -24,10 +26,10 @@ enum { CLOSE_WAIT_MS = 2000 };
 
 struct writer {
     pthread_t thread;
-    int wake;              /* eventfd: the list has grown, or stopping */
+    int wake; /* eventfd: the list has grown, or stopping */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    struct socket **list;  /* sockets with a backlog, each counted */
+    struct socket **list; /* sockets with a backlog, each counted */
     size_t count, cap;
     bool stopping;
 };
@@ -58,8 +60,7 @@ static ssize_t write_some(struct socket *socket, const struct out_frame *frame)
     if (frame->done < frame->head_len)
         parts[count++] = (struct iovec){(void *)(frame->head + frame->done), frame->head_len - frame->done};
     size_t from = frame->done > frame->head_len ? frame->done - frame->head_len : 0;
-    if (from < len)
-        parts[count++] = (struct iovec){(void *)(data + from), len - from};
+    if (from < len) parts[count++] = (struct iovec){(void *)(data + from), len - from};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
     ssize_t n;
     do {
@@ -74,8 +75,7 @@ static int write_frame(struct socket *socket, struct out_frame *frame)
     size_t total = frame->head_len + ls_bytes_len(frame->bytes);
     while (frame->done < total) {
         ssize_t n = write_some(socket, frame);
-        if (n <= 0)
-            return (int)n;
+        if (n <= 0) return (int)n;
         frame->done += (size_t)n;
     }
     return 1;
@@ -97,8 +97,7 @@ static void free_frame(struct socket *socket, struct out_frame *frame)
 static void cut_locked(struct socket *socket)
 {
     socket->cut = true;
-    if (socket->fd >= 0)
-        shutdown(socket->fd, SHUT_RDWR);
+    if (socket->fd >= 0) shutdown(socket->fd, SHUT_RDWR);
 }
 
 /* --- the writer thread --- */
@@ -114,14 +113,12 @@ static void wake_writer(struct writer *writer)
 static bool give_to_writer(struct socket *socket)
 {
     struct writer *writer = socket->server->writer;
-    if (socket->with_writer)
-        return true;
+    if (socket->with_writer) return true;
     pthread_mutex_lock(&writer->lock);
     bool ok = !writer->stopping && LS_PUSH(writer->list, writer->count, writer->cap, socket_ref(socket));
     pthread_mutex_unlock(&writer->lock);
     socket->with_writer = ok;
-    if (ok)
-        wake_writer(writer);
+    if (ok) wake_writer(writer);
     return ok;
 }
 
@@ -130,11 +127,10 @@ static bool flush_backlog(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
     bool over = socket->fd < 0 || socket->cut;
-    while (!over && socket->out_head != NULL) {
+    while (!over && socket->out_head) {
         struct out_frame *frame = socket->out_head;
         int rc = write_frame(socket, frame);
-        if (rc == 0)
-            break;
+        if (rc == 0) break;
         if (rc < 0) {
             cut_locked(socket);
             over = true;
@@ -142,15 +138,14 @@ static bool flush_backlog(struct socket *socket)
         }
         atomic_store(&socket->last_out_ns, ls_now_ns());
         socket->out_head = frame->next;
-        if (socket->out_head == NULL)
+        if (!socket->out_head)
             socket->out_tail = NULL;
         else
             socket->out_bytes -= ls_bytes_len(socket->out_head->bytes);
         free_frame(socket, frame);
     }
-    bool done = over || socket->out_head == NULL;
-    if (done)
-        socket->with_writer = false;
+    bool done = over || !socket->out_head;
+    if (done) socket->with_writer = false;
     pthread_mutex_unlock(&socket->send_lock);
     return done;
 }
@@ -175,10 +170,9 @@ static ssize_t take_snapshot(struct writer *writer, struct socket ***sockets, st
     bool stop = writer->stopping;
     if (!stop && count + 1 > *cap) {
         struct socket **more = ls_rearray(*sockets, count + 16, sizeof *more);
-        struct pollfd *more_polls = more != NULL ? ls_rearray(*polls, count + 16, sizeof *more_polls) : NULL;
-        if (more != NULL)
-            *sockets = more;
-        if (more_polls != NULL) {
+        struct pollfd *more_polls = more ? ls_rearray(*polls, count + 16, sizeof *more_polls) : NULL;
+        if (more) *sockets = more;
+        if (more_polls) {
             *polls = more_polls;
             *cap = count + 16;
         } else {
@@ -199,7 +193,7 @@ static void *run_writer(void *ctx)
     size_t cap = 0;
     ssize_t count;
     while ((count = take_snapshot(writer, &sockets, &polls, &cap)) >= 0) {
-        struct pollfd *list = polls != NULL ? polls : &first;
+        struct pollfd *list = polls ? polls : &first;
         list[0] = (struct pollfd){.fd = writer->wake, .events = POLLIN};
         for (ssize_t i = 0; i < count; i++) {
             pthread_mutex_lock(&sockets[i]->send_lock);
@@ -208,8 +202,7 @@ static void *run_writer(void *ctx)
         }
         poll(list, (nfds_t)count + 1, -1);
         uint64_t wakes;
-        if ((list[0].revents & POLLIN) != 0 && read(writer->wake, &wakes, sizeof wakes) < 0)
-            wakes = 0;
+        if ((list[0].revents & POLLIN) != 0 && read(writer->wake, &wakes, sizeof wakes) < 0) wakes = 0;
         for (ssize_t i = 0; i < count; i++) {
             if ((list[i + 1].revents != 0 || list[i + 1].fd < 0) && flush_backlog(sockets[i]))
                 forget_socket(writer, sockets[i]);
@@ -224,7 +217,7 @@ static void *run_writer(void *ctx)
 struct writer *writer_open(struct ls_err *err)
 {
     struct writer *writer = ls_zalloc(sizeof *writer);
-    if (writer == NULL) {
+    if (!writer) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the writer thread.");
         return NULL;
     }
@@ -233,8 +226,7 @@ struct writer *writer_open(struct ls_err *err)
     int rc = writer->wake < 0 ? errno : pthread_create(&writer->thread, NULL, run_writer, writer);
     if (rc != 0) {
         ls_fail(err, LS_EIO, "The writer thread cannot be started: %s.", strerror(rc));
-        if (writer->wake >= 0)
-            close(writer->wake);
+        if (writer->wake >= 0) close(writer->wake);
         ls_free(writer);
         return NULL;
     }
@@ -244,8 +236,7 @@ struct writer *writer_open(struct ls_err *err)
 
 void writer_close(struct writer *writer)
 {
-    if (writer == NULL)
-        return;
+    if (!writer) return;
     pthread_mutex_lock(&writer->lock);
     writer->stopping = true;
     pthread_mutex_unlock(&writer->lock);
@@ -264,7 +255,7 @@ void writer_close(struct writer *writer)
 static bool is_over_limit(const struct socket *socket, size_t len)
 {
     uint64_t max = socket->server->config.max_outbox;
-    return max > 0 && socket->out_head != NULL && socket->out_bytes + len > max;
+    return max > 0 && socket->out_head && socket->out_bytes + len > max;
 }
 
 /* Put a frame that could not be written (or not wholly) into the list. Called with send_lock held. */
@@ -272,12 +263,14 @@ static void queue_frame(struct socket *socket, const struct out_frame *frame)
 {
     struct ls_budget *budget = &socket->session->budget;
     if (!ls_budget_queue(budget, frame_bytes(frame))) {
-        ls_log_session(0, socket->session->vended, "A page does not read, and there is no memory for what waits for it (--memory-limit). Its connection is closed.");
+        ls_log_session(
+            0, socket->session->vended,
+            "A page does not read, and there is no memory for what waits for it (--memory-limit). Its connection is closed.");
         cut_locked(socket);
         return;
     }
     struct out_frame *kept = ls_malloc(sizeof *kept);
-    if (kept == NULL) {
+    if (!kept) {
         ls_budget_unqueue(budget, frame_bytes(frame));
         cut_locked(socket);
         return;
@@ -285,15 +278,14 @@ static void queue_frame(struct socket *socket, const struct out_frame *frame)
     *kept = *frame;
     kept->next = NULL;
     ls_bytes_ref(kept->bytes);
-    if (socket->out_tail != NULL) {
+    if (socket->out_tail) {
         socket->out_tail->next = kept;
         socket->out_bytes += ls_bytes_len(kept->bytes);
     } else {
         socket->out_head = kept;
     }
     socket->out_tail = kept;
-    if (!give_to_writer(socket))
-        cut_locked(socket);
+    if (!give_to_writer(socket)) cut_locked(socket);
 }
 
 /* Called with send_lock held. */
@@ -302,17 +294,17 @@ static void send_locked(struct socket *socket, int opcode, struct ls_bytes *payl
     struct out_frame frame = {.bytes = payload};
     frame.head_len = frame_head(frame.head, opcode, ls_bytes_len(payload));
     if (is_over_limit(socket, ls_bytes_len(payload))) {
-        ls_log_session(0, socket->session->vended, "A page does not read: more than %llu bytes wait for it, the limit of --max-outbox. Its connection is closed.",
-                       (unsigned long long)socket->server->config.max_outbox);
+        ls_log_session(
+            0, socket->session->vended,
+            "A page does not read: more than %llu bytes wait for it, the limit of --max-outbox. Its connection is closed.",
+            (unsigned long long)socket->server->config.max_outbox);
         cut_locked(socket);
         return;
     }
-    if (socket->out_head == NULL) {
+    if (!socket->out_head) {
         int rc = write_frame(socket, &frame);
-        if (rc < 0)
-            cut_locked(socket);
-        if (rc != 0)
-            return;
+        if (rc < 0) cut_locked(socket);
+        if (rc != 0) return;
     }
     queue_frame(socket, &frame);
 }
@@ -338,7 +330,8 @@ static void end_close_wait(void *ctx, int64_t handle)
 static void arm_close_wait(struct socket *socket)
 {
     socket_ref(socket);
-    socket->close_timer = ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket);
+    socket->close_timer =
+        ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket);
     if (socket->close_timer < 0) {
         socket->close_timer = 0;
         cut_locked(socket);
@@ -350,18 +343,15 @@ void outbox_close(struct socket *socket, int code, const char *reason)
 {
     char text[125];
     size_t len = 2 + strlen(reason);
-    if (len > sizeof text)
-        len = sizeof text;
+    if (len > sizeof text) len = sizeof text;
     text[0] = (char)(code >> 8);
     text[1] = (char)(code & 0xff);
     memcpy(text + 2, reason, len - 2);
     struct ls_bytes *payload = ls_bytes_new(text, code == 0 ? 0 : len);
     pthread_mutex_lock(&socket->send_lock);
     bool first = socket->fd >= 0 && !socket->close_sent && !socket->cut;
-    if (first && payload != NULL)
-        send_locked(socket, WS_CLOSE, payload);
-    if (first)
-        arm_close_wait(socket);
+    if (first && payload) send_locked(socket, WS_CLOSE, payload);
+    if (first) arm_close_wait(socket);
     socket->close_sent = true;
     pthread_mutex_unlock(&socket->send_lock);
     ls_bytes_unref(payload);
@@ -370,8 +360,7 @@ void outbox_close(struct socket *socket, int code, const char *reason)
 void outbox_cut(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
-    if (!socket->cut)
-        cut_locked(socket);
+    if (!socket->cut) cut_locked(socket);
     pthread_mutex_unlock(&socket->send_lock);
 }
 
@@ -386,11 +375,10 @@ void outbox_release(struct socket *socket)
     pthread_mutex_unlock(&socket->send_lock);
     if (close_timer > 0 && ls_timer_clear(socket->server->executor, close_timer))
         socket_unref(socket); /* never the last use: the caller has one */
-    while (frame != NULL) {
+    while (frame) {
         struct out_frame *next = frame->next;
         free_frame(socket, frame);
         frame = next;
     }
-    if (with_writer)
-        wake_writer(socket->server->writer);
+    if (with_writer) wake_writer(socket->server->writer);
 }

@@ -1,5 +1,5 @@
-/* Pages of sessions: creating one, the index page with its session's id, the variable browser and its listing, the page of a session that is gone
- * (P3–P16, F8, F9, F219, PX46; L34 and H36 for a start that failed).
+/* Pages of sessions: creating one, the index page with its session's id, the variable browser and its listing, the page
+ * of a session that is gone (P3–P16, F8, F9, F219, PX46; L34 and H36 for a start that failed).
  *
  * Threads: civetweb's workers; the listing is taken on the session's queue (P16). */
 #include "server/server_internal.h"
@@ -20,26 +20,24 @@ static const char HTML[] = "text/html; charset=utf-8";
 static struct ls_bytes *fill_page(const char *name, const char *const *pairs)
 {
     const struct ls_embed *embed = ls_embed_find(name);
-    struct ls_bytes *page = embed != NULL ? ls_embed_read(embed) : NULL;
+    struct ls_bytes *page = embed ? ls_embed_read(embed) : NULL;
     struct ls_buf out = LS_BUF_INIT;
     const char *at = ls_bytes_data(page), *end = at + ls_bytes_len(page);
     while (at < end) {
-        const char *open = strstr(at, "{{"), *close = open != NULL ? strstr(open, "}}") : NULL;
-        if (close == NULL)
-            break;
+        const char *open = strstr(at, "{{"), *close = open ? strstr(open, "}}") : NULL;
+        if (!close) break;
         ls_buf_add(&out, at, (size_t)(open - at));
         bool known = false;
-        for (size_t i = 0; !known && pairs[i] != NULL; i += 2)
+        for (size_t i = 0; !known && pairs[i]; i += 2)
             if (strlen(pairs[i]) == (size_t)(close - open - 2) && strncmp(pairs[i], open + 2, strlen(pairs[i])) == 0) {
                 ls_html_escape(&out, pairs[i + 1], strlen(pairs[i + 1]));
                 known = true;
             }
-        if (!known)
-            ls_buf_add(&out, open, (size_t)(close + 2 - open));
+        if (!known) ls_buf_add(&out, open, (size_t)(close + 2 - open));
         at = close + 2;
     }
     ls_buf_add(&out, at, (size_t)(end - at));
-    struct ls_bytes *filled = page != NULL && !ls_buf_failed(&out) ? ls_bytes_new(ls_buf_text(&out), out.len) : NULL;
+    struct ls_bytes *filled = page && !ls_buf_failed(&out) ? ls_bytes_new(ls_buf_text(&out), out.len) : NULL;
     ls_buf_release(&out);
     ls_bytes_unref(page);
     return filled;
@@ -62,19 +60,19 @@ static int send_page(struct request *request, int status, struct ls_bytes *page)
 /* P4: no trace is left; with hot reload the page shows what went wrong and waits for the next save (L34, H36). */
 static int start_failed(struct request *request, const struct ls_err *err)
 {
-    if (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions") != NULL)
+    if (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions"))
         return reply_text(request->http, 503, "%s\n", ls_err_text(err));
-    if (err->code == LS_ECLOSED)
-        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
+    if (err->code == LS_ECLOSED) return reply_text(request->http, 503, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
     if (request->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
         snprintf(message, sizeof message, "%.*s", (int)first, ls_err_text(err));
         snprintf(generation, sizeof generation, "%lu", atomic_load(&request->web->generation));
-        const char *const pairs[] = {"message", message, "traceback", ls_err_text(err)[first] == '\n' ? ls_err_text(err) + first + 1 : "", "generation", generation, NULL};
+        const char *const pairs[] = {
+            "message",    message,    "traceback", ls_err_text(err)[first] == '\n' ? ls_err_text(err) + first + 1 : "",
+            "generation", generation, NULL};
         struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
-        if (page != NULL)
-            return send_page(request, 500, page);
+        if (page) return send_page(request, 500, page);
     }
     return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
 }
@@ -84,17 +82,17 @@ int pages_root(struct request *request)
     struct reply reply;
     if (!request->get || request->head) {
         reply_init(&reply, request->head ? 200 : 405, request->head ? HTML : NULL);
-        if (!request->head)
-            reply_header(&reply, "Allow", "GET, HEAD");
+        if (!request->head) reply_header(&reply, "Allow", "GET, HEAD");
         return reply_send(&reply, request->http);
     }
     if (!request_is_navigation(request->web, request->info))
-        return reply_text(request->http, 403, "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
-                                              "page of another origin show it in a frame.\n");
+        return reply_text(
+            request->http, 403,
+            "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
+            "page of another origin show it in a frame.\n");
     LS_ERR(err);
     struct session *session = manager_create(request->server->manager, &err);
-    if (session == NULL)
-        return start_failed(request, &err);
+    if (!session) return start_failed(request, &err);
     reply_init(&reply, 302, NULL);
     reply_header(&reply, "Location", "/%s", session->id);
     origin_grant(request, &reply.headers);
@@ -109,21 +107,22 @@ int pages_root(struct request *request)
 static size_t meta_place(const char *page, size_t len)
 {
     const char *head = strcasestr(page, "<head");
-    while (head != NULL && strchr(" \t\r\n>", head[5]) == NULL)
+    while (head && !strchr(" \t\r\n>", head[5]))
         head = strcasestr(head + 5, "<head");
-    const char *place = head != NULL ? head : strcasestr(page, "<html");
-    if (place == NULL)
-        place = strcasestr(page, "<!doctype");
-    const char *end = place != NULL ? strchr(place, '>') : NULL;
-    return end != NULL && (size_t)(end + 1 - page) <= len ? (size_t)(end + 1 - page) : 0;
+    const char *place = head ? head : strcasestr(page, "<html");
+    if (!place) place = strcasestr(page, "<!doctype");
+    const char *end = place ? strchr(place, '>') : NULL;
+    return end && (size_t)(end + 1 - page) <= len ? (size_t)(end + 1 - page) : 0;
 }
 
 static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
 {
-    /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the host. */
-    const char *secure = request->web->tls != NULL ? "; Secure" : "";
+    /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the
+     * host. */
+    const char *secure = request->web->tls ? "; Secure" : "";
     reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
-    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id, secure);
+    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id,
+                 secure);
 }
 
 static int send_index(struct request *request, struct session *session)
@@ -177,7 +176,8 @@ static int send_listing(struct request *request, struct session *session)
     struct reply reply;
     if (session_call(session, take_listing, &listing) < 0 || listing.rc < 0) {
         reply_init(&reply, 500, "application/json");
-        reply.body = listing.rc == LS_ELIMIT ? "{\"error\":\"the listing is too large, --max-outbox allows more\"}" : "{\"error\":\"the session has no tracker\"}";
+        reply.body = listing.rc == LS_ELIMIT ? "{\"error\":\"the listing is too large, --max-outbox allows more\"}"
+                                             : "{\"error\":\"the session has no tracker\"}";
         reply.len = strlen(reply.body);
     } else {
         reply_init(&reply, 200, "application/json");
@@ -195,7 +195,8 @@ static int send_variable_browser(struct request *request)
 {
     static const char *const none[] = {NULL};
     struct ls_bytes *page = fill_page("templates/pages/variables.html", none);
-    return page != NULL ? send_page(request, 200, page) : reply_text(request->http, 404, "This build has no variable browser.\n");
+    return page ? send_page(request, 200, page)
+                : reply_text(request->http, 404, "This build has no variable browser.\n");
 }
 
 int pages_session(struct request *request, struct session *session, const char *rest)
@@ -206,10 +207,8 @@ int pages_session(struct request *request, struct session *session, const char *
         reply_header(&reply, "Allow", "GET, HEAD");
         return reply_send(&reply, request->http);
     }
-    if (strcmp(rest, "/variables") == 0)
-        return send_variable_browser(request);
-    if (strcmp(rest, "/variables.json") == 0)
-        return send_listing(request, session);
+    if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
+    if (strcmp(rest, "/variables.json") == 0) return send_listing(request, session);
     return send_index(request, session);
 }
 
@@ -217,8 +216,9 @@ int pages_gone(struct request *request)
 {
     static const char *const none[] = {NULL};
     struct ls_bytes *page = fill_page("templates/pages/session-gone.html", none);
-    if (page == NULL) {
-        static const char plain[] = "<!doctype html><title>Session gone</title><p>This session is gone. <a href=\"/\">Start a new one</a>.";
+    if (!page) {
+        static const char plain[] =
+            "<!doctype html><title>Session gone</title><p>This session is gone. <a href=\"/\">Start a new one</a>.";
         page = ls_bytes_new(plain, sizeof plain - 1);
     }
     return send_page(request, 404, page);

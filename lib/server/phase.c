@@ -1,4 +1,5 @@
-/* The server as a whole, as its parts see it: whether it is open, and memory that goes back to the system when somebody has gone.
+/* The server as a whole, as its parts see it: whether it is open, and memory that goes back to the system when somebody
+ * has gone.
  *
  * Threads: any. */
 #include "server/server_internal.h"
@@ -19,8 +20,7 @@ void server_set_phase(struct ls_server *server, enum phase phase)
 
 bool server_gate(struct ls_server *server)
 {
-    if (atomic_load(&server->phase) == PHASE_RUNNING)
-        return true;
+    if (atomic_load(&server->phase) == PHASE_RUNNING) return true;
     pthread_mutex_lock(&server->gate_lock);
     while (atomic_load(&server->phase) == PHASE_OPENING)
         pthread_cond_wait(&server->gate_open, &server->gate_lock);
@@ -37,6 +37,7 @@ void server_trim(void *ctx)
 
 void server_trim_later(struct ls_server *server)
 {
-    int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), before = atomic_load(&server->trimmed_ns), next = before + ls_ms(TRIM_PERIOD_MS);
+    int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), before = atomic_load(&server->trimmed_ns),
+            next = before + ls_ms(TRIM_PERIOD_MS);
     ls_alarm_set(&server->trim, before > 0 && next > soon ? next : soon);
 }

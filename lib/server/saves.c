@@ -1,6 +1,8 @@
-/* What a burst came to, told once: a line for the terminal (with the errors' excerpts), a record for --json-log, the log (H97, H98; C2).
+/* What a burst came to, told once: a line for the terminal (with the errors' excerpts), a record for --json-log, the
+ * log (H97, H98; C2).
  *
- * Thread: whoever ran the last session's item. server->failures is guarded by reports_lock. Refuses to print: the program does (on_report). */
+ * Thread: whoever ran the last session's item. server->failures is guarded by reports_lock. Refuses to print: the
+ * program does (on_report). */
 #include "server/saves.h"
 
 #include <stdio.h>
@@ -19,7 +21,7 @@
 
 enum {
     NAMES_SHOWN = 3,
-    EXCERPTS_SHOWN = 3,   /* errors with their source; of the others the message */
+    EXCERPTS_SHOWN = 3, /* errors with their source; of the others the message */
     MESSAGES_SHOWN = 10,
     DETAILS_SHOWN = 5,
 };
@@ -47,7 +49,7 @@ void saves_release(struct saves *saves)
         ls_free(saves->notes[i].details);
     }
     ls_free(saves->notes);
-    while (saves->failures != NULL) {
+    while (saves->failures) {
         struct save_failure *failure = saves->failures;
         saves->failures = failure->next;
         free_failure(failure);
@@ -56,7 +58,10 @@ void saves_release(struct saves *saves)
 
 const char *saves_outcome(enum ls_reload_outcome outcome)
 {
-    static const char *const names[] = {[LS_RELOAD_OK] = "ok", [LS_RELOAD_SKIPPED] = "skipped", [LS_RELOAD_FAILED] = "failed", [LS_RELOAD_FIRST] = "first"};
+    static const char *const names[] = {[LS_RELOAD_OK] = "ok",
+                                        [LS_RELOAD_SKIPPED] = "skipped",
+                                        [LS_RELOAD_FAILED] = "failed",
+                                        [LS_RELOAD_FIRST] = "first"};
     return names[outcome];
 }
 
@@ -65,11 +70,10 @@ static struct save_note *note_of(struct saves *saves, const char *key, size_t hi
 {
     for (size_t i = 0; i < saves->count; i++) {
         struct save_note *note = &saves->notes[(hint + i) % saves->count];
-        if (strcmp(note->key, key) == 0)
-            return note;
+        if (strcmp(note->key, key) == 0) return note;
     }
     char *copy = ls_strdup(key);
-    if (copy != NULL && LS_PUSH(saves->notes, saves->count, saves->room, (struct save_note){.key = copy}))
+    if (copy && LS_PUSH(saves->notes, saves->count, saves->room, (struct save_note){.key = copy}))
         return &saves->notes[saves->count - 1];
     ls_free(copy);
     return NULL;
@@ -77,20 +81,19 @@ static struct save_note *note_of(struct saves *saves, const char *key, size_t hi
 
 static void add_failure(struct saves *saves, const char *key, const char *text, const char *traceback, int line)
 {
-    for (struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next)
+    for (struct save_failure *failure = saves->failures; failure; failure = failure->next)
         if (strcmp(failure->key, key) == 0 && strcmp(failure->text, text) == 0) {
             failure->sessions++;
             return;
         }
     struct save_failure *failure = ls_zalloc(sizeof *failure);
-    if (failure == NULL)
-        return;
+    if (!failure) return;
     failure->key = ls_strdup(key);
     failure->text = ls_strdup(text);
-    failure->traceback = traceback != NULL ? ls_strdup(traceback) : NULL;
+    failure->traceback = traceback ? ls_strdup(traceback) : NULL;
     failure->line = line;
     failure->sessions = 1;
-    if (failure->key == NULL || failure->text == NULL) {
+    if (!failure->key || !failure->text) {
         free_failure(failure);
         return;
     }
@@ -104,21 +107,20 @@ void saves_add(struct saves *saves, const struct ls_reload_report *report)
     for (size_t i = 0; i < report->count; i++) {
         const struct ls_reload_result *result = &report->results[i];
         struct save_note *note = note_of(saves, result->key, i);
-        bool same = result->outcome == LS_RELOAD_SKIPPED && result->text != NULL && strcmp(result->text, "unchanged") == 0;
+        bool same = result->outcome == LS_RELOAD_SKIPPED && result->text && strcmp(result->text, "unchanged") == 0;
         unchanged = unchanged || same;
         ran = ran || result->outcome != LS_RELOAD_SKIPPED;
         if (result->outcome == LS_RELOAD_FAILED) {
             failed = true;
-            add_failure(saves, result->key, result->text != NULL ? result->text : "unknown error", result->traceback, result->line);
+            add_failure(saves, result->key, result->text ? result->text : "unknown error", result->traceback,
+                        result->line);
         }
-        if (note == NULL)
-            continue;
+        if (!note) continue;
         note->failed += result->outcome == LS_RELOAD_FAILED;
         note->unchanged += same;
         note->ran += result->outcome == LS_RELOAD_OK || result->outcome == LS_RELOAD_FIRST;
         note->first = note->first || result->outcome == LS_RELOAD_FIRST;
-        if (note->details == NULL && result->details != NULL)
-            note->details = ls_strdup(result->details);
+        if (!note->details && result->details) note->details = ls_strdup(result->details);
     }
     saves->sessions += ran;
     saves->failed_sessions += failed;
@@ -128,8 +130,7 @@ void saves_add(struct saves *saves, const struct ls_reload_report *report)
 void saves_add_view_failure(struct saves *saves, const char *file, const char *text)
 {
     struct save_note *note = note_of(saves, file, 0);
-    if (note != NULL)
-        note->failed++;
+    if (note) note->failed++;
     add_failure(saves, file, text, NULL, 0);
 }
 
@@ -138,9 +139,8 @@ void saves_add_view_failure(struct saves *saves, const char *file, const char *t
 static bool has_line(const char *lines, const char *text)
 {
     size_t len = strlen(text);
-    for (const char *at = lines; at != NULL; at = strchr(at, '\n'), at = at != NULL ? at + 1 : NULL)
-        if (strncmp(at, text, len) == 0 && (at[len] == '\n' || at[len] == '\0'))
-            return true;
+    for (const char *at = lines; at; at = strchr(at, '\n'), at = at ? at + 1 : NULL)
+        if (strncmp(at, text, len) == 0 && (at[len] == '\n' || at[len] == '\0')) return true;
     return false;
 }
 
@@ -149,23 +149,20 @@ static bool settle_key(struct ls_server *server, struct saves *saves, const char
 {
     struct ls_buf texts = LS_BUF_INIT;
     void *old = NULL;
-    for (const struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next)
-        if (strcmp(failure->key, key) == 0)
-            ls_buf_printf(&texts, "%s%s", texts.len > 0 ? "\n" : "", failure->text);
+    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next)
+        if (strcmp(failure->key, key) == 0) ls_buf_printf(&texts, "%s%s", texts.len > 0 ? "\n" : "", failure->text);
     bool failing = texts.len > 0;
     char *lines = ls_buf_detach(&texts, NULL);
     pthread_mutex_lock(&server->reports_lock);
-    if (failing && lines != NULL)
+    if (failing && lines)
         ls_map_put(server->failures, key, strlen(key), lines, &old);
     else
         old = ls_map_take(server->failures, key, strlen(key));
     pthread_mutex_unlock(&server->reports_lock);
-    if (!failing)
-        ls_free(lines);
-    for (struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next)
-        if (strcmp(failure->key, key) == 0)
-            failure->news = old == NULL || !has_line(old, failure->text);
-    bool had = old != NULL;
+    if (!failing) ls_free(lines);
+    for (struct save_failure *failure = saves->failures; failure; failure = failure->next)
+        if (strcmp(failure->key, key) == 0) failure->news = !old || !has_line(old, failure->text);
+    bool had = old;
     ls_free(old);
     return had && !failing;
 }
@@ -178,8 +175,7 @@ static bool settle(struct ls_server *server, const struct ls_burst *burst, struc
     for (size_t i = 0; i < burst->view_count; i++)
         note_of(saves, ls_path_base(burst->views[i].path), burst->file_count + i);
     for (size_t i = 0; i < saves->count; i++)
-        if (settle_key(server, saves, saves->notes[i].key))
-            ls_json_put_str(cleared, NULL, saves->notes[i].key);
+        if (settle_key(server, saves, saves->notes[i].key)) ls_json_put_str(cleared, NULL, saves->notes[i].key);
     return cleared->len > 0;
 }
 
@@ -197,26 +193,20 @@ static void write_names(struct ls_buf *line, const struct ls_burst *burst, const
     for (size_t i = 0; i < saves->count; i++)
         affected += is_affected(&saves->notes[i]);
     for (size_t i = 0; i < saves->count; i++) {
-        if (affected > 0 && !is_affected(&saves->notes[i]) && !ls_has_suffix(saves->notes[i].key, ".html"))
-            continue;
-        if (shown < NAMES_SHOWN)
-            ls_buf_printf(line, "%s%s", shown > 0 ? ", " : "", saves->notes[i].key);
+        if (affected > 0 && !is_affected(&saves->notes[i]) && !ls_has_suffix(saves->notes[i].key, ".html")) continue;
+        if (shown < NAMES_SHOWN) ls_buf_printf(line, "%s%s", shown > 0 ? ", " : "", saves->notes[i].key);
         shown++;
     }
-    if (shown > NAMES_SHOWN)
-        ls_buf_printf(line, " and %zu more", shown - NAMES_SHOWN);
-    if (shown == 0)
-        ls_buf_str(line, burst->file_count > 0 ? burst->files[0].key : "nothing");
+    if (shown > NAMES_SHOWN) ls_buf_printf(line, " and %zu more", shown - NAMES_SHOWN);
+    if (shown == 0) ls_buf_str(line, burst->file_count > 0 ? burst->files[0].key : "nothing");
 }
 
 static bool all_gone(const struct ls_burst *burst)
 {
     for (size_t i = 0; i < burst->file_count; i++)
-        if (burst->files[i].text != NULL)
-            return false;
+        if (burst->files[i].text) return false;
     for (size_t i = 0; i < burst->view_count; i++)
-        if (burst->views[i].text != NULL)
-            return false;
+        if (burst->views[i].text) return false;
     return true;
 }
 
@@ -232,7 +222,7 @@ static void write_outcome(struct ls_buf *out, const struct ls_burst *burst, cons
         ls_buf_printf(out, "%u session%s failed", saves->sessions, plural(saves->sessions));
     else if (saves->sessions > 0)
         ls_buf_printf(out, "%u session%s", saves->sessions, plural(saves->sessions));
-    else if (saves->failures != NULL)
+    else if (saves->failures)
         ls_buf_str(out, "not taken up");
     else if (saves->views > 0 && saves->pages > 0)
         ls_buf_printf(out, "%u session%s", saves->pages, plural(saves->pages));
@@ -261,26 +251,24 @@ static void write_details(struct ls_buf *text, const struct saves *saves, bool c
     size_t named = 0, shown = 0;
     const struct save_note *only = NULL;
     for (size_t i = 0; i < saves->count; i++)
-        if (saves->notes[i].details != NULL) {
+        if (saves->notes[i].details) {
             only = &saves->notes[i];
             named++;
         }
-    if (cleared && (saves->sessions > 0 || saves->pages > 0))
-        ls_buf_str(text, "  error cleared");
-    if (named == 1 && saves->failures == NULL) {
+    if (cleared && (saves->sessions > 0 || saves->pages > 0)) ls_buf_str(text, "  error cleared");
+    if (named == 1 && !saves->failures) {
         ls_buf_str(text, cleared ? ", " : "  ");
         show(text, only->details);
         return;
     }
     for (size_t i = 0; i < saves->count; i++)
-        if (saves->notes[i].details != NULL && shown++ < DETAILS_SHOWN) {
+        if (saves->notes[i].details && shown++ < DETAILS_SHOWN) {
             ls_buf_str(text, "\n  ");
             show(text, saves->notes[i].key);
             ls_buf_str(text, ": ");
             show(text, saves->notes[i].details);
         }
-    if (shown > DETAILS_SHOWN)
-        ls_buf_printf(text, "\n  and %zu more", shown - DETAILS_SHOWN);
+    if (shown > DETAILS_SHOWN) ls_buf_printf(text, "\n  and %zu more", shown - DETAILS_SHOWN);
 }
 
 /* --- errors --- */
@@ -289,22 +277,21 @@ static void write_details(struct ls_buf *text, const struct saves *saves, bool c
 static struct ls_bytes *find_source(const struct ls_server *server, const struct ls_burst *burst, const char *key)
 {
     for (size_t i = 0; i < burst->file_count; i++)
-        if (strcmp(burst->files[i].key, key) == 0)
-            return ls_bytes_ref(burst->files[i].text);
+        if (strcmp(burst->files[i].key, key) == 0) return ls_bytes_ref(burst->files[i].text);
     struct ls_buf path = LS_BUF_INIT;
-    if (server->site.root != NULL)
-        ls_path_join(&path, server->site.root, key);
+    if (server->site.root) ls_path_join(&path, server->site.root, key);
     struct ls_bytes *text = path.len > 0 ? ls_file_read(server->web.within, ls_buf_text(&path), 1 << 24, NULL) : NULL;
     ls_buf_release(&path);
     return text;
 }
 
 /* The message begins with key:line: where Lua knows it; that may be another file than the one that was saved. */
-static void write_excerpt(struct ls_buf *out, const struct ls_server *server, const struct ls_burst *burst, const struct save_failure *failure)
+static void write_excerpt(struct ls_buf *out, const struct ls_server *server, const struct ls_burst *burst,
+                          const struct save_failure *failure)
 {
     char key[1024];
     const char *colon = strchr(failure->text, ':');
-    int line = colon != NULL ? atoi(colon + 1) : 0;
+    int line = colon ? atoi(colon + 1) : 0;
     if (line > 0 && (size_t)(colon - failure->text) < sizeof key) {
         snprintf(key, sizeof key, "%.*s", (int)(colon - failure->text), failure->text);
     } else {
@@ -312,8 +299,7 @@ static void write_excerpt(struct ls_buf *out, const struct ls_server *server, co
         line = failure->line;
     }
     struct ls_bytes *source = line > 0 ? find_source(server, burst, key) : NULL;
-    if (source != NULL)
-        ls_excerpt_write(out, ls_bytes_data(source), ls_bytes_len(source), line, failure->text);
+    if (source) ls_excerpt_write(out, ls_bytes_data(source), ls_bytes_len(source), line, failure->text);
     ls_bytes_unref(source);
 }
 
@@ -328,7 +314,7 @@ static void write_traceback(struct ls_buf *out, const char *traceback)
 {
     size_t frames = 0;
     for (int pass = 0; pass < 2; pass++)
-        for (const char *line = traceback; line != NULL; line = strchr(line, '\n'), line = line != NULL ? line + 1 : NULL) {
+        for (const char *line = traceback; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
             frames += pass == 0 && is_frame(line);
             if (pass == 1 && frames > 1 && is_frame(line))
                 ls_buf_printf(out, "\n    at %.*s", (int)strcspn(line + 1, "\n"), line + 1);
@@ -336,12 +322,12 @@ static void write_traceback(struct ls_buf *out, const char *traceback)
 }
 
 /* @return how many of the failures have not been told before */
-static size_t write_failures(struct ls_buf *out, const struct ls_server *server, const struct ls_burst *burst, const struct saves *saves)
+static size_t write_failures(struct ls_buf *out, const struct ls_server *server, const struct ls_burst *burst,
+                             const struct saves *saves)
 {
     size_t told = 0;
-    for (const struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next) {
-        if (!failure->news || told++ >= MESSAGES_SHOWN)
-            continue;
+    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next) {
+        if (!failure->news || told++ >= MESSAGES_SHOWN) continue;
         ls_buf_str(out, "\n  ");
         show(out, failure->text);
         if (told <= EXCERPTS_SHOWN) {
@@ -349,19 +335,18 @@ static size_t write_failures(struct ls_buf *out, const struct ls_server *server,
             write_traceback(out, failure->traceback);
         }
     }
-    if (told > MESSAGES_SHOWN)
-        ls_buf_printf(out, "\n  and %zu errors more", told - MESSAGES_SHOWN);
+    if (told > MESSAGES_SHOWN) ls_buf_printf(out, "\n  and %zu errors more", told - MESSAGES_SHOWN);
     return told;
 }
 
 /* H98: where the terminal shows them already, the log does not repeat them. */
 static void log_failures(const struct ls_server *server, const struct saves *saves)
 {
-    bool shown = server->config.reports_shown && server->config.on_report != NULL;
-    for (const struct save_failure *failure = saves->failures; failure != NULL && !shown; failure = failure->next)
+    bool shown = server->config.reports_shown && server->config.on_report;
+    for (const struct save_failure *failure = saves->failures; failure && !shown; failure = failure->next)
         if (failure->news)
-            ls_log(0, "reload %s: %s%s%s", failure->key, failure->text, failure->traceback != NULL ? "\n" : "",
-                   failure->traceback != NULL ? failure->traceback : "");
+            ls_log(0, "reload %s: %s%s%s", failure->key, failure->text, failure->traceback ? "\n" : "",
+                   failure->traceback ? failure->traceback : "");
 }
 
 /* H97: why nothing came of a file, once for all sessions. */
@@ -369,9 +354,12 @@ static void log_skipped(const struct ls_burst *burst, const struct saves *saves)
 {
     for (size_t i = 0; i < burst->file_count && ls_log_on(2); i++)
         for (size_t n = 0; n < saves->count; n++)
-            if (strcmp(saves->notes[n].key, burst->files[i].key) == 0 && !is_affected(&saves->notes[n]) && saves->notes[n].unchanged == 0)
+            if (strcmp(saves->notes[n].key, burst->files[i].key) == 0 && !is_affected(&saves->notes[n]) &&
+                saves->notes[n].unchanged == 0)
                 ls_log(2, "reload %s: skipped, %s", burst->files[i].key,
-                       burst->files[i].text == NULL ? "no longer there" : saves->unchanged > 0 ? "unchanged or not loaded" : "not loaded");
+                       !burst->files[i].text  ? "no longer there"
+                       : saves->unchanged > 0 ? "unchanged or not loaded"
+                                              : "not loaded");
 }
 
 /* --- the record --- */
@@ -380,21 +368,22 @@ static void write_results(struct ls_buf *json, const struct saves *saves)
 {
     for (size_t i = 0; i < saves->count; i++) {
         const struct save_note *note = &saves->notes[i];
-        if (!is_affected(note) && note->unchanged == 0)
-            continue;
+        if (!is_affected(note) && note->unchanged == 0) continue;
         ls_json_open(json, NULL, '{');
         ls_json_put_str(json, "key", note->key);
-        ls_json_put_str(json, "outcome", note->failed > 0 ? "failed" : note->first ? "first" : note->ran > 0 ? "ok" : "skipped");
-        if (note->details != NULL)
-            ls_json_put_str(json, "details", note->details);
+        ls_json_put_str(json, "outcome",
+                        note->failed > 0 ? "failed"
+                        : note->first    ? "first"
+                        : note->ran > 0  ? "ok"
+                                         : "skipped");
+        if (note->details) ls_json_put_str(json, "details", note->details);
         ls_buf_char(json, '}');
     }
 }
 
 static void json_record(const struct ls_burst *burst, const struct saves *saves, const char *cleared, double ms)
 {
-    if (!ls_log_is_json())
-        return;
+    if (!ls_log_is_json()) return;
     struct ls_buf json = LS_BUF_INIT;
     ls_json_open(&json, NULL, '{');
     ls_json_put_str(&json, "event", "reload");
@@ -406,20 +395,17 @@ static void json_record(const struct ls_burst *burst, const struct saves *saves,
     ls_buf_printf(&json, "],\"sessions\":%u,\"pages\":%u,\"ms\":%.3f,\"results\":[", saves->sessions, saves->pages, ms);
     write_results(&json, saves);
     ls_buf_printf(&json, "],\"cleared\":[%s],\"failures\":[", cleared);
-    for (const struct save_failure *failure = saves->failures; failure != NULL; failure = failure->next) {
+    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next) {
         ls_json_open(&json, NULL, '{');
         ls_json_put_str(&json, "key", failure->key);
-        if (failure->text != NULL)
-            ls_json_put_str(&json, "text", failure->text);
-        if (failure->traceback != NULL)
-            ls_json_put_str(&json, "traceback", failure->traceback);
+        if (failure->text) ls_json_put_str(&json, "text", failure->text);
+        if (failure->traceback) ls_json_put_str(&json, "traceback", failure->traceback);
         ls_json_put_int(&json, "line", failure->line);
         ls_json_put_int(&json, "sessions", failure->sessions);
         ls_buf_char(&json, '}');
     }
     ls_buf_str(&json, "]}");
-    if (!ls_buf_failed(&json))
-        ls_log_event(json.data, json.len);
+    if (!ls_buf_failed(&json)) ls_log_event(json.data, json.len);
     ls_buf_release(&json);
 }
 
@@ -430,7 +416,7 @@ void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct s
     struct ls_buf names = LS_BUF_INIT, outcome = LS_BUF_INIT, more = LS_BUF_INIT, keys = LS_BUF_INIT;
     bool cleared = settle(server, burst, saves, &keys);
     log_skipped(burst, saves);
-    bool something = saves->sessions > 0 || saves->pages > 0 || saves->failures != NULL || cleared;
+    bool something = saves->sessions > 0 || saves->pages > 0 || saves->failures || cleared;
     double ms = burst->first_event_ns > 0 ? (double)(ls_now_ns() - burst->first_event_ns) / 1e6 : 0.0;
     if (something || !saves->quiet) {
         if (saves->command && !something)
@@ -443,13 +429,18 @@ void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct s
             write_outcome(&outcome, burst, saves, cleared);
         write_details(&more, saves, cleared);
         log_failures(server, saves);
-        if (write_failures(&more, server, burst, saves) == 0 && saves->failures != NULL) {
+        if (write_failures(&more, server, burst, saves) == 0 && saves->failures) {
             ls_buf_str(&more, "  the same error: ");
             show(&more, saves->failures->text);
         }
-        struct ls_save_report report = {.files = ls_buf_text(&names), .outcome = ls_buf_text(&outcome), .ms = ms, .more = ls_buf_text(&more),
-                                        .kind = saves->failures != NULL ? LS_SAVE_FAILED : something ? LS_SAVE_TAKEN : LS_SAVE_IDLE};
-        if (server->config.on_report != NULL && !ls_buf_failed(&names) && !ls_buf_failed(&more))
+        struct ls_save_report report = {.files = ls_buf_text(&names),
+                                        .outcome = ls_buf_text(&outcome),
+                                        .ms = ms,
+                                        .more = ls_buf_text(&more),
+                                        .kind = saves->failures ? LS_SAVE_FAILED
+                                                : something     ? LS_SAVE_TAKEN
+                                                                : LS_SAVE_IDLE};
+        if (server->config.on_report && !ls_buf_failed(&names) && !ls_buf_failed(&more))
             server->config.on_report(server->config.report_ctx, &report);
         json_record(burst, saves, ls_buf_text(&keys), ms);
     }

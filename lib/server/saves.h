@@ -1,7 +1,7 @@
 /* What a burst of changed files came to in all sessions together, and how people are told (H97, H98; C2).
  *
- * Results are noted by key, however many sessions had them: a thousand sessions that ran a file are one line. Nothing here locks; the burst's
- * collector (reload.c) does. */
+ * Results are noted by key, however many sessions had them: a thousand sessions that ran a file are one line. Nothing
+ * here locks; the burst's collector (reload.c) does. */
 #ifndef LS_SERVER_SAVES_H
 #define LS_SERVER_SAVES_H
 
@@ -16,12 +16,12 @@ struct ls_server;
 
 /* One file. */
 struct save_note {
-    char *key;                /* owned: tracking key, or base name of a view file */
-    unsigned ran;             /* sessions in which it ran */
+    char *key;    /* owned: tracking key, or base name of a view file */
+    unsigned ran; /* sessions in which it ran */
     unsigned failed;
-    unsigned unchanged;       /* sessions that run this text already */
-    bool first;               /* a first load that had failed before has succeeded (H36) */
-    char *details;            /* owned: of the session that was first to tell; NULL */
+    unsigned unchanged; /* sessions that run this text already */
+    bool first;         /* a first load that had failed before has succeeded (H36) */
+    char *details;      /* owned: of the session that was first to tell; NULL */
 };
 
 /* One distinct failure, however many sessions had it. */
@@ -30,23 +30,23 @@ struct save_failure {
     char *key, *text, *traceback; /* owned; traceback may be NULL */
     int line;
     unsigned sessions;
-    bool news;                /* not told before */
+    bool news; /* not told before */
 };
 
 struct saves {
     struct save_note *notes;
     size_t count, room;
     struct save_failure *failures, **last;
-    unsigned sessions;        /* in which something ran or failed */
+    unsigned sessions; /* in which something ran or failed */
     unsigned failed_sessions;
-    unsigned unchanged;       /* sessions that have such a file and found nothing new */
-    unsigned pages;           /* sessions with pages that view files went to */
-    size_t views;             /* view files with a new text */
-    bool command;             /* somebody asked for it: files that nobody needs are not named */
-    bool quiet;               /* no save, only a second look: told only if it came to something */
+    unsigned unchanged; /* sessions that have such a file and found nothing new */
+    unsigned pages;     /* sessions with pages that view files went to */
+    size_t views;       /* view files with a new text */
+    bool command;       /* somebody asked for it: files that nobody needs are not named */
+    bool quiet;         /* no save, only a second look: told only if it came to something */
 };
 
-void saves_init(struct saves *saves); /* nothing noted yet */
+void saves_init(struct saves *saves);    /* nothing noted yet */
 void saves_release(struct saves *saves); /* frees the notes */
 /** Note what one session reported. Without memory the note is left out. */
 void saves_add(struct saves *saves, const struct ls_reload_report *report);

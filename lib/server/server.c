@@ -2,7 +2,8 @@
  *
  * Threads
  *   main          opens and stops; signals and the terminal are cmd's affair
- *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life. Their stacks are 100 KiB, so they run no
+ *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life. Their
+ *   stacks are 100 KiB, so they run no
  *                 Lua and parse no messages: they post and wait
  *   ls-page       one a WebSocket: reads, parses, posts, and runs an idle queue on the spot
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
@@ -21,8 +22,10 @@
  *   gather->lock                      answers of the sessions that have been asked
  *   session->lock                     one session's timer handles, file keys and API identities
  *   socket->flow_lock                 what of a connection waits in its session's queue
- *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed under it
- * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are taken last. */
+ *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed
+ *   under it
+ * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are
+ * taken last. */
 #include "server/server_internal.h"
 
 #include <arpa/inet.h>
@@ -84,7 +87,7 @@ static int resolve_host(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_EINVAL, "The address '%s' of --host cannot be resolved: %s.", host, gai_strerror(rc));
     char text[INET6_ADDRSTRLEN] = "";
     bool v6_only = true;
-    for (struct addrinfo *entry = list; entry != NULL && v6_only; entry = entry->ai_next)
+    for (struct addrinfo *entry = list; entry && v6_only; entry = entry->ai_next)
         if (entry->ai_family == AF_INET) {
             struct in_addr address = ((struct sockaddr_in *)entry->ai_addr)->sin_addr;
             inet_ntop(AF_INET, &address, text, sizeof text);
@@ -93,11 +96,14 @@ static int resolve_host(struct ls_server *server, struct ls_err *err)
         }
     freeaddrinfo(list);
     if (v6_only)
-        return ls_fail(err, LS_EINVAL, "The address '%s' of --host is an IPv6 address, and the HTTP library of this system serves IPv4 only.", host);
+        return ls_fail(
+            err, LS_EINVAL,
+            "The address '%s' of --host is an IPv6 address, and the HTTP library of this system serves IPv4 only.",
+            host);
     server->web.address = ls_strdup(text);
     /* 0.0.0.0 is every address of the machine; a browser here reaches it by loopback. */
     server->display_host = ls_strdup(strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : host);
-    return server->web.address != NULL && server->display_host != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
+    return server->web.address && server->display_host ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
 }
 
 /* civetweb takes milliseconds to fail; whether a port is free is known sooner. @return 0, or errno */
@@ -106,11 +112,9 @@ static int probe_port(const char *address, int port)
     struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     inet_pton(AF_INET, address, &where.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, rc = 0;
-    if (fd < 0)
-        return errno;
+    if (fd < 0) return errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&where, sizeof where) < 0 || listen(fd, 1) < 0)
-        rc = errno;
+    if (bind(fd, (struct sockaddr *)&where, sizeof where) < 0 || listen(fd, 1) < 0) rc = errno;
     close(fd);
     return rc;
 }
@@ -128,16 +132,46 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
     snprintf(ports, sizeof ports, "%s:%d", address, port);
     snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
     const char *options[] = {
-        "listening_ports", ports, "num_threads", threads, "connection_queue", "256", "listen_backlog", "1024", "enable_keep_alive", "yes",
-        "keep_alive_timeout_ms", "500", "request_timeout_ms", "10000", "websocket_timeout_ms", "3600000", "enable_websocket_ping_pong", "no",
-        "decode_url", "no", "enable_directory_listing", "no", "tcp_nodelay", "1", "enable_auth_domain_check", "no", "linger_timeout_ms", "1000", NULL,
+        "listening_ports",
+        ports,
+        "num_threads",
+        threads,
+        "connection_queue",
+        "256",
+        "listen_backlog",
+        "1024",
+        "enable_keep_alive",
+        "yes",
+        "keep_alive_timeout_ms",
+        "500",
+        "request_timeout_ms",
+        "10000",
+        "websocket_timeout_ms",
+        "3600000",
+        "enable_websocket_ping_pong",
+        "no",
+        "decode_url",
+        "no",
+        "enable_directory_listing",
+        "no",
+        "tcp_nodelay",
+        "1",
+        "enable_auth_domain_check",
+        "no",
+        "linger_timeout_ms",
+        "1000",
+        NULL,
     };
-    struct mg_callbacks callbacks = {.begin_request = http_begin_request, .connection_close = websocket_abandon, .http_error = http_error, .log_message = log_message};
+    struct mg_callbacks callbacks = {.begin_request = http_begin_request,
+                                     .connection_close = websocket_abandon,
+                                     .http_error = http_error,
+                                     .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
     server->civetweb = mg_start2(&init, &error);
-    if (server->civetweb == NULL) {
-        ls_fail(err, LS_EIO, "The HTTP server cannot start on %s:%d: %s", address, port, problem[0] != '\0' ? problem : "unknown reason");
+    if (!server->civetweb) {
+        ls_fail(err, LS_EIO, "The HTTP server cannot start on %s:%d: %s", address, port,
+                problem[0] != '\0' ? problem : "unknown reason");
         return false;
     }
     struct mg_server_port bound[2] = {{0}};
@@ -149,7 +183,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
 /* One try. @return 0, EADDRINUSE, or -1 and err */
 static int try_port(struct ls_server *server, int port, struct ls_err *err)
 {
-    if (server->web.tls != NULL) {
+    if (server->web.tls) {
         int bound = tls_listen(server->web.tls, server->web.address, port, server->web.http_port);
         if (bound < 0 && bound != -EADDRINUSE)
             return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(-bound));
@@ -157,18 +191,15 @@ static int try_port(struct ls_server *server, int port, struct ls_err *err)
         return bound < 0 ? EADDRINUSE : 0;
     }
     int rc = port == 0 ? 0 : probe_port(server->web.address, port);
-    if (rc == EADDRINUSE)
-        return rc;
-    if (rc != 0)
-        return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(rc));
+    if (rc == EADDRINUSE) return rc;
+    if (rc != 0) return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(rc));
     LS_ERR(why);
     if (start_http(server, server->web.address, port, &why)) {
         server->web.port = server->web.http_port;
         return 0;
     }
     /* Taken between the question and the answer? */
-    if (port != 0 && probe_port(server->web.address, port) == EADDRINUSE)
-        return EADDRINUSE;
+    if (port != 0 && probe_port(server->web.address, port) == EADDRINUSE) return EADDRINUSE;
     return ls_fail(err, why.code, "%s", ls_err_text(&why));
 }
 
@@ -179,11 +210,10 @@ static int listen_on(struct ls_server *server, struct ls_err *err)
     int tries = config->port == 0 || config->strict_port ? 1 : PORT_TRIES, rc = EADDRINUSE;
     for (int port = config->port; port < config->port + tries && port <= 65535 && rc == EADDRINUSE; port++)
         rc = try_port(server, port, err);
-    if (rc != EADDRINUSE)
-        return rc;
-    if (tries == 1)
-        return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->web.address);
-    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1, server->web.address);
+    if (rc != EADDRINUSE) return rc;
+    if (tries == 1) return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->web.address);
+    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1,
+                   server->web.address);
 }
 
 /* --- the site --- */
@@ -206,7 +236,7 @@ static int count_lua(void *ctx, const char *rel, bool is_dir)
     struct lua_count *count = ctx;
     char *path = !is_dir && ls_has_suffix(rel, ".lua") ? join(count->dir, rel) : NULL;
     struct stat info;
-    if (path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
+    if (path && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
         uint64_t key[2] = {info.st_dev, info.st_ino};
         (void)ls_map_put(count->seen, (const char *)key, sizeof key, count, NULL);
     }
@@ -218,12 +248,11 @@ static size_t count_lua_files(const char *within, const char *lua, const char *a
 {
     const char *const dirs[] = {lua, apps};
     struct lua_count count = {.seen = ls_map_new()};
-    for (size_t i = 0; i < 2 && count.seen != NULL; i++) {
+    for (size_t i = 0; i < 2 && count.seen; i++) {
         count.dir = dirs[i];
-        if (dirs[i] != NULL)
-            ls_tree_walk(within, true, dirs[i], count_lua, &count, NULL);
+        if (dirs[i]) ls_tree_walk(within, true, dirs[i], count_lua, &count, NULL);
     }
-    size_t files = count.seen != NULL ? ls_map_count(count.seen) : 0;
+    size_t files = count.seen ? ls_map_count(count.seen) : 0;
     ls_map_free(count.seen, NULL);
     return files;
 }
@@ -231,7 +260,7 @@ static size_t count_lua_files(const char *within, const char *lua, const char *a
 static bool has_entry(const char *dir, const char *name)
 {
     char *path = join(dir, name);
-    bool there = path != NULL && access(path, F_OK) == 0;
+    bool there = path && access(path, F_OK) == 0;
     ls_free(path);
     return there;
 }
@@ -241,24 +270,25 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
     const char *dir = server->config.dir;
     struct ls_site *site = &server->site;
     site->root = ls_path_real(dir, NULL);
-    if (site->root == NULL)
-        return ls_fail(err, LS_ENOTFOUND, "The folder '%s' does not exist.", dir);
+    if (!site->root) return ls_fail(err, LS_ENOTFOUND, "The folder '%s' does not exist.", dir);
     if (!ls_is_dir(site->root))
-        return ls_fail(err, LS_EINVAL, "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
-    if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") && !has_entry(site->root, "apps"))
+        return ls_fail(err, LS_EINVAL,
+                       "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
+    if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") &&
+        !has_entry(site->root, "apps"))
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
     server->web.within = server->config.sandbox ? site->root : NULL;
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
-    site->lua_dir = lua != NULL ? ls_path_real_lenient(server->web.within, lua, NULL) : NULL;
+    site->lua_dir = lua ? ls_path_real_lenient(server->web.within, lua, NULL) : NULL;
     server->web.html_dir = html;
     server->lua_files = count_lua_files(server->web.within, lua, apps);
-    if (site->lua_dir == NULL) { /* it leads outside of the site: what is asked for there is refused one by one */
+    if (!site->lua_dir) { /* it leads outside of the site: what is asked for there is refused one by one */
         site->lua_dir = lua;
         lua = NULL;
     }
     ls_free(lua);
     ls_free(apps);
-    return site->lua_dir != NULL && html != NULL ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    return site->lua_dir && html ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
 }
 
 static int open_bundle(struct ls_server *server, struct ls_err *err)
@@ -268,28 +298,27 @@ static int open_bundle(struct ls_server *server, struct ls_err *err)
     const struct ls_embed *files = ls_embed_all(&count);
     bool any = false;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(files[i].name, bundle, len) != 0 || files[i].name[len] != '/')
-            continue;
+        if (strncmp(files[i].name, bundle, len) != 0 || files[i].name[len] != '/') continue;
         any = true;
         server->lua_files += ls_has_suffix(files[i].name, ".lua");
     }
     server->site.bundle = ls_strdup(bundle);
-    return any && server->site.bundle != NULL ? 0 : ls_fail(err, LS_ENOTFOUND, "This program has no built-in site '%s'.", bundle);
+    return any && server->site.bundle ? 0
+                                      : ls_fail(err, LS_ENOTFOUND, "This program has no built-in site '%s'.", bundle);
 }
 
 static int open_static_roots(struct ls_server *server, struct ls_err *err)
 {
     const char *const *given = server->config.static_roots;
     size_t count = 0, kept = 0;
-    while (given != NULL && given[count] != NULL)
+    while (given && given[count])
         count++;
     server->web.static_roots = ls_array(count + 1, sizeof *server->web.static_roots);
-    if (server->web.static_roots == NULL)
-        return ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    if (!server->web.static_roots) return ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
     for (size_t i = 0; i < count; i++) {
-        char *path = join(server->site.root != NULL ? server->site.root : ".", given[i]);
-        char *real = path != NULL ? ls_path_real(path, NULL) : NULL;
-        if (real != NULL)
+        char *path = join(server->site.root ? server->site.root : ".", given[i]);
+        char *real = path ? ls_path_real(path, NULL) : NULL;
+        if (real)
             server->web.static_roots[kept++] = real;
         else
             ls_log(0, "The folder '%s' of static_roots does not exist.", given[i]);
@@ -300,16 +329,15 @@ static int open_static_roots(struct ls_server *server, struct ls_err *err)
 
 static int open_views(struct ls_server *server, struct ls_err *err)
 {
-    char *views = server->site.root != NULL ? join(server->site.root, "viewdefs") : NULL;
+    char *views = server->site.root ? join(server->site.root, "viewdefs") : NULL;
     server->viewdefs = ls_viewdefs_open(server->web.within, views, server->site.bundle, err);
     ls_free(views);
-    return server->viewdefs != NULL ? 0 : LS_EIO;
+    return server->viewdefs ? 0 : LS_EIO;
 }
 
 static void open_watcher(struct ls_server *server)
 {
-    if (!server->config.watch || server->site.root == NULL)
-        return;
+    if (!server->config.watch || !server->site.root) return;
     LS_ERR(err);
     struct ls_hotload_config config = {.root = server->site.root,
                                        .within = server->web.within,
@@ -318,7 +346,7 @@ static void open_watcher(struct ls_server *server)
                                        .ctx = server,
                                        .on_burst = reload_on_burst};
     server->hotload = ls_hotload_open(&config, &err);
-    if (server->hotload == NULL) /* H94: not a reason to stop */
+    if (!server->hotload) /* H94: not a reason to stop */
         ls_log(0, "Hot reload cannot start, files are not watched: %s", ls_err_text(&err));
 }
 
@@ -329,7 +357,8 @@ struct creation {
     struct ls_err err;
 };
 
-/* P30 steps 3 to 8, on the session's queue: LuaSession, LuaBackend with its tracker, the adapter between them, main.lua; in this order (ls_backend_open). */
+/* P30 steps 3 to 8, on the session's queue: LuaSession, LuaBackend with its tracker, the adapter between them,
+ * main.lua; in this order (ls_backend_open). */
 static void open_backend(void *ctx)
 {
     struct creation *creation = ctx;
@@ -347,7 +376,7 @@ static void open_backend(void *ctx)
                     .max_timers = config->max_timers,
                     .sandbox = config->sandbox,
                     .env = config->env,
-                    .hot = server->hotload != NULL,
+                    .hot = server->hotload,
                     .keep_removed_methods = config->keep_removed_methods,
                     .diag_level = config->diag_level},
         .viewdefs = server->viewdefs,
@@ -358,16 +387,15 @@ static void open_backend(void *ctx)
     struct ls_backend_host host;
     host_fill(session, &host);
     session->backend = ls_backend_open(&backend, &host, &creation->err);
-    if (session->backend != NULL)
-        session_set_interruptible(session, ls_backend_session(session->backend));
+    if (session->backend) session_set_interruptible(session, ls_backend_session(session->backend));
 }
 
-/* The files of the session that failed last stay watched until another creation has been tried: saving one of them is what repairs it (H36). */
+/* The files of the session that failed last stay watched until another creation has been tried: saving one of them is
+ * what repairs it (H36). */
 static void note_creation(struct ls_server *server, int64_t failed)
 {
     int64_t before = atomic_exchange(&server->failed_number, failed);
-    if (before != 0 && server->hotload != NULL)
-        ls_hotload_session_ended(server->hotload, before);
+    if (before != 0 && server->hotload) ls_hotload_session_ended(server->hotload, before);
 }
 
 static int on_session_created(void *ctx, struct session *session, struct ls_err *err)
@@ -377,8 +405,9 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     session->server = server;
     if (ls_queue_call(session->queue, open_backend, &creation) < 0)
         ls_fail(&creation.err, LS_ECLOSED, "The server is stopping.");
-    if (session->backend == NULL) {
-        if (creation.err.code == LS_ENOMEM || creation.err.code == LS_ECLOSED) /* else main.lua has failed, which has been reported (L34) */
+    if (!session->backend) {
+        /* else main.lua has failed, which has been reported (L34) */
+        if (creation.err.code == LS_ENOMEM || creation.err.code == LS_ECLOSED)
             ls_log_session(0, session->vended, "main.lua: %s", ls_err_text(&creation.err));
         note_creation(server, session->number);
         int code = creation.err.code;
@@ -401,7 +430,7 @@ static void on_session_ended(void *ctx, struct session *session)
     session->backend = NULL;
     host_cancel_timers(session);
     websocket_close(server, session, 1001);
-    if (server->hotload != NULL && atomic_load(&server->failed_number) != session->number)
+    if (server->hotload && atomic_load(&server->failed_number) != session->number)
         ls_hotload_session_ended(server->hotload, session->number);
     server_trim_later(server);
 }
@@ -424,8 +453,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     const struct ls_server_config *config = &server->config;
     struct ls_executor_config pool = {.workers = config->workers, .extra_workers = 64};
     server->executor = ls_executor_open(&pool, err);
-    if (server->executor == NULL)
-        return LS_EIO;
+    if (!server->executor) return LS_EIO;
     ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
     ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);
     ls_alarm_init(&server->trim, server->executor, server_trim, server);
@@ -439,20 +467,18 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
                                       .on_session_created = on_session_created,
                                       .on_session_ended = on_session_ended};
     server->manager = manager_open(&sessions, err);
-    server->writer = server->manager != NULL ? writer_open(err) : NULL;
-    server->chunks = server->writer != NULL ? ls_chunks_new(err) : NULL;
-    if (server->chunks == NULL || open_static_roots(server, err) < 0 || open_views(server, err) < 0)
-        return LS_EIO;
+    server->writer = server->manager ? writer_open(err) : NULL;
+    server->chunks = server->writer ? ls_chunks_new(err) : NULL;
+    if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
-    ls_buf_printf(&url, "%s://%s:%d/", server->web.tls != NULL ? "https" : "http", server->display_host, server->web.port);
+    ls_buf_printf(&url, "%s://%s:%d/", server->web.tls ? "https" : "http", server->display_host, server->web.port);
     server->url = ls_strdup(ls_buf_text(&url));
-    if (server->web.token[0] != '\0')
-        ls_buf_printf(&url, "?t=%s", server->web.token);
+    if (server->web.token[0] != '\0') ls_buf_printf(&url, "?t=%s", server->web.token);
     server->start_url = ls_buf_detach(&url, NULL);
     websocket_install(server);
     open_watcher(server);
     server->control = control_open(server, config->socket_path, command_run, err);
-    return server->control != NULL && server->url != NULL && server->start_url != NULL ? 0 : LS_EIO;
+    return server->control && server->url && server->start_url ? 0 : LS_EIO;
 }
 
 /* Whose folder it is decides what code runs, and as root nothing keeps it from anything. */
@@ -461,11 +487,11 @@ static void warn_of_owner(const struct ls_server *server)
     const char *const dirs[] = {server->site.root, server->site.lua_dir};
     struct stat info;
     for (size_t i = 0; i < 2 && geteuid() == 0; i++) {
-        if (dirs[i] == NULL || stat(dirs[i], &info) < 0 || info.st_uid == 0)
-            continue;
+        if (!dirs[i] || stat(dirs[i], &info) < 0 || info.st_uid == 0) continue;
         const struct passwd *user = getpwuid(info.st_uid);
-        ls_log(0, "%s belongs to the user %s (uid %u) and is served as root: the code that %s writes there runs as root.", dirs[i],
-               user != NULL ? user->pw_name : "without name", (unsigned)info.st_uid, user != NULL ? user->pw_name : "this user");
+        ls_log(
+            0, "%s belongs to the user %s (uid %u) and is served as root: the code that %s writes there runs as root.",
+            dirs[i], user ? user->pw_name : "without name", (unsigned)info.st_uid, user ? user->pw_name : "this user");
         return;
     }
 }
@@ -474,10 +500,9 @@ static void warn_of_owner(const struct ls_server *server)
 static int open_http(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
-    if (config->cert != NULL) {
+    if (config->cert) {
         server->web.tls = tls_open(config->cert, config->key, config->max_connections, err);
-        if (server->web.tls == NULL || !start_http(server, "127.0.0.1", 0, err))
-            return LS_EINVAL;
+        if (!server->web.tls || !start_http(server, "127.0.0.1", 0, err)) return LS_EINVAL;
     }
     return listen_on(server, err);
 }
@@ -485,7 +510,7 @@ static int open_http(struct ls_server *server, struct ls_err *err)
 struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err)
 {
     struct ls_server *server = ls_zalloc(sizeof *server);
-    if (server == NULL) {
+    if (!server) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for the server.");
         return NULL;
     }
@@ -506,17 +531,14 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
-    int rc = config->dir != NULL ? open_site_dir(server, err) : open_bundle(server, err);
+    int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
-    if (rc == 0)
-        rc = resolve_host(server, err);
-    if (rc == 0)
-        rc = origin_open(&server->web, err);
-    /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the gate. */
-    if (rc == 0)
-        rc = open_http(server, err);
-    if (rc == 0)
-        rc = open_parts(server, err);
+    if (rc == 0) rc = resolve_host(server, err);
+    if (rc == 0) rc = origin_open(&server->web, err);
+    /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the
+     * gate. */
+    if (rc == 0) rc = open_http(server, err);
+    if (rc == 0) rc = open_parts(server, err);
     if (rc < 0) {
         ls_server_stop(server);
         return NULL;
@@ -535,7 +557,7 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
                                       .port = server->web.port,
                                       .lua_files = server->lua_files,
                                       .viewdefs = ls_viewdefs_count(server->viewdefs),
-                                      .watching = server->hotload != NULL};
+                                      .watching = server->hotload};
 }
 
 /* --- stopping (P35, C2) --- */
@@ -550,27 +572,27 @@ static void drain_sessions(struct ls_server *server, int64_t until)
             ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
     }
     for (size_t i = 0; i < count; i++) /* what still runs is told to end */
-        if (!ls_queue_drain(list[i]->queue, 0))
-            session_interrupt(list[i], true);
+        if (!ls_queue_drain(list[i]->queue, 0)) session_interrupt(list[i], true);
     session_unref_all(list, count);
 }
 
-/* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the listening one altogether, the others
- * for reading only, since an answer may be on its way out. There is no accessor for the descriptors. */
+/* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the
+ * listening one altogether, the others for reading only, since an answer may be on its way out. There is no accessor
+ * for the descriptors. */
 static void wake_http(const struct ls_server *server)
 {
     DIR *dir = opendir("/proc/self/fd");
     struct dirent *entry;
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+    while (dir && (entry = readdir(dir))) {
         int fd = atoi(entry->d_name), listening = 0;
         struct sockaddr_in self;
         socklen_t len = sizeof self, size = sizeof listening;
         if (entry->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET && ntohs(self.sin_port) == server->web.http_port)
+            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET &&
+            ntohs(self.sin_port) == server->web.http_port)
             shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
     }
-    if (dir != NULL)
-        closedir(dir);
+    if (dir) closedir(dir);
 }
 
 static void free_server(struct ls_server *server)
@@ -584,7 +606,7 @@ static void free_server(struct ls_server *server)
     ls_alarm_release(&server->unfold);
     ls_chunks_free(server->chunks);
     ls_viewdefs_close(server->viewdefs);
-    for (char **root = server->web.static_roots; root != NULL && *root != NULL; root++)
+    for (char **root = server->web.static_roots; root && *root; root++)
         ls_free(*root);
     ls_free(server->web.static_roots);
     ls_free(server->site.root);
@@ -605,14 +627,13 @@ static void free_server(struct ls_server *server)
 
 bool ls_server_stop(struct ls_server *server)
 {
-    if (server == NULL)
-        return true;
+    if (!server) return true;
     server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
     ls_alarm_off(&server->heartbeat);
     ls_alarm_off(&server->web.bodies_late);
     ls_alarm_off(&server->trim);
     ls_alarm_off(&server->unfold);
-    if (server->manager != NULL) {
+    if (server->manager) {
         manager_stop(server->manager);
         websocket_close(server, NULL, 1001);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
@@ -620,22 +641,23 @@ bool ls_server_stop(struct ls_server *server)
         websocket_wait_all(server, 200);
         manager_destroy_all(server->manager);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
-            ls_log(0, "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command, a library function).");
+            ls_log(
+                0,
+                "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command, a library function).");
             control_forget(server->control);
             return false;
         }
     }
-    if (server->civetweb != NULL) {
+    if (server->civetweb) {
         wake_http(server);
         mg_stop(server->civetweb);
     }
     tls_close(server->web.tls);
     control_close(server->control);
-    if (server->manager != NULL)
-        manager_wait(server->manager);
-    /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader so. */
-    if (server->hotload != NULL)
-        ls_hotload_close(server->hotload);
+    if (server->manager) manager_wait(server->manager);
+    /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader
+     * so. */
+    if (server->hotload) ls_hotload_close(server->hotload);
     ls_executor_close(server->executor);
     writer_close(server->writer);
     free_server(server);

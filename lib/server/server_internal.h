@@ -30,11 +30,11 @@ struct identity;
 struct ls_server {
     /* -- immutable after open */
     struct ls_server_config config;
-    struct web web;               /* what HTTP has to know; civetweb's user data */
+    struct web web; /* what HTTP has to know; civetweb's user data */
     struct ls_site site;
-    char *display_host;           /* in the URL: [::1], 127.0.0.1, localhost */
+    char *display_host; /* in the URL: [::1], 127.0.0.1, localhost */
     char *url;
-    char *start_url;              /* with the token, where there is one */
+    char *start_url; /* with the token, where there is one */
     size_t lua_files;
     struct mg_context *civetweb;
     struct ls_executor *executor;
@@ -42,7 +42,7 @@ struct ls_server {
     struct ls_alarm heartbeat, trim, unfold;
     struct ls_chunks *chunks;
     struct ls_viewdefs *viewdefs;
-    struct ls_hotload *hotload;   /* NULL without --watch, or when it could not start (H94) */
+    struct ls_hotload *hotload; /* NULL without --watch, or when it could not start (H94) */
     struct control *control;
     struct writer *writer;
     /* -- atomic */
@@ -57,11 +57,11 @@ struct ls_server {
     pthread_cond_t gate_open;
     /* -- protected by sockets_lock */
     pthread_mutex_t sockets_lock;
-    struct socket *sockets;        /* all open ones */
+    struct socket *sockets; /* all open ones */
     /* -- protected by reports_lock */
     pthread_mutex_t reports_lock;
-    struct ls_map *failures;       /* key → text last reported, so that an identical one is told once (H98) */
-    struct ls_map *view_problems;  /* key → text in force (H78) */
+    struct ls_map *failures;      /* key → text last reported, so that an identical one is told once (H98) */
+    struct ls_map *view_problems; /* key → text in force (H78) */
 };
 
 enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
@@ -72,8 +72,8 @@ enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
 void server_set_phase(struct ls_server *server, enum phase phase);
 /** Wait until the server is open. @return false when it is stopping. Any thread. */
 bool server_gate(struct ls_server *server);
-/** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C library keeps it. The system gets
- * it soon, once for all that go until then. Any thread. */
+/** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C
+ * library keeps it. The system gets it soon, once for all that go until then. Any thread. */
 void server_trim_later(struct ls_server *server);
 /** What the timer does that server_trim_later() sets. */
 void server_trim(void *server);
@@ -81,7 +81,7 @@ void server_trim(void *server);
 /* --- session_record.c: one browser session (P27–P33) --- */
 
 struct session {
-    struct ls_item end_item;        /* first: the queue's last item, so that ending needs no memory */
+    struct ls_item end_item; /* first: the queue's last item, so that ending needs no memory */
     /* -- immutable once it has been created */
     struct manager *manager;
     struct ls_server *server;
@@ -92,24 +92,25 @@ struct session {
     int64_t created_ns;
     /* -- atomic */
     atomic_int refs;
-    atomic_int connections;         /* WebSockets, from the handshake on (Q2) */
-    atomic_llong active_ns;         /* P29 */
-    atomic_bool ended;              /* no longer in the maps */
-    struct ls_budget budget;        /* all that is kept for it (L5); frames and answers that wait outlive the backend */
+    atomic_int connections;  /* WebSockets, from the handshake on (Q2) */
+    atomic_llong active_ns;  /* P29 */
+    atomic_bool ended;       /* no longer in the maps */
+    struct ls_budget budget; /* all that is kept for it (L5); frames and answers that wait outlive the backend */
     /* -- owner thread only (whoever runs the queue) */
-    struct ls_backend *backend;     /* NULL before it is made and after the end */
+    struct ls_backend *backend; /* NULL before it is made and after the end */
     int64_t flush_timer, grace_timer;
-    struct socket *connected;       /* WebSockets that the backend knows, each counted */
-    struct identity *identities;    /* P25, each counted */
-    int tokens;                     /* how many of them are for more than one request */
-    struct eval_capture *capture;   /* where print goes while an evaluation runs (C4) */
+    struct socket *connected;     /* WebSockets that the backend knows, each counted */
+    struct identity *identities;  /* P25, each counted */
+    int tokens;                   /* how many of them are for more than one request */
+    struct eval_capture *capture; /* where print goes while an evaluation runs (C4) */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    struct ls_idmap *timers;        /* Lua timer handle → struct lua_timer */
-    struct ls_map *keys;            /* files that a burst may concern this session with */
-    struct ls_session *interruptible; /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
+    struct ls_idmap *timers; /* Lua timer handle → struct lua_timer */
+    struct ls_map *keys;     /* files that a burst may concern this session with */
+    /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
+    struct ls_session *interruptible;
     /* -- protected by the manager's lock */
-    bool unjoined;                  /* in the manager's list of those that no page ever joined */
+    bool unjoined; /* in the manager's list of those that no page ever joined */
     struct session *unjoined_prev, *unjoined_next;
 };
 
@@ -124,43 +125,50 @@ void session_unref_all(struct session **list, size_t count);
 /** Something happens in the session: it does not expire (P29), and tools without a name mean it (C4). Any thread. */
 void session_touch(struct session *session);
 
-/** A closure on the session's queue: `fn(session, arg)` runs when its turn comes and the session has its backend still; `release(arg)` (may be NULL) follows, and is
- * called also when the turn never comes. Any thread.
+/** A closure on the session's queue: `fn(session, arg)` runs when its turn comes and the session has its backend still;
+ * `release(arg)` (may be NULL) follows, and is called also when the turn never comes. Any thread.
  * @param here  as in ls_queue_post
  * @return 0; LS_ECLOSED or LS_ENOMEM when `arg` has been released already */
-int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg, void (*release)(void *arg), bool here);
-/** The same, and wait for it. Not from an item of the same session. @return 0; LS_ECLOSED when it has not run because the session has ended */
+int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                 void (*release)(void *arg), bool here);
+/** The same, and wait for it. Not from an item of the same session. @return 0; LS_ECLOSED when it has not run because
+ * the session has ended */
 int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg);
 
-/** Tell what runs in the session to stop, if Lua runs there at all; `for_good`: and all that is still to run there. Any thread. */
+/** Tell what runs in the session to stop, if Lua runs there at all; `for_good`: and all that is still to run there. Any
+ * thread. */
 void session_interrupt(struct session *session, bool for_good);
 /** Around the replacement of a session's VM, and at its end: which LuaSession may be interrupted. Owner thread. */
 void session_set_interruptible(struct session *session, struct ls_session *target);
 
-/* One question to many sessions. Embedded in what holds the answers; each session answers in an item of its queue. Counted: a session that is busy for long
- * answers when nobody waits any more. */
+/* One question to many sessions. Embedded in what holds the answers; each session answers in an item of its queue.
+ * Counted: a session that is busy for long answers when nobody waits any more. */
 struct gather {
     /* -- immutable after init */
-    void (*answer)(struct gather *gather, struct session *session, size_t number); /* owner thread; the backend is there */
-    void (*over)(struct gather *gather);    /* all have answered or never will: on the thread of the last one; may be NULL */
+    /* owner thread; the backend is there */
+    void (*answer)(struct gather *gather, struct session *session, size_t number);
+    /* all have answered or never will: on the thread of the last one; may be NULL */
+    void (*over)(struct gather *gather);
     void (*release)(struct gather *gather); /* frees it */
     /* -- atomic */
     atomic_int refs;
-    atomic_int pending;    /* questions that have not ended, and one for whoever asks */
+    atomic_int pending; /* questions that have not ended, and one for whoever asks */
     /* -- protected by lock */
-    pthread_mutex_t lock;  /* the answers' too */
+    pthread_mutex_t lock; /* the answers' too */
     pthread_cond_t ended;
-    bool complete;         /* `over` has been called */
-    bool closed;           /* the answers are being read without the lock: nothing may be added */
+    bool complete; /* `over` has been called */
+    bool closed;   /* the answers are being read without the lock: nothing may be added */
 };
 
 /** @return by the argument: with one use, which gather_end() or gather_wait() and gather_unref() give back */
-void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t), void (*over)(struct gather *), void (*release)(struct gather *));
+void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
+                 void (*over)(struct gather *), void (*release)(struct gather *));
 /** Ask one session; `number` tells it from others. Without memory it is not asked. Never waits. */
 void gather_ask(struct gather *gather, struct session *session, size_t number);
 /** All have been asked, and nobody waits for them. */
 void gather_end(struct gather *gather);
-/** All have been asked: wait for them, at most `wait_ms`; then nothing is added to the answers. @return false when some have not ended */
+/** All have been asked: wait for them, at most `wait_ms`; then nothing is added to the answers. @return false when some
+ * have not ended */
 bool gather_wait(struct gather *gather, int64_t wait_ms);
 /** One use less; the last one calls `release`. */
 void gather_unref(struct gather *gather);
@@ -173,7 +181,8 @@ struct manager_config {
     size_t max_sessions;   /* 0 = any number */
     int64_t timeout_ms;    /* 0 = never (P32) */
     void *ctx;             /* of the callbacks */
-    /** Make what the session consists of (P30 steps 3 to 8), before anybody can find it. On the thread that asked for the session.
+    /** Make what the session consists of (P30 steps 3 to 8), before anybody can find it. On the thread that asked for
+     * the session.
      * @return 0; an error and err: the session ends, as any does */
     int (*on_session_created)(void *ctx, struct session *session, struct ls_err *err);
     /** Take it apart, as far as it was made (P33): the last item of its queue, on the owner thread. */
@@ -188,10 +197,11 @@ void manager_stop(struct manager *manager);
 void manager_wait(struct manager *manager);
 /** After manager_wait(), when the executor is closed. NULL accepted. */
 void manager_close(struct manager *manager);
-/** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the session, or NULL: LS_ELIMIT
- * (--max-sessions), LS_ECLOSED, what main.lua raised */
+/** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the
+ * session, or NULL: LS_ELIMIT (--max-sessions), LS_ECLOSED, what main.lua raised */
 struct session *manager_create(struct manager *manager, struct ls_err *err);
-/** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false when it has ended. Any thread. */
+/** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false
+ * when it has ended. Any thread. */
 bool manager_join(struct manager *manager, struct session *session);
 /** By internal id. @return a use, or NULL */
 struct session *manager_find(struct manager *manager, const char *id, size_t len);
@@ -217,34 +227,34 @@ struct out_frame {
     struct out_frame *next;
     struct ls_bytes *bytes; /* counted; payload */
     unsigned char head[10];
-    size_t head_len, done;  /* bytes written of head and payload together */
+    size_t head_len, done; /* bytes written of head and payload together */
 };
 
 struct socket {
     /* -- immutable after the handshake */
     struct ls_server *server;
-    struct session *session;      /* counted */
+    struct session *session; /* counted */
     struct ls_rights rights;
     /* -- atomic */
     atomic_int refs;
     atomic_llong last_in_ns, last_out_ns;
     atomic_int pings_unanswered;
-    atomic_bool busy;             /* the reader handles what it has read: a page's pong may lie unread meanwhile */
+    atomic_bool busy; /* the reader handles what it has read: a page's pong may lie unread meanwhile */
     /* -- owner thread of the session's queue only */
     struct ls_conn *conn;
     struct socket *session_next;
-    bool ended_well;              /* the page has said goodbye (P111); set by the reader before it posts the end */
+    bool ended_well; /* the page has said goodbye (P111); set by the reader before it posts the end */
     /* -- reader thread only */
-    struct ls_buf in, message;    /* bytes not parsed yet; a fragmented message so far */
-    size_t skip;                  /* so many bytes that follow are of a frame that has been refused */
-    int message_opcode;           /* 0 = no message begun */
+    struct ls_buf in, message; /* bytes not parsed yet; a fragmented message so far */
+    size_t skip;               /* so many bytes that follow are of a frame that has been refused */
+    int message_opcode;        /* 0 = no message begun */
     /* -- protected by send_lock */
     pthread_mutex_t send_lock;
-    int fd;                       /* civetweb's, found at the handshake; -1 when the connection is over */
+    int fd; /* civetweb's, found at the handshake; -1 when the connection is over */
     struct out_frame *out_head, *out_tail;
-    size_t out_bytes;             /* of frames that have not been begun */
+    size_t out_bytes; /* of frames that have not been begun */
     bool close_sent, cut, with_writer;
-    int64_t close_timer;          /* cuts a connection whose peer does not answer the close frame; holds a use */
+    int64_t close_timer; /* cuts a connection whose peer does not answer the close frame; holds a use */
     /* -- protected by flow_lock: frames handed to the session's queue and not yet handled (P40b) */
     pthread_mutex_t flow_lock;
     pthread_cond_t flow_free;
@@ -263,7 +273,8 @@ struct socket *socket_ref(struct socket *socket);
 /** One use less; the last one frees it. Any thread. */
 void socket_unref(struct socket *socket);
 #define SOCKET_READ_SIZE ((size_t)16384)
-/** Room in one of the two buffers for `more` bytes and no more, counted as what waits (L5) beyond what each connection may have to read into.
+/** Room in one of the two buffers for `more` bytes and no more, counted as what waits (L5) beyond what each connection
+ * may have to read into.
  * @return false: no room or no memory; the buffer is as it was. Reader thread. */
 bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more);
 /** Free one of the two buffers. Reader thread, or nobody else has a use. */
@@ -279,7 +290,8 @@ size_t socket_list(struct ls_server *server, const struct session *session, stru
 
 /** Tell civetweb whom upgrades below /ws are for. Once, when it has started. */
 void websocket_install(struct ls_server *server);
-/** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been answered */
+/** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been
+ * answered */
 int websocket_begin(struct request *request);
 /** civetweb closes a connection, of whatever kind. */
 void websocket_abandon(const struct mg_connection *http);
@@ -310,7 +322,8 @@ void writer_close(struct writer *writer);
 
 /* http.c */
 
-/** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with the upgrade */
+/** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with
+ * the upgrade */
 int http_begin_request(struct mg_connection *http);
 /** What civetweb could not take for a request. @return 0: it has been answered */
 int http_error(struct mg_connection *http, int status, const char *message);
@@ -334,13 +347,15 @@ int editor_open(struct request *request);
 
 /* --- reload.c --- */
 
-/** The hot loader's callback: hand the burst to the sessions that it may concern. Its settling thread; never waits. `ctx` is the server. */
+/** The hot loader's callback: hand the burst to the sessions that it may concern. Its settling thread; never waits.
+ * `ctx` is the server. */
 void reload_on_burst(void *ctx, struct ls_burst *burst);
-/** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere (C1).
+/** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere
+ * (C1).
  * @return a use, or NULL and err */
 struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *names, size_t count, struct ls_err *err);
-/** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than `wait_ms`), and append the JSON array
- * of results (C3). */
+/** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than
+ * `wait_ms`), and append the JSON array of results (C3). */
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
 /** Free what has been told about files. */
 void reload_release(struct ls_server *server);
@@ -357,7 +372,8 @@ typedef void (*control_run_fn)(struct control_client *client, struct ls_control 
 void command_run(struct control_client *client, struct ls_control *request);
 /** Bind the socket and begin to serve it.
  * @param path  NULL = ls_control_default_path
- * @return owned, control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS, LS_EIO, LS_ENOMEM */
+ * @return owned, control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS,
+ * LS_EIO, LS_ENOMEM */
 struct control *control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err);
 /** Ends all its threads. NULL accepted. */
 void control_close(struct control *control);

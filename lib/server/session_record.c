@@ -1,7 +1,7 @@
 /* The server's record of a session: its life, work on its queue, questions to many sessions at once (P26, P40).
  *
- * A session is counted: the manager's map has one use, whoever found it another, and each item in its queue one more, so that a session that ends while its
- * queue runs finishes the item and then goes.
+ * A session is counted: the manager's map has one use, whoever found it another, and each item in its queue one more,
+ * so that a session that ends while its queue runs finishes the item and then goes.
  *
  * Threads: any. */
 #include "server/server_internal.h"
@@ -16,11 +16,12 @@
 
 /* --- life --- */
 
-/* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a guess was right. */
+/* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a
+ * guess was right. */
 struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
 {
     struct session *session = ls_zalloc(sizeof *session);
-    if (session == NULL) {
+    if (!session) {
         ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
         return NULL;
     }
@@ -31,9 +32,8 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
     session->timers = ls_idmap_new();
     session->keys = ls_map_new_in(&session->budget);
     session->queue = ls_queue_new(executor, err);
-    if (session->timers == NULL || session->keys == NULL)
-        ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
-    if (session->queue == NULL || session->timers == NULL || session->keys == NULL || ls_random_id(session->id, err) < 0) {
+    if (!session->timers || !session->keys) ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
+    if (!session->queue || !session->timers || !session->keys || ls_random_id(session->id, err) < 0) {
         session_unref(session);
         return NULL;
     }
@@ -48,8 +48,7 @@ struct session *session_ref(struct session *session)
 
 void session_unref(struct session *session)
 {
-    if (session == NULL || atomic_fetch_sub(&session->refs, 1) != 1)
-        return;
+    if (!session || atomic_fetch_sub(&session->refs, 1) != 1) return;
     ls_idmap_free(session->timers, NULL); /* empty, since each timer holds a use */
     ls_map_free(session->keys, NULL);
     ls_queue_unref(session->queue);
@@ -72,7 +71,7 @@ void session_touch(struct session *session)
 /* --- work on its queue --- */
 
 struct closure {
-    struct ls_item item; /* first */
+    struct ls_item item;     /* first */
     struct session *session; /* counted */
     void (*fn)(struct session *session, void *arg);
     void (*release)(void *arg);
@@ -82,23 +81,25 @@ struct closure {
 static void run_closure(struct ls_item *item, bool turn)
 {
     struct closure *closure = (struct closure *)item;
-    if (turn && closure->session->backend != NULL)
-        closure->fn(closure->session, closure->arg);
-    if (closure->release != NULL)
-        closure->release(closure->arg);
+    if (turn && closure->session->backend) closure->fn(closure->session, closure->arg);
+    if (closure->release) closure->release(closure->arg);
     session_unref(closure->session);
     ls_free(closure);
 }
 
-int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg, void (*release)(void *arg), bool here)
+int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                 void (*release)(void *arg), bool here)
 {
     struct closure *closure = ls_malloc(sizeof *closure);
-    if (closure == NULL) {
-        if (release != NULL)
-            release(arg);
+    if (!closure) {
+        if (release) release(arg);
         return LS_ENOMEM;
     }
-    *closure = (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went"}, .session = session_ref(session), .fn = fn, .release = release, .arg = arg};
+    *closure = (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went"},
+                                .session = session_ref(session),
+                                .fn = fn,
+                                .release = release,
+                                .arg = arg};
     return ls_queue_post(session->queue, &closure->item, here);
 }
 
@@ -112,9 +113,8 @@ struct call {
 static void run_call(void *ctx)
 {
     struct call *call = ctx;
-    call->ran = call->session->backend != NULL;
-    if (call->ran)
-        call->fn(call->session, call->arg);
+    call->ran = call->session->backend;
+    if (call->ran) call->fn(call->session, call->arg);
 }
 
 int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg)
@@ -123,13 +123,14 @@ int session_call(struct session *session, void (*fn)(struct session *session, vo
     return ls_queue_call(session->queue, run_call, &call) == 0 && call.ran ? 0 : LS_ECLOSED;
 }
 
-/* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from any thread. */
+/* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from
+ * any thread. */
 void session_interrupt(struct session *session, bool for_good)
 {
     pthread_mutex_lock(&session->lock);
-    if (session->interruptible != NULL && for_good)
+    if (session->interruptible && for_good)
         ls_session_halt(session->interruptible);
-    else if (session->interruptible != NULL)
+    else if (session->interruptible)
         ls_session_interrupt(session->interruptible);
     pthread_mutex_unlock(&session->lock);
 }
@@ -148,7 +149,8 @@ struct question {
     size_t number;
 };
 
-void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t), void (*over)(struct gather *), void (*release)(struct gather *))
+void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
+                 void (*over)(struct gather *), void (*release)(struct gather *))
 {
     *gather = (struct gather){.answer = answer, .over = over, .release = release};
     atomic_store(&gather->refs, 1);
@@ -159,8 +161,7 @@ void gather_init(struct gather *gather, void (*answer)(struct gather *, struct s
 
 void gather_unref(struct gather *gather)
 {
-    if (atomic_fetch_sub(&gather->refs, 1) != 1)
-        return;
+    if (atomic_fetch_sub(&gather->refs, 1) != 1) return;
     pthread_mutex_destroy(&gather->lock);
     pthread_cond_destroy(&gather->ended);
     gather->release(gather);
@@ -170,8 +171,7 @@ void gather_unref(struct gather *gather)
 void gather_end(struct gather *gather)
 {
     if (atomic_fetch_sub(&gather->pending, 1) == 1) {
-        if (gather->over != NULL)
-            gather->over(gather);
+        if (gather->over) gather->over(gather);
         pthread_mutex_lock(&gather->lock);
         gather->complete = true;
         pthread_cond_broadcast(&gather->ended);
@@ -196,8 +196,7 @@ static void end_question(void *arg)
 void gather_ask(struct gather *gather, struct session *session, size_t number)
 {
     struct question *question = ls_malloc(sizeof *question);
-    if (question == NULL)
-        return;
+    if (!question) return;
     *question = (struct question){gather, number};
     atomic_fetch_add(&gather->refs, 1);
     atomic_fetch_add(&gather->pending, 1);

@@ -11,8 +11,7 @@
 struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights)
 {
     struct socket *socket = ls_zalloc(sizeof *socket);
-    if (socket == NULL)
-        return NULL;
+    if (!socket) return NULL;
     socket->server = server;
     socket->session = session_ref(session);
     socket->fd = fd;
@@ -47,13 +46,11 @@ void socket_drop_buffer(struct socket *socket, struct ls_buf *buf)
 bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
 {
     struct ls_buf grown = {.data = buf->data, .len = buf->len, .cap = buf->len + more + 1};
-    if (grown.cap <= buf->cap)
-        return true;
+    if (grown.cap <= buf->cap) return true;
     size_t bytes = counted(&grown) - counted(buf);
-    if (!ls_budget_queue(&socket->session->budget, bytes))
-        return false;
+    if (!ls_budget_queue(&socket->session->budget, bytes)) return false;
     grown.data = ls_rearray(buf->data, grown.cap, 1);
-    if (grown.data == NULL) {
+    if (!grown.data) {
         ls_budget_unqueue(&socket->session->budget, bytes);
         return false;
     }
@@ -64,8 +61,7 @@ bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
 
 void socket_unref(struct socket *socket)
 {
-    if (atomic_fetch_sub(&socket->refs, 1) != 1)
-        return;
+    if (atomic_fetch_sub(&socket->refs, 1) != 1) return;
     socket_drop_buffer(socket, &socket->in);
     socket_drop_buffer(socket, &socket->message);
     pthread_mutex_destroy(&socket->send_lock);
@@ -93,12 +89,11 @@ size_t socket_list(struct ls_server *server, const struct session *session, stru
 {
     size_t count = 0, room = 1;
     pthread_mutex_lock(&server->sockets_lock);
-    for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
+    for (struct socket *socket = server->sockets; socket; socket = socket->next)
         room++;
     *list = ls_array(room, sizeof **list);
-    for (struct socket *socket = server->sockets; socket != NULL; socket = socket->next)
-        if (*list != NULL && (session == NULL || socket->session == session))
-            (*list)[count++] = socket_ref(socket);
+    for (struct socket *socket = server->sockets; socket; socket = socket->next)
+        if (*list && (!session || socket->session == session)) (*list)[count++] = socket_ref(socket);
     pthread_mutex_unlock(&server->sockets_lock);
     return count;
 }

@@ -1,7 +1,8 @@
 /* The REST interface: one message a request, as a batch of one under a client identity (P24, P25, P116–P119).
  *
- * An identity is a connection of the backend without a socket; its messages wait until they are polled. It is found, made and ended on the session's
- * owner thread; a poll that waits does so on its HTTP thread, outside of the queue, and is woken by the identity's flag.
+ * An identity is a connection of the backend without a socket; its messages wait until they are polled. It is found,
+ * made and ended on the session's owner thread; a poll that waits does so on its HTTP thread, outside of the queue, and
+ * is woken by the identity's flag.
  *
  * Threads: requests on civetweb's workers. */
 #include "server/server_internal.h"
@@ -21,7 +22,7 @@ enum { TOKEN_SIZE = 128, MAX_POLLS = 16, MAX_WAIT_MS = 60000 };
 
 struct identity {
     /* -- immutable */
-    char token[TOKEN_SIZE]; /* "" = for one request only */
+    char token[TOKEN_SIZE];  /* "" = for one request only */
     struct ls_rights rights; /* of all its requests: what waits for it is read by none that may do less */
     /* -- atomic */
     atomic_int refs;
@@ -35,14 +36,13 @@ struct identity {
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool ready;              /* messages are waiting, or the identity has ended */
+    bool ready; /* messages are waiting, or the identity has ended */
 };
 
 static void identity_unref(void *arg)
 {
     struct identity *identity = arg;
-    if (identity == NULL || atomic_fetch_sub(&identity->refs, 1) != 1)
-        return;
+    if (!identity || atomic_fetch_sub(&identity->refs, 1) != 1) return;
     pthread_mutex_destroy(&identity->lock);
     pthread_cond_destroy(&identity->changed);
     ls_free(identity);
@@ -63,20 +63,23 @@ static void run_drop(struct session *session, void *arg)
     struct identity *identity = arg;
     identity->dropping = false;
     uint64_t max = session->server->config.max_outbox;
-    if (identity->conn != NULL && ls_backend_waiting(identity->conn) > max) { /* it may have polled meanwhile */
-        ls_log_session(0, session->vended, "An API client does not poll: more than %llu bytes wait for it, the limit of --max-outbox. It is forgotten.", (unsigned long long)max);
+    if (identity->conn && ls_backend_waiting(identity->conn) > max) { /* it may have polled meanwhile */
+        ls_log_session(
+            0, session->vended,
+            "An API client does not poll: more than %llu bytes wait for it, the limit of --max-outbox. It is forgotten.",
+            (unsigned long long)max);
         end_identity(session, identity);
     }
 }
 
-/* Messages are waiting. Like a page that does not read (P69), a client that does not poll may not let them grow without end. */
+/* Messages are waiting. Like a page that does not read (P69), a client that does not poll may not let them grow without
+ * end. */
 static void on_ready(void *ctx)
 {
     struct identity *identity = ctx;
     wake_polls(identity);
-    uint64_t max = identity->session != NULL ? identity->session->server->config.max_outbox : 0;
-    if (max == 0 || identity->dropping || identity->conn == NULL || ls_backend_waiting(identity->conn) <= max)
-        return;
+    uint64_t max = identity->session ? identity->session->server->config.max_outbox : 0;
+    if (max == 0 || identity->dropping || !identity->conn || ls_backend_waiting(identity->conn) <= max) return;
     identity->dropping = true;
     atomic_fetch_add(&identity->refs, 1);
     session_post(identity->session, run_drop, identity, identity_unref, false);
@@ -87,8 +90,7 @@ static void on_ready(void *ctx)
 static struct identity *identity_new(struct session *session, const char *token, struct ls_rights rights)
 {
     struct identity *identity = ls_zalloc(sizeof *identity);
-    if (identity == NULL)
-        return NULL;
+    if (!identity) return NULL;
     atomic_store(&identity->refs, 1);
     strcpy(identity->token, token);
     identity->rights = rights;
@@ -96,7 +98,7 @@ static struct identity *identity_new(struct session *session, const char *token,
     pthread_cond_init(&identity->changed, NULL);
     struct ls_outlet outlet = {.ctx = identity, .ready = on_ready, .rights = rights};
     identity->conn = ls_backend_connect(session->backend, &outlet, NULL);
-    if (identity->conn == NULL) {
+    if (!identity->conn) {
         identity_unref(identity);
         return NULL;
     }
@@ -108,8 +110,7 @@ static struct identity *identity_new(struct session *session, const char *token,
 
 static void end_identity(struct session *session, struct identity *identity)
 {
-    if (identity->conn == NULL)
-        return;
+    if (!identity->conn) return;
     LL_DELETE(session->identities, identity);
     session->tokens -= identity->token[0] != '\0';
     if (identity->timer > 0 && ls_timer_clear(session->server->executor, identity->timer)) {
@@ -118,8 +119,7 @@ static void end_identity(struct session *session, struct identity *identity)
     }
     identity->timer = 0;
     ls_backend_disconnect(session->backend, identity->conn, false);
-    if (identity->token[0] != '\0')
-        server_trim_later(session->server);
+    if (identity->token[0] != '\0') server_trim_later(session->server);
     identity->conn = NULL;
     wake_polls(identity);
     identity_unref(identity);
@@ -127,7 +127,7 @@ static void end_identity(struct session *session, struct identity *identity)
 
 void api_release_session(struct session *session)
 {
-    while (session->identities != NULL)
+    while (session->identities)
         end_identity(session, session->identities);
 }
 
@@ -136,8 +136,7 @@ static void arm_expiry(struct identity *identity, int64_t due_ns);
 static void expire(struct session *session, void *arg)
 {
     struct identity *identity = arg;
-    if (identity->conn == NULL)
-        return;
+    if (!identity->conn) return;
     int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
     identity->timer = 0;
     if (ls_now_ns() >= due)
@@ -190,25 +189,27 @@ static void fail_call(struct api_call *call)
 
 static bool is_identity_of(const struct identity *identity, const struct api_call *call)
 {
-    return strcmp(identity->token, call->token) == 0 && identity->rights.lua == call->rights.lua && identity->rights.source == call->rights.source;
+    return strcmp(identity->token, call->token) == 0 && identity->rights.lua == call->rights.lua &&
+           identity->rights.source == call->rights.source;
 }
 
-/* The identity of a token, made at its first request (P25); so many may be at once as connections of a session. Borrowed; NULL when the call has been answered. */
+/* The identity of a token, made at its first request (P25); so many may be at once as connections of a session.
+ * Borrowed; NULL when the call has been answered. */
 static struct identity *find_identity(struct session *session, struct api_call *call)
 {
     const char *token = call->token;
     int max = session->server->config.max_session_connections;
     struct identity *identity = token[0] != '\0' ? session->identities : NULL;
-    while (identity != NULL && !is_identity_of(identity, call))
+    while (identity && !is_identity_of(identity, call))
         identity = identity->next;
-    if (identity == NULL && token[0] != '\0' && max > 0 && session->tokens >= max) {
+    if (!identity && token[0] != '\0' && max > 0 && session->tokens >= max) {
         call->status = 503;
-        ls_buf_printf(&call->answer, "{\"error\":\"the session has %d API clients, the limit of --max-session-connections\"}", max);
+        ls_buf_printf(&call->answer,
+                      "{\"error\":\"the session has %d API clients, the limit of --max-session-connections\"}", max);
         return NULL;
     }
-    if (identity == NULL)
-        identity = identity_new(session, token, call->rights);
-    if (identity == NULL) {
+    if (!identity) identity = identity_new(session, token, call->rights);
+    if (!identity) {
         fail_call(call);
         return NULL;
     }
@@ -223,19 +224,18 @@ static void run_parse(struct session *session, void *arg)
 {
     struct api_call *call = arg;
     const struct ls_buf *body = call->body;
-    call->batch = ls_batch_parse_in(&session->budget, call->type, ls_buf_text(body), body->len, session->server->config.max_messages, &call->bad_json);
+    call->batch = ls_batch_parse_in(&session->budget, call->type, ls_buf_text(body), body->len,
+                                    session->server->config.max_messages, &call->bad_json);
 }
 
 static void run_message(struct session *session, void *arg)
 {
     struct api_call *call = arg;
     struct identity *identity = find_identity(session, call);
-    if (identity == NULL)
-        return;
+    if (!identity) return;
     call->status = ls_backend_api(session->backend, identity->conn, call->batch, &call->answer);
     call->batch = NULL;
-    if (call->token[0] == '\0')
-        end_identity(session, identity);
+    if (call->token[0] == '\0') end_identity(session, identity);
 }
 
 /* The flag is taken down first: what arrives while the queue is emptied raises it again. */
@@ -243,8 +243,7 @@ static void run_poll(struct session *session, void *arg)
 {
     struct api_call *call = arg;
     struct identity *identity = find_identity(session, call);
-    if (identity == NULL)
-        return;
+    if (!identity) return;
     pthread_mutex_lock(&identity->lock);
     identity->ready = false;
     pthread_mutex_unlock(&identity->lock);
@@ -252,16 +251,14 @@ static void run_poll(struct session *session, void *arg)
     ls_buf_str(&call->answer, "{\"result\":");
     size_t before = call->answer.len;
     call->polled = ls_backend_poll(session->backend, identity->conn, &call->answer);
-    if (call->answer.len == before)
-        ls_buf_str(&call->answer, "[]");
+    if (call->answer.len == before) ls_buf_str(&call->answer, "[]");
     ls_buf_char(&call->answer, '}');
     call->status = 200;
-    if (call->identity == NULL) {
+    if (!call->identity) {
         atomic_fetch_add(&identity->refs, 1);
         call->identity = identity;
     }
-    if (call->token[0] == '\0')
-        end_identity(session, identity);
+    if (call->token[0] == '\0') end_identity(session, identity);
 }
 
 /* @return false when the time is over */
@@ -279,17 +276,13 @@ static bool wait_ready(struct identity *identity, int64_t until)
 static void poll_messages(struct request *request, struct session *session, struct api_call *call, int64_t wait_ms)
 {
     struct ls_server *server = request->server;
-    if (wait_ms > MAX_WAIT_MS)
-        wait_ms = MAX_WAIT_MS;
+    if (wait_ms > MAX_WAIT_MS) wait_ms = MAX_WAIT_MS;
     int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
     bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
     for (;;) {
-        if (session_call(session, run_poll, call) < 0)
-            fail_call(call);
-        if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until))
-            break;
-        if (atomic_load(&session->ended) || atomic_load(&server->phase) != PHASE_RUNNING)
-            break;
+        if (session_call(session, run_poll, call) < 0) fail_call(call);
+        if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until)) break;
+        if (atomic_load(&session->ended) || atomic_load(&server->phase) != PHASE_RUNNING) break;
     }
     atomic_fetch_sub(&server->polls_waiting, 1);
     identity_unref(call->identity);
@@ -301,8 +294,7 @@ static int send_json(struct request *request, int status, const char *text, size
     struct reply reply;
     reply_init(&reply, status, "application/json");
     reply_header(&reply, "Cache-Control", "no-store");
-    if (status == 405)
-        reply_header(&reply, "Allow", "POST");
+    if (status == 405) reply_header(&reply, "Allow", "POST");
     reply.body = text;
     reply.len = len;
     return reply_send(&reply, request->http);
@@ -332,10 +324,9 @@ static struct session *find_session(struct request *request)
 {
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
-    if (len == PARAM_MISSING)
-        len = request_cookie_session(request, id, sizeof id);
+    if (len == PARAM_MISSING) len = request_cookie_session(request, id, sizeof id);
     struct session *session = len > 0 ? manager_find(request->server->manager, id, (size_t)len) : NULL;
-    if (session != NULL && !manager_join(request->server->manager, session)) {
+    if (session && !manager_join(request->server->manager, session)) {
         session_unref(session);
         session = NULL;
     }
@@ -347,10 +338,13 @@ static int handle_body(struct request *request, struct session *session, const c
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
         return send_error(request, 400, "the parameter client is too long or not well formed");
-    struct api_call call = {.token = token, .rights = request_rights(request->web, request->info), .type = type, .body = body, .answer = LS_BUF_INIT};
-    if (session_call(session, run_parse, &call) < 0)
-        return send_error(request, 404, "there is no such session");
-    if (call.bad_json || call.batch == NULL) {
+    struct api_call call = {.token = token,
+                            .rights = request_rights(request->web, request->info),
+                            .type = type,
+                            .body = body,
+                            .answer = LS_BUF_INIT};
+    if (session_call(session, run_parse, &call) < 0) return send_error(request, 404, "there is no such session");
+    if (call.bad_json || !call.batch) {
         ls_batch_free(call.batch);
         return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_full(request);
     }
@@ -375,8 +369,7 @@ int api_handle(struct request *request, const char *type)
     if (strcmp(request->info->request_method, "POST") != 0)
         return send_error(request, 405, "only POST is accepted here");
     struct session *session = find_session(request);
-    if (session == NULL)
-        return send_error(request, 404, "there is no such session");
+    if (!session) return send_error(request, 404, "there is no such session");
     struct ls_buf body = LS_BUF_INIT;
     int rc = request_body(request, request->server->config.max_frame, &body), status;
     if (rc == LS_ELIMIT)

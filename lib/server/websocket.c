@@ -1,11 +1,13 @@
 /* The WebSocket endpoint: handshake, reading, reassembly, back-pressure, heartbeat (P22, P22a, P36–P41, P111; S6).
  *
- * civetweb does the handshake and lends its worker thread for the life of the connection. That thread only waits: its stack of 100 KiB is too small
- * for Lua, so a reader thread of our own reads the descriptor, parses, posts on the session's queue, and runs that queue on the spot when it is idle. A
- * blocking recv has no wake-ups while nothing happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before
- * its bytes are read (P37).
+ * civetweb does the handshake and lends its worker thread for the life of the connection. That thread only waits: its
+ * stack of 100 KiB is too small for Lua, so a reader thread of our own reads the descriptor, parses, posts on the
+ * session's queue, and runs that queue on the spot when it is idle. A blocking recv has no wake-ups while nothing
+ * happens (Q1: idle pages cost nothing), and a frame that announces more than --max-frame is refused before its bytes
+ * are read (P37).
  *
- * Threads: a reader thread (ls-page) a connection; `conn` belongs to the session's owner thread; the list of sockets has a lock. */
+ * Threads: a reader thread (ls-page) a connection; `conn` belongs to the session's owner thread; the list of sockets
+ * has a lock. */
 #include "server/server_internal.h"
 
 #include <errno.h>
@@ -43,7 +45,7 @@ static void run_connect(struct session *session, void *arg)
     struct socket *socket = arg;
     struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
     socket->conn = ls_backend_connect(session->backend, &outlet, NULL);
-    if (socket->conn == NULL) {
+    if (!socket->conn) {
         outbox_close(socket, 1011, "internal error");
         return;
     }
@@ -54,8 +56,7 @@ static void run_connect(struct session *session, void *arg)
 /* It is in the list while it has a connection of the backend. */
 static void disconnect(struct session *session, struct socket *socket, bool abnormal)
 {
-    if (socket->conn == NULL)
-        return;
+    if (!socket->conn) return;
     LL_DELETE2(session->connected, socket, session_next);
     ls_backend_disconnect(session->backend, socket->conn, abnormal);
     socket->conn = NULL;
@@ -71,12 +72,12 @@ static void run_disconnect(struct session *session, void *arg)
 
 void websocket_disconnect_session(struct session *session)
 {
-    while (session->connected != NULL)
+    while (session->connected)
         disconnect(session, session->connected, false);
 }
 
 struct frame_item {
-    struct ls_item item; /* first */
+    struct ls_item item;   /* first */
     struct socket *socket; /* counted */
     struct ls_batch *batch;
     size_t len;
@@ -87,8 +88,7 @@ static void free_room(struct socket *socket, size_t len)
     pthread_mutex_lock(&socket->flow_lock);
     socket->waiting_frames--;
     socket->waiting_bytes -= len;
-    if (socket->reader_waits)
-        pthread_cond_signal(&socket->flow_free);
+    if (socket->reader_waits) pthread_cond_signal(&socket->flow_free);
     pthread_mutex_unlock(&socket->flow_lock);
 }
 
@@ -96,7 +96,7 @@ static void run_frame(struct ls_item *item, bool turn)
 {
     struct frame_item *frame = (struct frame_item *)item;
     struct socket *socket = frame->socket;
-    if (turn && socket->conn != NULL)
+    if (turn && socket->conn)
         ls_backend_frame(socket->session->backend, socket->conn, frame->batch);
     else
         ls_batch_free(frame->batch);
@@ -110,7 +110,8 @@ static void wait_for_room(struct socket *socket, size_t len)
 {
     pthread_mutex_lock(&socket->flow_lock);
     socket->reader_waits = true;
-    while (socket->waiting_frames >= MAX_WAITING_FRAMES || (socket->waiting_frames > 0 && socket->waiting_bytes >= MAX_WAITING_BYTES))
+    while (socket->waiting_frames >= MAX_WAITING_FRAMES ||
+           (socket->waiting_frames > 0 && socket->waiting_bytes >= MAX_WAITING_BYTES))
         pthread_cond_wait(&socket->flow_free, &socket->flow_lock);
     socket->reader_waits = false;
     socket->waiting_frames++;
@@ -132,12 +133,13 @@ static bool refuse_unkept(struct socket *socket)
 {
     struct ls_buf text = LS_BUF_INIT;
     char reason[160];
-    snprintf(reason, sizeof reason, "a message was not taken: " LS_MEMORY_LIMIT_TEXT, (unsigned long long)socket->server->config.memory_limit);
+    snprintf(reason, sizeof reason, "a message was not taken: " LS_MEMORY_LIMIT_TEXT,
+             (unsigned long long)socket->server->config.memory_limit);
     ls_write_error(&text, 0, "internal", reason);
-    struct ls_bytes *frame = socket->server->config.memory_limit == 0 || ls_buf_failed(&text) ? NULL : ls_bytes_new(text.data, text.len);
+    struct ls_bytes *frame =
+        socket->server->config.memory_limit == 0 || ls_buf_failed(&text) ? NULL : ls_bytes_new(text.data, text.len);
     ls_buf_release(&text);
-    if (frame == NULL)
-        return fail_socket(socket, 1011, "out of memory");
+    if (!frame) return fail_socket(socket, 1011, "out of memory");
     ls_log_session(1, socket->session->vended, "%s", reason);
     outbox_send(socket, WS_TEXT, frame);
     ls_bytes_unref(frame);
@@ -153,23 +155,27 @@ static bool refuse_pieces(struct socket *socket)
 /* A whole message. @return false when the connection is to end */
 static bool take_message(struct socket *socket, const char *text, size_t len)
 {
-    if (!ls_utf8_valid(text, len))
-        return fail_socket(socket, 1007, "a message is not valid UTF-8");
+    if (!ls_utf8_valid(text, len)) return fail_socket(socket, 1007, "a message is not valid UTF-8");
     session_touch(socket->session);
     wait_for_room(socket, len);
     struct frame_item *frame = ls_malloc(sizeof *frame);
     struct ls_batch *batch =
-        frame != NULL ? ls_batch_parse_in(&socket->session->budget, NULL, text, len, socket->server->config.max_messages, NULL) : NULL;
-    if (batch == NULL) {
+        frame ? ls_batch_parse_in(&socket->session->budget, NULL, text, len, socket->server->config.max_messages, NULL)
+              : NULL;
+    if (!batch) {
         ls_free(frame);
         free_room(socket, len);
         return refuse_unkept(socket);
     }
-    *frame = (struct frame_item){.item = {.run = run_frame, .what = "a frame of a page"}, .socket = socket_ref(socket), .batch = batch, .len = len};
+    *frame = (struct frame_item){.item = {.run = run_frame, .what = "a frame of a page"},
+                                 .socket = socket_ref(socket),
+                                 .batch = batch,
+                                 .len = len};
     return ls_queue_post(socket->session->queue, &frame->item, true) == 0;
 }
 
-/* P111 asks whether the end was abnormal: 1000 and 1001 are not, and neither is a close frame without a code, which is what `close()` of a page's script sends. */
+/* P111 asks whether the end was abnormal: 1000 and 1001 are not, and neither is a close frame without a code, which is
+ * what `close()` of a page's script sends. */
 static bool take_close(struct socket *socket, const char *data, size_t len, bool *normal)
 {
     int code = len >= 2 ? (unsigned char)data[0] << 8 | (unsigned char)data[1] : 0;
@@ -182,12 +188,10 @@ static bool take_close(struct socket *socket, const char *data, size_t len, bool
 
 static bool take_control(struct socket *socket, int opcode, const char *data, size_t len, bool *normal)
 {
-    if (opcode == WS_CLOSE)
-        return take_close(socket, data, len, normal);
+    if (opcode == WS_CLOSE) return take_close(socket, data, len, normal);
     if (opcode == WS_PING) {
         struct ls_bytes *payload = ls_bytes_new(data, len);
-        if (payload != NULL)
-            outbox_send(socket, WS_PONG, payload);
+        if (payload) outbox_send(socket, WS_PONG, payload);
         ls_bytes_unref(payload);
         return true;
     }
@@ -197,21 +201,16 @@ static bool take_control(struct socket *socket, int opcode, const char *data, si
 /* One frame, unmasked. @return false when the connection is to end */
 static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len, bool *normal)
 {
-    if (opcode >= 8)
-        return take_control(socket, opcode, data, len, normal);
+    if (opcode >= 8) return take_control(socket, opcode, data, len, normal);
     if (opcode > WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
         return fail_socket(socket, 1002, "a frame is out of order");
-    if (fin && opcode != 0)
-        return take_message(socket, data, len);
-    if (opcode != 0)
-        socket->message_opcode = opcode;
+    if (fin && opcode != 0) return take_message(socket, data, len);
+    if (opcode != 0) socket->message_opcode = opcode;
     struct ls_buf *message = &socket->message;
     size_t more = fin || len > message->len ? len : message->len; /* of many small pieces twice as much each time */
-    if (message->len + len >= message->cap && !socket_reserve(socket, message, more))
-        return refuse_pieces(socket);
+    if (message->len + len >= message->cap && !socket_reserve(socket, message, more)) return refuse_pieces(socket);
     ls_buf_add(message, data, len);
-    if (!fin)
-        return true;
+    if (!fin) return true;
     bool go_on = take_message(socket, ls_buf_text(message), message->len);
     socket->message_opcode = 0;
     socket_drop_buffer(socket, message);
@@ -226,7 +225,8 @@ static bool is_too_large(const struct socket *socket, int opcode, uint64_t len)
 
 static bool refuse_too_large(struct socket *socket)
 {
-    ls_log_session(0, socket->session->vended, "A page sent a message of more than %llu bytes, the limit of --max-frame. Its connection is closed.",
+    ls_log_session(0, socket->session->vended,
+                   "A page sent a message of more than %llu bytes, the limit of --max-frame. Its connection is closed.",
                    (unsigned long long)socket->server->config.max_frame);
     return fail_socket(socket, 1009, "larger than --max-frame");
 }
@@ -256,26 +256,21 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
 {
     const unsigned char *head = (const unsigned char *)data;
     *need = 2;
-    if (len < 2)
-        return 0;
+    if (len < 2) return 0;
     int opcode = head[0] & 0x0f, width = (head[1] & 0x7f) == 126 ? 2 : (head[1] & 0x7f) == 127 ? 8 : 0;
     bool fin = (head[0] & 0x80) != 0;
     if ((head[0] & 0x70) != 0 || (head[1] & 0x80) == 0 || (opcode >= 8 && (!fin || width != 0)))
         return fail_socket(socket, 1002, "a frame is malformed") ? 1 : -1;
     size_t head_len = 2 + (size_t)width + 4;
     *need = head_len;
-    if (len < head_len)
-        return 0;
+    if (len < head_len) return 0;
     uint64_t payload = head[1] & 0x7f;
-    if (width > 0)
-        payload = 0;
+    if (width > 0) payload = 0;
     for (int i = 0; i < width; i++)
         payload = payload << 8 | head[2 + i];
-    if (is_too_large(socket, opcode, payload) || payload > SIZE_MAX / 2)
-        return refuse_too_large(socket) ? 1 : -1;
+    if (is_too_large(socket, opcode, payload) || payload > SIZE_MAX / 2) return refuse_too_large(socket) ? 1 : -1;
     *need = head_len + (size_t)payload;
-    if (len < *need)
-        return 0;
+    if (len < *need) return 0;
     unmask(data + head_len, (size_t)payload, head + 2 + width);
     *used = *need;
     return take_frame(socket, fin, opcode, data + head_len, (size_t)payload, normal) ? 1 : -1;
@@ -285,8 +280,7 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
 static bool skip_frame(struct socket *socket, size_t need)
 {
     unsigned char head = (unsigned char)socket->in.data[0];
-    if ((head & 0x80) == 0 || (head & 0x0f) == 0)
-        return refuse_pieces(socket);
+    if ((head & 0x80) == 0 || (head & 0x0f) == 0) return refuse_pieces(socket);
     socket->skip = need - socket->in.len;
     ls_buf_cut(&socket->in, 0);
     return refuse_unkept(socket);
@@ -305,32 +299,28 @@ static bool take_buffered(struct socket *socket, bool *normal)
         at += used;
     }
     ls_buf_shift(in, at);
-    if (rc < 0)
-        return false;
-    if (in->len == 0 && in->cap > KEEP_BUFFER)
-        socket_drop_buffer(socket, in);
+    if (rc < 0) return false;
+    if (in->len == 0 && in->cap > KEEP_BUFFER) socket_drop_buffer(socket, in);
     if (in->len > 0 && need > in->len && !socket_reserve(socket, in, need - in->len) && !skip_frame(socket, need))
         return false;
-    return in->cap > in->len + 1 || socket_reserve(socket, in, SOCKET_READ_SIZE) ? true : fail_socket(socket, 1011, "out of memory");
+    return in->cap > in->len + 1 || socket_reserve(socket, in, SOCKET_READ_SIZE)
+               ? true
+               : fail_socket(socket, 1011, "out of memory");
 }
 
 static void read_socket(struct socket *socket, int fd, bool *normal)
 {
     struct ls_buf *in = &socket->in;
-    if (!socket_reserve(socket, in, SOCKET_READ_SIZE))
-        return;
+    if (!socket_reserve(socket, in, SOCKET_READ_SIZE)) return;
     for (;;) {
         atomic_store(&socket->busy, false);
         ssize_t n = recv(fd, in->data + in->len, in->cap - in->len - 1, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
         atomic_store(&socket->busy, true);
         in->len += (size_t)n;
         in->data[in->len] = '\0';
-        if (!take_buffered(socket, normal))
-            break;
+        if (!take_buffered(socket, normal)) break;
         atomic_store(&socket->last_in_ns, ls_now_ns());
         atomic_store(&socket->pings_unanswered, 0);
     }
@@ -351,22 +341,22 @@ static struct session *find_target(struct ls_server *server, const char *path)
 static bool is_key(const char *key)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    return key != NULL && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0;
+    return key && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0;
 }
 
 int websocket_begin(struct request *request)
 {
     struct mg_connection *http = request->http;
     const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
-    bool upgrade = header_has(mg_get_header(http, "Connection"), "upgrade") && header_has(mg_get_header(http, "Upgrade"), "websocket");
+    bool upgrade = header_has(mg_get_header(http, "Connection"), "upgrade") &&
+                   header_has(mg_get_header(http, "Upgrade"), "websocket");
     struct session *session = find_target(request->server, request->path);
-    bool known = session != NULL;
+    bool known = session;
     session_unref(session);
-    if (!known)
-        return reply_text(http, 404, "There is no such session.\n");
+    if (!known) return reply_text(http, 404, "There is no such session.\n");
     if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !is_key(key))
         return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
-    if (version == NULL || strcmp(version, "13") != 0) {
+    if (!version || strcmp(version, "13") != 0) {
         struct reply reply;
         reply_init(&reply, 426, "text/plain; charset=utf-8");
         reply_header(&reply, "Sec-WebSocket-Version", "13");
@@ -376,10 +366,12 @@ int websocket_begin(struct request *request)
 }
 
 /* P22a: told at most once a minute. */
-static int refuse_full(struct ls_server *server, struct mg_connection *http, const char *limit, const char *option, int max)
+static int refuse_full(struct ls_server *server, struct mg_connection *http, const char *limit, const char *option,
+                       int max)
 {
     long long now = ls_now_ns(), before = atomic_load(&server->limit_logged_ns);
-    if ((before == 0 || now - before > ls_ms(60000)) && atomic_compare_exchange_strong(&server->limit_logged_ns, &before, now))
+    if ((before == 0 || now - before > ls_ms(60000)) &&
+        atomic_compare_exchange_strong(&server->limit_logged_ns, &before, now))
         ls_log(0, "A page is refused: %s has %d connections, the limit of %s.", limit, max, option);
     return reply_text(http, 503, "%s has %d connections, the limit of %s.\n", limit, max, option);
 }
@@ -387,8 +379,7 @@ static int refuse_full(struct ls_server *server, struct mg_connection *http, con
 /* Count one more, if the limit (0 = none) allows. */
 static bool reserve(atomic_int *count, int max)
 {
-    if (atomic_fetch_add(count, 1) < max || max == 0)
-        return true;
+    if (atomic_fetch_add(count, 1) < max || max == 0) return true;
     atomic_fetch_sub(count, 1);
     return false;
 }
@@ -406,7 +397,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct mg_connection *http = (struct mg_connection *)const_http;
     const struct mg_request_info *info = mg_get_request_info(http);
     struct session *session = find_target(server, info->local_uri_raw);
-    if (session == NULL || !manager_join(server->manager, session)) {
+    if (!session || !manager_join(server->manager, session)) {
         session_unref(session);
         reply_text(http, 404, "There is no such session.\n");
         return 1;
@@ -420,7 +411,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     } else {
         int fd = descriptor_find(info);
         struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(&server->web, info)) : NULL;
-        if (socket != NULL) {
+        if (socket) {
             mg_set_user_connection_data(http, socket);
             session_unref(session);
             return 0;
@@ -436,8 +427,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
 void websocket_abandon(const struct mg_connection *http)
 {
     struct socket *socket = mg_get_user_connection_data(http);
-    if (socket == NULL)
-        return;
+    if (!socket) return;
     mg_set_user_connection_data((struct mg_connection *)http, NULL);
     leave(socket->server, socket->session);
     socket_unref(socket);
@@ -445,8 +435,7 @@ void websocket_abandon(const struct mg_connection *http)
 
 static void arm_heartbeat(struct ls_server *server, int64_t due_ns)
 {
-    if (server->config.heartbeat_ms > 0)
-        ls_alarm_set(&server->heartbeat, due_ns);
+    if (server->config.heartbeat_ms > 0) ls_alarm_set(&server->heartbeat, due_ns);
 }
 
 static void begin_connection(struct socket *socket)
@@ -526,7 +515,8 @@ void websocket_install(struct ls_server *server)
 {
     /* None is spoken (P22). Without a list of its own civetweb accepts whichever is asked for first. */
     static struct mg_websocket_subprotocols none;
-    mg_set_websocket_handler_with_subprotocols(server->civetweb, "/ws", &none, on_connect, on_ready, on_data, NULL, server);
+    mg_set_websocket_handler_with_subprotocols(server->civetweb, "/ws", &none, on_connect, on_ready, on_data, NULL,
+                                               server);
 }
 
 /* --- closing and heartbeat --- */
@@ -569,14 +559,14 @@ static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t
             return now + period;
         }
         struct ls_bytes *nothing = ls_bytes_new("", 0);
-        if (nothing != NULL)
-            outbox_send(socket, WS_PING, nothing);
+        if (nothing) outbox_send(socket, WS_PING, nothing);
         ls_bytes_unref(nothing);
         outbox_send(socket, WS_TEXT, empty_array);
     } else if (now - atomic_load(&socket->last_out_ns) >= period) {
         outbox_send(socket, WS_TEXT, empty_array);
     }
-    int64_t next_in = in + period * (1 + atomic_load(&socket->pings_unanswered)), next_out = atomic_load(&socket->last_out_ns) + period;
+    int64_t next_in = in + period * (1 + atomic_load(&socket->pings_unanswered)),
+            next_out = atomic_load(&socket->last_out_ns) + period;
     return next_in < next_out ? next_in : next_out;
 }
 
@@ -589,14 +579,12 @@ void websocket_beat(void *ctx)
     int64_t now = ls_now_ns(), period = ls_ms(server->config.heartbeat_ms), next = now + period;
     struct ls_bytes *empty_array = ls_bytes_new("[]", 2);
     for (size_t i = 0; i < count; i++) {
-        int64_t due = empty_array != NULL ? beat(list[i], empty_array, now, period) : next;
-        if (due < next)
-            next = due;
+        int64_t due = empty_array ? beat(list[i], empty_array, now, period) : next;
+        if (due < next) next = due;
         socket_unref(list[i]);
     }
     ls_bytes_unref(empty_array);
     ls_free(list);
     /* Pages that connected at about the same time share a wake-up. */
-    if (count > 0)
-        arm_heartbeat(server, next > now + period / 30 ? next : now + period / 30);
+    if (count > 0) arm_heartbeat(server, next > now + period / 30 ? next : now + period / 30);
 }

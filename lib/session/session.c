@@ -1,5 +1,5 @@
-/* A session from opening to closing (LuaSession card: CreateLuaSession, Shutdown): the order in which the rooms from vm/ to reload/ begin and end,
- * and in which globals are made (L3).
+/* A session from opening to closing (LuaSession card: CreateLuaSession, Shutdown): the order in which the rooms from
+ * vm/ to reload/ begin and end, and in which globals are made (L3).
  *
  * Owner thread: the session's. Refuses to: read main.lua (loader.c). Rules: L1, L3, L7, P28. */
 #include "session/session.h"
@@ -27,15 +27,15 @@ static LS_RAISES int set_up(lua_State *L)
     return 0;
 }
 
-struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err)
+struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host,
+                                   struct ls_err *err)
 {
     struct ls_session *session = ls__vm_new(config, host, err);
-    if (!session)
-        return NULL;
+    if (!session) return NULL;
     /* Nothing made while opening is garbage, so the collector would only cost time. */
     lua_gc(session->vm.main, LUA_GCSTOP);
-    if (ls__model_new(session, err) != 0 || ls__lrun(session, set_up, session, 0, err) != 0 || ls__resolver_new(session, err) != 0 ||
-        ls__reload_new(session, err) != 0) {
+    if (ls__model_new(session, err) != 0 || ls__lrun(session, set_up, session, 0, err) != 0 ||
+        ls__resolver_new(session, err) != 0 || ls__reload_new(session, err) != 0) {
         ls_session_close(session);
         return NULL;
     }
@@ -45,13 +45,11 @@ struct ls_session *ls_session_open(const struct ls_session_config *config, const
 
 void ls_session_close(struct ls_session *session)
 {
-    if (!session)
-        return;
+    if (!session) return;
     assert(session->vm.depth == 0);
     session->vm.L = session->vm.main;
     atomic_store(&session->vm.interrupted, LS_INTERRUPT_NONE); /* dispose hooks run also in a session that was halted */
-    if (session->model)
-        ls__model_close(session);
+    if (session->model) ls__model_close(session);
     ls__reload_free(session);
     ls__resolver_free(session);
     ls__vm_close(session);

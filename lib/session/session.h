@@ -1,5 +1,6 @@
-/* LuaSession: one Lua VM with the globals a site uses (lua-api.md), its prototypes, modules and timers, and the resolver through which
- * the tracker sees its values. Opens and closes the rooms from vm/ to console/; whoever includes this header has what they offer to those above.
+/* LuaSession: one Lua VM with the globals a site uses (lua-api.md), its prototypes, modules and timers, and the
+ * resolver through which the tracker sees its values. Opens and closes the rooms from vm/ to console/; whoever includes
+ * this header has what they offer to those above.
  *
  * Owner thread: whoever runs the session's queue just now. Nothing raises: Lua errors come back in `err`. */
 #ifndef LS_SESSION_SESSION_H
@@ -11,7 +12,8 @@
 #include "vm/vm.h"
 
 /** Make the VM and its globals (L3, L8), everything but main.lua. @return owned, ls_session_close(); NULL and err */
-struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err);
+struct ls_session *ls_session_open(const struct ls_session_config *config, const struct ls_session_host *host,
+                                   struct ls_err *err);
 /** Cancel timers, call dispose hooks with false (H68), close the state (L7). NULL accepted. */
 void ls_session_close(struct ls_session *session);
 /** A full garbage collection, after which also the room of what has become few is given back. */

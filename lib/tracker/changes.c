@@ -13,10 +13,8 @@
 
 bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at)
 {
-    if (*at)
-        return true;
-    if (!ls__list_add(list, var))
-        return false;
+    if (*at) return true;
+    if (!ls__list_add(list, var)) return false;
     *at = (uint32_t)list->count;
     return true;
 }
@@ -24,8 +22,7 @@ bool ls__list_enter(struct ls__var_list *list, struct ls_var *var, uint32_t *at)
 void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place)
 {
     uint32_t *at = (uint32_t *)((char *)var + place);
-    if (!*at)
-        return;
+    if (!*at) return;
     struct ls_var *last = list->items[--list->count];
     list->items[*at - 1] = last;
     *(uint32_t *)((char *)last + place) = *at;
@@ -43,18 +40,15 @@ void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
 {
     /* Paths that start at a standard variable may have been read before it: they get another pass (T15, T84). */
-    if (var->named && tracker->in_pass)
-        tracker->repeat = true;
-    if (!ls__is_readable(var))
-        return;
+    if (var->named && tracker->in_pass) tracker->repeat = true;
+    if (!ls__is_readable(var)) return;
     var->pending_value = true;
     ls__mark_pending(tracker, var);
 }
 
 void ls__mark_type(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (!ls__is_readable(var))
-        return;
+    if (!ls__is_readable(var)) return;
     var->pending_type = true;
     ls__mark_pending(tracker, var);
 }
@@ -77,8 +71,7 @@ static int by_tree(const void *a, const void *b)
 static bool in_order(const struct ls__var_list *list)
 {
     for (size_t i = 1; i < list->count; i++)
-        if (ls__tree_compare(list->items[i - 1], list->items[i]) > 0)
-            return false;
+        if (ls__tree_compare(list->items[i - 1], list->items[i]) > 0) return false;
     return true;
 }
 
@@ -87,8 +80,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Space for the worst case first, so that the list is built without a way to fail in its middle: nothing pending is lost for want of
- * memory. */
+/* Space for the worst case first, so that the list is built without a way to fail in its middle: nothing pending is
+ * lost for want of memory. */
 static int reserve(struct ls_tracker *tracker)
 {
     size_t entries = tracker->pending.count * 3, names = 0;
@@ -99,27 +92,25 @@ static int reserve(struct ls_tracker *tracker)
     return fits ? 0 : LS_ENOMEM;
 }
 
-/* The class in which a changed property stands: its own, but `type` that detection set goes with the value (T87, P49a). */
+/* The class in which a changed property stands: its own, but `type` that detection set goes with the value (T87, P49a).
+ * */
 static bool stands_in(const struct ls_var *var, const struct ls__prop *prop, enum ls_priority priority)
 {
-    if (var->pending_type && strcmp(prop->name, "type") == 0)
-        return var->priority == priority;
+    if (var->pending_type && strcmp(prop->name, "type") == 0) return var->priority == priority;
     return prop->changed && prop->priority == priority;
 }
 
-static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_priority priority, size_t *entries, size_t *names)
+static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_priority priority, size_t *entries,
+                      size_t *names)
 {
     struct ls_change change = {.var = var, .priority = priority};
     const char **first = tracker->change_names + *names;
     change.value = var->priority == priority && (var->pending_value || var->pending_type);
     change.place = var->priority == priority && var->pending_place;
     for (uint32_t i = 0; i < var->prop_count; i++)
-        if (stands_in(var, &var->props[i], priority))
-            first[change.prop_count++] = var->props[i].name;
-    if (!change.value && !change.place && !change.prop_count)
-        return;
-    if (change.prop_count > 1)
-        qsort(first, change.prop_count, sizeof *first, by_name);
+        if (stands_in(var, &var->props[i], priority)) first[change.prop_count++] = var->props[i].name;
+    if (!change.value && !change.place && !change.prop_count) return;
+    if (change.prop_count > 1) qsort(first, change.prop_count, sizeof *first, by_name);
     change.props = first;
     *names += change.prop_count;
     tracker->changes[(*entries)++] = change;
@@ -133,10 +124,8 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     for (size_t i = 0; i < pending->count; i++)
         if (pending->items[i]->prop_removed && !pending->items[i]->pending_type)
             ls__props_prune(pending->items[i]); /* kept for its report only: the list before borrowed its name */
-    if (reserve(tracker))
-        return LS_ENOMEM;
-    if (!in_order(pending))
-        qsort(pending->items, pending->count, sizeof *pending->items, by_tree);
+    if (reserve(tracker)) return LS_ENOMEM;
+    if (!in_order(pending)) qsort(pending->items, pending->count, sizeof *pending->items, by_tree);
     for (int priority = LS_HIGH; priority <= LS_LOW; priority++)
         for (size_t i = 0; i < pending->count; i++)
             add_entry(tracker, pending->items[i], (enum ls_priority)priority, &entries, &names);
@@ -159,8 +148,7 @@ static struct ls__fault_box *box_fault(struct ls_tracker *tracker, const struct 
 {
     size_t text = strlen(fault->text) + 1, cause = strlen(fault->cause) + 1;
     struct ls__fault_box *box = ls_budget_resize(tracker->budget, NULL, sizeof *box + text + cause, LS_BUDGET_SPARE);
-    if (!box)
-        return NULL;
+    if (!box) return NULL;
     box->kind = fault->kind;
     box->size = text + cause;
     memcpy(box->text, fault->text, text);
@@ -177,7 +165,8 @@ static void list_news(struct ls_tracker *tracker, struct ls_var *var)
 
 static bool same_text(const struct ls__fault_box *box, const struct ls_fault *fault)
 {
-    return box && box->kind == fault->kind && strcmp(box->text, fault->text) == 0 && strcmp(box->cause, fault->cause) == 0;
+    return box && box->kind == fault->kind && strcmp(box->text, fault->text) == 0 &&
+           strcmp(box->cause, fault->cause) == 0;
 }
 
 /* Faults of this batch's writes stay until the next batch, whatever its detection reads (T80.1, TX24). */
@@ -188,13 +177,10 @@ static bool write_fault_holds(const struct ls_tracker *tracker, const struct ls_
 
 void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault, bool by_write)
 {
-    if (!by_write && write_fault_holds(tracker, var))
-        return;
-    if (!by_write && same_text(var->fault, fault) && !var->fault_by_write)
-        return;
+    if (!by_write && write_fault_holds(tracker, var)) return;
+    if (!by_write && same_text(var->fault, fault) && !var->fault_by_write) return;
     struct ls__fault_box *box = box_fault(tracker, fault);
-    if (!box)
-        return; /* the error before stays; memory that short is reported elsewhere */
+    if (!box) return; /* the error before stays; memory that short is reported elsewhere */
     if (!ls__list_enter(&tracker->faulty, var, &var->fault_at)) {
         ls_budget_free(tracker->budget, box);
         return;
@@ -204,8 +190,7 @@ void ls__fault_put(struct ls_tracker *tracker, struct ls_var *var, const struct 
     var->has_fault = true;
     var->fault_by_write = by_write;
     var->fault_batch = tracker->batch;
-    if (!by_write)
-        list_news(tracker, var);
+    if (!by_write) list_news(tracker, var);
 }
 
 static void drop_fault(struct ls_tracker *tracker, struct ls_var *var)
@@ -215,14 +200,12 @@ static void drop_fault(struct ls_tracker *tracker, struct ls_var *var)
     var->has_fault = false;
     var->fault_by_write = false;
     var->value.nil_step = 0;
-    if (var->told)
-        list_news(tracker, var);
+    if (var->told) list_news(tracker, var);
 }
 
 void ls__fault_clear(struct ls_tracker *tracker, struct ls_var *var)
 {
-    if (!var->has_fault || (tracker->in_pass && write_fault_holds(tracker, var)))
-        return;
+    if (!var->has_fault || (tracker->in_pass && write_fault_holds(tracker, var))) return;
     drop_fault(tracker, var);
 }
 
@@ -235,8 +218,7 @@ void ls__fault_sweep(struct ls_tracker *tracker)
         bool checked = readable && var->mark == tracker->generation && var->included == tracker->generation;
         if (var->has_fault && !checked && !write_fault_holds(tracker, var) && var->fault_batch != tracker->batch)
             drop_fault(tracker, var);
-        if (!var->has_fault)
-            ls__list_leave(faulty, var, offsetof(struct ls_var, fault_at));
+        if (!var->has_fault) ls__list_leave(faulty, var, offsetof(struct ls_var, fault_at));
     }
 }
 
@@ -247,11 +229,9 @@ size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t ma
     while (news->count && told < max) {
         struct ls_var *var = news->items[0];
         ls__list_leave(news, var, offsetof(struct ls_var, news_at));
-        if (var->has_fault && var->fault_by_write)
-            continue; /* answered with the write itself (P103) */
+        if (var->has_fault && var->fault_by_write) continue; /* answered with the write itself (P103) */
         uint64_t hash = var->fault ? var->fault->hash : 0;
-        if (hash == var->told)
-            continue;
+        if (hash == var->told) continue;
         var->told = hash;
         ids[told++] = var->id;
     }
@@ -260,8 +240,7 @@ size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t ma
 
 const struct ls_fault *ls_var_fault(const struct ls_var *var)
 {
-    if (!var->fault)
-        return NULL;
+    if (!var->fault) return NULL;
     static _Thread_local struct ls_fault view_of_thread; /* kilobytes that a session need not have for itself */
     struct ls_fault *view = &view_of_thread;
     view->kind = var->fault->kind;
@@ -272,8 +251,8 @@ const struct ls_fault *ls_var_fault(const struct ls_var *var)
 
 void ls_var_set_fault(struct ls_tracker *tracker, struct ls_var *var, const struct ls_fault *fault)
 {
-    if (fault && fault->kind)
-        ls__fault_put(tracker, var, fault, true); /* like a write's: this batch's detection must not wipe it before anybody saw it (TX24) */
+    if (fault && fault->kind) /* like a write's: this batch's detection must not wipe it before anybody saw it (TX24) */
+        ls__fault_put(tracker, var, fault, true);
     else if (var->has_fault)
         drop_fault(tracker, var);
 }
@@ -312,23 +291,17 @@ void ls_tracker_diag(struct ls_tracker *tracker, int level, const char *text, si
 {
     int64_t id = ls_tracker_computing(tracker);
     struct ls_var *var = id ? ls__find_any(tracker, id) : NULL;
-    if (!var || tracker->diag_level <= 0 || tracker->diag_level < level)
-        return;
-    if (!var->diags)
-        var->diags = ls_budget_zalloc(tracker->budget, sizeof *var->diags);
-    if (!var->diags || var->diags->count == LS__MAX_DIAGS)
-        return;
+    if (!var || tracker->diag_level <= 0 || tracker->diag_level < level) return;
+    if (!var->diags) var->diags = ls_budget_zalloc(tracker->budget, sizeof *var->diags);
+    if (!var->diags || var->diags->count == LS__MAX_DIAGS) return;
     var->has_diags = true;
-    if (len > LS__MAX_DIAG_BYTES)
-        len = ls_utf8_cut(text, LS__MAX_DIAG_BYTES);
+    if (len > LS__MAX_DIAG_BYTES) len = ls_utf8_cut(text, LS__MAX_DIAG_BYTES);
     char *copy = ls_budget_strndup(tracker->budget, text, len);
-    if (copy)
-        var->diags->text[var->diags->count++] = copy;
+    if (copy) var->diags->text[var->diags->count++] = copy;
 }
 
 void ls_tracker_clear_diags(struct ls_tracker *tracker, int64_t id)
 {
     struct ls_var *var = ls__find_any(tracker, id);
-    if (var)
-        ls__diags_clear(var);
+    if (var) ls__diags_clear(var);
 }

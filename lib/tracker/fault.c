@@ -14,16 +14,14 @@ static const struct {
 
 int ls_fault_set(struct ls_fault *fault, enum ls_fault_kind kind, const char *format, ...)
 {
-    if (!fault)
-        return -1;
+    if (!fault) return -1;
     fault->kind = kind;
     fault->cause[0] = '\0';
     va_list args;
     va_start(args, format);
     int len = vsnprintf(fault->text, sizeof fault->text, format, args);
     va_end(args);
-    if (len < 0)
-        fault->text[0] = '\0';
+    if (len < 0) fault->text[0] = '\0';
     return -1;
 }
 

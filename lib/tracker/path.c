@@ -1,9 +1,8 @@
-/* The path parser: text to steps in one block of memory. It knows neither variables nor values, and never touches properties; the query
- * is only cut off here. Thread: any; holds no state. Rules: T11–T15, T19, R2. */
+/* The path parser: text to steps in one block of memory. It knows neither variables nor values, and never touches
+ * properties; the query is only cut off here. Thread: any; holds no state. Rules: T11–T15, T19, R2. */
 #include "tracker/path.h"
 
 #include <string.h>
-
 
 #define INDEX_MAX 2147483646u /* T12: 2^31-2 */
 
@@ -15,8 +14,9 @@ size_t ls_path_split(const char *full, size_t len, const char **query, size_t *q
     return mark ? (size_t)(mark - full) : len;
 }
 
-/* Leading dots: each climb is two, and one more may follow as a separator. A separator is taken only where the dots that are left can
- * still be read, so `....x` climbs twice just as `......x` does. @return dots used, 0 when they are no start */
+/* Leading dots: each climb is two, and one more may follow as a separator. A separator is taken only where the dots
+ * that are left can still be read, so `....x` climbs twice just as `......x` does. @return dots used, 0 when they are
+ * no start */
 static size_t read_climb(const char *text, size_t len, uint32_t *climb)
 {
     size_t dots = 0, at = 0;
@@ -26,8 +26,7 @@ static size_t read_climb(const char *text, size_t len, uint32_t *climb)
     while (dots - at >= 2) {
         at += 2;
         ++*climb;
-        if (dots - at >= 1 && dots - at != 2)
-            at++;
+        if (dots - at >= 1 && dots - at != 2) at++;
     }
     return at;
 }
@@ -36,33 +35,28 @@ static size_t read_climb(const char *text, size_t len, uint32_t *climb)
  * @return 1 index, 0 field, -1 too large */
 static int read_index(const char *text, size_t len, uint32_t *index)
 {
-    if (len == 0 || (text[0] == '0' && len > 1))
-        return 0;
+    if (len == 0 || (text[0] == '0' && len > 1)) return 0;
     uint64_t number = 0;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return 0;
-        if (number <= INDEX_MAX)
-            number = number * 10 + (uint64_t)(text[i] - '0');
+        if (text[i] < '0' || text[i] > '9') return 0;
+        if (number <= INDEX_MAX) number = number * 10 + (uint64_t)(text[i] - '0');
     }
-    if (number > INDEX_MAX)
-        return -1;
+    if (number > INDEX_MAX) return -1;
     *index = (uint32_t)number;
     return 1;
 }
 
-/* `#` and an integer names an element of the list by its id. A number that cannot be an id names none, like that of an object that is gone.
+/* `#` and an integer names an element of the list by its id. A number that cannot be an id names none, like that of an
+ * object that is gone.
  * @return is it such a step */
 static bool read_row(const char *text, size_t len, int64_t *id)
 {
     size_t at = len > 1 && text[1] == '-' ? 2 : 1;
     bool canonical = at == 1 && len > 1 && text[1] != '0';
     int64_t number = 0;
-    if (len <= at || text[0] != '#')
-        return false;
+    if (len <= at || text[0] != '#') return false;
     for (; at < len; at++) {
-        if (text[at] < '0' || text[at] > '9')
-            return false;
+        if (text[at] < '0' || text[at] > '9') return false;
         if (number > (INT64_MAX - (text[at] - '0')) / 10)
             canonical = false;
         else
@@ -83,8 +77,7 @@ static int read_step(struct ls_step *step, const char *text, size_t len, bool la
     step->name = text;
     step->name_len = len;
     int index = read_index(text, len, &step->index);
-    if (index < 0)
-        return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the index %.*s is too large", shown, text);
+    if (index < 0) return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the index %.*s is too large", shown, text);
     if (index) {
         step->kind = LS_STEP_INDEX;
     } else if (ends_with(text, len, "()", 2)) {
@@ -98,13 +91,12 @@ static int read_step(struct ls_step *step, const char *text, size_t len, bool la
     } else {
         step->kind = LS_STEP_FIELD;
     }
-    if (step->name_len == 0)
-        return ls_fault_set(fault, LS_FAULT_BAD_PATH, "a step of the path has no name");
+    if (step->name_len == 0) return ls_fault_set(fault, LS_FAULT_BAD_PATH, "a step of the path has no name");
     return 0;
 }
 
-/* The steps' names are cut out of `names`, a copy of the text in which each name gets its own NUL: a dot, or the parenthesis behind the
- * name, gives up its place. */
+/* The steps' names are cut out of `names`, a copy of the text in which each name gets its own NUL: a dot, or the
+ * parenthesis behind the name, gives up its place. */
 static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_fault *fault)
 {
     size_t at = 0;
@@ -113,15 +105,14 @@ static int read_steps(struct ls_path *path, char *names, size_t len, struct ls_f
         size_t step_len = dot ? (size_t)(dot - names) - at : len - at;
         if (path->count == LS_PATH_MAX_STEPS)
             return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path has more than %d steps", LS_PATH_MAX_STEPS);
-        if (step_len == 0)
-            return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path has an empty step");
+        if (step_len == 0) return ls_fault_set(fault, LS_FAULT_BAD_PATH, "the path has an empty step");
         struct ls_step *step = &path->steps[path->count++];
         int64_t row;
-        if (read_step(step, names + at, step_len, dot == NULL, fault))
-            return -1;
+        if (read_step(step, names + at, step_len, !dot, fault)) return -1;
         if (read_row(step->name, step_len, &row)) {
             if (path->count > 1 || path->standard || path->climb)
-                return ls_fault_set(fault, LS_FAULT_BAD_PATH, "'%.*s' may only be the first step, below the list's variable",
+                return ls_fault_set(fault, LS_FAULT_BAD_PATH,
+                                    "'%.*s' may only be the first step, below the list's variable",
                                     step_len > 100 ? 100 : (int)step_len, names + at);
             step->kind = LS_STEP_ROW;
             step->row = row;
@@ -141,15 +132,13 @@ static struct ls_path *allot(const char *text, size_t len, struct ls_budget *bud
     size_t steps = 1;
     for (size_t i = 0; i < len; i++)
         steps += text[i] == '.';
-    if (steps > LS_PATH_MAX_STEPS)
-        steps = LS_PATH_MAX_STEPS;
-    struct ls_path *path = ls_budget_zalloc(budget, sizeof *path + steps * (sizeof(ls_op) + sizeof(struct ls_step)) + 3 * (len + 1));
-    if (!path)
-        return NULL;
+    if (steps > LS_PATH_MAX_STEPS) steps = LS_PATH_MAX_STEPS;
+    struct ls_path *path =
+        ls_budget_zalloc(budget, sizeof *path + steps * (sizeof(ls_op) + sizeof(struct ls_step)) + 3 * (len + 1));
+    if (!path) return NULL;
     path->steps = (struct ls_step *)(path->code + steps);
     char *copy = (char *)(path->steps + steps);
-    if (len)
-        memcpy(copy, text, len);
+    if (len) memcpy(copy, text, len);
     path->text = copy;
     path->text_len = len;
     return path;

@@ -11,10 +11,8 @@
 
 enum ls_priority ls__priority_read(const char *text)
 {
-    if (text && strcasecmp(text, "high") == 0)
-        return LS_HIGH;
-    if (text && strcasecmp(text, "low") == 0)
-        return LS_LOW;
+    if (text && strcasecmp(text, "high") == 0) return LS_HIGH;
+    if (text && strcasecmp(text, "low") == 0) return LS_LOW;
     return LS_MEDIUM;
 }
 
@@ -25,16 +23,13 @@ size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority)
         size_t len;
         enum ls_priority priority;
     } known[] = {{"high", 4, LS_HIGH}, {"med", 3, LS_MEDIUM}, {"medium", 6, LS_MEDIUM}, {"low", 3, LS_LOW}};
-    if (priority)
-        *priority = LS_MEDIUM;
+    if (priority) *priority = LS_MEDIUM;
     const char *colon = len ? memrchr(name, ':', len) : NULL;
-    if (!colon || colon == name)
-        return len;
+    if (!colon || colon == name) return len;
     size_t base = (size_t)(colon - name);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (len - base - 1 == known[i].len && strncasecmp(colon + 1, known[i].suffix, known[i].len) == 0) {
-            if (priority)
-                *priority = known[i].priority;
+            if (priority) *priority = known[i].priority;
             return base;
         }
     }
@@ -44,8 +39,8 @@ size_t ls_prop_base(const char *name, size_t len, enum ls_priority *priority)
 bool ls_prop_is(const struct ls_prop *prop, const char *name)
 {
     size_t len = strlen(name);
-    return prop->name_len >= len && memcmp(prop->name, name, len) == 0
-           && (prop->name_len == len || ls_prop_base(prop->name, prop->name_len, NULL) == len);
+    return prop->name_len >= len && memcmp(prop->name, name, len) == 0 &&
+           (prop->name_len == len || ls_prop_base(prop->name, prop->name_len, NULL) == len);
 }
 
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
@@ -57,8 +52,7 @@ void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out)
 
 int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
 {
-    if (prop->name_len == 0)
-        return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
+    if (prop->name_len == 0) return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "a property needs a name");
     if (memchr(prop->name, '\0', prop->name_len))
         return ls_fault_set(fault, LS_FAULT_BAD_MESSAGE, "the name of a property must not hold U+0000");
     if (prop->value_len && memchr(prop->value, '\0', prop->value_len))
@@ -70,8 +64,9 @@ int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
 SELDOM int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
 {
     const struct ls_budget *budget = tracker->budget;
-    return budget && budget->hit ? ls_fault_set(fault, LS_FAULT_INTERNAL, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated)
-                                 : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+    return budget && budget->hit
+               ? ls_fault_set(fault, LS_FAULT_INTERNAL, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated)
+               : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
 }
 
 /* --- the store --- */
@@ -81,7 +76,8 @@ static bool has_name(const struct ls__prop *prop, const char *name, size_t len)
     return prop->name_len == len && memcmp(prop->name, name, len) == 0;
 }
 
-/* The place in the table of the property of that name, or the free one where its search ends. The table is never more than half full. */
+/* The place in the table of the property of that name, or the free one where its search ends. The table is never more
+ * than half full. */
 static uint32_t *find_place(const struct ls_var *var, const char *name, size_t len)
 {
     uint32_t mask = var->prop_cap * 2 - 1, at = (uint32_t)ls_hash(name, len) & mask;
@@ -97,15 +93,13 @@ struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_
         return number ? &var->props[number - 1] : NULL;
     }
     for (uint32_t i = 0; i < var->prop_count; i++)
-        if (has_name(&var->props[i], name, len))
-            return &var->props[i];
+        if (has_name(&var->props[i], name, len)) return &var->props[i];
     return NULL;
 }
 
 SELDOM static void fill_table(struct ls_var *var)
 {
-    if (!var->prop_table)
-        return;
+    if (!var->prop_table) return;
     memset(var->prop_table, 0, (size_t)var->prop_cap * 2 * sizeof *var->prop_table);
     for (uint32_t i = 0; i < var->prop_count; i++)
         *find_place(var, var->props[i].name, var->props[i].name_len) = i + 1;
@@ -116,10 +110,10 @@ SELDOM static bool make_room(struct ls_var *var)
 {
     struct ls_budget *budget = var->tracker->budget;
     uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
-    if (cap > UINT32_MAX / 4)
-        return false;
+    if (cap > UINT32_MAX / 4) return false;
     uint32_t *table = cap > LS__PROPS_PLAIN ? ls_budget_zalloc(budget, (size_t)cap * 2 * sizeof *table) : NULL;
-    struct ls__prop *props = cap > LS__PROPS_PLAIN && !table ? NULL : ls_budget_resize(budget, var->props, cap * sizeof *props, 0);
+    struct ls__prop *props =
+        cap > LS__PROPS_PLAIN && !table ? NULL : ls_budget_resize(budget, var->props, cap * sizeof *props, 0);
     if (!props) {
         ls_budget_free(budget, table);
         return false;
@@ -132,56 +126,48 @@ SELDOM static bool make_room(struct ls_var *var)
     return true;
 }
 
-static char *make_pair(const struct ls_var *var, const char *name, size_t name_len, const char *value, size_t len, char **value_at)
+static char *make_pair(const struct ls_var *var, const char *name, size_t name_len, const char *value, size_t len,
+                       char **value_at)
 {
     char *block = ls_budget_resize(var->tracker->budget, NULL, name_len + len + 2, 0);
-    if (!block)
-        return NULL;
+    if (!block) return NULL;
     memcpy(block, name, name_len);
     block[name_len] = '\0';
     *value_at = block + name_len + 1;
-    if (len)
-        memcpy(*value_at, value, len);
+    if (len) memcpy(*value_at, value, len);
     (*value_at)[len] = '\0';
     return block;
 }
 
 static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
 {
-    if (name->len > UINT32_MAX || (var->prop_count == var->prop_cap && !make_room(var)))
-        return -1;
+    if (name->len > UINT32_MAX || (var->prop_count == var->prop_cap && !make_room(var))) return -1;
     struct ls__prop prop = {.name_len = (uint32_t)name->len, .priority = (uint8_t)name->priority};
     prop.name = make_pair(var, name->name, name->len, value, len, &prop.value);
-    if (!prop.name)
-        return -1;
+    if (!prop.name) return -1;
     var->props[var->prop_count++] = prop;
-    if (var->prop_table)
-        *find_place(var, name->name, name->len) = var->prop_count;
+    if (var->prop_table) *find_place(var, name->name, name->len) = var->prop_count;
     return 1;
 }
 
 /* A removed property stays as an empty value while its removal waits for the change list (T90); readers see none. */
-int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len, struct ls_fault *fault)
+int ls__prop_put(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len,
+                 struct ls_fault *fault)
 {
     const struct ls_tracker *tracker = var->tracker;
     struct ls__prop *prop = ls__prop_find(var, name->name, name->len);
     if (!prop || prop->value[0] == '\0') {
-        if (len == 0)
-            return 0;
-        if (!prop)
-            return add_prop(var, name, value, len) < 0 ? ls__no_memory(tracker, fault) : 1;
+        if (len == 0) return 0;
+        if (!prop) return add_prop(var, name, value, len) < 0 ? ls__no_memory(tracker, fault) : 1;
         prop->priority = (uint8_t)name->priority; /* T20: the removal took the old priority with it */
     } else if (strlen(prop->value) == len && memcmp(prop->value, value, len) == 0) {
-        if (!name->has_priority || prop->priority == name->priority)
-            return 0;
+        if (!name->has_priority || prop->priority == name->priority) return 0;
         prop->priority = (uint8_t)name->priority;
         return 1;
     }
     char *value_at, *block = make_pair(var, name->name, name->len, value, len, &value_at);
-    if (!block)
-        return ls__no_memory(tracker, fault);
-    if (name->has_priority)
-        prop->priority = (uint8_t)name->priority;
+    if (!block) return ls__no_memory(tracker, fault);
+    if (name->has_priority) prop->priority = (uint8_t)name->priority;
     var->prop_removed += (len == 0) - (prop->value[0] == '\0');
     ls_budget_free(tracker->budget, prop->name);
     prop->name = block;
@@ -212,8 +198,7 @@ SELDOM void ls__props_prune(struct ls_var *var)
             var->props[kept++] = *prop;
         }
     }
-    if (var->prop_removed == removed)
-        return;
+    if (var->prop_removed == removed) return;
     var->prop_count = kept;
     fill_table(var);
 }
@@ -222,9 +207,9 @@ SELDOM void ls__props_prune(struct ls_var *var)
 
 SELDOM int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
 {
-    if (!tracker->max_properties || count <= tracker->max_properties)
-        return 0;
-    return ls_fault_set(fault, LS_FAULT_INTERNAL, "the variable would have more than %zu properties, the limit; --max-properties raises it",
+    if (!tracker->max_properties || count <= tracker->max_properties) return 0;
+    return ls_fault_set(fault, LS_FAULT_INTERNAL,
+                        "the variable would have more than %zu properties, the limit; --max-properties raises it",
                         tracker->max_properties);
 }
 
@@ -244,7 +229,8 @@ SELDOM static int admit_one(void *ctx, const struct ls_prop *prop)
     return 0;
 }
 
-SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props, size_t count, size_t more, struct ls_fault *fault)
+SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props,
+                            size_t count, size_t more, struct ls_fault *fault)
 {
     struct admission admission = {var, var->prop_count - var->prop_removed, more};
     struct ls_budget *budget = tracker->budget;
@@ -252,13 +238,12 @@ SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_va
         admit_one(&admission, &props[i]);
         const char *query;
         size_t query_len;
-        if (ls_prop_is(&props[i], "path") && ls_path_split(props[i].value, props[i].value_len, &query, &query_len) < props[i].value_len)
+        if (ls_prop_is(&props[i], "path") &&
+            ls_path_split(props[i].value, props[i].value_len, &query, &query_len) < props[i].value_len)
             ls__query_each(query, query_len, admit_one, &admission, NULL);
     }
-    if (ls__props_check(tracker, admission.names, fault))
-        return -1;
-    if (!budget)
-        return 0;
+    if (ls__props_check(tracker, admission.names, fault)) return -1;
+    if (!budget) return 0;
     budget->hit = !ls_budget_fits(budget, admission.bytes, 0);
     return budget->hit ? ls__no_memory(tracker, fault) : 0;
 }
@@ -267,10 +252,8 @@ SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_va
 
 SELDOM static int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
@@ -288,7 +271,8 @@ SELDOM static void decode_percent(struct ls_buf *out, const char *text, size_t l
     }
 }
 
-SELDOM int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx, struct ls_fault *fault)
+SELDOM int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx,
+                          struct ls_fault *fault)
 {
     struct ls_buf key = LS_BUF_INIT, value = LS_BUF_INIT;
     int rc = 0;
@@ -320,10 +304,10 @@ SELDOM int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, co
 
 int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault)
 {
-    static const char *const words[] = {[LS_ACCESS_RW] = "rw", [LS_ACCESS_R] = "r", [LS_ACCESS_W] = "w", [LS_ACCESS_ACTION] = "action"};
+    static const char *const words[] = {
+        [LS_ACCESS_RW] = "rw", [LS_ACCESS_R] = "r", [LS_ACCESS_W] = "w", [LS_ACCESS_ACTION] = "action"};
     *access = LS_ACCESS_RW;
-    if (!text || !*text)
-        return 0;
+    if (!text || !*text) return 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(text, words[i]) == 0) {
             *access = (enum ls_access)i;
@@ -337,10 +321,12 @@ int ls__access_check(const struct ls_path *path, enum ls_access access, struct l
 {
     enum ls_step_kind last = path && path->count ? path->steps[path->count - 1].kind : LS_STEP_FIELD;
     if (last == LS_STEP_CALL && access == LS_ACCESS_W)
-        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' cannot be written: a call without placeholder needs access rw, r or action",
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS,
+                            "'%.100s' cannot be written: a call without placeholder needs access rw, r or action",
                             path->text);
     if (last == LS_STEP_SETTER && access != LS_ACCESS_W && access != LS_ACCESS_ACTION)
-        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' cannot be read: a call with placeholder needs access w or action", path->text);
+        return ls_fault_set(fault, LS_FAULT_BAD_ACCESS,
+                            "'%.100s' cannot be read: a call with placeholder needs access w or action", path->text);
     return 0;
 }
 
@@ -364,18 +350,15 @@ struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_
         return path;
     }
     path = ls_path_parse(text, len, tracker->budget, fault);
-    if (!path && fault->kind == LS_FAULT_INTERNAL)
-        ls__no_memory(tracker, fault); /* or the session's limit */
-    if (!path)
-        return NULL;
+    if (!path && fault->kind == LS_FAULT_INTERNAL) ls__no_memory(tracker, fault); /* or the session's limit */
+    if (!path) return NULL;
     const struct ls_resolver *resolver = &tracker->resolver;
     if (resolver->ops->prepare && resolver->ops->prepare(resolver->ctx, path, fault)) {
         ls_budget_free(tracker->budget, path);
         return NULL;
     }
     if (!ls_map_put(tracker->paths, text, len, path, NULL)) {
-        if (resolver->ops->forget)
-            resolver->ops->forget(resolver->ctx, path);
+        if (resolver->ops->forget) resolver->ops->forget(resolver->ctx, path);
         ls_budget_free(tracker->budget, path);
         ls__no_memory(tracker, fault);
         return NULL;
@@ -386,10 +369,8 @@ struct ls_path *ls__path_get(struct ls_tracker *tracker, const char *text, size_
 
 void ls__path_put(struct ls_tracker *tracker, struct ls_path *path)
 {
-    if (!path || --path->uses)
-        return;
+    if (!path || --path->uses) return;
     ls_map_take(tracker->paths, path->text, path->text_len);
-    if (tracker->resolver.ops->forget)
-        tracker->resolver.ops->forget(tracker->resolver.ctx, path);
+    if (tracker->resolver.ops->forget) tracker->resolver.ops->forget(tracker->resolver.ctx, path);
     ls_budget_free(tracker->budget, path);
 }

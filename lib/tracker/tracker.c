@@ -1,4 +1,5 @@
-/* The tracker's life, its ids, creating and destroying variables (tracker.md sections 2, 8, 20). Values are the resolver's business.
+/* The tracker's life, its ids, creating and destroying variables (tracker.md sections 2, 8, 20). Values are the
+ * resolver's business.
  * Owner thread: the session's. Rules: T1, T8–T10, T15, T18, T40–T44, T74, T75, T93a, T106. */
 #include "tracker/tracker.h"
 
@@ -8,14 +9,14 @@
 #include "base/array.h"
 #include "tracker/tracker_internal.h"
 
-static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx);
+static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var),
+                       void *ctx);
 static void remove_doomed(struct ls_tracker *tracker);
 
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
 {
     struct ls_tracker *tracker = ls_budget_zalloc(config->budget, sizeof *tracker);
-    if (!tracker)
-        goto fail;
+    if (!tracker) goto fail;
     tracker->budget = config->budget;
     tracker->max_properties = config->max_properties;
     tracker->resolver = config->resolver;
@@ -31,8 +32,7 @@ struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct
     tracker->by_object = ls_idmap_new_in(tracker->budget);
     tracker->paths = ls_map_new_in(tracker->budget);
     tracker->names = ls_map_new_in(tracker->budget);
-    if (tracker->by_id && tracker->by_object && tracker->paths && tracker->names)
-        return tracker;
+    if (tracker->by_id && tracker->by_object && tracker->paths && tracker->names) return tracker;
 fail:
     ls_tracker_free(tracker);
     ls_fail(err, LS_ENOMEM, "tracker: out of memory");
@@ -41,8 +41,7 @@ fail:
 
 void ls_tracker_free(struct ls_tracker *tracker)
 {
-    if (!tracker)
-        return;
+    if (!tracker) return;
     tracker->busy++; /* destroy hooks of wrappers may ask for destroying; everything goes anyway */
     while (tracker->roots.count) {
         struct ls_var *root = tracker->roots.items[tracker->roots.count - 1], *var = root;
@@ -60,8 +59,11 @@ void ls_tracker_free(struct ls_tracker *tracker)
     ls_map_free(tracker->paths, NULL);
     ls_map_free(tracker->names, NULL);
     ls__places_free(tracker);
-    void *const blocks[] = {tracker->roots.items, tracker->order.items, tracker->pending.items, tracker->faulty.items, tracker->news.items,
-                            tracker->outside.items, tracker->doomed, tracker->changes, tracker->change_names, tracker};
+    void *const blocks[] = {tracker->roots.items,   tracker->order.items,
+                            tracker->pending.items, tracker->faulty.items,
+                            tracker->news.items,    tracker->outside.items,
+                            tracker->doomed,        tracker->changes,
+                            tracker->change_names,  tracker};
     struct ls_budget *budget = tracker->budget;
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         ls_budget_free(budget, blocks[i]);
@@ -85,18 +87,15 @@ int ls_tracker_name(struct ls_tracker *tracker, const char *name, int64_t id, st
         return 0;
     }
     struct ls_var *var = ls_tracker_find(tracker, id);
-    if (!var)
-        return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "there is no variable %lld", (long long)id);
-    if (!ls_map_put(tracker->names, name, len, (void *)(intptr_t)id, NULL))
-        return ls__no_memory(tracker, fault);
+    if (!var) return ls_fault_set(fault, LS_FAULT_NOT_FOUND, "there is no variable %lld", (long long)id);
+    if (!ls_map_put(tracker->names, name, len, (void *)(intptr_t)id, NULL)) return ls__no_memory(tracker, fault);
     var->named = true;
     return 0;
 }
 
 int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
 {
-    if (strcmp(name, "@app") == 0)
-        return ls_tracker_find(tracker, 1) ? 1 : 0;
+    if (strcmp(name, "@app") == 0) return ls_tracker_find(tracker, 1) ? 1 : 0;
     return (intptr_t)ls_map_get(tracker->names, name, strlen(name));
 }
 
@@ -112,8 +111,7 @@ static int take_prop(struct making *making, const struct ls_prop *prop)
 {
     struct ls__prop_name name;
     ls__prop_split(prop->name, prop->name_len, &name);
-    if (ls__prop_put(making->var, &name, prop->value, prop->value_len, making->fault) < 0)
-        return -1;
+    if (ls__prop_put(making->var, &name, prop->value, prop->value_len, making->fault) < 0) return -1;
     return ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault);
 }
 
@@ -122,7 +120,8 @@ static int take_query_prop(void *ctx, const struct ls_prop *prop)
     return ls_prop_is(prop, "path") ? 0 : take_prop(ctx, prop); /* a path inside a path's query names nothing */
 }
 
-/* Merge what the creator gave: properties, then the query, which wins (T17); the path argument wins over the property (T18). */
+/* Merge what the creator gave: properties, then the query, which wins (T17); the path argument wins over the property
+ * (T18). */
 static int take_props(struct making *making, const struct ls_var_spec *spec)
 {
     const char *path = spec->path;
@@ -131,8 +130,7 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
     for (size_t i = 0; i < spec->prop_count; i++) {
         const struct ls_prop *prop = &spec->props[i];
         struct ls__prop_name name;
-        if (ls_prop_check(prop, making->fault))
-            return -1;
+        if (ls_prop_check(prop, making->fault)) return -1;
         ls__prop_split(prop->name, prop->name_len, &name);
         if (name.len == 4 && memcmp(name.name, "path", 4) == 0) {
             if (path_len == 0 || path == spec->path) {
@@ -147,14 +145,12 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
             return -1;
         }
     }
-    if (path_len == 0)
-        return 0;
+    if (path_len == 0) return 0;
     const char *query;
     size_t query_len, len = ls_path_split(path, path_len, &query, &query_len);
     if (len) {
         making->var->path = ls__path_get(making->tracker, path, len, making->fault);
-        if (!making->var->path)
-            return -1;
+        if (!making->var->path) return -1;
         if (ls__prop_put(making->var, &path_name, path, len, making->fault) < 0 ||
             ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault))
             return -1;
@@ -162,7 +158,8 @@ static int take_props(struct making *making, const struct ls_var_spec *spec)
     return ls__query_each(query, query_len, take_query_prop, making, making->fault);
 }
 
-static int check_place(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **parent, struct ls_fault *fault)
+static int check_place(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **parent,
+                       struct ls_fault *fault)
 {
     *parent = NULL;
     if (spec->id && ls__find_any(tracker, spec->id))
@@ -170,18 +167,21 @@ static int check_place(struct ls_tracker *tracker, const struct ls_var_spec *spe
     if (spec->parent) {
         *parent = spec->parent == spec->id ? NULL : ls_tracker_find(tracker, spec->parent);
         if (!*parent)
-            return ls_fault_set(fault, LS_FAULT_BAD_PARENT, "there is no parent variable %lld", (long long)spec->parent);
+            return ls_fault_set(fault, LS_FAULT_BAD_PARENT, "there is no parent variable %lld",
+                                (long long)spec->parent);
         if ((*parent)->depth >= LS__MAX_DEPTH)
             return ls_fault_set(fault, LS_FAULT_INTERNAL, "variables are nested deeper than %d levels", LS__MAX_DEPTH);
     }
     if (tracker->max_variables && tracker->count >= tracker->max_variables)
-        return ls_fault_set(fault, LS_FAULT_INTERNAL, "the session has %zu variables, the limit; --max-variables raises it",
+        return ls_fault_set(fault, LS_FAULT_INTERNAL,
+                            "the session has %zu variables, the limit; --max-variables raises it",
                             tracker->max_variables);
     return 0;
 }
 
 /* Steps 3 and 4: nothing has been entered yet when this fails (T41). */
-static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var *parent, struct ls_fault *fault)
+static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var *parent,
+                                struct ls_fault *fault)
 {
     struct ls_var *var = ls__var_new(tracker);
     if (!var) {
@@ -204,8 +204,7 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
     var->held = !parent || spec->has_value;
     var->owner = spec->owner;
     var->owner_id = spec->owner_id;
-    if (!id)
-        id = parent ? tracker->next_negative : tracker->counter;
+    if (!id) id = parent ? tracker->next_negative : tracker->counter;
     while (!spec->id && ls__find_any(tracker, id))
         id += parent ? -1 : 1;
     var->id = id;
@@ -226,8 +225,7 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
     ls__var_aim(var);
     var->wants_place = spec->wants_place;
     ls__place_aim(tracker, var);
-    if (!parent)
-        ls__epoch_move(tracker); /* `@app` may have come into being */
+    if (!parent) ls__epoch_move(tracker); /* `@app` may have come into being */
     return var;
 fail:
     ls__var_free(tracker, var);
@@ -247,13 +245,10 @@ static void run_create(struct ls_tracker *tracker, struct ls_var *var, const cha
     struct ls_fault fault = {.kind = LS_FAULT_NONE};
     ls_slot made = 0, from;
     char *name = ls_strdup(type); /* the property may be set anew by what runs now */
-    if (!name)
-        return;
-    if (var->value.slot)
-        goto named; /* the place has its object already */
+    if (!name) return;
+    if (var->value.slot) goto named; /* the place has its object already */
     if (resolver->ops->make(resolver->ctx, name, &made, &fault) || !made) {
-        if (fault.kind)
-            ls__fault_put(tracker, var, &fault, false);
+        if (fault.kind) ls__fault_put(tracker, var, &fault, false);
         ls_free(name);
         return;
     }
@@ -263,8 +258,7 @@ static void run_create(struct ls_tracker *tracker, struct ls_var *var, const cha
             resolver->ops->store(resolver->ctx, from, var->path, 0, var->access, made, &fault))
             ls__fault_put(tracker, var, &fault, false);
     }
-    if (resolver->ops->adopt(resolver->ctx, made, &var->value, &fault) < 0)
-        ls__fault_put(tracker, var, &fault, false);
+    if (resolver->ops->adopt(resolver->ctx, made, &var->value, &fault) < 0) ls__fault_put(tracker, var, &fault, false);
 named:;
     struct ls__prop_name prop = {"type", 4, false, LS_MEDIUM};
     if (ls__prop_put(var, &prop, name, strlen(name), NULL) > 0) {
@@ -279,12 +273,12 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
 {
     const struct ls_resolver *resolver = &tracker->resolver;
     struct ls_fault fault;
-    enum ls_step_kind last = var->path && var->path->count ? var->path->steps[var->path->count - 1].kind : LS_STEP_FIELD;
+    enum ls_step_kind last =
+        var->path && var->path->count ? var->path->steps[var->path->count - 1].kind : LS_STEP_FIELD;
     var->auto_type = !is_type_given(var);
     if (var->held) {
         int rc = spec->has_value ? resolver->ops->adopt(resolver->ctx, spec->value, &var->value, &fault) : 0;
-        if (rc < 0 || (rc & LS_CHECK_FAULT))
-            ls__fault_put(tracker, var, &fault, false);
+        if (rc < 0 || (rc & LS_CHECK_FAULT)) ls__fault_put(tracker, var, &fault, false);
     } else if (var->access != LS_ACCESS_ACTION && last != LS_STEP_SETTER) {
         ls__read(tracker, var);
     } else if (var->row == LS__ROW_NEVER) {
@@ -292,22 +286,20 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
         ls__fault_put(tracker, var, &fault, false);
     }
     const struct ls__prop *create = ls__prop_find(var, "create", 6);
-    if (create && create->value[0])
-        run_create(tracker, var, create->value);
+    if (create && create->value[0]) run_create(tracker, var, create->value);
     ls__settle(tracker, var, ls__outward(var), true);
     ls__place_find(tracker, var);
     if (!var->parent)
         var->pending_type = false; /* a root reports nothing before it is watched, and then everything (T44, P72) */
 }
 
-int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **out, struct ls_fault *fault)
+int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **out,
+                      struct ls_fault *fault)
 {
     struct ls_fault scratch;
     struct ls_var *parent;
-    if (!fault)
-        fault = &scratch;
-    if (check_place(tracker, spec, &parent, fault))
-        return -1;
+    if (!fault) fault = &scratch;
+    if (check_place(tracker, spec, &parent, fault)) return -1;
     tracker->busy++; /* binding a row may read its list */
     struct ls_var *var = enter_var(tracker, spec, parent, fault);
     if (!var) {
@@ -317,38 +309,35 @@ int ls_tracker_create(struct ls_tracker *tracker, const struct ls_var_spec *spec
     int64_t id = var->id;
     first_value(tracker, var, spec);
     ls__busy_end(tracker);
-    if (out)
-        *out = ls_tracker_find(tracker, id);
+    if (out) *out = ls_tracker_find(tracker, id);
     return 0;
 }
 
 /* --- destroying (T93a) --- */
 
-static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var),
+                       void *ctx)
 {
-    if (gone)
-        gone(ctx, var);
+    if (gone) gone(ctx, var);
     ls__wrapper_drop(tracker, var);
     ls__row_forget(tracker, var);
-    if (var->due & LS__DUE_KEYS)
-        tracker->resolver.ops->rekey(tracker->resolver.ctx, var->id, &var->value, NULL, NULL);
-    if (var->watchers)
-        ls__tree_watched(var, -1);
+    if (var->due & LS__DUE_KEYS) tracker->resolver.ops->rekey(tracker->resolver.ctx, var->id, &var->value, NULL, NULL);
+    if (var->watchers) ls__tree_watched(var, -1);
     ls__tree_unlink(tracker, var);
     ls__pending_forget(tracker, var);
     ls__index_object(tracker, var, true);
     ls__place_forget(tracker, var);
     tracker->resolver.ops->drop(tracker->resolver.ctx, &var->value);
-    if (var->named || !var->parent)
-        ls__epoch_move(tracker);
+    if (var->named || !var->parent) ls__epoch_move(tracker);
     ls_idmap_take(tracker->by_id, var->id);
     tracker->count--;
     ls__var_free(tracker, var);
 }
 
-/* Children before parents. A wrapper's destroy hook may run Lua code, which may even create variables below: the walk looks anew for the
- * deepest last child each time. */
-static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
+/* Children before parents. A wrapper's destroy hook may run Lua code, which may even create variables below: the walk
+ * looks anew for the deepest last child each time. */
+static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*gone)(void *ctx, struct ls_var *var),
+                        void *ctx)
 {
     for (struct ls_var *var = top, *up; var; var = up) {
         while (var->last)
@@ -360,7 +349,8 @@ static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*g
 
 static bool put_off(struct ls_tracker *tracker, int64_t id, void (*gone)(void *ctx, struct ls_var *var), void *ctx)
 {
-    return LS_PUSH_IN(tracker->budget, LS_BUDGET_SPARE, tracker->doomed, tracker->doomed_count, tracker->doomed_cap, (struct ls__doomed){id, gone, ctx});
+    return LS_PUSH_IN(tracker->budget, LS_BUDGET_SPARE, tracker->doomed, tracker->doomed_count, tracker->doomed_cap,
+                      (struct ls__doomed){id, gone, ctx});
 }
 
 /* The counter stays above 0 while the doomed go: their destroy hooks may doom others, which this loop then reaches. */
@@ -371,8 +361,7 @@ static void remove_doomed(struct ls_tracker *tracker)
         tracker->doomed_count--;
         memmove(tracker->doomed, tracker->doomed + 1, tracker->doomed_count * sizeof next);
         struct ls_var *var = ls__find_any(tracker, next.id);
-        if (var && var->dying)
-            remove_tree(tracker, var, next.gone, next.ctx);
+        if (var && var->dying) remove_tree(tracker, var, next.gone, next.ctx);
     }
 }
 
@@ -380,8 +369,7 @@ void ls_tracker_destroy(struct ls_tracker *tracker, int64_t id, void (*gone)(voi
 {
     struct ls_var *top = ls_tracker_find(tracker, id);
     /* Without memory to remember it the variable stays: the caller may ask again, nothing is half gone. */
-    if (!top || !put_off(tracker, id, gone, ctx))
-        return;
+    if (!top || !put_off(tracker, id, gone, ctx)) return;
     for (struct ls_var *var = top; var; var = ls__tree_next(var, top))
         var->dying = true;
     tracker->busy++;

@@ -1,4 +1,5 @@
-/* Questions about one variable. Nothing here runs Lua code. Owner thread: the session's. Rules: T2, T4, T89, T94, T97, P12. */
+/* Questions about one variable. Nothing here runs Lua code. Owner thread: the session's. Rules: T2, T4, T89, T94, T97,
+ * P12. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -38,8 +39,7 @@ size_t ls_var_child_count(const struct ls_var *var)
 int64_t ls_var_child(const struct ls_var *var, size_t index)
 {
     struct ls_tracker *tracker = var->tracker;
-    if (index >= var->child_count)
-        return 0;
+    if (index >= var->child_count) return 0;
     if (tracker->cursor_parent != var || tracker->cursor_index > index) {
         tracker->cursor_parent = var;
         tracker->cursor = var->first;
@@ -55,11 +55,11 @@ static const char null_text[] = "null";
 #define SHORT_TEXT 24 /* most texts are so long at most: a number, {"obj":1234}; what an allocator gives at least */
 
 /* @return NULL without memory */
-static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls__text *text, size_t *len)
+static const char *try_text(struct ls_tracker *tracker, const struct ls_value *value, struct ls__text *text,
+                            size_t *len)
 {
     *len = sizeof null_text - 1;
-    if (value->shape == LS_SHAPE_NULL)
-        return null_text;
+    if (value->shape == LS_SHAPE_NULL) return null_text;
     if (text->len == 0) {
         struct ls_buf buf = {.data = text->data, .cap = text->cap, .budget = tracker->budget};
         if (!buf.data) {
@@ -67,12 +67,11 @@ static const char *try_text(struct ls_tracker *tracker, const struct ls_value *v
             buf.failed = !buf.data;
             buf.cap = buf.data ? SHORT_TEXT : 0;
         }
-        bool fine = tracker->resolver.ops->json(tracker->resolver.ctx, value, &buf) == 0 && !ls_buf_failed(&buf) && buf.cap <= UINT32_MAX;
-        if (buf.cap > UINT32_MAX)
-            ls_buf_release(&buf);
+        bool fine = tracker->resolver.ops->json(tracker->resolver.ctx, value, &buf) == 0 && !ls_buf_failed(&buf) &&
+                    buf.cap <= UINT32_MAX;
+        if (buf.cap > UINT32_MAX) ls_buf_release(&buf);
         *text = (struct ls__text){buf.data, fine ? (uint32_t)buf.len : 0, (uint32_t)buf.cap};
-        if (!fine)
-            return NULL;
+        if (!fine) return NULL;
     }
     *len = text->len;
     return text->data;
@@ -82,8 +81,7 @@ static const char *text_of(struct ls_tracker *tracker, const struct ls_value *va
 {
     size_t size;
     const char *text = try_text(tracker, value, kept, &size);
-    if (len)
-        *len = text ? size : sizeof null_text - 1;
+    if (len) *len = text ? size : sizeof null_text - 1;
     return text ? text : null_text;
 }
 
@@ -108,8 +106,7 @@ const char *ls_var_json(struct ls_tracker *tracker, struct ls_var *var, size_t *
 
 const char *ls_var_base_json(struct ls_tracker *tracker, struct ls_var *var, size_t *len)
 {
-    if (!var->wrapper_slot)
-        return ls_var_json(tracker, var, len);
+    if (!var->wrapper_slot) return ls_var_json(tracker, var, len);
     return text_of(tracker, &var->value, &var->base_json, len);
 }
 
@@ -134,12 +131,12 @@ size_t ls_var_property_count(const struct ls_var *var)
     return var->prop_count - var->prop_removed;
 }
 
-void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value, enum ls_priority *priority)
+void ls_var_property_at(const struct ls_var *var, size_t index, const char **name, const char **value,
+                        enum ls_priority *priority)
 {
     for (uint32_t i = var->prop_removed ? 0 : (uint32_t)index; i < var->prop_count; i++) {
         const struct ls__prop *prop = &var->props[i];
-        if (prop->value[0] == '\0' || (var->prop_removed && index-- > 0))
-            continue;
+        if (prop->value[0] == '\0' || (var->prop_removed && index-- > 0)) continue;
         *name = prop->name;
         *value = prop->value;
         *priority = (enum ls_priority)prop->priority;
@@ -161,7 +158,7 @@ bool ls_var_readable(const struct ls_var *var)
 
 bool ls_var_has_path(const struct ls_var *var)
 {
-    return var->path != NULL;
+    return var->path;
 }
 
 bool ls_var_active(const struct ls_var *var)

@@ -1,6 +1,7 @@
-/* A small HTML tokenizer for view files: tags, attributes, comments, raw text. It keeps a stack of open elements to find what is never closed, knows which end
- * tags HTML lets one leave out, and refuses to judge the rest: a browser repairs more than it would be helpful to complain about. Files are a site's own, but it
- * must survive any bytes (fuzzed). */
+/* A small HTML tokenizer for view files: tags, attributes, comments, raw text. It keeps a stack of open elements to
+ * find what is never closed, knows which end tags HTML lets one leave out, and refuses to judge the rest: a browser
+ * repairs more than it would be helpful to complain about. Files are a site's own, but it must survive any bytes
+ * (fuzzed). */
 #include "viewdef/scan.h"
 
 #include <ctype.h>
@@ -44,14 +45,16 @@ static bool in_list(const char *name, const char *const *list)
 /* Elements without content. */
 static bool is_void(const char *name)
 {
-    static const char *const names[] = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", NULL};
+    static const char *const names[] = {"area", "base", "br",    "col",    "embed", "hr",  "img", "input",
+                                        "link", "meta", "param", "source", "track", "wbr", NULL};
     return in_list(name, names);
 }
 
 /* Elements whose end tag may be left out. */
 static bool ends_by_itself(const char *name)
 {
-    static const char *const names[] = {"p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "optgroup", "colgroup", "rt", "rp", NULL};
+    static const char *const names[] = {"p",     "li",    "dt",     "dd",       "tr",       "td", "th", "thead",
+                                        "tbody", "tfoot", "option", "optgroup", "colgroup", "rt", "rp", NULL};
     return in_list(name, names);
 }
 
@@ -63,7 +66,8 @@ static bool is_raw(const char *name)
 
 static int line_at(struct scan *scan, const char *at)
 {
-    for (; scan->counted < at; scan->counted++) scan->line += *scan->counted == '\n';
+    for (; scan->counted < at; scan->counted++)
+        scan->line += *scan->counted == '\n';
     return scan->line;
 }
 
@@ -80,7 +84,8 @@ __attribute__((format(printf, 3, 4))) static void problem(struct scan *scan, int
 
 static void skip_blanks(struct scan *scan)
 {
-    while (scan->at < scan->end && isspace((unsigned char)*scan->at)) scan->at++;
+    while (scan->at < scan->end && isspace((unsigned char)*scan->at))
+        scan->at++;
 }
 
 /* Letters up to a delimiter, in lower case as the HTML parser makes them. */
@@ -95,7 +100,10 @@ static void read_name(struct scan *scan, struct ls_buf *out, const char *stop)
 /* The few references that attribute values are written with; others stay as they are. */
 static void add_resolved(struct ls_buf *out, const char *text, size_t len)
 {
-    static const struct { const char *name; char c; } known[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&#39;", '\''}, {"&apos;", '\''}};
+    static const struct {
+        const char *name;
+        char c;
+    } known[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&#39;", '\''}, {"&apos;", '\''}};
     ls_buf_clear(out);
     for (size_t i = 0; i < len;) {
         size_t step = 0;
@@ -120,7 +128,8 @@ static void read_value(struct scan *scan)
     if (quote) {
         const char *close = memchr(from, quote, (size_t)(scan->end - from));
         if (!close) {
-            problem(scan, line_at(scan, from), "The value of attribute %s has no closing quote.", ls_buf_text(&scan->attribute));
+            problem(scan, line_at(scan, from), "The value of attribute %s has no closing quote.",
+                    ls_buf_text(&scan->attribute));
             close = scan->end;
         }
         add_resolved(&scan->value, from, (size_t)(close - from));
@@ -128,7 +137,8 @@ static void read_value(struct scan *scan)
         scan->at = close < scan->end ? close + 1 : close;
         return;
     }
-    while (scan->at < scan->end && !isspace((unsigned char)*scan->at) && *scan->at != '>') scan->at++;
+    while (scan->at < scan->end && !isspace((unsigned char)*scan->at) && *scan->at != '>')
+        scan->at++;
     add_resolved(&scan->value, from, (size_t)(scan->at - from));
     scan->no_memory = scan->no_memory || ls_buf_failed(&scan->value);
 }
@@ -167,8 +177,10 @@ static bool read_attributes(struct scan *scan, int tag_line)
             skip_blanks(scan);
             read_value(scan);
         }
-        if (scan->attribute.len > 3 && !memcmp(scan->attribute.data, "ui-", 3) && scan->visitor->attribute && scan->open_count)
-            scan->visitor->attribute(scan->visitor->ctx, line, (unsigned)scan->open_count, ls_buf_text(&scan->name), scan->attribute.data, ls_buf_text(&scan->value));
+        if (scan->attribute.len > 3 && !memcmp(scan->attribute.data, "ui-", 3) && scan->visitor->attribute &&
+            scan->open_count)
+            scan->visitor->attribute(scan->visitor->ctx, line, (unsigned)scan->open_count, ls_buf_text(&scan->name),
+                                     scan->attribute.data, ls_buf_text(&scan->value));
     }
 }
 
@@ -206,8 +218,10 @@ static void start_tag(struct scan *scan)
     scan->at++;
     read_name(scan, &scan->name, "/>");
     if (!scan->open_count) {
-        if (strcmp(ls_buf_text(&scan->name), "template")) problem(scan, line, "<%s> stands outside of the <template> element.", ls_buf_text(&scan->name));
-        else if (scan->templates++) problem(scan, line, "There is a second <template> element; a view file holds exactly one.");
+        if (strcmp(ls_buf_text(&scan->name), "template"))
+            problem(scan, line, "<%s> stands outside of the <template> element.", ls_buf_text(&scan->name));
+        else if (scan->templates++)
+            problem(scan, line, "There is a second <template> element; a view file holds exactly one.");
     }
     char *name = ls_strdup(ls_buf_text(&scan->name));
     if (!name) {
@@ -218,7 +232,8 @@ static void start_tag(struct scan *scan)
     size_t before = scan->open_count;
     push(scan, name, line);
     bool closed = read_attributes(scan, line);
-    if (scan->open_count > before && (is_void(name) || (closed && strcmp(name, "template")))) pop(scan);
+    if (scan->open_count > before && (is_void(name) || (closed && strcmp(name, "template"))))
+        pop(scan);
     else if (is_raw(name)) {
         skip_raw(scan, name, line);
         if (scan->open_count > before) pop(scan);
@@ -234,9 +249,11 @@ static void end_tag(struct scan *scan)
     const char *close = memchr(scan->at, '>', (size_t)(scan->end - scan->at));
     scan->at = close ? close + 1 : scan->end;
     size_t place = scan->open_count;
-    while (place && strcmp(scan->open[place - 1].name, ls_buf_text(&scan->name))) place--;
+    while (place && strcmp(scan->open[place - 1].name, ls_buf_text(&scan->name)))
+        place--;
     if (!place) {
-        if (!ends_by_itself(ls_buf_text(&scan->name))) problem(scan, line, "</%s> closes nothing.", ls_buf_text(&scan->name));
+        if (!ends_by_itself(ls_buf_text(&scan->name)))
+            problem(scan, line, "</%s> closes nothing.", ls_buf_text(&scan->name));
         return;
     }
     while (scan->open_count > place) {
@@ -297,9 +314,12 @@ static void scan_all(struct scan *scan)
 int ls_viewdef_scan(const char *text, size_t len, const struct ls_viewdef_visitor *visitor)
 {
     struct scan scan = {.at = text, .end = text + len, .counted = text, .line = 1, .visitor = visitor};
-    if (!ls_utf8_valid(text, len)) problem(&scan, 1, "The file is not valid UTF-8.");
-    else scan_all(&scan);
-    while (scan.open_count) ls_free(scan.open[--scan.open_count].name);
+    if (!ls_utf8_valid(text, len))
+        problem(&scan, 1, "The file is not valid UTF-8.");
+    else
+        scan_all(&scan);
+    while (scan.open_count)
+        ls_free(scan.open[--scan.open_count].name);
     ls_free(scan.open);
     ls_buf_release(&scan.name);
     ls_buf_release(&scan.attribute);

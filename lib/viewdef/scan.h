@@ -1,5 +1,5 @@
-/* Reading a view file as `lsess check` does (cli.md C1): its elements' ui-* attributes with their lines, and what is wrong with its
- * grammar (frontend.md F129). It judges what the browser client would stumble over, not HTML as a whole.
+/* Reading a view file as `lsess check` does (cli.md C1): its elements' ui-* attributes with their lines, and what is
+ * wrong with its grammar (frontend.md F129). It judges what the browser client would stumble over, not HTML as a whole.
  * Thread: any. */
 #ifndef LS_VIEWDEF_SCAN_H
 #define LS_VIEWDEF_SCAN_H
@@ -9,7 +9,8 @@
 /* All texts are borrowed during the call. */
 struct ls_viewdef_visitor {
     void *ctx;
-    /** An attribute whose name begins with "ui-": its value with character references resolved. `level` is the element's depth below the template. */
+    /** An attribute whose name begins with "ui-": its value with character references resolved. `level` is the
+     * element's depth below the template. */
     void (*attribute)(void *ctx, int line, unsigned level, const char *element, const char *name, const char *value);
     /** Something is wrong: a sentence. */
     void (*problem)(void *ctx, int line, const char *text);

@@ -1,10 +1,12 @@
 /* The texts of a site's view files (protocol.md section 14, hotload.md section 13), shared by all sessions.
  *
- * Files are kept in bytewise order of their path below the folder; of several with one key the first one counts and the others wait (H80). A text is read,
- * checked, and encoded once, into an immutable `struct ls__view`; readers take references under the lock and work outside of it.
+ * Files are kept in bytewise order of their path below the folder; of several with one key the first one counts and the
+ * others wait (H80). A text is read, checked, and encoded once, into an immutable `struct ls__view`; readers take
+ * references under the lock and work outside of it.
  *
- * Threads: any; one mutex for the file list, the generation is atomic. It refuses to judge HTML: that is the client's (H78). It looks at the
- * disk when opened and when asked to pick up, never otherwise (P109). Rules: P104 to P108, H73 to H80, F132. */
+ * Threads: any; one mutex for the file list, the generation is atomic. It refuses to judge HTML: that is the client's
+ * (H78). It looks at the disk when opened and when asked to pick up, never otherwise (P109). Rules: P104 to P108, H73
+ * to H80, F132. */
 #include "viewdef/viewdef.h"
 
 #include <pthread.h>
@@ -23,9 +25,9 @@
 #include "files/fspath.h"
 #include "viewdef/viewdef_internal.h"
 
-#define LS_BUILTIN_VIEWS "templates/viewdefs/"
-/* Time stamps of folders come from a clock that ticks every few milliseconds: one that is younger than this when it is looked at may hide
- * a file that arrives in the same tick. */
+#define LS_BUILTIN_VIEWS     "templates/viewdefs/"
+/* Time stamps of folders come from a clock that ticks every few milliseconds: one that is younger than this when it is
+ * looked at may hide a file that arrives in the same tick. */
 #define LS_FOLDER_SETTLED_NS ((int64_t)1000000000)
 
 struct folder {
@@ -38,27 +40,27 @@ struct folder {
 
 struct ls_viewdefs {
     /* -- immutable after open */
-    const char *within;         /* borrowed; as ls_path_within's (L13) */
-    char *dir;                  /* absolute; NULL for the built-in site */
+    const char *within; /* borrowed; as ls_path_within's (L13) */
+    char *dir;          /* absolute; NULL for the built-in site */
     /* -- atomic */
     _Atomic uint64_t generation;
     /* -- protected by lock */
     pthread_mutex_t lock;
-    struct ls__view **files;    /* owned; sorted by rel */
+    struct ls__view **files; /* owned; sorted by rel */
     size_t count, room;
-    struct ls__view **builtin;  /* the list views of F132 */
+    struct ls__view **builtin; /* the list views of F132 */
     size_t builtin_count;
-    struct folder *folders;     /* of the last walk, for pick_up */
+    struct folder *folders; /* of the last walk, for pick_up */
     size_t folder_count;
-    struct ls_map *waiting;     /* paths below `dir` that have appeared and belong to no type asked for yet; value = itself */
+    /* paths below `dir` that have appeared and belong to no type asked for yet; value = itself */
+    struct ls_map *waiting;
 };
 
 /* --- one view --- */
 
 static void unref_view(struct ls__view *view)
 {
-    if (!view || atomic_fetch_sub(&view->uses, 1) != 1)
-        return;
+    if (!view || atomic_fetch_sub(&view->uses, 1) != 1) return;
     ls_bytes_unref(view->member);
     ls_free(view->rel);
     ls_free(view->key);
@@ -76,8 +78,7 @@ void ls__views_release(struct ls__view **list, size_t count)
 static bool is_blank(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (text[i] != ' ' && (text[i] < '\t' || text[i] > '\r'))
-            return false;
+        if (text[i] != ' ' && (text[i] < '\t' || text[i] > '\r')) return false;
     return true;
 }
 
@@ -105,11 +106,9 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     view->key = ls_strndup(base, strlen(base) - strlen(".html"));
     view->real = real ? ls_strdup(real) : NULL;
     view->stamp = ls_hash(text, len);
-    if (!view->stamp)
-        view->stamp = 1;
+    if (!view->stamp) view->stamp = 1;
     struct ls_buf member = LS_BUF_INIT;
-    if (view->key)
-        ls_json_put_string(&member, view->key, text, len);
+    if (view->key) ls_json_put_string(&member, view->key, text, len);
     view->member = ls_buf_failed(&member) ? NULL : ls_bytes_new(ls_buf_text(&member), member.len);
     ls_buf_release(&member);
     if (!view->rel || !view->key || (real && !view->real) || !view->member) {
@@ -124,7 +123,8 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
 static bool is_view_name(const char *rel)
 {
     const char *base = ls_path_base(rel);
-    return *base != '.' && *base != '#' && strlen(base) > strlen(".html") && ls_has_suffix(base, ".html") && !strstr(base, "___jb_");
+    return *base != '.' && *base != '#' && strlen(base) > strlen(".html") && ls_has_suffix(base, ".html") &&
+           !strstr(base, "___jb_");
 }
 
 /* --- the file list; the lock is held, or nobody else knows the store yet --- */
@@ -152,8 +152,7 @@ static size_t find_rel(const struct ls_viewdefs *views, const char *rel, bool *f
 static struct ls__view *find_key(const struct ls_viewdefs *views, const char *key)
 {
     for (size_t i = 0; i < views->count; i++)
-        if (strcmp(views->files[i]->key, key) == 0)
-            return views->files[i];
+        if (strcmp(views->files[i]->key, key) == 0) return views->files[i];
     return NULL;
 }
 
@@ -188,8 +187,7 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     LS_ERR(problem);
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, views->dir, rel);
-    if (ls_buf_failed(&path))
-        return ls_fail(err, LS_ENOMEM, "no memory for the path of view %s", rel);
+    if (ls_buf_failed(&path)) return ls_fail(err, LS_ENOMEM, "no memory for the path of view %s", rel);
     struct ls_bytes *text = ls_file_read(views->within, path.data, 0, &problem);
     char *real = text ? ls_path_within(views->within, path.data, &problem) : NULL;
     struct ls__view *view = real ? make_view(rel, real, text, &problem) : NULL;
@@ -197,8 +195,7 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
         rc = problem.code;
     else
         rc = put_file(views, view, &problem);
-    if (rc != 0)
-        unref_view(view);
+    if (rc != 0) unref_view(view);
     if (rc == LS_ENOMEM)
         ls_fail(err, rc, "%s", ls_err_text(&problem));
     else if (rc != 0 && rc != LS_ENOTFOUND) /* a dangling link is a file that is not there (H18) */
@@ -235,17 +232,16 @@ static int note_folder(struct walk *walk, const char *rel)
     ls_path_join(&path, walk->views->dir, rel);
     folder.path = ls_buf_detach(&path, NULL);
     ls_buf_release(&path);
-    if (!folder.path)
-        return LS_ENOMEM;
+    if (!folder.path) return LS_ENOMEM;
     clock_gettime(CLOCK_REALTIME, &now);
     if (stat(folder.path, &st) == 0) {
         folder.dev = st.st_dev;
         folder.ino = st.st_ino;
         folder.modified = st.st_mtim;
-        folder.fresh = (int64_t)(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + (now.tv_nsec - st.st_mtim.tv_nsec) < LS_FOLDER_SETTLED_NS;
+        folder.fresh = (int64_t)(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + (now.tv_nsec - st.st_mtim.tv_nsec) <
+                       LS_FOLDER_SETTLED_NS;
     }
-    if (LS_PUSH(walk->folders, walk->count, walk->room, folder))
-        return 0;
+    if (LS_PUSH(walk->folders, walk->count, walk->room, folder)) return 0;
     ls_free(folder.path);
     return LS_ENOMEM;
 }
@@ -254,16 +250,12 @@ static int visit(void *ctx, const char *rel, bool is_dir)
 {
     struct walk *walk = ctx;
     struct ls_viewdefs *views = walk->views;
-    if (is_dir)
-        return note_folder(walk, rel);
-    if (!is_view_name(rel))
-        return 0;
-    if (walk->first)
-        return load_file(views, rel, walk->err);
+    if (is_dir) return note_folder(walk, rel);
+    if (!is_view_name(rel)) return 0;
+    if (walk->first) return load_file(views, rel, walk->err);
     bool known;
     find_rel(views, rel, &known);
-    if (!known && !ls_map_put(views->waiting, rel, strlen(rel), views, NULL))
-        return LS_ENOMEM;
+    if (!known && !ls_map_put(views->waiting, rel, strlen(rel), views, NULL)) return LS_ENOMEM;
     return 0;
 }
 
@@ -272,8 +264,7 @@ static int walk_folder(struct ls_viewdefs *views, bool first, struct ls_err *err
 {
     struct walk walk = {.views = views, .first = first, .err = err};
     int rc = note_folder(&walk, "");
-    if (rc == 0)
-        rc = ls_tree_walk(views->within, first, views->dir, visit, &walk, err);
+    if (rc == 0) rc = ls_tree_walk(views->within, first, views->dir, visit, &walk, err);
     if (rc < 0) {
         free_folders(walk.folders, walk.count);
         return rc == LS_ENOMEM ? ls_fail(err, rc, "no memory for the views in %s", views->dir) : rc;
@@ -290,10 +281,9 @@ static bool folders_changed(const struct ls_viewdefs *views)
         const struct folder *folder = &views->folders[i];
         struct stat st;
         if (stat(folder->path, &st) != 0) {
-            if (folder->ino)
-                return true;
-        } else if (folder->fresh || st.st_dev != folder->dev || st.st_ino != folder->ino || st.st_mtim.tv_sec != folder->modified.tv_sec
-                   || st.st_mtim.tv_nsec != folder->modified.tv_nsec) {
+            if (folder->ino) return true;
+        } else if (folder->fresh || st.st_dev != folder->dev || st.st_ino != folder->ino ||
+                   st.st_mtim.tv_sec != folder->modified.tv_sec || st.st_mtim.tv_nsec != folder->modified.tv_nsec) {
             return true;
         }
     }
@@ -307,11 +297,9 @@ static int load_embedded(struct ls_viewdefs *views, const char *prefix, struct l
     size_t count;
     const struct ls_embed *all = ls_embed_all(&count);
     for (size_t i = 0; i < count; i++) {
-        if (!ls_has_prefix(all[i].name, prefix) || !is_view_name(all[i].name))
-            continue;
+        if (!ls_has_prefix(all[i].name, prefix) || !is_view_name(all[i].name)) continue;
         struct ls_bytes *text = ls_embed_read(&all[i]);
-        if (!text)
-            return ls_fail(err, LS_ENOMEM, "no memory for the built-in view %s", all[i].name);
+        if (!text) return ls_fail(err, LS_ENOMEM, "no memory for the built-in view %s", all[i].name);
         struct ls__view *view = make_view(all[i].name + strlen(prefix), NULL, text, err);
         ls_bytes_unref(text);
         int rc = view ? put_file(views, view, err) : LS_ENOMEM;
@@ -335,7 +323,8 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
     pthread_mutex_init(&views->lock, NULL);
     atomic_init(&views->generation, 1);
     views->waiting = ls_map_new();
-    int rc = views->waiting ? load_embedded(views, LS_BUILTIN_VIEWS, err) : ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
+    int rc = views->waiting ? load_embedded(views, LS_BUILTIN_VIEWS, err)
+                            : ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
     views->builtin = views->files;
     views->builtin_count = views->count;
     views->files = NULL;
@@ -343,7 +332,8 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
     if (rc == 0 && bundle) {
         struct ls_buf prefix = LS_BUF_INIT;
         ls_buf_printf(&prefix, "%s/viewdefs/", bundle);
-        rc = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "no memory for the view definitions") : load_embedded(views, prefix.data, err);
+        rc = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "no memory for the view definitions")
+                                    : load_embedded(views, prefix.data, err);
         ls_buf_release(&prefix);
     }
     views->within = within;
@@ -360,8 +350,7 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
 
 void ls_viewdefs_close(struct ls_viewdefs *views)
 {
-    if (!views)
-        return;
+    if (!views) return;
     ls__views_release(views->files, views->count);
     ls__views_release(views->builtin, views->builtin_count);
     free_folders(views->folders, views->folder_count);
@@ -376,15 +365,13 @@ static int drop_file(struct ls_viewdefs *views, const char *rel)
 {
     bool found;
     size_t at = find_rel(views, rel, &found);
-    if (!found)
-        return 0;
+    if (!found) return 0;
     struct ls__view *gone = views->files[at];
     bool winner = find_key(views, gone->key) == gone;
     views->count--;
     memmove(views->files + at, views->files + at + 1, (views->count - at) * sizeof *views->files);
     struct ls__view *heir = find_key(views, gone->key);
-    if (winner && heir)
-        ls_log(1, "view %s is now taken from %s", heir->key, heir->rel);
+    if (winner && heir) ls_log(1, "view %s is now taken from %s", heir->key, heir->rel);
     bool news = winner && heir && heir->stamp != gone->stamp;
     unref_view(gone);
     return news;
@@ -392,10 +379,10 @@ static int drop_file(struct ls_viewdefs *views, const char *rel)
 
 int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes *text, struct ls_err *err)
 {
-    const char *rel = views->dir && ls_path_below(views->dir, path) && strlen(path) > strlen(views->dir) + 1 ? path + strlen(views->dir) + 1
-                                                                                                             : ls_path_base(path);
-    if (!is_view_name(rel))
-        return 0;
+    const char *rel = views->dir && ls_path_below(views->dir, path) && strlen(path) > strlen(views->dir) + 1
+                          ? path + strlen(views->dir) + 1
+                          : ls_path_base(path);
+    if (!is_view_name(rel)) return 0;
     int rc;
     if (!text) {
         pthread_mutex_lock(&views->lock);
@@ -406,8 +393,8 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
         struct ls__view *view = real ? make_view(rel, real, text, err) : NULL;
         ls_free(real);
         if (!view)
-            return ls_bytes_len(text) && ls_utf8_valid(ls_bytes_data(text), ls_bytes_len(text))
-                           && !is_blank(ls_bytes_data(text), ls_bytes_len(text))
+            return ls_bytes_len(text) && ls_utf8_valid(ls_bytes_data(text), ls_bytes_len(text)) &&
+                           !is_blank(ls_bytes_data(text), ls_bytes_len(text))
                        ? LS_ENOMEM
                        : LS_EINVAL;
         pthread_mutex_lock(&views->lock);
@@ -420,8 +407,7 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
             unref_view(view);
         pthread_mutex_unlock(&views->lock);
     }
-    if (rc > 0)
-        atomic_fetch_add(&views->generation, 1);
+    if (rc > 0) atomic_fetch_add(&views->generation, 1);
     return rc;
 }
 
@@ -434,8 +420,7 @@ size_t ls_viewdefs_count(const struct ls_viewdefs *views)
 {
     struct ls__view **list;
     int count = ls__viewdefs_snapshot((struct ls_viewdefs *)views, false, &list);
-    if (count < 0)
-        return 0;
+    if (count < 0) return 0;
     ls__views_release(list, (size_t)count);
     return (size_t)count;
 }
@@ -449,7 +434,8 @@ uint64_t ls_viewdefs_stamp(struct ls_viewdefs *views, const char *key)
     return stamp;
 }
 
-/* Is the file of this path TYPE.NAMESPACE.html? The type is compared as it is, so no text from a page reaches the file system (P108). */
+/* Is the file of this path TYPE.NAMESPACE.html? The type is compared as it is, so no text from a page reaches the file
+ * system (P108). */
 static bool is_of_type(const char *rel, const char *type, size_t len)
 {
     const char *base = ls_path_base(rel);
@@ -460,12 +446,10 @@ int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_e
 {
     size_t len = strlen(type), before;
     int rc = 0;
-    if (!views->dir || !len)
-        return 0;
+    if (!views->dir || !len) return 0;
     pthread_mutex_lock(&views->lock);
     before = views->count;
-    if (folders_changed(views))
-        rc = walk_folder(views, false, err);
+    if (folders_changed(views)) rc = walk_folder(views, false, err);
     struct ls_map_entry *entry = rc == 0 ? ls_map_first(views->waiting) : NULL;
     while (entry && rc == 0) {
         struct ls_map_entry *next = ls_map_next(entry);
@@ -473,15 +457,13 @@ int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_e
         const char *rel = ls_map_key(entry, &rel_len);
         if (is_of_type(rel, type, len)) {
             rc = load_file(views, rel, err);
-            if (rc == 0)
-                ls_map_take(views->waiting, rel, rel_len);
+            if (rc == 0) ls_map_take(views->waiting, rel, rel_len);
         }
         entry = next;
     }
     bool more = views->count != before;
     pthread_mutex_unlock(&views->lock);
-    if (more)
-        atomic_fetch_add(&views->generation, 1);
+    if (more) atomic_fetch_add(&views->generation, 1);
     return rc < 0 ? rc : more;
 }
 
@@ -500,8 +482,8 @@ static bool is_replaced(struct ls__view **mine, size_t count, const struct ls__v
     size_t type_len = (size_t)(strrchr(builtin->key, '.') - builtin->key);
     for (size_t i = 0; i < count; i++) {
         const char *key = mine[i]->key;
-        if (strncmp(key, builtin->key, type_len) == 0
-            && (strcmp(key + type_len, ".DEFAULT") == 0 || strcmp(key + type_len, ".list-item") == 0))
+        if (strncmp(key, builtin->key, type_len) == 0 &&
+            (strcmp(key + type_len, ".DEFAULT") == 0 || strcmp(key + type_len, ".list-item") == 0))
             return true;
     }
     return false;
@@ -520,10 +502,8 @@ int ls__viewdefs_snapshot(struct ls_viewdefs *views, bool builtin, struct ls__vi
             atomic_fetch_add(&source[i]->uses, 1);
         }
     pthread_mutex_unlock(&views->lock);
-    if (!copy)
-        return LS_ENOMEM;
-    if (count)
-        qsort(copy, count, sizeof *copy, by_key);
+    if (!copy) return LS_ENOMEM;
+    if (count) qsort(copy, count, sizeof *copy, by_key);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) { /* of one key the first path counts */
         if (kept && strcmp(copy[kept - 1]->key, copy[i]->key) == 0)
@@ -535,12 +515,12 @@ int ls__viewdefs_snapshot(struct ls_viewdefs *views, bool builtin, struct ls__vi
     return (int)kept;
 }
 
-int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char *key, const char *real_path), void *ctx)
+int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char *key, const char *real_path),
+                     void *ctx)
 {
     struct ls__view **list;
     int count = ls__viewdefs_snapshot(views, false, &list);
-    if (count < 0)
-        return count;
+    if (count < 0) return count;
     for (int i = 0; i < count; i++)
         fn(ctx, list[i]->key, list[i]->real);
     ls__views_release(list, (size_t)count);

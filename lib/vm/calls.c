@@ -1,5 +1,6 @@
-/* Calls of library functions that may take long without executing an instruction, where the count hook does not see them (L5, P40a). The functions are the libraries' own. Around
- * each call it is written down which one runs, for other threads; one that comes back late is told of in the log, with its place, and ends its entry if the time is over.
+/* Calls of library functions that may take long without executing an instruction, where the count hook does not see
+ * them (L5, P40a). The functions are the libraries' own. Around each call it is written down which one runs, for other
+ * threads; one that comes back late is told of in the log, with its place, and ends its entry if the time is over.
  *
  * A call costs some loads and stores: whether it was long is seen from the stepped clock (base/clock.h).
  * Owner thread: the session's. */
@@ -12,9 +13,12 @@
 #define LATE_NS ls_ms(1000) /* the stepped clock knows the beginning of a shorter call too badly */
 
 /* FILE stands for the methods of files. */
+/* clang-format off */
 #define CALLS(X) \
-    X(string, find) X(string, match) X(string, gmatch) X(string, gsub) X(string, rep) X(table, concat) X(table, insert) X(table, remove) X(table, move) X(table, sort) \
+    X(string, find) X(string, match) X(string, gmatch) X(string, gsub) X(string, rep) \
+    X(table, concat) X(table, insert) X(table, remove) X(table, move) X(table, sort) \
     X(os, execute) X(file, read) X(file, write) X(file, close)
+/* clang-format on */
 
 #define NUMBER(library, name) AT_##library##_##name,
 enum { CALLS(NUMBER) CALL_COUNT, GMATCH_UPVALUES = 3 };
@@ -22,14 +26,15 @@ enum { CALLS(NUMBER) CALL_COUNT, GMATCH_UPVALUES = 3 };
 static _Atomic(lua_CFunction) originals[CALL_COUNT]; /* the same for all sessions, written by each */
 
 /* A call has returned that had begun at `begun_ns`, when commands had been waited for `waited_ns`. [-0, +0, e] */
-static LS_RAISES void look_back(struct ls_session *session, lua_State *L, const char *name, int64_t begun_ns, int64_t waited_ns)
+static LS_RAISES void look_back(struct ls_session *session, lua_State *L, const char *name, int64_t begun_ns,
+                                int64_t waited_ns)
 {
     int64_t took_ns = ls_now_ns() - begun_ns;
-    if (took_ns < LATE_NS)
-        return;
+    if (took_ns < LATE_NS) return;
     if (took_ns >= LS_SLOW_NS) {
         luaL_where(L, 1); /* "key:line: ", or nothing */
-        ls_log_session(0, session->vm.id, "%s%s has returned after %.1f s", lua_tostring(L, -1), name, (double)took_ns / 1e9);
+        ls_log_session(0, session->vm.id, "%s%s has returned after %.1f s", lua_tostring(L, -1), name,
+                       (double)took_ns / 1e9);
         lua_pop(L, 1);
     }
     if (session->vm.deadline_ns == 0)
@@ -46,15 +51,15 @@ static inline LS_RAISES int watch(lua_State *L, lua_CFunction function, const ch
     atomic_store_explicit(session->vm.inside, name, memory_order_relaxed);
     int results = function(L);
     atomic_store_explicit(session->vm.inside, outer, memory_order_relaxed);
-    if (ls_stepped_ns() != begun_ns)
-        look_back(session, L, name, begun_ns, waited_ns);
+    if (ls_stepped_ns() != begun_ns) look_back(session, L, name, begun_ns, waited_ns);
     return results;
 }
 
-#define DEFINE(library, name)                                                                                                            \
-    static LS_RAISES int w_##library##_##name(lua_State *L)                                                                              \
-    {                                                                                                                                    \
-        return watch(L, atomic_load_explicit(&originals[AT_##library##_##name], memory_order_relaxed), #library "." #name);              \
+#define DEFINE(library, name)                                                                                          \
+    static LS_RAISES int w_##library##_##name(lua_State *L)                                                            \
+    {                                                                                                                  \
+        return watch(L, atomic_load_explicit(&originals[AT_##library##_##name], memory_order_relaxed),                 \
+                     #library "." #name);                                                                              \
     }
 CALLS(DEFINE)
 
@@ -84,7 +89,10 @@ LS_RAISES void ls__open_calls(lua_State *L)
 {
     LS_LTOP(L);
 #define ROW(library, name) {#library, #name, w_##library##_##name},
-    static const struct { const char *library, *name; lua_CFunction function; } calls[] = {CALLS(ROW)};
+    static const struct {
+        const char *library, *name;
+        lua_CFunction function;
+    } calls[] = {CALLS(ROW)};
     for (size_t i = 0; i < CALL_COUNT; i++) {
         if (strcmp(calls[i].library, "file") == 0) {
             luaL_getmetatable(L, LUA_FILEHANDLE);

@@ -1,8 +1,8 @@
 /* Compiled code shared by all sessions (chunks.h): chunk name → byte code of the text seen last under that name.
  *
- * One version a name is kept: a reload replaces it, so that the cache does not grow with the number of saves. Byte code is never stripped:
- * tracebacks need lines, the reload transaction needs names of locals (H56). It is never taken from outside, only made here by lua_dump of a
- * text that luaL_loadbufferx has accepted in text mode (L16).
+ * One version a name is kept: a reload replaces it, so that the cache does not grow with the number of saves. Byte code
+ * is never stripped: tracebacks need lines, the reload transaction needs names of locals (H56). It is never taken from
+ * outside, only made here by lua_dump of a text that luaL_loadbufferx has accepted in text mode (L16).
  *
  * Thread: any; the mutex is private and held for look-ups only. */
 #include "vm/chunks.h"
@@ -29,7 +29,8 @@ struct ls_chunks {
     struct ls_map *given;    /* -- protected by lock: key and hash of a text → struct ls_bytes of reload_given.c */
 };
 
-enum { MOST_GIVEN = 4096 }; /* versions of files: a program that runs for months sees many; beyond it a reload keeps the run's data (H2) */
+/* versions of files: a program that runs for months sees many; beyond it a reload keeps the run's data (H2) */
+enum { MOST_GIVEN = 4096 };
 
 struct ls_chunks *ls_chunks_new(struct ls_err *err)
 {
@@ -56,8 +57,7 @@ struct ls_chunks *ls_chunks_new(struct ls_err *err)
 static void free_chunk(void *value)
 {
     struct chunk *chunk = value;
-    if (chunk)
-        ls_bytes_unref(chunk->code);
+    if (chunk) ls_bytes_unref(chunk->code);
     ls_free(chunk);
 }
 
@@ -68,8 +68,7 @@ static void unref_text(void *value)
 
 void ls_chunks_free(struct ls_chunks *chunks)
 {
-    if (!chunks)
-        return;
+    if (!chunks) return;
     ls_map_free(chunks->embedded, unref_text);
     ls_map_free(chunks->given, unref_text);
     ls_map_free(chunks->by_name, free_chunk);
@@ -79,17 +78,14 @@ void ls_chunks_free(struct ls_chunks *chunks)
 
 struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed)
 {
-    if (!chunks)
-        return ls_embed_read(embed);
+    if (!chunks) return ls_embed_read(embed);
     size_t len = strlen(embed->name);
     pthread_mutex_lock(&chunks->lock);
     struct ls_bytes *text = ls_bytes_ref(ls_map_get(chunks->embedded, embed->name, len));
     pthread_mutex_unlock(&chunks->lock);
-    if (text)
-        return text;
+    if (text) return text;
     text = ls_embed_read(embed);
-    if (!text)
-        return NULL;
+    if (!text) return NULL;
     pthread_mutex_lock(&chunks->lock);
     void *old = NULL;
     if (ls_map_put(chunks->embedded, embed->name, len, text, &old))
@@ -169,7 +165,8 @@ static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
     return ls_buf_failed(buf);
 }
 
-/* A byte order mark and a first line that starts with # do not count as code; the line break stays, so that lines keep their numbers (L31). */
+/* A byte order mark and a first line that starts with # do not count as code; the line break stays, so that lines keep
+ * their numbers (L31). */
 static void skip_head(const char **text, size_t *len)
 {
     if (*len >= 3 && memcmp(*text, "\xEF\xBB\xBF", 3) == 0) {
@@ -189,11 +186,11 @@ struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uin
     return chunks ? find_code(chunks, name, hash, len) : NULL;
 }
 
-int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache, struct ls_err *err)
+int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache,
+                   struct ls_err *err)
 {
     lua_State *L = session->vm.L;
-    if (!lua_checkstack(L, 2))
-        return ls_fail(err, LS_ELUA, "stack overflow");
+    if (!lua_checkstack(L, 2)) return ls_fail(err, LS_ELUA, "stack overflow");
     uint64_t hash = 0;
     if (cache && session->vm.chunks) {
         hash = ls_hash(text, len);
@@ -216,16 +213,14 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
         int code = ls__lfail(session, status, err);
         if (code == LS_ELUA) {
             code = LS_ESYNTAX;
-            if (err)
-                err->code = code;
+            if (err) err->code = code;
         }
         return code;
     }
     if (cache && session->vm.chunks) {
         struct ls_buf code = LS_BUF_INIT;
         lua_dump(L, append_code, &code, 0);
-        if (!ls_buf_failed(&code))
-            keep_code(session->vm.chunks, name, hash, len, &code);
+        if (!ls_buf_failed(&code)) keep_code(session->vm.chunks, name, hash, len, &code);
         ls_buf_release(&code);
     }
     return 0;

@@ -1,4 +1,5 @@
-/* Compiled code shared by all sessions: a text is compiled once per process and loaded into each VM as byte code (L23, L1, H38).
+/* Compiled code shared by all sessions: a text is compiled once per process and loaded into each VM as byte code (L23,
+ * L1, H38).
  * Thread: any; one mutex, held for look-ups only, never while compiling. */
 #ifndef LS_VM_CHUNKS_H
 #define LS_VM_CHUNKS_H

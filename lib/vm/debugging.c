@@ -1,9 +1,11 @@
 /* The debug library as sites see it: complete, but for what could make the process end (L5, L12, Q2).
  *
- *   the registry; user values and metatables of userdata; variables of C functions: belong to the server. Refused, or not there.
+ *   the registry; user values and metatables of userdata; variables of C functions: belong to the server. Refused, or
+ *   not there.
  *   C functions that were called by C: not told, since those of the server trust their arguments.
  *   what Lua itself keeps beside local variables, such as the state of a `for`: can be read, not set.
- *   hooks: Lua runs a hook with hooks turned off, so that one which does not end by itself could never be ended. They run on a thread of their own; levels of
+ *   hooks: Lua runs a hook with hooks turned off, so that one which does not end by itself could never be ended. They
+ *   run on a thread of their own; levels of
  *   the stack are told as if they did not.
  *
  * Owner thread: the session's. Refuses to: replace the count hook of the budget. */
@@ -12,12 +14,12 @@
 #include <limits.h>
 #include <string.h>
 
-
 #define HOOKS_KEY "lsess.hooks" /* registry: weak table thread → {function, mask text, count, counted} */
 
 /* --- threads and levels --- */
 
-/* The thread that a function of the library is about; *arg: how many arguments say so. In a hook it is the one that the hook was called on. [-0, +0, -] */
+/* The thread that a function of the library is about; *arg: how many arguments say so. In a hook it is the one that the
+ * hook was called on. [-0, +0, -] */
 static lua_State *thread_arg(lua_State *L, int *arg)
 {
     const struct ls_session *session = ls__session_of(L);
@@ -29,8 +31,7 @@ static lua_State *thread_arg(lua_State *L, int *arg)
 static LS_RAISES void push_thread(lua_State *L, lua_State *thread)
 {
     luaL_checkstack(L, 1, NULL);
-    if (L != thread && !lua_checkstack(thread, 1))
-        luaL_error(L, "stack overflow");
+    if (L != thread && !lua_checkstack(thread, 1)) luaL_error(L, "stack overflow");
     lua_pushthread(thread);
     lua_xmove(thread, L, 1); /* nothing where both are the same */
 }
@@ -44,7 +45,8 @@ static LS_RAISES int int_arg(lua_State *L, int arg)
 
 #define HANDLER_DEPTH 10 /* levels of a message handler in which its caller, which is ours, is looked for */
 
-/* The level of the running thread that is not told, as it stands between a message handler and what raised the error; INT_MAX = there is none. [-0, +0, -] */
+/* The level of the running thread that is not told, as it stands between a message handler and what raised the error;
+ * INT_MAX = there is none. [-0, +0, -] */
 static int hidden_level(lua_State *L)
 {
     lua_Debug ar;
@@ -52,8 +54,7 @@ static int hidden_level(lua_State *L)
         lua_getinfo(L, "f", &ar);
         bool hidden = ls__is_handler(L, -1);
         lua_pop(L, 1);
-        if (hidden)
-            return level;
+        if (hidden) return level;
     }
     return INT_MAX;
 }
@@ -68,28 +69,24 @@ static int count_levels(lua_State *L)
     return count;
 }
 
-/* The activation record at the level that argument `arg` + 1 names. Those of a hook come first, then those of the thread that it was called on. @return the
- * thread, with room for three values; NULL = there is no such level [-0, +0, v] */
+/* The activation record at the level that argument `arg` + 1 names. Those of a hook come first, then those of the
+ * thread that it was called on. @return the thread, with room for three values; NULL = there is no such level
+ * [-0, +0, v] */
 static LS_RAISES lua_State *level_arg(lua_State *L, int arg, lua_Debug *ar)
 {
     const struct ls_session *session = ls__session_of(L);
     int level = int_arg(L, arg + 1);
     lua_State *thread = arg ? lua_tothread(L, 1) : L;
-    if (level < 0)
-        return NULL;
+    if (level < 0) return NULL;
     luaL_checkstack(L, 3, NULL);
-    if (!arg && level < INT_MAX && level >= hidden_level(L))
-        level++;
+    if (!arg && level < INT_MAX && level >= hidden_level(L)) level++;
     if (!lua_getstack(thread, level, ar)) {
-        if (arg || session->vm.aside != L)
-            return NULL;
+        if (arg || session->vm.aside != L) return NULL;
         level += session->vm.aside_skip - count_levels(L);
         thread = session->vm.aside_of;
-        if (!lua_getstack(thread, level, ar))
-            return NULL;
+        if (!lua_getstack(thread, level, ar)) return NULL;
     }
-    if (thread != L && !lua_checkstack(thread, 3))
-        luaL_error(L, "stack overflow");
+    if (thread != L && !lua_checkstack(thread, 3)) luaL_error(L, "stack overflow");
     return thread;
 }
 
@@ -133,8 +130,7 @@ static LS_RAISES void set_fields(lua_State *L, const char *options, const lua_De
         set_integer(L, "lastlinedefined", ar->lastlinedefined);
         set_text(L, "what", ar->what);
     }
-    if (strchr(options, 'l'))
-        set_integer(L, "currentline", ar->currentline);
+    if (strchr(options, 'l')) set_integer(L, "currentline", ar->currentline);
     if (strchr(options, 'u')) {
         set_integer(L, "nups", ar->nups);
         set_integer(L, "nparams", ar->nparams);
@@ -148,19 +144,16 @@ static LS_RAISES void set_fields(lua_State *L, const char *options, const lua_De
         set_integer(L, "ftransfer", ar->ftransfer);
         set_integer(L, "ntransfer", ar->ntransfer);
     }
-    if (strchr(options, 't'))
-        set_flag(L, "istailcall", ar->istailcall);
+    if (strchr(options, 't')) set_flag(L, "istailcall", ar->istailcall);
 }
 
 /* A C function that C has called may be the server's own. [-0, +0, -] */
 static bool may_be_shown(lua_State *thread, lua_Debug *ar)
 {
     lua_Debug caller;
-    if (is_lua(thread, ar))
-        return true;
+    if (is_lua(thread, ar)) return true;
     for (int level = 0; lua_getstack(thread, level, &caller); level++)
-        if (caller.i_ci == ar->i_ci)
-            return lua_getstack(thread, level + 1, &caller) && is_lua(thread, &caller);
+        if (caller.i_ci == ar->i_ci) return lua_getstack(thread, level + 1, &caller) && is_lua(thread, &caller);
     return false;
 }
 
@@ -217,12 +210,10 @@ static LS_RAISES void take_off_line(lua_State *L, size_t from, int line)
 {
     size_t len;
     const char *text = lua_tolstring(L, -1, &len), *begin = text + from, *end = text + len;
-    if (from && *begin == '\n')
-        begin++;
+    if (from && *begin == '\n') begin++;
     for (int i = 0; i < line && begin; i++)
         begin = memchr(begin + (i > 0), '\n', (size_t)(end - begin - (i > 0)));
-    if (!begin)
-        return;
+    if (!begin) return;
     const char *next = memchr(begin + 1, '\n', (size_t)(end - begin - 1));
     lua_pushlstring(L, text, (size_t)(begin - text));
     lua_pushlstring(L, next ? next : end, (size_t)(next ? end - next : 0));
@@ -246,8 +237,7 @@ static LS_RAISES int l_debug_traceback(lua_State *L)
     const char *message = lua_tostring(L, arg + 1);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     int hidden = arg ? INT_MAX : hidden_level(L);
-    if (level >= hidden)
-        level++;
+    if (level >= hidden) level++;
     luaL_traceback(L, thread, message, level < 0 ? INT_MAX : level);
     if (hidden < INT_MAX && level >= 0 && level <= hidden)
         take_off_line(L, message ? lua_rawlen(L, arg + 1) : 0, hidden - level + 1);
@@ -327,8 +317,7 @@ static LS_RAISES int l_debug_getupvalue(lua_State *L)
     int number = int_arg(L, 2);
     luaL_checktype(L, 1, LUA_TFUNCTION);
     const char *name = lua_iscfunction(L, 1) ? NULL : lua_getupvalue(L, 1, number);
-    if (!name)
-        return 0;
+    if (!name) return 0;
     lua_pushstring(L, name);
     lua_insert(L, -2);
     return 2;
@@ -341,8 +330,7 @@ static LS_RAISES int l_debug_setupvalue(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     luaL_checkany(L, 3);
     lua_settop(L, 3);
-    if (lua_iscfunction(L, 1))
-        return luaL_error(L, "debug.setupvalue: what C functions hold cannot be set");
+    if (lua_iscfunction(L, 1)) return luaL_error(L, "debug.setupvalue: what C functions hold cannot be set");
     const char *name = lua_setupvalue(L, 1, number);
     lua_pushstring(L, name);
     return name != NULL;
@@ -355,8 +343,7 @@ static LS_RAISES int l_debug_getmetatable(lua_State *L)
 {
     luaL_checkany(L, 1);
     bool userdata = lua_isuserdata(L, 1) && luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL;
-    if (!userdata && !lua_getmetatable(L, 1))
-        lua_pushnil(L);
+    if (!userdata && !lua_getmetatable(L, 1)) lua_pushnil(L);
     return 1;
 }
 
@@ -406,7 +393,8 @@ static bool push_hook_entry(lua_State *L)
 
 static int mask_of(const char *text)
 {
-    return (strchr(text, 'c') ? LUA_MASKCALL : 0) | (strchr(text, 'r') ? LUA_MASKRET : 0) | (strchr(text, 'l') ? LUA_MASKLINE : 0);
+    return (strchr(text, 'c') ? LUA_MASKCALL : 0) | (strchr(text, 'r') ? LUA_MASKRET : 0) |
+           (strchr(text, 'l') ? LUA_MASKLINE : 0);
 }
 
 /* [-0, +0, -] `count` is what Lua code has asked for, 0 = nothing */
@@ -422,8 +410,7 @@ void ls__user_hook_restore(lua_State *L)
     int mask = 0;
     lua_Integer count = 0;
     if (lua_checkstack(L, 3) && push_hook_entry(L)) {
-        if (lua_rawgeti(L, -1, 2) == LUA_TSTRING)
-            mask = mask_of(lua_tostring(L, -1));
+        if (lua_rawgeti(L, -1, 2) == LUA_TSTRING) mask = mask_of(lua_tostring(L, -1));
         lua_rawgeti(L, -2, 3);
         count = lua_tointeger(L, -1);
         lua_pop(L, 3);
@@ -435,8 +422,7 @@ void ls__user_hook_restore(lua_State *L)
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
 {
     static const char *const names[] = {"call", "return", "line", "count", "tail call"};
-    if (ls__session_of(L)->vm.stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook_entry(L))
-        return;
+    if (ls__session_of(L)->vm.stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook_entry(L)) return;
     if (ar->event == LUA_HOOKCOUNT) {
         lua_rawgeti(L, -1, 3);
         lua_rawgeti(L, -2, 4);
@@ -456,8 +442,7 @@ LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
         lua_pushinteger(L, ar->currentline);
     else
         lua_pushnil(L);
-    if (ls__call_aside(L, 2, 0, "hook", L, 0) == LUA_OK)
-        return;
+    if (ls__call_aside(L, 2, 0, "hook", L, 0) == LUA_OK) return;
     ls__hook_stop(L);
     lua_error(L);
 }
@@ -465,8 +450,7 @@ LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
 /* [-0, +1, m] the table of entries */
 static LS_RAISES void push_hooks(lua_State *L)
 {
-    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) == LUA_TTABLE)
-        return;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) == LUA_TTABLE) return;
     lua_pop(L, 1);
     lua_newtable(L);
     lua_createtable(L, 0, 1);
@@ -485,8 +469,7 @@ static LS_RAISES int l_debug_sethook(lua_State *L)
     bool clear = lua_isnoneornil(L, arg + 1);
     const char *mask = clear ? "" : luaL_checkstring(L, arg + 2);
     lua_Integer count = clear ? 0 : luaL_optinteger(L, arg + 3, 0);
-    if (!clear)
-        luaL_checktype(L, arg + 1, LUA_TFUNCTION);
+    if (!clear) luaL_checktype(L, arg + 1, LUA_TFUNCTION);
     push_hooks(L);
     push_thread(L, thread);
     if (clear) {
@@ -501,8 +484,7 @@ static LS_RAISES int l_debug_sethook(lua_State *L)
         lua_rawseti(L, -2, 3);
     }
     lua_rawset(L, -3);
-    if (!ls__hook_has_stopped(thread))
-        arm_hook(thread, mask_of(mask), count);
+    if (!ls__hook_has_stopped(thread)) arm_hook(thread, mask_of(mask), count);
     return 0;
 }
 

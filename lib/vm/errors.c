@@ -1,4 +1,5 @@
-/* Reporting errors of site code: each ends in the log at level 0, equal ones at most once a second with a count (L144, L145).
+/* Reporting errors of site code: each ends in the log at level 0, equal ones at most once a second with a count (L144,
+ * L145).
  *
  * Owner thread: the session's. Refuses to: decide what an error means for the caller. */
 #include "vm/vm_internal.h"
@@ -13,7 +14,8 @@ void ls__report(struct ls_session *session, const char *where, const struct ls_e
     ls_buf_printf(&text, "%s: %s", where, ls_err_text(err));
     ls_buf_clear(&session->vm.error);
     ls_buf_str(&session->vm.error, ls_err_text(err));
-    const char *scope = strcmp(where, "main.lua") == 0 ? NULL : session->vm.id; /* where it fails, each visit makes a session */
+    /* where it fails, each visit makes a session */
+    const char *scope = strcmp(where, "main.lua") == 0 ? NULL : session->vm.id;
     if (ls_buf_failed(&text))
         ls_log_session(0, session->vm.id, "%s: %s", where, ls_err_text(err));
     else

@@ -1,11 +1,13 @@
 /* Finalizers of site code (`__gc` of a table's metatable) under the session's limits, and warnings.
  *
- * Lua runs a finalizer with hooks turned off, so that one which does not end by itself could never be ended (L5), and makes a warning of its
- * error, which nobody sees (L145). So no table is marked for finalization itself. A table that gets a metatable with `__gc` gets a guard
- * instead: a userdata that holds the table and that only the table keeps alive, by a table with weak keys. Both become garbage together, in the
- * order that Lua promises, and the guard's finalizer calls what `__gc` is by then, on a thread of its own (ls__call_aside).
+ * Lua runs a finalizer with hooks turned off, so that one which does not end by itself could never be ended (L5), and
+ * makes a warning of its error, which nobody sees (L145). So no table is marked for finalization itself. A table that
+ * gets a metatable with `__gc` gets a guard instead: a userdata that holds the table and that only the table keeps
+ * alive, by a table with weak keys. Both become garbage together, in the order that Lua promises, and the guard's
+ * finalizer calls what `__gc` is by then, on a thread of its own (ls__call_aside).
  *
- * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua 5.4 manual 2.5.3. */
+ * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua
+ * 5.4 manual 2.5.3. */
 #include "vm/vm_internal.h"
 
 #include <string.h>
@@ -13,7 +15,7 @@
 #include "base/log.h"
 #include "vm/libs.h"
 
-#define GUARDS_KEY "lsess.guards"   /* registry: weak keys, table → guard */
+#define GUARDS_KEY "lsess.guards"    /* registry: weak keys, table → guard */
 #define GUARD_TYPE "lsess.finalizer" /* metatable of guards */
 
 /* [-2, +0, -] report the error below the traceback on top, which a finalizer has ended with */
@@ -24,8 +26,7 @@ static void report_error(struct ls_session *session, lua_State *L, int status)
     const void *trace_of = session->vm.trace_of;
     ls_buf_init(&session->vm.trace);
     session->vm.trace_of = NULL;
-    if (status != LUA_ERRMEM)
-        ls_buf_str(&session->vm.trace, lua_tostring(L, -1));
+    if (status != LUA_ERRMEM) ls_buf_str(&session->vm.trace, lua_tostring(L, -1));
     lua_pop(L, 1);
     LS_ERR(err);
     lua_State *before = ls__swap_thread(session, L);
@@ -43,8 +44,7 @@ static LS_RAISES int run_guarded(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     luaL_checkudata(L, 1, GUARD_TYPE);
     lua_settop(L, 1);
-    if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE)
-        return 0; /* a guard that was never finished */
+    if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) return 0; /* a guard that was never finished */
     if (lua_getfield(L, LUA_REGISTRYINDEX, GUARDS_KEY) == LUA_TTABLE) {
         lua_pushvalue(L, 2);
         lua_pushnil(L);
@@ -55,16 +55,14 @@ static LS_RAISES int run_guarded(lua_State *L)
         return 0; /* taken away meanwhile; a boolean is what people write to have the table marked */
     lua_pushvalue(L, 2);
     int status = ls__call_aside(L, 1, 0, "finalizer", NULL, 0);
-    if (status != LUA_OK)
-        report_error(session, L, status);
+    if (status != LUA_OK) report_error(session, L, status);
     return 0;
 }
 
 /* [-0, +1, m] */
 static LS_RAISES void push_guards(lua_State *L)
 {
-    if (lua_getfield(L, LUA_REGISTRYINDEX, GUARDS_KEY) == LUA_TTABLE)
-        return;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, GUARDS_KEY) == LUA_TTABLE) return;
     lua_pop(L, 1);
     lua_newtable(L);
     lua_createtable(L, 0, 1);
@@ -129,8 +127,7 @@ LS_RAISES int l_setmetatable(lua_State *L)
     int type = lua_type(L, 2);
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
-    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
-        return luaL_error(L, "cannot change a protected metatable");
+    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "cannot change a protected metatable");
     lua_settop(L, 2);
     ls__set_metatable(L, 1);
     return 1;
@@ -161,9 +158,7 @@ void ls__warn(void *ud, const char *text, int to_be_continued)
         return;
     }
     ls_buf_str(&session->vm.warning, text);
-    if (to_be_continued)
-        return;
-    if (!session->vm.warnings_off)
-        ls_log_session(0, session->vm.id, "warning: %s", ls_buf_text(&session->vm.warning));
+    if (to_be_continued) return;
+    if (!session->vm.warnings_off) ls_log_session(0, session->vm.id, "warning: %s", ls_buf_text(&session->vm.warning));
     ls_buf_clear(&session->vm.warning);
 }

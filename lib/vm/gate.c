@@ -1,7 +1,8 @@
 /* The gate between C and Lua: protected calls with traceback, budget and a restored global `session` (L4 to L6, L143).
  *
- * The budget is lazy: entering costs no system call. The count hook (vm.c) asks the clock first after LS_HOOK_COUNT instructions of an
- * entry and sets the deadline then, so that short calls, of which detection makes a hundred thousand, pay nothing.
+ * The budget is lazy: entering costs no system call. The count hook (vm.c) asks the clock first after LS_HOOK_COUNT
+ * instructions of an entry and sets the deadline then, so that short calls, of which detection makes a hundred
+ * thousand, pay nothing.
  *
  * Owner thread: the session's. Refuses to: print, raise to its callers. */
 #include "vm/vm_internal.h"
@@ -39,8 +40,7 @@ static bool global_is_intact(struct ls_session *session, lua_State *L)
 
 void ls__enter(struct ls_session *session)
 {
-    if (session->vm.depth++ != 0)
-        return;
+    if (session->vm.depth++ != 0) return;
     session->vm.stop = LS_STOP_NONE;
     session->vm.deadline_ns = 0;
     session->vm.grace = LS_GRACE;
@@ -61,8 +61,7 @@ void ls__enter(struct ls_session *session)
 void ls__leave(struct ls_session *session)
 {
     assert(session->vm.depth > 0);
-    if (--session->vm.depth != 0)
-        return;
+    if (--session->vm.depth != 0) return;
     if (session->vm.stop != LS_STOP_NONE) {
         session->vm.stop = LS_STOP_NONE;
         ls__hook_set(session->vm.main, LS_HOOK_COUNT);
@@ -72,13 +71,12 @@ void ls__leave(struct ls_session *session)
 int ls__traceback(lua_State *L)
 {
     struct ls_session *session = ls__session_of(L);
-    /* An error that a require raises again has its traceback from where it happened, which tells more than from here. */
-    if (session->vm.trace_of && lua_topointer(L, -1) == session->vm.trace_of && session->vm.trace.len)
-        return 1;
+    /* An error that a require raises again has its traceback from where it happened, which tells more than from here.
+     * */
+    if (session->vm.trace_of && lua_topointer(L, -1) == session->vm.trace_of && session->vm.trace.len) return 1;
     session->vm.trace_of = NULL;
     ls_buf_clear(&session->vm.trace);
-    if (!lua_checkstack(L, LUA_MINSTACK))
-        return 1;
+    if (!lua_checkstack(L, LUA_MINSTACK)) return 1;
     luaL_traceback(L, L, NULL, 1);
     size_t len;
     const char *text = lua_tolstring(L, -1, &len);
@@ -106,17 +104,18 @@ static LS_RAISES int describe_error(lua_State *L)
     return 1;
 }
 
-/* The same, with hooks on also where the error is one of a finalizer and they are off: `__tostring` is bounded as everything is. [-2, +1, e] */
+/* The same, with hooks on also where the error is one of a finalizer and they are off: `__tostring` is bounded as
+ * everything is. [-2, +1, e] */
 static LS_RAISES int describe_bounded(lua_State *L)
 {
     lua_pushcfunction(L, describe_error);
     lua_insert(L, 1);
-    if (ls__call_aside(L, 2, 1, "metamethod", L, 0) != LUA_OK)
-        return lua_error(L);
+    if (ls__call_aside(L, 2, 1, "metamethod", L, 0) != LUA_OK) return lua_error(L);
     return 1;
 }
 
-/* Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring protected. [-0, +0, -] */
+/* Text for people of the error value on top of the stack (L143), without traceback; appended to `out`. Runs __tostring
+ * protected. [-0, +0, -] */
 static void write_error_text(struct ls_session *session, struct ls_buf *out)
 {
     lua_State *L = session->vm.L;
@@ -179,8 +178,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
     else
         ls_fail_text(err, code, ls_buf_text(&text), text.len);
     ls_buf_release(&text);
-    if (status == LUA_ERRMEM)
-        lua_gc(L, LUA_GCCOLLECT); /* the session that failed still answers (Q2) */
+    if (status == LUA_ERRMEM) lua_gc(L, LUA_GCCOLLECT); /* the session that failed still answers (Q2) */
     return code;
 }
 
@@ -200,18 +198,15 @@ int ls__lcall(struct ls_session *session, int nargs, int nresults, struct ls_err
     lua_remove(L, at);
     session->vm.epoch++;
     int code = 0;
-    if (status != LUA_OK)
-        code = ls__lfail(session, status, err);
+    if (status != LUA_OK) code = ls__lfail(session, status, err);
     ls__leave(session);
-    if (code != 0 || nresults >= 0)
-        LS_LTOP_CHECK(L, -nargs - 1 + (code == 0 ? nresults : 0));
+    if (code != 0 || nresults >= 0) LS_LTOP_CHECK(L, -nargs - 1 + (code == 0 ? nresults : 0));
     return code;
 }
 
 int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls_err *err)
 {
-    if (session->vm.depth == 0 || session->vm.stop != LS_STOP_NONE)
-        return ls__lcall(session, nargs, nresults, err);
+    if (session->vm.depth == 0 || session->vm.stop != LS_STOP_NONE) return ls__lcall(session, nargs, nresults, err);
     int64_t outer = session->vm.deadline_ns;
     session->vm.deadline_ns = 0;
     int code = ls__lcall(session, nargs, nresults, err);
@@ -227,8 +222,7 @@ int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls
 int ls__lrun(struct ls_session *session, lua_CFunction fn, void *data, int nresults, struct ls_err *err)
 {
     lua_State *L = session->vm.L;
-    if (!lua_checkstack(L, 3))
-        return ls_fail(err, LS_ELUA, "stack overflow");
+    if (!lua_checkstack(L, 3)) return ls_fail(err, LS_ELUA, "stack overflow");
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, data);
     return ls__lcall(session, 1, nresults, err);

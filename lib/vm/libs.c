@@ -24,7 +24,7 @@
 static bool mode_allows_text(lua_State *L, int arg)
 {
     const char *mode = luaL_optstring(L, arg, "t");
-    return strchr(mode, 't') != NULL;
+    return strchr(mode, 't');
 }
 
 /* [-0, +n, e] load(chunk [, name [, mode [, env]]]); upvalue 1: the library's own */
@@ -35,8 +35,7 @@ static LS_RAISES int l_load(lua_State *L)
         lua_pushliteral(L, "binary chunks are refused");
         return 2;
     }
-    if (lua_gettop(L) < 3)
-        lua_settop(L, 3);
+    if (lua_gettop(L) < 3) lua_settop(L, 3);
     lua_pushliteral(L, "t");
     lua_replace(L, 3);
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -60,8 +59,7 @@ static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const
     } else if (code == LS_EACCESS) {
         luaL_error(L, "'%s' lies outside of the site, which is turned off by --sandbox", path);
     }
-    if (code != 0)
-        lua_pushfstring(L, text ? "%s" : "cannot open %s", ls_err_text(err));
+    if (code != 0) lua_pushfstring(L, text ? "%s" : "cannot open %s", ls_err_text(err));
     lua_remove(L, -2);
     return code == 0 ? LUA_OK : LUA_ERRSYNTAX;
 }
@@ -70,8 +68,7 @@ static LS_RAISES int load_inside(struct ls_session *session, lua_State *L, const
 static LS_RAISES int load_text_file(lua_State *L, const char *path)
 {
     struct ls_session *session = ls__session_of(L);
-    if (!path)
-        return luaL_loadbufferx(L, "", 0, "=stdin", "t");
+    if (!path) return luaL_loadbufferx(L, "", 0, "=stdin", "t");
     return session->vm.config.sandbox ? load_inside(session, L, path) : luaL_loadfilex(L, path, "t");
 }
 
@@ -92,8 +89,7 @@ static LS_RAISES int l_loadfile(lua_State *L)
     }
     if (has_env) {
         lua_pushvalue(L, 3);
-        if (!lua_setupvalue(L, -2, 1))
-            lua_pop(L, 1);
+        if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
     }
     return 1;
 }
@@ -111,8 +107,7 @@ static LS_RAISES int l_dofile(lua_State *L)
 {
     const char *path = luaL_optstring(L, 1, NULL);
     lua_settop(L, 1);
-    if (load_text_file(L, path) != LUA_OK)
-        return lua_error(L);
+    if (load_text_file(L, path) != LUA_OK) return lua_error(L);
     lua_callk(L, 0, LUA_MULTRET, 0, after_dofile);
     return after_dofile(L, LUA_OK, 0);
 }
@@ -156,7 +151,8 @@ static int keep_open(lua_State *L)
     return 2;
 }
 
-/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing. [-0, +(0|2), e] */
+/* The output stream belongs to the VM and goes with it, so only the collector closes it, when the session is closing.
+ * [-0, +(0|2), e] */
 static int close_output(lua_State *L)
 {
     luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
@@ -178,8 +174,8 @@ static ssize_t write_output(void *cookie, const char *bytes, size_t len)
     return (ssize_t)len;
 }
 
-/* Files have a metatable that Lua runs finalizers of, with hooks turned off (finalizers.c), and by which C functions know files. Sites get a stand-in with the
- * same `__index`, which they may add methods to. [-0, +0, m] */
+/* Files have a metatable that Lua runs finalizers of, with hooks turned off (finalizers.c), and by which C functions
+ * know files. Sites get a stand-in with the same `__index`, which they may add methods to. [-0, +0, m] */
 static LS_RAISES void shield_files(lua_State *L)
 {
     LS_LTOP(L);
@@ -194,8 +190,8 @@ static LS_RAISES void shield_files(lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Standard input is empty, standard output goes where print goes and never to the stream that belongs to protocol data (L15, L21, C4).
- * [-0, +0, m] the io table is on top */
+/* Standard input is empty, standard output goes where print goes and never to the stream that belongs to protocol data
+ * (L15, L21, C4). [-0, +0, m] the io table is on top */
 static LS_RAISES void replace_streams(lua_State *L)
 {
     LS_LTOP(L);
@@ -214,8 +210,7 @@ static LS_RAISES void replace_streams(lua_State *L)
     out->closef = NULL; /* marked closed until it is whole */
     luaL_setmetatable(L, LUA_FILEHANDLE);
     out->f = fopencookie(ls__session_of(L), "w", (cookie_io_functions_t){.write = write_output});
-    if (!out->f)
-        luaL_error(L, "not enough memory");
+    if (!out->f) luaL_error(L, "not enough memory");
     out->closef = close_output;
     setvbuf(out->f, NULL, _IOLBF, BUFSIZ);
     lua_pushvalue(L, -1);
@@ -227,12 +222,10 @@ static LS_RAISES void replace_streams(lua_State *L)
 void ls__output_flush(struct ls_session *session)
 {
     lua_State *L = session->vm.L;
-    if (!lua_checkstack(L, 1))
-        return;
+    if (!lua_checkstack(L, 1)) return;
     if (lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output") == LUA_TUSERDATA) {
         luaL_Stream *stream = lua_touserdata(L, -1);
-        if (stream->closef && stream->f)
-            fflush(stream->f);
+        if (stream->closef && stream->f) fflush(stream->f);
     }
     lua_pop(L, 1);
 }
@@ -272,8 +265,7 @@ static LS_RAISES int stream_turned_off(lua_State *L)
 {
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     for (size_t i = 0; i < STREAM_COUNT; i++)
-        if (strcmp(name, streams[i]) == 0)
-            return luaL_error(L, "io.%s is turned off by --sandbox", name);
+        if (strcmp(name, streams[i]) == 0) return luaL_error(L, "io.%s is turned off by --sandbox", name);
     lua_pushnil(L);
     return 1;
 }
@@ -283,8 +275,7 @@ static LS_RAISES int l_os_getenv(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1), *value = NULL;
     for (const char *const *passed = ls__session_of(L)->vm.config.env; passed && *passed && !value; passed++)
-        if (strcmp(*passed, name) == 0)
-            value = getenv(name);
+        if (strcmp(*passed, name) == 0) value = getenv(name);
     lua_pushstring(L, value);
     return 1;
 }
@@ -293,11 +284,13 @@ static LS_RAISES int l_os_getenv(lua_State *L)
 static LS_RAISES void close_sandbox(lua_State *L)
 {
     LS_LTOP(L);
-    static const char *const io[] = {"close", "flush", "input", "lines", "open", "output", "popen", "read", "tmpfile", "type", "write", NULL};
+    static const char *const io[] = {"close", "flush", "input",   "lines", "open",  "output",
+                                     "popen", "read",  "tmpfile", "type",  "write", NULL};
     static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
-    static const char *const debug[] = {"debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
-                                        "getuservalue", "sethook", "setlocal", "setmetatable", "setupvalue", "setuservalue",
-                                        "traceback", "upvalueid", "upvaluejoin", "setcstacklimit", NULL};
+    static const char *const debug[] = {
+        "debug",        "gethook",      "getinfo",   "getlocal",    "getmetatable",   "getregistry",
+        "getupvalue",   "getuservalue", "sethook",   "setlocal",    "setmetatable",   "setupvalue",
+        "setuservalue", "traceback",    "upvalueid", "upvaluejoin", "setcstacklimit", NULL};
     turn_off_all(L, "io", io);
     turn_off_all(L, "os", os);
     turn_off_all(L, "debug", debug);
@@ -338,10 +331,12 @@ LS_RAISES void ls__open_libs(lua_State *L)
     };
     static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
                                     {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
-    static const luaL_Reg coroutine[] = {{"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {
+        {"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
     static const luaL_Reg table[] = {{"sort", l_table_sort}, {NULL, NULL}};
     static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
-    static const luaL_Reg os[] = {{"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
+    static const luaL_Reg os[] = {
+        {"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
         lua_pop(L, 1);
@@ -370,7 +365,6 @@ LS_RAISES void ls__open_libs(lua_State *L)
     replace_streams(L);
     lua_pop(L, 1);
     shield_files(L);
-    if (ls__session_of(L)->vm.config.sandbox)
-        close_sandbox(L);
+    if (ls__session_of(L)->vm.config.sandbox) close_sandbox(L);
     LS_LTOP_CHECK(L, 0);
 }

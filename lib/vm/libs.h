@@ -4,7 +4,7 @@
 
 #include "vm/vm_internal.h"
 
-LS_RAISES void ls__open_libs(lua_State *L);        /* [-0, +0, e] */
+LS_RAISES void ls__open_libs(lua_State *L); /* [-0, +0, e] */
 /** table.sort of sites: stable, never raises of itself (L137). [-0, +0, e] */
 LS_RAISES int l_table_sort(lua_State *L);
 /** The functions of the libraries that this room has its own of. [-0, +n, e] */
@@ -18,7 +18,8 @@ LS_RAISES int l_coroutine_wrap(lua_State *L);
 
 /** Make the text for the memory limit while there is memory for it. [-0, +0, m] */
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L);
-/** The error on top, of a call that has ended with `status`: if the memory limit was the reason, its text takes the place. [-1, +1, -] */
+/** The error on top, of a call that has ended with `status`: if the memory limit was the reason, its text takes the
+ * place. [-1, +1, -] */
 void ls__name_memory_limit(struct ls_session *session, lua_State *L, int status);
 
 /* --- calls.c --- */
@@ -38,10 +39,12 @@ bool ls__is_traceback(lua_State *L, int index);
 
 /* --- protected.c --- */
 
-/** Call the function below its `nargs` arguments, few, on a thread of its own: where Lua calls something with the hooks of L turned off (a hook, a
- * finalizer, the message handler of an error in a hook), those of the new thread are on, so that the limits hold. @return a status; unless it is LUA_OK, the error
- * is the one result. What such a thread has still to close when it fails is left to the collector.
- * @param of    the thread that the stack goes on with below, as the debug library tells it; NULL = it begins here, and a traceback is pushed above the error
+/** Call the function below its `nargs` arguments, few, on a thread of its own: where Lua calls something with the hooks
+ * of L turned off (a hook, a finalizer, the message handler of an error in a hook), those of the new thread are on, so
+ * that the limits hold. @return a status; unless it is LUA_OK, the error is the one result. What such a thread has
+ * still to close when it fails is left to the collector.
+ * @param of    the thread that the stack goes on with below, as the debug library tells it; NULL = it begins here, and
+ * a traceback is pushed above the error
  * @param skip  levels of that one to be left out
  * [-(nargs+1), +(nresults|1|2), m] */
 LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *what, lua_State *of, int skip);
@@ -50,6 +53,5 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
 bool ls__is_handler(lua_State *L, int index);
 
 /* --- finalizers.c --- */
-
 
 #endif

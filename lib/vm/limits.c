@@ -1,4 +1,5 @@
-/* How long an entry may run (L5): the count hook, its deadline, and what is raised when the time is over or somebody has interrupted.
+/* How long an entry may run (L5): the count hook, its deadline, and what is raised when the time is over or somebody
+ * has interrupted.
  * Owner thread: the session's; ls_session_interrupt from any. Refuses to: count memory (vm.c). */
 #include "vm/vm_internal.h"
 
@@ -17,8 +18,7 @@ static void look_at_clock(struct ls_session *session)
         session->vm.stop = LS_STOP_INTERRUPT;
         return;
     }
-    if (session->vm.config.time_limit_ms <= 0)
-        return;
+    if (session->vm.config.time_limit_ms <= 0) return;
     int64_t now = ls_now_ns() - session->vm.waited_ns;
     if (session->vm.deadline_ns == 0)
         session->vm.deadline_ns = now + ls_ms(session->vm.config.time_limit_ms);
@@ -31,10 +31,12 @@ void ls__stop_text(const struct ls_session *session, struct ls_err *err)
     if (session->vm.stop == LS_STOP_INTERRUPT)
         ls_fail(err, LS_EINTERRUPTED, "interrupted");
     else
-        ls_fail(err, LS_ELIMIT, "the time limit of %lld ms has been exceeded (--time-limit)", (long long)session->vm.config.time_limit_ms);
+        ls_fail(err, LS_ELIMIT, "the time limit of %lld ms has been exceeded (--time-limit)",
+                (long long)session->vm.config.time_limit_ms);
 }
 
-/* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5). [-0, +0, e] */
+/* End the entry: from here on every instruction raises, so that a pcall around the loop does not save it (L5).
+ * [-0, +0, e] */
 static LS_RAISES void raise_stop(struct ls_session *session, lua_State *L, int level)
 {
     LS_LTOP(L);
@@ -60,8 +62,7 @@ LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar)
         ls__user_hook(L, ar);
         return;
     }
-    if (session->vm.stop == LS_STOP_NONE)
-        look_at_clock(session);
+    if (session->vm.stop == LS_STOP_NONE) look_at_clock(session);
     if (session->vm.stop == LS_STOP_NONE)
         ls__user_hook(L, ar);
     else
@@ -73,18 +74,17 @@ LS_RAISES void ls__hook_stopped(lua_State *L, lua_Debug *ar)
 {
     struct ls_session *session = ls__session_of(L);
     (void)ar;
+    if (session->vm.stop == LS_STOP_NONE) look_at_clock(session);
     if (session->vm.stop == LS_STOP_NONE)
-        look_at_clock(session);
-    if (session->vm.stop == LS_STOP_NONE)
-        ls__user_hook_restore(L); /* this thread was stopped in an earlier entry and lives on, or a hook of site code has failed */
+        /* this thread was stopped in an earlier entry and lives on, or a hook of site code has failed */
+        ls__user_hook_restore(L);
     else
         raise_stop(session, L, 0);
 }
 
 bool ls__stopped(struct ls_session *session)
 {
-    if (session->vm.depth > 0 && session->vm.stop == LS_STOP_NONE)
-        look_at_clock(session);
+    if (session->vm.depth > 0 && session->vm.stop == LS_STOP_NONE) look_at_clock(session);
     return session->vm.stop != LS_STOP_NONE;
 }
 
@@ -92,8 +92,7 @@ LS_RAISES void ls__budget_check(lua_State *L)
 {
     LS_LTOP(L);
     struct ls_session *session = ls__session_of(L);
-    if (ls__stopped(session))
-        raise_stop(session, L, 1);
+    if (ls__stopped(session)) raise_stop(session, L, 1);
     LS_LTOP_CHECK(L, 0);
 }
 

@@ -11,7 +11,7 @@
 #include "base/json.h"
 
 #define MAX_LEVELS 128 /* L126 */
-#define MAX_GAPS 100   /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
+#define MAX_GAPS   100 /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
 
 /* --- a buffer owned by Lua --- */
 
@@ -47,8 +47,7 @@ bool ls__json_text(struct ls_session *session, struct ls_buf *out, const char *t
     }
     ls_buf_char(out, '"');
     for (size_t at = 0, piece; at < len; at += piece) {
-        if (session && ls__stopped(session))
-            return false;
+        if (session && ls__stopped(session)) return false;
         piece = len - at < LS_LOOK_BYTES ? len - at : LS_LOOK_BYTES;
         for (int back = 0; back < 3 && at + piece < len && ((unsigned char)text[at + piece] & 0xC0) == 0x80; back++)
             piece--; /* not in the middle of a character */
@@ -102,8 +101,7 @@ static LS_RAISES struct census count_keys(lua_State *L, int index)
             census.numbers++;
             if (lua_isinteger(L, -2) && lua_tointeger(L, -2) > 0) {
                 census.elements++;
-                if (lua_tointeger(L, -2) > census.last)
-                    census.last = lua_tointeger(L, -2);
+                if (lua_tointeger(L, -2) > census.last) census.last = lua_tointeger(L, -2);
             }
         } else if (lua_type(L, -2) == LUA_TSTRING && *lua_tostring(L, -2) != '_') {
             census.publics++;
@@ -114,7 +112,8 @@ static LS_RAISES struct census count_keys(lua_State *L, int index)
 }
 
 /* [-0, +0, e] */
-static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, const struct census *census, const struct level *level)
+static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, const struct census *census,
+                                  const struct level *level)
 {
     lua_Integer gaps = census->last - census->elements;
     if (gaps > MAX_GAPS && census->elements * 10 < census->last) {
@@ -123,19 +122,18 @@ static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, c
     }
     ls_buf_char(to->out, '[');
     for (lua_Integer i = 1; i <= census->last; i++) {
-        if (i > 1)
-            ls_buf_char(to->out, ',');
+        if (i > 1) ls_buf_char(to->out, ',');
         lua_rawgeti(L, index, i);
         bool fine = write_value(L, lua_gettop(L), to, level);
         lua_pop(L, 1);
-        if (!fine)
-            return false;
+        if (!fine) return false;
     }
     ls_buf_char(to->out, ']');
     return true;
 }
 
-/* Short runs by the library, and merged so that a long sort can be stopped. `spare` has room for half of them. [-0, +0, e] */
+/* Short runs by the library, and merged so that a long sort can be stopped. `spare` has room for half of them.
+ * [-0, +0, e] */
 static LS_RAISES void sort_keys(lua_State *L, struct ls_key *keys, struct ls_key *spare, size_t count)
 {
     size_t half = count / 2, right = half, to = 0;
@@ -161,8 +159,7 @@ LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *
     int anchor = lua_gettop(L);
     size_t n = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || *lua_tostring(L, -2) == '_' || n == room)
-            continue;
+        if (lua_type(L, -2) != LUA_TSTRING || *lua_tostring(L, -2) == '_' || n == room) continue;
         keys[n].text = lua_tolstring(L, -2, &keys[n].len);
         lua_pushvalue(L, -2);
         lua_rawseti(L, anchor, (lua_Integer)++n);
@@ -184,8 +181,7 @@ static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, 
     ls_buf_char(to->out, '{');
     bool fine = true;
     for (size_t i = 0; i < count && fine; i++) {
-        if (i > 0)
-            ls_buf_char(to->out, ',');
+        if (i > 0) ls_buf_char(to->out, ',');
         ls_json_string(to->out, keys[i].text, keys[i].len);
         ls_buf_char(to->out, ':');
         lua_pushlstring(L, keys[i].text, keys[i].len);
@@ -214,8 +210,7 @@ static LS_RAISES bool write_table(lua_State *L, int index, struct writing *to, c
     }
     luaL_checkstack(L, 8, "JSON");
     struct census census = count_keys(L, index);
-    if (census.numbers > 0 && census.publics == 0)
-        return write_array(L, index, to, &census, &level);
+    if (census.numbers > 0 && census.publics == 0) return write_array(L, index, to, &census, &level);
     return write_object(L, index, to, &level);
 }
 
@@ -234,9 +229,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
         return false;
     }
     switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN:
-        ls_buf_str(out, lua_toboolean(L, index) ? "true" : "false");
-        return true;
+    case LUA_TBOOLEAN: ls_buf_str(out, lua_toboolean(L, index) ? "true" : "false"); return true;
     case LUA_TNUMBER:
         if (lua_isinteger(L, index)) {
             ls_json_int(out, lua_tointeger(L, index));
@@ -249,15 +242,11 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
         return true;
     case LUA_TSTRING: {
         const char *text = lua_tolstring(L, index, &len);
-        if (!ls__json_text(ls__session_of(L), out, text, len))
-            ls__budget_check(L);
+        if (!ls__json_text(ls__session_of(L), out, text, len)) ls__budget_check(L);
         return true;
     }
-    case LUA_TTABLE:
-        return write_table(L, index, to, outer);
-    default:
-        ls_buf_str(out, "null");
-        return true;
+    case LUA_TTABLE: return write_table(L, index, to, outer);
+    default: ls_buf_str(out, "null"); return true;
     }
 }
 
@@ -312,8 +301,7 @@ static LS_RAISES bool push_string(lua_State *L, struct reading *in)
     }
     ls_buf_clear(in->scratch);
     ls_json_unescape(in->scratch, in->reader.text, in->reader.len);
-    if (ls_buf_failed(in->scratch))
-        return false;
+    if (ls_buf_failed(in->scratch)) return false;
     lua_pushlstring(L, ls_buf_text(in->scratch), in->scratch->len);
     return true;
 }
@@ -324,8 +312,7 @@ static LS_RAISES bool read_array(lua_State *L, struct reading *in)
     lua_newtable(L);
     enum ls_json_token token;
     for (lua_Integer i = 1; (token = ls_json_next(&in->reader)) != LS_JSON_ARRAY_END; i++) {
-        if (!read_value(L, in, token))
-            return false;
+        if (!read_value(L, in, token)) return false;
         lua_rawseti(L, -2, i);
     }
     return true;
@@ -336,11 +323,10 @@ static LS_RAISES bool read_object(lua_State *L, struct reading *in)
 {
     lua_newtable(L);
     while (ls_json_next(&in->reader) == LS_JSON_KEY) {
-        if (!push_string(L, in) || !read_value(L, in, ls_json_next(&in->reader)))
-            return false;
+        if (!push_string(L, in) || !read_value(L, in, ls_json_next(&in->reader))) return false;
         lua_rawset(L, -3);
     }
-    return in->reader.problem == NULL;
+    return !in->reader.problem;
 }
 
 /* Pushes one value; on failure leaves the stack to the caller, who cuts it. [-0, +1, e] */
@@ -349,31 +335,20 @@ static LS_RAISES bool read_value(lua_State *L, struct reading *in, enum ls_json_
     luaL_checkstack(L, 4, "JSON");
     ls__look(L, ++in->values);
     switch (token) {
-    case LS_JSON_NULL:
-        lua_pushnil(L);
-        return true;
+    case LS_JSON_NULL: lua_pushnil(L); return true;
     case LS_JSON_TRUE:
-    case LS_JSON_FALSE:
-        lua_pushboolean(L, token == LS_JSON_TRUE);
-        return true;
-    case LS_JSON_INT:
-        lua_pushinteger(L, in->reader.integer);
-        return true;
-    case LS_JSON_DOUBLE:
-        lua_pushnumber(L, in->reader.number);
-        return true;
-    case LS_JSON_STRING:
-        return push_string(L, in);
-    case LS_JSON_ARRAY:
-        return read_array(L, in);
-    case LS_JSON_OBJECT:
-        return read_object(L, in);
-    default:
-        return false;
+    case LS_JSON_FALSE: lua_pushboolean(L, token == LS_JSON_TRUE); return true;
+    case LS_JSON_INT: lua_pushinteger(L, in->reader.integer); return true;
+    case LS_JSON_DOUBLE: lua_pushnumber(L, in->reader.number); return true;
+    case LS_JSON_STRING: return push_string(L, in);
+    case LS_JSON_ARRAY: return read_array(L, in);
+    case LS_JSON_OBJECT: return read_object(L, in);
+    default: return false;
     }
 }
 
-/* Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. Raises as above. [-0, +(1|0), e] */
+/* Push the value of a JSON text (L127). @return false and *problem (static), nothing pushed. Raises as above.
+ * [-0, +(1|0), e] */
 static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, const char **problem)
 {
     int top = lua_gettop(L);
@@ -384,7 +359,9 @@ static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, cons
     ls_buf_release(in.scratch);
     if (!fine) {
         lua_settop(L, top);
-        *problem = memory ? "not enough memory" : in.reader.problem ? in.reader.problem : "text is empty or has something behind the value";
+        *problem = memory              ? "not enough memory"
+                   : in.reader.problem ? in.reader.problem
+                                       : "text is empty or has something behind the value";
         return false;
     }
     lua_remove(L, top + 1);
@@ -394,8 +371,7 @@ static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, cons
 /* [-0, +2, e] ui.json_decode(text) */
 LS_RAISES int l_ui_json_decode(lua_State *L)
 {
-    if (lua_type(L, 1) != LUA_TSTRING)
-        ls__ltype(L, 1, "json_decode", "string");
+    if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, "json_decode", "string");
     size_t len;
     const char *text = lua_tolstring(L, 1, &len), *problem = NULL;
     if (push_json(L, text, len, &problem)) {

@@ -1,4 +1,5 @@
-/* References into the registry, counted, so that a lost one is noticed when the state closes. The only file that calls luaL_ref.
+/* References into the registry, counted, so that a lost one is noticed when the state closes. The only file that calls
+ * luaL_ref.
  * Owner thread: the session's. */
 #include "vm/vm_internal.h"
 
@@ -6,8 +7,7 @@ LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    if (ref != LUA_REFNIL)
-        session->vm.refs++;
+    if (ref != LUA_REFNIL) session->vm.refs++;
     LS_LTOP_CHECK(L, -1);
     return ref;
 }

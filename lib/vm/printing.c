@@ -9,10 +9,8 @@
 
 void ls__print_raw(struct ls_session *session, const char *bytes, size_t len)
 {
-    if (session->vm.echo && session->vm.host.print)
-        session->vm.host.print(session->vm.host.ctx, bytes, len);
-    if (len > 0 && bytes[len - 1] == '\n')
-        len--; /* a record brings its own */
+    if (session->vm.echo && session->vm.host.print) session->vm.host.print(session->vm.host.ctx, bytes, len);
+    if (len > 0 && bytes[len - 1] == '\n') len--; /* a record brings its own */
     ls_log_text(-1, session->vm.id, bytes, len);
 }
 
@@ -23,8 +21,7 @@ LS_RAISES int l_print(lua_State *L)
     luaL_Buffer text;
     luaL_buffinit(L, &text);
     for (int i = 1; i <= count; i++) {
-        if (i > 1)
-            luaL_addchar(&text, '\t');
+        if (i > 1) luaL_addchar(&text, '\t');
         luaL_tolstring(L, i, NULL);
         luaL_addvalue(&text);
     }
@@ -44,12 +41,10 @@ static LS_RAISES int log_record(lua_State *L, int first, const char *function)
     if (lua_gettop(L) > first) {
         int is_integer;
         level = lua_tointegerx(L, first, &is_integer);
-        if (!is_integer)
-            ls__ltype(L, first, function, "integer");
+        if (!is_integer) ls__ltype(L, first, function, "integer");
         text_arg = first + 1;
     }
-    if (!lua_isstring(L, text_arg))
-        ls__ltype(L, text_arg, function, "string");
+    if (!lua_isstring(L, text_arg)) ls__ltype(L, text_arg, function, "string");
     size_t len;
     const char *text = lua_tolstring(L, text_arg, &len);
     lua_pushliteral(L, "[lua] ");

@@ -6,7 +6,8 @@
 
 #define LS_LEVEL_MAX 1000000 /* bounds the log levels that come from scripts */
 
-/** Bytes written to standard output by Lua code: whole lines become log records, an evaluation sees them as they come (C4). Safe. */
+/** Bytes written to standard output by Lua code: whole lines become log records, an evaluation sees them as they come
+ * (C4). Safe. */
 void ls__print_raw(struct ls_session *session, const char *bytes, size_t len);
 /** Hand on what io.write has buffered: at the end of an evaluation. Safe. */
 void ls__output_flush(struct ls_session *session);

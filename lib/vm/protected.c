@@ -1,5 +1,6 @@
-/* pcall, xpcall, coroutine.resume, wrap and close as sites see them: the library's own, but that an error for want of memory names the limit that was reached (L5). Lua's own words
- * for it are a string made when the state was, and code that catches the error would hand nothing else on to people. And where Lua would run code with hooks turned off,
+/* pcall, xpcall, coroutine.resume, wrap and close as sites see them: the library's own, but that an error for want of
+ * memory names the limit that was reached (L5). Lua's own words for it are a string made when the state was, and code
+ * that catches the error would hand nothing else on to people. And where Lua would run code with hooks turned off,
  * which the time limit could not end, that code runs on a thread of its own.
  *
  * Owner thread: the session's. Refuses to: change any other error. */
@@ -9,8 +10,7 @@
 
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L)
 {
-    if (!session->vm.budget->stated)
-        return;
+    if (!session->vm.budget->stated) return;
     char text[sizeof LS_MEMORY_LIMIT_TEXT + 20];
     snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->vm.budget->stated);
     lua_pushstring(L, text);
@@ -19,17 +19,16 @@ LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L)
 
 void ls__name_memory_limit(struct ls_session *session, lua_State *L, int status)
 {
-    if (status != LUA_ERRMEM || !session->vm.memory_hit || session->vm.ref_memory_text == LUA_NOREF)
-        return;
+    if (status != LUA_ERRMEM || !session->vm.memory_hit || session->vm.ref_memory_text == LUA_NOREF) return;
     lua_pop(L, 1);
     ls__ref_push(session, L, session->vm.ref_memory_text);
 }
 
-/* The results of a protected call: all above the first `below` values, or false and the error. Also called when a call that has yielded goes on. [-n, +m, -] */
+/* The results of a protected call: all above the first `below` values, or false and the error. Also called when a call
+ * that has yielded goes on. [-n, +m, -] */
 static int finish_call(lua_State *L, int status, lua_KContext below)
 {
-    if (status == LUA_OK || status == LUA_YIELD)
-        return lua_gettop(L) - (int)below;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)below;
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     ls__left_calls(ls__session_of(L));
@@ -72,8 +71,7 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
         lua_settop(thread, nresults);
         lua_xmove(thread, L, nresults);
     }
-    if (status != LUA_OK && !of)
-        luaL_traceback(L, thread, NULL, 0);
+    if (status != LUA_OK && !of) luaL_traceback(L, thread, NULL, 0);
     lua_remove(L, at);
     return status;
 }
@@ -115,7 +113,8 @@ LS_RAISES int l_xpcall(lua_State *L)
     return finish_call(L, lua_pcallk(L, args, LUA_MULTRET, 2, 2, finish_call), 2);
 }
 
-/* Resume the coroutine with the `args` values on top. @return how many results are on top; -1 = the error is [-args, +n, -] */
+/* Resume the coroutine with the `args` values on top. @return how many results are on top; -1 = the error is
+ * [-args, +n, -] */
 static int resume(lua_State *L, lua_State *co, int args)
 {
     int results = 0;
@@ -152,7 +151,8 @@ LS_RAISES int l_coroutine_resume(lua_State *L)
     return results >= 0 ? results + 1 : 2;
 }
 
-/* A coroutine that has failed in a hook closes its variables with hooks turned off, where nothing could end an endless `__close`. [-0, +0, -] */
+/* A coroutine that has failed in a hook closes its variables with hooks turned off, where nothing could end an endless
+ * `__close`. [-0, +0, -] */
 static bool may_close(lua_State *co)
 {
     return lua_status(co) == LUA_OK || lua_status(co) == LUA_YIELD || !ls__hook_has_stopped(co);
@@ -163,8 +163,7 @@ static LS_RAISES int resume_wrapped(lua_State *L)
 {
     lua_State *co = lua_tothread(L, lua_upvalueindex(1));
     int results = resume(L, co, lua_gettop(L));
-    if (results >= 0)
-        return results;
+    if (results >= 0) return results;
     int status = lua_status(co);
     if (status != LUA_OK && status != LUA_YIELD && may_close(co)) {
         status = lua_resetthread(co); /* closes its variables */
@@ -194,8 +193,7 @@ LS_RAISES int l_coroutine_wrap(lua_State *L)
 static const char *busy_name(lua_State *L, lua_State *co)
 {
     lua_Debug ar;
-    if (co == L)
-        return "running";
+    if (co == L) return "running";
     return lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar) ? "normal" : NULL;
 }
 
@@ -205,8 +203,7 @@ LS_RAISES int l_coroutine_close(lua_State *L)
     lua_State *co = lua_tothread(L, 1);
     luaL_argexpected(L, co, 1, "thread");
     const char *busy = busy_name(L, co);
-    if (busy)
-        return luaL_error(L, "cannot close a %s coroutine", busy);
+    if (busy) return luaL_error(L, "cannot close a %s coroutine", busy);
     if (!may_close(co)) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "the coroutine was stopped in a hook");
@@ -214,8 +211,7 @@ LS_RAISES int l_coroutine_close(lua_State *L)
     }
     int status = lua_resetthread(co);
     lua_pushboolean(L, status == LUA_OK);
-    if (status == LUA_OK)
-        return 1;
+    if (status == LUA_OK) return 1;
     lua_xmove(co, L, 1);
     ls__name_memory_limit(ls__session_of(L), L, status);
     return 2;

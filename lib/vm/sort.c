@@ -1,7 +1,9 @@
-/* table.sort: a stable merge sort that accepts any comparison function (L137). The library's quicksort raises "invalid order function"
- * for comparisons that contradict themselves, of which older sites have many; here they only give some order.
+/* table.sort: a stable merge sort that accepts any comparison function (L137). The library's quicksort raises "invalid
+ * order function" for comparisons that contradict themselves, of which older sites have many; here they only give some
+ * order.
  *
- * The elements are sorted in a scratch table and written back at the end, so that an error in a comparison leaves the list as it was.
+ * The elements are sorted in a scratch table and written back at the end, so that an error in a comparison leaves the
+ * list as it was.
  * Owner thread: the session's. */
 #include "vm/libs.h"
 
@@ -15,8 +17,7 @@ static LS_RAISES lua_Integer list_length(lua_State *L)
 {
     static const char *const needed[] = {"__index", "__newindex", "__len"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed && !lua_istable(L, LIST); i++) {
-        if (luaL_getmetafield(L, LIST, needed[i]) == LUA_TNIL)
-            luaL_checktype(L, LIST, LUA_TTABLE); /* raises */
+        if (luaL_getmetafield(L, LIST, needed[i]) == LUA_TNIL) luaL_checktype(L, LIST, LUA_TTABLE); /* raises */
         lua_pop(L, 1);
     }
     return luaL_len(L, LIST);
@@ -25,15 +26,13 @@ static LS_RAISES lua_Integer list_length(lua_State *L)
 /* Comparing may take long without running Lua code: strings, and very many numbers. [-0, +0, e] */
 static LS_RAISES void look(lua_State *L, lua_Integer step)
 {
-    if (step % 256 == 0)
-        ls__budget_check(L);
+    if (step % 256 == 0) ls__budget_check(L);
 }
 
 /* Is the value on top less than the one below it? Neither is popped. [-0, +0, e] */
 static LS_RAISES bool top_is_less(lua_State *L)
 {
-    if (lua_isnil(L, LESS))
-        return lua_compare(L, -1, -2, LUA_OPLT);
+    if (lua_isnil(L, LESS)) return lua_compare(L, -1, -2, LUA_OPLT);
     lua_pushvalue(L, LESS);
     lua_pushvalue(L, -2);
     lua_pushvalue(L, -4);
@@ -122,11 +121,9 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
 LS_RAISES int l_table_sort(lua_State *L)
 {
     lua_Integer count = list_length(L);
-    if (count < 2)
-        return 0;
+    if (count < 2) return 0;
     luaL_argcheck(L, count < INT32_MAX, LIST, "array too big");
-    if (!lua_isnoneornil(L, LESS))
-        luaL_checktype(L, LESS, LUA_TFUNCTION);
+    if (!lua_isnoneornil(L, LESS)) luaL_checktype(L, LESS, LUA_TFUNCTION);
     lua_settop(L, 2);
     luaL_checkstack(L, 12, NULL);
     lua_createtable(L, (int)count, 0);

@@ -11,7 +11,7 @@
 #include "vm/chunks.h"
 
 /* Keys of built-in modules start with this, so that a site's own lua/presenter.lua is another module. */
-#define BUILTIN_KEYS "lsess/"
+#define BUILTIN_KEYS  "lsess/"
 #define BUILTIN_FILES "lua/"
 
 void ls__source_release(struct ls_source *source)
@@ -24,14 +24,11 @@ void ls__source_release(struct ls_source *source)
 
 bool ls__name_is_safe(const char *name)
 {
-    if (!*name)
-        return false;
-    for (const char *part = name;; ) {
+    if (!*name) return false;
+    for (const char *part = name;;) {
         size_t len = strcspn(part, "/");
-        if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
-            return false;
-        if (!part[len])
-            return true;
+        if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.')) return false;
+        if (!part[len]) return true;
         part += len + 1;
     }
 }
@@ -39,15 +36,15 @@ bool ls__name_is_safe(const char *name)
 /* The directory that keys are relative to (L25). Owned. */
 static char *key_root(const struct ls_site *site)
 {
-    if (site->root)
-        return ls_strdup(site->root);
+    if (site->root) return ls_strdup(site->root);
     return site->lua_dir ? ls_path_dir(site->lua_dir) : NULL;
 }
 
 const char *ls__within(const struct ls_session *session)
 {
     const char *root = session->vm.site->root;
-    return !session->vm.config.sandbox ? NULL : root ? root : "/dev/null"; /* nothing lies below it: the built-in site has no files */
+    /* nothing lies below it: the built-in site has no files */
+    return !session->vm.config.sandbox ? NULL : root ? root : "/dev/null";
 }
 
 /* The key of a file by its real path (LuaSession card: resolveTrackingKey). Owned; NULL without memory. */
@@ -63,8 +60,7 @@ const char *ls__shown_path(const struct ls_session *session, const char *path)
 {
     const struct ls_site *site = session->vm.site;
     const char *dir = site->root ? site->root : site->lua_dir;
-    if (!dir || !ls_path_below(dir, path))
-        return path;
+    if (!dir || !ls_path_below(dir, path)) return path;
     size_t len = strlen(dir);
     if (!site->root) /* keys are relative to its parent (L25) */
         while (len && dir[len - 1] != '/')
@@ -79,8 +75,7 @@ static int cannot_read(struct ls_session *session, const char *path, const struc
     const char *shown = ls__shown_path(session, path), *problem = ls_err_text(why);
     if (why->code == LS_EACCESS)
         return ls_fail(err, LS_EACCESS, "'%s' leads outside of the site, which is turned off by --sandbox", shown);
-    if (ls_has_prefix(problem, path))
-        problem += strlen(path) + strspn(problem + strlen(path), ": ");
+    if (ls_has_prefix(problem, path)) problem += strlen(path) + strspn(problem + strlen(path), ": ");
     return ls_fail(err, LS_EIO, "'%s' cannot be read: %s", shown, problem);
 }
 
@@ -91,8 +86,7 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
     const char *within = ls__within(session);
     char *real = ls_path_within(within, path, &why);
     int code = real ? 1 : why.code == LS_ENOTFOUND ? 0 : cannot_read(session, path, &why, err);
-    if (real && ls_is_dir(real))
-        code = 0;
+    if (real && ls_is_dir(real)) code = 0;
     if (code > 0) {
         source->text = ls_file_read(within, path, 0, &why);
         source->key = source->text ? tracking_key(session, real) : NULL;
@@ -101,8 +95,7 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
             code = cannot_read(session, path, &why, err);
         else if (!source->path)
             code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
-        if (code < 0)
-            ls__source_release(source);
+        if (code < 0) ls__source_release(source);
     }
     ls_free(real);
     return code;
@@ -122,8 +115,7 @@ static int take_embedded(struct ls_session *session, const char *prefix, const c
         source->key = ls_buf_detach(&name, NULL);
         source->text = ls__chunks_embedded(session->vm.chunks, embed);
         code = source->key && source->text ? 1 : ls_fail(err, LS_ENOMEM, "not enough memory for '%s'", file);
-        if (code < 0)
-            ls__source_release(source);
+        if (code < 0) ls__source_release(source);
     }
     ls_buf_release(&name);
     return code;
@@ -133,8 +125,7 @@ static int take_embedded(struct ls_session *session, const char *prefix, const c
 static int try_directory(struct ls_session *session, const char *dir, const char *file, struct ls_source *source,
                          struct ls_names *tried, struct ls_err *err)
 {
-    if (!dir)
-        return 0;
+    if (!dir) return 0;
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, dir, file);
     int code;
@@ -146,10 +137,10 @@ static int try_directory(struct ls_session *session, const char *dir, const char
     return code;
 }
 
-static int try_bundle(struct ls_session *session, const char *below, const char *file, struct ls_source *source, struct ls_err *err)
+static int try_bundle(struct ls_session *session, const char *below, const char *file, struct ls_source *source,
+                      struct ls_err *err)
 {
-    if (!session->vm.site->bundle)
-        return 0;
+    if (!session->vm.site->bundle) return 0;
     struct ls_buf prefix = LS_BUF_INIT;
     ls_buf_printf(&prefix, "%s/%s", session->vm.site->bundle, below);
     int code = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "not enough memory for a file name")
@@ -158,21 +149,18 @@ static int try_bundle(struct ls_session *session, const char *below, const char 
     return code;
 }
 
-int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried, struct ls_err *err)
+int ls__source_search(struct ls_session *session, const char *file, struct ls_source *source, struct ls_names *tried,
+                      struct ls_err *err)
 {
     *source = (struct ls_source){0};
     const struct ls_site *site = session->vm.site;
     int code = try_directory(session, site->lua_dir, file, source, tried, err);
-    if (code == 0)
-        code = try_directory(session, site->root, file, source, tried, err);
-    if (code == 0 && file[0] != '/')
-        code = try_bundle(session, "lua/", file, source, err);
-    if (code == 0 && file[0] != '/')
-        code = try_bundle(session, "", file, source, err);
+    if (code == 0) code = try_directory(session, site->root, file, source, tried, err);
+    if (code == 0 && file[0] != '/') code = try_bundle(session, "lua/", file, source, err);
+    if (code == 0 && file[0] != '/') code = try_bundle(session, "", file, source, err);
     if (code == 0 && ls__name_is_safe(file) && !strchr(file, '/'))
         code = take_embedded(session, BUILTIN_FILES, file, BUILTIN_KEYS, source, err);
-    if (code == 0)
-        return ls_fail(err, LS_ENOTFOUND, "no file '%s'", file);
+    if (code == 0) return ls_fail(err, LS_ENOTFOUND, "no file '%s'", file);
     return code < 0 ? code : 0;
 }
 
@@ -181,10 +169,8 @@ int ls__source_direct(struct ls_session *session, const char *path, struct ls_so
     *source = (struct ls_source){0};
     struct ls_names tried = {0};
     int code = try_directory(session, path[0] == '/' ? "/" : session->vm.site->root, path, source, &tried, err);
-    if (code == 0 && path[0] != '/')
-        code = try_bundle(session, "", path, source, err);
+    if (code == 0 && path[0] != '/') code = try_bundle(session, "", path, source, err);
     ls__names_release(&tried);
-    if (code == 0)
-        return ls_fail(err, LS_ENOTFOUND, "no file '%s'", path);
+    if (code == 0) return ls_fail(err, LS_ENOTFOUND, "no file '%s'", path);
     return code < 0 ? code : 0;
 }

@@ -1,6 +1,7 @@
 /* The Lua state of a session, from opening to closing (LuaSession card: State), and its allocator, which counts.
  *
- * Owner thread: the session's. Refuses to: know what globals it has (libs.c and the rooms above), or the host's threads. Rules: L1, L4, L5, P27. */
+ * Owner thread: the session's. Refuses to: know what globals it has (libs.c and the rooms above), or the host's
+ * threads. Rules: L1, L4, L5, P27. */
 #include "vm/vm_internal.h"
 
 #include <stdlib.h>
@@ -27,8 +28,7 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
         return NULL;
     }
     void *moved = ls_rearray(block, size, 1);
-    if (!moved)
-        return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
+    if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
     return moved;
 }
@@ -58,7 +58,10 @@ static int on_panic(lua_State *L)
 static void init_refs(struct ls_session *session)
 {
     int *const all[] = {
-        &session->vm.ref_session_key, &session->vm.ref_session, &session->vm.ref_ui, &session->vm.ref_memory_text,
+        &session->vm.ref_session_key,
+        &session->vm.ref_session,
+        &session->vm.ref_ui,
+        &session->vm.ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         *all[i] = LUA_NOREF;
@@ -67,13 +70,17 @@ static void init_refs(struct ls_session *session)
 static void drop_refs(struct ls_session *session)
 {
     int *const all[] = {
-        &session->vm.ref_session_key, &session->vm.ref_session, &session->vm.ref_ui, &session->vm.ref_memory_text,
+        &session->vm.ref_session_key,
+        &session->vm.ref_session,
+        &session->vm.ref_ui,
+        &session->vm.ref_memory_text,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ls__ref_drop(session, all[i]);
 }
 
-struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host, struct ls_err *err)
+struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host,
+                              struct ls_err *err)
 {
     struct ls_session *session = ls_zalloc(sizeof *session);
     if (!session) {
@@ -84,9 +91,9 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     ls_budget_init(&session->vm.own_budget, config->memory_limit);
     session->vm.budget = config->budget ? config->budget : &session->vm.own_budget;
     session->vm.trace.budget = session->vm.error.budget = session->vm.warning.budget = session->vm.budget;
-    session->vm.trace.extra = session->vm.error.extra = session->vm.warning.extra = LS_BUDGET_SPARE; /* they are to say that the limit was reached */
-    if (host)
-        session->vm.host = *host;
+    /* they are to say that the limit was reached */
+    session->vm.trace.extra = session->vm.error.extra = session->vm.warning.extra = LS_BUDGET_SPARE;
+    if (host) session->vm.host = *host;
     session->vm.site = config->site;
     session->vm.inside = config->inside ? config->inside : &session->vm.own_inside;
     session->vm.chunks = config->chunks;
@@ -118,8 +125,7 @@ void ls__vm_close(struct ls_session *session)
 
 void ls__vm_free(struct ls_session *session)
 {
-    if (session->vm.id)
-        ls_log_unfold(session->vm.id);
+    if (session->vm.id) ls_log_unfold(session->vm.id);
     ls_buf_release(&session->vm.trace);
     ls_err_release(&session->vm.raised);
     ls_buf_release(&session->vm.warning);

@@ -306,7 +306,7 @@ app.number = function() local n = 0; for i = 1, 30 do n = n + mods[i].number() e
   async size() {
     const stripped = path.join(temporary, 'stripped');
     execFileSync('strip', ['-o', stripped, program]);
-    add({ name: 'program, stripped', value: fs.statSync(stripped).size / 1024, unit: 'KiB' }, { target: '<= 600 KiB', limit: 600 });
+    add({ name: 'program, stripped', value: fs.statSync(stripped).size / 1024, unit: 'KiB' }, { target: '<= 800 KiB', limit: 800 });
     const dir = path.join(top, 'templates/client');
     const bytes = fs.readdirSync(dir).filter((f) => f.endsWith('.js')).reduce((sum, f) => sum + gzipSync(fs.readFileSync(path.join(dir, f)), { level: 9 }).length, 0);
     add({ name: 'browser client, gzip -9', value: bytes / 1024, unit: 'KiB' }, { target: '<= 24 KiB', limit: 24 });

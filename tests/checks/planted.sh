@@ -3,6 +3,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 passed=0 failed=0
+built=$(realpath -m "${B:-build}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # Copied as far as git knows it, or all of it where there is no repository (an archive).
@@ -32,18 +33,26 @@ plant() {
 }
 lines() { yes "$2" | head -n "$1"; }
 
-layers='bash tests/checks/layers.sh'
+# Objects of the sources that are as they were come from the build of the tree.
+layers="B=$built node tests/checks/layers.mjs"
 plant "$layers" 'base includes "tracker/tracker.h", which lies above it' lib/base/planted.h '/* x */\n#include "tracker/tracker.h"'
 plant "$layers" 'model includes "server/server.h"' lib/model/planted.c '/* x */\n# include "server/server.h"'
-plant "$layers" 'names no room' lib/server/planted.c '/* x */\n#include "internal.h"'
+plant "$layers" 'names no room' lib/server/planted.c '/* x */\n#include "server_internal.h"'
 plant "$layers" 'attic is no room of lib' lib/attic/planted.c '/* x */\n#include "base/text.h"'
 for outside in lib/tracker/planted.c lib/server/planted.c cmd/lsess/planted.c; do
-    plant "$layers" 'belongs to ^lib/(vm' $outside '/* x */\n#include <lua5.4/lua.h>'
-    plant "$layers" 'belongs to ^lib/(vm' $outside '/* x */\n#include "lauxlib.h"'
-    plant "$layers" 'belongs to ^lib/hotload/' $outside '/* x */\n#include <sys/inotify.h>'
-    plant "$layers" 'belongs to ^lib/protocol/' $outside '/* x */\n#include <cjson/cJSON.h>'
+    plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include <lua5.4/lua.h>'
+    plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include "lauxlib.h"'
+    plant "$layers" 'belongs to lib/hotload' $outside '/* x */\n#include <sys/inotify.h>'
+    plant "$layers" 'belongs to lib/protocol' $outside '/* x */\n#include <cjson/cJSON.h>'
 done
-plant "$layers" 'belongs to ^lib/(http' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
+plant "$layers" 'belongs to lib/http, ' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
+plant "$layers" 'calls ls_tracker_count of lib/tracker/find.c, which lies above it' lib/files/planted.c \
+    '/* x */\nint ls_tracker_count(void *);\nint planted(void *t) { return ls_tracker_count(t); }'
+plant "$layers" 'lib/vm: 4 files call each other in a circle' lib/vm/lua_ref.c \
+    '+void ls__hook_set(lua_State *, int);\nvoid planted(lua_State *L) { ls__hook_set(L, ls__is_handler(L, 1)); }'
+plant "$layers" 'a file of that name is in lib/base, too' lib/vm/buf.c '/* x */'
+plant "$layers" 'lib/base: 26 files, at most 25' lib/base/planted.h '/* x */'
+plant "$layers" 'lines, at most 6000' lib/base/planted.c "$(lines 5000 ' ')"
 
 headers='bash tests/checks/headers.sh'
 plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t planted(void);'
@@ -53,6 +62,10 @@ plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define
 plant "$headers" 'planted.h:7: second does not say what it does' lib/tracker/planted.h \
     '/* x */\n#ifndef P\n#define P\n/** Says it. */\nint first(void);\n/* --- part --- */\nvoid second(int a,\n            int b);\nint third(void); /* says it */\n#endif'
 plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/vm/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
+
+format='bash tests/checks/format.sh'
+plant "$format" 'should be clang-formatted' lib/base/planted.c '/* x */\nint  planted;'
+plant "$format" 'planted.c:1: wider than 120 columns' lib/base/planted.c "/* $(printf '%.0sx' {1..120}) */"
 
 tree='bash tests/checks/tree.sh'
 plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'
