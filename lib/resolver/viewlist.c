@@ -21,10 +21,11 @@ enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at)
     return kind;
 }
 
-/* The same where no frame is open. [-0, +0, -] */
+/* The same where no frame is open. Without a resolver there is none: finalizers run when it has gone (L7).
+ * [-0, +0, -] */
 static enum ls__native kind_at(struct ls_resolver_state *rs, lua_State *L, int at)
 {
-    if (lua_type(L, at) != LUA_TUSERDATA || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
+    if (!rs || lua_type(L, at) != LUA_TUSERDATA || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
     ls__at_push(rs, L, LS_AT_LIST_META);
     ls__at_push(rs, L, LS_AT_ITEM_META);
     enum ls__native kind = lua_rawequal(L, -3, -2)   ? LS_NATIVE_LIST

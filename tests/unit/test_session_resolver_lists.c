@@ -4,7 +4,7 @@
 #define FLEET \
     "function proto(name, t) t.type = name; t.__index = t; _G[name] = t; t.new = t.new or function(p, o) return setmetatable(o or {}, p) end; return t end\n" \
     "made = 0; proto('Ship', {name = '', crew = 0})\n" \
-    "proto('ShipCard', {open = false, new = function(p, li) made = made + 1; return setmetatable({ship = li.baseItem, li = li}, p) end})\n" \
+    "proto('ShipCard', {open = false, new = function(p, li) made = made + 1; LI = LI or li; return setmetatable({ship = li.baseItem, li = li}, p) end})\n" \
     "function ShipCard:title() return self.li.index .. ':' .. self.ship.name end\n" \
     "proto('Fleet', {label = 'north'})\n" \
     "f = Fleet:new(); a = Ship:new({name='Ada'}); b = Ship:new({name='Bix'}); f.ships = {a, b}\n" \
@@ -319,6 +319,19 @@ static void q2_a_list_with_holes_ends(void **state)
     assert_string_equal(rig_json(11), "\"0:Bix\"");
 }
 
+/* L7: the resolver has gone by then; the session's end, in the teardown, is the test. */
+static void l7_finalizers_find_lists_without_fields(void **state)
+{
+    (void)state;
+    open_list();
+    rig_detect();
+    rig_do("local list = LI.list local item = list[0] local remove = item.remove assert(item.index == 0 and list.items)\n"
+           "LEFT = setmetatable({}, {__gc = function()\n"
+           "  assert(item.index == nil and item[0] == nil and list.items == nil and list[0] == nil)\n"
+           "  assert(not pcall(remove, item))\n"
+           "end})");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -328,6 +341,7 @@ int main(void)
         T(t67a_an_item_does_not_wear_its_card_twice), T(t79_a_failing_constructor_shows_the_element),
         T(t66_t71_the_life_of_a_lua_wrapper), T(t67_a_wrapper_that_cannot_be_made_is_an_error), T(t74_t75_create_stores_what_it_makes),
         T(lists_inside_lists_and_thousands_of_items), T(q2_items_that_code_has_replaced_are_made_anew), T(q2_a_list_with_holes_ends),
+        T(l7_finalizers_find_lists_without_fields),
     };
     return cmocka_run_group_tests_name("session resolver lists", tests, NULL, NULL);
 }
