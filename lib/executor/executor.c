@@ -220,9 +220,10 @@ static void step(void *ctx, int64_t handle)
     struct ls_executor *executor = ctx;
     int64_t now = ls_now_ns();
     pthread_mutex_lock(&executor->lock);
+    /* Cleared before it looks: who begins to run something later sees that the clock has to be started. */
+    atomic_store(&executor->stepping, false);
     bool busy = is_busy(executor) && !atomic_load(&executor->closing),
          look = busy && ++executor->steps % LOOK_STEPS == 0;
-    atomic_store(&executor->stepping, false);
     atomic_store(&ls_clock_step, now);
     if (busy)
         set_step(executor, now);
@@ -283,7 +284,7 @@ static struct ls_item *next_item(struct ls_queue *queue)
 static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atomic_llong *since)
 {
     int64_t begun = ls_now_ns(), now = begun;
-    if (!atomic_load_explicit(&queue->executor->stepping, memory_order_relaxed)) start_steps(queue->executor, now);
+    if (!atomic_load(&queue->executor->stepping)) start_steps(queue->executor, now);
     pthread_mutex_lock(&queue->lock);
     for (int count = 0;; count++) {
         bool over = count >= max_items || now - begun >= max_ns;

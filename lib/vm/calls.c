@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "vm/libs.h"
 
-#define LATE_NS ls_ms(1000) /* the stepped clock knows the beginning of a shorter call too badly */
+#define LATE_NS ls_ms(1000) /* the stepped clock knows too badly when a shorter call began: its end begins the limit */
 
 /* FILE stands for the methods of files. */
 /* clang-format off */
@@ -30,14 +30,14 @@ static LS_RAISES void look_back(struct ls_session *session, lua_State *L, const 
                                 int64_t waited_ns)
 {
     int64_t took_ns = ls_now_ns() - begun_ns;
-    if (took_ns < LATE_NS) return;
+    luaL_checkstack(L, LUA_MINSTACK, NULL); /* above the results */
     if (took_ns >= LS_SLOW_NS) {
         luaL_where(L, 1); /* "key:line: ", or nothing */
         ls_log_session(0, session->vm.id, "%s%s has returned after %.1f s", lua_tostring(L, -1), name,
                        (double)took_ns / 1e9);
         lua_pop(L, 1);
     }
-    if (session->vm.deadline_ns == 0)
+    if (session->vm.deadline_ns == 0 && took_ns >= LATE_NS)
         session->vm.deadline_ns = begun_ns + LS_STEP_NS - waited_ns + ls_ms(session->vm.config.time_limit_ms);
     ls__budget_check(L);
 }

@@ -247,6 +247,29 @@ static void p40a_the_running_function_is_known(void **state)
     place_remove(&place);
 }
 
+static void tap_slowly(void *ctx, int level, const char *session, const char *text, size_t len)
+{
+    (void)ctx; (void)level; (void)session; (void)text; (void)len;
+    static const struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+    atomic_store(&ls_clock_step, ls_now_ns());
+}
+
+/* The count hook, which looks at the clock once in ten thousand instructions, would let a thousand of them pass. */
+static void l5_many_calls_of_which_none_is_long_are_limited_as_well(void **state)
+{
+    (void)state;
+    struct place place;
+    LS_ERR(err);
+    place_make(&place);
+    place.config.time_limit_ms = 20;
+    assert_int_equal(place_open(&place, &err), 0);
+    ls_log_tap(tap_slowly, NULL);
+    assert_limited(&place, "CALLS = 0 while true do CALLS = CALLS + 1 pcall(string.gsub, 'a', '.', print) end", "--time-limit");
+    assert_string_equal(place_show(&place, "CALLS < 500"), "true");
+    place_remove(&place);
+}
+
 /* Waiting does not count: neither for a command, nor for what a pipe gives. */
 static void l5_time_in_blocking_calls_does_not_count(void **state)
 {
@@ -351,6 +374,7 @@ int main(void)
         cmocka_unit_test(l5_loops_without_end),
         cmocka_unit_test(l5_p40a_a_long_call_is_seen_ends_its_entry_and_is_told_of),
         cmocka_unit_test(p40a_the_running_function_is_known),
+        cmocka_unit_test(l5_many_calls_of_which_none_is_long_are_limited_as_well),
         cmocka_unit_test(l5_time_in_blocking_calls_does_not_count),
         cmocka_unit_test(l13_commands_and_pipes),
         cmocka_unit_test(l5_a_caught_memory_error_names_its_limit),
