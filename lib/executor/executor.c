@@ -1,4 +1,4 @@
-/* Queues and the pool of worker threads (P40, P40a; architecture.md rules 1, 3 and 6).
+/* Queues and the pool of worker threads (P40, P40a; lib/README.md, rules 1, 3 and 6).
  *
  * A queue is idle, ready (in the executor's list of queues that wait for a worker) or running (one thread runs its
  * items). Whoever takes it from idle or ready to running owns it until it gives it back, which is the whole of rule 1:

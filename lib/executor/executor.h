@@ -57,7 +57,7 @@ void ls_queue_name(struct ls_queue *queue, const char *name);
  * of an item that runs for longer than LS_SLOW_NS (P40a). Borrowed: valid as long as the queue. */
 _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time,
- * and hands what is left to the pool (architecture.md rule 3): its stack must be fit for what items do
+ * and hands what is left to the pool (lib/README.md, rule 3): its stack must be fit for what items do
  * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
 /** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED

@@ -1,5 +1,5 @@
 /* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text
- * (architecture.md: one way in, the session's queue). Each due timer becomes an item; nothing here runs Lua.
+ * (lib/README.md: one way in, the session's queue). Each due timer becomes an item; nothing here runs Lua.
  *
  * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is
  * taken out of the session's table by whoever ends it; its struct belongs to the item once it has been posted. */

@@ -1,5 +1,5 @@
 /* The outbox of a WebSocket: frames leave at once while the socket takes them, else they wait for the writer thread
- * (P38, P69; architecture.md rule 4).
+ * (P38, P69; lib/README.md, rule 4).
  *
  * Frames are built here and written to civetweb's descriptor directly, without blocking; mg_websocket_write would block
  * for up to a time-out a call and tear the frame. The limit of --max-outbox counts what waits behind the frame being
