@@ -9,9 +9,9 @@
 /* The part of the journal that belongs to the innermost first load; @return false outside of one. */
 static bool open_part(const struct ls_session *session, size_t *from)
 {
-    if (session->model->frame_count == 0 || !session->model->frames[session->model->frame_count - 1].first_load)
+    if (session->model->running_count == 0 || !session->model->running[session->model->running_count - 1].first_load)
         return false;
-    *from = session->model->frames[session->model->frame_count - 1].journal;
+    *from = session->model->running[session->model->running_count - 1].journal;
     return true;
 }
 

@@ -132,9 +132,9 @@ static void log_circle(struct ls_session *session, const char *key)
 {
     struct ls_buf chain = LS_BUF_INIT;
     bool inside = false;
-    for (size_t i = 0; i < session->model->frame_count; i++) {
-        inside = inside || strcmp(session->model->frames[i].key, key) == 0;
-        if (inside) ls_buf_printf(&chain, "%s -> ", session->model->frames[i].key);
+    for (size_t i = 0; i < session->model->running_count; i++) {
+        inside = inside || strcmp(session->model->running[i].key, key) == 0;
+        if (inside) ls_buf_printf(&chain, "%s -> ", session->model->running[i].key);
     }
     if (inside) ls_log_session(1, session->vm.id, "circular require: %s%s", ls_buf_text(&chain), key);
     ls_buf_release(&chain);
@@ -308,7 +308,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
 /* After the outermost load the queue is processed (L95). [-0, +0, -] */
 static void after_load(struct ls_session *session, lua_State *L)
 {
-    if (session->model->frame_count != 0) return;
+    if (session->model->running_count != 0) return;
     lua_State *before = ls__swap_thread(session, L);
     ls__mutations_run(session);
     ls__swap_thread(session, before);

@@ -15,10 +15,10 @@ struct ls_mutation;
 
 /* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into
  * Lua: the record may be unloaded meanwhile. */
-struct ls_frame {
+struct ls_running {
     char *key;             /* owned: the current module */
     uint64_t serial;       /* ls_module.serial of its record, to notice that it was unloaded (L57) */
-    size_t journal;        /* session->model->journal_count when the frame began */
+    size_t journal;        /* session->model->journal_count when the chunk began */
     bool first_load;       /* not a reload: L43, L44 */
     bool reloading_before; /* value of the flag to put back (L44) */
 };
@@ -71,8 +71,8 @@ struct ls_model {
     struct ls_module **modules; /* in the order of first load */
     size_t module_count, module_cap;
     uint64_t module_serial;
-    struct ls_frame *frames; /* the stack of running chunks; the last one's module is current */
-    size_t frame_count, frame_cap;
+    struct ls_running *running; /* the stack of running chunks; the last one's module is current */
+    size_t running_count, running_cap;
     bool reloading;           /* what session.reloading says */
     struct ls_names app_dirs; /* apps/NAME/ below which a module has been loaded at some time (L52a) */
 

@@ -30,10 +30,10 @@ struct ls_module *ls__module_named(const struct ls_session *session, const char 
 
 struct ls_module *ls__module_current(const struct ls_session *session)
 {
-    if (session->model->frame_count == 0) return NULL;
-    const struct ls_frame *frame = &session->model->frames[session->model->frame_count - 1];
-    struct ls_module *module = ls__module_find(session, frame->key);
-    return module && module->serial == frame->serial ? module : NULL;
+    if (session->model->running_count == 0) return NULL;
+    const struct ls_running *running = &session->model->running[session->model->running_count - 1];
+    struct ls_module *module = ls__module_find(session, running->key);
+    return module && module->serial == running->serial ? module : NULL;
 }
 
 static void free_module(struct ls_session *session, struct ls_module *module)
@@ -205,8 +205,8 @@ void ls__modules_release(struct ls_session *session)
     ls_free(session->model->modules);
     session->model->modules = NULL;
     session->model->module_count = session->model->module_cap = 0;
-    ls_free(session->model->frames);
-    session->model->frames = NULL;
-    session->model->frame_cap = 0;
+    ls_free(session->model->running);
+    session->model->running = NULL;
+    session->model->running_cap = 0;
     ls__names_release(&session->model->app_dirs);
 }

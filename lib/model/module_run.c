@@ -17,11 +17,11 @@
 
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
 {
-    char *key = LS_RESERVE(session->model->frames, session->model->frame_count + 1, session->model->frame_cap)
+    char *key = LS_RESERVE(session->model->running, session->model->running_count + 1, session->model->running_cap)
                     ? ls_strdup(module->key)
                     : NULL;
     if (!key) return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
-    session->model->frames[session->model->frame_count++] = (struct ls_frame){
+    session->model->running[session->model->running_count++] = (struct ls_running){
         .key = key,
         .serial = module->serial,
         .journal = session->model->journal_count,
@@ -35,16 +35,16 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
 
 void ls__module_leave(struct ls_session *session, bool succeeded)
 {
-    assert(session->model->frame_count > 0);
-    struct ls_frame frame = session->model->frames[--session->model->frame_count];
-    if (frame.first_load) {
+    assert(session->model->running_count > 0);
+    struct ls_running running = session->model->running[--session->model->running_count];
+    if (running.first_load) {
         if (succeeded)
-            ls__journal_commit(session, frame.journal);
+            ls__journal_commit(session, running.journal);
         else
-            ls__journal_undo(session, frame.journal);
-        if (frame.reloading_before != session->model->reloading) ls__set_reloading(session, frame.reloading_before);
+            ls__journal_undo(session, running.journal);
+        if (running.reloading_before != session->model->reloading) ls__set_reloading(session, running.reloading_before);
     }
-    ls_free(frame.key);
+    ls_free(running.key);
 }
 
 /* --- session methods that are wrapped again and again (LX36) --- */

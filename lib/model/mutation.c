@@ -459,5 +459,5 @@ void ls__mutations_run(struct ls_session *session)
 
 void ls_session_settle(struct ls_session *session)
 {
-    if (session->model->frame_count == 0 && mutations_due(session)) ls__mutations_run(session);
+    if (session->model->running_count == 0 && mutations_due(session)) ls__mutations_run(session);
 }

@@ -30,7 +30,7 @@ struct ls_naming {
     int64_t id;
 };
 
-/* One chunk that runs now, as the loader's frames but with what a roll-back and the three-way rule need. */
+/* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
     int frame;       /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
     bool full;       /* all of H59 is kept, else only what H49 needs */

@@ -6,7 +6,8 @@
 #include "model/model_internal.h"
 #include "resolver/resolver_internal.h"
 
-/* Calls that go through a function of another room (model/types.c) leave the frame like any other code that may come back. */
+/* Calls that go through a function of another room (model/types.c) leave the frame like any other code that may come
+ * back. */
 static void leave_frame(struct ls_resolver_state *rs)
 {
     rs->open = false;

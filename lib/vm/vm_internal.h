@@ -1,4 +1,5 @@
-/* What the files of this room, and of the rooms from model/ to session/, share: struct ls_session, the conventions of the Lua boundary, the gate.
+/* What the files of this room, and of those from model/ to session/, share: struct ls_session, the conventions of the
+ * Lua boundary, the gate.
  *
  * Two kinds of function touch the VM (style of this room):
  *   raising   take `lua_State *L` and are marked LS_RAISES: they may leave by a Lua error. They run only below the
