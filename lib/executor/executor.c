@@ -617,15 +617,54 @@ static void run_call(struct ls_item *item, bool turn)
     pthread_mutex_unlock(&call->lock);
 }
 
-int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx)
+/* Has what runs on the queue now been running for so long? */
+static bool is_stuck(struct ls_queue *queue, int64_t ns)
 {
+    int64_t since = atomic_load(&queue->since_ns);
+    return since != 0 && ls_now_ns() - since >= ns;
+}
+
+/* Take an item out of a queue again. @return false: its turn has come, or the queue has been closed */
+static bool take_back(struct ls_queue *queue, struct ls_item *item)
+{
+    pthread_mutex_lock(&queue->lock);
+    struct ls_item **at = &queue->head, *before = NULL;
+    while (*at && *at != item) {
+        before = *at;
+        at = &before->next;
+    }
+    bool found = *at;
+    if (found) {
+        *at = item->next;
+        if (queue->tail == item) queue->tail = before;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return found;
+}
+
+int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx, int64_t patience_ms)
+{
+    if (patience_ms > 0 && is_stuck(queue, ls_ms(patience_ms))) return LS_EBUSY;
     struct call call = {.item = {.run = run_call, .what = "a command or a request"}, .fn = fn, .ctx = ctx};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);
     ls_queue_post(queue, &call.item, false);
+    int64_t until = ls_now_ns() + ls_ms(patience_ms);
     pthread_mutex_lock(&call.lock);
-    while (!call.done)
-        pthread_cond_wait(&call.over, &call.lock);
+    while (!call.done) {
+        if (patience_ms <= 0) {
+            pthread_cond_wait(&call.over, &call.lock);
+        } else if (!ls_cond_wait_until(&call.over, &call.lock, until) && !call.done) {
+            pthread_mutex_unlock(&call.lock);
+            bool taken = take_back(queue, &call.item);
+            pthread_mutex_lock(&call.lock);
+            patience_ms = 0; /* its turn has come, or it is over */
+            if (taken) {
+                call.rc = LS_EBUSY;
+                call.done = true;
+            }
+        }
+    }
     pthread_mutex_unlock(&call.lock);
     pthread_cond_destroy(&call.over);
     pthread_mutex_destroy(&call.lock);

@@ -60,9 +60,11 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
  * and hands what is left to the pool (lib/README.md, rule 3): its stack must be fit for what items do
  * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */
 int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here);
-/** Post and wait until a pool thread has run the item. Not from inside an item of the same queue. @return 0, LS_ECLOSED
- * */
-int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx);
+/** Post and wait until a pool thread has run the item. Not from inside an item of the same queue.
+ * @param patience_ms  when its turn has not come after so long, it is taken back; at once when what runs has been
+ *                     running for so long. 0 = wait for ever
+ * @return 0; LS_ECLOSED; LS_EBUSY: taken back */
+int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx, int64_t patience_ms);
 /** No more items: waiting ones are dropped, a running one finishes (L7). `last` runs after the item that runs now, as
  * the queue's last one, on a pool thread or the one that runs. So what items use can be taken apart in their own order
  * (P33). With a queue that is closed already `last` is dropped. @return 0, LS_ECLOSED */

@@ -299,7 +299,7 @@ static void run_eval(struct control_client *client, struct ls_control *request)
                                        .max_output = max > 0 ? (size_t)max : 0,
                                        .width = width > 0 ? (size_t)width : 0};
     session_touch(session);
-    if (session_call(session, run_evaluation, &evaluation) < 0)
+    if (session_call(session, run_evaluation, &evaluation, 0) < 0)
         evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");
     struct ls_buf line = LS_BUF_INIT;
     if (evaluation.rc < 0 && !(evaluation.eval.repl && evaluation.eval.incomplete)) {
@@ -342,7 +342,7 @@ static void run_complete(struct control_client *client, struct ls_control *reque
     }
     struct session *session = named_session(client, request, false);
     if (!session) return;
-    session_call(session, run_completion, &completion);
+    session_call(session, run_completion, &completion, 0);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     add_json(&line, "completions", &completion.json, "[]");
@@ -420,7 +420,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
         for (size_t n = 0; n < name_count; n++) {
             struct unloading unloading = {.name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
             ls_unload_report_init(&unloading.report);
-            bool ran = session_call(list[i], run_unloading, &unloading) == 0;
+            bool ran = session_call(list[i], run_unloading, &unloading, 0) == 0;
             if (ran && unloading.rc > 0) {
                 written++;
                 write_unload(&line, list[i], &unloading);
@@ -490,7 +490,7 @@ static void run_restart(struct control_client *client, struct ls_control *reques
     struct session *session = named_session(client, request, false);
     if (!session) return;
     struct restarting restarting = {.rc = 0};
-    if (session_call(session, run_restarting, &restarting) < 0)
+    if (session_call(session, run_restarting, &restarting, 0) < 0)
         restarting.rc = ls_fail(&restarting.err, LS_ECLOSED, "The session has ended.");
     if (restarting.rc < 0) {
         fail_with(client, request, &restarting.err);

@@ -62,7 +62,8 @@ static int start_failed(struct request *request, const struct ls_err *err)
 {
     if (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions"))
         return reply_text(request->http, 503, "%s\n", ls_err_text(err));
-    if (err->code == LS_ECLOSED) return reply_text(request->http, 503, "%s\n", ls_err_text(err));
+    if (err->code == LS_ECLOSED || err->code == LS_EBUSY)
+        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
     if (request->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
@@ -174,7 +175,12 @@ static int send_listing(struct request *request, struct session *session)
         return reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
     struct reply reply;
-    if (session_call(session, take_listing, &listing) < 0 || listing.rc < 0) {
+    int rc = session_call(session, take_listing, &listing, session_patience(request->server));
+    if (rc == LS_EBUSY) {
+        reply_init(&reply, 503, "application/json");
+        reply.body = "{\"error\":\"" SESSION_BUSY_TEXT "\"}";
+        reply.len = strlen(reply.body);
+    } else if (rc < 0 || listing.rc < 0) {
         reply_init(&reply, 500, "application/json");
         reply.body = listing.rc == LS_ELIMIT ? "{\"error\":\"the listing is too large, --max-outbox allows more\"}"
                                              : "{\"error\":\"the session has no tracker\"}";

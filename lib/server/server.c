@@ -403,11 +403,14 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     struct ls_server *server = ctx;
     struct creation creation = {.session = session};
     session->server = server;
-    if (ls_queue_call(session->queue, open_backend, &creation) < 0)
+    int rc = ls_queue_call(session->queue, open_backend, &creation, session_patience(server));
+    if (rc == LS_EBUSY)
+        ls_fail(&creation.err, LS_EBUSY, "All worker threads are busy with other sessions, see the log.");
+    else if (rc < 0)
         ls_fail(&creation.err, LS_ECLOSED, "The server is stopping.");
     if (!session->backend) {
         /* else main.lua has failed, which has been reported (L34) */
-        if (creation.err.code == LS_ENOMEM || creation.err.code == LS_ECLOSED)
+        if (creation.err.code == LS_ENOMEM || creation.err.code == LS_ECLOSED || creation.err.code == LS_EBUSY)
             ls_log_session(0, session->vended, "main.lua: %s", ls_err_text(&creation.err));
         note_creation(server, session->number);
         int code = creation.err.code;

@@ -131,9 +131,15 @@ void session_touch(struct session *session);
  * @return 0; LS_ECLOSED or LS_ENOMEM when `arg` has been released already */
 int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
                  void (*release)(void *arg), bool here);
-/** The same, and wait for it. Not from an item of the same session. @return 0; LS_ECLOSED when it has not run because
- * the session has ended */
-int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg);
+/** The same, and wait for it. Not from an item of the same session.
+ * @param patience_ms  as in ls_queue_call
+ * @return 0; LS_ECLOSED when it has not run because the session has ended; LS_EBUSY when its turn has not come */
+int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                 int64_t patience_ms);
+#define SESSION_BUSY_TEXT "the session is busy with something else, see the log"
+/** How long a thread of the HTTP server waits for the turn of its request in a session: longer than one piece of work
+ * may take, and not for ever, so that a session that hangs does not take all of these threads (P40a). Milliseconds. */
+int64_t session_patience(const struct ls_server *server);
 
 /** Tell what runs in the session to stop, if Lua runs there at all; `for_good`: and all that is still to run there. Any
  * thread. */

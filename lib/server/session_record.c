@@ -14,6 +14,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+enum { UNLIMITED_PATIENCE_MS = 60000 };
+
 /* --- life --- */
 
 /* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a
@@ -117,10 +119,18 @@ static void run_call(void *ctx)
     if (call->ran) call->fn(call->session, call->arg);
 }
 
-int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg)
+int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                 int64_t patience_ms)
 {
     struct call call = {.session = session, .fn = fn, .arg = arg};
-    return ls_queue_call(session->queue, run_call, &call) == 0 && call.ran ? 0 : LS_ECLOSED;
+    int rc = ls_queue_call(session->queue, run_call, &call, patience_ms);
+    return rc == 0 && !call.ran ? LS_ECLOSED : rc;
+}
+
+int64_t session_patience(const struct ls_server *server)
+{
+    int64_t limit = server->config.time_limit_ms, least = LS_SLOW_NS / 1000000;
+    return limit <= 0 ? UNLIMITED_PATIENCE_MS : limit + 1000 > least ? limit + 1000 : least;
 }
 
 /* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from

@@ -181,10 +181,19 @@ struct api_call {
     size_t polled;
 };
 
-static void fail_call(struct api_call *call)
+static void fail_call(struct api_call *call, bool busy)
 {
-    call->status = 500;
-    ls_buf_str(&call->answer, "{\"error\":\"the request cannot be handled now\"}");
+    call->status = busy ? 503 : 500;
+    ls_buf_clear(&call->answer);
+    ls_buf_printf(&call->answer, "{\"error\":\"%s\"}", busy ? SESSION_BUSY_TEXT : "the request cannot be handled now");
+}
+
+/* Run a part of a request in the session. */
+static int run_part(struct session *session, void (*fn)(struct session *session, void *arg), struct api_call *call)
+{
+    int rc = session_call(session, fn, call, session_patience(session->server));
+    if (rc < 0) fail_call(call, rc == LS_EBUSY);
+    return rc;
 }
 
 static bool is_identity_of(const struct identity *identity, const struct api_call *call)
@@ -210,7 +219,7 @@ static struct identity *find_identity(struct session *session, struct api_call *
     }
     if (!identity) identity = identity_new(session, token, call->rights);
     if (!identity) {
-        fail_call(call);
+        fail_call(call, false);
         return NULL;
     }
     identity->used_ns = ls_now_ns();
@@ -280,7 +289,7 @@ static void poll_messages(struct request *request, struct session *session, stru
     int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
     bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
     for (;;) {
-        if (session_call(session, run_poll, call) < 0) fail_call(call);
+        (void)run_part(session, run_poll, call);
         if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until)) break;
         if (atomic_load(&session->ended) || atomic_load(&server->phase) != PHASE_RUNNING) break;
     }
@@ -343,7 +352,9 @@ static int handle_body(struct request *request, struct session *session, const c
                             .type = type,
                             .body = body,
                             .answer = LS_BUF_INIT};
-    if (session_call(session, run_parse, &call) < 0) return send_error(request, 404, "there is no such session");
+    int rc = run_part(session, run_parse, &call);
+    if (rc == LS_EBUSY) return send_error(request, 503, SESSION_BUSY_TEXT);
+    if (rc < 0) return send_error(request, 404, "there is no such session");
     if (call.bad_json || !call.batch) {
         ls_batch_free(call.batch);
         return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_full(request);
@@ -351,8 +362,8 @@ static int handle_body(struct request *request, struct session *session, const c
     session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
         poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
-    else if (session_call(session, run_message, &call) < 0)
-        fail_call(&call);
+    else
+        (void)run_part(session, run_message, &call);
     ls_batch_free(call.batch);
     if (ls_budget_queue(&session->budget, call.answer.cap)) {
         send_json(request, call.status, ls_buf_text(&call.answer), call.answer.len);

@@ -66,6 +66,20 @@ test('P40a L5 six sessions in a library call that does not return, two workers: 
   assert.ok(performance.now() - begun < 10000, 'two seconds, and a busy machine');
 });
 
+test('P40a more requests to a session that hangs than there are threads: they are refused, and others are served', async () => {
+  const hung = await Server.start({ 'lua/main.lua': `${APP}
+    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const id = await hung.session(), other = await hung.session(), page = await hung.page(id);
+  await act(page, 9, 'hang()');
+  const asked = Array.from({ length: 280 }, () => hung.get(`/${id}/variables.json`));
+  assert.equal((await hung.get(`/${other}`)).status, 200);
+  for (const answer of await Promise.all(asked)) assert.equal(answer.status, 503);
+  const answer = await hung.get(`/api/get?session=${id}`, { 'Content-Length': '0' }, 'POST');
+  assert.equal(answer.status, 503);
+  assert.match(answer.body, /busy/);
+  await hung.stop();
+});
+
 test('P40a L5 a library call that takes longer than the limit ends its entry when it returns, and the log says which and where', async () => {
   const slow = await Server.start({ 'lua/main.lua': `${APP}
     function App:read()

@@ -294,14 +294,39 @@ static void test_call_waits_and_hears_of_the_end(void **state)
     struct ls_executor *executor = open_executor(2, 0);
     struct ls_queue *queue = ls_queue_new(executor, NULL);
     bool done = false;
-    assert_int_equal(ls_queue_call(queue, set_flag, &done), 0);
+    assert_int_equal(ls_queue_call(queue, set_flag, &done, 0), 0);
     assert_true(done);
     struct record record = {0};
     struct probe last = make_probe(&record, NULL, 1);
     assert_int_equal(ls_queue_end(queue, &last.item), 0);
     done = false;
-    assert_int_equal(ls_queue_call(queue, set_flag, &done), LS_ECLOSED);
+    assert_int_equal(ls_queue_call(queue, set_flag, &done, 0), LS_ECLOSED);
     assert_false(done);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void test_call_is_taken_back_when_its_turn_does_not_come(void **state)
+{
+    (void)state;
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct gate gate;
+    gate_init(&gate);
+    struct record record = {0};
+    struct probe stuck = make_probe(&record, &gate, 1), behind = make_probe(&record, NULL, 2);
+    ls_queue_post(queue, &stuck.item, false);
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    bool done = false;
+    assert_int_equal(ls_queue_call(queue, set_flag, &done, 1), LS_EBUSY); /* after waiting, or at once */
+    assert_int_equal(ls_queue_call(queue, set_flag, &done, 100), LS_EBUSY);
+    ls_queue_post(queue, &behind.item, false);
+    gate_open(&gate);
+    WAIT_FOR(atomic_load(&record.count) == 2);
+    assert_int_equal(record.order[1], 2);
+    assert_false(done);
+    assert_int_equal(ls_queue_call(queue, set_flag, &done, 10000), 0);
+    assert_true(done);
     ls_queue_unref(queue);
     ls_executor_close(executor);
 }
@@ -560,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_long_item_is_told_of_P40a),
         cmocka_unit_test(test_close_drops_what_waits_L7),
         cmocka_unit_test(test_call_waits_and_hears_of_the_end),
+        cmocka_unit_test(test_call_is_taken_back_when_its_turn_does_not_come),
         cmocka_unit_test(test_executor_close_drops_waiting_queues),
         cmocka_unit_test(test_timers_fire_in_order_and_can_be_cleared_N4),
         cmocka_unit_test(test_one_alarm_is_pending_at_most),
