@@ -348,11 +348,15 @@ static LS_RAISES int l_roll_back(lua_State *L)
     return 0;
 }
 
-/* Variables that the chunk made go, latest first, and standard variables stand for what they stood for. */
-static void restore_variables(struct ls_session *session, struct ls_load *load)
+/* Variables that the chunk made go, latest first, and standard variables stand for what they stood for. Code that is
+ * told of their end may load files: the stack of loads moves. */
+static void restore_variables(struct ls_session *session)
 {
-    for (size_t i = load->made_count; i-- > 0 && session->reload->store;)
-        session->reload->store->destroy(session->reload->store->ctx, load->made[i]);
+    struct ls_reload_state *state = session->reload;
+    size_t at = state->load_count - 1;
+    for (size_t i = state->loads[at].made_count; i-- > 0 && state->store;)
+        state->store->destroy(state->store->ctx, state->loads[at].made[i]);
+    struct ls_load *load = &state->loads[at];
     load->made_count = 0;
     session->model->app_variable_id = load->app_variable;
     struct ls_fault fault;
@@ -362,14 +366,14 @@ static void restore_variables(struct ls_session *session, struct ls_load *load)
 
 void ls__load_roll_back(struct ls_session *session)
 {
-    struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
     LS_ERR(err);
     /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for itself.
      * */
     size_t limit = ls_budget_get(&session->vm.budget->limit);
     ls_budget_set(&session->vm.budget->limit, 0);
-    restore_variables(session, load);
-    if (load->frame != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
+    restore_variables(session);
+    if (session->reload->loads[session->reload->load_count - 1].frame != LUA_NOREF &&
+        ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
     ls_budget_set(&session->vm.budget->limit, limit);
 }
@@ -572,7 +576,7 @@ static LS_RAISES int l_apply(lua_State *L)
     struct ls_apply *apply = lua_touserdata(L, 1);
     struct ls_session *session = apply->session;
     struct ls_reload_state *state = session->reload;
-    const struct ls_load *load = &state->loads[state->load_count - 1];
+    const struct ls_load load = state->loads[state->load_count - 1]; /* finalizers may load files: the stack moves */
     const struct ls_module *module = ls__module_find(session, apply->key);
     luaL_checkstack(L, 40, "reload");
     lua_pushfstring(L, "@%s", apply->key);
@@ -581,7 +585,7 @@ static LS_RAISES int l_apply(lua_State *L)
         .source = lua_tostring(L, 3),
         .text = apply->text,
         .text_len = apply->len,
-        .scope = load->scope,
+        .scope = load.scope,
         .keep_removed = session->vm.config.keep_removed_methods,
         .removed = &apply->removed,
         .notes = &apply->notes,
@@ -599,10 +603,10 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__ref_push(session, L, state->records);
     lua_getfield(L, 4, apply->key);
     lua_remove(L, 4);
-    ls__ref_push(session, L, load->frame);
+    ls__ref_push(session, L, load.frame);
     lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
     ls__push_known(session, L, module, 2);
-    push_prototypes(apply, L, module, load->full ? 0 : load->protos);
+    push_prototypes(apply, L, module, load.full ? 0 : load.protos);
     push_roots(session, L, module);
     ls__ref_push(session, L, session->model->ref_app);
     ls__ref_push(session, L, session->model->ref_loaded);

@@ -78,6 +78,25 @@ static void h59_variables_made_by_the_failed_chunk_go(void **state)
     world_close(&world);
 }
 
+/* What is told of their end may load a file, while the failed load is being undone. */
+static void h59_their_wrappers_may_load_files_when_they_go(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, "session:createAppVariable({n = 1}) LOADED = 0\n"
+                       "W = {type = 'W'} W.__index = W ui.registerWrapper('W', W)\n"
+                       "function W.new(_, variable) return setmetatable({}, W) end\n"
+                       "function W:destroy() LOADED = LOADED + 1 require('n' .. LOADED) end\n"
+                       "require('m')", "local x = 1");
+    size_t before = ls_tracker_count(world.tracker);
+    site_write(&world.site, "lua/n1.lua", "require('n2')");
+    site_write(&world.site, "lua/n2.lua", "return 2");
+    assert_int_equal(save(&world, "for i = 1, 2 do session:createVariable(1, {}, {wrapper = 'W'}) end error('x')"), LS_RELOAD_FAILED);
+    assert_int_equal(ls_tracker_count(world.tracker), before);
+    assert_int_equal(ls_session_module_count(world.site.session), 4);
+    world_close(&world);
+}
+
 static void h59_the_app_object_and_variable_1_are_put_back(void **state)
 {
     (void)state;
@@ -207,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(h59_variables_made_by_the_failed_chunk_go),
+        cmocka_unit_test(h59_their_wrappers_may_load_files_when_they_go),
         cmocka_unit_test(h59_the_app_object_and_variable_1_are_put_back),
         cmocka_unit_test(h59_an_app_made_by_the_failed_chunk_goes),
         cmocka_unit_test(h59_standard_variables_are_put_back),
