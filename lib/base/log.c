@@ -175,8 +175,10 @@ void ls_log_event(const char *json, size_t len)
 
 /* --- folding --- */
 
-#define KINDS   64          /* different records remembered; the oldest makes room */
-#define REST_NS ls_ms(1000) /* between two records of one kind */
+#define KINDS       128         /* different records remembered; the oldest makes room */
+#define SCOPE_KINDS 32          /* of one scope in REST_NS; what differs from these is counted only */
+#define OTHERS      0           /* the hash of these */
+#define REST_NS     ls_ms(1000) /* between two records of one kind */
 
 struct kind {
     uint64_t hash, scope;
@@ -244,7 +246,8 @@ void ls_log_folded(int level, const char *session, const char *scope, size_t dif
 {
     if (!ls_log_on(level)) return;
     int64_t now = ls_now_ns();
-    struct kind was = {0}, *kind = NULL;
+    struct kind was = {0}, *kind = NULL, *others = NULL;
+    size_t fresh = 0;
     uint64_t of = scope ? ls_hash(scope, strlen(scope)) : 0, hash = ls_hash(text + differs, len - differs);
     pthread_mutex_lock(&fold_lock);
     if (fold_due_ns && now >= fold_due_ns) {
@@ -252,9 +255,23 @@ void ls_log_folded(int level, const char *session, const char *scope, size_t dif
         ls_log_unfold(NULL);
         pthread_mutex_lock(&fold_lock);
     }
-    for (size_t i = 0; i < KINDS && !kind; i++)
-        if (kinds[i].told_ns && kinds[i].hash == hash && kinds[i].scope == of) kind = &kinds[i];
+    for (size_t i = 0; i < KINDS; i++) {
+        if (!kinds[i].told_ns || kinds[i].scope != of) continue;
+        if (kinds[i].hash == hash) kind = &kinds[i];
+        if (kinds[i].hash == OTHERS) others = &kinds[i];
+        fresh += now - kinds[i].told_ns < REST_NS;
+    }
     bool same = kind && now - kind->told_ns < REST_NS;
+    if (!same && fresh >= SCOPE_KINDS) {
+        same = true;
+        kind = others ? others : &kinds[next_kind++ % KINDS];
+        if (!others) {
+            was = *kind;
+            *kind = (struct kind){.hash = OTHERS, .scope = of, .told_ns = now, .level = level};
+            if (session) snprintf(kind->session, sizeof kind->session, "%s", session);
+            snprintf(kind->text, sizeof kind->text, "Others, after %d different records within a second", SCOPE_KINDS);
+        }
+    }
     if (same) {
         kind->left_out++;
         await(kind->told_ns + REST_NS);

@@ -27,7 +27,7 @@ void ls_log(int level, const char *format, ...) __attribute__((format(printf, 2,
 /** A record about a session. @param session  vended id, NULL for none (L22) */
 void ls_log_session(int level, const char *session, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /** A record of which floods come: it is written at once, and of those that follow within a second and equal it from
- * byte `differs` on, only how many they were, when the second is over.
+ * byte `differs` on, only how many they were, when the second is over; of more than 32 that differ, only how many.
  * @param scope  those of one scope are compared, such as a session's vended id; NULL = one for all */
 void ls_log_folded(int level, const char *session, const char *scope, size_t differs, const char *text, size_t len);
 /** Tell how many have been left out. @param scope  its end: all of it; NULL = those that are due */

@@ -302,6 +302,22 @@ test('L145 a flood of equal errors is one record at once, and their number a sec
   await flooded.stop();
 });
 
+test('L145 a flood of errors that all differ is a few records a second and the number of the others; none is lost', async () => {
+  const flooded = await Server.start({ 'lua/main.lua': `${APP}
+    function App:fail(value) error("bad " .. value, 0) end` });
+  const page = await flooded.page(await flooded.session());
+  await page.watchApp();
+  page.create(9, 'fail(_)', { access: 'action' });
+  page.send({ userEvent: true, messages: Array.from({ length: 400 }, (_, i) => ({ type: 'update', data: { varId: 9, value: `k${i}` } })) });
+  await page.eventTime();
+  await page.close();
+  await flooded.stop();
+  const texts = flooded.logs().filter((text) => /bad k\d|^Others, after/.test(text));
+  const counts = texts.map((text) => Number(/\((\d+) more times\)/.exec(text)?.[1] ?? 1));
+  assert.equal(counts.reduce((sum, count) => sum + count), 400);
+  assert.ok(texts.length < 300, `${texts.length} records`);
+});
+
 test('L145 a main.lua that fails at each visit is told once a second', async () => {
   const broken = await Server.start({ 'lua/main.lua': 'error("no harbor")' });
   const begun = performance.now();
