@@ -48,6 +48,19 @@ static const char *code_name(int code)
     }
 }
 
+/* Have something done on a session's queue. One that hangs is told of as busy: nobody who could help it waits for ever.
+ * @return 0, or a code and err (may be NULL) */
+static int call_session(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                        struct ls_err *err)
+{
+    int rc = session_call(session, fn, arg, session_patience(session->server));
+    if (rc == LS_EBUSY)
+        ls_fail(err, rc, "Session %s is busy with something else; the server's log says with what.", session->vended);
+    else if (rc < 0)
+        ls_fail(err, rc, "The session has ended.");
+    return rc;
+}
+
 static void fail_with(struct control_client *client, struct ls_control *request, const struct ls_err *err)
 {
     control_fail(client, ls_control_id(request), code_name(err->code), ls_err_text(err));
@@ -299,8 +312,8 @@ static void run_eval(struct control_client *client, struct ls_control *request)
                                        .max_output = max > 0 ? (size_t)max : 0,
                                        .width = width > 0 ? (size_t)width : 0};
     session_touch(session);
-    if (session_call(session, run_evaluation, &evaluation, 0) < 0)
-        evaluation.rc = ls_fail(&evaluation.err, LS_ECLOSED, "The session has ended.");
+    int rc = call_session(session, run_evaluation, &evaluation, &evaluation.err);
+    if (rc < 0) evaluation.rc = rc;
     struct ls_buf line = LS_BUF_INIT;
     if (evaluation.rc < 0 && !(evaluation.eval.repl && evaluation.eval.incomplete)) {
         fail_with(client, request, &evaluation.err);
@@ -342,7 +355,7 @@ static void run_complete(struct control_client *client, struct ls_control *reque
     }
     struct session *session = named_session(client, request, false);
     if (!session) return;
-    session_call(session, run_completion, &completion, 0);
+    call_session(session, run_completion, &completion, NULL);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     add_json(&line, "completions", &completion.json, "[]");
@@ -420,11 +433,12 @@ static void run_unload(struct control_client *client, struct ls_control *request
         for (size_t n = 0; n < name_count; n++) {
             struct unloading unloading = {.name = names[n], .dry_run = ls_control_flag(request, "dry_run")};
             ls_unload_report_init(&unloading.report);
-            bool ran = session_call(list[i], run_unloading, &unloading, 0) == 0;
-            if (ran && unloading.rc > 0) {
+            int rc = call_session(list[i], run_unloading, &unloading, &unloading.err);
+            if (rc == 0) rc = unloading.rc;
+            if (rc > 0) {
                 written++;
                 write_unload(&line, list[i], &unloading);
-            } else if (ran && unloading.rc < 0 && unloading.rc != LS_ENOTFOUND && unloading.rc != LS_ECLOSED) {
+            } else if (rc < 0 && rc != LS_ENOTFOUND && rc != LS_ECLOSED) {
                 ls_err_move(&problem, &unloading.err);
             }
             ls_unload_report_release(&unloading.report);
@@ -490,8 +504,8 @@ static void run_restart(struct control_client *client, struct ls_control *reques
     struct session *session = named_session(client, request, false);
     if (!session) return;
     struct restarting restarting = {.rc = 0};
-    if (session_call(session, run_restarting, &restarting, 0) < 0)
-        restarting.rc = ls_fail(&restarting.err, LS_ECLOSED, "The session has ended.");
+    int rc = call_session(session, run_restarting, &restarting, &restarting.err);
+    if (rc < 0) restarting.rc = rc;
     if (restarting.rc < 0) {
         fail_with(client, request, &restarting.err);
     } else {

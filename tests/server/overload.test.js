@@ -80,6 +80,21 @@ test('P40a more requests to a session that hangs than there are threads: they ar
   await hung.stop();
 });
 
+test('P40a C3 commands to a session that hangs are refused', async () => {
+  const hung = await Server.start({ 'lua/main.lua': `${APP}
+    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const id = await hung.session(), page = await hung.page(id);
+  await act(page, 9, 'hang()');
+  const control = await hung.control();
+  for (const [cmd, fields] of [['restart', {}], ['eval', { code: 'return 1' }], ['unload', { names: ['main'] }]]) {
+    const answer = await control.call(cmd, { session: id, sessions: [id], ...fields });
+    assert.equal(answer.error?.code, 'busy', `${cmd}: ${JSON.stringify(answer)}`);
+    assert.match(answer.error.message, /is busy with something else; the server's log says with what/);
+  }
+  control.close();
+  await hung.stop();
+});
+
 test('P40a L5 a library call that takes longer than the limit ends its entry when it returns, and the log says which and where', async () => {
   const slow = await Server.start({ 'lua/main.lua': `${APP}
     function App:read()
