@@ -110,6 +110,7 @@ struct ls_backend {
     struct ls_budget *budget;        /* of the session: both VMs of a restart, connections, answers; borrowed, or: */
     struct ls_budget own_budget;
     size_t collected; /* Lua's heap after the last collection by ls__collect */
+    size_t settled;   /* the same, when a page last ended */
     char *vended_id;
     struct ls_backend_host host;
     struct ls__engine *engine;

@@ -74,7 +74,11 @@ void ls__space_end(struct ls_backend *b, struct ls__space *space)
     destroy_variables(b, space);
     ls__space_free(b, space);
     ls_tracker_shrink(b->engine->tracker);
-    ls__collect(b, LS_GARBAGE); /* what only the page held, and a session in which nothing happens would keep */
+    /* What only the page held, and a session in which nothing happens would keep. Collections while the page was there
+     * (ls__handle) found it in use: what the heap was after them says nothing. */
+    b->collected = b->settled;
+    ls__collect(b, LS_GARBAGE);
+    b->settled = b->collected;
 }
 
 /* --- one tab, one connection (R8) --- */

@@ -412,6 +412,20 @@ test('P118 Q2 a client of the API that never polls is forgotten when too much wa
   await site.stop();
 });
 
+test('Q2 after a page that filled its session has left, names that only it used are given back', async () => {
+  const filled = await Server.start({ 'lua/main.lua': APP }, ['--memory-limit', '16M']), id = await filled.session();
+  const page = await filled.page(id), control = filled.control();
+  const memory = async () => (await control.call('sessions')).sessions[0].memory;
+  await page.watchApp();
+  const create = (n) => ({ type: 'create', data: { id: n, parentId: 1, properties: { path: `no${n}${'q'.repeat(300)}.x.y` } } });
+  for (let k = 0; k < 20; k++) page.send({ userEvent: true, messages: Array.from({ length: 500 }, (_, i) => create(10 + k * 500 + i)) });
+  await page.message((m) => m.type === 'error' && /--memory-limit/.test(m.data.description));
+  await page.close();
+  await until(async () => await memory() < 1 << 20, 'a small session');
+  control.close();
+  await filled.stop();
+});
+
 test('Q2 after a page has left, what it used is given back', async () => {
   const server = await Server.start({ 'lua/main.lua': APP });
   const id = await server.session();
