@@ -216,4 +216,14 @@ struct ls_bytes *static_index(struct web *web);
 /** Add links to what the page's entry module imports. */
 void static_preloads(struct web *web, const char *page, struct ls_buf *out);
 
+/* ws.c */
+
+enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+/** Write the head of an unmasked frame that is whole. @param head  room for 10 bytes @return its length */
+size_t ws_frame_head(unsigned char *head, int opcode, size_t len);
+/** Take the mask of four bytes off, or put it on. */
+void ws_unmask(char *data, size_t len, const unsigned char *mask);
+/** Is the handshake's key 16 bytes in base64? civetweb fails half-way through the handshake when it is long. NULL: no. */
+bool ws_is_key(const char *key);
+
 #endif

@@ -36,20 +36,6 @@ struct writer {
 
 /* --- writing one frame --- */
 
-static size_t frame_head(unsigned char *head, int opcode, size_t len)
-{
-    head[0] = (unsigned char)(0x80 | opcode);
-    if (len < 126) {
-        head[1] = (unsigned char)len;
-        return 2;
-    }
-    int width = len <= 0xffff ? 2 : 8;
-    head[1] = width == 2 ? 126 : 127;
-    for (int i = 0; i < width; i++)
-        head[2 + i] = (unsigned char)((uint64_t)len >> (8 * (width - 1 - i)));
-    return (size_t)(2 + width);
-}
-
 /* One write. @return bytes taken, 0 when the socket is full, -1 when it is broken */
 static ssize_t write_some(struct socket *socket, const struct out_frame *frame)
 {
@@ -292,7 +278,7 @@ static void queue_frame(struct socket *socket, const struct out_frame *frame)
 static void send_locked(struct socket *socket, int opcode, struct ls_bytes *payload)
 {
     struct out_frame frame = {.bytes = payload};
-    frame.head_len = frame_head(frame.head, opcode, ls_bytes_len(payload));
+    frame.head_len = ws_frame_head(frame.head, opcode, ls_bytes_len(payload));
     if (is_over_limit(socket, ls_bytes_len(payload))) {
         ls_log_session(
             0, socket->session->vended,

@@ -312,7 +312,6 @@ void websocket_beat(void *server);
 
 /* outbox.c */
 
-enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 /** Write or queue one frame; never blocks for long (P69). Drops the connection when its outbox is full. Any thread. */
 void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
 /** A close frame with a code; later frames are not sent. */

@@ -233,24 +233,6 @@ static bool refuse_too_large(struct socket *socket)
 
 /* --- reading --- */
 
-static void unmask(char *data, size_t len, const unsigned char *mask)
-{
-    uint64_t wide;
-    unsigned char twice[8];
-    memcpy(twice, mask, 4);
-    memcpy(twice + 4, mask, 4);
-    memcpy(&wide, twice, 8);
-    size_t i = 0;
-    for (; i + 8 <= len; i += 8) {
-        uint64_t word;
-        memcpy(&word, data + i, 8);
-        word ^= wide;
-        memcpy(data + i, &word, 8);
-    }
-    for (; i < len; i++)
-        data[i] = (char)((unsigned char)data[i] ^ mask[i & 3]);
-}
-
 /* Take one frame off the buffer. @return 1 taken, 0 more bytes are needed (*need in all), -1 the connection ends */
 static int take_one(struct socket *socket, char *data, size_t len, size_t *used, size_t *need, bool *normal)
 {
@@ -271,7 +253,7 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
     if (is_too_large(socket, opcode, payload) || payload > SIZE_MAX / 2) return refuse_too_large(socket) ? 1 : -1;
     *need = head_len + (size_t)payload;
     if (len < *need) return 0;
-    unmask(data + head_len, (size_t)payload, head + 2 + width);
+    ws_unmask(data + head_len, (size_t)payload, head + 2 + width);
     *used = *need;
     return take_frame(socket, fin, opcode, data + head_len, (size_t)payload, normal) ? 1 : -1;
 }
@@ -337,13 +319,6 @@ static struct session *find_target(struct ls_server *server, const char *path)
     return strncmp(path, "/ws/", 4) == 0 ? manager_find(server->manager, id, strcspn(id, "/")) : NULL;
 }
 
-/* 16 bytes in base64, as RFC 6455 asks for. civetweb fails half-way through the handshake when the key is long. */
-static bool is_key(const char *key)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    return key && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0;
-}
-
 int websocket_begin(struct request *request)
 {
     struct mg_connection *http = request->http;
@@ -354,7 +329,7 @@ int websocket_begin(struct request *request)
     bool known = session;
     session_unref(session);
     if (!known) return reply_text(http, 404, "There is no such session.\n");
-    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !is_key(key))
+    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ws_is_key(key))
         return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
     if (!version || strcmp(version, "13") != 0) {
         struct reply reply;
