@@ -223,7 +223,7 @@ enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 size_t ws_frame_head(unsigned char *head, int opcode, size_t len);
 /** Take the mask of four bytes off, or put it on. */
 void ws_unmask(char *data, size_t len, const unsigned char *mask);
-/** Is the handshake's key 16 bytes in base64? civetweb fails half-way through the handshake when it is long. NULL: no. */
+/** Is the handshake's key 16 bytes in base64? civetweb fails half-way when it is long. NULL: no. */
 bool ws_is_key(const char *key);
 
 #endif
