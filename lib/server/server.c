@@ -48,7 +48,9 @@
 #include "files/embed.h"
 #include "files/fspath.h"
 
-enum { REQUEST_THREADS = 32, PORT_TRIES = 21, DRAIN_TOTAL_MS = 2000, END_MS = 300 };
+enum { REQUEST_THREADS = 32, PORT_TRIES = 21 };
+/* What has been taken is finished (P35, at most 2 s); what is told to end then has so long, also on a busy machine. */
+enum { DRAIN_TOTAL_MS = 1500, END_MS = 800 };
 enum { LARGE_BLOCK = 1 << 20 /* bytes, given back when freed: the C library would raise this to 32 MiB */ };
 
 void ls_server_config_init(struct ls_server_config *config)
@@ -565,7 +567,8 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 
 /* --- stopping (P35, C2) --- */
 
-static void drain_sessions(struct ls_server *server, int64_t until)
+/* What the sessions have taken is done, or told to end. @param halt  nothing is begun in them any more */
+static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
 {
     struct session **list;
     size_t count = manager_list(server->manager, &list);
@@ -574,8 +577,8 @@ static void drain_sessions(struct ls_server *server, int64_t until)
         if (!ls_queue_drain(list[i]->queue, left > 0 ? left : 0))
             ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
     }
-    for (size_t i = 0; i < count; i++) /* what still runs is told to end */
-        if (!ls_queue_drain(list[i]->queue, 0)) session_interrupt(list[i], true);
+    for (size_t i = 0; i < count; i++)
+        if (halt || !ls_queue_drain(list[i]->queue, 0)) session_interrupt(list[i], true);
     session_unref_all(list, count);
 }
 
@@ -640,8 +643,9 @@ bool ls_server_stop(struct ls_server *server)
         manager_stop(server->manager);
         websocket_close(server, NULL, 1001);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
-        drain_sessions(server, until);
+        drain_sessions(server, until, false);
         websocket_wait_all(server, 200);
+        drain_sessions(server, until, true); /* pages had sent more meanwhile */
         manager_destroy_all(server->manager);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
             ls_log(

@@ -106,3 +106,8 @@ void ls_session_halt(struct ls_session *session)
 {
     atomic_store(&session->vm.interrupted, LS_INTERRUPT_ALL);
 }
+
+bool ls_session_halted(const struct ls_session *session)
+{
+    return atomic_load_explicit(&session->vm.interrupted, memory_order_relaxed) == LS_INTERRUPT_ALL;
+}

@@ -79,9 +79,11 @@ uint64_t ls_session_memory(const struct ls_session *session);
 void ls_session_collect(struct ls_session *session);
 /** Stop the running entry with an error as soon as it executes Lua again. Any thread. */
 void ls_session_interrupt(struct ls_session *session);
-/** The same for all entries from now on: each ends at its first look. Only closing the session undoes it. Thread: any.
- * */
+/** The same for all entries from now on: each ends at its first look. Only closing the session undoes it. Any
+ * thread. */
 void ls_session_halt(struct ls_session *session);
+/** Has it been halted? Any thread. */
+bool ls_session_halted(const struct ls_session *session);
 /** The last error of site code, "" if none. Borrowed until the next entry. */
 const char *ls_session_last_error(const struct ls_session *session);
 

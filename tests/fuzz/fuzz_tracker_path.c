@@ -75,9 +75,9 @@ static int no_decode(void *ctx, const char *json, size_t len, ls_slot *slot, str
     return 0;
 }
 
-static int no_store(void *ctx, ls_slot from, const struct ls_path *path, int access, ls_slot value, struct ls_fault *fault)
+static int no_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
 {
-    (void)ctx, (void)from, (void)path, (void)access, (void)value, (void)fault;
+    (void)ctx, (void)from, (void)path, (void)into, (void)access, (void)value, (void)fault;
     return 0;
 }
 

@@ -32,7 +32,7 @@ static void see_problem(void *ctx, int line, const char *text)
 static void check_store(const char *path, const char *text, size_t len)
 {
     struct ls_viewdefs *views = ls_viewdefs_open(NULL, "/nonexistent/viewdefs", NULL, NULL);
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new();
+    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
     struct ls_bytes *bytes = ls_bytes_new(text, len);
     struct ls_buf json = LS_BUF_INIT, back = LS_BUF_INIT;
     CHECK(views && sent && bytes);
