@@ -55,28 +55,15 @@ static int on_panic(lua_State *L)
     return 0; /* Lua aborts: a promise inside the program was broken */
 }
 
-static void init_refs(struct ls_session *session)
-{
-    int *const all[] = {
-        &session->vm.ref_session_key,
-        &session->vm.ref_session,
-        &session->vm.ref_ui,
-        &session->vm.ref_memory_text,
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        *all[i] = LUA_NOREF;
-}
+enum { VM_REFS = 4 };
 
-static void drop_refs(struct ls_session *session)
+/* The references of the VM, so that none is forgotten. */
+static void all_refs(struct ls_vm *vm, int *refs[static VM_REFS])
 {
-    int *const all[] = {
-        &session->vm.ref_session_key,
-        &session->vm.ref_session,
-        &session->vm.ref_ui,
-        &session->vm.ref_memory_text,
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        ls__ref_drop(session, all[i]);
+    refs[0] = &vm->ref_session_key;
+    refs[1] = &vm->ref_session;
+    refs[2] = &vm->ref_ui;
+    refs[3] = &vm->ref_memory_text;
 }
 
 struct ls_session *ls__vm_new(const struct ls_session_config *config, const struct ls_session_host *host,
@@ -97,7 +84,10 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     session->vm.site = config->site;
     session->vm.inside = config->inside ? config->inside : &session->vm.own_inside;
     session->vm.chunks = config->chunks;
-    init_refs(session);
+    int *refs[VM_REFS];
+    all_refs(&session->vm, refs);
+    for (size_t i = 0; i < VM_REFS; i++)
+        *refs[i] = LUA_NOREF;
     session->vm.id = ls_strdup(config->vended_id ? config->vended_id : "");
     session->vm.config.vended_id = session->vm.id;
     session->vm.main = session->vm.L = session->vm.id ? lua_newstate(allocate, session) : NULL;
@@ -115,7 +105,10 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
 
 void ls__vm_close(struct ls_session *session)
 {
-    drop_refs(session);
+    int *refs[VM_REFS];
+    all_refs(&session->vm, refs);
+    for (size_t i = 0; i < VM_REFS; i++)
+        ls__ref_drop(session, refs[i]);
     assert(session->vm.refs == 0);
     ls__enter(session);
     lua_close(session->vm.main);
