@@ -28,6 +28,15 @@ async function act(page, id, what) {
   page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: id, value: null } }] });
 }
 
+/** A server whose pages can call `hang()`, which does not return from C. */
+const startHanging = () => Server.start({ 'lua/main.lua': `${APP}
+    function App:hang()
+      print("it hangs")
+      return (("a"):rep(100)):find((".-"):rep(60) .. "b")
+    end` }, ['--time-limit', '1s', '--workers', '2']);
+
+const hangs = (hung) => until(() => hung.logs().some((text) => /it hangs/.test(text)), 'the call');
+
 test('P40a eight sessions that compute for ever, and two workers', async () => {
   const pages = [];
   for (let i = 0; i < 8; i++) pages.push(await server.page(await server.session()));
@@ -51,8 +60,7 @@ test('P40a six sessions in a blocking call', async () => {
 });
 
 test('P40a L5 six sessions in a library call that does not return, two workers: the others go on, the log names session and function, and the server ends', async () => {
-  const hung = await Server.start({ 'lua/main.lua': `${APP}
-    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const hung = await startHanging();
   const pages = [], other = await hung.page(await hung.session());
   await other.eventTime();
   for (let i = 0; i < 6; i++) pages.push(await hung.page(await hung.session()));
@@ -67,10 +75,10 @@ test('P40a L5 six sessions in a library call that does not return, two workers: 
 });
 
 test('P40a more requests to a session that hangs than there are threads: they are refused, and others are served', async () => {
-  const hung = await Server.start({ 'lua/main.lua': `${APP}
-    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const hung = await startHanging();
   const id = await hung.session(), other = await hung.session(), page = await hung.page(id);
   await act(page, 9, 'hang()');
+  await hangs(hung);
   const asked = Array.from({ length: 280 }, () => hung.get(`/${id}/variables.json`));
   assert.equal((await hung.get(`/${other}`)).status, 200);
   for (const answer of await Promise.all(asked)) assert.equal(answer.status, 503);
@@ -81,10 +89,10 @@ test('P40a more requests to a session that hangs than there are threads: they ar
 });
 
 test('P40a C3 commands to a session that hangs are refused', async () => {
-  const hung = await Server.start({ 'lua/main.lua': `${APP}
-    function App:hang() (("a"):rep(100)):find((".-"):rep(60) .. "b") end` }, ['--time-limit', '1s', '--workers', '2']);
+  const hung = await startHanging();
   const id = await hung.session(), page = await hung.page(id);
   await act(page, 9, 'hang()');
+  await hangs(hung);
   const control = await hung.control();
   for (const [cmd, fields] of [['restart', {}], ['eval', { code: 'return 1' }], ['unload', { names: ['main'] }]]) {
     const answer = await control.call(cmd, { session: id, sessions: [id], ...fields });
