@@ -17,7 +17,7 @@ ROOMS = base files tracker vm model resolver reload console session protocol vie
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
-  $(addprefix lib/resolver/,resolver% frame% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% tests/%
+  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).

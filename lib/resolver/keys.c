@@ -243,7 +243,7 @@ int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char
 {
     struct ls_resolver_state *rs = ctx;
     struct rekeying job = {rs, id, value->slot, key, 0};
-    int opened = ls__frame_open(rs, fault);
+    int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
     lua_State *L = rs->L;
     int rc = 0;
@@ -266,7 +266,7 @@ int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char
     } else {
         ls__ring_drop(rs, L, value->slot);
     }
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return rc ? -1 : job.changed;
 }
 

@@ -55,7 +55,7 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
 {
     struct ls_resolver_state *rs = ctx;
     struct ls_fault fault;
-    int opened = list ? ls__frame_open(rs, &fault) : 0, element = 0;
+    int opened = list ? ls__window_open(rs, &fault) : 0, element = 0;
     if (opened < 0) return -1;
     if (!list) return 0;
     lua_State *L = rs->L;
@@ -71,7 +71,7 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
         lua_insert(L, -2);
         element = lua_rawget(L, -2) != LUA_TNIL;
     }
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return element;
 }
 
@@ -159,13 +159,13 @@ void ls__op_loosen(void *ctx, int64_t object, ls_slot slot)
     struct ls_resolver_state *rs = ctx;
     struct loosening job = {rs, object, slot};
     struct ls_fault fault;
-    int opened = slot ? ls__frame_open(rs, &fault) : -1;
+    int opened = slot ? ls__window_open(rs, &fault) : -1;
     if (opened < 0) return;
     lua_pushcfunction(rs->L, l_loosen);
     lua_pushlightuserdata(rs->L, &job);
     /* without memory the slot goes on holding, and the next detection tries again */
     ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, &fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
 }
 
 /* Push the way to a loose slot's value, and what it leads to: the table, or nil. @return is the slot loose? else
@@ -241,7 +241,7 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
 {
     struct ls_resolver_state *rs = ctx;
     struct ls_fault fault;
-    int opened = ls__frame_open(rs, &fault);
+    int opened = ls__window_open(rs, &fault);
     if (opened < 0) return false;
     lua_State *L = rs->L;
     if (collect && rs->collected != rs->session->vm.epoch + 1) {
@@ -252,7 +252,7 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
         rs->collected = rs->session->vm.epoch + 1;
     }
     bool alive = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL;
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return alive;
 }
 

@@ -32,12 +32,12 @@ static int op_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *faul
     struct copying job = {slot, 0};
     *copy = 0;
     if (!slot) return 0;
-    int opened = ls__frame_open(rs, fault);
+    int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
     lua_pushcfunction(rs->L, l_copy);
     lua_pushlightuserdata(rs->L, &job);
     int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     *copy = job.to;
     return rc;
 }
@@ -149,12 +149,12 @@ static int op_prepare(void *ctx, struct ls_path *path, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
     struct keying job = {rs, path};
-    int opened = ls__frame_open(rs, fault);
+    int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
     lua_pushcfunction(rs->L, l_prepare);
     lua_pushlightuserdata(rs->L, &job);
     int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     if (rc) forget_keys(rs, path);
     return rc;
 }
@@ -169,12 +169,12 @@ static void op_forget(void *ctx, struct ls_path *path)
 static int op_enter(void *ctx)
 {
     struct ls_fault fault;
-    return ls__frame_open(ctx, &fault);
+    return ls__window_open(ctx, &fault);
 }
 
 static void op_leave(void *ctx)
 {
-    ls__frame_done(ctx, 1);
+    ls__window_done(ctx, 1);
 }
 
 static bool op_stopped(void *ctx)
@@ -219,7 +219,7 @@ struct ls_resolver ls_session_resolver(struct ls_session *session)
 
 /* --- life --- */
 
-/* [-1, +0, m] a place of the frame holds what is on top */
+/* [-1, +0, m] a place of the window holds what is on top */
 static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     rs->refs[place] = ls__ref_take(rs->session, L);
@@ -268,7 +268,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
     if (!rs) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     rs->session = session;
-    for (int place = 0; place <= LS_FRAME_REFS; place++)
+    for (int place = 0; place <= LS_WINDOW_REFS; place++)
         rs->refs[place] = LUA_NOREF;
     rs->ref_members = rs->ref_rings = rs->ref_named = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
     session->resolver = rs;
@@ -279,7 +279,7 @@ void ls__resolver_free(struct ls_session *session)
 {
     struct ls_resolver_state *rs = session->resolver;
     if (!rs) return;
-    for (int place = 1; place <= LS_FRAME_REFS; place++)
+    for (int place = 1; place <= LS_WINDOW_REFS; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls__members_close(rs);
     ls_budget_free(rs->session->vm.budget, rs->key_uses);

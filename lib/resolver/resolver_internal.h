@@ -1,11 +1,11 @@
 /* What the files of the resolver share. Owner thread: the session's.
  *
- * The frame. Detection asks the same few tables over and over, so they are pushed once and stay at fixed places above
+ * The window. Detection asks the same few tables over and over, so they are pushed once and stay at fixed places above
  * `base` while a pass (or one operation outside of a pass) runs. The places are those of the C function that runs now;
- * while Lua code runs, C functions called from it have places of their own, so the frame counts as closed meanwhile and
- * whatever comes back in opens one for itself.
+ * while Lua code runs, C functions called from it have places of their own, so the window counts as closed meanwhile
+ * and whatever comes back in opens one for itself.
  *
- * What runs inside the frame and outside of a protected call uses only functions of the API that neither allocate nor
+ * What runs inside the window and outside of a protected call uses only functions of the API that neither allocate nor
  * call metamethods: rawget, rawgeti, rawequal, next, type tests, and rawseti into places that hold something already.
  * Everything else runs under ls__resolver_call. */
 #ifndef LS_RESOLVER_RESOLVER_INTERNAL_H
@@ -16,7 +16,7 @@
 #include "tracker/path.h"
 #include "tracker/tracker.h"
 
-/* Places in the frame, counted from base; each has its reference in ls_resolver_state.refs. */
+/* Places in the window, counted from base; each has its reference in ls_resolver_state.refs. */
 enum ls__place {
     LS_AT_VALUES = 1, /* slot → value seen last; a free slot holds the number of the next free one */
     LS_AT_KEYS,       /* key number → field name */
@@ -32,18 +32,18 @@ enum ls__place {
     LS_AT_INDEX_NAME, /* "__index" */
     LS_AT_CALL_NAME,  /* "__call" */
     LS_AT_HANDLER,    /* the traceback handler */
-    LS_FRAME_REFS = LS_AT_HANDLER,
+    LS_WINDOW_REFS = LS_AT_HANDLER,
     LS_AT_CACHE, /* what the first step of a path has just led to, see ls_resolver_state.cache_from */
     LS_AT_TEXT,  /* the two long strings compared last, see ls_resolver_state.texts_equal */
     LS_AT_OTHER_TEXT,
-    LS_FRAME_SIZE = LS_AT_OTHER_TEXT,
+    LS_WINDOW_SIZE = LS_AT_OTHER_TEXT,
 };
 
 struct ls_resolver_state {
     struct ls_session *session;
-    int refs[LS_FRAME_REFS + 1];
-    lua_State *L;     /* thread of the open frame */
-    bool open;        /* a frame is open */
+    int refs[LS_WINDOW_REFS + 1];
+    lua_State *L;     /* thread of the open window */
+    bool open;        /* a window is open */
     int base;         /* stack top below it */
     uint8_t did;      /* of the check that goes on: LS_CHECK_RAN = a protected call was made, LS_CHECK_LONG */
     bool texts_equal; /* are the strings at LS_AT_TEXT and LS_AT_OTHER_TEXT? */
@@ -54,7 +54,7 @@ struct ls_resolver_state {
     uint32_t slot_count; /* slots ever made */
     uint32_t free_slot;  /* head of the chain of free slots, 0 = none */
     uint32_t registered; /* objects that got an id since the tables of ids were made */
-    /* Rows (R2), in members.c. Not in the frame: they are asked for rarely. */
+    /* Rows (R2), in members.c. Not in the window: they are asked for rarely. */
     int ref_members;      /* element → its first place in the list of members_slot; weak keys */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
     int ref_rings;        /* variable → how the elements of its list have ids by key (R4), in keys.c */
@@ -70,17 +70,17 @@ struct ls_resolver_state {
 
 #define LS_AT(rs, place) ((rs)->base + (place))
 
-/* --- frame.c --- */
+/* --- window.c --- */
 
-/** Open a frame where none is open. @return 1 (close it), -1 and fault: no stack space. [-0, +frame, -] */
-int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault);
-/** Open a frame unless one is open. @return 1 opened (close it), 0 there is one, -1 and fault. [-0, +frame, -] */
-static inline int ls__frame_open(struct ls_resolver_state *rs, struct ls_fault *fault)
+/** Open a window where none is open. @return 1 (close it), -1 and fault: no stack space. [-0, +window, -] */
+int ls__window_make(struct ls_resolver_state *rs, struct ls_fault *fault);
+/** Open a window unless one is open. @return 1 opened (close it), 0 there is one, -1 and fault. [-0, +window, -] */
+static inline int ls__window_open(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
-    return rs->open ? 0 : ls__frame_make(rs, fault);
+    return rs->open ? 0 : ls__window_make(rs, fault);
 }
-/** Cut the stack back to the frame, and take the frame off if `opened` is 1. */
-void ls__frame_done(struct ls_resolver_state *rs, int opened);
+/** Cut the stack back to the window, and take the window off if `opened` is 1. */
+void ls__window_done(struct ls_resolver_state *rs, int opened);
 /** Call the function below its arguments under protection, as code that may come back into the resolver.
  * @return 0 and results; -1 and fault (kind, text without traceback; the traceback goes to the log): all popped
  * [-(nargs+1), +(nresults|0), -] */
@@ -90,7 +90,7 @@ int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enu
  * [-(nargs+1), +(nresults|0), -] */
 int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
                      struct ls_fault *fault);
-/** Push a table of the frame where no frame is at hand: inside protected functions. [-0, +1, -] */
+/** Push a table of the window where no window is at hand: inside protected functions. [-0, +1, -] */
 static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
@@ -212,7 +212,7 @@ enum ls__native { LS_NATIVE_NONE, LS_NATIVE_LIST, LS_NATIVE_ITEM, LS_NATIVE_ARRA
 #define LS_LIST_TYPE "lua.ViewList"
 #define LS_ITEM_TYPE "lua.ViewListItem"
 
-/** What native object the value at `at` is. Needs a frame. [-0, +0, -] */
+/** What native object the value at `at` is. Needs a window. [-0, +0, -] */
 enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at);
 /** Push a field of the native object on top (T50); `key` is the step's name. @return false: no such field.
  * [-0, +(1|0), -] */

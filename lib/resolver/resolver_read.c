@@ -322,7 +322,7 @@ LS_HOT int conclude(struct ls_resolver_state *rs, const struct ls_path *path, in
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), type, at = 0;
+    int opened = ls__window_open(rs, fault), type, at = 0;
     if (opened < 0) return -1;
     rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
@@ -333,7 +333,7 @@ int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_
         if (step < path->count) at = ls__walk(rs, path, step, path->count, &type, fault);
     }
     int bits = conclude(rs, path, at, type, value, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return bits;
 }
 
@@ -363,7 +363,7 @@ int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct 
                     struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), type;
+    int opened = ls__window_open(rs, fault), type;
     if (opened < 0) return -1;
     rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
@@ -374,19 +374,19 @@ int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct 
         at = identify(rs, object, fault);
     if (at == 0) at = ls__walk(rs, path, path->count - 1, path->count, &type, fault);
     int bits = conclude(rs, path, at, type, value, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return bits;
 }
 
 int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), type;
+    int opened = ls__window_open(rs, fault), type;
     if (opened < 0) return -1;
     uint32_t step = begin(rs, from, path, &type);
     int at = ls__walk(rs, path, step, path->count - 1, &type, fault);
     *object = 0;
     if (at == 0) at = identify(rs, object, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return at < 0 ? -1 : 0;
 }

@@ -82,7 +82,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
 {
     struct ls_resolver_state *rs = ctx;
     const struct ls_step *last = &path->steps[path->count - 1];
-    int opened = ls__frame_open(rs, fault), rc = -1;
+    int opened = ls__window_open(rs, fault), rc = -1;
     if (opened < 0) return -1;
     uint32_t first = path->by_row && path->count > 1;
     if (into || first)
@@ -103,6 +103,6 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
         rc = replace_element(rs, path, value, fault);
     else if (at == 0)
         rc = assign_last(rs, last, value, fault);
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return rc;
 }

@@ -10,7 +10,7 @@
 int ls__resolver_new(struct ls_session *session, struct ls_err *err);
 /** Release it; slots are not to be had any more. */
 void ls__resolver_free(struct ls_session *session);
-/** Give back the room of many slots, names and ids that are in use no more; nothing happens while the resolver's frame
+/** Give back the room of many slots, names and ids that are in use no more; nothing happens while the resolver's window
  * is open.
  * @return did tables become garbage? [-0, +0, -] */
 bool ls__resolver_shrink(struct ls_session *session);

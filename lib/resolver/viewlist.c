@@ -21,7 +21,7 @@ enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at)
     return kind;
 }
 
-/* The same where no frame is open. Without a resolver there is none: finalizers run when it has gone (L7).
+/* The same where no window is open. Without a resolver there is none: finalizers run when it has gone (L7).
  * [-0, +0, -] */
 static enum ls__native kind_at(struct ls_resolver_state *rs, lua_State *L, int at)
 {

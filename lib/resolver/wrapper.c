@@ -6,15 +6,15 @@
 #include "model/model_internal.h"
 #include "resolver/resolver_internal.h"
 
-/* Calls that go through a function of another room (model/types.c) leave the frame like any other code that may come
+/* Calls that go through a function of another room (model/types.c) leave the window like any other code that may come
  * back. */
-static void leave_frame(struct ls_resolver_state *rs)
+static void leave_window(struct ls_resolver_state *rs)
 {
     rs->open = false;
 }
 
 /* [-0, +0, -] */
-static void back_in_frame(struct ls_resolver_state *rs, lua_State *L, int base)
+static void back_in_window(struct ls_resolver_state *rs, lua_State *L, int base)
 {
     LS_LTOP(L);
     rs->L = L;
@@ -101,10 +101,10 @@ static int construct(struct ls_resolver_state *rs, const char *type, enum ls_typ
     }
     lua_insert(L, arg); /* type below argument */
     LS_ERR(err);
-    leave_frame(rs);
+    leave_window(rs);
     ls__rearm(session);
     int rc = ls__construct(session, presenter, false, &err);
-    back_in_frame(rs, L, base);
+    back_in_window(rs, L, base);
     if (rc == 0) return 0;
     lua_settop(L, arg - 1);
     return ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
@@ -165,7 +165,7 @@ static bool is_worn(struct ls_resolver_state *rs, const struct ls_wrap *want)
 int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__frame_open(rs, fault), rc = -1;
+    int opened = ls__window_open(rs, fault), rc = -1;
     if (opened < 0) return -1;
     if (wrapper->slot) {
         rc = keep_wrapper(rs, want, wrapper, fault);
@@ -175,7 +175,7 @@ int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper,
         rc = strcmp(want->type, LS_LIST_TYPE) == 0 ? build_list(rs, want, fault) : build_lua(rs, want, fault);
         if (rc == 0 && ls__commit(rs, 0, wrapper, fault) < 0) rc = -1;
     }
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return rc;
 }
 
@@ -187,7 +187,7 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
     ls_slot slot = wrapper->slot;
     if (!slot) return;
     *wrapper = (struct ls_value){0};
-    int opened = ls__frame_open(rs, &fault);
+    int opened = ls__window_open(rs, &fault);
     if (opened >= 0) {
         lua_State *L = rs->L;
         ls__slot_look(rs, L, slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), slot));
@@ -199,7 +199,7 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
         } else if (ls__native_kind(rs, lua_gettop(L)) == LS_NATIVE_LIST) {
             ls__list_release(L, lua_gettop(L));
         }
-        ls__frame_done(rs, opened);
+        ls__window_done(rs, opened);
     }
     ls__slot_free(rs->session, slot);
 }
@@ -220,7 +220,7 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
     struct ls_resolver_state *rs = ctx;
     *made = 0;
     if (strcmp(type, LS_ITEM_TYPE) == 0) return 0; /* a built-in factory that yields nothing */
-    int opened = ls__frame_open(rs, fault);
+    int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
     lua_State *L = rs->L;
     lua_pushnil(L); /* the value, nil for creates */
@@ -234,6 +234,6 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
         fault->kind = LS_FAULT_NONE; /* nothing found: the value stays what the path gave */
         rc = 0;
     }
-    ls__frame_done(rs, opened);
+    ls__window_done(rs, opened);
     return rc;
 }

@@ -1,30 +1,30 @@
-/* The frame of tables that detection asks over and over (resolver_internal.h), and protected calls from it.
+/* The window of tables that detection asks over and over (resolver_internal.h), and protected calls from it.
  * Owner thread: the session's. Rules: T5, T102, L4, L5. */
 #include "resolver/resolver_internal.h"
 
 #include <string.h>
 
 /* Space for the longest path with a value a step, and for what a look-up needs above it. */
-#define FRAME_STACK (LS_FRAME_SIZE + LS_PATH_MAX_STEPS + 64)
+#define WINDOW_STACK (LS_WINDOW_SIZE + LS_PATH_MAX_STEPS + 64)
 
-int ls__frame_make(struct ls_resolver_state *rs, struct ls_fault *fault)
+int ls__window_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
     lua_State *L = rs->session->vm.L;
-    if (!lua_checkstack(L, FRAME_STACK)) return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
+    if (!lua_checkstack(L, WINDOW_STACK)) return ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
     ls__enter(rs->session);
     rs->L = L;
     rs->base = lua_gettop(L);
     rs->open = true;
-    for (int place = 1; place <= LS_FRAME_REFS; place++)
+    for (int place = 1; place <= LS_WINDOW_REFS; place++)
         lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
-    lua_settop(L, rs->base + LS_FRAME_SIZE);
+    lua_settop(L, rs->base + LS_WINDOW_SIZE);
     rs->cache_from = 0;
     return 1;
 }
 
-void ls__frame_done(struct ls_resolver_state *rs, int opened)
+void ls__window_done(struct ls_resolver_state *rs, int opened)
 {
-    lua_settop(rs->L, rs->base + (opened ? 0 : LS_FRAME_SIZE));
+    lua_settop(rs->L, rs->base + (opened ? 0 : LS_WINDOW_SIZE));
     if (!opened) return;
     rs->open = false;
     ls__leave(rs->session);
