@@ -1,4 +1,4 @@
-/* One file of a transaction: dispose hooks, frame, chunk, three-way rule, or roll-back (H39.4, H48 to H59, H68).
+/* One file of a transaction: dispose hooks, ledger, chunk, three-way rule, or roll-back (H39.4, H48 to H59, H68).
  *
  * Owner thread: the session's. Refuses to end anything of an earlier execution: its timers and watches run on (H57). */
 #include "reload/reload_state.h"

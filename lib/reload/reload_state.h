@@ -32,7 +32,7 @@ struct ls_naming {
 
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
-    int frame;       /* ref: table of the LS_FRAME_… slots; LUA_NOREF = nothing is recorded */
+    int ledger;      /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
     bool full;       /* all of H59 is kept, else only what H49 needs */
     bool give;       /* what it gives is left for the other sessions (reload_given.c) */
     uint64_t hash;   /* of its text; only if `give` */
@@ -45,16 +45,16 @@ struct ls_load {
     int64_t app_variable; /* session->model->app_variable_id at its begin */
 };
 
-/* What a frame's table holds. SAVED, QUEUE and APP are there in a full frame only. */
+/* What a ledger's table holds. SAVED, QUEUE and APP are there in a full ledger only. */
 enum {
-    LS_FRAME_SNAPSHOT = 1, /* snapshot.c */
-    LS_FRAME_RECORDS,      /* id of a prototype → its record of declared fields */
-    LS_FRAME_SAVED,        /* id → what ls__proto_save has pushed */
-    LS_FRAME_QUEUE,        /* the mutation queue */
-    LS_FRAME_APP,          /* the app object */
-    LS_FRAME_UNDO,         /* for ls__threeway_undo */
-    LS_FRAME_BASE,         /* stands for the record of the execution before where that left none */
-    LS_FRAME_KEPT,         /* id → true: declared by a module that a nested load has loaded completely */
+    LS_LEDGER_SNAPSHOT = 1, /* snapshot.c */
+    LS_LEDGER_RECORDS,      /* id of a prototype → its record of declared fields */
+    LS_LEDGER_SAVED,        /* id → what ls__proto_save has pushed */
+    LS_LEDGER_QUEUE,        /* the mutation queue */
+    LS_LEDGER_APP,          /* the app object */
+    LS_LEDGER_UNDO,         /* for ls__threeway_undo */
+    LS_LEDGER_BASE,         /* stands for the record of the execution before where that left none */
+    LS_LEDGER_KEPT,         /* id → true: declared by a module that a nested load has loaded completely */
 };
 
 struct ls_reload_state {
@@ -110,7 +110,7 @@ void ls__failures_release(struct ls_session *session);
  * @param order  gets the places of the keys in the new order. @return false without memory */
 bool ls__reload_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
 
-/* --- reload_frame.c --- */
+/* --- ledger.c --- */
 
 /** `begin` of struct ls_load_hooks. */
 int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
@@ -128,7 +128,7 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
                   struct ls_err *err);
 /** Take the innermost load off and free it. */
 void ls__load_pop(struct ls_session *session);
-/** Put everything of H59 back that the innermost load has in its frame. Memory is not limited meanwhile. Safe. */
+/** Put everything of H59 back that the innermost load has in its ledger. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);
 
 /** Push a table of all tables that have an identity of their own, whoever refers to them.

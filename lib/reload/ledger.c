@@ -1,13 +1,12 @@
-/* What is kept of a session while one chunk runs: enough to put back what H59 lists, and to tell what the chunk has
- * assigned (H49).
+/* What is kept of a session while one chunk runs, the ledger of its load: enough to put back what a failed chunk has
+ * changed, and to tell what it has assigned.
  *
- * Frames are a stack, since a chunk may load other modules. A module first loaded by a chunk that fails later stays
- * loaded with all that its load did (H59); so when a nested load succeeds, what it changed becomes "as before" for all
- * frames around it.
+ * Loads are a stack, since a chunk may load other modules. A module first loaded by a chunk that fails later stays
+ * loaded with all that its load did; so when a nested load succeeds, what it changed becomes "as before" in the ledgers
+ * of all loads around it.
  *
- * What a frame holds is proportional to the prototypes, globals and registrations of the session, one level deep; never
- * to its heap.
- * Owner thread: the session's. */
+ * What a ledger holds is proportional to the prototypes, globals and registrations of the session, one level deep;
+ * never to its heap. Owner thread: the session's. Rules: H49, H59. */
 #include "reload/reload_state.h"
 
 #include <string.h>
@@ -25,7 +24,7 @@ struct take {
     struct ls_session *session;
     const char *key;
     bool full;
-    int frame; /* out: ref */
+    int ledger; /* out: ref */
 };
 
 /* [-0, +0, m] the table behind a reference, if it is one, goes into the snapshot */
@@ -36,7 +35,7 @@ static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snap
 }
 
 /* [-0, +0, m] */
-static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int snapshot)
+static LS_RAISES void add_full(struct take *take, lua_State *L, int ledger, int snapshot)
 {
     struct ls_session *session = take->session;
     add_ref(session, L, snapshot, session->vm.ref_session);
@@ -56,11 +55,11 @@ static LS_RAISES void add_full(struct take *take, lua_State *L, int frame, int s
         ls__proto_save_record(session, L, i + 1);
         lua_rawseti(L, -2, i + 1);
     }
-    lua_rawseti(L, frame, LS_FRAME_SAVED);
+    lua_rawseti(L, ledger, LS_LEDGER_SAVED);
     ls__mutations_save(session, L);
-    lua_rawseti(L, frame, LS_FRAME_QUEUE);
+    lua_rawseti(L, ledger, LS_LEDGER_QUEUE);
     ls__ref_push(session, L, session->model->ref_app);
-    lua_rawseti(L, frame, LS_FRAME_APP);
+    lua_rawseti(L, ledger, LS_LEDGER_APP);
 }
 
 /* [-1, +0, m] */
@@ -69,12 +68,12 @@ static LS_RAISES int l_take(lua_State *L)
     struct take *take = lua_touserdata(L, 1);
     struct ls_session *session = take->session;
     lua_settop(L, 0);
-    lua_createtable(L, LS_FRAME_KEPT, 0);
-    ls__snapshot_new(L); /* frame snapshot */
+    lua_createtable(L, LS_LEDGER_KEPT, 0);
+    ls__snapshot_new(L); /* ledger snapshot */
     lua_pushglobaltable(L);
     ls__snapshot_add(L, 2, -1);
     lua_pop(L, 1);
-    lua_newtable(L); /* frame snapshot records */
+    lua_newtable(L); /* ledger snapshot records */
     for (uint32_t i = 0; i < session->model->proto_count && take->full; i++) {
         const struct ls_proto *proto = session->model->protos[i];
         if (!proto) continue;
@@ -82,7 +81,7 @@ static LS_RAISES int l_take(lua_State *L)
         ls__ref_push(session, L, proto->record);
         lua_rawseti(L, 3, i + 1);
     }
-    lua_rawseti(L, 1, LS_FRAME_RECORDS);
+    lua_rawseti(L, 1, LS_LEDGER_RECORDS);
     if (take->full) {
         add_full(take, L, 1, 2);
         ls__ref_push(session, L, session->reload->records);
@@ -90,15 +89,15 @@ static LS_RAISES int l_take(lua_State *L)
         lua_pop(L, 2);
         if (!recorded && ls__module_find(session, take->key)) {
             ls__push_base(session, L, take->key);
-            lua_rawseti(L, 1, LS_FRAME_BASE);
+            lua_rawseti(L, 1, LS_LEDGER_BASE);
         }
     }
-    lua_rawseti(L, 1, LS_FRAME_SNAPSHOT);
+    lua_rawseti(L, 1, LS_LEDGER_SNAPSHOT);
     lua_newtable(L);
-    lua_rawseti(L, 1, LS_FRAME_UNDO);
+    lua_rawseti(L, 1, LS_LEDGER_UNDO);
     lua_newtable(L);
-    lua_rawseti(L, 1, LS_FRAME_KEPT);
-    take->frame = ls__ref_take(session, L);
+    lua_rawseti(L, 1, LS_LEDGER_KEPT);
+    take->ledger = ls__ref_take(session, L);
     return 0;
 }
 
@@ -140,8 +139,8 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
     struct ls_reload_state *state = session->reload;
     if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
         return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
-    struct take take = {.session = session, .key = key, .full = full, .frame = LUA_NOREF};
-    struct ls_load load = {.frame = LUA_NOREF,
+    struct take take = {.session = session, .key = key, .full = full, .ledger = LUA_NOREF};
+    struct ls_load load = {.ledger = LUA_NOREF,
                            .full = full,
                            .protos = session->model->proto_count,
                            .app_variable = session->model->app_variable_id};
@@ -150,7 +149,7 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
         chunk = lua_absindex(session->vm.L, chunk);
         int code = ls__lrun(session, l_take, &take, 0, err);
         if (code != 0) return code;
-        load.frame = take.frame;
+        load.ledger = take.ledger;
         load.scope = parse_scope(session, key, chunk, text, len);
     }
     state->loads[state->load_count++] = load;
@@ -162,7 +161,7 @@ void ls__load_pop(struct ls_session *session)
     struct ls_reload_state *state = session->reload;
     assert(state->load_count > 0);
     struct ls_load *load = &state->loads[--state->load_count];
-    ls__ref_drop(session, &load->frame);
+    ls__ref_drop(session, &load->ledger);
     ls__scope_free(load->scope);
     ls_free(load->made);
     for (size_t i = 0; i < load->name_count; i++)
@@ -187,11 +186,11 @@ void ls__reload_naming(struct ls_session *session, const char *name)
 /* [-0, +0, m] what the inner load declared or declared again is as it was for the outer one */
 static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, int outer, int inner)
 {
-    lua_rawgeti(L, outer, LS_FRAME_RECORDS);
-    lua_rawgeti(L, outer, LS_FRAME_SAVED);
-    lua_rawgeti(L, outer, LS_FRAME_KEPT);
-    lua_rawgeti(L, outer, LS_FRAME_SNAPSHOT);
-    lua_rawgeti(L, inner, LS_FRAME_RECORDS);
+    lua_rawgeti(L, outer, LS_LEDGER_RECORDS);
+    lua_rawgeti(L, outer, LS_LEDGER_SAVED);
+    lua_rawgeti(L, outer, LS_LEDGER_KEPT);
+    lua_rawgeti(L, outer, LS_LEDGER_SNAPSHOT);
+    lua_rawgeti(L, inner, LS_LEDGER_RECORDS);
     int base = lua_gettop(L) - 4; /* records saved kept snapshot inner-records */
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
@@ -228,11 +227,11 @@ static LS_RAISES int l_amend(lua_State *L)
     struct ls_reload_state *state = session->reload;
     ls__module_set_value(session, L, apply->key);
     lua_settop(L, 0);
-    ls__ref_push(session, L, state->loads[state->load_count - 1].frame);
-    lua_rawgeti(L, 1, LS_FRAME_SNAPSHOT); /* inner snapshot */
+    ls__ref_push(session, L, state->loads[state->load_count - 1].ledger);
+    lua_rawgeti(L, 1, LS_LEDGER_SNAPSHOT); /* inner snapshot */
     for (size_t i = state->load_count - 1; i-- > 0;) {
-        if (ls__ref_push(session, L, state->loads[i].frame) == LUA_TTABLE) {
-            lua_rawgeti(L, 3, LS_FRAME_SNAPSHOT);
+        if (ls__ref_push(session, L, state->loads[i].ledger) == LUA_TTABLE) {
+            lua_rawgeti(L, 3, LS_LEDGER_SNAPSHOT);
             ls__snapshot_amend(L, 4, 2);
             if (state->loads[i].full) keep_prototypes(session, L, 3, 1);
         }
@@ -263,7 +262,7 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
 {
     struct ls_reload_state *state = session->reload;
     lua_State *L = session->vm.L;
-    if (state->loads[state->load_count - 1].frame != LUA_NOREF && lua_checkstack(L, 8)) {
+    if (state->loads[state->load_count - 1].ledger != LUA_NOREF && lua_checkstack(L, 8)) {
         LS_ERR(err);
         struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
         lua_pushvalue(L, -1);
@@ -277,7 +276,7 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
         ls_buf_release(&apply.removed);
         ls_buf_release(&apply.notes);
         ls_buf_release(&apply.fields);
-        if (state->load_count > 1 && state->loads[state->load_count - 2].frame != LUA_NOREF) amend_outer(&apply);
+        if (state->load_count > 1 && state->loads[state->load_count - 2].ledger != LUA_NOREF) amend_outer(&apply);
     }
     ls__load_pop(session);
 }
@@ -289,17 +288,17 @@ void ls__load_failed(struct ls_session *session)
 
 /* --- roll-back --- */
 
-/* [-0, +0, m] frame at 1 */
+/* [-0, +0, m] ledger at 1 */
 static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *L, uint32_t mark)
 {
-    lua_rawgeti(L, 1, LS_FRAME_KEPT);
+    lua_rawgeti(L, 1, LS_LEDGER_KEPT);
     int kept = lua_gettop(L);
     for (uint32_t id = mark + 1; id <= session->model->proto_count; id++) {
         bool keep = lua_rawgeti(L, kept, id) != LUA_TNIL;
         lua_pop(L, 1);
         if (!keep && session->model->protos[id - 1]) ls__proto_remove(session, L, id);
     }
-    if (lua_rawgeti(L, 1, LS_FRAME_SAVED) == LUA_TTABLE) {
+    if (lua_rawgeti(L, 1, LS_LEDGER_SAVED) == LUA_TTABLE) {
         int saved = lua_gettop(L);
         lua_pushnil(L);
         while (lua_next(L, saved)) /* id table */
@@ -308,10 +307,10 @@ static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *
     lua_settop(L, 1);
 }
 
-/* [-0, +0, m] the app object and what variable 1 shows; frame at 1 */
+/* [-0, +0, m] the app object and what variable 1 shows; ledger at 1 */
 static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
 {
-    lua_rawgeti(L, 1, LS_FRAME_APP);
+    lua_rawgeti(L, 1, LS_LEDGER_APP);
     ls__ref_push(session, L, session->model->ref_app);
     bool same = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
@@ -334,15 +333,15 @@ static LS_RAISES int l_roll_back(lua_State *L)
     const struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
     uint32_t mark = load->protos;
     lua_settop(L, 0);
-    ls__ref_push(session, L, load->frame);
-    lua_rawgeti(L, 1, LS_FRAME_UNDO);
+    ls__ref_push(session, L, load->ledger);
+    lua_rawgeti(L, 1, LS_LEDGER_UNDO);
     ls__threeway_undo(L, 2);
     lua_pop(L, 1);
     restore_prototypes(session, L, mark);
-    lua_rawgeti(L, 1, LS_FRAME_SNAPSHOT);
+    lua_rawgeti(L, 1, LS_LEDGER_SNAPSHOT);
     ls__snapshot_restore(L, 2);
     lua_pop(L, 1);
-    if (lua_rawgeti(L, 1, LS_FRAME_QUEUE) != LUA_TNIL) ls__mutations_restore(session, L);
+    if (lua_rawgeti(L, 1, LS_LEDGER_QUEUE) != LUA_TNIL) ls__mutations_restore(session, L);
     lua_settop(L, 1);
     restore_app(session, L);
     return 0;
@@ -372,7 +371,7 @@ void ls__load_roll_back(struct ls_session *session)
     size_t limit = ls_budget_get(&session->vm.budget->limit);
     ls_budget_set(&session->vm.budget->limit, 0);
     restore_variables(session);
-    if (session->reload->loads[session->reload->load_count - 1].frame != LUA_NOREF &&
+    if (session->reload->loads[session->reload->load_count - 1].ledger != LUA_NOREF &&
         ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
     ls_budget_set(&session->vm.budget->limit, limit);
@@ -541,11 +540,11 @@ static void write_fields(struct ls_buf *out, const char *name, unsigned added, u
 }
 
 /* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
-static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int frame)
+static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int ledger)
 {
     struct ls_session *session = apply->session;
     int top = lua_gettop(L);
-    lua_rawgeti(L, frame, LS_FRAME_RECORDS);
+    lua_rawgeti(L, ledger, LS_LEDGER_RECORDS);
     for (uint32_t i = 0; i < session->model->proto_count; i++) {
         const struct ls_proto *proto = session->model->protos[i];
         if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE &&
@@ -567,7 +566,7 @@ static LS_RAISES void push_skip(struct ls_session *session, lua_State *L)
     int skip = lua_gettop(L);
     set_true(session, L, skip, session->reload->records);
     for (size_t i = 0; i < session->reload->load_count; i++)
-        set_true(session, L, skip, session->reload->loads[i].frame);
+        set_true(session, L, skip, session->reload->loads[i].ledger);
 }
 
 /* [-2, +1, m] arguments: the application, the value of the chunk; result: the value of the module */
@@ -603,8 +602,8 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__ref_push(session, L, state->records);
     lua_getfield(L, 4, apply->key);
     lua_remove(L, 4);
-    ls__ref_push(session, L, load.frame);
-    lua_rawgeti(L, 5, LS_FRAME_SNAPSHOT);
+    ls__ref_push(session, L, load.ledger);
+    lua_rawgeti(L, 5, LS_LEDGER_SNAPSHOT);
     ls__push_known(session, L, module, 2);
     push_prototypes(apply, L, module, load.full ? 0 : load.protos);
     push_roots(session, L, module);
@@ -620,11 +619,11 @@ static LS_RAISES int l_apply(lua_State *L)
     }
     rule.no_base = !apply->first && lua_isnil(L, rule.record);
     if (rule.no_base) {
-        lua_rawgeti(L, 5, LS_FRAME_BASE);
+        lua_rawgeti(L, 5, LS_LEDGER_BASE);
         lua_replace(L, rule.record);
     }
     push_skip(session, L);
-    lua_rawgeti(L, 5, LS_FRAME_UNDO);
+    lua_rawgeti(L, 5, LS_LEDGER_UNDO);
     lua_pushvalue(L, 2);
     ls__threeway(&rule); /* … value record */
     apply->methods_removed = rule.methods_removed;
