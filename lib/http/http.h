@@ -158,6 +158,8 @@ int reply_send(struct reply *reply, struct mg_connection *http);
 int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /** Head only, for a body of `len` bytes that is streamed; releases. @return the status */
 int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
+/** 405, with the methods that are allowed. @return the status */
+int reply_not_allowed(const struct request *request, const char *methods);
 /** Moved for good, to a path below this server, with the query as it came. @return the status */
 int reply_redirect(const struct request *request, const char *path);
 

@@ -134,6 +134,14 @@ int reply_text(struct mg_connection *http, int status, const char *format, ...)
     return status;
 }
 
+int reply_not_allowed(const struct request *request, const char *methods)
+{
+    struct reply reply;
+    reply_init(&reply, 405, NULL);
+    reply_header(&reply, "Allow", "%s", methods);
+    return reply_send(&reply, request->http);
+}
+
 int reply_redirect(const struct request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;

@@ -437,12 +437,7 @@ static int serve_bundle_file(struct request *request)
 
 int static_serve(struct request *request)
 {
-    if (!request->get) {
-        struct reply reply;
-        reply_init(&reply, 405, NULL);
-        reply_header(&reply, "Allow", "GET, HEAD");
-        return reply_send(&reply, request->http);
-    }
+    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
         return redirect_here(request, "/");
     int status = 0;

@@ -12,7 +12,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "server/capture.h"
 #include "tracker/tracker.h"
 
 enum { LIST_WAIT_MS = 1000, RELOAD_WAIT_MS = 30000 };
@@ -21,15 +20,8 @@ enum { LIST_WAIT_MS = 1000, RELOAD_WAIT_MS = 30000 };
 
 static void begin_answer(struct ls_buf *line, struct ls_control *request)
 {
-    ls_buf_clear(line);
-    ls_buf_printf(line, "{\"id\":%s,\"ok\":true", ls_control_id(request));
-}
-
-static void end_answer(struct control_client *client, struct ls_buf *line)
-{
-    ls_buf_char(line, '}');
-    control_write(client, line);
-    ls_buf_release(line);
+    control_begin(line, ls_control_id(request));
+    ls_json_put_bool(line, "ok", true);
 }
 
 /* JSON text as it is; `otherwise` when there is none. */
@@ -75,50 +67,48 @@ static struct session *default_session(struct ls_server *server)
     size_t count = manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (!chosen || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns)) chosen = list[i];
-    for (size_t i = 0; i < count; i++)
-        if (list[i] != chosen) session_unref(list[i]);
-    ls_free(list);
+    if (chosen) session_ref(chosen);
+    session_unref_all(list, count);
     return chosen;
 }
 
-/* The session that a request names; an error has been answered when it is NULL. */
-static struct session *named_session(struct control_client *client, struct ls_control *request, bool may_make)
+/* By name, NULL = the default one. @return a use; NULL when an error has been answered */
+static struct session *find_session(struct control_client *client, struct ls_control *request, const char *name)
 {
-    struct ls_server *server = control_server(client);
-    const char *name = ls_control_text(request, "session", NULL);
+    struct manager *manager = control_server(client)->manager;
     LS_ERR(err);
-    struct session *session;
-    if (name && may_make && strcmp(name, "new") == 0) {
-        session = manager_create(server->manager, &err);
-        if (!session)
-            fail_with(client, request, &err);
-        else
-            (void)manager_join(server->manager, session);
-        return session;
-    }
-    session = name ? manager_find_named(server->manager, name, &err) : default_session(server);
-    if (!session)
-        control_fail(client, ls_control_id(request), "no-session", name ? ls_err_text(&err) : "There is no session.");
+    struct session *session = name ? manager_find_named(manager, name, &err) : default_session(control_server(client));
+    if (session)
+        (void)manager_join(manager, session);
     else
-        (void)manager_join(server->manager, session);
+        control_fail(client, ls_control_id(request), "no-session", name ? ls_err_text(&err) : "There is no session.");
     return session;
 }
 
-/* Sessions named in a list member, or all. @return how many; *list owned, each counted; -1 when an error has been
- * answered */
-static ssize_t named_sessions(struct control_client *client, struct ls_control *request, const char *member,
-                              struct session ***list)
+/* The same, and `new` makes one. */
+static struct session *find_or_make(struct control_client *client, struct ls_control *request)
 {
-    struct ls_server *server = control_server(client);
-    const char *const *names;
-    size_t count = ls_control_list(request, member, &names);
-    if (count == 0) return (ssize_t)manager_list(server->manager, list);
+    struct manager *manager = control_server(client)->manager;
+    const char *name = ls_control_text(request, "session", NULL);
+    if (!name || strcmp(name, "new") != 0) return find_session(client, request, name);
+    LS_ERR(err);
+    struct session *session = manager_create(manager, &err);
+    if (session)
+        (void)manager_join(manager, session);
+    else
+        fail_with(client, request, &err);
+    return session;
+}
+
+/* Those that are named, or all. @return how many; *list owned, each counted; -1 when an error has been answered */
+static ssize_t find_sessions(struct control_client *client, struct ls_control *request, const char *const *names,
+                             size_t count, struct session ***list)
+{
+    if (count == 0) return (ssize_t)manager_list(control_server(client)->manager, list);
     *list = ls_array(count, sizeof **list);
     for (size_t i = 0; *list && i < count; i++) {
-        LS_ERR(err);
-        (*list)[i] = manager_find_named(server->manager, names[i], &err);
+        (*list)[i] = find_session(client, request, names[i]);
         if ((*list)[i]) continue;
-        control_fail(client, ls_control_id(request), "no-session", ls_err_text(&err));
         session_unref_all(*list, i);
         return -1;
     }
@@ -134,16 +124,13 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     begin_answer(&line, request);
     ls_json_put_str(&line, "version", LS_VERSION);
     ls_json_put_int(&line, "pid", getpid());
-    if (server->site.root)
-        ls_json_put_str(&line, "dir", server->site.root);
-    else
-        ls_buf_str(&line, ",\"dir\":null");
+    ls_json_put_str(&line, "dir", server->site.root);
     ls_json_put_str(&line, "url", server->start_url);
     ls_json_put_bool(&line, "watching", server->hotload);
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
     struct mallinfo2 memory = mallinfo2();
     ls_json_put_int(&line, "heap", (int64_t)(memory.uordblks + memory.hblkhd));
-    end_answer(client, &line);
+    control_end(client, &line);
 }
 
 /* --- asking every session --- */
@@ -154,17 +141,14 @@ struct census {
     /** Writes what a session says of itself, JSON members. Owner thread. */
     void (*tell)(struct session *session, struct ls_buf *members);
     size_t count;
-    struct census_row {
-        bool known;
-        struct ls_buf members;
-    } rows[];
+    struct ls_buf rows[]; /* empty: it has not answered */
 };
 
 static void free_census(struct gather *gather)
 {
     struct census *census = (struct census *)gather;
     for (size_t i = 0; i < census->count; i++)
-        ls_buf_release(&census->rows[i].members);
+        ls_buf_release(&census->rows[i]);
     ls_free(census);
 }
 
@@ -175,7 +159,7 @@ static void answer_census(struct gather *gather, struct session *session, size_t
     census->tell(session, &members);
     pthread_mutex_lock(&gather->lock);
     if (!gather->closed && !ls_buf_failed(&members)) {
-        census->rows[number] = (struct census_row){true, members};
+        census->rows[number] = members;
         members = (struct ls_buf)LS_BUF_INIT;
     }
     pthread_mutex_unlock(&gather->lock);
@@ -199,10 +183,10 @@ static struct census *ask_sessions(struct session **list, size_t count,
 }
 
 /* The members of a session's row, after `{"session":"1"`; the end of the object included. */
-static void end_row(struct ls_buf *out, const struct census_row *row)
+static void end_row(struct ls_buf *out, const struct ls_buf *row)
 {
-    if (row->known)
-        ls_json_put_raw(out, NULL, ls_buf_text(&row->members), row->members.len);
+    if (row->len > 0)
+        ls_json_put_raw(out, NULL, row->data, row->len);
     else
         ls_json_put_bool(out, "busy", true);
     ls_buf_char(out, '}');
@@ -221,7 +205,7 @@ static void tell_size(struct session *session, struct ls_buf *members)
 }
 
 static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session,
-                      const struct census_row *row)
+                      const struct ls_buf *row)
 {
     int64_t now = ls_now_ns();
     ls_json_open(out, NULL, '{');
@@ -258,7 +242,7 @@ static void run_sessions(struct control_client *client, struct ls_control *reque
     begin_answer(&line, request);
     ls_json_key(&line, "sessions");
     ls_server_sessions_json(control_server(client), &line);
-    end_answer(client, &line);
+    control_end(client, &line);
 }
 
 /* --- eval, complete, interrupt --- */
@@ -276,10 +260,10 @@ static void print_event(void *ctx, const char *text, size_t len)
 {
     struct evaluation *evaluation = ctx;
     struct ls_buf line = LS_BUF_INIT;
-    ls_buf_printf(&line, "{\"id\":%s", ls_control_id(evaluation->request));
+    control_begin(&line, ls_control_id(evaluation->request));
     ls_json_put_str(&line, "event", "print");
     ls_json_put_string(&line, "text", text, len);
-    end_answer(evaluation->client, &line);
+    control_end(evaluation->client, &line);
 }
 
 static void run_evaluation(struct session *session, void *arg)
@@ -293,16 +277,10 @@ static void run_evaluation(struct session *session, void *arg)
     evaluation->ns = ls_now_ns() - begun;
 }
 
-static void run_eval(struct control_client *client, struct ls_control *request)
+static void run_eval(struct control_client *client, struct ls_control *request, struct session *session)
 {
     size_t len = 0;
     const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
-    if (!code) {
-        control_fail(client, ls_control_id(request), "bad-request", "eval needs code.");
-        return;
-    }
-    struct session *session = named_session(client, request, true);
-    if (!session) return;
     struct evaluation evaluation = {.client = client, .request = request};
     int64_t max = ls_control_int(request, "max_output", 0), width = ls_control_int(request, "width", 0);
     evaluation.eval = (struct ls_eval){.code = code,
@@ -324,12 +302,11 @@ static void run_eval(struct control_client *client, struct ls_control *request)
         add_json(&line, "json", &evaluation.eval.json, "null");
         ls_json_put_bool(&line, "incomplete", evaluation.eval.incomplete);
         ls_json_put_int(&line, "ns", evaluation.ns);
-        end_answer(client, &line);
+        control_end(client, &line);
     }
     ls_buf_release(&evaluation.eval.text);
     ls_buf_release(&evaluation.eval.json);
     ls_err_release(&evaluation.err);
-    session_unref(session);
 }
 
 struct completion {
@@ -345,34 +322,24 @@ static void run_completion(struct session *session, void *arg)
                         NULL);
 }
 
-static void run_complete(struct control_client *client, struct ls_control *request)
+static void run_complete(struct control_client *client, struct ls_control *request, struct session *session)
 {
     struct completion completion = {.json = LS_BUF_INIT};
     completion.line = ls_control_text(request, "line", &completion.len);
-    if (!completion.line) {
-        control_fail(client, ls_control_id(request), "bad-request", "complete needs a line.");
-        return;
-    }
-    struct session *session = named_session(client, request, false);
-    if (!session) return;
     call_session(session, run_completion, &completion, NULL);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     add_json(&line, "completions", &completion.json, "[]");
-    end_answer(client, &line);
+    control_end(client, &line);
     ls_buf_release(&completion.json);
-    session_unref(session);
 }
 
-static void run_interrupt(struct control_client *client, struct ls_control *request)
+static void run_interrupt(struct control_client *client, struct ls_control *request, struct session *session)
 {
-    struct session *session = named_session(client, request, false);
-    if (!session) return;
     struct ls_buf line = LS_BUF_INIT;
     session_interrupt(session, false);
     begin_answer(&line, request);
-    end_answer(client, &line);
-    session_unref(session);
+    control_end(client, &line);
 }
 
 /* --- unload --- */
@@ -415,14 +382,11 @@ static void write_unload(struct ls_buf *line, const struct session *session, con
 
 static void run_unload(struct control_client *client, struct ls_control *request)
 {
-    const char *const *names;
+    const char *const *names, *const *sessions;
     struct session **list;
     size_t name_count = ls_control_list(request, "names", &names);
-    if (name_count == 0) {
-        control_fail(client, ls_control_id(request), "bad-request", "unload needs names.");
-        return;
-    }
-    ssize_t count = named_sessions(client, request, "sessions", &list);
+    size_t session_count = ls_control_list(request, "sessions", &sessions);
+    ssize_t count = find_sessions(client, request, sessions, session_count, &list);
     if (count < 0) return;
     struct ls_buf line = LS_BUF_INIT;
     LS_ERR(problem);
@@ -449,7 +413,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
         fail_with(client, request, &problem);
         ls_buf_release(&line);
     } else {
-        end_answer(client, &line);
+        control_end(client, &line);
     }
     session_unref_all(list, (size_t)count);
 }
@@ -476,7 +440,7 @@ static void run_reload_command(struct control_client *client, struct ls_control 
     } else {
         begin_answer(&line, request);
         add_json(&line, "results", &results, "[]");
-        end_answer(client, &line);
+        control_end(client, &line);
     }
     ls_buf_release(&results);
 }
@@ -495,14 +459,8 @@ static void run_restarting(struct session *session, void *arg)
     session_set_interruptible(session, ls_backend_session(session->backend));
 }
 
-static void run_restart(struct control_client *client, struct ls_control *request)
+static void run_restart(struct control_client *client, struct ls_control *request, struct session *session)
 {
-    if (!ls_control_text(request, "session", NULL)) {
-        control_fail(client, ls_control_id(request), "bad-request", "restart needs a session.");
-        return;
-    }
-    struct session *session = named_session(client, request, false);
-    if (!session) return;
     struct restarting restarting = {.rc = 0};
     int rc = call_session(session, run_restarting, &restarting, &restarting.err);
     if (rc < 0) restarting.rc = rc;
@@ -512,10 +470,9 @@ static void run_restart(struct control_client *client, struct ls_control *reques
         struct ls_buf line = LS_BUF_INIT;
         begin_answer(&line, request);
         ls_json_put_str(&line, "session", session->vended);
-        end_answer(client, &line);
+        control_end(client, &line);
     }
     ls_err_release(&restarting.err);
-    session_unref(session);
 }
 
 static void tell_state(struct session *session, struct ls_buf *members)
@@ -536,24 +493,14 @@ static void run_state(struct control_client *client, struct ls_control *request)
 {
     struct ls_server *server = control_server(client);
     struct session **list;
-    size_t count;
-    if (ls_control_text(request, "session", NULL)) {
-        struct session *one = named_session(client, request, false);
-        if (!one) return;
-        list = ls_array(1, sizeof *list);
-        count = list ? 1 : 0;
-        if (list)
-            list[0] = one;
-        else
-            session_unref(one);
-    } else {
-        count = manager_list(server->manager, &list);
-    }
-    struct census *census = ask_sessions(list, count, tell_state);
+    const char *name = ls_control_text(request, "session", NULL);
+    ssize_t count = find_sessions(client, request, &name, name ? 1 : 0, &list);
+    if (count < 0) return;
+    struct census *census = ask_sessions(list, (size_t)count, tell_state);
     struct ls_buf line = LS_BUF_INIT, hotload = LS_BUF_INIT;
     begin_answer(&line, request);
     ls_json_open(&line, "sessions", '[');
-    for (size_t i = 0; census && i < count; i++) {
+    for (ssize_t i = 0; census && i < count; i++) {
         ls_json_open(&line, NULL, '{');
         ls_json_put_str(&line, "session", list[i]->vended);
         end_row(&line, &census->rows[i]);
@@ -562,36 +509,70 @@ static void run_state(struct control_client *client, struct ls_control *request)
     ls_buf_char(&line, ']');
     if (server->hotload) ls_hotload_state_json(server->hotload, &hotload);
     add_json(&line, "hotload", &hotload, "null");
-    end_answer(client, &line);
+    control_end(client, &line);
     ls_buf_release(&hotload);
-    session_unref_all(list, count);
+    session_unref_all(list, (size_t)count);
 }
 
 /* --- the table --- */
 
+typedef void (*run_fn)(struct control_client *client, struct ls_control *request);
+typedef void (*run_in_fn)(struct control_client *client, struct ls_control *request, struct session *session);
+
 static const struct {
     const char *name;
-    void (*run)(struct control_client *client, struct ls_control *request);
+    run_fn run;
+    run_in_fn run_in;  /* instead: in one session */
+    const char *needs; /* this member, a text or a list */
 } commands[] = {
-    {"ping", run_ping},         {"sessions", run_sessions},     {"eval", run_eval},
-    {"complete", run_complete}, {"interrupt", run_interrupt},   {"unload", run_unload},
-    {"restart", run_restart},   {"reload", run_reload_command}, {"state", run_state},
+    {"ping", run_ping, NULL, NULL},
+    {"sessions", run_sessions, NULL, NULL},
+    {"eval", NULL, run_eval, "code"},
+    {"complete", NULL, run_complete, "line"},
+    {"interrupt", NULL, run_interrupt, NULL},
+    {"unload", run_unload, NULL, "names"},
+    {"restart", NULL, run_restart, "session"},
+    {"reload", run_reload_command, NULL, NULL},
+    {"state", run_state, NULL, NULL},
 };
+
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void run_in_session(struct control_client *client, struct ls_control *request, run_in_fn run)
+{
+    struct session *session = run == run_eval
+                                  ? find_or_make(client, request)
+                                  : find_session(client, request, ls_control_text(request, "session", NULL));
+    if (session) run(client, request, session);
+    session_unref(session);
+}
+
+static bool has_member(struct ls_control *request, const char *name)
+{
+    const char *const *list;
+    return ls_control_text(request, name, NULL) || ls_control_list(request, name, &list) > 0;
+}
 
 void command_run(struct control_client *client, struct ls_control *request)
 {
-    const char *name = ls_control_cmd(request);
-    if (!server_gate(control_server(client))) {
-        control_fail(client, ls_control_id(request), "busy", "The server is stopping.");
-        return;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(name, commands[i].name) == 0) {
-            commands[i].run(client, request);
-            return;
-        }
+    const char *name = ls_control_cmd(request), *code = *name != '\0' ? "unknown-command" : "bad-request";
     struct ls_buf text = LS_BUF_INIT;
-    ls_buf_printf(&text, "There is no command '%.100s'.", name);
-    control_fail(client, ls_control_id(request), *name != '\0' ? "unknown-command" : "bad-request", ls_buf_text(&text));
+    size_t at = 0;
+    while (at < COMMAND_COUNT && strcmp(name, commands[at].name) != 0)
+        at++;
+    if (!server_await_start(control_server(client))) {
+        code = "busy";
+        ls_buf_str(&text, "The server is stopping.");
+    } else if (at == COMMAND_COUNT) {
+        ls_buf_printf(&text, "There is no command '%.100s'.", name);
+    } else if (commands[at].needs && !has_member(request, commands[at].needs)) {
+        code = "bad-request";
+        ls_buf_printf(&text, "The command '%s' needs '%s'.", name, commands[at].needs);
+    } else if (commands[at].run) {
+        commands[at].run(client, request);
+    } else {
+        run_in_session(client, request, commands[at].run_in);
+    }
+    if (text.len > 0) control_fail(client, ls_control_id(request), code, ls_buf_text(&text));
     ls_buf_release(&text);
 }

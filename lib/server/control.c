@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -37,7 +36,7 @@ struct control {
     struct ls_server *server;
     control_run_fn run;
     char *path; /* owned */
-    int fd, stop_fd;
+    int fd;
     pthread_t thread;
     bool started;
     dev_t dev; /* of the socket file, so that only our own is removed */
@@ -139,7 +138,7 @@ static int bind_socket(struct control *control, struct ls_err *err)
 {
     struct sockaddr_un address;
     if (set_address(&address, control->path, err) < 0) return LS_EINVAL;
-    control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (control->fd < 0) return ls_fail(err, LS_EIO, "The control socket cannot be made: %s.", strerror(errno));
     struct stat info;
     if (lstat(control->path, &info) == 0) {
@@ -198,20 +197,29 @@ static void write_line(struct control_client *client, const struct ls_buf *line,
     pthread_mutex_unlock(&client->lock);
 }
 
-void control_write(struct control_client *client, const struct ls_buf *line)
+void control_begin(struct ls_buf *line, const char *id)
 {
+    ls_json_open(line, NULL, '{');
+    ls_json_put_raw(line, "id", id, strlen(id));
+}
+
+void control_end(struct control_client *client, struct ls_buf *line)
+{
+    ls_buf_char(line, '}');
     write_line(client, line, SEND_WAIT_MS);
+    ls_buf_release(line);
 }
 
 void control_fail(struct control_client *client, const char *id, const char *code, const char *message)
 {
     struct ls_buf line = LS_BUF_INIT;
-    ls_buf_printf(&line, "{\"id\":%s,\"ok\":false,\"error\":{", id);
+    control_begin(&line, id);
+    ls_json_put_bool(&line, "ok", false);
+    ls_json_open(&line, "error", '{');
     ls_json_put_str(&line, "code", code);
     ls_json_put_str(&line, "message", message);
-    ls_buf_str(&line, "}}");
-    control_write(client, &line);
-    ls_buf_release(&line);
+    ls_buf_char(&line, '}');
+    control_end(client, &line);
 }
 
 struct ls_server *control_server(struct control_client *client)
@@ -231,7 +239,7 @@ void control_event(struct control *control, const char *event, const char *field
     for (struct control_client *client = control->clients; client; client = client->next) {
         if (!atomic_load(&client->watching)) continue;
         struct ls_buf line = LS_BUF_INIT;
-        ls_buf_printf(&line, "{\"id\":%s", client->watch_id);
+        control_begin(&line, client->watch_id);
         ls_json_put_str(&line, "event", event);
         if (*fields != '\0') ls_json_put_raw(&line, NULL, fields, strlen(fields));
         ls_buf_char(&line, '}');
@@ -284,9 +292,9 @@ static void take_line(struct control_client *client, const char *text, size_t le
         control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", ls_err_text(&err));
     else if (strcmp(ls_control_cmd(request), "watch") == 0) {
         struct ls_buf line = LS_BUF_INIT;
-        ls_buf_printf(&line, "{\"id\":%s,\"ok\":true}", ls_control_id(request));
-        control_write(client, &line);
-        ls_buf_release(&line);
+        control_begin(&line, ls_control_id(request));
+        ls_json_put_bool(&line, "ok", true);
+        control_end(client, &line);
         pthread_mutex_lock(&client->control->lock);
         ls_free(client->watch_id);
         client->watch_id = ls_strdup(ls_control_id(request));
@@ -344,12 +352,10 @@ static void *serve_client(void *ctx)
     return NULL;
 }
 
-static void accept_client(struct control *control)
+static void take_client(struct control *control, int fd)
 {
-    int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
     struct ucred peer;
     socklen_t len = sizeof peer;
-    if (fd < 0) return;
     /* Q3: the file's mode keeps others out already; this holds where the socket was put into an open folder. */
     bool ours = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == getuid();
     struct control_client *client = ours ? ls_zalloc(sizeof *client) : NULL;
@@ -360,12 +366,13 @@ static void accept_client(struct control *control)
     client->control = control;
     client->fd = fd;
     pthread_mutex_init(&client->lock, NULL);
+    pthread_t thread;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_mutex_lock(&control->lock);
     bool started = !control->stopping && control->client_count < MAX_CLIENTS;
-    started = started && pthread_create(&client->thread, &attr, serve_client, client) == 0;
+    started = started && pthread_create(&thread, &attr, serve_client, client) == 0;
     if (started) { /* it takes itself out under the lock */
         LL_PREPEND(control->clients, client);
         control->client_count++;
@@ -382,11 +389,9 @@ static void accept_client(struct control *control)
 static void *accept_clients(void *ctx)
 {
     struct control *control = ctx;
-    struct pollfd wait[2] = {{.fd = control->fd, .events = POLLIN}, {.fd = control->stop_fd, .events = POLLIN}};
-    while (poll(wait, 2, -1) >= 0 || errno == EINTR) {
-        if (wait[1].revents != 0) break;
-        if (wait[0].revents != 0) accept_client(control);
-    }
+    int fd;
+    while ((fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno != EINVAL) /* has been shut down */
+        if (fd >= 0) take_client(control, fd);
     return NULL;
 }
 
@@ -397,13 +402,12 @@ struct control *control_open(struct ls_server *server, const char *path, control
     struct control *control = ls_zalloc(sizeof *control);
     struct ls_buf place = LS_BUF_INIT, refused = LS_BUF_INIT;
     if (!control) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for the control socket.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening the control socket.");
         return NULL;
     }
     control->server = server;
     control->run = run;
     control->fd = -1;
-    control->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&control->lock, NULL);
     pthread_cond_init(&control->gone, NULL);
     int rc = 0;
@@ -444,9 +448,7 @@ void control_close(struct control *control)
 {
     if (!control) return;
     tap_log(control, false);
-    uint64_t one = 1;
-    if (control->started && write(control->stop_fd, &one, sizeof one) == sizeof one)
-        pthread_join(control->thread, NULL);
+    if (control->started && shutdown(control->fd, SHUT_RDWR) == 0) pthread_join(control->thread, NULL);
     pthread_mutex_lock(&control->lock);
     control->stopping = true;
     for (struct control_client *client = control->clients; client; client = client->next)
@@ -456,7 +458,6 @@ void control_close(struct control *control)
     pthread_mutex_unlock(&control->lock);
     control_forget(control);
     if (control->fd >= 0) close(control->fd);
-    close(control->stop_fd);
     pthread_mutex_destroy(&control->lock);
     pthread_cond_destroy(&control->gone);
     ls_free(control->path);

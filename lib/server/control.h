@@ -9,7 +9,6 @@
 struct control_client {
     struct control_client *next;
     struct control *control;
-    pthread_t thread;
     /* -- atomic */
     atomic_bool watching; /* gets events (C3 `watch`) */
     /* -- protected by lock */
@@ -19,8 +18,11 @@ struct control_client {
     bool dead;      /* it does not read, or has gone */
 };
 
-/** Write one line of an answer or event; a client that does not read for a second is given up. Any thread. */
-void control_write(struct control_client *client, const struct ls_buf *line);
+/** Begin the object of an answer or event, with its member `id`. `id` is JSON text. */
+void control_begin(struct ls_buf *line, const char *id);
+/** End the object, write it as a line, and release it; a client that does not read for a second is given up. Any
+ * thread. */
+void control_end(struct control_client *client, struct ls_buf *line);
 /** An error answer. `id` is JSON text. Any thread. */
 void control_fail(struct control_client *client, const char *id, const char *code, const char *message);
 /** The server that it has asked. */

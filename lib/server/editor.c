@@ -141,12 +141,7 @@ int editor_open(struct request *request)
 {
     struct ls_server *server = request->server;
     char id[LS_RANDOM_ID + 1];
-    if (strcmp(request->info->request_method, "POST") != 0) {
-        struct reply reply;
-        reply_init(&reply, 405, NULL);
-        reply_header(&reply, "Allow", "POST");
-        return reply_send(&reply, request->http);
-    }
+    if (strcmp(request->info->request_method, "POST") != 0) return reply_not_allowed(request, "POST");
     if (!server->config.watch || !server->config.editor || !request_is_local(&server->web, request->info))
         return reply_text(
             request->http, 403,

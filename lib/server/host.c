@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "files/fspath.h"
-#include "server/capture.h"
 
 struct lua_timer {
     struct ls_item item;     /* first */

@@ -72,7 +72,7 @@ static int answer(struct mg_connection *http)
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
     const char *fault = request_begin(info);
     if (fault) return reply_text(http, 400, "%s", fault);
-    if (!server_gate(server)) return reply_text(http, 503, "The server is stopping.\n");
+    if (!server_await_start(server)) return reply_text(http, 503, "The server is stopping.\n");
     if (web->tls && !tls_is_ours(web->tls, info->remote_port))
         return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;

@@ -310,7 +310,7 @@ struct manager *manager_open(const struct manager_config *config, struct ls_err 
         manager->by_vended = ls_idmap_new();
         if (manager->by_id && manager->by_vended) return manager;
     }
-    ls_fail(err, LS_ENOMEM, "Not enough memory for the sessions.");
+    ls_fail(err, LS_ENOMEM, "Out of memory while opening the server.");
     manager_close(manager);
     return NULL;
 }

@@ -6,32 +6,35 @@
  * sent, so that one large value reaches a page that reads.
  *
  * Threads: any may send. send_lock is held while writing, which is what keeps `fd` alive: the reader empties it under
- * the lock before civetweb closes the connection. Lock order: send_lock, then the writer's lock. */
+ * the lock before civetweb closes the connection. */
 #include "server/server_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 enum { CLOSE_WAIT_MS = 2000 };
 
+/* Immutable after open. */
 struct writer {
     pthread_t thread;
-    int wake; /* eventfd: the list has grown, or stopping */
-    /* -- protected by lock */
-    pthread_mutex_t lock;
-    struct socket **list; /* sockets with a backlog, each counted */
-    size_t count, cap;
-    bool stopping;
+    int epoll; /* sockets with a backlog, each counted, and `stop`, which has no socket */
+    int stop;  /* eventfd */
+};
+
+struct out_frame {
+    struct out_frame *next;
+    struct ls_bytes *bytes; /* counted; payload */
+    unsigned char head[10];
+    size_t head_len, done; /* bytes written of head and payload together */
 };
 
 /* --- writing one frame --- */
@@ -88,38 +91,26 @@ static void cut_locked(struct socket *socket)
 
 /* --- the writer thread --- */
 
-static void wake_writer(struct writer *writer)
-{
-    uint64_t one = 1;
-    while (write(writer->wake, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
-}
-
-/* Called with send_lock held. */
+/* The writer keeps the socket until nothing is left to do for it. Called with send_lock held. */
 static bool give_to_writer(struct socket *socket)
 {
-    struct writer *writer = socket->server->writer;
     if (socket->with_writer) return true;
-    pthread_mutex_lock(&writer->lock);
-    bool ok = !writer->stopping && LS_PUSH(writer->list, writer->count, writer->cap, socket_ref(socket));
-    pthread_mutex_unlock(&writer->lock);
-    socket->with_writer = ok;
-    if (ok) wake_writer(writer);
-    return ok;
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = socket_ref(socket)};
+    socket->with_writer = epoll_ctl(socket->server->writer->epoll, EPOLL_CTL_ADD, socket->fd, &event) == 0;
+    if (!socket->with_writer) socket_unref(socket); /* never the last use: the caller has one */
+    return socket->with_writer;
 }
 
-/* Send what the socket takes. @return true when nothing is left to do for the writer */
-static bool flush_backlog(struct socket *socket)
+/* Send what the socket takes; with nothing left to do for it the writer lets it go. */
+static void flush_backlog(struct writer *writer, struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
-    bool over = socket->fd < 0 || socket->cut;
-    while (!over && socket->out_head) {
+    while (!socket->cut && socket->out_head) {
         struct out_frame *frame = socket->out_head;
         int rc = write_frame(socket, frame);
         if (rc == 0) break;
         if (rc < 0) {
             cut_locked(socket);
-            over = true;
             break;
         }
         atomic_store(&socket->last_out_ns, ls_now_ns());
@@ -130,110 +121,64 @@ static bool flush_backlog(struct socket *socket)
             socket->out_bytes -= ls_bytes_len(socket->out_head->bytes);
         free_frame(socket, frame);
     }
-    bool done = over || !socket->out_head;
-    if (done) socket->with_writer = false;
-    pthread_mutex_unlock(&socket->send_lock);
-    return done;
-}
-
-static void forget_socket(struct writer *writer, struct socket *socket)
-{
-    pthread_mutex_lock(&writer->lock);
-    for (size_t i = 0; i < writer->count; i++)
-        if (writer->list[i] == socket) {
-            writer->list[i] = writer->list[--writer->count];
-            break;
-        }
-    pthread_mutex_unlock(&writer->lock);
-    socket_unref(socket);
-}
-
-/* A snapshot of the list for one poll; each socket counted. @return how many, -1 to stop */
-static ssize_t take_snapshot(struct writer *writer, struct socket ***sockets, struct pollfd **polls, size_t *cap)
-{
-    pthread_mutex_lock(&writer->lock);
-    size_t count = writer->count;
-    bool stop = writer->stopping;
-    if (!stop && count + 1 > *cap) {
-        struct socket **more = ls_rearray(*sockets, count + 16, sizeof *more);
-        struct pollfd *more_polls = more ? ls_rearray(*polls, count + 16, sizeof *more_polls) : NULL;
-        if (more) *sockets = more;
-        if (more_polls) {
-            *polls = more_polls;
-            *cap = count + 16;
-        } else {
-            count = *cap > 0 ? *cap - 1 : 0;
-        }
+    bool done = socket->cut || !socket->out_head;
+    if (done) {
+        epoll_ctl(writer->epoll, EPOLL_CTL_DEL, socket->fd, NULL);
+        socket->with_writer = false;
+        pthread_cond_signal(&socket->without_writer);
     }
-    for (size_t i = 0; !stop && i < count; i++)
-        (*sockets)[i] = socket_ref(writer->list[i]);
-    pthread_mutex_unlock(&writer->lock);
-    return stop ? -1 : (ssize_t)count;
+    pthread_mutex_unlock(&socket->send_lock);
+    if (done) socket_unref(socket);
 }
 
 static void *run_writer(void *ctx)
 {
     struct writer *writer = ctx;
-    struct socket **sockets = NULL;
-    struct pollfd *polls = NULL, first;
-    size_t cap = 0;
-    ssize_t count;
-    while ((count = take_snapshot(writer, &sockets, &polls, &cap)) >= 0) {
-        struct pollfd *list = polls ? polls : &first;
-        list[0] = (struct pollfd){.fd = writer->wake, .events = POLLIN};
-        for (ssize_t i = 0; i < count; i++) {
-            pthread_mutex_lock(&sockets[i]->send_lock);
-            list[i + 1] = (struct pollfd){.fd = sockets[i]->fd, .events = POLLOUT};
-            pthread_mutex_unlock(&sockets[i]->send_lock);
-        }
-        poll(list, (nfds_t)count + 1, -1);
-        uint64_t wakes;
-        if ((list[0].revents & POLLIN) != 0 && read(writer->wake, &wakes, sizeof wakes) < 0) wakes = 0;
-        for (ssize_t i = 0; i < count; i++) {
-            if ((list[i + 1].revents != 0 || list[i + 1].fd < 0) && flush_backlog(sockets[i]))
-                forget_socket(writer, sockets[i]);
-            socket_unref(sockets[i]);
-        }
+    struct epoll_event event;
+    int count;
+    while ((count = epoll_wait(writer->epoll, &event, 1, -1)) > 0 || (count < 0 && errno == EINTR)) {
+        if (count < 0) continue;
+        if (!event.data.ptr) break;
+        flush_backlog(writer, event.data.ptr);
     }
-    ls_free(sockets);
-    ls_free(polls);
     return NULL;
+}
+
+static void free_writer(struct writer *writer)
+{
+    if (writer->epoll >= 0) close(writer->epoll);
+    if (writer->stop >= 0) close(writer->stop);
+    ls_free(writer);
 }
 
 struct writer *writer_open(struct ls_err *err)
 {
     struct writer *writer = ls_zalloc(sizeof *writer);
     if (!writer) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for the writer thread.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while starting the writer thread.");
         return NULL;
     }
-    pthread_mutex_init(&writer->lock, NULL);
-    writer->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = writer->wake < 0 ? errno : pthread_create(&writer->thread, NULL, run_writer, writer);
-    if (rc != 0) {
-        ls_fail(err, LS_EIO, "The writer thread cannot be started: %s.", strerror(rc));
-        if (writer->wake >= 0) close(writer->wake);
-        ls_free(writer);
-        return NULL;
+    struct epoll_event stop = {.events = EPOLLIN};
+    writer->epoll = epoll_create1(EPOLL_CLOEXEC);
+    writer->stop = eventfd(0, EFD_CLOEXEC);
+    int rc = writer->epoll < 0 || writer->stop < 0 || epoll_ctl(writer->epoll, EPOLL_CTL_ADD, writer->stop, &stop) < 0
+                 ? errno
+                 : pthread_create(&writer->thread, NULL, run_writer, writer);
+    if (rc == 0) {
+        pthread_setname_np(writer->thread, "ls-writer");
+        return writer;
     }
-    pthread_setname_np(writer->thread, "ls-writer");
-    return writer;
+    ls_fail(err, LS_EIO, "The writer thread cannot be started: %s.", strerror(rc));
+    free_writer(writer);
+    return NULL;
 }
 
 void writer_close(struct writer *writer)
 {
     if (!writer) return;
-    pthread_mutex_lock(&writer->lock);
-    writer->stopping = true;
-    pthread_mutex_unlock(&writer->lock);
-    wake_writer(writer);
+    (void)eventfd_write(writer->stop, 1);
     pthread_join(writer->thread, NULL);
-    for (size_t i = 0; i < writer->count; i++)
-        socket_unref(writer->list[i]);
-    ls_free(writer->list);
-    close(writer->wake);
-    pthread_mutex_destroy(&writer->lock);
-    ls_free(writer);
+    free_writer(writer);
 }
 
 /* --- sending --- */
@@ -353,10 +298,12 @@ void outbox_cut(struct socket *socket)
 void outbox_release(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
+    if (socket->with_writer) cut_locked(socket); /* which wakes the writer */
+    while (socket->with_writer)
+        pthread_cond_wait(&socket->without_writer, &socket->send_lock);
     socket->fd = -1;
     struct out_frame *frame = socket->out_head;
     socket->out_head = socket->out_tail = NULL;
-    bool with_writer = socket->with_writer;
     int64_t close_timer = socket->close_timer;
     pthread_mutex_unlock(&socket->send_lock);
     if (close_timer > 0 && ls_timer_clear(socket->server->executor, close_timer))
@@ -366,5 +313,4 @@ void outbox_release(struct socket *socket)
         free_frame(socket, frame);
         frame = next;
     }
-    if (with_writer) wake_writer(socket->server->writer);
 }

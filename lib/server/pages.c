@@ -60,9 +60,8 @@ static int send_page(struct request *request, int status, struct ls_bytes *page)
 /* P4: no trace is left; with hot reload the page shows what went wrong and waits for the next save (L34, H36). */
 static int start_failed(struct request *request, const struct ls_err *err)
 {
-    if (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions"))
-        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
-    if (err->code == LS_ECLOSED || err->code == LS_EBUSY)
+    if (err->code == LS_ECLOSED || err->code == LS_EBUSY ||
+        (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions")))
         return reply_text(request->http, 503, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
     if (request->server->config.watch) {
@@ -81,9 +80,9 @@ static int start_failed(struct request *request, const struct ls_err *err)
 int pages_root(struct request *request)
 {
     struct reply reply;
-    if (!request->get || request->head) {
-        reply_init(&reply, request->head ? 200 : 405, request->head ? HTML : NULL);
-        if (!request->head) reply_header(&reply, "Allow", "GET, HEAD");
+    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
+    if (request->head) {
+        reply_init(&reply, 200, HTML);
         return reply_send(&reply, request->http);
     }
     if (!request_is_navigation(request->web, request->info))
@@ -174,25 +173,21 @@ static int send_listing(struct request *request, struct session *session)
     if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
-    struct reply reply;
-    int rc = session_call(session, take_listing, &listing, session_patience(request->server));
-    if (rc == LS_EBUSY) {
-        reply_init(&reply, 503, "application/json");
-        reply.body = "{\"error\":\"" SESSION_BUSY_TEXT "\"}";
-        reply.len = strlen(reply.body);
-    } else if (rc < 0 || listing.rc < 0) {
-        reply_init(&reply, 500, "application/json");
-        reply.body = listing.rc == LS_ELIMIT ? "{\"error\":\"the listing is too large, --max-outbox allows more\"}"
-                                             : "{\"error\":\"the session has no tracker\"}";
-        reply.len = strlen(reply.body);
+    int rc = session_call(session, take_listing, &listing, session_patience(request->server)), status;
+    if (rc < 0 || listing.rc < 0) {
+        status = api_fail(request, rc == LS_EBUSY ? 503 : 500,
+                          rc == LS_EBUSY            ? SESSION_BUSY_TEXT
+                          : listing.rc == LS_ELIMIT ? "The listing is too large; --max-outbox allows more."
+                                                    : "The session has no tracker.");
     } else {
+        struct reply reply;
         reply_init(&reply, 200, "application/json");
         reply_header(&reply, "X-Change-Count", "%" PRIu64, listing.changes);
+        reply_header(&reply, "Cache-Control", "no-store");
         reply.body = ls_buf_text(&listing.json);
         reply.len = listing.json.len;
+        status = reply_send(&reply, request->http);
     }
-    reply_header(&reply, "Cache-Control", "no-store");
-    int status = reply_send(&reply, request->http);
     ls_buf_release(&listing.json);
     return status;
 }
@@ -207,12 +202,7 @@ static int send_variable_browser(struct request *request)
 
 int pages_session(struct request *request, struct session *session, const char *rest)
 {
-    if (!request->get) {
-        struct reply reply;
-        reply_init(&reply, 405, NULL);
-        reply_header(&reply, "Allow", "GET, HEAD");
-        return reply_send(&reply, request->http);
-    }
+    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
     if (strcmp(rest, "/variables.json") == 0) return send_listing(request, session);
     return send_index(request, session);

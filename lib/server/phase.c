@@ -12,19 +12,19 @@ enum { TRIM_DELAY_MS = 500, TRIM_PERIOD_MS = 10000 };
 
 void server_set_phase(struct ls_server *server, enum phase phase)
 {
-    pthread_mutex_lock(&server->gate_lock);
+    pthread_mutex_lock(&server->start_lock);
     atomic_store(&server->phase, phase);
-    pthread_cond_broadcast(&server->gate_open);
-    pthread_mutex_unlock(&server->gate_lock);
+    pthread_cond_broadcast(&server->started);
+    pthread_mutex_unlock(&server->start_lock);
 }
 
-bool server_gate(struct ls_server *server)
+bool server_await_start(struct ls_server *server)
 {
     if (atomic_load(&server->phase) == PHASE_RUNNING) return true;
-    pthread_mutex_lock(&server->gate_lock);
+    pthread_mutex_lock(&server->start_lock);
     while (atomic_load(&server->phase) == PHASE_OPENING)
-        pthread_cond_wait(&server->gate_open, &server->gate_lock);
-    pthread_mutex_unlock(&server->gate_lock);
+        pthread_cond_wait(&server->started, &server->start_lock);
+    pthread_mutex_unlock(&server->start_lock);
     return atomic_load(&server->phase) == PHASE_RUNNING;
 }
 

@@ -16,16 +16,11 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "files/fspath.h"
 #include "server/saves.h"
-
-struct view_problem {
-    char *key, *text; /* owned; text NULL = cleared */
-};
 
 struct fanout {
     struct gather gather; /* first */
@@ -33,25 +28,16 @@ struct fanout {
     struct ls_burst *burst; /* counted */
     bool command;           /* from `reload`: sessions that skip are told about as well */
     bool views_changed;
-    struct view_problem *problems; /* owned: view files that cannot be used any more, or can again (H78) */
-    size_t problem_count, problem_cap;
+    struct ls_map *problems; /* owned: key of a view file that cannot be used any more → text; that can again → NULL */
     /* -- protected by the gather's lock */
     struct ls_buf results; /* JSON objects with commas between (C3) */
     struct saves saves;
 };
 
-static void release_problem(struct view_problem *problem)
-{
-    ls_free(problem->key);
-    ls_free(problem->text);
-}
-
 static void free_fanout(struct gather *gather)
 {
     struct fanout *fanout = (struct fanout *)gather;
-    for (size_t i = 0; i < fanout->problem_count; i++)
-        release_problem(&fanout->problems[i]);
-    ls_free(fanout->problems);
+    ls_map_free(fanout->problems, ls_free);
     saves_release(&fanout->saves);
     ls_buf_release(&fanout->results);
     ls_burst_unref(fanout->burst);
@@ -138,6 +124,12 @@ static void tell(struct gather *gather)
 
 /* --- running --- */
 
+static void tell_problems(struct session *session, const struct ls_map *problems)
+{
+    for (struct ls_map_entry *e = ls_map_first(problems); e; e = ls_map_next(e))
+        ls_backend_view_problem(session->backend, ls_map_key(e, NULL), ls_map_value(e));
+}
+
 /* Lua, views and their problems of one burst are one item, and so one frame (H72, H75). */
 static void run_reload(struct gather *gather, struct session *session, size_t number)
 {
@@ -147,15 +139,14 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
     size_t pages = ls_backend_connection_count(session->backend);
     bool needed = fanout->command ||
                   ls_session_reload_wanted(ls_backend_session(session->backend), burst->files, burst->file_count);
-    for (size_t i = 0; i < fanout->problem_count; i++)
-        ls_backend_view_problem(session->backend, fanout->problems[i].key, fanout->problems[i].text);
+    tell_problems(session, fanout->problems);
     if (burst->file_count > 0 && needed) {
         struct ls_reload_report report;
         ls_reload_report_init(&report);
         ls_backend_reload(session->backend, burst->files, burst->file_count, &report);
         collect(fanout, session, &report);
         ls_reload_report_release(&report);
-    } else if (fanout->views_changed || fanout->problem_count > 0) {
+    } else if (fanout->views_changed || ls_map_count(fanout->problems) > 0) {
         ls_backend_views_changed(session->backend);
     }
     pthread_mutex_lock(&fanout->gather.lock);
@@ -167,75 +158,44 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
 
 /* --- view files --- */
 
-static void drop_problem(void *arg)
+/* `text` is copied; *old gets the text that was there, owned. @return false without memory: the map is as it was */
+static bool put_text(struct ls_map *map, const char *key, const char *text, char **old)
 {
-    release_problem(arg);
-    ls_free(arg);
+    void *before = NULL;
+    char *copy = text ? ls_strdup(text) : NULL;
+    bool put = (copy || !text) && ls_map_put(map, key, strlen(key), copy, &before);
+    if (!put) ls_free(copy);
+    *old = before;
+    return put;
 }
 
-static void run_problem(struct session *session, void *arg)
-{
-    struct view_problem *problem = arg;
-    ls_backend_view_problem(session->backend, problem->key, problem->text);
-    ls_backend_after_batch(session->backend, true);
-}
-
-static void post_problem(struct session *session, const char *key, const char *text)
-{
-    struct view_problem *problem = ls_zalloc(sizeof *problem);
-    if (!problem) return;
-    problem->key = ls_strdup(key);
-    problem->text = ls_strdup(text);
-    if (problem->key && problem->text)
-        session_post(session, run_problem, problem, drop_problem, false);
-    else
-        drop_problem(problem);
-}
-
-/* H78: the failure of a view file is in force until a good text comes. @return has it come, gone, or become another
- * one? */
+/* The failure of a view file is in force until a good text comes (H78). @param text  NULL = it can be used.
+ * @return has a failure come, gone, or become another one? */
 static bool set_problem(struct ls_server *server, const char *key, const char *text)
 {
-    void *old = NULL;
-    char *copy = text ? ls_strdup(text) : NULL;
+    char *old = NULL;
     pthread_mutex_lock(&server->reports_lock);
-    if (copy)
-        ls_map_put(server->view_problems, key, strlen(key), copy, &old);
-    else
+    if (!text || !put_text(server->view_problems, key, text, &old))
         old = ls_map_take(server->view_problems, key, strlen(key));
     pthread_mutex_unlock(&server->reports_lock);
-    bool changed = text != NULL ? old == NULL || strcmp(old, text) != 0 : old != NULL;
+    bool changed = text && old ? strcmp(old, text) != 0 : text || old;
     ls_free(old);
     return changed;
 }
 
-/* For the sessions that are there; those to come ask the server. */
-static void add_problem(struct fanout *fanout, const char *key, const char *text)
-{
-    struct view_problem problem = {ls_strdup(key), text ? ls_strdup(text) : NULL};
-    if (!problem.key || (text && !problem.text) ||
-        !LS_PUSH(fanout->problems, fanout->problem_count, fanout->problem_cap, problem))
-        release_problem(&problem);
-}
-
-void reload_apply_view_problems(struct session *session)
+void reload_tell_view_problems(struct session *session)
 {
     struct ls_server *server = session->server;
+    struct ls_map *problems = ls_map_new();
+    char *none;
+    if (!problems) return;
     pthread_mutex_lock(&server->reports_lock);
-    size_t count = ls_map_count(server->view_problems);
-    char **texts = count > 0 ? ls_array(2 * count, sizeof *texts) : NULL;
-    size_t at = 0;
-    for (struct ls_map_entry *e = texts ? ls_map_first(server->view_problems) : NULL; e; e = ls_map_next(e)) {
-        texts[at++] = ls_strdup(ls_map_key(e, NULL));
-        texts[at++] = ls_strdup(ls_map_value(e));
-    }
+    for (struct ls_map_entry *e = ls_map_first(server->view_problems); e; e = ls_map_next(e))
+        (void)put_text(problems, ls_map_key(e, NULL), ls_map_value(e), &none);
     pthread_mutex_unlock(&server->reports_lock);
-    for (size_t i = 0; i < at; i += 2) {
-        if (texts[i] && texts[i + 1]) post_problem(session, texts[i], texts[i + 1]);
-        ls_free(texts[i]);
-        ls_free(texts[i + 1]);
-    }
-    ls_free(texts);
+    tell_problems(session, problems);
+    if (ls_map_count(problems) > 0) ls_backend_after_batch(session->backend, true);
+    ls_map_free(problems, ls_free);
 }
 
 static void take_view(struct fanout *fanout, const struct ls_view_file *view)
@@ -248,11 +208,13 @@ static void take_view(struct fanout *fanout, const struct ls_view_file *view)
     int rc = ls_viewdefs_put(server->viewdefs, view->path, view->text, &err);
     fanout->views_changed = fanout->views_changed || rc > 0;
     fanout->saves.views += rc > 0;
-    if (set_problem(server, key, rc < 0 ? ls_err_text(&err) : NULL))
-        add_problem(fanout, key, rc < 0 ? ls_err_text(&err) : NULL);
-    if (rc < 0) {
+    const char *problem = rc < 0 ? ls_err_text(&err) : NULL;
+    char *old = NULL;
+    if (set_problem(server, key, problem)) (void)put_text(fanout->problems, key, problem, &old);
+    ls_free(old);
+    if (problem) {
         struct ls_buf text = LS_BUF_INIT;
-        ls_buf_printf(&text, "%s: %s", base, ls_err_text(&err));
+        ls_buf_printf(&text, "%s: %s", base, problem);
         saves_add_view_failure(&fanout->saves, base, ls_buf_text(&text));
         ls_buf_release(&text);
     }
@@ -265,12 +227,16 @@ static void take_view(struct fanout *fanout, const struct ls_view_file *view)
 static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst, bool command)
 {
     struct fanout *fanout = ls_zalloc(sizeof *fanout);
-    if (!fanout) return NULL;
+    struct ls_map *problems = fanout ? ls_map_new() : NULL;
+    if (!problems) {
+        ls_free(fanout);
+        return NULL;
+    }
     gather_init(&fanout->gather, run_reload, tell, free_fanout);
     fanout->server = server;
     fanout->burst = ls_burst_ref(burst);
     fanout->command = command;
-    saves_init(&fanout->saves);
+    fanout->problems = problems;
     fanout->saves.command = command;
     fanout->saves.quiet = burst->unasked;
     for (size_t i = 0; i < burst->view_count; i++)
@@ -278,7 +244,7 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
     struct session **list;
     size_t count = manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
-        if (fanout->views_changed || fanout->problem_count > 0 ||
+        if (fanout->views_changed || ls_map_count(fanout->problems) > 0 ||
             host_may_want(list[i], burst->files, burst->file_count))
             gather_ask(&fanout->gather, list[i], i);
     session_unref_all(list, count);

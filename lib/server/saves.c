@@ -28,18 +28,11 @@ enum {
 
 /* --- noting --- */
 
-void saves_init(struct saves *saves)
-{
-    *saves = (struct saves){0};
-    saves->last = &saves->failures;
-}
-
-static void free_failure(struct save_failure *failure)
+static void release_failure(struct save_failure *failure)
 {
     ls_free(failure->key);
     ls_free(failure->text);
     ls_free(failure->traceback);
-    ls_free(failure);
 }
 
 void saves_release(struct saves *saves)
@@ -49,11 +42,9 @@ void saves_release(struct saves *saves)
         ls_free(saves->notes[i].details);
     }
     ls_free(saves->notes);
-    while (saves->failures) {
-        struct save_failure *failure = saves->failures;
-        saves->failures = failure->next;
-        free_failure(failure);
-    }
+    for (size_t i = 0; i < saves->failure_count; i++)
+        release_failure(&saves->failures[i]);
+    ls_free(saves->failures);
 }
 
 const char *saves_outcome(enum ls_reload_outcome outcome)
@@ -73,7 +64,7 @@ static struct save_note *note_of(struct saves *saves, const char *key, size_t hi
         if (strcmp(note->key, key) == 0) return note;
     }
     char *copy = ls_strdup(key);
-    if (copy && LS_PUSH(saves->notes, saves->count, saves->room, (struct save_note){.key = copy}))
+    if (copy && LS_PUSH(saves->notes, saves->count, saves->cap, (struct save_note){.key = copy}))
         return &saves->notes[saves->count - 1];
     ls_free(copy);
     return NULL;
@@ -81,24 +72,20 @@ static struct save_note *note_of(struct saves *saves, const char *key, size_t hi
 
 static void add_failure(struct saves *saves, const char *key, const char *text, const char *traceback, int line)
 {
-    for (struct save_failure *failure = saves->failures; failure; failure = failure->next)
+    for (size_t i = 0; i < saves->failure_count; i++) {
+        struct save_failure *failure = &saves->failures[i];
         if (strcmp(failure->key, key) == 0 && strcmp(failure->text, text) == 0) {
             failure->sessions++;
             return;
         }
-    struct save_failure *failure = ls_zalloc(sizeof *failure);
-    if (!failure) return;
-    failure->key = ls_strdup(key);
-    failure->text = ls_strdup(text);
-    failure->traceback = traceback ? ls_strdup(traceback) : NULL;
-    failure->line = line;
-    failure->sessions = 1;
-    if (!failure->key || !failure->text) {
-        free_failure(failure);
-        return;
     }
-    *saves->last = failure;
-    saves->last = &failure->next;
+    struct save_failure failure = {.key = ls_strdup(key),
+                                   .text = ls_strdup(text),
+                                   .traceback = traceback ? ls_strdup(traceback) : NULL,
+                                   .line = line,
+                                   .sessions = 1};
+    if (!failure.key || !failure.text || !LS_PUSH(saves->failures, saves->failure_count, saves->failure_cap, failure))
+        release_failure(&failure);
 }
 
 void saves_add(struct saves *saves, const struct ls_reload_report *report)
@@ -149,8 +136,9 @@ static bool settle_key(struct ls_server *server, struct saves *saves, const char
 {
     struct ls_buf texts = LS_BUF_INIT;
     void *old = NULL;
-    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next)
-        if (strcmp(failure->key, key) == 0) ls_buf_printf(&texts, "%s%s", texts.len > 0 ? "\n" : "", failure->text);
+    for (size_t i = 0; i < saves->failure_count; i++)
+        if (strcmp(saves->failures[i].key, key) == 0)
+            ls_buf_printf(&texts, "%s%s", texts.len > 0 ? "\n" : "", saves->failures[i].text);
     bool failing = texts.len > 0;
     char *lines = ls_buf_detach(&texts, NULL);
     pthread_mutex_lock(&server->reports_lock);
@@ -160,8 +148,9 @@ static bool settle_key(struct ls_server *server, struct saves *saves, const char
         old = ls_map_take(server->failures, key, strlen(key));
     pthread_mutex_unlock(&server->reports_lock);
     if (!failing) ls_free(lines);
-    for (struct save_failure *failure = saves->failures; failure; failure = failure->next)
-        if (strcmp(failure->key, key) == 0) failure->news = !old || !has_line(old, failure->text);
+    for (size_t i = 0; i < saves->failure_count; i++)
+        if (strcmp(saves->failures[i].key, key) == 0)
+            saves->failures[i].news = !old || !has_line(old, saves->failures[i].text);
     bool had = old;
     ls_free(old);
     return had && !failing;
@@ -222,7 +211,7 @@ static void write_outcome(struct ls_buf *out, const struct ls_burst *burst, cons
         ls_buf_printf(out, "%u session%s failed", saves->sessions, plural(saves->sessions));
     else if (saves->sessions > 0)
         ls_buf_printf(out, "%u session%s", saves->sessions, plural(saves->sessions));
-    else if (saves->failures)
+    else if (saves->failure_count > 0)
         ls_buf_str(out, "not taken up");
     else if (saves->views > 0 && saves->pages > 0)
         ls_buf_printf(out, "%u session%s", saves->pages, plural(saves->pages));
@@ -256,7 +245,7 @@ static void write_details(struct ls_buf *text, const struct saves *saves, bool c
             named++;
         }
     if (cleared && (saves->sessions > 0 || saves->pages > 0)) ls_buf_str(text, "  error cleared");
-    if (named == 1 && !saves->failures) {
+    if (named == 1 && saves->failure_count == 0) {
         ls_buf_str(text, cleared ? ", " : "  ");
         show(text, only->details);
         return;
@@ -304,7 +293,7 @@ static void write_excerpt(struct ls_buf *out, const struct ls_server *server, co
 }
 
 /* A line of a traceback that says something: not the heading, and no function of the host. */
-static bool is_frame(const char *line)
+static bool is_call(const char *line)
 {
     return *line == '\t' && strncmp(line, "\t[C]:", 5) != 0;
 }
@@ -312,11 +301,11 @@ static bool is_frame(const char *line)
 /* The calls that led there; the main chunk alone says nothing that the message does not. */
 static void write_traceback(struct ls_buf *out, const char *traceback)
 {
-    size_t frames = 0;
+    size_t calls = 0;
     for (int pass = 0; pass < 2; pass++)
         for (const char *line = traceback; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-            frames += pass == 0 && is_frame(line);
-            if (pass == 1 && frames > 1 && is_frame(line))
+            calls += pass == 0 && is_call(line);
+            if (pass == 1 && calls > 1 && is_call(line))
                 ls_buf_printf(out, "\n    at %.*s", (int)strcspn(line + 1, "\n"), line + 1);
         }
 }
@@ -326,7 +315,8 @@ static size_t write_failures(struct ls_buf *out, const struct ls_server *server,
                              const struct saves *saves)
 {
     size_t told = 0;
-    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next) {
+    for (size_t i = 0; i < saves->failure_count; i++) {
+        const struct save_failure *failure = &saves->failures[i];
         if (!failure->news || told++ >= MESSAGES_SHOWN) continue;
         ls_buf_str(out, "\n  ");
         show(out, failure->text);
@@ -343,10 +333,12 @@ static size_t write_failures(struct ls_buf *out, const struct ls_server *server,
 static void log_failures(const struct ls_server *server, const struct saves *saves)
 {
     bool shown = server->config.reports_shown && server->config.on_report;
-    for (const struct save_failure *failure = saves->failures; failure && !shown; failure = failure->next)
+    for (size_t i = 0; i < saves->failure_count && !shown; i++) {
+        const struct save_failure *failure = &saves->failures[i];
         if (failure->news)
             ls_log(0, "reload %s: %s%s%s", failure->key, failure->text, failure->traceback ? "\n" : "",
                    failure->traceback ? failure->traceback : "");
+    }
 }
 
 /* H97: why nothing came of a file, once for all sessions. */
@@ -392,13 +384,23 @@ static void json_record(const struct ls_burst *burst, const struct saves *saves,
         ls_json_put_str(&json, NULL, burst->files[i].key);
     for (size_t i = 0; i < burst->view_count; i++)
         ls_json_put_str(&json, NULL, ls_path_base(burst->views[i].path));
-    ls_buf_printf(&json, "],\"sessions\":%u,\"pages\":%u,\"ms\":%.3f,\"results\":[", saves->sessions, saves->pages, ms);
+    ls_buf_char(&json, ']');
+    ls_json_put_int(&json, "sessions", saves->sessions);
+    ls_json_put_int(&json, "pages", saves->pages);
+    ls_json_key(&json, "ms");
+    ls_buf_printf(&json, "%.3f", ms);
+    ls_json_open(&json, "results", '[');
     write_results(&json, saves);
-    ls_buf_printf(&json, "],\"cleared\":[%s],\"failures\":[", cleared);
-    for (const struct save_failure *failure = saves->failures; failure; failure = failure->next) {
+    ls_buf_char(&json, ']');
+    ls_json_open(&json, "cleared", '[');
+    ls_buf_str(&json, cleared);
+    ls_buf_char(&json, ']');
+    ls_json_open(&json, "failures", '[');
+    for (size_t i = 0; i < saves->failure_count; i++) {
+        const struct save_failure *failure = &saves->failures[i];
         ls_json_open(&json, NULL, '{');
         ls_json_put_str(&json, "key", failure->key);
-        if (failure->text) ls_json_put_str(&json, "text", failure->text);
+        ls_json_put_str(&json, "text", failure->text);
         if (failure->traceback) ls_json_put_str(&json, "traceback", failure->traceback);
         ls_json_put_int(&json, "line", failure->line);
         ls_json_put_int(&json, "sessions", failure->sessions);
@@ -416,30 +418,29 @@ void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct s
     struct ls_buf names = LS_BUF_INIT, outcome = LS_BUF_INIT, more = LS_BUF_INIT, keys = LS_BUF_INIT;
     bool cleared = settle(server, burst, saves, &keys);
     log_skipped(burst, saves);
-    bool something = saves->sessions > 0 || saves->pages > 0 || saves->failures || cleared;
+    bool something = saves->sessions > 0 || saves->pages > 0 || saves->failure_count > 0 || cleared;
     double ms = burst->first_event_ns > 0 ? (double)(ls_now_ns() - burst->first_event_ns) / 1e6 : 0.0;
     if (something || !saves->quiet) {
-        if (saves->command && !something)
+        if (saves->command && !something) {
             ls_buf_str(&names, "reload");
-        else
-            write_names(&names, burst, saves);
-        if (saves->command && !something)
             ls_buf_str(&outcome, "nothing has changed");
-        else
+        } else {
+            write_names(&names, burst, saves);
             write_outcome(&outcome, burst, saves, cleared);
+        }
         write_details(&more, saves, cleared);
         log_failures(server, saves);
-        if (write_failures(&more, server, burst, saves) == 0 && saves->failures) {
+        if (write_failures(&more, server, burst, saves) == 0 && saves->failure_count > 0) {
             ls_buf_str(&more, "  the same error: ");
-            show(&more, saves->failures->text);
+            show(&more, saves->failures[0].text);
         }
         struct ls_save_report report = {.files = ls_buf_text(&names),
                                         .outcome = ls_buf_text(&outcome),
                                         .ms = ms,
                                         .more = ls_buf_text(&more),
-                                        .kind = saves->failures ? LS_SAVE_FAILED
-                                                : something     ? LS_SAVE_TAKEN
-                                                                : LS_SAVE_IDLE};
+                                        .kind = saves->failure_count > 0 ? LS_SAVE_FAILED
+                                                : something              ? LS_SAVE_TAKEN
+                                                                         : LS_SAVE_IDLE};
         if (server->config.on_report && !ls_buf_failed(&names) && !ls_buf_failed(&more))
             server->config.on_report(server->config.report_ctx, &report);
         json_record(burst, saves, ls_buf_text(&keys), ms);

@@ -26,17 +26,18 @@ struct save_note {
 
 /* One distinct failure, however many sessions had it. */
 struct save_failure {
-    struct save_failure *next;
     char *key, *text, *traceback; /* owned; traceback may be NULL */
     int line;
     unsigned sessions;
     bool news; /* not told before */
 };
 
+/* Empty when all zero. */
 struct saves {
     struct save_note *notes;
-    size_t count, room;
-    struct save_failure *failures, **last;
+    size_t count, cap;
+    struct save_failure *failures;
+    size_t failure_count, failure_cap;
     unsigned sessions; /* in which something ran or failed */
     unsigned failed_sessions;
     unsigned unchanged; /* sessions that have such a file and found nothing new */
@@ -46,8 +47,8 @@ struct saves {
     bool quiet;         /* no save, only a second look: told only if it came to something */
 };
 
-void saves_init(struct saves *saves);    /* nothing noted yet */
-void saves_release(struct saves *saves); /* frees the notes */
+/** Frees the notes. */
+void saves_release(struct saves *saves);
 /** Note what one session reported. Without memory the note is left out. */
 void saves_add(struct saves *saves, const struct ls_reload_report *report);
 /** A view file that cannot be used (H78). @param file  its base name */

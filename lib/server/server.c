@@ -14,7 +14,7 @@
  *   hot loader's  one that waits for inotify, one that settles bursts and hands them over (H94)
  *
  * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called:
- *   gate_lock
+ *   start_lock
  *   manager->lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
  *   bodies_lock                       bodies of requests that are being read
@@ -22,8 +22,8 @@
  *   gather->lock                      answers of the sessions that have been asked
  *   session->lock                     one session's timer handles, file keys and API identities
  *   socket->flow_lock                 what of a connection waits in its session's queue
- *   socket->send_lock → writer->lock  held across a write that does not block, so that the descriptor cannot be closed
- *   under it
+ *   socket->send_lock                 held across a write that does not block, so that the descriptor cannot be closed
+ *                                     under it
  * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are
  * taken last. */
 #include "server/server_internal.h"
@@ -105,7 +105,9 @@ static int resolve_host(struct ls_server *server, struct ls_err *err)
     server->web.address = ls_strdup(text);
     /* 0.0.0.0 is every address of the machine; a browser here reaches it by loopback. */
     server->display_host = ls_strdup(strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : host);
-    return server->web.address && server->display_host ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory.");
+    return server->web.address && server->display_host
+               ? 0
+               : ls_fail(err, LS_ENOMEM, "Out of memory while resolving --host.");
 }
 
 /* civetweb takes milliseconds to fail; whether a port is free is known sooner. @return 0, or errno */
@@ -290,7 +292,7 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
     }
     ls_free(lua);
     ls_free(apps);
-    return site->lua_dir && html ? 0 : ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    return site->lua_dir && html ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while opening the site.");
 }
 
 static int open_bundle(struct ls_server *server, struct ls_err *err)
@@ -316,7 +318,7 @@ static int open_static_roots(struct ls_server *server, struct ls_err *err)
     while (given && given[count])
         count++;
     server->web.static_roots = ls_array(count + 1, sizeof *server->web.static_roots);
-    if (!server->web.static_roots) return ls_fail(err, LS_ENOMEM, "Not enough memory for the site.");
+    if (!server->web.static_roots) return ls_fail(err, LS_ENOMEM, "Out of memory while opening the site.");
     for (size_t i = 0; i < count; i++) {
         char *path = join(server->site.root ? server->site.root : ".", given[i]);
         char *real = path ? ls_path_real(path, NULL) : NULL;
@@ -389,7 +391,9 @@ static void open_backend(void *ctx)
     struct ls_backend_host host;
     host_fill(session, &host);
     session->backend = ls_backend_open(&backend, &host, &creation->err);
-    if (session->backend) session_set_interruptible(session, ls_backend_session(session->backend));
+    if (!session->backend) return;
+    session_set_interruptible(session, ls_backend_session(session->backend));
+    reload_tell_view_problems(session);
 }
 
 /* The files of the session that failed last stay watched until another creation has been tried: saving one of them is
@@ -420,7 +424,6 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
         return code;
     }
     session_touch(session);
-    reload_apply_view_problems(session);
     note_creation(server, 0);
     return 0;
 }
@@ -516,7 +519,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
 {
     struct ls_server *server = ls_zalloc(sizeof *server);
     if (!server) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for the server.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening the server.");
         return NULL;
     }
     server->config = *config;
@@ -529,8 +532,8 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
                                .allow_frames = config->allow_frames,
                                .lua_property = config->lua_property,
                                .body_ms = config->body_ms};
-    pthread_mutex_init(&server->gate_lock, NULL);
-    pthread_cond_init(&server->gate_open, NULL);
+    pthread_mutex_init(&server->start_lock, NULL);
+    pthread_cond_init(&server->started, NULL);
     pthread_mutex_init(&server->sockets_lock, NULL);
     pthread_mutex_init(&server->web.bodies_lock, NULL);
     pthread_mutex_init(&server->reports_lock, NULL);
@@ -540,8 +543,8 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0) rc = resolve_host(server, err);
     if (rc == 0) rc = origin_open(&server->web, err);
-    /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait at the
-     * gate. */
+    /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
+     * until the server is ready. */
     if (rc == 0) rc = open_http(server, err);
     if (rc == 0) rc = open_parts(server, err);
     if (rc < 0) {
@@ -623,8 +626,8 @@ static void free_server(struct ls_server *server)
     ls_free(server->display_host);
     ls_free(server->url);
     ls_free(server->start_url);
-    pthread_mutex_destroy(&server->gate_lock);
-    pthread_cond_destroy(&server->gate_open);
+    pthread_mutex_destroy(&server->start_lock);
+    pthread_cond_destroy(&server->started);
     pthread_mutex_destroy(&server->sockets_lock);
     pthread_mutex_destroy(&server->web.bodies_lock);
     pthread_mutex_destroy(&server->reports_lock);

@@ -52,9 +52,9 @@ struct ls_server {
     atomic_llong limit_logged_ns; /* when a refused connection was last logged (P22a) */
     atomic_llong failed_number;   /* session whose main.lua failed last: its files stay watched (H36) */
     atomic_llong trimmed_ns;      /* when memory was given back to the system last, 0 = never */
-    /* -- protected by gate_lock */
-    pthread_mutex_t gate_lock;
-    pthread_cond_t gate_open;
+    /* -- protected by start_lock */
+    pthread_mutex_t start_lock;
+    pthread_cond_t started;
     /* -- protected by sockets_lock */
     pthread_mutex_t sockets_lock;
     struct socket *sockets; /* all open ones */
@@ -68,10 +68,10 @@ enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
 
 /* --- phase.c: the server as its parts see it --- */
 
-/** Requests waiting at the gate look again. Main thread. */
+/** Requests that wait for the start look again. Main thread. */
 void server_set_phase(struct ls_server *server, enum phase phase);
-/** Wait until the server is open. @return false when it is stopping. Any thread. */
-bool server_gate(struct ls_server *server);
+/** Wait until the server is ready. @return false when it is stopping. Any thread. */
+bool server_await_start(struct ls_server *server);
 /** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C
  * library keeps it. The system gets it soon, once for all that go until then. Any thread. */
 void server_trim_later(struct ls_server *server);
@@ -79,6 +79,12 @@ void server_trim_later(struct ls_server *server);
 void server_trim(void *server);
 
 /* --- session_record.c: one browser session (P27–P33) --- */
+
+/* Where the text goes that Lua prints while an administrator's evaluation runs (C4). */
+struct eval_capture {
+    void *ctx;
+    void (*print)(void *ctx, const char *text, size_t len);
+};
 
 struct session {
     struct ls_item end_item; /* first: the queue's last item, so that ending needs no memory */
@@ -136,7 +142,7 @@ int session_post(struct session *session, void (*fn)(struct session *session, vo
  * @return 0; LS_ECLOSED when it has not run because the session has ended; LS_EBUSY when its turn has not come */
 int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
                  int64_t patience_ms);
-#define SESSION_BUSY_TEXT "the session is busy with something else, see the log"
+#define SESSION_BUSY_TEXT "The session is busy with something else; the server's log says with what."
 /** How long a thread of the HTTP server waits for the turn of its request in a session: longer than one piece of work
  * may take, and not for ever, so that a session that hangs does not take all of these threads (P40a). Milliseconds. */
 int64_t session_patience(const struct ls_server *server);
@@ -229,12 +235,7 @@ bool host_may_want(struct session *session, const struct ls_reload_file *files, 
 
 /* --- websocket.c, outbox.c --- */
 
-struct out_frame {
-    struct out_frame *next;
-    struct ls_bytes *bytes; /* counted; payload */
-    unsigned char head[10];
-    size_t head_len, done; /* bytes written of head and payload together */
-};
+struct out_frame; /* outbox.c */
 
 struct socket {
     /* -- immutable after the handshake */
@@ -256,6 +257,7 @@ struct socket {
     int message_opcode;        /* 0 = no message begun */
     /* -- protected by send_lock */
     pthread_mutex_t send_lock;
+    pthread_cond_t without_writer;
     int fd; /* civetweb's, found at the handshake; -1 when the connection is over */
     struct out_frame *out_head, *out_tail;
     size_t out_bytes; /* of frames that have not been begun */
@@ -344,6 +346,8 @@ int pages_gone(struct request *request);
 
 /** /api/TYPE (P24, P25, P118). */
 int api_handle(struct request *request, const char *type);
+/** Answer with a JSON object that has the member `error`. @return the status */
+int api_fail(struct request *request, int status, const char *message);
 /** End the identities of a session that ends. Owner thread. */
 void api_release_session(struct session *session);
 
@@ -364,8 +368,8 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
 int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
 /** Free what has been told about files. */
 void reload_release(struct ls_server *server);
-/** A new session hears of the view files that cannot be used (H78). */
-void reload_apply_view_problems(struct session *session);
+/** A new session hears of the view files that cannot be used (H78). Owner thread. */
+void reload_tell_view_problems(struct session *session);
 
 /* --- control.c, commands.c --- */
 

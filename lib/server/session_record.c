@@ -24,7 +24,7 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
 {
     struct session *session = ls_zalloc(sizeof *session);
     if (!session) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
         return NULL;
     }
     atomic_store(&session->refs, 1);
@@ -34,7 +34,7 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
     session->timers = ls_idmap_new();
     session->keys = ls_map_new_in(&session->budget);
     session->queue = ls_queue_new(executor, err);
-    if (!session->timers || !session->keys) ls_fail(err, LS_ENOMEM, "Not enough memory for a session.");
+    if (!session->timers || !session->keys) ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     if (!session->queue || !session->timers || !session->keys || ls_random_id(session->id, err) < 0) {
         session_unref(session);
         return NULL;

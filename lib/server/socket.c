@@ -22,6 +22,7 @@ struct socket *socket_new(struct ls_server *server, struct session *session, int
     pthread_mutex_init(&socket->send_lock, NULL);
     pthread_mutex_init(&socket->flow_lock, NULL);
     pthread_cond_init(&socket->flow_free, NULL);
+    pthread_cond_init(&socket->without_writer, NULL);
     return socket;
 }
 
@@ -67,6 +68,7 @@ void socket_unref(struct socket *socket)
     pthread_mutex_destroy(&socket->send_lock);
     pthread_mutex_destroy(&socket->flow_lock);
     pthread_cond_destroy(&socket->flow_free);
+    pthread_cond_destroy(&socket->without_writer);
     session_unref(socket->session);
     ls_free(socket);
 }

@@ -181,11 +181,18 @@ struct api_call {
     size_t polled;
 };
 
+static void write_error(struct ls_buf *out, const char *message)
+{
+    ls_buf_clear(out);
+    ls_json_open(out, NULL, '{');
+    ls_json_put_str(out, "error", message);
+    ls_buf_char(out, '}');
+}
+
 static void fail_call(struct api_call *call, bool busy)
 {
     call->status = busy ? 503 : 500;
-    ls_buf_clear(&call->answer);
-    ls_buf_printf(&call->answer, "{\"error\":\"%s\"}", busy ? SESSION_BUSY_TEXT : "the request cannot be handled now");
+    write_error(&call->answer, busy ? SESSION_BUSY_TEXT : "The request cannot be handled now.");
 }
 
 /* Run a part of a request in the session. */
@@ -212,9 +219,10 @@ static struct identity *find_identity(struct session *session, struct api_call *
     while (identity && !is_identity_of(identity, call))
         identity = identity->next;
     if (!identity && token[0] != '\0' && max > 0 && session->tokens >= max) {
+        char text[96];
+        snprintf(text, sizeof text, "The session has %d API clients, the limit of --max-session-connections.", max);
         call->status = 503;
-        ls_buf_printf(&call->answer,
-                      "{\"error\":\"the session has %d API clients, the limit of --max-session-connections\"}", max);
+        write_error(&call->answer, text);
         return NULL;
     }
     if (!identity) identity = identity_new(session, token, call->rights);
@@ -257,7 +265,8 @@ static void run_poll(struct session *session, void *arg)
     identity->ready = false;
     pthread_mutex_unlock(&identity->lock);
     ls_buf_clear(&call->answer);
-    ls_buf_str(&call->answer, "{\"result\":");
+    ls_json_open(&call->answer, NULL, '{');
+    ls_json_key(&call->answer, "result");
     size_t before = call->answer.len;
     call->polled = ls_backend_poll(session->backend, identity->conn, &call->answer);
     if (call->answer.len == before) ls_buf_str(&call->answer, "[]");
@@ -309,12 +318,10 @@ static int send_json(struct request *request, int status, const char *text, size
     return reply_send(&reply, request->http);
 }
 
-static int send_error(struct request *request, int status, const char *message)
+int api_fail(struct request *request, int status, const char *message)
 {
     struct ls_buf text = LS_BUF_INIT;
-    ls_buf_str(&text, "{\"error\":");
-    ls_json_str(&text, message);
-    ls_buf_char(&text, '}');
+    write_error(&text, message);
     send_json(request, status, ls_buf_text(&text), text.len);
     ls_buf_release(&text);
     return status;
@@ -323,9 +330,10 @@ static int send_error(struct request *request, int status, const char *message)
 /* A request, or its answer, for which the session has no room (L5). */
 static int send_full(struct request *request)
 {
-    char text[128];
-    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)request->server->config.memory_limit);
-    return send_error(request, 500, text);
+    char text[160];
+    snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
+             (unsigned long long)request->server->config.memory_limit);
+    return api_fail(request, 500, text);
 }
 
 /* P25: the parameter, else the cookie. */
@@ -346,18 +354,18 @@ static int handle_body(struct request *request, struct session *session, const c
 {
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
-        return send_error(request, 400, "the parameter client is too long or not well formed");
+        return api_fail(request, 400, "The parameter client is too long or not well formed.");
     struct api_call call = {.token = token,
                             .rights = request_rights(request->web, request->info),
                             .type = type,
                             .body = body,
                             .answer = LS_BUF_INIT};
     int rc = run_part(session, run_parse, &call);
-    if (rc == LS_EBUSY) return send_error(request, 503, SESSION_BUSY_TEXT);
-    if (rc < 0) return send_error(request, 404, "there is no such session");
+    if (rc == LS_EBUSY) return api_fail(request, 503, SESSION_BUSY_TEXT);
+    if (rc < 0) return api_fail(request, 404, "There is no such session.");
     if (call.bad_json || !call.batch) {
         ls_batch_free(call.batch);
-        return call.bad_json ? send_error(request, 400, "the body is not JSON") : send_full(request);
+        return call.bad_json ? api_fail(request, 400, "The body is not JSON.") : send_full(request);
     }
     session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
@@ -378,15 +386,15 @@ static int handle_body(struct request *request, struct session *session, const c
 int api_handle(struct request *request, const char *type)
 {
     if (strcmp(request->info->request_method, "POST") != 0)
-        return send_error(request, 405, "only POST is accepted here");
+        return api_fail(request, 405, "This address takes POST only.");
     struct session *session = find_session(request);
-    if (!session) return send_error(request, 404, "there is no such session");
+    if (!session) return api_fail(request, 404, "There is no such session.");
     struct ls_buf body = LS_BUF_INIT;
     int rc = request_body(request, request->server->config.max_frame, &body), status;
     if (rc == LS_ELIMIT)
-        status = send_error(request, 413, "the body is larger than --max-frame");
+        status = api_fail(request, 413, "The body is larger than --max-frame allows.");
     else if (rc < 0)
-        status = send_error(request, 400, "the body cannot be read");
+        status = api_fail(request, 400, "The body cannot be read.");
     else if (!ls_budget_queue(&session->budget, body.cap))
         status = send_full(request);
     else {

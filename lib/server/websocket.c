@@ -176,19 +176,19 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
 
 /* P111 asks whether the end was abnormal: 1000 and 1001 are not, and neither is a close frame without a code, which is
  * what `close()` of a page's script sends. */
-static bool take_close(struct socket *socket, const char *data, size_t len, bool *normal)
+static bool take_close(struct socket *socket, const char *data, size_t len)
 {
     int code = len >= 2 ? (unsigned char)data[0] << 8 | (unsigned char)data[1] : 0;
     if (len == 1 || (len >= 2 && (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 4999)))
         return fail_socket(socket, 1002, "bad close frame");
-    *normal = code == 0 || code == 1000 || code == 1001;
+    socket->ended_well = code == 0 || code == 1000 || code == 1001;
     outbox_close(socket, code, "");
     return false;
 }
 
-static bool take_control(struct socket *socket, int opcode, const char *data, size_t len, bool *normal)
+static bool take_control(struct socket *socket, int opcode, const char *data, size_t len)
 {
-    if (opcode == WS_CLOSE) return take_close(socket, data, len, normal);
+    if (opcode == WS_CLOSE) return take_close(socket, data, len);
     if (opcode == WS_PING) {
         struct ls_bytes *payload = ls_bytes_new(data, len);
         if (payload) outbox_send(socket, WS_PONG, payload);
@@ -199,9 +199,9 @@ static bool take_control(struct socket *socket, int opcode, const char *data, si
 }
 
 /* One frame, unmasked. @return false when the connection is to end */
-static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len, bool *normal)
+static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len)
 {
-    if (opcode >= 8) return take_control(socket, opcode, data, len, normal);
+    if (opcode >= 8) return take_control(socket, opcode, data, len);
     if (opcode > WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
         return fail_socket(socket, 1002, "a frame is out of order");
     if (fin && opcode != 0) return take_message(socket, data, len);
@@ -234,7 +234,7 @@ static bool refuse_too_large(struct socket *socket)
 /* --- reading --- */
 
 /* Take one frame off the buffer. @return 1 taken, 0 more bytes are needed (*need in all), -1 the connection ends */
-static int take_one(struct socket *socket, char *data, size_t len, size_t *used, size_t *need, bool *normal)
+static int take_one(struct socket *socket, char *data, size_t len, size_t *used, size_t *need)
 {
     const unsigned char *head = (const unsigned char *)data;
     *need = 2;
@@ -255,7 +255,7 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
     if (len < *need) return 0;
     ws_unmask(data + head_len, (size_t)payload, head + 2 + width);
     *used = *need;
-    return take_frame(socket, fin, opcode, data + head_len, (size_t)payload, normal) ? 1 : -1;
+    return take_frame(socket, fin, opcode, data + head_len, (size_t)payload) ? 1 : -1;
 }
 
 /* There is no room for the frame that begins in the buffer: what is there of it goes, and what comes of it. */
@@ -269,7 +269,7 @@ static bool skip_frame(struct socket *socket, size_t need)
 }
 
 /* Handle all whole frames in the buffer. @return false when the connection ends */
-static bool take_buffered(struct socket *socket, bool *normal)
+static bool take_buffered(struct socket *socket)
 {
     struct ls_buf *in = &socket->in;
     size_t at = socket->skip < in->len ? socket->skip : in->len, need = 0;
@@ -277,7 +277,7 @@ static bool take_buffered(struct socket *socket, bool *normal)
     socket->skip -= at;
     while (rc > 0 && at < in->len) {
         size_t used = 0;
-        rc = take_one(socket, in->data + at, in->len - at, &used, &need, normal);
+        rc = take_one(socket, in->data + at, in->len - at, &used, &need);
         at += used;
     }
     ls_buf_shift(in, at);
@@ -290,7 +290,7 @@ static bool take_buffered(struct socket *socket, bool *normal)
                : fail_socket(socket, 1011, "out of memory");
 }
 
-static void read_socket(struct socket *socket, int fd, bool *normal)
+static void read_socket(struct socket *socket, int fd)
 {
     struct ls_buf *in = &socket->in;
     if (!socket_reserve(socket, in, SOCKET_READ_SIZE)) return;
@@ -302,7 +302,7 @@ static void read_socket(struct socket *socket, int fd, bool *normal)
         atomic_store(&socket->busy, true);
         in->len += (size_t)n;
         in->data[in->len] = '\0';
-        if (!take_buffered(socket, normal)) break;
+        if (!take_buffered(socket)) break;
         atomic_store(&socket->last_in_ns, ls_now_ns());
         atomic_store(&socket->pings_unanswered, 0);
     }
@@ -426,14 +426,13 @@ static void begin_connection(struct socket *socket)
         outbox_close(socket, 1001, "");
 }
 
-static void end_connection(struct socket *socket, bool normal)
+static void end_connection(struct socket *socket)
 {
     struct session *session = socket->session;
     struct ls_server *server = socket->server;
     outbox_release(socket);
     socket_delist(socket);
     session_touch(session);
-    socket->ended_well = normal;
     session_post(session, run_disconnect, socket_ref(socket), drop_socket, true);
     ls_log_session(1, session->vended, "page disconnected");
     leave(server, session);
@@ -443,10 +442,9 @@ static void end_connection(struct socket *socket, bool normal)
 static void *serve_socket(void *ctx)
 {
     struct socket *socket = ctx;
-    bool normal = false;
     begin_connection(socket);
-    read_socket(socket, socket->fd, &normal);
-    end_connection(socket, normal);
+    read_socket(socket, socket->fd);
+    end_connection(socket);
     return NULL;
 }
 
