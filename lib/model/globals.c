@@ -1,4 +1,4 @@
-/* Puts the tables `session` and `ui` and the globals EMPTY, diag and print together (L3, L8 to L11, L59, L62, L119,
+/* Puts the tables `session` and `ui` and the globals EMPTY and diag together (L3, L8 to L11, L59, L62, L119,
  * L120).
  * Owner thread: the session's. */
 #include "model/globals.h"
@@ -8,62 +8,27 @@
 #include "vm/lua_json.h"
 #include "vm/printing.h"
 
-static const luaL_Reg session_functions[] = {
-    {"createAppVariable", l_session_createAppVariable},
-    {"getApp", l_session_getApp},
-    {"createVariable", l_session_createVariable},
-    {"destroyVariable", l_session_destroyVariable},
-    {"getVariable", l_session_getVariable},
-    {"getAppVariable", l_session_getAppVariable},
-    {"watchVariable", l_session_watchVariable},
-    {"watchProperty", l_session_watchProperty},
-    {"unwatch", l_session_unwatch},
-    {"prototype", l_session_prototype},
-    {"create", l_session_create},
-    {"removePrototype", l_session_removePrototype},
-    {"unloadModule", l_session_unloadModule},
-    {"unloadDirectory", l_session_unloadDirectory},
-    {"setImmediate", l_session_setImmediate},
-    {"setTimeout", l_session_setTimeout},
-    {"setInterval", l_session_setInterval},
-    {"clearImmediate", l_session_clearImmediate},
-    {"clearTimeout", l_session_clearTimeout},
-    {"clearInterval", l_session_clearInterval},
-    {"log", l_session_log},
-    {"newVersion", l_session_newVersion},
-    {"getVersion", l_session_getVersion},
-    {"needsMutation", l_session_needsMutation},
-    {"registerStandardVariable", l_session_registerStandardVariable},
-    {"keep", l_session_keep},
-    {"onDispose", l_session_onDispose},
-    {NULL, NULL},
-};
-
-static const luaL_Reg ui_functions[] = {
-    {"registerPresenter", l_ui_registerPresenter},
-    {"registerWrapper", l_ui_registerWrapper},
-    {"log", l_ui_log},
-    {"json_encode", l_ui_json_encode},
-    {"json_decode", l_ui_json_decode},
-    {NULL, NULL},
-};
+#define SESSION_ROW(name) {#name, ls__l_session_##name},
+#define UI_ROW(name)      {#name, ls__l_ui_##name},
+static const luaL_Reg session_functions[] = {LS_SESSION_FUNCTIONS(SESSION_ROW){NULL, NULL}};
+static const luaL_Reg ui_functions[] = {LS_UI_FUNCTIONS(UI_ROW){NULL, NULL}};
 
 /* [-0, +1, -] session:newVersion() */
-LS_RAISES int l_session_newVersion(lua_State *L)
+LS_RAISES int ls__l_session_newVersion(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)++ls__session_of(L)->model->version);
     return 1;
 }
 
 /* [-0, +1, -] session:getVersion() */
-LS_RAISES int l_session_getVersion(lua_State *L)
+LS_RAISES int ls__l_session_getVersion(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)ls__session_of(L)->model->version);
     return 1;
 }
 
 /* [-0, +1, e] session:needsMutation(object) */
-LS_RAISES int l_session_needsMutation(lua_State *L)
+LS_RAISES int ls__l_session_needsMutation(lua_State *L)
 {
     luaL_checkany(L, 2);
     lua_Number seen = 0;
@@ -105,11 +70,7 @@ LS_RAISES void ls__open_registries(lua_State *L)
         lua_newtable(L);
         *plain[i] = ls__ref_take(session, L);
     }
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
+    ls__weak_table(L, NULL);
     session->model->ref_instances = ls__ref_take(session, L);
     LS_LTOP_CHECK(L, 0);
 }
@@ -147,7 +108,6 @@ LS_RAISES void ls__open_globals(lua_State *L)
     session->model->ref_empty = ls__ref_take(session, L);
     lua_setglobal(L, "EMPTY");
     lua_register(L, "diag", l_diag);
-    lua_register(L, "print", l_print);
     LS_LTOP_CHECK(L, 0);
 }
 

@@ -13,7 +13,7 @@
 #define SEQ_MASK (((lua_Integer)1 << LS_INSTANCE_SEQ_BITS) - 1)
 
 /* [-0, +1, e] create(self, proto [, inst]) */
-LS_RAISES int l_session_create(lua_State *L)
+LS_RAISES int ls__l_session_create(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 2)) ls__ltype(L, 2, "create", "table");

@@ -36,19 +36,7 @@ static int release_load(lua_State *L)
 /* [-0, +1, m] */
 static LS_RAISES struct load *push_load(lua_State *L)
 {
-    LS_LTOP(L);
-    struct load *load = lua_newuserdatauv(L, sizeof *load, 0);
-    load->source = (struct ls_source){0};
-    load->tried = (struct ls_names){0};
-    ls_err_init(&load->err);
-    ls_buf_init(&load->file);
-    if (luaL_newmetatable(L, "lsess.load")) {
-        lua_pushcfunction(L, release_load);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    LS_LTOP_CHECK(L, 1);
-    return load;
+    return ls__push_owner(L, sizeof(struct load), "lsess.load", release_load);
 }
 
 /* --- package.loaded --- */

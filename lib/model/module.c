@@ -115,7 +115,7 @@ static LS_RAISES struct ls_module *check_current(lua_State *L, const char *funct
 }
 
 /* [-0, +1, e] session:keep(name [, default [, anew]]) */
-LS_RAISES int l_session_keep(lua_State *L)
+LS_RAISES int ls__l_session_keep(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "keep", "string");
@@ -138,7 +138,7 @@ LS_RAISES int l_session_keep(lua_State *L)
 }
 
 /* [-0, +0, e] session:onDispose(function) */
-LS_RAISES int l_session_onDispose(lua_State *L)
+LS_RAISES int ls__l_session_onDispose(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TFUNCTION) ls__ltype(L, 2, "onDispose", "function");

@@ -289,11 +289,7 @@ static LS_RAISES void note_failed(lua_State *L)
 {
     LS_LTOP(L);
     if (lua_isnil(L, FAILED)) {
-        lua_newtable(L);
-        lua_createtable(L, 0, 1);
-        lua_pushliteral(L, "k");
-        lua_setfield(L, -2, "__mode");
-        lua_setmetatable(L, -2);
+        ls__weak_table(L, NULL);
         lua_replace(L, FAILED);
     }
     lua_pushvalue(L, INSTANCE);

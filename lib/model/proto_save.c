@@ -25,7 +25,7 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
 }
 
 /* [-0, +0, e] session:removePrototype(name [, children]) */
-LS_RAISES int l_session_removePrototype(lua_State *L)
+LS_RAISES int ls__l_session_removePrototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "removePrototype", "string");

@@ -11,7 +11,7 @@
 #include "model/module.h"
 #include "vm/vm_internal.h"
 
-/* Stack of l_session_prototype: arguments, then what is worked out. */
+/* Stack of ls__l_session_prototype: arguments, then what is worked out. */
 enum { SELF = 1, NAME, INIT, BASE, PROTO, RECORD, COPIES, OLD_RECORD, OLD_COPIES, REMOVED };
 
 /* --- ownership (L48, L50) --- */
@@ -116,7 +116,7 @@ static LS_RAISES int l_default_new(lua_State *L)
         lua_pushvalue(L, lua_upvalueindex(1));
         lua_replace(L, 1);
     }
-    lua_pushcfunction(L, l_session_create);
+    lua_pushcfunction(L, ls__l_session_create);
     lua_pushnil(L);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);
@@ -329,7 +329,7 @@ static LS_RAISES void check_table_or_nil(lua_State *L, int arg)
 }
 
 /* [-0, +1, e] session:prototype(name [, init [, base]]) */
-LS_RAISES int l_session_prototype(lua_State *L)
+LS_RAISES int ls__l_session_prototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, NAME) != LUA_TSTRING) ls__ltype(L, NAME, "prototype", "string");

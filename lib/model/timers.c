@@ -109,21 +109,21 @@ static LS_RAISES int64_t check_ms(lua_State *L, const char *function)
 }
 
 /* [-0, +1, e] session:setImmediate(function) */
-LS_RAISES int l_session_setImmediate(lua_State *L)
+LS_RAISES int ls__l_session_setImmediate(lua_State *L)
 {
     check_callback(L, "setImmediate");
     return add_timer(L, 0, 0);
 }
 
 /* [-0, +1, e] session:setTimeout(function, ms) */
-LS_RAISES int l_session_setTimeout(lua_State *L)
+LS_RAISES int ls__l_session_setTimeout(lua_State *L)
 {
     check_callback(L, "setTimeout");
     return add_timer(L, ls_ms(check_ms(L, "setTimeout")), 0);
 }
 
 /* [-0, +1, e] session:setInterval(function, ms) */
-LS_RAISES int l_session_setInterval(lua_State *L)
+LS_RAISES int ls__l_session_setInterval(lua_State *L)
 {
     check_callback(L, "setInterval");
     int64_t ms = check_ms(L, "setInterval");
@@ -143,19 +143,19 @@ static LS_RAISES int clear_timer(lua_State *L, const char *function)
 }
 
 /* [-0, +0, e] session:clearImmediate(handle) */
-LS_RAISES int l_session_clearImmediate(lua_State *L)
+LS_RAISES int ls__l_session_clearImmediate(lua_State *L)
 {
     return clear_timer(L, "clearImmediate");
 }
 
 /* [-0, +0, e] session:clearTimeout(handle) */
-LS_RAISES int l_session_clearTimeout(lua_State *L)
+LS_RAISES int ls__l_session_clearTimeout(lua_State *L)
 {
     return clear_timer(L, "clearTimeout");
 }
 
 /* [-0, +0, e] session:clearInterval(handle) */
-LS_RAISES int l_session_clearInterval(lua_State *L)
+LS_RAISES int ls__l_session_clearInterval(lua_State *L)
 {
     return clear_timer(L, "clearInterval");
 }

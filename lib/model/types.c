@@ -42,13 +42,13 @@ static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, con
 }
 
 /* [-0, +0, e] ui.registerPresenter(name, table) */
-LS_RAISES int l_ui_registerPresenter(lua_State *L)
+LS_RAISES int ls__l_ui_registerPresenter(lua_State *L)
 {
     return register_type(L, ls__session_of(L)->model->ref_presenters, false, "registerPresenter");
 }
 
 /* [-0, +0, e] ui.registerWrapper(name, table) */
-LS_RAISES int l_ui_registerWrapper(lua_State *L)
+LS_RAISES int ls__l_ui_registerWrapper(lua_State *L)
 {
     return register_type(L, ls__session_of(L)->model->ref_wrappers, true, "registerWrapper");
 }

@@ -60,7 +60,7 @@ static bool unload_module(struct ls_session *session, const char *given)
 }
 
 /* [-0, +0, e] session:unloadModule(key) */
-LS_RAISES int l_session_unloadModule(lua_State *L)
+LS_RAISES int ls__l_session_unloadModule(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadModule", "string");
@@ -102,7 +102,7 @@ static int unload_directory(struct ls_session *session, const char *dir, bool be
 }
 
 /* [-0, +0, e] session:unloadDirectory(directory [, recursive]) */
-LS_RAISES int l_session_unloadDirectory(lua_State *L)
+LS_RAISES int ls__l_session_unloadDirectory(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadDirectory", "string");

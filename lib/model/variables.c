@@ -61,7 +61,7 @@ static LS_RAISES struct ls_prop *push_props(lua_State *L, int arg, const char *f
 }
 
 /* [-0, +1, e] session:getApp() */
-LS_RAISES int l_session_getApp(lua_State *L)
+LS_RAISES int ls__l_session_getApp(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     ls__ref_push(session, L, session->model->ref_app);
@@ -121,7 +121,7 @@ void ls__app_drop_module(struct ls_session *session, uint64_t serial)
 }
 
 /* [-0, +1, e] session:createAppVariable(object [, properties]) */
-LS_RAISES int l_session_createAppVariable(lua_State *L)
+LS_RAISES int ls__l_session_createAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 2)) ls__ltype(L, 2, "createAppVariable", "table");
@@ -171,7 +171,7 @@ static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
 }
 
 /* [-0, +1, e] session:createVariable(parent, object [, properties]) */
-LS_RAISES int l_session_createVariable(lua_State *L)
+LS_RAISES int ls__l_session_createVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (!lua_istable(L, 3)) ls__ltype(L, 3, "createVariable", "table");
@@ -211,7 +211,7 @@ static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int6
 }
 
 /* [-0, +0, e] session:destroyVariable(id or object) */
-LS_RAISES int l_session_destroyVariable(lua_State *L)
+LS_RAISES int ls__l_session_destroyVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     int is_integer = 0;
@@ -235,7 +235,7 @@ LS_RAISES int l_session_destroyVariable(lua_State *L)
 }
 
 /* [-0, +0, e] session:registerStandardVariable(name, id or object) */
-LS_RAISES int l_session_registerStandardVariable(lua_State *L)
+LS_RAISES int ls__l_session_registerStandardVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "registerStandardVariable", "string");

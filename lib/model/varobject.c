@@ -168,7 +168,7 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
 }
 
 /* [-0, +1, e] session:getVariable(id) */
-LS_RAISES int l_session_getVariable(lua_State *L)
+LS_RAISES int ls__l_session_getVariable(lua_State *L)
 {
     int is_integer = 0;
     lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
@@ -178,7 +178,7 @@ LS_RAISES int l_session_getVariable(lua_State *L)
 }
 
 /* [-0, +1, e] session:getAppVariable() */
-LS_RAISES int l_session_getAppVariable(lua_State *L)
+LS_RAISES int ls__l_session_getAppVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     /* nil before createAppVariable: no variable has id 0 */

@@ -116,19 +116,19 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
 }
 
 /* [-0, +1, e] session:watchVariable(id, function) */
-LS_RAISES int l_session_watchVariable(lua_State *L)
+LS_RAISES int ls__l_session_watchVariable(lua_State *L)
 {
     return add_watch(L, "watchVariable", 0, 3);
 }
 
 /* [-0, +1, e] session:watchProperty(id, name, function) */
-LS_RAISES int l_session_watchProperty(lua_State *L)
+LS_RAISES int ls__l_session_watchProperty(lua_State *L)
 {
     return add_watch(L, "watchProperty", 3, 4);
 }
 
 /* [-0, +0, e] session:unwatch(handle) */
-LS_RAISES int l_session_unwatch(lua_State *L)
+LS_RAISES int ls__l_session_unwatch(lua_State *L)
 {
     if (lua_isnoneornil(L, 2)) return 0;
     if (lua_type(L, 2) != LUA_TNUMBER) ls__ltype(L, 2, "unwatch", "number");

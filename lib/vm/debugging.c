@@ -36,11 +36,14 @@ static LS_RAISES void push_thread(lua_State *L, lua_State *thread)
     lua_xmove(thread, L, 1); /* nothing where both are the same */
 }
 
-/* [-0, +0, v] */
+/* The integer at `arg`, brought into the range that the library can negate. [-0, +0, e] */
 static LS_RAISES int int_arg(lua_State *L, int arg)
 {
     lua_Integer number = luaL_checkinteger(L, arg);
-    return number > INT_MAX ? INT_MAX : number < -INT_MAX ? -INT_MAX : (int)number;
+    int bounded = number > INT_MAX ? INT_MAX : number < -INT_MAX ? -INT_MAX : (int)number;
+    lua_pushinteger(L, bounded);
+    lua_replace(L, arg);
+    return bounded;
 }
 
 #define HANDLER_DEPTH 10 /* levels of a message handler in which its caller, which is ours, is looked for */
@@ -69,25 +72,34 @@ static int count_levels(lua_State *L)
     return count;
 }
 
-/* The activation record at the level that argument `arg` + 1 names. Those of a hook come first, then those of the
- * thread that it was called on. @return the thread, with room for three values; NULL = there is no such level
- * [-0, +0, v] */
-static LS_RAISES lua_State *level_arg(lua_State *L, int arg, lua_Debug *ar)
+/* Make the level at argument *arg + 1 the one that the library is to look at. Levels of a hook come first, then those
+ * of the thread that it was called on, which is then put before the other arguments; *arg counts it.
+ * @return the thread, its activation record in *ar; NULL = there is no such level [-0, +(0|1), e] */
+static LS_RAISES lua_State *level_arg(lua_State *L, int *arg, lua_Debug *ar)
 {
     const struct ls_session *session = ls__session_of(L);
-    int level = int_arg(L, arg + 1);
-    lua_State *thread = arg ? lua_tothread(L, 1) : L;
-    if (level < 0) return NULL;
+    int level = int_arg(L, *arg + 1);
+    lua_State *thread = *arg ? lua_tothread(L, 1) : L;
     luaL_checkstack(L, 3, NULL);
-    if (!arg && level < INT_MAX && level >= hidden_level(L)) level++;
-    if (!lua_getstack(thread, level, ar)) {
-        if (arg || session->vm.aside != L) return NULL;
-        level += session->vm.aside_skip - count_levels(L);
-        thread = session->vm.aside_of;
-        if (!lua_getstack(thread, level, ar)) return NULL;
+    if (!*arg && level >= 0) {
+        if (level < INT_MAX && level >= hidden_level(L)) level++;
+        if (session->vm.aside == L && !lua_getstack(L, level, ar)) {
+            level += session->vm.aside_skip - count_levels(L);
+            thread = session->vm.aside_of;
+            push_thread(L, thread);
+            lua_insert(L, 1);
+            *arg = 1;
+        }
+        lua_pushinteger(L, level);
+        lua_replace(L, *arg + 1);
     }
-    if (thread != L && !lua_checkstack(thread, 3)) luaL_error(L, "stack overflow");
-    return thread;
+    return lua_getstack(thread, level, ar) ? thread : NULL;
+}
+
+/* What the library's own function, upvalue 1, makes of the arguments. [-n, +m, e] */
+static LS_RAISES int ask_library(lua_State *L)
+{
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* [-0, +0, -] */
@@ -97,55 +109,6 @@ static bool is_lua(lua_State *thread, lua_Debug *ar)
 }
 
 /* --- what is told of functions --- */
-
-/* [-0, +0, m] the table of results is on top */
-static LS_RAISES void set_text(lua_State *L, const char *name, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-/* [-0, +0, m] */
-static LS_RAISES void set_integer(lua_State *L, const char *name, int value)
-{
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, name);
-}
-
-/* [-0, +0, m] */
-static LS_RAISES void set_flag(lua_State *L, const char *name, bool value)
-{
-    lua_pushboolean(L, value);
-    lua_setfield(L, -2, name);
-}
-
-/* Fields of the record, but for those that are values. [-0, +0, m] */
-static LS_RAISES void set_fields(lua_State *L, const char *options, const lua_Debug *ar)
-{
-    if (strchr(options, 'S')) {
-        lua_pushlstring(L, ar->source, ar->srclen);
-        lua_setfield(L, -2, "source");
-        set_text(L, "short_src", ar->short_src);
-        set_integer(L, "linedefined", ar->linedefined);
-        set_integer(L, "lastlinedefined", ar->lastlinedefined);
-        set_text(L, "what", ar->what);
-    }
-    if (strchr(options, 'l')) set_integer(L, "currentline", ar->currentline);
-    if (strchr(options, 'u')) {
-        set_integer(L, "nups", ar->nups);
-        set_integer(L, "nparams", ar->nparams);
-        set_flag(L, "isvararg", ar->isvararg);
-    }
-    if (strchr(options, 'n')) {
-        set_text(L, "name", ar->name);
-        set_text(L, "namewhat", ar->namewhat);
-    }
-    if (strchr(options, 'r')) {
-        set_integer(L, "ftransfer", ar->ftransfer);
-        set_integer(L, "ntransfer", ar->ntransfer);
-    }
-    if (strchr(options, 't')) set_flag(L, "istailcall", ar->istailcall);
-}
 
 /* A C function that C has called may be the server's own. [-0, +0, -] */
 static bool may_be_shown(lua_State *thread, lua_Debug *ar)
@@ -161,45 +124,14 @@ static bool may_be_shown(lua_State *thread, lua_Debug *ar)
 static LS_RAISES int l_debug_getinfo(lua_State *L)
 {
     int arg;
-    thread_arg(L, &arg);
-    const char *options = luaL_optstring(L, arg + 2, "flnSrtu");
-    luaL_argcheck(L, *options != '>', arg + 2, "invalid option '>'");
-    luaL_argcheck(L, options[strspn(options, "SlnrutLf")] == '\0', arg + 2, "invalid option");
     lua_Debug ar;
-    lua_State *thread = L;
-    bool function = lua_isfunction(L, arg + 1), shown = true;
-    luaL_checkstack(L, 6, NULL);
-    if (function) {
-        lua_pushvalue(L, arg + 1);
-        lua_getinfo(L, ">Slnrut", &ar);
-    } else {
-        thread = level_arg(L, arg, &ar);
-        if (!thread) {
-            lua_pushnil(L);
-            return 1;
-        }
-        shown = !strchr(options, 'f') || may_be_shown(thread, &ar);
-        lua_getinfo(thread, "Slnrut", &ar);
-    }
-    lua_newtable(L);
-    set_fields(L, options, &ar);
-    if (strchr(options, 'L')) {
-        if (function) {
-            lua_pushvalue(L, arg + 1);
-            lua_getinfo(L, ">L", &ar);
-        } else {
-            lua_getinfo(thread, "L", &ar);
-            lua_xmove(thread, L, 1);
-        }
-        lua_setfield(L, -2, "activelines");
-    }
-    if (strchr(options, 'f') && shown) {
-        if (function) {
-            lua_pushvalue(L, arg + 1);
-        } else {
-            lua_getinfo(thread, "f", &ar);
-            lua_xmove(thread, L, 1);
-        }
+    thread_arg(L, &arg);
+    if (lua_isfunction(L, arg + 1)) return ask_library(L);
+    lua_State *thread = level_arg(L, &arg, &ar);
+    bool shown = !thread || may_be_shown(thread, &ar);
+    ask_library(L);
+    if (!shown && lua_istable(L, -1)) {
+        lua_pushnil(L);
         lua_setfield(L, -2, "func");
     }
     return 1;
@@ -266,23 +198,11 @@ static LS_RAISES int l_debug_getlocal(lua_State *L)
     int arg;
     lua_Debug ar;
     thread_arg(L, &arg);
-    int number = int_arg(L, arg + 2);
-    if (lua_isfunction(L, arg + 1)) {
-        lua_pushvalue(L, arg + 1);
-        lua_pushstring(L, lua_getlocal(L, NULL, number));
-        return 1;
-    }
-    lua_State *thread = level_arg(L, arg, &ar);
-    luaL_argcheck(L, thread, arg + 1, "level out of range");
-    const char *name = is_lua(thread, &ar) ? lua_getlocal(thread, &ar, number) : NULL;
-    if (!name) {
-        lua_pushnil(L);
-        return 1;
-    }
-    lua_xmove(thread, L, 1);
-    lua_pushstring(L, name);
-    lua_insert(L, -2);
-    return 2;
+    int_arg(L, arg + 2);
+    lua_State *thread = lua_isfunction(L, arg + 1) ? NULL : level_arg(L, &arg, &ar);
+    if (!thread || is_lua(thread, &ar)) return ask_library(L);
+    lua_pushnil(L);
+    return 1;
 }
 
 /* [-0, +1, e] debug.setlocal([thread,] level, number, value) */
@@ -292,10 +212,9 @@ static LS_RAISES int l_debug_setlocal(lua_State *L)
     lua_Debug ar;
     thread_arg(L, &arg);
     int number = int_arg(L, arg + 2);
-    lua_State *thread = level_arg(L, arg, &ar);
-    luaL_argcheck(L, thread, arg + 1, "level out of range");
-    luaL_checkany(L, arg + 3);
-    lua_settop(L, arg + 3);
+    lua_State *thread = level_arg(L, &arg, &ar);
+    if (!thread) return ask_library(L); /* which says so */
+    if (thread != L && !lua_checkstack(thread, 1)) luaL_error(L, "stack overflow");
     const char *name = is_lua(thread, &ar) ? lua_getlocal(thread, &ar, number) : NULL;
     if (!name) {
         lua_pushnil(L);
@@ -304,36 +223,20 @@ static LS_RAISES int l_debug_setlocal(lua_State *L)
     lua_pop(thread, 1);
     if (*name == '(' && strcmp(name, "(vararg)") != 0)
         return luaL_error(L, "debug.setlocal: %s is no variable of the code, and cannot be set", name);
-    lua_pushvalue(L, arg + 3);
-    lua_xmove(L, thread, 1);
-    lua_setlocal(thread, &ar, number);
-    lua_pushstring(L, name);
-    return 1;
+    return ask_library(L);
 }
 
 /* [-0, +(0|2), e] debug.getupvalue(function, number) */
 static LS_RAISES int l_debug_getupvalue(lua_State *L)
 {
-    int number = int_arg(L, 2);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    const char *name = lua_iscfunction(L, 1) ? NULL : lua_getupvalue(L, 1, number);
-    if (!name) return 0;
-    lua_pushstring(L, name);
-    lua_insert(L, -2);
-    return 2;
+    return lua_iscfunction(L, 1) && lua_isinteger(L, 2) ? 0 : ask_library(L);
 }
 
 /* [-0, +(0|1), e] debug.setupvalue(function, number, value) */
 static LS_RAISES int l_debug_setupvalue(lua_State *L)
 {
-    int number = int_arg(L, 2);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_checkany(L, 3);
-    lua_settop(L, 3);
     if (lua_iscfunction(L, 1)) return luaL_error(L, "debug.setupvalue: what C functions hold cannot be set");
-    const char *name = lua_setupvalue(L, 1, number);
-    lua_pushstring(L, name);
-    return name != NULL;
+    return ask_library(L);
 }
 
 /* --- what belongs to the server --- */
@@ -354,18 +257,6 @@ static LS_RAISES int l_debug_getuservalue(lua_State *L)
     return 1;
 }
 
-/* [-0, +0, v] debug.setuservalue(userdata, value [, number]) */
-static LS_RAISES int l_debug_setuservalue(lua_State *L)
-{
-    return luaL_error(L, "debug.setuservalue is not available: what userdata hold belongs to the server");
-}
-
-/* [-0, +0, v] debug.getregistry() */
-static LS_RAISES int l_debug_getregistry(lua_State *L)
-{
-    return luaL_error(L, "debug.getregistry is not available: the registry belongs to the server");
-}
-
 /* debug.debug reads standard input, which is at its end. [-0, +0, -] */
 static LS_RAISES int l_debug_debug(lua_State *L)
 {
@@ -375,8 +266,8 @@ static LS_RAISES int l_debug_debug(lua_State *L)
 
 /* --- hooks --- */
 
-/* Push the entry of thread L1. [-0, +(1|0), -] */
-static bool push_hook_entry(lua_State *L)
+/* What Lua code has set on thread L, as a table. [-0, +(1|0), -] @return is there anything */
+static bool push_hook(lua_State *L)
 {
     if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) != LUA_TTABLE) {
         lua_pop(L, 1);
@@ -409,7 +300,7 @@ void ls__user_hook_restore(lua_State *L)
     LS_LTOP(L);
     int mask = 0;
     lua_Integer count = 0;
-    if (lua_checkstack(L, 3) && push_hook_entry(L)) {
+    if (lua_checkstack(L, 3) && push_hook(L)) {
         if (lua_rawgeti(L, -1, 2) == LUA_TSTRING) mask = mask_of(lua_tostring(L, -1));
         lua_rawgeti(L, -2, 3);
         count = lua_tointeger(L, -1);
@@ -422,7 +313,7 @@ void ls__user_hook_restore(lua_State *L)
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
 {
     static const char *const names[] = {"call", "return", "line", "count", "tail call"};
-    if (ls__session_of(L)->vm.stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook_entry(L)) return;
+    if (ls__session_of(L)->vm.stop != LS_STOP_NONE || !lua_checkstack(L, 6) || !push_hook(L)) return;
     if (ar->event == LUA_HOOKCOUNT) {
         lua_rawgeti(L, -1, 3);
         lua_rawgeti(L, -2, 4);
@@ -447,20 +338,6 @@ LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
-/* [-0, +1, m] the table of entries */
-static LS_RAISES void push_hooks(lua_State *L)
-{
-    if (lua_getfield(L, LUA_REGISTRYINDEX, HOOKS_KEY) == LUA_TTABLE) return;
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, HOOKS_KEY);
-}
-
 /* [-0, +0, e] debug.sethook([thread,] [function, mask [, count]]) */
 static LS_RAISES int l_debug_sethook(lua_State *L)
 {
@@ -470,7 +347,7 @@ static LS_RAISES int l_debug_sethook(lua_State *L)
     const char *mask = clear ? "" : luaL_checkstring(L, arg + 2);
     lua_Integer count = clear ? 0 : luaL_optinteger(L, arg + 3, 0);
     if (!clear) luaL_checktype(L, arg + 1, LUA_TFUNCTION);
-    push_hooks(L);
+    ls__weak_table(L, HOOKS_KEY);
     push_thread(L, thread);
     if (clear) {
         lua_pushnil(L);
@@ -493,7 +370,7 @@ static LS_RAISES int l_debug_gethook(lua_State *L)
 {
     int arg;
     lua_State *thread = thread_arg(L, &arg);
-    push_hooks(L);
+    ls__weak_table(L, HOOKS_KEY);
     push_thread(L, thread);
     if (lua_rawget(L, -2) == LUA_TTABLE) {
         lua_rawgeti(L, -1, 1);
@@ -510,24 +387,23 @@ static LS_RAISES int l_debug_gethook(lua_State *L)
 LS_RAISES void ls__open_debug(lua_State *L)
 {
     LS_LTOP(L);
-    static const luaL_Reg functions[] = {
-        {"debug", l_debug_debug},
-        {"gethook", l_debug_gethook},
-        {"getinfo", l_debug_getinfo},
-        {"getlocal", l_debug_getlocal},
-        {"getmetatable", l_debug_getmetatable},
-        {"getregistry", l_debug_getregistry},
-        {"getupvalue", l_debug_getupvalue},
-        {"getuservalue", l_debug_getuservalue},
-        {"sethook", l_debug_sethook},
-        {"setlocal", l_debug_setlocal},
-        {"setupvalue", l_debug_setupvalue},
-        {"setuservalue", l_debug_setuservalue},
-        {"traceback", l_debug_traceback},
-        {NULL, NULL},
-    };
+    static const luaL_Reg functions[] = {{"debug", l_debug_debug},
+                                         {"gethook", l_debug_gethook},
+                                         {"getmetatable", l_debug_getmetatable},
+                                         {"getuservalue", l_debug_getuservalue},
+                                         {"sethook", l_debug_sethook},
+                                         {"traceback", l_debug_traceback},
+                                         {NULL, NULL}};
+    static const luaL_Reg around[] = {{"getinfo", l_debug_getinfo},       {"getlocal", l_debug_getlocal},
+                                      {"getupvalue", l_debug_getupvalue}, {"setlocal", l_debug_setlocal},
+                                      {"setupvalue", l_debug_setupvalue}, {NULL, NULL}};
     lua_getglobal(L, "debug");
     luaL_setfuncs(L, functions, 0);
+    for (const luaL_Reg *row = around; row->name; row++) {
+        lua_getfield(L, -1, row->name);
+        lua_pushcclosure(L, row->func, 1);
+        lua_setfield(L, -2, row->name);
+    }
     lua_pop(L, 1);
     LS_LTOP_CHECK(L, 0);
 }

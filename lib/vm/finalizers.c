@@ -8,12 +8,11 @@
  *
  * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua
  * 5.4 manual 2.5.3. */
-#include "vm/vm_internal.h"
+#include "vm/libs.h"
 
 #include <string.h>
 
 #include "base/log.h"
-#include "vm/libs.h"
 
 #define GUARDS_KEY "lsess.guards"    /* registry: weak keys, table → guard */
 #define GUARD_TYPE "lsess.finalizer" /* metatable of guards */
@@ -59,25 +58,11 @@ static LS_RAISES int run_guarded(lua_State *L)
     return 0;
 }
 
-/* [-0, +1, m] */
-static LS_RAISES void push_guards(lua_State *L)
-{
-    if (lua_getfield(L, LUA_REGISTRYINDEX, GUARDS_KEY) == LUA_TTABLE) return;
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, GUARDS_KEY);
-}
-
 /* [-0, +0, m] */
 static LS_RAISES void add_guard(lua_State *L, int table)
 {
     LS_LTOP(L);
-    push_guards(L);
+    ls__weak_table(L, GUARDS_KEY);
     lua_pushvalue(L, table);
     if (lua_rawget(L, -2) == LUA_TNIL) {
         lua_pushvalue(L, table);
@@ -122,7 +107,7 @@ LS_RAISES void ls__set_metatable(lua_State *L, int index)
     lua_settop(L, metatable - 1);
 }
 
-LS_RAISES int l_setmetatable(lua_State *L)
+LS_RAISES int ls__l_setmetatable(lua_State *L)
 {
     int type = lua_type(L, 2);
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -133,7 +118,7 @@ LS_RAISES int l_setmetatable(lua_State *L)
     return 1;
 }
 
-LS_RAISES int l_debug_setmetatable(lua_State *L)
+LS_RAISES int ls__l_debug_setmetatable(lua_State *L)
 {
     int type = lua_type(L, 2);
     luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");

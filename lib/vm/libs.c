@@ -114,12 +114,6 @@ static LS_RAISES int l_dofile(lua_State *L)
 
 /* --- os --- */
 
-/* [-0, +0, v] os.exit() */
-static LS_RAISES int l_os_exit(lua_State *L)
-{
-    return luaL_error(L, "os.exit is not available: the process belongs to the server");
-}
-
 /* The locale is C and stays so; only asking for it succeeds (L15). [-0, +1, e] */
 static LS_RAISES int l_os_setlocale(lua_State *L)
 {
@@ -230,30 +224,49 @@ void ls__output_flush(struct ls_session *session)
     lua_pop(L, 1);
 }
 
-/* --- sandbox (L13) --- */
+/* --- what is not there --- */
 
-/* [-0, +0, v] in place of a function; upvalue 1: its name */
-static LS_RAISES int turned_off(lua_State *L)
+/* [-0, +0, v] in place of a function; upvalue 1: what is said */
+static LS_RAISES int refuse(lua_State *L)
 {
-    return luaL_error(L, "%s is turned off by --sandbox", lua_tostring(L, lua_upvalueindex(1)));
+    return luaL_error(L, "%s", lua_tostring(L, lua_upvalueindex(1)));
 }
 
-/* [-0, +0, m] the library is on top: replace one function */
-static LS_RAISES void turn_off(lua_State *L, const char *library, const char *name)
-{
-    lua_pushfstring(L, "%s.%s", library, name);
-    lua_pushcclosure(L, turned_off, 1);
-    lua_setfield(L, -2, name);
-}
+struct refusal {
+    const char *library;
+    const char *name; /* NULL = all functions of the library */
+    const char *why;
+};
+
+static const struct refusal always[] = {
+    {"os", "exit", "not available: the process belongs to the server"},
+    {"debug", "getregistry", "not available: the registry belongs to the server"},
+    {"debug", "setuservalue", "not available: what userdata hold belongs to the server"},
+};
+
+static const struct refusal sandboxed[] = {
+    {"os", "execute", "turned off by --sandbox"}, {"os", "remove", "turned off by --sandbox"},
+    {"os", "rename", "turned off by --sandbox"},  {"os", "tmpname", "turned off by --sandbox"},
+    {"io", NULL, "turned off by --sandbox"},      {"debug", NULL, "turned off by --sandbox"},
+};
 
 /* [-0, +0, e] */
-static LS_RAISES void turn_off_all(lua_State *L, const char *library, const char *const *names)
+static LS_RAISES void refuse_functions(lua_State *L, const struct refusal *list, size_t count)
 {
     LS_LTOP(L);
-    lua_getglobal(L, library);
-    for (; *names; names++)
-        turn_off(L, library, *names);
-    lua_pop(L, 1);
+    for (; count; count--, list++) {
+        lua_getglobal(L, list->library);
+        for (lua_pushnil(L); lua_next(L, -2);) {
+            bool is_meant = lua_isfunction(L, -1) && (!list->name || strcmp(lua_tostring(L, -2), list->name) == 0);
+            lua_pop(L, 1);
+            if (!is_meant) continue;
+            lua_pushvalue(L, -1);
+            lua_pushfstring(L, "%s.%s is %s", list->library, lua_tostring(L, -1), list->why);
+            lua_pushcclosure(L, refuse, 1);
+            lua_rawset(L, -4); /* an existing key: allowed while the table is walked */
+        }
+        lua_pop(L, 1);
+    }
     LS_LTOP_CHECK(L, 0);
 }
 
@@ -280,20 +293,11 @@ static LS_RAISES int l_os_getenv(lua_State *L)
     return 1;
 }
 
-/* [-0, +0, e] */
+/* --sandbox (L13). [-0, +0, e] */
 static LS_RAISES void close_sandbox(lua_State *L)
 {
     LS_LTOP(L);
-    static const char *const io[] = {"close", "flush", "input",   "lines", "open",  "output",
-                                     "popen", "read",  "tmpfile", "type",  "write", NULL};
-    static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
-    static const char *const debug[] = {
-        "debug",        "gethook",      "getinfo",   "getlocal",    "getmetatable",   "getregistry",
-        "getupvalue",   "getuservalue", "sethook",   "setlocal",    "setmetatable",   "setupvalue",
-        "setuservalue", "traceback",    "upvalueid", "upvaluejoin", "setcstacklimit", NULL};
-    turn_off_all(L, "io", io);
-    turn_off_all(L, "os", os);
-    turn_off_all(L, "debug", debug);
+    refuse_functions(L, sandboxed, sizeof sandboxed / sizeof *sandboxed);
     lua_getglobal(L, "os");
     lua_pushcfunction(L, l_os_getenv);
     lua_setfield(L, -2, "getenv");
@@ -312,46 +316,46 @@ static LS_RAISES void close_sandbox(lua_State *L)
 
 /* --- putting it together --- */
 
-/* [-0, +0, e] functions of a library */
-static LS_RAISES void replace(lua_State *L, const char *library, const luaL_Reg *functions)
-{
-    lua_getglobal(L, library);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
-}
+/* Functions in place of the libraries' own. */
+static const luaL_Reg base[] = {
+    {"loadfile", l_loadfile},
+    {"dofile", l_dofile},
+    {"setmetatable", ls__l_setmetatable},
+    {"pcall", ls__l_pcall},
+    {"xpcall", ls__l_xpcall},
+    {"print", ls__l_print},
+    {NULL, NULL},
+};
+static const luaL_Reg coroutine[] = {
+    {"resume", ls__l_coroutine_resume}, {"close", ls__l_coroutine_close}, {"wrap", ls__l_coroutine_wrap}, {NULL, NULL}};
+static const luaL_Reg debug[] = {{"setmetatable", ls__l_debug_setmetatable}, {NULL, NULL}};
+static const luaL_Reg table[] = {{"sort", ls__l_table_sort}, {NULL, NULL}};
+static const luaL_Reg io[] = {{"popen", ls__l_io_popen}, {NULL, NULL}};
+static const luaL_Reg os[] = {{"execute", ls__l_os_execute}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
 
-/* [-0, +0, e] */
+static const struct {
+    const char *name;
+    lua_CFunction open;
+    const luaL_Reg *ours; /* may be NULL */
+} libraries[] = {
+    {LUA_GNAME, luaopen_base, base},        {LUA_COLIBNAME, luaopen_coroutine, coroutine},
+    {LUA_TABLIBNAME, luaopen_table, table}, {LUA_IOLIBNAME, luaopen_io, io},
+    {LUA_OSLIBNAME, luaopen_os, os},        {LUA_STRLIBNAME, luaopen_string, NULL},
+    {LUA_MATHLIBNAME, luaopen_math, NULL},  {LUA_UTF8LIBNAME, luaopen_utf8, NULL},
+    {LUA_DBLIBNAME, luaopen_debug, debug},
+};
+
 LS_RAISES void ls__open_libs(lua_State *L)
 {
     LS_LTOP(L);
-    static const luaL_Reg libraries[] = {
-        {LUA_GNAME, luaopen_base},       {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
-        {LUA_IOLIBNAME, luaopen_io},     {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
-        {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},    {LUA_DBLIBNAME, luaopen_debug},
-    };
-    static const luaL_Reg base[] = {{"loadfile", l_loadfile}, {"dofile", l_dofile}, {"setmetatable", l_setmetatable},
-                                    {"pcall", l_pcall},       {"xpcall", l_xpcall}, {NULL, NULL}};
-    static const luaL_Reg coroutine[] = {
-        {"resume", l_coroutine_resume}, {"close", l_coroutine_close}, {"wrap", l_coroutine_wrap}, {NULL, NULL}};
-    static const luaL_Reg table[] = {{"sort", l_table_sort}, {NULL, NULL}};
-    static const luaL_Reg io[] = {{"popen", l_io_popen}, {NULL, NULL}};
-    static const luaL_Reg os[] = {
-        {"execute", l_os_execute}, {"exit", l_os_exit}, {"setlocale", l_os_setlocale}, {NULL, NULL}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
-        luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
+        luaL_requiref(L, libraries[i].name, libraries[i].open, 1);
+        if (libraries[i].ours) luaL_setfuncs(L, libraries[i].ours, 0);
         lua_pop(L, 1);
     }
-    replace(L, LUA_GNAME, base);
-    replace(L, LUA_COLIBNAME, coroutine);
-    replace(L, "io", io);
-    replace(L, "os", os);
-    replace(L, LUA_TABLIBNAME, table);
     ls__open_calls(L);
     ls__open_debug(L);
-    lua_getglobal(L, "debug");
-    lua_pushcfunction(L, l_debug_setmetatable);
-    lua_setfield(L, -2, "setmetatable");
-    lua_pop(L, 1);
+    refuse_functions(L, always, sizeof always / sizeof *always);
     lua_getglobal(L, "load");
     lua_pushcclosure(L, l_load, 1);
     lua_pushvalue(L, -1);
@@ -360,10 +364,9 @@ LS_RAISES void ls__open_libs(lua_State *L)
     lua_getglobal(L, "table");
     lua_getfield(L, -1, "unpack");
     lua_setglobal(L, "unpack");
-    lua_pop(L, 1);
     lua_getglobal(L, "io");
     replace_streams(L);
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     shield_files(L);
     if (ls__session_of(L)->vm.config.sandbox) close_sandbox(L);
     LS_LTOP_CHECK(L, 0);

@@ -4,17 +4,20 @@
 
 #include "vm/vm_internal.h"
 
-LS_RAISES void ls__open_libs(lua_State *L); /* [-0, +0, e] */
-/** table.sort of sites: stable, never raises of itself (L137). [-0, +0, e] */
-LS_RAISES int l_table_sort(lua_State *L);
-/** The functions of the libraries that this room has its own of. [-0, +n, e] */
-LS_RAISES int l_os_execute(lua_State *L);
-LS_RAISES int l_io_popen(lua_State *L);
-LS_RAISES int l_pcall(lua_State *L);
-LS_RAISES int l_xpcall(lua_State *L);
-LS_RAISES int l_coroutine_resume(lua_State *L);
-LS_RAISES int l_coroutine_close(lua_State *L);
-LS_RAISES int l_coroutine_wrap(lua_State *L);
+/** Open the libraries with what this room has in place of theirs, and without what --sandbox turns off. [-0, +0, e] */
+LS_RAISES void ls__open_libs(lua_State *L);
+
+/* Functions of the libraries that this room has its own of, by the names that sites know. Each [-0, +n, e] */
+LS_RAISES int ls__l_table_sort(lua_State *L);         /* stable, never raises of itself (L137) */
+LS_RAISES int ls__l_os_execute(lua_State *L);         /* processes.c */
+LS_RAISES int ls__l_io_popen(lua_State *L);           /* the same */
+LS_RAISES int ls__l_pcall(lua_State *L);              /* protected.c */
+LS_RAISES int ls__l_xpcall(lua_State *L);             /* the same */
+LS_RAISES int ls__l_coroutine_resume(lua_State *L);   /* the same */
+LS_RAISES int ls__l_coroutine_close(lua_State *L);    /* the same */
+LS_RAISES int ls__l_coroutine_wrap(lua_State *L);     /* the same */
+LS_RAISES int ls__l_setmetatable(lua_State *L);       /* finalizers.c */
+LS_RAISES int ls__l_debug_setmetatable(lua_State *L); /* the same */
 
 /** Make the text for the memory limit while there is memory for it. [-0, +0, m] */
 LS_RAISES void ls__open_memory_text(struct ls_session *session, lua_State *L);
@@ -29,7 +32,8 @@ LS_RAISES void ls__open_calls(lua_State *L);
 
 /* --- debugging.c --- */
 
-LS_RAISES void ls__open_debug(lua_State *L); /* [-0, +0, e] */
+/** Put what this room has of its own into the debug library. [-0, +0, e] */
+LS_RAISES void ls__open_debug(lua_State *L);
 /** Run the hook that Lua code has set with debug.sethook on this thread, if any. [-0, +0, e] */
 LS_RAISES void ls__user_hook(lua_State *L, lua_Debug *ar);
 /** Put the thread's hook back to what Lua code has asked for, or the plain count hook. [-0, +0, -] */
@@ -51,7 +55,5 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
 
 /** Is the value what stands between Lua and a message handler of sites? [-0, +0, -] */
 bool ls__is_handler(lua_State *L, int index);
-
-/* --- finalizers.c --- */
 
 #endif

@@ -13,8 +13,6 @@
 #define MAX_LEVELS 128 /* L126 */
 #define MAX_GAPS   100 /* L126: more gaps than this are allowed only in arrays that are at least a tenth full */
 
-/* --- a buffer owned by Lua --- */
-
 /* [-0, +0, -] __gc of a buffer */
 static int release_buffer(lua_State *L)
 {
@@ -22,19 +20,10 @@ static int release_buffer(lua_State *L)
     return 0;
 }
 
-/* [-0, +1, m] */
+/* A buffer that is released when Lua has no more use for it. [-0, +1, m] */
 static LS_RAISES struct ls_buf *push_buffer(lua_State *L)
 {
-    LS_LTOP(L);
-    struct ls_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
-    ls_buf_init(buf);
-    if (luaL_newmetatable(L, "lsess.buffer")) {
-        lua_pushcfunction(L, release_buffer);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    LS_LTOP_CHECK(L, 1);
-    return buf;
+    return ls__push_owner(L, sizeof(struct ls_buf), "lsess.buffer", release_buffer);
 }
 
 /* --- writing --- */
@@ -122,7 +111,6 @@ static LS_RAISES bool write_array(lua_State *L, int index, struct writing *to, c
     }
     ls_buf_char(to->out, '[');
     for (lua_Integer i = 1; i <= census->last; i++) {
-        if (i > 1) ls_buf_char(to->out, ',');
         lua_rawgeti(L, index, i);
         bool fine = write_value(L, lua_gettop(L), to, level);
         lua_pop(L, 1);
@@ -181,8 +169,7 @@ static LS_RAISES bool write_object(lua_State *L, int index, struct writing *to, 
     ls_buf_char(to->out, '{');
     bool fine = true;
     for (size_t i = 0; i < count && fine; i++) {
-        if (i > 0) ls_buf_char(to->out, ',');
-        ls_json_string(to->out, keys[i].text, keys[i].len);
+        ls_json_put_string(to->out, NULL, keys[i].text, keys[i].len);
         ls_buf_char(to->out, ':');
         lua_pushlstring(L, keys[i].text, keys[i].len);
         lua_rawget(L, index);
@@ -228,6 +215,7 @@ static LS_RAISES bool write_value(lua_State *L, int index, struct writing *to, c
         to->problem = "the text is longer than a session's memory may be (--memory-limit)";
         return false;
     }
+    ls_json_key(out, NULL);
     switch (lua_type(L, index)) {
     case LUA_TBOOLEAN: ls_buf_str(out, lua_toboolean(L, index) ? "true" : "false"); return true;
     case LUA_TNUMBER:
@@ -266,7 +254,7 @@ LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const
 }
 
 /* [-0, +(1|2), e] ui.json_encode(value) */
-LS_RAISES int l_ui_json_encode(lua_State *L)
+LS_RAISES int ls__l_ui_json_encode(lua_State *L)
 {
     lua_settop(L, 1);
     struct ls_buf *out = push_buffer(L);
@@ -369,7 +357,7 @@ static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, cons
 }
 
 /* [-0, +2, e] ui.json_decode(text) */
-LS_RAISES int l_ui_json_decode(lua_State *L)
+LS_RAISES int ls__l_ui_json_decode(lua_State *L)
 {
     if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, "json_decode", "string");
     size_t len;

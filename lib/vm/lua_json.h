@@ -22,7 +22,7 @@ struct ls_key {
 LS_RAISES const struct ls_key *ls__sorted_keys(lua_State *L, int index, size_t *count);
 
 /* Functions that Lua code calls (L124 to L128). */
-LS_RAISES int l_ui_json_encode(lua_State *L);
-LS_RAISES int l_ui_json_decode(lua_State *L);
+LS_RAISES int ls__l_ui_json_encode(lua_State *L);
+LS_RAISES int ls__l_ui_json_decode(lua_State *L);
 
 #endif

@@ -1,7 +1,9 @@
-/* References into the registry, counted, so that a lost one is noticed when the state closes. The only file that calls
- * luaL_ref.
+/* References into the registry, counted, so that a lost one is noticed when the state closes, weak tables, and
+ * userdata that own C resources. The only file that calls luaL_ref.
  * Owner thread: the session's. */
 #include "vm/vm_internal.h"
+
+#include <string.h>
 
 LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L)
 {
@@ -31,4 +33,34 @@ void ls__ref_drop(struct ls_session *session, int *ref)
         session->vm.refs--;
     }
     *ref = LUA_NOREF;
+}
+
+LS_RAISES void ls__weak_table(lua_State *L, const char *key)
+{
+    LS_LTOP(L);
+    if (key && lua_getfield(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
+    if (key) lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    if (key) {
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, key);
+    }
+    LS_LTOP_CHECK(L, 1);
+}
+
+LS_RAISES void *ls__push_owner(lua_State *L, size_t size, const char *type, lua_CFunction release)
+{
+    LS_LTOP(L);
+    void *owner = memset(lua_newuserdatauv(L, size, 0), 0, size);
+    if (luaL_newmetatable(L, type)) {
+        lua_pushcfunction(L, release);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    LS_LTOP_CHECK(L, 1);
+    return owner;
 }

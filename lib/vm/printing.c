@@ -15,7 +15,7 @@ void ls__print_raw(struct ls_session *session, const char *bytes, size_t len)
 }
 
 /* [-0, +0, e] one record whatever the number of arguments, so that sessions do not mix (L20) */
-LS_RAISES int l_print(lua_State *L)
+LS_RAISES int ls__l_print(lua_State *L)
 {
     int count = lua_gettop(L);
     luaL_Buffer text;
@@ -57,13 +57,13 @@ static LS_RAISES int log_record(lua_State *L, int first, const char *function)
 }
 
 /* [-0, +0, e] session:log([level,] text) */
-LS_RAISES int l_session_log(lua_State *L)
+LS_RAISES int ls__l_session_log(lua_State *L)
 {
     return log_record(L, 2, "log");
 }
 
 /* [-0, +0, e] ui.log([level,] text) */
-LS_RAISES int l_ui_log(lua_State *L)
+LS_RAISES int ls__l_ui_log(lua_State *L)
 {
     return log_record(L, 1, "log");
 }

@@ -12,9 +12,9 @@ void ls__print_raw(struct ls_session *session, const char *bytes, size_t len);
 /** Hand on what io.write has buffered: at the end of an evaluation. Safe. */
 void ls__output_flush(struct ls_session *session);
 
-/* Functions that Lua code calls (L62, L119, L120). */
-LS_RAISES int l_session_log(lua_State *L);
-LS_RAISES int l_ui_log(lua_State *L);
-LS_RAISES int l_print(lua_State *L);
+/** print of sites: one record whatever the number of arguments, so that sessions do not mix (L20). [-0, +0, e] */
+LS_RAISES int ls__l_print(lua_State *L);
+LS_RAISES int ls__l_session_log(lua_State *L); /* session:log([level,] text) [-0, +0, e] */
+LS_RAISES int ls__l_ui_log(lua_State *L);      /* ui.log([level,] text) [-0, +0, e] */
 
 #endif

@@ -77,7 +77,7 @@ static LS_RAISES int push_end(lua_State *L, pid_t pid)
 }
 
 /* [-0, +(1|3), e] os.execute([command]) */
-LS_RAISES int l_os_execute(lua_State *L)
+LS_RAISES int ls__l_os_execute(lua_State *L)
 {
     const char *command = luaL_optstring(L, 1, NULL);
     pid_t pid;
@@ -194,7 +194,7 @@ static int open_pipe(struct pipe_handle *handle, const char *command, const char
 }
 
 /* [-0, +(1|3), e] io.popen(command [, mode]) */
-LS_RAISES int l_io_popen(lua_State *L)
+LS_RAISES int ls__l_io_popen(lua_State *L)
 {
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
     luaL_argcheck(L, (*mode == 'r' || *mode == 'w') && mode[1] == '\0', 2, "invalid mode");

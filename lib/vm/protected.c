@@ -37,7 +37,7 @@ static int finish_call(lua_State *L, int status, lua_KContext below)
 }
 
 /* [-0, +n, e] pcall(function, ...) */
-LS_RAISES int l_pcall(lua_State *L)
+LS_RAISES int ls__l_pcall(lua_State *L)
 {
     luaL_checkany(L, 1);
     lua_pushboolean(L, 1); /* the first result, if all goes well */
@@ -100,7 +100,7 @@ bool ls__is_handler(lua_State *L, int index)
 }
 
 /* [-0, +n, e] xpcall(function, handler, ...) */
-LS_RAISES int l_xpcall(lua_State *L)
+LS_RAISES int ls__l_xpcall(lua_State *L)
 {
     int args = lua_gettop(L) - 2;
     luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -141,7 +141,7 @@ static int resume(lua_State *L, lua_State *co, int args)
 }
 
 /* [-0, +n, e] coroutine.resume(thread, ...) */
-LS_RAISES int l_coroutine_resume(lua_State *L)
+LS_RAISES int ls__l_coroutine_resume(lua_State *L)
 {
     lua_State *co = lua_tothread(L, 1);
     luaL_argexpected(L, co, 1, "thread");
@@ -179,7 +179,7 @@ static LS_RAISES int resume_wrapped(lua_State *L)
 }
 
 /* [-0, +1, e] coroutine.wrap(function) */
-LS_RAISES int l_coroutine_wrap(lua_State *L)
+LS_RAISES int ls__l_coroutine_wrap(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_State *co = lua_newthread(L);
@@ -198,7 +198,7 @@ static const char *busy_name(lua_State *L, lua_State *co)
 }
 
 /* [-0, +n, e] coroutine.close(co) */
-LS_RAISES int l_coroutine_close(lua_State *L)
+LS_RAISES int ls__l_coroutine_close(lua_State *L)
 {
     lua_State *co = lua_tothread(L, 1);
     luaL_argexpected(L, co, 1, "thread");

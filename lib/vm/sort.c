@@ -7,7 +7,7 @@
  * Owner thread: the session's. */
 #include "vm/libs.h"
 
-/* Stack of l_table_sort. */
+/* Stack of ls__l_table_sort. */
 enum { LIST = 1, LESS = 2, FROM = 3, INTO = 4 };
 
 #define RUN 8 /* runs of this length are made by insertion */
@@ -118,7 +118,7 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
     }
 }
 
-LS_RAISES int l_table_sort(lua_State *L)
+LS_RAISES int ls__l_table_sort(lua_State *L)
 {
     lua_Integer count = list_length(L);
     if (count < 2) return 0;

@@ -33,13 +33,6 @@ bool ls__name_is_safe(const char *name)
     }
 }
 
-/* The directory that keys are relative to (L25). Owned. */
-static char *key_root(const struct ls_site *site)
-{
-    if (site->root) return ls_strdup(site->root);
-    return site->lua_dir ? ls_path_dir(site->lua_dir) : NULL;
-}
-
 const char *ls__within(const struct ls_session *session)
 {
     const char *root = session->vm.site->root;
@@ -47,25 +40,11 @@ const char *ls__within(const struct ls_session *session)
     return !session->vm.config.sandbox ? NULL : root ? root : "/dev/null";
 }
 
-/* The key of a file by its real path (LuaSession card: resolveTrackingKey). Owned; NULL without memory. */
-static char *tracking_key(const struct ls_session *session, const char *real)
-{
-    char *root = key_root(session->vm.site);
-    char *key = root ? ls_path_relative(root, real) : ls_strdup(real);
-    ls_free(root);
-    return key;
-}
-
 const char *ls__shown_path(const struct ls_session *session, const char *path)
 {
-    const struct ls_site *site = session->vm.site;
-    const char *dir = site->root ? site->root : site->lua_dir;
-    if (!dir || !ls_path_below(dir, path)) return path;
-    size_t len = strlen(dir);
-    if (!site->root) /* keys are relative to its parent (L25) */
-        while (len && dir[len - 1] != '/')
-            len--;
-    const char *shown = path + len;
+    const char *root = session->vm.site->root;
+    if (!root || !ls_path_below(root, path)) return path;
+    const char *shown = path + strlen(root);
     return shown + strspn(shown, "/");
 }
 
@@ -89,7 +68,8 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
     if (real && ls_is_dir(real)) code = 0;
     if (code > 0) {
         source->text = ls_file_read(within, path, 0, &why);
-        source->key = source->text ? tracking_key(session, real) : NULL;
+        const char *root = session->vm.site->root;
+        source->key = !source->text ? NULL : root ? ls_path_relative(root, real) : ls_strdup(real);
         source->path = source->key ? ls_strdup(path) : NULL;
         if (!source->text)
             code = cannot_read(session, path, &why, err);

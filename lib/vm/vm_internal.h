@@ -200,6 +200,12 @@ LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L);
 int ls__ref_push(struct ls_session *session, lua_State *L, int ref);
 /** Give a reference back and set it to LUA_NOREF. [-0, +0, -] */
 void ls__ref_drop(struct ls_session *session, int *ref);
+/** Push a table with weak keys: that of the registry under `key`, made at its first use; NULL = a new one.
+ * [-0, +1, m] */
+LS_RAISES void ls__weak_table(lua_State *L, const char *key);
+/** Push a userdata of `size` zero bytes for what must survive an error: `release` is its finalizer. `type` names it in
+ * the registry. [-0, +1, m] */
+LS_RAISES void *ls__push_owner(lua_State *L, size_t size, const char *type, lua_CFunction release);
 
 /* --- vm.c --- */
 
@@ -274,10 +280,6 @@ void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, s
 /** lua_setmetatable for metatables that may be a site's: a `__gc` in them is bounded and its errors are reported. Pops
  * the metatable or nil. [-1, +0, m] */
 LS_RAISES void ls__set_metatable(lua_State *L, int index);
-/** setmetatable of sites. [-2, +1, e] */
-LS_RAISES int l_setmetatable(lua_State *L);
-/** debug.setmetatable of sites. [-0, +1, e] */
-LS_RAISES int l_debug_setmetatable(lua_State *L);
 /** The warning function of the state; `ud` is the session. Warnings are on until warn("@off"). */
 void ls__warn(void *ud, const char *text, int to_be_continued);
 

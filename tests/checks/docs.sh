@@ -122,7 +122,9 @@ while read -r name; do
     if grep -qE "$pattern" man/lsess-lua.7; then ok; else finding "man/lsess-lua.7 does not tell about $name"; fi
 done < <({
     sed -n 's/^function \([A-Za-z_.:]*\)(.*/\1/p' lua/meta/*.lua
-    sed -n 's/.*{"\([A-Za-z_]*\)", l_session_.*/session:\1/p;s/.*{"\([A-Za-z_]*\)", l_ui_.*/ui.\1/p' lib/model/globals.c
+    awk '!/X\(/ { table = "" } /define LS_SESSION_FUNCTIONS/ { table = "session:" } /define LS_UI_FUNCTIONS/ { table = "ui." }
+        table { while (match($0, /X\([A-Za-z_]+\)/)) { print table substr($0, RSTART + 2, RLENGTH - 3); $0 = substr($0, RSTART + RLENGTH) } }' \
+        lib/model/globals.h
 } | sed 's/^Session[.:]/session:/;s/^Ui[.:]/ui./' | sort -u)
 
 # --- completions ---
