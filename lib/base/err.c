@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 static const char ellipsis[] = "\xe2\x80\xa6";
 
 void ls_err_release(struct ls_err *err)
@@ -60,8 +59,7 @@ int ls_fail_text(struct ls_err *err, int code, const char *text, size_t len)
     if (!err) return code;
     if (!memchr(text, '\0', len)) return keep(err, code, text, len);
     struct ls_buf whole = LS_BUF_INIT;
-    for (size_t i = 0; i < len && whole.len < LS_ERR_TEXT; i++)
-        ls_buf_add(&whole, text[i] ? text + i : replacement, text[i] ? 1 : 3);
+    ls_text_without_nul(&whole, text, len < LS_ERR_TEXT ? len : LS_ERR_TEXT);
     keep(err, code, ls_buf_text(&whole), whole.len);
     ls_buf_release(&whole);
     return code;

@@ -12,8 +12,6 @@
 
 /* --- writing --- */
 
-static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
-
 void ls_json_string(struct ls_buf *buf, const char *text, size_t len)
 {
     if (!ls_buf_reserve(buf, len + 2)) return; /* a text for which there is no room is not looked through first */
@@ -47,7 +45,7 @@ void ls_json_piece(struct ls_buf *buf, const char *text, size_t len)
             if (c < 0x20)
                 ls_buf_printf(buf, "\\u%04x", c);
             else
-                ls_buf_str(buf, replacement);
+                ls_buf_str(buf, LS_REPLACEMENT);
         }
         from = ++at;
     }
@@ -195,14 +193,6 @@ static enum ls_json_token close_level(struct ls_json_reader *reader, bool object
     return object ? LS_JSON_OBJECT_END : LS_JSON_ARRAY_END;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* The opening quote has been seen. Leaves the raw span in text/len. */
 static bool scan_string(struct ls_json_reader *reader)
 {
@@ -227,7 +217,7 @@ static bool scan_string(struct ls_json_reader *reader)
         if (*at == 'u') {
             for (int i = 0; i < 4; i++) {
                 if (++at >= reader->end) break;
-                if (hex_digit(*at) < 0) {
+                if (ls_hex_digit(*at) < 0) {
                     fail(reader, "bad \\u escape");
                     return false;
                 }
@@ -396,7 +386,8 @@ bool ls_json_skip(struct ls_json_reader *reader, enum ls_json_token first, const
 
 static unsigned read_hex4(const char *at)
 {
-    return (unsigned)(hex_digit(at[0]) << 12 | hex_digit(at[1]) << 8 | hex_digit(at[2]) << 4 | hex_digit(at[3]));
+    return (unsigned)(ls_hex_digit(at[0]) << 12 | ls_hex_digit(at[1]) << 8 | ls_hex_digit(at[2]) << 4 |
+                      ls_hex_digit(at[3]));
 }
 
 /* `at` stands on the u of a \u escape; returns the position after it (and after a second one, if both form a pair). */
@@ -412,10 +403,22 @@ static const char *unescape_code(struct ls_buf *buf, const char *at, const char 
         }
     }
     if (code >= 0xd800 && code < 0xe000)
-        ls_buf_str(buf, replacement);
+        ls_buf_str(buf, LS_REPLACEMENT);
     else
         ls_utf8_add(buf, code);
     return at;
+}
+
+static char named_escape(char c)
+{
+    switch (c) {
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return c;
+    }
 }
 
 void ls_json_unescape(struct ls_buf *buf, const char *raw, size_t len)
@@ -427,30 +430,10 @@ void ls_json_unescape(struct ls_buf *buf, const char *raw, size_t len)
         ls_buf_add(buf, at, (size_t)(slash - at));
         if (slash + 1 >= end) return;
         at = slash + 1;
-        switch (*at) {
-        case 'b':
-            ls_buf_char(buf, '\b');
-            at++;
-            break;
-        case 'f':
-            ls_buf_char(buf, '\f');
-            at++;
-            break;
-        case 'n':
-            ls_buf_char(buf, '\n');
-            at++;
-            break;
-        case 'r':
-            ls_buf_char(buf, '\r');
-            at++;
-            break;
-        case 't':
-            ls_buf_char(buf, '\t');
-            at++;
-            break;
-        case 'u': at = unescape_code(buf, at, end); break;
-        default: ls_buf_char(buf, *at); at++;
-        }
+        if (*at == 'u')
+            at = unescape_code(buf, at, end);
+        else
+            ls_buf_char(buf, named_escape(*at++));
     }
 }
 

@@ -212,6 +212,16 @@ void ls_text_show(struct ls_buf *out, const char *text, size_t len, const char *
     ls_buf_add(out, text + from, len - from);
 }
 
+void ls_text_without_nul(struct ls_buf *out, const char *text, size_t len)
+{
+    for (const char *nul; (nul = memchr(text, '\0', len)); text = nul + 1) {
+        ls_buf_add(out, text, (size_t)(nul - text));
+        ls_buf_str(out, LS_REPLACEMENT);
+        len -= (size_t)(nul - text) + 1;
+    }
+    ls_buf_add(out, text, len);
+}
+
 void ls_html_escape(struct ls_buf *buf, const char *text, size_t len)
 {
     size_t from = 0;

@@ -25,6 +25,11 @@ size_t ls_utf8_cut(const char *text, size_t len);
 /** Append a character. */
 void ls_utf8_add(struct ls_buf *buf, uint32_t code);
 bool ls_utf8_valid(const char *text, size_t len); /* is all of it UTF-8? */
+/** What a hexadecimal digit stands for; -1 if it is none. */
+static inline int ls_hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
 /** Is it a letter, a digit or `_`, which names of Lua consist of? */
 static inline bool ls_is_word(char c)
 {
@@ -43,6 +48,9 @@ bool ls_parse_int(const char *text, int64_t min, int64_t max, int64_t *number);
 /** 64-bit content hash (not for secrets): equal texts give equal hashes; used where bytes are compared afterwards or a
  * clash only costs a skipped reload with probability 2^-64. */
 uint64_t ls_hash(const void *bytes, size_t len);
+/** Append a text that is to be read as a C string: a NUL in it becomes U+FFFD, so that nothing behind it is lost. */
+void ls_text_without_nul(struct ls_buf *out, const char *text, size_t len);
+#define LS_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 /** Text for people, in a terminal or a log, from wherever it came: control characters (below U+0020 but for tab, U+007F
  * to U+009F), marks of writing direction, separators of lines and what is no UTF-8 are written as `\x1b` or `\u{9b}`.
  * Appends.

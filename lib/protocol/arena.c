@@ -1,77 +1,87 @@
-/* Bump allocation for batches. Owner thread: the one that parses, later the one that handles the batch; never both at
- * once. It refuses to free single pieces: a batch lives for one item of a queue. */
+/* Bump allocation for batches and requests. Owner thread: the one that parses, later the one that handles what was
+ * parsed; never both at once. It refuses to free single pieces. */
 #include "protocol/arena.h"
 
-#include <stdint.h>
+#include <string.h>
 
 #include "base/alloc.h"
-#include "base/err.h"
+#include "base/json.h"
+#include "base/text.h"
 
 struct ls__arena_block {
     struct ls__arena_block *next;
     max_align_t bytes[];
 };
 
-/* Large enough that a page's first batch of creates takes a handful of blocks, small enough to be reused by malloc at
- * once. */
-#define LS_ARENA_BLOCK ((size_t)64 * 1024)
-/* A frame of many tiny elements grows forty-fold as a tree; this is where that ends (P120). Room for 64 MiB of text
- * twice over and its tree. */
-#define LS_ARENA_MAX   ((size_t)512 * 1024 * 1024)
-#define LS_ARENA_ALIGN (sizeof(max_align_t))
+enum {
+    BLOCK = 64 * 1024, /* at least: a page's first batch of creates takes a handful of them */
+    ALIGN = sizeof(max_align_t),
+};
+#define MOST ((size_t)512 * 1024 * 1024) /* what a frame may become; room for several times the largest one (P120) */
 
-static int add_block(struct ls__arena *arena, size_t size)
+static bool add_block(struct ls__arena *arena, size_t size)
 {
     size_t whole = sizeof(struct ls__arena_block) + size;
-    if (whole > LS_ARENA_MAX - arena->total || (arena->budget && !ls_budget_queue(arena->budget, whole)))
-        return LS_ENOMEM;
-    arena->total += whole;
+    if (whole > MOST - arena->total || (arena->budget && !ls_budget_queue(arena->budget, whole))) return false;
     struct ls__arena_block *block = ls_malloc(whole);
-    if (!block) return LS_ENOMEM;
+    if (!block) {
+        if (arena->budget) ls_budget_unqueue(arena->budget, whole);
+        return false;
+    }
     block->next = arena->blocks;
     arena->blocks = block;
+    arena->total += whole;
     arena->at = (char *)block->bytes;
     arena->left = size;
-    return 0;
+    return true;
 }
 
-int ls__arena_init(struct ls__arena *arena, size_t first, struct ls_budget *budget)
+struct ls__arena *ls__arena_new(size_t first, struct ls_budget *budget)
 {
-    arena->blocks = NULL;
-    arena->at = NULL;
-    arena->left = 0;
-    arena->total = 0;
-    arena->full = false;
-    arena->budget = budget;
-    if (add_block(arena, first) == 0) return 0;
-    ls__arena_release(arena);
-    return LS_ENOMEM;
+    struct ls__arena arena = {.budget = budget}, *kept;
+    if (first > MOST || !add_block(&arena, first + sizeof arena + 2 * ALIGN)) return NULL;
+    kept = ls__arena_take(&arena, 1, sizeof arena);
+    *kept = arena;
+    return kept;
 }
 
-void ls__arena_release(struct ls__arena *arena)
+void ls__arena_free(struct ls__arena *arena)
 {
-    struct ls__arena_block *block = arena->blocks;
-    while (block) {
-        struct ls__arena_block *next = block->next;
+    if (!arena) return;
+    struct ls_budget *budget = arena->budget;
+    size_t total = arena->total;
+    for (struct ls__arena_block *block = arena->blocks, *next; block; block = next) {
+        next = block->next;
         ls_free(block);
-        block = next;
     }
-    if (arena->budget) ls_budget_unqueue(arena->budget, arena->total);
-    arena->blocks = NULL;
-    arena->at = NULL;
-    arena->left = arena->total = 0;
+    if (budget) ls_budget_unqueue(budget, total);
 }
 
-void *ls__arena_take(struct ls__arena *arena, size_t size)
+void *ls__arena_take(struct ls__arena *arena, size_t count, size_t size)
 {
-    if (size > SIZE_MAX - LS_ARENA_ALIGN) return NULL;
-    size = (size + LS_ARENA_ALIGN - 1) / LS_ARENA_ALIGN * LS_ARENA_ALIGN;
-    if (size > arena->left && add_block(arena, size > LS_ARENA_BLOCK ? size : LS_ARENA_BLOCK) != 0) {
+    size_t bytes = count > MOST / size ? MOST : (count * size + ALIGN - 1) / ALIGN * ALIGN;
+    if (bytes > arena->left && !add_block(arena, bytes > BLOCK ? bytes : BLOCK)) {
         arena->full = true;
         return NULL;
     }
     char *piece = arena->at;
-    arena->at += size;
-    arena->left -= size;
-    return piece;
+    arena->at += bytes;
+    arena->left -= bytes;
+    return memset(piece, 0, bytes);
+}
+
+const char *ls__arena_string(struct ls__arena *arena, const char *raw, size_t len, size_t *text_len)
+{
+    struct ls_buf text = {.data = ls__arena_take(arena, len + 1, 1), .cap = len + 1};
+    if (!text.data) return NULL;
+    ls_json_unescape(&text, raw, len); /* has room: no escape is shorter than what it stands for */
+    if (text_len) {
+        *text_len = text.len;
+    } else if (memchr(text.data, '\0', text.len)) {
+        struct ls_buf whole = {.data = ls__arena_take(arena, len + 1, 3), .cap = 3 * (len + 1)};
+        if (!whole.data) return NULL;
+        ls_text_without_nul(&whole, text.data, text.len);
+        return whole.data;
+    }
+    return text.data;
 }

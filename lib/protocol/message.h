@@ -1,6 +1,5 @@
 /* Messages of the wire protocol (protocol.md sections 4, 5, 7): parsing incoming frames, writing outgoing messages.
- * The envelope is parsed with cJSON; values are kept as spans of the frame's own text, since cJSON cannot hold 64-bit
- * integers or NUL.
+ * Values are kept as spans of the frame's own text, unread.
  * Thread: any; a batch belongs to whoever parsed it and is handed over whole. */
 #ifndef LS_PROTOCOL_MESSAGE_H
 #define LS_PROTOCOL_MESSAGE_H
@@ -57,24 +56,21 @@ struct ls_batch {
     bool user_event;
     struct ls_message *messages;
     size_t count;
-    void *arena; /* internal: everything above lives there and in the frame's copy */
+    struct ls__arena *arena; /* internal: the batch, all that it points to, and the frame's copy live there */
 };
 
 /** Parse one frame; `text` is copied, so the batch owns all it points to. Never fails for bad input: what cannot be
  * understood becomes LS_MSG_INVALID messages (P43–P47, section 17). Ids of one message are told once each.
- * @param max_messages  a frame of more, or of more than a hundred values for each of them (a million at least), is
- * refused before anything of it is kept; 0 = no limit
- * @return NULL only without memory */
-struct ls_batch *ls_batch_parse(const char *text, size_t len, size_t max_messages);
-/** One message for `/api/TYPE` (P24): the type comes from the URL. *bad_json is set if the body is not JSON. */
-struct ls_batch *ls_batch_parse_api(const char *type, const char *text, size_t len, size_t max_messages,
-                                    bool *bad_json);
-/** As the one (`type` NULL) or the other; what the batch takes is counted in the budget as waiting, until it is freed.
- * @return NULL also when that is refused */
-struct ls_batch *ls_batch_parse_in(struct ls_budget *budget, const char *type, const char *text, size_t len,
-                                   size_t max_messages, bool *bad_json);
+ * @param budget  counts what the batch takes as waiting, until it is freed; NULL = nobody does
+ * @param type  NULL, or that of the one message whose fields the text is: the address of an API call names it (P24)
+ * @param max_messages  a frame of more, or of more than a hundred values (objects, arrays, what stands in them) for
+ * each of them, a million at least, is refused before anything of it is kept; 0 = no limit
+ * @param bad_json  may be NULL; is the text no JSON?
+ * @return owned, ls_batch_free(); NULL without memory, or at the budget's limit */
+struct ls_batch *ls_batch_parse(struct ls_budget *budget, const char *type, const char *text, size_t len,
+                                size_t max_messages, bool *bad_json);
 /** Bytes that the batch takes. */
-size_t ls_batch_bytes(struct ls_batch *batch);
+size_t ls_batch_bytes(const struct ls_batch *batch);
 /** Frees the batch with all that it owns. NULL accepted. */
 void ls_batch_free(struct ls_batch *batch);
 

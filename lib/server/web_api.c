@@ -241,8 +241,8 @@ static void run_parse(struct session *session, void *arg)
 {
     struct api_call *call = arg;
     const struct ls_buf *body = call->body;
-    call->batch = ls_batch_parse_in(&session->budget, call->type, ls_buf_text(body), body->len,
-                                    session->server->config.max_messages, &call->bad_json);
+    call->batch = ls_batch_parse(&session->budget, call->type, ls_buf_text(body), body->len,
+                                 session->server->config.max_messages, &call->bad_json);
 }
 
 static void run_message(struct session *session, void *arg)

@@ -160,7 +160,7 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
     wait_for_room(socket, len);
     struct frame_item *frame = ls_malloc(sizeof *frame);
     struct ls_batch *batch =
-        frame ? ls_batch_parse_in(&socket->session->budget, NULL, text, len, socket->server->config.max_messages, NULL)
+        frame ? ls_batch_parse(&socket->session->budget, NULL, text, len, socket->server->config.max_messages, NULL)
               : NULL;
     if (!batch) {
         ls_free(frame);

@@ -250,18 +250,11 @@ SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_va
 
 /* --- queries (T16) --- */
 
-SELDOM static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 SELDOM static void decode_percent(struct ls_buf *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        int high = text[i] == '%' && len - i > 2 ? hex_digit(text[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+        int high = text[i] == '%' && len - i > 2 ? ls_hex_digit(text[i + 1]) : -1;
+        int low = high >= 0 ? ls_hex_digit(text[i + 2]) : -1;
         if (low >= 0) {
             ls_buf_char(out, (char)(high * 16 + low));
             i += 2;

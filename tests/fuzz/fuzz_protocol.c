@@ -44,8 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool api = size && data[0] == '@', bad_json = false;
     const char *text = (const char *)data + api;
     size -= api;
-    struct ls_batch *first = api ? ls_batch_parse_api("update", text, size, 10000, &bad_json) : ls_batch_parse(text, size, 10000);
-    struct ls_batch *second = api ? ls_batch_parse_api("update", text, size, 10000, &bad_json) : ls_batch_parse(text, size, 10000);
+    struct ls_batch *first = ls_batch_parse(NULL, api ? "update" : NULL, text, size, 10000, &bad_json);
+    struct ls_batch *second = ls_batch_parse(NULL, api ? "update" : NULL, text, size, 10000, &bad_json);
     CHECK(first && second && first->count == second->count && first->user_event == second->user_event);
     CHECK(!api || first->count == 1);
     for (size_t i = 0; i < first->count; i++) {

@@ -155,7 +155,7 @@ static inline void leave(int index, bool abnormal)
 /* A frame comes in; the debounce timer has not fired yet. */
 static inline void receive(struct page *page, const char *frame)
 {
-    struct ls_batch *batch = ls_batch_parse_in(&t.budget, NULL, frame, strlen(frame), 0, NULL);
+    struct ls_batch *batch = ls_batch_parse(&t.budget, NULL, frame, strlen(frame), 0, NULL);
     assert_non_null(batch);
     ls_backend_frame(t.backend, page->conn, batch);
 }

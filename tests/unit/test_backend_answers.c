@@ -641,7 +641,7 @@ static bool arrive_down(struct far *far)
     if (!end)
         return false;
     far->seen = (size_t)(end + 1 - ls_buf_text(&far->page->frames));
-    struct ls_batch *batch = ls_batch_parse(line, (size_t)(end - line), 10000); /* a client may speak so, too: only where messages begin is asked here */
+    struct ls_batch *batch = ls_batch_parse(NULL, NULL, line, (size_t)(end - line), 10000, NULL); /* a client may speak so, too: only where messages begin is asked here */
     size_t count = batch->count;
     ls_batch_free(batch);
     struct ls_json_reader reader;

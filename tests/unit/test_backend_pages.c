@@ -694,7 +694,7 @@ static void call_api(struct ls_conn *conn, const char *type, const char *body, i
 {
     struct ls_buf out = LS_BUF_INIT;
     bool bad_json;
-    struct ls_batch *batch = ls_batch_parse_api(type, body, strlen(body), 10000, &bad_json);
+    struct ls_batch *batch = ls_batch_parse(NULL, type, body, strlen(body), 10000, &bad_json);
     assert_int_equal(ls_backend_api(t.backend, conn, batch, &out), status);
     assert_string_equal(ls_buf_text(&out), answer);
     ls_buf_release(&out);
@@ -786,10 +786,9 @@ static void survive_failed_allocations(bool watcher)
     int lost = 0;
     for (long n = 1; !done; n++) {
         struct page *page = connect_page(0);
-        struct ls_batch *batch = ls_batch_parse(USER(WATCH(1) "," CREATE(2, 1, PATH("name")) "," CREATE(3, 1, PATH("boats")) "," CREATE(4, 3, PATH("0")) ","
-                                                         VALUE(2, "\"North\"") "," WATCH(99) "," DESTROY(3)),
-                                                strlen(USER(WATCH(1) "," CREATE(2, 1, PATH("name")) "," CREATE(3, 1, PATH("boats")) "," CREATE(4, 3, PATH("0")) ","
-                                                                VALUE(2, "\"North\"") "," WATCH(99) "," DESTROY(3))), 10000);
+        static const char frame[] = USER(WATCH(1) "," CREATE(2, 1, PATH("name")) "," CREATE(3, 1, PATH("boats")) "," CREATE(4, 3, PATH("0")) ","
+                                         VALUE(2, "\"North\"") "," WATCH(99) "," DESTROY(3));
+        struct ls_batch *batch = ls_batch_parse(NULL, NULL, frame, sizeof frame - 1, 10000, NULL);
         assert_non_null(batch);
         ls_alloc_fail_at(n);
         ls_backend_frame(t.backend, page->conn, batch);

@@ -215,7 +215,7 @@ static bool deliver_down(struct viewer *viewer)
     char *frame = dequeue(&viewer->down);
     if (!frame)
         return false;
-    struct ls_batch *batch = ls_batch_parse(frame, strlen(frame), 10000);
+    struct ls_batch *batch = ls_batch_parse(NULL, NULL, frame, strlen(frame), 10000, NULL);
     for (size_t i = 0; i < batch->count; i++)
         show(viewer, &batch->messages[i]);
     ls_batch_free(batch);
