@@ -25,7 +25,7 @@ LUA_CFLAGS ?= -I/usr/include/lua5.4
 LUA_LIBS ?= -llua5.4
 
 OURS = -std=gnu11 $(WARNINGS) -Ilib $(LUA_CFLAGS) -D_GNU_SOURCE -DLS_VERSION='"$(VERSION)"' -pthread -MMD -MP
-LIBS = $(LUA_LIBS) -lcivetweb -linotifytools -lcjson -lz -lm
+LIBS = $(LUA_LIBS) -lcivetweb -linotifytools -lz -lm
 ifeq ($(DEV),1)
 OURS += -Werror
 endif
@@ -77,13 +77,13 @@ archives_of = $(patsubst %,$(B)/lib%.a,$(call reverse,$(call up_to,$(1),$(ROOMS)
 libs_base = -lm
 libs_files = -lz -lm
 libs_tracker = $(libs_files)
-libs_session = $(filter-out -lcivetweb -linotifytools -lcjson,$(LIBS))
-libs_protocol = $(libs_session) -lcjson
-libs_viewdef = $(libs_protocol)
-libs_backend = $(libs_protocol)
-libs_check = $(libs_protocol)
-libs_executor = $(libs_protocol)
-libs_hotload = $(libs_protocol) -linotifytools
+libs_session = $(filter-out -lcivetweb -linotifytools,$(LIBS))
+libs_protocol = $(libs_session)
+libs_viewdef = $(libs_session)
+libs_backend = $(libs_session)
+libs_check = $(libs_session)
+libs_executor = $(libs_session)
+libs_hotload = $(libs_session) -linotifytools
 libs_http = $(LIBS)
 libs_server = $(LIBS)
 

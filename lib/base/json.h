@@ -1,6 +1,5 @@
 /* JSON text: writing into a buffer, and a pull reader over a span.
- * Message envelopes are parsed with cJSON in protocol/; this reader exists for values, which must keep 64-bit integers,
- * NUL inside strings and the difference between 1 and 1.0.
+ * Numbers keep their 64 bits and the difference between 1 and 1.0, strings a NUL inside of them.
  * Nothing here allocates but the buffers. Thread: any. */
 #ifndef LS_BASE_JSON_H
 #define LS_BASE_JSON_H

@@ -18,7 +18,6 @@ const reserved = [
   [/^(lua5\.4\/)?(lua|lauxlib|lualib)\.h$/, ['vm', 'model', 'resolver', 'reload', 'console', 'session']],
   [/^civetweb\.h$/, ['http', 'server']],
   [/^(inotifytools\/.*|sys\/inotify\.h)$/, ['hotload']],
-  [/^(cjson\/)?cJSON\.h$/, ['protocol']],
 ];
 
 process.chdir(path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..'));

@@ -43,7 +43,6 @@ for outside in lib/tracker/planted.c lib/server/planted.c cmd/lsess/planted.c; d
     plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include <lua5.4/lua.h>'
     plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include "lauxlib.h"'
     plant "$layers" 'belongs to lib/hotload' $outside '/* x */\n#include <sys/inotify.h>'
-    plant "$layers" 'belongs to lib/protocol' $outside '/* x */\n#include <cjson/cJSON.h>'
 done
 plant "$layers" 'belongs to lib/http, ' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
 plant "$layers" 'calls ls_tracker_count of lib/tracker/find.c, which lies above it' lib/files/planted.c \
