@@ -24,12 +24,12 @@ struct dir_id {
     ino_t ino;
 };
 
-static struct dir_id id_of(const struct stat *info)
+static struct dir_id id_of(dev_t dev, ino_t ino)
 {
     struct dir_id id;
     memset(&id, 0, sizeof id); /* bytes of padding are part of the map's key */
-    id.dev = info->st_dev;
-    id.ino = info->st_ino;
+    id.dev = dev;
+    id.ino = ino;
     return id;
 }
 
@@ -47,7 +47,7 @@ static int level_needed(const struct ls__dir *dir)
 
 struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info)
 {
-    struct dir_id id = id_of(info);
+    struct dir_id id = id_of(info->st_dev, info->st_ino);
     return ls_map_get(h->dirs, (const char *)&id, sizeof id);
 }
 
@@ -57,13 +57,17 @@ struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? ls__dir_find(h, &info) : NULL;
 }
 
+static void free_dir(struct ls__dir *dir)
+{
+    ls__snapshot_free(dir);
+    ls_free(dir->path);
+    ls_free(dir);
+}
+
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir)
 {
-    struct dir_id id;
     if (dir->dead) return;
-    memset(&id, 0, sizeof id);
-    id.dev = dir->dev;
-    id.ino = dir->ino;
+    struct dir_id id = id_of(dir->dev, dir->ino);
     ls_map_take(h->dirs, (const char *)&id, sizeof id);
     if (dir->wd > 0) ls_idmap_take(h->wds, dir->wd);
     if (dir->polled) h->polled--;
@@ -73,13 +77,10 @@ void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir)
     dir->wd = 0;
     dir->placed = -1;
     dir->dead = true;
-}
-
-static void free_dir(struct ls__dir *dir)
-{
-    ls__snapshot_free(dir);
-    ls_free(dir->path);
-    ls_free(dir);
+    if (ls__dir_count(dir))
+        h->rescan = true;
+    else
+        free_dir(dir);
 }
 
 static void poll_instead(struct ls_hotload *h, struct ls__dir *dir, int level)
@@ -105,7 +106,7 @@ static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int erro
 }
 
 /* Bring the kernel watch to the level needed. A raised level replaces the watch, for the library cannot change one;
- * what happened to the names in between is found by a second look (ls__second_look).
+ * what happened to the names in between is found by a rescan.
  * @return false when the directory is not there any more */
 static bool place(struct ls_hotload *h, struct ls__dir *dir)
 {
@@ -127,7 +128,7 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     if (dir->wd > 0) {
         ls_idmap_take(h->wds, dir->wd);
         ls__watcher_remove(h->watcher, dir->wd);
-        dir->recheck = h->recheck = true;
+        h->rescan = true;
         dir->wd = 0;
         dir->placed = -1;
     }
@@ -144,15 +145,21 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     return true;
 }
 
-bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir)
+void ls__dirs_renew(struct ls_hotload *h)
 {
-    if (dir->wd > 0) dir->placed = -1;
-    return place(h, dir);
+    struct stat info;
+    for (struct ls_map_entry *entry = ls_map_first(h->dirs), *next; entry; entry = next) {
+        struct ls__dir *dir = ls_map_value(entry);
+        next = ls_map_next(entry);
+        bool there = stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino;
+        if (there && dir->wd > 0) dir->placed = -1;
+        if (!there || !place(h, dir)) ls__dir_kill(h, dir);
+    }
 }
 
 static struct ls__dir *new_dir(struct ls_hotload *h, const char *path, const struct stat *info)
 {
-    struct dir_id id = id_of(info);
+    struct dir_id id = id_of(info->st_dev, info->st_ino);
     struct ls__dir *dir = ls_zalloc(sizeof *dir);
     if (!dir) return NULL;
     dir->dev = info->st_dev;
@@ -188,11 +195,6 @@ struct ls__dir *ls__dir_use(struct ls_hotload *h, const char *path, const struct
     if (!place(h, dir)) {
         dir->uses[level]--;
         ls__dir_kill(h, dir);
-        /* with its watch goes the record that would have told its other users */
-        if (ls__dir_count(dir))
-            h->rescan = true;
-        else
-            free_dir(dir);
         return NULL;
     }
     if (fresh && dir->placed > before) *fresh = true;
@@ -226,7 +228,6 @@ void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
         int wd = dir->wd;
         ls__dir_kill(h, dir);
         if (wd > 0) ls__watcher_remove(h->watcher, wd);
-        free_dir(dir);
     }
 }
 

@@ -1,29 +1,19 @@
-/* What events mean (section 4). Settling thread. An event says no more than "look at this name again": what is true now
- * is asked of the file system, so records that come late, twice or in another order do no harm.
+/* What events mean. Settling thread. An event says no more than "look at this name again": what is true now is asked of
+ * the file system, so records that come late, twice or in another order do no harm. A file's event makes it pending;
+ * whatever may have changed folders or links of a tree, or the way to one, makes everything be looked at again.
  * Rules: H13, H16–H18, H20, H21, H85. */
 #include <string.h>
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/log.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
-enum { STRUCTURAL = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO };
-
-/* References to the routes that a look may change while it goes on. */
-struct held_routes {
-    struct ls__route **routes;
-    size_t count, cap;
+enum {
+    STRUCTURAL = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
+    MAX_LOOKS = 8, /* what changes under each look is looked at again with the next event */
 };
-
-static void hold_route(struct held_routes *held, struct ls__route *route, bool repeats)
-{
-    for (size_t i = repeats ? held->count : 0; i-- > 0;)
-        if (held->routes[i] == route) return;
-    if (LS_PUSH(held->routes, held->count, held->cap, route)) route->refs++;
-}
 
 static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, const char *name)
 {
@@ -31,16 +21,14 @@ static bool ends_at(const struct ls__route *route, const struct ls__dir *dir, co
     return last && last->dir == dir && last->name && name && strcmp(last->name, name) == 0;
 }
 
-/* Look at a route again because something happened to `name` in `dir` (NULL: to a directory on its way). A path that
- * ended at this entry and still does is the business of the entry itself, which has a window of its own. */
+/* Look at a route again because something happened to `name` in `dir`; NULL: whatever happened. A path that ended at
+ * this name and still does is the business of the file itself, which has a window of its own. */
 static void check_route(struct ls_hotload *h, struct ls__route *route, const struct ls__dir *dir, const char *name)
 {
     bool ended = ends_at(route, dir, name);
     bool counted = ls__route_counts(route);
     bool changed = ls__route_resolve(h, route);
-    for (size_t i = 0; i < sizeof h->trees / sizeof *h->trees; i++)
-        if (h->trees[i].route == route) ls__tree_check(h, &h->trees[i], LS__SCAN_CHANGED);
-    if (route->holder) ls__node_look(h, route->holder, ls_path_base(route->path), LS__SCAN_CHANGED);
+    if (changed && route->tree) ls__route_tell_refused(route);
     if (!changed || (ended && ends_at(route, dir, name)) || !(counted || ls__route_counts(route))) return;
     if (route->real)
         ls__pend(h, route->path);
@@ -48,26 +36,47 @@ static void check_route(struct ls_hotload *h, struct ls__route *route, const str
         ls__pend_absent(h, route->path);
 }
 
-static void check_routes(struct ls_hotload *h, struct held_routes *held, const struct ls__dir *dir, const char *name)
+/* The routes that look this name up. @return may the trees have changed with them? */
+static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
-    for (size_t i = 0; i < held->count; i++)
-        check_route(h, held->routes[i], dir, name);
-    for (size_t i = 0; i < held->count; i++)
-        ls__route_unref(h, held->routes[i]);
-    ls_free(held->routes);
+    bool structure = false;
+    for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
+        struct ls__route *route = ls_map_value(entry);
+        if (!ls__route_looks_at(route, dir, name)) continue;
+        structure |= route->tree || route->is_dir;
+        check_route(h, route, dir, name);
+        structure |= route->is_dir;
+    }
+    return structure;
+}
+
+/* Is there a folder or a link of this name in a tree now, or was there a folder? */
+static bool is_structure(const struct ls__dir *dir, uint32_t mask, const char *name)
+{
+    struct stat info;
+    struct ls_buf path = LS_BUF_INIT;
+    if (!dir->nodes || name[0] == '.') return false;
+    if (mask & IN_ISDIR) return true;
+    ls_path_join(&path, dir->path, name);
+    bool other = lstat(ls_buf_text(&path), &info) == 0 && !S_ISREG(info.st_mode);
+    ls_buf_release(&path);
+    return other;
 }
 
 /* Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called.
- * */
+ */
 static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
-    for (const struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next)
-        if (ls__route_counts(hop->route)) return true;
-    if (ls__name_ignored(name) || !dir->uses[LS__CONTENT]) return false;
-    if (ls_has_suffix(name, ".lua")) return true;
-    if (!ls_has_suffix(name, ".html")) return false;
-    for (const struct ls__node *node = dir->nodes; node; node = node->dir_next)
-        if (node->tree->views) return true;
+    if (!ls__name_ignored(name) && dir->uses[LS__CONTENT]) {
+        if (ls_has_suffix(name, ".lua")) return true;
+        bool html = ls_has_suffix(name, ".html");
+        for (const struct ls__node *node = html ? dir->nodes : NULL; node; node = node->next)
+            if (node->tree && node->tree->views) return true;
+    }
+    for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
+        const struct ls__route *route = ls_map_value(entry);
+        if (ls__route_looks_at(route, dir, name) && ls__route_counts(route)) return true;
+    }
     return false;
 }
 
@@ -100,16 +109,7 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name)
 {
     dir->uses[LS__SELF]++; /* keep it while looking */
-    if (mask & STRUCTURAL) {
-        struct held_routes held = {0};
-        for (struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next)
-            hold_route(&held, hop->route, true);
-        check_routes(h, &held, dir, name);
-        for (struct ls__node *node = dir->nodes, *next; node; node = next) {
-            next = node->dir_next;
-            ls__node_look(h, node, name, LS__SCAN_CHANGED);
-        }
-    }
+    if (mask & STRUCTURAL && (check_routes(h, dir, name) | is_structure(dir, mask, name))) h->rescan = true;
     bool counts = !(mask & IN_ISDIR) && file_counts(h, dir, name);
     if (!counts && mask & (IN_CLOSE_WRITE | IN_MOVED_TO) && ls__name_ignored(name) &&
         (ls_has_suffix(name, ".lua") || ls_has_suffix(name, ".html")))
@@ -120,35 +120,6 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
         ls_path_join(&path, dir->path, name);
         if (!ls_buf_failed(&path)) file_event(h, dir, mask, ls_buf_text(&path));
         ls_buf_release(&path);
-    }
-    ls__dir_unuse(h, dir, LS__SELF);
-}
-
-static bool still_there(const struct ls__node *node)
-{
-    struct stat info;
-    return !node->dir->dead && stat(node->path, &info) == 0 && info.st_dev == node->dir->dev &&
-           info.st_ino == node->dir->ino;
-}
-
-void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir)
-{
-    struct held_routes held = {0};
-    dir->uses[LS__SELF]++;
-    for (struct ls__hop *hop = dir->hops; hop; hop = hop->dir_next)
-        hold_route(&held, hop->route, true);
-    check_routes(h, &held, dir, NULL);
-    /* Checking one place may free others, so the search starts again; a place whose directory is gone never survives
-     * its check. */
-    for (struct ls__node *node = dir->nodes; node;) {
-        if (still_there(node))
-            node = node->dir_next;
-        else {
-            ls__node_check(h, node);
-            struct ls__node *first = dir->nodes;
-            if (first == node) break;
-            node = first;
-        }
     }
     ls__dir_unuse(h, dir, LS__SELF);
 }
@@ -165,61 +136,20 @@ static void find_missing(struct ls_hotload *h)
         if (!ls__is_there(h, ls_map_key(entry, NULL))) ls__pend_absent(h, ls_map_key(entry, NULL));
 }
 
-/* Events were lost (H85): everything is walked again, watches that are missing are set, and what differs from what is
- * known counts as changed. */
-static void rescan(struct ls_hotload *h)
+void ls__look_again(struct ls_hotload *h)
 {
-    struct held_routes held = {0};
-    struct stat info;
-    struct ls_map_entry *entry, *next;
-    for (entry = ls_map_first(h->dirs); entry; entry = next) {
-        struct ls__dir *dir = ls_map_value(entry);
-        next = ls_map_next(entry);
-        /* The record of its end may be among those that were lost. */
-        if (stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino && ls__dir_renew(h, dir))
-            continue;
-        dir->uses[LS__SELF]++;
-        ls__dir_kill(h, dir);
-        ls__dir_unuse(h, dir, LS__SELF);
-    }
-    for (entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry))
-        hold_route(&held, ls_map_value(entry), false);
-    check_routes(h, &held, NULL, NULL);
-    ls__trees_rescan(h, LS__SCAN_COMPARE);
-    for (entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
-        const struct ls__route *route = ls_map_value(entry);
-        const struct ls__stamp *known = route->real ? ls_map_get(h->known, route->real, strlen(route->real)) : NULL;
-        struct ls__stamp now;
-        if (!route->real || !ls__route_counts(route) || stat(route->real, &info)) continue;
-        ls__stamp_of(&now, &info);
-        if (!known || !ls__stamp_equal(known, &now)) ls__pend(h, route->real);
-    }
-    find_missing(h);
-}
-
-static struct ls__dir *flagged(struct ls_hotload *h)
-{
-    for (struct ls_map_entry *entry = ls_map_first(h->dirs); entry; entry = ls_map_next(entry))
-        if (((struct ls__dir *)ls_map_value(entry))->recheck) return ls_map_value(entry);
-    return NULL;
-}
-
-void ls__second_look(struct ls_hotload *h)
-{
-    struct ls__dir *dir;
-    while (h->recheck) {
-        h->recheck = false;
-        while ((dir = flagged(h))) {
-            dir->recheck = false;
-            ls__dir_gone(h, dir);
+    for (int looks = 0; (h->rescan || h->renew) && looks < MAX_LOOKS; looks++) {
+        if (h->renew) ls__dirs_renew(h);
+        h->rescan = h->renew = false;
+        for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
+            struct ls__route *route = ls_map_value(entry);
+            check_route(h, route, NULL, NULL);
+            if (route->real && !route->is_dir && ls__route_counts(route))
+                ls__pend_found(h, route->real, &route->stamp, false);
         }
-    }
-    if (h->rescan) {
-        h->rescan = h->rewalk = false;
-        rescan(h);
-    } else if (h->rewalk) {
-        h->rewalk = false;
-        ls__trees_rescan(h, LS__SCAN_COMPARE);
+        for (size_t i = 0; i < LS__TREES; i++)
+            ls__tree_walk(h, &h->trees[i]);
+        find_missing(h);
     }
 }
 
@@ -231,18 +161,15 @@ void ls__event(struct ls_hotload *h, const struct ls__record *record)
     }
     if (record->mask & IN_Q_OVERFLOW || record->wd < 0) { /* before any look-up: it has no directory */
         ls_log(0, "Hot reload: the kernel's event queue has overflowed; looking at all files again.");
-        rescan(h);
+        h->renew = true;
         return;
     }
     struct ls__dir *dir = ls_idmap_get(h->wds, record->wd);
     if (!dir) return;
-    if (record->mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF)) {
-        dir->uses[LS__SELF]++;
+    if (record->mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF))
         ls__dir_kill(h, dir);
-        ls__dir_gone(h, dir);
-        ls__dir_unuse(h, dir, LS__SELF);
-    } else if (record->mask & IN_MOVE_SELF)
-        ls__dir_gone(h, dir);
+    else if (record->mask & IN_MOVE_SELF)
+        h->rescan = true;
     else if (record->name[0])
         ls__event_name(h, dir, record->mask, record->name);
 }

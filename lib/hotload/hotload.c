@@ -132,8 +132,9 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e))
         ls_json_put_str(out, NULL, ls_map_key(e, NULL));
     ls_buf_str(out, "],\"symlinkTargets\":[");
-    for (struct ls_map_entry *e = ls_map_first(h->symlinkTargets); e; e = ls_map_next(e)) {
+    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
         const struct ls__route *route = ls_map_value(e);
+        if (!route->tree) continue;
         ls_json_open(out, NULL, '{');
         ls_json_put_str(out, "path", route->path);
         ls_json_put_str(out, "target", route->real);
@@ -144,9 +145,10 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
 
 static void answer(struct ls_hotload *h, const struct ls__message *message)
 {
-    if (message->kind == MESSAGE_STATE) write_state(h, message->json);
     /* Where nothing is reported, what has happened so far is found by looking. */
     if (message->kind == MESSAGE_MARK && h->polled) ls__poll(h);
+    ls__look_again(h);
+    if (message->kind == MESSAGE_STATE) write_state(h, message->json);
     pthread_mutex_lock(&h->lock);
     if (message->kind == MESSAGE_MARK) {
         h->marks_seen = message->record.mark;
@@ -175,7 +177,6 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
     case MESSAGE_MARK:
     case MESSAGE_STATE: answer(h, message); break;
     }
-    ls__second_look(h);
 }
 
 static int64_t poll_interval(const struct ls_hotload *h)
@@ -189,13 +190,13 @@ static int64_t tick(struct ls_hotload *h)
     int64_t now = ls_now_ns(), due;
     if (h->polled && now >= h->poll_due_ns) {
         ls__poll(h);
-        ls__second_look(h);
+        ls__look_again(h);
         h->poll_due_ns = ls_now_ns() + poll_interval(h);
     }
     if (ls__pending_due(h, now) <= now || h->lock_since_ns) ls__pending_settle(h, ls_now_ns());
     if (h->unused) {
         ls__dirs_clean_up(h, now);
-        ls__second_look(h);
+        ls__look_again(h);
     }
     due = ls__pending_due(h, ls_now_ns());
     if (h->polled && h->poll_due_ns < due) due = h->poll_due_ns;
@@ -230,6 +231,7 @@ static void *settle_main(void *arg)
             handle(h, message);
             free_message(message);
         }
+        ls__look_again(h);
         int64_t due = tick(h);
         pthread_mutex_lock(&h->lock);
         if (!h->first && !h->lost && !h->stop) wait_until(h, due);
@@ -244,16 +246,13 @@ static bool make_maps(struct ls_hotload *h)
 {
     h->dirs = ls_map_new();
     h->wds = ls_idmap_new();
-    h->hops = ls_map_new();
     h->routes = ls_map_new();
-    h->symlinkTargets = ls_map_new();
     h->pendingReloads = ls_map_new();
     h->known = ls_map_new();
     h->views = ls_map_new();
     h->unreadable = ls_map_new();
     h->sessions = ls_idmap_new();
-    return h->dirs && h->wds && h->hops && h->routes && h->symlinkTargets && h->pendingReloads && h->known &&
-           h->views && h->unreadable && h->sessions;
+    return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->views && h->unreadable && h->sessions;
 }
 
 static void init_locks(struct ls_hotload *h)
@@ -275,9 +274,7 @@ static void free_hotload(struct ls_hotload *h)
     if (h->routes) ls__trees_close(h);
     if (h->pendingReloads) ls__pending_free(h);
     ls__dirs_free(h);
-    ls_map_free(h->hops, NULL);
     ls_map_free(h->routes, NULL);
-    ls_map_free(h->symlinkTargets, NULL);
     ls_map_free(h->known, ls_free);
     ls_map_free(h->views, NULL);
     ls_map_free(h->unreadable, NULL);
@@ -331,7 +328,6 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
     if (!result) result = start_watching(h, err);
     if (!result) result = ls__trees_open(h, err);
-    if (!result) ls__second_look(h);
     if (!result) result = start_threads(h, err);
     if (!result) return h;
     ls__watcher_close(h->watcher);

@@ -2,9 +2,10 @@
  * that thread (to the opening one before it starts), so nothing there needs a lock. See hotload.c for the threads.
  *
  * The shape: a *directory* is a real one, known by device and inode, with one kernel watch (H11). A *route* is the way
- * a path resolves at present: the entries it hops over, each of which makes it lead elsewhere when it changes
- * (H14–H18). A *node* is a place in one of the trees of H6 at which a directory hangs. An event says no more than "look
- * at this name of this directory again". */
+ * a path resolves at present: the names it hops over, each of which makes it lead elsewhere when it changes (H14–H18).
+ * A *node* is a place in one of the trees of H6 at which a directory hangs. An event says no more than "look at this
+ * name of this directory again". What changes trees and directories only asks for a *rescan*: all routes and trees are
+ * looked at again when the records at hand have been read, and what differs from what is known counts as changed. */
 #ifndef LS_HOTLOAD_HOTLOAD_INTERNAL_H
 #define LS_HOTLOAD_HOTLOAD_INTERNAL_H
 
@@ -43,7 +44,6 @@ struct ls__stamp {
     mode_t type; /* S_IFMT bits */
 };
 
-struct ls__hop;
 struct ls__node;
 
 struct ls__dir {
@@ -57,22 +57,15 @@ struct ls__dir {
     bool dead;
     unsigned uses[LS__LEVELS]; /* H11 */
     int64_t unused_ns;         /* since when it is watched more closely than needed, or needlessly; 0 = it is not */
-    struct ls__hop *hops;      /* routes that pass here */
     struct ls__node *nodes;    /* tree places at which it hangs */
-    bool recheck;              /* its watch was replaced: what was known through it is to be looked at again */
     struct ls_map *snapshot;   /* polled: name -> struct ls__stamp */
 };
 
-struct ls__route;
-
 /* One directory on a route's way. */
 struct ls__hop {
-    struct ls__route *route;
     struct ls__dir *dir;
-    char *name; /* owned: the entry looked up; NULL = the directory was merely passed */
+    char *name; /* owned: the name looked up; NULL = the directory was merely passed */
     enum ls__level level;
-    struct ls__hop *dir_prev, *dir_next;   /* in dir->hops */
-    struct ls__hop *name_prev, *name_next; /* hops of one directory and name */
 };
 
 struct ls__route {
@@ -83,29 +76,33 @@ struct ls__route {
     size_t hop_count;
     char *real; /* owned: final target; NULL = leads nowhere (H18) */
     bool is_dir;
-    bool refused;            /* it leads outside of `within`, and so nowhere */
-    struct ls__stamp stamp;  /* of the target, as last resolved */
-    char *key;               /* owned: tracking key of a target that is a file; NULL */
-    struct ls__node *holder; /* the place in a tree at which this path is a symlink; NULL = it is none */
-    char *burst_key;         /* owned: the key under which sessions know what this path leads to (H17); NULL */
+    bool refused;           /* it leads outside of `within`, and so nowhere */
+    struct ls__stamp stamp; /* of the target, as last resolved */
+    char *key;              /* owned: tracking key of a target that is a file; NULL */
+    struct ls__tree *tree;  /* in which this path is a symlink (H14); NULL = it is none */
+    char *burst_key;        /* owned: the key under which sessions know what this path leads to (H17); NULL */
+};
+
+/* What the last walk of a tree has found. */
+struct ls__places {
+    struct ls__node **nodes; /* owned */
+    size_t node_count, node_cap;
+    struct ls__route **links; /* one use each */
+    size_t link_count, link_cap;
 };
 
 struct ls__tree {
     char *path;              /* owned: <root>/lua … */
     bool views;              /* viewdefs/: files ending in .html count (H4) */
-    bool skipped;            /* a real directory was reachable twice and taken once */
-    struct ls__route *route; /* to its top */
-    struct ls__node *top;    /* NULL while it does not exist (H8) */
+    struct ls__route *route; /* to its top, which need not exist (H8) */
+    struct ls__places places;
 };
 
 struct ls__node {
-    struct ls__tree *tree;
-    struct ls__node *parent;
-    char *path; /* owned: request path, links unresolved */
+    struct ls__tree *tree; /* NULL = of an earlier walk */
+    char *path;            /* owned: request path, links unresolved */
     struct ls__dir *dir;
-    struct ls_map *children; /* name -> node: sub-directories, and links to directories; NULL while empty */
-    struct ls_map *links;    /* name -> route: all symlinks here (H14); NULL while empty */
-    struct ls__node *dir_prev, *dir_next;
+    struct ls__node *next; /* in dir->nodes */
 };
 
 /* An entry of pendingReloads: something changed and waits for its quiet window. */
@@ -124,11 +121,7 @@ struct ls__pending {
     bool unasked;     /* no event has come: it is looked at because its directory was not watched before */
 };
 
-enum ls__scan {
-    LS__SCAN_START,   /* take note of what is there */
-    LS__SCAN_CHANGED, /* everything found counts as changed (H9) */
-    LS__SCAN_COMPARE, /* what differs from what is known counts as changed (H85) */
-};
+enum { LS__TREES = 3 };
 
 struct ls__message;
 
@@ -158,18 +151,16 @@ struct ls_hotload {
     /* -- settling thread only */
     struct ls_map *dirs;           /* device and inode -> struct ls__dir */
     struct ls_idmap *wds;          /* kernel watch -> struct ls__dir */
-    struct ls_map *hops;           /* directory and name -> first struct ls__hop */
     struct ls_map *routes;         /* request path -> struct ls__route */
-    struct ls_map *symlinkTargets; /* request path of a link in a tree -> its route, borrowed (H14) */
     struct ls_map *pendingReloads; /* path -> struct ls__pending (section 5) */
     struct ls_map *known;      /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
     struct ls_map *views;      /* request path of a view file -> itself */
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
-    struct ls__tree trees[3];
-    bool recheck;  /* some directory has its flag of that name set */
-    bool rescan;   /* a directory that others use was not where it was known to be */
-    bool rewalk;   /* a directory that was reachable twice lost one of its places */
+    struct ls__tree trees[LS__TREES];
+    bool opening;  /* what is there counts as known */
+    bool rescan;   /* look at all routes and trees again */
+    bool renew;    /* the same, and set all watches again: events were lost (H85) */
     size_t polled; /* directories that are polled */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
@@ -207,11 +198,11 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
 struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
 /** The one that is at `path` now (H11). NULL = none, or it is not watched. */
 struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
-/** It is gone (H13): taken out of the tables. What still refers to it lets it go when it is looked at again. */
+/** It is gone (H13): taken out of the tables, and freed with its last use; a rescan lets the uses go. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
-/** Events were lost: the directory may have been removed and made again with the same number, and its watch went with
- * the first one (H85). It is set anew. @return false when the directory is not there any more */
-bool ls__dir_renew(struct ls_hotload *h, struct ls__dir *dir);
+/** Events were lost: a directory may have been removed and made again with the same number, and its watch went with the
+ * first one (H85). All watches are set anew, and what is not at its path any more is taken out. */
+void ls__dirs_renew(struct ls_hotload *h);
 /** Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a
  * directory that was deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now);
@@ -231,34 +222,27 @@ void ls__route_unref(struct ls_hotload *h, struct ls__route *route);
 bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route);
 /** Does what this route leads to matter as a file? */
 bool ls__route_counts(const struct ls__route *route);
-/** The first of the hops that look `name` up in this directory; the others follow by name_next. NULL = none. */
-struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
+/** Does its way look `name` up in this directory? */
+bool ls__route_looks_at(const struct ls__route *route, const struct ls__dir *dir, const char *name);
+/** Say of a link in a tree that it is left out, if it leads outside of the site and must not. */
+void ls__route_tell_refused(const struct ls__route *route);
 /* --- trees.c --- */
 /** Walk the trees of H6 and set their watches; what is there counts as known. @return 0; LS_ENOMEM and err: close them
  * all the same */
 int ls__trees_open(struct ls_hotload *h, struct ls_err *err);
 /** Gives back what ls__trees_open has taken. */
 void ls__trees_close(struct ls_hotload *h);
-/** Look at the top of a tree as its route leads at present: another one is walked, one that is gone is waited for (H8,
- * H13). */
-void ls__tree_check(struct ls_hotload *h, struct ls__tree *tree, enum ls__scan scan);
-/** Look at one name of a place again. A directory that is new there is scanned after its watch is in place (H9). */
-void ls__node_look(struct ls_hotload *h, struct ls__node *node, const char *name, enum ls__scan scan);
-/** Look at a place whose directory may be another one now. */
-void ls__node_check(struct ls_hotload *h, struct ls__node *node);
-/** Walk all trees again from their tops. */
-void ls__trees_rescan(struct ls_hotload *h, enum ls__scan scan);
+/** Walk a tree as its route leads at present. What is found is handed to ls__pend_found, links and folders get their
+ * watches before they are looked at (H9). */
+void ls__tree_walk(struct ls_hotload *h, struct ls__tree *tree);
 /* --- events.c --- */
 /** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the
  * watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
 /** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
-/** A directory was deleted, moved, or lost its watch: everything that passes it or hangs there is looked at again
- * (H13). */
-void ls__dir_gone(struct ls_hotload *h, struct ls__dir *dir);
-/** What handling a message has made doubtful is looked at again, when nothing is half done any more. */
-void ls__second_look(struct ls_hotload *h);
+/** The rescan that was asked for, if one was. */
+void ls__look_again(struct ls_hotload *h);
 /* --- poll.c --- */
 /** One pass over all polled directories: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);
@@ -271,6 +255,11 @@ void ls__pend_unasked(struct ls_hotload *h, const char *path);
 void ls__pend_dirty(struct ls_hotload *h, const char *path);
 /** It is not there any more: that is told only if it stays so. */
 void ls__pend_absent(struct ls_hotload *h, const char *path);
+/** A file was found: it counts as changed if it is `fresh`, or not as it was known, and does not wait already. While
+ * opening it is taken note of. */
+void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh);
+/** Remember how a file looked when it was handed over or found (H85); copied. */
+void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp);
 /** Frees all entries at the hot loader's end; nothing is handed over. */
 void ls__pending_free(struct ls_hotload *h);
 /** Does the path lead to something? What lies outside of `within` is not asked. */

@@ -77,9 +77,27 @@ void ls__pend_absent(struct ls_hotload *h, const char *path)
     entry->dirty_ns = 0;
     entry->hold_ns = 0;
     entry->unasked = false;
-    entry->last_ns = ls_now_ns();
-    if (!entry->absent) entry->first_ns = entry->last_ns;
+    if (!entry->absent) entry->first_ns = entry->last_ns = ls_now_ns();
     entry->waiting = entry->absent = true;
+}
+
+void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp)
+{
+    struct ls__stamp *copy = ls_malloc(sizeof *copy);
+    void *old = NULL;
+    if (copy) *copy = *stamp;
+    if (copy && !ls_map_put(h->known, real, strlen(real), copy, &old)) old = copy;
+    ls_free(old);
+}
+
+void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh)
+{
+    const struct ls__stamp *before = ls_map_get(h->known, real, strlen(real));
+    const struct ls__pending *entry = ls_map_get(h->pendingReloads, real, strlen(real));
+    if (h->opening)
+        ls__know(h, real, stamp);
+    else if ((fresh || !before || !ls__stamp_equal(before, stamp)) && (!entry || entry->absent))
+        ls__pend(h, real);
 }
 
 bool ls__is_there(const struct ls_hotload *h, const char *path)

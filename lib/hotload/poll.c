@@ -37,7 +37,6 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
     struct stat info;
     if (stat(dir->path, &info) || info.st_dev != dir->dev || info.st_ino != dir->ino) {
         ls__dir_kill(h, dir);
-        ls__dir_gone(h, dir);
         return;
     }
     if (dir->placed < LS__NAMES) return;

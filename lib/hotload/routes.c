@@ -5,10 +5,10 @@
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/log.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
@@ -46,7 +46,7 @@ static void add_hop(struct walk *walk, const char *name, enum ls__level level)
         walk->broken = true;
         return;
     }
-    walk->hops[walk->count++] = (struct ls__hop){.route = walk->route, .dir = dir, .name = copy, .level = level};
+    walk->hops[walk->count++] = (struct ls__hop){.dir = dir, .name = copy, .level = level};
 }
 
 static bool go_to(struct walk *walk, size_t len)
@@ -139,58 +139,6 @@ static void free_hops(struct ls_hotload *h, struct ls__hop *hops, size_t count)
     ls_free(hops);
 }
 
-/* --- the index: which hops look at this name of this directory? --- */
-
-/* On the stack: taking a hop out again must not need memory. */
-struct hop_key {
-    char bytes[sizeof(void *) + NAME_MAX + 1];
-    size_t len;
-};
-
-static struct hop_key key_of(const struct ls__dir *dir, const char *name)
-{
-    struct hop_key key;
-    size_t len = strnlen(name, NAME_MAX + 1);
-    memcpy(key.bytes, &dir, sizeof dir);
-    memcpy(key.bytes + sizeof dir, name, len);
-    key.len = sizeof dir + len;
-    return key;
-}
-
-struct ls__hop *ls__hops_at(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
-{
-    struct hop_key key = key_of(dir, name);
-    return ls_map_get(h->hops, key.bytes, key.len);
-}
-
-static void link_hop(struct ls_hotload *h, struct ls__hop *hop)
-{
-    DL_PREPEND2(hop->dir->hops, hop, dir_prev, dir_next);
-    if (!hop->name) return;
-    struct hop_key key = key_of(hop->dir, hop->name);
-    void *old = NULL;
-    if (!ls_map_put(h->hops, key.bytes, key.len, hop, &old)) {
-        ls_free(hop->name); /* without memory the entry is not listened to, only its directory */
-        hop->name = NULL;
-        return;
-    }
-    struct ls__hop *first = old;
-    DL_PREPEND2(first, hop, name_prev, name_next);
-}
-
-static void unlink_hop(struct ls_hotload *h, struct ls__hop *hop)
-{
-    DL_DELETE2(hop->dir->hops, hop, dir_prev, dir_next);
-    if (!hop->name) return;
-    struct hop_key key = key_of(hop->dir, hop->name);
-    struct ls__hop *first = ls_map_get(h->hops, key.bytes, key.len);
-    DL_DELETE2(first, hop, name_prev, name_next);
-    if (first)
-        ls_map_put(h->hops, key.bytes, key.len, first, NULL); /* replaces in place */
-    else
-        ls_map_take(h->hops, key.bytes, key.len);
-}
-
 /* --- routes --- */
 
 static void walk_path(struct walk *walk)
@@ -222,15 +170,9 @@ static bool adopt(struct ls_hotload *h, struct walk *walk)
     const struct ls__dir *old = route->hop_count ? route->hops[route->hop_count - 1].dir : NULL;
     const struct ls__dir *now = walk->count ? walk->hops[walk->count - 1].dir : NULL;
     bool changed = !same_text(route->real, walk->real) || (walk->real && old != now);
-    for (size_t i = 0; i < route->hop_count; i++)
-        unlink_hop(h, &route->hops[i]);
-    struct ls__hop *hops = route->hops;
-    size_t count = route->hop_count;
+    free_hops(h, route->hops, route->hop_count);
     route->hops = walk->hops;
     route->hop_count = walk->count;
-    for (size_t i = 0; i < route->hop_count; i++)
-        link_hop(h, &route->hops[i]);
-    free_hops(h, hops, count);
     ls_free(route->real);
     ls_free(route->key);
     route->real = walk->real;
@@ -258,8 +200,22 @@ bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
 bool ls__route_counts(const struct ls__route *route)
 {
     if (route->uses) return true;
-    if (!route->holder || route->is_dir) return false;
-    return ls_has_suffix(route->path, ".lua") || (route->holder->tree->views && ls_has_suffix(route->path, ".html"));
+    if (!route->tree || route->is_dir) return false;
+    return ls_has_suffix(route->path, ".lua") || (route->tree->views && ls_has_suffix(route->path, ".html"));
+}
+
+bool ls__route_looks_at(const struct ls__route *route, const struct ls__dir *dir, const char *name)
+{
+    for (size_t i = route->hop_count; i-- > 0;)
+        if (route->hops[i].dir == dir && route->hops[i].name && strcmp(route->hops[i].name, name) == 0) return true;
+    return false;
+}
+
+void ls__route_tell_refused(const struct ls__route *route)
+{
+    if (route->refused)
+        ls_log(0, "Hot reload: '%s' leads outside of the site, which is turned off by --sandbox; it is left out.",
+               route->path);
 }
 
 struct ls__route *ls__route_ref(struct ls_hotload *h, const char *path)
@@ -284,8 +240,6 @@ void ls__route_unref(struct ls_hotload *h, struct ls__route *route)
 {
     if (!route || --route->refs) return;
     ls_map_take(h->routes, route->path, strlen(route->path));
-    for (size_t i = 0; i < route->hop_count; i++)
-        unlink_hop(h, &route->hops[i]);
     free_hops(h, route->hops, route->hop_count);
     ls_free(route->path);
     ls_free(route->real);

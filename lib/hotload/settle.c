@@ -309,8 +309,7 @@ static void add_view(struct gather *gather, const char *path)
 static void add_route(struct gather *gather, struct ls__route *route)
 {
     if (!ls__route_counts(route)) return;
-    if (route->holder && route->holder->tree->views && ls_has_suffix(route->path, ".html"))
-        add_view(gather, route->path);
+    if (route->tree && route->tree->views && ls_has_suffix(route->path, ".html")) add_view(gather, route->path);
     if (!route->uses && !ls_has_suffix(route->path, ".lua")) return;
     if (!route->key) {
         if (gather->entry->absent && route->uses && route->burst_key)
@@ -341,10 +340,12 @@ static void add_entry(struct gather *gather)
     const struct ls__dir *dir = parent ? ls__dir_at(h, parent) : NULL;
     ls_free(parent);
     if (!dir) return;
-    for (const struct ls__hop *hop = ls__hops_at(h, dir, name); hop; hop = hop->name_next)
-        if (hop->route != route) add_route(gather, hop->route);
+    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
+        struct ls__route *other = ls_map_value(e);
+        if (other != route && ls__route_looks_at(other, dir, name)) add_route(gather, other);
+    }
     if (ls__name_ignored(name)) return;
-    for (const struct ls__node *node = ls_has_suffix(name, ".html") ? dir->nodes : NULL; node; node = node->dir_next) {
+    for (const struct ls__node *node = ls_has_suffix(name, ".html") ? dir->nodes : NULL; node; node = node->next) {
         struct ls_buf view = LS_BUF_INIT;
         ls_path_join(&view, node->path, name);
         if (node->tree->views && !ls_buf_failed(&view)) add_view(gather, ls_buf_text(&view));
@@ -380,17 +381,8 @@ static void commit(struct gather *gather)
 {
     struct ls_hotload *h = gather->h;
     for (struct ls_map_entry *e = ls_map_first(gather->texts); e; e = ls_map_next(e)) {
-        size_t len;
-        const char *real = ls_map_key(e, &len);
         const struct found *found = ls_map_value(e);
-        struct ls__stamp *stamp = found->result == LS__READ_OK ? ls_malloc(sizeof *stamp) : NULL;
-        void *old = NULL;
-        if (!stamp) continue;
-        *stamp = found->stamp;
-        if (ls_map_put(h->known, real, len, stamp, &old))
-            ls_free(old);
-        else
-            ls_free(stamp);
+        if (found->result == LS__READ_OK) ls__know(h, ls_map_key(e, NULL), &found->stamp);
     }
     for (size_t i = 0; i < gather->rename_count; i++) {
         ls_free(gather->renames[i].route->burst_key);

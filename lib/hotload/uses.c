@@ -40,16 +40,6 @@ static bool same_key(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
-/* Files that sessions use are known by how they looked, so that a rescan can tell what has changed (H85). */
-static void note_route(struct ls_hotload *h, const struct ls__route *route)
-{
-    if (!route->real || route->is_dir || ls_map_get(h->known, route->real, strlen(route->real))) return;
-    struct ls__stamp *stamp = ls_malloc(sizeof *stamp);
-    if (!stamp) return;
-    *stamp = route->stamp;
-    if (!ls_map_put(h->known, route->real, strlen(route->real), stamp, NULL)) ls_free(stamp);
-}
-
 static void add_path(struct ls_hotload *h, struct use *use, const char *key, const char *path)
 {
     for (size_t i = 0; i < use->count; i++)
@@ -64,7 +54,9 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     if (!route) return;
     use->routes[use->count++] = route;
     route->uses++;
-    note_route(h, route);
+    /* known by how it looked, so that a rescan can tell what has changed */
+    if (route->real && !route->is_dir && !ls_map_get(h->known, route->real, strlen(route->real)))
+        ls__know(h, route->real, &route->stamp);
     const char *known_as = use->wanted ? route->key : key;
     if (!route->burst_key && known_as) route->burst_key = ls_strdup(known_as);
     /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session
