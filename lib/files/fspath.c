@@ -274,38 +274,37 @@ int ls_file_open(const char *within, const char *path, struct stat *info, struct
     return code;
 }
 
+struct ls_bytes *ls_file_read_open(int fd, const char *path, size_t max, struct ls_err *err)
+{
+    struct stat info;
+    struct ls_buf text = LS_BUF_INIT;
+    struct ls_bytes *bytes = NULL;
+    ssize_t n = 1;
+    if (!max) max = LS_FILE_MAX;
+    /* a file of holes costs its site nothing */
+    ls_buf_reserve(&text, fstat(fd, &info) == 0 && (size_t)info.st_size <= max ? (size_t)info.st_size : 0);
+    while (n && text.len <= max && ls_buf_reserve(&text, 4096)) {
+        n = read(fd, text.data + text.len, text.cap - text.len - 1);
+        if (n > 0) text.len += (size_t)n;
+        if (n < 0 && errno != EINTR) break;
+    }
+    if (n < 0)
+        ls_fail(err, LS_EIO, "%s: %s.", path, strerror(errno));
+    else if (text.len > max)
+        ls_fail(err, LS_ELIMIT, "%s is larger than %zu bytes.", path, max);
+    else if (ls_buf_failed(&text) || !(bytes = ls_bytes_new(text.data, text.len)))
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading %s.", path);
+    ls_buf_release(&text);
+    return bytes;
+}
+
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err)
 {
     LS_ERR(own);
-    if (!err) err = &own;
     struct stat info;
-    int fd = ls_file_open(within, path, &info, err);
-    if (fd < 0) return NULL;
-    struct ls_buf text = LS_BUF_INIT;
-    struct ls_bytes *bytes = NULL;
-    if (!max) max = LS_FILE_MAX;
-    /* a file of holes costs its site nothing */
-    ls_buf_reserve(&text, (size_t)info.st_size <= max ? (size_t)info.st_size : 0);
-    for (;;) {
-        if (!ls_buf_reserve(&text, 4096)) break;
-        ssize_t n = read(fd, text.data + text.len, text.cap - text.len - 1);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            ls_fail(err, LS_EIO, "%s: %s.", path, strerror(errno));
-            goto out;
-        }
-        if (n == 0) break;
-        text.len += (size_t)n;
-        if (text.len > max) {
-            ls_fail(err, LS_ELIMIT, "%s is larger than %zu bytes.", path, max);
-            goto out;
-        }
-    }
-    if (!ls_buf_failed(&text)) bytes = ls_bytes_new(text.data, text.len);
-    if (!bytes) ls_fail(err, LS_ENOMEM, "Out of memory while reading %s.", path);
-out:
-    close(fd);
-    ls_buf_release(&text);
+    int fd = ls_file_open(within, path, &info, err ? err : &own);
+    struct ls_bytes *bytes = fd >= 0 ? ls_file_read_open(fd, path, max, err) : NULL;
+    if (fd >= 0) close(fd);
     return bytes;
 }
 

@@ -46,6 +46,8 @@ int ls_file_open(const char *within, const char *path, struct stat *info, struct
 /** A whole regular file. NULL and err: those of ls_file_open, LS_ELIMIT (larger than max, 0 = LS_FILE_MAX), LS_ENOMEM.
  * */
 struct ls_bytes *ls_file_read(const char *within, const char *path, size_t max, struct ls_err *err);
+/** The same of a file that ls_file_open has opened, which stays open. @param path  what messages call it */
+struct ls_bytes *ls_file_read_open(int fd, const char *path, size_t max, struct ls_err *err);
 bool ls_is_dir(const char *path);  /* is a directory there, through links too? */
 bool ls_is_file(const char *path); /* is a regular file there, through links too? */
 

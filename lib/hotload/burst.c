@@ -119,36 +119,6 @@ static bool same_version(const struct stat *a, const struct stat *b)
     return ls__stamp_equal(&x, &y);
 }
 
-static enum ls__read read_all(int fd, size_t size, struct ls_bytes **text, const char *path, struct ls_err *err)
-{
-    struct ls_buf bytes = LS_BUF_INIT;
-    char block[16384];
-    enum ls__read result = LS__READ_OK;
-    ls_buf_reserve(&bytes, size);
-    for (;;) {
-        ssize_t got = read(fd, block, sizeof block);
-        if (got < 0 && errno == EINTR) continue;
-        if (got == 0) break;
-        if (got > 0) ls_buf_add(&bytes, block, (size_t)got);
-        if (got < 0)
-            ls_fail(err, LS_EIO, "Hot reload: %s cannot be read: %s.", path, strerror(errno));
-        else if (bytes.len > LS_FILE_MAX)
-            ls_fail(err, LS_ELIMIT, "Hot reload: %s is larger than 64 MiB and is not taken up.", path);
-        else if (!ls_buf_failed(&bytes))
-            continue;
-        else
-            ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
-        result = LS__READ_FAILED;
-        break;
-    }
-    if (result == LS__READ_OK && !(*text = ls_bytes_new(ls_buf_text(&bytes), bytes.len))) {
-        ls_fail(err, LS_ENOMEM, "Hot reload: out of memory while reading %s.", path);
-        result = LS__READ_FAILED;
-    }
-    ls_buf_release(&bytes);
-    return result;
-}
-
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
                               struct ls_err *err)
 {
@@ -156,21 +126,18 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
     LS_ERR(why);
     int fd = ls_file_open(within, path, &before, &why);
     *text = NULL;
-    if (fd < 0) {
-        if (fd == LS_ENOTFOUND || errno == ELOOP) return LS__READ_GONE;
-        ls_fail(err, fd, "Hot reload: %s", ls_err_text(&why));
-        return LS__READ_FAILED;
-    }
-    enum ls__read result =
-        read_all(fd, (size_t)before.st_size < LS_FILE_MAX ? (size_t)before.st_size : 0, text, path, err);
-    if (result == LS__READ_OK && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) ||
-                                  !same_version(&after, &at_path) || ls_bytes_len(*text) != (size_t)after.st_size)) {
+    if (fd == LS_ENOTFOUND || (fd < 0 && errno == ELOOP)) return LS__READ_GONE;
+    if (fd >= 0) *text = ls_file_read_open(fd, path, 0, &why);
+    if (!*text) ls_fail(err, why.code, "Hot reload: a file cannot be read. %s", ls_err_text(&why));
+    enum ls__read result = *text ? LS__READ_OK : LS__READ_FAILED;
+    if (*text && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) ||
+                  !same_version(&after, &at_path) || ls_bytes_len(*text) != (size_t)after.st_size)) {
         ls_bytes_unref(*text);
         *text = NULL;
         result = LS__READ_UNSTABLE;
     }
     if (result == LS__READ_OK) ls__stamp_of(stamp, &after);
-    close(fd);
+    if (fd >= 0) close(fd);
     return result;
 }
 
@@ -238,11 +205,10 @@ static int collect_walked(void *ctx, const char *rel, bool is_dir)
 
 static int collect_all(struct collect *collect)
 {
-    static const char *const trees[] = {"lua", "apps", "viewdefs"};
     int result = 0;
-    for (size_t i = 0; i < sizeof trees / sizeof *trees && !result; i++) {
+    for (size_t i = 0; i < LS__TREES && !result; i++) {
         struct ls_buf dir = LS_BUF_INIT;
-        ls_path_join(&dir, collect->root, trees[i]);
+        ls_path_join(&dir, collect->root, ls__tree_names[i]);
         collect->dir = ls_buf_text(&dir);
         result = ls_buf_failed(&dir)
                      ? ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.")
@@ -278,9 +244,8 @@ static int collect_name(struct collect *collect, const char *name)
                                   : result;
 }
 
-/* @param all  everything of the site, and `names` where they exist; else exactly `names` */
-static struct ls_burst *burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count,
-                                 struct ls_err *err)
+struct ls_burst *ls_burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count,
+                             struct ls_err *err)
 {
     LS_ERR(unused);
     if (!err) err = &unused;
@@ -304,16 +269,4 @@ static struct ls_burst *burst_of(const char *within, const char *root, bool all,
     collect.burst->whole = all;
     ls__burst_sort(collect.burst);
     return collect.burst;
-}
-
-struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count,
-                                   struct ls_err *err)
-{
-    return burst_of(within, root, !count, names, count, err);
-}
-
-struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count,
-                                  struct ls_err *err)
-{
-    return burst_of(within, root, true, keys, count, err);
 }

@@ -88,7 +88,7 @@ static void poll_instead(struct ls_hotload *h, struct ls__dir *dir, int level)
     if (!dir->polled) h->polled++;
     dir->polled = true;
     dir->placed = level;
-    if (!h->poll_due_ns) h->poll_due_ns = ls_now_ns() + (h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS));
+    if (!h->poll_due_ns) h->poll_due_ns = ls_now_ns() + h->poll_ns;
     ls__snapshot_take(dir);
 }
 

@@ -10,7 +10,6 @@
 #include "hotload/hotload.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -26,6 +25,7 @@
 enum {
     /* records: about what 16 overflows of the kernel's queue would hold; beyond, everything is looked at again */
     MAX_QUEUED = 262144,
+    POLL_MS = 500,       /* H87: interval where events are missing */
     IDLE_WAIT_MS = 2000, /* a mark that takes longer was lost with others */
 };
 
@@ -179,11 +179,6 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
     }
 }
 
-static int64_t poll_interval(const struct ls_hotload *h)
-{
-    return h->poll_ns ? h->poll_ns : ls_ms(LS__POLL_MS);
-}
-
 /* What the clock asks for. @return when it asks next; INT64_MAX = never */
 static int64_t tick(struct ls_hotload *h)
 {
@@ -191,7 +186,7 @@ static int64_t tick(struct ls_hotload *h)
     if (h->polled && now >= h->poll_due_ns) {
         ls__poll(h);
         ls__look_again(h);
-        h->poll_due_ns = ls_now_ns() + poll_interval(h);
+        h->poll_due_ns = ls_now_ns() + h->poll_ns;
     }
     if (ls__pending_due(h, now) <= now || h->lock_since_ns) ls__pending_settle(h, ls_now_ns());
     if (h->unused) {
@@ -202,14 +197,6 @@ static int64_t tick(struct ls_hotload *h)
     if (h->polled && h->poll_due_ns < due) due = h->poll_due_ns;
     if (h->unused && now + LS__CLEAN_UP_NS < due) due = now + LS__CLEAN_UP_NS;
     return due;
-}
-
-static void wait_until(struct ls_hotload *h, int64_t due)
-{
-    if (due == INT64_MAX)
-        pthread_cond_wait(&h->wake, &h->lock);
-    else
-        ls_cond_wait_until(&h->wake, &h->lock, due);
 }
 
 static void *settle_main(void *arg)
@@ -234,7 +221,7 @@ static void *settle_main(void *arg)
         ls__look_again(h);
         int64_t due = tick(h);
         pthread_mutex_lock(&h->lock);
-        if (!h->first && !h->lost && !h->stop) wait_until(h, due);
+        if (!h->first && !h->lost && !h->stop) ls_cond_wait_until(&h->wake, &h->lock, due);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -255,17 +242,10 @@ static bool make_maps(struct ls_hotload *h)
     return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->views && h->unreadable && h->sessions;
 }
 
-static void init_locks(struct ls_hotload *h)
-{
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_mutex_init(&h->idle_lock, NULL);
-    pthread_cond_init(&h->wake, NULL);
-    pthread_cond_init(&h->done, NULL);
-}
-
-/* Everything but the threads, which are gone or were never started. */
+/* Everything but the settling thread, which is gone or was never started. */
 static void free_hotload(struct ls_hotload *h)
 {
+    ls__watcher_close(h->watcher);
     for (struct ls__message *message = h->first, *next; message; message = next) {
         next = message->next;
         free_message(message);
@@ -288,26 +268,19 @@ static void free_hotload(struct ls_hotload *h)
 
 static int start_threads(struct ls_hotload *h, struct ls_err *err)
 {
-    sigset_t all, old;
     if (h->watcher && ls__watcher_start(h->watcher, err)) return LS_EIO;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&h->thread, NULL, settle_main, h);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (error) return ls_fail(err, LS_EIO, "The settling thread of hot reload cannot be started: %s.", strerror(error));
-    pthread_setname_np(h->thread, "ls-settle");
-    return 0;
+    return ls__thread_start(&h->thread, "ls-settle", settle_main, h, err);
 }
 
 /* @return 0, also without a watcher: then everything is polled (H86, H87) */
 static int start_watching(struct ls_hotload *h, struct ls_err *err)
 {
     LS_ERR(why);
-    if (h->poll_ns) return 0;
+    if (h->poll_all) return 0;
     h->watcher = ls__watcher_open(forward, h, &why);
     if (h->watcher) return 0;
     if (why.code == LS_EBUSY || why.code == LS_ENOMEM) return ls_fail(err, why.code, "%s", ls_err_text(&why));
-    ls_log(0, "Hot reload: %s Files are polled every %d ms instead.", ls_err_text(&why), LS__POLL_MS);
+    ls_log(0, "Hot reload: %s Files are polled every %d ms instead.", ls_err_text(&why), POLL_MS);
     return 0;
 }
 
@@ -318,11 +291,15 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
         ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
         return NULL;
     }
-    init_locks(h);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_mutex_init(&h->idle_lock, NULL);
+    pthread_cond_init(&h->wake, NULL);
+    pthread_cond_init(&h->done, NULL);
     h->root = ls_path_real_lenient(NULL, config->root, NULL);
     h->within = config->within;
     h->debounce_ns = config->debounce_ms < 0 ? -1 : ls_ms(config->debounce_ms);
-    h->poll_ns = ls_ms(config->poll_ms);
+    h->poll_all = config->poll_ms > 0;
+    h->poll_ns = ls_ms(h->poll_all ? config->poll_ms : POLL_MS);
     h->ctx = config->ctx;
     h->on_burst = config->on_burst;
     int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
@@ -330,8 +307,6 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     if (!result) result = ls__trees_open(h, err);
     if (!result) result = start_threads(h, err);
     if (!result) return h;
-    ls__watcher_close(h->watcher);
-    h->watcher = NULL;
     free_hotload(h);
     return NULL;
 }
@@ -345,8 +320,6 @@ void ls_hotload_close(struct ls_hotload *h)
     pthread_mutex_unlock(&h->lock);
     /* The settling thread first: it may be waiting for the watcher, never the other way round. */
     pthread_join(h->thread, NULL);
-    ls__watcher_close(h->watcher);
-    h->watcher = NULL;
     free_hotload(h);
 }
 

@@ -71,18 +71,15 @@ void ls_hotload_directory_unloaded(struct ls_hotload *hotload, int64_t session, 
 /** The session follows nothing any more (H93). */
 void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 
-/** `lsess reload`: the named files, as one burst (C1, H2): keys, absolute paths, or names below the root, lua/ or
- * viewdefs/. With count 0 all files of lua/, apps/ and viewdefs/; sessions leave out what they have not loaded (H33) or
- * what is unchanged (H35). Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written.
- * Thread: any.
+/** `lsess reload`: files as one burst (C1, H2). Sessions leave out what they have not loaded (H33) or what is unchanged
+ * (H35). Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
  * @param within  as ls_path_within's
  * @param root  canonical
+ * @param all  all files of lua/, apps/ and viewdefs/, and those of `names` that exist; else exactly `names`
+ * @param names  keys, absolute paths, or names below the root, lua/ or viewdefs/
  * @return use count 1, ls_burst_unref(); NULL and err (LS_ENOTFOUND names the file) */
-struct ls_burst *ls_burst_of_files(const char *within, const char *root, const char *const *names, size_t count,
-                                   struct ls_err *err);
-/** The same for all files of lua/, apps/ and viewdefs/, and those of `keys` that exist and lie elsewhere. */
-struct ls_burst *ls_burst_of_site(const char *within, const char *root, const char *const *keys, size_t count,
-                                  struct ls_err *err);
+struct ls_burst *ls_burst_of(const char *within, const char *root, bool all, const char *const *names, size_t count,
+                             struct ls_err *err);
 /** H101; waits for the settling thread unless called on it:
  * {"directories":[{"path","uses","polled"}],"pendingReloads":[…],"symlinkTargets":[{"path","target"}]} appended. */
 int ls_hotload_state_json(struct ls_hotload *hotload, struct ls_buf *out);

@@ -24,7 +24,6 @@ enum {
     /* a directory without uses keeps its kernel watch for 1 s: one that was moved away and back, or deleted, needs no
      * work */
     LS__CLEAN_UP_NS = 1000000000,
-    LS__POLL_MS = 500, /* H87: interval where events are missing */
 };
 
 /* How closely a directory is watched. */
@@ -81,6 +80,7 @@ struct ls__route {
     char *key;              /* owned: tracking key of a target that is a file; NULL */
     struct ls__tree *tree;  /* in which this path is a symlink (H14); NULL = it is none */
     char *burst_key;        /* owned: the key under which sessions know what this path leads to (H17); NULL */
+    bool renamed;           /* the burst that is being gathered tells them `key` */
 };
 
 /* What the last walk of a tree has found. */
@@ -122,6 +122,7 @@ struct ls__pending {
 };
 
 enum { LS__TREES = 3 };
+extern const char *const ls__tree_names[LS__TREES]; /* below the root; viewdefs/ is the last */
 
 struct ls__message;
 
@@ -130,10 +131,11 @@ struct ls_hotload {
     char *root;
     const char *within;  /* NULL, or what lies outside is not looked at (L13); borrowed */
     int64_t debounce_ns; /* -1 = the two windows of H23 */
-    int64_t poll_ns;     /* > 0: poll everything; 0 = only where events are missing */
+    bool poll_all;       /* also where events could come */
+    int64_t poll_ns;     /* how often (H87) */
     void *ctx;
     void (*on_burst)(void *ctx, struct ls_burst *burst);
-    struct ls__watcher *watcher; /* NULL when everything is polled */
+    struct ls__watcher *watcher; /* owned; NULL when everything is polled */
     pthread_t thread;
     /* -- protected by lock */
     pthread_mutex_t lock;
@@ -274,7 +276,7 @@ void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */
 enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
 /** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within`
- * as ls_file_open's. *text is owned on LS__READ_OK; err is filled on LS__READ_FAILED only. */
+ * as ls_file_open's. *text is owned on LS__READ_OK, else NULL; err is filled on LS__READ_FAILED only. */
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
                               struct ls_err *err);
 /** All copied; the text gets one more use. `old_key` NULL unless a link leads elsewhere now (H17). False without

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "files/fspath.h"
@@ -173,18 +172,11 @@ struct found {
     struct ls__stamp stamp;
 };
 
-struct rename {
-    struct ls__route *route; /* lives on: the same thread commits */
-    char *key;
-};
-
 struct gather {
     struct ls_hotload *h;
     struct ls_burst *burst;
     struct ls_map *texts; /* real path -> struct found: each file is read once (H38) */
     struct ls_map *seen;  /* what is in the burst */
-    struct rename *renames;
-    size_t rename_count, rename_cap;
     int64_t now;
     struct ls__pending *entry; /* in hand */
     bool unfit;                /* something of it cannot be read yet */
@@ -288,13 +280,6 @@ static void add_lua(struct gather *gather, const char *key, const char *old_key,
     ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
 }
 
-static void rename_later(struct gather *gather, struct ls__route *route)
-{
-    char *key = ls_strdup(route->key);
-    if (!key || !LS_PUSH(gather->renames, gather->rename_count, gather->rename_cap, (struct rename){route, key}))
-        ls_free(key);
-}
-
 static void add_view(struct gather *gather, const char *path)
 {
     bool known = ls_map_get(gather->h->views, path, strlen(path));
@@ -318,7 +303,7 @@ static void add_route(struct gather *gather, struct ls__route *route)
     }
     bool moved = route->uses && route->burst_key && strcmp(route->burst_key, route->key) != 0;
     add_lua(gather, route->key, moved ? route->burst_key : NULL, route->path, false);
-    if (route->uses && (moved || !route->burst_key)) rename_later(gather, route);
+    route->renamed |= route->uses && (moved || !route->burst_key);
 }
 
 /* An entry names a path; everything that is asked for through it is in the burst. */
@@ -384,10 +369,12 @@ static void commit(struct gather *gather)
         const struct found *found = ls_map_value(e);
         if (found->result == LS__READ_OK) ls__know(h, ls_map_key(e, NULL), &found->stamp);
     }
-    for (size_t i = 0; i < gather->rename_count; i++) {
-        ls_free(gather->renames[i].route->burst_key);
-        gather->renames[i].route->burst_key = gather->renames[i].key;
-        gather->renames[i].key = NULL;
+    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
+        struct ls__route *route = ls_map_value(e);
+        char *key = route->renamed ? ls_strdup(route->key) : NULL;
+        if (!key) continue;
+        ls_free(route->burst_key);
+        route->burst_key = key;
     }
     for (size_t i = 0; i < gather->burst->view_count; i++) {
         const struct ls_view_file *view = &gather->burst->views[i];
@@ -400,9 +387,8 @@ static void commit(struct gather *gather)
 
 static void release_gather(struct gather *gather)
 {
-    for (size_t i = 0; i < gather->rename_count; i++)
-        ls_free(gather->renames[i].key);
-    ls_free(gather->renames);
+    for (struct ls_map_entry *e = ls_map_first(gather->h->routes); e; e = ls_map_next(e))
+        ((struct ls__route *)ls_map_value(e))->renamed = false;
     ls_map_free(gather->texts, free_found);
     ls_map_free(gather->seen, NULL);
     ls_burst_unref(gather->burst);

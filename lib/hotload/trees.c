@@ -14,6 +14,8 @@
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
+const char *const ls__tree_names[LS__TREES] = {"lua", "apps", "viewdefs"};
+
 static char *join(const char *dir, const char *name)
 {
     struct ls_buf path = LS_BUF_INIT;
@@ -148,10 +150,9 @@ void ls__tree_walk(struct ls_hotload *h, struct ls__tree *tree)
 
 int ls__trees_open(struct ls_hotload *h, struct ls_err *err)
 {
-    static const char *const names[LS__TREES] = {"lua", "apps", "viewdefs"};
     for (size_t i = 0; i < LS__TREES; i++) {
         struct ls__tree *tree = &h->trees[i];
-        tree->path = join(h->root, names[i]);
+        tree->path = join(h->root, ls__tree_names[i]);
         tree->views = i == 2;
         tree->route = tree->path ? ls__route_ref(h, tree->path) : NULL;
         if (!tree->route) return ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");

@@ -1,6 +1,6 @@
 /* Watcher thread of the hot loader; the only place that includes inotifytools.
  *
- * A private directory is watched beside those of the site. Touching a file in it wakes the thread, which sits in the
+ * A private directory is watched beside those of the site. Making a file in it wakes the thread, which sits in the
  * library's blocking call and cannot be reached otherwise: `ask` for a request, `mark-N` to learn that everything
  * before has been read, `end` to stop.
  *
@@ -47,7 +47,6 @@ struct ls__watcher {
     pthread_mutex_t lock;
     pthread_cond_t answered;
     enum request_kind kind;
-    const char *path; /* borrowed: the asker waits */
     int wd;
     uint32_t mask;
     bool failed; /* the thread has given up: requests fail at once */
@@ -59,7 +58,7 @@ struct ls__watcher {
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static atomic_ulong openings;
 
-/* By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher
+/* Make the file and remove it: its creation is the event. By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher
  * from learning of it.
  * @return 0 or an errno; ENOENT: the directory has been taken, which wakes the watcher by itself */
 static int touch(struct ls__watcher *watcher, const char *name)
@@ -68,19 +67,11 @@ static int touch(struct ls__watcher *watcher, const char *name)
     pthread_mutex_lock(&watcher->private_lock);
     snprintf(path, sizeof path, "%s/%s", watcher->private_dir ? watcher->private_dir : "", name);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    int error = fd < 0 || futimens(fd, NULL) ? errno : 0;
+    int error = fd < 0 ? errno : 0;
     if (fd >= 0) close(fd);
+    if (fd >= 0) unlink(path);
     pthread_mutex_unlock(&watcher->private_lock);
     return error;
-}
-
-static void untouch(struct ls__watcher *watcher, const char *name)
-{
-    char path[600];
-    pthread_mutex_lock(&watcher->private_lock);
-    snprintf(path, sizeof path, "%s/%s", watcher->private_dir ? watcher->private_dir : "", name);
-    if (watcher->private_dir) unlink(path);
-    pthread_mutex_unlock(&watcher->private_lock);
 }
 
 /* A path by which this very directory can be named and that no earlier watch had: the library finds a watch's number by
@@ -176,7 +167,7 @@ void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark)
 {
     char name[32];
     snprintf(name, sizeof name, "mark-%llu", (unsigned long long)mark);
-    if (touch(watcher, name) == 0) untouch(watcher, name);
+    touch(watcher, name);
 }
 
 static int make_private(struct ls__watcher *watcher, struct ls_err *err)
@@ -188,7 +179,7 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
         if ((size_t)snprintf(name, sizeof name, "%s/lsess-watch-XXXXXX", places[i]) >= sizeof name || !mkdtemp(name))
             continue;
         int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        int wd = fd < 0 ? -errno : add_watch_fd(watcher, fd, IN_CREATE | IN_ATTRIB | IN_ONLYDIR);
+        int wd = fd < 0 ? -errno : add_watch_fd(watcher, fd, IN_CREATE | IN_ONLYDIR);
         char *copy = ls_strdup(name);
         if (wd > 0 && copy) {
             pthread_mutex_lock(&watcher->private_lock);
@@ -212,9 +203,6 @@ static int make_private(struct ls__watcher *watcher, struct ls_err *err)
 
 static void remove_private(struct ls__watcher *watcher)
 {
-    const char *names[] = {"ask", "end"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        untouch(watcher, names[i]);
     pthread_mutex_lock(&watcher->private_lock);
     if (watcher->private_dir) rmdir(watcher->private_dir);
     ls_free(watcher->private_dir);
@@ -247,7 +235,7 @@ static bool read_private(struct ls__watcher *watcher, const struct inotify_event
         }
     }
     serve_request(watcher);
-    if (strncmp(name, "mark-", 5) == 0 && event->mask & IN_CREATE) {
+    if (strncmp(name, "mark-", 5) == 0) {
         struct ls__record record = {.mark = strtoull(name + 5, NULL, 10), .name = ""};
         watcher->forward(watcher->ctx, &record);
     }
@@ -293,9 +281,8 @@ static bool skip_stale(struct ls__watcher *watcher)
     for (bool more = touch(watcher, name) == 0; more && !found;) {
         struct inotify_event *event = inotifytools_next_event(2);
         more = event;
-        found = event && event->len && strcmp(event->name, name) == 0 && event->mask & IN_ATTRIB;
+        found = event && event->len && strcmp(event->name, name) == 0;
     }
-    untouch(watcher, name);
     return found;
 }
 
@@ -339,6 +326,16 @@ static int set_up(struct ls__watcher *watcher, struct ls_err *err)
     return result;
 }
 
+static void free_watcher(struct ls__watcher *watcher)
+{
+    remove_private(watcher);
+    pthread_cond_destroy(&watcher->answered);
+    pthread_mutex_destroy(&watcher->lock);
+    pthread_mutex_destroy(&watcher->private_lock);
+    ls_free(watcher);
+    atomic_flag_clear(&claimed);
+}
+
 struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx,
                                      struct ls_err *err)
 {
@@ -358,27 +355,28 @@ struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls_
     pthread_mutex_init(&watcher->private_lock, NULL);
     pthread_cond_init(&watcher->answered, NULL);
     if (set_up(watcher, err) == 0) return watcher;
-    remove_private(watcher);
-    pthread_cond_destroy(&watcher->answered);
-    pthread_mutex_destroy(&watcher->lock);
-    pthread_mutex_destroy(&watcher->private_lock);
-    ls_free(watcher);
-    atomic_flag_clear(&claimed);
+    free_watcher(watcher);
     return NULL;
+}
+
+int ls__thread_start(pthread_t *thread, const char *name, void *(*fn)(void *ctx), void *ctx, struct ls_err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(thread, NULL, fn, ctx);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error) return ls_fail(err, LS_EIO, "The thread %s of hot reload cannot be started: %s.", name, strerror(error));
+    pthread_setname_np(*thread, name);
+    return 0;
 }
 
 int ls__watcher_start(struct ls__watcher *watcher, struct ls_err *err)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the program's business */
     watcher->started = true;
-    int error = pthread_create(&watcher->thread, NULL, watcher_main, watcher);
-    if (error) watcher->started = false;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (error) return ls_fail(err, LS_EIO, "The watcher thread cannot be started: %s.", strerror(error));
-    pthread_setname_np(watcher->thread, "ls-watch");
-    return 0;
+    if (ls__thread_start(&watcher->thread, "ls-watch", watcher_main, watcher, err) == 0) return 0;
+    watcher->started = false;
+    return LS_EIO;
 }
 
 void ls__watcher_close(struct ls__watcher *watcher)
@@ -390,12 +388,7 @@ void ls__watcher_close(struct ls__watcher *watcher)
         pthread_join(watcher->thread, NULL);
     }
     inotifytools_cleanup();
-    remove_private(watcher);
-    pthread_cond_destroy(&watcher->answered);
-    pthread_mutex_destroy(&watcher->lock);
-    pthread_mutex_destroy(&watcher->private_lock);
-    ls_free(watcher);
-    atomic_flag_clear(&claimed);
+    free_watcher(watcher);
 }
 
 long ls__watcher_limit(void)

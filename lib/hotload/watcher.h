@@ -3,6 +3,7 @@
 #ifndef LS_HOTLOAD_WATCHER_H
 #define LS_HOTLOAD_WATCHER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,8 @@ struct ls__record {
  * LS_EIO */
 struct ls__watcher *ls__watcher_open(void (*forward)(void *ctx, const struct ls__record *record), void *ctx,
                                      struct ls_err *err);
+/** Start a thread that takes no signals: those are the program's business. @return 0; LS_EIO and err */
+int ls__thread_start(pthread_t *thread, const char *name, void *(*fn)(void *ctx), void *ctx, struct ls_err *err);
 /** From now on requests are carried out by its thread, and records come. @return 0; LS_EIO and err */
 int ls__watcher_start(struct ls__watcher *watcher, struct ls_err *err);
 /** Joins the thread, releases the kernel's resources (H95). NULL accepted. */

@@ -296,14 +296,14 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
         ls_fail(err, LS_ENOTFOUND, "The built-in site has no files to reload.");
         return NULL;
     }
-    if (count > 0) return ls_burst_of_files(server->web.within, server->site.root, names, count, err);
+    if (count > 0) return ls_burst_of(server->web.within, server->site.root, false, names, count, err);
     struct ls_map *keys = ls_map_new();
     int rc = keys ? collect_keys(server, keys) : LS_ENOMEM;
     const char **all = rc == 0 ? ls_array(ls_map_count(keys) + 1, sizeof *all) : NULL;
     size_t at = 0;
     for (struct ls_map_entry *e = all ? ls_map_first(keys) : NULL; e; e = ls_map_next(e))
         all[at++] = ls_map_key(e, NULL);
-    struct ls_burst *burst = all ? ls_burst_of_site(server->web.within, server->site.root, all, at, err) : NULL;
+    struct ls_burst *burst = all ? ls_burst_of(server->web.within, server->site.root, true, all, at, err) : NULL;
     if (!all) ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");
     ls_free(all);
     ls_map_free(keys, NULL);

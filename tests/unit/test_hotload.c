@@ -510,19 +510,19 @@ static void test_named_files(void **state) /* C1, H2: `lsess reload` with and wi
     put("viewdefs/T.D.html", "t");
     put("lua/.hidden.lua", "x");
     const char *names[] = {"lua/app.lua", "m.lua", at("viewdefs/T.D.html"), "apps/app.lua"};
-    struct ls_burst *burst = ls_burst_of_files(NULL, site.root, names, 4, &err);
+    struct ls_burst *burst = ls_burst_of(NULL, site.root, false, names, 4, &err);
     assert_non_null(burst);
     assert_int_equal(burst->file_count, 2);
     assert_string_equal(burst->files[0].key, "apps/app.lua");
     assert_string_equal(ls_bytes_data(burst->files[1].text), "m");
     assert_int_equal(burst->view_count, 1);
     ls_burst_unref(burst);
-    burst = ls_burst_of_files(NULL, site.root, NULL, 0, &err);
+    burst = ls_burst_of(NULL, site.root, true, NULL, 0, &err);
     assert_int_equal(burst->file_count, 2);
     assert_int_equal(burst->view_count, 1);
     ls_burst_unref(burst);
     const char *missing[] = {"lua/none.lua"};
-    assert_null(ls_burst_of_files(NULL, site.root, missing, 1, &err));
+    assert_null(ls_burst_of(NULL, site.root, false, missing, 1, &err));
     assert_int_equal(err.code, LS_ENOTFOUND);
     assert_non_null(strstr(ls_err_text(&err), "lua/none.lua"));
 }
