@@ -27,7 +27,7 @@
 #include "base/log.h"
 #include "executor/executor_internal.h"
 
-enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64, DEFAULT_EXTRA = 64 };
+enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64 };
 #define SPOT_NS       ls_ms(1) /* the poster's own thread has a socket to read */
 #define TURN_NS       ls_ms(5)
 #define STUCK_NS      ls_ms(20) /* P40a */
@@ -160,7 +160,7 @@ static void check_stuck(void *ctx, int64_t handle);
 static void arm_check(struct ls_executor *executor)
 {
     if (executor->check_armed || executor->idle_count > 0 || executor->worker_count >= executor->workers_max) return;
-    executor->check_armed = ls__timers_set(&executor->timers, stuck_at(executor), check_stuck, executor) > 0;
+    executor->check_armed = ls_timer_set(executor, stuck_at(executor), check_stuck, executor) > 0;
 }
 
 static void check_stuck(void *ctx, int64_t handle)
@@ -211,7 +211,7 @@ static void step(void *ctx, int64_t handle);
 static void set_step(struct ls_executor *executor, int64_t now)
 {
     atomic_store(&ls_clock_step, now);
-    atomic_store(&executor->stepping, ls__timers_set(&executor->timers, now + LS_STEP_NS, step, executor) > 0);
+    atomic_store(&executor->stepping, ls_timer_set(executor, now + LS_STEP_NS, step, executor) > 0);
 }
 
 static void step(void *ctx, int64_t handle)
@@ -331,24 +331,18 @@ static void leave_spot(struct ls_executor *executor)
 /* Wait for a ready queue. NULL: this worker is to end. Called with the lock held. */
 static struct ls_queue *wait_ready(struct ls_executor *executor)
 {
-    int64_t until = 0;
-    if (atomic_load(&executor->closing)) return NULL;
-    while (!executor->ready_head) {
-        bool extra = executor->worker_count > executor->workers_min;
-        if (!extra)
-            until = 0;
-        else if (until == 0)
-            until = ls_now_ns() + EXTRA_IDLE_NS;
+    int64_t extra_until = 0;
+    while (!executor->ready_head && !atomic_load(&executor->closing)) {
+        if (executor->worker_count <= executor->workers_min)
+            extra_until = 0;
+        else if (extra_until == 0)
+            extra_until = ls_now_ns() + EXTRA_IDLE_NS;
         executor->idle_count++;
-        bool in_time = true;
-        if (extra)
-            in_time = ls_cond_wait_until(&executor->work, &executor->lock, until);
-        else
-            pthread_cond_wait(&executor->work, &executor->lock);
+        bool in_time = ls_cond_wait_until(&executor->work, &executor->lock, extra_until != 0 ? extra_until : INT64_MAX);
         executor->idle_count--;
-        if (atomic_load(&executor->closing)) return NULL;
         if (!in_time && !executor->ready_head && executor->worker_count > executor->workers_min) return NULL;
     }
+    if (atomic_load(&executor->closing)) return NULL;
     struct ls_queue *queue = executor->ready_head;
     executor->ready_head = queue->next_ready;
     if (!executor->ready_head)
@@ -386,17 +380,16 @@ static void *run_worker(void *ctx)
 
 /* --- opening and closing --- */
 
-struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err)
+struct ls_executor *ls_executor_open(int workers, int extra, struct ls_err *err)
 {
     struct ls_executor *executor = ls_zalloc(sizeof *executor);
     if (!executor) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for the executor.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while starting the worker threads.");
         return NULL;
     }
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    executor->workers_min = config->workers > 0 ? config->workers : cpus > 2 ? (int)cpus : 2;
-    executor->workers_max =
-        executor->workers_min + (config->extra_workers >= 0 ? config->extra_workers : DEFAULT_EXTRA);
+    executor->workers_min = workers > 0 ? workers : cpus > 2 ? (int)cpus : 2;
+    executor->workers_max = executor->workers_min + extra;
     atomic_store(&executor->refs, 1);
     pthread_mutex_init(&executor->lock, NULL);
     pthread_cond_init(&executor->work, NULL);
@@ -419,15 +412,15 @@ struct ls_executor *ls_executor_open(const struct ls_executor_config *config, st
 }
 
 /* No more items; what waits is handed back to be dropped by the caller, outside the lock. */
-static struct ls_item *close_queue(struct ls_queue *queue, struct ls_item **last)
+static struct ls_item *close_queue(struct ls_queue *queue)
 {
     struct ls_item *items = queue->head;
-    queue->head = queue->tail = NULL;
+    if (queue->tail)
+        queue->tail->next = queue->last;
+    else
+        items = queue->last;
+    queue->head = queue->tail = queue->last = NULL;
     queue->closed = true;
-    if (last) {
-        *last = queue->last;
-        queue->last = NULL;
-    }
     return items;
 }
 
@@ -456,14 +449,12 @@ void ls_executor_close(struct ls_executor *executor)
         while (ready) {
             struct ls_queue *queue = ready;
             ready = queue->next_ready;
-            struct ls_item *last = NULL;
             pthread_mutex_lock(&queue->lock);
-            struct ls_item *items = close_queue(queue, &last);
+            struct ls_item *items = close_queue(queue);
             queue->state = IDLE;
             pthread_cond_broadcast(&queue->settled);
             pthread_mutex_unlock(&queue->lock);
             drop_items(items);
-            if (last) last->run(last, false);
             ls_queue_unref(queue);
         }
     executor_unref(executor);
@@ -500,7 +491,7 @@ struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err)
 {
     struct ls_queue *queue = ls_zalloc(sizeof *queue);
     if (!queue) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for a session's queue.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while making a session's queue.");
         return NULL;
     }
     pthread_mutex_init(&queue->lock, NULL);
@@ -530,9 +521,7 @@ void ls_queue_unref(struct ls_queue *queue)
 {
     if (!queue || atomic_fetch_sub(&queue->refs, 1) != 1) return;
     /* Items hold no use of their queue: those that still wait when nobody can reach it any more are dropped. */
-    struct ls_item *last = NULL;
-    drop_items(close_queue(queue, &last));
-    if (last) last->run(last, false);
+    drop_items(close_queue(queue));
     pthread_mutex_lock(&queue->executor->lock);
     DL_DELETE(queue->executor->queues, queue);
     pthread_mutex_unlock(&queue->executor->lock);
@@ -587,7 +576,7 @@ int ls_queue_end(struct ls_queue *queue, struct ls_item *last)
         last->run(last, false);
         return LS_ECLOSED;
     }
-    struct ls_item *items = close_queue(queue, NULL);
+    struct ls_item *items = close_queue(queue);
     queue->last = last;
     bool mine = wake(queue, READY);
     pthread_mutex_unlock(&queue->lock);
@@ -649,20 +638,17 @@ int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx, int6
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);
     ls_queue_post(queue, &call.item, false);
-    int64_t until = ls_now_ns() + ls_ms(patience_ms);
+    int64_t until = patience_ms > 0 ? ls_now_ns() + ls_ms(patience_ms) : INT64_MAX;
     pthread_mutex_lock(&call.lock);
     while (!call.done) {
-        if (patience_ms <= 0) {
-            pthread_cond_wait(&call.over, &call.lock);
-        } else if (!ls_cond_wait_until(&call.over, &call.lock, until) && !call.done) {
-            pthread_mutex_unlock(&call.lock);
-            bool taken = take_back(queue, &call.item);
-            pthread_mutex_lock(&call.lock);
-            patience_ms = 0; /* its turn has come, or it is over */
-            if (taken) {
-                call.rc = LS_EBUSY;
-                call.done = true;
-            }
+        if (ls_cond_wait_until(&call.over, &call.lock, until) || call.done) continue;
+        pthread_mutex_unlock(&call.lock);
+        bool taken = take_back(queue, &call.item);
+        pthread_mutex_lock(&call.lock);
+        until = INT64_MAX; /* its turn has come, or it is over */
+        if (taken) {
+            call.rc = LS_EBUSY;
+            call.done = true;
         }
     }
     pthread_mutex_unlock(&call.lock);

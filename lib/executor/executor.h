@@ -30,13 +30,10 @@ struct ls_item {
     const char *what; /* what it is, for people, a text that lives for ever; may be NULL */
 };
 
-struct ls_executor_config {
-    int workers;       /* pool threads; 0 = number of processors, at least 2 */
-    int extra_workers; /* more while all are stuck (64, P40a) */
-};
-
-/** @return owned, ls_executor_close(); NULL and err (LS_ENOMEM, LS_EIO when no thread can be made) */
-struct ls_executor *ls_executor_open(const struct ls_executor_config *config, struct ls_err *err);
+/** @param workers  pool threads; 0 = number of processors, at least 2
+ * @param extra  as many more while all are stuck (P40a)
+ * @return owned, ls_executor_close(); NULL and err (LS_ENOMEM, LS_EIO when no thread can be made) */
+struct ls_executor *ls_executor_open(int workers, int extra, struct ls_err *err);
 /** Waits for running items, drops the rest, forgets all timers, joins all threads. Queues that are still referred to
  * stay valid and refuse items. NULL accepted. */
 void ls_executor_close(struct ls_executor *executor);

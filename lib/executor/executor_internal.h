@@ -37,9 +37,6 @@ struct timers {
 int ls__timers_open(struct timers *timers, struct ls_err *err);
 /** No callback runs after it returns; what is pending is forgotten. Not from the timer thread. */
 void ls__timers_close(struct timers *timers);
-/** As ls_timer_set. */
-int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx);
-
 /** The timers of an executor. */
 struct timers *ls__executor_timers(struct ls_executor *executor);
 

@@ -63,13 +63,9 @@ static void *run_timers(void *ctx)
     struct timers *timers = ctx;
     pthread_mutex_lock(&timers->lock);
     while (!timers->stopping) {
-        if (timers->count == 0) {
-            pthread_cond_wait(&timers->changed, &timers->lock);
-            continue;
-        }
-        struct timer *first = timers->heap[0];
-        if (first->due_ns > ls_now_ns()) {
-            ls_cond_wait_until(&timers->changed, &timers->lock, first->due_ns);
+        struct timer *first = timers->count > 0 ? timers->heap[0] : NULL;
+        if (!first || first->due_ns > ls_now_ns()) {
+            ls_cond_wait_until(&timers->changed, &timers->lock, first ? first->due_ns : INT64_MAX);
             continue;
         }
         take_out(timers, first);
@@ -84,11 +80,10 @@ static void *run_timers(void *ctx)
 
 int ls__timers_open(struct timers *timers, struct ls_err *err)
 {
-    memset(timers, 0, sizeof *timers);
     pthread_mutex_init(&timers->lock, NULL);
     pthread_cond_init(&timers->changed, NULL);
     timers->by_handle = ls_idmap_new();
-    if (!timers->by_handle) return ls_fail(err, LS_ENOMEM, "Not enough memory for the timers.");
+    if (!timers->by_handle) return ls_fail(err, LS_ENOMEM, "Out of memory while starting the timers.");
     int rc = pthread_create(&timers->thread, NULL, run_timers, timers);
     if (rc != 0) return ls_fail(err, LS_EIO, "The timer thread cannot be started: %s.", strerror(rc));
     timers->started = true;
@@ -104,21 +99,19 @@ void ls__timers_close(struct timers *timers)
         pthread_cond_signal(&timers->changed);
         pthread_mutex_unlock(&timers->lock);
         pthread_join(timers->thread, NULL);
-        timers->started = false;
     }
     for (size_t i = 0; i < timers->count; i++)
         ls_free(timers->heap[i]);
     timers->count = 0;
     ls_free(timers->heap);
-    timers->heap = NULL;
-    timers->cap = 0;
-    if (timers->by_handle) ls_idmap_free(timers->by_handle, NULL);
-    timers->by_handle = NULL;
+    ls_idmap_free(timers->by_handle, NULL);
+    timers->by_handle = NULL; /* those who set or clear one still may: the executor is refused to them */
     timers->stopping = true;
 }
 
-int64_t ls__timers_set(struct timers *timers, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
+int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
 {
+    struct timers *timers = ls__executor_timers(executor);
     struct timer *timer = ls_malloc(sizeof *timer);
     if (!timer) return LS_ENOMEM;
     pthread_mutex_lock(&timers->lock);
@@ -148,11 +141,6 @@ bool ls_timer_clear(struct ls_executor *executor, int64_t handle)
     pthread_mutex_unlock(&timers->lock);
     ls_free(timer);
     return timer;
-}
-
-int64_t ls_timer_set(struct ls_executor *executor, int64_t due_ns, void (*fn)(void *ctx, int64_t handle), void *ctx)
-{
-    return ls__timers_set(ls__executor_timers(executor), due_ns, fn, ctx);
 }
 
 /* --- alarms --- */

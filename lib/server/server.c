@@ -459,8 +459,7 @@ static void unfold_at(void *ctx, int64_t due_ns)
 static int open_parts(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
-    struct ls_executor_config pool = {.workers = config->workers, .extra_workers = 64};
-    server->executor = ls_executor_open(&pool, err);
+    server->executor = ls_executor_open(config->workers, 64, err);
     if (!server->executor) return LS_EIO;
     ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
     ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);

@@ -31,9 +31,8 @@
 
 static struct ls_executor *open_executor(int workers, int extra)
 {
-    struct ls_executor_config config = {.workers = workers, .extra_workers = extra};
     LS_ERR(err);
-    struct ls_executor *executor = ls_executor_open(&config, &err);
+    struct ls_executor *executor = ls_executor_open(workers, extra, &err);
     assert_non_null(executor);
     return executor;
 }
@@ -560,10 +559,9 @@ static void test_opening_without_memory_fails_cleanly(void **state)
 {
     (void)state;
     for (long n = 1; n < 20; n++) {
-        struct ls_executor_config config = {.workers = 2, .extra_workers = 1};
         LS_ERR(err);
         ls_alloc_fail_at(n);
-        struct ls_executor *executor = ls_executor_open(&config, &err);
+        struct ls_executor *executor = ls_executor_open(2, 1, &err);
         ls_alloc_fail_at(0);
         if (executor != NULL) {
             assert_true(n > 1);
