@@ -58,8 +58,8 @@ struct ls__watcher {
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static atomic_ulong openings;
 
-/* Make the file and remove it: its creation is the event. By path, never through a descriptor: an open one would keep the directory alive when it is removed, and the watcher
- * from learning of it.
+/* Make the file and remove it: its creation is the event. By path, never through a descriptor: an open one would keep
+ * the directory alive when it is removed, and the watcher from learning of it.
  * @return 0 or an errno; ENOENT: the directory has been taken, which wakes the watcher by itself */
 static int touch(struct ls__watcher *watcher, const char *name)
 {

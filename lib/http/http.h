@@ -58,12 +58,15 @@ struct web {
 struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *err);
 /** Bind and begin to accept; connections go on to `inner_port` of loopback. @return the port, or -errno */
 int tls_listen(struct tls *tls, const char *address, int port, int inner_port);
-/** Does a connection to the inner port that has this port at its other end come from here? Any thread. */
-bool tls_is_ours(struct tls *tls, int port);
-/** Does it, and is a loopback address at the other end of the TLS connection that it carries? Any thread. */
-bool tls_is_from_loopback(struct tls *tls, int port);
-/** Is it, and did peer_is_user() say so when the connection was taken? Any thread. */
-bool tls_is_from_user(struct tls *tls, int port);
+/* What is known of a connection to the inner port; each one says all that those before it say. */
+enum tls_origin {
+    TLS_NOT_OURS,
+    TLS_FROM_ELSEWHERE,
+    TLS_FROM_LOOPBACK, /* at the other end of the TLS connection that it carries */
+    TLS_FROM_USER      /* peer_is_user() said so when the connection was taken */
+};
+/** Of the connection that has this port at its other end. Any thread. */
+enum tls_origin tls_origin_of(struct tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
 void tls_close(struct tls *tls);
 
@@ -98,13 +101,11 @@ void bodies_look(void *web);
 /* One request, decoded. */
 struct request {
     struct web *web;
-    struct ls_server *server; /* the same as web->server */
     struct mg_connection *http;
     const struct mg_request_info *info;
     const char *path; /* decoded, canonical, begins with '/' */
-    size_t path_len;
-    bool head; /* HEAD */
-    bool get;  /* GET or HEAD */
+    bool head;        /* HEAD */
+    bool get;         /* GET or HEAD */
 };
 
 /* request.c */
@@ -134,9 +135,8 @@ int request_cookie_session(const struct request *request, char *out, size_t cap)
 int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
 
 /** The canonical form of a decoded path (P2): no empty, `.` or `..` components; a slash at the end stays. `out` has
- * room for one byte more than `path`, and a NUL.
- * @return its length */
-size_t request_canonical(const char *path, char *out);
+ * room for one byte more than `path`, and a NUL. */
+void request_canonical(const char *path, char *out);
 
 /* reply.c */
 
@@ -160,8 +160,12 @@ int reply_text(struct mg_connection *http, int status, const char *format, ...) 
 int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
 /** 405, with the methods that are allowed. @return the status */
 int reply_not_allowed(const struct request *request, const char *methods);
-/** Moved for good, to a path below this server, with the query as it came. @return the status */
+/** Moved for good, to this address, written as addresses are. @return the status */
+int reply_moved(const struct request *request, const char *to);
+/** The same, to a decoded path below this server, with the query as it came. */
 int reply_redirect(const struct request *request, const char *path);
+/** Add a date as HTTP writes it. */
+void reply_date(struct ls_buf *out, int64_t seconds);
 
 /* peer.c */
 

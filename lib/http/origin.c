@@ -67,17 +67,11 @@ static bool is_loopback(const char *host, size_t len)
     return same_name(host, len, below + 1) || (len > tail && strncasecmp(host + len - tail, below, tail) == 0);
 }
 
-static bool is_loopback_host(const char *header)
+/* The host of a Host header, an origin or an address. */
+static bool is_loopback_at(const char *text)
 {
     const char *host;
-    size_t len = split_host(header, &host);
-    return is_loopback(host, len);
-}
-
-static bool is_loopback_origin(const char *origin)
-{
-    const char *host;
-    size_t len = split_origin(origin, &host);
+    size_t len = split_origin(text, &host);
     return is_loopback(host, len);
 }
 
@@ -195,7 +189,7 @@ static bool is_of_proxy(const char *name)
 static bool is_peer_loopback(const struct web *web, const struct mg_request_info *info)
 {
     if (web->tls) /* what civetweb sees is our own tunnel */
-        return tls_is_from_loopback(web->tls, info->remote_port);
+        return tls_origin_of(web->tls, info->remote_port) >= TLS_FROM_LOOPBACK;
     return is_loopback(info->remote_addr, strlen(info->remote_addr));
 }
 
@@ -206,14 +200,14 @@ static bool is_own_get(const struct mg_request_info *info)
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
     bool get = strcmp(info->request_method, "GET") == 0 || strcmp(info->request_method, "HEAD") == 0;
     return get && !find_header(info, "Upgrade") && site &&
-           (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0) && (!referer || is_loopback_origin(referer));
+           (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0) && (!referer || is_loopback_at(referer));
 }
 
 /* The first of the origins given that is of another machine, or NULL. */
 static const char *foreign_origin(const struct web *web)
 {
     for (const char *const *allowed = web->allow_origins; allowed && *allowed; allowed++)
-        if (!is_loopback_origin(*allowed)) return *allowed;
+        if (!is_loopback_at(*allowed)) return *allowed;
     return NULL;
 }
 
@@ -240,7 +234,7 @@ static bool is_users(const struct web *web, const struct mg_request_info *info)
         name_cookie(web, name);
         return is_token(web, given, request_cookie(info, name, given, sizeof given));
     }
-    if (web->tls) return tls_is_from_user(web->tls, info->remote_port);
+    if (web->tls) return tls_origin_of(web->tls, info->remote_port) == TLS_FROM_USER;
     return peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
 }
 
@@ -265,7 +259,7 @@ bool request_is_local(const struct web *web, const struct mg_request_info *info)
     for (int i = 0; i < info->num_headers; i++) { /* each one counts: two of a name are two opinions */
         const char *name = info->http_headers[i].name, *value = info->http_headers[i].value;
         bool is_host = strcasecmp(name, "Host") == 0, is_origin = strcasecmp(name, "Origin") == 0;
-        if (is_of_proxy(name) || (is_host && !is_loopback_host(value)) || (is_origin && !is_loopback_origin(value)))
+        if (is_of_proxy(name) || (is_host && !is_loopback_at(value)) || (is_origin && !is_loopback_at(value)))
             return false;
         host |= is_host;
         origin |= is_origin;

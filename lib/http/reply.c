@@ -60,21 +60,27 @@ static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
     ls_buf_str(out, "\r\n");
 }
 
+void reply_date(struct ls_buf *out, int64_t seconds)
+{
+    time_t when = (time_t)seconds;
+    struct tm parts;
+    char date[40];
+    gmtime_r(&when, &parts);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    ls_buf_str(out, date);
+}
+
 /* Also decides whether the connection ends with this answer. */
 static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http, uint64_t len)
 {
     const struct web *web = mg_get_user_data(mg_get_context(http));
-    time_t now = time(NULL);
-    struct tm parts;
-    char date[40];
-    gmtime_r(&now, &parts);
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", reply->status, status_text(reply->status), date);
+    ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", reply->status, status_text(reply->status));
+    reply_date(out, time(NULL));
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the
      * browser's to guess (P19); what is ours is no part of other sites' pages, unless --allow-origin names them (Q3).
      * */
     ls_buf_str(out,
-               "Referrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
+               "\r\nReferrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
     ls_buf_str(out, request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
@@ -142,22 +148,26 @@ int reply_not_allowed(const struct request *request, const char *methods)
     return reply_send(&reply, request->http);
 }
 
+int reply_moved(const struct request *request, const char *to)
+{
+    struct reply reply;
+    reply_init(&reply, 301, NULL);
+    reply_header(&reply, "Location", "%s", to);
+    reply_header(&reply, "Cache-Control", "no-cache");
+    return reply_send(&reply, request->http);
+}
+
 int reply_redirect(const struct request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;
     for (const char *at = path; *at != '\0'; at++) {
-        bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
-                     strchr("/-_.~!$&'()*+,;=:@", *at);
-        if (plain)
+        if (ls_is_word(*at) || strchr("/-.~!$&'()*+,;=:@", *at))
             ls_buf_char(&to, *at);
         else
             ls_buf_printf(&to, "%%%02X", (unsigned char)*at);
     }
     if (request->info->query_string) ls_buf_printf(&to, "?%s", request->info->query_string);
-    struct reply reply;
-    reply_init(&reply, 301, NULL);
-    reply_header(&reply, "Location", "%s", ls_buf_text(&to));
-    reply_header(&reply, "Cache-Control", "no-cache");
+    int status = reply_moved(request, ls_buf_text(&to));
     ls_buf_release(&to);
-    return reply_send(&reply, request->http);
+    return status;
 }

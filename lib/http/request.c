@@ -209,7 +209,7 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
     return rc;
 }
 
-size_t request_canonical(const char *path, char *out)
+void request_canonical(const char *path, char *out)
 {
     size_t len = 0;
     out[len++] = '/';
@@ -231,5 +231,4 @@ size_t request_canonical(const char *path, char *out)
         at += step;
     }
     out[len] = '\0';
-    return len;
 }

@@ -121,20 +121,26 @@ static bool may_serve(const struct web *web, const char *path, const char *real)
     return false;
 }
 
-static bool is_path_ok(struct web *web, const char *path, char **real)
+/* @return the file or folder behind a path as requested, owned; NULL if there is none that may be served */
+static char *find_served(const struct web *web, const char *path)
 {
     struct ls_buf full = LS_BUF_INIT;
-    *real = NULL;
-    if (!web->html_dir) return false;
-    ls_buf_printf(&full, "%s%s", web->html_dir, path);
-    char *resolved = ls_path_within(web->within, ls_buf_text(&full), NULL);
+    if (web->html_dir) ls_buf_printf(&full, "%s%s", web->html_dir, path);
+    char *real = web->html_dir ? ls_path_within(web->within, ls_buf_text(&full), NULL) : NULL;
     ls_buf_release(&full);
-    if (!resolved || !may_serve(web, path, resolved)) {
-        ls_free(resolved);
-        return false;
-    }
-    *real = resolved;
-    return true;
+    if (real && may_serve(web, path, real)) return real;
+    ls_free(real);
+    return NULL;
+}
+
+/* The built-in site is a folder inside the program. */
+static const struct ls_embed *find_bundled(const struct web *web, const char *path)
+{
+    struct ls_buf name = LS_BUF_INIT;
+    if (web->site->bundle) ls_buf_printf(&name, "%s/html%s", web->site->bundle, path);
+    const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
+    ls_buf_release(&name);
+    return embed;
 }
 
 /* --- answers --- */
@@ -227,12 +233,9 @@ static void describe(struct reply *reply, const struct content *content)
     reply_header(reply, "Cache-Control", "%s", content->must_revalidate ? "no-cache" : "public, max-age=60");
     reply_header(reply, "Accept-Ranges", "bytes");
     if (content->mtime > 0) {
-        time_t when = (time_t)content->mtime;
-        struct tm parts;
-        char date[40];
-        gmtime_r(&when, &parts);
-        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-        reply_header(reply, "Last-Modified", "%s", date);
+        ls_buf_str(&reply->headers, "Last-Modified: ");
+        reply_date(&reply->headers, content->mtime);
+        ls_buf_str(&reply->headers, "\r\n");
     }
     if (content->embed && content->embed->alone) reply_header(reply, "Vary", "Accept-Encoding");
 }
@@ -298,18 +301,15 @@ static int serve_file(struct request *request, const char *real)
 {
     struct stat info;
     LS_ERR(why);
-    int fd = ls_file_open(request->web->within, real, &info, &why), status;
-    if (fd >= 0) {
-        struct content content = {
-            .fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
-        content.must_revalidate = request->web->watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
-        snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino,
-                 (uint64_t)info.st_size, (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
-        status = send_content(request, &content);
-        close(fd);
-    } else {
-        status = reply_text(request->http, 404, "Not found.\n");
-    }
+    int fd = ls_file_open(request->web->within, real, &info, &why);
+    if (fd < 0) return reply_text(request->http, 404, "Not found.\n");
+    struct content content = {
+        .fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
+    content.must_revalidate = request->web->watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
+    snprintf(content.etag, sizeof content.etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)info.st_ino,
+             (uint64_t)info.st_size, (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec);
+    int status = send_content(request, &content);
+    close(fd);
     return status;
 }
 
@@ -349,9 +349,9 @@ static int serve_client(struct request *request)
 
 static bool is_client_entry(struct web *web, const char *path)
 {
-    char *real = NULL;
     if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-")) return false;
-    bool own = !web->client_builtin && is_path_ok(web, path, &real) && ls_is_file(real);
+    char *real = web->client_builtin ? NULL : find_served(web, path);
+    bool own = real && ls_is_file(real);
     ls_free(real);
     return !own;
 }
@@ -375,33 +375,22 @@ void static_preloads(struct web *web, const char *page, struct ls_buf *out)
 
 /* --- the path --- */
 
-static int redirect_here(struct request *request, const char *to)
-{
-    struct reply reply;
-    reply_init(&reply, 301, NULL);
-    reply_header(&reply, "Location", "%s", to);
-    reply_header(&reply, "Cache-Control", "no-cache");
-    return reply_send(&reply, request->http);
-}
-
 /* A folder is answered by its index.html, under the address with the slash (P19). */
 static int serve_directory(struct request *request)
 {
     struct ls_buf index = LS_BUF_INIT;
-    char *real = NULL;
     bool slash = ls_has_suffix(request->path, "/");
     ls_buf_printf(&index, "%s%sindex.html", request->path, slash ? "" : "/");
+    char *real = find_served(request->web, ls_buf_text(&index));
     int status = 0;
-    if (is_path_ok(request->web, ls_buf_text(&index), &real) && ls_is_file(real)) {
-        if (slash) {
-            request->path = ls_buf_text(&index); /* its extension tells the type */
-            status = serve_file(request, real);
-        } else {
-            /* Relative to the address itself, so that what needs escaping in it stays as the browser wrote it. */
-            ls_buf_clear(&index);
-            ls_buf_printf(&index, "%s/", strrchr(request->info->local_uri_raw, '/') + 1);
-            status = redirect_here(request, ls_buf_text(&index));
-        }
+    if (real && ls_is_file(real) && slash) {
+        request->path = ls_buf_text(&index); /* its extension tells the type */
+        status = serve_file(request, real);
+    } else if (real && ls_is_file(real)) {
+        /* Relative to the address itself, so that what needs escaping in it stays as the browser wrote it. */
+        ls_buf_clear(&index);
+        ls_buf_printf(&index, "%s/", strrchr(request->info->local_uri_raw, '/') + 1);
+        status = reply_moved(request, ls_buf_text(&index));
     }
     ls_free(real);
     ls_buf_release(&index);
@@ -410,28 +399,19 @@ static int serve_directory(struct request *request)
 
 static int serve_site_file(struct request *request)
 {
-    char *real = NULL;
+    char *real = find_served(request->web, request->path);
     int status = 0;
-    bool slash = ls_has_suffix(request->path, "/");
-    if (is_path_ok(request->web, request->path, &real)) {
-        if (ls_is_dir(real))
-            status = serve_directory(request);
-        else if (!slash && ls_is_file(real))
-            status =
-                ls_has_suffix(request->path, "/index.html") ? redirect_here(request, "./") : serve_file(request, real);
-    }
+    if (real && ls_is_dir(real))
+        status = serve_directory(request);
+    else if (real && !ls_has_suffix(request->path, "/") && ls_is_file(real))
+        status = ls_has_suffix(request->path, "/index.html") ? reply_moved(request, "./") : serve_file(request, real);
     ls_free(real);
     return status;
 }
 
-/* The built-in site is a folder inside the program. */
 static int serve_bundle_file(struct request *request)
 {
-    if (!request->web->site->bundle || has_dot_component(request->path)) return 0;
-    struct ls_buf name = LS_BUF_INIT;
-    ls_buf_printf(&name, "%s/html%s", request->web->site->bundle, request->path);
-    const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
-    ls_buf_release(&name);
+    const struct ls_embed *embed = has_dot_component(request->path) ? NULL : find_bundled(request->web, request->path);
     return embed ? serve_embedded(request, embed, find_type(request->path)) : 0;
 }
 
@@ -439,7 +419,7 @@ int static_serve(struct request *request)
 {
     if (!request->get) return reply_not_allowed(request, "GET, HEAD");
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
-        return redirect_here(request, "/");
+        return reply_moved(request, "/");
     int status = 0;
     if (request->web->client_builtin) status = serve_client(request);
     if (status == 0) status = serve_site_file(request);
@@ -450,17 +430,11 @@ int static_serve(struct request *request)
 
 struct ls_bytes *static_index(struct web *web)
 {
-    char *real = NULL;
-    struct ls_bytes *bytes = NULL;
-    if (is_path_ok(web, "/index.html", &real)) bytes = ls_file_read(web->within, real, 0, NULL);
+    char *real = find_served(web, "/index.html");
+    struct ls_bytes *bytes = real ? ls_file_read(web->within, real, 0, NULL) : NULL;
     ls_free(real);
-    if (!bytes && web->site->bundle) {
-        struct ls_buf name = LS_BUF_INIT;
-        ls_buf_printf(&name, "%s/html/index.html", web->site->bundle);
-        const struct ls_embed *embed = ls_embed_find(ls_buf_text(&name));
-        ls_buf_release(&name);
-        bytes = embed ? ls_embed_read(embed) : NULL;
-    }
-    const struct ls_embed *page = !bytes ? ls_embed_find("templates/pages/index.html") : NULL;
-    return page ? ls_embed_read(page) : bytes;
+    if (bytes) return bytes;
+    const struct ls_embed *page = find_bundled(web, "/index.html");
+    if (!page) page = ls_embed_find("templates/pages/index.html");
+    return page ? ls_embed_read(page) : NULL;
 }

@@ -28,7 +28,6 @@
 #include "base/log.h"
 
 enum { BUFFER = 16384, HANDSHAKE_MS = 10000, SPARE_CONNECTIONS = 64 };
-enum origin { NOT_OURS, FROM_ELSEWHERE, FROM_LOOPBACK, FROM_USER };
 
 /* Of OpenSSL's interface: what is asked of it, and the few numbers that go with it. Stable since 1.1. */
 enum {
@@ -74,7 +73,7 @@ struct tls {
     pthread_t thread;
     bool started;
     /* -- atomic */
-    atomic_uchar ours[65536]; /* local ports of the inner connections: enum origin of what they carry */
+    atomic_uchar ours[65536]; /* local ports of the inner connections: enum tls_origin of what they carry */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t gone;
@@ -220,20 +219,20 @@ static bool shake_hands(struct tunnel *tunnel)
 /* --- a connection --- */
 
 /* Asked of the browser's connection, and now: of the inner one it would be ourselves. */
-static enum origin find_origin(int outer)
+static enum tls_origin find_origin(int outer)
 {
     struct sockaddr_in peer, self;
     socklen_t len = sizeof peer, size = sizeof self;
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN];
     if (getpeername(outer, (struct sockaddr *)&peer, &len) < 0 || peer.sin_family != AF_INET ||
         ntohl(peer.sin_addr.s_addr) >> 24 != 127 || getsockname(outer, (struct sockaddr *)&self, &size) < 0)
-        return FROM_ELSEWHERE;
+        return TLS_FROM_ELSEWHERE;
     inet_ntop(AF_INET, &peer.sin_addr, from, sizeof from);
     inet_ntop(AF_INET, &self.sin_addr, to, sizeof to);
     /* Still connected afterwards: so nobody else had this port meanwhile. */
     bool user = peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) &&
                 getpeername(outer, (struct sockaddr *)&peer, &len) == 0;
-    return user ? FROM_USER : FROM_LOOPBACK;
+    return user ? TLS_FROM_USER : TLS_FROM_LOOPBACK;
 }
 
 /* The inner connection's own port is noted before civetweb can see it. */
@@ -252,7 +251,7 @@ static int connect_inner(struct tls *tls, int outer, int *port)
     atomic_store(&tls->ours[*port], find_origin(outer));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&where, sizeof where) == 0) return fd;
-    atomic_store(&tls->ours[*port], NOT_OURS);
+    atomic_store(&tls->ours[*port], TLS_NOT_OURS);
     close(fd);
     return -1;
 }
@@ -278,7 +277,7 @@ static void *run_tunnel(void *ctx)
     pthread_mutex_lock(&tls->lock);
     LL_DELETE(tls->tunnels, tunnel);
     if (tunnel->inner >= 0) {
-        atomic_store(&tls->ours[port], NOT_OURS);
+        atomic_store(&tls->ours[port], TLS_NOT_OURS);
         close(tunnel->inner);
     }
     close(tunnel->outer);
@@ -350,7 +349,7 @@ struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *
 {
     struct tls *tls = ls_zalloc(sizeof *tls);
     if (!tls) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory for TLS.");
+        ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
         return NULL;
     }
     pthread_mutex_init(&tls->lock, NULL);
@@ -360,7 +359,7 @@ struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *
     tls->max = max + SPARE_CONNECTIONS;
     int rc = load_library(&tls->lib, err);
     if (rc == 0 && !(tls->context = tls->lib.SSL_CTX_new(tls->lib.TLS_server_method())))
-        rc = ls_fail(err, LS_ENOMEM, "TLS cannot be set up.");
+        rc = ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
     if (rc == 0 && tls->lib.SSL_CTX_use_certificate_chain_file(tls->context, cert) != 1)
         rc = ls_fail(err, LS_EINVAL, "The certificate '%s' of --cert cannot be used; it is to be a PEM file.", cert);
     if (rc == 0 && (tls->lib.SSL_CTX_use_PrivateKey_file(tls->context, key, FILETYPE_PEM) != 1 ||
@@ -400,19 +399,9 @@ int tls_listen(struct tls *tls, const char *address, int port, int inner_port)
     return ntohs(where.sin_port);
 }
 
-bool tls_is_ours(struct tls *tls, int port)
+enum tls_origin tls_origin_of(struct tls *tls, int port)
 {
-    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) != NOT_OURS;
-}
-
-bool tls_is_from_loopback(struct tls *tls, int port)
-{
-    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) >= FROM_LOOPBACK;
-}
-
-bool tls_is_from_user(struct tls *tls, int port)
-{
-    return port > 0 && port < 65536 && atomic_load(&tls->ours[port]) == FROM_USER;
+    return port > 0 && port < 65536 ? (enum tls_origin)atomic_load(&tls->ours[port]) : TLS_NOT_OURS;
 }
 
 void tls_close(struct tls *tls)

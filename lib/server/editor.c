@@ -126,7 +126,7 @@ static int open_file(struct request *request, struct session *session, const str
     if (!file) return reply_text(request->http, 404, "There is no such file in the site.\n");
     char number[24], *words[MAX_WORDS];
     snprintf(number, sizeof number, "%lld", (long long)line);
-    size_t count = split_template(request->server->config.editor, file, number, words);
+    size_t count = split_template(request->web->server->config.editor, file, number, words);
     bool ok = count > 0 && start_program(words);
     for (size_t i = 0; i < count; i++)
         ls_free(words[i]);
@@ -139,7 +139,7 @@ static int open_file(struct request *request, struct session *session, const str
 
 int editor_open(struct request *request)
 {
-    struct ls_server *server = request->server;
+    struct ls_server *server = request->web->server;
     char id[LS_RANDOM_ID + 1];
     if (strcmp(request->info->request_method, "POST") != 0) return reply_not_allowed(request, "POST");
     if (!server->config.watch || !server->config.editor || !request_is_local(&server->web, request->info))

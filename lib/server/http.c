@@ -22,7 +22,7 @@ static int route_rest(struct request *request)
 {
     const char *first = request->path + 1;
     size_t len = strcspn(first, "/");
-    struct session *session = manager_find(request->server->manager, first, len);
+    struct session *session = manager_find(request->web->server->manager, first, len);
     if (session) {
         int status = pages_session(request, session, first + len);
         session_unref(session);
@@ -73,7 +73,7 @@ static int answer(struct mg_connection *http)
     const char *fault = request_begin(info);
     if (fault) return reply_text(http, 400, "%s", fault);
     if (!server_await_start(server)) return reply_text(http, 503, "The server is stopping.\n");
-    if (web->tls && !tls_is_ours(web->tls, info->remote_port))
+    if (web->tls && tls_origin_of(web->tls, info->remote_port) == TLS_NOT_OURS)
         return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
     if (!raw || raw[0] != '/') return reply_text(http, 400, "The address is not one of this server.\n");
@@ -90,8 +90,8 @@ static int answer(struct mg_connection *http)
         return status;
     }
     struct request request = {
-        .web = web, .server = server, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
-    request.path_len = request_canonical(decoded, canonical);
+        .web = web, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
+    request_canonical(decoded, canonical);
     if (strcmp(decoded, canonical) != 0) return reply_redirect(&request, canonical);
     return route(&request);
 }

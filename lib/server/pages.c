@@ -64,7 +64,7 @@ static int start_failed(struct request *request, const struct ls_err *err)
         (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions")))
         return reply_text(request->http, 503, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
-    if (request->server->config.watch) {
+    if (request->web->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
         snprintf(message, sizeof message, "%.*s", (int)first, ls_err_text(err));
         snprintf(generation, sizeof generation, "%lu", atomic_load(&request->web->generation));
@@ -91,7 +91,7 @@ int pages_root(struct request *request)
             "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
             "page of another origin show it in a frame.\n");
     LS_ERR(err);
-    struct session *session = manager_create(request->server->manager, &err);
+    struct session *session = manager_create(request->web->server->manager, &err);
     if (!session) return start_failed(request, &err);
     reply_init(&reply, 302, NULL);
     reply_header(&reply, "Location", "/%s", session->id);
@@ -173,7 +173,7 @@ static int send_listing(struct request *request, struct session *session)
     if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
-    int rc = session_call(session, take_listing, &listing, session_patience(request->server)), status;
+    int rc = session_call(session, take_listing, &listing, session_patience(request->web->server)), status;
     if (rc < 0 || listing.rc < 0) {
         status = api_fail(request, rc == LS_EBUSY ? 503 : 500,
                           rc == LS_EBUSY            ? SESSION_BUSY_TEXT

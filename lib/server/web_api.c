@@ -293,7 +293,7 @@ static bool wait_ready(struct identity *identity, int64_t until)
 /* P118: a waiting poll holds a thread of the HTTP server, so only some may. */
 static void poll_messages(struct request *request, struct session *session, struct api_call *call, int64_t wait_ms)
 {
-    struct ls_server *server = request->server;
+    struct ls_server *server = request->web->server;
     if (wait_ms > MAX_WAIT_MS) wait_ms = MAX_WAIT_MS;
     int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
     bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
@@ -332,7 +332,7 @@ static int send_full(struct request *request)
 {
     char text[160];
     snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
-             (unsigned long long)request->server->config.memory_limit);
+             (unsigned long long)request->web->server->config.memory_limit);
     return api_fail(request, 500, text);
 }
 
@@ -342,8 +342,8 @@ static struct session *find_session(struct request *request)
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
     if (len == PARAM_MISSING) len = request_cookie_session(request, id, sizeof id);
-    struct session *session = len > 0 ? manager_find(request->server->manager, id, (size_t)len) : NULL;
-    if (session && !manager_join(request->server->manager, session)) {
+    struct session *session = len > 0 ? manager_find(request->web->server->manager, id, (size_t)len) : NULL;
+    if (session && !manager_join(request->web->server->manager, session)) {
         session_unref(session);
         session = NULL;
     }
@@ -390,7 +390,7 @@ int api_handle(struct request *request, const char *type)
     struct session *session = find_session(request);
     if (!session) return api_fail(request, 404, "There is no such session.");
     struct ls_buf body = LS_BUF_INIT;
-    int rc = request_body(request, request->server->config.max_frame, &body), status;
+    int rc = request_body(request, request->web->server->config.max_frame, &body), status;
     if (rc == LS_ELIMIT)
         status = api_fail(request, 413, "The body is larger than --max-frame allows.");
     else if (rc < 0)

@@ -325,7 +325,7 @@ int websocket_begin(struct request *request)
     const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
     bool upgrade = header_has(mg_get_header(http, "Connection"), "upgrade") &&
                    header_has(mg_get_header(http, "Upgrade"), "websocket");
-    struct session *session = find_target(request->server, request->path);
+    struct session *session = find_target(request->web->server, request->path);
     bool known = session;
     session_unref(session);
     if (!known) return reply_text(http, 404, "There is no such session.\n");
