@@ -128,6 +128,7 @@ $(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES)
 
 T ?=
 UNIT_SECONDS ?= 300
+JOBS ?= $(shell nproc)
 UNIT_SOURCES = $(wildcard tests/unit/test_$(if $(T),$(T)*,*).c)
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
 test_room = $(firstword $(subst _, ,$(patsubst test_%,%,$(1))))
@@ -142,7 +143,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
 unit-programs: $(UNIT_TESTS)
 
 unit: $(UNIT_TESTS)
-	@FILE_SECONDS=$(UNIT_SECONDS) bash tests/each.sh $(UNIT_TESTS)
+	@FILE_SECONDS=$(UNIT_SECONDS) JOBS=$(JOBS) bash tests/each.sh $(UNIT_TESTS)
 
 # --- benchmark and fuzz programs ---
 
