@@ -13,21 +13,21 @@ static uint32_t find(const struct ls_names *names, const char *name)
     return names->count;
 }
 
-bool ls__names_has(const struct ls_names *names, const char *name)
+bool ls_names_has(const struct ls_names *names, const char *name)
 {
     return find(names, name) < names->count;
 }
 
-bool ls__names_add(struct ls_names *names, const char *name)
+bool ls_names_add(struct ls_names *names, const char *name)
 {
-    if (ls__names_has(names, name)) return true;
+    if (ls_names_has(names, name)) return true;
     char *copy = ls_strdup(name);
     if (copy && LS_PUSH(names->items, names->count, names->cap, copy)) return true;
     ls_free(copy);
     return false;
 }
 
-bool ls__names_drop(struct ls_names *names, const char *name)
+bool ls_names_drop(struct ls_names *names, const char *name)
 {
     uint32_t i = find(names, name);
     if (i == names->count) return false;
@@ -37,14 +37,14 @@ bool ls__names_drop(struct ls_names *names, const char *name)
     return true;
 }
 
-bool ls__names_copy(struct ls_names *into, const struct ls_names *from)
+bool ls_names_copy(struct ls_names *into, const struct ls_names *from)
 {
     for (uint32_t i = 0; i < from->count; i++)
-        if (!ls__names_add(into, from->items[i])) return false;
+        if (!ls_names_add(into, from->items[i])) return false;
     return true;
 }
 
-void ls__names_release(struct ls_names *names)
+void ls_names_release(struct ls_names *names)
 {
     for (uint32_t i = 0; i < names->count; i++)
         ls_free(names->items[i]);

@@ -13,12 +13,12 @@ struct ls_names {
 };
 
 /** Is the name in the set afterwards? False only without memory. Copies. */
-bool ls__names_add(struct ls_names *names, const char *name);
-bool ls__names_has(const struct ls_names *names, const char *name); /* is it in the set? */
+bool ls_names_add(struct ls_names *names, const char *name);
+bool ls_names_has(const struct ls_names *names, const char *name); /* is it in the set? */
 /** @return was it there */
-bool ls__names_drop(struct ls_names *names, const char *name);
+bool ls_names_drop(struct ls_names *names, const char *name);
 /** Add all of `from`. False without memory: some may be in. */
-bool ls__names_copy(struct ls_names *into, const struct ls_names *from);
-void ls__names_release(struct ls_names *names); /* frees the names; the set is empty */
+bool ls_names_copy(struct ls_names *into, const struct ls_names *from);
+void ls_names_release(struct ls_names *names); /* frees the names; the set is empty */
 
 #endif

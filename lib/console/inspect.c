@@ -116,8 +116,8 @@ const char *ls_session_type_module(struct ls_session *session, const char *type)
 {
     for (size_t i = 0; i < session->model->module_count; i++) {
         const struct ls_module *module = session->model->modules[i];
-        if (ls__names_has(&module->prototypes, type) || ls__names_has(&module->presenters, type) ||
-            ls__names_has(&module->wrappers, type))
+        if (ls_names_has(&module->prototypes, type) || ls_names_has(&module->presenters, type) ||
+            ls_names_has(&module->wrappers, type))
             return module->key;
     }
     return NULL;
@@ -137,7 +137,7 @@ bool ls_session_can_require(struct ls_session *session, const char *name)
         found = !ls_buf_failed(&file) && ls__name_is_safe(file.data) &&
                 ls__source_search(session, file.data, &source, &tried, NULL) == 0;
         if (found) ls__source_release(&source);
-        ls__names_release(&tried);
+        ls_names_release(&tried);
     }
     ls_buf_release(&file);
     return found;

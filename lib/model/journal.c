@@ -51,7 +51,7 @@ LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, b
     make_room(session, L);
     const char *owner = NULL, *name = lua_tostring(L, 1);
     for (size_t i = 0; i < session->model->module_count && !owner; i++)
-        if (ls__names_has(types_of(session->model->modules[i], wrapper), name)) owner = session->model->modules[i]->key;
+        if (ls_names_has(types_of(session->model->modules[i], wrapper), name)) owner = session->model->modules[i]->key;
     ls__ref_push(session, L, wrapper ? session->model->ref_wrappers : session->model->ref_presenters);
     lua_pushvalue(L, 1);
     if (lua_rawget(L, -2) == LUA_TNIL) {
@@ -83,13 +83,13 @@ static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
     lua_rawgeti(L, saved, 2);
     const char *name = lua_tostring(L, -1);
     for (size_t i = 0; i < session->model->module_count; i++)
-        ls__names_drop(types_of(session->model->modules[i], wrapper), name);
+        ls_names_drop(types_of(session->model->modules[i], wrapper), name);
     lua_pushvalue(L, -1);
     lua_rawgeti(L, saved, 3);
     lua_rawset(L, saved + 2);
     if (lua_rawgeti(L, saved, 4) == LUA_TSTRING) {
         struct ls_module *owner = ls__module_find(session, lua_tostring(L, -1));
-        if (owner && !ls__names_add(types_of(owner, wrapper), name))
+        if (owner && !ls_names_add(types_of(owner, wrapper), name))
             luaL_error(L, "not enough memory to register '%s'", name);
     }
     lua_settop(L, saved - 1);

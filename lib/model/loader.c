@@ -27,7 +27,7 @@ static int release_load(lua_State *L)
 {
     struct load *load = lua_touserdata(L, 1);
     ls__source_release(&load->source);
-    ls__names_release(&load->tried);
+    ls_names_release(&load->tried);
     ls_buf_release(&load->file);
     ls_err_release(&load->err);
     return 0;
@@ -134,13 +134,13 @@ static void note_edge(struct ls_session *session, const char *key, const char *m
 {
     struct ls_module *importer = ls__module_current(session);
     if (!importer) return;
-    if (key && strcmp(key, importer->key) != 0) ls__names_add(&importer->requires, key);
+    if (key && strcmp(key, importer->key) != 0) ls_names_add(&importer->requires, key);
     if (missing_name)
-        ls__names_add(&importer->missing, missing_name);
+        ls_names_add(&importer->missing, missing_name);
     else if (importer->missing.count && key) {
         struct ls_module *module = ls__module_find(session, key);
         for (uint32_t i = 0; module && i < module->names.count; i++)
-            ls__names_drop(&importer->missing, module->names.items[i]);
+            ls_names_drop(&importer->missing, module->names.items[i]);
     }
 }
 
@@ -149,7 +149,7 @@ static void note_app_directory(struct ls_session *session, const char *key)
     if (!ls_has_prefix(key, "apps/")) return;
     const char *end = strchr(key + 5, '/');
     char *dir = end ? ls_strndup(key, (size_t)(end - key)) : NULL;
-    if (dir) ls__names_add(&session->model->app_dirs, dir);
+    if (dir) ls_names_add(&session->model->app_dirs, dir);
     ls_free(dir);
 }
 
@@ -194,8 +194,8 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
 {
     LS_LTOP(L);
     struct ls_module *module = ls__module_make(session, load->source.key, name);
-    if (!module || (named && !ls__names_add(&module->names, name)) ||
-        (load->source.path && !ls__names_add(&module->paths, load->source.path))) {
+    if (!module || (named && !ls_names_add(&module->names, name)) ||
+        (load->source.path && !ls_names_add(&module->paths, load->source.path))) {
         if (module) ls__module_forget(session, module);
         luaL_error(L, "not enough memory to load '%s'", name);
     }
@@ -257,7 +257,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     }
     if (code != 0) {
         ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
-        if (load->source.path) ls__names_add(&load->tried, load->source.path);
+        if (load->source.path) ls_names_add(&load->tried, load->source.path);
         before = ls__swap_thread(session, L);
         session->model->loads->wanted(session, name, named, key, &load->tried, load->source.text,
                                       lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
@@ -314,8 +314,8 @@ static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const
     struct ls_module *module = ls__module_find(session, key);
     if (module) {
         if (!module->loaded) log_circle(session, key);
-        if ((named && !ls__names_add(&module->names, name)) ||
-            (load->source.path && !ls__names_add(&module->paths, load->source.path)))
+        if ((named && !ls_names_add(&module->names, name)) ||
+            (load->source.path && !ls_names_add(&module->paths, load->source.path)))
             luaL_error(L, "not enough memory to load '%s'", name);
         if (load->source.path) tell_loaded(session, key);
     }

@@ -24,7 +24,7 @@ struct ls_module *ls__module_named(const struct ls_session *session, const char 
 {
     struct ls_module *module = ls__module_find(session, name);
     for (size_t i = 0; !module && i < session->model->module_count; i++)
-        if (ls__names_has(&session->model->modules[i]->names, name)) module = session->model->modules[i];
+        if (ls_names_has(&session->model->modules[i]->names, name)) module = session->model->modules[i];
     return module;
 }
 
@@ -44,7 +44,7 @@ static void free_module(struct ls_session *session, struct ls_module *module)
     struct ls_names *const sets[] = {&module->names,    &module->paths,    &module->prototypes, &module->presenters,
                                      &module->wrappers, &module->requires, &module->missing};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        ls__names_release(sets[i]);
+        ls_names_release(sets[i]);
     ls_free(module->error);
     ls_free(module->name);
     ls_free(module->dir);
@@ -208,5 +208,5 @@ void ls__modules_release(struct ls_session *session)
     ls_free(session->model->running);
     session->model->running = NULL;
     session->model->running_cap = 0;
-    ls__names_release(&session->model->app_dirs);
+    ls_names_release(&session->model->app_dirs);
 }

@@ -417,10 +417,10 @@ static LS_RAISES void check_defaults(struct ls_session *session, lua_State *L, s
         lua_rawget(L, 3); /* 7: the declared table */
         const char *field = lua_tostring(L, 4);
         lua_pushnil(L); /* 8: no identity to short-cut the comparison with the copy */
-        if (!lua_rawequal(L, 6, 7) || ls__names_has(&proto->defaults_warned, field) || ls__declared_equal(L, 8, 5, 6) ||
+        if (!lua_rawequal(L, 6, 7) || ls_names_has(&proto->defaults_warned, field) || ls__declared_equal(L, 8, 5, 6) ||
             ls__instances_count(session, proto->id) < 2)
             continue;
-        ls__names_add(&proto->defaults_warned, field);
+        ls_names_add(&proto->defaults_warned, field);
         ls_log_session(
             0, session->vm.id,
             "warning: the table in field '%s' of prototype %s is shared by all its instances and has changed; "

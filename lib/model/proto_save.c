@@ -19,7 +19,7 @@ LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32
     ls__proto_set_id(session, L, 0);
     ls__mutations_drop_proto(session, id);
     for (size_t i = 0; i < session->model->module_count; i++)
-        ls__names_drop(&session->model->modules[i]->prototypes, proto->name);
+        ls_names_drop(&session->model->modules[i]->prototypes, proto->name);
     session->model->protos[id - 1] = NULL;
     ls__proto_free(session, proto);
 }
@@ -148,8 +148,8 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
         lua_pushvalue(L, table);
         proto->table = ls__ref_take(session, L);
         for (size_t i = 0; i < session->model->module_count; i++)
-            if (ls__names_has(&session->model->modules[i]->prototypes, proto->name))
-                ls__names_add(&proto->owners, session->model->modules[i]->key);
+            if (ls_names_has(&session->model->modules[i]->prototypes, proto->name))
+                ls_names_add(&proto->owners, session->model->modules[i]->key);
     }
     lua_rawgeti(L, saved, SAVED_RECORD);
     ls__proto_set_ref(session, L, &proto->record);

@@ -52,8 +52,8 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto)
     ls__ref_drop(session, &proto->table);
     ls__ref_drop(session, &proto->record);
     ls__ref_drop(session, &proto->copies);
-    ls__names_release(&proto->owners);
-    ls__names_release(&proto->defaults_warned);
+    ls_names_release(&proto->owners);
+    ls_names_release(&proto->defaults_warned);
     ls_budget_free(session->vm.budget, proto->name);
     ls_budget_free(session->vm.budget, proto);
 }

@@ -23,7 +23,7 @@ static const char *other_owner(const struct ls_session *session, const struct ls
 {
     for (uint32_t i = 0; i < proto->owners.count; i++) {
         const struct ls_module *owner = ls__module_find(session, proto->owners.items[i]);
-        if (owner && owner != module && ls__names_has(&owner->prototypes, proto->name)) return owner->key;
+        if (owner && owner != module && ls_names_has(&owner->prototypes, proto->name)) return owner->key;
     }
     return NULL;
 }
@@ -33,7 +33,7 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
 {
     struct ls_module *module = ls__module_current(session);
     if (!module) return;
-    if (!ls__names_add(&module->prototypes, proto->name) || !ls__names_add(&proto->owners, module->key))
+    if (!ls_names_add(&module->prototypes, proto->name) || !ls_names_add(&proto->owners, module->key))
         luaL_error(L, "not enough memory for prototype '%s'", proto->name);
     const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
     if (other) {

@@ -19,9 +19,9 @@ static void note_registration(struct ls_session *session, lua_State *L, bool wra
     struct ls_module *current = ls__module_current(session);
     for (size_t i = 0; i < session->model->module_count; i++) {
         struct ls_module *module = session->model->modules[i];
-        if (module != current) ls__names_drop(wrapper ? &module->wrappers : &module->presenters, name);
+        if (module != current) ls_names_drop(wrapper ? &module->wrappers : &module->presenters, name);
     }
-    if (current && !ls__names_add(wrapper ? &current->wrappers : &current->presenters, name))
+    if (current && !ls_names_add(wrapper ? &current->wrappers : &current->presenters, name))
         luaL_error(L, "not enough memory to register '%s'", name);
 }
 
@@ -64,7 +64,7 @@ static LS_RAISES void drop_names(struct ls_session *session, lua_State *L, int r
         lua_rawset(L, -3);
     }
     lua_pop(L, 1);
-    ls__names_release(names);
+    ls_names_release(names);
     LS_LTOP_CHECK(L, 0);
 }
 

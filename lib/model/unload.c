@@ -19,7 +19,7 @@ static LS_RAISES void drop_prototypes(struct ls_session *session, lua_State *L, 
     LS_LTOP(L);
     for (uint32_t id = 1; id <= session->model->proto_count; id++) {
         struct ls_proto *proto = session->model->protos[id - 1];
-        if (proto && ls__names_drop(&proto->owners, key) && proto->owners.count == 0) ls__proto_remove(session, L, id);
+        if (proto && ls_names_drop(&proto->owners, key) && proto->owners.count == 0) ls__proto_remove(session, L, id);
     }
     LS_LTOP_CHECK(L, 0);
 }
@@ -159,7 +159,7 @@ static void end_array(struct ls_buf *array)
 static bool goes_with(const struct ls_proto *proto, const struct ls_names *keys)
 {
     for (uint32_t i = 0; i < proto->owners.count; i++)
-        if (!ls__names_has(keys, proto->owners.items[i])) return false;
+        if (!ls_names_has(keys, proto->owners.items[i])) return false;
     return proto->owners.count > 0;
 }
 
@@ -193,9 +193,9 @@ static void report_modules(struct ls_session *session, const struct ls_names *ke
 {
     for (size_t i = 0; i < session->model->module_count; i++) {
         const struct ls_module *module = session->model->modules[i];
-        if (!ls__names_has(keys, module->key)) {
+        if (!ls_names_has(keys, module->key)) {
             for (uint32_t k = 0; k < module->requires.count; k++)
-                if (ls__names_has(keys, module->requires.items[k])) {
+                if (ls_names_has(keys, module->requires.items[k])) {
                     add_name(&report->importers, module->key);
                     break;
                 }
@@ -236,13 +236,13 @@ static void fill_report(struct ls_session *session, const struct ls_names *keys,
 static bool match_modules(const struct ls_session *session, const char *name, struct ls_names *keys)
 {
     const struct ls_module *module = ls__module_named(session, name);
-    if (module) return ls__names_add(keys, module->key);
+    if (module) return ls_names_add(keys, module->key);
     size_t len = strlen(name);
     while (len > 1 && name[len - 1] == '/')
         len--;
     for (size_t i = 0; i < session->model->module_count; i++)
         if (in_directory(session->model->modules[i], name, len, true) &&
-            !ls__names_add(keys, session->model->modules[i]->key))
+            !ls_names_add(keys, session->model->modules[i]->key))
             return false;
     return true;
 }
@@ -252,7 +252,7 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
 {
     struct ls_names keys = {0};
     if (!match_modules(session, name, &keys)) {
-        ls__names_release(&keys);
+        ls_names_release(&keys);
         return ls_fail(err, LS_ENOMEM, "not enough memory to unload '%s'", name);
     }
     int count = (int)keys.count;
@@ -271,7 +271,7 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
         report->heap_bytes = (int64_t)before - (int64_t)ls_budget_get(&session->vm.budget->heap);
         ls__leave(session);
     }
-    ls__names_release(&keys);
+    ls_names_release(&keys);
     return count;
 }
 

@@ -397,7 +397,7 @@ static bool is_own_entry(lua_State *L, const struct ls_module *module, int loade
 {
     if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own)) return false;
     const char *name = lua_tostring(L, -2);
-    if (strcmp(name, module->name) != 0 && !ls__names_has(&module->names, name)) return false;
+    if (strcmp(name, module->name) != 0 && !ls_names_has(&module->names, name)) return false;
     lua_pushstring(L, module->key);
     lua_rawget(L, loaded);
     bool old = lua_rawequal(L, -1, own) != 0;
@@ -454,9 +454,9 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
         }
         /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
          * name. */
-        bool named = apply->old_prototypes && ls__names_has(apply->old_prototypes, proto->name) &&
+        bool named = apply->old_prototypes && ls_names_has(apply->old_prototypes, proto->name) &&
                      ls_find_word(apply->text, apply->len, proto->name, strlen(proto->name));
-        if (named || (module && ls__names_has(&module->prototypes, proto->name))) {
+        if (named || (module && ls_names_has(&module->prototypes, proto->name))) {
             lua_pushvalue(L, -2);
             lua_pushboolean(L, 1);
             lua_rawset(L, prototypes + 1);
@@ -507,8 +507,8 @@ static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int r
     for (uint32_t i = 0; old && i < old->count; i++) {
         bool kept = false;
         for (size_t m = 0; m < session->model->module_count && !kept; m++)
-            kept = ls__names_has((const struct ls_names *)((const char *)session->model->modules[m] + list),
-                                 old->items[i]);
+            kept =
+                ls_names_has((const struct ls_names *)((const char *)session->model->modules[m] + list), old->items[i]);
         if (kept) continue;
         ls__ref_push(session, L, registry);
         lua_pushnil(L);

@@ -27,8 +27,8 @@ static void release_failure(struct ls_failure *failure)
     ls_free(failure->name);
     ls_free(failure->message);
     ls_free(failure->excerpt);
-    ls__names_release(&failure->paths);
-    ls__names_release(&failure->needs);
+    ls_names_release(&failure->paths);
+    ls_names_release(&failure->needs);
 }
 
 /* Site code may put a path into its message (io.open does): what lies below the root is shown as it is named in the
@@ -171,7 +171,7 @@ void ls__failure_clear(struct ls_session *session, const char *key)
 
 bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path)
 {
-    return failure->name && (same(failure->key, key) || (path && ls__names_has(&failure->paths, path)));
+    return failure->name && (same(failure->key, key) || (path && ls_names_has(&failure->paths, path)));
 }
 
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path)
@@ -192,21 +192,21 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
     struct ls_names needs = {0};
     const struct ls_module *module = key ? ls__module_find(session, key) : NULL;
     if (module) {
-        ls__names_copy(&needs, &module->requires);
+        ls_names_copy(&needs, &module->requires);
         for (uint32_t i = 0; i < module->missing.count; i++)
-            ls__names_add(&needs, module->missing.items[i]);
+            ls_names_add(&needs, module->missing.items[i]);
     }
     struct ls_failure *failure =
         ls__failure_set(session, key, name, &cause, text ? ls_bytes_data(text) : NULL, ls_bytes_len(text));
     if (!failure) {
-        ls__names_release(&needs);
+        ls_names_release(&needs);
         return;
     }
     failure->named = named;
     failure->asked = ls__module_current(session);
     failure->hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
     failure->needs = needs;
-    ls__names_copy(&failure->paths, paths);
+    ls_names_copy(&failure->paths, paths);
 }
 
 void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name)
@@ -221,7 +221,7 @@ void ls__reload_unwanted(struct ls_session *session, const char *key, const char
 
 static bool is_meant(const struct ls_failure *failure, const struct ls_names *needs)
 {
-    return ls__names_has(needs, failure->name) || (failure->key && ls__names_has(needs, failure->key));
+    return ls_names_has(needs, failure->name) || (failure->key && ls_names_has(needs, failure->key));
 }
 
 /* Does a text ask for it that runs, or whose failure is in force? */

@@ -64,7 +64,7 @@ static bool move_entry(struct ls_session *session, const char *from, const char 
 
 static void replace_name(struct ls_names *names, const char *old, const char *new)
 {
-    if (ls__names_has(names, old) && ls__names_add(names, new)) ls__names_drop(names, old);
+    if (ls_names_has(names, old) && ls_names_add(names, new)) ls_names_drop(names, old);
 }
 
 /* The module keeps its record and its registrations and changes its key. */
@@ -97,9 +97,9 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
         if (!names_path(from->names.items[i], path)) continue;
         char *name = ls_strdup(from->names.items[i]);
         if (!name) break;
-        ls__names_drop(&from->names, name);
+        ls_names_drop(&from->names, name);
         if (to) {
-            ls__names_add(&to->names, name);
+            ls_names_add(&to->names, name);
             move_entry(session, to->key, name, false);
         } else {
             move_entry(session, "\1 no such module", name, false); /* nil: the next require finds the new file */
@@ -107,15 +107,15 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
         ls_free(first);
         first = name;
     }
-    ls__names_drop(&from->paths, path);
-    if (to) ls__names_add(&to->paths, path);
+    ls_names_drop(&from->paths, path);
+    if (to) ls_names_add(&to->paths, path);
     return first;
 }
 
 char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file)
 {
     struct ls_module *old = file->old_key ? ls__module_find(session, file->old_key) : NULL;
-    if (!old || strcmp(file->old_key, file->key) == 0 || !ls__names_has(&old->paths, file->path)) return NULL;
+    if (!old || strcmp(file->old_key, file->key) == 0 || !ls_names_has(&old->paths, file->path)) return NULL;
     struct ls_module *target = ls__module_find(session, file->key);
     if (!target && old->paths.count == 1) {
         change_key(session, old, file->key);

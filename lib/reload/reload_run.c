@@ -59,7 +59,7 @@ static void release_lists(struct lists *lists)
     struct ls_names *const sets[] = {&lists->prototypes, &lists->presenters, &lists->wrappers, &lists->requires,
                                      &lists->missing};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        ls__names_release(sets[i]);
+        ls_names_release(sets[i]);
 }
 
 static void swap_names(struct ls_names *a, struct ls_names *b)
@@ -102,20 +102,20 @@ static void note_undeclared(struct ls_session *session, struct ls_module *module
     for (uint32_t i = 0; i < lists->prototypes.count; i++) {
         const char *name = lists->prototypes.items[i];
         struct ls_proto *proto = ls__proto_find(session, name);
-        if (proto && !ls__names_has(&module->prototypes, name) && proto->owners.count > 1 && !is_quoted(apply, name)) {
-            ls__names_drop(&proto->owners, module->key);
+        if (proto && !ls_names_has(&module->prototypes, name) && proto->owners.count > 1 && !is_quoted(apply, name)) {
+            ls_names_drop(&proto->owners, module->key);
             continue;
         }
         struct ls_buf entry = LS_BUF_INIT;
         ls_buf_printf(&entry, "%s %s", module->key, name);
-        if (ls__names_has(&module->prototypes, name)) {
-            ls__names_drop(told, ls_buf_text(&entry));
+        if (ls_names_has(&module->prototypes, name)) {
+            ls_names_drop(told, ls_buf_text(&entry));
         } else if (proto) {
-            ls__names_add(&module->prototypes, name);
+            ls_names_add(&module->prototypes, name);
             /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
              * name. */
             if (!ls_find_word(apply->text, apply->len, name, strlen(name)) &&
-                !ls__names_has(told, ls_buf_text(&entry)) && ls__names_add(told, ls_buf_text(&entry)))
+                !ls_names_has(told, ls_buf_text(&entry)) && ls_names_add(told, ls_buf_text(&entry)))
                 ls__reload_detail(result, "%s is no longer declared", name);
         }
         ls_buf_release(&entry);
@@ -187,7 +187,7 @@ static void keep_guarded(struct ls_session *session, struct ls_module *module, c
 {
     for (uint32_t i = 0; i < lists->missing.count; i++)
         if (is_quoted(apply, lists->missing.items[i]) && !ls__module_named(session, lists->missing.items[i]))
-            ls__names_add(&module->missing, lists->missing.items[i]);
+            ls_names_add(&module->missing, lists->missing.items[i]);
 }
 
 static void finish(struct ls_session *session, struct ls_reload_run *run, struct lists *lists,
@@ -205,7 +205,7 @@ static void finish(struct ls_session *session, struct ls_reload_run *run, struct
     log_notes(session, run->key, &apply->notes);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
-        if (proto && !ls__names_has(&lists->prototypes, module->prototypes.items[i]))
+        if (proto && !ls_names_has(&lists->prototypes, module->prototypes.items[i]))
             continue; /* a new one has no failed instances */
         if (proto) ls__mutations_wake(session, proto->id);
     }
@@ -243,9 +243,9 @@ static void fail(struct ls_session *session, struct ls_reload_run *run, const st
         ls__failure_set(session, run->key, NULL, err, ls_bytes_data(run->text), ls_bytes_len(run->text));
     if (!failure) return;
     failure->hash = run->hash;
-    ls__names_copy(&failure->needs, &lists->requires);
+    ls_names_copy(&failure->needs, &lists->requires);
     for (uint32_t i = 0; i < lists->missing.count; i++)
-        ls__names_add(&failure->needs, lists->missing.items[i]);
+        ls_names_add(&failure->needs, lists->missing.items[i]);
 }
 
 /* The hooks of the running version are called before the new one starts, and count as called even if it then fails. */

@@ -105,7 +105,7 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
         if (!module && ls__failure_wanted(session, file->key, file->path)) return true;
         const struct ls_module *old =
             file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
-        if (old && ls__names_has(&old->paths, file->path)) return true;
+        if (old && ls_names_has(&old->paths, file->path)) return true;
     }
     return false;
 }
@@ -161,7 +161,7 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
 static void add_names(struct ls_names *names, const struct ls_names *more)
 {
     for (uint32_t i = 0; i < more->count; i++)
-        ls__names_add(names, more->items[i]); /* without memory it is looked for in fewer places */
+        ls_names_add(names, more->items[i]); /* without memory it is looked for in fewer places */
 }
 
 static void fail_item(struct transaction *work, size_t at, const struct ls_err *err)
@@ -173,7 +173,7 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     if (ls__module_find(session, item->key)) ls__module_ran(session, item->key, item->hash, err);
     struct ls_names paths = {0}, needs = {0};
     bool asked = false;
-    if (item->first_name && item->path) ls__names_add(&paths, item->path); /* first: there it is read again */
+    if (item->first_name && item->path) ls_names_add(&paths, item->path); /* first: there it is read again */
     for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
         const struct ls_failure *old = &session->reload->failures[i];
         if (!ls__failure_is_of(old, item->key, item->path)) continue;
@@ -192,8 +192,8 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
         failure->paths = paths;
         failure->needs = needs;
     } else {
-        ls__names_release(&paths);
-        ls__names_release(&needs);
+        ls_names_release(&paths);
+        ls_names_release(&needs);
     }
 }
 
@@ -228,7 +228,7 @@ static void run_item(struct transaction *work, size_t at)
         skip_item(work, at, "unloaded");
         return;
     }
-    if (module->ok && is_unchanged(module, item->hash) && !ls__names_has(&work->tried, item->key)) {
+    if (module->ok && is_unchanged(module, item->hash) && !ls_names_has(&work->tried, item->key)) {
         /* another file of the burst required it, and so ran this text already (H35) */
         skip_item(work, at, "unchanged");
         return;
@@ -238,8 +238,8 @@ static void run_item(struct transaction *work, size_t at)
     lua_pushvalue(session->vm.L, item->chunk);
     work->report->ran = true;
     if (!ls__reload_run(session, &run)) return;
-    ls__names_add(&work->loaded, item->key);
-    if (run.value_changed) ls__names_add(&work->value_changed, item->key);
+    ls_names_add(&work->loaded, item->key);
+    if (run.value_changed) ls_names_add(&work->value_changed, item->key);
 }
 
 static void run_first(struct transaction *work, size_t at)
@@ -257,7 +257,7 @@ static void run_first(struct transaction *work, size_t at)
     if (ls__load_first(session, item->key, path, item->text, item->first_name, item->named, &err) == 0) {
         result_of(work, at)->outcome = LS_RELOAD_FIRST;
         ls__reload_unwanted(session, item->key, item->first_name);
-        ls__names_add(&work->loaded, item->key);
+        ls_names_add(&work->loaded, item->key);
     } else {
         fail_item(work, at, &err);
     }
@@ -307,10 +307,10 @@ static struct ls_bytes *read_text(struct ls_session *session, const struct ls_mo
 static bool needs_any(const struct ls_session *session, const struct ls_names *needs, const struct ls_names *keys)
 {
     for (uint32_t i = 0; i < keys->count; i++) {
-        if (ls__names_has(needs, keys->items[i])) return true;
+        if (ls_names_has(needs, keys->items[i])) return true;
         const struct ls_module *module = ls__module_find(session, keys->items[i]);
         for (uint32_t j = 0; module && j < module->names.count; j++)
-            if (ls__names_has(needs, module->names.items[j])) return true;
+            if (ls_names_has(needs, module->names.items[j])) return true;
     }
     return false;
 }
@@ -328,7 +328,7 @@ static bool run_again(struct transaction *work, const char *key, uint64_t hash)
     struct ls_session *session = work->session;
     const struct ls_module *module = ls__module_find(session, key);
     struct ls_bytes *text = module ? read_text(session, module) : NULL;
-    bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash && ls__names_add(&work->tried, key);
+    bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash && ls_names_add(&work->tried, key);
     size_t at = usable ? add_item(work, key, NULL, text, hash) : SIZE_MAX;
     ls_bytes_unref(text);
     if (at == SIZE_MAX) return false;
@@ -352,7 +352,7 @@ static bool follow_module(struct transaction *work)
     struct ls_session *session = work->session;
     for (size_t i = 0; i < session->model->module_count; i++) {
         const struct ls_module *module = session->model->modules[i];
-        if (ls__names_has(&work->tried, module->key) || is_pending(work, module->key)) continue;
+        if (ls_names_has(&work->tried, module->key) || is_pending(work, module->key)) continue;
         bool stale = needs_any(session, &module->requires, &work->value_changed);
         const struct ls_failure *failure = module->ok || !module->loaded ? NULL : failure_of(session, module->key);
         bool mend = failure && (needs_any(session, &module->requires, &work->loaded) ||
@@ -363,7 +363,7 @@ static bool follow_module(struct transaction *work)
         char *key = ls_strdup(module->key);
         bool ran = key && run_again(work, key, hash);
         if (key && !ran) {
-            ls__names_add(&work->tried, key);
+            ls_names_add(&work->tried, key);
             if (stale && work->count) ls__reload_detail(result_of(work, 0), "%s still holds the old value", key);
         }
         ls_free(key);
@@ -378,14 +378,14 @@ static bool follow_failure(struct transaction *work)
     struct ls_session *session = work->session;
     for (size_t i = 0; i < session->reload->failure_count; i++) {
         const struct ls_failure *failure = &session->reload->failures[i];
-        if (!failure->name || !failure->key || ls__names_has(&work->tried, failure->key) ||
+        if (!failure->name || !failure->key || ls_names_has(&work->tried, failure->key) ||
             is_pending(work, failure->key) || !needs_any(session, &failure->needs, &work->loaded))
             continue;
         LS_ERR(err);
         struct ls_bytes *text =
             failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
         bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
-        if (!ls__names_add(&work->tried, failure->key)) usable = false;
+        if (!ls_names_add(&work->tried, failure->key)) usable = false;
         size_t at = usable ? add_item(work, failure->key, failure->paths.items[0], text, failure->hash) : SIZE_MAX;
         ls_bytes_unref(text);
         if (at != SIZE_MAX) {
@@ -444,9 +444,9 @@ static void release(struct transaction *work)
         ls_free(work->items[i].first_name);
     }
     ls_free(work->items);
-    ls__names_release(&work->value_changed);
-    ls__names_release(&work->loaded);
-    ls__names_release(&work->tried);
+    ls_names_release(&work->value_changed);
+    ls_names_release(&work->loaded);
+    ls_names_release(&work->tried);
 }
 
 /* What ran although a file that it requires could not: it has met that one's old version (H64). */
@@ -458,7 +458,7 @@ static void note_old_versions(struct transaction *work)
             report->results[i].outcome == LS_RELOAD_OK ? ls__module_find(work->session, report->results[i].key) : NULL;
         for (size_t j = 0; module && j < report->count; j++) {
             const char *key = report->results[j].key;
-            if (report->results[j].outcome == LS_RELOAD_FAILED && ls__names_has(&module->requires, key) &&
+            if (report->results[j].outcome == LS_RELOAD_FAILED && ls_names_has(&module->requires, key) &&
                 ls__module_find(work->session, key))
                 ls__reload_detail(&report->results[i], "with the old version of %s", key);
         }
@@ -567,7 +567,7 @@ void ls__reload_free(struct ls_session *session)
     while (state->load_count)
         ls__load_pop(session);
     ls__failures_release(session);
-    ls__names_release(&state->undeclared);
+    ls_names_release(&state->undeclared);
     ls_bytes_unref(state->given);
     ls__ref_drop(session, &state->records);
     ls__ref_drop(session, &state->libraries);

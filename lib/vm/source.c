@@ -109,7 +109,7 @@ static int try_directory(struct ls_session *session, const char *dir, const char
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, dir, file);
     int code;
-    if (ls_buf_failed(&path) || !ls__names_add(tried, path.data))
+    if (ls_buf_failed(&path) || !ls_names_add(tried, path.data))
         code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
     else
         code = take_file(session, path.data, source, err);
@@ -150,7 +150,7 @@ int ls__source_direct(struct ls_session *session, const char *path, struct ls_so
     struct ls_names tried = {0};
     int code = try_directory(session, path[0] == '/' ? "/" : session->vm.site->root, path, source, &tried, err);
     if (code == 0 && path[0] != '/') code = try_bundle(session, "", path, source, err);
-    ls__names_release(&tried);
+    ls_names_release(&tried);
     if (code == 0) return ls_fail(err, LS_ENOTFOUND, "no file '%s'", path);
     return code < 0 ? code : 0;
 }
