@@ -15,13 +15,6 @@
 
 enum { RING_IDS = 1, RING_PLACES, RING_LIST, RING_COUNT };
 
-/* [-2, +1, e] */
-static LS_RAISES int l_field(lua_State *L)
-{
-    lua_gettable(L, 1);
-    return 1;
-}
-
 LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int element, int name)
 {
     LS_LTOP(L);
@@ -29,7 +22,7 @@ LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int elem
     ls__at_push(rs, L, LS_AT_INDEX_NAME);
     if (!lua_istable(L, element) || !ls__raw_index(L, top + 1, element, name)) {
         rs->session->vm.epoch++; /* code of the site decides */
-        lua_pushcfunction(L, l_field);
+        lua_pushcfunction(L, ls__l_index);
         lua_pushvalue(L, element);
         lua_pushvalue(L, name);
         if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
@@ -60,10 +53,11 @@ LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int nam
 
 struct rekeying {
     struct ls_resolver_state *rs;
-    int64_t id;   /* of the variable */
-    ls_slot slot; /* of its value */
-    const char *key;
-    int changed;
+    int64_t id; /* of the variable */
+    const struct ls_value *value;
+    const char *key; /* NULL = elements go by themselves again */
+    struct ls_fault *fault;
+    bool changed;
 };
 
 /* The stack while a list is gone through. */
@@ -181,28 +175,40 @@ static LS_RAISES void keep_ring(struct rekeying *job, lua_State *L)
     lua_rawseti(L, ring, RING_PLACES);
     lua_pushvalue(L, AT_NOW);
     lua_rawseti(L, ring, RING_LIST);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+    ls__at_push(rs, L, LS_REF_RINGS);
     lua_pushvalue(L, ring);
     lua_rawseti(L, -2, job->id);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
-    bool fresh = lua_rawgeti(L, -1, job->slot) != LUA_TTABLE;
+    ls__at_push(rs, L, LS_REF_NAMED);
+    bool fresh = lua_rawgeti(L, -1, job->value->slot) != LUA_TTABLE;
     lua_pop(L, 1);
     lua_pushvalue(L, AT_NOW);
-    lua_rawseti(L, -2, job->slot);
+    lua_rawseti(L, -2, job->value->slot);
     rs->named_count += fresh;
 }
 
-/* [-1, +1, e] job; the text of the first problem, or nil */
+/* [-1, +0, e] job */
 static LS_RAISES int l_rekey(lua_State *L)
 {
     struct rekeying *job = lua_touserdata(L, AT_JOB);
     struct ls_resolver_state *rs = job->rs;
     luaL_checkstack(L, 40, NULL);
+    if (!job->key || job->value->shape != LS_SHAPE_ARRAY) {
+        if (!job->key) {
+            ls__at_push(rs, L, LS_REF_RINGS);
+            lua_pushnil(L);
+            lua_rawseti(L, -2, job->id);
+        }
+        job->changed = !job->key;
+        ls__ring_drop(rs, L, job->value->slot);
+        return 0;
+    }
+    ls__slot_push(rs->session, L, job->value->slot); /* a loose one gets its copy back */
+    lua_pop(L, 1);
     lua_pushstring(L, job->key);
     ls__at_push(rs, L, LS_AT_SNAPS);
-    lua_rawgeti(L, -1, job->slot);
+    lua_rawgeti(L, -1, job->value->slot);
     lua_remove(L, -2);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
+    ls__at_push(rs, L, LS_REF_RINGS);
     lua_rawgeti(L, -1, job->id);
     lua_remove(L, -2);
     int ring = lua_gettop(L);
@@ -234,46 +240,22 @@ static LS_RAISES int l_rekey(lua_State *L)
     }
     if (job->changed && count_of(L, AT_IDS) > 2 * count + FORGET_ABOVE) forget_keys(L, count);
     keep_ring(job, L);
-    rs->members_slot = rs->members_slot == job->slot ? 0 : rs->members_slot;
-    lua_settop(L, AT_TOP);
-    return 1;
+    rs->members_slot = rs->members_slot == job->value->slot ? 0 : rs->members_slot;
+    if (!lua_isnil(L, AT_PROBLEM)) ls_fault_set(job->fault, LS_FAULT_KEY, "%s", lua_tostring(L, AT_PROBLEM));
+    return 0;
 }
 
 int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char *key, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    struct rekeying job = {rs, id, value->slot, key, 0};
-    int opened = ls__window_open(rs, fault);
-    if (opened < 0) return -1;
-    lua_State *L = rs->L;
-    int rc = 0;
-    if (!key) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_rings);
-        lua_pushnil(L);
-        lua_rawseti(L, -2, id); /* taking out allocates nothing */
-        job.changed = 1;
-        ls__ring_drop(rs, L, value->slot);
-    } else if (value->shape == LS_SHAPE_ARRAY) {
-        ls__slot_push(rs->session, L, value->slot); /* a loose one gets its copy back */
-        lua_pop(L, 1);
-        lua_pushcfunction(L, l_rekey);
-        lua_pushlightuserdata(L, &job);
-        rc = ls__resolver_run(rs, 1, 1, LS_FAULT_INTERNAL, fault);
-        if (rc == 0 && lua_type(L, -1) == LUA_TSTRING) {
-            const char *text = lua_tostring(L, -1);
-            ls_fault_set(fault, LS_FAULT_KEY, "%s", text);
-        }
-    } else {
-        ls__ring_drop(rs, L, value->slot);
-    }
-    ls__window_done(rs, opened);
-    return rc ? -1 : job.changed;
+    struct rekeying job = {rs, id, value, key, fault, false};
+    return ls__resolver_job(rs, l_rekey, &job, fault) ? -1 : job.changed;
 }
 
 bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     if (!rs->named_count) return false;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
+    ls__at_push(rs, L, LS_REF_NAMED);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_remove(L, -2);
         return true;
@@ -285,7 +267,7 @@ bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     if (!rs->named_count || !slot) return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_named);
+    ls__at_push(rs, L, LS_REF_NAMED);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_pushboolean(L, 0);
         lua_rawseti(L, -3, slot);

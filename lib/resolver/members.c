@@ -6,8 +6,6 @@
  * called loose; whoever looks at it gets the value back into the slot, or nil when the object has died. An item of a
  * list hangs on its element: nothing but the list and its rows knows the item.
  * Owner thread: the session's. Rules: R1, R2. */
-#include <string.h>
-
 #include "resolver/viewlist.h"
 
 /* --- elements --- */
@@ -18,8 +16,7 @@ static LS_RAISES bool push_list(struct ls_resolver_state *rs, lua_State *L, ls_s
 {
     ls__slot_push(rs->session, L, slot);
     if (lua_type(L, -1) == LUA_TUSERDATA) {
-        const char *type = ls__native_type(rs->session, L, -1);
-        return type && strcmp(type, LS_LIST_TYPE) == 0 && lua_getiuservalue(L, -1, LS_LIST_ITEMS) == LUA_TTABLE;
+        return ls__native_kind(rs, L, -1) == LS_NATIVE_LIST && lua_getiuservalue(L, -1, LS_LIST_ITEMS) == LUA_TTABLE;
     }
     ls__at_push(rs, L, LS_AT_SNAPS);
     return lua_rawgeti(L, -1, slot) == LUA_TTABLE;
@@ -46,7 +43,7 @@ static LS_RAISES int l_find_members(lua_State *L)
         lua_rawset(L, at + 1);
     }
     lua_settop(L, at + 1);
-    lua_rawseti(L, LUA_REGISTRYINDEX, rs->ref_members);
+    lua_rawseti(L, LUA_REGISTRYINDEX, rs->refs[LS_REF_MEMBERS]);
     rs->members_slot = slot;
     return 0;
 }
@@ -67,7 +64,7 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
     }
     if (element == 0 && lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL) {
         if (ls__ring_push(rs, L, list)) lua_pushinteger(L, object);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_members);
+        ls__at_push(rs, L, LS_REF_MEMBERS);
         lua_insert(L, -2);
         element = lua_rawget(L, -2) != LUA_TNIL;
     }
@@ -82,15 +79,14 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
 static LS_RAISES void push_leash(struct ls_resolver_state *rs, lua_State *L, int object)
 {
     lua_pushvalue(L, object);
-    const char *type = ls__native_type(rs->session, L, -1);
-    if (type && strcmp(type, LS_ITEM_TYPE) == 0) {
+    if (ls__native_kind(rs, L, -1) == LS_NATIVE_ITEM) {
         if (ls__is_primitive(lua_getiuservalue(L, -1, LS_ITEM_BASE)))
             lua_pop(L, 1);
         else
             lua_replace(L, -2);
     }
     int key = lua_gettop(L);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_leashes);
+    ls__at_push(rs, L, LS_REF_LEASHES);
     lua_pushvalue(L, key);
     if (lua_rawget(L, -2) != LUA_TTABLE) {
         lua_pop(L, 1);
@@ -127,7 +123,7 @@ static LS_RAISES int l_loosen(lua_State *L)
     struct loosening *job = lua_touserdata(L, 1);
     struct ls_resolver_state *rs = job->rs;
     ls__object_push(rs->session, L, job->object);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_loose);
+    ls__at_push(rs, L, LS_REF_LOOSE);
     lua_rawgeti(L, WAYS, job->slot);
     bool loose = lua_toboolean(L, -1);
     lua_pop(L, 1);
@@ -159,20 +155,15 @@ void ls__op_loosen(void *ctx, int64_t object, ls_slot slot)
     struct ls_resolver_state *rs = ctx;
     struct loosening job = {rs, object, slot};
     struct ls_fault fault;
-    int opened = slot ? ls__window_open(rs, &fault) : -1;
-    if (opened < 0) return;
-    lua_pushcfunction(rs->L, l_loosen);
-    lua_pushlightuserdata(rs->L, &job);
     /* without memory the slot goes on holding, and the next detection tries again */
-    ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, &fault);
-    ls__window_done(rs, opened);
+    if (slot) ls__resolver_job(rs, l_loosen, &job, &fault);
 }
 
 /* Push the way to a loose slot's value, and what it leads to: the table, or nil. @return is the slot loose? else
  * nothing is pushed. [-0, +(2|0), -] */
 static bool push_way(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_loose);
+    ls__at_push(rs, L, LS_REF_LOOSE);
     if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) {
         lua_remove(L, -2);
         lua_rawgeti(L, -1, 1);
@@ -191,7 +182,7 @@ static void forget_loose(struct ls_resolver_state *rs, lua_State *L, ls_slot slo
         lua_rawseti(L, at, key);
         if (key < 0) break;
     }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rs->ref_loose);
+    ls__at_push(rs, L, LS_REF_LOOSE);
     lua_pushboolean(L, 0);
     lua_rawseti(L, -2, slot);
     lua_pop(L, 1);
@@ -254,30 +245,4 @@ bool ls__op_alive(void *ctx, int64_t object, bool collect)
     bool alive = lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL;
     ls__window_done(rs, opened);
     return alive;
-}
-
-/* --- life --- */
-
-LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L)
-{
-    int *refs[] = {&rs->ref_members, &rs->ref_leashes, &rs->ref_loose, &rs->ref_rings, &rs->ref_named};
-    for (int i = 0; i < 5; i++) {
-        lua_newtable(L);
-        if (i == 1) {
-            ls__at_push(rs, L, LS_AT_IDS);
-            lua_getmetatable(L, -1);
-            lua_setmetatable(L, -3);
-            lua_pop(L, 1);
-        }
-        *refs[i] = ls__ref_take(rs->session, L);
-    }
-}
-
-void ls__members_close(struct ls_resolver_state *rs)
-{
-    ls__ref_drop(rs->session, &rs->ref_members);
-    ls__ref_drop(rs->session, &rs->ref_leashes);
-    ls__ref_drop(rs->session, &rs->ref_loose);
-    ls__ref_drop(rs->session, &rs->ref_rings);
-    ls__ref_drop(rs->session, &rs->ref_named);
 }

@@ -100,16 +100,6 @@ static LS_RAISES bool is_list(struct ls_session *session, lua_State *L, int at)
     return yes > 0;
 }
 
-/* [-0, +0, -] has the value at `at` the metatable of arrays */
-static bool is_array_meta(struct ls_resolver_state *rs, lua_State *L, int at)
-{
-    if (!lua_getmetatable(L, at)) return false;
-    ls__at_push(rs, L, LS_AT_ARRAY_META);
-    bool yes = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return yes;
-}
-
 /* Ordinary indexing of the value at `at` with "type", raw as far as that goes. [-0, +1, e] */
 static LS_RAISES void index_type(struct ls_resolver_state *rs, lua_State *L, int at)
 {
@@ -167,7 +157,7 @@ LS_RAISES bool ls__is_array(struct ls_session *session, lua_State *L, int index)
     int at = lua_absindex(L, index);
     if (!lua_istable(L, at)) return false;
     luaL_checkstack(L, 12, NULL);
-    if (is_array_meta(session->resolver, L, at)) return true;
+    if (ls__native_kind(session->resolver, L, at) == LS_NATIVE_ARRAY) return true;
     ls__type_push(session, L, at);
     bool typed = !lua_isnil(L, -1);
     lua_pop(L, 1);
@@ -397,7 +387,7 @@ static LS_RAISES int l_commit(lua_State *L)
         put(job, L, slot, 0, 0, &now);
         return 0;
     }
-    if (lua_istable(L, 1) && is_array_meta(rs, L, 1)) {
+    if (ls__native_kind(rs, L, 1) == LS_NATIVE_ARRAY) {
         commit_array(job, L);
         return 0;
     }
@@ -489,13 +479,18 @@ static enum sequence compare_sequence(struct ls_resolver_state *rs, const struct
     return same && seen == value->object ? SEQUENCE_SAME : SEQUENCE_CHANGED;
 }
 
-/* The type of the table at `at` as far as raw reads tell: 1 equal to what was seen, 0 not, or not to be told.
- * [-0, +0, -] */
+/* Is what is on top the type that was seen? [-0, +0, -] */
+static bool is_type_seen(lua_State *L, const struct ls_value *value)
+{
+    return lua_isnil(L, -1) ? !value->type
+                            : lua_type(L, -1) == LUA_TSTRING && same_type(lua_tostring(L, -1), value->type);
+}
+
+/* The type of the table at `at` as far as raw reads tell: false also where they do not. Leaves rubbish. [-0, +n, -] */
 static bool same_type_raw(struct ls_resolver_state *rs, const struct ls_value *value, int at)
 {
     lua_State *L = rs->L;
     int index_name = LS_AT(rs, LS_AT_INDEX_NAME), name = LS_AT(rs, LS_AT_TYPE_NAME);
-    bool same = false;
     if (lua_getmetatable(L, at)) {
         int meta = lua_gettop(L);
         lua_pushvalue(L, name);
@@ -503,14 +498,9 @@ static bool same_type_raw(struct ls_resolver_state *rs, const struct ls_value *v
         if (type == LUA_TSTRING) /* the usual case: a prototype with its own name */
             return lua_tostring(L, -1) == value->type || same_type(lua_tostring(L, -1), value->type);
         if (type != LUA_TNIL || !ls__raw_index(L, index_name, meta, name)) return false;
-        if (!lua_isnil(L, -1)) return lua_type(L, -1) == LUA_TSTRING && same_type(lua_tostring(L, -1), value->type);
+        if (!lua_isnil(L, -1)) return is_type_seen(L, value);
     }
-    if (!ls__raw_index(L, index_name, at, name)) return false;
-    if (lua_isnil(L, -1))
-        same = !value->type;
-    else if (lua_type(L, -1) == LUA_TSTRING)
-        same = same_type(lua_tostring(L, -1), value->type);
-    return same;
+    return ls__raw_index(L, index_name, at, name) && is_type_seen(L, value);
 }
 
 int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_fault *fault)
@@ -525,9 +515,8 @@ int ls__recheck(struct ls_resolver_state *rs, struct ls_value *value, struct ls_
         if (list <= 0) return 0;
     } else if (!(value->flags & LS_VALUE_NOT_FINITE)) {
         struct commit job = {.rs = rs, .value = value, .same_table = true};
-        bool plain = !lua_getmetatable(L, at);
-        if (!plain) /* a list's own items; any other metatable may have brought a type */
-            plain = lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META));
+        /* a list's own items; any other metatable may have brought a type */
+        bool plain = !lua_getmetatable(L, at) || lua_topointer(L, -1) == rs->metas[LS_NATIVE_ARRAY];
         lua_settop(L, at);
         enum sequence sequence = plain ? compare_sequence(rs, value, at, &job.prefix) : SEQUENCE_NONE;
         lua_settop(L, at);

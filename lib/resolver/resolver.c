@@ -13,32 +13,15 @@
 
 /* --- values that variables remember --- */
 
-struct copying {
-    ls_slot from, to;
-};
-
-/* [-1, +0, m] */
-static LS_RAISES int l_copy(lua_State *L)
-{
-    struct copying *job = lua_touserdata(L, 1);
-    ls__slot_push(ls__session_of(L), L, job->from);
-    job->to = ls__slot_take(ls__session_of(L), L);
-    return 0;
-}
-
 static int op_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    struct copying job = {slot, 0};
     *copy = 0;
-    if (!slot) return 0;
-    int opened = ls__window_open(rs, fault);
-    if (opened < 0) return -1;
-    lua_pushcfunction(rs->L, l_copy);
-    lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    int opened = slot ? ls__window_open(rs, fault) : 0;
+    if (!slot || opened < 0) return opened;
+    ls__value_push(rs, slot);
+    int rc = ls__slot_keep(rs, copy, fault);
     ls__window_done(rs, opened);
-    *copy = job.to;
     return rc;
 }
 
@@ -115,9 +98,10 @@ static LS_RAISES int l_prepare(lua_State *L)
     return 0;
 }
 
-/* [-1, +0, -] names go by setting them nil, which allocates nothing */
-static void forget_keys(struct ls_resolver_state *rs, struct ls_path *path)
+/* Names go by setting them nil, which allocates nothing. */
+static void op_forget(void *ctx, struct ls_path *path)
 {
+    struct ls_resolver_state *rs = ctx;
     lua_State *L = rs->session->vm.L;
     if (!lua_checkstack(L, 8)) return;
     ls__at_push(rs, L, LS_AT_NAMES);
@@ -149,19 +133,9 @@ static int op_prepare(void *ctx, struct ls_path *path, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
     struct keying job = {rs, path};
-    int opened = ls__window_open(rs, fault);
-    if (opened < 0) return -1;
-    lua_pushcfunction(rs->L, l_prepare);
-    lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
-    ls__window_done(rs, opened);
-    if (rc) forget_keys(rs, path);
+    int rc = ls__resolver_job(rs, l_prepare, &job, fault);
+    if (rc) op_forget(rs, path);
     return rc;
-}
-
-static void op_forget(void *ctx, struct ls_path *path)
-{
-    forget_keys(ctx, path);
 }
 
 /* --- the table --- */
@@ -219,7 +193,7 @@ struct ls_resolver ls_session_resolver(struct ls_session *session)
 
 /* --- life --- */
 
-/* [-1, +0, m] a place of the window holds what is on top */
+/* [-1, +0, m] what is on top is kept at `place` */
 static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     rs->refs[place] = ls__ref_take(rs->session, L);
@@ -229,29 +203,32 @@ static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__
 static LS_RAISES int l_open(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
-    static const enum ls__place plain[] = {LS_AT_VALUES, LS_AT_KEYS, LS_AT_TYPES, LS_AT_SNAPS, LS_AT_NAMES};
+    static const enum ls__place plain[] = {LS_AT_VALUES,   LS_AT_KEYS,   LS_AT_TYPES,  LS_AT_SNAPS, LS_AT_NAMES,
+                                           LS_REF_MEMBERS, LS_REF_RINGS, LS_REF_NAMED, LS_REF_LOOSE};
+    static const enum ls__place weak[] = {LS_AT_IDS, LS_REF_LEASHES, LS_AT_OBJECTS};
+    static const struct {
+        enum ls__place place;
+        const char *text;
+    } names[] = {{LS_AT_TYPE_NAME, "type"}, {LS_AT_INDEX_NAME, "__index"}, {LS_AT_CALL_NAME, "__call"}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         lua_newtable(L);
         keep(rs, L, plain[i]);
     }
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof weak / sizeof *weak; i++) {
         lua_newtable(L);
         lua_createtable(L, 0, 1);
-        lua_pushstring(L, i == 0 ? "k" : "v");
+        lua_pushstring(L, weak[i] == LS_AT_OBJECTS ? "v" : "k");
         lua_setfield(L, -2, "__mode");
         lua_setmetatable(L, -2);
-        keep(rs, L, i == 0 ? LS_AT_IDS : LS_AT_OBJECTS);
+        keep(rs, L, weak[i]);
     }
-    lua_pushliteral(L, "type");
-    keep(rs, L, LS_AT_TYPE_NAME);
-    lua_pushliteral(L, "__index");
-    keep(rs, L, LS_AT_INDEX_NAME);
-    lua_pushliteral(L, "__call");
-    keep(rs, L, LS_AT_CALL_NAME);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        lua_pushstring(L, names[i].text);
+        keep(rs, L, names[i].place);
+    }
     lua_pushcfunction(L, ls__traceback);
     keep(rs, L, LS_AT_HANDLER);
     ls__native_open(rs, L);
-    ls__members_open(rs, L);
     return 0;
 }
 
@@ -268,9 +245,8 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
     struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
     if (!rs) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
     rs->session = session;
-    for (int place = 0; place <= LS_WINDOW_REFS; place++)
+    for (int place = 0; place < LS_REF_COUNT; place++)
         rs->refs[place] = LUA_NOREF;
-    rs->ref_members = rs->ref_rings = rs->ref_named = rs->ref_leashes = rs->ref_loose = LUA_NOREF;
     session->resolver = rs;
     return ls__lrun(session, l_open, rs, 0, err);
 }
@@ -279,9 +255,8 @@ void ls__resolver_free(struct ls_session *session)
 {
     struct ls_resolver_state *rs = session->resolver;
     if (!rs) return;
-    for (int place = 1; place <= LS_WINDOW_REFS; place++)
+    for (int place = 0; place < LS_REF_COUNT; place++)
         ls__ref_drop(session, &rs->refs[place]);
-    ls__members_close(rs);
     ls_budget_free(rs->session->vm.budget, rs->key_uses);
     ls_free(rs);
     session->resolver = NULL;

@@ -16,7 +16,8 @@
 #include "tracker/path.h"
 #include "tracker/tracker.h"
 
-/* Places in the window, counted from base; each has its reference in ls_resolver_state.refs. */
+/* What the resolver keeps by references (ls_resolver_state.refs). The first of them, LS_AT_…, also have their places in
+ * the window, counted from base; LS_REF_… are asked for rarely. */
 enum ls__place {
     LS_AT_VALUES = 1, /* slot → value seen last; a free slot holds the number of the next free one */
     LS_AT_KEYS,       /* key number → field name */
@@ -25,9 +26,6 @@ enum ls__place {
     LS_AT_IDS,        /* object → id, weak keys (T39) */
     LS_AT_OBJECTS,    /* id → object, weak values */
     LS_AT_NAMES,      /* field name → key number */
-    LS_AT_LIST_META,  /* metatable of list wrappers */
-    LS_AT_ITEM_META,  /* metatable of list items */
-    LS_AT_ARRAY_META, /* marks the array of a list's items (T49) */
     LS_AT_TYPE_NAME,  /* "type" */
     LS_AT_INDEX_NAME, /* "__index" */
     LS_AT_CALL_NAME,  /* "__call" */
@@ -37,32 +35,39 @@ enum ls__place {
     LS_AT_TEXT,  /* the two long strings compared last, see ls_resolver_state.texts_equal */
     LS_AT_OTHER_TEXT,
     LS_WINDOW_SIZE = LS_AT_OTHER_TEXT,
+    LS_REF_LIST_META,  /* metatable of list wrappers */
+    LS_REF_ITEM_META,  /* metatable of list items */
+    LS_REF_ARRAY_META, /* marks the array of a list's items */
+    LS_REF_MEMBERS,    /* element → its first place in the list of members_slot; weak keys once that is set */
+    LS_REF_RINGS,      /* variable → how the elements of its list have ids by key, in keys.c */
+    LS_REF_NAMED,      /* slot → ids by place of the elements of such a list; false = it holds none */
+    LS_REF_LEASHES,    /* object → what slots hold as long as it lives; weak keys */
+    LS_REF_LOOSE,      /* slot → the way to its value there, of the slots that are loose */
+    LS_REF_COUNT,
 };
+
+/* The list wrapper's objects. */
+enum ls__native { LS_NATIVE_NONE, LS_NATIVE_LIST, LS_NATIVE_ITEM, LS_NATIVE_ARRAY, LS_NATIVE_COUNT };
 
 struct ls_resolver_state {
     struct ls_session *session;
-    int refs[LS_WINDOW_REFS + 1];
-    lua_State *L;     /* thread of the open window */
-    bool open;        /* a window is open */
-    int base;         /* stack top below it */
+    int refs[LS_REF_COUNT];
+    const void *metas[LS_NATIVE_COUNT]; /* lua_topointer of their metatables, which the references keep */
+    lua_State *L;                       /* thread of the open window */
+    bool open;                          /* a window is open */
+    int base;                           /* stack top below it */
     uint8_t did;      /* of the check that goes on: LS_CHECK_RAN = a protected call was made, LS_CHECK_LONG */
     bool texts_equal; /* are the strings at LS_AT_TEXT and LS_AT_OTHER_TEXT? */
     /* Many paths begin alike (`ships.0.name`, `ships.1.name`). While no Lua code runs and no slot changes, the table
      * that the first field leads to stays the same, so it is kept in LS_AT_CACHE. cache_from 0 = nothing is. */
     ls_slot cache_from;
     ls_op cache_op;
-    uint32_t slot_count; /* slots ever made */
-    uint32_t free_slot;  /* head of the chain of free slots, 0 = none */
-    uint32_t registered; /* objects that got an id since the tables of ids were made */
-    /* Rows (R2), in members.c. Not in the window: they are asked for rarely. */
-    int ref_members;      /* element → its first place in the list of members_slot; weak keys */
+    uint32_t slot_count;  /* slots ever made */
+    uint32_t free_slot;   /* head of the chain of free slots, 0 = none */
+    uint32_t registered;  /* objects that got an id since the tables of ids were made */
     ls_slot members_slot; /* 0 = none: forgotten when what the slot holds changes */
-    int ref_rings;        /* variable → how the elements of its list have ids by key (R4), in keys.c */
-    int ref_named;        /* slot → ids by place of the elements of such a list; false = it holds none */
-    uint32_t named_count; /* of these */
-    int ref_leashes;      /* object → what slots hold as long as it lives; weak keys */
-    int ref_loose;        /* slot → the way to its value there, of the slots that are loose */
-    uint32_t loose_count; /* of these */
+    uint32_t named_count; /* in LS_REF_NAMED */
+    uint32_t loose_count; /* in LS_REF_LOOSE */
     uint64_t collected;   /* the epoch at the last collection that a row asked for */
     uint32_t *key_uses;   /* key number - 1 → steps that use it; of a free key: the next free one */
     uint32_t key_count, key_cap, free_key;
@@ -90,7 +95,18 @@ int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enu
  * [-(nargs+1), +(nresults|0), -] */
 int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
                      struct ls_fault *fault);
-/** Push a table of the window where no window is at hand: inside protected functions. [-0, +1, -] */
+/** The window is open again, at `base` of `L`, after a call of code that may have come back into the resolver. */
+static inline void ls__window_back(struct ls_resolver_state *rs, lua_State *L, int base)
+{
+    rs->L = L;
+    rs->base = base;
+    rs->open = true;
+    rs->cache_from = 0;
+}
+/** ls__resolver_run of a function of one argument, a light userdata, in a window that is opened for it if need be.
+ * @return 0, -1 and fault. [-0, +0, -] */
+int ls__resolver_job(struct ls_resolver_state *rs, lua_CFunction fn, void *job, struct ls_fault *fault);
+/** Push what a reference keeps, also where no window is at hand: inside protected functions. [-0, +1, -] */
 static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rs->refs[place]);
@@ -104,12 +120,19 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
 /** A fresh slot holding `false` everywhere. [-0, +0, m] */
 LS_RAISES ls_slot ls__slot_reserve(struct ls_resolver_state *rs, lua_State *L);
 
+/** Pop the value on top into a new slot, *slot. @return 0, -1 and fault. Needs a window. [-1, +0, -] */
+int ls__slot_keep(struct ls_resolver_state *rs, ls_slot *slot, struct ls_fault *fault);
+
 /* --- raw.c --- */
 
 /** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a
  * function or another value decides, so protected indexing is needed. [-0, +(1|0), -] */
 bool ls__raw_index(lua_State *L, int index_name, int at, int key);
+
 /* --- resolver_read.c --- */
+
+/** The value at 1, indexed with that at 2, for protected calls. [-2, +1, e] */
+LS_RAISES int ls__l_index(lua_State *L);
 
 /** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result;
  * *type becomes the type of the last.
@@ -140,10 +163,6 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object);
 void ls__op_loosen(void *ctx, int64_t object, ls_slot slot);
 /** `alive` of struct ls_resolver_ops. */
 bool ls__op_alive(void *ctx, int64_t object, bool collect);
-/** Make the tables; called once, protected. [-0, +0, m] */
-LS_RAISES void ls__members_open(struct ls_resolver_state *rs, lua_State *L);
-/** Give the tables up. */
-void ls__members_close(struct ls_resolver_state *rs);
 /** Cold half of ls__slot_look: `false` is on top, which a loose slot holds in its value's stead. Its value becomes the
  * slot's own again and takes the place of what is on top; nil does, where it has died. @return the type. [-1, +1, -] */
 int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
@@ -154,6 +173,13 @@ void ls__slot_renew(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
 static inline int ls__slot_look(struct ls_resolver_state *rs, lua_State *L, ls_slot slot, int type)
 {
     return type == LUA_TBOOLEAN && rs->loose_count ? ls__slot_tighten(rs, L, slot) : type;
+}
+/** Push the value that a slot names; slot 0 is nil. Needs a window. @return its type. [-0, +1, -] */
+static inline int ls__value_push(struct ls_resolver_state *rs, ls_slot slot)
+{
+    if (slot) return ls__slot_look(rs, rs->L, slot, lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), slot));
+    lua_pushnil(rs->L);
+    return LUA_TNIL;
 }
 
 /* --- keys.c --- */
@@ -207,13 +233,11 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
 
 /* --- viewlist.c, viewlist_sync.c --- */
 
-enum ls__native { LS_NATIVE_NONE, LS_NATIVE_LIST, LS_NATIVE_ITEM, LS_NATIVE_ARRAY };
-
 #define LS_LIST_TYPE "lua.ViewList"
 #define LS_ITEM_TYPE "lua.ViewListItem"
 
-/** What native object the value at `at` is. Needs a window. [-0, +0, -] */
-enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at);
+/** What native object the value at `at` is. `rs` NULL: the resolver has gone before a finalizer asks, none. [-0, +0, -] */
+enum ls__native ls__native_kind(const struct ls_resolver_state *rs, lua_State *L, int at);
 /** Push a field of the native object on top (T50); `key` is the step's name. @return false: no such field.
  * [-0, +(1|0), -] */
 bool ls__native_field(lua_State *L, enum ls__native kind, const char *name);

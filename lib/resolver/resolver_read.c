@@ -10,32 +10,19 @@
 /* The check of an unchanged value is one piece of code, also where several operations have it in common. */
 #define LS_HOT static inline __attribute__((always_inline))
 
-/* [-2, +1, e] ordinary indexing, metamethods included */
-static LS_RAISES int l_index(lua_State *L)
+LS_RAISES int ls__l_index(lua_State *L)
 {
     lua_gettable(L, 1);
     return 1;
 }
 
-/* [-0, +0, -] */
-static const char *kind_of(lua_State *L, int at)
-{
-    return luaL_typename(L, at);
-}
-
 /* The path up to a step, for messages: `ships.0`. */
 static void head_of(const struct ls_path *path, uint32_t step, char *out, size_t size)
 {
-    const struct ls_step *last = step ? &path->steps[step - 1] : NULL;
-    size_t len = 0;
-    if (last) {
-        /* Count the steps' dots in the text: the start, if there is one, belongs to the head. */
-        size_t at = path->text_len;
-        uint32_t after = path->count - step;
-        while (at > 0 && after > 0)
-            after -= path->text[--at] == '.';
-        len = at;
-    }
+    /* Count the steps' dots in the text: the start, if there is one, belongs to the head. */
+    size_t len = step ? path->text_len : 0;
+    for (uint32_t after = path->count - step; len > 0 && after > 0;)
+        after -= path->text[--len] == '.';
     snprintf(out, size, "%.*s", (int)(len < 200 ? len : 200), path->text);
 }
 
@@ -64,7 +51,7 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
     lua_pushvalue(L, LS_AT(rs, LS_AT_INDEX_NAME));
     int type = lua_rawget(L, -2);
     if (type == LUA_TNIL) {
-        if (lua_rawequal(L, -2, LS_AT(rs, LS_AT_ARRAY_META)))
+        if (lua_topointer(L, -2) == rs->metas[LS_NATIVE_ARRAY])
             return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a list's items are reached by index only");
         lua_pop(L, 2);
         return 0;
@@ -80,7 +67,7 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
         }
     }
     lua_settop(L, at);
-    lua_pushcfunction(L, l_index);
+    lua_pushcfunction(L, ls__l_index);
     lua_pushvalue(L, at);
     lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
     return ls__resolver_call(rs, 2, 1, LS_FAULT_BAD_CALL, fault);
@@ -89,7 +76,7 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
 /* [-0, +0, -] the value without that step is on top */
 static int no_step(lua_State *L, const struct ls_step *step, struct ls_fault *fault)
 {
-    const char *type = kind_of(L, -1);
+    const char *type = luaL_typename(L, -1);
     if (step->kind == LS_STEP_INDEX)
         return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a %s has no element %u", type, step->index);
     return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "a %s has no %s '%.200s'", type,
@@ -100,7 +87,7 @@ static int no_step(lua_State *L, const struct ls_step *step, struct ls_fault *fa
 static int native_step(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
-    enum ls__native kind = ls__native_kind(rs, lua_gettop(L));
+    enum ls__native kind = ls__native_kind(rs, L, -1);
     if (kind == LS_NATIVE_NONE) return no_step(L, step, fault);
     if (step->kind == LS_STEP_INDEX) {
         if (ls__native_element(L, kind, step->index)) return 0;
@@ -119,7 +106,7 @@ int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, st
 {
     lua_State *L = rs->L;
     int type = lua_type(L, -1);
-    enum ls__native native = type == LUA_TUSERDATA ? ls__native_kind(rs, lua_gettop(L)) : LS_NATIVE_NONE;
+    enum ls__native native = type == LUA_TUSERDATA ? ls__native_kind(rs, L, -1) : LS_NATIVE_NONE;
     if (type == LUA_TTABLE) {
         lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), step->key);
         if (lua_rawget(L, -2) == LUA_TNIL && inherited(rs, step->key, fault)) return -1;
@@ -139,7 +126,7 @@ int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, st
         lua_pop(L, 2);
         if (callable) return 0;
     }
-    return ls_fault_set(fault, LS_FAULT_BAD_CALL, "'%.200s' is a %s, not a method", step->name, kind_of(L, -1));
+    return ls_fault_set(fault, LS_FAULT_BAD_CALL, "'%.200s' is a %s, not a method", step->name, luaL_typename(L, -1));
 }
 
 static int step_call(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
@@ -156,7 +143,7 @@ static int no_element(struct ls_resolver_state *rs, uint32_t index, struct ls_fa
 {
     lua_State *L = rs->L;
     if (!lua_getmetatable(L, -2)) return 0;
-    if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
+    if (lua_topointer(L, -1) == rs->metas[LS_NATIVE_ARRAY])
         return ls_fault_set(fault, LS_FAULT_BAD_INDEX, "the list has no item %u", index);
     lua_pop(L, 1);
     return 0;
@@ -206,12 +193,7 @@ LS_HOT uint32_t begin(struct ls_resolver_state *rs, ls_slot from, const struct l
         *type = LUA_TTABLE;
         return 1;
     }
-    if (!from) {
-        lua_pushnil(L);
-        *type = LUA_TNIL;
-        return 0;
-    }
-    *type = ls__slot_look(rs, L, from, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), from));
+    *type = ls__value_push(rs, from);
     if (!long_enough || *type != LUA_TTABLE) return 0;
     lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), (uint32_t)path->code[0]);
     if (lua_rawget(L, -2) != LUA_TTABLE) {
@@ -283,7 +265,7 @@ LS_HOT int compare(struct ls_resolver_state *rs, int type, const struct ls_path 
 {
     lua_State *L = rs->L;
     if (value->slot) {
-        int seen = ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot));
+        int seen = ls__value_push(rs, value->slot);
         bool same = type == LUA_TSTRING ? lua_topointer(L, -1) == lua_topointer(L, -2) ||
                                               (seen == LUA_TSTRING && same_text(rs, value->slot))
                                         : lua_rawequal(L, -1, -2) && seen != LUA_TNIL;

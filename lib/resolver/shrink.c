@@ -26,10 +26,10 @@ static LS_RAISES bool cut_row(struct ls_resolver_state *rs, lua_State *L, enum l
 }
 
 /* Any other, anew with what it holds; `false` stands for nothing. [-0, +0, m] */
-static LS_RAISES void cut_map(lua_State *L, int ref)
+static LS_RAISES void cut_map(struct ls_resolver_state *rs, lua_State *L, enum ls__place place)
 {
     LS_LTOP(L);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    ls__at_push(rs, L, place);
     int old = lua_gettop(L);
     lua_newtable(L);
     if (lua_getmetatable(L, old)) lua_setmetatable(L, -2);
@@ -39,7 +39,7 @@ static LS_RAISES void cut_map(lua_State *L, int ref)
         lua_insert(L, -2);
         lua_rawset(L, old + 1);
     }
-    lua_rawseti(L, LUA_REGISTRYINDEX, ref);
+    lua_rawseti(L, LUA_REGISTRYINDEX, rs->refs[place]);
     lua_settop(L, old - 1);
     LS_LTOP_CHECK(L, 0);
 }
@@ -110,16 +110,16 @@ static LS_RAISES int l_cut(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     static const enum ls__place rows[] = {LS_AT_VALUES, LS_AT_TYPES, LS_AT_SNAPS, LS_AT_KEYS};
+    static const enum ls__place maps[] = {LS_AT_NAMES,  LS_REF_RINGS, LS_REF_NAMED, LS_REF_LEASHES,
+                                          LS_REF_LOOSE, LS_AT_IDS,    LS_AT_OBJECTS};
     bool few = few_live(rs, L), cut = few;
     cut_slots(rs, L);
     cut_keys(rs, L);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         cut |= cut_row(rs, L, rows[i], rows[i] == LS_AT_KEYS ? rs->key_count : rs->slot_count);
-    const int maps[] = {rs->refs[LS_AT_NAMES], rs->ref_rings,       rs->ref_named,          rs->ref_leashes,
-                        rs->ref_loose,         rs->refs[LS_AT_IDS], rs->refs[LS_AT_OBJECTS]};
     for (size_t i = cut ? 0 : 7; i < (few ? 7 : 5); i++)
-        cut_map(L, maps[i]);
-    if (cut && !rs->members_slot) cut_map(L, rs->ref_members);
+        cut_map(rs, L, maps[i]);
+    if (cut && !rs->members_slot) cut_map(rs, L, LS_REF_MEMBERS);
     lua_pushboolean(L, cut);
     return 1;
 }

@@ -78,3 +78,20 @@ LS_RAISES ls_slot ls__slot_take(struct ls_session *session, lua_State *L)
     lua_pop(L, 1);
     return slot;
 }
+
+/* [-2, +0, m] value, where its slot goes */
+static LS_RAISES int l_keep(lua_State *L)
+{
+    ls_slot *slot = lua_touserdata(L, 2);
+    lua_settop(L, 1);
+    *slot = ls__slot_take(ls__session_of(L), L);
+    return 0;
+}
+
+int ls__slot_keep(struct ls_resolver_state *rs, ls_slot *slot, struct ls_fault *fault)
+{
+    lua_pushcfunction(rs->L, l_keep);
+    lua_insert(rs->L, -2);
+    lua_pushlightuserdata(rs->L, slot);
+    return ls__resolver_run(rs, 2, 0, LS_FAULT_INTERNAL, fault);
+}

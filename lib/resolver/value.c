@@ -100,7 +100,7 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         if (opened < 0) return LS_ENOMEM;
         lua_State *L = rs->L;
         /* a loose slot gets its copy back as well */
-        ls__slot_look(rs, L, value->slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), value->slot));
+        ls__value_push(rs, value->slot);
         if (value->shape == LS_SHAPE_ARRAY && lua_rawgeti(L, LS_AT(rs, LS_AT_SNAPS), value->slot) != LUA_TTABLE) {
             ls_buf_str(out, "null"); /* it has died with the object that it belonged to */
             ls__window_done(rs, opened);
@@ -263,13 +263,8 @@ int ls__op_decode(void *ctx, const char *json, size_t len, ls_slot *slot, struct
     memset(&job, 0, offsetof(struct decoding, items));
     job.rs = rs;
     *slot = 0;
-    int opened = ls__window_open(rs, fault);
-    if (opened < 0) return -1;
     ls_json_read(&job.reader, json, len);
-    lua_pushcfunction(rs->L, l_decode);
-    lua_pushlightuserdata(rs->L, &job);
-    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
-    ls__window_done(rs, opened);
+    int rc = ls__resolver_job(rs, l_decode, &job, fault);
     ls_buf_release(&job.text);
     if (rc) return -1;
     if (job.kind == LS_FAULT_BAD_REFERENCE)

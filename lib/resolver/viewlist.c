@@ -5,39 +5,21 @@
 
 #include <string.h>
 
-enum ls__native ls__native_kind(struct ls_resolver_state *rs, int at)
+enum ls__native ls__native_kind(const struct ls_resolver_state *rs, lua_State *L, int at)
 {
-    lua_State *L = rs->L;
-    enum ls__native kind = LS_NATIVE_NONE;
     int type = lua_type(L, at);
-    if ((type != LUA_TUSERDATA && type != LUA_TTABLE) || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
-    if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_LIST_META)))
-        kind = LS_NATIVE_LIST;
-    else if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ITEM_META)))
-        kind = LS_NATIVE_ITEM;
-    else if (lua_rawequal(L, -1, LS_AT(rs, LS_AT_ARRAY_META)))
-        kind = LS_NATIVE_ARRAY;
+    if (!rs || (type != LUA_TUSERDATA && type != LUA_TTABLE) || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
+    const void *meta = lua_topointer(L, -1);
+    enum ls__native kind = LS_NATIVE_COUNT - 1;
+    while (kind != LS_NATIVE_NONE && meta != rs->metas[kind])
+        kind--;
     lua_pop(L, 1);
-    return kind;
-}
-
-/* The same where no window is open. Without a resolver there is none: finalizers run when it has gone (L7).
- * [-0, +0, -] */
-static enum ls__native kind_at(struct ls_resolver_state *rs, lua_State *L, int at)
-{
-    if (!rs || lua_type(L, at) != LUA_TUSERDATA || !lua_getmetatable(L, at)) return LS_NATIVE_NONE;
-    ls__at_push(rs, L, LS_AT_LIST_META);
-    ls__at_push(rs, L, LS_AT_ITEM_META);
-    enum ls__native kind = lua_rawequal(L, -3, -2)   ? LS_NATIVE_LIST
-                           : lua_rawequal(L, -3, -1) ? LS_NATIVE_ITEM
-                                                     : LS_NATIVE_NONE;
-    lua_pop(L, 3);
     return kind;
 }
 
 const char *ls__native_type(struct ls_session *session, lua_State *L, int index)
 {
-    enum ls__native kind = kind_at(session->resolver, L, lua_absindex(L, index));
+    enum ls__native kind = ls__native_kind(session->resolver, L, index);
     return kind == LS_NATIVE_LIST ? LS_LIST_TYPE : kind == LS_NATIVE_ITEM ? LS_ITEM_TYPE : NULL;
 }
 
@@ -113,7 +95,7 @@ bool ls__item_wears(lua_State *L, int at, const char *type)
 /* [-2, +1, m] */
 static LS_RAISES int l_native_index(lua_State *L)
 {
-    enum ls__native kind = kind_at(ls__session_of(L)->resolver, L, 1);
+    enum ls__native kind = ls__native_kind(ls__session_of(L)->resolver, L, 1);
     lua_settop(L, 2);
     if (lua_type(L, 2) == LUA_TSTRING) {
         const char *name = lua_tostring(L, 2);
@@ -149,7 +131,8 @@ static lua_Integer find_element(lua_State *L, int source, int element, lua_Integ
 /* item:remove() takes the element out of the source table (T79b). [-1, +0, e] */
 static LS_RAISES int l_item_remove(lua_State *L)
 {
-    if (kind_at(ls__session_of(L)->resolver, L, 1) != LS_NATIVE_ITEM) return ls__ltype(L, 1, "remove", LS_ITEM_TYPE);
+    if (ls__native_kind(ls__session_of(L)->resolver, L, 1) != LS_NATIVE_ITEM)
+        return ls__ltype(L, 1, "remove", LS_ITEM_TYPE);
     const struct ls__item *item = lua_touserdata(L, 1);
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, LS_ITEM_BASE);
@@ -170,8 +153,15 @@ static LS_RAISES int l_item_remove(lua_State *L)
 
 /* --- making --- */
 
+/* The metatable on top is that of all objects of the kind. [-1, +0, m] */
+static LS_RAISES void keep_meta(struct ls_resolver_state *rs, lua_State *L, enum ls__native kind)
+{
+    rs->metas[kind] = lua_topointer(L, -1);
+    rs->refs[LS_REF_LIST_META + kind - LS_NATIVE_LIST] = ls__ref_take(rs->session, L);
+}
+
 /* [-0, +0, m] */
-static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, const char *type)
+static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum ls__native kind, const char *type)
 {
     LS_LTOP(L);
     lua_createtable(L, 2, 4);
@@ -187,17 +177,17 @@ static LS_RAISES void make_meta(struct ls_resolver_state *rs, lua_State *L, enum
     lua_rawseti(L, -2, LS_META_TYPE);
     lua_pushcfunction(L, l_item_remove);
     lua_rawseti(L, -2, LS_META_REMOVE);
-    rs->refs[place] = ls__ref_take(rs->session, L);
+    keep_meta(rs, L, kind);
     LS_LTOP_CHECK(L, 0);
 }
 
 LS_RAISES void ls__native_open(struct ls_resolver_state *rs, lua_State *L)
 {
     LS_LTOP(L);
-    make_meta(rs, L, LS_AT_LIST_META, LS_LIST_TYPE);
-    make_meta(rs, L, LS_AT_ITEM_META, LS_ITEM_TYPE);
-    lua_createtable(L, 0, 0);
-    rs->refs[LS_AT_ARRAY_META] = ls__ref_take(rs->session, L);
+    make_meta(rs, L, LS_NATIVE_LIST, LS_LIST_TYPE);
+    make_meta(rs, L, LS_NATIVE_ITEM, LS_ITEM_TYPE);
+    lua_newtable(L);
+    keep_meta(rs, L, LS_NATIVE_ARRAY);
     LS_LTOP_CHECK(L, 0);
 }
 
@@ -206,7 +196,7 @@ LS_RAISES void ls__list_reset(struct ls_resolver_state *rs, lua_State *L, int at
     LS_LTOP(L);
     ((struct ls__list *)lua_touserdata(L, at))->count = 0;
     lua_newtable(L);
-    ls__at_push(rs, L, LS_AT_ARRAY_META);
+    ls__at_push(rs, L, LS_REF_ARRAY_META);
     lua_setmetatable(L, -2);
     lua_setiuservalue(L, at, LS_LIST_ITEMS);
     lua_newtable(L);
@@ -227,7 +217,7 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
         lua_pushstring(L, item_type);
         lua_setiuservalue(L, at, LS_LIST_TYPE_NAME);
     }
-    ls__at_push(rs, L, LS_AT_LIST_META);
+    ls__at_push(rs, L, LS_REF_LIST_META);
     lua_setmetatable(L, at);
     LS_LTOP_CHECK(L, 1);
 }
@@ -253,7 +243,7 @@ LS_RAISES void ls__item_new(struct ls_resolver_state *rs, lua_State *L, int list
     *item = (struct ls__item){.index = 0};
     lua_pushvalue(L, list);
     lua_setiuservalue(L, -2, LS_ITEM_LIST);
-    ls__at_push(rs, L, LS_AT_ITEM_META);
+    ls__at_push(rs, L, LS_REF_ITEM_META);
     lua_setmetatable(L, -2);
     LS_LTOP_CHECK(L, 1);
 }

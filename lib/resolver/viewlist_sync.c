@@ -41,19 +41,6 @@ struct sync {
     bool moved;
 };
 
-/* [-0, +0, -] is item `position` showing the element that the source has there now? */
-static bool stays(lua_State *L, uint32_t position)
-{
-    LS_LTOP(L);
-    lua_rawgeti(L, AT_ITEMS, position);
-    lua_getiuservalue(L, -1, LS_ITEM_BASE);
-    lua_rawgeti(L, AT_SOURCE, position);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 3);
-    LS_LTOP_CHECK(L, 0);
-    return same;
-}
-
 /* NaN and nil cannot be keys, and have no card to follow them. [-0, +0, -] */
 static bool can_be_key(lua_State *L, int at)
 {
@@ -125,21 +112,21 @@ static LS_RAISES void read_keys(struct sync *sync, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Cards of the elements that do not stay where they are, lowest position first, so that equal primitives keep their
- * order. [-0, +0, m] */
-static LS_RAISES void free_cards(struct sync *sync, lua_State *L)
+/* Cards, or the items where the list is keyed, of the elements that do not stay where they are, lowest position first,
+ * so that equal primitives keep their order. [-0, +0, m] */
+static LS_RAISES void free_old(struct sync *sync, lua_State *L)
 {
     LS_LTOP(L);
+    int old = AT_TOP + 1;
     for (uint32_t i = sync->before; i >= 1; i--) {
         ls__look(L, i);
-        if (i <= sync->count && stays(L, i)) continue;
-        lua_rawgeti(L, AT_ITEMS, i);
-        lua_getiuservalue(L, -1, LS_ITEM_BASE);
-        if (lua_rawgeti(L, AT_OLD_CARDS, i) != LUA_TNIL && can_be_key(L, -2)) {
-            lua_pushvalue(L, -2);
+        push_old(sync, L, i);
+        bool waits = sync->keyed || lua_rawgeti(L, AT_OLD_CARDS, i) != LUA_TNIL;
+        if (waits && !keeps(sync, L, i) && can_be_key(L, old)) {
+            lua_pushvalue(L, old);
             lua_rawget(L, AT_FREE);
             lua_rawseti(L, AT_NEXT, i);
-            lua_pushvalue(L, -2);
+            lua_pushvalue(L, old);
             lua_pushinteger(L, i);
             lua_rawset(L, AT_FREE);
         }
@@ -165,13 +152,6 @@ static LS_RAISES lua_Integer take_card(lua_State *L)
     return at;
 }
 
-/* [-0, +0, m] */
-static void set_field(lua_State *L, int table, const char *name, int value)
-{
-    lua_pushvalue(L, value);
-    lua_setfield(L, table, name);
-}
-
 /* Keep what a card was made with current (T79): `li` is a plain table, and stays the same one. Table at `li`, element
  * at `element`. [-0, +0, m] */
 static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t position)
@@ -189,13 +169,6 @@ static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t posi
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Push `new` of the type table at `class`, ordinary indexing. [-1, +1, e] */
-static LS_RAISES int l_get_new(lua_State *L)
-{
-    lua_getfield(L, 1, "new");
-    return 1;
-}
-
 /* Call a constructor with `li` (T79). @return 0 and the card pushed; else err. [-0, +(1|0), -] */
 static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err)
 {
@@ -206,9 +179,10 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
     if (!ls__find_type(session, name, len, LS_TYPE_ITEM, &presenter))
         return ls_fail(err, LS_ENOTFOUND, "there is no type '%s' for list items", name);
     int class = lua_gettop(L);
-    lua_pushcfunction(L, l_get_new);
+    lua_pushcfunction(L, ls__l_index);
     lua_pushvalue(L, class);
-    int rc = ls__lcall(session, 1, 1, err);
+    lua_pushliteral(L, "new");
+    int rc = ls__lcall(session, 2, 1, err);
     if (rc) return rc;
     if (presenter && lua_isnil(L, -1)) {
         lua_pop(L, 1);
@@ -231,7 +205,8 @@ static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, ui
     lua_createtable(L, 0, 4);
     int li = lua_gettop(L);
     update_li(L, li, element, position);
-    set_field(L, li, "list", AT_LIST);
+    lua_pushvalue(L, AT_LIST);
+    lua_setfield(L, li, "list");
     if (construct(sync, L, li, err) == 0) {
         lua_rawseti(L, AT_CARDS, position);
         lua_settop(L, li);
@@ -286,18 +261,6 @@ static LS_RAISES void match_items(struct sync *sync, lua_State *L)
     LS_LTOP(L);
     lua_newtable(L);
     int taken = lua_gettop(L); /* old position → its item goes on */
-    for (uint32_t i = sync->before; i >= 1; i--) {
-        ls__look(L, i);
-        push_old(sync, L, i);
-        if (!keeps(sync, L, i) && can_be_key(L, taken + 1)) {
-            lua_pushvalue(L, taken + 1);
-            lua_rawget(L, AT_FREE);
-            lua_rawseti(L, AT_NEXT, i);
-            lua_pushinteger(L, i);
-            lua_rawset(L, AT_FREE);
-        }
-        lua_settop(L, taken);
-    }
     for (uint32_t i = 1; i <= sync->count; i++) {
         ls__look(L, i);
         lua_Integer from = i;
@@ -345,7 +308,7 @@ static LS_RAISES void find_card(struct sync *sync, lua_State *L, uint32_t positi
 {
     LS_LTOP(L);
     lua_Integer from = position;
-    if (sync->keyed || position > sync->before || !stays(L, position)) {
+    if (sync->keyed || !keeps(sync, L, position)) {
         lua_rawgeti(L, AT_SOURCE, position);
         from = !sync->keyed ? take_card(L) : from_at(L, position) > 0 ? from_at(L, position) : 0;
         if (!from && !lua_isnil(L, -1)) make_card(sync, L, lua_gettop(L), position);
@@ -427,13 +390,11 @@ static LS_RAISES void sync_items(struct sync *sync, lua_State *L)
     struct ls__list *list = sync->list;
     push_parts(sync, L);
     if (sync->key) read_keys(sync, L);
+    if (sync->keyed || sync->cards) free_old(sync, L);
     if (sync->keyed) match_items(sync, L);
-    if (sync->cards) {
-        if (!sync->keyed) free_cards(sync, L);
-        for (uint32_t i = 1; i <= sync->count; i++) {
-            ls__look(L, i);
-            find_card(sync, L, i);
-        }
+    for (uint32_t i = 1; sync->cards && i <= sync->count; i++) {
+        ls__look(L, i);
+        find_card(sync, L, i);
     }
     if (sync->keyed) order_items(sync, L);
     for (uint32_t i = sync->before + 1; !sync->keyed && i <= sync->count; i++) {
@@ -476,7 +437,7 @@ static LS_RAISES void check_items(struct sync *sync, lua_State *L)
     bool whole = true;
     int top = lua_gettop(L), items = top + 1, meta = top + 2;
     lua_getiuservalue(L, AT_LIST, LS_LIST_ITEMS);
-    ls__at_push(sync->session->resolver, L, LS_AT_ITEM_META);
+    ls__at_push(sync->session->resolver, L, LS_REF_ITEM_META);
     for (uint32_t i = 1; i <= sync->before && whole; i++) {
         ls__look(L, i);
         whole = lua_rawgeti(L, items, i) == LUA_TUSERDATA && lua_getmetatable(L, -1) && lua_rawequal(L, -1, meta);

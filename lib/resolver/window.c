@@ -54,13 +54,9 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     lua_State *L = rs->L;
     int base = rs->base;
     rs->open = false;
-    rs->cache_from = 0;
     ls__rearm(session);
     int status = lua_pcall(L, nargs, nresults, base + LS_AT_HANDLER);
-    rs->base = base;
-    rs->L = L;
-    rs->open = true;
-    rs->cache_from = 0;
+    ls__window_back(rs, L, base);
     rs->did |= LS_CHECK_RAN;
     if (status == LUA_OK) return 0;
     LS_ERR(err);
@@ -72,4 +68,15 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
         ls__enter(session);
     }
     return ls__fault_from(rs, kind, "path", &err, fault);
+}
+
+int ls__resolver_job(struct ls_resolver_state *rs, lua_CFunction fn, void *job, struct ls_fault *fault)
+{
+    int opened = ls__window_open(rs, fault);
+    if (opened < 0) return -1;
+    lua_pushcfunction(rs->L, fn);
+    lua_pushlightuserdata(rs->L, job);
+    int rc = ls__resolver_run(rs, 1, 0, LS_FAULT_INTERNAL, fault);
+    ls__window_done(rs, opened);
+    return rc;
 }

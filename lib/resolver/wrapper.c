@@ -6,32 +6,6 @@
 #include "model/model_internal.h"
 #include "resolver/resolver_internal.h"
 
-/* Calls that go through a function of another room (model/types.c) leave the window like any other code that may come
- * back. */
-static void leave_window(struct ls_resolver_state *rs)
-{
-    rs->open = false;
-}
-
-/* [-0, +0, -] */
-static void back_in_window(struct ls_resolver_state *rs, lua_State *L, int base)
-{
-    LS_LTOP(L);
-    rs->L = L;
-    rs->base = base;
-    rs->open = true;
-    rs->cache_from = 0;
-    LS_LTOP_CHECK(L, 0);
-}
-
-static void push_value(struct ls_resolver_state *rs, const struct ls_value *value)
-{
-    if (value->slot)
-        ls__slot_look(rs, rs->L, value->slot, lua_rawgeti(rs->L, LS_AT(rs, LS_AT_VALUES), value->slot));
-    else
-        lua_pushnil(rs->L);
-}
-
 /* --- the list wrapper --- */
 
 /* [-1, +1, m] item type name as light userdata */
@@ -49,7 +23,7 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     int list = lua_gettop(L);
     lua_pushcfunction(L, ls__list_sync);
     lua_pushvalue(L, list);
-    push_value(rs, want->value);
+    ls__value_push(rs, want->value->slot);
     lua_pushboolean(L, want->value->shape == LS_SHAPE_ARRAY);
     lua_pushboolean(L, want->keyed);
     lua_pushlightuserdata(L, (void *)want->key);
@@ -101,10 +75,12 @@ static int construct(struct ls_resolver_state *rs, const char *type, enum ls_typ
     }
     lua_insert(L, arg); /* type below argument */
     LS_ERR(err);
-    leave_window(rs);
+    /* Goes through a function of another room (model/types.c), which may come back as any other code may. */
+    rs->open = false;
     ls__rearm(session);
     int rc = ls__construct(session, presenter, false, &err);
-    back_in_window(rs, L, base);
+    ls__window_back(rs, L, base);
+    session->vm.epoch++;
     if (rc == 0) return 0;
     lua_settop(L, arg - 1);
     return ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
@@ -144,20 +120,19 @@ static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want
                         struct ls_fault *fault)
 {
     lua_State *L = rs->L;
-    push_value(rs, wrapper);
-    if (lua_type(L, -1) == LUA_TUSERDATA) return sync_list(rs, want, fault);
+    if (ls__value_push(rs, wrapper->slot) == LUA_TUSERDATA) return sync_list(rs, want, fault);
     lua_pushcfunction(L, l_sync_wrapper);
     lua_insert(L, -2);
-    push_value(rs, want->value);
+    ls__value_push(rs, want->value->slot);
     return ls__resolver_call(rs, 2, 0, LS_FAULT_WRAPPER, fault);
 }
 
 /* T67a: sites' client gives every item variable its list's itemWrapper as `wrapper`; the item wears it already. */
 static bool is_worn(struct ls_resolver_state *rs, const struct ls_wrap *want)
 {
-    push_value(rs, want->value);
+    ls__value_push(rs, want->value->slot);
     int at = lua_gettop(rs->L);
-    bool worn = ls__native_kind(rs, at) == LS_NATIVE_ITEM && ls__item_wears(rs->L, at, want->type);
+    bool worn = ls__native_kind(rs, rs->L, at) == LS_NATIVE_ITEM && ls__item_wears(rs->L, at, want->type);
     lua_settop(rs->L, at - 1);
     return worn;
 }
@@ -190,13 +165,12 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
     int opened = ls__window_open(rs, &fault);
     if (opened >= 0) {
         lua_State *L = rs->L;
-        ls__slot_look(rs, L, slot, lua_rawgeti(L, LS_AT(rs, LS_AT_VALUES), slot));
-        if (lua_istable(L, -1)) {
+        if (ls__value_push(rs, slot) == LUA_TTABLE) {
             lua_pushcfunction(L, l_destroy_wrapper);
             lua_insert(L, -2);
             /* reported in the log; there is no variable to carry it */
             ls__resolver_call(rs, 1, 0, LS_FAULT_WRAPPER, &fault);
-        } else if (ls__native_kind(rs, lua_gettop(L)) == LS_NATIVE_LIST) {
+        } else if (ls__native_kind(rs, L, -1) == LS_NATIVE_LIST) {
             ls__list_release(L, lua_gettop(L));
         }
         ls__window_done(rs, opened);
@@ -206,15 +180,6 @@ void ls__op_unwrap(void *ctx, int64_t id, struct ls_value *wrapper)
 
 /* --- create factories (T74) --- */
 
-/* [-1, +0, m] */
-static LS_RAISES int l_take_slot(lua_State *L)
-{
-    ls_slot *slot = lua_touserdata(L, 2);
-    lua_settop(L, 1);
-    *slot = ls__slot_take(ls__session_of(L), L);
-    return 0;
-}
-
 int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
@@ -222,14 +187,10 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
     if (strcmp(type, LS_ITEM_TYPE) == 0) return 0; /* a built-in factory that yields nothing */
     int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
-    lua_State *L = rs->L;
-    lua_pushnil(L); /* the value, nil for creates */
+    lua_pushnil(rs->L); /* the value, nil for creates */
     int rc = construct(rs, type, LS_TYPE_CREATE, "create", fault);
     if (rc == 0) {
-        lua_pushcfunction(L, l_take_slot);
-        lua_insert(L, -2);
-        lua_pushlightuserdata(L, made);
-        rc = ls__resolver_call(rs, 2, 0, LS_FAULT_INTERNAL, fault);
+        rc = ls__slot_keep(rs, made, fault);
     } else if (rc > 0) {
         fault->kind = LS_FAULT_NONE; /* nothing found: the value stays what the path gave */
         rc = 0;
