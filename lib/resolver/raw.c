@@ -1,4 +1,5 @@
-/* Look-ups that run no code of a site and allocate nothing. Owner thread: the session's. Rule T62. */
+/* Look-ups that run no code of a site and allocate nothing, and the one that may. Owner thread: the session's.
+ * Rule T62. */
 #include "resolver/resolver_internal.h"
 
 #define CHAIN_MAX 100 /* tables along __index before the walk leaves the rest, and finding loops, to Lua */
@@ -25,6 +26,12 @@ bool ls__raw_index(lua_State *L, int index_name, int at, int key)
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
     return true;
+}
+
+LS_RAISES int ls__l_index(lua_State *L)
+{
+    lua_gettable(L, 1);
+    return 1;
 }
 
 bool ls__object_push(struct ls_session *session, lua_State *L, int64_t id)

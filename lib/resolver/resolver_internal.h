@@ -95,7 +95,8 @@ int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enu
  * [-(nargs+1), +(nresults|0), -] */
 int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
                      struct ls_fault *fault);
-/** The window is open again, at `base` of `L`, after a call of code that may have come back into the resolver. */
+/** The window is open again, at `base` of `L`, after a call of code that may have come back into the resolver.
+ * [-0, +0, -] */
 static inline void ls__window_back(struct ls_resolver_state *rs, lua_State *L, int base)
 {
     rs->L = L;
@@ -128,11 +129,10 @@ int ls__slot_keep(struct ls_resolver_state *rs, ls_slot *slot, struct ls_fault *
 /** Raw look-up along `__index` tables: table at `at`, name at `key` (absolute). @return false, nothing pushed: a
  * function or another value decides, so protected indexing is needed. [-0, +(1|0), -] */
 bool ls__raw_index(lua_State *L, int index_name, int at, int key);
+/** Ordinary indexing of the value at 1 with that at 2, for protected calls. [-2, +1, e] */
+LS_RAISES int ls__l_index(lua_State *L);
 
 /* --- resolver_read.c --- */
-
-/** The value at 1, indexed with that at 2, for protected calls. [-2, +1, e] */
-LS_RAISES int ls__l_index(lua_State *L);
 
 /** Follow steps `first` to `count` - 1 from the value on top, of type *type, which each step leaves below its result;
  * *type becomes the type of the last.
@@ -236,7 +236,8 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
 #define LS_LIST_TYPE "lua.ViewList"
 #define LS_ITEM_TYPE "lua.ViewListItem"
 
-/** What native object the value at `at` is. `rs` NULL: the resolver has gone before a finalizer asks, none. [-0, +0, -] */
+/** What native object the value at `at` is; none where `rs` is NULL, since finalizers may run when the resolver has
+ * gone. [-0, +0, -] */
 enum ls__native ls__native_kind(const struct ls_resolver_state *rs, lua_State *L, int at);
 /** Push a field of the native object on top (T50); `key` is the step's name. @return false: no such field.
  * [-0, +(1|0), -] */

@@ -10,12 +10,6 @@
 /* The check of an unchanged value is one piece of code, also where several operations have it in common. */
 #define LS_HOT static inline __attribute__((always_inline))
 
-LS_RAISES int ls__l_index(lua_State *L)
-{
-    lua_gettable(L, 1);
-    return 1;
-}
-
 /* The path up to a step, for messages: `ships.0`. */
 static void head_of(const struct ls_path *path, uint32_t step, char *out, size_t size)
 {
