@@ -9,7 +9,12 @@
 #include "protocol/message.h"
 #include "protocol/outgoing.h"
 
-struct ls__space;
+/* A growing list, LS__PUSH. */
+#define LS__LIST(type)                                                                                                 \
+    struct {                                                                                                           \
+        type *items;                                                                                                   \
+        size_t count, room;                                                                                            \
+    }
 
 /* One VM with its tracker. A restart (H69) makes a second one beside the first for a moment. */
 struct ls__engine {
@@ -36,11 +41,10 @@ struct ls__space {
     struct ls_viewdef_sent *sent;
     uint64_t views_generation; /* of the store, when views were delivered last */
     bool views_due;
-    bool awaits_app;    /* it watches variable 1, which does not exist yet */
-    bool used;          /* something has been created or watched: worth waiting for (P114) */
-    int64_t expires_ns; /* while waiting */
-    int64_t *gone;      /* client ids destroyed while waiting; owned */
-    size_t gone_count, gone_room;
+    bool awaits_app;        /* it watches variable 1, which does not exist yet */
+    bool used;              /* something has been created or watched: worth waiting for (P114) */
+    int64_t expires_ns;     /* while waiting */
+    LS__LIST(int64_t) gone; /* client ids destroyed while waiting */
 };
 
 struct ls_conn {
@@ -99,12 +103,6 @@ struct ls__problem {  /* a view file that cannot be used (H78) */
     uint64_t stamp;   /* reported by a page: of this text; 0 = reported by the server */
 };
 
-#define LS__LIST(type)                                                                                                 \
-    struct {                                                                                                           \
-        type *items;                                                                                                   \
-        size_t count, room;                                                                                            \
-    }
-
 struct ls_backend {
     struct ls_backend_config config; /* strings of `session` are copies */
     struct ls_budget *budget;        /* of the session: both VMs of a restart, connections, answers; borrowed, or: */
@@ -153,11 +151,10 @@ struct ls_backend {
     struct ls_buf detail;
 };
 
-/** Room for one more item. NULL without memory. */
-#define LS__PUSH(list) LS__PUSH_IN(NULL, list)
-/** The same, counted. */
-#define LS__PUSH_IN(budget, list)                                                                                      \
-    (LS_RESERVE_IN(budget, 0, (list).items, (list).count + 1, (list).room) ? &(list).items[(list).count++] : NULL)
+/** Put one more item at the end of a list. @return false without memory */
+#define LS__PUSH(list, ...)       LS_PUSH((list).items, (list).count, (list).room, __VA_ARGS__)
+/** The same for a list of the backend `b`, which the session's budget counts. */
+#define LS__PUSH_IN(b, list, ...) LS_PUSH_IN((b)->budget, 0, (list).items, (list).count, (list).room, __VA_ARGS__)
 
 /* --- space.c --- */
 /** An empty space, the last of the backend's list. @return owned by the backend, ls__space_free(); NULL without memory
@@ -225,6 +222,10 @@ bool ls__is_detail(int64_t id, const char *name);
 void ls__begin(struct ls_backend *b);
 /** Queue the error of a client's variable, 0 = of none (P98). */
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault);
+/** Queue the notice that a client's variable is no more. */
+void ls__send_destroy(struct ls_conn *conn, int64_t id);
+/** The client is to be told at the end of the batch what is wrong with the variable. */
+void ls__due_error(struct ls_backend *b, struct ls__space *space, int64_t id);
 /** The client is owed the value, or with `props` everything, at the end of the batch. Without memory its connection is
  * lost. */
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props);

@@ -56,8 +56,7 @@ static void note_fault(struct ls_backend *b, int64_t id)
             ls__tell(space, id, LS__TOLD_NOT, 0);
             ls__due(b, space, id, false);
         } else if (fault && space->conn && (!told || hash != ls__fault_hash(fault))) {
-            struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-            if (error) *error = (struct ls__due){space, id, false};
+            ls__due_error(b, space, id);
         }
     }
 }
@@ -105,15 +104,9 @@ static void note_update(struct ls_backend *b, struct ls__space *space, int64_t i
 
 static bool add_property(struct ls_backend *b, const char *name, const char *value)
 {
-    const char **n = LS__PUSH_IN(b->budget, b->update_names);
-    const char **v = n ? LS__PUSH_IN(b->budget, b->update_values) : NULL;
-    if (!v) {
-        b->update_names.count = b->update_values.count;
-        return false;
-    }
-    *n = name;
-    *v = value ? value : "";
-    return true;
+    if (LS__PUSH_IN(b, b->update_names, name) && LS__PUSH_IN(b, b->update_values, value ? value : "")) return true;
+    b->update_names.count = b->update_values.count;
+    return false;
 }
 
 static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var *var, int64_t shown, bool value,
@@ -286,8 +279,7 @@ static void walk_mark(struct walk *w, int64_t id)
             w->failed = true;
             return;
         }
-        int64_t *root = parent ? NULL : LS__PUSH(w->stack);
-        if (root) *root = id;
+        if (!parent) (void)LS__PUSH(w->stack, id);
         id = parent;
     }
 }
@@ -309,12 +301,10 @@ static void walk_number(struct walk *w)
         for (size_t i = 0; var && i < ls_var_child_count(var); i++) {
             int64_t child = ls_var_child(var, i);
             if (!ls_idmap_get(w->seen, child)) continue;
-            int64_t *slot = LS__PUSH(w->stack);
-            if (!slot) {
+            if (!LS__PUSH(w->stack, child)) {
                 w->failed = true;
                 return;
             }
-            *slot = child;
         }
         for (size_t a = first, z = w->stack.count; a + 1 < z; a++) { /* last in, first out */
             int64_t swap = w->stack.items[a];
@@ -460,6 +450,12 @@ static bool cut_views(struct ls_backend *b)
 
 /* --- the end of a batch --- */
 
+/* What watch callbacks are told of one change. */
+struct told {
+    int64_t id;
+    const char *name; /* of the property; "value" */
+};
+
 /* Callbacks of Lua code see the changes after detection; what they change joins the batch (L70, L71, T84). */
 static void run_callbacks(struct ls_backend *b)
 {
@@ -468,14 +464,13 @@ static void run_callbacks(struct ls_backend *b)
     for (int round = 0;; round++) {
         int count = ls_tracker_changes(b->engine->tracker, &list);
         if (count < 0) ls__lose_all(b);
-        LS__LIST(struct ls__atom) told = {NULL, 0, 0};
+        LS__LIST(struct told) told = {NULL, 0, 0};
         for (int i = 0; i < count; i++) {
             note_properties(b, &list[i]);
             cut_change(b, &list[i], true);
             for (size_t p = 0; p < list[i].prop_count + list[i].value; p++) {
-                struct ls__atom *atom = LS__PUSH(told);
-                const char *name = p < list[i].prop_count ? ls__keep_name(b, list[i].props[p]) : "value";
-                if (atom) *atom = (struct ls__atom){.id = ls_var_id(list[i].var), .name = name ? name : "value"};
+                const char *name = p < list[i].prop_count ? ls__keep_name(b, list[i].props[p]) : NULL;
+                (void)LS__PUSH(told, (struct told){ls_var_id(list[i].var), name ? name : "value"});
             }
         }
         bool ran = false;
@@ -547,8 +542,7 @@ static void send_answers(struct ls_backend *b)
         /* the update has cleared its mark, but it cannot be read still */
         if (ls__told(space, id, NULL) == LS__TOLD_READ) {
             ls__tell(space, id, LS__TOLD_NOT, 0);
-            struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-            if (error) *error = (struct ls__due){space, id, false};
+            ls__due_error(b, space, id);
         }
     }
 }

@@ -32,11 +32,7 @@ static void note_top(void *ctx, struct ls_var *var, unsigned depth)
     int64_t parent = ls_var_parent(var);
     struct ls_var *above = parent ? ls_tracker_find(tops->b->engine->tracker, parent) : NULL;
     if (above && ls_var_owner(above) == tops->space) return;
-    int64_t *id = LS__PUSH(tops->ids);
-    if (id)
-        *id = ls_var_id(var);
-    else
-        tops->failed = true;
+    tops->failed |= !LS__PUSH(tops->ids, ls_var_id(var));
 }
 
 static void destroy_variables(struct ls_backend *b, struct ls__space *space)
@@ -162,11 +158,9 @@ static void adopt(struct ls_backend *b, struct ls_conn *conn, struct ls__space *
     space->conn = conn;
     space->number = conn->number;
     space->expires_ns = 0;
-    for (size_t i = 0; i < space->gone_count; i++) {
-        ls_write_destroy(ls_outgoing_begin(&conn->out), space->gone[i]);
-        ls_outgoing_end(&conn->out, space->gone[i]);
-    }
-    space->gone_count = 0;
+    for (size_t i = 0; i < space->gone.count; i++)
+        ls__send_destroy(conn, space->gone.items[i]);
+    space->gone.count = 0;
     b->release = true;
 }
 

@@ -14,18 +14,17 @@
 
 /* --- answers --- */
 
-static void refuse(struct ls_conn *conn, int64_t id, enum ls_fault_kind kind, const char *text)
-{
-    struct ls_fault fault;
-    ls_fault_set(&fault, kind, "%s", text);
-    ls__send_error(conn, id, &fault);
-}
+/* Answer with an error: kind, text as for printf. */
+#define refuse(conn, id, kind, ...)                                                                                    \
+    do {                                                                                                               \
+        struct ls_fault refused_;                                                                                      \
+        ls_fault_set(&refused_, kind, __VA_ARGS__);                                                                    \
+        ls__send_error(conn, id, &refused_);                                                                           \
+    } while (0)
 
 static void refuse_unknown(struct ls_conn *conn, int64_t id)
 {
-    struct ls_fault fault;
-    ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no variable %lld", (long long)id);
-    ls__send_error(conn, id, &fault);
+    refuse(conn, id, LS_FAULT_NOT_FOUND, "no variable %lld", (long long)id);
 }
 
 /* --- watching (section 8) --- */
@@ -50,8 +49,7 @@ static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t show
     const struct ls_fault *fault = ls_var_fault(var);
     if (fault && fault->kind != LS_FAULT_NIL_PATH) { /* the new watcher has to hear of it as well (P99) */
         ls__tell(space, id, LS__TOLD_NOT, 0);
-        struct ls__due *error = LS__PUSH_IN(b->budget, b->errors);
-        if (error) *error = (struct ls__due){space, id, false};
+        ls__due_error(b, space, id);
     }
 }
 
@@ -80,7 +78,7 @@ void ls__app_arrives(struct ls_backend *b)
 static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
     if (m->mark_problem) {
-        refuse(conn, m->id, LS_FAULT_BAD_MESSAGE, m->mark_problem);
+        refuse(conn, m->id, LS_FAULT_BAD_MESSAGE, "%s", m->mark_problem);
         return;
     }
     if (m->tab && ls__tab_begins(b, conn, m->tab) != 0) {
@@ -244,10 +242,8 @@ static void set_properties(struct ls_backend *b, struct ls_conn *conn, const str
 static void note_write(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)
 {
     if (!m->seq || !conn->marked) return;
-    struct ls__due *answer = ls__seq_note(b, conn->space, id, m->seq) ? LS__PUSH_IN(b->budget, b->answers) : NULL;
-    if (answer)
-        *answer = (struct ls__due){conn->space, id, false};
-    else
+    if (!ls__seq_note(b, conn->space, id, m->seq) ||
+        !LS__PUSH_IN(b, b->answers, (struct ls__due){conn->space, id, false}))
         conn->out.lost = true;
 }
 
@@ -266,8 +262,7 @@ static void refuse_value(struct ls_backend *b, struct ls_conn *conn, int64_t sho
     ls__send_error(conn, shown, fault);
     if (!var) return;
     ls__tell(conn->space, id, LS__TOLD_WRITE, ls__fault_hash(fault));
-    struct ls__refused *refused = LS__PUSH_IN(b->budget, b->refused);
-    if (refused) *refused = (struct ls__refused){conn, id, conn->out.count - 1, false};
+    (void)LS__PUSH_IN(b, b->refused, (struct ls__refused){conn, id, conn->out.count - 1, false});
 }
 
 static void write_value(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m, int64_t id)

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "backend/backend_internal.h"
-#include "base/array.h"
 #include "base/log.h"
 
 /* --- they come --- */
@@ -46,18 +45,6 @@ void ls__note_created(struct ls_backend *b, struct ls_var *var)
 
 /* --- they go --- */
 
-static void notify_gone(struct ls_conn *conn, int64_t id)
-{
-    ls_write_destroy(ls_outgoing_begin(&conn->out), id);
-    ls_outgoing_end(&conn->out, id);
-    ls_outgoing_ended(&conn->out, id);
-}
-
-static void note_gone_waiting(struct ls_backend *b, struct ls__space *space, int64_t id)
-{
-    (void)LS_PUSH_IN(b->budget, 0, space->gone, space->gone_count, space->gone_room, id);
-}
-
 /* Told by the tracker before each variable goes, children before parents. */
 static void variable_gone(void *ctx, struct ls_var *var)
 {
@@ -70,10 +57,12 @@ static void variable_gone(void *ctx, struct ls_var *var)
         int64_t shown = ls__space_id(space, var);
         bool told = shown && (ls_var_owner(var) == space || ls__space_tally(space, var) ||
                               (space->conn && space->conn == b->destroyer));
-        if (told && space->conn)
-            notify_gone(space->conn, shown);
-        else if (told)
-            note_gone_waiting(b, space, shown);
+        if (told && space->conn) {
+            ls__send_destroy(space->conn, shown);
+            ls_outgoing_ended(&space->conn->out, shown);
+        } else if (told) {
+            (void)LS__PUSH_IN(b, space->gone, shown);
+        }
         ls__space_forget(space, var);
     }
     ls_idmap_take(b->inactive, id);

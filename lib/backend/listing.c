@@ -30,77 +30,49 @@ static int64_t listed_id(const struct listing *l, const struct ls_var *var)
     return (int64_t)space->number * LS_CONN_STEP + id;
 }
 
-static void add_name(struct listing *l, const char *name)
-{
-    ls_buf_char(l->out, ',');
-    ls_json_str(l->out, name);
-    ls_buf_char(l->out, ':');
-}
-
 static void add_text(struct listing *l, const char *name, const char *text)
 {
-    if (!text || !*text) return;
-    add_name(l, name);
-    ls_json_str(l->out, text);
-}
-
-static void add_int(struct listing *l, const char *name, int64_t number)
-{
-    add_name(l, name);
-    ls_json_int(l->out, number);
+    if (text && *text) ls_json_put_str(l->out, name, text);
 }
 
 static void add_json(struct listing *l, const char *name, const char *json, size_t len)
 {
-    if (len == 4 && memcmp(json, "null", 4) == 0) return;
-    add_name(l, name);
-    ls_buf_add(l->out, json, len);
+    if (len != 4 || memcmp(json, "null", 4) != 0) ls_json_put_raw(l->out, name, json, len);
 }
 
 static void add_duration(struct listing *l, const char *name, int64_t ns)
 {
+    struct ls_buf text = LS_BUF_INIT;
     if (ns <= 0) return;
-    add_name(l, name);
-    ls_buf_char(l->out, '"');
-    ls_format_duration(l->out, ns);
-    ls_buf_char(l->out, '"');
+    ls_format_duration(&text, ns);
+    ls_json_put_str(l->out, name, ls_buf_text(&text));
+    ls_buf_release(&text);
 }
 
 static void add_properties(struct listing *l, const struct ls_var *var)
 {
     size_t count = ls_var_property_count(var);
+    if (!count) return;
+    ls_json_open(l->out, "properties", '{');
     for (size_t i = 0; i < count; i++) {
         const char *name, *value;
         enum ls_priority priority;
         ls_var_property_at(var, i, &name, &value, &priority);
-        if (i == 0) {
-            add_name(l, "properties");
-            ls_buf_char(l->out, '{');
-        } else {
-            ls_buf_char(l->out, ',');
-        }
-        ls_json_str(l->out, name);
-        ls_buf_char(l->out, ':');
-        ls_json_str(l->out, value);
+        ls_json_put_str(l->out, name, value);
     }
-    if (count) ls_buf_char(l->out, '}');
+    ls_buf_char(l->out, '}');
 }
 
 static void add_children(struct listing *l, const struct ls_var *var)
 {
-    size_t count = ls_var_child_count(var), shown = 0;
+    size_t count = ls_var_child_count(var);
+    if (!count) return;
+    ls_json_open(l->out, "childIds", '[');
     for (size_t i = 0; i < count; i++) {
         const struct ls_var *child = ls_tracker_find(l->b->engine->tracker, ls_var_child(var, i));
-        if (!child) continue;
-        if (shown++ == 0) {
-            add_name(l, "childIds");
-            ls_buf_char(l->out, '[');
-        } else {
-            ls_buf_char(l->out, ',');
-        }
-        ls_json_int(l->out, listed_id(l, child));
+        ls_json_put_int(l->out, NULL, listed_id(l, child));
     }
-    if (shown) ls_buf_char(l->out, ']');
+    ls_buf_char(l->out, ']');
 }
 
 /* Text form of T98. */
@@ -118,16 +90,11 @@ static void add_fault(struct listing *l, const struct ls_var *var)
 static void add_diags(struct listing *l, const struct ls_var *var)
 {
     size_t count = ls_var_diag_count(var);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0) {
-            add_name(l, "diags");
-            ls_buf_char(l->out, '[');
-        } else {
-            ls_buf_char(l->out, ',');
-        }
-        ls_json_str(l->out, ls_var_diag_at(var, i));
-    }
-    if (count) ls_buf_char(l->out, ']');
+    if (!count) return;
+    ls_json_open(l->out, "diags", '[');
+    for (size_t i = 0; i < count; i++)
+        ls_json_put_str(l->out, NULL, ls_var_diag_at(var, i));
+    ls_buf_char(l->out, ']');
 }
 
 static bool is_full(const struct listing *l)
@@ -143,10 +110,11 @@ static void add_variable(void *ctx, struct ls_var *var, unsigned depth)
     const struct ls__space *space = ls_var_owner(var);
     size_t len;
     if (is_full(l)) return;
-    ls_buf_str(l->out, l->any ? ",\n{\"id\":" : "{\"id\":");
+    if (l->any) ls_buf_str(l->out, ",\n"); /* a variable a line */
     l->any = true;
-    ls_json_int(l->out, listed_id(l, var));
-    add_int(l, "parentId", parent ? listed_id(l, parent) : 0);
+    ls_json_open(l->out, NULL, '{');
+    ls_json_put_int(l->out, "id", listed_id(l, var));
+    ls_json_put_int(l->out, "parentId", parent ? listed_id(l, parent) : 0);
     add_text(l, "type", ls_var_property(var, "type"));
     add_text(l, "goType", ls_session_native_type(l->b->engine->session, var));
     add_text(l, "path", ls_var_property(var, "path"));
@@ -159,18 +127,16 @@ static void add_variable(void *ctx, struct ls_var *var, unsigned depth)
     add_fault(l, var);
     add_duration(l, "computeTime", ls_var_compute_ns(var));
     add_duration(l, "maxComputeTime", ls_var_max_compute_ns(var));
-    add_name(l, "active");
-    ls_buf_str(l->out, ls_var_active(var) ? "true" : "false");
+    ls_json_put_bool(l->out, "active", ls_var_active(var));
     add_text(l, "access", ls_var_property(var, "access"));
     add_diags(l, var);
-    add_int(l, "changeCount", (int64_t)ls_var_change_count(var));
-    add_int(l, "depth", depth);
+    ls_json_put_int(l->out, "changeCount", (int64_t)ls_var_change_count(var));
+    ls_json_put_int(l->out, "depth", depth);
     const char *element = ls_var_property(var, "elementId");
-    add_name(l, "elementId");
-    ls_json_str(l->out, element ? element : "");
+    ls_json_put_str(l->out, "elementId", element ? element : "");
     if (space) {
-        add_int(l, "conn", space->number);
-        add_int(l, "clientId", ls_var_owner_id(var));
+        ls_json_put_int(l->out, "conn", space->number);
+        ls_json_put_int(l->out, "clientId", ls_var_owner_id(var));
     }
     ls_buf_char(l->out, '}');
 }

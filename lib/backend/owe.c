@@ -17,31 +17,29 @@ void ls__begin(struct ls_backend *b)
     ls_tracker_begin_batch(b->engine->tracker);
 }
 
-/* Text for people: the message, and what caused it (T98). */
-static void describe(const struct ls_fault *fault, char *text, size_t size)
-{
-    if (*fault->cause)
-        snprintf(text, size, "%s: %s", fault->text, fault->cause);
-    else
-        snprintf(text, size, "%s", fault->text);
-}
-
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault)
 {
     char text[2 * LS_FAULT_TEXT + 2];
-    describe(fault, text, sizeof text);
+    snprintf(text, sizeof text, *fault->cause ? "%s: %s" : "%s%s", fault->text, fault->cause);
     ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
     ls_outgoing_end_equal(&conn->out, id,
                           (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
 }
 
+void ls__send_destroy(struct ls_conn *conn, int64_t id)
+{
+    ls_write_destroy(ls_outgoing_begin(&conn->out), id);
+    ls_outgoing_end(&conn->out, id);
+}
+
 void ls__due(struct ls_backend *b, struct ls__space *space, int64_t id, bool props)
 {
-    struct ls__due *due = LS__PUSH_IN(b->budget, b->dues);
-    if (due)
-        *due = (struct ls__due){space, id, props};
-    else if (space->conn)
-        space->conn->out.lost = true;
+    if (!LS__PUSH_IN(b, b->dues, (struct ls__due){space, id, props}) && space->conn) space->conn->out.lost = true;
+}
+
+void ls__due_error(struct ls_backend *b, struct ls__space *space, int64_t id)
+{
+    (void)LS__PUSH_IN(b, b->errors, (struct ls__due){space, id, false});
 }
 
 bool ls__is_detail(int64_t id, const char *name)
@@ -58,18 +56,14 @@ void ls__lose_all(struct ls_backend *b)
 void ls__owe(struct ls_backend *b, struct ls__space *space, int64_t id, enum ls_priority class_, const char *name)
 {
     if (ls__is_detail(id, name) && space->conn && !space->conn->outlet.rights.source) return;
-    struct ls__atom *atom = LS__PUSH_IN(b->budget, b->atoms);
-    if (atom)
-        *atom = (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name};
-    else
+    if (!LS__PUSH_IN(b, b->atoms, (struct ls__atom){.class_ = (uint8_t)class_, .id = id, .space = space, .name = name}))
         ls__lose_all(b);
 }
 
 const char *ls__keep_name(struct ls_backend *b, const char *name)
 {
     char *copy = ls_strdup(name);
-    char **slot = copy ? LS__PUSH_IN(b->budget, b->names) : NULL;
-    if (slot) return *slot = copy;
+    if (copy && LS__PUSH_IN(b, b->names, copy)) return copy;
     ls_free(copy);
     ls__lose_all(b);
     return NULL;

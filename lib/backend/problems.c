@@ -38,11 +38,7 @@ void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, cons
     if (!text) return;
     struct ls__problem problem = {ls_budget_strndup(b->budget, key, key_len),
                                   ls_budget_strndup(b->budget, text, strlen(text)), stamp};
-    struct ls__problem *slot = problem.key && problem.text ? LS__PUSH_IN(b->budget, b->problems) : NULL;
-    if (slot)
-        *slot = problem;
-    else
-        free_problem(b, &problem);
+    if (!problem.key || !problem.text || !LS__PUSH_IN(b, b->problems, problem)) free_problem(b, &problem);
 }
 
 void ls__page_problem(struct ls_backend *b, const char *description)

@@ -72,19 +72,19 @@ static void note_variable(void *ctx, struct ls_var *var, unsigned depth)
     struct records *all = ctx;
     (void)depth;
     if (!ls_var_owner(var) || all->failed) return;
-    struct record *record = LS__PUSH(all->list);
-    if (!record) {
+    size_t len, count = ls_var_property_count(var);
+    const char *json = ls_var_json(all->b->engine->tracker, var, &len);
+    struct record note = {.space = ls_var_owner(var),
+                          .client_id = ls_var_owner_id(var),
+                          .internal = ls_var_id(var),
+                          .parent = ls_var_parent(var),
+                          .watchers = ls_var_watchers(var),
+                          .wants_place = ls_var_wants_place(var)};
+    if (!LS__PUSH(all->list, note)) {
         all->failed = true;
         return;
     }
-    size_t len, count = ls_var_property_count(var);
-    const char *json = ls_var_json(all->b->engine->tracker, var, &len);
-    *record = (struct record){.space = ls_var_owner(var),
-                              .client_id = ls_var_owner_id(var),
-                              .internal = ls_var_id(var),
-                              .parent = ls_var_parent(var),
-                              .watchers = ls_var_watchers(var),
-                              .wants_place = ls_var_wants_place(var)};
+    struct record *record = &all->list.items[all->list.count - 1];
     record->json = ls_strndup(json, len);
     record->props = ls_array(count ? count : 1, sizeof *record->props);
     all->failed = !record->json || !record->props;
@@ -180,13 +180,6 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     }
 }
 
-static void tell_gone(struct ls__space *space, int64_t id)
-{
-    if (!space->conn) return;
-    ls_write_destroy(ls_outgoing_begin(&space->conn->out), id);
-    ls_outgoing_end(&space->conn->out, id);
-}
-
 /* Watches of variables that all know go over by id: variable 1, and what main.lua has made under the same id. */
 static void carry_watches(struct ls_backend *b, struct ls__space *space)
 {
@@ -201,7 +194,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
         } else {
             ls_idmap_take(space->shared, id);
             ls__seq_move(space, id, 0);
-            tell_gone(space, id);
+            if (space->conn) ls__send_destroy(space->conn, id);
             if (id == 1) /* the page stays, and the next app object is for it as well */
                 space->awaits_app = b->app_awaited = true;
         }
@@ -251,7 +244,7 @@ static void carry_variables(struct ls_backend *b, struct records *all)
         if (!record->made) {
             ls_idmap_take(record->space->remap, record->client_id);
             ls__seq_move(record->space, record->internal, 0);
-            tell_gone(record->space, record->client_id);
+            if (record->space->conn) ls__send_destroy(record->space->conn, record->client_id);
         }
     }
     ls_session_settle(b->engine->session);

@@ -44,7 +44,7 @@ void ls__space_free(struct ls_backend *b, struct ls__space *space)
     ls_idmap_free(space->held, ls__held_free);
     ls_idmap_free(space->seqs, NULL);
     ls_viewdef_sent_free(space->sent);
-    ls_budget_free(b->budget, space->gone);
+    ls_budget_free(b->budget, space->gone.items);
     ls_budget_free(b->budget, space);
 }
 
