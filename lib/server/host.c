@@ -1,8 +1,7 @@
 /* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text
  * (lib/README.md: one way in, the session's queue). Each due timer becomes an item; nothing here runs Lua.
  *
- * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. A Lua timer is
- * taken out of the session's table by whoever ends it; its struct belongs to the item once it has been posted. */
+ * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. */
 #include "server/server_internal.h"
 
 #include <string.h>
@@ -16,37 +15,33 @@ struct lua_timer {
     struct ls_item item;     /* first */
     struct session *session; /* counted */
     uint64_t handle;         /* the session's name for it */
-    int64_t set;             /* the executor's; protected by session->lock */
+    int64_t set;             /* the executor's; owner thread only */
+    atomic_int refs;         /* one of session->timers, one of the executor and then of the queue */
 };
 
 /* --- Lua timers (L108–L116) --- */
 
 #define TIMER_BYTES (sizeof(struct lua_timer) + LS_TIMER_BYTES) /* of the session's budget */
 
-/* @return was it still wanted? */
-static bool forget_timer(struct lua_timer *timer)
+static void unref_timer(struct lua_timer *timer)
 {
-    struct session *session = timer->session;
-    pthread_mutex_lock(&session->lock);
-    bool wanted = ls_idmap_get(session->timers, (int64_t)timer->handle) == timer;
-    if (wanted) ls_idmap_take(session->timers, (int64_t)timer->handle);
-    pthread_mutex_unlock(&session->lock);
-    return wanted;
-}
-
-static void free_timer(struct lua_timer *timer)
-{
+    if (atomic_fetch_sub(&timer->refs, 1) != 1) return;
     ls_budget_unqueue(&timer->session->budget, TIMER_BYTES);
     session_unref(timer->session);
     ls_free(timer);
 }
 
+/* One that has been cleared is in the map no longer. */
 static void run_lua_timer(struct ls_item *item, bool turn)
 {
     struct lua_timer *timer = (struct lua_timer *)item;
-    if (forget_timer(timer) && turn && timer->session->backend)
-        ls_backend_timer(timer->session->backend, timer->handle);
-    free_timer(timer);
+    struct session *session = timer->session;
+    if (turn && ls_idmap_get(session->timers, (int64_t)timer->handle) == timer) {
+        ls_idmap_take(session->timers, (int64_t)timer->handle);
+        unref_timer(timer);
+        if (session->backend) ls_backend_timer(session->backend, timer->handle);
+    }
+    unref_timer(timer);
 }
 
 static void fire_lua_timer(void *ctx, int64_t handle)
@@ -56,53 +51,40 @@ static void fire_lua_timer(void *ctx, int64_t handle)
     ls_queue_post(timer->session->queue, &timer->item, false);
 }
 
+static void clear_lua_timer(void *ctx, uint64_t handle)
+{
+    struct session *session = ctx;
+    struct lua_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
+    if (!timer) return;
+    if (timer->set > 0 && ls_timer_clear(session->server->executor, timer->set)) unref_timer(timer);
+    unref_timer(timer);
+}
+
 static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
 {
     struct session *session = ctx;
     session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
     if (session->budget.hit) return LS_ENOMEM;
     struct lua_timer *timer = ls_malloc(sizeof *timer);
-    if (!timer) {
+    if (!timer || !ls_idmap_put(session->timers, (int64_t)handle, timer, NULL)) {
         ls_budget_unqueue(&session->budget, TIMER_BYTES);
+        ls_free(timer);
         return LS_ENOMEM;
     }
-    *timer = (struct lua_timer){
-        .item = {.run = run_lua_timer, .what = "a timer"}, .session = session_ref(session), .handle = handle};
-    pthread_mutex_lock(&session->lock);
-    bool put = ls_idmap_put(session->timers, (int64_t)handle, timer, NULL);
-    pthread_mutex_unlock(&session->lock);
-    if (!put) {
-        free_timer(timer);
-        return LS_ENOMEM;
-    }
+    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .what = "a timer"},
+                                .session = session_ref(session),
+                                .handle = handle,
+                                .refs = 2};
     if (due_ns == 0) { /* behind the items queued now; this thread runs the queue, so it only enqueues */
         ls_queue_post(session->queue, &timer->item, false);
         return 0;
     }
-    int64_t set = ls_timer_set(session->server->executor, due_ns, fire_lua_timer, timer);
-    if (set < 0) {
-        forget_timer(timer);
-        free_timer(timer);
-        return (int)set;
-    }
-    /* It may have fired and been dropped already by a queue that was closed meanwhile: only the table knows whether it
-     * is still there. */
-    pthread_mutex_lock(&session->lock);
-    struct lua_timer *still = ls_idmap_get(session->timers, (int64_t)handle);
-    if (still) still->set = set;
-    pthread_mutex_unlock(&session->lock);
-    return 0;
-}
-
-static void clear_lua_timer(void *ctx, uint64_t handle)
-{
-    struct session *session = ctx;
-    pthread_mutex_lock(&session->lock);
-    struct lua_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
-    int64_t set = timer ? timer->set : 0;
-    pthread_mutex_unlock(&session->lock);
-    /* Where the clearing comes too late the item is on its way, finds itself forgotten and frees the struct. */
-    if (timer && set > 0 && ls_timer_clear(session->server->executor, set)) free_timer(timer);
+    timer->set = ls_timer_set(session->server->executor, due_ns, fire_lua_timer, timer);
+    if (timer->set > 0) return 0;
+    int code = (int)timer->set;
+    unref_timer(timer);
+    clear_lua_timer(session, handle);
+    return code;
 }
 
 /* --- debounce and grace (P62, P114) --- */
@@ -176,14 +158,12 @@ static void remember_files(struct session *session, const char *key, const char 
     const char *root = session->server->site.root;
     pthread_mutex_lock(&session->lock);
     remember_key(session, key);
-    pthread_mutex_unlock(&session->lock);
     for (size_t i = 0; root && i < count; i++) {
         char *relative = ls_path_relative(root, paths[i]);
-        pthread_mutex_lock(&session->lock);
         if (relative) remember_key(session, relative);
-        pthread_mutex_unlock(&session->lock);
         ls_free(relative);
     }
+    pthread_mutex_unlock(&session->lock);
 }
 
 static void module_loaded(void *ctx, const char *key, const char *const *paths, size_t count)
@@ -224,13 +204,13 @@ bool host_may_want(struct session *session, const struct ls_reload_file *files, 
 {
     const char *root = session->server->site.root;
     bool wanted = false;
+    pthread_mutex_lock(&session->lock);
     for (size_t i = 0; i < count && !wanted; i++) {
         char *relative = root && files[i].path ? ls_path_relative(root, files[i].path) : NULL;
-        pthread_mutex_lock(&session->lock);
         wanted = has_key(session, files[i].key) || has_key(session, files[i].old_key) || has_key(session, relative);
-        pthread_mutex_unlock(&session->lock);
         ls_free(relative);
     }
+    pthread_mutex_unlock(&session->lock);
     return wanted;
 }
 
@@ -261,12 +241,7 @@ void host_cancel_timers(struct session *session)
 {
     flush_at(session, 0);
     grace_at(session, 0);
-    for (;;) {
-        pthread_mutex_lock(&session->lock);
-        struct ls_idmap_entry *first = ls_idmap_first(session->timers);
-        uint64_t handle = first ? (uint64_t)ls_idmap_id(first) : 0;
-        pthread_mutex_unlock(&session->lock);
-        if (!first) return;
-        clear_lua_timer(session, handle);
-    }
+    struct ls_idmap_entry *first;
+    while ((first = ls_idmap_first(session->timers)))
+        clear_lua_timer(session, (uint64_t)ls_idmap_id(first));
 }

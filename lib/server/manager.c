@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -32,23 +31,15 @@ struct manager {
     int64_t last_number;        /* never used again: what the hot loader knows sessions by */
     size_t count;               /* published and being made */
     size_t alive;               /* not yet taken apart */
-    struct session *unjoined;   /* published ones that no page ever joined, oldest first (Q2) */
     bool stopping;
 };
 
 /* --- places --- */
 
-/* Called with the lock held. */
-static void unlist_unjoined(struct manager *manager, struct session *session)
-{
-    if (session->unjoined) DL_DELETE2(manager->unjoined, session, unjoined_prev, unjoined_next);
-    session->unjoined = false;
-}
-
 bool manager_join(struct manager *manager, struct session *session)
 {
     pthread_mutex_lock(&manager->lock);
-    unlist_unjoined(manager, session);
+    session->joined = true;
     bool alive = !atomic_load(&session->ended);
     pthread_mutex_unlock(&manager->lock);
     return alive;
@@ -63,7 +54,10 @@ static struct session *make_room(struct manager *manager)
     size_t max = manager->config.max_sessions;
     int64_t until = ls_now_ns() + ls_ms(ROOM_WAIT_MS);
     while (max > 0 && manager->count >= max && !manager->stopping) {
-        if (manager->unjoined) return take_out(manager, manager->unjoined);
+        for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e)) {
+            struct session *session = ls_map_value(e);
+            if (!session->joined) return take_out(manager, session);
+        }
         if (manager->count == ls_map_count(manager->by_id) ||
             !ls_cond_wait_until(&manager->changed, &manager->lock, until))
             break;
@@ -111,8 +105,6 @@ static int publish(struct manager *manager, struct session *session)
     }
     if (ok) {
         session_ref(session); /* the map's use */
-        session->unjoined = true;
-        DL_APPEND2(manager->unjoined, session, unjoined_prev, unjoined_next);
     }
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
@@ -149,7 +141,6 @@ static struct session *take_out(struct manager *manager, struct session *session
     struct session *taken = ls_map_take(manager->by_id, session->id, LS_RANDOM_ID);
     if (!taken) return NULL;
     ls_idmap_take(manager->by_vended, session->vended_number);
-    unlist_unjoined(manager, session);
     give_back_number(manager, session, false);
     atomic_store(&session->ended, true);
     return taken;

@@ -20,7 +20,7 @@
  *   bodies_lock                       bodies of requests that are being read
  *   sockets_lock                      the list of open WebSockets
  *   gather->lock                      answers of the sessions that have been asked
- *   session->lock                     one session's timer handles, file keys and API identities
+ *   session->lock                     which files may concern one session, and its VM
  *   socket->flow_lock                 what of a connection waits in its session's queue
  *   socket->send_lock                 held across a write that does not block, so that the descriptor cannot be closed
  *                                     under it

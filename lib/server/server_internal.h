@@ -105,19 +105,18 @@ struct session {
     /* -- owner thread only (whoever runs the queue) */
     struct ls_backend *backend; /* NULL before it is made and after the end */
     int64_t flush_timer, grace_timer;
+    struct ls_idmap *timers;      /* Lua timer handle → struct lua_timer, counted */
     struct socket *connected;     /* WebSockets that the backend knows, each counted */
     struct identity *identities;  /* P25, each counted */
     int tokens;                   /* how many of them are for more than one request */
     struct eval_capture *capture; /* where print goes while an evaluation runs (C4) */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    struct ls_idmap *timers; /* Lua timer handle → struct lua_timer */
-    struct ls_map *keys;     /* files that a burst may concern this session with */
+    struct ls_map *keys; /* files that a burst may concern this session with */
     /* its LuaSession while that may be told to stop; NULL when there is none, or it is being replaced */
     struct ls_session *interruptible;
     /* -- protected by the manager's lock */
-    bool unjoined; /* in the manager's list of those that no page ever joined */
-    struct session *unjoined_prev, *unjoined_next;
+    bool joined; /* by a page, an API client or a tool, at some time */
 };
 
 /** A record without backend. @return a use, or NULL and err: LS_ENOMEM, LS_EIO */
