@@ -38,7 +38,7 @@ static void print_json(const struct ls_finding *finding, size_t before)
 static void print_place(const char *file, int line)
 {
     show(stdout, file, strlen(file));
-    if (line) printf(":%d", line);
+    if (line > 0) printf(":%d", line);
 }
 
 static void found(void *ctx, const struct ls_finding *finding)
@@ -65,27 +65,13 @@ static const char *plural(size_t count)
     return count == 1 ? "" : "s";
 }
 
-/* What `lsess serve` would not serve is not fine either. */
-static bool is_site(const char *root)
-{
-    static const char *const marks[] = {"html", "lua", "viewdefs", "apps"};
-    struct ls_buf path = LS_BUF_INIT;
-    bool found = false;
-    for (size_t i = 0; !found && i < sizeof marks / sizeof *marks; i++) {
-        ls_path_join(&path, root, marks[i]);
-        found = ls_is_dir(ls_buf_text(&path));
-    }
-    ls_buf_release(&path);
-    return found;
-}
-
 static void print_counts(const struct ls_check_counts *counts)
 {
     size_t wrong = counts->findings;
-    FILE *out = wrong ? stderr : stdout;
+    FILE *out = wrong > 0 ? stderr : stdout;
     fprintf(out, "%zu Lua file%s, %zu view%s: ", counts->lua_files, plural(counts->lua_files), counts->views,
             plural(counts->views));
-    if (wrong)
+    if (wrong > 0)
         fprintf(out, "%zu thing%s wrong\n", wrong, wrong == 1 ? " is" : "s are");
     else
         fputs("nothing is wrong\n", out);
@@ -104,7 +90,8 @@ static int check(const char *dir, bool json)
         status = complain(STATUS_FAILED, site.root ? "%s is no folder" : "there is no folder %s", dir);
         goto out;
     }
-    if (!is_site(site.root)) {
+    /* What `lsess serve` would not serve is not fine either. */
+    if (!has_any(site.root, (const char *const[]){"html", "lua", "viewdefs", "apps", NULL})) {
         status = complain(STATUS_FAILED, "%s is not a site: it has no html/, lua/, viewdefs/ or apps/", dir);
         goto out;
     }
@@ -113,7 +100,8 @@ static int check(const char *dir, bool json)
     struct ls_check_config config = {
         .site = &site, .memory_limit = UINT64_C(256) << 20, .time_limit_ms = 5000, .ctx = &printing, .found = found};
     if (!site.lua_dir || ls_check_site(&config, &counts, &err)) {
-        status = complain(STATUS_FAILED, "%s", ls_err_text(&err)[0] ? ls_err_text(&err) : "out of memory");
+        status = complain(STATUS_FAILED, "%s",
+                          ls_err_text(&err)[0] != '\0' ? ls_err_text(&err) : "out of memory while checking");
         goto out;
     }
     if (json)
@@ -130,24 +118,14 @@ out:
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
-    const char *dir = NULL;
+    const char *dir = ".";
     bool json = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (argument.option) {
-            json = true;
-        } else if (dir) {
-            return usage_error(command, "one folder at a time");
-        } else {
-            dir = argument.value;
-        }
-    }
-    if (step < 0) return arguments.status;
+    struct words words = {.what = "folder", .items = &dir, .most = 1};
+    const struct target targets[] = {{.name = "", .words = &words}, {.name = "json", .flag = &json}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
     ls_log_open(&(struct ls_log_config){.verbosity = -1}, NULL); /* findings say it; the log would say it twice */
-    return check(dir ? dir : ".", json);
+    return check(dir, json);
 }
 
 const struct command command_check = {

@@ -47,12 +47,12 @@ static int connect_here(struct ls_buf *path)
     if (!getcwd(dir, sizeof dir)) return -1;
     for (;;) {
         ls_buf_clear(path);
-        if (!ls_control_default_path(dir, path, NULL, NULL)) {
+        if (ls_control_default_path(dir, path, NULL, NULL) == 0) {
             int fd = connect_to(ls_buf_text(path));
             if (fd >= 0) return fd;
         }
         char *slash = strrchr(dir, '/');
-        if (!slash || !dir[1]) return -1;
+        if (!slash || dir[1] == '\0') return -1;
         slash[slash == dir] = 0;
     }
 }
@@ -64,7 +64,7 @@ static size_t connect_any(struct ls_buf *first, int *first_fd, struct ls_buf *na
     struct ls_buf path = LS_BUF_INIT;
     size_t count = 0;
     *first_fd = -1;
-    if (ls_control_default_path(NULL, &path, NULL, NULL)) return 0;
+    if (ls_control_default_path(NULL, &path, NULL, NULL) != 0) return 0;
     char *folder = ls_path_dir(ls_buf_text(&path));
     DIR *dir = folder ? opendir(folder) : NULL;
     struct dirent *entry;
@@ -92,7 +92,7 @@ int client_open(struct client *client, const char *socket)
 {
     *client = (struct client){.fd = -1};
     if (!socket) socket = getenv("LSESS_SOCKET");
-    if (socket && *socket) {
+    if (socket && *socket != '\0') {
         ls_buf_str(&client->path, socket);
         client->fd = connect_to(socket);
         if (client->fd >= 0) return STATUS_DONE;
@@ -142,7 +142,7 @@ static int64_t send_request(struct client *client, const char *cmd, const char *
     ls_json_open(&text, NULL, '{');
     ls_json_put_int(&text, "id", id);
     ls_json_put_str(&text, "cmd", cmd);
-    if (*fields) ls_json_put_raw(&text, NULL, fields, strlen(fields));
+    if (*fields != '\0') ls_json_put_raw(&text, NULL, fields, strlen(fields));
     ls_buf_str(&text, "}\n");
     size_t done = 0;
     while (!ls_buf_failed(&text) && done < text.len) {
@@ -159,7 +159,7 @@ static int64_t send_request(struct client *client, const char *cmd, const char *
 int client_line(struct client *client, int timeout_ms, struct json *line)
 {
     for (;;) {
-        char *end = client->in.len ? memchr(client->in.data, '\n', client->in.len) : NULL;
+        char *end = client->in.len > 0 ? memchr(client->in.data, '\n', client->in.len) : NULL;
         if (end) {
             size_t len = (size_t)(end - client->in.data);
             ls_buf_clear(&client->line);

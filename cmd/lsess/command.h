@@ -4,6 +4,7 @@
 #define LSESS_COMMAND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -66,6 +67,25 @@ void arguments_init(struct arguments *arguments, const struct command *command, 
  * arguments->status */
 int arguments_next(struct arguments *arguments, struct argument *argument);
 
+/* Operands, or the values of an option that may be given more than once. Texts are borrowed from the arguments. */
+struct words {
+    const char *what; /* one of them, for people; where there may be none at all, NULL */
+    const char **items;
+    size_t most, count;
+};
+
+/* Where an option goes: one of these is set. */
+struct target {
+    const char *name; /* "" = the operands */
+    bool *flag;
+    const char **text;
+    struct words *words;
+};
+
+/** Read all arguments; each option of the command has a target, and so have the operands. @return -1 = go on, else the
+ * status to leave with: help was shown, or a usage error was */
+int arguments_take(const struct command *command, int argc, char **argv, const struct target *targets);
+
 /* --- talking --- */
 
 /** `lsess serve: what is wrong` on standard error, and a hint at --help: the status of a usage error. */
@@ -78,6 +98,8 @@ void show(FILE *out, const char *text, size_t len);
 void print_help(const struct command *command, FILE *out);
 /** Every command with its line. */
 void print_commands(FILE *out);
+/** Does a folder have one of these files or folders? `names`: NULL-terminated. */
+bool has_any(const char *dir, const char *const *names);
 /** May this stream get colour: it is a terminal and NO_COLOR is unset. */
 bool use_color(FILE *stream);
 

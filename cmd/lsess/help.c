@@ -7,21 +7,16 @@ static const struct option options[] = {{0}};
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
-    const struct command *about = NULL;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (about) return usage_error(command, "one command at a time");
-        about = find_command(argument.value);
-        for (size_t i = 0; !about && commands[i]; i++)
-            if (ls_text_near(argument.value, commands[i]->name))
-                return usage_error(command, "there is no command \"%s\"; did you mean %s?", argument.value,
-                                   commands[i]->name);
-        if (!about) return usage_error(command, "there is no command \"%s\"", argument.value);
-    }
-    if (step < 0) return arguments.status;
+    const char *name = NULL;
+    struct words words = {.what = "command", .items = &name, .most = 1};
+    const struct target targets[] = {{.name = "", .words = &words}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
+    const struct command *about = name ? find_command(name) : NULL;
+    for (size_t i = 0; name && !about && commands[i]; i++)
+        if (ls_text_near(name, commands[i]->name))
+            return usage_error(command, "there is no command \"%s\"; did you mean %s?", name, commands[i]->name);
+    if (name && !about) return usage_error(command, "there is no command \"%s\"", name);
     if (about)
         print_help(about, stdout);
     else

@@ -49,7 +49,7 @@ bool json_item(struct json array, size_t *at, struct json *item)
 {
     /* Each step reads on from where the last item ended; the first skips the bracket. */
     if (!array.text || array.len < 2 || array.text[0] != '[') return false;
-    size_t from = *at ? *at : 1;
+    size_t from = *at > 0 ? *at : 1;
     while (from < array.len && (array.text[from] == ',' || array.text[from] == ' ' || array.text[from] == '\n'))
         from++;
     if (from >= array.len || array.text[from] == ']') return false;
@@ -76,7 +76,7 @@ void json_join(struct json array, struct ls_buf *out)
     size_t at = 0;
     ls_buf_clear(out);
     while (json_item(array, &at, &item)) {
-        if (out->len) ls_buf_str(out, ", ");
+        if (out->len > 0) ls_buf_str(out, ", ");
         ls_buf_str(out, json_shown(item, &text));
     }
     ls_buf_release(&text);

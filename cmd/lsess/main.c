@@ -26,7 +26,7 @@ const struct command *const commands[] = {
 const struct command *find_command(const char *name)
 {
     for (size_t i = 0; commands[i]; i++)
-        if (!strcmp(commands[i]->name, name)) return commands[i];
+        if (strcmp(commands[i]->name, name) == 0) return commands[i];
     return NULL;
 }
 
@@ -48,8 +48,8 @@ int main(int argc, char **argv)
         return STATUS_USAGE;
     }
     const char *name = argv[1];
-    if (!strcmp(name, "-h") || !strcmp(name, "--help")) name = "help";
-    if (!strcmp(name, "-V") || !strcmp(name, "--version")) name = "version";
+    if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) name = "help";
+    if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) name = "version";
     const struct command *command = find_command(name);
     if (command) return command->run(command, argc - 2, argv + 2);
     if (*name == '-')

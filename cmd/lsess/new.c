@@ -32,7 +32,7 @@ static const char *template_of(const struct ls_embed *file, size_t *len)
     if (!ls_has_prefix(file->name, SITES)) return NULL;
     const char *name = file->name + strlen(SITES);
     *len = strcspn(name, "/");
-    return name[*len] ? name : NULL;
+    return name[*len] != '\0' ? name : NULL;
 }
 
 /* The first line of prose in a template's README says what it is: no heading, code or table; without its emphasis
@@ -44,7 +44,7 @@ static void describe(const char *name, size_t len, struct ls_buf *out)
     const struct ls_embed *file = ls_embed_find(ls_buf_text(&path));
     struct ls_bytes *bytes = file ? ls_embed_read(file) : NULL;
     ls_buf_clear(out);
-    for (const char *at = ls_bytes_data(bytes); *at;) {
+    for (const char *at = ls_bytes_data(bytes); *at != '\0';) {
         size_t line = strcspn(at, "\n");
         if (line && !strchr("#<!|` \t", *at)) {
             for (size_t i = 0; i < line; i++)
@@ -65,7 +65,7 @@ static void list_templates(bool json)
     struct ls_buf text = LS_BUF_INIT, out = LS_BUF_INIT;
     for (size_t i = 0; i < count; i++) {
         const char *name = template_of(&all[i], &len);
-        if (!name || (last && len == last_len && !memcmp(name, last, len))) continue;
+        if (!name || (last && len == last_len && memcmp(name, last, len) == 0)) continue;
         last = name;
         last_len = len;
         describe(name, len, &text);
@@ -94,10 +94,10 @@ static int find_template(const struct command *command, const char *name)
         if (!other) continue;
         char whole[64];
         snprintf(whole, sizeof whole, "%.*s", (int)len, other);
-        if (!strcmp(name, whole)) return STATUS_DONE;
-        if (!*near && ls_text_near(name, whole)) snprintf(near, sizeof near, "%s", whole);
+        if (strcmp(name, whole) == 0) return STATUS_DONE;
+        if (*near == '\0' && ls_text_near(name, whole)) snprintf(near, sizeof near, "%s", whole);
     }
-    if (*near) return usage_error(command, "there is no template \"%s\"; did you mean %s?", name, near);
+    if (*near != '\0') return usage_error(command, "there is no template \"%s\"; did you mean %s?", name, near);
     return usage_error(command, "there is no template \"%s\"; --list names them", name);
 }
 
@@ -105,13 +105,13 @@ static int find_template(const struct command *command, const char *name)
 static int may_fill(const char *dir)
 {
     struct stat info;
-    if (lstat(dir, &info)) return 1;
+    if (lstat(dir, &info) != 0) return 1;
     if (stat(dir, &info) || !S_ISDIR(info.st_mode)) return -1;
     DIR *entries = opendir(dir);
     if (!entries) return -1;
     int empty = 1;
     for (struct dirent *entry; (entry = readdir(entries));)
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) empty = 0;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) empty = 0;
     closedir(entries);
     return empty;
 }
@@ -133,11 +133,11 @@ static int write_file(const char *dir, const char *name, const struct ls_embed *
     struct ls_bytes *bytes = ls_embed_read(file);
     ls_path_join(&path, dir, name);
     int fd = -1, result = -1;
-    if (bytes && !ls_buf_failed(&path) && !make_parents(path.data))
+    if (bytes && !ls_buf_failed(&path) && make_parents(path.data) == 0)
         fd = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0) {
         result = write(fd, ls_bytes_data(bytes), ls_bytes_len(bytes)) == (ssize_t)ls_bytes_len(bytes) ? 0 : -1;
-        if (close(fd)) result = -1;
+        if (close(fd) != 0) result = -1;
     }
     if (result) complain(STATUS_FAILED, "%s cannot be written: %s", ls_buf_text(&path), strerror(errno));
     ls_bytes_unref(bytes);
@@ -152,7 +152,7 @@ static int make_links(const char *dir, const struct ls_embed *file)
     struct ls_bytes *bytes = ls_embed_read(file);
     struct ls_buf name = LS_BUF_INIT, target = LS_BUF_INIT, path = LS_BUF_INIT;
     int result = bytes ? 0 : -1;
-    for (const char *at = ls_bytes_data(bytes); *at && !result;) {
+    for (const char *at = ls_bytes_data(bytes); *at != '\0' && !result;) {
         size_t line = strcspn(at, "\n");
         const char *arrow = memmem(at, line, " -> ", 4);
         if (arrow && *at != '#') {
@@ -161,7 +161,7 @@ static int make_links(const char *dir, const struct ls_embed *file)
             ls_buf_add(&name, at, (size_t)(arrow - at));
             ls_buf_add(&target, arrow + 4, (size_t)(at + line - arrow - 4));
             ls_path_join(&path, dir, ls_buf_text(&name));
-            if (make_parents(path.data) || symlink(ls_buf_text(&target), path.data)) {
+            if (make_parents(path.data) != 0 || symlink(ls_buf_text(&target), path.data) != 0) {
                 complain(STATUS_FAILED, "the link %s cannot be made: %s", ls_buf_text(&path), strerror(errno));
                 result = -1;
             }
@@ -181,10 +181,10 @@ static int fill(const char *dir, const char *template)
     const struct ls_embed *all = ls_embed_all(&count), *links = NULL;
     for (size_t i = 0; i < count; i++) {
         const char *name = template_of(&all[i], &len);
-        if (name && strlen(template) == len && !memcmp(name, template, len)) {
-            if (!strcmp(name + len + 1, ".links"))
+        if (name && strlen(template) == len && memcmp(name, template, len) == 0) {
+            if (strcmp(name + len + 1, ".links") == 0)
                 links = &all[i];
-            else if (write_file(dir, name + len + 1, &all[i]))
+            else if (write_file(dir, name + len + 1, &all[i]) != 0)
                 return -1;
         } else if (ls_has_prefix(all[i].name, DEFINITIONS)) {
             /* what an editor needs to know session and ui (.luarc.json points there) */
@@ -201,12 +201,12 @@ static int fill(const char *dir, const char *template)
 /* A name as a shell takes it. */
 static void print_word(const char *word)
 {
-    if (!word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+,:@%")]) {
+    if (word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+,:@%")] == '\0') {
         fputs(word, stdout);
         return;
     }
     putchar('\'');
-    for (; *word; word++) {
+    for (; *word != '\0'; word++) {
         if (*word == '\'')
             fputs("'\\''", stdout);
         else
@@ -217,25 +217,15 @@ static void print_word(const char *word)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     const char *dir = NULL, *template = "blank";
     bool list = false, json = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) {
-            if (dir) return usage_error(command, "one folder at a time");
-            dir = argument.value;
-        } else if (!strcmp(argument.option->name, "template")) {
-            template = argument.value;
-        } else if (!strcmp(argument.option->name, "list")) {
-            list = true;
-        } else {
-            json = true;
-        }
-    }
-    if (step < 0) return arguments.status;
+    struct words words = {.what = "folder", .items = &dir, .most = 1};
+    const struct target targets[] = {{.name = "", .words = &words},
+                                     {.name = "template", .text = &template},
+                                     {.name = "list", .flag = &list},
+                                     {.name = "json", .flag = &json}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
     if (list) {
         list_templates(json);
         return STATUS_DONE;
@@ -245,7 +235,7 @@ static int run(const struct command *command, int argc, char **argv)
     int free_folder = may_fill(dir);
     if (free_folder < 0) return complain(STATUS_FAILED, "%s is there already and is no folder", dir);
     if (free_folder == 0) return complain(STATUS_FAILED, "%s is there already and not empty; choose another name", dir);
-    if (fill(dir, template)) return STATUS_FAILED;
+    if (fill(dir, template) != 0) return STATUS_FAILED;
     printf("%s is ready. Now run:\n\n  cd ", dir);
     if (*dir == '-') fputs("./", stdout);
     print_word(dir);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "files/fspath.h"
 
 void arguments_init(struct arguments *arguments, const struct command *command, int argc, char **argv)
 {
@@ -42,12 +43,12 @@ static int unknown_long(struct arguments *arguments, const char *word, size_t le
 static int next_long(struct arguments *arguments, const char *word, struct argument *argument)
 {
     size_t len = strcspn(word, "=");
-    const char *value = word[len] ? word + len + 1 : NULL;
-    if (len == 4 && !memcmp(word, "help", 4) && !value) return show_help(arguments);
+    const char *value = word[len] != '\0' ? word + len + 1 : NULL;
+    if (len == 4 && memcmp(word, "help", 4) == 0 && !value) return show_help(arguments);
     for (const struct option *option = arguments->command->options; option->name; option++) {
-        bool plain = strlen(option->name) == len && !memcmp(option->name, word, len);
-        bool negated = option->negatable && len > 3 && !memcmp(word, "no-", 3) && strlen(option->name) == len - 3 &&
-                       !memcmp(option->name, word + 3, len - 3);
+        bool plain = strlen(option->name) == len && memcmp(option->name, word, len) == 0;
+        bool negated = option->negatable && len > 3 && memcmp(word, "no-", 3) == 0 && strlen(option->name) == len - 3 &&
+                       memcmp(option->name, word + 3, len - 3) == 0;
         if (!plain && !negated) continue;
         if (!option->value && value)
             return stop(arguments, usage_error(arguments->command, "--%.*s takes no value", (int)len, word));
@@ -66,7 +67,7 @@ static int next_long(struct arguments *arguments, const char *word, struct argum
 static int next_short(struct arguments *arguments, struct argument *argument)
 {
     char letter = *arguments->bundle++;
-    if (!*arguments->bundle) arguments->bundle = NULL;
+    if (*arguments->bundle == '\0') arguments->bundle = NULL;
     if (letter == 'h') return show_help(arguments);
     for (const struct option *option = arguments->command->options; option->name; option++) {
         if (option->letter != letter) continue;
@@ -89,17 +90,47 @@ int arguments_next(struct arguments *arguments, struct argument *argument)
     if (arguments->bundle) return next_short(arguments, argument);
     if (arguments->at >= arguments->argc) return 0;
     const char *word = arguments->argv[arguments->at++];
-    if (!arguments->ended && word[0] == '-' && word[1]) {
+    if (!arguments->ended && word[0] == '-' && word[1] != '\0') {
         if (word[1] != '-') {
             arguments->bundle = word + 1;
             return next_short(arguments, argument);
         }
-        if (word[2]) return next_long(arguments, word + 2, argument);
+        if (word[2] != '\0') return next_long(arguments, word + 2, argument);
         arguments->ended = true;
         return arguments_next(arguments, argument);
     }
     *argument = (struct argument){.value = word};
     return 1;
+}
+
+static int take(const struct command *command, const struct target *target, const char *value)
+{
+    struct words *words = target->words;
+    if (target->flag) *target->flag = true;
+    if (target->text) *target->text = value;
+    if (!words) return -1;
+    if (!words->what) return usage_error(command, "it takes no argument: %s", value);
+    if (words->count == words->most && words->most == 1) return usage_error(command, "one %s at a time", words->what);
+    if (words->count == words->most)
+        return usage_error(command, "a %s may be given at most %zu times", words->what, words->most);
+    words->items[words->count++] = value;
+    return -1;
+}
+
+int arguments_take(const struct command *command, int argc, char **argv, const struct target *targets)
+{
+    struct arguments arguments;
+    struct argument argument;
+    int step, status = -1;
+    arguments_init(&arguments, command, argc, argv);
+    while (status < 0 && (step = arguments_next(&arguments, &argument)) != 0) {
+        if (step < 0) return arguments.status;
+        const struct target *target = targets;
+        while (strcmp(target->name, argument.option ? argument.option->name : "") != 0)
+            target++;
+        status = take(command, target, argument.value);
+    }
+    return status;
 }
 
 void show(FILE *out, const char *text, size_t len)
@@ -140,10 +171,22 @@ int complain(int status, const char *format, ...)
     return status;
 }
 
+bool has_any(const char *dir, const char *const *names)
+{
+    struct ls_buf path = LS_BUF_INIT;
+    bool found = false;
+    for (; !found && *names; names++) {
+        ls_path_join(&path, dir, *names);
+        found = access(ls_buf_text(&path), F_OK) == 0;
+    }
+    ls_buf_release(&path);
+    return found;
+}
+
 bool use_color(FILE *stream)
 {
     const char *no_color = getenv("NO_COLOR");
-    return isatty(fileno(stream)) && !(no_color && *no_color);
+    return isatty(fileno(stream)) && !(no_color && *no_color != '\0');
 }
 
 void print_help(const struct command *command, FILE *out)
@@ -156,7 +199,7 @@ void print_help(const struct command *command, FILE *out)
         char left[64];
         snprintf(left, sizeof left, "%s--%s%s%s%s", option->letter ? "" : "    ", option->negatable ? "[no-]" : "",
                  option->name, option->value ? " " : "", option->value ? option->value : "");
-        if (option->letter)
+        if (option->letter != '\0')
             fprintf(out, "  -%c, %-30s %s\n", option->letter, left, option->help);
         else
             fprintf(out, "  %-34s %s\n", left, option->help);

@@ -25,13 +25,13 @@ static bool print_results(struct json results, bool quiet)
         json_shown(json_member(result, "key"), &key);
         json_shown(json_member(result, "outcome"), &outcome);
         json_shown(json_member(result, "text"), &text);
-        if (!text.len) json_shown(json_member(result, "details"), &text);
-        bool bad = !strcmp(ls_buf_text(&outcome), "failed");
+        if (text.len == 0) json_shown(json_member(result, "details"), &text);
+        bool bad = strcmp(ls_buf_text(&outcome), "failed") == 0;
         failed = failed || bad;
         if (quiet) continue;
-        if (session.len) fprintf(bad ? stderr : stdout, "session %s: ", ls_buf_text(&session));
-        fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome), text.len ? ": " : "",
-                ls_buf_text(&text));
+        if (session.len > 0) fprintf(bad ? stderr : stdout, "session %s: ", ls_buf_text(&session));
+        fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome),
+                text.len > 0 ? ": " : "", ls_buf_text(&text));
     }
     ls_buf_release(&session);
     ls_buf_release(&key);
@@ -47,7 +47,7 @@ static char *name_for_server(const char *file, const char *site)
 {
     char here[PATH_MAX];
     struct ls_buf path = LS_BUF_INIT;
-    if (!*site || !getcwd(here, sizeof here) || !ls_path_below(site, here)) return ls_strdup(file);
+    if (*site == '\0' || !getcwd(here, sizeof here) || !ls_path_below(site, here)) return ls_strdup(file);
     ls_path_join(&path, here, file);
     if (!ls_is_file(ls_buf_text(&path))) {
         ls_buf_clear(&path);
@@ -62,7 +62,7 @@ static int reload(struct client *client, const char *const *files, size_t count,
     struct json answer;
     const char *names[MOST_FILES];
     int status = STATUS_DONE;
-    if (count) {
+    if (count > 0) {
         status = client_call(client, "ping", "", NULL, NULL, &answer);
         if (status == STATUS_DONE) json_string(json_member(answer, "dir"), &site);
         for (size_t i = 0; i < count; i++)
@@ -79,34 +79,23 @@ static int reload(struct client *client, const char *const *files, size_t count,
     struct json results = json_member(answer, "results");
     if (json)
         printf("%.*s\n", (int)results.len, results.text);
-    else if (!json_count(results))
+    else if (json_count(results) == 0)
         puts("nothing to reload: no session has loaded any of it");
     return print_results(results, json) ? STATUS_FAILED : STATUS_DONE;
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     const char *socket = NULL, *files[MOST_FILES];
-    size_t count = 0;
     bool json = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) {
-            if (count == MOST_FILES) return usage_error(command, "at most %d files; none means all", MOST_FILES);
-            files[count++] = argument.value;
-        } else if (!strcmp(argument.option->name, "socket")) {
-            socket = argument.value;
-        } else {
-            json = true;
-        }
-    }
-    if (step < 0) return arguments.status;
+    struct words words = {.what = "file", .items = files, .most = MOST_FILES};
+    const struct target targets[] = {
+        {.name = "", .words = &words}, {.name = "json", .flag = &json}, {.name = "socket", .text = &socket}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
     struct client client;
-    int status = client_open(&client, socket);
-    if (status == STATUS_DONE) status = reload(&client, files, count, json);
+    status = client_open(&client, socket);
+    if (status == STATUS_DONE) status = reload(&client, files, words.count, json);
     client_close(&client);
     return status;
 }

@@ -80,7 +80,7 @@ static void print_text(const struct ls_buf *text)
 static bool on_event(void *ctx, const char *event, struct json fields)
 {
     struct repl *repl = ctx;
-    if (!*event) { /* the wait was ended by a signal */
+    if (*event == '\0') { /* the wait was ended by a signal */
         if (is_interrupted()) {
             if (repl->interactive) putchar('\n'); /* the terminal has shown ^C */
             fflush(stdout);
@@ -94,7 +94,7 @@ static bool on_event(void *ctx, const char *event, struct json fields)
         }
         return true;
     }
-    if (strcmp(event, "print")) return true;
+    if (strcmp(event, "print") != 0) return true;
     if (repl->json) {
         printf("%.*s\n", (int)fields.len, fields.text);
     } else {
@@ -137,7 +137,7 @@ static int evaluate(struct repl *repl, const char *code, struct json *answer)
 static void print_error(struct json answer)
 {
     struct ls_buf text = LS_BUF_INIT;
-    const char *red = use_color(stderr) ? "\033[31m" : "", *plain = *red ? "\033[0m" : "";
+    const char *red = use_color(stderr) ? "\033[31m" : "", *plain = *red != '\0' ? "\033[0m" : "";
     json_string(json_member(json_member(answer, "error"), "message"), &text);
     const char *message = ls_buf_text(&text), *end = message + text.len, *trace = NULL, *found = message;
     while ((found = strstr(found, "\nstack traceback:\n")))
@@ -173,7 +173,7 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
     json_string(json_member(answer, "text"), &text);
     /* A value that is the empty string is a line, no value is none. */
     bool empty_string = value.len == 2 && value.text[0] == '"';
-    if (text.len || empty_string) {
+    if (text.len > 0 || empty_string) {
         print_text(&text);
         putchar('\n');
     }
@@ -200,7 +200,7 @@ bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
     struct json value = json_member(answer, "json");
     ls_buf_clear(json);
     /* The answer may carry the value as JSON, or as a text that holds JSON. */
-    if (value.len && value.text[0] == '"')
+    if (value.len > 0 && value.text[0] == '"')
         json_string(value, json);
     else
         ls_buf_add(json, value.text, value.len);
@@ -223,7 +223,7 @@ static int resolve_session(struct repl *repl, const char *session)
     if (status == STATUS_FAILED) client_failure(answer);
     if (status == STATUS_DONE) {
         json_string(json_member(answer, "session"), &name);
-        keep_session(repl, name.len ? name.data : session);
+        keep_session(repl, name.len > 0 ? name.data : session);
     }
     ls_buf_release(&fields);
     ls_buf_release(&name);
@@ -269,7 +269,7 @@ static int run_input(struct repl *repl)
 {
     struct ls_buf code = LS_BUF_INIT;
     for (;;) {
-        if (!ls_buf_reserve(&code, 65536)) return complain(STATUS_FAILED, "out of memory for the input");
+        if (!ls_buf_reserve(&code, 65536)) return complain(STATUS_FAILED, "out of memory while reading the input");
         ssize_t n = read(STDIN_FILENO, code.data + code.len, code.cap - code.len - 1);
         if (n < 0 && errno == EINTR) { /* half a chunk must not run */
             ls_buf_release(&code);
@@ -279,7 +279,7 @@ static int run_input(struct repl *repl)
         code.len += (size_t)n;
         code.data[code.len] = 0;
     }
-    if (code.len && memchr(code.data, '\0', code.len)) {
+    if (code.len > 0 && memchr(code.data, '\0', code.len)) {
         ls_buf_release(&code);
         return complain(STATUS_FAILED, "the standard input holds a zero byte, so it is no Lua text; nothing was run");
     }
@@ -290,38 +290,27 @@ static int run_input(struct repl *repl)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     struct repl repl = {0};
-    const char *socket = NULL, *session = NULL, *chunks[MOST_CHUNKS];
-    size_t count = 0;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) {
-            if (session) return usage_error(command, "one session at a time");
-            session = argument.value;
-        } else if (argument.option->letter == 'e') {
-            if (count == MOST_CHUNKS) return usage_error(command, "at most %d times -e", MOST_CHUNKS);
-            chunks[count++] = argument.value;
-        } else if (!strcmp(argument.option->name, "socket")) {
-            socket = argument.value;
-        } else {
-            repl.json = true;
-        }
-    }
-    if (step < 0) return arguments.status;
-    int status = client_open(&repl.client, socket);
+    const char *socket = NULL, *session = NULL, *items[MOST_CHUNKS];
+    struct words words = {.what = "session", .items = &session, .most = 1},
+                 chunks = {.what = "-e", .items = items, .most = MOST_CHUNKS};
+    const struct target targets[] = {{.name = "", .words = &words},
+                                     {.name = "execute", .words = &chunks},
+                                     {.name = "json", .flag = &repl.json},
+                                     {.name = "socket", .text = &socket}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
+    status = client_open(&repl.client, socket);
     if (status == STATUS_DONE) status = repl_use(&repl, session);
     if (status == STATUS_DONE) {
         catch_interrupts();
-        repl.interactive = !count && isatty(STDIN_FILENO);
+        repl.interactive = chunks.count == 0 && isatty(STDIN_FILENO);
         if (repl.interactive) {
             learn_site(&repl);
             status = repl_interact(&repl);
-        } else if (count) {
-            for (size_t i = 0; i < count && status == STATUS_DONE; i++) {
-                enum entry_result result = repl_entry(&repl, chunks[i], false);
+        } else if (chunks.count > 0) {
+            for (size_t i = 0; i < chunks.count && status == STATUS_DONE; i++) {
+                enum entry_result result = repl_entry(&repl, items[i], false);
                 status = result == ENTRY_DONE   ? STATUS_DONE
                          : result == ENTRY_LOST ? (int)repl_lost_status(&repl)
                                                 : STATUS_FAILED;

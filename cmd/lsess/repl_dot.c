@@ -69,7 +69,7 @@ static bool dot_sessions(struct repl *repl, const char *operand)
 
 static bool dot_use(struct repl *repl, const char *operand)
 {
-    return repl_use(repl, *operand ? operand : NULL) != STATUS_NO_SERVER;
+    return repl_use(repl, *operand != '\0' ? operand : NULL) != STATUS_NO_SERVER;
 }
 
 static bool dot_vars(struct repl *repl, const char *operand)
@@ -93,7 +93,7 @@ static bool dot_modules(struct repl *repl, const char *operand)
         struct json sessions = json_member(answer, "sessions");
         while (json_item(sessions, &at, &session)) {
             size_t inner = 0;
-            if (strcmp(json_string(json_member(session, "session"), &text), repl->session)) continue;
+            if (strcmp(json_string(json_member(session, "session"), &text), repl->session) != 0) continue;
             struct json modules = json_member(session, "modules");
             while (json_item(modules, &inner, &module)) {
                 bool ok = json_true(json_member(module, "ok"));
@@ -113,20 +113,20 @@ static bool dot_reload(struct repl *repl, const char *operand)
     struct json answer, result;
     bool lost;
     size_t at = 0, shown = 0;
-    if (*operand) client_array(&fields, "files", &operand, 1);
+    if (*operand != '\0') client_array(&fields, "files", &operand, 1);
     if (ask(repl, "reload", &fields, &answer, &lost)) {
         struct json results = json_member(answer, "results");
         /* Files are reloaded in all sessions; those of others are named only where something went wrong. */
         while (json_item(results, &at, &result)) {
-            bool here = !strcmp(json_shown(json_member(result, "session"), &session), repl->session);
-            if (!here && strcmp(json_string(json_member(result, "outcome"), &outcome), "failed")) continue;
+            bool here = strcmp(json_shown(json_member(result, "session"), &session), repl->session) == 0;
+            if (!here && strcmp(json_string(json_member(result, "outcome"), &outcome), "failed") != 0) continue;
             json_shown(json_member(result, "text"), &text);
             printf("  %s%s%s%s %s%s%s\n", here ? "" : "session ", here ? "" : ls_buf_text(&session), here ? "" : ": ",
                    json_shown(json_member(result, "key"), &key), json_shown(json_member(result, "outcome"), &outcome),
                    text.len ? ": " : "", ls_buf_text(&text));
             shown++;
         }
-        if (!shown) puts("nothing to reload in this session");
+        if (shown == 0) puts("nothing to reload in this session");
     }
     ls_buf_release(&fields);
     ls_buf_release(&key);
@@ -143,7 +143,7 @@ static bool dot_unload(struct repl *repl, const char *operand)
     const char *session = repl->session;
     bool lost;
     size_t at = 0;
-    if (!*operand) {
+    if (*operand == '\0') {
         puts("usage: .unload NAME");
         return true;
     }
@@ -151,13 +151,13 @@ static bool dot_unload(struct repl *repl, const char *operand)
     client_array(&fields, "sessions", &session, 1);
     if (ask(repl, "unload", &fields, &answer, &lost)) {
         struct json results = json_member(answer, "results");
-        if (!json_count(results)) printf("no loaded module matches %s\n", operand);
+        if (json_count(results) == 0) printf("no loaded module matches %s\n", operand);
         while (json_item(results, &at, &result)) {
             static const char *const lists[] = {"modules",  "prototypes", "presenters",
                                                 "wrappers", "viewdefs",   "importers"};
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
                 json_join(json_member(result, lists[i]), &text);
-                if (text.len) printf("  %-10s  %s\n", lists[i], text.data);
+                if (text.len > 0) printf("  %-10s  %s\n", lists[i], text.data);
             }
         }
     }
@@ -175,7 +175,7 @@ static void print_lines(const char *path, int64_t first, int64_t last)
         return;
     }
     const char *at = ls_bytes_data(bytes);
-    for (int64_t line = 1; *at && line <= last; line++) {
+    for (int64_t line = 1; *at != '\0' && line <= last; line++) {
         size_t len = strcspn(at, "\n");
         if (line >= first) {
             printf("%5lld  ", (long long)line);
@@ -191,7 +191,7 @@ static void print_lines(const char *path, int64_t first, int64_t last)
 static bool dot_source(struct repl *repl, const char *operand)
 {
     struct ls_buf code = LS_BUF_INIT, json = LS_BUF_INIT, source = LS_BUF_INIT, path = LS_BUF_INIT;
-    if (!*operand) {
+    if (*operand == '\0') {
         puts("usage: .source NAME");
         return true;
     }
@@ -206,7 +206,7 @@ static bool dot_source(struct repl *repl, const char *operand)
         struct json place = {ls_buf_text(&json), json.len};
         json_string(json_member(place, "source"), &source);
         int64_t first = json_int(json_member(place, "first"), 0), last = json_int(json_member(place, "last"), 0);
-        if (source.len && source.data[0] == '@') {
+        if (source.len > 0 && source.data[0] == '@') {
             show(stdout, source.data + 1, source.len - 1);
             printf(":%lld\n", (long long)first);
             ls_path_join(&path, ls_buf_text(&repl->dir), source.data + 1);
@@ -261,11 +261,11 @@ bool repl_dot(struct repl *repl, const char *line)
     size_t name = strcspn(line, " \t\n"), from = name + strspn(line + name, " \t");
     char *operand = ls_strndup(line + from, strcspn(line + from, "\n"));
     if (!operand) return true;
-    for (size_t len = strlen(operand); len && strchr(" \t\r", operand[len - 1]);)
+    for (size_t len = strlen(operand); len > 0 && strchr(" \t\r", operand[len - 1]);)
         operand[--len] = 0;
     bool stay = true, known = false;
     for (const struct dot *dot = dots; dot->name && !known; dot++) {
-        if (strlen(dot->name) != name || strncmp(dot->name, line, name)) continue;
+        if (strlen(dot->name) != name || strncmp(dot->name, line, name) != 0) continue;
         known = true;
         stay = dot->run(repl, operand);
     }

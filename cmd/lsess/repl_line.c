@@ -32,7 +32,7 @@ static char *show_prompt(EditLine *editor)
     struct shell *shell;
     el_get(editor, EL_CLIENTDATA, &shell);
     ls_buf_clear(&shell->prompt);
-    ls_buf_printf(&shell->prompt, "lsess:%s%s ", shell->repl->session, shell->chunk.len ? ">>" : ">");
+    ls_buf_printf(&shell->prompt, "lsess:%s%s ", shell->repl->session, shell->chunk.len > 0 ? ">>" : ">");
     return shell->prompt.data ? shell->prompt.data : (char *)"> ";
 }
 
@@ -58,7 +58,7 @@ static void list_candidates(struct json names, const char *typed, size_t typed_l
         if (rest_of(json_shown(name, &text), typed, typed_len) && text.len > widest) widest = text.len;
     size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80,
            columns = width / (widest + 2);
-    if (!columns) columns = 1;
+    if (columns == 0) columns = 1;
     at = 0;
     putchar('\n');
     while (shown < MOST_LISTED && json_item(names, &at, &name)) {
@@ -76,7 +76,7 @@ static struct json find_candidates(struct repl *repl, const char *line, size_t l
 {
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer, none = {NULL, 0};
-    if (len && line[0] == '.' && !memchr(line, ' ', len)) {
+    if (len > 0 && line[0] == '.' && !memchr(line, ' ', len)) {
         repl_dot_names(room);
         return (struct json){ls_buf_text(room), room->len};
     }
@@ -112,7 +112,7 @@ static unsigned char complete(EditLine *editor, int key)
             ls_buf_cut(&common, same);
         }
     }
-    if (common.len) {
+    if (common.len > 0) {
         el_insertstr(editor, common.data);
         result = CC_REFRESH;
     } else if (count > 1) {
@@ -129,9 +129,9 @@ static unsigned char complete(EditLine *editor, int key)
 static void find_history(struct ls_buf *path)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && *state)
+    if (state && *state != '\0')
         ls_buf_printf(path, "%s/lsess", state);
-    else if (home && *home)
+    else if (home && *home != '\0')
         ls_buf_printf(path, "%s/.local/state/lsess", home);
     else
         return;
@@ -166,9 +166,9 @@ static void catch_terminal_signals(void)
 
 static void redraw(EditLine *editor)
 {
-    if (continued) el_set(editor, EL_PREP_TERM, 1); /* the shell has had the terminal in the meantime */
-    if (resized) el_resize(editor);
-    if (resized || continued) {
+    if (continued != 0) el_set(editor, EL_PREP_TERM, 1); /* the shell has had the terminal in the meantime */
+    if (resized != 0) el_resize(editor);
+    if (resized != 0 || continued != 0) {
         fputs("\r\033[J", stdout);
         fflush(stdout);
         el_set(editor, EL_REFRESH);
@@ -219,8 +219,9 @@ static int read_character(EditLine *editor, wchar_t *out)
 static bool take_line(struct shell *shell, const char *text, int *status)
 {
     size_t len = strlen(text);
-    if (!shell->chunk.len && text[strspn(text, " \t")] == '.') return repl_dot(shell->repl, text + strspn(text, " \t"));
-    if (!shell->chunk.len && !text[strspn(text, " \t\n")]) return true;
+    if (shell->chunk.len == 0 && text[strspn(text, " \t")] == '.')
+        return repl_dot(shell->repl, text + strspn(text, " \t"));
+    if (shell->chunk.len == 0 && text[strspn(text, " \t\n")] == '\0') return true;
     ls_buf_add(&shell->chunk, text, len);
     enum entry_result result = repl_entry(shell->repl, ls_buf_text(&shell->chunk), false);
     if (result == ENTRY_INCOMPLETE) return true;
@@ -260,7 +261,7 @@ static void set_up(EditLine *editor, History *past, struct shell *shell)
     find_history(&shell->history_file);
     history(past, &event, H_SETSIZE, 2000);
     history(past, &event, H_SETUNIQUE, 1);
-    if (shell->history_file.len) history(past, &event, H_LOAD, shell->history_file.data);
+    if (shell->history_file.len > 0) history(past, &event, H_LOAD, shell->history_file.data);
     el_set(editor, EL_CLIENTDATA, shell);
     el_set(editor, EL_PROMPT, show_prompt);
     el_set(editor, EL_HIST, history, past);
@@ -292,12 +293,12 @@ int repl_interact(struct repl *repl)
     catch_terminal_signals();
     printf("lsess %s, session %s; .help lists commands, Ctrl-D leaves\n", LS_VERSION, repl->session);
     while ((line = el_gets(editor, &count)) && count > 0) {
-        if (line[strspn(line, " \t\n")]) {
+        if (line[strspn(line, " \t\n")] != '\0') {
             char *entered = ls_strndup(line, strcspn(line, "\n"));
             if (entered) history(past, &event, H_ENTER, entered);
             ls_free(entered);
             /* At once: a terminal that is closed must not take the history along. */
-            if (shell.history_file.len) history(past, &event, H_SAVE, shell.history_file.data);
+            if (shell.history_file.len > 0) history(past, &event, H_SAVE, shell.history_file.data);
         }
         if (!take_line(&shell, line, &status)) break;
     }

@@ -25,29 +25,18 @@ static int restart(struct client *client, const char *session, bool json)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     const char *socket = NULL, *sessions[MOST_SESSIONS];
-    size_t count = 0;
     bool json = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) {
-            if (count == MOST_SESSIONS) return usage_error(command, "at most %d sessions", MOST_SESSIONS);
-            sessions[count++] = argument.value;
-        } else if (!strcmp(argument.option->name, "socket")) {
-            socket = argument.value;
-        } else {
-            json = true;
-        }
-    }
-    if (step < 0) return arguments.status;
-    if (!count) return usage_error(command, "name a session; `lsess sessions` lists them");
+    struct words words = {.what = "session", .items = sessions, .most = MOST_SESSIONS};
+    const struct target targets[] = {
+        {.name = "", .words = &words}, {.name = "json", .flag = &json}, {.name = "socket", .text = &socket}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
+    if (words.count == 0) return usage_error(command, "name a session; `lsess sessions` lists them");
     struct client client;
-    int status = client_open(&client, socket);
+    status = client_open(&client, socket);
     bool connected = status == STATUS_DONE;
-    for (size_t i = 0; connected && i < count && status != STATUS_NO_SERVER; i++) {
+    for (size_t i = 0; connected && i < words.count && status != STATUS_NO_SERVER; i++) {
         int one = restart(&client, sessions[i], json);
         if (one != STATUS_DONE) status = one;
     }

@@ -51,7 +51,7 @@ static void print_row(struct json session, int width, bool color)
     print_age(age, sizeof age, json_int(json_member(session, "age_ms"), 0));
     print_size(size, sizeof size, json_int(json_member(session, "memory"), 0));
     json_shown(json_member(session, "last_error"), &error);
-    if (error.len) ls_buf_cut(&error, strcspn(error.data, "\n"));
+    if (error.len > 0) ls_buf_cut(&error, strcspn(error.data, "\n"));
     printf("%7s %8s %5lld ", json_shown(json_member(session, "session"), &name), age,
            (long long)json_int(json_member(session, "connections"), 0));
     /* One that computes for long did not answer: what only it knows stays open. */
@@ -61,7 +61,7 @@ static void print_row(struct json session, int width, bool color)
         printf("%9lld %8s %7lld", (long long)json_int(json_member(session, "variables"), 0), size,
                (long long)json_int(json_member(session, "modules"), 0));
     json_shown(json_member(session, "url"), &url);
-    if (error.len)
+    if (error.len > 0)
         printf("  %-*s  %s%s%s\n", width, ls_buf_text(&url), color ? "\033[31m" : "", error.data,
                color ? "\033[0m" : "");
     else
@@ -77,7 +77,7 @@ static void print_table(struct json sessions)
     size_t at = 0;
     bool color = use_color(stdout);
     int width = url_width(sessions);
-    if (!json_count(sessions)) {
+    if (json_count(sessions) == 0) {
         puts("no session is live; open the site's page to make one");
         return;
     }
@@ -89,21 +89,17 @@ static void print_table(struct json sessions)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     const char *socket = NULL;
     bool json = false, watch = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) return usage_error(command, "it takes no argument: %s", argument.value);
-        if (!strcmp(argument.option->name, "socket")) socket = argument.value;
-        if (!strcmp(argument.option->name, "json")) json = true;
-        if (!strcmp(argument.option->name, "watch")) watch = true;
-    }
-    if (step < 0) return arguments.status;
+    struct words none = {0};
+    const struct target targets[] = {{.name = "", .words = &none},
+                                     {.name = "json", .flag = &json},
+                                     {.name = "watch", .flag = &watch},
+                                     {.name = "socket", .text = &socket}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
     struct client client;
-    int status = client_open(&client, socket);
+    status = client_open(&client, socket);
     while (status == STATUS_DONE) {
         struct json answer, line;
         status = client_call(&client, "sessions", "", NULL, NULL, &answer);

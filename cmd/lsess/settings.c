@@ -457,19 +457,6 @@ static int read_file(struct settings *settings, enum source *from)
 
 /* --- all --- */
 
-static bool looks_like_site(const char *dir)
-{
-    static const char *const marks[] = {"lua/main.lua", "html/index.html", "viewdefs", "apps", "lsess.lua"};
-    bool found = false;
-    for (size_t i = 0; !found && i < sizeof marks / sizeof *marks; i++) {
-        struct ls_buf path = LS_BUF_INIT;
-        ls_path_join(&path, dir, marks[i]);
-        found = access(ls_buf_text(&path), F_OK) == 0;
-        ls_buf_release(&path);
-    }
-    return found;
-}
-
 static int check_together(struct settings *settings, const struct command *command)
 {
     struct ls_server_config *server = &settings->server;
@@ -495,7 +482,8 @@ int settings_read(struct settings *settings, const struct command *command, int 
     *status = read_flags(settings, command, argc, argv, from);
     if (*status == 0) *status = read_environment(settings, command, from);
     if (*status == 0) {
-        settings->server.dir = settings->dir ? settings->dir : looks_like_site(".") ? "." : NULL;
+        static const char *const marks[] = {"lua/main.lua", "html/index.html", "viewdefs", "apps", "lsess.lua", NULL};
+        settings->server.dir = settings->dir ? settings->dir : has_any(".", marks) ? "." : NULL;
         settings->server.bundle = !settings->server.dir ? "templates/sites/contacts" : NULL;
         *status = read_file(settings, from);
     }

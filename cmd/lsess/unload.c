@@ -11,11 +11,10 @@
 
 enum { MOST_NAMES = 256 };
 
-/* What was asked for. Texts are borrowed from the arguments. */
+/* What was asked for. */
 struct wish {
-    const char *names[MOST_NAMES], *sessions[MOST_NAMES], *socket;
-    size_t name_count, session_count;
-    bool dry_run, list, json;
+    struct words names, sessions;
+    bool dry_run, json;
 };
 
 static const struct option options[] = {
@@ -30,14 +29,14 @@ static const struct option options[] = {
 static void print_names(const char *label, struct json names, struct ls_buf *text)
 {
     size_t count = json_count(names);
-    if (!count) return;
+    if (count == 0) return;
     json_join(names, text);
     printf("  %-16s %zu  %s\n", label, count, ls_buf_text(text));
 }
 
 static void print_number(const char *label, int64_t number)
 {
-    if (number) printf("  %-16s %lld\n", label, (long long)number);
+    if (number != 0) printf("  %-16s %lld\n", label, (long long)number);
 }
 
 static void print_result(struct json result, bool dry)
@@ -62,7 +61,7 @@ static void print_result(struct json result, bool dry)
     int64_t instances = json_int(json_member(result, "instances"), 0),
             variables = json_int(json_member(result, "variables"), 0);
     struct json importers = json_member(result, "importers");
-    if (instances || variables || json_count(importers)) {
+    if (instances > 0 || variables > 0 || json_count(importers) > 0) {
         puts("  still refer to it:");
         print_number("  instances", instances);
         print_number("  variables", variables);
@@ -76,8 +75,8 @@ static int unload(struct client *client, const struct wish *wish)
 {
     struct ls_buf fields = LS_BUF_INIT;
     struct json answer, result;
-    client_array(&fields, "names", wish->names, wish->name_count);
-    if (wish->session_count) client_array(&fields, "sessions", wish->sessions, wish->session_count);
+    client_array(&fields, "names", wish->names.items, wish->names.count);
+    if (wish->sessions.count > 0) client_array(&fields, "sessions", wish->sessions.items, wish->sessions.count);
     ls_json_put_bool(&fields, "dry_run", wish->dry_run);
     int status = client_call(client, "unload", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
@@ -88,9 +87,9 @@ static int unload(struct client *client, const struct wish *wish)
     size_t at = 0;
     while (!wish->json && json_item(results, &at, &result))
         print_result(result, wish->dry_run);
-    if (json_count(results)) return STATUS_DONE;
-    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names[0],
-                    wish->name_count > 1 ? " or the others" : "");
+    if (json_count(results) > 0) return STATUS_DONE;
+    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names.items[0],
+                    wish->names.count > 1 ? " or the others" : "");
 }
 
 /* --- --list --- */
@@ -147,13 +146,13 @@ static int compare_keys(const void *a, const void *b)
 static int list_loaded(struct client *client, const struct wish *wish)
 {
     struct listing listing = {0};
-    int status = wish->session_count ? STATUS_DONE : ask_loaded(client, NULL, &listing);
-    for (size_t i = 0; i < wish->session_count && status == STATUS_DONE; i++)
-        status = ask_loaded(client, wish->sessions[i], &listing);
+    int status = wish->sessions.count > 0 ? STATUS_DONE : ask_loaded(client, NULL, &listing);
+    for (size_t i = 0; i < wish->sessions.count && status == STATUS_DONE; i++)
+        status = ask_loaded(client, wish->sessions.items[i], &listing);
     if (status == STATUS_DONE && wish->json) printf("[%s]\n", ls_buf_text(&listing.json));
-    if (listing.count) qsort(listing.keys, listing.count, sizeof *listing.keys, compare_keys);
+    if (listing.count > 0) qsort(listing.keys, listing.count, sizeof *listing.keys, compare_keys);
     for (size_t i = 0; i < listing.count; i++) {
-        bool again = i + 1 < listing.count && !strcmp(listing.keys[i], listing.keys[i + 1]);
+        bool again = i + 1 < listing.count && strcmp(listing.keys[i], listing.keys[i + 1]) == 0;
         if (status == STATUS_DONE && !wish->json && !again) puts(listing.keys[i]);
     }
     for (size_t i = 0; i < listing.count; i++)
@@ -163,44 +162,23 @@ static int list_loaded(struct client *client, const struct wish *wish)
     return status;
 }
 
-/* --- arguments --- */
-
-static int take(const struct command *command, struct wish *wish, const struct argument *argument)
-{
-    const char *name = argument->option ? argument->option->name : "";
-    if (!argument->option) {
-        if (wish->name_count == MOST_NAMES) return usage_error(command, "at most %d names", MOST_NAMES);
-        wish->names[wish->name_count++] = argument->value;
-    } else if (!strcmp(name, "session")) {
-        if (wish->session_count == MOST_NAMES) return usage_error(command, "at most %d sessions", MOST_NAMES);
-        wish->sessions[wish->session_count++] = argument->value;
-    } else if (!strcmp(name, "socket")) {
-        wish->socket = argument->value;
-    } else if (!strcmp(name, "json")) {
-        wish->json = true;
-    } else if (!strcmp(name, "list")) {
-        wish->list = true;
-    } else {
-        wish->dry_run = true;
-    }
-    return STATUS_DONE;
-}
-
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
-    struct wish wish = {0};
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0)
-        if (take(command, &wish, &argument) != STATUS_DONE) return STATUS_USAGE;
-    if (step < 0) return arguments.status;
-    if (wish.list && wish.name_count) return usage_error(command, "--list takes no names");
-    if (!wish.list && !wish.name_count) return usage_error(command, "name a module or a folder, such as apps/myapp");
+    const char *socket = NULL, *names[MOST_NAMES], *sessions[MOST_NAMES];
+    bool list = false;
+    struct wish wish = {.names = {.what = "name", .items = names, .most = MOST_NAMES},
+                        .sessions = {.what = "session", .items = sessions, .most = MOST_NAMES}};
+    const struct target targets[] = {
+        {.name = "", .words = &wish.names},         {.name = "session", .words = &wish.sessions},
+        {.name = "dry-run", .flag = &wish.dry_run}, {.name = "list", .flag = &list},
+        {.name = "json", .flag = &wish.json},       {.name = "socket", .text = &socket}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
+    if (list && wish.names.count > 0) return usage_error(command, "--list takes no names");
+    if (!list && wish.names.count == 0) return usage_error(command, "name a module or a folder, such as apps/myapp");
     struct client client;
-    int status = client_open(&client, wish.socket);
-    if (status == STATUS_DONE) status = wish.list ? list_loaded(&client, &wish) : unload(&client, &wish);
+    status = client_open(&client, socket);
+    if (status == STATUS_DONE) status = list ? list_loaded(&client, &wish) : unload(&client, &wish);
     client_close(&client);
     return status;
 }

@@ -5,16 +5,11 @@ static const struct option options[] = {{.name = "json", .help = "as a JSON obje
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct arguments arguments;
-    struct argument argument;
     bool json = false;
-    int step;
-    arguments_init(&arguments, command, argc, argv);
-    while ((step = arguments_next(&arguments, &argument)) > 0) {
-        if (!argument.option) return usage_error(command, "it takes no argument: %s", argument.value);
-        json = true;
-    }
-    if (step < 0) return arguments.status;
+    struct words none = {0};
+    const struct target targets[] = {{.name = "", .words = &none}, {.name = "json", .flag = &json}};
+    int status = arguments_take(command, argc, argv, targets);
+    if (status >= 0) return status;
     if (json)
         printf("{\"version\":\"%s\",\"lua\":\"5.4\"}\n", LS_VERSION);
     else

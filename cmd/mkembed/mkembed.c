@@ -61,7 +61,7 @@ static unsigned char *compress_bytes(const unsigned char *bytes, size_t len, siz
 static void put_c_string(FILE *out, const char *text)
 {
     fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
         if (*c == '"' || *c == '\\' || *c < 32 || *c > 126)
             fprintf(out, "\\%03o", *c);
         else
@@ -144,7 +144,7 @@ int main(int argc, char **argv)
     char name[4096];
     while (fgets(name, sizeof name, stdin)) {
         name[strcspn(name, "\n")] = 0;
-        if (!*name) continue;
+        if (*name == '\0') continue;
         if (pack.member_count > 0 && strncmp(pack.members[0].name, name, group_len(name)) != 0) finish(&pack);
         add_file(&pack, name);
     }

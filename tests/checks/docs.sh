@@ -104,7 +104,7 @@ same "templates in man/lsess-new.1" "$(lsess new --list | cut -d' ' -f1 | sort)"
 same "dot commands in man/lsess-repl.1" "$(listed cmd/lsess/repl_dot.c 's/^ *{"\(\.[a-z]*\)", .*/\1/p')" "$(listed man/lsess-repl.1 's/^\.It Cm \(\.[a-z]*\).*/\1/p')"
 same "keys in man/lsess-serve.1" "$(printf '%s\n' h o q r s u)" "$(awk '/^\.Ss Keys/,/^\.El/' man/lsess-serve.1 | sed -n 's/^\.It Cm //p' | sort)"
 same "commands in man/lsess-control.7" \
-    "$({ grep -ohE '\{"[a-z]+", run_' lib/server/commands.c | sed 's/{"\([a-z]*\)".*/\1/'; echo watch; } | sort -u)" \
+    "$({ grep -ohE '\{"[a-z]+", (run_|NULL, run_)' lib/server/commands.c | sed 's/{"\([a-z]*\)".*/\1/'; echo watch; } | sort -u)" \
     "$(awk '/^\.Ss Commands/,/^\.Ss Errors/' man/lsess-control.7 | awk '/^\.Bl/ { depth++ } /^\.El/ { depth-- } depth == 1' | sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' | sort)"
 same "error codes in man/lsess-protocol.7" "$(listed lib/tracker/fault.h 's/^ *X([A-Z_]*, "[a-z-]*", "\([a-z-]*\)").*/\1/p' | grep .)" \
     "$(awk '/^\.Ss Errors/,/^\.El/' man/lsess-protocol.7 | sed -n 's/^\.It Li //p' | sort)"
