@@ -20,8 +20,8 @@
 #include "viewdef/viewdef.h"
 #include "vm/chunks.h"
 
-void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
-                  const char *format, ...)
+void ls__check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
+                      const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -32,17 +32,13 @@ void check_report(struct checker *checker, const char *file, int line, const cha
     checker->config->found(checker->config->ctx, &(struct ls_finding){file, line, text, other_file, other_line});
 }
 
-int check_quoted_line(const char *text, size_t len, const char *name)
+int ls__check_quoted_line(const char *text, size_t len, const char *name)
 {
-    size_t n = strlen(name);
-    for (const char *at = text; (at = memmem(at, (size_t)(text + len - at), name, n)); at++) {
-        if (at == text || at + n == text + len || (at[-1] != '"' && at[-1] != '\'') || at[n] != at[-1]) continue;
-        int line = 1;
-        for (const char *c = text; c < at; c++)
-            line += *c == '\n';
-        return line;
-    }
-    return 0;
+    const char *at = ls_find_quoted(text, len, name);
+    int line = 1;
+    for (const char *c = text; at && c < at; c++)
+        line += *c == '\n';
+    return at ? line : 0;
 }
 
 /* --- files --- */
@@ -87,7 +83,7 @@ static int on_file(void *ctx, const char *rel, bool is_dir)
     char *view = folder->views ? ls_strndup(base, strlen(base) - strlen(".html")) : NULL;
     struct ls_bytes *text = key ? ls_file_read(NULL, real, 0, &why) : NULL;
     if (key && !text) {
-        check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", ls_err_text(&why));
+        ls__check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", ls_err_text(&why));
     } else if (!key || (folder->views && !view)) {
         code = LS_ENOMEM;
     } else if (folder->views || !known(checker, key, false)) {
@@ -114,46 +110,6 @@ static int collect(struct checker *checker, const char *name, bool views, struct
 
 /* --- Lua --- */
 
-/* Past a comment, a string or a long bracket that begins at `at`; NULL if none does. *string gets a short string's
- * content. */
-static const char *skip_quoted(const char *at, const char *end, const char **string, size_t *len)
-{
-    *string = NULL;
-    bool comment = end - at >= 2 && at[0] == '-' && at[1] == '-';
-    const char *open = comment ? at + 2 : at;
-    if (open < end && *open == '[') {
-        const char *second = open + 1;
-        while (second < end && *second == '=')
-            second++;
-        if (second < end && *second == '[') {
-            size_t level = (size_t)(second - open - 1);
-            for (const char *c = second + 1; c < end; c++) {
-                if (*c != ']') continue;
-                size_t n = 0;
-                while (c + 1 + n < end && c[1 + n] == '=')
-                    n++;
-                if (n == level && c + 1 + n < end && c[1 + n] == ']') return c + n + 2;
-            }
-            return end;
-        }
-    }
-    if (comment) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        return newline ? newline : end;
-    }
-    if (*at != '"' && *at != '\'') return NULL;
-    for (const char *c = at + 1; c < end; c++) {
-        if (*c == '\\')
-            c++;
-        else if (*c == *at || *c == '\n') {
-            *string = at + 1;
-            *len = (size_t)(c - at - 1);
-            return c + (*c == *at);
-        }
-    }
-    return end;
-}
-
 static void check_require(struct checker *checker, struct ls_session *session, const struct site_file *file, int line,
                           const char *name, size_t len)
 {
@@ -161,7 +117,7 @@ static void check_require(struct checker *checker, struct ls_session *session, c
     if (!copy)
         checker->code = LS_ENOMEM;
     else if (!strchr(copy, '\\') && !ls_session_can_require(session, copy))
-        check_report(checker, file->key, line, NULL, 0, "require(\"%s\") finds no file.", copy);
+        ls__check_report(checker, file->key, line, NULL, 0, "require(\"%s\") finds no file.", copy);
     ls_free(copy);
 }
 
@@ -173,7 +129,7 @@ static void check_requires(struct checker *checker, struct ls_session *session, 
     int line = 1;
     bool after = false; /* `require` or `require(` was the last token */
     while (at < end) {
-        const char *next = skip_quoted(at, end, &string, &len);
+        const char *next = ls_lua_skip(at, end, &string, &len);
         if (next) {
             if (after && string) check_require(checker, session, file, line, string, len);
             after = after && !string && at[0] == '-';
@@ -206,10 +162,10 @@ static void report_error(struct checker *checker, const char *fallback, const st
         long line = strtol(colon + 1, &digits_end, 10);
         if (digits_end == colon + 1 || *digits_end != ':' || line <= 0) continue;
         *colon = 0;
-        check_report(checker, text, (int)line, NULL, 0, "%s", digits_end + 1 + strspn(digits_end + 1, " "));
+        ls__check_report(checker, text, (int)line, NULL, 0, "%s", digits_end + 1 + strspn(digits_end + 1, " "));
         return;
     }
-    check_report(checker, fallback, 0, NULL, 0, "%s", text);
+    ls__check_report(checker, fallback, 0, NULL, 0, "%s", text);
 }
 
 static int check_lua(struct checker *checker, const struct ls_session_config *config, struct ls_err *err)
@@ -243,7 +199,7 @@ static int check_running(struct checker *checker, struct ls_backend_config *conf
     /* what does not compile has been told */
     else if (why.code != LS_ESYNTAX)
         report_error(checker, "lua/main.lua", &why);
-    check_views(checker);
+    ls__check_views(checker);
     checker->session = NULL;
     ls_backend_close(backend);
     return checker->code;

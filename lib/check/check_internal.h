@@ -25,11 +25,11 @@ struct checker {
 };
 
 /** Hand a finding to the caller: `file:line: text`, and the place that it refers to (NULL = none). */
-void check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
-                  const char *format, ...) __attribute__((format(printf, 6, 7)));
+void ls__check_report(struct checker *checker, const char *file, int line, const char *other_file, int other_line,
+                      const char *format, ...) __attribute__((format(printf, 6, 7)));
 /** Check all view files of the site: names, double keys, grammar, and what their paths lead to. */
-void check_views(struct checker *checker);
+void ls__check_views(struct checker *checker);
 /** Line of the first quoted "name" or 'name' in the text, 0 if there is none. */
-int check_quoted_line(const char *text, size_t len, const char *name);
+int ls__check_quoted_line(const char *text, size_t len, const char *name);
 
 #endif

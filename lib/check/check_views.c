@@ -106,12 +106,12 @@ static void check_member(struct view *view, int line, const char *attribute, con
     if (!first || first->kind == LS_STEP_INDEX || path->climb || path->standard || !view->type ||
         has_member(view, first->name))
         return;
-    int declared = view->owner_file ? check_quoted_line(ls_bytes_data(view->owner_file->text),
-                                                        ls_bytes_len(view->owner_file->text), view->type)
+    int declared = view->owner_file ? ls__check_quoted_line(ls_bytes_data(view->owner_file->text),
+                                                            ls_bytes_len(view->owner_file->text), view->type)
                                     : 0;
-    check_report(view->checker, view->file->key, line, view->owner, declared, "%s=\"%s\": type %s has no %s \"%s\".",
-                 attribute, value, view->type, first->kind == LS_STEP_FIELD ? "field or method" : "method",
-                 first->name);
+    ls__check_report(view->checker, view->file->key, line, view->owner, declared,
+                     "%s=\"%s\": type %s has no %s \"%s\".", attribute, value, view->type,
+                     first->kind == LS_STEP_FIELD ? "field or method" : "method", first->name);
 }
 
 static void on_attribute(void *ctx, int line, unsigned level, const char *element, const char *name, const char *value)
@@ -128,14 +128,14 @@ static void on_attribute(void *ctx, int line, unsigned level, const char *elemen
     struct ls_path *path = ls_path_parse(value, len, NULL, &fault);
     char access[32];
     if (!path) {
-        check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": %s", name, value, fault.text);
+        ls__check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": %s", name, value, fault.text);
         return;
     }
     const char *problem =
         query && query_value(query, query_len, "access", access, sizeof access) ? access_problem(path, access) : NULL;
     if (problem)
-        check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": access=%s %s.", name, value, access,
-                     problem);
+        ls__check_report(view->checker, view->file->key, line, NULL, 0, "%s=\"%s\": access=%s %s.", name, value, access,
+                         problem);
     check_member(view, line, name, value, path);
     ls_free(path);
 }
@@ -149,7 +149,7 @@ static void on_end(void *ctx, unsigned level)
 static void on_problem(void *ctx, int line, const char *text)
 {
     struct view *view = ctx;
-    check_report(view->checker, view->file->key, line, NULL, 0, "%s", text);
+    ls__check_report(view->checker, view->file->key, line, NULL, 0, "%s", text);
 }
 
 /* Is the word quoted in some Lua file? Objects may carry `type = "Boat"` without any prototype (T93). */
@@ -157,7 +157,8 @@ static bool quoted_in_lua(const struct checker *checker, const char *word)
 {
     for (size_t i = 0; i < checker->file_count; i++) {
         const struct site_file *file = &checker->files[i];
-        if (!file->view && check_quoted_line(ls_bytes_data(file->text), ls_bytes_len(file->text), word)) return true;
+        if (!file->view && ls__check_quoted_line(ls_bytes_data(file->text), ls_bytes_len(file->text), word))
+            return true;
     }
     return false;
 }
@@ -202,21 +203,21 @@ static bool namespace_is_used(const struct checker *checker, const char *name)
 static void check_name(struct checker *checker, const struct site_file *file, struct view *view)
 {
     if (!strchr(file->view, '.')) {
-        check_report(checker, file->key, 0, NULL, 0, "A view file is named TYPE.NAMESPACE.html.");
+        ls__check_report(checker, file->key, 0, NULL, 0, "A view file is named TYPE.NAMESPACE.html.");
         return;
     }
     if (!checker->session) return;
     size_t dot = find_type(checker, file->view);
     if (!dot) {
         const char *last = strrchr(file->view, '.');
-        check_report(checker, file->key, 0, NULL, 0,
-                     "There is no type %.*s after main.lua has run, so nothing can show this view.",
-                     (int)(last - file->view), file->view);
+        ls__check_report(checker, file->key, 0, NULL, 0,
+                         "There is no type %.*s after main.lua has run, so nothing can show this view.",
+                         (int)(last - file->view), file->view);
         return;
     }
     if (!namespace_is_used(checker, file->view + dot + 1))
-        check_report(checker, file->key, 0, NULL, 0,
-                     "Nothing names the namespace \"%s\", so nothing can show this view.", file->view + dot + 1);
+        ls__check_report(checker, file->key, 0, NULL, 0,
+                         "Nothing names the namespace \"%s\", so nothing can show this view.", file->view + dot + 1);
     view->type = ls_strndup(file->view, dot);
     if (!view->type) checker->code = LS_ENOMEM;
     /* A type that lives in fields alone (type = "Boat") has no member list to compare with. */
@@ -240,13 +241,13 @@ static void check_double(struct checker *checker, size_t index)
     const struct site_file *file = &checker->files[index];
     for (size_t i = 0; i < index; i++)
         if (checker->files[i].view && !strcmp(checker->files[i].view, file->view)) {
-            check_report(checker, file->key, 0, checker->files[i].key, 0,
-                         "Two files have the key %s; the first in the order of their paths is used.", file->view);
+            ls__check_report(checker, file->key, 0, checker->files[i].key, 0,
+                             "Two files have the key %s; the first in the order of their paths is used.", file->view);
             return;
         }
 }
 
-void check_views(struct checker *checker)
+void ls__check_views(struct checker *checker)
 {
     for (size_t i = 0; i < checker->file_count && !checker->code; i++) {
         const struct site_file *file = &checker->files[i];

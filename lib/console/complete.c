@@ -183,6 +183,6 @@ int ls_session_complete(struct ls_session *session, const char *line, size_t len
     if (code != 0)
         ls_buf_cut(out, before);
     else if (ls_buf_failed(out))
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for completions");
+        code = ls_fail(err, LS_ENOMEM, "Out of memory while completing.");
     return code;
 }

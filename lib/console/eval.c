@@ -49,7 +49,7 @@ int ls_session_run_lua_property(struct ls_session *session, const char *text, si
     if (is_file) {
         char *name = ls_strndup(start, trimmed);
         if (!name)
-            code = ls_fail(err, LS_ENOMEM, "not enough memory for the lua property");
+            code = ls_fail(err, LS_ENOMEM, "Out of memory while running the lua property.");
         else if (!ls__name_is_safe(name))
             code = ls_fail(err, LS_EINVAL, "file name '%s' must be relative, without empty, '.' or '..' parts", name);
         else
@@ -160,6 +160,6 @@ int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_
     if (eval->json.len == 0) ls_buf_str(&eval->json, "null");
     cut_output(eval);
     if (code == 0 && (ls_buf_failed(&eval->text) || ls_buf_failed(&eval->json)))
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for the result");
+        code = ls_fail(err, LS_ENOMEM, "Out of memory while writing the result.");
     return code;
 }

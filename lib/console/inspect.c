@@ -147,7 +147,7 @@ int ls_session_compile(struct ls_session *session, const char *key, const char *
 {
     struct ls_buf name = LS_BUF_INIT;
     ls_buf_printf(&name, "@%s", key);
-    int code = ls_buf_failed(&name) ? ls_fail(err, LS_ENOMEM, "not enough memory to compile %s", key)
+    int code = ls_buf_failed(&name) ? ls_fail(err, LS_ENOMEM, "Out of memory while compiling %s.", key)
                                     : ls__chunk_push(session, name.data, text, len, false, err);
     if (code == 0) lua_pop(session->vm.L, 1);
     ls_buf_release(&name);

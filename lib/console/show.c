@@ -62,7 +62,7 @@ int ls_session_object_json(struct ls_session *session, int64_t object_id, struct
     size_t before = out->len;
     int code = ls__lrun(session, write_object, &show, 0, err);
     if (code == 0 && !show.found) code = ls_fail(err, LS_ENOTFOUND, "no object %lld", (long long)object_id);
-    if (code == 0 && ls_buf_failed(out)) code = ls_fail(err, LS_ENOMEM, "not enough memory for an object");
+    if (code == 0 && ls_buf_failed(out)) code = ls_fail(err, LS_ENOMEM, "Out of memory while writing an object.");
     if (code != 0) ls_buf_cut(out, before);
     return code;
 }

@@ -31,7 +31,7 @@ LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32
     make_room(session, L);
     int saved = LUA_NOREF;
     if (!created) {
-        ls__proto_save(session, L, id);
+        ls__proto_save(session, L, id, true);
         saved = ls__ref_take(session, L);
     }
     session->model->journal[session->model->journal_count++] = (struct ls_journal){.id = id, .saved = saved};
@@ -140,7 +140,7 @@ static LS_RAISES int refresh_outer(lua_State *L)
         for (size_t k = 0; k < mark; k++)
             if (session->model->journal[i].id && session->model->journal[k].id == session->model->journal[i].id &&
                 session->model->journal[k].saved != LUA_NOREF) {
-                ls__proto_save(session, L, session->model->journal[i].id);
+                ls__proto_save(session, L, session->model->journal[i].id, true);
                 int fresh = ls__ref_take(session, L);
                 ls__ref_drop(session, &session->model->journal[k].saved);
                 session->model->journal[k].saved = fresh;

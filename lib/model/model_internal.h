@@ -122,6 +122,8 @@ struct ls_load_hooks {
                    const struct ls_names *paths, struct ls_bytes *text, const char *message);
     /** It has been loaded after all: forget that it was wanted. `name` may be NULL. */
     void (*unwanted)(struct ls_session *session, const char *key, const char *name);
+    /** Code of the site has made a variable: it goes if the running chunk fails (H59). */
+    void (*made)(struct ls_session *session, int64_t id);
     /** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running
      * chunk fails (H59). */
     void (*naming)(struct ls_session *session, const char *name);

@@ -41,10 +41,10 @@ static void free_module(struct ls_session *session, struct ls_module *module)
     if (!module) return;
     ls__ref_drop(session, &module->keep);
     ls__ref_drop(session, &module->dispose);
-    struct ls_names *const sets[] = {&module->names,    &module->paths,    &module->prototypes, &module->presenters,
-                                     &module->wrappers, &module->requires, &module->missing};
-    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        ls_names_release(sets[i]);
+    ls_names_release(&module->names);
+    ls_names_release(&module->paths);
+    for (int i = 0; i < LS_MODULE_LISTS; i++)
+        ls_names_release(&module->lists[i]);
     ls_free(module->error);
     ls_free(module->name);
     ls_free(module->dir);

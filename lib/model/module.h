@@ -7,26 +7,34 @@
 #include "model/model_internal.h"
 #include "vm/source.h"
 
+/* The places of a module's lists in `lists`. */
+enum { LS_PROTOTYPES, LS_PRESENTERS, LS_WRAPPERS, LS_REQUIRES, LS_MISSING, LS_MODULE_LISTS };
+
 /* A module record (L46). Pointers to records do not survive a call into Lua: look the key up again, compare the serial.
  * */
 struct ls_module {
-    char *key;                                        /* owned: tracking key (L26) */
-    char *dir;                                        /* owned: key up to the last '/', "." if none */
-    char *name;                                       /* owned: the name given to the chunk as first argument (L40) */
-    uint64_t serial;                                  /* unique in the session */
-    uint32_t execution;                               /* 1 for the first run, +1 for each reload (H57) */
-    struct ls_names names;                            /* under which it was required */
-    struct ls_names paths;                            /* absolute request paths, links unresolved (H7) */
-    struct ls_names prototypes, presenters, wrappers; /* registered at its load time (L48) */
-    struct ls_names requires;                         /* keys it required: the edges of H37 */
-    struct ls_names missing;                          /* names it tried to require in vain (H63) */
-    int keep;                                         /* ref: `keep` values by name (H67); LUA_NOREF = none */
-    int dispose;                                      /* ref: array of dispose hooks (H68); LUA_NOREF = none */
-    uint64_t hash;                                    /* ls_hash of the text last executed successfully (H35) */
-    bool loaded;                                      /* the first load has come to its end */
-    bool ok;                                          /* the last execution succeeded */
-    char *error;                                      /* owned: text of the last failure, NULL if ok */
-    int64_t time_ms;                                  /* wall clock of the last execution, ms since 1970 */
+    char *key;             /* owned: tracking key (L26) */
+    char *dir;             /* owned: key up to the last '/', "." if none */
+    char *name;            /* owned: the name given to the chunk as first argument (L40) */
+    uint64_t serial;       /* unique in the session */
+    uint32_t execution;    /* 1 for the first run, +1 for each reload (H57) */
+    struct ls_names names; /* under which it was required */
+    struct ls_names paths; /* absolute request paths, links unresolved (H7) */
+    union {                /* what its execution gives, one by one or as an array */
+        struct {
+            struct ls_names prototypes, presenters, wrappers; /* registered at its load time (L48) */
+            struct ls_names requires;                         /* keys it required: the edges of H37 */
+            struct ls_names missing;                          /* names it tried to require in vain (H63) */
+        };
+        struct ls_names lists[LS_MODULE_LISTS];
+    };
+    int keep;        /* ref: `keep` values by name (H67); LUA_NOREF = none */
+    int dispose;     /* ref: array of dispose hooks (H68); LUA_NOREF = none */
+    uint64_t hash;   /* ls_hash of the text last executed successfully (H35) */
+    bool loaded;     /* the first load has come to its end */
+    bool ok;         /* the last execution succeeded */
+    char *error;     /* owned: text of the last failure, NULL if ok */
+    int64_t time_ms; /* wall clock of the last execution, ms since 1970 */
 };
 
 /* --- module.c --- */

@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "model/module.h"
+#include "model/snapshot.h"
 
 #define MAX_ENTRIES 1000 /* in one pass (L101) */
 
@@ -106,15 +107,10 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
         lua_rawseti(L, -2, SAVED_ID);
         lua_pushinteger(L, (lua_Integer)entry->serial);
         lua_rawseti(L, -2, SAVED_SERIAL);
-        lua_newtable(L); /* a copy: merging writes into the table of the entry */
         ls__ref_push(session, L, entry->removed);
-        for (lua_pushnil(L); lua_next(L, -2);) {
-            lua_pushvalue(L, -2);
-            lua_insert(L, -2);
-            lua_rawset(L, -5);
-        }
+        ls__raw_copy(L, -1); /* merging writes into the table of the entry */
+        lua_rawseti(L, -3, SAVED_REMOVED);
         lua_pop(L, 1);
-        lua_rawseti(L, -2, SAVED_REMOVED);
         if (entry->retry != LUA_NOREF) {
             ls__ref_push(session, L, entry->retry);
             lua_rawseti(L, -2, SAVED_RETRY);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "model/globals.h"
 #include "model/module.h"
+#include "model/snapshot.h"
 #include "vm/vm_internal.h"
 
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
@@ -43,36 +44,20 @@ LS_RAISES int ls__l_session_removePrototype(lua_State *L)
 
 /* --- saving and putting back (L43, H59) --- */
 
-enum { SAVED_TABLE = 1, SAVED_FIELDS, SAVED_META, SAVED_RECORD, SAVED_COPIES, SAVED_NAME };
+enum { SAVED_TABLE = 1, SAVED_SNAPSHOT, SAVED_RECORD, SAVED_COPIES, SAVED_NAME };
 
-/* [-0, +1, m] shallow raw copy */
-static LS_RAISES void copy_fields(lua_State *L, int index)
-{
-    LS_LTOP(L);
-    lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, index);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, -4);
-    }
-    LS_LTOP_CHECK(L, 1);
-}
-
-/* [-0, +1, m] */
-static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
+LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
 {
     const struct ls_proto *proto = ls__proto_at(session, id);
     luaL_checkstack(L, 8, NULL);
-    lua_createtable(L, 6, 0);
+    lua_createtable(L, SAVED_NAME, 0);
     int saved = lua_gettop(L);
     if (!proto) return;
     ls__ref_push(session, L, proto->table);
-    int table = saved + 1;
     if (fields) {
-        copy_fields(L, table);
-        lua_rawseti(L, saved, SAVED_FIELDS);
-        if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
-        lua_rawseti(L, saved, SAVED_META);
+        ls__snapshot_new(L);
+        ls__snapshot_add(L, -1, saved + 1);
+        lua_rawseti(L, saved, SAVED_SNAPSHOT);
     }
     lua_rawseti(L, saved, SAVED_TABLE);
     ls__ref_push(session, L, proto->record);
@@ -86,36 +71,9 @@ static LS_RAISES void save(struct ls_session *session, lua_State *L, uint32_t id
     lua_rawseti(L, saved, SAVED_NAME);
 }
 
-LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id)
+int ls__proto_saved_record(lua_State *L, int saved)
 {
-    save(session, L, id, true);
-}
-
-LS_RAISES void ls__proto_save_record(struct ls_session *session, lua_State *L, uint32_t id)
-{
-    save(session, L, id, false);
-}
-
-/* [-0, +0, m] own fields of the table at `table` become exactly those of the copy at `fields` */
-static LS_RAISES void put_fields(lua_State *L, int table, int fields)
-{
-    LS_LTOP(L);
-    for (lua_pushnil(L); lua_next(L, table);) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, fields) == LUA_TNIL) {
-            lua_pushvalue(L, -2);
-            lua_pushnil(L);
-            lua_rawset(L, table);
-        }
-        lua_pop(L, 1);
-    }
-    for (lua_pushnil(L); lua_next(L, fields);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, table);
-    }
-    LS_LTOP_CHECK(L, 0);
+    return lua_rawgeti(L, saved, SAVED_RECORD);
 }
 
 LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id)
@@ -127,14 +85,7 @@ LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint3
         return;
     }
     int table = saved + 1;
-    if (lua_rawgeti(L, saved, SAVED_FIELDS) == LUA_TTABLE) {
-        put_fields(L, table, table + 1);
-        if (lua_rawgeti(L, saved, SAVED_META) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_pushnil(L);
-        }
-        ls__set_metatable(L, table);
-    }
+    if (lua_rawgeti(L, saved, SAVED_SNAPSHOT) == LUA_TTABLE) ls__snapshot_restore(L, -1);
     struct ls_proto *proto = ls__proto_at(session, id);
     if (!proto) {
         lua_rawgeti(L, saved, SAVED_NAME);

@@ -75,7 +75,10 @@ static int64_t create_in_store(struct ls_session *session, lua_State *L, struct 
     LS_LTOP(L);
     lua_State *before = ls__swap_thread(session, L);
     int64_t id = session->model->store->create(session->model->store->ctx, spec, fault);
-    if (id == 0) session->model->slots->free(session, spec->value);
+    if (id == 0)
+        session->model->slots->free(session, spec->value);
+    else
+        session->model->loads->made(session, id);
     ls__swap_thread(session, before);
     LS_LTOP_CHECK(L, 0);
     return id;

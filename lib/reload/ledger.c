@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "model/model_internal.h"
 #include "model/prototype.h"
+#include "model/snapshot.h"
 #include "reload/threeway_text.h"
 #include "resolver/slots.h"
 #include "vm/chunks.h"
@@ -34,70 +35,62 @@ static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snap
     lua_pop(L, 1);
 }
 
-/* [-0, +0, m] */
-static LS_RAISES void add_full(struct take *take, lua_State *L, int ledger, int snapshot)
+LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name)
+{
+    ls__ref_push(session, L, ref);
+    lua_pushstring(L, name);
+    int type = lua_rawget(L, -2);
+    lua_remove(L, -2);
+    return type;
+}
+
+/* What only a reload needs, into the ledger at 1 and the snapshot at 2. [-0, +0, m] */
+static LS_RAISES void take_full(struct take *take, lua_State *L)
 {
     struct ls_session *session = take->session;
-    add_ref(session, L, snapshot, session->vm.ref_session);
-    add_ref(session, L, snapshot, session->vm.ref_ui);
-    add_ref(session, L, snapshot, session->model->ref_loaded);
-    add_ref(session, L, snapshot, session->model->ref_presenters);
-    add_ref(session, L, snapshot, session->model->ref_wrappers);
-    ls__ref_push(session, L, session->model->ref_loaded);
-    lua_pushstring(L, take->key);
-    if (lua_rawget(L, -2) == LUA_TTABLE) ls__snapshot_add(L, snapshot, -1);
-    lua_pop(L, 2);
     const struct ls_module *module = ls__module_find(session, take->key);
-    if (module) add_ref(session, L, snapshot, module->keep);
+    const int refs[] = {session->vm.ref_session,      session->vm.ref_ui,
+                        session->model->ref_loaded,   session->model->ref_presenters,
+                        session->model->ref_wrappers, module ? module->keep : LUA_NOREF};
+    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
+        add_ref(session, L, 2, refs[i]);
+    if (ls__push_field(session, L, session->model->ref_loaded, take->key) == LUA_TTABLE) ls__snapshot_add(L, 2, 3);
+    lua_settop(L, 2);
     lua_newtable(L);
-    for (uint32_t i = 0; i < session->model->proto_count; i++) {
-        if (!session->model->protos[i]) continue;
-        ls__proto_save_record(session, L, i + 1);
-        lua_rawseti(L, -2, i + 1);
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = ls__proto_at(session, id);
+        if (!proto) continue;
+        add_ref(session, L, 2, proto->table);
+        ls__proto_save(session, L, id, false);
+        lua_rawseti(L, 3, id);
     }
-    lua_rawseti(L, ledger, LS_LEDGER_SAVED);
+    lua_rawseti(L, 1, LS_LEDGER_SAVED);
     ls__mutations_save(session, L);
-    lua_rawseti(L, ledger, LS_LEDGER_QUEUE);
+    lua_rawseti(L, 1, LS_LEDGER_QUEUE);
     ls__ref_push(session, L, session->model->ref_app);
-    lua_rawseti(L, ledger, LS_LEDGER_APP);
+    lua_rawseti(L, 1, LS_LEDGER_APP);
+    if (module && ls__push_field(session, L, session->reload->records, take->key) == LUA_TNIL) {
+        ls__push_base(session, L, take->key);
+        lua_rawseti(L, 1, LS_LEDGER_BASE);
+    }
+    lua_settop(L, 2);
 }
 
 /* [-1, +0, m] */
 static LS_RAISES int l_take(lua_State *L)
 {
     struct take *take = lua_touserdata(L, 1);
-    struct ls_session *session = take->session;
     lua_settop(L, 0);
-    lua_createtable(L, LS_LEDGER_KEPT, 0);
+    lua_createtable(L, LS_LEDGER_BASE, 0);
     ls__snapshot_new(L); /* ledger snapshot */
     lua_pushglobaltable(L);
-    ls__snapshot_add(L, 2, -1);
-    lua_pop(L, 1);
-    lua_newtable(L); /* ledger snapshot records */
-    for (uint32_t i = 0; i < session->model->proto_count && take->full; i++) {
-        const struct ls_proto *proto = session->model->protos[i];
-        if (!proto) continue;
-        add_ref(session, L, 2, proto->table);
-        ls__ref_push(session, L, proto->record);
-        lua_rawseti(L, 3, i + 1);
-    }
-    lua_rawseti(L, 1, LS_LEDGER_RECORDS);
-    if (take->full) {
-        add_full(take, L, 1, 2);
-        ls__ref_push(session, L, session->reload->records);
-        bool recorded = lua_getfield(L, -1, take->key) != LUA_TNIL;
-        lua_pop(L, 2);
-        if (!recorded && ls__module_find(session, take->key)) {
-            ls__push_base(session, L, take->key);
-            lua_rawseti(L, 1, LS_LEDGER_BASE);
-        }
-    }
+    ls__snapshot_add(L, 2, 3);
+    lua_settop(L, 2);
+    if (take->full) take_full(take, L);
     lua_rawseti(L, 1, LS_LEDGER_SNAPSHOT);
     lua_newtable(L);
     lua_rawseti(L, 1, LS_LEDGER_UNDO);
-    lua_newtable(L);
-    lua_rawseti(L, 1, LS_LEDGER_KEPT);
-    take->ledger = ls__ref_take(session, L);
+    take->ledger = ls__ref_take(take->session, L);
     return 0;
 }
 
@@ -138,7 +131,7 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
 {
     struct ls_reload_state *state = session->reload;
     if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
-        return ls_fail(err, LS_ENOMEM, "not enough memory for loading %s", key);
+        return ls_fail(err, LS_ENOMEM, "out of memory while loading %s", key);
     struct take take = {.session = session, .key = key, .full = full, .ledger = LUA_NOREF};
     struct ls_load load = {.ledger = LUA_NOREF,
                            .full = full,
@@ -163,69 +156,71 @@ void ls__load_pop(struct ls_session *session)
     struct ls_load *load = &state->loads[--state->load_count];
     ls__ref_drop(session, &load->ledger);
     ls__scope_free(load->scope);
-    ls_free(load->made);
-    for (size_t i = 0; i < load->name_count; i++)
-        ls_free(load->names[i].name);
-    ls_free(load->names);
+    for (size_t i = 0; i < load->undo_count; i++)
+        ls_free(load->undo[i].name);
+    ls_free(load->undo);
 }
 
-void ls__reload_naming(struct ls_session *session, const char *name)
+/* The innermost load, if it is one that may have to be rolled back; else NULL. */
+static struct ls_load *full_load(struct ls_session *session)
 {
     struct ls_reload_state *state = session->reload;
-    if (state->load_count == 0 || !state->loads[state->load_count - 1].full) return;
-    struct ls_load *load = &state->loads[state->load_count - 1];
-    char *copy = ls_strdup(name);
-    if (!copy || !LS_PUSH(load->names, load->name_count, load->name_cap,
-                          (struct ls_naming){copy, ls_tracker_named(session->model->tracker, name)}))
-        /* a failure of the chunk would leave the name as it is then, which is less harm than refusing it */
+    struct ls_load *load = state->load_count ? &state->loads[state->load_count - 1] : NULL;
+    return load && load->full ? load : NULL;
+}
+
+/* Without memory for the note, a failure of the chunk would leave the variable as it is then, which is less harm than
+ * refusing it. */
+void ls__load_made(struct ls_session *session, int64_t id)
+{
+    struct ls_load *load = full_load(session);
+    if (load) (void)LS_PUSH(load->undo, load->undo_count, load->undo_cap, (struct ls_step_back){NULL, id});
+}
+
+void ls__load_naming(struct ls_session *session, const char *name)
+{
+    struct ls_load *load = full_load(session);
+    char *copy = load ? ls_strdup(name) : NULL;
+    if (copy && !LS_PUSH(load->undo, load->undo_count, load->undo_cap,
+                         (struct ls_step_back){copy, ls_tracker_named(session->model->tracker, name)}))
         ls_free(copy);
 }
 
 /* --- nested loads --- */
 
-/* [-0, +0, m] what the inner load declared or declared again is as it was for the outer one */
+/* What the load of the ledger at `inner` declared, or declared again, is as it was for that of the one at `outer`.
+ * [-0, +0, m] */
 static LS_RAISES void keep_prototypes(struct ls_session *session, lua_State *L, int outer, int inner)
 {
-    lua_rawgeti(L, outer, LS_LEDGER_RECORDS);
-    lua_rawgeti(L, outer, LS_LEDGER_SAVED);
-    lua_rawgeti(L, outer, LS_LEDGER_KEPT);
+    int top = lua_gettop(L);
     lua_rawgeti(L, outer, LS_LEDGER_SNAPSHOT);
-    lua_rawgeti(L, inner, LS_LEDGER_RECORDS);
-    int base = lua_gettop(L) - 4; /* records saved kept snapshot inner-records */
-    for (uint32_t i = 0; i < session->model->proto_count; i++) {
-        const struct ls_proto *proto = session->model->protos[i];
-        if (!proto) continue;
-        ls__ref_push(session, L, proto->record);
-        lua_rawgeti(L, base + 4, i + 1);
-        bool same = lua_rawequal(L, -1, -2) != 0;
-        bool fresh = lua_isnil(L, -1);
-        lua_pop(L, 1);
-        if (same) {
-            lua_pop(L, 1);
-            continue;
+    lua_rawgeti(L, outer, LS_LEDGER_SAVED);
+    lua_rawgeti(L, inner, LS_LEDGER_SAVED); /* snapshot saved inner-saved */
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = ls__proto_at(session, id);
+        bool same = false;
+        if (proto && lua_rawgeti(L, top + 3, id) == LUA_TTABLE) {
+            ls__proto_saved_record(L, top + 4);
+            ls__ref_push(session, L, proto->record);
+            same = lua_rawequal(L, top + 5, top + 6) != 0;
         }
-        lua_rawseti(L, base, i + 1);
-        if (fresh) {
-            lua_pushboolean(L, 1);
-            lua_rawseti(L, base + 2, i + 1);
-        }
-        add_ref(session, L, base + 3, proto->table);
-        if (lua_type(L, base + 1) == LUA_TTABLE) {
-            ls__proto_save_record(session, L, i + 1);
-            lua_rawseti(L, base + 1, i + 1);
-        }
+        lua_settop(L, top + 3);
+        if (!proto || same) continue;
+        add_ref(session, L, top + 1, proto->table);
+        ls__proto_save(session, L, id, false);
+        lua_rawseti(L, top + 2, id);
     }
-    lua_settop(L, base - 1);
+    lua_settop(L, top);
 }
 
-/* [-2, +0, m] arguments: the application, the value of the module, which package.loaded gets first: it is part of what
+/* [-2, +0, m] arguments: the run, the value of the module, which package.loaded gets first: it is part of what
  * stays */
 static LS_RAISES int l_amend(lua_State *L)
 {
-    const struct ls_apply *apply = lua_touserdata(L, 1);
-    struct ls_session *session = apply->session;
+    const struct ls_run *run = lua_touserdata(L, 1);
+    struct ls_session *session = run->session;
     struct ls_reload_state *state = session->reload;
-    ls__module_set_value(session, L, apply->key);
+    ls__module_set_value(session, L, run->key);
     lua_settop(L, 0);
     ls__ref_push(session, L, state->loads[state->load_count - 1].ledger);
     lua_rawgeti(L, 1, LS_LEDGER_SNAPSHOT); /* inner snapshot */
@@ -242,20 +237,20 @@ static LS_RAISES int l_amend(lua_State *L)
 
 /* The value is on top and stays. Without memory the roll-back of the outer chunk, if it comes to that, takes more back
  * than it should. */
-static void amend_outer(struct ls_apply *apply)
+static void amend_outer(struct ls_run *run)
 {
-    lua_State *L = apply->session->vm.L;
+    lua_State *L = run->session->vm.L;
     LS_ERR(err);
     lua_pushcfunction(L, l_amend);
-    lua_pushlightuserdata(L, apply);
+    lua_pushlightuserdata(L, run);
     lua_pushvalue(L, -3);
-    if (ls__lcall(apply->session, 2, 0, &err) != 0) ls__report(apply->session, apply->key, &err);
+    if (ls__lcall(run->session, 2, 0, &err) != 0) ls__report(run->session, run->key, &err);
 }
 
 int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
                    struct ls_err *err)
 {
-    return ls__load_push(session, key, chunk, text, len, session->reload->transactions > 0, err);
+    return ls__load_push(session, key, chunk, text, len, session->reload->running, err);
 }
 
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len)
@@ -264,19 +259,17 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
     lua_State *L = session->vm.L;
     if (state->loads[state->load_count - 1].ledger != LUA_NOREF && lua_checkstack(L, 8)) {
         LS_ERR(err);
-        struct ls_apply apply = {.session = session, .key = key, .text = text, .len = len, .first = true};
+        struct ls_run run = {.session = session, .key = key, .text = text, .len = len};
         lua_pushvalue(L, -1);
-        if (ls__load_apply(&apply, &err) == 0) {
+        if (ls__run_apply(&run, &err) == 0) {
             lua_pop(L, 1);
             if (state->loads[state->load_count - 1].give)
                 ls__given_keep(session, key, state->loads[state->load_count - 1].hash);
         } else {
             ls__report(session, key, &err); /* it runs; a reload will find no record and keep the run's data */
         }
-        ls_buf_release(&apply.removed);
-        ls_buf_release(&apply.notes);
-        ls_buf_release(&apply.fields);
-        if (state->load_count > 1 && state->loads[state->load_count - 2].ledger != LUA_NOREF) amend_outer(&apply);
+        ls__run_release(&run);
+        if (state->load_count > 1 && state->loads[state->load_count - 2].ledger != LUA_NOREF) amend_outer(&run);
     }
     ls__load_pop(session);
 }
@@ -288,20 +281,16 @@ void ls__load_failed(struct ls_session *session)
 
 /* --- roll-back --- */
 
-/* [-0, +0, m] ledger at 1 */
+/* Of the prototypes those that nobody has saved are the failed chunk's own. The ledger is at 1. [-0, +0, m] */
 static LS_RAISES void restore_prototypes(struct ls_session *session, lua_State *L, uint32_t mark)
 {
-    lua_rawgeti(L, 1, LS_LEDGER_KEPT);
-    int kept = lua_gettop(L);
-    for (uint32_t id = mark + 1; id <= session->model->proto_count; id++) {
-        bool keep = lua_rawgeti(L, kept, id) != LUA_TNIL;
-        lua_pop(L, 1);
-        if (!keep && session->model->protos[id - 1]) ls__proto_remove(session, L, id);
-    }
     if (lua_rawgeti(L, 1, LS_LEDGER_SAVED) == LUA_TTABLE) {
-        int saved = lua_gettop(L);
-        lua_pushnil(L);
-        while (lua_next(L, saved)) /* id table */
+        for (uint32_t id = mark + 1; id <= session->model->proto_count; id++) {
+            bool kept = lua_rawgeti(L, 2, id) != LUA_TNIL;
+            lua_pop(L, 1);
+            if (!kept) ls__proto_remove(session, L, id);
+        }
+        for (lua_pushnil(L); lua_next(L, 2);) /* id saved */
             ls__proto_restore(session, L, (uint32_t)lua_tointeger(L, -2));
     }
     lua_settop(L, 1);
@@ -347,20 +336,21 @@ static LS_RAISES int l_roll_back(lua_State *L)
     return 0;
 }
 
-/* Variables that the chunk made go, latest first, and standard variables stand for what they stood for. Code that is
- * told of their end may load files: the stack of loads moves. */
+/* Variables that the chunk made go, and standard variables stand for what they stood for. Code that is told of their
+ * end may load files: the stack of loads moves. */
 static void restore_variables(struct ls_session *session)
 {
-    struct ls_reload_state *state = session->reload;
+    const struct ls_reload_state *state = session->reload;
     size_t at = state->load_count - 1;
-    for (size_t i = state->loads[at].made_count; i-- > 0 && state->store;)
-        state->store->destroy(state->store->ctx, state->loads[at].made[i]);
-    struct ls_load *load = &state->loads[at];
-    load->made_count = 0;
-    session->model->app_variable_id = load->app_variable;
     struct ls_fault fault;
-    for (size_t i = load->name_count; i-- > 0 && session->model->tracker;)
-        ls_tracker_name(session->model->tracker, load->names[i].name, load->names[i].id, &fault);
+    for (size_t i = state->loads[at].undo_count; i-- > 0;) {
+        const struct ls_step_back step = state->loads[at].undo[i];
+        if (step.name)
+            ls_tracker_name(session->model->tracker, step.name, step.id, &fault);
+        else
+            session->model->store->destroy(session->model->store->ctx, step.id);
+    }
+    session->model->app_variable_id = state->loads[at].app_variable;
 }
 
 void ls__load_roll_back(struct ls_session *session)
@@ -379,15 +369,13 @@ void ls__load_roll_back(struct ls_session *session)
 
 /* --- applying --- */
 
-/* [-0, +0, m] */
-static LS_RAISES void set_true(struct ls_session *session, lua_State *L, int set, int ref)
+/* [-0, +0, m] what the reference holds, if anything, goes into the set */
+static LS_RAISES void add_held(struct ls_session *session, lua_State *L, int set, int ref)
 {
-    if (ls__ref_push(session, L, ref) == LUA_TNIL) {
+    if (ls__ref_push(session, L, ref) == LUA_TNIL)
         lua_pop(L, 1);
-        return;
-    }
-    lua_pushboolean(L, 1);
-    lua_rawset(L, set);
+    else
+        ls__set_add(L, set);
 }
 
 /* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that
@@ -412,12 +400,11 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
     const int refs[] = {session->vm.ref_session, session->vm.ref_ui, session->model->ref_empty,
                         session->model->ref_loaded, session->model->ref_app};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
-        set_true(session, L, known, refs[i]);
+        add_held(session, L, known, refs[i]);
     lua_pushglobaltable(L);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, known);
+    ls__set_add(L, known);
     for (uint32_t i = 0; i < session->model->proto_count; i++)
-        if (session->model->protos[i]) set_true(session, L, known, session->model->protos[i]->table);
+        if (session->model->protos[i]) add_held(session, L, known, session->model->protos[i]->table);
     const int sets[] = {session->reload->libraries, session->model->ref_loaded};
     for (size_t i = 0; i < 2; i++) {
         ls__ref_push(session, L, sets[i]);
@@ -426,8 +413,7 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
             int at = i == 0 ? -2 : -1;
             if (lua_type(L, at) == LUA_TTABLE && !(i == 1 && is_own_entry(L, module, known + 1, own))) {
                 lua_pushvalue(L, at);
-                lua_pushboolean(L, 1);
-                lua_rawset(L, known);
+                ls__set_add(L, known);
             }
             lua_pop(L, 1);
         }
@@ -437,10 +423,10 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
 
 /* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this
  * run. [-0, +2, m] */
-static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L, const struct ls_module *module,
+static LS_RAISES void push_prototypes(const struct ls_run *run, lua_State *L, const struct ls_module *module,
                                       uint32_t from)
 {
-    struct ls_session *session = apply->session;
+    struct ls_session *session = run->session;
     lua_newtable(L);
     lua_newtable(L); /* prototypes redeclared */
     int prototypes = lua_gettop(L) - 1;
@@ -454,15 +440,20 @@ static LS_RAISES void push_prototypes(const struct ls_apply *apply, lua_State *L
         }
         /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
          * name. */
-        bool named = apply->old_prototypes && ls_names_has(apply->old_prototypes, proto->name) &&
-                     ls_find_word(apply->text, apply->len, proto->name, strlen(proto->name));
+        bool named = ls_names_has(&run->old[LS_PROTOTYPES], proto->name) &&
+                     ls_find_word(run->text, run->len, proto->name, strlen(proto->name));
         if (named || (module && ls_names_has(&module->prototypes, proto->name))) {
             lua_pushvalue(L, -2);
-            lua_pushboolean(L, 1);
-            lua_rawset(L, prototypes + 1);
+            ls__set_add(L, prototypes + 1);
         }
         lua_rawset(L, prototypes);
     }
+}
+
+/* Of the list LS_PRESENTERS or LS_WRAPPERS. */
+static int registry_of(const struct ls_session *session, int list)
+{
+    return list == LS_WRAPPERS ? session->model->ref_wrappers : session->model->ref_presenters;
 }
 
 /* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing
@@ -484,13 +475,9 @@ static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const
             ls__ref_push(session, L, session->model->watches[i].fn);
             lua_rawseti(L, -2, ++count);
         }
-    const struct ls_names *lists[] = {&module->presenters, &module->wrappers};
-    const int refs[] = {session->model->ref_presenters, session->model->ref_wrappers};
-    for (int which = 0; which < 2; which++)
-        for (uint32_t i = 0; i < lists[which]->count; i++) {
-            ls__ref_push(session, L, refs[which]);
-            lua_getfield(L, -1, lists[which]->items[i]);
-            lua_remove(L, -2);
+    for (int list = LS_PRESENTERS; list <= LS_WRAPPERS; list++)
+        for (uint32_t i = 0; i < module->lists[list].count; i++) {
+            ls__push_field(session, L, registry_of(session, list), module->lists[list].items[i]);
             lua_rawseti(L, -2, ++count);
         }
     if (ls__ref_push(session, L, module->dispose) == LUA_TTABLE)
@@ -499,20 +486,19 @@ static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const
         lua_pop(L, 1);
 }
 
-/* Presenter types and wrappers that the new text no longer registers go, unless another module has them too (H52, L49).
- * The registry is in the snapshot. [-0, +0, m] */
-static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int registry, const struct ls_names *old,
-                                 size_t list)
+/* Presenter types (or wrappers) that the new text no longer registers go, unless another module has them too (H52,
+ * L49). The registry is in the snapshot. [-0, +0, m] */
+static LS_RAISES void drop_stale(const struct ls_run *run, lua_State *L, int list)
 {
-    for (uint32_t i = 0; old && i < old->count; i++) {
+    const struct ls_model *model = run->session->model;
+    for (uint32_t i = 0; i < run->old[list].count; i++) {
         bool kept = false;
-        for (size_t m = 0; m < session->model->module_count && !kept; m++)
-            kept =
-                ls_names_has((const struct ls_names *)((const char *)session->model->modules[m] + list), old->items[i]);
+        for (size_t m = 0; m < model->module_count && !kept; m++)
+            kept = ls_names_has(&model->modules[m]->lists[list], run->old[list].items[i]);
         if (kept) continue;
-        ls__ref_push(session, L, registry);
+        ls__ref_push(run->session, L, registry_of(run->session, list));
         lua_pushnil(L);
-        lua_setfield(L, -2, old->items[i]);
+        lua_setfield(L, -2, run->old[list].items[i]);
         lua_pop(L, 1);
     }
 }
@@ -521,13 +507,8 @@ static LS_RAISES void drop_stale(struct ls_session *session, lua_State *L, int r
 static unsigned count_missing(lua_State *L, int a, int b)
 {
     unsigned count = 0;
-    lua_pushnil(L);
-    while (lua_next(L, a)) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        count += lua_rawget(L, b) == LUA_TNIL;
-        lua_pop(L, 1);
-    }
+    for (lua_pushnil(L); lua_next(L, a); lua_pop(L, 1))
+        count += !ls__has_key(L, b, lua_gettop(L) - 1);
     return count;
 }
 
@@ -540,20 +521,17 @@ static void write_fields(struct ls_buf *out, const char *name, unsigned added, u
 }
 
 /* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
-static LS_RAISES void count_fields(struct ls_apply *apply, lua_State *L, int ledger)
+static LS_RAISES void count_fields(struct ls_run *run, lua_State *L, int ledger)
 {
-    struct ls_session *session = apply->session;
+    struct ls_session *session = run->session;
     int top = lua_gettop(L);
-    lua_rawgeti(L, ledger, LS_LEDGER_RECORDS);
-    for (uint32_t i = 0; i < session->model->proto_count; i++) {
-        const struct ls_proto *proto = session->model->protos[i];
-        if (proto && lua_rawgeti(L, top + 1, i + 1) == LUA_TTABLE &&
-            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 2, top + 3)) {
-            unsigned removed = count_missing(L, top + 2, top + 3), added = count_missing(L, top + 3, top + 2);
-            apply->fields_added += added;
-            apply->fields_removed += removed;
-            write_fields(&apply->fields, proto->name, added, removed);
-        }
+    lua_rawgeti(L, ledger, LS_LEDGER_SAVED);
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = ls__proto_at(session, id);
+        if (proto && lua_rawgeti(L, top + 1, id) == LUA_TTABLE && ls__proto_saved_record(L, top + 2) == LUA_TTABLE &&
+            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 3, top + 4))
+            write_fields(&run->fields, proto->name, count_missing(L, top + 4, top + 3),
+                         count_missing(L, top + 3, top + 4));
         lua_settop(L, top + 1);
     }
     lua_settop(L, top);
@@ -564,102 +542,114 @@ static LS_RAISES void push_skip(struct ls_session *session, lua_State *L)
 {
     lua_newtable(L);
     int skip = lua_gettop(L);
-    set_true(session, L, skip, session->reload->records);
+    add_held(session, L, skip, session->reload->records);
     for (size_t i = 0; i < session->reload->load_count; i++)
-        set_true(session, L, skip, session->reload->loads[i].ledger);
+        add_held(session, L, skip, session->reload->loads[i].ledger);
 }
 
-/* [-2, +1, m] arguments: the application, the value of the chunk; result: the value of the module */
+/* [-2, +1, m] arguments: the run, the value of the chunk; result: the value of the module */
 static LS_RAISES int l_apply(lua_State *L)
 {
-    struct ls_apply *apply = lua_touserdata(L, 1);
-    struct ls_session *session = apply->session;
+    struct ls_run *run = lua_touserdata(L, 1);
+    struct ls_session *session = run->session;
     struct ls_reload_state *state = session->reload;
     const struct ls_load load = state->loads[state->load_count - 1]; /* finalizers may load files: the stack moves */
-    const struct ls_module *module = ls__module_find(session, apply->key);
+    const struct ls_module *module = ls__module_find(session, run->key);
+    bool first = !run->result;
+    enum {
+        SOURCE = 3,
+        LEDGER,
+        RECORD,
+        SNAPSHOT,
+        KNOWN,
+        PROTOTYPES,
+        REDECLARED,
+        ROOTS,
+        APP,
+        OLD_VALUE,
+        SKIP,
+        UNDO,
+        VALUE,
+        NEXT
+    };
     luaL_checkstack(L, 40, "reload");
-    lua_pushfstring(L, "@%s", apply->key);
+    lua_pushfstring(L, "@%s", run->key);
     struct ls_threeway rule = {
         .L = L,
-        .source = lua_tostring(L, 3),
-        .text = apply->text,
-        .text_len = apply->len,
+        .run = run,
+        .source = lua_tostring(L, SOURCE),
         .scope = load.scope,
-        .keep_removed = session->vm.config.keep_removed_methods,
-        .removed = &apply->removed,
-        .notes = &apply->notes,
-        .record = 4,
-        .snapshot = 6,
-        .known = 7,
-        .prototypes = 8,
-        .redeclared = 9,
-        .roots = 10,
-        .app = 11,
-        .old_value = 12,
-        .skip = 13,
-        .undo = 14,
+        .record = RECORD,
+        .snapshot = SNAPSHOT,
+        .known = KNOWN,
+        .prototypes = PROTOTYPES,
+        .redeclared = REDECLARED,
+        .roots = ROOTS,
+        .app = APP,
+        .old_value = OLD_VALUE,
+        .skip = SKIP,
+        .undo = UNDO,
     };
-    ls__ref_push(session, L, state->records);
-    lua_getfield(L, 4, apply->key);
-    lua_remove(L, 4);
     ls__ref_push(session, L, load.ledger);
-    lua_rawgeti(L, 5, LS_LEDGER_SNAPSHOT);
+    if (first) {
+        lua_pushnil(L);
+    } else if (ls__push_field(session, L, state->records, run->key) == LUA_TNIL) {
+        rule.no_base = true;
+        lua_settop(L, LEDGER);
+        lua_rawgeti(L, LEDGER, LS_LEDGER_BASE);
+    }
+    lua_rawgeti(L, LEDGER, LS_LEDGER_SNAPSHOT);
     ls__push_known(session, L, module, 2);
-    push_prototypes(apply, L, module, load.full ? 0 : load.protos);
+    push_prototypes(run, L, module, load.full ? 0 : load.protos);
     push_roots(session, L, module);
     ls__ref_push(session, L, session->model->ref_app);
-    ls__ref_push(session, L, session->model->ref_loaded);
-    lua_getfield(L, 12, apply->key);
-    lua_remove(L, 12);
-    if (apply->first) {
+    if (first)
         lua_pushnil(L);
-        lua_replace(L, rule.record);
-        lua_pushnil(L);
-        lua_replace(L, rule.old_value);
-    }
-    rule.no_base = !apply->first && lua_isnil(L, rule.record);
-    if (rule.no_base) {
-        lua_rawgeti(L, 5, LS_LEDGER_BASE);
-        lua_replace(L, rule.record);
-    }
+    else
+        ls__push_field(session, L, session->model->ref_loaded, run->key);
     push_skip(session, L);
-    lua_rawgeti(L, 5, LS_LEDGER_UNDO);
+    lua_rawgeti(L, LEDGER, LS_LEDGER_UNDO);
     lua_pushvalue(L, 2);
-    ls__threeway(&rule); /* … value record */
-    apply->methods_removed = rule.methods_removed;
-    apply->taken_over = rule.taken_over;
-    apply->value_changed = !apply->first && !lua_rawequal(L, -2, rule.old_value);
-    int value = lua_gettop(L) - 1;
-    if (!apply->first) {
-        count_fields(apply, L, 5);
-        drop_stale(session, L, session->model->ref_presenters, apply->old_presenters,
-                   offsetof(struct ls_module, presenters));
-        drop_stale(session, L, session->model->ref_wrappers, apply->old_wrappers, offsetof(struct ls_module, wrappers));
+    ls__threeway(&rule);
+    run->value_changed = !first && !lua_rawequal(L, VALUE, OLD_VALUE);
+    if (!first) {
+        count_fields(run, L, LEDGER);
+        drop_stale(run, L, LS_PRESENTERS);
+        drop_stale(run, L, LS_WRAPPERS);
     }
-    if (ls_buf_failed(&apply->removed) || ls_buf_failed(&apply->notes) || ls_buf_failed(&apply->fields))
-        return luaL_error(L, "not enough memory for reloading %s", apply->key);
-    if (apply->value_changed || apply->taken_over) { /* the chunk itself may have put the new table there */
-        lua_pushvalue(L, value);
-        ls__module_set_value(session, L, apply->key);
+    if (ls_buf_failed(&run->removed) || ls_buf_failed(&run->notes) || ls_buf_failed(&run->fields))
+        return luaL_error(L, "out of memory while reloading %s", run->key);
+    if (run->value_changed || run->taken_over) { /* the chunk itself may have put the new table there */
+        lua_pushvalue(L, VALUE);
+        ls__module_set_value(session, L, run->key);
     }
     /* Last, because a raise after it would leave a record of what has been rolled back. */
     ls__ref_push(session, L, state->records);
-    lua_pushvalue(L, value + 1);
-    lua_setfield(L, -2, apply->key);
-    lua_settop(L, value);
+    lua_pushvalue(L, NEXT);
+    lua_setfield(L, -2, run->key);
+    lua_settop(L, VALUE);
     return 1;
 }
 
-int ls__load_apply(struct ls_apply *apply, struct ls_err *err)
+int ls__run_apply(struct ls_run *run, struct ls_err *err)
 {
-    lua_State *L = apply->session->vm.L;
+    lua_State *L = run->session->vm.L;
     if (!lua_checkstack(L, 4)) {
         lua_pop(L, 1);
         return ls_fail(err, LS_ELUA, "stack overflow");
     }
     lua_pushcfunction(L, l_apply);
     lua_insert(L, -2);
-    lua_pushlightuserdata(L, apply);
+    lua_pushlightuserdata(L, run);
     lua_insert(L, -2);
-    return ls__lcall(apply->session, 2, 1, err);
+    return ls__lcall(run->session, 2, 1, err);
+}
+
+void ls__run_release(struct ls_run *run)
+{
+    for (int list = 0; list < LS_MODULE_LISTS; list++)
+        ls_names_release(&run->old[list]);
+    ls_buf_release(&run->removed);
+    ls_buf_release(&run->notes);
+    ls_buf_release(&run->fields);
 }

@@ -34,8 +34,7 @@ struct ls_reload_result {
     char *text;      /* owned: error text with key:line:, or reason of a skip; NULL */
     char *traceback; /* owned; NULL */
     int line;        /* of the error, 0 = unknown */
-    unsigned fields_added, fields_removed, instances_migrated, methods_removed;
-    char *details; /* owned: `Ship +1 -1 fields, 2 methods removed (a, b)`; NULL */
+    char *details;   /* owned: `Ship +1 -1 fields, 2 methods removed (a, b)`; NULL */
 };
 
 struct ls_reload_report {

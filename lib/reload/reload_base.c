@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "model/model_internal.h"
 #include "model/prototype.h"
 
 enum { BASE_BUDGET = 20000 }; /* entries of the module's content */
@@ -18,10 +17,8 @@ enum { BASE_BUDGET = 20000 }; /* entries of the module's content */
 static LS_RAISES void add_roots(struct ls_session *session, struct ls_fresh *walk, const struct ls_module *module)
 {
     lua_State *L = walk->L;
-    ls__ref_push(session, L, session->model->ref_loaded);
-    lua_getfield(L, -1, module->key);
-    lua_remove(L, -2);
-    if (lua_type(L, -1) == LUA_TTABLE) { /* known like every module's value, but this one is to be entered */
+    if (ls__push_field(session, L, session->model->ref_loaded, module->key) == LUA_TTABLE) {
+        /* known like every module's value, but this one is to be entered */
         lua_pushvalue(L, -1);
         lua_pushnil(L);
         lua_rawset(L, walk->known);
@@ -51,16 +48,13 @@ static LS_RAISES void note_upvalue(lua_State *L, int locals, int ids, const char
 {
     int function = lua_gettop(L);
     lua_pushlightuserdata(L, lua_upvalueid(L, function, upvalue));
-    if (lua_getfield(L, ids, name) == LUA_TNIL) { /* id nil */
-        lua_pushvalue(L, -2);
+    lua_pushinteger(L, upvalue);
+    if (lua_getfield(L, ids, name) == LUA_TNIL) { /* id upvalue nil */
+        lua_pushvalue(L, function + 1);
         lua_setfield(L, ids, name);
-        lua_createtable(L, 2, 0);
-        lua_pushvalue(L, function);
-        lua_rawseti(L, -2, 1);
-        lua_pushinteger(L, upvalue);
-        lua_rawseti(L, -2, 2);
+        ls__triple_new(L, function, function + 2, function + 3);
         lua_setfield(L, locals, name);
-    } else if (!lua_rawequal(L, -1, -2)) {
+    } else if (!lua_rawequal(L, function + 1, function + 3)) {
         lua_pushboolean(L, 0);
         lua_setfield(L, locals, name);
     }
@@ -85,7 +79,7 @@ LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const cha
     lua_newtable(L);
     walk.functions = lua_gettop(L);
     add_roots(session, &walk, module);
-    for (lua_Integer i = 1; i <= walk.function_count; i++) {
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, walk.functions); i++) {
         lua_rawgeti(L, walk.functions, i);
         const char *name;
         for (int up = 1; (name = lua_getupvalue(L, -1, up)); up++) {

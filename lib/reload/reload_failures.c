@@ -133,14 +133,16 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
                                    const struct ls_err *cause, const char *text, size_t len)
 {
     struct ls_reload_state *state = session->reload;
-    struct ls_failure made = {.key = key ? ls_strdup(key) : NULL, .name = name ? ls_strdup(name) : NULL};
+    struct ls_failure made = {.key = key ? ls_strdup(key) : NULL,
+                              .name = name ? ls_strdup(name) : NULL,
+                              .hash = text ? ls_hash(text, len) : 0};
     made.message = ls__failure_message(session, key, ls_err_text(cause), &made.line);
     made.excerpt = made.message ? cut_excerpt(text, len, text ? made.line : 0, made.message) : NULL;
     size_t at = 0;
     while (at < state->failure_count &&
            !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
         at++;
-    if (!made.message || (key && !made.key) || (name && !made.name) ||
+    if (!made.message || !made.excerpt || (key && !made.key) || (name && !made.name) ||
         !LS_RESERVE(state->failures, at + 1, state->failure_cap)) {
         release_failure(&made);
         return NULL;
@@ -151,6 +153,12 @@ struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, 
         state->failure_count++;
     state->failures[at] = made;
     return &state->failures[at];
+}
+
+void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists)
+{
+    ls_names_copy(&failure->needs, &lists[LS_REQUIRES]);
+    ls_names_copy(&failure->needs, &lists[LS_MISSING]);
 }
 
 void ls__failure_drop(struct ls_session *session, size_t index)
@@ -189,23 +197,13 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
 {
     LS_ERR(cause);
     ls_fail_text(&cause, LS_ELUA, message, strlen(message));
-    struct ls_names needs = {0};
     const struct ls_module *module = key ? ls__module_find(session, key) : NULL;
-    if (module) {
-        ls_names_copy(&needs, &module->requires);
-        for (uint32_t i = 0; i < module->missing.count; i++)
-            ls_names_add(&needs, module->missing.items[i]);
-    }
     struct ls_failure *failure =
         ls__failure_set(session, key, name, &cause, text ? ls_bytes_data(text) : NULL, ls_bytes_len(text));
-    if (!failure) {
-        ls_names_release(&needs);
-        return;
-    }
+    if (!failure) return;
     failure->named = named;
     failure->asked = ls__module_current(session);
-    failure->hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
-    failure->needs = needs;
+    if (module) ls__failure_needs(failure, module->lists);
     ls_names_copy(&failure->paths, paths);
 }
 
@@ -256,8 +254,6 @@ void ls__failures_release(struct ls_session *session)
     while (state->failure_count)
         ls__failure_drop(session, state->failure_count - 1);
     ls_free(state->failures);
-    state->failures = NULL;
-    state->failure_cap = 0;
 }
 
 /* A module that has been unloaded takes its failure with it (H90). */
@@ -274,7 +270,7 @@ static void add_detail(struct ls_buf *out, const struct ls_failure *failure)
     ls_json_put_str(out, "key", failure->key ? failure->key : failure->name);
     ls_json_put_int(out, "line", failure->line);
     ls_json_put_str(out, "message", failure->message);
-    ls_json_put_str(out, "excerpt", failure->excerpt ? failure->excerpt : "");
+    ls_json_put_str(out, "excerpt", failure->excerpt);
     ls_buf_char(out, '}');
 }
 

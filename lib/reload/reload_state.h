@@ -24,10 +24,10 @@ struct ls_failure {
     uint64_t hash;         /* of the text that failed */
 };
 
-/* A standard variable as it was before a chunk named it. */
-struct ls_naming {
-    char *name; /* owned */
-    int64_t id;
+/* What a chunk has done to variables, to be undone: made one, or named another one. */
+struct ls_step_back {
+    char *name; /* owned: of a standard variable; NULL = the variable is to be destroyed */
+    int64_t id; /* of the variable; of the one that the name stood for, 0 = none */
 };
 
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
@@ -38,23 +38,19 @@ struct ls_load {
     uint64_t hash;   /* of its text; only if `give` */
     uint32_t protos; /* session->model->proto_count at its begin: later ones are new */
     struct ls_scope *scope;
-    int64_t *made; /* owned: ids of variables made by the chunk, for the roll-back of a reload */
-    size_t made_count, made_cap;
-    struct ls_naming *names; /* owned: standard variables, in the order in which they were named */
-    size_t name_count, name_cap;
+    struct ls_step_back *undo; /* owned: in the order of what the chunk did; only if `full` */
+    size_t undo_count, undo_cap;
     int64_t app_variable; /* session->model->app_variable_id at its begin */
 };
 
 /* What a ledger's table holds. SAVED, QUEUE and APP are there in a full ledger only. */
 enum {
     LS_LEDGER_SNAPSHOT = 1, /* snapshot.c */
-    LS_LEDGER_RECORDS,      /* id of a prototype → its record of declared fields */
-    LS_LEDGER_SAVED,        /* id → what ls__proto_save has pushed */
-    LS_LEDGER_QUEUE,        /* the mutation queue */
-    LS_LEDGER_APP,          /* the app object */
-    LS_LEDGER_UNDO,         /* for ls__threeway_undo */
-    LS_LEDGER_BASE,         /* stands for the record of the execution before where that left none */
-    LS_LEDGER_KEPT,         /* id → true: declared by a module that a nested load has loaded completely */
+    LS_LEDGER_SAVED, /* id of a prototype → what ls__proto_save has pushed; those of nested loads as they are now */
+    LS_LEDGER_QUEUE, /* the mutation queue */
+    LS_LEDGER_APP,   /* the app object */
+    LS_LEDGER_UNDO,  /* for ls__threeway_undo */
+    LS_LEDGER_BASE,  /* stands for the record of the execution before where that left none */
 };
 
 struct ls_reload_state {
@@ -64,11 +60,9 @@ struct ls_reload_state {
     size_t failure_count, failure_cap;
     struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
-    unsigned transactions;                 /* running: 0 or 1 */
-    struct ls_bytes *given;                /* owned use while it is read (reload_given.c) */
-    struct ls_names undeclared;            /* `key name` of prototypes reported as no longer declared (H52) */
-    const struct ls_variable_store *store; /* the real one while ours stands before it */
-    struct ls_variable_store recorder;
+    bool running;               /* a transaction */
+    struct ls_bytes *given;     /* owned use while it is read (reload_given.c) */
+    struct ls_names undeclared; /* `key name` of prototypes reported as no longer declared (H52) */
 };
 
 /** Make what a session keeps between transactions, and fill in what the loader calls. @return 0; LS_ENOMEM */
@@ -88,6 +82,8 @@ void ls__reload_unwanted(struct ls_session *session, const char *key, const char
  * @return it, or NULL */
 struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
                                    const struct ls_err *cause, const char *text, size_t len);
+/** Add what the failed text has required, with success or in vain; `lists` are a module's. */
+void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists);
 /** Forget the failures of a key: it has run, or its text is the one that runs (H35, H63). */
 void ls__failure_clear(struct ls_session *session, const char *key);
 /** Forget the failure at that place. */
@@ -119,8 +115,10 @@ int ls__load_begin(struct ls_session *session, const char *key, int chunk, const
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
 /** `failed` of struct ls_load_hooks. */
 void ls__load_failed(struct ls_session *session);
+/** `made` of struct ls_load_hooks. */
+void ls__load_made(struct ls_session *session, int64_t id);
 /** `naming` of struct ls_load_hooks. */
-void ls__reload_naming(struct ls_session *session, const char *name);
+void ls__load_naming(struct ls_session *session, const char *name);
 
 /** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`.
  * */
@@ -130,6 +128,10 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its ledger. Memory is not limited meanwhile. Safe. */
 void ls__load_roll_back(struct ls_session *session);
+
+/** Push the field of that name of the table behind a reference, raw: a module's value, or its record. @return its type
+ * [-0, +1, m] */
+LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name);
 
 /** Push a table of all tables that have an identity of their own, whoever refers to them.
  * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
@@ -153,36 +155,35 @@ void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash);
  * what the first execution of its text gave in any session. [-0, +0, m] */
 LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module);
 
-/* One application of the three-way rule by name. */
-struct ls_apply {
+/* --- applying the three-way rule to the innermost load --- */
+
+/* One execution of a module's text: what it is, what it replaces, and what has come of it. */
+struct ls_run {
     struct ls_session *session;
-    const char *key, *text;
+    const char *key, *text; /* borrowed */
     size_t len;
-    bool first;
-    /* that the module had registered; NULL at a first load */
-    const struct ls_names *old_prototypes, *old_presenters, *old_wrappers;
-    unsigned methods_removed, fields_added, fields_removed;
-    struct ls_buf removed, notes, fields; /* released by the caller */
-    bool taken_over;
-    bool value_changed; /* and importers still hold the old one (H50) */
+    uint64_t hash; /* only with a result */
+    /* what is told of it, borrowed; NULL = a first load */
+    struct ls_reload_result *result;
+    /* owned: what the module had registered and required before; after a failure, what the failed text has */
+    struct ls_names old[LS_MODULE_LISTS];
+    /* Results of the rule. */
+    unsigned methods_removed;
+    struct ls_buf removed, notes, fields; /* owned */
+    bool taken_over;                      /* the module's value is still the old table */
+    bool value_changed;                   /* importers still hold the old one (H50) */
 };
 /** The value of the chunk is on top; afterwards the module's value is. Sets package.loaded and the record.
  * @return 0 or a code: then the caller rolls back. [-1, +(1|0), -] */
-int ls__load_apply(struct ls_apply *apply, struct ls_err *err);
+int ls__run_apply(struct ls_run *run, struct ls_err *err);
+/** Free what it owns. */
+void ls__run_release(struct ls_run *run);
 
 /* --- reload_run.c --- */
 
-/* One chunk to run in a transaction. */
-struct ls_reload_run {
-    const char *key;       /* borrowed */
-    struct ls_bytes *text; /* borrowed */
-    uint64_t hash;
-    struct ls_reload_result *result;
-    bool value_changed; /* out: importers hold the old value (H50) */
-};
-/** Run the text of a loaded module as a reload; its compiled chunk is on top of session->vm.L and popped (H39.4).
- * @return did it succeed; the result says it all [-1, +0, -] */
-bool ls__reload_run(struct ls_session *session, struct ls_reload_run *run);
+/** Run the text of a loaded module as a reload; its compiled chunk is on top of session->vm.L and popped. The caller
+ * releases the run. @return did it succeed; the result says it all [-1, +0, -] */
+bool ls__reload_run(struct ls_run *run);
 /** Fill a result with a failure. */
 void ls__reload_fail(struct ls_session *session, struct ls_reload_result *result, const struct ls_err *err);
 /** Append to the details of a result, after a comma if there are some. */

@@ -1,21 +1,16 @@
 /* The three-way rule (H48, H49, H51, H56): what of a file's governed places follows the file, and what follows the run.
  *
- * Inside the session room only. A *record* is what an execution of the file gave at its governed places (S of H49); it
- * lives in a Lua table that the caller keeps. Everything marked LS_RAISES must run under the gate. Owner thread: the
- * session's. */
+ * A *record* is what an execution of the file gave at its governed places (S of H49); it lives in a Lua table that the
+ * caller keeps. Everything marked LS_RAISES must run under the gate. Owner thread: the session's. */
 #ifndef LS_RELOAD_THREEWAY_H
 #define LS_RELOAD_THREEWAY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <lua.h>
+#include "model/snapshot.h"
 
-#include "base/buf.h"
-
-#ifndef LS_RAISES
-#define LS_RAISES
-#endif
+struct ls_run;
 
 /* --- threeway_scope.c: which variable of the file's top level an upvalue means (pure) --- */
 
@@ -38,6 +33,11 @@ bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_
 
 /* --- threeway_value.c: S of a value, and comparison with it --- */
 
+/* The slots of a table's record; META and CONTENT may be false. */
+enum { LS_VALUE_TABLE = 1, LS_VALUE_META, LS_VALUE_CONTENT };
+
+/** Push the record of a table of which the identity counts only; `idx` 0 = not even that is known. [-0, +1, m] */
+LS_RAISES void ls__value_identity(lua_State *L, int idx);
 /** Push the record of the value at `idx`: primitives and functions themselves; a table as its identity, metatable and a
  * structural copy of its content (depth 8, 10,000 entries, beyond that and for keys of `known` the identity only).
  * [-0, +1, m]
@@ -54,8 +54,6 @@ LS_RAISES bool ls__value_equal(lua_State *L, int idx, int record, int parts);
 bool ls__value_group(lua_State *L, int parts);
 /** Push the content table of a record, or nil if it is no table's or has only the identity. [-0, +1, -] */
 void ls__value_content(lua_State *L, int record);
-
-bool ls__has_key(lua_State *L, int table, int idx); /* is the value at `idx` a key of the table? [-0, +0, -] */
 
 /* --- threeway_walk.c: what the new text has made, and who else holds it --- */
 
@@ -90,20 +88,6 @@ LS_RAISES void ls__fresh_run(struct ls_fresh *walk);
  * @param skip        index: tables not to be entered are its keys */
 LS_RAISES void ls__find_held(lua_State *L, int candidates, int held, int skip);
 
-/* --- snapshot.c: raw copies of tables, to see what a chunk has changed and to put it back (H59) --- */
-
-/** Push an empty snapshot. [-0, +1, m] */
-LS_RAISES void ls__snapshot_new(lua_State *L);
-/** Copy own fields and metatable of the table at `idx`, unless it is in the snapshot already. [-0, +0, m] */
-LS_RAISES void ls__snapshot_add(lua_State *L, int snapshot, int idx);
-/** Push the fields as they were, or nil if the table is not in the snapshot. [-0, +1, -] */
-void ls__snapshot_fields(lua_State *L, int snapshot, int idx);
-/** Put every table back as it was. Needs memory where fields have been removed: lift the limit before. [-0, +0, m] */
-LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot);
-/** What has changed since `inner` was taken counts as having been so before `outer` was: for a module that was loaded
- * completely while another one ran (H59). [-0, +0, m] */
-LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner);
-
 /* --- threeway.c, threeway_places.c --- */
 
 /* Keys of a record of an execution (Lua table). */
@@ -112,17 +96,15 @@ LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner);
 #define LS_RECORD_TABLES  "tables"  /* table that is taken over → its record */
 #define LS_RECORD_LOCALS  "locals"  /* variable name → {function, index of the upvalue, S} */
 
+/* One application of the rule; the ints are stack indexes where nothing else is said. */
 struct ls_threeway {
     lua_State *L;
-    const char *source; /* "@key" */
-    const char *text;   /* of the file: what it still says (H51) */
-    size_t text_len;
+    struct ls_run *run;           /* the text (what it still says, H51); gets results */
+    const char *source;           /* "@key" */
     const struct ls_scope *scope; /* NULL = locals are not governed */
-    bool keep_removed;            /* H51 is turned off */
     bool no_base;                 /* nothing is known of the execution before: data stays with the run */
-    /* Stack indexes. */
-    int record;   /* what the execution before left; nil = a first load */
-    int snapshot; /* taken before the chunk ran: _G and the prototypes at least */
+    int record;                   /* what the execution before left; nil = a first load */
+    int snapshot;                 /* taken before the chunk ran: _G and the prototypes at least */
     /* table whose keys have an identity of their own: prototypes, module values, app, libraries … */
     int known;
     /* prototype → table whose keys are its declared fields, or true: fields of these are governed */
@@ -133,13 +115,25 @@ struct ls_threeway {
     int app;       /* the app object or nil */
     int old_value; /* the module's value before; nil at a first load */
     int skip;      /* the search for holders enters none of its keys */
-    int undo;      /* array that gets what ls__threeway_undo needs */
-    /* Results. */
-    unsigned methods_removed;
-    struct ls_buf *removed; /* names of removed methods, comma-separated */
-    struct ls_buf *notes;   /* lines for level 2 of the log */
-    bool taken_over;        /* the module's value is still the old table (H48) */
+    int undo;      /* triples for ls__threeway_undo needs: function, index of the upvalue, value before */
+
+    /* --- the rule's own --- */
+    int value;      /* what the execution gave */
+    int next;       /* the new record */
+    int changes;    /* triples: container, key, value before */
+    int owned;      /* new table → the table that is to carry its content: an old one, or itself */
+    int queue;      /* array of the keys of `owned`, in order */
+    int taken;      /* old tables that are in `owned` already */
+    int tables;     /* array of the fresh walk */
+    int functions;  /* the same */
+    int vars;       /* by variable: triples of function, index of its upvalue */
+    int candidates; /* groups of new tables that would give way to old ones */
+    int conflicts;  /* triples: container or function, key or upvalue, new value */
+    void **ids;     /* by variable: identity of its upvalue; NULL = not found, LS_MANY = more than one */
+    void **old;     /* by variable: identity of the upvalue that the execution before kept; NULL = none */
 };
+
+#define LS_MANY ((void *)1)
 
 /** Apply the rule to the value on top of the stack, which the execution gave (nil has become true already). Replaces it
  * by the value that the module has from now on, and pushes the new record. After a raise ls__snapshot_restore(snapshot)
@@ -147,5 +141,32 @@ struct ls_threeway {
 LS_RAISES void ls__threeway(struct ls_threeway *rule);
 /** Give variables of the old version the values they had. [-0, +0, -] */
 void ls__threeway_undo(lua_State *L, int undo);
+
+/** Push an array of the three values at these indexes. [-0, +1, m] */
+LS_RAISES void ls__triple_new(lua_State *L, int a, int b, int c);
+/** Append such an array to a list. [-0, +0, m] */
+LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c);
+/** Push the three values of an element. [-0, +3, -] */
+void ls__triples_push(lua_State *L, int list, lua_Integer index);
+/** How many elements an array has. [-0, +0, -] */
+static inline lua_Integer ls__count(const struct ls_threeway *rule, int array)
+{
+    return (lua_Integer)lua_rawlen(rule->L, array);
+}
+/** Push a change as it is now: container, key, value before, present value. [-0, +4, -] */
+void ls__change_push(struct ls_threeway *rule, lua_Integer index);
+/** Push the present value of a new variable. @return false, and nothing pushed: it was not found, or more than once
+ * [-0, +(1|0), -] */
+bool ls__variable_push(struct ls_threeway *rule, int var);
+/** Push the variable that the execution before kept under this name: function, index of the upvalue, value; three nils
+ * if there is none.
+ * @param locals  index of the part LS_RECORD_LOCALS or nil [-0, +3, m] */
+LS_RAISES bool ls__old_local_push(lua_State *L, int locals, const char *name);
+/** Step 4: fill `next`. [-0, +0, m] */
+LS_RAISES void ls__places_record(struct ls_threeway *rule);
+/** Step 5. [-0, +0, m] */
+LS_RAISES void ls__places_decide(struct ls_threeway *rule);
+/** Push table `name` of a record, or nil where there is none. @return its type [-0, +1, m] */
+LS_RAISES int ls__record_part(lua_State *L, int record, const char *name);
 
 #endif

@@ -18,60 +18,17 @@ struct source {
     size_t len;
 };
 
-/* The level of a long bracket that opens at `at`, -1 = none does. */
-static int long_level(const char *text, size_t len, size_t at)
-{
-    size_t i = at + 1;
-    if (at >= len || text[at] != '[') return -1;
-    while (i < len && text[i] == '=')
-        i++;
-    return i < len && text[i] == '[' ? (int)(i - at - 1) : -1;
-}
-
-/* Behind the long bracket of that level that opens at `at`. */
-static size_t long_end(const char *text, size_t len, size_t at, int level)
-{
-    for (size_t i = at + 2 + (size_t)level; i < len; i++) {
-        size_t n = 1;
-        if (text[i] != ']') continue;
-        while (i + n < len && text[i + n] == '=')
-            n++;
-        if (n == (size_t)level + 1 && i + n < len && text[i + n] == ']') return i + n + 1;
-    }
-    return len;
-}
-
-static size_t string_end(const char *text, size_t len, size_t at)
-{
-    for (size_t i = at + 1; i < len && text[i] != '\n'; i++) {
-        if (text[i] == '\\')
-            i++;
-        else if (text[i] == text[at])
-            return i + 1;
-    }
-    return len < at + 1 ? len : at + 1; /* not closed: no Lua text */
-}
-
 static bool open_source(struct source *source, const char *text, size_t len)
 {
     *source = (struct source){ls_strndup(text, len), len};
     if (!source->text) return false;
-    for (size_t at = 0, end; at < len; at = end) {
-        bool comment = text[at] == '-' && at + 1 < len && text[at + 1] == '-';
-        int level = long_level(text, len, comment ? at + 2 : at);
-        end = at + 1;
-        if (comment && level < 0) {
-            const char *line = memchr(text + at, '\n', len - at);
-            end = line ? (size_t)(line - text) : len;
-        } else if (level >= 0) {
-            end = long_end(text, len, comment ? at + 2 : at, level);
-        } else if (text[at] == '"' || text[at] == '\'') {
-            end = string_end(text, len, at);
-            continue;
-        } else {
-            continue;
-        }
-        memset(source->text + at, ' ', end - at);
+    const char *string;
+    size_t string_len;
+    for (size_t at = 0; at < len;) {
+        const char *next = ls_lua_skip(text + at, text + len, &string, &string_len);
+        size_t end = next ? (size_t)(next - text) : at + 1;
+        if (next && !string) memset(source->text + at, ' ', end - at); /* short strings may be keys */
+        at = end;
     }
     return true;
 }

@@ -7,9 +7,6 @@
  * Owner thread: the session's. Everything raises only for want of memory. */
 #include "reload/threeway.h"
 
-#include <lauxlib.h>
-
-enum { SLOT_TABLE = 1, SLOT_META = 2, SLOT_CONTENT = 3 };
 enum { MAX_DEPTH = 8, MAX_ENTRIES = 10000 }; /* L78 */
 
 struct recorder {
@@ -20,26 +17,18 @@ struct recorder {
     bool over; /* a limit was exceeded: only the identity of the outermost table counts */
 };
 
-/* [-0, +1, m] */
-static void push_identity(lua_State *L, int idx)
+LS_RAISES void ls__value_identity(lua_State *L, int idx)
 {
-    idx = lua_absindex(L, idx);
-    lua_createtable(L, 3, 0);
-    lua_pushvalue(L, idx);
-    lua_rawseti(L, -2, SLOT_TABLE);
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, -2, SLOT_META);
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, -2, SLOT_CONTENT);
-}
-
-/* [-0, +0, -] */
-static bool is_known(lua_State *L, int known, int idx)
-{
-    lua_pushvalue(L, idx);
-    bool found = lua_rawget(L, known) != LUA_TNIL;
+    lua_createtable(L, LS_VALUE_CONTENT, 0);
+    if (idx)
+        lua_pushvalue(L, idx);
+    else
+        lua_pushboolean(L, 0);
+    for (int slot = LS_VALUE_TABLE; slot <= LS_VALUE_CONTENT; slot++) {
+        lua_rawseti(L, -2, slot);
+        lua_pushboolean(L, 0);
+    }
     lua_pop(L, 1);
-    return found;
 }
 
 static void push_record(struct recorder *rec, int idx, int depth);
@@ -48,7 +37,7 @@ static void push_record(struct recorder *rec, int idx, int depth);
 static void record_content(struct recorder *rec, int idx, int depth)
 {
     lua_State *L = rec->L;
-    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, SLOT_META);
+    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, LS_VALUE_META);
     lua_newtable(L); /* record content */
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* record content key value */
@@ -62,7 +51,7 @@ static void record_content(struct recorder *rec, int idx, int depth)
         lua_rawset(L, -5);
         lua_pop(L, 1);
     }
-    lua_rawseti(L, -2, SLOT_CONTENT);
+    lua_rawseti(L, -2, LS_VALUE_CONTENT);
 }
 
 /* [-0, +1, m] */
@@ -74,8 +63,8 @@ static void push_record(struct recorder *rec, int idx, int depth)
         lua_pushvalue(L, idx);
         return;
     }
-    if (rec->known && is_known(L, rec->known, idx)) {
-        push_identity(L, idx);
+    if (rec->known && ls__has_key(L, rec->known, idx)) {
+        ls__value_identity(L, idx);
         return;
     }
     if (depth > MAX_DEPTH) rec->over = true;
@@ -86,7 +75,7 @@ static void push_record(struct recorder *rec, int idx, int depth)
     lua_pushvalue(L, idx);
     if (lua_rawget(L, rec->visited) == LUA_TTABLE) return;
     lua_pop(L, 1);
-    push_identity(L, idx);
+    ls__value_identity(L, idx);
     lua_pushvalue(L, idx);
     lua_pushvalue(L, -2);
     lua_rawset(L, rec->visited);
@@ -106,7 +95,7 @@ void ls__value_record(lua_State *L, int idx, int known)
     push_record(&rec, idx, 1);
     if (rec.over) {
         lua_pop(L, 1);
-        push_identity(L, idx);
+        ls__value_identity(L, idx);
     }
     lua_remove(L, rec.visited);
 }
@@ -114,8 +103,8 @@ void ls__value_record(lua_State *L, int idx, int known)
 void ls__value_record_fields(lua_State *L, int idx, int known)
 {
     idx = lua_absindex(L, idx);
-    push_identity(L, idx);
-    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, SLOT_META);
+    ls__value_identity(L, idx);
+    if (lua_getmetatable(L, idx)) lua_rawseti(L, -2, LS_VALUE_META);
     lua_newtable(L);
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* record content key value */
@@ -124,7 +113,7 @@ void ls__value_record_fields(lua_State *L, int idx, int known)
         lua_rawset(L, -5);
         lua_pop(L, 1);
     }
-    lua_rawseti(L, -2, SLOT_CONTENT);
+    lua_rawseti(L, -2, LS_VALUE_CONTENT);
 }
 
 void ls__value_content(lua_State *L, int record)
@@ -133,7 +122,7 @@ void ls__value_content(lua_State *L, int record)
         lua_pushnil(L);
         return;
     }
-    if (lua_rawgeti(L, record, SLOT_CONTENT) == LUA_TTABLE) return;
+    if (lua_rawgeti(L, record, LS_VALUE_CONTENT) == LUA_TTABLE) return;
     lua_pop(L, 1);
     lua_pushnil(L);
 }
@@ -147,7 +136,7 @@ static bool same_metatable(lua_State *L, int idx, int record)
 {
     bool has = lua_getmetatable(L, idx) != 0;
     if (!has) lua_pushboolean(L, 0);
-    lua_rawgeti(L, record, SLOT_META);
+    lua_rawgeti(L, record, LS_VALUE_META);
     bool same = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 2);
     return same;
@@ -189,7 +178,7 @@ static bool equal(lua_State *L, int idx, int record, int visited, int depth)
             return lua_type(L, record) == LUA_TNUMBER && !lua_rawequal(L, record, record);
         return lua_type(L, idx) != LUA_TTABLE && lua_type(L, record) != LUA_TTABLE && lua_rawequal(L, idx, record);
     }
-    lua_rawgeti(L, record, SLOT_TABLE);
+    lua_rawgeti(L, record, LS_VALUE_TABLE);
     bool same = lua_rawequal(L, -1, idx) != 0;
     lua_pop(L, 1);
     if (same) return true;

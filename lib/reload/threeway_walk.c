@@ -8,8 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <lauxlib.h>
-
 enum { HELD_BUDGET = 100000 }; /* entries (H49) */
 
 /* --- sets of addresses --- */

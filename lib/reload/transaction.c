@@ -89,19 +89,13 @@ static void skip_item(struct transaction *work, size_t item, const char *why)
 
 /* --- leaving out (H33, H35, H36) --- */
 
-/* Is this the text whose code runs now? */
-static bool is_unchanged(const struct ls_module *module, uint64_t hash)
-{
-    return module->hash == hash;
-}
-
 bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_reload_file *files, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct ls_reload_file *file = &files[i];
         const struct ls_module *module = ls__module_find(session, file->key);
         if (!file->text) continue;
-        if (module && (!is_unchanged(module, file->hash) || !module->ok)) return true;
+        if (module && (module->hash != file->hash || !module->ok)) return true;
         if (!module && ls__failure_wanted(session, file->key, file->path)) return true;
         const struct ls_module *old =
             file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
@@ -123,13 +117,6 @@ static size_t add_item(struct transaction *work, const char *key, const char *pa
     return work->count++;
 }
 
-/* The text executed last is back: nothing runs, and an error of the file is over (H35, H63). */
-static void settle_unchanged(struct ls_session *session, struct ls_module *module)
-{
-    if (!module->ok) ls__module_ran(session, module->key, module->hash, NULL);
-    ls__failure_clear(session, module->key);
-}
-
 /* H39 step 1 for one file. */
 static void classify(struct transaction *work, size_t at, const struct ls_reload_file *file)
 {
@@ -148,8 +135,10 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
         item->first_name = ls_strdup(failure->name);
         item->named = failure->named;
     }
-    if (module && is_unchanged(module, file->hash)) {
-        settle_unchanged(session, module);
+    if (module && module->hash == file->hash) {
+        /* the text executed last is back: nothing runs, and an error of the file is over (H63) */
+        if (!module->ok) ls__module_ran(session, module->key, module->hash, NULL);
+        ls__failure_clear(session, module->key);
         skip_item(work, at, "unchanged");
     } else if (!module && !item->first_name) {
         skip_item(work, at, "not loaded");
@@ -157,12 +146,6 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
 }
 
 /* --- compiling (H39 step 2) --- */
-
-static void add_names(struct ls_names *names, const struct ls_names *more)
-{
-    for (uint32_t i = 0; i < more->count; i++)
-        ls_names_add(names, more->items[i]); /* without memory it is looked for in fewer places */
-}
 
 static void fail_item(struct transaction *work, size_t at, const struct ls_err *err)
 {
@@ -177,8 +160,8 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
         const struct ls_failure *old = &session->reload->failures[i];
         if (!ls__failure_is_of(old, item->key, item->path)) continue;
-        add_names(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
-        add_names(&needs, &old->needs);
+        ls_names_copy(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
+        ls_names_copy(&needs, &old->needs);
         asked |= old->asked;
         if (!old->key) /* a file has come to the place that was searched in vain */
             ls__failure_drop(session, i);
@@ -186,7 +169,6 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     struct ls_failure *failure =
         ls__failure_set(session, item->key, item->first_name, err, ls_bytes_data(item->text), ls_bytes_len(item->text));
     if (failure) {
-        failure->hash = item->hash;
         failure->named = item->named;
         failure->asked = asked;
         failure->paths = paths;
@@ -228,18 +210,24 @@ static void run_item(struct transaction *work, size_t at)
         skip_item(work, at, "unloaded");
         return;
     }
-    if (module->ok && is_unchanged(module, item->hash) && !ls_names_has(&work->tried, item->key)) {
+    if (module->ok && module->hash == item->hash && !ls_names_has(&work->tried, item->key)) {
         /* another file of the burst required it, and so ran this text already (H35) */
         skip_item(work, at, "unchanged");
         return;
     }
-    struct ls_reload_run run = {
-        .key = item->key, .text = item->text, .hash = item->hash, .result = result_of(work, at)};
+    struct ls_run run = {.session = session,
+                         .key = item->key,
+                         .text = ls_bytes_data(item->text),
+                         .len = ls_bytes_len(item->text),
+                         .hash = item->hash,
+                         .result = result_of(work, at)};
     lua_pushvalue(session->vm.L, item->chunk);
     work->report->ran = true;
-    if (!ls__reload_run(session, &run)) return;
-    ls_names_add(&work->loaded, item->key);
-    if (run.value_changed) ls_names_add(&work->value_changed, item->key);
+    if (ls__reload_run(&run)) {
+        ls_names_add(&work->loaded, item->key);
+        if (run.value_changed) ls_names_add(&work->value_changed, item->key);
+    }
+    ls__run_release(&run);
 }
 
 static void run_first(struct transaction *work, size_t at)
@@ -271,14 +259,14 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
     size_t count = 0, initial = work->count;
     const char **keys = ls_array(initial + 1, sizeof *keys);
     size_t *places = ls_array(initial + 1, sizeof *places), *order = ls_array(initial + 1, sizeof *order);
-    int code = keys && places && order ? 0 : ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+    int code = keys && places && order ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while reloading.");
     for (size_t i = 0; code == 0 && i < initial; i++)
         if (!work->items[i].done && !work->items[i].first_name) {
             keys[count] = work->items[i].key;
             places[count++] = i;
         }
     if (code == 0 && !ls__reload_order(work->session, keys, count, order))
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+        code = ls_fail(err, LS_ENOMEM, "Out of memory while reloading.");
     for (size_t i = 0; code == 0 && i < count; i++)
         run_item(work, places[order[i]]);
     for (size_t i = 0; code == 0 && i < initial; i++)
@@ -401,42 +389,6 @@ static bool follow_failure(struct transaction *work)
 
 /* --- the transaction --- */
 
-static int64_t record_create(void *ctx, const struct ls_var_spec *spec, struct ls_fault *fault)
-{
-    struct ls_session *session = ctx;
-    struct ls_reload_state *state = session->reload;
-    int64_t id = state->store->create(state->store->ctx, spec, fault);
-    struct ls_load *load = id && state->load_count ? &state->loads[state->load_count - 1] : NULL;
-    if (load) /* not noted, it would outlive a failure, which is less harm than refusing it */
-        (void)LS_PUSH(load->made, load->made_count, load->made_cap, id);
-    return id;
-}
-
-static void record_destroy(void *ctx, int64_t id)
-{
-    struct ls_session *session = ctx;
-    session->reload->store->destroy(session->reload->store->ctx, id);
-}
-
-static void begin(struct ls_session *session)
-{
-    struct ls_reload_state *state = session->reload;
-    state->transactions++;
-    state->store = session->model->store;
-    state->recorder = (struct ls_variable_store){session, record_create, record_destroy};
-    if (session->model->store) session->model->store = &state->recorder;
-    ls__set_reloading(session, true);
-}
-
-static void end(struct ls_session *session)
-{
-    struct ls_reload_state *state = session->reload;
-    ls__set_reloading(session, false);
-    session->model->store = state->store;
-    state->store = NULL;
-    state->transactions--;
-}
-
 static void release(struct transaction *work)
 {
     for (size_t i = 0; i < work->count; i++) {
@@ -469,7 +421,8 @@ static void note_old_versions(struct transaction *work)
 static int run_all(struct transaction *work, struct ls_err *err)
 {
     struct ls_session *session = work->session;
-    begin(session);
+    session->reload->running = true;
+    ls__set_reloading(session, true);
     int code = run_in_order(work, err);
     while (code == 0 && (follow_module(work) || follow_failure(work)))
         ;
@@ -479,14 +432,14 @@ static int run_all(struct transaction *work, struct ls_err *err)
         ls__mutations_run(session);
         for (size_t i = 0; i < work->report->count && session->model->migrated != before; i++)
             if (work->report->results[i].outcome != LS_RELOAD_SKIPPED) {
-                work->report->results[i].instances_migrated = (unsigned)(session->model->migrated - before);
                 ls__reload_detail(&work->report->results[i], "%u instance%s migrated",
                                   (unsigned)(session->model->migrated - before),
                                   session->model->migrated - before == 1 ? "" : "s");
                 break;
             }
     }
-    end(session);
+    ls__set_reloading(session, false);
+    session->reload->running = false;
     return code;
 }
 
@@ -500,7 +453,7 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
     for (size_t i = 0; i < count && code == 0; i++) {
         size_t at = add_item(&work, files[i].key, files[i].path, files[i].text, files[i].hash);
         if (at == SIZE_MAX)
-            code = ls_fail(err, LS_ENOMEM, "not enough memory for a reload");
+            code = ls_fail(err, LS_ENOMEM, "Out of memory while reloading.");
         else
             classify(&work, at, &files[i]);
     }
@@ -548,14 +501,15 @@ static const struct ls_load_hooks load_hooks = {
     .failed = ls__load_failed,
     .wanted = ls__reload_wanted,
     .unwanted = ls__reload_unwanted,
-    .naming = ls__reload_naming,
+    .made = ls__load_made,
+    .naming = ls__load_naming,
 };
 
 int ls__reload_new(struct ls_session *session, struct ls_err *err)
 {
     session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
-    if (!session->reload) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!session->reload) return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     session->reload->records = session->reload->libraries = LUA_NOREF;
     return ls__lrun(session, l_new, NULL, 0, err);
 }

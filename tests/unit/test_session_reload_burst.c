@@ -283,8 +283,6 @@ static void h39_the_mutation_queue_runs_once_for_the_burst(void **state)
     site_reload(&site, &report, "lua/a.lua", "lua/b.lua", NULL);
     site_check(&site, "return R.n == 1 and R.seen == 2");
     const struct ls_reload_result *result = site_result(&report, "lua/a.lua");
-    assert_int_equal(result->instances_migrated, 1);
-    assert_int_equal(result->fields_added, 1);
     assert_non_null(strstr(result->details, "Ship +1 field"));
     assert_non_null(strstr(result->details, "1 instance migrated"));
     ls_reload_report_release(&report);
@@ -323,7 +321,7 @@ static void h41_the_time_limit_counts_for_each_mutate(void **state)
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
-    assert_int_equal(site_result(&report, "lua/m.lua")->instances_migrated, 1);
+    assert_non_null(strstr(site_result(&report, "lua/m.lua")->details, "1 instance migrated"));
     site_check(&site, "return a.done == nil and b.done == true and session.reloading == false");
     ls_reload_report_release(&report);
     site_close(&site);
@@ -494,7 +492,6 @@ static void h51_h97_removed_methods_are_named(void **state)
     site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {}) return {}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
-    assert_int_equal(site_result(&report, "lua/m.lua")->methods_removed, 1);
     assert_non_null(strstr(site_result(&report, "lua/m.lua")->details, "1 method removed (sinkAll)"));
     ls_reload_report_release(&report);
     site_close(&site);
@@ -511,7 +508,7 @@ static void h51_keep_removed_methods_turns_it_off(void **state)
     site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {}) return {}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
-    assert_int_equal(site_result(&report, "lua/m.lua")->methods_removed, 0);
+    assert_null(site_result(&report, "lua/m.lua")->details);
     site_check(&site, "return Ship.sinkAll and m.f");
     ls_reload_report_release(&report);
     site_close(&site);
