@@ -7,57 +7,28 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "files/fspath.h"
 
-struct lua_timer {
-    struct ls_item item;     /* first */
-    struct session *session; /* counted */
-    uint64_t handle;         /* the session's name for it */
-    int64_t set;             /* the executor's; owner thread only */
-    atomic_int refs;         /* one of session->timers, one of the executor and then of the queue */
-};
-
 /* --- Lua timers (L108–L116) --- */
 
-#define TIMER_BYTES (sizeof(struct lua_timer) + LS_TIMER_BYTES) /* of the session's budget */
-
-static void unref_timer(struct lua_timer *timer)
-{
-    if (atomic_fetch_sub(&timer->refs, 1) != 1) return;
-    ls_budget_unqueue(&timer->session->budget, TIMER_BYTES);
-    session_unref(timer->session);
-    ls_free(timer);
-}
-
-/* One that has been cleared is in the map no longer. */
-static void run_lua_timer(struct ls_item *item, bool turn)
-{
-    struct lua_timer *timer = (struct lua_timer *)item;
-    struct session *session = timer->session;
-    if (turn && ls_idmap_get(session->timers, (int64_t)timer->handle) == timer) {
-        ls_idmap_take(session->timers, (int64_t)timer->handle);
-        unref_timer(timer);
-        if (session->backend) ls_backend_timer(session->backend, timer->handle);
-    }
-    unref_timer(timer);
-}
-
-static void fire_lua_timer(void *ctx, int64_t handle)
-{
-    (void)handle;
-    struct lua_timer *timer = ctx;
-    ls_queue_post(timer->session->queue, &timer->item, false);
-}
+/* of the session's budget; the timer, and its place in the map */
+enum { TIMER_BYTES = 96 + LS_TIMER_BYTES };
 
 static void clear_lua_timer(void *ctx, uint64_t handle)
 {
     struct session *session = ctx;
-    struct lua_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
+    struct session_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
     if (!timer) return;
-    if (timer->set > 0 && ls_timer_clear(session->server->executor, timer->set)) unref_timer(timer);
-    unref_timer(timer);
+    session_timer_end(timer);
+    ls_budget_unqueue(&session->budget, TIMER_BYTES);
+}
+
+static void run_lua_timer(struct session *session, uint64_t handle, void *arg)
+{
+    (void)arg;
+    clear_lua_timer(session, handle);
+    ls_backend_timer(session->backend, handle);
 }
 
 static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
@@ -65,83 +36,49 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
     struct session *session = ctx;
     session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
     if (session->budget.hit) return LS_ENOMEM;
-    struct lua_timer *timer = ls_malloc(sizeof *timer);
-    if (!timer || !ls_idmap_put(session->timers, (int64_t)handle, timer, NULL)) {
-        ls_budget_unqueue(&session->budget, TIMER_BYTES);
-        ls_free(timer);
-        return LS_ENOMEM;
-    }
-    *timer = (struct lua_timer){.item = {.run = run_lua_timer, .what = "a timer"},
-                                .session = session_ref(session),
-                                .handle = handle,
-                                .refs = 2};
-    if (due_ns == 0) { /* behind the items queued now; this thread runs the queue, so it only enqueues */
-        ls_queue_post(session->queue, &timer->item, false);
-        return 0;
-    }
-    timer->set = ls_timer_set(session->server->executor, due_ns, fire_lua_timer, timer);
-    if (timer->set > 0) return 0;
-    int code = (int)timer->set;
-    unref_timer(timer);
-    clear_lua_timer(session, handle);
-    return code;
+    struct session_timer *timer = session_timer_set(session, due_ns, run_lua_timer, handle, NULL);
+    if (timer && ls_idmap_put(session->timers, (int64_t)handle, timer, NULL)) return 0;
+    session_timer_end(timer);
+    ls_budget_unqueue(&session->budget, TIMER_BYTES);
+    return LS_ENOMEM;
 }
 
 /* --- debounce and grace (P62, P114) --- */
 
-static void run_flush(struct session *session, void *arg)
+static void set_timer(struct session *session, struct session_timer **timer, int64_t due_ns, session_timer_fn run)
 {
+    session_timer_end(*timer);
+    *timer = due_ns != 0 ? session_timer_set(session, due_ns, run, 0, NULL) : NULL;
+    if (due_ns != 0 && !*timer) ls_log_session(0, session->vended, "Out of memory while setting a timer.");
+}
+
+static void run_flush(struct session *session, uint64_t number, void *arg)
+{
+    (void)number;
     (void)arg;
+    set_timer(session, &session->flush_timer, 0, NULL);
     ls_backend_flush(session->backend);
 }
 
-static void run_grace(struct session *session, void *arg)
+static void run_grace(struct session *session, uint64_t number, void *arg)
 {
+    (void)number;
     (void)arg;
+    set_timer(session, &session->grace_timer, 0, NULL);
     ls_backend_grace(session->backend);
     server_trim_later(session->server);
-}
-
-static void fire_flush(void *ctx, int64_t handle)
-{
-    (void)handle;
-    session_post(ctx, run_flush, NULL, NULL, false);
-    session_unref(ctx);
-}
-
-static void fire_grace(void *ctx, int64_t handle)
-{
-    (void)handle;
-    session_post(ctx, run_grace, NULL, NULL, false);
-    session_unref(ctx);
-}
-
-/* A pending timer holds a use of the session; one that cannot be cleared any more gives its use back itself. */
-static void set_timer(struct session *session, int64_t *timer, int64_t due_ns, void (*fire)(void *, int64_t))
-{
-    struct ls_executor *executor = session->server->executor;
-    if (*timer > 0 && ls_timer_clear(executor, *timer)) session_unref(session);
-    *timer = 0;
-    if (due_ns == 0) return;
-    session_ref(session);
-    *timer = ls_timer_set(executor, due_ns, fire, session);
-    if (*timer < 0) {
-        ls_log_session(0, session->vended, "A timer cannot be set: %s.", ls_error_name((int)*timer));
-        session_unref(session);
-        *timer = 0;
-    }
 }
 
 static void flush_at(void *ctx, int64_t due_ns)
 {
     struct session *session = ctx;
-    set_timer(session, &session->flush_timer, due_ns, fire_flush);
+    set_timer(session, &session->flush_timer, due_ns, run_flush);
 }
 
 static void grace_at(void *ctx, int64_t due_ns)
 {
     struct session *session = ctx;
-    set_timer(session, &session->grace_timer, due_ns, fire_grace);
+    set_timer(session, &session->grace_timer, due_ns, run_grace);
 }
 
 /* --- files (H7, H36, H90, H91) --- */

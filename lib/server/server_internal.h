@@ -103,13 +103,13 @@ struct session {
     atomic_bool ended;       /* no longer in the maps */
     struct ls_budget budget; /* all that is kept for it (L5); frames and answers that wait outlive the backend */
     /* -- owner thread only (whoever runs the queue) */
-    struct ls_backend *backend; /* NULL before it is made and after the end */
-    int64_t flush_timer, grace_timer;
-    struct ls_idmap *timers;      /* Lua timer handle → struct lua_timer, counted */
-    struct socket *connected;     /* WebSockets that the backend knows, each counted */
-    struct identity *identities;  /* P25, each counted */
-    int tokens;                   /* how many of them are for more than one request */
-    struct eval_capture *capture; /* where print goes while an evaluation runs (C4) */
+    struct ls_backend *backend;                      /* NULL before it is made and after the end */
+    struct session_timer *flush_timer, *grace_timer; /* NULL = not set */
+    struct ls_idmap *timers;                         /* Lua timer handle → struct session_timer */
+    struct socket *connected;                        /* WebSockets that the backend knows, each counted */
+    struct identity *identities;                     /* P25, each counted */
+    int tokens;                                      /* how many of them are for more than one request */
+    struct eval_capture *capture;                    /* where print goes while an evaluation runs (C4) */
     /* -- protected by lock */
     pthread_mutex_t lock;
     struct ls_map *keys; /* files that a burst may concern this session with */
@@ -141,6 +141,18 @@ int session_post(struct session *session, void (*fn)(struct session *session, vo
  * @return 0; LS_ECLOSED when it has not run because the session has ended; LS_EBUSY when its turn has not come */
 int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
                  int64_t patience_ms);
+
+/* A timer that has `run(session, number, arg)` called on the session's queue, once, while the session has its backend. */
+struct session_timer;
+typedef void (*session_timer_fn)(struct session *session, uint64_t number, void *arg);
+/** @param due_ns  0 = behind the items queued now
+ * @return owned, session_timer_end(), also after it has run; NULL without memory, or when the server stops. Owner
+ * thread. */
+struct session_timer *session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run, uint64_t number,
+                                        void *arg);
+/** From now on it does not run (any more). NULL accepted. Owner thread. */
+void session_timer_end(struct session_timer *timer);
+
 #define SESSION_BUSY_TEXT "The session is busy with something else; the server's log says with what."
 /** How long a thread of the HTTP server waits for the turn of its request in a session: longer than one piece of work
  * may take, and not for ever, so that a session that hangs does not take all of these threads (P40a). Milliseconds. */

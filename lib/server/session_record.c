@@ -133,6 +133,75 @@ int64_t session_patience(const struct ls_server *server)
     return limit <= 0 ? UNLIMITED_PATIENCE_MS : limit + 1000 > least ? limit + 1000 : least;
 }
 
+/* --- timers --- */
+
+struct session_timer {
+    struct ls_item item; /* first */
+    /* -- immutable after it has been set */
+    struct session *session; /* counted */
+    session_timer_fn run;
+    uint64_t number;
+    void *arg;
+    /* -- atomic */
+    atomic_int refs; /* one of whoever set it, one of the executor and then of the queue */
+    /* -- owner thread only */
+    int64_t set; /* the executor's; 0 = it went to the queue at once */
+    bool ended;
+};
+
+static void unref_timer(struct session_timer *timer)
+{
+    if (atomic_fetch_sub(&timer->refs, 1) != 1) return;
+    session_unref(timer->session);
+    ls_free(timer);
+}
+
+static void run_timer(struct ls_item *item, bool turn)
+{
+    struct session_timer *timer = (struct session_timer *)item;
+    if (turn && !timer->ended && timer->session->backend) timer->run(timer->session, timer->number, timer->arg);
+    unref_timer(timer);
+}
+
+/* Timer thread, which runs no Lua. */
+static void fire_timer(void *ctx, int64_t handle)
+{
+    (void)handle;
+    struct session_timer *timer = ctx;
+    ls_queue_post(timer->session->queue, &timer->item, false);
+}
+
+struct session_timer *session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run, uint64_t number,
+                                        void *arg)
+{
+    struct session_timer *timer = ls_malloc(sizeof *timer);
+    if (!timer) return NULL;
+    *timer = (struct session_timer){.item = {.run = run_timer, .what = "a timer"},
+                                    .session = session_ref(session),
+                                    .run = run,
+                                    .number = number,
+                                    .arg = arg,
+                                    .refs = 2};
+    if (due_ns == 0)
+        ls_queue_post(session->queue, &timer->item, false);
+    else
+        timer->set = ls_timer_set(session->server->executor, due_ns, fire_timer, timer);
+    if (timer->set >= 0) return timer;
+    unref_timer(timer);
+    unref_timer(timer);
+    return NULL;
+}
+
+void session_timer_end(struct session_timer *timer)
+{
+    if (!timer) return;
+    timer->ended = true;
+    if (timer->set > 0 && ls_timer_clear(timer->session->server->executor, timer->set)) unref_timer(timer);
+    unref_timer(timer);
+}
+
+/* --- interrupting --- */
+
 /* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from
  * any thread. */
 void session_interrupt(struct session *session, bool for_good)

@@ -28,11 +28,11 @@ struct identity {
     atomic_int refs;
     /* -- owner thread only */
     struct identity *next;
-    struct session *session; /* borrowed while it is in the session's list */
-    struct ls_conn *conn;    /* NULL when the identity has ended */
-    int64_t timer;           /* the executor's; holds a use of the identity and of the session */
-    int64_t used_ns;         /* last request */
-    bool dropping;           /* too much waits for it: its end has been posted */
+    struct session *session;     /* borrowed while it is in the session's list */
+    struct ls_conn *conn;        /* NULL when the identity has ended */
+    struct session_timer *timer; /* looks whether it has expired; NULL = not set */
+    int64_t used_ns;             /* last request */
+    bool dropping;               /* too much waits for it: its end has been posted */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -113,11 +113,8 @@ static void end_identity(struct session *session, struct identity *identity)
     if (!identity->conn) return;
     LL_DELETE(session->identities, identity);
     session->tokens -= identity->token[0] != '\0';
-    if (identity->timer > 0 && ls_timer_clear(session->server->executor, identity->timer)) {
-        identity_unref(identity);
-        session_unref(session);
-    }
-    identity->timer = 0;
+    session_timer_end(identity->timer);
+    identity->timer = NULL;
     ls_backend_disconnect(session->backend, identity->conn, false);
     if (identity->token[0] != '\0') server_trim_later(session->server);
     identity->conn = NULL;
@@ -131,39 +128,24 @@ void api_release_session(struct session *session)
         end_identity(session, session->identities);
 }
 
-static void arm_expiry(struct identity *identity, int64_t due_ns);
+static void look_for_expiry(struct session *session, uint64_t number, void *arg);
 
-static void expire(struct session *session, void *arg)
+/* Does nothing without memory: the next request tries again. */
+static void look_again(struct session *session, struct identity *identity)
 {
-    struct identity *identity = arg;
-    if (!identity->conn) return;
     int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
-    identity->timer = 0;
-    if (ls_now_ns() >= due)
+    session_timer_end(identity->timer);
+    identity->timer = session_timer_set(session, due, look_for_expiry, 0, identity);
+}
+
+static void look_for_expiry(struct session *session, uint64_t number, void *arg)
+{
+    (void)number;
+    struct identity *identity = arg;
+    if (ls_now_ns() >= identity->used_ns + ls_ms(session->server->config.identity_ms))
         end_identity(session, identity);
     else
-        arm_expiry(identity, due);
-}
-
-static void fire_expiry(void *ctx, int64_t handle)
-{
-    (void)handle;
-    struct identity *identity = ctx;
-    struct session *session = identity->session;
-    session_post(session, expire, identity, identity_unref, false);
-    session_unref(session);
-}
-
-static void arm_expiry(struct identity *identity, int64_t due_ns)
-{
-    atomic_fetch_add(&identity->refs, 1);
-    session_ref(identity->session);
-    identity->timer = ls_timer_set(identity->session->server->executor, due_ns, fire_expiry, identity);
-    if (identity->timer < 0) {
-        identity->timer = 0;
-        session_unref(identity->session);
-        identity_unref(identity);
-    }
+        look_again(session, identity);
 }
 
 /* --- one request --- */
@@ -231,8 +213,7 @@ static struct identity *find_identity(struct session *session, struct api_call *
         return NULL;
     }
     identity->used_ns = ls_now_ns();
-    if (token[0] != '\0' && identity->timer == 0)
-        arm_expiry(identity, identity->used_ns + ls_ms(session->server->config.identity_ms));
+    if (token[0] != '\0' && !identity->timer) look_again(session, identity);
     return identity;
 }
 
