@@ -20,7 +20,7 @@ enum { LIST_WAIT_MS = 1000, RELOAD_WAIT_MS = 30000 };
 
 static void begin_answer(struct ls_buf *line, struct ls_control *request)
 {
-    control_begin(line, ls_control_id(request));
+    ls__control_begin(line, ls_control_id(request));
     ls_json_put_bool(line, "ok", true);
 }
 
@@ -45,7 +45,7 @@ static const char *code_name(int code)
 static int call_session(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
                         struct ls_err *err)
 {
-    int rc = session_call(session, fn, arg, session_patience(session->server));
+    int rc = ls__session_call(session, fn, arg, ls__session_patience(session->server));
     if (rc == LS_EBUSY)
         ls_fail(err, rc, "Session %s is busy with something else; the server's log says with what.", session->vended);
     else if (rc < 0)
@@ -55,7 +55,7 @@ static int call_session(struct session *session, void (*fn)(struct session *sess
 
 static void fail_with(struct control_client *client, struct ls_control *request, const struct ls_err *err)
 {
-    control_fail(client, ls_control_id(request), code_name(err->code), ls_err_text(err));
+    ls__control_fail(client, ls_control_id(request), code_name(err->code), ls_err_text(err));
 }
 
 /* --- which session --- */
@@ -64,37 +64,39 @@ static void fail_with(struct control_client *client, struct ls_control *request,
 static struct session *default_session(struct ls_server *server)
 {
     struct session **list, *chosen = NULL;
-    size_t count = manager_list(server->manager, &list);
+    size_t count = ls__manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (!chosen || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns)) chosen = list[i];
-    if (chosen) session_ref(chosen);
-    session_unref_all(list, count);
+    if (chosen) ls__session_ref(chosen);
+    ls__session_unref_all(list, count);
     return chosen;
 }
 
 /* By name, NULL = the default one. @return a use; NULL when an error has been answered */
 static struct session *find_session(struct control_client *client, struct ls_control *request, const char *name)
 {
-    struct manager *manager = control_server(client)->manager;
+    struct manager *manager = ls__control_server(client)->manager;
     LS_ERR(err);
-    struct session *session = name ? manager_find_named(manager, name, &err) : default_session(control_server(client));
+    struct session *session =
+        name ? ls__manager_find_named(manager, name, &err) : default_session(ls__control_server(client));
     if (session)
-        (void)manager_join(manager, session);
+        (void)ls__manager_join(manager, session);
     else
-        control_fail(client, ls_control_id(request), "no-session", name ? ls_err_text(&err) : "There is no session.");
+        ls__control_fail(client, ls_control_id(request), "no-session",
+                         name ? ls_err_text(&err) : "There is no session.");
     return session;
 }
 
 /* The same, and `new` makes one. */
 static struct session *find_or_make(struct control_client *client, struct ls_control *request)
 {
-    struct manager *manager = control_server(client)->manager;
+    struct manager *manager = ls__control_server(client)->manager;
     const char *name = ls_control_text(request, "session", NULL);
     if (!name || strcmp(name, "new") != 0) return find_session(client, request, name);
     LS_ERR(err);
-    struct session *session = manager_create(manager, &err);
+    struct session *session = ls__manager_create(manager, &err);
     if (session)
-        (void)manager_join(manager, session);
+        (void)ls__manager_join(manager, session);
     else
         fail_with(client, request, &err);
     return session;
@@ -104,12 +106,12 @@ static struct session *find_or_make(struct control_client *client, struct ls_con
 static ssize_t find_sessions(struct control_client *client, struct ls_control *request, const char *const *names,
                              size_t count, struct session ***list)
 {
-    if (count == 0) return (ssize_t)manager_list(control_server(client)->manager, list);
+    if (count == 0) return (ssize_t)ls__manager_list(ls__control_server(client)->manager, list);
     *list = ls_array(count, sizeof **list);
     for (size_t i = 0; *list && i < count; i++) {
         (*list)[i] = find_session(client, request, names[i]);
         if ((*list)[i]) continue;
-        session_unref_all(*list, i);
+        ls__session_unref_all(*list, i);
         return -1;
     }
     return *list ? (ssize_t)count : 0;
@@ -119,7 +121,7 @@ static ssize_t find_sessions(struct control_client *client, struct ls_control *r
 
 static void run_ping(struct control_client *client, struct ls_control *request)
 {
-    const struct ls_server *server = control_server(client);
+    const struct ls_server *server = ls__control_server(client);
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     ls_json_put_str(&line, "version", LS_VERSION);
@@ -130,7 +132,7 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */
     struct mallinfo2 memory = mallinfo2();
     ls_json_put_int(&line, "heap", (int64_t)(memory.uordblks + memory.hblkhd));
-    control_end(client, &line);
+    ls__control_end(client, &line);
 }
 
 /* --- asking every session --- */
@@ -167,18 +169,18 @@ static void answer_census(struct gather *gather, struct session *session, size_t
 }
 
 /* Ask the sessions of a list and wait for them, up to a second for one that is busy. @return the answers,
- * gather_unref(); NULL without memory */
+ * ls__gather_unref(); NULL without memory */
 static struct census *ask_sessions(struct session **list, size_t count,
                                    void (*tell)(struct session *session, struct ls_buf *members))
 {
     struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
     if (!census) return NULL;
-    gather_init(&census->gather, answer_census, NULL, free_census);
+    ls__gather_init(&census->gather, answer_census, NULL, free_census);
     census->tell = tell;
     census->count = count;
     for (size_t i = 0; i < count; i++)
-        gather_ask(&census->gather, list[i], i);
-    gather_wait(&census->gather, LIST_WAIT_MS);
+        ls__gather_ask(&census->gather, list[i], i);
+    ls__gather_wait(&census->gather, LIST_WAIT_MS);
     return census;
 }
 
@@ -222,7 +224,7 @@ static void write_row(struct ls_buf *out, const struct ls_server *server, const 
 int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
 {
     struct session **list;
-    size_t count = manager_list(server->manager, &list);
+    size_t count = ls__manager_list(server->manager, &list);
     struct census *census = ask_sessions(list, count, tell_size);
     if (census) {
         ls_buf_char(out, '[');
@@ -231,8 +233,8 @@ int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
         ls_buf_char(out, ']');
     }
     int rc = census && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
-    if (census) gather_unref(&census->gather);
-    session_unref_all(list, count);
+    if (census) ls__gather_unref(&census->gather);
+    ls__session_unref_all(list, count);
     return rc;
 }
 
@@ -241,8 +243,8 @@ static void run_sessions(struct control_client *client, struct ls_control *reque
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     ls_json_key(&line, "sessions");
-    ls_server_sessions_json(control_server(client), &line);
-    control_end(client, &line);
+    ls_server_sessions_json(ls__control_server(client), &line);
+    ls__control_end(client, &line);
 }
 
 /* --- eval, complete, interrupt --- */
@@ -260,10 +262,10 @@ static void print_event(void *ctx, const char *text, size_t len)
 {
     struct evaluation *evaluation = ctx;
     struct ls_buf line = LS_BUF_INIT;
-    control_begin(&line, ls_control_id(evaluation->request));
+    ls__control_begin(&line, ls_control_id(evaluation->request));
     ls_json_put_str(&line, "event", "print");
     ls_json_put_string(&line, "text", text, len);
-    control_end(evaluation->client, &line);
+    ls__control_end(evaluation->client, &line);
 }
 
 static void run_evaluation(struct session *session, void *arg)
@@ -289,7 +291,7 @@ static void run_eval(struct control_client *client, struct ls_control *request, 
                                        .repl = ls_control_flag(request, "repl"),
                                        .max_output = max > 0 ? (size_t)max : 0,
                                        .width = width > 0 ? (size_t)width : 0};
-    session_touch(session);
+    ls__session_touch(session);
     int rc = call_session(session, run_evaluation, &evaluation, &evaluation.err);
     if (rc < 0) evaluation.rc = rc;
     struct ls_buf line = LS_BUF_INIT;
@@ -302,7 +304,7 @@ static void run_eval(struct control_client *client, struct ls_control *request, 
         add_json(&line, "json", &evaluation.eval.json, "null");
         ls_json_put_bool(&line, "incomplete", evaluation.eval.incomplete);
         ls_json_put_int(&line, "ns", evaluation.ns);
-        control_end(client, &line);
+        ls__control_end(client, &line);
     }
     ls_buf_release(&evaluation.eval.text);
     ls_buf_release(&evaluation.eval.json);
@@ -330,16 +332,16 @@ static void run_complete(struct control_client *client, struct ls_control *reque
     struct ls_buf line = LS_BUF_INIT;
     begin_answer(&line, request);
     add_json(&line, "completions", &completion.json, "[]");
-    control_end(client, &line);
+    ls__control_end(client, &line);
     ls_buf_release(&completion.json);
 }
 
 static void run_interrupt(struct control_client *client, struct ls_control *request, struct session *session)
 {
     struct ls_buf line = LS_BUF_INIT;
-    session_interrupt(session, false);
+    ls__session_interrupt(session, false);
     begin_answer(&line, request);
-    control_end(client, &line);
+    ls__control_end(client, &line);
 }
 
 /* --- unload --- */
@@ -413,34 +415,34 @@ static void run_unload(struct control_client *client, struct ls_control *request
         fail_with(client, request, &problem);
         ls_buf_release(&line);
     } else {
-        control_end(client, &line);
+        ls__control_end(client, &line);
     }
-    session_unref_all(list, (size_t)count);
+    ls__session_unref_all(list, (size_t)count);
 }
 
 /* --- reload, restart, state --- */
 
 static void run_reload_command(struct control_client *client, struct ls_control *request)
 {
-    struct ls_server *server = control_server(client);
+    struct ls_server *server = ls__control_server(client);
     const char *const *files;
     size_t count = ls_control_list(request, "files", &files);
     LS_ERR(err);
-    struct ls_burst *burst = reload_burst_of(server, files, count, &err);
+    struct ls_burst *burst = ls__reload_burst_of(server, files, count, &err);
     if (!burst) {
         fail_with(client, request, &err);
         return;
     }
     struct ls_buf line = LS_BUF_INIT, results = LS_BUF_INIT;
-    int rc = reload_command(server, burst, &results, RELOAD_WAIT_MS);
+    int rc = ls__reload_command(server, burst, &results, RELOAD_WAIT_MS);
     ls_burst_unref(burst);
     if (rc < 0) {
-        control_fail(client, ls_control_id(request), ls_error_name(rc),
-                     "A session is busy; the files are reloaded there when it is done.");
+        ls__control_fail(client, ls_control_id(request), ls_error_name(rc),
+                         "A session is busy; the files are reloaded there when it is done.");
     } else {
         begin_answer(&line, request);
         add_json(&line, "results", &results, "[]");
-        control_end(client, &line);
+        ls__control_end(client, &line);
     }
     ls_buf_release(&results);
 }
@@ -454,9 +456,9 @@ struct restarting {
 static void run_restarting(struct session *session, void *arg)
 {
     struct restarting *restarting = arg;
-    session_set_interruptible(session, NULL);
+    ls__session_set_interruptible(session, NULL);
     restarting->rc = ls_backend_restart(session->backend, &restarting->err);
-    session_set_interruptible(session, ls_backend_session(session->backend));
+    ls__session_set_interruptible(session, ls_backend_session(session->backend));
 }
 
 static void run_restart(struct control_client *client, struct ls_control *request, struct session *session)
@@ -470,7 +472,7 @@ static void run_restart(struct control_client *client, struct ls_control *reques
         struct ls_buf line = LS_BUF_INIT;
         begin_answer(&line, request);
         ls_json_put_str(&line, "session", session->vended);
-        control_end(client, &line);
+        ls__control_end(client, &line);
     }
     ls_err_release(&restarting.err);
 }
@@ -491,7 +493,7 @@ static void tell_state(struct session *session, struct ls_buf *members)
 /* H101: what one needs when nothing happens on save. */
 static void run_state(struct control_client *client, struct ls_control *request)
 {
-    struct ls_server *server = control_server(client);
+    struct ls_server *server = ls__control_server(client);
     struct session **list;
     const char *name = ls_control_text(request, "session", NULL);
     ssize_t count = find_sessions(client, request, &name, name ? 1 : 0, &list);
@@ -505,13 +507,13 @@ static void run_state(struct control_client *client, struct ls_control *request)
         ls_json_put_str(&line, "session", list[i]->vended);
         end_row(&line, &census->rows[i]);
     }
-    if (census) gather_unref(&census->gather);
+    if (census) ls__gather_unref(&census->gather);
     ls_buf_char(&line, ']');
     if (server->hotload) ls_hotload_state_json(server->hotload, &hotload);
     add_json(&line, "hotload", &hotload, "null");
-    control_end(client, &line);
+    ls__control_end(client, &line);
     ls_buf_release(&hotload);
-    session_unref_all(list, (size_t)count);
+    ls__session_unref_all(list, (size_t)count);
 }
 
 /* --- the table --- */
@@ -544,7 +546,7 @@ static void run_in_session(struct control_client *client, struct ls_control *req
                                   ? find_or_make(client, request)
                                   : find_session(client, request, ls_control_text(request, "session", NULL));
     if (session) run(client, request, session);
-    session_unref(session);
+    ls__session_unref(session);
 }
 
 static bool has_member(struct ls_control *request, const char *name)
@@ -553,14 +555,14 @@ static bool has_member(struct ls_control *request, const char *name)
     return ls_control_text(request, name, NULL) || ls_control_list(request, name, &list) > 0;
 }
 
-void command_run(struct control_client *client, struct ls_control *request)
+void ls__command_run(struct control_client *client, struct ls_control *request)
 {
     const char *name = ls_control_cmd(request), *code = *name != '\0' ? "unknown-command" : "bad-request";
     struct ls_buf text = LS_BUF_INIT;
     size_t at = 0;
     while (at < COMMAND_COUNT && strcmp(name, commands[at].name) != 0)
         at++;
-    if (!server_await_start(control_server(client))) {
+    if (!ls__server_await_start(ls__control_server(client))) {
         code = "busy";
         ls_buf_str(&text, "The server is stopping.");
     } else if (at == COMMAND_COUNT) {
@@ -573,6 +575,6 @@ void command_run(struct control_client *client, struct ls_control *request)
     } else {
         run_in_session(client, request, commands[at].run_in);
     }
-    if (text.len > 0) control_fail(client, ls_control_id(request), code, ls_buf_text(&text));
+    if (text.len > 0) ls__control_fail(client, ls_control_id(request), code, ls_buf_text(&text));
     ls_buf_release(&text);
 }

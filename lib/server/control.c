@@ -197,49 +197,49 @@ static void write_line(struct control_client *client, const struct ls_buf *line,
     pthread_mutex_unlock(&client->lock);
 }
 
-void control_begin(struct ls_buf *line, const char *id)
+void ls__control_begin(struct ls_buf *line, const char *id)
 {
     ls_json_open(line, NULL, '{');
     ls_json_put_raw(line, "id", id, strlen(id));
 }
 
-void control_end(struct control_client *client, struct ls_buf *line)
+void ls__control_end(struct control_client *client, struct ls_buf *line)
 {
     ls_buf_char(line, '}');
     write_line(client, line, SEND_WAIT_MS);
     ls_buf_release(line);
 }
 
-void control_fail(struct control_client *client, const char *id, const char *code, const char *message)
+void ls__control_fail(struct control_client *client, const char *id, const char *code, const char *message)
 {
     struct ls_buf line = LS_BUF_INIT;
-    control_begin(&line, id);
+    ls__control_begin(&line, id);
     ls_json_put_bool(&line, "ok", false);
     ls_json_open(&line, "error", '{');
     ls_json_put_str(&line, "code", code);
     ls_json_put_str(&line, "message", message);
     ls_buf_char(&line, '}');
-    control_end(client, &line);
+    ls__control_end(client, &line);
 }
 
-struct ls_server *control_server(struct control_client *client)
+struct ls_server *ls__control_server(struct control_client *client)
 {
     return client->control->server;
 }
 
-bool control_watched(struct control *control)
+bool ls__control_watched(struct control *control)
 {
     return control && atomic_load(&control->watchers) > 0;
 }
 
-void control_event(struct control *control, const char *event, const char *fields)
+void ls__control_event(struct control *control, const char *event, const char *fields)
 {
-    if (!control_watched(control)) return;
+    if (!ls__control_watched(control)) return;
     pthread_mutex_lock(&control->lock);
     for (struct control_client *client = control->clients; client; client = client->next) {
         if (!atomic_load(&client->watching)) continue;
         struct ls_buf line = LS_BUF_INIT;
-        control_begin(&line, client->watch_id);
+        ls__control_begin(&line, client->watch_id);
         ls_json_put_str(&line, "event", event);
         if (*fields != '\0') ls_json_put_raw(&line, NULL, fields, strlen(fields));
         ls_buf_char(&line, '}');
@@ -260,12 +260,12 @@ static void on_log(void *ctx, int level, const char *session, const char *text, 
 {
     (void)ctx;
     pthread_mutex_lock(&tapped_lock);
-    if (control_watched(tapped)) {
+    if (ls__control_watched(tapped)) {
         struct ls_buf fields = LS_BUF_INIT;
         ls_json_put_int(&fields, "level", level < 0 ? 0 : level);
         ls_json_put_string(&fields, "text", text, len);
         if (session) ls_json_put_str(&fields, "session", session);
-        if (!ls_buf_failed(&fields)) control_event(tapped, "log", ls_buf_text(&fields));
+        if (!ls_buf_failed(&fields)) ls__control_event(tapped, "log", ls_buf_text(&fields));
         ls_buf_release(&fields);
     }
     pthread_mutex_unlock(&tapped_lock);
@@ -289,12 +289,12 @@ static void take_line(struct control_client *client, const char *text, size_t le
     LS_ERR(err);
     struct ls_control *request = ls_control_parse(text, len, &err);
     if (!request)
-        control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", ls_err_text(&err));
+        ls__control_fail(client, "null", err.code == LS_EINVAL ? "bad-request" : "internal", ls_err_text(&err));
     else if (strcmp(ls_control_cmd(request), "watch") == 0) {
         struct ls_buf line = LS_BUF_INIT;
-        control_begin(&line, ls_control_id(request));
+        ls__control_begin(&line, ls_control_id(request));
         ls_json_put_bool(&line, "ok", true);
-        control_end(client, &line);
+        ls__control_end(client, &line);
         pthread_mutex_lock(&client->control->lock);
         ls_free(client->watch_id);
         client->watch_id = ls_strdup(ls_control_id(request));
@@ -320,7 +320,7 @@ static void take_lines(struct control_client *client, struct ls_buf *in, bool *s
     }
     ls_buf_shift(in, at);
     if (in->len <= LS_CONTROL_MAX_LINE) return;
-    if (!*skipping) control_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
+    if (!*skipping) ls__control_fail(client, "null", "too-long", "A control request is at most 1 MiB long.");
     *skipping = true;
     ls_buf_clear(in);
 }
@@ -397,7 +397,7 @@ static void *accept_clients(void *ctx)
 
 /* --- opening and closing --- */
 
-struct control *control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err)
+struct control *ls__control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err)
 {
     struct control *control = ls_zalloc(sizeof *control);
     struct ls_buf place = LS_BUF_INIT, refused = LS_BUF_INIT;
@@ -421,13 +421,13 @@ struct control *control_open(struct ls_server *server, const char *path, control
     ls_buf_release(&place);
     ls_buf_release(&refused);
     if (!control->path || bind_socket(control, err) < 0) {
-        control_close(control);
+        ls__control_close(control);
         return NULL;
     }
     int code = pthread_create(&control->thread, NULL, accept_clients, control);
     if (code != 0) {
         ls_fail(err, LS_EIO, "The thread of the control socket cannot be started: %s.", strerror(code));
-        control_close(control);
+        ls__control_close(control);
         return NULL;
     }
     control->started = true;
@@ -436,7 +436,7 @@ struct control *control_open(struct ls_server *server, const char *path, control
     return control;
 }
 
-void control_forget(const struct control *control)
+void ls__control_forget(const struct control *control)
 {
     struct stat info;
     if (control && control->ino != 0 && lstat(control->path, &info) == 0 && info.st_ino == control->ino &&
@@ -444,7 +444,7 @@ void control_forget(const struct control *control)
         unlink(control->path);
 }
 
-void control_close(struct control *control)
+void ls__control_close(struct control *control)
 {
     if (!control) return;
     tap_log(control, false);
@@ -456,7 +456,7 @@ void control_close(struct control *control)
     while (control->clients)
         pthread_cond_wait(&control->gone, &control->lock);
     pthread_mutex_unlock(&control->lock);
-    control_forget(control);
+    ls__control_forget(control);
     if (control->fd >= 0) close(control->fd);
     pthread_mutex_destroy(&control->lock);
     pthread_cond_destroy(&control->gone);
@@ -464,7 +464,7 @@ void control_close(struct control *control)
     ls_free(control);
 }
 
-const char *control_path(const struct control *control)
+const char *ls__control_path(const struct control *control)
 {
     return control ? control->path : NULL;
 }

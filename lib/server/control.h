@@ -19,13 +19,13 @@ struct control_client {
 };
 
 /** Begin the object of an answer or event, with its member `id`. `id` is JSON text. */
-void control_begin(struct ls_buf *line, const char *id);
+void ls__control_begin(struct ls_buf *line, const char *id);
 /** End the object, write it as a line, and release it; a client that does not read for a second is given up. Any
  * thread. */
-void control_end(struct control_client *client, struct ls_buf *line);
+void ls__control_end(struct control_client *client, struct ls_buf *line);
 /** An error answer. `id` is JSON text. Any thread. */
-void control_fail(struct control_client *client, const char *id, const char *code, const char *message);
+void ls__control_fail(struct control_client *client, const char *id, const char *code, const char *message);
 /** The server that it has asked. */
-struct ls_server *control_server(struct control_client *client);
+struct ls_server *ls__control_server(struct control_client *client);
 
 #endif

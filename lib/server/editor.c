@@ -99,7 +99,7 @@ static char *find_file(struct session *session, const char *key)
     char *real = ls_path_within(session->server->web.within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
-    bool ok = real && ls_is_file(real) && (ls_path_below(root, real) || host_may_want(session, &file, 1));
+    bool ok = real && ls_is_file(real) && (ls_path_below(root, real) || ls__host_may_want(session, &file, 1));
     if (!ok) {
         ls_free(real);
         real = NULL;
@@ -137,7 +137,7 @@ static int open_file(struct request *request, struct session *session, const str
     return reply_send(&reply, request->http);
 }
 
-int editor_open(struct request *request)
+int ls__editor_open(struct request *request)
 {
     struct ls_server *server = request->web->server;
     char id[LS_RANDOM_ID + 1];
@@ -148,13 +148,13 @@ int editor_open(struct request *request)
             "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
             "when LSESS_EDITOR names an editor.\n");
     int len = request_param(request, "session", id, sizeof id);
-    struct session *session = len > 0 ? manager_find(server->manager, id, (size_t)len) : NULL;
+    struct session *session = len > 0 ? ls__manager_find(server->manager, id, (size_t)len) : NULL;
     if (!session) return reply_text(request->http, 404, "There is no such session.\n");
     struct ls_buf body = LS_BUF_INIT;
     int status = request_body(request, MAX_BODY, &body) < 0
                      ? reply_text(request->http, 400, "The request cannot be read.\n")
                      : open_file(request, session, &body);
     ls_buf_release(&body);
-    session_unref(session);
+    ls__session_unref(session);
     return status;
 }

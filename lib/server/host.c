@@ -20,7 +20,7 @@ static void clear_lua_timer(void *ctx, uint64_t handle)
     struct session *session = ctx;
     struct session_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
     if (!timer) return;
-    session_timer_end(timer);
+    ls__session_timer_end(timer);
     ls_budget_unqueue(&session->budget, TIMER_BYTES);
 }
 
@@ -36,9 +36,9 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
     struct session *session = ctx;
     session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
     if (session->budget.hit) return LS_ENOMEM;
-    struct session_timer *timer = session_timer_set(session, due_ns, run_lua_timer, handle, NULL);
+    struct session_timer *timer = ls__session_timer_set(session, due_ns, run_lua_timer, handle, NULL);
     if (timer && ls_idmap_put(session->timers, (int64_t)handle, timer, NULL)) return 0;
-    session_timer_end(timer);
+    ls__session_timer_end(timer);
     ls_budget_unqueue(&session->budget, TIMER_BYTES);
     return LS_ENOMEM;
 }
@@ -47,8 +47,8 @@ static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
 
 static void set_timer(struct session *session, struct session_timer **timer, int64_t due_ns, session_timer_fn run)
 {
-    session_timer_end(*timer);
-    *timer = due_ns != 0 ? session_timer_set(session, due_ns, run, 0, NULL) : NULL;
+    ls__session_timer_end(*timer);
+    *timer = due_ns != 0 ? ls__session_timer_set(session, due_ns, run, 0, NULL) : NULL;
     if (due_ns != 0 && !*timer) ls_log_session(0, session->vended, "Out of memory while setting a timer.");
 }
 
@@ -66,7 +66,7 @@ static void run_grace(struct session *session, uint64_t number, void *arg)
     (void)arg;
     set_timer(session, &session->grace_timer, 0, NULL);
     ls_backend_grace(session->backend);
-    server_trim_later(session->server);
+    ls__server_trim_later(session->server);
 }
 
 static void flush_at(void *ctx, int64_t due_ns)
@@ -137,7 +137,7 @@ static bool has_key(const struct session *session, const char *key)
     return key && ls_map_get(session->keys, key, strlen(key));
 }
 
-bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count)
+bool ls__host_may_want(struct session *session, const struct ls_reload_file *files, size_t count)
 {
     const char *root = session->server->site.root;
     bool wanted = false;
@@ -157,7 +157,7 @@ static void print_text(void *ctx, const char *text, size_t len)
     if (session->capture) session->capture->print(session->capture->ctx, text, len);
 }
 
-void host_fill(struct session *session, struct ls_backend_host *host)
+void ls__host_fill(struct session *session, struct ls_backend_host *host)
 {
     *host = (struct ls_backend_host){
         .ctx = session,
@@ -174,7 +174,7 @@ void host_fill(struct session *session, struct ls_backend_host *host)
     };
 }
 
-void host_cancel_timers(struct session *session)
+void ls__host_cancel_timers(struct session *session)
 {
     flush_at(session, 0);
     grace_at(session, 0);

@@ -22,26 +22,26 @@ static int route_rest(struct request *request)
 {
     const char *first = request->path + 1;
     size_t len = strcspn(first, "/");
-    struct session *session = manager_find(request->web->server->manager, first, len);
+    struct session *session = ls__manager_find(request->web->server->manager, first, len);
     if (session) {
-        int status = pages_session(request, session, first + len);
-        session_unref(session);
+        int status = ls__pages_session(request, session, first + len);
+        ls__session_unref(session);
         return status;
     }
     /* P18: the two listings of a session that is gone are static paths, which do not exist. */
-    if (is_id(first, len) && request->get) return pages_gone(request);
+    if (is_id(first, len) && request->get) return ls__pages_gone(request);
     return static_serve(request);
 }
 
 static int route(struct request *request)
 {
     const char *path = request->path;
-    if (strcmp(path, "/") == 0) return pages_root(request);
+    if (strcmp(path, "/") == 0) return ls__pages_root(request);
     if (strcmp(path, "/api") == 0) return reply_redirect(request, "/api/");
     if (strcmp(path, "/ws") == 0) return reply_redirect(request, "/ws/");
-    if (strcmp(path, "/api/open") == 0) return editor_open(request);
-    if (strncmp(path, "/api/", 5) == 0) return api_handle(request, path + 5);
-    if (strncmp(path, "/ws/", 4) == 0) return websocket_begin(request);
+    if (strcmp(path, "/api/open") == 0) return ls__editor_open(request);
+    if (strncmp(path, "/api/", 5) == 0) return ls__api_handle(request, path + 5);
+    if (strncmp(path, "/ws/", 4) == 0) return ls__websocket_begin(request);
     return route_rest(request);
 }
 
@@ -54,7 +54,7 @@ static void end_early(struct mg_connection *http)
     if (fd >= 0) descriptor_linger(fd, LINGER_MS);
 }
 
-int http_error(struct mg_connection *http, int status, const char *message)
+int ls__http_error(struct mg_connection *http, int status, const char *message)
 {
     (void)message;
     request_end();
@@ -72,7 +72,7 @@ static int answer(struct mg_connection *http)
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
     const char *fault = request_begin(info);
     if (fault) return reply_text(http, 400, "%s", fault);
-    if (!server_await_start(server)) return reply_text(http, 503, "The server is stopping.\n");
+    if (!ls__server_await_start(server)) return reply_text(http, 503, "The server is stopping.\n");
     if (web->tls && tls_origin_of(web->tls, info->remote_port) == TLS_NOT_OURS)
         return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
@@ -96,7 +96,7 @@ static int answer(struct mg_connection *http)
     return route(&request);
 }
 
-int http_begin_request(struct mg_connection *http)
+int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
     if (status > 0 && request_body_left()) end_early(http);

@@ -36,7 +36,7 @@ struct manager {
 
 /* --- places --- */
 
-bool manager_join(struct manager *manager, struct session *session)
+bool ls__manager_join(struct manager *manager, struct session *session)
 {
     pthread_mutex_lock(&manager->lock);
     session->joined = true;
@@ -104,7 +104,7 @@ static int publish(struct manager *manager, struct session *session)
         ok = false;
     }
     if (ok) {
-        session_ref(session); /* the map's use */
+        ls__session_ref(session); /* the map's use */
     }
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
@@ -124,13 +124,13 @@ static void end_session(struct ls_item *item, bool turn)
     manager->alive--;
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
-    session_unref(session);
+    ls__session_unref(session);
 }
 
 /* Nothing posts to a session twice to end it: whoever took it out of the maps does, or whoever could not put it in. */
 static void begin_end(struct session *session)
 {
-    session_ref(session);
+    ls__session_ref(session);
     session->end_item = (struct ls_item){.run = end_session};
     ls_queue_end(session->queue, &session->end_item);
 }
@@ -154,16 +154,16 @@ static void destroy(struct manager *manager, struct session *session)
     if (!taken) return;
     ls_log_session(1, session->vended, "session ended");
     begin_end(session);
-    session_unref(taken);
+    ls__session_unref(taken);
 }
 
-void manager_destroy_all(struct manager *manager)
+void ls__manager_destroy_all(struct manager *manager)
 {
     struct session **list;
-    size_t count = manager_list(manager, &list);
+    size_t count = ls__manager_list(manager, &list);
     for (size_t i = 0; i < count; i++)
         destroy(manager, list[i]);
-    session_unref_all(list, count);
+    ls__session_unref_all(list, count);
 }
 
 /* --- creation (P30) --- */
@@ -176,7 +176,7 @@ static struct session *creation_failed(struct manager *manager, struct session *
     pthread_mutex_unlock(&manager->lock);
     atomic_store(&session->ended, true);
     begin_end(session);
-    session_unref(session);
+    ls__session_unref(session);
     return NULL;
 }
 
@@ -186,9 +186,9 @@ static void arm_timeout(struct manager *manager)
     if (timeout > 0) ls_alarm_set(&manager->timeout, ls_now_ns() + ls_ms(interval > 0 ? interval : 1));
 }
 
-struct session *manager_create(struct manager *manager, struct ls_err *err)
+struct session *ls__manager_create(struct manager *manager, struct ls_err *err)
 {
-    struct session *session = session_new(manager->config.executor, manager->config.memory_limit, err), *evicted;
+    struct session *session = ls__session_new(manager->config.executor, manager->config.memory_limit, err), *evicted;
     if (!session) return NULL;
     session->manager = manager;
     int rc = reserve_place(manager, session, &evicted, err);
@@ -196,10 +196,10 @@ struct session *manager_create(struct manager *manager, struct ls_err *err)
         ls_log_session(1, evicted->vended,
                        "session ended: no page ever joined it, and it makes room for another (--max-sessions)");
         begin_end(evicted);
-        session_unref(evicted);
+        ls__session_unref(evicted);
     }
     if (rc < 0) {
-        session_unref(session);
+        ls__session_unref(session);
         return NULL;
     }
     ls_queue_name(session->queue, session->vended);
@@ -216,12 +216,12 @@ struct session *manager_create(struct manager *manager, struct ls_err *err)
 
 /* --- look-ups --- */
 
-struct session *manager_find(struct manager *manager, const char *id, size_t len)
+struct session *ls__manager_find(struct manager *manager, const char *id, size_t len)
 {
     if (len != LS_RANDOM_ID) return NULL;
     pthread_mutex_lock(&manager->lock);
     struct session *session = ls_map_get(manager->by_id, id, len);
-    if (session) session_ref(session);
+    if (session) ls__session_ref(session);
     pthread_mutex_unlock(&manager->lock);
     return session;
 }
@@ -239,7 +239,7 @@ static struct session *find_prefix(struct manager *manager, const char *name, in
     return found;
 }
 
-struct session *manager_find_named(struct manager *manager, const char *name, struct ls_err *err)
+struct session *ls__manager_find_named(struct manager *manager, const char *name, struct ls_err *err)
 {
     char *end = NULL;
     long long number = strtoll(name, &end, 10);
@@ -250,7 +250,7 @@ struct session *manager_find_named(struct manager *manager, const char *name, st
         session = find_prefix(manager, name, &count);
         if (count > 1) session = NULL;
     }
-    if (session) session_ref(session);
+    if (session) ls__session_ref(session);
     pthread_mutex_unlock(&manager->lock);
     if (!session && count > 1)
         ls_fail(err, LS_EINVAL, "%d sessions have ids that begin with '%s'.", count, name);
@@ -259,14 +259,14 @@ struct session *manager_find_named(struct manager *manager, const char *name, st
     return session;
 }
 
-size_t manager_list(struct manager *manager, struct session ***list)
+size_t ls__manager_list(struct manager *manager, struct session ***list)
 {
     size_t count = 0;
     pthread_mutex_lock(&manager->lock);
     *list = ls_array(ls_map_count(manager->by_id) + 1, sizeof **list);
     if (*list)
         for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
-            (*list)[count++] = session_ref(ls_map_value(e));
+            (*list)[count++] = ls__session_ref(ls_map_value(e));
     pthread_mutex_unlock(&manager->lock);
     return count;
 }
@@ -278,18 +278,18 @@ static void check_timeouts(void *ctx)
     struct manager *manager = ctx;
     int64_t limit = ls_now_ns() - ls_ms(manager->config.timeout_ms);
     struct session **list;
-    size_t count = manager_list(manager, &list);
+    size_t count = ls__manager_list(manager, &list);
     for (size_t i = 0; i < count; i++)
         /* A session with an open connection does not expire (P29). */
         if (atomic_load(&list[i]->connections) == 0 && atomic_load(&list[i]->active_ns) < limit)
             destroy(manager, list[i]);
-    session_unref_all(list, count);
+    ls__session_unref_all(list, count);
     if (count > 0) arm_timeout(manager);
 }
 
 /* --- opening and closing --- */
 
-struct manager *manager_open(const struct manager_config *config, struct ls_err *err)
+struct manager *ls__manager_open(const struct manager_config *config, struct ls_err *err)
 {
     struct manager *manager = ls_zalloc(sizeof *manager);
     if (manager) {
@@ -302,11 +302,11 @@ struct manager *manager_open(const struct manager_config *config, struct ls_err 
         if (manager->by_id && manager->by_vended) return manager;
     }
     ls_fail(err, LS_ENOMEM, "Out of memory while opening the server.");
-    manager_close(manager);
+    ls__manager_close(manager);
     return NULL;
 }
 
-void manager_stop(struct manager *manager)
+void ls__manager_stop(struct manager *manager)
 {
     ls_alarm_off(&manager->timeout);
     pthread_mutex_lock(&manager->lock);
@@ -315,7 +315,7 @@ void manager_stop(struct manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
-void manager_wait(struct manager *manager)
+void ls__manager_wait(struct manager *manager)
 {
     pthread_mutex_lock(&manager->lock);
     while (manager->alive > 0)
@@ -323,7 +323,7 @@ void manager_wait(struct manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
-void manager_close(struct manager *manager)
+void ls__manager_close(struct manager *manager)
 {
     if (!manager) return;
     ls_map_free(manager->by_id, NULL);

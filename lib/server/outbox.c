@@ -95,9 +95,9 @@ static void cut_locked(struct socket *socket)
 static bool give_to_writer(struct socket *socket)
 {
     if (socket->with_writer) return true;
-    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = socket_ref(socket)};
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = ls__socket_ref(socket)};
     socket->with_writer = epoll_ctl(socket->server->writer->epoll, EPOLL_CTL_ADD, socket->fd, &event) == 0;
-    if (!socket->with_writer) socket_unref(socket); /* never the last use: the caller has one */
+    if (!socket->with_writer) ls__socket_unref(socket); /* never the last use: the caller has one */
     return socket->with_writer;
 }
 
@@ -128,7 +128,7 @@ static void flush_backlog(struct writer *writer, struct socket *socket)
         pthread_cond_signal(&socket->without_writer);
     }
     pthread_mutex_unlock(&socket->send_lock);
-    if (done) socket_unref(socket);
+    if (done) ls__socket_unref(socket);
 }
 
 static void *run_writer(void *ctx)
@@ -151,7 +151,7 @@ static void free_writer(struct writer *writer)
     ls_free(writer);
 }
 
-struct writer *writer_open(struct ls_err *err)
+struct writer *ls__writer_open(struct ls_err *err)
 {
     struct writer *writer = ls_zalloc(sizeof *writer);
     if (!writer) {
@@ -173,7 +173,7 @@ struct writer *writer_open(struct ls_err *err)
     return NULL;
 }
 
-void writer_close(struct writer *writer)
+void ls__writer_close(struct writer *writer)
 {
     if (!writer) return;
     (void)eventfd_write(writer->stop, 1);
@@ -240,7 +240,7 @@ static void send_locked(struct socket *socket, int opcode, struct ls_bytes *payl
     queue_frame(socket, &frame);
 }
 
-void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload)
+void ls__outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload)
 {
     pthread_mutex_lock(&socket->send_lock);
     if (socket->fd >= 0 && !socket->close_sent && !socket->cut) {
@@ -253,24 +253,24 @@ void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload)
 static void end_close_wait(void *ctx, int64_t handle)
 {
     (void)handle;
-    outbox_cut(ctx);
-    socket_unref(ctx);
+    ls__outbox_cut(ctx);
+    ls__socket_unref(ctx);
 }
 
 /* A peer that does not answer the close frame must not hold a thread for ever. Called with send_lock held. */
 static void arm_close_wait(struct socket *socket)
 {
-    socket_ref(socket);
+    ls__socket_ref(socket);
     socket->close_timer =
         ls_timer_set(socket->server->executor, ls_now_ns() + ls_ms(CLOSE_WAIT_MS), end_close_wait, socket);
     if (socket->close_timer < 0) {
         socket->close_timer = 0;
         cut_locked(socket);
-        socket_unref(socket);
+        ls__socket_unref(socket);
     }
 }
 
-void outbox_close(struct socket *socket, int code, const char *reason)
+void ls__outbox_close(struct socket *socket, int code, const char *reason)
 {
     char text[125];
     size_t len = 2 + strlen(reason);
@@ -288,14 +288,14 @@ void outbox_close(struct socket *socket, int code, const char *reason)
     ls_bytes_unref(payload);
 }
 
-void outbox_cut(struct socket *socket)
+void ls__outbox_cut(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
     if (!socket->cut) cut_locked(socket);
     pthread_mutex_unlock(&socket->send_lock);
 }
 
-void outbox_release(struct socket *socket)
+void ls__outbox_release(struct socket *socket)
 {
     pthread_mutex_lock(&socket->send_lock);
     if (socket->with_writer) cut_locked(socket); /* which wakes the writer */
@@ -307,7 +307,7 @@ void outbox_release(struct socket *socket)
     int64_t close_timer = socket->close_timer;
     pthread_mutex_unlock(&socket->send_lock);
     if (close_timer > 0 && ls_timer_clear(socket->server->executor, close_timer))
-        socket_unref(socket); /* never the last use: the caller has one */
+        ls__socket_unref(socket); /* never the last use: the caller has one */
     while (frame) {
         struct out_frame *next = frame->next;
         free_frame(socket, frame);

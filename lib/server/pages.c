@@ -77,7 +77,7 @@ static int start_failed(struct request *request, const struct ls_err *err)
     return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
 }
 
-int pages_root(struct request *request)
+int ls__pages_root(struct request *request)
 {
     struct reply reply;
     if (!request->get) return reply_not_allowed(request, "GET, HEAD");
@@ -91,13 +91,13 @@ int pages_root(struct request *request)
             "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
             "page of another origin show it in a frame.\n");
     LS_ERR(err);
-    struct session *session = manager_create(request->web->server->manager, &err);
+    struct session *session = ls__manager_create(request->web->server->manager, &err);
     if (!session) return start_failed(request, &err);
     reply_init(&reply, 302, NULL);
     reply_header(&reply, "Location", "/%s", session->id);
     origin_grant(request, &reply.headers);
     reply_header(&reply, "Cache-Control", "no-store");
-    session_unref(session);
+    ls__session_unref(session);
     return reply_send(&reply, request->http);
 }
 
@@ -173,12 +173,12 @@ static int send_listing(struct request *request, struct session *session)
     if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
-    int rc = session_call(session, take_listing, &listing, session_patience(request->web->server)), status;
+    int rc = ls__session_call(session, take_listing, &listing, ls__session_patience(request->web->server)), status;
     if (rc < 0 || listing.rc < 0) {
-        status = api_fail(request, rc == LS_EBUSY ? 503 : 500,
-                          rc == LS_EBUSY            ? SESSION_BUSY_TEXT
-                          : listing.rc == LS_ELIMIT ? "The listing is too large; --max-outbox allows more."
-                                                    : "The session has no tracker.");
+        status = ls__api_fail(request, rc == LS_EBUSY ? 503 : 500,
+                              rc == LS_EBUSY            ? SESSION_BUSY_TEXT
+                              : listing.rc == LS_ELIMIT ? "The listing is too large; --max-outbox allows more."
+                                                        : "The session has no tracker.");
     } else {
         struct reply reply;
         reply_init(&reply, 200, "application/json");
@@ -200,7 +200,7 @@ static int send_variable_browser(struct request *request)
                 : reply_text(request->http, 404, "This build has no variable browser.\n");
 }
 
-int pages_session(struct request *request, struct session *session, const char *rest)
+int ls__pages_session(struct request *request, struct session *session, const char *rest)
 {
     if (!request->get) return reply_not_allowed(request, "GET, HEAD");
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
@@ -208,7 +208,7 @@ int pages_session(struct request *request, struct session *session, const char *
     return send_index(request, session);
 }
 
-int pages_gone(struct request *request)
+int ls__pages_gone(struct request *request)
 {
     static const char *const none[] = {NULL};
     struct ls_bytes *page = fill_page("templates/pages/session-gone.html", none);

@@ -10,7 +10,7 @@
 
 enum { TRIM_DELAY_MS = 500, TRIM_PERIOD_MS = 10000 };
 
-void server_set_phase(struct ls_server *server, enum phase phase)
+void ls__server_set_phase(struct ls_server *server, enum phase phase)
 {
     pthread_mutex_lock(&server->start_lock);
     atomic_store(&server->phase, phase);
@@ -18,7 +18,7 @@ void server_set_phase(struct ls_server *server, enum phase phase)
     pthread_mutex_unlock(&server->start_lock);
 }
 
-bool server_await_start(struct ls_server *server)
+bool ls__server_await_start(struct ls_server *server)
 {
     if (atomic_load(&server->phase) == PHASE_RUNNING) return true;
     pthread_mutex_lock(&server->start_lock);
@@ -28,14 +28,14 @@ bool server_await_start(struct ls_server *server)
     return atomic_load(&server->phase) == PHASE_RUNNING;
 }
 
-void server_trim(void *ctx)
+void ls__server_trim(void *ctx)
 {
     struct ls_server *server = ctx;
     atomic_store(&server->trimmed_ns, ls_now_ns());
     malloc_trim(0);
 }
 
-void server_trim_later(struct ls_server *server)
+void ls__server_trim_later(struct ls_server *server)
 {
     int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), before = atomic_load(&server->trimmed_ns),
             next = before + ls_ms(TRIM_PERIOD_MS);

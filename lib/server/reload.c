@@ -38,7 +38,7 @@ static void free_fanout(struct gather *gather)
 {
     struct fanout *fanout = (struct fanout *)gather;
     ls_map_free(fanout->problems, ls_free);
-    saves_release(&fanout->saves);
+    ls__saves_release(&fanout->saves);
     ls_buf_release(&fanout->results);
     ls_burst_unref(fanout->burst);
     ls_free(fanout);
@@ -56,7 +56,7 @@ static void write_result(struct ls_buf *out, const struct session *session, cons
 {
     member(out, "session", session->vended);
     member(out, "key", result->key);
-    member(out, "outcome", saves_outcome(result->outcome));
+    member(out, "outcome", ls__saves_outcome(result->outcome));
     member(out, "text", result->text);
     member(out, "details", result->details);
     ls_json_key(out, "ms");
@@ -69,24 +69,25 @@ static void log_result(const struct session *session, const struct ls_reload_res
     if (result->outcome == LS_RELOAD_SKIPPED)
         ls_log_session(2, session->vended, "reload %s: skipped, %s", result->key, result->text ? result->text : "");
     else if (result->outcome != LS_RELOAD_FAILED)
-        ls_log_session(1, session->vended, "reload %s: %s%s%s, %.1f ms", result->key, saves_outcome(result->outcome),
-                       result->details ? ", " : "", result->details ? result->details : "", (double)ns / 1e6);
+        ls_log_session(1, session->vended, "reload %s: %s%s%s, %.1f ms", result->key,
+                       ls__saves_outcome(result->outcome), result->details ? ", " : "",
+                       result->details ? result->details : "", (double)ns / 1e6);
 }
 
 static void watch_result(struct ls_server *server, const struct session *session, const struct ls_reload_result *result,
                          int64_t ns)
 {
-    if (!control_watched(server->control)) return;
+    if (!ls__control_watched(server->control)) return;
     struct ls_buf fields = LS_BUF_INIT;
     write_result(&fields, session, result, ns);
     ls_json_put_int(&fields, "time", time(NULL));
     member(&fields, "file", result->key);
-    control_event(server->control, "reload", ls_buf_text(&fields));
+    ls__control_event(server->control, "reload", ls_buf_text(&fields));
     ls_buf_clear(&fields);
     if (result->outcome == LS_RELOAD_FAILED) {
         member(&fields, "session", session->vended);
         member(&fields, "text", result->text);
-        control_event(server->control, "error", ls_buf_text(&fields));
+        ls__control_event(server->control, "error", ls_buf_text(&fields));
     }
     ls_buf_release(&fields);
 }
@@ -107,7 +108,7 @@ static void collect(struct fanout *fanout, struct session *session, const struct
         write_result(&fanout->results, session, &report->results[i], report->ns);
         ls_buf_char(&fanout->results, '}');
     }
-    saves_add(&fanout->saves, report);
+    ls__saves_add(&fanout->saves, report);
     pthread_mutex_unlock(&fanout->gather.lock);
     for (size_t i = 0; i < report->count; i++) {
         if (!is_news(fanout, &report->results[i])) continue;
@@ -119,7 +120,8 @@ static void collect(struct fanout *fanout, struct session *session, const struct
 static void tell(struct gather *gather)
 {
     struct fanout *fanout = (struct fanout *)gather;
-    if (atomic_load(&fanout->server->phase) == PHASE_RUNNING) saves_tell(fanout->server, fanout->burst, &fanout->saves);
+    if (atomic_load(&fanout->server->phase) == PHASE_RUNNING)
+        ls__saves_tell(fanout->server, fanout->burst, &fanout->saves);
 }
 
 /* --- running --- */
@@ -152,7 +154,7 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
     pthread_mutex_lock(&fanout->gather.lock);
     fanout->saves.pages += fanout->views_changed && pages > 0;
     fanout->saves.unchanged +=
-        burst->file_count > 0 && !needed && host_may_want(session, burst->files, burst->file_count);
+        burst->file_count > 0 && !needed && ls__host_may_want(session, burst->files, burst->file_count);
     pthread_mutex_unlock(&fanout->gather.lock);
 }
 
@@ -183,7 +185,7 @@ static bool set_problem(struct ls_server *server, const char *key, const char *t
     return changed;
 }
 
-void reload_tell_view_problems(struct session *session)
+void ls__reload_tell_view_problems(struct session *session)
 {
     struct ls_server *server = session->server;
     struct ls_map *problems = ls_map_new();
@@ -215,7 +217,7 @@ static void take_view(struct fanout *fanout, const struct ls_view_file *view)
     if (problem) {
         struct ls_buf text = LS_BUF_INIT;
         ls_buf_printf(&text, "%s: %s", base, problem);
-        saves_add_view_failure(&fanout->saves, base, ls_buf_text(&text));
+        ls__saves_add_view_failure(&fanout->saves, base, ls_buf_text(&text));
         ls_buf_release(&text);
     }
 }
@@ -232,7 +234,7 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
         ls_free(fanout);
         return NULL;
     }
-    gather_init(&fanout->gather, run_reload, tell, free_fanout);
+    ls__gather_init(&fanout->gather, run_reload, tell, free_fanout);
     fanout->server = server;
     fanout->burst = ls_burst_ref(burst);
     fanout->command = command;
@@ -242,31 +244,31 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
     for (size_t i = 0; i < burst->view_count; i++)
         take_view(fanout, &burst->views[i]);
     struct session **list;
-    size_t count = manager_list(server->manager, &list);
+    size_t count = ls__manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (fanout->views_changed || ls_map_count(fanout->problems) > 0 ||
-            host_may_want(list[i], burst->files, burst->file_count))
-            gather_ask(&fanout->gather, list[i], i);
-    session_unref_all(list, count);
+            ls__host_may_want(list[i], burst->files, burst->file_count))
+            ls__gather_ask(&fanout->gather, list[i], i);
+    ls__session_unref_all(list, count);
     /* Raised when the work has been handed out: a start page that waits for it asks for a session right away (H36). */
     atomic_fetch_add(&server->web.generation, 1);
     return fanout;
 }
 
-void reload_on_burst(void *ctx, struct ls_burst *burst)
+void ls__reload_on_burst(void *ctx, struct ls_burst *burst)
 {
     struct ls_server *server = ctx;
     struct fanout *fanout = atomic_load(&server->phase) != PHASE_STOPPING ? hand_out(server, burst, false) : NULL;
-    if (fanout) gather_end(&fanout->gather);
+    if (fanout) ls__gather_end(&fanout->gather);
 }
 
-int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms)
+int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms)
 {
     struct fanout *fanout = hand_out(server, burst, true);
     if (!fanout) return LS_ENOMEM;
-    bool complete = gather_wait(&fanout->gather, wait_ms);
+    bool complete = ls__gather_wait(&fanout->gather, wait_ms);
     if (json) ls_buf_printf(json, "[%s]", ls_buf_text(&fanout->results));
-    gather_unref(&fanout->gather);
+    ls__gather_unref(&fanout->gather);
     return complete || wait_ms == 0 ? 0 : LS_EBUSY;
 }
 
@@ -275,7 +277,7 @@ int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_b
 static int collect_keys(struct ls_server *server, struct ls_map *keys)
 {
     struct session **list;
-    size_t count = manager_list(server->manager, &list);
+    size_t count = ls__manager_list(server->manager, &list);
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&list[i]->lock);
@@ -286,11 +288,12 @@ static int collect_keys(struct ls_server *server, struct ls_map *keys)
         }
         pthread_mutex_unlock(&list[i]->lock);
     }
-    session_unref_all(list, count);
+    ls__session_unref_all(list, count);
     return complete ? 0 : LS_ENOMEM;
 }
 
-struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *names, size_t count, struct ls_err *err)
+struct ls_burst *ls__reload_burst_of(struct ls_server *server, const char *const *names, size_t count,
+                                     struct ls_err *err)
 {
     if (!server->site.root) {
         ls_fail(err, LS_ENOTFOUND, "The built-in site has no files to reload.");
@@ -312,14 +315,14 @@ struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *na
 
 int ls_server_reload_all(struct ls_server *server, struct ls_err *err)
 {
-    struct ls_burst *burst = reload_burst_of(server, NULL, 0, err);
+    struct ls_burst *burst = ls__reload_burst_of(server, NULL, 0, err);
     if (!burst) return err && err->code < 0 ? err->code : LS_EIO;
-    int rc = reload_command(server, burst, NULL, 0);
+    int rc = ls__reload_command(server, burst, NULL, 0);
     ls_burst_unref(burst);
     return rc;
 }
 
-void reload_release(struct ls_server *server)
+void ls__reload_release(struct ls_server *server)
 {
     if (server->failures) ls_map_free(server->failures, ls_free);
     if (server->view_problems) ls_map_free(server->view_problems, ls_free);

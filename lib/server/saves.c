@@ -35,7 +35,7 @@ static void release_failure(struct save_failure *failure)
     ls_free(failure->traceback);
 }
 
-void saves_release(struct saves *saves)
+void ls__saves_release(struct saves *saves)
 {
     for (size_t i = 0; i < saves->count; i++) {
         ls_free(saves->notes[i].key);
@@ -47,7 +47,7 @@ void saves_release(struct saves *saves)
     ls_free(saves->failures);
 }
 
-const char *saves_outcome(enum ls_reload_outcome outcome)
+const char *ls__saves_outcome(enum ls_reload_outcome outcome)
 {
     static const char *const names[] = {[LS_RELOAD_OK] = "ok",
                                         [LS_RELOAD_SKIPPED] = "skipped",
@@ -88,7 +88,7 @@ static void add_failure(struct saves *saves, const char *key, const char *text, 
         release_failure(&failure);
 }
 
-void saves_add(struct saves *saves, const struct ls_reload_report *report)
+void ls__saves_add(struct saves *saves, const struct ls_reload_report *report)
 {
     bool ran = false, failed = false, unchanged = false;
     for (size_t i = 0; i < report->count; i++) {
@@ -114,7 +114,7 @@ void saves_add(struct saves *saves, const struct ls_reload_report *report)
     saves->unchanged += !ran && unchanged;
 }
 
-void saves_add_view_failure(struct saves *saves, const char *file, const char *text)
+void ls__saves_add_view_failure(struct saves *saves, const char *file, const char *text)
 {
     struct save_note *note = note_of(saves, file, 0);
     if (note) note->failed++;
@@ -413,7 +413,7 @@ static void json_record(const struct ls_burst *burst, const struct saves *saves,
 
 /* --- telling --- */
 
-void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves)
+void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves)
 {
     struct ls_buf names = LS_BUF_INIT, outcome = LS_BUF_INIT, more = LS_BUF_INIT, keys = LS_BUF_INIT;
     bool cleared = settle(server, burst, saves, &keys);

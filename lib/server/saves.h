@@ -48,15 +48,15 @@ struct saves {
 };
 
 /** Frees the notes. */
-void saves_release(struct saves *saves);
+void ls__saves_release(struct saves *saves);
 /** Note what one session reported. Without memory the note is left out. */
-void saves_add(struct saves *saves, const struct ls_reload_report *report);
+void ls__saves_add(struct saves *saves, const struct ls_reload_report *report);
 /** A view file that cannot be used (H78). @param file  its base name */
-void saves_add_view_failure(struct saves *saves, const char *file, const char *text);
+void ls__saves_add_view_failure(struct saves *saves, const char *file, const char *text);
 /** Tell the terminal and the log, once. Any thread, once the last session has reported. */
-void saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves);
+void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves);
 
 /** "ok", "skipped", "failed", "first". */
-const char *saves_outcome(enum ls_reload_outcome outcome);
+const char *ls__saves_outcome(enum ls_reload_outcome outcome);
 
 #endif

@@ -166,9 +166,9 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "1000",
         NULL,
     };
-    struct mg_callbacks callbacks = {.begin_request = http_begin_request,
-                                     .connection_close = websocket_abandon,
-                                     .http_error = http_error,
+    struct mg_callbacks callbacks = {.begin_request = ls__http_begin_request,
+                                     .connection_close = ls__websocket_abandon,
+                                     .http_error = ls__http_error,
                                      .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
@@ -348,7 +348,7 @@ static void open_watcher(struct ls_server *server)
                                        .debounce_ms = server->config.debounce_ms,
                                        .poll_ms = server->config.poll_ms,
                                        .ctx = server,
-                                       .on_burst = reload_on_burst};
+                                       .on_burst = ls__reload_on_burst};
     server->hotload = ls_hotload_open(&config, &err);
     if (!server->hotload) /* H94: not a reason to stop */
         ls_log(0, "Hot reload cannot start, files are not watched: %s", ls_err_text(&err));
@@ -389,11 +389,11 @@ static void open_backend(void *ctx)
         .max_properties = config->max_properties,
     };
     struct ls_backend_host host;
-    host_fill(session, &host);
+    ls__host_fill(session, &host);
     session->backend = ls_backend_open(&backend, &host, &creation->err);
     if (!session->backend) return;
-    session_set_interruptible(session, ls_backend_session(session->backend));
-    reload_tell_view_problems(session);
+    ls__session_set_interruptible(session, ls_backend_session(session->backend));
+    ls__reload_tell_view_problems(session);
 }
 
 /* The files of the session that failed last stay watched until another creation has been tried: saving one of them is
@@ -409,7 +409,7 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     struct ls_server *server = ctx;
     struct creation creation = {.session = session};
     session->server = server;
-    int rc = ls_queue_call(session->queue, open_backend, &creation, session_patience(server));
+    int rc = ls_queue_call(session->queue, open_backend, &creation, ls__session_patience(server));
     if (rc == LS_EBUSY)
         ls_fail(&creation.err, LS_EBUSY, "All worker threads are busy with other sessions, see the log.");
     else if (rc < 0)
@@ -423,7 +423,7 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
         ls_err_move(err, &creation.err);
         return code;
     }
-    session_touch(session);
+    ls__session_touch(session);
     note_creation(server, 0);
     return 0;
 }
@@ -431,16 +431,16 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
 static void on_session_ended(void *ctx, struct session *session)
 {
     struct ls_server *server = ctx;
-    websocket_disconnect_session(session);
-    api_release_session(session);
-    session_set_interruptible(session, NULL);
+    ls__websocket_disconnect_session(session);
+    ls__api_release_session(session);
+    ls__session_set_interruptible(session, NULL);
     ls_backend_close(session->backend);
     session->backend = NULL;
-    host_cancel_timers(session);
-    websocket_close(server, session, 1001);
+    ls__host_cancel_timers(session);
+    ls__websocket_close(server, session, 1001);
     if (server->hotload && atomic_load(&server->failed_number) != session->number)
         ls_hotload_session_ended(server->hotload, session->number);
-    server_trim_later(server);
+    ls__server_trim_later(server);
 }
 
 /* --- opening --- */
@@ -461,9 +461,9 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     const struct ls_server_config *config = &server->config;
     server->executor = ls_executor_open(config->workers, 64, err);
     if (!server->executor) return LS_EIO;
-    ls_alarm_init(&server->heartbeat, server->executor, websocket_beat, server);
+    ls_alarm_init(&server->heartbeat, server->executor, ls__websocket_beat, server);
     ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);
-    ls_alarm_init(&server->trim, server->executor, server_trim, server);
+    ls_alarm_init(&server->trim, server->executor, ls__server_trim, server);
     ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
     ls_log_fold_timer(unfold_at, &server->unfold);
     struct manager_config sessions = {.executor = server->executor,
@@ -473,8 +473,8 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
                                       .ctx = server,
                                       .on_session_created = on_session_created,
                                       .on_session_ended = on_session_ended};
-    server->manager = manager_open(&sessions, err);
-    server->writer = server->manager ? writer_open(err) : NULL;
+    server->manager = ls__manager_open(&sessions, err);
+    server->writer = server->manager ? ls__writer_open(err) : NULL;
     server->chunks = server->writer ? ls_chunks_new(err) : NULL;
     if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
@@ -482,9 +482,9 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->url = ls_strdup(ls_buf_text(&url));
     if (server->web.token[0] != '\0') ls_buf_printf(&url, "?t=%s", server->web.token);
     server->start_url = ls_buf_detach(&url, NULL);
-    websocket_install(server);
+    ls__websocket_install(server);
     open_watcher(server);
-    server->control = control_open(server, config->socket_path, command_run, err);
+    server->control = ls__control_open(server, config->socket_path, ls__command_run, err);
     return server->control && server->url && server->start_url ? 0 : LS_EIO;
 }
 
@@ -552,7 +552,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     }
     origin_announce(&server->web);
     warn_of_owner(server);
-    server_set_phase(server, PHASE_RUNNING);
+    ls__server_set_phase(server, PHASE_RUNNING);
     return server;
 }
 
@@ -560,7 +560,7 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 {
     *ready = (struct ls_server_ready){.url = server->start_url,
                                       .dir = server->site.root,
-                                      .socket_path = control_path(server->control),
+                                      .socket_path = ls__control_path(server->control),
                                       .port = server->web.port,
                                       .lua_files = server->lua_files,
                                       .viewdefs = ls_viewdefs_count(server->viewdefs),
@@ -573,15 +573,15 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
 {
     struct session **list;
-    size_t count = manager_list(server->manager, &list);
+    size_t count = ls__manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++) {
         int64_t left = (until - ls_now_ns()) / 1000000;
         if (!ls_queue_drain(list[i]->queue, left > 0 ? left : 0))
             ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
     }
     for (size_t i = 0; i < count; i++)
-        if (halt || !ls_queue_drain(list[i]->queue, 0)) session_interrupt(list[i], true);
-    session_unref_all(list, count);
+        if (halt || !ls_queue_drain(list[i]->queue, 0)) ls__session_interrupt(list[i], true);
+    ls__session_unref_all(list, count);
 }
 
 /* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the
@@ -605,8 +605,8 @@ static void wake_http(const struct ls_server *server)
 
 static void free_server(struct ls_server *server)
 {
-    reload_release(server);
-    manager_close(server->manager);
+    ls__reload_release(server);
+    ls__manager_close(server->manager);
     ls_alarm_release(&server->heartbeat);
     ls_alarm_release(&server->web.bodies_late);
     ls_alarm_release(&server->trim);
@@ -636,24 +636,24 @@ static void free_server(struct ls_server *server)
 bool ls_server_stop(struct ls_server *server)
 {
     if (!server) return true;
-    server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
+    ls__server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
     ls_alarm_off(&server->heartbeat);
     ls_alarm_off(&server->web.bodies_late);
     ls_alarm_off(&server->trim);
     ls_alarm_off(&server->unfold);
     if (server->manager) {
-        manager_stop(server->manager);
-        websocket_close(server, NULL, 1001);
+        ls__manager_stop(server->manager);
+        ls__websocket_close(server, NULL, 1001);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
         drain_sessions(server, until, false);
-        websocket_wait_all(server, 200);
+        ls__websocket_wait_all(server, 200);
         drain_sessions(server, until, true); /* pages had sent more meanwhile */
-        manager_destroy_all(server->manager);
+        ls__manager_destroy_all(server->manager);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
             ls_log(
                 0,
                 "The server ends without a session that is inside of a call which does not return (a FIFO, a device, a command, a library function).");
-            control_forget(server->control);
+            ls__control_forget(server->control);
             return false;
         }
     }
@@ -662,13 +662,13 @@ bool ls_server_stop(struct ls_server *server)
         mg_stop(server->civetweb);
     }
     tls_close(server->web.tls);
-    control_close(server->control);
-    if (server->manager) manager_wait(server->manager);
+    ls__control_close(server->control);
+    if (server->manager) ls__manager_wait(server->manager);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader
      * so. */
     if (server->hotload) ls_hotload_close(server->hotload);
     ls_executor_close(server->executor);
-    writer_close(server->writer);
+    ls__writer_close(server->writer);
     free_server(server);
     return true;
 }

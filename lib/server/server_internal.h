@@ -69,14 +69,14 @@ enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
 /* --- phase.c: the server as its parts see it --- */
 
 /** Requests that wait for the start look again. Main thread. */
-void server_set_phase(struct ls_server *server, enum phase phase);
+void ls__server_set_phase(struct ls_server *server, enum phase phase);
 /** Wait until the server is ready. @return false when it is stopping. Any thread. */
-bool server_await_start(struct ls_server *server);
+bool ls__server_await_start(struct ls_server *server);
 /** A page, an API client or a session has gone: what they used lies in pieces between what others still use, and the C
  * library keeps it. The system gets it soon, once for all that go until then. Any thread. */
-void server_trim_later(struct ls_server *server);
-/** What the timer does that server_trim_later() sets. */
-void server_trim(void *server);
+void ls__server_trim_later(struct ls_server *server);
+/** What the timer does that ls__server_trim_later() sets. */
+void ls__server_trim(void *server);
 
 /* --- session_record.c: one browser session (P27–P33) --- */
 
@@ -120,49 +120,49 @@ struct session {
 };
 
 /** A record without backend. @return a use, or NULL and err: LS_ENOMEM, LS_EIO */
-struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err);
+struct session *ls__session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err);
 /** One more use. @return the session */
-struct session *session_ref(struct session *session);
+struct session *ls__session_ref(struct session *session);
 /** One use less; the last one frees it. NULL accepted. Any thread. */
-void session_unref(struct session *session);
+void ls__session_unref(struct session *session);
 /** Give back the uses of a list, and the list. */
-void session_unref_all(struct session **list, size_t count);
+void ls__session_unref_all(struct session **list, size_t count);
 /** Something happens in the session: it does not expire (P29), and tools without a name mean it (C4). Any thread. */
-void session_touch(struct session *session);
+void ls__session_touch(struct session *session);
 
 /** A closure on the session's queue: `fn(session, arg)` runs when its turn comes and the session has its backend still;
  * `release(arg)` (may be NULL) follows, and is called also when the turn never comes. Any thread.
  * @param here  as in ls_queue_post
  * @return 0; LS_ECLOSED or LS_ENOMEM when `arg` has been released already */
-int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                 void (*release)(void *arg), bool here);
+int ls__session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                     void (*release)(void *arg), bool here);
 /** The same, and wait for it. Not from an item of the same session.
  * @param patience_ms  as in ls_queue_call
  * @return 0; LS_ECLOSED when it has not run because the session has ended; LS_EBUSY when its turn has not come */
-int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                 int64_t patience_ms);
+int ls__session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                     int64_t patience_ms);
 
 /* A timer that has `run(session, number, arg)` called on the session's queue, once, while the session has its backend. */
 struct session_timer;
 typedef void (*session_timer_fn)(struct session *session, uint64_t number, void *arg);
 /** @param due_ns  0 = behind the items queued now
- * @return owned, session_timer_end(), also after it has run; NULL without memory, or when the server stops. Owner
+ * @return owned, ls__session_timer_end(), also after it has run; NULL without memory, or when the server stops. Owner
  * thread. */
-struct session_timer *session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run, uint64_t number,
-                                        void *arg);
+struct session_timer *ls__session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run,
+                                            uint64_t number, void *arg);
 /** From now on it does not run (any more). NULL accepted. Owner thread. */
-void session_timer_end(struct session_timer *timer);
+void ls__session_timer_end(struct session_timer *timer);
 
 #define SESSION_BUSY_TEXT "The session is busy with something else; the server's log says with what."
 /** How long a thread of the HTTP server waits for the turn of its request in a session: longer than one piece of work
  * may take, and not for ever, so that a session that hangs does not take all of these threads (P40a). Milliseconds. */
-int64_t session_patience(const struct ls_server *server);
+int64_t ls__session_patience(const struct ls_server *server);
 
 /** Tell what runs in the session to stop, if Lua runs there at all; `for_good`: and all that is still to run there. Any
  * thread. */
-void session_interrupt(struct session *session, bool for_good);
+void ls__session_interrupt(struct session *session, bool for_good);
 /** Around the replacement of a session's VM, and at its end: which LuaSession may be interrupted. Owner thread. */
-void session_set_interruptible(struct session *session, struct ls_session *target);
+void ls__session_set_interruptible(struct session *session, struct ls_session *target);
 
 /* One question to many sessions. Embedded in what holds the answers; each session answers in an item of its queue.
  * Counted: a session that is busy for long answers when nobody waits any more. */
@@ -183,18 +183,18 @@ struct gather {
     bool closed;   /* the answers are being read without the lock: nothing may be added */
 };
 
-/** @return by the argument: with one use, which gather_end() or gather_wait() and gather_unref() give back */
-void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
-                 void (*over)(struct gather *), void (*release)(struct gather *));
+/** @return by the argument: with one use, which ls__gather_end() or ls__gather_wait() and ls__gather_unref() give back */
+void ls__gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
+                     void (*over)(struct gather *), void (*release)(struct gather *));
 /** Ask one session; `number` tells it from others. Without memory it is not asked. Never waits. */
-void gather_ask(struct gather *gather, struct session *session, size_t number);
+void ls__gather_ask(struct gather *gather, struct session *session, size_t number);
 /** All have been asked, and nobody waits for them. */
-void gather_end(struct gather *gather);
+void ls__gather_end(struct gather *gather);
 /** All have been asked: wait for them, at most `wait_ms`; then nothing is added to the answers. @return false when some
  * have not ended */
-bool gather_wait(struct gather *gather, int64_t wait_ms);
+bool ls__gather_wait(struct gather *gather, int64_t wait_ms);
 /** One use less; the last one calls `release`. */
-void gather_unref(struct gather *gather);
+void ls__gather_unref(struct gather *gather);
 
 /* --- manager.c: the SessionManager --- */
 
@@ -212,37 +212,37 @@ struct manager_config {
     void (*on_session_ended)(void *ctx, struct session *session);
 };
 
-/** @return owned, manager_close(); NULL and err: LS_ENOMEM */
-struct manager *manager_open(const struct manager_config *config, struct ls_err *err);
+/** @return owned, ls__manager_close(); NULL and err: LS_ENOMEM */
+struct manager *ls__manager_open(const struct manager_config *config, struct ls_err *err);
 /** From now on no session is made, and none times out. */
-void manager_stop(struct manager *manager);
+void ls__manager_stop(struct manager *manager);
 /** Wait until each session that was ever made has been taken apart. */
-void manager_wait(struct manager *manager);
-/** After manager_wait(), when the executor is closed. NULL accepted. */
-void manager_close(struct manager *manager);
+void ls__manager_wait(struct manager *manager);
+/** After ls__manager_wait(), when the executor is closed. NULL accepted. */
+void ls__manager_close(struct manager *manager);
 /** P30. With --max-sessions reached the oldest session that no page ever joined ends (Q2). @return a use of the
  * session, or NULL: LS_ELIMIT (--max-sessions), LS_ECLOSED, what main.lua raised */
-struct session *manager_create(struct manager *manager, struct ls_err *err);
+struct session *ls__manager_create(struct manager *manager, struct ls_err *err);
 /** A page, an API client or a tool joins: from now on the session does not make room for others (Q2). @return false
  * when it has ended. Any thread. */
-bool manager_join(struct manager *manager, struct session *session);
+bool ls__manager_join(struct manager *manager, struct session *session);
 /** By internal id. @return a use, or NULL */
-struct session *manager_find(struct manager *manager, const char *id, size_t len);
+struct session *ls__manager_find(struct manager *manager, const char *id, size_t len);
 /** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
-struct session *manager_find_named(struct manager *manager, const char *name, struct ls_err *err);
-/** All live sessions in order of their making; each counted. @return how many; *list is owned, session_unref_all() */
-size_t manager_list(struct manager *manager, struct session ***list);
+struct session *ls__manager_find_named(struct manager *manager, const char *name, struct ls_err *err);
+/** All live sessions in order of their making; each counted. @return how many; *list is owned, ls__session_unref_all() */
+size_t ls__manager_list(struct manager *manager, struct session ***list);
 /** P33, of all that are there. Does not wait. */
-void manager_destroy_all(struct manager *manager);
+void ls__manager_destroy_all(struct manager *manager);
 
 /* --- host.c: what a backend asks of the server --- */
 
 /** The callbacks of a session's backend. */
-void host_fill(struct session *session, struct ls_backend_host *host);
+void ls__host_fill(struct session *session, struct ls_backend_host *host);
 /** Cancel all timers of a session that ends. Owner thread. */
-void host_cancel_timers(struct session *session);
+void ls__host_cancel_timers(struct session *session);
 /** May a burst with these files concern the session? Any thread. */
-bool host_may_want(struct session *session, const struct ls_reload_file *files, size_t count);
+bool ls__host_may_want(struct session *session, const struct ls_reload_file *files, size_t count);
 
 /* --- websocket.c, outbox.c --- */
 
@@ -286,101 +286,102 @@ struct socket {
 /* socket.c */
 
 /** One WebSocket whose handshake is accepted. @return a use, or NULL without memory */
-struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights);
+struct socket *ls__socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights);
 /** One more use. @return the socket */
-struct socket *socket_ref(struct socket *socket);
+struct socket *ls__socket_ref(struct socket *socket);
 /** One use less; the last one frees it. Any thread. */
-void socket_unref(struct socket *socket);
+void ls__socket_unref(struct socket *socket);
 #define SOCKET_READ_SIZE ((size_t)16384)
 /** Room in one of the two buffers for `more` bytes and no more, counted as what waits (L5) beyond what each connection
  * may have to read into.
  * @return false: no room or no memory; the buffer is as it was. Reader thread. */
-bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more);
+bool ls__socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more);
 /** Free one of the two buffers. Reader thread, or nobody else has a use. */
-void socket_drop_buffer(struct socket *socket, struct ls_buf *buf);
+void ls__socket_drop_buffer(struct socket *socket, struct ls_buf *buf);
 /** Into the server's list of open ones. Any thread. */
-void socket_enlist(struct socket *socket);
+void ls__socket_enlist(struct socket *socket);
 /** Out of it. Any thread. */
-void socket_delist(struct socket *socket);
+void ls__socket_delist(struct socket *socket);
 /** All in the list (of one session, or NULL for every one), each counted. @return how many; *list is owned (ls_free) */
-size_t socket_list(struct ls_server *server, const struct session *session, struct socket ***list);
+size_t ls__socket_list(struct ls_server *server, const struct session *session, struct socket ***list);
 
 /* websocket.c */
 
 /** Tell civetweb whom upgrades below /ws are for. Once, when it has started. */
-void websocket_install(struct ls_server *server);
+void ls__websocket_install(struct ls_server *server);
 /** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been
  * answered */
-int websocket_begin(struct request *request);
+int ls__websocket_begin(struct request *request);
 /** civetweb closes a connection, of whatever kind. */
-void websocket_abandon(const struct mg_connection *http);
+void ls__websocket_abandon(const struct mg_connection *http);
 /** Send a close frame to every socket of a session (P33), or of the server with NULL. Any thread. */
-void websocket_close(struct ls_server *server, const struct session *session, int code);
+void ls__websocket_close(struct ls_server *server, const struct session *session, int code);
 /** The backend's side of a session's sockets ends. Owner thread. */
-void websocket_disconnect_session(struct session *session);
+void ls__websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
-void websocket_wait_all(struct ls_server *server, int64_t ms);
+void ls__websocket_wait_all(struct ls_server *server, int64_t ms);
 /** What the timer of the heartbeat does (S6). */
-void websocket_beat(void *server);
+void ls__websocket_beat(void *server);
 
 /* outbox.c */
 
 /** Write or queue one frame; never blocks for long (P69). Drops the connection when its outbox is full. Any thread. */
-void outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
+void ls__outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
 /** A close frame with a code; later frames are not sent. */
-void outbox_close(struct socket *socket, int code, const char *reason);
+void ls__outbox_close(struct socket *socket, int code, const char *reason);
 /** End the connection now; the reader notices. */
-void outbox_cut(struct socket *socket);
+void ls__outbox_cut(struct socket *socket);
 /** The reader has come to the end: the descriptor is civetweb's again, and nothing is sent any more. */
-void outbox_release(struct socket *socket);
-/** The writer thread. @return owned, writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
-struct writer *writer_open(struct ls_err *err);
+void ls__outbox_release(struct socket *socket);
+/** The writer thread. @return owned, ls__writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
+struct writer *ls__writer_open(struct ls_err *err);
 /** Ends it; what waits is not sent. NULL accepted. */
-void writer_close(struct writer *writer);
+void ls__writer_close(struct writer *writer);
 
 /* http.c */
 
 /** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with
  * the upgrade */
-int http_begin_request(struct mg_connection *http);
+int ls__http_begin_request(struct mg_connection *http);
 /** What civetweb could not take for a request. @return 0: it has been answered */
-int http_error(struct mg_connection *http, int status, const char *message);
+int ls__http_error(struct mg_connection *http, int status, const char *message);
 
 /* pages.c, web_api.c, editor.c: each answers a request and returns the status */
 
 /** `GET /` (P3–P6). */
-int pages_root(struct request *request);
+int ls__pages_root(struct request *request);
 /** /SESSION and what is below it (P8–P16). @param rest  of the path, behind the id */
-int pages_session(struct request *request, struct session *session, const char *rest);
+int ls__pages_session(struct request *request, struct session *session, const char *rest);
 /** An id that is none of a session (P8, F219). */
-int pages_gone(struct request *request);
+int ls__pages_gone(struct request *request);
 
 /** /api/TYPE (P24, P25, P118). */
-int api_handle(struct request *request, const char *type);
+int ls__api_handle(struct request *request, const char *type);
 /** Answer with a JSON object that has the member `error`. @return the status */
-int api_fail(struct request *request, int status, const char *message);
+int ls__api_fail(struct request *request, int status, const char *message);
 /** End the identities of a session that ends. Owner thread. */
-void api_release_session(struct session *session);
+void ls__api_release_session(struct session *session);
 
 /** /api/open: show a file in the editor (C2, LSESS_EDITOR). */
-int editor_open(struct request *request);
+int ls__editor_open(struct request *request);
 
 /* --- reload.c --- */
 
 /** The hot loader's callback: hand the burst to the sessions that it may concern. Its settling thread; never waits.
  * `ctx` is the server. */
-void reload_on_burst(void *ctx, struct ls_burst *burst);
+void ls__reload_on_burst(void *ctx, struct ls_burst *burst);
 /** The named files as a burst; without names all of the site's folders and all that sessions have loaded from elsewhere
  * (C1).
  * @return a use, or NULL and err */
-struct ls_burst *reload_burst_of(struct ls_server *server, const char *const *names, size_t count, struct ls_err *err);
+struct ls_burst *ls__reload_burst_of(struct ls_server *server, const char *const *names, size_t count,
+                                     struct ls_err *err);
 /** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than
  * `wait_ms`), and append the JSON array of results (C3). */
-int reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
+int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
 /** Free what has been told about files. */
-void reload_release(struct ls_server *server);
+void ls__reload_release(struct ls_server *server);
 /** A new session hears of the view files that cannot be used (H78). Owner thread. */
-void reload_tell_view_problems(struct session *session);
+void ls__reload_tell_view_problems(struct session *session);
 
 /* --- control.c, commands.c --- */
 
@@ -389,21 +390,21 @@ struct ls_control;
 /* Runs a request and writes its answer. The client's thread. */
 typedef void (*control_run_fn)(struct control_client *client, struct ls_control *request);
 /** The commands of C3. */
-void command_run(struct control_client *client, struct ls_control *request);
+void ls__command_run(struct control_client *client, struct ls_control *request);
 /** Bind the socket and begin to serve it.
  * @param path  NULL = ls_control_default_path
- * @return owned, control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS,
+ * @return owned, ls__control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS,
  * LS_EIO, LS_ENOMEM */
-struct control *control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err);
+struct control *ls__control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err);
 /** Ends all its threads. NULL accepted. */
-void control_close(struct control *control);
+void ls__control_close(struct control *control);
 /** Remove the socket, for a process that ends with the rest in place. NULL accepted. */
-void control_forget(const struct control *control);
+void ls__control_forget(const struct control *control);
 /** Borrowed; NULL without a socket. */
-const char *control_path(const struct control *control);
+const char *ls__control_path(const struct control *control);
 /** Is anybody watching (C3 `watch`)? */
-bool control_watched(struct control *control);
+bool ls__control_watched(struct control *control);
 /** An event for those who watch: `fields` are JSON members. Never blocks. Any thread. */
-void control_event(struct control *control, const char *event, const char *fields);
+void ls__control_event(struct control *control, const char *event, const char *fields);
 
 #endif

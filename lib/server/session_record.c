@@ -20,7 +20,7 @@ enum { UNLIMITED_PATIENCE_MS = 60000 };
 
 /* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a
  * guess was right. */
-struct session *session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
+struct session *ls__session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
 {
     struct session *session = ls_zalloc(sizeof *session);
     if (!session) {
@@ -36,19 +36,19 @@ struct session *session_new(struct ls_executor *executor, uint64_t memory_limit,
     session->queue = ls_queue_new(executor, err);
     if (!session->timers || !session->keys) ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     if (!session->queue || !session->timers || !session->keys || ls_random_id(session->id, err) < 0) {
-        session_unref(session);
+        ls__session_unref(session);
         return NULL;
     }
     return session;
 }
 
-struct session *session_ref(struct session *session)
+struct session *ls__session_ref(struct session *session)
 {
     atomic_fetch_add(&session->refs, 1);
     return session;
 }
 
-void session_unref(struct session *session)
+void ls__session_unref(struct session *session)
 {
     if (!session || atomic_fetch_sub(&session->refs, 1) != 1) return;
     ls_idmap_free(session->timers, NULL); /* empty, since each timer holds a use */
@@ -58,14 +58,14 @@ void session_unref(struct session *session)
     ls_free(session);
 }
 
-void session_unref_all(struct session **list, size_t count)
+void ls__session_unref_all(struct session **list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        session_unref(list[i]);
+        ls__session_unref(list[i]);
     ls_free(list);
 }
 
-void session_touch(struct session *session)
+void ls__session_touch(struct session *session)
 {
     atomic_store(&session->active_ns, ls_now_ns());
 }
@@ -85,12 +85,12 @@ static void run_closure(struct ls_item *item, bool turn)
     struct closure *closure = (struct closure *)item;
     if (turn && closure->session->backend) closure->fn(closure->session, closure->arg);
     if (closure->release) closure->release(closure->arg);
-    session_unref(closure->session);
+    ls__session_unref(closure->session);
     ls_free(closure);
 }
 
-int session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                 void (*release)(void *arg), bool here)
+int ls__session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                     void (*release)(void *arg), bool here)
 {
     struct closure *closure = ls_malloc(sizeof *closure);
     if (!closure) {
@@ -98,7 +98,7 @@ int session_post(struct session *session, void (*fn)(struct session *session, vo
         return LS_ENOMEM;
     }
     *closure = (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went"},
-                                .session = session_ref(session),
+                                .session = ls__session_ref(session),
                                 .fn = fn,
                                 .release = release,
                                 .arg = arg};
@@ -119,15 +119,15 @@ static void run_call(void *ctx)
     if (call->ran) call->fn(call->session, call->arg);
 }
 
-int session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                 int64_t patience_ms)
+int ls__session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+                     int64_t patience_ms)
 {
     struct call call = {.session = session, .fn = fn, .arg = arg};
     int rc = ls_queue_call(session->queue, run_call, &call, patience_ms);
     return rc == 0 && !call.ran ? LS_ECLOSED : rc;
 }
 
-int64_t session_patience(const struct ls_server *server)
+int64_t ls__session_patience(const struct ls_server *server)
 {
     int64_t limit = server->config.time_limit_ms, least = LS_SLOW_NS / 1000000;
     return limit <= 0 ? UNLIMITED_PATIENCE_MS : limit + 1000 > least ? limit + 1000 : least;
@@ -152,7 +152,7 @@ struct session_timer {
 static void unref_timer(struct session_timer *timer)
 {
     if (atomic_fetch_sub(&timer->refs, 1) != 1) return;
-    session_unref(timer->session);
+    ls__session_unref(timer->session);
     ls_free(timer);
 }
 
@@ -171,13 +171,13 @@ static void fire_timer(void *ctx, int64_t handle)
     ls_queue_post(timer->session->queue, &timer->item, false);
 }
 
-struct session_timer *session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run, uint64_t number,
-                                        void *arg)
+struct session_timer *ls__session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run,
+                                            uint64_t number, void *arg)
 {
     struct session_timer *timer = ls_malloc(sizeof *timer);
     if (!timer) return NULL;
     *timer = (struct session_timer){.item = {.run = run_timer, .what = "a timer"},
-                                    .session = session_ref(session),
+                                    .session = ls__session_ref(session),
                                     .run = run,
                                     .number = number,
                                     .arg = arg,
@@ -192,7 +192,7 @@ struct session_timer *session_timer_set(struct session *session, int64_t due_ns,
     return NULL;
 }
 
-void session_timer_end(struct session_timer *timer)
+void ls__session_timer_end(struct session_timer *timer)
 {
     if (!timer) return;
     timer->ended = true;
@@ -204,7 +204,7 @@ void session_timer_end(struct session_timer *timer)
 
 /* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from
  * any thread. */
-void session_interrupt(struct session *session, bool for_good)
+void ls__session_interrupt(struct session *session, bool for_good)
 {
     pthread_mutex_lock(&session->lock);
     if (session->interruptible && for_good)
@@ -214,7 +214,7 @@ void session_interrupt(struct session *session, bool for_good)
     pthread_mutex_unlock(&session->lock);
 }
 
-void session_set_interruptible(struct session *session, struct ls_session *target)
+void ls__session_set_interruptible(struct session *session, struct ls_session *target)
 {
     pthread_mutex_lock(&session->lock);
     session->interruptible = target;
@@ -228,8 +228,8 @@ struct question {
     size_t number;
 };
 
-void gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
-                 void (*over)(struct gather *), void (*release)(struct gather *))
+void ls__gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
+                     void (*over)(struct gather *), void (*release)(struct gather *))
 {
     *gather = (struct gather){.answer = answer, .over = over, .release = release};
     atomic_store(&gather->refs, 1);
@@ -238,7 +238,7 @@ void gather_init(struct gather *gather, void (*answer)(struct gather *, struct s
     pthread_cond_init(&gather->ended, NULL);
 }
 
-void gather_unref(struct gather *gather)
+void ls__gather_unref(struct gather *gather)
 {
     if (atomic_fetch_sub(&gather->refs, 1) != 1) return;
     pthread_mutex_destroy(&gather->lock);
@@ -247,7 +247,7 @@ void gather_unref(struct gather *gather)
 }
 
 /* One that was asked has ended, or the asking itself: the last one says so. */
-void gather_end(struct gather *gather)
+void ls__gather_end(struct gather *gather)
 {
     if (atomic_fetch_sub(&gather->pending, 1) == 1) {
         if (gather->over) gather->over(gather);
@@ -256,7 +256,7 @@ void gather_end(struct gather *gather)
         pthread_cond_broadcast(&gather->ended);
         pthread_mutex_unlock(&gather->lock);
     }
-    gather_unref(gather);
+    ls__gather_unref(gather);
 }
 
 static void run_question(struct session *session, void *arg)
@@ -268,25 +268,25 @@ static void run_question(struct session *session, void *arg)
 static void end_question(void *arg)
 {
     struct question *question = arg;
-    gather_end(question->gather);
+    ls__gather_end(question->gather);
     ls_free(question);
 }
 
-void gather_ask(struct gather *gather, struct session *session, size_t number)
+void ls__gather_ask(struct gather *gather, struct session *session, size_t number)
 {
     struct question *question = ls_malloc(sizeof *question);
     if (!question) return;
     *question = (struct question){gather, number};
     atomic_fetch_add(&gather->refs, 1);
     atomic_fetch_add(&gather->pending, 1);
-    session_post(session, run_question, question, end_question, false);
+    ls__session_post(session, run_question, question, end_question, false);
 }
 
-bool gather_wait(struct gather *gather, int64_t wait_ms)
+bool ls__gather_wait(struct gather *gather, int64_t wait_ms)
 {
     int64_t until = ls_now_ns() + ls_ms(wait_ms);
     atomic_fetch_add(&gather->refs, 1);
-    gather_end(gather);
+    ls__gather_end(gather);
     pthread_mutex_lock(&gather->lock);
     while (!gather->complete && wait_ms > 0 && ls_cond_wait_until(&gather->ended, &gather->lock, until))
         continue;

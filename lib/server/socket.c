@@ -8,12 +8,12 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-struct socket *socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights)
+struct socket *ls__socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights)
 {
     struct socket *socket = ls_zalloc(sizeof *socket);
     if (!socket) return NULL;
     socket->server = server;
-    socket->session = session_ref(session);
+    socket->session = ls__session_ref(session);
     socket->fd = fd;
     socket->rights = rights;
     atomic_store(&socket->refs, 1);
@@ -26,7 +26,7 @@ struct socket *socket_new(struct ls_server *server, struct session *session, int
     return socket;
 }
 
-struct socket *socket_ref(struct socket *socket)
+struct socket *ls__socket_ref(struct socket *socket)
 {
     atomic_fetch_add(&socket->refs, 1);
     return socket;
@@ -38,13 +38,13 @@ static size_t counted(const struct ls_buf *buf)
     return buf->cap > SOCKET_READ_SIZE + 1 ? buf->cap - (SOCKET_READ_SIZE + 1) : 0;
 }
 
-void socket_drop_buffer(struct socket *socket, struct ls_buf *buf)
+void ls__socket_drop_buffer(struct socket *socket, struct ls_buf *buf)
 {
     ls_budget_unqueue(&socket->session->budget, counted(buf));
     ls_buf_release(buf);
 }
 
-bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
+bool ls__socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
 {
     struct ls_buf grown = {.data = buf->data, .len = buf->len, .cap = buf->len + more + 1};
     if (grown.cap <= buf->cap) return true;
@@ -60,34 +60,34 @@ bool socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
     return true;
 }
 
-void socket_unref(struct socket *socket)
+void ls__socket_unref(struct socket *socket)
 {
     if (atomic_fetch_sub(&socket->refs, 1) != 1) return;
-    socket_drop_buffer(socket, &socket->in);
-    socket_drop_buffer(socket, &socket->message);
+    ls__socket_drop_buffer(socket, &socket->in);
+    ls__socket_drop_buffer(socket, &socket->message);
     pthread_mutex_destroy(&socket->send_lock);
     pthread_mutex_destroy(&socket->flow_lock);
     pthread_cond_destroy(&socket->flow_free);
     pthread_cond_destroy(&socket->without_writer);
-    session_unref(socket->session);
+    ls__session_unref(socket->session);
     ls_free(socket);
 }
 
-void socket_enlist(struct socket *socket)
+void ls__socket_enlist(struct socket *socket)
 {
     pthread_mutex_lock(&socket->server->sockets_lock);
     DL_PREPEND(socket->server->sockets, socket);
     pthread_mutex_unlock(&socket->server->sockets_lock);
 }
 
-void socket_delist(struct socket *socket)
+void ls__socket_delist(struct socket *socket)
 {
     pthread_mutex_lock(&socket->server->sockets_lock);
     DL_DELETE(socket->server->sockets, socket);
     pthread_mutex_unlock(&socket->server->sockets_lock);
 }
 
-size_t socket_list(struct ls_server *server, const struct session *session, struct socket ***list)
+size_t ls__socket_list(struct ls_server *server, const struct session *session, struct socket ***list)
 {
     size_t count = 0, room = 1;
     pthread_mutex_lock(&server->sockets_lock);
@@ -95,7 +95,7 @@ size_t socket_list(struct ls_server *server, const struct session *session, stru
         room++;
     *list = ls_array(room, sizeof **list);
     for (struct socket *socket = server->sockets; socket; socket = socket->next)
-        if (*list && (!session || socket->session == session)) (*list)[count++] = socket_ref(socket);
+        if (*list && (!session || socket->session == session)) (*list)[count++] = ls__socket_ref(socket);
     pthread_mutex_unlock(&server->sockets_lock);
     return count;
 }

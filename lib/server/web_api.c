@@ -82,7 +82,7 @@ static void on_ready(void *ctx)
     if (max == 0 || identity->dropping || !identity->conn || ls_backend_waiting(identity->conn) <= max) return;
     identity->dropping = true;
     atomic_fetch_add(&identity->refs, 1);
-    session_post(identity->session, run_drop, identity, identity_unref, false);
+    ls__session_post(identity->session, run_drop, identity, identity_unref, false);
 }
 
 /* --- life of an identity; owner thread --- */
@@ -113,16 +113,16 @@ static void end_identity(struct session *session, struct identity *identity)
     if (!identity->conn) return;
     LL_DELETE(session->identities, identity);
     session->tokens -= identity->token[0] != '\0';
-    session_timer_end(identity->timer);
+    ls__session_timer_end(identity->timer);
     identity->timer = NULL;
     ls_backend_disconnect(session->backend, identity->conn, false);
-    if (identity->token[0] != '\0') server_trim_later(session->server);
+    if (identity->token[0] != '\0') ls__server_trim_later(session->server);
     identity->conn = NULL;
     wake_polls(identity);
     identity_unref(identity);
 }
 
-void api_release_session(struct session *session)
+void ls__api_release_session(struct session *session)
 {
     while (session->identities)
         end_identity(session, session->identities);
@@ -134,8 +134,8 @@ static void look_for_expiry(struct session *session, uint64_t number, void *arg)
 static void look_again(struct session *session, struct identity *identity)
 {
     int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
-    session_timer_end(identity->timer);
-    identity->timer = session_timer_set(session, due, look_for_expiry, 0, identity);
+    ls__session_timer_end(identity->timer);
+    identity->timer = ls__session_timer_set(session, due, look_for_expiry, 0, identity);
 }
 
 static void look_for_expiry(struct session *session, uint64_t number, void *arg)
@@ -180,7 +180,7 @@ static void fail_call(struct api_call *call, bool busy)
 /* Run a part of a request in the session. */
 static int run_part(struct session *session, void (*fn)(struct session *session, void *arg), struct api_call *call)
 {
-    int rc = session_call(session, fn, call, session_patience(session->server));
+    int rc = ls__session_call(session, fn, call, ls__session_patience(session->server));
     if (rc < 0) fail_call(call, rc == LS_EBUSY);
     return rc;
 }
@@ -299,7 +299,7 @@ static int send_json(struct request *request, int status, const char *text, size
     return reply_send(&reply, request->http);
 }
 
-int api_fail(struct request *request, int status, const char *message)
+int ls__api_fail(struct request *request, int status, const char *message)
 {
     struct ls_buf text = LS_BUF_INIT;
     write_error(&text, message);
@@ -314,7 +314,7 @@ static int send_full(struct request *request)
     char text[160];
     snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
              (unsigned long long)request->web->server->config.memory_limit);
-    return api_fail(request, 500, text);
+    return ls__api_fail(request, 500, text);
 }
 
 /* P25: the parameter, else the cookie. */
@@ -323,9 +323,9 @@ static struct session *find_session(struct request *request)
     char id[256];
     int len = request_param(request, "session", id, sizeof id);
     if (len == PARAM_MISSING) len = request_cookie_session(request, id, sizeof id);
-    struct session *session = len > 0 ? manager_find(request->web->server->manager, id, (size_t)len) : NULL;
-    if (session && !manager_join(request->web->server->manager, session)) {
-        session_unref(session);
+    struct session *session = len > 0 ? ls__manager_find(request->web->server->manager, id, (size_t)len) : NULL;
+    if (session && !ls__manager_join(request->web->server->manager, session)) {
+        ls__session_unref(session);
         session = NULL;
     }
     return session;
@@ -335,20 +335,20 @@ static int handle_body(struct request *request, struct session *session, const c
 {
     char token[TOKEN_SIZE] = "";
     if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
-        return api_fail(request, 400, "The parameter client is too long or not well formed.");
+        return ls__api_fail(request, 400, "The parameter client is too long or not well formed.");
     struct api_call call = {.token = token,
                             .rights = request_rights(request->web, request->info),
                             .type = type,
                             .body = body,
                             .answer = LS_BUF_INIT};
     int rc = run_part(session, run_parse, &call);
-    if (rc == LS_EBUSY) return api_fail(request, 503, SESSION_BUSY_TEXT);
-    if (rc < 0) return api_fail(request, 404, "There is no such session.");
+    if (rc == LS_EBUSY) return ls__api_fail(request, 503, SESSION_BUSY_TEXT);
+    if (rc < 0) return ls__api_fail(request, 404, "There is no such session.");
     if (call.bad_json || !call.batch) {
         ls_batch_free(call.batch);
-        return call.bad_json ? api_fail(request, 400, "The body is not JSON.") : send_full(request);
+        return call.bad_json ? ls__api_fail(request, 400, "The body is not JSON.") : send_full(request);
     }
-    session_touch(session);
+    ls__session_touch(session);
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
         poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
     else
@@ -364,18 +364,18 @@ static int handle_body(struct request *request, struct session *session, const c
     return call.status;
 }
 
-int api_handle(struct request *request, const char *type)
+int ls__api_handle(struct request *request, const char *type)
 {
     if (strcmp(request->info->request_method, "POST") != 0)
-        return api_fail(request, 405, "This address takes POST only.");
+        return ls__api_fail(request, 405, "This address takes POST only.");
     struct session *session = find_session(request);
-    if (!session) return api_fail(request, 404, "There is no such session.");
+    if (!session) return ls__api_fail(request, 404, "There is no such session.");
     struct ls_buf body = LS_BUF_INIT;
     int rc = request_body(request, request->web->server->config.max_frame, &body), status;
     if (rc == LS_ELIMIT)
-        status = api_fail(request, 413, "The body is larger than --max-frame allows.");
+        status = ls__api_fail(request, 413, "The body is larger than --max-frame allows.");
     else if (rc < 0)
-        status = api_fail(request, 400, "The body cannot be read.");
+        status = ls__api_fail(request, 400, "The body cannot be read.");
     else if (!ls_budget_queue(&session->budget, body.cap))
         status = send_full(request);
     else {
@@ -383,6 +383,6 @@ int api_handle(struct request *request, const char *type)
         ls_budget_unqueue(&session->budget, body.cap);
     }
     ls_buf_release(&body);
-    session_unref(session);
+    ls__session_unref(session);
     return status;
 }

@@ -32,12 +32,12 @@ enum { KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PI
 
 static void send_text(void *ctx, struct ls_bytes *frame)
 {
-    outbox_send(ctx, WS_TEXT, frame);
+    ls__outbox_send(ctx, WS_TEXT, frame);
 }
 
 static void drop_socket(void *arg)
 {
-    socket_unref(arg);
+    ls__socket_unref(arg);
 }
 
 static void run_connect(struct session *session, void *arg)
@@ -46,10 +46,10 @@ static void run_connect(struct session *session, void *arg)
     struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
     socket->conn = ls_backend_connect(session->backend, &outlet, NULL);
     if (!socket->conn) {
-        outbox_close(socket, 1011, "internal error");
+        ls__outbox_close(socket, 1011, "internal error");
         return;
     }
-    socket_ref(socket);
+    ls__socket_ref(socket);
     LL_PREPEND2(session->connected, socket, session_next);
 }
 
@@ -60,17 +60,17 @@ static void disconnect(struct session *session, struct socket *socket, bool abno
     LL_DELETE2(session->connected, socket, session_next);
     ls_backend_disconnect(session->backend, socket->conn, abnormal);
     socket->conn = NULL;
-    socket_unref(socket);
+    ls__socket_unref(socket);
 }
 
 static void run_disconnect(struct session *session, void *arg)
 {
     struct socket *socket = arg;
     disconnect(session, socket, !socket->ended_well);
-    server_trim_later(session->server);
+    ls__server_trim_later(session->server);
 }
 
-void websocket_disconnect_session(struct session *session)
+void ls__websocket_disconnect_session(struct session *session)
 {
     while (session->connected)
         disconnect(session, session->connected, false);
@@ -102,7 +102,7 @@ static void run_frame(struct ls_item *item, bool turn)
         ls_batch_free(frame->batch);
     free_room(socket, frame->len);
     ls_free(frame);
-    socket_unref(socket);
+    ls__socket_unref(socket);
 }
 
 /* P40b: while too much of this connection waits in the queue, nothing more is read from it. */
@@ -124,7 +124,7 @@ static void wait_for_room(struct socket *socket, size_t len)
 static bool fail_socket(struct socket *socket, int code, const char *reason)
 {
     ls_log_session(1, socket->session->vended, "connection closed with %d: %s", code, reason);
-    outbox_close(socket, code, reason);
+    ls__outbox_close(socket, code, reason);
     return false;
 }
 
@@ -141,7 +141,7 @@ static bool refuse_unkept(struct socket *socket)
     ls_buf_release(&text);
     if (!frame) return fail_socket(socket, 1011, "out of memory");
     ls_log_session(1, socket->session->vended, "%s", reason);
-    outbox_send(socket, WS_TEXT, frame);
+    ls__outbox_send(socket, WS_TEXT, frame);
     ls_bytes_unref(frame);
     return true;
 }
@@ -156,7 +156,7 @@ static bool refuse_pieces(struct socket *socket)
 static bool take_message(struct socket *socket, const char *text, size_t len)
 {
     if (!ls_utf8_valid(text, len)) return fail_socket(socket, 1007, "a message is not valid UTF-8");
-    session_touch(socket->session);
+    ls__session_touch(socket->session);
     wait_for_room(socket, len);
     struct frame_item *frame = ls_malloc(sizeof *frame);
     struct ls_batch *batch =
@@ -168,7 +168,7 @@ static bool take_message(struct socket *socket, const char *text, size_t len)
         return refuse_unkept(socket);
     }
     *frame = (struct frame_item){.item = {.run = run_frame, .what = "a frame of a page"},
-                                 .socket = socket_ref(socket),
+                                 .socket = ls__socket_ref(socket),
                                  .batch = batch,
                                  .len = len};
     return ls_queue_post(socket->session->queue, &frame->item, true) == 0;
@@ -182,7 +182,7 @@ static bool take_close(struct socket *socket, const char *data, size_t len)
     if (len == 1 || (len >= 2 && (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 4999)))
         return fail_socket(socket, 1002, "bad close frame");
     socket->ended_well = code == 0 || code == 1000 || code == 1001;
-    outbox_close(socket, code, "");
+    ls__outbox_close(socket, code, "");
     return false;
 }
 
@@ -191,7 +191,7 @@ static bool take_control(struct socket *socket, int opcode, const char *data, si
     if (opcode == WS_CLOSE) return take_close(socket, data, len);
     if (opcode == WS_PING) {
         struct ls_bytes *payload = ls_bytes_new(data, len);
-        if (payload) outbox_send(socket, WS_PONG, payload);
+        if (payload) ls__outbox_send(socket, WS_PONG, payload);
         ls_bytes_unref(payload);
         return true;
     }
@@ -208,12 +208,12 @@ static bool take_frame(struct socket *socket, bool fin, int opcode, const char *
     if (opcode != 0) socket->message_opcode = opcode;
     struct ls_buf *message = &socket->message;
     size_t more = fin || len > message->len ? len : message->len; /* of many small pieces twice as much each time */
-    if (message->len + len >= message->cap && !socket_reserve(socket, message, more)) return refuse_pieces(socket);
+    if (message->len + len >= message->cap && !ls__socket_reserve(socket, message, more)) return refuse_pieces(socket);
     ls_buf_add(message, data, len);
     if (!fin) return true;
     bool go_on = take_message(socket, ls_buf_text(message), message->len);
     socket->message_opcode = 0;
-    socket_drop_buffer(socket, message);
+    ls__socket_drop_buffer(socket, message);
     return go_on;
 }
 
@@ -282,10 +282,10 @@ static bool take_buffered(struct socket *socket)
     }
     ls_buf_shift(in, at);
     if (rc < 0) return false;
-    if (in->len == 0 && in->cap > KEEP_BUFFER) socket_drop_buffer(socket, in);
-    if (in->len > 0 && need > in->len && !socket_reserve(socket, in, need - in->len) && !skip_frame(socket, need))
+    if (in->len == 0 && in->cap > KEEP_BUFFER) ls__socket_drop_buffer(socket, in);
+    if (in->len > 0 && need > in->len && !ls__socket_reserve(socket, in, need - in->len) && !skip_frame(socket, need))
         return false;
-    return in->cap > in->len + 1 || socket_reserve(socket, in, SOCKET_READ_SIZE)
+    return in->cap > in->len + 1 || ls__socket_reserve(socket, in, SOCKET_READ_SIZE)
                ? true
                : fail_socket(socket, 1011, "out of memory");
 }
@@ -293,7 +293,7 @@ static bool take_buffered(struct socket *socket)
 static void read_socket(struct socket *socket, int fd)
 {
     struct ls_buf *in = &socket->in;
-    if (!socket_reserve(socket, in, SOCKET_READ_SIZE)) return;
+    if (!ls__socket_reserve(socket, in, SOCKET_READ_SIZE)) return;
     for (;;) {
         atomic_store(&socket->busy, false);
         ssize_t n = recv(fd, in->data + in->len, in->cap - in->len - 1, 0);
@@ -316,10 +316,10 @@ static void read_socket(struct socket *socket, int fd)
 static struct session *find_target(struct ls_server *server, const char *path)
 {
     const char *id = path + strlen("/ws/");
-    return strncmp(path, "/ws/", 4) == 0 ? manager_find(server->manager, id, strcspn(id, "/")) : NULL;
+    return strncmp(path, "/ws/", 4) == 0 ? ls__manager_find(server->manager, id, strcspn(id, "/")) : NULL;
 }
 
-int websocket_begin(struct request *request)
+int ls__websocket_begin(struct request *request)
 {
     struct mg_connection *http = request->http;
     const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
@@ -327,7 +327,7 @@ int websocket_begin(struct request *request)
                    header_has(mg_get_header(http, "Upgrade"), "websocket");
     struct session *session = find_target(request->web->server, request->path);
     bool known = session;
-    session_unref(session);
+    ls__session_unref(session);
     if (!known) return reply_text(http, 404, "There is no such session.\n");
     if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ws_is_key(key))
         return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
@@ -372,8 +372,8 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct mg_connection *http = (struct mg_connection *)const_http;
     const struct mg_request_info *info = mg_get_request_info(http);
     struct session *session = find_target(server, info->local_uri_raw);
-    if (!session || !manager_join(server->manager, session)) {
-        session_unref(session);
+    if (!session || !ls__manager_join(server->manager, session)) {
+        ls__session_unref(session);
         reply_text(http, 404, "There is no such session.\n");
         return 1;
     }
@@ -385,27 +385,28 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
         int fd = descriptor_find(info);
-        struct socket *socket = fd >= 0 ? socket_new(server, session, fd, request_rights(&server->web, info)) : NULL;
+        struct socket *socket =
+            fd >= 0 ? ls__socket_new(server, session, fd, request_rights(&server->web, info)) : NULL;
         if (socket) {
             mg_set_user_connection_data(http, socket);
-            session_unref(session);
+            ls__session_unref(session);
             return 0;
         }
         leave(server, session);
         reply_text(http, 503, "The connection cannot be served.\n");
     }
-    session_unref(session);
+    ls__session_unref(session);
     return 1;
 }
 
 /* A connection ends. One whose handshake was accepted above and then failed in civetweb has never had a reader. */
-void websocket_abandon(const struct mg_connection *http)
+void ls__websocket_abandon(const struct mg_connection *http)
 {
     struct socket *socket = mg_get_user_connection_data(http);
     if (!socket) return;
     mg_set_user_connection_data((struct mg_connection *)http, NULL);
     leave(socket->server, socket->session);
-    socket_unref(socket);
+    ls__socket_unref(socket);
 }
 
 static void arm_heartbeat(struct ls_server *server, int64_t due_ns)
@@ -416,27 +417,27 @@ static void arm_heartbeat(struct ls_server *server, int64_t due_ns)
 static void begin_connection(struct socket *socket)
 {
     struct session *session = socket->session;
-    session_touch(session);
-    socket_enlist(socket);
+    ls__session_touch(session);
+    ls__socket_enlist(socket);
     arm_heartbeat(socket->server, ls_now_ns() + ls_ms(socket->server->config.heartbeat_ms));
     ls_log_session(1, session->vended, "page connected");
-    session_post(session, run_connect, socket_ref(socket), drop_socket, true);
+    ls__session_post(session, run_connect, ls__socket_ref(socket), drop_socket, true);
     /* A session may have ended, and closed its sockets, just before this one was in the list. */
     if (atomic_load(&session->ended) || atomic_load(&socket->server->phase) != PHASE_RUNNING)
-        outbox_close(socket, 1001, "");
+        ls__outbox_close(socket, 1001, "");
 }
 
 static void end_connection(struct socket *socket)
 {
     struct session *session = socket->session;
     struct ls_server *server = socket->server;
-    outbox_release(socket);
-    socket_delist(socket);
-    session_touch(session);
-    session_post(session, run_disconnect, socket_ref(socket), drop_socket, true);
+    ls__outbox_release(socket);
+    ls__socket_delist(socket);
+    ls__session_touch(session);
+    ls__session_post(session, run_disconnect, ls__socket_ref(socket), drop_socket, true);
     ls_log_session(1, session->vended, "page disconnected");
     leave(server, session);
-    socket_unref(socket);
+    ls__socket_unref(socket);
 }
 
 static void *serve_socket(void *ctx)
@@ -465,7 +466,7 @@ static void on_ready(struct mg_connection *http, void *ctx)
     } else {
         ls_log(0, "A page is refused: no thread can be started for it.");
         leave(socket->server, socket->session);
-        socket_unref(socket);
+        ls__socket_unref(socket);
     }
     pthread_attr_destroy(&attr);
     /* civetweb's own loop, which follows, is to find nothing. */
@@ -484,7 +485,7 @@ static int on_data(struct mg_connection *http, int bits, char *data, size_t len,
     return 0;
 }
 
-void websocket_install(struct ls_server *server)
+void ls__websocket_install(struct ls_server *server)
 {
     /* None is spoken (P22). Without a list of its own civetweb accepts whichever is asked for first. */
     static struct mg_websocket_subprotocols none;
@@ -494,28 +495,28 @@ void websocket_install(struct ls_server *server)
 
 /* --- closing and heartbeat --- */
 
-void websocket_close(struct ls_server *server, const struct session *session, int code)
+void ls__websocket_close(struct ls_server *server, const struct session *session, int code)
 {
     struct socket **list;
-    size_t count = socket_list(server, session, &list);
+    size_t count = ls__socket_list(server, session, &list);
     for (size_t i = 0; i < count; i++) {
-        outbox_close(list[i], code, "");
-        socket_unref(list[i]);
+        ls__outbox_close(list[i], code, "");
+        ls__socket_unref(list[i]);
     }
     ls_free(list);
 }
 
-void websocket_wait_all(struct ls_server *server, int64_t ms)
+void ls__websocket_wait_all(struct ls_server *server, int64_t ms)
 {
     int64_t until = ls_now_ns() + ls_ms(ms);
     struct timespec moment = {.tv_nsec = 2000000};
     while (atomic_load(&server->sockets_open) > 0 && ls_now_ns() < until)
         nanosleep(&moment, NULL);
     struct socket **list;
-    size_t count = socket_list(server, NULL, &list);
+    size_t count = ls__socket_list(server, NULL, &list);
     for (size_t i = 0; i < count; i++) {
-        outbox_cut(list[i]);
-        socket_unref(list[i]);
+        ls__outbox_cut(list[i]);
+        ls__socket_unref(list[i]);
     }
     ls_free(list);
 }
@@ -528,15 +529,15 @@ static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t
     if (now - in >= period * (1 + atomic_load(&socket->pings_unanswered))) {
         if (atomic_fetch_add(&socket->pings_unanswered, 1) >= MISSED_PINGS) {
             ls_log_session(1, socket->session->vended, "A page answers no pings; its connection is closed.");
-            outbox_cut(socket);
+            ls__outbox_cut(socket);
             return now + period;
         }
         struct ls_bytes *nothing = ls_bytes_new("", 0);
-        if (nothing) outbox_send(socket, WS_PING, nothing);
+        if (nothing) ls__outbox_send(socket, WS_PING, nothing);
         ls_bytes_unref(nothing);
-        outbox_send(socket, WS_TEXT, empty_array);
+        ls__outbox_send(socket, WS_TEXT, empty_array);
     } else if (now - atomic_load(&socket->last_out_ns) >= period) {
-        outbox_send(socket, WS_TEXT, empty_array);
+        ls__outbox_send(socket, WS_TEXT, empty_array);
     }
     int64_t next_in = in + period * (1 + atomic_load(&socket->pings_unanswered)),
             next_out = atomic_load(&socket->last_out_ns) + period;
@@ -544,17 +545,17 @@ static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t
 }
 
 /* S6: `[]` after a period without other traffic, and pings that a live browser answers by itself. */
-void websocket_beat(void *ctx)
+void ls__websocket_beat(void *ctx)
 {
     struct ls_server *server = ctx;
     struct socket **list;
-    size_t count = socket_list(server, NULL, &list);
+    size_t count = ls__socket_list(server, NULL, &list);
     int64_t now = ls_now_ns(), period = ls_ms(server->config.heartbeat_ms), next = now + period;
     struct ls_bytes *empty_array = ls_bytes_new("[]", 2);
     for (size_t i = 0; i < count; i++) {
         int64_t due = empty_array ? beat(list[i], empty_array, now, period) : next;
         if (due < next) next = due;
-        socket_unref(list[i]);
+        ls__socket_unref(list[i]);
     }
     ls_bytes_unref(empty_array);
     ls_free(list);
