@@ -79,7 +79,7 @@ int ls_backend_api(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *
     ls_backend_after_batch(b, batch->user_event);
     if (ls_buf_failed(&body)) {
         status = 500;
-        ls_buf_str(answer, "{\"error\":\"out of memory\"}");
+        ls_buf_str(answer, "{\"error\":\"Out of memory while writing the answer.\"}");
     } else {
         ls_buf_str(answer, body.len ? body.data : "{}");
     }

@@ -25,7 +25,7 @@ struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const
 {
     struct ls_backend *b = ls_zalloc(sizeof *b);
     if (!b) {
-        ls_fail(err, LS_ENOMEM, "no memory for a session");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
         return NULL;
     }
     b->config = *config;
@@ -38,7 +38,7 @@ struct ls_backend *ls_backend_open(const struct ls_backend_config *config, const
     b->config.session.vended_id = b->vended_id;
     b->inactive = ls_idmap_new_in(b->budget);
     if (!b->vended_id || !b->inactive)
-        ls_fail(err, LS_ENOMEM, "no memory for a session");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
     else
         b->engine = ls__engine_open(b, err);
     if (!b->engine) {
@@ -99,10 +99,9 @@ struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet 
     struct ls__space *space = conn ? ls__space_new(b, b->numbers + 1) : NULL;
     if (!space) {
         ls_budget_free(b->budget, conn);
-        ls_fail(err, LS_ENOMEM, "no memory for a connection");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening a connection.");
         return NULL;
     }
-    conn->backend = b;
     conn->outlet = *outlet;
     conn->number = ++b->numbers;
     conn->space = space;
@@ -170,10 +169,10 @@ void ls_backend_after_batch(struct ls_backend *b, bool at_once)
 /* Messages could not be kept: the page is told that it no longer shows what holds. */
 static void say_lost(struct ls_backend *b, struct ls_conn *conn)
 {
-    ls_log_session(0, b->vended_id, "messages to connection %u were lost: there was no room for them", conn->number);
+    ls_log_session(0, b->vended_id, "Messages to connection %u were lost: there was no room for them.", conn->number);
     ls_outgoing_clear(&conn->out);
     conn->out.lost = false;
-    ls_viewdef_sent_clear(conn->space->sent);
+    ls_viewdefs_sent_clear(conn->space->sent);
     conn->space->views_due = true;
     char text[160];
     if (ls_budget_fits(b->budget, LS_BUDGET_SPARE, 0))

@@ -38,7 +38,7 @@ struct ls__space {
     struct ls_idmap *held;   /* internal id → struct ls__held *: what was not sent (P95, P114) */
     /* internal id → number of the last write handled, see ls__seq_note (R8); NULL until our client writes */
     struct ls_idmap *seqs;
-    struct ls_viewdef_sent *sent;
+    struct ls_map *sent;       /* ls_viewdefs_due: what the connection has of the views */
     uint64_t views_generation; /* of the store, when views were delivered last */
     bool views_due;
     bool awaits_app;        /* it watches variable 1, which does not exist yet */
@@ -49,7 +49,6 @@ struct ls__space {
 
 struct ls_conn {
     struct ls_conn *next;
-    struct ls_backend *backend;
     struct ls_outlet outlet;
     unsigned number;
     struct ls__space *space; /* owned */
@@ -253,7 +252,7 @@ void ls__remove_variable(struct ls_backend *b, struct ls__engine *engine, int64_
 /* --- problems.c --- */
 /** Note a problem with a view file; NULL text clears. Of one key there is one at a time. @param stamp  of the text that
  * a page has reported, or 0 */
-void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, const char *text, uint64_t stamp);
+void ls__problem_set(struct ls_backend *b, const char *key, const char *text, uint64_t stamp);
 /** Properties `reload-error` and `reload-detail` of variable 1 say what has failed and not been put right (H99, H100).
  * */
 void ls__set_reload_error(struct ls_backend *b);

@@ -15,24 +15,30 @@ static uint64_t outer_handle(const struct ls__engine *engine, uint64_t handle)
     return (uint64_t)engine->generation << LS_HANDLE_BITS | (handle & LS_HANDLE_MASK);
 }
 
+/* Those above, to whom the engine's session speaks. */
+static const struct ls_session_host *above(const struct ls__engine *engine)
+{
+    return &engine->backend->host.session;
+}
+
 static int timer_set(void *ctx, uint64_t handle, int64_t due_ns)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     return host->timer_set ? host->timer_set(host->ctx, outer_handle(engine, handle), due_ns) : 0;
 }
 
 static void timer_clear(void *ctx, uint64_t handle)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     if (host->timer_clear) host->timer_clear(host->ctx, outer_handle(engine, handle));
 }
 
 static void module_loaded(void *ctx, const char *key, const char *const *paths, size_t count)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     engine->backend->force_views = true;
     if (host->module_loaded && !engine->muted) host->module_loaded(host->ctx, key, paths, count);
 }
@@ -40,14 +46,14 @@ static void module_loaded(void *ctx, const char *key, const char *const *paths, 
 static void module_wanted(void *ctx, const char *key, const char *const *paths, size_t count)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     if (host->module_wanted && !engine->muted) host->module_wanted(host->ctx, key, paths, count);
 }
 
 static void module_unloaded(void *ctx, const char *key)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     engine->backend->force_views = true;
     if (host->module_unloaded && !engine->muted) host->module_unloaded(host->ctx, key);
 }
@@ -55,14 +61,13 @@ static void module_unloaded(void *ctx, const char *key)
 static void directory_unloaded(void *ctx, const char *dir)
 {
     struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(engine);
     if (host->directory_unloaded && !engine->muted) host->directory_unloaded(host->ctx, dir);
 }
 
 static void print_text(void *ctx, const char *text, size_t len)
 {
-    struct ls__engine *engine = ctx;
-    const struct ls_session_host *host = &engine->backend->host.session;
+    const struct ls_session_host *host = above(ctx);
     if (host->print) host->print(host->ctx, text, len);
 }
 
@@ -91,7 +96,7 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
 {
     struct ls__engine *engine = ls_zalloc(sizeof *engine);
     if (!engine) {
-        ls_fail(err, LS_ENOMEM, "no memory for a session");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
         return NULL;
     }
     engine->backend = b;

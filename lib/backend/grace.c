@@ -87,7 +87,7 @@ static int replace(struct ls_backend *b, struct ls_conn *old)
     struct ls__space *fresh = ls__space_new(b, old->number);
     struct ls_fault fault;
     if (!fresh) return LS_ENOMEM;
-    ls_log_session(1, b->vended_id, "connection %u is replaced", old->number);
+    ls_log_session(1, b->vended_id, "Connection %u is replaced: another one shows its tab.", old->number);
     ls__space_end(b, old->space);
     old->space = fresh;
     fresh->conn = old;
@@ -152,7 +152,7 @@ void ls__grace_connect(struct ls_backend *b, struct ls_conn *conn)
 /* The connection goes on where the lost one stopped: it gets what its page has missed. */
 static void adopt(struct ls_backend *b, struct ls_conn *conn, struct ls__space *space)
 {
-    ls_log_session(1, b->vended_id, "connection %u goes on for connection %u", conn->number, space->number);
+    ls_log_session(1, b->vended_id, "Connection %u goes on for connection %u.", conn->number, space->number);
     ls__space_free(b, conn->space);
     conn->space = space;
     space->conn = conn;

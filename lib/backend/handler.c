@@ -6,6 +6,7 @@
  *
  * Owner thread: the session's. It sends no updates of its own but the restoring one of P89: those are composed at the
  * end of the batch. */
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/backend_internal.h"
@@ -36,12 +37,12 @@ static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t show
     bool begins = ls__space_tally(space, var) == 0;
     int64_t id = ls_var_id(var);
     if (ls__space_watch(b, space, var, +1) != 0) {
-        refuse(conn, shown, LS_FAULT_INTERNAL, "no memory for one more watch");
+        refuse(conn, shown, LS_FAULT_INTERNAL, "out of memory while adding a watch");
         return;
     }
     space->used = true;
     if (id == 1 && begins) /* the page starts over: it has nothing (P105, P112) */
-        ls_viewdef_sent_clear(space->sent);
+        ls_viewdefs_sent_clear(space->sent);
     if (id == 1) space->views_due = true;
     int64_t object;
     if (ls_var_readable(var) || ls_var_place(var, &object)) ls__due(b, space, id, true);
@@ -82,7 +83,7 @@ static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struc
         return;
     }
     if (m->tab && ls__tab_begins(b, conn, m->tab) != 0) {
-        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory to take the tab over");
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "out of memory while taking the tab over");
         return;
     }
     struct ls_var *var = ls__space_find(b, conn->space, m->id);
@@ -165,7 +166,7 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
         .wants_place = conn->marked,
     };
     if (!spec.id) {
-        refuse(conn, m->id, LS_FAULT_INTERNAL, "no memory for one more variable");
+        refuse(conn, m->id, LS_FAULT_INTERNAL, "out of memory while creating a variable");
         return;
     }
     if (ls_tracker_create(tracker, &spec, &var, &fault) != 0) {
@@ -201,8 +202,7 @@ static void run_lua_property(struct ls_backend *b, struct ls_conn *conn, const s
     if (ls_session_run_lua_property(b->engine->session, prop->value, prop->value_len, &err) < 0) {
         const char *text = ls_err_text(&err);
         /* the traceback is for the log (L133) */
-        ls_fault_set(&fault, LS_FAULT_LUA_ERROR, "%.*s", (int)strcspn(text, "\n"), text);
-        ls__send_error(conn, 1, &fault);
+        refuse(conn, 1, LS_FAULT_LUA_ERROR, "%.*s", (int)strcspn(text, "\n"), text);
     }
 }
 
@@ -350,10 +350,13 @@ struct answer {
     struct ls_buf data;
 };
 
-static void begin_answer(struct answer *answer, const char *member)
+static void begin_answer(struct answer *answer, struct ls_backend *b, struct ls_conn *conn, const char *member)
 {
-    answer->first = answer->conn->out.count;
-    answer->start = answer->conn->out.text.len;
+    *answer = (struct answer){.b = b,
+                              .conn = conn,
+                              .first = conn->out.count,
+                              .start = conn->out.text.len,
+                              .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
     ls_json_open(&answer->data, NULL, '{');
     ls_json_open(&answer->data, member, '[');
 }
@@ -364,11 +367,11 @@ static size_t answer_size(const struct answer *answer)
 }
 
 /* An answer that is not made further: what stands of it goes, and an error takes its place. @return false */
-static bool drop_answer(struct answer *answer, const struct ls_fault *fault)
+static bool drop_answer(struct answer *answer, enum ls_fault_kind kind, const char *text)
 {
     ls_buf_release(&answer->data);
     ls_outgoing_cut(&answer->conn->out, answer->first);
-    ls__send_error(answer->conn, 0, fault);
+    refuse(answer->conn, 0, kind, "%s", text);
     return false;
 }
 
@@ -376,23 +379,21 @@ static bool drop_answer(struct answer *answer, const struct ls_fault *fault)
 static bool answer_fits(struct answer *answer, size_t more)
 {
     uint64_t max = answer->b->config.max_outbox;
-    struct ls_fault fault;
+    char text[192];
     if (!max || answer->conn->out.answers + answer_size(answer) + more <= max) return true;
-    ls_fault_set(
-        &fault, LS_FAULT_TOO_LARGE,
+    snprintf(
+        text, sizeof text,
         "the answer is too-large: with those that wait it would be more than %llu bytes, the limit of --max-outbox; ask for less at once",
         (unsigned long long)max);
-    return drop_answer(answer, &fault);
+    return drop_answer(answer, LS_FAULT_TOO_LARGE, text);
 }
 
 /* The value that has just been asked for may be one that was stopped: then it is null. */
 static bool answer_goes_on(struct answer *answer, size_t step, size_t len)
 {
-    struct ls_fault fault;
     if ((len > sizeof "null" - 1 && step % 256 != 0) || !ls_tracker_stopped(answer->b->engine->tracker)) return true;
-    ls_fault_set(&fault, LS_FAULT_INTERNAL,
-                 "the answer was interrupted, or took longer than --time-limit; ask for less at once");
-    return drop_answer(answer, &fault);
+    return drop_answer(answer, LS_FAULT_INTERNAL,
+                       "the answer was interrupted, or took longer than --time-limit; ask for less at once");
 }
 
 static void end_answer(struct answer *answer, const char *type)
@@ -435,8 +436,8 @@ static bool add_variables(struct answer *answer, struct ls_backend *b, struct ls
 
 static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
-    begin_answer(&answer, "variables");
+    struct answer answer;
+    begin_answer(&answer, b, conn, "variables");
     int opened = ls_tracker_enter(b->engine->tracker);
     bool whole = add_variables(&answer, b, conn, m);
     ls_tracker_leave(b->engine->tracker, opened);
@@ -445,8 +446,8 @@ static void handle_get(struct ls_backend *b, struct ls_conn *conn, const struct 
 
 static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)
 {
-    struct answer answer = {.b = b, .conn = conn, .data = {.budget = b->budget, .extra = LS_BUDGET_SPARE}};
-    begin_answer(&answer, "objects");
+    struct answer answer;
+    begin_answer(&answer, b, conn, "objects");
     for (size_t i = 0; i < m->id_count; i++) {
         LS_ERR(err);
         size_t before = answer.data.len;
@@ -457,13 +458,10 @@ static void handle_get_objects(struct ls_backend *b, struct ls_conn *conn, const
             ls_buf_char(&answer.data, '}');
         } else {
             ls_buf_cut(&answer.data, before);
-            struct ls_fault fault;
             if (err.code == LS_ENOTFOUND)
-                ls_fault_set(&fault, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
+                refuse(conn, 0, LS_FAULT_NOT_FOUND, "no object %lld", (long long)m->ids[i]);
             else
-                ls_fault_set(&fault, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s",
-                             ls_err_text(&err));
-            ls__send_error(conn, 0, &fault);
+                refuse(conn, 0, err.code == LS_ELUA ? LS_FAULT_LUA_ERROR : LS_FAULT_INTERNAL, "%s", ls_err_text(&err));
         }
         if (!answer_fits(&answer, 0)) return;
     }

@@ -30,13 +30,12 @@ static void drop_problem(struct ls_backend *b, size_t at)
     memmove(&b->problems.items[at], &b->problems.items[at + 1], (--b->problems.count - at) * sizeof *b->problems.items);
 }
 
-void ls__problem_set(struct ls_backend *b, const char *key, size_t key_len, const char *text, uint64_t stamp)
+void ls__problem_set(struct ls_backend *b, const char *key, const char *text, uint64_t stamp)
 {
     for (size_t i = 0; i < b->problems.count; i++)
-        if (strlen(b->problems.items[i].key) == key_len && memcmp(b->problems.items[i].key, key, key_len) == 0)
-            drop_problem(b, i--);
+        if (strcmp(b->problems.items[i].key, key) == 0) drop_problem(b, i--);
     if (!text) return;
-    struct ls__problem problem = {ls_budget_strndup(b->budget, key, key_len),
+    struct ls__problem problem = {ls_budget_strndup(b->budget, key, strlen(key)),
                                   ls_budget_strndup(b->budget, text, strlen(text)), stamp};
     if (!problem.key || !problem.text || !LS__PUSH_IN(b, b->problems, problem)) free_problem(b, &problem);
 }
@@ -48,7 +47,7 @@ void ls__page_problem(struct ls_backend *b, const char *description)
     char *key = ls_strndup(description, (size_t)(colon - description));
     uint64_t stamp = key ? ls_viewdefs_stamp(b->config.viewdefs, key) : 0;
     if (stamp) {
-        ls__problem_set(b, key, strlen(key), colon + 2, stamp);
+        ls__problem_set(b, key, colon + 2, stamp);
         ls__set_reload_error(b);
     }
     ls_free(key);

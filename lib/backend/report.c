@@ -57,7 +57,7 @@ void ls_backend_view_problem(struct ls_backend *b, const char *key, const char *
 {
     char file[LS_PATH_MAX_BYTES];
     ls__begin(b);
-    ls__problem_set(b, key, strlen(key), text, 0);
+    ls__problem_set(b, key, text, 0);
     ls__set_reload_error(b);
     snprintf(file, sizeof file, "%s.html", key);
     if (text) tell_pages(b, "bad-viewdef", file, text);
@@ -116,7 +116,7 @@ int ls_backend_unload(struct ls_backend *b, const char *name, bool dry_run, stru
     if (rc >= 0)
         rc = ls_session_unload(b->engine->session, name, dry_run, report, err);
     else
-        ls_fail(err, rc, "no memory for the list of modules");
+        ls_fail(err, rc, "Out of memory while listing modules.");
     if (rc > 0 && b->config.viewdefs) {
         struct went went = {b,          ls_buf_text(&before), ls_buf_text(&report->modules),
                             before.len, report->modules.len,  &report->viewdefs};

@@ -200,7 +200,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
         }
         entry = next;
     }
-    ls_viewdef_sent_clear(space->sent);
+    ls_viewdefs_sent_clear(space->sent);
     space->views_due = true;
 }
 
@@ -219,16 +219,11 @@ static void forget_map(struct ls_idmap *map, void (*drop)(void *value))
  * follows. */
 static void renumber(struct ls_backend *b, struct records *all, struct record *record)
 {
-    struct ls_tracker *tracker = b->engine->tracker;
-    if (!ls_tracker_find(tracker, record->internal)) return;
-    int64_t before = record->internal;
-    while (ls_tracker_find(tracker, b->next_internal))
-        b->next_internal++;
-    record->internal = b->next_internal++;
-    if (!ls_idmap_put(record->space->remap, record->client_id, (void *)(intptr_t)record->internal, NULL))
-        record->internal = before;
-    else
-        ls__seq_move(record->space, before, record->internal);
+    if (!ls_tracker_find(b->engine->tracker, record->internal)) return;
+    int64_t before = record->internal, fresh = ls__space_assign(b, record->space, record->client_id, true);
+    if (!fresh) return;
+    record->internal = fresh;
+    ls__seq_move(record->space, before, fresh);
     for (size_t i = 0; i < all->list.count; i++)
         if (!all->list.items[i].made && all->list.items[i].parent == before)
             all->list.items[i].parent = record->internal;
@@ -261,7 +256,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     struct ls__engine *old = b->engine;
     LS_ERR(problem);
     ls_tracker_each(old->tracker, note_variable, &all);
-    if (all.failed) ls_fail(&problem, LS_ENOMEM, "no memory for a restart of session %s", b->vended_id);
+    if (all.failed) ls_fail(&problem, LS_ENOMEM, "Out of memory while restarting session %s.", b->vended_id);
     size_t limit = ls_budget_get(&b->budget->limit); /* for each of the two VMs while there are two */
     if (limit) ls_budget_set(&b->budget->limit, limit + ls_budget_total(b->budget));
     struct ls__engine *fresh = all.failed ? NULL : ls__engine_open(b, &problem);
@@ -288,7 +283,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     ls__engine_close(old);
     ls_budget_set(&b->budget->limit, limit);
     ls__set_reload_error(b);
-    ls_log_session(1, b->vended_id, "restarted");
+    ls_log_session(1, b->vended_id, "Restarted.");
     ls_backend_after_batch(b, true);
     return 0;
 }

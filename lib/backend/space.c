@@ -23,7 +23,7 @@ struct ls__space *ls__space_new(struct ls_backend *b, unsigned number)
     space->shared = ls_idmap_new_in(b->budget);
     space->told = ls_idmap_new_in(b->budget);
     space->held = ls_idmap_new_in(b->budget);
-    space->sent = ls_viewdef_sent_new(b->budget);
+    space->sent = ls_map_new_in(b->budget);
     if (!space->remap || !space->shared || !space->told || !space->held || !space->sent) {
         ls__space_free(b, space);
         return NULL;
@@ -43,7 +43,7 @@ void ls__space_free(struct ls_backend *b, struct ls__space *space)
     ls_idmap_free(space->told, NULL);
     ls_idmap_free(space->held, ls__held_free);
     ls_idmap_free(space->seqs, NULL);
-    ls_viewdef_sent_free(space->sent);
+    ls_map_free(space->sent, NULL);
     ls_budget_free(b->budget, space->gone.items);
     ls_budget_free(b->budget, space);
 }

@@ -243,7 +243,7 @@ int ls__resolver_new(struct ls_session *session, struct ls_err *err)
 {
     session->model->slots = &slot_hooks;
     struct ls_resolver_state *rs = ls_zalloc(sizeof *rs);
-    if (!rs) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!rs) return ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
     rs->session = session;
     for (int place = 0; place < LS_REF_COUNT; place++)
         rs->refs[place] = LUA_NOREF;

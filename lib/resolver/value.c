@@ -163,7 +163,7 @@ static LS_RAISES void push_text(struct decoding *job, lua_State *L)
     }
     ls_buf_clear(&job->text);
     ls_json_unescape(&job->text, reader->text, reader->len);
-    if (ls_buf_failed(&job->text)) luaL_error(L, "not enough memory");
+    if (ls_buf_failed(&job->text)) luaL_error(L, "out of memory while reading a value");
     lua_pushlstring(L, ls_buf_text(&job->text), job->text.len);
 }
 

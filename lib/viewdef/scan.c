@@ -43,26 +43,13 @@ static bool in_list(const char *name, const char *const *list)
 }
 
 /* Elements without content. */
-static bool is_void(const char *name)
-{
-    static const char *const names[] = {"area", "base", "br",    "col",    "embed", "hr",  "img", "input",
-                                        "link", "meta", "param", "source", "track", "wbr", NULL};
-    return in_list(name, names);
-}
-
+static const char *const voids[] = {"area", "base", "br",    "col",    "embed", "hr",  "img", "input",
+                                    "link", "meta", "param", "source", "track", "wbr", NULL};
 /* Elements whose end tag may be left out. */
-static bool ends_by_itself(const char *name)
-{
-    static const char *const names[] = {"p",     "li",    "dt",     "dd",       "tr",       "td", "th", "thead",
-                                        "tbody", "tfoot", "option", "optgroup", "colgroup", "rt", "rp", NULL};
-    return in_list(name, names);
-}
-
-static bool is_raw(const char *name)
-{
-    static const char *const names[] = {"script", "style", "textarea", "title", NULL};
-    return in_list(name, names);
-}
+static const char *const enders[] = {"p",     "li",    "dt",     "dd",       "tr",       "td", "th", "thead",
+                                     "tbody", "tfoot", "option", "optgroup", "colgroup", "rt", "rp", NULL};
+/* Elements whose content is text up to their own end tag. */
+static const char *const raws[] = {"script", "style", "textarea", "title", NULL};
 
 static int line_at(struct scan *scan, const char *at)
 {
@@ -190,12 +177,24 @@ static void pop(struct scan *scan)
     if (scan->visitor->end) scan->visitor->end(scan->visitor->ctx, (unsigned)scan->open_count);
 }
 
-static void push(struct scan *scan, const char *name, int line)
+/* @return the name, owned by the element; NULL without memory */
+static const char *push(struct scan *scan, int line)
 {
-    char *copy = ls_strdup(name);
-    if (copy && LS_PUSH(scan->open, scan->open_count, scan->open_cap, (struct open_element){copy, line})) return;
-    ls_free(copy);
+    char *name = ls_strdup(ls_buf_text(&scan->name));
+    if (name && LS_PUSH(scan->open, scan->open_count, scan->open_cap, (struct open_element){name, line})) return name;
+    ls_free(name);
     scan->no_memory = true;
+    return NULL;
+}
+
+/* The elements within the first `count` open ones are over. */
+static void close_within(struct scan *scan, size_t count)
+{
+    while (scan->open_count > count) {
+        const struct open_element *element = &scan->open[scan->open_count - 1];
+        if (!in_list(element->name, enders)) problem(scan, element->line, "<%s> is never closed.", element->name);
+        pop(scan);
+    }
 }
 
 /* Raw text ends at its own end tag and nowhere else. */
@@ -223,22 +222,13 @@ static void start_tag(struct scan *scan)
         else if (scan->templates++)
             problem(scan, line, "There is a second <template> element; a view file holds exactly one.");
     }
-    char *name = ls_strdup(ls_buf_text(&scan->name));
-    if (!name) {
-        scan->no_memory = true;
-        return;
-    }
     /* The element counts as open while its attributes are told, so that their level is that of what it contains. */
-    size_t before = scan->open_count;
-    push(scan, name, line);
+    const char *name = push(scan, line);
+    if (!name) return;
     bool closed = read_attributes(scan, line);
-    if (scan->open_count > before && (is_void(name) || (closed && strcmp(name, "template"))))
-        pop(scan);
-    else if (is_raw(name)) {
-        skip_raw(scan, name, line);
-        if (scan->open_count > before) pop(scan);
-    }
-    ls_free(name);
+    bool empty = in_list(name, voids) || (closed && strcmp(name, "template")), raw = !empty && in_list(name, raws);
+    if (raw) skip_raw(scan, name, line);
+    if (raw || empty) pop(scan);
 }
 
 static void end_tag(struct scan *scan)
@@ -252,15 +242,11 @@ static void end_tag(struct scan *scan)
     while (place && strcmp(scan->open[place - 1].name, ls_buf_text(&scan->name)))
         place--;
     if (!place) {
-        if (!ends_by_itself(ls_buf_text(&scan->name)))
+        if (!in_list(ls_buf_text(&scan->name), enders))
             problem(scan, line, "</%s> closes nothing.", ls_buf_text(&scan->name));
         return;
     }
-    while (scan->open_count > place) {
-        const struct open_element *element = &scan->open[scan->open_count - 1];
-        if (!ends_by_itself(element->name)) problem(scan, element->line, "<%s> is never closed.", element->name);
-        pop(scan);
-    }
+    close_within(scan, place);
     pop(scan);
 }
 
@@ -303,11 +289,7 @@ static void scan_all(struct scan *scan)
             scan->at++; /* a lone '<' is text */
         }
     }
-    while (scan->open_count) {
-        const struct open_element *element = &scan->open[scan->open_count - 1];
-        if (!ends_by_itself(element->name)) problem(scan, element->line, "<%s> is never closed.", element->name);
-        pop(scan);
-    }
+    close_within(scan, 0);
     if (!scan->templates) problem(scan, 1, "There is no <template> element; a view file holds exactly one.");
 }
 

@@ -98,7 +98,7 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     }
     struct ls__view *view = ls_zalloc(sizeof *view);
     if (!view) {
-        ls_fail(err, LS_ENOMEM, "no memory for view %s", base);
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", base);
         return NULL;
     }
     atomic_init(&view->uses, 1);
@@ -113,7 +113,7 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     ls_buf_release(&member);
     if (!view->rel || !view->key || (real && !view->real) || !view->member) {
         unref_view(view);
-        ls_fail(err, LS_ENOMEM, "no memory for view %s", base);
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", base);
         return NULL;
     }
     return view;
@@ -167,14 +167,14 @@ static int put_file(struct ls_viewdefs *views, struct ls__view *view, struct ls_
         return 0;
     }
     if (!LS_RESERVE(views->files, views->count + 1, views->room))
-        return ls_fail(err, LS_ENOMEM, "no memory for the list of views");
+        return ls_fail(err, LS_ENOMEM, "Out of memory while listing views.");
     struct ls__view *other = find_key(views, view->key);
     memmove(views->files + at + 1, views->files + at, (views->count - at) * sizeof *views->files);
     views->files[at] = view;
     views->count++;
     if (other) {
         bool first = strcmp(view->rel, other->rel) < 0;
-        ls_log(0, "two view files have the key %s: %s is used, %s is not", view->key, first ? view->rel : other->rel,
+        ls_log(0, "Two view files have the key %s: %s is used, %s is not.", view->key, first ? view->rel : other->rel,
                first ? other->rel : view->rel);
     }
     return 0;
@@ -187,7 +187,7 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     LS_ERR(problem);
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, views->dir, rel);
-    if (ls_buf_failed(&path)) return ls_fail(err, LS_ENOMEM, "no memory for the path of view %s", rel);
+    if (ls_buf_failed(&path)) return ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", rel);
     struct ls_bytes *text = ls_file_read(views->within, path.data, 0, &problem);
     char *real = text ? ls_path_within(views->within, path.data, &problem) : NULL;
     struct ls__view *view = real ? make_view(rel, real, text, &problem) : NULL;
@@ -267,7 +267,7 @@ static int walk_folder(struct ls_viewdefs *views, bool first, struct ls_err *err
     if (rc == 0) rc = ls_tree_walk(views->within, first, views->dir, visit, &walk, err);
     if (rc < 0) {
         free_folders(walk.folders, walk.count);
-        return rc == LS_ENOMEM ? ls_fail(err, rc, "no memory for the views in %s", views->dir) : rc;
+        return rc == LS_ENOMEM ? ls_fail(err, rc, "Out of memory while reading the views in %s.", views->dir) : rc;
     }
     free_folders(views->folders, views->folder_count);
     views->folders = walk.folders;
@@ -299,7 +299,7 @@ static int load_embedded(struct ls_viewdefs *views, const char *prefix, struct l
     for (size_t i = 0; i < count; i++) {
         if (!ls_has_prefix(all[i].name, prefix) || !is_view_name(all[i].name)) continue;
         struct ls_bytes *text = ls_embed_read(&all[i]);
-        if (!text) return ls_fail(err, LS_ENOMEM, "no memory for the built-in view %s", all[i].name);
+        if (!text) return ls_fail(err, LS_ENOMEM, "Out of memory while reading the built-in view %s.", all[i].name);
         struct ls__view *view = make_view(all[i].name + strlen(prefix), NULL, text, err);
         ls_bytes_unref(text);
         int rc = view ? put_file(views, view, err) : LS_ENOMEM;
@@ -317,14 +317,14 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
 {
     struct ls_viewdefs *views = ls_zalloc(sizeof *views);
     if (!views) {
-        ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading view definitions.");
         return NULL;
     }
     pthread_mutex_init(&views->lock, NULL);
     atomic_init(&views->generation, 1);
     views->waiting = ls_map_new();
     int rc = views->waiting ? load_embedded(views, LS_BUILTIN_VIEWS, err)
-                            : ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
+                            : ls_fail(err, LS_ENOMEM, "Out of memory while reading view definitions.");
     views->builtin = views->files;
     views->builtin_count = views->count;
     views->files = NULL;
@@ -332,14 +332,15 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
     if (rc == 0 && bundle) {
         struct ls_buf prefix = LS_BUF_INIT;
         ls_buf_printf(&prefix, "%s/viewdefs/", bundle);
-        rc = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "no memory for the view definitions")
+        rc = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "Out of memory while reading view definitions.")
                                     : load_embedded(views, prefix.data, err);
         ls_buf_release(&prefix);
     }
     views->within = within;
     if (rc == 0 && dir) {
         views->dir = ls_strdup(dir);
-        rc = views->dir ? walk_folder(views, true, err) : ls_fail(err, LS_ENOMEM, "no memory for the view definitions");
+        rc = views->dir ? walk_folder(views, true, err)
+                        : ls_fail(err, LS_ENOMEM, "Out of memory while reading view definitions.");
     }
     if (rc != 0) {
         ls_viewdefs_close(views);
@@ -371,7 +372,7 @@ static int drop_file(struct ls_viewdefs *views, const char *rel)
     views->count--;
     memmove(views->files + at, views->files + at + 1, (views->count - at) * sizeof *views->files);
     struct ls__view *heir = find_key(views, gone->key);
-    if (winner && heir) ls_log(1, "view %s is now taken from %s", heir->key, heir->rel);
+    if (winner && heir) ls_log(1, "View %s is now taken from %s.", heir->key, heir->rel);
     bool news = winner && heir && heir->stamp != gone->stamp;
     unref_view(gone);
     return news;

@@ -1,6 +1,6 @@
 /* View definitions of a site (protocol.md section 14, hotload.md section 13): the texts, shared by all sessions, and
- * per connection what was sent. The store is shared between threads: one mutex inside, held for look-ups. A
- * `struct ls_viewdef_sent` belongs to one session's owner thread. */
+ * per connection what was sent: a map from keys to the content hashes of the texts, as the pointers themselves, which
+ * belongs to one session's owner thread. The store is shared between threads: one mutex inside, held for look-ups. */
 #ifndef LS_VIEWDEF_VIEWDEF_H
 #define LS_VIEWDEF_VIEWDEF_H
 
@@ -11,9 +11,9 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/map.h"
 
-struct ls_viewdefs;     /* the site's store */
-struct ls_viewdef_sent; /* what one connection has */
+struct ls_viewdefs; /* the site's store */
 
 /** Load all *.html below DIR (or, for the built-in site, below `bundle`/viewdefs of files/embed.h). The built-in list
  * views come from templates/viewdefs (F132).
@@ -41,19 +41,13 @@ int ls_viewdefs_each(struct ls_viewdefs *views, void (*fn)(void *ctx, const char
  * P108, P109). */
 int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_err *err);
 
-/** @param budget  of the session, which counts what is kept; borrowed for its life, NULL = none
- * @return owned, ls_viewdef_sent_free(): nothing is sent yet; NULL without memory */
-struct ls_viewdef_sent *ls_viewdef_sent_new(struct ls_budget *budget);
-/** Frees it. NULL accepted. */
-void ls_viewdef_sent_free(struct ls_viewdef_sent *sent);
 /** Everything is due again: a connection begins to watch variable 1 (P105), or what was written has been lost. */
-void ls_viewdef_sent_clear(struct ls_viewdef_sent *sent);
+void ls_viewdefs_sent_clear(struct ls_map *sent);
 /** Write what is due as the JSON object `{"KEY":"text",…}` and count it as sent. `withheld` (may be NULL) tells which
  * files not to deliver in this session (L52a). `types`: types that variables of this session have, for the built-in
  * list views (F132).
  * @return number of keys written; 0 and nothing appended if none */
-int ls_viewdefs_due(struct ls_viewdefs *views, struct ls_viewdef_sent *sent, const char *const *types,
-                    size_t type_count, bool (*withheld)(void *ctx, const char *real_path), void *ctx,
-                    struct ls_buf *json);
+int ls_viewdefs_due(struct ls_viewdefs *views, struct ls_map *sent, const char *const *types, size_t type_count,
+                    bool (*withheld)(void *ctx, const char *real_path), void *ctx, struct ls_buf *json);
 
 #endif

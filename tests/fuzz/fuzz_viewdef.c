@@ -32,7 +32,7 @@ static void see_problem(void *ctx, int line, const char *text)
 static void check_store(const char *path, const char *text, size_t len)
 {
     struct ls_viewdefs *views = ls_viewdefs_open(NULL, "/nonexistent/viewdefs", NULL, NULL);
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     struct ls_bytes *bytes = ls_bytes_new(text, len);
     struct ls_buf json = LS_BUF_INIT, back = LS_BUF_INIT;
     CHECK(views && sent && bytes);
@@ -51,7 +51,7 @@ static void check_store(const char *path, const char *text, size_t len)
     ls_buf_release(&json);
     ls_buf_release(&back);
     ls_bytes_unref(bytes);
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 

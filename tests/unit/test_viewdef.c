@@ -54,7 +54,7 @@ static struct ls_viewdefs *open_views(void)
 }
 
 /* The keys and texts due, as they would be sent. */
-static const char *due_types(struct ls_viewdefs *views, struct ls_viewdef_sent *sent, const char *const *types, size_t count)
+static const char *due_types(struct ls_viewdefs *views, struct ls_map *sent, const char *const *types, size_t count)
 {
     static struct ls_buf json;
     ls_buf_clear(&json);
@@ -64,7 +64,7 @@ static const char *due_types(struct ls_viewdefs *views, struct ls_viewdef_sent *
     return ls_buf_text(&json);
 }
 
-static const char *due(struct ls_viewdefs *views, struct ls_viewdef_sent *sent)
+static const char *due(struct ls_viewdefs *views, struct ls_map *sent)
 {
     return due_types(views, sent, NULL, 0);
 }
@@ -94,16 +94,16 @@ static void P104_P105_all_files_once(void **state)
     write_file("viewdefs/Boat.DEFAULT.html~", "x");
     write_file("viewdefs/notes.txt", "x");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL), *other = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new(), *other = ls_map_new();
     assert_int_equal(ls_viewdefs_count(views), 2);
     const char *all = "{\"Boat.DEFAULT\":\"<template><b ui-value=\\\"name\\\"></b></template>\",\"Fleet.Ship.list-item\":\"<i>\\n</i>\"}";
     assert_string_equal(due(views, sent), all);
     assert_string_equal(due(views, sent), "");
     assert_string_equal(due(views, other), all); /* books are kept per connection */
-    ls_viewdef_sent_clear(sent);
+    ls_viewdefs_sent_clear(sent);
     assert_string_equal(due(views, sent), all);
-    ls_viewdef_sent_free(sent);
-    ls_viewdef_sent_free(other);
+    ls_map_free(sent, NULL);
+    ls_map_free(other, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -120,7 +120,7 @@ static void H76_content_decides(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "one");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     due(views, sent);
     uint64_t generation = ls_viewdefs_generation(views), stamp = ls_viewdefs_stamp(views, "A.DEFAULT");
     assert_int_equal(put(views, "A.DEFAULT.html", "one"), 0);
@@ -133,7 +133,7 @@ static void H76_content_decides(void **state)
     assert_int_equal(put(views, "B.DEFAULT.html", "new"), 1); /* H77 */
     assert_string_equal(due(views, sent), "{\"B.DEFAULT\":\"new\"}");
     assert_int_equal(put(views, "notes.txt", "new"), 0);
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -144,7 +144,7 @@ static void H78_unusable_texts_are_refused(void **state)
     write_file("viewdefs/B.DEFAULT.html", " \n\t ");
     write_file("viewdefs/C.DEFAULT.html", "\xff\xfe");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     assert_int_equal(ls_viewdefs_count(views), 1);
     assert_int_equal(put(views, "A.DEFAULT.html", ""), LS_EINVAL);
     assert_non_null(strstr(ls_err_text(&err), "the file is empty"));
@@ -152,7 +152,7 @@ static void H78_unusable_texts_are_refused(void **state)
     assert_non_null(strstr(ls_err_text(&err), "UTF-8"));
     assert_null(strstr(ls_err_text(&err), root)); /* H100 */
     assert_string_equal(due(views, sent), "{\"A.DEFAULT\":\"one\"}");
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -161,15 +161,15 @@ static void H79_deleted_files_are_forgotten(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "one");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL), *later = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new(), *later = ls_map_new();
     due(views, sent);
     assert_int_equal(put(views, "A.DEFAULT.html", NULL), 0);
     assert_string_equal(due(views, later), "");
     assert_int_equal(put(views, "A.DEFAULT.html", "one"), 1);
     assert_string_equal(due(views, sent), ""); /* it has that text */
     assert_string_equal(due(views, later), "{\"A.DEFAULT\":\"one\"}");
-    ls_viewdef_sent_free(sent);
-    ls_viewdef_sent_free(later);
+    ls_map_free(sent, NULL);
+    ls_map_free(later, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -193,14 +193,14 @@ static void H80_first_path_wins(void **state)
     ls_log_tap(NULL, NULL);
     assert_non_null(strstr(logged, "a/A.DEFAULT.html"));
     assert_non_null(strstr(logged, "b/A.DEFAULT.html"));
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     assert_int_equal(ls_viewdefs_count(views), 1);
     assert_string_equal(due(views, sent), "{\"A.DEFAULT\":\"first\"}");
     assert_int_equal(put(views, "b/A.DEFAULT.html", "other"), 0); /* the loser's text is nobody's news */
     assert_string_equal(due(views, sent), "");
     assert_int_equal(put(views, "a/A.DEFAULT.html", NULL), 1);
     assert_string_equal(due(views, sent), "{\"A.DEFAULT\":\"other\"}");
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -209,7 +209,7 @@ static void P106_files_that_appear(void **state)
     (void)state;
     write_file("viewdefs/A.DEFAULT.html", "a");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     due(views, sent);
     write_file("viewdefs/Ship.COMPACT.html", "c");
     write_file("viewdefs/new/Ship.DEFAULT.html", "d");
@@ -221,7 +221,7 @@ static void P106_files_that_appear(void **state)
     assert_int_equal(ls_viewdefs_pick_up(views, "Ship", &err), 0);
     assert_int_equal(ls_viewdefs_pick_up(views, "Shipyard", &err), 1);
     assert_string_equal(due(views, sent), "{\"Shipyard.DEFAULT\":\"y\"}");
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -254,14 +254,14 @@ static void F132_builtin_list_views(void **state)
     static const char *const both[] = {"lua.ViewList", "lua.ViewListItem"};
     write_file("viewdefs/lua.ViewListItem.DEFAULT.html", "mine");
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     assert_string_equal(due(views, sent), "{\"lua.ViewListItem.DEFAULT\":\"mine\"}"); /* built-in ones: never before */
     const char *json = due_types(views, sent, both, 2);
     assert_non_null(strstr(json, "\"lua.ViewList.list-item\":"));
     assert_non_null(strstr(json, "\"lua.ViewList.DEFAULT\":"));
     assert_null(strstr(json, "lua.ViewListItem."));
     assert_string_equal(due_types(views, sent, both, 2), "");
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -285,7 +285,7 @@ static void L52a_withdrawn_keys_count_as_not_sent(void **state)
     snprintf(target, sizeof target, "%s/apps/fleet/viewdefs/A.DEFAULT.html", root);
     assert_int_equal(symlink("../apps/fleet/viewdefs/A.DEFAULT.html", link), 0);
     struct ls_viewdefs *views = open_views();
-    struct ls_viewdef_sent *sent = ls_viewdef_sent_new(NULL);
+    struct ls_map *sent = ls_map_new();
     struct ls_buf json = LS_BUF_INIT;
     withhold_all = false;
     assert_int_equal(ls_viewdefs_due(views, sent, NULL, 0, withheld, root, &json), 1);
@@ -295,7 +295,7 @@ static void L52a_withdrawn_keys_count_as_not_sent(void **state)
     withhold_all = false;
     assert_int_equal(ls_viewdefs_due(views, sent, NULL, 0, withheld, root, &json), 1);
     ls_buf_release(&json);
-    ls_viewdef_sent_free(sent);
+    ls_map_free(sent, NULL);
     ls_viewdefs_close(views);
 }
 
@@ -314,7 +314,7 @@ static void every_failed_allocation_is_survived(void **state)
         int rc = -1;
         ls_alloc_fail_at(n);
         struct ls_viewdefs *views = ls_viewdefs_open(NULL, dir, NULL, &err);
-        struct ls_viewdef_sent *sent = views ? ls_viewdef_sent_new(NULL) : NULL;
+        struct ls_map *sent = views ? ls_map_new() : NULL;
         if (sent)
             rc = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);
         done = ls_alloc_fail_at(0) < n;
@@ -323,7 +323,7 @@ static void every_failed_allocation_is_survived(void **state)
             assert_int_equal(rc, 3);
         else if (rc >= 0)
             assert_true(rc <= 3);
-        ls_viewdef_sent_free(sent);
+        ls_map_free(sent, NULL);
         ls_viewdefs_close(views);
         ls_buf_release(&json);
     }
