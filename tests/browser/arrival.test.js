@@ -1,11 +1,19 @@
 /** Coming to a page, leaving it and coming back: fragment, scroll position, first focus, edits not sent, pages kept for Back. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, settled, useBrowser } from './lib/chromium.js';
 import { model, update, viewdefsOf } from './lib/fake-server.js';
 
 useBrowser();
-const TALL = { 'App.DEFAULT': '<main><style>#far:target { color: rgb(1, 2, 3) }</style><p style="height: 3000px"></p><p id="far">far</p><p style="height: 2000px"></p></main>' };
-const shown = ({ page, until }) => until('the content', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view')));
+const TALL = {
+  'App.DEFAULT': `
+    <main>
+      <style>#far:target { color: rgb(1, 2, 3) }</style>
+      <p style="height: 3000px"></p>
+      <p id="far">far</p>
+      <p style="height: 2000px"></p>
+    </main>
+  `,
+};
 const answers = (server, viewdefs, values) => {
   model(server, values);
   const { react } = server;
@@ -22,7 +30,7 @@ pageTest('F178: an address with a fragment opens at the element that it names, a
   await until('the place', () => page.evaluate(() => Math.abs(document.querySelector('#far')?.getBoundingClientRect().top ?? 9999) < 5));
   assert.equal(await page.locator('#far').evaluate((e) => getComputedStyle(e).color), 'rgb(1, 2, 3)');
   await page.goto(`${server.url}?other#%E0%`); // no text at all
-  await shown(fixture);
+  await settled(fixture);
   assert.equal(await page.evaluate(() => scrollY), 0);
 });
 
@@ -32,12 +40,12 @@ pageTest('F178: F5 comes back to where the page was scrolled to, also where its 
   for (const [hash, position] of [['', 1500], ['#far', 700]]) {
     await page.goto(`${server.origin}/favicon.ico`).catch(() => {});
     await page.goto(server.url + hash);
-    await shown(fixture);
+    await settled(fixture);
     await page.keyboard.press('Shift'); // somebody is there
     await page.evaluate((y) => scrollTo(0, y), position);
     await until('the place', () => page.evaluate((y) => Math.abs(scrollY - y) < 2, position));
     await page.reload();
-    await shown(fixture);
+    await settled(fixture);
     await until('the position', () => page.evaluate((y) => Math.abs(scrollY - y) < 2, position));
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)))));
     assert.equal(await page.evaluate(() => Math.round(scrollY)), position);
@@ -46,14 +54,24 @@ pageTest('F178: F5 comes back to where the page was scrolled to, also where its 
 
 pageTest('F178: autofocus gives the first focus, once', async (fixture) => {
   const { server, page } = fixture;
-  answers(server, { 'App.DEFAULT': '<main><i>1</i><dialog><input autofocus></dialog><input class="first" autofocus><input autofocus></main>' }, {});
+  const viewdefs = {
+    'App.DEFAULT': `
+      <main>
+        <i>1</i>
+        <dialog><input autofocus></dialog>
+        <input class="first" autofocus>
+        <input autofocus>
+      </main>
+    `,
+  };
+  answers(server, viewdefs, {});
   await page.goto(server.url);
-  await shown(fixture);
+  await settled(fixture);
   assert.equal(await page.evaluate(() => document.activeElement.className), 'first');
   await page.evaluate(() => document.activeElement.blur());
   server.send(viewdefsOf({ 'App.DEFAULT': '<main><i>2</i><input class="first" autofocus></main>' }));
   await page.getByText('2').waitFor();
-  await shown(fixture);
+  await settled(fixture);
   assert.equal(await page.evaluate(() => document.activeElement.localName), 'body');
 });
 
@@ -68,7 +86,8 @@ pageTest('F37: what was typed is sent when the page is about to be left, while t
   assert.match(data.value, /y/);
 });
 
-pageTest('R51: a page that was kept for Back lets its connection go, and is as the server has it at once, without a notice', async (fixture) => {
+pageTest('R51: a page that was kept for Back lets its connection go, and is as the server has it at once, ' +
+  'without a notice', async (fixture) => {
   const { server, page, until } = fixture;
   const values = { a: 'old' };
   answers(server, { 'App.DEFAULT': '<main><b ui-value="a"></b><button ui-action="go()">go</button></main>' }, values);
@@ -77,7 +96,9 @@ pageTest('R51: a page that was kept for Back lets its connection go, and is as t
   const closed = new Promise((done) => server.sockets.at(-1).on('close', done));
   await page.evaluate(() => {
     window.notices = 0;
-    new MutationObserver(() => { window.notices += document.querySelectorAll('#ui-notice').length; }).observe(document.body, { childList: true });
+    new MutationObserver(() => {
+      window.notices += document.querySelectorAll('#ui-notice').length;
+    }).observe(document.body, { childList: true });
     dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
   });
   assert.equal(await closed, 1000);
@@ -86,22 +107,32 @@ pageTest('R51: a page that was kept for Back lets its connection go, and is as t
   const probes = server.requests.length;
   await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
   await page.getByText('new').waitFor();
-  await shown(fixture);
+  await settled(fixture);
   await until('one connection', () => server.sockets.length === 2);
-  assert.deepEqual([await page.evaluate(() => window.notices), server.requests.slice(probes).filter((line) => !line.includes('favicon'))], [0, []], 'it asks nothing before');
+  assert.equal(await page.evaluate(() => window.notices), 0);
+  assert.deepEqual(server.requests.slice(probes).filter((line) => !line.includes('favicon')), [], 'it asks nothing before');
   await page.locator('button').click();
   await server.received('the first click', (m) => m.type === 'update' && 'value' in m.data);
 });
 
 pageTest('R51, R1: clicks that come before a kept page is current reach what they were meant for, and nothing else', async (fixture) => {
   const { server, page, until } = fixture;
-  const viewdefs = { 'App.DEFAULT': '<main><button id="add" ui-action="add()">+</button><button id="far" ui-action="chosen.drop()">-</button><ul ui-viewlist="rows"><li></li></ul></main>', 'Row.DEFAULT': '<li><button ui-action="remove()">x</button> <b ui-value="name"></b></li>' };
+  const viewdefs = {
+    'App.DEFAULT': `
+      <main>
+        <button id="add" ui-action="add()">+</button>
+        <button id="far" ui-action="chosen.drop()">-</button>
+        <ul ui-viewlist="rows"><li></li></ul>
+      </main>
+    `,
+    'Row.DEFAULT': '<li><button ui-action="remove()">x</button> <b ui-value="name"></b></li>',
+  };
   const [a, b] = ['a', 'b'].map((name) => ({ $type: 'Row', name }));
   const values = { rows: [a, b], chosen: {} };
   answers(server, viewdefs, values);
   await page.goto(server.url);
   await page.getByText('b', { exact: true }).waitFor();
-  await shown(fixture);
+  await settled(fixture);
   await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
   const { react } = server;
   const waiting = [];
@@ -109,12 +140,14 @@ pageTest('R51, R1: clicks that come before a kept page is current reach what the
   const before = server.messages.length;
   values.rows = [b];
   await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
-  await until('the question', () => waiting.some((frame) => frame.messages.some((m) => m.type === 'watch'))); // of the new connection: the old one may have had something to say
+  // The question of the new connection: the old one may have had something to say.
+  await until('the question', () => waiting.some((frame) => frame.messages.some((m) => m.type === 'watch')));
   for (const button of ['#add', '#far', 'li:nth-child(1) button', 'li:nth-child(2) button', '#add']) await page.locator(button).click();
   server.react = react;
   waiting.forEach(react);
   const later = () => server.messages.slice(before);
-  const paths = () => later().filter((m) => m.type === 'update' && 'value' in m.data).map((m) => later().find((c) => c.type === 'create' && c.data.id === m.data.varId).data);
+  const createOf = (id) => later().find((m) => m.type === 'create' && m.data.id === id).data;
+  const paths = () => later().filter((m) => m.type === 'update' && 'value' in m.data).map((m) => createOf(m.data.varId));
   await until('the clicks', () => paths().length >= 3);
   await page.evaluate(() => window.uiApp.idle());
   const rows = later().find((m) => m.data.properties?.path === 'rows').data.id;
@@ -129,7 +162,7 @@ pageTest('R52: a loss while nobody looks is no news; on return the page connects
   await page.addInitScript(() => Object.defineProperty(document, 'hidden', { get: () => !!window.away }));
   answers(server, { 'App.DEFAULT': '<b>1</b>' }, {});
   await page.goto(server.url);
-  await shown(fixture);
+  await settled(fixture);
   await page.evaluate(() => {
     window.away = true;
     window.lost = new Promise((done) => window.uiApp.getConnection().onDisconnect(done));

@@ -1,29 +1,49 @@
 /** The client against the real server: what a person sees, from the start page to hot reload. */
 import assert from 'node:assert/strict';
 import { useBrowser } from './lib/chromium.js';
-import { siteTests } from './lib/site.js';
+import { siteTest } from './lib/site.js';
 import { until } from './lib/until.js';
 
-const browser = useBrowser();
+useBrowser();
 
 const APP = (greeting) => `
 local Ship = session:prototype("Ship", { name = "" })
 local App = session:prototype("App", { title = "", count = 0, ships = EMPTY })
 function App:greeting() return "${greeting} " .. self.title end
 function App:more() self.count = self.count + 1 end
-function App:add() self.ships = self.ships or {}; table.insert(self.ships, session:create(Ship, { name = "ship " .. (#self.ships + 1) })) end
+function App:add()
+  self.ships = self.ships or {}
+  table.insert(self.ships, session:create(Ship, { name = "ship " .. (#self.ships + 1) }))
+end
 function App:clear() self.ships = {} end
-if not session:getApp() then session:createAppVariable(session:create(App, { title = "world", ships = {} })) end
+if not session:getApp() then
+  session:createAppVariable(session:create(App, { title = "world", ships = {} }))
+end
 `;
-const VIEW = (extra = '') => `<template><main><h1 ui-value="greeting()"></h1>${extra}<input ui-value="title"><output ui-value="count"></output>
-<button class="more" ui-action="more()">more</button><button class="add" ui-action="add()">add</button><button class="clear" ui-action="clear()">clear</button>
-<div class="ships" ui-view="ships?wrapper=lua.ViewList"></div></main></template>`;
-const FILES = { 'lua/main.lua': APP('Hello'), 'viewdefs/App.DEFAULT.html': VIEW(), 'viewdefs/Ship.DEFAULT.html': '<template><p ui-value="name"></p></template>' };
+const VIEW = (extra = '') => `
+  <template>
+    <main>
+      <h1 ui-value="greeting()"></h1>
+      ${extra}
+      <input ui-value="title">
+      <output ui-value="count"></output>
+      <button class="more" ui-action="more()">more</button>
+      <button class="add" ui-action="add()">add</button>
+      <button class="clear" ui-action="clear()">clear</button>
+      <div class="ships" ui-view="ships?wrapper=lua.ViewList"></div>
+    </main>
+  </template>
+`;
+const FILES = {
+  'lua/main.lua': APP('Hello'),
+  'viewdefs/App.DEFAULT.html': VIEW(),
+  'viewdefs/Ship.DEFAULT.html': '<template><p ui-value="name"></p></template>',
+};
 
-const siteTest = siteTests(browser);
 /** The server closes a connection that was idle for half a second, maybe at the moment when it is used again. */
 const get = (context, url) => context.request.get(url, { maxRetries: 3 });
-const reads = (page, selector, text) => until(`${selector} to read ${text}`, async () => (await page.locator(selector).first().textContent()) === text, 15000);
+const reads = (page, selector, text) =>
+  until(`${selector} to read ${text}`, async () => (await page.locator(selector).first().textContent()) === text);
 
 siteTest('F8, F9: / makes a session whose page shows the app; edits and actions reach Lua and come back', FILES, async ({ site, page }) => {
   await page.goto(site.origin);
@@ -74,7 +94,8 @@ siteTest('F175, F178: saving Lua and viewdefs changes the page; state, focus and
   await reads(page, 'output', '1');
 });
 
-siteTest('H99, H100: a broken save shows the overlay, the session goes on, the repair takes the overlay away', FILES, async ({ site, page }) => {
+siteTest('H99, H100: a broken save shows the overlay, the session goes on, the repair takes the overlay away', FILES, async (fixture) => {
+  const { site, page } = fixture;
   await page.goto(site.origin);
   await reads(page, 'h1', 'Hello world');
   await site.write('lua/main.lua', `${APP('Hello')}\nlocal x = = 1\n`);
@@ -86,7 +107,8 @@ siteTest('H99, H100: a broken save shows the overlay, the session goes on, the r
   await page.locator('#ui-overlay').waitFor({ state: 'detached' });
 });
 
-siteTest('F215, F219: after a new start of the server the page finds its session gone and begins a new one', FILES, async ({ site, page }) => {
+siteTest('F215, F219: after a new start of the server the page finds its session gone and begins a new one', FILES, async (fixture) => {
+  const { site, page } = fixture;
   await page.goto(site.origin);
   await reads(page, 'h1', 'Hello world');
   const before = page.url();
@@ -98,7 +120,9 @@ siteTest('F215, F219: after a new start of the server the page finds its session
   await reads(page, 'h1', 'Hello world');
 });
 
-siteTest('L34, H36: a failed start shows the error and starts when it is mended', { ...FILES, 'lua/main.lua': 'error("nothing works")' }, async ({ site, page }) => {
+const BROKEN = { ...FILES, 'lua/main.lua': 'error("nothing works")' };
+
+siteTest('L34, H36: a failed start shows the error and starts when it is mended', BROKEN, async ({ site, page }) => {
   await page.goto(site.origin);
   await page.getByText('nothing works').first().waitFor();
   await site.write('lua/main.lua', APP('Hello'));
@@ -131,7 +155,8 @@ siteTest('F10, F28, F232, F233: types of files, whole numbers, and the listing t
   assert.equal(await page.locator(`#${count.elementId}`).count(), 1);
 });
 
-siteTest('F220: a page that is reloaded starts over, and the variables of its old connection are gone', FILES, async ({ site, page, context }) => {
+siteTest('F220: a page that is reloaded starts over, and the variables of its old connection are gone', FILES, async (fixture) => {
+  const { site, page, context } = fixture;
   await page.goto(site.origin);
   const rows = async () => (await (await get(context, `${page.url()}/variables.json`)).json()).length;
   await reads(page, 'h1', 'Hello world');
@@ -148,12 +173,26 @@ local One = session:prototype("One", { name = "one", shown = true })
 function One:only() return self.name .. " has it" end
 local Two = session:prototype("Two", { name = "two" })
 local App = session:prototype("App", { current = EMPTY, turns = 0 })
-function App:turn() self.turns = self.turns + 1; self.current = session:create(self.turns % 2 == 0 and One or Two, {}) end
-function App:drop() self.turns = self.turns + 1; self.current = nil end
-if not session:getApp() then session:createAppVariable(session:create(App, { current = session:create(One, {}) })) end
+function App:turn()
+  self.turns = self.turns + 1
+  self.current = session:create(self.turns % 2 == 0 and One or Two, {})
+end
+function App:drop()
+  self.turns = self.turns + 1
+  self.current = nil
+end
+if not session:getApp() then
+  session:createAppVariable(session:create(App, { current = session:create(One, {}) }))
+end
 `,
-  'viewdefs/App.DEFAULT.html': `<template><output ui-value="turns"></output><div ui-view="current"></div><button class="turn" ui-action="turn()">turn</button>
-<button class="drop" ui-action="drop()">drop</button></template>`,
+  'viewdefs/App.DEFAULT.html': `
+    <template>
+      <output ui-value="turns"></output>
+      <div ui-view="current"></div>
+      <button class="turn" ui-action="turn()">turn</button>
+      <button class="drop" ui-action="drop()">drop</button>
+    </template>
+  `,
   'viewdefs/One.DEFAULT.html': '<template><p ui-value="only()" ui-class-hidden="shown"></p><i ui-value="name"></i></template>',
   'viewdefs/Two.DEFAULT.html': '<template><b ui-value="name"></b></template>',
 };
@@ -161,7 +200,14 @@ if not session:getApp() then session:createAppVariable(session:create(App, { cur
 siteTest('F57, F147, F211: a view that switches type reports nothing of what it takes down', TYPES, async ({ site, page, logs }) => {
   await page.goto(site.origin);
   await reads(page, 'p', 'one has it');
-  for (const [turns, button, selector, text] of [[1, 'turn', 'b', 'two'], [2, 'turn', 'p', 'one has it'], [3, 'drop', 'output', '3'], [4, 'turn', 'p', 'one has it'], [5, 'turn', 'b', 'two']]) {
+  const steps = [
+    [1, 'turn', 'b', 'two'],
+    [2, 'turn', 'p', 'one has it'],
+    [3, 'drop', 'output', '3'],
+    [4, 'turn', 'p', 'one has it'],
+    [5, 'turn', 'b', 'two'],
+  ];
+  for (const [turns, button, selector, text] of steps) {
     await page.locator(`.${button}`).click();
     await reads(page, 'output', String(turns));
     await reads(page, selector, text);
@@ -171,14 +217,24 @@ siteTest('F57, F147, F211: a view that switches type reports nothing of what it 
   assert.equal(await page.locator('.ui-error').count(), 0);
 });
 
-const INDEX = '<!doctype html><title>own</title><script type="module" src="/main-1a2b3c4d.js"></script><div ui-app></div>';
+const INDEX = `<!doctype html>
+<title>own</title>
+<script type="module" src="/main-1a2b3c4d.js"></script>
+<div ui-app></div>
+`;
+const OWN = { ...FILES, 'html/index.html': INDEX };
 
-siteTest('Q1: a page that names the built-in client preloads its modules; one with a client of its own does not', { ...FILES, 'html/index.html': INDEX }, async ({ site, page, context }) => {
-  const preloads = async () => [...(await (await get(context, site.origin)).text()).matchAll(/rel="modulepreload" href="([^"]*)"/g)].map((match) => match[1]);
+siteTest('Q1: a page that names the built-in client preloads its modules; one with a client of its own does not', OWN, async (fixture) => {
+  const { site, page, context } = fixture;
+  const preloads = async () => {
+    const html = await (await get(context, site.origin)).text();
+    return [...html.matchAll(/rel="modulepreload" href="([^"]*)"/g)].map((match) => match[1]);
+  };
   const links = await preloads();
   await page.goto(site.origin);
   await reads(page, 'h1', 'Hello world');
-  const loaded = await page.evaluate(() => performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname).filter((name) => name.startsWith('/lsess-client/')));
+  const resources = await page.evaluate(() => performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname));
+  const loaded = resources.filter((name) => name.startsWith('/lsess-client/'));
   assert.deepEqual(links, [...new Set(loaded)].sort());
   assert.equal(loaded.length, links.length, 'each is loaded once');
   await site.write('html/main-1a2b3c4d.js', '// a client of the site');
@@ -189,9 +245,18 @@ siteTest('F29, F222: a page pushes megabytes of text in one update', {
   'lua/main.lua': `
 local App = session:prototype("App", { text = "" })
 function App:size() return #self.text end
-if not session:getApp() then session:createAppVariable(session:create(App, {})) end
+if not session:getApp() then
+  session:createAppVariable(session:create(App, {}))
+end
 `,
-  'viewdefs/App.DEFAULT.html': '<template><main><span id="bridge" style="display: none" ui-value="text?access=rw"></span><output ui-value="size()"></output></main></template>',
+  'viewdefs/App.DEFAULT.html': `
+    <template>
+      <main>
+        <span id="bridge" style="display: none" ui-value="text?access=rw"></span>
+        <output ui-value="size()"></output>
+      </main>
+    </template>
+  `,
 }, async ({ site, page }) => {
   await page.goto(site.origin);
   await reads(page, 'output', '0');
@@ -203,11 +268,23 @@ siteTest('F30, F35: what one frame has changed comes in one frame, viewdefs firs
   'lua/main.lua': `
 local App = session:prototype("App", { low = 0, plain = 0, high = 0, part = EMPTY })
 local Part = session:prototype("Part", { text = "part" })
-function App:go() self.low, self.plain, self.high, self.part = 1, 1, 1, session:create(Part, {}) end
-if not session:getApp() then session:createAppVariable(session:create(App, {})) end
+function App:go()
+  self.low, self.plain, self.high = 1, 1, 1
+  self.part = session:create(Part, {})
+end
+if not session:getApp() then
+  session:createAppVariable(session:create(App, {}))
+end
 `,
-  'viewdefs/App.DEFAULT.html': `<template><i ui-value="low?priority=low"></i><b ui-value="plain"></b><u ui-value="high?priority=high"></u><div ui-view="part"></div>
-<button ui-action="go()">go</button></template>`,
+  'viewdefs/App.DEFAULT.html': `
+    <template>
+      <i ui-value="low?priority=low"></i>
+      <b ui-value="plain"></b>
+      <u ui-value="high?priority=high"></u>
+      <div ui-view="part"></div>
+      <button ui-action="go()">go</button>
+    </template>
+  `,
   'viewdefs/Part.DEFAULT.html': '<template><p ui-value="text"></p></template>',
 }, async ({ site, page }) => {
   const frames = [];
@@ -217,19 +294,28 @@ if not session:getApp() then session:createAppVariable(session:create(App, {})) 
   const [first] = frames;
   const viewdefs = first.findIndex(({ data }) => Object.keys(data.properties ?? {}).some((name) => name.startsWith('viewdefs')));
   assert.ok(viewdefs >= 0 && viewdefs <= first.findIndex(({ data }) => data.value !== undefined));
-  const paths = await page.evaluate(() => Object.fromEntries(['i', 'b', 'u'].map((tag) => [window.uiApp.getBinding().getWidget(document.querySelector(tag).id).getVariableId('ui-value'), tag])));
+  const paths = await page.evaluate(() => {
+    const variable = (tag) => window.uiApp.getBinding().getWidget(document.querySelector(tag).id).getVariableId('ui-value');
+    return Object.fromEntries(['i', 'b', 'u'].map((tag) => [variable(tag), tag]));
+  });
   const before = frames.length;
   await page.locator('button').click();
   await reads(page, 'p', 'part');
   const answer = frames.slice(before).find((frame) => frame.some(({ data }) => paths[data.varId]));
-  assert.deepEqual(answer.filter(({ data }) => data.value !== undefined && paths[data.varId]).map(({ data }) => paths[data.varId]), ['u', 'b', 'i']);
+  const valued = answer.filter(({ data }) => data.value !== undefined && paths[data.varId]);
+  assert.deepEqual(valued.map(({ data }) => paths[data.varId]), ['u', 'b', 'i']);
 });
 
 const LATE_VIEW = { 'viewdefs/App.DEFAULT.html': '<template><h1 ui-value="greeting()"></h1></template>' };
-const LATE = (word, more = '') => `App = session:prototype("App", { title = "" })\nfunction App:greeting() return "${word}" end\n${more}`;
+const LATE = (word, more = '') => `
+App = session:prototype("App", { title = "" })
+function App:greeting() return "${word}" end
+${more}`;
 const MAKE = 'if not session:getApp() then session:createAppVariable(session:create(App, {})) end\n';
 
-siteTest('P31, H36: a page that is there before main.lua shows the app as soon as there is one, and the next one after a restart without', LATE_VIEW, async ({ site, page }) => {
+siteTest('P31, H36: a page that is there before main.lua shows the app as soon as there is one, ' +
+  'and the next one after a restart without', LATE_VIEW, async (fixture) => {
+  const { site, page } = fixture;
   await page.goto(site.origin);
   await until('the session', async () => (await site.lua('session:getApp()')) === 'nil');
   await site.write('lua/main.lua', LATE('came', MAKE));

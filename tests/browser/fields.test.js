@@ -1,4 +1,7 @@
-/** What fields do while the server is on its way to an answer, and where it does not take an edit: nothing typed is lost, nothing refused stays (R8). */
+/**
+ * What fields do while the server is on its way to an answer, and where it does not take an edit:
+ * nothing typed is lost, nothing refused stays (R8).
+ */
 import assert from 'node:assert/strict';
 import { open, pageTest, patient, seen, shown, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
@@ -13,7 +16,8 @@ async function show(fixture, html, values, { unnumbered } = {}) {
   await open(fixture, { 'App.DEFAULT': `<main>${html}</main>` });
   await shown(fixture);
 }
-const writes = (server, id) => server.messages.filter((m) => m.type === 'update' && m.data.varId === id && 'value' in m.data).map((m) => m.data);
+const writes = (server, id) =>
+  server.messages.filter((m) => m.type === 'update' && m.data.varId === id && 'value' in m.data).map((m) => m.data);
 const id = async (server, path, nth) => (await server.created(path, nth)).id;
 
 pageTest('R8: writes are numbered per variable, actions too', async (fixture) => {
@@ -67,7 +71,11 @@ pageTest('R8, F103: what an attribute shows waits for the answers to the element
 pageTest('F100: a server that does not number its answers is believed after three seconds', async (fixture) => {
   const { server, page, until } = fixture;
   server.numbered = false;
-  await show(fixture, '<input class="a" ui-value="a?keypress"><input class="b" type="checkbox" ui-value="b">', { a: '', b: false }, { unnumbered: true });
+  const html = `
+    <input class="a" ui-value="a?keypress">
+    <input class="b" type="checkbox" ui-value="b">
+  `;
+  await show(fixture, html, { a: '', b: false }, { unnumbered: true });
   const [a, b] = [await id(server, 'a'), await id(server, 'b')];
   const [text, box] = [page.locator('.a'), page.locator('.b')];
   await text.pressSequentially('x');
@@ -87,12 +95,18 @@ pageTest('F100: a server that does not number its answers is believed after thre
 
 pageTest('R8, S60: controls show what holds when the program does not take what was chosen', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, `<input class="m" type="radio" name="s" value="m" ui-value="size"><input class="l" type="radio" name="s" value="l" ui-value="size">
-    <input class="c" type="checkbox" ui-value="c"><select ui-value="s"><option>m<option>l</select>
-    <input class="o" type="checkbox" ui-value="o" ui-event-change="flip()"><input class="t" type="checkbox" ui-attr-checked="t" ui-event-change="toggle()">
+  const html = `
+    <input class="m" type="radio" name="s" value="m" ui-value="size">
+    <input class="l" type="radio" name="s" value="l" ui-value="size">
+    <input class="c" type="checkbox" ui-value="c">
+    <select ui-value="s"><option>m<option>l</select>
+    <input class="o" type="checkbox" ui-value="o" ui-event-change="flip()">
+    <input class="t" type="checkbox" ui-attr-checked="t" ui-event-change="toggle()">
     <label ui-event-click="outer()"><input class="n" type="checkbox" ui-attr-checked="n" ui-event-change="inner()">n</label>
-    <input class="a" type="radio" name="p" value="a" ui-attr-checked="pa" ui-event-change="pick()"><input class="b" type="radio" name="p" value="b" ui-attr-checked="pb" ui-event-change="pick()">`,
-  { size: 'm', c: false, s: 'm', o: true, t: true, n: false, pa: true, pb: false });
+    <input class="a" type="radio" name="p" value="a" ui-attr-checked="pa" ui-event-change="pick()">
+    <input class="b" type="radio" name="p" value="b" ui-attr-checked="pb" ui-event-change="pick()">
+  `;
+  await show(fixture, html, { size: 'm', c: false, s: 'm', o: true, t: true, n: false, pa: true, pb: false });
   const state = async () => (await page.locator(':checked').evaluateAll((all) => all.map((e) => e.className || e.value))).join();
   const before = await state();
   assert.equal(before, 'm,m,o,t,a');
@@ -113,7 +127,8 @@ pageTest('R8, S60: controls show what holds when the program does not take what 
 
 pageTest('R8: of radios that were chosen one after the other the last one holds, whatever order the answers have', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, ['x', 'y', 'z'].map((v) => `<input class="${v}" type="radio" name="r" value="${v}" ui-value="r">`).join(''), { r: 'x' });
+  const html = ['x', 'y', 'z'].map((v) => `<input class="${v}" type="radio" name="r" value="${v}" ui-value="r">`).join('');
+  await show(fixture, html, { r: 'x' });
   const ids = await Promise.all([0, 1, 2].map((n) => id(server, 'r', n)));
   server.numbered = false;
   const marked = () => page.locator(':checked').evaluateAll((all) => all.map((e) => e.className).join());
@@ -130,7 +145,13 @@ pageTest('R8: of radios that were chosen one after the other the last one holds,
 
 pageTest('F95, R51: what changed without an event is no edit; a script that tells of its change makes one', async (fixture) => {
   const { server, page } = fixture;
-  await show(fixture, '<input class="a" ui-value="a"><input class="b" ui-value="b"><input class="c" type="checkbox" ui-value="c"><button ui-action="go()">go</button>', { a: 'Ada', b: 'Bob', c: true });
+  const html = `
+    <input class="a" ui-value="a">
+    <input class="b" ui-value="b">
+    <input class="c" type="checkbox" ui-value="c">
+    <button ui-action="go()">go</button>
+  `;
+  await show(fixture, html, { a: 'Ada', b: 'Bob', c: true });
   const ids = [await id(server, 'a'), await id(server, 'b'), await id(server, 'c')];
   await page.locator('.a').focus();
   await page.evaluate(() => {
@@ -147,9 +168,20 @@ pageTest('F95, R51: what changed without an event is no edit; a script that tell
 
 pageTest('F95: resetting a form edits its fields, and what cannot be sent shows the value again', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, `<form><input class="a" ui-value="a"><input class="c" type="checkbox" ui-value="c"><input class="x" type="radio" name="r" value="x" ui-value="r"><input class="y" type="radio" name="r" value="y" ui-value="r">
-    <input class="d" type="radio" name="q" value="d" checked ui-value="q"><input class="e" type="radio" name="q" value="e" ui-value="q"><input class="g" ui-value="full()"><button type="reset">reset</button></form><button ui-action="go()">go</button>`,
-  { a: 'ann', c: true, r: 'x', q: 'e', full: 'text' });
+  const html = `
+    <form>
+      <input class="a" ui-value="a">
+      <input class="c" type="checkbox" ui-value="c">
+      <input class="x" type="radio" name="r" value="x" ui-value="r">
+      <input class="y" type="radio" name="r" value="y" ui-value="r">
+      <input class="d" type="radio" name="q" value="d" checked ui-value="q">
+      <input class="e" type="radio" name="q" value="e" ui-value="q">
+      <input class="g" ui-value="full()">
+      <button type="reset">reset</button>
+    </form>
+    <button ui-action="go()">go</button>
+  `;
+  await show(fixture, html, { a: 'ann', c: true, r: 'x', q: 'e', full: 'text' });
   const ids = [await id(server, 'a'), await id(server, 'c'), await id(server, 'r'), await id(server, 'q', 0)];
   const sent = () => ids.map((varId) => writes(server, varId).map(({ value }) => value));
   await page.locator('[type=reset]').click();
@@ -157,7 +189,8 @@ pageTest('F95: resetting a form edits its fields, and what cannot be sent shows 
   assert.deepEqual(sent(), [[''], [false], [], ['d']]);
   server.send(update(ids[0], ''), update(ids[1], false), update(ids[3], 'd'), update(await id(server, 'q', 1), 'd'));
   await seen(fixture, 'one');
-  assert.deepEqual(await page.locator('form input').evaluateAll((all) => all.map((e) => (/checkbox|radio/.test(e.type) ? e.checked : e.value))), ['', false, true, false, true, false, 'text']);
+  const states = (all) => all.map((e) => (/checkbox|radio/.test(e.type) ? e.checked : e.value));
+  assert.deepEqual(await page.locator('form input').evaluateAll(states), ['', false, true, false, true, false, 'text']);
   await page.locator('[ui-action]').click();
   await server.received('the action', (m) => m.type === 'update' && m.data.value === null);
   assert.deepEqual(sent(), [[''], [false], [], ['d']]);
@@ -165,7 +198,15 @@ pageTest('F95: resetting a form edits its fields, and what cannot be sent shows 
 
 pageTest('F95: radios of which a reset marks none show the value again', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, '<form><input type="radio" name="r" value="x" ui-value="r"><input type="radio" name="r" value="y" ui-value="r"><input ui-value="a"><button type="reset">reset</button></form>', { r: 'y', a: 'ann' });
+  const html = `
+    <form>
+      <input type="radio" name="r" value="x" ui-value="r">
+      <input type="radio" name="r" value="y" ui-value="r">
+      <input ui-value="a">
+      <button type="reset">reset</button>
+    </form>
+  `;
+  await show(fixture, html, { r: 'y', a: 'ann' });
   const marked = () => page.locator('[type=radio]').evaluateAll((all) => all.map(({ checked }) => checked).join());
   await until('the value', async () => (await marked()) === 'false,true');
   await page.locator('[type=reset]').click();
@@ -177,7 +218,13 @@ pageTest('F95: radios of which a reset marks none show the value again', async (
 
 pageTest('F89: numbers and dates are sent when they are left or by Enter, with keypress at each key', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, '<input class="d" type="date" ui-value="d"><input class="n" type="number" ui-value="n"><input class="k" type="number" ui-value="k?keypress"><input class="x">', { d: '', n: 5, k: 1 });
+  const html = `
+    <input class="d" type="date" ui-value="d">
+    <input class="n" type="number" ui-value="n">
+    <input class="k" type="number" ui-value="k?keypress">
+    <input class="x">
+  `;
+  await show(fixture, html, { d: '', n: 5, k: 1 });
   const [d, n, k] = [await id(server, 'd'), await id(server, 'n'), await id(server, 'k')];
   const values = (varId) => writes(server, varId).map(({ value }) => value);
   await page.locator('.d').focus();
@@ -198,7 +245,12 @@ pageTest('F89: numbers and dates are sent when they are left or by Enter, with k
 
 pageTest('F100: what is no number yet is neither sent nor overwritten', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, '<input class="n" type="number" step="any" ui-value="n?keypress"><input class="x"><button ui-action="go()">go</button>', { n: 5 });
+  const html = `
+    <input class="n" type="number" step="any" ui-value="n?keypress">
+    <input class="x">
+    <button ui-action="go()">go</button>
+  `;
+  await show(fixture, html, { n: 5 });
   const n = await id(server, 'n');
   const field = page.locator('.n');
   const values = () => writes(server, n).map(({ value }) => value);
@@ -227,14 +279,30 @@ pageTest('F100: what is no number yet is neither sent nor overwritten', async (f
 
 pageTest('T31: integers of 64 bits are shown digit by digit, and go back as they are', async (fixture) => {
   const { server, page, until } = fixture;
-  const html = '<b ui-value="t"></b><i ui-attr-data-id="a"></i><input ui-value="f"><u ui-value="list"></u><s ui-value="text"></s><button ui-event-click="pick(_)" ui-event-click-value="9007199254740993">go</button>';
+  const html = `
+    <b ui-value="t"></b>
+    <i ui-attr-data-id="a"></i>
+    <input ui-value="f">
+    <u ui-value="list"></u>
+    <s ui-value="text"></s>
+    <button ui-event-click="pick(_)" ui-event-click-value="9007199254740993">go</button>
+  `;
   await show(fixture, html, { t: 0, a: 0, f: 0, list: 0, text: '' });
   const [t, a, f, list, text, pick] = await Promise.all(['t', 'a', 'f', 'list', 'text', 'pick(_)'].map((path) => id(server, path)));
   const raw = (varId, value) => `{"type":"update","data":{"varId":${varId},"value":${value}}}`;
-  server.sockets.at(-1).send(`[${raw(t, '-9223372036854775808')},${raw(a, '9007199254740993')},${raw(f, '9223372036854775807')},${raw(list, '[9007199254740993,1.5]')},${raw(text, '"12345678901234567890\\\\\\"12345678901234567890"')}]`);
+  const updates = [
+    raw(t, '-9223372036854775808'),
+    raw(a, '9007199254740993'),
+    raw(f, '9223372036854775807'),
+    raw(list, '[9007199254740993,1.5]'),
+    raw(text, '"12345678901234567890\\\\\\"12345678901234567890"'),
+  ];
+  server.sockets.at(-1).send(`[${updates}]`);
   await until('the digits', async () => (await page.locator('b').textContent()) === '-9223372036854775808');
-  assert.deepEqual([await page.locator('i').getAttribute('data-id'), await page.locator('input').inputValue(), await page.locator('u').textContent(), await page.locator('s').textContent()],
-    ['9007199254740993', '9223372036854775807', '9007199254740993,1.5', '12345678901234567890\\"12345678901234567890']);
+  assert.equal(await page.locator('i').getAttribute('data-id'), '9007199254740993');
+  assert.equal(await page.locator('input').inputValue(), '9223372036854775807');
+  assert.equal(await page.locator('u').textContent(), '9007199254740993,1.5');
+  assert.equal(await page.locator('s').textContent(), '12345678901234567890\\"12345678901234567890');
   const frames = [];
   server.sockets.at(-1).on('message', (data) => frames.push(String(data)));
   await page.locator('input').focus();
@@ -256,14 +324,30 @@ pageTest('T31: a browser whose revivers see no source shows the digits as text, 
   await show(fixture, '<i></i>', {});
   const read = await page.evaluate(async () => {
     const { parse } = await import('/lsess-client/json.js');
-    return parse('[9223372036854775807,-9223372036854775808,0.3333333333333333,-1.2345678901234567e-300,1234567890123456,"1 12345678901234567890 \\" 12345678901234567890"]');
+    return parse(`[
+      9223372036854775807, -9223372036854775808, 0.3333333333333333, -1.2345678901234567e-300, 1234567890123456,
+      "1 12345678901234567890 \\" 12345678901234567890"
+    ]`);
   });
-  assert.deepEqual(read, ['9223372036854775807', '-9223372036854775808', 0.3333333333333333, -1.2345678901234567e-300, 1234567890123456, '1 12345678901234567890 " 12345678901234567890']);
+  assert.deepEqual(read, [
+    '9223372036854775807',
+    '-9223372036854775808',
+    0.3333333333333333,
+    -1.2345678901234567e-300,
+    1234567890123456,
+    '1 12345678901234567890 " 12345678901234567890',
+  ]);
 });
 
 pageTest('F89, F100: editable elements show text, keep their caret and send what was typed', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, '<p class="e" contenteditable ui-value="e?keypress"></p><div class="l" contenteditable="plaintext-only" ui-value="l"></div><i contenteditable="false" ui-value="n"></i><input>', { e: 'abc', l: '', n: 'no' });
+  const html = `
+    <p class="e" contenteditable ui-value="e?keypress"></p>
+    <div class="l" contenteditable="plaintext-only" ui-value="l"></div>
+    <i contenteditable="false" ui-value="n"></i>
+    <input>
+  `;
+  await show(fixture, html, { e: 'abc', l: '', n: 'no' });
   const [e, l] = [await id(server, 'e'), await id(server, 'l')];
   const values = (varId) => writes(server, varId).map(({ value }) => value);
   assert.equal((await server.created('n')).properties.access, 'r');

@@ -1,6 +1,6 @@
 /** Scripts of viewdefs, lists, and the work that changes cost. */
 import assert from 'node:assert/strict';
-import { open, pageTest, patient, quiet, shown, useBrowser } from './lib/chromium.js';
+import { logged, open, pageTest, patient, quiet, shown, useBrowser } from './lib/chromium.js';
 import { model, update, viewdefsOf } from './lib/fake-server.js';
 
 useBrowser();
@@ -16,26 +16,50 @@ const creates = (server) => server.messages.filter((m) => m.type === 'create').m
 const rows = (...names) => names.map((name) => ({ $type: 'Row', name }));
 const ROWS = { 'App.DEFAULT': '<ul ui-viewlist="list"><li></li></ul>', 'Row.DEFAULT': '<li ui-value="name"></li>' };
 
-pageTest('F166, F167, F168, F169, S30, S32: scripts at any depth run once, in document order, revealed, with all attributes', async (fixture) => {
+pageTest('F166, F167, F168, F169, S30, S32: scripts at any depth run once, in document order, revealed, ' +
+  'with all attributes', async (fixture) => {
   const { page, server } = fixture;
   await page.addInitScript(() => { window.ran = []; });
   server.files['/lib.js'] = 'window.ran.push("src")';
-  await show(fixture, {
-    'App.DEFAULT': '<script id="first" data-x="1">window.ran.push("a:" + !!document.querySelector("b")?.offsetParent + !!window.uiApp); function helper() {}</script><div ui-view="sub"></div><script type="text/javascript">window.ran.push("c" + typeof helper)</script>',
-    'Sub.DEFAULT': '<b>seen</b><script>window.ran.push("b:" + document.currentScript.getAttribute("type"))</script><script type="application/json">{"not": "code"}</script><script type="text/template">window.ran.push("never")</script>',
-  }, { sub: { $type: 'Sub' } });
+  const viewdefs = {
+    'App.DEFAULT': `
+      <script id="first" data-x="1">
+        window.ran.push("a:" + !!document.querySelector("b")?.offsetParent + !!window.uiApp);
+        function helper() {}
+      </script>
+      <div ui-view="sub"></div>
+      <script type="text/javascript">window.ran.push("c" + typeof helper)</script>
+    `,
+    'Sub.DEFAULT': `
+      <b>seen</b>
+      <script>window.ran.push("b:" + document.currentScript.getAttribute("type"))</script>
+      <script type="application/json">{"not": "code"}</script>
+      <script type="text/template">window.ran.push("never")</script>
+    `,
+  };
+  await show(fixture, viewdefs, { sub: { $type: 'Sub' } });
   assert.deepEqual(await page.evaluate(() => window.ran), ['a:truetrue', 'b:null', 'cfunction']);
-  assert.deepEqual(await page.locator('script[data-x]').evaluate((e) => [e.id === '' || !!e.id, e.getAttribute('ui-viewdef')]), [true, 'App.DEFAULT']);
+  assert.equal(await page.locator('script[data-x]').getAttribute('ui-viewdef'), 'App.DEFAULT');
   assert.equal(await page.locator('script[type="application/json"]').textContent(), '{"not": "code"}');
 });
 
 pageTest('F167: files, modules and errors of scripts', async (fixture) => {
-  const { page, server, until, logs } = fixture;
+  const { page, server, until } = fixture;
   server.files['/lib.js'] = 'window.fromFile = document.currentScript.getAttribute("class")';
-  await show(fixture, { 'App.DEFAULT': '<div>x</div><script src="/lib.js" class="c"></script><script type="module">window.mod = import.meta.url.length > 0</script><script>nothing.here</script><script>window.after = 1</script>' });
+  const viewdefs = {
+    'App.DEFAULT': `
+      <div>x</div>
+      <script src="/lib.js" class="c"></script>
+      <script type="module">window.mod = import.meta.url.length > 0</script>
+      <script>nothing.here</script>
+      <script>window.after = 1</script>
+    `,
+  };
+  await show(fixture, viewdefs);
   await until('the file', () => page.evaluate(() => window.fromFile?.startsWith('c') && window.mod && window.after));
-  await server.received('the report', (m) => m.type === 'error' && m.data.varId === 1 && m.data.description.includes('App.DEFAULT') && m.data.description.includes('nothing'));
-  assert.ok(logs.some((line) => line.includes('script-error in viewdef App.DEFAULT')));
+  const isReport = ({ type, data }) => type === 'error' && data.varId === 1 && /App\.DEFAULT/.test(data.description);
+  await server.received('the report', (m) => isReport(m) && m.data.description.includes('nothing'));
+  await logged(fixture, 'script-error in viewdef App.DEFAULT');
 });
 
 pageTest('F170, F152: scripts run again when their view renders again, and nothing is undone', async (fixture) => {
@@ -53,16 +77,33 @@ pageTest('F170, F152: scripts run again when their view renders again, and nothi
 
 pageTest('F109, F166: ui-code runs after the scripts of its view', async (fixture) => {
   const { page } = fixture;
-  await show(fixture, { 'App.DEFAULT': '<div ui-code="c">x</div><script>document.querySelector("div").mark = function () { this.title = "marked" }</script>' }, { c: 'element.mark()' });
+  const viewdefs = {
+    'App.DEFAULT': `
+      <div ui-code="c">x</div>
+      <script>document.querySelector("div").mark = function () { this.title = "marked" }</script>
+    `,
+  };
+  await show(fixture, viewdefs, { c: 'element.mark()' });
   assert.equal(await page.locator('div').getAttribute('title'), 'marked');
 });
 
 pageTest('F179, F182, F183, F186, F27, R1: a list shows one view per element and follows the array', async (fixture) => {
   const { page, server, until } = fixture;
   const abc = rows('a', 'b', 'c');
-  const ref = await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list">junk<li class="ex" style="color: red" ui-namespace="n" id="x"></li><li>dropped</li></ul>', 'Row.DEFAULT': '<li class="row" ui-value="name"></li>' }, { list: abc });
+  const viewdefs = {
+    'App.DEFAULT': `
+      <ul ui-viewlist="list">
+        junk
+        <li class="ex" style="color: red" ui-namespace="n" id="x"></li>
+        <li>dropped</li>
+      </ul>
+    `,
+    'Row.DEFAULT': '<li class="row" ui-value="name"></li>',
+  };
+  const ref = await show(fixture, viewdefs, { list: abc });
   assert.deepEqual(await page.locator('li').allTextContents(), ['a', 'b', 'c']);
-  assert.deepEqual(await page.locator('li').first().evaluate((e) => [e.classList.contains('ex'), e.classList.contains('row'), e.style.color]), [true, true, 'red']);
+  const looks = ({ classList, style }) => [classList.contains('ex'), classList.contains('row'), style.color];
+  assert.deepEqual(await page.locator('li').first().evaluate(looks), [true, true, 'red']);
   const list = await server.created('list');
   assert.equal(list.properties.access, 'r');
   const items = creates(server).filter((c) => c.parentId === list.id);
@@ -78,9 +119,19 @@ pageTest('F179, F182, F183, F186, F27, R1: a list shows one view per element and
 pageTest('F137, F184: item namespaces, fallback and ui-item-wrapper', async (fixture) => {
   const { server } = fixture;
   const [x, y] = rows('x', 'y');
-  const ref = await show(fixture, { ...ROWS, 'App.DEFAULT': '<ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul><div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>' }, { a: [x], b: [y] });
+  const viewdefs = {
+    ...ROWS,
+    'App.DEFAULT': `
+      <ul ui-viewlist="a" ui-namespace="own" ui-item-wrapper="W"></ul>
+      <div ui-namespace="up"><ul ui-viewlist="b?fallbackNamespace=fb&itemless=1"></ul></div>
+    `,
+  };
+  const ref = await show(fixture, viewdefs, { a: [x], b: [y] });
   const items = creates(server).filter((c) => c.properties.path.startsWith('#')).map(({ properties: { elementId, ...p } }) => p);
-  assert.deepEqual(items, [{ path: `#${ref(x).obj}`, namespace: 'own', wrapper: 'W' }, { path: `#${ref(y).obj}`, namespace: 'up', fallbackNamespace: 'fb' }]);
+  assert.deepEqual(items, [
+    { path: `#${ref(x).obj}`, namespace: 'own', wrapper: 'W' },
+    { path: `#${ref(y).obj}`, namespace: 'up', fallbackNamespace: 'fb' },
+  ]);
 });
 
 pageTest('F180, F185, S54, R3: a wrapper is dropped, itemWrapper makes a wrapped list with its items', async (fixture) => {
@@ -90,14 +141,19 @@ pageTest('F180, F185, S54, R3: a wrapper is dropped, itemWrapper makes a wrapped
   assert.deepEqual(a.properties, { path: 'a', access: 'r', keyed: 'true', elementId: a.properties.elementId });
   const { elementId } = crew.properties;
   assert.deepEqual(crew.properties, { path: 'crew', access: 'r', keyed: 'true', wrapper: 'lua.ViewList', itemWrapper: 'P', elementId });
-  assert.deepEqual([items.parentId, items.properties], [crew.id, { path: 'items', access: 'r', keyed: 'true', fallbackNamespace: 'list-item', elementId }]);
+  assert.equal(items.parentId, crew.id);
+  assert.deepEqual(items.properties, { path: 'items', access: 'r', keyed: 'true', fallbackNamespace: 'list-item', elementId });
 });
 
 pageTest('F188, F190: items of one type are not rebuilt, lists nest', async (fixture) => {
   const { page, server, until } = fixture;
-  const row = { $type: 'Row', name: 'a', kids: [{ $type: 'Kid', n: 1 }, { $type: 'Kid', n: 2 }] };
-  const ref = await show(fixture, { ...ROWS, 'Row.DEFAULT': '<li><b ui-value="name"></b><ol ui-viewlist="kids"></ol></li>', 'Kid.DEFAULT': '<i ui-value="n"></i>' },
-    { list: [row] });
+  const row = { $type: 'Row', name: 'a', kids: [1, 2].map((n) => ({ $type: 'Kid', n })) };
+  const viewdefs = {
+    ...ROWS,
+    'Row.DEFAULT': '<li><b ui-value="name"></b><ol ui-viewlist="kids"></ol></li>',
+    'Kid.DEFAULT': '<i ui-value="n"></i>',
+  };
+  const ref = await show(fixture, viewdefs, { list: [row] });
   assert.deepEqual(await page.locator('i').allTextContents(), ['1', '2']);
   const kept = await page.locator('b').elementHandle();
   const [item, name] = [await server.created(`#${ref(row).obj}`), await server.created('name')];
@@ -118,7 +174,8 @@ pageTest('F191: items take part in hot reload and report their viewdef', async (
 
 pageTest('S57, S55: plain values show as text, a child with ui-empty shows while there is nothing', async (fixture) => {
   const { page, server, until } = fixture;
-  await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li class="x"></li><p ui-empty>nothing here</p></ul>' }, { list: ['one', 2] });
+  const viewdefs = { 'App.DEFAULT': '<ul ui-viewlist="list"><li class="x"></li><p ui-empty>nothing here</p></ul>' };
+  await show(fixture, viewdefs, { list: ['one', 2] });
   assert.deepEqual(await page.locator('li').allTextContents(), ['one', '2']);
   assert.equal(await page.locator('p').isVisible(), false);
   server.send(update((await server.created('list')).id, []));
@@ -130,7 +187,10 @@ pageTest('F189: removing 1,000 items is one operation, adding them is one too', 
   await show(fixture, { 'App.DEFAULT': '<ul ui-viewlist="list"><li></li></ul>' }, { list: [] });
   await page.evaluate(() => {
     window.records = [];
-    new MutationObserver((records) => window.records.push(...records.map((r) => [r.addedNodes.length, r.removedNodes.length]))).observe(document.querySelector('ul'), { childList: true });
+    const observer = new MutationObserver((records) => {
+      for (const { addedNodes, removedNodes } of records) window.records.push([addedNodes.length, removedNodes.length]);
+    });
+    observer.observe(document.querySelector('ul'), { childList: true });
   });
   const { id } = await server.created('list');
   server.send(update(id, Array(1000).fill(1)));
@@ -148,7 +208,8 @@ pageTest('F52, F93: one changed text among 5,000 bindings touches one node', asy
   await show(fixture, { 'App.DEFAULT': Object.keys(values).map((path) => `<b ui-value="${path}"></b>`).join('') }, values);
   await page.evaluate(() => {
     window.touched = [];
-    new MutationObserver((records) => window.touched.push(...records.map((r) => r.type))).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true });
+    const observer = new MutationObserver((records) => window.touched.push(...records.map((r) => r.type)));
+    observer.observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true });
   });
   server.send(update((await server.created('v4321')).id, 'changed'));
   await page.getByText('changed', { exact: true }).waitFor();
@@ -161,7 +222,8 @@ pageTest('Q1: 1,000 list items first shown (a figure, not a limit)', async (fixt
   model(server, { list: rows(...Array.from({ length: 1000 }, (_, i) => `row ${i}`)) });
   await page.addInitScript(() => {
     new MutationObserver(() => {
-      if (!window.shownAt && document.querySelectorAll('li[ui-viewdef]').length === 1000 && !document.querySelector('.ui-new-view')) window.shownAt = performance.now();
+      const all = document.querySelectorAll('li[ui-viewdef]').length === 1000 && !document.querySelector('.ui-new-view');
+      if (all) window.shownAt ??= performance.now();
     }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['class'] });
   });
   await page.goto(server.url);

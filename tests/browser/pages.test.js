@@ -1,28 +1,33 @@
 /** The built-in pages and the error overlay, with screenshots. */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { open, pageTest, useBrowser } from './lib/chromium.js';
 import { model, SESSION, update, viewdefsOf } from './lib/fake-server.js';
+import { shot } from './lib/site.js';
 
 useBrowser();
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const template = (name) => readFile(path.join(ROOT, 'templates', name), 'utf8');
 
-async function shot(page, name) {
-  const folder = process.env.LSESS_SHOTS ?? path.join(ROOT, 'build/screenshots');
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: path.join(folder, `${name}.png`) });
-}
-
-const EXCERPT = '  10 | function Fleet:total()\n  11 |   local n = 0\n> 12 |   for _, ship in ipairs(self.ships do\n     |                                   ^\n  13 |     n = n + ship.crew\n';
+const EXCERPT = `\
+  10 | function Fleet:total()
+  11 |   local n = 0
+> 12 |   for _, ship in ipairs(self.ships do
+     |                                   ^
+  13 |     n = n + ship.crew
+`;
 const DETAIL = [{ key: 'apps/fleet/app.lua', line: 12, message: "')' expected near 'do'", excerpt: EXCERPT }];
-const failing = (detail) => update(1, undefined, { 'reload-error:high': "apps/fleet/app.lua:12: ')' expected near 'do'", ...(detail && { 'reload-detail': JSON.stringify(detail) }) });
+const failing = (detail) => update(1, undefined, {
+  'reload-error:high': "apps/fleet/app.lua:12: ')' expected near 'do'",
+  'reload-detail': JSON.stringify(detail),
+});
 const healthy = () => update(1, undefined, { 'reload-error': '', 'reload-detail': '' });
 const SITE = { 'App.DEFAULT': '<main><h1>Fleet</h1><input class="i" ui-value="name"></main>' };
 
-pageTest('H99, H100: a failed reload shows key, line, message and excerpt over the page; the repair takes it away', async ({ server, page, until }) => {
+pageTest('H99, H100: a failed reload shows key, line, message and excerpt over the page; the repair takes it away', async (fixture) => {
+  const { server, page, until } = fixture;
   model(server, { name: 'North' });
   server.page = await template('pages/index.html');
   await open({ server, page }, SITE);
@@ -92,7 +97,8 @@ pageTest('F212: the notice of a lost connection', async ({ server, page }) => {
 pageTest('Q1: the built-in index page preloads every module of the client, and none besides', async ({ server, page, until }) => {
   const html = await template('pages/index.html');
   const preloaded = [...html.matchAll(/modulepreload" href="\/lsess-client\/([\w-]+\.js)"/g)].map((m) => m[1]).sort();
-  assert.deepEqual(preloaded, (await readdir(path.join(ROOT, 'templates/client'))).filter((f) => f.endsWith('.js') && f !== 'main.js').sort());
+  const files = await readdir(path.join(ROOT, 'templates/client'));
+  assert.deepEqual(preloaded, files.filter((f) => f.endsWith('.js') && f !== 'main.js').sort());
   server.page = html;
   await page.goto(server.url);
   await until('a socket', () => server.sockets.length);
@@ -101,10 +107,18 @@ pageTest('Q1: the built-in index page preloads every module of the client, and n
 
 pageTest('F132: the built-in viewdefs show a wrapped list', async ({ server, page }) => {
   const builtIn = {};
-  for (const file of await readdir(path.join(ROOT, 'templates/viewdefs'))) builtIn[file.replace('.html', '')] = await template(`viewdefs/${file}`);
-  assert.deepEqual(Object.keys(builtIn).sort(), ['lua.ViewList.DEFAULT', 'lua.ViewList.list-item', 'lua.ViewListItem.DEFAULT', 'lua.ViewListItem.list-item']);
-  model(server, { ships: { $type: 'lua.ViewList', items: ['Argo', 'Nautilus'].map((name) => ({ $type: 'lua.ViewListItem', item: { $type: 'Ship', name } })) } });
-  await open({ server, page }, { 'App.DEFAULT': '<div class="ships" ui-view="ships?wrapper=lua.ViewList"></div>', 'Ship.DEFAULT': '<p ui-value="name"></p>', ...builtIn });
+  const files = await readdir(path.join(ROOT, 'templates/viewdefs'));
+  for (const file of files) builtIn[file.replace('.html', '')] = await template(`viewdefs/${file}`);
+  const keys = ['lua.ViewList', 'lua.ViewListItem'].flatMap((type) => [`${type}.DEFAULT`, `${type}.list-item`]);
+  assert.deepEqual(Object.keys(builtIn).sort(), keys);
+  const items = ['Argo', 'Nautilus'].map((name) => ({ $type: 'lua.ViewListItem', item: { $type: 'Ship', name } }));
+  model(server, { ships: { $type: 'lua.ViewList', items } });
+  const viewdefs = {
+    'App.DEFAULT': '<div class="ships" ui-view="ships?wrapper=lua.ViewList"></div>',
+    'Ship.DEFAULT': '<p ui-value="name"></p>',
+    ...builtIn,
+  };
+  await open({ server, page }, viewdefs);
   await page.getByText('Nautilus').waitFor();
   assert.deepEqual(await page.locator('.ships p').allTextContents(), ['Argo', 'Nautilus']);
 });
@@ -112,15 +126,41 @@ pageTest('F132: the built-in viewdefs show a wrapped list', async ({ server, pag
 /** A listing as the server gives it: `count` variables below one root. */
 function listing(count) {
   const long = 'x'.repeat(150);
-  const root = { id: 1, parentId: 0, type: 'Fleet', goType: 'Fleet', value: { obj: 1 }, childIds: [], active: true, changeCount: 3, depth: 0, elementId: 'app', properties: { type: 'Fleet' }, computeTime: '870ns' };
+  const root = {
+    id: 1,
+    parentId: 0,
+    type: 'Fleet',
+    goType: 'Fleet',
+    value: { obj: 1 },
+    childIds: [],
+    active: true,
+    changeCount: 3,
+    depth: 0,
+    elementId: 'app',
+    properties: { type: 'Fleet' },
+    computeTime: '870ns',
+  };
   const rows = Array.from({ length: count - 1 }, (_, i) => {
     const id = i + 2;
     const nested = i % 10 !== 0 && i > 0;
     const parentId = nested ? id - (i % 10) : 1;
     return {
-      id, parentId, path: i === 5 ? 'broken.path' : nested ? `field${i}` : `ships.${i}`, type: nested ? undefined : 'Ship', goType: nested ? 'string' : 'Ship', value: i === 3 ? long : nested ? `value ${i}` : { obj: id },
-      properties: { path: 'p', access: 'r', elementId: `ui-${id}`, label: 'L' }, active: i % 7 !== 6, access: nested ? 'r' : undefined, changeCount: i % 13, depth: nested ? 2 : 1, elementId: `ui-${id}`,
-      computeTime: i % 3 ? `${i % 97}.2us` : `${(i % 9) + 1}.07ms`, maxComputeTime: `${(i % 9) + 2}.00ms`, error: i === 5 ? 'attempt to index a nil value' : undefined, diags: i === 2 ? ['first message', 'second message'] : undefined,
+      id,
+      parentId,
+      path: i === 5 ? 'broken.path' : nested ? `field${i}` : `ships.${i}`,
+      type: nested ? undefined : 'Ship',
+      goType: nested ? 'string' : 'Ship',
+      value: i === 3 ? long : nested ? `value ${i}` : { obj: id },
+      properties: { path: 'p', access: 'r', elementId: `ui-${id}`, label: 'L' },
+      active: i % 7 !== 6,
+      access: nested ? 'r' : undefined,
+      changeCount: i % 13,
+      depth: nested ? 2 : 1,
+      elementId: `ui-${id}`,
+      computeTime: i % 3 ? `${i % 97}.2us` : `${(i % 9) + 1}.07ms`,
+      maxComputeTime: `${(i % 9) + 2}.00ms`,
+      error: i === 5 ? 'attempt to index a nil value' : undefined,
+      diags: i === 2 ? ['first message', 'second message'] : undefined,
     };
   });
   const all = [root, ...rows];
@@ -139,7 +179,8 @@ const column = (page, name) => page.evaluate((wanted) => {
   return [...document.querySelectorAll('tbody tr[data-id]')].map((tr) => tr.children[at].textContent);
 }, name);
 
-pageTest('F235, F236, F238, P11: the variables page shows its columns, cuts values, marks errors, opens diagnostics', async ({ server, page }) => {
+pageTest('F235, F236, F238, P11: the variables page shows its columns, cuts values, marks errors, opens diagnostics', async (fixture) => {
+  const { server, page } = fixture;
   await variables({ server, page }, 300);
   assert.deepEqual(await page.locator('th').allTextContents(), ['', 'ID', 'Path', 'Type', 'Value', 'Time', 'Error']);
   assert.equal((await column(page, 'Path'))[0], '(root)');
@@ -151,7 +192,9 @@ pageTest('F235, F236, F238, P11: the variables page shows its columns, cuts valu
   await page.getByText('second message').waitFor();
   await page.getByText('Columns').click();
   for (const name of ['Access', 'Active', 'Props', 'Avg Time']) await page.getByLabel(name, { exact: true }).check();
-  assert.deepEqual(await page.locator('th').allTextContents(), ['', 'ID', 'Path', 'Type', 'Value', 'Time', 'Avg Time', 'Error', 'Access', 'Active', 'Props']);
+  assert.deepEqual(await page.locator('th').allTextContents(), [
+    '', 'ID', 'Path', 'Type', 'Value', 'Time', 'Avg Time', 'Error', 'Access', 'Active', 'Props',
+  ]);
   assert.equal((await column(page, 'Props'))[1], 'elementId=ui-2  label=L');
   assert.deepEqual((await column(page, 'Active')).slice(5, 8), ['✓', '✓', '✗']);
   assert.deepEqual((await column(page, 'Access')).slice(1, 3), ['rw', 'r']);
@@ -186,7 +229,13 @@ pageTest('F237: the tree follows the structure, collapses, and does not sort', a
 pageTest('F239, F234: impact is the own time and the dearest chain below, whatever the unit', async ({ server, page }) => {
   server.files[`/${SESSION}/variables`] = await template('pages/variables.html');
   const row = (id, parentId, computeTime, depth) => ({ id, parentId, computeTime, depth, active: true, changeCount: 1, elementId: '' });
-  server.files[`/${SESSION}/variables.json`] = JSON.stringify([row(1, 0, '900ns', 0), row(2, 1, '1.5ms', 1), row(3, 1, '2.0µs', 1), row(4, 2, '500.0us', 2), row(5, 2, '1.000s', 2)]);
+  server.files[`/${SESSION}/variables.json`] = JSON.stringify([
+    row(1, 0, '900ns', 0),
+    row(2, 1, '1.5ms', 1),
+    row(3, 1, '2.0µs', 1),
+    row(4, 2, '500.0us', 2),
+    row(5, 2, '1.000s', 2),
+  ]);
   await page.goto(`${server.url}/variables`);
   await page.getByText('5 variables').waitFor();
   await page.getByText('Columns').click();
@@ -203,7 +252,8 @@ pageTest('S78: 5,000 variables stay usable: few rows are built, filtering and sc
   await until('one row', async () => (await column(page, 'ID')).join() === '7');
 });
 
-pageTest('S78: one click shows what fails, in the tree with what leads to it; the count says how many of how many', async ({ server, page, until }) => {
+pageTest('S78: one click shows what fails, in the tree with what leads to it; the count says how many of how many', async (fixture) => {
+  const { server, page, until } = fixture;
   await variables({ server, page }, 5000);
   await page.getByRole('button', { name: '1 error' }).click();
   assert.deepEqual(await column(page, 'ID'), ['7']);
@@ -247,7 +297,10 @@ pageTest('P8: the page of a session that is gone links to /', async ({ server, p
 });
 
 pageTest('L34: the page of a failed start shows the error and reloads when a file has changed', async ({ server, page, until }) => {
-  const html = (await template('pages/start-error.html')).replace('{{generation}}', '4').replace('{{message}}', "lua/main.lua:3: attempt to index a nil value (global 'sesion')").replace('{{traceback}}', "stack traceback:\n\tlua/main.lua:3: in main chunk");
+  const html = (await template('pages/start-error.html'))
+    .replace('{{generation}}', '4')
+    .replace('{{message}}', "lua/main.lua:3: attempt to index a nil value (global 'sesion')")
+    .replace('{{traceback}}', 'stack traceback:\n\tlua/main.lua:3: in main chunk');
   server.files['/'] = html;
   server.files['/lsess-client/generation'] = '4\n';
   await page.goto(`${server.origin}/`);

@@ -1,17 +1,16 @@
 /** Rows follow their objects: what a person did to one stays with it, and what is written reaches what was shown (page.md R1 to R8). */
 import assert from 'node:assert/strict';
-import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, settled, useBrowser } from './lib/chromium.js';
 import { model, update } from './lib/fake-server.js';
-import { siteTests } from './lib/site.js';
+import { siteTest } from './lib/site.js';
 import { until } from './lib/until.js';
 
-const browser = useBrowser();
+useBrowser();
 
 const LIST = '<ul class="list" ui-viewlist="list"><li></li></ul>';
 const ONE = '<p><input ui-value="name"><button ui-action="go()">go</button></p>';
 const FORM = '<li><b ui-value="name"></b><input ui-value="name"></li>';
-
-const settled = ({ page, until }) => until('the reveal', () => page.evaluate(() => window.uiApp?.getAppView().isRendered() && !document.querySelector('.ui-new-view, .ui-obsolete-view')));
+const WITH_BUTTON = '<li><b ui-value="name"></b><input ui-value="name"><button ui-action="drop()">x</button></li>';
 
 /** Shows the view of one object that has a name. */
 async function one(fixture) {
@@ -28,12 +27,12 @@ async function list(fixture, names, row = FORM, { app = LIST, more = {} } = {}) 
   await open(fixture, { 'App.DEFAULT': app, 'Row.DEFAULT': row, 'One.DEFAULT': ONE });
   await quiet(fixture);
   const { id } = await server.created('list');
-  const value = (...wanted) => wanted.map((name) => (name in objects || /^[a-z]+$/.test(name) ? ref(objects[name] ??= { $type: 'Row', name }) : name));
+  const value = (name) => (name in objects || /^[a-z]+$/.test(name) ? ref(objects[name] ??= { $type: 'Row', name }) : name);
   const texts = () => page.locator('.list > * > b').allTextContents();
   return {
     id,
     path: (name) => `#${ref(objects[name]).obj}`,
-    send: (...wanted) => server.send(update(id, value(...wanted))),
+    send: (...wanted) => server.send(update(id, wanted.map(value))),
     shows: (...wanted) => until(`the rows ${wanted}`, async () => (await texts()).join() === wanted.join()),
     texts,
     row: (name) => page.locator('.list > *').filter({ has: page.locator(`b:text-is("${name}")`) }),
@@ -45,11 +44,15 @@ async function list(fixture, names, row = FORM, { app = LIST, more = {} } = {}) 
     /** The variable of the row, and one below it by path. */
     async variable(name, path) {
       const row = await server.created(`#${ref(objects[name]).obj}`);
-      return path ? (await server.received(path, (m) => m.type === 'create' && m.data.parentId === row.id && m.data.properties.path === path)).data.id : row.id;
+      if (!path) return row.id;
+      const isIt = ({ type, data }) => type === 'create' && data.parentId === row.id && data.properties.path === path;
+      return (await server.received(path, isIt)).data.id;
     },
   };
 }
-const sent = (server, from = 0) => server.messages.slice(from).map(({ type, data: { varId, value, of } }) => ({ type, varId, ...(value !== undefined && { value }), ...(of !== undefined && { of }) }));
+const sent = (server, from = 0) => server.messages.slice(from).map(({ type, data: { varId, value, of } }) => (
+  { type, varId, ...(value !== undefined && { value }), ...(of !== undefined && { of }) }
+));
 
 pageTest('R1, R4: rows are bound by object, the second place of one and what is no object by position', async (fixture) => {
   const { server, page, until } = fixture;
@@ -64,7 +67,8 @@ pageTest('R1, R4: rows are bound by object, the second place of one and what is 
   server.send(update(l.id, ['text', { obj: 900 }, { obj: 900 }, null]));
   await server.created('0');
   await quiet(fixture);
-  assert.deepEqual(server.messages.slice(before).map((m) => m.data.properties?.path ?? m.type), ['destroy', '0', 'name', 'name', 'update'], 'row 1 goes, 0 comes, #900 moves, 2 and 3 stay');
+  const changes = server.messages.slice(before).map((m) => m.data.properties?.path ?? m.type);
+  assert.deepEqual(changes, ['destroy', '0', 'name', 'name', 'update'], 'row 1 goes, 0 comes, #900 moves, 2 and 3 stay');
   for (const value of ['no list', null, 7]) {
     server.send(update(l.id, [{ obj: 901 }]));
     await until('a row', async () => (await page.locator('li').count()) === 1);
@@ -88,7 +92,8 @@ pageTest('R5: the fewest nodes move, and that with focus does not', async (fixtu
       let best = 0;
       for (let set = 0; set < 1 << ranks.length; set++) {
         const chosen = ranks.filter((_, i) => set & (1 << i));
-        if (chosen.every((rank, i) => !i || chosen[i - 1] < rank) && pins.every((pin) => chosen.includes(pin))) best = Math.max(best, chosen.length);
+        const rises = chosen.every((rank, i) => !i || chosen[i - 1] < rank);
+        if (rises && pins.every((pin) => chosen.includes(pin))) best = Math.max(best, chosen.length);
       }
       return best;
     };
@@ -101,7 +106,9 @@ pageTest('R5: the fewest nodes move, and that with focus does not', async (fixtu
       const pins = ranks.length && run % 2 ? [ranks[run % ranks.length]] : [];
       const found = rising(ranks, pins);
       const inOrder = ranks.filter((rank) => found.has(rank));
-      if (found.size !== brute(ranks, pins) || inOrder.some((rank, i) => i && inOrder[i - 1] > rank) || !pins.every((pin) => found.has(pin))) return { ranks, pins, found: [...found] };
+      const rises = inOrder.every((rank, i) => !i || inOrder[i - 1] < rank);
+      const good = rises && found.size === brute(ranks, pins) && pins.every((pin) => found.has(pin));
+      if (!good) return { ranks, pins, found: [...found] };
     }
     return null;
   });
@@ -126,8 +133,18 @@ for (const how of ['moveBefore', 'insertBefore']) {
   pageTest(`R5: a reordering by ${how} sends nothing, and rows keep what a person did to them`, async (fixture) => {
     const { server, page, until } = fixture;
     if (how === 'insertBefore') await page.addInitScript(() => { delete Element.prototype.moveBefore; });
-    const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], `${FORM.slice(0, -5)}<details><summary>more</summary>text</details><textarea style="height: 40px"></textarea>
-      <input type="radio" name="chosen"><select><option>1<option>2</select><div class="over" popover="manual">over</div></li>`);
+    const row = `
+      <li>
+        <b ui-value="name"></b>
+        <input ui-value="name">
+        <details><summary>more</summary>text</details>
+        <textarea style="height: 40px"></textarea>
+        <input type="radio" name="chosen">
+        <select><option>1<option>2</select>
+        <div class="over" popover="manual">over</div>
+      </li>
+    `;
+    const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], row);
     await l.row('bob').locator('input').first().click();
     await page.keyboard.type('XY');
     await page.keyboard.press('ArrowLeft');
@@ -144,7 +161,9 @@ for (const how of ['moveBefore', 'insertBefore']) {
       window.nodes[3].querySelector('[type=radio]').checked = true;
       window.nodes[0].querySelector('.over').showPopover();
       window.nodes[1].querySelector('input').focus();
-      new MutationObserver((records) => { for (const r of records) for (const node of r.addedNodes) window.moved.add(node); }).observe(document.querySelector('.list'), { childList: true });
+      new MutationObserver((records) => {
+        for (const r of records) for (const node of r.addedNodes) window.moved.add(node);
+      }).observe(document.querySelector('.list'), { childList: true });
     });
     const before = server.messages.length;
     l.send('dan', 'cyd', 'bob', 'ann');
@@ -164,7 +183,13 @@ for (const how of ['moveBefore', 'insertBefore']) {
       };
     });
     assert.deepEqual(state, {
-      same: true, moved: [true, false, true, true], focus: true, text: 'bobXY', caret: 4, scrolls: [100, 0, 0, 103], open: [true, false, false, true],
+      same: true,
+      moved: [true, false, true, true],
+      focus: true,
+      text: 'bobXY',
+      caret: 4,
+      scrolls: [100, 0, 0, 103],
+      open: [true, false, false, true],
       chosen: ['2', '1', '1', '2'], radios: [false, false, false, true], over: [true, false, false, false],
     });
     await quiet(fixture);
@@ -181,20 +206,26 @@ for (const how of ['moveBefore', 'insertBefore']) {
     const l = await list(fixture, names, '<div><b ui-value="name"></b></div>text<i></i>');
     await page.evaluate(() => {
       window.moves = 0;
-      new MutationObserver((records) => { for (const r of records) window.moves += r.addedNodes.length; }).observe(document.querySelector('.list'), { childList: true });
+      new MutationObserver((records) => {
+        for (const r of records) window.moves += r.addedNodes.length;
+      }).observe(document.querySelector('.list'), { childList: true });
     });
     const order = [...names.slice(1), 'a'];
     l.send(...order);
     await l.shows(...order);
     assert.equal(await page.evaluate(() => window.moves), 3, 'the nodes of one row');
-    assert.equal(await page.evaluate(() => [...document.querySelector('.list').childNodes].map((node) => node.nodeName).join('')), 'DIV#textI'.repeat(26));
+    const nodes = await page.evaluate(() => [...document.querySelector('.list').childNodes].map((node) => node.nodeName).join(''));
+    assert.equal(nodes, 'DIV#textI'.repeat(26));
   });
 }
 
 pageTest('R5: what plays or is loaded in a row goes on where the browser can move nodes', async (fixture) => {
   const { page, until } = fixture;
   const l = await list(fixture, ['ann', 'bob', 'cyd'], '<li><b ui-value="name"></b><iframe srcdoc="x"></iframe></li>');
-  await until('their content', () => page.evaluate(() => [...document.querySelectorAll('iframe')].every(({ contentDocument: d }) => d.readyState === 'complete' && d.body.textContent === 'x')));
+  await until('their content', () => page.evaluate(() => {
+    const documents = [...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument);
+    return documents.every(({ readyState, body }) => readyState === 'complete' && body.textContent === 'x');
+  }));
   await page.evaluate(() => document.querySelectorAll('iframe').forEach((frame, i) => { frame.contentWindow.mark = i; }));
   l.send('cyd', 'bob', 'ann');
   await l.shows('cyd', 'bob', 'ann');
@@ -204,8 +235,10 @@ pageTest('R5: what plays or is loaded in a row goes on where the browser can mov
 pageTest('R5: an option that moves stays the chosen one', async (fixture) => {
   const { page, until } = fixture;
   await page.addInitScript(() => { delete Element.prototype.moveBefore; });
-  const l = await list(fixture, ['ann', 'bob', 'cyd'], '<option ui-value="name" ui-attr-value="name"></option>', { app: '<select class="list" ui-viewlist="list"><option></option></select>' });
-  const options = () => page.locator('option').evaluateAll((all) => all.map((option) => `${option.value}${option.selected ? '*' : ''}`).join());
+  const select = '<select class="list" ui-viewlist="list"><option></option></select>';
+  const l = await list(fixture, ['ann', 'bob', 'cyd'], '<option ui-value="name" ui-attr-value="name"></option>', { app: select });
+  const marked = (all) => all.map((option) => `${option.value}${option.selected ? '*' : ''}`).join();
+  const options = () => page.locator('option').evaluateAll(marked);
   await page.locator('select').selectOption('cyd');
   l.send('cyd', 'bob', 'ann');
   await until('the new order', async () => (await options()) === 'cyd*,bob,ann');
@@ -233,7 +266,10 @@ pageTest('R1: focus in a row that goes passes to the next row, and to no control
   await l.row('bob').locator('input').focus();
   l.send('ann', 'cyd');
   await l.shows('ann', 'cyd');
-  const focused = () => page.evaluate(() => `${document.activeElement.localName} ${document.activeElement.querySelector('b')?.textContent ?? ''}`);
+  const focused = () => page.evaluate(() => {
+    const { activeElement: element } = document;
+    return `${element.localName} ${element.querySelector('b')?.textContent ?? ''}`;
+  });
   assert.equal(await focused(), 'li cyd');
   await page.keyboard.type('lost');
   assert.equal(await l.row('cyd').locator('input').inputValue(), 'cyd', 'the rest of a word goes into no other object');
@@ -246,25 +282,33 @@ pageTest('R1: focus in a row that goes passes to the next row, and to no control
   await until('the list', async () => (await page.evaluate(() => document.activeElement.className)) === 'list');
 });
 
-const STYLE = '<style>.fade { transition: opacity 250ms } .fade.ui-enter, .fade.ui-leave { opacity: 0 } @keyframes in { from { opacity: 0 } } .anim.ui-enter { animation: in 600ms } .slow { transition: opacity 5s } .slow.ui-leave { opacity: 0 }</style>';
-/** Notes at each style recalculation what rows are seen with. */
+const STYLE = `
+  <style>
+    .fade { transition: opacity 250ms }
+    .fade.ui-enter, .fade.ui-leave { opacity: 0 }
+    @keyframes in { from { opacity: 0 } }
+    .anim.ui-enter { animation: in 600ms }
+    .slow { transition: opacity 5s }
+    .slow.ui-leave { opacity: 0 }
+  </style>
+`;
+/** Notes with which classes transitions and animations of rows begin and end. */
 const watchClasses = (page) => page.evaluate(() => {
-  window.seen = [];
   window.ended = [];
   // The row's text comes with a later message, which may be after that: it is read when the row is asked for.
-  for (const type of ['transitionend', 'animationstart', 'animationend']) document.addEventListener(type, ({ target }) => window.ended.push([type, target, target.className.replace('ui-view', '').trim()]));
-  new MutationObserver((records) => {
-    for (const { target } of records) if (target.parentNode?.className === 'list') window.seen.push(`${target.querySelector('b')?.textContent} ${target.className}`);
-  }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ['class'] });
+  const note = ({ type, target }) => window.ended.push([type, target, target.className.replace('ui-view', '').trim()]);
+  for (const type of ['transitionend', 'animationstart', 'animationend']) document.addEventListener(type, note);
 });
-const ended = (page) => page.evaluate(() => window.ended.map(([type, target, classes]) => `${type} ${target.textContent.trim()} ${classes}`));
+const ended = (page) => page.evaluate(() =>
+  window.ended.map(([type, target, classes]) => `${type} ${target.textContent.trim()} ${classes}`));
 
 pageTest('R6: rows that come later enter by a transition or an animation; those of the first showing do not', async (fixture) => {
   const { page, until } = fixture;
   await page.addInitScript(() => {
     window.entered = 0;
-    new MutationObserver((records) => { for (const { target } of records) if (target.classList.contains('ui-enter')) window.entered++; })
-      .observe(document, { subtree: true, attributes: true, attributeFilter: ['class'] });
+    new MutationObserver((records) => {
+      window.entered += records.filter(({ target }) => target.classList.contains('ui-enter')).length;
+    }).observe(document, { subtree: true, attributes: true, attributeFilter: ['class'] });
     const add = DOMTokenList.prototype.add;
     DOMTokenList.prototype.add = function (...words) {
       if (words.includes('ui-enter')) window.entered++;
@@ -291,17 +335,26 @@ pageTest('R6: the class of a row that enters stays as long as an animation that 
   assert.deepEqual(await ended(page), ['animationstart bob anim ui-enter', 'animationend bob anim']);
 });
 
-pageTest('R6: a row that leaves is inert and cannot be found, and goes when its transition ends, after 300 ms at most, at once without one', async (fixture) => {
+pageTest('R6: a row that leaves is inert and cannot be found, and goes when its transition ends, ' +
+  'after 300 ms at most, at once without one', async (fixture) => {
   const { page, server, until } = fixture;
-  const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], '<li class="fade"><b id="mine" ui-value="name"></b><input type="radio" name="r"></li>', { app: `${STYLE}${LIST}` });
+  const row = '<li class="fade"><b id="mine" ui-value="name"></b><input type="radio" name="r"></li>';
+  const l = await list(fixture, ['ann', 'bob', 'cyd', 'dan'], row, { app: `${STYLE}${LIST}` });
   await watchClasses(page);
   await l.row('bob').locator('[type=radio]').check();
   await page.evaluate(() => new MutationObserver((_, observer) => { // it is there for a quarter of a second only
-    const row = document.querySelector('.ui-leave');
-    if (!row) return;
+    const leaving = document.querySelector('.ui-leave');
+    if (!leaving) return;
     observer.disconnect();
-    const radio = row.querySelector('[type=radio]');
-    window.leaving = { inert: row.inert, ids: row.querySelectorAll('[id]').length, grouped: radio.name === 'r', checked: radio.checked, plays: row.getAnimations().length, rows: row.parentNode.children.length };
+    const radio = leaving.querySelector('[type=radio]');
+    window.leaving = {
+      inert: leaving.inert,
+      ids: leaving.querySelectorAll('[id]').length,
+      grouped: radio.name === 'r',
+      checked: radio.checked,
+      plays: leaving.getAnimations().length,
+      rows: leaving.parentNode.children.length,
+    };
   }).observe(document.body, { subtree: true, childList: true, attributes: true }));
   l.send('ann', 'cyd', 'dan');
   await until('it leaves', () => page.evaluate(() => window.leaving));
@@ -349,7 +402,11 @@ pageTest('R8: an edit begun in one object is sent to that, when the place passes
   await page.locator('input').fill('carl');
   await page.locator('input').blur();
   await server.received('the last edit', (m) => m.data.value === 'carl');
-  assert.deepEqual(sent(server, before).slice(1), [{ type: 'update', varId: name.id, value: 'bobby', of: 12 }, { type: 'update', varId: go.id, value: null, of: 13 }, { type: 'update', varId: name.id, value: 'carl', of: 13 }]);
+  assert.deepEqual(sent(server, before).slice(1), [
+    { type: 'update', varId: name.id, value: 'bobby', of: 12 },
+    { type: 'update', varId: go.id, value: null, of: 13 },
+    { type: 'update', varId: name.id, value: 'carl', of: 13 },
+  ]);
 });
 
 pageTest('R1, R8: an edit is sent before its view shows nothing or another type', async (fixture) => {
@@ -374,7 +431,7 @@ const gone = (varId) => ({ type: 'error', data: { varId, code: 'gone', descripti
 
 pageTest('R1: a row whose object is gone disappears, and what was typed into it is told', async (fixture) => {
   const { server, page, until, logs } = fixture;
-  const l = await list(fixture, ['ann', 'bob', 'cyd'], `${FORM.slice(0, -5)}<button ui-action="drop()">x</button></li>`);
+  const l = await list(fixture, ['ann', 'bob', 'cyd'], WITH_BUTTON);
   server.numbered = false; // writes are answered here
   await l.row('bob').locator('input').fill('bobby');
   await l.row('bob').locator('input').blur();
@@ -406,7 +463,7 @@ pageTest('R1: a row whose object is gone disappears, and what was typed into it 
 
 pageTest('R1, R8: a write whose row leaves with the answer to the one before is told too, when it has come too late', async (fixture) => {
   const { server, page } = fixture;
-  const l = await list(fixture, ['ann', 'bob'], `${FORM.slice(0, -5)}<button ui-action="drop()">x</button></li>`);
+  const l = await list(fixture, ['ann', 'bob'], WITH_BUTTON);
   server.numbered = false; // writes are answered here
   const drop = await l.variable('bob', 'drop()');
   await l.row('bob').locator('button').dblclick();
@@ -457,12 +514,18 @@ local App = session:prototype("App", { items = EMPTY, current = EMPTY, cut = "",
 local all = {}
 function Item:remove()
   local app = session:getApp()
-  for i, item in ipairs(app.items) do if item == self then table.remove(app.items, i) return end end
+  for i, item in ipairs(app.items) do
+    if item == self then return table.remove(app.items, i) end
+  end
 end
 function Item:pick() session:getApp().current = self end
 function App:name() return self.current and self.current.name end
 function App:sort() table.sort(self.items, function(a, b) return a.name < b.name end) end
-function App:names() local t = {} for _, item in ipairs(all) do t[#t + 1] = item.name end return table.concat(t, ",") end
+function App:names()
+  local names = {}
+  for i, item in ipairs(all) do names[i] = item.name end
+  return table.concat(names, ",")
+end
 function App:hit() self.clicks = self.clicks .. self.current.name .. ";" end
 if not session:getApp() then
   local app = session:create(App, { items = {} })
@@ -473,17 +536,33 @@ if not session:getApp() then
   app.current = app.items[1]
   session:createAppVariable(app)
 end`,
-  'viewdefs/App.DEFAULT.html': `<template><main><div class="rows" ui-viewlist="items"></div><div class="wrapped" ui-view="items?wrapper=lua.ViewList"></div>
-    <div class="one" ui-view="current"></div><input class="path" ui-value="current.name"></main></template>`,
-  'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input ui-value="name"><button ui-action="remove()">x</button></section></template>',
+  'viewdefs/App.DEFAULT.html': `
+    <template>
+      <main>
+        <div class="rows" ui-viewlist="items"></div>
+        <div class="wrapped" ui-view="items?wrapper=lua.ViewList"></div>
+        <div class="one" ui-view="current"></div>
+        <input class="path" ui-value="current.name">
+      </main>
+    </template>
+  `,
+  'viewdefs/Item.DEFAULT.html': `
+    <template>
+      <section>
+        <b ui-value="name"></b>
+        <input ui-value="name">
+        <button ui-action="remove()">x</button>
+      </section>
+    </template>
+  `,
   'viewdefs/Item.list-item.html': '<template><p><i ui-value="name"></i><input ui-value="name"></p></template>',
 };
-const siteTest = siteTests(browser);
 const app = 'local app = session:getApp() ';
 const names = (site) => site.lua('return session:getApp():names()');
 const texts = (page, selector) => page.locator(selector).allTextContents().then((all) => all.join());
 
-siteTest('R1, R5: typing in a row goes on while the list is sorted, and its edit reaches its object, in a raw and in a wrapped list', SITE, async ({ site, page }) => {
+siteTest('R1, R5: typing in a row goes on while the list is sorted, and its edit reaches its object, ' +
+  'in a raw and in a wrapped list', SITE, async ({ site, page }) => {
   await page.goto(site.origin);
   for (const [list, text] of [['.rows', 'b'], ['.wrapped', 'i']]) {
     await until('the rows', async () => (await texts(page, `${list} ${text}`)).split(',').length === 3);
@@ -499,16 +578,20 @@ siteTest('R1, R5: typing in a row goes on while the list is sorted, and its edit
     await page.keyboard.press('Tab');
     await site.lua(`${app} table.sort(app.items, function(a, b) return a.name < b.name end)`);
     await until('the first order', async () => (await texts(page, `${list} ${text}`)).startsWith('ann'));
-    await until('the edit in all fields', async () => /^bob(-x)+$/.test(await page.locator('.rows input').nth(1).inputValue()) && /^bob(-x)+$/.test(await page.locator('.wrapped input').nth(1).inputValue()));
+    for (const field of ['.rows input', '.wrapped input']) {
+      await until(`the edit in ${field}`, async () => /^bob(-x)+$/.test(await page.locator(field).nth(1).inputValue()));
+    }
   }
   await until('both edits', async () => (await names(site)) === 'ann,bob-x-x,cyd');
 });
 
-siteTest('R1, R2: what is typed in a row that another removes reaches its object, and a click on a row that is gone removes no other', SITE, async ({ site, page, context }) => {
+siteTest('R1, R2: what is typed in a row that another removes reaches its object, ' +
+  'and a click on a row that is gone removes no other', SITE, async (fixture) => {
+  const { site, page, context } = fixture;
   await page.goto(site.origin);
   const other = await context.newPage();
   await other.goto(site.origin + new URL(page.url()).pathname);
-  await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd' && (await texts(other, '.rows b')) === 'ann,bob,cyd');
+  for (const one of [page, other]) await until('the rows', async () => (await texts(one, '.rows b')) === 'ann,bob,cyd');
   await page.locator('.rows input').nth(1).fill('bobby');
   await other.locator('.rows section').nth(1).locator('button').click();
   await until('it goes', async () => (await texts(page, '.rows b')) === 'ann,cyd');
@@ -523,7 +606,9 @@ const ALONE = {
 local Item = session:prototype("Item", { name = "" })
 local App = session:prototype("App", { current = EMPTY })
 function App:renew() self.current = session:create(Item, { name = "eve" }) end
-if not session:getApp() then session:createAppVariable(session:create(App, { current = session:create(Item, { name = "ann" }) })) end`,
+if not session:getApp() then
+  session:createAppVariable(session:create(App, { current = session:create(Item, { name = "ann" }) }))
+end`,
   'viewdefs/App.DEFAULT.html': '<template><main ui-view="current"></main></template>',
   'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input ui-value="name"></section></template>',
 };
@@ -571,10 +656,19 @@ if not session:getApp() then
   session:createAppVariable(app)
 end`,
   'viewdefs/App.DEFAULT.html': '<template><div class="rows" ui-viewlist="items"></div></template>',
-  'viewdefs/Item.DEFAULT.html': '<template><section><b ui-value="name"></b><input class="name" ui-value="name"><input class="boss" ui-value="boss.name"></section></template>',
+  'viewdefs/Item.DEFAULT.html': `
+    <template>
+      <section>
+        <b ui-value="name"></b>
+        <input class="name" ui-value="name">
+        <input class="boss" ui-value="boss.name">
+      </section>
+    </template>
+  `,
 };
 
-siteTest('R1: what was typed for an object that is gone is told, and only the row goes whose own object that was', GONE, async ({ site, page }) => {
+siteTest('R1: what was typed for an object that is gone is told, ' +
+  'and only the row goes whose own object that was', GONE, async ({ site, page }) => {
   await page.goto(site.origin);
   await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd');
   const loss = page.locator('#ui-loss');
@@ -589,15 +683,26 @@ siteTest('R1: what was typed for an object that is gone is told, and only the ro
   assert.equal(await texts(page, '.rows b'), 'bob,cyd');
 });
 
-siteTest('R1: rows end with a restart, and what was being typed in one goes to no object that has its number', {
-  'order': 'ann\nbob\ncyd\n',
-  'viewdefs/App.DEFAULT.html': SITE['viewdefs/App.DEFAULT.html'].replace(/<main>.*<\/main>/s, '<main class="rows" ui-viewlist="items"></main>'),
+const ORDERED = {
+  order: 'ann\nbob\ncyd\n',
+  'viewdefs/App.DEFAULT.html': '<template><main class="rows" ui-viewlist="items"></main></template>',
   'viewdefs/Item.DEFAULT.html': SITE['viewdefs/Item.DEFAULT.html'],
-}, async ({ site, page }) => {
-  await site.write('lua/main.lua', `local app = { type = "App", items = {} }
-    for name in io.lines(${JSON.stringify(`${site.folder}/order`)}) do table.insert(app.items, { type = "Item", name = name }) end
-    function app:names() local s = {} for i, item in ipairs(self.items) do s[i] = item.name end return table.concat(s, ",") end
-    session:createAppVariable(app)`);
+};
+
+siteTest('R1: rows end with a restart, ' +
+  'and what was being typed in one goes to no object that has its number', ORDERED, async ({ site, page }) => {
+  await site.write('lua/main.lua', `
+local app = { type = "App", items = {} }
+for name in io.lines(${JSON.stringify(`${site.folder}/order`)}) do
+  table.insert(app.items, { type = "Item", name = name })
+end
+function app:names()
+  local names = {}
+  for i, item in ipairs(self.items) do names[i] = item.name end
+  return table.concat(names, ",")
+end
+session:createAppVariable(app)
+`);
   await page.goto(site.origin);
   await until('the rows', async () => (await texts(page, '.rows b')) === 'ann,bob,cyd');
   await page.locator('.rows input').first().click();

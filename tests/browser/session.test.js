@@ -1,6 +1,6 @@
 /** Start of the page: which session, which socket, what the first moments look like. */
 import assert from 'node:assert/strict';
-import { open, pageTest, useBrowser } from './lib/chromium.js';
+import { open, pageTest, seen, useBrowser } from './lib/chromium.js';
 import { model, PAGE, SESSION } from './lib/fake-server.js';
 
 useBrowser();
@@ -29,7 +29,8 @@ pageTest('F2: a client that is loaded late starts all the same', async ({ server
   await page.getByText('Late').waitFor();
 }, { page: PAGE.replace(/<script.*script>/, '') });
 
-pageTest('F3, F4, F6: the address names the session, also where cookie and meta element say something else (S10)', async ({ server, page, context, until }) => {
+pageTest('F3, F4, F6: the address names the session, also where cookie and meta element say something else (S10)', async (fixture) => {
+  const { server, page, context, until } = fixture;
   await context.addCookies([{ name: 'ui-session', value: OTHER, url: server.origin }]);
   await page.goto(`${server.url}/deep/page`);
   await until('a socket', () => server.sockets.length === 1);
@@ -45,7 +46,10 @@ pageTest('F7: on the path / the cookie names the session', async ({ server, page
 
 pageTest('F7 P9: the cookie that bears the port goes before the one that all ports share', async ({ server, page, context, until }) => {
   server.files['/'] = PAGE;
-  await context.addCookies([{ name: 'ui-session', value: OTHER, url: server.origin }, { name: `ui-session-${new URL(server.origin).port}`, value: SESSION, url: server.origin }]);
+  await context.addCookies([
+    { name: 'ui-session', value: OTHER, url: server.origin },
+    { name: `ui-session-${new URL(server.origin).port}`, value: SESSION, url: server.origin },
+  ]);
   await page.goto(`${server.origin}/`);
   await until('a socket', () => server.sockets.length === 1);
   assert.equal(server.refused, undefined);
@@ -88,5 +92,6 @@ pageTest('F14: the host stays empty and unchanged but for an id until the first 
   assert.deepEqual(await page.locator('[ui-app]').evaluate((e) => [e.childNodes.length, e.getAttributeNames()]), [0, ['ui-app', 'id']]);
   assert.equal(await page.locator('[ui-app]:empty').count(), 1);
   server.send({ type: 'update', data: { varId: 1, value: { obj: 1 }, properties: { type: 'Unknown' } } });
+  await seen({ server, page }, 'taken');
   assert.equal(await page.locator('[ui-app]:empty').count(), 1);
 }, { page: PAGE.replace('id="app" ', '') });

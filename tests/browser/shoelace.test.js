@@ -1,35 +1,56 @@
 /** The real Shoelace, served from the site and loaded early or late (F192 to F199). */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, settled, useBrowser } from './lib/chromium.js';
 import { model, PAGE, update } from './lib/fake-server.js';
 
 useBrowser();
 const FOLDER = fileURLToPath(new URL('../node_modules/@shoelace-style/shoelace/cdn/', import.meta.url));
-const LIBRARY = '<link rel="stylesheet" href="/shoelace/themes/light.css"><script type="module" src="/shoelace/shoelace.js"></script>';
+const LIBRARY = `
+  <link rel="stylesheet" href="/shoelace/themes/light.css">
+  <script type="module" src="/shoelace/shoelace.js"></script>
+`;
 const options = { page: PAGE.replace('</head>', `${LIBRARY}</head>`), mounts: { '/shoelace/': FOLDER } };
 const late = { mounts: options.mounts };
 
-const settled = async (fixture) => {
-  await fixture.page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector(':not(:defined)'));
+/** Waits until the content is shown and the library has taken it over. */
+async function ready(fixture) {
+  await settled(fixture);
+  await fixture.page.waitForFunction(() => !document.querySelector(':not(:defined)'));
   await quiet(fixture);
-};
+}
 async function show(fixture, viewdefs, values = {}) {
   model(fixture.server, values);
   await open(fixture, typeof viewdefs === 'string' ? { 'App.DEFAULT': viewdefs } : viewdefs);
 }
-const sent = (server) => server.messages.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [server.messages.find((c) => c.data.id === m.data.varId).data.properties.path, m.data.value]);
+const sent = ({ messages }) => {
+  const pathOf = (id) => messages.find((m) => m.data.id === id).data.properties.path;
+  return messages.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [pathOf(m.data.varId), m.data.value]);
+};
 
 pageTest('F89, F199: values show in Shoelace elements that are defined seconds after binding', async (fixture) => {
   const { page, until } = fixture;
-  await show(fixture, `<main><sl-input ui-value="t"></sl-input><sl-range min="0" max="10" ui-value="n"></sl-range><sl-checkbox ui-value="c">c</sl-checkbox><sl-switch ui-value="c">s</sl-switch><sl-rating ui-value="r"></sl-rating>
-    <sl-progress-bar ui-value="p"></sl-progress-bar><sl-radio-group ui-value="g"><sl-radio value="a">A</sl-radio><sl-radio value="b">B</sl-radio></sl-radio-group><sl-badge ui-value="t"></sl-badge></main>`,
-  { t: 'text', n: 4, c: true, r: 3, p: 60, g: 'b' });
+  const html = `
+    <main>
+      <sl-input ui-value="t"></sl-input>
+      <sl-range min="0" max="10" ui-value="n"></sl-range>
+      <sl-checkbox ui-value="c">c</sl-checkbox>
+      <sl-switch ui-value="c">s</sl-switch>
+      <sl-rating ui-value="r"></sl-rating>
+      <sl-progress-bar ui-value="p"></sl-progress-bar>
+      <sl-radio-group ui-value="g"><sl-radio value="a">A</sl-radio><sl-radio value="b">B</sl-radio></sl-radio-group>
+      <sl-badge ui-value="t"></sl-badge>
+    </main>
+  `;
+  await show(fixture, html, { t: 'text', n: 4, c: true, r: 3, p: 60, g: 'b' });
   await page.waitForFunction(() => window.uiApp?.getAppView().isRendered());
-  await page.evaluate(() => document.head.append(Object.assign(document.createElement('script'), { type: 'module', src: '/shoelace/shoelace.js' })));
-  await settled(fixture);
-  const state = () => page.evaluate(() => ['sl-input', 'sl-range', 'sl-rating', 'sl-progress-bar', 'sl-radio-group'].map((s) => document.querySelector(s).value)
-    .concat(document.querySelector('sl-checkbox').checked, document.querySelector('sl-switch').checked, document.querySelector('sl-badge').textContent));
+  await page.addScriptTag({ type: 'module', url: '/shoelace/shoelace.js' });
+  await ready(fixture);
+  const state = () => page.evaluate(() => {
+    const q = (name) => document.querySelector(`sl-${name}`);
+    const values = ['input', 'range', 'rating', 'progress-bar', 'radio-group'].map((name) => q(name).value);
+    return [...values, q('checkbox').checked, q('switch').checked, q('badge').textContent];
+  });
   await until('the values', async () => JSON.stringify(await state()) === JSON.stringify(['text', 4, 3, 60, 'b', true, true, 'text']));
   await page.getByRole('textbox').click();
   await page.locator('sl-badge').click();
@@ -38,9 +59,18 @@ pageTest('F89, F199: values show in Shoelace elements that are defined seconds a
 
 pageTest('F89, F118, F197: Shoelace fields commit on sl-change, or with Enter before the action', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, `<main><sl-input class="a" ui-value="a" ui-event-keypress-enter="send()"></sl-input><sl-input class="k" ui-value="k?keypress"></sl-input>
-    <sl-checkbox ui-value="c">check</sl-checkbox><sl-switch ui-value="s" ui-event-sl-change="toggle()">switch</sl-switch><sl-rating ui-value="r"></sl-rating><sl-button ui-action="go()">go</sl-button></main>`, { a: '', k: '', c: false, s: false, r: 1 });
-  await settled(fixture);
+  const html = `
+    <main>
+      <sl-input class="a" ui-value="a" ui-event-keypress-enter="send()"></sl-input>
+      <sl-input class="k" ui-value="k?keypress"></sl-input>
+      <sl-checkbox ui-value="c">check</sl-checkbox>
+      <sl-switch ui-value="s" ui-event-sl-change="toggle()">switch</sl-switch>
+      <sl-rating ui-value="r"></sl-rating>
+      <sl-button ui-action="go()">go</sl-button>
+    </main>
+  `;
+  await show(fixture, html, { a: '', k: '', c: false, s: false, r: 1 });
+  await ready(fixture);
   await page.locator('.a').getByRole('textbox').fill('words');
   await page.keyboard.press('Enter');
   await until('the action', () => sent(server).length >= 2);
@@ -52,19 +82,35 @@ pageTest('F89, F118, F197: Shoelace fields commit on sl-change, or with Enter be
   await page.locator('sl-rating').click();
   await page.locator('sl-button').click();
   await until('all of them', () => sent(server).some(([path]) => path === 'go()'));
-  assert.deepEqual(sent(server).slice(2), [['k', 'x'], ['k', 'xy'], ['c', true], ['toggle()', null], ['r', 3], ['go()', null]]); // F96: toggle() owns the switch
+  assert.deepEqual(sent(server).slice(2), [
+    ['k', 'x'],
+    ['k', 'xy'],
+    ['c', true],
+    ['toggle()', null],
+    ['r', 3],
+    ['go()', null],
+  ]); // F96: toggle() owns the switch
 }, options);
 
-pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows its value and label, and sends only what the user picks', async (fixture) => {
+pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows its value and label, ' +
+  'and sends only what the user picks', async (fixture) => {
   const { server, page, until } = fixture;
   const item = (code, label) => ({ $type: 'lua.ViewListItem', item: { $type: 'Choice', code, label } });
   const choices = { $type: 'lua.ViewList', items: [item('a', 'Alpha'), item('b', 'Beta')] };
-  await show(fixture, {
-    'App.DEFAULT': '<main><sl-select ui-value="picked"><span ui-view="choices()?wrapper=lua.ViewList" ui-namespace="pick"></span></sl-select><sl-button ui-action="go()">go</sl-button></main>',
+  const viewdefs = {
+    'App.DEFAULT': `
+      <main>
+        <sl-select ui-value="picked">
+          <span ui-view="choices()?wrapper=lua.ViewList" ui-namespace="pick"></span>
+        </sl-select>
+        <sl-button ui-action="go()">go</sl-button>
+      </main>
+    `,
     'lua.ViewList.DEFAULT': '<div ui-viewlist="items"></div>',
     'lua.ViewListItem.pick': '<sl-option ui-attr-value="item.code"><b ui-value="item.label"></b></sl-option>',
-  }, { picked: 'b', choices });
-  await settled(fixture);
+  };
+  await show(fixture, viewdefs, { picked: 'b', choices });
+  await ready(fixture);
   const label = () => page.locator('sl-select').evaluate((e) => [e.value, e.displayLabel]);
   await until('the label', async () => (await label()).join() === 'b,Beta');
   const name = await server.created('item.label', 1);
@@ -85,8 +131,16 @@ pageTest('F192, F193, F194, F195: a select of options from a wrapped list shows 
 
 pageTest('F196: a multiple select takes and sends arrays', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, '<main><sl-select multiple ui-value="many"><sl-option value="a">A</sl-option><sl-option value="b">B</sl-option></sl-select></main>', { many: ['b'] });
-  await settled(fixture);
+  const html = `
+    <main>
+      <sl-select multiple ui-value="many">
+        <sl-option value="a">A</sl-option>
+        <sl-option value="b">B</sl-option>
+      </sl-select>
+    </main>
+  `;
+  await show(fixture, html, { many: ['b'] });
+  await ready(fixture);
   await until('the value', () => page.locator('sl-select').evaluate((e) => JSON.stringify(e.value) === '["b"]'));
   await page.locator('sl-select').click();
   await page.locator('sl-option').first().click();
@@ -96,9 +150,15 @@ pageTest('F196: a multiple select takes and sends arrays', async (fixture) => {
 
 pageTest('F198: attributes and events of dialogs, checks and buttons', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, `<main><sl-dialog ui-attr-open="open" ui-event-sl-after-hide="closed()">text</sl-dialog><sl-checkbox ui-attr-checked="on" ui-event-sl-change="flip()">c</sl-checkbox>
-    <sl-button ui-attr-variant="look" ui-attr-disabled="off" ui-event-click="hit()">b</sl-button></main>`, { open: true, on: true, look: 'primary', off: false });
-  await settled(fixture);
+  const html = `
+    <main>
+      <sl-dialog ui-attr-open="open" ui-event-sl-after-hide="closed()">text</sl-dialog>
+      <sl-checkbox ui-attr-checked="on" ui-event-sl-change="flip()">c</sl-checkbox>
+      <sl-button ui-attr-variant="look" ui-attr-disabled="off" ui-event-click="hit()">b</sl-button>
+    </main>
+  `;
+  await show(fixture, html, { open: true, on: true, look: 'primary', off: false });
+  await ready(fixture);
   await until('the dialog', () => page.locator('sl-dialog').evaluate((e) => e.open));
   assert.equal(await page.locator('sl-checkbox').evaluate((e) => e.checked), true);
   server.send(update((await server.created('open')).id, false));
@@ -114,13 +174,13 @@ pageTest('F178: an edit that a re-render keeps is still one: it is not overwritt
   const { server, page, until } = fixture;
   const view = (text) => `<main><sl-input ui-value="a"></sl-input><b>${text}</b></main>`;
   await show(fixture, view('one'), { a: 'Ann' });
-  await settled(fixture);
+  await ready(fixture);
   await page.getByRole('textbox').click();
   await page.keyboard.press('End');
   await page.keyboard.type('!!');
   server.send(update(1, undefined, { viewdefs: JSON.stringify({ 'App.DEFAULT': `<template>${view('two')}</template>` }) }));
   await page.getByText('two').waitFor();
-  await settled(fixture);
+  await ready(fixture);
   const value = () => page.locator('sl-input').evaluate((e) => e.value);
   await until('the edit', async () => (await value()) === 'Ann!!');
   server.send(update((await server.created('a', 1)).id, 'Bob'), update(1, undefined, { mark: 'sent' }));

@@ -1,7 +1,7 @@
 /** Web Awesome, as one of the libraries that the client knows by the properties of their elements alone (R36). */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { open, pageTest, quiet, useBrowser } from './lib/chromium.js';
+import { open, pageTest, quiet, settled, useBrowser } from './lib/chromium.js';
 import { model, PAGE, update } from './lib/fake-server.js';
 
 useBrowser();
@@ -14,19 +14,35 @@ async function show(fixture, html, values) {
   const { server, page } = fixture;
   model(server, values);
   await open(fixture, { 'App.DEFAULT': `<main>${html}</main>` });
-  await page.waitForFunction(() => window.uiApp?.getAppView().isRendered() && !document.querySelector(':not(:defined)'));
+  await settled(fixture);
+  await page.waitForFunction(() => !document.querySelector(':not(:defined)'));
   await quiet(fixture);
 }
 const id = async (server, path) => (await server.created(path)).id;
-const writes = (server, varId) => server.messages.filter((m) => m.type === 'update' && m.data.varId === varId && 'value' in m.data).map((m) => m.data.value);
+const writes = (server, varId) =>
+  server.messages.filter((m) => m.type === 'update' && m.data.varId === varId && 'value' in m.data).map((m) => m.data.value);
 
 pageTest('R36, F89: fields show and send their value, boxes and switches whether they are marked', async (fixture) => {
   const { server, page, until } = fixture;
-  await show(fixture, `<wa-input class="a" ui-value="a"></wa-input><wa-textarea ui-value="t"></wa-textarea><wa-checkbox ui-value="c">c</wa-checkbox><wa-switch class="s" ui-value="s">s</wa-switch>
-    <wa-radio-group ui-value="g"><wa-radio class="one" value="1">1</wa-radio><wa-radio class="two" value="2">2</wa-radio></wa-radio-group><wa-slider ui-value="n" min="0" max="10"></wa-slider>
-    <wa-select ui-value="o"><wa-option value="x">X</wa-option><wa-option value="y">Y</wa-option></wa-select><b>elsewhere</b>`, { a: 'text', t: 'area', c: true, s: false, g: 2, n: 4, o: 'y' });
-  const state = () => page.evaluate(() => ['input', 'textarea', 'radio-group', 'slider', 'select'].map((name) => document.querySelector(`wa-${name}`).value)
-    .concat(document.querySelector('wa-checkbox').checked, document.querySelector('wa-switch').checked));
+  const html = `
+    <wa-input class="a" ui-value="a"></wa-input>
+    <wa-textarea ui-value="t"></wa-textarea>
+    <wa-checkbox ui-value="c">c</wa-checkbox>
+    <wa-switch class="s" ui-value="s">s</wa-switch>
+    <wa-radio-group ui-value="g">
+      <wa-radio class="one" value="1">1</wa-radio>
+      <wa-radio class="two" value="2">2</wa-radio>
+    </wa-radio-group>
+    <wa-slider ui-value="n" min="0" max="10"></wa-slider>
+    <wa-select ui-value="o"><wa-option value="x">X</wa-option><wa-option value="y">Y</wa-option></wa-select>
+    <b>elsewhere</b>
+  `;
+  await show(fixture, html, { a: 'text', t: 'area', c: true, s: false, g: 2, n: 4, o: 'y' });
+  const state = () => page.evaluate(() => {
+    const q = (name) => document.querySelector(`wa-${name}`);
+    const values = ['input', 'textarea', 'radio-group', 'slider', 'select'].map((name) => q(name).value);
+    return [...values, q('checkbox').checked, q('switch').checked];
+  });
   await until('the values', async () => JSON.stringify(await state()) === JSON.stringify(['text', 'area', '2', 4, 'y', true, false]));
   const ids = Object.fromEntries(await Promise.all(['a', 'c', 's', 'g'].map(async (path) => [path, await id(server, path)])));
   await page.locator('.a input').click();

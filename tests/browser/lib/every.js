@@ -1,5 +1,6 @@
 /**
- * Chromium, Firefox and WebKitGTK behind one small face, for what every browser must do (R50): `goto eval click type press back reload close`.
+ * Chromium, Firefox and WebKitGTK behind one small face, for what every browser must do (R50):
+ * `goto eval click type press back reload close`.
  * Chromium and Firefox are driven by Puppeteer, WebKitGTK by its own WebDriver on a display of its own.
  */
 import { spawn } from 'node:child_process';
@@ -55,7 +56,16 @@ class WebKit {
     webkit.driver = spawn('xvfb-run', ['-a', '-s', '-screen 0 1280x1000x24', 'WebKitWebDriver', `--port=${port}`], {
       detached: true, // in a process group of its own, so that the display ends with it
       stdio: 'ignore',
-      env: { ...process.env, HOME: webkit.home, XDG_RUNTIME_DIR: webkit.home, WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1', NO_AT_BRIDGE: '1', GTK_A11Y: 'none', DBUS_SESSION_BUS_ADDRESS: 'disabled:' },
+      env: {
+        ...process.env,
+        HOME: webkit.home,
+        XDG_RUNTIME_DIR: webkit.home,
+        WEBKIT_DISABLE_COMPOSITING_MODE: '1',
+        LIBGL_ALWAYS_SOFTWARE: '1',
+        NO_AT_BRIDGE: '1',
+        GTK_A11Y: 'none',
+        DBUS_SESSION_BUS_ADDRESS: 'disabled:',
+      },
     });
     try {
       await until('WebKitWebDriver', () => fetch(`http://127.0.0.1:${port}/status`).then(() => true, () => false), START_MS);
@@ -114,11 +124,21 @@ class WebKit {
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
-const MINIBROWSER = ['x86_64', 'aarch64'].map((machine) => `/usr/lib/${machine}-linux-gnu/webkit2gtk-4.1/MiniBrowser`).find(existsSync) ?? '';
+const MINIBROWSERS = ['x86_64', 'aarch64'].map((machine) => `/usr/lib/${machine}-linux-gnu/webkit2gtk-4.1/MiniBrowser`);
+const MINIBROWSER = MINIBROWSERS.find(existsSync) ?? '';
+const chromium = () => Puppet.launch({
+  executablePath: CHROMIUM,
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'],
+});
+const firefox = () => Puppet.launch({
+  browser: 'firefox',
+  executablePath: FIREFOX,
+  extraPrefsFirefox: { 'app.update.enabled': false },
+});
 
 /** Name, the program that must be there, and how to open a page. @type {[string, string, () => Promise<Puppet | WebKit>][]} */
 export const BROWSERS = [
-  ['Chromium', CHROMIUM, () => Puppet.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'] })],
-  ['Firefox', FIREFOX, () => Puppet.launch({ browser: 'firefox', executablePath: FIREFOX, extraPrefsFirefox: { 'app.update.enabled': false } })],
+  ['Chromium', CHROMIUM, chromium],
+  ['Firefox', FIREFOX, firefox],
   ['WebKitGTK', MINIBROWSER, () => WebKit.launch()],
 ];

@@ -10,11 +10,25 @@ import { WebSocketServer } from 'ws';
 import { until } from './until.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json' };
+const TYPES = {
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.css': 'text/css',
+  '.html': 'text/html; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+};
 export const SESSION = '0123456789abcdef0123456789abcdef';
 
-export const PAGE = `<!doctype html><html><head><meta charset="utf-8"><title>test</title><style>.hidden { display: none }</style></head>
-<body><div id="app" ui-app></div><script type="module" src="/main-1a2b3c4d.js"></script></body></html>`;
+export const PAGE = `<!doctype html>
+<html>
+  <head>
+    <meta charset="utf-8">
+    <title>test</title>
+    <style>.hidden { display: none }</style>
+  </head>
+  <body><div id="app" ui-app></div><script type="module" src="/main-1a2b3c4d.js"></script></body>
+</html>`;
 
 export class FakeServer {
   /** @param {{page?: string, files?: Record<string, string>, mounts?: Record<string, string>}} [options] */
@@ -149,15 +163,20 @@ export class FakeServer {
 }
 
 export const update = (varId, value, properties, seq) => ({
-  type: 'update', data: { varId, ...(value !== undefined && { value }), ...(properties && { properties }), ...(seq !== undefined && { seq }) },
+  type: 'update',
+  data: { varId, ...(value !== undefined && { value }), ...(properties && { properties }), ...(seq !== undefined && { seq }) },
 });
 
 /** Viewdefs by key; a text without a template gets one. */
-export const viewdefsOf = (viewdefs) => update(1, undefined, {
-  viewdefs: JSON.stringify(Object.fromEntries(Object.entries(viewdefs).map(([key, html]) => [key, /<template/.test(html) ? html : `<template>${html}</template>`]))),
-});
+export function viewdefsOf(viewdefs) {
+  const texts = Object.entries(viewdefs).map(([key, html]) => [key, /<template/.test(html) ? html : `<template>${html}</template>`]);
+  return update(1, undefined, { viewdefs: JSON.stringify(Object.fromEntries(texts)) });
+}
 
-/** Lets the server answer creates and writes of plain models: values by path, an object being `{obj}` with `$type`. Returns what makes the `{obj}` of an object. */
+/**
+ * Lets the server answer creates and writes of plain models: values by path, an object being `{obj}` with `$type`.
+ * Returns what makes the `{obj}` of an object.
+ */
 export function model(server, values) {
   const known = new Map([[1, values]]);
   let objects = 100;

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { withPage } from './chromium.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BINARY = path.resolve(process.env.LSESS ?? path.join(ROOT, 'build/lsess'));
@@ -16,7 +17,10 @@ const BINARY = path.resolve(process.env.LSESS ?? path.join(ROOT, 'build/lsess'))
 export const unbuilt = !process.env.LSESS && !existsSync(BINARY) && 'the program is not built';
 
 export class Site {
-  /** @param {Record<string, string>} files by path in the site @param {{template?: string}} [options] what `lsess new` is to copy before */
+  /**
+   * @param {Record<string, string>} files by path in the site
+   * @param {{template?: string}} [options] what `lsess new` is to copy before
+   */
   static async create(files, { template } = {}) {
     const site = new Site();
     site.parent = await mkdtemp(path.join(tmpdir(), 'lsess-browser-'));
@@ -36,7 +40,8 @@ export class Site {
 
   /** Starts the server and resolves when it accepts connections. */
   async start(port = 0) {
-    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', path.join(this.parent, 'socket'), ...(port ? ['--strict-port'] : [])];
+    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', path.join(this.parent, 'socket')];
+    if (port) args.push('--strict-port');
     this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.output = [];
     this.origin = await new Promise((ready, fail) => {
@@ -53,9 +58,13 @@ export class Site {
     return this;
   }
 
-  /** What Lua code gives in the site's only session, or in the one that is named, as the REPL prints it. @param {string} code @param {string} [session] */
+  /**
+   * What Lua code gives in the site's only session, or in the one that is named, as the REPL prints it.
+   * @param {string} code @param {string} [session]
+   */
   async lua(code, session) {
-    const { stdout } = await promisify(execFile)(BINARY, ['repl', '--socket', path.join(this.parent, 'socket'), ...(session ? [session] : []), '-e', code]);
+    const args = ['repl', '--socket', path.join(this.parent, 'socket'), ...(session ? [session] : []), '-e', code];
+    const { stdout } = await promisify(execFile)(BINARY, args);
     return stdout.trim();
   }
 
@@ -82,27 +91,21 @@ export class Site {
 const DEADLINE_MS = 60000;
 
 /**
- * Makes tests that have a site, its server and a page of their own. `run` gets `site`, `context`, `page` and `logs`, what the page has reported.
- * @param {{newContext: (options: object) => Promise<import('playwright-core').BrowserContext>}} browser of `useBrowser()`
+ * A test with a site, its server and a page. `run` gets `site`, `page`, `context` and `logs`, what the page has reported.
+ * @param {string} title @param {Record<string, string>} files of the site @param {(fixture: any) => Promise<void>} run
+ * @param {{viewport?: {width: number, height: number}, template?: string}} [options]
  */
-export const siteTests = (browser) => (title, files, run, { viewport = { width: 1100, height: 750 }, ...options } = {}) => {
+export function siteTest(title, files, run, { viewport = { width: 1100, height: 750 }, ...options } = {}) {
   test(title, { timeout: DEADLINE_MS, skip: unbuilt }, async () => {
     const site = await Site.create(files, options);
-    const context = await browser.newContext({ viewport });
     try {
       await site.start();
-      const page = await context.newPage();
-      page.setDefaultTimeout(15000);
-      const logs = [];
-      page.on('console', (message) => logs.push(`${message.type()}: ${message.text()}`));
-      page.on('pageerror', (error) => logs.push(`uncaught: ${error.message}`));
-      await run({ site, context, page, logs });
+      await withPage(viewport, (fixture) => run({ site, ...fixture }));
     } finally {
-      await context.close();
       await site.remove();
     }
   });
-};
+}
 
 /** Keeps a picture of the page for people. */
 export async function shot(page, name) {
