@@ -169,17 +169,17 @@ void reply_date(struct ls_buf *out, int64_t seconds);
 
 /* peer.c */
 
-/** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own, and
- * decides how peer_uid() asks. At the start. */
+/** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own. At the
+ * start. */
 bool peer_can_tell(void);
 /** The user who made the socket at the other end of a connection; addresses are numeric. @return the uid; -1 when the
  * socket is closed or cannot be found. Any thread. */
 int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port);
 /** Is that the user who serves, or root? Any thread. */
 bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port);
-/* Replaceable by tests: ways that are not there, and what peer_uid() says. */
+/* Replaceable by tests: a kernel that tells nothing, and what peer_uid() says. */
 struct ls__peer_seams {
-    bool no_diag, no_proc;
+    bool tells_nothing;
     int64_t (*uid)(void); /* NULL = ask the kernel */
 };
 extern struct ls__peer_seams ls__peer_seams;

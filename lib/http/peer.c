@@ -2,12 +2,12 @@
  * and whoever serves wants to be one of them alone.
  *
  * The kernel knows who made each socket. It is asked for the one at the other end, by both addresses and ports, through
- * sock_diag, else by /proc/net/tcp and tcp6. Both may say 0, as if it were root's, for a socket that its program has
- * closed: that one has no inode any more, and what has none is nobody's. A program that has only said that it sends no
- * more still holds its socket. One that is about to connect from the same port is another one's.
+ * sock_diag. It may say 0, as if it were root's, for a socket that its program has closed: that one has no inode any
+ * more, and what has none is nobody's. A program that has only said that it sends no more still holds its socket. One
+ * that is about to connect from the same port is another one's.
  *
- * A question costs some ten microseconds by sock_diag, and by /proc what reading all connections costs: one for each
- * WebSocket, and one for each other request that wants a power; never for a message.
+ * A question costs some ten microseconds: one for each WebSocket, and one for each other request that wants a power;
+ * never for a message.
  *
  * Threads: any, after peer_can_tell(). */
 #include "http/http.h"
@@ -32,14 +32,11 @@ struct end {
 };
 
 struct owner {
-    unsigned uid, state;
-    unsigned long inode;
+    unsigned uid, state, inode;
 };
 
-typedef bool (*ask_fn)(const struct end *peer, const struct end *self, struct owner *owner);
-
 struct ls__peer_seams ls__peer_seams;
-static _Atomic(ask_fn) way; /* NULL = it cannot be told */
+static atomic_bool can_tell;
 
 static bool read_end(struct end *end, const char *address, int port)
 {
@@ -55,9 +52,7 @@ static bool read_end(struct end *end, const char *address, int port)
     return true;
 }
 
-/* --- sock_diag --- */
-
-static bool ask_diag(const struct end *peer, const struct end *self, struct owner *owner)
+static bool ask_kernel(const struct end *peer, const struct end *self, struct owner *owner)
 {
     struct {
         struct nlmsghdr head;
@@ -91,53 +86,6 @@ static bool ask_diag(const struct end *peer, const struct end *self, struct owne
            answer.body.id.idiag_dport == question.body.id.idiag_dport;
 }
 
-/* --- /proc/net --- */
-
-/* As the tables have it: words as this machine reads them. An IPv4 address in the table of IPv6 is a mapped one. */
-static void write_end(struct ls_buf *out, const struct end *end, bool in_tcp6)
-{
-    uint32_t words[4];
-    memcpy(words, end->address, sizeof words);
-    if (end->family == AF_INET && in_tcp6) ls_buf_printf(out, "0000000000000000%08X", htonl(0xffff));
-    for (int i = 0; i < (end->family == AF_INET ? 1 : 4); i++)
-        ls_buf_printf(out, "%08X", words[i]);
-    ls_buf_printf(out, ":%04X ", (unsigned)end->port);
-}
-
-static bool look_in(const char *path, const struct end *peer, const struct end *self, struct owner *owner)
-{
-    struct ls_buf wanted = LS_BUF_INIT;
-    write_end(&wanted, peer, path[13] == '6');
-    write_end(&wanted, self, path[13] == '6');
-    FILE *table = fopen(path, "re");
-    char line[512];
-    bool found = false;
-    while (table && !ls_buf_failed(&wanted) && !found && fgets(line, sizeof line, table)) {
-        const char *at = strstr(line, ls_buf_text(&wanted));
-        found =
-            at && sscanf(at + wanted.len, "%x %*s %*s %*s %u %*s %lu", &owner->state, &owner->uid, &owner->inode) == 3;
-    }
-    if (table) fclose(table);
-    ls_buf_release(&wanted);
-    return found;
-}
-
-static bool look_up(const struct end *peer, const struct end *self, struct owner *owner)
-{
-    return (peer->family == AF_INET && look_in("/proc/net/tcp", peer, self, owner)) ||
-           look_in("/proc/net/tcp6", peer, self, owner);
-}
-
-/* A line is not written in one moment: a socket that is closed meanwhile can have an inode still and no user any more.
- * One that has the same inode the second time had its user the first time. */
-static bool ask_proc(const struct end *peer, const struct end *self, struct owner *owner)
-{
-    struct owner again;
-    return look_up(peer, self, owner) && look_up(peer, self, &again) && again.inode == owner->inode;
-}
-
-/* --- both --- */
-
 static bool is_connected(const struct owner *owner)
 {
     return owner->inode != 0 &&
@@ -156,7 +104,7 @@ static bool is_anybody(void)
 }
 
 /* A connection of our own, whose user is known. */
-static bool try_way(ask_fn ask)
+static bool try_own(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, there;
     socklen_t len = sizeof here, size = sizeof there;
@@ -170,7 +118,7 @@ static bool try_way(ask_fn ask)
         struct end peer, self;
         read_end(&peer, "127.0.0.1", ntohs(there.sin_port));
         read_end(&self, "127.0.0.1", ntohs(here.sin_port));
-        ok = ask(&peer, &self, &owner) && is_connected(&owner) && owner.uid == geteuid();
+        ok = ask_kernel(&peer, &self, &owner) && is_connected(&owner) && owner.uid == geteuid();
     }
     if (listening >= 0) close(listening);
     if (fd >= 0) close(fd);
@@ -179,20 +127,18 @@ static bool try_way(ask_fn ask)
 
 bool peer_can_tell(void)
 {
-    bool diag = !ls__peer_seams.no_diag && !is_anybody() && try_way(ask_diag);
-    bool proc = !diag && !ls__peer_seams.no_proc && !is_anybody() && try_way(ask_proc);
-    atomic_store(&way, diag ? ask_diag : proc ? ask_proc : NULL);
-    return diag || proc;
+    bool tells = !ls__peer_seams.tells_nothing && !is_anybody() && try_own();
+    atomic_store(&can_tell, tells);
+    return tells;
 }
 
 int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port)
 {
-    ask_fn ask = atomic_load(&way);
     if (ls__peer_seams.uid) return ls__peer_seams.uid();
     struct end from, to;
     struct owner owner;
-    bool ok = ask && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) && ask(&from, &to, &owner) &&
-              is_connected(&owner);
+    bool ok = atomic_load(&can_tell) && read_end(&from, peer, peer_port) && read_end(&to, self, self_port) &&
+              ask_kernel(&from, &to, &owner) && is_connected(&owner);
     return ok ? (int64_t)owner.uid : -1;
 }
 

@@ -1,4 +1,4 @@
-/* Which user a connection is from (Q3, P91a): what the kernel says by each of its two ways, and the token of the start line where it says nothing. What other
+/* Which user a connection is from (Q3, P91a): what the kernel says, and the token of the start line where it says nothing. What other
  * users may is in tests/server/security.test.js, against the program. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -93,17 +93,12 @@ static int64_t uid_of(const struct pair *pair)
     return peer_uid(pair->client_address, pair->client_port, pair->server_address, pair->server_port);
 }
 
-/* Each way by itself. */
-static void by_each_way(void (*check)(void))
+static void if_it_is_told(void (*check)(void))
 {
-    for (int i = 0; i < 2; i++) {
-        ls__peer_seams = (struct ls__peer_seams){.no_diag = i == 1, .no_proc = i == 0};
-        if (peer_can_tell())
-            check();
-        else
-            print_message("SKIPPED %s: this system does not have it\n", i == 0 ? "sock_diag" : "/proc/net/tcp");
-    }
-    ls__peer_seams = (struct ls__peer_seams){0};
+    if (peer_can_tell())
+        check();
+    else
+        print_message("SKIPPED: this system does not tell\n");
 }
 
 static void check_own(void)
@@ -131,10 +126,10 @@ static void check_own(void)
 static void Q3_the_kernel_tells_whose_a_connection_is(void **state)
 {
     (void)state;
-    by_each_way(check_own);
+    if_it_is_told(check_own);
 }
 
-/* One that has said that it sends no more is still there; one that is closed is nobody's, though both tables have uid 0 for it. */
+/* One that has said that it sends no more is still there; one that is closed is nobody's, though the kernel says uid 0 for it. */
 static void check_closed(void)
 {
     struct pair pair;
@@ -152,7 +147,7 @@ static void check_closed(void)
 static void Q3_a_closed_connection_is_nobodys(void **state)
 {
     (void)state;
-    by_each_way(check_closed);
+    if_it_is_told(check_closed);
 }
 
 /* Nor is it that of a socket that has taken the same port and is not connected yet: here one whose server takes no more. */
@@ -184,7 +179,7 @@ static void check_connecting(void)
 static void Q3_a_connection_that_is_not_there_yet_is_nobodys(void **state)
 {
     (void)state;
-    by_each_way(check_connecting);
+    if_it_is_told(check_connecting);
 }
 
 /* A program of another user, which connects and waits. */
@@ -230,7 +225,7 @@ static void Q3_another_user_is_another_user(void **state)
         print_message("SKIPPED: only root can be another user\n");
         skip();
     }
-    by_each_way(check_other);
+    if_it_is_told(check_other);
 }
 
 /* --- where it cannot be told --- */
@@ -283,7 +278,7 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
     (void)state;
     struct fixture fixture;
     char id[LS_RANDOM_ID + 1], token[LS_RANDOM_ID + 1], where[128], cookie[256];
-    ls__peer_seams = (struct ls__peer_seams){.no_diag = true, .no_proc = true};
+    ls__peer_seams = (struct ls__peer_seams){.tells_nothing = true};
     start_plain(&fixture);
     const char *t = strstr(fixture.ready.url, "/?t=");
     assert_non_null(t);
