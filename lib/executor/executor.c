@@ -60,12 +60,6 @@ struct ls_queue {
     bool closed;
 };
 
-/* What is said of an item that runs for too long. */
-struct slow {
-    char name[NAME_SIZE];
-    const char *what, *inside;
-};
-
 struct worker {
     struct worker *next;
     struct ls_executor *executor;
@@ -187,9 +181,11 @@ static bool is_busy(struct ls_executor *executor)
            executor->idle_count < executor->worker_count;
 }
 
-/* Find an item that runs for too long and has not been told of. */
-static bool find_slow(struct ls_executor *executor, int64_t now, struct slow *found)
+/* Say of one item that it runs for too long, if there is one of which it has not been said. */
+static bool tell_slow(struct ls_executor *executor, int64_t now)
 {
+    char name[NAME_SIZE];
+    const char *what = NULL, *inside = NULL;
     bool any = false;
     pthread_mutex_lock(&executor->lock);
     for (struct ls_queue *queue = executor->queues; queue && !any; queue = queue->next) {
@@ -197,11 +193,14 @@ static bool find_slow(struct ls_executor *executor, int64_t now, struct slow *fo
         any = since != 0 && now - since >= LS_SLOW_NS && since != queue->told_ns;
         if (!any) continue;
         queue->told_ns = since;
-        memcpy(found->name, queue->name, sizeof found->name);
-        found->what = atomic_load(&queue->what);
-        found->inside = atomic_load(&queue->inside);
+        memcpy(name, queue->name, sizeof name);
+        what = atomic_load(&queue->what);
+        inside = atomic_load(&queue->inside);
     }
     pthread_mutex_unlock(&executor->lock);
+    if (any)
+        ls_log_session(0, name, "%s has been running for %d s%s%s", what ? what : "an item",
+                       (int)(LS_SLOW_NS / 1000000000), inside ? ", and is in " : "", inside ? inside : "");
     return any;
 }
 
@@ -230,11 +229,8 @@ static void step(void *ctx, int64_t handle)
     else
         executor->steps = 0;
     pthread_mutex_unlock(&executor->lock);
-    struct slow slow;
-    while (look && find_slow(executor, now, &slow))
-        ls_log_session(0, slow.name, "%s has been running for %d s%s%s", slow.what ? slow.what : "an item",
-                       (int)(LS_SLOW_NS / 1000000000), slow.inside ? ", and is in " : "",
-                       slow.inside ? slow.inside : "");
+    while (look && tell_slow(executor, now))
+        continue;
 }
 
 /* An item is about to run, and the stepped clock stands still. */

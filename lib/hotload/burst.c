@@ -3,7 +3,6 @@
  * */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,22 +15,16 @@
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
-struct counted_burst {
-    struct ls_burst burst;
-    atomic_uint refs;
-};
-
 struct ls_burst *ls__burst_new(void)
 {
-    struct counted_burst *counted = ls_zalloc(sizeof *counted);
-    if (!counted) return NULL;
-    atomic_init(&counted->refs, 1);
-    return &counted->burst;
+    struct ls_burst *burst = ls_zalloc(sizeof *burst);
+    if (burst) atomic_init(&burst->refs, 1);
+    return burst;
 }
 
 struct ls_burst *ls_burst_ref(struct ls_burst *burst)
 {
-    if (burst) atomic_fetch_add_explicit(&((struct counted_burst *)burst)->refs, 1, memory_order_relaxed);
+    if (burst) atomic_fetch_add_explicit(&burst->refs, 1, memory_order_relaxed);
     return burst;
 }
 
@@ -45,8 +38,7 @@ static void release_file(struct ls_reload_file *file)
 
 void ls_burst_unref(struct ls_burst *burst)
 {
-    struct counted_burst *counted = (struct counted_burst *)burst;
-    if (!burst || atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!burst || atomic_fetch_sub_explicit(&burst->refs, 1, memory_order_acq_rel) != 1) return;
     for (size_t i = 0; i < burst->file_count; i++)
         release_file(&burst->files[i]);
     for (size_t i = 0; i < burst->view_count; i++) {
@@ -55,7 +47,7 @@ void ls_burst_unref(struct ls_burst *burst)
     }
     ls_free(burst->files);
     ls_free(burst->views);
-    ls_free(counted);
+    ls_free(burst);
 }
 
 bool ls__burst_add_lua(struct ls_burst *burst, const char *key, const char *old_key, const char *path,

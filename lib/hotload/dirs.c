@@ -148,9 +148,9 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
 void ls__dirs_renew(struct ls_hotload *h)
 {
     struct stat info;
-    for (struct ls_map_entry *entry = ls_map_first(h->dirs), *next; entry; entry = next) {
-        struct ls__dir *dir = ls_map_value(entry);
-        next = ls_map_next(entry);
+    for (struct ls_map_entry *item = ls_map_first(h->dirs), *next; item; item = next) {
+        struct ls__dir *dir = ls_map_value(item);
+        next = ls_map_next(item);
         bool there = stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino;
         if (there && dir->wd > 0) dir->placed = -1;
         if (!there || !place(h, dir)) ls__dir_kill(h, dir);
@@ -214,10 +214,10 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
 
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
 {
-    struct ls_map_entry *entry = ls_map_first(h->dirs), *next;
-    for (; entry; entry = next) {
-        struct ls__dir *dir = ls_map_value(entry);
-        next = ls_map_next(entry);
+    struct ls_map_entry *item = ls_map_first(h->dirs), *next;
+    for (; item; item = next) {
+        struct ls__dir *dir = ls_map_value(item);
+        next = ls_map_next(item);
         if (!dir->unused_ns || now - dir->unused_ns < LS__CLEAN_UP_NS) continue;
         if (ls__dir_count(dir)) {
             dir->unused_ns = 0;
@@ -233,8 +233,8 @@ void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
 
 void ls__dirs_poll_all(struct ls_hotload *h)
 {
-    for (struct ls_map_entry *entry = ls_map_first(h->dirs); entry; entry = ls_map_next(entry)) {
-        struct ls__dir *dir = ls_map_value(entry);
+    for (struct ls_map_entry *item = ls_map_first(h->dirs); item; item = ls_map_next(item)) {
+        struct ls__dir *dir = ls_map_value(item);
         if (dir->wd > 0) ls_idmap_take(h->wds, dir->wd);
         dir->wd = 0;
         if (level_needed(dir) >= 0) poll_instead(h, dir, level_needed(dir));

@@ -62,30 +62,30 @@ void ls__snapshot_free(struct ls__dir *dir)
     dir->snapshot = NULL;
 }
 
-struct ls_map *ls__entries_read(const struct ls__dir *dir)
+struct ls_map *ls__names_read(const struct ls__dir *dir)
 {
-    struct ls_map *entries = ls_map_new();
-    DIR *stream = entries ? opendir(dir->path) : NULL;
-    const struct dirent *entry;
+    struct ls_map *names = ls_map_new();
+    DIR *stream = names ? opendir(dir->path) : NULL;
+    const struct dirent *found;
     if (!stream) {
-        ls_map_free(entries, NULL);
+        ls_map_free(names, NULL);
         return NULL;
     }
-    while ((entry = readdir(stream))) {
+    while ((found = readdir(stream))) {
         struct stat info;
         struct ls__stamp *stamp;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        if (fstatat(dirfd(stream), entry->d_name, &info, AT_SYMLINK_NOFOLLOW)) continue;
+        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0) continue;
+        if (fstatat(dirfd(stream), found->d_name, &info, AT_SYMLINK_NOFOLLOW)) continue;
         if (!(stamp = ls_malloc(sizeof *stamp))) break;
         ls__stamp_of(stamp, &info);
-        if (!ls_map_put(entries, entry->d_name, strlen(entry->d_name), stamp, NULL)) ls_free(stamp);
+        if (!ls_map_put(names, found->d_name, strlen(found->d_name), stamp, NULL)) ls_free(stamp);
     }
     closedir(stream);
-    return entries;
+    return names;
 }
 
 void ls__snapshot_take(struct ls__dir *dir)
 {
     ls__snapshot_free(dir);
-    if (dir->placed >= LS__NAMES) dir->snapshot = ls__entries_read(dir);
+    if (dir->placed >= LS__NAMES) dir->snapshot = ls__names_read(dir);
 }

@@ -40,8 +40,8 @@ static void check_route(struct ls_hotload *h, struct ls__route *route, const str
 static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     bool structure = false;
-    for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
-        struct ls__route *route = ls_map_value(entry);
+    for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+        struct ls__route *route = ls_map_value(item);
         if (!ls__route_looks_at(route, dir, name)) continue;
         structure |= route->tree || route->is_dir;
         check_route(h, route, dir, name);
@@ -73,8 +73,8 @@ static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const c
         for (const struct ls__node *node = html ? dir->nodes : NULL; node; node = node->next)
             if (node->tree && node->tree->views) return true;
     }
-    for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
-        const struct ls__route *route = ls_map_value(entry);
+    for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+        const struct ls__route *route = ls_map_value(item);
         if (ls__route_looks_at(route, dir, name) && ls__route_counts(route)) return true;
     }
     return false;
@@ -84,13 +84,13 @@ static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const c
 static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *path)
 {
     struct stat info;
-    struct ls__pending *entry = NULL;
+    struct ls__pending *pending = NULL;
     if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO))
-        entry = ls__pend(h, path);
+        pending = ls__pend(h, path);
     else if (mask & IN_CREATE) {
         if (lstat(path, &info)) return;
         if (S_ISLNK(info.st_mode) || info.st_nlink > 1)
-            entry = ls__pend(h, path);
+            pending = ls__pend(h, path);
         else
             ls__pend_dirty(h, path);
     } else if (mask & IN_MODIFY)
@@ -99,11 +99,11 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
         ls__pend_absent(h, path);
     /* `chmod` does not reload, but a change that could not be read is waiting for it (section 14). */
     else if (mask & IN_ATTRIB && ls_map_get(h->unreadable, path, strlen(path)))
-        entry = ls__pend(h, path);
-    if (!entry) return;
-    entry->dirty_ns = 0;
-    entry->hold_ns = 0;
-    entry->polled = dir->polled;
+        pending = ls__pend(h, path);
+    if (!pending) return;
+    pending->dirty_ns = 0;
+    pending->hold_ns = 0;
+    pending->polled = dir->polled;
 }
 
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name)
@@ -128,12 +128,12 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
 static void find_missing(struct ls_hotload *h)
 {
     struct stat info;
-    for (struct ls_map_entry *entry = ls_map_first(h->known); entry; entry = ls_map_next(entry)) {
-        const char *path = ls_map_key(entry, NULL);
+    for (struct ls_map_entry *item = ls_map_first(h->known); item; item = ls_map_next(item)) {
+        const char *path = ls_map_key(item, NULL);
         if (lstat(path, &info)) ls__pend_absent(h, path);
     }
-    for (struct ls_map_entry *entry = ls_map_first(h->views); entry; entry = ls_map_next(entry))
-        if (!ls__is_there(h, ls_map_key(entry, NULL))) ls__pend_absent(h, ls_map_key(entry, NULL));
+    for (struct ls_map_entry *item = ls_map_first(h->views); item; item = ls_map_next(item))
+        if (!ls__is_there(h, ls_map_key(item, NULL))) ls__pend_absent(h, ls_map_key(item, NULL));
 }
 
 void ls__look_again(struct ls_hotload *h)
@@ -141,8 +141,8 @@ void ls__look_again(struct ls_hotload *h)
     for (int looks = 0; (h->rescan || h->renew) && looks < MAX_LOOKS; looks++) {
         if (h->renew) ls__dirs_renew(h);
         h->rescan = h->renew = false;
-        for (struct ls_map_entry *entry = ls_map_first(h->routes); entry; entry = ls_map_next(entry)) {
-            struct ls__route *route = ls_map_value(entry);
+        for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+            struct ls__route *route = ls_map_value(item);
             check_route(h, route, NULL, NULL);
             if (route->real && !route->is_dir && ls__route_counts(route))
                 ls__pend_found(h, route->real, &route->stamp, false);

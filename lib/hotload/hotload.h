@@ -6,6 +6,7 @@
 #ifndef LS_HOTLOAD_HOTLOAD_H
 #define LS_HOTLOAD_HOTLOAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct ls_burst {
     bool whole;
     /* no event, only a second look at files that were loaded from where nothing was watched yet (H7) */
     bool unasked;
+    atomic_uint refs; /* internal */
 };
 /** One more use. NULL accepted. @return the burst */
 struct ls_burst *ls_burst_ref(struct ls_burst *burst);

@@ -29,7 +29,7 @@ enum {
 /* How closely a directory is watched. */
 enum ls__level {
     LS__SELF,    /* only its own end or move: it lies on the way to something */
-    LS__NAMES,   /* its entries: one of them is a link of a route, or something is missing here */
+    LS__NAMES,   /* its names: one of them is a link of a route, or something is missing here */
     LS__CONTENT, /* its files */
     LS__LEVELS
 };
@@ -105,9 +105,9 @@ struct ls__node {
     struct ls__node *next; /* in dir->nodes */
 };
 
-/* An entry of pendingReloads: something changed and waits for its quiet window. */
+/* Of pendingReloads: something has changed and waits for its quiet window. */
 struct ls__pending {
-    char *path;       /* owned: real path of the entry, or the request path of a route or view */
+    char *path;       /* owned: real path, or the request path of a route or view */
     int64_t first_ns; /* H28 counts from here */
     int64_t last_ns;  /* last event that (re)started the window */
     int64_t dirty_ns; /* last MODIFY or CREATE without CLOSE_WRITE (H21, H29); 0 = none */
@@ -180,7 +180,7 @@ bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
 bool ls__name_ignored(const char *name);
 /** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
  * without memory */
-struct ls_map *ls__entries_read(const struct ls__dir *dir);
+struct ls_map *ls__names_read(const struct ls__dir *dir);
 /** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing.
  * */
 void ls__snapshot_take(struct ls__dir *dir);
@@ -249,7 +249,7 @@ void ls__look_again(struct ls_hotload *h);
 /** One pass over all polled directories: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);
 /* --- pending.c --- */
-/** (Re)start the quiet window of a path (H23). @return the entry, borrowed; NULL without memory */
+/** (Re)start the quiet window of a path (H23). @return borrowed; NULL without memory */
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path);
 /** Look at a path that may have changed before anybody watched it: no person waits for an answer. */
 void ls__pend_unasked(struct ls_hotload *h, const char *path);
@@ -262,12 +262,12 @@ void ls__pend_absent(struct ls_hotload *h, const char *path);
 void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh);
 /** Remember how a file looked when it was handed over or found (H85); copied. */
 void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp);
-/** Frees all entries at the hot loader's end; nothing is handed over. */
+/** Frees all that is pending at the hot loader's end; nothing is handed over. */
 void ls__pending_free(struct ls_hotload *h);
 /** Does the path lead to something? What lies outside of `within` is not asked. */
 bool ls__is_there(const struct ls_hotload *h, const char *path);
-/** The entry is dealt with. */
-void ls__pending_drop(struct ls_hotload *h, struct ls__pending *entry);
+/** It is dealt with. */
+void ls__pending_drop(struct ls_hotload *h, struct ls__pending *pending);
 /* --- settle.c --- */
 /** When ls__pending_settle has something to do; INT64_MAX = not before the next event. */
 int64_t ls__pending_due(struct ls_hotload *h, int64_t now);

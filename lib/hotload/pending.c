@@ -7,78 +7,78 @@
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
-static struct ls__pending *entry_of(struct ls_hotload *h, const char *path)
+static struct ls__pending *pending_of(struct ls_hotload *h, const char *path)
 {
-    struct ls__pending *entry = ls_map_get(h->pendingReloads, path, strlen(path));
-    if (entry) return entry;
-    entry = ls_zalloc(sizeof *entry);
+    struct ls__pending *pending = ls_map_get(h->pendingReloads, path, strlen(path));
+    if (pending) return pending;
+    pending = ls_zalloc(sizeof *pending);
     char *copy = ls_strdup(path);
-    if (entry && copy && ls_map_put(h->pendingReloads, path, strlen(path), entry, NULL)) {
-        entry->path = copy;
-        entry->first_ns = ls_now_ns();
-        return entry;
+    if (pending && copy && ls_map_put(h->pendingReloads, path, strlen(path), pending, NULL)) {
+        pending->path = copy;
+        pending->first_ns = ls_now_ns();
+        return pending;
     }
     ls_free(copy);
-    ls_free(entry);
+    ls_free(pending);
     return NULL;
 }
 
-static void free_entry(void *value)
+static void free_pending(void *value)
 {
-    struct ls__pending *entry = value;
-    if (entry) ls_free(entry->path);
-    ls_free(entry);
+    struct ls__pending *pending = value;
+    if (pending) ls_free(pending->path);
+    ls_free(pending);
 }
 
 void ls__pending_free(struct ls_hotload *h)
 {
-    ls_map_free(h->pendingReloads, free_entry);
+    ls_map_free(h->pendingReloads, free_pending);
     h->pendingReloads = NULL;
 }
 
-void ls__pending_drop(struct ls_hotload *h, struct ls__pending *entry)
+void ls__pending_drop(struct ls_hotload *h, struct ls__pending *pending)
 {
-    ls_map_take(h->pendingReloads, entry->path, strlen(entry->path));
-    free_entry(entry);
+    ls_map_take(h->pendingReloads, pending->path, strlen(pending->path));
+    free_pending(pending);
 }
 
 struct ls__pending *ls__pend(struct ls_hotload *h, const char *path)
 {
-    struct ls__pending *entry = entry_of(h, path);
-    if (!entry) return NULL;
-    entry->last_ns = ls_now_ns();
-    if (!entry->waiting || entry->absent) entry->first_ns = entry->last_ns;
-    entry->waiting = true;
-    entry->absent = entry->unasked = false;
-    return entry;
+    struct ls__pending *pending = pending_of(h, path);
+    if (!pending) return NULL;
+    pending->last_ns = ls_now_ns();
+    if (!pending->waiting || pending->absent) pending->first_ns = pending->last_ns;
+    pending->waiting = true;
+    pending->absent = pending->unasked = false;
+    return pending;
 }
 
 void ls__pend_unasked(struct ls_hotload *h, const char *path)
 {
     bool known = ls_map_get(h->pendingReloads, path, strlen(path));
-    struct ls__pending *entry = ls__pend(h, path);
-    if (entry) entry->unasked = !known;
+    struct ls__pending *pending = ls__pend(h, path);
+    if (pending) pending->unasked = !known;
 }
 
 void ls__pend_dirty(struct ls_hotload *h, const char *path)
 {
-    struct ls__pending *entry = entry_of(h, path);
-    if (!entry) return;
-    entry->dirty_ns = ls_now_ns();
-    entry->unasked = false;
-    if (entry->absent) entry->waiting = entry->absent = false;
-    if (entry->waiting) entry->last_ns = entry->dirty_ns;
+    struct ls__pending *pending = pending_of(h, path);
+    if (!pending) return;
+    pending->dirty_ns = ls_now_ns();
+    pending->unasked = false;
+    if (pending->absent) pending->waiting = pending->absent = false;
+    if (pending->waiting) pending->last_ns = pending->dirty_ns;
 }
 
 void ls__pend_absent(struct ls_hotload *h, const char *path)
 {
-    struct ls__pending *entry = entry_of(h, path);
-    if (!entry) return;
-    entry->dirty_ns = 0;
-    entry->hold_ns = 0;
-    entry->unasked = false;
-    if (!entry->absent) entry->first_ns = entry->last_ns = ls_now_ns();
-    entry->waiting = entry->absent = true;
+    struct ls__pending *pending = pending_of(h, path);
+    if (!pending) return;
+    pending->dirty_ns = 0;
+    pending->hold_ns = 0;
+    pending->unasked = false;
+    if (!pending->absent) pending->first_ns = pending->last_ns = ls_now_ns();
+    pending->waiting = pending->absent = true;
 }
 
 void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp)
@@ -93,10 +93,10 @@ void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *st
 void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh)
 {
     const struct ls__stamp *before = ls_map_get(h->known, real, strlen(real));
-    const struct ls__pending *entry = ls_map_get(h->pendingReloads, real, strlen(real));
+    const struct ls__pending *pending = ls_map_get(h->pendingReloads, real, strlen(real));
     if (h->opening)
         ls__know(h, real, stamp);
-    else if ((fresh || !before || !ls__stamp_equal(before, stamp)) && (!entry || entry->absent))
+    else if ((fresh || !before || !ls__stamp_equal(before, stamp)) && (!pending || pending->absent))
         ls__pend(h, real);
 }
 

@@ -13,15 +13,15 @@ static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const
 
 static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_map *before, const struct ls_map *now)
 {
-    struct ls_map_entry *entry;
+    struct ls_map_entry *item;
     size_t len;
-    for (entry = before ? ls_map_first(before) : NULL; entry; entry = ls_map_next(entry)) {
-        const char *name = ls_map_key(entry, &len);
-        if (!ls_map_get(now, name, len)) tell(h, dir, IN_DELETE, name, ls_map_value(entry));
+    for (item = before ? ls_map_first(before) : NULL; item; item = ls_map_next(item)) {
+        const char *name = ls_map_key(item, &len);
+        if (!ls_map_get(now, name, len)) tell(h, dir, IN_DELETE, name, ls_map_value(item));
     }
-    for (entry = ls_map_first(now); entry; entry = ls_map_next(entry)) {
-        const char *name = ls_map_key(entry, &len);
-        const struct ls__stamp *new = ls_map_value(entry), *old = before ? ls_map_get(before, name, len) : NULL;
+    for (item = ls_map_first(now); item; item = ls_map_next(item)) {
+        const char *name = ls_map_key(item, &len);
+        const struct ls__stamp *new = ls_map_value(item), *old = before ? ls_map_get(before, name, len) : NULL;
         if (!old)
             tell(h, dir, IN_MOVED_TO, name, new);
         else if (old->ino != new->ino || old->dev != new->dev || old->type != new->type) {
@@ -40,7 +40,7 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
         return;
     }
     if (dir->placed < LS__NAMES) return;
-    struct ls_map *now = ls__entries_read(dir), *before = dir->snapshot;
+    struct ls_map *now = ls__names_read(dir), *before = dir->snapshot;
     if (!now) return;
     dir->snapshot = NULL; /* the comparison may take another one, when a use of the directory raises its level */
     compare(h, dir, before, now);
@@ -57,8 +57,8 @@ void ls__poll(struct ls_hotload *h)
     size_t count = 0, capacity = ls_map_count(h->dirs);
     struct ls__dir **dirs = ls_array(capacity ? capacity : 1, sizeof *dirs);
     if (!dirs) return;
-    for (struct ls_map_entry *entry = ls_map_first(h->dirs); entry && count < capacity; entry = ls_map_next(entry)) {
-        struct ls__dir *dir = ls_map_value(entry);
+    for (struct ls_map_entry *item = ls_map_first(h->dirs); item && count < capacity; item = ls_map_next(item)) {
+        struct ls__dir *dir = ls_map_value(item);
         if (!dir->polled || !ls__dir_count(dir)) continue;
         dirs[count++] = dir;
         dir->uses[LS__SELF]++; /* held while the pass changes the table */

@@ -1,5 +1,5 @@
 /* Routes: how a path resolves just now, link by link. Each directory on the way is used (dirs.c), those that hold a
- * link, or lack an entry, with attention to their names; so whatever can make the path lead elsewhere is noticed: links
+ * link, or lack a name, with attention to their names; so whatever can make the path lead elsewhere is noticed: links
  * of a chain re-pointed, directories swapped, things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to
  * decide what a change means. */
 #include <limits.h>

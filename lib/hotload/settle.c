@@ -39,19 +39,19 @@ static int64_t window_of(struct ls_hotload *h, int64_t now)
     size_t count = 0;
     if (h->debounce_ns >= 0) return h->debounce_ns;
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e && count < 2; e = ls_map_next(e)) {
-        const struct ls__pending *entry = ls_map_value(e);
+        const struct ls__pending *pending = ls_map_value(e);
         /* A second file that is being written this very moment has joined as well. */
-        if (entry->waiting ? !entry->absent : now - entry->dirty_ns < ls_ms(TOGETHER_MS)) count++;
+        if (pending->waiting ? !pending->absent : now - pending->dirty_ns < ls_ms(TOGETHER_MS)) count++;
     }
     return ls_ms(count > 1 ? TOGETHER_MS : ALONE_MS);
 }
 
 /* When this file may be read. */
-static int64_t entry_due(const struct ls__pending *entry, int64_t window)
+static int64_t pending_due(const struct ls__pending *pending, int64_t window)
 {
-    int64_t due = entry->last_ns + (entry->polled ? later(window, ls_ms(POLLED_MS)) : window);
-    if (entry->dirty_ns) due = later(due, entry->dirty_ns + ls_ms(OPEN_MS));
-    return later(due, entry->hold_ns);
+    int64_t due = pending->last_ns + (pending->polled ? later(window, ls_ms(POLLED_MS)) : window);
+    if (pending->dirty_ns) due = later(due, pending->dirty_ns + ls_ms(OPEN_MS));
+    return later(due, pending->hold_ns);
 }
 
 struct schedule {
@@ -66,16 +66,17 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
     struct schedule s = {.window = window_of(h, now), .due = INT64_MAX, .cap = INT64_MAX, .wake = INT64_MAX};
     int64_t settled = 0, vanished = 0, first = INT64_MAX;
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
-        const struct ls__pending *entry = ls_map_value(e);
-        if (!entry->waiting) {
-            s.wake = sooner(s.wake, entry->dirty_ns + ls_ms(OPEN_MS));
+        const struct ls__pending *pending = ls_map_value(e);
+        if (!pending->waiting) {
+            s.wake = sooner(s.wake, pending->dirty_ns + ls_ms(OPEN_MS));
             /* A file that is being written holds the others back for as long as it might take to join them. */
-            if (now - entry->dirty_ns < s.window) settled = settled ? later(settled, entry->dirty_ns + s.window) : 0;
-        } else if (entry->absent)
-            vanished = later(vanished, entry->last_ns);
+            if (now - pending->dirty_ns < s.window)
+                settled = settled ? later(settled, pending->dirty_ns + s.window) : 0;
+        } else if (pending->absent)
+            vanished = later(vanished, pending->last_ns);
         else {
-            settled = later(settled, entry_due(entry, s.window));
-            first = sooner(first, entry->first_ns);
+            settled = later(settled, pending_due(pending, s.window));
+            first = sooner(first, pending->first_ns);
         }
     }
     if (first != INT64_MAX) {
@@ -152,8 +153,8 @@ static bool held_back(struct ls_hotload *h, int64_t now)
         h->lock_since_ns = 0;
         /* Events of its last moment may still be unread: a window for all from here on. */
         for (struct ls_map_entry *e = was ? ls_map_first(h->pendingReloads) : NULL; e; e = ls_map_next(e)) {
-            struct ls__pending *entry = ls_map_value(e);
-            entry->last_ns = entry->first_ns = now;
+            struct ls__pending *pending = ls_map_value(e);
+            pending->last_ns = pending->first_ns = now;
         }
         return was;
     }
@@ -178,8 +179,8 @@ struct gather {
     struct ls_map *texts; /* real path -> struct found: each file is read once (H38) */
     struct ls_map *seen;  /* what is in the burst */
     int64_t now;
-    struct ls__pending *entry; /* in hand */
-    bool unfit;                /* something of it cannot be read yet */
+    struct ls__pending *pending; /* in hand */
+    bool unfit;                  /* something of it cannot be read yet */
 };
 
 static void free_found(void *value)
@@ -193,18 +194,18 @@ static void free_found(void *value)
 static bool hold_empty(struct gather *gather, const char *real)
 {
     const struct ls__stamp *before = ls_map_get(gather->h->known, real, strlen(real));
-    struct ls__pending *entry = gather->entry;
+    struct ls__pending *pending = gather->pending;
     if (before && !before->size) return false;
-    if (!entry->empty_ns) entry->empty_ns = gather->now;
-    if (gather->now - entry->empty_ns >= ls_ms(EMPTY_MS)) return false;
-    entry->hold_ns = entry->empty_ns + ls_ms(EMPTY_MS);
+    if (!pending->empty_ns) pending->empty_ns = gather->now;
+    if (gather->now - pending->empty_ns >= ls_ms(EMPTY_MS)) return false;
+    pending->hold_ns = pending->empty_ns + ls_ms(EMPTY_MS);
     return true;
 }
 
 static bool being_written(struct ls_hotload *h, const char *real, int64_t now)
 {
-    const struct ls__pending *entry = ls_map_get(h->pendingReloads, real, strlen(real));
-    return entry && entry->dirty_ns && now - entry->dirty_ns < ls_ms(OPEN_MS);
+    const struct ls__pending *pending = ls_map_get(h->pendingReloads, real, strlen(real));
+    return pending && pending->dirty_ns && now - pending->dirty_ns < ls_ms(OPEN_MS);
 }
 
 static void tell_unreadable(struct ls_hotload *h, const char *path, const struct ls_err *err)
@@ -286,7 +287,7 @@ static void add_view(struct gather *gather, const char *path)
     if (ls__is_there(gather->h, path)) {
         const struct found *found = read_path(gather, path);
         if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
-    } else if (gather->entry->absent && known && !seen(gather, path, "view", ""))
+    } else if (gather->pending->absent && known && !seen(gather, path, "view", ""))
         ls__burst_add_view(gather->burst, path, NULL);
 }
 
@@ -297,7 +298,7 @@ static void add_route(struct gather *gather, struct ls__route *route)
     if (route->tree && route->tree->views && ls_has_suffix(route->path, ".html")) add_view(gather, route->path);
     if (!route->uses && !ls_has_suffix(route->path, ".lua")) return;
     if (!route->key) {
-        if (gather->entry->absent && route->uses && route->burst_key)
+        if (gather->pending->absent && route->uses && route->burst_key)
             add_lua(gather, route->burst_key, NULL, route->path, true);
         return;
     }
@@ -306,16 +307,16 @@ static void add_route(struct gather *gather, struct ls__route *route)
     route->renamed |= route->uses && (moved || !route->burst_key);
 }
 
-/* An entry names a path; everything that is asked for through it is in the burst. */
-static void add_entry(struct gather *gather)
+/* What is pending has a path; everything that is asked for through it is in the burst. */
+static void add_pending(struct gather *gather)
 {
-    const struct ls__pending *entry = gather->entry;
+    const struct ls__pending *pending = gather->pending;
     struct ls_hotload *h = gather->h;
-    const char *path = entry->path, *name = ls_path_base(path);
+    const char *path = pending->path, *name = ls_path_base(path);
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
     struct stat info;
-    if (entry->absent && ls__is_there(h, path)) return; /* it has come back: its return is an event of its own */
-    if (entry->absent)
+    if (pending->absent && ls__is_there(h, path)) return; /* it has come back: its return is an event of its own */
+    if (pending->absent)
         ls_free(ls_map_take(h->known, path, strlen(path)));
     else if (lstat(path, &info))
         ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
@@ -336,7 +337,7 @@ static void add_entry(struct gather *gather)
         if (node->tree->views && !ls_buf_failed(&view)) add_view(gather, ls_buf_text(&view));
         ls_buf_release(&view);
     }
-    if (entry->absent || !ls_has_suffix(name, ".lua") || !dir->uses[LS__CONTENT]) return;
+    if (pending->absent || !ls_has_suffix(name, ".lua") || !dir->uses[LS__CONTENT]) return;
     char *real = ls_path_within(h->within, path, NULL), *key = real ? ls_path_relative(h->root, real) : NULL;
     if (key) add_lua(gather, key, NULL, path, false);
     ls_free(key);
@@ -344,7 +345,7 @@ static void add_entry(struct gather *gather)
 }
 
 /* A path that was re-pointed to a file brings that file's own key along, because its tree was scanned or its name
- * looked at. Unless the file itself has changed since it was known, the entry that names the old key says it all (H17).
+ * looked at. Unless the file itself has changed since it was known, what names the old key says it all (H17).
  * */
 static void drop_repeats(struct gather *gather)
 {
@@ -394,23 +395,24 @@ static void release_gather(struct gather *gather)
     ls_burst_unref(gather->burst);
 }
 
-static void put_back(struct ls__pending *entry, int64_t now, bool late)
+static void put_back(struct ls__pending *pending, int64_t now, bool late)
 {
-    if (entry->hold_ns <= now) entry->last_ns = now;
+    if (pending->hold_ns <= now) pending->last_ns = now;
     if (!late) return;
-    if (!entry->told) ls_log(1, "Hot reload: %s keeps changing; it is taken up when it has settled.", entry->path);
-    entry->told = true;
-    entry->first_ns = now;
+    if (!pending->told) ls_log(1, "Hot reload: %s keeps changing; it is taken up when it has settled.", pending->path);
+    pending->told = true;
+    pending->first_ns = now;
 }
 
-/* @return was the entry handled? If not it stays, and the burst waits for it unless it is late */
-static bool take_entry(struct gather *gather, struct ls__pending *entry, bool late)
+/* @return was it handled? If not it stays, and the burst waits for it unless it is late */
+static bool take_pending(struct gather *gather, struct ls__pending *pending, bool late)
 {
-    gather->entry = entry;
-    gather->unfit = (entry->dirty_ns && gather->now - entry->dirty_ns < ls_ms(OPEN_MS)) || entry->hold_ns > gather->now;
-    if (!gather->unfit) add_entry(gather);
+    gather->pending = pending;
+    gather->unfit =
+        (pending->dirty_ns && gather->now - pending->dirty_ns < ls_ms(OPEN_MS)) || pending->hold_ns > gather->now;
+    if (!gather->unfit) add_pending(gather);
     if (!gather->unfit) return true;
-    put_back(entry, gather->now, late);
+    put_back(pending, gather->now, late);
     return false;
 }
 
@@ -421,12 +423,12 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
     gather->burst->first_event_ns = gather->now;
     gather->burst->unasked = true;
     for (struct ls_map_entry *e = ls_map_first(gather->h->pendingReloads); e; e = ls_map_next(e)) {
-        struct ls__pending *entry = ls_map_value(e);
-        if (!entry->waiting || (entry->absent && gather->now - entry->last_ns < s->window)) continue;
-        int64_t first = entry->first_ns;
-        entry->handled = take_entry(gather, entry, late);
-        gather->burst->unasked = gather->burst->unasked && (entry->unasked || !entry->handled);
-        if (entry->handled)
+        struct ls__pending *pending = ls_map_value(e);
+        if (!pending->waiting || (pending->absent && gather->now - pending->last_ns < s->window)) continue;
+        int64_t first = pending->first_ns;
+        pending->handled = take_pending(gather, pending, late);
+        gather->burst->unasked = gather->burst->unasked && (pending->unasked || !pending->handled);
+        if (pending->handled)
             gather->burst->first_event_ns = sooner(gather->burst->first_event_ns, first);
         else
             complete = false;
@@ -435,27 +437,27 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
 }
 
 /* Forget what was handled, or let it wait on. */
-static void finish_entries(struct ls_hotload *h, bool handed_over)
+static void finish_pending(struct ls_hotload *h, bool handed_over)
 {
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads), *next; e; e = next) {
-        struct ls__pending *entry = ls_map_value(e);
+        struct ls__pending *pending = ls_map_value(e);
         next = ls_map_next(e);
-        if (entry->handled && handed_over)
-            ls__pending_drop(h, entry);
+        if (pending->handled && handed_over)
+            ls__pending_drop(h, pending);
         else
-            entry->handled = false;
+            pending->handled = false;
     }
 }
 
 void ls__pending_settle(struct ls_hotload *h, int64_t now)
 {
     for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
-        struct ls__pending *entry = ls_map_value(e);
-        if (!entry->dirty_ns || now - entry->dirty_ns < ls_ms(OPEN_MS)) continue;
+        struct ls__pending *pending = ls_map_value(e);
+        if (!pending->dirty_ns || now - pending->dirty_ns < ls_ms(OPEN_MS)) continue;
         /* No CLOSE_WRITE is coming: the stability check alone decides (H21). */
-        if (!entry->waiting) entry->first_ns = entry->last_ns = entry->dirty_ns;
-        entry->waiting = true;
-        entry->dirty_ns = 0;
+        if (!pending->waiting) pending->first_ns = pending->last_ns = pending->dirty_ns;
+        pending->waiting = true;
+        pending->dirty_ns = 0;
     }
     struct schedule s = plan(h, now);
     if (s.due > now || held_back(h, now)) return;
@@ -464,7 +466,7 @@ void ls__pending_settle(struct ls_hotload *h, int64_t now)
     if (gather.burst && gather.texts && gather.seen) {
         bool go = gather_all(&gather, &s, late);
         if (go) drop_repeats(&gather);
-        finish_entries(h, go);
+        finish_pending(h, go);
         if (go) commit(&gather);
         if (go && gather.burst->file_count + gather.burst->view_count) {
             ls__burst_sort(gather.burst);

@@ -90,9 +90,9 @@ static void found_name(struct ls_hotload *h, const struct ls__node *node, const 
     ls_free(real);
 }
 
-static int all_but_dots(const struct dirent *entry)
+static int all_but_dots(const struct dirent *found)
 {
-    return entry->d_name[0] != '.';
+    return found->d_name[0] != '.';
 }
 
 static int bytewise(const struct dirent **a, const struct dirent **b)
@@ -105,15 +105,15 @@ static int bytewise(const struct dirent **a, const struct dirent **b)
 static void walk_from(struct ls_hotload *h, struct ls__tree *tree, size_t first)
 {
     for (size_t end = tree->places.node_count; first < end; first++) {
-        struct dirent **entries = NULL;
+        struct dirent **names = NULL;
         const struct ls__node *node = tree->places.nodes[first];
         size_t below = tree->places.node_count;
-        int count = scandir(node->dir->path, &entries, all_but_dots, bytewise);
+        int count = scandir(node->dir->path, &names, all_but_dots, bytewise);
         for (int i = 0; i < count; i++) {
-            found_name(h, node, entries[i]->d_name);
-            free(entries[i]);
+            found_name(h, node, names[i]->d_name);
+            free(names[i]);
         }
-        free(entries);
+        free(names);
         walk_from(h, tree, below);
     }
 }

@@ -144,11 +144,11 @@ struct reply {
     int status;
     const char *type;      /* Content-Type, NULL = none */
     struct ls_buf headers; /* complete lines */
-    const void *body;
+    const void *body;      /* borrowed; NULL = the caller writes it behind the head */
     size_t len;
 };
 
-/** An answer without body; reply_send() or reply_head() ends it. */
+/** An answer without body; reply_send() ends it. */
 void reply_init(struct reply *reply, int status, const char *type);
 /** One more header line. */
 void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -156,8 +156,6 @@ void reply_header(struct reply *reply, const char *name, const char *format, ...
 int reply_send(struct reply *reply, struct mg_connection *http);
 /** A short plain text. @return the status */
 int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** Head only, for a body of `len` bytes that is streamed; releases. @return the status */
-int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len);
 /** 405, with the methods that are allowed. @return the status */
 int reply_not_allowed(const struct request *request, const char *methods);
 /** Moved for good, to this address, written as addresses are. @return the status */

@@ -71,7 +71,7 @@ void reply_date(struct ls_buf *out, int64_t seconds)
 }
 
 /* Also decides whether the connection ends with this answer. */
-static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http, uint64_t len)
+static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http)
 {
     const struct web *web = mg_get_user_data(mg_get_context(http));
     ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", reply->status, status_text(reply->status));
@@ -84,7 +84,7 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     ls_buf_str(out, request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
-    if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)len);
+    if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
     bool close = request_is_last() || reply->status == 503 || reply->status == 400;
     if (close) mg_disable_connection_keep_alive(http);
@@ -94,24 +94,14 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     ls_buf_str(out, "\r\n");
 }
 
-int reply_head(struct reply *reply, struct mg_connection *http, uint64_t len)
-{
-    struct ls_buf out = LS_BUF_INIT;
-    format_head(&out, reply, http, len);
-    if (!ls_buf_failed(&out)) mg_write(http, out.data, out.len);
-    ls_buf_release(&out);
-    ls_buf_release(&reply->headers);
-    return reply->status;
-}
-
 int reply_send(struct reply *reply, struct mg_connection *http)
 {
     struct ls_buf out = LS_BUF_INIT;
     const struct mg_request_info *info = mg_get_request_info(http);
-    format_head(&out, reply, http, reply->len);
+    format_head(&out, reply, http);
     /* A small body goes in the same packet as its head. */
-    bool body =
-        reply->len > 0 && reply->status != 304 && (!info->request_method || strcmp(info->request_method, "HEAD") != 0);
+    bool body = reply->body && reply->len > 0 && reply->status != 304 &&
+                (!info->request_method || strcmp(info->request_method, "HEAD") != 0);
     bool together = body && reply->len <= 65536;
     if (together) ls_buf_add(&out, reply->body, reply->len);
     if (!ls_buf_failed(&out)) {

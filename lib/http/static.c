@@ -276,9 +276,9 @@ static int send_content(struct request *request, const struct content *content)
     if (content->embed) return send_embedded(request, content, &reply);
     if (range > 0)
         reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
-    uint64_t len = content->len == 0 ? 0 : to - from + 1;
-    int status = reply_head(&reply, request->http, len);
-    if (!request->head) stream_file(request, content->fd, from, len);
+    reply.len = content->len == 0 ? 0 : to - from + 1;
+    int status = reply_send(&reply, request->http);
+    if (!request->head) stream_file(request, content->fd, from, reply.len);
     return status;
 }
 
