@@ -82,7 +82,6 @@ static void add_fault(struct listing *l, const struct ls_var *var)
     struct ls_buf text = LS_BUF_INIT;
     if (!fault) return;
     ls_buf_printf(&text, "%s error: %s", ls_fault_kind_text(fault->kind), fault->text);
-    if (*fault->cause) ls_buf_printf(&text, ", Cause: %s", fault->cause);
     add_text(l, "error", ls_buf_text(&text));
     ls_buf_release(&text);
 }

@@ -19,11 +19,9 @@ void ls__begin(struct ls_backend *b)
 
 void ls__send_error(struct ls_conn *conn, int64_t id, const struct ls_fault *fault)
 {
-    char text[2 * LS_FAULT_TEXT + 2];
-    snprintf(text, sizeof text, *fault->cause ? "%s: %s" : "%s%s", fault->text, fault->cause);
-    ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), text);
-    ls_outgoing_end_equal(&conn->out, id,
-                          (int64_t)((ls_hash(text, strlen(text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind) | 1));
+    uint64_t hash = ls_hash(fault->text, strlen(fault->text)) ^ (uint64_t)id << 8 ^ (uint64_t)fault->kind;
+    ls_write_error(ls_outgoing_begin(&conn->out), id, ls_fault_code(fault->kind), fault->text);
+    ls_outgoing_end_equal(&conn->out, id, (int64_t)(hash | 1));
 }
 
 void ls__send_destroy(struct ls_conn *conn, int64_t id)

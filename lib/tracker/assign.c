@@ -1,5 +1,5 @@
 /* Writing: access, the way through the path, and the cache that follows a write that succeeded (tracker.md section 10).
- * Owner thread: the session's. Rules: T30, T42, T55–T61, T86, T100, T103, TX16, TX36. */
+ * Owner thread: the session's. Rules: T30, T42, T55–T61, T100, T103, TX16, TX36. */
 #include <string.h>
 
 #include "tracker/tracker_internal.h"
@@ -156,11 +156,4 @@ int ls_tracker_write_to(struct ls_tracker *tracker, struct ls_var *var, int64_t 
         return -1;
     }
     return write_json(tracker, var, json, len, &target, fault);
-}
-
-void ls_tracker_force(struct ls_tracker *tracker, struct ls_var *var)
-{
-    ls__mark_value(tracker, var);
-    for (uint32_t i = 0; i < var->prop_count; i++)
-        if (var->props[i].value[0]) ls__prop_record(var, var->props[i].name, strlen(var->props[i].name));
 }

@@ -146,14 +146,12 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
 
 static struct ls__fault_box *box_fault(struct ls_tracker *tracker, const struct ls_fault *fault)
 {
-    size_t text = strlen(fault->text) + 1, cause = strlen(fault->cause) + 1;
-    struct ls__fault_box *box = ls_budget_resize(tracker->budget, NULL, sizeof *box + text + cause, LS_BUDGET_SPARE);
+    size_t size = strlen(fault->text) + 1;
+    struct ls__fault_box *box = ls_budget_resize(tracker->budget, NULL, sizeof *box + size, LS_BUDGET_SPARE);
     if (!box) return NULL;
     box->kind = fault->kind;
-    box->size = text + cause;
-    memcpy(box->text, fault->text, text);
-    memcpy(box->text + text, fault->cause, cause);
-    box->cause = box->text + text;
+    box->size = size;
+    memcpy(box->text, fault->text, size);
     box->hash = (ls_hash(box->text, box->size) ^ (uint64_t)fault->kind * 0x9E3779B97F4A7C15u) | 1;
     return box;
 }
@@ -165,8 +163,7 @@ static void list_news(struct ls_tracker *tracker, struct ls_var *var)
 
 static bool same_text(const struct ls__fault_box *box, const struct ls_fault *fault)
 {
-    return box && box->kind == fault->kind && strcmp(box->text, fault->text) == 0 &&
-           strcmp(box->cause, fault->cause) == 0;
+    return box && box->kind == fault->kind && strcmp(box->text, fault->text) == 0;
 }
 
 /* Faults of this batch's writes stay until the next batch, whatever its detection reads (T80.1, TX24). */
@@ -244,8 +241,7 @@ const struct ls_fault *ls_var_fault(const struct ls_var *var)
     static _Thread_local struct ls_fault view_of_thread; /* kilobytes that a session need not have for itself */
     struct ls_fault *view = &view_of_thread;
     view->kind = var->fault->kind;
-    memcpy(view->text, var->fault->text, strlen(var->fault->text) + 1);
-    memcpy(view->cause, var->fault->cause, strlen(var->fault->cause) + 1);
+    memcpy(view->text, var->fault->text, var->fault->size);
     return view;
 }
 

@@ -55,17 +55,12 @@ void ls__wrapper_drop(struct ls_tracker *tracker, struct ls_var *var)
     var->wrapper_type = NULL;
 }
 
-static bool has_text(const char *text)
-{
-    return text && *text;
-}
-
 static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
 {
     const char *type = ls_var_property(var, "wrapper");
     var->due &= (uint8_t)~LS__DUE_WRAPPER;
     if (var->has_fault && var->fault->kind == LS_FAULT_WRAPPER) ls__fault_clear(tracker, var);
-    if (!has_text(type) || var->value.shape == LS_SHAPE_NULL) {
+    if (!type || var->value.shape == LS_SHAPE_NULL) {
         ls__wrapper_drop(tracker, var);
         return;
     }
@@ -73,15 +68,15 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     /* Copies: the constructor may set these very properties. */
     const char *item_type = ls_var_property(var, "itemWrapper");
     char *type_copy = ls_budget_strndup(tracker->budget, type, strlen(type)),
-         *item_copy = has_text(item_type) ? ls_strdup(item_type) : NULL;
-    bool keyed = has_text(ls_var_property(var, "keyed"));
+         *item_copy = item_type ? ls_strdup(item_type) : NULL;
+    bool keyed = ls_var_property(var, "keyed");
     const char *key = keyed ? ls_var_property(var, "key") : NULL;
-    char *key_copy = has_text(key) ? ls_strdup(key) : NULL;
+    char *key_copy = key ? ls_strdup(key) : NULL;
     struct ls_wrap want = {var->id, type_copy, item_copy, &var->value, keyed, key_copy};
     struct ls_fault fault = {.kind = LS_FAULT_NONE};
     int64_t computing = ls_tracker_set_computing(tracker, var->id);
     int rc = -1;
-    if (type_copy && (item_copy || !has_text(item_type)) && (key_copy || !has_text(key)))
+    if (type_copy && (item_copy || !item_type) && (key_copy || !key))
         rc = tracker->resolver.ops->wrap(tracker->resolver.ctx, &want, &var->wrapper, &fault);
     else
         ls_fault_set(&fault, LS_FAULT_INTERNAL, "out of memory");
@@ -104,9 +99,9 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
 static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool changed)
 {
     const struct ls_resolver *resolver = &tracker->resolver;
-    bool wrapped = has_text(ls_var_property(var, "wrapper")) || !has_text(ls_var_property(var, "keyed"));
+    bool wrapped = ls_var_property(var, "wrapper") || !ls_var_property(var, "keyed");
     const char *key = wrapped ? NULL : ls_var_property(var, "key");
-    bool wanted = has_text(key), had = (var->due & LS__DUE_KEYS) != 0;
+    bool wanted = key, had = (var->due & LS__DUE_KEYS) != 0;
     if (var->has_fault && var->fault->kind == LS_FAULT_KEY && !wanted) ls__fault_clear(tracker, var);
     if ((!wanted && !had) || !resolver->ops->rekey) return changed;
     struct ls_fault fault = {.kind = LS_FAULT_NONE};
@@ -139,7 +134,7 @@ static void update_type(struct ls_tracker *tracker, struct ls_var *var, bool rec
     const char *type = "";
     if (var->id == 1 && !var->auto_type) return; /* the app variable has the type that it was made with (T103) */
     if (outward->shape == LS_SHAPE_OBJECT) {
-        if (has_text(outward->type))
+        if (outward->type && *outward->type)
             type = outward->type;
         else if (var->wrapper_slot && var->wrapper_type)
             type = var->wrapper_type;

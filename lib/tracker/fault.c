@@ -16,7 +16,6 @@ int ls_fault_set(struct ls_fault *fault, enum ls_fault_kind kind, const char *fo
 {
     if (!fault) return -1;
     fault->kind = kind;
-    fault->cause[0] = '\0';
     va_list args;
     va_start(args, format);
     int len = vsnprintf(fault->text, sizeof fault->text, format, args);

@@ -1,5 +1,5 @@
-/* What went wrong with one variable or message (tracker.md section 23): kind, text, cause. A value, embedded by
- * callers. */
+/* What went wrong with one variable or message (tracker.md section 23): kind and text. A value, embedded by callers.
+ */
 #ifndef LS_TRACKER_FAULT_H
 #define LS_TRACKER_FAULT_H
 
@@ -44,7 +44,6 @@ struct ls_fault {
     enum ls_fault_kind kind; /* LS_FAULT_NONE = no fault */
     /* message for people: for Lua errors it begins with key:line: and has no traceback (L133) */
     char text[LS_FAULT_TEXT];
-    char cause[LS_FAULT_TEXT]; /* "" = none */
 };
 
 /** Fill `fault` (may be NULL), return -1, so that a failure is one statement. */

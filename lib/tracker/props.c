@@ -1,13 +1,12 @@
-/* Properties: names with priority suffixes, their store, and the effect of those that have one (tracker.md section 4).
+/* Properties: names with priority suffixes, their store, and what may be set (tracker.md section 4).
  * Owner thread: the session's. Rules: T16, T17, T20–T28, TX4, TX5, TX35, TX36. */
 #include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/text.h"
 #include "tracker/tracker_internal.h"
-
-#define SELDOM __attribute__((cold)) /* compiled for size */
 
 enum ls_priority ls__priority_read(const char *text)
 {
@@ -61,7 +60,7 @@ int ls_prop_check(const struct ls_prop *prop, struct ls_fault *fault)
     return 0;
 }
 
-SELDOM int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
+int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
 {
     const struct ls_budget *budget = tracker->budget;
     return budget && budget->hit
@@ -97,7 +96,7 @@ struct ls__prop *ls__prop_find(const struct ls_var *var, const char *name, size_
     return NULL;
 }
 
-SELDOM static void fill_table(struct ls_var *var)
+static void fill_table(struct ls_var *var)
 {
     if (!var->prop_table) return;
     memset(var->prop_table, 0, (size_t)var->prop_cap * 2 * sizeof *var->prop_table);
@@ -105,23 +104,15 @@ SELDOM static void fill_table(struct ls_var *var)
         *find_place(var, var->props[i].name, var->props[i].name_len) = i + 1;
 }
 
-/* Room for twice as many; a power of two. */
-SELDOM static bool make_room(struct ls_var *var)
+/* For one more; there is room for a power of two. Without memory for a table they are searched one by one. */
+static bool make_room(struct ls_var *var)
 {
     struct ls_budget *budget = var->tracker->budget;
-    uint32_t cap = var->prop_cap ? var->prop_cap * 2 : 2;
-    if (cap > UINT32_MAX / 4) return false;
-    uint32_t *table = cap > LS__PROPS_PLAIN ? ls_budget_zalloc(budget, (size_t)cap * 2 * sizeof *table) : NULL;
-    struct ls__prop *props =
-        cap > LS__PROPS_PLAIN && !table ? NULL : ls_budget_resize(budget, var->props, cap * sizeof *props, 0);
-    if (!props) {
-        ls_budget_free(budget, table);
-        return false;
-    }
+    uint32_t cap = var->prop_cap;
+    if (!LS_RESERVE_IN(budget, 0, var->props, (size_t)var->prop_count + 1, var->prop_cap)) return false;
+    if (var->prop_cap == cap || var->prop_cap <= LS__PROPS_PLAIN) return true;
     ls_budget_free(budget, var->prop_table);
-    var->props = props;
-    var->prop_table = table;
-    var->prop_cap = cap;
+    var->prop_table = ls_budget_zalloc(budget, (size_t)var->prop_cap * 2 * sizeof *var->prop_table);
     fill_table(var);
     return true;
 }
@@ -141,7 +132,7 @@ static char *make_pair(const struct ls_var *var, const char *name, size_t name_l
 
 static int add_prop(struct ls_var *var, const struct ls__prop_name *name, const char *value, size_t len)
 {
-    if (name->len > UINT32_MAX || (var->prop_count == var->prop_cap && !make_room(var))) return -1;
+    if (name->len > UINT32_MAX || !make_room(var)) return -1;
     struct ls__prop prop = {.name_len = (uint32_t)name->len, .priority = (uint8_t)name->priority};
     prop.name = make_pair(var, name->name, name->len, value, len, &prop.value);
     if (!prop.name) return -1;
@@ -186,7 +177,7 @@ void ls__props_free(struct ls_var *var)
     var->prop_count = var->prop_cap = var->prop_removed = 0;
 }
 
-SELDOM void ls__props_prune(struct ls_var *var)
+void ls__props_prune(struct ls_var *var)
 {
     uint32_t kept = 0, removed = var->prop_removed;
     for (uint32_t i = 0; removed && i < var->prop_count; i++) {
@@ -205,7 +196,7 @@ SELDOM void ls__props_prune(struct ls_var *var)
 
 /* --- what may be set --- */
 
-SELDOM int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
+int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fault *fault)
 {
     if (!tracker->max_properties || count <= tracker->max_properties) return 0;
     return ls_fault_set(fault, LS_FAULT_INTERNAL,
@@ -213,101 +204,95 @@ SELDOM int ls__props_check(const struct ls_tracker *tracker, size_t count, struc
                         tracker->max_properties);
 }
 
-struct admission {
-    const struct ls_var *var;
-    size_t names; /* that it would have. One given twice counts twice: who is so near to the limit is refused */
-    size_t bytes;
-};
-
-SELDOM static int admit_one(void *ctx, const struct ls_prop *prop)
+/* What setting the property adds at most: names that the variable would have, and bytes. One given twice counts twice:
+ * who is so near to the limit is refused. */
+static void admit_one(const struct ls_var *var, const struct ls_prop *prop, size_t *names, size_t *bytes)
 {
-    struct admission *admission = ctx;
     size_t len = ls_prop_base(prop->name, prop->name_len, NULL);
-    const struct ls__prop *old = ls__prop_find(admission->var, prop->name, len);
-    admission->names += (prop->value_len != 0) - (size_t)(old && old->value[0]);
-    admission->bytes += len + prop->value_len + 2 * sizeof(struct ls__prop) + 4 * LS_BLOCK_HEAD;
-    return 0;
+    const struct ls__prop *old = ls__prop_find(var, prop->name, len);
+    *names += (prop->value_len != 0) - (size_t)(old && old->value[0]);
+    *bytes += len + prop->value_len + 2 * sizeof(struct ls__prop) + 4 * LS_BLOCK_HEAD;
 }
 
-SELDOM int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props,
-                            size_t count, size_t more, struct ls_fault *fault)
+int ls_tracker_admit(const struct ls_tracker *tracker, const struct ls_var *var, const struct ls_prop *props,
+                     size_t count, size_t more, struct ls_fault *fault)
 {
-    struct admission admission = {var, var->prop_count - var->prop_removed, more};
     struct ls_budget *budget = tracker->budget;
+    size_t names = var->prop_count - var->prop_removed, bytes = more;
     for (size_t i = 0; i < count; i++) {
-        admit_one(&admission, &props[i]);
-        const char *query;
-        size_t query_len;
-        if (ls_prop_is(&props[i], "path") &&
-            ls_path_split(props[i].value, props[i].value_len, &query, &query_len) < props[i].value_len)
-            ls__query_each(query, query_len, admit_one, &admission, NULL);
+        struct ls__query query;
+        const char *text;
+        size_t len;
+        admit_one(var, &props[i], &names, &bytes);
+        if (!ls_prop_is(&props[i], "path")) continue;
+        ls_path_split(props[i].value, props[i].value_len, &text, &len);
+        (void)ls__query_read(&query, text, len, NULL); /* setting it says what is wrong with it */
+        for (size_t k = 0; k < query.count; k++)
+            admit_one(var, &query.props[k], &names, &bytes);
+        ls__query_release(&query);
     }
-    if (ls__props_check(tracker, admission.names, fault)) return -1;
+    if (ls__props_check(tracker, names, fault)) return -1;
     if (!budget) return 0;
-    budget->hit = !ls_budget_fits(budget, admission.bytes, 0);
+    budget->hit = !ls_budget_fits(budget, bytes, 0);
     return budget->hit ? ls__no_memory(tracker, fault) : 0;
 }
 
 /* --- queries (T16) --- */
 
-SELDOM static void decode_percent(struct ls_buf *out, const char *text, size_t len)
+/* @return behind the NUL that ends what was written */
+static char *decode_percent(char *to, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         int high = text[i] == '%' && len - i > 2 ? ls_hex_digit(text[i + 1]) : -1;
         int low = high >= 0 ? ls_hex_digit(text[i + 2]) : -1;
-        if (low >= 0) {
-            ls_buf_char(out, (char)(high * 16 + low));
-            i += 2;
-        } else {
-            ls_buf_char(out, text[i]);
-        }
+        *to++ = low >= 0 ? (char)(high * 16 + low) : text[i];
+        if (low >= 0) i += 2;
     }
+    *to++ = '\0';
+    return to;
 }
 
-SELDOM int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx,
-                          struct ls_fault *fault)
+int ls__query_read(struct ls__query *query, const char *text, size_t len, struct ls_fault *fault)
 {
-    struct ls_buf key = LS_BUF_INIT, value = LS_BUF_INIT;
-    int rc = 0;
-    for (size_t at = 0; query && at < len && rc == 0;) {
-        const char *amp = memchr(query + at, '&', len - at);
-        size_t end = amp ? (size_t)(amp - query) : len;
-        const char *equals = memchr(query + at, '=', end - at);
-        size_t key_end = equals ? (size_t)(equals - query) : end;
-        ls_buf_clear(&key);
-        ls_buf_clear(&value);
-        decode_percent(&key, query + at, key_end - at);
-        if (equals)
-            decode_percent(&value, equals + 1, end - key_end - 1);
-        else
-            ls_buf_str(&value, "true");
-        struct ls_prop prop = {ls_buf_text(&key), ls_buf_text(&value), key.len, value.len};
-        if (ls_buf_failed(&key) || ls_buf_failed(&value))
-            rc = ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
-        else if (key.len)
-            rc = ls_prop_check(&prop, fault) ? -1 : fn(ctx, &prop);
-        at = end + 1;
+    *query = (struct ls__query){0};
+    if (!text) return 0;
+    char *to = query->text = ls_malloc(4 * (len + 1)); /* `a` becomes `a`, `true` and two NULs */
+    for (const char *at = text, *end = text + len; to && at < end;) {
+        const char *amp = memchr(at, '&', (size_t)(end - at)), *stop = amp ? amp : end;
+        const char *equals = memchr(at, '=', (size_t)(stop - at));
+        char *value = decode_percent(to, at, (size_t)((equals ? equals : stop) - at));
+        char *after =
+            equals ? decode_percent(value, equals + 1, (size_t)(stop - equals - 1)) : stpcpy(value, "true") + 1;
+        struct ls_prop prop = {to, value, (size_t)(value - to) - 1, (size_t)(after - value) - 1};
+        at = stop + 1;
+        if (!prop.name_len) continue;
+        if (ls_prop_check(&prop, fault)) return -1;
+        to = LS_PUSH(query->props, query->count, query->cap, prop) ? after : NULL;
     }
-    ls_buf_release(&key);
-    ls_buf_release(&value);
-    return rc;
+    return to ? 0 : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory while reading the query of a path");
+}
+
+void ls__query_release(struct ls__query *query)
+{
+    ls_free(query->text);
+    ls_free(query->props);
 }
 
 /* --- paths and access --- */
 
-int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault)
+int ls__access_read(const char *text, size_t len, enum ls_access *access, struct ls_fault *fault)
 {
     static const char *const words[] = {
         [LS_ACCESS_RW] = "rw", [LS_ACCESS_R] = "r", [LS_ACCESS_W] = "w", [LS_ACCESS_ACTION] = "action"};
-    *access = LS_ACCESS_RW;
-    if (!text || !*text) return 0;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *access = (enum ls_access)i;
-            return 0;
-        }
+    for (size_t i = 0; len && i < sizeof words / sizeof *words; i++) {
+        if (strlen(words[i]) != len || memcmp(text, words[i], len) != 0) continue;
+        *access = (enum ls_access)i;
+        return 0;
     }
-    return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.100s' is no access mode (rw, r, w, action)", text);
+    *access = LS_ACCESS_RW;
+    if (!len) return 0;
+    return ls_fault_set(fault, LS_FAULT_BAD_ACCESS, "'%.*s' is no access mode (rw, r, w, action)",
+                        len < 100 ? (int)len : 100, text);
 }
 
 int ls__access_check(const struct ls_path *path, enum ls_access access, struct ls_fault *fault)

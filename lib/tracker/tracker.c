@@ -9,8 +9,8 @@
 #include "base/array.h"
 #include "tracker/tracker_internal.h"
 
-static void remove_one(struct ls_tracker *tracker, struct ls_var *var, void (*gone)(void *ctx, struct ls_var *var),
-                       void *ctx);
+static void remove_tree(struct ls_tracker *tracker, struct ls_var *top, void (*gone)(void *ctx, struct ls_var *var),
+                        void *ctx);
 static void remove_doomed(struct ls_tracker *tracker);
 
 struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct ls_err *err)
@@ -43,16 +43,8 @@ void ls_tracker_free(struct ls_tracker *tracker)
 {
     if (!tracker) return;
     tracker->busy++; /* destroy hooks of wrappers may ask for destroying; everything goes anyway */
-    while (tracker->roots.count) {
-        struct ls_var *root = tracker->roots.items[tracker->roots.count - 1], *var = root;
-        while (var) {
-            while (var->last)
-                var = var->last;
-            struct ls_var *up = var == root ? NULL : var->parent;
-            remove_one(tracker, var, NULL, NULL);
-            var = up;
-        }
-    }
+    while (tracker->roots.count)
+        remove_tree(tracker, tracker->roots.items[tracker->roots.count - 1], NULL, NULL);
     ls__vars_release(tracker);
     ls_idmap_free(tracker->by_id, NULL);
     ls_idmap_free(tracker->by_object, NULL);
@@ -101,61 +93,41 @@ int64_t ls_tracker_named(const struct ls_tracker *tracker, const char *name)
 
 /* --- creating (T40) --- */
 
-struct making {
-    struct ls_tracker *tracker;
-    struct ls_var *var;
-    struct ls_fault *fault;
-};
-
-static int take_prop(struct making *making, const struct ls_prop *prop)
+static int take_prop(struct ls_var *var, const struct ls_prop *prop, struct ls_fault *fault)
 {
     struct ls__prop_name name;
     ls__prop_split(prop->name, prop->name_len, &name);
-    if (ls__prop_put(making->var, &name, prop->value, prop->value_len, making->fault) < 0) return -1;
-    return ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault);
-}
-
-static int take_query_prop(void *ctx, const struct ls_prop *prop)
-{
-    return ls_prop_is(prop, "path") ? 0 : take_prop(ctx, prop); /* a path inside a path's query names nothing */
+    if (ls__prop_put(var, &name, prop->value, prop->value_len, fault) < 0) return -1;
+    return ls__props_check(var->tracker, ls_var_property_count(var), fault);
 }
 
 /* Merge what the creator gave: properties, then the query, which wins (T17); the path argument wins over the property
  * (T18). */
-static int take_props(struct making *making, const struct ls_var_spec *spec)
+static int take_props(struct ls_var *var, const struct ls_var_spec *spec, struct ls_fault *fault)
 {
-    const char *path = spec->path;
-    size_t path_len = path ? spec->path_len : 0;
-    struct ls__prop_name path_name = {"path", 4, false, LS_MEDIUM};
+    struct ls_prop path = {"path", spec->path, 4, spec->path ? spec->path_len : 0};
+    bool argument = path.value_len;
     for (size_t i = 0; i < spec->prop_count; i++) {
-        const struct ls_prop *prop = &spec->props[i];
-        struct ls__prop_name name;
-        if (ls_prop_check(prop, making->fault)) return -1;
-        ls__prop_split(prop->name, prop->name_len, &name);
-        if (name.len == 4 && memcmp(name.name, "path", 4) == 0) {
-            if (path_len == 0 || path == spec->path) {
-                path_name.priority = name.priority;
-                path_name.has_priority = name.has_priority;
-            }
-            if (!spec->path || spec->path_len == 0) {
-                path = prop->value;
-                path_len = prop->value_len;
-            }
-        } else if (take_prop(making, prop)) {
-            return -1;
+        if (ls_prop_check(&spec->props[i], fault)) return -1;
+        if (!ls_prop_is(&spec->props[i], "path")) {
+            if (take_prop(var, &spec->props[i], fault)) return -1;
+        } else if (!argument) {
+            path = spec->props[i];
         }
     }
-    if (path_len == 0) return 0;
-    const char *query;
-    size_t query_len, len = ls_path_split(path, path_len, &query, &query_len);
-    if (len) {
-        making->var->path = ls__path_get(making->tracker, path, len, making->fault);
-        if (!making->var->path) return -1;
-        if (ls__prop_put(making->var, &path_name, path, len, making->fault) < 0 ||
-            ls__props_check(making->tracker, making->var->prop_count - making->var->prop_removed, making->fault))
-            return -1;
+    const char *text;
+    size_t text_len;
+    path.value_len = ls_path_split(path.value, path.value_len, &text, &text_len);
+    if (path.value_len) {
+        var->path = ls__path_get(var->tracker, path.value, path.value_len, fault);
+        if (!var->path || take_prop(var, &path, fault)) return -1;
     }
-    return ls__query_each(query, query_len, take_query_prop, making, making->fault);
+    struct ls__query query;
+    int rc = ls__query_read(&query, text, text_len, fault);
+    for (size_t i = 0; rc == 0 && i < query.count; i++) /* a path inside a path's query names nothing */
+        if (!ls_prop_is(&query.props[i], "path")) rc = take_prop(var, &query.props[i], fault);
+    ls__query_release(&query);
+    return rc;
 }
 
 static int check_place(struct ls_tracker *tracker, const struct ls_var_spec *spec, struct ls_var **parent,
@@ -188,10 +160,12 @@ static struct ls_var *enter_var(struct ls_tracker *tracker, const struct ls_var_
         ls__no_memory(tracker, fault);
         return NULL;
     }
-    struct making making = {tracker, var, fault};
     enum ls_access access = LS_ACCESS_RW;
     int64_t id = spec->id;
-    if (take_props(&making, spec) || ls__access_read(ls_var_property(var, "access"), &access, fault) ||
+    const struct ls__prop *word;
+    if (take_props(var, spec, fault)) goto fail;
+    word = ls__prop_find(var, "access", 6);
+    if ((word && ls__access_read(word->value, strlen(word->value), &access, fault)) ||
         ls__access_check(var->path, access, fault) || (parent && ls__climb_check(var->path, parent, fault)))
         goto fail;
     if (parent && spec->has_value && var->path) {
@@ -232,12 +206,6 @@ fail:
     return NULL;
 }
 
-static bool is_type_given(const struct ls_var *var)
-{
-    const char *type = ls_var_property(var, "type");
-    return type && *type;
-}
-
 /* T74, T75: make an object where the path leads to none, and leave it there. */
 static void run_create(struct ls_tracker *tracker, struct ls_var *var, const char *type)
 {
@@ -275,7 +243,7 @@ static void first_value(struct ls_tracker *tracker, struct ls_var *var, const st
     struct ls_fault fault;
     enum ls_step_kind last =
         var->path && var->path->count ? var->path->steps[var->path->count - 1].kind : LS_STEP_FIELD;
-    var->auto_type = !is_type_given(var);
+    var->auto_type = !ls_var_property(var, "type");
     if (var->held) {
         int rc = spec->has_value ? resolver->ops->adopt(resolver->ctx, spec->value, &var->value, &fault) : 0;
         if (rc < 0 || (rc & LS_CHECK_FAULT)) ls__fault_put(tracker, var, &fault, false);

@@ -152,8 +152,6 @@ bool ls_tracker_detect(struct ls_tracker *tracker);
 bool ls_tracker_detect_again(struct ls_tracker *tracker);
 /** Ask for a repeat pass (T84). For the resolver. */
 void ls_tracker_request_repeat(struct ls_tracker *tracker);
-/** Value and every present property count as changed (T86). */
-void ls_tracker_force(struct ls_tracker *tracker, struct ls_var *var);
 /** The last reported value counts as nothing: the next detection reports it if it is not null — or null too, if
  * `null_too` (T43, P82). */
 void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too);

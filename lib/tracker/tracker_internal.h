@@ -2,6 +2,8 @@
 #ifndef LS_TRACKER_TRACKER_INTERNAL_H
 #define LS_TRACKER_TRACKER_INTERNAL_H
 
+#include <string.h>
+
 #include "base/map.h"
 #include "tracker/tracker.h"
 
@@ -35,9 +37,8 @@ enum ls__place_kind { LS__PLACE_NONE, LS__PLACE_BELOW, LS__PLACE_ALONG, LS__PLAC
 /* A fault as it is kept: texts are mostly short, so the embedding struct ls_fault would waste 2 KB a variable. */
 struct ls__fault_box {
     enum ls_fault_kind kind;
-    uint64_t hash; /* of kind and texts, never 0 */
-    size_t size;   /* bytes of text and cause with their NULs */
-    const char *cause;
+    uint64_t hash; /* of kind and text, never 0 */
+    size_t size;   /* bytes of text with its NUL */
     char text[];
 };
 
@@ -274,6 +275,11 @@ struct ls__prop_name {
     bool has_priority;
     enum ls_priority priority;
 };
+/** Is NAME the base name? */
+static inline bool ls__is_named(const struct ls__prop_name *name, const char *literal)
+{
+    return name->len == strlen(literal) && memcmp(name->name, literal, name->len) == 0;
+}
 /** Cut the priority suffix off (T22). The name is borrowed from the one given. */
 void ls__prop_split(const char *name, size_t len, struct ls__prop_name *out);
 /** Store without recording. @return 1 changed, 0 same, -1 and fault (may be NULL): no memory */
@@ -287,11 +293,19 @@ int ls__props_check(const struct ls_tracker *tracker, size_t count, struct ls_fa
 void ls__props_prune(struct ls_var *var);
 /** INTERNAL: the session's limit is reached, or there is no memory. @return -1 */
 int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault);
-/** Apply each pair of a query (T16). @return 0, or -1 and fault */
-int ls__query_each(const char *query, size_t len, int (*fn)(void *ctx, const struct ls_prop *prop), void *ctx,
-                   struct ls_fault *fault);
-/** The word of an access mode (T27), "" and NULL are `rw`. @return 0; -1 and fault (BAD_ACCESS) */
-int ls__access_read(const char *text, enum ls_access *access, struct ls_fault *fault);
+/* The pairs of a query. */
+struct ls__query {
+    struct ls_prop *props; /* owned; names and values end with a NUL */
+    size_t count, cap;
+    char *text; /* owned: what they point to */
+};
+/** Read a query (T16); one without text has no pairs. ls__query_release() is due also after a failure: the pairs before
+ * the wrong one are there then. @return 0, or -1 and fault (may be NULL) */
+int ls__query_read(struct ls__query *query, const char *text, size_t len, struct ls_fault *fault);
+/** Frees its pairs. */
+void ls__query_release(struct ls__query *query);
+/** The word of an access mode (T27), none is `rw`. @return 0; -1 and fault (BAD_ACCESS) */
+int ls__access_read(const char *text, size_t len, enum ls_access *access, struct ls_fault *fault);
 /** The word of a value priority (T23): `high` or `low` in any case, anything else is medium. */
 enum ls_priority ls__priority_read(const char *text);
 /** Do path and access go together (T28)? @return 0; -1 and fault (BAD_ACCESS) */

@@ -76,7 +76,7 @@ static void e2_order_of_checking_and_of_reporting(void **state)
     assert_string_equal(fake_changes(fake), "4h=v; 3m=v; 5m=v; 2l=v");
 }
 
-/* T86, T87: at most three entries a variable. */
+/* T87: at most three entries a variable. */
 static void e3_split_entries_of_one_variable(void **state)
 {
     (void)state;
@@ -128,7 +128,7 @@ static void t80_t108_created_variables_join_the_order(void **state)
     }
 }
 
-/* T86, T88. */
+/* T88. */
 static void t88_tree_order_inside_a_class(void **state)
 {
     (void)state;
@@ -141,15 +141,15 @@ static void t88_tree_order_inside_a_class(void **state)
     fake_changes(fake);
     for (int i = 0; i < 5; i++) {
         static const int64_t ids[] = {8, 2, 3, 9, 1};
-        ls_tracker_force(fake->tracker, fake_var(fake, ids[i]));
+        fake_prop(fake, ids[i], "x", "1", NULL);
     }
-    ls_tracker_force(fake->tracker, root);
+    fake_prop(fake, ls_var_id(root), "x", "1", NULL);
     const struct ls_change *list;
     int count = ls_tracker_changes(fake->tracker, &list);
     static const int64_t expected[] = {1, 9, 3, 2, 8};
     size_t at = 0;
     for (int i = 0; i < count && at < 5; i++)
-        if (list[i].value)
+        if (list[i].prop_count)
             assert_int_equal(ls_var_id(list[i].var), expected[at++]);
     assert_int_equal(at, 5);
 }
