@@ -1,15 +1,16 @@
-/**
- * The figures that need Chromium: what a person waits for, from the real program to painted pixels (quality.md Q1).
+/** The figures that need Chromium: what a person waits for, from the real program to painted pixels (quality.md Q1).
  *
- * Times of two processes are compared, so the offset of the browser's clock is measured first; everything else is stamped inside the page, where the
- * driver's own round trips cost nothing.
- */
+ * Times of two processes are compared, so the offset of the browser's clock is measured first; everything else is
+ * stamped inside the page, where the driver's own round trips cost nothing. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 const DEADLINE_MS = 30000;
-const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const ARGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -99,20 +100,24 @@ async function saveToPage(browser, { add, site, serving, save, module }) {
   });
 }
 
-/**
- * Navigation to / until the list is painted, with nothing in the browser's cache. The floor is a page with the same style sheet and modules that has
- * the finished content in it and no application: what the browser takes to load and paint them. The two take turns, so a busy machine slows both.
- */
+/** Navigation to / until the list is painted, with nothing in the browser's cache. The floor is a page with the same
+ * style sheet and modules that has the finished content in it and no application: what the browser takes to load and
+ * paint them. The two take turns, so a busy machine slows both. */
 async function firstPage(browser, { add, site, serving }) {
   const dir = site('browser-first');
   await inPage(browser, serving, dir, [], async (page, url) => {
     await page.goto(url);
     await page.waitForFunction(() => window.bench.shown('.row'));
     const content = await page.evaluate(() => document.body.innerHTML.replace(/<script[^]*?<\/script>/g, ''));
-    const modules = await page.evaluate(() => [...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.outerHTML).join(''));
-    fs.writeFileSync(path.join(dir, 'html/plain.html'), `<!doctype html><meta charset="utf-8"><title>plain</title>${modules}<link rel="stylesheet" href="/style.css">
+    const modules = await page.evaluate(() =>
+      [...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.outerHTML).join(''),
+    );
+    fs.writeFileSync(
+      path.join(dir, 'html/plain.html'),
+      `<!doctype html><meta charset="utf-8"><title>plain</title>${modules}<link rel="stylesheet" href="/style.css">
 <script type="module">import '/main.js'; document.querySelector('#content').append(document.querySelector('template').content)</script>
-<template>${content}</template><div id="content"></div>`);
+<template>${content}</template><div id="content"></div>`,
+    );
   });
   await inPage(browser, serving, dir, [], async (_, url) => {
     const measureOne = async (address) => {
@@ -131,18 +136,32 @@ async function firstPage(browser, { add, site, serving }) {
     for (let i = 0; i < 18; i++) { // the first two warm server and browser
       const plain = await measureOne(`${url}plain.html`);
       const app = await measureOne(url);
-      if (i > 1) { samples.plain.push(plain); samples.app.push(app); }
+      if (i > 1) {
+        samples.plain.push(plain);
+        samples.app.push(app);
+      }
     }
-    add({ name: 'first page', unit: 'ms', ...summary(samples.app) }, { floor: summary(samples.plain).value, target: '<= 120 ms', limit: 120 });
+    add(
+      { name: 'first page', unit: 'ms', ...summary(samples.app) },
+      { floor: summary(samples.plain).value, target: '<= 120 ms', limit: 120 },
+    );
   });
 }
 
 const ROWS = (count) => `
 app.list = {}
-app.fill = function(self) local l = {}; for i = 1, ${count} do l[i] = { type = "Item", name = "item " .. i } end; self.list = l end
+app.fill = function(self)
+  local l = {}
+  for i = 1, ${count} do l[i] = { type = "Item", name = "item " .. i } end
+  self.list = l
+end
 app.empty = function(self) self.list = {} end
-app.touch = function(self) self.list[${Math.floor(count / 2)}].name = "changed " .. os.clock() end`;
-const ITEM = { 'viewdefs/Item.list-item.html': '<template><b class="item" ui-value="name"></b></template>', 'viewdefs/Item.DEFAULT.html': '<template><li class="item" ui-value="name"></li></template>' };
+app.touch = function(self) self.list[${Math.floor(count / 2)}].name = "changed " .. os.clock() end
+`;
+const ITEM = {
+  'viewdefs/Item.list-item.html': '<template><b class="item" ui-value="name"></b></template>',
+  'viewdefs/Item.DEFAULT.html': '<template><li class="item" ui-value="name"></li></template>',
+};
 const BUTTONS = ['fill', 'empty', 'touch'].map((name) => `<button id="${name}" ui-action="${name}()"></button>`).join('');
 
 /** Clicks, and resolves when the count of items is painted; every change of the tree is recorded. */
@@ -152,7 +171,9 @@ const clickUntil = (page, button, selector, count) => page.evaluate(async ({ but
   observer.observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true });
   const start = performance.now();
   document.querySelector(button).click();
-  const end = await window.bench.painted(() => document.querySelectorAll(selector).length === count && !document.querySelector('.ui-new-view'));
+  const end = await window.bench.painted(
+    () => document.querySelectorAll(selector).length === count && !document.querySelector('.ui-new-view'),
+  );
   observer.disconnect();
   const removals = records.filter((record) => record.removedNodes.length && record.target.matches('[ui-viewlist], ul, .bench'));
   return { took: end - start, removals: removals.length };
@@ -181,7 +202,10 @@ async function longLists(browser, { add, site, serving }) {
         removals = Math.max(removals, emptied.removals);
         await page.evaluate(() => window.uiApp.idle());
       }
-      add({ name: `${what} first shown`, unit: 'ms', ...summary(fills) }, { floor: summary(floors).value, target: '<= 150 ms', limit: 150 });
+      add(
+        { name: `${what} first shown`, unit: 'ms', ...summary(fills) },
+        { floor: summary(floors).value, target: '<= 150 ms', limit: 150 },
+      );
       add({ name: `${what} removed`, unit: 'ms', ...summary(empties) });
       add({ name: `${what} removed, operations`, unit: 'operations', value: removals }, { target: '1 operation', limit: 1 });
     });
@@ -199,15 +223,25 @@ async function bareList(count) {
   return end - start;
 }
 
-/** What one change of a list of 2,000 rows costs, from the click to the paint, and in how many messages with a value it comes; with BASE the ratio to that build. */
+/** What one change of a list of 2,000 rows costs, from the click to the paint, and in how many messages with a value it
+ * comes; with BASE the ratio to that build. */
 async function changedRows(browser, { add, site, serving, base }) {
-  const dir = site('browser-rows', `${ROWS(2000)}
-local n = 2000
-app.append = function(self) n = n + 1; self.list[#self.list + 1] = { type = "Item", name = "item " .. n } end
-app.first = function(self) table.remove(self.list, 1) end
-app.reverse = function(self) local l = self.list; for i = 1, #l // 2 do l[i], l[#l + 1 - i] = l[#l + 1 - i], l[i] end end`, ITEM);
+  const dir = site('browser-rows', `
+    ${ROWS(2000)}
+    local n = 2000
+    app.append = function(self)
+      n = n + 1
+      self.list[#self.list + 1] = { type = "Item", name = "item " .. n }
+    end
+    app.first = function(self) table.remove(self.list, 1) end
+    app.reverse = function(self)
+      local l = self.list
+      for i = 1, #l // 2 do l[i], l[#l + 1 - i] = l[#l + 1 - i], l[i] end
+    end
+  `, ITEM);
   const changes = ['append', 'first', 'reverse'];
-  viewWith(dir, `${BUTTONS}${changes.map((name) => `<button id="${name}" ui-action="${name}()"></button>`).join('')}<section class="bench"><div ui-viewlist="list"></div></section>`);
+  const buttons = changes.map((name) => `<button id="${name}" ui-action="${name}()"></button>`).join('');
+  viewWith(dir, `${BUTTONS}${buttons}<section class="bench"><div ui-viewlist="list"></div></section>`);
   /** @param {Page} page */
   const change = (page, name) => page.evaluate(async (name) => {
     const list = document.querySelector('.bench > *');
@@ -216,7 +250,9 @@ app.reverse = function(self) local l = self.list; for i = 1, #l // 2 do l[i], l[
     window.values = 0;
     const start = performance.now();
     document.querySelector(`#${name}`).click();
-    const end = await window.bench.painted(() => order() !== before && list.lastElementChild.textContent && !document.querySelector('.ui-new-view'));
+    const end = await window.bench.painted(
+      () => order() !== before && list.lastElementChild.textContent && !document.querySelector('.ui-new-view'),
+    );
     await window.uiApp.idle();
     return { took: end - start, values: window.values };
   }, name);
@@ -229,7 +265,9 @@ app.reverse = function(self) local l = self.list; for i = 1, #l // 2 do l[i], l[
         await page.addInitScript(() => {
           const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
           Object.defineProperty(WebSocket.prototype, 'onmessage', { set(listener) {
-            this.addEventListener('message', ({ data }) => { window.values += [JSON.parse(data)].flat().filter((m) => m.data?.value !== undefined).length; });
+            this.addEventListener('message', ({ data }) => {
+              window.values += [JSON.parse(data)].flat().filter((m) => m.data?.value !== undefined).length;
+            });
             set.call(this, listener);
           } });
         });
@@ -251,7 +289,10 @@ app.reverse = function(self) local l = self.list; for i = 1, #l // 2 do l[i], l[
   for (const name of changes) {
     const floor = base && summary(took[`before ${name}`]).value;
     const limit = targets[name];
-    add({ name: `2,000 rows: ${name}`, unit: 'ms', ...summary(took[`now ${name}`]) }, floor ? { floor, ...(limit && { target: `<= ${limit} x BASE`, ratioLimit: limit }) } : {});
+    add(
+      { name: `2,000 rows: ${name}`, unit: 'ms', ...summary(took[`now ${name}`]) },
+      floor ? { floor, ...(limit && { target: `<= ${limit} x BASE`, ratioLimit: limit }) } : {},
+    );
   }
   add({ name: '2,000 rows: reverse, messages', unit: 'messages', value: values['now reverse'] }, { target: '1 message', limit: 1 });
 }
@@ -283,7 +324,9 @@ async function oneText(browser, { add, site, serving }) {
   });
 }
 
-/** Called by run.mjs, which owns the table. @param {{add: Function, site: Function, serving: Function, save: string, module: (n: number) => string, base?: string}} tools */
+/** Called by run.mjs, which owns the table.
+ * @param {{add: Function, site: Function, serving: Function, save: string, module: (n: number) => string,
+ *   base?: string}} tools */
 export async function measure(tools) {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
   try {

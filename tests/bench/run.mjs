@@ -1,9 +1,10 @@
-// The benchmark: `make bench`, or `make bench BENCH="start save"` for some figures. Prints a table and writes build/bench.json.
+// The benchmark: `make bench`, or `make bench BENCH="start save"` for some figures. Prints a table and writes
+// build/bench.json.
 //
 // BASE=PROGRAM names another build, which the rows of lists are compared with, taking turns.
 //
-// Each figure stands beside a floor measured in the same run, so that the ratio means something on any machine (quality.md Q1). Benchmarks are
-// never tests: they report.
+// Each figure stands beside a floor measured in the same run, so that the ratio means something on any machine
+// (quality.md Q1). Benchmarks are never tests: they report.
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -18,8 +19,10 @@ const program = path.join(build, 'lsess');
 const wire = path.join(build, 'bench/wire');
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'lsess-bench-'));
 
-/** @typedef {{name: string, value: number, unit: string, floor?: number, ratio?: number, target?: string, met?: boolean, min?: number, max?: number, runs?: number}} Row */
-/** What goes into the file: each row has all of these fields, and null stands where nothing is to be said, for not everything has a floor, or a target.
+/** @typedef {{name: string, value: number, unit: string, floor?: number, ratio?: number, target?: string,
+ *   met?: boolean, min?: number, max?: number, runs?: number}} Row */
+/** What goes into the file: each row has all of these fields, and null stands where nothing is to be said, for not
+ * everything has a floor, or a target.
  * @type {Record<keyof Row, string | number | boolean | null>[]} */
 const table = [];
 
@@ -29,8 +32,9 @@ function rows(file, ...args) {
   return out.toString().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
 }
 
-/** Where a client waits for each answer, one of the two works at a time. On one processor the time is that of the work; on two it is also that of waking
- * the other one, which changes by the factor of three from run to run, as the kernel chooses. */
+/** Where a client waits for each answer, one of the two works at a time. On one processor the time is that of the work;
+ * on two it is also that of waking the other one, which changes by the factor of three from run to run, as the kernel
+ * chooses. */
 let together = false;
 const processor = /Cpus_allowed_list:\s+(\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1];
 /** @param {string} file @param {string[]} args @returns {[string, string[]]} */
@@ -45,7 +49,10 @@ async function onOneProcessor(fn) {
 function site(name, extra = '', files = {}) {
   const dir = path.join(temporary, name);
   fs.cpSync(path.join(top, 'templates/sites/contacts'), dir, { recursive: true });
-  fs.appendFileSync(path.join(dir, 'lua/main.lua'), `\nlocal app = session:getApp()\n${extra}\n`);
+  fs.appendFileSync(path.join(dir, 'lua/main.lua'), `
+    local app = session:getApp()
+    ${extra}
+  `);
   for (const [file, text] of Object.entries(files)) {
     fs.mkdirSync(path.dirname(path.join(dir, file)), { recursive: true });
     fs.writeFileSync(path.join(dir, file), text);
@@ -82,7 +89,12 @@ async function echoing(fn) {
   const child = spawn(...command(path.join(build, 'bench/echo'), [`127.0.0.1:${port}`, '256']), { stdio: 'ignore' });
   try {
     for (let tries = 0; ; tries++) {
-      try { await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual' }); break; } catch { if (tries > 500) throw new Error('echo server does not start'); }
+      try {
+        await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual' });
+        break;
+      } catch {
+        if (tries > 500) throw new Error('echo server does not start');
+      }
     }
     return await fn(port, child);
   } finally {
@@ -100,7 +112,11 @@ function add(row, { floor, target, limit, ratioLimit, atLeast } = {}) {
   const { name, value, unit, min = value, max = value, runs = 1 } = row;
   table.push({ name, value, unit, floor: floor ?? null, ratio: ratio ?? null, target: target ?? null, met: met ?? null, min, max, runs });
   const show = (n) => (n === undefined ? '' : n >= 100 ? n.toFixed(0) : n.toPrecision(3));
-  console.log(`${row.name.padEnd(44)} ${show(row.value).padStart(9)} ${row.unit.padEnd(12)} floor ${show(floor).padStart(8)}  ratio ${show(ratio).padStart(6)}  ${(target ?? '').padEnd(26)} ${met === undefined ? '' : met ? 'met' : 'NOT MET'}`);
+  const verdict = met === undefined ? '' : met ? 'met' : 'NOT MET';
+  console.log(
+    `${name.padEnd(44)} ${show(value).padStart(9)} ${unit.padEnd(12)} floor ${show(floor).padStart(8)}  ` +
+      `ratio ${show(ratio).padStart(6)}  ${(target ?? '').padEnd(26)} ${verdict}`,
+  );
 }
 
 /** One row out of several runs: the one in the middle, with the least and the most. @param {Row[]} runs @returns {Row} */
@@ -141,7 +157,12 @@ const save = `
 package.loaded.bench_app = app
 local m = require("m")
 app.number = function() return m.number() end`;
-const module = (n) => `local M = {}\nfunction M.number() return ${n} end\n\nreturn M\n`;
+const module = (n) => `
+local M = {}
+function M.number() return ${n} end
+
+return M
+`;
 const list = (items) => `
 app.list = {}
 for i = 1, ${items} do app.list[i] = { type = "Item", name = "item " .. i } end
@@ -171,17 +192,18 @@ const figures = {
       add({ name: 'save to socket, p95', value: own.p95, unit: 'ms' }, { floor: 5, target: 'p95 <= 15 ms', limit: 15 });
     });
   },
-  roundtrip: () => onOneProcessor(async () => {
-    const detect = path.join(build, 'bench/detect');
-    const [property] = rows(detect, 'floor', 500);
-    const dir = site('roundtrip', roundtrip);
-    const [, own, echo] = (await repeat(5, async () => {
-      const [frames, row] = await serving(dir, [], async (port) => rows(wire, 'roundtrip', port, 500));
-      return [frames, row, ...(await echoing(async (port) => rows(wire, 'echo', port, frames.in, frames.out)))];
-    })).map(middle);
-    const floor = echo.value + (500 * property.value) / 1000;
-    add(own, { floor, target: 'p50 <= 1.3 x floor', ratioLimit: 1.3 });
-  }),
+  roundtrip: () =>
+    onOneProcessor(async () => {
+      const detect = path.join(build, 'bench/detect');
+      const [property] = rows(detect, 'floor', 500);
+      const dir = site('roundtrip', roundtrip);
+      const [, own, echo] = (await repeat(5, async () => {
+        const [frames, row] = await serving(dir, [], async (port) => rows(wire, 'roundtrip', port, 500));
+        return [frames, row, ...(await echoing(async (port) => rows(wire, 'echo', port, frames.in, frames.out)))];
+      })).map(middle);
+      const floor = echo.value + (500 * property.value) / 1000;
+      add(own, { floor, target: 'p50 <= 1.3 x floor', ratioLimit: 1.3 });
+    }),
   async events() {
     const measure = async (port, child, what, seconds) => {
       const before = ticks(child.pid);
@@ -191,18 +213,22 @@ const figures = {
     const [floor, floorCost] = (await repeat(3, () => echoing((port, child) => measure(port, child, 'echo-events', 2)))).map(middle);
     const dir = site('events', roundtrip);
     const [own, cost] = (await repeat(3, () => serving(dir, [], (port, child) => measure(port, child, 'events', 2)))).map(middle);
-    add({ ...own, name: 'events per second, 50 sessions' }, { floor: floor.value, target: '>= 0.7 x echo', ratioLimit: 0.7, atLeast: true });
+    add(
+      { ...own, name: 'events per second, 50 sessions' },
+      { floor: floor.value, target: '>= 0.7 x echo', ratioLimit: 0.7, atLeast: true },
+    );
     add(cost, { floor: floorCost.value, target: '<= 1.4 x echo', ratioLimit: 1.4 });
   },
-  list: () => onOneProcessor(async () => {
-    for (const items of [2000, 10000]) {
-      const limit = items === 2000 ? 0.6 : 3; // five times as long, five times the time: no step is worse than linear
-      const dir = site(`list-${items}`, list(items));
-      const found = (await repeat(3, () => serving(dir, [], async (port) => rows(wire, 'list', port, 60, items)))).map(middle);
-      for (let i = 0; i < found.length; i += 2)
-        add(found[i + 1], { floor: await echoTime(found[i], 200), target: `<= ${limit} ms`, limit });
-    }
-  }),
+  list: () =>
+    onOneProcessor(async () => {
+      for (const items of [2000, 10000]) {
+        const limit = items === 2000 ? 0.6 : 3; // five times as long, five times the time: no step is worse than linear
+        const dir = site(`list-${items}`, list(items));
+        const found = (await repeat(3, () => serving(dir, [], async (port) => rows(wire, 'list', port, 60, items)))).map(middle);
+        for (let i = 0; i < found.length; i += 2)
+          add(found[i + 1], { floor: await echoTime(found[i], 200), target: `<= ${limit} ms`, limit });
+      }
+    }),
   async show() {
     const dir = site('show', many);
     const [sizes, own] = await repeat(5, () => serving(dir, [], async (port) => rows(wire, 'show', port, 25000)));
@@ -220,7 +246,8 @@ const figures = {
     add(own, { floor: floor.value, target: '>= 2,500 a second', limit: 2500, atLeast: true });
     add(memory, { floor: 20, target: '<= 96 KiB', limit: 96 });
   },
-  /* A page makes as many variables in its session as it may, and goes on sending; how long does another session's page wait for its answers? */
+  /* A page makes as many variables in its session as it may, and goes on sending; how long does another session's page
+   * wait for its answers? */
   async beside() {
     const { default: WebSocket } = await import('ws');
     const open = async (port) => {
@@ -276,8 +303,15 @@ const figures = {
   },
   async burst() {
     const names = Array.from({ length: 30 }, (_, i) => `m${String(i + 1).padStart(2, '0')}`);
-    const extra = `local mods = {}\nfor i = 1, 30 do mods[i] = require(("m%02d"):format(i)) end
-app.number = function() local n = 0; for i = 1, 30 do n = n + mods[i].number() end; return n end`;
+    const extra = `
+      local mods = {}
+      for i = 1, 30 do mods[i] = require(("m%02d"):format(i)) end
+      app.number = function()
+        local n = 0
+        for i = 1, 30 do n = n + mods[i].number() end
+        return n
+      end
+    `;
     const dir = site('burst', extra, Object.fromEntries(names.map((n) => [`lua/${n}.lua`, module(1)])));
     await serving(dir, ['--watch'], async (port) => {
       const [own] = rows(wire, 'burst', port, path.join(dir, 'lua'), 30, 20);
@@ -308,7 +342,10 @@ app.number = function() local n = 0; for i = 1, 30 do n = n + mods[i].number() e
     execFileSync('strip', ['-o', stripped, program]);
     add({ name: 'program, stripped', value: fs.statSync(stripped).size / 1024, unit: 'KiB' }, { target: '<= 800 KiB', limit: 800 });
     const dir = path.join(top, 'templates/client');
-    const bytes = fs.readdirSync(dir).filter((f) => f.endsWith('.js')).reduce((sum, f) => sum + gzipSync(fs.readFileSync(path.join(dir, f)), { level: 9 }).length, 0);
+    const bytes = fs
+      .readdirSync(dir)
+      .filter((f) => f.endsWith('.js'))
+      .reduce((sum, f) => sum + gzipSync(fs.readFileSync(path.join(dir, f)), { level: 9 }).length, 0);
     add({ name: 'browser client, gzip -9', value: bytes / 1024, unit: 'KiB' }, { target: '<= 24 KiB', limit: 24 });
   },
 };

@@ -44,9 +44,13 @@ T.step("globals", function()
     T.ok("L8", text:find("\nfunction diag(", 1, true))
 end)
 
--- What lua-language-server reads: annotations that it knows, parameters by the names of the function and in their order, and a line for people.
+-- What lua-language-server reads: annotations that it knows, parameters by the names of the function and in their order,
+-- and a line for people.
 T.step("annotations", function()
-    local known = { meta = true, class = true, field = true, param = true, ["return"] = true, overload = true, generic = true, deprecated = true, type = true }
+    local known = {
+        meta = true, class = true, field = true, param = true, ["return"] = true, overload = true, generic = true,
+        deprecated = true, type = true,
+    }
     local block, described = {}, 0
     local function check(line, parameters, names)
         local documented, at = false, 0

@@ -1,4 +1,5 @@
-/** What our client is told that others are not (R8): numbered writes, the object that was meant, a tab that comes back; beside a page of a site's own client. */
+/** What our client is told that others are not (R8): numbered writes, the object that was meant, a tab that comes back;
+ * beside a page of a site's own client. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
@@ -7,7 +8,13 @@ import { Server, until } from './lib.js';
 const MAIN = `
 local function Doc(name)
   local doc = { type = "Doc", name = name }
-  function doc:title(v) if v ~= nil then if v == "bad" then error("refused", 0) end self.name = v:match("^%s*(.-)%s*$") end return self.name end
+  function doc:title(v)
+    if v ~= nil then
+      if v == "bad" then error("refused", 0) end
+      self.name = v:match("^%s*(.-)%s*$")
+    end
+    return self.name
+  end
   function doc:remove() self.removed = true end
   return doc
 end
@@ -28,9 +35,17 @@ const hello = (tab, url = '/') => ({ type: 'watch', data: { varId: 1, client: { 
 const watch = { type: 'watch', data: { varId: 1 } };
 const create = (id, where, more = {}, parentId = 1) => ({ type: 'create', data: { id, parentId, properties: { path: where, ...more } } });
 const write = (varId, value, more = {}) => ({ type: 'update', data: { varId, value, ...more } });
-const about = (messages, id) => messages.filter((m) => m.data.varId === id).map(({ type, data: { varId, ...rest } }) => ({ type, ...rest }));
-const variables = [create(2, 'selected'), create(3, 'name', {}, 2), create(4, 'title()', {}, 2), create(5, 'selected.remove()', { access: 'action' }),
-  create(6, 'pick(_)', { access: 'action' }), create(7, 'count'), create(8, 'bump()', { access: 'action' })];
+const about = (messages, id) =>
+  messages.filter((m) => m.data.varId === id).map(({ type, data: { varId, ...rest } }) => ({ type, ...rest }));
+const variables = [
+  create(2, 'selected'),
+  create(3, 'name', {}, 2),
+  create(4, 'title()', {}, 2),
+  create(5, 'selected.remove()', { access: 'action' }),
+  create(6, 'pick(_)', { access: 'action' }),
+  create(7, 'count'),
+  create(8, 'bump()', { access: 'action' }),
+];
 
 async function ours(id, tab = token()) {
   const page = await server.page(id);
@@ -40,8 +55,17 @@ async function ours(id, tab = token()) {
 
 test("R8 a site's own client sees not a byte of it, with or without one of ours in the same session", async () => {
   const script = [
-    [watch, ...variables], write(3, 'x'), write(4, ' y ', { seq: 'no', of: {} }), write(4, 'bad'), write(5, null, { seq: 1 }), write(6, 2), write(3, 'z', { seq: 1, of: 3 }),
-    write(8, null), write(8, null, { seq: 2 }), write(6, 1), { type: 'update', data: { varId: 3, value: 'w', properties: { hint: 'h' } } },
+    [watch, ...variables],
+    write(3, 'x'),
+    write(4, ' y ', { seq: 'no', of: {} }),
+    write(4, 'bad'),
+    write(5, null, { seq: 1 }),
+    write(6, 2),
+    write(3, 'z', { seq: 1, of: 3 }),
+    write(8, null),
+    write(8, null, { seq: 2 }),
+    write(6, 1),
+    { type: 'update', data: { varId: 3, value: 'w', properties: { hint: 'h' } } },
   ];
   const run = async (beside) => {
     const id = await server.session();
@@ -120,8 +144,17 @@ test('R8 P114 a tab that comes back ends what its lost connection left; a duplic
 
 test('R8 a mark that is none is refused, and the page goes on as any other', async () => {
   const page = await server.page(await server.session());
-  for (const client of [7, {}, { v: 0, tab: token(), url: '/' }, { v: 1, tab: 'short', url: '/' }, { v: 1, tab: token(), url: 'x' }])
-    assert.deepEqual((await page.ask({ type: 'watch', data: { varId: 1, client } })).map((m) => [m.data.varId, m.data.code]), [[1, 'bad-message']]);
+  for (const client of [
+    7,
+    {},
+    { v: 0, tab: token(), url: '/' },
+    { v: 1, tab: 'short', url: '/' },
+    { v: 1, tab: token(), url: 'x' },
+  ])
+    assert.deepEqual(
+      (await page.ask({ type: 'watch', data: { varId: 1, client } })).map((m) => [m.data.varId, m.data.code]),
+      [[1, 'bad-message']],
+    );
   await page.ask([watch, ...variables]);
   assert.deepEqual(await page.ask(write(3, 'x', { seq: 1 })), [{ type: 'update', data: { varId: 4, value: 'x' } }]);
   await page.close();

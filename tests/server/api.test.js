@@ -14,7 +14,11 @@ after(() => server.stop());
 
 async function post(type, body, { client, session = id, headers = {} } = {}) {
   const query = [session && `session=${session}`, client && `client=${client}`].filter(Boolean).join('&');
-  const response = await server.fetch(`/api/${type}${query && `?${query}`}`, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), headers });
+  const response = await server.fetch(`/api/${type}${query && `?${query}`}`, {
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers,
+  });
   return { status: response.status, type: response.headers.get('content-type'), json: JSON.parse(await response.text()) };
 }
 
@@ -43,12 +47,18 @@ test('P24 the type of the URL wins', async () => {
 test('P24 a body above the size of a frame is 413', async () => {
   assert.equal((await post('get', `{"x":"${'y'.repeat(70000)}"}`)).status, 413);
   const chunks = 'Transfer-Encoding: chunked\r\n\r\n' + `2000\r\n${'z'.repeat(0x2000)}\r\n`.repeat(10) + '0\r\n\r\n';
-  assert.equal((await server.raw(`POST /api/get?session=${id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${chunks}`, { half: true })).status, 413);
+  const head = `POST /api/get?session=${id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`;
+  assert.equal((await server.raw(head + chunks, { half: true })).status, 413);
 });
 
 test('P25 the session comes from the parameter, else the cookie, else 404', async () => {
   assert.equal((await post('get', { varIds: [1] }, { session: '', headers: { Cookie: `a=b; ui-session=${id}; c=d` } })).status, 200);
-  for (const options of [{ session: '' }, { session: '0'.repeat(32) }, { session: 'x' }, { session: '0'.repeat(32), headers: { Cookie: `ui-session=${id}` } }]) {
+  for (const options of [
+    { session: '' },
+    { session: '0'.repeat(32) },
+    { session: 'x' },
+    { session: '0'.repeat(32), headers: { Cookie: `ui-session=${id}` } },
+  ]) {
     const answer = await post('get', { varIds: [1] }, options);
     assert.equal(answer.status, 404);
     assert.ok(answer.json.error);
@@ -57,10 +67,19 @@ test('P25 the session comes from the parameter, else the cookie, else 404', asyn
 
 test('P25 parameters are read by their whole names, and refused when they are not well formed', async () => {
   const cookie = { Cookie: `ui-session=${id}` };
-  const ask = async (query, headers) => (await server.fetch(`/api/get?${query}`, { method: 'POST', body: '{"varIds":[1]}', headers })).status;
+  const ask = async (query, headers) =>
+    (await server.fetch(`/api/get?${query}`, { method: 'POST', body: '{"varIds":[1]}', headers })).status;
   assert.equal(await ask('mysession=x&xclient=%zz', cookie), 200);
-  for (const [query, status] of [['session=%zz', 404], ['session=', 404], [`session=${id}&client=%zz`, 400], [`session=${id}&client=${'t'.repeat(200)}`, 400], [`session=${id}&client=a%00b`, 400],
-    [`client=t%20t&session=${id}`, 200], [`session=${id}&client=`, 200]]) assert.equal(await ask(query, cookie), status, query);
+  for (const [query, status] of [
+    ['session=%zz', 404],
+    ['session=', 404],
+    [`session=${id}&client=%zz`, 400],
+    [`session=${id}&client=${'t'.repeat(200)}`, 400],
+    [`session=${id}&client=a%00b`, 400],
+    [`client=t%20t&session=${id}`, 200],
+    [`session=${id}&client=`, 200],
+  ])
+    assert.equal(await ask(query, cookie), status, query);
 });
 
 test('P116 P119 get puts its data into result', async () => {

@@ -14,7 +14,12 @@ const runtime = () => mkdtempSync(path.join(os.tmpdir(), 'lsess-run-'));
 
 /** The program with an empty runtime folder: no server is running there, unless `env` says otherwise. */
 const run = (args, { env = {}, ...more } = {}) =>
-  spawnSync(program, args, { encoding: 'utf8', timeout: 20000, ...more, env: { ...process.env, XDG_RUNTIME_DIR: runtime(), LSESS_SOCKET: '', ...env } });
+  spawnSync(program, args, {
+    encoding: 'utf8',
+    timeout: 20000,
+    ...more,
+    env: { ...process.env, XDG_RUNTIME_DIR: runtime(), LSESS_SOCKET: '', ...env },
+  });
 
 /** A server found by its site, in a runtime folder. */
 async function serve(dir, folder, args = []) {
@@ -82,20 +87,45 @@ test('an unknown option is one line with a hint, status 2, in every command', ()
       assert.equal(stderr, `lsess ${name}: unknown option ${option} (see \`lsess ${name} --help\`)\n`);
     }
   }
-  for (const [name, wrong, right] of [['serve', '--prt', '--port'], ['serve', '--wach', '--watch'], ['repl', '--jsn', '--json'], ['unload', '--dryrun', '--dry-run'], ['new', '--tempate', '--template']]) {
+  for (const [name, wrong, right] of [
+    ['serve', '--prt', '--port'],
+    ['serve', '--wach', '--watch'],
+    ['repl', '--jsn', '--json'],
+    ['unload', '--dryrun', '--dry-run'],
+    ['new', '--tempate', '--template'],
+  ]) {
     assert.match(run([name, wrong]).stderr, new RegExp(`unknown option ${wrong}; did you mean ${right}\\?`));
   }
 });
 
 test('options: values after = or a blank, letters bundle, -- ends them', () => {
   // Status 3 tells that the arguments were right: there is only no server.
-  for (const args of [['unload', '--session=1', 'x'], ['unload', '--session', '1', 'x'], ['unload', '-s1', 'x'], ['unload', '-ns', '1', 'x'], ['unload', '-ns1', 'x'], ['unload', 'x', '--json'],
-    ['repl', '--', '-1'], ['restart', '--', '--json']]) assert.equal(run(args).status, 3, args.join(' '));
+  for (const args of [
+    ['unload', '--session=1', 'x'],
+    ['unload', '--session', '1', 'x'],
+    ['unload', '-s1', 'x'],
+    ['unload', '-ns', '1', 'x'],
+    ['unload', '-ns1', 'x'],
+    ['unload', 'x', '--json'],
+    ['repl', '--', '-1'],
+    ['restart', '--', '--json'],
+  ])
+    assert.equal(run(args).status, 3, args.join(' '));
   for (const [args, text] of [
-    [['unload', '--session'], /--session wants a value: ID/], [['unload', '-s'], /-s wants a value/], [['unload', '--json=1', 'x'], /--json takes no value/],
-    [['unload'], /name a module or a folder/], [['unload', '--list', 'x'], /--list takes no names/], [['restart'], /name a session/], [['repl', '1', '2'], /one session at a time/],
-    [['sessions', 'x'], /takes no argument: x/], [['version', 'x'], /takes no argument/], [['check', 'a', 'b'], /one folder/], [['new'], /name the folder/], [['new', 'a', 'b'], /one folder/],
-    [['help', 'new', 'check'], /one command at a time/]]) {
+    [['unload', '--session'], /--session wants a value: ID/],
+    [['unload', '-s'], /-s wants a value/],
+    [['unload', '--json=1', 'x'], /--json takes no value/],
+    [['unload'], /name a module or a folder/],
+    [['unload', '--list', 'x'], /--list takes no names/],
+    [['restart'], /name a session/],
+    [['repl', '1', '2'], /one session at a time/],
+    [['sessions', 'x'], /takes no argument: x/],
+    [['version', 'x'], /takes no argument/],
+    [['check', 'a', 'b'], /one folder/],
+    [['new'], /name the folder/],
+    [['new', 'a', 'b'], /one folder/],
+    [['help', 'new', 'check'], /one command at a time/],
+  ]) {
     const { status, stderr } = run(args);
     assert.equal(status, 2, args.join(' '));
     assert.match(stderr, text);
@@ -137,7 +167,11 @@ test('C3 the server is found: --socket, LSESS_SOCKET, the site around the curren
   assert.equal(which({ cwd: path.join(first, 'lua/deep/er') }), port(one), 'a folder in the site');
   assert.equal(which({ cwd: second }), port(two));
   assert.equal(which({ cwd: first, env: { ...env, LSESS_SOCKET: two.ready.socket } }), port(two), 'the environment wins over the folder');
-  assert.equal(which({ env: { ...env, LSESS_SOCKET: two.ready.socket } }, ['--socket', one.ready.socket]), port(one), '--socket wins over all');
+  assert.equal(
+    which({ env: { ...env, LSESS_SOCKET: two.ready.socket } }, ['--socket', one.ready.socket]),
+    port(one),
+    '--socket wins over all',
+  );
   two.child.kill('SIGKILL');
   await two.ended;
   assert.ok(existsSync(two.ready.socket), 'it left its socket behind');
@@ -166,7 +200,10 @@ test('a socket path that is too long: one line, status 1 of serve and 3 of the o
   mkdirSync(path.dirname(long), { recursive: true });
   const serving = run(['serve', makeSite({ 'lua/main.lua': APP }), '--port', '0', '--socket', long]);
   assert.equal(serving.status, 1);
-  assert.match(serving.stderr, new RegExp(`has ${long.length} bytes, and 107 are possible; name a shorter one with --socket: ${long}$`, 'm'));
+  assert.match(
+    serving.stderr,
+    new RegExp(`has ${long.length} bytes, and 107 are possible; name a shorter one with --socket: ${long}$`, 'm'),
+  );
   assert.equal(serving.stderr.trim().split('\n').length, 1, serving.stderr);
   const asking = run(['sessions', '--socket', long]);
   assert.equal(asking.status, 3);
@@ -175,7 +212,10 @@ test('a socket path that is too long: one line, status 1 of serve and 3 of the o
 
 test('a server that answers nonsense or hangs up is one line and status 3', async () => {
   const where = path.join(runtime(), 'odd.sock');
-  const odd = net.createServer((socket) => { socket.on('data', () => socket.end('no JSON\n')); socket.on('error', () => {}); });
+  const odd = net.createServer((socket) => {
+    socket.on('data', () => socket.end('no JSON\n'));
+    socket.on('error', () => {});
+  });
   await new Promise((resolve) => odd.listen(where, resolve));
   const { code, output } = await new Program(['sessions', '--socket', where]).result();
   assert.equal(code, 3);

@@ -16,9 +16,18 @@ function App:size() return #self.items end
 function App:add() table.insert(self.items, Item:new()) end
 if not session:getApp() then session:createAppVariable(App:new()) end
 `;
-const ITEM = 'local Item = session:prototype("Item", { title = "" })\nfunction Item:go() end\nreturn Item\n';
+const ITEM = `
+local Item = session:prototype("Item", { title = "" })
+function Item:go() end
+return Item
+`;
 const VIEW = '<template>\n  <b ui-value="name"></b>\n  <p ui-view="items?wrapper=lua.ViewList"></p>\n</template>\n';
-const GOOD = { 'lua/main.lua': MAIN, 'lua/item.lua': ITEM, 'viewdefs/App.DEFAULT.html': VIEW, 'viewdefs/Item.list-item.html': '<template><b ui-value="title"></b></template>' };
+const GOOD = {
+  'lua/main.lua': MAIN,
+  'lua/item.lua': ITEM,
+  'viewdefs/App.DEFAULT.html': VIEW,
+  'viewdefs/Item.list-item.html': '<template><b ui-value="title"></b></template>',
+};
 
 const check = (dir, ...args) => spawnSync(program, ['check', dir, ...args], { encoding: 'utf8', timeout: 20000 });
 
@@ -59,65 +68,133 @@ test('C1 sites written in every idiom have no finding', () => {
 
 test('C1 Lua that does not compile, that raises, and requires that find nothing', () => {
   assert.deepEqual(findings({ 'lua/broken.lua': 'local a = 1\nlocal x = = 1\n' }), ["lua/broken.lua:2: unexpected symbol near '='"]);
-  assert.deepEqual(findings({ 'lua/main.lua': `${MAIN}local x = {}\nx.y.z = 2\n` }), ["lua/main.lua:7: attempt to index a nil value (field 'y')"]);
-  assert.deepEqual(findings({ 'lua/late.lua': '-- require("commented")\nlocal text = "require(\'quoted\')"\nreturn function()\n  return require("gone"), text\nend\n' }),
-    ['lua/late.lua:4: require("gone") finds no file.']);
-  const dead = findings({ 'lua/main.lua': `require("item")\nrequire("gone")\n${MAIN}` });
-  assert.ok(dead.includes('lua/main.lua:2: require("gone") finds no file.'), dead.join('\n'));
-  const endless = check(makeSite({ 'lua/main.lua': 'local n = 0\nwhile true do n = n + 1 end\n' }));
+  assert.deepEqual(findings({
+    'lua/main.lua': `
+      ${MAIN}
+      local x = {}
+      x.y.z = 2
+    `,
+  }), ["lua/main.lua:9: attempt to index a nil value (field 'y')"]);
+  const late = `
+    -- require("commented")
+    local text = "require('quoted')"
+    return function()
+      return require("gone"), text
+    end
+  `;
+  assert.deepEqual(findings({ 'lua/late.lua': late }), ['lua/late.lua:5: require("gone") finds no file.']);
+  const dead = findings({
+    'lua/main.lua': `
+      require("item")
+      require("gone")
+      ${MAIN}
+    `,
+  });
+  assert.ok(dead.includes('lua/main.lua:3: require("gone") finds no file.'), dead.join('\n'));
+  const endless = check(makeSite({
+    'lua/main.lua': `
+      local n = 0
+      while true do n = n + 1 end
+    `,
+  }));
   assert.equal(endless.status, 1);
-  assert.match(endless.stdout, /^lua\/main\.lua:2: .*5000 ms/);
+  assert.match(endless.stdout, /^lua\/main\.lua:3: .*5000 ms/);
 });
 
 test('C1 a path that names no field or method of the type: the line of the view and the file of the prototype', () => {
-  assert.deepEqual(findings(view('<b ui-value="nam"></b>')), ['viewdefs/App.DEFAULT.html:2: ui-value="nam": type App has no field or method "nam". (lua/main.lua:2)']);
-  assert.deepEqual(findings(view('<b ui-action="ad()"></b>')), ['viewdefs/App.DEFAULT.html:2: ui-action="ad()": type App has no method "ad". (lua/main.lua:2)']);
-  assert.deepEqual(findings(view('<b ui-event-click="nothing()"></b>')), ['viewdefs/App.DEFAULT.html:2: ui-event-click="nothing()": type App has no method "nothing". (lua/main.lua:2)']);
+  assert.deepEqual(findings(view('<b ui-value="nam"></b>')), [
+    'viewdefs/App.DEFAULT.html:2: ui-value="nam": type App has no field or method "nam". (lua/main.lua:2)',
+  ]);
+  assert.deepEqual(findings(view('<b ui-action="ad()"></b>')), [
+    'viewdefs/App.DEFAULT.html:2: ui-action="ad()": type App has no method "ad". (lua/main.lua:2)',
+  ]);
+  assert.deepEqual(findings(view('<b ui-event-click="nothing()"></b>')), [
+    'viewdefs/App.DEFAULT.html:2: ui-event-click="nothing()": type App has no method "nothing". (lua/main.lua:2)',
+  ]);
   assert.deepEqual(findings({ 'viewdefs/Item.list-item.html': '<template>\n\n<b ui-class-on="titel"></b></template>' }),
-    ['viewdefs/Item.list-item.html:3: ui-class-on="titel": type Item has no field or method "titel". (lua/item.lua:1)']);
-  for (const fine of ['ui-value="size()"', 'ui-value="name?keypress"', 'ui-value=""', 'ui-value="items.1.anything"', 'ui-code="size()"', 'ui-event-keypress-enter="add()"'])
+    ['viewdefs/Item.list-item.html:3: ui-class-on="titel": type Item has no field or method "titel". (lua/item.lua:2)']);
+  for (const fine of [
+    'ui-value="size()"',
+    'ui-value="name?keypress"',
+    'ui-value=""',
+    'ui-value="items.1.anything"',
+    'ui-code="size()"',
+    'ui-event-keypress-enter="add()"',
+  ])
     assert.deepEqual(findings(view(`<b ${fine}></b>`)), [], fine);
 });
 
 test('C1 paths and access words that do not parse', () => {
-  assert.deepEqual(findings(view('<b ui-value="name..x"></b>')), ['viewdefs/App.DEFAULT.html:2: ui-value="name..x": the path has an empty step']);
+  assert.deepEqual(findings(view('<b ui-value="name..x"></b>')), [
+    'viewdefs/App.DEFAULT.html:2: ui-value="name..x": the path has an empty step',
+  ]);
   assert.deepEqual(findings(view('<b ui-value="name?access=all"></b>')),
     ['viewdefs/App.DEFAULT.html:2: ui-value="name?access=all": access=all is no access mode (r, w, rw, action).']);
-  assert.deepEqual(findings(view('<b ui-value="size()?access=w"></b>')), ['viewdefs/App.DEFAULT.html:2: ui-value="size()?access=w": access=w does not go with a path that ends in ().']);
+  assert.deepEqual(findings(view('<b ui-value="size()?access=w"></b>')), [
+    'viewdefs/App.DEFAULT.html:2: ui-value="size()?access=w": access=w does not go with a path that ends in ().',
+  ]);
 });
 
 test('C1 viewdefs that are not one well-formed template', () => {
   const item = (text) => findings({ 'viewdefs/Item.list-item.html': text });
   assert.deepEqual(item('<template>\n<b>x</b>\n'), ['viewdefs/Item.list-item.html:1: <template> is never closed.']);
-  assert.deepEqual(item('<template></template>\n<template></template>\n'), ['viewdefs/Item.list-item.html:2: There is a second <template> element; a view file holds exactly one.']);
+  assert.deepEqual(item('<template></template>\n<template></template>\n'), [
+    'viewdefs/Item.list-item.html:2: There is a second <template> element; a view file holds exactly one.',
+  ]);
   assert.ok(item('<p>x</p>').includes('viewdefs/Item.list-item.html:1: There is no <template> element; a view file holds exactly one.'));
 });
 
 test('C1 viewdefs that nothing can show: no such type, a namespace that nobody names, a name without one', () => {
   const text = '<template></template>';
-  assert.deepEqual(findings({ 'viewdefs/Itm.DEFAULT.html': text }), ['viewdefs/Itm.DEFAULT.html: There is no type Itm after main.lua has run, so nothing can show this view.']);
-  assert.deepEqual(findings({ 'viewdefs/Item.card.html': text }), ['viewdefs/Item.card.html: Nothing names the namespace "card", so nothing can show this view.']);
-  assert.deepEqual(findings({ 'viewdefs/Item.card.html': text, ...view('<b ui-view="items" ui-namespace="card"></b>') }), [], 'named by a view');
+  assert.deepEqual(findings({ 'viewdefs/Itm.DEFAULT.html': text }), [
+    'viewdefs/Itm.DEFAULT.html: There is no type Itm after main.lua has run, so nothing can show this view.',
+  ]);
+  assert.deepEqual(findings({ 'viewdefs/Item.card.html': text }), [
+    'viewdefs/Item.card.html: Nothing names the namespace "card", so nothing can show this view.',
+  ]);
+  assert.deepEqual(
+    findings({ 'viewdefs/Item.card.html': text, ...view('<b ui-view="items" ui-namespace="card"></b>') }),
+    [],
+    'named by a view',
+  );
   assert.deepEqual(findings({ 'viewdefs/Item.html': text }), ['viewdefs/Item.html: A view file is named TYPE.NAMESPACE.html.']);
-  assert.deepEqual(findings({ 'viewdefs/Boat.DEFAULT.html': text, 'lua/boat.lua': 'return { type = "Boat" }' }), [], 'a type may live in a field alone');
+  assert.deepEqual(
+    findings({ 'viewdefs/Boat.DEFAULT.html': text, 'lua/boat.lua': 'return { type = "Boat" }' }),
+    [],
+    'a type may live in a field alone',
+  );
 });
 
 test('C1 two files with one key: both are named', () => {
-  assert.deepEqual(findings({ 'viewdefs/sub/App.DEFAULT.html': VIEW }),
-    ['viewdefs/sub/App.DEFAULT.html: Two files have the key App.DEFAULT; the first in the order of their paths is used. (viewdefs/App.DEFAULT.html)']);
+  assert.deepEqual(findings({ 'viewdefs/sub/App.DEFAULT.html': VIEW }), [
+    'viewdefs/sub/App.DEFAULT.html: Two files have the key App.DEFAULT; ' +
+      'the first in the order of their paths is used. (viewdefs/App.DEFAULT.html)',
+  ]);
 });
 
 test('C1 a file that a link leads to is one file, found by its own name', () => {
-  const dir = makeSite({ ...GOOD, 'apps/x/app.lua': 'local y = = 1', 'apps/x/viewdefs/App.small.html': '<template><b ui-value="nam"></b></template>', 'lua/names.lua': 'return "small"' });
+  const dir = makeSite({
+    ...GOOD,
+    'apps/x/app.lua': 'local y = = 1',
+    'apps/x/viewdefs/App.small.html': '<template><b ui-value="nam"></b></template>',
+    'lua/names.lua': 'return "small"',
+  });
   symlinkSync('../apps/x/app.lua', path.join(dir, 'lua/x.lua'));
   symlinkSync('../apps/x/viewdefs', path.join(dir, 'viewdefs/x'));
-  assert.deepEqual(JSON.parse(check(dir, '--json').stdout).map(({ file, line }) => `${file}:${line}`), ['apps/x/app.lua:1', 'apps/x/viewdefs/App.small.html:1']);
+  assert.deepEqual(
+    JSON.parse(check(dir, '--json').stdout).map(({ file, line }) => `${file}:${line}`),
+    ['apps/x/app.lua:1', 'apps/x/viewdefs/App.small.html:1'],
+  );
 });
 
 test('C1 what is no site is one line, exit status 1', () => {
   const empty = mkdtempSync(path.join(os.tmpdir(), 'lsess-empty-'));
   mkdirSync(path.join(empty, 'src'));
-  for (const [dir, text] of [[empty, /is not a site: it has no html/], [path.join(empty, 'nowhere'), /there is no folder/], [program, /is no folder/]]) {
+  for (const [dir, text] of [
+    [empty, /is not a site: it has no html/],
+    [path.join(empty, 'nowhere'), /there is no folder/],
+    [program, /is no folder/],
+  ]) {
     const { status, stdout, stderr } = check(dir);
     assert.deepEqual([status, stdout, stderr.trim().split('\n').length], [1, '', 1], stderr);
     assert.match(stderr, text);

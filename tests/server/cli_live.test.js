@@ -30,7 +30,13 @@ const FILES = {
 
 let server, id;
 
-const run = (args, options = {}) => spawnSync(program, args, { encoding: 'utf8', timeout: 20000, ...options, env: { ...process.env, LSESS_SOCKET: server.socket, ...options.env } });
+const run = (args, options = {}) =>
+  spawnSync(program, args, {
+    encoding: 'utf8',
+    timeout: 20000,
+    ...options,
+    env: { ...process.env, LSESS_SOCKET: server.socket, ...options.env },
+  });
 const lua = (session, code) => run(['repl', session, '-e', code]).stdout.trimEnd();
 
 before(async () => {
@@ -58,7 +64,8 @@ test('C6 sessions: an aligned table with all columns', async () => {
   const row = rows.find((line) => line.includes(id));
   assert.match(row, new RegExp(`^ *${name} +\\d+s +1 +1 +\\d+K +3 {2}${server.url}/${id}$`));
   assert.equal(row.indexOf('http'), head.indexOf('URL'), 'columns are aligned');
-  for (const column of ['SESSION', 'AGE', 'TABS', 'VARIABLES', 'MEMORY', 'MODULES']) assert.match(row[head.indexOf(column) + column.length - 1], /\S/, column);
+  for (const column of ['SESSION', 'AGE', 'TABS', 'VARIABLES', 'MEMORY', 'MODULES'])
+    assert.match(row[head.indexOf(column) + column.length - 1], /\S/, column);
   await page.close();
 });
 
@@ -67,7 +74,8 @@ test('C6 sessions --json: what the table shows, for programs', async () => {
   assert.equal(status, 0);
   const session = JSON.parse(stdout).find((s) => s.url === `${server.url}/${id}`);
   assert.equal(session.key, id.slice(0, 8));
-  for (const name of ['age_ms', 'idle_ms', 'connections', 'variables', 'memory', 'modules']) assert.equal(typeof session[name], 'number', name);
+  for (const name of ['age_ms', 'idle_ms', 'connections', 'variables', 'memory', 'modules'])
+    assert.equal(typeof session[name], 'number', name);
   assert.equal(session.modules, 3);
   assert.equal(session.last_error, '');
 });
@@ -103,7 +111,10 @@ test('C6 sessions --watch refreshes each second, on a terminal in place; Ctrl-C 
 test('C6 sessions without any: a word what to do, an empty array for programs, status 0', async () => {
   const empty = await Server.start({ 'lua/main.lua': '' });
   const env = { LSESS_SOCKET: empty.socket };
-  assert.deepEqual([run(['sessions'], { env }).status, run(['sessions'], { env }).stdout], [0, "no session is live; open the site's page to make one\n"]);
+  assert.deepEqual(
+    [run(['sessions'], { env }).status, run(['sessions'], { env }).stdout],
+    [0, "no session is live; open the site's page to make one\n"],
+  );
   assert.equal(run(['sessions', '--json'], { env }).stdout, '[]\n');
   await empty.stop();
 });
@@ -118,7 +129,12 @@ test('C1 H35 reload without --watch: changed files run, unchanged ones are skipp
   lua(name, 'session:getApp():bump()');
   assert.equal(lua(name, 'session:getApp().count'), '10');
   writeSite(server.dir, { 'lua/main.lua': MAIN });
-  for (const [args, cwd] of [[['lua/main.lua'], server.dir], [[path.join(server.dir, 'lua/main.lua')], '/'], [['main.lua'], path.join(server.dir, 'lua')], [['lua/main.lua'], '/']]) {
+  for (const [args, cwd] of [
+    [['lua/main.lua'], server.dir],
+    [[path.join(server.dir, 'lua/main.lua')], '/'],
+    [['main.lua'], path.join(server.dir, 'lua')],
+    [['lua/main.lua'], '/'],
+  ]) {
     const one = run(['reload', ...args], { cwd });
     assert.equal(one.status, 0, one.stderr);
     assert.match(one.stdout, new RegExp(`^session ${name}: lua/main\\.lua (ok|skipped: unchanged)`, 'm'));
@@ -180,8 +196,12 @@ test('C5 unload --dry-run tells what would go and changes nothing', async () => 
   const dry = run(['unload', '--dry-run', 'apps/fleet', '-s', name]);
   assert.equal(dry.status, 0, dry.stderr);
   assert.match(dry.stdout, new RegExp(`^session ${name}: apps/fleet would go\n`));
-  for (const line of [/^ {2}modules +1 {2}apps\/fleet\/app\.lua$/m, /^ {2}prototypes +1 {2}Ship$/m, /^ {2}presenter types +1 {2}ShipRow$/m, /^ {2}wrappers +1 {2}ShipWrap$/m, /^ {2}timers +1$/m,
-    /^ {2}still refer to it:$/m, /^ +instances +1$/m, /^ +importers +1 {2}lua\/fleet\.lua$/m]) assert.match(dry.stdout, line);
+  for (const line of [
+    /^ {2}modules +1 {2}apps\/fleet\/app\.lua$/m, /^ {2}prototypes +1 {2}Ship$/m,
+    /^ {2}presenter types +1 {2}ShipRow$/m, /^ {2}wrappers +1 {2}ShipWrap$/m, /^ {2}timers +1$/m,
+    /^ {2}still refer to it:$/m, /^ +instances +1$/m, /^ +importers +1 {2}lua\/fleet\.lua$/m,
+  ])
+    assert.match(dry.stdout, line);
   assert.equal(lua(name, 'package.loaded["apps/fleet/app.lua"].version'), '1');
   assert.equal(lua(name, 'loads'), '1');
 });
@@ -211,8 +231,10 @@ test('C5 unload: all sessions by default, --json, names that were required, no s
     const name = sessions.find((s) => s.url.endsWith(key)).session;
     const result = results.find((r) => r.session === name);
     assert.deepEqual(result.modules, ['lua/fleet.lua']);
-    for (const member of ['prototypes', 'presenters', 'wrappers', 'viewdefs', 'importers']) assert.ok(Array.isArray(result[member]), member);
-    for (const member of ['timers', 'watches', 'instances', 'variables', 'heap_bytes']) assert.equal(typeof result[member], 'number', member);
+    for (const member of ['prototypes', 'presenters', 'wrappers', 'viewdefs', 'importers'])
+      assert.ok(Array.isArray(result[member]), member);
+    for (const member of ['timers', 'watches', 'instances', 'variables', 'heap_bytes'])
+      assert.equal(typeof result[member], 'number', member);
   }
   const wrong = run(['unload', 'fleet', '-s', '999']);
   assert.equal(wrong.status, 1);

@@ -1,7 +1,18 @@
 /** The control socket (cli.md C3; quality.md Q3). */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -10,7 +21,16 @@ import { APP, Program, Server, makeSite, program, until } from './lib.js';
 let server, control;
 
 before(async () => {
-  server = await Server.start({ 'lua/main.lua': `${APP}\nrequire("ship")`, 'lua/ship.lua': 'Ship = session:prototype("Ship", { sail = 1 })' }, ['--watch']);
+  server = await Server.start(
+    {
+      'lua/main.lua': `
+        ${APP}
+        require("ship")
+      `,
+      'lua/ship.lua': 'Ship = session:prototype("Ship", { sail = 1 })',
+    },
+    ['--watch'],
+  );
   control = server.control();
 });
 
@@ -24,12 +44,20 @@ test('C3 ping tells who it is', async () => {
   const { pid, url, dir, watching, version, heap } = await control.call('ping');
   assert.deepEqual({ pid, url, dir, watching }, { pid: server.pid, url: `${server.url}/`, dir: server.ready.dir, watching: true });
   assert.match(version, /^\d+\.\d+\.\d+/);
-  // All of the program's memory, so also what a session holds. (A sanitizer has an allocator of its own, of which the C library knows nothing.)
+  // All of the program's memory, so also what a session holds. (A sanitizer has an allocator of its own, of which the C
+  // library knows nothing.)
   if (process.env.ASAN_OPTIONS || process.env.TSAN_OPTIONS) return;
   const session = await server.session();
   await control.call('eval', { session, code: 'KEPT = string.rep("x", 8 << 20)' });
   assert.ok((await control.call('ping')).heap - heap >= 8 << 20);
-  await control.call('eval', { session, code: 'KEPT = nil collectgarbage() collectgarbage()' });
+  await control.call('eval', {
+    session,
+    code: `
+      KEPT = nil
+      collectgarbage()
+      collectgarbage()
+    `,
+  });
   assert.ok((await control.call('ping')).heap - heap < 4 << 20);
 });
 
@@ -75,12 +103,27 @@ async function placed(env, as = {}) {
   let closed = false; // it has ended, and all that it said has come
   const ended = new Promise((resolve) => child.on('close', () => resolve(closed = true)));
   try {
-    const records = await until(() => (/"ready".*\n/.test(output) || closed) && output.split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)), 'the start');
+    const records = await until(
+      () =>
+        (/"ready".*\n/.test(output) || closed) &&
+        output
+          .split('\n')
+          .slice(0, -1)
+          .filter((line) => line.startsWith('{'))
+          .map((line) => JSON.parse(line)),
+      'the start',
+    );
     const socket = records.find((record) => record.event === 'ready')?.socket;
     if (!socket) return { output };
     const found = spawnSync(binary, ['sessions', '--json'], { encoding: 'utf8', timeout: 20000, ...settings });
     const { mode, uid } = statSync(path.dirname(socket));
-    return { folder: path.dirname(socket), mode: mode & 0o777, uid, found: found.status, said: records.filter((record) => record.text?.includes('control socket')).map((record) => record.text) };
+    return {
+      folder: path.dirname(socket),
+      mode: mode & 0o777,
+      uid,
+      found: found.status,
+      said: records.filter((record) => record.text?.includes('control socket')).map((record) => record.text),
+    };
   } finally {
     child.kill('SIGTERM');
     await ended;
@@ -91,50 +134,97 @@ async function placed(env, as = {}) {
 const root = process.getuid() === 0 ? false : 'only root can make what belongs to another user';
 
 const premade = {
-  'a folder with another mode': { make: (at) => { mkdirSync(at); chmodSync(at, 0o755); }, fault: /mode 0700/ },
-  'a folder that others may write into': { make: (at) => { mkdirSync(at); chmodSync(at, 0o777); }, fault: /mode 0700/ },
-  'a link': { make: (at) => { const other = folder(); symlinkSync(other, at); }, fault: /link/ },
+  'a folder with another mode': {
+    make: (at) => {
+      mkdirSync(at);
+      chmodSync(at, 0o755);
+    },
+    fault: /mode 0700/,
+  },
+  'a folder that others may write into': {
+    make: (at) => {
+      mkdirSync(at);
+      chmodSync(at, 0o777);
+    },
+    fault: /mode 0700/,
+  },
+  'a link': {
+    make: (at) => {
+      const other = folder();
+      symlinkSync(other, at);
+    },
+    fault: /link/,
+  },
   'a file': { make: (at) => writeFileSync(at, ''), fault: /no folder/ },
-  'a folder of another user': { make: (at) => { mkdirSync(at, { mode: 0o700 }); chownSync(at, 65534, 65534); }, fault: /another user/, skip: root },
-  'XDG_RUNTIME_DIR of another user': { make: (at) => chownSync(path.dirname(at), 65534, 65534), fault: /another user/, skip: root },
-  'XDG_RUNTIME_DIR that others may write into': { make: (at) => chmodSync(path.dirname(at), 0o777), fault: /others may change/ },
+  'a folder of another user': {
+    make: (at) => {
+      mkdirSync(at, { mode: 0o700 });
+      chownSync(at, 65534, 65534);
+    },
+    fault: /another user/,
+    skip: root,
+  },
+  'XDG_RUNTIME_DIR of another user': {
+    make: (at) => chownSync(path.dirname(at), 65534, 65534),
+    fault: /another user/,
+    skip: root,
+  },
+  'XDG_RUNTIME_DIR that others may write into': {
+    make: (at) => chmodSync(path.dirname(at), 0o777),
+    fault: /others may change/,
+  },
 };
 
 for (const [name, { make, fault, skip }] of Object.entries(premade))
-  test(`C3 Q3 ${name} is no place for the socket: it is said in one line, and another is taken, where clients look too`, { skip }, async () => {
-    const runtime = folder();
-    const at = path.join(runtime, 'lsess');
-    make(at);
-    const before = existsSync(at) && statSync(at).mode;
-    const got = await placed({ XDG_RUNTIME_DIR: runtime });
-    assert.deepEqual([got.folder, got.mode, got.uid, got.found], [`/tmp/lsess-${process.getuid()}`, 0o700, process.getuid(), 0]);
-    assert.equal(got.said.length, 1);
-    assert.match(got.said[0], fault);
-    assert.ok(got.said[0].includes(at) && got.said[0].includes(got.folder), got.said[0]);
-    assert.equal(existsSync(at) && statSync(at).mode, before, 'what is not ours is left as it is');
-    rmSync(runtime, { recursive: true });
-  });
+  test(
+    `C3 Q3 ${name} is no place for the socket: it is said in one line, and another is taken, where clients look too`,
+    { skip },
+    async () => {
+      const runtime = folder();
+      const at = path.join(runtime, 'lsess');
+      make(at);
+      const before = existsSync(at) && statSync(at).mode;
+      const got = await placed({ XDG_RUNTIME_DIR: runtime });
+      assert.deepEqual([got.folder, got.mode, got.uid, got.found], [`/tmp/lsess-${process.getuid()}`, 0o700, process.getuid(), 0]);
+      assert.equal(got.said.length, 1);
+      assert.match(got.said[0], fault);
+      assert.ok(got.said[0].includes(at) && got.said[0].includes(got.folder), got.said[0]);
+      assert.equal(existsSync(at) && statSync(at).mode, before, 'what is not ours is left as it is');
+      rmSync(runtime, { recursive: true });
+    },
+  );
 
-test('C3 Q3 with a folder in /tmp that another user has made, the socket is at home; with none left, one line says what to do', { skip: root }, async () => {
-  const uid = 64321;
-  const [runtime, home, squatted] = [folder(), folder(), `/tmp/lsess-${uid}`];
-  rmSync(squatted, { recursive: true, force: true });
-  mkdirSync(squatted, { mode: 0o777 });
-  chmodSync(squatted, 0o777);
-  chownSync(home, uid, uid);
-  const got = await placed({ XDG_RUNTIME_DIR: runtime, HOME: home }, { uid, gid: uid });
-  assert.deepEqual([got.folder, got.mode, got.uid, got.found], [path.join(home, '.lsess'), 0o700, uid, 0]);
-  assert.equal(got.said.length, 1);
-  assert.ok(got.said[0].includes(runtime) && got.said[0].includes(squatted), got.said[0]);
-  const { output } = await placed({ XDG_RUNTIME_DIR: runtime, HOME: runtime }, { uid, gid: uid });
-  assert.match(output, /no folder for the control socket.*--socket/);
-  for (const made of [runtime, home, squatted]) rmSync(made, { recursive: true });
-});
+test(
+  'C3 Q3 with a folder in /tmp that another user has made, the socket is at home; with none left, one line says what to do',
+  { skip: root },
+  async () => {
+    const uid = 64321;
+    const [runtime, home, squatted] = [folder(), folder(), `/tmp/lsess-${uid}`];
+    rmSync(squatted, { recursive: true, force: true });
+    mkdirSync(squatted, { mode: 0o777 });
+    chmodSync(squatted, 0o777);
+    chownSync(home, uid, uid);
+    const got = await placed({ XDG_RUNTIME_DIR: runtime, HOME: home }, { uid, gid: uid });
+    assert.deepEqual([got.folder, got.mode, got.uid, got.found], [path.join(home, '.lsess'), 0o700, uid, 0]);
+    assert.equal(got.said.length, 1);
+    assert.ok(got.said[0].includes(runtime) && got.said[0].includes(squatted), got.said[0]);
+    const { output } = await placed({ XDG_RUNTIME_DIR: runtime, HOME: runtime }, { uid, gid: uid });
+    assert.match(output, /no folder for the control socket.*--socket/);
+    for (const made of [runtime, home, squatted]) rmSync(made, { recursive: true });
+  },
+);
 
 test('C3 no client talks to a server of another user', { skip: root }, async () => {
   const at = path.join(folder(), 'x.sock');
   chmodSync(path.dirname(at), 0o777);
-  const listen = "require('net').createServer((s) => s.on('data', (d) => process.stdout.write(d))).listen(process.argv[1], () => { require('fs').chmodSync(process.argv[1], 0o777); process.stdout.write('ready '); })";
+  const listen = `
+    const [, where] = process.argv;
+    const server = require('net').createServer((socket) => socket.on('data', (data) => process.stdout.write(data)));
+    server.listen(where, () => {
+      require('fs').chmodSync(where, 0o777);
+      process.stdout.write('ready ');
+    });
+  `;
   const other = spawn(process.execPath, ['-e', listen, at], { uid: 65534, gid: 65534, stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' });
   let heard = '';
   other.stdout.on('data', (chunk) => { heard += chunk; });
@@ -147,7 +237,14 @@ test('C3 no client talks to a server of another user', { skip: root }, async () 
 });
 
 test('C3 eval: value, text, print events before the answer', async () => {
-  const answer = await control.call('eval', { session: 'new', code: 'print("ahoy") print("again") return {a = 1, b = {2, 3}}' });
+  const answer = await control.call('eval', {
+    session: 'new',
+    code: `
+      print("ahoy")
+      print("again")
+      return {a = 1, b = {2, 3}}
+    `,
+  });
   assert.equal(answer.ok, true);
   assert.deepEqual(answer.json, { a: 1, b: [2, 3] });
   const events = control.events(answer.id);
@@ -206,9 +303,12 @@ test('C3 watch streams reloads and errors; the terminal record has the failure',
   const { id } = await watcher.call('watch');
   writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'Ship = session:prototype("Ship", { sail = 2 })\n');
   await until(() => watcher.events(id).find((e) => e.event === 'reload' && e.key === 'lua/ship.lua' && e.outcome === 'ok'), 'the reload');
-  writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'local x = 1\nx.y.z = 2\n');
+  writeFileSync(path.join(server.dir, 'lua/ship.lua'), `
+    local x = 1
+    x.y.z = 2
+  `);
   const problem = await until(() => watcher.events(id).find((e) => e.event === 'error'), 'the error');
-  assert.match(problem.text, /ship\.lua:2/);
+  assert.match(problem.text, /ship\.lua:3/);
   const record = await until(() => server.events('reload').find((e) => e.failures.length > 0), 'the record');
   assert.equal(record.failures[0].key, 'lua/ship.lua');
   writeFileSync(path.join(server.dir, 'lua/ship.lua'), 'Ship = session:prototype("Ship", { sail = 1 })');
@@ -239,7 +339,10 @@ test('C3 bad requests get an error and the connection lives on', async () => {
   const own = server.control();
   own.write('nonsense\n[1]\n"x"\n{"id":1}\n{"id":"two","cmd":"nothing"}\n\n');
   await until(() => own.lines.length === 5, 'five answers');
-  assert.deepEqual(own.lines.map((line) => line.error.code), ['bad-request', 'bad-request', 'bad-request', 'bad-request', 'unknown-command']);
+  assert.deepEqual(
+    own.lines.map((line) => line.error.code),
+    ['bad-request', 'bad-request', 'bad-request', 'bad-request', 'unknown-command'],
+  );
   assert.equal(own.lines[4].id, 'two');
   own.write(`{"id":9,"cmd":"eval","code":"${'x'.repeat(1200000)}"}\n`);
   await until(() => own.lines.some((line) => line.error?.code === 'too-long'), 'the refusal');
@@ -278,11 +381,26 @@ test('C3 a name that holds U+0000 names nothing else; code and error texts go th
   assert.equal((await ask('return #"a\0b"')).json, 3);
   const { message } = (await ask('error("er\\0ror")')).error;
   assert.match(message, /er\ufffdror\nstack traceback:/);
-  assert.match((await ask('session:getAppVariable():updateProperties({ tone = "a\\0b" })')).error.message, /the value of the property 'tone' must not hold U\+0000/);
-  assert.match((await ask('session:createVariable(1, {}, { ["to\\0ne"] = "a" })')).error.message, /the name of a property must not hold U\+0000/);
+  assert.match(
+    (await ask('session:getAppVariable():updateProperties({ tone = "a\\0b" })')).error.message,
+    /the value of the property 'tone' must not hold U\+0000/,
+  );
+  assert.match(
+    (await ask('session:createVariable(1, {}, { ["to\\0ne"] = "a" })')).error.message,
+    /the name of a property must not hold U\+0000/,
+  );
   assert.match((await ask('session:registerStandardVariable("@a\\0b", 1)')).error.message, /must not hold U\+0000/);
-  assert.equal((await ask('session:getAppVariable():updateProperties({ pp = "1" }) return session:getAppVariable():getProperty("pp\\0x") == nil')).json, true);
-  assert.equal((await ask('session:unloadModule("ship\\0x") session:unloadDirectory("lua\\0x", true) return package.loaded["ship"] ~= nil')).json, true);
+  const unset = await ask(`
+    session:getAppVariable():updateProperties({ pp = "1" })
+    return session:getAppVariable():getProperty("pp\\0x") == nil
+  `);
+  assert.equal(unset.json, true);
+  const loaded = await ask(`
+    session:unloadModule("ship\\0x")
+    session:unloadDirectory("lua\\0x", true)
+    return package.loaded["ship"] ~= nil
+  `);
+  assert.equal(loaded.json, true);
 });
 
 test('C4 the program finds the server by its site', () => {

@@ -4,7 +4,8 @@
  * An exchange is a file of JSON lines, each one step:
  *
  *     {"site":"fleet","options":["--watch"]}          the first: a copy of that fixture, served alone, with one session
- *     {"open":"a"}                                    a page of the session connects; {"close":"a"} with code 1000, {"drop":"a"} without a close frame
+ *     {"open":"a"}                                    a page of the session connects
+ *     {"close":"a"}, {"drop":"a"}                     it goes: with code 1000, or without a close frame
  *     {"from":"a","message":{…}}                      what page a sends; text is sent as it is
  *     {"save":"lua/main.lua","replace":"x","by":"y"}  an edit of a file of the copy; with "text" instead the whole file
  *     {"to":"a","frame":"…"}                          recorded: what page a gets of the step before
@@ -67,7 +68,9 @@ class Exchange {
       this.spoken.add(step.from);
       this.pages.get(step.from).send(step.message);
     } else if (step.save) {
-      const file = path.join(this.server.dir, step.save), told = this.server.events('reload').length, old = step.text === undefined ? readFileSync(file, 'utf8') : '';
+      const file = path.join(this.server.dir, step.save);
+      const told = this.server.events('reload').length;
+      const old = step.text === undefined ? readFileSync(file, 'utf8') : '';
       const text = step.text ?? old.replace(step.replace, () => step.by);
       assert.notEqual(text, old, `the edit of ${step.save} changes something`);
       writeFileSync(file, text);
@@ -85,8 +88,8 @@ class Exchange {
     return [...this.pages.keys()].reduce((sum, name) => sum + this.fresh(name).length, 0);
   }
 
-  /** Everything that comes of a step is here: `expected` frames have come (undefined: none has come for a while), and an empty question to each page that has
-   * spoken is answered with nothing but its answer. @returns recorded lines */
+  /** Everything that comes of a step is here: `expected` frames have come (undefined: none has come for a while), and
+   * an empty question to each page that has spoken is answered with nothing but its answer. @returns recorded lines */
   async outcome(expected) {
     if (expected !== undefined) {
       await until(() => this.count() >= expected, 'frames', 15000).catch(() => {});
@@ -113,7 +116,9 @@ class Exchange {
   }
 }
 
-/** Play an exchange. @param {string} file @param {boolean} record frames are waited for without knowing how many, and written to the file */
+/** Play an exchange.
+ * @param {string} file
+ * @param {boolean} record frames are waited for without knowing how many, and written to the file */
 export async function play(file, record) {
   const steps = readFileSync(file, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
   const exchange = new Exchange(), lines = [];

@@ -1,4 +1,5 @@
-/** What a site's own client sees on the wire stays as it was recorded, byte for byte (R8): see exchange.js for the form and for how to record again. */
+/** What a site's own client sees on the wire stays as it was recorded, byte for byte (R8): see exchange.js for the form
+ * and for how to record again. */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';

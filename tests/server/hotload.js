@@ -31,10 +31,15 @@ function App:text() return lib.text() end
 function App:bump() self.count = self.count + 1 end
 if not session.reloading then session:createAppVariable(session:create(App, {})) end
 `;
-export const lib = (text, more = '') => `local M = {}\nfunction M.text() return "${text}" end\n${more}return M\n`;
+export const lib = (text, more = '') => `
+local M = {}
+function M.text() return "${text}" end
+${more}
+return M
+`;
 export const view = (text) => `<template><b>${text}</b></template>`;
-/** Options of a site whose files are saved several at a time, and must be taken up in one step: the server's threads may have to wait for their turn for longer
- * than the usual windows last (H23). */
+/** Options of a site whose files are saved several at a time, and must be taken up in one step: the server's threads
+ * may have to wait for their turn for longer than the usual windows last (H23). */
 export const TOGETHER = ['--watch', '--debounce', '200'];
 export const FILES = { 'lua/main.lua': MAIN, 'lua/lib.lua': lib('a'), 'viewdefs/App.DEFAULT.html': view('first') };
 
@@ -103,14 +108,16 @@ export class Live {
     else writeSite(this.dir, files);
   }
 
-  /** What `change` does to files is one moment for the server, which stands still meanwhile, however long this process has to wait in the middle of it.
+  /** What `change` does to files is one moment for the server, which stands still meanwhile, however long this process
+   * has to wait in the middle of it.
    * @returns what `change` returns */
   still(change) {
     const { child } = this.server.run;
     const end = performance.now() + 10000;
     child.kill('SIGSTOP');
     try {
-      while (!/^\d+ \(.*\) T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8'))) assert.ok(performance.now() < end, 'the server stands still');
+      while (!/^\d+ \(.*\) T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')))
+        assert.ok(performance.now() < end, 'the server stands still');
       return change();
     } finally {
       child.kill('SIGCONT');
@@ -169,8 +176,15 @@ export class Live {
 }
 
 /** One frame's updates: { varId: value }. */
-export const values = (frame) => Object.fromEntries(frame.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [m.data.varId, m.data.value]));
-export const views = (frame) => Object.assign({}, ...frame.filter((m) => m.data?.properties?.viewdefs).map((m) => JSON.parse(m.data.properties.viewdefs)));
+export const values = (frame) =>
+  Object.fromEntries(
+    frame.filter((m) => m.type === 'update' && 'value' in m.data).map((m) => [m.data.varId, m.data.value]),
+  );
+export const views = (frame) =>
+  Object.assign(
+    {},
+    ...frame.filter((m) => m.data?.properties?.viewdefs).map((m) => JSON.parse(m.data.properties.viewdefs)),
+  );
 
 /** A row of the torture table: a kind of edit, made to a running program, with what was so before it and what is so after it.
  *
@@ -187,7 +201,10 @@ export const views = (frame) => Object.assign({}, ...frame.filter((m) => m.data?
 export function torture(kind, row) {
   test(kind, async () => {
     const together = row.together || [row.edit, row.mended ?? {}].some((files) => Object.keys(files).length > 1);
-    const live = await Live.start(row.files, { paths: row.paths ?? [], options: [...(together ? TOGETHER : ['--watch']), ...(row.options ?? [])] });
+    const live = await Live.start(row.files, {
+      paths: row.paths ?? [],
+      options: [...(together ? TOGETHER : ['--watch']), ...(row.options ?? [])],
+    });
     if (typeof row.arrange === 'string') await live.eval(`${row.arrange} return true`);
     else await row.arrange?.(live);
     const state = async () => (row.state ? live.eval(`return ${row.state}`) : undefined);

@@ -9,8 +9,20 @@ import { Terminal } from './terminal.js';
 
 const VIEW = 'viewdefs/App.DEFAULT.html';
 const have = (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
-const shell = (live, command) => execFileSync('sh', ['-c', command], { cwd: live.dir, stdio: ['ignore', 'pipe', 'pipe'],
-  env: { ...process.env, HOME: live.dir, GIT_CONFIG_NOSYSTEM: '1', GIT_AUTHOR_NAME: 't', GIT_AUTHOR_EMAIL: 't@t', GIT_COMMITTER_NAME: 't', GIT_COMMITTER_EMAIL: 't@t' } }).toString();
+const shell = (live, command) =>
+  execFileSync('sh', ['-c', command], {
+    cwd: live.dir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      HOME: live.dir,
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_AUTHOR_NAME: 't',
+      GIT_AUTHOR_EMAIL: 't@t',
+      GIT_COMMITTER_NAME: 't',
+      GIT_COMMITTER_EMAIL: 't@t',
+    },
+  }).toString();
 
 /** One save of a loaded file and one of a sent view file: each one record, one frame, the final text, no error. */
 async function saves(live, name, save) {
@@ -26,19 +38,40 @@ async function saves(live, name, save) {
   assert.equal(live.property('reload-error') ?? '', '', name);
 }
 
+const EMACS_EDIT = `
+  (progn
+    (find-file (car command-line-args-left))
+    (insert " ")
+    (delete-char -1)
+    (replace-string "old" "new")
+    (do-auto-save)
+    (save-buffer))
+`;
 const COMMANDS = {
   'vim, default': ['vim', "vim -N -u NONE -i NONE -n -es -c 'set backup writebackup' -c '%s/old/new/' -c wq F"],
   'vim with a swap file': ['vim', "vim -N -u NONE -i NONE -es -c '%s/old/new/' -c wq F"],
-  'vim with copied back-ups': ['vim', "vim -N -u NONE -i NONE -es -c 'set backup backupcopy=yes' -c '%s/old/new/' -c wq F"],
-  emacs: ['emacs', "emacs -Q --batch --eval '(progn (find-file (car command-line-args-left)) (insert \" \") (delete-char -1) (replace-string \"old\" \"new\") (do-auto-save) (save-buffer))' F"],
+  'vim with copied back-ups': [
+    'vim',
+    "vim -N -u NONE -i NONE -es -c 'set backup backupcopy=yes' -c '%s/old/new/' -c wq F",
+  ],
+  emacs: ['emacs', `emacs -Q --batch --eval '${EMACS_EDIT}' F`],
   'sed -i': ['sed', 'sed -i s/old/new/ F'],
   'perl -i': ['perl', 'perl -pi -e s/old/new/ F'],
   'shell >': ['sh', 'sed s/old/new/ F > t.tmp && cat t.tmp > F'],
   'cp -p of an older file': ['cp', 'sed s/old/new/ F > t.tmp && touch -d 2001-01-01 t.tmp && cp -p t.tmp F'],
   'mv over it': ['mv', 'sed s/old/new/ F > t.tmp && mv t.tmp F'],
-  rsync: ['rsync', 'mkdir -p s && sed s/old/new/ F > s/$(basename F) && touch -d 2001-01-01 s/$(basename F) && rsync -t s/$(basename F) $(dirname F)/'],
-  'rsync in place': ['rsync', 'mkdir -p s && sed s/old/new/ F > s/$(basename F) && rsync --inplace --ignore-times s/$(basename F) $(dirname F)/'],
-  tar: ['tar', 'mkdir -p s/$(dirname F) && sed s/old/new/ F > s/F && touch -d 2001-01-01 s/F && tar -C s -cf - F | tar -xf -'],
+  rsync: [
+    'rsync',
+    'mkdir -p s && sed s/old/new/ F > s/$(basename F) && touch -d 2001-01-01 s/$(basename F) && rsync -t s/$(basename F) $(dirname F)/',
+  ],
+  'rsync in place': [
+    'rsync',
+    'mkdir -p s && sed s/old/new/ F > s/$(basename F) && rsync --inplace --ignore-times s/$(basename F) $(dirname F)/',
+  ],
+  tar: [
+    'tar',
+    'mkdir -p s/$(dirname F) && sed s/old/new/ F > s/F && touch -d 2001-01-01 s/F && tar -C s -cf - F | tar -xf -',
+  ],
 };
 for (const [name, [tool, command]] of Object.entries(COMMANDS)) {
   test(`H76 H21 section 15: ${name}`, async (context) => {
@@ -71,7 +104,12 @@ test('H20 section 15: a person works in nano, vim and emacs: locks, swap files a
   try {
     await act('clear; nano -I lua/lib.lua', 'return "old"', ['C-\\', '=old', 'Enter', '=new', 'Enter', 'a', 'C-o', 'Enter'], ['C-x']);
     await act('clear; vim -N -u NONE -i NONE lua/lib.lua', 'return "old"', ['=:%s/old/new/', 'Enter', '=:w', 'Enter'], [':', 'q', 'Enter']);
-    await act('clear; emacs -Q -nw lua/lib.lua', 'return "old"', ['M-<', 'M-%', '=old', 'Enter', '=new', 'Enter', '=!', 'C-x', 'C-s'], ['C-x', 'C-c']);
+    await act(
+      'clear; emacs -Q -nw lua/lib.lua',
+      'return "old"',
+      ['M-<', 'M-%', '=old', 'Enter', '=new', 'Enter', '=!', 'C-x', 'C-s'],
+      ['C-x', 'C-c'],
+    );
   } finally {
     terminal.close();
   }
@@ -103,15 +141,32 @@ test('H84 section 15: git checkout, stash and rebase, with a conflict on the way
 test('H27 section 15: rsync of a whole tree is one step', async (context) => {
   if (!have('rsync')) return context.skip('rsync is not installed');
   const live = await Live.start({}, { options: TOGETHER });
-  shell(live, `mkdir -p ../next-$$ && cp -r lua viewdefs ../next-$$/ && mv ../next-$$ next && sed -i 's/"a"/"b"/' next/lua/lib.lua && sed -i s/one/two/ next/lua/main.lua && sed -i s/first/second/ next/${VIEW}`);
+  shell(live, `
+    set -e
+    mkdir -p ../next-$$
+    cp -r lua viewdefs ../next-$$/
+    mv ../next-$$ next
+    sed -i 's/"a"/"b"/' next/lua/lib.lua
+    sed -i s/one/two/ next/lua/main.lua
+    sed -i s/first/second/ next/${VIEW}
+  `);
   const { frames } = await live.after(() => shell(live, 'rsync -ac next/lua next/viewdefs .'), { match: (r) => r.files.length === 3 });
   assert.deepEqual(frames.map(values), [{ 3: 'two 0', 4: 'b' }]);
   assert.deepEqual(frames.map(views), [{ 'App.DEFAULT': view('second') }]);
 });
 
 test('H17 section 15: ln -sfn, in either of its two ways', async () => {
-  const live = await Live.start({ 'apps/a/words.lua': lib('of a'), 'apps/b/words.lua': lib('of b'), 'lua/main.lua': MAIN.replace('require("lib")', 'require("words.words")'), 'lua/words/words.lua': lib('plain') });
-  for (const [command, word] of [['rm -r lua/words && ln -s ../apps/a lua/words', 'of a'], ['ln -sfn ../apps/b lua/words', 'of b'], ['ln -s ../apps/a w.tmp && mv -T w.tmp lua/words', 'of a']]) {
+  const live = await Live.start({
+    'apps/a/words.lua': lib('of a'),
+    'apps/b/words.lua': lib('of b'),
+    'lua/main.lua': MAIN.replace('require("lib")', 'require("words.words")'),
+    'lua/words/words.lua': lib('plain'),
+  });
+  for (const [command, word] of [
+    ['rm -r lua/words && ln -s ../apps/a lua/words', 'of a'],
+    ['ln -sfn ../apps/b lua/words', 'of b'],
+    ['ln -s ../apps/a w.tmp && mv -T w.tmp lua/words', 'of a'],
+  ]) {
     const { frames } = await live.after(() => shell(live, command), { match: (r) => r.sessions > 0 });
     assert.deepEqual(frames.map(values), [{ 4: word }], command);
   }
@@ -147,7 +202,16 @@ test('H87 --poll: the same without events: saves, renames, links, new folders', 
   }, { match: (r) => r.sessions > 0 });
   assert.deepEqual(linked.frames.map(values), [{ 4: 'part' }]);
   assert.deepEqual((await live.save({ 'apps/a/part.lua': lib('edited') })).frames.map(values), [{ 4: 'edited' }]);
-  const { record } = await live.save({ 'lua/new/deep/x.lua': 'found = true', 'lua/main.lua': `${MAIN}\nrequire("new.deep.x")` }, { match: (r) => r.sessions > 0 });
+  const { record } = await live.save(
+    {
+      'lua/new/deep/x.lua': 'found = true',
+      'lua/main.lua': `
+        ${MAIN}
+        require("new.deep.x")
+      `,
+    },
+    { match: (r) => r.sessions > 0 },
+  );
   assert.deepEqual(record.failures, []);
   await live.save({ 'lua/new/deep/x.lua': 'found = "again"' }, { match: (r) => r.sessions > 0 });
   assert.equal(await live.eval('return found'), 'again');
@@ -173,7 +237,13 @@ test('H13 H8 the root is deleted and made again, and renamed away and back', asy
 
 test('H4 names with spaces, line breaks and bytes that are no UTF-8', async () => {
   const live = await Live.start();
-  const names = [Buffer.from('with space.lua'), Buffer.from('line\nbreak.lua'), Buffer.from('\'quote"d.lua'), Buffer.from('latin\xe9.lua', 'latin1'), Buffer.from('größe.lua')];
+  const names = [
+    Buffer.from('with space.lua'),
+    Buffer.from('line\nbreak.lua'),
+    Buffer.from('\'quote"d.lua'),
+    Buffer.from('latin\xe9.lua', 'latin1'),
+    Buffer.from('größe.lua'),
+  ];
   const at = (name) => Buffer.concat([Buffer.from(live.file('lua/')), name]);
   const lua = (name) => `"${[...name].map((byte) => `\\${String(byte).padStart(3, '0')}`).join('')}"`;
   for (const name of names) {
@@ -191,7 +261,8 @@ test('H4 names with spaces, line breaks and bytes that are no UTF-8', async () =
 test('H32 a file that cannot be read is reported once and taken up when it can be', async () => {
   const live = await Live.start({}, { options: TOGETHER });
   const told = () => live.server.logs().filter((text) => /lib\.lua cannot be read|lib\.lua.*larger/.test(text)).length;
-  /* What a person without privileges meets as "permission denied" is for root a file that is too large: both are files that cannot be taken. */
+  /* What a person without privileges meets as "permission denied" is for root a file that is too large: both are files
+   * that cannot be taken. */
   const huge = Buffer.alloc((64 << 20) + 1, 32);
   /* A disk may keep the writer waiting for so long that what is there would be taken for the whole. */
   live.still(() => writeFileSync(live.file('lua/lib.lua'), huge));
@@ -233,7 +304,13 @@ plain('H97 H98 the terminal: one line a save, the place of an error with a caret
     };
     const LINE = '\\d\\d:\\d\\d:\\d\\d  lua/lib\\.lua  ';
     await told({ 'lua/lib.lua': lib('b') }, new RegExp(`${LINE}1 session  \\d+\\.\\d ms\\n`));
-    await told({ 'lua/lib.lua': 'local M = {}\nM.x = = 1\nreturn M' }, new RegExp(`${LINE}1 session failed  .*\\n  lua/lib\\.lua:2: unexpected symbol near '='\\n +1 \\| local M = \\{\\}\\n +2 \\| M\\.x = = 1\\n +\\|     +\\^`));
+    await told(
+      { 'lua/lib.lua': 'local M = {}\nM.x = = 1\nreturn M' },
+      new RegExp(
+        `${LINE}1 session failed  .*\\n  lua/lib\\.lua:2: unexpected symbol near '='\\n` +
+          ' +1 \\| local M = \\{\\}\\n +2 \\| M\\.x = = 1\\n +\\|     +\\^',
+      ),
+    );
     await told({ 'lua/lib.lua': lib('b') }, new RegExp(`${LINE}error cleared`));
     await told({ 'lua/lib.lua': `${lib('b')} ` }, new RegExp(`${LINE}1 session`));
     await told({ 'lua/lib.lua': `${lib('b')} ` }, new RegExp(`${LINE}unchanged`));

@@ -1,4 +1,5 @@
-/** Who uses what in hot reload: unloading, the end of sessions, what the administration is shown, start and stop (hotload.md sections 17 and 18). */
+/** Who uses what in hot reload: unloading, the end of sessions, what the administration is shown, start and stop
+ * (hotload.md sections 17 and 18). */
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { FILES, Live, MAIN, TOGETHER, lib, test, values, view } from './hotload.js';
@@ -13,27 +14,34 @@ const linked = () => {
 };
 const uses = async (live, name) => (await live.state()).directories.find((d) => d.path === live.file(name))?.uses ?? 0;
 
-test('H101 the listing of the administration: modules and failures of each session, watched folders with uses, links, what is pending', async () => {
-  const live = await Live.start(linked());
-  await live.server.session();
-  await live.eval('require("fleet.ship") return true', '1');
-  await live.save({ 'lua/lib.lua': 'return {' });
-  const state = await live.control.call('state');
-  assert.deepEqual(state.sessions.map((s) => s.session), ['1', '2']);
-  const module = (at, key) => state.sessions[at].modules.find((m) => m.key === key);
-  assert.equal(module(0, 'apps/fleet/ship.lua').ok, true);
-  assert.match(String(module(0, 'apps/fleet/ship.lua').hash), /^[0-9a-f]{8,}$/);
-  assert.ok(Math.abs(module(0, 'lua/lib.lua').time - Date.now()) < 600000);
-  assert.equal(module(1, 'apps/fleet/ship.lua'), undefined);
-  for (const session of state.sessions) {
-    assert.equal(session.modules.find((m) => m.key === 'lua/lib.lua').ok, false);
-    assert.deepEqual(session.failures.map((f) => [f.key, f.line]), [['lua/lib.lua', 1]]);
-  }
-  assert.deepEqual(state.hotload.symlinkTargets, [{ path: live.file('lua/fleet'), target: live.file('apps/fleet') }]);
-  assert.deepEqual(state.hotload.pendingReloads, []);
-  assert.ok(state.hotload.directories.every((d) => d.uses > 0 && d.polled === false));
-  for (const name of ['lua', 'apps', 'apps/fleet', 'viewdefs']) assert.ok(state.hotload.directories.some((d) => d.path === live.file(name)), name);
-});
+test(
+  'H101 the listing of the administration: modules and failures of each session, watched folders with uses, links, what is pending',
+  async () => {
+    const live = await Live.start(linked());
+    await live.server.session();
+    await live.eval('require("fleet.ship") return true', '1');
+    await live.save({ 'lua/lib.lua': 'return {' });
+    const state = await live.control.call('state');
+    assert.deepEqual(state.sessions.map((s) => s.session), ['1', '2']);
+    const module = (at, key) => state.sessions[at].modules.find((m) => m.key === key);
+    assert.equal(module(0, 'apps/fleet/ship.lua').ok, true);
+    assert.match(String(module(0, 'apps/fleet/ship.lua').hash), /^[0-9a-f]{8,}$/);
+    assert.ok(Math.abs(module(0, 'lua/lib.lua').time - Date.now()) < 600000);
+    assert.equal(module(1, 'apps/fleet/ship.lua'), undefined);
+    for (const session of state.sessions) {
+      assert.equal(session.modules.find((m) => m.key === 'lua/lib.lua').ok, false);
+      assert.deepEqual(session.failures.map((f) => [f.key, f.line]), [['lua/lib.lua', 1]]);
+    }
+    assert.deepEqual(state.hotload.symlinkTargets, [{ path: live.file('lua/fleet'), target: live.file('apps/fleet') }]);
+    assert.deepEqual(state.hotload.pendingReloads, []);
+    assert.ok(state.hotload.directories.every((d) => d.uses > 0 && d.polled === false));
+    for (const name of ['lua', 'apps', 'apps/fleet', 'viewdefs'])
+      assert.ok(
+        state.hotload.directories.some((d) => d.path === live.file(name)),
+        name,
+      );
+  },
+);
 
 test('H90 H92 a module unloaded in one session goes on in another; it counts again when it is required again', async () => {
   const live = await Live.start(linked());
@@ -56,12 +64,19 @@ test('H90 H92 a module unloaded in one session goes on in another; it counts aga
 
 test('H91 unloading a folder does it for each module in it, however the folder is reached', async () => {
   const live = await Live.start(linked(), { options: TOGETHER });
-  await live.eval('require("fleet.ship"); require("fleet.dock") return true');
+  await live.eval(`
+    require("fleet.ship")
+    require("fleet.dock")
+    return true
+  `);
   const before = await uses(live, 'apps/fleet');
   const answer = await live.control.call('unload', { names: ['apps/fleet'], sessions: ['1'] });
   assert.ok(answer.ok, JSON.stringify(answer));
   assert.ok((await uses(live, 'apps/fleet')) < before);
-  const { record } = await live.save({ 'apps/fleet/ship.lua': 'ship = 10', 'apps/fleet/dock.lua': 'dock = 10' }, { match: (r) => r.files.length === 2 });
+  const { record } = await live.save(
+    { 'apps/fleet/ship.lua': 'ship = 10', 'apps/fleet/dock.lua': 'dock = 10' },
+    { match: (r) => r.files.length === 2 },
+  );
   assert.equal(record.sessions, 0);
   assert.deepEqual(await live.eval('return { ship, dock }'), [1, 1]);
 });
@@ -79,10 +94,26 @@ test('H93 H90 a session that ends releases its uses', async () => {
 });
 
 test('H55 variables, watches, connections and object ids are the same after a reload', async () => {
-  const live = await Live.start({ 'lua/main.lua': `${MAIN}\nif not session.reloading then local app = session:getApp(); app.items = { { type = "Item", n = 1 }, { type = "Item", n = 2 } } end` }, { paths: ['count', 'items'] });
+  const live = await Live.start(
+    {
+      'lua/main.lua': `
+        ${MAIN}
+        if not session.reloading then
+          local app = session:getApp()
+          app.items = { { type = "Item", n = 1 }, { type = "Item", n = 2 } }
+        end
+      `,
+    },
+    { paths: ['count', 'items'] },
+  );
   const list = async () => JSON.stringify(live.page.messages().filter((m) => m.type === 'update' && m.data.varId === 3).at(-1).data.value);
   const before = await list();
-  await live.save({ 'lua/main.lua': `${MAIN.replace('one', 'two')}\nif not session.reloading then local app = session:getApp() end` });
+  await live.save({
+    'lua/main.lua': `
+      ${MAIN.replace('one', 'two')}
+      if not session.reloading then local app = session:getApp() end
+    `,
+  });
   await live.barrier();
   assert.equal(await list(), before);
   await live.eval('session:getApp().count = 9 return true');
@@ -99,7 +130,11 @@ test('C1 H2 reload without names covers all that sessions have loaded, with and 
       writeSite(live.dir, { 'lua/lib.lua': lib('b'), 'apps/fleet/ship.lua': 'ship = 50', 'viewdefs/App.DEFAULT.html': view('second') });
       return live.control.call('reload');
     });
-    assert.deepEqual(Object.fromEntries(answer.results.map((r) => [r.key, r.outcome])), { 'apps/fleet/ship.lua': 'ok', 'lua/lib.lua': 'ok', 'lua/main.lua': 'skipped' });
+    assert.deepEqual(Object.fromEntries(answer.results.map((r) => [r.key, r.outcome])), {
+      'apps/fleet/ship.lua': 'ok',
+      'lua/lib.lua': 'ok',
+      'lua/main.lua': 'skipped',
+    });
     assert.equal(await live.eval('return ship'), 50);
     await until(() => live.value(2) === 'b', 'the page');
     const again = await live.control.call('reload');
@@ -109,8 +144,20 @@ test('C1 H2 reload without names covers all that sessions have loaded, with and 
 });
 
 test('H94 H95 H1 watches are there before the first session, and stopping takes them away at once', async () => {
-  const inotify = (pid) => readdirSync(`/proc/${pid}/fd`).some((fd) => { try { return readlinkSync(`/proc/${pid}/fd/${fd}`).includes('inotify'); } catch { return false; } });
-  const live = await Live.start({ 'lua/main.lua': `${MAIN}\nlocal f = io.open("${makeSite({})}/x", "r")` });
+  const inotify = (pid) =>
+    readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`).includes('inotify');
+      } catch {
+        return false;
+      }
+    });
+  const live = await Live.start({
+    'lua/main.lua': `
+      ${MAIN}
+      local f = io.open("${makeSite({})}/x", "r")
+    `,
+  });
   assert.ok(inotify(live.server.pid));
   live.write({ 'lua/lib.lua': lib('b') });
   const begun = performance.now();
@@ -128,7 +175,12 @@ test('H94 H95 H1 watches are there before the first session, and stopping takes 
 
 test('H42 H65 H39 the memory limit is reached while a file is reloaded: that transaction fails, the session goes on', async () => {
   const live = await Live.start({}, { options: ['--watch', '--memory-limit', '16M'] });
-  const { record } = await live.save({ 'lua/lib.lua': lib('b', 'local t = {} for i = 1, 1e8 do t[i] = ("x"):rep(1000) .. i end\n') });
+  const { record } = await live.save({
+    'lua/lib.lua': lib('b', `
+      local t = {}
+      for i = 1, 1e8 do t[i] = ("x"):rep(1000) .. i end
+    `),
+  });
   assert.match(record.failures[0].text, /^lua\/lib\.lua.*memory limit/);
   assert.equal(live.value(4), 'a');
   assert.deepEqual((await live.save({ 'lua/lib.lua': lib('c') })).frames.map(values), [{ 4: 'c' }]);

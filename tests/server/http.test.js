@@ -125,12 +125,22 @@ test('P10 P12 the variable browser and its listing set no cookie', async () => {
 test('P15 a diag that is no number is refused', async () => {
   const id = await server.session();
   assert.equal((await server.get(`/${id}/variables.json?diag=2`)).status, 200);
-  for (const level of ['x', '', '-1', '1.5', '%zz', '9'.repeat(40)]) assert.equal((await server.get(`/${id}/variables.json?diag=${level}`)).status, 400, level);
+  for (const level of ['x', '', '-1', '1.5', '%zz', '9'.repeat(40)])
+    assert.equal((await server.get(`/${id}/variables.json?diag=${level}`)).status, 400, level);
 });
 
 test('P2 paths are decoded once and redirected to the canonical form', async () => {
-  for (const [asked, to] of [['//a.js', '/a.js'], ['/docs/../a.js', '/a.js'], ['/./a.js', '/a.js'], ['/x/%2e%2e/a.js', '/a.js'], ['/api', '/api/'], ['/ws', '/ws/'],
-    ['/docs//?q=1', '/docs/?q=1'], ['//evil.example/', '/evil.example/'], ['/../../etc/passwd', '/etc/passwd']]) {
+  for (const [asked, to] of [
+    ['//a.js', '/a.js'],
+    ['/docs/../a.js', '/a.js'],
+    ['/./a.js', '/a.js'],
+    ['/x/%2e%2e/a.js', '/a.js'],
+    ['/api', '/api/'],
+    ['/ws', '/ws/'],
+    ['/docs//?q=1', '/docs/?q=1'],
+    ['//evil.example/', '/evil.example/'],
+    ['/../../etc/passwd', '/etc/passwd'],
+  ]) {
     const answer = await server.get(asked);
     assert.equal(answer.status, 301, asked);
     assert.equal(answer.headers.location, to, asked);
@@ -145,7 +155,11 @@ test('Q3 NUL, bad escapes and encoded tricks are refused', async () => {
 });
 
 test('P19 F10 content types follow the extension', async () => {
-  const types = { 'a.js': 'text/javascript; charset=utf-8', 'data.txt': 'text/plain; charset=utf-8', 'shop/style.css': 'text/css; charset=utf-8' };
+  const types = {
+    'a.js': 'text/javascript; charset=utf-8',
+    'data.txt': 'text/plain; charset=utf-8',
+    'shop/style.css': 'text/css; charset=utf-8',
+  };
   for (const [name, type] of Object.entries(types)) {
     const answer = await server.get(`/${name}`);
     assert.equal(answer.status, 200, name);
@@ -166,7 +180,12 @@ test('P19 HEAD, conditional requests and single ranges', async () => {
   assert.equal((await server.get('/data.txt', { 'If-None-Match': '"x", *' })).status, 304);
   assert.equal((await server.get('/data.txt', { 'If-Modified-Since': full.headers['last-modified'] })).status, 304);
   assert.equal((await server.get('/data.txt', { 'If-Modified-Since': 'Thu, 01 Jan 1970 00:00:10 GMT' })).status, 200);
-  for (const [range, body, span] of [['bytes=2-4', '234', '2-4'], ['bytes=7-', '789', '7-9'], ['bytes=-3', '789', '7-9'], ['bytes=0-99', '0123456789', '0-9']]) {
+  for (const [range, body, span] of [
+    ['bytes=2-4', '234', '2-4'],
+    ['bytes=7-', '789', '7-9'],
+    ['bytes=-3', '789', '7-9'],
+    ['bytes=0-99', '0123456789', '0-9'],
+  ]) {
     const part = await server.get('/data.txt', { Range: range });
     assert.equal(part.status, 206, range);
     assert.equal(part.body, body);
@@ -200,8 +219,11 @@ test('P20 /index.html shows no page without a session', async () => {
 test('P19a links inside the site and listed folders are served, all else is not', async () => {
   assert.equal((await server.get('/shop/style.css')).status, 200);
   assert.equal((await server.get('/pub/a.txt')).body, 'outside, listed');
-  for (const hidden of ['/.secret', '/sub/.git/config', '/code/main.lua', '/config.txt', '/private/x.txt', '/pub/.hidden', '/secret/b.txt', '/deep/pub/a.txt', '/lsess.lua',
-    '/lua/main.lua']) assert.equal((await server.get(hidden)).status, 404, hidden);
+  for (const hidden of [
+    '/.secret', '/sub/.git/config', '/code/main.lua', '/config.txt', '/private/x.txt', '/pub/.hidden',
+    '/secret/b.txt', '/deep/pub/a.txt', '/lsess.lua', '/lua/main.lua',
+  ])
+    assert.equal((await server.get(hidden)).status, 404, hidden);
 });
 
 test('P19 an html folder that comes while the server runs is served', async () => {
@@ -254,7 +276,8 @@ test('Q3 Host must be ours: DNS rebinding is refused with the option that allows
     assert.ok(answer.status === 403 || answer.status === 400, `${host}: ${answer.status}`);
     if (answer.status === 403) assert.match(answer.body, /--allow-origin/);
   }
-  for (const host of ['localhost', 'LOCALHOST:1', '127.0.0.1', '10.1.2.3:99', '[::1]:8080']) assert.equal((await server.get('/a.js', { Host: host })).status, 200, host);
+  for (const host of ['localhost', 'LOCALHOST:1', '127.0.0.1', '10.1.2.3:99', '[::1]:8080'])
+    assert.equal((await server.get('/a.js', { Host: host })).status, 200, host);
 });
 
 test('Q3 a POST of a foreign origin is refused', async () => {
@@ -299,11 +322,16 @@ test('P4 a main.lua that raises is a 500 and leaves nothing', async () => {
 });
 
 test('L34 with hot reload the page shows message and traceback', async () => {
-  const broken = await Server.start({ 'lua/main.lua': 'local function deep() error("mast <broken>") end\ndeep()' }, ['--watch']);
+  const broken = await Server.start({
+    'lua/main.lua': `
+      local function deep() error("mast <broken>") end
+      deep()
+    `,
+  }, ['--watch']);
   const answer = await broken.get('/');
   assert.equal(answer.status, 500);
   assert.match(answer.headers['content-type'], /text\/html/);
   assert.match(answer.body, /mast &lt;broken&gt;/);
-  assert.match(answer.body, /main\.lua:1/);
+  assert.match(answer.body, /main\.lua:2/);
   await broken.stop();
 });

@@ -1,4 +1,5 @@
-/** What the black-box tests share: a temporary site, the real program on port 0, raw HTTP, WebSockets and the control socket, waiting on conditions. */
+/** What the black-box tests share: a temporary site, the real program on port 0, raw HTTP, WebSockets and the control
+ * socket, waiting on conditions. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -51,12 +52,15 @@ App = session:prototype("App", { name = "North", count = 0 })
 function App:bump() self.count = self.count + 1 end
 function App:spin() while true do end end
 function App:sleep() os.execute("sleep 1") end
-function App:big() self.count = self.count + 1; self.name = self.count .. string.rep("x", 4 * 1024 * 1024) end
+function App:big()
+  self.count = self.count + 1
+  self.name = self.count .. string.rep("x", 4 * 1024 * 1024)
+end
 session:createAppVariable(session:create(App, {}))
 `;
 
-/* What a test started and, because it failed, did not come to end would keep its file from ending. The timer leaves the file's own hooks, which run after this
- * one, their time and keeps nobody waiting. */
+/* What a test started and, because it failed, did not come to end would keep its file from ending. The timer leaves the
+ * file's own hooks, which run after this one, their time and keeps nobody waiting. */
 const running = new Set();
 after(() => { setTimeout(() => running.forEach((child) => child.kill('SIGKILL')), 15000).unref(); });
 
@@ -75,7 +79,11 @@ export class Program {
 
   /** Records of the log with that name, of lines that have come wholly. */
   events(name) {
-    return this.output.split('\n').slice(0, -1).filter((line) => line.startsWith('{') && line.includes(`"event":"${name}"`)).map((line) => JSON.parse(line));
+    return this.output
+      .split('\n')
+      .slice(0, -1)
+      .filter((line) => line.startsWith('{') && line.includes(`"event":"${name}"`))
+      .map((line) => JSON.parse(line));
   }
 
   /** Exit status and all output. */
@@ -134,7 +142,8 @@ export class Server {
     return response.headers.get('location').slice(1);
   }
 
-  /** A new session and its open page. Where sessions end after some hundred milliseconds, one may have ended before its page comes: then another one. */
+  /** A new session and its open page. Where sessions end after some hundred milliseconds, one may have ended before its
+   * page comes: then another one. */
   async opened() {
     return until(async () => {
       const id = await this.session(), page = new Page(this, id);
@@ -154,7 +163,8 @@ export class Server {
     return within(20000, new Promise((resolve, reject) => {
       const socket = net.connect(this.port, '127.0.0.1');
       let answer = Buffer.alloc(0);
-      socket.on('error', (problem) => { if (!answer.length) reject(problem); }); // an answer may come while the request is being written, and the end behind it
+      // An answer may come while the request is being written, and the end behind it.
+      socket.on('error', (problem) => { if (!answer.length) reject(problem); });
       socket.on('data', (chunk) => { answer = Buffer.concat([answer, chunk]); });
       socket.on('close', () => resolve(parseAnswer(answer.toString('latin1'))));
       socket.write(text);
@@ -193,7 +203,10 @@ export class Page {
   constructor(server, id, { headers = {}, path: where = `/ws/${id}` } = {}) {
     this.frames = [];
     /* A browser says whose page it is. */
-    this.socket = new WebSocket(server.url.replace('http', 'ws') + where, { headers: { Origin: server.url, ...headers }, rejectUnauthorized: false });
+    this.socket = new WebSocket(server.url.replace('http', 'ws') + where, {
+      headers: { Origin: server.url, ...headers },
+      rejectUnauthorized: false,
+    });
     this.socket.on('message', (data) => this.frames.push(data.toString()));
     this.refusal = new Promise((resolve) => {
       this.socket.on('unexpected-response', (request, response) => {
@@ -206,7 +219,10 @@ export class Page {
     this.closed = new Promise((resolve) => this.socket.on('close', (code) => resolve(code)));
     this.open = new Promise((resolve, reject) => {
       this.socket.on('open', resolve);
-      this.socket.on('error', (problem) => { this.problem = problem; reject(problem); });
+      this.socket.on('error', (problem) => {
+        this.problem = problem;
+        reject(problem);
+      });
     });
     this.open.catch(() => {});
   }
@@ -230,7 +246,8 @@ export class Page {
     return until(() => this.messages().find(match), 'a message', ms);
   }
 
-  /** Send a batch and give what it is answered with, in order. The batch ends with an empty `get`, whose answer says that everything is there (P59, P65). */
+  /** Send a batch and give what it is answered with, in order. The batch ends with an empty `get`, whose answer says
+   * that everything is there (P59, P65). */
   async ask(messages, userEvent = true) {
     const from = this.frames.length;
     const isEnd = (m) => m.type === 'get' && m.data.variables.length === 0;
@@ -262,14 +279,18 @@ export class Page {
     const begun = performance.now();
     this.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 3, value: null } }] });
     await within(15000, new Promise((resolve) => {
-      const look = () => (this.frames.slice(before).some((f) => f.includes('"varId":2')) ? resolve() : this.socket.once('message', () => queueMicrotask(look)));
+      const look = () =>
+        this.frames.slice(before).some((f) => f.includes('"varId":2'))
+          ? resolve()
+          : this.socket.once('message', () => queueMicrotask(look));
       look();
     }), 'the update of an event');
     return performance.now() - begun;
   }
 
-  /** The session of this page has nothing to do with what goes on, and each of its events is answered as if nothing did. One that is held up waits for three
-   * seconds or for ever; a loaded machine takes some hundred milliseconds. A time in which this process itself stood still does not count. */
+  /** The session of this page has nothing to do with what goes on, and each of its events is answered as if nothing
+   * did. One that is held up waits for three seconds or for ever; a loaded machine takes some hundred milliseconds. A
+   * time in which this process itself stood still does not count. */
   async goesOn(events = 5) {
     let still = 0, last = performance.now();
     const timer = setInterval(() => {

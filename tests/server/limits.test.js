@@ -1,4 +1,5 @@
-/** Each limit of quality.md Q2 that a page can reach: it is first reached, the message names the limit and its option, and a session beside it goes on as before (P22a, P25, P37, P40b, P69, P118). */
+/** Each limit of quality.md Q2 that a page can reach: it is first reached, the message names the limit and its option,
+ * and a session beside it goes on as before (P22a, P25, P37, P40b, P69, P118). */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -6,10 +7,19 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { APP, Page, Server, makeSite, until, within } from './lib.js';
 
-const MAIN = `${APP}
-function App:eat() local t = {} while true do t[#t + 1] = string.rep("x", 100000) .. #t end end
-function App:timers() for i = 1, 100 do session:setTimeout(function() end, 100000) end end
-function App:grow() self.name = string.rep("y", 200000) .. self.count self.count = self.count + 1 end
+const MAIN = `
+${APP}
+function App:eat()
+  local t = {}
+  while true do t[#t + 1] = string.rep("x", 100000) .. #t end
+end
+function App:timers()
+  for i = 1, 100 do session:setTimeout(function() end, 100000) end
+end
+function App:grow()
+  self.name = string.rep("y", 200000) .. self.count
+  self.count = self.count + 1
+end
 `;
 
 const watch = { type: 'watch', data: { varId: 1 } };
@@ -72,7 +82,12 @@ const LIMITS = {
     }
     const { variables } = (await page.ask({ type: 'get', data: { varIds: [3] } })).find((m) => m.type === 'get').data;
     assert.equal(variables[0].properties.p1, 'v', 'nothing of a refused update is done');
-    assert.ok((await page.ask({ type: 'update', data: { varId: 3, properties: { p1: '', more: 'v' } } })).every((m) => m.type !== 'error'), 'a removed one makes room');
+    assert.ok(
+      (await page.ask({ type: 'update', data: { varId: 3, properties: { p1: '', more: 'v' } } })).every(
+        (m) => m.type !== 'error',
+      ),
+      'a removed one makes room',
+    );
     await page.close();
   }],
   'max-frame': ['10K', async ({ server }) => {
@@ -94,11 +109,19 @@ const LIMITS = {
       page.send(frame);
       return (await page.ask([])).filter((m) => m.type === 'error').map((m) => m.data);
     };
-    assert.deepEqual(await refused([watch, ...Array(100).fill({ type: 'unwatch', varId: 1 })]),
-      [{ code: 'too-large', description: 'the frame has more than 100 messages, the limit of --max-messages; nothing of it has been done' }]);
+    assert.deepEqual(await refused([watch, ...Array(100).fill({ type: 'unwatch', varId: 1 })]), [
+      {
+        code: 'too-large',
+        description: 'the frame has more than 100 messages, the limit of --max-messages; nothing of it has been done',
+      },
+    ]);
     assert.match((await refused(`{"type":"get","varIds":[${'1,'.repeat(2000000)}1]}`))[0].description, /1000000 values.*--max-messages/);
     const errors = await refused(Array(100).fill({ type: 'dance' }));
-    assert.deepEqual(errors, Array(32).fill({ code: 'unknown-type', description: 'unknown message type: dance' }), 'a flood of equal errors is told by a few of them');
+    assert.deepEqual(
+      errors,
+      Array(32).fill({ code: 'unknown-type', description: 'unknown message type: dance' }),
+      'a flood of equal errors is told by a few of them',
+    );
     await page.close();
   }],
   'max-outbox': ['300K', async ({ server, othersGoOn }) => {
@@ -113,7 +136,10 @@ const LIMITS = {
     }, 'the drop', 60000);
     page.socket.terminate();
     const again = await server.page(id);
-    assert.ok((await again.ask([watch, create(2, 'name')])).some((m) => m.data.varId === 2 && m.data.value.startsWith('yyy')), 'it comes again and is brought up to date');
+    assert.ok(
+      (await again.ask([watch, create(2, 'name')])).some((m) => m.data.varId === 2 && m.data.value.startsWith('yyy')),
+      'it comes again and is brought up to date',
+    );
     await again.close();
     const other = await server.session();
     const asker = await server.page(other);
@@ -128,7 +154,10 @@ const LIMITS = {
     const listing = await server.get(`/${other}/variables.json`);
     assert.equal(listing.status, 500);
     assert.match(JSON.parse(listing.body).error, /too large.*--max-outbox/);
-    const api = async (type, body) => (await server.fetch(`/api/${type}?session=${other}&client=a`, { method: 'POST', body: JSON.stringify(body) })).json();
+    const api = async (type, body) => {
+      const where = `/api/${type}?session=${other}&client=a`;
+      return (await server.fetch(where, { method: 'POST', body: JSON.stringify(body) })).json();
+    };
     for (const n of [21, 22, 23, 24]) await api('create', { id: n, parentId: 1, properties: { path: 'count', mark: 'm'.repeat(100000) } });
     assert.match((await api('get', { varIds: [21, 22, 23, 24] })).error, /too-large.*--max-outbox/);
     assert.equal((await api('get', { varIds: Array(1000).fill(21) })).result.variables.length, 1);
@@ -174,7 +203,10 @@ for (const [option, [value, reach]] of Object.entries(LIMITS)) {
     const file = await serve([], { files: { 'lsess.lua': `return { ${key} = ${plain} }` } });
     await reach(file);
     await file.stop();
-    const environment = await serve([], { files: { 'lsess.lua': `return { ${key} = ${plain.replace(/\d+/, '9000')} }` }, env: { [`LSESS_${key.toUpperCase()}`]: value } });
+    const environment = await serve([], {
+      files: { 'lsess.lua': `return { ${key} = ${plain.replace(/\d+/, '9000')} }` },
+      env: { [`LSESS_${key.toUpperCase()}`]: value },
+    });
     await reach(environment);
     await environment.stop();
   });
@@ -186,7 +218,12 @@ test('Q2 0 turns a limit off', async () => {
   const id = await site.server.session();
   const pages = [];
   for (let i = 0; i < 40; i++) pages.push(await site.server.page(id));
-  const answer = await pages[0].ask([watch, create(2, 'timers()', { access: 'action' }), ...Array.from({ length: 120 }, () => act(2)), create(3, 'name')]);
+  const answer = await pages[0].ask([
+    watch,
+    create(2, 'timers()', { access: 'action' }),
+    ...Array.from({ length: 120 }, () => act(2)),
+    create(3, 'name'),
+  ]);
   assert.deepEqual(answer.filter((m) => m.type === 'error'), []);
   for (const page of pages) await page.close();
   await site.stop();
@@ -208,9 +245,15 @@ test('L5 Q2 what is not of the Lua heap counts against --memory-limit as well, a
     error = (await page.ask(create(made, 'name', { junk }))).find((m) => m.type === 'error');
   }
   assert.match(error.data.description, /memory limit of 16777216 bytes.*--memory-limit/);
-  const kept = await until(async () => { const bytes = await memory(); return bytes > 10 << 20 && bytes; }, 'what is kept is counted');
+  const kept = await until(async () => {
+    const bytes = await memory();
+    return bytes > 10 << 20 && bytes;
+  }, 'what is kept is counted');
   assert.ok(kept <= (16 << 20) + 65536, `${kept} bytes are kept`);
-  page.send([{ type: 'update', data: { varId: 2, value: 'changed' } }, { type: 'update', data: { varId: 2, properties: { big: junk.repeat(6) } } }]);
+  page.send([
+    { type: 'update', data: { varId: 2, value: 'changed' } },
+    { type: 'update', data: { varId: 2, properties: { big: junk.repeat(6) } } },
+  ]);
   await page.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));
   for (let i = 2; i < made; i++) page.send({ type: 'destroy', data: { varId: i } });
   const again = await page.ask(create(50, 'name', { junk }));
@@ -275,9 +318,15 @@ test('L5 Q2 half of a message, timers, watches, problems and stamps of views cou
   await rises(5000 * 200);
   await run('for i = 1, 1e4 do session:clearTimeout(i) end');
   await falls();
-  await run('handles = {} for i = 1, 3000 do handles[i] = session:watchVariable(1, math.abs) end');
+  await run(`
+    handles = {}
+    for i = 1, 3000 do handles[i] = session:watchVariable(1, math.abs) end
+  `);
   await rises(3000 * 40);
-  await run('for i = 3000, 1, -1 do session:unwatch(handles[i]) end handles = nil');
+  await run(`
+    for i = 3000, 1, -1 do session:unwatch(handles[i]) end
+    handles = nil
+  `);
   const kept = await outside();
   page.send({ type: 'error', data: { varId: 1, code: 'bad-viewdef', description: `App.DEFAULT: ${'x'.repeat(1 << 20)}` } });
   await until(async () => await outside() > kept + (3 << 20), 'the text as problem, as property and as it was sent');
@@ -297,7 +346,17 @@ test('P40b 16 MiB of frames wait at most; the rest is not read, nothing is lost'
   /* The session is held by somebody else, so that frames wait in its queue while the page's own thread reads. */
   const sign = path.join(server.dir, 'go');
   const session = sessions.find((row) => row.connections === 1 && row.session !== '1').session;
-  control.write(`${JSON.stringify({ id: 'held', cmd: 'eval', session, code: `print("in") os.execute("while [ ! -e ${sign} ]; do sleep 0.02; done")` })}\n`);
+  control.write(
+    `${JSON.stringify({
+      id: 'held',
+      cmd: 'eval',
+      session,
+      code: `
+        print("in")
+        os.execute("while [ ! -e ${sign} ]; do sleep 0.02; done")
+      `,
+    })}\n`,
+  );
   await until(() => control.lines.some((line) => line.event === 'print'), 'the blocking call');
   const padding = 'p'.repeat(1024 * 1024);
   const frame = JSON.stringify({ userEvent: false, padding, messages: [act(3)] });
@@ -365,9 +424,13 @@ test('P22a Q2 more half-open requests than there are threads: open pages go on, 
   });
   await site.othersGoOn();
   let answered = false;
-  const waiting = server.get('/lsess-client/generation').then((answer) => { answered = true; return answer; });
+  const waiting = server.get('/lsess-client/generation').then((answer) => {
+    answered = true;
+    return answer;
+  });
   await site.othersGoOn();
-  assert.ok(!answered || performance.now() - begun > 10000, 'the attack works for a while'); /* which may be over on a machine that is busy */
+  /* It may be over on a machine that is busy. */
+  assert.ok(!answered || performance.now() - begun > 10000, 'the attack works for a while');
   assert.equal((await waiting).status, 200, 'then the half-open ones are given up');
   await site.othersGoOn();
   for (const socket of sockets) socket.destroy();
@@ -387,7 +450,12 @@ test('P24 P25 Q2 clients of the API count as connections: so many tokens a sessi
   assert.equal(refused.status, 503);
   assert.match(refused.json.error, /--max-session-connections/);
   assert.equal((await post('a')).status, 200, 'those that are there go on');
-  assert.equal((await (await server.fetch(`/api/get?session=${id}`, { method: 'POST', body: '{"varIds":[1]}' })).json()).result.variables.length, 1, 'a single request too');
+  assert.equal(
+    (await (await server.fetch(`/api/get?session=${id}`, { method: 'POST', body: '{"varIds":[1]}' })).json()).result
+      .variables.length,
+    1,
+    'a single request too',
+  );
   await site.othersGoOn();
   await site.stop();
 });
@@ -396,7 +464,10 @@ test('P118 Q2 a client of the API that never polls is forgotten when too much wa
   const site = await serve(['--max-outbox', '1M']);
   const { server } = site;
   const id = await server.session();
-  const post = async (type, body) => (await server.fetch(`/api/${type}?session=${id}&client=deaf`, { method: 'POST', body: JSON.stringify(body) })).json();
+  const post = async (type, body) => {
+    const where = `/api/${type}?session=${id}&client=deaf`;
+    return (await server.fetch(where, { method: 'POST', body: JSON.stringify(body) })).json();
+  };
   await post('create', { id: 2, parentId: 1, properties: { path: 'name' } });
   const page = await server.page(id);
   await page.ask([watch, create(2, 'count'), create(3, 'grow()', { access: 'action' })]);
@@ -436,7 +507,9 @@ test('Q2 after a page has left, what it used is given back', async () => {
     const page = await server.page(id);
     await page.ask(watch);
     for (let from = 2; from < count; from += 9000) {
-      const places = Array.from({ length: Math.min(9000, count) }, (_, i) => create(from + i, from + i > 2 ? path(from + i) : 'name', { mark: 'm'.repeat(20) }));
+      const places = Array.from({ length: Math.min(9000, count) }, (_, i) =>
+        create(from + i, from + i > 2 ? path(from + i) : 'name', { mark: 'm'.repeat(20) }),
+      );
       await page.ask(places);
     }
     await page.ask({ type: 'update', id: 2, value: 'x'.repeat(count * 100) });

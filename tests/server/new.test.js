@@ -1,7 +1,17 @@
 /** lsess new (cli.md C1, C6): each template makes a site that runs as it is. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -40,7 +50,15 @@ for (const template of TEMPLATES) {
     assert.deepEqual(commands, ['cd mine', 'lsess serve --watch']);
     const site = path.join(dir, 'mine');
     const files = tree(site);
-    for (const name of ['README.md', '.luarc.json', '.luacheckrc', 'html/index.html', 'lua/main.lua', '.lsess/meta/lsess.lua']) assert.ok(files.includes(name), `${name} in ${files}`);
+    for (const name of [
+      'README.md',
+      '.luarc.json',
+      '.luacheckrc',
+      'html/index.html',
+      'lua/main.lua',
+      '.lsess/meta/lsess.lua',
+    ])
+      assert.ok(files.includes(name), `${name} in ${files}`);
     assert.ok(files.some((name) => name.endsWith('.DEFAULT.html')), 'a viewdef');
     assert.ok(!files.includes('.links'), 'how links are made is not shown');
     const library = JSON.parse(readFileSync(path.join(site, '.luarc.json'), 'utf8'));
@@ -49,7 +67,10 @@ for (const template of TEMPLATES) {
     assert.equal(checked.status, 0, checked.stdout);
     const lint = spawnSync('luacheck', ['-q', '.'], { cwd: site, encoding: 'utf8' });
     assert.equal(lint.status, 0, lint.stdout);
-    const server = new Program([...commands[1].split(' ').slice(1), '--port', '0', '--json-log'], { cwd: site, env: { XDG_RUNTIME_DIR: folder() } });
+    const server = new Program([...commands[1].split(' ').slice(1), '--port', '0', '--json-log'], {
+      cwd: site,
+      env: { XDG_RUNTIME_DIR: folder() },
+    });
     const ready = await until(() => server.events('ready')[0], 'the start');
     const page = await fetch(ready.url);
     assert.equal(page.status, 200);
@@ -63,7 +84,11 @@ test('C6 tasks is an app that is linked into lua and viewdefs', () => {
   const dir = path.join(folder(), 'site');
   assert.equal(run(['new', '-t', 'tasks', dir]).status, 0);
   const links = tree(dir).filter((name) => name.includes(' -> '));
-  assert.deepEqual(links, ['lua/tasks -> ../apps/tasks', 'lua/tasks.lua -> ../apps/tasks/app.lua', 'viewdefs/tasks -> ../apps/tasks/viewdefs']);
+  assert.deepEqual(links, [
+    'lua/tasks -> ../apps/tasks',
+    'lua/tasks.lua -> ../apps/tasks/app.lua',
+    'viewdefs/tasks -> ../apps/tasks/viewdefs',
+  ]);
   for (const link of links) assert.ok(existsSync(path.join(dir, link.split(' -> ')[0])), `${link} leads somewhere`);
 });
 

@@ -10,7 +10,9 @@ import { APP, Server, until, within } from './lib.js';
 let server, steady;
 
 before(async () => {
-  server = await Server.start({ 'lua/main.lua': APP }, ['--time-limit', '3s', '--max-outbox', '1M', '--workers', '2', '--max-sessions', '60', '--memory-limit', '64M']);
+  server = await Server.start({ 'lua/main.lua': APP }, [
+    '--time-limit', '3s', '--max-outbox', '1M', '--workers', '2', '--max-sessions', '60', '--memory-limit', '64M',
+  ]);
   steady = await server.page(await server.session());
   await steady.eventTime();
 });
@@ -59,20 +61,24 @@ test('P40a six sessions in a blocking call', async () => {
   for (const page of pages) await page.close();
 });
 
-test('P40a L5 six sessions in a library call that does not return, two workers: the others go on, the log names session and function, and the server ends', async () => {
-  const hung = await startHanging();
-  const pages = [], other = await hung.page(await hung.session());
-  await other.eventTime();
-  for (let i = 0; i < 6; i++) pages.push(await hung.page(await hung.session()));
-  for (const page of pages) await act(page, 9, 'hang()');
-  const said = () => hung.logs().filter((text) => /a frame of a page has been running for 5 s, and is in string\.find/.test(text));
-  await until(() => said().length === 6, 'a line for each', 60000);
-  await other.goesOn();
-  assert.equal((await hung.get('/')).status, 302, 'new sessions are made');
-  const begun = performance.now();
-  await hung.stop();
-  assert.ok(performance.now() - begun < 10000, 'two seconds, and a busy machine');
-});
+test(
+  'P40a L5 six sessions in a library call that does not return, two workers: the others go on, the log names session and ' +
+    'function, and the server ends',
+  async () => {
+    const hung = await startHanging();
+    const pages = [], other = await hung.page(await hung.session());
+    await other.eventTime();
+    for (let i = 0; i < 6; i++) pages.push(await hung.page(await hung.session()));
+    for (const page of pages) await act(page, 9, 'hang()');
+    const said = () => hung.logs().filter((text) => /a frame of a page has been running for 5 s, and is in string\.find/.test(text));
+    await until(() => said().length === 6, 'a line for each', 60000);
+    await other.goesOn();
+    assert.equal((await hung.get('/')).status, 302, 'new sessions are made');
+    const begun = performance.now();
+    await hung.stop();
+    assert.ok(performance.now() - begun < 10000, 'two seconds, and a busy machine');
+  },
+);
 
 test('P40a more requests to a session that hangs than there are threads: they are refused, and others are served', async () => {
   const hung = await startHanging();
@@ -103,34 +109,40 @@ test('P40a C3 commands to a session that hangs are refused', async () => {
   await hung.stop();
 });
 
-test('P40a L5 a library call that takes longer than the limit ends its entry when it returns, and the log says which and where', async () => {
-  const slow = await Server.start({ 'lua/main.lua': `${APP}
-    function App:read()
-      io.open(FIFO):read("l")
-      self.name = "went on"
-    end` }, ['--time-limit', '1s']);
-  const fifo = path.join(slow.dir, 'fifo');
-  execFileSync('mkfifo', [fifo]);
-  const id = await slow.session();
-  const control = slow.control();
-  await control.call('eval', { session: '1', code: `FIFO = "${fifo}"` });
-  const page = await slow.page(id);
-  await page.watchApp();
-  page.create(2, 'name');
-  await page.message((m) => m.data?.varId === 2);
-  await act(page, 9, 'read()');
-  const writer = createWriteStream(fifo); /* until somebody reads, opening it waits */
-  await until(() => slow.logs().some((text) => /is in file\.read/.test(text)), 'the word while it runs', 60000);
-  assert.ok(!page.messages().some((m) => m.type === 'error'));
-  writer.end('line\n');
-  const problem = await page.message((m) => m.type === 'error', 20000);
-  assert.match(problem.data.description, /lua\/main\.lua:10: .*--time-limit/);
-  await until(() => slow.logs().some((text) => /lua\/main\.lua:10: file\.read has returned after \d+\.\d s/.test(text)), 'the word afterwards');
-  assert.ok(!page.messages().some((m) => m.data?.value === 'went on'));
-  await page.eventTime();
-  await page.close();
-  await slow.stop();
-});
+test(
+  'P40a L5 a library call that takes longer than the limit ends its entry when it returns, and the log says which and where',
+  async () => {
+    const slow = await Server.start({ 'lua/main.lua': `${APP}
+      function App:read()
+        io.open(FIFO):read("l")
+        self.name = "went on"
+      end` }, ['--time-limit', '1s']);
+    const fifo = path.join(slow.dir, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const id = await slow.session();
+    const control = slow.control();
+    await control.call('eval', { session: '1', code: `FIFO = "${fifo}"` });
+    const page = await slow.page(id);
+    await page.watchApp();
+    page.create(2, 'name');
+    await page.message((m) => m.data?.varId === 2);
+    await act(page, 9, 'read()');
+    const writer = createWriteStream(fifo); /* until somebody reads, opening it waits */
+    await until(() => slow.logs().some((text) => /is in file\.read/.test(text)), 'the word while it runs', 60000);
+    assert.ok(!page.messages().some((m) => m.type === 'error'));
+    writer.end('line\n');
+    const problem = await page.message((m) => m.type === 'error', 20000);
+    assert.match(problem.data.description, /lua\/main\.lua:13: .*--time-limit/);
+    await until(
+      () => slow.logs().some((text) => /lua\/main\.lua:13: file\.read has returned after \d+\.\d s/.test(text)),
+      'the word afterwards',
+    );
+    assert.ok(!page.messages().some((m) => m.data?.value === 'went on'));
+    await page.eventTime();
+    await page.close();
+    await slow.stop();
+  },
+);
 
 test('P40a timers that compute for ever', async () => {
   const control = server.control();
@@ -145,7 +157,13 @@ test('P40a timers that compute for ever', async () => {
 
 test('Q2 a session that eats memory gets a Lua error that names the option', async () => {
   const control = server.control();
-  const answer = await control.call('eval', { session: 'new', code: 'local t = {} while true do t[#t + 1] = string.rep("x", 100000) .. #t end' });
+  const answer = await control.call('eval', {
+    session: 'new',
+    code: `
+      local t = {}
+      while true do t[#t + 1] = string.rep("x", 100000) .. #t end
+    `,
+  });
   assert.equal(answer.ok, false);
   assert.match(answer.error.message, /--memory-limit/);
   await othersGoOn();
@@ -207,8 +225,15 @@ test('P22a half-open requests and idle connections leave threads for others', as
 });
 
 test('P120 garbage instead of HTTP', async () => {
-  for (const text of ['\0\0\0\0', 'GET\r\n\r\n', `GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(500)}\r\n`, 'GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n', `${'A'.repeat(70000)}\r\n\r\n`,
-    'POST /api/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n']) await server.raw(text);
+  for (const text of [
+    '\0\0\0\0',
+    'GET\r\n\r\n',
+    `GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(500)}\r\n`,
+    'GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n',
+    `${'A'.repeat(70000)}\r\n\r\n`,
+    'POST /api/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+  ])
+    await server.raw(text);
   await othersGoOn();
 });
 
@@ -217,11 +242,19 @@ test('Q1 connected pages that do nothing cost nothing', async () => {
   const pages = [];
   for (let i = 0; i < 50; i++) pages.push(await quiet.page(await quiet.session()));
   for (const page of pages) await page.watchApp();
-  const ticks = () => readFileSync(`/proc/${quiet.pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13).reduce((a, b) => a + Number(b), 0);
+  const ticks = () =>
+    readFileSync(`/proc/${quiet.pid}/stat`, 'utf8')
+      .split(') ')[1]
+      .split(' ')
+      .slice(11, 13)
+      .reduce((a, b) => a + Number(b), 0);
   let before = ticks();
   let since = performance.now();
   await until(() => {
-    if (ticks() !== before) { before = ticks(); since = performance.now(); }
+    if (ticks() !== before) {
+      before = ticks();
+      since = performance.now();
+    }
     return performance.now() - since > 3000;
   }, 'three seconds without a tick', 30000);
   for (const page of pages) await page.close();
@@ -261,7 +294,12 @@ test('L5 N2 equal long texts in very many variables of one page do not hold up t
   const session = await many.session(), page = await many.page(session), control = many.control();
   await page.watchApp();
   for (let first = 10; first < 24000; first += 8000)
-    await page.ask(Array.from({ length: 8000 }, (_, i) => ({ type: 'create', data: { id: first + i, parentId: 1, properties: { path: 'text' } } })));
+    await page.ask(
+      Array.from({ length: 8000 }, (_, i) => ({
+        type: 'create',
+        data: { id: first + i, parentId: 1, properties: { path: 'text' } },
+      })),
+    );
   for (const code of ['long()', 'long()', 'return 1'])
     assert.equal((await within(10000, control.call('eval', { session, code }), code)).error, undefined);
   control.close();
@@ -269,13 +307,34 @@ test('L5 N2 equal long texts in very many variables of one page do not hold up t
 });
 
 test('P42 Lua that nests as deep as it may has the stack for it, however it is called', async () => {
-  const deep = 'local function f(n) return (string.gsub("a", "a", function() return f(n + 1) end)) end local function g() pcall(g) error("x") end pcall(f, 1) pcall(g) '
-    + 'local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) pcall(function() return t[1] end) return "alive"';
+  const deep = `
+    local function f(n)
+      return (string.gsub("a", "a", function() return f(n + 1) end))
+    end
+    local function g()
+      pcall(g)
+      error("x")
+    end
+    pcall(f, 1)
+    pcall(g)
+    local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end})
+    pcall(function() return t[1] end)
+    return "alive"
+  `;
   const control = server.control();
   const answer = await control.call('eval', { code: deep });
   assert.equal(answer.json, 'alive', JSON.stringify(answer));
   control.close();
-  const site = await Server.start({ 'lua/main.lua': `${APP}\nlocal function deep() ${deep} end\nfunction App:deep() self.name = deep() end\nassert(deep() == "alive")` });
+  const site = await Server.start({
+    'lua/main.lua': `
+      ${APP}
+      local function deep()
+        ${deep}
+      end
+      function App:deep() self.name = deep() end
+      assert(deep() == "alive")
+    `,
+  });
   const page = await site.page(await site.session());
   await page.watchApp();
   page.create(2, 'name');
@@ -291,10 +350,18 @@ test('P120 a thousand levels of nesting are an error, on every road', async () =
   const site = await Server.start({ 'lua/main.lua': APP });
   const id = await site.session();
   const page = await site.page(id);
-  for (const text of [nested, `{"type":"update","id":1,"value":${nested}}`, `{"type":"update","id":1,"value":${'['.repeat(990)}${']'.repeat(990)}}`]) page.send(text);
+  for (const text of [
+    nested,
+    `{"type":"update","id":1,"value":${nested}}`,
+    `{"type":"update","id":1,"value":${'['.repeat(990)}${']'.repeat(990)}}`,
+  ])
+    page.send(text);
   await until(() => page.messages().filter((m) => m.type === 'error').length >= 3, 'three errors');
-  for (const levels of [900, 990, 5000, 100000])
-    assert.ok((await site.fetch(`/api/update?session=${id}`, { method: 'POST', body: `{"varId":1,"value":${'['.repeat(levels)}${']'.repeat(levels)}}` })).status >= 200);
+  for (const levels of [900, 990, 5000, 100000]) {
+    const body = `{"varId":1,"value":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+    const { status } = await site.fetch(`/api/update?session=${id}`, { method: 'POST', body });
+    assert.ok(status >= 200);
+  }
   assert.equal((await site.get(`/${id}`)).status, 200);
   await page.close();
   await site.stop();
@@ -302,7 +369,11 @@ test('P120 a thousand levels of nesting are an error, on every road', async () =
 
 test('L145 a flood of equal errors is one record at once, and their number a second later', async () => {
   const fleet = Array.from({ length: 1000 }, () => '{ rows = { {}, {} } }').join(', ');
-  const main = `${APP}\nfunction App:fail() error("no wind") end\nApp.fleet = { ${fleet} }`;
+  const main = `
+    ${APP}
+    function App:fail() error("no wind") end
+    App.fleet = { ${fleet} }
+  `;
   const flooded = await Server.start({ 'lua/main.lua': main }, ['-v']);
   const page = await flooded.page(await flooded.session());
   await page.watchApp();
@@ -319,7 +390,12 @@ test('L145 a flood of equal errors is one record at once, and their number a sec
   await told(/no wind/);
   await page.ask(rows(2000, (i) => `fleet.${i}.rows`, { keyed: 'true', key: 'id' }));
   await told(/^variable \d+: .*no 'id'|no 'id'/);
-  await page.ask(rows(10, () => '').map((_, i) => ({ type: 'error', data: { varId: 10 + i, code: 'render', description: 'no such element' } })));
+  await page.ask(
+    rows(10, () => '').map((_, i) => ({
+      type: 'error',
+      data: { varId: 10 + i, code: 'render', description: 'no such element' },
+    })),
+  );
   await told(/no such element/);
   await page.close();
   await flooded.stop();

@@ -11,7 +11,12 @@ export const powers = {
     return answer.some((m) => m.type === 'error' && m.data.code === 'unauthorized') ? 'refused' : 'allowed';
   },
   'the property lua over the API': async (at, headers) => {
-    const answer = await post(at, `/api/update?session=${at.id}&client=${at.client}`, headers, '{"varId":1,"properties":{"lua":"ran = (ran or 0) + 1"}}');
+    const answer = await post(
+      at,
+      `/api/update?session=${at.id}&client=${at.client}`,
+      headers,
+      '{"varId":1,"properties":{"lua":"ran = (ran or 0) + 1"}}',
+    );
     return answer.status !== 200 ? answer.status : answer.body.includes('--allow-lua-property') ? 'refused' : 'allowed';
   },
   'source lines over a WebSocket': async (at, headers) => {
@@ -46,15 +51,22 @@ function shownOr(messages) {
 }
 
 export function post(at, where, headers, body, version = '1.1') {
-  const lines = Object.entries({ Host: at.host, 'Content-Length': body.length, Connection: 'close', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const lines = Object.entries({ Host: at.host, 'Content-Length': body.length, Connection: 'close', ...headers })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
   return at.server.raw(`POST ${where} HTTP/${version}\r\n${lines}\r\n${body}`);
 }
 
-export const poll = async (at, headers) => JSON.parse((await post(at, `/api/poll?session=${at.id}&client=${at.client}`, headers, '{}')).body).result;
+export const poll = async (at, headers) =>
+  JSON.parse((await post(at, `/api/poll?session=${at.id}&client=${at.client}`, headers, '{}')).body).result;
 
 /** A server with one session whose last save failed. */
 export async function served(options = [], env = {}) {
-  const server = await Server.start({ 'lua/main.lua': `${APP}pcall(require, "lib")`, 'lua/lib.lua': 'return 1' }, ['--watch', ...options], { env: { LSESS_EDITOR: 'true', ...env } });
+  const server = await Server.start(
+    { 'lua/main.lua': `${APP}pcall(require, "lib")`, 'lua/lib.lua': 'return 1' },
+    ['--watch', ...options],
+    { env: { LSESS_EDITOR: 'true', ...env } },
+  );
   const here = server.url.replace('0.0.0.0', '127.0.0.1');
   server.url = here;
   const at = { server, id: await server.session(), host: new URL(here).host, origin: here, client: 'a' };

@@ -1,4 +1,5 @@
-/** Messages as a page sends them: forms, envelopes, malformed input row by row, errors and their codes (P43–P53, P86–P103, section 17 of protocol.md). */
+/** Messages as a page sends them: forms, envelopes, malformed input row by row, errors and their codes (P43–P53,
+ * P86–P103, section 17 of protocol.md). */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Server, until } from './lib.js';
@@ -69,9 +70,19 @@ test('P44 PX5 an empty wrapper is an empty batch that flushes when it is a user 
 
 test('P45 PX4 nested and flat forms are equal and mix; with a data object the siblings are ignored', async () => {
   const own = await fresh();
-  const answer = await own.ask([{ type: 'watch', id: 1 }, { type: 'create', id: 2, parentId: 1, properties: { path: 'name' } }, create(3, 'count'),
-    { type: 'create', data: { id: 4, parentId: 1, properties: { path: 'flag' } }, id: 99, parentId: 98, properties: {} },
-    { type: 'create', data: 'no object', id: 5, parentId: 1, properties: { path: 'note' } }]);
+  const answer = await own.ask([
+    { type: 'watch', id: 1 },
+    { type: 'create', id: 2, parentId: 1, properties: { path: 'name' } },
+    create(3, 'count'),
+    {
+      type: 'create',
+      data: { id: 4, parentId: 1, properties: { path: 'flag' } },
+      id: 99,
+      parentId: 98,
+      properties: {},
+    },
+    { type: 'create', data: 'no object', id: 5, parentId: 1, properties: { path: 'note' } },
+  ]);
   assert.deepEqual(errorsOf(answer), []);
   assert.deepEqual([2, 3, 4, 5].map((id) => valueOf(answer, id)), ['North', 0, true, 'n']);
   assert.equal(valueOf(await own.ask([{ type: 'update', id: 2, value: 'x' }, { type: 'get', varIds: [2] }]), 2), undefined, 'no echo');
@@ -116,9 +127,16 @@ test('P49 P49a P50 success is silent; updates hold what changed and are never em
   assert.deepEqual(await own.ask([watch, { type: 'unwatch', data: { varId: 2 } }, { type: 'unwatch', data: { varId: 2 } }].slice(1)), []);
   await own.ask({ type: 'watch', data: { varId: 2 } });
   assert.deepEqual(await own.ask(write(3, 'East')), [{ type: 'update', data: { varId: 2, value: 'East' } }]);
-  assert.deepEqual(await own.ask(set(2, { label: 'a', hint: 'b' })), [{ type: 'update', data: { varId: 2, properties: { hint: 'b', label: 'a' } } }]);
-  assert.deepEqual(await own.ask(set(2, { label: '' })), [{ type: 'update', data: { varId: 2, properties: { label: '' } } }], 'a removed property is ""');
-  for (const message of own.messages().filter((m) => m.type === 'update')) assert.ok('value' in message.data || Object.keys(message.data.properties).length > 0);
+  assert.deepEqual(await own.ask(set(2, { label: 'a', hint: 'b' })), [
+    { type: 'update', data: { varId: 2, properties: { hint: 'b', label: 'a' } } },
+  ]);
+  assert.deepEqual(
+    await own.ask(set(2, { label: '' })),
+    [{ type: 'update', data: { varId: 2, properties: { label: '' } } }],
+    'a removed property is ""',
+  );
+  for (const message of own.messages().filter((m) => m.type === 'update'))
+    assert.ok('value' in message.data || Object.keys(message.data.properties).length > 0);
   await own.close();
 });
 
@@ -154,9 +172,13 @@ test('section 17: an empty frame is an empty batch', async () => {
 test('P43 PX6 section 17: text that is no JSON, truncated or followed by garbage is bad-message and nothing of it is done', async () => {
   const own = await fresh();
   await own.ask([watch, create(2, 'bump()', { access: 'action' }), create(3, 'count')]);
-  const bad = ['hello', '5', '"x"', 'null', 'true', '-', '{', '[', '[1,', `[${JSON.stringify(write(2, null))}`, `${JSON.stringify(write(2, null))} x`, `[${JSON.stringify(write(2, null))}],`,
-    `{"type":"update","data":{"varId":2,"value":nul}}`, `{'type':'update'}`, '{"type":"update",}', '[,]', '{"userEvent":true,"messages":[', '\ufeff{}', '{"type":"upd\u0001ate"}',
-    '{"type":"x\\q"}', '{"value":NaN}', '{"value":01}', '{"value":1.}', '{"value":.5}', '{"value":+1}'];
+  const bad = [
+    'hello', '5', '"x"', 'null', 'true', '-', '{', '[', '[1,', `[${JSON.stringify(write(2, null))}`,
+    `${JSON.stringify(write(2, null))} x`, `[${JSON.stringify(write(2, null))}],`,
+    `{"type":"update","data":{"varId":2,"value":nul}}`, `{'type':'update'}`, '{"type":"update",}', '[,]',
+    '{"userEvent":true,"messages":[', '\ufeff{}', '{"type":"upd\u0001ate"}', '{"type":"x\\q"}', '{"value":NaN}',
+    '{"value":01}', '{"value":1.}', '{"value":.5}', '{"value":+1}',
+  ];
   for (const text of bad) {
     const from = own.frames.length;
     own.send(text);
@@ -174,21 +196,44 @@ test('section 17: an array element that is no object; other elements are process
 });
 
 test('section 17: type missing, unknown, not a string', async () => {
-  for (const text of ['{}', '{"data":{"varId":1}}', '{"type":"nonsense"}', '{"type":""}', '{"type":"Watch","id":1}', '{"type":"poll"}', '{"type":"poll","wait":"5s"}'])
+  for (const text of [
+    '{}', '{"data":{"varId":1}}', '{"type":"nonsense"}', '{"type":""}', '{"type":"Watch","id":1}', '{"type":"poll"}',
+    '{"type":"poll","wait":"5s"}',
+  ])
     await refused(text, ['unknown-type'], inArray);
-  for (const text of ['{"type":5}', '{"type":null}', '{"type":["watch"]}', '{"type":{}}', '{"type":true}']) await refused(text, ['bad-message'], inArray);
+  for (const text of ['{"type":5}', '{"type":null}', '{"type":["watch"]}', '{"type":{}}', '{"type":true}'])
+    await refused(text, ['bad-message'], inArray);
 });
 
 test('section 17: ids missing, zero, fractional, a string, beyond 64 bit', async () => {
-  const bad = ['', '"varId":0', '"varId":1.5', '"varId":"1"', '"varId":null', '"varId":true', '"varId":9223372036854775808', '"varId":-9223372036854775809', '"varId":1e300', '"varId":[1]'];
+  const bad = [
+    '', '"varId":0', '"varId":1.5', '"varId":"1"', '"varId":null', '"varId":true', '"varId":9223372036854775808',
+    '"varId":-9223372036854775809', '"varId":1e300', '"varId":[1]',
+  ];
   for (const type of ['update', 'destroy', 'watch', 'unwatch'])
     for (const id of bad) {
       await refused(`{"type":"${type}","data":{${id}}}`, ['bad-message'], inArray);
       await refused(`{"type":"${type}"${id && `,${id}`}}`, ['bad-message'], inArray);
     }
-  for (const id of bad) await refused(`{"type":"create","data":{${[id.replace('varId', 'id'), '"parentId":1', '"properties":{"path":"name"}'].filter(Boolean).join(',')}}}`, ['bad-message'], inArray);
-  for (const parent of ['1.5', '"1"', '9223372036854775808', 'true']) await refused(`{"type":"create","data":{"id":9001,"parentId":${parent},"properties":{"path":"name"}}}`, ['bad-message'], inArray);
-  for (const text of ['{"type":"get"}', '{"type":"get","varIds":1}', '{"type":"get","varIds":[1,"2"]}', '{"type":"getObjects"}', '{"type":"getObjects","objIds":[1.5]}'])
+  for (const id of bad)
+    await refused(
+      `{"type":"create","data":{${[id.replace('varId', 'id'), '"parentId":1', '"properties":{"path":"name"}'].filter(Boolean).join(',')}}}`,
+      ['bad-message'],
+      inArray,
+    );
+  for (const parent of ['1.5', '"1"', '9223372036854775808', 'true'])
+    await refused(
+      `{"type":"create","data":{"id":9001,"parentId":${parent},"properties":{"path":"name"}}}`,
+      ['bad-message'],
+      inArray,
+    );
+  for (const text of [
+    '{"type":"get"}',
+    '{"type":"get","varIds":1}',
+    '{"type":"get","varIds":[1,"2"]}',
+    '{"type":"getObjects"}',
+    '{"type":"getObjects","objIds":[1.5]}',
+  ])
     await refused(text, ['bad-message'], inArray);
 });
 
@@ -227,8 +272,14 @@ test('section 17 T37: values with nesting and references are legal', async () =>
 });
 
 test('P79 PX16 section 17: self-parents, cycles, missing parents', async () => {
-  const cases = [[create(9100, 'name', {}, 9100)], [create(9100, 'name', {}, 9101), create(9101, 'name', {}, 9100)], [create(9100, 'name', {}, 0)],
-    [{ type: 'create', data: { id: 9100, properties: { path: 'name' } } }], [create(9100, 'name', {}, -1)], [create(9100, 'name', {}, 424242)]];
+  const cases = [
+    [create(9100, 'name', {}, 9100)],
+    [create(9100, 'name', {}, 9101), create(9101, 'name', {}, 9100)],
+    [create(9100, 'name', {}, 0)],
+    [{ type: 'create', data: { id: 9100, properties: { path: 'name' } } }],
+    [create(9100, 'name', {}, -1)],
+    [create(9100, 'name', {}, 424242)],
+  ];
   for (const messages of cases) {
     const answer = await page.ask(messages);
     assert.deepEqual(codes(answer), messages.map(() => 'bad-parent'));
@@ -241,15 +292,36 @@ test('P79 PX16 section 17: self-parents, cycles, missing parents', async () => {
 
 test('P98 each code, with the id it belongs to', async () => {
   const own = await fresh();
-  await own.ask([watch, create(2, 'name'), create(3, 'name', { access: 'r' }), create(4, 'fail()', { access: 'action' }), create(5, 'name.inner.x', { access: 'w' })]);
+  await own.ask([
+    watch,
+    create(2, 'name'),
+    create(3, 'name', { access: 'r' }),
+    create(4, 'fail()', { access: 'action' }),
+    create(5, 'name.inner.x', { access: 'w' }),
+  ]);
   const cases = [
-    [{ type: 'watch', id: 50 }, 'not-found', 50], [write(50, 1), 'not-found', 50], [{ type: 'get', varIds: [50] }, 'not-found', 50], [create(2, 'name'), 'id-in-use', 2],
-    [create(1, 'name'), 'id-in-use', 1], [create(51, 'name', {}, 50), 'bad-parent', 51], [{ type: 'create', data: { id: 51, parentId: 1 } }, 'bad-path', 51],
-    [create(51, ''), 'bad-path', 51], [create(51, 'a..b'), 'bad-path', 51], [create(51, 'rename(_).x', { access: 'action' }), 'bad-path', 51], [create(51, 'a.'), 'bad-path', 51],
-    [create(51, 'rename(_)', { access: 'rw' }), 'bad-access', 51], [create(51, 'name', { access: 'sideways' }), 'bad-access', 51], [write(3, 'x'), 'bad-access', 3],
-    [write(1, { obj: 2 }), 'bad-access', 1], [{ type: 'destroy', id: 1 }, 'bad-access', 1], [create(51, 'nothing()', { access: 'r' }), 'path-failure', 51],
-    [write(5, 'x'), 'path-failure', 5], [create(52, 'name.inner', { access: 'r' }), 'path-failure', 52], [write(4, null), 'lua-error', 4],
-    [create(53, 'bad()', { access: 'r' }), 'lua-error', 53], [{ type: 'getObjects', objIds: [99999] }, 'not-found', undefined],
+    [{ type: 'watch', id: 50 }, 'not-found', 50],
+    [write(50, 1), 'not-found', 50],
+    [{ type: 'get', varIds: [50] }, 'not-found', 50],
+    [create(2, 'name'), 'id-in-use', 2],
+    [create(1, 'name'), 'id-in-use', 1],
+    [create(51, 'name', {}, 50), 'bad-parent', 51],
+    [{ type: 'create', data: { id: 51, parentId: 1 } }, 'bad-path', 51],
+    [create(51, ''), 'bad-path', 51],
+    [create(51, 'a..b'), 'bad-path', 51],
+    [create(51, 'rename(_).x', { access: 'action' }), 'bad-path', 51],
+    [create(51, 'a.'), 'bad-path', 51],
+    [create(51, 'rename(_)', { access: 'rw' }), 'bad-access', 51],
+    [create(51, 'name', { access: 'sideways' }), 'bad-access', 51],
+    [write(3, 'x'), 'bad-access', 3],
+    [write(1, { obj: 2 }), 'bad-access', 1],
+    [{ type: 'destroy', id: 1 }, 'bad-access', 1],
+    [create(51, 'nothing()', { access: 'r' }), 'path-failure', 51],
+    [write(5, 'x'), 'path-failure', 5],
+    [create(52, 'name.inner', { access: 'r' }), 'path-failure', 52],
+    [write(4, null), 'lua-error', 4],
+    [create(53, 'bad()', { access: 'r' }), 'lua-error', 53],
+    [{ type: 'getObjects', objIds: [99999] }, 'not-found', undefined],
   ];
   for (const [message, code, id] of cases) {
     const [error, ...more] = errorsOf(await own.ask(message));
@@ -261,8 +333,17 @@ test('P98 each code, with the id it belongs to', async () => {
 
 test('P52 P53 PX3 a message that fails does not keep the next ones from being done, whatever the failure', async () => {
   const own = await fresh();
-  const answer = await own.ask([watch, create(2, 'name', { access: 'sideways' }), create(3, 'rename(_).x'), create(4, 'fail()', { access: 'action' }), write(4, null), write(1, 5),
-    create(5, 'count'), create(6, 'bump()', { access: 'action' }), write(6, null)]);
+  const answer = await own.ask([
+    watch,
+    create(2, 'name', { access: 'sideways' }),
+    create(3, 'rename(_).x'),
+    create(4, 'fail()', { access: 'action' }),
+    write(4, null),
+    write(1, 5),
+    create(5, 'count'),
+    create(6, 'bump()', { access: 'action' }),
+    write(6, null),
+  ]);
   assert.deepEqual(codes(answer), ['bad-access', 'bad-path', 'lua-error', 'bad-access']);
   assert.equal(valueOf(answer, 5), 1, 'detection ran after them');
   await own.close();
@@ -289,7 +370,11 @@ test('P101 P103 each failed write has its own error; one found by detection is t
   assert.deepEqual(await own.ask([]), [], 'told once');
   assert.deepEqual(await own.ask(write(4, null)), [], 'also after other changes');
   const cleared = await own.ask(write(3, 'North'));
-  assert.deepEqual(cleared, [{ type: 'update', data: { varId: 5, value: 'NORTH' } }], 'it reads again: an update, though the value is the one from before');
+  assert.deepEqual(
+    cleared,
+    [{ type: 'update', data: { varId: 5, value: 'NORTH' } }],
+    'it reads again: an update, though the value is the one from before',
+  );
   await own.close();
 });
 
@@ -306,15 +391,30 @@ test('P101 PX34 a write that works after one that failed sends an update, for ac
 test('P89 PX28 a refused value: what holds, then the error; the program keeps its value', async () => {
   const own = await fresh();
   await own.ask([watch, create(2, 'name', { access: 'r' }), create(3, 'name.x')]);
-  assert.deepEqual((await own.ask(write(2, 'South'))).map((m) => [m.type, m.data.varId, m.data.value]), [['update', 2, 'North'], ['error', 2, undefined]]);
-  assert.deepEqual((await own.ask([write(2, 'South'), { type: 'watch', id: 60 }])).map((m) => m.type), ['update', 'error', 'error'], 'P59: in handling order');
+  assert.deepEqual(
+    (await own.ask(write(2, 'South'))).map((m) => [m.type, m.data.varId, m.data.value]),
+    [
+      ['update', 2, 'North'],
+      ['error', 2, undefined],
+    ],
+  );
+  assert.deepEqual(
+    (await own.ask([write(2, 'South'), { type: 'watch', id: 60 }])).map((m) => m.type),
+    ['update', 'error', 'error'],
+    'P59: in handling order',
+  );
   await own.close();
 });
 
 test('P102 PX35 errors that pages send are taken and not answered', async () => {
   const own = await fresh();
-  for (const message of [{ type: 'error', data: { varId: 1, code: 'bad-viewdef', description: 'Harbor.DEFAULT: two roots' } }, { type: 'error', data: {} }, { type: 'error' },
-    { type: 'error', data: { varId: 'x', code: 5 } }]) assert.deepEqual(await own.ask(message), []);
+  for (const message of [
+    { type: 'error', data: { varId: 1, code: 'bad-viewdef', description: 'Harbor.DEFAULT: two roots' } },
+    { type: 'error', data: {} },
+    { type: 'error' },
+    { type: 'error', data: { varId: 'x', code: 5 } },
+  ])
+    assert.deepEqual(await own.ask(message), []);
   await until(() => server.logs().some((text) => text.includes('bad-viewdef') && text.includes('two roots')), 'the record');
   await own.close();
 });
@@ -324,8 +424,12 @@ test('P102 PX35 errors that pages send are taken and not answered', async () => 
 test('P86 P87 P88 properties: suffixes, order, removal, no change sends nothing', async () => {
   const own = await fresh();
   await own.ask([watch, create(2, 'name')]);
-  assert.deepEqual((await own.ask(set(2, { 'a:low': '1', 'b:HIGH': '2', 'c:Med': '3', 'd:medium': '4', 'e:x': '5' }))).map((m) => m.data.properties),
-    [{ b: '2' }, { c: '3', d: '4', 'e:x': '5' }, { a: '1' }]);
+  assert.deepEqual(
+    (await own.ask(set(2, { 'a:low': '1', 'b:HIGH': '2', 'c:Med': '3', 'd:medium': '4', 'e:x': '5' }))).map(
+      (m) => m.data.properties,
+    ),
+    [{ b: '2' }, { c: '3', d: '4', 'e:x': '5' }, { a: '1' }],
+  );
   assert.deepEqual(await own.ask(set(2, { 'a:low': '1', 'b:high': '2' })), [], 'the same value at the same priority');
   assert.deepEqual((await own.ask(set(2, { 'b:low': '2' }))).map((m) => m.data.properties), [{ b: '2' }], 'another priority is a change');
   assert.deepEqual((await own.ask(set(2, { b: '' }))).map((m) => m.data.properties), [{ b: '' }]);
@@ -336,15 +440,40 @@ test('P55 P61 a value that reads back equal is not echoed, one that the program 
   const own = await fresh();
   await own.ask([watch, create(2, 'name'), create(3, 'clip')]);
   assert.deepEqual(await own.ask(write(2, 'South')), []);
-  await own.ask(set(1, { lua: 'local app = session:getApp() local seen; setmetatable(app, { __index = function(t, k) if k == "clip" then return seen end return Harbor[k] end, __newindex = function(t, k, v) '
-    + 'if k == "clip" then seen = tostring(v):sub(1, 3) else rawset(t, k, v) end end })' }));
+  await own.ask(
+    set(1, {
+      lua: `
+        local app = session:getApp()
+        local seen
+        setmetatable(app, {
+          __index = function(t, k)
+            if k == "clip" then return seen end
+            return Harbor[k]
+          end,
+          __newindex = function(t, k, v)
+            if k == "clip" then
+              seen = tostring(v):sub(1, 3)
+            else
+              rawset(t, k, v)
+            end
+          end,
+        })
+      `,
+    }),
+  );
   assert.deepEqual((await own.ask(write(3, 'abcdef'))).map((m) => m.data), [{ varId: 3, value: 'abc' }]);
   await own.close();
 });
 
 test('P90 an action runs each time; a placeholder gets the value, null included', async () => {
   const own = await fresh();
-  await own.ask([watch, create(2, 'bump()', { access: 'action' }), create(3, 'count'), create(4, 'rename(_)', { access: 'action' }), create(5, 'name')]);
+  await own.ask([
+    watch,
+    create(2, 'bump()', { access: 'action' }),
+    create(3, 'count'),
+    create(4, 'rename(_)', { access: 'action' }),
+    create(5, 'name'),
+  ]);
   assert.equal(valueOf(await own.ask([write(2, null), write(2, null), write(2, 7)]), 3), 3);
   assert.equal(valueOf(await own.ask(write(4, 'West')), 5), 'West');
   assert.deepEqual(await own.ask(write(4, 'West')), []);
@@ -362,19 +491,29 @@ test('P91 PX29 variable 1 has no value to write; its properties may be set', asy
 });
 
 test('P91a PX30 L139 the lua property: inline and a file, both forms; it is dropped and told to nobody', async () => {
-  const site = await Server.start({ 'lua/main.lua': MAIN, 'lua/helpers.lua': 'session:getApp().name = "from a file"', 'html/x.lua': 'session:getApp().name = "stolen"' });
+  const site = await Server.start({
+    'lua/main.lua': MAIN,
+    'lua/helpers.lua': 'session:getApp().name = "from a file"',
+    'html/x.lua': 'session:getApp().name = "stolen"',
+  });
   const id = await site.session();
   const own = await site.page(id), other = await site.page(id);
   await other.ask([watch]);
   await own.ask([watch, create(2, 'name')]);
-  assert.deepEqual(await own.ask({ type: 'update', id: 1, properties: { lua: 'session:getApp().name = "inline"' } }), [{ type: 'update', data: { varId: 2, value: 'inline' } }]);
+  assert.deepEqual(await own.ask({ type: 'update', id: 1, properties: { lua: 'session:getApp().name = "inline"' } }), [
+    { type: 'update', data: { varId: 2, value: 'inline' } },
+  ]);
   assert.deepEqual(await own.ask(set(1, { lua: 'helpers.lua' })), [{ type: 'update', data: { varId: 2, value: 'from a file' } }]);
   for (const bad of ['error("no")', 'x =', '../html/x.lua', '/etc/passwd.lua', 'missing.lua', '..\\html\\x.lua']) {
     const answer = await own.ask(set(1, { lua: bad }));
     assert.deepEqual(errorsOf(answer).map((e) => [e.varId, e.code]), [[1, 'lua-error']], bad);
     assert.equal(answer.length, 1);
   }
-  for (let i = 0; i < 2; i++) assert.deepEqual(errorsOf(await own.ask(set(1, { 'lua:high': 'count = (count or 0) + 1 session:getApp().count = count' }))), []);
+  for (let i = 0; i < 2; i++)
+    assert.deepEqual(
+      errorsOf(await own.ask(set(1, { 'lua:high': 'count = (count or 0) + 1 session:getApp().count = count' }))),
+      [],
+    );
   assert.equal((await own.ask(create(3, 'count'))).at(-1).data.value, 2, 'the same text twice');
   assert.deepEqual(await other.ask([]), []);
   assert.ok(!own.messages().concat(other.messages()).some((m) => m.data?.properties && 'lua' in m.data.properties));

@@ -1,4 +1,5 @@
-/** Sessions and pages over their lives: routing, creation and end, the listing, view definitions, disconnect and reconnect, get and getObjects (sections 1, 2, 14, 15 and 16 of protocol.md). */
+/** Sessions and pages over their lives: routing, creation and end, the listing, view definitions, disconnect and
+ * reconnect, get and getObjects (sections 1, 2, 14, 15 and 16 of protocol.md). */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,8 +20,13 @@ const INDEX = '<!doctype html><html><head><title>t</title></head><body ui-app></
 let server;
 
 before(async () => {
-  server = await Server.start({ 'lua/main.lua': MAIN, 'viewdefs/Harbor.DEFAULT.html': VIEW, 'viewdefs/deep/er/Boat.COMPACT.html': '<template><i></i></template>',
-    'html/index.html': INDEX, 'html/deadbeef.txt': 'static' });
+  server = await Server.start({
+    'lua/main.lua': MAIN,
+    'viewdefs/Harbor.DEFAULT.html': VIEW,
+    'viewdefs/deep/er/Boat.COMPACT.html': '<template><i></i></template>',
+    'html/index.html': INDEX,
+    'html/deadbeef.txt': 'static',
+  });
 });
 
 after(() => server.stop());
@@ -44,8 +50,20 @@ async function rowOf(id, where = server) {
 
 test('P1 routing: the root, /api/, /ws/, a live session, else a file', async () => {
   const id = await server.session();
-  const answers = { '/': 302, [`/${id}`]: 200, [`/${id}/api/get`]: 200, [`/${id}/ws/x`]: 200, '/api/get': 405, '/ws/deadbeef.txt': 404, '/deadbeef.txt': 200, [`/x${id}`]: 404,
-    [`/${id.toUpperCase()}`]: 404, [`/${id}0`]: 404, '/apix': 404, '/wsx': 404 };
+  const answers = {
+    '/': 302,
+    [`/${id}`]: 200,
+    [`/${id}/api/get`]: 200,
+    [`/${id}/ws/x`]: 200,
+    '/api/get': 405,
+    '/ws/deadbeef.txt': 404,
+    '/deadbeef.txt': 200,
+    [`/x${id}`]: 404,
+    [`/${id.toUpperCase()}`]: 404,
+    [`/${id}0`]: 404,
+    '/apix': 404,
+    '/wsx': 404,
+  };
   for (const [where, status] of Object.entries(answers)) assert.equal((await server.get(where)).status, status, where);
 });
 
@@ -68,7 +86,13 @@ test('P18 the listings of a session that has ended are 404', async () => {
 });
 
 test('P21 the page is asked for again each time, named assets are not', async () => {
-  const site = await Server.start({ 'lua/main.lua': MAIN, 'html/index.html': INDEX, 'html/docs/index.html': 'd', 'html/app-0123456789ab.js': '1', 'html/app.js': '1' });
+  const site = await Server.start({
+    'lua/main.lua': MAIN,
+    'html/index.html': INDEX,
+    'html/docs/index.html': 'd',
+    'html/app-0123456789ab.js': '1',
+    'html/app.js': '1',
+  });
   const id = await site.session();
   for (const where of [`/${id}`, '/docs/', '/app.js']) assert.equal((await site.get(where)).headers['cache-control'], 'no-cache', where);
   assert.match((await site.get('/app-0123456789ab.js')).headers['cache-control'], /max-age=[1-9]/);
@@ -84,7 +108,17 @@ test('P26 what the control socket does to a session is an item of its queue, bet
   const asked = [];
   for (let i = 0; i < 50; i++) {
     own.send({ userEvent: true, messages: [write(3, null)] });
-    asked.push(control.call('eval', { session, code: 'local app = session:getApp() local before = app.count for i = 1, 2000 do app.count = before + 1 end return app.count - before' }));
+    asked.push(
+      control.call('eval', {
+        session,
+        code: `
+          local app = session:getApp()
+          local before = app.count
+          for i = 1, 2000 do app.count = before + 1 end
+          return app.count - before
+        `,
+      }),
+    );
   }
   assert.deepEqual((await Promise.all(asked)).map((answer) => answer.json), Array(50).fill(1));
   await own.message((m) => m.data?.varId === 2 && m.data.value === 100);
@@ -93,7 +127,12 @@ test('P26 what the control socket does to a session is an item of its queue, bet
 });
 
 test('P27 P28 Lua sees the short number alone, addresses the long id alone', async () => {
-  const site = await Server.start({ 'lua/main.lua': `${MAIN}\nsession:getApp().name = session._sessionID` });
+  const site = await Server.start({
+    'lua/main.lua': `
+      ${MAIN}
+      session:getApp().name = session._sessionID
+    `,
+  });
   const id = await site.session(), next = await site.session();
   assert.match(id, /^[0-9a-f]{32}$/);
   assert.notEqual(id, next);
@@ -110,7 +149,13 @@ test('P27 P28 Lua sees the short number alone, addresses the long id alone', asy
 
 test('P30 P31 a session is found only when main.lua has run; it makes variable 1, nobody else does', async () => {
   const sign = path.join(makeSite({}), 'go');
-  const main = 'io.stderr:write("begun " .. session._sessionID .. "\\n") local f while not f do f = io.open(os.getenv("SIGN")) end f:close() created = true';
+  const main = `
+    io.stderr:write("begun " .. session._sessionID .. "\\n")
+    local f
+    while not f do f = io.open(os.getenv("SIGN")) end
+    f:close()
+    created = true
+  `;
   const site = await Server.start({ 'lua/main.lua': main }, ['--time-limit', '0'], { env: { SIGN: sign } });
   const control = site.control();
   const waiting = site.session();
@@ -130,7 +175,14 @@ test('P30 P31 a session is found only when main.lua has run; it makes variable 1
 
 test('P33 the end of a session: its timers stop, the id is unknown, the numbers begin with 1 again', async () => {
   const ticks = path.join(makeSite({}), 'ticks');
-  const main = `${MAIN}\nsession:setInterval(function() local f = io.open(os.getenv("TICKS"), "a") f:write("x") f:close() end, 2)`;
+  const main = `
+    ${MAIN}
+    session:setInterval(function()
+      local f = io.open(os.getenv("TICKS"), "a")
+      f:write("x")
+      f:close()
+    end, 2)
+  `;
   const site = await Server.start({ 'lua/main.lua': main }, ['--session-timeout', '300ms'], { env: { TICKS: ticks } });
   const { id, page } = await site.opened(); /* which keeps it until it has been looked at */
   await until(() => existsSync(ticks), 'a tick');
@@ -155,7 +207,16 @@ test('P33 the end of a session: its timers stop, the id is unknown, the numbers 
 });
 
 test('P35 C2 a server that stops closes pages with 1001 and loses nothing that it took', async () => {
-  const site = await Server.start({ 'lua/main.lua': `${MAIN}\nfunction Harbor:note() local f = io.open(self.file, "a") f:write("x") f:close() end` });
+  const site = await Server.start({
+    'lua/main.lua': `
+      ${MAIN}
+      function Harbor:note()
+        local f = io.open(self.file, "a")
+        f:write("x")
+        f:close()
+      end
+    `,
+  });
   const own = await site.page(await site.session());
   const file = path.join(site.dir, 'notes.txt');
   await own.ask([watch, lua(`session:getApp().file = ${JSON.stringify(file)}`), create(2, 'note()', { access: 'action' })]);
@@ -175,11 +236,22 @@ test('P38 P58 frames of one connection are whole, however many threads have some
   await own.ask([watch, create(2, 'count'), create(3, 'name')]);
   const { session } = await rowOf(id);
   const controls = Array.from({ length: 4 }, () => server.control());
-  const asked = controls.flatMap((control, k) => Array.from({ length: 25 }, (_, i) => control.call('eval', { session,
-    code: `local app = session:getApp() app.count = app.count + 1 app.name = string.rep("${k}", ${20000 + i})` })));
+  const code = (k, i) => `
+    local app = session:getApp()
+    app.count = app.count + 1
+    app.name = string.rep("${k}", ${20000 + i})
+  `;
+  const asked = controls.flatMap((control, k) =>
+    Array.from({ length: 25 }, (_, i) => control.call('eval', { session, code: code(k, i) })),
+  );
   await Promise.all(asked);
   await own.message((m) => m.data?.varId === 2 && m.data.value === 100);
-  assert.ok(own.messages().filter((m) => m.type === 'update').every((m) => (m.data.varId !== 3 || /^(North|0+|1+|2+|3+)$/.test(m.data.value))));
+  assert.ok(
+    own
+      .messages()
+      .filter((m) => m.type === 'update')
+      .every((m) => m.data.varId !== 3 || /^(North|0+|1+|2+|3+)$/.test(m.data.value)),
+  );
   for (const control of controls) control.close();
   await own.close();
 });
@@ -190,7 +262,20 @@ test('P40 P16 the listing is taken between items, never in the middle of one', a
   await own.ask([watch, create(2, 'count'), create(3, 'name')]);
   const seen = [];
   for (let i = 0; i < 20; i++) {
-    own.send({ userEvent: true, messages: [lua(`local app = session:getApp() for i = 1, 20000 do app.count = i app.name = "n" .. i end app.count = ${i} app.name = "n${i}"`)] });
+    own.send({
+      userEvent: true,
+      messages: [
+        lua(`
+          local app = session:getApp()
+          for i = 1, 20000 do
+            app.count = i
+            app.name = "n" .. i
+          end
+          app.count = ${i}
+          app.name = "n${i}"
+        `),
+      ],
+    });
     seen.push(listing(id));
   }
   for (const rows of await Promise.all(seen)) {
@@ -219,12 +304,20 @@ test('P104 P105 P107 P110 templates come as one property of variable 1, first, o
   const own = await server.page(id), other = await server.page(id);
   const first = await own.ask([create(2, 'name'), watch]);
   const [sent] = viewdefsIn(first);
-  assert.deepEqual([sent['Harbor.DEFAULT'], sent['Boat.COMPACT']], [VIEW, '<template><i></i></template>'], 'sub-folders too, the key is the file name');
+  assert.deepEqual(
+    [sent['Harbor.DEFAULT'], sent['Boat.COMPACT']],
+    [VIEW, '<template><i></i></template>'],
+    'sub-folders too, the key is the file name',
+  );
   assert.equal(first[0].data.varId, 1);
   assert.ok('viewdefs' in first[0].data.properties, 'before every other update');
   assert.equal(typeof first[0].data.properties.viewdefs, 'string');
   assert.deepEqual(viewdefsIn(await own.ask(watch)), [], 'a repeated watch brings what is due only');
-  assert.deepEqual(viewdefsIn(await own.ask([{ type: 'unwatch', id: 1 }, { type: 'unwatch', id: 1 }, watch])).length, 1, 'one that begins to watch again gets all');
+  assert.deepEqual(
+    viewdefsIn(await own.ask([{ type: 'unwatch', id: 1 }, { type: 'unwatch', id: 1 }, watch])).length,
+    1,
+    'one that begins to watch again gets all',
+  );
   assert.deepEqual(Object.keys(viewdefsIn(await other.ask(watch))[0]).sort(), Object.keys(sent).sort(), 'P107: each connection by itself');
   assert.ok(!(await listing(id))[0].properties.viewdefs, 'P110: the property is empty again');
   for (const page of [own, other]) await page.close();
@@ -259,16 +352,25 @@ test('P109 with hot reload a changed template comes by itself to those who had i
 });
 
 test('P108 PX15 a type is a literal: no wildcard, no way out of the folder', async () => {
-  const site = await Server.start({ 'lua/main.lua': MAIN, 'viewdefs/Harbor.DEFAULT.html': VIEW, 'Out.DEFAULT.html': '<template>stolen</template>' });
+  const site = await Server.start({
+    'lua/main.lua': MAIN,
+    'viewdefs/Harbor.DEFAULT.html': VIEW,
+    'Out.DEFAULT.html': '<template>stolen</template>',
+  });
   const own = await site.page(await site.session());
   await own.ask([watch, create(2, 'boat'), create(3, 'boats.0')]);
   writeFileSync(path.join(site.dir, 'viewdefs/Late.DEFAULT.html'), '<template>late</template>');
   const names = ['*', 'L*', '?ate', '../Out', '..', '/', `${site.dir}/Out`, '[L]ate', '{Late,Out}', 'x'.repeat(5000)];
   for (const name of names) {
-    const answer = await own.ask([lua(`session:getApp().boat = { type = ${JSON.stringify(name)} }`), { type: 'update', data: { varId: 3, properties: { type: name } } }]);
+    const answer = await own.ask([
+      lua(`session:getApp().boat = { type = ${JSON.stringify(name)} }`),
+      { type: 'update', data: { varId: 3, properties: { type: name } } },
+    ]);
     assert.deepEqual(viewdefsIn(answer), [], name);
   }
-  assert.deepEqual(viewdefsIn(await own.ask(lua('session:getApp().boat = { type = "Late" }'))), [{ 'Late.DEFAULT': '<template>late</template>' }]);
+  assert.deepEqual(viewdefsIn(await own.ask(lua('session:getApp().boat = { type = "Late" }'))), [
+    { 'Late.DEFAULT': '<template>late</template>' },
+  ]);
   await own.close();
   await site.stop();
 });
@@ -339,7 +441,13 @@ test('P116 PX43 get: values and properties in the order asked, unknown ids one e
   const got = answer.find((m) => m.type === 'get').data.variables;
   assert.deepEqual(got.map((row) => row.id), [3, 2]);
   assert.deepEqual(got[1], { id: 2, value: 'North', properties: { label: 'x', path: 'name' } });
-  assert.deepEqual(answer.filter((m) => m.type === 'error').map((m) => [m.data.varId, m.data.code]), [[50, 'not-found'], [51, 'not-found']]);
+  assert.deepEqual(
+    answer.filter((m) => m.type === 'error').map((m) => [m.data.varId, m.data.code]),
+    [
+      [50, 'not-found'],
+      [51, 'not-found'],
+    ],
+  );
   await own.close();
 });
 

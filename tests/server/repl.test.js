@@ -11,7 +11,11 @@ const MAIN = `
 Boat = session:prototype("Boat", { name = "" })
 Boat.__index = Boat
 Harbor = session:prototype("Harbor", { name = "North", seen = 0 })
-function Harbor:launch(name) local b = Boat:new{ name = name, home = self } self.boats[#self.boats + 1] = b return b end
+function Harbor:launch(name)
+  local b = Boat:new{ name = name, home = self }
+  self.boats[#self.boats + 1] = b
+  return b
+end
 function Harbor:label()
   return "Harbor " .. self.name
 end
@@ -22,7 +26,13 @@ session:createAppVariable(harbor)
 
 let server, id, terminal;
 
-const run = (args, options = {}) => spawnSync(program, ['repl', '--socket', server.socket, ...args], { encoding: 'utf8', timeout: 20000, maxBuffer: 1 << 26, ...options });
+const run = (args, options = {}) =>
+  spawnSync(program, ['repl', '--socket', server.socket, ...args], {
+    encoding: 'utf8',
+    timeout: 20000,
+    maxBuffer: 1 << 26,
+    ...options,
+  });
 
 /** The shell on session 1, ready for an entry. */
 async function shell(args = '1', options = {}) {
@@ -216,7 +226,11 @@ test('C4 dot commands', async () => {
   await server.session();
   await shell();
   const help = await entry('.help');
-  for (const name of ['.help', '.sessions', '.use ID', '.vars [PATH]', '.modules', '.reload [FILE]', '.unload NAME', '.source NAME', '.time EXPR', '.quit']) assert.ok(help.includes(name), name);
+  for (const name of [
+    '.help', '.sessions', '.use ID', '.vars [PATH]', '.modules', '.reload [FILE]', '.unload NAME', '.source NAME',
+    '.time EXPR', '.quit',
+  ])
+    assert.ok(help.includes(name), name);
   assert.match(await entry('.sessions'), /^\* +1 .*\n +2 /);
   assert.equal(await entry('.use 2'), '');
   assert.match(terminal.screen(), /^lsess:2> *$/m);
@@ -228,7 +242,10 @@ test('C4 dot commands', async () => {
   assert.equal(await entry('.time for'), 'the expression is not complete');
   assert.equal(await entry('.modules'), '  lua/main.lua');
   assert.equal(await entry('.reload'), '  lua/main.lua skipped: unchanged');
-  assert.match(await entry('.source harbor.label'), /^lua\/main\.lua:6\n +6 {2}function Harbor:label\(\)\n +7 {4}return "Harbor " \.\. self\.name\n +8 {2}end$/);
+  assert.match(
+    await entry('.source harbor.label'),
+    /^lua\/main\.lua:10\n +10 {2}function Harbor:label\(\)\n +11 {4}return "Harbor " \.\. self\.name\n +12 {2}end$/,
+  );
   assert.match(await entry('.source print'), /not defined in a file/);
   assert.match(await entry('.time 6 * 7'), /^42\n\d+\.\d{3} ms$/);
   assert.match(await entry('.unload nothing'), /no loaded module matches nothing/);
@@ -246,7 +263,15 @@ test('C4 an assignment is seen by a page at once', async () => {
   await entry('harbor.name = "South"');
   await page.message((m) => m.type === 'update' && m.data.varId === 2 && m.data.value === 'South');
   assert.equal(run(['1', '-e', 'harbor.name = "North"']).status, 0);
-  await until(() => page.messages().filter((m) => m.data?.varId === 2).map((m) => m.data.value).join() === 'North,South,North', 'the way back');
+  await until(
+    () =>
+      page
+        .messages()
+        .filter((m) => m.data?.varId === 2)
+        .map((m) => m.data.value)
+        .join() === 'North,South,North',
+    'the way back',
+  );
   await page.close();
 });
 
@@ -270,12 +295,27 @@ test('C4 -e: several in order, the first failure ends with 1, values plainly', (
 });
 
 test('C4 standard input that is no terminal is one chunk', () => {
-  const good = run(['1'], { input: 'local t = {}\nfor i = 1, 3 do\n  t[i] = i\nend\nprint(#t)\nreturn t, "end"\n' });
+  const good = run(['1'], {
+    input: `
+      local t = {}
+      for i = 1, 3 do
+        t[i] = i
+      end
+      print(#t)
+      return t, "end"
+    `,
+  });
   assert.deepEqual([good.status, good.stdout, good.stderr], [0, '3\n{1, 2, 3}\tend\n', '']);
-  const bad = run(['1'], { input: 'print(1)\nerror("boo")\nprint(2)' });
+  const bad = run(['1'], {
+    input: `
+      print(1)
+      error("boo")
+      print(2)
+    `,
+  });
   assert.equal(bad.status, 1);
   assert.equal(bad.stdout, '1\n');
-  assert.match(bad.stderr, /^repl:2: boo/);
+  assert.match(bad.stderr, /^repl:3: boo/);
   const half = run(['1'], { input: 'for i = 1,' });
   assert.equal(half.status, 1);
   assert.match(half.stderr, /not complete/);
@@ -294,7 +334,11 @@ test('C4 --json: answers and events, one a line', () => {
 
 test('C4 which session: by id, by prefix, new, the only one, the one active last', async () => {
   const other = await Server.start({ 'lua/main.lua': 'session:createAppVariable({ type = "A" })' });
-  const ask = (...args) => spawnSync(program, ['repl', '--socket', other.socket, ...args, '-e', 'session._sessionID'], { encoding: 'utf8', timeout: 20000 });
+  const ask = (...args) =>
+    spawnSync(program, ['repl', '--socket', other.socket, ...args, '-e', 'session._sessionID'], {
+      encoding: 'utf8',
+      timeout: 20000,
+    });
   const none = ask();
   assert.equal(none.status, 1);
   assert.match(none.stderr, /no session is live.*repl new/);

@@ -18,9 +18,35 @@ const fails = (args, options) => new Program(['serve', ...args], options).result
 
 test('C2 values that are no values are usage errors, exit status 2', async () => {
   const dir = site();
-  const cases = [['--port', '70000'], ['--port', '-1'], ['--port', '8o80'], ['--port='], ['--debounce', '5ms'], ['--session-timeout', '5'], ['--session-timeout', '5d'],
-    ['--memory-limit', '1T'], ['--memory-limit', '-1'], ['--time-limit', 'soon'], ['--workers', '0'], ['--max-connections', '0'], ['--max-frame', '1.5M'], ['--max-messages', '1K'],
-    ['--allow-origin', 'example.org'], ['--allow-origin', 'https://example.org/'], ['--allow-frame', 'https://example.org/'], ['--allow-frame', "https://a;script-src 'none'"], ['--allow-frame', 'https://*.example.org'], ['--client', 'other'], ['--cert', 'x.pem'], ['--nonsense'], ['-x'], ['--no-watch'], ['--watch=1'], ['second', 'third'], ['--port']];
+  const cases = [
+    ['--port', '70000'],
+    ['--port', '-1'],
+    ['--port', '8o80'],
+    ['--port='],
+    ['--debounce', '5ms'],
+    ['--session-timeout', '5'],
+    ['--session-timeout', '5d'],
+    ['--memory-limit', '1T'],
+    ['--memory-limit', '-1'],
+    ['--time-limit', 'soon'],
+    ['--workers', '0'],
+    ['--max-connections', '0'],
+    ['--max-frame', '1.5M'],
+    ['--max-messages', '1K'],
+    ['--allow-origin', 'example.org'],
+    ['--allow-origin', 'https://example.org/'],
+    ['--allow-frame', 'https://example.org/'],
+    ['--allow-frame', "https://a;script-src 'none'"],
+    ['--allow-frame', 'https://*.example.org'],
+    ['--client', 'other'],
+    ['--cert', 'x.pem'],
+    ['--nonsense'],
+    ['-x'],
+    ['--no-watch'],
+    ['--watch=1'],
+    ['second', 'third'],
+    ['--port'],
+  ];
   for (const args of cases) {
     const { code, output } = await fails([...(args[0] === 'second' ? [] : [dir]), ...args]);
     assert.equal(code, 2, `${args.join(' ')}: ${output}`);
@@ -31,16 +57,25 @@ test('C2 values that are no values are usage errors, exit status 2', async () =>
 test('C2 -h prints usage and exits 0; every option of the synopsis is there', async () => {
   const { code, output } = await fails(['-h']);
   assert.equal(code, 0);
-  for (const name of ['dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit', 'time-limit', 'workers', 'max-frame', 'max-messages',
-    'max-outbox', 'max-connections', 'max-session-connections', 'max-sessions', 'max-variables', 'max-properties', 'max-timers', 'allow-origin', 'allow-frame', '[no-]allow-lua-property', 'sandbox', 'env',
-    'client', 'strict-port', 'keep-removed-methods', 'cert', 'key', 'log-file', 'json-log', 'config']) assert.ok(output.includes(`--${name}`), name);
+  for (const name of [
+    'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit',
+    'time-limit', 'workers', 'max-frame', 'max-messages', 'max-outbox', 'max-connections', 'max-session-connections',
+    'max-sessions', 'max-variables', 'max-properties', 'max-timers', 'allow-origin', 'allow-frame',
+    '[no-]allow-lua-property', 'sandbox', 'env', 'client', 'strict-port', 'keep-removed-methods', 'cert', 'key',
+    'log-file', 'json-log', 'config',
+  ])
+    assert.ok(output.includes(`--${name}`), name);
 });
 
 test('C2 a folder that is no site, or not there, is one line and exit status 1', async () => {
   const empty = mkdtempSync(path.join(os.tmpdir(), 'lsess-e-'));
   const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'lsess-f-')), 'a.html');
   writeFileSync(file, '');
-  for (const [dir, reason] of [[empty, /is not a site: it has no html/], [path.join(empty, 'nowhere'), /does not exist/], [file, /is not a folder/]]) {
+  for (const [dir, reason] of [
+    [empty, /is not a site: it has no html/],
+    [path.join(empty, 'nowhere'), /does not exist/],
+    [file, /is not a folder/],
+  ]) {
     const { code, output } = await fails([dir, '--socket', unused()]);
     assert.equal(code, 1, output);
     assert.equal(output.trim().split('\n').length, 1, output);
@@ -122,19 +157,31 @@ test('C2 keys on a terminal: h, u, o, s, r, q, each with enter; colour there, un
 });
 
 test('C2 a save prints one line, an error prints its excerpt and caret, once', async () => {
-  const dir = makeSite({ 'lua/main.lua': `require("ship")\n${APP}`, 'lua/ship.lua': 'x = 1\n', 'viewdefs/App.DEFAULT.html': '<template><b ui-value="name"></b></template>' });
+  const dir = makeSite({
+    'lua/main.lua': `
+      require("ship")
+      ${APP}
+    `,
+    'lua/ship.lua': 'x = 1\n',
+    'viewdefs/App.DEFAULT.html': '<template><b ui-value="name"></b></template>',
+  });
   const run = new Program(['serve', dir, '--port', '0', '--watch', '--socket', unused()]);
   const url = await until(() => run.output.match(/http:\S+/)?.[0], 'the address');
   await fetch(url, { redirect: 'manual' });
   writeSite(dir, { 'lua/ship.lua': 'x = 2\n' });
   await until(() => /^\d\d:\d\d:\d\d {2}lua\/ship\.lua {2}1 session {2}[\d.]+ ms$/m.test(run.output), 'the line of a save');
-  writeSite(dir, { 'lua/ship.lua': 'local fine = 1\nmissing.field = 2\n' });
+  writeSite(dir, {
+    'lua/ship.lua': `
+      local fine = 1
+      missing.field = 2
+    `,
+  });
   await until(() => run.output.includes('^'), 'the caret');
   const lines = run.output.split('\n');
   const at = lines.findIndex((line) => line.includes('^'));
-  assert.match(lines[at - 3], /lua\/ship\.lua:2: /);
-  assert.match(lines[at - 2], /1 \| local fine = 1$/);
-  assert.match(lines[at - 1], /2 \| missing\.field = 2$/);
+  assert.match(lines[at - 3], /lua\/ship\.lua:3: /);
+  assert.match(lines[at - 2], /2 \| +local fine = 1$/);
+  assert.match(lines[at - 1], /3 \| +missing\.field = 2$/);
   assert.equal(lines[at].indexOf('^'), lines[at - 1].indexOf('missing'));
   writeSite(dir, { 'lua/ship.lua': 'x = 3\n' });
   await until(() => (run.output.match(/ship\.lua {2}1 session/g) ?? []).length >= 3, 'the repair');
@@ -163,7 +210,13 @@ test('C2 a port that is taken moves on and says so; --strict-port ends with 1', 
 });
 
 test('C2 priority: flag, environment, lsess.lua, default', async () => {
-  const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': 'local mb = 2 ^ 20 // 1 | 0\nreturn { watch = true, max_frame = 2048, max_sessions = 2, session_timeout = "1h" }' });
+  const dir = makeSite({
+    'lua/main.lua': APP,
+    'lsess.lua': `
+      local mb = 2 ^ 20 // 1 | 0
+      return { watch = true, max_frame = 2048, max_sessions = 2, session_timeout = "1h" }
+    `,
+  });
   const fromFile = await Server.start(dir);
   assert.equal(fromFile.ready.watching, true);
   await fromFile.joined();
@@ -191,12 +244,24 @@ test('H1 hot reload is off by default', async () => {
 });
 
 test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 1', async () => {
-  const cases = [['return {\n  por = 1 }', /lsess\.lua:2: .*'por'.*'port'/], ['return {\n\n watch = "yes" }', /lsess\.lua:3: .*'watch'/], ['return { port = 99999 }', /:1: .*'port'/],
-    ['return { config = "x.lua" }', /:1: there is no setting 'config'$/m], ['return { dir = "." }', /:1: there is no setting 'dir'$/m],
-    ['return { allow_origin = { "https://a.example/b" } }', /:1: 'allow_origin' wants an origin/], ['return { max_frame = "big" }', /'max_frame'/], ['return { static_roots = { 1 } }', /static_roots/], ['return 5', /must return a table/], ['return {', /lsess\.lua:1/],
-    ['return { port = io.open("x") }', /io/], ['return { port = os.time() }', /os/], ['return require("x")', /require/], ['while true do end', /lsess\.lua:1: .*longer than/],
+  const cases = [
+    ['return {\n  por = 1 }', /lsess\.lua:2: .*'por'.*'port'/],
+    ['return {\n\n watch = "yes" }', /lsess\.lua:3: .*'watch'/],
+    ['return { port = 99999 }', /:1: .*'port'/],
+    ['return { config = "x.lua" }', /:1: there is no setting 'config'$/m],
+    ['return { dir = "." }', /:1: there is no setting 'dir'$/m],
+    ['return { allow_origin = { "https://a.example/b" } }', /:1: 'allow_origin' wants an origin/],
+    ['return { max_frame = "big" }', /'max_frame'/],
+    ['return { static_roots = { 1 } }', /static_roots/],
+    ['return 5', /must return a table/],
+    ['return {', /lsess\.lua:1/],
+    ['return { port = io.open("x") }', /io/],
+    ['return { port = os.time() }', /os/],
+    ['return require("x")', /require/],
+    ['while true do end', /lsess\.lua:1: .*longer than/],
     ['local a = ("x"):rep(20000000) while true do local b = a .. a end', /longer than/],
-    ['local s = ("x"):rep(40000000) return s .. s', /memory/]];
+    ['local s = ("x"):rep(40000000) return s .. s', /memory/],
+  ];
   for (const [text, message] of cases) {
     const dir = makeSite({ 'lua/main.lua': APP, 'lsess.lua': text });
     /* A machine that has something else to do for a second makes any of them too long: once again, then. */
@@ -209,7 +274,11 @@ test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 
     rmSync(dir, { recursive: true });
   }
   const overridden = makeSite({ 'lua/main.lua': APP, 'lsess.lua': 'return {\n max_frame = "big" }' });
-  assert.match((await fails([overridden, '--max-frame', '1M', '--socket', unused()])).output, /:2: 'max_frame' wants/, 'a value that does not count is judged too');
+  assert.match(
+    (await fails([overridden, '--max-frame', '1M', '--socket', unused()])).output,
+    /:2: 'max_frame' wants/,
+    'a value that does not count is judged too',
+  );
   const astray = makeSite({ 'lua/main.lua': APP });
   symlinkSync('nowhere.lua', path.join(astray, 'lsess.lua'));
   const unread = await fails([astray, '--socket', unused()]);
@@ -233,7 +302,12 @@ test('C2 --config names another file, whose paths are beside it', async () => {
   writeFileSync(path.join(other, 'my.lua'), 'return { log_file = "my.log", verbose = 1 }');
   const server = await Server.start({ 'lua/main.lua': APP }, ['--config', path.join(other, 'my.lua')]);
   await server.session();
-  await until(() => existsSync(path.join(other, 'my.log')) && readFileSync(path.join(other, 'my.log'), 'utf8').includes('session created'), 'the log');
+  await until(
+    () =>
+      existsSync(path.join(other, 'my.log')) &&
+      readFileSync(path.join(other, 'my.log'), 'utf8').includes('session created'),
+    'the log',
+  );
   await server.stop();
 });
 
@@ -264,7 +338,12 @@ test('C2 a second SIGINT leaves at once', async () => {
   /* Inside of a call that does not return, the session holds up the end for four seconds; with status 0, when no second signal comes. */
   const dir = site(), pipe = path.join(dir, 'pipe');
   spawnSync('mkfifo', [pipe]);
-  writeSite(dir, { 'lua/main.lua': `${APP}\nfunction App:block() io.open("${pipe}") end` });
+  writeSite(dir, {
+    'lua/main.lua': `
+      ${APP}
+      function App:block() io.open("${pipe}") end
+    `,
+  });
   const server = await Server.start(dir);
   const page = await server.page(await server.session());
   await page.watchApp();
@@ -282,7 +361,13 @@ test('C2 a second SIGINT leaves at once', async () => {
 });
 
 test('C2 SIGHUP takes up what was saved, without --watch', async () => {
-  const server = await Server.start({ 'lua/main.lua': `require("ship")\n${APP}`, 'lua/ship.lua': 'function x() return 1 end' });
+  const server = await Server.start({
+    'lua/main.lua': `
+      require("ship")
+      ${APP}
+    `,
+    'lua/ship.lua': 'function x() return 1 end',
+  });
   await server.session();
   writeSite(server.dir, { 'lua/ship.lua': 'function x() return 2 end' });
   server.run.child.kill('SIGHUP');
@@ -310,8 +395,21 @@ test('P32 P29 a session without pages ends after its time, one with a page does 
 
 test('C2 https and wss with --cert and --key; the cookie is Secure', async () => {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'lsess-t-'));
-  const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', path.join(dir, 'key.pem'), '-out',
-    path.join(dir, 'cert.pem')]);
+  const made = spawnSync('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=localhost',
+    '-keyout',
+    path.join(dir, 'key.pem'),
+    '-out',
+    path.join(dir, 'cert.pem'),
+  ]);
   assert.equal(made.status, 0, String(made.stderr));
   const server = await Server.start({ 'lua/main.lua': APP }, ['--cert', path.join(dir, 'cert.pem'), '--key', path.join(dir, 'key.pem')]);
   assert.match(server.url, /^https:/);
@@ -346,16 +444,25 @@ test('C2 LSESS_EDITOR: a page of the same origin opens a file of the site, by ke
   const files = { 'lua/main.lua': APP, 'lua/a b$(x).lua': 'x = 1' };
   const server = await Server.start(files, ['--watch'], { env: { LSESS_EDITOR: `${tool}/editor -g {file}:{line} ;touch` } });
   const id = await server.session();
-  const open = (body, { session = id, origin = server.url } = {}) => server.fetch(`/api/open?session=${session}`, { method: 'POST', body: JSON.stringify(body), headers: { Origin: origin } });
+  const open = (body, { session = id, origin = server.url } = {}) =>
+    server.fetch(`/api/open?session=${session}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { Origin: origin },
+    });
   assert.equal((await open({ key: 'lua/a b$(x).lua', line: 7 })).status, 204);
   await until(() => existsSync(log), 'the editor');
   assert.deepEqual(readFileSync(log, 'utf8').split('\n'), ['-g', `${server.ready.dir}/lua/a b$(x).lua:7`, ';touch', '']);
-  for (const key of ['../x', '/etc/passwd', 'lua/none.lua', '', 'lua', '../../../../../etc/passwd']) assert.equal((await open({ key, line: 1 })).status, 404, key);
+  for (const key of ['../x', '/etc/passwd', 'lua/none.lua', '', 'lua', '../../../../../etc/passwd'])
+    assert.equal((await open({ key, line: 1 })).status, 404, key);
   assert.equal((await open({ key: 'lua/main.lua' }, { origin: 'http://evil.example' })).status, 403);
   assert.equal((await open({ key: 'lua/main.lua' }, { session: '0'.repeat(32) })).status, 404);
   await server.stop();
   const unwatched = await Server.start({ 'lua/main.lua': APP }, [], { env: { LSESS_EDITOR: 'true' } });
-  const answer = await unwatched.fetch(`/api/open?session=${await unwatched.session()}`, { method: 'POST', body: '{"key":"lua/main.lua"}' });
+  const answer = await unwatched.fetch(`/api/open?session=${await unwatched.session()}`, {
+    method: 'POST',
+    body: '{"key":"lua/main.lua"}',
+  });
   assert.equal(answer.status, 403);
   await unwatched.stop();
 });
@@ -376,7 +483,10 @@ test('P91a Q3 the lua property works on loopback and can be switched off', async
     const page = await server.page(await server.session());
     await page.watchApp();
     page.create(2, 'name');
-    page.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 1, properties: { lua: 'session:getApp().name = "by code"' } } }] });
+    page.send({
+      userEvent: true,
+      messages: [{ type: 'update', data: { varId: 1, properties: { lua: 'session:getApp().name = "by code"' } } }],
+    });
     if (allowed) await page.message((m) => m.data?.varId === 2 && m.data.value === 'by code');
     else await page.message((m) => m.type === 'error' && m.data.code === 'unauthorized');
     await page.close();

@@ -1,4 +1,5 @@
-/** No text of a page or a site speaks to the terminal of the person who serves, or passes for a line of the program's (cli.md): each source of text with each class of character. */
+/** No text of a page or a site speaks to the terminal of the person who serves, or passes for a line of the program's
+ * (cli.md): each source of text with each class of character. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -9,10 +10,25 @@ import { Terminal } from './terminal.js';
 
 /** What is sent, as Lua writes it in a string, and what is to be read. */
 const CLASSES = {
-  bell: ['\\7', '\\x07'], escape: ['\\27[2J', '\\x1b[2J'], return: ['\\r', '\\x0d'], backspace: ['\\8', '\\x08'], delete: ['\\127', '\\x7f'],
-  'first C1': ['\\194\\128', '\\u{80}'], CSI: ['\\194\\155', '\\u{9b}'], 'last C1': ['\\194\\159', '\\u{9f}'], 'Arabic mark': ['\\u{61c}', '\\u{61c}'], 'left-to-right': ['\\u{200e}', '\\u{200e}'],
-  'right-to-left': ['\\u{200f}', '\\u{200f}'], embedding: ['\\u{202a}', '\\u{202a}'], override: ['\\u{202e}', '\\u{202e}'], isolate: ['\\u{2066}', '\\u{2066}'], 'end of isolate': ['\\u{2069}', '\\u{2069}'],
-  'line separator': ['\\u{2028}', '\\u{2028}'], 'paragraph separator': ['\\u{2029}', '\\u{2029}'], 'no UTF-8': ['\\255', '\\xff'], 'half a letter': ['\\195', '\\xc3'],
+  bell: ['\\7', '\\x07'],
+  escape: ['\\27[2J', '\\x1b[2J'],
+  return: ['\\r', '\\x0d'],
+  backspace: ['\\8', '\\x08'],
+  delete: ['\\127', '\\x7f'],
+  'first C1': ['\\194\\128', '\\u{80}'],
+  CSI: ['\\194\\155', '\\u{9b}'],
+  'last C1': ['\\194\\159', '\\u{9f}'],
+  'Arabic mark': ['\\u{61c}', '\\u{61c}'],
+  'left-to-right': ['\\u{200e}', '\\u{200e}'],
+  'right-to-left': ['\\u{200f}', '\\u{200f}'],
+  embedding: ['\\u{202a}', '\\u{202a}'],
+  override: ['\\u{202e}', '\\u{202e}'],
+  isolate: ['\\u{2066}', '\\u{2066}'],
+  'end of isolate': ['\\u{2069}', '\\u{2069}'],
+  'line separator': ['\\u{2028}', '\\u{2028}'],
+  'paragraph separator': ['\\u{2029}', '\\u{2029}'],
+  'no UTF-8': ['\\255', '\\xff'],
+  'half a letter': ['\\195', '\\xc3'],
 };
 const ALL = Object.values(CLASSES).map(([sent]) => sent).join('.');
 const SHOWN = Object.values(CLASSES).map(([, shown]) => shown).join('.');
@@ -29,8 +45,12 @@ function App:log() session:log("log " .. all .. forged) end
 function App:ui() ui.log(0, "ui " .. all .. forged) end
 function App:fail() error("fail " .. all .. forged, 0) end
 function App:warn() warn("warn " .. all .. forged) end
-function App:timer() session:setTimeout(function() error("timer " .. all .. forged, 0) end, 0) end
-function App:broken() return setmetatable({}, { __index = function() error("broken " .. all .. forged, 0) end }) end
+function App:timer()
+  session:setTimeout(function() error("timer " .. all .. forged, 0) end, 0)
+end
+function App:broken()
+  return setmetatable({}, { __index = function() error("broken " .. all .. forged, 0) end })
+end
 session:createAppVariable(App:new{})
 `;
 
@@ -56,7 +76,10 @@ const read = () => Buffer.from(log, 'latin1').toString('utf8');
 /** What the log has from a text on, once its last part is there. */
 async function logged(what, last = 'forged') {
   const from = () => read().slice(read().indexOf(`${what} `));
-  await until(() => read().includes(`${what} `) && from().includes(last) && from().endsWith('\n'), `${what} in the log`).catch((problem) => {
+  await until(
+    () => read().includes(`${what} `) && from().includes(last) && from().endsWith('\n'),
+    `${what} in the log`,
+  ).catch((problem) => {
     throw new Error(`${problem.message}; it is ${read()}`);
   });
   return from();
@@ -95,8 +118,18 @@ test('C2 the log: what a page calls an error, a type or a property', async () =>
   const all = '\x07\x1b[2J\r\x7f\x9b\u061c\u200e\u202e\u2066\u2028\u2029';
   await api(id, 'error', { varId: 1, code: `code${all}`, description: `page-error ${all}\n12:34:56 forged` });
   const text = await logged('page-error');
-  assert.ok(text.startsWith('page-error \\x07\\x1b[2J\\x0d\\x7f\\u{9b}\\u{61c}\\u{200e}\\u{202e}\\u{2066}\\u{2028}\\u{2029}\n    12:34:56 forged'), JSON.stringify(text));
-  for (const name of [`p${all}`, 'path']) await api(id, 'create', { id: 90, parentId: 1, properties: { path: `name${all}\nforged`, type: all, [name]: all } });
+  assert.ok(
+    text.startsWith(
+      'page-error \\x07\\x1b[2J\\x0d\\x7f\\u{9b}\\u{61c}\\u{200e}\\u{202e}\\u{2066}\\u{2028}\\u{2029}\n    12:34:56 forged',
+    ),
+    JSON.stringify(text),
+  );
+  for (const name of [`p${all}`, 'path'])
+    await api(id, 'create', {
+      id: 90,
+      parentId: 1,
+      properties: { path: `name${all}\nforged`, type: all, [name]: all },
+    });
   isHarmless(read(), 'the log');
 });
 
@@ -109,7 +142,10 @@ test('H97 H98 a save: names of files, errors', async () => {
     writeFileSync(file, '<template><b ui-value="name"></template>');
     rmSync(file);
   }
-  writeFileSync(path.join(dir, 'lua/main.lua'), `${MAIN}\nerror("saved ${ALL}${FORGED}", 0)`);
+  writeFileSync(path.join(dir, 'lua/main.lua'), `
+    ${MAIN}
+    error("saved ${ALL}${FORGED}", 0)
+  `);
   await logged('saved', '\\xc3');
   writeFileSync(path.join(dir, 'lua/main.lua'), MAIN);
   assert.ok(id);
@@ -126,7 +162,10 @@ test('C6 sessions, C1 check, C5 unload: tables and findings; --json keeps what i
   assert.ok(table.includes(`fail ${asked}`), table);
   isHarmless(table.replaceAll('\ufffd', ''), 'sessions');
   assert.ok(JSON.parse(run('sessions', '--json').stdout).some((s) => (s.last_error ?? '').includes('\x1b[2J')), 'data stays as it is');
-  const site = makeSite({ 'lua/main.lua': `error("checked ${ALL}${FORGED}", 0)`, 'viewdefs/X\x1b[2J\u202e.DEFAULT.html': '<template><b ui-value="a b c"></template>' });
+  const site = makeSite({
+    'lua/main.lua': `error("checked ${ALL}${FORGED}", 0)`,
+    'viewdefs/X\x1b[2J\u202e.DEFAULT.html': '<template><b ui-value="a b c"></template>',
+  });
   const checked = run('check', site);
   assert.ok(`${checked.stdout}${checked.stderr}`.includes(SHOWN), checked.stdout);
   isHarmless(checked.stdout + checked.stderr, 'check');

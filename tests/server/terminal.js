@@ -12,7 +12,16 @@ export class Terminal {
   constructor({ cwd = os.tmpdir(), env = {}, columns = 100, rows = 40 } = {}) {
     this.home = mkdtempSync(path.join(os.tmpdir(), 'lsess-home-'));
     this.name = `lsess-test-${process.pid}-${Terminal.count++}`;
-    const settings = { HOME: this.home, PS1: '$ ', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', TERM: 'screen', HISTFILE: '/dev/null', XDG_STATE_HOME: path.join(this.home, 'state'), ...env };
+    const settings = {
+      HOME: this.home,
+      PS1: '$ ',
+      LANG: 'C.UTF-8',
+      LC_ALL: 'C.UTF-8',
+      TERM: 'screen',
+      HISTFILE: '/dev/null',
+      XDG_STATE_HOME: path.join(this.home, 'state'),
+      ...env,
+    };
     this.tmux('-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', String(rows), '-c', cwd,
       'env', ...Object.entries(settings).map(([name, value]) => `${name}=${value}`), 'bash', '--norc', '--noprofile');
   }

@@ -12,6 +12,11 @@ before(async () => {
 
 after(() => server.stop());
 
+/** The request that asks for a WebSocket, with more header lines. */
+const handshake = (id, more) =>
+  `GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  `Sec-WebSocket-Version: 13\r\n${more}\r\n`;
+
 /** A client that writes frames byte by byte: [first byte, payload]. */
 async function rawSocket(id, more = '') {
   const socket = net.connect(server.port, '127.0.0.1');
@@ -19,7 +24,7 @@ async function rawSocket(id, more = '') {
   socket.on('data', (chunk) => { state.received = Buffer.concat([state.received, chunk]); });
   socket.on('close', () => { state.over = true; });
   socket.on('error', () => { state.over = true; });
-  socket.write(`GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${more}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
+  socket.write(handshake(id, `${more}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n`));
   await until(() => state.received.includes('\r\n\r\n'), 'the handshake');
   state.head = state.received.subarray(0, state.received.indexOf('\r\n\r\n') + 4).toString();
   state.received = state.received.subarray(state.head.length);
@@ -30,8 +35,19 @@ function frame(first, payload, { masked = true, claim } = {}) {
   const data = Buffer.from(payload);
   const len = claim ?? data.length;
   const mask = masked ? 0x80 : 0;
-  const head = len < 126 ? Buffer.from([first, mask | len]) : len < 65536 ? Buffer.from([first, mask | 126, len >> 8, len & 255])
-    : Buffer.concat([Buffer.from([first, mask | 127]), (() => { const b = Buffer.alloc(8); b.writeBigUInt64BE(BigInt(len)); return b; })()]);
+  const head =
+    len < 126
+      ? Buffer.from([first, mask | len])
+      : len < 65536
+        ? Buffer.from([first, mask | 126, len >> 8, len & 255])
+        : Buffer.concat([
+            Buffer.from([first, mask | 127]),
+            (() => {
+              const b = Buffer.alloc(8);
+              b.writeBigUInt64BE(BigInt(len));
+              return b;
+            })(),
+          ]);
   if (!masked) return Buffer.concat([head, data]);
   const key = Buffer.from([1, 2, 3, 4]);
   return Buffer.concat([head, key, data.map((byte, i) => byte ^ key[i & 3])]);
@@ -72,11 +88,19 @@ test('P22 the handshake: accept key, no subprotocol; a longer path is the same',
 
 test('P22 P22a handshakes that are not valid are a 4xx, and take no place of the session', async () => {
   const id = await server.session();
-  const ask = (key) => server.raw(`GET /ws/${id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${key === null ? '' : `Sec-WebSocket-Key: ${key}\r\n`}\r\n`, { half: true });
+  const ask = (key) => server.raw(handshake(id, key === null ? '' : `Sec-WebSocket-Key: ${key}\r\n`), { half: true });
   for (let round = 0; round < 4; round++)
-    for (const key of [null, '', 'x', 'dGhlIHNhbXBsZSBub25jZQ=', 'dGhlIHNhbXBsZSBub25jZQ==x', 'd'.repeat(24), 'd'.repeat(64), 'd'.repeat(200), 'd'.repeat(5000)])
+    for (const key of [
+      null, '', 'x', 'dGhlIHNhbXBsZSBub25jZQ=', 'dGhlIHNhbXBsZSBub25jZQ==x', 'd'.repeat(24), 'd'.repeat(64),
+      'd'.repeat(200), 'd'.repeat(5000),
+    ])
       assert.equal((await ask(key)).status, 400, `${key}`);
-  for (const more of ['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'Sec-WebSocket-Protocol: chat\r\n', 'Sec-WebSocket-Extensions: permessage-deflate\r\n']) {
+  for (const more of [
+    'Content-Length: 5\r\n',
+    'Transfer-Encoding: chunked\r\n',
+    'Sec-WebSocket-Protocol: chat\r\n',
+    'Sec-WebSocket-Extensions: permessage-deflate\r\n',
+  ]) {
     const state = await rawSocket(id, more);
     assert.match(state.head, / 101 /);
     assert.doesNotMatch(state.head, /permessage-deflate|Sec-WebSocket-Protocol/i);
@@ -195,8 +219,18 @@ test('P37 invalid UTF-8 closes with 1007, also over a fragment border', async ()
 });
 
 test('protocol errors close with 1002', async () => {
-  const cases = [frame(0x81, 'x', { masked: false }), frame(0xc1, 'x'), frame(0x83, 'x'), frame(0x8b, 'x'), frame(0x80, 'x'), frame(0x09, 'x'),
-    frame(0x89, 'x'.repeat(126)), frame(0x88, 'x'), frame(0x88, Buffer.from([0, 5])), Buffer.concat([frame(0x01, 'x'), frame(0x81, 'y')])];
+  const cases = [
+    frame(0x81, 'x', { masked: false }),
+    frame(0xc1, 'x'),
+    frame(0x83, 'x'),
+    frame(0x8b, 'x'),
+    frame(0x80, 'x'),
+    frame(0x09, 'x'),
+    frame(0x89, 'x'.repeat(126)),
+    frame(0x88, 'x'),
+    frame(0x88, Buffer.from([0, 5])),
+    Buffer.concat([frame(0x01, 'x'), frame(0x81, 'y')]),
+  ];
   for (const bytes of cases) {
     const state = await rawSocket(await server.session());
     state.socket.write(bytes);
@@ -207,7 +241,14 @@ test('protocol errors close with 1002', async () => {
 test('P41 frames of one connection are processed in order', async () => {
   const page = await server.page(await server.session());
   await page.watchApp();
-  for (let i = 0; i < 400; i++) page.send({ userEvent: true, messages: [{ type: 'destroy', data: { varId: 1000 + i } }, { type: 'update', data: { varId: 5000 + i, value: 1 } }] });
+  for (let i = 0; i < 400; i++)
+    page.send({
+      userEvent: true,
+      messages: [
+        { type: 'destroy', data: { varId: 1000 + i } },
+        { type: 'update', data: { varId: 5000 + i, value: 1 } },
+      ],
+    });
   await until(() => page.messages().filter((m) => m.type === 'error').length === 400, 'all answers');
   const ids = page.messages().filter((m) => m.type === 'error').map((m) => m.data.varId);
   assert.deepEqual(ids, Array.from({ length: 400 }, (_, i) => 5000 + i));
@@ -238,7 +279,10 @@ test('P111 the variables of a closed connection are gone, its ids free', async (
   second.create(2, 'name');
   await second.message((m) => m.type === 'update' && m.data.varId === 2 && m.data.value === 'North');
   assert.equal(second.messages().filter((m) => m.type === 'error').length, 0);
-  await until(async () => (await (await server.fetch(`/${id}/variables.json`)).json()).length === 2, 'the end of the first one\'s variables');
+  await until(
+    async () => (await (await server.fetch(`/${id}/variables.json`)).json()).length === 2,
+    "the end of the first one's variables",
+  );
   await second.close();
 });
 
@@ -279,10 +323,17 @@ test('P120 random bytes and torn frames end only their own connection', async ()
   await steady.eventTime();
   const id = await server.session();
   let seed = 7;
-  const random = () => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed >> 8 & 255; };
+  const random = () => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+    return (seed >> 8) & 255;
+  };
   for (let round = 0; round < 40; round++) {
     const state = await rawSocket(id);
-    state.socket.write(round % 2 ? Buffer.from(Array.from({ length: 200 }, random)) : frame(0x81, Buffer.from(Array.from({ length: 60 }, () => random() & 127))));
+    state.socket.write(
+      round % 2
+        ? Buffer.from(Array.from({ length: 200 }, random))
+        : frame(0x81, Buffer.from(Array.from({ length: 60 }, () => random() & 127))),
+    );
     state.socket.end(round % 3 ? frame(0x81, GET_APP).subarray(0, 9) : undefined);
     await until(() => state.over, 'the end of a connection');
   }

@@ -1,9 +1,12 @@
-// The soak test: `node tests/soak/soak.mjs [SECONDS]` (quality.md Q4). Many sessions with a page each live through events, good and broken saves of Lua
-// and templates, lost connections, evaluations, restarts and sessions that time out, all at random and all at once, and every answer is compared
-// with what a model says it must be. The time counts after a warm-up. At the end what the program has asked of the C library and the number of descriptors equal
-// those after the warm-up, the log holds nothing unexpected, and a server killed in the middle leaves nothing that stops the next one.
+// The soak test: `node tests/soak/soak.mjs [SECONDS]` (quality.md Q4). Many sessions with a page each live through
+// events, good and broken saves of Lua and templates, lost connections, evaluations, restarts and sessions that time
+// out, all at random and all at once, and every answer is compared with what a model says it must be. The time counts
+// after a warm-up. At the end what the program has asked of the C library and the number of descriptors equal those
+// after the warm-up, the log holds nothing unexpected, and a server killed in the middle leaves nothing that stops the
+// next one.
 //
-//   SOAK_SESSIONS=200   sessions          SOAK_SEED=…   repeat a run's choices (their timing is the machine's)
+//   SOAK_SESSIONS=200   sessions
+//   SOAK_SEED=…         repeat a run's choices (their timing is the machine's)
 //   SOAK_FIGURES=0      do not compare memory and descriptors (sanitizers keep what is freed)
 import fs from 'node:fs';
 import path from 'node:path';
@@ -15,8 +18,8 @@ const figures = process.env.SOAK_FIGURES !== '0';
 const seed = Number(process.env.SOAK_SEED ?? Date.now() % 1000000);
 const DRIVERS = 12;
 const TOLERANCE = 1.02;
-/* What is resident is also what the C library keeps in pieces, which other work on the machine makes more or less of: it has a bound a session that a leak of
- * any size would pass in time, and nothing is compared. */
+/* What is resident is also what the C library keeps in pieces, which other work on the machine makes more or less of:
+ * it has a bound a session that a leak of any size would pass in time, and nothing is compared. */
 const RESIDENT_KIB_A_SESSION = 768;
 const WARM_UP_MS = seconds * 1000 / 3;
 /* Blocks that a thread keeps for itself count as handed out; without these the figure is what the server itself holds. */
@@ -47,7 +50,12 @@ function App:grow()
 end
 session:createAppVariable(session:create(App, { rows = {} }))
 `;
-const part = (version, tail = '') => `local M = {}\nfunction M.version() return ${version} end\n${tail}\nreturn M\n`;
+const part = (version, tail = '') => `
+local M = {}
+function M.version() return ${version} end
+${tail}
+return M
+`;
 const view = (text, tail = '</div>') => `<template><div><b ui-value="name"></b>${text}${tail}</template>\n`;
 
 /* --- what is counted --- */
@@ -94,7 +102,10 @@ class Tab {
 
   /** As sites' own clients come back from a connection that was cut: nothing is made again, the variables are handed over (P114). */
   async resume() {
-    await until(async () => (await control.call('sessions')).sessions.find((s) => s.url.endsWith(this.id)).connections === 0, 'the end of the old connection');
+    await until(
+      async () => (await control.call('sessions')).sessions.find((s) => s.url.endsWith(this.id)).connections === 0,
+      'the end of the old connection',
+    );
     this.page = await this.server.page(this.id);
     this.page.send(update(3));
     this.count++;
@@ -105,7 +116,11 @@ class Tab {
   async shows(varId, value, ms = 20000) {
     const { page } = this;
     const last = () => page.messages().findLast((m) => m.type === 'update' && m.data.varId === varId && 'value' in m.data);
-    await until(() => last()?.data.value === value, `session ${this.id.slice(0, 4)}: variable ${varId} = ${value} (is ${JSON.stringify(last()?.data.value)})`, ms);
+    await until(
+      () => last()?.data.value === value,
+      `session ${this.id.slice(0, 4)}: variable ${varId} = ${value} (is ${JSON.stringify(last()?.data.value)})`,
+      ms,
+    );
     this.forget();
   }
 
@@ -179,7 +194,15 @@ const actions = {
         const { ok, error } = await control.call('eval', { session: tab.id, code: 'local x = nil; return x.y' });
         if (ok || error.code !== 'lua-error') throw new Error(JSON.stringify(error));
       }
-      const { json } = await control.call('eval', { session: tab.id, code: 'print("x") local app = session:getApp() app.count = app.count + 10 return app.count' });
+      const { json } = await control.call('eval', {
+        session: tab.id,
+        code: `
+          print("x")
+          local app = session:getApp()
+          app.count = app.count + 10
+          return app.count
+        `,
+      });
       if (json !== tab.count + 10) throw new Error(`Lua has ${json}, the model ${tab.count + 10}`);
       await tab.shows(2, tab.count += 10);
     });
@@ -281,16 +304,28 @@ async function live(ms) {
   await Promise.all([...Array(DRIVERS)].map(() => drive(stopped)).concat(save(stopped)));
 }
 
-/** Memory and descriptors at rest: everything has been answered, lists are empty (they hold what was asked for, and no leak), garbage is collected, visitors
- * have gone and what they had is given back. What the C library keeps of the most visitors at once is made the same each time. */
+/** Memory and descriptors at rest: everything has been answered, lists are empty (they hold what was asked for, and no
+ * leak), garbage is collected, visitors have gone and what they had is given back. What the C library keeps of the most
+ * visitors at once is made the same each time. */
 async function measure() {
-  for (const tab of tabs) await control.call('eval', { session: tab.id, code: 'session:getApp().rows = {} collectgarbage() collectgarbage()' });
+  for (const tab of tabs)
+    await control.call('eval', {
+      session: tab.id,
+      code: `
+        session:getApp().rows = {}
+        collectgarbage()
+        collectgarbage()
+      `,
+    });
   for (let i = 0; i < 8; i++) await Promise.all([...Array(16)].map(() => actions.visit()));
   await until(async () => (await control.call('sessions')).sessions.length === sessionCount, 'the end of the visitors\' sessions', 60000);
   for (const tab of [witness, ...tabs]) await tab.settled();
   control.lines.length = 0;
   // Sockets that were cut close a little later: what a listing of pages and the number of descriptors agree on is the state of rest.
-  await until(async () => (await control.call('sessions')).sessions.every((s) => s.connections === 1), 'the end of the sockets that were cut');
+  await until(
+    async () => (await control.call('sessions')).sessions.every((s) => s.connections === 1),
+    'the end of the sockets that were cut',
+  );
   const figures = { heap: Infinity, rss: Infinity, descriptors: Infinity };
   for (const end = performance.now() + REST_MS; performance.now() < end; await new Promise((next) => setTimeout(next, 100))) {
     figures.heap = Math.min(figures.heap, (await control.call('ping')).heap >> 10);
@@ -308,7 +343,10 @@ async function crash() {
     server.run.child.kill('SIGKILL');
     await server.run.ended;
     if (!fs.existsSync(server.socket)) throw new Error('there is no stale socket to begin with');
-    const next = new Program(['serve', server.dir, '--port', String(server.port), '--strict-port', '--watch', '--json-log', '--socket', server.socket]);
+    const next = new Program([
+      'serve', server.dir, '--port', String(server.port), '--strict-port', '--watch', '--json-log', '--socket',
+      server.socket,
+    ]);
     try {
       await until(() => next.output.includes('"event":"ready"'), 'the next start');
       const answer = await server.session();
@@ -342,11 +380,16 @@ await live(WARM_UP_MS);
 const early = await measure();
 await live(seconds * 1000);
 const late = await measure();
-console.log(`# in use ${early.heap} → ${late.heap} KiB, resident ${early.rss} → ${late.rss} KiB, descriptors ${early.descriptors} → ${late.descriptors}`);
+const both = (what) => `${early[what]} → ${late[what]}`;
+console.log(`# in use ${both('heap')} KiB, resident ${both('rss')} KiB, descriptors ${both('descriptors')}`);
 if (figures) {
   check('memory in use at the end equals that after the warm-up', late.heap <= early.heap * TOLERANCE, `${early.heap} → ${late.heap} KiB`);
   check('resident memory stays within its bound a session', late.rss <= sessionCount * RESIDENT_KIB_A_SESSION, `${late.rss} KiB`);
-  check('descriptors at the end equal those after the warm-up', late.descriptors <= early.descriptors * TOLERANCE, `${early.descriptors} → ${late.descriptors}`);
+  check(
+    'descriptors at the end equal those after the warm-up',
+    late.descriptors <= early.descriptors * TOLERANCE,
+    `${early.descriptors} → ${late.descriptors}`,
+  );
 }
 for (const tab of tabs) await attempt('every session ends with the model\'s values', () => tab.shows(2, tab.count));
 const surprises = server.events('log').filter((record) => record.level === 0 && !EXPECTED.some((expected) => expected.test(record.text)));
