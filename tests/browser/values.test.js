@@ -267,7 +267,17 @@ pageTest('F67, F70: default access of values by path and element', async (fixtur
   await form(fixture, html, { i: 1 });
   const creates = server.messages.filter((m) => m.type === 'create').map((m) => m.data.properties);
   const access = Object.fromEntries(creates.map((properties) => [properties.path, properties.access]));
-  assert.deepEqual(access, { a: undefined, b: 'r', 'c()': 'r', 'd(_)': 'w', 'e()': 'rw', f: undefined, g: 'r', h: undefined, i: undefined });
+  assert.deepEqual(access, {
+    a: undefined,
+    b: 'r',
+    'c()': 'r',
+    'd(_)': 'w',
+    'e()': 'rw',
+    f: undefined,
+    g: 'r',
+    h: undefined,
+    i: undefined,
+  });
 });
 
 pageTest('F194, S62: a select keeps its server value while options come and go', async (fixture) => {

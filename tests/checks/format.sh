@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The C of the program obeys .clang-format, and no comment is wider than its 120 columns: clang-format leaves comments alone, and a text may be wider.
+# No line of the tests' JavaScript is wider than 140 columns.
 set -u
 cd "$(dirname "$0")/../.."
 passed=0 failed=0
@@ -17,5 +18,11 @@ for file in lib/*/*.[ch] cmd/*/*.[ch]; do
     echo "$problem"
 done
 [ "$failed" = 0 ] || echo 'clang-format -i FILE mends what it can.'
+while IFS= read -r file; do
+    problem=$(LC_ALL=C.UTF-8 grep -nE -m1 '.{141,}' "$file" | sed "s|^\([0-9]*\):.*|$file:\1: wider than 140 columns|")
+    if [ -z "$problem" ]; then passed=$((passed + 1)); continue; fi
+    failed=$((failed + 1))
+    echo "$problem"
+done < <(find tests \( -name node_modules -o -path tests/fixtures \) -prune -o -name '*.js' -print -o -name '*.mjs' -print | sort)
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

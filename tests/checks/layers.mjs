@@ -3,9 +3,10 @@
 //   more than three files of a room call each other in a circle;
 //   a room has more than 25 files or 6,000 lines; two rooms have files of one name;
 //   a reserved header appears outside of its rooms.
-// Calls are read from the object files of B (build): who refers to a symbol calls the file that defines it, so what a macro or an inline function of a header
-// calls counts for the file that includes it, and a call through a table of functions does not count. An object that is missing or older than its source
-// is made in a temporary folder first. Prints one line a finding, and "N passed, M failed".
+// Calls are read from the object files of B (build): who refers to a symbol calls the file that defines it, so what a
+// macro or an inline function of a header calls counts for the file that includes it, and a call through a table of
+// functions does not count. An object that is missing or older than its source is made in a temporary folder first.
+// Prints one line a finding, and "N passed, M failed".
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -25,11 +26,19 @@ const build = process.env.B || 'build';
 const rooms = /^ROOMS = (.*)$/m.exec(fs.readFileSync('Makefile', 'utf8'))[1].trim().split(/\s+/);
 const floor = new Map(rooms.map((room, i) => [room, i]));
 let passed = 0, failed = 0;
-const finding = (text) => { console.log(text); failed++; };
+const finding = (text) => {
+  console.log(text);
+  failed++;
+};
 const check = (holds, text) => { if (holds) passed++; else finding(text); };
 
-const folder = (dir) => fs.readdirSync(dir, { withFileTypes: true })
-  .flatMap((entry) => (entry.isDirectory() ? folder(`${dir}/${entry.name}`) : /\.[ch]$/.test(entry.name) ? [`${dir}/${entry.name}`] : [])).sort();
+const folder = (dir) =>
+  fs
+    .readdirSync(dir, { withFileTypes: true })
+    .flatMap((entry) =>
+      entry.isDirectory() ? folder(`${dir}/${entry.name}`) : /\.[ch]$/.test(entry.name) ? [`${dir}/${entry.name}`] : [],
+    )
+    .sort();
 const files = folder('lib');
 const room_of = (file) => file.split('/')[1];
 
@@ -73,7 +82,11 @@ const objects = sources.map((file, i) => {
   const object = `${build}/${file.slice(0, -2)}.o`;
   if (fs.existsSync(object) && fs.statSync(object).mtimeMs >= fs.statSync(file).mtimeMs) return object;
   const made = `${scratch}/${i}.o`;
-  execFileSync(process.env.CC || 'cc', ['-std=gnu11', '-D_GNU_SOURCE', '-DLS_VERSION=""', '-w', '-Ilib', '-I/usr/include/lua5.4', '-c', '-o', made, file], { stdio: 'inherit' });
+  execFileSync(
+    process.env.CC || 'cc',
+    ['-std=gnu11', '-D_GNU_SOURCE', '-DLS_VERSION=""', '-w', '-Ilib', '-I/usr/include/lua5.4', '-c', '-o', made, file],
+    { stdio: 'inherit' },
+  );
   return made;
 });
 /** @type {Map<string, string>} symbol → source that defines it */
@@ -114,7 +127,11 @@ function visit(file) {
   }
   if (low.get(file) !== index.get(file)) return;
   const circle = stack.splice(stack.indexOf(file)).sort();
-  check(circle.length <= CIRCLE_MAX, `lib/${room_of(file)}: ${circle.length} files call each other in a circle, at most ${CIRCLE_MAX}: ${circle.map((f) => path.basename(f)).join(' ')}`);
+  const names = circle.map((f) => path.basename(f)).join(' ');
+  check(
+    circle.length <= CIRCLE_MAX,
+    `lib/${room_of(file)}: ${circle.length} files call each other in a circle, at most ${CIRCLE_MAX}: ${names}`,
+  );
 }
 for (const file of sources) if (!index.has(file)) visit(file);
 

@@ -65,6 +65,9 @@ plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/vm/pla
 format='bash tests/checks/format.sh'
 plant "$format" 'should be clang-formatted' lib/base/planted.c '/* x */\nint  planted;'
 plant "$format" 'planted.c:1: wider than 120 columns' lib/base/planted.c "/* $(printf '%.0sx' {1..120}) */"
+plant "$format" 'planted.test.js:2: wider than 140 columns' tests/server/planted.test.js "// x\n// $(printf '%.0sä' {1..138})"
+plant "$format" 'planted.mjs:1: wider than 140 columns' tests/bench/planted.mjs "// $(printf '%.0sx' {1..138})"
+plant "$format" 'planted.js:1: wider than 140 columns' tests/browser/lib/planted.js "// $(printf '%.0sx' {1..138})"
 
 tree='bash tests/checks/tree.sh'
 plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'

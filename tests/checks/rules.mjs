@@ -1,10 +1,15 @@
-// `make rules`: writes tests/RULES.md, one line a rule of the specification: what it asks for, where it is kept, where it is proved.
+// `make rules`: writes tests/RULES.md, one line a rule of the specification: what it asks for, where it is kept, where
+// it is proved.
 //
-// The rules and their sentences are the lines of rules.txt. A rule is kept where a source file cites its number and proved where a test does: `T31`,
-// a range `T55–T61`, or a C test's name (`t31_numbers_are_written_exactly`, `t104_t105_variables_by_object`).
-// Benchmarks measure and prove nothing. Rules that nothing can prove, or that are not done, have a line in rules-notes.txt that says why.
-// With --check nothing is written: the table being out of date is a failure, so is each rule without a sentence of its own (140 characters at most),
-// each that has neither proof nor note, each number that the source cites and rules.txt does not have, and each note on what is no rule.
+// The rules and their sentences are the lines of rules.txt. A rule is kept where a source file cites its number and
+// proved where a test does: `T31`, a range `T55–T61`, or a C test's name (`t31_numbers_are_written_exactly`,
+// `t104_t105_variables_by_object`). Benchmarks measure and prove nothing. Rules that nothing can prove, or that are not
+// done, have a line in rules-notes.txt that says why.
+//
+// With --check nothing is written: the table being out of date is a failure, so is each rule without a sentence of its
+// own (140 characters at most), each that has neither proof nor note, each number that the source cites and rules.txt
+// does not have, and each note on what is no rule.
+//
 // The order is that of rules.txt and of the files' names, so that the same tree gives the same table.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -37,10 +42,16 @@ for (const line of lines('rules.txt')) {
 const isRemark = (rule) => /^(.X|S)/.test(rule);
 const notes = new Map(lines('rules-notes.txt').map(split));
 
+/** The letters of a document, the number and the letter behind it. */
+const DOCUMENT = '([TPLH]X|[TPLHFCQRSWKNU])';
+const NUMBER = String.raw`(\d+)([a-z]?)`;
+const TO = String.raw`\s?(?:–|-|\.\.| to )\s?`;
+const CITATION = new RegExp(`(?<![A-Za-z0-9_])${DOCUMENT}${NUMBER}(?:${TO}${DOCUMENT}?${NUMBER})?(?![0-9A-Za-z])`, 'g');
+
 /** All rule numbers that a text cites. */
 function cited(text) {
   const found = new Set();
-  for (const m of text.matchAll(/(?<![A-Za-z0-9_])([TPLH]X|[TPLHFCQRSWKNU])(\d+)([a-z]?)(?:\s?(?:–|-|\.\.| to )\s?([TPLH]X|[TPLHFCQRSWKNU])?(\d+)([a-z]?))?(?![0-9A-Za-z])/g)) {
+  for (const m of text.matchAll(CITATION)) {
     const [, letter, from, fromLetter, toDocument, to, toLetter] = m;
     found.add(letter + from + fromLetter);
     if (to && (!toDocument || toDocument === letter) && Number(to) > Number(from) && Number(to) - Number(from) < 60) {
@@ -58,10 +69,17 @@ function cited(text) {
 function projectFiles() {
   const roots = ['lib', 'cmd', 'lua', 'templates', 'tests', 'Makefile', '.ci', 'man'];
   try {
-    return execFileSync('git', ['ls-files', '-z', ...roots], { cwd: top, stdio: ['ignore', 'pipe', 'ignore'] }).toString().split('\0').filter(Boolean).sort();
+    return execFileSync('git', ['ls-files', '-z', ...roots], { cwd: top, stdio: ['ignore', 'pipe', 'ignore'] })
+      .toString()
+      .split('\0')
+      .filter(Boolean)
+      .sort();
   } catch {
-    const walk = (name) => (fs.statSync(path.join(top, name)).isDirectory()
-      ? fs.readdirSync(path.join(top, name)).filter((child) => child !== 'node_modules').flatMap((child) => walk(`${name}/${child}`)) : [name]);
+    const walk = (name) => {
+      if (!fs.statSync(path.join(top, name)).isDirectory()) return [name];
+      const children = fs.readdirSync(path.join(top, name)).filter((child) => child !== 'node_modules');
+      return children.flatMap((child) => walk(`${name}/${child}`));
+    };
     return roots.flatMap(walk).sort();
   }
 }
@@ -83,16 +101,32 @@ for (const file of files) {
 
 const short = (list) => list.length > 3 ? [...list.slice(0, 3), `+${list.length - 3}`] : list;
 let open = 0;
-const out = ['# Rules', '', 'Written by `make rules`: for each rule of the specification what it asks for, the files that keep it and the tests that prove it (they cite its number).', ''];
+const out = [
+  '# Rules',
+  '',
+  'Written by `make rules`: for each rule of the specification what it asks for, the files that keep it and the tests ' +
+    'that prove it (they cite its number).',
+  '',
+];
 for (const { title, rules } of documents) {
   const proved = rules.filter((r) => table.get(r).proved.length).length;
-  out.push(`## ${title}`, '', `${rules.length} rules, ${proved} proved by a test that names them.`, '', '| rule | asks for | kept in | proved by |', '|---|---|---|---|');
+  out.push(
+    `## ${title}`,
+    '',
+    `${rules.length} rules, ${proved} proved by a test that names them.`,
+    '',
+    '| rule | asks for | kept in | proved by |',
+    '|---|---|---|---|',
+  );
   for (const rule of rules) {
     const { kept, proved: tests } = table.get(rule);
     const note = notes.get(rule);
     const missing = !tests.length && !note && !isRemark(rule);
     if (missing) open++;
-    const proof = tests.length ? short(tests).map((t) => t.replace('tests/', '')).join(', ') : note ? `– ${note}` : missing ? '**no test**' : '';
+    let proof = '';
+    if (tests.length) proof = short(tests.map((t) => t.replace('tests/', ''))).join(', ');
+    else if (note) proof = `– ${note}`;
+    else if (missing) proof = '**no test**';
     out.push(`| ${rule} | ${known.get(rule)} | ${short(kept).join(', ')} | ${proof} |`);
     if (missing) problems.push(`${rule} has neither a test nor a line in tests/checks/rules-notes.txt`);
   }
@@ -105,11 +139,14 @@ if (process.argv.includes('--check')) {
   /** @type {Map<string, string>} */
   const said = new Map();
   for (const [rule, sentence] of known) {
-    if (!sentence || sentence.length > 140 || sentence.includes('|')) problems.push(`${rule} has no sentence of 1 to 140 characters in tests/checks/rules.txt`);
-    else if (said.has(sentence)) problems.push(`${rule} has the sentence of ${said.get(sentence)} in tests/checks/rules.txt`);
+    if (!sentence || sentence.length > 140 || sentence.includes('|'))
+      problems.push(`${rule} has no sentence of 1 to 140 characters in tests/checks/rules.txt`);
+    else if (said.has(sentence))
+      problems.push(`${rule} has the sentence of ${said.get(sentence)} in tests/checks/rules.txt`);
     said.set(sentence, rule);
   }
-  for (const rule of notes.keys()) if (!known.has(rule)) problems.push(`tests/checks/rules-notes.txt has a line for ${rule}, which is no rule`);
+  for (const rule of notes.keys())
+    if (!known.has(rule)) problems.push(`tests/checks/rules-notes.txt has a line for ${rule}, which is no rule`);
   for (const problem of problems) console.log(`not ok ${problem}`);
   console.log(`${known.size - open} passed, ${problems.length} failed`);
   process.exit(problems.length ? 1 : 0);
