@@ -158,17 +158,18 @@ static const char *set_text(struct settings *settings, const struct setting *set
     const char *wanted = NULL;
     switch (setting->kind) {
     case INT:
-        if (!(wanted = whole_number(setting, text, &number))) *(int *)at = (int)number;
-        return wanted;
-    case INT64:
-        if (!(wanted = whole_number(setting, text, &number))) *(int64_t *)at = number;
-        return wanted;
-    case COUNT:
-        if (!(wanted = whole_number(setting, text, &number))) *(size_t *)at = (size_t)number;
-        return wanted;
     case VERBOSE:
-        if (!(wanted = whole_number(setting, text, &number))) *(int *)at = (int)number;
-        return wanted;
+    case INT64:
+    case COUNT:
+        wanted = whole_number(setting, text, &number);
+        if (wanted) return wanted;
+        if (setting->kind == INT64)
+            *(int64_t *)at = number;
+        else if (setting->kind == COUNT)
+            *(size_t *)at = (size_t)number;
+        else
+            *(int *)at = (int)number;
+        return NULL;
     case DURATION: return ls_parse_duration(text, at) ? NULL : "a number with ms, s, m or h, or 0";
     case SIZE: return ls_parse_size(text, at) ? NULL : "a number of bytes, or one with K, M or G";
     case TEXT:
@@ -283,32 +284,32 @@ static int read_environment(struct settings *settings, const struct command *com
 
 /* --- lsess.lua --- */
 
-/* Where the site and the file itself are is not for the file to say. */
-static bool is_for_file(const char *name)
+/* `max_frame` for `max-frame`. */
+static const char *key_of(const struct setting *setting, char *key, size_t size)
 {
-    return strcmp(name, "dir") != 0 && strcmp(name, "config") != 0;
+    snprintf(key, size, "%s", setting->name);
+    for (char *at = key; (at = strchr(at, '-'));)
+        *at = '_';
+    return key;
 }
 
-/* `max_frame` for `max-frame`. */
-static bool is_key_of(const char *key, const char *name)
+/* The setting of a key, -1 = none. Where the site and the file itself are is not for the file to say. */
+static int find_key(const char *key)
 {
-    for (; *key != '\0' && *name != '\0'; key++, name++)
-        if (*key != (*name == '-' ? '_' : *name)) return false;
-    return *key == *name;
+    char own[64];
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (strcmp(key_of(&table[i], own, sizeof own), key) == 0)
+            return strcmp(key, "dir") == 0 || strcmp(key, "config") == 0 ? -1 : i;
+    return -1;
 }
 
 static int unknown_key(const char *file, const struct ls_config_entry *entry)
 {
     char key[64];
-    for (int i = 0; i < SETTING_COUNT; i++) {
-        if (!is_for_file(table[i].name)) continue;
-        snprintf(key, sizeof key, "%s", table[i].name);
-        for (char *at = key; *at != '\0'; at++)
-            if (*at == '-') *at = '_';
-        if (ls_text_near(entry->key, key))
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (ls_text_near(entry->key, key_of(&table[i], key, sizeof key)) && find_key(key) >= 0)
             return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, entry->line,
                             entry->key, key);
-    }
     return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'", file, entry->line, entry->key);
 }
 
@@ -385,18 +386,15 @@ static int take_entry(struct settings *settings, const struct ls_config_entry *e
         ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
         return 0;
     }
-    bool roots = strcmp(entry->key, "static_roots") == 0;
-    int at = SETTING_COUNT;
-    while (--at >= 0 && (!is_key_of(entry->key, table[at].name) || !is_for_file(table[at].name)))
-        continue;
-    if (at < 0 && !roots) return unknown_key(file, entry);
-    if (roots) {
+    if (strcmp(entry->key, "static_roots") == 0) {
         if (entry->kind != LS_CONFIG_LIST)
             return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);
         for (char **item = entry->list; *item; item++)
             add_to_list(&settings->static_roots, *item);
         return 0;
     }
+    int at = find_key(entry->key);
+    if (at < 0) return unknown_key(file, entry);
     bool overridden = from[at] != FROM_DEFAULT;
     const char *wanted =
         overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);

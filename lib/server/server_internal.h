@@ -142,7 +142,8 @@ int ls__session_post(struct session *session, void (*fn)(struct session *session
 int ls__session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
                      int64_t patience_ms);
 
-/* A timer that has `run(session, number, arg)` called on the session's queue, once, while the session has its backend. */
+/* A timer: `run(session, number, arg)` is called once, on the session's queue, if the session has its backend then.
+ */
 struct session_timer;
 typedef void (*session_timer_fn)(struct session *session, uint64_t number, void *arg);
 /** @param due_ns  0 = behind the items queued now
@@ -183,7 +184,8 @@ struct gather {
     bool closed;   /* the answers are being read without the lock: nothing may be added */
 };
 
-/** @return by the argument: with one use, which ls__gather_end() or ls__gather_wait() and ls__gather_unref() give back */
+/** @return by the argument: with one use, which ls__gather_end(), or ls__gather_wait() and ls__gather_unref(), give
+ * back */
 void ls__gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
                      void (*over)(struct gather *), void (*release)(struct gather *));
 /** Ask one session; `number` tells it from others. Without memory it is not asked. Never waits. */
@@ -230,7 +232,8 @@ bool ls__manager_join(struct manager *manager, struct session *session);
 struct session *ls__manager_find(struct manager *manager, const char *id, size_t len);
 /** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
 struct session *ls__manager_find_named(struct manager *manager, const char *name, struct ls_err *err);
-/** All live sessions in order of their making; each counted. @return how many; *list is owned, ls__session_unref_all() */
+/** All live sessions in order of their making; each counted. @return how many; *list is owned,
+ * ls__session_unref_all() */
 size_t ls__manager_list(struct manager *manager, struct session ***list);
 /** P33, of all that are there. Does not wait. */
 void ls__manager_destroy_all(struct manager *manager);
@@ -393,8 +396,8 @@ typedef void (*control_run_fn)(struct control_client *client, struct ls_control 
 void ls__command_run(struct control_client *client, struct ls_control *request);
 /** Bind the socket and begin to serve it.
  * @param path  NULL = ls_control_default_path
- * @return owned, ls__control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL, LS_EACCESS,
- * LS_EIO, LS_ENOMEM */
+ * @return owned, ls__control_close(); NULL and err: LS_EBUSY (another server has it), LS_EEXISTS, LS_EINVAL,
+ * LS_EACCESS, LS_EIO, LS_ENOMEM */
 struct control *ls__control_open(struct ls_server *server, const char *path, control_run_fn run, struct ls_err *err);
 /** Ends all its threads. NULL accepted. */
 void ls__control_close(struct control *control);
