@@ -26,7 +26,7 @@ struct ls__engine {
     bool muted;          /* being taken down: nobody above hears of it */
 };
 
-/* One id space (P115): the variables, watches and books of a connection. It outlives the connection by the grace period
+/* One id space (P115): the variables, watches and notes of a connection. It outlives the connection by the grace period
  * of P114. */
 struct ls__space {
     struct ls__space *next;

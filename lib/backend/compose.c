@@ -1,7 +1,7 @@
 /* From changes to messages: the end of a batch (protocol.md sections 6, 7, 13, 14; P51, P59 to P61, P72, P95, P101,
  * P103 to P107).
  *
- * The usual batch takes the short way: the tracker's change list is in the right order already and each entry is
+ * The usual batch takes the short way: the tracker's change list is in the right order already and each change is
  * written straight into the queue of the one connection that watches. Whatever is owed besides (the answer to a watch,
  * view definitions, values held back while a variable was inactive, several lists because callbacks of Lua changed
  * more) takes the long way: everything is cut into atoms, one value or one property for one space, and sorting those
@@ -119,6 +119,18 @@ static void write_update(struct ls_backend *b, struct ls_buf *out, struct ls_var
                     answer);
 }
 
+/* The same straight into the queue of the space's connection. `ok`: it says all that it should. */
+static void send_update(struct ls_backend *b, struct ls__space *space, struct ls_var *var, bool value,
+                        const struct ls_answer *answer, bool ok)
+{
+    struct ls_outgoing *out = &space->conn->out;
+    int64_t shown = ls__space_id(space, var);
+    write_update(b, ls_outgoing_begin(out), var, shown, value, answer);
+    ls_outgoing_end(out, shown);
+    out->lost |= !ok;
+    note_update(b, space, ls_var_id(var));
+}
+
 /* What an update tells this space besides (R8). @return anything? */
 static bool answer_with(struct ls_backend *b, struct ls__space *space, const struct ls_var *var, bool value, bool place,
                         struct ls_answer *answer)
@@ -157,26 +169,20 @@ static void send_change(struct ls_backend *b, const struct ls_change *change)
         ok &= add_property(b, change->props[i], ls_var_property(var, change->props[i]));
     struct ls_answer answer;
     if (owner) {
-        int64_t shown = ls_var_owner_id(var);
         answer_with(b, owner, var, change->value, change->place, &answer);
-        write_update(b, ls_outgoing_begin(&owner->conn->out), var, shown, change->value, &answer);
-        ls_outgoing_end(&owner->conn->out, shown);
-        owner->conn->out.lost |= !ok;
-        note_update(b, owner, id);
+        send_update(b, owner, var, change->value, &answer, ok);
         return;
     }
     ls_buf_clear(&b->scratch);
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         if (!space->conn || space->conn->out.lost || !ls__space_tally(space, var)) continue;
-        space->conn->out.lost |= !ok;
         if (answer_with(b, space, var, change->value, false, &answer)) {
-            write_update(b, ls_outgoing_begin(&space->conn->out), var, id, change->value, &answer);
-            ls_outgoing_end(&space->conn->out, id);
-        } else {
-            if (!b->scratch.len) write_update(b, &b->scratch, var, id, change->value, NULL);
-            space->conn->out.lost |= ls_buf_failed(&b->scratch);
-            ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
+            send_update(b, space, var, change->value, &answer, ok);
+            continue;
         }
+        if (!b->scratch.len) write_update(b, &b->scratch, var, id, change->value, NULL);
+        space->conn->out.lost |= !ok || ls_buf_failed(&b->scratch);
+        ls_outgoing_add(&space->conn->out, id, ls_buf_text(&b->scratch), b->scratch.len);
         note_update(b, space, id);
     }
 }
@@ -343,12 +349,6 @@ static int compare_atoms(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static bool same_piece(const struct ls__atom *a, const struct ls__atom *b)
-{
-    return a->id == b->id && a->space == b->space &&
-           (a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name);
-}
-
 /* Write the update that begins at atom `at`. @return the first atom behind it; `at` itself when the batch is cut */
 static size_t send_atoms(struct ls_backend *b, size_t at)
 {
@@ -360,7 +360,7 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     for (; next < b->atoms.count; next++) {
         const struct ls__atom *atom = &b->atoms.items[next];
         if (atom->class_ != first->class_ || atom->id != first->id || atom->space != first->space) break;
-        if (!var || (next > at && same_piece(atom, atom - 1))) continue;
+        if (!var || (next > at && compare_atoms(atom, atom - 1) == 0)) continue;
         if (atom->name == views_name)
             ok &= add_property(b, atom->name, ls_buf_text(&atom->space->conn->views));
         else if (ls__is_detail(atom->id, atom->name))
@@ -375,14 +375,9 @@ static size_t send_atoms(struct ls_backend *b, size_t at)
     if (!var || !first->space->conn || first->space->conn->out.lost) return next;
     /* variable 1 is the one with view definitions, which count as delivered */
     if (first->id != 1 && is_cut(b, var, value)) return at;
-    struct ls_conn *conn = first->space->conn;
-    int64_t shown = ls__space_id(first->space, var);
     struct ls_answer answer;
     if (!answer_with(b, first->space, var, value, place, &answer) && !value && !b->update_names.count) return next;
-    write_update(b, ls_outgoing_begin(&conn->out), var, shown, value, &answer);
-    ls_outgoing_end(&conn->out, shown);
-    conn->out.lost |= !ok;
-    note_update(b, first->space, first->id);
+    send_update(b, first->space, var, value, &answer, ok);
     return next;
 }
 

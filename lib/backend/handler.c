@@ -54,13 +54,6 @@ static void begin_watch(struct ls_backend *b, struct ls_conn *conn, int64_t show
     }
 }
 
-/* Every page begins by watching variable 1, once. When there is none yet the page is answered as for any unknown id,
- * and its watch waits for it. */
-static void await_app(struct ls_backend *b, struct ls__space *space)
-{
-    space->used = space->awaits_app = b->app_awaited = true;
-}
-
 void ls__app_arrives(struct ls_backend *b)
 {
     struct ls_var *app = ls_tracker_find(b->engine->tracker, 1);
@@ -92,7 +85,8 @@ static void handle_watch(struct ls_backend *b, struct ls_conn *conn, const struc
         return;
     }
     refuse_unknown(conn, m->id);
-    if (m->id == 1) await_app(b, conn->space);
+    /* Every page begins by watching variable 1, once: where there is none yet, the watch waits for it. */
+    if (m->id == 1) conn->space->used = conn->space->awaits_app = b->app_awaited = true;
 }
 
 static void handle_unwatch(struct ls_backend *b, struct ls_conn *conn, const struct ls_message *m)

@@ -1,4 +1,4 @@
-/* Id spaces, watch tallies and the books kept per connection (protocol.md sections 8, 11, 15).
+/* Id spaces, watch tallies and what is noted per connection (protocol.md sections 8, 11, 15).
  *
  * Each client counts its ids from 2, so an id means something only together with its space (P115). A variable carries
  * its space as owner and the client's id as owner id; the tracker's own id is the client's where that was free, else
@@ -115,28 +115,28 @@ void ls__space_forget(struct ls__space *space, const struct ls_var *var)
 
 /* --- numbered writes (R8) --- */
 
-/* An entry is the number, with "owed" in the lowest bit. Only variables that were written have one. */
+/* What is kept is the number, with "owed" in the lowest bit. Only variables that were written have one. */
 bool ls__seq_note(struct ls_backend *b, struct ls__space *space, int64_t id, int64_t seq)
 {
     if (!space->seqs) space->seqs = ls_idmap_new_in(b->budget);
     return space->seqs && ls_idmap_put(space->seqs, id, (void *)((uintptr_t)seq << 1 | 1), NULL);
 }
 
-static uintptr_t seq_entry(const struct ls__space *space, int64_t id)
+static uintptr_t seq_of(const struct ls__space *space, int64_t id)
 {
     return space->seqs ? (uintptr_t)ls_idmap_get(space->seqs, id) : 0;
 }
 
 int64_t ls__seq_tell(struct ls__space *space, int64_t id)
 {
-    uintptr_t entry = seq_entry(space, id);
-    if (entry & 1) ls_idmap_put(space->seqs, id, (void *)(entry & ~(uintptr_t)1), NULL); /* replaces: takes no memory */
-    return (int64_t)(entry >> 1);
+    uintptr_t seq = seq_of(space, id);
+    if (seq & 1) ls_idmap_put(space->seqs, id, (void *)(seq & ~(uintptr_t)1), NULL); /* replaces: takes no memory */
+    return (int64_t)(seq >> 1);
 }
 
 bool ls__seq_owed(const struct ls__space *space, int64_t id)
 {
-    return seq_entry(space, id) & 1;
+    return seq_of(space, id) & 1;
 }
 
 void ls__seq_move(struct ls__space *space, int64_t from, int64_t to)

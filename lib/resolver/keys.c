@@ -1,9 +1,9 @@
 /* Lists whose elements are told apart by a key (page.md R4): a query that makes all objects anew gives the rows that
  * were there, as long as it names a field that says which is which. The ids in the list's value then belong to the
- * list's variable and to the key; each leads to the object that has the key now, by the registry's entry for the id,
+ * list's variable and to the key; each leads to the object that has the key now, by what the registry holds for the id,
  * which is weak like any other.
  *
- * A ring is what one variable has: `ids` key → id, `places` place → id for elements without a key of their own, `list`
+ * What is kept of one variable: `ids` key → id, `places` place → id for elements without a key of their own, `list`
  * place → id as it is now.
  * Owner thread: the session's. Rules: R4. */
 #include <math.h>
@@ -13,7 +13,7 @@
 /* Keys that have left their list are remembered, so that they may come back; not for ever. */
 #define FORGET_ABOVE 1000
 
-enum { RING_IDS = 1, RING_PLACES, RING_LIST, RING_COUNT };
+enum { KEYED_IDS = 1, KEYED_PLACES, KEYED_LIST, KEYED_COUNT };
 
 LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int element, int name)
 {
@@ -143,12 +143,12 @@ static LS_RAISES void forget_keys(lua_State *L, lua_Integer count)
     lua_replace(L, AT_IDS);
 }
 
-/* [-0, +1, m] a part of the ring on top, or a new table */
-static LS_RAISES void push_part(lua_State *L, int ring, int part)
+/* [-0, +1, m] a part of what is kept at `keyed`, or a new table, on top */
+static LS_RAISES void push_part(lua_State *L, int keyed, int part)
 {
-    if (!lua_istable(L, ring)) {
+    if (!lua_istable(L, keyed)) {
         lua_newtable(L);
-    } else if (lua_rawgeti(L, ring, part) != LUA_TTABLE) {
+    } else if (lua_rawgeti(L, keyed, part) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
     }
@@ -163,20 +163,20 @@ static LS_RAISES lua_Integer count_of(lua_State *L, int table)
     return count;
 }
 
-/* [-0, +0, m] the ring, when all of it is there */
-static LS_RAISES void keep_ring(struct rekeying *job, lua_State *L)
+/* [-0, +0, m] keep what the variable has now, when all of it is there */
+static LS_RAISES void keep_keyed(struct rekeying *job, lua_State *L)
 {
     struct ls_resolver_state *rs = job->rs;
-    lua_createtable(L, RING_COUNT, 0);
-    int ring = lua_gettop(L);
+    lua_createtable(L, KEYED_COUNT, 0);
+    int keyed = lua_gettop(L);
     lua_pushvalue(L, AT_IDS);
-    lua_rawseti(L, ring, RING_IDS);
+    lua_rawseti(L, keyed, KEYED_IDS);
     lua_pushvalue(L, AT_PLACES);
-    lua_rawseti(L, ring, RING_PLACES);
+    lua_rawseti(L, keyed, KEYED_PLACES);
     lua_pushvalue(L, AT_NOW);
-    lua_rawseti(L, ring, RING_LIST);
-    ls__at_push(rs, L, LS_REF_RINGS);
-    lua_pushvalue(L, ring);
+    lua_rawseti(L, keyed, KEYED_LIST);
+    ls__at_push(rs, L, LS_REF_KEYED);
+    lua_pushvalue(L, keyed);
     lua_rawseti(L, -2, job->id);
     ls__at_push(rs, L, LS_REF_NAMED);
     bool fresh = lua_rawgeti(L, -1, job->value->slot) != LUA_TTABLE;
@@ -194,12 +194,12 @@ static LS_RAISES int l_rekey(lua_State *L)
     luaL_checkstack(L, 40, NULL);
     if (!job->key || job->value->shape != LS_SHAPE_ARRAY) {
         if (!job->key) {
-            ls__at_push(rs, L, LS_REF_RINGS);
+            ls__at_push(rs, L, LS_REF_KEYED);
             lua_pushnil(L);
             lua_rawseti(L, -2, job->id);
         }
         job->changed = !job->key;
-        ls__ring_drop(rs, L, job->value->slot);
+        ls__keyed_drop(rs, L, job->value->slot);
         return 0;
     }
     ls__slot_push(rs->session, L, job->value->slot); /* a loose one gets its copy back */
@@ -208,15 +208,15 @@ static LS_RAISES int l_rekey(lua_State *L)
     ls__at_push(rs, L, LS_AT_SNAPS);
     lua_rawgeti(L, -1, job->value->slot);
     lua_remove(L, -2);
-    ls__at_push(rs, L, LS_REF_RINGS);
+    ls__at_push(rs, L, LS_REF_KEYED);
     lua_rawgeti(L, -1, job->id);
     lua_remove(L, -2);
-    int ring = lua_gettop(L);
-    bool first = !lua_istable(L, ring);
-    push_part(L, ring, RING_IDS);
-    push_part(L, ring, RING_PLACES);
-    push_part(L, ring, RING_LIST);
-    lua_remove(L, ring);
+    int keyed = lua_gettop(L);
+    bool first = !lua_istable(L, keyed);
+    push_part(L, keyed, KEYED_IDS);
+    push_part(L, keyed, KEYED_PLACES);
+    push_part(L, keyed, KEYED_LIST);
+    lua_remove(L, keyed);
     lua_Integer count = lua_istable(L, AT_ARRAY) ? ls__array_length(L, AT_ARRAY) : 0,
                 before = (lua_Integer)lua_rawlen(L, AT_BEFORE);
     lua_createtable(L, count < 1000000 ? (int)count : 0, 0);
@@ -239,7 +239,7 @@ static LS_RAISES int l_rekey(lua_State *L)
         lua_settop(L, AT_TOP);
     }
     if (job->changed && count_of(L, AT_IDS) > 2 * count + FORGET_ABOVE) forget_keys(L, count);
-    keep_ring(job, L);
+    keep_keyed(job, L);
     rs->members_slot = rs->members_slot == job->value->slot ? 0 : rs->members_slot;
     if (!lua_isnil(L, AT_PROBLEM)) ls_fault_set(job->fault, LS_FAULT_KEY, "%s", lua_tostring(L, AT_PROBLEM));
     return 0;
@@ -252,7 +252,7 @@ int ls__op_rekey(void *ctx, int64_t id, const struct ls_value *value, const char
     return ls__resolver_job(rs, l_rekey, &job, fault) ? -1 : job.changed;
 }
 
-bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
+bool ls__keyed_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     if (!rs->named_count) return false;
     ls__at_push(rs, L, LS_REF_NAMED);
@@ -264,7 +264,7 @@ bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
     return false;
 }
 
-void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
+void ls__keyed_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     if (!rs->named_count || !slot) return;
     ls__at_push(rs, L, LS_REF_NAMED);

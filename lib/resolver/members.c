@@ -1,10 +1,10 @@
 /* Elements of lists as the tracker's rows ask for them (page.md R2): is an object one, and does it live?
  *
  * A row that has left its list must not keep its object alive, nor may what its subtree remembers, which mostly leads
- * back to the object. So the values of these slots move into a table that hangs on the object itself, by an entry of a
- * table with weak keys: they live as long as the object does for other reasons. The slot holds `false` meanwhile and is
- * called loose; whoever looks at it gets the value back into the slot, or nil when the object has died. An item of a
- * list hangs on its element: nothing but the list and its rows knows the item.
+ * back to the object. So the values of these slots move into a table that is attached to the object itself, as its
+ * value in a table with weak keys: they live as long as the object does for other reasons. The slot holds `false`
+ * meanwhile and is called loose; whoever looks at it gets the value back into the slot, or nil when the object has
+ * died. What belongs to an item of a list is attached to its element: nothing but the list and its rows knows the item.
  * Owner thread: the session's. Rules: R1, R2. */
 #include "resolver/viewlist.h"
 
@@ -27,7 +27,7 @@ static LS_RAISES int l_find_members(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     ls_slot slot = (ls_slot)lua_tointeger(L, 2);
-    bool named = ls__ring_push(rs, L, slot), list = named || push_list(rs, L, slot);
+    bool named = ls__keyed_push(rs, L, slot), list = named || push_list(rs, L, slot);
     int at = lua_gettop(L);
     lua_Integer count = list ? ls__array_length(L, at) : 0;
     lua_createtable(L, 0, count < 1000000 ? (int)count : 0);
@@ -63,7 +63,7 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
         element = ls__resolver_run(rs, 2, 0, LS_FAULT_INTERNAL, &fault);
     }
     if (element == 0 && lua_rawgeti(L, LS_AT(rs, LS_AT_OBJECTS), object) != LUA_TNIL) {
-        if (ls__ring_push(rs, L, list)) lua_pushinteger(L, object);
+        if (ls__keyed_push(rs, L, list)) lua_pushinteger(L, object);
         ls__at_push(rs, L, LS_REF_MEMBERS);
         lua_insert(L, -2);
         element = lua_rawget(L, -2) != LUA_TNIL;
@@ -74,9 +74,9 @@ int ls__op_element(void *ctx, ls_slot list, int64_t object)
 
 /* --- loose slots --- */
 
-/* The table that hangs on the object at `object` or, for an item, on its element; with the object itself in it.
+/* The table attached to the object at `object` or, for an item, to its element; with the object itself in it.
  * [-0, +1, m] */
-static LS_RAISES void push_leash(struct ls_resolver_state *rs, lua_State *L, int object)
+static LS_RAISES void push_attached(struct ls_resolver_state *rs, lua_State *L, int object)
 {
     lua_pushvalue(L, object);
     if (ls__native_kind(rs, L, -1) == LS_NATIVE_ITEM) {
@@ -86,7 +86,7 @@ static LS_RAISES void push_leash(struct ls_resolver_state *rs, lua_State *L, int
             lua_replace(L, -2);
     }
     int key = lua_gettop(L);
-    ls__at_push(rs, L, LS_REF_LEASHES);
+    ls__at_push(rs, L, LS_REF_ATTACHED);
     lua_pushvalue(L, key);
     if (lua_rawget(L, -2) != LUA_TTABLE) {
         lua_pop(L, 1);
@@ -119,7 +119,7 @@ struct loosening {
 /* What may fail for want of memory comes first; then the slot is loose at once. [-1, +0, m] */
 static LS_RAISES int l_loosen(lua_State *L)
 {
-    enum { OBJECT = 2, WAYS, VALUES, SNAPS, LEASH };
+    enum { OBJECT = 2, WAYS, VALUES, SNAPS, ATTACHED };
     struct loosening *job = lua_touserdata(L, 1);
     struct ls_resolver_state *rs = job->rs;
     ls__object_push(rs->session, L, job->object);
@@ -134,12 +134,12 @@ static LS_RAISES int l_loosen(lua_State *L)
         lua_newtable(L);
         lua_newtable(L);
     } else {
-        push_leash(rs, L, OBJECT);
+        push_attached(rs, L, OBJECT);
         lua_rawgeti(L, VALUES, job->slot);
-        lua_rawseti(L, LEASH, job->slot);
+        lua_rawseti(L, ATTACHED, job->slot);
         lua_rawgeti(L, SNAPS, job->slot);
-        lua_rawseti(L, LEASH, -(lua_Integer)job->slot);
-        lua_rawgeti(L, LEASH, 0);
+        lua_rawseti(L, ATTACHED, -(lua_Integer)job->slot);
+        lua_rawgeti(L, ATTACHED, 0);
     }
     lua_rawseti(L, WAYS, job->slot);
     rs->loose_count++;
@@ -173,8 +173,8 @@ static bool push_way(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
     return false;
 }
 
-/* Every place of a slot holds something already, and taking out allocates nothing. [-0, +0, -] table that hangs on the
- * object, at `at` */
+/* Every place of a slot holds something already, and taking out allocates nothing. The table attached to the object is
+ * at `at`. [-0, +0, -] */
 static void forget_loose(struct ls_resolver_state *rs, lua_State *L, ls_slot slot, int at)
 {
     for (lua_Integer key = slot; lua_istable(L, at); key = -key) {
@@ -192,21 +192,21 @@ static void forget_loose(struct ls_resolver_state *rs, lua_State *L, ls_slot slo
 int ls__slot_tighten(struct ls_resolver_state *rs, lua_State *L, ls_slot slot)
 {
     static const enum ls__place places[] = {LS_AT_SNAPS, LS_AT_VALUES};
-    int top = lua_gettop(L), leash = top + 2;
+    int top = lua_gettop(L), attached = top + 2;
     if (!push_way(rs, L, slot)) return LUA_TBOOLEAN;
-    if (lua_isnil(L, leash)) {
+    if (lua_isnil(L, attached)) {
         lua_replace(L, top);
         lua_settop(L, top);
         return LUA_TNIL;
     }
     for (int i = 0; i < 2; i++) {
         ls__at_push(rs, L, places[i]);
-        lua_rawgeti(L, leash, i == 0 ? -(lua_Integer)slot : (lua_Integer)slot);
+        lua_rawgeti(L, attached, i == 0 ? -(lua_Integer)slot : (lua_Integer)slot);
         lua_pushvalue(L, -1);
         lua_rawseti(L, -3, slot);
     }
     lua_replace(L, top);
-    forget_loose(rs, L, slot, leash);
+    forget_loose(rs, L, slot, attached);
     lua_settop(L, top);
     return lua_type(L, top);
 }

@@ -35,7 +35,7 @@ static LS_RAISES int64_t register_top(struct ls_session *session, lua_State *L, 
     lua_rawget(L, ids);
     int64_t id = lua_tointeger(L, -1);
     if (!id) {
-        /* id → object first: if the second entry fails for want of memory the number is lost, but no object ever has
+        /* id → object first: if the second fails for want of memory the number is lost, but no object ever has
          * two ids in a Value JSON. */
         id = ls_tracker_next_id(session->model->tracker);
         session->resolver->registered++;

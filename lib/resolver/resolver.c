@@ -204,8 +204,8 @@ static LS_RAISES int l_open(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     static const enum ls__place plain[] = {LS_AT_VALUES,   LS_AT_KEYS,   LS_AT_TYPES,  LS_AT_SNAPS, LS_AT_NAMES,
-                                           LS_REF_MEMBERS, LS_REF_RINGS, LS_REF_NAMED, LS_REF_LOOSE};
-    static const enum ls__place weak[] = {LS_AT_IDS, LS_REF_LEASHES, LS_AT_OBJECTS};
+                                           LS_REF_MEMBERS, LS_REF_KEYED, LS_REF_NAMED, LS_REF_LOOSE};
+    static const enum ls__place weak[] = {LS_AT_IDS, LS_REF_ATTACHED, LS_AT_OBJECTS};
     static const struct {
         enum ls__place place;
         const char *text;

@@ -39,9 +39,9 @@ enum ls__place {
     LS_REF_ITEM_META,  /* metatable of list items */
     LS_REF_ARRAY_META, /* marks the array of a list's items */
     LS_REF_MEMBERS,    /* element → its first place in the list of members_slot; weak keys once that is set */
-    LS_REF_RINGS,      /* variable → how the elements of its list have ids by key, in keys.c */
+    LS_REF_KEYED,      /* variable → how the elements of its list have ids by key, in keys.c */
     LS_REF_NAMED,      /* slot → ids by place of the elements of such a list; false = it holds none */
-    LS_REF_LEASHES,    /* object → what slots hold as long as it lives; weak keys */
+    LS_REF_ATTACHED,   /* object → what slots hold as long as it lives; weak keys */
     LS_REF_LOOSE,      /* slot → the way to its value there, of the slots that are loose */
     LS_REF_COUNT,
 };
@@ -193,9 +193,9 @@ LS_RAISES void ls__key_push(struct ls_resolver_state *rs, lua_State *L, int elem
  * data. [-0, +1, m] */
 LS_RAISES void ls__key_problem(lua_State *L, lua_Integer place, int key, int name);
 /** Push the ids by place of a slot's list, if its elements have ids by key. [-0, +(1|0), -] */
-bool ls__ring_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+bool ls__keyed_push(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
 /** The slot is given up. [-0, +0, -] */
-void ls__ring_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
+void ls__keyed_drop(struct ls_resolver_state *rs, lua_State *L, ls_slot slot);
 
 /* --- objects.c --- */
 
@@ -260,6 +260,6 @@ void ls__list_release(lua_State *L, int at);
 /** After ls__list_sync has failed for the list at `at`: it may be tried again. [-0, +0, -] */
 void ls__list_unlock(lua_State *L, int at);
 /** Does `type` equal the itemWrapper of the list of the item at `at` (T67a)? [-0, +0, -] */
-bool ls__item_wears(lua_State *L, int at, const char *type);
+bool ls__item_has_wrapper(lua_State *L, int at, const char *type);
 
 #endif

@@ -4,7 +4,7 @@
 #include "resolver/resolver_internal.h"
 #include "resolver/slots.h"
 
-#define LONG 1024 /* entries that a table may have to spare */
+#define LONG 1024 /* places that a table may have to spare */
 
 /* A table that was numbered further than `count`, anew. [-0, +0, m] @return was it too long */
 static LS_RAISES bool cut_row(struct ls_resolver_state *rs, lua_State *L, enum ls__place place, uint32_t count)
@@ -110,7 +110,7 @@ static LS_RAISES int l_cut(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
     static const enum ls__place rows[] = {LS_AT_VALUES, LS_AT_TYPES, LS_AT_SNAPS, LS_AT_KEYS};
-    static const enum ls__place maps[] = {LS_AT_NAMES,  LS_REF_RINGS, LS_REF_NAMED, LS_REF_LEASHES,
+    static const enum ls__place maps[] = {LS_AT_NAMES,  LS_REF_KEYED, LS_REF_NAMED, LS_REF_ATTACHED,
                                           LS_REF_LOOSE, LS_AT_IDS,    LS_AT_OBJECTS};
     bool few = few_live(rs, L), cut = few;
     cut_slots(rs, L);

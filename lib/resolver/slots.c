@@ -38,7 +38,7 @@ void ls__slot_free(struct ls_session *session, ls_slot slot)
     if (!slot || !rs || !lua_checkstack(L, 8)) return;
     rs->cache_from = 0;
     ls__slot_renew(rs, L, slot);
-    ls__ring_drop(rs, L, slot);
+    ls__keyed_drop(rs, L, slot);
     for (enum ls__place place = LS_AT_TYPES; place <= LS_AT_SNAPS; place++) {
         ls__at_push(rs, L, place);
         lua_pushboolean(L, place == LS_AT_TYPES);

@@ -109,7 +109,7 @@ int ls__op_json(void *ctx, const struct ls_value *value, struct ls_buf *out)
         int at = lua_gettop(L);
         struct ls_session *session = opened ? NULL : rs->session;
         bool fine = value->shape == LS_SHAPE_ARRAY
-                        ? put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__ring_push(rs, L, value->slot) ? at + 1 : 0,
+                        ? put_array(L, at, LS_AT(rs, LS_AT_IDS), ls__keyed_push(rs, L, value->slot) ? at + 1 : 0,
                                     value->object, session, out)
                         : put_element(L, at, LS_AT(rs, LS_AT_IDS), session, out);
         ls__window_done(rs, opened);

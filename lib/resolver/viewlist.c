@@ -78,7 +78,7 @@ bool ls__native_method(lua_State *L, enum ls__native kind, const char *name)
     return true;
 }
 
-bool ls__item_wears(lua_State *L, int at, const char *type)
+bool ls__item_has_wrapper(lua_State *L, int at, const char *type)
 {
     LS_LTOP(L);
     lua_getiuservalue(L, at, LS_ITEM_LIST);
@@ -222,8 +222,8 @@ LS_RAISES void ls__list_new(struct ls_resolver_state *rs, lua_State *L, const ch
     LS_LTOP_CHECK(L, 1);
 }
 
-/* Rows that have left their list hang on their elements and know the list; it must not be what keeps the other elements
- * alive. */
+/* Rows that have left their list live as long as their elements and know the list; it must not be what keeps the other
+ * elements alive. */
 void ls__list_release(lua_State *L, int at)
 {
     LS_LTOP(L);

@@ -95,25 +95,27 @@ static int build_lua(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     return construct(rs, want->type, LS_TYPE_WRAPPER, "wrapper", fault) ? -1 : 0;
 }
 
-/* [-2, +0, e] wrapper, value: T68 */
-static LS_RAISES int l_sync_wrapper(lua_State *L)
+/* Call a method of the wrapper at 1, if it has it. [-0, +0, e] */
+static LS_RAISES int call_own(lua_State *L, const char *name)
 {
-    lua_setfield(L, 1, "value");
-    if (lua_getfield(L, 1, "sync") != LUA_TNIL) {
+    if (lua_getfield(L, 1, name) != LUA_TNIL) {
         lua_pushvalue(L, 1);
         lua_call(L, 1, 0);
     }
     return 0;
 }
 
+/* [-2, +0, e] wrapper, value: T68 */
+static LS_RAISES int l_sync_wrapper(lua_State *L)
+{
+    lua_setfield(L, 1, "value");
+    return call_own(L, "sync");
+}
+
 /* [-1, +0, e] wrapper: T70 */
 static LS_RAISES int l_destroy_wrapper(lua_State *L)
 {
-    if (lua_getfield(L, 1, "destroy") != LUA_TNIL) {
-        lua_pushvalue(L, 1);
-        lua_call(L, 1, 0);
-    }
-    return 0;
+    return call_own(L, "destroy");
 }
 
 static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want, const struct ls_value *wrapper,
@@ -127,14 +129,14 @@ static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want
     return ls__resolver_call(rs, 2, 0, LS_FAULT_WRAPPER, fault);
 }
 
-/* T67a: sites' client gives every item variable its list's itemWrapper as `wrapper`; the item wears it already. */
-static bool is_worn(struct ls_resolver_state *rs, const struct ls_wrap *want)
+/* T67a: sites' client gives every item variable its list's itemWrapper as `wrapper`; the item has it already. */
+static bool has_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want)
 {
     ls__value_push(rs, want->value->slot);
     int at = lua_gettop(rs->L);
-    bool worn = ls__native_kind(rs, rs->L, at) == LS_NATIVE_ITEM && ls__item_wears(rs->L, at, want->type);
+    bool has = ls__native_kind(rs, rs->L, at) == LS_NATIVE_ITEM && ls__item_has_wrapper(rs->L, at, want->type);
     lua_settop(rs->L, at - 1);
-    return worn;
+    return has;
 }
 
 int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper, struct ls_fault *fault)
@@ -144,7 +146,7 @@ int ls__op_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wrapper,
     if (opened < 0) return -1;
     if (wrapper->slot) {
         rc = keep_wrapper(rs, want, wrapper, fault);
-    } else if (is_worn(rs, want)) {
+    } else if (has_wrapper(rs, want)) {
         rc = 0;
     } else {
         rc = strcmp(want->type, LS_LIST_TYPE) == 0 ? build_list(rs, want, fault) : build_lua(rs, want, fault);
