@@ -303,7 +303,7 @@ static int find_key(const char *key)
     return -1;
 }
 
-static int unknown_key(const char *file, const struct ls_config_entry *entry)
+static int unknown_key(const char *file, const struct ls_config_item *entry)
 {
     char key[64];
     for (int i = 0; i < SETTING_COUNT; i++)
@@ -346,7 +346,7 @@ static const char *path_beside(struct settings *settings, const char *file, cons
 }
 
 static const char *set_entry(struct settings *settings, const struct setting *setting,
-                             const struct ls_config_entry *entry, const char *file)
+                             const struct ls_config_item *entry, const char *file)
 {
     const char *wanted = wanted_type(setting, entry->kind);
     if (wanted) return wanted;
@@ -360,7 +360,7 @@ static const char *set_entry(struct settings *settings, const struct setting *se
 
 /* A value that a flag or the environment overrides counts for nothing, but is judged like the others: a mistake should
  * not wait for the day the flag goes. */
-static const char *judge_entry(const struct setting *setting, const struct ls_config_entry *entry, const char *file)
+static const char *judge_entry(const struct setting *setting, const struct ls_config_item *entry, const char *file)
 {
     struct settings scratch = {0};
     const char *wanted = set_entry(&scratch, setting, entry, file);
@@ -379,7 +379,7 @@ static bool is_harmless(const char *key)
     return false;
 }
 
-static int take_entry(struct settings *settings, const struct ls_config_entry *entry, const char *file,
+static int take_entry(struct settings *settings, const struct ls_config_item *entry, const char *file,
                       enum source *from)
 {
     if (settings->distrusted && !is_harmless(entry->key)) {
@@ -406,7 +406,7 @@ static int take_entry(struct settings *settings, const struct ls_config_entry *e
 static bool asks_for_sandbox(const struct ls_site_config *file)
 {
     for (size_t i = 0; i < file->count; i++)
-        if (strcmp(file->entries[i].key, "sandbox") == 0) return file->entries[i].flag;
+        if (strcmp(file->items[i].key, "sandbox") == 0) return file->items[i].flag;
     return false;
 }
 
@@ -445,7 +445,7 @@ static int read_file(struct settings *settings, enum source *from)
                 within ||
                 (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
         for (size_t i = 0; status == 0 && i < settings->file->count; i++)
-            status = take_entry(settings, &settings->file->entries[i], ls_buf_text(&path), from);
+            status = take_entry(settings, &settings->file->items[i], ls_buf_text(&path), from);
     }
     ls_free(root);
     ls_free(real);

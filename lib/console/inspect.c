@@ -83,7 +83,7 @@ static int answer_has(lua_State *L)
         question->answer =
             chain_declares(session, L, proto, question->name) || instance_has(session, L, id, question->name);
     }
-    if (!question->answer && ls__find_type(session, question->type, strlen(question->type), LS_TYPE_WRAPPER, NULL))
+    if (!question->answer && ls__find_type(session, question->type, strlen(question->type), true, NULL))
         question->answer = chain_has(L, question->name);
     return 0;
 }
@@ -92,7 +92,7 @@ static int answer_has(lua_State *L)
 static int answer_exists(lua_State *L)
 {
     struct question *question = lua_touserdata(L, 1);
-    question->answer = ls__find_type(question->session, question->type, strlen(question->type), LS_TYPE_WRAPPER, NULL);
+    question->answer = ls__find_type(question->session, question->type, strlen(question->type), true, NULL);
     return 0;
 }
 

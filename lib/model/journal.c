@@ -19,7 +19,7 @@ static bool open_part(const struct ls_session *session, size_t *from)
 static LS_RAISES void make_room(struct ls_session *session, lua_State *L)
 {
     if (!LS_RESERVE(session->model->journal, session->model->journal_count + 1, session->model->journal_cap))
-        luaL_error(L, "not enough memory to load a module");
+        ls__lno_memory(L, "loading a module");
 }
 
 LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created)
@@ -89,8 +89,7 @@ static LS_RAISES void restore_type(struct ls_session *session, lua_State *L)
     lua_rawset(L, saved + 2);
     if (lua_rawgeti(L, saved, 4) == LUA_TSTRING) {
         struct ls_module *owner = ls__module_find(session, lua_tostring(L, -1));
-        if (owner && !ls_names_add(types_of(owner, wrapper), name))
-            luaL_error(L, "not enough memory to register '%s'", name);
+        if (owner && !ls_names_add(types_of(owner, wrapper), name)) ls__lno_memory(L, "registering '%s'", name);
     }
     lua_settop(L, saved - 1);
     LS_LTOP_CHECK(L, -1);
@@ -104,17 +103,17 @@ static LS_RAISES int undo_all(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     size_t mark = *(size_t *)lua_touserdata(L, 1);
     while (session->model->journal_count > mark) {
-        struct ls_journal *entry = &session->model->journal[session->model->journal_count - 1];
-        uint32_t id = entry->id;
-        if (entry->saved == LUA_NOREF) {
+        struct ls_journal *note = &session->model->journal[session->model->journal_count - 1];
+        uint32_t id = note->id;
+        if (note->saved == LUA_NOREF) {
             ls__proto_remove(session, L, id);
         } else {
-            ls__ref_push(session, L, entry->saved);
+            ls__ref_push(session, L, note->saved);
             if (id)
                 ls__proto_restore(session, L, id);
             else
                 restore_type(session, L);
-            ls__ref_drop(session, &entry->saved);
+            ls__ref_drop(session, &note->saved);
         }
         session->model->journal_count--;
     }

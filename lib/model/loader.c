@@ -53,7 +53,7 @@ static LS_RAISES void set_loaded(struct ls_session *session, lua_State *L, const
     LS_LTOP_CHECK(L, -1);
 }
 
-/* [-0, +1, m] @return is there an entry */
+/* [-0, +1, m] @return is there a value */
 static LS_RAISES bool push_loaded(struct ls_session *session, lua_State *L, const char *name)
 {
     ls__ref_push(session, L, session->model->ref_loaded);
@@ -94,14 +94,18 @@ static void tell_wanted(struct ls_session *session, const char *key, const struc
         session->vm.host.module_wanted(session->vm.host.ctx, key, (const char *const *)paths->items, paths->count);
 }
 
-/* The key that a file which does not exist yet would have: the place looked at first (H36). Owned. */
-static char *wanted_key(const struct ls_session *session, const struct ls_names *tried)
+/* No file was found for a name, or none that can be read: where one is looked for first, it may come (H36). */
+static void note_absent(struct ls_session *session, const struct load *load, const char *name, bool named)
 {
-    if (tried->count == 0 || !session->vm.site->root) return NULL;
-    char *real = ls_path_real_lenient(ls__within(session), tried->items[0], NULL);
-    char *key = real ? ls_path_relative(session->vm.site->root, real) : NULL;
+    const char *root = session->vm.site->root;
+    char *real =
+        load->tried.count && root ? ls_path_real_lenient(ls__within(session), load->tried.items[0], NULL) : NULL;
+    char *key = real ? ls_path_relative(root, real) : NULL;
+    tell_wanted(session, key, &load->tried);
+    ls_free(key);
     ls_free(real);
-    return key;
+    if (load->err.code == LS_ENOTFOUND)
+        session->model->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
 }
 
 /* --- running a chunk for the first time --- */
@@ -110,7 +114,7 @@ int ls__module_push_chunk(struct ls_session *session, const char *key, const cha
 {
     struct ls_buf chunk_name = LS_BUF_INIT;
     ls_buf_printf(&chunk_name, "@%s", key);
-    int code = ls_buf_failed(&chunk_name) ? ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", key)
+    int code = ls_buf_failed(&chunk_name) ? ls_fail(err, LS_ENOMEM, "out of memory while loading '%s'", key)
                                           : ls__chunk_push(session, chunk_name.data, text, len, true, err);
     ls_buf_release(&chunk_name);
     return code;
@@ -172,7 +176,7 @@ static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const 
     if (module) ls__module_forget(session, module);
 }
 
-/* [-0, +1, m] the first result, on top: what package.loaded gets (L39). A chunk that has set its own entry and returns
+/* [-0, +1, m] the first result, on top: what package.loaded gets (L39). A chunk that has set its own value and returns
  * nothing keeps it. */
 static LS_RAISES void settle_value(struct ls_session *session, lua_State *L, const char *key)
 {
@@ -188,7 +192,7 @@ static LS_RAISES void settle_value(struct ls_session *session, lua_State *L, con
     lua_pushboolean(L, 1);
 }
 
-/* The record and its entries of a file that is about to run. [-0, +0, m] */
+/* The record, with name and path, of a file that is about to run. [-0, +0, m] */
 static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_State *L, const struct load *load,
                                                 const char *name, bool named)
 {
@@ -197,7 +201,7 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
     if (!module || (named && !ls_names_add(&module->names, name)) ||
         (load->source.path && !ls_names_add(&module->paths, load->source.path))) {
         if (module) ls__module_forget(session, module);
-        luaL_error(L, "not enough memory to load '%s'", name);
+        ls__lno_memory(L, "loading '%s'", name);
     }
     LS_LTOP_CHECK(L, 0);
     return module;
@@ -205,11 +209,9 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
 
 /* Runs the chunk with its two arguments, which are on the stack, under the record of its module.
  * @return 0 with the first result on top, or a code with the error value on top [-3, +1, m] */
-static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load, uint64_t *serial)
+static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load)
 {
-    struct ls_module *module = ls__module_find(session, load->source.key);
-    *serial = module->serial;
-    int code = ls__module_enter(session, module, true, &load->err);
+    int code = ls__module_enter(session, ls__module_find(session, load->source.key), true, &load->err);
     if (code != 0) {
         lua_pop(L, 3);
         lua_pushstring(L, ls_err_text(&load->err));
@@ -224,22 +226,20 @@ static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct 
     return status == LUA_OK ? 0 : status == LUA_ERRMEM ? LS_ENOMEM : LS_ELUA;
 }
 
-/* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised: with the position
- * of the caller and the name for require (L42), as it is for the host. */
-static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name,
-                                bool named, bool from_lua)
+/* [-0, +1, m] Compile the found file and run it as the first load of its module, whose serial is set once it has a
+ * record. @return 0 with the first result on top, or a code with the error value */
+static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                               bool named, uint64_t *serial)
 {
-    luaL_checkstack(L, LUA_MINSTACK, "require");
     const char *key = load->source.key;
     size_t len = ls_bytes_len(load->source.text);
-    uint64_t hash = ls_hash(ls_bytes_data(load->source.text), len), serial = 0;
     lua_State *before = ls__swap_thread(session, L);
     int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, &load->err);
     ls__swap_thread(session, before);
     if (code != 0) {
         lua_pushstring(L, ls_err_text(&load->err));
     } else {
-        serial = begin_record(session, L, load, name, named)->serial;
+        *serial = begin_record(session, L, load, name, named)->serial;
         lua_pushboolean(L, 1);
         ls__module_set_value(session, L, key);
         lua_pushstring(L, name);
@@ -250,29 +250,47 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
             lua_pop(L, 3);
             lua_pushstring(L, ls_err_text(&load->err));
         } else {
-            code = run_chunk(session, L, load, &serial);
+            code = run_chunk(session, L, load);
             if (code != 0) session->model->loads->failed(session);
         }
         ls__swap_thread(session, before);
     }
-    if (code != 0) {
-        ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
-        if (load->source.path) ls_names_add(&load->tried, load->source.path);
-        before = ls__swap_thread(session, L);
-        session->model->loads->wanted(session, name, named, key, &load->tried, load->source.text,
-                                      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
-        if (serial) take_back(session, L, key, serial);
-        ls__swap_thread(session, before);
-        tell_wanted(session, key, &load->tried);
-        note_edge(session, NULL, name);
-        if (from_lua && lua_type(L, -1) == LUA_TSTRING) {
-            luaL_where(L, 1);
-            lua_pushfstring(L, "cannot load module '%s': %s", name, lua_tostring(L, -2));
-            lua_concat(L, 2);
-        }
-        session->vm.trace_of = lua_topointer(L, -1);
-        return lua_error(L);
+    return code;
+}
+
+/* [-1, +0, e] The load has ended with `code` and the error value on top: take it back, remember it, raise the error:
+ * with the position of the caller and the name for require (L42), as it is for the host. */
+static LS_RAISES int raise_failed(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                                  bool named, bool from_lua, int code, uint64_t serial)
+{
+    ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
+    if (load->source.path) ls_names_add(&load->tried, load->source.path);
+    lua_State *before = ls__swap_thread(session, L);
+    session->model->loads->wanted(session, name, named, load->source.key, &load->tried, load->source.text,
+                                  lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
+    if (serial) take_back(session, L, load->source.key, serial);
+    ls__swap_thread(session, before);
+    tell_wanted(session, load->source.key, &load->tried);
+    note_edge(session, NULL, name);
+    if (from_lua && lua_type(L, -1) == LUA_TSTRING) {
+        luaL_where(L, 1);
+        lua_pushfstring(L, "cannot load module '%s': %s", name, lua_tostring(L, -2));
+        lua_concat(L, 2);
     }
+    session->vm.trace_of = lua_topointer(L, -1);
+    return lua_error(L);
+}
+
+/* [-0, +1, e] Load the found file (load->source); the module's value is pushed, or the error raised. */
+static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                                bool named, bool from_lua)
+{
+    luaL_checkstack(L, LUA_MINSTACK, "require");
+    const char *key = load->source.key, *text = ls_bytes_data(load->source.text);
+    size_t len = ls_bytes_len(load->source.text);
+    uint64_t serial = 0;
+    int code = run_first(session, L, load, name, named, &serial);
+    if (code != 0) return raise_failed(session, L, load, name, named, from_lua, code, serial);
     struct ls_module *module = ls__module_find(session, key);
     if (!module || module->serial != serial) {
         session->model->loads->failed(session); /* nothing of it is recorded */
@@ -280,13 +298,13 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     }
     module->loaded = true;
     settle_value(session, L, key);
-    before = ls__swap_thread(session, L);
-    session->model->loads->done(session, key, ls_bytes_data(load->source.text), len);
+    lua_State *before = ls__swap_thread(session, L);
+    session->model->loads->done(session, key, text, len);
     session->model->loads->unwanted(session, key, name);
     ls__swap_thread(session, before);
     lua_pushvalue(L, -1);
     ls__module_set_value(session, L, key);
-    ls__module_ran(session, key, hash, NULL);
+    ls__module_ran(session, key, ls_hash(text, len), NULL);
     note_app_directory(session, key);
     note_edge(session, key, NULL);
     tell_loaded(session, key);
@@ -316,7 +334,7 @@ static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const
         if (!module->loaded) log_circle(session, key);
         if ((named && !ls_names_add(&module->names, name)) ||
             (load->source.path && !ls_names_add(&module->paths, load->source.path)))
-            luaL_error(L, "not enough memory to load '%s'", name);
+            ls__lno_memory(L, "loading '%s'", name);
         if (load->source.path) tell_loaded(session, key);
     }
     if (named) {
@@ -329,25 +347,20 @@ static LS_RAISES bool push_known(struct ls_session *session, lua_State *L, const
 
 /* --- require (L36 to L42) --- */
 
-/* The file name for a module name: dots become slashes (L36). False without memory. */
-static bool file_of_name(struct ls_buf *file, const char *name, const char *suffix)
+/* Search the file whose name is `len` bytes of load->file and the suffix. @return 0 or a code and load->err */
+static int search(struct ls_session *session, struct load *load, size_t len, const char *suffix)
 {
-    ls_buf_clear(file);
-    for (; *name; name++)
-        ls_buf_char(file, *name == '.' ? '/' : *name);
-    ls_buf_str(file, suffix);
-    return !ls_buf_failed(file);
+    ls_buf_cut(&load->file, len);
+    ls_buf_str(&load->file, suffix);
+    if (ls_buf_failed(&load->file)) return ls_fail(&load->err, LS_ENOMEM, "out of memory while searching a file");
+    return ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
 }
 
 /* [-0, +0, v] nothing was found, or it could not be read (L42) */
 static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, struct load *load, const char *name,
                                    bool named)
 {
-    char *key = wanted_key(session, &load->tried);
-    tell_wanted(session, key, &load->tried);
-    ls_free(key);
-    if (load->err.code == LS_ENOTFOUND)
-        session->model->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
+    note_absent(session, load, name, named);
     note_edge(session, NULL, name);
     if (load->err.code != LS_ENOTFOUND)
         return luaL_error(L, "cannot load module '%s': %s", name, ls_err_text(&load->err));
@@ -372,9 +385,10 @@ static LS_RAISES int raise_missing(struct ls_session *session, lua_State *L, str
 static LS_RAISES int l_require(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    size_t len;
-    const char *name = luaL_checklstring(L, 1, &len);
+    luaL_checkstring(L, 1);
     lua_settop(L, 1);
+    const char *name = ls__name_arg(L, 1);
+    if (!name) return luaL_error(L, "module name contains a zero byte");
     if (push_loaded(session, L, name)) {
         struct ls_module *module = ls__module_named(session, name);
         if (module && !module->loaded) log_circle(session, module->key);
@@ -383,14 +397,13 @@ static LS_RAISES int l_require(lua_State *L)
     }
     lua_pop(L, 1);
     struct load *load = push_load(L);
-    if (strlen(name) != len) return luaL_error(L, "module name contains a zero byte");
-    if (!file_of_name(&load->file, name, "")) return luaL_error(L, "not enough memory to load '%s'", name);
+    for (const char *c = name; *c; c++) /* dots become slashes (L36) */
+        ls_buf_char(&load->file, *c == '.' ? '/' : *c);
+    size_t len = load->file.len;
     if (!ls__name_is_safe(ls_buf_text(&load->file)))
         return luaL_error(L, "module name '%s' must be relative, without empty, '.' or '..' parts", name);
-    if (!file_of_name(&load->file, name, ".lua")) return luaL_error(L, "not enough memory to load '%s'", name);
-    int code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
-    if (code == LS_ENOTFOUND && file_of_name(&load->file, name, "/init.lua"))
-        code = ls__source_search(session, load->file.data, &load->source, &load->tried, &load->err);
+    int code = search(session, load, len, ".lua");
+    if (code == LS_ENOTFOUND) code = search(session, load, len, "/init.lua");
     if (code != 0) return raise_missing(session, L, load, name, true);
     if (push_known(session, L, load, name, true)) return 1;
     load_found(session, L, load, name, true, true);
@@ -439,18 +452,14 @@ static LS_RAISES int load_for_host(lua_State *L)
                                           .path = want->file ? ls_strdup(want->file) : NULL,
                                           .text = ls_bytes_ref(want->text)};
         if (!load->source.key || (want->file && !load->source.path))
-            return luaL_error(L, "not enough memory to load '%s'", want->name);
+            return ls__lno_memory(L, "loading '%s'", want->name);
         load_found(session, L, load, want->name, want->named, false);
         return 0;
     }
     int code = want->direct ? ls__source_direct(session, want->file, &load->source, &load->err)
                             : ls__source_search(session, want->file, &load->source, &load->tried, &load->err);
     if (code == LS_ENOTFOUND && want->may_be_absent) {
-        char *key = wanted_key(session, &load->tried);
-        tell_wanted(session, key, &load->tried);
-        /* when it comes, it is loaded (H36) */
-        session->model->loads->wanted(session, want->name, want->named, NULL, &load->tried, NULL, "module not found");
-        ls_free(key);
+        note_absent(session, load, want->name, want->named);
         return 0;
     }
     if (code != 0) return raise_missing(session, L, load, want->name, want->named);

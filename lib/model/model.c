@@ -26,7 +26,7 @@ static size_t all_refs(struct ls_model *model, int *refs[static 9])
 int ls__model_new(struct ls_session *session, struct ls_err *err)
 {
     session->model = ls_zalloc(sizeof *session->model);
-    if (!session->model) return ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+    if (!session->model) return ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
     int *refs[9];
     for (size_t i = 0, count = all_refs(session->model, refs); i < count; i++)
         *refs[i] = LUA_NOREF;

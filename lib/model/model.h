@@ -17,7 +17,7 @@ int ls_session_load_direct(struct ls_session *session, const char *path, struct 
 bool ls_session_is_loaded(const struct ls_session *session, const char *key);
 /** Run a due timer (L108): an unknown handle does nothing. */
 void ls_session_run_timer(struct ls_session *session, uint64_t handle);
-/** End of an item that ran Lua: process the mutation queue if code has queued entries (L95). */
+/** End of an item that ran Lua: process the mutation queue if code has queued mutations (L95). */
 void ls_session_settle(struct ls_session *session);
 /** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70, L71). @return did any
  * callback run */

@@ -1,8 +1,7 @@
-/* Module records, the stack of running chunks, keep values and dispose hooks (LuaSession card: modules,
- * moduleDirectories, currentModule, setCurrentModule, clearCurrentModule, reloading). Rules L44, L46 to L51, L62, H43
- * to H46, H67, H68.
+/* Module records, keep values and dispose hooks (LuaSession card: modules, moduleDirectories, currentModule,
+ * reloading). Rules L44, L46 to L51, L62, H43 to H46, H67, H68.
  *
- * moduleDirectories is no structure of its own: a record knows its directory, so that no empty entry can remain (L51).
+ * moduleDirectories is no structure of its own: a key begins with its directory, so that none can remain empty (L51).
  * Owner thread: the session's. Refuses to: read files, run chunks. */
 #include "model/module.h"
 
@@ -10,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "files/fspath.h"
 #include "model/globals.h"
 
 struct ls_module *ls__module_find(const struct ls_session *session, const char *key)
@@ -47,7 +45,6 @@ static void free_module(struct ls_session *session, struct ls_module *module)
         ls_names_release(&module->lists[i]);
     ls_free(module->error);
     ls_free(module->name);
-    ls_free(module->dir);
     ls_free(module->key);
     ls_free(module);
 }
@@ -62,8 +59,7 @@ struct ls_module *ls__module_make(struct ls_session *session, const char *key, c
     module->keep = module->dispose = LUA_NOREF;
     module->key = ls_strdup(key);
     module->name = ls_strdup(name);
-    module->dir = strchr(key, '/') ? ls_path_dir(key) : ls_strdup(".");
-    if (!module->key || !module->name || !module->dir) {
+    if (!module->key || !module->name) {
         free_module(session, module);
         return NULL;
     }

@@ -14,7 +14,6 @@ enum { LS_PROTOTYPES, LS_PRESENTERS, LS_WRAPPERS, LS_REQUIRES, LS_MISSING, LS_MO
  * */
 struct ls_module {
     char *key;             /* owned: tracking key (L26) */
-    char *dir;             /* owned: key up to the last '/', "." if none */
     char *name;            /* owned: the name given to the chunk as first argument (L40) */
     uint64_t serial;       /* unique in the session */
     uint32_t execution;    /* 1 for the first run, +1 for each reload (H57) */

@@ -20,7 +20,7 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
     char *key = LS_RESERVE(session->model->running, session->model->running_count + 1, session->model->running_cap)
                     ? ls_strdup(module->key)
                     : NULL;
-    if (!key) return ls_fail(err, LS_ENOMEM, "not enough memory to load '%s'", module->key);
+    if (!key) return ls_fail(err, LS_ENOMEM, "out of memory while loading '%s'", module->key);
     session->model->running[session->model->running_count++] = (struct ls_running){
         .key = key,
         .serial = module->serial,

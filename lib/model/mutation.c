@@ -12,9 +12,9 @@
 #include "model/module.h"
 #include "model/snapshot.h"
 
-#define MAX_ENTRIES 1000 /* in one pass (L101) */
+#define MAX_MUTATIONS 1000 /* in one pass (L101) */
 
-static void drop_entry(struct ls_session *session, size_t at)
+static void drop_mutation(struct ls_session *session, size_t at)
 {
     ls__ref_drop(session, &session->model->queue[at].removed);
     ls__ref_drop(session, &session->model->queue[at].retry);
@@ -24,38 +24,35 @@ static void drop_entry(struct ls_session *session, size_t at)
 }
 
 /* [-0, +0, m] */
-static LS_RAISES struct ls_mutation *add_entry(struct ls_session *session, lua_State *L, uint32_t id)
+static LS_RAISES struct ls_mutation *add_mutation(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
     if (!LS_RESERVE(session->model->queue, session->model->queue_count + 1, session->model->queue_cap))
-        luaL_error(L, "not enough memory for the mutation queue");
+        ls__lno_memory(L, "queueing a mutation");
     const struct ls_module *module = ls__module_current(session);
-    struct ls_mutation *entry = &session->model->queue[session->model->queue_count++];
-    *entry =
+    struct ls_mutation *mutation = &session->model->queue[session->model->queue_count++];
+    *mutation =
         (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
     LS_LTOP_CHECK(L, 0);
-    return entry;
+    return mutation;
 }
 
 LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id)
 {
     for (size_t i = 0; i < session->model->queue_count; i++) {
         if (session->model->queue[i].id != id || session->model->queue[i].retry != LUA_NOREF) continue;
-        /* Merged: the position of the first, all removed keys. Those declared again are left out when the entry is
+        /* Merged: the position of the first, all removed keys. Those declared again are left out when the mutation is
          * processed. */
         ls__ref_push(session, L, session->model->queue[i].removed);
-        for (lua_pushnil(L); lua_next(L, -3);) {
-            lua_pushvalue(L, -2);
-            lua_insert(L, -2);
-            lua_rawset(L, -4);
-        }
+        for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1))
+            ls__raw_set(L, lua_gettop(L) - 2, lua_gettop(L) - 1, lua_gettop(L));
         lua_pop(L, 2);
         return;
     }
-    add_entry(session, L, id)->removed = ls__ref_take(session, L);
+    add_mutation(session, L, id)->removed = ls__ref_take(session, L);
 }
 
-/* Entries that the next run would process? Those that wait by L100 do not count. */
+/* Mutations that the next run would process? Those that wait by L100 do not count. */
 static bool mutations_due(const struct ls_session *session)
 {
     for (size_t i = 0; i < session->model->queue_count; i++)
@@ -72,20 +69,20 @@ void ls__mutations_wake(struct ls_session *session, uint32_t id)
 void ls__mutations_drop_proto(struct ls_session *session, uint32_t id)
 {
     for (size_t i = session->model->queue_count; i-- > 0;)
-        if (session->model->queue[i].id == id) drop_entry(session, i);
+        if (session->model->queue[i].id == id) drop_mutation(session, i);
 }
 
 void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial)
 {
     for (size_t i = session->model->queue_count; i-- > 0;)
         if (session->model->queue[i].serial == serial && session->model->queue[i].retry == LUA_NOREF)
-            drop_entry(session, i);
+            drop_mutation(session, i);
 }
 
 void ls__mutations_release(struct ls_session *session)
 {
     while (session->model->queue_count)
-        drop_entry(session, session->model->queue_count - 1);
+        drop_mutation(session, session->model->queue_count - 1);
     ls_free(session->model->queue);
     session->model->queue = NULL;
     session->model->queue_cap = 0;
@@ -101,21 +98,21 @@ LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
     luaL_checkstack(L, 6, NULL);
     lua_createtable(L, (int)session->model->queue_count, 0);
     for (size_t i = 0; i < session->model->queue_count; i++) {
-        const struct ls_mutation *entry = &session->model->queue[i];
+        const struct ls_mutation *mutation = &session->model->queue[i];
         lua_createtable(L, 5, 0);
-        lua_pushinteger(L, entry->id);
+        lua_pushinteger(L, mutation->id);
         lua_rawseti(L, -2, SAVED_ID);
-        lua_pushinteger(L, (lua_Integer)entry->serial);
+        lua_pushinteger(L, (lua_Integer)mutation->serial);
         lua_rawseti(L, -2, SAVED_SERIAL);
-        ls__ref_push(session, L, entry->removed);
-        ls__raw_copy(L, -1); /* merging writes into the table of the entry */
+        ls__ref_push(session, L, mutation->removed);
+        ls__raw_copy(L, -1); /* merging writes into the table of the mutation */
         lua_rawseti(L, -3, SAVED_REMOVED);
         lua_pop(L, 1);
-        if (entry->retry != LUA_NOREF) {
-            ls__ref_push(session, L, entry->retry);
+        if (mutation->retry != LUA_NOREF) {
+            ls__ref_push(session, L, mutation->retry);
             lua_rawseti(L, -2, SAVED_RETRY);
         }
-        lua_pushboolean(L, entry->waiting);
+        lua_pushboolean(L, mutation->waiting);
         lua_rawseti(L, -2, SAVED_WAITING);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
@@ -127,19 +124,18 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
-    while (session->model->queue_count)
-        drop_entry(session, session->model->queue_count - 1);
+    ls__mutations_release(session);
     int saved = lua_gettop(L);
     for (lua_Integer i = 1; lua_rawgeti(L, saved, i) == LUA_TTABLE; i++, lua_settop(L, saved)) {
         lua_rawgeti(L, saved + 1, SAVED_ID);
-        struct ls_mutation *entry = add_entry(session, L, (uint32_t)lua_tointeger(L, -1));
+        struct ls_mutation *mutation = add_mutation(session, L, (uint32_t)lua_tointeger(L, -1));
         lua_rawgeti(L, saved + 1, SAVED_SERIAL);
-        entry->serial = (uint64_t)lua_tointeger(L, -1);
+        mutation->serial = (uint64_t)lua_tointeger(L, -1);
         lua_rawgeti(L, saved + 1, SAVED_WAITING);
-        entry->waiting = lua_toboolean(L, -1);
+        mutation->waiting = lua_toboolean(L, -1);
         lua_rawgeti(L, saved + 1, SAVED_REMOVED);
-        entry->removed = ls__ref_take(session, L);
-        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE) entry->retry = ls__ref_take(session, L);
+        mutation->removed = ls__ref_take(session, L);
+        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE) mutation->retry = ls__ref_take(session, L);
     }
     lua_settop(L, saved - 1);
     LS_LTOP_CHECK(L, -1);
@@ -147,8 +143,8 @@ LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
 
 /* --- the pass --- */
 
-/* Stack of run_pass. DONE: array of {id, removed} of processed entries. MUTATED: instance → true, false if its mutate
- * failed. */
+/* Stack of run_pass. DONE: id and removed fields of each processed mutation. MUTATED: instance → true, false if its
+ * mutate failed. */
 enum { DONE = 1, MUTATED, REMOVED, RETRY, INSTANCES, FAILED, INSTANCE };
 
 /* Does the prototype `id` inherit from the table at `base` through registered or other metatables? [-0, +0, -] */
@@ -250,7 +246,7 @@ static bool is_still_declared(struct ls_session *session, lua_State *L, const ch
     return found;
 }
 
-/* [-0, +0, m] raw removal of the entry's keys, but for those that have been declared again (L99) */
+/* [-0, +0, m] raw removal of the mutation's keys, but for those that have been declared again (L99) */
 static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
@@ -264,13 +260,13 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* [-0, +0, m] the entry comes back for the instances of FAILED, to wait for the next load (L100) */
+/* [-0, +0, m] the mutation comes back for the instances of FAILED, to wait for the next load (L100) */
 static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint32_t id)
 {
     if (lua_isnil(L, FAILED) || !ls__proto_at(session, id)) return;
-    struct ls_mutation *entry = add_entry(session, L, id);
-    entry->waiting = true;
-    entry->serial = 0;
+    struct ls_mutation *mutation = add_mutation(session, L, id);
+    mutation->waiting = true;
+    mutation->serial = 0;
     size_t at = session->model->queue_count - 1;
     lua_pushvalue(L, REMOVED);
     int removed = ls__ref_take(session, L);
@@ -294,9 +290,9 @@ static LS_RAISES void note_failed(lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Take the first entry that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left
+/* Take the first mutation that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left
  * [-n, +(2|0), -] */
-static uint32_t take_entry(struct ls_session *session, lua_State *L)
+static uint32_t take_mutation(struct ls_session *session, lua_State *L)
 {
     for (size_t i = 0; i < session->model->queue_count; i++) {
         if (session->model->queue[i].waiting) continue;
@@ -304,14 +300,14 @@ static uint32_t take_entry(struct ls_session *session, lua_State *L)
         lua_settop(L, MUTATED);
         ls__ref_push(session, L, session->model->queue[i].removed);
         ls__ref_push(session, L, session->model->queue[i].retry);
-        drop_entry(session, i);
+        drop_mutation(session, i);
         return id;
     }
     return 0;
 }
 
-/* [-0, +2, e] the entry whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
-static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, uint32_t id)
+/* [-0, +2, e] the mutation whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
+static LS_RAISES void process_mutation(struct ls_session *session, lua_State *L, uint32_t id)
 {
     LS_LTOP(L);
     push_affected(session, L, id);
@@ -333,12 +329,11 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
     }
     lua_settop(L, FAILED);
     keep_failed(session, L, id);
-    lua_createtable(L, 2, 0);
+    lua_Integer done = (lua_Integer)lua_rawlen(L, DONE);
     lua_pushinteger(L, id);
-    lua_rawseti(L, -2, 1);
+    lua_rawseti(L, DONE, done + 1);
     lua_pushvalue(L, REMOVED);
-    lua_rawseti(L, -2, 2);
-    lua_rawseti(L, DONE, (lua_Integer)lua_rawlen(L, DONE) + 1);
+    lua_rawseti(L, DONE, done + 2);
     LS_LTOP_CHECK(L, 2);
 }
 
@@ -347,27 +342,26 @@ static LS_RAISES void process_entry(struct ls_session *session, lua_State *L, ui
 static LS_RAISES void take_off_defaults(struct ls_session *session, lua_State *L)
 {
     lua_settop(L, MUTATED);
-    for (lua_Integer i = 1; lua_rawgeti(L, DONE, i) == LUA_TTABLE; i++, lua_settop(L, MUTATED)) {
-        lua_rawgeti(L, 3, 1);
+    for (lua_Integer i = 1; lua_rawgeti(L, DONE, i) == LUA_TNUMBER; i += 2, lua_settop(L, MUTATED)) {
         const struct ls_proto *proto = ls__proto_at(session, (uint32_t)lua_tointeger(L, -1));
         if (!proto) continue;
-        lua_rawgeti(L, 3, 2);                   /* 5: removed */
-        ls__ref_push(session, L, proto->table); /* 6 */
-        for (lua_pushnil(L); lua_next(L, 5); lua_settop(L, 7)) {
-            const char *key = lua_tostring(L, 7);
+        lua_rawgeti(L, DONE, i + 1);            /* 4: removed */
+        ls__ref_push(session, L, proto->table); /* 5 */
+        for (lua_pushnil(L); lua_next(L, 4); lua_settop(L, 6)) {
+            const char *key = lua_tostring(L, 6);
             if (ls__proto_declares(session, L, proto, key)) continue;
-            lua_pushvalue(L, 7);
-            if (lua_rawget(L, 6) == LUA_TNIL) continue;
-            if (!lua_rawequal(L, 8, 9)) {
+            lua_pushvalue(L, 6);
+            if (lua_rawget(L, 5) == LUA_TNIL) continue;
+            if (!lua_rawequal(L, 7, 8)) {
                 ls_log_session(
                     2, session->vm.id,
                     "'%s' is no longer a declared field of %s, but something else has been stored there: kept", key,
                     proto->name);
                 continue;
             }
-            lua_pushvalue(L, 7);
+            lua_pushvalue(L, 6);
             lua_pushnil(L);
-            lua_rawset(L, 6);
+            lua_rawset(L, 5);
         }
     }
     lua_settop(L, MUTATED);
@@ -382,16 +376,15 @@ static LS_RAISES int run_pass(lua_State *L)
     lua_newtable(L); /* DONE */
     lua_newtable(L); /* MUTATED */
     unsigned processed = 0;
-    for (uint32_t id; (id = take_entry(session, L)) != 0;) {
-        if (++processed > MAX_ENTRIES) {
-            while (session->model->queue_count)
-                drop_entry(session, session->model->queue_count - 1);
+    for (uint32_t id; (id = take_mutation(session, L)) != 0;) {
+        if (++processed > MAX_MUTATIONS) {
+            ls__mutations_release(session);
             take_off_defaults(session, L);
             return luaL_error(
-                L, "the mutation queue has processed %d entries in one pass; code called by mutate keeps adding some",
-                MAX_ENTRIES);
+                L, "the mutation queue has processed %d mutations in one pass; code called by mutate keeps adding some",
+                MAX_MUTATIONS);
         }
-        if (ls__proto_at(session, id)) process_entry(session, L, id);
+        if (ls__proto_at(session, id)) process_mutation(session, L, id);
     }
     take_off_defaults(session, L);
     return 0;

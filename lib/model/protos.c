@@ -67,7 +67,7 @@ LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *
     char *copy = proto ? ls_budget_strndup(session->vm.budget, name, strlen(name)) : NULL;
     if (!copy) {
         ls_budget_free(session->vm.budget, proto);
-        ls__lno_memory(L, "a prototype");
+        ls__lno_memory(L, "adding a prototype");
         return NULL;
     }
     proto->name = copy;

@@ -34,7 +34,7 @@ static LS_RAISES void note_owner(struct ls_session *session, lua_State *L, struc
     struct ls_module *module = ls__module_current(session);
     if (!module) return;
     if (!ls_names_add(&module->prototypes, proto->name) || !ls_names_add(&proto->owners, module->key))
-        luaL_error(L, "not enough memory for prototype '%s'", proto->name);
+        ls__lno_memory(L, "declaring prototype '%s'", proto->name);
     const char *other = proto->owners_warned ? NULL : other_owner(session, proto, module);
     if (other) {
         proto->owners_warned = true;
@@ -296,7 +296,7 @@ static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, str
     lua_replace(L, PROTO);
     if (lua_isnil(L, INIT) && lua_isnil(L, BASE)) {
         lua_pushvalue(L, PROTO);
-        return 1; /* a look-up (L81) */
+        return 1; /* a look-up */
     }
     uint32_t id = proto->id;
     ls__journal_note(session, L, id, false);
@@ -333,9 +333,8 @@ LS_RAISES int ls__l_session_prototype(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, NAME) != LUA_TSTRING) ls__ltype(L, NAME, "prototype", "string");
-    size_t len;
-    const char *name = lua_tolstring(L, NAME, &len);
-    if (strlen(name) != len) ls__larg(L, NAME, "prototype", "name contains a zero byte");
+    const char *name = ls__name_arg(L, NAME);
+    if (!name) return ls__larg(L, NAME, "prototype", "name contains a zero byte");
     check_table_or_nil(L, INIT);
     check_table_or_nil(L, BASE);
     lua_settop(L, BASE);

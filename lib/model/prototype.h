@@ -19,12 +19,12 @@ struct ls_proto {
     struct ls_names defaults_warned; /* fields whose shared table has changed and was warned about (L79) */
 };
 
-/* One entry of the mutationQueue (L88). */
+/* One element of the mutationQueue (L88). */
 struct ls_mutation {
     uint32_t id;     /* of the prototype */
     uint64_t serial; /* of the module that queued it, 0 = none */
     int removed;     /* ref: removed field → the default that was declared for it */
-    int retry;       /* ref: set of instances whose mutate failed (L100), LUA_NOREF for an ordinary entry */
+    int retry;       /* ref: set of instances whose mutate failed (L100), LUA_NOREF where it is not for these alone */
     bool waiting;    /* kept for the next load that declares the prototype (L100) */
 };
 
@@ -32,7 +32,7 @@ struct ls_mutation {
 struct ls_proto *ls__proto_find(struct ls_session *session, const char *name);
 /** The registered prototype of that id, NULL if none. */
 struct ls_proto *ls__proto_at(struct ls_session *session, uint32_t id);
-/** The prototype whose table is at `index`, NULL if that is none. [-0, +0, -] */
+/** The prototype whose table or name is at `index`, NULL if that is none. [-0, +0, -] */
 struct ls_proto *ls__proto_of(struct ls_session *session, lua_State *L, int index);
 
 /** Is `name` in the record of declared fields? [-0, +0, -] */
@@ -86,14 +86,14 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
 void ls__mutations_run(struct ls_session *session);
 /** A module has been loaded that declares the prototype: its failed instances are tried again (L100). */
 void ls__mutations_wake(struct ls_session *session, uint32_t id);
-/** Drop the entries of a prototype that is gone (L106). */
+/** Drop the mutations of a prototype that is gone (L106). */
 void ls__mutations_drop_proto(struct ls_session *session, uint32_t id);
 /** Drop what a failed chunk has queued, by the serial of its module (L102); what waits by L100 stays. */
 void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial);
 /** The queue as one table, and back from it, for the roll-back of H59. [-0, +1, m] and [-1, +0, m] */
 LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L);
 LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L);
-/** Drop all entries: the session ends. */
+/** Drop all mutations: the session ends. */
 void ls__mutations_release(struct ls_session *session);
 
 /* --- journal.c: prototypes, presenter types and wrappers as they were before a first load changed them (L43) --- */

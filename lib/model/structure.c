@@ -1,13 +1,13 @@
 /* Structural copies and comparison of table defaults (L78, L83). Owner thread: the session's. Runs no metamethod. */
 #include "model/prototype.h"
 
-#define MAX_DEPTH   8
-#define MAX_ENTRIES 10000
+#define MAX_DEPTH  8
+#define MAX_FIELDS 10000
 
 struct walk {
     const void *path[MAX_DEPTH]; /* tables being copied, to notice cycles */
     int depth;
-    int entries;
+    int fields;
 };
 
 /* [-0, +0, -] */
@@ -30,7 +30,7 @@ static LS_RAISES bool copy_table(lua_State *L, int index, struct walk *walk)
     lua_newtable(L);
     int copy = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, index);) {
-        if (++walk->entries > MAX_ENTRIES || (lua_istable(L, -1) && !copy_table(L, copy + 2, walk))) {
+        if (++walk->fields > MAX_FIELDS || (lua_istable(L, -1) && !copy_table(L, copy + 2, walk))) {
             lua_settop(L, copy - 1);
             return false;
         }

@@ -1,8 +1,8 @@
 /* setImmediate, setTimeout, setInterval and their clearing (lua-api.md section 18).
  *
- * The clock is the host's: a timer is an entry here, and an item that the host posts when it is due. An item whose
- * entry is gone does nothing, which is how clearing works. Entries lie in the order of their handles, since handles
- * only grow.
+ * The clock is the host's: a timer is a struct here, and an item that the host posts when it is due. An item whose
+ * timer is gone does nothing, which is how clearing works. Timers lie in the order of their handles, since handles only
+ * grow.
  * Owner thread: the session's. Refuses to: run callbacks inside the item that set them (L108). */
 #include "model/model_internal.h"
 
@@ -63,7 +63,7 @@ static LS_RAISES void check_room(struct ls_session *session, lua_State *L)
         luaL_error(L, "more than %I timers are pending (--max-timers)", (LUAI_UACINT)session->vm.config.max_timers);
     if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->timers, session->model->timer_count + 1,
                        session->model->timer_cap))
-        ls__lno_memory(L, "a timer");
+        ls__lno_memory(L, "setting a timer");
 }
 
 /* [-0, +1, e] `delay_ns` 0 posts behind the items queued now (L109) */
@@ -85,7 +85,7 @@ static LS_RAISES int add_timer(lua_State *L, int64_t delay_ns, int64_t interval_
     if (session->vm.host.timer_set &&
         session->vm.host.timer_set(session->vm.host.ctx, timer.handle, timer.due_ns) != 0) {
         ls__ref_drop(session, &timer.fn);
-        return ls__lno_memory(L, "a timer");
+        return ls__lno_memory(L, "setting a timer");
     }
     session->model->timer_handle = timer.handle;
     session->model->timers[session->model->timer_count++] = timer;
@@ -131,7 +131,7 @@ LS_RAISES int ls__l_session_setInterval(lua_State *L)
     return add_timer(L, ls_ms(ms), ls_ms(ms));
 }
 
-/* [-0, +0, e] */
+/* session:clear…(handle): a handle says which of them it is. [-0, +0, e] */
 static LS_RAISES int clear_timer(lua_State *L, const char *function)
 {
     if (lua_isnoneornil(L, 2)) return 0;
@@ -142,23 +142,14 @@ static LS_RAISES int clear_timer(lua_State *L, const char *function)
     return 0;
 }
 
-/* [-0, +0, e] session:clearImmediate(handle) */
-LS_RAISES int ls__l_session_clearImmediate(lua_State *L)
-{
-    return clear_timer(L, "clearImmediate");
-}
-
-/* [-0, +0, e] session:clearTimeout(handle) */
-LS_RAISES int ls__l_session_clearTimeout(lua_State *L)
-{
-    return clear_timer(L, "clearTimeout");
-}
-
-/* [-0, +0, e] session:clearInterval(handle) */
-LS_RAISES int ls__l_session_clearInterval(lua_State *L)
-{
-    return clear_timer(L, "clearInterval");
-}
+#define CLEAR(name)                                                                                                    \
+    LS_RAISES int ls__l_session_##name(lua_State *L)                                                                   \
+    {                                                                                                                  \
+        return clear_timer(L, #name);                                                                                  \
+    }
+CLEAR(clearImmediate)
+CLEAR(clearTimeout)
+CLEAR(clearInterval)
 
 /* --- running --- */
 

@@ -22,7 +22,7 @@ static void note_registration(struct ls_session *session, lua_State *L, bool wra
         if (module != current) ls_names_drop(wrapper ? &module->wrappers : &module->presenters, name);
     }
     if (current && !ls_names_add(wrapper ? &current->wrappers : &current->presenters, name))
-        luaL_error(L, "not enough memory to register '%s'", name);
+        ls__lno_memory(L, "registering '%s'", name);
 }
 
 /* [-0, +0, e] arguments: name, table */
@@ -80,8 +80,7 @@ LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, s
 struct search {
     const char *name;
     size_t len;
-    enum ls_type_use use;
-    bool presenter;
+    bool wrapper, presenter;
 };
 
 /* [-0, +(1|0), m] a table in the registry under the name on top of the stack */
@@ -121,12 +120,8 @@ static LS_RAISES int find_type(lua_State *L)
     struct ls_session *session = ls__session_of(L);
     struct search *search = lua_touserdata(L, 1);
     lua_pushlstring(L, search->name, search->len);
-    if (search->use == LS_TYPE_WRAPPER && find_in(session, L, session->model->ref_wrappers)) return 1;
-    ls__ref_push(session, L, session->model->ref_proto_ids);
-    lua_pushvalue(L, -2);
-    lua_rawget(L, -2);
-    const struct ls_proto *proto = ls__proto_at(session, (uint32_t)lua_tointeger(L, -1));
-    lua_pop(L, 2);
+    if (search->wrapper && find_in(session, L, session->model->ref_wrappers)) return 1;
+    const struct ls_proto *proto = ls__proto_of(session, L, -1);
     if (proto) {
         ls__ref_push(session, L, proto->table);
         return 1;
@@ -143,9 +138,9 @@ static LS_RAISES int find_type(lua_State *L)
     return 1;
 }
 
-bool ls__find_type(struct ls_session *session, const char *name, size_t len, enum ls_type_use use, bool *presenter)
+bool ls__find_type(struct ls_session *session, const char *name, size_t len, bool wrapper, bool *presenter)
 {
-    struct search search = {.name = name, .len = len, .use = use};
+    struct search search = {.name = name, .len = len, .wrapper = wrapper};
     LS_ERR(err);
     if (presenter) *presenter = false;
     if (ls__lrun(session, find_type, &search, 1, &err) != 0) {

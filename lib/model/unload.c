@@ -64,10 +64,8 @@ LS_RAISES int ls__l_session_unloadModule(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadModule", "string");
-    size_t len;
-    const char *name = lua_tolstring(L, 2, &len);
-    /* no name holds U+0000 */
-    const struct ls_module *module = strlen(name) == len ? ls__module_named(session, name) : NULL;
+    const char *name = ls__name_arg(L, 2);
+    const struct ls_module *module = name ? ls__module_named(session, name) : NULL;
     if (!module) return 0;
     lua_State *before = ls__swap_thread(session, L);
     unload_module(session, module->key);
@@ -75,18 +73,28 @@ LS_RAISES int ls__l_session_unloadModule(lua_State *L)
     return 0;
 }
 
+/* Does the module lie in the directory, `len` bytes of `dir`, or below it? Keys without a '/' lie in ".". */
 static bool in_directory(const struct ls_module *module, const char *dir, size_t len, bool below)
 {
+    const char *end = strrchr(module->key, '/'), *own = end ? module->key : ".";
+    size_t own_len = end ? (size_t)(end - own) : 1;
     if (below && len == 1 && *dir == '.') return true;
-    return strncmp(module->dir, dir, len) == 0 && (module->dir[len] == '\0' || (below && module->dir[len] == '/'));
+    return own_len >= len && memcmp(own, dir, len) == 0 && (own_len == len || (below && own[len] == '/'));
+}
+
+/* The length of a name without slashes at its end. */
+static size_t trimmed(const char *name)
+{
+    size_t len = strlen(name);
+    while (len > 1 && name[len - 1] == '/')
+        len--;
+    return len;
 }
 
 /* Unload what matches, latest first; a hook may unload others, so the list is looked at anew. @return how many */
 static int unload_directory(struct ls_session *session, const char *dir, bool below)
 {
-    size_t len = strlen(dir);
-    while (len > 1 && dir[len - 1] == '/')
-        len--;
+    size_t len = trimmed(dir);
     int unloaded = 0;
     for (bool found = true; found;) {
         found = false;
@@ -106,9 +114,8 @@ LS_RAISES int ls__l_session_unloadDirectory(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "unloadDirectory", "string");
-    size_t len;
-    const char *dir = lua_tolstring(L, 2, &len);
-    if (strlen(dir) != len) return 0;
+    const char *dir = ls__name_arg(L, 2);
+    if (!dir) return 0;
     lua_State *before = ls__swap_thread(session, L);
     unload_directory(session, dir, lua_toboolean(L, 3));
     ls__swap_thread(session, before);
@@ -117,9 +124,7 @@ LS_RAISES int ls__l_session_unloadDirectory(lua_State *L)
 
 bool ls_session_app_withdrawn(const struct ls_session *session, const char *app_dir)
 {
-    size_t len = strlen(app_dir);
-    while (len > 0 && app_dir[len - 1] == '/')
-        len--;
+    size_t len = trimmed(app_dir);
     bool was_loaded = false;
     for (uint32_t i = 0; i < session->model->app_dirs.count; i++)
         was_loaded = was_loaded || (strncmp(session->model->app_dirs.items[i], app_dir, len) == 0 &&
@@ -237,9 +242,7 @@ static bool match_modules(const struct ls_session *session, const char *name, st
 {
     const struct ls_module *module = ls__module_named(session, name);
     if (module) return ls_names_add(keys, module->key);
-    size_t len = strlen(name);
-    while (len > 1 && name[len - 1] == '/')
-        len--;
+    size_t len = trimmed(name);
     for (size_t i = 0; i < session->model->module_count; i++)
         if (in_directory(session->model->modules[i], name, len, true) &&
             !ls_names_add(keys, session->model->modules[i]->key))
@@ -253,7 +256,7 @@ int ls_session_unload(struct ls_session *session, const char *name, bool dry_run
     struct ls_names keys = {0};
     if (!match_modules(session, name, &keys)) {
         ls_names_release(&keys);
-        return ls_fail(err, LS_ENOMEM, "not enough memory to unload '%s'", name);
+        return ls_fail(err, LS_ENOMEM, "Out of memory while unloading '%s'.", name);
     }
     int count = (int)keys.count;
     fill_report(session, &keys, report);

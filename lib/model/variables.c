@@ -68,11 +68,14 @@ LS_RAISES int ls__l_session_getApp(lua_State *L)
     return 1;
 }
 
-/* @return the id, or 0 and fault; the slot is taken [-0, +0, -] */
-static int64_t create_in_store(struct ls_session *session, lua_State *L, struct ls_var_spec *spec,
-                               struct ls_fault *fault)
+/* A variable whose value is the object at `object`. @return the id, or 0 and fault [-0, +0, m] */
+static LS_RAISES int64_t create_in_store(struct ls_session *session, lua_State *L, int object, struct ls_var_spec *spec,
+                                         struct ls_fault *fault)
 {
     LS_LTOP(L);
+    lua_pushvalue(L, object);
+    spec->has_value = true;
+    spec->value = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
     int64_t id = session->model->store->create(session->model->store->ctx, spec, fault);
     if (id == 0)
@@ -137,14 +140,9 @@ LS_RAISES int ls__l_session_createAppVariable(lua_State *L)
         lua_pushinteger(L, session->model->app_variable_id);
         return 1;
     }
-    lua_pushvalue(L, 2);
-    struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0,
-                               .props = props,
-                               .prop_count = count,
-                               .has_value = true,
-                               .value = session->model->slots->take(session, L)};
+    struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0, .props = props, .prop_count = count};
     struct ls_fault fault = {0};
-    int64_t id = create_in_store(session, L, &spec, &fault);
+    int64_t id = create_in_store(session, L, 2, &spec, &fault);
     if (id == 0) return luaL_error(L, "createAppVariable: %s", fault.text);
     const struct ls_module *module = ls__module_current(session);
     session->model->app_variable_id = id;
@@ -159,15 +157,14 @@ LS_RAISES int ls__l_session_createAppVariable(lua_State *L)
 /* [-0, +0, e] the parent's id from argument 2 (L66) */
 static LS_RAISES int64_t check_parent(struct ls_session *session, lua_State *L)
 {
-    int is_integer = 0;
     if (lua_istable(L, 2)) {
         int64_t id = 0;
         if (session->model->slots->variables(session, L, 2, &id, 1) == 0)
             ls__larg(L, 2, "createVariable", "the table is no variable's value");
         return id;
     }
-    lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
-    if (!is_integer) ls__ltype(L, 2, "createVariable", "variable id or table");
+    lua_Integer id;
+    if (!ls__integer_arg(L, 2, &id)) ls__ltype(L, 2, "createVariable", "variable id or table");
     if (id == 0 && !session->model->app_variable_id)
         luaL_error(L, "createVariable: a root variable needs the app variable first (createAppVariable)");
     return id;
@@ -183,14 +180,9 @@ LS_RAISES int ls__l_session_createVariable(lua_State *L)
     int64_t parent = check_parent(session, L);
     size_t count;
     struct ls_prop *props = push_props(L, 4, "createVariable", &count);
-    lua_pushvalue(L, 3);
-    struct ls_var_spec spec = {.parent = parent,
-                               .props = props,
-                               .prop_count = count,
-                               .has_value = true,
-                               .value = session->model->slots->take(session, L)};
+    struct ls_var_spec spec = {.parent = parent, .props = props, .prop_count = count};
     struct ls_fault fault = {0};
-    int64_t id = create_in_store(session, L, &spec, &fault);
+    int64_t id = create_in_store(session, L, 3, &spec, &fault);
     if (id != 0) {
         lua_pushinteger(L, id);
         return 1;
@@ -217,8 +209,8 @@ static LS_RAISES void destroy_one(struct ls_session *session, lua_State *L, int6
 LS_RAISES int ls__l_session_destroyVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
-    int is_integer = 0;
-    lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
+    lua_Integer id;
+    bool is_integer = ls__integer_arg(L, 2, &id);
     if (!is_integer && !lua_istable(L, 2)) ls__ltype(L, 2, "destroyVariable", "variable id or table");
     check_bound(session, L);
     if (is_integer) {
@@ -242,17 +234,16 @@ LS_RAISES int ls__l_session_registerStandardVariable(lua_State *L)
 {
     struct ls_session *session = ls__open_session_of(L);
     if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "registerStandardVariable", "string");
-    int is_integer = 0;
-    int64_t id = lua_type(L, 3) == LUA_TNUMBER ? lua_tointegerx(L, 3, &is_integer) : 0;
-    if (!is_integer && !lua_istable(L, 3) && !lua_isnoneornil(L, 3))
+    lua_Integer number;
+    if (!ls__integer_arg(L, 3, &number) && !lua_istable(L, 3) && !lua_isnoneornil(L, 3))
         ls__ltype(L, 3, "registerStandardVariable", "variable id or table");
     check_bound(session, L);
+    int64_t id = number;
     if (lua_istable(L, 3) && session->model->slots->variables(session, L, 3, &id, 1) == 0)
         ls__larg(L, 3, "registerStandardVariable", "the table is no variable's value");
     struct ls_fault fault = {0};
-    size_t len;
-    const char *name = lua_tolstring(L, 2, &len);
-    if (strlen(name) != len) ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
+    const char *name = ls__name_arg(L, 2);
+    if (!name) return ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
     session->model->loads->naming(session, name);
     if (ls_tracker_name(session->model->tracker, name, id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);

@@ -64,10 +64,8 @@ static LS_RAISES int l_variable_getProperty(lua_State *L)
 {
     const struct ls_var *var = method_variable(L);
     if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, "getProperty", "string");
-    size_t len;
-    const char *name = lua_tolstring(L, 1, &len);
-    const char *text = var && strlen(name) == len ? ls_var_property(var, name) : NULL; /* no name holds U+0000 */
-    lua_pushstring(L, text);                                                           /* nil for NULL */
+    const char *name = ls__name_arg(L, 1);
+    lua_pushstring(L, var && name ? ls_var_property(var, name) : NULL); /* nil for NULL */
     return 1;
 }
 
@@ -170,9 +168,8 @@ LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L
 /* [-0, +1, e] session:getVariable(id) */
 LS_RAISES int ls__l_session_getVariable(lua_State *L)
 {
-    int is_integer = 0;
-    lua_Integer id = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &is_integer) : 0;
-    if (!is_integer) ls__ltype(L, 2, "getVariable", "integer");
+    lua_Integer id;
+    if (!ls__integer_arg(L, 2, &id)) ls__ltype(L, 2, "getVariable", "integer");
     ls__variable_object_push(ls__open_session_of(L), L, id);
     return 1;
 }
@@ -196,7 +193,7 @@ void ls_session_variable_gone(struct ls_session *session, int64_t id)
     ls__ref_push(session, L, session->model->ref_variables);
     if (lua_rawgeti(L, -1, id) == LUA_TTABLE) {
         lua_pushnil(L);
-        lua_rawseti(L, -3, id); /* an entry that exists: nothing is allocated */
+        lua_rawseti(L, -3, id); /* a field that exists: nothing is allocated */
     }
     lua_pop(L, 2);
 }

@@ -92,7 +92,7 @@ static LS_RAISES int add_watch(lua_State *L, const char *function, int name_arg,
     }
     if (!LS_RESERVE_IN(session->vm.budget, 0, session->model->watches, session->model->watch_count + 1,
                        session->model->watch_cap))
-        return ls__lno_memory(L, "a watch");
+        return ls__lno_memory(L, "adding a watch");
     const struct ls_module *module = ls__module_current(session);
     struct ls_watch watch = {
         .id = id,

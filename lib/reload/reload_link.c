@@ -71,10 +71,8 @@ static void replace_name(struct ls_names *names, const char *old, const char *ne
 static void change_key(struct ls_session *session, struct ls_module *module, const char *key)
 {
     char *new_key = ls_strdup(key);
-    char *dir = strchr(key, '/') ? ls_path_dir(key) : ls_strdup(".");
-    if (!new_key || !dir || !move_entry(session, module->key, key, true)) {
+    if (!new_key || !move_entry(session, module->key, key, true)) {
         ls_free(new_key);
-        ls_free(dir);
         return;
     }
     for (size_t i = 0; i < session->model->module_count; i++)
@@ -83,9 +81,7 @@ static void change_key(struct ls_session *session, struct ls_module *module, con
         if (session->model->protos[i]) replace_name(&session->model->protos[i]->owners, module->key, key);
     ls__failure_clear(session, module->key);
     ls_free(module->key);
-    ls_free(module->dir);
     module->key = new_key;
-    module->dir = dir;
     module->hash = 0; /* what was executed was another file's text */
 }
 

@@ -61,7 +61,7 @@ static LS_RAISES uint32_t new_key(struct ls_resolver_state *rs, lua_State *L)
         return key;
     }
     if (!LS_RESERVE_IN(rs->session->vm.budget, 0, rs->key_uses, rs->key_count + 1, rs->key_cap))
-        ls__lno_memory(L, "a name");
+        ls__lno_memory(L, "keeping a name");
     rs->key_uses[rs->key_count] = 0;
     return ++rs->key_count;
 }

@@ -176,7 +176,7 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
     bool presenter = false;
     size_t len;
     const char *name = lua_tolstring(L, AT_TYPE, &len);
-    if (!ls__find_type(session, name, len, LS_TYPE_ITEM, &presenter))
+    if (!ls__find_type(session, name, len, false, &presenter))
         return ls_fail(err, LS_ENOTFOUND, "there is no type '%s' for list items", name);
     int class = lua_gettop(L);
     lua_pushcfunction(L, ls__l_index);

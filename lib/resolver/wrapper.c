@@ -61,14 +61,14 @@ static LS_RAISES int l_variable_object(lua_State *L)
 
 /* Find the type and call its constructor with the argument on top, which is popped. The object is pushed.
  * [-1, +(1|0), -] */
-static int construct(struct ls_resolver_state *rs, const char *type, enum ls_type_use use, const char *what,
+static int construct(struct ls_resolver_state *rs, const char *type, bool wrapper, const char *what,
                      struct ls_fault *fault)
 {
     struct ls_session *session = rs->session;
     lua_State *L = rs->L;
     int base = rs->base, arg = lua_gettop(L);
     bool presenter = false;
-    if (!ls__find_type(session, type, strlen(type), use, &presenter)) {
+    if (!ls__find_type(session, type, strlen(type), wrapper, &presenter)) {
         lua_settop(L, arg - 1);
         ls_fault_set(fault, LS_FAULT_WRAPPER, "there is no type '%.200s' for %s", type, what);
         return 1;
@@ -92,7 +92,7 @@ static int build_lua(struct ls_resolver_state *rs, const struct ls_wrap *want, s
     lua_pushcfunction(L, l_variable_object);
     lua_pushinteger(L, want->id);
     if (ls__resolver_call(rs, 1, 1, LS_FAULT_WRAPPER, fault)) return -1;
-    return construct(rs, want->type, LS_TYPE_WRAPPER, "wrapper", fault) ? -1 : 0;
+    return construct(rs, want->type, true, "wrapper", fault) ? -1 : 0;
 }
 
 /* Call a method of the wrapper at 1, if it has it. [-0, +0, e] */
@@ -190,7 +190,7 @@ int ls__op_make(void *ctx, const char *type, ls_slot *made, struct ls_fault *fau
     int opened = ls__window_open(rs, fault);
     if (opened < 0) return -1;
     lua_pushnil(rs->L); /* the value, nil for creates */
-    int rc = construct(rs, type, LS_TYPE_CREATE, "create", fault);
+    int rc = construct(rs, type, false, "create", fault);
     if (rc == 0) {
         rc = ls__slot_keep(rs, made, fault);
     } else if (rc > 0) {

@@ -39,18 +39,13 @@ struct ls_chunks *ls_chunks_new(struct ls_err *err)
         chunks->by_name = ls_map_new();
         chunks->embedded = ls_map_new();
         chunks->given = ls_map_new();
+        pthread_mutex_init(&chunks->lock, NULL);
     }
     if (!chunks || !chunks->by_name || !chunks->embedded || !chunks->given) {
-        if (chunks) {
-            ls_map_free(chunks->by_name, NULL);
-            ls_map_free(chunks->embedded, NULL);
-            ls_map_free(chunks->given, NULL);
-        }
-        ls_free(chunks);
-        ls_fail(err, LS_ENOMEM, "not enough memory for the cache of compiled code");
+        ls_chunks_free(chunks);
+        ls_fail(err, LS_ENOMEM, "Out of memory while making the cache of compiled code.");
         return NULL;
     }
-    pthread_mutex_init(&chunks->lock, NULL);
     return chunks;
 }
 
@@ -76,13 +71,20 @@ void ls_chunks_free(struct ls_chunks *chunks)
     ls_free(chunks);
 }
 
+/* @return a use, or NULL */
+static struct ls_bytes *find(struct ls_chunks *chunks, const struct ls_map *map, const char *key, size_t len)
+{
+    pthread_mutex_lock(&chunks->lock);
+    struct ls_bytes *bytes = ls_bytes_ref(ls_map_get(map, key, len));
+    pthread_mutex_unlock(&chunks->lock);
+    return bytes;
+}
+
 struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed)
 {
     if (!chunks) return ls_embed_read(embed);
     size_t len = strlen(embed->name);
-    pthread_mutex_lock(&chunks->lock);
-    struct ls_bytes *text = ls_bytes_ref(ls_map_get(chunks->embedded, embed->name, len));
-    pthread_mutex_unlock(&chunks->lock);
+    struct ls_bytes *text = find(chunks, chunks->embedded, embed->name, len);
     if (text) return text;
     text = ls_embed_read(embed);
     if (!text) return NULL;
@@ -105,11 +107,7 @@ struct ls_bytes *ls__chunks_given(struct ls_chunks *chunks, const char *key, uin
 {
     struct ls_buf name = LS_BUF_INIT;
     struct ls_bytes *given = NULL;
-    if (name_version(&name, key, hash)) {
-        pthread_mutex_lock(&chunks->lock);
-        given = ls_bytes_ref(ls_map_get(chunks->given, name.data, name.len));
-        pthread_mutex_unlock(&chunks->lock);
-    }
+    if (name_version(&name, key, hash)) given = find(chunks, chunks->given, name.data, name.len);
     ls_buf_release(&name);
     return given;
 }
@@ -127,9 +125,9 @@ void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, s
     ls_buf_release(&name);
 }
 
-/* @return a use of the byte code, or NULL */
-static struct ls_bytes *find_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
+struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
 {
+    if (!chunks) return NULL;
     pthread_mutex_lock(&chunks->lock);
     struct chunk *chunk = ls_map_get(chunks->by_name, name, strlen(name));
     struct ls_bytes *code = chunk && chunk->hash == hash && chunk->len == len ? ls_bytes_ref(chunk->code) : NULL;
@@ -181,11 +179,6 @@ static void skip_head(const char **text, size_t *len)
     }
 }
 
-struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
-{
-    return chunks ? find_code(chunks, name, hash, len) : NULL;
-}
-
 int ls__chunk_push(struct ls_session *session, const char *name, const char *text, size_t len, bool cache,
                    struct ls_err *err)
 {
@@ -196,7 +189,7 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
         hash = ls_hash(text, len);
         session->vm.hashed = text;
         session->vm.hash = hash;
-        struct ls_bytes *code = find_code(session->vm.chunks, name, hash, len);
+        struct ls_bytes *code = ls__chunks_code(session->vm.chunks, name, hash, len);
         if (code) {
             int status = luaL_loadbufferx(L, ls_bytes_data(code), ls_bytes_len(code), name, "b");
             ls_bytes_unref(code);

@@ -250,13 +250,6 @@ static LS_RAISES int l_debug_getmetatable(lua_State *L)
     return 1;
 }
 
-/* [-0, +1, -] debug.getuservalue(value [, number]) */
-static LS_RAISES int l_debug_getuservalue(lua_State *L)
-{
-    lua_pushnil(L);
-    return 1;
-}
-
 /* debug.debug reads standard input, which is at its end. [-0, +0, -] */
 static LS_RAISES int l_debug_debug(lua_State *L)
 {
@@ -387,13 +380,9 @@ static LS_RAISES int l_debug_gethook(lua_State *L)
 LS_RAISES void ls__open_debug(lua_State *L)
 {
     LS_LTOP(L);
-    static const luaL_Reg functions[] = {{"debug", l_debug_debug},
-                                         {"gethook", l_debug_gethook},
-                                         {"getmetatable", l_debug_getmetatable},
-                                         {"getuservalue", l_debug_getuservalue},
-                                         {"sethook", l_debug_sethook},
-                                         {"traceback", l_debug_traceback},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"debug", l_debug_debug},     {"gethook", l_debug_gethook},     {"getmetatable", l_debug_getmetatable},
+        {"sethook", l_debug_sethook}, {"traceback", l_debug_traceback}, {NULL, NULL}};
     static const luaL_Reg around[] = {{"getinfo", l_debug_getinfo},       {"getlocal", l_debug_getlocal},
                                       {"getupvalue", l_debug_getupvalue}, {"setlocal", l_debug_setlocal},
                                       {"setupvalue", l_debug_setupvalue}, {NULL, NULL}};

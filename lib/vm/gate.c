@@ -90,8 +90,6 @@ static LS_RAISES int describe_error(lua_State *L)
 {
     if (lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL) {
         const char *problem = NULL;
-        luaL_Buffer text;
-        luaL_buffinit(L, &text);
         struct ls_buf *json = lua_touserdata(L, 2);
         if (ls__json_write(L, 1, json, &problem)) {
             lua_pushlstring(L, ls_buf_text(json), json->len);
@@ -174,7 +172,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
     lua_pop(L, 1);
     ls_buf_clear(&session->vm.trace);
     if (ls_buf_failed(&text))
-        code = ls_fail(err, code, "not enough memory for the text of an error");
+        code = ls_fail(err, code, "out of memory while describing an error");
     else
         ls_fail_text(err, code, ls_buf_text(&text), text.len);
     ls_buf_release(&text);
@@ -247,11 +245,29 @@ LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char 
     return ls__larg(L, arg, function, lua_pushfstring(L, "%s expected, got %s", expected, got));
 }
 
-/* [-0, +0, v] */
-LS_RAISES int ls__lno_memory(lua_State *L, const char *what)
+const char *ls__name_arg(lua_State *L, int arg)
 {
-    const struct ls_budget *budget = ls__session_of(L)->vm.budget;
-    char text[sizeof LS_MEMORY_LIMIT_TEXT + 20];
-    snprintf(text, sizeof text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated);
-    return luaL_error(L, "not enough memory for %s%s%s", what, budget->hit ? ": " : "", budget->hit ? text : "");
+    size_t len;
+    const char *name = lua_tolstring(L, arg, &len);
+    return strlen(name) == len ? name : NULL;
+}
+
+/* [-0, +0, v] */
+LS_RAISES int ls__lno_memory(lua_State *L, const char *doing, ...)
+{
+    struct ls_session *session = ls__session_of(L);
+    va_list args;
+    luaL_where(L, 1);
+    lua_pushliteral(L, "out of memory while ");
+    va_start(args, doing);
+    lua_pushvfstring(L, doing, args);
+    va_end(args);
+    bool limit = session->vm.budget->hit && session->vm.ref_memory_text != LUA_NOREF;
+    lua_pushstring(L, limit ? ": " : "");
+    if (limit)
+        ls__ref_push(session, L, session->vm.ref_memory_text);
+    else
+        lua_pushliteral(L, "");
+    lua_concat(L, 5);
+    return lua_error(L);
 }

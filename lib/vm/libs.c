@@ -204,7 +204,7 @@ static LS_RAISES void replace_streams(lua_State *L)
     out->closef = NULL; /* marked closed until it is whole */
     luaL_setmetatable(L, LUA_FILEHANDLE);
     out->f = fopencookie(ls__session_of(L), "w", (cookie_io_functions_t){.write = write_output});
-    if (!out->f) luaL_error(L, "not enough memory");
+    if (!out->f) ls__lno_memory(L, "opening standard output");
     out->closef = close_output;
     setvbuf(out->f, NULL, _IOLBF, BUFSIZ);
     lua_pushvalue(L, -1);

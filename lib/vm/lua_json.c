@@ -247,7 +247,7 @@ LS_RAISES bool ls__json_write(lua_State *L, int index, struct ls_buf *out, const
         return false;
     }
     if (ls_buf_failed(out)) {
-        *problem = "not enough memory";
+        *problem = "out of memory while writing JSON";
         return false;
     }
     return true;
@@ -347,7 +347,7 @@ static LS_RAISES bool push_json(lua_State *L, const char *text, size_t len, cons
     ls_buf_release(in.scratch);
     if (!fine) {
         lua_settop(L, top);
-        *problem = memory              ? "not enough memory"
+        *problem = memory              ? "out of memory while reading JSON"
                    : in.reader.problem ? in.reader.problem
                                        : "text is empty or has something behind the value";
         return false;

@@ -125,28 +125,28 @@ static int find_line(const struct reading *reading, const char *key)
     return 0;
 }
 
-static void release_entry(struct ls_config_entry *entry)
+static void release_item(struct ls_config_item *item)
 {
-    ls_free(entry->key);
-    ls_free(entry->text);
-    for (char **item = entry->list; item && *item; item++)
-        ls_free(*item);
-    ls_free(entry->list);
+    ls_free(item->key);
+    ls_free(item->text);
+    for (char **text = item->list; text && *text; text++)
+        ls_free(*text);
+    ls_free(item->list);
 }
 
 void ls_site_config_free(struct ls_site_config *config)
 {
     if (!config) return;
     for (size_t i = 0; i < config->count; i++)
-        release_entry(&config->entries[i]);
-    ls_free(config->entries);
+        release_item(&config->items[i]);
+    ls_free(config->items);
     ls_free(config);
 }
 
 /* [-0, +0, v] */
 static void out_of_memory(lua_State *L)
 {
-    luaL_error(L, "not enough memory");
+    luaL_error(L, "out of memory while reading the options");
 }
 
 /* A copy of the text at the top of the stack, into *to. A table can name one large text many times, and no hook runs
@@ -162,45 +162,45 @@ static void keep(lua_State *L, struct reading *reading, char **to)
 }
 
 /* The list at the top of the stack. [-0, +0, v] */
-static void take_list(lua_State *L, struct reading *reading, struct ls_config_entry *entry)
+static void take_list(lua_State *L, struct reading *reading, struct ls_config_item *item)
 {
     lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
-    entry->kind = LS_CONFIG_LIST;
-    entry->list = ls_array((size_t)count + 1, sizeof *entry->list);
-    if (!entry->list) {
+    item->kind = LS_CONFIG_LIST;
+    item->list = ls_array((size_t)count + 1, sizeof *item->list);
+    if (!item->list) {
         out_of_memory(L);
         return;
     }
     for (lua_Integer i = 1; i <= count; i++) {
         if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
-            luaL_error(L, "%s:%d: %s is a list of strings", reading->path, entry->line, entry->key);
-        keep(L, reading, &entry->list[i - 1]);
+            luaL_error(L, "%s:%d: %s is a list of strings", reading->path, item->line, item->key);
+        keep(L, reading, &item->list[i - 1]);
         lua_pop(L, 1);
     }
 }
 
 /* One key and its value, at -2 and -1. [-0, +0, v] */
-static void take_entry(lua_State *L, struct reading *reading, struct ls_config_entry *entry)
+static void take_item(lua_State *L, struct reading *reading, struct ls_config_item *item)
 {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "%s: the table has a key that is not a name", reading->path);
     lua_pushvalue(L, -2);
-    keep(L, reading, &entry->key);
+    keep(L, reading, &item->key);
     lua_pop(L, 1);
-    entry->line = find_line(reading, entry->key);
+    item->line = find_line(reading, item->key);
     switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:
-        entry->kind = LS_CONFIG_BOOL;
-        entry->flag = lua_toboolean(L, -1) != 0;
+        item->kind = LS_CONFIG_BOOL;
+        item->flag = lua_toboolean(L, -1) != 0;
         return;
     case LUA_TNUMBER:
     case LUA_TSTRING:
-        entry->kind = lua_type(L, -1) == LUA_TNUMBER ? LS_CONFIG_NUMBER : LS_CONFIG_STRING;
+        item->kind = lua_type(L, -1) == LUA_TNUMBER ? LS_CONFIG_NUMBER : LS_CONFIG_STRING;
         lua_pushvalue(L, -1); /* tostring must not change the table's own value */
-        keep(L, reading, &entry->text);
+        keep(L, reading, &item->text);
         lua_pop(L, 1);
         return;
-    case LUA_TTABLE: take_list(L, reading, entry); return;
-    default: luaL_error(L, "%s:%d: %s cannot be a %s", reading->path, entry->line, entry->key, luaL_typename(L, -1));
+    case LUA_TTABLE: take_list(L, reading, item); return;
+    default: luaL_error(L, "%s:%d: %s cannot be a %s", reading->path, item->line, item->key, luaL_typename(L, -1));
     }
 }
 
@@ -221,16 +221,16 @@ static int l_read(lua_State *L)
     size_t count = 0;
     for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
         count++;
-    reading->config->entries = ls_array(count + 1, sizeof *reading->config->entries);
-    if (!reading->config->entries) out_of_memory(L);
+    reading->config->items = ls_array(count + 1, sizeof *reading->config->items);
+    if (!reading->config->items) out_of_memory(L);
     for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
-        take_entry(L, reading, &reading->config->entries[reading->config->count++]);
+        take_item(L, reading, &reading->config->items[reading->config->count++]);
     return 0;
 }
 
-static int compare_entries(const void *a, const void *b)
+static int compare_items(const void *a, const void *b)
 {
-    return strcmp(((const struct ls_config_entry *)a)->key, ((const struct ls_config_entry *)b)->key);
+    return strcmp(((const struct ls_config_item *)a)->key, ((const struct ls_config_item *)b)->key);
 }
 
 /* [-0, +0, -] the error of a run that has ended with `rc` is on top */
@@ -257,7 +257,7 @@ struct ls_site_config *ls_site_config_read(const char *within, const char *path,
     lua_State *L = reading.config ? lua_newstate(allocate, &reading) : NULL;
     int rc = LUA_ERRMEM;
     if (!L) {
-        ls_fail(err, LS_ENOMEM, "Not enough memory to read %s.", path);
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading %s.", path);
     } else {
         lua_sethook(L, check_time, LUA_MASKCOUNT, HOOK_STEP);
         lua_pushcfunction(L, l_read);
@@ -272,6 +272,6 @@ struct ls_site_config *ls_site_config_read(const char *within, const char *path,
         return NULL;
     }
     if (reading.config->count > 1)
-        qsort(reading.config->entries, reading.config->count, sizeof *reading.config->entries, compare_entries);
+        qsort(reading.config->items, reading.config->count, sizeof *reading.config->items, compare_items);
     return reading.config;
 }

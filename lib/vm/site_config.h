@@ -11,7 +11,7 @@
 
 enum ls_config_kind { LS_CONFIG_BOOL, LS_CONFIG_NUMBER, LS_CONFIG_STRING, LS_CONFIG_LIST };
 
-struct ls_config_entry {
+struct ls_config_item {
     char *key;
     int line; /* where the file sets it; 0 = not found */
     enum ls_config_kind kind;
@@ -21,7 +21,7 @@ struct ls_config_entry {
 };
 
 struct ls_site_config {
-    struct ls_config_entry *entries; /* sorted by key */
+    struct ls_config_item *items; /* sorted by key */
     size_t count;
 };
 

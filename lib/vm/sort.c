@@ -10,8 +10,6 @@
 /* Stack of ls__l_table_sort. */
 enum { LIST = 1, LESS = 2, FROM = 3, INTO = 4 };
 
-#define RUN 8 /* runs of this length are made by insertion */
-
 /* The length of LIST: of a table, or of what can be read, written and counted as one. [-0, +0, e] */
 static LS_RAISES lua_Integer list_length(lua_State *L)
 {
@@ -42,38 +40,14 @@ static LS_RAISES bool top_is_less(lua_State *L)
     return less;
 }
 
-/* [-0, +0, e] sort FROM[low..high] in place */
-static LS_RAISES void insert_run(lua_State *L, lua_Integer low, lua_Integer high)
+/* [-0, +0, e] into[at…] = from[low..high] */
+static LS_RAISES void copy_range(lua_State *L, int from, lua_Integer low, lua_Integer high, int into, lua_Integer at)
 {
     LS_LTOP(L);
-    for (lua_Integer i = low + 1; i <= high; i++) {
-        look(L, i);
-        lua_rawgeti(L, FROM, i); /* the element to place */
-        lua_Integer at = i;
-        for (; at > low; at--) {
-            lua_rawgeti(L, FROM, at - 1);
-            lua_pushvalue(L, -2); /* placed, before, placed */
-            bool less = top_is_less(L);
-            lua_pop(L, 1);
-            if (!less) {
-                lua_pop(L, 1);
-                break;
-            }
-            lua_rawseti(L, FROM, at);
-        }
-        lua_rawseti(L, FROM, at);
-    }
-    LS_LTOP_CHECK(L, 0);
-}
-
-/* [-0, +0, e] */
-static LS_RAISES void copy_range(lua_State *L, int from, int into, lua_Integer low, lua_Integer high)
-{
-    LS_LTOP(L);
-    for (lua_Integer i = low; i <= high; i++) {
-        look(L, i);
-        lua_rawgeti(L, from, i);
-        lua_rawseti(L, into, i);
+    for (; low <= high; low++, at++) {
+        look(L, low);
+        lua_rawgeti(L, from, low);
+        lua_rawseti(L, into, at);
     }
     LS_LTOP_CHECK(L, 0);
 }
@@ -88,7 +62,7 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
         bool mixed = top_is_less(L);
         lua_pop(L, 2);
         if (!mixed) { /* already in order, the usual case for lists sorted before */
-            copy_range(L, from, into, low, high);
+            copy_range(L, from, low, high, into, low);
             return;
         }
     }
@@ -106,16 +80,8 @@ static LS_RAISES void merge(lua_State *L, int from, int into, lua_Integer low, l
             left++;
         }
     }
-    for (; left <= mid; left++, out++) {
-        look(L, out);
-        lua_rawgeti(L, from, left);
-        lua_rawseti(L, into, out);
-    }
-    for (; right <= high; right++, out++) {
-        look(L, out);
-        lua_rawgeti(L, from, right);
-        lua_rawseti(L, into, out);
-    }
+    copy_range(L, from, left, mid, into, out); /* of one of them nothing is left */
+    copy_range(L, from, right, high, into, out);
 }
 
 LS_RAISES int ls__l_table_sort(lua_State *L)
@@ -133,10 +99,8 @@ LS_RAISES int ls__l_table_sort(lua_State *L)
         lua_geti(L, LIST, i);
         lua_rawseti(L, FROM, i);
     }
-    for (lua_Integer low = 1; low <= count; low += RUN)
-        insert_run(L, low, low + RUN - 1 < count ? low + RUN - 1 : count);
     int from = FROM, into = INTO;
-    for (lua_Integer width = RUN; width < count; width *= 2) {
+    for (lua_Integer width = 1; width < count; width *= 2) {
         for (lua_Integer low = 1; low <= count; low += 2 * width) {
             lua_Integer mid = low + width - 1 < count ? low + width - 1 : count;
             lua_Integer high = low + 2 * width - 1 < count ? low + 2 * width - 1 : count;

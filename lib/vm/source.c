@@ -12,7 +12,7 @@
 
 /* Keys of built-in modules start with this, so that a site's own lua/presenter.lua is another module. */
 #define BUILTIN_KEYS  "lsess/"
-#define BUILTIN_FILES "lua/"
+#define BUILTIN_FILES "lua"
 
 void ls__source_release(struct ls_source *source)
 {
@@ -74,27 +74,27 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
         if (!source->text)
             code = cannot_read(session, path, &why, err);
         else if (!source->path)
-            code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
+            code = ls_fail(err, LS_ENOMEM, "out of memory while searching a file");
         if (code < 0) ls__source_release(source);
     }
     ls_free(real);
     return code;
 }
 
-/* @return as take_file */
-static int take_embedded(struct ls_session *session, const char *prefix, const char *file, const char *key_prefix,
-                         struct ls_source *source, struct ls_err *err)
+/* A file compiled into the program: `folder` and `below` lead to it, its key begins with `key`. @return as take_file */
+static int take_embedded(struct ls_session *session, const char *folder, const char *below, const char *file,
+                         const char *key, struct ls_source *source, struct ls_err *err)
 {
     struct ls_buf name = LS_BUF_INIT;
-    ls_buf_printf(&name, "%s%s", prefix, file);
+    ls_buf_printf(&name, "%s/%s%s", folder, below, file);
     const struct ls_embed *embed = ls_buf_failed(&name) ? NULL : ls_embed_find(name.data);
     int code = 0;
     if (embed) {
         ls_buf_clear(&name);
-        ls_buf_printf(&name, "%s%s", key_prefix, file);
+        ls_buf_printf(&name, "%s%s", key, file);
         source->key = ls_buf_detach(&name, NULL);
         source->text = ls__chunks_embedded(session->vm.chunks, embed);
-        code = source->key && source->text ? 1 : ls_fail(err, LS_ENOMEM, "not enough memory for '%s'", file);
+        code = source->key && source->text ? 1 : ls_fail(err, LS_ENOMEM, "out of memory while unpacking '%s'", file);
         if (code < 0) ls__source_release(source);
     }
     ls_buf_release(&name);
@@ -110,22 +110,10 @@ static int try_directory(struct ls_session *session, const char *dir, const char
     ls_path_join(&path, dir, file);
     int code;
     if (ls_buf_failed(&path) || !ls_names_add(tried, path.data))
-        code = ls_fail(err, LS_ENOMEM, "not enough memory for a file name");
+        code = ls_fail(err, LS_ENOMEM, "out of memory while searching a file");
     else
         code = take_file(session, path.data, source, err);
     ls_buf_release(&path);
-    return code;
-}
-
-static int try_bundle(struct ls_session *session, const char *below, const char *file, struct ls_source *source,
-                      struct ls_err *err)
-{
-    if (!session->vm.site->bundle) return 0;
-    struct ls_buf prefix = LS_BUF_INIT;
-    ls_buf_printf(&prefix, "%s/%s", session->vm.site->bundle, below);
-    int code = ls_buf_failed(&prefix) ? ls_fail(err, LS_ENOMEM, "not enough memory for a file name")
-                                      : take_embedded(session, prefix.data, file, below, source, err);
-    ls_buf_release(&prefix);
     return code;
 }
 
@@ -136,10 +124,12 @@ int ls__source_search(struct ls_session *session, const char *file, struct ls_so
     const struct ls_site *site = session->vm.site;
     int code = try_directory(session, site->lua_dir, file, source, tried, err);
     if (code == 0) code = try_directory(session, site->root, file, source, tried, err);
-    if (code == 0 && file[0] != '/') code = try_bundle(session, "lua/", file, source, err);
-    if (code == 0 && file[0] != '/') code = try_bundle(session, "", file, source, err);
+    if (code == 0 && site->bundle && file[0] != '/')
+        code = take_embedded(session, site->bundle, "lua/", file, "lua/", source, err);
+    if (code == 0 && site->bundle && file[0] != '/')
+        code = take_embedded(session, site->bundle, "", file, "", source, err);
     if (code == 0 && ls__name_is_safe(file) && !strchr(file, '/'))
-        code = take_embedded(session, BUILTIN_FILES, file, BUILTIN_KEYS, source, err);
+        code = take_embedded(session, BUILTIN_FILES, "", file, BUILTIN_KEYS, source, err);
     if (code == 0) return ls_fail(err, LS_ENOTFOUND, "no file '%s'", file);
     return code < 0 ? code : 0;
 }
@@ -148,8 +138,10 @@ int ls__source_direct(struct ls_session *session, const char *path, struct ls_so
 {
     *source = (struct ls_source){0};
     struct ls_names tried = {0};
-    int code = try_directory(session, path[0] == '/' ? "/" : session->vm.site->root, path, source, &tried, err);
-    if (code == 0 && path[0] != '/') code = try_bundle(session, "", path, source, err);
+    const struct ls_site *site = session->vm.site;
+    int code = try_directory(session, path[0] == '/' ? "/" : site->root, path, source, &tried, err);
+    if (code == 0 && site->bundle && path[0] != '/')
+        code = take_embedded(session, site->bundle, "", path, "", source, err);
     ls_names_release(&tried);
     if (code == 0) return ls_fail(err, LS_ENOTFOUND, "no file '%s'", path);
     return code < 0 ? code : 0;

@@ -51,7 +51,7 @@ void ls_session_collect(struct ls_session *session)
 static int on_panic(lua_State *L)
 {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no message";
-    ls_log_session(0, ls_session_id(ls__session_of(L)), "Lua error outside of any protected call: %s", text);
+    ls_log_session(0, ls__session_of(L)->vm.id, "Lua error outside of any protected call: %s", text);
     return 0; /* Lua aborts: a promise inside the program was broken */
 }
 
@@ -71,7 +71,7 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
 {
     struct ls_session *session = ls_zalloc(sizeof *session);
     if (!session) {
-        ls_fail(err, LS_ENOMEM, "not enough memory for a session");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
         return NULL;
     }
     session->vm.config = *config;
@@ -92,7 +92,7 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     session->vm.config.vended_id = session->vm.id;
     session->vm.main = session->vm.L = session->vm.id ? lua_newstate(allocate, session) : NULL;
     if (!session->vm.main) {
-        ls_fail(err, LS_ENOMEM, "not enough memory for the Lua state of a session");
+        ls_fail(err, LS_ENOMEM, "Out of memory while opening the Lua state of a session.");
         ls__vm_free(session);
         return NULL;
     }
@@ -125,11 +125,6 @@ void ls__vm_free(struct ls_session *session)
     ls_buf_release(&session->vm.error);
     ls_free(session->vm.id);
     ls_free(session);
-}
-
-const char *ls_session_id(const struct ls_session *session)
-{
-    return session->vm.id;
 }
 
 const char *ls_session_last_error(const struct ls_session *session)

@@ -71,8 +71,6 @@ struct ls_variable_store {
     void (*destroy)(void *ctx, int64_t id);                                               /* subtree, notices as P96 */
 };
 
-/** The vended id. Borrowed. */
-const char *ls_session_id(const struct ls_session *session);
 /** Bytes that count against the memory limit: the Lua heap and all else that is counted in the same budget. */
 uint64_t ls_session_memory(const struct ls_session *session);
 /** A full garbage collection. */

@@ -188,9 +188,17 @@ int ls__traceback(lua_State *L);
  * */
 LS_RAISES int ls__larg(lua_State *L, int arg, const char *function, const char *problem);
 LS_RAISES int ls__ltype(lua_State *L, int arg, const char *function, const char *expected);
-/** Raise for want of memory, which may be that of room under the session's limit; `what` it was wanted for. [-0, +0, v]
- * */
-LS_RAISES int ls__lno_memory(lua_State *L, const char *what);
+/** Raise "out of memory while " with what was being done, and the limit if that was reached. [-0, +0, v] */
+LS_RAISES int ls__lno_memory(lua_State *L, const char *doing, ...) __attribute__((format(printf, 2, 3)));
+/** The string at `arg` as a name; NULL if it holds U+0000, which no name does. [-0, +0, -] */
+const char *ls__name_arg(lua_State *L, int arg);
+/** Is there a number at `arg`, no string, of integral value? [-0, +0, -] */
+static inline bool ls__integer_arg(lua_State *L, int arg, lua_Integer *value)
+{
+    int integral = 0;
+    *value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &integral) : 0;
+    return integral;
+}
 
 /* --- lua_ref.c --- */
 
