@@ -56,7 +56,8 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto);
 /** Push a table with all that H59 and L43 need to put the prototype back: record, copies, name; with `fields` also a
  * snapshot of its table, which who keeps one of his own does not need. [-0, +1, m] */
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id, bool fields);
-/** Push the record of declared fields that a saved table holds, nil where there was none. @return its type [-0, +1, -] */
+/** Push the record of declared fields that a saved table holds, nil where there was none. @return its type
+ * [-0, +1, -] */
 int ls__proto_saved_record(lua_State *L, int saved);
 /** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile.
  * [-1, +0, m] */
