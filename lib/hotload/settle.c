@@ -47,7 +47,7 @@ static int64_t window_of(struct ls_hotload *h, int64_t now)
 }
 
 /* When this file may be read. */
-static int64_t pending_due(const struct ls__pending *pending, int64_t window)
+static int64_t readable_at(const struct ls__pending *pending, int64_t window)
 {
     int64_t due = pending->last_ns + (pending->polled ? later(window, ls_ms(POLLED_MS)) : window);
     if (pending->dirty_ns) due = later(due, pending->dirty_ns + ls_ms(OPEN_MS));
@@ -75,7 +75,7 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
         } else if (pending->absent)
             vanished = later(vanished, pending->last_ns);
         else {
-            settled = later(settled, pending_due(pending, s.window));
+            settled = later(settled, readable_at(pending, s.window));
             first = sooner(first, pending->first_ns);
         }
     }

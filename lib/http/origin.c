@@ -77,7 +77,7 @@ static bool is_loopback_at(const char *text)
 
 /* --- Host and Origin (Q3, P23) --- */
 
-/* Q3: a name that an attacker's DNS can point at this machine is not one of ours. */
+/* A name that an attacker's DNS can point at this machine is not one of ours. */
 static bool is_host_known(const struct web *web, const char *header)
 {
     const char *host;

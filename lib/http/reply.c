@@ -88,7 +88,7 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
     bool close = request_is_last() || reply->status == 503 || reply->status == 400;
     if (close) mg_disable_connection_keep_alive(http);
-    /* An idle connection lives for half a second (P22a); clients that know so do not send a request into its end. */
+    /* An idle connection lives for half a second; clients that know so do not send a request into its end. */
     ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
     ls_buf_str(out, "\r\n");

@@ -136,6 +136,22 @@ static void test_same_directory_spelled_twice(void **state) /* H11: one watch by
     expect("apps/x/a.lua=3");
 }
 
+static void test_reachable_twice(void **state) /* H15, H80: when the place that had a folder goes, the other one gets it, with its views */
+{
+    (void)state;
+    dirs("../theme");
+    put("../theme/T.D.html", "1");
+    linked("../../theme", "viewdefs/a");
+    linked("../../theme", "viewdefs/b");
+    start();
+    put("../theme/T.D.html", "2");
+    expect("@viewdefs/a/T.D.html=2");
+    gone("viewdefs/a");
+    expect("@viewdefs/a/T.D.html=- @viewdefs/b/T.D.html=2");
+    put("../theme/T.D.html", "3");
+    expect("@viewdefs/b/T.D.html=3");
+}
+
 static void repoint_by_rename(const char *target, const char *link_path)
 {
     linked(target, "lua/.tmp-link");
@@ -294,7 +310,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_file_link), T(test_link_inside), T(test_directory_link), T(test_view_links), T(test_chain), T(test_counts), T(test_same_directory_spelled_twice),
+        T(test_file_link), T(test_link_inside), T(test_directory_link), T(test_view_links), T(test_chain), T(test_counts), T(test_same_directory_spelled_twice), T(test_reachable_twice),
         T(test_repointed), T(test_repointed_directory), T(test_two_paths_repointed), T(test_link_and_file_swap), T(test_dangling), T(test_outside_root), T(test_hidden_chain),
         T(test_links_of_locks), T(test_symlinked_root),
     };
