@@ -67,10 +67,10 @@ static size_t connect_any(struct ls_buf *first, int *first_fd, struct ls_buf *na
     if (ls_control_default_path(NULL, &path, NULL, NULL) != 0) return 0;
     char *folder = ls_path_dir(ls_buf_text(&path));
     DIR *dir = folder ? opendir(folder) : NULL;
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        if (!ls_has_suffix(entry->d_name, ".sock")) continue;
-        ls_path_join(&path, folder, entry->d_name);
+    struct dirent *item;
+    while (dir && (item = readdir(dir))) {
+        if (!ls_has_suffix(item->d_name, ".sock")) continue;
+        ls_path_join(&path, folder, item->d_name);
         int fd = connect_to(ls_buf_text(&path));
         if (fd < 0) continue;
         ls_buf_printf(names, "\n--socket %s", ls_buf_text(&path));

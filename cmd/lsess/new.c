@@ -107,12 +107,12 @@ static int may_fill(const char *dir)
     struct stat info;
     if (lstat(dir, &info) != 0) return 1;
     if (stat(dir, &info) || !S_ISDIR(info.st_mode)) return -1;
-    DIR *entries = opendir(dir);
-    if (!entries) return -1;
+    DIR *items = opendir(dir);
+    if (!items) return -1;
     int empty = 1;
-    for (struct dirent *entry; (entry = readdir(entries));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) empty = 0;
-    closedir(entries);
+    for (struct dirent *item; (item = readdir(items));)
+        if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) empty = 0;
+    closedir(items);
     return empty;
 }
 

@@ -89,9 +89,9 @@ static int resolve_host(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_EINVAL, "The address '%s' of --host cannot be resolved: %s.", host, gai_strerror(rc));
     char text[INET6_ADDRSTRLEN] = "";
     bool v6_only = true;
-    for (struct addrinfo *entry = list; entry && v6_only; entry = entry->ai_next)
-        if (entry->ai_family == AF_INET) {
-            struct in_addr address = ((struct sockaddr_in *)entry->ai_addr)->sin_addr;
+    for (struct addrinfo *item = list; item && v6_only; item = item->ai_next)
+        if (item->ai_family == AF_INET) {
+            struct in_addr address = ((struct sockaddr_in *)item->ai_addr)->sin_addr;
             inet_ntop(AF_INET, &address, text, sizeof text);
             server->web.loopback = (ntohl(address.s_addr) >> 24) == 127;
             v6_only = false;
@@ -261,12 +261,16 @@ static size_t count_lua_files(const char *within, const char *lua, const char *a
     return files;
 }
 
-static bool has_entry(const char *dir, const char *name)
+static bool is_site(const char *root)
 {
-    char *path = join(dir, name);
-    bool there = path && access(path, F_OK) == 0;
-    ls_free(path);
-    return there;
+    static const char *const names[] = {"html", "lua", "viewdefs", "apps"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++) {
+        char *path = join(root, names[i]);
+        found = path && access(path, F_OK) == 0;
+        ls_free(path);
+    }
+    return found;
 }
 
 static int open_site_dir(struct ls_server *server, struct ls_err *err)
@@ -278,8 +282,7 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
     if (!ls_is_dir(site->root))
         return ls_fail(err, LS_EINVAL,
                        "'%s' is not a folder; a site is a folder with html/, lua/, viewdefs/ or apps/ in it.", dir);
-    if (!has_entry(site->root, "html") && !has_entry(site->root, "lua") && !has_entry(site->root, "viewdefs") &&
-        !has_entry(site->root, "apps"))
+    if (!is_site(site->root))
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
     server->web.within = server->config.sandbox ? site->root : NULL;
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
@@ -590,12 +593,12 @@ static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
 static void wake_http(const struct ls_server *server)
 {
     DIR *dir = opendir("/proc/self/fd");
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        int fd = atoi(entry->d_name), listening = 0;
+    struct dirent *item;
+    while (dir && (item = readdir(dir))) {
+        int fd = atoi(item->d_name), listening = 0;
         struct sockaddr_in self;
         socklen_t len = sizeof self, size = sizeof listening;
-        if (entry->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+        if (item->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
             getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET &&
             ntohs(self.sin_port) == server->web.http_port)
             shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
