@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/log.h"
 
 void ls_path_join(struct ls_buf *out, const char *dir, const char *name)
@@ -26,22 +27,22 @@ void ls_path_join(struct ls_buf *out, const char *dir, const char *name)
     ls_buf_str(out, name);
 }
 
-/* realpath allocates with malloc itself; hand out memory of ours only. */
-static char *adopt(char *system_text, struct ls_err *err)
+/* A system call about the path has failed. */
+static int fail_at(struct ls_err *err, const char *path)
 {
-    char *text = ls_strdup(system_text);
-    free(system_text);
-    if (!text) ls_fail(err, LS_ENOMEM, "Out of memory for a path.");
-    return text;
+    int code = errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : errno == ENOMEM ? LS_ENOMEM : LS_EIO;
+    return ls_fail(err, code, "%s: %s.", path, strerror(errno));
 }
 
 char *ls_path_real(const char *path, struct ls_err *err)
 {
-    char *real = realpath(path, NULL);
-    if (real) return adopt(real, err);
-    int code = errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : errno == ENOMEM ? LS_ENOMEM : LS_EIO;
-    ls_fail(err, code, "%s: %s.", path, strerror(errno));
-    return NULL;
+    char *real = realpath(path, NULL), *text = real ? ls_strdup(real) : NULL; /* it allocates with malloc itself */
+    if (!real)
+        fail_at(err, path);
+    else if (!text)
+        ls_fail(err, LS_ENOMEM, "Out of memory while resolving a path.");
+    free(real);
+    return text;
 }
 
 /* --- below a root (L13) --- */
@@ -63,8 +64,8 @@ static void put_before(struct ls_buf *rest, const char *first)
 }
 
 /* Resolved component by component, so that nothing is asked about a place that is neither below the root nor on the way
- * to it. `lenient`: parts that do not exist are kept as they are written. @return 0 and the real path in `at`, or a
- * code */
+ * to it. `lenient`: parts from the first on that cannot be looked at are kept as they are written. @return 0 and the
+ * real path in `at`, or a code */
 static int resolve_within(const char *within, const char *path, bool lenient, struct ls_buf *at, struct ls_err *err)
 {
     char target[PATH_MAX];
@@ -72,7 +73,12 @@ static int resolve_within(const char *within, const char *path, bool lenient, st
     int code = 0, links = 0;
     bool missing = false;
     ls_buf_str(&rest, path);
-    if (path[0] != '/') put_before(&rest, getcwd(target, sizeof target) ? target : "");
+    if (path[0] == '/')
+        ;
+    else if (getcwd(target, sizeof target))
+        put_before(&rest, target);
+    else
+        code = ls_fail(err, LS_EIO, "The working directory cannot be read: %s.", strerror(errno));
     /* each part takes the time of all of the rest */
     if (strnlen(path, PATH_MAX) == PATH_MAX) code = ls_fail(err, LS_EIO, "%.40s…: %s.", path, strerror(ENAMETOOLONG));
     while (code == 0 && rest.len && !ls_buf_failed(&rest) && !ls_buf_failed(at)) {
@@ -97,13 +103,13 @@ static int resolve_within(const char *within, const char *path, bool lenient, st
             put_before(&rest, target);
             if (++links > MAX_LINKS) code = ls_fail(err, LS_EIO, "%s: %s.", path, strerror(ELOOP));
         } else if (size < 0 && errno != EINVAL) {
-            bool absent = errno == ENOENT || errno == ENOTDIR;
-            missing = lenient && absent;
-            if (!missing) code = ls_fail(err, absent ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path, strerror(errno));
+            missing = lenient;
+            if (!missing) code = fail_at(err, path);
         }
     }
+    if (!at->len) ls_buf_char(at, '/');
     if (code == 0 && (ls_buf_failed(at) || ls_buf_failed(&rest)))
-        code = ls_fail(err, LS_ENOMEM, "Out of memory for a path.");
+        code = ls_fail(err, LS_ENOMEM, "Out of memory while resolving a path.");
     if (code == 0 && !ls_path_below(within, ls_buf_text(at))) code = outside(err, path);
     ls_buf_release(&rest);
     return code;
@@ -124,44 +130,7 @@ char *ls_path_within(const char *within, const char *path, struct ls_err *err)
 
 char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *err)
 {
-    if (within) return real_within(within, path, true, err);
-    char *real = ls_path_real(path, NULL);
-    if (real) return real;
-    struct ls_buf text = LS_BUF_INIT, clean = LS_BUF_INIT, joined = LS_BUF_INIT;
-    if (path[0] != '/') {
-        char here[PATH_MAX];
-        if (!getcwd(here, sizeof here)) {
-            ls_fail(err, LS_EIO, "The working directory cannot be read: %s.", strerror(errno));
-            return NULL;
-        }
-        ls_path_join(&text, here, path);
-    } else {
-        ls_buf_str(&text, path);
-    }
-    /* Cut parts off the end until what is left exists, resolve that, and put the parts back. */
-    char *result = NULL;
-    size_t cut = text.len;
-    while (!ls_buf_failed(&text) && cut > 0) {
-        while (cut > 1 && text.data[cut - 1] != '/')
-            cut--;
-        char *head = ls_strndup(text.data, cut > 1 ? cut - 1 : 1);
-        if (!head) break;
-        char *real_head = ls_path_real(head, NULL);
-        ls_free(head);
-        if (real_head) {
-            ls_path_join(&joined, real_head, text.data + cut);
-            ls_free(real_head);
-            if (ls_path_clean(&clean, ls_buf_text(&joined))) result = ls_buf_detach(&clean, NULL);
-            break;
-        }
-        if (cut == 1) break;
-        cut--;
-    }
-    ls_buf_release(&text);
-    ls_buf_release(&clean);
-    ls_buf_release(&joined);
-    if (!result) ls_fail(err, LS_EIO, "The path %s cannot be resolved.", path);
-    return result;
+    return real_within(within ? within : "/", path, true, err);
 }
 
 char *ls_path_relative(const char *root, const char *path)
@@ -220,32 +189,6 @@ bool ls_has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-bool ls_path_clean(struct ls_buf *out, const char *path)
-{
-    ls_buf_clear(out);
-    bool absolute = path[0] == '/';
-    if (absolute) ls_buf_char(out, '/');
-    size_t floor = out->len;
-    for (const char *at = path; *at;) {
-        while (*at == '/')
-            at++;
-        size_t len = strcspn(at, "/");
-        if (len == 2 && at[0] == '.' && at[1] == '.') {
-            if (out->len == floor) return false;
-            size_t cut = out->len;
-            while (cut > floor && out->data[cut - 1] != '/')
-                cut--;
-            if (cut > floor) cut--;
-            ls_buf_cut(out, cut);
-        } else if (len && !(len == 1 && at[0] == '.')) {
-            if (out->len > floor) ls_buf_char(out, '/');
-            ls_buf_add(out, at, len);
-        }
-        at += len;
-    }
-    return !ls_buf_failed(out);
-}
-
 /* What was opened, however the names on the way may have changed since they were looked at. */
 static bool opened_within(const char *within, int fd)
 {
@@ -263,9 +206,7 @@ int ls_file_open(const char *within, const char *path, struct stat *info, struct
     int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (real ? O_NOFOLLOW : 0)),
         code = fd;
     ls_free(real);
-    if (fd < 0)
-        return ls_fail(err, errno == ENOENT || errno == ENOTDIR ? LS_ENOTFOUND : LS_EIO, "%s: %s.", path,
-                       strerror(errno));
+    if (fd < 0) return fail_at(err, path);
     if (within && !opened_within(within, fd))
         code = outside(err, path);
     else if (fstat(fd, info) || !S_ISREG(info->st_mode))
@@ -333,32 +274,16 @@ struct walk {
     const char *within, *dir;
     bool say;
     struct place *seen; /* real directories entered so far: a link may not lead around for ever */
-    size_t seen_count;
+    size_t seen_count, seen_cap;
     char **todo; /* directories still to be read, paths below `dir`, last in first out */
-    size_t todo_count;
+    size_t todo_count, todo_cap;
 };
 
 static bool walk_enter(struct walk *walk, const struct stat *info)
 {
     for (size_t i = 0; i < walk->seen_count; i++)
         if (walk->seen[i].dev == info->st_dev && walk->seen[i].ino == info->st_ino) return false;
-    struct place *seen = ls_rearray(walk->seen, walk->seen_count + 1, sizeof *seen);
-    if (!seen) return false;
-    walk->seen = seen;
-    walk->seen[walk->seen_count++] = (struct place){info->st_dev, info->st_ino};
-    return true;
-}
-
-static bool walk_later(struct walk *walk, char *rel)
-{
-    char **todo = ls_rearray(walk->todo, walk->todo_count + 1, sizeof *todo);
-    if (!todo) {
-        ls_free(rel);
-        return false;
-    }
-    walk->todo = todo;
-    walk->todo[walk->todo_count++] = rel;
-    return true;
+    return LS_PUSH(walk->seen, walk->seen_count, walk->seen_cap, (struct place){info->st_dev, info->st_ino});
 }
 
 static int wanted_entry(const struct dirent *entry)
@@ -401,8 +326,10 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         else if (walk_enter(walk, &info)) {
             result = walk->fn(walk->ctx, ls_buf_text(&name), true);
             char *copy = result ? NULL : ls_strdup(ls_buf_text(&name));
-            if (!result && (!copy || !walk_later(walk, copy)))
+            if (!result && !(copy && LS_PUSH(walk->todo, walk->todo_count, walk->todo_cap, copy))) {
+                ls_free(copy);
                 result = ls_fail(err, LS_ENOMEM, "Out of memory while walking a folder.");
+            }
         }
         ls_free(real);
     }

@@ -20,7 +20,7 @@ char *ls_path_real(const char *path, struct ls_err *err);
  * from other files.
  * @param within  canonical; NULL = links may lead anywhere */
 char *ls_path_within(const char *within, const char *path, struct ls_err *err);
-/** As ls_path_within, but parts at the end that do not exist are kept as they are written. */
+/** As ls_path_within, but parts at the end that do not exist, or cannot be looked at, are kept as they are written. */
 char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *err);
 /** `path` relative to `root`, both absolute and canonical, by components: `lua/x.lua`, `../shared/x.lua`, `.` (L26).
  * Owned. */
@@ -33,8 +33,6 @@ const char *ls_path_base(const char *path);
 char *ls_path_dir(const char *path);
 bool ls_has_suffix(const char *text, const char *suffix); /* does the text end so? */
 bool ls_has_prefix(const char *text, const char *prefix); /* does it begin so? */
-/** Resolve `.`/`..`/`//` in a text without asking the file system. False if it would climb above its start. */
-bool ls_path_clean(struct ls_buf *out, const char *path);
 /** Open a regular file for reading; a FIFO, a device, a folder is refused at once and never waited for. The check of
  * `within` is made of what was opened.
  * @param info  filled
