@@ -88,35 +88,29 @@ static struct ls__view *make_view(const char *rel, const char *real, const struc
     const char *text = ls_bytes_data(bytes);
     size_t len = ls_bytes_len(bytes);
     const char *base = ls_path_base(rel);
-    if (is_blank(text, len)) {
-        ls_fail(err, LS_EINVAL, "the file is empty");
-        return NULL;
-    }
-    if (!ls_utf8_valid(text, len)) {
-        ls_fail(err, LS_EINVAL, "the text is not valid UTF-8");
-        return NULL;
-    }
-    struct ls__view *view = ls_zalloc(sizeof *view);
-    if (!view) {
-        ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", base);
-        return NULL;
-    }
-    atomic_init(&view->uses, 1);
-    view->rel = ls_strdup(rel);
-    view->key = ls_strndup(base, strlen(base) - strlen(".html"));
-    view->real = real ? ls_strdup(real) : NULL;
-    view->stamp = ls_hash(text, len);
-    if (!view->stamp) view->stamp = 1;
-    struct ls_buf member = LS_BUF_INIT;
-    if (view->key) ls_json_put_string(&member, view->key, text, len);
-    view->member = ls_buf_failed(&member) ? NULL : ls_bytes_new(ls_buf_text(&member), member.len);
-    ls_buf_release(&member);
-    if (!view->rel || !view->key || (real && !view->real) || !view->member) {
+    const char *refusal = is_blank(text, len)         ? "the file is empty"
+                          : !ls_utf8_valid(text, len) ? "the text is not valid UTF-8"
+                                                      : NULL;
+    struct ls__view *view = refusal ? NULL : ls_zalloc(sizeof *view);
+    if (view) {
+        struct ls_buf member = LS_BUF_INIT;
+        atomic_init(&view->uses, 1);
+        view->rel = ls_strdup(rel);
+        view->key = ls_strndup(base, strlen(base) - strlen(".html"));
+        view->real = real ? ls_strdup(real) : NULL;
+        view->stamp = ls_hash(text, len);
+        if (!view->stamp) view->stamp = 1;
+        if (view->key) ls_json_put_string(&member, view->key, text, len);
+        view->member = ls_buf_failed(&member) ? NULL : ls_bytes_new(ls_buf_text(&member), member.len);
+        ls_buf_release(&member);
+        if (view->rel && view->key && (!real || view->real) && view->member) return view;
         unref_view(view);
-        ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", base);
-        return NULL;
     }
-    return view;
+    if (refusal)
+        ls_fail(err, LS_EINVAL, "%s", refusal);
+    else
+        ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", base);
+    return NULL;
 }
 
 /* A view file by its name: *.html, and not an editor's lock or back-up (H4, H20). */
@@ -393,11 +387,7 @@ int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes
         char *real = ls_path_real_lenient(views->within, path, err);
         struct ls__view *view = real ? make_view(rel, real, text, err) : NULL;
         ls_free(real);
-        if (!view)
-            return ls_bytes_len(text) && ls_utf8_valid(ls_bytes_data(text), ls_bytes_len(text)) &&
-                           !is_blank(ls_bytes_data(text), ls_bytes_len(text))
-                       ? LS_ENOMEM
-                       : LS_EINVAL;
+        if (!view) return err->code;
         pthread_mutex_lock(&views->lock);
         struct ls__view *before = find_key(views, view->key);
         uint64_t old = before ? before->stamp : 0;

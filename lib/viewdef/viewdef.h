@@ -23,7 +23,7 @@ struct ls_viewdefs *ls_viewdefs_open(const char *within, const char *dir, const 
 /** Frees the store, when no session uses it any more. NULL accepted. */
 void ls_viewdefs_close(struct ls_viewdefs *views);
 /** A file below the folder was saved, appeared (text), or went (NULL) (H74–H80). `path` is the request path. @return 1
- * something changed for readers, 0 not, negative: refused (empty, not UTF-8: H78), err says why */
+ * something changed for readers, 0 not, negative: refused (empty, not UTF-8: H78; outside of the site), err says why */
 int ls_viewdefs_put(struct ls_viewdefs *views, const char *path, struct ls_bytes *text, struct ls_err *err);
 /** Raised with every change of the store: a session whose number is older asks for news. Any thread, no lock. */
 uint64_t ls_viewdefs_generation(const struct ls_viewdefs *views);

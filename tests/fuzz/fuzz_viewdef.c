@@ -36,7 +36,8 @@ static void check_store(const char *path, const char *text, size_t len)
     struct ls_bytes *bytes = ls_bytes_new(text, len);
     struct ls_buf json = LS_BUF_INIT, back = LS_BUF_INIT;
     CHECK(views && sent && bytes);
-    int rc = ls_viewdefs_put(views, path, bytes, NULL);
+    LS_ERR(err);
+    int rc = ls_viewdefs_put(views, path, bytes, &err);
     int due = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);
     CHECK(due == (rc > 0) && (rc <= 0 || ls_utf8_valid(text, len)));
     if (due) {
