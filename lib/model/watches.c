@@ -30,15 +30,10 @@ static void close_holes(struct ls_session *session)
     session->model->watch_count = kept;
 }
 
-static void end_at(struct ls_session *session, size_t at)
-{
-    release_watch(session, &session->model->watches[at]);
-}
-
 void ls__watch_end(struct ls_session *session, uint64_t handle)
 {
     for (size_t i = 0; handle && i < session->model->watch_count; i++)
-        if (session->model->watches[i].handle == handle) end_at(session, i);
+        if (session->model->watches[i].handle == handle) release_watch(session, &session->model->watches[i]);
     close_holes(session);
 }
 
@@ -48,7 +43,7 @@ unsigned ls__watches_drop_module(struct ls_session *session, uint64_t module, ui
     for (size_t i = 0; i < session->model->watch_count; i++) {
         const struct ls_watch *watch = &session->model->watches[i];
         if (watch->handle && watch->module == module && (!execution || watch->execution == execution)) {
-            end_at(session, i);
+            release_watch(session, &session->model->watches[i]);
             dropped++;
         }
     }
@@ -69,7 +64,7 @@ unsigned ls__watches_of_module(const struct ls_session *session, uint64_t module
 void ls__watches_release(struct ls_session *session)
 {
     for (size_t i = 0; i < session->model->watch_count; i++)
-        end_at(session, i);
+        release_watch(session, &session->model->watches[i]);
     ls_budget_free(session->vm.budget, session->model->watches);
     session->model->watches = NULL;
     session->model->watch_count = session->model->watch_cap = 0;

@@ -141,12 +141,6 @@ static void write_error_text(struct ls_session *session, struct ls_buf *out)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Append what is said when the memory limit was hit: the limit and the option (L5). */
-static void write_limit(const struct ls_session *session, struct ls_buf *out)
-{
-    ls_buf_printf(out, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->vm.budget->stated);
-}
-
 int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
 {
     lua_State *L = session->vm.L;
@@ -155,7 +149,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
     if (status == LUA_ERRMEM) {
         code = session->vm.memory_hit ? LS_ELIMIT : LS_ENOMEM;
         if (session->vm.memory_hit)
-            write_limit(session, &text);
+            ls_buf_printf(&text, LS_MEMORY_LIMIT_TEXT, (unsigned long long)session->vm.budget->stated);
         else
             ls_buf_str(&text, "not enough memory");
     } else {
