@@ -13,6 +13,7 @@
  * Owner thread: the session's. */
 #include "reload/reload_state.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -20,11 +21,10 @@
 #include "vm/chunks.h"
 
 enum { LARGEST_BYTES = 65536 }; /* of one file: data files of any size are loaded as modules, too */
-enum { RECORD_TABLE = 1, RECORD_META = 2, RECORD_CONTENT = 3 }; /* slots of a record (threeway_value.c) */
 
-enum where { GLOBAL = 'g', STATIC = 'p', VALUE = 'v', LOCAL = 'l' };
+/* --- writing: a Lua text that gives a table of places, each kind under its LS_RECORD_… name --- */
 
-/* --- writing --- */
+#define VALUE "value" /* fields of the module's value */
 
 struct keeping {
     struct ls_session *session;
@@ -32,11 +32,17 @@ struct keeping {
     struct ls_buf *out; /* owned by the caller, so that nothing is lost when something raises */
 };
 
-static void write_bytes(struct ls_buf *out, const char *text, size_t len)
+static void write_string(struct ls_buf *out, const char *text, size_t len)
 {
-    uint32_t size = (uint32_t)len;
-    ls_buf_add(out, &size, sizeof size);
-    ls_buf_add(out, text, len);
+    ls_buf_char(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < ' ' || c > '~' || c == '"' || c == '\\')
+            ls_buf_printf(out, "\\%03u", c);
+        else
+            ls_buf_char(out, (char)c);
+    }
+    ls_buf_char(out, '"');
 }
 
 static bool write_value(struct ls_buf *out, lua_State *L, int idx);
@@ -45,18 +51,18 @@ static bool write_value(struct ls_buf *out, lua_State *L, int idx);
 static bool write_table(struct ls_buf *out, lua_State *L, int idx)
 {
     int top = lua_gettop(L);
-    lua_rawgeti(L, idx, RECORD_META);
-    lua_rawgeti(L, idx, RECORD_CONTENT);
-    bool fine = !lua_toboolean(L, top + 1) && lua_type(L, top + 2) == LUA_TTABLE;
-    ls_buf_char(out, '{');
-    if (fine) {
-        lua_pushnil(L);
-        while (fine && lua_next(L, top + 2)) { /* key record */
-            fine = lua_type(L, top + 3) != LUA_TTABLE && write_value(out, L, top + 3) && write_value(out, L, top + 4);
-            lua_settop(L, top + 3);
+    lua_rawgeti(L, idx, LS_VALUE_META);
+    bool fine = !lua_toboolean(L, top + 1) && lua_rawgeti(L, idx, LS_VALUE_CONTENT) == LUA_TTABLE;
+    ls_buf_str(out, "{false,false,{");
+    if (fine)
+        for (lua_pushnil(L); fine && lua_next(L, top + 2); lua_settop(L, top + 3)) { /* key record */
+            ls_buf_char(out, '[');
+            fine = lua_type(L, top + 3) != LUA_TTABLE && write_value(out, L, top + 3);
+            ls_buf_str(out, "]=");
+            fine = fine && write_value(out, L, top + 4);
+            ls_buf_char(out, ',');
         }
-    }
-    ls_buf_char(out, '}');
+    ls_buf_str(out, "}}");
     lua_settop(L, top);
     return fine;
 }
@@ -66,62 +72,53 @@ static bool write_value(struct ls_buf *out, lua_State *L, int idx)
 {
     if (!lua_checkstack(L, 8) || out->len > LARGEST_BYTES) return false;
     size_t len;
+    const char *text;
+    lua_Number number;
     switch (lua_type(L, idx)) {
-    case LUA_TBOOLEAN: ls_buf_char(out, lua_toboolean(L, idx) ? 't' : 'f'); return true;
+    case LUA_TBOOLEAN: ls_buf_str(out, lua_toboolean(L, idx) ? "true" : "false"); return true;
     case LUA_TNUMBER:
-        if (lua_isinteger(L, idx)) {
-            lua_Integer number = lua_tointeger(L, idx);
-            ls_buf_char(out, 'i');
-            ls_buf_add(out, &number, sizeof number);
-        } else {
-            lua_Number number = lua_tonumber(L, idx);
-            ls_buf_char(out, 'n');
-            ls_buf_add(out, &number, sizeof number);
-        }
+        number = lua_tonumber(L, idx);
+        if (lua_isinteger(L, idx)) /* the smallest one has no literal: as hexadecimal it wraps round to itself */
+            ls_buf_printf(out, "0x%llx", (unsigned long long)lua_tointeger(L, idx));
+        else if (isnan(number))
+            ls_buf_str(out, "0/0");
+        else if (isinf(number))
+            ls_buf_str(out, number > 0 ? "1e999" : "-1e999");
+        else
+            ls_buf_printf(out, "%a", number);
         return true;
-    case LUA_TSTRING: {
-        const char *text = lua_tolstring(L, idx, &len);
-        ls_buf_char(out, 's');
-        write_bytes(out, text, len);
+    case LUA_TSTRING:
+        text = lua_tolstring(L, idx, &len);
+        write_string(out, text, len);
         return true;
-    }
     case LUA_TTABLE: return write_table(out, L, idx);
     default: return false;
     }
 }
 
-/* One place, if its value can be written down. The name is at `name`, the record at `value`. [-0, +0, -] */
-static void write_place(struct ls_buf *out, lua_State *L, enum where where, const char *owner, int name, int value)
-{
-    size_t begin = out->len, len;
-    if (lua_type(L, name) != LUA_TSTRING) return;
-    const char *text = lua_tolstring(L, name, &len);
-    ls_buf_char(out, (char)where);
-    write_bytes(out, owner, strlen(owner));
-    write_bytes(out, text, len);
-    if (!write_value(out, L, value)) ls_buf_cut(out, begin);
-}
-
-/* All places of the table at `fields`; `slot` is where a place's record is when it is not the value itself. [-0, +0, -]
- * */
-static void write_places(struct ls_buf *out, lua_State *L, enum where where, const char *owner, int fields, int slot)
+/* Those places of the table at `fields` whose value can be written down; `slot` is where a place's record is when it is
+ * not the value itself. [-0, +0, -] */
+static void write_places(struct ls_buf *out, lua_State *L, const char *name, int fields, int slot)
 {
     int top = lua_gettop(L);
-    if (lua_type(L, fields) != LUA_TTABLE) return;
-    lua_pushnil(L);
-    while (lua_next(L, fields)) {
-        if (slot && lua_type(L, top + 2) == LUA_TTABLE) lua_rawgeti(L, top + 2, slot);
-        write_place(out, L, where, owner, top + 1, lua_gettop(L));
-        lua_settop(L, top + 1);
-    }
-}
-
-/* Push the module's value, nil if it has none. [-0, +1, m] */
-static LS_RAISES void push_value(struct ls_session *session, lua_State *L, const char *key)
-{
-    ls__ref_push(session, L, session->model->ref_loaded);
-    lua_getfield(L, -1, key);
-    lua_remove(L, -2);
+    ls_buf_char(out, '[');
+    write_string(out, name, strlen(name));
+    ls_buf_str(out, "]={");
+    if (lua_type(L, fields) == LUA_TTABLE)
+        for (lua_pushnil(L); lua_next(L, fields); lua_settop(L, top + 1)) {
+            size_t begun = out->len, len;
+            if (lua_type(L, top + 1) != LUA_TSTRING) continue;
+            if (slot && lua_type(L, top + 2) == LUA_TTABLE) lua_rawgeti(L, top + 2, slot);
+            const char *text = lua_tolstring(L, top + 1, &len);
+            ls_buf_char(out, '[');
+            write_string(out, text, len);
+            ls_buf_str(out, "]=");
+            if (write_value(out, L, lua_gettop(L)))
+                ls_buf_char(out, ',');
+            else
+                ls_buf_cut(out, begun);
+        }
+    ls_buf_str(out, "},");
 }
 
 /* [-1, +0, m] */
@@ -130,32 +127,33 @@ static LS_RAISES int l_keep(lua_State *L)
     const struct keeping *keeping = lua_touserdata(L, 1);
     struct ls_session *session = keeping->session;
     struct ls_buf *out = keeping->out;
+    enum { RECORD = 1, PART, PLACES };
     lua_settop(L, 0);
     luaL_checkstack(L, 20, "reload");
-    ls__ref_push(session, L, session->reload->records);
-    if (lua_getfield(L, 1, keeping->key) != LUA_TTABLE) return 0;
-    lua_getfield(L, 2, LS_RECORD_GLOBALS);
-    write_places(out, L, GLOBAL, "", 3, 0);
-    lua_getfield(L, 2, LS_RECORD_LOCALS);
-    write_places(out, L, LOCAL, "", 4, 3);
-    lua_getfield(L, 2, LS_RECORD_STATICS);
-    for (uint32_t i = 0; i < session->model->proto_count && lua_type(L, 5) == LUA_TTABLE; i++) {
+    if (ls__push_field(session, L, session->reload->records, keeping->key) != LUA_TTABLE) return 0;
+    ls_buf_str(out, "return {");
+    ls__record_part(L, RECORD, LS_RECORD_GLOBALS);
+    write_places(out, L, LS_RECORD_GLOBALS, PART, 0);
+    lua_settop(L, RECORD);
+    ls__record_part(L, RECORD, LS_RECORD_LOCALS);
+    write_places(out, L, LS_RECORD_LOCALS, PART, 3);
+    lua_settop(L, RECORD);
+    ls__record_part(L, RECORD, LS_RECORD_TABLES);
+    ls__push_field(session, L, session->model->ref_loaded, keeping->key);
+    ls__raw_get(L, PART, PLACES);
+    ls__value_content(L, PLACES + 1);
+    write_places(out, L, VALUE, PLACES + 2, 0);
+    lua_settop(L, RECORD);
+    ls__record_part(L, RECORD, LS_RECORD_STATICS);
+    ls_buf_str(out, LS_RECORD_STATICS "={");
+    for (uint32_t i = 0; i < session->model->proto_count && lua_type(L, PART) == LUA_TTABLE; i++) {
         const struct ls_proto *proto = session->model->protos[i];
         if (!proto) continue;
         ls__ref_push(session, L, proto->table);
-        lua_rawget(L, 5);
-        write_places(out, L, STATIC, proto->name, 6, 0);
-        lua_settop(L, 5);
+        if (ls__raw_get(L, PART, PLACES) == LUA_TTABLE) write_places(out, L, proto->name, PLACES + 1, 0);
+        lua_settop(L, PART);
     }
-    lua_getfield(L, 2, LS_RECORD_TABLES);
-    push_value(session, L, keeping->key);
-    if (lua_type(L, 6) == LUA_TTABLE && lua_type(L, 7) == LUA_TTABLE) {
-        lua_rawget(L, 6);
-        if (lua_type(L, 7) == LUA_TTABLE) {
-            lua_rawgeti(L, 7, RECORD_CONTENT);
-            write_places(out, L, VALUE, "", 8, 0);
-        }
-    }
+    ls_buf_str(out, "}}");
     return 0;
 }
 
@@ -181,132 +179,73 @@ bool ls__given_wanted(const struct ls_session *session, const char *key, const c
     return !given;
 }
 
-/* --- reading: what is here was written above, by this process --- */
+/* --- reading --- */
 
-struct reading {
-    const char *at, *end;
-};
-
-static const char *read_bytes(struct reading *in, size_t *len)
-{
-    uint32_t size;
-    memcpy(&size, in->at, sizeof size);
-    const char *text = in->at + sizeof size;
-    in->at = text + size;
-    *len = size;
-    return text;
-}
-
-/* Push a value, or the record of a table. [-0, +1, m] */
-static LS_RAISES void read_value(struct reading *in, lua_State *L)
-{
-    lua_Integer integer;
-    lua_Number number;
-    size_t len;
-    const char *text;
-    luaL_checkstack(L, 8, "reload");
-    char type = *in->at++;
-    switch (type) {
-    case 'i':
-        memcpy(&integer, in->at, sizeof integer);
-        in->at += sizeof integer;
-        lua_pushinteger(L, integer);
-        return;
-    case 'n':
-        memcpy(&number, in->at, sizeof number);
-        in->at += sizeof number;
-        lua_pushnumber(L, number);
-        return;
-    case 's':
-        text = read_bytes(in, &len);
-        lua_pushlstring(L, text, len);
-        return;
-    case '{':
-        lua_createtable(L, 3, 0);
-        for (int slot = RECORD_TABLE; slot <= RECORD_META; slot++) {
-            lua_pushboolean(L, 0);
-            lua_rawseti(L, -2, slot);
-        }
-        lua_newtable(L);
-        while (*in->at != '}') {
-            read_value(in, L);
-            read_value(in, L);
-            lua_rawset(L, -3);
-        }
-        in->at++;
-        lua_rawseti(L, -2, RECORD_CONTENT);
-        return;
-    default: lua_pushboolean(L, type == 't');
-    }
-}
-
-/* Push table[key], made if it is not there; both are on the stack. [-1, +1, m] */
+/* Push table[key] of the key on top, made if it is not there. [-1, +1, m] */
 static LS_RAISES void push_part(lua_State *L, int table)
 {
-    lua_pushvalue(L, -1);
-    if (lua_rawget(L, table) == LUA_TTABLE) {
-        lua_remove(L, -2);
-        return;
+    int key = lua_gettop(L);
+    if (ls__raw_get(L, table, key) != LUA_TTABLE) {
+        lua_settop(L, key);
+        lua_newtable(L);
+        ls__raw_set(L, table, key, key + 1);
     }
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, table);
+    lua_remove(L, key);
+}
+
+/* Push the table of a prototype's statics in the base. [-0, +1, m] */
+static LS_RAISES void push_statics(struct ls_session *session, lua_State *L, int base, const struct ls_proto *proto)
+{
+    lua_pushliteral(L, LS_RECORD_STATICS);
+    push_part(L, base);
+    ls__ref_push(session, L, proto->table);
+    push_part(L, lua_gettop(L) - 1);
     lua_remove(L, -2);
 }
 
-/* Push the table of the places of one kind: that of the module's value is at `content`, 0 = it is no table. @return is
- * there one [-0, +1, m] */
-static LS_RAISES bool push_places(struct ls_session *session, lua_State *L, int base, enum where where,
-                                  const char *owner, int content)
+/* What the table at `from` holds goes into the one on top, which is popped; either may be none. [-1, +0, m] */
+static LS_RAISES void merge(lua_State *L, int from)
 {
-    const struct ls_proto *proto = where == STATIC ? ls__proto_find(session, owner) : NULL;
-    if ((where == VALUE && !content) || (where == STATIC && !proto)) {
-        lua_pushnil(L);
-        return false;
-    }
-    if (where == VALUE) {
-        lua_pushvalue(L, content);
-        return true;
-    }
-    lua_pushstring(L, where == GLOBAL ? LS_RECORD_GLOBALS : where == LOCAL ? LS_RECORD_LOCALS : LS_RECORD_STATICS);
-    push_part(L, base);
-    if (proto) {
-        ls__ref_push(session, L, proto->table);
-        push_part(L, lua_gettop(L) - 1);
-        lua_remove(L, -2);
-    }
-    return true;
+    int into = lua_gettop(L);
+    if (lua_type(L, into) == LUA_TTABLE && lua_type(L, from) == LUA_TTABLE)
+        for (lua_pushnil(L); lua_next(L, from); lua_pop(L, 1))
+            ls__raw_set(L, into, into + 1, into + 2);
+    lua_settop(L, into - 1);
 }
 
-/* The data that the text gave when it was first executed, whoever executed it. [-0, +0, m] */
+/* The data that the text gave when it was first executed, whoever executed it. `content` is that of the module's value,
+ * or holds none. [-0, +0, m] */
 static LS_RAISES void add_data(struct ls_session *session, lua_State *L, int base, const struct ls_bytes *given,
                                int content)
 {
-    struct reading in = {ls_bytes_data(given), ls_bytes_data(given) + ls_bytes_len(given)};
-    int top = lua_gettop(L);
-    while (in.at < in.end) {
-        size_t owner_len, len;
-        enum where where = (enum where) * in.at++;
-        const char *owner = read_bytes(&in, &owner_len);
-        owner = lua_pushlstring(L, owner, owner_len);
-        const char *name = read_bytes(&in, &len);
-        lua_pushlstring(L, name, len);
-        read_value(&in, L); /* owner name value */
-        if (push_places(session, L, base, where, owner, content)) {
-            int places = top + 4;
-            lua_pushvalue(L, top + 2);
-            if (where != LOCAL) {
-                lua_pushvalue(L, top + 3);
-                lua_rawset(L, places);
-            } else if (lua_rawget(L, places) == LUA_TTABLE) { /* the variable was found */
-                lua_pushvalue(L, top + 3);
-                lua_rawseti(L, -2, 3);
-            }
-        }
-        lua_settop(L, top);
+    int top = lua_gettop(L), data = top + 1, part = top + 2, key = top + 3, value = top + 4;
+    if (luaL_loadbufferx(L, ls_bytes_data(given), ls_bytes_len(given), "=given", "t") != LUA_OK) lua_error(L);
+    lua_call(L, 0, 1);
+    lua_getfield(L, data, LS_RECORD_GLOBALS);
+    lua_pushliteral(L, LS_RECORD_GLOBALS);
+    push_part(L, base);
+    merge(L, part);
+    lua_settop(L, data);
+    lua_getfield(L, data, VALUE);
+    lua_pushvalue(L, content);
+    merge(L, part);
+    lua_settop(L, data);
+    lua_getfield(L, data, LS_RECORD_LOCALS);
+    for (lua_pushnil(L); lua_next(L, part); lua_settop(L, key)) {
+        ls__record_part(L, base, LS_RECORD_LOCALS);
+        if (ls__raw_get(L, value + 1, key) != LUA_TTABLE) continue; /* the variable was not found */
+        lua_pushvalue(L, value);
+        lua_rawseti(L, -2, 3);
     }
+    lua_settop(L, data);
+    lua_getfield(L, data, LS_RECORD_STATICS);
+    for (lua_pushnil(L); lua_next(L, part); lua_settop(L, key)) {
+        const struct ls_proto *proto = ls__proto_find(session, lua_tostring(L, key));
+        if (!proto) continue;
+        push_statics(session, L, base, proto);
+        merge(L, value);
+    }
+    lua_settop(L, top);
 }
 
 /* Functions of the file in the table at `table` go into the table of its places at `places`. [-0, +0, m] */
@@ -322,46 +261,34 @@ static LS_RAISES void add_functions(lua_State *L, int table, int places, const c
             lua_getinfo(L, ">S", &info);
             own = *info.source == '@' && strcmp(info.source + 1, key) == 0;
         }
-        if (own) {
-            lua_pushvalue(L, top + 1);
-            lua_pushvalue(L, top + 2);
-            lua_rawset(L, places);
-        }
+        if (own) ls__raw_set(L, places, top + 1, top + 2);
         lua_settop(L, top + 1);
     }
 }
 
 LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module)
 {
-    int top = lua_gettop(L), content = 0;
+    int top = lua_gettop(L), value = top + 1, tables = top + 2, record = top + 3, content = top + 4;
     luaL_checkstack(L, 20, "reload");
-    push_value(session, L, module->key);
-    if (lua_type(L, top + 1) == LUA_TTABLE) {
-        lua_newtable(L); /* value tables */
-        lua_pushvalue(L, top + 1);
-        lua_createtable(L, 3, 0);
-        for (int slot = RECORD_TABLE; slot <= RECORD_META; slot++) {
-            lua_pushboolean(L, 0);
-            lua_rawseti(L, -2, slot);
-        }
-        lua_newtable(L);
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, -3, RECORD_CONTENT); /* value tables value record content */
-        content = top + 3;
-        lua_insert(L, content);
-        lua_rawset(L, top + 2);
-        lua_pushvalue(L, top + 2);
-        lua_setfield(L, base, LS_RECORD_TABLES); /* value tables content */
-        add_functions(L, top + 1, content, module->key);
+    ls__push_field(session, L, session->model->ref_loaded, module->key);
+    lua_newtable(L);
+    ls__value_identity(L, 0);
+    lua_newtable(L); /* value tables record content */
+    if (lua_type(L, value) == LUA_TTABLE) {
+        lua_pushvalue(L, content);
+        lua_rawseti(L, record, LS_VALUE_CONTENT);
+        ls__raw_set(L, tables, value, record);
+        lua_pushvalue(L, tables);
+        lua_setfield(L, base, LS_RECORD_TABLES);
+        add_functions(L, value, content, module->key);
     }
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
         if (!proto) continue;
-        int before = lua_gettop(L);
         ls__ref_push(session, L, proto->table);
-        push_places(session, L, base, STATIC, proto->name, 0);
-        add_functions(L, before + 1, before + 2, module->key);
-        lua_settop(L, before);
+        push_statics(session, L, base, proto);
+        add_functions(L, content + 1, content + 2, module->key);
+        lua_settop(L, content);
     }
     struct ls_bytes *given =
         session->vm.chunks ? ls__chunks_given(session->vm.chunks, module->key, module->hash) : NULL;
