@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "console/console.h"
-#include "vm/vm_internal.h"
+#include "console/pretty.h"
 
 #define NAMES_MAX 500 /* completions given */
 #define CHAIN_MAX 50  /* tables looked through by __index */
@@ -66,8 +66,7 @@ static LS_RAISES void push_index(lua_State *L, const char *line, size_t at, size
     LS_LTOP_CHECK(L, 1);
 }
 
-/* Replace the value and the key above it by what the field gives through tables of __index. [-2, +1, m] */
-static LS_RAISES void get_field(lua_State *L)
+LS_RAISES void ls__field_push(lua_State *L)
 {
     int key = lua_gettop(L), value = key - 1;
     for (int hops = 0; hops < CHAIN_MAX; hops++) {
@@ -82,11 +81,9 @@ static LS_RAISES void get_field(lua_State *L)
         lua_settop(L, key);
         if (luaL_getmetafield(L, value, "__index") != LUA_TTABLE) break;
         lua_replace(L, value);
-        lua_settop(L, key);
     }
-    lua_settop(L, value);
+    lua_settop(L, value - 1);
     lua_pushnil(L);
-    lua_replace(L, value);
 }
 
 /* [-0, +0, m] add the matching keys of the table at `table` to the set at `found` */
@@ -97,10 +94,7 @@ static LS_RAISES void collect(lua_State *L, int table, int found, const char *pr
         if (lua_type(L, -2) != LUA_TSTRING || (methods && !lua_isfunction(L, -1))) continue;
         size_t key_len;
         const char *key = lua_tolstring(L, -2, &key_len);
-        bool is_name = key_len > 0 && !(key[0] >= '0' && key[0] <= '9');
-        for (size_t i = 0; i < key_len; i++)
-            is_name = is_name && ls_is_word(key[i]);
-        if (!is_name || key_len < len || memcmp(key, prefix, len) != 0) continue;
+        if (!ls__is_name(key, key_len) || key_len < len || memcmp(key, prefix, len) != 0) continue;
         lua_pushvalue(L, -2);
         lua_pushboolean(L, 1);
         lua_rawset(L, found);
@@ -154,7 +148,7 @@ static LS_RAISES int complete(lua_State *L)
         } else {
             lua_pushlstring(L, want->line + at, end - at);
         }
-        get_field(L);
+        ls__field_push(L);
         named = end < want->len && want->line[end] != '[';
         methods = named && want->line[end] == ':';
         at = named ? end + 1 : end;

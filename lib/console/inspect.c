@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "console/pretty.h"
 #include "model/model_internal.h"
 #include "model/module.h"
 #include "model/prototype.h"
@@ -16,26 +17,6 @@ struct question {
     const char *type, *name;
     bool answer;
 };
-
-/* Follow `__index` tables from the table on top of the stack, raw. Pops it. [-1, +0, -] */
-static bool chain_has(lua_State *L, const char *name)
-{
-    for (int depth = 0; depth < 64 && lua_istable(L, -1); depth++) {
-        lua_pushstring(L, name);
-        bool found = lua_rawget(L, -2) != LUA_TNIL;
-        lua_pop(L, 1);
-        if (found || !lua_getmetatable(L, -1)) {
-            lua_pop(L, 1);
-            return found;
-        }
-        lua_pushliteral(L, "__index");
-        lua_rawget(L, -2);
-        lua_replace(L, -3); /* the table → its metatable's __index */
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return false;
-}
 
 /* Declared fields of the prototype and of those it inherits from: EMPTY ones read nil, but they are there. [-0, +0, m]
  * */
@@ -83,8 +64,11 @@ static int answer_has(lua_State *L)
         question->answer =
             chain_declares(session, L, proto, question->name) || instance_has(session, L, id, question->name);
     }
-    if (!question->answer && ls__find_type(session, question->type, strlen(question->type), true, NULL))
-        question->answer = chain_has(L, question->name);
+    if (!question->answer && ls__find_type(session, question->type, strlen(question->type), true, NULL)) {
+        lua_pushstring(L, question->name);
+        ls__field_push(L);
+        question->answer = !lua_isnil(L, -1);
+    }
     return 0;
 }
 

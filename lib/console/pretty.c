@@ -71,13 +71,12 @@ static void print_quoted(struct ls_buf *out, const char *text, size_t len, size_
     if (shown < len) ls_buf_printf(out, "… (%zu bytes)", len);
 }
 
-static bool is_identifier(const char *text, size_t len)
+bool ls__is_name(const char *text, size_t len)
 {
-    if (len == 0 || (text[0] >= '0' && text[0] <= '9')) return false;
-    for (size_t i = 0; i < len; i++)
-        if (text[i] != '_' && !((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z') && !(text[i] >= '0' && text[i] <= '9'))
-            return false;
-    return true;
+    bool name = len > 0 && !(text[0] >= '0' && text[0] <= '9');
+    for (size_t i = 0; i < len && name; i++)
+        name = ls_is_word(text[i]);
+    return name;
 }
 
 /* The type name before the brace: `type` of the metatable, else its __name, both raw (T93). [-0, +0, -] needs two slots
@@ -105,7 +104,7 @@ static LS_RAISES void print_key(lua_State *L, struct printer *printer)
     size_t len;
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *text = lua_tolstring(L, -1, &len);
-        if (is_identifier(text, len)) {
+        if (ls__is_name(text, len)) {
             ls_buf_add(printer->out, text, len);
         } else {
             ls_buf_char(printer->out, '[');

@@ -161,26 +161,26 @@ void ls__load_pop(struct ls_session *session)
     ls_free(load->undo);
 }
 
-/* The innermost load, if it is one that may have to be rolled back; else NULL. */
-static struct ls_load *full_load(struct ls_session *session)
+/* The load that began last; NULL = nothing is being loaded. Loading moves it. */
+static struct ls_load *innermost(const struct ls_session *session)
 {
-    struct ls_reload_state *state = session->reload;
-    struct ls_load *load = state->load_count ? &state->loads[state->load_count - 1] : NULL;
-    return load && load->full ? load : NULL;
+    const struct ls_reload_state *state = session->reload;
+    return state->load_count ? &state->loads[state->load_count - 1] : NULL;
 }
 
 /* Without memory for the note, a failure of the chunk would leave the variable as it is then, which is less harm than
  * refusing it. */
 void ls__load_made(struct ls_session *session, int64_t id)
 {
-    struct ls_load *load = full_load(session);
-    if (load) (void)LS_PUSH(load->undo, load->undo_count, load->undo_cap, (struct ls_step_back){NULL, id});
+    struct ls_load *load = innermost(session);
+    if (load && load->full)
+        (void)LS_PUSH(load->undo, load->undo_count, load->undo_cap, (struct ls_step_back){NULL, id});
 }
 
 void ls__load_naming(struct ls_session *session, const char *name)
 {
-    struct ls_load *load = full_load(session);
-    char *copy = load ? ls_strdup(name) : NULL;
+    struct ls_load *load = innermost(session);
+    char *copy = load && load->full ? ls_strdup(name) : NULL;
     if (copy && !LS_PUSH(load->undo, load->undo_count, load->undo_cap,
                          (struct ls_step_back){copy, ls_tracker_named(session->model->tracker, name)}))
         ls_free(copy);
@@ -222,7 +222,7 @@ static LS_RAISES int l_amend(lua_State *L)
     struct ls_reload_state *state = session->reload;
     ls__module_set_value(session, L, run->key);
     lua_settop(L, 0);
-    ls__ref_push(session, L, state->loads[state->load_count - 1].ledger);
+    ls__ref_push(session, L, innermost(session)->ledger);
     lua_rawgeti(L, 1, LS_LEDGER_SNAPSHOT); /* inner snapshot */
     for (size_t i = state->load_count - 1; i-- > 0;) {
         if (ls__ref_push(session, L, state->loads[i].ledger) == LUA_TTABLE) {
@@ -257,14 +257,13 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
 {
     struct ls_reload_state *state = session->reload;
     lua_State *L = session->vm.L;
-    if (state->loads[state->load_count - 1].ledger != LUA_NOREF && lua_checkstack(L, 8)) {
+    if (innermost(session)->ledger != LUA_NOREF && lua_checkstack(L, 8)) {
         LS_ERR(err);
         struct ls_run run = {.session = session, .key = key, .text = text, .len = len};
         lua_pushvalue(L, -1);
         if (ls__run_apply(&run, &err) == 0) {
             lua_pop(L, 1);
-            if (state->loads[state->load_count - 1].give)
-                ls__given_keep(session, key, state->loads[state->load_count - 1].hash);
+            if (innermost(session)->give) ls__given_keep(session, key, innermost(session)->hash);
         } else {
             ls__report(session, key, &err); /* it runs; a reload will find no record and keep the run's data */
         }
@@ -319,7 +318,7 @@ static LS_RAISES void restore_app(struct ls_session *session, lua_State *L)
 static LS_RAISES int l_roll_back(lua_State *L)
 {
     struct ls_session *session = lua_touserdata(L, 1);
-    const struct ls_load *load = &session->reload->loads[session->reload->load_count - 1];
+    const struct ls_load *load = innermost(session);
     uint32_t mark = load->protos;
     lua_settop(L, 0);
     ls__ref_push(session, L, load->ledger);
@@ -361,8 +360,7 @@ void ls__load_roll_back(struct ls_session *session)
     size_t limit = ls_budget_get(&session->vm.budget->limit);
     ls_budget_set(&session->vm.budget->limit, 0);
     restore_variables(session);
-    if (session->reload->loads[session->reload->load_count - 1].ledger != LUA_NOREF &&
-        ls__lrun(session, l_roll_back, session, 0, &err) != 0)
+    if (innermost(session)->ledger != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
     ls_budget_set(&session->vm.budget->limit, limit);
 }
@@ -553,7 +551,7 @@ static LS_RAISES int l_apply(lua_State *L)
     struct ls_run *run = lua_touserdata(L, 1);
     struct ls_session *session = run->session;
     struct ls_reload_state *state = session->reload;
-    const struct ls_load load = state->loads[state->load_count - 1]; /* finalizers may load files: the stack moves */
+    const struct ls_load load = *innermost(session); /* finalizers may load files: the stack moves */
     const struct ls_module *module = ls__module_find(session, run->key);
     bool first = !run->result;
     enum {

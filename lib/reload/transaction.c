@@ -279,17 +279,23 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
 
 /* --- what follows from it (H50, H63) --- */
 
-/* The text of a loaded module as its file holds it now; it may be used only if it is one that this session has run:
- * anything newer is for the burst that its own save makes (H29). */
-static struct ls_bytes *read_text(struct ls_session *session, const struct ls_module *module)
+/* The text of a file as it is now, if this session has run it: anything newer is for the burst that its own save makes
+ * (H29).
+ * @param key  where it is looked for when no path is known; NULL = nowhere. @return owned; NULL */
+static struct ls_bytes *read_text(struct ls_session *session, const struct ls_names *paths, const char *key,
+                                  uint64_t hash)
 {
     LS_ERR(err);
-    if (module->paths.count) return ls_file_read(ls__within(session), module->paths.items[0], 0, &err);
     struct ls_source source = {0};
     struct ls_bytes *text = NULL;
-    if (ls__source_direct(session, module->key, &source, &err) == 0) text = ls_bytes_ref(source.text);
+    if (paths->count)
+        text = ls_file_read(ls__within(session), paths->items[0], 0, &err);
+    else if (key && ls__source_direct(session, key, &source, &err) == 0)
+        text = ls_bytes_ref(source.text);
     ls__source_release(&source);
-    return text;
+    if (text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash) return text;
+    ls_bytes_unref(text);
+    return NULL;
 }
 
 static bool needs_any(const struct ls_session *session, const struct ls_names *needs, const struct ls_names *keys)
@@ -315,9 +321,8 @@ static bool run_again(struct transaction *work, const char *key, uint64_t hash)
 {
     struct ls_session *session = work->session;
     const struct ls_module *module = ls__module_find(session, key);
-    struct ls_bytes *text = module ? read_text(session, module) : NULL;
-    bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == hash && ls_names_add(&work->tried, key);
-    size_t at = usable ? add_item(work, key, NULL, text, hash) : SIZE_MAX;
+    struct ls_bytes *text = module ? read_text(session, &module->paths, key, hash) : NULL;
+    size_t at = text && ls_names_add(&work->tried, key) ? add_item(work, key, NULL, text, hash) : SIZE_MAX;
     ls_bytes_unref(text);
     if (at == SIZE_MAX) return false;
     compile(work, at);
@@ -369,17 +374,13 @@ static bool follow_failure(struct transaction *work)
         if (!failure->name || !failure->key || ls_names_has(&work->tried, failure->key) ||
             is_pending(work, failure->key) || !needs_any(session, &failure->needs, &work->loaded))
             continue;
-        LS_ERR(err);
-        struct ls_bytes *text =
-            failure->paths.count ? ls_file_read(ls__within(session), failure->paths.items[0], 0, &err) : NULL;
-        bool usable = text && ls_hash(ls_bytes_data(text), ls_bytes_len(text)) == failure->hash;
-        if (!ls_names_add(&work->tried, failure->key)) usable = false;
-        size_t at = usable ? add_item(work, failure->key, failure->paths.items[0], text, failure->hash) : SIZE_MAX;
+        struct ls_bytes *text = read_text(session, &failure->paths, NULL, failure->hash);
+        bool fresh = ls_names_add(&work->tried, failure->key);
+        size_t at = text && fresh ? add_item(work, failure->key, NULL, text, failure->hash) : SIZE_MAX;
         ls_bytes_unref(text);
         if (at != SIZE_MAX) {
             work->items[at].first_name = ls_strdup(failure->name);
             work->items[at].named = failure->named;
-            work->items[at].path = NULL;
             if (work->items[at].first_name) run_first(work, at);
         }
         return true;
