@@ -39,8 +39,8 @@ static void sort_messages(struct ls_outgoing *made, struct ls_outgoing *queue, s
     size_t taken = made->count;
     for (int pass = 0; pass < 2 && !answer->len; pass++)
         for (size_t i = 0; i < made->count && !answer->len; i++) {
-            const char *text = made->text.data + made->entries[i].start;
-            size_t len = made->entries[i].len;
+            const char *text = made->text.data + made->messages[i].start;
+            size_t len = made->messages[i].len;
             if (pass == 0 && (is_of_type(text, len, "get") || is_of_type(text, len, "getObjects")))
                 answer_with(answer, text, len, "result", NULL);
             else if (pass == 1 && is_of_type(text, len, "error"))
@@ -51,7 +51,8 @@ static void sort_messages(struct ls_outgoing *made, struct ls_outgoing *queue, s
         }
     for (size_t i = 0; i < made->count; i++)
         if (i != taken)
-            ls_outgoing_add(queue, made->entries[i].id, made->text.data + made->entries[i].start, made->entries[i].len);
+            ls_outgoing_add(queue, made->messages[i].id, made->text.data + made->messages[i].start,
+                            made->messages[i].len);
     queue->lost |= made->lost;
 }
 
@@ -96,5 +97,5 @@ size_t ls_backend_poll(struct ls_backend *b, struct ls_conn *conn, struct ls_buf
 
 size_t ls_backend_waiting(const struct ls_conn *conn)
 {
-    return conn->out.count > 1 ? conn->out.text.len - conn->out.entries[0].len : 0;
+    return conn->out.count > 1 ? conn->out.text.len - conn->out.messages[0].len : 0;
 }

@@ -261,7 +261,7 @@ static enum ls_json_token scan_number(struct ls_json_reader *reader)
     struct ls_buf long_text = LS_BUF_INIT;
     if (len >= sizeof copy) { /* thousands of digits are legal; they need their NUL elsewhere */
         ls_buf_add(&long_text, reader->at, len);
-        if (ls_buf_failed(&long_text)) return fail(reader, "out of memory");
+        if (ls_buf_failed(&long_text)) return fail(reader, "out of memory while reading a number");
         text = long_text.data;
     } else {
         memcpy(copy, reader->at, len);

@@ -21,7 +21,7 @@ extern const size_t ls_embed_count;
 
 /** NULL if there is no such file. */
 const struct ls_embed *ls_embed_find(const char *name);
-/** The table, *count entries sorted by name. */
+/** The table, *count files sorted by name. */
 const struct ls_embed *ls_embed_all(size_t *count);
 struct ls_bytes;
 /** The bytes of the file, unpacked. @return use count 1, or NULL without memory */

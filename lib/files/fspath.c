@@ -286,9 +286,9 @@ static bool walk_enter(struct walk *walk, const struct stat *info)
     return LS_PUSH(walk->seen, walk->seen_count, walk->seen_cap, (struct place){info->st_dev, info->st_ino});
 }
 
-static int wanted_entry(const struct dirent *entry)
+static int is_wanted(const struct dirent *name)
 {
-    return entry->d_name[0] != '.' && strcmp(entry->d_name, "node_modules") != 0;
+    return name->d_name[0] != '.' && strcmp(name->d_name, "node_modules") != 0;
 }
 
 static int bytewise(const struct dirent **a, const struct dirent **b)
@@ -300,17 +300,17 @@ static int bytewise(const struct dirent **a, const struct dirent **b)
 static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err)
 {
     struct ls_buf path = LS_BUF_INIT, name = LS_BUF_INIT;
-    struct dirent **entries = NULL;
+    struct dirent **names = NULL;
     int result = 0, count;
     size_t first_dir = walk->todo_count;
     ls_path_join(&path, walk->dir, rel);
-    count = ls_buf_failed(&path) ? -1 : scandir(ls_buf_text(&path), &entries, wanted_entry, bytewise);
+    count = ls_buf_failed(&path) ? -1 : scandir(ls_buf_text(&path), &names, is_wanted, bytewise);
     if (count < 0 && errno != ENOENT && errno != ENOTDIR && errno != EACCES)
         result = ls_fail(err, LS_EIO, "%s: %s.", ls_buf_text(&path), strerror(errno));
     for (int i = 0; i < count && result == 0; i++) {
         struct stat info;
         LS_ERR(why);
-        ls_path_join(&name, rel, entries[i]->d_name);
+        ls_path_join(&name, rel, names[i]->d_name);
         ls_path_join(&path, walk->dir, ls_buf_text(&name));
         char *real =
             walk->within && !ls_buf_failed(&path) ? ls_path_within(walk->within, ls_buf_text(&path), &why) : NULL;
@@ -340,8 +340,8 @@ static int walk_directory(struct walk *walk, const char *rel, struct ls_err *err
         walk->todo[b] = swap;
     }
     for (int i = 0; i < count; i++)
-        free(entries[i]);
-    free(entries);
+        free(names[i]);
+    free(names);
     ls_buf_release(&path);
     ls_buf_release(&name);
     return result;

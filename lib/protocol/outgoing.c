@@ -14,7 +14,7 @@ void ls_outgoing_init(struct ls_outgoing *out, struct ls_budget *budget)
 void ls_outgoing_release(struct ls_outgoing *out)
 {
     ls_buf_release(&out->text);
-    ls_budget_free(out->text.budget, out->entries);
+    ls_budget_free(out->text.budget, out->messages);
     ls_idmap_free(out->ended, NULL);
     ls_idmap_free(out->equal, NULL);
     ls_outgoing_init(out, out->text.budget);
@@ -33,9 +33,9 @@ void ls_outgoing_clear(struct ls_outgoing *out)
 
 struct ls_buf *ls_outgoing_begin(struct ls_outgoing *out)
 {
-    if (!LS_RESERVE_IN(out->text.budget, out->text.extra, out->entries, out->count + 1, out->room)) out->lost = true;
+    if (!LS_RESERVE_IN(out->text.budget, out->text.extra, out->messages, out->count + 1, out->room)) out->lost = true;
     ls_buf_char(&out->text, out->count ? ',' : '[');
-    if (out->count < out->room) out->entries[out->count] = (struct ls_outgoing_entry){.start = out->text.len};
+    if (out->count < out->room) out->messages[out->count] = (struct ls_outgoing_message){.start = out->text.len};
     return &out->text;
 }
 
@@ -45,9 +45,9 @@ void ls_outgoing_end(struct ls_outgoing *out, int64_t id)
         out->lost = true;
         return;
     }
-    struct ls_outgoing_entry *entry = &out->entries[out->count++];
-    entry->len = out->text.len - entry->start;
-    entry->id = id;
+    struct ls_outgoing_message *message = &out->messages[out->count++];
+    message->len = out->text.len - message->start;
+    message->id = id;
 }
 
 void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key)
@@ -58,9 +58,9 @@ void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key)
     size_t place = out->count - 1;
     void *before = ls_idmap_get(out->equal, key);
     size_t earlier = (size_t)((uintptr_t)before / LS_EQUAL_MAX) - 1, many = (size_t)((uintptr_t)before % LS_EQUAL_MAX);
-    bool waits = before && earlier < place && out->entries[earlier].key == key && !out->entries[earlier].dropped;
+    bool waits = before && earlier < place && out->messages[earlier].key == key && !out->messages[earlier].dropped;
     bool enough = waits && many == LS_EQUAL_MAX - 1;
-    out->entries[place].key = key;
+    out->messages[place].key = key;
     (void)ls_idmap_put(out->equal, key, (void *)((uintptr_t)out->count * LS_EQUAL_MAX + (waits ? many + !enough : 0)),
                        NULL);
     if (!enough) return;
@@ -68,7 +68,7 @@ void ls_outgoing_end_equal(struct ls_outgoing *out, int64_t id, int64_t key)
         ls_outgoing_cut(out, place); /* a flood of them takes the room of one */
         (void)ls_idmap_put(out->equal, key, before, NULL);
     } else {
-        out->entries[earlier].dropped = true;
+        out->messages[earlier].dropped = true;
         out->dropped++;
     }
 }
@@ -82,7 +82,7 @@ void ls_outgoing_add(struct ls_outgoing *out, int64_t id, const char *text, size
 void ls_outgoing_cut(struct ls_outgoing *out, size_t index)
 {
     if (index >= out->count) return;
-    ls_buf_cut(&out->text, out->entries[index].start - 1); /* the comma or the bracket before it */
+    ls_buf_cut(&out->text, out->messages[index].start - 1); /* the comma or the bracket before it */
     out->count = index;
 }
 
@@ -99,17 +99,17 @@ bool ls_outgoing_has_ended(const struct ls_outgoing *out, int64_t id)
 
 void ls_outgoing_postpone(struct ls_outgoing *out, size_t index)
 {
-    struct ls_outgoing_entry entry = out->entries[index];
-    if (entry.dropped || index + 1 == out->count) return;
+    struct ls_outgoing_message message = out->messages[index];
+    if (message.dropped || index + 1 == out->count) return;
     struct ls_buf *text = ls_outgoing_begin(out);
-    if (ls_buf_reserve(text, entry.len)) /* before the source is looked at: the text may move */
-        ls_buf_add(text, text->data + entry.start, entry.len);
-    out->entries[index].dropped = true;
+    if (ls_buf_reserve(text, message.len)) /* before the source is looked at: the text may move */
+        ls_buf_add(text, text->data + message.start, message.len);
+    out->messages[index].dropped = true;
     out->dropped++;
-    if (entry.key)
-        ls_outgoing_end_equal(out, entry.id, entry.key);
+    if (message.key)
+        ls_outgoing_end_equal(out, message.id, message.key);
     else
-        ls_outgoing_end(out, entry.id);
+        ls_outgoing_end(out, message.id);
 }
 
 /* The messages that count, with commas between. */
@@ -117,9 +117,9 @@ static void write_messages(const struct ls_outgoing *out, struct ls_buf *to)
 {
     bool first = true;
     for (size_t i = 0; i < out->count; i++) {
-        if (out->entries[i].dropped) continue;
+        if (out->messages[i].dropped) continue;
         if (!first) ls_buf_char(to, ',');
-        ls_buf_add(to, out->text.data + out->entries[i].start, out->entries[i].len);
+        ls_buf_add(to, out->text.data + out->messages[i].start, out->messages[i].len);
         first = false;
     }
 }

@@ -15,7 +15,7 @@
 /* equal errors that one frame tells: each failed message has its own (P103), a flood of them fills nothing */
 #define LS_EQUAL_MAX 32
 
-struct ls_outgoing_entry {
+struct ls_outgoing_message {
     size_t start, len; /* span in the text */
     int64_t id;        /* the variable as the client knows it, 0 = none */
     int64_t key;       /* of ls_outgoing_end_equal, 0 = none */
@@ -23,13 +23,13 @@ struct ls_outgoing_entry {
 };
 
 struct ls_outgoing {
-    struct ls_buf text;                /* '[' and the messages with commas between */
-    struct ls_outgoing_entry *entries; /* owned */
+    struct ls_buf text;                   /* '[' and the messages with commas between */
+    struct ls_outgoing_message *messages; /* owned */
     size_t count, room;
-    size_t dropped;         /* entries marked so */
+    size_t dropped;         /* messages marked so */
     size_t answers;         /* bytes of those that answer a question, as their writer counts them */
     struct ls_idmap *ended; /* ids whose destroy notice is queued; NULL until one is (P97) */
-    /* key → LS_EQUAL_MAX times 1 + the last one's place in `entries`, and how many are before it */
+    /* key → LS_EQUAL_MAX times 1 + the last one's place in `messages`, and how many are before it */
     struct ls_idmap *equal;
     bool lost; /* without memory: messages are missing */
 };

@@ -34,7 +34,7 @@ void ls__list_leave(struct ls__var_list *list, struct ls_var *var, size_t place)
 void ls__mark_pending(struct ls_tracker *tracker, struct ls_var *var)
 {
     if (!ls__list_enter(&tracker->pending, var, &var->pending_at))
-        ls_log(0, "change list: out of memory, a change of variable %lld is reported late", (long long)var->id);
+        ls_log(0, "Out of memory while noting a change of variable %lld, which is reported late.", (long long)var->id);
 }
 
 void ls__mark_value(struct ls_tracker *tracker, struct ls_var *var)
@@ -84,10 +84,10 @@ static int by_name(const void *a, const void *b)
  * lost for want of memory. */
 static int reserve(struct ls_tracker *tracker)
 {
-    size_t entries = tracker->pending.count * 3, names = 0;
+    size_t changes = tracker->pending.count * 3, names = 0;
     for (size_t i = 0; i < tracker->pending.count; i++)
         names += tracker->pending.items[i]->prop_count + 1;
-    bool fits = LS_RESERVE_IN(tracker->budget, 0, tracker->changes, entries, tracker->changes_cap) &&
+    bool fits = LS_RESERVE_IN(tracker->budget, 0, tracker->changes, changes, tracker->changes_cap) &&
                 LS_RESERVE_IN(tracker->budget, 0, tracker->change_names, names, tracker->change_names_cap);
     return fits ? 0 : LS_ENOMEM;
 }
@@ -100,8 +100,8 @@ static bool stands_in(const struct ls_var *var, const struct ls__prop *prop, enu
     return prop->changed && prop->priority == priority;
 }
 
-static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_priority priority, size_t *entries,
-                      size_t *names)
+static void add_change(struct ls_tracker *tracker, struct ls_var *var, enum ls_priority priority, size_t *changes,
+                       size_t *names)
 {
     struct ls_change change = {.var = var, .priority = priority};
     const char **first = tracker->change_names + *names;
@@ -113,12 +113,12 @@ static void add_entry(struct ls_tracker *tracker, struct ls_var *var, enum ls_pr
     if (change.prop_count > 1) qsort(first, change.prop_count, sizeof *first, by_name);
     change.props = first;
     *names += change.prop_count;
-    tracker->changes[(*entries)++] = change;
+    tracker->changes[(*changes)++] = change;
 }
 
 int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list)
 {
-    size_t entries = 0, names = 0;
+    size_t changes = 0, names = 0;
     struct ls__var_list *pending = &tracker->pending;
     *list = tracker->changes;
     for (size_t i = 0; i < pending->count; i++)
@@ -128,7 +128,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     if (!in_order(pending)) qsort(pending->items, pending->count, sizeof *pending->items, by_tree);
     for (int priority = LS_HIGH; priority <= LS_LOW; priority++)
         for (size_t i = 0; i < pending->count; i++)
-            add_entry(tracker, pending->items[i], (enum ls_priority)priority, &entries, &names);
+            add_change(tracker, pending->items[i], (enum ls_priority)priority, &changes, &names);
     for (size_t i = 0; i < pending->count; i++) {
         struct ls_var *var = pending->items[i];
         var->pending_at = 0;
@@ -139,7 +139,7 @@ int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list
     pending->count = 0;
     tracker->pending_props = 0;
     *list = tracker->changes;
-    return (int)entries;
+    return (int)changes;
 }
 
 /* --- faults --- */

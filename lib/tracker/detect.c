@@ -79,7 +79,7 @@ static void update_wrapper(struct ls_tracker *tracker, struct ls_var *var)
     if (type_copy && (item_copy || !item_type) && (key_copy || !key))
         rc = tracker->resolver.ops->wrap(tracker->resolver.ctx, &want, &var->wrapper, &fault);
     else
-        ls_fault_set(&fault, LS_FAULT_INTERNAL, "out of memory");
+        ls_fault_set(&fault, LS_FAULT_INTERNAL, "out of memory while making a wrapper");
     ls_tracker_set_computing(tracker, computing);
     if (rc < 0 || fault.kind) ls__fault_put(tracker, var, &fault, false);
     if (rc < 0 && fault.kind == LS_FAULT_INTERNAL) var->due |= LS__DUE_WRAPPER;
@@ -369,12 +369,13 @@ static bool run_pass(struct ls_tracker *tracker)
 {
     bool changed = false;
     if (ls__tree_order(tracker)) {
-        ls_log(0, "change detection: out of memory for the order of %zu variables", tracker->count);
+        ls_log(0, "Out of memory while putting %zu variables in order: changes are found with the next batch.",
+               tracker->count);
         return false;
     }
     int opened = ls_tracker_enter(tracker);
     if (opened < 0) {
-        ls_log(0, "change detection: out of memory");
+        ls_log(0, "Out of memory while looking for changes: they are found with the next batch.");
         return false;
     }
     tracker->in_pass = true;
@@ -415,7 +416,7 @@ static bool run_passes(struct ls_tracker *tracker)
     ls__rows_let_go(tracker);
     tracker->settled = settled;
     if (tracker->repeat)
-        ls_log(1, "change detection: still unsettled after %d passes, the rest follows with the next batch",
+        ls_log(1, "Values still change after %d passes of detection: the rest follows with the next batch.",
                LS__MAX_PASSES);
     if ((changed || tracker->pending_props) && !tracker->counted) {
         tracker->counted = true;

@@ -157,7 +157,7 @@ struct ls_path *ls_path_parse(const char *text, size_t len, struct ls_budget *bu
     }
     struct ls_path *path = allot(text, len, budget);
     if (!path) {
-        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+        ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory while reading a path");
         return NULL;
     }
     char *names = (char *)path->text + len + 1;

@@ -65,7 +65,7 @@ int ls__no_memory(const struct ls_tracker *tracker, struct ls_fault *fault)
     const struct ls_budget *budget = tracker->budget;
     return budget && budget->hit
                ? ls_fault_set(fault, LS_FAULT_INTERNAL, LS_MEMORY_LIMIT_TEXT, (unsigned long long)budget->stated)
-               : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory");
+               : ls_fault_set(fault, LS_FAULT_INTERNAL, "out of memory while keeping a variable");
 }
 
 /* --- the store --- */

@@ -35,7 +35,7 @@ struct ls_tracker *ls_tracker_new(const struct ls_tracker_config *config, struct
     if (tracker->by_id && tracker->by_object && tracker->paths && tracker->names) return tracker;
 fail:
     ls_tracker_free(tracker);
-    ls_fail(err, LS_ENOMEM, "tracker: out of memory");
+    ls_fail(err, LS_ENOMEM, "Out of memory while making a tracker.");
     return NULL;
 }
 

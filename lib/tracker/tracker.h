@@ -156,12 +156,12 @@ void ls_tracker_request_repeat(struct ls_tracker *tracker);
  * `null_too` (T43, P82). */
 void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too);
 
-/* One entry of the change list: a variable in one priority class. Borrowed until the next call of ls_tracker_changes.
+/* An element of the change list: a variable in one priority class. Borrowed until the next call of ls_tracker_changes.
  * */
 struct ls_change {
     struct ls_var *var;
     enum ls_priority priority;
-    bool value;               /* the value is part of this entry */
+    bool value;               /* the value is part of it */
     bool place;               /* another object holds its place: ls_var_place */
     const char *const *props; /* base names, sorted; look the present value up ("" = removed) */
     size_t prop_count;
@@ -169,7 +169,7 @@ struct ls_change {
 
 /** Build and clear the list of pending changes: high, medium, low; inside a class tree order (T87–T90). *list is
  * borrowed.
- * @return number of entries, or LS_ENOMEM */
+ * @return number of elements, or LS_ENOMEM */
 int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list);
 /** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101, P103): at most `max`
  * ids. The fault of a write is no news, since its writer has been answered; nor is its going.
