@@ -145,10 +145,13 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
 
 static void answer(struct ls_hotload *h, const struct ls__message *message)
 {
-    /* Where nothing is reported, what has happened so far is found by looking. */
-    if (message->kind == MESSAGE_MARK && h->polled) ls__poll(h);
-    ls__look_again(h);
-    if (message->kind == MESSAGE_STATE) write_state(h, message->json);
+    if (message->kind == MESSAGE_STATE)
+        write_state(h, message->json);
+    else {
+        /* Where nothing is reported, what has happened so far is found by looking. */
+        if (h->polled) ls__poll(h);
+        ls__look_again(h);
+    }
     pthread_mutex_lock(&h->lock);
     if (message->kind == MESSAGE_MARK) {
         h->marks_seen = message->record.mark;

@@ -23,17 +23,16 @@ static char *join(const char *dir, const char *name)
     return ls_buf_detach(&path, NULL);
 }
 
-/* The directory now at `real` is a place of the tree, unless it is none or has a place already. */
-static void add_folder(struct ls_hotload *h, struct ls__tree *tree, const char *path, const char *real)
+/* The directory now at `real` is a place of the tree, unless it has one already. */
+static void add_folder(struct ls_hotload *h, struct ls__tree *tree, const char *path, const char *real,
+                       const struct stat *info)
 {
-    struct stat info;
-    if (stat(real, &info) || !S_ISDIR(info.st_mode)) return;
-    const struct ls__dir *there = ls__dir_find(h, &info);
+    const struct ls__dir *there = ls__dir_find(h, info);
     for (const struct ls__node *node = there ? there->nodes : NULL; node; node = node->next)
         if (node->tree == tree) return;
     struct ls__node *node = ls_zalloc(sizeof *node);
     char *copy = ls_strdup(path);
-    struct ls__dir *dir = node && copy ? ls__dir_use(h, real, &info, LS__CONTENT, NULL) : NULL;
+    struct ls__dir *dir = node && copy ? ls__dir_use(h, real, info, LS__CONTENT, NULL) : NULL;
     if (dir && LS_PUSH(tree->places.nodes, tree->places.node_count, tree->places.node_cap, node)) {
         *node = (struct ls__node){.tree = tree, .path = copy, .dir = dir};
         LL_PREPEND(dir->nodes, node);
@@ -42,6 +41,13 @@ static void add_folder(struct ls_hotload *h, struct ls__tree *tree, const char *
     if (dir) ls__dir_unuse(h, dir, LS__CONTENT);
     ls_free(copy);
     ls_free(node);
+}
+
+/* The directory that a route leads to. */
+static void add_target(struct ls_hotload *h, struct ls__tree *tree, const struct ls__route *route)
+{
+    struct stat info;
+    if (stat(route->real, &info) == 0 && S_ISDIR(info.st_mode)) add_folder(h, tree, route->path, route->real, &info);
 }
 
 static void found_file(struct ls_hotload *h, const char *path, const char *real, const struct ls__stamp *stamp,
@@ -63,7 +69,7 @@ static void found_link(struct ls_hotload *h, struct ls__tree *tree, const char *
     route->tree = tree;
     if (fresh && !h->opening) ls__route_tell_refused(route);
     if (route->is_dir && descend)
-        add_folder(h, tree, path, route->real);
+        add_target(h, tree, route);
     else if (route->real && ls__route_counts(route) && h->opening)
         found_file(h, path, route->real, &route->stamp, view);
     else if (route->real && ls__route_counts(route) && fresh)
@@ -79,7 +85,7 @@ static void found_name(struct ls_hotload *h, const struct ls__node *node, const 
     if (!path || !real || lstat(real, &info)) {
         /* it is gone, or there is no memory */
     } else if (S_ISDIR(info.st_mode) && descend) {
-        add_folder(h, node->tree, path, real);
+        add_folder(h, node->tree, path, real, &info);
     } else if (S_ISLNK(info.st_mode) && !ls__name_ignored(name)) {
         found_link(h, node->tree, path, view, descend);
     } else if (S_ISREG(info.st_mode) && !ls__name_ignored(name) && (view || ls_has_suffix(name, ".lua"))) {
@@ -139,7 +145,7 @@ void ls__tree_walk(struct ls_hotload *h, struct ls__tree *tree)
     tree->places = (struct ls__places){0};
     for (size_t i = 0; i < old.node_count; i++)
         old.nodes[i]->tree = NULL;
-    if (tree->route->is_dir) add_folder(h, tree, tree->path, tree->route->real);
+    if (tree->route->is_dir) add_target(h, tree, tree->route);
     walk_from(h, tree, 0);
     for (size_t i = 0; i < old.link_count; i++)
         old.links[i]->tree = NULL;
