@@ -203,8 +203,8 @@ check-headers:
 soak: deps-check $(B)/lsess
 	@B=$(B) node tests/soak/soak.mjs $(SOAK_SECONDS)
 
-# What a change is tried with again and again; `check` is all.
-quick: $(UNIT_TESTS)
+# What a change is tried with again and again; `check` is all. What only `bench` and `fuzz` link is at least compiled.
+quick: $(UNIT_TESTS) $(patsubst %.c,$(B)/%.o,$(wildcard tests/fuzz/*.c tests/bench/*.c))
 	@B=$(B) SUITES='layers headers format unit' MAKE="$(MAKE)" bash tests/check.sh
 
 check: deps-check

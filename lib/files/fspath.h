@@ -49,9 +49,9 @@ struct ls_bytes *ls_file_read_open(int fd, const char *path, size_t max, struct 
 bool ls_is_dir(const char *path);  /* is a directory there, through links too? */
 bool ls_is_file(const char *path); /* is a regular file there, through links too? */
 
-/** Walk a tree, names sorted bytewise, links to directories followed (each real directory once), names with a dot in front and
- * node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one. Links out of
- * `within` (ls_path_within) are left out, and with `say` named in the log.
+/** Walk a tree, names sorted bytewise, links to directories followed (each real directory once), names with a dot in
+ * front and node_modules left out (H10). `rel` is the path below `dir`. A missing directory is an empty one. Links out
+ * of `within` (ls_path_within) are left out, and with `say` named in the log.
  * @return 0, a non-zero result of `fn` (which ends the walk), or an LS_E* code */
 int ls_tree_walk(const char *within, bool say, const char *dir, int (*fn)(void *ctx, const char *rel, bool is_dir),
                  void *ctx, struct ls_err *err);

@@ -1,5 +1,5 @@
-/* A small HTTP and WebSocket client for the benchmarks: blocking, one connection a struct, no allocation on the hot path, so that what is
- * measured is the server. Included by one file each; everything is static. */
+/* A small HTTP and WebSocket client for the benchmarks: blocking, one connection a struct, no allocation on the hot
+ * path, so that what is measured is the server. Included by one file each; everything is static. */
 #ifndef LS_BENCH_CLIENT_H
 #define LS_BENCH_CLIENT_H
 
@@ -45,7 +45,8 @@ static BENCH_UNUSED __attribute__((noreturn, format(printf, 1, 2))) void die(con
 static BENCH_UNUSED int try_connect(int port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (connect(fd, (struct sockaddr *)&address, sizeof address)) {
         close(fd);
         return -1;
@@ -102,14 +103,17 @@ static BENCH_UNUSED void consume(struct client *client, size_t count)
     client->len -= count;
 }
 
-/* One request on a connection of its own; `value` gets the value of header `name` if that is not NULL. @return status */
+/* One request on a connection of its own; `value` gets the value of header `name` if that is not NULL. @return status
+ * */
 static BENCH_UNUSED int http_get(int port, const char *path, const char *name, char *value, size_t room)
 {
     struct client client = client_open(port);
     char request[1024];
-    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n", path, port);
+    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n",
+                       path, port);
     send_all(&client, request, (size_t)len);
-    while (receive_more(&client, 10000)) { }
+    while (receive_more(&client, 10000)) {
+    }
     int status = 0;
     if (client.len) sscanf(client.bytes, "HTTP/1.1 %d", &status);
     if (name && client.len) {
@@ -137,7 +141,8 @@ static BENCH_UNUSED struct client ws_open(int port, const char *path)
     char request[1024];
     int len = snprintf(request, sizeof request,
                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, port);
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                       path, port);
     send_all(&client, request, (size_t)len);
     char *end = NULL;
     while (!end) {
@@ -163,7 +168,8 @@ static BENCH_UNUSED void ws_send(struct client *client, const char *text, size_t
         head = 4;
     } else {
         frame[1] = (char)(0x80 | 127);
-        for (int i = 0; i < 8; i++) frame[2 + i] = (char)((uint64_t)len >> (56 - 8 * i));
+        for (int i = 0; i < 8; i++)
+            frame[2 + i] = (char)((uint64_t)len >> (56 - 8 * i));
         head = 10;
     }
     memset(frame + head, 0, 4); /* a mask of zeros leaves the text as it is */
@@ -172,7 +178,10 @@ static BENCH_UNUSED void ws_send(struct client *client, const char *text, size_t
     if (frame != small) free(frame);
 }
 
-static BENCH_UNUSED void ws_say(struct client *client, const char *text) { ws_send(client, text, strlen(text)); }
+static BENCH_UNUSED void ws_say(struct client *client, const char *text)
+{
+    ws_send(client, text, strlen(text));
+}
 
 /* The next text frame: borrowed until the next call, NUL-terminated. NULL after `timeout_ms`. */
 static BENCH_UNUSED const char *ws_receive(struct client *client, size_t *text_len, int timeout_ms)
@@ -193,7 +202,8 @@ static BENCH_UNUSED const char *ws_receive(struct client *client, size_t *text_l
                 head = 10;
                 whole = client->len >= 10;
                 len = 0;
-                for (int i = 0; whole && i < 8; i++) len = len << 8 | b[2 + i];
+                for (int i = 0; whole && i < 8; i++)
+                    len = len << 8 | b[2 + i];
             }
             whole = whole && client->len >= head + len;
         }
@@ -264,7 +274,9 @@ static BENCH_UNUSED double percentile(struct figures *figures, double percent)
 static BENCH_UNUSED void row(const char *name, double value, const char *unit, struct figures *all)
 {
     printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"", name, value, unit);
-    if (all) printf(",\"min\":%.6g,\"max\":%.6g,\"p95\":%.6g,\"runs\":%zu", percentile(all, 0), percentile(all, 100), percentile(all, 95), all->count);
+    if (all)
+        printf(",\"min\":%.6g,\"max\":%.6g,\"p95\":%.6g,\"runs\":%zu", percentile(all, 0), percentile(all, 100),
+               percentile(all, 95), all->count);
     printf("}\n");
     fflush(stdout);
 }

@@ -1,11 +1,13 @@
-/* Cost of change detection (quality.md Q1), beside what the same table reads and calls cost in a bare C loop. Prints one JSON row a line.
+/* Cost of change detection (quality.md Q1), beside what the same table reads and calls cost in a bare C loop. Prints
+ * one JSON row a line.
  *
  *     detect           all of it, up to a million variables
  *     detect COUNT     with so many variables, without the growth
- *     detect floor     the floor of one property alone, for the figures of others that hold many (so many: detect floor COUNT)
+ *     detect floor     the floor of one property alone, for the figures of others that hold many (so many: detect floor
+ *     COUNT)
  *
- * Each round of detection is followed by a round of the floor, so that both meet the same caches and the same neighbours on the machine. The
- * collector rests meanwhile: it would run in one of the two by chance. */
+ * Each round of detection is followed by a round of the floor, so that both meet the same caches and the same
+ * neighbours on the machine. The collector rests meanwhile: it would run in one of the two by chance. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,14 +40,13 @@ static void open_rig(struct rig *rig)
     LS_ERR(err);
     rig->chunks = ls_chunks_new(&err);
     rig->site = (struct ls_site){.root = "/nonexistent", .lua_dir = "/nonexistent/lua"};
-    struct ls_session_config config = {.vended_id = "1", .site = &rig->site, .chunks = rig->chunks, .time_limit_ms = 60000};
+    struct ls_session_config config = {
+        .vended_id = "1", .site = &rig->site, .chunks = rig->chunks, .time_limit_ms = 60000};
     rig->session = ls_session_open(&config, NULL, &err);
-    if (!rig->session)
-        die(ls_err_text(&err));
+    if (!rig->session) die(ls_err_text(&err));
     struct ls_tracker_config tracker = {.resolver = ls_session_resolver(rig->session)};
     rig->tracker = ls_tracker_new(&tracker, &err);
-    if (!rig->tracker)
-        die(ls_err_text(&err));
+    if (!rig->tracker) die(ls_err_text(&err));
     ls_session_bind(rig->session, rig->tracker, NULL);
 }
 
@@ -79,18 +80,21 @@ static ls_slot slot_of(struct rig *rig, const char *code)
     lua_pushcfunction(rig->session->vm.L, take_slot);
     run(rig, code, 1);
     lua_pushlightuserdata(rig->session->vm.L, &slot);
-    if (ls__lcall(rig->session, 2, 0, NULL))
-        die("no slot");
+    if (ls__lcall(rig->session, 2, 0, NULL)) die("no slot");
     return slot;
 }
 
 static int64_t create(struct rig *rig, int64_t id, int64_t parent, const char *path, ls_slot slot)
 {
-    struct ls_var_spec spec = {.id = id, .parent = parent, .path = path, .path_len = path ? strlen(path) : 0, .has_value = slot != 0, .value = slot};
+    struct ls_var_spec spec = {.id = id,
+                               .parent = parent,
+                               .path = path,
+                               .path_len = path ? strlen(path) : 0,
+                               .has_value = slot != 0,
+                               .value = slot};
     struct ls_var *var = NULL;
     struct ls_fault fault;
-    if (ls_tracker_create(rig->tracker, &spec, &var, &fault))
-        die(fault.text);
+    if (ls_tracker_create(rig->tracker, &spec, &var, &fault)) die(fault.text);
     ls_tracker_watch(rig->tracker, var, 1);
     return ls_var_id(var);
 }
@@ -112,12 +116,14 @@ static double median(double *figures)
 struct workload {
     struct rig rig;
     const char *name;
-    int count;                           /* what a round's time is divided by */
-    const char *before;                  /* code that runs before each round; code has run before most batches: without it nothing would be read */
-    bool changes;                        /* it changes something, and the list of changes and its texts belong to the figure */
+    int count; /* what a round's time is divided by */
+    const char *
+        /* code that runs before each round; code has run before most batches: without it nothing would be read */
+        before;
+    bool changes; /* it changes something, and the list of changes and its texts belong to the figure */
     void (*floor)(struct workload *work); /* one round. Stack: objs, seen, field or method */
-    double target;                       /* ratio, 0 = none */
-    const char *unit;                    /* NULL = ns */
+    double target;                        /* ratio, 0 = none */
+    const char *unit;                     /* NULL = ns */
 };
 
 static void detect_once(struct workload *work)
@@ -126,8 +132,7 @@ static void detect_once(struct workload *work)
     const struct ls_change *list;
     ls_tracker_begin_batch(tracker);
     bool changed = ls_tracker_detect(tracker);
-    if (changed != work->changes)
-        die(changed ? "something has changed" : "nothing has changed");
+    if (changed != work->changes) die(changed ? "something has changed" : "nothing has changed");
     int changes = work->changes ? ls_tracker_changes(tracker, &list) : 0;
     for (int i = 0; i < changes; i++) {
         size_t len;
@@ -156,8 +161,7 @@ static void method_floor(struct workload *work)
     for (int i = 1; i <= work->count; i++) {
         lua_pushvalue(L, 3);
         lua_rawgeti(L, 1, i);
-        if (lua_pcall(L, 1, 1, 0) != LUA_OK)
-            die("the method fails");
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK) die("the method fails");
         lua_settop(L, 3);
     }
 }
@@ -220,25 +224,24 @@ static struct result measure(struct workload *work)
         run(&work->rig, work->before, 0);
         lua_gc(L, LUA_GCCOLLECT);
         lua_gc(L, LUA_GCSTOP);
-        if (!work->changes)
-            ls_tracker_changes(work->rig.tracker, &list);
+        if (!work->changes) ls_tracker_changes(work->rig.tracker, &list);
         int64_t start = ls_now_ns();
         detect_once(work);
         int64_t middle = ls_now_ns();
         work->floor(work);
         int64_t end = ls_now_ns();
         lua_gc(L, LUA_GCRESTART);
-        if (i < 0)
-            continue;
+        if (i < 0) continue;
         values[i] = (double)(middle - start) / work->count;
         floors[i] = (double)(end - middle) / work->count;
         ratios[i] = values[i] / floors[i];
     }
     double value = median(values), floor = median(floors);
-    printf("{\"name\":\"%s\",\"value\":%.2f,\"unit\":\"%s\",\"floor\":%.2f,\"ratio\":%.3f,\"min\":%.2f,\"max\":%.2f,\"runs\":%d", work->name, value,
-           work->unit ? work->unit : "ns", floor, median(ratios), values[0], values[ROUNDS - 1], ROUNDS);
-    if (work->target > 0)
-        printf(",\"target\":\"<= %.1f x floor\",\"ratioLimit\":%.2f", work->target, work->target);
+    printf(
+        "{\"name\":\"%s\",\"value\":%.2f,\"unit\":\"%s\",\"floor\":%.2f,\"ratio\":%.3f,\"min\":%.2f,\"max\":%.2f,\"runs\":%d",
+        work->name, value, work->unit ? work->unit : "ns", floor, median(ratios), values[0], values[ROUNDS - 1],
+        ROUNDS);
+    if (work->target > 0) printf(",\"target\":\"<= %.1f x floor\",\"ratioLimit\":%.2f", work->target, work->target);
     printf("}\n");
     fflush(stdout);
     return (struct result){values[0], floors[0]};
@@ -252,7 +255,8 @@ static void make_objects(struct rig *rig, int count, bool tags)
     snprintf(code, sizeof code,
              "Row = {type = 'Row'}; Row.__index = Row; function Row:full() return self.name .. '!' end\n"
              "objs = setmetatable({}, {type = 'Rows'}); app = setmetatable({objs = objs}, {type = 'App'})\n"
-             "for i = 1, %d do objs[i] = setmetatable({name = 'n' .. i, %s}, Row) end", count, tags ? "tags = {i, 2, true, 'd'}" : "crew = i");
+             "for i = 1, %d do objs[i] = setmetatable({name = 'n' .. i, %s}, Row) end",
+             count, tags ? "tags = {i, 2, true, 'd'}" : "crew = i");
     run(rig, code, 0);
 }
 
@@ -262,10 +266,10 @@ static void open_workload(struct workload *work, int objects, const char *third)
     open_rig(&work->rig);
     make_objects(&work->rig, objects, work->floor == array_floor);
     char code[256];
-    snprintf(code, sizeof code, "seen = {}; for i = 1, #objs do seen[i] = objs[i].%s end; return objs, seen, %s", work->floor == array_floor ? "tags" : "name", third);
+    snprintf(code, sizeof code, "seen = {}; for i = 1, #objs do seen[i] = objs[i].%s end; return objs, seen, %s",
+             work->floor == array_floor ? "tags" : "name", third);
     run(&work->rig, code, 3);
-    if (!work->before)
-        work->before = "";
+    if (!work->before) work->before = "";
 }
 
 /* Variables whose path leads from the app to the field: objs.17.name */
@@ -330,15 +334,15 @@ static void measure_change_list(int count)
         ls_tracker_begin_batch(work.rig.tracker);
         ls_tracker_detect(work.rig.tracker);
         int64_t start = ls_now_ns();
-        if (ls_tracker_changes(work.rig.tracker, &list) != 1)
-            die("not one change");
+        if (ls_tracker_changes(work.rig.tracker, &list) != 1) die("not one change");
         size_t len;
         ls_var_json(work.rig.tracker, list[0].var, &len);
         figures[i] = (double)(ls_now_ns() - start) / 1000;
     }
     double value = median(figures);
-    printf("{\"name\":\"one of %d has changed: list and text\",\"value\":%.2f,\"unit\":\"us\",\"min\":%.2f,\"max\":%.2f,\"runs\":%d}\n", count, value, figures[0],
-           figures[ROUNDS - 1], ROUNDS);
+    printf(
+        "{\"name\":\"one of %d has changed: list and text\",\"value\":%.2f,\"unit\":\"us\",\"min\":%.2f,\"max\":%.2f,\"runs\":%d}\n",
+        count, value, figures[0], figures[ROUNDS - 1], ROUNDS);
     close_rig(&work.rig);
 }
 
@@ -346,9 +350,12 @@ static void measure_change_list(int count)
 static void measure_list(int items, const char *deed, const char *code)
 {
     char name[96], setup[256];
-    struct workload work = {.name = name, .count = 1000 /* ns to us */, .before = code, .changes = true, .floor = list_floor, .unit = "us"};
+    struct workload work = {
+        .name = name, .count = 1000 /* ns to us */, .before = code, .changes = true, .floor = list_floor, .unit = "us"};
     snprintf(name, sizeof name, "detect list of %d: %s", items, deed);
-    snprintf(setup, sizeof setup, "list = {}; for i = 1, %d do list[i] = setmetatable({name = 'item ' .. i}, Row) end; app.list = list", items);
+    snprintf(setup, sizeof setup,
+             "list = {}; for i = 1, %d do list[i] = setmetatable({name = 'item ' .. i}, Row) end; app.list = list",
+             items);
     open_workload(&work, 1, "'name'");
     run(&work.rig, setup, 0);
     create(&work.rig, 0, 0, NULL, slot_of(&work.rig, "return app"));
@@ -367,7 +374,8 @@ static void measure_lists(int items)
 {
     measure_list(items, "one appended", "list[#list + 1] = setmetatable({name = 'new'}, Row)");
     measure_list(items, "first removed", "table.remove(list, 1)");
-    measure_list(items, "reversed", "local n = #list for i = 1, n // 2 do list[i], list[n + 1 - i] = list[n + 1 - i], list[i] end");
+    measure_list(items, "reversed",
+                 "local n = #list for i = 1, n // 2 do list[i], list[n + 1 - i] = list[n + 1 - i], list[i] end");
 }
 
 static void print_floor(int count)
@@ -384,8 +392,8 @@ static void print_floor(int count)
     close_rig(&work.rig);
 }
 
-/* The three kinds of paths at one size. The targets are those of 100,000 variables (Q1): few strings of few methods all stay in the processor's
- * caches, and a call that costs next to nothing is no measure. */
+/* The three kinds of paths at one size. The targets are those of 100,000 variables (Q1): few strings of few methods all
+ * stay in the processor's caches, and a call that costs next to nothing is no measure. */
 struct sizes {
     struct result property, method, array;
 };
@@ -408,14 +416,15 @@ static struct sizes measure_size(int count)
     return sizes;
 }
 
-/* Time a variable at a million beside that at a thousand; the floor grows as well, since memory is slower than caches. */
+/* Time a variable at a million beside that at a thousand; the floor grows as well, since memory is slower than caches.
+ * */
 static void print_growth(const char *kind, struct result small, struct result large, bool judged)
 {
     double value = large.value / small.value, floor = large.floor / small.floor;
-    printf("{\"name\":\"growth from 1,000 to 1,000,000: %s\",\"value\":%.3f,\"unit\":\"times\",\"floor\":%.3f,\"ratio\":%.3f,\"runs\":1", kind, value, floor,
-           value / floor);
-    if (judged)
-        printf(",\"target\":\"<= 2 times\",\"limit\":2");
+    printf(
+        "{\"name\":\"growth from 1,000 to 1,000,000: %s\",\"value\":%.3f,\"unit\":\"times\",\"floor\":%.3f,\"ratio\":%.3f,\"runs\":1",
+        kind, value, floor, value / floor);
+    if (judged) printf(",\"target\":\"<= 2 times\",\"limit\":2");
     printf("}\n");
 }
 

@@ -1,5 +1,5 @@
-/* The floor of the benchmarks over sockets: a bare civetweb server that answers each WebSocket frame at once. The first eight characters of
- * a frame say how long the answer is to be. A GET is redirected, as a server with sessions does it.
+/* The floor of the benchmarks over sockets: a bare civetweb server that answers each WebSocket frame at once. The first
+ * eight characters of a frame say how long the answer is to be. A GET is redirected, as a server with sessions does it.
  *
  *     echo PORT THREADS
  */
@@ -40,8 +40,8 @@ int main(int argc, char **argv)
     sigaddset(&stop, SIGINT);
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
     memset(answer, 'x', sizeof answer);
-    const char *options[] = {"listening_ports", argv[1], "num_threads", argv[2], "tcp_nodelay", "1", "enable_keep_alive", "yes",
-                             "websocket_timeout_ms", "3600000", NULL};
+    const char *options[] = {"listening_ports",   argv[1], "num_threads",          argv[2],   "tcp_nodelay", "1",
+                             "enable_keep_alive", "yes",   "websocket_timeout_ms", "3600000", NULL};
     struct mg_callbacks callbacks = {0};
     struct mg_context *server = mg_start(&callbacks, NULL, options);
     if (!server) return 1;

@@ -2,8 +2,9 @@
  *
  *     hotload [RUNS]
  *
- * "save" is close(2) of a written file until on_burst is called, the quiet window of 5 ms included; "burst" the last of 30 files written in a
- * row until the burst with all of them, the window of 20 ms included (H23). "walk" is what opening takes for a tree of 1,000 folders. */
+ * "save" is close(2) of a written file until on_burst is called, the quiet window of 5 ms included; "burst" the last of
+ * 30 files written in a row until the burst with all of them, the window of 20 ms included (H23). "walk" is what
+ * opening takes for a tree of 1,000 folders. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -46,7 +47,8 @@ static int64_t wait_for(struct waiter *waiter, size_t files)
     until.tv_sec += 5;
     pthread_mutex_lock(&waiter->lock);
     int error = 0;
-    while (waiter->files < files && !error) error = pthread_cond_timedwait(&waiter->arrived, &waiter->lock, &until);
+    while (waiter->files < files && !error)
+        error = pthread_cond_timedwait(&waiter->arrived, &waiter->lock, &until);
     at_ns = waiter->files >= files ? waiter->at_ns : 0;
     waiter->files = 0;
     pthread_mutex_unlock(&waiter->lock);
@@ -72,7 +74,10 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void row(const char *name, double value) { printf("{\"name\":\"%s\",\"value\":%.3f,\"unit\":\"ms\"}\n", name, value); }
+static void row(const char *name, double value)
+{
+    printf("{\"name\":\"%s\",\"value\":%.3f,\"unit\":\"ms\"}\n", name, value);
+}
 
 static void rows(const char *name, int64_t *times, size_t count)
 {
@@ -102,7 +107,8 @@ static void measure(const char *root, struct waiter *waiter, struct ls_hotload *
         snprintf(path, sizeof path, "%s/lua/one.lua", root);
         int64_t closed = save(path, (unsigned)run), handed = wait_for(waiter, 1);
         if (closed && handed) times[count++] = handed - closed;
-        while (!ls_hotload_idle(hotload)) {}
+        while (!ls_hotload_idle(hotload)) {
+        }
     }
     rows("hotload: save to burst", times, count);
     count = 0;
@@ -114,7 +120,8 @@ static void measure(const char *root, struct waiter *waiter, struct ls_hotload *
         }
         int64_t handed = wait_for(waiter, BURST_FILES);
         if (closed && handed) times[count++] = handed - closed;
-        while (!ls_hotload_idle(hotload)) {}
+        while (!ls_hotload_idle(hotload)) {
+        }
     }
     rows("hotload: last of 30 saves to burst", times, count);
     free(times);
@@ -139,7 +146,8 @@ int main(int argc, char **argv)
     if (hotload) {
         row("hotload: open, 1,000 folders", (double)(ls_now_ns() - begin) / 1e6);
         measure(root, &waiter, hotload, (size_t)runs);
-    } else fprintf(stderr, "hotload: %s\n", ls_err_text(&err));
+    } else
+        fprintf(stderr, "hotload: %s\n", ls_err_text(&err));
     ls_hotload_close(hotload);
     nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return hotload ? 0 : 1;

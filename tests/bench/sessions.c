@@ -1,5 +1,6 @@
-/* What a session costs inside the process: time to open one and run the contact demo's main.lua, and resident memory of a thousand of them,
- * beside a bare VM with its libraries (quality.md Q1, rows "new session" and "memory per session"). Prints one JSON object a line. */
+/* What a session costs inside the process: time to open one and run the contact demo's main.lua, and resident memory of
+ * a thousand of them, beside a bare VM with its libraries (quality.md Q1, rows "new session" and "memory per session").
+ * Prints one JSON object a line. */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -25,8 +26,7 @@ static long resident_bytes(void)
 {
     long pages = 0, size = 0;
     FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%ld %ld", &size, &pages) != 2)
-        abort();
+    if (!file || fscanf(file, "%ld %ld", &size, &pages) != 2) abort();
     fclose(file);
     return pages * sysconf(_SC_PAGESIZE);
 }
@@ -40,7 +40,11 @@ static int64_t create(void *ctx, const struct ls_var_spec *spec, struct ls_fault
 
 static void open_one(struct one *one, const struct ls_site *site, struct ls_chunks *chunks)
 {
-    struct ls_session_config config = {.vended_id = "1", .site = site, .chunks = chunks, .memory_limit = 256 << 20, .time_limit_ms = 5000,
+    struct ls_session_config config = {.vended_id = "1",
+                                       .site = site,
+                                       .chunks = chunks,
+                                       .memory_limit = 256 << 20,
+                                       .time_limit_ms = 5000,
                                        .max_timers = 10000};
     LS_ERR(err);
     one->session = ls_session_open(&config, NULL, &err);
@@ -86,8 +90,10 @@ int main(void)
     double us = (double)(ls_now_ns() - start) / 1e3 / SESSIONS;
     double kib = (double)(resident_bytes() - before) / 1024 / SESSIONS;
     double heap_kib = (double)ls_session_memory(all[0].session) / 1024;
-    printf("{\"name\":\"open a session\",\"value\":%.1f,\"unit\":\"us\",\"floor\":%.1f,\"ratio\":%.2f}\n", us, bare_us, us / bare_us);
-    printf("{\"name\":\"session, resident\",\"value\":%.1f,\"unit\":\"KiB\",\"floor\":%.1f,\"ratio\":%.2f}\n", kib, bare_kib, kib / bare_kib);
+    printf("{\"name\":\"open a session\",\"value\":%.1f,\"unit\":\"us\",\"floor\":%.1f,\"ratio\":%.2f}\n", us, bare_us,
+           us / bare_us);
+    printf("{\"name\":\"session, resident\",\"value\":%.1f,\"unit\":\"KiB\",\"floor\":%.1f,\"ratio\":%.2f}\n", kib,
+           bare_kib, kib / bare_kib);
     printf("{\"name\":\"session, Lua heap\",\"value\":%.1f,\"unit\":\"KiB\"}\n", heap_kib);
     for (int i = 0; i < SESSIONS; i++) {
         close_one(&all[i]);

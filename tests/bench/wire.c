@@ -1,10 +1,11 @@
-/* Benchmarks over real sockets (quality.md Q1): one figure a call, rows as JSON lines. tests/bench/run.mjs prepares sites, starts servers and adds
- * floors and targets.
+/* Benchmarks over real sockets (quality.md Q1): one figure a call, rows as JSON lines. tests/bench/run.mjs prepares
+ * sites, starts servers and adds floors and targets.
  *
  *     wire start PROGRAM ARG…           exec until a connection is accepted ({port} in an argument is replaced)
  *     wire roundtrip PORT VARIABLES     user event in → frame out, contact demo with that many variables
  *     wire echo PORT IN OUT [RUNS]      frames of these sizes against the bare echo server
- *     wire events PORT SESSIONS SECONDS one field and one action a session, as many events as it takes; echo-events: its floor
+ *     wire events PORT SESSIONS SECONDS one field and one action a session, as many events as it takes; echo-events:
+ *     its floor
  *     wire save PORT FILE RUNS          close(2) of a written file until the update is readable
  *     wire burst PORT FOLDER FILES RUNS the same for many modules written in a row
  *     wire sessions PORT COUNT          GET / until answered, a second, on two connections' worth of threads
@@ -37,7 +38,8 @@ static int free_port(void)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) || getsockname(fd, (struct sockaddr *)&address, &len)) die("no free port");
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) || getsockname(fd, (struct sockaddr *)&address, &len))
+        die("no free port");
     close(fd);
     return ntohs(address.sin_port);
 }
@@ -64,7 +66,8 @@ static void bench_start(int argc, char **argv)
         int port = free_port();
         char *args[32], number[16];
         snprintf(number, sizeof number, "%d", port);
-        for (int i = 0; i < argc && i < 31; i++) args[i] = strcmp(argv[i], "{port}") ? argv[i] : number;
+        for (int i = 0; i < argc && i < 31; i++)
+            args[i] = strcmp(argv[i], "{port}") ? argv[i] : number;
         args[argc] = NULL;
         int64_t from = now_ns();
         pid_t pid = spawn_quiet(args);
@@ -86,24 +89,36 @@ static void bench_roundtrip(int port, int variables)
     struct client page = open_page(port, id);
     size_t room = (size_t)variables * 160 + 1024, len = 0;
     char *frame = malloc(room);
-    len += (size_t)snprintf(frame, room, "{\"userEvent\":true,\"messages\":["
+    len += (size_t)snprintf(
+        frame, room,
+        "{\"userEvent\":true,\"messages\":["
         "{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"query\"}}}");
     for (int i = 3; i < variables; i++)
-        len += (size_t)snprintf(frame + len, room - len, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"bench.%d.name\",\"access\":\"r\"}}}", i, i - 3);
-    len += (size_t)snprintf(frame + len, room - len, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"echo()\",\"access\":\"r\"}}}]}", variables);
+        len += (size_t)snprintf(
+            frame + len, room - len,
+            ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"bench.%d.name\",\"access\":\"r\"}}}",
+            i, i - 3);
+    len += (size_t)snprintf(
+        frame + len, room - len,
+        ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"echo()\",\"access\":\"r\"}}}]}",
+        variables);
     ws_send(&page, frame, len);
     snprintf(text, sizeof text, "\"varId\":%d", variables);
     ws_until(&page, text);
     struct figures all = {0};
     size_t out = 0;
     for (int run = 0; run < 3000; run++) {
-        int n = snprintf(text, sizeof text, "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"value %08d\"}}]}", run);
+        int n = snprintf(
+            text, sizeof text,
+            "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":2,\"value\":\"value %08d\"}}]}",
+            run);
         int64_t from = now_ns();
         ws_send(&page, text, (size_t)n);
         if (!ws_receive(&page, &out, 10000)) die("no answer to an event");
         if (run >= 200) figure(&all, (double)(now_ns() - from) / 1e3);
     }
-    printf("{\"name\":\"frame sizes\",\"value\":%zu,\"unit\":\"bytes\",\"in\":%d,\"out\":%zu}\n", out, (int)strlen(text), out);
+    printf("{\"name\":\"frame sizes\",\"value\":%zu,\"unit\":\"bytes\",\"in\":%d,\"out\":%zu}\n", out,
+           (int)strlen(text), out);
     row("user event round trip", percentile(&all, 50), "us", &all);
     free(frame);
     client_close(&page);
@@ -138,15 +153,20 @@ static void bench_events(int port, int count, int seconds, bool echo)
             pages[i] = ws_open(port, "/ws/echo");
         } else {
             pages[i] = open_page(port, id);
-            ws_say(&pages[i], "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"count\",\"access\":\"r\"}}},"
-                              "{\"type\":\"create\",\"data\":{\"id\":3,\"parentId\":1,\"properties\":{\"path\":\"add()\",\"access\":\"action\"}}}]}");
+            ws_say(
+                &pages[i],
+                "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"count\",\"access\":\"r\"}}},"
+                "{\"type\":\"create\",\"data\":{\"id\":3,\"parentId\":1,\"properties\":{\"path\":\"add()\",\"access\":\"action\"}}}]}");
             ws_until(&pages[i], "\"varId\":2");
         }
         waits[i] = (struct pollfd){.fd = pages[i].fd, .events = POLLIN};
     }
-    const char *event = "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":null}}]}";
-    int n = echo ? snprintf(text, sizeof text, "%08d%*s", 52, (int)strlen(event) - 8, "") : snprintf(text, sizeof text, "%s", event);
-    for (int i = 0; i < count; i++) ws_send(&pages[i], text, (size_t)n);
+    const char *event =
+        "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":null}}]}";
+    int n = echo ? snprintf(text, sizeof text, "%08d%*s", 52, (int)strlen(event) - 8, "")
+                 : snprintf(text, sizeof text, "%s", event);
+    for (int i = 0; i < count; i++)
+        ws_send(&pages[i], text, (size_t)n);
     int64_t from = now_ns(), until = from + (int64_t)seconds * 1000000000;
     long events = 0;
     while (now_ns() < until) {
@@ -159,7 +179,8 @@ static void bench_events(int port, int count, int seconds, bool echo)
         }
     }
     row(echo ? "echo events" : "events", (double)events / ((double)(now_ns() - from) / 1e9), "per second", NULL);
-    for (int i = 0; i < count; i++) client_close(&pages[i]);
+    for (int i = 0; i < count; i++)
+        client_close(&pages[i]);
     free(pages);
     free(waits);
 }
@@ -168,7 +189,8 @@ static void bench_events(int port, int count, int seconds, bool echo)
 static int64_t write_module(const char *path, const char *tail, int number)
 {
     char text[8192];
-    int len = snprintf(text, sizeof text, "local M = {}\nfunction M.number() return %d end\n%s\nreturn M\n", number, tail);
+    int len =
+        snprintf(text, sizeof text, "local M = {}\nfunction M.number() return %d end\n%s\nreturn M\n", number, tail);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, text, (size_t)len) != len) die("cannot write %s", path);
     close(fd);
@@ -177,7 +199,9 @@ static int64_t write_module(const char *path, const char *tail, int number)
 
 static void watch_number(struct client *page)
 {
-    ws_say(page, "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"number()\",\"access\":\"r\"}}}]}");
+    ws_say(
+        page,
+        "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"number()\",\"access\":\"r\"}}}]}");
     ws_until(page, "\"varId\":2");
 }
 
@@ -219,7 +243,9 @@ static void bench_burst(int port, const char *folder, int files, int runs)
     client_close(&page);
 }
 
-struct maker { int port, count; };
+struct maker {
+    int port, count;
+};
 
 static void *make_sessions(void *arg)
 {
@@ -262,14 +288,17 @@ static void bench_sessions(int port, int count)
         makers[i] = (struct maker){port, count / THREADS};
         pthread_create(&threads[i], NULL, make_sessions, &makers[i]);
     }
-    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
     row("new sessions", (double)count / ((double)(now_ns() - from) / 1e9), "per second", NULL);
 }
 
 static void trigger(struct client *page, int id)
 {
     char text[128];
-    int n = snprintf(text, sizeof text, "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":%d,\"value\":null}}]}", id);
+    int n = snprintf(text, sizeof text,
+                     "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":%d,\"value\":null}}]}",
+                     id);
     ws_send(page, text, (size_t)n);
 }
 
@@ -299,12 +328,14 @@ static void bench_list(int port, int runs, int items)
 {
     char id[64];
     struct client page = open_page(port, id);
-    ws_say(&page, "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"list?wrapper=lua.ViewList\",\"access\":\"r\"}}},"
-                  "{\"type\":\"create\",\"data\":{\"id\":3,\"parentId\":2,\"properties\":{\"path\":\"items\",\"access\":\"r\"}}},"
-                  "{\"type\":\"create\",\"data\":{\"id\":4,\"parentId\":1,\"properties\":{\"path\":\"append()\",\"access\":\"action\"}}},"
-                  "{\"type\":\"create\",\"data\":{\"id\":5,\"parentId\":1,\"properties\":{\"path\":\"dropFirst()\",\"access\":\"action\"}}},"
-                  "{\"type\":\"create\",\"data\":{\"id\":6,\"parentId\":1,\"properties\":{\"path\":\"reverse()\",\"access\":\"action\"}}},"
-                  "{\"type\":\"create\",\"data\":{\"id\":7,\"parentId\":3,\"properties\":{\"path\":\"0.item\",\"access\":\"r\"}}}]}");
+    ws_say(
+        &page,
+        "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"list?wrapper=lua.ViewList\",\"access\":\"r\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":3,\"parentId\":2,\"properties\":{\"path\":\"items\",\"access\":\"r\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":4,\"parentId\":1,\"properties\":{\"path\":\"append()\",\"access\":\"action\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":5,\"parentId\":1,\"properties\":{\"path\":\"dropFirst()\",\"access\":\"action\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":6,\"parentId\":1,\"properties\":{\"path\":\"reverse()\",\"access\":\"action\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":7,\"parentId\":3,\"properties\":{\"path\":\"0.item\",\"access\":\"r\"}}}]}");
     ws_until(&page, "\"varId\":3");
     measure_action(&page, 4, "one appended", items, runs);
     measure_action(&page, 5, "first removed", items, runs);
@@ -324,9 +355,11 @@ static void bench_show(int port, int objects)
     for (int made = 0; made < total;) {
         size_t len = (size_t)sprintf(frame, "{\"userEvent\":true,\"messages\":[");
         for (int i = 0; i < BATCH && made < total; i += 2, made += 2, next += 2)
-            len += (size_t)sprintf(frame + len, "%s{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"many.%d\"}}},"
-                                   "{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":%d,\"properties\":{\"path\":\"name\"}}}",
-                                   i ? "," : "", next, made / 2, next + 1, next);
+            len += (size_t)sprintf(
+                frame + len,
+                "%s{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"many.%d\"}}},"
+                "{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":%d,\"properties\":{\"path\":\"name\"}}}",
+                i ? "," : "", next, made / 2, next + 1, next);
         len += (size_t)sprintf(frame + len, "]}");
         ws_send(&page, frame, len);
         in += len;
@@ -341,7 +374,8 @@ static void bench_show(int port, int objects)
         last = strstr(text, want) != NULL;
     }
     double ms = (double)(now_ns() - from) / 1e6;
-    printf("{\"name\":\"frame sizes\",\"value\":%d,\"unit\":\"frames\",\"in\":%zu,\"out\":%zu}\n", frames, in / (size_t)frames, out / (size_t)frames);
+    printf("{\"name\":\"frame sizes\",\"value\":%d,\"unit\":\"frames\",\"in\":%zu,\"out\":%zu}\n", frames,
+           in / (size_t)frames, out / (size_t)frames);
     row("show 50,000 variables", ms, "ms", NULL);
     free(frame);
     client_close(&page);
@@ -360,12 +394,14 @@ static void bench_fanout(int port, const char *file, int count, int runs)
     for (int run = 0; run < runs; run++) {
         int64_t from = write_module(file, "", 5000 + run);
         snprintf(want, sizeof want, "\"value\":%d", 5000 + run);
-        for (int i = 0; i < count; i++) ws_until(&pages[i], want);
+        for (int i = 0; i < count; i++)
+            ws_until(&pages[i], want);
         figure(&all, (double)(now_ns() - from) / 1e6);
         poll(NULL, 0, 50);
     }
     row("fan-out", percentile(&all, 50), "ms", &all);
-    for (int i = 0; i < count; i++) client_close(&pages[i]);
+    for (int i = 0; i < count; i++)
+        client_close(&pages[i]);
     free(pages);
 }
 
@@ -375,17 +411,29 @@ int main(int argc, char **argv)
     const char *what = argc > 2 ? argv[1] : "";
     int port = argc > 2 ? atoi(argv[2]) : 0;
 #define ARG(n) (argc > (n) ? atoi(argv[n]) : 0)
-    if (!strcmp(what, "start")) bench_start(argc - 2, argv + 2);
-    else if (!strcmp(what, "roundtrip")) bench_roundtrip(port, ARG(3));
-    else if (!strcmp(what, "echo")) bench_echo(port, ARG(3), ARG(4), argc > 5 ? ARG(5) : 3000);
-    else if (!strcmp(what, "events")) bench_events(port, ARG(3), ARG(4), false);
-    else if (!strcmp(what, "echo-events")) bench_events(port, ARG(3), ARG(4), true);
-    else if (!strcmp(what, "save") && argc > 4) bench_save(port, argv[3], ARG(4));
-    else if (!strcmp(what, "burst") && argc > 5) bench_burst(port, argv[3], ARG(4), ARG(5));
-    else if (!strcmp(what, "sessions")) bench_sessions(port, ARG(3));
-    else if (!strcmp(what, "list")) bench_list(port, ARG(3), ARG(4));
-    else if (!strcmp(what, "show")) bench_show(port, ARG(3));
-    else if (!strcmp(what, "fanout") && argc > 5) bench_fanout(port, argv[3], ARG(4), ARG(5));
-    else die("usage: wire start|roundtrip|echo|events|echo-events|save|burst|sessions|list|show|fanout …");
+    if (!strcmp(what, "start"))
+        bench_start(argc - 2, argv + 2);
+    else if (!strcmp(what, "roundtrip"))
+        bench_roundtrip(port, ARG(3));
+    else if (!strcmp(what, "echo"))
+        bench_echo(port, ARG(3), ARG(4), argc > 5 ? ARG(5) : 3000);
+    else if (!strcmp(what, "events"))
+        bench_events(port, ARG(3), ARG(4), false);
+    else if (!strcmp(what, "echo-events"))
+        bench_events(port, ARG(3), ARG(4), true);
+    else if (!strcmp(what, "save") && argc > 4)
+        bench_save(port, argv[3], ARG(4));
+    else if (!strcmp(what, "burst") && argc > 5)
+        bench_burst(port, argv[3], ARG(4), ARG(5));
+    else if (!strcmp(what, "sessions"))
+        bench_sessions(port, ARG(3));
+    else if (!strcmp(what, "list"))
+        bench_list(port, ARG(3), ARG(4));
+    else if (!strcmp(what, "show"))
+        bench_show(port, ARG(3));
+    else if (!strcmp(what, "fanout") && argc > 5)
+        bench_fanout(port, argv[3], ARG(4), ARG(5));
+    else
+        die("usage: wire start|roundtrip|echo|events|echo-events|save|burst|sessions|list|show|fanout …");
     return 0;
 }

@@ -156,7 +156,7 @@ async function typeInto(page, { keys, moves, text: fixed, most = 20 }, next) {
 }
 
 /** How often each field is typed into. */
-const ROUNDS = Number(process.env.LSESS_ROUNDS ?? 1);
+const ROUNDS = Number(process.env.LSESS_ROUNDS ?? 2);
 
 function typingTest(name, fields, head = '') {
   const title = `R8, F100: ${name}: what is typed over a slow network is what the field shows and the program has`;

@@ -1,5 +1,6 @@
-/* Fuzz target: the JSON reader. Any text is refused with a reason, or is a sequence of tokens that lie inside it; written out again it is read as the
- * same sequence; ls_json_skip and ls_json_member agree with reading token by token. Built by run.sh: with libFuzzer, or with replay.c. */
+/* Fuzz target: the JSON reader. Any text is refused with a reason, or is a sequence of tokens that lie inside it;
+ * written out again it is read as the same sequence; ls_json_skip and ls_json_member agree with reading token by token.
+ * Built by run.sh: with libFuzzer, or with replay.c. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 static void write_string(struct ls_buf *out, const struct ls_json_reader *reader)
 {
@@ -19,7 +23,8 @@ static void write_string(struct ls_buf *out, const struct ls_json_reader *reader
     ls_buf_release(&plain);
 }
 
-/* An integer just below the range is the double -2^63, whose own text has an exponent and is read as the exact integer that it is. */
+/* An integer just below the range is the double -2^63, whose own text has an exponent and is read as the exact integer
+ * that it is. */
 static void write_double(struct ls_buf *out, double number)
 {
     if (number == -9223372036854775808.0)
@@ -43,8 +48,7 @@ static enum ls_json_token rewrite(const char *text, size_t len, struct ls_buf *o
             return token;
         }
         bool closes = token == LS_JSON_ARRAY_END || token == LS_JSON_OBJECT_END;
-        if (comma && !closes)
-            ls_buf_char(out, ',');
+        if (comma && !closes) ls_buf_char(out, ',');
         comma = token != LS_JSON_KEY && token != LS_JSON_ARRAY && token != LS_JSON_OBJECT;
         switch (token) {
         case LS_JSON_NULL: ls_buf_str(out, "null"); break;
@@ -60,8 +64,7 @@ static enum ls_json_token rewrite(const char *text, size_t len, struct ls_buf *o
         case LS_JSON_STRING:
             CHECK(reader.text > text && reader.text + reader.len < text + len);
             write_string(out, &reader);
-            if (token == LS_JSON_KEY)
-                ls_buf_char(out, ':');
+            if (token == LS_JSON_KEY) ls_buf_char(out, ':');
             break;
         default: abort();
         }
@@ -76,8 +79,7 @@ static void check_spans(const char *text, size_t len, bool well_formed)
     ls_json_read(&reader, text, len);
     bool whole = ls_json_skip(&reader, ls_json_next(&reader), &span, &span_len) && ls_json_next(&reader) == LS_JSON_END;
     CHECK(whole == well_formed);
-    if (whole)
-        CHECK(span >= text && span + span_len <= text + len && span_len > 0);
+    if (whole) CHECK(span >= text && span + span_len <= text + len && span_len > 0);
     if (ls_json_member(text, len, "id", &value, &value_len)) {
         struct ls_buf out = LS_BUF_INIT;
         CHECK(value > text && value + value_len < text + len);
@@ -91,8 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ls_buf once = LS_BUF_INIT, twice = LS_BUF_INIT;
     char *text = malloc(size ? size : 1); /* exactly as long as the input, so that one byte too far is seen */
     CHECK(text);
-    if (size)
-        memcpy(text, data, size);
+    if (size) memcpy(text, data, size);
     enum ls_json_token end = rewrite(text, size, &once);
     check_spans(text, size, end == LS_JSON_END);
     if (end == LS_JSON_END) {

@@ -1,5 +1,6 @@
-/* Fuzz target: small texts from pages, options and addresses: UTF-8, durations, sizes, numbers, file paths, HTML. The limits that the functions promise
- * hold for every text. Built by run.sh: with libFuzzer, or with replay.c over a folder of files. */
+/* Fuzz target: small texts from pages, options and addresses: UTF-8, durations, sizes, numbers, file paths, HTML. The
+ * limits that the functions promise hold for every text. Built by run.sh: with libFuzzer, or with replay.c over a
+ * folder of files. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,18 +11,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 static void check_numbers(const char *text)
 {
     int64_t ms = -1, number = 0;
     uint64_t bytes = 0;
-    if (ls_parse_duration(text, &ms))
-        CHECK(ms >= 0 && ms <= INT64_MAX / 1000000); /* to nanoseconds without overflow */
-    if (ls_parse_size(text, &bytes))
-        CHECK(bytes <= INT64_MAX);
-    if (ls_parse_int(text, -5, 70000, &number))
-        CHECK(number >= -5 && number <= 70000);
+    if (ls_parse_duration(text, &ms)) CHECK(ms >= 0 && ms <= INT64_MAX / 1000000); /* to nanoseconds without overflow */
+    if (ls_parse_size(text, &bytes)) CHECK(bytes <= INT64_MAX);
+    if (ls_parse_int(text, -5, 70000, &number)) CHECK(number >= -5 && number <= 70000);
 }
 
 /* No component of a resolved path climbs, whether there is such a file or not. */
@@ -45,8 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
     CHECK(text);
-    if (size)
-        memcpy(text, data, size);
+    if (size) memcpy(text, data, size);
     text[size] = '\0';
     size_t at = 0, step;
     while (at < size && (step = ls_utf8_step(text + at, size - at)) > 0) {

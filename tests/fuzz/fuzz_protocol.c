@@ -1,5 +1,6 @@
-/* Fuzz target: the message parser. Any frame becomes a batch; what it points to must lie inside, values must be JSON, and parsing twice must give the
- * same. The first byte chooses between WebSocket and API. Built by run.sh: with libFuzzer, or with replay.c over a folder of files. */
+/* Fuzz target: the message parser. Any frame becomes a batch; what it points to must lie inside, values must be JSON,
+ * and parsing twice must give the same. The first byte chooses between WebSocket and API. Built by run.sh: with
+ * libFuzzer, or with replay.c over a folder of files. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +10,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 static void check_message(const struct ls_message *m, bool api)
 {
     CHECK(m->type != LS_MSG_INVALID || (m->fault && m->fault->kind != LS_FAULT_NONE && *ls_fault_code(m->fault->kind)));
     CHECK(m->type != LS_MSG_POLL || api);
     CHECK(m->wait_ms >= -1 && m->wait_ms <= LS_POLL_MAX_MS);
-    if (m->type == LS_MSG_INVALID)
-        return;
+    if (m->type == LS_MSG_INVALID) return;
     if (m->has_value) {
         struct ls_json_reader reader;
         const char *text;

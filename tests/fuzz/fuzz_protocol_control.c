@@ -1,5 +1,6 @@
-/* Fuzz target: requests of the control socket. A line is refused with a sentence, or every member that a command may ask for can be asked for, whatever
- * its type; texts end with a NUL and lists with as many texts as were counted. Built by run.sh: with libFuzzer, or with replay.c. */
+/* Fuzz target: requests of the control socket. A line is refused with a sentence, or every member that a command may
+ * ask for can be asked for, whatever its type; texts end with a NUL and lists with as many texts as were counted. Built
+ * by run.sh: with libFuzzer, or with replay.c. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 static void ask(struct ls_control *request)
 {
-    static const char *const names[] = {"session", "code", "name", "line", "names", "sessions", "files", "repl", "dry_run", "max_output", "cmd", "id"};
+    static const char *const names[] = {"session", "code", "name",    "line",       "names", "sessions",
+                                        "files",   "repl", "dry_run", "max_output", "cmd",   "id"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *const *list;
         size_t len = 0, bytes = 0;
@@ -24,8 +29,7 @@ static void ask(struct ls_control *request)
         for (size_t k = 0; k < count; k++)
             bytes += strlen(list[k]);
         CHECK(!(text && count) && bytes < SIZE_MAX);
-        if (ls_control_flag(request, names[i]))
-            CHECK(!text && !count && ls_control_int(request, names[i], 7) == 7);
+        if (ls_control_flag(request, names[i])) CHECK(!text && !count && ls_control_int(request, names[i], 7) == 7);
     }
 }
 
@@ -34,8 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     LS_ERR(err);
     char *line = malloc(size ? size : 1);
     CHECK(line);
-    if (size)
-        memcpy(line, data, size);
+    if (size) memcpy(line, data, size);
     struct ls_control *request = ls_control_parse(line, size, &err);
     free(line); /* it has been copied */
     if (!request) {

@@ -1,5 +1,6 @@
-/* Fuzz target: the lsess.lua of a site that is not trusted. Whatever the file holds, reading it ends with entries in order or with a text that names the file; nothing is left behind.
- * Built by run.sh: with libFuzzer, or with replay.c over a folder of files. */
+/* Fuzz target: the lsess.lua of a site that is not trusted. Whatever the file holds, reading it ends with items in
+ * order or with a text that names the file; nothing is left behind. Built by run.sh: with libFuzzer, or with replay.c
+ * over a folder of files. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,16 +10,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
-static void check_entry(const struct ls_config_entry *entry, int lines)
+static void check_item(const struct ls_config_item *item, int lines)
 {
-    CHECK(entry->key && entry->line >= 0 && entry->line <= lines);
-    switch (entry->kind) {
-    case LS_CONFIG_BOOL: CHECK(!entry->text && !entry->list); break;
+    CHECK(item->key && item->line >= 0 && item->line <= lines);
+    switch (item->kind) {
+    case LS_CONFIG_BOOL: CHECK(!item->text && !item->list); break;
     case LS_CONFIG_NUMBER:
-    case LS_CONFIG_STRING: CHECK(entry->text && !entry->list); break;
-    case LS_CONFIG_LIST: CHECK(!entry->text && entry->list); break;
+    case LS_CONFIG_STRING: CHECK(item->text && !item->list); break;
+    case LS_CONFIG_LIST: CHECK(!item->text && item->list); break;
     }
 }
 
@@ -28,8 +32,7 @@ static void remove_dir(void)
 {
     char command[64];
     snprintf(command, sizeof command, "rm -rf %s", dir);
-    if (system(command) != 0)
-        perror(dir);
+    if (system(command) != 0) perror(dir);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -51,8 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     for (size_t i = 0; i < config->count; i++) {
-        check_entry(&config->entries[i], lines);
-        CHECK(i == 0 || strcmp(config->entries[i - 1].key, config->entries[i].key) <= 0);
+        check_item(&config->items[i], lines);
+        CHECK(i == 0 || strcmp(config->items[i - 1].key, config->items[i].key) <= 0);
     }
     ls_site_config_free(config);
     return 0;

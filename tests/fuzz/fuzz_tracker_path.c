@@ -1,6 +1,7 @@
-/* Fuzz target: paths, queries and properties as a page sends them. The input's lines are the properties of a new variable, `name=value`; a line without
- * `=` is its path. A path is refused or becomes steps that lie inside its text; a variable is made or nothing has changed; both end without a trace.
- * Built by run.sh: with libFuzzer, or with replay.c over a folder of files. */
+/* Fuzz target: paths, queries and properties as a page sends them. The input's lines are the properties of a new
+ * variable, `name=value`; a line without `=` is its path. A path is refused or becomes steps that lie inside its text;
+ * a variable is made or nothing has changed; both end without a trace. Built by run.sh: with libFuzzer, or with
+ * replay.c over a folder of files. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 enum { MAX_PROPS = 16 };
 
@@ -32,7 +36,8 @@ static void check_path(const char *full, size_t full_len)
     for (uint32_t i = 0; i < path->count; i++) {
         const struct ls_step *step = &path->steps[i];
         CHECK(step->name_len > 0 && strlen(step->name) == step->name_len && !memchr(step->name, '.', step->name_len));
-        CHECK(step->kind != LS_STEP_INDEX || (step->index <= 2147483646u && path->code[i] == LS_OP(LS_STEP_INDEX, step->index)));
+        CHECK(step->kind != LS_STEP_INDEX ||
+              (step->index <= 2147483646u && path->code[i] == LS_OP(LS_STEP_INDEX, step->index)));
         CHECK(step->kind != LS_STEP_SETTER || i + 1 == path->count);
         calls |= step->kind == LS_STEP_CALL;
     }
@@ -40,7 +45,8 @@ static void check_path(const char *full, size_t full_len)
     ls_free(path);
 }
 
-/* A resolver that knows no values: every path leads to null. What the tracker does with the texts is all that is looked at. */
+/* A resolver that knows no values: every path leads to null. What the tracker does with the texts is all that is looked
+ * at. */
 static int no_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     (void)ctx, (void)from, (void)path, (void)value, (void)fault;
@@ -66,7 +72,10 @@ static int no_copy(void *ctx, ls_slot slot, ls_slot *copy, struct ls_fault *faul
     return 0;
 }
 
-static void no_free_slot(void *ctx, ls_slot slot) { (void)ctx, (void)slot; }
+static void no_free_slot(void *ctx, ls_slot slot)
+{
+    (void)ctx, (void)slot;
+}
 
 static int no_decode(void *ctx, const char *json, size_t len, ls_slot *slot, struct ls_fault *fault)
 {
@@ -75,7 +84,8 @@ static int no_decode(void *ctx, const char *json, size_t len, ls_slot *slot, str
     return 0;
 }
 
-static int no_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
+static int no_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value,
+                    struct ls_fault *fault)
 {
     (void)ctx, (void)from, (void)path, (void)into, (void)access, (void)value, (void)fault;
     return 0;
@@ -108,8 +118,17 @@ static int null_json(void *ctx, const struct ls_value *value, struct ls_buf *out
 }
 
 static const struct ls_resolver_ops ops = {
-    .check = no_check, .adopt = no_adopt, .drop = no_drop, .copy = no_copy, .free_slot = no_free_slot, .decode = no_decode, .store = no_store,
-    .wrap = no_wrap, .unwrap = no_unwrap, .make = no_make, .json = null_json,
+    .check = no_check,
+    .adopt = no_adopt,
+    .drop = no_drop,
+    .copy = no_copy,
+    .free_slot = no_free_slot,
+    .decode = no_decode,
+    .store = no_store,
+    .wrap = no_wrap,
+    .unwrap = no_unwrap,
+    .make = no_make,
+    .json = null_json,
 };
 
 static void see_var(void *ctx, struct ls_var *var, unsigned depth)
@@ -132,11 +151,11 @@ static void check_tracker(const struct ls_prop *props, size_t count)
     struct ls_var *root = NULL, *var = NULL;
     struct ls_fault fault = {0};
     CHECK(tracker && ls_tracker_create(tracker, &(struct ls_var_spec){.id = 1, .has_value = true}, &root, &fault) == 0);
-    int rc = ls_tracker_create(tracker, &(struct ls_var_spec){.id = 2, .parent = 1, .props = props, .prop_count = count}, &var, &fault);
+    int rc = ls_tracker_create(
+        tracker, &(struct ls_var_spec){.id = 2, .parent = 1, .props = props, .prop_count = count}, &var, &fault);
     CHECK(ls_tracker_count(tracker) == (rc == 0 ? 2 : 1) && (rc == 0) == (ls_tracker_find(tracker, 2) != NULL));
     CHECK(rc == 0 || (fault.kind != LS_FAULT_NONE && *ls_fault_code(fault.kind)));
-    if (rc != 0)
-        CHECK(ls_tracker_create(tracker, &(struct ls_var_spec){.id = 2, .parent = 1}, &var, &fault) == 0);
+    if (rc != 0) CHECK(ls_tracker_create(tracker, &(struct ls_var_spec){.id = 2, .parent = 1}, &var, &fault) == 0);
     ls_tracker_watch(tracker, var, 1);
     for (size_t i = 0; i < count; i++)
         ls_tracker_set_property(tracker, var, &props[count - 1 - i], &fault);
@@ -163,13 +182,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *copy = malloc(size + 1);
     size_t count = 0;
     CHECK(copy);
-    if (size)
-        memcpy(copy, data, size);
+    if (size) memcpy(copy, data, size);
     copy[size] = '\0';
     for (char *at = copy, *end = copy + size; count < MAX_PROPS && at <= end;) {
         char *line_end = memchr(at, '\n', (size_t)(end - at));
-        if (!line_end)
-            line_end = end;
+        if (!line_end) line_end = end;
         *line_end = '\0';
         char *equals = memchr(at, '=', (size_t)(line_end - at)), *mark = memchr(at, '?', (size_t)(line_end - at));
         if (equals && !(mark && mark < equals)) {

@@ -1,6 +1,7 @@
-/* Fuzz target: what the server makes of a view file. The input's first line is the file's path below viewdefs/, the rest its text. A text is either
- * refused or becomes a member of a JSON object that gives it back unchanged; the checker must come to an end with lines inside the text. Built by
- * run.sh: with libFuzzer, or with replay.c over a folder of files. */
+/* Fuzz target: what the server makes of a view file. The input's first line is the file's path below viewdefs/, the
+ * rest its text. A text is either refused or becomes a member of a JSON object that gives it back unchanged; the
+ * checker must come to an end with lines inside the text. Built by run.sh: with libFuzzer, or with replay.c over a
+ * folder of files. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
+    } while (0)
 
 static int lines;
 
@@ -43,7 +47,8 @@ static void check_store(const char *path, const char *text, size_t len)
     if (due) {
         struct ls_json_reader reader;
         ls_json_read(&reader, json.data, json.len);
-        CHECK(ls_json_next(&reader) == LS_JSON_OBJECT && ls_json_next(&reader) == LS_JSON_KEY && ls_json_next(&reader) == LS_JSON_STRING);
+        CHECK(ls_json_next(&reader) == LS_JSON_OBJECT && ls_json_next(&reader) == LS_JSON_KEY &&
+              ls_json_next(&reader) == LS_JSON_STRING);
         ls_json_unescape(&back, reader.text, reader.len);
         CHECK(back.len == len && memcmp(ls_buf_text(&back), text, len) == 0);
         CHECK(ls_json_next(&reader) == LS_JSON_OBJECT_END && ls_json_next(&reader) == LS_JSON_END);

@@ -1,5 +1,5 @@
-/* A site in a temporary folder, a backend that serves it, and connections that record what they are sent: for the tests of lib/backend.
- * Time is the tests' own: timers are only noted, and the test calls what they would have called. */
+/* A site in a temporary folder, a backend that serves it, and connections that record what they are sent: for the tests
+ * of lib/backend. Time is the tests' own: timers are only noted, and the test calls what they would have called. */
 #ifndef TESTS_UNIT_BACKEND_SITE_H
 #define TESTS_UNIT_BACKEND_SITE_H
 
@@ -38,9 +38,9 @@ static struct {
     struct ls_backend *backend;
     struct ls_budget budget;
     struct ls_backend_config config;
-    struct ls_rights rights; /* of pages that connect */
-    int64_t flush_due, grace_due;  /* armed timers, 0 = none */
-    uint64_t timer;                /* Lua timer set last */
+    struct ls_rights rights;      /* of pages that connect */
+    int64_t flush_due, grace_due; /* armed timers, 0 = none */
+    uint64_t timer;               /* Lua timer set last */
     struct page pages[8];
     struct ls_err err;
 } t;
@@ -68,9 +68,23 @@ static inline void record_frame(void *ctx, struct ls_bytes *frame)
     page->count++;
 }
 
-static inline void note_flush(void *ctx, int64_t due_ns) { (void)ctx; t.flush_due = due_ns; }
-static inline void note_grace(void *ctx, int64_t due_ns) { (void)ctx; t.grace_due = due_ns; }
-static inline int note_timer(void *ctx, uint64_t handle, int64_t due_ns) { (void)ctx; (void)due_ns; t.timer = handle; return 0; }
+static inline void note_flush(void *ctx, int64_t due_ns)
+{
+    (void)ctx;
+    t.flush_due = due_ns;
+}
+static inline void note_grace(void *ctx, int64_t due_ns)
+{
+    (void)ctx;
+    t.grace_due = due_ns;
+}
+static inline int note_timer(void *ctx, uint64_t handle, int64_t due_ns)
+{
+    (void)ctx;
+    (void)due_ns;
+    t.timer = handle;
+    return 0;
+}
 
 /* Make the folder; files follow with site_file. */
 static inline int site_set_up(void **state)
@@ -78,14 +92,17 @@ static inline int site_set_up(void **state)
     (void)state;
     memset(&t, 0, sizeof t);
     strcpy(t.root, "/tmp/lsess-backend-XXXXXX");
-    if (!mkdtemp(t.root))
-        return -1;
+    if (!mkdtemp(t.root)) return -1;
     snprintf(t.lua_dir, sizeof t.lua_dir, "%s/lua", t.root);
     snprintf(t.views_dir, sizeof t.views_dir, "%s/viewdefs", t.root);
     mkdir(t.lua_dir, 0755);
     mkdir(t.views_dir, 0755);
     t.site = (struct ls_site){t.root, t.lua_dir, NULL};
-    t.config = (struct ls_backend_config){.session = {.vended_id = "1", .site = &t.site, .memory_limit = 64 << 20, .time_limit_ms = 5000, .max_timers = 100},
+    t.config = (struct ls_backend_config){.session = {.vended_id = "1",
+                                                      .site = &t.site,
+                                                      .memory_limit = 64 << 20,
+                                                      .time_limit_ms = 5000,
+                                                      .max_timers = 100},
                                           .max_variables = 200000};
     ls_budget_init(&t.budget, 64 << 20);
     t.config.session.budget = &t.budget;
@@ -99,8 +116,7 @@ static inline int site_tear_down(void **state)
     (void)state;
     char command[128];
     for (size_t i = 0; i < COUNT(t.pages); i++) {
-        if (t.pages[i].conn)
-            ls_backend_disconnect(t.backend, t.pages[i].conn, false);
+        if (t.pages[i].conn) ls_backend_disconnect(t.backend, t.pages[i].conn, false);
         ls_buf_release(&t.pages[i].frames);
     }
     ls_backend_close(t.backend);
@@ -121,9 +137,9 @@ static inline void open_views(void)
 
 static inline struct ls_backend *open_backend(void)
 {
-    const struct ls_backend_host host = {.session = {.timer_set = note_timer}, .flush_at = note_flush, .grace_at = note_grace};
-    if (!t.views)
-        open_views();
+    const struct ls_backend_host host = {
+        .session = {.timer_set = note_timer}, .flush_at = note_flush, .grace_at = note_grace};
+    if (!t.views) open_views();
     t.config.session.chunks = t.chunks;
     return ls_backend_open(&t.config, &host, &t.err);
 }
@@ -133,8 +149,7 @@ static inline void serve(const char *main)
 {
     site_file("lua/main.lua", main);
     t.backend = open_backend();
-    if (!t.backend)
-        fail_msg("main.lua: %s", ls_err_text(&t.err));
+    if (!t.backend) fail_msg("main.lua: %s", ls_err_text(&t.err));
 }
 
 static inline struct page *connect_page(int index)
@@ -162,8 +177,7 @@ static inline void receive(struct page *page, const char *frame)
 
 static inline void fire_flush(void)
 {
-    if (t.flush_due)
-        ls_backend_flush(t.backend);
+    if (t.flush_due) ls_backend_flush(t.backend);
 }
 
 /* All frames since the last look are exactly these lines. */
@@ -197,8 +211,7 @@ static inline void run_lua(const char *code)
     int rc = ls_backend_eval(t.backend, &eval, &t.err);
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
-    if (rc != 0)
-        fail_msg("%s", ls_err_text(&t.err));
+    if (rc != 0) fail_msg("%s", ls_err_text(&t.err));
 }
 
 static const char harbor[] =
@@ -208,15 +221,18 @@ static const char harbor[] =
     "function app:boom() error('kaputt') end\n"
     "session:createAppVariable(app)\n";
 
-#define CREATE(id, parent, props) "{\"type\":\"create\",\"data\":{\"id\":" #id ",\"parentId\":" #parent ",\"properties\":{" props "}}}"
-#define PATH(text) "\"path\":\"" text "\""
-#define WATCH(id) "{\"type\":\"watch\",\"data\":{\"varId\":" #id "}}"
-#define UNWATCH(id) "{\"type\":\"unwatch\",\"data\":{\"varId\":" #id "}}"
-#define DESTROY(id) "{\"type\":\"destroy\",\"data\":{\"varId\":" #id "}}"
+#define CREATE(id, parent, props)                                                                                      \
+    "{\"type\":\"create\",\"data\":{\"id\":" #id ",\"parentId\":" #parent ",\"properties\":{" props "}}}"
+#define PATH(text)       "\"path\":\"" text "\""
+#define WATCH(id)        "{\"type\":\"watch\",\"data\":{\"varId\":" #id "}}"
+#define UNWATCH(id)      "{\"type\":\"unwatch\",\"data\":{\"varId\":" #id "}}"
+#define DESTROY(id)      "{\"type\":\"destroy\",\"data\":{\"varId\":" #id "}}"
 #define VALUE(id, value) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value "}}"
 #define PROPS(id, props) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"properties\":{" props "}}}"
-#define BOTH(id, value, props) "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value ",\"properties\":{" props "}}}"
-#define ERROR(id, code, text) "{\"type\":\"error\",\"data\":{\"varId\":" #id ",\"code\":\"" code "\",\"description\":\"" text "\"}}"
+#define BOTH(id, value, props)                                                                                         \
+    "{\"type\":\"update\",\"data\":{\"varId\":" #id ",\"value\":" value ",\"properties\":{" props "}}}"
+#define ERROR(id, code, text)                                                                                          \
+    "{\"type\":\"error\",\"data\":{\"varId\":" #id ",\"code\":\"" code "\",\"description\":\"" text "\"}}"
 #define USER(messages) "{\"userEvent\":true,\"messages\":[" messages "]}"
 #define CALM(messages) "{\"userEvent\":false,\"messages\":[" messages "]}"
 

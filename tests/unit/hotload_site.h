@@ -1,5 +1,5 @@
-/* A site in a temporary folder with a hot loader on it, for tests/unit/test_hotload*.c. Waits are on conditions: `settle` returns when the
- * hot loader has read every event of what happened before and nothing is pending any more. */
+/* A site in a temporary folder with a hot loader on it, for tests/unit/test_hotload*.c. Waits are on conditions:
+ * `settle` returns when the hot loader has read every event of what happened before and nothing is pending any more. */
 #ifndef TESTS_UNIT_HOTLOAD_SITE_H
 #define TESTS_UNIT_HOTLOAD_SITE_H
 
@@ -28,7 +28,7 @@
 #include "hotload/hotload.h"
 
 #define DEADLINE_NS (60LL * 1000000000)
-#define MAX_BURSTS 4096
+#define MAX_BURSTS  4096
 
 struct site {
     char base[64];  /* temporary folder */
@@ -39,9 +39,9 @@ struct site {
     struct ls_burst *bursts[MAX_BURSTS];
     int64_t at_ns[MAX_BURSTS]; /* when each arrived */
     size_t count;
-    size_t looked; /* bursts that an expectation has seen */
+    size_t looked;     /* bursts that an expectation has seen */
     int64_t looked_ns; /* when it had */
-    char log[16384];  /* records of level 0 and 1 */
+    char log[16384];   /* records of level 0 and 1 */
     size_t log_len;
 };
 
@@ -84,8 +84,10 @@ __attribute__((unused, format(printf, 1, 2))) static const char *at(const char *
     va_start(args, format);
     vsnprintf(rel, sizeof rel, format, args);
     va_end(args);
-    if (rel[0] == '/') snprintf(out, sizeof ring[0], "%s", rel);
-    else snprintf(out, sizeof ring[0], "%s/%s", site.root, rel);
+    if (rel[0] == '/')
+        snprintf(out, sizeof ring[0], "%s", rel);
+    else
+        snprintf(out, sizeof ring[0], "%s/%s", site.root, rel);
     return out;
 }
 
@@ -140,14 +142,21 @@ __attribute__((unused)) static int remove_entry(const char *path, const struct s
     return remove(path);
 }
 
-__attribute__((unused)) static void remove_tree(const char *path) { nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS); }
+__attribute__((unused)) static void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
+}
 
 /* --- the hot loader --- */
 
 __attribute__((unused)) static void start(void)
 {
     LS_ERR(err);
-    struct ls_hotload_config config = {.root = site.root, .debounce_ms = site.debounce_ms, .poll_ms = site.poll_ms, .ctx = &site, .on_burst = on_burst};
+    struct ls_hotload_config config = {.root = site.root,
+                                       .debounce_ms = site.debounce_ms,
+                                       .poll_ms = site.poll_ms,
+                                       .ctx = &site,
+                                       .on_burst = on_burst};
     site.hotload = ls_hotload_open(&config, &err);
     if (!site.hotload) fail_msg("%s", ls_err_text(&err));
 }
@@ -166,7 +175,10 @@ __attribute__((unused)) static int site_setup(void **state)
     strcpy(site.base, "/tmp/lsess-hotload-XXXXXX");
     if (!mkdtemp(site.base)) return -1;
     snprintf(site.root, sizeof site.root, "%s/site", site.base);
-    site.debounce_ms = 40; /* threads that wait for their turn do not tear apart what belongs together; tests of the usual windows (H23) set -1 */
+    site.debounce_ms =
+        /* threads that wait for their turn do not tear apart what belongs together; tests of the usual windows (H23)
+         * set -1 */
+        40;
     ls_log_open(&(struct ls_log_config){.verbosity = 1, .file = "/dev/null"}, NULL);
     ls_log_tap(on_log, &site);
     dirs("lua");
@@ -181,7 +193,8 @@ __attribute__((unused)) static int site_teardown(void **state)
     stop();
     ls_log_tap(NULL, NULL);
     ls_log_close();
-    for (size_t i = 0; i < site.count; i++) ls_burst_unref(site.bursts[i]);
+    for (size_t i = 0; i < site.count; i++)
+        ls_burst_unref(site.bursts[i]);
     remove_tree(site.base);
     pthread_mutex_destroy(&site.lock);
     return 0;
@@ -243,7 +256,8 @@ __attribute__((unused)) static int by_key(const void *a, const void *b)
     return x->view != y->view ? x->view - y->view : strcmp(x->key, y->key);
 }
 
-/* "key=text key=text @view=text …" of the new bursts, bursts separated by " || "; a file that is gone has "-" as text. `joined` is as one burst would have told it. */
+/* "key=text key=text @view=text …" of the new bursts, bursts separated by " || "; a file that is gone has "-" as text.
+ * `joined` is as one burst would have told it. */
 __attribute__((unused)) static const char *print_news(size_t from, size_t to, bool joined)
 {
     static char out[65536];
@@ -261,10 +275,12 @@ __attribute__((unused)) static const char *print_news(size_t from, size_t to, bo
             if (view)
                 snprintf(one.key, sizeof one.key, "@%s", view->path + strlen(site.root) + 1);
             else
-                snprintf(one.key, sizeof one.key, "%s%s%s", file->old_key ? file->old_key : "", file->old_key ? ">" : "", file->key);
+                snprintf(one.key, sizeof one.key, "%s%s%s", file->old_key ? file->old_key : "",
+                         file->old_key ? ">" : "", file->key);
             one.text = text ? ls_bytes_data(text) : "-";
             size_t same = first; /* told by an earlier burst: the newer text counts */
-            while (same < before && strcmp(all[same].key, one.key) != 0) same++;
+            while (same < before && strcmp(all[same].key, one.key) != 0)
+                same++;
             if (same == before) same = count++;
             all[same] = one;
         }
@@ -272,7 +288,8 @@ __attribute__((unused)) static const char *print_news(size_t from, size_t to, bo
         if (joined) qsort(all, count, sizeof *all, by_key);
         if (len) len += (size_t)snprintf(out + len, sizeof out - len, " || ");
         for (size_t i = first; i < count && len < sizeof out - 1; i++)
-            len += (size_t)snprintf(out + len, sizeof out - len, "%s%s=%s", i > first ? " " : "", all[i].key, all[i].text);
+            len +=
+                (size_t)snprintf(out + len, sizeof out - len, "%s%s=%s", i > first ? " " : "", all[i].key, all[i].text);
     }
     return out;
 }
@@ -286,8 +303,8 @@ __attribute__((unused)) static const char *news(void)
     return print_news(from, site.looked, false);
 }
 
-/* The news, to be compared with `wanted`. What would be one burst may come as several where the test itself was kept waiting between its writes for longer than
- * a file takes to settle (H23); they are joined then. */
+/* The news, to be compared with `wanted`. What would be one burst may come as several where the test itself was kept
+ * waiting between its writes for longer than a file takes to settle (H23); they are joined then. */
 __attribute__((unused)) static const char *news_as(const char *wanted)
 {
     int64_t settles_ms = site.debounce_ms >= 0 ? site.debounce_ms : 5;

@@ -1,4 +1,5 @@
-/* A session with a tracker and nothing above it, for tests of the resolver: site code runs, variables are made and read by path. */
+/* A session with a tracker and nothing above it, for tests of the resolver: site code runs, variables are made and read
+ * by path. */
 #ifndef TESTS_RESOLVER_RIG_H
 #define TESTS_RESOLVER_RIG_H
 
@@ -48,11 +49,14 @@ static void rig_open_limits(uint64_t memory_limit, int64_t time_limit_ms)
     rig = calloc(1, sizeof *rig);
     rig->chunks = ls_chunks_new(&err);
     rig->site = (struct ls_site){.root = "/nonexistent", .lua_dir = "/nonexistent/lua"};
-    struct ls_session_config config = {.vended_id = "1", .site = &rig->site, .chunks = rig->chunks, .memory_limit = memory_limit,
-                                       .time_limit_ms = time_limit_ms, .max_timers = 10};
+    struct ls_session_config config = {.vended_id = "1",
+                                       .site = &rig->site,
+                                       .chunks = rig->chunks,
+                                       .memory_limit = memory_limit,
+                                       .time_limit_ms = time_limit_ms,
+                                       .max_timers = 10};
     rig->session = ls_session_open(&config, NULL, &err);
-    if (!rig->session)
-        fail_msg("%s", ls_err_text(&err));
+    if (!rig->session) fail_msg("%s", ls_err_text(&err));
     struct ls_tracker_config tracker = {.resolver = ls_session_resolver(rig->session), .diag_level = 1};
     rig->tracker = ls_tracker_new(&tracker, &err);
     assert_non_null(rig->tracker);
@@ -84,10 +88,8 @@ static void rig_run(const char *code, int nresults)
 {
     LS_ERR(err);
     lua_State *L = rig->session->vm.L;
-    if (luaL_loadstring(L, code) != LUA_OK)
-        fail_msg("%s", lua_tostring(L, -1));
-    if (ls__lcall(rig->session, 0, nresults, &err))
-        fail_msg("%s", ls_err_text(&err));
+    if (luaL_loadstring(L, code) != LUA_OK) fail_msg("%s", lua_tostring(L, -1));
+    if (ls__lcall(rig->session, 0, nresults, &err)) fail_msg("%s", ls_err_text(&err));
 }
 
 static void rig_do(const char *code)
@@ -145,8 +147,7 @@ static int rig_try(int64_t id, int64_t parent, const char *path, struct ls_fault
 static void rig_create(int64_t id, int64_t parent, const char *path)
 {
     struct ls_fault fault;
-    if (rig_try(id, parent, path, &fault))
-        fail_msg("%s: %s", path, fault.text);
+    if (rig_try(id, parent, path, &fault)) fail_msg("%s: %s", path, fault.text);
     assert_int_equal(lua_gettop(rig->session->vm.L), 0);
 }
 
@@ -209,12 +210,12 @@ static __attribute__((unused)) const char *rig_changes(void)
     int count = ls_tracker_changes(rig->tracker, &list);
     text[0] = '\0';
     for (int i = 0; i < count; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%lld%c=%s", i ? "; " : "", (long long)ls_var_id(list[i].var),
-                                "hml"[list[i].priority], list[i].value ? "v" : "");
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%lld%c=%s", i ? "; " : "",
+                                (long long)ls_var_id(list[i].var), "hml"[list[i].priority], list[i].value ? "v" : "");
         for (size_t p = 0; p < list[i].prop_count; p++) {
             const char *value = ls_var_property(list[i].var, list[i].props[p]);
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s(%s)", p || list[i].value ? "," : "", list[i].props[p],
-                                    value ? value : "");
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s(%s)", p || list[i].value ? "," : "",
+                                    list[i].props[p], value ? value : "");
         }
     }
     return text;

@@ -51,8 +51,7 @@ static inline void start(struct fixture *fixture, const struct ls_server_config 
 {
     LS_ERR(err);
     fixture->server = ls_server_open(config, &err);
-    if (fixture->server == NULL)
-        fail_msg("%s", ls_err_text(&err));
+    if (fixture->server == NULL) fail_msg("%s", ls_err_text(&err));
     ls_server_ready(fixture->server, &fixture->ready);
 }
 

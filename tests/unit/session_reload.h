@@ -46,8 +46,13 @@ static inline void site_open(struct site *site)
     assert_int_equal(mkdir(site->paths.lua_dir, 0700), 0);
     site->chunks = ls_chunks_new(NULL);
     assert_non_null(site->chunks);
-    site->config = (struct ls_session_config){.vended_id = "1", .site = &site->paths, .chunks = site->chunks, .time_limit_ms = 2000,
-                                              .memory_limit = 64 << 20, .max_timers = 1000, .hot = true};
+    site->config = (struct ls_session_config){.vended_id = "1",
+                                              .site = &site->paths,
+                                              .chunks = site->chunks,
+                                              .time_limit_ms = 2000,
+                                              .memory_limit = 64 << 20,
+                                              .max_timers = 1000,
+                                              .hot = true};
 }
 
 static inline void site_close(struct site *site)
@@ -87,8 +92,7 @@ static inline void site_start(struct site *site)
 {
     LS_ERR(err);
     site->session = ls_session_open(&site->config, NULL, &err);
-    if (!site->session || ls_session_run_main(site->session, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (!site->session || ls_session_run_main(site->session, &err) != 0) fail_msg("%s", ls_err_text(&err));
 }
 
 /* Runs Lua; the JSON of its first result goes into `json`, which may be NULL. */
@@ -96,10 +100,8 @@ static inline void site_eval_json(const struct site *site, const char *code, cha
 {
     LS_ERR(err);
     struct ls_eval eval = {.code = code, .len = strlen(code), .name = "test"};
-    if (ls_session_eval(site->session, &eval, &err) != 0)
-        fail_msg("%s: %s", code, ls_err_text(&err));
-    if (json)
-        snprintf(json, size, "%s", ls_buf_text(&eval.json));
+    if (ls_session_eval(site->session, &eval, &err) != 0) fail_msg("%s: %s", code, ls_err_text(&err));
+    if (json) snprintf(json, size, "%s", ls_buf_text(&eval.json));
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
 }
@@ -121,8 +123,7 @@ static inline void site_check(const struct site *site, const char *code)
     char wrapped[2048], json[64];
     snprintf(wrapped, sizeof wrapped, "return (function() %s end)() and true or false", code);
     site_eval_json(site, wrapped, json, sizeof json);
-    if (strcmp(json, "true") != 0)
-        fail_msg("not true: %s", code);
+    if (strcmp(json, "true") != 0) fail_msg("not true: %s", code);
 }
 
 /* One burst: the named files (keys below lua/ are their own request paths), NULL at the end. */
@@ -137,14 +138,15 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
         assert_true(count < 8);
         snprintf(paths[count], sizeof paths[count], "%s/%s", site->root, key);
         struct ls_bytes *text = ls_file_read(NULL, paths[count], 0, NULL);
-        files[count] = (struct ls_reload_file){.key = key, .path = paths[count], .text = text,
+        files[count] = (struct ls_reload_file){.key = key,
+                                               .path = paths[count],
+                                               .text = text,
                                                .hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0};
     }
     va_end(keys);
     LS_ERR(err);
     ls_reload_report_init(report);
-    if (ls_session_reload(site->session, files, count, report, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (ls_session_reload(site->session, files, count, report, &err) != 0) fail_msg("%s", ls_err_text(&err));
     for (size_t i = 0; i < count; i++)
         ls_bytes_unref(files[i].text);
 }
@@ -152,8 +154,7 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
 static inline const struct ls_reload_result *site_result(const struct ls_reload_report *report, const char *key)
 {
     for (size_t i = 0; i < report->count; i++)
-        if (strcmp(report->results[i].key, key) == 0)
-            return &report->results[i];
+        if (strcmp(report->results[i].key, key) == 0) return &report->results[i];
     fail_msg("no result for %s", key);
     return NULL;
 }

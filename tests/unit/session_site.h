@@ -1,4 +1,5 @@
-/* A site in a temporary folder with a session on it, a tracker, a store and timers run by hand: what a backend gives a session. */
+/* A site in a temporary folder with a session on it, a tracker, a store and timers run by hand: what a backend gives a
+ * session. */
 #ifndef TESTS_UNIT_SESSION_SITE_H
 #define TESTS_UNIT_SESSION_SITE_H
 
@@ -58,20 +59,18 @@ static inline void place_timer_clear(void *ctx, uint64_t handle)
 {
     struct place *place = ctx;
     for (size_t i = 0; i < place->timer_count; i++)
-        if (place->timers[i].handle == handle)
-            place->timers[i--] = place->timers[--place->timer_count];
+        if (place->timers[i].handle == handle) place->timers[i--] = place->timers[--place->timer_count];
 }
 
-/* Run the timer that is due first; @return false when none is pending. Time is not waited for: being late is always allowed (L110). */
+/* Run the timer that is due first; @return false when none is pending. Time is not waited for: being late is always
+ * allowed (L110). */
 static inline bool place_run_timer(struct place *place)
 {
     size_t first = 0;
-    if (!place->timer_count)
-        return false;
+    if (!place->timer_count) return false;
     for (size_t i = 1; i < place->timer_count; i++) {
         const struct due *a = &place->timers[i], *b = &place->timers[first];
-        if (a->due_ns < b->due_ns || (a->due_ns == b->due_ns && a->order < b->order))
-            first = i;
+        if (a->due_ns < b->due_ns || (a->due_ns == b->due_ns && a->order < b->order)) first = i;
     }
     uint64_t handle = place->timers[first].handle;
     place->timers[first] = place->timers[--place->timer_count];
@@ -151,8 +150,13 @@ static inline void place_make(struct place *place)
     sprintf(place->site.lua_dir, "%s/lua", place->root);
     assert_int_equal(mkdir(place->site.lua_dir, 0700), 0);
     place->chunks = ls_chunks_new(NULL);
-    place->config = (struct ls_session_config){.vended_id = "7", .site = &place->site, .chunks = place->chunks, .max_timers = 100,
-                                               .time_limit_ms = 5000, .memory_limit = 64 << 20, .hot = true};
+    place->config = (struct ls_session_config){.vended_id = "7",
+                                               .site = &place->site,
+                                               .chunks = place->chunks,
+                                               .max_timers = 100,
+                                               .time_limit_ms = 5000,
+                                               .memory_limit = 64 << 20,
+                                               .hot = true};
     ls_log_tap(place_log, place);
 }
 
@@ -173,16 +177,18 @@ static inline void place_write(const struct place *place, const char *key, const
 
 static inline int place_open(struct place *place, struct ls_err *err)
 {
-    struct ls_session_host host = {.ctx = place, .timer_set = place_timer_set, .timer_clear = place_timer_clear,
-                                   .module_loaded = place_loaded, .module_wanted = place_wanted,
-                                   .module_unloaded = place_unloaded, .print = place_print};
+    struct ls_session_host host = {.ctx = place,
+                                   .timer_set = place_timer_set,
+                                   .timer_clear = place_timer_clear,
+                                   .module_loaded = place_loaded,
+                                   .module_wanted = place_wanted,
+                                   .module_unloaded = place_unloaded,
+                                   .print = place_print};
     place->session = ls_session_open(&place->config, &host, err);
-    if (!place->session)
-        return err ? err->code : -1;
+    if (!place->session) return err ? err->code : -1;
     struct ls_tracker_config config = {.resolver = ls_session_resolver(place->session)};
     place->tracker = ls_tracker_new(&config, err);
-    if (!place->tracker)
-        return LS_ENOMEM;
+    if (!place->tracker) return LS_ENOMEM;
     place->store = (struct ls_variable_store){.ctx = place, .create = place_create, .destroy = place_destroy};
     ls_session_bind(place->session, place->tracker, &place->store);
     return 0;
@@ -190,11 +196,9 @@ static inline int place_open(struct place *place, struct ls_err *err)
 
 static inline void place_shut(struct place *place)
 {
-    if (place->session)
-        ls_session_bind(place->session, place->tracker, &place->store);
+    if (place->session) ls_session_bind(place->session, place->tracker, &place->store);
     ls_tracker_free(place->tracker);
-    if (place->session)
-        ls_session_bind(place->session, NULL, NULL);
+    if (place->session) ls_session_bind(place->session, NULL, NULL);
     ls_session_close(place->session);
     place->tracker = NULL;
     place->session = NULL;
@@ -226,8 +230,7 @@ static inline void place_do(struct place *place, const char *code)
 {
     struct ls_eval eval;
     LS_ERR(err);
-    if (place_eval(place, code, false, &eval, &err) != 0)
-        fail_msg("%s: %s", code, ls_err_text(&err));
+    if (place_eval(place, code, false, &eval, &err) != 0) fail_msg("%s: %s", code, ls_err_text(&err));
     ls_buf_release(&eval.text);
     ls_buf_release(&eval.json);
 }

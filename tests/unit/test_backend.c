@@ -1,5 +1,7 @@
 /* Unit tests of lib/backend with one page: the transcripts of section 18, batches (P51 to P69), watching (P70 to P77), create (P78 to P85), update (P86
  * to P91a), inactive (P92 to P95), destroy (P96, P97), errors (P98 to P103), get and getObjects (P116, P117). */
+/* Messages are put together from macros, which clang-format takes for calls. */
+/* clang-format off */
 #include "backend_site.h"
 
 /* --- section 18 --- */

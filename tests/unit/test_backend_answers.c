@@ -1,4 +1,6 @@
 /* Unit tests of lib/backend: what only our client is told (R8): the mark, numbered writes and their answers, a tab that comes back. */
+/* Messages are put together from macros, which clang-format takes for calls. */
+/* clang-format off */
 #include "backend_site.h"
 #include "base/json.h"
 

@@ -1,6 +1,8 @@
 /* Unit tests of lib/backend with several pages and what happens around them: id spaces (P115, P56, P57), the end of connections and the grace period
  * (P111 to P114), view definitions (P104 to P110, F132, L52a), reload and its reports (H70 to H77, H99, H100), restart (H69), the listing (P12 to P16),
  * the API (P24, P118, P119), and running out of memory. */
+/* Messages are put together from macros, which clang-format takes for calls. */
+/* clang-format off */
 #include "backend_site.h"
 
 #include "backend/backend_internal.h"

@@ -1,12 +1,13 @@
-/* Two pages and a program share a list (page.md R1 to R5): people type into rows while the list is edited, sorted, filtered and rebuilt, and messages are
- * under way in both directions for as long as chance wants. Each edit must land in the object whose text was shown when it was typed, or be refused
- * with `gone` because nothing holds that object any more. Seeds are fixed. */
+/* Two pages and a program share a list (page.md R1 to R5): people type into rows while the list is edited, sorted,
+ * filtered and rebuilt, and messages are under way in both directions for as long as chance wants. Each edit must land
+ * in the object whose text was shown when it was typed, or be refused with `gone` because nothing holds that object any
+ * more. Seeds are fixed. */
 #include "backend_site.h"
 #include "base/alloc.h"
 
-#define STEPS 100000 /* in all */
-#define RUNS 24
-#define MAX_ROWS 64
+#define STEPS     100000 /* in all */
+#define RUNS      24
+#define MAX_ROWS  64
 #define MAX_QUEUE 4096
 
 static uint64_t chance_state;
@@ -19,8 +20,9 @@ static unsigned chance(unsigned below)
     return (unsigned)(chance_state >> 20) % below;
 }
 
-/* Objects say by the beginning of their name which they are; `landed` says where an edit went. Program steps are small functions that take what chance
- * says. An object that is in no list lives as long as it is in the attic (always the same table: that of the load is kept for reloads). */
+/* Objects say by the beginning of their name which they are; `landed` says where an edit went. Program steps are small
+ * functions that take what chance says. An object that is in no list lives as long as it is in the attic (always the
+ * same table: that of the load is kept for reloads). */
 static const char program[] =
     "landed, uid, attic, mode = {}, 0, {}, 'raw'\n"
     "local Row = {type = 'Row'}\n"
@@ -107,9 +109,9 @@ enum flavour { RAW, WRAPPED, BY_KEY };
 struct viewer {
     struct page *page;
     enum flavour flavour;
-    int64_t list;            /* the variable whose value is the list of ids */
+    int64_t list; /* the variable whose value is the list of ids */
     int64_t next_id;
-    int64_t ids[MAX_ROWS];   /* in order of the list */
+    int64_t ids[MAX_ROWS]; /* in order of the list */
     size_t id_count;
     struct row rows[MAX_ROWS];
     struct queue up, down;
@@ -132,8 +134,7 @@ static __attribute__((format(printf, 2, 3))) void add(struct viewer *viewer, con
 
 static void send(struct viewer *viewer)
 {
-    if (!viewer->draft.len)
-        return;
+    if (!viewer->draft.len) return;
     ls_buf_str(&viewer->draft, "]}");
     enqueue(&viewer->up, ls_strdup(ls_buf_text(&viewer->draft)));
     ls_buf_release(&viewer->draft);
@@ -142,8 +143,7 @@ static void send(struct viewer *viewer)
 static struct row *find_row(struct viewer *viewer, int64_t object)
 {
     for (size_t i = 0; i < MAX_ROWS; i++)
-        if (viewer->rows[i].object == object)
-            return &viewer->rows[i];
+        if (viewer->rows[i].object == object) return &viewer->rows[i];
     return NULL;
 }
 
@@ -155,21 +155,23 @@ static void add_row(struct viewer *viewer, int64_t object)
     assert_non_null(row);
     const char *name = viewer->flavour == WRAPPED ? "item.name" : "name", *remove = "remove()";
     char path[64], direct[80], action[80];
-    *row = (struct row){.object = object, .row = viewer->next_id, .name = viewer->next_id + 1, .gone = viewer->next_id + 2};
+    *row = (struct row){
+        .object = object, .row = viewer->next_id, .name = viewer->next_id + 1, .gone = viewer->next_id + 2};
     viewer->next_id += 3;
     snprintf(path, sizeof path, "#%lld", (long long)object);
     bool below = object % 2 == 0; /* the name below the row's variable, or by a longer path beside it */
     snprintf(direct, sizeof direct, "%s.%s", path, name);
     snprintf(action, sizeof action, "%s.%s", path, remove);
     add(viewer, MAKE "," MAKE "," MAKE, (long long)row->row, (long long)viewer->list, path, "", (long long)row->name,
-         (long long)(below ? row->row : viewer->list), below ? name : direct, "", (long long)row->gone, (long long)viewer->list, action,
-         ",\"access\":\"action\"");
+        (long long)(below ? row->row : viewer->list), below ? name : direct, "", (long long)row->gone,
+        (long long)viewer->list, action, ",\"access\":\"action\"");
 }
 
 static void drop_row(struct viewer *viewer, struct row *row)
 {
-    add(viewer, "{\"type\":\"destroy\",\"data\":{\"varId\":%lld}},{\"type\":\"destroy\",\"data\":{\"varId\":%lld}},{\"type\":\"destroy\",\"data\":{\"varId\":%lld}}",
-         (long long)row->name, (long long)row->gone, (long long)row->row);
+    add(viewer,
+        "{\"type\":\"destroy\",\"data\":{\"varId\":%lld}},{\"type\":\"destroy\",\"data\":{\"varId\":%lld}},{\"type\":\"destroy\",\"data\":{\"varId\":%lld}}",
+        (long long)row->name, (long long)row->gone, (long long)row->row);
     *row = (struct row){0};
 }
 
@@ -184,12 +186,10 @@ static void show_list(struct viewer *viewer, const char *json, size_t len)
         bool there = !viewer->rows[i].object;
         for (size_t k = 0; k < viewer->id_count && !there; k++)
             there = viewer->ids[k] == viewer->rows[i].object;
-        if (!there)
-            drop_row(viewer, &viewer->rows[i]);
+        if (!there) drop_row(viewer, &viewer->rows[i]);
     }
     for (size_t k = 0; k < viewer->id_count; k++)
-        if (!find_row(viewer, viewer->ids[k]))
-            add_row(viewer, viewer->ids[k]);
+        if (!find_row(viewer, viewer->ids[k])) add_row(viewer, viewer->ids[k]);
     send(viewer);
 }
 
@@ -201,11 +201,11 @@ static void show(struct viewer *viewer, const struct ls_message *m)
     }
     for (size_t i = 0; i < MAX_ROWS; i++) {
         struct row *row = &viewer->rows[i];
-        if (!row->object || (m->id != row->name && m->id != row->row && m->id != row->gone))
-            continue;
+        if (!row->object || (m->id != row->name && m->id != row->row && m->id != row->gone)) continue;
         if (m->type == LS_MSG_ERROR && strcmp(m->code, "gone") == 0)
             row->text[0] = '\0'; /* nothing is typed into it any more */
-        else if (m->type == LS_MSG_UPDATE && m->has_value && m->id == row->name && m->value[0] == '"' && m->seq >= row->seq)
+        else if (m->type == LS_MSG_UPDATE && m->has_value && m->id == row->name && m->value[0] == '"' &&
+                 m->seq >= row->seq)
             snprintf(row->text, sizeof row->text, "%.*s", (int)m->value_len - 2, m->value + 1);
     }
 }
@@ -213,8 +213,7 @@ static void show(struct viewer *viewer, const struct ls_message *m)
 static bool deliver_down(struct viewer *viewer)
 {
     char *frame = dequeue(&viewer->down);
-    if (!frame)
-        return false;
+    if (!frame) return false;
     struct ls_batch *batch = ls_batch_parse(NULL, NULL, frame, strlen(frame), 10000, NULL);
     for (size_t i = 0; i < batch->count; i++)
         show(viewer, &batch->messages[i]);
@@ -252,8 +251,7 @@ static void run(const char *format, ...)
 static bool deliver_up(struct viewer *viewer)
 {
     char *message = dequeue(&viewer->up);
-    if (!message)
-        return false;
+    if (!message) return false;
     forget_frames(viewer->page);
     receive(viewer->page, message);
     fire_flush();
@@ -266,8 +264,7 @@ static bool deliver_up(struct viewer *viewer)
             var = strtoll(at + 8, NULL, 10);
         snprintf(refused, sizeof refused, "\"varId\":%lld,\"code\":\"", var);
         const char *code = strstr(ls_buf_text(&viewer->page->frames), refused);
-        if (code && strncmp(code + strlen(refused), "gone\"", 5) != 0)
-            fail_msg("%s: %s", message, code);
+        if (code && strncmp(code + strlen(refused), "gone\"", 5) != 0) fail_msg("%s: %s", message, code);
         refusals += code != NULL;
         collect_frames();
         run("right(%lld, %lld, %s)", number, owner, code ? "true" : "false");
@@ -277,16 +274,15 @@ static bool deliver_up(struct viewer *viewer)
     return true;
 }
 
-/* Somebody types into a row, or removes it; or a button that takes something from the list is pressed just before, in the same frame. */
+/* Somebody types into a row, or removes it; or a button that takes something from the list is pressed just before, in
+ * the same frame. */
 static void act(struct viewer *viewer)
 {
     struct row *row = NULL;
     unsigned shown = 0;
     for (size_t i = 0; i < MAX_ROWS; i++)
-        if (viewer->rows[i].text[0] && chance(++shown) == 0)
-            row = &viewer->rows[i];
-    if (!row)
-        return;
+        if (viewer->rows[i].text[0] && chance(++shown) == 0) row = &viewer->rows[i];
+    if (!row) return;
     int owner = atoi(row->text + 1);
     unsigned kind = chance(20);
     if (kind == 0) {
@@ -299,22 +295,27 @@ static void act(struct viewer *viewer)
     if (kind == 1)
         snprintf(before, sizeof before, "{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":%u}},", chance(1000));
     snprintf(row->text, sizeof row->text, "u%d:e%u", owner, edits);
-    add(viewer, "%s{\"type\":\"update\",\"data\":{\"varId\":%lld,\"value\":\"%s\",\"seq\":%lld}}", before, (long long)row->name, row->text,
-         (long long)++row->seq);
+    add(viewer, "%s{\"type\":\"update\",\"data\":{\"varId\":%lld,\"value\":\"%s\",\"seq\":%lld}}", before,
+        (long long)row->name, row->text, (long long)++row->seq);
     send(viewer);
 }
 
 static void open_viewer(int index, enum flavour flavour)
 {
-    static const char *const queries[] = {[RAW] = "rows?keyed=true", [WRAPPED] = "rows?wrapper=lua.ViewList&keyed=true", [BY_KEY] = "rows?keyed=true&key=id"};
+    static const char *const queries[] = {[RAW] = "rows?keyed=true",
+                                          [WRAPPED] = "rows?wrapper=lua.ViewList&keyed=true",
+                                          [BY_KEY] = "rows?keyed=true&key=id"};
     struct viewer *viewer = &viewers[index];
     memset(viewer, 0, sizeof *viewer);
     viewer->page = connect_page(index);
     viewer->flavour = flavour;
     viewer->list = flavour == WRAPPED ? 4 : 2;
     viewer->next_id = 10;
-    add(viewer, "{\"type\":\"watch\",\"data\":{\"varId\":1,\"client\":{\"v\":1,\"tab\":\"%032d\",\"url\":\"/\"}}}," MAKE "," MAKE "%s", index, 2LL, 1LL, queries[flavour], "", 3LL, 1LL, "drop(_)", ",\"access\":\"action\"",
-         flavour == WRAPPED ? "," CREATE(4, 2, PATH("items")) : "");
+    add(viewer,
+        "{\"type\":\"watch\",\"data\":{\"varId\":1,\"client\":{\"v\":1,\"tab\":\"%032d\",\"url\":\"/\"}}}," MAKE
+        "," MAKE "%s",
+        index, 2LL, 1LL, queries[flavour], "", 3LL, 1LL, "drop(_)", ",\"access\":\"action\"",
+        flavour == WRAPPED ? "," CREATE(4, 2, PATH("items")) : "");
     send(viewer);
 }
 
@@ -343,12 +344,13 @@ static void live(uint64_t seed, unsigned steps)
     chance_state = seed * 0x9E3779B97F4A7C15u | 1;
     serve(program);
     enum flavour flavour = (enum flavour)(seed % 3);
-    if (flavour == BY_KEY)
-        run_lua("mode = 'key'");
+    if (flavour == BY_KEY) run_lua("mode = 'key'");
     for (int i = 0; i < 2; i++)
         open_viewer(i, flavour == RAW && i == 1 ? WRAPPED : flavour);
     come_to_rest();
-    static const unsigned char often[] = {1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 7, 8, 9, 10, 11, 12, 15, 16, 16}, seldom[] = {6, 13, 14, 17};
+    static const unsigned char often[] = {1, 1, 1, 1, 2, 2, 2,  2,  2,  3,  3,  4, 4,
+                                          5, 5, 5, 7, 8, 9, 10, 11, 12, 15, 16, 16},
+                               seldom[] = {6, 13, 14, 17};
     unsigned patience = 1 + chance(12); /* how many messages are under way, in this life */
     for (unsigned i = 0; i < steps; i++) {
         struct viewer *viewer = &viewers[chance(2)];
@@ -362,8 +364,7 @@ static void live(uint64_t seed, unsigned steps)
         else
             for (int k = 0; k < 6 && viewer->down.tail - viewer->down.head > chance(patience); k++)
                 deliver_down(viewer);
-        if (viewer->up.tail - viewer->up.head > 200 || i % 4000 == 3999)
-            come_to_rest();
+        if (viewer->up.tail - viewer->up.head > 200 || i % 4000 == 3999) come_to_rest();
     }
     come_to_rest();
     /* The last look may itself have sent something: when garbage is collected is nobody's promise. */
@@ -390,7 +391,8 @@ static void r1_every_edit_reaches_the_object_that_was_seen_or_is_refused(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(r1_every_edit_reaches_the_object_that_was_seen_or_is_refused, site_set_up, site_tear_down),
+        cmocka_unit_test_setup_teardown(r1_every_edit_reaches_the_object_that_was_seen_or_is_refused, site_set_up,
+                                        site_tear_down),
     };
     return cmocka_run_group_tests_name("backend rows", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* The messages of a batch are stopped in their middle, at moments that differ each time: what is missing comes with the next batch (L5). */
+/* The messages of a batch are stopped in their middle, at moments that differ each time: what is missing comes with the
+ * next batch (L5). */
 #include "backend_site.h"
 
 #include <signal.h>
@@ -15,8 +16,7 @@ static volatile sig_atomic_t armed;
 static void on_alarm(int number)
 {
     (void)number;
-    if (armed)
-        ls_session_interrupt(ls_backend_session(t.backend));
+    if (armed) ls_session_interrupt(ls_backend_session(t.backend));
 }
 
 static void interrupt_in(int64_t us)
@@ -43,13 +43,10 @@ static void take_message(const char *text, size_t len)
 {
     const char *data, *value;
     size_t data_len, value_len;
-    if (!ls_json_member(text, len, "data", &data, &data_len))
-        return;
+    if (!ls_json_member(text, len, "data", &data, &data_len)) return;
     int64_t id = number_of(data, data_len, "varId"), seq = number_of(data, data_len, "seq");
-    if (seq)
-        answered = seq;
-    if (id < 1 || id > LAST || !ls_json_member(data, data_len, "value", &value, &value_len))
-        return;
+    if (seq) answered = seq;
+    if (id < 1 || id > LAST || !ls_json_member(data, data_len, "value", &value, &value_len)) return;
     free(shown[id]);
     shown[id] = strndup(value, value_len);
 }
@@ -68,8 +65,7 @@ static void take_frames(struct page *page)
             continue;
         }
         while ((token = ls_json_next(&reader)) != LS_JSON_ARRAY_END && token != LS_JSON_ERROR && token != LS_JSON_END)
-            if (ls_json_skip(&reader, token, &text, &len))
-                take_message(text, len);
+            if (ls_json_skip(&reader, token, &text, &len)) take_message(text, len);
     }
     forget_frames(page);
 }
@@ -79,17 +75,17 @@ static void assert_right(int64_t id)
     struct ls_tracker *tracker = ls_backend_tracker(t.backend);
     const char *json = ls_var_json(tracker, ls_tracker_find(tracker, id), NULL);
     if (!shown[id] || strcmp(shown[id], json) != 0)
-        fail_msg("variable %lld is %.100s, the page shows %.100s", (long long)id, json, shown[id] ? shown[id] : "nothing");
+        fail_msg("variable %lld is %.100s, the page shows %.100s", (long long)id, json,
+                 shown[id] ? shown[id] : "nothing");
 }
 
-static const char site[] =
-    "app = { type = 'App', name = 'n', title = 't', count = 0, a = {}, s = '' }\n"
-    "for i = 1, 20000 do app.a[i] = i end\n"
-    "function app:act()\n"
-    "  self.count = self.count + 1 self.name = 'n' .. self.count self.a[1] = self.count\n"
-    "  self.s = string.rep('\\n', 300000) .. self.count\n"
-    "end\n"
-    "session:createAppVariable(app)\n";
+static const char site[] = "app = { type = 'App', name = 'n', title = 't', count = 0, a = {}, s = '' }\n"
+                           "for i = 1, 20000 do app.a[i] = i end\n"
+                           "function app:act()\n"
+                           "  self.count = self.count + 1 self.name = 'n' .. self.count self.a[1] = self.count\n"
+                           "  self.s = string.rep('\\n', 300000) .. self.count\n"
+                           "end\n"
+                           "session:createAppVariable(app)\n";
 
 /* Events that are stopped later and later; behind each, a batch in peace. */
 static void sweep(struct page *page)
@@ -97,7 +93,9 @@ static void sweep(struct page *page)
     char frame[256];
     int cuts = 0;
     for (int64_t seq = 1, us = 20; us < 4000000 && (cuts < 3 || us < 20000); seq++, us += us / 8 + 1) {
-        snprintf(frame, sizeof frame, USER(VALUE(5, "null") ",{\"type\":\"update\",\"data\":{\"varId\":4,\"value\":\"%lld\",\"seq\":%lld}}"), (long long)seq, (long long)seq);
+        snprintf(frame, sizeof frame,
+                 USER(VALUE(5, "null") ",{\"type\":\"update\",\"data\":{\"varId\":4,\"value\":\"%lld\",\"seq\":%lld}}"),
+                 (long long)seq, (long long)seq);
         interrupt_in(us);
         receive(page, frame);
         interrupt_in(0);
@@ -117,16 +115,19 @@ static void sweep(struct page *page)
 static struct page *open_page(const char *more)
 {
     struct page *page = connect_page(0);
-    receive(page, "{\"type\":\"watch\",\"data\":{\"varId\":1,\"client\":{\"v\":1,\"tab\":\"00112233445566778899aabbccddeeff\",\"url\":\"/\"}}}");
-    receive(page, CALM(CREATE(2, 1, PATH("a") ",\"access\":\"r\"") "," CREATE(3, 1, PATH("s") ",\"access\":\"r\"") "," CREATE(4, 1, PATH("title")) ","
-                           CREATE(5, 1, PATH("act()") ",\"access\":\"action\"")));
+    receive(
+        page,
+        "{\"type\":\"watch\",\"data\":{\"varId\":1,\"client\":{\"v\":1,\"tab\":\"00112233445566778899aabbccddeeff\",\"url\":\"/\"}}}");
+    receive(page,
+            CALM(CREATE(2, 1, PATH("a") ",\"access\":\"r\"") "," CREATE(3, 1, PATH("s") ",\"access\":\"r\"") "," CREATE(
+                4, 1, PATH("title")) "," CREATE(5, 1, PATH("act()") ",\"access\":\"action\"")));
     for (int id = FIRST; id <= LAST; id++) {
         char frame[128];
-        snprintf(frame, sizeof frame, "{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"name\"}}}", id);
+        snprintf(frame, sizeof frame,
+                 "{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"name\"}}}", id);
         receive(page, frame);
     }
-    if (more)
-        receive(page, more);
+    if (more) receive(page, more);
     take_frames(page);
     return page;
 }
@@ -149,7 +150,8 @@ static void l5_an_answer_is_whole_or_an_error(void **state)
 {
     (void)state;
     serve(site);
-    struct page *page = open_page("{\"type\":\"create\",\"data\":{\"id\":7,\"parentId\":1,\"nowatch\":true,\"properties\":{\"path\":\"s\"}}}");
+    struct page *page = open_page(
+        "{\"type\":\"create\",\"data\":{\"id\":7,\"parentId\":1,\"nowatch\":true,\"properties\":{\"path\":\"s\"}}}");
     receive(page, DESTROY(3));
     int errors = 0, answers = 0;
     for (int64_t us = 20; us < 4000000 && (!errors || !answers); us += us / 6) {
@@ -181,7 +183,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(l5_what_a_batch_has_left_comes_with_the_next), T(l5_and_where_messages_are_put_in_order_first), T(l5_an_answer_is_whole_or_an_error),
+        T(l5_what_a_batch_has_left_comes_with_the_next),
+        T(l5_and_where_messages_are_put_in_order_first),
+        T(l5_an_answer_is_whole_or_an_error),
     };
     return cmocka_run_group_tests_name("L5: messages that are stopped in their middle", tests, NULL, NULL);
 }

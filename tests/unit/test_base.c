@@ -28,7 +28,8 @@ static void buffers_grow_and_stay_c_strings(void **state)
     (void)state;
     struct ls_buf buf = LS_BUF_INIT;
     assert_string_equal(ls_buf_text(&buf), "");
-    for (int i = 0; i < 1000; i++) ls_buf_printf(&buf, "%d,", i);
+    for (int i = 0; i < 1000; i++)
+        ls_buf_printf(&buf, "%d,", i);
     assert_int_equal(buf.len, strlen(buf.data));
     assert_int_equal(buf.len, 10 * 2 + 90 * 3 + 900 * 4);
     ls_buf_shift(&buf, 2);
@@ -46,10 +47,15 @@ static void buffers_grow_and_stay_c_strings(void **state)
 static void arrays_grow_and_a_refused_push_changes_nothing(void **state)
 {
     (void)state;
-    struct pair { uint32_t at; const char *name; } *pairs = NULL;
+    struct pair {
+        uint32_t at;
+        const char *name;
+    } *pairs = NULL;
     uint32_t count = 0, cap = 0;
-    for (unsigned i = 0; i < 1000; i++) assert_true(LS_PUSH(pairs, count, cap, (struct pair){i, "x"}));
-    for (unsigned i = 0; i < 1000; i++) assert_int_equal(pairs[i].at, i);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(LS_PUSH(pairs, count, cap, (struct pair){i, "x"}));
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(pairs[i].at, i);
     assert_true(count == 1000 && cap >= 1000 && cap < 2000);
     assert_false(LS_RESERVE(pairs, (size_t)UINT32_MAX + 1, cap)); /* more than the count can say */
     assert_true(cap >= 1000 && pairs[999].at == 999);
@@ -59,7 +65,8 @@ static void arrays_grow_and_a_refused_push_changes_nothing(void **state)
     ls_budget_init(&budget, 256);
     int64_t *numbers = NULL;
     size_t held = 0, room = 0;
-    while (held < 1000 && LS_PUSH_IN(&budget, 0, numbers, held, room, 7)) {}
+    while (held < 1000 && LS_PUSH_IN(&budget, 0, numbers, held, room, 7)) {
+    }
     assert_true(budget.hit && held == room && held >= 8 && held < 32);
     assert_true(LS_PUSH_IN(&budget, 1024, numbers, held, room, 8));
     assert_int_equal(numbers[held - 1], 8);
@@ -92,12 +99,14 @@ static void errors_are_cut_between_characters(void **state)
     (void)state;
     LS_ERR(err);
     char text[2 * LS_ERR_TEXT];
-    for (size_t i = 0; i + 2 < sizeof text; i += 2) memcpy(text + i, "\xc3\xa9", 2);
+    for (size_t i = 0; i + 2 < sizeof text; i += 2)
+        memcpy(text + i, "\xc3\xa9", 2);
     text[sizeof text - 2] = 0;
     assert_int_equal(ls_fail(&err, LS_EIO, "%s", text), LS_EIO);
     assert_true(ls_utf8_valid(ls_err_text(&err), strlen(ls_err_text(&err))));
     assert_int_equal(ls_fail_text(&err, LS_ELUA, "a\0b\nc\0", 6), LS_ELUA); /* it does not end at a NUL */
-    assert_string_equal(ls_err_text(&err), "a\xef\xbf\xbd" "b\nc\xef\xbf\xbd");
+    assert_string_equal(ls_err_text(&err), "a\xef\xbf\xbd"
+                                           "b\nc\xef\xbf\xbd");
     char zeros[LS_ERR_TEXT] = "";
     ls_fail_text(&err, LS_ELUA, zeros, sizeof zeros);
     assert_true(strlen(ls_err_text(&err)) < LS_ERR_TEXT && strlen(ls_err_text(&err)) > LS_ERR_TEXT - 8);
@@ -129,7 +138,8 @@ static void long_errors_lie_on_the_heap_and_short_ones_inside(void **state)
     ls_fail(&err, LS_ELUA, "%s, and so on", ls_err_text(&err)); /* of its own text */
     assert_true(err.longer && ends_with(ls_err_text(&err), "xx, and so on"));
     ls_err_move(&other, &err);
-    assert_true(other.code == LS_ELUA && ends_with(ls_err_text(&other), "and so on") && err.code == 0 && !*ls_err_text(&err));
+    assert_true(other.code == LS_ELUA && ends_with(ls_err_text(&other), "and so on") && err.code == 0 &&
+                !*ls_err_text(&err));
     ls_alloc_fail_at(1);
     ls_fail_text(&other, LS_ENOMEM, text, sizeof text - 1);
     ls_alloc_fail_at(0);
@@ -163,26 +173,30 @@ static void maps_keep_insertion_order(void **state)
     ls_map_free(map, NULL);
 
     struct ls_idmap *ids = ls_idmap_new();
-    for (int64_t i = -50; i < 50; i++) assert_true(ls_idmap_put(ids, i * INT64_C(1000000007), &values[i + 50], NULL));
+    for (int64_t i = -50; i < 50; i++)
+        assert_true(ls_idmap_put(ids, i * INT64_C(1000000007), &values[i + 50], NULL));
     assert_ptr_equal(ls_idmap_get(ids, -50 * INT64_C(1000000007)), &values[0]);
     assert_ptr_equal(ls_idmap_take(ids, 0), &values[50]);
     assert_int_equal(ls_idmap_count(ids), 99);
     ls_idmap_free(ids, NULL);
 }
 
-/* Ids in use, against a plain table of them: what was put and not taken is there, in order of insertion, whatever came and went between. */
+/* Ids in use, against a plain table of them: what was put and not taken is there, in order of insertion, whatever came
+ * and went between. */
 /* Room of many entries that were taken is given back when asked for, and nothing else changes. */
 static void idmaps_shrink(void **state)
 {
     (void)state;
     static char values[100];
     struct ls_idmap *map = ls_idmap_new();
-    for (int64_t id = 0; id < 100000; id++) assert_true(ls_idmap_put(map, id, &values[id % 100], NULL));
+    for (int64_t id = 0; id < 100000; id++)
+        assert_true(ls_idmap_put(map, id, &values[id % 100], NULL));
     for (int64_t id = 0; id < 100000; id++)
         if (id % 1000) assert_non_null(ls_idmap_take(map, id));
     ls_idmap_shrink(map);
     assert_int_equal(ls_idmap_count(map), 100);
-    for (int64_t id = 0; id < 100000; id++) assert_ptr_equal(ls_idmap_get(map, id), id % 1000 ? NULL : &values[id % 100]);
+    for (int64_t id = 0; id < 100000; id++)
+        assert_ptr_equal(ls_idmap_get(map, id), id % 1000 ? NULL : &values[id % 100]);
     int64_t last = -1;
     for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e)) {
         assert_true(ls_idmap_id(e) > last);
@@ -196,13 +210,22 @@ static void idmaps_shrink(void **state)
 static void texts_are_shown_without_what_a_terminal_obeys(void **state)
 {
     (void)state;
-    static const struct { const char *text, *lines, *line; } rows[] = {
-        {"", "", ""}, {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0", "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0", NULL},
-        {"\x1b[31m\x07\r\x7f", "\\x1b[31m\\x07\\x0d\\x7f", NULL}, {"a\nb\n\nc\n", "a\n> b\n> \n> c\n", "a\\x0ab\\x0a\\x0ac\\x0a"},
-        {"\xc2\x80\xc2\x9b\xc2\x9f", "\\u{80}\\u{9b}\\u{9f}", NULL}, {"\xd8\x9c\xd8\x9d", "\\u{61c}\xd8\x9d", NULL},
+    static const struct {
+        const char *text, *lines, *line;
+    } rows[] = {
+        {"", "", ""},
+        {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0",
+         "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\t\xc2\xa0", NULL},
+        {"\x1b[31m\x07\r\x7f", "\\x1b[31m\\x07\\x0d\\x7f", NULL},
+        {"a\nb\n\nc\n", "a\n> b\n> \n> c\n", "a\\x0ab\\x0a\\x0ac\\x0a"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f", "\\u{80}\\u{9b}\\u{9f}", NULL},
+        {"\xd8\x9c\xd8\x9d", "\\u{61c}\xd8\x9d", NULL},
         {"\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", "\xe2\x80\x8d\\u{200e}\\u{200f}\xe2\x80\x90", NULL},
-        {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf", "\xe2\x80\xa7\\u{2028}\\u{2029}\\u{202a}\\u{202e}\xe2\x80\xaf", NULL},
-        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5\\u{2066}\\u{2069}\xe2\x81\xaa", NULL}, {"\xff\xc2", "\\xff\\xc2", NULL}, {"\xed\xa0\x80", "\\xed\\xa0\\x80", NULL},
+        {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf",
+         "\xe2\x80\xa7\\u{2028}\\u{2029}\\u{202a}\\u{202e}\xe2\x80\xaf", NULL},
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5\\u{2066}\\u{2069}\xe2\x81\xaa", NULL},
+        {"\xff\xc2", "\\xff\\xc2", NULL},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct ls_buf out = LS_BUF_INIT;
@@ -245,7 +268,8 @@ static void maps_of_ids_keep_what_they_are_given(void **state)
             }
             assert_int_equal(ls_idmap_count(map), count);
         }
-        for (size_t i = 0; i < IDS; i++) assert_int_equal((uintptr_t)ls_idmap_get(map, bases[round] + (int64_t)i), held[i]);
+        for (size_t i = 0; i < IDS; i++)
+            assert_int_equal((uintptr_t)ls_idmap_get(map, bases[round] + (int64_t)i), held[i]);
         size_t seen = 0;
         for (struct ls_idmap_entry *e = ls_idmap_first(map), *next; e; e = next, seen++) {
             next = ls_idmap_next(e);
@@ -263,10 +287,13 @@ static void maps_of_ids_are_walked_in_order_of_insertion(void **state)
 {
     (void)state;
     struct ls_idmap *map = ls_idmap_new();
-    for (intptr_t i = 0; i < 1000; i++) assert_true(ls_idmap_put(map, i * 7919 % 1000, (void *)(i + 1), NULL));
-    for (int64_t i = 0; i < 1000; i += 3) assert_non_null(ls_idmap_take(map, i * 7919 % 1000));
+    for (intptr_t i = 0; i < 1000; i++)
+        assert_true(ls_idmap_put(map, i * 7919 % 1000, (void *)(i + 1), NULL));
+    for (int64_t i = 0; i < 1000; i += 3)
+        assert_non_null(ls_idmap_take(map, i * 7919 % 1000));
     assert_true(ls_idmap_put(map, 4 * 7919 % 1000, (void *)5, NULL)); /* replaced: keeps its place */
-    for (intptr_t i = 1000; i < 3000; i++) assert_true(ls_idmap_put(map, i, (void *)(i + 1), NULL));
+    for (intptr_t i = 1000; i < 3000; i++)
+        assert_true(ls_idmap_put(map, i, (void *)(i + 1), NULL));
     intptr_t before = 0;
     size_t seen = 0;
     for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e), seen++) {
@@ -296,7 +323,8 @@ static void maps_survive_failing_allocations(void **state)
         struct ls_idmap *ids = ls_idmap_new();
         bool kept[40];
         ls_alloc_fail_at(n);
-        for (int i = 0; i < 40; i++) kept[i] = ls_idmap_put(ids, i, &value, NULL);
+        for (int i = 0; i < 40; i++)
+            kept[i] = ls_idmap_put(ids, i, &value, NULL);
         ls_alloc_fail_at(0);
         stored = 0;
         for (int i = 0; i < 40; i++) {
@@ -312,9 +340,18 @@ static void maps_survive_failing_allocations(void **state)
 static void t31_numbers_are_written_exactly(void **state)
 {
     (void)state;
-    static const struct { double number; const char *text; } cases[] = {
-        {5.0, "5"}, {-0.5, "-0.5"}, {0.1, "0.1"}, {1e300, "1e+300"}, {9007199254740992.0, "9007199254740992"},
-        {1.0 / 3, "0.3333333333333333"}, {5e-324, "4.94065645841247e-324"}, {-0.0, "0"},
+    static const struct {
+        double number;
+        const char *text;
+    } cases[] = {
+        {5.0, "5"},
+        {-0.5, "-0.5"},
+        {0.1, "0.1"},
+        {1e300, "1e+300"},
+        {9007199254740992.0, "9007199254740992"},
+        {1.0 / 3, "0.3333333333333333"},
+        {5e-324, "4.94065645841247e-324"},
+        {-0.0, "0"},
     };
     struct ls_buf buf = LS_BUF_INIT;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -337,7 +374,8 @@ static void t31_strings_are_escaped_and_repaired(void **state)
     (void)state;
     struct ls_buf buf = LS_BUF_INIT;
     ls_json_string(&buf, "a\"\\\n\x01\0z\xff\xc3\xa9\xed\xa0\x80", 13);
-    assert_string_equal(buf.data, "\"a\\\"\\\\\\n\\u0001\\u0000z\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_string_equal(buf.data,
+                        "\"a\\\"\\\\\\n\\u0001\\u0000z\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     ls_buf_release(&buf);
 }
 
@@ -361,8 +399,9 @@ static void members_and_elements_put_their_own_commas(void **state)
     ls_buf_str(&out, "}\n");
     ls_json_open(&out, NULL, '{'); /* the next line */
     ls_buf_char(&out, '}');
-    assert_string_equal(ls_buf_text(&out),
-                        "{\"id\":-7,\"a \\\"name\\\"\":\"x,\",\"none\":null,\"list\":[true,[],\"{\\u0000[\",{}],\"ms\":0.5}\n{}");
+    assert_string_equal(
+        ls_buf_text(&out),
+        "{\"id\":-7,\"a \\\"name\\\"\":\"x,\",\"none\":null,\"list\":[true,[],\"{\\u0000[\",{}],\"ms\":0.5}\n{}");
     ls_buf_release(&out);
 }
 
@@ -371,7 +410,8 @@ static enum ls_json_token last_token(const char *text)
     struct ls_json_reader reader;
     ls_json_read(&reader, text, strlen(text));
     enum ls_json_token token;
-    do token = ls_json_next(&reader);
+    do
+        token = ls_json_next(&reader);
     while (token != LS_JSON_ERROR && token != LS_JSON_END);
     assert_int_equal(ls_json_next(&reader), token); /* it stays there */
     return token;
@@ -380,21 +420,41 @@ static enum ls_json_token last_token(const char *text)
 static void the_reader_accepts_json_and_nothing_else(void **state)
 {
     (void)state;
-    static const char *const good[] = {"null", " [ ] ", "{\"a\":[1,-2.5e3,\"x\\u00e9\",true,{}]}", "0", "\"\"", "[[],[[]]]", "1e400000000000000000000"};
-    static const char *const bad[] = {"", " ", "nul", "[1,]", "{,}", "{\"a\"}", "{\"a\":}", "[1 2]", "01", "1.", "-", "+1", "\"\x01\"", "\"\\x\"",
-                                      "\"\\u12g4\"", "\"abc", "[1}", "{\"a\":1]", "[", "1 1", "{\"a\":1,}", "{1:2}", "tru e", "\"\\", "[1],"};
-    for (size_t i = 0; i + 1 < COUNT(good); i++) assert_int_equal(last_token(good[i]), LS_JSON_END);
+    static const char *const good[] = {"null",
+                                       " [ ] ",
+                                       "{\"a\":[1,-2.5e3,\"x\\u00e9\",true,{}]}",
+                                       "0",
+                                       "\"\"",
+                                       "[[],[[]]]",
+                                       "1e400000000000000000000"};
+    static const char *const bad[] = {
+        "",   " ",   "nul",        "[1,]",     "{,}",     "{\"a\"}",     "{\"a\":}", "[1 2]", "01",
+        "1.", "-",   "+1",         "\"\x01\"", "\"\\x\"", "\"\\u12g4\"", "\"abc",    "[1}",   "{\"a\":1]",
+        "[",  "1 1", "{\"a\":1,}", "{1:2}",    "tru e",   "\"\\",        "[1],"};
+    for (size_t i = 0; i + 1 < COUNT(good); i++)
+        assert_int_equal(last_token(good[i]), LS_JSON_END);
     assert_int_equal(last_token(good[COUNT(good) - 1]), LS_JSON_ERROR); /* no number of ours */
-    for (size_t i = 0; i < COUNT(bad); i++) assert_int_equal(last_token(bad[i]), LS_JSON_ERROR);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(last_token(bad[i]), LS_JSON_ERROR);
 }
 
 static void t37_integral_numbers_are_integers(void **state)
 {
     (void)state;
-    static const struct { const char *text; enum ls_json_token token; int64_t integer; } cases[] = {
-        {"5", LS_JSON_INT, 5}, {"5.0", LS_JSON_INT, 5}, {"-0", LS_JSON_INT, 0}, {"1e3", LS_JSON_INT, 1000}, {"1.5", LS_JSON_DOUBLE, 0},
-        {"9223372036854775807", LS_JSON_INT, INT64_MAX}, {"-9223372036854775808", LS_JSON_INT, INT64_MIN},
-        {"9223372036854775808", LS_JSON_DOUBLE, 0}, {"9007199254740993", LS_JSON_INT, INT64_C(9007199254740993)},
+    static const struct {
+        const char *text;
+        enum ls_json_token token;
+        int64_t integer;
+    } cases[] = {
+        {"5", LS_JSON_INT, 5},
+        {"5.0", LS_JSON_INT, 5},
+        {"-0", LS_JSON_INT, 0},
+        {"1e3", LS_JSON_INT, 1000},
+        {"1.5", LS_JSON_DOUBLE, 0},
+        {"9223372036854775807", LS_JSON_INT, INT64_MAX},
+        {"-9223372036854775808", LS_JSON_INT, INT64_MIN},
+        {"9223372036854775808", LS_JSON_DOUBLE, 0},
+        {"9007199254740993", LS_JSON_INT, INT64_C(9007199254740993)},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct ls_json_reader reader;
@@ -437,10 +497,15 @@ static void members_and_escapes(void **state)
 static void utf8_is_judged_strictly(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "plain ascii text", "\xc3\xa9", "\xe2\x82\xac", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9"};
-    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf8", "12345678\xff"};
-    for (size_t i = 0; i < COUNT(good); i++) assert_true(ls_utf8_valid(good[i], strlen(good[i])));
-    for (size_t i = 0; i < COUNT(bad); i++) assert_false(ls_utf8_valid(bad[i], strlen(bad[i])));
+    static const char *const good[] = {
+        "", "plain ascii text", "\xc3\xa9", "\xe2\x82\xac", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9"};
+    static const char *const bad[] = {
+        "\x80", "\xc0\xaf",    "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
+        "\xf8", "12345678\xff"};
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_true(ls_utf8_valid(good[i], strlen(good[i])));
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_false(ls_utf8_valid(bad[i], strlen(bad[i])));
 }
 
 static void characters_are_walked_cut_and_written_whole(void **state)
@@ -450,7 +515,8 @@ static void characters_are_walked_cut_and_written_whole(void **state)
     static const size_t kept[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
     static const uint32_t codes[] = {'a', 0xe9, 0x20ac, 0x1f600};
     struct ls_buf out = LS_BUF_INIT;
-    for (size_t i = 0; i < COUNT(kept); i++) assert_int_equal(ls_utf8_cut(text, i), kept[i]);
+    for (size_t i = 0; i < COUNT(kept); i++)
+        assert_int_equal(ls_utf8_cut(text, i), kept[i]);
     for (size_t at = 0, i = 0; at < sizeof text - 1; i++) {
         size_t step = ls_utf8_next(text + at, sizeof text - 1 - at);
         assert_int_equal(ls_utf8_code(text + at, step), codes[i]);
@@ -466,8 +532,10 @@ static void characters_are_walked_cut_and_written_whole(void **state)
 static void p14_durations_as_text(void **state)
 {
     (void)state;
-    static const struct { int64_t ns; const char *text; } cases[] = {
-        {870, "870ns"}, {12400, "12.4us"}, {3070000, "3.07ms"}, {1250000000, "1.250s"}, {0, "0ns"}};
+    static const struct {
+        int64_t ns;
+        const char *text;
+    } cases[] = {{870, "870ns"}, {12400, "12.4us"}, {3070000, "3.07ms"}, {1250000000, "1.250s"}, {0, "0ns"}};
     struct ls_buf buf = LS_BUF_INIT;
     for (size_t i = 0; i < COUNT(cases); i++) {
         ls_buf_clear(&buf);
@@ -486,11 +554,13 @@ static void c2_numbers_with_units(void **state)
     assert_true(ls_parse_duration("250ms", &ms) && ms == 250);
     assert_true(ls_parse_duration("0", &ms) && ms == 0);
     static const char *const no_duration[] = {"5", "", "s", "-1s", "1.5s", "5 s", "99999999999999h", "1d"};
-    for (size_t i = 0; i < COUNT(no_duration); i++) assert_false(ls_parse_duration(no_duration[i], &ms));
+    for (size_t i = 0; i < COUNT(no_duration); i++)
+        assert_false(ls_parse_duration(no_duration[i], &ms));
     assert_true(ls_parse_size("256M", &bytes) && bytes == 256u << 20);
     assert_true(ls_parse_size("17", &bytes) && bytes == 17);
     static const char *const no_size[] = {"", "M", "1MB", "-1", "99999999999G"};
-    for (size_t i = 0; i < COUNT(no_size); i++) assert_false(ls_parse_size(no_size[i], &bytes));
+    for (size_t i = 0; i < COUNT(no_size); i++)
+        assert_false(ls_parse_size(no_size[i], &bytes));
     assert_true(ls_parse_int("-3", -5, 5, &number) && number == -3);
     assert_false(ls_parse_int("6", -5, 5, &number));
     assert_false(ls_parse_int("3x", -5, 5, &number));
@@ -504,7 +574,8 @@ static void a_timed_wait_ends_by_the_monotonic_clock(void **state)
     pthread_cond_t never = PTHREAD_COND_INITIALIZER;
     int64_t until = ls_now_ns() + ls_ms(20);
     pthread_mutex_lock(&lock);
-    while (ls_cond_wait_until(&never, &lock, until)) { }
+    while (ls_cond_wait_until(&never, &lock, until)) {
+    }
     assert_true(ls_now_ns() >= until);
     assert_false(ls_cond_wait_until(&never, &lock, 0));
     pthread_mutex_unlock(&lock);
@@ -515,7 +586,8 @@ static void ticks_follow_the_clock(void **state)
     (void)state;
     uint64_t ticks = ls_ticks();
     int64_t from = ls_now_ns();
-    while (ls_now_ns() - from < 2000000) { }
+    while (ls_now_ns() - from < 2000000) {
+    }
     int64_t measured = ls_ticks_ns(ls_ticks() - ticks);
     assert_true(measured > 1500000); /* an upper bound would depend on the scheduler */
 }
@@ -523,14 +595,26 @@ static void ticks_follow_the_clock(void **state)
 static void words_are_found_whole(void **state)
 {
     (void)state;
-    static const struct { const char *text, *word; int at; } cases[] = {
-        {"end", "end", 0}, {"append end", "end", 7}, {"ending bend", "end", -1}, {"_end end_ end1 2end", "end", -1}, {"x.end()", "end", 2}, {"a", "", -1}, {"", "a", -1},
-        {"f(x)", "(x)", 1}, {"a==b", "==", 1}, {"a.b.c a.b", "a.b", 0}, {"xa.b a.by a.b", "a.b", 10}, {"\303\251nd end", "end", 5},
+    static const struct {
+        const char *text, *word;
+        int at;
+    } cases[] = {
+        {"end", "end", 0},
+        {"append end", "end", 7},
+        {"ending bend", "end", -1},
+        {"_end end_ end1 2end", "end", -1},
+        {"x.end()", "end", 2},
+        {"a", "", -1},
+        {"", "a", -1},
+        {"f(x)", "(x)", 1},
+        {"a==b", "==", 1},
+        {"a.b.c a.b", "a.b", 0},
+        {"xa.b a.by a.b", "a.b", 10},
+        {"\303\251nd end", "end", 5},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *at = ls_find_word(cases[i].text, strlen(cases[i].text), cases[i].word, strlen(cases[i].word));
-        if ((at ? at - cases[i].text : -1) != cases[i].at)
-            fail_msg("%s in %s", cases[i].word, cases[i].text);
+        if ((at ? at - cases[i].text : -1) != cases[i].at) fail_msg("%s in %s", cases[i].word, cases[i].text);
     }
     assert_null(ls_find_word("the end", 6, "end", 3)); /* not beyond the text's end */
     assert_int_equal(ls_find_word("an endless", 6, "end", 3) != NULL, 1);
@@ -558,7 +642,8 @@ static void fold(const char *session, const char *scope, size_t differs, const c
     ls_log_folded(0, session, scope, differs, text, strlen(text));
 }
 
-/* Counts are told at an end, so that the test waits for no second; one that stands still for longer than that begins again. */
+/* Counts are told at an end, so that the test waits for no second; one that stands still for longer than that begins
+ * again. */
 static void L145_equal_records_are_folded_by_scope_and_by_their_end(void **state)
 {
     (void)state;
@@ -582,7 +667,9 @@ static void L145_equal_records_are_folded_by_scope_and_by_their_end(void **state
         bool late = ls_now_ns() - begun >= ls_ms(1000);
         if (!late) {
             assert_non_null(strstr(told.data, "0 1 boom\n\ttrace\n0 2 boom\n\ttrace\n0 - 7 rows\n0 1 a\n0 1 b\n"));
-            assert_non_null(strstr(told.data, "0 1 z\n0 1 boom (2 more times)\n0 1 boom\n\ttrace\n0 2 boom (2 more times)\n0 - rows (2 more times)\n"));
+            assert_non_null(strstr(
+                told.data,
+                "0 1 z\n0 1 boom (2 more times)\n0 1 boom\n\ttrace\n0 2 boom (2 more times)\n0 - rows (2 more times)\n"));
         }
         ls_buf_release(&told);
         if (!late) return;
@@ -598,16 +685,27 @@ int main(void)
         cmocka_unit_test(members_and_elements_put_their_own_commas),
         cmocka_unit_test(characters_are_walked_cut_and_written_whole),
         cmocka_unit_test(arrays_grow_and_a_refused_push_changes_nothing),
-        cmocka_unit_test(buffers_grow_and_stay_c_strings), cmocka_unit_test(a_failed_allocation_sticks),
+        cmocka_unit_test(buffers_grow_and_stay_c_strings),
+        cmocka_unit_test(a_failed_allocation_sticks),
         cmocka_unit_test(long_errors_lie_on_the_heap_and_short_ones_inside),
-        cmocka_unit_test(errors_are_cut_between_characters), cmocka_unit_test(maps_keep_insertion_order),
-        cmocka_unit_test(maps_of_ids_keep_what_they_are_given), cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
-        cmocka_unit_test(maps_survive_failing_allocations), cmocka_unit_test(t31_numbers_are_written_exactly),
-        cmocka_unit_test(t31_strings_are_escaped_and_repaired), cmocka_unit_test(the_reader_accepts_json_and_nothing_else),
-        cmocka_unit_test(t37_integral_numbers_are_integers), cmocka_unit_test(nesting_has_a_limit),
-        cmocka_unit_test(members_and_escapes), cmocka_unit_test(utf8_is_judged_strictly), cmocka_unit_test(p14_durations_as_text),
+        cmocka_unit_test(errors_are_cut_between_characters),
+        cmocka_unit_test(maps_keep_insertion_order),
+        cmocka_unit_test(maps_of_ids_keep_what_they_are_given),
+        cmocka_unit_test(maps_of_ids_are_walked_in_order_of_insertion),
+        cmocka_unit_test(maps_survive_failing_allocations),
+        cmocka_unit_test(t31_numbers_are_written_exactly),
+        cmocka_unit_test(t31_strings_are_escaped_and_repaired),
+        cmocka_unit_test(the_reader_accepts_json_and_nothing_else),
+        cmocka_unit_test(t37_integral_numbers_are_integers),
+        cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(members_and_escapes),
+        cmocka_unit_test(utf8_is_judged_strictly),
+        cmocka_unit_test(p14_durations_as_text),
         cmocka_unit_test(c2_numbers_with_units),
-        cmocka_unit_test(ticks_follow_the_clock), cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock), cmocka_unit_test(near_words), cmocka_unit_test(words_are_found_whole),
+        cmocka_unit_test(ticks_follow_the_clock),
+        cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock),
+        cmocka_unit_test(near_words),
+        cmocka_unit_test(words_are_found_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Unit test of lib/base: what a tick takes is measured rightly also where the thread is held up in the middle of it (T94). */
+/* Unit test of lib/base: what a tick takes is measured rightly also where the thread is held up in the middle of it
+ * (T94). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +18,7 @@ static int held_call; /* the call of clock_gettime, from now on, before which it
 /* In place of the C library's. */
 int clock_gettime(clockid_t id, struct timespec *time)
 {
-    if (held_call > 0 && --held_call == 0)
-        usleep(300000);
+    if (held_call > 0 && --held_call == 0) usleep(300000);
     return (int)syscall(SYS_clock_gettime, id, time);
 }
 
@@ -30,8 +30,7 @@ static int stretches_agree(void)
         uint64_t ticks = ls_ticks();
         usleep(20000);
         int64_t in_ticks = ls_ticks_ns(ls_ticks() - ticks), ns = ls_now_ns() - begun;
-        if (in_ticks > ns - ns / 5 && in_ticks < ns + ns / 5)
-            return 1;
+        if (in_ticks > ns - ns / 5 && in_ticks < ns + ns / 5) return 1;
     }
     return 0;
 }
@@ -49,8 +48,7 @@ static void t94_a_thread_that_is_held_up_measures_ticks_rightly(void **state)
         }
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
-        if (status != 0)
-            fail_msg("held up before call %d", call);
+        if (status != 0) fail_msg("held up before call %d", call);
     }
 }
 

@@ -19,14 +19,13 @@
 #define DEADLINE_NS ls_ms(10000)
 
 /* Wait for a condition; fails the test when the deadline passes. */
-#define WAIT_FOR(condition)                                     \
-    do {                                                        \
-        int64_t until_ = ls_now_ns() + DEADLINE_NS;             \
-        while (!(condition)) {                                  \
-            if (ls_now_ns() > until_)                           \
-                fail_msg("never came true: %s", #condition);    \
-            sched_yield();                                      \
-        }                                                       \
+#define WAIT_FOR(condition)                                                                                            \
+    do {                                                                                                               \
+        int64_t until_ = ls_now_ns() + DEADLINE_NS;                                                                    \
+        while (!(condition)) {                                                                                         \
+            if (ls_now_ns() > until_) fail_msg("never came true: %s", #condition);                                     \
+            sched_yield();                                                                                             \
+        }                                                                                                              \
     } while (0)
 
 static struct ls_executor *open_executor(int workers, int extra)
@@ -71,7 +70,7 @@ static void gate_open(struct gate *gate)
 }
 
 struct record {
-    int order[64];       /* written only by items of one queue */
+    int order[64]; /* written only by items of one queue */
     atomic_int count, dropped;
     pthread_t ran_on;
 };
@@ -79,7 +78,7 @@ struct record {
 struct probe {
     struct ls_item item; /* first */
     struct record *record;
-    struct gate *gate;   /* NULL = does not wait */
+    struct gate *gate; /* NULL = does not wait */
     int number;
 };
 
@@ -90,8 +89,7 @@ static void run_probe(struct ls_item *item, bool turn)
         atomic_fetch_add(&probe->record->dropped, 1);
         return;
     }
-    if (probe->gate != NULL)
-        gate_pass(probe->gate);
+    if (probe->gate != NULL) gate_pass(probe->gate);
     probe->record->ran_on = pthread_self();
     probe->record->order[atomic_load(&probe->record->count)] = probe->number;
     atomic_fetch_add(&probe->record->count, 1);
@@ -139,7 +137,8 @@ static void test_idle_queue_runs_on_the_spot_P40(void **state)
     ls_executor_close(executor);
 }
 
-/* An item that posts its successor on the same queue, with `here`: it must not run inside its poster, and the poster's thread gets its turn back. */
+/* An item that posts its successor on the same queue, with `here`: it must not run inside its poster, and the poster's
+ * thread gets its turn back. */
 struct chain {
     struct ls_item item;
     struct ls_queue *queue;
@@ -151,15 +150,11 @@ struct chain {
 static void run_chain(struct ls_item *item, bool turn)
 {
     struct chain *chain = (struct chain *)item;
-    if (!turn)
-        return;
-    if (chain->depth++ > 0)
-        atomic_fetch_add(&chain->nested, 1);
-    if (pthread_equal(chain->first_thread, pthread_self()))
-        atomic_fetch_add(&chain->here, 1);
+    if (!turn) return;
+    if (chain->depth++ > 0) atomic_fetch_add(&chain->nested, 1);
+    if (pthread_equal(chain->first_thread, pthread_self())) atomic_fetch_add(&chain->here, 1);
     int left = atomic_fetch_sub(&chain->left, 1) - 1;
-    if (left > 0)
-        ls_queue_post(chain->queue, &chain->item, true);
+    if (left > 0) ls_queue_post(chain->queue, &chain->item, true);
     chain->depth--;
 }
 
@@ -212,11 +207,11 @@ static void keep_first(void *ctx, int level, const char *session, const char *te
     char *line = ls_malloc(len + 64);
     snprintf(line, len + 64, "%d %s %.*s", level, session, (int)len, text);
     char *none = NULL;
-    if (!atomic_compare_exchange_strong(told, &none, line))
-        ls_free(line);
+    if (!atomic_compare_exchange_strong(told, &none, line)) ls_free(line);
 }
 
-/* Once, by its kind, with the function that it is inside of; and the stepped clock goes on meanwhile, and stands still when nothing runs. */
+/* Once, by its kind, with the function that it is inside of; and the stepped clock goes on meanwhile, and stands still
+ * when nothing runs. */
 static void test_long_item_is_told_of_P40a(void **state)
 {
     (void)state;
@@ -338,7 +333,8 @@ static void test_executor_close_drops_waiting_queues(void **state)
     gate_init(&gate);
     struct record first = {0}, second = {0};
     struct ls_queue *busy = ls_queue_new(executor, NULL), *waiting = ls_queue_new(executor, NULL);
-    struct probe stuck = make_probe(&first, &gate, 1), other = make_probe(&second, NULL, 2), late = make_probe(&second, NULL, 3);
+    struct probe stuck = make_probe(&first, &gate, 1), other = make_probe(&second, NULL, 2),
+                 late = make_probe(&second, NULL, 3);
     ls_queue_post(busy, &stuck.item, false);
     WAIT_FOR(atomic_load(&gate.inside) == 1);
     ls_queue_post(waiting, &other.item, false);
@@ -352,8 +348,7 @@ static void test_executor_close_drops_waiting_queues(void **state)
     int count = 0;
     while (count < TRIES) {
         tries[count] = make_probe(&seen, NULL, count);
-        if (ls_queue_post(waiting, &tries[count++].item, false) == LS_ECLOSED)
-            break;
+        if (ls_queue_post(waiting, &tries[count++].item, false) == LS_ECLOSED) break;
         struct timespec moment = {.tv_nsec = 1000000};
         nanosleep(&moment, NULL);
     }
@@ -457,7 +452,8 @@ static void test_one_alarm_is_pending_at_most(void **state)
     ls_alarm_set(&alarm, ls_now_ns());
     struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct bell last = {.ring = &ring};
-    assert_true(ls_timer_set(executor, ls_now_ns() + ls_ms(2), ring_bell, &last) > 0); /* behind all that could still come */
+    assert_true(ls_timer_set(executor, ls_now_ns() + ls_ms(2), ring_bell, &last) >
+                0); /* behind all that could still come */
     WAIT_FOR(atomic_load(&ring.fired) == 1);
     assert_int_equal(atomic_load(&calls), 2);
     ls_executor_close(executor);
@@ -485,7 +481,8 @@ static void test_many_timers_stay_sorted(void **state)
     ls_executor_close(executor);
 }
 
-/* Several threads post to a few queues, on the spot and not; each queue counts without a lock, which is rule 1 under a thread sanitizer. */
+/* Several threads post to a few queues, on the spot and not; each queue counts without a lock, which is rule 1 under a
+ * thread sanitizer. */
 enum { STRESS_QUEUES = 5, STRESS_THREADS = 4, STRESS_ITEMS = 2000 };
 
 struct stress {
@@ -506,8 +503,7 @@ static void run_stress(struct ls_item *item, bool turn)
     (void)turn;
     struct stress_item *self = (struct stress_item *)item;
     self->stress->plain++;
-    if (self->number != self->stress->last[self->thread] + 1)
-        atomic_fetch_add(&self->stress->out_of_order, 1);
+    if (self->number != self->stress->last[self->thread] + 1) atomic_fetch_add(&self->stress->out_of_order, 1);
     self->stress->last[self->thread] = self->number;
     ls_free(self);
 }
@@ -523,8 +519,8 @@ static void *post_many(void *ctx)
     for (int i = 0; i < STRESS_ITEMS; i++)
         for (int q = 0; q < STRESS_QUEUES; q++) {
             struct stress_item *item = ls_malloc(sizeof *item);
-            *item = (struct stress_item){.item = {.run = run_stress}, .stress = &poster->stress[q], .thread = poster->thread,
-                                         .number = i + 1};
+            *item = (struct stress_item){
+                .item = {.run = run_stress}, .stress = &poster->stress[q], .thread = poster->thread, .number = i + 1};
             ls_queue_post(poster->stress[q].queue, &item->item, (i + q + poster->thread) % 3 != 0);
         }
     return NULL;

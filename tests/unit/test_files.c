@@ -23,10 +23,17 @@
 static void paths_by_component(void **state)
 {
     (void)state;
-    static const struct { const char *root, *path, *relative; bool below; } cases[] = {
-        {"/srv/site", "/srv/site/lua/x.lua", "lua/x.lua", true}, {"/srv/site", "/srv/site2/x.lua", "../site2/x.lua", false},
-        {"/srv/site", "/srv/site", ".", true}, {"/srv/site", "/srv/shared/ext.lua", "../shared/ext.lua", false},
-        {"/srv/site", "/etc/x", "../../etc/x", false}, {"/", "/etc/x", "etc/x", true}, {"/srv/site/a", "/srv/site", "..", false},
+    static const struct {
+        const char *root, *path, *relative;
+        bool below;
+    } cases[] = {
+        {"/srv/site", "/srv/site/lua/x.lua", "lua/x.lua", true},
+        {"/srv/site", "/srv/site2/x.lua", "../site2/x.lua", false},
+        {"/srv/site", "/srv/site", ".", true},
+        {"/srv/site", "/srv/shared/ext.lua", "../shared/ext.lua", false},
+        {"/srv/site", "/etc/x", "../../etc/x", false},
+        {"/", "/etc/x", "etc/x", true},
+        {"/srv/site/a", "/srv/site", "..", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char *relative = ls_path_relative(cases[i].root, cases[i].path);
@@ -57,7 +64,9 @@ static void trees_are_walked_in_order_and_links_end(void **state)
     char *before = getcwd(NULL, 0);
     assert_non_null(before);
     assert_int_equal(chdir(dir), 0);
-    assert_int_equal(mkdir("b", 0700) | mkdir("a", 0700) | mkdir(".git", 0700) | mkdir("node_modules", 0700) | mkdir("b/z", 0700), 0);
+    assert_int_equal(mkdir("b", 0700) | mkdir("a", 0700) | mkdir(".git", 0700) | mkdir("node_modules", 0700) |
+                         mkdir("b/z", 0700),
+                     0);
     assert_int_equal(symlink("..", "b/up"), 0);
     assert_int_equal(symlink("b/z", "c"), 0);
     const char *files[] = {"m.lua", "a/1", "b/z/2", ".git/x", "node_modules/y"};
@@ -95,7 +104,8 @@ static void trees_are_walked_in_order_and_links_end(void **state)
     assert_int_equal(system(command), 0);
 }
 
-/* L13: of what lies outside of the folder nothing is told, not even whether it exists; links inside lead where they lead. */
+/* L13: of what lies outside of the folder nothing is told, not even whether it exists; links inside lead where they
+ * lead. */
 static void paths_stay_within_a_folder(void **state)
 {
     (void)state;
@@ -104,24 +114,51 @@ static void paths_stay_within_a_folder(void **state)
     char *before = getcwd(NULL, 0);
     assert_non_null(before);
     assert_int_equal(chdir(made), 0);
-    snprintf(command, sizeof command, "mkdir -p site/a site2 && echo x >site/a/f && echo y >site2/f && mkfifo site/pipe && ln -s %s/site/a site/whole && ln -s a/f site/l && "
-             "ln -s ../site2/f site/out && ln -s ../site2/none site/none && ln -s .. site/up && ln -s ../site/a site/back && ln -s loop site/loop && ln -s site alias", made);
+    snprintf(
+        command, sizeof command,
+        "mkdir -p site/a site2 && echo x >site/a/f && echo y >site2/f && mkfifo site/pipe && ln -s %s/site/a site/whole && ln -s a/f site/l && "
+        "ln -s ../site2/f site/out && ln -s ../site2/none site/none && ln -s .. site/up && ln -s ../site/a site/back && ln -s loop site/loop && ln -s site alias",
+        made);
     assert_int_equal(system(command), 0);
     char *root = ls_path_real("site", NULL);
-    static const struct { const char *path, *rel; int code; } cases[] = {
-        {"site/a/f", "a/f", 0}, {"site//./a/../a/f", "a/f", 0}, {"site/l", "a/f", 0}, {"site/whole/f", "a/f", 0}, {"site/back/f", "a/f", 0}, {"site", ".", 0}, {"site/", ".", 0},
-        {"site/up/site/l", "a/f", 0}, {"site2/../site/l", NULL, LS_EACCESS}, {"alias/l", NULL, LS_EACCESS}, {"site/out", NULL, LS_EACCESS}, {"site/none", NULL, LS_EACCESS},
-        {"site2/f", NULL, LS_EACCESS}, {"site2/none", NULL, LS_EACCESS}, {"nowhere", NULL, LS_EACCESS}, {".", NULL, LS_EACCESS}, {"", NULL, LS_EACCESS}, {"/", NULL, LS_EACCESS},
-        {"site/up", NULL, LS_EACCESS}, {"site/up/site2", NULL, LS_EACCESS}, {"site/..", NULL, LS_EACCESS}, {"/nowhere/at/all", NULL, LS_EACCESS}, {"site/b", NULL, LS_ENOTFOUND},
-        {"site/b/../../site2/f", NULL, LS_ENOTFOUND}, {"site/a/f/g", NULL, LS_ENOTFOUND}, {"site/loop", NULL, LS_EIO},
+    static const struct {
+        const char *path, *rel;
+        int code;
+    } cases[] = {
+        {"site/a/f", "a/f", 0},
+        {"site//./a/../a/f", "a/f", 0},
+        {"site/l", "a/f", 0},
+        {"site/whole/f", "a/f", 0},
+        {"site/back/f", "a/f", 0},
+        {"site", ".", 0},
+        {"site/", ".", 0},
+        {"site/up/site/l", "a/f", 0},
+        {"site2/../site/l", NULL, LS_EACCESS},
+        {"alias/l", NULL, LS_EACCESS},
+        {"site/out", NULL, LS_EACCESS},
+        {"site/none", NULL, LS_EACCESS},
+        {"site2/f", NULL, LS_EACCESS},
+        {"site2/none", NULL, LS_EACCESS},
+        {"nowhere", NULL, LS_EACCESS},
+        {".", NULL, LS_EACCESS},
+        {"", NULL, LS_EACCESS},
+        {"/", NULL, LS_EACCESS},
+        {"site/up", NULL, LS_EACCESS},
+        {"site/up/site2", NULL, LS_EACCESS},
+        {"site/..", NULL, LS_EACCESS},
+        {"/nowhere/at/all", NULL, LS_EACCESS},
+        {"site/b", NULL, LS_ENOTFOUND},
+        {"site/b/../../site2/f", NULL, LS_ENOTFOUND},
+        {"site/a/f/g", NULL, LS_ENOTFOUND},
+        {"site/loop", NULL, LS_EIO},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         LS_ERR(err);
         char *real = ls_path_within(root, cases[i].path, &err), *rel = real ? ls_path_relative(root, real) : NULL;
-        if (err.code != cases[i].code || (rel == NULL) != (cases[i].rel == NULL) || (rel && strcmp(rel, cases[i].rel) != 0))
+        if (err.code != cases[i].code || (rel == NULL) != (cases[i].rel == NULL) ||
+            (rel && strcmp(rel, cases[i].rel) != 0))
             fail_msg("%s: %s, %s", cases[i].path, rel ? rel : "refused", ls_err_text(&err));
-        if (err.code == LS_EACCESS)
-            assert_non_null(strstr(ls_err_text(&err), "--sandbox"));
+        if (err.code == LS_EACCESS) assert_non_null(strstr(ls_err_text(&err), "--sandbox"));
         ls_free(rel);
         ls_free(real);
         struct ls_bytes *text = ls_file_read(root, cases[i].path, 0, &err);
@@ -160,7 +197,8 @@ static void embedded_files_come_back_whole(void **state)
         /* Tests run where the sources are. */
         FILE *file = fopen(all[i].name, "rb");
         assert_non_null(file);
-        for (size_t at = 0; at < all[i].len; at++) assert_int_equal(getc(file), ((const unsigned char *)ls_bytes_data(bytes))[at]);
+        for (size_t at = 0; at < all[i].len; at++)
+            assert_int_equal(getc(file), ((const unsigned char *)ls_bytes_data(bytes))[at]);
         assert_int_equal(getc(file), EOF);
         fclose(file);
         ls_bytes_unref(bytes);

@@ -27,10 +27,20 @@ static void test_rename_over(void **state) /* H21 MOVED_TO */
 static void test_other_names(void **state) /* H4, H20 */
 {
     (void)state;
-    static const char *const names[] = {"lua/x.txt", "lua/.x.lua", "lua/#x.lua#", "lua/#x.lua", "lua/x.lua~", "lua/x.lua___jb_tmp___", "lua/x___jb_old___.lua",
-                                        "lua/x.html", "apps/x.html", "viewdefs/.A.B.html", "viewdefs/A.B.html~"};
+    static const char *const names[] = {"lua/x.txt",
+                                        "lua/.x.lua",
+                                        "lua/#x.lua#",
+                                        "lua/#x.lua",
+                                        "lua/x.lua~",
+                                        "lua/x.lua___jb_tmp___",
+                                        "lua/x___jb_old___.lua",
+                                        "lua/x.html",
+                                        "apps/x.html",
+                                        "viewdefs/.A.B.html",
+                                        "viewdefs/A.B.html~"};
     start();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], "x");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        put(names[i], "x");
     dirs("html");
     put("html/y.html", "x");
     expect("");
@@ -125,8 +135,8 @@ static void test_debounce_option(void **state) /* H23: --debounce sets both */
     expect("lua/a.lua=1");
 }
 
-/* Writes something every few ms until another burst has come. @return false if this thread did not get its turn for so long that the writer was rightly taken to
- * have ended */
+/* Writes something every few ms until another burst has come. @return false if this thread did not get its turn for so
+ * long that the writer was rightly taken to have ended */
 static bool keep_writing(void (*write_once)(void), size_t before)
 {
     int64_t until = ls_now_ns() + DEADLINE_NS, last = ls_now_ns(), longest = 0, now;
@@ -135,7 +145,8 @@ static bool keep_writing(void (*write_once)(void), size_t before)
         now = ls_now_ns();
         if (now - last > longest) longest = now - last;
         last = now;
-        while (ls_now_ns() < last + 2 * 1000000) sched_yield();
+        while (ls_now_ns() < last + 2 * 1000000)
+            sched_yield();
     } while (bursts() == before && now < until);
     now = ls_now_ns();
     return longest < ls_ms(400) && now - last < ls_ms(400);
@@ -159,7 +170,9 @@ static void test_cap(void **state) /* H27, H28: a file that is saved without end
         size_t before = bursts();
         int64_t begin = ls_now_ns();
         bool in_time = keep_writing(save_again, before);
-        assert_true(bursts() > before); /* while the saves went on; how soon after the second depends on who else needs the processor */
+        assert_true(
+            bursts() >
+            before); /* while the saves went on; how soon after the second depends on who else needs the processor */
         assert_int_equal(site.bursts[before]->file_count, 1);
         if (!in_time) continue;
         assert_true(site.at_ns[before] - begin >= ls_ms(1000) && site.at_ns[before] - begin < ls_ms(8000));
@@ -169,9 +182,15 @@ static void test_cap(void **state) /* H27, H28: a file that is saved without end
 }
 
 static int writing;
-static void write_on(void) { write_all(writing, "."); }
+static void write_on(void)
+{
+    write_all(writing, ".");
+}
 
-static void test_cap_leaves_out(void **state) /* H27, H28: what is still being written at the cap is left out, said once, and taken up when it has settled */
+static void test_cap_leaves_out(
+    void **
+        /* H27, H28: what is still being written at the cap is left out, said once, and taken up when it has settled */
+        state)
 {
     (void)state;
     site.debounce_ms = 600;
@@ -200,7 +219,8 @@ static void test_cap_leaves_out(void **state) /* H27, H28: what is still being w
     fail_msg("this thread never got its turn in time");
 }
 
-/* @return false if this thread did not get its turn for so long that the half was rightly taken for the whole (H29: 500 ms) */
+/* @return false if this thread did not get its turn for so long that the half was rightly taken for the whole (H29: 500
+ * ms) */
 static bool pause_in_the_middle(void)
 {
     size_t before = bursts();
@@ -282,7 +302,8 @@ static void test_emptied(void **state) /* H30: length 0 waits 250 ms for its con
     assert_true(site.at_ns[bursts() - 1] - begin >= ls_ms(250));
 }
 
-static void test_deleted(void **state) /* section 14, H31: no reload, told once for a file in use; back within the window: one reload */
+static void test_deleted(
+    void **state) /* section 14, H31: no reload, told once for a file in use; back within the window: one reload */
 {
     (void)state;
     put("lua/a.lua", "1");
@@ -300,7 +321,11 @@ static void test_deleted(void **state) /* section 14, H31: no reload, told once 
     expect("lua/a.lua=3");
 }
 
-static void test_absent_waits(void **state) /* N2, H24: a file that is gone is told of after the window, and waiting for that takes no time of a processor */
+static void test_absent_waits(
+    void **
+        /* N2, H24: a file that is gone is told of after the window, and waiting for that takes no time of a processor
+         * */
+        state)
 {
     (void)state;
     struct timespec used, pause = {0, 10 * 1000000};
@@ -314,7 +339,8 @@ static void test_absent_waits(void **state) /* N2, H24: a file that is gone is t
     clock_gettime(clock, &used);
     int64_t before = ls_ms(1000) * used.tv_sec + used.tv_nsec, begin = ls_now_ns();
     gone("lua/a.lua");
-    while (!bursts() && ls_now_ns() < begin + DEADLINE_NS) nanosleep(&pause, NULL);
+    while (!bursts() && ls_now_ns() < begin + DEADLINE_NS)
+        nanosleep(&pause, NULL);
     clock_gettime(clock, &used);
     assert_true(ls_ms(1000) * used.tv_sec + used.tv_nsec - before < ls_ms(50));
     assert_true(site.at_ns[0] - begin >= ls_ms(1000));
@@ -438,7 +464,8 @@ static void test_view_moved(void **state) /* H80: what went comes before what ca
     expect("@viewdefs/b/T.D.html=- @viewdefs/a/T.D.html=1");
 }
 
-static void test_git_lock(void **state) /* H84: held back while the lock is there, at most 2 s; a stale lock holds back once */
+static void test_git_lock(
+    void **state) /* H84: held back while the lock is there, at most 2 s; a stale lock holds back once */
 {
     (void)state;
     dirs("../.git");
@@ -493,7 +520,8 @@ static void test_two_files_apart(void **state) /* H26: 20 ms apart, both reload,
     start();
     put("lua/a.lua", "a");
     int64_t until = ls_now_ns() + ls_ms(20);
-    while (ls_now_ns() < until) sched_yield();
+    while (ls_now_ns() < until)
+        sched_yield();
     put("lua/b.lua", "b");
     const char *text = news();
     assert_non_null(strstr(text, "lua/a.lua=a"));
@@ -531,10 +559,33 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_save), T(test_rename_over), T(test_other_names), T(test_odd_names), T(test_many_changes_one_reload), T(test_burst), T(test_window),
-        T(test_debounce_option), T(test_cap), T(test_cap_leaves_out), T(test_half_written), T(test_never_closed), T(test_emptied), T(test_deleted), T(test_absent_waits), T(test_vanishes_while_pending),
-        T(test_renamed), T(test_hard_link), T(test_attributes), T(test_unreadable), T(test_unreadable_permission), T(test_views), T(test_view_moved),
-        T(test_git_lock), T(test_worktree_lock), T(test_two_files_apart), T(test_named_files),
+        T(test_save),
+        T(test_rename_over),
+        T(test_other_names),
+        T(test_odd_names),
+        T(test_many_changes_one_reload),
+        T(test_burst),
+        T(test_window),
+        T(test_debounce_option),
+        T(test_cap),
+        T(test_cap_leaves_out),
+        T(test_half_written),
+        T(test_never_closed),
+        T(test_emptied),
+        T(test_deleted),
+        T(test_absent_waits),
+        T(test_vanishes_while_pending),
+        T(test_renamed),
+        T(test_hard_link),
+        T(test_attributes),
+        T(test_unreadable),
+        T(test_unreadable_permission),
+        T(test_views),
+        T(test_view_moved),
+        T(test_git_lock),
+        T(test_worktree_lock),
+        T(test_two_files_apart),
+        T(test_named_files),
     };
     return cmocka_run_group_tests_name("hotload", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Editors and tools (hotload.md section 15): each pattern as system calls, and the real tools where they are installed. One save of a loaded
- * file, and of a view file, is one burst with the final text and no report. */
+/* Editors and tools (hotload.md section 15): each pattern as system calls, and the real tools where they are installed.
+ * One save of a loaded file, and of a view file, is one burst with the final text and no report. */
 #include "hotload_site.h"
 
 #include <sys/mman.h>
@@ -23,7 +23,10 @@ static const char *beside(const char *file, const char *format) /* `format` has 
     return out;
 }
 
-static void copy_old(const char *to) { put(to, OLD); }
+static void copy_old(const char *to)
+{
+    put(to, OLD);
+}
 
 static void vim_default(const char *file)
 {
@@ -132,7 +135,8 @@ static void slow_writer(const char *file)
     int fd = open(at("%s", file), O_WRONLY | O_TRUNC);
     write_all(fd, "new text, ");
     int64_t until = ls_now_ns() + ls_ms(60);
-    while (ls_now_ns() < until) sched_yield();
+    while (ls_now_ns() < until)
+        sched_yield();
     write_all(fd, NEW + strlen("new text, "));
     close(fd);
 }
@@ -164,8 +168,8 @@ static const struct pattern patterns[] = {
     {"unlink and create", unlink_and_create, NULL},
 };
 
-/* A save in several steps is rightly taken for two where the one who saves, or the hot loader, did not get a turn for longer than the windows of H23 between them:
- * then it is done again. */
+/* A save in several steps is rightly taken for two where the one who saves, or the hot loader, did not get a turn for
+ * longer than the windows of H23 between them: then it is done again. */
 enum { TRIES = 5 };
 
 static void again(const char *file, const char *text)
@@ -289,7 +293,10 @@ static void test_tools(void **state)
         tool("sh", "sh -c 'sed s/old/new/ \"$0\" >.t && cat .t >\"$0\"'", files[i]);
         tool("cp", "sh -c 'sed s/old/new/ \"$0\" >.t && touch -d 2001-01-01 .t && cp -p .t \"$0\"'", files[i]);
         tool("rsync", "sh -c 'sed s/old/new/ \"$0\" >.t && touch -d 2001-01-01 .t && rsync -t .t \"$0\"'", files[i]);
-        tool("emacs", "emacs -Q --batch --eval '(progn (find-file (car command-line-args-left)) (replace-string \"old\" \"new\") (save-buffer))'", files[i]);
+        tool(
+            "emacs",
+            "emacs -Q --batch --eval '(progn (find-file (car command-line-args-left)) (replace-string \"old\" \"new\") (save-buffer))'",
+            files[i]);
         tool("ed", "sh -c 'printf \"%s\\n\" 1s/old/new/ w q | ed -s \"$0\"'", files[i]);
     }
     if (!have("nano")) return; /* interactive: its pattern is among those above */
@@ -304,7 +311,8 @@ static void test_touch(void **state) /* attributes only: no reload */
     settle();
     run("chmod 600 lua/x.lua && chown $(id -u) lua/x.lua && touch -c -h -d 2001-01-01 lua/x.lua");
     expect("");
-    run("touch lua/x.lua"); /* opens the file for writing: the same text is handed over, and sessions leave it alone (H35) */
+    /* opens the file for writing: the same text is handed over, and sessions leave it alone (H35) */
+    run("touch lua/x.lua");
     expect("lua/x.lua=x");
 }
 
@@ -342,13 +350,16 @@ static size_t handed_over(const char *mark)
     settle();
     for (; site.looked < bursts(); site.looked++) {
         const struct ls_burst *burst = site.bursts[site.looked];
-        for (size_t i = 0; i < burst->file_count; i++) files += burst->files[i].text && strcmp(ls_bytes_data(burst->files[i].text), mark) == 0;
-        for (size_t i = 0; i < burst->view_count; i++) files += burst->views[i].text && strcmp(ls_bytes_data(burst->views[i].text), mark) == 0;
+        for (size_t i = 0; i < burst->file_count; i++)
+            files += burst->files[i].text && strcmp(ls_bytes_data(burst->files[i].text), mark) == 0;
+        for (size_t i = 0; i < burst->view_count; i++)
+            files += burst->views[i].text && strcmp(ls_bytes_data(burst->views[i].text), mark) == 0;
     }
     return files;
 }
 
-static void test_branch_switch(void **state) /* timeline D: 14 Lua and 20 view files, apps/fleet/ removed and made again: one burst */
+static void test_branch_switch(
+    void **state) /* timeline D: 14 Lua and 20 view files, apps/fleet/ removed and made again: one burst */
 {
     (void)state;
     if (!have("git")) skip();
@@ -380,7 +391,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_patterns), T(test_mapped), T(test_formatter_later), T(test_tools), T(test_touch), T(test_ln_sfn), T(test_branch_switch),
+        T(test_patterns), T(test_mapped), T(test_formatter_later), T(test_tools),
+        T(test_touch),    T(test_ln_sfn), T(test_branch_switch),
     };
     return cmocka_run_group_tests_name("hotload: editors", tests, NULL, NULL);
 }

@@ -16,10 +16,16 @@ static int limits_teardown(void **state)
     return site_teardown(state);
 }
 
-static void inject_overflow(void) { ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""}); }
+static void inject_overflow(void)
+{
+    ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+}
 
 static _Atomic int forced_error;
-static int fail_watch(void) { return forced_error; }
+static int fail_watch(void)
+{
+    return forced_error;
+}
 
 static void test_overflow_record(void **state) /* H85: nothing differs: nothing is handed over; said at level 0 */
 {
@@ -37,7 +43,8 @@ static void test_overflow_record(void **state) /* H85: nothing differs: nothing 
 }
 
 /* What the watcher forwards while events are lost: nothing. */
-static void test_overflow_finds_changes(void **state) /* H85: changed, new, deleted files and new directories are found without their events */
+static void test_overflow_finds_changes(
+    void **state) /* H85: changed, new, deleted files and new directories are found without their events */
 {
     (void)state;
     dirs("apps/old");
@@ -63,7 +70,8 @@ static void test_overflow_finds_changes(void **state) /* H85: changed, new, dele
     expect("apps/new/n.lua=watched");
 }
 
-static void test_overflow_same_number(void **state) /* H85: a directory made again meanwhile is watched, also where it got the number of the one before */
+static void test_overflow_same_number(
+    void **state) /* H85: a directory made again meanwhile is watched, also where it got the number of the one before */
 {
     (void)state;
     struct stat first, again;
@@ -139,7 +147,10 @@ static void test_watch_limit(void **state) /* H86: the message names the limit, 
     expect("lua/later/b.lua=b");
 }
 
-static const char *remote(const char *path) { return strstr(path, "/remote") ? "NFS" : NULL; }
+static const char *remote(const char *path)
+{
+    return strstr(path, "/remote") ? "NFS" : NULL;
+}
 
 static void test_remote_file_system(void **state) /* H88: noticed, said once, polled; the rest is watched */
 {
@@ -226,7 +237,8 @@ static void test_stop_discards(void **state) /* H95: pending files are discarded
         start();
         int64_t begin = ls_now_ns();
         put("lua/a.lua", "1");
-        while (ls_hotload_idle(site.hotload)) {}
+        while (ls_hotload_idle(site.hotload)) {
+        }
         stop();
         if (ls_now_ns() - begin >= ls_ms(1000)) continue; /* it has become due (H28) before this thread got its turn */
         assert_int_equal(bursts(), before);
@@ -240,7 +252,8 @@ static void test_stale_records(void **state) /* the library hands the records of
     (void)state;
     for (int i = 0; i < 10; i++) {
         start();
-        for (int j = 0; j < 20; j++) put("lua/a.lua", "x");
+        for (int j = 0; j < 20; j++)
+            put("lua/a.lua", "x");
         stop();
     }
     start();
@@ -253,7 +266,8 @@ static void test_stale_records(void **state) /* the library hands the records of
 static size_t open_files(void)
 {
     size_t count = 0;
-    for (int fd = 0; fd < 1024; fd++) count += fcntl(fd, F_GETFD) >= 0;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
     return count;
 }
 
@@ -284,7 +298,8 @@ static void *storm(void *arg)
     return NULL;
 }
 
-static void test_open_close_under_storm(void **state) /* 100 openings and closings while trees are made, renamed and deleted: nothing is left */
+static void test_open_close_under_storm(
+    void **state) /* 100 openings and closings while trees are made, renamed and deleted: nothing is left */
 {
     (void)state;
     pthread_t thread;
@@ -304,7 +319,8 @@ static void test_open_close_under_storm(void **state) /* 100 openings and closin
     pthread_join(thread, NULL);
     /* The storm's own descriptor may have been open at the first count. */
     assert_in_range(open_files(), before - 1, before);
-    for (size_t i = 0; i < site.count; i++) ls_burst_unref(site.bursts[i]);
+    for (size_t i = 0; i < site.count; i++)
+        ls_burst_unref(site.bursts[i]);
     site.count = site.looked = 0;
     start();
     remove_tree(at("lua"));
@@ -324,7 +340,8 @@ static void test_storm(void **state) /* a rename storm; afterwards everything is
     storming = true;
     assert_int_equal(pthread_create(&thread, NULL, storm, NULL), 0);
     int64_t until = ls_now_ns() + ls_ms(1500);
-    while (ls_now_ns() < until) ls_hotload_idle(site.hotload);
+    while (ls_now_ns() < until)
+        ls_hotload_idle(site.hotload);
     storming = false;
     pthread_join(thread, NULL);
     settle();
@@ -337,12 +354,15 @@ static void test_storm(void **state) /* a rename storm; afterwards everything is
         snprintf(name, sizeof name, "lua/d%d/m.lua", i);
         put(name, "calm");
         snprintf(wanted_text, sizeof wanted_text, "%s=calm", name);
-        const char *text = news(); /* a path in use may have been a link in the storm: then its old key stands before it */
-        if (!ls_has_suffix(text, wanted_text) || strstr(text, "||")) fail_msg("\"%s\" instead of \"%s\"", text, wanted_text);
+        const char *text =
+            news(); /* a path in use may have been a link in the storm: then its old key stands before it */
+        if (!ls_has_suffix(text, wanted_text) || strstr(text, "||"))
+            fail_msg("\"%s\" instead of \"%s\"", text, wanted_text);
     }
 }
 
-static void test_out_of_memory(void **state) /* each allocation of an opening fails once: refused, or working as far as it goes; nothing leaks */
+static void test_out_of_memory(
+    void **state) /* each allocation of an opening fails once: refused, or working as far as it goes; nothing leaks */
 {
     (void)state;
     dirs("apps/a/b");
@@ -365,7 +385,8 @@ static void test_out_of_memory(void **state) /* each allocation of an opening fa
     assert_true(n > 50);
 }
 
-static void test_wake_up_directory_taken(void **state) /* somebody cleans temporary directories: watching goes on, and can be stopped */
+static void test_wake_up_directory_taken(
+    void **state) /* somebody cleans temporary directories: watching goes on, and can be stopped */
 {
     (void)state;
     char name[512];
@@ -404,7 +425,8 @@ static void test_state(void **state) /* H101 */
     site.debounce_ms = 5000;
     start();
     put("apps/a.lua", "2");
-    while (ls_hotload_idle(site.hotload)) {}
+    while (ls_hotload_idle(site.hotload)) {
+    }
     assert_int_equal(ls_hotload_state_json(site.hotload, &text), 0);
     const char *json = ls_buf_text(&text), *value;
     size_t len;
@@ -424,10 +446,12 @@ static void test_many_sessions(void **state) /* uses from several threads at onc
     start();
     put("lua/a.lua", "1");
     news();
-    for (int64_t i = 0; i < 2000; i++) loaded(i, "lua/a.lua", "lua/a.lua");
+    for (int64_t i = 0; i < 2000; i++)
+        loaded(i, "lua/a.lua", "lua/a.lua");
     settle();
     long uses = uses_of("lua");
-    for (int64_t i = 0; i < 1999; i++) ls_hotload_session_ended(site.hotload, i);
+    for (int64_t i = 0; i < 1999; i++)
+        ls_hotload_session_ended(site.hotload, i);
     settle();
     assert_int_equal(uses_of("lua"), uses); /* one path is one use, however many sessions */
     put("lua/a.lua", "2");
@@ -438,8 +462,22 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, limits_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_overflow_record), T(test_overflow_finds_changes), T(test_overflow_same_number), T(test_real_overflow), T(test_watch_limit), T(test_remote_file_system), T(test_polling),
-        T(test_second_loader), T(test_stop_discards), T(test_stale_records), T(test_open_close_under_storm), T(test_storm), T(test_out_of_memory), T(test_wake_up_directory_taken), T(test_state), T(test_many_sessions),
+        T(test_overflow_record),
+        T(test_overflow_finds_changes),
+        T(test_overflow_same_number),
+        T(test_real_overflow),
+        T(test_watch_limit),
+        T(test_remote_file_system),
+        T(test_polling),
+        T(test_second_loader),
+        T(test_stop_discards),
+        T(test_stale_records),
+        T(test_open_close_under_storm),
+        T(test_storm),
+        T(test_out_of_memory),
+        T(test_wake_up_directory_taken),
+        T(test_state),
+        T(test_many_sessions),
     };
     return cmocka_run_group_tests_name("hotload: limits", tests, NULL, NULL);
 }

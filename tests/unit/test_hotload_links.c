@@ -50,7 +50,8 @@ static void test_directory_link(void **state) /* H14: lua/fleet → ../shared/fl
     expect("");
 }
 
-static void test_view_links(void **state) /* H73, H81: the link's own name counts, whatever the target is called; re-pointed = changed */
+static void test_view_links(
+    void **state) /* H73, H81: the link's own name counts, whatever the target is called; re-pointed = changed */
 {
     (void)state;
     dirs("../theme");
@@ -95,7 +96,8 @@ static void test_chain(void **state) /* H14: every intermediate link of a chain 
     expect("../two/y.lua=yy");
 }
 
-static void test_counts(void **state) /* H15: two links into one directory count 2, after removal of one 1, still watched */
+static void test_counts(
+    void **state) /* H15: two links into one directory count 2, after removal of one 1, still watched */
 {
     (void)state;
     dirs("../shared");
@@ -136,7 +138,8 @@ static void test_same_directory_spelled_twice(void **state) /* H11: one watch by
     expect("apps/x/a.lua=3");
 }
 
-static void test_reachable_twice(void **state) /* H15, H80: when the place that had a folder goes, the other one gets it, with its views */
+static void test_reachable_twice(
+    void **state) /* H15, H80: when the place that had a folder goes, the other one gets it, with its views */
 {
     (void)state;
     dirs("../theme");
@@ -158,7 +161,8 @@ static void repoint_by_rename(const char *target, const char *link_path)
     move("lua/.tmp-link", link_path);
 }
 
-static void test_repointed(void **state) /* H17: `ln -sfn` in either of its two ways: new key with the old one beside it */
+static void test_repointed(
+    void **state) /* H17: `ln -sfn` in either of its two ways: new key with the old one beside it */
 {
     (void)state;
     put("apps/one.lua", "one");
@@ -228,7 +232,8 @@ static void test_link_and_file_swap(void **state) /* section 14: link replaced b
     expect("lua/x.lua>apps/one.lua=one");
 }
 
-static void test_dangling(void **state) /* H18: a link without target counts as deleted and is watched for its return; loops harm nothing */
+static void test_dangling(
+    void **state) /* H18: a link without target counts as deleted and is watched for its return; loops harm nothing */
 {
     (void)state;
     put("apps/one.lua", "one");
@@ -242,7 +247,9 @@ static void test_dangling(void **state) /* H18: a link without target counts as 
     settle();
     gone("apps/one.lua");
     expect("apps/one.lua=-");
-    assert_string_equal(site.log, "Hot reload: apps/one.lua was deleted; its code stays as it is.\n"); /* section 14: level 1, no error */
+    assert_string_equal(
+        site.log,
+        "Hot reload: apps/one.lua was deleted; its code stays as it is.\n"); /* section 14: level 1, no error */
     site.log[site.log_len = 0] = 0;
     put("apps/one.lua", "back");
     expect("apps/one.lua=back");
@@ -265,7 +272,8 @@ static void test_outside_root(void **state) /* H19: keys that start with ../ */
     expect("../a/b/x.lua=2");
 }
 
-static void test_hidden_chain(void **state) /* a configuration volume: every file leads through a link of a hidden name, which is flipped */
+static void test_hidden_chain(
+    void **state) /* a configuration volume: every file leads through a link of a hidden name, which is flipped */
 {
     (void)state;
     dirs("lua/..v1");
@@ -310,9 +318,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_file_link), T(test_link_inside), T(test_directory_link), T(test_view_links), T(test_chain), T(test_counts), T(test_same_directory_spelled_twice), T(test_reachable_twice),
-        T(test_repointed), T(test_repointed_directory), T(test_two_paths_repointed), T(test_link_and_file_swap), T(test_dangling), T(test_outside_root), T(test_hidden_chain),
-        T(test_links_of_locks), T(test_symlinked_root),
+        T(test_file_link),
+        T(test_link_inside),
+        T(test_directory_link),
+        T(test_view_links),
+        T(test_chain),
+        T(test_counts),
+        T(test_same_directory_spelled_twice),
+        T(test_reachable_twice),
+        T(test_repointed),
+        T(test_repointed_directory),
+        T(test_two_paths_repointed),
+        T(test_link_and_file_swap),
+        T(test_dangling),
+        T(test_outside_root),
+        T(test_hidden_chain),
+        T(test_links_of_locks),
+        T(test_symlinked_root),
     };
     return cmocka_run_group_tests_name("hotload: links", tests, NULL, NULL);
 }

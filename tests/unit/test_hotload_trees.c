@@ -51,7 +51,8 @@ static void test_new_directory(void **state) /* H9: files that arrived before th
     }
     settle();
     size_t found = 0;
-    for (; site.looked < bursts(); site.looked++) found += site.bursts[site.looked]->file_count;
+    for (; site.looked < bursts(); site.looked++)
+        found += site.bursts[site.looked]->file_count;
     assert_true(found >= 20);
 }
 
@@ -72,7 +73,8 @@ static void test_not_descended(void **state) /* H10 */
     assert_int_equal(uses_of("lua/node_modules"), 0);
 }
 
-static void test_deleted_and_recreated(void **state) /* H13, HX3: also when the new directory gets the inode of the old one */
+static void test_deleted_and_recreated(
+    void **state) /* H13, HX3: also when the new directory gets the inode of the old one */
 {
     (void)state;
     dirs("apps/a/sub");
@@ -129,7 +131,8 @@ static void test_renamed_and_back(void **state) /* section 14: directory of load
     expect("apps/a/in/m.lua=3");
 }
 
-static void test_swapped(void **state) /* H13: a whole tree replaced by rename is one burst, and its successor is watched */
+static void test_swapped(
+    void **state) /* H13: a whole tree replaced by rename is one burst, and its successor is watched */
 {
     (void)state;
     dirs("apps/a");
@@ -151,7 +154,8 @@ static void test_swapped(void **state) /* H13: a whole tree replaced by rename i
     expect("");
 }
 
-static void test_root_deleted_and_back(void **state) /* H13: the root itself, by deletion and by rename of it and of what it lies in */
+static void test_root_deleted_and_back(
+    void **state) /* H13: the root itself, by deletion and by rename of it and of what it lies in */
 {
     (void)state;
     put("lua/m.lua", "1");
@@ -180,7 +184,8 @@ static void test_root_deleted_and_back(void **state) /* H13: the root itself, by
     expect("lua/m.lua=5");
 }
 
-static void test_loaded_elsewhere(void **state) /* H7: a module outside the trees is watched from its loading on; H12: its directory, not the file */
+static void test_loaded_elsewhere(
+    void **state) /* H7: a module outside the trees is watched from its loading on; H12: its directory, not the file */
 {
     (void)state;
     dirs("other/deep");
@@ -254,8 +259,10 @@ static void test_ten_thousand_folders(void **state) /* H89: the number of watche
         for (int j = 0; j < 100; j++) {
             char name[64];
             snprintf(name, sizeof name, "lua/d%02d/e%02d", i, j);
-            if (j == 0) dirs(name);
-            else assert_int_equal(mkdir(at("%s", name), 0755), 0);
+            if (j == 0)
+                dirs(name);
+            else
+                assert_int_equal(mkdir(at("%s", name), 0755), 0);
         }
     int64_t begin = ls_now_ns();
     start();
@@ -281,8 +288,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_from_the_start), T(test_missing_trees), T(test_new_directory), T(test_not_descended), T(test_deleted_and_recreated), T(test_gone_then_back),
-        T(test_renamed_and_back), T(test_swapped), T(test_root_deleted_and_back), T(test_loaded_elsewhere), T(test_wanted), T(test_uses_are_shared),
+        T(test_from_the_start),        T(test_missing_trees),    T(test_new_directory),    T(test_not_descended),
+        T(test_deleted_and_recreated), T(test_gone_then_back),   T(test_renamed_and_back), T(test_swapped),
+        T(test_root_deleted_and_back), T(test_loaded_elsewhere), T(test_wanted),           T(test_uses_are_shared),
         T(test_ten_thousand_folders),
     };
     return cmocka_run_group_tests_name("hotload: trees", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Who is the user who serves, at this machine (Q3, P91a, H100): the one decision, over everything a request can say. What follows from it is in
- * tests/server/origin.test.js, against the program. */
+/* Who is the user who serves, at this machine (Q3, P91a, H100): the one decision, over everything a request can say.
+ * What follows from it is in tests/server/origin.test.js, against the program. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,13 +22,13 @@ struct asked {
     const char *version;                 /* NULL = 1.1 */
     const char *const *origins;
     int lua_property;
-    bool everywhere;                     /* the server listens on other addresses too */
+    bool everywhere;                                     /* the server listens on other addresses too */
     enum { OURS_UID, ROOT_UID, OTHER_UID, NO_UID } user; /* whose program it is */
 };
 
-#define HOST "Host: 127.0.0.1:8080"
-#define ORIGIN "Origin: http://127.0.0.1:8080"
-#define OURS HOST "|" ORIGIN
+#define HOST       "Host: 127.0.0.1:8080"
+#define ORIGIN     "Origin: http://127.0.0.1:8080"
+#define OURS       HOST "|" ORIGIN
 #define PAGE(text) .peer = "127.0.0.1", .method = "POST", .headers = (text)
 
 static const struct asked table[] = {
@@ -43,7 +43,12 @@ static const struct asked table[] = {
     {.expected = false, PAGE(OURS), .user = OTHER_UID, .lua_property = -1},
     {.expected = false, PAGE(OURS), .user = OTHER_UID, .lua_property = 1},
     {.expected = false, PAGE(OURS), .user = NO_UID, .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin", .user = OTHER_UID, .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-origin",
+     .user = OTHER_UID,
+     .lua_property = -1},
     /* what is missing */
     {.expected = false, PAGE(HOST)},
     {.expected = false, PAGE(ORIGIN)},
@@ -86,21 +91,54 @@ static const struct asked table[] = {
     {.expected = true, PAGE(OURS), .origins = foreign, .lua_property = 1},
     {.expected = false, PAGE(HOST "|Origin: https://tool.example"), .origins = foreign, .lua_property = 1},
     /* reading without Origin */
-    {.expected = true, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin|Referer: http://127.0.0.1:8080/x", .lua_property = -1},
-    {.expected = true, .peer = "127.0.0.1", .method = "HEAD", .headers = HOST "|Sec-Fetch-Site: none", .lua_property = -1},
+    {.expected = true,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-origin|Referer: http://127.0.0.1:8080/x",
+     .lua_property = -1},
+    {.expected = true,
+     .peer = "127.0.0.1",
+     .method = "HEAD",
+     .headers = HOST "|Sec-Fetch-Site: none",
+     .lua_property = -1},
     {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST, .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-site", .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: cross-site", .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin|Referer: https://tool.example/x", .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin|Via: 1.1 proxy", .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "GET", .headers = HOST "|Sec-Fetch-Site: same-origin|Upgrade: websocket", .lua_property = -1},
-    {.expected = false, .peer = "127.0.0.1", .method = "POST", .headers = HOST "|Sec-Fetch-Site: same-origin", .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-site",
+     .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: cross-site",
+     .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-origin|Referer: https://tool.example/x",
+     .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-origin|Via: 1.1 proxy",
+     .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "GET",
+     .headers = HOST "|Sec-Fetch-Site: same-origin|Upgrade: websocket",
+     .lua_property = -1},
+    {.expected = false,
+     .peer = "127.0.0.1",
+     .method = "POST",
+     .headers = HOST "|Sec-Fetch-Site: same-origin",
+     .lua_property = -1},
 };
 
 /* Texts of `headers` are cut in place. */
 static void fill_request(struct mg_request_info *info, const struct asked *asked, char *headers)
 {
-    *info = (struct mg_request_info){.request_method = asked->method, .http_version = asked->version != NULL ? asked->version : "1.1"};
+    *info = (struct mg_request_info){.request_method = asked->method,
+                                     .http_version = asked->version != NULL ? asked->version : "1.1"};
     strcpy(info->remote_addr, asked->peer);
     for (char *rest, *line = strtok_r(headers, "|", &rest); line != NULL; line = strtok_r(NULL, "|", &rest)) {
         char *colon = strchr(line, ':');
@@ -122,7 +160,10 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
     ls__peer_seams.uid = give_uid;
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct asked *asked = &table[i];
-        struct web web = {.loopback = !asked->everywhere, .host = "127.0.0.1", .allow_origins = asked->origins, .lua_property = asked->lua_property};
+        struct web web = {.loopback = !asked->everywhere,
+                          .host = "127.0.0.1",
+                          .allow_origins = asked->origins,
+                          .lua_property = asked->lua_property};
         struct mg_request_info info;
         char headers[256];
         strcpy(headers, asked->headers);
@@ -130,7 +171,8 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
         peers_uid = (int64_t[]){geteuid(), 0, geteuid() + 1, -1}[asked->user];
         bool local = request_is_local(&web, &info);
         if (local != asked->expected)
-            fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers, local ? "let in" : "refused");
+            fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers,
+                     local ? "let in" : "refused");
         struct ls_rights rights = request_rights(&web, &info);
         assert_int_equal(rights.source, local);
         assert_int_equal(rights.lua, asked->lua_property > 0 || (asked->lua_property < 0 && local));

@@ -1,5 +1,5 @@
-/* Unit tests of lib/protocol: envelopes and message forms (P43 to P47), malformed input row by row (section 17), writing (section 5), the outgoing
- * queue (P58, P65, P97), and running out of memory. */
+/* Unit tests of lib/protocol: envelopes and message forms (P43 to P47), malformed input row by row (section 17),
+ * writing (section 5), the outgoing queue (P58, P65, P97), and running out of memory. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,18 +27,20 @@ static struct ls_batch *parse(const char *text)
 static const char *show(const struct ls_batch *batch)
 {
     static char text[4096];
-    static const char *const names[] = {"invalid", "create", "update", "destroy", "watch", "unwatch", "error", "get", "getObjects", "poll"};
+    static const char *const names[] = {"invalid", "create", "update", "destroy",    "watch",
+                                        "unwatch", "error",  "get",    "getObjects", "poll"};
     size_t at = (size_t)snprintf(text, sizeof text, "%s", batch->user_event ? "user:" : "");
     for (size_t i = 0; i < batch->count; i++) {
         const struct ls_message *m = &batch->messages[i];
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %lld", i ? "; " : "", names[m->type], (long long)m->id);
+        at +=
+            (size_t)snprintf(text + at, sizeof text - at, "%s%s %lld", i ? "; " : "", names[m->type], (long long)m->id);
         if (m->type == LS_MSG_CREATE)
-            at += (size_t)snprintf(text + at, sizeof text - at, " in %lld%s", (long long)m->parent, m->nowatch ? " nowatch" : "");
-        if (m->has_value)
-            at += (size_t)snprintf(text + at, sizeof text - at, " =%.*s", (int)m->value_len, m->value);
+            at += (size_t)snprintf(text + at, sizeof text - at, " in %lld%s", (long long)m->parent,
+                                   m->nowatch ? " nowatch" : "");
+        if (m->has_value) at += (size_t)snprintf(text + at, sizeof text - at, " =%.*s", (int)m->value_len, m->value);
         for (size_t p = 0; m->type != LS_MSG_INVALID && p < m->prop_count; p++)
-            at += (size_t)snprintf(text + at, sizeof text - at, " %.*s=%.*s", (int)m->props[p].name_len, m->props[p].name,
-                                   (int)m->props[p].value_len, m->props[p].value);
+            at += (size_t)snprintf(text + at, sizeof text - at, " %.*s=%.*s", (int)m->props[p].name_len,
+                                   m->props[p].name, (int)m->props[p].value_len, m->props[p].value);
         for (size_t n = 0; m->type != LS_MSG_INVALID && n < m->id_count; n++)
             at += (size_t)snprintf(text + at, sizeof text - at, " #%lld", (long long)m->ids[n]);
         if (m->type == LS_MSG_INVALID)
@@ -72,15 +74,17 @@ static void P43_P44_three_envelopes(void **state)
 static void P45_P46_nested_and_flat_forms(void **state)
 {
     (void)state;
-    expect("[{\"type\":\"update\",\"data\":{\"varId\":7,\"value\":\"x\"}},{\"type\":\"update\",\"id\":7,\"value\":\"x\"}]",
-           "update 7 =\"x\"; update 7 =\"x\"");
+    expect(
+        "[{\"type\":\"update\",\"data\":{\"varId\":7,\"value\":\"x\"}},{\"type\":\"update\",\"id\":7,\"value\":\"x\"}]",
+        "update 7 =\"x\"; update 7 =\"x\"");
     expect("{\"type\":\"update\",\"data\":{\"varId\":7},\"varId\":8,\"value\":1}", "update 7");
     expect("{\"type\":\"create\",\"id\":4,\"varId\":5,\"parentId\":1}", "create 4 in 1");
     expect("{\"type\":\"create\",\"varId\":5,\"parentId\":1}", "create 5 in 1");
     expect("{\"type\":\"destroy\",\"id\":4,\"varId\":5}", "destroy 5");
     expect("{\"type\":\"destroy\",\"id\":4}", "destroy 4");
-    expect("{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"nowatch\":true,\"unbound\":true,\"properties\":{\"path\":\"a.b\",\"x:high\":\"\"}}}",
-           "create 2 in 1 nowatch path=a.b x:high=");
+    expect(
+        "{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"nowatch\":true,\"unbound\":true,\"properties\":{\"path\":\"a.b\",\"x:high\":\"\"}}}",
+        "create 2 in 1 nowatch path=a.b x:high=");
     expect("{\"type\":\"get\",\"varIds\":[1,-4,9007199254740993]}", "get 0 #1 #-4 #9007199254740993");
     expect("{\"type\":\"getObjects\",\"data\":{\"objIds\":[]}}", "getObjects 0");
 }
@@ -94,13 +98,15 @@ static void P47_ids_and_values_are_exact(void **state)
     expect("{\"type\":\"update\",\"varId\":2,\"value\":null}", "update 2 =null");
     expect("{\"type\":\"update\",\"varId\":2}", "update 2");
     expect("{\"type\":\"update\",\"varId\":2,\"value\":\"a\\u0000b\"}", "update 2 =\"a\\u0000b\"");
-    expect("{\"type\":\"update\",\"varId\":2,\"value\":[{\"obj\":3},[1,{\"a\":null}]]}", "update 2 =[{\"obj\":3},[1,{\"a\":null}]]");
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":[{\"obj\":3},[1,{\"a\":null}]]}",
+           "update 2 =[{\"obj\":3},[1,{\"a\":null}]]");
 }
 
 static void property_texts_are_unescaped(void **state)
 {
     (void)state;
-    struct ls_batch *batch = parse("{\"type\":\"update\",\"varId\":2,\"properties\":{\"l\\u0061bel\":\"a\\u0000\\n\\\"\\ud83d\\ude00\"}}");
+    struct ls_batch *batch =
+        parse("{\"type\":\"update\",\"varId\":2,\"properties\":{\"l\\u0061bel\":\"a\\u0000\\n\\\"\\ud83d\\ude00\"}}");
     const struct ls_prop *prop = ls_message_prop(&batch->messages[0], "label");
     assert_non_null(prop);
     assert_int_equal(prop->value_len, 8);
@@ -115,27 +121,40 @@ static void half_characters_do_not_break_a_frame(void **state)
     expect("{\"type\":\"update\",\"varId\":2,\"properties\":{\"a\":\"a\\ud83d\"}}", "update 2 a=a\xef\xbf\xbd");
     expect("{\"type\":\"update\",\"varId\":2,\"properties\":{\"a\":\"\\\\ud83d \\udE00\\ud83d\\ude00\"}}",
            "update 2 a=\\ud83d \xef\xbf\xbd\xf0\x9f\x98\x80");
-    expect("{\"type\":\"update\",\"varId\":2,\"value\":\"\\ud83d\"}", "update 2 =\"\\ud83d\""); /* who reads the value sees to it */
+    expect("{\"type\":\"update\",\"varId\":2,\"value\":\"\\ud83d\"}",
+           "update 2 =\"\\ud83d\""); /* who reads the value sees to it */
 }
 
 /* Section 17, in the order of its table. */
 static void section_17_malformed_input(void **state)
 {
     (void)state;
-    static const struct { const char *frame, *shown; } rows[] = {
-        {"", ""}, {" \n", ""},
-        {"hello", "invalid 0 bad-message"}, {"12", "invalid 0 bad-message"}, {"\"x\"", "invalid 0 bad-message"}, {"null", "invalid 0 bad-message"},
+    static const struct {
+        const char *frame, *shown;
+    } rows[] = {
+        {"", ""},
+        {" \n", ""},
+        {"hello", "invalid 0 bad-message"},
+        {"12", "invalid 0 bad-message"},
+        {"\"x\"", "invalid 0 bad-message"},
+        {"null", "invalid 0 bad-message"},
         {"{\"type\":\"watch\",\"varId\":1", "invalid 0 bad-message"},
         {"{\"type\":\"watch\",\"varId\":1} x", "invalid 0 bad-message"},
         {"[{\"type\":\"watch\",\"varId\":1}] []", "invalid 0 bad-message"},
         {"[{\"type\":\"watch\",\"varId\":1},]", "invalid 0 bad-message"},
         {"[{\"type\":\"watch\",\"varId\":01}]", "invalid 0 bad-message"},
-        {"[1,{\"type\":\"watch\",\"varId\":1},null,[]]", "invalid 0 bad-message; watch 1; invalid 0 bad-message; invalid 0 bad-message"},
-        {"{\"messages\":[7,{\"type\":\"watch\",\"varId\":1}],\"userEvent\":true}", "user:invalid 0 bad-message; watch 1"},
-        {"{}", "invalid 0 unknown-type"}, {"{\"varId\":1}", "invalid 0 unknown-type"},
-        {"{\"type\":7,\"varId\":1}", "invalid 0 bad-message"}, {"{\"type\":null}", "invalid 0 bad-message"},
-        {"{\"type\":\"watch\"}", "invalid 0 bad-message"}, {"{\"type\":\"watch\",\"varId\":0}", "invalid 0 bad-message"},
-        {"{\"type\":\"watch\",\"varId\":1.5}", "invalid 0 bad-message"}, {"{\"type\":\"watch\",\"varId\":\"1\"}", "invalid 0 bad-message"},
+        {"[1,{\"type\":\"watch\",\"varId\":1},null,[]]",
+         "invalid 0 bad-message; watch 1; invalid 0 bad-message; invalid 0 bad-message"},
+        {"{\"messages\":[7,{\"type\":\"watch\",\"varId\":1}],\"userEvent\":true}",
+         "user:invalid 0 bad-message; watch 1"},
+        {"{}", "invalid 0 unknown-type"},
+        {"{\"varId\":1}", "invalid 0 unknown-type"},
+        {"{\"type\":7,\"varId\":1}", "invalid 0 bad-message"},
+        {"{\"type\":null}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\"}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":0}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":1.5}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"varId\":\"1\"}", "invalid 0 bad-message"},
         {"{\"type\":\"watch\",\"varId\":9223372036854775808}", "invalid 0 bad-message"},
         {"{\"type\":\"watch\",\"varId\":null}", "invalid 0 bad-message"},
         {"{\"type\":\"create\",\"id\":0,\"parentId\":1}", "invalid 0 bad-message"},
@@ -152,10 +171,12 @@ static void section_17_malformed_input(void **state)
         {"{\"type\":\"watch\",\"data\":{\"varId\":3},\"data\":{\"varId\":4}}", "watch 4"},
         {"{\"type\":\"watch\",\"varid\":3}", "invalid 0 bad-message"}, /* names are case-sensitive */
         {"{\"Type\":\"watch\",\"varId\":3}", "invalid 0 unknown-type"},
-        {"{\"messages\":[{\"type\":\"watch\",\"varId\":1}],\"messages\":[{\"type\":\"watch\",\"varId\":2}]}", "watch 2"},
+        {"{\"messages\":[{\"type\":\"watch\",\"varId\":1}],\"messages\":[{\"type\":\"watch\",\"varId\":2}]}",
+         "watch 2"},
         {"{\"type\":\"dance\",\"varId\":3}", "invalid 0 unknown-type"},
         {"{\"type\":\"poll\",\"wait\":\"1s\"}", "invalid 0 unknown-type"}, /* P118 */
-        {"{\"type\":\"get\",\"varIds\":[1,\"2\"]}", "invalid 0 bad-message"}, {"{\"type\":\"get\"}", "invalid 0 bad-message"},
+        {"{\"type\":\"get\",\"varIds\":[1,\"2\"]}", "invalid 0 bad-message"},
+        {"{\"type\":\"get\"}", "invalid 0 bad-message"},
         {"{\"type\":\"error\",\"varId\":1,\"code\":\"bad-viewdef\",\"description\":\"A.B: x\"}", "error 1"},
         {"{\"type\":\"error\"}", "error 0"},
     };
@@ -187,7 +208,9 @@ static void section_17_deep_nesting(void **state)
         strcpy(frame + at + 2 * depth, "}");
         struct ls_batch *batch = parse(frame);
         assert_int_equal(batch->count, 1);
-        assert_int_equal(batch->messages[0].type, depth < 995 ? LS_MSG_UPDATE : depth > 1001 ? LS_MSG_INVALID : batch->messages[0].type);
+        assert_int_equal(batch->messages[0].type, depth < 995    ? LS_MSG_UPDATE
+                                                  : depth > 1001 ? LS_MSG_INVALID
+                                                                 : batch->messages[0].type);
         ls_batch_free(batch);
         free(frame);
     }
@@ -200,8 +223,7 @@ static char *repeat(const char *head, const char *element, size_t count, const c
     char *frame = malloc(at + count * (len + 1) + strlen(tail) + 1);
     memcpy(frame, head, at);
     for (size_t i = 0; i < count; i++) {
-        if (i)
-            frame[at++] = ',';
+        if (i) frame[at++] = ',';
         memcpy(frame + at, element, len);
         at += len;
     }
@@ -238,7 +260,11 @@ static void P120_many_tiny_elements(void **state)
 static void Q2_too_many_messages_or_values(void **state)
 {
     (void)state;
-    static const struct { const char *head, *element; size_t count; const char *tail, *excess; } rows[] = {
+    static const struct {
+        const char *head, *element;
+        size_t count;
+        const char *tail, *excess;
+    } rows[] = {
         {"[", "{}", 10000, "]", NULL},
         {"[", "{}", 10001, "]", "10000 messages"},
         {" [ ", "0", 10001, " ] ", "10000 messages"},
@@ -259,7 +285,9 @@ static void Q2_too_many_messages_or_values(void **state)
         assert_non_null(batch);
         const struct ls_fault *fault = batch->messages[0].fault;
         if (rows[i].excess) {
-            snprintf(text, sizeof text, "the frame has more than %s, the limit of --max-messages; nothing of it has been done", rows[i].excess);
+            snprintf(text, sizeof text,
+                     "the frame has more than %s, the limit of --max-messages; nothing of it has been done",
+                     rows[i].excess);
             assert_int_equal(batch->count, 1);
             assert_false(batch->user_event);
             assert_string_equal(ls_fault_code(fault->kind), "too-large");
@@ -283,7 +311,8 @@ static void Q2_too_many_messages_or_values(void **state)
 static void P116_ids_count_once(void **state)
 {
     (void)state;
-    expect("{\"type\":\"get\",\"varIds\":[3,1,3,2,1,9223372036854775807,-5,9223372036854775807,-5,0,0]}", "get 0 #3 #1 #2 #9223372036854775807 #-5 #0");
+    expect("{\"type\":\"get\",\"varIds\":[3,1,3,2,1,9223372036854775807,-5,9223372036854775807,-5,0,0]}",
+           "get 0 #3 #1 #2 #9223372036854775807 #-5 #0");
     expect("{\"type\":\"getObjects\",\"objIds\":[7,7,7]}", "getObjects 0 #7");
     char *frame = repeat("{\"type\":\"get\",\"varIds\":[", "1", 900000, "]}");
     expect(frame, "get 0 #1");
@@ -293,7 +322,10 @@ static void P116_ids_count_once(void **state)
 static void P24_api_bodies(void **state)
 {
     (void)state;
-    static const struct { const char *type, *body, *shown; bool bad_json; } rows[] = {
+    static const struct {
+        const char *type, *body, *shown;
+        bool bad_json;
+    } rows[] = {
         {"watch", "{\"varId\":1}", "user:watch 1", false},
         {"watch", "{\"type\":\"destroy\",\"data\":{\"varId\":1}}", "user:watch 1", false},
         {"watch", "{\"type\":5,\"varId\":1}", "user:watch 1", false},
@@ -307,7 +339,8 @@ static void P24_api_bodies(void **state)
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         bool bad_json;
-        struct ls_batch *batch = ls_batch_parse(NULL, rows[i].type, rows[i].body, strlen(rows[i].body), 10000, &bad_json);
+        struct ls_batch *batch =
+            ls_batch_parse(NULL, rows[i].type, rows[i].body, strlen(rows[i].body), 10000, &bad_json);
         assert_string_equal(show(batch), rows[i].shown);
         assert_int_equal(bad_json, rows[i].bad_json);
         ls_batch_free(batch);
@@ -317,8 +350,14 @@ static void P24_api_bodies(void **state)
 static void P118_poll_waits(void **state)
 {
     (void)state;
-    static const struct { const char *body; int64_t wait; } rows[] = {
-        {"{}", -1}, {"{\"wait\":\"250ms\"}", 250}, {"{\"wait\":\"5s\"}", 5000}, {"{\"wait\":\"2h\"}", LS_POLL_MAX_MS},
+    static const struct {
+        const char *body;
+        int64_t wait;
+    } rows[] = {
+        {"{}", -1},
+        {"{\"wait\":\"250ms\"}", 250},
+        {"{\"wait\":\"5s\"}", 5000},
+        {"{\"wait\":\"2h\"}", LS_POLL_MAX_MS},
         {"{\"wait\":null}", -1},
     };
     bool bad_json;
@@ -336,10 +375,22 @@ static void P118_poll_waits(void **state)
 static void P87_property_suffixes(void **state)
 {
     (void)state;
-    static const struct { const char *name; size_t base; enum ls_priority priority; } rows[] = {
-        {"label", 5, LS_MEDIUM}, {"label:high", 5, LS_HIGH}, {"label:HIGH", 5, LS_HIGH}, {"label:med", 5, LS_MEDIUM},
-        {"label:Medium", 5, LS_MEDIUM}, {"label:low", 5, LS_LOW}, {"a:b:low", 3, LS_LOW}, {"a:zzz", 5, LS_MEDIUM}, {"a:", 2, LS_MEDIUM},
-        {":low", 4, LS_MEDIUM}, {"", 0, LS_MEDIUM},
+    static const struct {
+        const char *name;
+        size_t base;
+        enum ls_priority priority;
+    } rows[] = {
+        {"label", 5, LS_MEDIUM},
+        {"label:high", 5, LS_HIGH},
+        {"label:HIGH", 5, LS_HIGH},
+        {"label:med", 5, LS_MEDIUM},
+        {"label:Medium", 5, LS_MEDIUM},
+        {"label:low", 5, LS_LOW},
+        {"a:b:low", 3, LS_LOW},
+        {"a:zzz", 5, LS_MEDIUM},
+        {"a:", 2, LS_MEDIUM},
+        {":low", 4, LS_MEDIUM},
+        {"", 0, LS_MEDIUM},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         enum ls_priority priority;
@@ -357,12 +408,17 @@ static void section_5_written_messages(void **state)
     (void)state;
     struct ls_buf out = LS_BUF_INIT;
     const char *names[] = {"label", "namespace"}, *values[] = {"", "COMPACT"}, *quoted[] = {"a\"\n\x01"};
-    static const struct { int kind; const char *text; } rows[] = {
+    static const struct {
+        int kind;
+        const char *text;
+    } rows[] = {
         {0, "{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":\"Rusty Anchor\"}}"},
         {1, "{\"type\":\"update\",\"data\":{\"varId\":3,\"properties\":{\"label\":\"\",\"namespace\":\"COMPACT\"}}}"},
-        {2, "{\"type\":\"update\",\"data\":{\"varId\":-3,\"value\":null,\"properties\":{\"label\":\"a\\\"\\n\\u0001\"}}}"},
+        {2,
+         "{\"type\":\"update\",\"data\":{\"varId\":-3,\"value\":null,\"properties\":{\"label\":\"a\\\"\\n\\u0001\"}}}"},
         {3, "{\"type\":\"destroy\",\"data\":{\"varId\":12}}"},
-        {4, "{\"type\":\"error\",\"data\":{\"varId\":12,\"code\":\"path-failure\",\"description\":\"nothing at 'skipper' to set 'name' on\"}}"},
+        {4,
+         "{\"type\":\"error\",\"data\":{\"varId\":12,\"code\":\"path-failure\",\"description\":\"nothing at 'skipper' to set 'name' on\"}}"},
         {5, "{\"type\":\"error\",\"data\":{\"code\":\"bad-message\",\"description\":\"x\"}}"},
         {6, "{\"type\":\"get\",\"data\":{\"variables\":[]}}"},
     };
@@ -503,7 +559,8 @@ static void parsing_survives_every_failed_allocation(void **state)
     struct ls_buf frame = LS_BUF_INIT;
     ls_buf_str(&frame, "{\"userEvent\":true,\"messages\":[{\"type\":\"dance\"}");
     for (int i = 2; i < 400; i++)
-        ls_buf_printf(&frame, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"a\\n\"}}}", i);
+        ls_buf_printf(
+            &frame, ",{\"type\":\"create\",\"data\":{\"id\":%d,\"parentId\":1,\"properties\":{\"path\":\"a\\n\"}}}", i);
     ls_buf_str(&frame, "]}");
     bool done = false;
     int failures = 0;

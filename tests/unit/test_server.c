@@ -1,5 +1,5 @@
-/* The server as a library: what needs settings that no flag reaches, such as a short heartbeat (S6), and failures to open. The rules that people and
- * browsers meet are in tests/server, against the program. */
+/* The server as a library: what needs settings that no flag reaches, such as a short heartbeat (S6), and failures to
+ * open. The rules that people and browsers meet are in tests/server, against the program. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -23,7 +23,8 @@
 
 static int connect_to(int port)
 {
-    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in where = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&where, sizeof where), 0);
     return fd;
@@ -36,11 +37,9 @@ static bool read_until(int fd, char *text, size_t size, size_t *len, const char 
     while (memmem(text, *len, wanted, strlen(wanted)) == NULL) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         int64_t left = (until - ls_now_ns()) / 1000000;
-        if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
-            fail_msg("'%s' did not come in time", wanted);
+        if (left <= 0 || poll(&wait, 1, (int)left) <= 0) fail_msg("'%s' did not come in time", wanted);
         ssize_t n = recv(fd, text + *len, size - *len - 1, 0);
-        if (n <= 0)
-            return false;
+        if (n <= 0) return false;
         *len += (size_t)n;
         text[*len] = '\0';
     }
@@ -68,9 +67,11 @@ static int open_page(int port, const char *id)
     char text[2048];
     size_t len = 0;
     int fd = connect_to(port);
-    int n = snprintf(text, sizeof text,
-                     "GET /ws/%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", id);
+    int n = snprintf(
+        text, sizeof text,
+        "GET /ws/%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        id);
     assert_int_equal(send(fd, text, (size_t)n, 0), n);
     while (memmem(text, len, "\r\n\r\n", 4) == NULL) { /* byte by byte: what comes behind it is the test's */
         assert_true(len + 1 < sizeof text);
@@ -133,13 +134,15 @@ static void test_a_peer_that_answers_pings_stays_S6(void **state)
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     static const unsigned char pong[] = {0x8a, 0x80, 1, 2, 3, 4};
-    /* Whoever is held up for the time of two pings, the test or the reader, is to blame for a connection that is dropped: once again, then. */
+    /* Whoever is held up for the time of two pings, the test or the reader, is to blame for a connection that is
+     * dropped: once again, then. */
     int round = 0;
     for (int tries = 0; round < 8 && tries < 10; tries++) {
         int fd = open_page(fixture.ready.port, id);
         for (round = 0; round < 8; round++) {
             size_t len = 0;
-            if (!read_until(fd, text, sizeof text, &len, "\x89") || send(fd, pong, sizeof pong, MSG_NOSIGNAL) != sizeof pong)
+            if (!read_until(fd, text, sizeof text, &len, "\x89") ||
+                send(fd, pong, sizeof pong, MSG_NOSIGNAL) != sizeof pong)
                 break;
         }
         close(fd);
@@ -157,21 +160,26 @@ static void test_a_peer_whose_session_computes_stays_S6(void **state)
     char id[33], text[8192];
     size_t len = 0;
     prepare(&fixture, &config);
-    write_file(fixture.dir, "lua/main.lua", "session:createAppVariable({ type = 'App', name = 'North', wait = function() os.execute('sleep 1') end })\n");
+    write_file(
+        fixture.dir, "lua/main.lua",
+        "session:createAppVariable({ type = 'App', name = 'North', wait = function() os.execute('sleep 1') end })\n");
     config.heartbeat_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int fd = open_page(fixture.ready.port, id);
-    /* The reader runs what comes on an idle session itself: so it reads nothing meanwhile. And it sends the answer before it goes on. */
+    /* The reader runs what comes on an idle session itself: so it reads nothing meanwhile. And it sends the answer
+     * before it goes on. */
     static const char first[] = "{\"userEvent\":true,\"messages\":[{\"type\":\"get\",\"varIds\":[]}]}";
     unsigned char head[sizeof first + 6] = {0x81, 0x80 | (sizeof first - 1)};
     memcpy(head + 6, first, sizeof first - 1);
     assert_int_equal(send(fd, head, sizeof first + 5, 0), sizeof first + 5);
     assert_true(read_until(fd, text, sizeof text, &len, "\"variables\""));
     len = 0;
-    static const char message[] = "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"wait()\",\"access\":\"action\"}},"
-                                  "{\"type\":\"update\",\"id\":2,\"value\":null},{\"type\":\"get\",\"varIds\":[1]}]}";
-    unsigned char frame[sizeof message + 8] = {0x81, 0x80 | 126, (sizeof message - 1) >> 8, (sizeof message - 1) & 255}; /* a mask of zeros */
+    static const char message[] =
+        "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"wait()\",\"access\":\"action\"}},"
+        "{\"type\":\"update\",\"id\":2,\"value\":null},{\"type\":\"get\",\"varIds\":[1]}]}";
+    unsigned char frame[sizeof message + 8] = {0x81, 0x80 | 126, (sizeof message - 1) >> 8,
+                                               (sizeof message - 1) & 255}; /* a mask of zeros */
     memcpy(frame + 8, message, sizeof message - 1);
     assert_int_equal(send(fd, frame, sizeof message + 7, 0), sizeof message + 7);
     assert_true(read_until(fd, text, sizeof text, &len, "\"variables\""));
@@ -184,7 +192,9 @@ static void ask(int port, const char *method, const char *where, const char *bod
 {
     size_t len = 0;
     int fd = connect_to(port);
-    int n = snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, where, strlen(body), body);
+    int n =
+        snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                 method, where, strlen(body), body);
     assert_int_equal(send(fd, text, (size_t)n, 0), n);
     while (read_until(fd, text, size, &len, "never sent"))
         continue;
@@ -204,7 +214,8 @@ static void test_P25_an_api_client_ends_some_time_after_its_last_request(void **
     snprintf(where, sizeof where, "/api/create?client=tool&session=%s", id);
     snprintf(listing, sizeof listing, "/%s/variables.json", id);
     int64_t begun = ls_now_ns();
-    ask(fixture.ready.port, "POST", where, "{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"name\"}}", text, sizeof text);
+    ask(fixture.ready.port, "POST", where, "{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"name\"}}", text,
+        sizeof text);
     assert_non_null(strstr(text, " 200 "));
     do {
         ask(fixture.ready.port, "GET", listing, "", text, sizeof text);
@@ -224,15 +235,13 @@ static int64_t trickle(int port, const char *head, int every_ms, char *text, siz
     assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (ls_now_ns() - since > DEADLINE_NS)
-            fail_msg("the connection did not end in time");
+        if (ls_now_ns() - since > DEADLINE_NS) fail_msg("the connection did not end in time");
         if (poll(&wait, 1, every_ms) == 0) {
             send(fd, "1\r\n", 1 + 2 * (strstr(head, "chunked") != NULL), MSG_NOSIGNAL);
             continue;
         }
         ssize_t n = recv(fd, text + len, size - len - 1, 0);
-        if (n <= 0)
-            break;
+        if (n <= 0) break;
         len += (size_t)n;
     }
     text[len] = '\0';
@@ -247,15 +256,18 @@ static bool is_taken_slowly(int port, const char *id)
     size_t len = 0;
     int fd = connect_to(port);
     memset(part, ' ', sizeof part);
-    snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 131086\r\n\r\n", id);
+    snprintf(
+        head, sizeof head,
+        "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 131086\r\n\r\n",
+        id);
     assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
     bool sent = true;
     for (int i = 0; i < 32 && sent; i++) {
         sent = send(fd, part, sizeof part, MSG_NOSIGNAL) == sizeof part;
         poll(NULL, 0, 20);
     }
-    bool taken = sent && send(fd, "{\"varIds\":[1]}", 14, MSG_NOSIGNAL) == 14 && read_until(fd, text, sizeof text, &len, "\r\n\r\n") &&
-                 strstr(text, "HTTP/1.1 200 ") != NULL;
+    bool taken = sent && send(fd, "{\"varIds\":[1]}", 14, MSG_NOSIGNAL) == 14 &&
+                 read_until(fd, text, sizeof text, &len, "\r\n\r\n") && strstr(text, "HTTP/1.1 200 ") != NULL;
     close(fd);
     return taken;
 }
@@ -272,7 +284,8 @@ static void test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come(void 
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", id, lengths[i]);
+        snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", id,
+                 lengths[i]);
         int64_t ms = trickle(fixture.ready.port, head, i == 1 ? 9000 : 20, text, sizeof text);
         assert_true(ms >= 290 && ms < 9000);
         assert_non_null(strstr(text, "HTTP/1.1 400 "));

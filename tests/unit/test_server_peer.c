@@ -1,5 +1,5 @@
-/* Which user a connection is from (Q3, P91a): what the kernel says, and the token of the start line where it says nothing. What other
- * users may is in tests/server/security.test.js, against the program. */
+/* Which user a connection is from (Q3, P91a): what the kernel says, and the token of the start line where it says
+ * nothing. What other users may is in tests/server/security.test.js, against the program. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,7 +22,7 @@
 #include "server_site.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define NOBODY 65534
+#define NOBODY       65534
 
 /* A connection: the client's end, the server's end, and what each is called. */
 struct pair {
@@ -39,7 +39,8 @@ static void name_end(int fd, char *address, int *port)
     struct sockaddr_in *v4 = (struct sockaddr_in *)&where;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&where;
     bool four = where.ss_family == AF_INET;
-    assert_non_null(inet_ntop(where.ss_family, four ? (void *)&v4->sin_addr : (void *)&v6->sin6_addr, address, INET6_ADDRSTRLEN));
+    assert_non_null(
+        inet_ntop(where.ss_family, four ? (void *)&v4->sin_addr : (void *)&v6->sin6_addr, address, INET6_ADDRSTRLEN));
     *port = ntohs(four ? v4->sin_port : v6->sin6_port);
 }
 
@@ -84,8 +85,7 @@ static void close_pair(struct pair *pair)
 {
     close(pair->server);
     close(pair->listening);
-    if (pair->client >= 0)
-        close(pair->client);
+    if (pair->client >= 0) close(pair->client);
 }
 
 static int64_t uid_of(const struct pair *pair)
@@ -103,19 +103,22 @@ static void if_it_is_told(void (*check)(void))
 
 static void check_own(void)
 {
-    static const char *const ends[][2] = {
-        {"127.0.0.1", "127.0.0.1"}, {"127.0.0.1", "::ffff:127.0.0.1"}, {"127.1.2.3", "127.1.2.3"}, {"::1", "::1"}, {"::ffff:127.0.0.1", "127.0.0.1"}};
+    static const char *const ends[][2] = {{"127.0.0.1", "127.0.0.1"},
+                                          {"127.0.0.1", "::ffff:127.0.0.1"},
+                                          {"127.1.2.3", "127.1.2.3"},
+                                          {"::1", "::1"},
+                                          {"::ffff:127.0.0.1", "127.0.0.1"}};
     for (size_t i = 0; i < COUNT(ends); i++) {
         struct pair pair;
         if (!open_pair(&pair, ends[i][0], ends[i][1])) {
             print_message("SKIPPED %s: this machine does not have it\n", ends[i][0]);
             continue;
         }
-        if (uid_of(&pair) != geteuid())
-            fail_msg("a connection to %s from %s", ends[i][0], ends[i][1]);
+        if (uid_of(&pair) != geteuid()) fail_msg("a connection to %s from %s", ends[i][0], ends[i][1]);
         assert_true(peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
         /* Exactly this connection: no other port, no other address, and not the one that listens there. */
-        assert_int_equal(peer_uid(pair.client_address, pair.client_port ^ 1, pair.server_address, pair.server_port), -1);
+        assert_int_equal(peer_uid(pair.client_address, pair.client_port ^ 1, pair.server_address, pair.server_port),
+                         -1);
         assert_int_equal(peer_uid("127.9.9.9", pair.client_port, pair.server_address, pair.server_port), -1);
         assert_int_equal(peer_uid("", pair.client_port, pair.server_address, pair.server_port), -1);
         assert_int_equal(peer_uid(pair.server_address, pair.server_port, pair.client_address, 1), -1);
@@ -129,7 +132,8 @@ static void Q3_the_kernel_tells_whose_a_connection_is(void **state)
     if_it_is_told(check_own);
 }
 
-/* One that has said that it sends no more is still there; one that is closed is nobody's, though the kernel says uid 0 for it. */
+/* One that has said that it sends no more is still there; one that is closed is nobody's, though the kernel says uid 0
+ * for it. */
 static void check_closed(void)
 {
     struct pair pair;
@@ -150,7 +154,8 @@ static void Q3_a_closed_connection_is_nobodys(void **state)
     if_it_is_told(check_closed);
 }
 
-/* Nor is it that of a socket that has taken the same port and is not connected yet: here one whose server takes no more. */
+/* Nor is it that of a socket that has taken the same port and is not connected yet: here one whose server takes no
+ * more. */
 static void check_connecting(void)
 {
     struct sockaddr_storage where;
@@ -199,7 +204,8 @@ static void check_other(void)
         len = fill_address(&where, "127.0.0.1", pair.server_port);
         int fd = setuid(NOBODY) == 0 ? socket(AF_INET, SOCK_STREAM, 0) : -1;
         close(go[1]);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&where, len) < 0 || write(done[1], "x", 1) != 1 || read(go[0], &byte, 1) < 0)
+        if (fd < 0 || connect(fd, (struct sockaddr *)&where, len) < 0 || write(done[1], "x", 1) != 1 ||
+            read(go[0], &byte, 1) < 0)
             _exit(1);
         _exit(0);
     }
@@ -238,22 +244,27 @@ static void start_plain(struct fixture *fixture)
 }
 
 /* The answer to one request, as a text that is valid until the next. `more` are complete header lines. */
-static const char *ask(const struct fixture *fixture, const char *method, const char *where, const char *more, const char *body)
+static const char *ask(const struct fixture *fixture, const char *method, const char *where, const char *more,
+                       const char *body)
 {
     static char text[16384];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fixture->ready.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)fixture->ready.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    int asked = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nOrigin: http://127.0.0.1:%d\r\nAccept: text/html\r\nConnection: close\r\n"
-                         "Content-Length: %zu\r\n%s\r\n%s", method, where, fixture->ready.port, fixture->ready.port, strlen(body), more, body);
+    int asked = snprintf(
+        text, sizeof text,
+        "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nOrigin: http://127.0.0.1:%d\r\nAccept: text/html\r\nConnection: close\r\n"
+        "Content-Length: %zu\r\n%s\r\n%s",
+        method, where, fixture->ready.port, fixture->ready.port, strlen(body), more, body);
     assert_int_equal(send(fd, text, (size_t)asked, 0), asked);
     size_t len = 0;
     int64_t until = ls_now_ns() + ls_ms(10000);
     for (ssize_t n = 1; n > 0; len += (size_t)(n > 0 ? n : 0)) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         int64_t left = (until - ls_now_ns()) / 1000000;
-        if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
-            fail_msg("no answer to %s %s", method, where);
+        if (left <= 0 || poll(&wait, 1, (int)left) <= 0) fail_msg("no answer to %s %s", method, where);
         n = recv(fd, text + len, sizeof text - len - 1, 0);
     }
     close(fd);
@@ -291,7 +302,8 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
     assert_null(strstr(answer, "lsess-token"));
     memcpy(id, strstr(answer, "Location: /") + 11, LS_RANDOM_ID);
     id[LS_RANDOM_ID] = '\0';
-    const char *const wrong[] = {"", "0", "00000000000000000000000000000000", "000000000000000000000000000000000", "%00"};
+    const char *const wrong[] = {"", "0", "00000000000000000000000000000000", "000000000000000000000000000000000",
+                                 "%00"};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         snprintf(where, sizeof where, "/?t=%s", wrong[i]);
         answer = ask(&fixture, "GET", where, "", "");
@@ -302,16 +314,19 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
     }
     assert_false(may_run(&fixture, id, ""));
 
-    /* The right one goes into a cookie that scripts do not see and other sites' pages do not send, and out of the address. */
+    /* The right one goes into a cookie that scripts do not see and other sites' pages do not send, and out of the
+     * address. */
     snprintf(where, sizeof where, "/?t=%s", token);
     answer = ask(&fixture, "GET", where, "", "");
     assert_non_null(strstr(answer, "HTTP/1.1 302"));
-    snprintf(cookie, sizeof cookie, "Set-Cookie: lsess-token-%d=%s; Path=/; HttpOnly; SameSite=Strict\r\n", fixture.ready.port, token);
+    snprintf(cookie, sizeof cookie, "Set-Cookie: lsess-token-%d=%s; Path=/; HttpOnly; SameSite=Strict\r\n",
+             fixture.ready.port, token);
     assert_non_null(strstr(answer, cookie));
     assert_null(strstr(strstr(answer, "Location: "), "t="));
     snprintf(cookie, sizeof cookie, "Cookie: ui-session=%s; lsess-token-%d=%s\r\n", id, fixture.ready.port, token);
     assert_true(may_run(&fixture, id, cookie));
-    snprintf(cookie, sizeof cookie, "Cookie: lsess-token-%d=%s\r\nX-Forwarded-For: 192.0.2.7\r\n", fixture.ready.port, token);
+    snprintf(cookie, sizeof cookie, "Cookie: lsess-token-%d=%s\r\nX-Forwarded-For: 192.0.2.7\r\n", fixture.ready.port,
+             token);
     assert_false(may_run(&fixture, id, cookie)); /* a proxy, whatever it sends */
     snprintf(cookie, sizeof cookie, "Cookie: lsess-token-%d=%s\r\n", fixture.ready.port + 1, token);
     assert_false(may_run(&fixture, id, cookie)); /* another server's */

@@ -3,28 +3,25 @@
 
 #include <pthread.h>
 
-#define OPEN(name) \
-    struct place name; \
+#define OPEN(name)                                                                                                     \
+    struct place name;                                                                                                 \
     open_place(&name)
 
 static void open_place(struct place *place)
 {
     LS_ERR(err);
     place_make(place);
-    if (place_open(place, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (place_open(place, &err) != 0) fail_msg("%s", ls_err_text(&err));
 }
 
 static void assert_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("'%s' does not contain '%s'", text, part);
+    if (!strstr(text, part)) fail_msg("'%s' does not contain '%s'", text, part);
 }
 
 static void assert_lacks(const char *text, const char *part)
 {
-    if (strstr(text, part))
-        fail_msg("'%s' contains '%s'", text, part);
+    if (strstr(text, part)) fail_msg("'%s' contains '%s'", text, part);
 }
 
 static unsigned occurrences(const char *text, const char *part)
@@ -83,7 +80,8 @@ static void l5_time_limit_ends_every_loop(void **state)
     struct ls_eval eval;
     assert_int_equal(place_eval(&place, "while true do coroutine.resume(co) end", false, &eval, &err), LS_ELIMIT);
     ls_buf_release(&eval.json);
-    assert_string_equal(place_show(&place, "select('#', coroutine.resume(coroutine.create(function() return 1 end)))"), "2");
+    assert_string_equal(place_show(&place, "select('#', coroutine.resume(coroutine.create(function() return 1 end)))"),
+                        "2");
     place_remove(&place);
 }
 
@@ -133,7 +131,8 @@ static void c4_interrupt_from_another_thread(void **state)
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, interrupt_soon, &place), 0);
     struct ls_eval eval;
-    assert_int_equal(place_eval(&place, "print('here') while true do pcall(error) end", true, &eval, &err), LS_EINTERRUPTED);
+    assert_int_equal(place_eval(&place, "print('here') while true do pcall(error) end", true, &eval, &err),
+                     LS_EINTERRUPTED);
     pthread_join(thread, NULL);
     ls_buf_release(&eval.json);
     assert_string_equal(place_show(&place, "'alive'"), "alive");
@@ -176,9 +175,18 @@ static void l13_sandbox(void **state)
     place_make(&place);
     place.config.sandbox = true;
     assert_int_equal(place_open(&place, &err), 0);
-    static const char *const calls[] = {"io.open('x')", "io.popen('ls')", "os.execute('ls')", "os.remove('x')", "os.rename('x', 'y')",
-                                        "os.tmpname()", "debug.getinfo(1)", "dofile('/etc/hostname')", "loadfile('/etc/hostname')",
-                                        "io.stdin:read()", "io.stdout", "io.stderr:write('x')"};
+    static const char *const calls[] = {"io.open('x')",
+                                        "io.popen('ls')",
+                                        "os.execute('ls')",
+                                        "os.remove('x')",
+                                        "os.rename('x', 'y')",
+                                        "os.tmpname()",
+                                        "debug.getinfo(1)",
+                                        "dofile('/etc/hostname')",
+                                        "loadfile('/etc/hostname')",
+                                        "io.stdin:read()",
+                                        "io.stdout",
+                                        "io.stderr:write('x')"};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         assert_has(place_show(&place, calls[i]), "--sandbox");
     assert_string_equal(place_show(&place, "type(os.time()), io.other, #('x'):rep(3)"), "number\tnil\t3");
@@ -200,11 +208,13 @@ static void l32_main(void **state)
     assert_int_equal(ls_session_run_main(place.session, &err), 0); /* its absence is no error */
     assert_has(ls_buf_text(&place.wanted), "lua/main.lua,");
     place_shut(&place);
-    place_write(&place, "lua/main.lua", "local name, key = ...\nNAME, KEY = name, key\nAPP = session:getApp() ID = session._sessionID\n"
-                                        "session:createAppVariable({})");
+    place_write(&place, "lua/main.lua",
+                "local name, key = ...\nNAME, KEY = name, key\nAPP = session:getApp() ID = session._sessionID\n"
+                "session:createAppVariable({})");
     assert_int_equal(place_open(&place, &err), 0);
     assert_int_equal(ls_session_run_main(place.session, &err), 0);
-    assert_string_equal(place_show(&place, "NAME, KEY, APP, ID, session.reloading"), "main\tlua/main.lua\tnil\t7\tfalse");
+    assert_string_equal(place_show(&place, "NAME, KEY, APP, ID, session.reloading"),
+                        "main\tlua/main.lua\tnil\t7\tfalse");
     assert_true(ls_session_is_loaded(place.session, "lua/main.lua"));
     assert_has(ls_buf_text(&place.loaded), "lua/main.lua,");
     place_shut(&place);
@@ -296,7 +306,10 @@ static void l143_error_objects(void **state)
     (void)state;
     OPEN(place);
     assert_int_equal(strncmp(place_show(&place, "error({code = 5})"), "{\"code\":5}", 10), 0);
-    assert_int_equal(strncmp(place_show(&place, "error(setmetatable({}, {__tostring = function() return 'shown' end}))"), "shown", 5), 0);
+    assert_int_equal(
+        strncmp(place_show(&place, "error(setmetatable({}, {__tostring = function() return 'shown' end}))"), "shown",
+                5),
+        0);
     assert_has(place_show(&place, "error()"), "nil");
     assert_has(place_show(&place, "error(print)"), "function");
     assert_has(place_show(&place, "error(setmetatable({}, {__tostring = error}))"), "table");
@@ -307,15 +320,19 @@ static void c4_eval(void **state)
 {
     (void)state;
     OPEN(place);
-    place_do(&place, "P = session:prototype('Contact', {}) c = P:new{firstName = 'Alice', tags = {1, {2, {3}}}, n = 1.5} c.me = c");
-    assert_string_equal(place_show(&place, "c"), "Contact {firstName = \"Alice\", me = Contact <cycle>, n = 1.5, tags = {1, {…}}}");
+    place_do(
+        &place,
+        "P = session:prototype('Contact', {}) c = P:new{firstName = 'Alice', tags = {1, {2, {3}}}, n = 1.5} c.me = c");
+    assert_string_equal(place_show(&place, "c"),
+                        "Contact {firstName = \"Alice\", me = Contact <cycle>, n = 1.5, tags = {1, {…}}}");
     assert_string_equal(place_show(&place, "1, nil, 'x'"), "1\tnil\tx");
     assert_string_equal(place_show(&place, "_"), "1");
     assert_string_equal(place_show(&place, "x = 5"), "");
     assert_string_equal(place_show(&place, "x"), "5");
     assert_string_equal(place_show(&place, "_"), "5");
     assert_string_equal(place_show(&place, "{}, {[1.5] = true, ['a b'] = 1}"), "{}\t{[\"a b\"] = 1, [1.5] = true}");
-    assert_has(place_show(&place, "(function() local t = {} for i = 1, 30 do t[i] = i end return t end)()"), ", 20, … (10 more)}");
+    assert_has(place_show(&place, "(function() local t = {} for i = 1, 30 do t[i] = i end return t end)()"),
+               ", 20, … (10 more)}");
     struct ls_eval eval;
     LS_ERR(err);
     assert_int_equal(place_eval(&place, "for i = 1, 2 do", true, &eval, &err), LS_ESYNTAX);
@@ -344,7 +361,9 @@ static void c4_complete(void **state)
     place_do(&place, "Base = session:prototype('Base', {shared = 1}) function Base:inherited() end "
                      "thing = Base:new{alpha = 1, alps = 2, _x = 3} list = {thing, {['a key'] = {deep = {thing}}}} "
                      "trap = setmetatable({}, {__index = function() CALLED = true end})");
-    static const struct { const char *line, *want; } cases[] = {
+    static const struct {
+        const char *line, *want;
+    } cases[] = {
         {"thin", "[\"thing\"]"},
         {"print(thing.al", "[\"alpha\",\"alps\"]"},
         {"thing:inh", "[\"inherited\"]"},
@@ -370,8 +389,7 @@ static void c4_complete(void **state)
         struct ls_buf out = LS_BUF_INIT;
         LS_ERR(err);
         assert_int_equal(ls_session_complete(place.session, cases[i].line, strlen(cases[i].line), &out, &err), 0);
-        if (strcmp(ls_buf_text(&out), cases[i].want) != 0)
-            fail_msg("%s: %s", cases[i].line, ls_buf_text(&out));
+        if (strcmp(ls_buf_text(&out), cases[i].want) != 0) fail_msg("%s: %s", cases[i].line, ls_buf_text(&out));
         ls_buf_release(&out);
     }
     assert_string_equal(place_show(&place, "CALLED"), "nil");
@@ -383,9 +401,10 @@ static void c5_unload(void **state)
     (void)state;
     OPEN(place);
     LS_ERR(err);
-    place_write(&place, "apps/a/app.lua", "P = session:prototype('A', {}) ui.registerPresenter('AP', {}) obj = P:new()\n"
-                                          "session:setInterval(function() end, 1000) session:createAppVariable(obj)\n"
-                                          "session:watchVariable(1, print)");
+    place_write(&place, "apps/a/app.lua",
+                "P = session:prototype('A', {}) ui.registerPresenter('AP', {}) obj = P:new()\n"
+                "session:setInterval(function() end, 1000) session:createAppVariable(obj)\n"
+                "session:watchVariable(1, print)");
     place_write(&place, "apps/a/part.lua", "");
     place_write(&place, "lua/user.lua", "require('apps.a.app') require('apps.a.part')");
     place_do(&place, "require('user')");
@@ -423,8 +442,11 @@ static void l7_the_end_of_a_session(void **state)
 {
     (void)state;
     OPEN(place);
-    place_write(&place, "lua/d.lua", "session:onDispose(function(reload) print('disposed', reload) error('and failed') end)");
-    place_do(&place, "require('d') session:setTimeout(print, 0) held = setmetatable({}, {__gc = function() print('collected') end})");
+    place_write(&place, "lua/d.lua",
+                "session:onDispose(function(reload) print('disposed', reload) error('and failed') end)");
+    place_do(
+        &place,
+        "require('d') session:setTimeout(print, 0) held = setmetatable({}, {__gc = function() print('collected') end})");
     assert_int_equal(place.timer_count, 1);
     ls_buf_clear(&place.log);
     ls_tracker_free(place.tracker);
@@ -443,7 +465,8 @@ static void l41_l79_warnings(void **state)
 {
     (void)state;
     OPEN(place);
-    place_write(&place, "lua/shared.lua", "P = session:prototype('Shared', {list = {}}) a, b = P:new(), P:new() table.insert(a.list, 1)");
+    place_write(&place, "lua/shared.lua",
+                "P = session:prototype('Shared', {list = {}}) a, b = P:new(), P:new() table.insert(a.list, 1)");
     ls_buf_clear(&place.log);
     place_do(&place, "require('shared')");
     assert_has(ls_buf_text(&place.log), "'list' of prototype Shared");
@@ -459,13 +482,17 @@ static void lx36_methods_wrapped_again_and_again(void **state)
 {
     (void)state;
     OPEN(place);
-    place_write(&place, "lua/wraps.lua", "local before = session.prototype session.prototype = function(...) return before(...) end session.log = session.log");
+    place_write(
+        &place, "lua/wraps.lua",
+        "local before = session.prototype session.prototype = function(...) return before(...) end session.log = session.log");
     for (int i = 0; i < 20; i++)
         place_do(&place, "require('wraps') session:unloadModule('wraps')");
     assert_lacks(ls_buf_text(&place.log), "hint:");
     for (int i = 0; i < 5; i++)
         place_do(&place, "require('wraps') session:unloadModule('wraps')");
-    assert_int_equal(occurrences(ls_buf_text(&place.log), "hint: session.prototype has been replaced more than 20 times, last by lua/wraps.lua"), 1);
+    assert_int_equal(occurrences(ls_buf_text(&place.log),
+                                 "hint: session.prototype has been replaced more than 20 times, last by lua/wraps.lua"),
+                     1);
     assert_int_equal(occurrences(ls_buf_text(&place.log), "hint:"), 1);
     place_do(&place, "session.log = 5"); /* no function: nothing to count, and no trouble */
     place_do(&place, "require('wraps')");
@@ -477,10 +504,11 @@ static void l3_globals_precede_main(void **state)
     (void)state;
     OPEN(place);
     LS_ERR(err);
-    place_write(&place, "lua/main.lua", "for _, n in ipairs{'session', 'ui', 'EMPTY', 'diag', 'require', 'package', 'print'} do assert(_G[n] ~= nil, n) end\n"
-                                        "ID = session:createAppVariable({})");
-    if (ls_session_run_main(place.session, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    place_write(
+        &place, "lua/main.lua",
+        "for _, n in ipairs{'session', 'ui', 'EMPTY', 'diag', 'require', 'package', 'print'} do assert(_G[n] ~= nil, n) end\n"
+        "ID = session:createAppVariable({})");
+    if (ls_session_run_main(place.session, &err) != 0) fail_msg("%s", ls_err_text(&err));
     assert_string_equal(place_show(&place, "ID"), "1");
     place_remove(&place);
 }
@@ -496,12 +524,14 @@ static void l4_l144_errors_end_their_entry_only(void **state)
     assert_int_equal(place_open(&place, &err), 0);
     for (int i = 0; i < 10000; i++) {
         struct ls_eval eval;
-        assert_int_equal(place_eval(&place, i % 2 ? "local function f() return f() + 1 end return error({})" : "x x", true, &eval, &err),
+        assert_int_equal(place_eval(&place, i % 2 ? "local function f() return f() + 1 end return error({})" : "x x",
+                                    true, &eval, &err),
                          i % 2 ? LS_ELUA : LS_ESYNTAX);
         ls_buf_release(&eval.text);
         ls_buf_release(&eval.json);
     }
-    assert_has(place_show(&place, "(function() local function f() return f() + 1 end return f() end)()"), "stack overflow");
+    assert_has(place_show(&place, "(function() local function f() return f() + 1 end return f() end)()"),
+               "stack overflow");
     ls_session_run_timer(place.session, 12345);
     assert_string_equal(place_show(&place, "1"), "1");
     place_remove(&place);
@@ -522,7 +552,8 @@ static void l21_l22_l23_records(void **state)
     dup2(out, 1);
     close(pipes[1]);
     char bytes[16];
-    assert_int_equal(read(pipes[0], bytes, sizeof bytes), 0); /* nothing on standard output, which belongs to protocol data */
+    assert_int_equal(read(pipes[0], bytes, sizeof bytes),
+                     0); /* nothing on standard output, which belongs to protocol data */
     close(pipes[0]);
     close(out);
     assert_string_equal(ls_buf_text(&place.log), "-1 7 two\nlines\n-1 7 written\n");
@@ -560,7 +591,9 @@ static void work_through(struct place *place)
     LS_ERR(err);
     if (place_open(place, &err) == 0 && ls_session_run_main(place->session, &err) == 0) {
         struct ls_eval eval;
-        place_eval(place, "return require('mod').x, session:prototype('P', {a = 1, c = 2}), ui.json_decode('{\"a\":[1]}')", true, &eval, &err);
+        place_eval(place,
+                   "return require('mod').x, session:prototype('P', {a = 1, c = 2}), ui.json_decode('{\"a\":[1]}')",
+                   true, &eval, &err);
         ls_buf_release(&eval.text);
         ls_buf_release(&eval.json);
         struct ls_buf out = LS_BUF_INIT;
@@ -579,10 +612,13 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     struct place place;
     place_make(&place);
-    place_write(&place, "lua/main.lua", "app = {list = {}} session:createAppVariable(app, {a = 1}) local P = session:prototype('P', {a = 1, b = {1}})\n"
-                                        "p = P:new{a = 2} function P:mutate() self.m = 1 end session:setTimeout(function() x = {} end, 0)\n"
-                                        "session:createVariable(1, p) session:watchVariable(1, print)");
-    place_write(&place, "lua/mod.lua", "session:prototype('P', {b = {1, 2}}) ui.registerPresenter('Q', {}) return {x = 1}");
+    place_write(
+        &place, "lua/main.lua",
+        "app = {list = {}} session:createAppVariable(app, {a = 1}) local P = session:prototype('P', {a = 1, b = {1}})\n"
+        "p = P:new{a = 2} function P:mutate() self.m = 1 end session:setTimeout(function() x = {} end, 0)\n"
+        "session:createVariable(1, p) session:watchVariable(1, print)");
+    place_write(&place, "lua/mod.lua",
+                "session:prototype('P', {b = {1, 2}}) ui.registerPresenter('Q', {}) return {x = 1}");
     ls_alloc_fail_at(0);
     work_through(&place);
     long total = ls_alloc_fail_at(0);
@@ -605,7 +641,8 @@ static void a_hundred_sessions_leave_nothing(void **state)
     struct place place;
     LS_ERR(err);
     place_make(&place);
-    place_write(&place, "lua/main.lua", "session:createAppVariable({}) session:setInterval(print, 5) session:prototype('P', {x = {}})");
+    place_write(&place, "lua/main.lua",
+                "session:createAppVariable({}) session:setInterval(print, 5) session:prototype('P', {x = {}})");
     for (int i = 0; i < 100; i++) {
         assert_int_equal(place_open(&place, &err), 0);
         assert_int_equal(ls_session_run_main(place.session, &err), 0);

@@ -1,5 +1,6 @@
-/* The functions of the standard libraries that a session has its own of or watches (L5, L12, P40a): they must do what those of Lua do, word for word. The same code runs in a
- * session and in a plain state with Lua's own libraries, and both must say the same. */
+/* The functions of the standard libraries that a session has its own of or watches (L5, L12, P40a): they must do what
+ * those of Lua do, word for word. The same code runs in a session and in a plain state with Lua's own libraries, and
+ * both must say the same. */
 #include "session_site.h"
 
 #include <pthread.h>
@@ -142,7 +143,8 @@ static void l5_loops_without_end(void **state)
     place_remove(&place);
 }
 
-/* A call of a library function that takes as long as the test wants: it reads a FIFO. Meanwhile the stepped clock, which stood six seconds behind, goes on. */
+/* A call of a library function that takes as long as the test wants: it reads a FIFO. Meanwhile the stepped clock,
+ * which stood six seconds behind, goes on. */
 struct slow_call {
     char fifo[160];
     _Atomic(const char *) inside;
@@ -194,7 +196,8 @@ static void l5_p40a_a_long_call_is_seen_ends_its_entry_and_is_told_of(void **sta
     assert_non_null(strstr(ls_buf_text(&place.log), "test:1: file.read has returned after 6."));
     assert_string_equal(place_show(&place, "AFTER"), "nil");
     /* Protected calls do not save the entry. */
-    snprintf(code, sizeof code, "local f = io.open('%s') pcall(f.read, f, 'l') AFTER = 'went on' while true do end", call.fifo);
+    snprintf(code, sizeof code, "local f = io.open('%s') pcall(f.read, f, 'l') AFTER = 'went on' while true do end",
+             call.fifo);
     assert_true(call_slowly(&place, &call, code, &err) < 0);
     assert_non_null(strstr(ls_err_text(&err), "--time-limit"));
     place_shut(&place);
@@ -211,7 +214,10 @@ static void l5_p40a_a_long_call_is_seen_ends_its_entry_and_is_told_of(void **sta
 
 static void tap_inside(void *ctx, int level, const char *session, const char *text, size_t len)
 {
-    (void)level; (void)session; (void)text; (void)len;
+    (void)level;
+    (void)session;
+    (void)text;
+    (void)len;
     struct slow_call *call = ctx;
     call->seen = atomic_load(&call->inside);
 }
@@ -228,7 +234,9 @@ static void p40a_the_running_function_is_known(void **state)
     place.config.inside = &call.inside;
     assert_int_equal(place_open(&place, &err), 0);
     ls_log_tap(tap_inside, &call);
-    static const struct { const char *code, *inside; } cases[] = {
+    static const struct {
+        const char *code, *inside;
+    } cases[] = {
         {"print()", ""},
         {"('a'):gsub('.', print)", "string.gsub"},
         {"('a'):gsub('.', function() ('x'):rep(3) print() end)", "string.gsub"},
@@ -249,7 +257,11 @@ static void p40a_the_running_function_is_known(void **state)
 
 static void tap_slowly(void *ctx, int level, const char *session, const char *text, size_t len)
 {
-    (void)ctx; (void)level; (void)session; (void)text; (void)len;
+    (void)ctx;
+    (void)level;
+    (void)session;
+    (void)text;
+    (void)len;
     static const struct timespec moment = {.tv_nsec = 1000000};
     nanosleep(&moment, NULL);
     atomic_store(&ls_clock_step, ls_now_ns());
@@ -265,7 +277,8 @@ static void l5_many_calls_of_which_none_is_long_are_limited_as_well(void **state
     place.config.time_limit_ms = 20;
     assert_int_equal(place_open(&place, &err), 0);
     ls_log_tap(tap_slowly, NULL);
-    assert_limited(&place, "CALLS = 0 while true do CALLS = CALLS + 1 pcall(string.gsub, 'a', '.', print) end", "--time-limit");
+    assert_limited(&place, "CALLS = 0 while true do CALLS = CALLS + 1 pcall(string.gsub, 'a', '.', print) end",
+                   "--time-limit");
     assert_string_equal(place_show(&place, "CALLS < 500"), "true");
     place_remove(&place);
 }
@@ -279,9 +292,13 @@ static void l5_time_in_blocking_calls_does_not_count(void **state)
     place_make(&place);
     place.config.time_limit_ms = 200;
     assert_int_equal(place_open(&place, &err), 0);
-    assert_string_equal(place_show(&place, "(function() local function work() for i = 1, 1e5 do end end\n"
-                                           "work() os.execute('sleep 0.3') work() local pipe = io.popen('sleep 0.3; echo done') work() local line = pipe:read('l')\n"
-                                           "pipe:close() work() return line end)()"), "done");
+    assert_string_equal(
+        place_show(
+            &place,
+            "(function() local function work() for i = 1, 1e5 do end end\n"
+            "work() os.execute('sleep 0.3') work() local pipe = io.popen('sleep 0.3; echo done') work() local line = pipe:read('l')\n"
+            "pipe:close() work() return line end)()"),
+        "done");
     assert_limited(&place, "os.execute('sleep 0.1') while true do end", "--time-limit");
     place_remove(&place);
 }
@@ -293,18 +310,23 @@ static void l13_commands_and_pipes(void **state)
     LS_ERR(err);
     place_make(&place);
     assert_int_equal(place_open(&place, &err), 0);
-    static const struct { const char *code, *want; } cases[] = {
+    static const struct {
+        const char *code, *want;
+    } cases[] = {
         {"os.execute('exit 3')", "nil\texit\t3"},
         {"os.execute('kill -9 $$')", "nil\tsignal\t9"},
         {"os.execute()", "true"},
         {"io.popen('printf \"a\\\\nb\\\\n1.5 x\"'):read('l', 'L', 'n', 'a')", "a\tb\n\t1.5\t x"},
         {"io.popen('exit 3'):close()", "nil\texit\t3"},
-        {"(function() local t = {} for line in io.popen('seq 3'):lines() do t[#t + 1] = line end return table.concat(t, ' ') end)()", "1 2 3"},
-        {"(function() local p = io.popen('cat > ' .. FILE, 'w') p:write('to ', 'cat') return p:close() end)()", "true\texit\t0"},
+        {"(function() local t = {} for line in io.popen('seq 3'):lines() do t[#t + 1] = line end return table.concat(t, ' ') end)()",
+         "1 2 3"},
+        {"(function() local p = io.popen('cat > ' .. FILE, 'w') p:write('to ', 'cat') return p:close() end)()",
+         "true\texit\t0"},
         {"io.open(FILE):read('a')", "to cat"},
         {"io.type(io.popen('true')), tostring(io.popen('true')):match('^file %(0x') ~= nil", "file\ttrue"},
         {"(function() local p = io.popen('true') p:close() return io.type(p) end)()", "closed file"},
-        {"(function() local p = io.popen('true') p:close() return pcall(p.read, p) end)()", "false\tattempt to use a closed file"},
+        {"(function() local p = io.popen('true') p:close() return pcall(p.read, p) end)()",
+         "false\tattempt to use a closed file"},
         {"#io.popen('head -c 1000000 /dev/zero'):read('a')", "1000000"},
         {"select('#', io.popen('true'):read('a', 'l'))", "2"},
         {"pcall(io.popen, 'true', 'rw')", "false\tbad argument #2 to 'io.popen' (invalid mode)"},
@@ -314,14 +336,16 @@ static void l13_commands_and_pipes(void **state)
     place_do(&place, "FILE = os.tmpname()");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(place_show(&place, cases[i].code), cases[i].want);
-    place_do(&place, "os.remove(FILE) LEFT = io.popen('exec sleep 1000') ALSO = io.popen('trap \"\" TERM; exec sleep 1000')");
+    place_do(&place,
+             "os.remove(FILE) LEFT = io.popen('exec sleep 1000') ALSO = io.popen('trap \"\" TERM; exec sleep 1000')");
     int64_t start = ls_now_ns();
     place_shut(&place);
     assert_true(ls_now_ns() - start < ls_ms(10000)); /* L7 */
     place_remove(&place);
 }
 
-/* Code that catches the error for want of memory is told which limit it was, and so are those who read what it makes of it. */
+/* Code that catches the error for want of memory is told which limit it was, and so are those who read what it makes of
+ * it. */
 static void l5_a_caught_memory_error_names_its_limit(void **state)
 {
     (void)state;
@@ -346,24 +370,34 @@ static void l5_a_caught_memory_error_names_its_limit(void **state)
     };
     for (size_t i = 0; i < sizeof catching / sizeof *catching; i++)
         assert_string_equal(place_show(&place, catching[i]), limit);
-    assert_string_equal(place_show(&place, "pcall(string.rep, 'x', 1e9)"), "false\tthe session has reached its memory limit of 4194304 bytes (--memory-limit)");
+    assert_string_equal(place_show(&place, "pcall(string.rep, 'x', 1e9)"),
+                        "false\tthe session has reached its memory limit of 4194304 bytes (--memory-limit)");
     struct ls_buf *log = &place.log;
     ls_buf_clear(log);
-    place_do(&place, "session:setImmediate(function() local fine, problem = pcall(bomb) if not fine then error('settings: ' .. problem) end end)");
+    place_do(
+        &place,
+        "session:setImmediate(function() local fine, problem = pcall(bomb) if not fine then error('settings: ' .. problem) end end)");
     place_run_timer(&place);
-    assert_non_null(strstr(ls_buf_text(log), "settings: the session has reached its memory limit of 4194304 bytes (--memory-limit)"));
+    assert_non_null(strstr(ls_buf_text(log),
+                           "settings: the session has reached its memory limit of 4194304 bytes (--memory-limit)"));
     /* Other errors keep their texts. */
-    place_do(&place, "function closed(f, ...) local co = coroutine.create(f) coroutine.resume(co, ...) return coroutine.close(co) end");
+    place_do(
+        &place,
+        "function closed(f, ...) local co = coroutine.create(f) coroutine.resume(co, ...) return coroutine.close(co) end");
     assert_string_equal(place_show(&place, "closed(error, 'own', 0)"), "false\town");
     assert_string_equal(place_show(&place, "closed(print)"), "true");
     assert_string_equal(place_show(&place, "closed(coroutine.yield)"), "true");
     assert_string_equal(place_show(&place, "coroutine.close(coroutine.create(print))"), "true");
-    assert_non_null(strstr(place_show(&place, "coroutine.close(coroutine.running())"), "cannot close a running coroutine"));
-    assert_string_equal(place_show(&place, "(function() local main = coroutine.running()\n"
-                                           "return coroutine.wrap(function() return select(2, pcall(coroutine.close, main)) end)() end)()"),
-                        "cannot close a normal coroutine");
+    assert_non_null(
+        strstr(place_show(&place, "coroutine.close(coroutine.running())"), "cannot close a running coroutine"));
+    assert_string_equal(
+        place_show(&place,
+                   "(function() local main = coroutine.running()\n"
+                   "return coroutine.wrap(function() return select(2, pcall(coroutine.close, main)) end)() end)()"),
+        "cannot close a normal coroutine");
     assert_non_null(strstr(place_show(&place, "coroutine.close({})"), "bad argument #1 to 'close' (thread expected"));
-    assert_string_equal(place_show(&place, "pcall(error, 'not enough memory at all', 0)"), "false\tnot enough memory at all");
+    assert_string_equal(place_show(&place, "pcall(error, 'not enough memory at all', 0)"),
+                        "false\tnot enough memory at all");
     place_remove(&place);
 }
 

@@ -1,13 +1,12 @@
-/* Limits where the count hook alone does not reach: finalizers, long work in C, nesting; and what is left of a session that is being closed
- * (L5, L7, L145). */
+/* Limits where the count hook alone does not reach: finalizers, long work in C, nesting; and what is left of a session
+ * that is being closed (L5, L7, L145). */
 #include "session_site.h"
 
 #include <pthread.h>
 
 static void assert_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("'%s' does not contain '%s'", text, part);
+    if (!strstr(text, part)) fail_msg("'%s' does not contain '%s'", text, part);
 }
 
 static void open_limited(struct place *place, int time_limit_ms, uint64_t memory_limit)
@@ -16,8 +15,7 @@ static void open_limited(struct place *place, int time_limit_ms, uint64_t memory
     place_make(place);
     place->config.time_limit_ms = time_limit_ms;
     place->config.memory_limit = memory_limit;
-    if (place_open(place, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (place_open(place, &err) != 0) fail_msg("%s", ls_err_text(&err));
 }
 
 /* The code must end by the limit that `option` names, and the session answer afterwards. */
@@ -28,8 +26,7 @@ static void assert_limited(struct place *place, const char *code, const char *op
     int64_t start = ls_now_ns();
     int result = place_eval(place, code, false, &eval, &err);
     ls_buf_release(&eval.json);
-    if (result == 0)
-        fail_msg("no error from: %s", code);
+    if (result == 0) fail_msg("no error from: %s", code);
     assert_has(ls_err_text(&err), option);
     assert_true(ls_now_ns() - start < ls_ms(30000)); /* what is not limited takes hours */
     assert_string_equal(place_show(place, "1 + 1"), "2");
@@ -49,7 +46,8 @@ static void l5_finalizers_end_too(void **state)
     };
     for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
         char code[256], expected[64];
-        snprintf(code, sizeof code, "%.*s%s", (int)i, "\n\n\n\n\n\n", endless[i]); /* lines differ: equal errors are withheld for a second */
+        snprintf(code, sizeof code, "%.*s%s", (int)i, "\n\n\n\n\n\n",
+                 endless[i]); /* lines differ: equal errors are withheld for a second */
         assert_limited(&place, code, "--time-limit");
         snprintf(expected, sizeof expected, "finalizer: test:%zu: the time limit of 30 ms", i + 1);
         assert_has(ls_buf_text(&place.log), expected);
@@ -125,7 +123,8 @@ static bool withhold(void)
     return true;
 }
 
-/* The count of withheld errors is told by a timer when the second is over, also if nothing else happens in the session. */
+/* The count of withheld errors is told by a timer when the second is over, also if nothing else happens in the session.
+ * */
 static void l145_the_count_of_withheld_errors_comes_by_itself(void **state)
 {
     (void)state;
@@ -139,18 +138,20 @@ static void l7_finalizers_find_no_session_any_more(void **state)
     (void)state;
     struct place place;
     open_limited(&place, 5000, 0);
-    place_do(&place, "session:createAppVariable({}) local v = session:getVariable(1) local P = session:prototype('P', {})\n"
-                     "local function try(name, ...) print(name, select(2, pcall(session[name], session, ...))) end\n"
-                     "LEFT = setmetatable({}, {__gc = function()\n"
-                     "  try('create', P) try('prototype', 'Q', {}) try('removePrototype', 'P') try('createAppVariable', {}) try('getApp')\n"
-                     "  try('createVariable', 1, {}) try('destroyVariable', 5) try('getVariable', 1) try('getAppVariable') try('unwatch', 1)\n"
-                     "  try('watchVariable', 1, print) try('watchProperty', 1, 'value', print) try('unloadModule', 'x') try('unloadDirectory', 'x')\n"
-                     "  try('setImmediate', print) try('setTimeout', print, 1) try('setInterval', print, 1) try('clearTimeout', 1)\n"
-                     "  try('registerStandardVariable', '@x', 1) try('keep', 'x') try('onDispose', print)\n"
-                     "  print('ui', pcall(ui.registerPresenter, 'x', {})) print('ui', pcall(ui.registerWrapper, 'x', {}))\n"
-                     "  print('require', pcall(require, 'x')) print('diag', pcall(diag, 1, 'x'))\n"
-                     "  print('value', v.getValue(), v.update(5), ui.json_encode({1}), session.newVersion())\n"
-                     "end})");
+    place_do(
+        &place,
+        "session:createAppVariable({}) local v = session:getVariable(1) local P = session:prototype('P', {})\n"
+        "local function try(name, ...) print(name, select(2, pcall(session[name], session, ...))) end\n"
+        "LEFT = setmetatable({}, {__gc = function()\n"
+        "  try('create', P) try('prototype', 'Q', {}) try('removePrototype', 'P') try('createAppVariable', {}) try('getApp')\n"
+        "  try('createVariable', 1, {}) try('destroyVariable', 5) try('getVariable', 1) try('getAppVariable') try('unwatch', 1)\n"
+        "  try('watchVariable', 1, print) try('watchProperty', 1, 'value', print) try('unloadModule', 'x') try('unloadDirectory', 'x')\n"
+        "  try('setImmediate', print) try('setTimeout', print, 1) try('setInterval', print, 1) try('clearTimeout', 1)\n"
+        "  try('registerStandardVariable', '@x', 1) try('keep', 'x') try('onDispose', print)\n"
+        "  print('ui', pcall(ui.registerPresenter, 'x', {})) print('ui', pcall(ui.registerWrapper, 'x', {}))\n"
+        "  print('require', pcall(require, 'x')) print('diag', pcall(diag, 1, 'x'))\n"
+        "  print('value', v.getValue(), v.update(5), ui.json_encode({1}), session.newVersion())\n"
+        "end})");
     place_shut(&place);
     const char *log = ls_buf_text(&place.log);
     unsigned refused = 0;
@@ -170,18 +171,25 @@ static void finalizers_work_as_the_manual_says(void **state)
                      "for i = 1, 3 do setmetatable({name = i}, m) end collectgarbage()");
     assert_string_equal(place_show(&place, "table.concat(ORDER, ' ')"), "3 2 1");
     /* Called once, and again only when it has been given a metatable again. */
-    place_do(&place, "COUNT = 0 local m m = {__gc = function(o) COUNT = COUNT + 1 SAVED = o if COUNT == 1 then setmetatable(o, m) end end}\n"
-                     "setmetatable({}, m) collectgarbage() SAVED = nil collectgarbage() SAVED = nil collectgarbage()");
+    place_do(
+        &place,
+        "COUNT = 0 local m m = {__gc = function(o) COUNT = COUNT + 1 SAVED = o if COUNT == 1 then setmetatable(o, m) end end}\n"
+        "setmetatable({}, m) collectgarbage() SAVED = nil collectgarbage() SAVED = nil collectgarbage()");
     assert_string_equal(place_show(&place, "COUNT"), "2");
     /* Code sees its own metatable as it made it. */
-    assert_string_equal(place_show(&place, "(function() local f, n = function() end, 0 local m = {__gc = f} local o = setmetatable({}, m)\n"
-                                           "for _ in pairs(m) do n = n + 1 end return getmetatable(o) == m, m.__gc == f, n end)()"),
-                        "true\ttrue\t1");
-    assert_has(place_show(&place, "setmetatable(setmetatable({}, {__metatable = 1}), {})"), "cannot change a protected metatable");
+    assert_string_equal(
+        place_show(&place,
+                   "(function() local f, n = function() end, 0 local m = {__gc = f} local o = setmetatable({}, m)\n"
+                   "for _ in pairs(m) do n = n + 1 end return getmetatable(o) == m, m.__gc == f, n end)()"),
+        "true\ttrue\t1");
+    assert_has(place_show(&place, "setmetatable(setmetatable({}, {__metatable = 1}), {})"),
+               "cannot change a protected metatable");
     assert_has(place_show(&place, "setmetatable({}, 5)"), "nil or table expected");
     assert_has(place_show(&place, "setmetatable(5, {})"), "table expected, got number");
     /* A table that has no finalizer any more has none. */
-    place_do(&place, "COUNT = 0 local m = {__gc = function() COUNT = 1 end} setmetatable(setmetatable({}, m), nil) collectgarbage()");
+    place_do(
+        &place,
+        "COUNT = 0 local m = {__gc = function() COUNT = 1 end} setmetatable(setmetatable({}, m), nil) collectgarbage()");
     assert_string_equal(place_show(&place, "COUNT"), "0");
     place_do(&place, "for i = 1, 1000 do setmetatable({}, {__gc = function() COUNT = COUNT + 1 end}) end");
     place_shut(&place);
@@ -202,8 +210,11 @@ static void l5_long_work_in_c(void **state)
     assert_has(place_show(&place, "('x'):rep('y')"), "number expected");
     place_remove(&place);
     open_limited(&place, 60000, 8 << 20);
-    assert_string_equal(place_show(&place, "(function() local s, t = ('x'):rep(1 << 20), {} for i = 1, 100 do t[i] = s end return ui.json_encode(t) end)()"),
-                        "nil\tthe text is longer than a session's memory may be (--memory-limit)");
+    assert_string_equal(
+        place_show(
+            &place,
+            "(function() local s, t = ('x'):rep(1 << 20), {} for i = 1, 100 do t[i] = s end return ui.json_encode(t) end)()"),
+        "nil\tthe text is longer than a session's memory may be (--memory-limit)");
     static const char *const bombs[] = {
         "('x'):rep(1e9)",
         "table.concat({('x'):rep(1 << 20)}, '', 1, 1) ; local t = {} for i = 1, 100 do t[i] = ('x'):rep(1 << 20) end",

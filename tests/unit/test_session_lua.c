@@ -9,7 +9,10 @@ static void notify_changes(struct place *place)
         bool called = false;
         const struct ls_change *list;
         int count = ls_tracker_changes(place->tracker, &list);
-        struct { int64_t id; char name[32]; } told[64];
+        struct {
+            int64_t id;
+            char name[32];
+        } told[64];
         size_t n = 0;
         for (int i = 0; i < count; i++) {
             if (list[i].value && n < 64) {
@@ -23,8 +26,7 @@ static void notify_changes(struct place *place)
         }
         for (size_t i = 0; i < n; i++)
             called = ls_session_notify(place->session, told[i].id, told[i].name) || called;
-        if (!called || !ls_tracker_detect_again(place->tracker))
-            return;
+        if (!called || !ls_tracker_detect_again(place->tracker)) return;
     }
 }
 
@@ -46,8 +48,7 @@ static void run_suite(const char *path)
     struct place place;
     LS_ERR(err);
     place_make(&place);
-    if (place_open(&place, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (place_open(&place, &err) != 0) fail_msg("%s", ls_err_text(&err));
     char code[512];
     place_do(&place, "dofile('tests/lua/harness.lua')");
     snprintf(code, sizeof code, "T.site = '%s' dofile('%s')", place.root, path);
@@ -74,9 +75,9 @@ int main(void)
     struct CMUnitTest tests[64] = {{0}};
     size_t count = 0;
     for (size_t i = 0; i < files.gl_pathc && count < 64; i++) {
-        if (strstr(files.gl_pathv[i], "harness.lua"))
-            continue;
-        tests[count++] = (struct CMUnitTest){.name = files.gl_pathv[i], .test_func = run_named, .initial_state = files.gl_pathv[i]};
+        if (strstr(files.gl_pathv[i], "harness.lua")) continue;
+        tests[count++] =
+            (struct CMUnitTest){.name = files.gl_pathv[i], .test_func = run_named, .initial_state = files.gl_pathv[i]};
     }
     int failed = _cmocka_run_group_tests("lua suites", tests, count, NULL, NULL);
     globfree(&files);

@@ -1,5 +1,6 @@
-/* The reload transaction as a whole: which files run and in what order, what follows from them, what is left out, links that lead elsewhere,
- * failures that are mended, and what it costs (hotload.md H33 to H41, H50, H57 to H65, H97 to H100, section 20). */
+/* The reload transaction as a whole: which files run and in what order, what follows from them, what is left out, links
+ * that lead elsewhere, failures that are mended, and what it costs (hotload.md H33 to H41, H50, H57 to H65, H97 to
+ * H100, section 20). */
 #include "session_reload.h"
 
 #include <time.h>
@@ -22,7 +23,10 @@ static enum ls_reload_outcome outcome(const struct ls_reload_report *report, con
 
 static struct ls_reload_file file_of(const char *key, struct ls_bytes *text)
 {
-    return (struct ls_reload_file){.key = key, .path = "/nowhere", .text = text, .hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0};
+    return (struct ls_reload_file){.key = key,
+                                   .path = "/nowhere",
+                                   .text = text,
+                                   .hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0};
 }
 
 static void h33_h35_wanted_asks_records_only(void **state)
@@ -33,7 +37,8 @@ static void h33_h35_wanted_asks_records_only(void **state)
     site_write(&site, "lua/m.lua", "return {}");
     site_start(&site);
     struct ls_bytes *same = ls_bytes_new("return {}", 9), *other = ls_bytes_new("return 1", 8);
-    struct ls_reload_file files[] = {file_of("lua/m.lua", same), file_of("lua/unknown.lua", other), file_of("lua/m.lua", NULL)};
+    struct ls_reload_file files[] = {file_of("lua/m.lua", same), file_of("lua/unknown.lua", other),
+                                     file_of("lua/m.lua", NULL)};
     uint64_t heap = ls_session_memory(site.session);
     assert_false(ls_session_reload_wanted(site.session, files, 3));
     files[2].text = other;
@@ -151,7 +156,8 @@ static void l33_main_is_reloaded_like_any_module(void **state)
     open_with(&site, "R = R or {n = 0} R.n = R.n + 1 m = require('m') function Greet() return 1 end");
     site_write(&site, "lua/m.lua", "R.m = (R.m or 0) + 1 return {}");
     site_start(&site);
-    site_write(&site, "lua/main.lua", "R = R or {n = 0} R.n = R.n + 1 R.arg = ... m = require('m') function Greet() return 2 end");
+    site_write(&site, "lua/main.lua",
+               "R = R or {n = 0} R.n = R.n + 1 R.arg = ... m = require('m') function Greet() return 2 end");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/main.lua", NULL);
     assert_int_equal(outcome(&report, "lua/main.lua"), LS_RELOAD_OK);
@@ -165,8 +171,9 @@ static void h56_a_guarded_timer_and_the_new_code_share_a_local(void **state)
 {
     (void)state;
     struct site site;
-    const char *first = "local ticks = 0 if not session.reloading then R.tick = function() ticks = ticks + 1 return ticks end"
-                        " session:setInterval(R.tick, 60000) end return {get = function() return ticks end}";
+    const char *first =
+        "local ticks = 0 if not session.reloading then R.tick = function() ticks = ticks + 1 return ticks end"
+        " session:setInterval(R.tick, 60000) end return {get = function() return ticks end}";
     char second[512];
     snprintf(second, sizeof second, "%s -- edited", first);
     open_with(&site, "R = {} m = require('m')");
@@ -274,10 +281,13 @@ static void h39_the_mutation_queue_runs_once_for_the_burst(void **state)
     (void)state;
     struct site site;
     open_with(&site, "R = {n = 0} require('a') require('b') s = Ship:new{}");
-    site_write(&site, "lua/a.lua", "Ship = session:prototype('Ship', {a = 1}) function Ship:mutate() R.n = R.n + 1 R.seen = self.late end");
+    site_write(&site, "lua/a.lua",
+               "Ship = session:prototype('Ship', {a = 1}) function Ship:mutate() R.n = R.n + 1 R.seen = self.late end");
     site_write(&site, "lua/b.lua", "Late = 1");
     site_start(&site);
-    site_write(&site, "lua/a.lua", "Ship = session:prototype('Ship', {a = 1, b = 2}) function Ship:mutate() R.n = R.n + 1 R.seen = Late end");
+    site_write(
+        &site, "lua/a.lua",
+        "Ship = session:prototype('Ship', {a = 1, b = 2}) function Ship:mutate() R.n = R.n + 1 R.seen = Late end");
     site_write(&site, "lua/b.lua", "Late = 2");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/a.lua", "lua/b.lua", NULL);
@@ -316,7 +326,8 @@ static void h41_the_time_limit_counts_for_each_mutate(void **state)
     open_with(&site, "require('m') a = Ship:new{bad = true} b = Ship:new{}");
     site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {x = 1})");
     site_start(&site);
-    site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {x = 1, y = 2})"
+    site_write(&site, "lua/m.lua",
+               "Ship = session:prototype('Ship', {x = 1, y = 2})"
                " function Ship:mutate() while rawget(self, 'bad') do pcall(function() end) end self.done = true end");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
@@ -335,7 +346,8 @@ static void h58_h65_memory_failure_leaves_the_old_code(void **state)
     site_write(&site, "lua/m.lua", "count = 1 return {v = 1}");
     site.config.memory_limit = 4 << 20;
     site_start(&site);
-    site_write(&site, "lua/m.lua", "count = 2 local t = {} for i = 1, 1e4 do t[i] = ('x'):rep(1e5 + i) end return {v = 2}");
+    site_write(&site, "lua/m.lua",
+               "count = 2 local t = {} for i = 1, 1e4 do t[i] = ('x'):rep(1e5 + i) end return {v = 2}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_FAILED);
@@ -357,8 +369,10 @@ static void h50_importers_of_a_changed_value_run_again(void **state)
     (void)state;
     struct site site;
     open_with(&site, "R = {main = 0} R0 = R R.main = R.main + 1 top = require('top')");
-    site_write(&site, "lua/top.lua", "R0.top = (R0.top or 0) + 1 local mid = require('mid') return {get = function() return mid() end}");
-    site_write(&site, "lua/mid.lua", "R0.mid = (R0.mid or 0) + 1 local n = require('n') return function() return n end");
+    site_write(&site, "lua/top.lua",
+               "R0.top = (R0.top or 0) + 1 local mid = require('mid') return {get = function() return mid() end}");
+    site_write(&site, "lua/mid.lua",
+               "R0.mid = (R0.mid or 0) + 1 local n = require('n') return function() return n end");
     site_write(&site, "lua/n.lua", "return 1");
     site_start(&site);
     site_write(&site, "lua/n.lua", "return 2");
@@ -381,8 +395,11 @@ static void h59_a_module_loaded_by_a_failing_chunk_stays(void **state)
     open_with(&site, "R = {n = 0} m = require('m')");
     site_write(&site, "lua/m.lua", "return {}");
     site_start(&site);
-    site_write(&site, "lua/part.lua", "R.n = R.n + 1 Part = session:prototype('Part', {x = 1}) partGlobal = 5 ui.registerPresenter('P', {}) return {v = 1}");
-    site_write(&site, "lua/m.lua", "mGlobal = 1 session:prototype('Mine', {}) part = require('part') mGlobal2 = 1 error('after')");
+    site_write(
+        &site, "lua/part.lua",
+        "R.n = R.n + 1 Part = session:prototype('Part', {x = 1}) partGlobal = 5 ui.registerPresenter('P', {}) return {v = 1}");
+    site_write(&site, "lua/m.lua",
+               "mGlobal = 1 session:prototype('Mine', {}) part = require('part') mGlobal2 = 1 error('after')");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_FAILED);
@@ -474,7 +491,9 @@ static void h99_h100_failures_have_lines_and_detail(void **state)
     struct ls_buf lines = LS_BUF_INIT, detail = LS_BUF_INIT;
     assert_int_equal(ls_session_failures(site.session, &lines, &detail), 1);
     assert_string_equal(lines.data, "lua/m.lua:3: cannot read lua/x.txt");
-    assert_non_null(strstr(detail.data, "[{\"key\":\"lua/m.lua\",\"line\":3,\"message\":\"lua/m.lua:3: cannot read lua/x.txt\",\"excerpt\":\""));
+    assert_non_null(
+        strstr(detail.data,
+               "[{\"key\":\"lua/m.lua\",\"line\":3,\"message\":\"lua/m.lua:3: cannot read lua/x.txt\",\"excerpt\":\""));
     assert_non_null(strstr(detail.data, "   2 | local b = 2\\n   3 | error("));
     ls_buf_release(&lines);
     ls_buf_release(&detail);
@@ -502,7 +521,8 @@ static void h51_keep_removed_methods_turns_it_off(void **state)
     (void)state;
     struct site site;
     open_with(&site, "m = require('m')");
-    site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {}) function Ship:sinkAll() end return {f = function() end}");
+    site_write(&site, "lua/m.lua",
+               "Ship = session:prototype('Ship', {}) function Ship:sinkAll() end return {f = function() end}");
     site.config.keep_removed_methods = true;
     site_start(&site);
     site_write(&site, "lua/m.lua", "Ship = session:prototype('Ship', {}) return {}");
@@ -539,8 +559,7 @@ static void keep_warning(void *ctx, int level, const char *session, const char *
 {
     (void)ctx;
     (void)session;
-    if (level == 0)
-        snprintf(warning, sizeof warning, "%.*s", (int)len, text);
+    if (level == 0) snprintf(warning, sizeof warning, "%.*s", (int)len, text);
 }
 
 static void h57_unguarded_intervals_are_warned_about(void **state)
@@ -571,14 +590,18 @@ static void h57_unguarded_intervals_are_warned_about(void **state)
 
 /* --- links (H17) --- */
 
-static void reload_link(struct site *site, struct ls_reload_report *report, const char *key, const char *old_key, const char *link)
+static void reload_link(struct site *site, struct ls_reload_report *report, const char *key, const char *old_key,
+                        const char *link)
 {
     char path[256], target[256];
     snprintf(path, sizeof path, "%s/%s", site->root, link);
     snprintf(target, sizeof target, "%s/%s", site->root, key);
     struct ls_bytes *text = ls_file_read(NULL, target, 0, NULL);
     assert_non_null(text);
-    struct ls_reload_file file = {.key = key, .old_key = old_key, .path = path, .text = text,
+    struct ls_reload_file file = {.key = key,
+                                  .old_key = old_key,
+                                  .path = path,
+                                  .text = text,
                                   .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
     LS_ERR(err);
     assert_true(ls_session_reload_wanted(site->session, &file, 1));
@@ -661,11 +684,15 @@ static void h2_a_reload_without_watching_keeps_the_state(void **state)
     (void)state;
     struct site site;
     open_with(&site, "m = require('m')");
-    site_write(&site, "lua/m.lua", "local l = 0 count = 0 return {n = 0, f = function() return 1 end, inc = function() l = l + 1 return l end}");
+    site_write(
+        &site, "lua/m.lua",
+        "local l = 0 count = 0 return {n = 0, f = function() return 1 end, inc = function() l = l + 1 return l end}");
     site.config.hot = false;
     site_start(&site);
     site_eval(&site, "m.n = 5 count = 6 old = m m.inc()");
-    site_write(&site, "lua/m.lua", "local l = 0 count = 0 return {n = 0, f = function() return 2 end, inc = function() l = l + 1 return l end}");
+    site_write(
+        &site, "lua/m.lua",
+        "local l = 0 count = 0 return {n = 0, f = function() return 2 end, inc = function() l = l + 1 return l end}");
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
@@ -694,14 +721,17 @@ static void h2_values_of_all_kinds_are_known_without_watching(void **state)
     site_write(&site, "lua/m.lua", buf);
     site.config.hot = false;
     site_start(&site);
-    site_eval(&site, "for k, v in pairs(m) do if k ~= 'get' then m[k] = 'run' end end m.get('run') Ship.size = 'run' glob = 'run'");
+    site_eval(
+        &site,
+        "for k, v in pairs(m) do if k ~= 'get' then m[k] = 'run' end end m.get('run') Ship.size = 'run' glob = 'run'");
     snprintf(buf, sizeof buf, text, 2);
     site_write(&site, "lua/m.lua", buf);
     struct ls_reload_report report;
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
-    site_check(&site, "for k, v in pairs(m) do if k ~= 'get' and v ~= (k == 'edited' and 2 or 'run') then error(k) end end "
-                      "return m.get() == 'run' and Ship.size == 'run' and glob == 'run'");
+    site_check(&site,
+               "for k, v in pairs(m) do if k ~= 'get' and v ~= (k == 'edited' and 2 or 'run') then error(k) end end "
+               "return m.get() == 'run' and Ship.size == 'run' and glob == 'run'");
     ls_reload_report_release(&report);
     site_close(&site);
 }
@@ -716,7 +746,8 @@ static int64_t spent_ns(void)
     return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
 }
 
-/* Not a test with a time-out: it prints the figures and fails only if they are beyond ten times the target, and with sanitizers a hundred times. */
+/* Not a test with a time-out: it prints the figures and fails only if they are beyond ten times the target, and with
+ * sanitizers a hundred times. */
 static void h102_figures(void **state)
 {
     (void)state;
@@ -726,7 +757,9 @@ static void h102_figures(void **state)
     ls_buf_str(&text, "local count = 0 local items = {}\nlocal Ship = session:prototype('Ship', {name = ''%s})\n");
     for (int i = 0; i < 100; i++)
         ls_buf_printf(&text, "function Ship:f%d() count = count + 1 return #items end\n", i);
-    ls_buf_str(&text, "return {items = items, Ship = Ship, make = function(n) for i = 1, n do items[i] = Ship:new{name = i} end end}");
+    ls_buf_str(
+        &text,
+        "return {items = items, Ship = Ship, make = function(n) for i = 1, n do items[i] = Ship:new{name = i} end end}");
     char *plain = ls_malloc(text.len + 64), *wider = ls_malloc(text.len + 64);
     assert_true(plain && wider);
     char *at = strstr(text.data, "%s");
@@ -750,12 +783,12 @@ static void h102_figures(void **state)
         site_reload(&site, &report, "lua/m.lua", NULL);
         spent = spent_ns() - spent;
         assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
-        if (spent < best[i % 2])
-            best[i % 2] = spent;
+        if (spent < best[i % 2]) best[i % 2] = spent;
         ls_reload_report_release(&report);
         site_check(&site, "return #m.items == 1000 and m.items[1]:f1() == 1000");
     }
-    print_message("transaction: %.2f ms without migration, %.2f ms with 1000 instances\n", (double)best[0] / 1e6, (double)best[1] / 1e6);
+    print_message("transaction: %.2f ms without migration, %.2f ms with 1000 instances\n", (double)best[0] / 1e6,
+                  (double)best[1] / 1e6);
 #ifdef LS_DEBUG
     int slower = 10;
 #else

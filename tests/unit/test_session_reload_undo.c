@@ -1,4 +1,5 @@
-/* What a failed reload gives back when variables are involved (H59), and that no single failed allocation can break a session (H58, H65). */
+/* What a failed reload gives back when variables are involved (H59), and that no single failed allocation can break a
+ * session (H58, H65). */
 #include "session_reload.h"
 
 #include "session/session.h"
@@ -38,8 +39,7 @@ static void world_open(struct world *world, const char *main, const char *module
     assert_non_null(world->tracker);
     world->store = (struct ls_variable_store){world, store_create, store_destroy};
     ls_session_bind(world->site.session, world->tracker, &world->store);
-    if (ls_session_run_main(world->site.session, &err) != 0)
-        fail_msg("%s", ls_err_text(&err));
+    if (ls_session_run_main(world->site.session, &err) != 0) fail_msg("%s", ls_err_text(&err));
 }
 
 static void world_close(struct world *world)
@@ -71,7 +71,8 @@ static void h59_variables_made_by_the_failed_chunk_go(void **state)
     struct world world;
     world_open(&world, "session:createAppVariable({n = 1}) require('m')", "local x = 1");
     size_t before = ls_tracker_count(world.tracker);
-    assert_int_equal(save(&world, "session:createVariable(1, {}) session:createVariable(1, {}) error('x')"), LS_RELOAD_FAILED);
+    assert_int_equal(save(&world, "session:createVariable(1, {}) session:createVariable(1, {}) error('x')"),
+                     LS_RELOAD_FAILED);
     assert_int_equal(ls_tracker_count(world.tracker), before);
     assert_int_equal(save(&world, "session:createVariable(1, {})"), LS_RELOAD_OK);
     assert_int_equal(ls_tracker_count(world.tracker), before + 1);
@@ -83,15 +84,18 @@ static void h59_their_wrappers_may_load_files_when_they_go(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, "session:createAppVariable({n = 1}) LOADED = 0\n"
-                       "W = {type = 'W'} W.__index = W ui.registerWrapper('W', W)\n"
-                       "function W.new(_, variable) return setmetatable({}, W) end\n"
-                       "function W:destroy() LOADED = LOADED + 1 require('n' .. LOADED) end\n"
-                       "require('m')", "local x = 1");
+    world_open(&world,
+               "session:createAppVariable({n = 1}) LOADED = 0\n"
+               "W = {type = 'W'} W.__index = W ui.registerWrapper('W', W)\n"
+               "function W.new(_, variable) return setmetatable({}, W) end\n"
+               "function W:destroy() LOADED = LOADED + 1 require('n' .. LOADED) end\n"
+               "require('m')",
+               "local x = 1");
     size_t before = ls_tracker_count(world.tracker);
     site_write(&world.site, "lua/n1.lua", "require('n2')");
     site_write(&world.site, "lua/n2.lua", "return 2");
-    assert_int_equal(save(&world, "for i = 1, 2 do session:createVariable(1, {}, {wrapper = 'W'}) end error('x')"), LS_RELOAD_FAILED);
+    assert_int_equal(save(&world, "for i = 1, 2 do session:createVariable(1, {}, {wrapper = 'W'}) end error('x')"),
+                     LS_RELOAD_FAILED);
     assert_int_equal(ls_tracker_count(world.tracker), before);
     assert_int_equal(ls_session_module_count(world.site.session), 4);
     world_close(&world);
@@ -125,12 +129,15 @@ static void h59_standard_variables_are_put_back(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, "session:createAppVariable({}) a = session:createVariable(1, {}) b = session:createVariable(1, {})"
-                       " session:registerStandardVariable('@a', a) require('m')", "local x = 1");
+    world_open(&world,
+               "session:createAppVariable({}) a = session:createVariable(1, {}) b = session:createVariable(1, {})"
+               " session:registerStandardVariable('@a', a) require('m')",
+               "local x = 1");
     int64_t a = ls_tracker_named(world.tracker, "@a");
     assert_int_not_equal(a, 0);
     assert_int_equal(save(&world, "session:registerStandardVariable('@a', b) session:registerStandardVariable('@a')"
-                                  " session:registerStandardVariable('@b', b) error('x')"), LS_RELOAD_FAILED);
+                                  " session:registerStandardVariable('@b', b) error('x')"),
+                     LS_RELOAD_FAILED);
     assert_int_equal(ls_tracker_named(world.tracker, "@a"), a);
     assert_int_equal(ls_tracker_named(world.tracker, "@b"), 0);
     world_close(&world);
@@ -145,7 +152,9 @@ static void h59_timers_and_watches_of_the_failed_chunk_go(void **state)
     struct ls_session *session = world.site.session;
     assert_int_equal(session->model->timer_count, 1);
     assert_int_equal(session->model->watch_count, 1);
-    assert_int_equal(save(&world, "session:setInterval(function() end, 1) session:watchVariable(1, function() end) error('x')"), LS_RELOAD_FAILED);
+    assert_int_equal(
+        save(&world, "session:setInterval(function() end, 1) session:watchVariable(1, function() end) error('x')"),
+        LS_RELOAD_FAILED);
     assert_int_equal(session->model->timer_count, 1); /* that of the running version goes on (H57) */
     assert_int_equal(session->model->watch_count, 1);
     world_close(&world);
@@ -155,7 +164,8 @@ static void h52_registrations_follow_the_file(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, "require('m')", "ui.registerPresenter('P1', {v = 1}) ui.registerPresenter('P2', {}) ui.registerWrapper('W1', {})");
+    world_open(&world, "require('m')",
+               "ui.registerPresenter('P1', {v = 1}) ui.registerPresenter('P2', {}) ui.registerWrapper('W1', {})");
     struct ls_session *session = world.site.session;
     assert_int_equal(save(&world, "ui.registerPresenter('P1', {v = 2}) error('x')"), LS_RELOAD_FAILED);
     lua_State *L = session->vm.L;
@@ -174,13 +184,16 @@ static void h52_registrations_follow_the_file(void **state)
     world_close(&world);
 }
 
-#define FIRST "local n = 0 count = 1 Ship = session:prototype('Ship', {name = '', captain = 'c'}) function Ship:go() return 1 end" \
-              " return {v = 1, inc = function() n = n + 1 return n end}"
-#define SECOND "local n = 0 count = 2 Ship = session:prototype('Ship', {name = '', master = 'm'}) function Ship:go() return 2 end" \
-               " ui.registerPresenter('P', {}) part = require('part')" \
-               " return {v = 2, inc = function() n = n + 10 return n end, more = {}}"
+#define FIRST                                                                                                            \
+    "local n = 0 count = 1 Ship = session:prototype('Ship', {name = '', captain = 'c'}) function Ship:go() return 1 end" \
+    " return {v = 1, inc = function() n = n + 1 return n end}"
+#define SECOND                                                                                                          \
+    "local n = 0 count = 2 Ship = session:prototype('Ship', {name = '', master = 'm'}) function Ship:go() return 2 end" \
+    " ui.registerPresenter('P', {}) part = require('part')"                                                             \
+    " return {v = 2, inc = function() n = n + 10 return n end, more = {}}"
 
-/* Every allocation of a reload fails once. Whatever that one hits, the session has either all of the old code or all of the new. */
+/* Every allocation of a reload fails once. Whatever that one hits, the session has either all of the old code or all of
+ * the new. */
 static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
 {
     (void)state;
@@ -193,7 +206,8 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
         char path[256];
         snprintf(path, sizeof path, "%s/lua/m.lua", world.site.root);
         struct ls_bytes *text = ls_file_read(NULL, path, 0, NULL);
-        struct ls_reload_file file = {.key = "lua/m.lua", .path = path, .text = text, .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
+        struct ls_reload_file file = {
+            .key = "lua/m.lua", .path = path, .text = text, .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
         struct ls_reload_report report;
         LS_ERR(err);
         ls_reload_report_init(&report);
@@ -202,9 +216,12 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
         long made = ls_alloc_fail_at(0);
         if (code != 0 || report.count == 0 || report.results[0].outcome != LS_RELOAD_OK) {
             failed++;
-            site_check(&world.site, "return m.v == 1 and count == 1 and s:go() == 1 and s.captain == 'c' and s.master == nil and m.inc() == 2");
+            site_check(
+                &world.site,
+                "return m.v == 1 and count == 1 and s:go() == 1 and s.captain == 'c' and s.master == nil and m.inc() == 2");
         } else {
-            site_check(&world.site, "return m.v == 2 and count == 2 and s:go() == 2 and s.master == 'm' and m.inc() >= 10");
+            site_check(&world.site,
+                       "return m.v == 2 and count == 2 and s:go() == 2 and s.master == 'm' and m.inc() >= 10");
         }
         site_check(&world.site, "return session.reloading == false and require('m') == m");
         ls_reload_report_release(&report);
@@ -216,8 +233,7 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
         ls_reload_report_release(&report);
         ls_bytes_unref(text);
         world_close(&world);
-        if (made < n)
-            break;
+        if (made < n) break;
     }
     assert_true(failed > 10); /* the sweep has met real failures */
 }

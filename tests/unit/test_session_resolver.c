@@ -1,16 +1,17 @@
-/* The resolver with a real VM: Value JSON, reading, writing, methods, detection (tracker.md, worked examples E1, E5, E6). */
+/* The resolver with a real VM: Value JSON, reading, writing, methods, detection (tracker.md, worked examples E1, E5,
+ * E6). */
 #include "resolver_rig.h"
 
-#define FLEET \
+#define FLEET                                                                                                                                                 \
     "function proto(name, t) t.type = name; t.__index = t; _G[name] = t; t.new = t.new or function(p, o) return setmetatable(o or {}, p) end; return t end\n" \
-    "proto('Ship', {name = '', crew = 0})\n" \
-    "proto('ShipCard', {open = false, new = function(p, li) made = (made or 0) + 1; return setmetatable({ship = li.baseItem, li = li}, p) end})\n" \
-    "function ShipCard:title() return self.li.index .. ':' .. self.ship.name end\n" \
-    "proto('Fleet', {label = 'north'})\n" \
-    "function Fleet:total() local n = 0; for _, s in ipairs(self.ships) do n = n + s.crew end; return n end\n" \
-    "function Fleet:load(...) if select('#', ...) > 0 then self._load = (...) end; return self._load end\n" \
-    "function Fleet:swap() self.ships[1], self.ships[2] = self.ships[2], self.ships[1] end\n" \
-    "f = Fleet:new(); f.ships = {Ship:new({name='Ada', crew=4}), Ship:new({name='Bix', crew=7})}; f.empty = {}\n" \
+    "proto('Ship', {name = '', crew = 0})\n"                                                                                                                  \
+    "proto('ShipCard', {open = false, new = function(p, li) made = (made or 0) + 1; return setmetatable({ship = li.baseItem, li = li}, p) end})\n"            \
+    "function ShipCard:title() return self.li.index .. ':' .. self.ship.name end\n"                                                                           \
+    "proto('Fleet', {label = 'north'})\n"                                                                                                                     \
+    "function Fleet:total() local n = 0; for _, s in ipairs(self.ships) do n = n + s.crew end; return n end\n"                                                \
+    "function Fleet:load(...) if select('#', ...) > 0 then self._load = (...) end; return self._load end\n"                                                   \
+    "function Fleet:swap() self.ships[1], self.ships[2] = self.ships[2], self.ships[1] end\n"                                                                 \
+    "f = Fleet:new(); f.ships = {Ship:new({name='Ada', crew=4}), Ship:new({name='Bix', crew=7})}; f.empty = {}\n"                                             \
     "f.mix = {1, true, 'a', f.ships[1]}\n"
 
 static void open_fleet(void)
@@ -62,8 +63,9 @@ static void e1_value_json_of_every_kind_of_path(void **state)
 static void e5_an_echo_only_where_code_changed_the_value(void **state)
 {
     (void)state;
-    rig_do("app = setmetatable({}, {type = 'App', __newindex = function(t, k, v) if k == 'label' then rawset(t, '_l', v:upper()) else rawset(t, k, v) end end,"
-           " __index = function(t, k) if k == 'label' then return rawget(t, '_l') end end}); app.plain = 'a'");
+    rig_do(
+        "app = setmetatable({}, {type = 'App', __newindex = function(t, k, v) if k == 'label' then rawset(t, '_l', v:upper()) else rawset(t, k, v) end end,"
+        " __index = function(t, k) if k == 'label' then return rawget(t, '_l') end end}); app.plain = 'a'");
     rig_root("app");
     rig_create(2, 1, "plain");
     rig_create(3, 1, "label");
@@ -100,10 +102,20 @@ static void t31_numbers_strings_and_what_is_no_json(void **state)
     static const struct {
         const char *lua, *json;
     } rows[] = {
-        {"5.0", "5"}, {"math.maxinteger", "9223372036854775807"}, {"math.mininteger", "-9223372036854775808"}, {"0.1", "0.1"},
-        {"1e300", "1e+300"}, {"2^53", "9007199254740992"}, {"-0.0", "0"}, {"'a\\0b\"\\n'", "\"a\\u0000b\\\"\\n\""},
-        {"'\\xff'", "\"\xEF\xBF\xBD\""}, {"{1, 2.5, 'x', false}", "[1,2.5,\"x\",false]"}, {"{1, nil, 3}", "[1,null,3]"},
-        {"{_private = 1, 'a'}" /* T107 */, "[\"a\"]"}, {"{[1.5] = 1}", "[]"}, {"{[true] = 1, 7}", "[7]"},
+        {"5.0", "5"},
+        {"math.maxinteger", "9223372036854775807"},
+        {"math.mininteger", "-9223372036854775808"},
+        {"0.1", "0.1"},
+        {"1e300", "1e+300"},
+        {"2^53", "9007199254740992"},
+        {"-0.0", "0"},
+        {"'a\\0b\"\\n'", "\"a\\u0000b\\\"\\n\""},
+        {"'\\xff'", "\"\xEF\xBF\xBD\""},
+        {"{1, 2.5, 'x', false}", "[1,2.5,\"x\",false]"},
+        {"{1, nil, 3}", "[1,null,3]"},
+        {"{_private = 1, 'a'}" /* T107 */, "[\"a\"]"},
+        {"{[1.5] = 1}", "[]"},
+        {"{[true] = 1, 7}", "[7]"},
     };
     rig_do("holder = {}");
     rig_root("holder");
@@ -181,12 +193,15 @@ static void t37_json_becomes_lua(void **state)
     rig_root("holder");
     rig_create(2, 1, "v");
     rig_create(3, 1, "obj");
-    assert_int_equal(rig_write(2, "{\"a\":[1,2.5,null,\"\\u00e9\\n\"],\"big\":9007199254740993,\"i\":5.0,\"o\":{\"obj\":3,\"x\":1}}", NULL), 0);
+    assert_int_equal(
+        rig_write(2, "{\"a\":[1,2.5,null,\"\\u00e9\\n\"],\"big\":9007199254740993,\"i\":5.0,\"o\":{\"obj\":3,\"x\":1}}",
+                  NULL),
+        0);
     assert_true(rig_is("math.type(holder.v.i) == 'integer' and holder.v.big == 9007199254740993"));
-    assert_true(rig_is("holder.v.a[1] == 1 and holder.v.a[2] == 2.5 and holder.v.a[3] == nil and holder.v.a[4] == '\\u{e9}\\n'"));
+    assert_true(rig_is(
+        "holder.v.a[1] == 1 and holder.v.a[2] == 2.5 and holder.v.a[3] == nil and holder.v.a[4] == '\\u{e9}\\n'"));
     assert_true(rig_is("holder.v.o.obj == 3 and holder.v.o.x == 1"));
-    if (rig_write(2, "[{\"obj\":3},1]", &fault))
-        fail_msg("%s", fault.text);
+    if (rig_write(2, "[{\"obj\":3},1]", &fault)) fail_msg("%s", fault.text);
     assert_true(rig_is("holder.v[1] == holder.obj"));
     assert_false(rig_detect());
     assert_string_equal(rig_json(2), "[{\"obj\":3},1]");
@@ -204,7 +219,8 @@ static void t37_json_becomes_lua(void **state)
 static void t38_t39_ids_live_as_long_as_objects_and_no_longer(void **state)
 {
     (void)state;
-    rig_do("holder = {a = {}, weak = setmetatable({}, {__mode = 'v'})}; holder.b = holder.a; holder.weak[1] = holder.a");
+    rig_do(
+        "holder = {a = {}, weak = setmetatable({}, {__mode = 'v'})}; holder.b = holder.a; holder.weak[1] = holder.a");
     rig_root("holder");
     rig_create(2, 1, "a");
     rig_create(3, 1, "b");
@@ -234,10 +250,11 @@ static void t38_t39_ids_live_as_long_as_objects_and_no_longer(void **state)
 static void t47_t48_fields_inherit_and_indexes_are_raw(void **state)
 {
     (void)state;
-    rig_do("base = {x = 1}; base.__index = base; mid = setmetatable({y = 2}, base); mid.__index = mid\n"
-           "o = setmetatable({1}, mid); fn = setmetatable({}, {__index = function(_, k) return k .. '!' end})\n"
-           "ix = setmetatable({}, {__index = function(_, k) error('no') end}); loop = {}; setmetatable(loop, loop); loop.__index = loop\n"
-           "holder = {o = o, fn = fn, ix = ix, loop = loop}");
+    rig_do(
+        "base = {x = 1}; base.__index = base; mid = setmetatable({y = 2}, base); mid.__index = mid\n"
+        "o = setmetatable({1}, mid); fn = setmetatable({}, {__index = function(_, k) return k .. '!' end})\n"
+        "ix = setmetatable({}, {__index = function(_, k) error('no') end}); loop = {}; setmetatable(loop, loop); loop.__index = loop\n"
+        "holder = {o = o, fn = fn, ix = ix, loop = loop}");
     rig_root("holder");
     rig_create(2, 1, "o.x");
     rig_create(3, 1, "o.y");
@@ -299,8 +316,9 @@ static void t52_no_steps_on_primitives_and_functions(void **state)
 static void t62_t64_methods(void **state)
 {
     (void)state;
-    rig_do("holder = {count = function(...) return select('#', ...) end, none = function() end, call = setmetatable({}, {__call = function(_, s) return s.v end}),"
-           " v = 'called', bad = function() error('boom') end, tab = function() error({}) end, num = 5}");
+    rig_do(
+        "holder = {count = function(...) return select('#', ...) end, none = function() end, call = setmetatable({}, {__call = function(_, s) return s.v end}),"
+        " v = 'called', bad = function() error('boom') end, tab = function() error({}) end, num = 5}");
     rig_root("holder");
     rig_create(2, 1, "count()?access=r");
     rig_create(3, 1, "none()?access=r");
@@ -326,7 +344,8 @@ static void t57_to_t63_writing(void **state)
 {
     (void)state;
     struct ls_fault fault;
-    rig_do("holder = {list = {1, 2}, set = function(self, ...) self.n = select('#', ...); self.got = (...) end, str = 'x'}");
+    rig_do(
+        "holder = {list = {1, 2}, set = function(self, ...) self.n = select('#', ...); self.got = (...) end, str = 'x'}");
     rig_root("holder");
     rig_create(2, 1, "set(_)?access=w");
     rig_create(3, 1, "set()?access=action");
@@ -394,7 +413,8 @@ static void t93_where_a_type_comes_from(void **state)
         {"setmetatable({type = 'Own'}, {})", "Own"},
         {"setmetatable({}, setmetatable({}, {__index = {type = 'Base'}}))", "Base"},
         {"setmetatable({}, {__index = function(_, k) return k == 'type' and 'Computed' or nil end})", "Computed"},
-        {"setmetatable({}, setmetatable({}, {__index = function(_, k) return k == 'type' and 'Far' or nil end}))", "Far"},
+        {"setmetatable({}, setmetatable({}, {__index = function(_, k) return k == 'type' and 'Far' or nil end}))",
+         "Far"},
         {"print", ""},
     };
     rig_do("holder = {}");
@@ -413,7 +433,8 @@ static void t93_where_a_type_comes_from(void **state)
 static void t94_t95_times_count_reads_of_the_variable(void **state)
 {
     (void)state;
-    rig_do("holder = {slow = function() local n = 0; for i = 1, 200000 do n = n + i end; return n end, bad = function() error('x') end}");
+    rig_do(
+        "holder = {slow = function() local n = 0; for i = 1, 200000 do n = n + i end; return n end, bad = function() error('x') end}");
     rig_root("holder");
     rig_create(2, 1, "slow()?access=r");
     rig_create(3, 1, "bad()?access=r");
@@ -517,8 +538,7 @@ static void many_variables_come_and_go_without_growth(void **state)
             ls_tracker_destroy(rig->tracker, 10 + i, NULL, NULL);
         assert_int_equal(ls_tracker_count(rig->tracker), 1);
         ls_session_shrink(rig->session);
-        if (round == 1)
-            heap = ls_session_memory(rig->session);
+        if (round == 1) heap = ls_session_memory(rig->session);
     }
     assert_true(ls_session_memory(rig->session) <= heap + 1024);
 }
@@ -538,7 +558,8 @@ static void end_many(int64_t first, int count)
         ls_tracker_destroy(rig->tracker, first + i, NULL, NULL);
 }
 
-/* Tables of slots, names and ids are as long as what is in use asks for; who stays keeps value and place, and free numbers are used again from the lowest. */
+/* Tables of slots, names and ids are as long as what is in use asks for; who stays keeps value and place, and free
+ * numbers are used again from the lowest. */
 static void P111_the_tables_of_many_variables_become_short_again(void **state)
 {
     (void)state;
@@ -594,8 +615,8 @@ static void P111_tables_stay_long_where_there_is_no_memory_for_short_ones(void *
     }
 }
 
-/* Create, detect, write, destroy with the n-th allocation failing, C's and Lua's alike: nothing leaks, nothing jumps, and afterwards all
- * works again. */
+/* Create, detect, write, destroy with the n-th allocation failing, C's and Lua's alike: nothing leaks, nothing jumps,
+ * and afterwards all works again. */
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -605,14 +626,12 @@ static void every_allocation_may_fail(void **state)
         struct ls_fault fault;
         ls_alloc_fail_at(n);
         int rc = rig_try(50, 1, "ships?wrapper=lua.ViewList&itemWrapper=ShipCard&note=1", &fault);
-        if (rc == 0)
-            rig_try(51, 50, "0.item.title()?access=r", &fault);
+        if (rc == 0) rig_try(51, 50, "0.item.title()?access=r", &fault);
         rig_try(52, 1, "fresh", &fault);
         ls_tracker_begin_batch(rig->tracker);
         ls_tracker_detect(rig->tracker);
         struct ls_var *var = ls_tracker_find(rig->tracker, 52);
-        if (var)
-            ls_tracker_write(rig->tracker, var, "[1,{\"a\":[\"\\u00e9\"]}]", 20, &fault);
+        if (var) ls_tracker_write(rig->tracker, var, "[1,{\"a\":[\"\\u00e9\"]}]", 20, &fault);
         const struct ls_change *list;
         ls_tracker_changes(rig->tracker, &list);
         done = ls_alloc_fail_at(0) < n;
@@ -635,16 +654,30 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(e1_value_json_of_every_kind_of_path), T(e5_an_echo_only_where_code_changed_the_value),
-        T(e6_a_write_through_null_fails_and_may_succeed_later), T(t31_numbers_strings_and_what_is_no_json),
-        T(t31_t36_nan_is_null_an_error_and_equal_to_itself), T(t32_t33_an_empty_table_turns_into_an_array),
-        T(t34_an_array_in_an_array_is_a_reference), T(t37_json_becomes_lua), T(t38_t39_ids_live_as_long_as_objects_and_no_longer),
-        T(t47_t48_fields_inherit_and_indexes_are_raw), T(t51_t54_null_empties_and_an_error_keeps),
-        T(t52_no_steps_on_primitives_and_functions), T(t62_t64_methods), T(t57_to_t63_writing), T(t82_t92_changes_of_value_and_type),
-        T(t93_where_a_type_comes_from), T(t94_t95_times_count_reads_of_the_variable), T(tx32_equal_paths_call_a_method_once_a_pass),
-        T(l5_a_runaway_method_does_not_take_the_others_along), T(tx34_deep_and_long_inputs),
-        T(many_variables_come_and_go_without_growth), T(P111_the_tables_of_many_variables_become_short_again),
-        T(P111_tables_stay_long_where_there_is_no_memory_for_short_ones), T(every_allocation_may_fail),
+        T(e1_value_json_of_every_kind_of_path),
+        T(e5_an_echo_only_where_code_changed_the_value),
+        T(e6_a_write_through_null_fails_and_may_succeed_later),
+        T(t31_numbers_strings_and_what_is_no_json),
+        T(t31_t36_nan_is_null_an_error_and_equal_to_itself),
+        T(t32_t33_an_empty_table_turns_into_an_array),
+        T(t34_an_array_in_an_array_is_a_reference),
+        T(t37_json_becomes_lua),
+        T(t38_t39_ids_live_as_long_as_objects_and_no_longer),
+        T(t47_t48_fields_inherit_and_indexes_are_raw),
+        T(t51_t54_null_empties_and_an_error_keeps),
+        T(t52_no_steps_on_primitives_and_functions),
+        T(t62_t64_methods),
+        T(t57_to_t63_writing),
+        T(t82_t92_changes_of_value_and_type),
+        T(t93_where_a_type_comes_from),
+        T(t94_t95_times_count_reads_of_the_variable),
+        T(tx32_equal_paths_call_a_method_once_a_pass),
+        T(l5_a_runaway_method_does_not_take_the_others_along),
+        T(tx34_deep_and_long_inputs),
+        T(many_variables_come_and_go_without_growth),
+        T(P111_the_tables_of_many_variables_become_short_again),
+        T(P111_tables_stay_long_where_there_is_no_memory_for_short_ones),
+        T(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("session resolver", tests, NULL, NULL);
 }

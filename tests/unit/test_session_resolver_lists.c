@@ -1,13 +1,13 @@
 /* Wrappers, create factories and the list wrapper with a real VM (tracker.md sections 12 to 14, worked example E4). */
 #include "resolver_rig.h"
 
-#define FLEET \
+#define FLEET                                                                                                                                                 \
     "function proto(name, t) t.type = name; t.__index = t; _G[name] = t; t.new = t.new or function(p, o) return setmetatable(o or {}, p) end; return t end\n" \
-    "made = 0; proto('Ship', {name = '', crew = 0})\n" \
-    "proto('ShipCard', {open = false, new = function(p, li) made = made + 1; LI = LI or li; return setmetatable({ship = li.baseItem, li = li}, p) end})\n" \
-    "function ShipCard:title() return self.li.index .. ':' .. self.ship.name end\n" \
-    "proto('Fleet', {label = 'north'})\n" \
-    "f = Fleet:new(); a = Ship:new({name='Ada'}); b = Ship:new({name='Bix'}); f.ships = {a, b}\n" \
+    "made = 0; proto('Ship', {name = '', crew = 0})\n"                                                                                                        \
+    "proto('ShipCard', {open = false, new = function(p, li) made = made + 1; LI = LI or li; return setmetatable({ship = li.baseItem, li = li}, p) end})\n"    \
+    "function ShipCard:title() return self.li.index .. ':' .. self.ship.name end\n"                                                                           \
+    "proto('Fleet', {label = 'north'})\n"                                                                                                                     \
+    "f = Fleet:new(); a = Ship:new({name='Ada'}); b = Ship:new({name='Bix'}); f.ships = {a, b}\n"                                                             \
     "function swap() f.ships[1], f.ships[2] = f.ships[2], f.ships[1] end\n"
 
 static void open_list(void)
@@ -33,8 +33,9 @@ static void e4_a_list_with_item_wrappers(void **state)
     assert_string_equal(rig_json(9), "{\"obj\":6}");
     assert_string_equal(rig_json(11), "\"0:Ada\"");
     assert_true(rig_detect());
-    assert_string_equal(rig_changes(), "7h=fallbackNamespace(list-item); 7m=v,type(lua.ViewList); 8m=v; 9m=v,type(lua.ViewListItem); "
-                                       "10m=v,type(ShipCard); 11m=v");
+    assert_string_equal(rig_changes(),
+                        "7h=fallbackNamespace(list-item); 7m=v,type(lua.ViewList); 8m=v; 9m=v,type(lua.ViewListItem); "
+                        "10m=v,type(ShipCard); 11m=v");
     char card[32];
     snprintf(card, sizeof card, "%s", rig_json(10));
     assert_false(rig_detect());
@@ -68,7 +69,8 @@ static void t79_cards_follow_their_elements_and_keep_state(void **state)
     assert_true(rig_is("made == 3"));
     assert_string_equal(rig_json(10), second);
     assert_string_equal(rig_json(11), "\"0:Bix\"");
-    assert_string_equal(rig_fault(13), "bad-index"); /* T49: an item beyond the end is an error, which keeps the value */
+    assert_string_equal(rig_fault(13),
+                        "bad-index"); /* T49: an item beyond the end is an error, which keeps the value */
     rig_do("table.insert(f.ships, a)");
     rig_detect();
     assert_true(rig_is("made == 4")); /* it was gone in between, so its card was dropped */
@@ -77,8 +79,9 @@ static void t79_cards_follow_their_elements_and_keep_state(void **state)
 static void t78_equal_primitives_keep_their_order_and_indexes(void **state)
 {
     (void)state;
-    rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end}; Card.__index = Card\n"
-           "h = {list = {'x', 'y', 'x'}}");
+    rig_do(
+        "made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end}; Card.__index = Card\n"
+        "h = {list = {'x', 'y', 'x'}}");
     rig_root("h");
     rig_create(2, 1, "list?wrapper=lua.ViewList&itemWrapper=Card");
     rig_create(3, 2, "0.item.n");
@@ -104,10 +107,18 @@ static void t50_t79b_fields_and_methods_of_native_objects(void **state)
     static const struct {
         const char *path, *json, *fault;
     } rows[] = {
-        {"selectionIndex", "-1", ""},        {"0.index", "0", ""},          {"1.index", "1", ""},
-        {"0.type", "\"lua.ViewListItem\"", ""}, {"0.baseItem.name", "\"Ada\"", ""}, {"1.item.name", "\"Bix\"", ""},
-        {"9", "null", "bad-index"},          {"nope", "null", "path-error"}, {"items.x", "null", "path-error"},
-        {"items.9", "null", "bad-index"},    {"0.nope", "null", "path-error"}, {"0.list.selectionIndex", "-1", ""},
+        {"selectionIndex", "-1", ""},
+        {"0.index", "0", ""},
+        {"1.index", "1", ""},
+        {"0.type", "\"lua.ViewListItem\"", ""},
+        {"0.baseItem.name", "\"Ada\"", ""},
+        {"1.item.name", "\"Bix\"", ""},
+        {"9", "null", "bad-index"},
+        {"nope", "null", "path-error"},
+        {"items.x", "null", "path-error"},
+        {"items.9", "null", "bad-index"},
+        {"0.nope", "null", "path-error"},
+        {"0.list.selectionIndex", "-1", ""},
         {"0.0", "null", "path-error"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -165,7 +176,9 @@ static void t67a_an_item_does_not_wear_its_card_twice(void **state)
 static void t79_a_failing_constructor_shows_the_element(void **state)
 {
     (void)state;
-    rig_do(FLEET "function ShipCard.new(p, li) if li.baseItem == a then error('no card') end; return setmetatable({ship = li.baseItem, li = li}, p) end");
+    rig_do(
+        FLEET
+        "function ShipCard.new(p, li) if li.baseItem == a then error('no card') end; return setmetatable({ship = li.baseItem, li = li}, p) end");
     rig_root("f");
     rig_create(2, 1, "ships?wrapper=lua.ViewList&itemWrapper=ShipCard");
     assert_string_equal(rig_fault(2), "wrapper");
@@ -182,12 +195,13 @@ static void t79_a_failing_constructor_shows_the_element(void **state)
 static void t66_t71_the_life_of_a_lua_wrapper(void **state)
 {
     (void)state;
-    rig_do("log = {}; Box = {type = 'Box'}; Box.__index = Box\n"
-           "function Box.new(class, v) log[#log + 1] = 'new ' .. tostring(v.getValue and 'object'); return setmetatable({}, class) end\n"
-           "function Box:sync() log[#log + 1] = 'sync ' .. self.value end\n"
-           "function Box:destroy() log[#log + 1] = 'destroy' end\n"
-           "Other = {new = function(class, v) return setmetatable({}, {__index = class}) end}\n"
-           "h = {v = 'a'}");
+    rig_do(
+        "log = {}; Box = {type = 'Box'}; Box.__index = Box\n"
+        "function Box.new(class, v) log[#log + 1] = 'new ' .. tostring(v.getValue and 'object'); return setmetatable({}, class) end\n"
+        "function Box:sync() log[#log + 1] = 'sync ' .. self.value end\n"
+        "function Box:destroy() log[#log + 1] = 'destroy' end\n"
+        "Other = {new = function(class, v) return setmetatable({}, {__index = class}) end}\n"
+        "h = {v = 'a'}");
     rig_root("h");
     rig_create(2, 1, "v?wrapper=Box");
     rig_create(3, 2, "value");
@@ -197,7 +211,7 @@ static void t66_t71_the_life_of_a_lua_wrapper(void **state)
     assert_string_equal(rig_base(2), "\"a\"");
     rig_changes();
     rig_do("h.v = 'b'");
-    assert_true(rig_detect()); /* the child changes */
+    assert_true(rig_detect());                  /* the child changes */
     assert_string_equal(rig_changes(), "3m=v"); /* T73: absorbed */
     assert_string_equal(rig_json(2), first);
     assert_string_equal(rig_json(3), "\"b\"");
@@ -215,8 +229,9 @@ static void t67_a_wrapper_that_cannot_be_made_is_an_error(void **state)
 {
     (void)state;
     static const char *const types[] = {"Missing", "NoNew", "Fails", "Nothing", "Number"};
-    rig_do("NoNew = {}; Fails = {new = function() error('boom') end}; Nothing = {new = function() end}; Number = {new = function() return 5 end}\n"
-           "Dotted = {Name = {new = function() return {x = 1} end}}; h = {v = 1}");
+    rig_do(
+        "NoNew = {}; Fails = {new = function() error('boom') end}; Nothing = {new = function() end}; Number = {new = function() return 5 end}\n"
+        "Dotted = {Name = {new = function() return {x = 1} end}}; h = {v = 1}");
     rig_root("h");
     for (size_t i = 0; i < 5; i++) {
         char path[64];
@@ -238,8 +253,9 @@ static void t67_a_wrapper_that_cannot_be_made_is_an_error(void **state)
 static void t74_t75_create_stores_what_it_makes(void **state)
 {
     (void)state;
-    rig_do("Made = {type = 'Made', new = function(class, v) return setmetatable({}, class) end}; Made.__index = Made; Bad = {new = function() error('x') end}\n"
-           "h = {there = {x = 1}}");
+    rig_do(
+        "Made = {type = 'Made', new = function(class, v) return setmetatable({}, class) end}; Made.__index = Made; Bad = {new = function() error('x') end}\n"
+        "h = {there = {x = 1}}");
     rig_root("h");
     rig_create(2, 1, "fresh?create=Made");
     assert_true(rig_is("getmetatable(h.fresh) == Made"));
@@ -289,7 +305,8 @@ static void q2_items_that_code_has_replaced_are_made_anew(void **state)
     static const char *const harm[] = {"1", "'x'", "{}", "nil", "io.stdout", "list", "print"};
     open_list();
     rig_detect();
-    rig_do("local new = ShipCard.new ShipCard.new = function(p, li) list = li.list return new(p, li) end f.ships[3] = Ship:new({name = 'Cid'})");
+    rig_do(
+        "local new = ShipCard.new ShipCard.new = function(p, li) list = li.list return new(p, li) end f.ships[3] = Ship:new({name = 'Cid'})");
     rig_detect();
     for (size_t i = 0; i < sizeof harm / sizeof *harm; i++) {
         char code[128];
@@ -307,7 +324,8 @@ static void q2_a_list_with_holes_ends(void **state)
     (void)state;
     open_list();
     rig_create(12, 1, "ships");
-    rig_do("local far = {} for i = 62, 0, -1 do far[1 << i] = i == 0 and a or b end assert(#far > 1 << 40) f.ships = far");
+    rig_do(
+        "local far = {} for i = 62, 0, -1 do far[1 << i] = i == 0 and a or b end assert(#far > 1 << 40) f.ships = far");
     rig_detect();
     assert_string_equal(rig_json(12), "[{\"obj\":3},{\"obj\":4}]");
     assert_string_equal(rig_json(11), "\"0:Ada\"");
@@ -325,22 +343,31 @@ static void l7_finalizers_find_lists_without_fields(void **state)
     (void)state;
     open_list();
     rig_detect();
-    rig_do("local list = LI.list local item = list[0] local remove = item.remove assert(item.index == 0 and list.items)\n"
-           "LEFT = setmetatable({}, {__gc = function()\n"
-           "  assert(item.index == nil and item[0] == nil and list.items == nil and list[0] == nil)\n"
-           "  assert(not pcall(remove, item))\n"
-           "end})");
+    rig_do(
+        "local list = LI.list local item = list[0] local remove = item.remove assert(item.index == 0 and list.items)\n"
+        "LEFT = setmetatable({}, {__gc = function()\n"
+        "  assert(item.index == nil and item[0] == nil and list.items == nil and list[0] == nil)\n"
+        "  assert(not pcall(remove, item))\n"
+        "end})");
 }
 
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(e4_a_list_with_item_wrappers), T(t79_cards_follow_their_elements_and_keep_state),
-        T(t78_equal_primitives_keep_their_order_and_indexes), T(t50_t79b_fields_and_methods_of_native_objects), T(t77_what_is_no_list),
-        T(t67a_an_item_does_not_wear_its_card_twice), T(t79_a_failing_constructor_shows_the_element),
-        T(t66_t71_the_life_of_a_lua_wrapper), T(t67_a_wrapper_that_cannot_be_made_is_an_error), T(t74_t75_create_stores_what_it_makes),
-        T(lists_inside_lists_and_thousands_of_items), T(q2_items_that_code_has_replaced_are_made_anew), T(q2_a_list_with_holes_ends),
+        T(e4_a_list_with_item_wrappers),
+        T(t79_cards_follow_their_elements_and_keep_state),
+        T(t78_equal_primitives_keep_their_order_and_indexes),
+        T(t50_t79b_fields_and_methods_of_native_objects),
+        T(t77_what_is_no_list),
+        T(t67a_an_item_does_not_wear_its_card_twice),
+        T(t79_a_failing_constructor_shows_the_element),
+        T(t66_t71_the_life_of_a_lua_wrapper),
+        T(t67_a_wrapper_that_cannot_be_made_is_an_error),
+        T(t74_t75_create_stores_what_it_makes),
+        T(lists_inside_lists_and_thousands_of_items),
+        T(q2_items_that_code_has_replaced_are_made_anew),
+        T(q2_a_list_with_holes_ends),
         T(l7_finalizers_find_lists_without_fields),
     };
     return cmocka_run_group_tests_name("session resolver lists", tests, NULL, NULL);

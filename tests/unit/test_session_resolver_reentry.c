@@ -47,7 +47,8 @@ static int setup(void **state)
 static void t45_a_method_creates_variables_also_from_a_coroutine(void **state)
 {
     (void)state;
-    rig_do("h = {n = 5, get = function(self) if not made then made = make('n'); made2 = coroutine.wrap(function() return make('n') end)() end; return made end}");
+    rig_do(
+        "h = {n = 5, get = function(self) if not made then made = make('n'); made2 = coroutine.wrap(function() return make('n') end)() end; return made end}");
     rig_root("h");
     rig_create(2, 1, "get()?access=r");
     assert_string_equal(rig_json(2), "-1");
@@ -77,7 +78,8 @@ static void tx27_a_method_destroys_its_own_variable_and_others(void **state)
 static void an_action_moves_its_own_variable(void **state)
 {
     (void)state;
-    rig_do("h = {a = 1, b = 2, go = function(self, v) put(2, 'path', 'other(_)'); self.got = v end, other = function(self, v) self.other_got = v end}");
+    rig_do(
+        "h = {a = 1, b = 2, go = function(self, v) put(2, 'path', 'other(_)'); self.got = v end, other = function(self, v) self.other_got = v end}");
     rig_root("h");
     rig_create(2, 1, "go(_)?access=action");
     assert_int_equal(rig_write(2, "[7]", NULL), 0);
@@ -90,7 +92,8 @@ static void an_action_moves_its_own_variable(void **state)
 static void a_constructor_meddles_with_its_variable(void **state)
 {
     (void)state;
-    rig_do("W = {new = function(class, v) put(2, 'wrapper', 'Other'); drop(2); return {} end}; Other = {new = function() return {} end}; h = {n = 1}");
+    rig_do(
+        "W = {new = function(class, v) put(2, 'wrapper', 'Other'); drop(2); return {} end}; Other = {new = function() return {} end}; h = {n = 1}");
     rig_root("h");
     struct ls_fault fault;
     rig_try(2, 1, "n?wrapper=W", &fault);
@@ -101,7 +104,8 @@ static void a_constructor_meddles_with_its_variable(void **state)
 static void a_list_meddles_with_itself_while_it_is_made(void **state)
 {
     (void)state;
-    rig_do("h = {list = {{}, {}, {}}}; Card = {new = function(class, li) put(2, 'wrapper', 'lua.ViewList'); table.remove(h.list); return {x = 1} end}");
+    rig_do(
+        "h = {list = {{}, {}, {}}}; Card = {new = function(class, li) put(2, 'wrapper', 'lua.ViewList'); table.remove(h.list); return {x = 1} end}");
     rig_root("h");
     rig_create(2, 1, "list?wrapper=lua.ViewList&itemWrapper=Card");
     for (int i = 0; i < 4; i++)
@@ -117,8 +121,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(t45_a_method_creates_variables_also_from_a_coroutine), T(tx27_a_method_destroys_its_own_variable_and_others),
-        T(an_action_moves_its_own_variable), T(a_constructor_meddles_with_its_variable), T(a_list_meddles_with_itself_while_it_is_made),
+        T(t45_a_method_creates_variables_also_from_a_coroutine),
+        T(tx27_a_method_destroys_its_own_variable_and_others),
+        T(an_action_moves_its_own_variable),
+        T(a_constructor_meddles_with_its_variable),
+        T(a_list_meddles_with_itself_while_it_is_made),
     };
     return cmocka_run_group_tests_name("session resolver reentry", tests, NULL, NULL);
 }

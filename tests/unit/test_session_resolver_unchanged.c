@@ -1,4 +1,5 @@
-/* What need not be read again, and arrays and lists brought in line piece by piece: no shortcut may show in a value (tracker.md TX32, T78, T82). */
+/* What need not be read again, and arrays and lists brought in line piece by piece: no shortcut may show in a value
+ * (tracker.md TX32, T78, T82). */
 #include "resolver_rig.h"
 
 #include "base/clock.h"
@@ -40,8 +41,9 @@ static void what_was_read_since_code_ran_last_is_not_read_again(void **state)
 static void changes_by_code_of_any_kind_are_found(void **state)
 {
     (void)state;
-    rig_do("o = {n = 1, two = {}, touch = function(self) self.n = self.n + 1; return 0 end, set = function(self, v) self.n = v end}\n"
-           "late = setmetatable({}, {__index = function(_, key) clock = (clock or 0) + 1; return key .. clock end})");
+    rig_do(
+        "o = {n = 1, two = {}, touch = function(self) self.n = self.n + 1; return 0 end, set = function(self, v) self.n = v end}\n"
+        "late = setmetatable({}, {__index = function(_, key) clock = (clock or 0) + 1; return key .. clock end})");
     rig_root("o");
     rig_create(2, 1, "n");
     rig_create(3, 1, "set(_)?access=action");
@@ -112,17 +114,44 @@ static const char *fresh_json(const char *expression)
     return ls_buf_text(&text);
 }
 
-/* T32, T36, T82: after any edit the variable shows what a first look would show, and reports exactly when that differs. */
+/* T32, T36, T82: after any edit the variable shows what a first look would show, and reports exactly when that differs.
+ * */
 static void t82_an_array_follows_every_kind_of_edit(void **state)
 {
     (void)state;
     static const char *const edits[] = {
-        "table.insert(o.a, {})", "table.remove(o.a, 1)", "table.insert(o.a, 1, {})", "table.remove(o.a)", "o.a[2], o.a[3] = o.a[3], o.a[2]",
-        "table.insert(o.a, 2, o.a[1])", "o.a[3] = 'x'", "o.a[2] = 7.5", "for i = 1, 40 do table.insert(o.a, i) end", "o.a[5] = {}",
-        "for i = 1, 20 do table.remove(o.a, 4) end", "o.a._note = 'private'", "table.sort(o.a, function(x, y) return tostring(x) < tostring(y) end)",
-        "o.a[2] = nil", "o.a[2] = false", "o.a[#o.a + 2] = 'behind a hole'", "o.a[1] = 0/0", "o.a[1] = 1/0", "o.a[1] = 1", "o.a[-1] = 'below'",
-        "o.a[1.5] = 'between'", "o.a.name = 'an object now'", "o.a.name = nil", "o.a = {table.unpack(o.a, 1, 3)}", "o.a = {1, 2, 3}", "o.a = {}", "o.a = {{}}",
-        "setmetatable(o.a, {})", "setmetatable(o.a, {type = 'T'})", "o.a = {1}", "o.a[1] = nil", "o.a[1] = {}",
+        "table.insert(o.a, {})",
+        "table.remove(o.a, 1)",
+        "table.insert(o.a, 1, {})",
+        "table.remove(o.a)",
+        "o.a[2], o.a[3] = o.a[3], o.a[2]",
+        "table.insert(o.a, 2, o.a[1])",
+        "o.a[3] = 'x'",
+        "o.a[2] = 7.5",
+        "for i = 1, 40 do table.insert(o.a, i) end",
+        "o.a[5] = {}",
+        "for i = 1, 20 do table.remove(o.a, 4) end",
+        "o.a._note = 'private'",
+        "table.sort(o.a, function(x, y) return tostring(x) < tostring(y) end)",
+        "o.a[2] = nil",
+        "o.a[2] = false",
+        "o.a[#o.a + 2] = 'behind a hole'",
+        "o.a[1] = 0/0",
+        "o.a[1] = 1/0",
+        "o.a[1] = 1",
+        "o.a[-1] = 'below'",
+        "o.a[1.5] = 'between'",
+        "o.a.name = 'an object now'",
+        "o.a.name = nil",
+        "o.a = {table.unpack(o.a, 1, 3)}",
+        "o.a = {1, 2, 3}",
+        "o.a = {}",
+        "o.a = {{}}",
+        "setmetatable(o.a, {})",
+        "setmetatable(o.a, {type = 'T'})",
+        "o.a = {1}",
+        "o.a[1] = nil",
+        "o.a[1] = {}",
     };
     rig_do("o = {a = {{}, {}, {}}}");
     rig_root("o");
@@ -186,12 +215,12 @@ static void an_array_without_memory_follows_later(void **state)
     assert_true(failed > 3);
 }
 
-#define CARD \
+#define CARD                                                                                                                                        \
     "Card = {}; Card.__index = Card; function Card.new(_, li) made = (made or 0) + 1; return setmetatable({li = li, of = li.baseItem}, Card) end\n" \
     "function Card:text() return self.li.index .. self.of.name .. self.li.baseItem.name end\n"
 
-/* T78, T79, Q2: a list that found no memory is brought in line by the next detection, though its source has not changed again; cards keep
- * to their elements. */
+/* T78, T79, Q2: a list that found no memory is brought in line by the next detection, though its source has not changed
+ * again; cards keep to their elements. */
 static void t78_a_list_without_memory_is_brought_in_line_later(void **state)
 {
     (void)state;
@@ -209,15 +238,18 @@ static void t78_a_list_without_memory_is_brought_in_line_later(void **state)
         }
         rig_detect();
         assert_string_equal(rig_json(7), "\"3dd\"");
-        rig_do("made = 0; table.remove(o.list, 1); table.insert(o.list, 2, {name = 'n'}); table.insert(o.list, {name = 'e'})");
+        rig_do(
+            "made = 0; table.remove(o.list, 1); table.insert(o.list, 2, {name = 'n'}); table.insert(o.list, {name = 'e'})");
         limit_heap(more);
         rig_detect();
-        if (ls_var_fault(rig_var(2)))
-            failed++;
+        if (ls_var_fault(rig_var(2))) failed++;
         ls_budget_set(&rig->session->vm.budget->limit, 0);
         rig_detect();
         rig_detect();
-        if (ls_var_fault(rig_var(2))) { /* a constructor found no memory: its element stands there without a card, like after any other failure (T79) */
+        if (ls_var_fault(rig_var(
+                /* a constructor found no memory: its element stands there without a card, like after any other failure
+                 * (T79) */
+                2))) {
             assert_string_equal(rig_fault(2), "wrapper");
             ls_tracker_destroy(rig->tracker, 2, NULL, NULL);
             continue;
@@ -340,10 +372,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(what_was_read_since_code_ran_last_is_not_read_again), T(changes_by_code_of_any_kind_are_found), T(places_that_move_are_read_again),
-        T(t82_an_array_follows_every_kind_of_edit), T(an_array_without_memory_follows_later),
-        T(t78_a_list_without_memory_is_brought_in_line_later), T(t94_the_longest_time_is_never_below_the_last),
-        T(l5_detection_looks_at_the_stop_flag_behind_a_long_string), T(l5_detection_looks_at_the_stop_flag_inside_a_long_array),
+        T(what_was_read_since_code_ran_last_is_not_read_again),
+        T(changes_by_code_of_any_kind_are_found),
+        T(places_that_move_are_read_again),
+        T(t82_an_array_follows_every_kind_of_edit),
+        T(an_array_without_memory_follows_later),
+        T(t78_a_list_without_memory_is_brought_in_line_later),
+        T(t94_the_longest_time_is_never_below_the_last),
+        T(l5_detection_looks_at_the_stop_flag_behind_a_long_string),
+        T(l5_detection_looks_at_the_stop_flag_inside_a_long_array),
         T(n2_of_equal_long_strings_the_new_one_is_kept),
     };
     return cmocka_run_group_tests_name("session resolver, unchanged", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Unit tests of what Lua code does with variables, in a real VM: the variable object that wrappers are given (T72), the app variable, variables made
- * and destroyed by Lua code, standard variables (T103 to T106). */
+/* Unit tests of what Lua code does with variables, in a real VM: the variable object that wrappers are given (T72), the
+ * app variable, variables made and destroyed by Lua code, standard variables (T103 to T106). */
 #include "resolver_rig.h"
 
 static const char *property(int64_t id, const char *name)
@@ -11,8 +11,9 @@ static const char *property(int64_t id, const char *name)
 static void t72_the_variable_object_answers_while_the_variable_lives(void **state)
 {
     (void)state;
-    rig_do("o = { type = 'O' }; app = { o = o }\n"
-           "W = { new = function(class, v) V = v; FIRST = v.getWrapper(); INSIDE = v:getValue(); W1 = { type = 'W', of = v }; return W1 end }\n");
+    rig_do(
+        "o = { type = 'O' }; app = { o = o }\n"
+        "W = { new = function(class, v) V = v; FIRST = v.getWrapper(); INSIDE = v:getValue(); W1 = { type = 'W', of = v }; return W1 end }\n");
     assert_int_equal(rig_root("app"), 1);
     rig_create(2, 1, "o?wrapper=W&tone=dark");
     assert_true(rig_is("type(V) == 'table' and V._id == 2"));
@@ -23,7 +24,8 @@ static void t72_the_variable_object_answers_while_the_variable_lives(void **stat
     assert_true(rig_is("V.getProperty('none') == nil and V:getProperty('none') == nil"));
     assert_true(rig_is("V.getWrapper() == W1 and V:getWrapper() == W1"));
     ls_tracker_destroy(rig->tracker, 2, NULL, NULL);
-    assert_true(rig_is("V.getValue() == nil and V:getProperty('tone') == nil and V.getWrapper() == nil and V:getId() == nil and V.getID() == nil"));
+    assert_true(rig_is(
+        "V.getValue() == nil and V:getProperty('tone') == nil and V.getWrapper() == nil and V:getId() == nil and V.getID() == nil"));
     /* Another variable under the same id is another one. */
     rig_create(2, 1, "o?tone=light");
     assert_true(rig_is("V.getProperty('tone') == nil and V:getId() == nil"));
@@ -78,9 +80,10 @@ static void t103_a_given_type_wins_over_the_objects(void **state)
 static void t104_variables_below_ids_and_objects(void **state)
 {
     (void)state;
-    rig_do("app = { type = 'App' }; session:createAppVariable(app); item = { type = 'Item', n = 7 }\n"
-           "byId = session:createVariable(1, item, { kind = 'k', size = 1.5, on = true })\n"
-           "byObject = session:createVariable(item, {}); root = session:createVariable(0, { n = 8 }); none = session:createVariable(4711, {})");
+    rig_do(
+        "app = { type = 'App' }; session:createAppVariable(app); item = { type = 'Item', n = 7 }\n"
+        "byId = session:createVariable(1, item, { kind = 'k', size = 1.5, on = true })\n"
+        "byObject = session:createVariable(item, {}); root = session:createVariable(0, { n = 8 }); none = session:createVariable(4711, {})");
     assert_true(rig_is("byId == -1 and byObject == -2 and root > 1 and none == nil"));
     assert_int_equal(ls_var_parent(ls_tracker_find(rig->tracker, -1)), 1);
     assert_int_equal(ls_var_parent(ls_tracker_find(rig->tracker, -2)), -1);
@@ -117,7 +120,8 @@ static void t105_destroying_by_id_and_by_object(void **state)
 static void t106_t15_standard_variables_by_id_and_by_object(void **state)
 {
     (void)state;
-    rig_do("app = { type = 'App', title = 'top' }; session:createAppVariable(app); user = { name = 'Ann' }; session:createVariable(1, user)");
+    rig_do(
+        "app = { type = 'App', title = 'top' }; session:createAppVariable(app); user = { name = 'Ann' }; session:createVariable(1, user)");
     rig_create(5, 1, "@user.name");
     rig_create(6, 5, "@app.title");
     assert_string_equal(rig_json(5), "null");
@@ -138,9 +142,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(t72_the_variable_object_answers_while_the_variable_lives), T(t103_the_app_variable_is_made_once_and_replaced), T(t103_a_given_type_wins),
+        T(t72_the_variable_object_answers_while_the_variable_lives),
+        T(t103_the_app_variable_is_made_once_and_replaced),
+        T(t103_a_given_type_wins),
         T(t103_a_given_type_wins_over_the_objects),
-        T(t104_variables_below_ids_and_objects), T(t105_destroying_by_id_and_by_object), T(t106_t15_standard_variables_by_id_and_by_object),
+        T(t104_variables_below_ids_and_objects),
+        T(t105_destroying_by_id_and_by_object),
+        T(t106_t15_standard_variables_by_id_and_by_object),
     };
     return cmocka_run_group_tests_name("session resolver: variables", tests, NULL, NULL);
 }

@@ -1,13 +1,14 @@
-/* Rows that follow their elements (page.md R1 to R4) with a real VM: the path step `#ID`, keyed lists, rows that outlive their place. */
+/* Rows that follow their elements (page.md R1 to R4) with a real VM: the path step `#ID`, keyed lists, rows that
+ * outlive their place. */
 #include "resolver_rig.h"
 
-#define SITE \
+#define SITE                                                                                                                                                  \
     "function proto(name, t) t.type = name; t.__index = t; _G[name] = t; t.new = t.new or function(p, o) return setmetatable(o or {}, p) end; return t end\n" \
-    "proto('Ship', {name = ''})\n" \
-    "function Ship:remove() for i, s in ipairs(f.ships) do if s == self then table.remove(f.ships, i) return end end; removed = self.name end\n" \
-    "function Ship:call(v) self.name = v end\n" \
-    "proto('Fleet', {})\n" \
-    "f = Fleet:new(); a, b, c = Ship:new{name = 'Ada'}, Ship:new{name = 'Bix'}, Ship:new{name = 'Cid'}; f.ships = {a, b, c}\n" \
+    "proto('Ship', {name = ''})\n"                                                                                                                            \
+    "function Ship:remove() for i, s in ipairs(f.ships) do if s == self then table.remove(f.ships, i) return end end; removed = self.name end\n"              \
+    "function Ship:call(v) self.name = v end\n"                                                                                                               \
+    "proto('Fleet', {})\n"                                                                                                                                    \
+    "f = Fleet:new(); a, b, c = Ship:new{name = 'Ada'}, Ship:new{name = 'Bix'}, Ship:new{name = 'Cid'}; f.ships = {a, b, c}\n"                                \
     "weak = setmetatable({}, {__mode = 'v'})\n"
 
 /* The list is 10, its elements are the objects 3, 4, 5. */
@@ -28,8 +29,7 @@ static void settle(void)
 static void write_ok(int64_t id, const char *json)
 {
     struct ls_fault fault;
-    if (rig_write(id, json, &fault))
-        fail_msg("%lld: %s", (long long)id, fault.text);
+    if (rig_write(id, json, &fault)) fail_msg("%lld: %s", (long long)id, fault.text);
 }
 
 static void write_gone(int64_t id, const char *json)
@@ -57,7 +57,8 @@ static void r2_a_row_follows_its_element(void **state)
     assert_string_equal(rig_json(11), "{\"obj\":4}");
     assert_string_equal(rig_type(11), "Ship");
     settle();
-    rig_do("table.insert(f.ships, 1, Ship:new{name = 'New'}); table.sort(f.ships, function(x, y) return x.name > y.name end)");
+    rig_do(
+        "table.insert(f.ships, 1, Ship:new{name = 'New'}); table.sort(f.ships, function(x, y) return x.name > y.name end)");
     assert_true(rig_detect());
     assert_string_equal(rig_changes(), "10m=v"); /* R5: a reordering is one update */
     assert_string_equal(rig_json(12), "\"Bix\"");
@@ -79,8 +80,19 @@ static void r2_no_object_is_reached_by_counting(void **state)
     rig_do("f.secret = {name = 'secret'}; f.others = {Ship:new{name = 'other'}}");
     rig_create(2, 1, "secret");
     rig_create(3, 1, "others");
-    static const char *const paths[] = {"#6", "#7", "#2", "#1", "#99", "#0", "#-1", "#-4", "#04", "#9223372036854775807", "#9223372036854775808",
-                                        "#18446744073709551620", "#99999999999999999999999999999999999999999999"};
+    static const char *const paths[] = {"#6",
+                                        "#7",
+                                        "#2",
+                                        "#1",
+                                        "#99",
+                                        "#0",
+                                        "#-1",
+                                        "#-4",
+                                        "#04",
+                                        "#9223372036854775807",
+                                        "#9223372036854775808",
+                                        "#18446744073709551620",
+                                        "#99999999999999999999999999999999999999999999"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char path[100];
         int64_t id = 100 + 10 * (int64_t)i;
@@ -100,7 +112,7 @@ static void r2_no_object_is_reached_by_counting(void **state)
     assert_true(rig_is("f.secret.name == 'secret' and f.others[1].name == 'other' and f.type == 'Fleet'"));
     settle();
     assert_string_equal(rig_fault(100), "gone"); /* and it stays so */
-    rig_create(90, 2, "#6.name"); /* below what is no list */
+    rig_create(90, 2, "#6.name");                /* below what is no list */
     assert_string_equal(rig_fault(90), "gone");
     rig_create(91, 1, "#3");
     assert_string_equal(rig_fault(91), "gone");
@@ -114,12 +126,12 @@ static void r2_grammar(void **state)
     static const struct {
         const char *path, *code;
     } rows[] = {
-        {"ships.#4", "bad-path"},   {"#4.#5", "bad-path"},          {"..#4", "bad-path"},      {"@app.#4", "bad-path"}, {"#4..name", "bad-path"},
-        {"#4.call(_)", "bad-access"}, {"#4.x()?access=w", "bad-access"}, {"#4.a(_).b", "bad-path"},
+        {"ships.#4", "bad-path"},          {"#4.#5", "bad-path"},     {"..#4", "bad-path"},
+        {"@app.#4", "bad-path"},           {"#4..name", "bad-path"},  {"#4.call(_)", "bad-access"},
+        {"#4.x()?access=w", "bad-access"}, {"#4.a(_).b", "bad-path"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (!rig_try(20, 10, rows[i].path, &fault))
-            fail_msg("%s", rows[i].path);
+        if (!rig_try(20, 10, rows[i].path, &fault)) fail_msg("%s", rows[i].path);
         assert_string_equal(ls_fault_code(fault.kind), rows[i].code);
     }
     rig_do("f.odd = {['#'] = 1, ['#x'] = 2, ['#4x'] = 3, ['-'] = 4}");
@@ -245,7 +257,8 @@ static void r2_an_element_that_comes_back(void **state)
 static void R2_r4_lists_that_become_something_else(void **state)
 {
     (void)state;
-    static const char *const values[] = {"nil", "'text'", "42", "{}", "{3, 4, 'x'}", "function() end", "f", "Ship:new{name = 'One'}", "{a}", "{{b}}"};
+    static const char *const values[] = {
+        "nil", "'text'", "42", "{}", "{3, 4, 'x'}", "function() end", "f", "Ship:new{name = 'One'}", "{a}", "{{b}}"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         if (i) {
             rig_teardown(NULL);
@@ -263,8 +276,7 @@ static void R2_r4_lists_that_become_something_else(void **state)
         write_ok(12, "\"Bo\""); /* Lua holds it */
         assert_true(rig_is("b.name == 'Bo'"));
         rig_do("if type(f.ships) ~= 'table' or type(f.ships[1]) ~= 'table' then b = nil end");
-        if (rig_is("b == nil"))
-            write_gone(12, "\"Bob\"");
+        if (rig_is("b == nil")) write_gone(12, "\"Bob\"");
         rig_do("f.ships = {a}; b = nil");
         ls_tracker_begin_batch(rig->tracker);
         write_gone(12, "\"Bob\"");
@@ -423,8 +435,9 @@ static void r3_without_keyed_items_stay_by_position(void **state)
 static void R3_T79_cards_go_with_their_items(void **state)
 {
     (void)state;
-    rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
-           " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
+    rig_do(
+        "made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
+        " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
     open_keyed("&itemWrapper=Card");
     rig_create(21, 20, "#7.item");
     rig_create(22, 21, "title()?access=r");
@@ -468,8 +481,8 @@ static void r3_primitives_holes_and_equals(void **state)
     assert_string_equal(rig_json(20), "null");
 }
 
-#define QUERY \
-    "rows = {{id = 7, name = 'Ada'}, {id = 'b', name = 'Bix'}, {id = true, name = 'Cid'}}\n" \
+#define QUERY                                                                                                                                     \
+    "rows = {{id = 7, name = 'Ada'}, {id = 'b', name = 'Bix'}, {id = true, name = 'Cid'}}\n"                                                      \
     "function query() local r = {}; for i, row in ipairs(rows) do r[i] = setmetatable({id = row.id, name = row.name}, Row) end; q.list = r end\n" \
     "Row = {type = 'Row'}; Row.__index = Row; q = {}; query()\n"
 
@@ -537,9 +550,11 @@ static void r4_without_keyed_a_key_means_nothing(void **state)
 static void r4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"{7, 7, 'x'}", "{1, {}, 2}", "{1, print, 2}", "{1, nil, 2}", "{1, 0/0, 2}", "{1, 1.0, 2}"};
-    rig_do("fails = setmetatable({}, {__index = function(t, k) if k == 'id' then error('no') end end}); fails.n = 2\n"
-           "function fill(k) q.list = {{n = 1, id = k[1]}, {n = 2, id = k[2]}, {n = 3, id = k[3]}} end; q = {}; fill {1, 2, 3}");
+    static const char *const keys[] = {"{7, 7, 'x'}", "{1, {}, 2}",  "{1, print, 2}",
+                                       "{1, nil, 2}", "{1, 0/0, 2}", "{1, 1.0, 2}"};
+    rig_do(
+        "fails = setmetatable({}, {__index = function(t, k) if k == 'id' then error('no') end end}); fails.n = 2\n"
+        "function fill(k) q.list = {{n = 1, id = k[1]}, {n = 2, id = k[2]}, {n = 3, id = k[3]}} end; q = {}; fill {1, 2, 3}");
     rig_root("q");
     rig_create(10, 1, "list?keyed=true&key=id");
     rig_create(11, 10, "1.n"); /* what a page does with it */
@@ -584,7 +599,8 @@ static void r4_keys_that_tell_nothing_apart_fall_back_to_the_place(void **state)
 static void r4_keys_are_not_remembered_for_ever(void **state)
 {
     (void)state;
-    rig_do("q = {list = {}}; n = 0; function more() q.list = {}; for i = 1, 100 do n = n + 1; q.list[i] = {id = n} end end; more()");
+    rig_do(
+        "q = {list = {}}; n = 0; function more() q.list = {}; for i = 1, 100 do n = n + 1; q.list[i] = {id = n} end end; more()");
     rig_root("q");
     rig_create(10, 1, "list?keyed=true&key=id");
     for (int i = 0; i < 400; i++) {
@@ -605,8 +621,9 @@ static void r4_keys_are_not_remembered_for_ever(void **state)
 static void R3_r4_items_go_by_key(void **state)
 {
     (void)state;
-    rig_do("made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
-           " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
+    rig_do(
+        "made = 0; Card = {type = 'Card', new = function(p, li) made = made + 1; return setmetatable({n = made, li = li}, p) end,"
+        " title = function(self) return self.li.index .. ':' .. self.li.baseItem.name .. ':' .. self.n end}; Card.__index = Card");
     rig_do(QUERY);
     rig_root("q");
     rig_create(10, 1, "list?wrapper=lua.ViewList&itemWrapper=Card&keyed=true&key=id");
@@ -641,7 +658,8 @@ static void R3_r4_items_go_by_key(void **state)
     assert_string_equal(rig_json(20), items);
 }
 
-/* Everything that rows do, with room for failure on the way: what cannot be done now is done, or refused, but nothing breaks. */
+/* Everything that rows do, with room for failure on the way: what cannot be done now is done, or refused, but nothing
+ * breaks. */
 static void live_with_rows(void)
 {
     static const char *const paths[] = {"#4", "#4.name", "#3.boat", "#5.call(_)?access=action", "#9"};
@@ -652,15 +670,18 @@ static void live_with_rows(void)
     rig_try(21, 20, "items", NULL);
     rig_try(22, 1, "ships?keyed=true&key=name", NULL);
     rig_try(23, 11, "boat", NULL);
-    static const char *const steps[] = {"table.remove(f.ships, 2)", "table.insert(f.ships, 1, b)", "f.ships = {c, a}", "b.boat = {b}", "f.ships = {b}", "f.ships = nil"};
+    static const char *const steps[] = {"table.remove(f.ships, 2)",
+                                        "table.insert(f.ships, 1, b)",
+                                        "f.ships = {c, a}",
+                                        "b.boat = {b}",
+                                        "f.ships = {b}",
+                                        "f.ships = nil"};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        if (luaL_loadstring(L, steps[i]) == LUA_OK)
-            ls__lcall(rig->session, 0, 0, NULL);
+        if (luaL_loadstring(L, steps[i]) == LUA_OK) ls__lcall(rig->session, 0, 0, NULL);
         lua_settop(L, 0);
         ls_tracker_begin_batch(rig->tracker);
         for (int64_t id = 11; id <= 14; id++)
-            if (ls_tracker_find(rig->tracker, id))
-                ls_tracker_write(rig->tracker, rig_var(id), "\"x\"", 3, NULL);
+            if (ls_tracker_find(rig->tracker, id)) ls_tracker_write(rig->tracker, rig_var(id), "\"x\"", 3, NULL);
         ls_tracker_detect(rig->tracker);
         const struct ls_change *list;
         int count = ls_tracker_changes(rig->tracker, &list);
@@ -695,13 +716,29 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        T(r2_a_row_follows_its_element), T(r2_no_object_is_reached_by_counting), T(r2_grammar), T(r2_writing_the_element),
-        T(r2_a_row_that_has_left_is_held_weakly), T(r2_a_write_to_what_is_gone_collects_first),
-        T(r2_a_selection_that_has_moved_on_keeps_nothing_alive), T(r2_an_element_that_comes_back), T(R2_r4_lists_that_become_something_else),
-        T(r4_an_element_in_two_lists_and_twice_in_one), T(r2_now_or_in_the_value_last_sent), T(r2_the_path_may_be_set_later), T(r2_elements_beside_what_is_no_object),
-        T(r3_items_follow_their_elements), T(r3_without_keyed_items_stay_by_position), T(R3_T79_cards_go_with_their_items),
-        T(r3_primitives_holes_and_equals), T(r4_rows_of_a_query_go_by_key), T(r4_without_keyed_a_key_means_nothing),
-        T(r4_keys_that_tell_nothing_apart_fall_back_to_the_place), T(r4_keys_are_not_remembered_for_ever), T(R3_r4_items_go_by_key), T(R2_r4_every_allocation_may_fail),
+        T(r2_a_row_follows_its_element),
+        T(r2_no_object_is_reached_by_counting),
+        T(r2_grammar),
+        T(r2_writing_the_element),
+        T(r2_a_row_that_has_left_is_held_weakly),
+        T(r2_a_write_to_what_is_gone_collects_first),
+        T(r2_a_selection_that_has_moved_on_keeps_nothing_alive),
+        T(r2_an_element_that_comes_back),
+        T(R2_r4_lists_that_become_something_else),
+        T(r4_an_element_in_two_lists_and_twice_in_one),
+        T(r2_now_or_in_the_value_last_sent),
+        T(r2_the_path_may_be_set_later),
+        T(r2_elements_beside_what_is_no_object),
+        T(r3_items_follow_their_elements),
+        T(r3_without_keyed_items_stay_by_position),
+        T(R3_T79_cards_go_with_their_items),
+        T(r3_primitives_holes_and_equals),
+        T(r4_rows_of_a_query_go_by_key),
+        T(r4_without_keyed_a_key_means_nothing),
+        T(r4_keys_that_tell_nothing_apart_fall_back_to_the_place),
+        T(r4_keys_are_not_remembered_for_ever),
+        T(R3_r4_items_go_by_key),
+        T(R2_r4_every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("session rows", tests, NULL, NULL);
 }

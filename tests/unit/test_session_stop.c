@@ -1,5 +1,5 @@
-/* Long work in C is stopped in its middle, at moments that differ each time; the batch behind it makes good what is missing (L5). Owner thread: the
- * session's; the interruption comes from a signal. */
+/* Long work in C is stopped in its middle, at moments that differ each time; the batch behind it makes good what is
+ * missing (L5). Owner thread: the session's; the interruption comes from a signal. */
 #include "resolver_rig.h"
 
 #include <signal.h>
@@ -12,8 +12,7 @@ static volatile sig_atomic_t armed;
 static void on_alarm(int number)
 {
     (void)number;
-    if (armed)
-        ls_session_interrupt(rig->session);
+    if (armed) ls_session_interrupt(rig->session);
 }
 
 static void interrupt_in(int64_t us)
@@ -35,8 +34,7 @@ static void show_changes(void)
     int count = ls_tracker_changes(rig->tracker, &list);
     for (int i = 0; i < count; i++) {
         int64_t id = ls_var_id(list[i].var);
-        if (!list[i].value || id > LAST)
-            continue;
+        if (!list[i].value || id > LAST) continue;
         free(shown[id]);
         shown[id] = strdup(rig_json(id));
     }
@@ -72,8 +70,7 @@ static void detect_in_peace(void)
 /* What a list holds after a stop is what it held before or what it is to hold, nothing between. */
 static bool list_cut(int64_t us)
 {
-    if (!ls_tracker_find(rig->tracker, 3))
-        return detect_cut(us);
+    if (!ls_tracker_find(rig->tracker, 3)) return detect_cut(us);
     char *before = strdup(rig_json(3));
     bool cut = detect_cut(us);
     char *then = strdup(rig_json(3));
@@ -97,8 +94,7 @@ static void sweep(const char *const edits[], void (*check)(void))
             check();
         }
         cuts += cut;
-        if (!cut && cuts && us > 1000)
-            break;
+        if (!cut && cuts && us > 1000) break;
     }
     assert_true(cuts > 0);
 }
@@ -115,9 +111,15 @@ static int teardown(void **state)
 /* --- arrays --- */
 
 static const char *const edits[] = {
-    "o.a[#o.a + 1] = new()", "table.remove(o.a, 1)", "o.a[#o.a] = new()", "for i = 1, #o.a do o.a[i] = new() end", "o.a = {table.unpack(o.a, 1, 10)} fill()",
-    "local a, n = o.a, #o.a for i = 1, n // 2 do a[i], a[n + 1 - i] = a[n + 1 - i], a[i] end", "for i = 1, 4500 do o.a[#o.a] = nil end",
-    "fill()", NULL,
+    "o.a[#o.a + 1] = new()",
+    "table.remove(o.a, 1)",
+    "o.a[#o.a] = new()",
+    "for i = 1, #o.a do o.a[i] = new() end",
+    "o.a = {table.unpack(o.a, 1, 10)} fill()",
+    "local a, n = o.a, #o.a for i = 1, n // 2 do a[i], a[n + 1 - i] = a[n + 1 - i], a[i] end",
+    "for i = 1, 4500 do o.a[#o.a] = nil end",
+    "fill()",
+    NULL,
 };
 
 static void check_array(void)
@@ -128,7 +130,10 @@ static void check_array(void)
 static void sweep_array(const char *new)
 {
     char code[256];
-    snprintf(code, sizeof code, "n = 0 function new() n = n + 1 return %s end o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()", new);
+    snprintf(
+        code, sizeof code,
+        "n = 0 function new() n = n + 1 return %s end o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()",
+        new);
     rig_do(code);
     rig_root("o");
     rig_create(2, 1, "a?access=r");
@@ -194,7 +199,8 @@ static void check_keys(void)
 static void l5_an_array_whose_elements_have_keys(void **state)
 {
     (void)state;
-    rig_do("n = 0 function new() n = n + 1 return {n = n} end o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()");
+    rig_do(
+        "n = 0 function new() n = n + 1 return {n = n} end o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()");
     rig_root("o");
     rig_create(2, 1, "a?access=r&keyed=true&key=n");
     ls_tracker_unreport(rig->tracker, rig_var(2), true);
@@ -234,10 +240,11 @@ static void check_list(void)
 static void sweep_list(const char *properties)
 {
     char path[128];
-    rig_do("Card = {type = 'Card'} Card.__index = Card\n"
-           "function Card.new(_, li) local e = li.baseItem e.made = (e.made or 0) + 1 return setmetatable({element = e}, Card) end\n"
-           "n = 0 function new() n = n + 1 return {n = n} end\n"
-           "o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()");
+    rig_do(
+        "Card = {type = 'Card'} Card.__index = Card\n"
+        "function Card.new(_, li) local e = li.baseItem e.made = (e.made or 0) + 1 return setmetatable({element = e}, Card) end\n"
+        "n = 0 function new() n = n + 1 return {n = n} end\n"
+        "o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()");
     rig_root("o");
     snprintf(path, sizeof path, "a?access=r&wrapper=lua.ViewList%s", properties);
     rig_create(2, 1, path);
@@ -272,11 +279,14 @@ static void l5_a_list_of_cards(void **state)
 {
     (void)state;
     static const char *const moves[] = {
-        "table.insert(o.a, 1, table.remove(o.a))", "local a, n = o.a, #o.a for i = 1, n // 2 do a[i], a[n + 1 - i] = a[n + 1 - i], a[i] end", NULL,
+        "table.insert(o.a, 1, table.remove(o.a))",
+        "local a, n = o.a, #o.a for i = 1, n // 2 do a[i], a[n + 1 - i] = a[n + 1 - i], a[i] end",
+        NULL,
     };
-    rig_do("Card = {type = 'Card'} Card.__index = Card\n"
-           "function Card.new(_, li) local e = li.baseItem e.made = (e.made or 0) + 1 return setmetatable({element = e}, Card) end\n"
-           "o = {a = {}} for i = 1, 5000 do o.a[i] = {n = i} end");
+    rig_do(
+        "Card = {type = 'Card'} Card.__index = Card\n"
+        "function Card.new(_, li) local e = li.baseItem e.made = (e.made or 0) + 1 return setmetatable({element = e}, Card) end\n"
+        "o = {a = {}} for i = 1, 5000 do o.a[i] = {n = i} end");
     rig_root("o");
     rig_create(2, 1, "a?access=r&wrapper=lua.ViewList&itemWrapper=Card");
     rig_create(3, 2, "items");
@@ -308,10 +318,8 @@ static void l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all(void **st
         interrupt_in(us);
         int rc = rig_write(2, text.data, &fault);
         interrupt_in(0);
-        if (rc == 0 && (cuts > 0 || us > 1000000))
-            break;
-        if (rc == 0)
-            continue; /* the signal came before it began */
+        if (rc == 0 && (cuts > 0 || us > 1000000)) break;
+        if (rc == 0) continue; /* the signal came before it began */
         assert_non_null(strstr(fault.text, "interrupted"));
         assert_true(rig_is("o.a == nil or #o.a == 50001")); /* where reading it back was stopped, it has been taken */
         cuts++;
@@ -327,16 +335,14 @@ static void assert_stops(const char *code)
 {
     LS_ERR(err);
     lua_State *L = rig->session->vm.L;
-    if (luaL_loadstring(L, code) != LUA_OK)
-        fail_msg("%s", lua_tostring(L, -1));
+    if (luaL_loadstring(L, code) != LUA_OK) fail_msg("%s", lua_tostring(L, -1));
     for (int64_t us = 1000;; us *= 2) {
         assert_true(us < 100000000);
         lua_pushvalue(L, -1);
         interrupt_in(us);
         int rc = ls__lcall(rig->session, 0, 0, &err);
         interrupt_in(0);
-        if (rc == 0)
-            break; /* it has come to its end before */
+        if (rc == 0) break; /* it has come to its end before */
         assert_int_equal(rc, LS_EINTERRUPTED);
     }
     lua_settop(L, 0);
@@ -345,15 +351,19 @@ static void assert_stops(const char *code)
 static void l5_what_lua_code_calls(void **state)
 {
     (void)state;
-    rig_do("numbers, names = {}, {} for i = 1, 60000 do numbers[i] = i * 7919 % 60013 names['k' .. numbers[i]] = i end text = ui.json_encode(names)");
-    assert_stops("local t = table.move(numbers, 1, #numbers, 1, {}) table.sort(t) for i = 2, #t do assert(t[i - 1] <= t[i]) end");
+    rig_do(
+        "numbers, names = {}, {} for i = 1, 60000 do numbers[i] = i * 7919 % 60013 names['k' .. numbers[i]] = i end text = ui.json_encode(names)");
+    assert_stops(
+        "local t = table.move(numbers, 1, #numbers, 1, {}) table.sort(t) for i = 2, #t do assert(t[i - 1] <= t[i]) end");
     assert_stops("assert(ui.json_encode(names) == text)");
     assert_stops("assert(#ui.json_encode(numbers) > #numbers)");
     assert_stops("assert(ui.json_decode(text).k1 == names.k1)");
-    rig_do("local before, s = nil, text for key in s:gmatch('\"(k%d+)\"') do assert(not before or before < key) before = key end");
+    rig_do(
+        "local before, s = nil, text for key in s:gmatch('\"(k%d+)\"') do assert(not before or before < key) before = key end");
 }
 
-/* Once a session is halted every entry ends at its first look; short ones do their work, and so do the hooks at its end. */
+/* Once a session is halted every entry ends at its first look; short ones do their work, and so do the hooks at its
+ * end. */
 static void l5_a_halted_session(void **state)
 {
     (void)state;
@@ -375,9 +385,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(l5_an_array_of_numbers), T(l5_an_array_that_has_become_what_was_seen_of_it), T(l5_an_array_of_objects), T(l5_an_array_whose_elements_have_keys), T(l5_a_list), T(l5_a_keyed_list),
-        T(l5_a_list_with_a_key), T(l5_a_list_of_cards), T(l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all),
-        T(l5_what_lua_code_calls), T(l5_a_halted_session),
+        T(l5_an_array_of_numbers),
+        T(l5_an_array_that_has_become_what_was_seen_of_it),
+        T(l5_an_array_of_objects),
+        T(l5_an_array_whose_elements_have_keys),
+        T(l5_a_list),
+        T(l5_a_keyed_list),
+        T(l5_a_list_with_a_key),
+        T(l5_a_list_of_cards),
+        T(l5_a_value_that_a_page_writes_is_taken_whole_or_not_at_all),
+        T(l5_what_lua_code_calls),
+        T(l5_a_halted_session),
     };
     return cmocka_run_group_tests_name("L5: what is stopped in its middle", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Unit tests of lib/tracker: ids, properties, access, creating, writing, destroying, with a resolver that knows no Lua. */
+/* Unit tests of lib/tracker: ids, properties, access, creating, writing, destroying, with a resolver that knows no Lua.
+ * */
 #include "tracker_fake.h"
 
 static struct fake *fake;
@@ -201,11 +202,15 @@ static void t18_the_path_argument_wins_unless_empty(void **state)
     assert_string_equal(fake_value_json(fake, 3), "\"B\"");
 }
 
-/* Names end with a NUL inside the tracker: a path that holds one would lead to a shorter name than the page has sent. */
+/* Names end with a NUL inside the tracker: a path that holds one would lead to a shorter name than the page has sent.
+ * */
 static void t12_t15_a_nul_byte_is_in_no_path(void **state)
 {
     (void)state;
-    static const struct { const char *text; size_t len; } paths[] = {{"a\0b", 3}, {"\0", 1}, {"a.b\0()", 6}, {"@name\0x", 7}, {"@\0", 2}, {"..\0", 3}};
+    static const struct {
+        const char *text;
+        size_t len;
+    } paths[] = {{"a\0b", 3}, {"\0", 1}, {"a.b\0()", 6}, {"@name\0x", 7}, {"@\0", 2}, {"..\0", 3}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct ls_fault fault = {0};
         assert_null(ls_path_parse(paths[i].text, paths[i].len, NULL, &fault));
@@ -260,8 +265,15 @@ static void t23_path_priority_and_wrapper_take_effect(void **state)
 static void t20_names_and_values_are_never_cut(void **state)
 {
     (void)state;
-    static const struct ls_prop cut[] = {{"to\0ne", "x", 5, 1}, {"tone", "a\0b", 4, 3}, {"\0", "x", 1, 1}, {"", "x", 0, 1}, {"path", "a\0b", 4, 3}, {"path", "b?tone=a%00", 4, 11},
-                                         {"path", "b?to%00ne=a", 4, 11}, {"access", "r\0w", 6, 3}, {"priority", "low\0", 8, 4}};
+    static const struct ls_prop cut[] = {{"to\0ne", "x", 5, 1},
+                                         {"tone", "a\0b", 4, 3},
+                                         {"\0", "x", 1, 1},
+                                         {"", "x", 0, 1},
+                                         {"path", "a\0b", 4, 3},
+                                         {"path", "b?tone=a%00", 4, 11},
+                                         {"path", "b?to%00ne=a", 4, 11},
+                                         {"access", "r\0w", 6, 3},
+                                         {"priority", "low\0", 8, 4}};
     assert_int_equal(fake_create(fake, 2, 1, "a", NULL, NULL), 0);
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
         struct ls_fault fault = {0};
@@ -294,12 +306,14 @@ static void t27_what_cannot_be_read_is_silent_and_its_children_are_not(void **st
     fake_set(o, "x", fake_text(fake, "Y"));
     assert_true(ls_tracker_detect(fake->tracker));
     assert_string_equal(fake_changes(fake), "3m=v");
-    assert_int_equal(ls_tracker_write(fake->tracker, fake_var(fake, 2), "null", 4, NULL), 0); /* its type goes, in silence too */
+    assert_int_equal(ls_tracker_write(fake->tracker, fake_var(fake, 2), "null", 4, NULL),
+                     0); /* its type goes, in silence too */
     ls_tracker_detect(fake->tracker);
     assert_string_equal(fake_changes(fake), "3m=v");
     assert_int_equal(fake_prop(fake, 2, "wrapper", "Box", NULL), 1);
     assert_int_equal(ls_tracker_write(fake->tracker, fake_var(fake, 2), "7", 1, NULL), 0);
-    assert_int_equal(ls_tracker_put_property(fake->tracker, fake_var(fake, 2), "fallbackNamespace", "list-item", LS_HIGH), 1);
+    assert_int_equal(
+        ls_tracker_put_property(fake->tracker, fake_var(fake, 2), "fallbackNamespace", "list-item", LS_HIGH), 1);
     ls_tracker_detect(fake->tracker);
     assert_string_equal(fake_changes(fake), "2m=wrapper(Box)"); /* the echo of what was set (P88) */
     /* Whoever may read it from now on is told what there is. */
@@ -318,9 +332,15 @@ static void t25_invalid_path_or_access_changes_nothing(void **state)
         const char *name, *value;
         enum ls_fault_kind kind;
     } cases[] = {
-        {"path", "a..b", LS_FAULT_BAD_PATH},        {"path", "set(_).x", LS_FAULT_BAD_SETTER_CALL}, {"path", "set(_)", LS_FAULT_BAD_ACCESS},
-        {"path", "..a", LS_FAULT_BAD_PATH},         {"access", "read", LS_FAULT_BAD_ACCESS},        {"access", "RW", LS_FAULT_BAD_ACCESS},
-        {"access", "averylongwordhere", LS_FAULT_BAD_ACCESS}, {"path", "a?access=x", LS_FAULT_BAD_ACCESS}, {"path", "get()?access=w", LS_FAULT_BAD_ACCESS},
+        {"path", "a..b", LS_FAULT_BAD_PATH},
+        {"path", "set(_).x", LS_FAULT_BAD_SETTER_CALL},
+        {"path", "set(_)", LS_FAULT_BAD_ACCESS},
+        {"path", "..a", LS_FAULT_BAD_PATH},
+        {"access", "read", LS_FAULT_BAD_ACCESS},
+        {"access", "RW", LS_FAULT_BAD_ACCESS},
+        {"access", "averylongwordhere", LS_FAULT_BAD_ACCESS},
+        {"path", "a?access=x", LS_FAULT_BAD_ACCESS},
+        {"path", "get()?access=w", LS_FAULT_BAD_ACCESS},
     };
     fake_set(app, "a", fake_text(fake, "A"));
     assert_int_equal(fake_create(fake, 2, 1, "a", "access=r", NULL), 0);
@@ -358,8 +378,7 @@ static void t28_last_step_and_access_mode(void **state)
             snprintf(props, sizeof props, "access=%s", modes[mode]);
             int rc = fake_create(fake, 20, 1, cases[i].path, props, &fault);
             assert_int_equal(rc, cases[i].allowed[mode] ? 0 : -1);
-            if (rc)
-                assert_string_equal(fault_text(fault.kind), "bad-access");
+            if (rc) assert_string_equal(fault_text(fault.kind), "bad-access");
             ls_tracker_destroy(fake->tracker, 20, NULL, NULL);
         }
     }
@@ -387,9 +406,14 @@ static void t40_t41_a_failed_create_leaves_no_trace(void **state)
         const char *path, *props;
         enum ls_fault_kind kind;
     } cases[] = {
-        {1, 1, "a", NULL, LS_FAULT_ID_IN_USE},   {7, 99, "a", NULL, LS_FAULT_BAD_PARENT}, {7, 7, "a", NULL, LS_FAULT_BAD_PARENT},
-        {7, 1, "a.", NULL, LS_FAULT_BAD_PATH},   {7, 1, "x(_).y", "access=w", LS_FAULT_BAD_SETTER_CALL},
-        {7, 1, "a", "access=q", LS_FAULT_BAD_ACCESS}, {7, 1, "..a", NULL, LS_FAULT_BAD_PATH}, {7, 1, "@", NULL, LS_FAULT_BAD_PATH},
+        {1, 1, "a", NULL, LS_FAULT_ID_IN_USE},
+        {7, 99, "a", NULL, LS_FAULT_BAD_PARENT},
+        {7, 7, "a", NULL, LS_FAULT_BAD_PARENT},
+        {7, 1, "a.", NULL, LS_FAULT_BAD_PATH},
+        {7, 1, "x(_).y", "access=w", LS_FAULT_BAD_SETTER_CALL},
+        {7, 1, "a", "access=q", LS_FAULT_BAD_ACCESS},
+        {7, 1, "..a", NULL, LS_FAULT_BAD_PATH},
+        {7, 1, "@", NULL, LS_FAULT_BAD_PATH},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ls_fault fault;
@@ -507,7 +531,10 @@ static void t57_calls_get_their_argument_by_mode(void **state)
         const char *path, *access, *json;
         bool argument;
     } cases[] = {
-        {"m(_)", "w", "9", true}, {"m(_)", "action", "null", true}, {"m()", "rw", "null", true}, {"m()", "action", "9", false},
+        {"m(_)", "w", "9", true},
+        {"m(_)", "action", "null", true},
+        {"m()", "rw", "null", true},
+        {"m()", "action", "9", false},
     };
     stored = NULL;
     fake_set(app, "m", method(load_method));
@@ -552,7 +579,8 @@ static void t30_t55_t58_a_refused_write_leaves_the_cache(void **state)
 static void t56_a_stored_value_is_replaced(void **state)
 {
     (void)state;
-    assert_int_equal(ls_tracker_set_value(fake->tracker, fake_var(fake, 1), fake_slot(fake, fake_text(fake, "new")), NULL), 0);
+    assert_int_equal(
+        ls_tracker_set_value(fake->tracker, fake_var(fake, 1), fake_slot(fake, fake_text(fake, "new")), NULL), 0);
     assert_string_equal(fake_changes(fake), "1m=v,type()");
     assert_int_equal(fake_create(fake, 2, 1, "x", NULL, NULL), 0);
     struct ls_fault fault;
@@ -591,11 +619,16 @@ static void t98_t99_kinds_have_a_text_and_a_code(void **state)
         enum ls_fault_kind kind;
         const char *text, *code;
     } kinds[] = {
-        {LS_FAULT_PATH_ERROR, "path-error", "path-failure"}, {LS_FAULT_NIL_PATH, "nil-path", "path-failure"},
-        {LS_FAULT_NOT_FOUND, "not-found", "not-found"}, {LS_FAULT_BAD_PARENT, "bad-parent", "bad-parent"},
-        {LS_FAULT_BAD_INDEX, "bad-index", "path-failure"}, {LS_FAULT_BAD_SETTER_CALL, "bad-setter-call", "bad-path"},
-        {LS_FAULT_BAD_ACCESS, "bad-access", "bad-access"}, {LS_FAULT_BAD_REFERENCE, "bad-reference", "not-found"},
-        {LS_FAULT_BAD_CALL_MISSING, "bad-call", "path-failure"}, {LS_FAULT_BAD_CALL, "bad-call", "lua-error"},
+        {LS_FAULT_PATH_ERROR, "path-error", "path-failure"},
+        {LS_FAULT_NIL_PATH, "nil-path", "path-failure"},
+        {LS_FAULT_NOT_FOUND, "not-found", "not-found"},
+        {LS_FAULT_BAD_PARENT, "bad-parent", "bad-parent"},
+        {LS_FAULT_BAD_INDEX, "bad-index", "path-failure"},
+        {LS_FAULT_BAD_SETTER_CALL, "bad-setter-call", "bad-path"},
+        {LS_FAULT_BAD_ACCESS, "bad-access", "bad-access"},
+        {LS_FAULT_BAD_REFERENCE, "bad-reference", "not-found"},
+        {LS_FAULT_BAD_CALL_MISSING, "bad-call", "path-failure"},
+        {LS_FAULT_BAD_CALL, "bad-call", "lua-error"},
         {LS_FAULT_DEFERRED_CODE, "deferred-code", "lua-error"},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -1,6 +1,8 @@
-/* Unit tests of lib/tracker: what it keeps is what its budget counts, whatever happens and whatever allocation fails; limits of memory and of properties.
+/* Unit tests of lib/tracker: what it keeps is what its budget counts, whatever happens and whatever allocation fails;
+ * limits of memory and of properties.
  *
- * The recount: this program has an allocator of its own in the place of lib/base/alloc.c, which knows every live block. The fake resolver takes none. */
+ * The recount: this program has an allocator of its own in the place of lib/base/alloc.c, which knows every live block.
+ * The fake resolver takes none. */
 #include "tracker_fake.h"
 
 #define BLOCKS 16384
@@ -39,14 +41,22 @@ long ls_alloc_fail_at(long n)
     return before;
 }
 
-void *ls_zalloc(size_t size) { return must_fail() ? NULL : note(calloc(1, size ? size : 1)); }
-void *ls_malloc(size_t size) { return ls_zalloc(size); }
-void *ls_array(size_t count, size_t size) { return ls_zalloc(count * size); }
+void *ls_zalloc(size_t size)
+{
+    return must_fail() ? NULL : note(calloc(1, size ? size : 1));
+}
+void *ls_malloc(size_t size)
+{
+    return ls_zalloc(size);
+}
+void *ls_array(size_t count, size_t size)
+{
+    return ls_zalloc(count * size);
+}
 
 void *ls_rearray(void *block, size_t count, size_t size)
 {
-    if (must_fail())
-        return NULL;
+    if (must_fail()) return NULL;
     forget(block);
     return note(realloc(block, count && size ? count * size : 1));
 }
@@ -60,12 +70,14 @@ void ls_free(void *block)
 char *ls_strndup(const char *text, size_t len)
 {
     char *copy = ls_zalloc(len + 1);
-    if (copy)
-        memcpy(copy, text, len);
+    if (copy) memcpy(copy, text, len);
     return copy;
 }
 
-char *ls_strdup(const char *text) { return ls_strndup(text, strlen(text)); }
+char *ls_strdup(const char *text)
+{
+    return ls_strndup(text, strlen(text));
+}
 
 static size_t recount(void)
 {
@@ -117,8 +129,10 @@ static int set(int64_t id, const char *name, const char *value, size_t len, stru
     return var ? ls_tracker_set_property(fake->tracker, var, &prop, fault) : 0;
 }
 
-static const char *const prop_names[] = {"wrapper", "note", "type", "path", "access", "key:low", "keyed", "x:high", "priority", "create"};
-static const char *const prop_values[] = {"Box", "", "high", "ships.b", "r", "a?p=1&q=2", "action", "ships?wrapper=Box&note=2", "rw", ".."};
+static const char *const prop_names[] = {"wrapper", "note",  "type",   "path",     "access",
+                                         "key:low", "keyed", "x:high", "priority", "create"};
+static const char *const prop_values[] = {
+    "Box", "", "high", "ships.b", "r", "a?p=1&q=2", "action", "ships?wrapper=Box&note=2", "rw", ".."};
 
 static void step(void)
 {
@@ -126,21 +140,22 @@ static void step(void)
     struct ls_fault fault;
     int64_t id = 2 + draw(12);
     struct ls_var *var = ls_tracker_find(fake->tracker, id);
-    static const char *const paths[] = {"a", "ships.b", "ships", "ships.none.x", "b", "..", "label?wrapper=Box&n=1", "@far.b"};
+    static const char *const paths[] = {"a",     "ships.b", "ships", "ships.none.x", "b", "..", "label?wrapper=Box&n=1",
+                                        "@far.b"};
     switch (draw(12)) {
     case 0:
     case 1:
     case 2: {
         char text[64];
-        struct ls_prop props[3] = {{"path", text, 4, 0}, {"note", "some text", 4, 9}, {"wrapper", "Box", 7, draw(2) * 3}};
+        struct ls_prop props[3] = {
+            {"path", text, 4, 0}, {"note", "some text", 4, 9}, {"wrapper", "Box", 7, draw(2) * 3}};
         props[0].value_len = (size_t)snprintf(text, sizeof text, "%s", paths[draw(8)]);
-        struct ls_var_spec spec = {.id = id, .parent = 1 + draw(12), .props = props, .prop_count = draw(4), .wants_place = draw(2)};
+        struct ls_var_spec spec = {
+            .id = id, .parent = 1 + draw(12), .props = props, .prop_count = draw(4), .wants_place = draw(2)};
         ls_tracker_create(fake->tracker, &spec, NULL, &fault);
         break;
     }
-    case 3:
-        ls_tracker_destroy(fake->tracker, id, NULL, NULL);
-        break;
+    case 3: ls_tracker_destroy(fake->tracker, id, NULL, NULL); break;
     case 4:
         memset(long_text, 'x', sizeof long_text);
         set(id, "junk", long_text, draw(sizeof long_text), &fault);
@@ -156,16 +171,12 @@ static void step(void)
             set(id, name, "value", draw(2) * 5, &fault);
         }
         break;
-    case 7:
-        fake_set(draw(2) ? app : ships, draw(2) ? "a" : "b", numbers[draw(8)]);
-        break;
+    case 7: fake_set(draw(2) ? app : ships, draw(2) ? "a" : "b", numbers[draw(8)]); break;
     case 8:
-        if (var)
-            ls_tracker_write(fake->tracker, var, draw(2) ? "\"written\"" : "7", draw(2) ? 9 : 1, &fault);
+        if (var) ls_tracker_write(fake->tracker, var, draw(2) ? "\"written\"" : "7", draw(2) ? 9 : 1, &fault);
         break;
     case 9:
-        if (var)
-            ls_tracker_watch(fake->tracker, var, draw(2) ? 1 : -1);
+        if (var) ls_tracker_watch(fake->tracker, var, draw(2) ? 1 : -1);
         ls_tracker_name(fake->tracker, "@far", draw(2) ? id : 0, &fault);
         break;
     case 10:
@@ -189,17 +200,16 @@ static void step(void)
     }
 }
 
-/* L5: after each of many random steps the counter is what a recount says, and in the end it is 0; also where allocations fail, and where the limit is reached. */
+/* L5: after each of many random steps the counter is what a recount says, and in the end it is 0; also where
+ * allocations fail, and where the limit is reached. */
 static void run_random(unsigned first, unsigned last, bool failing, bool limited)
 {
     for (unsigned round = first; round < last; round++) {
         seed = round;
         open_tracker(round % 2 ? 20 : 0);
         for (unsigned i = 0; i < 150; i++) {
-            if (failing)
-                ls_alloc_fail_at(1 + (long)draw(12));
-            if (limited)
-                ls_budget_set(&budget.limit, draw(3) ? ls_budget_total(&budget) + draw(600) : 0);
+            if (failing) ls_alloc_fail_at(1 + (long)draw(12));
+            if (limited) ls_budget_set(&budget.limit, draw(3) ? ls_budget_total(&budget) + draw(600) : 0);
             step();
             ls_alloc_fail_at(0);
             if (ls_budget_get(&budget.kept) != recount())
@@ -265,7 +275,8 @@ static void l5_beyond_the_limit_nothing_is_done(void **state)
     close_tracker();
 }
 
-/* Q2: as many properties as the limit allows, and not one more; a removed one makes room, what the server sets needs none. */
+/* Q2: as many properties as the limit allows, and not one more; a removed one makes room, what the server sets needs
+ * none. */
 static void q2_properties_of_one_variable_have_a_limit(void **state)
 {
     (void)state;
@@ -279,7 +290,8 @@ static void q2_properties_of_one_variable_have_a_limit(void **state)
     }
     assert_int_equal(ls_var_property_count(fake_var(fake, 2)), 256);
     assert_int_equal(set(2, "more", "v", 1, &fault), -1);
-    assert_string_equal(fault.text, "the variable would have more than 256 properties, the limit; --max-properties raises it");
+    assert_string_equal(fault.text,
+                        "the variable would have more than 256 properties, the limit; --max-properties raises it");
     assert_int_equal(set(2, "path", "ships?more=1", 12, &fault), -1);
     assert_string_equal(ls_var_property(fake_var(fake, 2), "path"), "a");
     assert_int_equal(set(2, "p7", "w", 1, &fault), 1);
@@ -326,8 +338,7 @@ static void t20_many_properties_are_a_table(void **state)
             assert_int_equal(ls_var_property(fake_var(fake, 2), name) != NULL, has[k]);
             count += has[k];
         }
-        if (i % 20)
-            continue;
+        if (i % 20) continue;
         assert_int_equal(ls_var_property_count(fake_var(fake, 2)), count);
         for (size_t at = 0; at < count; at++) {
             const char *found, *value;

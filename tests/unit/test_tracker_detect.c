@@ -1,4 +1,5 @@
-/* Unit tests of lib/tracker: order of detection and of reports, passes, active flags, wrappers, faults and their news, counters. */
+/* Unit tests of lib/tracker: order of detection and of reports, passes, active flags, wrappers, faults and their news,
+ * counters. */
 #include "tracker_fake.h"
 
 static struct fake *fake;
@@ -23,8 +24,7 @@ static int teardown(void **state)
 static void create(int64_t id, int64_t parent, const char *path, const char *props)
 {
     struct ls_fault fault;
-    if (fake_create(fake, id, parent, path, props, &fault))
-        fail_msg("%s", fault.text);
+    if (fake_create(fake, id, parent, path, props, &fault)) fail_msg("%s", fault.text);
 }
 
 static bool batch(void)
@@ -92,12 +92,13 @@ static void e3_split_entries_of_one_variable(void **state)
     assert_string_equal(fake_changes(fake), "");
 }
 
-/* T80, T81, T108: a variable that comes last in the tree is put at the end of an order that holds; it must be the order that making it anew gives,
- * whatever was created between two passes. */
+/* T80, T81, T108: a variable that comes last in the tree is put at the end of an order that holds; it must be the order
+ * that making it anew gives, whatever was created between two passes. */
 static void t80_t108_created_variables_join_the_order(void **state)
 {
     (void)state;
-    static const char *const props[] = {NULL, NULL, NULL, NULL, "priority=low", "priority=high", "access=w", "access=action"};
+    static const char *const props[] = {NULL,       NULL,           NULL, NULL, "priority=low", "priority=high",
+                                        "access=w", "access=action"};
     char joined[256];
     struct fake_value *plain = fake_object(fake, "");
     fake_set(app, "self", plain);
@@ -110,14 +111,13 @@ static void t80_t108_created_variables_join_the_order(void **state)
         for (int64_t id = 100; id < 118; id++) {
             random = random * 1664525u + 1013904223u;
             /* Mostly below the variable before, as a page does it. */
-            int64_t parent = id == 100 ? (round % 3 ? top : 1) : random >> 29 ? id - 1 - (random >> 27) % 2 : 100 + (random >> 20) % (id - 100);
-            if (!ls_tracker_find(fake->tracker, parent))
-                parent = 1;
+            int64_t parent = id == 100      ? (round % 3 ? top : 1)
+                             : random >> 29 ? id - 1 - (random >> 27) % 2
+                                            : 100 + (random >> 20) % (id - 100);
+            if (!ls_tracker_find(fake->tracker, parent)) parent = 1;
             create(id, parent, "self", props[(random >> 12) % (round % 2 ? 8 : 4)]);
-            if ((random >> 8) % 16 == 0)
-                ls_var_set_active(fake->tracker, fake_var(fake, id), false);
-            if ((random >> 4) % 4 == 0)
-                batch();
+            if ((random >> 8) % 16 == 0) ls_var_set_active(fake->tracker, fake_var(fake, id), false);
+            if ((random >> 4) % 4 == 0) batch();
         }
         snprintf(joined, sizeof joined, "%s", order());
         ls_var_set_active(fake->tracker, fake_var(fake, 1), false);
@@ -149,8 +149,7 @@ static void t88_tree_order_inside_a_class(void **state)
     static const int64_t expected[] = {1, 9, 3, 2, 8};
     size_t at = 0;
     for (int i = 0; i < count && at < 5; i++)
-        if (list[i].prop_count)
-            assert_int_equal(ls_var_id(list[i].var), expected[at++]);
+        if (list[i].prop_count) assert_int_equal(ls_var_id(list[i].var), expected[at++]);
     assert_int_equal(at, 5);
 }
 
@@ -426,9 +425,11 @@ static void t19_paths_are_shared_and_bounded(void **state)
         const char *path;
         enum ls_fault_kind kind;
     } bad[] = {
-        {"a..b", LS_FAULT_BAD_PATH}, {"a.", LS_FAULT_BAD_PATH}, {".a", LS_FAULT_BAD_PATH}, {"()", LS_FAULT_BAD_PATH},
-        {"2147483647", LS_FAULT_BAD_PATH}, {"99999999999999999999", LS_FAULT_BAD_PATH}, {"@", LS_FAULT_BAD_PATH}, {"@.x", LS_FAULT_BAD_PATH},
-        {"@x.", LS_FAULT_BAD_PATH}, {"a(_).b", LS_FAULT_BAD_SETTER_CALL},
+        {"a..b", LS_FAULT_BAD_PATH},       {"a.", LS_FAULT_BAD_PATH},
+        {".a", LS_FAULT_BAD_PATH},         {"()", LS_FAULT_BAD_PATH},
+        {"2147483647", LS_FAULT_BAD_PATH}, {"99999999999999999999", LS_FAULT_BAD_PATH},
+        {"@", LS_FAULT_BAD_PATH},          {"@.x", LS_FAULT_BAD_PATH},
+        {"@x.", LS_FAULT_BAD_PATH},        {"a(_).b", LS_FAULT_BAD_SETTER_CALL},
     };
     struct ls_fault fault;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -440,17 +441,17 @@ static void t19_paths_are_shared_and_bounded(void **state)
         uint32_t climb, count;
         enum ls_step_kind first;
     } good[] = {
-        {"007", 0, 1, LS_STEP_FIELD}, {"0", 0, 1, LS_STEP_INDEX}, {"2147483646", 0, 1, LS_STEP_INDEX}, {"-1", 0, 1, LS_STEP_FIELD},
-        {"name()", 0, 1, LS_STEP_CALL}, {"set(_)", 0, 1, LS_STEP_SETTER}, {"..", 1, 0, LS_STEP_FIELD}, {"...x", 1, 1, LS_STEP_FIELD},
-        {".....x", 2, 1, LS_STEP_FIELD}, {"@app", 0, 0, LS_STEP_FIELD}, {"@app.0.x", 0, 2, LS_STEP_INDEX}, {"\xC3\xA4.b()", 0, 2, LS_STEP_FIELD},
+        {"007", 0, 1, LS_STEP_FIELD},  {"0", 0, 1, LS_STEP_INDEX},        {"2147483646", 0, 1, LS_STEP_INDEX},
+        {"-1", 0, 1, LS_STEP_FIELD},   {"name()", 0, 1, LS_STEP_CALL},    {"set(_)", 0, 1, LS_STEP_SETTER},
+        {"..", 1, 0, LS_STEP_FIELD},   {"...x", 1, 1, LS_STEP_FIELD},     {".....x", 2, 1, LS_STEP_FIELD},
+        {"@app", 0, 0, LS_STEP_FIELD}, {"@app.0.x", 0, 2, LS_STEP_INDEX}, {"\xC3\xA4.b()", 0, 2, LS_STEP_FIELD},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct ls_path *path = ls_path_parse(good[i].path, strlen(good[i].path), NULL, &fault);
         assert_non_null(path);
         assert_int_equal(path->climb, good[i].climb);
         assert_int_equal(path->count, good[i].count);
-        if (path->count)
-            assert_int_equal(path->steps[0].kind, good[i].first);
+        if (path->count) assert_int_equal(path->steps[0].kind, good[i].first);
         ls_free(path);
     }
 }
@@ -504,8 +505,7 @@ static void every_allocation_may_fail(void **state)
         fake_create(fake, 2, 1, "ships?note=1&wrapper=Box", "a=b", &fault);
         fake_create(fake, 3, 1, "ships.none.x", NULL, &fault);
         fake_create(fake, 4, 1, "label", NULL, &fault);
-        if (ls_tracker_find(fake->tracker, 4))
-            fake_prop(fake, 4, "path", "label?q=1", &fault);
+        if (ls_tracker_find(fake->tracker, 4)) fake_prop(fake, 4, "path", "label?q=1", &fault);
         batch();
         ls_tracker_changes(fake->tracker, &list);
         ls_tracker_fault_news(fake->tracker, ids, 4);
@@ -524,15 +524,26 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(e2_order_of_checking_and_of_reporting), T(e3_split_entries_of_one_variable),
-        T(t80_t108_created_variables_join_the_order), T(t88_tree_order_inside_a_class),
-        T(t14_t15_climbing_and_standard_variables), T(t43_t82_unreported_values_are_reported), T(t91_p75_what_is_watched_below_goes_on),
-        T(t73_t84_wrappers_absorb_and_may_ask_for_a_repeat), T(t84_at_most_four_passes_a_batch),
-        T(t96_the_global_count_moves_once_a_batch), T(p83_p103_news_of_faults_come_once),
-        T(t100_a_variable_that_is_not_checked_loses_its_fault), T(t51_t54_nulls_and_errors),
-        T(t45_t97_diagnostics_belong_to_the_computed_variable), T(t92_a_supplied_type_stays_on_primitives),
-        T(tx32_a_shared_method_is_called_once_a_pass), T(t19_paths_are_shared_and_bounded), T(each_and_children_go_in_order),
-        T(l5_a_pass_that_is_stopped_is_caught_up_with), T(every_allocation_may_fail),
+        T(e2_order_of_checking_and_of_reporting),
+        T(e3_split_entries_of_one_variable),
+        T(t80_t108_created_variables_join_the_order),
+        T(t88_tree_order_inside_a_class),
+        T(t14_t15_climbing_and_standard_variables),
+        T(t43_t82_unreported_values_are_reported),
+        T(t91_p75_what_is_watched_below_goes_on),
+        T(t73_t84_wrappers_absorb_and_may_ask_for_a_repeat),
+        T(t84_at_most_four_passes_a_batch),
+        T(t96_the_global_count_moves_once_a_batch),
+        T(p83_p103_news_of_faults_come_once),
+        T(t100_a_variable_that_is_not_checked_loses_its_fault),
+        T(t51_t54_nulls_and_errors),
+        T(t45_t97_diagnostics_belong_to_the_computed_variable),
+        T(t92_a_supplied_type_stays_on_primitives),
+        T(tx32_a_shared_method_is_called_once_a_pass),
+        T(t19_paths_are_shared_and_bounded),
+        T(each_and_children_go_in_order),
+        T(l5_a_pass_that_is_stopped_is_caught_up_with),
+        T(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("tracker detection", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Unit tests of lib/viewdef: loading and keys (P104, H73), what is due to a connection (P105, P107, H76, H82), new files (P106, P108), refused
- * texts (H78), files that go (H79), files of one key (H80), built-in list views (F132), withdrawn apps (L52a). */
+/* Unit tests of lib/viewdef: loading and keys (P104, H73), what is due to a connection (P105, P107, H76, H82), new
+ * files (P106, P108), refused texts (H78), files that go (H79), files of one key (H80), built-in list views (F132),
+ * withdrawn apps (L52a). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -96,7 +97,8 @@ static void P104_P105_all_files_once(void **state)
     struct ls_viewdefs *views = open_views();
     struct ls_map *sent = ls_map_new(), *other = ls_map_new();
     assert_int_equal(ls_viewdefs_count(views), 2);
-    const char *all = "{\"Boat.DEFAULT\":\"<template><b ui-value=\\\"name\\\"></b></template>\",\"Fleet.Ship.list-item\":\"<i>\\n</i>\"}";
+    const char *all =
+        "{\"Boat.DEFAULT\":\"<template><b ui-value=\\\"name\\\"></b></template>\",\"Fleet.Ship.list-item\":\"<i>\\n</i>\"}";
     assert_string_equal(due(views, sent), all);
     assert_string_equal(due(views, sent), "");
     assert_string_equal(due(views, other), all); /* books are kept per connection */
@@ -179,8 +181,7 @@ static void tap(void *ctx, int level, const char *session, const char *text, siz
 {
     (void)ctx;
     (void)session;
-    if (level == 0)
-        snprintf(logged, sizeof logged, "%.*s", (int)len, text);
+    if (level == 0) snprintf(logged, sizeof logged, "%.*s", (int)len, text);
 }
 
 static void H80_first_path_wins(void **state)
@@ -241,7 +242,8 @@ static void P108_types_are_literals(void **state)
     struct ls_viewdefs *views = open_views();
     write_file("viewdefs/A.DEFAULT.html", "a");
     write_file("secret.DEFAULT.html", "s");
-    static const char *const types[] = {"*", "?", "[A]", "../secret", "/etc/passwd", "", ".", "..", "A.DEFAULT.html", "A/"};
+    static const char *const types[] = {"*", "?", "[A]", "../secret",      "/etc/passwd",
+                                        "",  ".", "..",  "A.DEFAULT.html", "A/"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         assert_int_equal(ls_viewdefs_pick_up(views, types[i], &err), 0);
     assert_int_equal(ls_viewdefs_count(views), 0);
@@ -315,8 +317,7 @@ static void every_failed_allocation_is_survived(void **state)
         ls_alloc_fail_at(n);
         struct ls_viewdefs *views = ls_viewdefs_open(NULL, dir, NULL, &err);
         struct ls_map *sent = views ? ls_map_new() : NULL;
-        if (sent)
-            rc = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);
+        if (sent) rc = ls_viewdefs_due(views, sent, NULL, 0, NULL, NULL, &json);
         done = ls_alloc_fail_at(0) < n;
         refused += rc < 0;
         if (done)

@@ -1,4 +1,5 @@
-/* A resolver without Lua, for tests of the tracker: values are C structs, methods are C functions, and it counts the slots that are out. */
+/* A resolver without Lua, for tests of the tracker: values are C structs, methods are C functions, and it counts the
+ * slots that are out. */
 #ifndef TESTS_TRACKER_FAKE_H
 #define TESTS_TRACKER_FAKE_H
 
@@ -22,9 +23,9 @@ struct fake;
 struct fake_value {
     enum fake_kind kind;
     int number;
-    char text[32];              /* FAKE_TEXT */
-    int64_t id;                 /* FAKE_OBJECT: given on first sight */
-    char type[32];              /* FAKE_OBJECT: "" = none */
+    char text[32]; /* FAKE_TEXT */
+    int64_t id;    /* FAKE_OBJECT: given on first sight */
+    char type[32]; /* FAKE_OBJECT: "" = none */
     struct {
         char name[16];
         struct fake_value *value;
@@ -40,10 +41,10 @@ struct fake {
     struct fake_value values[2048];
     size_t value_count;
     unsigned checks, calls, enters, wraps, keeps, unwraps;
-    int64_t checked[256];       /* ids in the order in which they were checked */
+    int64_t checked[256]; /* ids in the order in which they were checked */
     size_t checked_count;
     bool wrap_fails, repeat_on_keep;
-    bool stopped;               /* what the next look at it tells; it is over then */
+    bool stopped; /* what the next look at it tells; it is over then */
 };
 
 static struct fake_value *fake_new(struct fake *fake, enum fake_kind kind)
@@ -79,8 +80,7 @@ static struct fake_value *fake_object(struct fake *fake, const char *type)
 static void fake_set(struct fake_value *object, const char *name, struct fake_value *value)
 {
     for (size_t i = 0; i < 8; i++) {
-        if (object->fields[i].name[0] && strcmp(object->fields[i].name, name) != 0)
-            continue;
+        if (object->fields[i].name[0] && strcmp(object->fields[i].name, name) != 0) continue;
         snprintf(object->fields[i].name, sizeof object->fields[i].name, "%s", name);
         object->fields[i].value = value;
         return;
@@ -91,15 +91,13 @@ static void fake_set(struct fake_value *object, const char *name, struct fake_va
 static struct fake_value *fake_get(struct fake_value *object, const char *name)
 {
     for (size_t i = 0; i < 8; i++)
-        if (strcmp(object->fields[i].name, name) == 0)
-            return object->fields[i].value;
+        if (strcmp(object->fields[i].name, name) == 0) return object->fields[i].value;
     return NULL;
 }
 
 static ls_slot fake_slot(struct fake *fake, struct fake_value *value)
 {
-    if (!value || value->kind == FAKE_NULL)
-        return 0;
+    if (!value || value->kind == FAKE_NULL) return 0;
     for (size_t i = 1; i < sizeof fake->slots / sizeof *fake->slots; i++) {
         if (!fake->slots[i]) {
             fake->slots[i] = value;
@@ -114,8 +112,7 @@ static ls_slot fake_slot(struct fake *fake, struct fake_value *value)
 static void fake_free_slot(void *ctx, ls_slot slot)
 {
     struct fake *fake = ctx;
-    if (!slot)
-        return;
+    if (!slot) return;
     assert_non_null(fake->slots[slot]);
     fake->slots[slot] = NULL;
     fake->slots_out--;
@@ -129,15 +126,13 @@ static void fake_drop(void *ctx, struct ls_value *value)
 
 static int64_t fake_id(struct fake *fake, struct fake_value *value)
 {
-    if (!value->id)
-        value->id = ls_tracker_next_id(fake->tracker);
+    if (!value->id) value->id = ls_tracker_next_id(fake->tracker);
     return value->id;
 }
 
 static bool fake_same(const struct fake_value *a, const struct fake_value *b)
 {
-    if (a == b)
-        return true;
+    if (a == b) return true;
     return a && b && a->kind == b->kind &&
            ((a->kind == FAKE_INT && a->number == b->number) || (a->kind == FAKE_TEXT && strcmp(a->text, b->text) == 0));
 }
@@ -146,40 +141,35 @@ static bool fake_same(const struct fake_value *a, const struct fake_value *b)
 static int fake_take(struct fake *fake, struct ls_value *value, struct fake_value *now)
 {
     struct fake_value *old = value->slot ? fake->slots[value->slot] : NULL;
-    if (now && now->kind == FAKE_NULL)
-        now = NULL;
+    if (now && now->kind == FAKE_NULL) now = NULL;
     int bits = fake_same(old, now) ? 0 : LS_CHECK_CHANGED;
     const char *type = now && now->kind == FAKE_OBJECT && now->type[0] ? now->type : NULL;
     if (!bits && now && now->kind == FAKE_OBJECT && strcmp(value->type ? value->type : "", type ? type : "") != 0)
         bits |= LS_CHECK_TYPE;
-    if (!bits)
-        return 0;
+    if (!bits) return 0;
     uint16_t nil_step = value->nil_step;
     fake_drop(fake, value);
     value->nil_step = nil_step;
-    if (!now)
-        return bits;
+    if (!now) return bits;
     value->slot = fake_slot(fake, now);
     value->shape = now->kind == FAKE_OBJECT || now->kind == FAKE_METHOD ? LS_SHAPE_OBJECT : LS_SHAPE_PLAIN;
     if (value->shape == LS_SHAPE_OBJECT) {
         value->object = fake_id(fake, now);
         value->type = type;
         /* types are compared as text, so a copy stands for what was seen */
-        if (type)
-            value->type = fake_text(fake, type)->text;
+        if (type) value->type = fake_text(fake, type)->text;
     }
     return bits;
 }
 
 /* @return 0, 1 + step before which a null stood, -1 */
-static int fake_walk(struct fake *fake, struct fake_value **at, const struct ls_path *path, uint32_t count, struct ls_fault *fault)
+static int fake_walk(struct fake *fake, struct fake_value **at, const struct ls_path *path, uint32_t count,
+                     struct ls_fault *fault)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct ls_step *step = &path->steps[i];
-        if (!*at)
-            return (int)i + 1;
-        if ((*at)->kind != FAKE_OBJECT)
-            return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "no step '%s'", step->name);
+        if (!*at) return (int)i + 1;
+        if ((*at)->kind != FAKE_OBJECT) return ls_fault_set(fault, LS_FAULT_PATH_ERROR, "no step '%s'", step->name);
         struct fake_value *self = *at;
         *at = fake_get(self, step->name);
         if (step->kind == LS_STEP_CALL) {
@@ -187,25 +177,22 @@ static int fake_walk(struct fake *fake, struct fake_value **at, const struct ls_
                 return ls_fault_set(fault, LS_FAULT_BAD_CALL_MISSING, "no method '%s'", step->name);
             fake->calls++;
             *at = (*at)->call(fake, self, NULL);
-            if (!*at)
-                return ls_fault_set(fault, LS_FAULT_BAD_CALL, "method '%s' failed", step->name);
+            if (!*at) return ls_fault_set(fault, LS_FAULT_BAD_CALL, "method '%s' failed", step->name);
         }
-        if (*at && (*at)->kind == FAKE_NULL)
-            *at = NULL;
+        if (*at && (*at)->kind == FAKE_NULL) *at = NULL;
     }
     return 0;
 }
 
-static int fake_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
+static int fake_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value,
+                      struct ls_fault *fault)
 {
     struct fake *fake = ctx;
     struct fake_value *at = from ? fake->slots[from] : NULL;
     fake->checks++;
-    if (fake->checked_count < 256 && path)
-        fake->checked[fake->checked_count++] = ls_tracker_computing(fake->tracker);
+    if (fake->checked_count < 256 && path) fake->checked[fake->checked_count++] = ls_tracker_computing(fake->tracker);
     int nil = path ? fake_walk(fake, &at, path, path->count, fault) : 0;
-    if (nil < 0)
-        return -1;
+    if (nil < 0) return -1;
     int bits = fake_take(fake, value, nil ? NULL : at);
     if (nil) {
         if (value->nil_step == nil) {
@@ -244,32 +231,26 @@ static int fake_decode(void *ctx, const char *json, size_t len, ls_slot *slot, s
     char text[32];
     ls_json_read(&reader, json, len);
     switch (ls_json_next(&reader)) {
-    case LS_JSON_NULL:
-        *slot = 0;
-        return 0;
-    case LS_JSON_INT:
-        *slot = fake_slot(fake, fake_int(fake, (int)reader.integer));
-        return 0;
+    case LS_JSON_NULL: *slot = 0; return 0;
+    case LS_JSON_INT: *slot = fake_slot(fake, fake_int(fake, (int)reader.integer)); return 0;
     case LS_JSON_STRING:
         snprintf(text, sizeof text, "%.*s", (int)reader.len, reader.text);
         *slot = fake_slot(fake, fake_text(fake, text));
         return 0;
-    default:
-        return ls_fault_set(fault, LS_FAULT_BAD_REFERENCE, "there is no such object");
+    default: return ls_fault_set(fault, LS_FAULT_BAD_REFERENCE, "there is no such object");
     }
 }
 
-static int fake_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value, struct ls_fault *fault)
+static int fake_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t into, int access, ls_slot value,
+                      struct ls_fault *fault)
 {
     (void)into;
     struct fake *fake = ctx;
     struct fake_value *at = from ? fake->slots[from] : NULL, *arg = value ? fake->slots[value] : NULL;
     const struct ls_step *last = &path->steps[path->count - 1];
     int nil = fake_walk(fake, &at, path, path->count - 1, fault);
-    if (nil < 0)
-        return -1;
-    if (nil || !at)
-        return ls_fault_set(fault, LS_FAULT_NIL_PATH, "nothing to set '%s' on", last->name);
+    if (nil < 0) return -1;
+    if (nil || !at) return ls_fault_set(fault, LS_FAULT_NIL_PATH, "nothing to set '%s' on", last->name);
     if (last->kind == LS_STEP_CALL || last->kind == LS_STEP_SETTER) {
         struct fake_value *method = fake_get(at, last->name), none = {.kind = FAKE_NULL};
         if (!method || method->kind != FAKE_METHOD)
@@ -291,12 +272,10 @@ static int fake_wrap(void *ctx, const struct ls_wrap *want, struct ls_value *wra
     if (wrapper->slot) {
         fake->keeps++;
         fake_set(fake->slots[wrapper->slot], "value", fake->slots[want->value->slot]);
-        if (fake->repeat_on_keep)
-            ls_tracker_request_repeat(fake->tracker);
+        if (fake->repeat_on_keep) ls_tracker_request_repeat(fake->tracker);
         return 0;
     }
-    if (fake->wrap_fails)
-        return ls_fault_set(fault, LS_FAULT_WRAPPER, "no type '%s'", want->type);
+    if (fake->wrap_fails) return ls_fault_set(fault, LS_FAULT_WRAPPER, "no type '%s'", want->type);
     struct fake_value *object = fake_object(fake, strcmp(want->type, "Untyped") == 0 ? "" : want->type);
     fake_set(object, "value", fake->slots[want->value->slot]);
     fake->wraps++;
@@ -343,7 +322,8 @@ static int fake_place(void *ctx, ls_slot from, const struct ls_path *path, int64
     return nil < 0 ? -1 : 0;
 }
 
-static int fake_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object, struct ls_fault *fault)
+static int fake_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, int64_t *object,
+                         struct ls_fault *fault)
 {
     return fake_place(ctx, from, path, object, fault) ? -1 : fake_check(ctx, from, path, value, fault);
 }
@@ -363,8 +343,21 @@ static bool fake_stopped(void *ctx)
 }
 
 static const struct ls_resolver_ops fake_ops = {
-    .enter = fake_enter, .stopped = fake_stopped, .check = fake_check, .check_in = fake_check_in, .place = fake_place, .adopt = fake_adopt, .drop = fake_drop, .copy = fake_copy, .free_slot = fake_free_slot,
-    .decode = fake_decode, .store = fake_store, .wrap = fake_wrap, .unwrap = fake_unwrap, .make = fake_make, .json = fake_json,
+    .enter = fake_enter,
+    .stopped = fake_stopped,
+    .check = fake_check,
+    .check_in = fake_check_in,
+    .place = fake_place,
+    .adopt = fake_adopt,
+    .drop = fake_drop,
+    .copy = fake_copy,
+    .free_slot = fake_free_slot,
+    .decode = fake_decode,
+    .store = fake_store,
+    .wrap = fake_wrap,
+    .unwrap = fake_unwrap,
+    .make = fake_make,
+    .json = fake_json,
 };
 
 /* --- a tracker with an app object in variable 1 --- */
@@ -375,13 +368,19 @@ static struct fake *fake_open_limited(struct ls_budget *budget, size_t max_prope
 {
     struct fake *fake = calloc(1, sizeof *fake);
     assert_non_null(fake);
-    struct ls_tracker_config config = {.resolver = {&fake_ops, fake}, .budget = budget, .max_properties = max_properties, .diag_level = budget != NULL};
+    struct ls_tracker_config config = {.resolver = {&fake_ops, fake},
+                                       .budget = budget,
+                                       .max_properties = max_properties,
+                                       .diag_level = budget != NULL};
     fake->tracker = ls_tracker_new(&config, NULL);
     assert_non_null(fake->tracker);
     return fake;
 }
 
-FAKE_UNUSED static struct fake *fake_open(void) { return fake_open_limited(NULL, 0); }
+FAKE_UNUSED static struct fake *fake_open(void)
+{
+    return fake_open_limited(NULL, 0);
+}
 
 static void fake_close(struct fake *fake)
 {
@@ -399,7 +398,8 @@ static struct ls_var *fake_root(struct fake *fake, struct fake_value *value)
 }
 
 /* Properties as `name=value;name=value`. */
-static int fake_create(struct fake *fake, int64_t id, int64_t parent, const char *path, const char *props, struct ls_fault *fault)
+static int fake_create(struct fake *fake, int64_t id, int64_t parent, const char *path, const char *props,
+                       struct ls_fault *fault)
 {
     char copy[256];
     struct ls_prop list[8];
@@ -409,7 +409,12 @@ static int fake_create(struct fake *fake, int64_t id, int64_t parent, const char
         char *equals = strchr(pair, '=');
         list[count++] = (struct ls_prop){pair, equals + 1, (size_t)(equals - pair), strlen(equals + 1)};
     }
-    struct ls_var_spec spec = {.id = id, .parent = parent, .path = path, .path_len = path ? strlen(path) : 0, .props = list, .prop_count = count};
+    struct ls_var_spec spec = {.id = id,
+                               .parent = parent,
+                               .path = path,
+                               .path_len = path ? strlen(path) : 0,
+                               .props = list,
+                               .prop_count = count};
     return ls_tracker_create(fake->tracker, &spec, NULL, fault);
 }
 
@@ -425,7 +430,8 @@ FAKE_UNUSED static const char *fake_value_json(struct fake *fake, int64_t id)
     return ls_var_json(fake->tracker, fake_var(fake, id), NULL);
 }
 
-FAKE_UNUSED static int fake_prop(struct fake *fake, int64_t id, const char *name, const char *value, struct ls_fault *fault)
+FAKE_UNUSED static int fake_prop(struct fake *fake, int64_t id, const char *name, const char *value,
+                                 struct ls_fault *fault)
 {
     char text[256]; /* as they lie in a page's frame: no NUL behind them */
     size_t name_len = strlen(name), len = strlen(value);
@@ -443,12 +449,12 @@ FAKE_UNUSED static const char *fake_changes(struct fake *fake)
     int count = ls_tracker_changes(fake->tracker, &list);
     text[0] = '\0';
     for (int i = 0; i < count; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%lld%c=%s", i ? "; " : "", (long long)ls_var_id(list[i].var),
-                                "hml"[list[i].priority], list[i].value ? "v" : "");
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%lld%c=%s", i ? "; " : "",
+                                (long long)ls_var_id(list[i].var), "hml"[list[i].priority], list[i].value ? "v" : "");
         for (size_t p = 0; p < list[i].prop_count; p++) {
             const char *value = ls_var_property(list[i].var, list[i].props[p]);
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s(%s)", p || list[i].value ? "," : "", list[i].props[p],
-                                    value ? value : "");
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s(%s)", p || list[i].value ? "," : "",
+                                    list[i].props[p], value ? value : "");
         }
     }
     return text;
