@@ -37,7 +37,7 @@ enum ls_error_code {
 struct ls_err {
     int code;     /* 0 or an LS_E* code */
     char *longer; /* owned: the text, where it does not fit below; else NULL */
-    char brief[240];
+    char brief[112];
 };
 
 /** Declare an empty one that is released where its block ends. */
