@@ -30,7 +30,7 @@ struct command {
     const char *name;
     const char *operands;         /* as in usage: "[SESSION]"; "" = none */
     const char *summary;          /* one line for `lsess` and `lsess help` */
-    const struct option *options; /* ends with an entry without name; -h/--help is everybody's */
+    const struct option *options; /* ends with one without name; -h/--help is everybody's */
     const char *more;             /* paragraph below the options in --help; NULL */
     /* argv[0] is the first argument; returns a status */
     int (*run)(const struct command *command, int argc, char **argv);

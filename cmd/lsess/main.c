@@ -1,4 +1,4 @@
-/* lsess: finds the subcommand and runs it. The table below is the command line; each entry lives in a file of its own.
+/* lsess: finds the subcommand and runs it. The table below is the command line; each has a file of its own.
  * To add one: its file with a `struct command`, a line here, a page man/lsess-NAME.1, and its name in completion/
  * (tests/checks/docs.sh compares them all). */
 #include "command.h"

@@ -1,4 +1,4 @@
-/* lsess repl: talk Lua to a live session (cli.md C4). This file: arguments, choosing the session, running an entry. */
+/* lsess repl: talk Lua to a live session (cli.md C4). This file: arguments, choosing the session, running an input. */
 #include "repl.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static bool is_interrupted(void)
     return was;
 }
 
-/* The running entry holds the first connection; the word to stop it goes through another one. */
+/* The running input holds the first connection; the word to stop it goes through another one. */
 static void interrupt_session(struct repl *repl)
 {
     struct client other;
@@ -152,21 +152,21 @@ static void print_error(struct json answer)
     ls_buf_release(&text);
 }
 
-enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
+enum input_result repl_input(struct repl *repl, const char *code, bool timed)
 {
     struct json answer;
     int status = evaluate(repl, code, &answer);
-    if (status == STATUS_NO_SERVER || repl->abandoned) return ENTRY_LOST;
+    if (status == STATUS_NO_SERVER || repl->abandoned) return INPUT_LOST;
     if (status == STATUS_DONE && json_true(json_member(answer, "incomplete")) && repl->interactive)
-        return ENTRY_INCOMPLETE;
+        return INPUT_INCOMPLETE;
     if (repl->json) {
         printf("%.*s\n", (int)answer.len, answer.text);
-        return status == STATUS_DONE ? ENTRY_DONE : ENTRY_FAILED;
+        return status == STATUS_DONE ? INPUT_DONE : INPUT_FAILED;
     }
     if (status != STATUS_DONE) {
         fflush(stdout);
         print_error(answer);
-        return ENTRY_FAILED;
+        return INPUT_FAILED;
     }
     struct ls_buf text = LS_BUF_INIT;
     struct json value = json_member(answer, "json");
@@ -182,7 +182,7 @@ enum entry_result repl_entry(struct repl *repl, const char *code, bool timed)
     bool incomplete = json_true(json_member(answer, "incomplete"));
     if (incomplete) fprintf(stderr, "the chunk is not complete\n");
     ls_buf_release(&text);
-    return incomplete ? ENTRY_FAILED : ENTRY_DONE;
+    return incomplete ? INPUT_FAILED : INPUT_DONE;
 }
 
 bool repl_value(struct repl *repl, const char *code, struct ls_buf *json)
@@ -283,9 +283,9 @@ static int run_input(struct repl *repl)
         ls_buf_release(&code);
         return complain(STATUS_FAILED, "the standard input holds a zero byte, so it is no Lua text; nothing was run");
     }
-    enum entry_result result = repl_entry(repl, ls_buf_text(&code), false);
+    enum input_result result = repl_input(repl, ls_buf_text(&code), false);
     ls_buf_release(&code);
-    return result == ENTRY_DONE ? STATUS_DONE : result == ENTRY_LOST ? repl_lost_status(repl) : STATUS_FAILED;
+    return result == INPUT_DONE ? STATUS_DONE : result == INPUT_LOST ? repl_lost_status(repl) : STATUS_FAILED;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -310,9 +310,9 @@ static int run(const struct command *command, int argc, char **argv)
             status = repl_interact(&repl);
         } else if (chunks.count > 0) {
             for (size_t i = 0; i < chunks.count && status == STATUS_DONE; i++) {
-                enum entry_result result = repl_entry(&repl, items[i], false);
-                status = result == ENTRY_DONE   ? STATUS_DONE
-                         : result == ENTRY_LOST ? (int)repl_lost_status(&repl)
+                enum input_result result = repl_input(&repl, items[i], false);
+                status = result == INPUT_DONE   ? STATUS_DONE
+                         : result == INPUT_LOST ? (int)repl_lost_status(&repl)
                                                 : STATUS_FAILED;
             }
         } else {

@@ -1,4 +1,4 @@
-/* What the files of `lsess repl` share: the shell's state, entries, dot commands, the line editor (cli.md C4). */
+/* What the files of `lsess repl` share: the shell's state, inputs, dot commands, the line editor (cli.md C4). */
 #ifndef LSESS_REPL_H
 #define LSESS_REPL_H
 
@@ -10,15 +10,15 @@ struct repl {
     bool json;        /* --json: answers as they come */
     bool interactive;
     struct ls_buf dir; /* the site's folder, for .source */
-    int interrupts;    /* Ctrl-C during the running entry */
+    int interrupts;    /* Ctrl-C during the running input */
     bool abandoned;    /* it could not be stopped, and is not waited for any more: the connection is of no use */
 };
 
-enum entry_result { ENTRY_DONE, ENTRY_INCOMPLETE, ENTRY_FAILED, ENTRY_LOST };
+enum input_result { INPUT_DONE, INPUT_INCOMPLETE, INPUT_FAILED, INPUT_LOST };
 
-/** Run one entry on the session's queue, print what it printed and what it returned. `timed` adds how long it took. */
-enum entry_result repl_entry(struct repl *repl, const char *code, bool timed);
-/** The exit status after ENTRY_LOST. */
+/** Run one input on the session's queue, print what it printed and what it returned. `timed` adds how long it took. */
+enum input_result repl_input(struct repl *repl, const char *code, bool timed);
+/** The exit status after INPUT_LOST. */
 enum status repl_lost_status(const struct repl *repl);
 /** Evaluate for the shell's own use: the first value as JSON replaces `json`. Errors are printed. */
 bool repl_value(struct repl *repl, const char *code, struct ls_buf *json);

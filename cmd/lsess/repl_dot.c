@@ -1,4 +1,4 @@
-/* The dot commands of `lsess repl` (cli.md C4): one table, each entry a small function. */
+/* The dot commands of `lsess repl` (cli.md C4): one table, each command a small function. */
 #include "repl.h"
 
 #include <stdlib.h>
@@ -32,9 +32,9 @@ static bool dot_help(struct repl *repl, const char *operand)
 /* An expression of a dot command, which has no second line to go on with. */
 static bool run_whole(struct repl *repl, const char *code, bool timed)
 {
-    enum entry_result result = repl_entry(repl, code, timed);
-    if (result == ENTRY_INCOMPLETE) puts("the expression is not complete");
-    return result != ENTRY_LOST;
+    enum input_result result = repl_input(repl, code, timed);
+    if (result == INPUT_INCOMPLETE) puts("the expression is not complete");
+    return result != INPUT_LOST;
 }
 
 /* One request whose failure is a line and nothing else. */

@@ -22,7 +22,7 @@
 struct shell {
     struct repl *repl;
     struct ls_buf prompt;
-    struct ls_buf chunk; /* lines of an entry that is not complete yet */
+    struct ls_buf chunk; /* lines of an input that is not complete yet */
     struct ls_buf history_file;
     bool lost; /* the server went away while a line was edited */
 };
@@ -176,7 +176,7 @@ static void redraw(EditLine *editor)
     resized = continued = 0;
 }
 
-/* Between entries the server says nothing: what can be read there is its end. */
+/* Between inputs the server says nothing: what can be read there is its end. */
 static bool server_gone(const struct client *client)
 {
     char byte;
@@ -215,7 +215,7 @@ static int read_character(EditLine *editor, wchar_t *out)
     }
 }
 
-/* One line, or the last of an entry of several. @return false = leave */
+/* One line, or the last of an input of several. @return false = leave */
 static bool take_line(struct shell *shell, const char *text, int *status)
 {
     size_t len = strlen(text);
@@ -223,14 +223,14 @@ static bool take_line(struct shell *shell, const char *text, int *status)
         return repl_dot(shell->repl, text + strspn(text, " \t"));
     if (shell->chunk.len == 0 && text[strspn(text, " \t\n")] == '\0') return true;
     ls_buf_add(&shell->chunk, text, len);
-    enum entry_result result = repl_entry(shell->repl, ls_buf_text(&shell->chunk), false);
-    if (result == ENTRY_INCOMPLETE) return true;
+    enum input_result result = repl_input(shell->repl, ls_buf_text(&shell->chunk), false);
+    if (result == INPUT_INCOMPLETE) return true;
     ls_buf_clear(&shell->chunk);
-    if (result == ENTRY_LOST) *status = repl_lost_status(shell->repl);
-    return result != ENTRY_LOST;
+    if (result == INPUT_LOST) *status = repl_lost_status(shell->repl);
+    return result != INPUT_LOST;
 }
 
-/* Ctrl-C while a line is edited: the line goes, and with it the lines of an entry not complete yet. */
+/* Ctrl-C while a line is edited: the line goes, and with it the lines of an input not complete yet. */
 static unsigned char cancel(EditLine *editor, int key)
 {
     (void)key;
@@ -273,7 +273,7 @@ static void set_up(EditLine *editor, History *past, struct shell *shell)
     el_wset(editor, EL_ADDFN, L"lsess-stop", L"stop until continued", stop);
     el_set(editor, EL_BIND, "^I", "lsess-complete", NULL);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    /* While a line is edited Ctrl-C is a key like others; while an entry runs it is a signal. */
+    /* While a line is edited Ctrl-C is a key like others; while an input runs it is a signal. */
     el_set(editor, EL_SETTY, "-d", "-isig", NULL);
     el_set(editor, EL_BIND, "^C", "lsess-cancel", NULL);
     el_set(editor, EL_BIND, "^Z", "lsess-stop", NULL);

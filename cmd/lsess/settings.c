@@ -1,4 +1,4 @@
-/* Reading the settings of `lsess serve` (C2). Each setting is one entry of the table: its flag, its kind and range,
+/* Reading the settings of `lsess serve` (C2). Each setting is one line of the table: its flag, its kind and range,
  * where its value goes. Sources are read from the strongest to the weakest, and a setting that has a value is left
  * alone. */
 #include "settings.h"
@@ -57,7 +57,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("max-timers", 0, "N", COUNT, 0, 1000000000, server.max_timers, "pending timers of one session (default 10000)")  \
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins,                                                                \
       "accept pages of this origin too, and its host name (repeatable)")                                               \
-    X("allow-frame", 0, "ORIGIN", LIST, 0, 0, frames, "let pages of this origin show ours in a frame (repeatable)")    \
+    X("allow-frame", 0, "ORIGIN", LIST, 0, 0, embedders, "let pages of this origin show ours in a frame (repeatable)") \
     X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property,                                              \
       "let pages run Lua code by the property `lua` (default: only pages of the user who serves)")                     \
     X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox,                                                                \
@@ -303,14 +303,14 @@ static int find_key(const char *key)
     return -1;
 }
 
-static int unknown_key(const char *file, const struct ls_config_item *entry)
+static int unknown_key(const char *file, const struct ls_config_item *item)
 {
     char key[64];
     for (int i = 0; i < SETTING_COUNT; i++)
-        if (ls_text_near(entry->key, key_of(&table[i], key, sizeof key)) && find_key(key) >= 0)
-            return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, entry->line,
-                            entry->key, key);
-    return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'", file, entry->line, entry->key);
+        if (ls_text_near(item->key, key_of(&table[i], key, sizeof key)) && find_key(key) >= 0)
+            return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'; did you mean '%s'?", file, item->line,
+                            item->key, key);
+    return complain(STATUS_FAILED, "%s:%d: there is no setting '%s'", file, item->line, item->key);
 }
 
 /* Which kinds of Lua values a setting takes; durations and sizes may be a plain number too. */
@@ -345,25 +345,25 @@ static const char *path_beside(struct settings *settings, const char *file, cons
     return kept ? kept : path;
 }
 
-static const char *set_entry(struct settings *settings, const struct setting *setting,
-                             const struct ls_config_item *entry, const char *file)
+static const char *set_item(struct settings *settings, const struct setting *setting, const struct ls_config_item *item,
+                            const char *file)
 {
-    const char *wanted = wanted_type(setting, entry->kind);
+    const char *wanted = wanted_type(setting, item->kind);
     if (wanted) return wanted;
-    if (entry->kind == LS_CONFIG_BOOL) return set_text(settings, setting, entry->flag ? "1" : "0");
-    if (setting->kind == PATH) return set_text(settings, setting, path_beside(settings, file, entry->text));
-    if (entry->kind != LS_CONFIG_LIST) return set_text(settings, setting, entry->text);
-    for (char **item = entry->list; !wanted && *item; item++)
-        wanted = set_text(settings, setting, *item);
+    if (item->kind == LS_CONFIG_BOOL) return set_text(settings, setting, item->flag ? "1" : "0");
+    if (setting->kind == PATH) return set_text(settings, setting, path_beside(settings, file, item->text));
+    if (item->kind != LS_CONFIG_LIST) return set_text(settings, setting, item->text);
+    for (char **element = item->list; !wanted && *element; element++)
+        wanted = set_text(settings, setting, *element);
     return wanted;
 }
 
 /* A value that a flag or the environment overrides counts for nothing, but is judged like the others: a mistake should
  * not wait for the day the flag goes. */
-static const char *judge_entry(const struct setting *setting, const struct ls_config_item *entry, const char *file)
+static const char *judge_item(const struct setting *setting, const struct ls_config_item *item, const char *file)
 {
     struct settings scratch = {0};
-    const char *wanted = set_entry(&scratch, setting, entry, file);
+    const char *wanted = set_item(&scratch, setting, item, file);
     settings_release(&scratch);
     return wanted;
 }
@@ -379,27 +379,25 @@ static bool is_harmless(const char *key)
     return false;
 }
 
-static int take_entry(struct settings *settings, const struct ls_config_item *entry, const char *file,
-                      enum source *from)
+static int take_item(struct settings *settings, const struct ls_config_item *item, const char *file, enum source *from)
 {
-    if (settings->distrusted && !is_harmless(entry->key)) {
-        ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", entry->key);
+    if (settings->distrusted && !is_harmless(item->key)) {
+        ls_buf_printf(&settings->ignored, "%s%s", settings->ignored.len > 0 ? ", " : "", item->key);
         return 0;
     }
-    if (strcmp(entry->key, "static_roots") == 0) {
-        if (entry->kind != LS_CONFIG_LIST)
-            return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, entry->line);
-        for (char **item = entry->list; *item; item++)
-            add_to_list(&settings->static_roots, *item);
+    if (strcmp(item->key, "static_roots") == 0) {
+        if (item->kind != LS_CONFIG_LIST)
+            return complain(STATUS_FAILED, "%s:%d: 'static_roots' is a list of folders", file, item->line);
+        for (char **element = item->list; *element; element++)
+            add_to_list(&settings->static_roots, *element);
         return 0;
     }
-    int at = find_key(entry->key);
-    if (at < 0) return unknown_key(file, entry);
+    int at = find_key(item->key);
+    if (at < 0) return unknown_key(file, item);
     bool overridden = from[at] != FROM_DEFAULT;
-    const char *wanted =
-        overridden ? judge_entry(&table[at], entry, file) : set_entry(settings, &table[at], entry, file);
+    const char *wanted = overridden ? judge_item(&table[at], item, file) : set_item(settings, &table[at], item, file);
     if (!overridden) from[at] = FROM_FILE;
-    return !wanted ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, entry->line, entry->key, wanted);
+    return !wanted ? 0 : complain(STATUS_FAILED, "%s:%d: '%s' wants %s", file, item->line, item->key, wanted);
 }
 
 /* Does the site's own file switch the sandbox on? Keys come in order of their names, and this one counts for all. */
@@ -445,7 +443,7 @@ static int read_file(struct settings *settings, enum source *from)
                 within ||
                 (of_site && (from[find_setting("sandbox")] == FROM_DEFAULT && asks_for_sandbox(settings->file)));
         for (size_t i = 0; status == 0 && i < settings->file->count; i++)
-            status = take_entry(settings, &settings->file->items[i], ls_buf_text(&path), from);
+            status = take_item(settings, &settings->file->items[i], ls_buf_text(&path), from);
     }
     ls_free(root);
     ls_free(real);
@@ -463,7 +461,7 @@ static int check_together(struct settings *settings, const struct command *comma
         return usage_error(command, "--client wants builtin or site, not '%s'", settings->client);
     server->client_builtin = settings->client && strcmp(settings->client, "builtin") == 0;
     server->allow_origins = settings->origins.items;
-    server->allow_frames = settings->frames.items;
+    server->embedders = settings->embedders.items;
     server->static_roots = settings->static_roots.items;
     server->env = settings->env.items;
     server->diag_level = settings->verbosity;
@@ -494,7 +492,7 @@ int settings_read(struct settings *settings, const struct command *command, int 
 void settings_release(struct settings *settings)
 {
     ls_free(settings->origins.items);
-    ls_free(settings->frames.items);
+    ls_free(settings->embedders.items);
     ls_free(settings->static_roots.items);
     ls_free(settings->env.items);
     ls_buf_release(&settings->ignored);

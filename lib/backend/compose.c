@@ -247,11 +247,11 @@ static bool is_as_sent(struct ls_backend *b, struct ls_var *var, const struct ls
 /* What was held back and may be said now. */
 static void cut_held(struct ls_backend *b, struct ls__space *space)
 {
-    struct ls_idmap_entry *entry = space->conn ? ls_idmap_first(space->held) : NULL;
-    while (entry) {
-        struct ls_idmap_entry *next = ls_idmap_next(entry);
-        int64_t id = ls_idmap_id(entry);
-        struct ls__held *held = ls_idmap_value(entry);
+    struct ls_idmap_item *item = space->conn ? ls_idmap_first(space->held) : NULL;
+    while (item) {
+        struct ls_idmap_item *next = ls_idmap_next(item);
+        int64_t id = ls_idmap_id(item);
+        struct ls__held *held = ls_idmap_value(item);
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         if (!var || !ls__is_inactive(b, var)) {
             ls_idmap_take(space->held, id);
@@ -260,7 +260,7 @@ static void cut_held(struct ls_backend *b, struct ls__space *space)
                 ls__owe_named(b, space, id, property_class(var, held->names[i]), held->names[i]);
             ls__held_free(held);
         }
-        entry = next;
+        item = next;
     }
 }
 

@@ -58,14 +58,14 @@ void ls__collect(struct ls_backend *b, size_t grown)
 void ls__space_end(struct ls_backend *b, struct ls__space *space)
 {
     space->conn = NULL; /* no notices to it */
-    struct ls_idmap_entry *entry = ls_idmap_first(space->shared);
-    while (entry) {
-        struct ls_idmap_entry *next = ls_idmap_next(entry);
-        int64_t id = ls_idmap_id(entry);
+    struct ls_idmap_item *item = ls_idmap_first(space->shared);
+    while (item) {
+        struct ls_idmap_item *next = ls_idmap_next(item);
+        int64_t id = ls_idmap_id(item);
         uintptr_t tally = (uintptr_t)ls_idmap_take(space->shared, id);
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         if (var && tally) ls_tracker_watch(b->engine->tracker, var, -(int)tally);
-        entry = next;
+        item = next;
     }
     destroy_variables(b, space);
     ls__space_free(b, space);

@@ -183,13 +183,13 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
 /* Watches of variables that all know go over by id: variable 1, and what main.lua has made under the same id. */
 static void carry_watches(struct ls_backend *b, struct ls__space *space)
 {
-    struct ls_idmap_entry *entry = ls_idmap_first(space->shared);
-    while (entry) {
-        struct ls_idmap_entry *next = ls_idmap_next(entry);
-        int64_t id = ls_idmap_id(entry);
+    struct ls_idmap_item *item = ls_idmap_first(space->shared);
+    while (item) {
+        struct ls_idmap_item *next = ls_idmap_next(item);
+        int64_t id = ls_idmap_id(item);
         struct ls_var *var = ls_tracker_find(b->engine->tracker, id);
         if (var && !ls_var_owner(var)) {
-            ls_tracker_watch(b->engine->tracker, var, (int)(uintptr_t)ls_idmap_value(entry));
+            ls_tracker_watch(b->engine->tracker, var, (int)(uintptr_t)ls_idmap_value(item));
             if (space->conn) ls__due(b, space, id, true);
         } else {
             ls_idmap_take(space->shared, id);
@@ -198,7 +198,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
             if (id == 1) /* the page stays, and the next app object is for it as well */
                 space->awaits_app = b->app_awaited = true;
         }
-        entry = next;
+        item = next;
     }
     ls_viewdefs_sent_clear(space->sent);
     space->views_due = true;
@@ -206,12 +206,12 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
 
 static void forget_map(struct ls_idmap *map, void (*drop)(void *value))
 {
-    struct ls_idmap_entry *entry = ls_idmap_first(map);
-    while (entry) {
-        struct ls_idmap_entry *next = ls_idmap_next(entry);
-        void *value = ls_idmap_take(map, ls_idmap_id(entry));
+    struct ls_idmap_item *item = ls_idmap_first(map);
+    while (item) {
+        struct ls_idmap_item *next = ls_idmap_next(item);
+        void *value = ls_idmap_take(map, ls_idmap_id(item));
         if (drop) drop(value);
-        entry = next;
+        item = next;
     }
 }
 

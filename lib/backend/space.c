@@ -141,8 +141,8 @@ bool ls__seq_owed(const struct ls__space *space, int64_t id)
 
 void ls__seq_move(struct ls__space *space, int64_t from, int64_t to)
 {
-    void *entry = space->seqs ? ls_idmap_take(space->seqs, from) : NULL;
-    if (entry && to) (void)ls_idmap_put(space->seqs, to, entry, NULL); /* one was taken, so there is room */
+    void *seq = space->seqs ? ls_idmap_take(space->seqs, from) : NULL;
+    if (seq && to) (void)ls_idmap_put(space->seqs, to, seq, NULL); /* one was taken, so there is room */
 }
 
 #define OF_BITS   40     /* of an object id: no VM lives to see more */
@@ -169,9 +169,9 @@ int64_t ls__of_meant(const struct ls_backend *b, int64_t of)
 /* The kind is kept in the two lowest bits of the hash. */
 int ls__told(const struct ls__space *space, int64_t id, uint64_t *hash)
 {
-    uintptr_t entry = ls_idmap_count(space->told) ? (uintptr_t)ls_idmap_get(space->told, id) : 0;
-    if (hash) *hash = entry & ~(uintptr_t)3;
-    return (int)(entry & 3);
+    uintptr_t told = ls_idmap_count(space->told) ? (uintptr_t)ls_idmap_get(space->told, id) : 0;
+    if (hash) *hash = told & ~(uintptr_t)3;
+    return (int)(told & 3);
 }
 
 void ls__tell(struct ls__space *space, int64_t id, int kind, uint64_t hash)

@@ -1,22 +1,22 @@
-/* Maps with string keys, on uthash. Keys live inside the entries; a failed allocation leaves the map as it was. */
+/* Maps with string keys, on uthash. Keys live inside the items; a failed allocation leaves the map as it was. */
 #include "base/map.h"
 
 #include <string.h>
 
-/* uthash reports a failed allocation of its own tables through this hook: the entry is then not added. */
-#define HASH_NONFATAL_OOM          1
-#define uthash_malloc(size)        ls_budget_resize(map->budget, NULL, size, 0)
-#define uthash_free(block, size)   ls_budget_free(map->budget, block)
-#define uthash_nonfatal_oom(entry) ((entry)->lost = true)
+/* uthash reports a failed allocation of its own tables through this hook: the item is then not added. */
+#define HASH_NONFATAL_OOM         1
+#define uthash_malloc(size)       ls_budget_resize(map->budget, NULL, size, 0)
+#define uthash_free(block, size)  ls_budget_free(map->budget, block)
+#define uthash_nonfatal_oom(item) ((item)->lost = true)
 #include <uthash.h>
 
-/* A session has a dozen maps of few entries each: tables begin small and double as they fill. */
+/* A session has a dozen maps of few items each: tables begin small and double as they fill. */
 #undef HASH_INITIAL_NUM_BUCKETS
 #undef HASH_INITIAL_NUM_BUCKETS_LOG2
 #define HASH_INITIAL_NUM_BUCKETS      4U
 #define HASH_INITIAL_NUM_BUCKETS_LOG2 2U
 
-struct ls_map_entry {
+struct ls_map_item {
     UT_hash_handle hh;
     void *value;
     size_t len;
@@ -25,7 +25,7 @@ struct ls_map_entry {
 };
 
 struct ls_map {
-    struct ls_map_entry *head;
+    struct ls_map_item *head;
     struct ls_budget *budget; /* NULL = not counted */
 };
 
@@ -44,56 +44,56 @@ struct ls_map *ls_map_new(void)
 void ls_map_free(struct ls_map *map, void (*drop)(void *value))
 {
     if (!map) return;
-    struct ls_map_entry *entry, *next;
-    HASH_ITER(hh, map->head, entry, next)
+    struct ls_map_item *item, *next;
+    HASH_ITER(hh, map->head, item, next)
     {
-        HASH_DEL(map->head, entry);
-        if (drop) drop(entry->value);
-        ls_budget_free(map->budget, entry);
+        HASH_DEL(map->head, item);
+        if (drop) drop(item->value);
+        ls_budget_free(map->budget, item);
     }
     ls_budget_free(map->budget, map);
 }
 
-static struct ls_map_entry *find(const struct ls_map *map, const char *key, size_t len)
+static struct ls_map_item *find(const struct ls_map *map, const char *key, size_t len)
 {
-    struct ls_map_entry *entry;
-    HASH_FIND(hh, map->head, key, len, entry);
-    return entry;
+    struct ls_map_item *item;
+    HASH_FIND(hh, map->head, key, len, item);
+    return item;
 }
 
 bool ls_map_put(struct ls_map *map, const char *key, size_t len, void *value, void **old)
 {
     if (old) *old = NULL;
-    struct ls_map_entry *entry = find(map, key, len);
-    if (entry) {
-        if (old) *old = entry->value;
-        entry->value = value;
+    struct ls_map_item *item = find(map, key, len);
+    if (item) {
+        if (old) *old = item->value;
+        item->value = value;
         return true;
     }
-    entry = ls_budget_zalloc(map->budget, sizeof *entry + len + 1);
-    if (!entry) return false;
-    if (len) memcpy(entry->key, key, len);
-    entry->len = len;
-    entry->value = value;
-    HASH_ADD_KEYPTR(hh, map->head, entry->key, len, entry);
-    if (!entry->lost) return true;
-    ls_budget_free(map->budget, entry);
+    item = ls_budget_zalloc(map->budget, sizeof *item + len + 1);
+    if (!item) return false;
+    if (len) memcpy(item->key, key, len);
+    item->len = len;
+    item->value = value;
+    HASH_ADD_KEYPTR(hh, map->head, item->key, len, item);
+    if (!item->lost) return true;
+    ls_budget_free(map->budget, item);
     return false;
 }
 
 void *ls_map_get(const struct ls_map *map, const char *key, size_t len)
 {
-    struct ls_map_entry *entry = find(map, key, len);
-    return entry ? entry->value : NULL;
+    struct ls_map_item *item = find(map, key, len);
+    return item ? item->value : NULL;
 }
 
 void *ls_map_take(struct ls_map *map, const char *key, size_t len)
 {
-    struct ls_map_entry *entry = find(map, key, len);
-    if (!entry) return NULL;
-    void *value = entry->value;
-    HASH_DEL(map->head, entry);
-    ls_budget_free(map->budget, entry);
+    struct ls_map_item *item = find(map, key, len);
+    if (!item) return NULL;
+    void *value = item->value;
+    HASH_DEL(map->head, item);
+    ls_budget_free(map->budget, item);
     return value;
 }
 
@@ -102,23 +102,23 @@ size_t ls_map_count(const struct ls_map *map)
     return HASH_COUNT(map->head);
 }
 
-struct ls_map_entry *ls_map_first(const struct ls_map *map)
+struct ls_map_item *ls_map_first(const struct ls_map *map)
 {
     return map->head;
 }
 
-struct ls_map_entry *ls_map_next(const struct ls_map_entry *entry)
+struct ls_map_item *ls_map_next(const struct ls_map_item *item)
 {
-    return entry->hh.next;
+    return item->hh.next;
 }
 
-const char *ls_map_key(const struct ls_map_entry *entry, size_t *len)
+const char *ls_map_key(const struct ls_map_item *item, size_t *len)
 {
-    if (len) *len = entry->len;
-    return entry->key;
+    if (len) *len = item->len;
+    return item->key;
 }
 
-void *ls_map_value(const struct ls_map_entry *entry)
+void *ls_map_value(const struct ls_map_item *item)
 {
-    return entry->value;
+    return item->value;
 }

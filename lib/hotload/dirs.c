@@ -148,7 +148,7 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
 void ls__dirs_renew(struct ls_hotload *h)
 {
     struct stat info;
-    for (struct ls_map_entry *item = ls_map_first(h->dirs), *next; item; item = next) {
+    for (struct ls_map_item *item = ls_map_first(h->dirs), *next; item; item = next) {
         struct ls__dir *dir = ls_map_value(item);
         next = ls_map_next(item);
         bool there = stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino;
@@ -214,7 +214,7 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
 
 void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
 {
-    struct ls_map_entry *item = ls_map_first(h->dirs), *next;
+    struct ls_map_item *item = ls_map_first(h->dirs), *next;
     for (; item; item = next) {
         struct ls__dir *dir = ls_map_value(item);
         next = ls_map_next(item);
@@ -233,7 +233,7 @@ void ls__dirs_clean_up(struct ls_hotload *h, int64_t now)
 
 void ls__dirs_poll_all(struct ls_hotload *h)
 {
-    for (struct ls_map_entry *item = ls_map_first(h->dirs); item; item = ls_map_next(item)) {
+    for (struct ls_map_item *item = ls_map_first(h->dirs); item; item = ls_map_next(item)) {
         struct ls__dir *dir = ls_map_value(item);
         if (dir->wd > 0) ls_idmap_take(h->wds, dir->wd);
         dir->wd = 0;

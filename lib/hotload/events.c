@@ -40,7 +40,7 @@ static void check_route(struct ls_hotload *h, struct ls__route *route, const str
 static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     bool structure = false;
-    for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+    for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
         struct ls__route *route = ls_map_value(item);
         if (!ls__route_looks_at(route, dir, name)) continue;
         structure |= route->tree || route->is_dir;
@@ -73,7 +73,7 @@ static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const c
         for (const struct ls__node *node = html ? dir->nodes : NULL; node; node = node->next)
             if (node->tree && node->tree->views) return true;
     }
-    for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+    for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
         const struct ls__route *route = ls_map_value(item);
         if (ls__route_looks_at(route, dir, name) && ls__route_counts(route)) return true;
     }
@@ -128,11 +128,11 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
 static void find_missing(struct ls_hotload *h)
 {
     struct stat info;
-    for (struct ls_map_entry *item = ls_map_first(h->known); item; item = ls_map_next(item)) {
+    for (struct ls_map_item *item = ls_map_first(h->known); item; item = ls_map_next(item)) {
         const char *path = ls_map_key(item, NULL);
         if (lstat(path, &info)) ls__pend_absent(h, path);
     }
-    for (struct ls_map_entry *item = ls_map_first(h->views); item; item = ls_map_next(item))
+    for (struct ls_map_item *item = ls_map_first(h->views); item; item = ls_map_next(item))
         if (!ls__is_there(h, ls_map_key(item, NULL))) ls__pend_absent(h, ls_map_key(item, NULL));
 }
 
@@ -141,7 +141,7 @@ void ls__look_again(struct ls_hotload *h)
     for (int looks = 0; (h->rescan || h->renew) && looks < MAX_LOOKS; looks++) {
         if (h->renew) ls__dirs_renew(h);
         h->rescan = h->renew = false;
-        for (struct ls_map_entry *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+        for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
             struct ls__route *route = ls_map_value(item);
             check_route(h, route, NULL, NULL);
             if (route->real && !route->is_dir && ls__route_counts(route))

@@ -118,7 +118,7 @@ static void forward(void *ctx, const struct ls__record *record)
 static void write_state(struct ls_hotload *h, struct ls_buf *out)
 {
     ls_buf_str(out, "{\"directories\":[");
-    for (struct ls_map_entry *e = ls_map_first(h->dirs); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->dirs); e; e = ls_map_next(e)) {
         const struct ls__dir *dir = ls_map_value(e);
         unsigned uses = dir->uses[LS__NAMES] + dir->uses[LS__CONTENT];
         if (!uses) continue;
@@ -129,10 +129,10 @@ static void write_state(struct ls_hotload *h, struct ls_buf *out)
         ls_buf_char(out, '}');
     }
     ls_buf_str(out, "],\"pendingReloads\":[");
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e))
+    for (struct ls_map_item *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e))
         ls_json_put_str(out, NULL, ls_map_key(e, NULL));
     ls_buf_str(out, "],\"symlinkTargets\":[");
-    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
         const struct ls__route *route = ls_map_value(e);
         if (!route->tree) continue;
         ls_json_open(out, NULL, '{');

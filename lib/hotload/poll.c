@@ -13,7 +13,7 @@ static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const
 
 static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_map *before, const struct ls_map *now)
 {
-    struct ls_map_entry *item;
+    struct ls_map_item *item;
     size_t len;
     for (item = before ? ls_map_first(before) : NULL; item; item = ls_map_next(item)) {
         const char *name = ls_map_key(item, &len);
@@ -57,7 +57,7 @@ void ls__poll(struct ls_hotload *h)
     size_t count = 0, capacity = ls_map_count(h->dirs);
     struct ls__dir **dirs = ls_array(capacity ? capacity : 1, sizeof *dirs);
     if (!dirs) return;
-    for (struct ls_map_entry *item = ls_map_first(h->dirs); item && count < capacity; item = ls_map_next(item)) {
+    for (struct ls_map_item *item = ls_map_first(h->dirs); item && count < capacity; item = ls_map_next(item)) {
         struct ls__dir *dir = ls_map_value(item);
         if (!dir->polled || !ls__dir_count(dir)) continue;
         dirs[count++] = dir;

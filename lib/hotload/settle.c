@@ -38,7 +38,7 @@ static int64_t window_of(struct ls_hotload *h, int64_t now)
 {
     size_t count = 0;
     if (h->debounce_ns >= 0) return h->debounce_ns;
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e && count < 2; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->pendingReloads); e && count < 2; e = ls_map_next(e)) {
         const struct ls__pending *pending = ls_map_value(e);
         /* A second file that is being written this very moment has joined as well. */
         if (pending->waiting ? !pending->absent : now - pending->dirty_ns < ls_ms(TOGETHER_MS)) count++;
@@ -65,7 +65,7 @@ static struct schedule plan(struct ls_hotload *h, int64_t now)
 {
     struct schedule s = {.window = window_of(h, now), .due = INT64_MAX, .cap = INT64_MAX, .wake = INT64_MAX};
     int64_t settled = 0, vanished = 0, first = INT64_MAX;
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
         const struct ls__pending *pending = ls_map_value(e);
         if (!pending->waiting) {
             s.wake = sooner(s.wake, pending->dirty_ns + ls_ms(OPEN_MS));
@@ -152,7 +152,7 @@ static bool held_back(struct ls_hotload *h, int64_t now)
         bool was = h->lock_since_ns != 0;
         h->lock_since_ns = 0;
         /* Events of its last moment may still be unread: a window for all from here on. */
-        for (struct ls_map_entry *e = was ? ls_map_first(h->pendingReloads) : NULL; e; e = ls_map_next(e)) {
+        for (struct ls_map_item *e = was ? ls_map_first(h->pendingReloads) : NULL; e; e = ls_map_next(e)) {
             struct ls__pending *pending = ls_map_value(e);
             pending->last_ns = pending->first_ns = now;
         }
@@ -326,7 +326,7 @@ static void add_pending(struct gather *gather)
     const struct ls__dir *dir = parent ? ls__dir_at(h, parent) : NULL;
     ls_free(parent);
     if (!dir) return;
-    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
         struct ls__route *other = ls_map_value(e);
         if (other != route && ls__route_looks_at(other, dir, name)) add_route(gather, other);
     }
@@ -366,11 +366,11 @@ static void drop_repeats(struct gather *gather)
 static void commit(struct gather *gather)
 {
     struct ls_hotload *h = gather->h;
-    for (struct ls_map_entry *e = ls_map_first(gather->texts); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(gather->texts); e; e = ls_map_next(e)) {
         const struct found *found = ls_map_value(e);
         if (found->result == LS__READ_OK) ls__know(h, ls_map_key(e, NULL), &found->stamp);
     }
-    for (struct ls_map_entry *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
         struct ls__route *route = ls_map_value(e);
         char *key = route->renamed ? ls_strdup(route->key) : NULL;
         if (!key) continue;
@@ -388,7 +388,7 @@ static void commit(struct gather *gather)
 
 static void release_gather(struct gather *gather)
 {
-    for (struct ls_map_entry *e = ls_map_first(gather->h->routes); e; e = ls_map_next(e))
+    for (struct ls_map_item *e = ls_map_first(gather->h->routes); e; e = ls_map_next(e))
         ((struct ls__route *)ls_map_value(e))->renamed = false;
     ls_map_free(gather->texts, free_found);
     ls_map_free(gather->seen, NULL);
@@ -422,7 +422,7 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
     bool complete = true;
     gather->burst->first_event_ns = gather->now;
     gather->burst->unasked = true;
-    for (struct ls_map_entry *e = ls_map_first(gather->h->pendingReloads); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(gather->h->pendingReloads); e; e = ls_map_next(e)) {
         struct ls__pending *pending = ls_map_value(e);
         if (!pending->waiting || (pending->absent && gather->now - pending->last_ns < s->window)) continue;
         int64_t first = pending->first_ns;
@@ -439,7 +439,7 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
 /* Forget what was handled, or let it wait on. */
 static void finish_pending(struct ls_hotload *h, bool handed_over)
 {
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads), *next; e; e = next) {
+    for (struct ls_map_item *e = ls_map_first(h->pendingReloads), *next; e; e = next) {
         struct ls__pending *pending = ls_map_value(e);
         next = ls_map_next(e);
         if (pending->handled && handed_over)
@@ -451,7 +451,7 @@ static void finish_pending(struct ls_hotload *h, bool handed_over)
 
 void ls__pending_settle(struct ls_hotload *h, int64_t now)
 {
-    for (struct ls_map_entry *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
+    for (struct ls_map_item *e = ls_map_first(h->pendingReloads); e; e = ls_map_next(e)) {
         struct ls__pending *pending = ls_map_value(e);
         if (!pending->dirty_ns || now - pending->dirty_ns < ls_ms(OPEN_MS)) continue;
         /* No CLOSE_WRITE is coming: the stability check alone decides (H21). */

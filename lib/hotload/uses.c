@@ -108,7 +108,7 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
         name = ls_strdup(dir);
     for (size_t len = name ? strlen(name) : 0; len > 1 && name[len - 1] == '/'; len--)
         name[len - 1] = 0;
-    for (struct ls_map_entry *item = keys && name ? ls_map_first(keys) : NULL, *next; item; item = next) {
+    for (struct ls_map_item *item = keys && name ? ls_map_first(keys) : NULL, *next; item; item = next) {
         size_t len;
         next = ls_map_next(item);
         const char *key = ls_map_key(item, &len);
@@ -121,7 +121,7 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
 
 static void free_keys(struct ls_hotload *h, struct ls_map *keys)
 {
-    for (struct ls_map_entry *item = keys ? ls_map_first(keys) : NULL; item; item = ls_map_next(item))
+    for (struct ls_map_item *item = keys ? ls_map_first(keys) : NULL; item; item = ls_map_next(item))
         free_use(h, ls_map_value(item));
     ls_map_free(keys, NULL);
 }
@@ -133,7 +133,7 @@ void ls__uses_ended(struct ls_hotload *h, int64_t session)
 
 void ls__uses_free(struct ls_hotload *h)
 {
-    for (struct ls_idmap_entry *item = ls_idmap_first(h->sessions); item; item = ls_idmap_next(item))
+    for (struct ls_idmap_item *item = ls_idmap_first(h->sessions); item; item = ls_idmap_next(item))
         free_keys(h, ls_idmap_value(item));
     ls_idmap_free(h->sessions, NULL);
     h->sessions = NULL;

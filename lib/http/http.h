@@ -34,7 +34,7 @@ struct web {
     bool client_builtin, watch;       /* as configured */
     const char *host;                 /* borrowed; as configured */
     const char *const *allow_origins; /* borrowed; NULL-terminated, may be NULL */
-    const char *const *allow_frames;  /* the same */
+    const char *const *embedders;     /* the same */
     int lua_property;                 /* as configured: -1, 0, 1 */
     char *address;                    /* owned; numeric address that is bound */
     int port;
@@ -217,7 +217,7 @@ int static_serve(struct request *request);
 bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
 /** The site's index.html, or the built-in page. @return a use */
 struct ls_bytes *static_index(struct web *web);
-/** Add links to what the page's entry module imports. */
+/** Add links to what the page's first module imports. */
 void static_preloads(struct web *web, const char *page, struct ls_buf *out);
 
 /* ws.c */

@@ -126,16 +126,16 @@ bool request_is_listed(const struct web *web, const struct mg_request_info *info
            (referer && is_in_list(web->allow_origins, referer, false));
 }
 
-/* A document for a person to look at, or a frame of a page that may frame ours. Where the framing page keeps its
- * address to itself, the browser still holds the frame to frame-ancestors. */
+/* A document for a person to look at, or what a page embeds that may embed ours. Where the outer page keeps its
+ * address to itself, the browser still holds it to frame-ancestors. */
 static bool is_document(const struct web *web, const struct mg_request_info *info, const char *dest)
 {
     if (strcmp(dest, "document") == 0) return true;
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
-    const char *const *frames = web->allow_frames;
+    const char *const *embedders = web->embedders;
     return (strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0) &&
            (!site || strcmp(site, "same-origin") == 0 ||
-            (frames && *frames && (!referer || is_in_list(frames, referer, false))));
+            (embedders && *embedders && (!referer || is_in_list(embedders, referer, false))));
 }
 
 /* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go
@@ -150,7 +150,7 @@ bool request_is_navigation(const struct web *web, const struct mg_request_info *
     return (!accept || strcmp(accept, "*/*") == 0) && !find_header(info, "Referer");
 }
 
-/* A picture, a script, a frame, something fetched: a part of another site's page (Q3). */
+/* A picture, a script, an embedded page, something fetched: a part of another site's page (Q3). */
 static bool is_foreign_part(const struct web *web, const struct mg_request_info *info)
 {
     const char *site = find_header(info, "Sec-Fetch-Site"), *dest = find_header(info, "Sec-Fetch-Dest");

@@ -51,11 +51,11 @@ void reply_header(struct reply *reply, const char *name, const char *format, ...
     ls_buf_str(&reply->headers, "\r\n");
 }
 
-/* Who may frame a page (Q3): the list has been checked to hold nothing but origins. */
+/* Who may embed a page (Q3): the list has been checked to hold nothing but origins. */
 static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
 {
     ls_buf_str(out, "Content-Security-Policy: frame-ancestors 'self'");
-    for (const char *const *allowed = web->allow_frames; allowed && *allowed; allowed++)
+    for (const char *const *allowed = web->embedders; allowed && *allowed; allowed++)
         ls_buf_printf(out, " %s", *allowed);
     ls_buf_str(out, "\r\n");
 }

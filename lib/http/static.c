@@ -347,7 +347,7 @@ static int serve_client(struct request *request)
     return 0;
 }
 
-static bool is_client_entry(struct web *web, const char *path)
+static bool is_client_module(struct web *web, const char *path)
 {
     if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-")) return false;
     char *real = web->client_builtin ? NULL : find_served(web, path);
@@ -356,7 +356,7 @@ static bool is_client_entry(struct web *web, const char *path)
     return !own;
 }
 
-/* The browser would find the entry module's imports only once it has that; named in the page they come side by side
+/* The browser would find the first module's imports only once it has that; named in the page they come side by side
  * (Q1). */
 void static_preloads(struct web *web, const char *page, struct ls_buf *out)
 {
@@ -364,7 +364,7 @@ void static_preloads(struct web *web, const char *page, struct ls_buf *out)
     size_t len = src ? strcspn(src + 6, "\"?#") : 0, count;
     char path[64];
     snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src ? src + 6 : "");
-    if (!is_client_entry(web, path) || strstr(page, "modulepreload")) return;
+    if (!is_client_module(web, path) || strstr(page, "modulepreload")) return;
     const struct ls_embed *embed = ls_embed_all(&count);
     for (size_t i = 0; i < count; i++)
         if (ls_has_prefix(embed[i].name, "templates/client/") && ls_has_suffix(embed[i].name, ".js") &&

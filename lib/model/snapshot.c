@@ -108,7 +108,7 @@ LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot)
     LS_LTOP(L);
     snapshot = lua_absindex(L, snapshot);
     luaL_checkstack(L, 12, "snapshot");
-    for (lua_pushnil(L); lua_next(L, snapshot); lua_pop(L, 1)) { /* table entry */
+    for (lua_pushnil(L); lua_next(L, snapshot); lua_pop(L, 1)) { /* table record */
         int table = lua_gettop(L) - 1;
         lua_rawgeti(L, table + 1, SLOT_FIELDS);
         apply_differences(L, table + 2, table, table);
@@ -128,19 +128,19 @@ LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner)
     outer = lua_absindex(L, outer);
     inner = lua_absindex(L, inner);
     luaL_checkstack(L, 16, "snapshot");
-    for (lua_pushnil(L); lua_next(L, inner); lua_pop(L, 1)) { /* table entry */
-        int table = lua_gettop(L) - 1, entry = table + 1, kept = table + 2;
+    for (lua_pushnil(L); lua_next(L, inner); lua_pop(L, 1)) { /* table record */
+        int table = lua_gettop(L) - 1, record = table + 1, kept = table + 2;
         if (ls__raw_get(L, outer, table) != LUA_TTABLE) { /* known to the inner one only: as it is now is as it was */
             ls__snapshot_add(L, outer, table);
         } else {
-            lua_rawgeti(L, entry, SLOT_FIELDS);
+            lua_rawgeti(L, record, SLOT_FIELDS);
             lua_rawgeti(L, kept, SLOT_FIELDS);
             apply_differences(L, table, kept + 1, kept + 2);
-            lua_rawgeti(L, entry, SLOT_META);
+            lua_rawgeti(L, record, SLOT_META);
             if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
             if (!lua_rawequal(L, -1, -2)) lua_rawseti(L, kept, SLOT_META);
         }
-        lua_settop(L, entry);
+        lua_settop(L, record);
     }
     LS_LTOP_CHECK(L, 0);
 }

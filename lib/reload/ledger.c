@@ -376,10 +376,10 @@ static LS_RAISES void add_held(struct ls_session *session, lua_State *L, int set
         ls__set_add(L, set);
 }
 
-/* Is the entry of package.loaded with this name there because the chunk has put its own new value in, as files do that
+/* Is the value of package.loaded under this name there because the chunk has put its own new value in, as files do that
  * require each other? Then its value is no table of an identity of its own yet (H48). The name is at -2, the value at
  * -1. [-0, +0, -] */
-static bool is_own_entry(lua_State *L, const struct ls_module *module, int loaded, int own)
+static bool is_own_value(lua_State *L, const struct ls_module *module, int loaded, int own)
 {
     if (!module || !own || lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, own)) return false;
     const char *name = lua_tostring(L, -2);
@@ -409,7 +409,7 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
         lua_pushnil(L);
         while (lua_next(L, known + 1)) { /* libraries are keys, module values are values */
             int at = i == 0 ? -2 : -1;
-            if (lua_type(L, at) == LUA_TTABLE && !(i == 1 && is_own_entry(L, module, known + 1, own))) {
+            if (lua_type(L, at) == LUA_TTABLE && !(i == 1 && is_own_value(L, module, known + 1, own))) {
                 lua_pushvalue(L, at);
                 ls__set_add(L, known);
             }

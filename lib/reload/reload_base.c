@@ -11,7 +11,7 @@
 
 #include "model/prototype.h"
 
-enum { BASE_BUDGET = 20000 }; /* entries of the module's content */
+enum { BASE_BUDGET = 20000 }; /* fields of the module's content */
 
 /* The module's value, functions on prototypes, in globals, and timers lead to the functions of the file. [-0, +0, m] */
 static LS_RAISES void add_roots(struct ls_session *session, struct ls_fresh *walk, const struct ls_module *module)

@@ -31,7 +31,7 @@ static bool names_path(const char *name, const char *path)
 
 struct move {
     struct ls_session *session;
-    const char *from, *to; /* entries of package.loaded and of the records */
+    const char *from, *to; /* keys of package.loaded and of the records */
     bool take;             /* `from` goes */
 };
 
@@ -53,7 +53,7 @@ static LS_RAISES int l_move(lua_State *L)
     return 0;
 }
 
-static bool move_entry(struct ls_session *session, const char *from, const char *to, bool take)
+static bool move_key(struct ls_session *session, const char *from, const char *to, bool take)
 {
     struct move move = {session, from, to, take};
     LS_ERR(err);
@@ -71,7 +71,7 @@ static void replace_name(struct ls_names *names, const char *old, const char *ne
 static void change_key(struct ls_session *session, struct ls_module *module, const char *key)
 {
     char *new_key = ls_strdup(key);
-    if (!new_key || !move_entry(session, module->key, key, true)) {
+    if (!new_key || !move_key(session, module->key, key, true)) {
         ls_free(new_key);
         return;
     }
@@ -96,9 +96,9 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
         ls_names_drop(&from->names, name);
         if (to) {
             ls_names_add(&to->names, name);
-            move_entry(session, to->key, name, false);
+            move_key(session, to->key, name, false);
         } else {
-            move_entry(session, "\1 no such module", name, false); /* nil: the next require finds the new file */
+            move_key(session, "\1 no such module", name, false); /* nil: the next require finds the new file */
         }
         ls_free(first);
         first = name;

@@ -64,19 +64,19 @@ static void note_undeclared(struct ls_run *run, struct ls_module *module)
             ls_names_drop(&proto->owners, module->key);
             continue;
         }
-        struct ls_buf entry = LS_BUF_INIT;
-        ls_buf_printf(&entry, "%s %s", module->key, name);
+        struct ls_buf note = LS_BUF_INIT;
+        ls_buf_printf(&note, "%s %s", module->key, name);
         if (declared) {
-            ls_names_drop(told, ls_buf_text(&entry));
+            ls_names_drop(told, ls_buf_text(&note));
         } else if (proto) {
             ls_names_add(&module->prototypes, name);
             /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
              * name. */
-            if (!ls_find_word(run->text, run->len, name, strlen(name)) && !ls_names_has(told, ls_buf_text(&entry)) &&
-                ls_names_add(told, ls_buf_text(&entry)))
+            if (!ls_find_word(run->text, run->len, name, strlen(name)) && !ls_names_has(told, ls_buf_text(&note)) &&
+                ls_names_add(told, ls_buf_text(&note)))
                 ls__reload_detail(run->result, "%s is no longer declared", name);
         }
-        ls_buf_release(&entry);
+        ls_buf_release(&note);
     }
 }
 

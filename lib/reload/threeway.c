@@ -18,7 +18,7 @@
 
 #include "reload/reload_state.h"
 
-enum { FRESH_BUDGET = 20000 }; /* entries of new content; beyond it the file's functions are taken as they are */
+enum { FRESH_BUDGET = 20000 }; /* fields of new content; beyond it the file's functions are taken as they are */
 enum { MAX_UPVALUES = 255 };   /* Lua's own limit */
 
 LS_RAISES void ls__triple_new(lua_State *L, int a, int b, int c)

@@ -27,7 +27,7 @@ bool ls__scope_captured(const struct ls_scope *scope, int var);
 /** For a function of the file, told by its lines and its upvalues: the variable each upvalue means, -1 = none of the
  * top level.
  * @param names  of the upvalues, as the debug interface tells them
- * @param vars   room for `upvalues` entries. @return is there such a function */
+ * @param vars   room for `upvalues` of them. @return is there such a function */
 bool ls__scope_variables(const struct ls_scope *scope, int first_line, int last_line, int upvalues,
                          const char *const names[], int vars[]);
 
@@ -39,11 +39,11 @@ enum { LS_VALUE_TABLE = 1, LS_VALUE_META, LS_VALUE_CONTENT };
 /** Push the record of a table of which the identity counts only; `idx` 0 = not even that is known. [-0, +1, m] */
 LS_RAISES void ls__value_identity(lua_State *L, int idx);
 /** Push the record of the value at `idx`: primitives and functions themselves; a table as its identity, metatable and a
- * structural copy of its content (depth 8, 10,000 entries, beyond that and for keys of `known` the identity only).
+ * structural copy of its content (depth 8, 10,000 fields, beyond that and for keys of `known` the identity only).
  * [-0, +1, m]
  * @param known  index of a table whose keys are compared by identity only */
 LS_RAISES void ls__value_record(lua_State *L, int idx, int known);
-/** Push the record of the table at `idx` entry by entry: its content is always there, each entry as ls__value_record.
+/** Push the record of the table at `idx` field by field: its content is always there, each value as ls__value_record.
  * [-0, +1, m] */
 LS_RAISES void ls__value_record_fields(lua_State *L, int idx, int known);
 /** Does the value equal the recorded one (H49)? If `parts` is not 0, it is the index of a table, and each table below
@@ -69,7 +69,7 @@ struct ls_fresh {
     int seen;              /* index of the address set */
     int tables, functions; /* indexes of arrays: what was found, in order */
     lua_Integer table_count, function_count;
-    size_t budget; /* entries that may still be looked at */
+    size_t budget; /* fields that may still be looked at */
 };
 /** Consider the value on top of the stack as a root. [-1, +0, m] */
 LS_RAISES void ls__fresh_add(struct ls_fresh *walk);
@@ -81,7 +81,7 @@ LS_RAISES void ls__fresh_add_globals(struct ls_fresh *walk);
 /** Follow everything found so far. [-0, +0, m] */
 LS_RAISES void ls__fresh_run(struct ls_fresh *walk);
 
-/** Which of the candidates can be reached from the registry (H49: "held anywhere else")? Looks at 100,000 entries at
+/** Which of the candidates can be reached from the registry (H49: "held anywhere else")? Looks at 100,000 fields at
  * most; beyond that all count as held. Weak tables hold nothing. [-0, +0, m]
  * @param candidates  index: table → root table that it belongs to
  * @param held        index: gets root table → true

@@ -58,7 +58,7 @@ static void push_carried(struct ls_threeway *w, lua_Integer index)
     ls__raw_get(w->L, w->owned, -1);
 }
 
-/* Tables whose content goes to another place are recorded entry by entry, under the table that carries it from now on;
+/* Tables whose content goes to another place are recorded field by field, under the table that carries it from now on;
  * everywhere else their identity is enough. [-0, +0, m] */
 static LS_RAISES void record_tables(struct ls_threeway *w)
 {
@@ -466,7 +466,7 @@ static LS_RAISES void decide_locals(struct ls_threeway *w)
         lua_rawgeti(L, w->vars, var + 1);
         if (ls__old_local_push(L, top + 1, name)) { /* locals n list f up c */
             ls__record_part(L, top + 1, name);
-            lua_rawgeti(L, -1, 3); /* … entry s */
+            lua_rawgeti(L, -1, 3); /* … record s */
             decide_local(w, top + 3, f, (int)lua_tointeger(L, f + 1), f + 2, top + 2, f + 4);
         }
         lua_settop(L, top + 1);

@@ -7,13 +7,13 @@
  * Owner thread: the session's. Everything raises only for want of memory. */
 #include "reload/threeway.h"
 
-enum { MAX_DEPTH = 8, MAX_ENTRIES = 10000 }; /* L78 */
+enum { MAX_DEPTH = 8, MAX_FIELDS = 10000 }; /* L78 */
 
 struct recorder {
     lua_State *L;
     int known;
     int visited; /* index of table → record */
-    size_t entries;
+    size_t fields;
     bool over; /* a limit was exceeded: only the identity of the outermost table counts */
 };
 
@@ -41,8 +41,8 @@ static void record_content(struct recorder *rec, int idx, int depth)
     lua_newtable(L); /* record content */
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* record content key value */
-        if (++rec->entries > MAX_ENTRIES) rec->over = true;
-        if (rec->over) { /* here, or below the entry before */
+        if (++rec->fields > MAX_FIELDS) rec->over = true;
+        if (rec->over) { /* here, or below the field before */
             lua_pop(L, 2);
             break;
         }

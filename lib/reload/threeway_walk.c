@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { HELD_BUDGET = 100000 }; /* entries (H49) */
+enum { HELD_BUDGET = 100000 }; /* fields (H49) */
 
 /* --- sets of addresses --- */
 

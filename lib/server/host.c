@@ -178,7 +178,7 @@ void ls__host_cancel_timers(struct session *session)
 {
     flush_at(session, 0);
     grace_at(session, 0);
-    struct ls_idmap_entry *first;
+    struct ls_idmap_item *first;
     while ((first = ls_idmap_first(session->timers)))
         clear_lua_timer(session, (uint64_t)ls_idmap_id(first));
 }

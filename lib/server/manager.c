@@ -54,7 +54,7 @@ static struct session *make_room(struct manager *manager)
     size_t max = manager->config.max_sessions;
     int64_t until = ls_now_ns() + ls_ms(ROOM_WAIT_MS);
     while (max > 0 && manager->count >= max && !manager->stopping) {
-        for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e)) {
+        for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e)) {
             struct session *session = ls_map_value(e);
             if (!session->joined) return take_out(manager, session);
         }
@@ -231,7 +231,7 @@ static struct session *find_prefix(struct manager *manager, const char *name, in
 {
     struct session *found = NULL;
     *count = 0;
-    for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
+    for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
         if (strncmp(ls_map_key(e, NULL), name, strlen(name)) == 0) {
             found = ls_map_value(e);
             ++*count;
@@ -265,7 +265,7 @@ size_t ls__manager_list(struct manager *manager, struct session ***list)
     pthread_mutex_lock(&manager->lock);
     *list = ls_array(ls_map_count(manager->by_id) + 1, sizeof **list);
     if (*list)
-        for (struct ls_map_entry *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
+        for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
             (*list)[count++] = ls__session_ref(ls_map_value(e));
     pthread_mutex_unlock(&manager->lock);
     return count;

@@ -128,7 +128,7 @@ static void tell(struct gather *gather)
 
 static void tell_problems(struct session *session, const struct ls_map *problems)
 {
-    for (struct ls_map_entry *e = ls_map_first(problems); e; e = ls_map_next(e))
+    for (struct ls_map_item *e = ls_map_first(problems); e; e = ls_map_next(e))
         ls_backend_view_problem(session->backend, ls_map_key(e, NULL), ls_map_value(e));
 }
 
@@ -192,7 +192,7 @@ void ls__reload_tell_view_problems(struct session *session)
     char *none;
     if (!problems) return;
     pthread_mutex_lock(&server->reports_lock);
-    for (struct ls_map_entry *e = ls_map_first(server->view_problems); e; e = ls_map_next(e))
+    for (struct ls_map_item *e = ls_map_first(server->view_problems); e; e = ls_map_next(e))
         (void)put_text(problems, ls_map_key(e, NULL), ls_map_value(e), &none);
     pthread_mutex_unlock(&server->reports_lock);
     tell_problems(session, problems);
@@ -281,7 +281,7 @@ static int collect_keys(struct ls_server *server, struct ls_map *keys)
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&list[i]->lock);
-        for (struct ls_map_entry *e = ls_map_first(list[i]->keys); e; e = ls_map_next(e)) {
+        for (struct ls_map_item *e = ls_map_first(list[i]->keys); e; e = ls_map_next(e)) {
             size_t len;
             const char *key = ls_map_key(e, &len);
             complete = complete && (ls_map_get(keys, key, len) || ls_map_put(keys, key, len, keys, NULL));
@@ -304,7 +304,7 @@ struct ls_burst *ls__reload_burst_of(struct ls_server *server, const char *const
     int rc = keys ? collect_keys(server, keys) : LS_ENOMEM;
     const char **all = rc == 0 ? ls_array(ls_map_count(keys) + 1, sizeof *all) : NULL;
     size_t at = 0;
-    for (struct ls_map_entry *e = all ? ls_map_first(keys) : NULL; e; e = ls_map_next(e))
+    for (struct ls_map_item *e = all ? ls_map_first(keys) : NULL; e; e = ls_map_next(e))
         all[at++] = ls_map_key(e, NULL);
     struct ls_burst *burst = all ? ls_burst_of(server->web.within, server->site.root, true, all, at, err) : NULL;
     if (!all) ls_fail(err, LS_ENOMEM, "Out of memory while reading the files to reload.");

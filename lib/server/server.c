@@ -531,7 +531,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
                                .watch = config->watch,
                                .host = config->host,
                                .allow_origins = config->allow_origins,
-                               .allow_frames = config->allow_frames,
+                               .embedders = config->embedders,
                                .lua_property = config->lua_property,
                                .body_ms = config->body_ms};
     pthread_mutex_init(&server->start_lock, NULL);

@@ -36,7 +36,7 @@ struct ls_server_config {
     const char *socket_path;          /* control socket; NULL = named after the site (C3) */
     const char *editor;               /* LSESS_EDITOR, NULL = none (C2) */
     const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
-    const char *const *allow_frames;  /* NULL-terminated; may be NULL: whose pages may frame ours (Q3) */
+    const char *const *embedders;     /* NULL-terminated; may be NULL: whose pages may embed ours (Q3) */
     const char *const *static_roots;  /* NULL-terminated, absolute or below dir; may be NULL (P19a) */
     bool watch;                       /* hot reload (H1) */
     bool client_builtin;              /* F11: /main-*.js always answered with the built-in client */

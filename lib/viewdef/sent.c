@@ -7,13 +7,13 @@
 
 void ls_viewdefs_sent_clear(struct ls_map *sent)
 {
-    struct ls_map_entry *entry = ls_map_first(sent);
-    while (entry) {
-        struct ls_map_entry *next = ls_map_next(entry);
+    struct ls_map_item *item = ls_map_first(sent);
+    while (item) {
+        struct ls_map_item *next = ls_map_next(item);
         size_t len;
-        const char *key = ls_map_key(entry, &len);
+        const char *key = ls_map_key(item, &len);
         ls_map_take(sent, key, len);
-        entry = next;
+        item = next;
     }
 }
 

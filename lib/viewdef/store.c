@@ -441,16 +441,16 @@ int ls_viewdefs_pick_up(struct ls_viewdefs *views, const char *type, struct ls_e
     pthread_mutex_lock(&views->lock);
     before = views->count;
     if (folders_changed(views)) rc = walk_folder(views, false, err);
-    struct ls_map_entry *entry = rc == 0 ? ls_map_first(views->waiting) : NULL;
-    while (entry && rc == 0) {
-        struct ls_map_entry *next = ls_map_next(entry);
+    struct ls_map_item *item = rc == 0 ? ls_map_first(views->waiting) : NULL;
+    while (item && rc == 0) {
+        struct ls_map_item *next = ls_map_next(item);
         size_t rel_len;
-        const char *rel = ls_map_key(entry, &rel_len);
+        const char *rel = ls_map_key(item, &rel_len);
         if (is_of_type(rel, type, len)) {
             rc = load_file(views, rel, err);
             if (rc == 0) ls_map_take(views->waiting, rel, rel_len);
         }
-        entry = next;
+        item = next;
     }
     bool more = views->count != before;
     pthread_mutex_unlock(&views->lock);

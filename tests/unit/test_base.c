@@ -165,7 +165,7 @@ static void maps_keep_insertion_order(void **state)
     assert_null(ls_map_get(map, "k8", 2));
     assert_int_equal(ls_map_count(map), 299);
     int seen = 0;
-    for (struct ls_map_entry *e = ls_map_first(map); e; e = ls_map_next(e), seen++)
+    for (struct ls_map_item *e = ls_map_first(map); e; e = ls_map_next(e), seen++)
         if (seen == 8) assert_string_equal(ls_map_key(e, NULL), "k9");
     assert_int_equal(seen, 299);
     assert_true(ls_map_put(map, "with\0nul", 8, &values[1], NULL));
@@ -198,7 +198,7 @@ static void idmaps_shrink(void **state)
     for (int64_t id = 0; id < 100000; id++)
         assert_ptr_equal(ls_idmap_get(map, id), id % 1000 ? NULL : &values[id % 100]);
     int64_t last = -1;
-    for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e)) {
+    for (struct ls_idmap_item *e = ls_idmap_first(map); e; e = ls_idmap_next(e)) {
         assert_true(ls_idmap_id(e) > last);
         last = ls_idmap_id(e);
     }
@@ -271,7 +271,7 @@ static void maps_of_ids_keep_what_they_are_given(void **state)
         for (size_t i = 0; i < IDS; i++)
             assert_int_equal((uintptr_t)ls_idmap_get(map, bases[round] + (int64_t)i), held[i]);
         size_t seen = 0;
-        for (struct ls_idmap_entry *e = ls_idmap_first(map), *next; e; e = next, seen++) {
+        for (struct ls_idmap_item *e = ls_idmap_first(map), *next; e; e = next, seen++) {
             next = ls_idmap_next(e);
             int64_t id = ls_idmap_id(e);
             assert_int_equal((uintptr_t)ls_idmap_value(e), held[id - bases[round]]);
@@ -296,7 +296,7 @@ static void maps_of_ids_are_walked_in_order_of_insertion(void **state)
         assert_true(ls_idmap_put(map, i, (void *)(i + 1), NULL));
     intptr_t before = 0;
     size_t seen = 0;
-    for (struct ls_idmap_entry *e = ls_idmap_first(map); e; e = ls_idmap_next(e), seen++) {
+    for (struct ls_idmap_item *e = ls_idmap_first(map); e; e = ls_idmap_next(e), seen++) {
         intptr_t now = (intptr_t)ls_idmap_value(e);
         assert_true(now > before);
         before = now;
