@@ -229,7 +229,8 @@ static LS_RAISES int l_debug_setlocal(lua_State *L)
 /* [-0, +(0|2), e] debug.getupvalue(function, number) */
 static LS_RAISES int l_debug_getupvalue(lua_State *L)
 {
-    return lua_iscfunction(L, 1) && lua_isinteger(L, 2) ? 0 : ask_library(L);
+    int_arg(L, 2);
+    return lua_iscfunction(L, 1) ? 0 : ask_library(L);
 }
 
 /* [-0, +(0|1), e] debug.setupvalue(function, number, value) */
@@ -247,6 +248,13 @@ static LS_RAISES int l_debug_getmetatable(lua_State *L)
     luaL_checkany(L, 1);
     bool userdata = lua_isuserdata(L, 1) && luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL;
     if (!userdata && !lua_getmetatable(L, 1)) lua_pushnil(L);
+    return 1;
+}
+
+/* [-0, +1, -] debug.getuservalue(value [, number]) */
+static LS_RAISES int l_debug_getuservalue(lua_State *L)
+{
+    lua_pushnil(L);
     return 1;
 }
 
@@ -380,9 +388,13 @@ static LS_RAISES int l_debug_gethook(lua_State *L)
 LS_RAISES void ls__open_debug(lua_State *L)
 {
     LS_LTOP(L);
-    static const luaL_Reg functions[] = {
-        {"debug", l_debug_debug},     {"gethook", l_debug_gethook},     {"getmetatable", l_debug_getmetatable},
-        {"sethook", l_debug_sethook}, {"traceback", l_debug_traceback}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"debug", l_debug_debug},
+                                         {"gethook", l_debug_gethook},
+                                         {"getmetatable", l_debug_getmetatable},
+                                         {"sethook", l_debug_sethook},
+                                         {"traceback", l_debug_traceback},
+                                         {"getuservalue", l_debug_getuservalue},
+                                         {NULL, NULL}};
     static const luaL_Reg around[] = {{"getinfo", l_debug_getinfo},       {"getlocal", l_debug_getlocal},
                                       {"getupvalue", l_debug_getupvalue}, {"setlocal", l_debug_setlocal},
                                       {"setupvalue", l_debug_setupvalue}, {NULL, NULL}};

@@ -90,6 +90,8 @@ static const struct attack attacks[] = {
     {"local g = ('x'):gmatch('.') for i = 1, 3 do pcall(debug.setupvalue, g, i, 1) end assert(g() == 'x')", NULL},
     {"local w = coroutine.wrap(function() return 5 end) pcall(debug.setupvalue, w, 1, 1) assert(w() == 5)", NULL},
     {"assert(debug.getupvalue(load, 1) == nil and debug.getuservalue(io.stdout, 1) == nil)", NULL},
+    {"for _, at in ipairs{1, 1.0, '1', '0x1'} do assert(not debug.getupvalue(load, at)) assert(not debug.getupvalue(debug.getinfo, at)) end",
+     NULL},
     {"for _, v in ipairs({1, true, 'x', print}) do debug.setmetatable(v, {__index = function() return 1 end}) end",
      NULL},
     {"for l = 0, 20 do local i = debug.getinfo(l, 'f') if i and i.func and debug.getinfo(i.func, 'S').what == 'C' then pcall(i.func, 1) end end",

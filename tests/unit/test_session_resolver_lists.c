@@ -173,6 +173,16 @@ static void t67a_an_item_does_not_wear_its_card_twice(void **state)
     assert_true(rig_is("made == 2"));
 }
 
+/* The list and its tables are the server's: their C code trusts what is in them (L12). */
+static void l12_what_items_hold_is_not_handed_out(void **state)
+{
+    (void)state;
+    open_list();
+    rig_detect();
+    rig_do("for _, held in ipairs {LI.list, LI.list[0]} do assert(type(held) == 'userdata') "
+           "for at = 1, 9 do assert(debug.getuservalue(held, at) == nil) end end");
+}
+
 static void t79_a_failing_constructor_shows_the_element(void **state)
 {
     (void)state;
@@ -361,6 +371,7 @@ int main(void)
         T(t50_t79b_fields_and_methods_of_native_objects),
         T(t77_what_is_no_list),
         T(t67a_an_item_does_not_wear_its_card_twice),
+        T(l12_what_items_hold_is_not_handed_out),
         T(t79_a_failing_constructor_shows_the_element),
         T(t66_t71_the_life_of_a_lua_wrapper),
         T(t67_a_wrapper_that_cannot_be_made_is_an_error),
