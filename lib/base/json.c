@@ -256,16 +256,21 @@ static enum ls_json_token scan_number(struct ls_json_reader *reader)
             at++;
         if (at == exponent) return fail(reader, "bad number");
     }
-    char copy[64], *text = copy;
+    char copy[64];
+    const char *text = copy;
     size_t len = (size_t)(at - reader->at);
     struct ls_buf long_text = LS_BUF_INIT;
-    if (len >= sizeof copy) { /* thousands of digits are legal; they need their NUL elsewhere */
+    if (len < sizeof copy) {
+        memcpy(copy, reader->at, len);
+        copy[len] = 0;
+    } else if (at < end) { /* thousands of digits are legal; what follows ends them for strtod, too */
+        text = reader->at;
+    } else if (reader->depth) {
+        return fail(reader, "text ends early");
+    } else { /* nothing may be read behind them */
         ls_buf_add(&long_text, reader->at, len);
         if (ls_buf_failed(&long_text)) return fail(reader, "out of memory while reading a number");
         text = long_text.data;
-    } else {
-        memcpy(copy, reader->at, len);
-        copy[len] = 0;
     }
     enum ls_json_token token = LS_JSON_DOUBLE;
     errno = 0;
@@ -437,15 +442,16 @@ void ls_json_unescape(struct ls_buf *buf, const char *raw, size_t len)
     }
 }
 
+/* Wants no memory, so that the answer is the same each time. */
 bool ls_json_equals(const struct ls_json_reader *reader, const char *name)
 {
     size_t len = strlen(name);
     if (!reader->escaped) return reader->len == len && memcmp(reader->text, name, len) == 0;
-    struct ls_buf plain = LS_BUF_INIT;
+    char bytes[6 * LS_JSON_NAME + 1]; /* room for the raw span: no escape is shorter than what it stands for */
+    struct ls_buf plain = {.data = bytes, .cap = sizeof bytes};
+    if (len > LS_JSON_NAME || reader->len > 6 * len) return false;
     ls_json_unescape(&plain, reader->text, reader->len);
-    bool equal = !ls_buf_failed(&plain) && plain.len == len && memcmp(plain.data, name, len) == 0;
-    ls_buf_release(&plain);
-    return equal;
+    return plain.len == len && memcmp(bytes, name, len) == 0;
 }
 
 bool ls_json_member(const char *text, size_t len, const char *name, const char **value, size_t *value_len)

@@ -83,6 +83,7 @@ enum ls_json_token ls_json_next(struct ls_json_reader *reader);
 bool ls_json_skip(struct ls_json_reader *reader, enum ls_json_token first, const char **text, size_t *len);
 /** Append the string that a raw span stands for (escapes resolved to UTF-8, lone surrogates to U+FFFD). */
 void ls_json_unescape(struct ls_buf *buf, const char *raw, size_t len);
+#define LS_JSON_NAME 64 /* bytes of the longest name that is asked for */
 /** Does the key or string token just read equal `name`? Resolves escapes only if there are any. */
 bool ls_json_equals(const struct ls_json_reader *reader, const char *name);
 /** Find a member of the object whose text is given; the last one of that name wins. False if absent or not an object.

@@ -2,7 +2,7 @@
  * bits, strings their NUL, and values go to the tracker as spans of the text, unread.
  *
  * A frame is read twice. The first time nothing is kept: is all of it JSON, and how much is in it? What is refused then
- * costs no memory. The second time it is known to be JSON, so no step of it fails but for want of memory.
+ * costs no memory. The second time it is known to be JSON, and the reader wants no memory, so all is as it was.
  *
  * Everything of a batch lives in its arena: a frame costs a malloc or two and nothing is freed piece by piece.
  *
@@ -147,8 +147,9 @@ static void read_fields(struct parse *p, struct fields *out, struct fields *data
         if (!field) field = &other;
         field->token = ls_json_next(&p->reader);
         field->integer = p->reader.integer;
-        if (data && field == &out->data && field->token == LS_JSON_OBJECT) {
-            *data = (struct fields){0};
+        bool inner = data && field == &out->data;
+        if (inner) *data = (struct fields){0};
+        if (inner && field->token == LS_JSON_OBJECT) {
             read_fields(p, data, NULL, false);
         } else if (frame && field == &out->messages && field->token == LS_JSON_ARRAY) {
             read_messages(p);

@@ -492,6 +492,13 @@ static void members_and_escapes(void **state)
     ls_buf_release(&plain);
     assert_false(ls_json_member(text, strlen(text), "x", &value, &len));
     assert_false(ls_json_member("[1]", 3, "x", &value, &len));
+    ls_alloc_fail_at(1); /* names are found, and numbers inside of something read, without memory */
+    text =
+        "{\"\\u0063\\u0063\":1,\"x\":1.0000000000000000000000000000000000000000000000000000000000000000000000000000e1}";
+    assert_true(ls_json_member(text, strlen(text), "cc", &value, &len));
+    assert_true(ls_json_member(text, strlen(text), "x", &value, &len));
+    assert_false(ls_json_member(text, strlen(text), "c", &value, &len));
+    assert_int_equal(ls_alloc_fail_at(0), 0);
 }
 
 static void utf8_is_judged_strictly(void **state)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "protocol/control_request.h"
 #include "protocol/message.h"
 #include "protocol/outgoing.h"
 
@@ -164,6 +165,7 @@ static void section_17_malformed_input(void **state)
         {"{\"type\":\"update\",\"varId\":3,\"properties\":{\"a\":1},\"value\":2}", "invalid 3 =2 bad-message"},
         {"{\"type\":\"update\",\"varId\":3,\"properties\":{\"a\":null}}", "invalid 3 bad-message"},
         {"{\"type\":\"watch\",\"data\":null,\"varId\":3}", "invalid 0 bad-message"},
+        {"{\"type\":\"watch\",\"data\":{\"varId\":3},\"data\":null}", "invalid 0 bad-message"},
         {"{\"type\":\"watch\",\"data\":5,\"varId\":3}", "watch 3"},
         {"{\"type\":\"watch\",\"varId\":3,\"colour\":{\"deep\":[1]}}", "watch 3"},
         {"{\"type\":\"watch\",\"varId\":3,\"varId\":4}", "watch 4"},
@@ -578,6 +580,44 @@ static void parsing_survives_every_failed_allocation(void **state)
     ls_buf_release(&frame);
 }
 
+/* What is counted first and what is kept afterwards must be the same, whichever allocation fails: names and numbers
+ * that are written at length are where reading JSON might want memory. */
+static void counts_do_not_depend_on_memory(void **state)
+{
+    (void)state;
+    char zeros[101];
+    memset(zeros, '0', sizeof zeros - 1);
+    zeros[sizeof zeros - 1] = 0;
+    struct ls_buf frame = LS_BUF_INIT;
+    ls_buf_str(&frame, "{\"\\u006dessages\":[");
+    for (int i = 0; i < 100; i++)
+        ls_buf_printf(&frame, "{\"type\":\"get\",\"\\u0076arIds\":[1.%s,2.%s,3,4,5,6]},1.%s,", zeros, zeros, zeros);
+    ls_buf_printf(&frame, "{\"type\":\"update\",\"varId\":1,\"properties\":{\"a\":\"\",\"b\":1.%s}}]}", zeros);
+    bool done = false;
+    for (long n = 1; !done; n++) {
+        ls_alloc_fail_at(n);
+        struct ls_batch *batch = ls_batch_parse(NULL, NULL, frame.data, frame.len, 10000, NULL);
+        done = ls_alloc_fail_at(0) < n;
+        assert_true(done || !batch);
+        if (done) assert_int_equal(batch->count, 201);
+        if (done) assert_int_equal(batch->messages[198].id_count, 6);
+        ls_batch_free(batch);
+    }
+    ls_buf_release(&frame);
+    done = false;
+    for (long n = 1; !done; n++) {
+        char line[300];
+        const char *const *names;
+        snprintf(line, sizeof line, "{\"cmd\":\"x\",\"list\":[\"a\",1.%s,\"b\"]}", zeros);
+        ls_alloc_fail_at(n);
+        struct ls_control *request = ls_control_parse(line, strlen(line), NULL);
+        size_t count = request ? ls_control_list(request, "list", &names) : 0;
+        done = ls_alloc_fail_at(0) < n;
+        assert_int_equal(count, done ? 2 : 0);
+        ls_control_free(request);
+    }
+}
+
 static void the_queue_says_when_messages_are_lost(void **state)
 {
     (void)state;
@@ -620,6 +660,7 @@ int main(void)
         cmocka_unit_test(P103_a_flood_of_equal_errors_is_a_few),
         cmocka_unit_test(messages_can_be_postponed_and_drained),
         cmocka_unit_test(parsing_survives_every_failed_allocation),
+        cmocka_unit_test(counts_do_not_depend_on_memory),
         cmocka_unit_test(the_queue_says_when_messages_are_lost),
     };
     return cmocka_run_group_tests_name("protocol", tests, NULL, NULL);
