@@ -35,7 +35,7 @@ static bool is_descriptor_of(int fd, const struct mg_request_info *info)
            strcmp(text, info->remote_addr) == 0;
 }
 
-int descriptor_find(const struct mg_request_info *info)
+int ls_http_descriptor(const struct mg_request_info *info)
 {
     DIR *dir = opendir("/proc/self/fd");
     int found = -1;
@@ -48,7 +48,7 @@ int descriptor_find(const struct mg_request_info *info)
     return found;
 }
 
-void descriptor_linger(int fd, int64_t ms)
+void ls_http_linger(int fd, int64_t ms)
 {
     char nothing[16384];
     int64_t until = ls_now_ns() + ls_ms(ms), left;
@@ -63,21 +63,21 @@ void descriptor_linger(int fd, int64_t ms)
 
 /* So long, and as much longer as what has come would take at a low rate: a slow line is no reason to end, a trickle is.
  * */
-static int64_t due_of(const struct web *web, struct body *body)
+static int64_t due_of(const struct ls_web *web, struct ls__body *body)
 {
     return body->since_ns + ls_ms(web->body_ms + (int64_t)(atomic_load(&body->received) * 1000 / BODY_RATE));
 }
 
 /* A body in the list is still being read, so its connection's descriptor is open and no other's. */
-void bodies_look(void *ctx)
+void ls_http_bodies_look(void *ctx)
 {
-    struct web *web = ctx;
+    struct ls_web *web = ctx;
     int64_t now = ls_now_ns(), next = INT64_MAX;
     pthread_mutex_lock(&web->bodies_lock);
-    for (struct body *body = web->bodies; body; body = body->next) {
+    for (struct ls__body *body = web->bodies; body; body = body->next) {
         int64_t due = due_of(web, body);
         if (due <= now && !body->late) {
-            int fd = descriptor_find(body->info);
+            int fd = ls_http_descriptor(body->info);
             body->late = true;
             if (fd >= 0) shutdown(fd, SHUT_RD);
         } else if (due < next && !body->late) {
@@ -88,16 +88,16 @@ void bodies_look(void *ctx)
     if (next != INT64_MAX) ls_alarm_set(&web->bodies_late, next);
 }
 
-void body_begin(struct web *web, struct body *body, const struct mg_request_info *info)
+void ls__body_begin(struct ls_web *web, struct ls__body *body, const struct mg_request_info *info)
 {
-    *body = (struct body){.info = info, .since_ns = ls_now_ns()};
+    *body = (struct ls__body){.info = info, .since_ns = ls_now_ns()};
     pthread_mutex_lock(&web->bodies_lock);
     DL_PREPEND(web->bodies, body);
     pthread_mutex_unlock(&web->bodies_lock);
     ls_alarm_set(&web->bodies_late, due_of(web, body));
 }
 
-bool body_end(struct web *web, struct body *body)
+bool ls__body_end(struct ls_web *web, struct ls__body *body)
 {
     pthread_mutex_lock(&web->bodies_lock);
     DL_DELETE(web->bodies, body);

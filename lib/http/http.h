@@ -18,10 +18,10 @@
 #include "vm/vm.h"
 
 struct ls_server;
-struct tls;
+struct ls_tls;
 
 /* What HTTP has to know of the server; civetweb's user data. */
-struct web {
+struct ls_web {
     /* -- immutable while requests come */
     struct ls_server *server;   /* whose it is: for those above */
     const struct ls_site *site; /* borrowed */
@@ -39,9 +39,9 @@ struct web {
     char *address;                    /* owned; numeric address that is bound */
     int port;
     int http_port; /* civetweb's own: an inner one behind TLS, else `port` */
-    /* listens on loopback addresses alone; what that allows is request_is_local's to say */
+    /* listens on loopback addresses alone; what that allows is ls_request_is_local's to say */
     bool loopback;
-    struct tls *tls;              /* owned; NULL without --cert */
+    struct ls_tls *tls;           /* owned; NULL without --cert */
     char token[LS_RANDOM_ID + 1]; /* of the start line; "" where the user of a connection can be told */
     int64_t body_ms;              /* the least time that a body is given */
     /* -- atomic */
@@ -49,34 +49,34 @@ struct web {
     /* -- protected by bodies_lock */
     pthread_mutex_t bodies_lock;
     struct ls_alarm bodies_late;
-    struct body *bodies; /* bodies of requests that are being read */
+    struct ls__body *bodies; /* bodies of requests that are being read */
 };
 
 /* --- tls.c --- */
 
-/** Load OpenSSL, the certificate and its key. @return owned, tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM */
-struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *err);
+/** Load OpenSSL, the certificate and its key. @return owned, ls_tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM */
+struct ls_tls *ls_tls_open(const char *cert, const char *key, int max, struct ls_err *err);
 /** Bind and begin to accept; connections go on to `inner_port` of loopback. @return the port, or -errno */
-int tls_listen(struct tls *tls, const char *address, int port, int inner_port);
+int ls_tls_listen(struct ls_tls *tls, const char *address, int port, int inner_port);
 /* What is known of a connection to the inner port; each one says all that those before it say. */
-enum tls_origin {
-    TLS_NOT_OURS,
-    TLS_FROM_ELSEWHERE,
-    TLS_FROM_LOOPBACK, /* at the other end of the TLS connection that it carries */
-    TLS_FROM_USER      /* peer_is_user() said so when the connection was taken */
+enum ls_tls_origin {
+    LS_TLS_NOT_OURS,
+    LS_TLS_FROM_ELSEWHERE,
+    LS_TLS_FROM_LOOPBACK, /* at the other end of the TLS connection that it carries */
+    LS_TLS_FROM_USER      /* ls__peer_is_user() said so when the connection was taken */
 };
 /** Of the connection that has this port at its other end. Any thread. */
-enum tls_origin tls_origin_of(struct tls *tls, int port);
+enum ls_tls_origin ls_tls_origin_of(struct ls_tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
-void tls_close(struct tls *tls);
+void ls_tls_close(struct ls_tls *tls);
 
 /* --- descriptor.c: what civetweb's interface does not give --- */
 
-enum { LINGER_MS = 500 };
+enum { LS_LINGER_MS = 500 };
 
 /* The body of a request while it is read. */
-struct body {
-    struct body *prev, *next;           /* protected by bodies_lock */
+struct ls__body {
+    struct ls__body *prev, *next;       /* protected by bodies_lock */
     const struct mg_request_info *info; /* immutable */
     int64_t since_ns;
     atomic_size_t received;
@@ -84,23 +84,23 @@ struct body {
 };
 
 /** The descriptor of a connection that this thread serves, or that is kept open. @return -1 when it is not found */
-int descriptor_find(const struct mg_request_info *info);
+int ls_http_descriptor(const struct mg_request_info *info);
 /** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes
  * would reset the connection under the last answer. Stack: 16 KiB. */
-void descriptor_linger(int fd, int64_t ms);
+void ls_http_linger(int fd, int64_t ms);
 /** Around the reading of a body, which is given a limited time (P22a); `body` is the caller's and stays in place until
  * the end. civetweb's workers. */
-void body_begin(struct web *web, struct body *body, const struct mg_request_info *info);
+void ls__body_begin(struct ls_web *web, struct ls__body *body, const struct mg_request_info *info);
 /** @return false when its time was over */
-bool body_end(struct web *web, struct body *body);
+bool ls__body_end(struct ls_web *web, struct ls__body *body);
 /** What the timer does that looks for bodies whose time is over. */
-void bodies_look(void *web);
+void ls_http_bodies_look(void *web);
 
 /* --- a request and its answer --- */
 
 /* One request, decoded. */
-struct request {
-    struct web *web;
+struct ls_request {
+    struct ls_web *web;
     struct mg_connection *http;
     const struct mg_request_info *info;
     const char *path; /* decoded, canonical, begins with '/' */
@@ -111,36 +111,36 @@ struct request {
 /* request.c */
 
 /** Look at the head of a request that this thread begins to answer. @return what is wrong with it, a line; or NULL */
-const char *request_begin(const struct mg_request_info *info);
+const char *ls_request_begin(const struct mg_request_info *info);
 /** No other request is to follow the one that this thread answers on its connection. */
-void request_end(void);
+void ls_request_end(void);
 /** May none? Either the request or its answer says so, or not all of its body has been read (P22a). */
-bool request_is_last(void);
+bool ls__request_is_last(void);
 /** Has its body not been read, or not all of it? */
-bool request_body_left(void);
+bool ls_request_body_left(void);
 /** Is the token in a header's list, in whatever case? `list` may be NULL. */
-bool header_has(const char *list, const char *token);
+bool ls_http_header_has(const char *list, const char *token);
 /** @param plus  a plus sign stands for a blank. @return length, -1 for a bad escape, a NUL, or no room */
-int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus);
-enum { PARAM_MISSING = -1, PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
+int ls_http_percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus);
+enum { LS_PARAM_MISSING = -1, LS_PARAM_MALFORMED = -2 }; /* MALFORMED: a bad escape, a NUL, or no room */
 /** Query parameter, percent-decoded. @return length, or one of these */
-int request_param(const struct request *request, const char *name, char *out, size_t cap);
+int ls_request_param(const struct ls_request *request, const char *name, char *out, size_t cap);
 /** Value of a cookie. @return length, -1 when it is absent or there is no room */
-int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
+int ls__request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap);
 /** The session's cookie: the one whose name carries our port (P9), else the plain one. @return length, -1 when both are
  * absent */
-int request_cookie_session(const struct request *request, char *out, size_t cap);
+int ls_request_cookie_session(const struct ls_request *request, char *out, size_t cap);
 /** The whole body, at most `max` bytes. @return 0, LS_ELIMIT, LS_EIO (also when it did not come in time, P22a),
  * LS_ENOMEM */
-int request_body(const struct request *request, uint64_t max, struct ls_buf *body);
+int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_buf *body);
 
 /** The canonical form of a decoded path (P2): no empty, `.` or `..` components; a slash at the end stays. `out` has
  * room for one byte more than `path`, and a NUL. */
-void request_canonical(const char *path, char *out);
+void ls_request_canonical(const char *path, char *out);
 
 /* reply.c */
 
-struct reply {
+struct ls_reply {
     int status;
     const char *type;      /* Content-Type, NULL = none */
     struct ls_buf headers; /* complete lines */
@@ -148,34 +148,36 @@ struct reply {
     size_t len;
 };
 
-/** An answer without body; reply_send() ends it. */
-void reply_init(struct reply *reply, int status, const char *type);
+/** An answer without body; ls_reply_send() ends it. */
+void ls_reply_init(struct ls_reply *reply, int status, const char *type);
 /** One more header line. */
-void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void ls_reply_header(struct ls_reply *reply, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /** Write it (without body for HEAD) and release. @return the status */
-int reply_send(struct reply *reply, struct mg_connection *http);
+int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
 /** A short plain text. @return the status */
-int reply_text(struct mg_connection *http, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /** 405, with the methods that are allowed. @return the status */
-int reply_not_allowed(const struct request *request, const char *methods);
+int ls_reply_not_allowed(const struct ls_request *request, const char *methods);
 /** Moved for good, to this address, written as addresses are. @return the status */
-int reply_moved(const struct request *request, const char *to);
+int ls__reply_moved(const struct ls_request *request, const char *to);
 /** The same, to a decoded path below this server, with the query as it came. */
-int reply_redirect(const struct request *request, const char *path);
+int ls_reply_redirect(const struct ls_request *request, const char *path);
 /** Add a date as HTTP writes it. */
-void reply_date(struct ls_buf *out, int64_t seconds);
+void ls__reply_date(struct ls_buf *out, int64_t seconds);
 
 /* peer.c */
 
 /** Can it be told here which user a connection of this machine comes from? Tries with a connection of its own. At the
  * start. */
-bool peer_can_tell(void);
+bool ls__peer_can_tell(void);
 /** The user who made the socket at the other end of a connection; addresses are numeric. @return the uid; -1 when the
  * socket is closed or cannot be found. Any thread. */
-int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port);
+int64_t ls__peer_uid(const char *peer, int peer_port, const char *self, int self_port);
 /** Is that the user who serves, or root? Any thread. */
-bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port);
-/* Replaceable by tests: a kernel that tells nothing, and what peer_uid() says. */
+bool ls__peer_is_user(const char *peer, int peer_port, const char *self, int self_port);
+/* Replaceable by tests: a kernel that tells nothing, and what ls__peer_uid() says. */
 struct ls__peer_seams {
     bool tells_nothing;
     int64_t (*uid)(void); /* NULL = ask the kernel */
@@ -186,48 +188,48 @@ extern struct ls__peer_seams ls__peer_seams;
 
 /** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from
  * `text`. Any thread. */
-const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match,
-                           struct ls_buf *text);
+const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
+                                   bool needs_origin_match, struct ls_buf *text);
 /** Does somebody go to this address, so that it may begin a session (P3)? Any thread. */
-bool request_is_navigation(const struct web *web, const struct mg_request_info *info);
+bool ls_request_is_navigation(const struct ls_web *web, const struct mg_request_info *info);
 /** Does the request come from a page of an --allow-origin, as its Origin or else its Referer says? Any thread. */
-bool request_is_listed(const struct web *web, const struct mg_request_info *info);
+bool ls__request_is_listed(const struct ls_web *web, const struct mg_request_info *info);
 /** Is the sender the user who serves, at this machine, as far as can be told: may it do what is allowed only because
  * nobody else can reach the server (P91a, H100, the editor of C2, figures about the server)? The server listens on
  * loopback, the peer is there, Host and Origin are loopback names, no proxy has left a header, no --allow-origin names
  * another machine (but with --allow-lua-property), and the peer's program is the user's or root's; where that cannot be
  * told, the token of the start line has come in its cookie. A GET or HEAD without Origin passes with
  * `Sec-Fetch-Site: same-origin` or `none`. The one place that decides this. Any thread. */
-bool request_is_local(const struct web *web, const struct mg_request_info *info);
+bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info *info);
 /** What a connection that begins with this request may do. Any thread. */
-struct ls_rights request_rights(const struct web *web, const struct mg_request_info *info);
+struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info);
 /** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is
  * listened to. */
-int origin_open(struct web *web, struct ls_err *err);
+int ls_http_origin_open(struct ls_web *web, struct ls_err *err);
 /** Log in one line each what an --allow-origin turns off, and that a token is needed. At the start. */
-void origin_announce(const struct web *web);
+void ls_http_origin_announce(const struct ls_web *web);
 /** The request has the token of the start line as parameter `t`: add the header line that puts it into the cookie. */
-void origin_grant(const struct request *request, struct ls_buf *headers);
+void ls_http_origin_grant(const struct ls_request *request, struct ls_buf *headers);
 
 /* static.c */
 
 /** A file of the site or of the program (P19–P21, F10, F11). */
-int static_serve(struct request *request);
+int ls_http_static_serve(struct ls_request *request);
 /** Has the sender this version already: If-None-Match, else If-Modified-Since? `mtime` 0 = not known. */
-bool static_not_modified(const struct request *request, const char *etag, int64_t mtime);
+bool ls_http_static_not_modified(const struct ls_request *request, const char *etag, int64_t mtime);
 /** The site's index.html, or the built-in page. @return a use */
-struct ls_bytes *static_index(struct web *web);
+struct ls_bytes *ls_http_static_index(struct ls_web *web);
 /** Add links to what the page's first module imports. */
-void static_preloads(struct web *web, const char *page, struct ls_buf *out);
+void ls_http_static_preloads(struct ls_web *web, const char *page, struct ls_buf *out);
 
 /* ws.c */
 
-enum { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum { LS_WS_TEXT = 1, LS_WS_BINARY = 2, LS_WS_CLOSE = 8, LS_WS_PING = 9, LS_WS_PONG = 10 };
 /** Write the head of an unmasked frame that is whole. @param head  room for 10 bytes @return its length */
-size_t ws_frame_head(unsigned char *head, int opcode, size_t len);
+size_t ls_http_ws_frame_head(unsigned char *head, int opcode, size_t len);
 /** Take the mask of four bytes off, or put it on. */
-void ws_unmask(char *data, size_t len, const unsigned char *mask);
+void ls_http_ws_unmask(char *data, size_t len, const unsigned char *mask);
 /** Is the handshake's key 16 bytes in base64? civetweb fails half-way when it is long. NULL: no. */
-bool ws_is_key(const char *key);
+bool ls_http_ws_is_key(const char *key);
 
 #endif

@@ -1,9 +1,9 @@
 /* Who asks: Host and Origin (Q3, P23), what for (P3), and whether it is the user who serves, at this machine (P91a,
  * H100, C2).
  *
- * Whatever is allowed because "only this user can reach us" asks request_is_local() and nothing else, for each request
- * or connection by itself: that the server listens on loopback says little, since other users' programs, a proxy in
- * front of it, or a browser's page of another site, come from loopback too.
+ * Whatever is allowed because "only this user can reach us" asks ls_request_is_local() and nothing else, for each
+ * request or connection by itself: that the server listens on loopback says little, since other users' programs, a
+ * proxy in front of it, or a browser's page of another site, come from loopback too.
  * Refuses to believe any header that would give more, but the cookie with the token of the start line where the kernel
  * does not tell whose program it is; each one only takes away.
  *
@@ -78,7 +78,7 @@ static bool is_loopback_at(const char *text)
 /* --- Host and Origin (Q3, P23) --- */
 
 /* A name that an attacker's DNS can point at this machine is not one of ours. */
-static bool is_host_known(const struct web *web, const char *header)
+static bool is_host_known(const struct ls_web *web, const char *header)
 {
     const char *host;
     unsigned char address[16];
@@ -104,7 +104,7 @@ static bool is_in_list(const char *const *list, const char *address, bool whole)
     return false;
 }
 
-static bool is_origin_known(const struct web *web, const char *origin, const char *host)
+static bool is_origin_known(const struct ls_web *web, const char *origin, const char *host)
 {
     const char *scheme = web->tls ? "https://" : "http://";
     if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0) return true;
@@ -118,7 +118,7 @@ static const char *find_header(const struct mg_request_info *info, const char *n
     return NULL;
 }
 
-bool request_is_listed(const struct web *web, const struct mg_request_info *info)
+bool ls__request_is_listed(const struct ls_web *web, const struct mg_request_info *info)
 {
     if (!web->allow_origins || !web->allow_origins[0]) return false;
     const char *origin = find_header(info, "Origin"), *referer = !origin ? find_header(info, "Referer") : NULL;
@@ -128,7 +128,7 @@ bool request_is_listed(const struct web *web, const struct mg_request_info *info
 
 /* A document for a person to look at, or what a page embeds that may embed ours. Where the outer page keeps its
  * address to itself, the browser still holds it to frame-ancestors. */
-static bool is_document(const struct web *web, const struct mg_request_info *info, const char *dest)
+static bool is_document(const struct ls_web *web, const struct mg_request_info *info, const char *dest)
 {
     if (strcmp(dest, "document") == 0) return true;
     const char *site = find_header(info, "Sec-Fetch-Site"), *referer = find_header(info, "Referer");
@@ -140,7 +140,7 @@ static bool is_document(const struct web *web, const struct mg_request_info *inf
 
 /* Browsers say what a request is for. Where they do not (older ones, http from another machine), only those that go
  * somewhere ask for HTML; programs ask for anything, and for no page. */
-bool request_is_navigation(const struct web *web, const struct mg_request_info *info)
+bool ls_request_is_navigation(const struct ls_web *web, const struct mg_request_info *info)
 {
     const char *dest = find_header(info, "Sec-Fetch-Dest"), *accept = find_header(info, "Accept"),
                *purpose = find_header(info, "Sec-Purpose");
@@ -151,15 +151,15 @@ bool request_is_navigation(const struct web *web, const struct mg_request_info *
 }
 
 /* A picture, a script, an embedded page, something fetched: a part of another site's page (Q3). */
-static bool is_foreign_part(const struct web *web, const struct mg_request_info *info)
+static bool is_foreign_part(const struct ls_web *web, const struct mg_request_info *info)
 {
     const char *site = find_header(info, "Sec-Fetch-Site"), *dest = find_header(info, "Sec-Fetch-Dest");
     return site && strcmp(site, "cross-site") == 0 && !(dest && is_document(web, info, dest)) &&
-           !request_is_listed(web, info);
+           !ls__request_is_listed(web, info);
 }
 
-const char *origin_refusal(const struct web *web, const struct mg_request_info *info, bool needs_origin_match,
-                           struct ls_buf *text)
+const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
+                                   bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
     if (!host || !is_host_known(web, host))
@@ -186,10 +186,10 @@ static bool is_of_proxy(const char *name)
            strcasecmp(name, "Via") == 0 || strcasecmp(name, "X-Real-IP") == 0;
 }
 
-static bool is_peer_loopback(const struct web *web, const struct mg_request_info *info)
+static bool is_peer_loopback(const struct ls_web *web, const struct mg_request_info *info)
 {
     if (web->tls) /* what civetweb sees is our own tunnel */
-        return tls_origin_of(web->tls, info->remote_port) >= TLS_FROM_LOOPBACK;
+        return ls_tls_origin_of(web->tls, info->remote_port) >= LS_TLS_FROM_LOOPBACK;
     return is_loopback(info->remote_addr, strlen(info->remote_addr));
 }
 
@@ -204,14 +204,14 @@ static bool is_own_get(const struct mg_request_info *info)
 }
 
 /* The first of the origins given that is of another machine, or NULL. */
-static const char *foreign_origin(const struct web *web)
+static const char *foreign_origin(const struct ls_web *web)
 {
     for (const char *const *allowed = web->allow_origins; allowed && *allowed; allowed++)
         if (!is_loopback_at(*allowed)) return *allowed;
     return NULL;
 }
 
-static bool is_token(const struct web *web, const char *given, int len)
+static bool is_token(const struct ls_web *web, const char *given, int len)
 {
     unsigned differs = len != LS_RANDOM_ID;
     /* all of it, however early it is wrong: time is not to tell how much was right */
@@ -221,34 +221,34 @@ static bool is_token(const struct web *web, const char *given, int len)
 }
 
 /* A cookie goes to all ports of a host, so its name has the port. */
-static void name_cookie(const struct web *web, char name[32])
+static void name_cookie(const struct ls_web *web, char name[32])
 {
     snprintf(name, 32, "lsess-token-%d", web->port);
 }
 
 /* Asked last, since it costs most. */
-static bool is_users(const struct web *web, const struct mg_request_info *info)
+static bool is_users(const struct ls_web *web, const struct mg_request_info *info)
 {
     if (web->token[0] != '\0') {
         char name[32], given[LS_RANDOM_ID + 1] = "";
         name_cookie(web, name);
-        return is_token(web, given, request_cookie(info, name, given, sizeof given));
+        return is_token(web, given, ls__request_cookie(info, name, given, sizeof given));
     }
-    if (web->tls) return tls_origin_of(web->tls, info->remote_port) == TLS_FROM_USER;
-    return peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
+    if (web->tls) return ls_tls_origin_of(web->tls, info->remote_port) == LS_TLS_FROM_USER;
+    return ls__peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
 }
 
-void origin_grant(const struct request *request, struct ls_buf *headers)
+void ls_http_origin_grant(const struct ls_request *request, struct ls_buf *headers)
 {
-    const struct web *web = request->web;
+    const struct ls_web *web = request->web;
     char name[32], given[LS_RANDOM_ID + 1] = "";
     name_cookie(web, name);
-    if (web->token[0] != '\0' && is_token(web, given, request_param(request, "t", given, sizeof given)))
+    if (web->token[0] != '\0' && is_token(web, given, ls_request_param(request, "t", given, sizeof given)))
         ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, web->token,
                       web->tls ? "; Secure" : "");
 }
 
-bool request_is_local(const struct web *web, const struct mg_request_info *info)
+bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info *info)
 {
     bool host = false, origin = false;
     if (!web->loopback || (foreign_origin(web) && web->lua_property <= 0) || !is_peer_loopback(web, info)) return false;
@@ -267,20 +267,20 @@ bool request_is_local(const struct web *web, const struct mg_request_info *info)
     return host && (origin || is_own_get(info)) && is_users(web, info);
 }
 
-struct ls_rights request_rights(const struct web *web, const struct mg_request_info *info)
+struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info)
 {
-    bool local = request_is_local(web, info);
+    bool local = ls_request_is_local(web, info);
     int lua = web->lua_property;
     return (struct ls_rights){.lua = lua > 0 || (lua < 0 && local), .source = local};
 }
 
-int origin_open(struct web *web, struct ls_err *err)
+int ls_http_origin_open(struct ls_web *web, struct ls_err *err)
 {
     bool powers = web->loopback && (!foreign_origin(web) || web->lua_property > 0);
-    return powers && !peer_can_tell() ? ls_random_id(web->token, err) : 0;
+    return powers && !ls__peer_can_tell() ? ls_random_id(web->token, err) : 0;
 }
 
-void origin_announce(const struct web *web)
+void ls_http_origin_announce(const struct ls_web *web)
 {
     const char *origin = foreign_origin(web);
     if (web->token[0] != '\0')

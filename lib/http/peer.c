@@ -9,7 +9,7 @@
  * A question costs some ten microseconds: one for each WebSocket, and one for each other request that wants a power;
  * never for a message.
  *
- * Threads: any, after peer_can_tell(). */
+ * Threads: any, after ls__peer_can_tell(). */
 #include "http/http.h"
 
 #include <arpa/inet.h>
@@ -125,14 +125,14 @@ static bool try_own(void)
     return ok;
 }
 
-bool peer_can_tell(void)
+bool ls__peer_can_tell(void)
 {
     bool tells = !ls__peer_seams.tells_nothing && !is_anybody() && try_own();
     atomic_store(&can_tell, tells);
     return tells;
 }
 
-int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_port)
+int64_t ls__peer_uid(const char *peer, int peer_port, const char *self, int self_port)
 {
     if (ls__peer_seams.uid) return ls__peer_seams.uid();
     struct end from, to;
@@ -142,8 +142,8 @@ int64_t peer_uid(const char *peer, int peer_port, const char *self, int self_por
     return ok ? (int64_t)owner.uid : -1;
 }
 
-bool peer_is_user(const char *peer, int peer_port, const char *self, int self_port)
+bool ls__peer_is_user(const char *peer, int peer_port, const char *self, int self_port)
 {
-    int64_t uid = peer_uid(peer, peer_port, self, self_port);
+    int64_t uid = ls__peer_uid(peer, peer_port, self, self_port);
     return uid == 0 || uid == (int64_t)geteuid();
 }

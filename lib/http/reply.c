@@ -35,13 +35,13 @@ static const char *status_text(int status)
     return "Status";
 }
 
-void reply_init(struct reply *reply, int status, const char *type)
+void ls_reply_init(struct ls_reply *reply, int status, const char *type)
 {
-    *reply = (struct reply){.status = status, .type = type};
+    *reply = (struct ls_reply){.status = status, .type = type};
     ls_buf_init(&reply->headers);
 }
 
-void reply_header(struct reply *reply, const char *name, const char *format, ...)
+void ls_reply_header(struct ls_reply *reply, const char *name, const char *format, ...)
 {
     va_list args;
     ls_buf_printf(&reply->headers, "%s: ", name);
@@ -52,7 +52,7 @@ void reply_header(struct reply *reply, const char *name, const char *format, ...
 }
 
 /* Who may embed a page (Q3): the list has been checked to hold nothing but origins. */
-static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
+static void add_frame_ancestors(const struct ls_web *web, struct ls_buf *out)
 {
     ls_buf_str(out, "Content-Security-Policy: frame-ancestors 'self'");
     for (const char *const *allowed = web->embedders; allowed && *allowed; allowed++)
@@ -60,7 +60,7 @@ static void add_frame_ancestors(const struct web *web, struct ls_buf *out)
     ls_buf_str(out, "\r\n");
 }
 
-void reply_date(struct ls_buf *out, int64_t seconds)
+void ls__reply_date(struct ls_buf *out, int64_t seconds)
 {
     time_t when = (time_t)seconds;
     struct tm parts;
@@ -71,22 +71,22 @@ void reply_date(struct ls_buf *out, int64_t seconds)
 }
 
 /* Also decides whether the connection ends with this answer. */
-static void format_head(struct ls_buf *out, const struct reply *reply, struct mg_connection *http)
+static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
 {
-    const struct web *web = mg_get_user_data(mg_get_context(http));
+    const struct ls_web *web = mg_get_user_data(mg_get_context(http));
     ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", reply->status, status_text(reply->status));
-    reply_date(out, time(NULL));
+    ls__reply_date(out, time(NULL));
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the
      * browser's to guess (P19); what is ours is no part of other sites' pages, unless --allow-origin names them (Q3).
      * */
     ls_buf_str(out,
                "\r\nReferrer-Policy: same-origin\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: ");
-    ls_buf_str(out, request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
+    ls_buf_str(out, ls__request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
     if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
-    bool close = request_is_last() || reply->status == 503 || reply->status == 400;
+    bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400;
     if (close) mg_disable_connection_keep_alive(http);
     /* An idle connection lives for half a second; clients that know so do not send a request into its end. */
     ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
@@ -94,7 +94,7 @@ static void format_head(struct ls_buf *out, const struct reply *reply, struct mg
     ls_buf_str(out, "\r\n");
 }
 
-int reply_send(struct reply *reply, struct mg_connection *http)
+int ls_reply_send(struct ls_reply *reply, struct mg_connection *http)
 {
     struct ls_buf out = LS_BUF_INIT;
     const struct mg_request_info *info = mg_get_request_info(http);
@@ -113,41 +113,41 @@ int reply_send(struct reply *reply, struct mg_connection *http)
     return reply->status;
 }
 
-int reply_text(struct mg_connection *http, int status, const char *format, ...)
+int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
 {
     struct ls_buf text = LS_BUF_INIT;
     va_list args;
     va_start(args, format);
     ls_buf_vprintf(&text, format, args);
     va_end(args);
-    struct reply reply;
-    reply_init(&reply, status, "text/plain; charset=utf-8");
+    struct ls_reply reply;
+    ls_reply_init(&reply, status, "text/plain; charset=utf-8");
     reply.body = ls_buf_text(&text);
     reply.len = text.len;
-    reply_header(&reply, "Cache-Control", "no-store");
-    reply_send(&reply, http);
+    ls_reply_header(&reply, "Cache-Control", "no-store");
+    ls_reply_send(&reply, http);
     ls_buf_release(&text);
     return status;
 }
 
-int reply_not_allowed(const struct request *request, const char *methods)
+int ls_reply_not_allowed(const struct ls_request *request, const char *methods)
 {
-    struct reply reply;
-    reply_init(&reply, 405, NULL);
-    reply_header(&reply, "Allow", "%s", methods);
-    return reply_send(&reply, request->http);
+    struct ls_reply reply;
+    ls_reply_init(&reply, 405, NULL);
+    ls_reply_header(&reply, "Allow", "%s", methods);
+    return ls_reply_send(&reply, request->http);
 }
 
-int reply_moved(const struct request *request, const char *to)
+int ls__reply_moved(const struct ls_request *request, const char *to)
 {
-    struct reply reply;
-    reply_init(&reply, 301, NULL);
-    reply_header(&reply, "Location", "%s", to);
-    reply_header(&reply, "Cache-Control", "no-cache");
-    return reply_send(&reply, request->http);
+    struct ls_reply reply;
+    ls_reply_init(&reply, 301, NULL);
+    ls_reply_header(&reply, "Location", "%s", to);
+    ls_reply_header(&reply, "Cache-Control", "no-cache");
+    return ls_reply_send(&reply, request->http);
 }
 
-int reply_redirect(const struct request *request, const char *path)
+int ls_reply_redirect(const struct ls_request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;
     for (const char *at = path; *at != '\0'; at++) {
@@ -157,7 +157,7 @@ int reply_redirect(const struct request *request, const char *path)
             ls_buf_printf(&to, "%%%02X", (unsigned char)*at);
     }
     if (request->info->query_string) ls_buf_printf(&to, "?%s", request->info->query_string);
-    int status = reply_moved(request, ls_buf_text(&to));
+    int status = ls__reply_moved(request, ls_buf_text(&to));
     ls_buf_release(&to);
     return status;
 }

@@ -11,24 +11,24 @@
  * (P22a). */
 static _Thread_local bool is_last, body_left;
 
-void request_end(void)
+void ls_request_end(void)
 {
     is_last = true;
 }
 
-bool request_is_last(void)
+bool ls__request_is_last(void)
 {
     return is_last || body_left;
 }
 
-bool request_body_left(void)
+bool ls_request_body_left(void)
 {
     return body_left;
 }
 
 /* --- the head (P22a) --- */
 
-bool header_has(const char *list, const char *token)
+bool ls_http_header_has(const char *list, const char *token)
 {
     size_t len = strlen(token);
     for (const char *at = list; at && *at != '\0';) {
@@ -48,8 +48,8 @@ static bool asks_for_end(const struct mg_request_info *info)
     for (int i = 0; i < info->num_headers; i++) {
         const char *value = info->http_headers[i].value;
         if (strcasecmp(info->http_headers[i].name, "Connection") != 0) continue;
-        if (header_has(value, "close") || header_has(value, "upgrade")) return true;
-        keep = first ? header_has(value, "keep-alive") : keep;
+        if (ls_http_header_has(value, "close") || ls_http_header_has(value, "upgrade")) return true;
+        keep = first ? ls_http_header_has(value, "keep-alive") : keep;
         first = false;
     }
     return !keep;
@@ -88,7 +88,7 @@ static bool begins_at_start(const struct mg_request_info *info)
 }
 
 /* Two readers of a head that others understand differently could take one request for two. */
-const char *request_begin(const struct mg_request_info *info)
+const char *ls_request_begin(const struct mg_request_info *info)
 {
     int hosts = 0, lengths = 0, codings = 0;
     is_last = asks_for_end(info);
@@ -124,7 +124,7 @@ static int hex_value(char c)
                                   : -1;
 }
 
-int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus)
+int ls_http_percent_decode(const char *from, size_t len, char *out, size_t cap, bool plus)
 {
     size_t at = 0;
     for (size_t i = 0; i < len; i++, at++) {
@@ -143,20 +143,21 @@ int percent_decode(const char *from, size_t len, char *out, size_t cap, bool plu
     return (int)at;
 }
 
-int request_param(const struct request *request, const char *name, char *out, size_t cap)
+int ls_request_param(const struct ls_request *request, const char *name, char *out, size_t cap)
 {
     size_t name_len = strlen(name);
     for (const char *at = request->info->query_string; at && *at != '\0';) {
         size_t step = strcspn(at, "&");
         if (step > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=')
-            return percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true) < 0 ? PARAM_MALFORMED
-                                                                                              : (int)strlen(out);
+            return ls_http_percent_decode(at + name_len + 1, step - name_len - 1, out, cap, true) < 0
+                       ? LS_PARAM_MALFORMED
+                       : (int)strlen(out);
         at += step + (at[step] == '&');
     }
-    return PARAM_MISSING;
+    return LS_PARAM_MISSING;
 }
 
-int request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap)
+int ls__request_cookie(const struct mg_request_info *info, const char *name, char *out, size_t cap)
 {
     size_t name_len = strlen(name);
     for (int i = 0; i < info->num_headers; i++) {
@@ -178,22 +179,22 @@ int request_cookie(const struct mg_request_info *info, const char *name, char *o
 }
 
 /* Browsers share cookies among the ports of a host, so the plain one may be another server's. */
-int request_cookie_session(const struct request *request, char *out, size_t cap)
+int ls_request_cookie_session(const struct ls_request *request, char *out, size_t cap)
 {
     char name[32];
     snprintf(name, sizeof name, "ui-session-%d", request->web->port);
-    int len = request_cookie(request->info, name, out, cap);
-    return len >= 0 ? len : request_cookie(request->info, "ui-session", out, cap);
+    int len = ls__request_cookie(request->info, name, out, cap);
+    return len >= 0 ? len : ls__request_cookie(request->info, "ui-session", out, cap);
 }
 
-int request_body(const struct request *request, uint64_t max, struct ls_buf *body)
+int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_buf *body)
 {
     long long announced = request->info->content_length;
     if (max > 0 && announced > 0 && (uint64_t)announced > max) return LS_ELIMIT;
     char chunk[8192];
     int n, rc = 0;
-    struct body reading;
-    body_begin(request->web, &reading, request->info);
+    struct ls__body reading;
+    ls__body_begin(request->web, &reading, request->info);
     while (rc == 0 && (n = mg_read(request->http, chunk, sizeof chunk)) != 0) {
         if (n < 0 || (max > 0 && body->len + (size_t)n > max)) {
             rc = n < 0 ? LS_EIO : LS_ELIMIT;
@@ -203,13 +204,13 @@ int request_body(const struct request *request, uint64_t max, struct ls_buf *bod
             atomic_store(&reading.received, body->len);
         }
     }
-    bool in_time = body_end(request->web, &reading);
+    bool in_time = ls__body_end(request->web, &reading);
     if (rc == 0 && (!in_time || (announced >= 0 && body->len < (size_t)announced))) rc = LS_EIO;
     body_left = rc != 0;
     return rc;
 }
 
-void request_canonical(const char *path, char *out)
+void ls_request_canonical(const char *path, char *out)
 {
     size_t len = 0;
     out[len++] = '/';

@@ -91,7 +91,7 @@ static bool has_dot_component(const char *path)
 }
 
 /* Does a link directly below html/ point to this folder? */
-static bool is_linked(const struct web *web, const char *path, const char *root)
+static bool is_linked(const struct ls_web *web, const char *path, const char *root)
 {
     size_t first = strcspn(path + 1, "/");
     struct ls_buf link = LS_BUF_INIT;
@@ -106,7 +106,7 @@ static bool is_linked(const struct web *web, const char *path, const char *root)
 }
 
 /* `path` as requested, `real` as resolved. */
-static bool may_serve(const struct web *web, const char *path, const char *real)
+static bool may_serve(const struct ls_web *web, const char *path, const char *real)
 {
     const char *root = web->site->root;
     if (has_dot_component(path)) return false;
@@ -122,7 +122,7 @@ static bool may_serve(const struct web *web, const char *path, const char *real)
 }
 
 /* @return the file or folder behind a path as requested, owned; NULL if there is none that may be served */
-static char *find_served(const struct web *web, const char *path)
+static char *find_served(const struct ls_web *web, const char *path)
 {
     struct ls_buf full = LS_BUF_INIT;
     if (web->html_dir) ls_buf_printf(&full, "%s%s", web->html_dir, path);
@@ -134,7 +134,7 @@ static char *find_served(const struct web *web, const char *path)
 }
 
 /* The built-in site is a folder inside the program. */
-static const struct ls_embed *find_bundled(const struct web *web, const char *path)
+static const struct ls_embed *find_bundled(const struct ls_web *web, const char *path)
 {
     struct ls_buf name = LS_BUF_INIT;
     if (web->site->bundle) ls_buf_printf(&name, "%s/html%s", web->site->bundle, path);
@@ -167,7 +167,7 @@ static int64_t parse_http_date(const char *text)
     return end ? (int64_t)timegm(&parts) : -1;
 }
 
-bool static_not_modified(const struct request *request, const char *etag, int64_t mtime)
+bool ls_http_static_not_modified(const struct ls_request *request, const char *etag, int64_t mtime)
 {
     const char *none_match = mg_get_header(request->http, "If-None-Match");
     if (none_match) return etag_matches(none_match, etag);
@@ -185,7 +185,7 @@ static const char *parse_position(const char *at, uint64_t *number)
 }
 
 /* One byte range (P19). @return 0 none asked for (or one to be ignored), 1 in *from, *to, -1 not satisfiable */
-static int parse_range(const struct request *request, const struct content *content, uint64_t *from, uint64_t *to)
+static int parse_range(const struct ls_request *request, const struct content *content, uint64_t *from, uint64_t *to)
 {
     const char *range = mg_get_header(request->http, "Range"), *if_range = mg_get_header(request->http, "If-Range"),
                *at = NULL;
@@ -204,7 +204,7 @@ static int parse_range(const struct request *request, const struct content *cont
     return 1;
 }
 
-static void stream_file(const struct request *request, int fd, uint64_t from, uint64_t len)
+static void stream_file(const struct ls_request *request, int fd, uint64_t from, uint64_t len)
 {
     char chunk[STREAM_SIZE];
     while (len > 0) {
@@ -220,69 +220,69 @@ static void stream_file(const struct request *request, int fd, uint64_t from, ui
     }
 }
 
-static bool accepts_gzip(const struct request *request)
+static bool accepts_gzip(const struct ls_request *request)
 {
     const char *accepted = mg_get_header(request->http, "Accept-Encoding");
     const char *gzip = accepted ? strstr(accepted, "gzip") : NULL;
     return gzip && strncmp(gzip, "gzip;q=0", 8) != 0;
 }
 
-static void describe(struct reply *reply, const struct content *content)
+static void describe(struct ls_reply *reply, const struct content *content)
 {
-    reply_header(reply, "ETag", "%s", content->etag);
-    reply_header(reply, "Cache-Control", "%s", content->must_revalidate ? "no-cache" : "public, max-age=60");
-    reply_header(reply, "Accept-Ranges", "bytes");
+    ls_reply_header(reply, "ETag", "%s", content->etag);
+    ls_reply_header(reply, "Cache-Control", "%s", content->must_revalidate ? "no-cache" : "public, max-age=60");
+    ls_reply_header(reply, "Accept-Ranges", "bytes");
     if (content->mtime > 0) {
         ls_buf_str(&reply->headers, "Last-Modified: ");
-        reply_date(&reply->headers, content->mtime);
+        ls__reply_date(&reply->headers, content->mtime);
         ls_buf_str(&reply->headers, "\r\n");
     }
-    if (content->embed && content->embed->alone) reply_header(reply, "Vary", "Accept-Encoding");
+    if (content->embed && content->embed->alone) ls_reply_header(reply, "Vary", "Accept-Encoding");
 }
 
 /* An embedded file is stored as browsers take it. */
-static int send_embedded(struct request *request, const struct content *content, struct reply *reply)
+static int send_embedded(struct ls_request *request, const struct content *content, struct ls_reply *reply)
 {
     if (content->embed->alone && accepts_gzip(request)) {
-        reply_header(reply, "Content-Encoding", "gzip");
+        ls_reply_header(reply, "Content-Encoding", "gzip");
         reply->body = content->embed->stored;
         reply->len = content->embed->stored_len;
-        return reply_send(reply, request->http);
+        return ls_reply_send(reply, request->http);
     }
     struct ls_bytes *bytes = ls_embed_read(content->embed);
     reply->body = ls_bytes_data(bytes);
     reply->len = ls_bytes_len(bytes);
-    int status = reply_send(reply, request->http);
+    int status = ls_reply_send(reply, request->http);
     ls_bytes_unref(bytes);
     return status;
 }
 
-static int send_content(struct request *request, const struct content *content)
+static int send_content(struct ls_request *request, const struct content *content)
 {
-    struct reply reply;
+    struct ls_reply reply;
     uint64_t from = 0, to = content->len > 0 ? content->len - 1 : 0;
-    if (static_not_modified(request, content->etag, content->mtime)) {
-        reply_init(&reply, 304, NULL);
+    if (ls_http_static_not_modified(request, content->etag, content->mtime)) {
+        ls_reply_init(&reply, 304, NULL);
         describe(&reply, content);
-        return reply_send(&reply, request->http);
+        return ls_reply_send(&reply, request->http);
     }
     int range = !content->embed && !request->head ? parse_range(request, content, &from, &to) : 0;
-    reply_init(&reply, range < 0 ? 416 : range > 0 ? 206 : 200, content->type);
+    ls_reply_init(&reply, range < 0 ? 416 : range > 0 ? 206 : 200, content->type);
     if (range < 0) {
-        reply_header(&reply, "Content-Range", "bytes */%" PRIu64, content->len);
-        return reply_send(&reply, request->http);
+        ls_reply_header(&reply, "Content-Range", "bytes */%" PRIu64, content->len);
+        return ls_reply_send(&reply, request->http);
     }
     describe(&reply, content);
     if (content->embed) return send_embedded(request, content, &reply);
     if (range > 0)
-        reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
+        ls_reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
     reply.len = content->len == 0 ? 0 : to - from + 1;
-    int status = reply_send(&reply, request->http);
+    int status = ls_reply_send(&reply, request->http);
     if (!request->head) stream_file(request, content->fd, from, reply.len);
     return status;
 }
 
-static int serve_embedded(struct request *request, const struct ls_embed *embed, const char *type)
+static int serve_embedded(struct ls_request *request, const struct ls_embed *embed, const char *type)
 {
     struct content content = {.embed = embed, .fd = -1, .len = embed->len, .type = type, .must_revalidate = true};
     snprintf(content.etag, sizeof content.etag, "\"%016" PRIx64 "\"",
@@ -297,12 +297,12 @@ static bool is_hashed_name(const char *path)
     return dash && dot && dot - dash > 8;
 }
 
-static int serve_file(struct request *request, const char *real)
+static int serve_file(struct ls_request *request, const char *real)
 {
     struct stat info;
     LS_ERR(why);
     int fd = ls_file_open(request->web->within, real, &info, &why);
-    if (fd < 0) return reply_text(request->http, 404, "Not found.\n");
+    if (fd < 0) return ls_reply_text(request->http, 404, "Not found.\n");
     struct content content = {
         .fd = fd, .len = (uint64_t)info.st_size, .mtime = (int64_t)info.st_mtime, .type = find_type(request->path)};
     content.must_revalidate = request->web->watch || ls_has_suffix(real, ".html") || !is_hashed_name(real);
@@ -329,25 +329,25 @@ static bool is_pattern(const char *path, const char *prefix)
 }
 
 /* @return a status, or 0 when the path is none of the client's */
-static int serve_client(struct request *request)
+static int serve_client(struct ls_request *request)
 {
     const char *path = request->path;
     if (strcmp(path, "/lsess-client/generation") == 0)
-        return reply_text(request->http, 200, "%lu\n", atomic_load(&request->web->generation));
+        return ls_reply_text(request->http, 200, "%lu\n", atomic_load(&request->web->generation));
     const struct ls_embed *embed = find_client_module(path);
     if (!embed && (strcmp(path, "/main.js") == 0 || is_pattern(path, "/main-")))
         embed = ls_embed_find("templates/client/main.js");
     if (embed) return serve_embedded(request, embed, "text/javascript; charset=utf-8");
     if (is_pattern(path, "/worker-")) {
-        struct reply reply;
-        reply_init(&reply, 200, "text/javascript; charset=utf-8");
-        reply_header(&reply, "Cache-Control", "no-cache");
-        return reply_send(&reply, request->http);
+        struct ls_reply reply;
+        ls_reply_init(&reply, 200, "text/javascript; charset=utf-8");
+        ls_reply_header(&reply, "Cache-Control", "no-cache");
+        return ls_reply_send(&reply, request->http);
     }
     return 0;
 }
 
-static bool is_client_module(struct web *web, const char *path)
+static bool is_client_module(struct ls_web *web, const char *path)
 {
     if (strcmp(path, "/main.js") != 0 && !is_pattern(path, "/main-")) return false;
     char *real = web->client_builtin ? NULL : find_served(web, path);
@@ -358,7 +358,7 @@ static bool is_client_module(struct web *web, const char *path)
 
 /* The browser would find the first module's imports only once it has that; named in the page they come side by side
  * (Q1). */
-void static_preloads(struct web *web, const char *page, struct ls_buf *out)
+void ls_http_static_preloads(struct ls_web *web, const char *page, struct ls_buf *out)
 {
     const char *src = strstr(page, " src=\"/main");
     size_t len = src ? strcspn(src + 6, "\"?#") : 0, count;
@@ -376,7 +376,7 @@ void static_preloads(struct web *web, const char *page, struct ls_buf *out)
 /* --- the path --- */
 
 /* A folder is answered by its index.html, under the address with the slash (P19). */
-static int serve_directory(struct request *request)
+static int serve_directory(struct ls_request *request)
 {
     struct ls_buf index = LS_BUF_INIT;
     bool slash = ls_has_suffix(request->path, "/");
@@ -390,45 +390,46 @@ static int serve_directory(struct request *request)
         /* Relative to the address itself, so that what needs escaping in it stays as the browser wrote it. */
         ls_buf_clear(&index);
         ls_buf_printf(&index, "%s/", strrchr(request->info->local_uri_raw, '/') + 1);
-        status = reply_moved(request, ls_buf_text(&index));
+        status = ls__reply_moved(request, ls_buf_text(&index));
     }
     ls_free(real);
     ls_buf_release(&index);
     return status;
 }
 
-static int serve_site_file(struct request *request)
+static int serve_site_file(struct ls_request *request)
 {
     char *real = find_served(request->web, request->path);
     int status = 0;
     if (real && ls_is_dir(real))
         status = serve_directory(request);
     else if (real && !ls_has_suffix(request->path, "/") && ls_is_file(real))
-        status = ls_has_suffix(request->path, "/index.html") ? reply_moved(request, "./") : serve_file(request, real);
+        status =
+            ls_has_suffix(request->path, "/index.html") ? ls__reply_moved(request, "./") : serve_file(request, real);
     ls_free(real);
     return status;
 }
 
-static int serve_bundle_file(struct request *request)
+static int serve_bundle_file(struct ls_request *request)
 {
     const struct ls_embed *embed = has_dot_component(request->path) ? NULL : find_bundled(request->web, request->path);
     return embed ? serve_embedded(request, embed, find_type(request->path)) : 0;
 }
 
-int static_serve(struct request *request)
+int ls_http_static_serve(struct ls_request *request)
 {
-    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
-        return reply_moved(request, "/");
+        return ls__reply_moved(request, "/");
     int status = 0;
     if (request->web->client_builtin) status = serve_client(request);
     if (status == 0) status = serve_site_file(request);
     if (status == 0) status = serve_bundle_file(request);
     if (status == 0) status = serve_client(request);
-    return status != 0 ? status : reply_text(request->http, 404, "Not found.\n");
+    return status != 0 ? status : ls_reply_text(request->http, 404, "Not found.\n");
 }
 
-struct ls_bytes *static_index(struct web *web)
+struct ls_bytes *ls_http_static_index(struct ls_web *web)
 {
     char *real = find_served(web, "/index.html");
     struct ls_bytes *bytes = real ? ls_file_read(web->within, real, 0, NULL) : NULL;

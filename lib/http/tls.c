@@ -65,7 +65,7 @@ struct openssl {
 #undef X
 };
 
-struct tls {
+struct ls_tls {
     /* -- immutable after open */
     struct openssl lib;
     void *context;
@@ -73,7 +73,7 @@ struct tls {
     pthread_t thread;
     bool started;
     /* -- atomic */
-    atomic_uchar ours[65536]; /* local ports of the inner connections: enum tls_origin of what they carry */
+    atomic_uchar ours[65536]; /* local ports of the inner connections: enum ls_tls_origin of what they carry */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t gone;
@@ -85,7 +85,7 @@ struct tls {
 /* One connection; its thread owns it, the list is the lock's. */
 struct tunnel {
     struct tunnel *next;
-    struct tls *tls;
+    struct ls_tls *tls;
     int outer, inner;
     void *ssl;
     char in[BUFFER], out[BUFFER]; /* from the browser, to the browser */
@@ -219,24 +219,24 @@ static bool shake_hands(struct tunnel *tunnel)
 /* --- a connection --- */
 
 /* Asked of the browser's connection, and now: of the inner one it would be ourselves. */
-static enum tls_origin find_origin(int outer)
+static enum ls_tls_origin find_origin(int outer)
 {
     struct sockaddr_in peer, self;
     socklen_t len = sizeof peer, size = sizeof self;
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN];
     if (getpeername(outer, (struct sockaddr *)&peer, &len) < 0 || peer.sin_family != AF_INET ||
         ntohl(peer.sin_addr.s_addr) >> 24 != 127 || getsockname(outer, (struct sockaddr *)&self, &size) < 0)
-        return TLS_FROM_ELSEWHERE;
+        return LS_TLS_FROM_ELSEWHERE;
     inet_ntop(AF_INET, &peer.sin_addr, from, sizeof from);
     inet_ntop(AF_INET, &self.sin_addr, to, sizeof to);
     /* Still connected afterwards: so nobody else had this port meanwhile. */
-    bool user = peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) &&
+    bool user = ls__peer_is_user(from, ntohs(peer.sin_port), to, ntohs(self.sin_port)) &&
                 getpeername(outer, (struct sockaddr *)&peer, &len) == 0;
-    return user ? TLS_FROM_USER : TLS_FROM_LOOPBACK;
+    return user ? LS_TLS_FROM_USER : LS_TLS_FROM_LOOPBACK;
 }
 
 /* The inner connection's own port is noted before civetweb can see it. */
-static int connect_inner(struct tls *tls, int outer, int *port)
+static int connect_inner(struct ls_tls *tls, int outer, int *port)
 {
     struct sockaddr_in self = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, where = self;
     socklen_t len = sizeof self;
@@ -251,7 +251,7 @@ static int connect_inner(struct tls *tls, int outer, int *port)
     atomic_store(&tls->ours[*port], find_origin(outer));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&where, sizeof where) == 0) return fd;
-    atomic_store(&tls->ours[*port], TLS_NOT_OURS);
+    atomic_store(&tls->ours[*port], LS_TLS_NOT_OURS);
     close(fd);
     return -1;
 }
@@ -259,7 +259,7 @@ static int connect_inner(struct tls *tls, int outer, int *port)
 static void *run_tunnel(void *ctx)
 {
     struct tunnel *tunnel = ctx;
-    struct tls *tls = tunnel->tls;
+    struct ls_tls *tls = tunnel->tls;
     int port = 0;
     tunnel->ssl = tls->lib.SSL_new(tls->context);
     if (tunnel->ssl && tls->lib.SSL_set_fd(tunnel->ssl, tunnel->outer) == 1 && shake_hands(tunnel)) {
@@ -270,14 +270,14 @@ static void *run_tunnel(void *ctx)
         if (inner >= 0) {
             carry(tunnel);
             tls->lib.SSL_shutdown(tunnel->ssl);
-            if (!tunnel->outer_over) descriptor_linger(tunnel->outer, LINGER_MS);
+            if (!tunnel->outer_over) ls_http_linger(tunnel->outer, LS_LINGER_MS);
         }
     }
     if (tunnel->ssl) tls->lib.SSL_free(tunnel->ssl);
     pthread_mutex_lock(&tls->lock);
     LL_DELETE(tls->tunnels, tunnel);
     if (tunnel->inner >= 0) {
-        atomic_store(&tls->ours[port], TLS_NOT_OURS);
+        atomic_store(&tls->ours[port], LS_TLS_NOT_OURS);
         close(tunnel->inner);
     }
     close(tunnel->outer);
@@ -288,7 +288,7 @@ static void *run_tunnel(void *ctx)
     return NULL;
 }
 
-static void accept_tunnel(struct tls *tls)
+static void accept_tunnel(struct ls_tls *tls)
 {
     int fd = accept4(tls->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), one = 1;
     if (fd < 0) return;
@@ -318,7 +318,7 @@ static void accept_tunnel(struct tls *tls)
 
 static void *accept_tunnels(void *ctx)
 {
-    struct tls *tls = ctx;
+    struct ls_tls *tls = ctx;
     struct pollfd wait[2] = {{.fd = tls->fd, .events = POLLIN}, {.fd = tls->stop_fd, .events = POLLIN}};
     while (poll(wait, 2, -1) >= 0 || errno == EINTR) {
         if (wait[1].revents != 0) break;
@@ -345,9 +345,9 @@ static int load_library(struct openssl *lib, struct ls_err *err)
     return complete ? 0 : ls_fail(err, LS_EINVAL, "The libssl of this system is too old for --cert.");
 }
 
-struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *err)
+struct ls_tls *ls_tls_open(const char *cert, const char *key, int max, struct ls_err *err)
 {
-    struct tls *tls = ls_zalloc(sizeof *tls);
+    struct ls_tls *tls = ls_zalloc(sizeof *tls);
     if (!tls) {
         ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
         return NULL;
@@ -367,7 +367,7 @@ struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *
         rc = ls_fail(err, LS_EINVAL,
                      "The key '%s' of --key cannot be used; it is to be the PEM file of the certificate's key.", key);
     if (rc < 0) {
-        tls_close(tls);
+        ls_tls_close(tls);
         return NULL;
     }
     tls->lib.SSL_CTX_ctrl(tls->context, CTRL_SET_MIN_PROTO_VERSION, TLS1_2, NULL);
@@ -375,7 +375,7 @@ struct tls *tls_open(const char *cert, const char *key, int max, struct ls_err *
     return tls;
 }
 
-int tls_listen(struct tls *tls, const char *address, int port, int inner_port)
+int ls_tls_listen(struct ls_tls *tls, const char *address, int port, int inner_port)
 {
     struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t len = sizeof where;
@@ -399,12 +399,12 @@ int tls_listen(struct tls *tls, const char *address, int port, int inner_port)
     return ntohs(where.sin_port);
 }
 
-enum tls_origin tls_origin_of(struct tls *tls, int port)
+enum ls_tls_origin ls_tls_origin_of(struct ls_tls *tls, int port)
 {
-    return port > 0 && port < 65536 ? (enum tls_origin)atomic_load(&tls->ours[port]) : TLS_NOT_OURS;
+    return port > 0 && port < 65536 ? (enum ls_tls_origin)atomic_load(&tls->ours[port]) : LS_TLS_NOT_OURS;
 }
 
-void tls_close(struct tls *tls)
+void ls_tls_close(struct ls_tls *tls)
 {
     if (!tls) return;
     uint64_t one = 1;

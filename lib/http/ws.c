@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-size_t ws_frame_head(unsigned char *head, int opcode, size_t len)
+size_t ls_http_ws_frame_head(unsigned char *head, int opcode, size_t len)
 {
     head[0] = (unsigned char)(0x80 | opcode);
     if (len < 126) {
@@ -17,7 +17,7 @@ size_t ws_frame_head(unsigned char *head, int opcode, size_t len)
     return (size_t)(2 + width);
 }
 
-void ws_unmask(char *data, size_t len, const unsigned char *mask)
+void ls_http_ws_unmask(char *data, size_t len, const unsigned char *mask)
 {
     uint64_t wide;
     unsigned char twice[8];
@@ -35,7 +35,7 @@ void ws_unmask(char *data, size_t len, const unsigned char *mask)
         data[i] = (char)((unsigned char)data[i] ^ mask[i & 3]);
 }
 
-bool ws_is_key(const char *key)
+bool ls_http_ws_is_key(const char *key)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     return key && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0;

@@ -2,7 +2,7 @@
  *
  * The page names a tracking key and a line; nothing else of it reaches the command, and no shell runs: the template is
  * cut into words first, and the file and the line are put into words. Only with hot reload, and only for the user who
- * serves (request_is_local).
+ * serves (ls_request_is_local).
  *
  * Threads: civetweb's workers. */
 #include "server/server_internal.h"
@@ -107,7 +107,7 @@ static char *find_file(struct session *session, const char *key)
     return real;
 }
 
-static int open_file(struct request *request, struct session *session, const struct ls_buf *body)
+static int open_file(struct ls_request *request, struct session *session, const struct ls_buf *body)
 {
     const char *value;
     size_t len;
@@ -123,7 +123,7 @@ static int open_file(struct request *request, struct session *session, const str
     }
     char *file = key.len > 0 && strlen(key.data) == key.len ? find_file(session, key.data) : NULL;
     ls_buf_release(&key);
-    if (!file) return reply_text(request->http, 404, "There is no such file in the site.\n");
+    if (!file) return ls_reply_text(request->http, 404, "There is no such file in the site.\n");
     char number[24], *words[MAX_WORDS];
     snprintf(number, sizeof number, "%lld", (long long)line);
     size_t count = split_template(request->web->server->config.editor, file, number, words);
@@ -131,28 +131,28 @@ static int open_file(struct request *request, struct session *session, const str
     for (size_t i = 0; i < count; i++)
         ls_free(words[i]);
     ls_free(file);
-    if (!ok) return reply_text(request->http, 500, "The editor could not be started.\n");
-    struct reply reply;
-    reply_init(&reply, 204, NULL);
-    return reply_send(&reply, request->http);
+    if (!ok) return ls_reply_text(request->http, 500, "The editor could not be started.\n");
+    struct ls_reply reply;
+    ls_reply_init(&reply, 204, NULL);
+    return ls_reply_send(&reply, request->http);
 }
 
-int ls__editor_open(struct request *request)
+int ls__editor_open(struct ls_request *request)
 {
     struct ls_server *server = request->web->server;
     char id[LS_RANDOM_ID + 1];
-    if (strcmp(request->info->request_method, "POST") != 0) return reply_not_allowed(request, "POST");
-    if (!server->config.watch || !server->config.editor || !request_is_local(&server->web, request->info))
-        return reply_text(
+    if (strcmp(request->info->request_method, "POST") != 0) return ls_reply_not_allowed(request, "POST");
+    if (!server->config.watch || !server->config.editor || !ls_request_is_local(&server->web, request->info))
+        return ls_reply_text(
             request->http, 403,
             "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
             "when LSESS_EDITOR names an editor.\n");
-    int len = request_param(request, "session", id, sizeof id);
+    int len = ls_request_param(request, "session", id, sizeof id);
     struct session *session = len > 0 ? ls__manager_find(server->manager, id, (size_t)len) : NULL;
-    if (!session) return reply_text(request->http, 404, "There is no such session.\n");
+    if (!session) return ls_reply_text(request->http, 404, "There is no such session.\n");
     struct ls_buf body = LS_BUF_INIT;
-    int status = request_body(request, MAX_BODY, &body) < 0
-                     ? reply_text(request->http, 400, "The request cannot be read.\n")
+    int status = ls_request_body(request, MAX_BODY, &body) < 0
+                     ? ls_reply_text(request->http, 400, "The request cannot be read.\n")
                      : open_file(request, session, &body);
     ls_buf_release(&body);
     ls__session_unref(session);

@@ -18,7 +18,7 @@ static bool is_id(const char *text, size_t len)
     return len == LS_RANDOM_ID && strspn(text, "0123456789abcdef") >= len;
 }
 
-static int route_rest(struct request *request)
+static int route_rest(struct ls_request *request)
 {
     const char *first = request->path + 1;
     size_t len = strcspn(first, "/");
@@ -30,15 +30,15 @@ static int route_rest(struct request *request)
     }
     /* P18: the two listings of a session that is gone are static paths, which do not exist. */
     if (is_id(first, len) && request->get) return ls__pages_gone(request);
-    return static_serve(request);
+    return ls_http_static_serve(request);
 }
 
-static int route(struct request *request)
+static int route(struct ls_request *request)
 {
     const char *path = request->path;
     if (strcmp(path, "/") == 0) return ls__pages_root(request);
-    if (strcmp(path, "/api") == 0) return reply_redirect(request, "/api/");
-    if (strcmp(path, "/ws") == 0) return reply_redirect(request, "/ws/");
+    if (strcmp(path, "/api") == 0) return ls_reply_redirect(request, "/api/");
+    if (strcmp(path, "/ws") == 0) return ls_reply_redirect(request, "/ws/");
     if (strcmp(path, "/api/open") == 0) return ls__editor_open(request);
     if (strncmp(path, "/api/", 5) == 0) return ls__api_handle(request, path + 5);
     if (strncmp(path, "/ws/", 4) == 0) return ls__websocket_begin(request);
@@ -50,55 +50,55 @@ static int route(struct request *request)
 /* Before civetweb closes the connection of a request that may still be on its way. */
 static void end_early(struct mg_connection *http)
 {
-    int fd = descriptor_find(mg_get_request_info(http));
-    if (fd >= 0) descriptor_linger(fd, LINGER_MS);
+    int fd = ls_http_descriptor(mg_get_request_info(http));
+    if (fd >= 0) ls_http_linger(fd, LS_LINGER_MS);
 }
 
 int ls__http_error(struct mg_connection *http, int status, const char *message)
 {
     (void)message;
-    request_end();
-    reply_text(http, status < 500 ? 400 : status,
-               "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
+    ls_request_end();
+    ls_reply_text(http, status < 500 ? 400 : status,
+                  "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
     end_early(http);
     return 0;
 }
 
 static int answer(struct mg_connection *http)
 {
-    struct web *web = mg_get_user_data(mg_get_context(http));
+    struct ls_web *web = mg_get_user_data(mg_get_context(http));
     struct ls_server *server = web->server;
     const struct mg_request_info *info = mg_get_request_info(http);
     char decoded[MAX_PATH], canonical[MAX_PATH + 2];
-    const char *fault = request_begin(info);
-    if (fault) return reply_text(http, 400, "%s", fault);
-    if (!ls__server_await_start(server)) return reply_text(http, 503, "The server is stopping.\n");
-    if (web->tls && tls_origin_of(web->tls, info->remote_port) == TLS_NOT_OURS)
-        return reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
+    const char *fault = ls_request_begin(info);
+    if (fault) return ls_reply_text(http, 400, "%s", fault);
+    if (!ls__server_await_start(server)) return ls_reply_text(http, 503, "The server is stopping.\n");
+    if (web->tls && ls_tls_origin_of(web->tls, info->remote_port) == LS_TLS_NOT_OURS)
+        return ls_reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
     const char *raw = info->local_uri_raw;
-    if (!raw || raw[0] != '/') return reply_text(http, 400, "The address is not one of this server.\n");
-    if (strlen(raw) >= sizeof decoded) return reply_text(http, 414, "The address is too long.\n");
-    if (percent_decode(raw, strlen(raw), decoded, sizeof decoded, false) < 0)
-        return reply_text(http, 400, "The address is not well formed.\n");
+    if (!raw || raw[0] != '/') return ls_reply_text(http, 400, "The address is not one of this server.\n");
+    if (strlen(raw) >= sizeof decoded) return ls_reply_text(http, 414, "The address is too long.\n");
+    if (ls_http_percent_decode(raw, strlen(raw), decoded, sizeof decoded, false) < 0)
+        return ls_reply_text(http, 400, "The address is not well formed.\n");
     bool upgrade = mg_get_header(http, "Upgrade");
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
     struct ls_buf text = LS_BUF_INIT;
-    const char *refusal = origin_refusal(web, info, upgrade || !(get || head), &text);
+    const char *refusal = ls_http_origin_refusal(web, info, upgrade || !(get || head), &text);
     if (refusal) {
-        int status = reply_text(http, 403, "%s", refusal);
+        int status = ls_reply_text(http, 403, "%s", refusal);
         ls_buf_release(&text);
         return status;
     }
-    struct request request = {
+    struct ls_request request = {
         .web = web, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
-    request_canonical(decoded, canonical);
-    if (strcmp(decoded, canonical) != 0) return reply_redirect(&request, canonical);
+    ls_request_canonical(decoded, canonical);
+    if (strcmp(decoded, canonical) != 0) return ls_reply_redirect(&request, canonical);
     return route(&request);
 }
 
 int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
-    if (status > 0 && request_body_left()) end_early(http);
+    if (status > 0 && ls_request_body_left()) end_early(http);
     return status;
 }

@@ -223,7 +223,7 @@ static void queue_frame(struct socket *socket, const struct out_frame *frame)
 static void send_locked(struct socket *socket, int opcode, struct ls_bytes *payload)
 {
     struct out_frame frame = {.bytes = payload};
-    frame.head_len = ws_frame_head(frame.head, opcode, ls_bytes_len(payload));
+    frame.head_len = ls_http_ws_frame_head(frame.head, opcode, ls_bytes_len(payload));
     if (is_over_limit(socket, ls_bytes_len(payload))) {
         ls_log_session(
             0, socket->session->vended,
@@ -281,7 +281,7 @@ void ls__outbox_close(struct socket *socket, int code, const char *reason)
     struct ls_bytes *payload = ls_bytes_new(text, code == 0 ? 0 : len);
     pthread_mutex_lock(&socket->send_lock);
     bool first = socket->fd >= 0 && !socket->close_sent && !socket->cut;
-    if (first && payload) send_locked(socket, WS_CLOSE, payload);
+    if (first && payload) send_locked(socket, LS_WS_CLOSE, payload);
     if (first) arm_close_wait(socket);
     socket->close_sent = true;
     pthread_mutex_unlock(&socket->send_lock);

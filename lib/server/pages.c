@@ -43,14 +43,14 @@ static struct ls_bytes *fill_page(const char *name, const char *const *pairs)
     return filled;
 }
 
-static int send_page(struct request *request, int status, struct ls_bytes *page)
+static int send_page(struct ls_request *request, int status, struct ls_bytes *page)
 {
-    struct reply reply;
-    reply_init(&reply, status, HTML);
-    reply_header(&reply, "Cache-Control", "no-store");
+    struct ls_reply reply;
+    ls_reply_init(&reply, status, HTML);
+    ls_reply_header(&reply, "Cache-Control", "no-store");
     reply.body = ls_bytes_data(page);
     reply.len = ls_bytes_len(page);
-    reply_send(&reply, request->http);
+    ls_reply_send(&reply, request->http);
     ls_bytes_unref(page);
     return status;
 }
@@ -58,11 +58,11 @@ static int send_page(struct request *request, int status, struct ls_bytes *page)
 /* --- GET / (P3–P6) --- */
 
 /* P4: no trace is left; with hot reload the page shows what went wrong and waits for the next save (L34, H36). */
-static int start_failed(struct request *request, const struct ls_err *err)
+static int start_failed(struct ls_request *request, const struct ls_err *err)
 {
     if (err->code == LS_ECLOSED || err->code == LS_EBUSY ||
         (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions")))
-        return reply_text(request->http, 503, "%s\n", ls_err_text(err));
+        return ls_reply_text(request->http, 503, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
     if (request->web->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
@@ -74,31 +74,31 @@ static int start_failed(struct request *request, const struct ls_err *err)
         struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
         if (page) return send_page(request, 500, page);
     }
-    return reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
+    return ls_reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
 }
 
-int ls__pages_root(struct request *request)
+int ls__pages_root(struct ls_request *request)
 {
-    struct reply reply;
-    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
+    struct ls_reply reply;
+    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
     if (request->head) {
-        reply_init(&reply, 200, HTML);
-        return reply_send(&reply, request->http);
+        ls_reply_init(&reply, 200, HTML);
+        return ls_reply_send(&reply, request->http);
     }
-    if (!request_is_navigation(request->web, request->info))
-        return reply_text(
+    if (!ls_request_is_navigation(request->web, request->info))
+        return ls_reply_text(
             request->http, 403,
             "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
             "page of another origin show it in a frame.\n");
     LS_ERR(err);
     struct session *session = ls__manager_create(request->web->server->manager, &err);
     if (!session) return start_failed(request, &err);
-    reply_init(&reply, 302, NULL);
-    reply_header(&reply, "Location", "/%s", session->id);
-    origin_grant(request, &reply.headers);
-    reply_header(&reply, "Cache-Control", "no-store");
+    ls_reply_init(&reply, 302, NULL);
+    ls_reply_header(&reply, "Location", "/%s", session->id);
+    ls_http_origin_grant(request, &reply.headers);
+    ls_reply_header(&reply, "Cache-Control", "no-store");
     ls__session_unref(session);
-    return reply_send(&reply, request->http);
+    return ls_reply_send(&reply, request->http);
 }
 
 /* --- /ID (P8, P9, PX46) --- */
@@ -115,38 +115,38 @@ static size_t meta_place(const char *page, size_t len)
     return end && (size_t)(end + 1 - page) <= len ? (size_t)(end + 1 - page) : 0;
 }
 
-static void set_cookie(struct request *request, const struct session *session, struct reply *reply)
+static void set_cookie(struct ls_request *request, const struct session *session, struct ls_reply *reply)
 {
     /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the
      * host. */
     const char *secure = request->web->tls ? "; Secure" : "";
-    reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
-    reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id,
-                 secure);
+    ls_reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
+    ls_reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id,
+                    secure);
 }
 
-static int send_index(struct request *request, struct session *session)
+static int send_index(struct ls_request *request, struct session *session)
 {
-    struct ls_bytes *index = static_index(request->web);
+    struct ls_bytes *index = ls_http_static_index(request->web);
     const char *text = ls_bytes_data(index);
     struct ls_buf page = LS_BUF_INIT;
     size_t place = meta_place(text, ls_bytes_len(index));
     ls_buf_add(&page, text, place);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
-    static_preloads(request->web, text, &page);
+    ls_http_static_preloads(request->web, text, &page);
     ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
     ls_bytes_unref(index);
     char etag[32];
     snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", ls_hash(ls_buf_text(&page), page.len));
-    struct reply reply;
-    bool same = static_not_modified(request, etag, 0);
-    reply_init(&reply, same ? 304 : 200, HTML);
+    struct ls_reply reply;
+    bool same = ls_http_static_not_modified(request, etag, 0);
+    ls_reply_init(&reply, same ? 304 : 200, HTML);
     set_cookie(request, session, &reply);
-    reply_header(&reply, "Cache-Control", "no-cache");
-    reply_header(&reply, "ETag", "%s", etag);
+    ls_reply_header(&reply, "Cache-Control", "no-cache");
+    ls_reply_header(&reply, "ETag", "%s", etag);
     reply.body = ls_buf_text(&page);
     reply.len = page.len;
-    int status = reply_send(&reply, request->http);
+    int status = ls_reply_send(&reply, request->http);
     ls_buf_release(&page);
     return status;
 }
@@ -165,13 +165,13 @@ static void take_listing(struct session *session, void *arg)
     listing->rc = ls_backend_listing(session->backend, listing->diag, &listing->json, &listing->changes);
 }
 
-static int send_listing(struct request *request, struct session *session)
+static int send_listing(struct ls_request *request, struct session *session)
 {
     char diag[16];
     int64_t level = -1;
-    int given = request_param(request, "diag", diag, sizeof diag);
-    if (given != PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
-        return reply_text(request->http, 400, "diag is a whole number.\n");
+    int given = ls_request_param(request, "diag", diag, sizeof diag);
+    if (given != LS_PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
+        return ls_reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
     int rc = ls__session_call(session, take_listing, &listing, ls__session_patience(request->web->server)), status;
     if (rc < 0 || listing.rc < 0) {
@@ -180,35 +180,35 @@ static int send_listing(struct request *request, struct session *session)
                               : listing.rc == LS_ELIMIT ? "The listing is too large; --max-outbox allows more."
                                                         : "The session has no tracker.");
     } else {
-        struct reply reply;
-        reply_init(&reply, 200, "application/json");
-        reply_header(&reply, "X-Change-Count", "%" PRIu64, listing.changes);
-        reply_header(&reply, "Cache-Control", "no-store");
+        struct ls_reply reply;
+        ls_reply_init(&reply, 200, "application/json");
+        ls_reply_header(&reply, "X-Change-Count", "%" PRIu64, listing.changes);
+        ls_reply_header(&reply, "Cache-Control", "no-store");
         reply.body = ls_buf_text(&listing.json);
         reply.len = listing.json.len;
-        status = reply_send(&reply, request->http);
+        status = ls_reply_send(&reply, request->http);
     }
     ls_buf_release(&listing.json);
     return status;
 }
 
-static int send_variable_browser(struct request *request)
+static int send_variable_browser(struct ls_request *request)
 {
     static const char *const none[] = {NULL};
     struct ls_bytes *page = fill_page("templates/pages/variables.html", none);
     return page ? send_page(request, 200, page)
-                : reply_text(request->http, 404, "This build has no variable browser.\n");
+                : ls_reply_text(request->http, 404, "This build has no variable browser.\n");
 }
 
-int ls__pages_session(struct request *request, struct session *session, const char *rest)
+int ls__pages_session(struct ls_request *request, struct session *session, const char *rest)
 {
-    if (!request->get) return reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
     if (strcmp(rest, "/variables.json") == 0) return send_listing(request, session);
     return send_index(request, session);
 }
 
-int ls__pages_gone(struct request *request)
+int ls__pages_gone(struct ls_request *request)
 {
     static const char *const none[] = {NULL};
     struct ls_bytes *page = fill_page("templates/pages/session-gone.html", none);

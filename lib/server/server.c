@@ -188,7 +188,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
 static int try_port(struct ls_server *server, int port, struct ls_err *err)
 {
     if (server->web.tls) {
-        int bound = tls_listen(server->web.tls, server->web.address, port, server->web.http_port);
+        int bound = ls_tls_listen(server->web.tls, server->web.address, port, server->web.http_port);
         if (bound < 0 && bound != -EADDRINUSE)
             return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(-bound));
         server->web.port = bound;
@@ -465,7 +465,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->executor = ls_executor_open(config->workers, 64, err);
     if (!server->executor) return LS_EIO;
     ls_alarm_init(&server->heartbeat, server->executor, ls__websocket_beat, server);
-    ls_alarm_init(&server->web.bodies_late, server->executor, bodies_look, &server->web);
+    ls_alarm_init(&server->web.bodies_late, server->executor, ls_http_bodies_look, &server->web);
     ls_alarm_init(&server->trim, server->executor, ls__server_trim, server);
     ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
     ls_log_fold_timer(unfold_at, &server->unfold);
@@ -511,7 +511,7 @@ static int open_http(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
     if (config->cert) {
-        server->web.tls = tls_open(config->cert, config->key, config->max_connections, err);
+        server->web.tls = ls_tls_open(config->cert, config->key, config->max_connections, err);
         if (!server->web.tls || !start_http(server, "127.0.0.1", 0, err)) return LS_EINVAL;
     }
     return listen_on(server, err);
@@ -525,15 +525,15 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         return NULL;
     }
     server->config = *config;
-    server->web = (struct web){.server = server,
-                               .site = &server->site,
-                               .client_builtin = config->client_builtin,
-                               .watch = config->watch,
-                               .host = config->host,
-                               .allow_origins = config->allow_origins,
-                               .embedders = config->embedders,
-                               .lua_property = config->lua_property,
-                               .body_ms = config->body_ms};
+    server->web = (struct ls_web){.server = server,
+                                  .site = &server->site,
+                                  .client_builtin = config->client_builtin,
+                                  .watch = config->watch,
+                                  .host = config->host,
+                                  .allow_origins = config->allow_origins,
+                                  .embedders = config->embedders,
+                                  .lua_property = config->lua_property,
+                                  .body_ms = config->body_ms};
     pthread_mutex_init(&server->start_lock, NULL);
     pthread_cond_init(&server->started, NULL);
     pthread_mutex_init(&server->sockets_lock, NULL);
@@ -544,7 +544,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0) rc = resolve_host(server, err);
-    if (rc == 0) rc = origin_open(&server->web, err);
+    if (rc == 0) rc = ls_http_origin_open(&server->web, err);
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
      * until the server is ready. */
     if (rc == 0) rc = open_http(server, err);
@@ -553,7 +553,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
         ls_server_stop(server);
         return NULL;
     }
-    origin_announce(&server->web);
+    ls_http_origin_announce(&server->web);
     warn_of_owner(server);
     ls__server_set_phase(server, PHASE_RUNNING);
     return server;
@@ -664,7 +664,7 @@ bool ls_server_stop(struct ls_server *server)
         wake_http(server);
         mg_stop(server->civetweb);
     }
-    tls_close(server->web.tls);
+    ls_tls_close(server->web.tls);
     ls__control_close(server->control);
     if (server->manager) ls__manager_wait(server->manager);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader

@@ -30,7 +30,7 @@ struct identity;
 struct ls_server {
     /* -- immutable after open */
     struct ls_server_config config;
-    struct web web; /* what HTTP has to know; civetweb's user data */
+    struct ls_web web; /* what HTTP has to know; civetweb's user data */
     struct ls_site site;
     char *display_host; /* in the URL: [::1], 127.0.0.1, localhost */
     char *url;
@@ -314,7 +314,7 @@ size_t ls__socket_list(struct ls_server *server, const struct session *session, 
 void ls__websocket_install(struct ls_server *server);
 /** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been
  * answered */
-int ls__websocket_begin(struct request *request);
+int ls__websocket_begin(struct ls_request *request);
 /** civetweb closes a connection, of whatever kind. */
 void ls__websocket_abandon(const struct mg_connection *http);
 /** Send a close frame to every socket of a session (P33), or of the server with NULL. Any thread. */
@@ -352,21 +352,21 @@ int ls__http_error(struct mg_connection *http, int status, const char *message);
 /* pages.c, web_api.c, editor.c: each answers a request and returns the status */
 
 /** `GET /` (P3–P6). */
-int ls__pages_root(struct request *request);
+int ls__pages_root(struct ls_request *request);
 /** /SESSION and what is below it (P8–P16). @param rest  of the path, behind the id */
-int ls__pages_session(struct request *request, struct session *session, const char *rest);
+int ls__pages_session(struct ls_request *request, struct session *session, const char *rest);
 /** An id that is none of a session (P8, F219). */
-int ls__pages_gone(struct request *request);
+int ls__pages_gone(struct ls_request *request);
 
 /** /api/TYPE (P24, P25, P118). */
-int ls__api_handle(struct request *request, const char *type);
+int ls__api_handle(struct ls_request *request, const char *type);
 /** Answer with a JSON object that has the member `error`. @return the status */
-int ls__api_fail(struct request *request, int status, const char *message);
+int ls__api_fail(struct ls_request *request, int status, const char *message);
 /** End the identities of a session that ends. Owner thread. */
 void ls__api_release_session(struct session *session);
 
 /** /api/open: show a file in the editor (C2, LSESS_EDITOR). */
-int ls__editor_open(struct request *request);
+int ls__editor_open(struct ls_request *request);
 
 /* --- reload.c --- */
 

@@ -272,7 +272,7 @@ static bool wait_ready(struct identity *identity, int64_t until)
 }
 
 /* P118: a waiting poll holds a thread of the HTTP server, so only some may. */
-static void poll_messages(struct request *request, struct session *session, struct api_call *call, int64_t wait_ms)
+static void poll_messages(struct ls_request *request, struct session *session, struct api_call *call, int64_t wait_ms)
 {
     struct ls_server *server = request->web->server;
     if (wait_ms > MAX_WAIT_MS) wait_ms = MAX_WAIT_MS;
@@ -288,18 +288,18 @@ static void poll_messages(struct request *request, struct session *session, stru
     call->identity = NULL;
 }
 
-static int send_json(struct request *request, int status, const char *text, size_t len)
+static int send_json(struct ls_request *request, int status, const char *text, size_t len)
 {
-    struct reply reply;
-    reply_init(&reply, status, "application/json");
-    reply_header(&reply, "Cache-Control", "no-store");
-    if (status == 405) reply_header(&reply, "Allow", "POST");
+    struct ls_reply reply;
+    ls_reply_init(&reply, status, "application/json");
+    ls_reply_header(&reply, "Cache-Control", "no-store");
+    if (status == 405) ls_reply_header(&reply, "Allow", "POST");
     reply.body = text;
     reply.len = len;
-    return reply_send(&reply, request->http);
+    return ls_reply_send(&reply, request->http);
 }
 
-int ls__api_fail(struct request *request, int status, const char *message)
+int ls__api_fail(struct ls_request *request, int status, const char *message)
 {
     struct ls_buf text = LS_BUF_INIT;
     write_error(&text, message);
@@ -309,7 +309,7 @@ int ls__api_fail(struct request *request, int status, const char *message)
 }
 
 /* A request, or its answer, for which the session has no room (L5). */
-static int send_full(struct request *request)
+static int send_full(struct ls_request *request)
 {
     char text[160];
     snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
@@ -318,11 +318,11 @@ static int send_full(struct request *request)
 }
 
 /* P25: the parameter, else the cookie. */
-static struct session *find_session(struct request *request)
+static struct session *find_session(struct ls_request *request)
 {
     char id[256];
-    int len = request_param(request, "session", id, sizeof id);
-    if (len == PARAM_MISSING) len = request_cookie_session(request, id, sizeof id);
+    int len = ls_request_param(request, "session", id, sizeof id);
+    if (len == LS_PARAM_MISSING) len = ls_request_cookie_session(request, id, sizeof id);
     struct session *session = len > 0 ? ls__manager_find(request->web->server->manager, id, (size_t)len) : NULL;
     if (session && !ls__manager_join(request->web->server->manager, session)) {
         ls__session_unref(session);
@@ -331,13 +331,13 @@ static struct session *find_session(struct request *request)
     return session;
 }
 
-static int handle_body(struct request *request, struct session *session, const char *type, const struct ls_buf *body)
+static int handle_body(struct ls_request *request, struct session *session, const char *type, const struct ls_buf *body)
 {
     char token[TOKEN_SIZE] = "";
-    if (request_param(request, "client", token, sizeof token) == PARAM_MALFORMED)
+    if (ls_request_param(request, "client", token, sizeof token) == LS_PARAM_MALFORMED)
         return ls__api_fail(request, 400, "The parameter client is too long or not well formed.");
     struct api_call call = {.token = token,
-                            .rights = request_rights(request->web, request->info),
+                            .rights = ls_request_rights(request->web, request->info),
                             .type = type,
                             .body = body,
                             .answer = LS_BUF_INIT};
@@ -364,14 +364,14 @@ static int handle_body(struct request *request, struct session *session, const c
     return call.status;
 }
 
-int ls__api_handle(struct request *request, const char *type)
+int ls__api_handle(struct ls_request *request, const char *type)
 {
     if (strcmp(request->info->request_method, "POST") != 0)
         return ls__api_fail(request, 405, "This address takes POST only.");
     struct session *session = find_session(request);
     if (!session) return ls__api_fail(request, 404, "There is no such session.");
     struct ls_buf body = LS_BUF_INIT;
-    int rc = request_body(request, request->web->server->config.max_frame, &body), status;
+    int rc = ls_request_body(request, request->web->server->config.max_frame, &body), status;
     if (rc == LS_ELIMIT)
         status = ls__api_fail(request, 413, "The body is larger than --max-frame allows.");
     else if (rc < 0)

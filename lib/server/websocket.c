@@ -32,7 +32,7 @@ enum { KEEP_BUFFER = 65536, MAX_WAITING_FRAMES = 256, DRAIN_MS = 2000, MISSED_PI
 
 static void send_text(void *ctx, struct ls_bytes *frame)
 {
-    ls__outbox_send(ctx, WS_TEXT, frame);
+    ls__outbox_send(ctx, LS_WS_TEXT, frame);
 }
 
 static void drop_socket(void *arg)
@@ -141,7 +141,7 @@ static bool refuse_unkept(struct socket *socket)
     ls_buf_release(&text);
     if (!frame) return fail_socket(socket, 1011, "out of memory");
     ls_log_session(1, socket->session->vended, "%s", reason);
-    ls__outbox_send(socket, WS_TEXT, frame);
+    ls__outbox_send(socket, LS_WS_TEXT, frame);
     ls_bytes_unref(frame);
     return true;
 }
@@ -188,21 +188,21 @@ static bool take_close(struct socket *socket, const char *data, size_t len)
 
 static bool take_control(struct socket *socket, int opcode, const char *data, size_t len)
 {
-    if (opcode == WS_CLOSE) return take_close(socket, data, len);
-    if (opcode == WS_PING) {
+    if (opcode == LS_WS_CLOSE) return take_close(socket, data, len);
+    if (opcode == LS_WS_PING) {
         struct ls_bytes *payload = ls_bytes_new(data, len);
-        if (payload) ls__outbox_send(socket, WS_PONG, payload);
+        if (payload) ls__outbox_send(socket, LS_WS_PONG, payload);
         ls_bytes_unref(payload);
         return true;
     }
-    return opcode == WS_PONG ? true : fail_socket(socket, 1002, "unknown opcode");
+    return opcode == LS_WS_PONG ? true : fail_socket(socket, 1002, "unknown opcode");
 }
 
 /* One frame, unmasked. @return false when the connection is to end */
 static bool take_frame(struct socket *socket, bool fin, int opcode, const char *data, size_t len)
 {
     if (opcode >= 8) return take_control(socket, opcode, data, len);
-    if (opcode > WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
+    if (opcode > LS_WS_BINARY || (opcode == 0) != (socket->message_opcode != 0))
         return fail_socket(socket, 1002, "a frame is out of order");
     if (fin && opcode != 0) return take_message(socket, data, len);
     if (opcode != 0) socket->message_opcode = opcode;
@@ -253,7 +253,7 @@ static int take_one(struct socket *socket, char *data, size_t len, size_t *used,
     if (is_too_large(socket, opcode, payload) || payload > SIZE_MAX / 2) return refuse_too_large(socket) ? 1 : -1;
     *need = head_len + (size_t)payload;
     if (len < *need) return 0;
-    ws_unmask(data + head_len, (size_t)payload, head + 2 + width);
+    ls_http_ws_unmask(data + head_len, (size_t)payload, head + 2 + width);
     *used = *need;
     return take_frame(socket, fin, opcode, data + head_len, (size_t)payload) ? 1 : -1;
 }
@@ -307,7 +307,7 @@ static void read_socket(struct socket *socket, int fd)
         atomic_store(&socket->pings_unanswered, 0);
     }
     /* What the peer still sends is thrown away until it has seen the close frame. */
-    descriptor_linger(fd, DRAIN_MS);
+    ls_http_linger(fd, DRAIN_MS);
 }
 
 /* --- handshake --- */
@@ -319,23 +319,23 @@ static struct session *find_target(struct ls_server *server, const char *path)
     return strncmp(path, "/ws/", 4) == 0 ? ls__manager_find(server->manager, id, strcspn(id, "/")) : NULL;
 }
 
-int ls__websocket_begin(struct request *request)
+int ls__websocket_begin(struct ls_request *request)
 {
     struct mg_connection *http = request->http;
     const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
-    bool upgrade = header_has(mg_get_header(http, "Connection"), "upgrade") &&
-                   header_has(mg_get_header(http, "Upgrade"), "websocket");
+    bool upgrade = ls_http_header_has(mg_get_header(http, "Connection"), "upgrade") &&
+                   ls_http_header_has(mg_get_header(http, "Upgrade"), "websocket");
     struct session *session = find_target(request->web->server, request->path);
     bool known = session;
     ls__session_unref(session);
-    if (!known) return reply_text(http, 404, "There is no such session.\n");
-    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ws_is_key(key))
-        return reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
+    if (!known) return ls_reply_text(http, 404, "There is no such session.\n");
+    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ls_http_ws_is_key(key))
+        return ls_reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
     if (!version || strcmp(version, "13") != 0) {
-        struct reply reply;
-        reply_init(&reply, 426, "text/plain; charset=utf-8");
-        reply_header(&reply, "Sec-WebSocket-Version", "13");
-        return reply_send(&reply, http);
+        struct ls_reply reply;
+        ls_reply_init(&reply, 426, "text/plain; charset=utf-8");
+        ls_reply_header(&reply, "Sec-WebSocket-Version", "13");
+        return ls_reply_send(&reply, http);
     }
     return 0;
 }
@@ -348,7 +348,7 @@ static int refuse_full(struct ls_server *server, struct mg_connection *http, con
     if ((before == 0 || now - before > ls_ms(60000)) &&
         atomic_compare_exchange_strong(&server->limit_logged_ns, &before, now))
         ls_log(0, "A page is refused: %s has %d connections, the limit of %s.", limit, max, option);
-    return reply_text(http, 503, "%s has %d connections, the limit of %s.\n", limit, max, option);
+    return ls_reply_text(http, 503, "%s has %d connections, the limit of %s.\n", limit, max, option);
 }
 
 /* Count one more, if the limit (0 = none) allows. */
@@ -374,7 +374,7 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct session *session = find_target(server, info->local_uri_raw);
     if (!session || !ls__manager_join(server->manager, session)) {
         ls__session_unref(session);
-        reply_text(http, 404, "There is no such session.\n");
+        ls_reply_text(http, 404, "There is no such session.\n");
         return 1;
     }
     const struct ls_server_config *config = &server->config;
@@ -384,16 +384,16 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
         atomic_fetch_sub(&server->sockets_open, 1);
         refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
-        int fd = descriptor_find(info);
+        int fd = ls_http_descriptor(info);
         struct socket *socket =
-            fd >= 0 ? ls__socket_new(server, session, fd, request_rights(&server->web, info)) : NULL;
+            fd >= 0 ? ls__socket_new(server, session, fd, ls_request_rights(&server->web, info)) : NULL;
         if (socket) {
             mg_set_user_connection_data(http, socket);
             ls__session_unref(session);
             return 0;
         }
         leave(server, session);
-        reply_text(http, 503, "The connection cannot be served.\n");
+        ls_reply_text(http, 503, "The connection cannot be served.\n");
     }
     ls__session_unref(session);
     return 1;
@@ -533,11 +533,11 @@ static int64_t beat(struct socket *socket, struct ls_bytes *empty_array, int64_t
             return now + period;
         }
         struct ls_bytes *nothing = ls_bytes_new("", 0);
-        if (nothing) ls__outbox_send(socket, WS_PING, nothing);
+        if (nothing) ls__outbox_send(socket, LS_WS_PING, nothing);
         ls_bytes_unref(nothing);
-        ls__outbox_send(socket, WS_TEXT, empty_array);
+        ls__outbox_send(socket, LS_WS_TEXT, empty_array);
     } else if (now - atomic_load(&socket->last_out_ns) >= period) {
-        ls__outbox_send(socket, WS_TEXT, empty_array);
+        ls__outbox_send(socket, LS_WS_TEXT, empty_array);
     }
     int64_t next_in = in + period * (1 + atomic_load(&socket->pings_unanswered)),
             next_out = atomic_load(&socket->last_out_ns) + period;

@@ -160,20 +160,20 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
     ls__peer_seams.uid = give_uid;
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct asked *asked = &table[i];
-        struct web web = {.loopback = !asked->everywhere,
-                          .host = "127.0.0.1",
-                          .allow_origins = asked->origins,
-                          .lua_property = asked->lua_property};
+        struct ls_web web = {.loopback = !asked->everywhere,
+                             .host = "127.0.0.1",
+                             .allow_origins = asked->origins,
+                             .lua_property = asked->lua_property};
         struct mg_request_info info;
         char headers[256];
         strcpy(headers, asked->headers);
         fill_request(&info, asked, headers);
         peers_uid = (int64_t[]){geteuid(), 0, geteuid() + 1, -1}[asked->user];
-        bool local = request_is_local(&web, &info);
+        bool local = ls_request_is_local(&web, &info);
         if (local != asked->expected)
             fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers,
                      local ? "let in" : "refused");
-        struct ls_rights rights = request_rights(&web, &info);
+        struct ls_rights rights = ls_request_rights(&web, &info);
         assert_int_equal(rights.source, local);
         assert_int_equal(rights.lua, asked->lua_property > 0 || (asked->lua_property < 0 && local));
     }
@@ -183,7 +183,7 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
 static void Q3_more_headers_than_can_be_seen(void **state)
 {
     (void)state;
-    struct web web = {.loopback = true, .host = "127.0.0.1"};
+    struct ls_web web = {.loopback = true, .host = "127.0.0.1"};
     const struct asked ours = {.expected = true, PAGE(OURS)};
     char headers[256];
     struct mg_request_info info;
@@ -192,9 +192,9 @@ static void Q3_more_headers_than_can_be_seen(void **state)
     peers_uid = geteuid();
     while (info.num_headers < MG_MAX_HEADERS - 1)
         info.http_headers[info.num_headers++] = (struct mg_header){"X-Any", "1"};
-    assert_true(request_is_local(&web, &info));
+    assert_true(ls_request_is_local(&web, &info));
     info.http_headers[info.num_headers++] = (struct mg_header){"X-Any", "1"};
-    assert_false(request_is_local(&web, &info));
+    assert_false(ls_request_is_local(&web, &info));
 }
 
 int main(void)

@@ -90,12 +90,12 @@ static void close_pair(struct pair *pair)
 
 static int64_t uid_of(const struct pair *pair)
 {
-    return peer_uid(pair->client_address, pair->client_port, pair->server_address, pair->server_port);
+    return ls__peer_uid(pair->client_address, pair->client_port, pair->server_address, pair->server_port);
 }
 
 static void if_it_is_told(void (*check)(void))
 {
-    if (peer_can_tell())
+    if (ls__peer_can_tell())
         check();
     else
         print_message("SKIPPED: this system does not tell\n");
@@ -115,13 +115,13 @@ static void check_own(void)
             continue;
         }
         if (uid_of(&pair) != geteuid()) fail_msg("a connection to %s from %s", ends[i][0], ends[i][1]);
-        assert_true(peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
+        assert_true(ls__peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
         /* Exactly this connection: no other port, no other address, and not the one that listens there. */
-        assert_int_equal(peer_uid(pair.client_address, pair.client_port ^ 1, pair.server_address, pair.server_port),
+        assert_int_equal(ls__peer_uid(pair.client_address, pair.client_port ^ 1, pair.server_address, pair.server_port),
                          -1);
-        assert_int_equal(peer_uid("127.9.9.9", pair.client_port, pair.server_address, pair.server_port), -1);
-        assert_int_equal(peer_uid("", pair.client_port, pair.server_address, pair.server_port), -1);
-        assert_int_equal(peer_uid(pair.server_address, pair.server_port, pair.client_address, 1), -1);
+        assert_int_equal(ls__peer_uid("127.9.9.9", pair.client_port, pair.server_address, pair.server_port), -1);
+        assert_int_equal(ls__peer_uid("", pair.client_port, pair.server_address, pair.server_port), -1);
+        assert_int_equal(ls__peer_uid(pair.server_address, pair.server_port, pair.client_address, 1), -1);
         close_pair(&pair);
     }
 }
@@ -143,7 +143,7 @@ static void check_closed(void)
     close(pair.client); /* the server's end is open: the kernel keeps the client's without an owner */
     pair.client = -1;
     assert_int_equal(uid_of(&pair), -1);
-    assert_false(peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
+    assert_false(ls__peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
     close_pair(&pair); /* and now it waits for what may still be under way (TIME_WAIT) */
     assert_int_equal(uid_of(&pair), -1);
 }
@@ -216,7 +216,7 @@ static void check_other(void)
     strcpy(pair.client_address, "127.0.0.1");
     pair.client_port = ntohs(((struct sockaddr_in *)&where)->sin_port);
     assert_int_equal(uid_of(&pair), NOBODY);
-    assert_false(peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
+    assert_false(ls__peer_is_user(pair.client_address, pair.client_port, pair.server_address, pair.server_port));
     close(go[0]);
     close(go[1]);
     close(done[0]);
