@@ -524,18 +524,18 @@ typedef void (*run_in_fn)(struct control_client *client, struct ls_control *requ
 static const struct {
     const char *name;
     run_fn run;
-    run_in_fn run_in;  /* instead: in one session */
-    const char *needs; /* this member, a text or a list */
+    run_in_fn run_in;                    /* instead: in one session */
+    const char *needs_text, *needs_list; /* a member of this name and kind */
 } commands[] = {
-    {"ping", run_ping, NULL, NULL},
-    {"sessions", run_sessions, NULL, NULL},
-    {"eval", NULL, run_eval, "code"},
-    {"complete", NULL, run_complete, "line"},
-    {"interrupt", NULL, run_interrupt, NULL},
-    {"unload", run_unload, NULL, "names"},
-    {"restart", NULL, run_restart, "session"},
-    {"reload", run_reload_command, NULL, NULL},
-    {"state", run_state, NULL, NULL},
+    {"ping", run_ping, NULL, NULL, NULL},
+    {"sessions", run_sessions, NULL, NULL, NULL},
+    {"eval", NULL, run_eval, "code", NULL},
+    {"complete", NULL, run_complete, "line", NULL},
+    {"interrupt", NULL, run_interrupt, NULL, NULL},
+    {"unload", run_unload, NULL, NULL, "names"},
+    {"restart", NULL, run_restart, "session", NULL},
+    {"reload", run_reload_command, NULL, NULL, NULL},
+    {"state", run_state, NULL, NULL, NULL},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
@@ -549,10 +549,12 @@ static void run_in_session(struct control_client *client, struct ls_control *req
     ls__session_unref(session);
 }
 
-static bool has_member(struct ls_control *request, const char *name)
+/* @return what the request lacks, NULL = nothing */
+static const char *missing_member(struct ls_control *request, const char *text, const char *list)
 {
-    const char *const *list;
-    return ls_control_text(request, name, NULL) || ls_control_list(request, name, &list) > 0;
+    const char *const *items;
+    if (text && !ls_control_text(request, text, NULL)) return text;
+    return list && ls_control_list(request, list, &items) == 0 ? list : NULL;
 }
 
 void ls__command_run(struct control_client *client, struct ls_control *request)
@@ -562,14 +564,17 @@ void ls__command_run(struct control_client *client, struct ls_control *request)
     size_t at = 0;
     while (at < COMMAND_COUNT && strcmp(name, commands[at].name) != 0)
         at++;
+    const char *missing =
+        at < COMMAND_COUNT ? missing_member(request, commands[at].needs_text, commands[at].needs_list) : NULL;
     if (!ls__server_await_start(ls__control_server(client))) {
         code = "busy";
         ls_buf_str(&text, "The server is stopping.");
     } else if (at == COMMAND_COUNT) {
         ls_buf_printf(&text, "There is no command '%.100s'.", name);
-    } else if (commands[at].needs && !has_member(request, commands[at].needs)) {
+    } else if (missing) {
         code = "bad-request";
-        ls_buf_printf(&text, "The command '%s' needs '%s'.", name, commands[at].needs);
+        ls_buf_printf(&text, "The command '%s' needs '%s', a %s.", name, missing,
+                      commands[at].needs_list ? "list" : "text");
     } else if (commands[at].run) {
         commands[at].run(client, request);
     } else {

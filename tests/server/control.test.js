@@ -265,6 +265,21 @@ test('C3 eval: errors have codes', async () => {
   assert.equal((await control.call('eval', {})).error.code, 'bad-request');
 });
 
+test('C3 a member of another kind than a command needs is none: no other session is meant by it', async () => {
+  const { session } = await control.call('eval', { session: 'new', code: 'KEPT = 1' });
+  for (const [cmd, fields] of [
+    ['restart', { session: ['999'] }],
+    ['restart', { session: [session] }],
+    ['eval', { code: ['return 1'] }],
+    ['complete', { line: ['KEPT'] }],
+    ['unload', { names: 'ship' }],
+  ]) {
+    const answer = await control.call(cmd, fields);
+    assert.equal(answer.error?.code, 'bad-request', `${cmd} ${JSON.stringify(fields)}: ${JSON.stringify(answer)}`);
+  }
+  assert.equal((await control.call('eval', { session, code: 'return KEPT' })).json, 1);
+});
+
 test('C3 interrupt ends a running evaluation', async () => {
   const { session } = await control.call('eval', { session: 'new', code: 'return 1' });
   const other = server.control();
