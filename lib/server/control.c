@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -386,13 +387,29 @@ static void take_client(struct control *control, int fd)
     }
 }
 
+static bool is_stopping(struct control *control)
+{
+    pthread_mutex_lock(&control->lock);
+    bool stopping = control->stopping;
+    pthread_mutex_unlock(&control->lock);
+    return stopping;
+}
+
+/* Until the socket is shut down. Without a descriptor left accept says so at once, and again: whoever wants to connect
+ * waits, and so does this thread. */
 static void *accept_clients(void *ctx)
 {
+    static const struct timespec nap = {.tv_nsec = 50000000};
     struct control *control = ctx;
-    int fd;
-    while ((fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno != EINVAL) /* has been shut down */
-        if (fd >= 0) take_client(control, fd);
-    return NULL;
+    for (;;) {
+        int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            take_client(control, fd);
+        else if (errno == EINVAL || is_stopping(control))
+            return NULL;
+        else
+            nanosleep(&nap, NULL);
+    }
 }
 
 /* --- opening and closing --- */
@@ -448,11 +465,13 @@ void ls__control_close(struct control *control)
 {
     if (!control) return;
     tap_log(control, false);
-    if (control->started && shutdown(control->fd, SHUT_RDWR) == 0) pthread_join(control->thread, NULL);
     pthread_mutex_lock(&control->lock);
     control->stopping = true;
     for (struct control_client *client = control->clients; client; client = client->next)
         shutdown(client->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&control->lock);
+    if (control->started && shutdown(control->fd, SHUT_RDWR) == 0) pthread_join(control->thread, NULL);
+    pthread_mutex_lock(&control->lock);
     while (control->clients)
         pthread_cond_wait(&control->gone, &control->lock);
     pthread_mutex_unlock(&control->lock);

@@ -8,11 +8,14 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
+  readdirSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -422,4 +425,22 @@ test('C4 the program finds the server by its site', () => {
   const done = spawnSync(server.run.child.spawnfile, ['repl', '--socket', server.socket, '-e', 'print(6 * 7)'], { encoding: 'utf8' });
   assert.equal(done.status, 0, done.stderr);
   assert.match(done.stdout, /42/);
+});
+
+test('C3 without a descriptor left the server neither spins nor stays when it is to end', async () => {
+  const few = await Server.start({ 'lua/main.lua': APP });
+  assert.equal(spawnSync('prlimit', ['--pid', few.pid, '--nofile=48']).status, 0);
+  const sockets = Array.from({ length: 60 }, () => net.connect(few.socket).on('error', () => {}));
+  await until(() => readdirSync(`/proc/${few.pid}/fd`).length >= 48, 'the last descriptor');
+  const ticks = () => readdirSync(`/proc/${few.pid}/task`)
+    .map((task) => readFileSync(`/proc/${few.pid}/task/${task}/stat`, 'utf8'))
+    .filter((stat) => stat.includes('(ls-control)'))
+    .reduce((sum, stat) => sum + stat.split(') ')[1].split(' ').slice(11, 13).reduce((a, b) => a + Number(b), 0), 0);
+  const before = ticks();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(ticks() - before < 10, `${ticks() - before} hundredths of a second`);
+  const other = few.socket;
+  await few.stop();
+  assert.equal(existsSync(few.socket), false);
+  sockets.forEach((socket) => socket.destroy());
 });
