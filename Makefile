@@ -122,7 +122,7 @@ CMD_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard cmd/lsess/*.c))
 
 $(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LINK_SAN) -pthread $(LINK_OURS) $(CFLAGS) $(LDFLAGS) -o $@ $(CMD_OBJECTS) $(call archives_of,server) $(LIBS) -ledit
+	$(Q)$(CC) $(LINK_SAN) -pthread $(LINK_OURS) $(CFLAGS) $(LDFLAGS) -o $@ $(CMD_OBJECTS) $(call archives_of,server) $(LIBS)
 
 # --- unit tests: tests/unit/test_ROOM[_topic].c is linked with ROOM and the rooms below it ---
 
