@@ -43,9 +43,12 @@ static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const 
     for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
         struct ls__route *route = ls_map_value(item);
         if (!ls__route_looks_at(route, dir, name)) continue;
-        structure |= route->tree || route->is_dir;
+        bool was_dir = route->is_dir, ended = ends_at(route, dir, name);
+        size_t hops = route->hop_count;
         check_route(h, route, dir, name);
-        structure |= route->is_dir;
+        /* A link whose target is saved by a rename leads on to the same place, and the tree is what it was. */
+        bool same = ended && ends_at(route, dir, name) && hops == route->hop_count;
+        structure |= was_dir || route->is_dir || (route->tree && !same);
     }
     return structure;
 }
