@@ -135,8 +135,15 @@ static void find_missing(struct ls_hotload *h)
         const char *path = ls_map_key(item, NULL);
         if (lstat(path, &info)) ls__pend_absent(h, path);
     }
-    for (struct ls_map_item *item = ls_map_first(h->views); item; item = ls_map_next(item))
-        if (!ls__is_there(h, ls_map_key(item, NULL))) ls__pend_absent(h, ls_map_key(item, NULL));
+    for (struct ls_map_item *item = ls_map_first(h->views); item; item = ls_map_next(item)) {
+        const char *path = ls_map_key(item, NULL);
+        const struct ls__pending *pending = ls_map_get(h->pendingReloads, path, strlen(path));
+        if (ls__view_there(h, path)) continue;
+        if (!ls__is_there(h, path))
+            ls__pend_absent(h, path);
+        else if (!pending || pending->absent) /* its folder has another place now */
+            ls__pend(h, path);
+    }
 }
 
 void ls__look_again(struct ls_hotload *h)

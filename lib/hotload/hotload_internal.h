@@ -237,6 +237,8 @@ void ls__trees_close(struct ls_hotload *h);
 /** Walk a tree as its route leads at present. What is found is handed to ls__pend_found, links and folders get their
  * watches before they are looked at (H9). */
 void ls__tree_walk(struct ls_hotload *h, struct ls__tree *tree);
+/** Is a view file at this request path? A second way to a folder that has its place elsewhere leads to none. */
+bool ls__view_there(struct ls_hotload *h, const char *path);
 /* --- events.c --- */
 /** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the
  * watcher has failed. */

@@ -284,10 +284,10 @@ static void add_lua(struct gather *gather, const char *key, const char *old_key,
 static void add_view(struct gather *gather, const char *path)
 {
     bool known = ls_map_get(gather->h->views, path, strlen(path));
-    if (ls__is_there(gather->h, path)) {
+    if (ls__view_there(gather->h, path)) {
         const struct found *found = read_path(gather, path);
         if (found && !seen(gather, path, "view", "")) ls__burst_add_view(gather->burst, path, found->text);
-    } else if (gather->pending->absent && known && !seen(gather, path, "view", ""))
+    } else if ((gather->pending->absent || ls__is_there(gather->h, path)) && known && !seen(gather, path, "view", ""))
         ls__burst_add_view(gather->burst, path, NULL);
 }
 
@@ -315,13 +315,15 @@ static void add_pending(struct gather *gather)
     const char *path = pending->path, *name = ls_path_base(path);
     struct ls__route *route = ls_map_get(h->routes, path, strlen(path));
     struct stat info;
-    if (pending->absent && ls__is_there(h, path)) return; /* it has come back: its return is an event of its own */
+    bool is_view = ls_map_get(h->views, path, strlen(path));
+    /* it has come back: its return is an event of its own */
+    if (pending->absent && (is_view ? ls__view_there(h, path) : ls__is_there(h, path))) return;
     if (pending->absent)
         ls_free(ls_map_take(h->known, path, strlen(path)));
     else if (lstat(path, &info))
         ls_log(2, "Hot reload: %s skipped: it is no longer there.", path);
     if (route) add_route(gather, route);
-    if (ls_map_get(h->views, path, strlen(path))) add_view(gather, path);
+    if (is_view) add_view(gather, path);
     char *parent = ls_path_dir(path);
     const struct ls__dir *dir = parent ? ls__dir_at(h, parent) : NULL;
     ls_free(parent);

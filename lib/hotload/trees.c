@@ -43,6 +43,21 @@ static void add_folder(struct ls_hotload *h, struct ls__tree *tree, const char *
     ls_free(node);
 }
 
+bool ls__view_there(struct ls_hotload *h, const char *path)
+{
+    struct stat info;
+    bool placed = false, elsewhere = false;
+    char *parent = ls_path_dir(path);
+    const struct ls__dir *dir = parent ? ls__dir_at(h, parent) : NULL;
+    for (const struct ls__node *node = dir ? dir->nodes : NULL; node; node = node->next)
+        if (node->tree && node->tree->views) *(strcmp(node->path, parent) ? &elsewhere : &placed) = true;
+    ls_free(parent);
+    char *real = placed || !elsewhere ? ls_path_within(h->within, path, NULL) : NULL;
+    bool there = real && stat(real, &info) == 0 && !S_ISDIR(info.st_mode);
+    ls_free(real);
+    return there;
+}
+
 /* The directory that a route leads to. */
 static void add_target(struct ls_hotload *h, struct ls__tree *tree, const struct ls__route *route)
 {

@@ -314,6 +314,70 @@ static void test_symlinked_root(void **state) /* H3, L24: the root is made canon
     expect("lua/x.lua=1");
 }
 
+/* H80: a folder of view files that gets a second place, before its first one, is told with that place alone, as a fresh
+ * start would find it; and what was saved meanwhile is told when the first one is back */
+static void test_view_folder_changes_its_place(void **state)
+{
+    (void)state;
+    dirs("out");
+    put("out/T.D.html", "1");
+    linked("../out", "viewdefs/b");
+    start();
+    linked("../out", "viewdefs/a");
+    expect("@viewdefs/b/T.D.html=- @viewdefs/a/T.D.html=1");
+    put("out/T.D.html", "2");
+    expect("@viewdefs/a/T.D.html=2");
+    gone("viewdefs/a");
+    expect("@viewdefs/a/T.D.html=- @viewdefs/b/T.D.html=2");
+    put("out/T.D.html", "3");
+    expect("@viewdefs/b/T.D.html=3");
+}
+
+static void test_folder_in_place_of_a_view(void **state) /* H79: the view file is gone, whatever its name leads to */
+{
+    (void)state;
+    dirs("out");
+    put("viewdefs/T.D.html", "1");
+    put("viewdefs/U.D.html", "2");
+    start();
+    linked("../out", "viewdefs/tmp");
+    move("viewdefs/tmp", "viewdefs/T.D.html");
+    expect("@viewdefs/T.D.html=-");
+    gone("viewdefs/U.D.html");
+    dirs("viewdefs/U.D.html");
+    expect("@viewdefs/U.D.html=-");
+    gone("viewdefs/T.D.html");
+    put("viewdefs/T.D.html", "3");
+    expect("@viewdefs/T.D.html=3");
+}
+
+/* H14, H18: saves by rename through a link, and its target gone and back, leave the link watched */
+static void test_renamed_onto_target(void **state)
+{
+    (void)state;
+    put("apps/app.lua", "1");
+    put("apps/next", "2");
+    linked("../apps/app.lua", "lua/x.lua");
+    start();
+    loaded(1, "apps/app.lua", "lua/x.lua");
+    settle();
+    move("apps/next", "apps/app.lua");
+    expect("apps/app.lua=2");
+    gone("apps/app.lua");
+    expect("apps/app.lua=-");
+    dirs("apps/app.lua");
+    put("apps/app.lua/y.lua", "3");
+    expect("apps/app.lua/y.lua=3");
+    put("apps/app.lua/y.lua", "4");
+    expect("apps/app.lua/y.lua=4");
+    gone("apps/app.lua/y.lua");
+    settle();
+    remove_tree(at("apps/app.lua"));
+    news();
+    put("apps/app.lua", "5");
+    expect("apps/app.lua=5");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
@@ -335,6 +399,9 @@ int main(void)
         T(test_hidden_chain),
         T(test_links_of_locks),
         T(test_symlinked_root),
+        T(test_view_folder_changes_its_place),
+        T(test_folder_in_place_of_a_view),
+        T(test_renamed_onto_target),
     };
     return cmocka_run_group_tests_name("hotload: links", tests, NULL, NULL);
 }
