@@ -35,14 +35,14 @@ struct ls__space {
     struct ls_idmap *remap;  /* client id → internal id, where they differ */
     struct ls_idmap *shared; /* internal id of a variable that all know (1, Lua-made) → tally (P70) */
     struct ls_idmap *told;   /* internal id → which error the client has (P101, P103), see ls__told */
-    struct ls_idmap *held;   /* internal id → struct ls__held *: what was not sent (P95, P114) */
+    struct ls_idmap *held;   /* internal id → struct ls__held *: what was not sent (P95) */
     /* internal id → number of the last write handled, see ls__seq_note (R8); NULL until our client writes */
     struct ls_idmap *seqs;
     struct ls_map *sent;       /* ls_viewdefs_due: what the connection has of the views */
     uint64_t views_generation; /* of the store, when views were delivered last */
     bool views_due;
     bool awaits_app;        /* it watches variable 1, which does not exist yet */
-    bool used;              /* something has been created or watched: worth waiting for (P114) */
+    bool used;              /* something has been created or watched: worth waiting for */
     int64_t expires_ns;     /* while waiting */
     LS__LIST(int64_t) gone; /* client ids destroyed while waiting */
 };
@@ -121,7 +121,6 @@ struct ls_backend {
 
     /* the batch */
     bool in_batch;
-    struct ls_conn *sender;    /* whose messages are being handled */
     struct ls_conn *destroyer; /* who gets all notices of the present destroy */
     bool app_awaited;          /* by a space: looked at when a batch ends */
     bool force_views;          /* modules came or went: what is withheld may have changed (L52a) */

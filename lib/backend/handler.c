@@ -504,7 +504,6 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *bat
     struct ls_tracker *tracker = b->engine->tracker;
     int opened = 0; /* a page that shows a list creates thousands of variables in a row: they share one bracket */
     size_t room = ls_batch_bytes(batch) + LS_BUDGET_SPARE;
-    b->sender = conn;
     /* Once halted, the session ends with the server: what follows would be refused message by message. */
     for (size_t i = 0; i < batch->count && !ls_session_halted(b->engine->session); i++) {
         const struct ls_message *m = &batch->messages[i];
@@ -535,5 +534,4 @@ void ls__handle(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *bat
         }
     }
     ls_tracker_leave(tracker, opened);
-    b->sender = NULL;
 }
