@@ -1,6 +1,6 @@
 /* /SESSION/variables.json (P12 to P16): a picture of all variables, taken inside the session's queue.
  *
- * Owner thread: the session's. Ids of different connections overlap, so here they are made unique (P12). */
+ * Owner thread: the session's. Ids of different connections overlap, so here they are made unique. */
 #include <string.h>
 
 #include "backend/backend_internal.h"

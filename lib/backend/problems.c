@@ -1,4 +1,4 @@
-/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99, H100), and
+/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99), and
  * which view files a session has withdrawn (L52a).
  *
  * Owner thread: the session's. Texts for pages hold keys and lines, never absolute paths (H100). */

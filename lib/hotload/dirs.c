@@ -1,7 +1,7 @@
 /* The table of watched directories (H11): one kernel watch for each real directory, known by device and inode however
  * it is spelled, with a use count for each level of attention. Settling thread (the opening one before it starts).
  * Refuses to know why a directory is used.
- * Rules: H11, H13 (a directory that has died is never mistaken for its successor with the same inode), H86, H88, H89.
+ * Rules: H13 (a directory that has died is never mistaken for its successor with the same inode), H86, H88, H89.
  * */
 #include <errno.h>
 #include <string.h>

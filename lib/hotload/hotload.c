@@ -6,7 +6,7 @@
  * calling out. The settling thread may wait for the watcher thread (a watch to be set), never the reverse.
  *
  * Refuses to wait for a VM (H40), to know sessions but by number, and to decide which session reloads (H33–H35).
- * Rules: H2, H6, H24, H40, H85, H87, H90, H94–H96, H101. */
+ * Rules: H2, H6, H24, H85, H87, H90, H94–H96, H101. */
 #include "hotload/hotload.h"
 
 #include <errno.h>

@@ -59,7 +59,7 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
 /** Ends within 1 s (H95). */
 void ls_hotload_close(struct ls_hotload *hotload);
 
-/* Uses by sessions; `session` is the caller's number for it (H7, H36, H90–H93). Paths absolute, links unresolved. */
+/* Uses by sessions; `session` is the caller's number for it (H36, H90–H93). Paths absolute, links unresolved. */
 /** The session has loaded `key` by way of these paths: they are watched from now on (H7). */
 void ls_hotload_loaded(struct ls_hotload *hotload, int64_t session, const char *key, const char *const *paths,
                        size_t count);

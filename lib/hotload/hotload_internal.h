@@ -116,7 +116,7 @@ struct ls__pending {
     bool waiting;     /* pending; else only dirty */
     bool absent;      /* was deleted or moved away */
     bool polled;      /* no CLOSE_WRITE will tell (H22) */
-    bool told;        /* H28's log line was written */
+    bool told;        /* the log has been told */
     bool handled;     /* it is in the burst that is being gathered */
     bool unasked;     /* no event has come: it is looked at because its directory was not watched before */
 };
@@ -143,7 +143,7 @@ struct ls_hotload {
     pthread_cond_t done; /* an answer of the settling thread */
     struct ls__message *first, *last;
     size_t queued;
-    bool lost; /* records were dropped: look at everything again (H85) */
+    bool lost; /* records were dropped: look at everything again */
     bool stop;
     uint64_t marks_seen; /* last mark that has passed through the queue */
     bool mark_idle;      /* nothing was pending when it did */
@@ -162,7 +162,7 @@ struct ls_hotload {
     struct ls__tree trees[LS__TREES];
     bool opening;  /* what is there counts as known */
     bool rescan;   /* look at all routes and trees again */
-    bool renew;    /* the same, and set all watches again: events were lost (H85) */
+    bool renew;    /* the same, and set all watches again: events were lost */
     size_t polled; /* directories that are polled */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;

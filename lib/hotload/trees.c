@@ -2,7 +2,7 @@
  * once in a tree. A tree is walked as a whole whenever its folders or links may have changed; what it used before is
  * let go afterwards, so what is still there keeps its watch. A tree that does not exist is a route that leads nowhere.
  * Settling thread (the opening one at start).
- * Rules: H6, H8, H9, H10, H13, H14, H15. */
+ * Rules: H8, H9, H10, H13, H14, H15. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

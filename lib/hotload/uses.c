@@ -1,6 +1,6 @@
 /* What the sessions need (section 17): which request paths each session's modules, loaded or wanted, were asked for
  * under. Hot-loader state is shared: a route lives as long as any session, or a tree, needs it (H90). Settling thread.
- * Rules: H7, H36, H90–H93. */
+ * Rules: H7, H36, H91–H93. */
 #include <string.h>
 
 #include "base/alloc.h"

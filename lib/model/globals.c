@@ -57,7 +57,6 @@ static LS_RAISES int l_diag(lua_State *L)
     return 0;
 }
 
-/* [-0, +0, m] the tables that live in the registry; helpers of the server are never globals (L11) */
 LS_RAISES void ls__open_registries(lua_State *L)
 {
     LS_LTOP(L);

@@ -19,7 +19,7 @@ bool ls_session_is_loaded(const struct ls_session *session, const char *key);
 void ls_session_run_timer(struct ls_session *session, uint64_t handle);
 /** End of an item that ran Lua: process the mutation queue if code has queued mutations (L95). */
 void ls_session_settle(struct ls_session *session);
-/** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70, L71). @return did any
+/** NotifyPropertyChange: run the callbacks of watchProperty/watchVariable for one change (L70). @return did any
  * callback run */
 bool ls_session_notify(struct ls_session *session, int64_t id, const char *property);
 /** Does any Lua code watch a variable (L70)? */

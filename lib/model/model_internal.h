@@ -19,7 +19,7 @@ struct ls_running {
     char *key;             /* owned: the current module */
     uint64_t serial;       /* ls_module.serial of its record, to notice that it was unloaded (L57) */
     size_t journal;        /* session->model->journal_count when the chunk began */
-    bool first_load;       /* not a reload: L43, L44 */
+    bool first_load;       /* not a reload: L43 */
     bool reloading_before; /* value of the flag to put back (L44) */
 };
 

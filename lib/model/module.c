@@ -1,5 +1,5 @@
 /* Module records, keep values and dispose hooks (LuaSession card: modules, moduleDirectories, currentModule,
- * reloading). Rules L44, L46 to L51, L62, H43 to H46, H67, H68.
+ * reloading). Rules L44, L46 to L50, L62, H43 to H46, H67, H68.
  *
  * moduleDirectories is no structure of its own: a key begins with its directory, so that none can remain empty (L51).
  * Owner thread: the session's. Refuses to: read files, run chunks. */

@@ -25,7 +25,7 @@ struct ls_mutation {
     uint64_t serial; /* of the module that queued it, 0 = none */
     int removed;     /* ref: removed field → the default that was declared for it */
     int retry;       /* ref: set of instances whose mutate failed (L100), LUA_NOREF where it is not for these alone */
-    bool waiting;    /* kept for the next load that declares the prototype (L100) */
+    bool waiting;    /* kept for the next load that declares the prototype */
 };
 
 /** The registered prototype of that name, NULL if none. */

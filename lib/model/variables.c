@@ -1,6 +1,6 @@
 /* The app object and variables made by Lua code (LuaSession card: createAppVariable, appVariableID, appObject, getApp,
  * createVariable, destroyVariable, variableStore, HandleFrontendCreate and HandleFrontendUpdate by way of the
- * resolver). Rules L63 to L68, T103 to T106.
+ * resolver). Rules L63 to L67, T103 to T106.
  *
  * Owner thread: the session's. Refuses to: report changes (detection finds them, L68). */
 #include "model/model_internal.h"

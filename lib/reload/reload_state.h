@@ -10,7 +10,7 @@
 #include "reload/reload.h"
 #include "reload/threeway.h"
 
-/* A file whose last execution, or last first load, failed (H36, H63, H99). */
+/* A file whose last execution, or last first load, failed (H99). */
 struct ls_failure {
     char *key;             /* owned; NULL = a first load for which no file was found */
     char *name;            /* owned: as it was required; NULL = a module that is loaded and failed to reload */

@@ -1,4 +1,4 @@
-/* The three-way rule (H48, H49, H51, H56): what of a file's governed places follows the file, and what follows the run.
+/* The three-way rule (H48, H51, H56): what of a file's governed places follows the file, and what follows the run.
  *
  * A *record* is what an execution of the file gave at its governed places (S of H49); it lives in a Lua table that the
  * caller keeps. Everything marked LS_RAISES must run under the gate. Owner thread: the session's. */
@@ -99,7 +99,7 @@ LS_RAISES void ls__find_held(lua_State *L, int candidates, int held, int skip);
 /* One application of the rule; the ints are stack indexes where nothing else is said. */
 struct ls_threeway {
     lua_State *L;
-    struct ls_run *run;           /* the text (what it still says, H51); gets results */
+    struct ls_run *run;           /* the text; gets results */
     const char *source;           /* "@key" */
     const struct ls_scope *scope; /* NULL = locals are not governed */
     bool no_base;                 /* nothing is known of the execution before: data stays with the run */

@@ -5,7 +5,7 @@
  *
  * What is kept of one variable: `ids` key → id, `places` place → id for elements without a key of their own, `list`
  * place → id as it is now.
- * Owner thread: the session's. Rules: R4. */
+ * Owner thread: the session's. */
 #include <math.h>
 
 #include "resolver/resolver_internal.h"

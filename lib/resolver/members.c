@@ -5,7 +5,7 @@
  * value in a table with weak keys: they live as long as the object does for other reasons. The slot holds `false`
  * meanwhile and is called loose; whoever looks at it gets the value back into the slot, or nil when the object has
  * died. What belongs to an item of a list is attached to its element: nothing but the list and its rows knows the item.
- * Owner thread: the session's. Rules: R1, R2. */
+ * Owner thread: the session's. Rules: R1. */
 #include "resolver/viewlist.h"
 
 /* --- elements --- */

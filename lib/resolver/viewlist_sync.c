@@ -1,7 +1,7 @@
 /* Bringing a list in line with its source (T78): items stay by position, or follow their elements where the list is
  * keyed (R3); item wrappers ("cards") follow their elements by identity and keep their state. Runs inside a protected
  * call; the constructor of each new card is protected by itself, so one that fails leaves the others.
- * Owner thread: the session's. Rules: T77–T79a, TX21, TX22, R3. */
+ * Owner thread: the session's. Rules: T77, T79, T79a, TX21, TX22. */
 #include "resolver/viewlist.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Pages of sessions: creating one, the index page with its session's id, the variable browser and its listing, the page
  * of a session that is gone (P3–P16, F8, F9, F219, PX46; L34 and H36 for a start that failed).
  *
- * Threads: civetweb's workers; the listing is taken on the session's queue (P16). */
+ * Threads: civetweb's workers; the listing is taken on the session's queue. */
 #include "server/server_internal.h"
 
 #include <inttypes.h>

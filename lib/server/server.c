@@ -11,7 +11,7 @@
  *   ls-writer     writes on for sockets that were full (P69)
  *   ls-tls        with --cert: accepts on the public port; one thread a connection carries its bytes to civetweb
  *   ls-control    accepts on the control socket; one thread a client connection
- *   hot loader's  one that waits for inotify, one that settles bursts and hands them over (H94)
+ *   hot loader's  one that waits for inotify, one that settles bursts and hands them over
  *
  * Lock order, outermost first; none of them is held while Lua runs or while civetweb is called:
  *   start_lock

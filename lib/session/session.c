@@ -1,7 +1,7 @@
 /* A session from opening to closing (LuaSession card: CreateLuaSession, Shutdown): the order in which the rooms from
  * vm/ to reload/ begin and end, and in which globals are made (L3).
  *
- * Owner thread: the session's. Refuses to: read main.lua (loader.c). Rules: L1, L3, L7, P28. */
+ * Owner thread: the session's. Refuses to: read main.lua (loader.c). Rules: L1, L7, P28. */
 #include "session/session.h"
 
 #include <string.h>

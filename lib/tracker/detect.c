@@ -140,7 +140,7 @@ static void update_type(struct ls_tracker *tracker, struct ls_var *var, bool rec
             type = var->wrapper_type;
         var->auto_type = true;
     } else if (outward->shape != LS_SHAPE_NULL && !var->auto_type) {
-        return; /* supplied by the creator: stays (T92) */
+        return; /* supplied by the creator: stays */
     }
     struct ls__prop_name name = {"type", 4, false, LS_MEDIUM};
     if (ls__prop_put(var, &name, type, strlen(type), NULL) > 0 && record) ls__mark_type(tracker, var);

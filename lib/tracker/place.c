@@ -7,7 +7,7 @@
  * so none is called twice, and where nothing is read none is called.
  *
  * Kept beside the variables, by id: most have no such place, and detection of an unchanged one shall not see it.
- * Owner thread: the session's. Rules: R8. */
+ * Owner thread: the session's. */
 #include <string.h>
 
 #include "base/alloc.h"

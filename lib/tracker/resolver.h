@@ -80,7 +80,7 @@ struct ls_resolver_ops {
     void (*forget)(void *ctx, struct ls_path *path);
     /** RUNS. Read: start at slot `from`, follow all steps (`path` NULL = none), compare with `value` and bring it up to
      * date (T45–T54, T62, T82). `from` may be value->slot itself.
-     * @return LS_CHECK_… bits, or -1 and fault: then *value is as it was (T54) */
+     * @return LS_CHECK_… bits, or -1 and fault: then *value is as it was */
     int (*check)(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault);
     /** RUNS. Let `value` hold what `slot` names (T37, T59): the old slot is dropped. The slot is taken, also on
      * failure.

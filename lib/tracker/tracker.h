@@ -171,7 +171,7 @@ struct ls_change {
  * borrowed.
  * @return number of elements, or LS_ENOMEM */
 int ls_tracker_changes(struct ls_tracker *tracker, const struct ls_change **list);
-/** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101, P103): at most `max`
+/** Variables whose fault appeared, changed its text or went since the last call (P83, P99, P101): at most `max`
  * ids. The fault of a write is no news, since its writer has been answered; nor is its going.
  * @return how many; call until 0 */
 size_t ls_tracker_fault_news(struct ls_tracker *tracker, int64_t *ids, size_t max);

@@ -50,7 +50,7 @@ int ls_viewdefs_due(struct ls_viewdefs *views, struct ls_map *sent, const char *
             const struct ls__view *view = list[i];
             if (builtin && !has_type(view, types, type_count)) continue;
             if (!builtin && withheld && view->real && withheld(ctx, view->real)) {
-                /* it counts as not sent when it comes back (L52a) */
+                /* it counts as not sent when it comes back */
                 ls_map_take(sent, view->key, strlen(view->key));
                 continue;
             }

@@ -6,7 +6,7 @@
  *
  * Threads: any; one mutex for the file list, the generation is atomic. It refuses to judge HTML: that is the client's
  * (H78). It looks at the disk when opened and when asked to pick up, never otherwise (P109). Rules: P104 to P108, H73
- * to H80, F132. */
+ * to H77, H79, F132. */
 #include "viewdef/viewdef.h"
 
 #include <pthread.h>

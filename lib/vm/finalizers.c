@@ -6,8 +6,8 @@
  * alive, by a table with weak keys. Both become garbage together, in the order that Lua promises, and the guard's
  * finalizer calls what `__gc` is by then, on a thread of its own (ls__call_aside).
  *
- * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L5, L7, L145; Lua
- * 5.4 manual 2.5.3. */
+ * Owner thread: the session's. Refuses to: guard userdata, whose finalizers are C functions. Rules: L7; Lua 5.4 manual
+ * 2.5.3. */
 #include "vm/libs.h"
 
 #include <string.h>

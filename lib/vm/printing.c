@@ -14,7 +14,6 @@ void ls__print_raw(struct ls_session *session, const char *bytes, size_t len)
     ls_log_text(-1, session->vm.id, bytes, len);
 }
 
-/* [-0, +0, e] one record whatever the number of arguments, so that sessions do not mix (L20) */
 LS_RAISES int ls__l_print(lua_State *L)
 {
     int count = lua_gettop(L);

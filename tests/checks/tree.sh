@@ -38,6 +38,53 @@ owners=$(grep -E '^(lib|cmd|tests)/.*\.[ch]$' <<<"$files" | tr '\n' '\0' | xargs
     inside && raises && /^ +LS_ERR\(/ { print FILENAME ":" FNR ": an error that a longjmp would leave behind" }')
 if [ -n "$owners" ]; then finding "$owners"; else ok; fi
 
+# A function cites a rule once: above its prototype, above itself or in its body, where it says most.
+again=$(grep -E '^(lib|cmd)/.*\.[ch]$' <<<"$files" | sort | tr '\n' '\0' | xargs -0 awk '
+    function cite(text,    words, count, i, word) {
+        gsub(/[^A-Za-z0-9_.]/, " ", text)
+        count = split(text, words, " ")
+        for (i = 1; i <= count; i++) {
+            word = words[i]
+            sub(/\.+$/, "", word)
+            if (word ~ /^[CFHKLNPQRSTUW][0-9]+[a-z]?(\.[0-9]+)?$/ && cited[owner, word]++ == 1)
+                print FILENAME ":" FNR ": " name " cites " word " again"
+        }
+    }
+    FNR == 1 { body = comment = 0; note = name = "" }
+    !body && !comment && /^[A-Za-z].*\(/ && !/^typedef/ {
+        name = $0
+        sub(/\(.*/, "", name)
+        sub(/.*[ *]/, "", name)
+        owner = name ~ /^ls_/ ? name : FILENAME " " name
+        cite(note)
+        note = ""
+    }
+    !body && !comment && (/^$/ || /^[^A-Za-z{ \/]/) { note = name = "" }
+    /^\{/ { body = 1 }
+    {
+        rest = $0
+        said = ""
+        while (rest != "")
+            if (comment) {
+                end = index(rest, "*/")
+                said = said " " (end ? substr(rest, 1, end - 1) : rest)
+                rest = end ? substr(rest, end + 2) : ""
+                comment = !end
+            } else {
+                begin = index(rest, "/*")
+                rest = begin ? substr(rest, begin + 2) : ""
+                comment = begin > 0
+            }
+        if (said != "" && (body || name != "" && !/^\//))
+            cite(said)
+        else if (said != "") {
+            if (/^\//) note = name = ""
+            note = note " " said
+        }
+    }
+    /^\}/ { body = 0; note = name = "" }')
+if [ -n "$again" ]; then finding "$again"; else ok; fi
+
 loose=$(grep -vE '^tests/(fixtures/|fuzz/corpus/|checks/(tree|planted)\.sh$)' <<<"$files" | tr '\n' '\0' |
     xargs -0 grep -snIE 'TODO|FIXME|XXX|HACK|not implemented' | grep -vE 'XXXXXX|main-XXX')
 if [ -n "$loose" ]; then finding "loose ends:
