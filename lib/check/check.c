@@ -49,22 +49,11 @@ struct folder {
     bool views;
 };
 
-static bool known(const struct checker *checker, const char *key, bool view)
+static bool known(const struct checker *checker, const char *key)
 {
     for (size_t i = 0; i < checker->file_count; i++)
-        if (!checker->files[i].view == !view && !strcmp(checker->files[i].key, key)) return true;
+        if (!checker->files[i].view && !strcmp(checker->files[i].key, key)) return true;
     return false;
-}
-
-/* Takes key and view. */
-static int keep_file(struct checker *checker, const char *path, char *key, char *view, struct ls_bytes *text)
-{
-    char *copy = ls_strdup(path);
-    if (copy &&
-        LS_PUSH(checker->files, checker->file_count, checker->file_cap, (struct site_file){key, copy, text, view}))
-        return 0;
-    ls_free(copy);
-    return LS_ENOMEM;
 }
 
 static int on_file(void *ctx, const char *rel, bool is_dir)
@@ -86,9 +75,11 @@ static int on_file(void *ctx, const char *rel, bool is_dir)
         ls__check_report(checker, key, 0, NULL, 0, "The file cannot be read: %s", ls_err_text(&why));
     } else if (!key || (folder->views && !view)) {
         code = LS_ENOMEM;
-    } else if (folder->views || !known(checker, key, false)) {
-        code = keep_file(checker, path.data, key, view, text);
-        if (!code) key = view = NULL, text = NULL;
+    } else if (folder->views || !known(checker, key)) {
+        if (LS_PUSH(checker->files, checker->file_count, checker->file_cap, (struct site_file){key, text, view}))
+            key = view = NULL, text = NULL;
+        else
+            code = LS_ENOMEM;
     }
     ls_free(real);
     ls_free(key);
@@ -231,7 +222,6 @@ int ls_check_site(const struct ls_check_config *config, struct ls_check_counts *
     ls_buf_release(&dir);
     for (size_t i = 0; i < checker.file_count; i++) {
         ls_free(checker.files[i].key);
-        ls_free(checker.files[i].path);
         ls_free(checker.files[i].view);
         ls_bytes_unref(checker.files[i].text);
     }

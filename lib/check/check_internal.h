@@ -9,8 +9,7 @@
 
 /* A file of the site, read once. */
 struct site_file {
-    char *key;  /* owned: path below the root, links resolved */
-    char *path; /* owned: as found */
+    char *key; /* owned: path below the root, links resolved */
     struct ls_bytes *text;
     char *view; /* owned: TYPE.NAMESPACE of a view file, NULL for Lua */
 };

@@ -46,9 +46,9 @@ static void add_mark(struct printer *printer, char kind)
     printer->marks[printer->mark_count++] = (struct mark){printer->out->len, kind};
 }
 
-static void print_quoted(struct ls_buf *out, const char *text, size_t len, size_t max)
+static void print_quoted(struct ls_buf *out, const char *text, size_t len)
 {
-    size_t shown = max && len > max ? max : len;
+    size_t shown = len > STRING_MAX ? STRING_MAX : len;
     ls_buf_char(out, '"');
     for (size_t i = 0; i < shown;) {
         size_t step = ls_utf8_step(text + i, len - i);
@@ -108,7 +108,7 @@ static LS_RAISES void print_key(lua_State *L, struct printer *printer)
             ls_buf_add(printer->out, text, len);
         } else {
             ls_buf_char(printer->out, '[');
-            print_quoted(printer->out, text, len, STRING_MAX);
+            print_quoted(printer->out, text, len);
             ls_buf_char(printer->out, ']');
         }
     } else {
@@ -233,7 +233,7 @@ static LS_RAISES void print_value(lua_State *L, struct printer *printer, int ind
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &len);
         if (printer->depth)
-            print_quoted(printer->out, text, len, STRING_MAX);
+            print_quoted(printer->out, text, len);
         else
             ls_buf_add(printer->out, text, len); /* as the interpreter prints a result */
         return;

@@ -196,7 +196,7 @@ static void renew_budget(struct ls_session *session)
     if (session->vm.depth != 1) return;
     if (session->vm.stop == LS_STOP_TIME) {
         session->vm.stop = LS_STOP_NONE;
-        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
+        ls__hook_set(session->vm.main);
     }
     ls__rearm(session);
 }

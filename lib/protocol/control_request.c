@@ -84,14 +84,14 @@ bool ls_control_flag(struct ls_control *request, const char *name)
     return ls_json_member(request->text, request->len, name, &value, &len) && len == 4 && memcmp(value, "true", 4) == 0;
 }
 
-int64_t ls_control_int(struct ls_control *request, const char *name, int64_t otherwise)
+int64_t ls_control_int(struct ls_control *request, const char *name)
 {
     const char *value;
     size_t len;
     struct ls_json_reader reader;
-    if (!ls_json_member(request->text, request->len, name, &value, &len)) return otherwise;
+    if (!ls_json_member(request->text, request->len, name, &value, &len)) return 0;
     ls_json_read(&reader, value, len);
-    return ls_json_next(&reader) == LS_JSON_INT ? reader.integer : otherwise;
+    return ls_json_next(&reader) == LS_JSON_INT ? reader.integer : 0;
 }
 
 size_t ls_control_list(struct ls_control *request, const char *name, const char *const **names)

@@ -60,8 +60,8 @@ const char *ls_control_cmd(const struct ls_control *request);
  * a string. Without `len` a NUL inside reads as U+FFFD, so that nothing is cut. */
 const char *ls_control_text(struct ls_control *request, const char *name, size_t *len);
 bool ls_control_flag(struct ls_control *request, const char *name); /* false when absent */
-/** A whole number; `otherwise` when absent, or no integer of 64 bits. */
-int64_t ls_control_int(struct ls_control *request, const char *name, int64_t otherwise);
+/** A whole number; 0 when absent, or no integer of 64 bits. */
+int64_t ls_control_int(struct ls_control *request, const char *name);
 /** An array of strings; what is not a string in it is left out, a NUL inside reads as U+FFFD. *names is owned by the
  * request. @return how many; 0 when absent */
 size_t ls_control_list(struct ls_control *request, const char *name, const char *const **names);

@@ -206,15 +206,15 @@ static bool get_integer(struct parse *p, struct ls_message *m, const struct fiel
 }
 
 /* `id` or `varId` (P46). 0 in m->id stands for "refused" or "absent". */
-static void get_id(struct parse *p, struct ls_message *m, const struct fields *f, bool required)
+static void get_id(struct parse *p, struct ls_message *m, const struct fields *f)
 {
     bool by_id = m->type == LS_MSG_CREATE ? f->id.token : !f->var_id.token;
     const struct field *field = by_id ? &f->id : &f->var_id;
     if (!field->token) {
-        if (required) refuse(p, m, LS_FAULT_BAD_MESSAGE, m->type == LS_MSG_CREATE ? "id" : "varId", " is missing");
+        refuse(p, m, LS_FAULT_BAD_MESSAGE, m->type == LS_MSG_CREATE ? "id" : "varId", " is missing");
         return;
     }
-    if (get_integer(p, m, field, by_id ? "id" : "varId", &m->id) && m->id == 0 && required)
+    if (get_integer(p, m, field, by_id ? "id" : "varId", &m->id) && m->id == 0)
         refuse(p, m, LS_FAULT_BAD_MESSAGE, by_id ? "id" : "varId", " must not be 0");
 }
 
@@ -351,11 +351,11 @@ static void get_fields(struct parse *p, struct ls_message *m, const struct field
 {
     switch (m->type) {
     case LS_MSG_CREATE:
-        get_id(p, m, f, true);
+        get_id(p, m, f);
         if (m->type == LS_MSG_CREATE) get_create(p, m, f);
         break;
     case LS_MSG_UPDATE:
-        get_id(p, m, f, true);
+        get_id(p, m, f);
         if (m->type == LS_MSG_UPDATE) {
             get_numbers(m, f);
             get_properties(p, m, &f->properties);
@@ -363,11 +363,11 @@ static void get_fields(struct parse *p, struct ls_message *m, const struct field
         }
         break;
     case LS_MSG_WATCH:
-        get_id(p, m, f, true);
+        get_id(p, m, f);
         if (m->id == 1) get_client(m, &f->client);
         break;
     case LS_MSG_DESTROY:
-    case LS_MSG_UNWATCH: get_id(p, m, f, true); break;
+    case LS_MSG_UNWATCH: get_id(p, m, f); break;
     case LS_MSG_ERROR: /* accepted whatever it says (P102) */
         m->id = f->var_id.token == LS_JSON_INT ? f->var_id.integer : f->id.token == LS_JSON_INT ? f->id.integer : 0;
         m->code = take_text(p, &f->code);

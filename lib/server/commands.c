@@ -284,7 +284,7 @@ static void run_eval(struct control_client *client, struct ls_control *request, 
     size_t len = 0;
     const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
     struct evaluation evaluation = {.client = client, .request = request};
-    int64_t max = ls_control_int(request, "max_output", 0), width = ls_control_int(request, "width", 0);
+    int64_t max = ls_control_int(request, "max_output"), width = ls_control_int(request, "width");
     evaluation.eval = (struct ls_eval){.code = code,
                                        .len = len,
                                        .name = name ? name : "eval",

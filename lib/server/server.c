@@ -440,7 +440,7 @@ static void on_session_ended(void *ctx, struct session *session)
     ls_backend_close(session->backend);
     session->backend = NULL;
     ls__host_cancel_timers(session);
-    ls__websocket_close(server, session, 1001);
+    ls__websocket_close(server, session);
     if (server->hotload && atomic_load(&server->failed_number) != session->number)
         ls_hotload_session_ended(server->hotload, session->number);
     ls__server_trim_later(server);
@@ -646,7 +646,7 @@ bool ls_server_stop(struct ls_server *server)
     ls_alarm_off(&server->unfold);
     if (server->manager) {
         ls__manager_stop(server->manager);
-        ls__websocket_close(server, NULL, 1001);
+        ls__websocket_close(server, NULL);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
         drain_sessions(server, until, false);
         ls__websocket_wait_all(server, 200);

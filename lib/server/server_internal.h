@@ -317,8 +317,8 @@ void ls__websocket_install(struct ls_server *server);
 int ls__websocket_begin(struct ls_request *request);
 /** civetweb closes a connection, of whatever kind. */
 void ls__websocket_abandon(const struct mg_connection *http);
-/** Send a close frame to every socket of a session (P33), or of the server with NULL. Any thread. */
-void ls__websocket_close(struct ls_server *server, const struct session *session, int code);
+/** Send a close frame (1001) to every socket of a session (P33), or of the server with NULL. Any thread. */
+void ls__websocket_close(struct ls_server *server, const struct session *session);
 /** The backend's side of a session's sockets ends. Owner thread. */
 void ls__websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */

@@ -495,12 +495,12 @@ void ls__websocket_install(struct ls_server *server)
 
 /* --- closing and heartbeat --- */
 
-void ls__websocket_close(struct ls_server *server, const struct session *session, int code)
+void ls__websocket_close(struct ls_server *server, const struct session *session)
 {
     struct socket **list;
     size_t count = ls__socket_list(server, session, &list);
     for (size_t i = 0; i < count; i++) {
-        ls__outbox_close(list[i], code, "");
+        ls__outbox_close(list[i], 1001, "");
         ls__socket_unref(list[i]);
     }
     ls_free(list);

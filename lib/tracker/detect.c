@@ -127,8 +127,8 @@ static bool update_keys(struct ls_tracker *tracker, struct ls_var *var, bool cha
     return rc < 0 || var->value.shape != LS_SHAPE_ARRAY ? changed : rc > 0 || (changed && !(wanted && had));
 }
 
-/* `type` follows what is shown (T92). `record`: as a change, to be told with the value. */
-static void update_type(struct ls_tracker *tracker, struct ls_var *var, bool record)
+/* `type` follows what is shown (T92): a change, to be told with the value. */
+static void update_type(struct ls_tracker *tracker, struct ls_var *var)
 {
     const struct ls_value *outward = var->wrapper_slot ? &var->wrapper : &var->value;
     const char *type = "";
@@ -143,7 +143,7 @@ static void update_type(struct ls_tracker *tracker, struct ls_var *var, bool rec
         return; /* supplied by the creator: stays */
     }
     struct ls__prop_name name = {"type", 4, false, LS_MEDIUM};
-    if (ls__prop_put(var, &name, type, strlen(type), NULL) > 0 && record) ls__mark_type(tracker, var);
+    if (ls__prop_put(var, &name, type, strlen(type), NULL) > 0) ls__mark_type(tracker, var);
 }
 
 static bool differs(struct ls__outward a, struct ls__outward b)
@@ -164,7 +164,7 @@ bool ls__settle(struct ls_tracker *tracker, struct ls_var *var, struct ls__outwa
     struct ls__outward now = ls__outward(var);
     bool changed = differs(before, now) || (value_changed && !var->wrapper_slot);
     if (changed) var->json.len = 0;
-    update_type(tracker, var, true);
+    update_type(tracker, var);
     return changed;
 }
 
@@ -278,7 +278,7 @@ static bool take_change(struct ls_tracker *tracker, struct ls_var *var, int bits
     if ((bits & (LS_CHECK_CHANGED | LS_CHECK_MOVED)) || (var->due & LS__DUE_WRAPPER)) {
         report = ls__settle(tracker, var, before, (bits & LS_CHECK_CHANGED) != 0);
     } else if (bits & LS_CHECK_TYPE) {
-        update_type(tracker, var, true);
+        update_type(tracker, var);
     } else if (var->due && update_keys(tracker, var, false)) { /* the objects are the same, their keys are not */
         ls__epoch_move(tracker);
         var->json.len = 0;

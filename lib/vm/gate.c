@@ -64,7 +64,7 @@ void ls__leave(struct ls_session *session)
     if (--session->vm.depth != 0) return;
     if (session->vm.stop != LS_STOP_NONE) {
         session->vm.stop = LS_STOP_NONE;
-        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
+        ls__hook_set(session->vm.main);
     }
 }
 
@@ -205,8 +205,8 @@ int ls__lcall_own(struct ls_session *session, int nargs, int nresults, struct ls
     session->vm.deadline_ns = outer;
     if (session->vm.stop == LS_STOP_TIME) { /* that call's time was over, not the time of those around it */
         session->vm.stop = LS_STOP_NONE;
-        ls__hook_set(session->vm.main, LS_HOOK_COUNT);
-        ls__hook_set(session->vm.L, LS_HOOK_COUNT);
+        ls__hook_set(session->vm.main);
+        ls__hook_set(session->vm.L);
     }
     return code;
 }

@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "vm/libs.h"
 
-void ls__hook_set(lua_State *L, int count)
+void ls__hook_set(lua_State *L)
 {
-    lua_sethook(L, ls__hook, LUA_MASKCOUNT, count);
+    lua_sethook(L, ls__hook, LUA_MASKCOUNT, LS_HOOK_COUNT);
 }
 
 /* Is the entry over its time, or is it to be stopped? Sets session->vm.stop. */

@@ -33,17 +33,17 @@ LS_RAISES int ls__l_print(lua_State *L)
 }
 
 /* [-0, +0, e] ([level,] text) from argument `first` on (L117) */
-static LS_RAISES int log_record(lua_State *L, int first, const char *function)
+static LS_RAISES int log_record(lua_State *L, int first)
 {
     lua_Integer level = 0;
     int text_arg = first;
     if (lua_gettop(L) > first) {
         int is_integer;
         level = lua_tointegerx(L, first, &is_integer);
-        if (!is_integer) ls__ltype(L, first, function, "integer");
+        if (!is_integer) ls__ltype(L, first, "log", "integer");
         text_arg = first + 1;
     }
-    if (!lua_isstring(L, text_arg)) ls__ltype(L, text_arg, function, "string");
+    if (!lua_isstring(L, text_arg)) ls__ltype(L, text_arg, "log", "string");
     size_t len;
     const char *text = lua_tolstring(L, text_arg, &len);
     lua_pushliteral(L, "[lua] ");
@@ -58,11 +58,11 @@ static LS_RAISES int log_record(lua_State *L, int first, const char *function)
 /* [-0, +0, e] session:log([level,] text) */
 LS_RAISES int ls__l_session_log(lua_State *L)
 {
-    return log_record(L, 2, "log");
+    return log_record(L, 2);
 }
 
 /* [-0, +0, e] ui.log([level,] text) */
 LS_RAISES int ls__l_ui_log(lua_State *L)
 {
-    return log_record(L, 1, "log");
+    return log_record(L, 1);
 }

@@ -52,7 +52,7 @@ LS_RAISES int ls__call_aside(lua_State *L, int nargs, int nresults, const char *
     lua_State *thread = lua_newthread(L), *aside = session->vm.aside, *aside_of = session->vm.aside_of;
     int at = lua_gettop(L) - nargs - 1, aside_skip = session->vm.aside_skip, results;
     lua_insert(L, at);
-    ls__hook_set(thread, LS_HOOK_COUNT);
+    ls__hook_set(thread);
     lua_xmove(L, thread, nargs + 1);
     session->vm.aside = of ? thread : NULL;
     session->vm.aside_of = of;

@@ -99,7 +99,7 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
     *(struct ls_session **)lua_getextraspace(session->vm.main) = session;
     lua_atpanic(session->vm.main, on_panic);
     lua_setwarnf(session->vm.main, ls__warn, session);
-    ls__hook_set(session->vm.main, LS_HOOK_COUNT);
+    ls__hook_set(session->vm.main);
     return session;
 }
 

@@ -229,7 +229,7 @@ void ls__vm_free(struct ls_session *session);
 /* --- limits.c --- */
 
 /** (Re)install the count hook on a Lua thread. [-0, +0, -] */
-void ls__hook_set(lua_State *L, int count);
+void ls__hook_set(lua_State *L);
 LS_RAISES void ls__hook(lua_State *L, lua_Debug *ar);
 /** The hook of a thread on which an error is being raised from a hook: Lua calls message handlers, and what a dead
  * coroutine has to close, with hooks turned off. The next instruction raises again, or puts the thread's own hook back

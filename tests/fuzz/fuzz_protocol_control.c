@@ -29,7 +29,7 @@ static void ask(struct ls_control *request)
         for (size_t k = 0; k < count; k++)
             bytes += strlen(list[k]);
         CHECK(!(text && count) && bytes < SIZE_MAX);
-        if (ls_control_flag(request, names[i])) CHECK(!text && !count && ls_control_int(request, names[i], 7) == 7);
+        if (ls_control_flag(request, names[i])) CHECK(!text && !count && ls_control_int(request, names[i]) == 0);
     }
 }
 
