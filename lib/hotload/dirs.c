@@ -114,6 +114,8 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     const char *type = NULL;
     if (level < 0 || level == dir->placed) return true;
     if (dir->polled || !h->watcher) {
+        /* what has happened to its names since the last look goes with that */
+        if (dir->placed >= LS__NAMES) h->rescan = true;
         poll_instead(h, dir, level);
         return true;
     }

@@ -211,6 +211,28 @@ static void test_polling(void **state) /* H87: by option; all other rules apply 
     settle();
 }
 
+/* H17, H87: what is re-pointed in a polled folder just before that is looked at more closely */
+static void test_polled_more_closely(void **state)
+{
+    (void)state;
+    site.poll_ms = 600000;
+    dirs("out");
+    dirs("other");
+    put("other/a.lua", "1");
+    put("other/b.lua", "2");
+    put("out/z.lua", "3");
+    linked("../other/a.lua", "out/l.lua");
+    linked("../out/l.lua", "lua/x.lua");
+    start();
+    loaded(1, "other/a.lua", "lua/x.lua");
+    settle();
+    gone("out/l.lua");
+    linked("../other/b.lua", "out/l.lua");
+    loaded(1, "out/z.lua", "out/z.lua");
+    settle();
+    assert_non_null(strstr(news(), "other/a.lua>other/b.lua=2"));
+}
+
 static void test_second_loader(void **state) /* H96: a second start is refused and harmless */
 {
     (void)state;
@@ -469,6 +491,7 @@ int main(void)
         T(test_watch_limit),
         T(test_remote_file_system),
         T(test_polling),
+        T(test_polled_more_closely),
         T(test_second_loader),
         T(test_stop_discards),
         T(test_stale_records),
