@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -31,6 +32,7 @@ struct manager {
     int64_t last_number;        /* never used again: what the hot loader knows sessions by */
     size_t count;               /* published and being made */
     size_t alive;               /* not yet taken apart */
+    struct session *making;     /* those that ls__manager_making() has told of, until they are published or fail */
     bool stopping;
 };
 
@@ -95,6 +97,13 @@ static void give_back_number(struct manager *manager, const struct session *sess
         manager->last_vended--;
 }
 
+void ls__manager_making(struct manager *manager, struct session *session)
+{
+    pthread_mutex_lock(&manager->lock);
+    LL_PREPEND2(manager->making, session, making_next);
+    pthread_mutex_unlock(&manager->lock);
+}
+
 static int publish(struct manager *manager, struct session *session)
 {
     pthread_mutex_lock(&manager->lock);
@@ -105,6 +114,7 @@ static int publish(struct manager *manager, struct session *session)
     }
     if (ok) {
         ls__session_ref(session); /* the map's use */
+        LL_DELETE2(manager->making, session, making_next);
     }
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
@@ -171,6 +181,7 @@ void ls__manager_destroy_all(struct manager *manager)
 static struct session *creation_failed(struct manager *manager, struct session *session)
 {
     pthread_mutex_lock(&manager->lock);
+    LL_DELETE2(manager->making, session, making_next);
     give_back_number(manager, session, true);
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
@@ -259,16 +270,31 @@ struct session *ls__manager_find_named(struct manager *manager, const char *name
     return session;
 }
 
-size_t ls__manager_list(struct manager *manager, struct session ***list)
+static size_t list_sessions(struct manager *manager, bool making, struct session ***list)
 {
-    size_t count = 0;
+    struct session *first, *session;
+    size_t count = 0, room;
     pthread_mutex_lock(&manager->lock);
-    *list = ls_array(ls_map_count(manager->by_id) + 1, sizeof **list);
+    first = making ? manager->making : NULL;
+    LL_COUNT2(first, session, room, making_next);
+    *list = ls_array(ls_map_count(manager->by_id) + room + 1, sizeof **list);
     if (*list)
         for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
             (*list)[count++] = ls__session_ref(ls_map_value(e));
+    for (session = first; *list && session; session = session->making_next)
+        (*list)[count++] = ls__session_ref(session);
     pthread_mutex_unlock(&manager->lock);
     return count;
+}
+
+size_t ls__manager_list(struct manager *manager, struct session ***list)
+{
+    return list_sessions(manager, false, list);
+}
+
+size_t ls__manager_list_all(struct manager *manager, struct session ***list)
+{
+    return list_sessions(manager, true, list);
 }
 
 /* --- timeout (P32) --- */

@@ -244,7 +244,7 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
     for (size_t i = 0; i < burst->view_count; i++)
         take_view(fanout, &burst->views[i]);
     struct session **list;
-    size_t count = ls__manager_list(server->manager, &list);
+    size_t count = ls__manager_list_all(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (fanout->views_changed || ls_map_count(fanout->problems) > 0 ||
             ls__host_may_want(list[i], burst->files, burst->file_count))
@@ -277,7 +277,7 @@ int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct 
 static int collect_keys(struct ls_server *server, struct ls_map *keys)
 {
     struct session **list;
-    size_t count = ls__manager_list(server->manager, &list);
+    size_t count = ls__manager_list_all(server->manager, &list);
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&list[i]->lock);

@@ -412,6 +412,7 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
     struct ls_server *server = ctx;
     struct creation creation = {.session = session};
     session->server = server;
+    ls__manager_making(server->manager, session);
     int rc = ls_queue_call(session->queue, open_backend, &creation, ls__session_patience(server));
     if (rc == LS_EBUSY)
         ls_fail(&creation.err, LS_EBUSY, "All worker threads are busy with other sessions, see the log.");

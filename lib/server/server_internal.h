@@ -117,6 +117,7 @@ struct session {
     struct ls_session *interruptible;
     /* -- protected by the manager's lock */
     bool joined; /* by a page, an API client or a tool, at some time */
+    struct session *making_next;
 };
 
 /** A record without backend. @return a use, or NULL and err: LS_ENOMEM, LS_EIO */
@@ -232,9 +233,13 @@ bool ls__manager_join(struct manager *manager, struct session *session);
 struct session *ls__manager_find(struct manager *manager, const char *id, size_t len);
 /** By vended id, or by a unique prefix of the internal id (C4). @return a use, or NULL and err */
 struct session *ls__manager_find_named(struct manager *manager, const char *name, struct ls_err *err);
+/** Called by on_session_created() before any file is read: ls__manager_list_all() has the session from now on. */
+void ls__manager_making(struct manager *manager, struct session *session);
 /** All live sessions in order of their making; each counted. @return how many; *list is owned,
  * ls__session_unref_all() */
 size_t ls__manager_list(struct manager *manager, struct session ***list);
+/** The same, and those that are being made: what a save is told to, since they may have read the old text. */
+size_t ls__manager_list_all(struct manager *manager, struct session ***list);
 /** P33, of all that are there. Does not wait. */
 void ls__manager_destroy_all(struct manager *manager);
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, unlinkSync } from 'node:fs';
 import { Live, MAIN, TOGETHER, lib, test, values, view, views } from './hotload.js';
-import { until, within, writeSite } from './lib.js';
+import { APP, Server, makeSite, until, within, writeSite } from './lib.js';
 
 test('H70 H72 one save is one frame with what has changed, and one record', async () => {
   const live = await Live.start();
@@ -659,4 +659,31 @@ test('H102 save → frame: p50 and p95 over 40 saves', async (context) => {
   took.sort((a, b) => a - b);
   context.diagnostic(`p50 ${took[20].toFixed(1)} ms, p95 ${took[38].toFixed(1)} ms`);
   assert.ok(took[0] < 100, 'the windows of H23 are kept, on any machine');
+});
+
+test('H70 H39 a save while a session is being made reaches it, since it may have read the old text', async () => {
+  const files = {
+    'lua/main.lua': `
+      ${APP}
+      require("part")
+      io.open("LOADED", "w"):close()
+      while not io.open("GO") do end
+    `,
+    'lua/part.lua': 'VALUE = 1',
+  };
+  const dir = makeSite({});
+  files['lua/main.lua'] = files['lua/main.lua'].replace('LOADED', `${dir}/loaded`).replace('GO', `${dir}/go`);
+  writeSite(dir, files);
+  const server = await Server.start(dir, ['--watch', '--time-limit', '30s']);
+  const generation = async () => (await server.get('/lsess-client/generation')).body;
+  const before = await generation();
+  const made = server.session();
+  await until(() => existsSync(`${dir}/loaded`), 'the load');
+  writeSite(dir, { 'lua/part.lua': 'VALUE = 2' });
+  await until(async () => (await generation()) !== before, 'the save');
+  writeSite(dir, { go: '' });
+  const session = await made, control = server.control();
+  await until(async () => (await control.call('eval', { session, code: 'return VALUE' })).json === 2, 'the new text', 5000);
+  control.close();
+  await server.stop();
 });
