@@ -66,7 +66,7 @@ int ls_backend_api(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *
     if (m && m->type == LS_MSG_POLL) {
         ls_json_open(&body, NULL, '{');
         ls_json_key(&body, "result");
-        ls_backend_poll(b, conn, &body);
+        ls_backend_poll(conn, &body);
         ls_buf_char(&body, '}');
     } else {
         struct ls_outgoing queue = conn->out; /* what this message produces is looked at by itself */
@@ -89,9 +89,8 @@ int ls_backend_api(struct ls_backend *b, struct ls_conn *conn, struct ls_batch *
     return status;
 }
 
-size_t ls_backend_poll(struct ls_backend *b, struct ls_conn *conn, struct ls_buf *answer)
+size_t ls_backend_poll(struct ls_conn *conn, struct ls_buf *answer)
 {
-    (void)b;
     return ls_outgoing_drain(&conn->out, answer);
 }
 

@@ -93,13 +93,12 @@ struct ls_tracker *ls_backend_tracker(struct ls_backend *b)
 
 /* --- connections --- */
 
-struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet *outlet, struct ls_err *err)
+struct ls_conn *ls_backend_connect(struct ls_backend *b, const struct ls_outlet *outlet)
 {
     struct ls_conn *conn = ls_budget_zalloc(b->budget, sizeof *conn);
     struct ls__space *space = conn ? ls__space_new(b, b->numbers + 1) : NULL;
     if (!space) {
         ls_budget_free(b->budget, conn);
-        ls_fail(err, LS_ENOMEM, "Out of memory while opening a connection.");
         return NULL;
     }
     conn->outlet = *outlet;

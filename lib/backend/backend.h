@@ -68,8 +68,8 @@ struct ls_session *ls_backend_session(struct ls_backend *backend);
 struct ls_tracker *ls_backend_tracker(struct ls_backend *backend);
 
 /** A new connection; numbers count 1, 2, 3 per session (P12). Outlet copied. @return borrowed, until
- * ls_backend_disconnect */
-struct ls_conn *ls_backend_connect(struct ls_backend *backend, const struct ls_outlet *outlet, struct ls_err *err);
+ * ls_backend_disconnect; NULL without memory */
+struct ls_conn *ls_backend_connect(struct ls_backend *backend, const struct ls_outlet *outlet);
 /** P111; an abnormal end (not 1000/1001) keeps watches and variables for the grace period (P114). */
 void ls_backend_disconnect(struct ls_backend *backend, struct ls_conn *conn, bool abnormal);
 /** Connections and API identities; what waits for the grace period is not among them. */
@@ -83,7 +83,7 @@ void ls_backend_frame(struct ls_backend *backend, struct ls_conn *conn, struct l
 int ls_backend_api(struct ls_backend *backend, struct ls_conn *conn, struct ls_batch *batch, struct ls_buf *answer);
 /** Messages waiting for an API identity: its poll queue (P118): the JSON array is appended and the queue emptied.
  * @return how many */
-size_t ls_backend_poll(struct ls_backend *backend, struct ls_conn *conn, struct ls_buf *answer);
+size_t ls_backend_poll(struct ls_conn *conn, struct ls_buf *answer);
 /** Of an API identity: bytes of the messages that wait behind the first one (P69, P118). */
 size_t ls_backend_waiting(const struct ls_conn *conn);
 

@@ -171,9 +171,8 @@ static void handle_create(struct ls_backend *b, struct ls_conn *conn, const stru
     ls__note_created(b, var);
     conn->space->used = true;
     if (m->nowatch) return;
-    ls__space_watch(b, conn->space, var, +1); /* an own variable: no memory needed */
-    if (ls_var_readable(var))
-        ls_tracker_unreport(tracker, var, true); /* the answer is its value, null included (P82) */
+    ls__space_watch(b, conn->space, var, +1);             /* an own variable: no memory needed */
+    if (ls_var_readable(var)) ls_var_unreport(var, true); /* the answer is its value, null included (P82) */
 }
 
 /* --- update (sections 10, 11) --- */

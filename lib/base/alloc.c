@@ -38,11 +38,9 @@ void *ls_array(size_t count, size_t size)
     return count && size ? calloc(count, size) : calloc(1, 1);
 }
 
-void *ls_rearray(void *block, size_t count, size_t size)
+void *ls_realloc(void *block, size_t size)
 {
-    if (must_fail() || (size && count > SIZE_MAX / size)) return NULL;
-    size_t bytes = count * size;
-    return realloc(block, bytes ? bytes : 1);
+    return must_fail() ? NULL : realloc(block, size ? size : 1);
 }
 
 char *ls_strndup(const char *text, size_t len)

@@ -12,8 +12,8 @@ void *ls_malloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *ls_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
 /** Zeroed array; NULL when count * size overflows. */
 void *ls_array(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
-/** Resize to count * size; the old block stays valid on failure (NULL). */
-void *ls_rearray(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
+/** Resize; the old block stays valid on failure (NULL). */
+void *ls_realloc(void *block, size_t size) __attribute__((warn_unused_result));
 /** Copies; owned by the caller. ls_strndup adds the terminating NUL. */
 char *ls_strdup(const char *text) __attribute__((malloc, warn_unused_result));
 /** As ls_strdup, of `len` bytes. */

@@ -23,9 +23,9 @@ static bool refuses(struct ls_budget *budget, size_t had, size_t size, size_t ex
 
 void *ls_budget_resize(struct ls_budget *budget, void *block, size_t size, size_t extra)
 {
-    if (!budget) return ls_rearray(block, size, 1);
+    if (!budget) return ls_realloc(block, size);
     size_t had = ls_budget_size(block);
-    void *moved = refuses(budget, had, size, extra) ? NULL : ls_rearray(block, size, 1);
+    void *moved = refuses(budget, had, size, extra) ? NULL : ls_realloc(block, size);
     if (moved) count(budget, had, ls_budget_size(moved));
     return moved;
 }

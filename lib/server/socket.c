@@ -50,7 +50,7 @@ bool ls__socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more)
     if (grown.cap <= buf->cap) return true;
     size_t bytes = counted(&grown) - counted(buf);
     if (!ls_budget_queue(&socket->session->budget, bytes)) return false;
-    grown.data = ls_rearray(buf->data, grown.cap, 1);
+    grown.data = ls_realloc(buf->data, grown.cap);
     if (!grown.data) {
         ls_budget_unqueue(&socket->session->budget, bytes);
         return false;

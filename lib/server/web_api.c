@@ -97,7 +97,7 @@ static struct identity *identity_new(struct session *session, const char *token,
     pthread_mutex_init(&identity->lock, NULL);
     pthread_cond_init(&identity->changed, NULL);
     struct ls_outlet outlet = {.ctx = identity, .ready = on_ready, .rights = rights};
-    identity->conn = ls_backend_connect(session->backend, &outlet, NULL);
+    identity->conn = ls_backend_connect(session->backend, &outlet);
     if (!identity->conn) {
         identity_unref(identity);
         return NULL;
@@ -249,7 +249,7 @@ static void run_poll(struct session *session, void *arg)
     ls_json_open(&call->answer, NULL, '{');
     ls_json_key(&call->answer, "result");
     size_t before = call->answer.len;
-    call->polled = ls_backend_poll(session->backend, identity->conn, &call->answer);
+    call->polled = ls_backend_poll(identity->conn, &call->answer);
     if (call->answer.len == before) ls_buf_str(&call->answer, "[]");
     ls_buf_char(&call->answer, '}');
     call->status = 200;

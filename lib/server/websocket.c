@@ -44,7 +44,7 @@ static void run_connect(struct session *session, void *arg)
 {
     struct socket *socket = arg;
     struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
-    socket->conn = ls_backend_connect(session->backend, &outlet, NULL);
+    socket->conn = ls_backend_connect(session->backend, &outlet);
     if (!socket->conn) {
         ls__outbox_close(socket, 1011, "internal error");
         return;

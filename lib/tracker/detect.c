@@ -454,9 +454,8 @@ void ls_tracker_begin_batch(struct ls_tracker *tracker)
     tracker->repeat = false;
 }
 
-void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too)
+void ls_var_unreport(struct ls_var *var, bool null_too)
 {
-    (void)tracker;
     var->unreported = true;
     var->unreported_null |= null_too;
 }

@@ -29,7 +29,7 @@ void ls__prop_record(struct ls_var *var, const char *name, size_t len)
  * the server set in silence. */
 static void begin_to_tell(struct ls_tracker *tracker, struct ls_var *var)
 {
-    ls_tracker_unreport(tracker, var, true);
+    ls_var_unreport(var, true);
     var->seen = 0;
     if (ls_var_property(var, "type")) ls__mark_type(tracker, var);
     if (ls_var_property(var, "fallbackNamespace"))

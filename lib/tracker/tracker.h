@@ -154,7 +154,7 @@ bool ls_tracker_detect_again(struct ls_tracker *tracker);
 void ls_tracker_request_repeat(struct ls_tracker *tracker);
 /** The last reported value counts as nothing: the next detection reports it if it is not null — or null too, if
  * `null_too` (T43, P82). */
-void ls_tracker_unreport(struct ls_tracker *tracker, struct ls_var *var, bool null_too);
+void ls_var_unreport(struct ls_var *var, bool null_too);
 
 /* An element of the change list: a variable in one priority class. Borrowed until the next call of ls_tracker_changes.
  * */

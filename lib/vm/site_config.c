@@ -57,7 +57,7 @@ static void *allocate(void *ctx, void *block, size_t old, size_t size)
         reading->out_of_time = true;
         return NULL;
     }
-    void *moved = ls_rearray(block, size, 1);
+    void *moved = ls_realloc(block, size);
     if (moved) reading->used = reading->used - before + size;
     return moved;
 }

@@ -27,7 +27,7 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
         session->vm.memory_hit = true;
         return NULL;
     }
-    void *moved = ls_rearray(block, size, 1);
+    void *moved = ls_realloc(block, size);
     if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
     return moved;

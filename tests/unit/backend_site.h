@@ -156,7 +156,7 @@ static inline struct page *connect_page(int index)
 {
     struct page *page = &t.pages[index];
     const struct ls_outlet outlet = {.ctx = page, .send = record_frame, .rights = t.rights};
-    page->conn = ls_backend_connect(t.backend, &outlet, &t.err);
+    page->conn = ls_backend_connect(t.backend, &outlet);
     assert_non_null(page->conn);
     return page;
 }

@@ -706,7 +706,7 @@ static void P24_P25_P118_P119_api(void **state)
     (void)state;
     serve(harbor);
     const struct ls_outlet outlet = {.ready = note_ready};
-    struct ls_conn *conn = ls_backend_connect(t.backend, &outlet, &t.err);
+    struct ls_conn *conn = ls_backend_connect(t.backend, &outlet);
     ready = 0;
     call_api(conn, "create", "{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"name\"}}", 200, "{}");
     assert_int_equal(ready, 1);

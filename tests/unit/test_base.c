@@ -91,7 +91,6 @@ static void a_failed_allocation_sticks(void **state)
     assert_string_equal(ls_buf_text(&buf), "");
     assert_null(ls_buf_detach(&buf, NULL));
     assert_null(ls_array(SIZE_MAX / 2, 4));
-    assert_null(ls_rearray(NULL, SIZE_MAX / 2, 4));
 }
 
 static void errors_are_cut_between_characters(void **state)

@@ -20,7 +20,7 @@ static void open_list(void)
     rig_create(10, 9, "item");
     rig_create(11, 10, "title()?access=r");
     for (int64_t id = 7; id <= 11; id++)
-        ls_tracker_unreport(rig->tracker, rig_var(id), false);
+        ls_var_unreport(rig_var(id), false);
 }
 
 /* T4, T76, T78, T79a. */

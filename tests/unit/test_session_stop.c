@@ -137,7 +137,7 @@ static void sweep_array(const char *new)
     rig_do(code);
     rig_root("o");
     rig_create(2, 1, "a?access=r");
-    ls_tracker_unreport(rig->tracker, rig_var(2), true);
+    ls_var_unreport(rig_var(2), true);
     rig_detect();
     show_changes();
     sweep(edits, check_array);
@@ -156,7 +156,7 @@ static void l5_an_array_that_has_become_what_was_seen_of_it(void **state)
     rig_do("o = {a = {}} function set(from, add) for i = from, 20000 do o.a[i] = i + add end end set(1, 0)");
     rig_root("o");
     rig_create(2, 1, "a?access=r");
-    ls_tracker_unreport(rig->tracker, rig_var(2), true);
+    ls_var_unreport(rig_var(2), true);
     detect_in_peace();
     for (int64_t us = 50; us < 4000; us += 25) {
         rig_do("set(1, 1)");
@@ -203,7 +203,7 @@ static void l5_an_array_whose_elements_have_keys(void **state)
         "n = 0 function new() n = n + 1 return {n = n} end o = {a = {}} function fill() for i = 1, 5000 do o.a[i] = o.a[i] or new() end end fill()");
     rig_root("o");
     rig_create(2, 1, "a?access=r&keyed=true&key=n");
-    ls_tracker_unreport(rig->tracker, rig_var(2), true);
+    ls_var_unreport(rig_var(2), true);
     rig_detect();
     show_changes();
     sweep(edits, check_keys);
@@ -250,7 +250,7 @@ static void sweep_list(const char *properties)
     rig_create(2, 1, path);
     rig_create(3, 2, "items");
     for (int64_t id = 2; id <= 3; id++)
-        ls_tracker_unreport(rig->tracker, rig_var(id), true);
+        ls_var_unreport(rig_var(id), true);
     rig_detect();
     show_changes();
     sweep(edits, check_list);
@@ -291,7 +291,7 @@ static void l5_a_list_of_cards(void **state)
     rig_create(2, 1, "a?access=r&wrapper=lua.ViewList&itemWrapper=Card");
     rig_create(3, 2, "items");
     for (int64_t id = 2; id <= 3; id++)
-        ls_tracker_unreport(rig->tracker, rig_var(id), true);
+        ls_var_unreport(rig_var(id), true);
     rig_detect();
     show_changes();
     sweep(moves, check_list);

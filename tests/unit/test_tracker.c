@@ -298,7 +298,7 @@ static void t27_what_cannot_be_read_is_silent_and_its_children_are_not(void **st
     fake_set(o, "x", fake_text(fake, "X"));
     assert_int_equal(fake_create(fake, 2, 1, "o", "access=w", NULL), 0);
     assert_int_equal(fake_create(fake, 3, 2, "x", NULL, NULL), 0);
-    ls_tracker_unreport(fake->tracker, fake_var(fake, 3), true);
+    ls_var_unreport(fake_var(fake, 3), true);
     assert_true(ls_tracker_detect(fake->tracker));
     assert_string_equal(fake_changes(fake), "3m=v");
     assert_string_equal(fake_value_json(fake, 3), "\"X\"");

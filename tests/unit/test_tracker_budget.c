@@ -54,11 +54,11 @@ void *ls_array(size_t count, size_t size)
     return ls_zalloc(count * size);
 }
 
-void *ls_rearray(void *block, size_t count, size_t size)
+void *ls_realloc(void *block, size_t size)
 {
     if (must_fail()) return NULL;
     forget(block);
-    return note(realloc(block, count && size ? count * size : 1));
+    return note(realloc(block, size ? size : 1));
 }
 
 void ls_free(void *block)

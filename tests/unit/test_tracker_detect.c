@@ -195,9 +195,9 @@ static void t43_t82_unreported_values_are_reported(void **state)
     create(3, 1, "none", NULL);
     create(4, 1, "none", NULL);
     assert_false(batch());
-    ls_tracker_unreport(fake->tracker, fake_var(fake, 2), false);
-    ls_tracker_unreport(fake->tracker, fake_var(fake, 3), false);
-    ls_tracker_unreport(fake->tracker, fake_var(fake, 4), true);
+    ls_var_unreport(fake_var(fake, 2), false);
+    ls_var_unreport(fake_var(fake, 3), false);
+    ls_var_unreport(fake_var(fake, 4), true);
     assert_true(batch());
     assert_string_equal(fake_changes(fake), "2m=v; 4m=v");
     assert_int_equal(ls_var_change_count(fake_var(fake, 2)), 1); /* T96a */
