@@ -114,9 +114,11 @@ const char *ls_lua_skip(const char *at, const char *end, const char **string, si
     }
     if (*at != '"' && *at != '\'') return NULL;
     for (const char *c = at + 1; c < end; c++) {
-        if (*c == '\\')
-            c++;
-        else if (*c == *at || *c == '\n') {
+        if (*c == '\\') {
+            bool over_space = ++c < end && *c == 'z'; /* `\z`: the string goes on behind white space, lines too */
+            while (over_space && c + 1 < end && (c[1] == ' ' || (c[1] >= '\t' && c[1] <= '\r')))
+                c++;
+        } else if (*c == *at || *c == '\n') {
             *string = at + 1;
             *len = (size_t)(c - at - 1);
             return c + (*c == *at);
