@@ -78,7 +78,7 @@ plant "$tree" 'no note at its top' cmd/lsess/planted.c '#include <stdio.h>'
 plant "$tree" 'has not declared' lib/base/planted.c '/* x */\nvoid planted(void)\n{\n    struct ls_err err;\n}'
 plant "$tree" 'a longjmp would leave' lib/base/planted.c '/* x */\nLS_RAISES int planted(void)\n{\n    LS_ERR(err);\n}'
 plant "$tree" 'planted.c:5: planted cites T''31 again' lib/base/planted.c '/* x */\n/* x (T''31) */\nint planted(void)\n{\n    return 1; /* T''31 */\n}'
-plant "$tree" 'planted.c:2: ls__planted cites T''31 again' lib/base/planted.c '/* x */\n/* x (T''31, T''31.1, T''31) */\nint ls__planted(void)\n{\n}'
+plant "$tree" 'planted.c:3: ls__planted cites T''31 again' lib/base/planted.c '/* x */\n/* x (T''31, T''31.1, T''31) */\nint ls__planted(void)\n{\n}'
 plant "$tree" 'planted.c:1' lib/base/planted.c '/* TO''DO */'
 plant "$tree" 'make help does not name planted' Makefile '+.PHONY: planted\nplanted:'
 
