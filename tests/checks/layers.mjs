@@ -2,7 +2,8 @@
 //   an include or a call points up between the rooms of lib/, as the Makefile orders them;
 //   more than three files of a room call each other in a circle;
 //   a room has more than 25 files or 6,000 lines; two rooms have files of one name;
-//   a reserved header appears outside of its rooms.
+//   a reserved header appears outside of its rooms;
+//   what is not static does not begin with ls_.
 // Calls are read from the object files of B (build): who refers to a symbol calls the file that defines it, so what a
 // macro or an inline function of a header calls counts for the file that includes it, and a call through a table of
 // functions does not count. An object that is missing or older than its source is made in a temporary folder first.
@@ -100,6 +101,9 @@ for (const line of execFileSync('nm', ['-A', '--format=posix', ...objects], { ma
   if (!m) continue;
   if (m[3] === 'U') wanted.get(source_of.get(m[1])).add(m[2]);
   else if (/[TDBRVW]/.test(m[3])) defined.set(m[2], source_of.get(m[1]));
+}
+for (const [name, file] of defined) {
+  if (file.startsWith('lib/')) check(name.startsWith('ls_'), `${file}: shows ${name}, which does not begin with ls_`);
 }
 /** @type {Map<string, Map<string, string>>} source → sources that it calls → one symbol for which */
 const calls = new Map(sources.map((file) => [file, new Map()]));

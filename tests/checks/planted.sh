@@ -47,6 +47,7 @@ done
 plant "$layers" 'belongs to lib/http, ' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
 plant "$layers" 'calls ls_tracker_count of lib/tracker/find.c, which lies above it' lib/files/planted.c \
     '/* x */\nint ls_tracker_count(void *);\nint planted(void *t) { return ls_tracker_count(t); }'
+plant "$layers" 'shows planted, which does not begin with ls_' lib/base/planted.c '/* x */\nint planted;'
 plant "$layers" 'lib/vm: 4 files call each other in a circle' lib/vm/lua_ref.c \
     '+void ls__hook_set(lua_State *);\nvoid planted(lua_State *L) { if (ls__is_handler(L, 1)) ls__hook_set(L); }'
 plant "$layers" 'a file of that name is in lib/base, too' lib/vm/buf.c '/* x */'
