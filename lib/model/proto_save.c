@@ -48,27 +48,28 @@ enum { SAVED_TABLE = 1, SAVED_SNAPSHOT, SAVED_RECORD, SAVED_COPIES, SAVED_NAME }
 
 LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id, bool fields)
 {
-    const struct ls_proto *proto = ls__proto_at(session, id);
     luaL_checkstack(L, 8, NULL);
     lua_createtable(L, SAVED_NAME, 0);
-    int saved = lua_gettop(L);
+    int saved = lua_gettop(L), table = saved + 1;
+    /* Only now, and all of it before memory is taken again: a finalizer that runs then may remove the prototype. */
+    const struct ls_proto *proto = ls__proto_at(session, id);
     if (!proto) return;
     ls__ref_push(session, L, proto->table);
-    if (fields) {
-        ls__snapshot_new(L);
-        ls__snapshot_add(L, -1, saved + 1);
-        lua_rawseti(L, saved, SAVED_SNAPSHOT);
-    }
-    lua_rawseti(L, saved, SAVED_TABLE);
     ls__ref_push(session, L, proto->record);
-    lua_rawseti(L, saved, SAVED_RECORD);
     if (ls__ref_push(session, L, proto->copies) == LUA_TNIL) {
         lua_pop(L, 1);
         lua_pushboolean(L, 0);
     }
-    lua_rawseti(L, saved, SAVED_COPIES);
     lua_pushstring(L, proto->name);
     lua_rawseti(L, saved, SAVED_NAME);
+    lua_rawseti(L, saved, SAVED_COPIES);
+    lua_rawseti(L, saved, SAVED_RECORD);
+    if (fields) {
+        ls__snapshot_new(L);
+        ls__snapshot_add(L, -1, table);
+        lua_rawseti(L, saved, SAVED_SNAPSHOT);
+    }
+    lua_rawseti(L, saved, SAVED_TABLE);
 }
 
 int ls__proto_saved_record(lua_State *L, int saved)

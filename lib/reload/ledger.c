@@ -360,8 +360,12 @@ void ls__load_roll_back(struct ls_session *session)
     size_t limit = ls_budget_get(&session->vm.budget->limit);
     ls_budget_set(&session->vm.budget->limit, 0);
     restore_variables(session);
+    /* Finalizers wait: what they remove or declare is not to change under the hands of the roll-back. */
+    bool collects = lua_gc(session->vm.L, LUA_GCISRUNNING) == 1;
+    lua_gc(session->vm.L, LUA_GCSTOP);
     if (innermost(session)->ledger != LUA_NOREF && ls__lrun(session, l_roll_back, session, 0, &err) != 0)
         ls__report(session, "roll-back of a reload", &err);
+    if (collects) lua_gc(session->vm.L, LUA_GCRESTART);
     ls_budget_set(&session->vm.budget->limit, limit);
 }
 

@@ -184,6 +184,34 @@ static void h52_registrations_follow_the_file(void **state)
     world_close(&world);
 }
 
+/* A finalizer may run wherever memory is taken, also while prototypes are saved, and may remove them. */
+static void h59_finalizers_may_remove_prototypes_while_they_are_saved(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 60; n++) {
+        struct world world;
+        char text[512];
+        world_open(
+            &world,
+            "for i = 1, 40 do session:prototype('P' .. i, {x = i}) end\n"
+            "function drop(i) return setmetatable({}, {__gc = function() session:removePrototype('P' .. i) end}) end\n"
+            "require('m')",
+            "local x = 1");
+        for (int i = 0; i < 3; i++) {
+            snprintf(
+                text, sizeof text,
+                "collectgarbage('incremental', 20, 1000) for i = 1, 40 do drop(i) end pad = ('x'):rep(%d) error('x')",
+                n * 97 + i);
+            assert_int_equal(save(&world, text), LS_RELOAD_FAILED);
+            snprintf(text, sizeof text,
+                     "for i = 1, 40 do session:prototype('P' .. i, {x = i}) drop(i) end pad = ('x'):rep(%d)",
+                     n * 97 + i);
+            save(&world, text);
+        }
+        world_close(&world);
+    }
+}
+
 #define FIRST                                                                                                            \
     "local n = 0 count = 1 Ship = session:prototype('Ship', {name = '', captain = 'c'}) function Ship:go() return 1 end" \
     " return {v = 1, inc = function() n = n + 1 return n end}"
@@ -247,6 +275,7 @@ int main(void)
         cmocka_unit_test(h59_an_app_made_by_the_failed_chunk_goes),
         cmocka_unit_test(h59_standard_variables_are_put_back),
         cmocka_unit_test(h59_timers_and_watches_of_the_failed_chunk_go),
+        cmocka_unit_test(h59_finalizers_may_remove_prototypes_while_they_are_saved),
         cmocka_unit_test(h52_registrations_follow_the_file),
         cmocka_unit_test(h58_h65_any_failed_allocation_leaves_old_or_new),
     };
