@@ -88,8 +88,8 @@ static int unload(struct client *client, const struct wish *wish)
     while (!wish->json && json_item(results, &at, &result))
         print_result(result, wish->dry_run);
     if (json_count(results) > 0) return STATUS_DONE;
-    return complain(STATUS_FAILED, "no loaded module matches %s%s", wish->names.items[0],
-                    wish->names.count > 1 ? " or the others" : "");
+    return complain(STATUS_FAILED, "no loaded module matches %s%s; `lsess unload --list` names those that are loaded",
+                    wish->names.items[0], wish->names.count > 1 ? " or the others" : "");
 }
 
 /* --- --list --- */

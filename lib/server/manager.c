@@ -266,7 +266,7 @@ struct session *ls__manager_find_named(struct manager *manager, const char *name
     if (!session && count > 1)
         ls_fail(err, LS_EINVAL, "%d sessions have ids that begin with '%s'.", count, name);
     else if (!session)
-        ls_fail(err, LS_ENOTFOUND, "There is no session '%s'.", name);
+        ls_fail(err, LS_ENOTFOUND, "There is no session '%s'; `lsess sessions` lists them.", name);
     return session;
 }
 

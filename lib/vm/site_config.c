@@ -204,6 +204,15 @@ static void take_item(lua_State *L, struct reading *reading, struct ls_config_it
     }
 }
 
+/* [-0, +0, e] of the table on top */
+static size_t count_keys(lua_State *L)
+{
+    size_t count = 0;
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
+        count++;
+    return count;
+}
+
 /* The whole reading. [-1, +0, e] */
 static int l_read(lua_State *L)
 {
@@ -213,14 +222,19 @@ static int l_read(lua_State *L)
     if (luaL_loadbufferx(L, reading->text, reading->len, lua_tostring(L, 1), "t") != LUA_OK) /* name chunk */
         return lua_error(L);
     push_environment(L, reading->distrusted); /* name chunk env */
-    lua_setupvalue(L, -2, 1);
-    lua_call(L, 0, 1);              /* name table */
-    if (lua_isnil(L, -1)) return 0; /* an empty file sets nothing */
+    size_t names = count_keys(L);
+    lua_pushvalue(L, -1);
+    lua_replace(L, 1);        /* env chunk env */
+    lua_setupvalue(L, -2, 1); /* env chunk */
+    lua_call(L, 0, 1);        /* env table */
+    if (lua_isnil(L, -1)) {   /* an empty file sets nothing */
+        lua_pop(L, 1);
+        if (count_keys(L) == names) return 0;
+        return luaL_error(L, "%s: it sets globals, which nobody reads; it must return a table", reading->path);
+    }
     if (!lua_istable(L, -1))
         return luaL_error(L, "%s: it must return a table, not a %s", reading->path, luaL_typename(L, -1));
-    size_t count = 0;
-    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
-        count++;
+    size_t count = count_keys(L);
     reading->config->items = ls_array(count + 1, sizeof *reading->config->items);
     if (!reading->config->items) out_of_memory(L);
     for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))

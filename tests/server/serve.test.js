@@ -254,6 +254,7 @@ test('C2 lsess.lua: unknown keys and wrong types name key and line, exit status 
     ['return { max_frame = "big" }', /'max_frame'/],
     ['return { static_roots = { 1 } }', /static_roots/],
     ['return 5', /must return a table/],
+    ['port = 3000', /lsess\.lua: it sets globals, .*must return a table/],
     ['return {', /lsess\.lua:1/],
     ['return { port = io.open("x") }', /io/],
     ['return { port = os.time() }', /os/],
