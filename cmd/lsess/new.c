@@ -230,7 +230,7 @@ static int run(const struct command *command, int argc, char **argv)
         list_templates(json);
         return STATUS_DONE;
     }
-    if (!dir) return usage_error(command, "name the folder to make");
+    if (!dir || *dir == '\0') return usage_error(command, "name the folder to make");
     if (find_template(command, template) != STATUS_DONE) return STATUS_USAGE;
     int free_folder = may_fill(dir);
     if (free_folder < 0) return complain(STATUS_FAILED, "%s is there already and is no folder", dir);

@@ -129,6 +129,13 @@ test('C6 a folder that holds something, a file, or a link to nothing is left alo
   assert.ok(lstatSync(path.join(dir, 'dangling')).isSymbolicLink());
 });
 
+test('C6 an empty name is none: nothing is written to where one is', () => {
+  const cwd = folder();
+  const { status, stderr } = run(['new', ''], { cwd });
+  assert.deepEqual([status, readdirSync(cwd)], [2, []]);
+  assert.match(stderr, /name the folder/);
+});
+
 test('C6 an unknown template is a usage error with a suggestion; a folder that cannot be written to is one line', () => {
   const near = run(['new', '-t', 'task', path.join(folder(), 'x')]);
   assert.equal(near.status, 2);
