@@ -115,3 +115,17 @@ size_t ls_control_list(struct ls_control *request, const char *name, const char 
     *names = list;
     return count;
 }
+
+bool ls_control_is_odd(const struct ls_control *request, const char *name, bool list)
+{
+    const char *value;
+    size_t len;
+    struct ls_json_reader reader;
+    if (!ls_json_member(request->text, request->len, name, &value, &len)) return false;
+    ls_json_read(&reader, value, len);
+    enum ls_json_token token = ls_json_next(&reader);
+    if (!list || token != LS_JSON_ARRAY) return token != LS_JSON_NULL && (list || token != LS_JSON_STRING);
+    while ((token = ls_json_next(&reader)) == LS_JSON_STRING)
+        continue;
+    return token != LS_JSON_ARRAY_END;
+}

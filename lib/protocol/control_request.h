@@ -65,5 +65,8 @@ int64_t ls_control_int(struct ls_control *request, const char *name);
 /** An array of strings; what is not a string in it is left out, a NUL inside reads as U+FFFD. *names is owned by the
  * request. @return how many; 0 when absent */
 size_t ls_control_list(struct ls_control *request, const char *name, const char *const **names);
+/** Is a member there that is neither null nor what its name promises: an array of strings with `list`, else text?
+ */
+bool ls_control_is_odd(const struct ls_control *request, const char *name, bool list);
 
 #endif

@@ -549,12 +549,25 @@ static void run_in_session(struct control_client *client, struct ls_control *req
     ls__session_unref(session);
 }
 
-/* @return what the request lacks, NULL = nothing */
-static const char *missing_member(struct ls_control *request, const char *text, const char *list)
+/* What a request may not leave to chance: a session that is named wrongly is not the default one, and not all. */
+static bool find_wrong_member(struct ls_control *request, const char *text, const char *list, const char **name,
+                              bool *is_list)
 {
+    const struct {
+        const char *name;
+        bool list, needed;
+    } members[] = {{text, false, true}, {list, true, true}, {"session", false, false}, {"sessions", true, false}};
     const char *const *items;
-    if (text && !ls_control_text(request, text, NULL)) return text;
-    return list && ls_control_list(request, list, &items) == 0 ? list : NULL;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        *name = members[i].name;
+        *is_list = members[i].list;
+        if (!*name) continue;
+        if (ls_control_is_odd(request, *name, *is_list)) return true;
+        if (!members[i].needed) continue;
+        if (*is_list ? ls_control_list(request, *name, &items) == 0 : !ls_control_text(request, *name, NULL))
+            return true;
+    }
+    return false;
 }
 
 void ls__command_run(struct control_client *client, struct ls_control *request)
@@ -564,17 +577,17 @@ void ls__command_run(struct control_client *client, struct ls_control *request)
     size_t at = 0;
     while (at < COMMAND_COUNT && strcmp(name, commands[at].name) != 0)
         at++;
-    const char *missing =
-        at < COMMAND_COUNT ? missing_member(request, commands[at].needs_text, commands[at].needs_list) : NULL;
+    const char *member;
+    bool list;
     if (!ls__server_await_start(ls__control_server(client))) {
         code = "busy";
         ls_buf_str(&text, "The server is stopping.");
     } else if (at == COMMAND_COUNT) {
         ls_buf_printf(&text, "There is no command '%.100s'.", name);
-    } else if (missing) {
+    } else if (find_wrong_member(request, commands[at].needs_text, commands[at].needs_list, &member, &list)) {
         code = "bad-request";
-        ls_buf_printf(&text, "The command '%s' needs '%s', a %s.", name, missing,
-                      commands[at].needs_list ? "list" : "text");
+        ls_buf_printf(&text, "For the command '%s' the member '%s' must be %s.", name, member,
+                      list ? "a list of texts" : "a text");
     } else if (commands[at].run) {
         commands[at].run(client, request);
     } else {

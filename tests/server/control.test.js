@@ -276,11 +276,18 @@ test('C3 a member of another kind than a command needs is none: no other session
     ['eval', { code: ['return 1'] }],
     ['complete', { line: ['KEPT'] }],
     ['unload', { names: 'ship' }],
+    ['unload', { names: ['ship', 5] }],
+    ['eval', { code: 'KEPT = 2', session: [session] }],
+    ['eval', { code: 'KEPT = 2', session: 5 }],
+    ['unload', { names: ['ship'], sessions: session }],
+    ['unload', { names: ['ship'], sessions: [Number(session)] }],
+    ['state', { session: {} }],
   ]) {
     const answer = await control.call(cmd, fields);
     assert.equal(answer.error?.code, 'bad-request', `${cmd} ${JSON.stringify(fields)}: ${JSON.stringify(answer)}`);
   }
   assert.equal((await control.call('eval', { session, code: 'return KEPT' })).json, 1);
+  assert.equal((await control.call('state', { session: null })).ok, true);
 });
 
 test('C3 interrupt ends a running evaluation', async () => {
