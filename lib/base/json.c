@@ -451,7 +451,7 @@ bool ls_json_equals(const struct ls_json_reader *reader, const char *name)
     struct ls_buf plain = {.data = bytes, .cap = sizeof bytes};
     if (len > LS_JSON_NAME || reader->len > 6 * len) return false;
     ls_json_unescape(&plain, reader->text, reader->len);
-    return plain.len == len && memcmp(bytes, name, len) == 0;
+    return plain.len == len && memcmp(plain.data, name, len) == 0;
 }
 
 bool ls_json_member(const char *text, size_t len, const char *name, const char **value, size_t *value_len)
