@@ -217,7 +217,7 @@ static struct identity *find_identity(struct session *session, struct api_call *
     return identity;
 }
 
-/* Deep nesting needs more stack than an HTTP thread has, so a pool thread parses. */
+/* In the session's turn: where it does not come, because the session hangs, the request is refused unread. */
 static void run_parse(struct session *session, void *arg)
 {
     struct api_call *call = arg;

@@ -749,21 +749,19 @@ torture('case 44: H41 L100 mutate loops without end for one instance: it is ende
 
 /* --- what goes on meanwhile --- */
 
+const FIRES_ONCE = `
+  fired, flag = fired or 0, flag or false
+  if not session.reloading then
+    session:setTimeout(function()
+      fired = fired + 1
+      flag = session.reloading
+    end, 300)
+  end
+`;
+
 torture('case 45: H57 H43 a save with timers pending: they fire once, with the flag down', {
   files: {
-    'lua/main.lua': app(
-      'n = 0',
-      '',
-      `
-        fired, flag = fired or 0, flag or false
-        if not session.reloading then
-          session:setTimeout(function()
-            fired = fired + 1
-            flag = session.reloading
-          end, 300)
-        end
-      `,
-    ),
+    'lua/main.lua': app('n = 0', '', FIRES_ONCE),
   },
   /* On a machine that is busy the timer fires before the save. */
   paths: ['n'],
@@ -771,19 +769,7 @@ torture('case 45: H57 H43 a save with timers pending: they fire once, with the f
   before: [true, false],
   after: [true, false],
   edit: {
-    'lua/main.lua': app(
-      'n = 5',
-      '',
-      `
-        fired, flag = fired or 0, flag or false
-        if not session.reloading then
-          session:setTimeout(function()
-            fired = fired + 1
-            flag = session.reloading
-          end, 300)
-        end
-      `,
-    ),
+    'lua/main.lua': app('n = 5', '', FIRES_ONCE),
   },
   out: { ...MAIN_OK, details: /defaults changed/ },
   frames: 1,
@@ -793,6 +779,7 @@ torture('case 45: H57 H43 a save with timers pending: they fire once, with the f
     assert.deepEqual(await live.eval('return { fired, flag }'), [1, false]);
   },
 });
+
 torture('case 46: H42 H39 a save during a running action waits for its end', {
   options: ['--time-limit', '0'],
   paths: ['text()'],
