@@ -35,6 +35,13 @@ struct ls_reload_result {
     char *traceback; /* owned; NULL */
     int line;        /* of the error, 0 = unknown */
     char *details;   /* owned: `Ship +1 -1 fields, 2 methods removed (a, b)`; NULL */
+    /* What became of the data at the file's places (H49, R18). */
+    unsigned kept;      /* the run's value stays although the file gives another */
+    unsigned taken;     /* it took the value that was edited */
+    unsigned set_aside; /* its place is gone from the file; the value waits for its return */
+    unsigned restored;  /* its place has come back, and the value with it */
+    unsigned gave_way;  /* what the run had put there was lost to the edit: named in `losses` */
+    char *losses;       /* owned: lines `3 run-time rows of "items" gave way to your edit`; NULL */
 };
 
 struct ls_reload_report {

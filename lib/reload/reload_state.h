@@ -124,6 +124,12 @@ void ls__load_naming(struct ls_session *session, const char *name);
  * */
 int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full,
                   struct ls_err *err);
+/** The load that began last; NULL = nothing is being loaded. Loading moves it. */
+static inline struct ls_load *ls__load_innermost(const struct ls_session *session)
+{
+    const struct ls_reload_state *state = session->reload;
+    return state->load_count ? &state->loads[state->load_count - 1] : NULL;
+}
 /** Take the innermost load off and free it. */
 void ls__load_pop(struct ls_session *session);
 /** Put everything of H59 back that the innermost load has in its ledger. Memory is not limited meanwhile. Safe. */

@@ -57,6 +57,7 @@ void ls_reload_report_release(struct ls_reload_report *report)
         ls_free(report->results[i].text);
         ls_free(report->results[i].traceback);
         ls_free(report->results[i].details);
+        ls_free(report->results[i].losses);
     }
     ls_free(report->results);
     ls_reload_report_init(report);
