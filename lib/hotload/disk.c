@@ -2,10 +2,13 @@
  * H87, H88). Thread: any, but for the snapshot of a directory, which is the settling thread's. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "hotload/hotload_internal.h"
 
 struct ls__hotload_seams ls__hotload_seams;
@@ -22,7 +25,7 @@ void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
-           a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type;
+           a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type && a->link == b->link;
 }
 
 bool ls__name_ignored(const char *name)
@@ -62,6 +65,14 @@ void ls__snapshot_free(struct ls__dir *dir)
     dir->snapshot = NULL;
 }
 
+/* What a link says: one that was made again can look like the one before in all else. */
+static uint64_t hash_link(int dir, const char *name)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlinkat(dir, name, target, sizeof target);
+    return len > 0 ? ls_hash(target, (size_t)len) : 0;
+}
+
 struct ls_map *ls__names_read(const struct ls__dir *dir)
 {
     struct ls_map *names = ls_map_new();
@@ -78,6 +89,7 @@ struct ls_map *ls__names_read(const struct ls__dir *dir)
         if (fstatat(dirfd(stream), found->d_name, &info, AT_SYMLINK_NOFOLLOW)) continue;
         if (!(stamp = ls_malloc(sizeof *stamp))) break;
         ls__stamp_of(stamp, &info);
+        if (S_ISLNK(info.st_mode)) stamp->link = hash_link(dirfd(stream), found->d_name);
         if (!ls_map_put(names, found->d_name, strlen(found->d_name), stamp, NULL)) ls_free(stamp);
     }
     closedir(stream);

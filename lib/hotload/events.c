@@ -88,7 +88,9 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
 {
     struct stat info;
     struct ls__pending *pending = NULL;
-    if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO))
+    /* Of two names that were exchanged each one went and came; the records tell that in any order. */
+    bool went = mask & (IN_DELETE | IN_MOVED_FROM);
+    if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO) || (went && lstat(path, &info) == 0 && !S_ISDIR(info.st_mode)))
         pending = ls__pend(h, path);
     else if (mask & IN_CREATE) {
         if (lstat(path, &info)) return;
@@ -98,7 +100,7 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
             ls__pend_dirty(h, path);
     } else if (mask & IN_MODIFY)
         ls__pend_dirty(h, path);
-    else if (mask & (IN_DELETE | IN_MOVED_FROM))
+    else if (went)
         ls__pend_absent(h, path);
     /* `chmod` does not reload, but a change that could not be read is waiting for it (section 14). */
     else if (mask & IN_ATTRIB && ls_map_get(h->unreadable, path, strlen(path)))

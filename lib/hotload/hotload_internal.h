@@ -40,7 +40,8 @@ struct ls__stamp {
     ino_t ino;
     off_t size;
     struct timespec mtime;
-    mode_t type; /* S_IFMT bits */
+    mode_t type;   /* S_IFMT bits */
+    uint64_t link; /* of a link in a polled directory: hash of what it says; else 0 */
 };
 
 struct ls__node;

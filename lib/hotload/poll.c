@@ -27,8 +27,8 @@ static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_m
         else if (old->ino != new->ino || old->dev != new->dev || old->type != new->type) {
             if (S_ISDIR(old->type) != S_ISDIR(new->type)) tell(h, dir, IN_DELETE, name, old);
             tell(h, dir, IN_MOVED_TO, name, new);
-        } else if (!S_ISDIR(new->type) && !ls__stamp_equal(old, new))
-            tell(h, dir, IN_CLOSE_WRITE, name, new);
+        } else if (!S_ISDIR(new->type) && !ls__stamp_equal(old, new)) /* nobody writes to a link: it is another one */
+            tell(h, dir, S_ISLNK(new->type) ? IN_MOVED_TO : IN_CLOSE_WRITE, name, new);
     }
 }
 
