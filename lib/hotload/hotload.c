@@ -71,7 +71,7 @@ static void post(struct ls_hotload *h, struct ls__message *message)
         h->first = message;
     h->last = message;
     h->queued++;
-    pthread_cond_signal(&h->wake);
+    ls__wake(h);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -79,7 +79,7 @@ static void lose(struct ls_hotload *h)
 {
     pthread_mutex_lock(&h->lock);
     h->lost = true;
-    pthread_cond_signal(&h->wake);
+    ls__wake(h);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -150,6 +150,7 @@ static void answer(struct ls_hotload *h, const struct ls__message *message)
     else {
         /* Where nothing is reported, what has happened so far is found by looking. */
         if (h->polled) ls__poll(h);
+        ls__mounts_look(h);
         ls__look_again(h);
     }
     pthread_mutex_lock(&h->lock);
@@ -224,7 +225,7 @@ static void *settle_main(void *arg)
         ls__look_again(h);
         int64_t due = tick(h);
         pthread_mutex_lock(&h->lock);
-        if (!h->first && !h->lost && !h->stop) ls_cond_wait_until(&h->wake, &h->lock, due);
+        if (!h->first && !h->lost && !h->stop) ls__sleep(h, due);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -262,7 +263,7 @@ static void free_hotload(struct ls_hotload *h)
     ls_map_free(h->views, NULL);
     ls_map_free(h->unreadable, NULL);
     pthread_cond_destroy(&h->done);
-    pthread_cond_destroy(&h->wake);
+    ls__wake_close(h);
     pthread_mutex_destroy(&h->idle_lock);
     pthread_mutex_destroy(&h->lock);
     ls_free(h->root);
@@ -296,7 +297,7 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     }
     pthread_mutex_init(&h->lock, NULL);
     pthread_mutex_init(&h->idle_lock, NULL);
-    pthread_cond_init(&h->wake, NULL);
+    h->wake_fd = h->mounts_fd = -1;
     pthread_cond_init(&h->done, NULL);
     h->root = ls_path_real_lenient(NULL, config->root, NULL);
     h->within = config->within;
@@ -306,6 +307,7 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     h->ctx = config->ctx;
     h->on_burst = config->on_burst;
     int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
+    if (!result) result = ls__wake_open(h, err);
     if (!result) result = start_watching(h, err);
     if (!result) result = ls__trees_open(h, err);
     if (!result) result = start_threads(h, err);
@@ -319,7 +321,7 @@ void ls_hotload_close(struct ls_hotload *h)
     if (!h) return;
     pthread_mutex_lock(&h->lock);
     h->stop = true;
-    pthread_cond_signal(&h->wake);
+    ls__wake(h);
     pthread_mutex_unlock(&h->lock);
     /* The settling thread first: it may be waiting for the watcher, never the other way round. */
     pthread_join(h->thread, NULL);

@@ -138,9 +138,11 @@ struct ls_hotload {
     void (*on_burst)(void *ctx, struct ls_burst *burst);
     struct ls__watcher *watcher; /* owned; NULL when everything is polled */
     pthread_t thread;
+    int wake_fd;   /* owned: ends the settling thread's sleep */
+    int mounts_fd; /* owned: the kernel's table of mounts; -1 = it cannot be read */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* something for the settling thread */
+    bool asleep;         /* the settling thread waits in ls__sleep */
     pthread_cond_t done; /* an answer of the settling thread */
     struct ls__message *first, *last;
     size_t queued;
@@ -167,6 +169,7 @@ struct ls_hotload {
     size_t polled; /* directories that are polled */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
+    int64_t mounts_ns;           /* the table of mounts is not looked at before */
     int64_t lock_since_ns;       /* a burst has been held back since (H84); 0 */
     struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
     bool told_limit, told_fs;    /* once each (H86, H88) */
@@ -294,6 +297,18 @@ bool ls__burst_add_view(struct ls_burst *burst, const char *path, struct ls_byte
 struct ls_burst *ls__burst_new(void);
 /** Sort files by key and views by path: one order, whatever the events' was (H37). */
 void ls__burst_sort(struct ls_burst *burst);
+/* --- wake.c --- */
+/** Make the descriptors. @return 0; LS_EIO and err: close them all the same */
+int ls__wake_open(struct ls_hotload *h, struct ls_err *err);
+/** Gives back what ls__wake_open has taken. */
+void ls__wake_close(struct ls_hotload *h);
+/** There is something for the settling thread. Any thread, with the lock held. */
+void ls__wake(struct ls_hotload *h);
+/** Wait for ls__wake, for a change of the table of mounts, which asks for a rescan, or until `due` (INT64_MAX: without
+ * end). With the lock held, which is given up meanwhile. */
+void ls__sleep(struct ls_hotload *h, int64_t due);
+/** Ask for a rescan if the table of mounts has changed since it was asked last. */
+void ls__mounts_look(struct ls_hotload *h);
 /* --- uses.c --- */
 /** As ls_hotload_loaded and, with `wanted`, ls_hotload_wanted; this and what follows runs on the settling thread. */
 void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count,

@@ -147,6 +147,110 @@ static void test_link_made_again_polled(void **state)
     }
 }
 
+/* A file system over the folder. @return false: it may not be mounted here, and the test is left out */
+static bool mounted(const char *rel)
+{
+    if (mount("none", at("%s", rel), "tmpfs", 0, NULL) == 0) return true;
+    if (errno != EPERM && errno != EACCES) fail_msg("mount %s: %s", rel, strerror(errno));
+    print_message("[  NOTE  ] no right to mount: left out\n");
+    return false;
+}
+
+static void unmounted(const char *rel, int how)
+{
+    if (umount2(at("%s", rel), how)) fail_msg("umount %s: %s", rel, strerror(errno));
+}
+
+static void mount_over(void)
+{
+    dirs("apps/a");
+    put("lua/a.lua", "1");
+    put("apps/a/m.lua", "2");
+    put("viewdefs/V.D.html", "3");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    loaded(1, "apps/a/m.lua", "apps/a/m.lua");
+    settle();
+    if (!mounted("lua")) return;
+    expect("lua/a.lua=-");
+    put("lua/a.lua", "over");
+    expect("lua/a.lua=over");
+    unmounted("lua", 0);
+    expect("lua/a.lua=1");
+    assert_true(mounted("lua")); /* its root has the numbers of the one before */
+    put("lua/a.lua", "again");
+    expect("lua/a.lua=again");
+    unmounted("lua", MNT_DETACH);
+    expect("lua/a.lua=1");
+    put("lua/a.lua", "below");
+    expect("lua/a.lua=below");
+    assert_true(mounted("../site"));
+    expect("apps/a/m.lua=- lua/a.lua=- @viewdefs/V.D.html=-");
+    dirs("lua");
+    put("lua/a.lua", "in");
+    expect("lua/a.lua=in");
+    unmounted("../site", 0);
+    expect("apps/a/m.lua=2 lua/a.lua=below @viewdefs/V.D.html=3");
+    put("apps/a/m.lua", "22");
+    expect("apps/a/m.lua=22");
+    put("../over", "bound");
+    assert_int_equal(mount(at("../over"), at("lua/a.lua"), NULL, MS_BIND, NULL), 0);
+    expect("lua/a.lua=bound");
+    unmounted("lua/a.lua", 0);
+    expect("lua/a.lua=below");
+    dirs("../other");
+    put("../other/m.lua", "other");
+    assert_int_equal(mount(at("../other"), at("apps/a"), NULL, MS_BIND, NULL), 0);
+    expect("apps/a/m.lua=other");
+    put("../other/m.lua", "saved");
+    expect("apps/a/m.lua=saved");
+    unmounted("apps/a", 0);
+    expect("apps/a/m.lua=22");
+}
+
+static void test_mounted(void **state) /* H13: over a watched folder, under the whole site, a single file, and away */
+{
+    (void)state;
+    mount_over();
+}
+
+static void test_mounted_polled(void **state)
+{
+    (void)state;
+    site.poll_ms = 600000;
+    mount_over();
+}
+
+static void test_mount_wakes(void **state) /* H13: without any event, and nothing asks */
+{
+    (void)state;
+    put("lua/a.lua", "1");
+    dirs("../under");
+    put("../under/a.lua", "2");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    settle();
+    if (mount(at("../under"), at("lua"), NULL, MS_BIND, NULL)) {
+        print_message("[  NOTE  ] no right to mount: left out\n");
+        return;
+    }
+    wait_bursts(1);
+    expect("lua/a.lua=2");
+    unmounted("lua", MNT_DETACH);
+    wait_bursts(2);
+    expect("lua/a.lua=1");
+}
+
+/* What a failed test has left mounted would keep its folder. */
+static int unmount_all(void **state)
+{
+    static const char *const places[] = {"lua/a.lua", "lua", "apps/a", "../site"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        while (umount2(at("%s", places[i]), MNT_DETACH) == 0)
+            continue;
+    return site_teardown(state);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
@@ -156,6 +260,9 @@ int main(void)
         T(test_kinds_exchanged),
         T(test_kinds_exchanged_polled),
         T(test_link_made_again_polled),
+        cmocka_unit_test_setup_teardown(test_mounted, site_setup, unmount_all),
+        cmocka_unit_test_setup_teardown(test_mounted_polled, site_setup, unmount_all),
+        cmocka_unit_test_setup_teardown(test_mount_wakes, site_setup, unmount_all),
     };
     return cmocka_run_group_tests_name("hotload: swaps", tests, NULL, NULL);
 }
