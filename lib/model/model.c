@@ -43,6 +43,7 @@ void ls__model_close(struct ls_session *session)
     ls__modules_release(session);
     ls__journal_release(session);
     ls__mutations_release(session);
+    ls__aside_release(session);
     ls__protos_release(session);
     int *refs[9];
     for (size_t i = 0, count = all_refs(session->model, refs); i < count; i++)

@@ -12,6 +12,7 @@
 struct ls_proto;
 struct ls_module;
 struct ls_mutation;
+struct ls_aside;
 
 /* One chunk that is running now (L47). Kept as indices and names, never as a pointer to a record across a call into
  * Lua: the record may be unloaded meanwhile. */
@@ -63,6 +64,8 @@ struct ls_model {
     struct ls_mutation *queue; /* mutationQueue */
     size_t queue_count, queue_cap;
     bool mutating;
+    struct ls_aside *aside; /* fields that a declaration has lost, with the values that instances had (R18) */
+    size_t aside_count, aside_cap, aside_hint;
     uint64_t migrated;          /* instances visited by mutation passes so far, for reports (H97) */
     struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
     size_t journal_count, journal_cap;
@@ -127,6 +130,11 @@ struct ls_load_hooks {
     /** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running
      * chunk fails (H59). */
     void (*naming)(struct ls_session *session, const char *name);
+    /** The mutation queue has taken the values of a field that is no longer declared out of that many instances and set
+     * them aside, or has put them back (R18).
+     * @param serial  of the module that has declared it so, 0 = none */
+    void (*set_aside)(struct ls_session *session, uint64_t serial, const char *field, unsigned instances,
+                      bool restored);
 };
 
 /* The Lua values that variables remember, each in a slot of the resolver. */

@@ -1,4 +1,4 @@
-/* The mutation queue (LuaSession card: mutationQueue, processMutationQueue). Rules L79, L85, L88, L95 to L103.
+/* The mutation queue (LuaSession card: mutationQueue, processMutationQueue). Rules L79, L85, L88, L95 to L103, R18.
  *
  * Owner thread: the session's. Refuses to: fail; errors of `mutate` are reported and their instances kept for the next
  * load (L100). */
@@ -228,31 +228,17 @@ static LS_RAISES bool mutate_once(struct ls_session *session, lua_State *L, uint
     return fine;
 }
 
-/* Does a prototype that the instance inherits from declare the field now? It may have moved from a prototype to its
- * base, or a derived prototype may have it too: what the instance holds is then no left-over. [-0, +0, -] */
-static bool is_still_declared(struct ls_session *session, lua_State *L, const char *name)
+/* Raw removal of the mutation's keys (L99), but for those that have been declared again: they may have moved from a
+ * prototype to its base, or a derived prototype may have them too, and then what the instance holds is no left-over.
+ * What goes is set aside. [-0, +0, m] */
+static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L, const struct ls_mutation *mutation)
 {
     LS_LTOP(L);
-    int top = lua_gettop(L);
-    bool found = false;
-    lua_pushvalue(L, INSTANCE);
-    for (int hops = 0; hops < 100 && !found && lua_getmetatable(L, top + 1); hops++) {
-        lua_replace(L, top + 1);
-        const struct ls_proto *proto = ls__proto_of(session, L, top + 1);
-        found = proto && ls__proto_declares(session, L, proto, name);
-    }
-    lua_settop(L, top);
-    LS_LTOP_CHECK(L, 0);
-    return found;
-}
-
-/* [-0, +0, m] raw removal of the mutation's keys, but for those that have been declared again (L99) */
-static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
-{
-    LS_LTOP(L);
-    luaL_checkstack(L, 8, NULL);
+    luaL_checkstack(L, 12, NULL);
     for (lua_pushnil(L); lua_next(L, REMOVED); lua_pop(L, 1)) {
-        if (is_still_declared(session, L, lua_tostring(L, -2))) continue;
+        const char *field = lua_tostring(L, -2);
+        if (ls__instance_declares(session, L, INSTANCE, 0, field)) continue;
+        ls__aside_keep(session, L, mutation, INSTANCE, field);
         lua_pushvalue(L, -2);
         lua_pushnil(L);
         lua_rawset(L, INSTANCE);
@@ -261,12 +247,12 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L)
 }
 
 /* [-0, +0, m] the mutation comes back for the instances of FAILED, to wait for the next load (L100) */
-static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, uint32_t id)
+static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, const struct ls_mutation *tried)
 {
-    if (lua_isnil(L, FAILED) || !ls__proto_at(session, id)) return;
-    struct ls_mutation *mutation = add_mutation(session, L, id);
+    if (lua_isnil(L, FAILED) || !ls__proto_at(session, tried->id)) return;
+    struct ls_mutation *mutation = add_mutation(session, L, tried->id);
     mutation->waiting = true;
-    mutation->serial = 0;
+    mutation->serial = tried->serial;
     size_t at = session->model->queue_count - 1;
     lua_pushvalue(L, REMOVED);
     int removed = ls__ref_take(session, L);
@@ -290,26 +276,28 @@ static LS_RAISES void note_failed(lua_State *L)
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Take the first mutation that does not wait; its tables go to REMOVED and RETRY. @return its id, 0 = none left
- * [-n, +(2|0), -] */
-static uint32_t take_mutation(struct ls_session *session, lua_State *L)
+/* Take the first mutation that does not wait: its tables go to REMOVED and RETRY, the rest to *mutation. @return false:
+ * none left [-n, +(2|0), -] */
+static bool take_mutation(struct ls_session *session, lua_State *L, struct ls_mutation *mutation)
 {
     for (size_t i = 0; i < session->model->queue_count; i++) {
         if (session->model->queue[i].waiting) continue;
-        uint32_t id = session->model->queue[i].id;
+        *mutation = session->model->queue[i];
         lua_settop(L, MUTATED);
-        ls__ref_push(session, L, session->model->queue[i].removed);
-        ls__ref_push(session, L, session->model->queue[i].retry);
+        ls__ref_push(session, L, mutation->removed);
+        ls__ref_push(session, L, mutation->retry);
         drop_mutation(session, i);
-        return id;
+        return true;
     }
-    return 0;
+    return false;
 }
 
 /* [-0, +2, e] the mutation whose tables are at REMOVED and RETRY; INSTANCES and FAILED stay */
-static LS_RAISES void process_mutation(struct ls_session *session, lua_State *L, uint32_t id)
+static LS_RAISES void process_mutation(struct ls_session *session, lua_State *L, const struct ls_mutation *mutation)
 {
     LS_LTOP(L);
+    uint32_t id = mutation->id;
+    ls__aside_restore(session, L, mutation);
     push_affected(session, L, id);
     lua_pushnil(L); /* FAILED */
     lua_Integer count = (lua_Integer)lua_rawlen(L, INSTANCES);
@@ -323,12 +311,13 @@ static LS_RAISES void process_mutation(struct ls_session *session, lua_State *L,
             if (!due) continue;
         }
         if (mutate_once(session, L, id))
-            clear_removed(session, L);
+            clear_removed(session, L, mutation);
         else
             note_failed(L);
     }
     lua_settop(L, FAILED);
-    keep_failed(session, L, id);
+    ls__aside_tell(session);
+    keep_failed(session, L, mutation);
     lua_Integer done = (lua_Integer)lua_rawlen(L, DONE);
     lua_pushinteger(L, id);
     lua_rawseti(L, DONE, done + 1);
@@ -376,7 +365,13 @@ static LS_RAISES int run_pass(lua_State *L)
     lua_newtable(L); /* DONE */
     lua_newtable(L); /* MUTATED */
     unsigned processed = 0;
-    for (uint32_t id; (id = take_mutation(session, L)) != 0;) {
+    struct ls_mutation mutation;
+    /* All of them before the first mutate, which may look at an instance with fields of several prototypes. */
+    for (size_t i = 0; i < session->model->queue_count && session->model->aside_count > 0; i++) {
+        mutation = session->model->queue[i];
+        if (!mutation.waiting) ls__aside_restore(session, L, &mutation);
+    }
+    while (take_mutation(session, L, &mutation)) {
         if (++processed > MAX_MUTATIONS) {
             ls__mutations_release(session);
             take_off_defaults(session, L);
@@ -384,7 +379,7 @@ static LS_RAISES int run_pass(lua_State *L)
                 L, "the mutation queue has processed %d mutations in one pass; code called by mutate keeps adding some",
                 MAX_MUTATIONS);
         }
-        if (ls__proto_at(session, id)) process_mutation(session, L, id);
+        if (ls__proto_at(session, mutation.id)) process_mutation(session, L, &mutation);
     }
     take_off_defaults(session, L);
     return 0;
@@ -433,6 +428,7 @@ void ls__mutations_run(struct ls_session *session)
 {
     if (session->model->mutating) return;
     LS_ERR(err);
+    ls__aside_sweep(session);
     if (mutations_due(session)) {
         session->model->mutating = true;
         if (ls__lrun(session, run_pass, NULL, 0, &err) != 0) ls__report(session, "mutation queue", &err);

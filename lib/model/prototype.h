@@ -28,6 +28,17 @@ struct ls_mutation {
     bool waiting;    /* kept for the next load that declares the prototype */
 };
 
+/* A field that the declaration of a prototype has lost, and what its instances held in it (R18). That a prototype is
+ * registered is looked up when it matters, so a roll-back has nothing to put back here. */
+struct ls_aside {
+    uint32_t id;        /* of the prototype */
+    char *field;        /* owned, counted in the budget */
+    int values;         /* ref: weak keys, instance → value */
+    uint64_t serial;    /* of the module whose declaration lost it, 0 = none */
+    uint32_t execution; /* of that module then */
+    unsigned fresh;     /* instances that have come since ls__aside_tell */
+};
+
 /** The registered prototype of that name, NULL if none. */
 struct ls_proto *ls__proto_find(struct ls_session *session, const char *name);
 /** The registered prototype of that id, NULL if none. */
@@ -78,6 +89,25 @@ LS_RAISES void ls__copy_structure(lua_State *L, int index);
 LS_RAISES void ls__instances_push(struct ls_session *session, lua_State *L, const uint32_t *ids, size_t count);
 /** How many instances of one prototype are alive. [-0, +0, -] */
 size_t ls__instances_count(struct ls_session *session, uint32_t id);
+/** Does a prototype that the instance at `index` inherits from declare the field now?
+ * @param id  only that prototype counts; 0 = any. [-0, +0, -] */
+bool ls__instance_declares(struct ls_session *session, lua_State *L, int index, uint32_t id, const char *field);
+
+/* Values set aside (R18): called by the pass of the mutation queue only. */
+
+/** The field is about to leave the instance at `instance`: keep its value if that is data, which functions, coroutines
+ * and userdata are not. [-0, +0, m] */
+LS_RAISES void ls__aside_keep(struct ls_session *session, lua_State *L, const struct ls_mutation *mutation,
+                              int instance, const char *field);
+/** Fields of the prototype that are declared again get their values back, in instances that have none now, and are
+ * forgotten. [-0, +0, m] */
+LS_RAISES void ls__aside_restore(struct ls_session *session, lua_State *L, const struct ls_mutation *mutation);
+/** Tell how many values ls__aside_keep has taken since the last call. */
+void ls__aside_tell(struct ls_session *session);
+/** Forget what was set aside more than 20 executions of its file ago, or whose prototype or file is gone. */
+void ls__aside_sweep(struct ls_session *session);
+/** Forget all: the session ends. */
+void ls__aside_release(struct ls_session *session);
 
 /* --- mutation.c --- */
 

@@ -60,9 +60,10 @@ struct ls_reload_state {
     size_t failure_count, failure_cap;
     struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
-    bool running;               /* a transaction */
-    struct ls_bytes *given;     /* owned use while it is read (reload_given.c) */
-    struct ls_names undeclared; /* `key name` of prototypes reported as no longer declared (H52) */
+    bool running;                    /* a transaction */
+    struct ls_reload_report *report; /* borrowed: of the transaction, NULL outside of one */
+    struct ls_bytes *given;          /* owned use while it is read (reload_given.c) */
+    struct ls_names undeclared;      /* `key name` of prototypes reported as no longer declared (H52) */
 };
 
 /** Make what a session keeps between transactions, and fill in what the loader calls. @return 0; LS_ENOMEM */

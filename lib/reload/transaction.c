@@ -20,6 +20,8 @@
 #include "model/prototype.h"
 #include "reload/reload_state.h"
 
+#define FIELDS_TOLD 8 /* by name, whose values a file has set aside, and restored */
+
 /* One file of the burst, or one that follows from it. */
 struct item {
     size_t result;         /* index in the report */
@@ -419,11 +421,43 @@ static void note_old_versions(struct transaction *work)
     }
 }
 
+/* The result of the module of that serial; of no module, or of one that is not among them, the first file that ran. */
+static struct ls_reload_result *result_by_serial(const struct ls_session *session, uint64_t serial)
+{
+    const struct ls_reload_report *report = session->reload->report;
+    struct ls_reload_result *first = NULL;
+    for (size_t i = 0; report && i < report->count; i++) {
+        if (report->results[i].outcome == LS_RELOAD_SKIPPED) continue;
+        const struct ls_module *module = ls__module_find(session, report->results[i].key);
+        if (module && module->serial == serial) return &report->results[i];
+        if (!first) first = &report->results[i];
+    }
+    return first;
+}
+
+/* `set_aside` of struct ls_load_hooks. */
+static void note_aside(struct ls_session *session, uint64_t serial, const char *field, unsigned instances,
+                       bool restored)
+{
+    const char *what = restored ? "restored" : "set aside", *plural = instances == 1 ? "" : "s";
+    struct ls_reload_result *result = result_by_serial(session, serial);
+    if (!result) {
+        ls_log_session(1, session->vm.id, "values of \"%s\" %s in %u instance%s", field, what, instances, plural);
+        return;
+    }
+    unsigned *count = restored ? &result->restored : &result->set_aside;
+    if (++*count <= FIELDS_TOLD)
+        ls__reload_detail(result, "values of \"%s\" %s in %u instance%s", field, what, instances, plural);
+    else if (*count == FIELDS_TOLD + 1)
+        ls__reload_detail(result, "values of more fields %s", what);
+}
+
 /* H39 steps 3 to 6. */
 static int run_all(struct transaction *work, struct ls_err *err)
 {
     struct ls_session *session = work->session;
     session->reload->running = true;
+    session->reload->report = work->report;
     ls__set_reloading(session, true);
     int code = run_in_order(work, err);
     while (code == 0 && (follow_module(work) || follow_failure(work)))
@@ -442,6 +476,7 @@ static int run_all(struct transaction *work, struct ls_err *err)
     }
     ls__set_reloading(session, false);
     session->reload->running = false;
+    session->reload->report = NULL;
     return code;
 }
 
@@ -505,6 +540,7 @@ static const struct ls_load_hooks load_hooks = {
     .unwanted = ls__reload_unwanted,
     .made = ls__load_made,
     .naming = ls__load_naming,
+    .set_aside = note_aside,
 };
 
 int ls__reload_new(struct ls_session *session, struct ls_err *err)
