@@ -119,11 +119,16 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
     int fd = ls_file_open(within, path, &before, &why);
     *text = NULL;
     if (fd == LS_ENOTFOUND || (fd < 0 && errno == ELOOP)) return LS__READ_GONE;
+    if (fd >= 0 && ls__has_writer(fd)) {
+        close(fd);
+        return LS__READ_OPEN;
+    }
     if (fd >= 0) *text = ls_file_read_open(fd, path, 0, &why);
     if (!*text) ls_fail(err, why.code, "Hot reload: a file cannot be read. %s", ls_err_text(&why));
     enum ls__read result = *text ? LS__READ_OK : LS__READ_FAILED;
-    if (*text && (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) ||
-                  !same_version(&after, &at_path) || ls_bytes_len(*text) != (size_t)after.st_size)) {
+    if (*text &&
+        (fstat(fd, &after) || stat(path, &at_path) || !same_version(&before, &after) ||
+         !same_version(&after, &at_path) || ls_bytes_len(*text) != (size_t)after.st_size || ls__has_writer(fd))) {
         ls_bytes_unref(*text);
         *text = NULL;
         result = LS__READ_UNSTABLE;
@@ -149,13 +154,15 @@ static int read_named(const char *within, const char *path, struct ls_bytes **te
     struct ls__stamp stamp;
     struct timespec pause = {0, 5 * 1000000};
     enum ls__read result = LS__READ_UNSTABLE;
-    for (int tries = 0; result == LS__READ_UNSTABLE && tries < 100; tries++) {
+    for (int tries = 0; (result == LS__READ_UNSTABLE || result == LS__READ_OPEN) && tries < 100; tries++) {
         if (tries) nanosleep(&pause, NULL);
         result = ls__read_stable(within, path, text, &stamp, err);
     }
     if (result == LS__READ_OK) return 0;
     if (result == LS__READ_GONE) return ls_fail(err, LS_ENOTFOUND, "There is no file %s.", path);
     if (result == LS__READ_UNSTABLE) return ls_fail(err, LS_EBUSY, "%s keeps changing while it is read.", path);
+    if (result == LS__READ_OPEN)
+        return ls_fail(err, LS_EBUSY, "%s is still open for writing in another program.", path);
     return LS_EIO;
 }
 

@@ -1,8 +1,10 @@
 /* What the file system says just now: of a file, of the names in a directory, of the kind of file system (H20, H85,
  * H87, H88). Thread: any, but for the snapshot of a directory, which is the settling thread's. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -26,6 +28,16 @@ bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
            a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type && a->link == b->link;
+}
+
+bool ls__has_writer(int fd)
+{
+    if (ls__hotload_seams.no_leases) return false;
+    /* Who opens it for writing while the lease is held waits for its release, which is a moment later, and a signal
+     * tells the holder: one that is ignored by default, where SIGIO would end the process. */
+    if (fcntl(fd, F_SETSIG, SIGURG) || fcntl(fd, F_SETLEASE, F_RDLCK)) return errno == EAGAIN;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
 }
 
 bool ls__name_ignored(const char *name)

@@ -98,9 +98,10 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
             pending = ls__pend(h, path);
         else
             ls__pend_dirty(h, path);
-    } else if (mask & IN_MODIFY)
-        ls__pend_dirty(h, path);
-    else if (went)
+    } else if (mask & IN_MODIFY) {
+        /* of a link it means its times, which is no write to its target */
+        if (lstat(path, &info) || !S_ISLNK(info.st_mode)) ls__pend_dirty(h, path);
+    } else if (went)
         ls__pend_absent(h, path);
     /* `chmod` does not reload, but a change that could not be read is waiting for it (section 14). */
     else if (mask & IN_ATTRIB && ls_map_get(h->unreadable, path, strlen(path)))

@@ -112,12 +112,14 @@ struct ls__pending {
     int64_t first_ns; /* H28 counts from here */
     int64_t last_ns;  /* last event that (re)started the window */
     int64_t dirty_ns; /* last MODIFY or CREATE without CLOSE_WRITE (H21, H29); 0 = none */
-    int64_t hold_ns;  /* not before this time: an empty file may be about to be filled (H30); 0 */
+    /* not before this time: an empty file may be about to be filled (H30), or somebody is writing it; 0 */
+    int64_t hold_ns;
     int64_t empty_ns; /* found empty first at this time; 0 */
     bool waiting;     /* pending; else only dirty */
     bool absent;      /* was deleted or moved away */
     bool polled;      /* no CLOSE_WRITE will tell (H22) */
-    bool told;        /* the log has been told */
+    bool open;        /* somebody was writing it when it was looked at last */
+    bool told;        /* the log has been told, and no other file waits for it */
     bool handled;     /* it is in the burst that is being gathered */
     bool unasked;     /* no event has come: it is looked at because its directory was not watched before */
 };
@@ -180,6 +182,9 @@ struct ls_hotload {
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
 /** Is it the same file with the same content, as far as a stamp tells? */
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
+/** Has somebody opened this file for writing and not closed it yet (H29)? A read lease is refused while that is so. Of
+ * files of other users, and where there are no leases, nothing is known: false. @param fd  open for reading only */
+bool ls__has_writer(int fd);
 /** H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name);
 /** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
@@ -280,7 +285,13 @@ int64_t ls__pending_due(struct ls_hotload *h, int64_t now);
 /** Hand the burst over if it is due (H24, H27). */
 void ls__pending_settle(struct ls_hotload *h, int64_t now);
 /* --- burst.c --- */
-enum ls__read { LS__READ_OK, LS__READ_GONE, LS__READ_UNSTABLE, LS__READ_FAILED };
+enum ls__read {
+    LS__READ_OK,
+    LS__READ_GONE,
+    LS__READ_UNSTABLE, /* it has changed while it was read */
+    LS__READ_OPEN,     /* somebody is writing it (ls__has_writer) */
+    LS__READ_FAILED
+};
 /** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within`
  * as ls_file_open's. *text is owned on LS__READ_OK, else NULL; err is filled on LS__READ_FAILED only. */
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
@@ -326,11 +337,12 @@ void ls__uses_free(struct ls_hotload *h);
  * (H85). Watcher thread, and tests. */
 void ls__record_push(struct ls_hotload *h, const struct ls__record *record);
 
-/* Replaceable by tests: the type of a file system, and the limit that adding a watch runs into. */
+/* Replaceable by tests: what the kernel says. */
 struct ls__hotload_seams {
     /* a name = that file system reports no changes; NULL = ask the kernel */
     const char *(*remote_fs)(const char *path);
     int (*watch_error)(void); /* an errno to fail with; NULL = none */
+    bool no_leases;           /* nothing is known of writers */
 };
 extern struct ls__hotload_seams ls__hotload_seams;
 

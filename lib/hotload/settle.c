@@ -16,6 +16,7 @@ enum {
     TOGETHER_MS = 20,  /* H23: once a second has joined */
     POLLED_MS = 100,   /* H22: no CLOSE_WRITE is known */
     OPEN_MS = 500,     /* H21, H29: for a CLOSE_WRITE that does not come */
+    WRITER_MS = 20,    /* how often a file that is being written is looked at, as long as its burst waits for it */
     EMPTY_MS = 250,    /* H30 */
     ABSENT_MS = 100,   /* a deleted file may be on its way back: editors rename, then write */
     LONGEST_MS = 1000, /* H27, H28 */
@@ -241,7 +242,11 @@ static const struct found *read_path(struct gather *gather, const char *path)
     char *real = ls_path_within(gather->h->within, path, NULL);
     const struct found *found = real ? read_once(gather, real) : NULL;
     bool fit = found && found->result == LS__READ_OK;
-    if (found && found->result == LS__READ_UNSTABLE) gather->unfit = true;
+    if (found && (found->result == LS__READ_UNSTABLE || found->result == LS__READ_OPEN)) gather->unfit = true;
+    if (found && found->result == LS__READ_OPEN) {
+        gather->pending->open = true;
+        gather->pending->hold_ns = gather->now + ls_ms(WRITER_MS);
+    }
     if (fit && !found->stamp.size && hold_empty(gather, real)) {
         gather->unfit = true;
         fit = false;
@@ -397,24 +402,32 @@ static void release_gather(struct gather *gather)
     ls_burst_unref(gather->burst);
 }
 
-static void put_back(struct ls__pending *pending, int64_t now, bool late)
+/* It waits on, and its burst with it; for what is late no other file waits any more (H28). */
+static void put_back(const struct gather *gather, struct ls__pending *pending, bool late)
 {
-    if (pending->hold_ns <= now) pending->last_ns = now;
-    if (!late) return;
-    if (!pending->told) ls_log(1, "Hot reload: %s keeps changing; it is taken up when it has settled.", pending->path);
+    if (pending->hold_ns <= gather->now) pending->last_ns = gather->now;
+    if (!late && !pending->told) return;
+    if (!pending->told && pending->open)
+        ls_log(1, "Hot reload: %s is still open for writing; it is taken up when it has been closed.", pending->path);
+    else if (!pending->told)
+        ls_log(1, "Hot reload: %s keeps changing; it is taken up when it has settled.", pending->path);
     pending->told = true;
-    pending->first_ns = now;
+    pending->waiting = false;
+    if (!pending->dirty_ns) pending->dirty_ns = gather->now;
 }
 
-/* @return was it handled? If not it stays, and the burst waits for it unless it is late */
+/* @return was it handled? If not it stays, and while it is `waiting` the burst waits for it unless it is late */
 static bool take_pending(struct gather *gather, struct ls__pending *pending, bool late)
 {
     gather->pending = pending;
     gather->unfit =
         (pending->dirty_ns && gather->now - pending->dirty_ns < ls_ms(OPEN_MS)) || pending->hold_ns > gather->now;
-    if (!gather->unfit) add_pending(gather);
+    if (!gather->unfit) {
+        pending->open = false;
+        add_pending(gather);
+    }
     if (!gather->unfit) return true;
-    put_back(pending, gather->now, late);
+    put_back(gather, pending, late);
     return false;
 }
 
@@ -432,7 +445,7 @@ static bool gather_all(struct gather *gather, const struct schedule *s, bool lat
         gather->burst->unasked = gather->burst->unasked && (pending->unasked || !pending->handled);
         if (pending->handled)
             gather->burst->first_event_ns = sooner(gather->burst->first_event_ns, first);
-        else
+        else if (pending->waiting)
             complete = false;
     }
     return complete || late;

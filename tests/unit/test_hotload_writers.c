@@ -1,0 +1,208 @@
+/* Who is still writing (hotload.md sections 4, 5, 16): files that are open for writing, in every way in which they can
+ * be met, and what only looks like a write. */
+#include "hotload_site.h"
+
+#include <sys/inotify.h>
+
+#include "hotload/hotload_internal.h"
+
+static int writers_teardown(void **state)
+{
+    memset(&ls__hotload_seams, 0, sizeof ls__hotload_seams);
+    return site_teardown(state);
+}
+
+static void wait_logged(const char *text)
+{
+    int64_t until = ls_now_ns() + DEADLINE_NS;
+    while (!logged(text))
+        if (ls_now_ns() > until)
+            fail_msg("the log does not say: %s\n%s", text, site.log);
+        else
+            sched_yield();
+}
+
+static void pass(int64_t ms)
+{
+    int64_t until = ls_now_ns() + ls_ms(ms);
+    while (ls_now_ns() < until)
+        ls_hotload_idle(site.hotload);
+}
+
+static int open_to_write(const char *rel, int flags, const char *text)
+{
+    int fd = open(at("%s", rel), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+    if (fd < 0) fail_msg("open %s: %s", rel, strerror(errno));
+    if (*text) write_all(fd, text);
+    return fd;
+}
+
+/* Until it is said that the file waits for its writer; nothing of it was handed over. */
+static void expect_waiting(size_t before)
+{
+    wait_logged("lua/a.lua is still open for writing");
+    pass(600); /* longer than a CLOSE_WRITE that does not come is waited for */
+    assert_int_equal(bursts(), before);
+}
+
+static void test_emptied_and_open(
+    void **state) /* H30: length 0 counts when the file is closed, however long it takes */
+{
+    (void)state;
+    put("lua/a.lua", "old");
+    start();
+    int fd = open_to_write("lua/a.lua", O_TRUNC, "");
+    expect_waiting(0);
+    write_all(fd, "new");
+    close(fd);
+    expect("lua/a.lua=new");
+}
+
+static void test_half_and_open(void **state) /* H29: nor is a half taken for the whole, and others go on meanwhile */
+{
+    (void)state;
+    put("lua/a.lua", "old");
+    start();
+    int fd = open_to_write("lua/a.lua", O_TRUNC, "first half, ");
+    expect_waiting(0);
+    for (int i = 0; i < 8; i++) {
+        char text[16], told[32];
+        int64_t begin = ls_now_ns();
+        snprintf(text, sizeof text, "%d", i);
+        snprintf(told, sizeof told, "lua/b.lua=%d", i);
+        put("lua/b.lua", text);
+        wait_bursts((size_t)i + 1);
+        if (site.at_ns[i] - begin >= ls_ms(700)) fail_msg("%ld ms", (long)((site.at_ns[i] - begin) / 1000000));
+        assert_string_equal(print_news((size_t)i, (size_t)i + 1, false), told);
+    }
+    site.looked = bursts();
+    write_all(fd, "second half");
+    close(fd);
+    expect("lua/a.lua=first half, second half");
+}
+
+static void test_renamed_over_and_open(void **state) /* H29: a rename over it while the writer is at work */
+{
+    (void)state;
+    put("lua/a.lua", "old");
+    start();
+    int fd = open_to_write("lua/.new", O_TRUNC, "first half, ");
+    move("lua/.new", "lua/a.lua");
+    expect_waiting(0);
+    write_all(fd, "second half");
+    close(fd);
+    expect("lua/a.lua=first half, second half");
+}
+
+static void test_polled_and_open(void **state) /* H29, H87: where no event tells of the end */
+{
+    (void)state;
+    put("lua/a.lua", "old");
+    site.poll_ms = 20;
+    start();
+    int fd = open_to_write("lua/a.lua", O_TRUNC, "half");
+    expect_waiting(0);
+    close(fd); /* nothing is written any more: neither size nor time tell */
+    expect("lua/a.lua=half");
+}
+
+static void test_new_folder_and_open(void **state) /* H9, H29: a file in a folder that is moved in */
+{
+    (void)state;
+    start();
+    wanted(1, "x.a", "lua/x/lua/a.lua");
+    dirs("../elsewhere/lua");
+    int fd = open_to_write("../elsewhere/lua/a.lua", 0, "first half, ");
+    settle();
+    move("../elsewhere", "lua/x");
+    expect_waiting(0);
+    write_all(fd, "second half");
+    close(fd);
+    expect("lua/x/lua/a.lua=first half, second half");
+}
+
+static void test_overflow_and_open(void **state) /* H85, H29: its events were lost */
+{
+    (void)state;
+    put("lua/a.lua", "old");
+    start();
+    loaded(1, "lua/a.lua", "lua/a.lua");
+    settle();
+    pthread_mutex_lock(&site.hotload->lock); /* the watcher cannot forward, and what it reads is taken away */
+    int fd = open_to_write("lua/a.lua", O_TRUNC, "first half, ");
+    pthread_mutex_unlock(&site.hotload->lock);
+    ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+    expect_waiting(0);
+    write_all(fd, "second half");
+    close(fd);
+    expect("lua/a.lua=first half, second half");
+}
+
+static void test_asked_for_and_open(void **state) /* C1, H29: `lsess reload` takes no half either */
+{
+    (void)state;
+    LS_ERR(err);
+    const char *names[] = {"lua/a.lua"};
+    int fd = open_to_write("lua/a.lua", 0, "half");
+    assert_null(ls_burst_of(NULL, site.root, false, names, 1, &err));
+    assert_int_equal(err.code, LS_EBUSY);
+    assert_non_null(strstr(ls_err_text(&err), "still open for writing"));
+    close(fd);
+    ls_burst_unref(ls_burst_of(NULL, site.root, false, names, 1, &err));
+}
+
+static void test_lease_breaks(void **state) /* H29: whoever opens a file while it is looked at is not held up, nor is
+                                             * the process told by a signal that would end it */
+{
+    (void)state;
+    start();
+    put("lua/a.lua", "x");
+    for (int64_t until = ls_now_ns() + ls_ms(500); ls_now_ns() < until;) {
+        int64_t begin = ls_now_ns();
+        put("lua/a.lua", "y");
+        if (ls_now_ns() - begin > ls_ms(2000))
+            fail_msg("a writer had to wait for %ld ms", (long)((ls_now_ns() - begin) / 1000000));
+        int fd = open(at("lua/a.lua"), O_RDONLY | O_CLOEXEC);
+        ls__has_writer(fd);
+        close(fd);
+    }
+    settle();
+}
+
+static void test_times_of_a_link(void **state) /* H24: tar sets the times of links; that is no write to their targets */
+{
+    (void)state;
+    struct timespec times[2] = {{1000000000, 0}, {1000000000, 0}};
+    dirs("apps/x");
+    put("apps/x/a.lua", "1");
+    linked("../apps/x/a.lua", "lua/a.lua");
+    linked("../apps/x", "lua/x");
+    start();
+    loaded(1, "apps/x/a.lua", "lua/a.lua");
+    loaded(1, "apps/x/a.lua", "lua/x/a.lua");
+    settle();
+    for (int tries = 0;; tries++) {
+        char text[16], told[64];
+        size_t before = bursts();
+        snprintf(text, sizeof text, "%d", tries);
+        snprintf(told, sizeof told, "apps/x/a.lua=%s", text);
+        int64_t begin = ls_now_ns();
+        put("apps/x/a.lua", text);
+        utimensat(AT_FDCWD, at("lua/a.lua"), times, AT_SYMLINK_NOFOLLOW);
+        utimensat(AT_FDCWD, at("lua/x"), times, AT_SYMLINK_NOFOLLOW);
+        expect(told);
+        if (site.at_ns[before] - begin < ls_ms(400)) return;
+        if (tries == 5) fail_msg("taken up after %ld ms", (long)((site.at_ns[before] - begin) / 1000000));
+    }
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, site_setup, writers_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_emptied_and_open),   T(test_half_and_open),       T(test_renamed_over_and_open),
+        T(test_polled_and_open),    T(test_new_folder_and_open), T(test_overflow_and_open),
+        T(test_asked_for_and_open), T(test_lease_breaks),        T(test_times_of_a_link),
+    };
+    return cmocka_run_group_tests_name("hotload: writers", tests, NULL, NULL);
+}
