@@ -49,6 +49,13 @@ void ls_utf8_add(struct ls_buf *buf, uint32_t code)
         ls_buf_char(buf, (char)(0x80 | (code >> 6 * more & 0x3f)));
 }
 
+bool ls_text_blank(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != ' ' && (text[i] < '\t' || text[i] > '\r')) return false;
+    return true;
+}
+
 bool ls_utf8_valid(const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {

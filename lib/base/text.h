@@ -25,6 +25,7 @@ size_t ls_utf8_cut(const char *text, size_t len);
 /** Append a character. */
 void ls_utf8_add(struct ls_buf *buf, uint32_t code);
 bool ls_utf8_valid(const char *text, size_t len); /* is all of it UTF-8? */
+bool ls_text_blank(const char *text, size_t len); /* nothing but white space? */
 /** What a hexadecimal digit stands for; -1 if it is none. */
 static inline int ls_hex_digit(char c)
 {

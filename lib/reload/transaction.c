@@ -187,9 +187,15 @@ static void compile(struct transaction *work, size_t at)
     struct ls_session *session = work->session;
     struct item *item = &work->items[at];
     LS_ERR(err);
-    int code = lua_checkstack(session->vm.L, 16) ? ls__module_push_chunk(session, item->key, ls_bytes_data(item->text),
-                                                                         ls_bytes_len(item->text), &err)
-                                                 : ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
+    const char *text = ls_bytes_data(item->text);
+    size_t len = ls_bytes_len(item->text);
+    int code;
+    if (!item->first_name && ls_text_blank(text, len)) /* as of a view: hardly what somebody wanted (H78) */
+        code = ls_fail(&err, LS_EINVAL, "%s: the file is empty; the code of before stays", item->key);
+    else if (lua_checkstack(session->vm.L, 16))
+        code = ls__module_push_chunk(session, item->key, text, len, &err);
+    else
+        code = ls_fail(&err, LS_ELUA, "stack overflow: too many files at once");
     if (code != 0) {
         fail_item(work, at, &err);
         return;

@@ -75,20 +75,13 @@ void ls__views_release(struct ls__view **list, size_t count)
     ls_free(list);
 }
 
-static bool is_blank(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (text[i] != ' ' && (text[i] < '\t' || text[i] > '\r')) return false;
-    return true;
-}
-
 /* @return owned, use count 1; NULL and err: LS_EINVAL for a text that must not be used (H78) */
 static struct ls__view *make_view(const char *rel, const char *real, const struct ls_bytes *bytes, struct ls_err *err)
 {
     const char *text = ls_bytes_data(bytes);
     size_t len = ls_bytes_len(bytes);
     const char *base = ls_path_base(rel);
-    const char *refusal = is_blank(text, len)         ? "the file is empty"
+    const char *refusal = ls_text_blank(text, len)    ? "the file is empty"
                           : !ls_utf8_valid(text, len) ? "the text is not valid UTF-8"
                                                       : NULL;
     struct ls__view *view = refusal ? NULL : ls_zalloc(sizeof *view);

@@ -254,6 +254,33 @@ static void h37_cycles_and_ties_go_by_first_load(void **state)
     site_close(&site);
 }
 
+static void h78_a_file_that_became_empty_is_not_taken_up(void **state)
+{
+    (void)state;
+    static const char *const empty[] = {"", " \n\t\n"};
+    struct site site;
+    struct ls_reload_report report;
+    open_with(&site, "R = {} m = require('m')");
+    site_write(&site, "lua/m.lua", "return {v = 1}");
+    site_start(&site);
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        site_write(&site, "lua/m.lua", empty[i]);
+        site_reload(&site, &report, "lua/m.lua", NULL);
+        assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_FAILED);
+        assert_string_equal(site_result(&report, "lua/m.lua")->text,
+                            "lua/m.lua: the file is empty; the code of before stays");
+        ls_reload_report_release(&report);
+        assert_int_equal(ls_session_failures(site.session, NULL, NULL), 1);
+        site_check(&site, "return require('m') == m and m.v == 1");
+    }
+    site_write(&site, "lua/m.lua", "-- comments only");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_int_equal(outcome(&report, "lua/m.lua"), LS_RELOAD_OK);
+    ls_reload_report_release(&report);
+    assert_int_equal(ls_session_failures(site.session, NULL, NULL), 0);
+    site_close(&site);
+}
+
 /* --- one transaction (H39) --- */
 
 static void h39_all_is_compiled_before_anything_runs(void **state)
@@ -815,6 +842,7 @@ int main(void)
         cmocka_unit_test(h90_h92_unloading_ends_it),
         cmocka_unit_test(h37_what_was_required_comes_first),
         cmocka_unit_test(h37_cycles_and_ties_go_by_first_load),
+        cmocka_unit_test(h78_a_file_that_became_empty_is_not_taken_up),
         cmocka_unit_test(h39_all_is_compiled_before_anything_runs),
         cmocka_unit_test(h39_the_mutation_queue_runs_once_for_the_burst),
         cmocka_unit_test(h41_the_time_limit_counts_for_each_chunk),
