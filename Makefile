@@ -3,6 +3,7 @@
 #   B=build      where everything made goes (objects, program, screenshots, figures)
 #   DEV=1        warnings are errors                 SAN=1  address + undefined behaviour sanitizers
 #   TSAN=1       thread sanitizer                    V=1    show commands
+#   LUA=checked  link a Lua with assertions, built from Debian's sources
 #   CFLAGS, LDFLAGS, CC, PREFIX and DESTDIR are respected; ours are added to them.
 
 VERSION = 0.1.0
@@ -20,9 +21,15 @@ FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/trac
   $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
-# The system's Lua, or another one, which brings checks of its own (tests/apicheck.sh).
+# The system's Lua; with LUA=checked one that is built here from Debian's sources, which `.ci/deps check` has fetched, and that checks its callers and itself.
+ifeq ($(LUA),checked)
+LUA_CFLAGS = -Itests/.lua/src
+LUA_LIBS = $(CHECKED_LUA) -ldl
+CHECKED_LUA = $(B)/liblua.a
+else
 LUA_CFLAGS ?= -I/usr/include/lua5.4
 LUA_LIBS ?= -llua5.4
+endif
 
 OURS = -std=gnu11 $(WARNINGS) -Ilib $(LUA_CFLAGS) -D_GNU_SOURCE -DLS_VERSION='"$(VERSION)"' -pthread -MMD -MP
 LIBS = $(LUA_LIBS) -lcivetweb -linotifytools -lz -lm
@@ -116,11 +123,25 @@ $(B)/embed/data.o: $(B)/embed/data.bin
 	$(Q)printf '.section .rodata\n.global ls_embed_data\n.balign 16\nls_embed_data:\n.incbin "%s"\n.section .note.GNU-stack,"",@progbits\n' $< \
 	  | $(CC) -c -x assembler -o $@ -
 
+# --- a Lua that checks: LUA_USE_APICHECK ends the program where a function of the C API is called with too few values on the stack, a wrong index or a wrong
+# type, and LUAI_ASSERT where Lua's own state has been damaged. Debian's library has neither. ---
+
+ifdef CHECKED_LUA
+LUA_OBJECTS = $(patsubst tests/.lua/src/%.c,$(B)/lua/%.o,$(filter-out %/lua.c %/luac.c,$(wildcard tests/.lua/src/*.c)))
+$(B)/lua/%.o: tests/.lua/src/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu99 -O1 -g -DLUA_COMPAT_5_3 -DLUA_USE_LINUX -DLUA_USE_APICHECK -DLUAI_ASSERT $(if $(SAN),-fsanitize=address) -MMD -c -o $@ $<
+$(CHECKED_LUA): $(LUA_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+endif
+
 # --- the program ---
 
 CMD_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard cmd/lsess/*.c))
 
-$(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES)
+$(B)/lsess: $(CMD_OBJECTS) $(ARCHIVES) $(CHECKED_LUA)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK_SAN) -pthread $(LINK_OURS) $(CFLAGS) $(LDFLAGS) -o $@ $(CMD_OBJECTS) $(call archives_of,server) $(LIBS)
 
@@ -134,7 +155,7 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SOURCES))
 test_room = $(firstword $(subst _, ,$(patsubst test_%,%,$(1))))
 
 .SECONDEXPANSION:
-$(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*))
+$(B)/unit/%: $(B)/tests/unit/%.o $$(call archives_of,$$(call test_room,$$*)) $(CHECKED_LUA)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK_SAN) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(call archives_of,$(call test_room,$*)) \
@@ -174,7 +195,7 @@ else
 LINK_FUZZ = -fsanitize=address,undefined $(B)/tests/fuzz/replay.o
 endif
 OURS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DLS_DEBUG=1
-$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(if $(filter replay,$(FUZZ_ENGINE)),$(B)/tests/fuzz/replay.o) $$(call archives_of,$$(call test_room,$$*))
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(if $(filter replay,$(FUZZ_ENGINE)),$(B)/tests/fuzz/replay.o) $$(call archives_of,$$(call test_room,$$*)) $(CHECKED_LUA)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK_FUZZ) $(call archives_of,$(call test_room,$*)) $(libs_$(call test_room,$*))
 endif
