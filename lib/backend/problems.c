@@ -115,9 +115,8 @@ void ls__set_reload_error(struct ls_backend *b)
 size_t ls__app_of(const struct ls_backend *b, const char *real_path, const char **rel)
 {
     const struct ls_site *site = b->config.session.site;
-    if (!real_path || !site || !site->root || !ls_path_below(site->root, real_path)) return 0;
-    const char *path = real_path + strlen(site->root);
-    path += *path == '/';
+    const char *path = real_path && site && site->root ? ls_path_rest(site->root, real_path) : NULL;
+    if (!path) return 0;
     const char *end = ls_has_prefix(path, "apps/") ? strchr(path + 5, '/') : NULL;
     *rel = path;
     return end ? (size_t)(end - path) : 0;

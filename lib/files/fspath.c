@@ -165,6 +165,62 @@ bool ls_path_below(const char *root, const char *path)
     return strncmp(root, path, len) == 0 && (!path[len] || path[len] == '/');
 }
 
+/* Where a real path begins with the place's own text, no link is in that. @return owned where `place` leads now; NULL:
+ * nothing else than it says */
+static char *led_to(const char *place, const char *real)
+{
+    return ls_path_below(place, real) ? NULL : ls_path_real(place, NULL);
+}
+
+char *ls_path_key(const char *place, const char *real)
+{
+    char *root = led_to(place, real), *key = ls_path_relative(root ? root : place, real);
+    ls_free(root);
+    return key;
+}
+
+const char *ls_path_rest(const char *place, const char *real)
+{
+    char *root = led_to(place, real);
+    const char *base = root ? root : place;
+    const char *rest = ls_path_below(base, real) ? real + strlen(base) : NULL;
+    ls_free(root);
+    return rest && *rest == '/' ? rest + 1 : rest;
+}
+
+static bool goes_back(const char *dir)
+{
+    for (const char *at = strstr(dir, ".."); at; at = strstr(at + 1, ".."))
+        if ((at == dir || at[-1] == '/') && (!at[2] || at[2] == '/')) return true;
+    return false;
+}
+
+char *ls_path_place(const char *dir, struct ls_err *err)
+{
+    struct ls_buf place = LS_BUF_INIT;
+    char *real = ls_path_real(dir, err), *here = dir[0] == '/' ? ls_strdup("") : ls_path_real(".", err);
+    if (!real || goes_back(dir)) {
+        ls_free(here);
+        return real;
+    }
+    if (here && strcmp(here, "/") != 0) ls_buf_str(&place, here);
+    for (const char *part = dir; *part;) {
+        size_t len = strcspn(part, "/");
+        if (len && !(len == 1 && *part == '.')) {
+            ls_buf_char(&place, '/');
+            ls_buf_add(&place, part, len);
+        }
+        part += len + (part[len] == '/');
+    }
+    if (!place.len) ls_buf_char(&place, '/');
+    ls_free(real);
+    real = here ? ls_buf_detach(&place, NULL) : NULL;
+    if (here && !real) ls_fail(err, LS_ENOMEM, "Out of memory while resolving a path.");
+    ls_buf_release(&place);
+    ls_free(here);
+    return real;
+}
+
 const char *ls_path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

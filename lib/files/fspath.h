@@ -25,6 +25,16 @@ char *ls_path_real_lenient(const char *within, const char *path, struct ls_err *
 /** `path` relative to `root`, both absolute and canonical, by components: `lua/x.lua`, `../shared/x.lua`, `.` (L26).
  * Owned. */
 char *ls_path_relative(const char *root, const char *path);
+/** The folder `dir` as it is to be named for as long as it is served: absolute and tidy, but its links unresolved, so
+ * that it leads to where they lead at each time. One that goes back by `..` is named as it is real. Owned; NULL and err
+ * as ls_path_real. */
+char *ls_path_place(const char *dir, struct ls_err *err);
+/** A file's tracking key (L26): `real`, canonical, relative to what `place` leads to now. Owned; NULL without
+ * memory. */
+char *ls_path_key(const char *place, const char *real);
+/** What is left of `real`, canonical, below the folder that `place` leads to now: "" for the folder itself, without a
+ * '/' in front; NULL when it lies elsewhere. Borrowed from `real`. */
+const char *ls_path_rest(const char *place, const char *real);
 /** Is `path` equal to `root` or below it, by components (H3)? Both absolute and canonical. */
 bool ls_path_below(const char *root, const char *path);
 /** The part after the last '/', borrowed. */

@@ -170,7 +170,7 @@ static int collect_file(struct collect *collect, const char *path, bool view)
 {
     struct ls_bytes *text = NULL;
     char *real = ls_path_within(collect->within, path, collect->err);
-    char *key = !real ? NULL : view ? ls_strdup(path) : ls_path_relative(collect->root, real);
+    char *key = !real ? NULL : view ? ls_strdup(path) : ls_path_key(collect->root, real);
     int result = !real ? collect->err->code : key ? 0 : LS_ENOMEM;
     if (!result && !ls_map_get(collect->seen, key, strlen(key))) {
         result = read_named(collect->within, path, &text, collect->err);

@@ -40,6 +40,7 @@ static void check_route(struct ls_hotload *h, struct ls__route *route, const str
 static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     bool structure = false;
+    if (ls__route_looks_at(h->trees[0].route, dir, name)) ls__root_look(h);
     for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
         struct ls__route *route = ls_map_value(item);
         if (!ls__route_looks_at(route, dir, name)) continue;
@@ -154,6 +155,7 @@ void ls__look_again(struct ls_hotload *h)
     for (int looks = 0; (h->rescan || h->renew) && looks < MAX_LOOKS; looks++) {
         if (h->renew) ls__dirs_renew(h);
         h->rescan = h->renew = false;
+        ls__root_look(h);
         for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
             struct ls__route *route = ls_map_value(item);
             check_route(h, route, NULL, NULL);

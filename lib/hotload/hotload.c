@@ -260,13 +260,14 @@ static void free_hotload(struct ls_hotload *h)
     ls__dirs_free(h);
     ls_map_free(h->routes, NULL);
     ls_map_free(h->known, ls_free);
-    ls_map_free(h->views, NULL);
+    ls_map_free(h->views, ls_free);
     ls_map_free(h->unreadable, NULL);
     pthread_cond_destroy(&h->done);
     ls__wake_close(h);
     pthread_mutex_destroy(&h->idle_lock);
     pthread_mutex_destroy(&h->lock);
     ls_free(h->root);
+    ls_free(h->place);
     ls_free(h);
 }
 
@@ -299,6 +300,7 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     pthread_mutex_init(&h->idle_lock, NULL);
     h->wake_fd = h->mounts_fd = -1;
     pthread_cond_init(&h->done, NULL);
+    h->place = ls_strdup(config->root);
     h->root = ls_path_real_lenient(NULL, config->root, NULL);
     h->within = config->within;
     h->debounce_ns = config->debounce_ms < 0 ? -1 : ls_ms(config->debounce_ms);
@@ -306,7 +308,8 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     h->poll_ns = ls_ms(h->poll_all ? config->poll_ms : POLL_MS);
     h->ctx = config->ctx;
     h->on_burst = config->on_burst;
-    int result = h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
+    int result =
+        h->place && h->root && make_maps(h) ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");
     if (!result) result = ls__wake_open(h, err);
     if (!result) result = start_watching(h, err);
     if (!result) result = ls__trees_open(h, err);

@@ -43,7 +43,7 @@ struct ls_burst *ls_burst_ref(struct ls_burst *burst);
 void ls_burst_unref(struct ls_burst *burst);
 
 struct ls_hotload_config {
-    const char *root; /* canonical */
+    const char *root; /* as ls_path_place; its links are followed as they are re-pointed */
     /* what lies outside is neither walked, watched nor read: ls_path_within's; NULL or `root`, borrowed until close
      * (L13) */
     const char *within;
@@ -76,7 +76,7 @@ void ls_hotload_session_ended(struct ls_hotload *hotload, int64_t session);
 /** `lsess reload`: files as one burst (C1, H2). Sessions leave out what they have not loaded (H33) or what is unchanged
  * (H35). Needs no hot loader. Reads files, and waits up to 0.5 s for one that is being written. Thread: any.
  * @param within  as ls_path_within's
- * @param root  canonical
+ * @param root  as ls_path_place
  * @param all  all files of lua/, apps/ and viewdefs/, and those of `names` that exist; else exactly `names`
  * @param names  keys, absolute paths, or names below the root, lua/ or viewdefs/
  * @return use count 1, ls_burst_unref(); NULL and err (LS_ENOTFOUND names the file) */

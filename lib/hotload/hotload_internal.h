@@ -131,7 +131,7 @@ struct ls__message;
 
 struct ls_hotload {
     /* -- immutable after open */
-    char *root;
+    char *place;         /* owned: the site as it is named, in front of all request paths of its trees */
     const char *within;  /* NULL, or what lies outside is not looked at (L13); borrowed */
     int64_t debounce_ns; /* -1 = the two windows of H23 */
     bool poll_all;       /* also where events could come */
@@ -156,12 +156,13 @@ struct ls_hotload {
     pthread_mutex_t idle_lock;
     uint64_t marks;
     /* -- settling thread only */
+    char *root;                    /* owned: what `place` leads to */
     struct ls_map *dirs;           /* device and inode -> struct ls__dir */
     struct ls_idmap *wds;          /* kernel watch -> struct ls__dir */
     struct ls_map *routes;         /* request path -> struct ls__route */
     struct ls_map *pendingReloads; /* path -> struct ls__pending (section 5) */
     struct ls_map *known;      /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
-    struct ls_map *views;      /* request path of a view file -> itself */
+    struct ls_map *views;      /* request path of a view file -> real path that it led to when it was handed over */
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
     struct ls__tree trees[LS__TREES];
@@ -237,6 +238,8 @@ bool ls__route_counts(const struct ls__route *route);
 bool ls__route_looks_at(const struct ls__route *route, const struct ls__dir *dir, const char *name);
 /** Say of a link in a tree that it is left out, if it leads outside of the site and must not. */
 void ls__route_tell_refused(const struct ls__route *route);
+/** Look at what the site's own path leads to: keys are relative to that (L26). Before routes are resolved. */
+void ls__root_look(struct ls_hotload *h);
 /* --- trees.c --- */
 /** Walk the trees of H6 and set their watches; what is there counts as known. @return 0; LS_ENOMEM and err: close them
  * all the same */
@@ -273,6 +276,8 @@ void ls__pend_absent(struct ls_hotload *h, const char *path);
 void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh);
 /** Remember how a file looked when it was handed over or found (H85); copied. */
 void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp);
+/** Remember what the request path of a view file leads to; copied. NULL = it is gone. */
+void ls__view_know(struct ls_hotload *h, const char *path, const char *real);
 /** Frees all that is pending at the hot loader's end; nothing is handed over. */
 void ls__pending_free(struct ls_hotload *h);
 /** Does the path lead to something? What lies outside of `within` is not asked. */

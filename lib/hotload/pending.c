@@ -90,6 +90,17 @@ void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *st
     ls_free(old);
 }
 
+void ls__view_know(struct ls_hotload *h, const char *path, const char *real)
+{
+    char *copy = real ? ls_strdup(real) : NULL;
+    void *old = NULL;
+    if (!copy)
+        old = ls_map_take(h->views, path, strlen(path));
+    else if (!ls_map_put(h->views, path, strlen(path), copy, &old))
+        old = copy;
+    ls_free(old);
+}
+
 void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp, bool fresh)
 {
     const struct ls__stamp *before = ls_map_get(h->known, real, strlen(real));

@@ -169,7 +169,8 @@ static bool adopt(struct ls_hotload *h, struct walk *walk)
     struct ls__route *route = walk->route;
     const struct ls__dir *old = route->hop_count ? route->hops[route->hop_count - 1].dir : NULL;
     const struct ls__dir *now = walk->count ? walk->hops[walk->count - 1].dir : NULL;
-    bool changed = !same_text(route->real, walk->real) || (walk->real && old != now);
+    char *key = walk->real && !S_ISDIR(walk->info.st_mode) ? ls_path_relative(h->root, walk->real) : NULL;
+    bool changed = !same_text(route->real, walk->real) || !same_text(route->key, key) || (walk->real && old != now);
     free_hops(h, route->hops, route->hop_count);
     route->hops = walk->hops;
     route->hop_count = walk->count;
@@ -178,9 +179,22 @@ static bool adopt(struct ls_hotload *h, struct walk *walk)
     route->real = walk->real;
     route->refused = walk->refused;
     route->is_dir = walk->real && S_ISDIR(walk->info.st_mode);
-    route->key = walk->real && !route->is_dir ? ls_path_relative(h->root, walk->real) : NULL;
+    route->key = key;
     if (walk->real) ls__stamp_of(&route->stamp, &walk->info);
     return changed;
+}
+
+void ls__root_look(struct ls_hotload *h)
+{
+    char *root = h->within ? NULL : ls_path_real(h->place, NULL); /* what may be read does not move (L13) */
+    if (!root || strcmp(root, h->root) == 0) {                    /* what is gone may come back as it was */
+        ls_free(root);
+        return;
+    }
+    ls_log(0, "Hot reload: %s leads to %s now, and is served from there.", h->place, root);
+    ls_free(h->root);
+    h->root = root;
+    h->rescan = true;
 }
 
 bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)

@@ -386,10 +386,9 @@ static void commit(struct gather *gather)
     }
     for (size_t i = 0; i < gather->burst->view_count; i++) {
         const struct ls_view_file *view = &gather->burst->views[i];
-        if (view->text)
-            ls_map_put(h->views, view->path, strlen(view->path), h->views, NULL);
-        else
-            ls_map_take(h->views, view->path, strlen(view->path));
+        char *real = view->text ? ls_path_within(h->within, view->path, NULL) : NULL;
+        ls__view_know(h, view->path, real ? real : view->text ? "" : NULL);
+        ls_free(real);
     }
 }
 

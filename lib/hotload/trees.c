@@ -68,8 +68,9 @@ static void add_target(struct ls_hotload *h, struct ls__tree *tree, const struct
 static void found_file(struct ls_hotload *h, const char *path, const char *real, const struct ls__stamp *stamp,
                        bool view)
 {
-    bool fresh = view && !ls_map_get(h->views, path, strlen(path));
-    if (fresh && h->opening) ls_map_put(h->views, path, strlen(path), h->views, NULL);
+    const char *before = view ? ls_map_get(h->views, path, strlen(path)) : NULL;
+    bool fresh = view && (!before || strcmp(before, real) != 0);
+    if (fresh && h->opening) ls__view_know(h, path, real);
     ls__pend_found(h, real, stamp, fresh);
 }
 
@@ -173,7 +174,7 @@ int ls__trees_open(struct ls_hotload *h, struct ls_err *err)
 {
     for (size_t i = 0; i < LS__TREES; i++) {
         struct ls__tree *tree = &h->trees[i];
-        tree->path = join(h->root, ls__tree_names[i]);
+        tree->path = join(h->place, ls__tree_names[i]);
         tree->views = i == 2;
         tree->route = tree->path ? ls__route_ref(h, tree->path) : NULL;
         if (!tree->route) return ls_fail(err, LS_ENOMEM, "Out of memory while starting hot reload.");

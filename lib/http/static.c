@@ -105,16 +105,21 @@ static bool is_linked(const struct ls_web *web, const char *path, const char *ro
     return linked;
 }
 
+/* Does the file lie in the Lua directory, wherever that leads? */
+static bool is_code(const struct ls_web *web, const char *real)
+{
+    char *lua = ls_path_real_lenient(web->within, web->site->lua_dir, NULL);
+    bool code = ls_path_below(lua ? lua : web->site->lua_dir, real);
+    ls_free(lua);
+    return code;
+}
+
 /* `path` as requested, `real` as resolved. */
 static bool may_serve(const struct ls_web *web, const char *path, const char *real)
 {
-    const char *root = web->site->root;
     if (has_dot_component(path)) return false;
-    if (ls_path_below(root, real)) {
-        const char *below = real + strlen(root);
-        return !has_dot_component(below) && strcmp(below, "/lsess.lua") != 0 &&
-               (!web->site->lua_dir || !ls_path_below(web->site->lua_dir, real));
-    }
+    const char *below = ls_path_rest(web->site->root, real);
+    if (below) return !has_dot_component(below) && strcmp(below, "lsess.lua") != 0 && !is_code(web, real);
     for (char **allowed = web->static_roots; allowed && *allowed; allowed++)
         if (ls_path_below(*allowed, real) && is_linked(web, path, *allowed))
             return !has_dot_component(real + strlen(*allowed));

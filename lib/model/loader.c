@@ -100,7 +100,7 @@ static void note_absent(struct ls_session *session, const struct load *load, con
     const char *root = session->vm.site->root;
     char *real =
         load->tried.count && root ? ls_path_real_lenient(ls__within(session), load->tried.items[0], NULL) : NULL;
-    char *key = real ? ls_path_relative(root, real) : NULL;
+    char *key = real ? ls_path_key(root, real) : NULL;
     tell_wanted(session, key, &load->tried);
     ls_free(key);
     ls_free(real);

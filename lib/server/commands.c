@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "files/fspath.h"
 #include "tracker/tracker.h"
 
 enum { LIST_WAIT_MS = 1000, RELOAD_WAIT_MS = 30000 };
@@ -126,7 +127,9 @@ static void run_ping(struct control_client *client, struct ls_control *request)
     begin_answer(&line, request);
     ls_json_put_str(&line, "version", LS_VERSION);
     ls_json_put_int(&line, "pid", getpid());
-    ls_json_put_str(&line, "dir", server->site.root);
+    char *real = server->site.root ? ls_path_real(server->site.root, NULL) : NULL;
+    ls_json_put_str(&line, "dir", real ? real : server->site.root);
+    ls_free(real);
     ls_json_put_str(&line, "url", server->start_url);
     ls_json_put_bool(&line, "watching", server->hotload);
     /* What the whole program holds: unlike resident memory, nothing of it is the C library's choice. */

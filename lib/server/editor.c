@@ -99,7 +99,7 @@ static char *find_file(struct session *session, const char *key)
     char *real = ls_path_within(session->server->web.within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
-    bool ok = real && ls_is_file(real) && (ls_path_below(root, real) || ls__host_may_want(session, &file, 1));
+    bool ok = real && ls_is_file(real) && (ls_path_rest(root, real) || ls__host_may_want(session, &file, 1));
     if (!ok) {
         ls_free(real);
         real = NULL;

@@ -277,7 +277,7 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
 {
     const char *dir = server->config.dir;
     struct ls_site *site = &server->site;
-    site->root = ls_path_real(dir, NULL);
+    site->root = server->config.sandbox ? ls_path_real(dir, NULL) : ls_path_place(dir, NULL);
     if (!site->root) return ls_fail(err, LS_ENOTFOUND, "The folder '%s' does not exist.", dir);
     if (!ls_is_dir(site->root))
         return ls_fail(err, LS_EINVAL,
@@ -286,14 +286,9 @@ static int open_site_dir(struct ls_server *server, struct ls_err *err)
         return ls_fail(err, LS_ENOTFOUND, "'%s' is not a site: it has no html/, lua/, viewdefs/ or apps/.", dir);
     server->web.within = server->config.sandbox ? site->root : NULL;
     char *lua = join(site->root, "lua"), *html = join(site->root, "html"), *apps = join(site->root, "apps");
-    site->lua_dir = lua ? ls_path_real_lenient(server->web.within, lua, NULL) : NULL;
+    site->lua_dir = lua;
     server->web.html_dir = html;
     server->lua_files = count_lua_files(server->web.within, lua, apps);
-    if (!site->lua_dir) { /* it leads outside of the site: what is asked for there is refused one by one */
-        site->lua_dir = lua;
-        lua = NULL;
-    }
-    ls_free(lua);
     ls_free(apps);
     return site->lua_dir && html ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while opening the site.");
 }

@@ -69,7 +69,7 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
     if (code > 0) {
         source->text = ls_file_read(within, path, 0, &why);
         const char *root = session->vm.site->root;
-        source->key = !source->text ? NULL : root ? ls_path_relative(root, real) : ls_strdup(real);
+        source->key = !source->text ? NULL : root ? ls_path_key(root, real) : ls_strdup(real);
         source->path = source->key ? ls_strdup(path) : NULL;
         if (!source->text)
             code = cannot_read(session, path, &why, err);

@@ -18,10 +18,11 @@
 struct ls_session;
 struct ls_chunks; /* vm/chunks.h */
 
-/* Where a site lives: canonical, shared by all sessions, immutable (L24, L25). */
+/* Where a site lives: shared by all sessions, immutable (L24, L25). Links on the way are followed as they lead at each
+ * time: keys are what ls_path_key makes of a real path. */
 struct ls_site {
-    char *root;    /* canonical root; NULL = the built-in demo (files of `bundle` below) */
-    char *lua_dir; /* <root>/lua */
+    char *root;    /* as ls_path_place; NULL = the built-in demo (files of `bundle` below). With --sandbox canonical */
+    char *lua_dir; /* <root>/lua, which may be a link */
     char *bundle;  /* prefix in files/embed.h, e.g. "templates/sites/contacts"; NULL if the site is on disk */
 };
 

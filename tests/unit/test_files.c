@@ -50,6 +50,52 @@ static void paths_by_component(void **state)
     ls_free(dir);
 }
 
+/* L24, L26: a place is named tidily, and keys are relative to what it leads to at the time */
+static void places_lead_where_their_links_do(void **state)
+{
+    (void)state;
+    char base[] = "/tmp/lsess-files-XXXXXX", path[64], one[64], real[64];
+    assert_non_null(mkdtemp(base));
+    snprintf(path, sizeof path, "%s/r1", base);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/r2", base);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(one, sizeof one, "%s/now", base);
+    for (int i = 1; i <= 2; i++) {
+        char target[] = {'r', (char)('0' + i), 0};
+        (void)unlink(one);
+        assert_int_equal(symlink(target, one), 0);
+        snprintf(real, sizeof real, "%s/r%d/lua/x.lua", base, i);
+        char *key = ls_path_key(one, real);
+        assert_string_equal(key, "lua/x.lua");
+        ls_free(key);
+        assert_string_equal(ls_path_rest(one, real), "lua/x.lua");
+        real[strlen(base) + 2] = (char)('0' + 3 - i);
+        key = ls_path_key(one, real);
+        assert_string_equal(key, i == 1 ? "../r2/lua/x.lua" : "../r1/lua/x.lua");
+        ls_free(key);
+        assert_null(ls_path_rest(one, real));
+    }
+    snprintf(path, sizeof path, "%s//./now/.", base);
+    char *place = ls_path_place(path, NULL);
+    assert_string_equal(place, one);
+    ls_free(place);
+    snprintf(path, sizeof path, "%s/now/../r1/", base);
+    snprintf(real, sizeof real, "%s/r1", base);
+    place = ls_path_place(path, NULL);
+    assert_string_equal(place, real);
+    ls_free(place);
+    place = ls_path_place("/", NULL);
+    assert_string_equal(place, "/");
+    ls_free(place);
+    assert_null(ls_path_place("/nowhere/at/all", NULL));
+    (void)unlink(one);
+    (void)rmdir(real);
+    snprintf(real, sizeof real, "%s/r2", base);
+    (void)rmdir(real);
+    (void)rmdir(base);
+}
+
 static int collect(void *ctx, const char *rel, bool is_dir)
 {
     ls_buf_printf(ctx, "%s%s ", rel, is_dir ? "/" : "");
@@ -210,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_by_component),
+        cmocka_unit_test(places_lead_where_their_links_do),
         cmocka_unit_test(trees_are_walked_in_order_and_links_end),
         cmocka_unit_test(paths_stay_within_a_folder),
         cmocka_unit_test(embedded_files_come_back_whole),

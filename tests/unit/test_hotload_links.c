@@ -314,6 +314,87 @@ static void test_symlinked_root(void **state) /* H3, L24: the root is made canon
     expect("lua/x.lua=1");
 }
 
+static void point(const char *target, const char *rel) /* ln -sfn, as it is done without a moment of absence */
+{
+    linked(target, "../.link");
+    move("../.link", rel);
+}
+
+/* The two folders of a release. */
+static void release(const char *name, const char *text)
+{
+    char rel[64];
+    snprintf(rel, sizeof rel, "../%s/lua", name);
+    dirs(rel);
+    snprintf(rel, sizeof rel, "../%s/lua/x.lua", name);
+    put(rel, text);
+    snprintf(rel, sizeof rel, "../%s/viewdefs", name);
+    dirs(rel);
+    snprintf(rel, sizeof rel, "../%s/viewdefs/V.D.html", name);
+    put(rel, text);
+}
+
+/* H17, L26: the site's own path is a link, or leads through one: keys and the paths of views stay what they are */
+static void repoint_root(const char *link, const char *below)
+{
+    char place[128], path[160];
+    release("one/site", "1");
+    release("two/site", "2");
+    linked("one", at("../%s", link));
+    snprintf(place, sizeof place, "%s/%s%s", site.base, link, below);
+    snprintf(site.root, sizeof site.root, "%s", place);
+    start();
+    snprintf(path, sizeof path, "%s/lua/x.lua", place);
+    loaded(1, "lua/x.lua", path);
+    settle();
+    snprintf(path, sizeof path, "%s/%s", site.base, link);
+    put(at("%s/one/site/lua/x.lua", site.base), "11");
+    expect("lua/x.lua=11");
+    if (symlink("two", at("%s/.link", site.base)) || rename(at("%s/.link", site.base), path)) fail();
+    expect("lua/x.lua=2 @viewdefs/V.D.html=2");
+    assert_true(logged("leads to"));
+    put(at("%s/two/site/lua/x.lua", site.base), "22");
+    expect("lua/x.lua=22");
+    put(at("%s/one/site/lua/x.lua", site.base), "unused");
+    expect("");
+    if (unlink(path) || symlink("one", path)) fail();
+    expect("lua/x.lua=unused @viewdefs/V.D.html=1");
+}
+
+static void test_root_repointed(void **state)
+{
+    (void)state;
+    repoint_root("current", "/site");
+}
+
+static void test_root_repointed_polled(void **state)
+{
+    (void)state;
+    site.poll_ms = 600000;
+    repoint_root("current", "/site");
+}
+
+static void test_trees_repointed(void **state) /* H17: lua/ and viewdefs/ themselves are links */
+{
+    (void)state;
+    release("one", "1");
+    release("two", "2");
+    remove_tree(at("lua"));
+    remove_tree(at("viewdefs"));
+    linked("../one/lua", "lua");
+    linked("../one/viewdefs", "viewdefs");
+    start();
+    loaded(1, "../one/lua/x.lua", "lua/x.lua");
+    settle();
+    point("../two/lua", "lua");
+    point("../two/viewdefs", "viewdefs");
+    expect("../one/lua/x.lua>../two/lua/x.lua=2 @viewdefs/V.D.html=2");
+    put("../two/lua/x.lua", "22");
+    expect("../two/lua/x.lua=22");
+    put("../two/viewdefs/V.D.html", "22");
+    expect("@viewdefs/V.D.html=22");
+}
+
 /* H80: a folder of view files that gets a second place, before its first one, is told with that place alone, as a fresh
  * start would find it; and what was saved meanwhile is told when the first one is back */
 static void test_view_folder_changes_its_place(void **state)
@@ -399,6 +480,9 @@ int main(void)
         T(test_hidden_chain),
         T(test_links_of_locks),
         T(test_symlinked_root),
+        T(test_root_repointed),
+        T(test_root_repointed_polled),
+        T(test_trees_repointed),
         T(test_view_folder_changes_its_place),
         T(test_folder_in_place_of_a_view),
         T(test_renamed_onto_target),
