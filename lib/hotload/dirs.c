@@ -83,7 +83,7 @@ void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir)
         free_dir(dir);
 }
 
-static void poll_instead(struct ls_hotload *h, struct ls__dir *dir, int level)
+static void poll_also(struct ls_hotload *h, struct ls__dir *dir, int level)
 {
     if (!dir->polled) h->polled++;
     dir->polled = true;
@@ -113,20 +113,17 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     int level = level_needed(dir), wd;
     const char *type = NULL;
     if (level < 0 || level == dir->placed) return true;
-    if (dir->polled || !h->watcher) {
-        /* what has happened to its names since the last look goes with that */
-        if (dir->placed >= LS__NAMES) h->rescan = true;
-        poll_instead(h, dir, level);
+    /* what has happened to its names since the last look goes with that */
+    if (dir->polled && dir->placed >= LS__NAMES) h->rescan = true;
+    if (!h->watcher || (dir->polled && dir->wd <= 0)) {
+        poll_also(h, dir, level);
         return true;
     }
-    if (ls__fs_is_remote(dir->path, &type)) {
-        if (!h->told_fs)
-            ls_log(0, "Hot reload: %s is on %s, which does not report changes made elsewhere; it is polled.", dir->path,
-                   type);
-        h->told_fs = true;
-        poll_instead(h, dir, level);
-        return true;
-    }
+    bool remote = ls__fs_is_remote(dir->path, &type);
+    if (remote && !h->told_fs)
+        ls_log(0, "Hot reload: %s is on %s, which does not report changes made elsewhere; it is polled as well.",
+               dir->path, type);
+    h->told_fs |= remote;
     if (dir->wd > 0) {
         ls_idmap_take(h->wds, dir->wd);
         ls__watcher_remove(h->watcher, dir->wd);
@@ -137,13 +134,13 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
     int forced = ls__hotload_seams.watch_error ? ls__hotload_seams.watch_error() : 0;
     wd = forced ? -forced : ls__watcher_add(h->watcher, dir->path, dir->dev, dir->ino, level_mask[level]);
     if (wd == -ENOENT || wd == -ENOTDIR || wd == -ELOOP) return false;
-    if (wd > 0 && ls_idmap_put(h->wds, wd, dir, NULL)) {
+    bool watched = wd > 0 && ls_idmap_put(h->wds, wd, dir, NULL);
+    if (watched)
         dir->wd = wd;
-        dir->placed = level;
-        return true;
-    }
-    tell_limit(h, dir, wd < 0 ? -wd : ENOMEM);
-    poll_instead(h, dir, level);
+    else
+        tell_limit(h, dir, wd < 0 ? -wd : ENOMEM);
+    dir->placed = level;
+    if (remote || !watched) poll_also(h, dir, level);
     return true;
 }
 
@@ -239,7 +236,7 @@ void ls__dirs_poll_all(struct ls_hotload *h)
         struct ls__dir *dir = ls_map_value(item);
         if (dir->wd > 0) ls_idmap_take(h->wds, dir->wd);
         dir->wd = 0;
-        if (level_needed(dir) >= 0) poll_instead(h, dir, level_needed(dir));
+        if (level_needed(dir) >= 0) poll_also(h, dir, level_needed(dir));
     }
 }
 

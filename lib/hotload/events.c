@@ -85,7 +85,7 @@ static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const c
 }
 
 /* H21 for a file. */
-static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *path)
+static void file_event(struct ls_hotload *h, uint32_t mask, const char *path)
 {
     struct stat info;
     struct ls__pending *pending = NULL;
@@ -110,7 +110,7 @@ static void file_event(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask,
     if (!pending) return;
     pending->dirty_ns = 0;
     pending->hold_ns = 0;
-    pending->polled = dir->polled;
+    pending->polled = h->polling;
 }
 
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name)
@@ -125,7 +125,7 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
     if (counts) {
         struct ls_buf path = LS_BUF_INIT;
         ls_path_join(&path, dir->path, name);
-        if (!ls_buf_failed(&path)) file_event(h, dir, mask, ls_buf_text(&path));
+        if (!ls_buf_failed(&path)) file_event(h, mask, ls_buf_text(&path));
         ls_buf_release(&path);
     }
     ls__dir_unuse(h, dir, LS__SELF);

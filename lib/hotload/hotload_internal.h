@@ -52,7 +52,7 @@ struct ls__dir {
     char *path;  /* owned: its real path when it was resolved last */
     int wd;      /* kernel watch, 0 = none */
     int placed;  /* level of that watch or of polling; -1 none */
-    bool polled; /* H86–H88 */
+    bool polled; /* H86–H88; where changes are made elsewhere too, besides its watch */
     /* its inode is gone, or the kernel dropped the watch: a directory of that number is another one */
     bool dead;
     unsigned uses[LS__LEVELS]; /* H11 */
@@ -170,6 +170,7 @@ struct ls_hotload {
     bool rescan;   /* look at all routes and trees again */
     bool renew;    /* the same, and set all watches again: events were lost */
     size_t polled; /* directories that are polled */
+    bool polling;  /* what ls__event_name is told of was found by a poll */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
     int64_t mounts_ns;           /* the table of mounts is not looked at before */

@@ -3,11 +3,24 @@
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
+#include "files/fspath.h"
 #include "hotload/hotload_internal.h"
+
+/* Has an event told of this version of the file already? */
+static bool is_known(struct ls_hotload *h, const struct ls__dir *dir, const char *name, const struct ls__stamp *stamp)
+{
+    struct ls_buf path = LS_BUF_INIT;
+    if (dir->wd <= 0 || !S_ISREG(stamp->type)) return false;
+    ls_path_join(&path, dir->path, name);
+    const struct ls__stamp *known = ls_map_get(h->known, ls_buf_text(&path), path.len);
+    ls_buf_release(&path);
+    return known && ls__stamp_equal(known, stamp);
+}
 
 static void tell(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name,
                  const struct ls__stamp *stamp)
 {
+    if (!(mask & IN_DELETE) && is_known(h, dir, name, stamp)) return;
     ls__event_name(h, dir, mask | (S_ISDIR(stamp->type) ? IN_ISDIR : 0), name);
 }
 
@@ -36,7 +49,10 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
 {
     struct stat info;
     if (stat(dir->path, &info) || info.st_dev != dir->dev || info.st_ino != dir->ino) {
-        ls__dir_kill(h, dir);
+        if (dir->wd > 0)
+            h->rescan = true; /* its watch will tell of its end */
+        else
+            ls__dir_kill(h, dir);
         return;
     }
     if (dir->placed < LS__NAMES) return;
@@ -63,8 +79,10 @@ void ls__poll(struct ls_hotload *h)
         dirs[count++] = dir;
         dir->uses[LS__SELF]++; /* held while the pass changes the table */
     }
+    h->polling = true;
     for (size_t i = 0; i < count; i++)
         if (!dirs[i]->dead) poll_dir(h, dirs[i]);
+    h->polling = false;
     for (size_t i = 0; i < count; i++)
         ls__dir_unuse(h, dirs[i], LS__SELF);
     ls_free(dirs);

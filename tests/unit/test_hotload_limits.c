@@ -152,7 +152,7 @@ static const char *remote(const char *path)
     return strstr(path, "/remote") ? "NFS" : NULL;
 }
 
-static void test_remote_file_system(void **state) /* H88: noticed, said once, polled; the rest is watched */
+static void test_remote_file_system(void **state) /* H88: noticed, said once, polled as well; the rest is watched */
 {
     (void)state;
     dirs("../remote/x");
@@ -170,6 +170,38 @@ static void test_remote_file_system(void **state) /* H88: noticed, said once, po
     assert_non_null(strstr(ls_buf_text(&text), "\"polled\":true"));
     assert_non_null(strstr(ls_buf_text(&text), "\"polled\":false"));
     ls_buf_release(&text);
+}
+
+/* H88: what is changed here is told by an event, without waiting for a poll, and once */
+static void test_remote_events(void **state)
+{
+    (void)state;
+    dirs("../remote/x");
+    put("../remote/x/a.lua", "1");
+    put("../remote/x/b.lua", "1");
+    linked("../../remote/x", "lua/far");
+    ls__hotload_seams.remote_fs = remote;
+    start();
+    loaded(1, "../remote/x/a.lua", "lua/far/a.lua");
+    settle();
+    size_t before = bursts();
+    site.hotload->poll_ns = site.hotload->poll_due_ns = INT64_MAX / 2; /* from here on only events tell */
+    int64_t saved = ls_now_ns();
+    put("../remote/x/a.lua", "2");
+    wait_bursts(before + 1);
+    assert_true(ls_now_ns() - saved < ls_ms(10000));
+    expect("../remote/x/a.lua=2");
+    settle();
+    expect("");
+    move("../remote/x/a.lua", "../remote/x/c.lua");
+    move("../remote/x/b.lua", "../remote/x/a.lua");
+    expect("../remote/x/a.lua=1 ../remote/x/c.lua=2");
+    move("../remote/x", "../remote/y");
+    expect("../remote/x/a.lua=-");
+    move("../remote/y", "../remote/x");
+    expect("../remote/x/a.lua=1 ../remote/x/c.lua=2");
+    put("../remote/x/a.lua", "3");
+    expect("../remote/x/a.lua=3");
 }
 
 static void test_polling(void **state) /* H87: by option; all other rules apply */
@@ -490,6 +522,7 @@ int main(void)
         T(test_real_overflow),
         T(test_watch_limit),
         T(test_remote_file_system),
+        T(test_remote_events),
         T(test_polling),
         T(test_polled_more_closely),
         T(test_second_loader),
