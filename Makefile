@@ -13,11 +13,11 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes and calls only rooms to its left (make check-layers).
-ROOMS = base files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
+ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
-FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
+FAST = $(addprefix lib/base/,buf% map% idmap% json% clock%) $(addprefix lib/syntax/,lexer% syntax%) $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
   $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
@@ -82,6 +82,7 @@ up_to = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)
 archives_of = $(patsubst %,$(B)/lib%.a,$(call reverse,$(call up_to,$(1),$(ROOMS))))
 # What each room brings along from outside.
 libs_base = -lm
+libs_syntax = -lm
 libs_files = -lz -lm
 libs_tracker = $(libs_files)
 libs_session = $(filter-out -lcivetweb -linotifytools,$(LIBS))

@@ -1,0 +1,435 @@
+/* Tokens of Lua 5.4, and the memory of a result. Follows Lua's own reader, in which a token's line is that of its last
+ * character. */
+#include "syntax/syntax_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+
+enum { FIRST_BLOCK = 8 * 1024, LARGEST_BLOCK = 1024 * 1024, WORDS = 256 };
+
+void *ls__pool_take(struct ls__pool *pool, size_t count, size_t size)
+{
+    const size_t align = sizeof(void *);
+    if (count > SIZE_MAX / 4 / size) return NULL;
+    size_t bytes = (count * size + align - 1) / align * align;
+    if (bytes > pool->left) {
+        size_t room = pool->size ? pool->size * 2 : FIRST_BLOCK;
+        if (room > LARGEST_BLOCK) room = LARGEST_BLOCK;
+        pool->size = room;
+        if (room < bytes) room = bytes;
+        struct ls__block *block = ls_zalloc(sizeof *block + room);
+        if (!block) return NULL;
+        block->next = pool->blocks;
+        pool->blocks = block;
+        pool->at = (char *)block->bytes;
+        pool->left = room;
+    }
+    char *piece = pool->at;
+    pool->at += bytes;
+    pool->left -= bytes;
+    return piece;
+}
+
+void ls__pool_release(struct ls__pool *pool)
+{
+    for (struct ls__block *block = pool->blocks, *next; block; block = next) {
+        next = block->next;
+        ls_free(block);
+    }
+    *pool = (struct ls__pool){0};
+}
+
+void ls__lex_no_memory(struct ls__lexer *lex)
+{
+    ls__lex_fail(lex, 0, "not enough memory");
+}
+
+void ls__lex_fail(struct ls__lexer *lex, int line, const char *format, ...)
+{
+    if (lex->error) {
+        va_list args;
+        va_start(args, format);
+        lex->error->line = line;
+        vsnprintf(lex->error->message, sizeof lex->error->message, format, args);
+        va_end(args);
+    }
+    longjmp(lex->failed, 1);
+}
+
+void ls__lex_fail_near(struct ls__lexer *lex, const char *message)
+{
+    if (lex->now.kind == TK_EOF) ls__lex_fail(lex, lex->line, "%s near <eof>", message);
+    size_t len = ls_utf8_cut(lex->text + lex->now.start, lex->now.end - lex->now.start);
+    ls__lex_fail(lex, lex->line, "%s near '%.*s'", message, (int)(len < 40 ? len : 40), lex->text + lex->now.start);
+}
+
+void *ls__lex_take(struct ls__lexer *lex, size_t count, size_t size)
+{
+    void *piece = ls__pool_take(&lex->pool, count, size);
+    if (!piece) ls__lex_no_memory(lex);
+    return piece;
+}
+
+/* Twice the buckets. */
+static void grow(struct ls__lexer *lex)
+{
+    unsigned count = lex->bucket_count ? lex->bucket_count * 2 : WORDS;
+    struct ls__word **buckets = ls_array(count, sizeof(struct ls__word *));
+    if (!buckets) ls__lex_no_memory(lex);
+    for (unsigned i = 0; i < lex->bucket_count; i++) {
+        for (struct ls__word *word = lex->buckets[i], *next; word; word = next) {
+            struct ls__word **at = &buckets[word->hash & (count - 1)];
+            next = word->next;
+            word->next = *at;
+            *at = word;
+        }
+    }
+    ls_free(lex->buckets);
+    lex->buckets = buckets;
+    lex->bucket_count = count;
+}
+
+struct ls__word *ls__lex_word(struct ls__lexer *lex, const char *text, size_t len)
+{
+    uint64_t hash = ls_hash(text, len);
+    for (struct ls__word *word = lex->buckets[hash & (lex->bucket_count - 1)]; word; word = word->next)
+        if (word->hash == hash && word->string.len == len && memcmp(word->string.text, text, len) == 0) return word;
+    if (lex->word_count++ == lex->bucket_count) grow(lex);
+    struct ls__word *word = ls__lex_take(lex, 1, sizeof *word);
+    char *copy = ls__lex_take(lex, len + 1, 1);
+    memcpy(copy, text, len);
+    word->string = (struct ls_syntax_string){copy, (uint32_t)len};
+    word->hash = hash;
+    word->next = lex->buckets[hash & (lex->bucket_count - 1)];
+    lex->buckets[hash & (lex->bucket_count - 1)] = word;
+    return word;
+}
+
+void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len)
+{
+    static const char *const keywords[] = {"and",      "break",  "do",   "else", "elseif", "end",  "false", "for",
+                                           "function", "goto",   "if",   "in",   "local",  "nil",  "not",   "or",
+                                           "repeat",   "return", "then", "true", "until",  "while"};
+    lex->text = lex->at = text;
+    lex->end = text + len;
+    lex->line = 1;
+    grow(lex);
+    for (unsigned i = 0; i < sizeof keywords / sizeof *keywords; i++)
+        ls__lex_word(lex, keywords[i], strlen(keywords[i]))->keyword = TK_AND + (int)i;
+    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) lex->at += 3;
+    if (*lex->at == '#') {
+        const char *line_end = memchr(lex->at, '\n', (size_t)(lex->end - lex->at));
+        lex->at = line_end ? line_end : lex->end;
+    }
+    ls__lex_next(lex);
+}
+
+/* The token that is being read reaches to here, for messages. */
+static _Noreturn void fail_here(struct ls__lexer *lex, const char *message)
+{
+    lex->now = (struct ls__token){
+        .kind = lex->at < lex->end ? 0 : TK_EOF, .start = lex->ahead.start, .end = (uint32_t)(lex->at - lex->text)};
+    ls__lex_fail_near(lex, message);
+}
+
+static void line_break(struct ls__lexer *lex)
+{
+    char first = *lex->at++;
+    if ((*lex->at == '\n' || *lex->at == '\r') && *lex->at != first && lex->at < lex->end) lex->at++;
+    lex->line++;
+}
+
+/* The level of the long bracket that opens at `at`; -1 = `[` alone, -2 = `[=` without the second bracket. */
+static int bracket_level(const char *at, char bracket)
+{
+    int level = 0;
+    while (at[1 + level] == '=')
+        level++;
+    return at[1 + level] == bracket ? level : level ? -2 : -1;
+}
+
+static struct ls_syntax_string long_string(struct ls__lexer *lex, int level, const char *what)
+{
+    int first_line = lex->line;
+    lex->at += level + 2;
+    if (*lex->at == '\n' || *lex->at == '\r') line_break(lex);
+    const char *start = lex->at;
+    bool breaks = false; /* any that are not written as one \n */
+    for (;;) {
+        if (lex->at >= lex->end) {
+            lex->now.kind = TK_EOF;
+            ls__lex_fail(lex, lex->line, "unfinished long %s (starting at line %d) near '<eof>'", what, first_line);
+        } else if (*lex->at == ']' && bracket_level(lex->at, ']') == level) {
+            break;
+        } else if (*lex->at == '\n' || *lex->at == '\r') {
+            breaks |= *lex->at == '\r' || lex->at[1] == '\r';
+            line_break(lex);
+        } else {
+            lex->at++;
+        }
+    }
+    struct ls_syntax_string string = {start, (uint32_t)(lex->at - start)};
+    lex->at += level + 2;
+    if (!breaks || *what == 'c') return string;
+    char *copy = ls__lex_take(lex, string.len + 1, 1), *out = copy;
+    for (const char *at = start, *end = start + string.len; at < end;) {
+        char c = *at++;
+        if (c == '\n' || c == '\r') {
+            if (at < end && (*at == '\n' || *at == '\r') && *at != c) at++;
+            c = '\n';
+        }
+        *out++ = c;
+    }
+    return (struct ls_syntax_string){copy, (uint32_t)(out - copy)};
+}
+
+static unsigned hex_digit(struct ls__lexer *lex)
+{
+    int digit = lex->at < lex->end ? ls_hex_digit(*lex->at) : -1;
+    if (digit < 0) fail_here(lex, "hexadecimal digit expected");
+    lex->at++;
+    return (unsigned)digit;
+}
+
+/* \u{…}, up to 2^31; the six-byte form that Lua writes. */
+static char *unicode_escape(struct ls__lexer *lex, char *out)
+{
+    if (*lex->at++ != '{') fail_here(lex, "missing '{' in \\u{xxxx}");
+    uint32_t code = hex_digit(lex);
+    while (ls_hex_digit(*lex->at) >= 0) {
+        if (code > 0x7FFFFFFFu >> 4) fail_here(lex, "UTF-8 value too large");
+        code = code << 4 | hex_digit(lex);
+    }
+    if (*lex->at++ != '}') fail_here(lex, "missing '}' in \\u{xxxx}");
+    if (code < 0x80) {
+        *out++ = (char)code;
+        return out;
+    }
+    char bytes[6];
+    int count = 0;
+    uint32_t first = 0x3f; /* largest code that fits into the first byte */
+    do {
+        bytes[count++] = (char)(0x80 | (code & 0x3f));
+        code >>= 6;
+        first >>= 1;
+    } while (code > first);
+    *out++ = (char)((~first << 1) | code);
+    while (count > 0)
+        *out++ = bytes[--count];
+    return out;
+}
+
+static char *escape(struct ls__lexer *lex, char *out)
+{
+    static const char names[] = "abfnrtv\\\"'", values[] = "\a\b\f\n\r\t\v\\\"'";
+    char c = lex->at < lex->end ? *lex->at : '\0';
+    const char *name = c ? strchr(names, c) : NULL;
+    if (name) {
+        lex->at++;
+        *out++ = values[name - names];
+    } else if (c == '\n' || c == '\r') {
+        line_break(lex);
+        *out++ = '\n';
+    } else if (c == 'x') {
+        lex->at++;
+        unsigned high = hex_digit(lex);
+        *out++ = (char)(high << 4 | hex_digit(lex));
+    } else if (c == 'u') {
+        lex->at++;
+        out = unicode_escape(lex, out);
+    } else if (c == 'z') {
+        lex->at++;
+        while (lex->at < lex->end && *lex->at && strchr(" \f\t\v\n\r", *lex->at)) {
+            if (*lex->at == '\n' || *lex->at == '\r')
+                line_break(lex);
+            else
+                lex->at++;
+        }
+    } else {
+        int value = 0, digits = 0;
+        for (; digits < 3 && *lex->at >= '0' && *lex->at <= '9'; digits++)
+            value = value * 10 + (*lex->at++ - '0');
+        if (digits == 0) fail_here(lex, lex->at < lex->end ? "invalid escape sequence" : "unfinished string");
+        if (value > 255) fail_here(lex, "decimal escape too large");
+        *out++ = (char)value;
+    }
+    return out;
+}
+
+static struct ls_syntax_string short_string(struct ls__lexer *lex)
+{
+    const char quote = *lex->at++, *start = lex->at;
+    while (lex->at < lex->end && *lex->at != quote && *lex->at != '\\' && *lex->at != '\n' && *lex->at != '\r')
+        lex->at++;
+    if (lex->at < lex->end && *lex->at == quote) return (struct ls_syntax_string){start, (uint32_t)(lex->at++ - start)};
+    /* An escape is never shorter than what it stands for; the string ends where its quote stands without one. */
+    const char *close = lex->at;
+    while (close < lex->end && *close != quote)
+        close += *close == '\\' ? 2 : 1;
+    char *copy = ls__lex_take(lex, (size_t)(close - start) + 2, 1), *out = copy + (lex->at - start);
+    memcpy(copy, start, (size_t)(lex->at - start));
+    for (;;) {
+        if (lex->at >= lex->end || *lex->at == '\n' || *lex->at == '\r') fail_here(lex, "unfinished string");
+        if (*lex->at == quote) break;
+        if (*lex->at == '\\') {
+            lex->at++;
+            out = escape(lex, out);
+        } else {
+            *out++ = *lex->at++;
+        }
+    }
+    lex->at++;
+    return (struct ls_syntax_string){copy, (uint32_t)(out - copy)};
+}
+
+/* The number in [start, at): an integer if it looks like one and fits, as Lua's luaO_str2num decides. */
+static int convert(struct ls__lexer *lex, const char *start, struct ls__token *token)
+{
+    size_t len = (size_t)(lex->at - start);
+    bool hex = len > 1 && start[0] == '0' && (start[1] | 32) == 'x', whole = len > (hex ? 2 : 0), fits = true;
+    uint64_t value = 0;
+    for (const char *at = start + (hex ? 2 : 0); at < lex->at && whole; at++) {
+        int digit = hex ? ls_hex_digit(*at) : *at >= '0' && *at <= '9' ? *at - '0' : -1;
+        whole = digit >= 0;
+        if (!hex && (value > INT64_MAX / 10 || (value == INT64_MAX / 10 && digit > 7))) fits = false;
+        value = value * (hex ? 16 : 10) + (unsigned)digit;
+    }
+    if (whole && fits) {
+        token->integer = (int64_t)value;
+        return TK_INTEGER;
+    }
+    char brief[200], *copy = len < sizeof brief ? brief : ls__lex_take(lex, len + 1, 1), *end;
+    memcpy(copy, start, len);
+    copy[len] = '\0';
+    token->number = strtod(copy, &end);
+    if (end == copy || *end) fail_here(lex, "malformed number");
+    return TK_FLOAT;
+}
+
+static int number(struct ls__lexer *lex, struct ls__token *token)
+{
+    const char *start = lex->at;
+    char exponent = 'e';
+    if (*lex->at == '0' && (lex->at[1] | 32) == 'x') {
+        exponent = 'p';
+        lex->at += 2;
+    }
+    for (;;) {
+        if ((*lex->at | 32) == exponent)
+            lex->at += lex->at[1] == '+' || lex->at[1] == '-' ? 2 : 1;
+        else if (ls_hex_digit(*lex->at) >= 0 || *lex->at == '.')
+            lex->at++;
+        else
+            break;
+    }
+    if (ls_is_word(*lex->at)) lex->at++; /* is no number then */
+    return convert(lex, start, token);
+}
+
+/* Past white space and comments; the line breaks among them are counted. */
+static void skip_space(struct ls__lexer *lex)
+{
+    for (;;) {
+        char c = *lex->at;
+        if (c == '\n' || c == '\r') {
+            line_break(lex);
+        } else if (c == ' ' || c == '\t' || c == '\f' || c == '\v') {
+            lex->at++;
+        } else if (c == '-' && lex->at[1] == '-') {
+            lex->at += 2;
+            int level = *lex->at == '[' ? bracket_level(lex->at, '[') : -1;
+            if (level >= 0) {
+                long_string(lex, level, "comment");
+            } else {
+                while (lex->at < lex->end && *lex->at != '\n' && *lex->at != '\r')
+                    lex->at++;
+            }
+        } else {
+            return;
+        }
+    }
+}
+
+/* A token of one character, or of that and `second`. */
+static int one_or_two(struct ls__lexer *lex, char second, int kind)
+{
+    int one = (unsigned char)*lex->at++;
+    if (*lex->at != second) return one;
+    lex->at++;
+    return kind;
+}
+
+static int read_token(struct ls__lexer *lex, struct ls__token *token)
+{
+    const char *start = lex->at;
+    char c = *start;
+    if (start >= lex->end) return TK_EOF;
+    if (c >= '0' && c <= '9') return number(lex, token);
+    if (ls_is_word(c)) {
+        while (ls_is_word(*lex->at))
+            lex->at++;
+        token->word = ls__lex_word(lex, start, (size_t)(lex->at - start));
+        return token->word->keyword ? token->word->keyword : TK_NAME;
+    }
+    switch (c) {
+    case '[': {
+        int level = bracket_level(start, '[');
+        if (level == -2) fail_here(lex, "invalid long string delimiter");
+        if (level == -1) break;
+        token->string = long_string(lex, level, "string");
+        return TK_STRING;
+    }
+    case '"':
+    case '\'': token->string = short_string(lex); return TK_STRING;
+    case '=': return one_or_two(lex, '=', TK_EQ);
+    case '~': return one_or_two(lex, '=', TK_NE);
+    case '/': return one_or_two(lex, '/', TK_IDIV);
+    case ':': return one_or_two(lex, ':', TK_DBCOLON);
+    case '<': return start[1] == '<' ? one_or_two(lex, '<', TK_SHL) : one_or_two(lex, '=', TK_LE);
+    case '>': return start[1] == '>' ? one_or_two(lex, '>', TK_SHR) : one_or_two(lex, '=', TK_GE);
+    case '.':
+        if (start[1] >= '0' && start[1] <= '9') return number(lex, token);
+        if (one_or_two(lex, '.', TK_CONCAT) == '.') return '.';
+        if (*lex->at != '.') return TK_CONCAT;
+        lex->at++;
+        return TK_DOTS;
+    default: break;
+    }
+    lex->at++;
+    return (unsigned char)c;
+}
+
+static void read_into(struct ls__lexer *lex, struct ls__token *token)
+{
+    skip_space(lex);
+    token->line = lex->line;
+    token->start = (uint32_t)(lex->at - lex->text);
+    if (token != &lex->ahead) lex->ahead.start = token->start; /* for messages */
+    token->kind = read_token(lex, token);
+    token->end = (uint32_t)(lex->at - lex->text);
+    token->last_line = lex->line;
+}
+
+void ls__lex_next(struct ls__lexer *lex)
+{
+    lex->last_end = lex->now.end;
+    lex->last_line = lex->now.last_line;
+    if (lex->has_ahead) {
+        lex->now = lex->ahead;
+        lex->has_ahead = false;
+    } else {
+        read_into(lex, &lex->now);
+    }
+}
+
+int ls__lex_ahead(struct ls__lexer *lex)
+{
+    if (!lex->has_ahead) read_into(lex, &lex->ahead);
+    lex->has_ahead = true;
+    return lex->ahead.kind;
+}
