@@ -255,18 +255,28 @@ static bool opened_within(const char *within, int fd)
     return ls_path_below(within, real);
 }
 
+bool ls_is_placeholder(const struct stat *info)
+{
+    return S_ISREG(info->st_mode) && info->st_size == 0 && (info->st_mode & 07777) == 0;
+}
+
 int ls_file_open(const char *within, const char *path, struct stat *info, struct ls_err *err)
 {
     char *real = within ? ls_path_within(within, path, err) : NULL;
     if (within && !real) return err->code;
     int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (real ? O_NOFOLLOW : 0)),
         code = fd;
+    if (fd < 0 && errno == EACCES && stat(real ? real : path, info) == 0 && ls_is_placeholder(info)) errno = ENOENT;
     ls_free(real);
     if (fd < 0) return fail_at(err, path);
     if (within && !opened_within(within, fd))
         code = outside(err, path);
     else if (fstat(fd, info) || !S_ISREG(info->st_mode))
         code = ls_fail(err, LS_EIO, "%s is not a regular file.", path);
+    else if (ls_is_placeholder(info)) {
+        errno = ENOENT;
+        code = fail_at(err, path);
+    }
     if (code < 0) close(fd);
     return code;
 }

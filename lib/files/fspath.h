@@ -43,6 +43,9 @@ const char *ls_path_base(const char *path);
 char *ls_path_dir(const char *path);
 bool ls_has_suffix(const char *text, const char *suffix); /* does the text end so? */
 bool ls_has_prefix(const char *text, const char *prefix); /* does it begin so? */
+/** Is it an empty file without any permission, which holds the place of something that is to come? So tar keeps places
+ * of links until its end; who opens one is told that there is no file. */
+bool ls_is_placeholder(const struct stat *info);
 /** Open a regular file for reading; a FIFO, a device, a folder is refused at once and never waited for. The check of
  * `within` is made of what was opened.
  * @param info  filled

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
 struct ls__hotload_seams ls__hotload_seams;
@@ -28,6 +29,11 @@ bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
            a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type && a->link == b->link;
+}
+
+bool ls__look(const char *path, struct stat *info)
+{
+    return lstat(path, info) == 0 && !ls_is_placeholder(info);
 }
 
 bool ls__has_writer(int fd)

@@ -54,6 +54,16 @@ static bool check_routes(struct ls_hotload *h, const struct ls__dir *dir, const 
     return structure;
 }
 
+/* Does a route end here for want of this name? A placeholder becomes what it should be without a new name. */
+static bool is_missing(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
+{
+    for (struct ls_map_item *item = ls_map_first(h->routes); item; item = ls_map_next(item)) {
+        const struct ls__route *route = ls_map_value(item);
+        if (!route->real && ends_at(route, dir, name)) return true;
+    }
+    return false;
+}
+
 /* Is there a folder or a link of this name in a tree now, or was there a folder? */
 static bool is_structure(const struct ls__dir *dir, uint32_t mask, const char *name)
 {
@@ -91,10 +101,10 @@ static void file_event(struct ls_hotload *h, uint32_t mask, const char *path)
     struct ls__pending *pending = NULL;
     /* Of two names that were exchanged each one went and came; the records tell that in any order. */
     bool went = mask & (IN_DELETE | IN_MOVED_FROM);
-    if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO) || (went && lstat(path, &info) == 0 && !S_ISDIR(info.st_mode)))
+    if (mask & (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO) && !ls__look(path, &info)) return;
+    if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO) || (went && ls__look(path, &info) && !S_ISDIR(info.st_mode)))
         pending = ls__pend(h, path);
     else if (mask & IN_CREATE) {
-        if (lstat(path, &info)) return;
         if (S_ISLNK(info.st_mode) || info.st_nlink > 1)
             pending = ls__pend(h, path);
         else
@@ -116,6 +126,7 @@ static void file_event(struct ls_hotload *h, uint32_t mask, const char *path)
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name)
 {
     dir->uses[LS__SELF]++; /* keep it while looking */
+    if (mask & (IN_CLOSE_WRITE | IN_ATTRIB) && is_missing(h, dir, name)) mask |= IN_MOVED_TO; /* it has come */
     if (mask & STRUCTURAL && (check_routes(h, dir, name) | is_structure(dir, mask, name))) h->rescan = true;
     bool counts = !(mask & IN_ISDIR) && file_counts(h, dir, name);
     if (!counts && mask & (IN_CLOSE_WRITE | IN_MOVED_TO) && ls__name_ignored(name) &&
@@ -137,7 +148,7 @@ static void find_missing(struct ls_hotload *h)
     struct stat info;
     for (struct ls_map_item *item = ls_map_first(h->known); item; item = ls_map_next(item)) {
         const char *path = ls_map_key(item, NULL);
-        if (lstat(path, &info)) ls__pend_absent(h, path);
+        if (!ls__look(path, &info)) ls__pend_absent(h, path);
     }
     for (struct ls_map_item *item = ls_map_first(h->views); item; item = ls_map_next(item)) {
         const char *path = ls_map_key(item, NULL);

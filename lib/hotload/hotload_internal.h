@@ -184,6 +184,8 @@ struct ls_hotload {
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
 /** Is it the same file with the same content, as far as a stamp tells? */
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
+/** What is at `path` itself, be it a link? A placeholder (ls_is_placeholder) is nothing yet. */
+bool ls__look(const char *path, struct stat *info);
 /** Has somebody opened this file for writing and not closed it yet (H29)? A read lease is refused while that is so. Of
  * files of other users, and where there are no leases, nothing is known: false. @param fd  open for reading only */
 bool ls__has_writer(int fd);

@@ -113,7 +113,9 @@ void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__sta
 
 bool ls__is_there(const struct ls_hotload *h, const char *path)
 {
+    struct stat info;
     char *real = ls_path_within(h->within, path, NULL);
+    bool there = real && ls__look(real, &info);
     ls_free(real);
-    return real;
+    return there;
 }

@@ -105,7 +105,7 @@ static bool step(struct walk *walk)
         walk->broken = true;
     else if (within && !ls_path_below(within, path) && !ls_path_below(path, within))
         walk->refused = true;
-    else if (lstat(path, &info))
+    else if (!ls__look(path, &info))
         add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
     else if (S_ISLNK(info.st_mode)) {
         bool on = follow_link(walk, path, name);

@@ -53,7 +53,7 @@ bool ls__view_there(struct ls_hotload *h, const char *path)
         if (node->tree && node->tree->views) *(strcmp(node->path, parent) ? &elsewhere : &placed) = true;
     ls_free(parent);
     char *real = placed || !elsewhere ? ls_path_within(h->within, path, NULL) : NULL;
-    bool there = real && stat(real, &info) == 0 && !S_ISDIR(info.st_mode);
+    bool there = real && ls__look(real, &info) && !S_ISDIR(info.st_mode);
     ls_free(real);
     return there;
 }
@@ -98,7 +98,7 @@ static void found_name(struct ls_hotload *h, const struct ls__node *node, const 
     struct ls__stamp stamp;
     bool view = node->tree->views && ls_has_suffix(name, ".html"), descend = strcmp(name, "node_modules") != 0;
     char *path = join(node->path, name), *real = join(node->dir->path, name);
-    if (!path || !real || lstat(real, &info)) {
+    if (!path || !real || !ls__look(real, &info)) {
         /* it is gone, or there is no memory */
     } else if (S_ISDIR(info.st_mode) && descend) {
         add_folder(h, node->tree, path, real, &info);

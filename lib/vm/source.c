@@ -71,7 +71,9 @@ static int take_file(struct ls_session *session, const char *path, struct ls_sou
         const char *root = session->vm.site->root;
         source->key = !source->text ? NULL : root ? ls_path_key(root, real) : ls_strdup(real);
         source->path = source->key ? ls_strdup(path) : NULL;
-        if (!source->text)
+        if (!source->text && why.code == LS_ENOTFOUND)
+            code = 0;
+        else if (!source->text)
             code = cannot_read(session, path, &why, err);
         else if (!source->path)
             code = ls_fail(err, LS_ENOMEM, "out of memory while searching a file");

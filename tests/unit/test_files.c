@@ -252,6 +252,27 @@ static void embedded_files_come_back_whole(void **state)
     assert_null(ls_embed_find("templates/none"));
 }
 
+static void placeholders_are_no_files(void **state)
+{
+    (void)state;
+    LS_ERR(err);
+    char path[] = "/tmp/lsess-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    struct ls_bytes *empty = ls_file_read(NULL, path, 0, &err);
+    assert_non_null(empty);
+    ls_bytes_unref(empty);
+    assert_int_equal(fchmod(fd, 0), 0);
+    assert_null(ls_file_read(NULL, path, 0, &err));
+    assert_int_equal(err.code, LS_ENOTFOUND);
+    assert_int_equal(write(fd, "x", 1), 1); /* a file with content that may be read by nobody is one */
+    struct ls_bytes *text = ls_file_read(NULL, path, 0, &err);
+    assert_true(text || err.code == LS_EIO);
+    ls_bytes_unref(text);
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(places_lead_where_their_links_do),
         cmocka_unit_test(trees_are_walked_in_order_and_links_end),
         cmocka_unit_test(paths_stay_within_a_folder),
+        cmocka_unit_test(placeholders_are_no_files),
         cmocka_unit_test(embedded_files_come_back_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,13 +196,52 @@ static void test_times_of_a_link(void **state) /* H24: tar sets the times of lin
     }
 }
 
+static void placeholder(const char *rel)
+{
+    int fd = open(at("%s", rel), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+    if (fd < 0) fail_msg("open %s: %s", rel, strerror(errno));
+    close(fd);
+}
+
+/* Section 15, row tar: it makes links at its end, and keeps their places with empty files that nobody may read. They
+ * are told of as deletions are. */
+static void test_placeholder(void **state)
+{
+    (void)state;
+    dirs("apps/x");
+    put("apps/x/a.lua", "1");
+    put("apps/x/v.html", "1");
+    linked("../apps/x/a.lua", "lua/a.lua");
+    linked("../apps/x/v.html", "viewdefs/T.D.html");
+    start();
+    loaded(1, "apps/x/a.lua", "lua/a.lua");
+    wanted(1, "b", "lua/b.lua");
+    settle();
+    gone("lua/a.lua");
+    placeholder("lua/a.lua");
+    gone("viewdefs/T.D.html");
+    placeholder("viewdefs/T.D.html");
+    placeholder("lua/b.lua");
+    expect("apps/x/a.lua=- @viewdefs/T.D.html=-");
+    put("apps/x/a.lua", "2");
+    put("apps/x/v.html", "2");
+    expect("apps/x/a.lua=2");
+    gone("lua/a.lua");
+    linked("../apps/x/a.lua", "lua/a.lua");
+    gone("viewdefs/T.D.html");
+    linked("../apps/x/v.html", "viewdefs/T.D.html");
+    expect("apps/x/a.lua=2 @viewdefs/T.D.html=2");
+    chmod(at("lua/b.lua"), 0644); /* what it should be is an empty file */
+    expect("lua/b.lua=");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, writers_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_emptied_and_open),   T(test_half_and_open),       T(test_renamed_over_and_open),
-        T(test_polled_and_open),    T(test_new_folder_and_open), T(test_overflow_and_open),
-        T(test_asked_for_and_open), T(test_lease_breaks),        T(test_times_of_a_link),
+        T(test_emptied_and_open),    T(test_half_and_open),     T(test_renamed_over_and_open), T(test_polled_and_open),
+        T(test_new_folder_and_open), T(test_overflow_and_open), T(test_asked_for_and_open),    T(test_lease_breaks),
+        T(test_times_of_a_link),     T(test_placeholder),
     };
     return cmocka_run_group_tests_name("hotload: writers", tests, NULL, NULL);
 }
