@@ -17,7 +17,7 @@ LS_RAISES void ls__open_session_table(lua_State *L); /* [-0, +0, m] `session` */
     /* variables.c */ X(createAppVariable) X(getApp) X(createVariable) X(destroyVariable) X(registerStandardVariable) \
     /* varobject.c */ X(getVariable) X(getAppVariable) \
     /* watches.c */ X(watchVariable) X(watchProperty) X(unwatch) \
-    /* prototype.c */ X(prototype) /* proto_save.c */ X(removePrototype) /* instances.c */ X(create) \
+    /* prototype.c */ X(prototype) X(removePrototype) /* instances.c */ X(create) \
     /* unload.c */ X(unloadModule) X(unloadDirectory) \
     /* timers.c */ X(setImmediate) X(setTimeout) X(setInterval) X(clearImmediate) X(clearTimeout) X(clearInterval) \
     /* globals.c */ X(newVersion) X(getVersion) X(needsMutation) \

@@ -20,6 +20,7 @@ struct load {
     struct ls_names tried; /* absolute paths that were looked for */
     struct ls_buf file;    /* the name turned into a file name */
     struct ls_err err;
+    uint64_t serial; /* of the module, 0 = it has no record yet */
 };
 
 /* [-0, +0, -] __gc of a load */
@@ -157,19 +158,16 @@ static void note_app_directory(struct ls_session *session, const char *key)
     ls_free(dir);
 }
 
-/* A failed first load leaves nothing behind (L43). The journal has put the prototypes back already. [-0, +0, m] */
+/* A failed first load leaves nothing behind (L43). What it declared and registered is gone already. [-0, +0, m] */
 static LS_RAISES void take_back(struct ls_session *session, lua_State *L, const char *key, uint64_t serial)
 {
     ls__timers_drop_module(session, serial, 0);
     ls__watches_drop_module(session, serial, 0);
-    ls__mutations_drop_serial(session, serial);
-    ls__app_drop_module(session, serial);
     struct ls_module *module = ls__module_find(session, key);
     if (!module || module->serial != serial) return;
     ls__module_dispose(session, key, false);
     module = ls__module_find(session, key);
     if (!module || module->serial != serial) return;
-    ls__module_drop_types(session, L, module);
     lua_pushnil(L);
     ls__module_set_value(session, L, key);
     module = ls__module_find(session, key);
@@ -207,53 +205,88 @@ static LS_RAISES struct ls_module *begin_record(struct ls_session *session, lua_
     return module;
 }
 
+/* The file is being loaded: who requires it again gets `true`. The snapshots of the load are older than that.
+ * [-1, +0, m] argument: struct load */
+static LS_RAISES int l_mark(lua_State *L)
+{
+    const struct load *load = lua_touserdata(L, 1);
+    lua_pushboolean(L, 1);
+    ls__module_set_value(ls__session_of(L), L, load->source.key);
+    return 0;
+}
+
 /* Runs the chunk with its two arguments, which are on the stack, under the record of its module.
- * @return 0 with the first result on top, or a code with the error value on top [-3, +1, m] */
+ * @return 0 with the first result on top; or a code, with the error value on top where load->err is not set
+ * [-3, +1, m] */
 static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load)
 {
-    int code = ls__module_enter(session, ls__module_find(session, load->source.key), true, &load->err);
-    if (code != 0) {
-        lua_pop(L, 3);
-        lua_pushstring(L, ls_err_text(&load->err));
-        return code;
-    }
+    int code = ls__lrun(session, l_mark, load, 0, &load->err);
+    if (code == 0) code = ls__module_enter(session, ls__module_find(session, load->source.key), true, &load->err);
+    if (code != 0) return code;
     int at = lua_gettop(L) - 2;
     lua_pushcfunction(L, ls__traceback);
     lua_insert(L, at);
     int status = lua_pcall(L, 2, 1, at);
     lua_remove(L, at);
-    ls__module_leave(session, status == LUA_OK);
+    ls__module_leave(session);
     return status == LUA_OK ? 0 : status == LUA_ERRMEM ? LS_ENOMEM : LS_ELUA;
 }
 
-/* [-0, +1, m] Compile the found file and run it as the first load of its module, whose serial is set once it has a
- * record. @return 0 with the first result on top, or a code with the error value */
-static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct load *load, const char *name,
-                               bool named, uint64_t *serial)
+/* The chunk has come to its end: its value becomes that of the module, unless that has unloaded itself: then it ran on
+ * and is not marked as loaded (L57). [-2, +1, m] arguments: struct load, the value; result: the value */
+static LS_RAISES int l_finish(lua_State *L)
 {
-    const char *key = load->source.key;
+    struct ls_session *session = ls__session_of(L);
+    const struct load *load = lua_touserdata(L, 1);
+    struct ls_module *module = ls__module_find(session, load->source.key);
+    if (!module || module->serial != load->serial) return 1;
+    module->loaded = true;
+    settle_value(session, L, load->source.key);
+    session->model->loads->done(session, load->source.key, ls_bytes_data(load->source.text),
+                                ls_bytes_len(load->source.text));
+    lua_pushvalue(L, -1);
+    ls__module_set_value(session, L, load->source.key);
+    return 1;
+}
+
+/* [-1, +1, -] l_finish with the value on top; it raises for want of memory only */
+static int finish(lua_State *L, struct load *load)
+{
+    lua_pushcfunction(L, l_finish);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, load);
+    lua_insert(L, -2);
+    return lua_pcall(L, 2, 1, 0) == LUA_OK ? 0 : LS_ENOMEM;
+}
+
+/* [-0, +1, m] Compile the found file and run it as the first load of its module. @return 0 with the value on top, or a
+ * code with the error value. Between begin and end of the load nothing is raised. */
+static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct load *load, const char *name,
+                               bool named)
+{
+    int top = lua_gettop(L);
+    const char *key = load->source.key, *text = ls_bytes_data(load->source.text);
     size_t len = ls_bytes_len(load->source.text);
+    ls_err_release(&load->err); /* of a search in vain */
     lua_State *before = ls__swap_thread(session, L);
-    int code = ls__module_push_chunk(session, key, ls_bytes_data(load->source.text), len, &load->err);
+    int code = ls__module_push_chunk(session, key, text, len, &load->err);
     ls__swap_thread(session, before);
-    if (code != 0) {
-        lua_pushstring(L, ls_err_text(&load->err));
-    } else {
-        *serial = begin_record(session, L, load, name, named)->serial;
-        lua_pushboolean(L, 1);
-        ls__module_set_value(session, L, key);
+    if (code == 0) {
+        load->serial = begin_record(session, L, load, name, named)->serial;
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = session->model->loads->begin(session, key, -3, ls_bytes_data(load->source.text), len, &load->err);
-        if (code != 0) {
-            lua_pop(L, 3);
-            lua_pushstring(L, ls_err_text(&load->err));
-        } else {
+        code = session->model->loads->begin(session, key, -3, text, len, &load->err);
+        if (code == 0) {
             code = run_chunk(session, L, load);
-            if (code != 0) session->model->loads->failed(session);
+            if (code == 0) code = finish(L, load);
+            session->model->loads->ended(session, code == 0);
         }
         ls__swap_thread(session, before);
+    }
+    if (load->err.code != 0) {
+        lua_settop(L, top);
+        lua_pushstring(L, ls_err_text(&load->err));
     }
     return code;
 }
@@ -261,14 +294,14 @@ static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct 
 /* [-1, +0, e] The load has ended with `code` and the error value on top: take it back, remember it, raise the error:
  * with the position of the caller and the name for require (L42), as it is for the host. */
 static LS_RAISES int raise_failed(struct ls_session *session, lua_State *L, struct load *load, const char *name,
-                                  bool named, bool from_lua, int code, uint64_t serial)
+                                  bool named, bool from_lua, int code)
 {
     ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
     if (load->source.path) ls_names_add(&load->tried, load->source.path);
     lua_State *before = ls__swap_thread(session, L);
     session->model->loads->wanted(session, name, named, load->source.key, &load->tried, load->source.text,
                                   lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
-    if (serial) take_back(session, L, load->source.key, serial);
+    if (load->serial) take_back(session, L, load->source.key, load->serial);
     ls__swap_thread(session, before);
     tell_wanted(session, load->source.key, &load->tried);
     note_edge(session, NULL, name);
@@ -288,22 +321,13 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     luaL_checkstack(L, LUA_MINSTACK, "require");
     const char *key = load->source.key, *text = ls_bytes_data(load->source.text);
     size_t len = ls_bytes_len(load->source.text);
-    uint64_t serial = 0;
-    int code = run_first(session, L, load, name, named, &serial);
-    if (code != 0) return raise_failed(session, L, load, name, named, from_lua, code, serial);
-    struct ls_module *module = ls__module_find(session, key);
-    if (!module || module->serial != serial) {
-        session->model->loads->failed(session); /* nothing of it is recorded */
-        return 1; /* it has unloaded itself: it ran on and is not marked as loaded (L57) */
-    }
-    module->loaded = true;
-    settle_value(session, L, key);
+    int code = run_first(session, L, load, name, named);
+    if (code != 0) return raise_failed(session, L, load, name, named, from_lua, code);
+    const struct ls_module *module = ls__module_find(session, key);
+    if (!module || module->serial != load->serial) return 1;
     lua_State *before = ls__swap_thread(session, L);
-    session->model->loads->done(session, key, text, len);
     session->model->loads->unwanted(session, key, name);
     ls__swap_thread(session, before);
-    lua_pushvalue(L, -1);
-    ls__module_set_value(session, L, key);
     ls__module_ran(session, key, ls_hash(text, len), NULL);
     note_app_directory(session, key);
     note_edge(session, key, NULL);

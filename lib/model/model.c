@@ -14,11 +14,11 @@ void ls_session_bind(struct ls_session *session, struct ls_tracker *tracker, con
 }
 
 /* The references of the model, so that none is forgotten. @return how many */
-static size_t all_refs(struct ls_model *model, int *refs[static 9])
+static size_t all_refs(struct ls_model *model, int *refs[static 10])
 {
-    int *const all[] = {&model->ref_empty,     &model->ref_loaded,     &model->ref_proto_ids,
-                        &model->ref_instances, &model->ref_presenters, &model->ref_wrappers,
-                        &model->ref_app,       &model->ref_variables,  &model->ref_replaced};
+    int *const all[] = {&model->ref_empty,      &model->ref_loaded,   &model->ref_proto_ids, &model->ref_instances,
+                        &model->ref_presenters, &model->ref_wrappers, &model->ref_app,       &model->ref_variables,
+                        &model->ref_replaced,   &model->ref_undo};
     memcpy(refs, all, sizeof all);
     return sizeof all / sizeof *all;
 }
@@ -27,7 +27,7 @@ int ls__model_new(struct ls_session *session, struct ls_err *err)
 {
     session->model = ls_zalloc(sizeof *session->model);
     if (!session->model) return ls_fail(err, LS_ENOMEM, "Out of memory while opening a session.");
-    int *refs[9];
+    int *refs[10];
     for (size_t i = 0, count = all_refs(session->model, refs); i < count; i++)
         *refs[i] = LUA_NOREF;
     return 0;
@@ -41,11 +41,10 @@ void ls__model_close(struct ls_session *session)
     session->vm.closing = true;
     ls__watches_release(session);
     ls__modules_release(session);
-    ls__journal_release(session);
     ls__mutations_release(session);
     ls__aside_release(session);
     ls__protos_release(session);
-    int *refs[9];
+    int *refs[10];
     for (size_t i = 0, count = all_refs(session->model, refs); i < count; i++)
         ls__ref_drop(session, refs[i]);
 }

@@ -19,8 +19,6 @@ struct ls_aside;
 struct ls_running {
     char *key;             /* owned: the current module */
     uint64_t serial;       /* ls_module.serial of its record, to notice that it was unloaded (L57) */
-    size_t journal;        /* session->model->journal_count when the chunk began */
-    bool first_load;       /* not a reload: L43 */
     bool reloading_before; /* value of the flag to put back (L44) */
 };
 
@@ -66,9 +64,12 @@ struct ls_model {
     bool mutating;
     struct ls_aside *aside; /* fields that a declaration has lost, with the values that instances had (R18) */
     size_t aside_count, aside_cap, aside_hint;
-    uint64_t migrated;          /* instances visited by mutation passes so far, for reports (H97) */
-    struct ls_journal *journal; /* prototypes as they were before a first load changed them (L43) */
-    size_t journal_count, journal_cap;
+    uint64_t mutation_number; /* last one given to an element of the queue */
+    uint64_t migrated;        /* instances visited by mutation passes so far, for reports (H97) */
+
+    /* The undo log (undo.h). */
+    int ref_undo;         /* LUA_NOREF while there are no steps */
+    unsigned undo_frames; /* loads that are open: 0 = nothing is noted */
 
     /* Modules (module.h). */
     struct ls_module **modules; /* in the order of first load */
@@ -95,15 +96,14 @@ struct ls_model {
     const struct ls_slot_hooks *slots;
     const luaL_Reg *functions; /* of the session table, as they were made */
     int64_t app_variable_id;   /* appVariableID: 0 or 1 */
-    uint64_t app_module;       /* serial of the file whose first load made it, 0 = none */
     bool app_counted;          /* id 1 has been taken from the counter (T8) */
     uint64_t version;          /* newVersion (L119) */
 };
 
 /* What the loader tells the reload transaction: without these calls there would be nothing to compare the next version
  * of a file with (H49), no retry of what failed (H36), and a roll-back would take away what a nested first load has
- * done (H59). The loader calls them around the protected call of a first load, in the order begin, then done or failed.
- * Safe functions; what they push they pop. */
+ * done (H59). The loader calls them around the protected call of a first load, in the order begin, done where it has
+ * succeeded, ended. Safe functions; what they push they pop. */
 struct ls_load_hooks {
     /** A chunk is about to run as a first load; it lies on the stack at `chunk` as a function. @return 0 or a code:
      * then nothing has begun */
@@ -112,8 +112,9 @@ struct ls_load_hooks {
     /** The innermost load has succeeded; its value (nil is true already) is on top of session->vm.L and stays there.
      * [-0, +0, -] */
     void (*done)(struct ls_session *session, const char *key, const char *text, size_t len);
-    /** The innermost load has failed, also when it began and never ran. */
-    void (*failed)(struct ls_session *session);
+    /** The innermost load has ended: its value is in package.loaded, or it has unloaded itself; or it has failed, also
+     * when it began and never ran, and what it has declared and replaced is taken back (L43). */
+    void (*ended)(struct ls_session *session, bool succeeded);
     /** A first load of `name` is given up (H36): remember it, so that a change of its file tries it again. Before the
      * module's record goes.
      * @param named    code requires it by this name, so the retry adds it
@@ -125,11 +126,6 @@ struct ls_load_hooks {
                    const struct ls_names *paths, struct ls_bytes *text, const char *message);
     /** It has been loaded after all: forget that it was wanted. `name` may be NULL. */
     void (*unwanted)(struct ls_session *session, const char *key, const char *name);
-    /** Code of the site has made a variable: it goes if the running chunk fails (H59). */
-    void (*made)(struct ls_session *session, int64_t id);
-    /** A standard variable is about to be named, or its name taken away: what it stood for is put back if the running
-     * chunk fails (H59). */
-    void (*naming)(struct ls_session *session, const char *name);
     /** The mutation queue has taken the values of a field that is no longer declared out of that many instances and set
      * them aside, or has put them back (R18).
      * @param serial  of the module that has declared it so, 0 = none */
@@ -202,10 +198,5 @@ LS_RAISES void ls__module_drop_types(struct ls_session *session, lua_State *L, s
 /** Push the variable object for an id (L69, T72): the same one while the variable lives; nil for an unknown id. Every
  * method works with `.` and with `:`. [-0, +1, m] */
 LS_RAISES void ls__variable_object_push(struct ls_session *session, lua_State *L, int64_t id);
-/** Put the app object back (roll-back of H59): the table or nil on top of the stack, popped. [-1, +0, m] */
-LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L);
-
-/** The first load of a file has failed: an app object that the file has made goes with it, and its variable (L43). */
-void ls__app_drop_module(struct ls_session *session, uint64_t serial);
 
 #endif

@@ -63,9 +63,8 @@ void ls__modules_release(struct ls_session *session);
 /** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47).
  * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
 int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
-/** After the chunk: the outer module is current again. Of a first load that has failed what it declared and replaced is
- * taken back (L43). */
-void ls__module_leave(struct ls_session *session, bool succeeded);
+/** After the chunk: the outer module is current again. */
+void ls__module_leave(struct ls_session *session);
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose
  * mutate has failed before are due again (L100). */
 void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);

@@ -24,8 +24,6 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
     session->model->running[session->model->running_count++] = (struct ls_running){
         .key = key,
         .serial = module->serial,
-        .journal = session->model->journal_count,
-        .first_load = first_load,
         .reloading_before = session->model->reloading,
     };
     module->execution++;
@@ -33,17 +31,11 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
     return 0;
 }
 
-void ls__module_leave(struct ls_session *session, bool succeeded)
+void ls__module_leave(struct ls_session *session)
 {
     assert(session->model->running_count > 0);
     struct ls_running running = session->model->running[--session->model->running_count];
-    if (running.first_load) {
-        if (succeeded)
-            ls__journal_commit(session, running.journal);
-        else
-            ls__journal_undo(session, running.journal);
-        if (running.reloading_before != session->model->reloading) ls__set_reloading(session, running.reloading_before);
-    }
+    if (running.reloading_before != session->model->reloading) ls__set_reloading(session, running.reloading_before);
     ls_free(running.key);
 }
 

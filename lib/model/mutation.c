@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "model/module.h"
 #include "model/snapshot.h"
+#include "model/undo.h"
 
 #define MAX_MUTATIONS 1000 /* in one pass (L101) */
 
@@ -23,18 +24,16 @@ static void drop_mutation(struct ls_session *session, size_t at)
     session->model->queue_count--;
 }
 
-/* [-0, +0, m] */
-static LS_RAISES struct ls_mutation *add_mutation(struct ls_session *session, lua_State *L, uint32_t id)
+/* Add the mutation, with the table of removed fields that is on top. [-1, +0, m] @return its place */
+static LS_RAISES size_t add_mutation(struct ls_session *session, lua_State *L, struct ls_mutation mutation)
 {
     LS_LTOP(L);
     if (!LS_RESERVE(session->model->queue, session->model->queue_count + 1, session->model->queue_cap))
         ls__lno_memory(L, "queueing a mutation");
-    const struct ls_module *module = ls__module_current(session);
-    struct ls_mutation *mutation = &session->model->queue[session->model->queue_count++];
-    *mutation =
-        (struct ls_mutation){.id = id, .serial = module ? module->serial : 0, .removed = LUA_NOREF, .retry = LUA_NOREF};
-    LS_LTOP_CHECK(L, 0);
-    return mutation;
+    mutation.removed = ls__ref_take(session, L);
+    session->model->queue[session->model->queue_count] = mutation;
+    LS_LTOP_CHECK(L, -1);
+    return session->model->queue_count++;
 }
 
 LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint32_t id)
@@ -44,12 +43,18 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
         /* Merged: the position of the first, all removed keys. Those declared again are left out when the mutation is
          * processed. */
         ls__ref_push(session, L, session->model->queue[i].removed);
+        ls__undo_mutation(session, L, session->model->queue[i].number, lua_gettop(L));
         for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1))
             ls__raw_set(L, lua_gettop(L) - 2, lua_gettop(L) - 1, lua_gettop(L));
         lua_pop(L, 2);
         return;
     }
-    add_mutation(session, L, id)->removed = ls__ref_take(session, L);
+    uint64_t number = ++session->model->mutation_number;
+    ls__undo_mutation(session, L, number, 0);
+    const struct ls_module *module = ls__module_current(session);
+    add_mutation(
+        session, L,
+        (struct ls_mutation){.id = id, .number = number, .serial = module ? module->serial : 0, .retry = LUA_NOREF});
 }
 
 /* Mutations that the next run would process? Those that wait by L100 do not count. */
@@ -66,17 +71,16 @@ void ls__mutations_wake(struct ls_session *session, uint32_t id)
         if (session->model->queue[i].id == id) session->model->queue[i].waiting = false;
 }
 
-void ls__mutations_drop_proto(struct ls_session *session, uint32_t id)
+void ls__mutations_sweep(struct ls_session *session)
 {
-    for (size_t i = session->model->queue_count; i-- > 0;)
-        if (session->model->queue[i].id == id) drop_mutation(session, i);
+    for (size_t i = session->model->undo_frames ? 0 : session->model->queue_count; i-- > 0;)
+        if (!ls__proto_at(session, session->model->queue[i].id)) drop_mutation(session, i);
 }
 
-void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial)
+void ls__mutation_drop(struct ls_session *session, uint64_t number)
 {
     for (size_t i = session->model->queue_count; i-- > 0;)
-        if (session->model->queue[i].serial == serial && session->model->queue[i].retry == LUA_NOREF)
-            drop_mutation(session, i);
+        if (session->model->queue[i].number == number) drop_mutation(session, i);
 }
 
 void ls__mutations_release(struct ls_session *session)
@@ -86,59 +90,6 @@ void ls__mutations_release(struct ls_session *session)
     ls_free(session->model->queue);
     session->model->queue = NULL;
     session->model->queue_cap = 0;
-}
-
-/* --- saving (H59) --- */
-
-enum { SAVED_ID = 1, SAVED_SERIAL, SAVED_REMOVED, SAVED_RETRY, SAVED_WAITING };
-
-LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L)
-{
-    LS_LTOP(L);
-    luaL_checkstack(L, 6, NULL);
-    lua_createtable(L, (int)session->model->queue_count, 0);
-    for (size_t i = 0; i < session->model->queue_count; i++) {
-        const struct ls_mutation *mutation = &session->model->queue[i];
-        lua_createtable(L, 5, 0);
-        lua_pushinteger(L, mutation->id);
-        lua_rawseti(L, -2, SAVED_ID);
-        lua_pushinteger(L, (lua_Integer)mutation->serial);
-        lua_rawseti(L, -2, SAVED_SERIAL);
-        ls__ref_push(session, L, mutation->removed);
-        ls__raw_copy(L, -1); /* merging writes into the table of the mutation */
-        lua_rawseti(L, -3, SAVED_REMOVED);
-        lua_pop(L, 1);
-        if (mutation->retry != LUA_NOREF) {
-            ls__ref_push(session, L, mutation->retry);
-            lua_rawseti(L, -2, SAVED_RETRY);
-        }
-        lua_pushboolean(L, mutation->waiting);
-        lua_rawseti(L, -2, SAVED_WAITING);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    LS_LTOP_CHECK(L, 1);
-}
-
-/* [-1, +0, e] */
-LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L)
-{
-    LS_LTOP(L);
-    luaL_checkstack(L, 6, NULL);
-    ls__mutations_release(session);
-    int saved = lua_gettop(L);
-    for (lua_Integer i = 1; lua_rawgeti(L, saved, i) == LUA_TTABLE; i++, lua_settop(L, saved)) {
-        lua_rawgeti(L, saved + 1, SAVED_ID);
-        struct ls_mutation *mutation = add_mutation(session, L, (uint32_t)lua_tointeger(L, -1));
-        lua_rawgeti(L, saved + 1, SAVED_SERIAL);
-        mutation->serial = (uint64_t)lua_tointeger(L, -1);
-        lua_rawgeti(L, saved + 1, SAVED_WAITING);
-        mutation->waiting = lua_toboolean(L, -1);
-        lua_rawgeti(L, saved + 1, SAVED_REMOVED);
-        mutation->removed = ls__ref_take(session, L);
-        if (lua_rawgeti(L, saved + 1, SAVED_RETRY) == LUA_TTABLE) mutation->retry = ls__ref_take(session, L);
-    }
-    lua_settop(L, saved - 1);
-    LS_LTOP_CHECK(L, -1);
 }
 
 /* --- the pass --- */
@@ -250,13 +201,10 @@ static LS_RAISES void clear_removed(struct ls_session *session, lua_State *L, co
 static LS_RAISES void keep_failed(struct ls_session *session, lua_State *L, const struct ls_mutation *tried)
 {
     if (lua_isnil(L, FAILED) || !ls__proto_at(session, tried->id)) return;
-    struct ls_mutation *mutation = add_mutation(session, L, tried->id);
-    mutation->waiting = true;
-    mutation->serial = tried->serial;
-    size_t at = session->model->queue_count - 1;
     lua_pushvalue(L, REMOVED);
-    int removed = ls__ref_take(session, L);
-    session->model->queue[at].removed = removed;
+    size_t at = add_mutation(
+        session, L,
+        (struct ls_mutation){.id = tried->id, .serial = tried->serial, .waiting = true, .retry = LUA_NOREF});
     lua_pushvalue(L, FAILED);
     int retry = ls__ref_take(session, L);
     session->model->queue[at].retry = retry;

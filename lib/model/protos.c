@@ -77,19 +77,6 @@ LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *
     return proto;
 }
 
-LS_RAISES void ls__proto_set_ref(struct ls_session *session, lua_State *L, int *ref)
-{
-    LS_LTOP(L);
-    int fresh = LUA_NOREF;
-    if (lua_toboolean(L, -1))
-        fresh = ls__ref_take(session, L);
-    else
-        lua_pop(L, 1);
-    ls__ref_drop(session, ref);
-    *ref = fresh;
-    LS_LTOP_CHECK(L, -1);
-}
-
 bool ls__proto_declares(struct ls_session *session, lua_State *L, const struct ls_proto *proto, const char *name)
 {
     ls__ref_push(session, L, proto->record);

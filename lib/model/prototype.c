@@ -1,4 +1,4 @@
-/* Prototypes: declaring and re-declaring (LuaSession card: prototype). Rules L72 to L89.
+/* Prototypes: declaring, re-declaring, removing (LuaSession card: prototype). Rules L72 to L89, L104 to L106.
  *
  * Owner thread: the session's. Refuses to: call mutate (mutation.c), call `session` methods that a site has replaced
  * (L59). */
@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "model/globals.h"
 #include "model/module.h"
+#include "model/undo.h"
 #include "vm/vm_internal.h"
 
 /* Stack of ls__l_session_prototype: arguments, then what is worked out. */
@@ -100,9 +101,9 @@ static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, stru
 {
     LS_LTOP(L);
     lua_pushvalue(L, RECORD);
-    ls__proto_set_ref(session, L, &proto->record);
+    ls__ref_set(session, L, &proto->record);
     lua_pushvalue(L, COPIES);
-    ls__proto_set_ref(session, L, &proto->copies);
+    ls__ref_set(session, L, &proto->copies);
     LS_LTOP_CHECK(L, 0);
 }
 
@@ -178,7 +179,9 @@ static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, con
     lua_pushvalue(L, PROTO);
     lua_rawset(L, PROTO);
     set_base(session, L, name);
+    ls__undo_making(session, L, false);
     struct ls_proto *proto = ls__proto_add(session, L, name, 0);
+    ls__undo_made(L, proto->id);
     lua_pushvalue(L, PROTO);
     proto->table = ls__ref_take(session, L);
     keep_record(session, L, proto);
@@ -186,7 +189,6 @@ static LS_RAISES int declare_first(struct ls_session *session, lua_State *L, con
     ls__proto_set_id(session, L, proto->id);
     lua_pushvalue(L, PROTO);
     ls__proto_set_id(session, L, proto->id);
-    ls__journal_note(session, L, proto->id, true);
     note_owner(session, L, proto);
     lua_pushvalue(L, PROTO);
     return 1;
@@ -299,7 +301,9 @@ static LS_RAISES int declare_again(struct ls_session *session, lua_State *L, str
         return 1; /* a look-up */
     }
     uint32_t id = proto->id;
-    ls__journal_note(session, L, id, false);
+    ls__undo_proto(session, L, id);
+    proto = ls__proto_at(session, id);
+    if (!proto) return declare_first(session, L, lua_tostring(L, NAME)); /* a finalizer has removed it */
     note_owner(session, L, proto);
     bool changed = change_base(L);
     if (!lua_isnil(L, INIT) && !lua_rawequal(L, INIT, PROTO)) {
@@ -347,4 +351,43 @@ LS_RAISES int ls__l_session_prototype(lua_State *L)
     lua_newtable(L); /* REMOVED */
     struct ls_proto *proto = ls__proto_find(session, name);
     return proto ? declare_again(session, L, proto) : declare_first(session, L, name);
+}
+
+/* --- removing (L104 to L106) --- */
+
+LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto) return;
+    ls__undo_proto(session, L, id);
+    proto = ls__proto_at(session, id); /* a finalizer may have been first */
+    if (!proto) return;
+    if (ls__ref_push(session, L, proto->table) == LUA_TNIL)
+        lua_pop(L, 1); /* its making was never finished */
+    else
+        ls__proto_set_id(session, L, 0);
+    lua_pushstring(L, proto->name);
+    ls__proto_set_id(session, L, 0);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        ls_names_drop(&session->model->modules[i]->prototypes, proto->name);
+    session->model->protos[id - 1] = NULL;
+    ls__proto_free(session, proto);
+    ls__mutations_sweep(session);
+}
+
+/* [-0, +0, e] session:removePrototype(name [, children]) */
+LS_RAISES int ls__l_session_removePrototype(lua_State *L)
+{
+    struct ls_session *session = ls__open_session_of(L);
+    if (lua_type(L, 2) != LUA_TSTRING) ls__ltype(L, 2, "removePrototype", "string");
+    size_t len;
+    const char *name = lua_tolstring(L, 2, &len);
+    bool children = lua_toboolean(L, 3);
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = session->model->protos[id - 1];
+        if (proto && (strcmp(proto->name, name) == 0 ||
+                      (children && strncmp(proto->name, name, len) == 0 && proto->name[len] == '.')))
+            ls__proto_remove(session, L, id);
+    }
+    return 0;
 }

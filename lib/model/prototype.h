@@ -22,6 +22,7 @@ struct ls_proto {
 /* One element of the mutationQueue (L88). */
 struct ls_mutation {
     uint32_t id;     /* of the prototype */
+    uint64_t number; /* by which a roll-back finds it; 0 = it waits by L100 */
     uint64_t serial; /* of the module that queued it, 0 = none */
     int removed;     /* ref: removed field → the default that was declared for it */
     int retry;       /* ref: set of instances whose mutate failed (L100), LUA_NOREF where it is not for these alone */
@@ -57,24 +58,16 @@ void ls__protos_release(struct ls_session *session);
 LS_RAISES struct ls_proto *ls__proto_add(struct ls_session *session, lua_State *L, const char *name, uint32_t id);
 /** Map the value on top, a name or a prototype's table, to an id; 0 takes it out. [-1, +0, m] */
 LS_RAISES void ls__proto_set_id(struct ls_session *session, lua_State *L, uint32_t id);
-/** Keep the value on top in a reference of a prototype; false and nil are none. [-1, +0, m] */
-LS_RAISES void ls__proto_set_ref(struct ls_session *session, lua_State *L, int *ref);
 /** NULL is accepted. */
 void ls__proto_free(struct ls_session *session, struct ls_proto *proto);
 
-/* --- proto_save.c --- */
+/* --- prototype.c --- */
 
-/** Push a table with all that H59 and L43 need to put the prototype back: record, copies, name; with `fields` also a
- * snapshot of its table, which who keeps one of his own does not need. [-0, +1, m] */
-LS_RAISES void ls__proto_save(struct ls_session *session, lua_State *L, uint32_t id, bool fields);
-/** Push the record of declared fields that a saved table holds, nil where there was none. @return its type
- * [-0, +1, -] */
-int ls__proto_saved_record(lua_State *L, int saved);
-/** Put a prototype back to a saved table, which is popped. The prototype may have been unregistered meanwhile.
- * [-1, +0, m] */
-LS_RAISES void ls__proto_restore(struct ls_session *session, lua_State *L, uint32_t id);
 /** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id);
+
+/* --- structure.c --- */
+
 /** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is
  * the structural copy. [-0, +0, m] */
 LS_RAISES bool ls__declared_equal(lua_State *L, int old_index, int copy_index, int new_index);
@@ -117,35 +110,12 @@ LS_RAISES void ls__mutation_queue(struct ls_session *session, lua_State *L, uint
 void ls__mutations_run(struct ls_session *session);
 /** A module has been loaded that declares the prototype: its failed instances are tried again (L100). */
 void ls__mutations_wake(struct ls_session *session, uint32_t id);
-/** Drop the mutations of a prototype that is gone (L106). */
-void ls__mutations_drop_proto(struct ls_session *session, uint32_t id);
-/** Drop what a failed chunk has queued, by the serial of its module (L102); what waits by L100 stays. */
-void ls__mutations_drop_serial(struct ls_session *session, uint64_t serial);
-/** The queue as one table, and back from it, for the roll-back of H59. [-0, +1, m] and [-1, +0, m] */
-LS_RAISES void ls__mutations_save(struct ls_session *session, lua_State *L);
-LS_RAISES void ls__mutations_restore(struct ls_session *session, lua_State *L);
+/** Drop the mutations of prototypes that are gone (L106). While something is loaded they stay, since a roll-back may
+ * bring the prototypes back. */
+void ls__mutations_sweep(struct ls_session *session);
+/** Drop the mutation of that number, if it is still there: the chunk that queued it has failed (L102). */
+void ls__mutation_drop(struct ls_session *session, uint64_t number);
 /** Drop all mutations: the session ends. */
 void ls__mutations_release(struct ls_session *session);
-
-/* --- journal.c: prototypes, presenter types and wrappers as they were before a first load changed them (L43) --- */
-
-struct ls_journal {
-    uint32_t id; /* of the prototype; 0 = a presenter type or wrapper that the chunk has replaced */
-    /* ref of ls__proto_save, or of {is wrapper, name, table, key of the owner}; LUA_NOREF = the chunk declared it first
-     * */
-    int saved;
-};
-/** Before a re-declaration, or after a first declaration (`created`), by the running first load. Outside of one it does
- * nothing. [-0, +0, m] */
-LS_RAISES void ls__journal_note(struct ls_session *session, lua_State *L, uint32_t id, bool created);
-/** Before a presenter type or wrapper that is registered already is replaced: name and new table are at 1 and 2.
- * [-0, +0, m] */
-LS_RAISES void ls__journal_note_type(struct ls_session *session, lua_State *L, bool wrapper);
-/** The load that began at `mark` has failed: put everything back. Safe. */
-void ls__journal_undo(struct ls_session *session, size_t mark);
-/** It has succeeded: forget, refreshing what an outer first load has noted of the same prototypes. Safe. */
-void ls__journal_commit(struct ls_session *session, size_t mark);
-/** Forget everything: the session ends. */
-void ls__journal_release(struct ls_session *session);
 
 #endif

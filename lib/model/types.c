@@ -9,6 +9,7 @@
 #include "model/globals.h"
 #include "model/module.h"
 #include "model/prototype.h"
+#include "model/undo.h"
 
 /* --- registering --- */
 
@@ -32,7 +33,7 @@ static LS_RAISES int register_type(lua_State *L, int registry, bool wrapper, con
     if (lua_type(L, 1) != LUA_TSTRING) ls__ltype(L, 1, function, "string");
     if (!lua_istable(L, 2)) ls__ltype(L, 2, function, "table");
     lua_settop(L, 2);
-    ls__journal_note_type(session, L, wrapper);
+    ls__undo_type(session, L, 1, wrapper);
     ls__ref_push(session, L, registry);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);

@@ -9,23 +9,10 @@
 
 #include "base/alloc.h"
 #include "model/globals.h"
-#include "model/module.h"
+#include "model/undo.h"
 #include "tracker/tracker.h"
 
 #define SHOWN_MAX 64 /* variables of one object that destroyVariable looks at in one go */
-
-LS_RAISES void ls__app_set(struct ls_session *session, lua_State *L)
-{
-    LS_LTOP(L);
-    int fresh = LUA_NOREF;
-    if (lua_istable(L, -1))
-        fresh = ls__ref_take(session, L);
-    else
-        lua_pop(L, 1);
-    ls__ref_drop(session, &session->model->ref_app);
-    session->model->ref_app = fresh;
-    LS_LTOP_CHECK(L, -1);
-}
 
 /* [-0, +0, v] */
 static LS_RAISES void check_bound(struct ls_session *session, lua_State *L)
@@ -78,10 +65,7 @@ static LS_RAISES int64_t create_in_store(struct ls_session *session, lua_State *
     spec->value = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
     int64_t id = session->model->store->create(session->model->store->ctx, spec, fault);
-    if (id == 0)
-        session->model->slots->free(session, spec->value);
-    else
-        session->model->loads->made(session, id);
+    if (id == 0) session->model->slots->free(session, spec->value);
     ls__swap_thread(session, before);
     LS_LTOP_CHECK(L, 0);
     return id;
@@ -104,6 +88,7 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     bool same = lua_rawequal(L, -1, 2);
     lua_pop(L, 1);
     if (same) return;
+    ls__undo_app(session, L);
     if (!typed) ls_tracker_free_type(var);
     lua_pushvalue(L, 2);
     ls_slot slot = session->model->slots->take(session, L);
@@ -112,18 +97,7 @@ static LS_RAISES void replace_app(struct ls_session *session, lua_State *L, cons
     ls__swap_thread(session, before);
     if (code < 0) luaL_error(L, "createAppVariable: %s", fault.text);
     lua_pushvalue(L, 2);
-    ls__app_set(session, L);
-}
-
-/* Its object's prototypes have been taken back, so it would answer with old code for ever; and the next load is to make
- * it anew. */
-void ls__app_drop_module(struct ls_session *session, uint64_t serial)
-{
-    if (!session->model->app_variable_id || session->model->app_module != serial || !session->model->store) return;
-    int64_t id = session->model->app_variable_id;
-    session->model->app_variable_id = 0;
-    ls__ref_drop(session, &session->model->ref_app);
-    session->model->store->destroy(session->model->store->ctx, id);
+    ls__ref_set(session, L, &session->model->ref_app);
 }
 
 /* [-0, +1, e] session:createAppVariable(object [, properties]) */
@@ -142,14 +116,13 @@ LS_RAISES int ls__l_session_createAppVariable(lua_State *L)
     }
     struct ls_var_spec spec = {.id = session->model->app_counted ? 1 : 0, .props = props, .prop_count = count};
     struct ls_fault fault = {0};
+    ls__undo_app(session, L);
     int64_t id = create_in_store(session, L, 2, &spec, &fault);
     if (id == 0) return luaL_error(L, "createAppVariable: %s", fault.text);
-    const struct ls_module *module = ls__module_current(session);
     session->model->app_variable_id = id;
     session->model->app_counted = true;
-    session->model->app_module = module ? module->serial : 0;
     lua_pushvalue(L, 2);
-    ls__app_set(session, L);
+    ls__ref_set(session, L, &session->model->ref_app);
     lua_pushinteger(L, id);
     return 1;
 }
@@ -182,7 +155,9 @@ LS_RAISES int ls__l_session_createVariable(lua_State *L)
     struct ls_prop *props = push_props(L, 4, "createVariable", &count);
     struct ls_var_spec spec = {.parent = parent, .props = props, .prop_count = count};
     struct ls_fault fault = {0};
+    ls__undo_making(session, L, true);
     int64_t id = create_in_store(session, L, 3, &spec, &fault);
+    ls__undo_made(L, id);
     if (id != 0) {
         lua_pushinteger(L, id);
         return 1;
@@ -244,7 +219,7 @@ LS_RAISES int ls__l_session_registerStandardVariable(lua_State *L)
     struct ls_fault fault = {0};
     const char *name = ls__name_arg(L, 2);
     if (!name) return ls__larg(L, 2, "registerStandardVariable", "a name must not hold U+0000");
-    session->model->loads->naming(session, name);
+    ls__undo_name(session, L, name);
     if (ls_tracker_name(session->model->tracker, name, id, &fault) < 0)
         return luaL_error(L, "registerStandardVariable: %s", fault.text);
     return 0;

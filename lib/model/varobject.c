@@ -8,6 +8,7 @@
 
 #include "model/globals.h"
 #include "model/model.h"
+#include "model/undo.h"
 #include "tracker/tracker.h"
 
 /* The variable of the running method, NULL if it is gone. A client may use its id again (T10), and that is another
@@ -108,6 +109,8 @@ static LS_RAISES int l_variable_update(lua_State *L)
     if (!var) return 0;
     lua_settop(L, 2); /* value, properties */
     struct ls_fault fault = {0};
+    bool app = lua_tointeger(L, lua_upvalueindex(1)) == session->model->app_variable_id && lua_istable(L, 1);
+    if (app) ls__undo_app(session, L);
     lua_pushvalue(L, 1);
     ls_slot slot = session->model->slots->take(session, L);
     lua_State *before = ls__swap_thread(session, L);
@@ -120,9 +123,9 @@ static LS_RAISES int l_variable_update(lua_State *L)
     }
     ls__swap_thread(session, before);
     if (code < 0) return luaL_error(L, "update: %s", fault.text);
-    if (lua_tointeger(L, lua_upvalueindex(1)) == session->model->app_variable_id && lua_istable(L, 1)) {
+    if (app) {
         lua_pushvalue(L, 1);
-        ls__app_set(session, L);
+        ls__ref_set(session, L, &session->model->ref_app);
     }
     if (!lua_isnil(L, 2)) set_properties(L, 2, "update");
     return 0;

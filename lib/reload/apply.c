@@ -170,17 +170,17 @@ static void write_fields(struct ls_buf *out, const char *name, unsigned added, u
 }
 
 /* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
-static LS_RAISES void count_fields(struct ls_run *run, lua_State *L, int ledger)
+static LS_RAISES void count_fields(struct ls_run *run, lua_State *L)
 {
     struct ls_session *session = run->session;
     int top = lua_gettop(L);
-    lua_rawgeti(L, ledger, LS_LEDGER_SAVED);
+    ls__undo_records(session, L, ls__load_innermost(session)->undo);
     for (uint32_t id = 1; id <= session->model->proto_count; id++) {
         const struct ls_proto *proto = ls__proto_at(session, id);
-        if (proto && lua_rawgeti(L, top + 1, id) == LUA_TTABLE && ls__proto_saved_record(L, top + 2) == LUA_TTABLE &&
-            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 3, top + 4))
-            write_fields(&run->fields, proto->name, count_missing(L, top + 4, top + 3),
-                         count_missing(L, top + 3, top + 4));
+        if (proto && lua_rawgeti(L, top + 1, id) == LUA_TTABLE &&
+            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 2, top + 3))
+            write_fields(&run->fields, proto->name, count_missing(L, top + 3, top + 2),
+                         count_missing(L, top + 2, top + 3));
         lua_settop(L, top + 1);
     }
     lua_settop(L, top);
@@ -192,6 +192,7 @@ static LS_RAISES void push_skip(struct ls_session *session, lua_State *L)
     lua_newtable(L);
     int skip = lua_gettop(L);
     add_held(session, L, skip, session->reload->records);
+    add_held(session, L, skip, session->model->ref_undo);
     for (size_t i = 0; i < session->reload->load_count; i++)
         add_held(session, L, skip, session->reload->loads[i].ledger);
 }
@@ -262,7 +263,7 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__threeway(&rule);
     run->value_changed = !first && !lua_rawequal(L, VALUE, OLD_VALUE);
     if (!first) {
-        count_fields(run, L, LEDGER);
+        count_fields(run, L);
         drop_stale(run, L, LS_PRESENTERS);
         drop_stale(run, L, LS_WRAPPERS);
     }

@@ -184,7 +184,7 @@ static void roll_back(struct ls_run *run, uint64_t serial, int keep)
         unsigned failed = ls__module_dispose(session, run->key, true);
         if (failed) ls__reload_detail(run->result, "%u dispose hooks failed", failed);
     }
-    ls__load_roll_back(session);
+    ls__load_end(session, false);
     module = ls__module_find(session, run->key);
     if (!module || module->serial != serial) return;
     swap_lists(module, run);
@@ -213,7 +213,7 @@ bool ls__reload_run(struct ls_run *run)
         run->result->text = ls_strdup("unloaded");
         return false;
     }
-    int code = ls__load_push(session, run->key, -1, run->text, run->len, true, &err);
+    int code = ls__load_push(session, run->key, -1, run->text, run->len, false, &err);
     if (code != 0) {
         lua_pop(L, 1);
         fail(run, &err);
@@ -227,16 +227,16 @@ bool ls__reload_run(struct ls_run *run)
     code = ls__module_enter(session, module, false, &err);
     if (code == 0) {
         code = run_chunk(run, serial, &err);
-        ls__module_leave(session, code == 0);
+        ls__module_leave(session);
     } else {
         lua_pop(L, 3);
     }
     if (code == 0) {
+        ls__load_end(session, true);
         finish(run);
     } else {
         roll_back(run, serial, keep);
         fail(run, &err);
     }
-    ls__load_pop(session);
     return code == 0;
 }

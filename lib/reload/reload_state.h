@@ -7,6 +7,7 @@
 #include "base/names.h"
 #include "model/model_internal.h"
 #include "model/module.h"
+#include "model/undo.h"
 #include "reload/reload.h"
 #include "reload/threeway.h"
 
@@ -24,33 +25,26 @@ struct ls_failure {
     uint64_t hash;         /* of the text that failed */
 };
 
-/* What a chunk has done to variables, to be undone: made one, or named another one. */
-struct ls_step_back {
-    char *name; /* owned: of a standard variable; NULL = the variable is to be destroyed */
-    int64_t id; /* of the variable; of the one that the name stood for, 0 = none */
-};
-
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
     int ledger;      /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
-    bool full;       /* all of H59 is kept, else only what H49 needs */
+    bool first;      /* not a reload: it fails as L43 says, else as H59 does */
+    bool full;       /* a transaction runs: the snapshot holds all of H59, else only what H49 needs */
     bool give;       /* what it gives is left for the other sessions (reload_given.c) */
     uint64_t hash;   /* of its text; only if `give` */
     uint32_t protos; /* session->model->proto_count at its begin: later ones are new */
+    size_t undo;     /* mark of its frame in the undo log */
     struct ls_scope *scope;
-    struct ls_step_back *undo; /* owned: in the order of what the chunk did; only if `full` */
-    size_t undo_count, undo_cap;
-    int64_t app_variable; /* session->model->app_variable_id at its begin */
 };
 
-/* What a ledger's table holds. SAVED, QUEUE and APP are there in a full ledger only. */
+/* What a ledger's table holds. */
 enum {
-    LS_LEDGER_SNAPSHOT = 1, /* snapshot.c */
-    LS_LEDGER_SAVED, /* id of a prototype → what ls__proto_save has pushed; those of nested loads as they are now */
-    LS_LEDGER_QUEUE, /* the mutation queue */
-    LS_LEDGER_APP,   /* the app object */
-    LS_LEDGER_UNDO,  /* for ls__threeway_undo */
-    LS_LEDGER_BASE,  /* stands for the record of the execution before where that left none */
+    LS_LEDGER_SNAPSHOT = 1, /* snapshot.c; the first step of the load's frame in the undo log, too */
+    /* The undo log (model/undo.h): before the rule sets an upvalue, a field or a metatable it appends {function, index,
+     * value before}, {table, key, raw value before} or {table, LS_UNDO_METATABLE, metatable before}, as
+     * ls__undo_upvalue and ls__undo_field do; a roll-back puts these back. */
+    LS_LEDGER_UNDO,
+    LS_LEDGER_BASE, /* stands for the record of the execution before where that left none */
 };
 
 struct ls_reload_state {
@@ -114,16 +108,9 @@ int ls__load_begin(struct ls_session *session, const char *key, int chunk, const
                    struct ls_err *err);
 /** `done` of struct ls_load_hooks. */
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
-/** `failed` of struct ls_load_hooks. */
-void ls__load_failed(struct ls_session *session);
-/** `made` of struct ls_load_hooks. */
-void ls__load_made(struct ls_session *session, int64_t id);
-/** `naming` of struct ls_load_hooks. */
-void ls__load_naming(struct ls_session *session, const char *name);
-
-/** Push a load: take its snapshot, find the variables of the chunk that lies at `chunk` and was compiled from `text`.
- * */
-int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool full,
+/** Push a load: begin its frame in the undo log, take its snapshot, find the variables of the chunk at `chunk`, which
+ * was compiled from `text`. @return 0 or a code: then there is none */
+int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool first,
                   struct ls_err *err);
 /** The load that began last; NULL = nothing is being loaded. Loading moves it. */
 static inline struct ls_load *ls__load_innermost(const struct ls_session *session)
@@ -131,10 +118,9 @@ static inline struct ls_load *ls__load_innermost(const struct ls_session *sessio
     const struct ls_reload_state *state = session->reload;
     return state->load_count ? &state->loads[state->load_count - 1] : NULL;
 }
-/** Take the innermost load off and free it. */
-void ls__load_pop(struct ls_session *session);
-/** Put everything of H59 back that the innermost load has in its ledger. Memory is not limited meanwhile. Safe. */
-void ls__load_roll_back(struct ls_session *session);
+/** End the innermost load, also as `ended` of struct ls_load_hooks: its frame is committed or rolled back, and it is
+ * taken off and freed. Safe. */
+void ls__load_end(struct ls_session *session, bool succeeded);
 
 /** Push the field of that name of the table behind a reference, raw: a module's value, or its record. @return its type
  * [-0, +1, m] */

@@ -541,11 +541,9 @@ static LS_RAISES int l_new(lua_State *L)
 static const struct ls_load_hooks load_hooks = {
     .begin = ls__load_begin,
     .done = ls__load_done,
-    .failed = ls__load_failed,
+    .ended = ls__load_end,
     .wanted = ls__reload_wanted,
     .unwanted = ls__reload_unwanted,
-    .made = ls__load_made,
-    .naming = ls__load_naming,
     .set_aside = note_aside,
 };
 
@@ -563,7 +561,7 @@ void ls__reload_free(struct ls_session *session)
     struct ls_reload_state *state = session->reload;
     if (!state) return;
     while (state->load_count)
-        ls__load_pop(session);
+        ls__load_end(session, true);
     ls__failures_release(session);
     ls_names_release(&state->undeclared);
     ls_bytes_unref(state->given);

@@ -14,6 +14,19 @@ LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L)
     return ref;
 }
 
+LS_RAISES void ls__ref_set(struct ls_session *session, lua_State *L, int *ref)
+{
+    LS_LTOP(L);
+    int fresh = LUA_NOREF;
+    if (lua_toboolean(L, -1))
+        fresh = ls__ref_take(session, L);
+    else
+        lua_pop(L, 1);
+    ls__ref_drop(session, ref);
+    *ref = fresh;
+    LS_LTOP_CHECK(L, -1);
+}
+
 int ls__ref_push(struct ls_session *session, lua_State *L, int ref)
 {
     (void)session;

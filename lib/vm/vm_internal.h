@@ -206,6 +206,8 @@ static inline bool ls__integer_arg(lua_State *L, int arg, lua_Integer *value)
 LS_RAISES int ls__ref_take(struct ls_session *session, lua_State *L);
 /** Push what a reference holds; LUA_NOREF and LUA_REFNIL push nil. [-0, +1, -] */
 int ls__ref_push(struct ls_session *session, lua_State *L, int ref);
+/** Keep the value on top in a reference in the place of what it holds; false and nil are LUA_NOREF. [-1, +0, m] */
+LS_RAISES void ls__ref_set(struct ls_session *session, lua_State *L, int *ref);
 /** Give a reference back and set it to LUA_NOREF. [-0, +0, -] */
 void ls__ref_drop(struct ls_session *session, int *ref);
 /** Push a table with weak keys: that of the registry under `key`, made at its first use; NULL = a new one.

@@ -1,0 +1,532 @@
+/* The undo log of loads (undo.h). Owner thread: the session's. Refuses to: follow references; contents of other tables
+ * than those that are noted are beyond roll-back (H60). Rules: L43, H59. */
+#include "model/undo.h"
+
+#include "model/model_internal.h"
+#include "model/module.h"
+#include "model/prototype.h"
+#include "model/snapshot.h"
+#include "tracker/tracker.h"
+
+/* Kinds of steps; UNDO_RAW are those that begin with a function or a table. */
+enum {
+    UNDO_RAW,
+    UNDO_SNAPSHOT,
+    UNDO_PROTO,
+    UNDO_PRESENTER,
+    UNDO_WRAPPER,
+    UNDO_MUTATION,
+    UNDO_APP,
+    UNDO_VARIABLE,
+    UNDO_NAME
+};
+/* Slots of a step; OLD of a prototype: its table, nil where it is to be removed; of a mutation: a snapshot of its
+ * removed fields, or nil where it is to be dropped. Then those of prototypes, types and the app object. */
+enum { KIND = 1, KEY, OLD, RECORD, COPIES, NAME, FIELDS, OWNER = RECORD, VARIABLE = RECORD };
+
+const char ls__undo_metatable_key;
+
+/* What a roll-back or commit is about. */
+struct frame {
+    struct ls_session *session;
+    lua_Integer mark;
+    bool all;
+};
+
+static bool is_noting(const struct ls_session *session)
+{
+    return session->model->undo_frames;
+}
+
+LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L)
+{
+    LS_LTOP(L);
+    if (session->model->ref_undo == LUA_NOREF) {
+        lua_newtable(L);
+        session->model->ref_undo = ls__ref_take(session, L);
+    }
+    ls__ref_push(session, L, session->model->ref_undo);
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* [-1, +1, m] the step on top, which stays, goes into the log */
+static LS_RAISES void append(struct ls_session *session, lua_State *L)
+{
+    ls__undo_push(session, L);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 1);
+}
+
+/* [-n, +1, m] the values on top, kind and key first, become a step in the log, which stays on top */
+static LS_RAISES void add_step(struct ls_session *session, lua_State *L, int n)
+{
+    int step = lua_gettop(L) - n + 1;
+    luaL_checkstack(L, 4, NULL);
+    lua_createtable(L, n, 0);
+    lua_insert(L, step);
+    for (; n > 0; n--)
+        lua_rawseti(L, step, n);
+    append(session, L);
+}
+
+/* --- notes --- */
+
+LS_RAISES void ls__undo_snapshot(struct ls_session *session, lua_State *L, bool prototypes)
+{
+    lua_pushinteger(L, UNDO_SNAPSHOT);
+    lua_pushboolean(L, prototypes);
+    lua_rotate(L, -3, 2);
+    add_step(session, L, OLD);
+    lua_pop(L, 1);
+}
+
+/* [-0, +1, m] a step that puts the prototype back as it is now; where there is none, one that removes it */
+static LS_RAISES void push_proto(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    LS_LTOP(L);
+    luaL_checkstack(L, 8, NULL);
+    lua_createtable(L, FIELDS, 0);
+    int step = lua_gettop(L);
+    lua_pushinteger(L, UNDO_PROTO);
+    lua_rawseti(L, step, KIND);
+    lua_pushinteger(L, id);
+    lua_rawseti(L, step, KEY);
+    ls__snapshot_new(L);
+    /* Only now, and all of it before memory is taken again: a finalizer that runs then may remove the prototype. */
+    const struct ls_proto *proto = ls__proto_at(session, id);
+    if (proto) {
+        ls__ref_push(session, L, proto->table);
+        ls__ref_push(session, L, proto->record);
+        ls__ref_push(session, L, proto->copies);
+        lua_pushstring(L, proto->name);
+        lua_rawseti(L, step, NAME);
+        lua_rawseti(L, step, COPIES);
+        lua_rawseti(L, step, RECORD);
+        ls__snapshot_add(L, step + 1, -1);
+        lua_rawseti(L, step, OLD);
+    }
+    lua_rawseti(L, step, FIELDS);
+    LS_LTOP_CHECK(L, 1);
+}
+
+LS_RAISES void ls__undo_proto(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    if (!is_noting(session)) return;
+    push_proto(session, L, id);
+    append(session, L);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_making(struct ls_session *session, lua_State *L, bool variable)
+{
+    if (!is_noting(session)) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_pushinteger(L, variable ? UNDO_VARIABLE : UNDO_PROTO);
+    lua_pushinteger(L, 0); /* no id is 0: nothing is taken back */
+    add_step(session, L, KEY);
+}
+
+void ls__undo_made(lua_State *L, int64_t id)
+{
+    if (lua_istable(L, -1)) {
+        lua_pushinteger(L, id);
+        lua_rawseti(L, -2, KEY); /* a field that exists: nothing is allocated */
+    }
+    lua_pop(L, 1);
+}
+
+static struct ls_names *types_of(struct ls_module *module, bool wrapper)
+{
+    return &module->lists[wrapper ? LS_WRAPPERS : LS_PRESENTERS];
+}
+
+static int registry_of(const struct ls_session *session, bool wrapper)
+{
+    return wrapper ? session->model->ref_wrappers : session->model->ref_presenters;
+}
+
+LS_RAISES void ls__undo_type(struct ls_session *session, lua_State *L, int name, bool wrapper)
+{
+    if (!is_noting(session)) return;
+    luaL_checkstack(L, 6, NULL);
+    lua_pushinteger(L, wrapper ? UNDO_WRAPPER : UNDO_PRESENTER);
+    lua_pushvalue(L, name);
+    ls__ref_push(session, L, registry_of(session, wrapper));
+    ls__raw_get(L, -1, name);
+    lua_remove(L, -2);
+    const char *owner = NULL;
+    for (size_t i = 0; i < session->model->module_count && !owner; i++)
+        if (ls_names_has(types_of(session->model->modules[i], wrapper), lua_tostring(L, name)))
+            owner = session->model->modules[i]->key;
+    lua_pushstring(L, owner); /* nil without one */
+    add_step(session, L, OWNER);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_mutation(struct ls_session *session, lua_State *L, uint64_t number, int removed)
+{
+    if (!is_noting(session)) return;
+    luaL_checkstack(L, 4, NULL);
+    lua_pushinteger(L, UNDO_MUTATION);
+    lua_pushinteger(L, (lua_Integer)number);
+    if (removed) {
+        ls__snapshot_new(L);
+        ls__snapshot_add(L, -1, removed);
+    }
+    add_step(session, L, removed ? OLD : KEY);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_app(struct ls_session *session, lua_State *L)
+{
+    if (!is_noting(session)) return;
+    luaL_checkstack(L, 6, NULL);
+    lua_pushinteger(L, UNDO_APP);
+    lua_pushinteger(L, 0); /* there is one app */
+    ls__ref_push(session, L, session->model->ref_app);
+    lua_pushinteger(L, session->model->app_variable_id);
+    add_step(session, L, VARIABLE);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_name(struct ls_session *session, lua_State *L, const char *name)
+{
+    if (!is_noting(session)) return;
+    lua_pushinteger(L, UNDO_NAME);
+    lua_pushstring(L, name);
+    lua_pushinteger(L, ls_tracker_named(session->model->tracker, name));
+    add_step(session, L, OLD);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_field(struct ls_session *session, lua_State *L, int table, int key)
+{
+    if (!is_noting(session)) return;
+    table = lua_absindex(L, table);
+    key = lua_absindex(L, key);
+    luaL_checkstack(L, 6, NULL);
+    lua_pushvalue(L, table);
+    lua_pushvalue(L, key);
+    if (lua_touserdata(L, key) != LS_UNDO_METATABLE)
+        ls__raw_get(L, table, key);
+    else if (!lua_getmetatable(L, table))
+        lua_pushnil(L);
+    add_step(session, L, OLD);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_upvalue(struct ls_session *session, lua_State *L, int function, int upvalue)
+{
+    if (!is_noting(session)) return;
+    function = lua_absindex(L, function);
+    luaL_checkstack(L, 6, NULL);
+    lua_pushvalue(L, function);
+    lua_pushinteger(L, upvalue);
+    if (!lua_getupvalue(L, function, upvalue)) lua_pushnil(L);
+    add_step(session, L, OLD);
+    lua_pop(L, 1);
+}
+
+LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t mark)
+{
+    LS_LTOP(L);
+    luaL_checkstack(L, 6, NULL);
+    lua_newtable(L);
+    ls__undo_push(session, L);
+    int records = lua_gettop(L) - 1, log = records + 1;
+    for (lua_Integer i = (lua_Integer)lua_rawlen(L, log); i > (lua_Integer)mark; i--, lua_settop(L, log)) {
+        if (lua_rawgeti(L, log, i) != LUA_TTABLE) continue;
+        lua_rawgeti(L, log + 1, KIND);
+        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) != UNDO_PROTO) continue;
+        lua_rawgeti(L, log + 1, KEY);
+        if (lua_rawgeti(L, log + 1, RECORD) != LUA_TTABLE) continue;
+        lua_rawset(L, records); /* the first step comes last, and is the one that stays */
+    }
+    lua_settop(L, records);
+    LS_LTOP_CHECK(L, 1);
+}
+
+/* --- taking steps back --- */
+
+/* Stack of l_roll_back and l_commit; those below take off what they push, or not. */
+enum { LOG = 1, STEP, STEP_KIND, STEP_KEY, STEP_OLD };
+
+/* [-0, +n, m] */
+static LS_RAISES void undo_raw(struct ls_session *session, lua_State *L)
+{
+    (void)session;
+    if (lua_isfunction(L, STEP_KIND))
+        lua_setupvalue(L, STEP_KIND, (int)lua_tointeger(L, STEP_KEY));
+    else if (lua_touserdata(L, STEP_KEY) == LS_UNDO_METATABLE)
+        ls__set_metatable(L, STEP_KIND);
+    else
+        ls__raw_set(L, STEP_KIND, STEP_KEY, STEP_OLD);
+}
+
+/* [-0, +n, m] */
+static LS_RAISES void undo_snapshot(struct ls_session *session, lua_State *L)
+{
+    (void)session;
+    ls__snapshot_restore(L, STEP_OLD);
+}
+
+/* [-0, +0, m] Register it again under its id and name, for the modules that have it in their lists. */
+static LS_RAISES struct ls_proto *register_again(struct ls_session *session, lua_State *L, uint32_t id)
+{
+    lua_rawgeti(L, STEP, NAME);
+    struct ls_proto *proto = ls__proto_add(session, L, lua_tostring(L, -1), id);
+    ls__proto_set_id(session, L, id);
+    lua_pushvalue(L, STEP_OLD);
+    ls__proto_set_id(session, L, id);
+    lua_pushvalue(L, STEP_OLD);
+    proto->table = ls__ref_take(session, L);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        if (ls_names_has(&session->model->modules[i]->prototypes, proto->name))
+            ls_names_add(&proto->owners, session->model->modules[i]->key);
+    return proto;
+}
+
+/* [-0, +n, m] */
+static LS_RAISES void undo_proto(struct ls_session *session, lua_State *L)
+{
+    uint32_t id = (uint32_t)lua_tointeger(L, STEP_KEY);
+    if (lua_isnil(L, STEP_OLD)) {
+        ls__proto_remove(session, L, id);
+        return;
+    }
+    lua_rawgeti(L, STEP, FIELDS);
+    ls__snapshot_restore(L, -1);
+    struct ls_proto *proto = ls__proto_at(session, id);
+    if (!proto) {
+        lua_rawgeti(L, STEP, NAME);
+        if (ls__proto_find(session, lua_tostring(L, -1))) return; /* declared anew by a load that has succeeded */
+        proto = register_again(session, L, id);
+    }
+    lua_rawgeti(L, STEP, RECORD);
+    ls__ref_set(session, L, &proto->record);
+    lua_rawgeti(L, STEP, COPIES);
+    ls__ref_set(session, L, &proto->copies);
+}
+
+/* [-0, +n, m] */
+static LS_RAISES void undo_type(struct ls_session *session, lua_State *L)
+{
+    bool wrapper = lua_tointeger(L, STEP_KIND) == UNDO_WRAPPER;
+    const char *name = lua_tostring(L, STEP_KEY);
+    for (size_t i = 0; i < session->model->module_count; i++)
+        ls_names_drop(types_of(session->model->modules[i], wrapper), name);
+    ls__ref_push(session, L, registry_of(session, wrapper));
+    ls__raw_set(L, -1, STEP_KEY, STEP_OLD);
+    if (lua_rawgeti(L, STEP, OWNER) != LUA_TSTRING) return;
+    struct ls_module *owner = ls__module_find(session, lua_tostring(L, -1));
+    if (owner && !ls_names_add(types_of(owner, wrapper), name)) ls__lno_memory(L, "registering '%s'", name);
+}
+
+/* [-0, +n, m] */
+static LS_RAISES void undo_mutation(struct ls_session *session, lua_State *L)
+{
+    if (lua_istable(L, STEP_OLD))
+        ls__snapshot_restore(L, STEP_OLD);
+    else
+        ls__mutation_drop(session, (uint64_t)lua_tointeger(L, STEP_KEY));
+}
+
+/* [-0, +n, m] the app object and what its variable shows */
+static LS_RAISES void undo_app(struct ls_session *session, lua_State *L)
+{
+    struct ls_model *model = session->model;
+    lua_rawgeti(L, STEP, VARIABLE);
+    model->app_variable_id = lua_tointeger(L, -1);
+    ls__ref_push(session, L, model->ref_app);
+    if (lua_rawequal(L, -1, STEP_OLD)) return;
+    struct ls_var *var = ls_tracker_find(model->tracker, model->app_variable_id);
+    if (var) {
+        struct ls_fault fault;
+        lua_pushvalue(L, STEP_OLD);
+        ls_tracker_set_value(model->tracker, var, model->slots->take(session, L), &fault);
+    }
+    lua_pushvalue(L, STEP_OLD);
+    ls__ref_set(session, L, &model->ref_app);
+}
+
+/* By kind. What L43 takes back stands beside it; variables and names have gone before. */
+static const struct {
+    LS_RAISES void (*undo)(struct ls_session *session, lua_State *L);
+    bool first_loads;
+} kinds[] = {
+    [UNDO_RAW] = {undo_raw, false},     [UNDO_SNAPSHOT] = {undo_snapshot, false},
+    [UNDO_PROTO] = {undo_proto, true},  [UNDO_PRESENTER] = {undo_type, true},
+    [UNDO_WRAPPER] = {undo_type, true}, [UNDO_MUTATION] = {undo_mutation, true},
+    [UNDO_APP] = {undo_app, false},     [UNDO_VARIABLE] = {NULL, false},
+    [UNDO_NAME] = {NULL, false},
+};
+
+/* Push kind and key of the step on top. @return the kind [-0, +2, -] */
+static int push_step(lua_State *L)
+{
+    int kind = lua_rawgeti(L, -1, KIND) == LUA_TNUMBER ? (int)lua_tointeger(L, -1) : UNDO_RAW;
+    lua_rawgeti(L, -2, KEY);
+    return kind;
+}
+
+/* [-1, +0, m] argument: struct frame */
+static LS_RAISES int l_roll_back(lua_State *L)
+{
+    const struct frame *frame = lua_touserdata(L, 1);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_settop(L, 0);
+    ls__undo_push(frame->session, L);
+    for (lua_Integer i = (lua_Integer)lua_rawlen(L, LOG); i > frame->mark; i--, lua_settop(L, LOG)) {
+        if (lua_rawgeti(L, LOG, i) != LUA_TTABLE) continue;
+        int kind = push_step(L);
+        lua_rawgeti(L, STEP, OLD);
+        bool drop = kind == UNDO_SNAPSHOT;
+        if (kinds[kind].undo && (frame->all || kinds[kind].first_loads)) {
+            kinds[kind].undo(frame->session, L);
+            drop = true;
+        }
+        if (!drop) continue;
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, LOG, i);
+    }
+    return 0;
+}
+
+/* Variables that were made go, and standard variables stand for what they stood for. Code that is told of their end may
+ * load files, in frames of their own: the step is taken off the log first. [-0, +0, -] */
+static void undo_variables(const struct frame *frame)
+{
+    struct ls_model *model = frame->session->model;
+    lua_State *L = frame->session->vm.L;
+    int top = lua_gettop(L);
+    if (!lua_checkstack(L, 8)) return;
+    ls__ref_push(frame->session, L, model->ref_undo);
+    for (lua_Integer i = (lua_Integer)lua_rawlen(L, top + LOG); i > frame->mark; i--, lua_settop(L, top + LOG)) {
+        if (lua_rawgeti(L, top + LOG, i) != LUA_TTABLE) continue;
+        int kind = push_step(L);
+        lua_rawgeti(L, top + STEP, kind == UNDO_APP ? VARIABLE : OLD);
+        int64_t id = 0;
+        struct ls_fault fault;
+        if (kind == UNDO_APP && lua_tointeger(L, top + STEP_OLD) == 0) {
+            id = model->app_variable_id;
+            model->app_variable_id = 0;
+            ls__ref_drop(frame->session, &model->ref_app);
+        } else if (kind == UNDO_VARIABLE && frame->all) {
+            id = lua_tointeger(L, top + STEP_KEY);
+        } else if (kind == UNDO_NAME && frame->all) {
+            ls_tracker_name(model->tracker, lua_tostring(L, top + STEP_KEY), lua_tointeger(L, top + STEP_OLD), &fault);
+        } else {
+            continue;
+        }
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, top + LOG, i);
+        if (id) model->store->destroy(model->store->ctx, id);
+    }
+    lua_settop(L, top);
+}
+
+/* --- the end of a frame --- */
+
+/* The log goes with the outermost frame. */
+static void end_frame(struct ls_session *session, lua_Integer mark)
+{
+    lua_State *L = session->vm.L;
+    if (--session->model->undo_frames == 0) {
+        ls__ref_drop(session, &session->model->ref_undo);
+        ls__mutations_sweep(session);
+    } else if (session->model->ref_undo != LUA_NOREF && lua_checkstack(L, 2)) {
+        ls__ref_push(session, L, session->model->ref_undo);
+        for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > mark; i--) {
+            lua_pushnil(L);
+            lua_rawseti(L, -2, i);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+size_t ls__undo_begin(struct ls_session *session)
+{
+    lua_State *L = session->vm.L;
+    session->model->undo_frames++;
+    ls__ref_push(session, L, session->model->ref_undo);
+    size_t mark = lua_rawlen(L, -1);
+    lua_pop(L, 1);
+    return mark;
+}
+
+void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
+{
+    struct frame frame = {session, (lua_Integer)mark, all};
+    unsigned frames = session->model->undo_frames;
+    if (session->model->ref_undo != LUA_NOREF) {
+        LS_ERR(err);
+        /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for
+         * itself. */
+        size_t limit = ls_budget_get(&session->vm.budget->limit);
+        ls_budget_set(&session->vm.budget->limit, 0);
+        undo_variables(&frame);
+        /* Finalizers wait: what they remove or declare is not to change under the hands of the roll-back. */
+        bool collects = lua_gc(session->vm.L, LUA_GCISRUNNING) == 1;
+        lua_gc(session->vm.L, LUA_GCSTOP);
+        session->model->undo_frames = 0; /* nothing of this is noted */
+        if (ls__lrun(session, l_roll_back, &frame, 0, &err) != 0) ls__report(session, "roll-back of a load", &err);
+        session->model->undo_frames = frames;
+        if (collects) lua_gc(session->vm.L, LUA_GCRESTART);
+        ls_budget_set(&session->vm.budget->limit, limit);
+    }
+    end_frame(session, all ? frame.mark : LUA_MAXINTEGER);
+}
+
+/* A step of a frame that has succeeded is at STEP to STEP_KEY, an earlier one at place `at` is above them.
+ * [-0, +n, m] */
+static LS_RAISES void settle(const struct frame *frame, lua_State *L, int kind, lua_Integer at)
+{
+    enum { OUTER = STEP_KEY + 1, OUTER_KIND, OUTER_KEY, SNAPSHOT };
+    int outer = push_step(L);
+    if (outer == UNDO_SNAPSHOT) {
+        lua_rawgeti(L, OUTER, OLD);
+        lua_rawgeti(L, STEP, OLD);
+        const struct ls_proto *made = kind == UNDO_PROTO && lua_isnil(L, -1) && lua_toboolean(L, OUTER_KEY)
+                                          ? ls__proto_at(frame->session, (uint32_t)lua_tointeger(L, STEP_KEY))
+                                          : NULL;
+        if (kind == UNDO_SNAPSHOT) {
+            ls__snapshot_amend(L, SNAPSHOT, -1);
+        } else if (made) {
+            ls__ref_push(frame->session, L, made->table);
+            ls__snapshot_add(L, SNAPSHOT, -1);
+        }
+    } else if (lua_rawequal(L, OUTER_KIND, STEP_KIND) && lua_rawequal(L, OUTER_KEY, STEP_KEY)) {
+        if (kind == UNDO_PROTO)
+            push_proto(frame->session, L, (uint32_t)lua_tointeger(L, STEP_KEY));
+        else
+            lua_pushboolean(L, 0);
+        lua_rawseti(L, LOG, at);
+    }
+}
+
+/* [-1, +0, m] argument: struct frame */
+static LS_RAISES int l_commit(lua_State *L)
+{
+    const struct frame *frame = lua_touserdata(L, 1);
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_settop(L, 0);
+    ls__undo_push(frame->session, L);
+    for (lua_Integer i = frame->mark + 1; i <= (lua_Integer)lua_rawlen(L, LOG); i++, lua_settop(L, LOG)) {
+        if (lua_rawgeti(L, LOG, i) != LUA_TTABLE) continue;
+        int kind = push_step(L);
+        for (lua_Integer at = frame->mark; at > 0; at--, lua_settop(L, STEP_KEY))
+            if (lua_rawgeti(L, LOG, at) == LUA_TTABLE) settle(frame, L, kind, at);
+    }
+    return 0;
+}
+
+void ls__undo_commit(struct ls_session *session, size_t mark)
+{
+    LS_ERR(err);
+    struct frame frame = {session, (lua_Integer)mark, true};
+    if (mark && ls__lrun(session, l_commit, &frame, 0, &err) != 0) ls__report(session, "noting a load", &err);
+    end_frame(session, frame.mark);
+}
