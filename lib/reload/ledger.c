@@ -1,5 +1,5 @@
-/* What is kept of a session while one chunk runs, the ledger of its load: enough to put back what a failed chunk has
- * changed, and to tell what it has assigned.
+/* What is kept of a session while one chunk runs, the ledger of its load: enough to put back what Lua code has written
+ * raw, and to tell what it has assigned.
  *
  * Loads are a stack, since a chunk may load other modules; each is a frame of the undo log (model/undo.h).
  *
