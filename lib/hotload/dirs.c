@@ -89,7 +89,7 @@ static void poll_also(struct ls_hotload *h, struct ls__dir *dir, int level)
     dir->polled = true;
     dir->placed = level;
     if (!h->poll_due_ns) h->poll_due_ns = ls_now_ns() + h->poll_ns;
-    ls__snapshot_take(dir);
+    ls__snapshot_take(h, dir);
 }
 
 static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int error)

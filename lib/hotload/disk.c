@@ -7,14 +7,31 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
 struct ls__hotload_seams ls__hotload_seams;
+
+enum {
+    TICK_MS = 20,      /* file systems stamp with a clock that ticks every 1 to 10 ms */
+    SECONDS_MS = 2000, /* or with whole seconds, FAT with even ones; then there are no nanoseconds */
+    AHEAD_MS = 60000,  /* the clock of another machine may be ahead; a time that lies beyond was set by somebody */
+};
+
+/* Can a change that is still to come have the same time? */
+static bool is_young(const struct timespec *mtime)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age = (int64_t)(now.tv_sec - mtime->tv_sec) * 1000000000 + now.tv_nsec - mtime->tv_nsec;
+    return age > -ls_ms(AHEAD_MS) && age < ls_ms(mtime->tv_nsec ? TICK_MS : SECONDS_MS);
+}
 
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
 {
@@ -22,13 +39,23 @@ void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
                                 .ino = info->st_ino,
                                 .size = info->st_size,
                                 .mtime = info->st_mtim,
-                                .type = info->st_mode & S_IFMT};
+                                .type = info->st_mode & S_IFMT,
+                                .young = is_young(&info->st_mtim),
+                                .links = info->st_nlink};
 }
 
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
-           a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type && a->link == b->link;
+           a->mtime.tv_nsec == b->mtime.tv_nsec && a->type == b->type && (!a->hash || !b->hash || a->hash == b->hash);
+}
+
+uint64_t ls__hash_text(const char *within, const char *path)
+{
+    struct ls_bytes *text = ls_file_read(within, path, 0, NULL);
+    uint64_t hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
+    ls_bytes_unref(text);
+    return hash;
 }
 
 bool ls__look(const char *path, struct stat *info)
@@ -91,7 +118,16 @@ static uint64_t hash_link(int dir, const char *name)
     return len > 0 ? ls_hash(target, (size_t)len) : 0;
 }
 
-struct ls_map *ls__names_read(const struct ls__dir *dir)
+static uint64_t hash_file(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
+{
+    struct ls_buf path = LS_BUF_INIT;
+    ls_path_join(&path, dir->path, name);
+    uint64_t hash = ls_buf_failed(&path) ? 0 : ls__hash_text(h->within, ls_buf_text(&path));
+    ls_buf_release(&path);
+    return hash;
+}
+
+struct ls_map *ls__names_read(struct ls_hotload *h, const struct ls__dir *dir)
 {
     struct ls_map *names = ls_map_new();
     DIR *stream = names ? opendir(dir->path) : NULL;
@@ -107,15 +143,21 @@ struct ls_map *ls__names_read(const struct ls__dir *dir)
         if (fstatat(dirfd(stream), found->d_name, &info, AT_SYMLINK_NOFOLLOW)) continue;
         if (!(stamp = ls_malloc(sizeof *stamp))) break;
         ls__stamp_of(stamp, &info);
-        if (S_ISLNK(info.st_mode)) stamp->link = hash_link(dirfd(stream), found->d_name);
+        const struct ls__stamp *before =
+            dir->snapshot ? ls_map_get(dir->snapshot, found->d_name, strlen(found->d_name)) : NULL;
+        if (S_ISLNK(info.st_mode))
+            stamp->hash = hash_link(dirfd(stream), found->d_name);
+        else if (S_ISREG(info.st_mode) && (stamp->young || (before && before->young)) &&
+                 ls__file_counts(h, dir, found->d_name))
+            stamp->hash = hash_file(h, dir, found->d_name);
         if (!ls_map_put(names, found->d_name, strlen(found->d_name), stamp, NULL)) ls_free(stamp);
     }
     closedir(stream);
     return names;
 }
 
-void ls__snapshot_take(struct ls__dir *dir)
+void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir)
 {
     ls__snapshot_free(dir);
-    if (dir->placed >= LS__NAMES) dir->snapshot = ls__names_read(dir);
+    if (dir->placed >= LS__NAMES) dir->snapshot = ls__names_read(h, dir);
 }

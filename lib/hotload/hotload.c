@@ -149,7 +149,7 @@ static void answer(struct ls_hotload *h, const struct ls__message *message)
         write_state(h, message->json);
     else {
         /* Where nothing is reported, what has happened so far is found by looking. */
-        if (h->polled) ls__poll(h);
+        if (ls__polls(h)) ls__poll(h);
         ls__mounts_look(h);
         ls__look_again(h);
     }
@@ -187,7 +187,7 @@ static void handle(struct ls_hotload *h, struct ls__message *message)
 static int64_t tick(struct ls_hotload *h)
 {
     int64_t now = ls_now_ns(), due;
-    if (h->polled && now >= h->poll_due_ns) {
+    if (ls__polls(h) && now >= h->poll_due_ns) {
         ls__poll(h);
         ls__look_again(h);
         h->poll_due_ns = ls_now_ns() + h->poll_ns;
@@ -198,7 +198,7 @@ static int64_t tick(struct ls_hotload *h)
         ls__look_again(h);
     }
     due = ls__pending_due(h, ls_now_ns());
-    if (h->polled && h->poll_due_ns < due) due = h->poll_due_ns;
+    if (ls__polls(h) && h->poll_due_ns < due) due = h->poll_due_ns;
     if (h->unused && now + LS__CLEAN_UP_NS < due) due = now + LS__CLEAN_UP_NS;
     return due;
 }
@@ -240,10 +240,12 @@ static bool make_maps(struct ls_hotload *h)
     h->routes = ls_map_new();
     h->pendingReloads = ls_map_new();
     h->known = ls_map_new();
+    h->linked = ls_map_new();
     h->views = ls_map_new();
     h->unreadable = ls_map_new();
     h->sessions = ls_idmap_new();
-    return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->views && h->unreadable && h->sessions;
+    return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->linked && h->views && h->unreadable &&
+           h->sessions;
 }
 
 /* Everything but the settling thread, which is gone or was never started. */
@@ -260,6 +262,7 @@ static void free_hotload(struct ls_hotload *h)
     ls__dirs_free(h);
     ls_map_free(h->routes, NULL);
     ls_map_free(h->known, ls_free);
+    ls_map_free(h->linked, NULL);
     ls_map_free(h->views, ls_free);
     ls_map_free(h->unreadable, NULL);
     pthread_cond_destroy(&h->done);

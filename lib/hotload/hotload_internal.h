@@ -40,8 +40,12 @@ struct ls__stamp {
     ino_t ino;
     off_t size;
     struct timespec mtime;
-    mode_t type;   /* S_IFMT bits */
-    uint64_t link; /* of a link in a polled directory: hash of what it says; else 0 */
+    mode_t type; /* S_IFMT bits */
+    /* of a link in a polled directory: hash of what it says; of a text whose time proves nothing (`young`): of it; else,
+     * or if it cannot be read, 0 */
+    uint64_t hash;
+    bool young; /* when it was looked at it was younger than a step of the clock: the next change can have its time */
+    nlink_t links; /* its names: not part of the comparison */
 };
 
 struct ls__node;
@@ -161,7 +165,10 @@ struct ls_hotload {
     struct ls_idmap *wds;          /* kernel watch -> struct ls__dir */
     struct ls_map *routes;         /* request path -> struct ls__route */
     struct ls_map *pendingReloads; /* path -> struct ls__pending (section 5) */
-    struct ls_map *known;      /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
+    struct ls_map *known; /* real path of a Lua or view file -> struct ls__stamp handed over or found last (H85) */
+    /* real path of a known file with a second name (hard link) -> itself: what is written by the other one gives no
+     * event here, and so it is polled */
+    struct ls_map *linked;
     struct ls_map *views;      /* request path of a view file -> real path that it led to when it was handed over */
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
@@ -173,16 +180,18 @@ struct ls_hotload {
     bool polling;  /* what ls__event_name is told of was found by a poll */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
-    int64_t mounts_ns;           /* the table of mounts is not looked at before */
-    int64_t lock_since_ns;       /* a burst has been held back since (H84); 0 */
-    struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
-    bool told_limit, told_fs;    /* once each (H86, H88) */
+    int64_t mounts_ns;                     /* the table of mounts is not looked at before */
+    int64_t lock_since_ns;                 /* a burst has been held back since (H84); 0 */
+    struct ls__stamp stale_lock;           /* a git lock that outlived its 2 s: ignored until it changes */
+    bool told_limit, told_fs, told_linked; /* once each (H86, H88) */
 };
 
 /* --- disk.c --- */
 /** Take the stamp of a file or directory from its stat. */
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
-/** Is it the same file with the same content, as far as a stamp tells? */
+/** The hash of a text, for a stamp that is young; 0 = it cannot be read. `within` as ls_file_open's. */
+uint64_t ls__hash_text(const char *within, const char *path);
+/** Is it the same file with the same content, as far as stamps tell? */
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
 /** What is at `path` itself, be it a link? A placeholder (ls_is_placeholder) is nothing yet. */
 bool ls__look(const char *path, struct stat *info);
@@ -191,12 +200,12 @@ bool ls__look(const char *path, struct stat *info);
 bool ls__has_writer(int fd);
 /** H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name);
-/** The names in a directory and their stamps. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
+/** The names in a directory and their stamps; texts that are young, or were so in `dir`'s snapshot, with hashes. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
  * without memory */
-struct ls_map *ls__names_read(const struct ls__dir *dir);
+struct ls_map *ls__names_read(struct ls_hotload *h, const struct ls__dir *dir);
 /** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing.
  * */
-void ls__snapshot_take(struct ls__dir *dir);
+void ls__snapshot_take(struct ls_hotload *h, struct ls__dir *dir);
 /** The directory is polled no more. */
 void ls__snapshot_free(struct ls__dir *dir);
 /** Is `path` on a file system that does not report changes made elsewhere (H88)? *name: what it is called, static. */
@@ -258,12 +267,17 @@ bool ls__view_there(struct ls_hotload *h, const char *path);
 /** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the
  * watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
+/** Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called.
+ */
+bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
 /** The rescan that was asked for, if one was. */
 void ls__look_again(struct ls_hotload *h);
 /* --- poll.c --- */
-/** One pass over all polled directories: what differs is treated like an event. */
+/** Is anything polled? */
+bool ls__polls(const struct ls_hotload *h);
+/** One pass over all polled directories and files: what differs is treated like an event. */
 void ls__poll(struct ls_hotload *h);
 /* --- pending.c --- */
 /** (Re)start the quiet window of a path (H23). @return borrowed; NULL without memory */

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
@@ -81,11 +82,24 @@ void ls__pend_absent(struct ls_hotload *h, const char *path)
     pending->waiting = pending->absent = true;
 }
 
+static void note_links(struct ls_hotload *h, const char *real)
+{
+    if (!h->told_linked)
+        ls_log(
+            1,
+            "Hot reload: %s has another name, as a hard link. What is written by that name gives no event here; such files are polled every %lld ms.",
+            real, (long long)(h->poll_ns / ls_ms(1)));
+    h->told_linked = true;
+    ls_map_put(h->linked, real, strlen(real), h->linked, NULL);
+}
+
 void ls__know(struct ls_hotload *h, const char *real, const struct ls__stamp *stamp)
 {
     struct ls__stamp *copy = ls_malloc(sizeof *copy);
     void *old = NULL;
     if (copy) *copy = *stamp;
+    if (copy && copy->young && !copy->hash) copy->hash = ls__hash_text(h->within, real);
+    if (S_ISREG(stamp->type) && stamp->links > 1) note_links(h, real);
     if (copy && !ls_map_put(h->known, real, strlen(real), copy, &old)) old = copy;
     ls_free(old);
 }
@@ -107,8 +121,13 @@ void ls__pend_found(struct ls_hotload *h, const char *real, const struct ls__sta
     const struct ls__pending *pending = ls_map_get(h->pendingReloads, real, strlen(real));
     if (h->opening)
         ls__know(h, real, stamp);
-    else if ((fresh || !before || !ls__stamp_equal(before, stamp)) && (!pending || pending->absent))
+    else if (pending && !pending->absent)
+        ;
+    else if (fresh || !before || !ls__stamp_equal(before, stamp) ||
+             (before->young && ls__hash_text(h->within, real) != before->hash))
         ls__pend(h, real);
+    else if (before->young) /* it was the same; what comes has another time */
+        ls__know(h, real, stamp);
 }
 
 bool ls__is_there(const struct ls_hotload *h, const char *path)

@@ -1,5 +1,6 @@
 /* Polling (H86–H88): where the kernel reports nothing, directories are compared with how they looked last, and what
  * differs is told as if it were an event. Settling thread. */
+#include <string.h>
 #include <sys/inotify.h>
 
 #include "base/alloc.h"
@@ -56,7 +57,7 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
         return;
     }
     if (dir->placed < LS__NAMES) return;
-    struct ls_map *now = ls__names_read(dir), *before = dir->snapshot;
+    struct ls_map *now = ls__names_read(h, dir), *before = dir->snapshot;
     if (!now) return;
     dir->snapshot = NULL; /* the comparison may take another one, when a use of the directory raises its level */
     compare(h, dir, before, now);
@@ -66,6 +67,29 @@ static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
     }
     ls_map_free(now, ls_free);
     ls_map_free(before, ls_free);
+}
+
+/* A file with several names is known by how it looked last. */
+static void poll_linked(struct ls_hotload *h)
+{
+    for (struct ls_map_item *item = ls_map_first(h->linked), *next; item; item = next) {
+        const char *path = ls_map_key(item, NULL);
+        struct ls__stamp stamp;
+        struct stat info;
+        next = ls_map_next(item);
+        if (!ls__look(path, &info) || !S_ISREG(info.st_mode)) continue; /* its directory tells */
+        ls__stamp_of(&stamp, &info);
+        bool waits = ls_map_get(h->pendingReloads, path, strlen(path));
+        ls__pend_found(h, path, &stamp, false);
+        struct ls__pending *pending = waits ? NULL : ls_map_get(h->pendingReloads, path, strlen(path));
+        if (pending) pending->polled = true;
+        if (stamp.links == 1) ls_map_take(h->linked, path, strlen(path));
+    }
+}
+
+bool ls__polls(const struct ls_hotload *h)
+{
+    return h->polled || ls_map_count(h->linked);
 }
 
 void ls__poll(struct ls_hotload *h)
@@ -86,4 +110,5 @@ void ls__poll(struct ls_hotload *h)
     for (size_t i = 0; i < count; i++)
         ls__dir_unuse(h, dirs[i], LS__SELF);
     ls_free(dirs);
+    poll_linked(h);
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
 
@@ -375,7 +376,10 @@ static void commit(struct gather *gather)
     struct ls_hotload *h = gather->h;
     for (struct ls_map_item *e = ls_map_first(gather->texts); e; e = ls_map_next(e)) {
         const struct found *found = ls_map_value(e);
-        if (found->result == LS__READ_OK) ls__know(h, ls_map_key(e, NULL), &found->stamp);
+        if (found->result != LS__READ_OK) continue;
+        struct ls__stamp stamp = found->stamp;
+        stamp.hash = stamp.young ? ls_hash(ls_bytes_data(found->text), ls_bytes_len(found->text)) : 0;
+        ls__know(h, ls_map_key(e, NULL), &stamp);
     }
     for (struct ls_map_item *e = ls_map_first(h->routes); e; e = ls_map_next(e)) {
         struct ls__route *route = ls_map_value(e);

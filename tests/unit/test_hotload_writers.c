@@ -235,13 +235,109 @@ static void test_placeholder(void **state)
     expect("lua/b.lua=");
 }
 
+/* As a file system of whole seconds stamps it: this second's, whatever a fraction of it has passed. */
+static void put_in_second(const char *rel, const char *text, time_t second)
+{
+    struct timespec times[2] = {{second, 0}, {second, 0}};
+    int fd = open(at("%s", rel), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) fail_msg("open %s: %s", rel, strerror(errno));
+    write_all(fd, text);
+    futimens(fd, times);
+    close(fd);
+}
+
+static void save_both(const char *text, time_t second, bool lose)
+{
+    pthread_mutex_lock(&site.hotload->lock);
+    for (size_t i = 0; i < LS__TREES && lose; i++) /* whatever comes of these folders is of no directory */
+        for (size_t k = 0; k < site.hotload->trees[i].places.node_count; k++)
+            ls_idmap_take(site.hotload->wds, site.hotload->trees[i].places.nodes[k]->dir->wd);
+    pthread_mutex_unlock(&site.hotload->lock);
+    put_in_second("lua/a.lua", text, second);
+    put_in_second("viewdefs/T.D.html", text, second);
+    if (lose) ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+    settle();
+}
+
+static void save_in_one_second(bool lose)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        time_t second = time(NULL);
+        save_both("B", second, lose);
+        bool in_time = time(NULL) - second < 2;
+        size_t before = bursts();
+        save_both("C", second, lose);
+        if (!in_time) continue;
+        assert_string_equal(print_news(before, bursts(), true), "lua/a.lua=C @viewdefs/T.D.html=C");
+        before = bursts();
+        for (int i = 0; i < 3; i++) {
+            if (lose) ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+            pass(100);
+        }
+        assert_int_equal(bursts(), before); /* the same texts are nothing new */
+        return;
+    }
+    fail_msg("this thread never got its turn in time");
+}
+
+static void test_same_second(void **state) /* H87: a time younger than the clock's step proves nothing */
+{
+    (void)state;
+    put("lua/a.lua", "A");
+    put("viewdefs/T.D.html", "A");
+    site.poll_ms = 20;
+    start();
+    save_in_one_second(false);
+}
+
+static void test_overflow_in_same_second(void **state) /* H85: nor does it when events were lost */
+{
+    (void)state;
+    put("lua/a.lua", "A");
+    put("viewdefs/T.D.html", "A");
+    start();
+    save_in_one_second(true);
+}
+
+static void test_second_name(void **state) /* H12, H87: a write by a hard link outside tells nothing: it is polled */
+{
+    (void)state;
+    dirs("../elsewhere");
+    put("../elsewhere/a", "1");
+    put("../elsewhere/v", "1");
+    put("../elsewhere/m", "1");
+    if (link(at("../elsewhere/a"), at("lua/a.lua")) || link(at("../elsewhere/v"), at("viewdefs/T.D.html"))) fail();
+    dirs("../other");
+    if (link(at("../elsewhere/m"), at("../other/m.lua"))) fail();
+    start();
+    assert_true(logged("has another name"));
+    loaded(1, "../other/m.lua", "../other/m.lua");
+    settle();
+    expect("../other/m.lua=1"); /* nobody had watched it */
+    put("../elsewhere/a", "2");
+    put("../elsewhere/v", "2");
+    put("../elsewhere/m", "2");
+    expect("../other/m.lua=2 lua/a.lua=2 @viewdefs/T.D.html=2");
+    put("../elsewhere/a", "3"); /* as soon as that, and as long */
+    expect("lua/a.lua=3");
+    gone("../elsewhere/a");
+    gone("../elsewhere/v");
+    gone("../elsewhere/m");
+    settle();
+    assert_int_equal(ls_map_count(site.hotload->linked), 0); /* nothing is polled any more */
+    put("lua/a.lua", "4");
+    expect("lua/a.lua=4");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, writers_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_emptied_and_open),    T(test_half_and_open),     T(test_renamed_over_and_open), T(test_polled_and_open),
-        T(test_new_folder_and_open), T(test_overflow_and_open), T(test_asked_for_and_open),    T(test_lease_breaks),
-        T(test_times_of_a_link),     T(test_placeholder),
+        T(test_emptied_and_open),   T(test_half_and_open),       T(test_renamed_over_and_open),
+        T(test_polled_and_open),    T(test_new_folder_and_open), T(test_overflow_and_open),
+        T(test_asked_for_and_open), T(test_lease_breaks),        T(test_times_of_a_link),
+        T(test_placeholder),        T(test_same_second),         T(test_overflow_in_same_second),
+        T(test_second_name),
     };
     return cmocka_run_group_tests_name("hotload: writers", tests, NULL, NULL);
 }
