@@ -118,11 +118,14 @@ static uint64_t hash_link(int dir, const char *name)
     return len > 0 ? ls_hash(target, (size_t)len) : 0;
 }
 
+/* Of a file that takes part by its name, or because a link leads to it. */
 static uint64_t hash_file(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, dir->path, name);
-    uint64_t hash = ls_buf_failed(&path) ? 0 : ls__hash_text(h->within, ls_buf_text(&path));
+    bool counts = !ls_buf_failed(&path) && (ls_has_suffix(name, ".lua") || ls_has_suffix(name, ".html") ||
+                                            ls_map_get(h->known, ls_buf_text(&path), path.len));
+    uint64_t hash = counts ? ls__hash_text(h->within, ls_buf_text(&path)) : 0;
     ls_buf_release(&path);
     return hash;
 }
@@ -147,8 +150,7 @@ struct ls_map *ls__names_read(struct ls_hotload *h, const struct ls__dir *dir)
             dir->snapshot ? ls_map_get(dir->snapshot, found->d_name, strlen(found->d_name)) : NULL;
         if (S_ISLNK(info.st_mode))
             stamp->hash = hash_link(dirfd(stream), found->d_name);
-        else if (S_ISREG(info.st_mode) && (stamp->young || (before && before->young)) &&
-                 ls__file_counts(h, dir, found->d_name))
+        else if (S_ISREG(info.st_mode) && (stamp->young || (before && before->young)))
             stamp->hash = hash_file(h, dir, found->d_name);
         if (!ls_map_put(names, found->d_name, strlen(found->d_name), stamp, NULL)) ls_free(stamp);
     }

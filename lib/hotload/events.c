@@ -77,7 +77,9 @@ static bool is_structure(const struct ls__dir *dir, uint32_t mask, const char *n
     return other;
 }
 
-bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
+/* Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called.
+ */
+static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name)
 {
     if (!ls__name_ignored(name) && dir->uses[LS__CONTENT]) {
         if (ls_has_suffix(name, ".lua")) return true;
@@ -126,7 +128,7 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
     dir->uses[LS__SELF]++; /* keep it while looking */
     if (mask & (IN_CLOSE_WRITE | IN_ATTRIB) && is_missing(h, dir, name)) mask |= IN_MOVED_TO; /* it has come */
     if (mask & STRUCTURAL && (check_routes(h, dir, name) | is_structure(dir, mask, name))) h->rescan = true;
-    bool counts = !(mask & IN_ISDIR) && ls__file_counts(h, dir, name);
+    bool counts = !(mask & IN_ISDIR) && file_counts(h, dir, name);
     if (!counts && mask & (IN_CLOSE_WRITE | IN_MOVED_TO) && ls__name_ignored(name) &&
         (ls_has_suffix(name, ".lua") || ls_has_suffix(name, ".html")))
         ls_log(2, "Hot reload: %s/%s skipped: the name is that of a lock, a back-up or a temporary file.", dir->path,

@@ -41,10 +41,11 @@ struct ls__stamp {
     off_t size;
     struct timespec mtime;
     mode_t type; /* S_IFMT bits */
-    /* of a link in a polled directory: hash of what it says; of a text whose time proves nothing (`young`): of it; else,
-     * or if it cannot be read, 0 */
+    /* of a link in a polled directory: hash of what it says; of a text that is `young`: of it; else, or if it cannot be
+     * read, 0 */
     uint64_t hash;
-    bool young; /* when it was looked at it was younger than a step of the clock: the next change can have its time */
+    /* when it was looked at it was younger than a step of the clock: its next change can have the same time */
+    bool young;
     nlink_t links; /* its names: not part of the comparison */
 };
 
@@ -200,8 +201,8 @@ bool ls__look(const char *path, struct stat *info);
 bool ls__has_writer(int fd);
 /** H20: locks, back-ups and temporary files of editors. */
 bool ls__name_ignored(const char *name);
-/** The names in a directory and their stamps; texts that are young, or were so in `dir`'s snapshot, with hashes. @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or
- * without memory */
+/** The names in a directory and their stamps, with hashes of texts that are young, or were so in its snapshot.
+ * @return owned, ls_map_free(…, ls_free); NULL when it cannot be read, or without memory */
 struct ls_map *ls__names_read(struct ls_hotload *h, const struct ls__dir *dir);
 /** What is in the directory now, for ls__poll to compare with (H87); of one that is watched for itself alone nothing.
  * */
@@ -267,9 +268,6 @@ bool ls__view_there(struct ls_hotload *h, const char *path);
 /** One record of the watcher (H21): what happened to a directory or a name in it, that events were lost, or that the
  * watcher has failed. */
 void ls__event(struct ls_hotload *h, const struct ls__record *record);
-/** Does the file `name` of this directory take part (H4, H20)? What a request path leads to does, whatever it is called.
- */
-bool ls__file_counts(struct ls_hotload *h, const struct ls__dir *dir, const char *name);
 /** Something happened to `name` in `dir`. */
 void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, const char *name);
 /** The rescan that was asked for, if one was. */
