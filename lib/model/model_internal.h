@@ -70,6 +70,7 @@ struct ls_model {
     /* The undo log (undo.h). */
     int ref_undo;         /* LUA_NOREF while there are no steps */
     unsigned undo_frames; /* loads that are open: 0 = nothing is noted */
+    bool undoing;         /* a load is taken back: nothing either */
 
     /* Modules (module.h). */
     struct ls_module **modules; /* in the order of first load */

@@ -35,7 +35,7 @@ struct frame {
 
 static bool is_noting(const struct ls_session *session)
 {
-    return session->model->undo_frames;
+    return session->model->undo_frames && !session->model->undoing;
 }
 
 LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L)
@@ -460,7 +460,6 @@ size_t ls__undo_begin(struct ls_session *session)
 void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
 {
     struct frame frame = {session, (lua_Integer)mark, all};
-    unsigned frames = session->model->undo_frames;
     if (session->model->ref_undo != LUA_NOREF) {
         LS_ERR(err);
         /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for
@@ -471,9 +470,9 @@ void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
         /* Finalizers wait: what they remove or declare is not to change under the hands of the roll-back. */
         bool collects = lua_gc(session->vm.L, LUA_GCISRUNNING) == 1;
         lua_gc(session->vm.L, LUA_GCSTOP);
-        session->model->undo_frames = 0; /* nothing of this is noted */
+        session->model->undoing = true;
         if (ls__lrun(session, l_roll_back, &frame, 0, &err) != 0) ls__report(session, "roll-back of a load", &err);
-        session->model->undo_frames = frames;
+        session->model->undoing = false;
         if (collects) lua_gc(session->vm.L, LUA_GCRESTART);
         ls_budget_set(&session->vm.budget->limit, limit);
     }
