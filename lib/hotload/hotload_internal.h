@@ -226,7 +226,8 @@ struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
 /** It is gone (H13): taken out of the tables, and freed with its last use; a rescan lets the uses go. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
 /** Events were lost: a directory may have been removed and made again with the same number, and its watch went with the
- * first one (H85). All watches are set anew, and what is not at its path any more is taken out. */
+ * first one (H85). Watches that the kernel does not have any more are set anew, or all if it does not tell; what is not
+ * at its path any more is taken out. */
 void ls__dirs_renew(struct ls_hotload *h);
 /** Let directories go whose last use went a while ago, and quieten those that need no more than a guard. By now a
  * directory that was deleted has said so, and the kernel is not asked to drop a watch that it has dropped itself. */

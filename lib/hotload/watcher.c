@@ -37,6 +37,7 @@ struct ls__watcher {
     void *ctx;
     pthread_t thread;
     bool started;
+    int inotify; /* the library's descriptor */
     /* -- protected by private_lock */
     pthread_mutex_t private_lock;
     char *private_dir; /* owned: the wake-up directory */
@@ -59,17 +60,15 @@ static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static atomic_ulong openings;
 
 /* Make the file and remove it: its creation is the event. By path, never through a descriptor: an open one would keep
- * the directory alive when it is removed, and the watcher from learning of it.
+ * the directory alive when it is removed, and the watcher from learning of it; and there may be none left.
  * @return 0 or an errno; ENOENT: the directory has been taken, which wakes the watcher by itself */
 static int touch(struct ls__watcher *watcher, const char *name)
 {
     char path[600];
     pthread_mutex_lock(&watcher->private_lock);
     snprintf(path, sizeof path, "%s/%s", watcher->private_dir ? watcher->private_dir : "", name);
-    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    int error = fd < 0 ? errno : 0;
-    if (fd >= 0) close(fd);
-    if (fd >= 0) unlink(path);
+    int error = mknod(path, S_IFREG | 0600, 0) ? errno : 0;
+    if (!error) unlink(path);
     pthread_mutex_unlock(&watcher->private_lock);
     return error;
 }
@@ -161,6 +160,23 @@ int ls__watcher_add(struct ls__watcher *watcher, const char *path, dev_t dev, in
 void ls__watcher_remove(struct ls__watcher *watcher, int wd)
 {
     ask(watcher, REQUEST_REMOVE, wd, 0);
+}
+
+struct ls_idmap *ls__watcher_alive(const struct ls__watcher *watcher)
+{
+    char line[512];
+    unsigned wd;
+    snprintf(line, sizeof line, "/proc/self/fdinfo/%d", watcher->inotify);
+    FILE *info = fopen(line, "re");
+    struct ls_idmap *alive = info ? ls_idmap_new() : NULL;
+    bool whole = alive;
+    while (whole && fgets(line, sizeof line, info))
+        if (sscanf(line, "inotify wd:%x ", &wd) == 1) whole = ls_idmap_put(alive, (int64_t)wd, alive, NULL);
+    whole = whole && !ferror(info) && ls_idmap_count(alive);
+    if (info) fclose(info);
+    if (whole) return alive;
+    ls_idmap_free(alive, NULL);
+    return NULL;
 }
 
 void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark)
@@ -288,7 +304,7 @@ static bool skip_stale(struct ls__watcher *watcher)
 
 /* The library's descriptor would be inherited by every program that is started from here, and keep the watches alive.
  * */
-static void close_on_exec(void)
+static void close_on_exec(struct ls__watcher *watcher)
 {
     for (int fd = 0; fd < FD_SETSIZE; fd++) {
         char name[40], target[64];
@@ -296,7 +312,10 @@ static void close_on_exec(void)
         ssize_t len = readlink(name, target, sizeof target - 1);
         if (len <= 0) continue;
         target[len] = 0;
-        if (strcmp(target, "anon_inode:inotify") == 0 || strcmp(target, "inotify") == 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if ((strcmp(target, "anon_inode:inotify") && strcmp(target, "inotify")) || fcntl(fd, F_GETFD) & FD_CLOEXEC)
+            continue;
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        watcher->inotify = fd;
     }
 }
 
@@ -318,7 +337,7 @@ static int set_up(struct ls__watcher *watcher, struct ls_err *err)
                            inotifytools_get_max_user_instances());
         return ls_fail(err, LS_EIO, "inotify cannot be used: %s.", strerror(error));
     }
-    close_on_exec();
+    close_on_exec(watcher);
     result = make_private(watcher, err);
     if (!result && !skip_stale(watcher))
         result = ls_fail(err, LS_EIO, "inotify reports nothing about the wake-up directory.");

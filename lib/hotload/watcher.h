@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/map.h"
 
 struct ls__watcher;
 
@@ -37,6 +38,9 @@ void ls__watcher_close(struct ls__watcher *watcher);
 int ls__watcher_add(struct ls__watcher *watcher, const char *path, dev_t dev, ino_t ino, uint32_t mask);
 /** By the number of ls__watcher_add; an unknown one is nothing. */
 void ls__watcher_remove(struct ls__watcher *watcher, int wd);
+/** The numbers of all watches that the kernel has (each its own value), for a watch goes with its directory and the
+ * record of it may be lost. @return owned, ls_idmap_free(…, NULL); NULL when they cannot be read, or without memory */
+struct ls_idmap *ls__watcher_alive(const struct ls__watcher *watcher);
 /** Send a mark through the kernel's queue: it is forwarded behind all records of what happened before the call. Any
  * thread, one at a time. */
 void ls__watcher_mark(struct ls__watcher *watcher, uint64_t mark);

@@ -35,9 +35,12 @@ static void test_overflow_record(void **state) /* H85: nothing differs: nothing 
     start();
     loaded(1, "lua/a.lua", "lua/a.lua");
     settle();
+    const struct ls__dir *dir = site.hotload->trees[0].places.nodes[0]->dir;
+    int wd = dir->wd;
     inject_overflow();
     expect("");
     assert_true(logged("overflowed"));
+    assert_int_equal(dir->wd, wd); /* the kernel still has it */
     put("lua/a.lua", "2");
     expect("lua/a.lua=2");
 }
