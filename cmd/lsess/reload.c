@@ -1,7 +1,9 @@
 /* lsess reload: take up changed files in every session, with or without --watch (cli.md C1, H2). */
 #include "client.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,11 +14,40 @@ enum { MOST_FILES = 1024 };
 
 static const struct option options[] = {JSON_OPTION, SOCKET_OPTION, {0}};
 
+/* After the outcome: the reason, or what has changed, and how many places kept data or lost it. */
+static void print_what(FILE *out, struct json result)
+{
+    static const char *const names[] = {"kept", "taken", "set_aside", "restored", "gave_way"};
+    static const char *const words[] = {"kept", "taken", "set aside", "restored", "gave way"};
+    struct ls_buf text = LS_BUF_INIT;
+    json_shown(json_member(result, "text"), &text);
+    if (text.len == 0) json_shown(json_member(result, "details"), &text);
+    const char *before = text.len > 0 ? ", data: " : ": data: ";
+    if (text.len > 0) fprintf(out, ": %s", ls_buf_text(&text));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int64_t count = json_int(json_member(result, names[i]), 0);
+        if (count == 0) continue;
+        fprintf(out, "%s%" PRId64 " %s", before, count, words[i]);
+        before = ", ";
+    }
+    putc('\n', out);
+    ls_buf_release(&text);
+}
+
+static void print_losses(FILE *out, struct json result)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    struct json losses = json_member(result, "losses"), loss;
+    for (size_t at = 0; json_item(losses, &at, &loss);)
+        fprintf(out, "  %s\n", json_shown(loss, &text));
+    ls_buf_release(&text);
+}
+
 /* @param quiet  the results have been printed as JSON
  * @return did any file fail */
 static bool print_results(struct json results, bool quiet)
 {
-    struct ls_buf session = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT;
+    struct ls_buf session = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT;
     struct json result;
     size_t at = 0;
     bool failed = false;
@@ -24,19 +55,18 @@ static bool print_results(struct json results, bool quiet)
         json_shown(json_member(result, "session"), &session);
         json_shown(json_member(result, "key"), &key);
         json_shown(json_member(result, "outcome"), &outcome);
-        json_shown(json_member(result, "text"), &text);
-        if (text.len == 0) json_shown(json_member(result, "details"), &text);
         bool bad = strcmp(ls_buf_text(&outcome), "failed") == 0;
         failed = failed || bad;
         if (quiet) continue;
-        if (session.len > 0) fprintf(bad ? stderr : stdout, "session %s: ", ls_buf_text(&session));
-        fprintf(bad ? stderr : stdout, "%s %s%s%s\n", ls_buf_text(&key), ls_buf_text(&outcome),
-                text.len > 0 ? ": " : "", ls_buf_text(&text));
+        FILE *out = bad ? stderr : stdout;
+        if (session.len > 0) fprintf(out, "session %s: ", ls_buf_text(&session));
+        fprintf(out, "%s %s", ls_buf_text(&key), ls_buf_text(&outcome));
+        print_what(out, result);
+        print_losses(out, result);
     }
     ls_buf_release(&session);
     ls_buf_release(&key);
     ls_buf_release(&outcome);
-    ls_buf_release(&text);
     return failed;
 }
 

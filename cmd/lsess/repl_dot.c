@@ -110,7 +110,7 @@ static bool dot_reload(struct repl *repl, const char *operand)
 {
     struct ls_buf fields = LS_BUF_INIT, key = LS_BUF_INIT, outcome = LS_BUF_INIT, text = LS_BUF_INIT,
                   session = LS_BUF_INIT;
-    struct json answer, result;
+    struct json answer, result, loss;
     bool lost;
     size_t at = 0, shown = 0;
     if (*operand != '\0') client_array(&fields, "files", &operand, 1);
@@ -124,6 +124,8 @@ static bool dot_reload(struct repl *repl, const char *operand)
             printf("  %s%s%s%s %s%s%s\n", here ? "" : "session ", here ? "" : ls_buf_text(&session), here ? "" : ": ",
                    json_shown(json_member(result, "key"), &key), json_shown(json_member(result, "outcome"), &outcome),
                    text.len ? ": " : "", ls_buf_text(&text));
+            for (size_t inner = 0; json_item(json_member(result, "losses"), &inner, &loss);)
+                printf("    %s\n", json_shown(loss, &text));
             shown++;
         }
         if (shown == 0) puts("nothing to reload in this session");

@@ -161,6 +161,7 @@ static void print_report(void *ctx, const struct ls_save_report *report)
     ls_buf_printf(&out, "  %s%s%s  %s%.1f ms%s", paint(serving, colors[report->kind]), report->outcome,
                   paint(serving, PLAIN), paint(serving, DIM), report->ms, paint(serving, PLAIN));
     paint_more(serving, &out, report);
+    if (*report->losses) ls_buf_printf(&out, "%s%s%s", paint(serving, BOLD), report->losses, paint(serving, PLAIN));
     if (!ls_buf_failed(&out)) fwrite(out.data, 1, out.len, stderr);
     ls_buf_release(&out);
 }

@@ -97,7 +97,8 @@ void ls_backend_flush(struct ls_backend *backend);
 void ls_backend_grace(struct ls_backend *backend);
 /** A Lua timer is due (L108): run it, then after_batch if there is a connection (P54). */
 void ls_backend_timer(struct ls_backend *backend, uint64_t handle);
-/** A burst: reload transaction, views, detection, one frame at once (H39, H70–H75). Sets `reload-error` (H99). */
+/** A burst: reload transaction, views, detection, one frame at once (H39, H70–H75). Sets `reload-error` (H99) and
+ * `reload-losses`. */
 void ls_backend_reload(struct ls_backend *backend, const struct ls_reload_file *files, size_t count,
                        struct ls_reload_report *report);
 /** View files have changed and there is no Lua part: deliver what is due (H74, H77). */

@@ -102,6 +102,11 @@ struct ls__problem {  /* a view file that cannot be used (H78) */
     uint64_t stamp;   /* reported by a page: of this text; 0 = reported by the server */
 };
 
+struct ls__loss {     /* something that the run had made and an edit has replaced (H49) */
+    char *key, *text; /* owned */
+    int64_t time_ms;  /* wall clock of the save, since 1970; of a later save it is greater */
+};
+
 struct ls_backend {
     struct ls_backend_config config; /* strings of `session` are copies */
     struct ls_budget *budget;        /* of the session: both VMs of a restart, connections, answers; borrowed, or: */
@@ -145,6 +150,8 @@ struct ls_backend {
     /* the messages of this batch have been stopped (L5): the rest is held until the next one */
     bool cut;
     LS__LIST(struct ls__problem) problems;
+    LS__LIST(struct ls__loss) losses; /* the oldest first */
+    bool losses_told;                 /* the property has been set at some time */
     /* property ls__detail of variable 1: told to those who may see it, and not stored where all can read it (H100) */
     struct ls_buf detail;
 };
@@ -260,6 +267,10 @@ void ls__set_reload_error(struct ls_backend *b);
 void ls__page_problem(struct ls_backend *b, const char *description);
 /** Reports about texts that are used no more go. */
 void ls__drop_old_problems(struct ls_backend *b);
+/** Property `reload-losses` of variable 1 says what the files' last executions have replaced of what the run had made
+ * (H49): a JSON array of at most about 4 KiB, the oldest first. Reports nothing that a page has to mend.
+ * @param report  of a save that has run; NULL = all is new, and nothing is lost */
+void ls__set_reload_losses(struct ls_backend *b, const struct ls_reload_report *report);
 /** Frees what has been reported, at the backend's end. */
 void ls__problems_free(struct ls_backend *b);
 /** Which app does a file belong to? @return length of "apps/NAME" at the start of *rel, its path below the root; 0 if

@@ -1,13 +1,16 @@
-/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99), and
- * which view files a session has withdrawn (L52a).
+/* What pages can see of the state of the site's files: failures of reloads and of view files (H78, H99), what gave way
+ * to edits (H49), and which view files a session has withdrawn (L52a).
  *
  * Owner thread: the session's. Texts for pages hold keys and lines, never absolute paths (H100). */
 #include <string.h>
+#include <time.h>
 
 #include "backend/backend_internal.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "files/fspath.h"
+#include "protocol/save_result.h"
 
 /* --- problems with view files --- */
 
@@ -17,11 +20,20 @@ static void free_problem(struct ls_backend *b, const struct ls__problem *problem
     ls_budget_free(b->budget, problem->text);
 }
 
+static void free_loss(struct ls_backend *b, const struct ls__loss *loss)
+{
+    ls_budget_free(b->budget, loss->key);
+    ls_budget_free(b->budget, loss->text);
+}
+
 void ls__problems_free(struct ls_backend *b)
 {
     for (size_t i = 0; i < b->problems.count; i++)
         free_problem(b, &b->problems.items[i]);
     ls_budget_free(b->budget, b->problems.items);
+    for (size_t i = 0; i < b->losses.count; i++)
+        free_loss(b, &b->losses.items[i]);
+    ls_budget_free(b->budget, b->losses.items);
 }
 
 static void drop_problem(struct ls_backend *b, size_t at)
@@ -108,6 +120,88 @@ void ls__set_reload_error(struct ls_backend *b)
     }
     ls_buf_release(&lines);
     ls_buf_release(&detail);
+}
+
+/* --- what gave way to edits (H49) --- */
+
+enum {
+    LOSSES_KEPT = 16,
+    LOSS_BYTES = 200, /* of a text and of a key */
+    LOSSES_BYTES = 4096,
+};
+
+static void drop_loss(struct ls_backend *b, size_t at)
+{
+    free_loss(b, &b->losses.items[at]);
+    memmove(&b->losses.items[at], &b->losses.items[at + 1], (--b->losses.count - at) * sizeof *b->losses.items);
+}
+
+static char *cut(struct ls_backend *b, const char *text, size_t len)
+{
+    return ls_budget_strndup(b->budget, text, len > LOSS_BYTES ? ls_utf8_cut(text, LOSS_BYTES) : len);
+}
+
+/* Without memory it is not told on the page; the log has it. */
+static void add_loss(struct ls_backend *b, const char *key, const char *text, size_t len, int64_t time_ms)
+{
+    struct ls__loss loss = {cut(b, key, strlen(key)), cut(b, text, len), time_ms};
+    if (b->losses.count == LOSSES_KEPT) drop_loss(b, 0);
+    if (!loss.key || !loss.text || !LS__PUSH_IN(b, b->losses, loss)) free_loss(b, &loss);
+}
+
+/* Files that have run again have what they have lost this time. */
+static void note_losses(struct ls_backend *b, const struct ls_reload_report *report)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (b->losses.count && b->losses.items[b->losses.count - 1].time_ms >= time_ms)
+        time_ms = b->losses.items[b->losses.count - 1].time_ms + 1;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct ls_reload_result *result = &report->results[i];
+        if (result->outcome != LS_RELOAD_OK && result->outcome != LS_RELOAD_FIRST) continue;
+        for (size_t k = b->losses.count; k-- > 0;)
+            if (strncmp(b->losses.items[k].key, result->key, LOSS_BYTES) == 0) drop_loss(b, k);
+        size_t len;
+        for (const char *at = result->losses, *line; (line = ls_save_next_loss(&at, &len));)
+            add_loss(b, result->key, line, len, time_ms);
+    }
+}
+
+static void write_losses(const struct ls_backend *b, struct ls_buf *json)
+{
+    ls_buf_clear(json);
+    ls_json_open(json, NULL, '[');
+    for (size_t i = 0; i < b->losses.count; i++) {
+        ls_json_open(json, NULL, '{');
+        ls_json_put_str(json, "key", b->losses.items[i].key);
+        ls_json_put_str(json, "text", b->losses.items[i].text);
+        ls_json_put_int(json, "time", b->losses.items[i].time_ms);
+        ls_buf_char(json, '}');
+    }
+    ls_buf_char(json, ']');
+}
+
+void ls__set_reload_losses(struct ls_backend *b, const struct ls_reload_report *report)
+{
+    struct ls_buf json = LS_BUF_INIT;
+    struct ls_var *app = ls_tracker_find(b->engine->tracker, 1);
+    if (report)
+        note_losses(b, report);
+    else
+        while (b->losses.count > 0)
+            drop_loss(b, b->losses.count - 1);
+    if (b->losses.count == 0 && !b->losses_told) return; /* nobody knows the property */
+    if (b->losses.count > 0) write_losses(b, &json);
+    while (json.len > LOSSES_BYTES && b->losses.count > 1) {
+        drop_loss(b, 0);
+        write_losses(b, &json);
+    }
+    if (app && !ls_buf_failed(&json)) {
+        b->losses_told = true;
+        ls_tracker_put_property(b->engine->tracker, app, "reload-losses", ls_buf_text(&json), LS_HIGH);
+    }
+    ls_buf_release(&json);
 }
 
 /* --- views of apps (L52a) --- */

@@ -41,6 +41,7 @@ void ls_backend_reload(struct ls_backend *b, const struct ls_reload_file *files,
         ls_log_session(0, b->vended_id, "reload: %s", ls_err_text(&err));
     ls__drop_old_problems(b);
     ls__set_reload_error(b);
+    ls__set_reload_losses(b, report);
     tell_failures(b, report);
     ls_backend_after_batch(b, true);
 }

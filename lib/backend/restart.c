@@ -180,8 +180,19 @@ static void owe_difference(struct ls_backend *b, const struct record *record)
     }
 }
 
+/* Properties that the page was told of and the new variable has not: they are empty now. */
+static void owe_gone(struct ls_backend *b, struct ls__space *space, const struct ls_var *old, const struct ls_var *var)
+{
+    for (size_t i = 0; old && i < ls_var_property_count(old); i++) {
+        const char *name, *value;
+        enum ls_priority priority;
+        ls_var_property_at(old, i, &name, &value, &priority);
+        if (*value && !ls_var_property(var, name)) ls__owe_named(b, space, ls_var_id(var), priority, name);
+    }
+}
+
 /* Watches of variables that all know go over by id: variable 1, and what main.lua has made under the same id. */
-static void carry_watches(struct ls_backend *b, struct ls__space *space)
+static void carry_watches(struct ls_backend *b, struct ls__space *space, const struct ls_tracker *before)
 {
     struct ls_idmap_item *item = ls_idmap_first(space->shared);
     while (item) {
@@ -191,6 +202,7 @@ static void carry_watches(struct ls_backend *b, struct ls__space *space)
         if (var && !ls_var_owner(var)) {
             ls_tracker_watch(b->engine->tracker, var, (int)(uintptr_t)ls_idmap_value(item));
             if (space->conn) ls__due(b, space, id, true);
+            owe_gone(b, space, ls_tracker_find(before, id), var);
         } else {
             ls_idmap_take(space->shared, id);
             ls__seq_move(space, id, 0);
@@ -275,7 +287,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     for (struct ls__space *space = b->spaces; space; space = space->next) {
         forget_map(space->told, NULL);
         forget_map(space->held, ls__held_free);
-        carry_watches(b, space);
+        carry_watches(b, space, old->tracker);
     }
     carry_variables(b, &all);
     free_records(&all);
@@ -283,6 +295,7 @@ int ls_backend_restart(struct ls_backend *b, struct ls_err *err)
     ls__engine_close(old);
     ls_budget_set(&b->budget->limit, limit);
     ls__set_reload_error(b);
+    ls__set_reload_losses(b, NULL);
     ls_log_session(1, b->vended_id, "Restarted.");
     ls_backend_after_batch(b, true);
     return 0;

@@ -20,6 +20,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "files/fspath.h"
+#include "protocol/save_result.h"
 #include "server/saves.h"
 
 struct fanout {
@@ -55,10 +56,7 @@ static void write_result(struct ls_buf *out, const struct session *session, cons
                          int64_t ns)
 {
     member(out, "session", session->vended);
-    member(out, "key", result->key);
-    member(out, "outcome", ls__saves_outcome(result->outcome));
-    member(out, "text", result->text);
-    member(out, "details", result->details);
+    ls_save_put_result(out, result);
     ls_json_key(out, "ms");
     ls_buf_printf(out, "%.3f", (double)ns / 1e6);
 }
@@ -68,10 +66,13 @@ static void log_result(const struct session *session, const struct ls_reload_res
 {
     if (result->outcome == LS_RELOAD_SKIPPED)
         ls_log_session(2, session->vended, "reload %s: skipped, %s", result->key, result->text ? result->text : "");
-    else if (result->outcome != LS_RELOAD_FAILED)
-        ls_log_session(1, session->vended, "reload %s: %s%s%s, %.1f ms", result->key,
-                       ls__saves_outcome(result->outcome), result->details ? ", " : "",
-                       result->details ? result->details : "", (double)ns / 1e6);
+    if (result->outcome == LS_RELOAD_SKIPPED || result->outcome == LS_RELOAD_FAILED || !ls_log_on(1)) return;
+    struct ls_buf told = LS_BUF_INIT;
+    if (result->details) ls_buf_printf(&told, ", %s", result->details);
+    ls_save_write_figures(&told, result, ", data: ");
+    ls_log_session(1, session->vended, "reload %s: %s%s, %.1f ms", result->key, ls_save_outcome(result->outcome),
+                   ls_buf_text(&told), (double)ns / 1e6);
+    ls_buf_release(&told);
 }
 
 static void watch_result(struct ls_server *server, const struct session *session, const struct ls_reload_result *result,

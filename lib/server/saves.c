@@ -24,6 +24,7 @@ enum {
     EXCERPTS_SHOWN = 3, /* errors with their source; of the others the message */
     MESSAGES_SHOWN = 10,
     DETAILS_SHOWN = 5,
+    LOSSES_SHOWN = 5, /* of a save */
 };
 
 /* --- noting --- */
@@ -40,20 +41,12 @@ void ls__saves_release(struct saves *saves)
     for (size_t i = 0; i < saves->count; i++) {
         ls_free(saves->notes[i].key);
         ls_free(saves->notes[i].details);
+        ls_save_losses_release(&saves->notes[i].losses);
     }
     ls_free(saves->notes);
     for (size_t i = 0; i < saves->failure_count; i++)
         release_failure(&saves->failures[i]);
     ls_free(saves->failures);
-}
-
-const char *ls__saves_outcome(enum ls_reload_outcome outcome)
-{
-    static const char *const names[] = {[LS_RELOAD_OK] = "ok",
-                                        [LS_RELOAD_SKIPPED] = "skipped",
-                                        [LS_RELOAD_FAILED] = "failed",
-                                        [LS_RELOAD_FIRST] = "first"};
-    return names[outcome];
 }
 
 /* All sessions report the same files in much the same order, so the search begins where the last one ended. */
@@ -108,6 +101,8 @@ void ls__saves_add(struct saves *saves, const struct ls_reload_report *report)
         note->ran += result->outcome == LS_RELOAD_OK || result->outcome == LS_RELOAD_FIRST;
         note->first = note->first || result->outcome == LS_RELOAD_FIRST;
         if (!note->details && result->details) note->details = ls_strdup(result->details);
+        ls_save_most(&note->most, result);
+        ls_save_losses_add(&note->losses, result);
     }
     saves->sessions += ran;
     saves->failed_sessions += failed;
@@ -234,30 +229,78 @@ static void show(struct ls_buf *out, const char *text)
     ls_text_show(out, text, strlen(text), LS_INDENT);
 }
 
-/* Behind the time: what an edit changed, of several files in lines of their own. */
+/* What became of a file, into the empty `out`: what an edit changed, and how many places kept data or lost it. */
+static void write_note(struct ls_buf *out, const struct save_note *note)
+{
+    if (note->details) show(out, note->details);
+    ls_save_write_figures(out, &note->most, note->details ? ", data: " : "data: ");
+}
+
+/* Behind the time, of several files in lines of their own. */
 static void write_details(struct ls_buf *text, const struct saves *saves, bool cleared)
 {
+    struct ls_buf line = LS_BUF_INIT, first = LS_BUF_INIT;
     size_t named = 0, shown = 0;
-    const struct save_note *only = NULL;
-    for (size_t i = 0; i < saves->count; i++)
-        if (saves->notes[i].details) {
-            only = &saves->notes[i];
-            named++;
-        }
+    for (size_t i = 0; i < saves->count && named < 2; i++) {
+        write_note(named > 0 ? &line : &first, &saves->notes[i]);
+        named += named > 0 ? line.len > 0 : first.len > 0;
+    }
     if (cleared && (saves->sessions > 0 || saves->pages > 0)) ls_buf_str(text, "  error cleared");
     if (named == 1 && saves->failure_count == 0) {
-        ls_buf_str(text, cleared ? ", " : "  ");
-        show(text, only->details);
-        return;
+        ls_buf_printf(text, "%s%s", cleared ? ", " : "  ", ls_buf_text(&first));
+        named = 0;
     }
-    for (size_t i = 0; i < saves->count; i++)
-        if (saves->notes[i].details && shown++ < DETAILS_SHOWN) {
-            ls_buf_str(text, "\n  ");
-            show(text, saves->notes[i].key);
-            ls_buf_str(text, ": ");
-            show(text, saves->notes[i].details);
-        }
+    for (size_t i = 0; i < saves->count && named > 0; i++) {
+        ls_buf_clear(&line);
+        write_note(&line, &saves->notes[i]);
+        if (line.len == 0 || shown++ >= DETAILS_SHOWN) continue;
+        ls_buf_str(text, "\n  ");
+        show(text, saves->notes[i].key);
+        ls_buf_printf(text, ": %s", ls_buf_text(&line));
+    }
     if (shown > DETAILS_SHOWN) ls_buf_printf(text, "\n  and %zu more", shown - DETAILS_SHOWN);
+    ls_buf_release(&line);
+    ls_buf_release(&first);
+}
+
+/* --- what was lost to edits (H49) --- */
+
+/* `lua/store.lua: 3 run-time rows of "items" gave way to your edit, in 2 of 5 sessions` */
+static void write_loss(struct ls_buf *out, const struct saves *saves, const char *key, const struct ls_save_loss *loss)
+{
+    ls_buf_printf(out, "%s: %s", key, loss->text);
+    if (saves->sessions > 1 && loss->sessions == saves->sessions)
+        ls_buf_printf(out, ", in all sessions");
+    else if (saves->sessions > 1)
+        ls_buf_printf(out, ", in %u of %u sessions", loss->sessions, saves->sessions);
+}
+
+/* On the terminal, and in the log where the terminal does not show it. */
+static void tell_losses(struct ls_buf *out, const struct ls_server *server, const struct saves *saves)
+{
+    struct ls_buf line = LS_BUF_INIT;
+    size_t told = 0, more = 0;
+    bool shown = server->config.reports_shown && server->config.on_report;
+    for (size_t i = 0; i < saves->count; i++) {
+        const struct save_note *note = &saves->notes[i];
+        more += note->losses.more;
+        for (size_t k = 0; k < note->losses.count; k++) {
+            if (told == LOSSES_SHOWN) {
+                more++;
+                continue;
+            }
+            told++;
+            ls_buf_clear(&line);
+            write_loss(&line, saves, note->key, &note->losses.items[k]);
+            ls_buf_str(out, "  ");
+            show(out, ls_buf_text(&line));
+            ls_buf_char(out, '\n');
+            if (!shown) ls_log(0, "reload %s", ls_buf_text(&line));
+        }
+    }
+    if (more > 0) ls_buf_printf(out, "  and %zu losses more\n", more);
+    if (more > 0 && !shown) ls_log(0, "reload: and %zu losses more", more);
+    ls_buf_release(&line);
 }
 
 /* --- errors --- */
@@ -369,6 +412,8 @@ static void write_results(struct ls_buf *json, const struct saves *saves)
                         : note->ran > 0  ? "ok"
                                          : "skipped");
         if (note->details) ls_json_put_str(json, "details", note->details);
+        if (note->ran > 0) ls_save_put_figures(json, &note->most);
+        ls_save_put_losses(json, &note->losses);
         ls_buf_char(json, '}');
     }
 }
@@ -415,7 +460,8 @@ static void json_record(const struct ls_burst *burst, const struct saves *saves,
 
 void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves)
 {
-    struct ls_buf names = LS_BUF_INIT, outcome = LS_BUF_INIT, more = LS_BUF_INIT, keys = LS_BUF_INIT;
+    struct ls_buf names = LS_BUF_INIT, outcome = LS_BUF_INIT, more = LS_BUF_INIT, losses = LS_BUF_INIT,
+                  keys = LS_BUF_INIT;
     bool cleared = settle(server, burst, saves, &keys);
     log_skipped(burst, saves);
     bool something = saves->sessions > 0 || saves->pages > 0 || saves->failure_count > 0 || cleared;
@@ -429,6 +475,7 @@ void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, stru
             write_outcome(&outcome, burst, saves, cleared);
         }
         write_details(&more, saves, cleared);
+        tell_losses(&losses, server, saves);
         log_failures(server, saves);
         if (write_failures(&more, server, burst, saves) == 0 && saves->failure_count > 0) {
             ls_buf_str(&more, "  the same error: ");
@@ -438,6 +485,7 @@ void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, stru
                                         .outcome = ls_buf_text(&outcome),
                                         .ms = ms,
                                         .more = ls_buf_text(&more),
+                                        .losses = ls_buf_text(&losses),
                                         .kind = saves->failure_count > 0 ? LS_SAVE_FAILED
                                                 : something              ? LS_SAVE_TAKEN
                                                                          : LS_SAVE_IDLE};
@@ -448,5 +496,6 @@ void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, stru
     ls_buf_release(&names);
     ls_buf_release(&outcome);
     ls_buf_release(&more);
+    ls_buf_release(&losses);
     ls_buf_release(&keys);
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "hotload/hotload.h"
+#include "protocol/save_result.h"
 #include "reload/reload.h"
 
 struct ls_server;
@@ -19,9 +20,11 @@ struct save_note {
     char *key;    /* owned: tracking key, or base name of a view file */
     unsigned ran; /* sessions in which it ran */
     unsigned failed;
-    unsigned unchanged; /* sessions that run this text already */
-    bool first;         /* a first load that had failed before has succeeded (H36) */
-    char *details;      /* owned: of the session that was first to tell; NULL */
+    unsigned unchanged;           /* sessions that run this text already */
+    bool first;                   /* a first load that had failed before has succeeded (H36) */
+    char *details;                /* owned: of the session that was first to tell; NULL */
+    struct ls_reload_result most; /* its figures: each of the session that has most */
+    struct ls_save_losses losses;
 };
 
 /* One distinct failure, however many sessions had it. */
@@ -55,8 +58,5 @@ void ls__saves_add(struct saves *saves, const struct ls_reload_report *report);
 void ls__saves_add_view_failure(struct saves *saves, const char *file, const char *text);
 /** Tell the terminal and the log, once. Any thread, once the last session has reported. */
 void ls__saves_tell(struct ls_server *server, const struct ls_burst *burst, struct saves *saves);
-
-/** "ok", "skipped", "failed", "first". */
-const char *ls__saves_outcome(enum ls_reload_outcome outcome);
 
 #endif

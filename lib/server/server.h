@@ -23,6 +23,7 @@ struct ls_save_report {
     /* to follow on the same line as it is: details, errors with excerpt and caret in lines of their own; "" = nothing
      * */
     const char *more;
+    const char *losses; /* what the run had made and edits have replaced (H49), in lines of their own; "" = nothing */
     enum { LS_SAVE_TAKEN, LS_SAVE_IDLE, LS_SAVE_FAILED } kind;
 };
 
@@ -55,7 +56,8 @@ struct ls_server_config {
     int64_t heartbeat_ms; /* silence after which a page gets `[]` and a ping (S6) */
     int64_t body_ms;      /* time for the body of a request, and more for what has come (P22a) */
     int64_t identity_ms;  /* an API identity ends that long after its last request (P25) */
-    /* on_report writes to where the log goes, so failures of a reload are not logged as well (H98) */
+    /* on_report writes to where the log goes, so failures and losses of a reload are not logged as well
+     * (H98) */
     bool reports_shown;
     void *report_ctx;
     /** A save was taken up. Any thread; must be short and must not call the server. May be NULL. */

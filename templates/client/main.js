@@ -7,7 +7,7 @@ import { startArrival } from './lsess-client/arrival.js';
 import { findWidget, store } from './lsess-client/bind.js';
 import { connection, findSession, openConnection, pagePath, renewToken, resume, suspend, tabToken } from './lsess-client/connection.js';
 import { dropRow } from './lsess-client/list.js';
-import { addStyle, showLoss, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { addStyle, showLoss, showLosses, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
 import { revealing, settle } from './lsess-client/reveal.js';
 import { debug, describe, duringFrame, flush, get, guard, idle, ofId, receiveDestroy, receiveError, receiveUpdate, report, reset, send, takeWritten, update } from './lsess-client/store.js';
 import { commitAll } from './lsess-client/value.js';
@@ -63,6 +63,7 @@ function takeUpdate({ properties: raw, ...data }) {
   }
   receiveUpdate({ ...data, properties });
   if (varId === 1 && ('reload-error' in properties || 'reload-detail' in properties)) showReloadErrors(get(1)?.properties ?? {});
+  if (varId === 1 && 'reload-losses' in properties) showLosses(properties['reload-losses']);
 }
 
 const place = () => pagePath() + location.search + location.hash;

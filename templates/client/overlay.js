@@ -1,6 +1,7 @@
 /**
  * What the client tells people on the page: the notice of a lost connection (F212), marks on elements whose variable has an error (F207, F208), and
- * over the page what is wrong with the site's files: failed Lua reloads (H99, H100) and viewdefs that cannot be used (F131).
+ * over the page what is wrong with the site's files: failed Lua reloads (H99, H100) and viewdefs that cannot be used (F131). What a save has
+ * replaced of the session's data (H49) is told in a card of its own.
  */
 import { report } from './store.js';
 
@@ -104,7 +105,11 @@ let session = '';
 /** @param {string} id */
 export function startOverlay(id) {
   session = id;
-  document.addEventListener('keydown', ({ key }) => key === 'Escape' && overlay.remove());
+  document.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape') return;
+    overlay.remove();
+    putLossesAway();
+  });
 }
 
 /** Viewdefs are mended by those who run the server at hand; others are not to be bothered with them. */
@@ -143,9 +148,13 @@ function draw() {
   document.documentElement.append(overlay);
 }
 
+/** @param {string} key @param {number} [line] */
+const placeButton = (key, line) =>
+  element('button', { className: 'place', title: 'Open in the editor', onclick: () => void openInEditor(key, line) }, line ? `${key}:${line}` : key);
+
 /** @param {Problem} problem */
 function section({ key, line, message, excerpt }) {
-  const place = element('button', { className: 'place', title: 'Open in the editor', onclick: () => void openInEditor(key, line) }, line ? `${key}:${line}` : key);
+  const place = placeButton(key, line);
   const source = excerpt?.trimEnd().split('\n').map((text) => element('span', { className: Number(text.match(/\d+/)) === line ? 'here' : '' }, text));
   return element('section', {}, ...(key ? [place] : []), element('pre', {}, message), ...(source ? [element('pre', { className: 'excerpt' }, ...source)] : []));
 }
@@ -155,4 +164,64 @@ async function openInEditor(key, line = 1) {
   const request = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ key, line }) };
   const answer = await fetch(`/api/open?session=${encodeURIComponent(session)}`, request).catch(String);
   if (typeof answer === 'string' || !answer.ok) report('the editor was not opened', typeof answer === 'string' ? answer : await answer.text());
+}
+
+// What the run had made and an edit has replaced. The server tells it for as long as the file is not saved again; here it stays until somebody has put it away.
+
+const CARD = `
+:host { all: initial; position: fixed; z-index: 2147483000; inset: 1rem 1rem auto auto; box-sizing: border-box; width: max-content; max-width: min(36rem, calc(100vw - 2rem));
+  max-height: 50vh; overflow: auto; padding: .8em 1.1em; border-radius: 6px; border-left: 4px solid #e0a100; background: #fffdf5; color: #1f2328; box-shadow: 0 4px 18px #0005;
+  font: 14px/1.5 system-ui, sans-serif; color-scheme: light }
+header { display: flex; flex-wrap: wrap; align-items: baseline; justify-content: space-between; gap: 0 1.5em }
+h1 { margin: 0; font-size: 1em }
+button { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-align: left; cursor: pointer }
+header button { color: #666c75 }
+.place { margin-top: .5em; color: #0a58ca; text-decoration: underline; font-family: monospace; overflow-wrap: anywhere }
+ul { margin: .2em 0 0; padding-left: 1.2em; overflow-wrap: anywhere }
+@media (prefers-color-scheme: dark) {
+  :host { background: #26241d; color: #e7e7ea; color-scheme: dark }
+  header button { color: #a9a9b2 }
+  .place { color: #8ab4ff }
+}`;
+const SEEN = 'ui-losses-seen';
+const LOSSES_SHOWN = 16;
+
+/** @type {Loss[]} */
+let losses = [];
+let card = element('div', {});
+let seen = 0; // time of the newest that has been put away; of a page whose browser keeps nothing, until it is loaded again
+
+/** Takes the property of variable 1 that tells what gave way to edits (H49). @param {string} json */
+export function showLosses(json) {
+  try {
+    seen ||= Number(sessionStorage.getItem(SEEN));
+  } catch { /* the browser keeps nothing */ }
+  /** @type {Loss[]} */
+  const told = json ? JSON.parse(json) : [];
+  const fresh = told.filter((loss) => loss.time > seen && !losses.some((old) => old.time === loss.time && old.key === loss.key && old.text === loss.text));
+  if (!fresh.length) return;
+  losses = [...losses, ...fresh].slice(-LOSSES_SHOWN);
+  card.remove();
+  card = element('div', { id: 'ui-losses', role: 'status' });
+  card.attachShadow({ mode: 'open' }).append(
+    element('style', {}, CARD),
+    element('header', {},
+      element('h1', {}, 'A save replaced data of this session'),
+      element('button', { onclick: putLossesAway }, 'Put away (Esc)')),
+    ...[...new Set(losses.map(({ key }) => key))].flatMap((file) => [
+      placeButton(file),
+      element('ul', {}, ...losses.filter(({ key }) => key === file).map(({ text }) => element('li', {}, text))),
+    ]),
+  );
+  document.documentElement.append(card);
+}
+
+function putLossesAway() {
+  if (!card.isConnected) return;
+  card.remove();
+  seen = Math.max(...losses.map(({ time }) => time));
+  losses = [];
+  try {
+    sessionStorage.setItem(SEEN, String(seen));
+  } catch { /* they come back with the next load */ }
 }

@@ -100,6 +100,14 @@ interface Kept {
   clicks: Element[];
 }
 
+/** What of the session's data gave way to an edit of the file (H49). */
+interface Loss {
+  key: string;
+  text: string;
+  /** Of the save; greater in later ones. */
+  time: number;
+}
+
 /** An error in a file of the site (H100). */
 interface Problem {
   key: string;

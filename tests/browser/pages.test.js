@@ -74,6 +74,78 @@ pageTest('H99, F215: after a reconnect the overlay shows what is wrong now', asy
   await overlay.waitFor({ state: 'detached' });
 });
 
+const losing = (...losses) => update(1, undefined, { 'reload-losses:high': losses.length ? JSON.stringify(losses) : '' });
+const ROWS = { key: 'lua/store.lua', text: '3 run-time rows of "items" gave way to your edit', time: Date.UTC(2026, 0, 1) };
+const LIMIT = { key: 'lua/config.lua', text: 'the run’s value of "limit" gave way to your edit', time: ROWS.time + 1 };
+
+pageTest('H49: what gave way to an edit is named until it is put away, and not again', async (fixture) => {
+  const { server, page, until } = fixture;
+  model(server, { name: 'North' });
+  server.page = await template('pages/index.html');
+  await open({ server, page }, SITE);
+  await page.locator('.i').focus();
+  server.send(losing(ROWS));
+  const card = page.locator('#ui-losses');
+  await card.getByText('3 run-time rows of "items"').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'i', 'the focus stays');
+  await card.getByText('lua/store.lua').click();
+  await until('the request to open', () => server.posted.length);
+  assert.deepEqual(server.posted, [{ url: `/api/open?session=${SESSION}`, body: { key: 'lua/store.lua', line: 1 } }]);
+  server.send(losing(ROWS, { ...ROWS, text: '<b>the key</b> "last" gave way to your edit' }, LIMIT));
+  await card.getByText('<b>the key</b>').waitFor();
+  assert.deepEqual(await card.locator('.place').allTextContents(), ['lua/store.lua', 'lua/config.lua']);
+  assert.equal(await card.locator('li').count(), 3);
+  // the file has been saved again: who comes later hears nothing, who is here has not read it yet
+  server.send(losing(), update(1, undefined, { other: '1' }));
+  await page.waitForFunction(() => window.uiStore.get(1).properties.other);
+  assert.equal(await card.locator('li').count(), 3);
+  await page.keyboard.press('Escape');
+  await card.waitFor({ state: 'detached' });
+  server.send(losing(ROWS, LIMIT), update(1, undefined, { other: '2' }));
+  await page.waitForFunction(() => window.uiStore.get(1).properties.other === '2');
+  assert.equal(await card.count(), 0);
+  server.send(losing({ ...ROWS, time: LIMIT.time + 1 }));
+  await card.getByText('3 run-time rows of "items"').waitFor();
+  await card.getByText('Put away').click();
+  await card.waitFor({ state: 'detached' });
+});
+
+pageTest('H49: what has been put away stays so when the page is loaded again', async ({ server, page }) => {
+  await open({ server, page }, SITE, 'App', { 'reload-losses': JSON.stringify([ROWS, LIMIT]) });
+  const card = page.locator('#ui-losses');
+  await card.getByText('"limit"').waitFor();
+  await card.getByText('Put away').click();
+  await page.reload();
+  const later = { ...LIMIT, text: 'something new', time: LIMIT.time + 1 };
+  await server.show(SITE, 'App', { 'reload-losses': JSON.stringify([ROWS, LIMIT, later]) });
+  await card.getByText('something new').waitFor();
+  assert.equal(await card.locator('li').count(), 1);
+});
+
+pageTest('H49: what gave way, in light and dark and on a narrow page', async ({ server, page }) => {
+  model(server, { name: 'North' });
+  server.page = await template('pages/index.html');
+  await open({ server, page }, SITE);
+  server.send(losing(ROWS, { ...ROWS, text: 'the run’s value of "filters.open" gave way to your edit' }, LIMIT));
+  const card = page.locator('#ui-losses');
+  await card.getByText('"limit"').waitFor();
+  const size = page.viewportSize();
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await shot(page, `losses-${colorScheme}`);
+    const [background, color] = await card.evaluate((node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]);
+    const light = (/** @type {string} */ css) => Number(css.match(/\d+/)[0]) > 127;
+    assert.deepEqual([light(background), light(color)], colorScheme === 'light' ? [true, false] : [false, true]);
+  }
+  await page.setViewportSize({ width: 320, height: 560 });
+  await shot(page, 'losses-narrow');
+  const box = await card.boundingBox();
+  assert.ok(box.x >= 0 && box.x + box.width <= 320, JSON.stringify(box));
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320);
+  await page.emulateMedia({ colorScheme: null });
+  await page.setViewportSize(size);
+});
+
 pageTest('F131: a viewdef that cannot be used is shown until it can', async ({ server, page }) => {
   await open({ server, page }, SITE);
   server.send(viewdefsOf({ 'Ship.DEFAULT': '<template></template><b>beside</b>' }));
