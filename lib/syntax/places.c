@@ -1,0 +1,587 @@
+/* Two readings of a file become one tree of places, each with what gives it in either text; then the tree is judged.
+ *
+ *   collect  (places_collect.c) the statements of each text, in order: what they give, and where
+ *   expand   constructors become children, but where both texts have the same ones
+ *   judge    from the roots down: what gives a place is the same, differs, or cannot be told
+ *   uses     to a fixpoint: the same givers, of which one names data that is edited
+ *   within   from the leaves up */
+#include "syntax/places_internal.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+
+/* What uses what uses something edited, against the order of the text. */
+enum { MOST_ROUNDS = 50 };
+
+/* --- the tree --- */
+
+static uint64_t key_hash(const struct ls_place_key *key)
+{
+    uint64_t bits = 0;
+    switch (key->kind) {
+    case LS_KEY_STRING: bits = ls_hash(key->string.text, key->string.len); break;
+    case LS_KEY_INTEGER: bits = (uint64_t)key->integer; break;
+    case LS_KEY_FLOAT: memcpy(&bits, &key->number, sizeof bits); break;
+    case LS_KEY_BOOLEAN: bits = key->boolean; break;
+    case LS_KEY_METATABLE: break;
+    }
+    return ls__mix(key->kind + 1, bits);
+}
+
+static bool same_key(const struct ls_place_key *a, const struct ls_place_key *b)
+{
+    if (a->kind != b->kind) return false;
+    switch (a->kind) {
+    case LS_KEY_STRING: return a->string.len == b->string.len && !memcmp(a->string.text, b->string.text, a->string.len);
+    case LS_KEY_INTEGER: return a->integer == b->integer;
+    case LS_KEY_FLOAT: return a->number == b->number;
+    case LS_KEY_BOOLEAN: return a->boolean == b->boolean;
+    default: return true;
+    }
+}
+
+/* Where the child is, or belongs, in the table of all nodes. */
+static struct ls__node **slot_of(const struct ls_places *places, const struct ls__node *above,
+                                 const struct ls_place_key *key, uint64_t hash)
+{
+    for (uint64_t at = hash ^ (hash >> 31);; at++) {
+        struct ls__node **slot = &places->slots[at & (places->slot_count - 1)];
+        if (!*slot || ((*slot)->hash == hash && (*slot)->above == above && same_key(&(*slot)->place.key, key)))
+            return slot;
+    }
+}
+
+static uint64_t child_hash(const struct ls__node *above, const struct ls_place_key *key)
+{
+    return ls__mix(key_hash(key), above->hash + 1);
+}
+
+struct ls__node *ls__node_find(const struct ls_places *places, const struct ls__node *above,
+                               const struct ls_place_key *key)
+{
+    return *slot_of(places, above, key, child_hash(above, key));
+}
+
+static bool grow(struct ls_places *places)
+{
+    struct ls__node **old = places->slots;
+    size_t count = places->slot_count;
+    struct ls__node **slots = ls_array(count * 2, sizeof(struct ls__node *));
+    if (!slots) return false;
+    places->slots = slots;
+    places->slot_count = count * 2;
+    for (size_t i = 0; i < count; i++)
+        if (old[i]) *slot_of(places, old[i]->above, &old[i]->place.key, old[i]->hash) = old[i];
+    ls_free(old);
+    return true;
+}
+
+void *ls__places_take(struct ls_places *places, size_t size)
+{
+    void *piece = ls__pool_take(&places->pool, 1, size);
+    if (!piece) places->failed = true;
+    return piece;
+}
+
+struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above, const struct ls_place_key *key)
+{
+    uint64_t hash = child_hash(above, key);
+    struct ls__node **slot = slot_of(places, above, key, hash), *node = *slot;
+    if (node) return node;
+    if (places->node_count * 2 >= places->slot_count && !grow(places)) places->failed = true;
+    node = places->failed ? NULL : ls__places_take(places, sizeof *node);
+    if (!node) return &places->spare;
+    slot = slot_of(places, above, key, hash);
+    *slot = node;
+    node->hash = hash;
+    node->above = above;
+    node->place.key = *key;
+    node->place.kind = above->place.kind;
+    node->place.parent = above->above ? &above->place : NULL;
+    *(above->last ? &above->last->place.next : &above->place.first) = &node->place;
+    above->last = node;
+    *(places->last ? &places->last->following : &places->nodes) = node;
+    places->last = node;
+    places->node_count++;
+    return node;
+}
+
+void ls__node_give(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver)
+{
+    struct ls__side *side = &node->side[places->now];
+    struct ls__giver *kept = ls__places_take(places, sizeof *kept);
+    if (!kept) return;
+    *kept = *giver;
+    kept->next = NULL;
+    *(side->last ? &side->last->next : &side->givers) = kept;
+    side->last = kept;
+    const uint64_t header = giver->header ? giver->header->hash : 0;
+    const uint64_t full = giver->expr && giver->expr->kind != LS_EXPR_NIL ? giver->expr->hash : 5;
+    const uint64_t part = ls__mix(ls__mix(full, giver->nth), header);
+    side->full = ls__mix(side->full, part);
+    if (giver->stated) side->stated = ls__mix(side->stated, part);
+    const bool constant = !giver->expr || giver->expr->kind < LS_EXPR_VARARG;
+    const uint64_t frame = constant ? full : ls__frame(giver->expr);
+    side->frame = ls__mix(side->frame, ls__mix(ls__mix(frame, giver->nth), header));
+    if (constant) {
+        side->plain++;
+    } else {
+        side->functions += giver->expr->kind == LS_EXPR_FUNCTION;
+        side->tables += ls__has_constructor(giver->expr);
+        side->bare += ls__is_bare(giver->expr);
+        side->plain += ls__is_plain(giver->expr);
+        side->parts |= side->tables > 0 || ls__made_of(giver->expr) != giver->expr;
+    }
+    side->count++;
+}
+
+/* --- constructors become children --- */
+
+struct expansion {
+    struct ls_places *places;
+    struct ls__node *node;
+    struct ls__header *header;
+};
+
+/* A field that is a name is what the name means. */
+static void give_field(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver)
+{
+    bool exact = false;
+    ls__node_give(places, node, giver);
+    struct ls__side *side = &node->side[places->now];
+    struct ls__node *other = NULL;
+    if (side->count == 1 && giver->expr->kind >= LS_EXPR_NAME && ls__is_chain(giver->expr))
+        other = ls__node_named(places, places->now, giver->expr, &exact);
+    side->alias = exact && other != node ? other : NULL;
+}
+
+static void expand_part(void *ctx, const struct ls_syntax_expr *part, bool meta)
+{
+    const struct expansion *e = ctx;
+    struct ls__giver giver = {.expr = part, .header = e->header};
+    struct ls_place_key key = {.kind = LS_KEY_METATABLE};
+    if (meta) {
+        give_field(e->places, ls__node_child(e->places, e->node, &key), &giver);
+        return;
+    }
+    int64_t index = 0;
+    for (const struct ls_syntax_expr *value = part->list; value; value = value->next) {
+        giver.expr = value;
+        struct ls__side *side = &e->node->side[e->places->now];
+        if (!value->key) {
+            key = (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = ++index};
+            if (!value->next && (value->kind == LS_EXPR_CALL || value->kind == LS_EXPR_VARARG))
+                side->open = ls__mix(side->open, value->hash); /* further ones */
+        } else if (!ls__constant_key(value->key, &key)) {
+            side->open = ls__mix(side->open, ls__mix(value->key->hash, value->hash));
+            continue;
+        }
+        give_field(e->places, ls__node_child(e->places, e->node, &key), &giver);
+    }
+}
+
+static void expand(struct ls_places *places, struct ls__node *node)
+{
+    node->expanded = true;
+    for (places->now = 0; places->now < 2; places->now++)
+        for (const struct ls__giver *giver = node->side[places->now].givers; giver; giver = giver->next)
+            ls__each_part(giver->expr, expand_part, &(struct expansion){places, node, giver->header});
+}
+
+static bool has_parts(const struct ls__node *node)
+{
+    return node->side[0].parts || node->side[1].parts;
+}
+
+static bool is_given(const struct ls__node *node)
+{
+    return node->side[0].givers || node->side[1].givers;
+}
+
+static bool each_bare(const struct ls__node *node)
+{
+    return node->side[0].bare == node->side[0].count && node->side[1].bare == node->side[1].count;
+}
+
+/* Do function bodies give something below, differently? Then it counts whether a constructor gives it. */
+static bool bodies_differ(const struct ls__node *node)
+{
+    for (const struct ls_place *place = node->place.first; place; place = place->next) {
+        const struct ls__node *child = (const struct ls__node *)place;
+        if (!is_given(child) && child->side[0].body != child->side[1].body) return true;
+    }
+    return false;
+}
+
+/* Children come behind their place in the list, so one walk meets those of children too. */
+static void expand_different(struct ls_places *places, struct ls__node *node)
+{
+    for (; node && !places->failed; node = node->following) {
+        const struct ls__side *old = &node->side[0], *new = &node->side[1];
+        node->shaken = old->open != new->open || (node->above->shaken && each_bare(node));
+        if (!node->expanded && has_parts(node) && (old->full != new->full || node->shaken || bodies_differ(node)))
+            expand(places, node);
+    }
+}
+
+/* What a name stands for must tell what gives it. */
+static void expand_named(struct ls_places *places)
+{
+    for (struct ls__node *node = places->nodes; node && !places->failed; node = node->following) {
+        struct ls__node *other = node->side[1].alias;
+        if (other && !is_given(other) && other->above && !other->above->expanded && has_parts(other->above))
+            expand(places, other->above);
+    }
+}
+
+/* --- judging --- */
+
+static enum ls_edit stronger(enum ls_edit a, enum ls_edit b)
+{
+    return a > b ? a : b;
+}
+
+/* Above comes first. */
+static void judge(struct ls__node *node)
+{
+    const struct ls__side *old = &node->side[0], *new = &node->side[1];
+    struct ls_place *place = &node->place;
+    const bool given = is_given(node), open_same = old->open == new->open,
+               bodies_same = open_same && old->body_open == new->body_open;
+    const bool body = !given && (old->body || new->body);
+    place->before = given ? old->count > 0 : old->body != 0;
+    place->now = given ? new->count > 0 : new->body != 0;
+    place->table = given && (!old->count || old->tables == old->count) && (!new->count || new->tables == new->count);
+    place->function =
+        given && (!old->count || old->functions == old->count) && (!new->count || new->functions == new->count);
+    if (given) {
+        bool same = old->frame == new->frame;
+        place->edit = same ? LS_EDIT_NONE : LS_EDIT_EDITED;
+        place->rest = !same                                                                    ? LS_EDIT_EDITED
+                      : bodies_same && (old->open || old->body_open || old->full == new->full) ? LS_EDIT_NONE
+                                                                                               : LS_EDIT_UNKNOWN;
+        if (node->above->shaken && !place->function) {
+            if (same && old->plain == old->count && new->plain == new->count) place->edit = LS_EDIT_UNKNOWN;
+            if (each_bare(node)) place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
+        }
+    } else {
+        place->edit = place->rest =
+            body ? old->body == new->body ? LS_EDIT_NONE : LS_EDIT_UNKNOWN : node->above->place.rest;
+        if (!bodies_same) place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
+        if (node->above->shaken) place->edit = place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
+    }
+}
+
+/* --- uses --- */
+
+/* From here on what names the place, or one above it, uses something edited. */
+static void mark_edited(struct ls__node *node)
+{
+    if (!is_given(node) || node->place.function) return;
+    if (node->place.edit != LS_EDIT_EDITED && node->place.edit != LS_EDIT_USES) return;
+    for (; node && !node->dirty; node = node->above)
+        node->dirty = true;
+}
+
+/* Does what is named stand for data that is edited? */
+static bool names_edited(struct ls_places *places, const struct ls__node *user, const struct ls_syntax_expr *chain,
+                         bool itself_only)
+{
+    bool exact;
+    struct ls__node *node = ls__node_named(places, 1, chain, &exact);
+    if (!node || node == user) return false;
+    if (!exact) return node->place.rest == LS_EDIT_EDITED && !node->place.function;
+    if (itself_only)
+        return !node->place.function && is_given(node) &&
+               (node->place.edit == LS_EDIT_EDITED || node->place.edit == LS_EDIT_USES);
+    return node->dirty && !node->place.function;
+}
+
+static bool range_uses(struct ls_places *places, const struct ls__node *user, uint32_t start, uint32_t end)
+{
+    const struct ls_syntax *syntax = places->text[1];
+    for (unsigned i = ls__first_mention(syntax, start); i < syntax->mention_count; i++) {
+        const struct ls_syntax_mention *mention = &syntax->mentions[i];
+        if (mention->expr->end > end) break;
+        if (ls__mention_runs(syntax, mention) && names_edited(places, user, mention->expr, false)) return true;
+    }
+    return false;
+}
+
+static bool header_uses(struct ls_places *places, const struct ls__node *user, struct ls__header *header)
+{
+    for (; header; header = header->around) {
+        if (header->round != places->round) {
+            header->round = places->round;
+            for (const struct ls_syntax_expr *expr = header->list; expr && !header->uses; expr = expr->next)
+                header->uses = range_uses(places, user, expr->start, expr->end);
+        }
+        if (header->uses) return true;
+    }
+    return false;
+}
+
+struct inside {
+    struct ls_places *places;
+    const struct ls__node *user;
+    bool uses;
+};
+
+static void see_inside(void *ctx, const struct ls_syntax_expr *part, bool meta)
+{
+    struct inside *inside = ctx;
+    (void)meta;
+    inside->uses = inside->uses || range_uses(inside->places, inside->user, part->start, part->end);
+}
+
+/* Does a field of a constructor that is no child yet use something edited? */
+static bool fields_use(struct ls_places *places, const struct ls__node *node)
+{
+    struct inside inside = {places, node, false};
+    for (const struct ls__giver *giver = node->side[1].givers; giver; giver = giver->next)
+        ls__each_part(giver->expr, see_inside, &inside);
+    return inside.uses;
+}
+
+struct skip {
+    struct ls_syntax_expr const *parts[16];
+    unsigned count;
+};
+
+static void collect_part(void *ctx, const struct ls_syntax_expr *part, bool meta)
+{
+    struct skip *skip = ctx;
+    (void)meta;
+    if (skip->count < 16) skip->parts[skip->count++] = part;
+}
+
+static bool giver_uses(struct ls_places *places, const struct ls__node *user, const struct ls__giver *giver)
+{
+    const struct ls_syntax_expr *expr = giver->expr;
+    const struct ls_syntax *syntax = places->text[1];
+    struct skip skip = {.count = 0};
+    if (header_uses(places, user, giver->header)) return true;
+    if (!expr || expr->kind == LS_EXPR_FUNCTION) return false;
+    if (ls__is_chain(expr)) return names_edited(places, user, expr, true);
+    ls__each_part(expr, collect_part, &skip);
+    for (unsigned i = ls__first_mention(syntax, expr->start); i < syntax->mention_count; i++) {
+        const struct ls_syntax_mention *mention = &syntax->mentions[i];
+        bool skipped = !ls__mention_runs(syntax, mention);
+        if (mention->expr->end > expr->end) break;
+        for (unsigned k = 0; k < skip.count && !skipped; k++)
+            skipped = mention->expr->start >= skip.parts[k]->start && mention->expr->end <= skip.parts[k]->end;
+        if (!skipped && names_edited(places, user, mention->expr, false)) return true;
+    }
+    return false;
+}
+
+/* The children of constructors that are the same in both texts. */
+static void expand_same(struct ls_places *places, struct ls__node *node)
+{
+    struct ls__node *last = places->last;
+    expand(places, node);
+    expand_different(places, last->following);
+    for (struct ls_place *child = node->place.first; child; child = child->next) {
+        judge((struct ls__node *)child);
+        mark_edited((struct ls__node *)child);
+    }
+    for (struct ls__node *made = last->following; made; made = made->following)
+        judge(made);
+}
+
+/* One round; did it find anything? */
+static bool find_users(struct ls_places *places)
+{
+    bool found = false;
+    places->round++;
+    for (struct ls__node *node = places->nodes; node && !places->failed; node = node->following) {
+        const struct ls__side *side = &node->side[1];
+        if (!side->givers || !node->side[0].givers) continue;
+        if (!node->expanded && has_parts(node) && fields_use(places, node)) {
+            expand_same(places, node);
+            found = true;
+        }
+        if (node->place.edit != LS_EDIT_NONE || node->place.function) continue;
+        bool uses = false;
+        for (const struct ls__giver *giver = side->givers; giver && !uses; giver = giver->next)
+            uses = giver_uses(places, node, giver);
+        if (!uses) continue;
+        node->place.edit = LS_EDIT_USES;
+        if (side->bare + side->plain != side->count) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
+        mark_edited(node);
+        found = true;
+    }
+    return found;
+}
+
+/* --- the result --- */
+
+/* Strongest edits and hashes, from the leaves up: children stand behind the places above. */
+static void finish(struct ls_places *places)
+{
+    struct ls__node **order = ls_array(places->node_count + 1, sizeof(struct ls__node *));
+    size_t count = 0;
+    if (!order) {
+        places->failed = true;
+        return;
+    }
+    for (struct ls__node *node = places->nodes; node; node = node->following)
+        order[count++] = node;
+    while (count-- > 0) {
+        struct ls__node *node = order[count];
+        struct ls_place *place = &node->place;
+        place->within = stronger(place->within, stronger(place->edit, place->rest));
+        if (place->parent && place->parent->within < place->within) place->parent->within = place->within;
+        for (int i = 0; i < 2; i++) {
+            struct ls__side *side = &node->side[i];
+            uint64_t *given = i ? &place->given_now : &place->given_before;
+            if (i ? place->now : place->before)
+                *given = ls__mix(ls__mix(side->full, side->open), (side->full ? 0 : side->body) + side->below) | 1;
+            if (!place->function && (side->stated || side->below || side->open))
+                node->above->side[i].below +=
+                    ls__mix(ls__mix(node->hash, side->stated), side->below + ls__mix(side->open, 11));
+        }
+    }
+    ls_free(order);
+}
+
+struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct ls_syntax *now)
+{
+    struct ls_places *places = ls_zalloc(sizeof *places);
+    if (!places) return NULL;
+    places->text[0] = before;
+    places->text[1] = now;
+    places->slot_count = places->binding_room = 256;
+    places->slots = ls_array(places->slot_count, sizeof(struct ls__node *));
+    places->bindings = ls_array(places->binding_room, sizeof *places->bindings);
+    places->failed = !places->slots || !places->bindings;
+    places->spare.above = &places->tops[LS__OTHERS];
+    for (unsigned i = 0; i < LS__TOPS; i++) {
+        places->tops[i].hash = i;
+        places->tops[i].place.kind = (enum ls_place_kind)i;
+    }
+    for (places->now = 0; places->now < 2 && !places->failed; places->now++)
+        ls__collect(places);
+    for (unsigned i = 0; i < LS__TOPS; i++)
+        places->tops[i].shaken = before && places->tops[i].side[0].open != places->tops[i].side[1].open;
+    expand_named(places);
+    if (before) expand_different(places, places->nodes);
+    for (struct ls__node *node = places->nodes; node; node = node->following) {
+        judge(node);
+        if (!before) node->place.edit = node->place.rest = LS_EDIT_NONE;
+        mark_edited(node);
+    }
+    for (int round = 0; round < MOST_ROUNDS && before && !places->failed && find_users(places);)
+        round++;
+    if (!places->failed) finish(places);
+    if (!places->failed) return places;
+    ls_places_free(places);
+    return NULL;
+}
+
+void ls_places_free(struct ls_places *places)
+{
+    if (!places) return;
+    ls__pool_release(&places->pool);
+    ls_free(places->slots);
+    ls_free(places->bindings);
+    ls_free(places);
+}
+
+bool ls_places_same(const struct ls_places *places)
+{
+    return !places->text[0] || places->text[0]->hash == places->text[1]->hash;
+}
+
+/* The place that is meant: a table that another name stands for in both texts is that one. */
+static const struct ls_place *meant(const struct ls__node *node)
+{
+    if (!node) return NULL;
+    for (int hops = 0; hops < 20 && node->place.edit == LS_EDIT_NONE; hops++) {
+        const struct ls__node *other = node->side[1].alias;
+        if (!other || (node->side[0].givers && node->side[0].alias != other)) break;
+        const struct ls__side *side = &other->side[1];
+        if (!is_given(other) || other->place.function ||
+            (!other->place.table && !other->place.first && side->plain == side->count))
+            break;
+        node = other;
+    }
+    return &node->place;
+}
+
+const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_place_kind kind, const char *name,
+                                      size_t len)
+{
+    struct ls_place_key key = {.kind = LS_KEY_STRING, .string = {name, (uint32_t)len}};
+    if (kind == LS_PLACE_GLOBAL && !name) return &places->tops[kind].place;
+    if (kind == LS_PLACE_VALUE) key.string = (struct ls_syntax_string){"", 0};
+    return meant(ls__node_find(places, &places->tops[kind], &key));
+}
+
+const struct ls_place *ls_place_child(const struct ls_places *places, const struct ls_place *place,
+                                      const struct ls_place_key *key)
+{
+    struct ls_place_key whole = *key;
+    if (key->kind == LS_KEY_FLOAT && key->number >= -0x1p63 && key->number < 0x1p63 &&
+        (double)(int64_t)key->number == key->number)
+        whole = (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = (int64_t)key->number};
+    return meant(ls__node_find(places, (const struct ls__node *)place, &whole));
+}
+
+const struct ls_place *ls_places_first(const struct ls_places *places, enum ls_place_kind kind)
+{
+    return places->tops[kind].place.first;
+}
+
+static bool is_identifier(const struct ls_syntax_string *string)
+{
+    for (uint32_t i = 0; i < string->len; i++)
+        if (!ls_is_word(string->text[i])) return false;
+    return string->len > 0 && (string->text[0] < '0' || string->text[0] > '9');
+}
+
+static void name_key(const struct ls_place_key *key, bool first, struct ls_buf *out)
+{
+    switch (key->kind) {
+    case LS_KEY_STRING:
+        if (first || is_identifier(&key->string)) {
+            if (!first) ls_buf_char(out, '.');
+            ls_buf_add(out, key->string.text, key->string.len);
+        } else {
+            ls_buf_str(out, "[\"");
+            ls_buf_add(out, key->string.text, key->string.len);
+            ls_buf_str(out, "\"]");
+        }
+        break;
+    case LS_KEY_INTEGER: ls_buf_printf(out, "[%lld]", (long long)key->integer); break;
+    case LS_KEY_FLOAT: ls_buf_printf(out, "[%.14g]", key->number); break;
+    case LS_KEY_BOOLEAN: ls_buf_str(out, key->boolean ? "[true]" : "[false]"); break;
+    case LS_KEY_METATABLE: ls_buf_char(out, ')'); break; /* of what is opened before */
+    }
+}
+
+void ls_place_name(const struct ls_place *place, struct ls_buf *out)
+{
+    enum { MOST_KEYS = 32 };
+    const struct ls_place *path[MOST_KEYS];
+    size_t count = 0;
+    bool first = true;
+    if (!place->parent && place->kind == LS_PLACE_VALUE) {
+        ls_buf_str(out, "return");
+        return;
+    }
+    for (; place && count < MOST_KEYS; place = place->parent)
+        path[count++] = place;
+    if (place) ls_buf_str(out, "…");
+    for (size_t i = 0; i < count; i++)
+        if (path[i]->key.kind == LS_KEY_METATABLE) ls_buf_str(out, "getmetatable(");
+    for (; count > 0; count--) {
+        const struct ls_place *at = path[count - 1];
+        bool value = !at->parent && at->kind == LS_PLACE_VALUE, meta = at->key.kind == LS_KEY_METATABLE;
+        if (meta && first) ls_buf_str(out, at->kind == LS_PLACE_GLOBAL ? "_G" : "return");
+        if (!value) name_key(&at->key, first, out);
+        first = first && value;
+    }
+}

@@ -1,0 +1,455 @@
+/* What a text says, statement by statement: which place each gives, and how. Names are resolved by scope, through
+ * variables and places that are given by nothing but another place's name. */
+#include "syntax/places_internal.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+
+enum {
+    LONGEST_CHAIN = 64, /* keys of a place that are looked at */
+    MOST_HOPS = 20,     /* from name to name that stands for it */
+    MOST_OF_LOOP = 64,  /* places in a loop's header that what its variable is done to is done to */
+};
+
+/* --- variables --- */
+
+static struct ls__binding *binding_of(const struct ls_places *places, const struct ls_syntax_variable *variable)
+{
+    for (uint64_t at = ls__mix(1, (uintptr_t)variable);; at++) {
+        struct ls__binding *binding = &places->bindings[at & (places->binding_room - 1)];
+        if (!binding->variable || binding->variable == variable) return binding;
+    }
+}
+
+static void bind(struct ls_places *places, const struct ls_syntax_variable *variable, struct ls__node *node)
+{
+    if (places->binding_count * 2 >= places->binding_room) {
+        struct ls__binding *old = places->bindings, *more = ls_array(places->binding_room * 2, sizeof *more);
+        size_t room = places->binding_room;
+        if (!more) {
+            places->failed = true;
+            return;
+        }
+        places->bindings = more;
+        places->binding_room = room * 2;
+        for (size_t i = 0; i < room; i++)
+            if (old[i].variable) *binding_of(places, old[i].variable) = old[i];
+        ls_free(old);
+    }
+    struct ls__binding *binding = binding_of(places, variable);
+    places->binding_count += !binding->variable;
+    *binding = (struct ls__binding){variable, node};
+}
+
+static struct ls__node *named_child(struct ls_places *places, struct ls__node *above, struct ls_syntax_string name)
+{
+    return ls__node_child(places, above, &(struct ls_place_key){.kind = LS_KEY_STRING, .string = name});
+}
+
+/* The node of a variable that is declared in code that runs at loading: a root, or one known by its name and how many
+ * of that name came before. */
+static struct ls__node *declare(struct ls_places *places, const struct ls_syntax_variable *variable)
+{
+    struct ls__node *node;
+    if (variable->once) {
+        node = named_child(places, &places->tops[LS_PLACE_LOCAL], variable->name);
+    } else {
+        struct ls__node *count = named_child(places, &places->tops[LS__COUNTS], variable->name);
+        struct ls_place_key key = {.kind = LS_KEY_INTEGER, .integer = ++count->side[places->now].count};
+        node = ls__node_child(places, named_child(places, &places->tops[LS__OTHERS], variable->name), &key);
+    }
+    bind(places, variable, node);
+    return node;
+}
+
+/* --- names --- */
+
+static bool is_name(const struct ls_syntax_expr *expr, const char *name)
+{
+    return !expr->variable && expr->string.len == strlen(name) && !memcmp(expr->string.text, name, expr->string.len);
+}
+
+/* How a name is followed. */
+struct walk {
+    struct ls_places *places;
+    int side;
+    bool make;    /* nodes that are not there */
+    bool through; /* a place that is given by another's name is that other one, at the end of the chain too */
+    bool exact;   /* out: the chain was followed to its end */
+    unsigned hops;
+};
+
+static struct ls__node *follow(struct walk *walk, const struct ls_syntax_expr *expr);
+
+static struct ls__node *past_aliases(const struct walk *walk, struct ls__node *node)
+{
+    for (int i = 0; i < MOST_HOPS && node->side[walk->side].alias; i++)
+        node = node->side[walk->side].alias;
+    return node;
+}
+
+static struct ls__node *follow_name(struct walk *walk, const struct ls_syntax_expr *name)
+{
+    struct ls_places *places = walk->places;
+    const struct ls_syntax_variable *variable = name->variable;
+    if (!variable) {
+        struct ls__node *globals = &places->tops[LS_PLACE_GLOBAL];
+        struct ls_place_key key = {.kind = LS_KEY_STRING, .string = name->string};
+        if (is_name(name, "_G") || is_name(name, "_ENV")) return globals;
+        return walk->make ? ls__node_child(places, globals, &key) : ls__node_find(places, globals, &key);
+    }
+    struct ls__node *node = binding_of(places, variable)->node;
+    if (node || variable->assigned || !variable->value || !variable->stat || variable->stat->kind != LS_STAT_LOCAL ||
+        !ls__is_chain(variable->value) || walk->hops++ >= MOST_HOPS)
+        return node;
+    bool through = walk->through;
+    walk->through = true; /* `local list = M.list` in a function */
+    node = follow(walk, variable->value);
+    walk->through = through;
+    return walk->exact ? node : NULL;
+}
+
+static struct ls__node *follow(struct walk *walk, const struct ls_syntax_expr *expr)
+{
+    const struct ls_syntax_expr *keys[LONGEST_CHAIN];
+    size_t count = 0;
+    for (; expr->kind == LS_EXPR_INDEX; expr = expr->left)
+        keys[count++ % LONGEST_CHAIN] = expr->right;
+    walk->exact = true;
+    struct ls__node *node = expr->kind == LS_EXPR_NAME ? follow_name(walk, expr) : NULL;
+    if (!node) return NULL;
+    size_t least = count > LONGEST_CHAIN ? count - LONGEST_CHAIN : 0;
+    for (walk->exact = least == 0; count > least; count--) {
+        struct ls_place_key key;
+        node = past_aliases(walk, node);
+        bool constant = ls__constant_key(keys[(count - 1) % LONGEST_CHAIN], &key);
+        struct ls__node *child = !constant    ? NULL
+                                 : walk->make ? ls__node_child(walk->places, node, &key)
+                                              : ls__node_find(walk->places, node, &key);
+        if (!child) {
+            walk->exact = false;
+            return node;
+        }
+        node = child;
+    }
+    return walk->through || !walk->exact ? past_aliases(walk, node) : node;
+}
+
+struct ls__node *ls__node_named(struct ls_places *places, int side, const struct ls_syntax_expr *expr, bool *exact)
+{
+    struct walk walk = {.places = places, .side = side};
+    struct ls__node *node = follow(&walk, expr);
+    *exact = walk.exact;
+    return node;
+}
+
+/* --- givers --- */
+
+/* As `expr`, which names a place or a key below one that is not constant: *exact tells. */
+static struct ls__node *node_of(struct ls_places *places, const struct ls_syntax_expr *expr, bool through, bool *exact)
+{
+    struct walk walk = {.places = places, .side = places->now, .make = true, .through = through};
+    struct ls__node *node = follow(&walk, expr);
+    *exact = walk.exact;
+    return node;
+}
+
+static void give(struct ls_places *places, struct ls__node *node, struct ls__giver giver);
+
+/* Once is enough for a place that a name means: whoever names it gives it a metatable too. */
+static void give_metatable(struct ls_places *places, const struct ls_syntax_expr *object,
+                           const struct ls_syntax_expr *meta, struct ls__header *header)
+{
+    bool exact;
+    struct ls__node *node = node_of(places, object, true, &exact);
+    struct ls_place_key key = {.kind = LS_KEY_METATABLE};
+    if (node && exact)
+        give(places, ls__node_child(places, node, &key), (struct ls__giver){.expr = meta, .header = header});
+}
+
+/* `prototype("Ship", { … })` */
+static void give_made(struct ls_places *places, struct ls__giver giver)
+{
+    const struct ls_syntax_expr *expr = giver.expr;
+    if (expr->kind != LS_EXPR_CALL || !expr->list || expr->list->kind != LS_EXPR_STRING || !ls__has_constructor(expr))
+        return;
+    giver.nth = 0;
+    ls__node_give(places, named_child(places, &places->tops[LS_PLACE_MADE], expr->list->string), &giver);
+}
+
+static void give(struct ls_places *places, struct ls__node *node, struct ls__giver giver)
+{
+    const struct ls_syntax_expr *expr = giver.expr, *meta, *object;
+    giver.stated = true;
+    if (expr && ls__is_chain(ls__made_of(expr))) {
+        for (; (object = ls__metatable_call(expr, &meta)); expr = object)
+            give_metatable(places, ls__made_of(expr), meta, giver.header);
+        giver.expr = expr = ls__made_of(expr);
+    }
+    ls__node_give(places, node, &giver);
+    struct ls__side *side = &node->side[places->now];
+    bool exact = false;
+    struct ls__node *other =
+        expr && side->count == 1 && ls__is_chain(expr) ? node_of(places, expr, true, &exact) : NULL;
+    side->alias = other != node && exact ? other : NULL;
+    if (expr) give_made(places, giver);
+}
+
+unsigned ls__first_mention(const struct ls_syntax *syntax, uint32_t start)
+{
+    unsigned low = 0, high = syntax->mention_count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (syntax->mentions[middle].expr->end <= start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool ls__mention_runs(const struct ls_syntax *syntax, const struct ls_syntax_mention *mention)
+{
+    return mention->function == 0 || syntax->functions[mention->function]->immediate;
+}
+
+/* --- open givers --- */
+
+static const struct ls_syntax_expr *root_of(const struct ls_syntax_expr *expr)
+{
+    while (expr->kind == LS_EXPR_INDEX)
+        expr = expr->left;
+    return expr;
+}
+
+static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
+                          bool body, unsigned *most);
+
+/* Something happens below the place that is named: `hash` tells what. What is done to a loop's variable is done to what
+ * the loop's header names, `most` of those; NULL = no limit to what is named first. */
+static void open_named(struct ls_places *places, const struct ls_syntax_expr *expr, uint64_t hash, bool body,
+                       unsigned *most)
+{
+    bool exact;
+    struct ls__node *node = node_of(places, expr, true, &exact);
+    if (node) {
+        struct ls__side *side = &node->side[places->now];
+        if (body)
+            side->body_open += ls__mix(hash, 6);
+        else
+            side->open = ls__mix(side->open, hash);
+    }
+    const struct ls_syntax_expr *root = root_of(expr);
+    const struct ls_syntax_variable *variable = root->kind == LS_EXPR_NAME ? root->variable : NULL;
+    if (variable && variable->stat && variable->stat->kind == LS_STAT_FOR_IN) {
+        const struct ls_syntax_expr *first = variable->stat->list, *last = first;
+        while (last->next)
+            last = last->next;
+        open_mentions(places, first->start, last->end, variable->function, hash, body, most);
+    }
+}
+
+static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
+                          bool body, unsigned *most)
+{
+    const struct ls_syntax *syntax = places->text[places->now];
+    for (unsigned i = ls__first_mention(syntax, start); i < syntax->mention_count && (!most || *most > 0); i++) {
+        const struct ls_syntax_mention *mention = &syntax->mentions[i];
+        const struct ls_syntax_expr *expr = mention->expr;
+        if (expr->end > end) break;
+        if (mention->function != function || (mention->called && expr->kind == LS_EXPR_NAME)) continue;
+        unsigned loop = MOST_OF_LOOP;
+        if (most) --*most;
+        open_named(places, mention->called ? expr->left : expr, hash, body, most ? most : &loop);
+    }
+}
+
+static void open_below(struct ls_places *places, const struct ls_syntax_expr *expr, uint64_t hash, bool body)
+{
+    unsigned loop = MOST_OF_LOOP;
+    open_named(places, expr, hash, body, &loop);
+}
+
+/* --- statements --- */
+
+/* Where statements stand. */
+struct at {
+    int function;
+    bool body; /* in a function that may be called later */
+    struct ls__header *header;
+};
+
+static uint64_t under(const struct at *at, uint64_t hash)
+{
+    return at->header ? ls__mix(hash, at->header->hash) : hash;
+}
+
+static void assign(struct ls_places *places, const struct at *at, const struct ls_syntax_expr *target,
+                   const struct ls__giver *giver)
+{
+    bool exact;
+    const struct ls_syntax_expr *value = giver->expr;
+    uint64_t hash = ls__mix(ls__mix(target->hash, value ? value->hash : 0), giver->nth + 1);
+    struct ls__node *node = node_of(places, target, false, &exact);
+    if (!node || !exact) {
+        if (target->kind != LS_EXPR_INDEX) return;
+        bool loaded = node && target->right->kind == LS_EXPR_VARARG && !at->body &&
+                      target->left->kind == LS_EXPR_INDEX && target->left->right->kind == LS_EXPR_STRING &&
+                      target->left->right->string.len == 6 && !memcmp(target->left->right->string.text, "loaded", 6);
+        if (loaded) /* package.loaded[...] = value */
+            give(places, named_child(places, &places->tops[LS_PLACE_VALUE], (struct ls_syntax_string){"", 0}), *giver);
+        else
+            open_below(places, target->left, under(at, hash), at->body);
+        return;
+    }
+    const struct ls_syntax_expr *root = root_of(target);
+    if (root != target && root->kind == LS_EXPR_NAME && root->variable && root->variable->stat &&
+        root->variable->stat->kind == LS_STAT_FOR_IN)
+        open_below(places, target->left, under(at, hash), at->body);
+    if (!at->body)
+        give(places, node, *giver);
+    else
+        node->side[places->now].body += ls__mix(hash, 8);
+}
+
+static void walk_call(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat,
+                      const struct ls_syntax_expr *call)
+{
+    const struct ls_syntax_expr *meta, *object = ls__metatable_call(call, &meta);
+    struct ls_place_key key;
+    struct ls__giver giver = {.expr = call, .header = at->header};
+    bool exact;
+    if (object && ls__is_chain(object) && !at->body) {
+        give_metatable(places, object, meta, at->header);
+    } else if (ls__is_call_of(call, "rawset", 3) && ls__is_chain(call->list) &&
+               ls__constant_key(call->list->next, &key)) {
+        struct ls__node *node = node_of(places, call->list, true, &exact);
+        giver.expr = call->list->next->next;
+        if (!node || !exact) return;
+        node = ls__node_child(places, node, &key);
+        if (!at->body)
+            give(places, node, giver);
+        else
+            node->side[places->now].body += ls__mix(giver.expr->hash, 8);
+    } else {
+        if (!at->body) give_made(places, giver);
+        open_mentions(places, call->start, call->end, at->function, under(at, stat->hash), at->body, NULL);
+    }
+}
+
+static void walk_block(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat);
+
+/* The body of a branch or loop. */
+static void walk_under(struct ls_places *places, const struct at *at, struct ls_syntax_expr *list, uint64_t hash,
+                       const struct ls_syntax_stat *body)
+{
+    struct at inner = *at;
+    if (!at->body) {
+        inner.header = ls__places_take(places, sizeof *inner.header);
+        if (!inner.header) return;
+        hash = ls__mix(under(at, hash), 9);
+        for (const struct ls_syntax_expr *expr = list; expr; expr = expr->next)
+            hash = ls__mix(hash, expr->hash);
+        *inner.header = (struct ls__header){.around = at->header, .list = list, .hash = hash};
+    }
+    walk_block(places, &inner, body);
+}
+
+static void walk_branches(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
+{
+    struct at branch = *at;
+    for (; stat; stat = stat->orelse) {
+        walk_under(places, &branch, stat->list, stat->kind, stat->body);
+        if (at->body || !stat->orelse) continue;
+        struct ls__header *header = ls__places_take(places, sizeof *header); /* what the next ones stand under too */
+        if (!header) return;
+        *header = (struct ls__header){
+            .around = branch.header, .list = stat->list, .hash = ls__mix(under(&branch, stat->list->hash), 10)};
+        branch.header = header;
+    }
+}
+
+/* The values of `local` and of an assignment go to as many places. */
+static void next_value(struct ls__giver *giver)
+{
+    const struct ls_syntax_expr *expr = giver->expr;
+    if (!expr) return;
+    if (!expr->next && (expr->kind == LS_EXPR_CALL || expr->kind == LS_EXPR_VARARG)) {
+        giver->nth++;
+    } else {
+        giver->expr = expr->next;
+    }
+}
+
+static void walk_function(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
+{
+    const struct ls_syntax_function *function = stat->list->function;
+    struct ls__giver giver = {.expr = stat->list, .header = at->header};
+    bool exact;
+    if (!stat->targets) {
+        if (!at->body) give(places, declare(places, stat->variables), giver);
+        return;
+    }
+    assign(places, at, stat->targets, &giver);
+    if (!function->method) return;
+    struct ls__node *owner = node_of(places, stat->targets->left, true, &exact);
+    if (owner && exact) bind(places, function->parameters, owner);
+}
+
+static void walk_loop(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
+{
+    for (const struct ls_syntax_variable *variable = stat->variables; variable && !at->body;
+         variable = variable->next) {
+        struct ls__node *node = declare(places, variable);
+        for (const struct ls_syntax_expr *expr = stat->list; expr; expr = expr->next)
+            ls__node_give(places, node, &(struct ls__giver){.expr = expr, .header = at->header, .nth = 1});
+    }
+    walk_under(places, at, stat->list, stat->kind, stat->body);
+}
+
+static void walk_block(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
+{
+    for (; stat && !places->failed; stat = stat->next) {
+        struct ls__giver giver = {.expr = stat->list, .header = at->header};
+        switch (stat->kind) {
+        case LS_STAT_LOCAL:
+            for (const struct ls_syntax_variable *v = stat->variables; v && !at->body;
+                 v = v->next, next_value(&giver)) {
+                struct ls__node *node = declare(places, v);
+                give(places, node, giver);
+            }
+            break;
+        case LS_STAT_ASSIGN:
+            for (const struct ls_syntax_expr *target = stat->targets; target; target = target->next, next_value(&giver))
+                assign(places, at, target, &giver);
+            break;
+        case LS_STAT_FUNCTION: walk_function(places, at, stat); break;
+        case LS_STAT_CALL: walk_call(places, at, stat, stat->list); break;
+        case LS_STAT_RETURN:
+            if (at->function == 0)
+                give(places, named_child(places, &places->tops[LS_PLACE_VALUE], (struct ls_syntax_string){"", 0}),
+                     giver);
+            else if (stat->list && stat->list->kind == LS_EXPR_CALL)
+                walk_call(places, at, stat, stat->list);
+            break;
+        case LS_STAT_IF: walk_branches(places, at, stat); break;
+        case LS_STAT_DO: walk_block(places, at, stat->body); break;
+        case LS_STAT_WHILE:
+        case LS_STAT_REPEAT:
+        case LS_STAT_FOR:
+        case LS_STAT_FOR_IN: walk_loop(places, at, stat); break;
+        default: break;
+        }
+    }
+}
+
+void ls__collect(struct ls_places *places)
+{
+    const struct ls_syntax *syntax = places->text[places->now];
+    for (unsigned i = 0; syntax && i < syntax->function_count; i++) {
+        const struct ls_syntax_function *function = syntax->functions[i];
+        walk_block(places, &(struct at){.function = (int)i, .body = i > 0 && !function->immediate}, function->body);
+    }
+}

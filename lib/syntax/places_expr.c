@@ -1,0 +1,148 @@
+/* Expressions as what gives a place its value: which constructors are in them, and what stands around those. */
+#include "syntax/places_internal.h"
+
+#include <string.h>
+
+bool ls__is_call_of(const struct ls_syntax_expr *expr, const char *name, unsigned arguments)
+{
+    const struct ls_syntax_expr *callee = expr->kind == LS_EXPR_CALL ? expr->left : NULL, *arg = expr->list;
+    if (!callee || expr->key || callee->kind != LS_EXPR_NAME || callee->variable ||
+        callee->string.len != strlen(name) || memcmp(callee->string.text, name, callee->string.len) != 0)
+        return false;
+    for (; arg && arguments > 0; arg = arg->next)
+        arguments--;
+    return arguments == 0;
+}
+
+const struct ls_syntax_expr *ls__metatable_call(const struct ls_syntax_expr *expr, const struct ls_syntax_expr **meta)
+{
+    if (!ls__is_call_of(expr, "setmetatable", 2)) return NULL;
+    *meta = expr->list->next;
+    return expr->list;
+}
+
+const struct ls_syntax_expr *ls__made_of(const struct ls_syntax_expr *expr)
+{
+    const struct ls_syntax_expr *meta;
+    for (const struct ls_syntax_expr *inner;; expr = inner) {
+        inner = expr->kind == LS_EXPR_PAREN ? expr->right : ls__metatable_call(expr, &meta);
+        if (!inner) return expr;
+    }
+}
+
+static bool is_choice(const struct ls_syntax_expr *expr)
+{
+    return expr->kind == LS_EXPR_BINARY && (expr->op == LS_OP_OR || expr->op == LS_OP_AND);
+}
+
+void ls__each_part(const struct ls_syntax_expr *expr, ls__see_part see, void *ctx)
+{
+    const struct ls_syntax_expr *meta, *inner;
+    while (expr) {
+        if (expr->kind == LS_EXPR_TABLE) {
+            see(ctx, expr, false);
+            return;
+        } else if (expr->kind == LS_EXPR_PAREN) {
+            expr = expr->right;
+        } else if (is_choice(expr)) {
+            ls__each_part(expr->right, see, ctx);
+            expr = expr->left;
+        } else if ((inner = ls__metatable_call(expr, &meta))) {
+            see(ctx, meta, true);
+            expr = inner;
+        } else {
+            if (expr->kind == LS_EXPR_CALL)
+                for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
+                    if (arg->kind == LS_EXPR_TABLE) see(ctx, arg, false);
+            return;
+        }
+    }
+}
+
+static void see_table(void *ctx, const struct ls_syntax_expr *part, bool meta)
+{
+    (void)part;
+    if (!meta) *(bool *)ctx = true;
+}
+
+bool ls__has_constructor(const struct ls_syntax_expr *expr)
+{
+    bool found = false;
+    ls__each_part(expr, see_table, &found);
+    return found;
+}
+
+bool ls__is_bare(const struct ls_syntax_expr *expr)
+{
+    return expr && ls__made_of(expr)->kind == LS_EXPR_TABLE;
+}
+
+bool ls__is_plain(const struct ls_syntax_expr *expr)
+{
+    for (; expr; expr = expr->left) {
+        switch (expr->kind) {
+        case LS_EXPR_UNARY:
+        case LS_EXPR_PAREN: return ls__is_plain(expr->right);
+        case LS_EXPR_BINARY:
+        case LS_EXPR_INDEX:
+            if (!ls__is_plain(expr->right)) return false;
+            break;
+        case LS_EXPR_VARARG:
+        case LS_EXPR_FUNCTION:
+        case LS_EXPR_CALL:
+        case LS_EXPR_TABLE: return false;
+        default: return true;
+        }
+    }
+    return true;
+}
+
+bool ls__is_chain(const struct ls_syntax_expr *expr)
+{
+    struct ls_place_key key;
+    while (expr->kind == LS_EXPR_INDEX && ls__constant_key(expr->right, &key))
+        expr = expr->left;
+    return expr->kind == LS_EXPR_NAME;
+}
+
+uint64_t ls__frame(const struct ls_syntax_expr *expr)
+{
+    enum { TABLE = 7, NOTHING = 5 };
+    if (!expr || expr->kind == LS_EXPR_NIL) return NOTHING;
+    expr = ls__made_of(expr);
+    if (expr->kind == LS_EXPR_TABLE) return TABLE;
+    uint64_t hash = 0;
+    for (; is_choice(expr); expr = ls__made_of(expr->left))
+        hash = ls__mix(ls__mix(hash, expr->op + 10u), ls__frame(expr->right));
+    if (expr->kind == LS_EXPR_TABLE) return ls__mix(hash, TABLE);
+    if (expr->kind != LS_EXPR_CALL || !ls__has_constructor(expr)) return hash ? ls__mix(hash, expr->hash) : expr->hash;
+    hash = ls__mix(ls__mix(hash, expr->left->hash), expr->key ? expr->key->hash : 0);
+    for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
+        hash = ls__mix(hash, arg->kind == LS_EXPR_TABLE ? TABLE : arg->hash);
+    return hash;
+}
+
+bool ls__constant_key(const struct ls_syntax_expr *expr, struct ls_place_key *key)
+{
+    bool minus = expr->kind == LS_EXPR_UNARY && expr->op == LS_OP_MINUS;
+    if (minus) expr = expr->right;
+    switch (expr->kind) {
+    case LS_EXPR_STRING: *key = (struct ls_place_key){.kind = LS_KEY_STRING, .string = expr->string}; return !minus;
+    case LS_EXPR_TRUE:
+    case LS_EXPR_FALSE:
+        *key = (struct ls_place_key){.kind = LS_KEY_BOOLEAN, .boolean = expr->kind == LS_EXPR_TRUE};
+        return !minus;
+    case LS_EXPR_INTEGER:
+        *key = (struct ls_place_key){.kind = LS_KEY_INTEGER,
+                                     .integer = minus ? (int64_t)(0 - (uint64_t)expr->integer) : expr->integer};
+        return true;
+    case LS_EXPR_FLOAT: {
+        double number = minus ? -expr->number : expr->number;
+        bool whole = number >= -0x1p63 && number < 0x1p63 && (double)(int64_t)number == number;
+        *key = whole ? (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = (int64_t)number}
+                     : (struct ls_place_key){.kind = LS_KEY_FLOAT, .number = number};
+        return true;
+    }
+    default: return false;
+    }
+}

@@ -1,0 +1,122 @@
+/* The tree of places while two texts are compared: what gives each place, side by side. Want of memory sets `failed`,
+ * which ls_places_compare looks at in the end; until then all goes on with a spare node. */
+#ifndef LS_SYNTAX_PLACES_INTERNAL_H
+#define LS_SYNTAX_PLACES_INTERNAL_H
+
+#include "syntax/places.h"
+#include "syntax/syntax_internal.h"
+
+/* A condition or loop header around statements. */
+struct ls__header {
+    struct ls__header *around;   /* NULL = it stands in the main block */
+    struct ls_syntax_expr *list; /* its expressions */
+    uint64_t hash;               /* with all around it */
+    unsigned round;              /* of find_users(), which looked at it last */
+    bool uses;                   /* something edited */
+};
+
+/* An expression that gives a place its value. */
+struct ls__giver {
+    const struct ls_syntax_expr *expr; /* NULL = nil */
+    struct ls__header *header;
+    unsigned nth; /* of several values of one call */
+    bool stated;  /* by a statement, not by a field of a constructor */
+    struct ls__giver *next;
+};
+
+/* What one text says of a place. Hashes are 0 where there is nothing. */
+struct ls__side {
+    struct ls__giver *givers, *last;
+    struct ls__node *alias; /* it is given once, by the name of this place */
+    unsigned count;         /* of the givers: how many there are; have constructors; are nothing but one, … */
+    unsigned tables, bare, functions;
+    unsigned plain;           /* … have no call in them, so that they give the same if what they name is the same */
+    bool parts;               /* any has constructors or metatables in it */
+    uint64_t full, frame;     /* of the givers; of what stands around their constructors */
+    uint64_t stated;          /* as `full`, of those in statements */
+    uint64_t open;            /* of open givers */
+    uint64_t body, body_open; /* of those in function bodies, whatever their order */
+    uint64_t below;           /* of statements that give data below, whatever their order */
+};
+
+struct ls__node {
+    struct ls_place place; /* first: what callers see */
+    uint64_t hash;
+    struct ls__node *above;     /* NULL = one of the hidden nodes above all roots */
+    struct ls__node *last;      /* child */
+    struct ls__node *following; /* in order of their making; a place comes before those below it */
+    struct ls__side side[2];    /* before, now */
+    bool expanded;              /* its constructors have become children */
+    bool shaken;                /* open givers differ here or above: whatever is below may have changed */
+    bool dirty;                 /* data here or below is edited */
+};
+
+/* Hidden nodes: one a kind of root, then variables that are no roots, and counts of their names. */
+enum { LS__OTHERS = LS_PLACE_MADE + 1, LS__COUNTS, LS__TOPS };
+
+struct ls_places {
+    const struct ls_syntax *text[2];
+    struct ls__pool pool;
+    struct ls__node tops[LS__TOPS];
+    struct ls__node *nodes, *last; /* all but `tops`, in order */
+    struct ls__node **slots;       /* owned; by node and key, open addressing */
+    size_t slot_count, node_count;
+    struct ls__binding { /* which node a variable is */
+        const struct ls_syntax_variable *variable;
+        struct ls__node *node;
+    } * bindings; /* owned; open addressing */
+    size_t binding_count, binding_room;
+    int now; /* the side that is being collected */
+    unsigned round;
+    bool failed;
+    struct ls__node spare;
+};
+
+/* --- places.c: the tree --- */
+
+void *ls__places_take(struct ls_places *places, size_t size); /* zeroed; NULL and `failed` without memory */
+/** The node at a key, made if there is none; the spare one without memory. */
+struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above, const struct ls_place_key *key);
+/** The same; NULL if there is none. */
+struct ls__node *ls__node_find(const struct ls_places *places, const struct ls__node *above,
+                               const struct ls_place_key *key);
+/** The side that is collected gives the node a value. Copies. */
+void ls__node_give(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver);
+
+/* --- places_expr.c: expressions as givers (NULL = nil) --- */
+
+/** What an expression is made of, past parentheses and `setmetatable`. */
+const struct ls_syntax_expr *ls__made_of(const struct ls_syntax_expr *expr);
+/** The object of setmetatable(object, *meta); NULL = it is none. */
+const struct ls_syntax_expr *ls__metatable_call(const struct ls_syntax_expr *expr, const struct ls_syntax_expr **meta);
+/** Is it a call of this global function with so many arguments at least? */
+bool ls__is_call_of(const struct ls_syntax_expr *expr, const char *name, unsigned arguments);
+typedef void (*ls__see_part)(void *ctx, const struct ls_syntax_expr *part, bool meta);
+/** Call `see` for each constructor whose fields belong to the value, and for each metatable. */
+void ls__each_part(const struct ls_syntax_expr *expr, ls__see_part see, void *ctx);
+/** Is there a constructor of the value? */
+bool ls__has_constructor(const struct ls_syntax_expr *expr);
+/** Is it nothing but a constructor, with or without metatable? */
+bool ls__is_bare(const struct ls_syntax_expr *expr);
+/** Does it call nothing and make nothing? */
+bool ls__is_plain(const struct ls_syntax_expr *expr);
+/** Is it a name with constant keys? */
+bool ls__is_chain(const struct ls_syntax_expr *expr);
+/** The hash of what stands around the constructors. */
+uint64_t ls__frame(const struct ls_syntax_expr *expr);
+/** The key that an expression is, if it is a constant. */
+bool ls__constant_key(const struct ls_syntax_expr *expr, struct ls_place_key *key);
+
+/* --- places_collect.c --- */
+
+/** Enter all that the text of side `now` says. */
+void ls__collect(struct ls_places *places);
+/** The node that an expression names in the text of this side, or the nearest one above it that there is.
+ * @param exact  out: it is that one itself. @return NULL: it names no place */
+struct ls__node *ls__node_named(struct ls_places *places, int side, const struct ls_syntax_expr *expr, bool *exact);
+/** The first mention that ends behind `start`. */
+unsigned ls__first_mention(const struct ls_syntax *syntax, uint32_t start);
+/** Does it happen while the file is loaded, not in a function that may be called later? */
+bool ls__mention_runs(const struct ls_syntax *syntax, const struct ls_syntax_mention *mention);
+
+#endif
