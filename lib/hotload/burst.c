@@ -119,6 +119,7 @@ enum ls__read ls__read_stable(const char *within, const char *path, struct ls_by
     int fd = ls_file_open(within, path, &before, &why);
     *text = NULL;
     if (fd == LS_ENOTFOUND || (fd < 0 && errno == ELOOP)) return LS__READ_GONE;
+    if (fd < 0 && ls__is_starved(errno, err)) return LS__READ_STARVED;
     if (fd >= 0 && ls__has_writer(fd)) {
         close(fd);
         return LS__READ_OPEN;

@@ -92,8 +92,10 @@ static void poll_also(struct ls_hotload *h, struct ls__dir *dir, int level)
     ls__snapshot_take(h, dir);
 }
 
-static void tell_limit(struct ls_hotload *h, const struct ls__dir *dir, int error)
+static void tell_limit(struct ls_hotload *h, struct ls__dir *dir, int error)
 {
+    if (dir->told) return;
+    dir->told = true;
     if (error == ENOSPC) {
         if (!h->told_limit)
             ls_log(
@@ -139,9 +141,29 @@ static bool place(struct ls_hotload *h, struct ls__dir *dir)
         dir->wd = wd;
     else
         tell_limit(h, dir, wd < 0 ? -wd : ENOMEM);
+    dir->refused = wd == -EMFILE || wd == -ENFILE || wd == -EACCES;
     dir->placed = level;
     if (remote || !watched) poll_also(h, dir, level);
     return true;
+}
+
+void ls__dir_retry(struct ls_hotload *h, struct ls__dir *dir)
+{
+    struct ls_map *kept = dir->snapshot;
+    dir->snapshot = NULL;
+    if (dir->polled) h->polled--;
+    dir->polled = false;
+    dir->placed = -1;
+    bool there = place(h, dir);
+    if (dir->refused) {
+        ls__snapshot_free(dir);
+        dir->snapshot = kept;
+        return;
+    }
+    ls_map_free(kept, ls_free);
+    h->rescan = true; /* what happened between that look and its watch */
+    dir->told = false;
+    if (!there) ls__dir_kill(h, dir);
 }
 
 void ls__dirs_renew(struct ls_hotload *h)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,6 +57,23 @@ uint64_t ls__hash_text(const char *within, const char *path)
     uint64_t hash = text ? ls_hash(ls_bytes_data(text), ls_bytes_len(text)) : 0;
     ls_bytes_unref(text);
     return hash;
+}
+
+bool ls__is_starved(int error, struct ls_err *err)
+{
+    struct rlimit limit = {0};
+    if (error != EMFILE && error != ENFILE) return false;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (error == EMFILE)
+        ls_fail(
+            err, LS_ELIMIT,
+            "Hot reload: no file can be opened, for this process has as many open as it may, which are %llu (ulimit -n). It is tried again; more room is needed if this lasts.",
+            (unsigned long long)limit.rlim_cur);
+    else
+        ls_fail(
+            err, LS_ELIMIT,
+            "Hot reload: no file can be opened, for all programs together have as many open as they may (fs.file-max). It is tried again; more room is needed if this lasts.");
+    return true;
 }
 
 bool ls__look(const char *path, struct stat *info)

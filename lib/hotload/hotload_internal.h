@@ -54,10 +54,12 @@ struct ls__node;
 struct ls__dir {
     dev_t dev;
     ino_t ino;
-    char *path;  /* owned: its real path when it was resolved last */
-    int wd;      /* kernel watch, 0 = none */
-    int placed;  /* level of that watch or of polling; -1 none */
-    bool polled; /* H86–H88; where changes are made elsewhere too, besides its watch */
+    char *path;   /* owned: its real path when it was resolved last */
+    int wd;       /* kernel watch, 0 = none */
+    int placed;   /* level of that watch or of polling; -1 none */
+    bool polled;  /* H86–H88; where changes are made elsewhere too, besides its watch */
+    bool refused; /* it is polled for a reason that may pass: its watch is tried again */
+    bool told;    /* and the log has been told */
     /* its inode is gone, or the kernel dropped the watch: a directory of that number is another one */
     bool dead;
     unsigned uses[LS__LEVELS]; /* H11 */
@@ -181,15 +183,19 @@ struct ls_hotload {
     bool polling;  /* what ls__event_name is told of was found by a poll */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
-    int64_t mounts_ns;                     /* the table of mounts is not looked at before */
-    int64_t lock_since_ns;                 /* a burst has been held back since (H84); 0 */
-    struct ls__stamp stale_lock;           /* a git lock that outlived its 2 s: ignored until it changes */
-    bool told_limit, told_fs, told_linked; /* once each (H86, H88) */
+    int64_t mounts_ns;           /* the table of mounts is not looked at before */
+    int64_t lock_since_ns;       /* a burst has been held back since (H84); 0 */
+    struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
+    bool told_limit, told_fs, told_linked;
+    bool starved;
+        /* no file could be opened when one was to be read, and the log has been told */ /* once each (H86, H88) */
 };
 
 /* --- disk.c --- */
 /** Take the stamp of a file or directory from its stat. */
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
+/** Does this errno say that no file can be opened for want of descriptors? Then err says what to do. */
+bool ls__is_starved(int error, struct ls_err *err);
 /** The hash of a text, for a stamp that is young; 0 = it cannot be read. `within` as ls_file_open's. */
 uint64_t ls__hash_text(const char *within, const char *path);
 /** Is it the same file with the same content, as far as stamps tell? */
@@ -223,6 +229,8 @@ void ls__dir_unuse(struct ls_hotload *h, struct ls__dir *dir, enum ls__level lev
 struct ls__dir *ls__dir_find(struct ls_hotload *h, const struct stat *info);
 /** The one that is at `path` now (H11). NULL = none, or it is not watched. */
 struct ls__dir *ls__dir_at(struct ls_hotload *h, const char *path);
+/** Try to watch a directory again that was `refused`; polled meanwhile, it has been looked at just now. */
+void ls__dir_retry(struct ls_hotload *h, struct ls__dir *dir);
 /** It is gone (H13): taken out of the tables, and freed with its last use; a rescan lets the uses go. */
 void ls__dir_kill(struct ls_hotload *h, struct ls__dir *dir);
 /** Events were lost: a directory may have been removed and made again with the same number, and its watch went with the
@@ -311,10 +319,12 @@ enum ls__read {
     LS__READ_GONE,
     LS__READ_UNSTABLE, /* it has changed while it was read */
     LS__READ_OPEN,     /* somebody is writing it (ls__has_writer) */
+    LS__READ_STARVED,  /* no file can be opened just now */
     LS__READ_FAILED
 };
 /** Read a file of which nobody is writing a part (H29): open, look, read, look again, look at the path again. `within`
- * as ls_file_open's. *text is owned on LS__READ_OK, else NULL; err is filled on LS__READ_FAILED only. */
+ * as ls_file_open's. *text is owned on LS__READ_OK, else NULL; err is filled on LS__READ_FAILED and
+ * LS__READ_STARVED only. */
 enum ls__read ls__read_stable(const char *within, const char *path, struct ls_bytes **text, struct ls__stamp *stamp,
                               struct ls_err *err);
 /** All copied; the text gets one more use. `old_key` NULL unless a link leads elsewhere now (H17). False without

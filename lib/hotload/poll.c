@@ -104,8 +104,10 @@ void ls__poll(struct ls_hotload *h)
         dir->uses[LS__SELF]++; /* held while the pass changes the table */
     }
     h->polling = true;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (!dirs[i]->dead) poll_dir(h, dirs[i]);
+        if (!dirs[i]->dead && dirs[i]->refused) ls__dir_retry(h, dirs[i]);
+    }
     h->polling = false;
     for (size_t i = 0; i < count; i++)
         ls__dir_unuse(h, dirs[i], LS__SELF);

@@ -230,6 +230,8 @@ static struct found *read_once(struct gather *gather, const char *real)
     found->result = being_written(gather->h, real, gather->now)
                         ? LS__READ_UNSTABLE
                         : ls__read_stable(gather->h->within, real, &found->text, &found->stamp, &err);
+    if (found->result == LS__READ_STARVED && !gather->h->starved) ls_log(0, "%s", ls_err_text(&err));
+    gather->h->starved = found->result == LS__READ_STARVED || (gather->h->starved && found->result != LS__READ_OK);
     if (found->result == LS__READ_FAILED)
         tell_unreadable(gather->h, real, &err);
     else if (found->result == LS__READ_OK)
@@ -243,7 +245,10 @@ static const struct found *read_path(struct gather *gather, const char *path)
     char *real = ls_path_within(gather->h->within, path, NULL);
     const struct found *found = real ? read_once(gather, real) : NULL;
     bool fit = found && found->result == LS__READ_OK;
-    if (found && (found->result == LS__READ_UNSTABLE || found->result == LS__READ_OPEN)) gather->unfit = true;
+    if (found &&
+        (found->result == LS__READ_UNSTABLE || found->result == LS__READ_OPEN || found->result == LS__READ_STARVED))
+        gather->unfit = true;
+    if (found && found->result == LS__READ_STARVED) gather->pending->told = true;
     if (found && found->result == LS__READ_OPEN) {
         gather->pending->open = true;
         gather->pending->hold_ns = gather->now + ls_ms(WRITER_MS);

@@ -3,6 +3,7 @@
 #include "hotload_site.h"
 
 #include <sys/inotify.h>
+#include <sys/resource.h>
 
 #include "hotload/hotload_internal.h"
 
@@ -329,6 +330,53 @@ static void test_second_name(void **state) /* H12, H87: a write by a hard link o
     expect("lua/a.lua=4");
 }
 
+static void test_no_descriptors(void **state) /* H32: what could not be read for want of descriptors is read later */
+{
+    (void)state;
+    struct rlimit old, none;
+    put("lua/a.lua", "1");
+    start();
+    int fd = open_to_write("lua/a.lua", O_TRUNC, "2");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    close(fd);
+    wait_logged("no file can be opened");
+    site.log_len = 0;
+    pass(1200);
+    assert_int_equal(bursts(), 0);
+    setrlimit(RLIMIT_NOFILE, &old);
+    expect("lua/a.lua=2");
+    assert_int_equal(site.log_len, 0); /* said once */
+}
+
+static _Atomic int refusal;
+static int refuse(void)
+{
+    return refusal;
+}
+
+static void test_watch_refused_for_a_while(void **state) /* H86: what may pass is tried again; polled meanwhile */
+{
+    (void)state;
+    ls__hotload_seams.watch_error = refuse;
+    refusal = EMFILE;
+    put("lua/a.lua", "1");
+    start();
+    assert_true(logged("lua cannot be watched (Too many open files)"));
+    site.hotload->poll_ns = ls_ms(20);
+    put("lua/a.lua", "2");
+    expect("lua/a.lua=2");
+    refusal = 0;
+    settle();
+    for (int64_t until = ls_now_ns() + DEADLINE_NS; site.hotload->polled && ls_now_ns() < until;)
+        settle();
+    assert_int_equal(site.hotload->polled, 0);
+    put("lua/a.lua", "3");
+    expect("lua/a.lua=3");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, writers_teardown)
@@ -337,7 +385,7 @@ int main(void)
         T(test_polled_and_open),    T(test_new_folder_and_open), T(test_overflow_and_open),
         T(test_asked_for_and_open), T(test_lease_breaks),        T(test_times_of_a_link),
         T(test_placeholder),        T(test_same_second),         T(test_overflow_in_same_second),
-        T(test_second_name),
+        T(test_second_name),        T(test_no_descriptors),      T(test_watch_refused_for_a_while),
     };
     return cmocka_run_group_tests_name("hotload: writers", tests, NULL, NULL);
 }
