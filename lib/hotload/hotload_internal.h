@@ -71,7 +71,7 @@ struct ls__dir {
 /* One directory on a route's way. */
 struct ls__hop {
     struct ls__dir *dir;
-    char *name; /* owned: the name looked up; NULL = the directory was merely passed */
+    char *name; /* owned: the name looked up */
     enum ls__level level;
 };
 
@@ -79,6 +79,7 @@ struct ls__route {
     char *path; /* owned: the request path */
     unsigned refs;
     unsigned uses;        /* uses by sessions among them */
+    unsigned wanted;      /* of these, by such as have found nothing to load here (H36) */
     struct ls__hop *hops; /* owned array */
     size_t hop_count;
     char *real; /* owned: final target; NULL = leads nowhere (H18) */

@@ -36,7 +36,7 @@ struct walk {
 static void add_hop(struct walk *walk, const char *name, enum ls__level level)
 {
     const char *path = walk->at.len ? ls_buf_text(&walk->at) : "/";
-    if (!name && !walk->at.len) return; /* the top cannot move */
+    if (level == LS__SELF && !walk->at.len) return; /* the top cannot move */
     bool fits = LS_RESERVE(walk->hops, walk->count + 1, walk->cap);
     char *copy = name ? ls_strdup(name) : NULL;
     struct ls__dir *dir =
@@ -112,7 +112,8 @@ static bool step(struct walk *walk)
         ls_free(path);
         return on && !walk->broken;
     } else if (S_ISDIR(info.st_mode) && !last) {
-        add_hop(walk, NULL, LS__SELF);
+        /* Its end is told by its own watch, but late where a program works in it; the names may be watched for others. */
+        add_hop(walk, name, LS__SELF);
         ls_buf_char(&walk->at, '/');
         ls_buf_str(&walk->at, name);
         walk->at_info = info;

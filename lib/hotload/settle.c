@@ -284,10 +284,20 @@ static bool seen(struct gather *gather, const char *key, const char *old_key, co
     return repeated;
 }
 
+/* Who wants a file knows it by its path alone (H36). */
+static bool is_wanted(const struct gather *gather, const char *path)
+{
+    const struct ls__route *route = ls_map_get(gather->h->routes, path, strlen(path));
+    return route && route->wanted;
+}
+
 static void add_lua(struct gather *gather, const char *key, const char *old_key, const char *path, bool gone)
 {
     const struct found *found = gone ? NULL : read_path(gather, path);
-    if ((!gone && !found) || seen(gather, key, old_key, path)) return;
+    if (!gone && !found) return;
+    bool repeated = seen(gather, key, old_key, path);
+    if (!old_key && is_wanted(gather, path) && !seen(gather, key, "wanted", path)) repeated = false;
+    if (repeated) return;
     if (gone) ls_log(1, "Hot reload: %s was deleted; its code stays as it is.", key);
     ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
 }
@@ -366,7 +376,7 @@ static void drop_repeats(struct gather *gather)
     for (size_t i = 0; i < burst->file_count; i++) {
         for (size_t j = 0; burst->files[i].old_key && j < burst->file_count; j++) {
             if (burst->files[j].old_key || strcmp(burst->files[j].key, burst->files[i].key) ||
-                target_changed(gather, burst->files[j].path))
+                target_changed(gather, burst->files[j].path) || is_wanted(gather, burst->files[j].path))
                 continue;
             ls__burst_remove(burst, j);
             if (j < i) i--;

@@ -19,6 +19,7 @@ static void free_use(struct ls_hotload *h, struct use *use)
     if (!use) return;
     for (size_t i = 0; i < use->count; i++) {
         use->routes[i]->uses--;
+        use->routes[i]->wanted -= use->wanted;
         ls__route_unref(h, use->routes[i]);
     }
     ls_free(use->routes);
@@ -54,6 +55,7 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     if (!route) return;
     use->routes[use->count++] = route;
     route->uses++;
+    route->wanted += use->wanted;
     /* known by how it looked, so that a rescan can tell what has changed */
     if (route->real && !route->is_dir && !ls_map_get(h->known, route->real, strlen(route->real)))
         ls__know(h, route->real, &route->stamp);

@@ -395,6 +395,46 @@ static void test_trees_repointed(void **state) /* H17: lua/ and viewdefs/ themse
     expect("@viewdefs/V.D.html=22");
 }
 
+static void test_wanted_by_two_paths(
+    void **state) /* H36: one file has come, and whoever asked for it knows another path */
+{
+    (void)state;
+    dirs("far");
+    put("far/m.lua", "1");
+    start();
+    wanted(1, "lua/p/m.lua", "lua/p/m.lua");
+    wanted(2, "lua/q/m.lua", "lua/q/m.lua");
+    settle();
+    linked("../far", "lua/p");
+    linked("../far", "lua/q");
+    expect("far/m.lua=1 far/m.lua=1");
+    put("far/m.lua", "2");
+    settle();
+    assert_non_null(strstr(news(), "far/m.lua=2"));
+}
+
+/* H13: a folder in which a program works tells of its end when that has left it; its name tells at once */
+static void test_folder_held_open(void **state)
+{
+    (void)state;
+    dirs("../far");
+    put("../far/x.lua", "1");
+    linked("far", "../alias");
+    start();
+    char path[128];
+    snprintf(path, sizeof path, "%s/alias/x.lua", site.base);
+    loaded(1, "../far/x.lua", path);
+    settle();
+    int held = open(at("../far"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    remove_tree(at("../far"));
+    dirs("../far");
+    put("../far/x.lua", "2");
+    expect("../far/x.lua=2");
+    put("../far/x.lua", "3");
+    expect("../far/x.lua=3");
+    close(held);
+}
+
 /* H80: a folder of view files that gets a second place, before its first one, is told with that place alone, as a fresh
  * start would find it; and what was saved meanwhile is told when the first one is back */
 static void test_view_folder_changes_its_place(void **state)
@@ -483,6 +523,8 @@ int main(void)
         T(test_root_repointed),
         T(test_root_repointed_polled),
         T(test_trees_repointed),
+        T(test_wanted_by_two_paths),
+        T(test_folder_held_open),
         T(test_view_folder_changes_its_place),
         T(test_folder_in_place_of_a_view),
         T(test_renamed_onto_target),
