@@ -8,21 +8,21 @@
 #include "model/snapshot.h"
 #include "tracker/tracker.h"
 
-/* Kinds of steps; UNDO_RAW are those that begin with a function or a table. */
-enum {
-    UNDO_RAW,
-    UNDO_SNAPSHOT,
-    UNDO_PROTO,
-    UNDO_PRESENTER,
-    UNDO_WRAPPER,
-    UNDO_MUTATION,
-    UNDO_APP,
-    UNDO_VARIABLE,
-    UNDO_NAME
-};
-/* Slots of a step; OLD of a prototype: its table, nil where it is to be removed; of a mutation: a snapshot of its
- * removed fields, or nil where it is to be dropped. Then those of prototypes, types and the app object. */
+/* Slots of a step, and from the fourth on those of kinds that need more. */
 enum { KIND = 1, KEY, OLD, RECORD, COPIES, NAME, FIELDS, OWNER = RECORD, VARIABLE = RECORD };
+
+/* Kinds of steps; those from UNDO_PROTO to UNDO_MUTATION are taken back after first loads too (L43). */
+enum {
+    UNDO_RAW,       /* begins with a function or a table */
+    UNDO_SNAPSHOT,  /* KEY: does it hold prototypes */
+    UNDO_PROTO,     /* KEY: id; OLD: table, or nil: it is to be removed; RECORD to FIELDS, a snapshot of it */
+    UNDO_PRESENTER, /* KEY: name; OLD: table, or nil; OWNER: key of the module that had registered it, or nil */
+    UNDO_WRAPPER,   /* the same */
+    UNDO_MUTATION,  /* KEY: number; OLD: a snapshot of its removed fields, or nil: it is to be dropped */
+    UNDO_APP,       /* OLD: app object, or nil; VARIABLE: id, 0 = none */
+    UNDO_NAME,      /* KEY: name of a standard variable; OLD: id, 0 = none */
+    UNDO_MADE       /* KEY: id of a variable that is to be destroyed */
+};
 
 const char ls__undo_metatable_key;
 
@@ -33,9 +33,12 @@ struct frame {
     bool all;
 };
 
-static bool is_noting(const struct ls_session *session)
+/* Is a step to be noted? Then there is room on the stack to make it. [-0, +0, m] */
+static LS_RAISES bool is_noting(const struct ls_session *session, lua_State *L)
 {
-    return session->model->undo_frames && !session->model->undoing;
+    if (!session->model->undo_frames || session->model->undoing) return false;
+    luaL_checkstack(L, 10, NULL);
+    return true;
 }
 
 LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L)
@@ -62,12 +65,18 @@ static LS_RAISES void append(struct ls_session *session, lua_State *L)
 static LS_RAISES void add_step(struct ls_session *session, lua_State *L, int n)
 {
     int step = lua_gettop(L) - n + 1;
-    luaL_checkstack(L, 4, NULL);
     lua_createtable(L, n, 0);
     lua_insert(L, step);
     for (; n > 0; n--)
         lua_rawseti(L, step, n);
     append(session, L);
+}
+
+/* The same, and the step is popped. [-n, +0, m] */
+static LS_RAISES void note(struct ls_session *session, lua_State *L, int n)
+{
+    add_step(session, L, n);
+    lua_pop(L, 1);
 }
 
 /* --- notes --- */
@@ -77,8 +86,7 @@ LS_RAISES void ls__undo_snapshot(struct ls_session *session, lua_State *L, bool 
     lua_pushinteger(L, UNDO_SNAPSHOT);
     lua_pushboolean(L, prototypes);
     lua_rotate(L, -3, 2);
-    add_step(session, L, OLD);
-    lua_pop(L, 1);
+    note(session, L, OLD);
 }
 
 /* [-0, +1, m] a step that puts the prototype back as it is now; where there is none, one that removes it */
@@ -112,7 +120,7 @@ static LS_RAISES void push_proto(struct ls_session *session, lua_State *L, uint3
 
 LS_RAISES void ls__undo_proto(struct ls_session *session, lua_State *L, uint32_t id)
 {
-    if (!is_noting(session)) return;
+    if (!is_noting(session, L)) return;
     push_proto(session, L, id);
     append(session, L);
     lua_pop(L, 1);
@@ -120,11 +128,11 @@ LS_RAISES void ls__undo_proto(struct ls_session *session, lua_State *L, uint32_t
 
 LS_RAISES void ls__undo_making(struct ls_session *session, lua_State *L, bool variable)
 {
-    if (!is_noting(session)) {
+    if (!is_noting(session, L)) {
         lua_pushnil(L);
         return;
     }
-    lua_pushinteger(L, variable ? UNDO_VARIABLE : UNDO_PROTO);
+    lua_pushinteger(L, variable ? UNDO_MADE : UNDO_PROTO);
     lua_pushinteger(L, 0); /* no id is 0: nothing is taken back */
     add_step(session, L, KEY);
 }
@@ -150,8 +158,7 @@ static int registry_of(const struct ls_session *session, bool wrapper)
 
 LS_RAISES void ls__undo_type(struct ls_session *session, lua_State *L, int name, bool wrapper)
 {
-    if (!is_noting(session)) return;
-    luaL_checkstack(L, 6, NULL);
+    if (!is_noting(session, L)) return;
     lua_pushinteger(L, wrapper ? UNDO_WRAPPER : UNDO_PRESENTER);
     lua_pushvalue(L, name);
     ls__ref_push(session, L, registry_of(session, wrapper));
@@ -162,72 +169,62 @@ LS_RAISES void ls__undo_type(struct ls_session *session, lua_State *L, int name,
         if (ls_names_has(types_of(session->model->modules[i], wrapper), lua_tostring(L, name)))
             owner = session->model->modules[i]->key;
     lua_pushstring(L, owner); /* nil without one */
-    add_step(session, L, OWNER);
-    lua_pop(L, 1);
+    note(session, L, OWNER);
 }
 
 LS_RAISES void ls__undo_mutation(struct ls_session *session, lua_State *L, uint64_t number, int removed)
 {
-    if (!is_noting(session)) return;
-    luaL_checkstack(L, 4, NULL);
+    if (!is_noting(session, L)) return;
     lua_pushinteger(L, UNDO_MUTATION);
     lua_pushinteger(L, (lua_Integer)number);
     if (removed) {
         ls__snapshot_new(L);
         ls__snapshot_add(L, -1, removed);
     }
-    add_step(session, L, removed ? OLD : KEY);
-    lua_pop(L, 1);
+    note(session, L, removed ? OLD : KEY);
 }
 
 LS_RAISES void ls__undo_app(struct ls_session *session, lua_State *L)
 {
-    if (!is_noting(session)) return;
-    luaL_checkstack(L, 6, NULL);
+    if (!is_noting(session, L)) return;
     lua_pushinteger(L, UNDO_APP);
     lua_pushinteger(L, 0); /* there is one app */
     ls__ref_push(session, L, session->model->ref_app);
     lua_pushinteger(L, session->model->app_variable_id);
-    add_step(session, L, VARIABLE);
-    lua_pop(L, 1);
+    note(session, L, VARIABLE);
 }
 
 LS_RAISES void ls__undo_name(struct ls_session *session, lua_State *L, const char *name)
 {
-    if (!is_noting(session)) return;
+    if (!is_noting(session, L)) return;
     lua_pushinteger(L, UNDO_NAME);
     lua_pushstring(L, name);
     lua_pushinteger(L, ls_tracker_named(session->model->tracker, name));
-    add_step(session, L, OLD);
-    lua_pop(L, 1);
+    note(session, L, OLD);
 }
 
 LS_RAISES void ls__undo_field(struct ls_session *session, lua_State *L, int table, int key)
 {
-    if (!is_noting(session)) return;
+    if (!is_noting(session, L)) return;
     table = lua_absindex(L, table);
     key = lua_absindex(L, key);
-    luaL_checkstack(L, 6, NULL);
     lua_pushvalue(L, table);
     lua_pushvalue(L, key);
     if (lua_touserdata(L, key) != LS_UNDO_METATABLE)
         ls__raw_get(L, table, key);
     else if (!lua_getmetatable(L, table))
         lua_pushnil(L);
-    add_step(session, L, OLD);
-    lua_pop(L, 1);
+    note(session, L, OLD);
 }
 
 LS_RAISES void ls__undo_upvalue(struct ls_session *session, lua_State *L, int function, int upvalue)
 {
-    if (!is_noting(session)) return;
+    if (!is_noting(session, L)) return;
     function = lua_absindex(L, function);
-    luaL_checkstack(L, 6, NULL);
     lua_pushvalue(L, function);
     lua_pushinteger(L, upvalue);
     if (!lua_getupvalue(L, function, upvalue)) lua_pushnil(L);
-    add_step(session, L, OLD);
-    lua_pop(L, 1);
+    note(session, L, OLD);
 }
 
 LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t mark)
@@ -352,17 +349,9 @@ static LS_RAISES void undo_app(struct ls_session *session, lua_State *L)
     ls__ref_set(session, L, &model->ref_app);
 }
 
-/* By kind. What L43 takes back stands beside it; variables and names have gone before. */
-static const struct {
-    LS_RAISES void (*undo)(struct ls_session *session, lua_State *L);
-    bool first_loads;
-} kinds[] = {
-    [UNDO_RAW] = {undo_raw, false},     [UNDO_SNAPSHOT] = {undo_snapshot, false},
-    [UNDO_PROTO] = {undo_proto, true},  [UNDO_PRESENTER] = {undo_type, true},
-    [UNDO_WRAPPER] = {undo_type, true}, [UNDO_MUTATION] = {undo_mutation, true},
-    [UNDO_APP] = {undo_app, false},     [UNDO_VARIABLE] = {NULL, false},
-    [UNDO_NAME] = {NULL, false},
-};
+/* By kind; variables and names have gone before. */
+static LS_RAISES void (*const undo[])(struct ls_session *session, lua_State *L) = {
+    undo_raw, undo_snapshot, undo_proto, undo_type, undo_type, undo_mutation, undo_app};
 
 /* Push kind and key of the step on top. @return the kind [-0, +2, -] */
 static int push_step(lua_State *L)
@@ -383,12 +372,9 @@ static LS_RAISES int l_roll_back(lua_State *L)
         if (lua_rawgeti(L, LOG, i) != LUA_TTABLE) continue;
         int kind = push_step(L);
         lua_rawgeti(L, STEP, OLD);
-        bool drop = kind == UNDO_SNAPSHOT;
-        if (kinds[kind].undo && (frame->all || kinds[kind].first_loads)) {
-            kinds[kind].undo(frame->session, L);
-            drop = true;
-        }
-        if (!drop) continue;
+        bool taken = kind <= UNDO_APP && (frame->all || (kind >= UNDO_PROTO && kind <= UNDO_MUTATION));
+        if (taken) undo[kind](frame->session, L);
+        if (!taken && kind != UNDO_SNAPSHOT) continue; /* the frame around it has an older one */
         lua_pushboolean(L, 0);
         lua_rawseti(L, LOG, i);
     }
@@ -414,7 +400,7 @@ static void undo_variables(const struct frame *frame)
             id = model->app_variable_id;
             model->app_variable_id = 0;
             ls__ref_drop(frame->session, &model->ref_app);
-        } else if (kind == UNDO_VARIABLE && frame->all) {
+        } else if (kind == UNDO_MADE && frame->all) {
             id = lua_tointeger(L, top + STEP_KEY);
         } else if (kind == UNDO_NAME && frame->all) {
             ls_tracker_name(model->tracker, lua_tostring(L, top + STEP_KEY), lua_tointeger(L, top + STEP_OLD), &fault);
@@ -479,27 +465,26 @@ void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
     end_frame(session, all ? frame.mark : LUA_MAXINTEGER);
 }
 
-/* A step of a frame that has succeeded is at STEP to STEP_KEY, an earlier one at place `at` is above them.
- * [-0, +n, m] */
-static LS_RAISES void settle(const struct frame *frame, lua_State *L, int kind, lua_Integer at)
+/* Stack of l_commit: the keys of the steps that have succeeded; a step of the frames around it, and one of those. */
+enum { KEYS = LOG + 1, OUTER, OUTER_KIND, OUTER_KEY, INNER, INNER_KIND, INNER_KEY };
+
+/* What the inner step has done counts as having been so before the outer one, which is at place `at`. [-0, +n, m] */
+static LS_RAISES void settle(const struct frame *frame, lua_State *L, int outer, int inner, lua_Integer at)
 {
-    enum { OUTER = STEP_KEY + 1, OUTER_KIND, OUTER_KEY, SNAPSHOT };
-    int outer = push_step(L);
+    uint32_t id = inner == UNDO_PROTO ? (uint32_t)lua_tointeger(L, INNER_KEY) : 0;
+    const struct ls_proto *proto = ls__proto_at(frame->session, id);
     if (outer == UNDO_SNAPSHOT) {
         lua_rawgeti(L, OUTER, OLD);
-        lua_rawgeti(L, STEP, OLD);
-        const struct ls_proto *made = kind == UNDO_PROTO && lua_isnil(L, -1) && lua_toboolean(L, OUTER_KEY)
-                                          ? ls__proto_at(frame->session, (uint32_t)lua_tointeger(L, STEP_KEY))
-                                          : NULL;
-        if (kind == UNDO_SNAPSHOT) {
-            ls__snapshot_amend(L, SNAPSHOT, -1);
-        } else if (made) {
-            ls__ref_push(frame->session, L, made->table);
-            ls__snapshot_add(L, SNAPSHOT, -1);
+        bool made = lua_rawgeti(L, INNER, OLD) == LUA_TNIL;
+        if (inner == UNDO_SNAPSHOT) {
+            ls__snapshot_amend(L, -2, -1);
+        } else if (proto && made && lua_toboolean(L, OUTER_KEY)) {
+            ls__ref_push(frame->session, L, proto->table);
+            ls__snapshot_add(L, -3, -1);
         }
-    } else if (lua_rawequal(L, OUTER_KIND, STEP_KIND) && lua_rawequal(L, OUTER_KEY, STEP_KEY)) {
-        if (kind == UNDO_PROTO)
-            push_proto(frame->session, L, (uint32_t)lua_tointeger(L, STEP_KEY));
+    } else if (lua_rawequal(L, OUTER_KIND, INNER_KIND) && lua_rawequal(L, OUTER_KEY, INNER_KEY)) {
+        if (id)
+            push_proto(frame->session, L, id);
         else
             lua_pushboolean(L, 0);
         lua_rawseti(L, LOG, at);
@@ -513,11 +498,19 @@ static LS_RAISES int l_commit(lua_State *L)
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     lua_settop(L, 0);
     ls__undo_push(frame->session, L);
-    for (lua_Integer i = frame->mark + 1; i <= (lua_Integer)lua_rawlen(L, LOG); i++, lua_settop(L, LOG)) {
-        if (lua_rawgeti(L, LOG, i) != LUA_TTABLE) continue;
-        int kind = push_step(L);
-        for (lua_Integer at = frame->mark; at > 0; at--, lua_settop(L, STEP_KEY))
-            if (lua_rawgeti(L, LOG, at) == LUA_TTABLE) settle(frame, L, kind, at);
+    lua_newtable(L);
+    lua_Integer count = (lua_Integer)lua_rawlen(L, LOG);
+    for (lua_Integer i = frame->mark + 1; i <= count; i++, lua_settop(L, KEYS))
+        if (lua_rawgeti(L, LOG, i) == LUA_TTABLE) {
+            push_step(L);
+            ls__set_add(L, KEYS);
+        }
+    for (lua_Integer at = frame->mark; at > 0; at--, lua_settop(L, KEYS)) {
+        if (lua_rawgeti(L, LOG, at) != LUA_TTABLE) continue;
+        int outer = push_step(L);
+        if (outer != UNDO_SNAPSHOT && !ls__has_key(L, KEYS, OUTER_KEY)) continue;
+        for (lua_Integer i = frame->mark + 1; i <= count; i++, lua_settop(L, OUTER_KEY))
+            if (lua_rawgeti(L, LOG, i) == LUA_TTABLE) settle(frame, L, outer, push_step(L), at);
     }
     return 0;
 }
