@@ -10,8 +10,8 @@
  * conditions and loop headers around it. `setmetatable({ … }, mt)` counts as the constructor, and mt gives METATABLE. A
  * call with constructors among its arguments (`class("Cart", { total = 0 })`), or `x or { … }`, gives the fields of the
  * constructors. Statements that may put something below a place without saying where (`table.insert(M.list, 1)`,
- * `M.list:add(1)`, `t[k] = v`, `register(t)`) are its *open givers*; statements in function bodies count for places that
- * top-level code does not give.
+ * `M.list:add(1)`, `t[k] = v`, `register(t)`) are its *open givers*; statements in function bodies count for places
+ * that top-level code does not give.
  *
  * A place that is given by nothing but the name of another that is a table (`return M`, `M.__index = M`,
  * `local items = M.items`) in both texts *is* that other place: ls_places_root and ls_place_child return that one.
@@ -58,8 +58,8 @@ struct ls_place {
     bool before, now;    /* which text gives it: top-level code or, where that never does, function bodies */
     bool table;          /* constructors are among what gives it, in each text that gives it */
     bool function;       /* functions are all that gives it, in each text that gives it */
-    /* What gives it in that text, as a hash: expressions with all in them, conditions and loop headers, open givers, and
-     * statements that give data below it. The same wherever that stands; 0 = it is not given there. */
+    /* What gives it in that text, as a hash: expressions with all in them, conditions and loop headers, open givers,
+     * and statements that give data below it. The same wherever that stands; 0 = it is not given there. */
     uint64_t given_before, given_now;
     enum ls_place_kind kind; /* of its root */
     struct ls_place_key key; /* a root's: its name as a string, empty for VALUE */

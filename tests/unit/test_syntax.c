@@ -1,4 +1,4 @@
-/* Unit tests of lib/syntax/syntax.c: extents, hashes, variables, functions. That it accepts what Lua accepts, and tells
+/* Unit tests of lib/syntax: extents, hashes, variables, functions. That it accepts what Lua accepts, and tells
  * lines and upvalues as Lua does, is proved against Lua in test_session_syntax.c. */
 #include <setjmp.h>
 #include <stdarg.h>
