@@ -173,7 +173,7 @@ void ls__dirs_renew(struct ls_hotload *h)
     for (struct ls_map_item *item = ls_map_first(h->dirs), *next; item; item = next) {
         struct ls__dir *dir = ls_map_value(item);
         next = ls_map_next(item);
-        bool there = stat(dir->path, &info) == 0 && info.st_dev == dir->dev && info.st_ino == dir->ino;
+        bool there = stat(dir->path, &info) ? errno == EACCES : info.st_dev == dir->dev && info.st_ino == dir->ino;
         if (there && dir->wd > 0 && !(alive && ls_idmap_get(alive, dir->wd) && ls_idmap_get(h->wds, dir->wd)))
             dir->placed = -1;
         if (!there || !place(h, dir)) ls__dir_kill(h, dir);

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "files/fspath.h"
 #include "hotload/hotload_internal.h"
@@ -76,9 +77,27 @@ bool ls__is_starved(int error, struct ls_err *err)
     return true;
 }
 
+void ls__note_closed(struct ls_hotload *h, const char *path, int error)
+{
+    LS_ERR(err);
+    if (ls_map_get(h->closed, path, strlen(path))) return;
+    ls_map_put(h->closed, path, strlen(path), h->closed, NULL);
+    if (!ls__is_starved(error, &err))
+        ls_log(
+            0,
+            "Hot reload: %s cannot be looked into (%s). What is known of it stays; it is tried again, and chmod u+rx opens it.",
+            path, strerror(error));
+    else if (!h->starved) {
+        ls_log(0, "%s", ls_err_text(&err));
+        h->starved = true;
+    }
+}
+
 bool ls__look(const char *path, struct stat *info)
 {
-    return lstat(path, info) == 0 && !ls_is_placeholder(info);
+    if (lstat(path, info)) return false;
+    errno = ENOENT;
+    return !ls_is_placeholder(info);
 }
 
 bool ls__has_writer(int fd)

@@ -2,6 +2,7 @@
  * the file system, so records that come late, twice or in another order do no harm. A file's event makes it pending;
  * whatever may have changed folders or links of a tree, or the way to one, makes everything be looked at again.
  * Rules: H13, H16–H18, H20, H21, H85. */
+#include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
 
@@ -95,13 +96,16 @@ static bool file_counts(struct ls_hotload *h, const struct ls__dir *dir, const c
 }
 
 /* H21 for a file. */
-static void file_event(struct ls_hotload *h, uint32_t mask, const char *path)
+static void file_event(struct ls_hotload *h, const struct ls__dir *dir, uint32_t mask, const char *path)
 {
     struct stat info;
     struct ls__pending *pending = NULL;
     /* Of two names that were exchanged each one went and came; the records tell that in any order. */
     bool went = mask & (IN_DELETE | IN_MOVED_FROM);
-    if (mask & (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO) && !ls__look(path, &info)) return;
+    if (mask & (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO) && !ls__look(path, &info)) {
+        if (errno == EACCES) ls__note_closed(h, dir->path, EACCES);
+        return;
+    }
     if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO) || (went && ls__look(path, &info) && !S_ISDIR(info.st_mode)))
         pending = ls__pend(h, path);
     else if (mask & IN_CREATE) {
@@ -136,10 +140,17 @@ void ls__event_name(struct ls_hotload *h, struct ls__dir *dir, uint32_t mask, co
     if (counts) {
         struct ls_buf path = LS_BUF_INIT;
         ls_path_join(&path, dir->path, name);
-        if (!ls_buf_failed(&path)) file_event(h, mask, ls_buf_text(&path));
+        if (!ls_buf_failed(&path)) file_event(h, dir, mask, ls_buf_text(&path));
         ls_buf_release(&path);
     }
     ls__dir_unuse(h, dir, LS__SELF);
+}
+
+/* Does a closed folder hide what is there? */
+static bool is_closed(const struct ls_hotload *h, const char *path)
+{
+    struct stat info;
+    return (h->within ? lstat(path, &info) : stat(path, &info)) && errno == EACCES;
 }
 
 /* Known files that are not there any more. */
@@ -148,12 +159,12 @@ static void find_missing(struct ls_hotload *h)
     struct stat info;
     for (struct ls_map_item *item = ls_map_first(h->known); item; item = ls_map_next(item)) {
         const char *path = ls_map_key(item, NULL);
-        if (!ls__look(path, &info)) ls__pend_absent(h, path);
+        if (!ls__look(path, &info) && errno != EACCES) ls__pend_absent(h, path);
     }
     for (struct ls_map_item *item = ls_map_first(h->views); item; item = ls_map_next(item)) {
         const char *path = ls_map_key(item, NULL);
         const struct ls__pending *pending = ls_map_get(h->pendingReloads, path, strlen(path));
-        if (ls__view_there(h, path)) continue;
+        if (ls__view_there(h, path) || is_closed(h, path)) continue;
         if (!ls__is_there(h, path))
             ls__pend_absent(h, path);
         else if (!pending || pending->absent) /* its folder has another place now */

@@ -241,11 +241,12 @@ static bool make_maps(struct ls_hotload *h)
     h->pendingReloads = ls_map_new();
     h->known = ls_map_new();
     h->linked = ls_map_new();
+    h->closed = ls_map_new();
     h->views = ls_map_new();
     h->unreadable = ls_map_new();
     h->sessions = ls_idmap_new();
-    return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->linked && h->views && h->unreadable &&
-           h->sessions;
+    return h->dirs && h->wds && h->routes && h->pendingReloads && h->known && h->linked && h->closed && h->views &&
+           h->unreadable && h->sessions;
 }
 
 /* Everything but the settling thread, which is gone or was never started. */
@@ -263,6 +264,7 @@ static void free_hotload(struct ls_hotload *h)
     ls_map_free(h->routes, NULL);
     ls_map_free(h->known, ls_free);
     ls_map_free(h->linked, NULL);
+    ls_map_free(h->closed, NULL);
     ls_map_free(h->views, ls_free);
     ls_map_free(h->unreadable, NULL);
     pthread_cond_destroy(&h->done);

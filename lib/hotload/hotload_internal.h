@@ -173,6 +173,8 @@ struct ls_hotload {
     /* real path of a known file with a second name (hard link) -> itself: what is written by the other one gives no
      * event here, and so it is polled */
     struct ls_map *linked;
+    /* path of a folder that could not be looked into -> itself: what is known of it stays, and it is tried again */
+    struct ls_map *closed;
     struct ls_map *views;      /* request path of a view file -> real path that it led to when it was handed over */
     struct ls_map *unreadable; /* path -> itself: reported, until it can be read again (H32) */
     struct ls_idmap *sessions; /* number -> its uses */
@@ -184,12 +186,11 @@ struct ls_hotload {
     bool polling;  /* what ls__event_name is told of was found by a poll */
     size_t unused; /* directories waiting to be let go */
     int64_t poll_due_ns;
-    int64_t mounts_ns;           /* the table of mounts is not looked at before */
-    int64_t lock_since_ns;       /* a burst has been held back since (H84); 0 */
-    struct ls__stamp stale_lock; /* a git lock that outlived its 2 s: ignored until it changes */
-    bool told_limit, told_fs, told_linked;
-    bool starved;
-        /* no file could be opened when one was to be read, and the log has been told */ /* once each (H86, H88) */
+    int64_t mounts_ns;                     /* the table of mounts is not looked at before */
+    int64_t lock_since_ns;                 /* a burst has been held back since (H84); 0 */
+    struct ls__stamp stale_lock;           /* a git lock that outlived its 2 s: ignored until it changes */
+    bool told_limit, told_fs, told_linked; /* once each (H86, H88) */
+    bool starved; /* no file could be opened when one was to be read, and the log has been told */
 };
 
 /* --- disk.c --- */
@@ -197,11 +198,14 @@ struct ls_hotload {
 void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info);
 /** Does this errno say that no file can be opened for want of descriptors? Then err says what to do. */
 bool ls__is_starved(int error, struct ls_err *err);
+/** A folder cannot be looked into for this errno: said once, and tried again with each ls__poll. */
+void ls__note_closed(struct ls_hotload *h, const char *path, int error);
 /** The hash of a text, for a stamp that is young; 0 = it cannot be read. `within` as ls_file_open's. */
 uint64_t ls__hash_text(const char *within, const char *path);
 /** Is it the same file with the same content, as far as stamps tell? */
 bool ls__stamp_equal(const struct ls__stamp *a, const struct ls__stamp *b);
-/** What is at `path` itself, be it a link? A placeholder (ls_is_placeholder) is nothing yet. */
+/** What is at `path` itself, be it a link? A placeholder (ls_is_placeholder) is nothing yet.
+ * @return false with an errno, EACCES: it cannot be told */
 bool ls__look(const char *path, struct stat *info);
 /** Has somebody opened this file for writing and not closed it yet (H29)? A read lease is refused while that is so. Of
  * files of other users, and where there are no leases, nothing is known: false. @param fd  open for reading only */

@@ -1,7 +1,10 @@
 /* Polling (H86–H88): where the kernel reports nothing, directories are compared with how they looked last, and what
  * differs is told as if it were an event. Settling thread. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "files/fspath.h"
@@ -49,7 +52,9 @@ static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_m
 static void poll_dir(struct ls_hotload *h, struct ls__dir *dir)
 {
     struct stat info;
-    if (stat(dir->path, &info) || info.st_dev != dir->dev || info.st_ino != dir->ino) {
+    int failed = stat(dir->path, &info);
+    if (failed && errno == EACCES) return;
+    if (failed || info.st_dev != dir->dev || info.st_ino != dir->ino) {
         if (dir->wd > 0)
             h->rescan = true; /* its watch will tell of its end */
         else
@@ -87,9 +92,25 @@ static void poll_linked(struct ls_hotload *h)
     }
 }
 
+static void poll_closed(struct ls_hotload *h)
+{
+    for (struct ls_map_item *item = ls_map_first(h->closed), *next; item; item = next) {
+        size_t len;
+        const char *path = ls_map_key(item, &len);
+        next = ls_map_next(item);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool closed = fd < 0 || faccessat(fd, ".", X_OK, AT_EACCESS);
+        closed = closed && (errno == EACCES || errno == EMFILE || errno == ENFILE); /* else it has gone */
+        if (fd >= 0) close(fd);
+        if (closed) continue;
+        ls_map_take(h->closed, path, len);
+        h->rescan = true;
+    }
+}
+
 bool ls__polls(const struct ls_hotload *h)
 {
-    return h->polled || ls_map_count(h->linked);
+    return h->polled || ls_map_count(h->linked) || ls_map_count(h->closed);
 }
 
 void ls__poll(struct ls_hotload *h)
@@ -113,4 +134,5 @@ void ls__poll(struct ls_hotload *h)
         ls__dir_unuse(h, dirs[i], LS__SELF);
     ls_free(dirs);
     poll_linked(h);
+    poll_closed(h);
 }

@@ -2,6 +2,7 @@
  * link, or lack a name, with attention to their names; so whatever can make the path lead elsewhere is noticed: links
  * of a chain re-pointed, directories swapped, things missing that appear (H7, H8, H13–H18). Settling thread. Refuses to
  * decide what a change means. */
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ struct walk {
     size_t count, cap;
     bool fresh;   /* a watch was set on the way: look again */
     bool broken;  /* out of memory, or something vanished under the walk */
+    bool closed;  /* a folder on the way cannot be looked into */
     bool refused; /* it has left `within` (files/fspath.h): nothing is looked at there */
     char *real;
     struct stat info; /* of `real` */
@@ -105,9 +107,11 @@ static bool step(struct walk *walk)
         walk->broken = true;
     else if (within && !ls_path_below(within, path) && !ls_path_below(path, within))
         walk->refused = true;
-    else if (!ls__look(path, &info))
+    else if (!ls__look(path, &info)) {
+        walk->closed = errno == EACCES;
+        if (walk->closed) ls__note_closed(walk->h, before ? ls_buf_text(&walk->at) : "/", errno);
         add_hop(walk, name, last ? LS__CONTENT : LS__NAMES);
-    else if (S_ISLNK(info.st_mode)) {
+    } else if (S_ISLNK(info.st_mode)) {
         bool on = follow_link(walk, path, name);
         ls_free(path);
         return on && !walk->broken;
@@ -204,6 +208,12 @@ bool ls__route_resolve(struct ls_hotload *h, struct ls__route *route)
     for (int tries = 0; tries < MAX_WALKS; tries++) {
         struct walk walk = {.h = h, .route = route, .at = LS_BUF_INIT, .rest = LS_BUF_INIT};
         walk_path(&walk);
+        if (walk.closed && route->real) { /* it leads where it led, as far as can be told */
+            struct stat info;
+            free_hops(h, walk.hops, walk.count);
+            if (stat(route->real, &info) == 0) ls__stamp_of(&route->stamp, &info);
+            break;
+        }
         changed |= adopt(h, &walk);
         /* A watch was set after that directory had been looked at: something may have happened before it was in place.
          * */

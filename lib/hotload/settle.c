@@ -2,6 +2,7 @@
  * (section 5). Settling thread; the deadlines are those of its timer (H24). Refuses to judge contents: whether a text
  * is new is for sessions and the view store (H35, H76).
  * Rules: H16, H17, H23–H32, H79, H84. */
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -243,6 +244,9 @@ static struct found *read_once(struct gather *gather, const char *real)
 static const struct found *read_path(struct gather *gather, const char *path)
 {
     char *real = ls_path_within(gather->h->within, path, NULL);
+    char *dir = !real && errno == EACCES ? ls_path_dir(path) : NULL;
+    if (dir) ls__note_closed(gather->h, dir, EACCES);
+    ls_free(dir);
     const struct found *found = real ? read_once(gather, real) : NULL;
     bool fit = found && found->result == LS__READ_OK;
     if (found &&

@@ -4,6 +4,7 @@
  * Settling thread (the opening one at start).
  * Rules: H8, H9, H10, H13, H14, H15. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -124,7 +125,25 @@ static int bytewise(const struct dirent **a, const struct dirent **b)
 
 /* All names of a folder before what is below it, as ls_tree_walk goes: so a directory that is reachable twice has the
  * same place for both. */
-static void walk_from(struct ls_hotload *h, struct ls__tree *tree, size_t first)
+/* The folder cannot be looked into: what was found below it before is there still. */
+static void keep_below(struct ls_hotload *h, struct ls__tree *tree, const char *path, const struct ls__places *old)
+{
+    for (size_t i = 0; i < old->node_count; i++) {
+        const struct ls__node *node = old->nodes[i];
+        struct stat info = {.st_dev = node->dir->dev, .st_ino = node->dir->ino};
+        if (!node->dir->dead && strcmp(path, node->path) && ls_path_below(path, node->path))
+            add_folder(h, tree, node->path, node->dir->path, &info);
+    }
+    for (size_t i = 0; i < old->link_count; i++) {
+        struct ls__route *link = old->links[i];
+        if (!ls_path_below(path, link->path)) continue;
+        link->refs++;
+        if (!LS_PUSH(tree->places.links, tree->places.link_count, tree->places.link_cap, link))
+            ls__route_unref(h, link);
+    }
+}
+
+static void walk_from(struct ls_hotload *h, struct ls__tree *tree, size_t first, const struct ls__places *old)
 {
     for (size_t end = tree->places.node_count; first < end; first++) {
         struct dirent **names = NULL;
@@ -136,7 +155,12 @@ static void walk_from(struct ls_hotload *h, struct ls__tree *tree, size_t first)
             free(names[i]);
         }
         free(names);
-        walk_from(h, tree, below);
+        if (count < 0 && (errno == EACCES || errno == EMFILE || errno == ENFILE)) {
+            ls__note_closed(h, node->dir->path, errno);
+            keep_below(h, tree, node->path, old);
+            below = tree->places.node_count;
+        }
+        walk_from(h, tree, below, old);
     }
 }
 
@@ -157,12 +181,15 @@ static void release_places(struct ls_hotload *h, struct ls__places *places)
 
 void ls__tree_walk(struct ls_hotload *h, struct ls__tree *tree)
 {
+    struct stat info;
+    /* Behind a folder that is closed it stays as it is. */
+    if (tree->route->is_dir && stat(tree->route->real, &info) && errno == EACCES) return;
     struct ls__places old = tree->places;
     tree->places = (struct ls__places){0};
     for (size_t i = 0; i < old.node_count; i++)
         old.nodes[i]->tree = NULL;
     if (tree->route->is_dir) add_target(h, tree, tree->route);
-    walk_from(h, tree, 0);
+    walk_from(h, tree, 0, &old);
     for (size_t i = 0; i < old.link_count; i++)
         old.links[i]->tree = NULL;
     for (size_t i = 0; i < tree->places.link_count; i++)

@@ -9,6 +9,7 @@
 
 static int writers_teardown(void **state)
 {
+    if (getuid() == 0 && seteuid(0)) return -1;
     memset(&ls__hotload_seams, 0, sizeof ls__hotload_seams);
     return site_teardown(state);
 }
@@ -377,6 +378,72 @@ static void test_watch_refused_for_a_while(void **state) /* H86: what may pass i
     expect("lua/a.lua=3");
 }
 
+static int give(const char *path, const struct stat *info, int type, struct FTW *ftw)
+{
+    (void)info;
+    (void)type;
+    (void)ftw;
+    return lchown(path, 65534, 65534);
+}
+
+static void look_again(void)
+{
+    ls__record_push(site.hotload, &(struct ls__record){.wd = -1, .mask = IN_Q_OVERFLOW, .name = ""});
+    settle();
+}
+
+/* Section 14: a folder that is closed has not gone, nor what it holds; it is looked at again when it is opened. */
+static void test_closed_folder(void **state)
+{
+    (void)state;
+    uid_t user = geteuid();
+    dirs("lua/x/y");
+    dirs("../elsewhere/z");
+    put("lua/x/y/a.lua", "1");
+    put("../elsewhere/z/b.lua", "1");
+    dirs("viewdefs/v");
+    put("viewdefs/v/T.D.html", "1");
+    linked("../../../elsewhere/z/b.lua", "lua/x/b.lua");
+    if (!user && (nftw(site.base, give, 32, FTW_PHYS) || seteuid(65534))) fail();
+    start();
+    loaded(1, "lua/x/y/a.lua", "lua/x/y/a.lua");
+    loaded(1, "../elsewhere/z/b.lua", "lua/x/b.lua");
+    settle();
+    long uses = uses_of("lua/x/y");
+    static const char *const folders[] = {"lua/x", "viewdefs/v", "../elsewhere", "viewdefs", "lua", ""};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char text[8], told[128];
+        if (chmod(at("%s", folders[i]), 0)) fail();
+        look_again();
+        expect("");
+        assert_false(logged("was deleted"));
+        assert_true(logged("cannot be looked into"));
+        assert_true(logged("chmod u+rx"));
+        look_again();
+        if (chmod(at("%s", folders[i]), 0755)) fail();
+        settle();
+        assert_int_equal(ls_map_count(site.hotload->closed), 0);
+        expect("");
+        assert_int_equal(uses_of("lua/x/y"), uses);
+        snprintf(text, sizeof text, "%zu", i + 2);
+        snprintf(told, sizeof told, "../elsewhere/z/b.lua=%s lua/x/y/a.lua=%s @viewdefs/v/T.D.html=%s", text, text,
+                 text);
+        put("lua/x/y/a.lua", text);
+        put("../elsewhere/z/b.lua", text);
+        put("viewdefs/v/T.D.html", text);
+        expect(told);
+        site.log_len = 0;
+        site.log[0] = 0;
+    }
+    int fd = open_to_write("lua/x/y/a.lua", O_TRUNC, "closed meanwhile"); /* saved in a closed folder */
+    if (chmod(at("lua/x/y"), 0)) fail();
+    close(fd);
+    expect("");
+    if (chmod(at("lua/x/y"), 0755)) fail();
+    expect("lua/x/y/a.lua=closed meanwhile");
+    if (seteuid(user)) fail();
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, site_setup, writers_teardown)
@@ -386,6 +453,7 @@ int main(void)
         T(test_asked_for_and_open), T(test_lease_breaks),        T(test_times_of_a_link),
         T(test_placeholder),        T(test_same_second),         T(test_overflow_in_same_second),
         T(test_second_name),        T(test_no_descriptors),      T(test_watch_refused_for_a_while),
+        T(test_closed_folder),
     };
     return cmocka_run_group_tests_name("hotload: writers", tests, NULL, NULL);
 }
