@@ -71,6 +71,18 @@ static void print_text(void *ctx, const char *text, size_t len)
     if (host->print) host->print(host->ctx, text, len);
 }
 
+static void module_begins(void *ctx, const char *key, const char *const *paths, size_t count)
+{
+    const struct ls_session_host *host = above(ctx);
+    if (host->module_begins) host->module_begins(host->ctx, key, paths, count);
+}
+
+static bool save_ends(void *ctx, struct ls_stack_files *files, int64_t waited_ns)
+{
+    const struct ls_session_host *host = above(ctx);
+    return host->save_ends && host->save_ends(host->ctx, files, waited_ns);
+}
+
 /* --- VariableStore: variables that Lua code makes belong to nobody, so all connections share them (P115) --- */
 
 static int64_t store_create(void *ctx, const struct ls_var_spec *spec, struct ls_fault *fault)
@@ -102,8 +114,8 @@ struct ls__engine *ls__engine_open(struct ls_backend *b, struct ls_err *err)
     engine->backend = b;
     engine->generation = ++b->generations;
     engine->store = (struct ls_variable_store){engine, store_create, store_destroy};
-    const struct ls_session_host host = {engine,        timer_set,       timer_clear,        module_loaded,
-                                         module_wanted, module_unloaded, directory_unloaded, print_text};
+    const struct ls_session_host host = {engine,          timer_set,          timer_clear, module_loaded, module_wanted,
+                                         module_unloaded, directory_unloaded, print_text,  module_begins, save_ends};
     engine->session = ls_session_open(&b->config.session, &host, err);
     if (engine->session) {
         const struct ls_tracker_config config = {

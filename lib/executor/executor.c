@@ -45,6 +45,7 @@ struct ls_queue {
     atomic_llong since_ns;      /* when its present item began; 0 = none runs */
     _Atomic(const char *) what; /* that is */
     _Atomic(const char *) inside;
+    atomic_int eager; /* such items among those below; changes with the lock held */
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
     struct ls_queue *prev, *next; /* of all queues */
@@ -261,6 +262,12 @@ static void push_ready(struct ls_queue *queue)
 
 /* --- running a queue --- */
 
+/* An item comes to wait, or waits no more. Called with the queue's lock held. */
+static void count_eager(struct ls_queue *queue, const struct ls_item *item, int delta)
+{
+    if (item->eager) atomic_fetch_add_explicit(&queue->eager, delta, memory_order_relaxed);
+}
+
 /* The next item, or NULL. Called with the queue's lock held. */
 static struct ls_item *next_item(struct ls_queue *queue)
 {
@@ -268,6 +275,7 @@ static struct ls_item *next_item(struct ls_queue *queue)
     if (item) {
         queue->head = item->next;
         if (!queue->head) queue->tail = NULL;
+        count_eager(queue, item, -1);
     } else if (queue->last) {
         item = queue->last;
         queue->last = NULL;
@@ -416,6 +424,7 @@ static struct ls_item *close_queue(struct ls_queue *queue)
     else
         items = queue->last;
     queue->head = queue->tail = queue->last = NULL;
+    atomic_store(&queue->eager, 0);
     queue->closed = true;
     return items;
 }
@@ -513,6 +522,44 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
     return &queue->inside;
 }
 
+const atomic_int *ls_queue_eager(struct ls_queue *queue)
+{
+    return &queue->eager;
+}
+
+int64_t ls_queue_running_ns(struct ls_queue *queue)
+{
+    int64_t since = atomic_load_explicit(&queue->since_ns, memory_order_relaxed);
+    return since != 0 ? ls_now_ns() - since : 0;
+}
+
+/* Two lists, the eager items and the others, and the second behind the first. Called with the lock held. */
+static void eager_first(struct ls_queue *queue)
+{
+    struct ls_item *eager = NULL, *others = NULL, **eager_end = &eager, **others_end = &others, *tail = NULL;
+    for (struct ls_item *item = queue->head; item; item = item->next) {
+        struct ls_item ***end = item->eager ? &eager_end : &others_end;
+        if (!item->eager || !others) tail = item;
+        **end = item;
+        *end = &item->next;
+    }
+    *others_end = NULL;
+    *eager_end = others;
+    queue->head = eager;
+    queue->tail = tail;
+}
+
+bool ls_queue_advance(struct ls_queue *queue, bool (*match)(const void *eager, void *ctx), void *ctx)
+{
+    bool found = false;
+    pthread_mutex_lock(&queue->lock);
+    for (const struct ls_item *item = queue->head; item && !found; item = item->next)
+        found = item->eager && match(item->eager, ctx);
+    if (found) eager_first(queue);
+    pthread_mutex_unlock(&queue->lock);
+    return found;
+}
+
 void ls_queue_unref(struct ls_queue *queue)
 {
     if (!queue || atomic_fetch_sub(&queue->refs, 1) != 1) return;
@@ -553,6 +600,7 @@ int ls_queue_post(struct ls_queue *queue, struct ls_item *item, bool here)
     else
         queue->head = item;
     queue->tail = item;
+    count_eager(queue, item, 1);
     bool mine = wake(queue, here ? RUNNING : READY);
     pthread_mutex_unlock(&queue->lock);
     if (mine && here)
@@ -602,13 +650,6 @@ static void run_call(struct ls_item *item, bool turn)
     pthread_mutex_unlock(&call->lock);
 }
 
-/* Has what runs on the queue now been running for so long? */
-static bool is_stuck(struct ls_queue *queue, int64_t ns)
-{
-    int64_t since = atomic_load(&queue->since_ns);
-    return since != 0 && ls_now_ns() - since >= ns;
-}
-
 /* Take an item out of a queue again. @return false: its turn has come, or the queue has been closed */
 static bool take_back(struct ls_queue *queue, struct ls_item *item)
 {
@@ -622,6 +663,7 @@ static bool take_back(struct ls_queue *queue, struct ls_item *item)
     if (found) {
         *at = item->next;
         if (queue->tail == item) queue->tail = before;
+        count_eager(queue, item, -1);
     }
     pthread_mutex_unlock(&queue->lock);
     return found;
@@ -629,7 +671,7 @@ static bool take_back(struct ls_queue *queue, struct ls_item *item)
 
 int ls_queue_call(struct ls_queue *queue, void (*fn)(void *ctx), void *ctx, int64_t patience_ms)
 {
-    if (patience_ms > 0 && is_stuck(queue, ls_ms(patience_ms))) return LS_EBUSY;
+    if (patience_ms > 0 && ls_queue_running_ns(queue) >= ls_ms(patience_ms)) return LS_EBUSY;
     struct call call = {.item = {.run = run_call, .what = "a command or a request"}, .fn = fn, .ctx = ctx};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.over, NULL);

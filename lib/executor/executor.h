@@ -6,6 +6,7 @@
 #define LS_EXECUTOR_EXECUTOR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,8 @@ struct ls_item {
     struct ls_item *next; /* internal */
     void (*run)(struct ls_item *item, bool turn);
     const char *what; /* what it is, for people, a text that lives for ever; may be NULL */
+    /* not NULL: what runs looks whether such items wait, and may let them go first, by what it is (ls_queue_advance) */
+    const void *eager;
 };
 
 /** @param workers  pool threads; 0 = number of processors, at least 2
@@ -53,6 +56,14 @@ void ls_queue_name(struct ls_queue *queue, const char *name);
 /** Where what runs on the queue may write the function that it is inside of, a text that lives for ever, or NULL: said
  * of an item that runs for longer than LS_SLOW_NS (P40a). Borrowed: valid as long as the queue. */
 _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue);
+/** How many eager items wait. Borrowed: valid as long as the queue. */
+const atomic_int *ls_queue_eager(struct ls_queue *queue);
+/** If `match` says yes to one of the eager items that wait, all of these go before the others, in their order. For what
+ * runs on the queue, in its middle. `match` is called with the queue's lock held: it posts nothing.
+ * @return did one match */
+bool ls_queue_advance(struct ls_queue *queue, bool (*match)(const void *eager, void *ctx), void *ctx);
+/** How long the present item has been running, in nanoseconds; 0 = none runs. */
+int64_t ls_queue_running_ns(struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time,
  * and hands what is left to the pool (lib/README.md, rule 3): its stack must be fit for what items do
  * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */

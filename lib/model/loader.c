@@ -21,6 +21,7 @@ struct load {
     struct ls_buf file;    /* the name turned into a file name */
     struct ls_err err;
     uint64_t serial; /* of the module, 0 = it has no record yet */
+    uint64_t hash;   /* ls_hash of the text, once it is compiled */
 };
 
 /* [-0, +0, -] __gc of a load */
@@ -87,6 +88,15 @@ static void tell_loaded(struct ls_session *session, const char *key)
     if (module && session->vm.host.module_loaded)
         session->vm.host.module_loaded(session->vm.host.ctx, key, (const char *const *)module->paths.items,
                                        module->paths.count);
+}
+
+static void tell_begins(struct ls_session *session, const struct load *load)
+{
+    const struct ls_session_host *host = &session->vm.host;
+    if (host->module_begins) {
+        const char *path = load->source.path;
+        host->module_begins(host->ctx, load->source.key, &path, path != NULL);
+    }
 }
 
 static void tell_wanted(struct ls_session *session, const char *key, const struct ls_names *paths)
@@ -221,7 +231,8 @@ static LS_RAISES int l_mark(lua_State *L)
 static LS_RAISES int run_chunk(struct ls_session *session, lua_State *L, struct load *load)
 {
     int code = ls__lrun(session, l_mark, load, 0, &load->err);
-    if (code == 0) code = ls__module_enter(session, ls__module_find(session, load->source.key), true, &load->err);
+    if (code == 0)
+        code = ls__module_enter(session, ls__module_find(session, load->source.key), load->hash, true, &load->err);
     if (code != 0) return code;
     int at = lua_gettop(L) - 2;
     lua_pushcfunction(L, ls__traceback);
@@ -270,6 +281,7 @@ static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct 
     ls_err_release(&load->err); /* of a search in vain */
     lua_State *before = ls__swap_thread(session, L);
     int code = ls__module_push_chunk(session, key, text, len, &load->err);
+    load->hash = session->vm.hashed == text ? session->vm.hash : ls_hash(text, len);
     ls__swap_thread(session, before);
     if (code == 0) {
         load->serial = begin_record(session, L, load, name, named)->serial;
@@ -278,6 +290,7 @@ static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct 
         before = ls__swap_thread(session, L);
         code = session->model->loads->begin(session, key, -3, text, len, &load->err);
         if (code == 0) {
+            tell_begins(session, load);
             code = run_chunk(session, L, load);
             if (code == 0) code = finish(L, load);
             session->model->loads->ended(session, code == 0);

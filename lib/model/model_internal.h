@@ -19,6 +19,7 @@ struct ls_aside;
 struct ls_running {
     char *key;             /* owned: the current module */
     uint64_t serial;       /* ls_module.serial of its record, to notice that it was unloaded (L57) */
+    uint64_t hash;         /* ls_hash of the text that runs */
     bool reloading_before; /* value of the flag to put back (L44) */
 };
 

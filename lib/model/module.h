@@ -61,8 +61,10 @@ void ls__modules_release(struct ls_session *session);
 /* --- module_run.c --- */
 
 /** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47).
- * `first_load` sets session.reloading to false for its duration (L44). @return 0 or LS_ENOMEM */
-int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err);
+ * `hash` is ls_hash of its text; `first_load` sets session.reloading to false for its duration (L44). @return 0 or
+ * LS_ENOMEM */
+int ls__module_enter(struct ls_session *session, struct ls_module *module, uint64_t hash, bool first_load,
+                     struct ls_err *err);
 /** After the chunk: the outer module is current again. */
 void ls__module_leave(struct ls_session *session);
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose

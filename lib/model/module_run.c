@@ -15,7 +15,8 @@
 
 /* --- the stack of running chunks --- */
 
-int ls__module_enter(struct ls_session *session, struct ls_module *module, bool first_load, struct ls_err *err)
+int ls__module_enter(struct ls_session *session, struct ls_module *module, uint64_t hash, bool first_load,
+                     struct ls_err *err)
 {
     char *key = LS_RESERVE(session->model->running, session->model->running_count + 1, session->model->running_cap)
                     ? ls_strdup(module->key)
@@ -24,6 +25,7 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, bool 
     session->model->running[session->model->running_count++] = (struct ls_running){
         .key = key,
         .serial = module->serial,
+        .hash = hash,
         .reloading_before = session->model->reloading,
     };
     module->execution++;

@@ -57,6 +57,10 @@ void ls_reload_report_release(struct ls_reload_report *report);
 
 /** Would anything of the burst concern this session? Asks records only, touches no VM (H33, H35, H36). */
 bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_reload_file *files, size_t count);
+/** Has one of the files functions on the running stack, and another text than what the session runs as it: what it is
+ * loading just now, or has loaded last (R17)? Its key is put into stack->saved. Asks records only, also in the middle
+ * of Lua code. */
+bool ls_session_reload_ends(struct ls_stack_files *stack, const struct ls_reload_file *files, size_t count);
 /** H39 steps 1 to 6. Never fails as a whole: each file has its result. */
 int ls_session_reload(struct ls_session *session, const struct ls_reload_file *files, size_t count,
                       struct ls_reload_report *report, struct ls_err *err);

@@ -224,7 +224,7 @@ bool ls__reload_run(struct ls_run *run)
     uint64_t serial = module->serial;
     int keep = module->keep;
     swap_lists(module, run);
-    code = ls__module_enter(session, module, false, &err);
+    code = ls__module_enter(session, module, run->hash, false, &err);
     if (code == 0) {
         code = run_chunk(run, serial, &err);
         ls__module_leave(session);

@@ -9,6 +9,7 @@
  * connections (H55). */
 #include "reload/reload.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -19,6 +20,7 @@
 #include "files/fspath.h"
 #include "model/prototype.h"
 #include "reload/reload_state.h"
+#include "resolver/slots.h"
 
 #define FIELDS_TOLD 8 /* by name, whose values a file has set aside, and restored */
 
@@ -104,6 +106,37 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
             file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
         if (old && ls_names_has(&old->paths, file->path)) return true;
     }
+    return false;
+}
+
+static bool differs(const struct ls_session *session, const struct ls_reload_file *file)
+{
+    if (!file->text) return false;
+    for (size_t i = session->model->running_count; i-- > 0;) {
+        const struct ls_running *running = &session->model->running[i];
+        if (strcmp(running->key, file->key) == 0) return running->hash != file->hash;
+    }
+    if (file->old_key && strcmp(file->old_key, file->key) != 0 && ls__module_find(session, file->old_key)) return true;
+    const struct ls_module *module = ls__module_find(session, file->key);
+    return module && (module->hash != file->hash || !module->ok);
+}
+
+static bool is_on_stack(const struct ls_stack_files *stack, const char *key)
+{
+    bool found = false;
+    for (size_t i = 0; key && i < stack->count && !found; i++)
+        found = strcmp(stack->keys[i], key) == 0;
+    return found;
+}
+
+bool ls_session_reload_ends(struct ls_stack_files *stack, const struct ls_reload_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((is_on_stack(stack, files[i].key) || is_on_stack(stack, files[i].old_key)) &&
+            differs(stack->session, &files[i])) {
+            snprintf(stack->saved, sizeof stack->saved, "%s", files[i].key);
+            return true;
+        }
     return false;
 }
 
@@ -468,6 +501,8 @@ static int run_all(struct transaction *work, struct ls_err *err)
     int code = run_in_order(work, err);
     while (code == 0 && (follow_module(work) || follow_failure(work)))
         ;
+    for (uint32_t i = 0; i < work->loaded.count; i++)
+        ls__resolver_saved(session, work->loaded.items[i]);
     note_old_versions(work);
     if (work->report->ran) {
         uint64_t before = session->model->migrated;

@@ -203,8 +203,8 @@ static LS_RAISES void keep(struct ls_resolver_state *rs, lua_State *L, enum ls__
 static LS_RAISES int l_open(lua_State *L)
 {
     struct ls_resolver_state *rs = lua_touserdata(L, 1);
-    static const enum ls__place plain[] = {LS_AT_VALUES,   LS_AT_KEYS,   LS_AT_TYPES,  LS_AT_SNAPS, LS_AT_NAMES,
-                                           LS_REF_MEMBERS, LS_REF_KEYED, LS_REF_NAMED, LS_REF_LOOSE};
+    static const enum ls__place plain[] = {LS_AT_VALUES,   LS_AT_KEYS,   LS_AT_TYPES,  LS_AT_SNAPS,  LS_AT_NAMES,
+                                           LS_REF_MEMBERS, LS_REF_KEYED, LS_REF_NAMED, LS_REF_LOOSE, LS_REF_ENDED};
     static const enum ls__place weak[] = {LS_AT_IDS, LS_REF_ATTACHED, LS_AT_OBJECTS};
     static const struct {
         enum ls__place place;
@@ -258,6 +258,7 @@ void ls__resolver_free(struct ls_session *session)
     for (int place = 0; place < LS_REF_COUNT; place++)
         ls__ref_drop(session, &rs->refs[place]);
     ls_budget_free(rs->session->vm.budget, rs->key_uses);
+    ls__ended_free(rs);
     ls_free(rs);
     session->resolver = NULL;
 }

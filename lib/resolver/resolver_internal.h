@@ -43,6 +43,7 @@ enum ls__place {
     LS_REF_NAMED,      /* slot → ids by place of the elements of such a list; false = it holds none */
     LS_REF_ATTACHED,   /* object → what slots hold as long as it lives; weak keys */
     LS_REF_LOOSE,      /* slot → the way to its value there, of the slots that are loose */
+    LS_REF_ENDED,      /* what detection does not call, in ended.c */
     LS_REF_COUNT,
 };
 
@@ -71,6 +72,11 @@ struct ls_resolver_state {
     uint64_t collected;   /* the epoch at the last collection that a row asked for */
     uint32_t *key_uses;   /* key number - 1 → steps that use it; of a free key: the next free one */
     uint32_t key_count, key_cap, free_key;
+    /* what detection does not call again (ended.c); owned */
+    struct ls__ended *ended;
+    uint32_t ended_count, ended_cap, ended_last;
+    bool over;  /* the call that has failed just now has used up its time */
+    bool asked; /* a path is followed because somebody writes through it: that is no detection */
 };
 
 #define LS_AT(rs, place) ((rs)->base + (place))
@@ -86,6 +92,8 @@ static inline int ls__window_open(struct ls_resolver_state *rs, struct ls_fault 
 }
 /** Cut the stack back to the window, and take the window off if `opened` is 1. */
 void ls__window_done(struct ls_resolver_state *rs, int opened);
+/** After a call that has failed: what comes next in the same pass is not ended with it. */
+void ls__resolver_relieve(struct ls_session *session);
 /** Call the function below its arguments under protection, as code that may come back into the resolver.
  * @return 0 and results; -1 and fault (kind, text without traceback; the traceback goes to the log): all popped
  * [-(nargs+1), +(nresults|0), -] */
@@ -115,6 +123,20 @@ static inline void ls__at_push(struct ls_resolver_state *rs, lua_State *L, enum 
 /** Put what a failed call into another file of this room said into a fault; reports it to the log under `where`. */
 int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const char *where, const struct ls_err *err,
                    struct ls_fault *fault);
+
+/* --- ended.c --- */
+
+/** Has detection had to end what `value`, of that method or field (NULL = itself), is? For where ended_count is not 0.
+ * @return what the others take, 0 = no. [-0, +0, -] */
+uint32_t ls__ended_find(struct ls_resolver_state *rs, int value, const char *name);
+/** What its variables show. @return -1 and fault */
+int ls__ended_fault(struct ls_resolver_state *rs, uint32_t id, struct ls_fault *fault);
+/** An action has called it, and it has come back: it is called again. [-0, +0, -] */
+void ls__ended_returned(struct ls_resolver_state *rs, uint32_t id);
+/** Its call has just failed because of rs->over: it is not called again, which is added to the fault. [-0, +0, -] */
+void ls__ended_note(struct ls_resolver_state *rs, int value, const char *name, struct ls_fault *fault);
+/** Frees what is remembered. */
+void ls__ended_free(struct ls_resolver_state *rs);
 
 /* --- slots.c --- */
 

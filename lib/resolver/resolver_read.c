@@ -36,6 +36,50 @@ int ls__nil_fault(const struct ls_path *path, uint32_t step, const char *deed, s
 
 /* --- one step --- */
 
+/* Push the function that gives the fields which the table on top does not have. [-0, +(1|0), -] */
+static bool push_index_function(struct ls_resolver_state *rs)
+{
+    lua_State *L = rs->L;
+    int at = lua_gettop(L);
+    lua_pushvalue(L, at);
+    for (int hops = 0; hops < 100 && lua_getmetatable(L, -1); hops++) {
+        lua_pushvalue(L, LS_AT(rs, LS_AT_INDEX_NAME));
+        int type = lua_rawget(L, -2);
+        lua_replace(L, at + 1);
+        lua_settop(L, at + 1);
+        if (type == LUA_TFUNCTION) return true;
+        if (type != LUA_TTABLE) break;
+    }
+    lua_settop(L, at);
+    return false;
+}
+
+/* Index the table on top where a function decides. [-0, +1|0, -] */
+static int index_by_function(struct ls_resolver_state *rs, uint32_t key, struct ls_fault *fault)
+{
+    lua_State *L = rs->L;
+    int at = lua_gettop(L);
+    uint32_t ended = 0;
+    lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
+    const char *name = lua_tostring(L, -1); /* anchored there */
+    lua_pop(L, 1);
+    if (rs->ended_count && push_index_function(rs)) {
+        ended = ls__ended_find(rs, -1, name);
+        lua_settop(L, at);
+        if (ended && !rs->asked) return ls__ended_fault(rs, ended, fault);
+    }
+    lua_pushcfunction(L, ls__l_index);
+    lua_pushvalue(L, at);
+    lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
+    int rc = ls__resolver_call(rs, 2, 1, LS_FAULT_BAD_CALL, fault);
+    if (rc == 0 && ended) ls__ended_returned(rs, ended);
+    if (rc != 0 && rs->over && !rs->asked && push_index_function(rs)) {
+        ls__ended_note(rs, -1, name, fault);
+        lua_settop(L, at);
+    }
+    return rc;
+}
+
 /* [-0, +1|0, -] the field is not among the table's own; the nil of that look-up is on top */
 static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault *fault)
 {
@@ -61,10 +105,7 @@ static int inherited(struct ls_resolver_state *rs, uint32_t key, struct ls_fault
         }
     }
     lua_settop(L, at);
-    lua_pushcfunction(L, ls__l_index);
-    lua_pushvalue(L, at);
-    lua_rawgeti(L, LS_AT(rs, LS_AT_KEYS), key);
-    return ls__resolver_call(rs, 2, 1, LS_FAULT_BAD_CALL, fault);
+    return index_by_function(rs, key, fault);
 }
 
 /* [-0, +0, -] the value without that step is on top */
@@ -123,12 +164,30 @@ int ls__find_method(struct ls_resolver_state *rs, const struct ls_step *step, st
     return ls_fault_set(fault, LS_FAULT_BAD_CALL, "'%.200s' is a %s, not a method", step->name, luaL_typename(L, -1));
 }
 
+/* The method of the value on top has failed: is it not to be called again (R17)? It is looked for once more, so that
+ * calls that do not fail need not keep it. [-0, +0, -] */
+static void note_over(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
+{
+    struct ls_fault none;
+    if (!rs->over || rs->asked) return;
+    int top = lua_gettop(rs->L);
+    if (ls__find_method(rs, step, &none) == 0) ls__ended_note(rs, -1, NULL, fault);
+    lua_settop(rs->L, top);
+}
+
 static int step_call(struct ls_resolver_state *rs, const struct ls_step *step, struct ls_fault *fault)
 {
     lua_State *L = rs->L;
     if (ls__find_method(rs, step, fault)) return -1;
+    uint32_t ended = rs->ended_count ? ls__ended_find(rs, -1, NULL) : 0;
+    if (ended && !rs->asked) return ls__ended_fault(rs, ended, fault);
     lua_pushvalue(L, -2);
-    return ls__resolver_call(rs, 1, 1, LS_FAULT_BAD_CALL, fault);
+    int rc = ls__resolver_call(rs, 1, 1, LS_FAULT_BAD_CALL, fault);
+    if (rc != 0)
+        note_over(rs, step, fault);
+    else if (ended)
+        ls__ended_returned(rs, ended);
+    return rc;
 }
 
 /* The table on top has no such element of its own: the items of a list say so, everything else has a null there (T48,

@@ -20,10 +20,13 @@ static int call_last(struct ls_resolver_state *rs, const struct ls_step *step, i
                      struct ls_fault *fault)
 {
     if (ls__find_method(rs, step, fault)) return -1;
+    uint32_t ended = rs->ended_count ? ls__ended_find(rs, -1, NULL) : 0;
     lua_pushvalue(rs->L, -2);
     bool with_value = step->kind == LS_STEP_SETTER || access != LS_ACCESS_ACTION;
     if (with_value) ls__value_push(rs, value); /* null is an argument too (T63) */
-    return ls__resolver_call(rs, with_value ? 2 : 1, 0, LS_FAULT_BAD_CALL, fault);
+    int rc = ls__resolver_call(rs, with_value ? 2 : 1, 0, LS_FAULT_BAD_CALL, fault);
+    if (rc == 0 && ended) ls__ended_returned(rs, ended);
+    return rc;
 }
 
 /* Assign to the value at `target`, with the key on top. [-1, +0, -] */
@@ -74,6 +77,8 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
     const struct ls_step *last = &path->steps[path->count - 1];
     int opened = ls__window_open(rs, fault), rc = -1;
     if (opened < 0) return -1;
+    bool asked = rs->asked;
+    rs->asked = true;
     uint32_t first = path->by_row && path->count > 1;
     if (into || first)
         lua_rawgeti(rs->L, LS_AT(rs, LS_AT_OBJECTS), into ? into : path->steps[0].row);
@@ -95,6 +100,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
         rc = replace_element(rs, path, value, fault);
     else if (at == 0)
         rc = assign_last(rs, last, value, fault);
+    rs->asked = asked;
     ls__window_done(rs, opened);
     return rc;
 }

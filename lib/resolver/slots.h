@@ -15,6 +15,10 @@ void ls__resolver_free(struct ls_session *session);
  * @return did tables become garbage? [-0, +0, -] */
 bool ls__resolver_shrink(struct ls_session *session);
 
+/** The file has been run anew: what was ended with a function of it on the stack is called again by detection (R17).
+ * [-0, +0, -] */
+void ls__resolver_saved(struct ls_session *session, const char *key);
+
 /** Push the value that a slot names; slot 0 is nil. [-0, +1, -] */
 void ls__slot_push(struct ls_session *session, lua_State *L, ls_slot slot);
 /** Pop the value into a new slot; nil gives 0. Owned: hand it to the tracker, or ls__slot_free. [-1, +0, m] */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/model_internal.h"
 
 /* The stack while a list is synchronised. */
@@ -169,16 +170,20 @@ static LS_RAISES void update_li(lua_State *L, int li, int element, uint32_t posi
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Call a constructor with `li` (T79). @return 0 and the card pushed; else err. [-0, +(1|0), -] */
-static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err)
+/* Call a constructor with `li` (T79). @return 0 and the card pushed; else err, or fault where it is not called again
+ * (R17). [-0, +(1|0), -] */
+static int construct(struct sync *sync, lua_State *L, int li, struct ls_fault *fault, struct ls_err *err)
 {
     struct ls_session *session = sync->session;
+    struct ls_resolver_state *rs = session->resolver;
     bool presenter = false;
     size_t len;
     const char *name = lua_tolstring(L, AT_TYPE, &len);
     if (!ls__find_type(session, name, len, false, &presenter))
         return ls_fail(err, LS_ENOTFOUND, "there is no type '%s' for list items", name);
     int class = lua_gettop(L);
+    uint32_t ended = rs->ended_count ? ls__ended_find(rs, class, "new") : 0;
+    if (ended) return ls__ended_fault(rs, ended, fault);
     lua_pushcfunction(L, ls__l_index);
     lua_pushvalue(L, class);
     lua_pushliteral(L, "new");
@@ -197,6 +202,23 @@ static int construct(struct sync *sync, lua_State *L, int li, struct ls_err *err
     return rc;
 }
 
+/* A constructor has failed: what a page is told, in `fault` if that is empty. One that has used up its time is not
+ * called again; what others before it have used does not count. [-0, +0, -] */
+static void note_failed(struct sync *sync, lua_State *L, int64_t begun, const struct ls_err *err,
+                        struct ls_fault *fault)
+{
+    struct ls_session *session = sync->session;
+    bool presenter;
+    size_t len;
+    if (fault->kind) return;
+    ls__report(session, "list item", err);
+    ls_fault_set(fault, LS_FAULT_WRAPPER, "%.*s", (int)strcspn(ls_err_text(err), "\n"), ls_err_text(err));
+    int64_t most = ls_ms(session->vm.config.time_limit_ms);
+    if (session->vm.stop != LS_STOP_TIME || ls_now_ns() - begun < most - most / 10) return;
+    const char *name = lua_tolstring(L, AT_TYPE, &len);
+    if (ls__find_type(session, name, len, false, &presenter)) ls__ended_note(session->resolver, -1, "new", fault);
+}
+
 /* A new card for the element at `element`: at AT_CARDS and AT_LIS, unless its constructor fails. [-0, +0, m] */
 static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, uint32_t position)
 {
@@ -207,15 +229,17 @@ static LS_RAISES void make_card(struct sync *sync, lua_State *L, int element, ui
     update_li(L, li, element, position);
     lua_pushvalue(L, AT_LIST);
     lua_setfield(L, li, "list");
-    if (construct(sync, L, li, err) == 0) {
+    struct ls_fault fault = {.kind = LS_FAULT_NONE};
+    int64_t begun = ls_now_ns();
+    if (construct(sync, L, li, &fault, err) == 0) {
         lua_rawseti(L, AT_CARDS, position);
         lua_settop(L, li);
         lua_rawseti(L, AT_LIS, position);
     } else {
-        ls__report(sync->session, "list item", err);
+        note_failed(sync, L, begun, err, &fault);
         if (lua_isnil(L, AT_PROBLEM)) {
             lua_settop(L, element);
-            lua_pushlstring(L, ls_err_text(err), strcspn(ls_err_text(err), "\n"));
+            lua_pushstring(L, fault.text);
             lua_replace(L, AT_PROBLEM);
         }
     }

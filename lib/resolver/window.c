@@ -39,6 +39,15 @@ int ls__fault_from(struct ls_resolver_state *rs, enum ls_fault_kind kind, const 
     return ls_fault_set(fault, kind, "%.*s", len, ls_err_text(err));
 }
 
+/* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this
+ * respect: one runaway method must not take the others with it (T102). Where a save waits, all do (R17). */
+void ls__resolver_relieve(struct ls_session *session)
+{
+    if (session->vm.stop == LS_STOP_NONE || session->vm.stop == LS_STOP_SAVE || session->vm.depth != 1) return;
+    ls__leave(session);
+    ls__enter(session);
+}
+
 int ls__resolver_call(struct ls_resolver_state *rs, int nargs, int nresults, enum ls_fault_kind kind,
                       struct ls_fault *fault)
 {
@@ -61,12 +70,9 @@ int ls__resolver_run(struct ls_resolver_state *rs, int nargs, int nresults, enum
     if (status == LUA_OK) return 0;
     LS_ERR(err);
     ls__lfail(session, status, &err);
-    /* A stopped entry goes on raising until it ends (L5). Each computation of a pass is an entry of its own in this
-     * respect: one runaway method must not take the others with it (T102). */
-    if (session->vm.stop != LS_STOP_NONE && session->vm.depth == 1) {
-        ls__leave(session);
-        ls__enter(session);
-    }
+    /* asked the clock since ls__rearm: it is this call that took too long */
+    rs->over = session->vm.stop == LS_STOP_TIME && session->vm.deadline_ns != 0;
+    ls__resolver_relieve(session);
     return ls__fault_from(rs, kind, "path", &err, fault);
 }
 

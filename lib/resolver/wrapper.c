@@ -32,6 +32,7 @@ static int sync_list(struct ls_resolver_state *rs, const struct ls_wrap *want, s
         ls__list_unlock(L, list);
         return -1;
     }
+    ls__resolver_relieve(rs->session); /* constructors too are computations of their own */
     rs->members_slot = 0;
     if (lua_toboolean(L, -2)) ls_tracker_request_repeat(rs->session->model->tracker);
     if (lua_type(L, -1) == LUA_TSTRING) ls_fault_set(fault, LS_FAULT_WRAPPER, "%s", lua_tostring(L, -1));
@@ -73,7 +74,14 @@ static int construct(struct ls_resolver_state *rs, const char *type, bool wrappe
         ls_fault_set(fault, LS_FAULT_WRAPPER, "there is no type '%.200s' for %s", type, what);
         return 1;
     }
-    lua_insert(L, arg); /* type below argument */
+    uint32_t ended = wrapper && rs->ended_count ? ls__ended_find(rs, -1, "new") : 0;
+    if (ended) {
+        lua_settop(L, arg - 1);
+        return ls__ended_fault(rs, ended, fault);
+    }
+    lua_pushvalue(L, -1);
+    lua_insert(L, arg);
+    lua_insert(L, arg); /* the type twice below the argument: for the call, and for when that takes too long */
     LS_ERR(err);
     /* Goes through a function of another room (model/types.c), which may come back as any other code may. */
     rs->open = false;
@@ -81,9 +89,16 @@ static int construct(struct ls_resolver_state *rs, const char *type, bool wrappe
     int rc = ls__construct(session, presenter, false, &err);
     ls__window_back(rs, L, base);
     session->vm.epoch++;
-    if (rc == 0) return 0;
+    if (rc == 0) {
+        lua_remove(L, arg);
+        return 0;
+    }
+    bool over = session->vm.stop == LS_STOP_TIME && session->vm.deadline_ns != 0;
+    ls__resolver_relieve(session);
+    ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
+    if (over && wrapper) ls__ended_note(rs, arg, "new", fault);
     lua_settop(L, arg - 1);
-    return ls__fault_from(rs, LS_FAULT_WRAPPER, what, &err, fault);
+    return -1;
 }
 
 static int build_lua(struct ls_resolver_state *rs, const struct ls_wrap *want, struct ls_fault *fault)
@@ -123,10 +138,17 @@ static int keep_wrapper(struct ls_resolver_state *rs, const struct ls_wrap *want
 {
     lua_State *L = rs->L;
     if (ls__value_push(rs, wrapper->slot) == LUA_TUSERDATA) return sync_list(rs, want, fault);
+    if (!lua_getmetatable(L, -1)) lua_pushvalue(L, -1);
+    lua_insert(L, -2); /* its type */
+    int at = lua_gettop(L) - 1;
+    uint32_t ended = rs->ended_count ? ls__ended_find(rs, at, "sync") : 0;
+    if (ended) return ls__ended_fault(rs, ended, fault);
     lua_pushcfunction(L, l_sync_wrapper);
     lua_insert(L, -2);
     ls__value_push(rs, want->value->slot);
-    return ls__resolver_call(rs, 2, 0, LS_FAULT_WRAPPER, fault);
+    int rc = ls__resolver_call(rs, 2, 0, LS_FAULT_WRAPPER, fault);
+    if (rc != 0 && rs->over) ls__ended_note(rs, at, "sync", fault);
+    return rc;
 }
 
 /* T67a: sites' client gives every item variable its list's itemWrapper as `wrapper`; the item has it already. */

@@ -90,8 +90,9 @@ static void remember_key(struct session *session, const char *key)
 
 /* A burst names files by key; one that was asked for under another path, or does not exist yet, is recognised by that
  * path below the root as well. */
-static void remember_files(struct session *session, const char *key, const char *const *paths, size_t count)
+static void remember_files(void *ctx, const char *key, const char *const *paths, size_t count)
 {
+    struct session *session = ctx;
     const char *root = session->server->site.root;
     pthread_mutex_lock(&session->lock);
     remember_key(session, key);
@@ -168,7 +169,9 @@ void ls__host_fill(struct session *session, struct ls_backend_host *host)
                     .module_wanted = module_wanted,
                     .module_unloaded = module_unloaded,
                     .directory_unloaded = directory_unloaded,
-                    .print = print_text},
+                    .print = print_text,
+                    .module_begins = remember_files,
+                    .save_ends = ls__reload_ends},
         .flush_at = flush_at,
         .grace_at = grace_at,
     };

@@ -14,6 +14,8 @@
 #include "files/embed.h"
 #include "files/fspath.h"
 
+enum { START_AGAIN = 3 };
+
 static const char HTML[] = "text/html; charset=utf-8";
 
 /* A built-in page with `{{name}}` replaced by escaped texts. `pairs`: name, text, …, NULL. @return a use, or NULL */
@@ -92,6 +94,11 @@ int ls__pages_root(struct ls_request *request)
             "page of another origin show it in a frame.\n");
     LS_ERR(err);
     struct session *session = ls__manager_create(request->web->server->manager, &err);
+    /* ended for the save of what it was loading, which is there now (R17) */
+    for (int again = 0; !session && err.code == LS_EINTERRUPTED && again < START_AGAIN; again++) {
+        ls_err_release(&err);
+        session = ls__manager_create(request->web->server->manager, &err);
+    }
     if (!session) return start_failed(request, &err);
     ls_reply_init(&reply, 302, NULL);
     ls_reply_header(&reply, "Location", "/%s", session->id);

@@ -374,6 +374,7 @@ static void open_backend(void *ctx)
                     .memory_limit = config->memory_limit,
                     .budget = &session->budget,
                     .inside = ls_queue_inside(session->queue),
+                    .saves = ls_queue_eager(session->queue),
                     .time_limit_ms = config->time_limit_ms,
                     .max_timers = config->max_timers,
                     .sandbox = config->sandbox,

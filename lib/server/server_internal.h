@@ -134,9 +134,10 @@ void ls__session_touch(struct session *session);
 /** A closure on the session's queue: `fn(session, arg)` runs when its turn comes and the session has its backend still;
  * `release(arg)` (may be NULL) follows, and is called also when the turn never comes. Any thread.
  * @param here  as in ls_queue_post
+ * @param eager  of the item (executor.h)
  * @return 0; LS_ECLOSED or LS_ENOMEM when `arg` has been released already */
 int ls__session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                     void (*release)(void *arg), bool here);
+                     void (*release)(void *arg), bool here, const void *eager);
 /** The same, and wait for it. Not from an item of the same session.
  * @param patience_ms  as in ls_queue_call
  * @return 0; LS_ECLOSED when it has not run because the session has ended; LS_EBUSY when its turn has not come */
@@ -175,6 +176,7 @@ struct gather {
     /* all have answered or never will: on the thread of the last one; may be NULL */
     void (*over)(struct gather *gather);
     void (*release)(struct gather *gather); /* frees it */
+    const void *eager;                      /* of its items (executor.h) */
     /* -- atomic */
     atomic_int refs;
     atomic_int pending; /* questions that have not ended, and one for whoever asks */
@@ -198,7 +200,6 @@ void ls__gather_end(struct gather *gather);
 bool ls__gather_wait(struct gather *gather, int64_t wait_ms);
 /** One use less; the last one calls `release`. */
 void ls__gather_unref(struct gather *gather);
-
 /* --- manager.c: the SessionManager --- */
 
 struct manager_config {
@@ -386,6 +387,8 @@ struct ls_burst *ls__reload_burst_of(struct ls_server *server, const char *const
 /** The reload command: have the burst run in every session, those that skip it included, wait for them (not longer than
  * `wait_ms`), and append the JSON array of results (C3). */
 int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms);
+/** `save_ends` of struct ls_session_host; `ctx` is the session. The saves that wait go first then. */
+bool ls__reload_ends(void *ctx, struct ls_stack_files *files, int64_t waited_ns);
 /** Free what has been told about files. */
 void ls__reload_release(struct ls_server *server);
 /** A new session hears of the view files that cannot be used (H78). Owner thread. */

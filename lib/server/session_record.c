@@ -90,18 +90,19 @@ static void run_closure(struct ls_item *item, bool turn)
 }
 
 int ls__session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                     void (*release)(void *arg), bool here)
+                     void (*release)(void *arg), bool here, const void *eager)
 {
     struct closure *closure = ls_malloc(sizeof *closure);
     if (!closure) {
         if (release) release(arg);
         return LS_ENOMEM;
     }
-    *closure = (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went"},
-                                .session = ls__session_ref(session),
-                                .fn = fn,
-                                .release = release,
-                                .arg = arg};
+    *closure =
+        (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went", .eager = eager},
+                         .session = ls__session_ref(session),
+                         .fn = fn,
+                         .release = release,
+                         .arg = arg};
     return ls_queue_post(session->queue, &closure->item, here);
 }
 
@@ -279,7 +280,7 @@ void ls__gather_ask(struct gather *gather, struct session *session, size_t numbe
     *question = (struct question){gather, number};
     atomic_fetch_add(&gather->refs, 1);
     atomic_fetch_add(&gather->pending, 1);
-    ls__session_post(session, run_question, question, end_question, false);
+    ls__session_post(session, run_question, question, end_question, false, gather->eager);
 }
 
 bool ls__gather_wait(struct gather *gather, int64_t wait_ms)

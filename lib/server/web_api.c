@@ -82,7 +82,7 @@ static void on_ready(void *ctx)
     if (max == 0 || identity->dropping || !identity->conn || ls_backend_waiting(identity->conn) <= max) return;
     identity->dropping = true;
     atomic_fetch_add(&identity->refs, 1);
-    ls__session_post(identity->session, run_drop, identity, identity_unref, false);
+    ls__session_post(identity->session, run_drop, identity, identity_unref, false, NULL);
 }
 
 /* --- life of an identity; owner thread --- */

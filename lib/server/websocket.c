@@ -421,7 +421,7 @@ static void begin_connection(struct socket *socket)
     ls__socket_enlist(socket);
     arm_heartbeat(socket->server, ls_now_ns() + ls_ms(socket->server->config.heartbeat_ms));
     ls_log_session(1, session->vended, "page connected");
-    ls__session_post(session, run_connect, ls__socket_ref(socket), drop_socket, true);
+    ls__session_post(session, run_connect, ls__socket_ref(socket), drop_socket, true, NULL);
     /* A session may have ended, and closed its sockets, just before this one was in the list. */
     if (atomic_load(&session->ended) || atomic_load(&socket->server->phase) != PHASE_RUNNING)
         ls__outbox_close(socket, 1001, "");
@@ -434,7 +434,7 @@ static void end_connection(struct socket *socket)
     ls__outbox_release(socket);
     ls__socket_delist(socket);
     ls__session_touch(session);
-    ls__session_post(session, run_disconnect, ls__socket_ref(socket), drop_socket, true);
+    ls__session_post(session, run_disconnect, ls__socket_ref(socket), drop_socket, true, NULL);
     ls_log_session(1, session->vended, "page disconnected");
     leave(server, session);
     ls__socket_unref(socket);

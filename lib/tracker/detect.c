@@ -329,7 +329,10 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
         *ticks = ls_ticks();
         stamp(var, *ticks - start);
     }
-    if (bits < 0) return false;
+    if (bits < 0) {
+        look_up(tracker); /* what has failed may have been ended with all the rest (R17) */
+        return false;
+    }
     if (bits & LS_CHECK_RAN) var->timed = true;
     if (bits & LS_CHECK_LONG) {
         look_up(tracker);
@@ -338,6 +341,7 @@ static bool check_var(struct ls_tracker *tracker, struct ls_var *var, bool group
     if (var->timed) var->pass = tracker->pass;
     if ((bits & (LS_CHECK_CHANGED | LS_CHECK_TYPE | LS_CHECK_MOVED)) || var->unreported || var->due) {
         changed = take_change(tracker, var, bits, before);
+        if (var->has_fault) look_up(tracker);
         *ticks = 0; /* wrappers and texts are not the next variable's walk */
     }
     return changed;

@@ -43,6 +43,7 @@ void ls__enter(struct ls_session *session)
     if (session->vm.depth++ != 0) return;
     session->vm.stop = LS_STOP_NONE;
     session->vm.deadline_ns = 0;
+    session->vm.waited_before = session->vm.waited_ns;
     session->vm.grace = LS_GRACE;
     session->vm.memory_hit = false;
     ls__left_calls(session);
@@ -156,7 +157,7 @@ int ls__lfail(struct ls_session *session, int status, struct ls_err *err)
         write_error_text(session, &text);
         if (session->vm.stop == LS_STOP_TIME)
             code = LS_ELIMIT;
-        else if (session->vm.stop == LS_STOP_INTERRUPT)
+        else if (session->vm.stop != LS_STOP_NONE)
             code = LS_EINTERRUPTED;
         if (session->vm.trace.len) {
             ls_buf_char(&text, '\n');

@@ -120,6 +120,7 @@ void ls__vm_free(struct ls_session *session)
 {
     if (session->vm.id) ls_log_unfold(session->vm.id);
     ls_buf_release(&session->vm.trace);
+    ls_names_release(&session->vm.over_in);
     ls_err_release(&session->vm.raised);
     ls_buf_release(&session->vm.warning);
     ls_buf_release(&session->vm.error);

@@ -6,6 +6,7 @@
 #ifndef LS_VM_VM_H
 #define LS_VM_VM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct ls_session_config {
     /* where the session writes which function of the libraries runs, a text that lives for ever; may be NULL; borrowed
      * likewise */
     _Atomic(const char *) *inside;
+    /* above 0 while saves wait for what runs to end: then host.save_ends is asked (R17); may be NULL; borrowed likewise
+     */
+    const atomic_int *saves;
     size_t max_timers; /* L116 */
     bool sandbox;      /* L13 */
     /* names that os.getenv answers with `sandbox`, NULL-terminated; may be NULL; borrowed for the session's life */
@@ -44,6 +48,14 @@ struct ls_session_config {
     bool hot;                  /* hot reload is on: L79 warnings, snapshots for H49 */
     bool keep_removed_methods; /* H51 */
     int diag_level;
+};
+
+/* Files with functions on the running stack of a session. */
+struct ls_stack_files {
+    struct ls_session *session;
+    const char *keys[64]; /* borrowed from functions that run */
+    size_t count;
+    char saved[128]; /* cut to that */
 };
 
 /* What the session asks of those above it. All calls come from the owner thread, outside of any Lua stack discipline:
@@ -62,6 +74,12 @@ struct ls_session_host {
     void (*directory_unloaded)(void *ctx, const char *dir); /* H91 */
     /** `text` printed by Lua while an evaluation runs is copied here as well (C4). */
     void (*print)(void *ctx, const char *text, size_t len);
+    /** A file is about to be run for the first time: from now on a save of it concerns the session. As above. */
+    void (*module_begins)(void *ctx, const char *key, const char *const *paths, size_t count);
+    /** Lua is running, for commands it has waited for `waited_ns` of the time: is it to be ended for the save of one of
+     * these files (R17)? files->saved becomes what people call that one. Called again and again while config.saves says
+     * so. */
+    bool (*save_ends)(void *ctx, struct ls_stack_files *files, int64_t waited_ns);
 };
 
 /** VariableStore: how Lua code makes and destroys variables; the backend implements it (it keeps watches and notices).

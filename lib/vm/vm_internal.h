@@ -29,6 +29,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "vm/vm.h"
 
 /* Marks a function that may leave by a Lua error. Empty: it is there to be read and searched for. */
@@ -50,7 +51,7 @@ struct ls_reload_state;
 
 /* Why the running entry is being ended (L5); every further instruction raises again until the outermost entry is over.
  * */
-enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT };
+enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT, LS_STOP_SAVE };
 enum { LS_INTERRUPT_NONE, LS_INTERRUPT_ENTRY, LS_INTERRUPT_ALL };
 
 struct ls_vm {
@@ -77,6 +78,11 @@ struct ls_vm {
     int64_t deadline_ns;
     /* for commands and their pipes, since the session began: does not count against the time limit (L5) */
     int64_t waited_ns;
+    int64_t waited_before; /* waited_ns when the present entry began */
+    int64_t saves_ns;      /* when the running stack was last held against saves that wait (R17) */
+    char saved[128];       /* LS_STOP_SAVE: what people call the file */
+    /* keys of files with functions on the running stack when an entry was last over its time */
+    struct ls_names over_in;
     unsigned grace;  /* looks at the clock that message handlers have left after the stop */
     bool graced;     /* such a handler runs */
     bool memory_hit; /* the allocator has refused because of the limit */

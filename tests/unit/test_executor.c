@@ -123,6 +123,78 @@ static void test_items_run_in_order(void **state)
     ls_executor_close(executor);
 }
 
+static bool is_number(const void *eager, void *ctx)
+{
+    return ((const struct probe *)eager)->number == *(int *)ctx;
+}
+
+struct advance {
+    struct ls_item item; /* first */
+    struct ls_queue *queue;
+    struct gate *gate;
+    int wanted;
+    bool found;
+    int eager;
+    int64_t ran_ns;
+};
+
+static void run_advance(struct ls_item *item, bool turn)
+{
+    struct advance *advance = (struct advance *)item;
+    assert_true(turn);
+    gate_pass(advance->gate);
+    advance->eager = atomic_load(ls_queue_eager(advance->queue));
+    advance->ran_ns = ls_queue_running_ns(advance->queue);
+    advance->found = ls_queue_advance(advance->queue, is_number, &advance->wanted);
+}
+
+/* What `wanted` matches, of items 1 to 6 whose eager ones are in `eager`, and the order in which they run then. */
+static void check_advance(const char *eager, int wanted, bool found, const char *order)
+{
+    struct ls_executor *executor = open_executor(2, 0);
+    struct ls_queue *queue = ls_queue_new(executor, NULL);
+    struct record record = {0};
+    struct gate gate;
+    gate_init(&gate);
+    assert_true(ls_queue_running_ns(queue) == 0);
+    struct advance first = {.item = {.run = run_advance}, .queue = queue, .gate = &gate, .wanted = wanted};
+    ls_queue_post(queue, &first.item, false);
+    WAIT_FOR(atomic_load(&gate.inside) == 1);
+    struct probe probes[7];
+    for (int i = 1; i <= 6; i++) {
+        probes[i] = make_probe(&record, NULL, i);
+        probes[i].item.eager = strchr(eager, '0' + i) ? &probes[i] : NULL;
+        ls_queue_post(queue, &probes[i].item, false);
+    }
+    gate_open(&gate);
+    assert_true(ls_queue_drain(queue, 10000));
+    assert_int_equal(first.eager, strlen(eager));
+    assert_int_equal(first.found, found);
+    assert_true(first.ran_ns > 0);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(record.order[i], order[i] - '0');
+    assert_int_equal(atomic_load(ls_queue_eager(queue)), 0);
+    struct probe last = make_probe(&record, NULL, 7); /* the list's end is where it should be */
+    ls_queue_post(queue, &last.item, false);
+    assert_true(ls_queue_drain(queue, 10000));
+    assert_int_equal(record.order[6], 7);
+    ls_queue_unref(queue);
+    ls_executor_close(executor);
+}
+
+static void test_eager_items_go_first_where_one_is_wanted_R17(void **state)
+{
+    (void)state;
+    check_advance("35", 5, true, "351246");
+    check_advance("36", 3, true, "361245");
+    check_advance("12", 1, true, "123456");
+    check_advance("123456", 4, true, "123456");
+    check_advance("6", 6, true, "612345");
+    check_advance("35", 4, false, "123456"); /* that one is not eager */
+    check_advance("35", 9, false, "123456");
+    check_advance("", 1, false, "123456");
+}
+
 static void test_idle_queue_runs_on_the_spot_P40(void **state)
 {
     (void)state;
@@ -573,6 +645,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_items_run_in_order),
+        cmocka_unit_test(test_eager_items_go_first_where_one_is_wanted_R17),
         cmocka_unit_test(test_idle_queue_runs_on_the_spot_P40),
         cmocka_unit_test(test_the_spot_is_bounded),
         cmocka_unit_test(test_pool_grows_while_stuck_P40a),
