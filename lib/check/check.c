@@ -5,7 +5,6 @@
  * doubles as H80. */
 #include "check/check.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "check/check_internal.h"
 #include "console/inspect.h"
 #include "files/fspath.h"
+#include "syntax/syntax.h"
 #include "viewdef/viewdef.h"
 #include "vm/chunks.h"
 
@@ -101,43 +101,30 @@ static int collect(struct checker *checker, const char *name, bool views, struct
 
 /* --- Lua --- */
 
-static void check_require(struct checker *checker, struct ls_session *session, const struct site_file *file, int line,
-                          const char *name, size_t len)
+static bool is_require(const struct ls_syntax_expr *expr)
 {
-    char *copy = ls_strndup(name, len);
-    if (!copy)
-        checker->code = LS_ENOMEM;
-    else if (!strchr(copy, '\\') && !ls_session_can_require(session, copy))
-        ls__check_report(checker, file->key, line, NULL, 0, "require(\"%s\") finds no file.", copy);
-    ls_free(copy);
+    return expr->kind == LS_EXPR_NAME && !expr->variable && expr->string.len == 7 &&
+           !memcmp(expr->string.text, "require", 7);
 }
 
-/* `require "x"`, `require('x')`: literal names only; others are the program's business. */
+/* `require "x"`, `require('x')`: literal names only; others are the program's business. What does not compile is to be
+ * mended first. */
 static void check_requires(struct checker *checker, struct ls_session *session, const struct site_file *file)
 {
-    const char *text = ls_bytes_data(file->text), *at = text, *end = text + ls_bytes_len(file->text), *string;
-    size_t len;
-    int line = 1;
-    bool after = false; /* `require` or `require(` was the last token */
-    while (at < end) {
-        const char *next = ls_lua_skip(at, end, &string, &len);
-        if (next) {
-            if (after && string) check_require(checker, session, file, line, string, len);
-            after = after && !string && at[0] == '-';
-            for (; at < next; at++)
-                line += *at == '\n';
-        } else if (ls_is_word(*at)) {
-            const char *word = at;
-            while (at < end && ls_is_word(*at))
-                at++;
-            bool member = word > text && (word[-1] == '.' || word[-1] == ':');
-            after = at - word == 7 && !memcmp(word, "require", 7) && !member;
-        } else {
-            line += *at == '\n';
-            after = after && (isspace((unsigned char)*at) || *at == '(');
-            at++;
-        }
+    struct ls_syntax_error error = {0};
+    struct ls_syntax *syntax = ls_syntax_parse(ls_bytes_data(file->text), ls_bytes_len(file->text), &error);
+    if (!syntax && error.line == 0) checker->code = LS_ENOMEM;
+    for (unsigned i = 0; syntax && i < syntax->mention_count; i++) {
+        const struct ls_syntax_expr *call = syntax->mentions[i].call, *name = call ? call->list : NULL;
+        if (!name || name->kind != LS_EXPR_STRING || !is_require(syntax->mentions[i].expr)) continue;
+        char *copy = ls_strndup(name->string.text, name->string.len);
+        if (!copy)
+            checker->code = LS_ENOMEM;
+        else if (!ls_session_can_require(session, copy))
+            ls__check_report(checker, file->key, name->line, NULL, 0, "require(\"%s\") finds no file.", copy);
+        ls_free(copy);
     }
+    ls_syntax_free(syntax);
 }
 
 /* `key:line: message` → its line and message; the file stays what it is if the text names none. */

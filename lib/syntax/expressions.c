@@ -90,7 +90,7 @@ struct ls_syntax_expr *ls__expression_list(struct ls__parser *p, struct ls__know
 void ls__mention(struct ls__parser *p, struct ls_syntax_expr *expr)
 {
     LS__PUSH(p, p->syntax->mentions, p->syntax->mention_count, p->mention_cap,
-             (struct ls_syntax_mention){expr, p->body->function->number, false});
+             (struct ls_syntax_mention){.expr = expr, .function = p->body->function->number});
 }
 
 static struct ls_syntax_expr *constructor(struct ls__parser *p)
@@ -199,7 +199,7 @@ struct ls_syntax_expr *ls__suffixed(struct ls__parser *p, struct ls__known *know
             expr = ls__expr_around(p, LS_EXPR_INDEX, 0, expr, key);
         } else if (kind == ':' || kind == '(' || kind == '{' || kind == TK_STRING) {
             if (chain) ls__mention(p, expr);
-            if (chain && kind != ':') p->syntax->mentions[p->syntax->mention_count - 1].called = true;
+            unsigned mention = chain && kind != ':' ? p->syntax->mention_count : 0; /* arguments bring further ones */
             chain = false;
             key = NULL;
             if (kind == ':') {
@@ -210,6 +210,7 @@ struct ls_syntax_expr *ls__suffixed(struct ls__parser *p, struct ls__known *know
                 ls__next(p);
             }
             expr = arguments(p, expr, key);
+            if (mention > 0) p->syntax->mentions[mention - 1].call = expr;
         } else {
             if (chain) ls__mention(p, expr);
             return expr;

@@ -22,9 +22,7 @@ static bool integer_of(const struct ls__known *a, int64_t *integer)
         *integer = a->integer;
         return true;
     }
-    if (!(a->number >= -0x1p63 && a->number < 0x1p63) || a->number != floor(a->number)) return false;
-    *integer = (int64_t)a->number;
-    return true;
+    return ls__is_whole(a->number, integer);
 }
 
 static int64_t shift_left(int64_t value, int64_t by)

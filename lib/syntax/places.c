@@ -523,10 +523,8 @@ const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_pl
 const struct ls_place *ls_place_child(const struct ls_places *places, const struct ls_place *place,
                                       const struct ls_place_key *key)
 {
-    struct ls_place_key whole = *key;
-    if (key->kind == LS_KEY_FLOAT && key->number >= -0x1p63 && key->number < 0x1p63 &&
-        (double)(int64_t)key->number == key->number)
-        whole = (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = (int64_t)key->number};
+    struct ls_place_key whole = {.kind = LS_KEY_INTEGER};
+    if (key->kind != LS_KEY_FLOAT || !ls__is_whole(key->number, &whole.integer)) whole = *key;
     return meant(ls__node_find(places, (const struct ls__node *)place, &whole));
 }
 

@@ -93,8 +93,8 @@ const struct ls_place *ls_place_child(const struct ls_places *places, const stru
  * A place that a text has lost: `before && !now`. */
 const struct ls_place *ls_places_first(const struct ls_places *places, enum ls_place_kind kind);
 
-/** The place's name as the text writes it, for people: `items`, `M.store.items`, `M["a b"][1]`; appended. A METATABLE is
- * `getmetatable(M)`, the file's value `return`; what is below that begins with its key. */
+/** The place's name as the text writes it, for people: `items`, `M.store.items`, `M["a b"][1]`; appended. A METATABLE
+ * is `getmetatable(M)`, the file's value `return`; what is below that begins with its key. */
 void ls_place_name(const struct ls_place *place, struct ls_buf *out);
 
 #endif

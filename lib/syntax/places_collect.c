@@ -259,10 +259,10 @@ static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end
         const struct ls_syntax_mention *mention = &syntax->mentions[i];
         const struct ls_syntax_expr *expr = mention->expr;
         if (expr->end > end) break;
-        if (mention->function != function || (mention->called && expr->kind == LS_EXPR_NAME)) continue;
+        if (mention->function != function || (mention->call && expr->kind == LS_EXPR_NAME)) continue;
         unsigned loop = MOST_OF_LOOP;
         if (most) --*most;
-        open_named(places, mention->called ? expr->left : expr, hash, body, most ? most : &loop);
+        open_named(places, mention->call ? expr->left : expr, hash, body, most ? most : &loop);
     }
 }
 

@@ -138,9 +138,8 @@ bool ls__constant_key(const struct ls_syntax_expr *expr, struct ls_place_key *ke
         return true;
     case LS_EXPR_FLOAT: {
         double number = minus ? -expr->number : expr->number;
-        bool whole = number >= -0x1p63 && number < 0x1p63 && (double)(int64_t)number == number;
-        *key = whole ? (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = (int64_t)number}
-                     : (struct ls_place_key){.kind = LS_KEY_FLOAT, .number = number};
+        *key = (struct ls_place_key){.kind = LS_KEY_INTEGER};
+        if (!ls__is_whole(number, &key->integer)) *key = (struct ls_place_key){.kind = LS_KEY_FLOAT, .number = number};
         return true;
     }
     default: return false;

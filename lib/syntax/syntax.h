@@ -150,7 +150,7 @@ struct ls_syntax_function {
 struct ls_syntax_mention {
     struct ls_syntax_expr *expr; /* NAME, or INDEX of such by STRING, INTEGER, FLOAT, TRUE, FALSE */
     int function;                /* the number of the function it stands in */
-    bool called;                 /* it is what a call calls: `f(…)`, not the object of `a:f(…)` */
+    struct ls_syntax_expr *call; /* `f(…)` of f, not `a:f(…)` of a; NULL = it is not what is called */
 };
 
 struct ls_syntax {

@@ -30,6 +30,14 @@ static inline uint64_t ls__mix(uint64_t hash, uint64_t part)
     return hash ^ (hash >> 29);
 }
 
+/** Is it a whole number that a Lua integer holds? */
+static inline bool ls__is_whole(double number, int64_t *whole)
+{
+    if (!(number >= -9223372036854775808.0) || !(number < 9223372036854775808.0)) return false;
+    *whole = (int64_t)number;
+    return (double)*whole == number;
+}
+
 /* --- lexer.c --- */
 
 struct ls__scoped;

@@ -79,10 +79,11 @@ test('C1 Lua that does not compile, that raises, and requires that find nothing'
     -- require("commented")
     local text = "require('quoted')"
     return function()
-      return require("gone"), text
+      local function own(require) return require("named so"), text.require("a field") end
+      return require[[gone]], own
     end
   `;
-  assert.deepEqual(findings({ 'lua/late.lua': late }), ['lua/late.lua:5: require("gone") finds no file.']);
+  assert.deepEqual(findings({ 'lua/late.lua': late }), ['lua/late.lua:6: require("gone") finds no file.']);
   const dead = findings({
     'lua/main.lua': `
       require("item")

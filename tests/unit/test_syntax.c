@@ -49,7 +49,7 @@ static void statements_and_expressions_tell_where_they_stand(void **state)
     assert_extent(syntax, stat->start, stat->end, "return (a)");
     assert_null(stat->next);
     assert_int_equal(syntax->mention_count, 7); /* x.y a f b g h a */
-    assert_true(syntax->mentions[2].called && !syntax->mentions[1].called);
+    assert_true(syntax->mentions[2].call && !syntax->mentions[1].call);
     ls_syntax_free(syntax);
 }
 
