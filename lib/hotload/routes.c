@@ -116,7 +116,8 @@ static bool step(struct walk *walk)
         ls_free(path);
         return on && !walk->broken;
     } else if (S_ISDIR(info.st_mode) && !last) {
-        /* Its end is told by its own watch, but late where a program works in it; the names may be watched for others. */
+        /* Its end is told by its own watch, but late where a program works in it; the names may be watched for others.
+         */
         add_hop(walk, name, LS__SELF);
         ls_buf_char(&walk->at, '/');
         ls_buf_str(&walk->at, name);
