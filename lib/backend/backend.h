@@ -101,6 +101,10 @@ void ls_backend_timer(struct ls_backend *backend, uint64_t handle);
  * `reload-losses`. */
 void ls_backend_reload(struct ls_backend *backend, const struct ls_reload_file *files, size_t count,
                        struct ls_reload_report *report);
+/** Does somebody perhaps hold tables that a reload has replaced (ls_session_reload_unsettled)? */
+bool ls_backend_unsettled(const struct ls_backend *backend);
+/** Give them the present ones, then detection. An item of its own: it takes as long as a full collection. */
+void ls_backend_settle(struct ls_backend *backend);
 /** View files have changed and there is no Lua part: deliver what is due (H74, H77). */
 void ls_backend_views_changed(struct ls_backend *backend);
 /** Problems with view files for `reload-error` (H78): text per key, NULL text clears. */

@@ -46,6 +46,19 @@ void ls_backend_reload(struct ls_backend *b, const struct ls_reload_file *files,
     ls_backend_after_batch(b, true);
 }
 
+bool ls_backend_unsettled(const struct ls_backend *b)
+{
+    return ls_session_reload_unsettled(b->engine->session);
+}
+
+void ls_backend_settle(struct ls_backend *b)
+{
+    if (!ls_backend_unsettled(b)) return;
+    ls__begin(b);
+    ls_session_reload_settle(b->engine->session);
+    ls_backend_after_batch(b, true);
+}
+
 void ls_backend_views_changed(struct ls_backend *b)
 {
     ls__begin(b);

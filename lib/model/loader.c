@@ -288,7 +288,7 @@ static LS_RAISES int run_first(struct ls_session *session, lua_State *L, struct 
         lua_pushstring(L, name);
         lua_pushstring(L, key);
         before = ls__swap_thread(session, L);
-        code = session->model->loads->begin(session, key, -3, text, len, &load->err);
+        code = session->model->loads->begin(session, key, text, len, &load->err);
         if (code == 0) {
             tell_begins(session, load);
             code = run_chunk(session, L, load);

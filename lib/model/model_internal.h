@@ -109,8 +109,7 @@ struct ls_model {
 struct ls_load_hooks {
     /** A chunk is about to run as a first load; it lies on the stack at `chunk` as a function. @return 0 or a code:
      * then nothing has begun */
-    int (*begin)(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
-                 struct ls_err *err);
+    int (*begin)(struct ls_session *session, const char *key, const char *text, size_t len, struct ls_err *err);
     /** The innermost load has succeeded; its value (nil is true already) is on top of session->vm.L and stays there.
      * [-0, +0, -] */
     void (*done)(struct ls_session *session, const char *key, const char *text, size_t len);

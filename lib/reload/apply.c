@@ -8,6 +8,8 @@
 
 #include "base/text.h"
 #include "model/prototype.h"
+#include "model/snapshot.h"
+#include "reload/rule.h"
 
 LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name)
 {
@@ -70,32 +72,31 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
     }
 }
 
-/* Registered prototypes from `from` on with their declared fields, and which of them the module has declared in this
- * run. [-0, +2, m] */
+/* Registered prototypes from `from` on: with their declared fields, with their names, and which of them the module has
+ * declared in this run. [-0, +3, m] */
 static LS_RAISES void push_prototypes(const struct ls_run *run, lua_State *L, const struct ls_module *module,
                                       uint32_t from)
 {
     struct ls_session *session = run->session;
     lua_newtable(L);
-    lua_newtable(L); /* prototypes redeclared */
-    int prototypes = lua_gettop(L) - 1;
-    for (uint32_t i = from; i < session->model->proto_count; i++) {
+    lua_newtable(L);
+    lua_newtable(L); /* prototypes names redeclared */
+    int prototypes = lua_gettop(L) - 2, table = prototypes + 3;
+    for (uint32_t i = from; i < session->model->proto_count; i++, lua_settop(L, table - 1)) {
         const struct ls_proto *proto = session->model->protos[i];
         if (!proto) continue;
         ls__ref_push(session, L, proto->table);
-        if (ls__ref_push(session, L, proto->record) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_pushboolean(L, 1);
-        }
+        lua_pushstring(L, proto->name);
+        ls__raw_set(L, prototypes + 1, table, table + 1);
         /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
          * name. */
         bool named = ls_names_has(&run->old[LS_PROTOTYPES], proto->name) &&
                      ls_find_word(run->text, run->len, proto->name, strlen(proto->name));
-        if (named || (module && ls_names_has(&module->prototypes, proto->name))) {
-            lua_pushvalue(L, -2);
-            ls__set_add(L, prototypes + 1);
-        }
-        lua_rawset(L, prototypes);
+        lua_pushboolean(L, 1);
+        if (named || (module && ls_names_has(&module->prototypes, proto->name)))
+            ls__raw_set(L, prototypes + 2, table, table + 2);
+        if (ls__ref_push(session, L, proto->record) != LUA_TTABLE) lua_pop(L, 1); /* true stands for it */
+        ls__raw_set(L, prototypes, table, lua_gettop(L));
     }
 }
 
@@ -186,21 +187,94 @@ static LS_RAISES void count_fields(struct ls_run *run, lua_State *L)
     lua_settop(L, top);
 }
 
-/* [-0, +1, m] tables of ours that no search for holders may enter */
-static LS_RAISES void push_skip(struct ls_session *session, lua_State *L)
+/* --- the record of an execution: a userdata with the holders of variables, and what was set aside --- */
+
+struct record {
+    struct ls_text *text;   /* a use */
+    struct ls_bytes *given; /* a use */
+    lua_Integer saves;      /* executions */
+};
+
+enum { HOLDERS = LS_RECORD_HOLDERS, ASIDE };
+
+/* [-0, +0, -] */
+static int l_record_gc(lua_State *L)
 {
-    lua_newtable(L);
-    int skip = lua_gettop(L);
-    add_held(session, L, skip, session->reload->records);
-    add_held(session, L, skip, session->model->ref_undo);
-    for (size_t i = 0; i < session->reload->load_count; i++)
-        add_held(session, L, skip, session->reload->loads[i].ledger);
+    struct record *record = lua_touserdata(L, 1);
+    ls_text_unref(record->text);
+    ls_bytes_unref(record->given);
+    *record = (struct record){0};
+    return 0;
 }
 
-/* [-2, +1, m] arguments: the run, the value of the chunk; result: the value of the module */
+/* [-0, +1, m] */
+static LS_RAISES struct record *push_record(lua_State *L)
+{
+    struct record *record = lua_newuserdatauv(L, sizeof *record, ASIDE);
+    *record = (struct record){0};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, l_record_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    return record;
+}
+
+/* --- the whole --- */
+
+/* A chunk that returned nothing may have put its value into package.loaded; else its value is true (H48). The nil at
+ * `value` becomes that. [-0, +0, m] */
+static LS_RAISES void settle_value(const struct ls_run *run, lua_State *L, const struct ls_module *module, int value)
+{
+    struct ls_session *session = run->session;
+    int top = lua_gettop(L);
+    ls__push_field(session, L, session->model->ref_loaded, run->key);
+    bool own = lua_istable(L, top + 1) && ls_find_word(run->text, run->len, "loaded", strlen("loaded"));
+    lua_pushboolean(L, 1);
+    lua_copy(L, own ? top + 1 : top + 2, value);
+    for (uint32_t i = 0; module && i < module->names.count; i++) {
+        ls__push_field(session, L, session->model->ref_loaded, module->names.items[i]);
+        bool set = !lua_isnil(L, -1) && !lua_rawequal(L, -1, top + 1);
+        if (set) lua_copy(L, -1, value);
+        lua_settop(L, top + 2);
+        if (set) break;
+    }
+    lua_settop(L, top);
+}
+
+/* What outlives a raise while the rule is applied. */
+struct applying {
+    struct ls_run *run;
+    struct ls_rule rule;
+    struct ls_comparison *comparison; /* a use */
+    struct ls_bytes *given;           /* of this execution: a use */
+};
+
+/* The record of this execution takes the place of the one before. [-0, +0, m] */
+static LS_RAISES void keep_record(struct applying *applying, lua_State *L, int holders)
+{
+    const struct ls_run *run = applying->run;
+    struct ls_session *session = run->session;
+    int top = lua_gettop(L);
+    struct record *record = push_record(L);
+    lua_pushvalue(L, holders);
+    lua_setiuservalue(L, top + 1, HOLDERS);
+    lua_pushvalue(L, applying->rule.aside);
+    lua_setiuservalue(L, top + 1, ASIDE);
+    ls__ref_push(session, L, session->reload->records);
+    lua_pushvalue(L, top + 1);
+    lua_setfield(L, top + 2, run->key);
+    record->text = ls_text_ref(applying->rule.now_text);
+    record->given = applying->given;
+    record->saves = applying->rule.saves;
+    applying->given = NULL;
+    lua_settop(L, top);
+}
+
+/* [-2, +1, m] arguments: what is applied, the value of the chunk; result: the value of the module */
 static LS_RAISES int l_apply(lua_State *L)
 {
-    struct ls_run *run = lua_touserdata(L, 1);
+    struct applying *applying = lua_touserdata(L, 1);
+    struct ls_run *run = applying->run;
     struct ls_session *session = run->session;
     struct ls_reload_state *state = session->reload;
     const struct ls_load load = *ls__load_innermost(session); /* finalizers may load files: the stack moves */
@@ -210,43 +284,58 @@ static LS_RAISES int l_apply(lua_State *L)
         SOURCE = 3,
         LEDGER,
         RECORD,
+        HOLDERS_BEFORE,
+        SET_ASIDE,
         SNAPSHOT,
         KNOWN,
         PROTOTYPES,
+        NAMES,
         REDECLARED,
         ROOTS,
         APP,
         OLD_VALUE,
-        SKIP,
         UNDO,
         VALUE,
         NEXT
     };
     luaL_checkstack(L, 40, "reload");
+    if (lua_isnil(L, 2)) settle_value(run, L, module, 2);
     lua_pushfstring(L, "@%s", run->key);
-    struct ls_threeway rule = {
+    ls__ref_push(session, L, load.ledger);
+    ls__push_field(session, L, state->records, run->key);
+    const struct record *before = lua_touserdata(L, RECORD);
+    if (before && !first) {
+        lua_getiuservalue(L, RECORD, HOLDERS);
+        lua_getiuservalue(L, RECORD, ASIDE);
+    } else {
+        lua_rawgeti(L, LEDGER, LS_LEDGER_HOLDERS);
+        lua_newtable(L);
+    }
+    struct ls_rule *rule = &applying->rule;
+    *rule = (struct ls_rule){
         .L = L,
         .run = run,
         .source = lua_tostring(L, SOURCE),
-        .scope = load.scope,
-        .record = RECORD,
+        .now_text = load.text,
+        .given = before && !first ? before->given : NULL,
+        .first = first,
         .snapshot = SNAPSHOT,
         .known = KNOWN,
         .prototypes = PROTOTYPES,
+        .names = NAMES,
         .redeclared = REDECLARED,
         .roots = ROOTS,
         .app = APP,
         .old_value = OLD_VALUE,
-        .skip = SKIP,
+        .old_holders = HOLDERS_BEFORE,
+        .aside = SET_ASIDE,
         .undo = UNDO,
+        .saves = before && !first ? before->saves + 1 : 1,
     };
-    ls__ref_push(session, L, load.ledger);
-    if (first) {
-        lua_pushnil(L);
-    } else if (ls__push_field(session, L, state->records, run->key) == LUA_TNIL) {
-        rule.no_base = true;
-        lua_settop(L, LEDGER);
-        lua_rawgeti(L, LEDGER, LS_LEDGER_BASE);
+    if (!first) {
+        applying->comparison = ls_text_compare(before ? before->text : NULL, load.text);
+        if (applying->comparison) rule->places = ls_comparison_places(applying->comparison);
+        if (before) rule->before = ls_text_syntax(before->text);
     }
     lua_rawgeti(L, LEDGER, LS_LEDGER_SNAPSHOT);
     ls__push_known(session, L, module, 2);
@@ -257,26 +346,28 @@ static LS_RAISES int l_apply(lua_State *L)
         lua_pushnil(L);
     else
         ls__push_field(session, L, session->model->ref_loaded, run->key);
-    push_skip(session, L);
     lua_rawgeti(L, LEDGER, LS_LEDGER_UNDO);
     lua_pushvalue(L, 2);
-    ls__threeway(&rule);
+    ls__rule_apply(rule);
     run->value_changed = !first && !lua_rawequal(L, VALUE, OLD_VALUE);
     if (!first) {
         count_fields(run, L);
         drop_stale(run, L, LS_PRESENTERS);
         drop_stale(run, L, LS_WRAPPERS);
     }
-    if (ls_buf_failed(&run->removed) || ls_buf_failed(&run->notes) || ls_buf_failed(&run->fields))
+    if (ls_buf_failed(&run->removed) || ls_buf_failed(&run->notes) || ls_buf_failed(&run->losses) ||
+        ls_buf_failed(&run->fields))
         return luaL_error(L, "out of memory while reloading %s", run->key);
     if (run->value_changed || run->taken_over) { /* the chunk itself may have put the new table there */
         lua_pushvalue(L, VALUE);
         ls__module_set_value(session, L, run->key);
     }
     /* Last, because a raise after it would leave a record of what has been rolled back. */
-    ls__ref_push(session, L, state->records);
-    lua_pushvalue(L, NEXT);
-    lua_setfield(L, -2, run->key);
+    if (session->vm.config.hot) {
+        applying->given = ls__walk_record(&rule->walk);
+        if (session->vm.chunks) applying->given = ls__chunks_share(session->vm.chunks, run->key, applying->given);
+        keep_record(applying, L, NEXT);
+    }
     lua_settop(L, VALUE);
     return 1;
 }
@@ -288,11 +379,16 @@ int ls__run_apply(struct ls_run *run, struct ls_err *err)
         lua_pop(L, 1);
         return ls_fail(err, LS_ELUA, "stack overflow");
     }
+    struct applying applying = {.run = run};
     lua_pushcfunction(L, l_apply);
     lua_insert(L, -2);
-    lua_pushlightuserdata(L, run);
+    lua_pushlightuserdata(L, &applying);
     lua_insert(L, -2);
-    return ls__lcall(run->session, 2, 1, err);
+    int code = ls__lcall(run->session, 2, 1, err);
+    ls__rule_release(&applying.rule);
+    ls_comparison_unref(applying.comparison);
+    ls_bytes_unref(applying.given);
+    return code;
 }
 
 void ls__run_release(struct ls_run *run)
@@ -301,5 +397,6 @@ void ls__run_release(struct ls_run *run)
         ls_names_release(&run->old[list]);
     ls_buf_release(&run->removed);
     ls_buf_release(&run->notes);
+    ls_buf_release(&run->losses);
     ls_buf_release(&run->fields);
 }

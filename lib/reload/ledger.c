@@ -15,7 +15,7 @@
 #include "model/model_internal.h"
 #include "model/prototype.h"
 #include "model/snapshot.h"
-#include "reload/threeway_text.h"
+#include "reload/rule.h"
 #include "resolver/slots.h"
 #include "vm/chunks.h"
 
@@ -24,6 +24,7 @@ struct take {
     const char *key;
     const struct ls_load *load;
     int ledger; /* out: ref */
+    struct ls_walk walk;
 };
 
 /* [-0, +0, m] the table behind a reference, if it is one, goes into the snapshot */
@@ -50,8 +51,8 @@ static LS_RAISES void take_full(struct take *take, lua_State *L)
         if (proto) add_ref(session, L, 2, proto->table);
     }
     if (!take->load->first && ls__push_field(session, L, session->reload->records, take->key) == LUA_TNIL) {
-        ls__push_base(session, L, take->key);
-        lua_rawseti(L, 1, LS_LEDGER_BASE);
+        ls__push_holders(session, L, take->key, &take->walk);
+        lua_rawseti(L, 1, LS_LEDGER_HOLDERS);
     }
     lua_settop(L, 2);
 }
@@ -61,7 +62,7 @@ static LS_RAISES int l_take(lua_State *L)
 {
     struct take *take = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    lua_createtable(L, LS_LEDGER_BASE, 0);
+    lua_createtable(L, LS_LEDGER_HOLDERS, 0);
     ls__snapshot_new(L); /* ledger snapshot */
     lua_pushglobaltable(L);
     ls__snapshot_add(L, 2, 3);
@@ -76,39 +77,13 @@ static LS_RAISES int l_take(lua_State *L)
     return 0;
 }
 
-/* [-0, +0, -] the writer of lua_dump */
-static int append_code(lua_State *L, const void *bytes, size_t len, void *buf)
+/* The texts that all sessions share. */
+static struct ls_texts *texts_of(const struct ls_session *session)
 {
-    (void)L;
-    ls_buf_add(buf, bytes, len);
-    return ls_buf_failed(buf);
+    return session->reload->texts ? session->reload->texts : ls__chunks_texts(session->vm.chunks);
 }
 
-/* The byte code is in the shared cache, unless another version of the file has replaced it there meanwhile. Without a
- * scope no local is governed, which costs state and nothing else. */
-static struct ls_scope *parse_scope(struct ls_session *session, const char *key, int chunk, const char *text,
-                                    size_t len)
-{
-    lua_State *L = session->vm.L;
-    struct ls_buf name = LS_BUF_INIT, code = LS_BUF_INIT;
-    ls_buf_printf(&name, "@%s", key);
-    struct ls_bytes *kept = ls__chunks_code(session->vm.chunks, ls_buf_text(&name), ls_hash(text, len), len);
-    struct ls_scope *scope = NULL;
-    if (kept) {
-        scope = ls__scope_parse(ls_bytes_data(kept), ls_bytes_len(kept));
-    } else {
-        lua_pushvalue(L, chunk);
-        lua_dump(L, append_code, &code, 0);
-        lua_pop(L, 1);
-        scope = ls_buf_failed(&code) ? NULL : ls__scope_parse(ls_buf_text(&code), code.len);
-    }
-    ls_bytes_unref(kept);
-    ls_buf_release(&name);
-    ls_buf_release(&code);
-    return scope;
-}
-
-int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool first,
+int ls__load_push(struct ls_session *session, const char *key, const char *text, size_t len, bool first,
                   struct ls_err *err)
 {
     struct ls_reload_state *state = session->reload;
@@ -120,17 +95,19 @@ int ls__load_push(struct ls_session *session, const char *key, int chunk, const 
                            .full = state->running,
                            .protos = session->model->proto_count,
                            .undo = ls__undo_begin(session)};
-    load.give = !load.full && ls__given_wanted(session, key, text, len, &load.hash);
-    if (load.full || load.give || session->vm.config.hot) {
+    if (load.full || session->vm.config.hot) {
         struct take take = {.session = session, .key = key, .load = &load, .ledger = LUA_NOREF};
-        chunk = lua_absindex(session->vm.L, chunk);
-        int code = ls__lrun(session, l_take, &take, 0, err);
+        load.text = ls_text_get(texts_of(session), text, len,
+                                session->vm.hashed == text ? session->vm.hash : ls_hash(text, len));
+        int code = load.text ? ls__lrun(session, l_take, &take, 0, err)
+                             : ls_fail(err, LS_ENOMEM, "out of memory while loading %s", key);
+        ls__walk_release(&take.walk);
         if (code != 0) {
+            ls_text_unref(load.text);
             ls__undo_commit(session, load.undo);
             return code;
         }
         load.ledger = take.ledger;
-        load.scope = parse_scope(session, key, chunk, text, len);
     }
     state->loads[state->load_count++] = load;
     return 0;
@@ -148,15 +125,14 @@ void ls__load_end(struct ls_session *session, bool succeeded)
     state->load_count--;
     int ledger = load.ledger;
     ls__ref_drop(session, &ledger);
-    ls__scope_free(load.scope);
+    ls_text_unref(load.text);
 }
 
 /* --- first loads, for the loader --- */
 
-int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
-                   struct ls_err *err)
+int ls__load_begin(struct ls_session *session, const char *key, const char *text, size_t len, struct ls_err *err)
 {
-    return ls__load_push(session, key, chunk, text, len, true, err);
+    return ls__load_push(session, key, text, len, true, err);
 }
 
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len)
@@ -168,7 +144,6 @@ void ls__load_done(struct ls_session *session, const char *key, const char *text
         lua_pushvalue(L, -1);
         if (ls__run_apply(&run, &err) == 0) {
             lua_pop(L, 1);
-            if (ls__load_innermost(session)->give) ls__given_keep(session, key, ls__load_innermost(session)->hash);
         } else {
             ls__report(session, key, &err); /* it runs; a reload will find no record and keep the run's data */
         }

@@ -119,10 +119,6 @@ static int run_chunk(struct ls_run *run, uint64_t serial, struct ls_err *err)
         lua_pop(L, 1);
         return 0; /* it has unloaded itself; it ran on, and nothing of it is kept (L57) */
     }
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        lua_pushboolean(L, 1);
-    }
     code = ls__run_apply(run, err);
     if (code == 0) lua_pop(L, 1);
     return code;
@@ -213,7 +209,7 @@ bool ls__reload_run(struct ls_run *run)
         run->result->text = ls_strdup("unloaded");
         return false;
     }
-    int code = ls__load_push(session, run->key, -1, run->text, run->len, false, &err);
+    int code = ls__load_push(session, run->key, run->text, run->len, false, &err);
     if (code != 0) {
         lua_pop(L, 1);
         fail(run, &err);

@@ -9,7 +9,7 @@
 #include "model/module.h"
 #include "model/undo.h"
 #include "reload/reload.h"
-#include "reload/threeway.h"
+#include "syntax/texts.h"
 
 /* A file whose last execution, or last first load, failed (H99). */
 struct ls_failure {
@@ -27,14 +27,12 @@ struct ls_failure {
 
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
-    int ledger;      /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
-    bool first;      /* not a reload: it fails as L43 says, else as H59 does */
-    bool full;       /* a transaction runs: the snapshot holds all of H59, else only what H49 needs */
-    bool give;       /* what it gives is left for the other sessions (reload_given.c) */
-    uint64_t hash;   /* of its text; only if `give` */
-    uint32_t protos; /* session->model->proto_count at its begin: later ones are new */
-    size_t undo;     /* mark of its frame in the undo log */
-    struct ls_scope *scope;
+    int ledger;           /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
+    bool first;           /* not a reload: it fails as L43 says, else as H59 does */
+    bool full;            /* a transaction runs: the snapshot holds all of H59, else only what H49 needs */
+    uint32_t protos;      /* session->model->proto_count at its begin: later ones are new */
+    size_t undo;          /* mark of its frame in the undo log */
+    struct ls_text *text; /* a use; only with a ledger */
 };
 
 /* What a ledger's table holds. */
@@ -44,11 +42,12 @@ enum {
      * value before}, {table, key, raw value before} or {table, LS_UNDO_METATABLE, metatable before}, as
      * ls__undo_upvalue and ls__undo_field do; a roll-back puts these back. */
     LS_LEDGER_UNDO,
-    LS_LEDGER_BASE, /* stands for the record of the execution before where that left none */
+    LS_LEDGER_HOLDERS, /* of variables of the execution before, where that left no record (holders.c) */
 };
 
 struct ls_reload_state {
-    int records;                 /* ref: key → record of the last execution (H49) */
+    int records;                 /* ref: key → record of the last execution (apply.c) */
+    int displaced;               /* ref: new table → the one that took its place, weak (escape.c) */
     int libraries;               /* ref: tables that were there before any site code */
     struct ls_failure *failures; /* in order of appearance */
     size_t failure_count, failure_cap;
@@ -56,7 +55,7 @@ struct ls_reload_state {
     size_t load_count, load_cap;
     bool running;                    /* a transaction */
     struct ls_reload_report *report; /* borrowed: of the transaction, NULL outside of one */
-    struct ls_bytes *given;          /* owned use while it is read (reload_given.c) */
+    struct ls_texts *texts;          /* owned; NULL = those that all sessions share are used */
     struct ls_names undeclared;      /* `key name` of prototypes reported as no longer declared (H52) */
 };
 
@@ -104,13 +103,12 @@ bool ls__reload_order(const struct ls_session *session, const char *const *keys,
 /* --- ledger.c --- */
 
 /** `begin` of struct ls_load_hooks. */
-int ls__load_begin(struct ls_session *session, const char *key, int chunk, const char *text, size_t len,
-                   struct ls_err *err);
+int ls__load_begin(struct ls_session *session, const char *key, const char *text, size_t len, struct ls_err *err);
 /** `done` of struct ls_load_hooks. */
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len);
-/** Push a load: begin its frame in the undo log, take its snapshot, find the variables of the chunk at `chunk`, which
- * was compiled from `text`. @return 0 or a code: then there is none */
-int ls__load_push(struct ls_session *session, const char *key, int chunk, const char *text, size_t len, bool first,
+/** Push a load of that text: begin its frame in the undo log, take its snapshot. @return 0 or a code: then there is
+ * none */
+int ls__load_push(struct ls_session *session, const char *key, const char *text, size_t len, bool first,
                   struct ls_err *err);
 /** The load that began last; NULL = nothing is being loaded. Loading moves it. */
 static inline struct ls_load *ls__load_innermost(const struct ls_session *session)
@@ -130,23 +128,15 @@ LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, 
  * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
 LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own);
 
-/* --- reload_base.c --- */
+/* --- holders.c --- */
 
-/** Push what can still be found of the running version of a module that left no record, because it was loaded while
- * nothing was watched: its file-level variables and functions, and what its text gives. [-0, +1, m] */
-LS_RAISES void ls__push_base(struct ls_session *session, lua_State *L, const char *key);
-
-/* --- reload_given.c --- */
-
-/** Has no session yet left what the first execution of this text gave? Then this one records, also where nothing is
- * watched (H2).
- * @param hash  out: of the text, when the answer is yes */
-bool ls__given_wanted(const struct ls_session *session, const char *key, const char *text, size_t len, uint64_t *hash);
-/** Leave what the record of the module holds for all sessions. Safe. */
-void ls__given_keep(struct ls_session *session, const char *key, uint64_t hash);
-/** Add to the base at `base` what is known of the module's last execution without a record of it: its functions, and
- * what the first execution of its text gave in any session. [-0, +0, m] */
-LS_RAISES void ls__given_push(struct ls_session *session, lua_State *L, int base, const struct ls_module *module);
+struct ls_walk;
+/** Push a table of the variables of the running version of a module, each with a function that refers to it: name →
+ * {function, upvalue}. It is for a version that left no record, because nothing was watched when it was loaded (H2).
+ * @param walk  zeroed, released by the caller [-0, +1, m] */
+LS_RAISES void ls__push_holders(struct ls_session *session, lua_State *L, const char *key, struct ls_walk *walk);
+/* The user value of a record of `records` that is the same table. */
+enum { LS_RECORD_HOLDERS = 1 };
 
 /* --- applying the three-way rule to the innermost load --- */
 
@@ -156,15 +146,16 @@ struct ls_run {
     const char *key, *text; /* borrowed */
     size_t len;
     uint64_t hash; /* only with a result */
+    bool again;    /* for the sake of another module; its own text has not changed (H50, H63) */
     /* what is told of it, borrowed; NULL = a first load */
     struct ls_reload_result *result;
     /* owned: what the module had registered and required before; after a failure, what the failed text has */
     struct ls_names old[LS_MODULE_LISTS];
     /* Results of the rule. */
     unsigned methods_removed;
-    struct ls_buf removed, notes, fields; /* owned */
-    bool taken_over;                      /* the module's value is still the old table */
-    bool value_changed;                   /* importers still hold the old one (H50) */
+    struct ls_buf removed, fields, notes, losses; /* owned */
+    bool taken_over;                              /* the module's value is still the old table */
+    bool value_changed;                           /* importers still hold the old one (H50) */
 };
 /** The value of the chunk is on top; afterwards the module's value is. Sets package.loaded and the record.
  * @return 0 or a code: then the caller rolls back. [-1, +(1|0), -] */

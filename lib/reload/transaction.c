@@ -262,6 +262,7 @@ static void run_item(struct transaction *work, size_t at)
                          .text = ls_bytes_data(item->text),
                          .len = ls_bytes_len(item->text),
                          .hash = item->hash,
+                         .again = ls_names_has(&work->tried, item->key),
                          .result = result_of(work, at)};
     lua_pushvalue(session->vm.L, item->chunk);
     work->report->ran = true;
@@ -587,7 +588,9 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err)
     session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
     if (!session->reload) return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
-    session->reload->records = session->reload->libraries = LUA_NOREF;
+    session->reload->records = session->reload->libraries = session->reload->displaced = LUA_NOREF;
+    if (!session->vm.chunks && !(session->reload->texts = ls_texts_new()))
+        return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     return ls__lrun(session, l_new, NULL, 0, err);
 }
 
@@ -599,9 +602,10 @@ void ls__reload_free(struct ls_session *session)
         ls__load_end(session, true);
     ls__failures_release(session);
     ls_names_release(&state->undeclared);
-    ls_bytes_unref(state->given);
     ls__ref_drop(session, &state->records);
     ls__ref_drop(session, &state->libraries);
+    ls__ref_drop(session, &state->displaced);
+    ls_texts_free(state->texts);
     ls_free(state->loads);
     ls_free(state);
     session->reload = NULL;

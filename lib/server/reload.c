@@ -133,6 +133,13 @@ static void tell_problems(struct session *session, const struct ls_map *problems
         ls_backend_view_problem(session->backend, ls_map_key(e, NULL), ls_map_value(e));
 }
 
+/* Tables that the reload has replaced may be held by somebody: that is looked after when the frames are out (H49). */
+static void settle(struct session *session, void *arg)
+{
+    (void)arg;
+    ls_backend_settle(session->backend);
+}
+
 /* Lua, views and their problems of one burst are one item, and so one frame (H72, H75). */
 static void run_reload(struct gather *gather, struct session *session, size_t number)
 {
@@ -149,6 +156,7 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
         ls_backend_reload(session->backend, burst->files, burst->file_count, &report);
         collect(fanout, session, &report);
         ls_reload_report_release(&report);
+        if (ls_backend_unsettled(session->backend)) (void)ls__session_post(session, settle, NULL, NULL, false, false);
     } else if (fanout->views_changed || ls_map_count(fanout->problems) > 0) {
         ls_backend_views_changed(session->backend);
     }

@@ -286,11 +286,12 @@ static void mark_edited(struct ls__node *node)
 }
 
 /* Does what is named stand for data that is edited? */
-static bool names_edited(struct ls_places *places, const struct ls__node *user, const struct ls_syntax_expr *chain,
+static bool names_edited(struct ls_places *places, struct ls__node *user, const struct ls_syntax_expr *chain,
                          bool itself_only)
 {
     bool exact;
     struct ls__node *node = ls__node_named(places, 1, chain, &exact);
+    if (node == user) user->place.own = true;
     if (!node || node == user) return false;
     if (!exact) return node->place.rest == LS_EDIT_EDITED && !node->place.function;
     if (itself_only)
@@ -299,7 +300,7 @@ static bool names_edited(struct ls_places *places, const struct ls__node *user, 
     return node->dirty && !node->place.function;
 }
 
-static bool range_uses(struct ls_places *places, const struct ls__node *user, uint32_t start, uint32_t end)
+static bool range_uses(struct ls_places *places, struct ls__node *user, uint32_t start, uint32_t end)
 {
     const struct ls_syntax *syntax = places->text[1];
     for (unsigned i = ls__first_mention(syntax, start); i < syntax->mention_count; i++) {
@@ -310,7 +311,7 @@ static bool range_uses(struct ls_places *places, const struct ls__node *user, ui
     return false;
 }
 
-static bool header_uses(struct ls_places *places, const struct ls__node *user, struct ls__header *header)
+static bool header_uses(struct ls_places *places, struct ls__node *user, struct ls__header *header)
 {
     for (; header; header = header->around) {
         if (header->round != places->round) {
@@ -325,7 +326,7 @@ static bool header_uses(struct ls_places *places, const struct ls__node *user, s
 
 struct inside {
     struct ls_places *places;
-    const struct ls__node *user;
+    struct ls__node *user;
     bool uses;
 };
 
@@ -337,7 +338,7 @@ static void see_inside(void *ctx, const struct ls_syntax_expr *part, bool meta)
 }
 
 /* Does a field of a constructor that is no child yet use something edited? */
-static bool fields_use(struct ls_places *places, const struct ls__node *node)
+static bool fields_use(struct ls_places *places, struct ls__node *node)
 {
     struct inside inside = {places, node, false};
     for (const struct ls__giver *giver = node->side[1].givers; giver; giver = giver->next)
@@ -357,7 +358,7 @@ static void collect_part(void *ctx, const struct ls_syntax_expr *part, bool meta
     if (skip->count < 16) skip->parts[skip->count++] = part;
 }
 
-static bool giver_uses(struct ls_places *places, const struct ls__node *user, const struct ls__giver *giver)
+static bool giver_uses(struct ls_places *places, struct ls__node *user, const struct ls__giver *giver)
 {
     const struct ls_syntax_expr *expr = giver->expr;
     const struct ls_syntax *syntax = places->text[1];
@@ -463,7 +464,7 @@ struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct
         places->tops[i].place.kind = (enum ls_place_kind)i;
     }
     for (places->now = 0; places->now < 2 && !places->failed; places->now++)
-        ls__collect(places);
+        ls__places_collect(places);
     for (unsigned i = 0; i < LS__TOPS; i++)
         places->tops[i].shaken = before && places->tops[i].side[0].open != places->tops[i].side[1].open;
     expand_named(places);

@@ -57,6 +57,7 @@ struct ls_place {
     enum ls_edit within; /* the strongest of itself, `rest` and all below */
     bool before, now;    /* which text gives it: top-level code or, where that never does, function bodies */
     bool table;          /* constructors are among what gives it, in each text that gives it */
+    bool own;            /* unedited, and what gives it names the place itself: `runs = (runs or 0) + 1` */
     bool function;       /* functions are all that gives it, in each text that gives it */
     /* What gives it in that text, as a hash: expressions with all in them, conditions and loop headers, open givers,
      * and statements that give data below it. The same wherever that stands; 0 = it is not given there. */

@@ -445,7 +445,7 @@ static void walk_block(struct ls_places *places, const struct at *at, const stru
     }
 }
 
-void ls__collect(struct ls_places *places)
+void ls__places_collect(struct ls_places *places)
 {
     const struct ls_syntax *syntax = places->text[places->now];
     for (unsigned i = 0; syntax && i < syntax->function_count; i++) {

@@ -110,7 +110,7 @@ bool ls__constant_key(const struct ls_syntax_expr *expr, struct ls_place_key *ke
 /* --- places_collect.c --- */
 
 /** Enter all that the text of side `now` says. */
-void ls__collect(struct ls_places *places);
+void ls__places_collect(struct ls_places *places);
 /** The node that an expression names in the text of this side, or the nearest one above it that there is.
  * @param exact  out: it is that one itself. @return NULL: it names no place */
 struct ls__node *ls__node_named(struct ls_places *places, int side, const struct ls_syntax_expr *expr, bool *exact);

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "files/embed.h"
+#include "syntax/texts.h"
 #include "vm/vm_internal.h"
 
 struct chunk {
@@ -26,11 +27,9 @@ struct ls_chunks {
     pthread_mutex_t lock;
     struct ls_map *by_name;  /* -- protected by lock: struct chunk */
     struct ls_map *embedded; /* -- protected by lock: texts of files that travel inside the program, struct ls_bytes */
-    struct ls_map *given;    /* -- protected by lock: key and hash of a text → struct ls_bytes of reload_given.c */
+    struct ls_map *records;  /* -- protected by lock: key → what an execution gave last, struct ls_bytes */
+    struct ls_texts *texts;
 };
-
-/* versions of files: a program that runs for months sees many; beyond it a reload keeps the run's data (H2) */
-enum { MOST_GIVEN = 4096 };
 
 struct ls_chunks *ls_chunks_new(struct ls_err *err)
 {
@@ -38,10 +37,11 @@ struct ls_chunks *ls_chunks_new(struct ls_err *err)
     if (chunks) {
         chunks->by_name = ls_map_new();
         chunks->embedded = ls_map_new();
-        chunks->given = ls_map_new();
+        chunks->records = ls_map_new();
+        chunks->texts = ls_texts_new();
         pthread_mutex_init(&chunks->lock, NULL);
     }
-    if (!chunks || !chunks->by_name || !chunks->embedded || !chunks->given) {
+    if (!chunks || !chunks->by_name || !chunks->embedded || !chunks->records || !chunks->texts) {
         ls_chunks_free(chunks);
         ls_fail(err, LS_ENOMEM, "Out of memory while making the cache of compiled code.");
         return NULL;
@@ -65,7 +65,8 @@ void ls_chunks_free(struct ls_chunks *chunks)
 {
     if (!chunks) return;
     ls_map_free(chunks->embedded, unref_text);
-    ls_map_free(chunks->given, unref_text);
+    ls_map_free(chunks->records, unref_text);
+    ls_texts_free(chunks->texts);
     ls_map_free(chunks->by_name, free_chunk);
     pthread_mutex_destroy(&chunks->lock);
     ls_free(chunks);
@@ -97,32 +98,27 @@ struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_e
     return text;
 }
 
-static bool name_version(struct ls_buf *out, const char *key, uint64_t hash)
+struct ls_texts *ls__chunks_texts(struct ls_chunks *chunks)
 {
-    ls_buf_printf(out, "%016llx%s", (unsigned long long)hash, key);
-    return !ls_buf_failed(out);
+    return chunks->texts;
 }
 
-struct ls_bytes *ls__chunks_given(struct ls_chunks *chunks, const char *key, uint64_t hash)
+struct ls_bytes *ls__chunks_share(struct ls_chunks *chunks, const char *key, struct ls_bytes *record)
 {
-    struct ls_buf name = LS_BUF_INIT;
-    struct ls_bytes *given = NULL;
-    if (name_version(&name, key, hash)) given = find(chunks, chunks->given, name.data, name.len);
-    ls_buf_release(&name);
-    return given;
-}
-
-void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, struct ls_bytes *given)
-{
-    struct ls_buf name = LS_BUF_INIT;
-    if (name_version(&name, key, hash)) {
-        pthread_mutex_lock(&chunks->lock);
-        if (ls_map_count(chunks->given) < MOST_GIVEN && !ls_map_get(chunks->given, name.data, name.len) &&
-            ls_map_put(chunks->given, name.data, name.len, given, NULL))
-            ls_bytes_ref(given);
-        pthread_mutex_unlock(&chunks->lock);
+    size_t len = ls_bytes_len(record);
+    void *old = NULL;
+    if (!record) return NULL;
+    pthread_mutex_lock(&chunks->lock);
+    struct ls_bytes *kept = ls_map_get(chunks->records, key, strlen(key));
+    if (kept && ls_bytes_len(kept) == len && memcmp(ls_bytes_data(kept), ls_bytes_data(record), len) == 0) {
+        old = record;
+        record = ls_bytes_ref(kept);
+    } else if (ls_map_put(chunks->records, key, strlen(key), record, &old)) {
+        ls_bytes_ref(record);
     }
-    ls_buf_release(&name);
+    pthread_mutex_unlock(&chunks->lock);
+    ls_bytes_unref(old);
+    return record;
 }
 
 struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)

@@ -285,11 +285,12 @@ struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_e
 /** The byte code kept for a chunk name (`@key`) and text. @return a use, NULL if there is none */
 struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len);
 
-/** What the first execution of a text has given, as reload_given.c writes it. @return a use, NULL if nobody has kept it
- * */
-struct ls_bytes *ls__chunks_given(struct ls_chunks *chunks, const char *key, uint64_t hash);
-/** Keep it, unless somebody has. @param given  borrowed */
-void ls__chunks_give(struct ls_chunks *chunks, const char *key, uint64_t hash, struct ls_bytes *given);
+/** The texts that all sessions share; borrowed. */
+struct ls_texts *ls__chunks_texts(struct ls_chunks *chunks);
+/** What an execution of a file gave is the same in most sessions: the bytes that the last one left if they are equal,
+ * else these.
+ * @param record  taken; NULL passes @return a use */
+struct ls_bytes *ls__chunks_share(struct ls_chunks *chunks, const char *key, struct ls_bytes *record);
 
 /* --- finalizers.c --- */
 

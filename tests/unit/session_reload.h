@@ -147,6 +147,7 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
     LS_ERR(err);
     ls_reload_report_init(report);
     if (ls_session_reload(site->session, files, count, report, &err) != 0) fail_msg("%s", ls_err_text(&err));
+    ls_session_reload_settle(site->session);
     for (size_t i = 0; i < count; i++)
         ls_bytes_unref(files[i].text);
 }

@@ -1,0 +1,84 @@
+/* What an execution of a file gave: a walk over the values, and the record that is kept of them until the next
+ * execution (S of the three-way rule).
+ *
+ * A place has a *path*: the hash of its root and of the keys that lead to it. A record maps paths to hashes of values,
+ * so it needs no copies of them, and sessions that got the same values share one. The hash of a table is that of
+ * everything below it; functions all count alike in it, since they follow the file. Beyond LS_RECORD_MOST places only
+ * those nearest to the roots have a path of their own.
+ *
+ * Owner thread: the session's. Nothing in here calls a metamethod or changes a table of the site. Rule: H49. */
+#ifndef LS_RELOAD_RECORD_H
+#define LS_RELOAD_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/map.h"
+#include "vm/vm_internal.h"
+
+enum { LS_RECORD_MOST = 20000 };
+
+/** The path of a root: its kind is any number. */
+uint64_t ls__path_root(int kind, const char *name, size_t len);
+/** The path of the value under the key at `key` in a table of that path. Raw; needs no memory. [-0, +0, -] */
+uint64_t ls__path_child(lua_State *L, uint64_t path, int key);
+/** The path of the metatable of a table of that path. */
+uint64_t ls__path_meta(uint64_t path);
+
+/** What the record has at that path; `record` may be NULL. @return is there something; *hash (may be NULL) is its
+ * value's hash, of a function that of the function itself */
+bool ls__record_find(const struct ls_bytes *record, uint64_t path, uint64_t *hash);
+/** The path under which the table that was met at that path was recorded: it may have been met before. */
+uint64_t ls__record_canon(const struct ls_bytes *record, uint64_t path);
+
+/* A table that the walk has met. */
+struct ls_seen {
+    uint64_t hash;  /* of all that is below; while it is `open` unknown */
+    uint64_t path;  /* where it was met first; 0 = nowhere that is recorded */
+    bool open;      /* the walk is below it */
+    bool code;      /* a function is somewhere below, metatables aside */
+    bool behaviour; /* below is a metatable of the walk's own tables that has functions */
+    bool nested;    /* it holds tables */
+    bool sequence;  /* its keys are 1 to n */
+};
+
+struct ls_walk {
+    lua_State *L;
+    const char *source; /* "@key"; functions compiled from it are gathered; NULL = none are */
+    int known;          /* stack index of a table: its keys have an identity of their own and are not entered */
+    int functions;      /* stack index of the array of functions found */
+    lua_Integer function_count;
+    bool records;  /* paths are recorded */
+    size_t budget; /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
+    bool failed;   /* memory was short: hashes and the record are not to be used */
+    /* owned */
+    struct ls_idmap *addresses; /* of tables: 1 + index in `seen`; of functions: itself */
+    struct ls_seen *seen;
+    size_t seen_count, seen_cap;
+    struct ls__step *steps;
+    size_t depth, steps_cap;
+    struct ls__entry *entries;
+    size_t entry_count, entry_cap;
+    unsigned deepest; /* entries below it are not recorded; 0 = no limit yet */
+};
+/** Begin. The walk is to be released, also after a raise. @return false without memory [-0, +0, -] */
+bool ls__walk_init(struct ls_walk *walk, lua_State *L, const char *source, int known, int functions, bool records);
+/** Free what it owns. */
+void ls__walk_release(struct ls_walk *walk);
+/** Follow the value at `idx`, which stands at that path (0 = at none). Functions of the file are appended to the array,
+ * their upvalues are not entered. @return its hash [-0, +0, m] */
+LS_RAISES uint64_t ls__walk_value(struct ls_walk *walk, int idx, uint64_t path);
+/** What was seen of the table at `idx`; NULL if it was not met. [-0, +0, -] */
+const struct ls_seen *ls__walk_seen(const struct ls_walk *walk, int idx);
+/** Hash a value by itself, as the walk of the execution that recorded it did.
+ * @param above  array of the addresses of the tables above it @return the hash [-0, +0, m] */
+LS_RAISES uint64_t ls__hash_value(struct ls_walk *scratch, int idx, const void *const *above, size_t above_count);
+/** The hash that a record has for a function, or for a table that is known: it stands for itself.
+ * [-0, +0, -] */
+uint64_t ls__hash_identity(lua_State *L, int idx);
+/** The record of all that was walked; owned use. NULL without memory. */
+struct ls_bytes *ls__walk_record(struct ls_walk *walk);
+
+#endif

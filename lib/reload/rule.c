@@ -1,0 +1,241 @@
+/* The order of the three-way rule's steps, and the first two of them (rule.h). */
+#include "reload/rule.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "model/snapshot.h"
+#include "reload/reload_state.h"
+
+/* --- 1: what the chunk has assigned --- */
+
+/* Fields that the server itself keeps on a prototype are no statics (L73, the default constructor of L75), nor are
+ * declared ones (L82 to L89). [-0, +0, -] */
+static bool is_ungoverned(lua_State *L, int declared, int key, int value)
+{
+    if (lua_type(L, key) == LUA_TSTRING) {
+        const char *name = lua_tostring(L, key);
+        if (strcmp(name, "type") == 0 || strcmp(name, "__index") == 0 ||
+            (strcmp(name, "new") == 0 && lua_iscfunction(L, value)))
+            return true;
+    }
+    return lua_type(L, declared) == LUA_TTABLE && ls__has_key(L, declared, key);
+}
+
+/* @param declared  index of a prototype's declared fields; 0 = the container is no prototype [-0, +0, m] */
+static LS_RAISES void collect_changes(struct ls_rule *rule, int container, int declared)
+{
+    lua_State *L = rule->L;
+    ls__snapshot_fields(L, rule->snapshot, container);
+    int before = lua_gettop(L), key = before + 1, value = before + 2;
+    for (lua_pushnil(L); lua_next(L, container); lua_settop(L, key)) {
+        ls__raw_get(L, before, key); /* before key value was */
+        if (!lua_rawequal(L, value, value + 1) && !(declared && is_ungoverned(L, declared, key, value)))
+            ls__triples_add(L, rule->changes, container, key, value + 1);
+    }
+    lua_pop(L, 1);
+}
+
+static LS_RAISES void collect_all_changes(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    lua_pushglobaltable(L);
+    collect_changes(rule, top + 1, 0);
+    lua_settop(L, top);
+    if (!rule->first && lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value))
+        collect_changes(rule, rule->value, 0);
+    for (lua_pushnil(L); lua_next(L, rule->prototypes); lua_settop(L, top + 1)) /* prototype declared */
+        collect_changes(rule, top + 1, top + 2);
+}
+
+/* --- 2: what the chunk has made --- */
+
+/* Note that upvalue `upvalue` of the function at `function` is the variable `var`. [-0, +0, m] */
+static LS_RAISES void note_variable(struct ls_rule *rule, unsigned var, int function, int upvalue)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    void *id = lua_upvalueid(L, function, upvalue);
+    if (!rule->ids[var])
+        rule->ids[var] = id;
+    else if (rule->ids[var] != id)
+        rule->ids[var] = LS_MANY;
+    if (lua_rawgeti(L, rule->vars, (lua_Integer)var + 1) != LUA_TTABLE) {
+        lua_settop(L, top);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, rule->vars, (lua_Integer)var + 1);
+    }
+    lua_pushinteger(L, upvalue);
+    lua_pushnil(L); /* list upvalue nil */
+    ls__triples_add(L, top + 1, function, top + 2, top + 3);
+    lua_settop(L, top);
+}
+
+static bool is_governed(const struct ls_syntax_variable *variable)
+{
+    return variable && variable->main >= 0 && variable->once;
+}
+
+/* Is the function at `function` of an earlier version, met in a table that outlives versions? [-0, +0, -] */
+static bool is_old(struct ls_rule *rule, int function, const struct ls_syntax_function *what)
+{
+    for (unsigned i = 0; i < what->upvalue_count; i++)
+        if (is_governed(what->upvalues[i].variable) && rule->old[what->upvalues[i].main] &&
+            rule->old[what->upvalues[i].main] == lua_upvalueid(rule->L, function, (int)i + 1))
+            return true;
+    return false;
+}
+
+/* The syntax is read when a function with a variable is met: data has no use for it. [-0, +0, m] */
+static LS_RAISES void read_text(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (rule->now) return;
+    rule->now = ls_text_syntax(rule->now_text);
+    if (!rule->now) return;
+    rule->ids = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->ids);
+    rule->old = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->old);
+    if (!rule->ids || !rule->old) luaL_error(L, "out of memory while reloading");
+    for (unsigned var = 0; var < rule->now->variable_count; var++) {
+        if (ls__rule_old_variable(rule, rule->now->variables[var]->name.text))
+            rule->old[var] = lua_upvalueid(L, top + 1, (int)lua_tointeger(L, top + 2));
+        lua_settop(L, top);
+    }
+}
+
+/* Follow the upvalues of the function at `function`. [-0, +0, m] */
+static LS_RAISES void walk_function(struct ls_rule *rule, int function)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    bool variables = false;
+    const char *name;
+    for (int up = 1; !variables && (name = lua_getupvalue(L, function, up)); up++) {
+        variables = strcmp(name, "_ENV") != 0;
+        lua_settop(L, top);
+    }
+    if (!variables) return;
+    read_text(rule);
+    const struct ls_syntax_function *what = ls__rule_function(L, function, rule->now);
+    if (what && is_old(rule, function, what)) return;
+    for (int up = 1; (name = lua_getupvalue(L, function, up)); up++) {
+        const struct ls_syntax_variable *variable =
+            what && up <= (int)what->upvalue_count ? what->upvalues[up - 1].variable : NULL;
+        uint64_t path = 0;
+        if (is_governed(variable)) {
+            note_variable(rule, (unsigned)variable->main, function, up);
+            path = ls__path_root(LS_ROOT_LOCAL, variable->name.text, variable->name.len);
+        }
+        ls__walk_value(&rule->walk, top + 1, path);
+        lua_settop(L, top);
+    }
+}
+
+/* Functions of the file directly in a table that outlives a run, as in `Tool = Tool or {}`. [-0, +0, m] */
+static LS_RAISES void walk_functions_of(struct ls_rule *rule, int table)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, top + 1))
+        if (lua_type(L, top + 2) == LUA_TFUNCTION) ls__walk_value(&rule->walk, top + 2, 0);
+    lua_settop(L, top);
+}
+
+static LS_RAISES void walk_made(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    ls__walk_value(&rule->walk, rule->value, ls__path_root(LS_ROOT_VALUE, "", 0));
+    for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, rule->changes); i <= count; i++) {
+        ls__triples_push(L, rule->changes, i);
+        ls__raw_get(L, top + 1, top + 2);
+        ls__walk_value(&rule->walk, top + 4, ls__rule_path(rule, top + 1, top + 2));
+        lua_settop(L, top);
+    }
+    for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, rule->roots); i <= count; i++) {
+        lua_rawgeti(L, rule->roots, i);
+        ls__walk_value(&rule->walk, top + 1, 0);
+        lua_settop(L, top);
+    }
+    if (lua_istable(L, rule->app)) walk_functions_of(rule, rule->app);
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
+        if (lua_istable(L, top + 3) && !ls__has_key(L, rule->known, top + 3)) walk_functions_of(rule, top + 3);
+    lua_settop(L, top);
+    for (lua_Integer i = 1; i <= rule->walk.function_count; i++) { /* the list grows meanwhile */
+        lua_rawgeti(L, rule->functions, i);
+        walk_function(rule, top + 1);
+        lua_settop(L, top);
+    }
+    if (rule->walk.failed) luaL_error(L, "out of memory while reloading");
+}
+
+/* --- variables --- */
+
+/* [-0, +0, m] fill `holders`: a function and an upvalue for each variable */
+static LS_RAISES void note_holders(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
+        if (!ls__rule_new_variable(rule, var)) continue;
+        lua_createtable(L, 2, 0);
+        lua_insert(L, top + 1);
+        lua_rawseti(L, top + 1, 2);
+        lua_rawseti(L, top + 1, 1);
+        lua_setfield(L, rule->holders, rule->now->variables[var]->name.text);
+        lua_settop(L, top);
+    }
+}
+
+/* --- the whole --- */
+
+LS_RAISES void ls__rule_apply(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    luaL_checkstack(L, 60, "reload");
+    rule->value = lua_gettop(L);
+    int *const own[] = {&rule->holders,     &rule->changes,  &rule->functions, &rule->vars,
+                        &rule->made,        &rule->present,  &rule->successor, &rule->joined,
+                        &rule->successions, &rule->deferred, &rule->taken};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        lua_newtable(L);
+        *own[i] = lua_gettop(L);
+    }
+    if (!ls__walk_init(&rule->walk, L, rule->source, rule->known, rule->functions, true) ||
+        !ls__walk_init(&rule->scratch, L, NULL, rule->known, 0, false) || !(rule->mapped = ls_idmap_new()) ||
+        !(rule->present_of = ls_idmap_new()) || !(rule->bound = ls_idmap_new()) || !(rule->joins = ls_idmap_new()))
+        luaL_error(L, "out of memory while reloading");
+    collect_all_changes(rule);
+    if (!rule->first) read_text(rule);
+    walk_made(rule);
+    if (!rule->first) {
+        ls__rule_bind(rule);
+        ls__rule_decide(rule);
+        ls__rule_follow(rule);
+        ls__rule_note_escapes(rule);
+        ls__aside_age(rule);
+    }
+    note_holders(rule);
+    lua_settop(L, rule->holders);
+}
+
+void ls__rule_release(struct ls_rule *rule)
+{
+    ls__walk_release(&rule->walk);
+    ls__walk_release(&rule->scratch);
+    ls_idmap_free(rule->mapped, NULL);
+    ls_idmap_free(rule->present_of, NULL);
+    ls_idmap_free(rule->bound, NULL);
+    ls_idmap_free(rule->joins, NULL);
+    ls_idmap_free(rule->looked, NULL);
+    ls_idmap_free(rule->visited, NULL);
+    ls_free(rule->ids);
+    ls_free(rule->old);
+    ls_free(rule->pairs);
+    ls_free(rule->bindings);
+    ls_free(rule->above);
+}

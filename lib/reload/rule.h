@@ -1,0 +1,166 @@
+/* The three-way rule (H49): code follows the file, data follows the run, and what the person edited wins, place by
+ * place.
+ *
+ * C is a place's present value, S what the execution before gave there (its record, record.h), N what this one gave.
+ *
+ *   1. What the chunk assigned in tables that live on (_G, prototypes, the module's own table if the chunk took it up
+ *      again) is told by comparison with the snapshot: a list of changes. (rule.c)
+ *   2. A walk over everything that it made finds the functions of the file and hashes the data; the functions tell the
+ *      variables of the main block. The walk's record is S of the next time. (rule.c, record.c)
+ *   3. The two texts are compared: which places a person has edited (syntax/places.h). Their places are bound to the
+ *      new tables that stand there; a table that stands at several places is as edited as the most edited one.
+ *   4. Every place decides (rule_merge.c): the module's value, changes, variables. Two tables make a *pair*: the new
+ * one
+ *      gives its content to the present one, key by key, and everything that referred to the new one refers to the
+ *      present one from then on. Unedited data below is left alone without a look at each key. Two functions make a
+ *      *succession*: the new one stands there, and if its text is the old one's it keeps the old one's inner variables.
+ *      What the text has lost is set aside (rule_aside.c).
+ *   5. Variables of the main block are joined, so that old callbacks and new code share them; new tables that gave way
+ *      are replaced where the chunk has put them; copies of functions in other modules get the successors.
+ *      (rule_follow.c)
+ *   6. After the frames are out, holders of tables that gave way are looked for in the whole session, if any of these
+ *      tables is still alive. (escape.c)
+ *
+ * Every raw write to what lived before goes into the undo log first, so a raise anywhere can be rolled back.
+ * Functions marked LS_RAISES must run under the gate. Owner thread: the session's. */
+#ifndef LS_RELOAD_RULE_H
+#define LS_RELOAD_RULE_H
+
+#include "reload/record.h"
+#include "syntax/texts.h"
+
+struct ls_run;
+
+/* What roots of paths are. */
+enum { LS_ROOT_VALUE, LS_ROOT_LOCAL, LS_ROOT_GLOBAL, LS_ROOT_STATIC };
+
+/* Two tables: the one at this place in the list `present` takes what the one in the list `made` gives. */
+struct ls_pair {
+    uint64_t path;                /* of S */
+    size_t parent;                /* the pair above; SIZE_MAX = none */
+    const void *address;          /* of the present table */
+    const struct ls_place *place; /* what the text calls it; NULL = nothing */
+    enum ls_edit rest;            /* of what no text places are bound for */
+    bool frozen;                  /* keys are neither added nor removed: only functions follow */
+};
+
+/* A new table stands at a place of the text. */
+struct ls_binding {
+    const struct ls_place *place;
+    size_t next; /* 1 + index of a further place of the same table; 0 = none */
+};
+
+/* One application; ints are stack indexes where nothing else is said. The caller releases it, also after a raise. */
+struct ls_rule {
+    lua_State *L;
+    struct ls_run *run;             /* the text; gets results */
+    const char *source;             /* "@key" */
+    struct ls_text *now_text;       /* borrowed */
+    const struct ls_syntax *before; /* NULL = unknown */
+    const struct ls_places *places; /* NULL = nothing is compared: nothing is edited */
+    const struct ls_bytes *given;   /* S; NULL = nothing was recorded */
+    bool first;                     /* a first load: nothing is to be decided */
+    int snapshot;                   /* taken before the chunk ran: _G and the prototypes at least */
+    int known;                      /* table of tables with an identity of their own */
+    int prototypes;                 /* prototype → table whose keys are its declared fields, or true */
+    int names;                      /* prototype → its name */
+    int redeclared;                 /* prototype → true: the new text declares it (H51) */
+    int roots;                      /* array of further values that the chunk has made: callbacks, presenters … */
+    int app;                        /* the app object or nil */
+    int old_value;                  /* the module's value before; nil at a first load */
+    int old_holders;                /* variable's name → {function, upvalue}: of the execution before; or nil */
+    int aside;                      /* what was set aside of this file (rule_aside.c) */
+    int undo;                       /* the undo log (model/undo.h) */
+    lua_Integer saves;              /* executions of the file */
+
+    /* --- the rule's own --- */
+    const struct ls_syntax *now; /* NULL until a function needs it, or there is none */
+    int value;                   /* what the execution gave */
+    int holders;                 /* of this execution */
+    int changes;                 /* triples: container, key, value before */
+    int functions;               /* array: of the walk */
+    int vars;                    /* by variable: triples of function, index of its upvalue, nil */
+    int made, present;           /* arrays: the tables of pairs */
+    int successor;               /* old function → new one */
+    int joined;                  /* array of old functions, see `joins` */
+    int taken;                   /* array: new tables that stand where none stood */
+    int successions;             /* triples: old function, new one, nil */
+    int deferred;                /* triples: number of a pair, key, value: keys that are new tables themselves */
+    /* owned */
+    void **ids, **old; /* by variable: identity of its upvalue, and of the one that the execution before kept */
+    struct ls_walk walk, scratch;
+    struct ls_pair *pairs;
+    size_t pair_count, pair_cap, pairs_done;
+    struct ls_idmap *mapped; /* address of a new table → 1 + its pair */
+    struct ls_idmap *present_of;
+    struct ls_idmap *bound; /* address of a new table → 1 + its first binding */
+    struct ls_binding *bindings;
+    size_t binding_count, binding_cap;
+    struct ls_idmap *looked, *visited; /* addresses of tables, see rule_follow.c */
+    struct ls_idmap *joins; /* identity of a new inner variable → 1 + place in `joined` << 8 | index of the upvalue */
+    const void **above;     /* scratch: addresses */
+    size_t above_cap;
+};
+
+#define LS_MANY ((void *)1) /* a variable made anew by each turn of a loop: nobody's (H56) */
+
+/** Apply the rule to the value on top of the stack, which the execution gave (nil has become true already). Replaces it
+ * by the value that the module has from now on, and pushes the new holders. [-1, +2, m] */
+LS_RAISES void ls__rule_apply(struct ls_rule *rule);
+/** Free what it owns. */
+void ls__rule_release(struct ls_rule *rule);
+
+/* --- small things of all its files --- */
+
+/** Append an array of the values at these indexes to a list. [-0, +0, m] */
+LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c);
+/** Push the three values of an element. [-0, +3, -] */
+void ls__triples_push(lua_State *L, int list, lua_Integer index);
+/** Append the value at `idx` to an array. [-0, +0, m] */
+LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
+/** Write the value at `value` (nil too) under the key at `key` of the table at `container`, or into the upvalue of that
+ * number of the function there; what was there goes into the undo log. [-0, +0, m] */
+LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value);
+/** The same for a metatable; nil takes it away. [-0, +0, m] */
+LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value);
+/** Push the variable that the execution before kept under this name: function, number of the upvalue, value. @return
+ * false, and nothing is pushed: it has none [-0, +(3|0), m] */
+LS_RAISES bool ls__rule_old_variable(struct ls_rule *rule, const char *name);
+/** What the text says of the function at `idx`; NULL: nothing. [-0, +0, -] */
+const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const struct ls_syntax *syntax);
+/** Push the function and the upvalue of variable `var` of the main block in the new text. @return false and nothing: it
+ * was not found, or more than once [-0, +(2|0), -] */
+bool ls__rule_new_variable(struct ls_rule *rule, unsigned var);
+/* --- rule_merge.c --- */
+
+/** Bind places to new tables (step 3). [-0, +0, m] */
+LS_RAISES void ls__rule_bind(struct ls_rule *rule);
+/** Step 4. [-0, +0, m] */
+LS_RAISES void ls__rule_decide(struct ls_rule *rule);
+/** The path of a key of _G, a prototype or the module's own table. [-0, +0, m] */
+LS_RAISES uint64_t ls__rule_path(struct ls_rule *rule, int container, int key);
+/** The table that has taken the place of the one at `idx`. @return is there one: then it is pushed [-0, +(1|0), -] */
+bool ls__rule_mapped(struct ls_rule *rule, int idx);
+
+/* --- rule_follow.c --- */
+
+/** Step 5, without variables. [-0, +0, m] */
+LS_RAISES void ls__rule_follow(struct ls_rule *rule);
+
+/* --- escape.c --- */
+
+/** Note the tables that gave way for ls_session_reload_settle, if one may have escaped. [-0, +0, m] */
+LS_RAISES void ls__rule_note_escapes(struct ls_rule *rule);
+
+/* --- rule_aside.c --- */
+
+/** A place of that path is gone from the text; `value` may be nil: then only its giver is remembered, as the value
+ * stays where it is. [-0, +0, m] */
+LS_RAISES void ls__aside_put(struct ls_rule *rule, uint64_t path, const struct ls_place *place, int value);
+/** A place has come back to the text: push what was set aside, nil if nothing was or only the giver is known.
+ * @param same  out: has it the same giver as then @return was it known [-0, +(1|0), m] */
+LS_RAISES bool ls__aside_take(struct ls_rule *rule, uint64_t path, const struct ls_place *place, bool *same);
+/** Forget what is older than 20 executions. [-0, +0, m] */
+LS_RAISES void ls__aside_age(struct ls_rule *rule);
+
+#endif

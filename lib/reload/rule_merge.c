@@ -1,0 +1,918 @@
+/* Step 4 of the three-way rule (rule.h): every place decides, tables pair by pair, so that neither depth nor number is
+ * limited by a stack.
+ *
+ * Owner thread: the session's. Refuses to judge what belongs to nobody's place: what the run has put beside the file's
+ * values stays. Rules: H48, H49, H51, R18. */
+#include "reload/rule.h"
+
+#include <string.h>
+
+#include "base/array.h"
+#include "model/snapshot.h"
+#include "reload/reload_state.h"
+
+enum { LOOK = 2000 };        /* keys of unedited data that are looked at to tell whether the run has changed it */
+enum { PAIRED = 10000 };     /* new tables: with more, those within unedited data are not paired one by one */
+enum { LOSSES_MOST = 20 };   /* lines of a file's report */
+enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
+
+/* What the texts say of a place. */
+struct spot {
+    enum ls_edit edit, rest;
+    const struct ls_place *place; /* NULL: none of its own */
+};
+
+/* [-0, +0, e] */
+static LS_RAISES void no_memory(lua_State *L)
+{
+    luaL_error(L, "out of memory while reloading");
+}
+
+/* --- places --- */
+
+static enum ls_edit stronger(enum ls_edit a, enum ls_edit b)
+{
+    return a > b ? a : b;
+}
+
+/* [-0, +0, -] */
+static int64_t address(lua_State *L, int idx)
+{
+    return (int64_t)(intptr_t)lua_topointer(L, idx);
+}
+
+static const struct ls_binding *first_binding(const struct ls_rule *rule, int table)
+{
+    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->bound, address(rule->L, table));
+    return at ? &rule->bindings[at - 1] : NULL;
+}
+
+static const struct ls_binding *next_binding(const struct ls_rule *rule, const struct ls_binding *binding)
+{
+    return binding->next ? &rule->bindings[binding->next - 1] : NULL;
+}
+
+/* @return can a text name the key at `idx`? [-0, +0, -] */
+static bool place_key(lua_State *L, int idx, struct ls_place_key *key)
+{
+    size_t len;
+    switch (lua_type(L, idx)) {
+    case LUA_TSTRING:
+        key->kind = LS_KEY_STRING;
+        key->string.text = lua_tolstring(L, idx, &len);
+        key->string.len = (uint32_t)len;
+        return true;
+    case LUA_TNUMBER:
+        key->kind = lua_isinteger(L, idx) ? LS_KEY_INTEGER : LS_KEY_FLOAT;
+        if (key->kind == LS_KEY_INTEGER)
+            key->integer = lua_tointeger(L, idx);
+        else
+            key->number = lua_tonumber(L, idx);
+        return true;
+    case LUA_TBOOLEAN:
+        key->kind = LS_KEY_BOOLEAN;
+        key->boolean = lua_toboolean(L, idx);
+        return true;
+    default: return false;
+    }
+}
+
+/* [-0, +1, m] */
+static LS_RAISES void push_key(lua_State *L, const struct ls_place_key *key)
+{
+    switch (key->kind) {
+    case LS_KEY_STRING: lua_pushlstring(L, key->string.text, key->string.len); break;
+    case LS_KEY_INTEGER: lua_pushinteger(L, key->integer); break;
+    case LS_KEY_FLOAT: lua_pushnumber(L, key->number); break;
+    case LS_KEY_BOOLEAN: lua_pushboolean(L, key->boolean); break;
+    case LS_KEY_METATABLE: lua_pushnil(L); break;
+    }
+}
+
+static struct spot spot_of_root(const struct ls_rule *rule, enum ls_place_kind kind, const char *name)
+{
+    const struct ls_place *place =
+        rule->places ? ls_places_root(rule->places, kind, name, name ? strlen(name) : 0) : NULL;
+    /* What no statement of either text can be told to give is edited where the values differ. */
+    enum ls_edit none = rule->given ? LS_EDIT_UNKNOWN : LS_EDIT_NONE;
+    return place ? (struct spot){place->edit, place->rest, place} : (struct spot){none, none, NULL};
+}
+
+/* Of a key of the new table at `table`; NULL = its metatable. */
+static struct spot spot_of(const struct ls_rule *rule, int table, const struct ls_place_key *key, enum ls_edit rest)
+{
+    struct spot own = {LS_EDIT_NONE, LS_EDIT_NONE, NULL};
+    enum ls_edit others = LS_EDIT_NONE;
+    const struct ls_binding *binding = first_binding(rule, table);
+    if (!binding) return (struct spot){rest, rest, NULL};
+    for (; binding; binding = next_binding(rule, binding)) {
+        const struct ls_place *child = key ? ls_place_child(rule->places, binding->place, key) : NULL;
+        others = stronger(others, binding->place->rest);
+        if (!child) continue;
+        own.edit = stronger(own.edit, child->edit);
+        own.rest = stronger(own.rest, child->rest);
+        if (!own.place || child->now != child->before) own.place = child;
+    }
+    return own.place ? own : (struct spot){others, others, NULL};
+}
+
+static const struct ls_place_key metatable_key = {.kind = LS_KEY_METATABLE};
+
+/* [-0, +0, m] */
+static LS_RAISES void bind(struct ls_rule *rule, int table, const struct ls_place *place)
+{
+    lua_State *L = rule->L;
+    size_t first = (size_t)(uintptr_t)ls_idmap_get(rule->bound, address(L, table));
+    for (const struct ls_binding *b = first_binding(rule, table); b; b = next_binding(rule, b))
+        if (b->place == place) return;
+    if (!LS_PUSH(rule->bindings, rule->binding_count, rule->binding_cap, (struct ls_binding){place, first}) ||
+        !ls_idmap_put(rule->bound, address(L, table), (void *)(uintptr_t)rule->binding_count, NULL))
+        no_memory(L);
+}
+
+/* The value on top stands at that place; it is popped. Places form a tree, so this ends. [-1, +0, m] */
+static LS_RAISES void bind_below(struct ls_rule *rule, const struct ls_place *root)
+{
+    lua_State *L = rule->L;
+    const struct ls_place *place = root;
+    int base = lua_gettop(L);
+    luaL_checkstack(L, 8, "reload");
+    for (;;) {
+        const struct ls_place *down = NULL;
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            bind(rule, lua_gettop(L), place);
+            down = place->first;
+        }
+        /* next place in preorder; the tables of the places above it are on the stack */
+        while (!down) {
+            lua_pop(L, 1);
+            if (lua_gettop(L) < base) return;
+            down = place->next;
+            place = place->parent;
+        }
+        luaL_checkstack(L, 4, "reload");
+        place = down;
+        if (place->key.kind == LS_KEY_METATABLE) {
+            if (!lua_getmetatable(L, -1)) lua_pushnil(L);
+        } else {
+            push_key(L, &place->key);
+            lua_rawget(L, -2);
+        }
+    }
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void bind_prototype(struct ls_rule *rule, int prototype, const struct ls_place *place)
+{
+    if (!place) return;
+    lua_pushvalue(rule->L, prototype);
+    bind_below(rule, place);
+}
+
+LS_RAISES void ls__rule_bind(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!rule->places) return;
+    const struct ls_place *place = ls_places_root(rule->places, LS_PLACE_VALUE, NULL, 0);
+    if (place) {
+        lua_pushvalue(L, rule->value);
+        bind_below(rule, place);
+    }
+    for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
+        const struct ls_syntax_variable *variable = rule->now->variables[var];
+        place = ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len);
+        if (!place || !ls__rule_new_variable(rule, var)) continue;
+        lua_getupvalue(L, -2, (int)lua_tointeger(L, -1));
+        bind_below(rule, place);
+        lua_settop(L, top);
+    }
+    lua_pushglobaltable(L);
+    for (place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next) {
+        if (!place->key.string.text) continue; /* _G itself */
+        lua_pushlstring(L, place->key.string.text, place->key.string.len);
+        lua_rawget(L, top + 1);
+        bind_below(rule, place);
+    }
+    for (lua_pushnil(L); lua_next(L, rule->names); lua_settop(L, top + 2)) { /* _G prototype name */
+        size_t len;
+        const char *name = lua_tolstring(L, top + 3, &len);
+        bind_prototype(rule, top + 2, ls_places_root(rule->places, LS_PLACE_MADE, name, len));
+        for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
+            const struct ls_syntax_variable *variable = rule->now->variables[var];
+            const struct ls_syntax_expr *value = variable->value;
+            bool made = value && value->kind == LS_EXPR_CALL && value->list && value->list->kind == LS_EXPR_STRING &&
+                        value->list->string.len == len && memcmp(value->list->string.text, name, len) == 0;
+            if (made) /* that is found even if no function refers to the variable */
+                bind_prototype(rule, top + 2,
+                               ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
+        }
+    }
+    lua_settop(L, top);
+}
+
+/* --- what is said --- */
+
+static void count(struct ls_rule *rule, size_t at)
+{
+    struct ls_reload_result *result = rule->run->result;
+    if (result) ++*(unsigned *)((char *)result + at);
+}
+#define COUNT(rule, field) count(rule, offsetof(struct ls_reload_result, field))
+
+/* [-0, +0, -] */
+static void write_key(lua_State *L, int key, struct ls_buf *out)
+{
+    size_t len;
+    if (lua_type(L, key) == LUA_TSTRING) {
+        const char *text = lua_tolstring(L, key, &len);
+        ls_buf_printf(out, "%s%.*s", out->len ? "." : "", (int)(len < 60 ? len : 60), text);
+    } else if (lua_isinteger(L, key)) {
+        ls_buf_printf(out, "[%lld]", (long long)lua_tointeger(L, key));
+    } else {
+        ls_buf_printf(out, "[%s]", lua_typename(L, lua_type(L, key)));
+    }
+}
+
+/* A line about the place of that key below a pair (SIZE_MAX: a root), `before` and `after` around its name.
+ * [-0, +0, -] */
+static void say(struct ls_rule *rule, struct ls_buf *out, const char *before, const struct ls_place *place, int key,
+                const char *after)
+{
+    struct ls_buf name = LS_BUF_INIT;
+    if (place)
+        ls_place_name(place, &name);
+    else
+        write_key(rule->L, key, &name);
+    unsigned lines = 0;
+    for (const char *at = ls_buf_text(out); (at = strchr(at, '\n')); at++)
+        lines++;
+    if (lines < LOSSES_MOST) ls_buf_printf(out, "%s\"%s\"%s\n", before, ls_buf_text(&name), after);
+    ls_buf_release(&name);
+}
+
+/* --- comparison with S --- */
+
+/* The hash of a new value. */
+static uint64_t made_hash(struct ls_rule *rule, int idx)
+{
+    const struct ls_seen *seen = ls__walk_seen(&rule->walk, idx);
+    return seen ? seen->hash : ls__hash_value(&rule->scratch, idx, NULL, 0);
+}
+
+/* Has the text been edited at this place, so that the file's value counts? */
+static bool is_edited(struct ls_rule *rule, enum ls_edit edit, uint64_t path, int n)
+{
+    uint64_t given;
+    if (edit == LS_EDIT_NONE || edit == LS_EDIT_EDITED) return edit == LS_EDIT_EDITED;
+    return ls__record_find(rule->given, ls__record_canon(rule->given, path), &given) && given != made_hash(rule, n);
+}
+
+/* Is the present value at `c` still what the file gave? [-0, +0, m] */
+static LS_RAISES bool is_given(struct ls_rule *rule, int c, uint64_t path, size_t pair)
+{
+    uint64_t given;
+    size_t above = 0;
+    if (!ls__record_find(rule->given, path, &given)) return false;
+    if (lua_type(rule->L, c) == LUA_TFUNCTION) return given == ls__hash_identity(rule->L, c);
+    for (; pair != SIZE_MAX; pair = rule->pairs[pair].parent)
+        if (!LS_PUSH(rule->above, above, rule->above_cap, rule->pairs[pair].address)) no_memory(rule->L);
+    return given == ls__hash_value(&rule->scratch, c, rule->above, above);
+}
+
+/* --- pairs --- */
+
+bool ls__rule_mapped(struct ls_rule *rule, int idx)
+{
+    if (lua_type(rule->L, idx) != LUA_TTABLE) return false;
+    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->mapped, address(rule->L, idx));
+    if (at) lua_rawgeti(rule->L, rule->present, (lua_Integer)at);
+    return at;
+}
+
+static bool is_known(struct ls_rule *rule, int idx)
+{
+    return ls__has_key(rule->L, rule->known, idx);
+}
+
+/* The new table at `n` gives its content to the one at `c`. [-0, +0, m] */
+static LS_RAISES void pair(struct ls_rule *rule, int n, int c, struct ls_pair made)
+{
+    lua_State *L = rule->L;
+    if (ls_idmap_get(rule->mapped, address(L, n))) return;
+    void *taken = ls_idmap_get(rule->present_of, address(L, c));
+    made.address = lua_topointer(L, c);
+    if (taken) { /* the run has put one table where the file makes two */
+        if (!ls_idmap_put(rule->mapped, address(L, n), taken, NULL)) no_memory(L);
+        return;
+    }
+    if (!LS_PUSH(rule->pairs, rule->pair_count, rule->pair_cap, made)) no_memory(L);
+    void *at = (void *)(uintptr_t)rule->pair_count;
+    ls__array_add(L, rule->made, n);
+    ls__array_add(L, rule->present, c);
+    if (!ls_idmap_put(rule->mapped, address(L, n), at, NULL) ||
+        !ls_idmap_put(rule->present_of, address(L, c), at, NULL))
+        no_memory(L);
+}
+
+/* The function at `n` stands where the one at `c` stood. [-0, +0, m] */
+static LS_RAISES void succeed(struct ls_rule *rule, int c, int n)
+{
+    lua_State *L = rule->L;
+    if (lua_rawequal(L, c, n) || lua_iscfunction(L, c) || ls__has_key(L, rule->successor, c)) return;
+    ls__raw_set(L, rule->successor, c, n);
+    lua_pushnil(L);
+    ls__triples_add(L, rule->successions, c, n, lua_gettop(L));
+    lua_pop(L, 1);
+}
+
+/* --- one place --- */
+
+/* A value of the run has given way. [-0, +0, m] */
+static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, size_t parent, const struct spot *spot,
+                                 int key)
+{
+    if (lua_isnil(rule->L, c) || lua_isfunction(rule->L, c) || is_given(rule, c, path, parent)) return;
+    COUNT(rule, gave_way);
+    say(rule, &rule->run->losses, "the run's value of ", spot->place, key, " gave way to your edit");
+}
+
+static void keep_value(struct ls_rule *rule, const struct spot *spot, int key)
+{
+    COUNT(rule, kept);
+    say(rule, &rule->run->notes, "kept the run's value of ", spot->place, key, "");
+}
+
+/* Push what a place is to have; see rule.h. [-0, +1, m]
+ * @param c, n    its present and its new value
+ * @param key     for what is said of it
+ * @param parent  the pair that it belongs to; SIZE_MAX = none */
+static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, struct spot spot, int key,
+                             size_t parent)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    bool same_giver = false;
+    path = ls__record_canon(rule->given, path);
+    if (spot.place && spot.place->now && !spot.place->before && rule->before &&
+        ls__aside_take(rule, path, spot.place, &same_giver)) {
+        if (same_giver && lua_isnil(L, c) && !lua_isnil(L, top + 1)) {
+            COUNT(rule, restored);
+            c = top + 1;
+        } else if (!same_giver && !lua_isnil(L, top + 1)) {
+            lose_value(rule, top + 1, path, SIZE_MAX, &spot, key);
+        }
+        if (same_giver) spot.edit = spot.rest = LS_EDIT_NONE;
+    }
+    int want = c, type = lua_type(L, n), present = lua_type(L, c);
+    bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
+    bool mapped = false, table = type == LUA_TTABLE && !lua_rawequal(L, n, c) && ls__walk_seen(&rule->walk, n);
+    if (table) mapped = ls__rule_mapped(rule, n);
+    int carrier = lua_gettop(L); /* only if mapped */
+    if (lua_rawequal(L, n, c)) {
+        /* nothing to decide */
+    } else if (type == LUA_TFUNCTION && present == LUA_TFUNCTION) {
+        succeed(rule, c, n);
+        want = n;
+    } else if (mapped && lua_rawequal(L, carrier, c)) {
+        /* as it was */
+    } else if (table && !mapped && present == LUA_TTABLE && !is_known(rule, c)) {
+        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest});
+    } else if (is_edited(rule, spot.edit, path, n)) {
+        want = mapped ? carrier : n;
+        COUNT(rule, taken);
+        lose_value(rule, c, path, parent, &spot, key);
+    } else if (lua_isnil(L, c)
+                   ? !had || type == LUA_TFUNCTION
+                   : (type == LUA_TFUNCTION || present == LUA_TFUNCTION) && is_given(rule, c, path, parent)) {
+        want = mapped ? carrier : n; /* new in the file, or a function of the file before stands there */
+    } else if (rule->run->again && !table && present != LUA_TTABLE && is_given(rule, c, path, parent)) {
+        want = n; /* made of what another module gives now; nothing of the run is lost */
+    } else {
+        keep_value(rule, &spot, key);
+    }
+    if (want == n && table && !mapped) ls__array_add(L, rule->taken, n);
+    lua_pushvalue(L, want);
+    lua_copy(L, -1, top + 1);
+    lua_settop(L, top + 1);
+}
+
+/* Was the function at `idx` compiled from the file? [-0, +0, -] */
+static bool is_of_file(struct ls_rule *rule, int idx)
+{
+    lua_Debug info;
+    if (!lua_isfunction(rule->L, idx) || lua_iscfunction(rule->L, idx)) return false;
+    lua_pushvalue(rule->L, idx);
+    lua_getinfo(rule->L, ">S", &info);
+    return strcmp(info.source, rule->source) == 0;
+}
+
+/* The text has lost the function there. [-0, +0, m] */
+static LS_RAISES void lose_function(struct ls_rule *rule, int container, int key)
+{
+    lua_State *L = rule->L;
+    struct ls_buf *removed = &rule->run->removed;
+    rule->run->methods_removed++;
+    if (removed->len) ls_buf_str(removed, ", ");
+    ls_buf_str(removed, lua_type(L, key) == LUA_TSTRING ? lua_tostring(L, key) : "?");
+    lua_pushnil(L);
+    ls__rule_put(rule, container, key, lua_gettop(L));
+    lua_pop(L, 1);
+}
+
+/* The text has lost the place whose present value is at `c`. [-0, +0, m] */
+static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, int c, uint64_t path,
+                                 const struct ls_place *place, size_t parent)
+{
+    lua_State *L = rule->L;
+    bool function = lua_type(L, c) == LUA_TFUNCTION, given;
+    path = ls__record_canon(rule->given, path);
+    given = is_given(rule, c, path, parent);
+    if (function && (!given || rule->run->session->vm.config.keep_removed_methods)) return;
+    if (function) {
+        lose_function(rule, container, key);
+        return;
+    }
+    lua_pushnil(L);
+    int nil = lua_gettop(L);
+    if (given) {
+        if (place) ls__aside_put(rule, path, place, c);
+        COUNT(rule, set_aside);
+    } else {
+        if (place) ls__aside_put(rule, path, place, nil);
+        keep_value(rule, &(struct spot){.place = place}, key);
+    }
+    if (given) ls__rule_put(rule, container, key, nil);
+    lua_settop(L, nil - 1);
+}
+
+/* --- a pair --- */
+
+/* Keys 1 to n and no functions? [-0, +0, -] */
+static bool is_list(lua_State *L, int table)
+{
+    size_t len = lua_rawlen(L, table), keys = 0;
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+        if (key >= 1 && (size_t)key <= len && lua_type(L, -1) != LUA_TFUNCTION && ++keys) continue;
+        lua_pop(L, 2);
+        return false;
+    }
+    return keys == len;
+}
+
+/* How many elements of the list at `c` the file had not given? Hashes of elements are recorded unless there were too
+ * many. [-0, +0, m] */
+static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_t path, size_t pair)
+{
+    lua_State *L = rule->L;
+    unsigned found = 0;
+    int top = lua_gettop(L);
+    lua_newtable(L); /* hash → how often the file gave it */
+    for (lua_Integer i = 1;; i++) {
+        uint64_t hash;
+        lua_pushinteger(L, i);
+        bool recorded = ls__record_find(rule->given, ls__path_child(L, path, top + 2), &hash);
+        lua_settop(L, top + 1);
+        if (!recorded) break;
+        lua_Integer times = lua_rawgeti(L, top + 1, (lua_Integer)hash) ? lua_tointeger(L, -1) : 0;
+        lua_pushinteger(L, times + 1);
+        lua_rawseti(L, top + 1, (lua_Integer)hash);
+        lua_settop(L, top + 1);
+    }
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, c); i++) {
+        lua_rawgeti(L, c, i);
+        uint64_t hash = ls__hash_value(&rule->scratch, top + 2, &rule->pairs[pair].address, 1);
+        lua_rawgeti(L, top + 1, (lua_Integer)hash);
+        lua_Integer times = lua_tointeger(L, -1);
+        lua_settop(L, top + 1);
+        found += times <= 0;
+        lua_pushinteger(L, times - 1);
+        lua_rawseti(L, top + 1, (lua_Integer)hash);
+    }
+    lua_settop(L, top);
+    return found ? found : 1;
+}
+
+/* An edited list of data is one value. [-0, +0, m] */
+static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t path, size_t pair, int key)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    lua_Integer len = (lua_Integer)lua_rawlen(L, n), old = (lua_Integer)lua_rawlen(L, c);
+    COUNT(rule, taken);
+    if (!is_given(rule, c, path, rule->pairs[pair].parent)) {
+        char before[64];
+        unsigned lost = run_time_elements(rule, c, path, pair);
+        lua_rawgeti(L, c, 1);
+        snprintf(before, sizeof before, "%u run-time %s%s of ", lost, lua_istable(L, -1) ? "row" : "value",
+                 lost == 1 ? "" : "s");
+        lua_settop(L, top);
+        COUNT(rule, gave_way);
+        say(rule, &rule->run->losses, before, rule->pairs[pair].place, key, " gave way to your edit");
+    }
+    for (lua_Integer i = 1; i <= (len > old ? len : old); i++) {
+        lua_pushinteger(L, i);
+        lua_rawgeti(L, n, i);
+        lua_rawgeti(L, c, i);
+        if (!lua_rawequal(L, -1, -2)) ls__rule_put(rule, c, top + 1, top + 2);
+        if (lua_istable(L, top + 2)) ls__array_add(L, rule->taken, top + 2);
+        lua_settop(L, top);
+    }
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void merge_metatables(struct ls_rule *rule, int n, int c, size_t at)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!lua_getmetatable(L, n)) lua_pushnil(L);
+    if (!lua_getmetatable(L, c)) lua_pushnil(L);
+    if (!lua_rawequal(L, top + 1, top + 2)) {
+        struct spot spot = spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
+        lua_pushliteral(L, "metatable");
+        decide(rule, top + 2, top + 1, ls__path_meta(rule->pairs[at].path), spot, top + 3, at);
+        if (!lua_rawequal(L, -1, top + 2)) ls__rule_put_meta(rule, c, top + 4);
+    }
+    lua_settop(L, top);
+}
+
+/* The value under the key at top + 1 of the new table; its own is at top + 2. [-0, +0, m] */
+static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, int key, int value)
+{
+    lua_State *L = rule->L;
+    const struct ls_pair own = rule->pairs[at];
+    struct ls_place_key name;
+    int top = lua_gettop(L);
+    bool named = place_key(L, key, &name);
+    ls__raw_get(L, c, key); /* present */
+    struct spot spot = spot_of(rule, n, named ? &name : NULL, own.rest);
+    int type = lua_type(L, value);
+    if (own.frozen && (type != lua_type(L, top + 1) || (type != LUA_TTABLE && type != LUA_TFUNCTION))) {
+        lua_settop(L, top);
+        return;
+    }
+    size_t before = rule->pair_count;
+    decide(rule, top + 1, value, ls__path_child(L, own.path, key), spot, key, at);
+    if (own.frozen && rule->pair_count > before) rule->pairs[before].frozen = true;
+    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
+    if (!lua_rawequal(L, -1, top + 1)) ls__rule_put(rule, c, key, top + 2);
+    lua_settop(L, top);
+}
+
+/* Nothing is known of the text before but its functions: those at `c` that the new text does not give go, unless they
+ * are given at `n`, which may be the same table. [-0, +0, m] */
+static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    struct ls_place_key name;
+    bool lives_on = lua_rawequal(L, n, c);
+    for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 1)) {
+        if (!is_of_file(rule, top + 2) || rule->run->session->vm.config.keep_removed_methods) continue;
+        if (lives_on)
+            ls__snapshot_fields(L, rule->snapshot, c); /* what the chunk has assigned differs from it */
+        else
+            lua_pushvalue(L, n);
+        bool given = ls__raw_get(L, top + 3, top + 1) != LUA_TNIL;
+        if (lives_on) given = !lua_rawequal(L, top + 2, top + 4);
+        struct spot spot = spot_of(rule, n, place_key(L, top + 1, &name) ? &name : NULL, LS_EDIT_NONE);
+        if (!given && !(spot.place && spot.place->now)) lose_function(rule, c, top + 1);
+    }
+    lua_settop(L, top);
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, bool same)
+{
+    lua_State *L = rule->L;
+    const uint64_t path = rule->pairs[at].path;
+    enum ls_edit rest = rule->pairs[at].rest;
+    int top = lua_gettop(L);
+    const struct ls_binding *first = first_binding(rule, n);
+    if (first) rest = LS_EDIT_NONE;
+    for (const struct ls_binding *b = first; b; b = next_binding(rule, b)) {
+        rest = stronger(rest, b->place->rest);
+        for (const struct ls_place *child = b->place->first; child; child = child->next) {
+            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
+            push_key(L, &child->key);
+            if (!ls__has_key(L, n, top + 1) && ls__raw_get(L, c, top + 1) != LUA_TNIL)
+                lose_place(rule, c, top + 1, top + 2, ls__path_child(L, path, top + 1), child, at);
+            lua_settop(L, top);
+        }
+    }
+    if (!rule->given) {
+        lose_functions(rule, n, c);
+        return;
+    }
+    if (same || rest < LS_EDIT_UNKNOWN) return;
+    for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 1)) { /* key present */
+        struct ls_place_key name;
+        uint64_t child = ls__path_child(L, path, top + 1);
+        if (ls__has_key(L, n, top + 1) || !ls__record_find(rule->given, child, NULL)) continue;
+        struct spot spot = spot_of(rule, n, place_key(L, top + 1, &name) ? &name : NULL, rest);
+        if (!spot.place || !spot.place->now) lose_place(rule, c, top + 1, top + 2, child, spot.place, at);
+    }
+    lua_settop(L, top);
+}
+
+/* [-0, +0, m] */
+static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), n = top + 1, c = top + 2;
+    struct ls_pair *own = &rule->pairs[at];
+    lua_rawgeti(L, rule->made, (lua_Integer)at + 1);
+    lua_rawgeti(L, rule->present, (lua_Integer)at + 1);
+    const struct ls_seen *seen = ls__walk_seen(&rule->walk, n);
+    uint64_t given;
+    bool same = ls__record_find(rule->given, own->path, &given) && given == seen->hash;
+    enum ls_edit within = first_binding(rule, n) ? LS_EDIT_NONE : own->rest;
+    for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b))
+        within = stronger(within, b->place->within);
+    bool edited = !own->frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
+    bool data = !seen->code && !seen->behaviour;
+    if (rule->given && !edited && data && !own->frozen) {
+        rule->scratch.budget = LOOK;
+        if (ls__hash_value(&rule->scratch, c, NULL, 0) != seen->hash) {
+            lua_pushliteral(L, "?");
+            keep_value(rule, &(struct spot){.place = own->place}, top + 3);
+        }
+        rule->scratch.budget = 0;
+        lua_settop(L, c);
+    }
+    if (rule->given && !edited && data && (!seen->nested || rule->walk.seen_count > PAIRED)) {
+        lua_settop(L, top);
+        return;
+    }
+    if (rule->given && !edited && data) rule->pairs[at].frozen = true; /* whoever refers to tables below gets ours */
+    merge_metatables(rule, n, c, at);
+    if (!rule->pairs[at].frozen && seen->sequence && !seen->code && (lua_rawlen(L, n) || lua_rawlen(L, c)) &&
+        is_list(L, c)) {
+        if (edited) {
+            lua_pushliteral(L, "?");
+            take_list(rule, n, c, rule->pairs[at].path, at, top + 3);
+            lua_settop(L, top);
+            return;
+        }
+        rule->pairs[at].frozen = lua_rawlen(L, n) != 0;
+    }
+    for (lua_pushnil(L); lua_next(L, n); lua_settop(L, c + 1)) { /* key value */
+        int type = lua_type(L, c + 1);
+        if (type == LUA_TTABLE && ls__walk_seen(&rule->walk, c + 1)) {
+            lua_pushinteger(L, (lua_Integer)at + 1);
+            ls__triples_add(L, rule->deferred, c + 3, c + 1, c + 2);
+        } else {
+            merge_key(rule, n, c, at, c + 1, c + 2);
+        }
+    }
+    if (!rule->pairs[at].frozen) lose_keys(rule, n, c, at, same);
+    lua_settop(L, top);
+}
+
+/* A key that is a new table itself: the present one's place of it, if it has been paired. [-0, +0, m] */
+static LS_RAISES void merge_deferred(struct ls_rule *rule, lua_Integer index)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), key = top + 2, value = top + 3;
+    ls__triples_push(L, rule->deferred, index); /* pair key value */
+    size_t at = (size_t)lua_tointeger(L, top + 1) - 1;
+    lua_rawgeti(L, rule->made, (lua_Integer)at + 1);
+    lua_rawgeti(L, rule->present, (lua_Integer)at + 1);
+    if (ls__rule_mapped(rule, key)) {
+        lua_replace(L, key);
+    } else if (rule->given && spot_of(rule, top + 4, NULL, rule->pairs[at].rest).edit == LS_EDIT_NONE) {
+        lua_settop(L, top); /* a new thing of a place that was not edited: the run has its own */
+        return;
+    } else {
+        ls__array_add(L, rule->taken, key);
+    }
+    merge_key(rule, top + 4, top + 5, at, key, value);
+    lua_settop(L, top);
+}
+
+/* --- functions that succeed each other --- */
+
+/* The inner variable behind upvalue `up` of the new function is that of the old one from now on. [-0, +0, m] */
+static LS_RAISES void join(struct ls_rule *rule, int c, int n, int up)
+{
+    lua_State *L = rule->L;
+    int64_t id = (int64_t)(intptr_t)lua_upvalueid(L, n, up);
+    if (ls_idmap_get(rule->joins, id)) return;
+    ls__array_add(L, rule->joined, c);
+    uintptr_t at = (uintptr_t)lua_rawlen(L, rule->joined) << 8 | (uintptr_t)up;
+    if (!ls_idmap_put(rule->joins, id, (void *)at, NULL)) no_memory(L);
+}
+
+/* Inner variables of a function whose text is as it was go on; functions in them follow the file. [-0, +0, m] */
+static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), c = top + 1, n = top + 2;
+    ls__triples_push(L, rule->successions, index);
+    const struct ls_syntax_function *old = ls__rule_function(L, c, rule->before);
+    const struct ls_syntax_function *new = old ? ls__rule_function(L, n, rule->now) : NULL;
+    if (!new || old->hash != new->hash || !old->hash || old->upvalue_count != new->upvalue_count) {
+        lua_settop(L, top);
+        return;
+    }
+    for (int up = 1; up <= (int)new->upvalue_count; up++) {
+        if (!new->upvalues[up - 1].variable || !old->upvalues[up - 1].variable || new->upvalues[up - 1].main >= 0 ||
+            old->upvalues[up - 1].main >= 0)
+            continue;
+        lua_getupvalue(L, c, up);
+        lua_getupvalue(L, n, up);
+        int was = n + 2, is = n + 3;
+        if (lua_isfunction(L, is) && lua_isfunction(L, was)) {
+            succeed(rule, was, is);
+        } else {
+            bool tables =
+                lua_istable(L, is) && lua_istable(L, was) && !lua_rawequal(L, is, was) && !is_known(rule, was);
+            if (tables && ls__walk_seen(&rule->walk, is))
+                pair(rule, is, was, (struct ls_pair){.parent = SIZE_MAX, .rest = LS_EDIT_NONE});
+            join(rule, c, n, up);
+        }
+        lua_settop(L, n + 1);
+    }
+    lua_settop(L, top);
+}
+
+/* --- the roots --- */
+
+static bool in_snapshot(struct ls_rule *rule, int container)
+{
+    ls__snapshot_fields(rule->L, rule->snapshot, container);
+    bool in = !lua_isnil(rule->L, -1);
+    lua_pop(rule->L, 1);
+    return in;
+}
+
+LS_RAISES uint64_t ls__rule_path(struct ls_rule *rule, int container, int key)
+{
+    lua_State *L = rule->L;
+    size_t len = 0;
+    int top = lua_gettop(L);
+    uint64_t path;
+    lua_pushglobaltable(L);
+    if (lua_rawequal(L, top + 1, container)) {
+        const char *name = lua_type(L, key) == LUA_TSTRING ? lua_tolstring(L, key, &len) : NULL;
+        path = name ? ls__path_root(LS_ROOT_GLOBAL, name, len) : 0;
+    } else if (lua_rawequal(L, rule->old_value, container)) {
+        path = ls__path_child(L, ls__path_root(LS_ROOT_VALUE, "", 0), key);
+    } else {
+        ls__raw_get(L, rule->names, container);
+        const char *name = lua_tolstring(L, top + 2, &len);
+        path = ls__path_child(L, ls__path_root(LS_ROOT_STATIC, name ? name : "", len), key);
+    }
+    lua_settop(L, top);
+    return path;
+}
+
+/* What the chunk has assigned in a table that lives on. [-0, +0, m] */
+static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), container = top + 1, key = top + 2, c = top + 3, n = top + 4;
+    ls__triples_push(L, rule->changes, index);
+    ls__raw_get(L, container, key);
+    if (!in_snapshot(rule, container)) { /* a prototype of this very run has no present values */
+        if (lua_istable(L, n) && ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
+        lua_settop(L, top);
+        return;
+    }
+    struct ls_place_key name;
+    lua_pushglobaltable(L);
+    bool global = lua_rawequal(L, -1, container);
+    lua_pop(L, 1);
+    enum ls_edit none = rule->given ? LS_EDIT_UNKNOWN : LS_EDIT_NONE;
+    struct spot spot = global && lua_type(L, key) == LUA_TSTRING
+                           ? spot_of_root(rule, LS_PLACE_GLOBAL, lua_tostring(L, key))
+                           : spot_of(rule, container, place_key(L, key, &name) ? &name : NULL, none);
+    if (spot.place && spot.place->own) { /* the file has made it of the run's value */
+        if (lua_istable(L, n) && ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
+        lua_settop(L, top);
+        return;
+    }
+    size_t before = rule->pair_count;
+    decide(rule, c, n, ls__rule_path(rule, container, key), spot, key, SIZE_MAX);
+    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
+    if (!lua_rawequal(L, -1, n)) ls__rule_put(rule, container, key, n + 1);
+    lua_settop(L, top);
+}
+
+/* Places that the text has lost in tables that live on: those of prototypes, and of the module's table if the chunk
+ * took it up again (H51). [-0, +0, m] */
+static LS_RAISES void decide_lost(struct ls_rule *rule, int container)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!in_snapshot(rule, container)) return;
+    if (!rule->before) lose_functions(rule, container, container);
+    for (const struct ls_binding *b = first_binding(rule, container); b; b = next_binding(rule, b))
+        for (const struct ls_place *child = b->place->first; child; child = child->next) {
+            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
+            push_key(L, &child->key);
+            ls__snapshot_fields(L, rule->snapshot, container);
+            if (ls__raw_get(L, container, top + 1) != LUA_TNIL) {
+                ls__raw_get(L, top + 2, top + 1);
+                if (lua_rawequal(L, top + 3, top + 4)) /* not assigned by this execution */
+                    lose_place(rule, container, top + 1, top + 3, ls__rule_path(rule, container, top + 1), child,
+                               SIZE_MAX);
+            }
+            lua_settop(L, top);
+        }
+}
+
+/* A variable of the main block (H56). The variable of the run is joined unless the file's function takes its place.
+ * [-0, +0, m] */
+static LS_RAISES void decide_variable(struct ls_rule *rule, unsigned var)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), f = top + 4, c = top + 6;
+    const struct ls_syntax_variable *variable = rule->now->variables[var];
+    if (!ls__rule_new_variable(rule, var)) return; /* function upvalue */
+    lua_getupvalue(L, top + 1, (int)lua_tointeger(L, top + 2));
+    int n = top + 3;
+    struct spot spot = spot_of_root(rule, LS_PLACE_LOCAL, variable->name.text);
+    uint64_t path = ls__path_root(LS_ROOT_LOCAL, variable->name.text, variable->name.len);
+    bool old = ls__rule_old_variable(rule, variable->name.text); /* … old function upvalue value */
+    if (!old) lua_settop(L, c);
+    lua_pushlstring(L, variable->name.text, variable->name.len);
+    size_t before = rule->pair_count;
+    decide(rule, c, n, path, spot, c + 1, SIZE_MAX); /* … name wanted */
+    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
+    int want = c + 2;
+    if (!old) {
+        if (!lua_rawequal(L, want, n)) ls__rule_put(rule, top + 1, top + 2, want);
+    } else if (!(lua_isfunction(L, n) && lua_rawequal(L, want, n))) {
+        if (!lua_rawequal(L, want, c)) ls__rule_put(rule, f, f + 1, want);
+        lua_rawgeti(L, rule->vars, (lua_Integer)var + 1);
+        for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, want + 1); i++) {
+            ls__triples_push(L, want + 1, i);
+            int index = (int)lua_tointeger(L, want + 3);
+            lua_pushvalue(L, want); /* whoever has the new variable unseen has the value at least */
+            lua_setupvalue(L, want + 2, index);
+            lua_upvaluejoin(L, want + 2, index, f, (int)lua_tointeger(L, f + 1));
+            lua_settop(L, want + 1);
+        }
+    }
+    lua_settop(L, top);
+}
+
+/* Variables that the text has lost are set aside (R18). [-0, +0, m] */
+static LS_RAISES void decide_lost_variables(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!rule->places) return;
+    for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_LOCAL); place; place = place->next) {
+        if (!place->before || place->now) continue;
+        const char *name = place->key.string.text;
+        if (!ls__rule_old_variable(rule, name)) continue;
+        int type = lua_type(L, top + 3);
+        if (type != LUA_TNIL && type != LUA_TFUNCTION && type != LUA_TTHREAD && type != LUA_TUSERDATA) {
+            ls__aside_put(rule, ls__path_root(LS_ROOT_LOCAL, name, place->key.string.len), place, top + 3);
+            COUNT(rule, set_aside);
+        }
+        lua_settop(L, top);
+    }
+}
+
+LS_RAISES void ls__rule_decide(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!lua_rawequal(L, rule->value, rule->old_value)) {
+        bool tables = lua_istable(L, rule->value) && lua_istable(L, rule->old_value) &&
+                      ls__walk_seen(&rule->walk, rule->value) && !ls__has_key(L, rule->prototypes, rule->old_value);
+        struct spot spot = spot_of_root(rule, LS_PLACE_VALUE, NULL);
+        if (tables)
+            pair(rule, rule->value, rule->old_value,
+                 (struct ls_pair){.path = ls__path_root(LS_ROOT_VALUE, "", 0),
+                                  .parent = SIZE_MAX,
+                                  .rest = spot.rest,
+                                  .place = spot.place});
+        else if (lua_isfunction(L, rule->value) && lua_isfunction(L, rule->old_value))
+            succeed(rule, rule->old_value, rule->value);
+    } else if (lua_istable(L, rule->value)) {
+        decide_lost(rule, rule->value);
+    }
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, rule->changes); i++)
+        decide_change(rule, i);
+    for (lua_pushnil(L); lua_next(L, rule->names); lua_settop(L, top + 1))
+        if (ls__has_key(L, rule->redeclared, top + 1)) decide_lost(rule, top + 1);
+    for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
+        decide_variable(rule, var);
+    decide_lost_variables(rule);
+    lua_Integer deferred = 0, successions = 0;
+    do {
+        while (rule->pairs_done < rule->pair_count)
+            merge_pair(rule, rule->pairs_done++);
+        while (successions < (lua_Integer)lua_rawlen(L, rule->successions))
+            succeed_inner(rule, ++successions);
+        if (rule->pairs_done == rule->pair_count)
+            while (deferred < (lua_Integer)lua_rawlen(L, rule->deferred))
+                merge_deferred(rule, ++deferred);
+    } while (rule->pairs_done < rule->pair_count || successions < (lua_Integer)lua_rawlen(L, rule->successions));
+    lua_settop(L, top);
+}

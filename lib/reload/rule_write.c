@@ -1,0 +1,109 @@
+/* What all files of the three-way rule do: lists on Lua's stack, writing with the step that takes it back, variables of
+ * the main block (rule.h). */
+#include <string.h>
+
+#include "model/snapshot.h"
+#include "model/undo.h"
+#include "reload/rule.h"
+
+enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
+
+LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c)
+{
+    const int values[] = {a, b, c};
+    lua_createtable(L, 3, 0);
+    for (int i = 0; i < 3; i++) {
+        lua_pushvalue(L, values[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+}
+
+void ls__triples_push(lua_State *L, int list, lua_Integer index)
+{
+    lua_rawgeti(L, list, index);
+    for (int i = 1; i <= 3; i++)
+        lua_rawgeti(L, -i, i);
+    lua_remove(L, -4);
+}
+
+LS_RAISES void ls__array_add(lua_State *L, int list, int idx)
+{
+    lua_pushvalue(L, idx);
+    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+}
+
+/* --- what is written, with the step that takes it back --- */
+
+LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    bool upvalue = lua_type(L, container) == LUA_TFUNCTION;
+    if (!upvalue)
+        ls__raw_get(L, container, key);
+    else if (!lua_getupvalue(L, container, (int)lua_tointeger(L, key)))
+        lua_pushnil(L);
+    ls__triples_add(L, rule->undo, container, key, top + 1);
+    if (upvalue) {
+        lua_pushvalue(L, value);
+        lua_setupvalue(L, container, (int)lua_tointeger(L, key));
+    } else {
+        ls__raw_set(L, container, key, value);
+    }
+    lua_settop(L, top);
+}
+
+LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    lua_pushlightuserdata(L, LS_UNDO_METATABLE);
+    if (!lua_getmetatable(L, container)) lua_pushnil(L);
+    ls__triples_add(L, rule->undo, container, top + 1, top + 2);
+    lua_pushvalue(L, value);
+    ls__set_metatable(L, container);
+    lua_settop(L, top);
+}
+
+const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const struct ls_syntax *syntax)
+{
+    const char *names[MAX_UPVALUES];
+    lua_Debug info;
+    if (!syntax || lua_iscfunction(L, idx)) return NULL;
+    lua_pushvalue(L, idx);
+    lua_getinfo(L, ">Su", &info);
+    for (int i = 0; i < info.nups; i++) {
+        names[i] = lua_getupvalue(L, idx, i + 1); /* lives as long as the function */
+        lua_pop(L, 1);
+    }
+    return ls_syntax_function(syntax, info.linedefined, info.lastlinedefined, info.nups, names);
+}
+
+bool ls__rule_new_variable(struct ls_rule *rule, unsigned var)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!rule->ids[var] || rule->ids[var] == LS_MANY) return false;
+    lua_rawgeti(L, rule->vars, (lua_Integer)var + 1);
+    ls__triples_push(L, top + 1, 1);
+    lua_remove(L, top + 1);
+    lua_settop(L, top + 2);
+    return true;
+}
+
+LS_RAISES bool ls__rule_old_variable(struct ls_rule *rule, const char *name)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    lua_pushstring(L, name);
+    if (ls__raw_get(L, rule->old_holders, top + 1) == LUA_TTABLE) {
+        lua_rawgeti(L, top + 2, 1);
+        lua_rawgeti(L, top + 2, 2);
+        lua_remove(L, top + 1);
+        lua_remove(L, top + 1);
+        if (lua_getupvalue(L, top + 1, (int)lua_tointeger(L, top + 2))) return true;
+    }
+    lua_settop(L, top);
+    return false;
+}
