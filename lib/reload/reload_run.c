@@ -144,6 +144,7 @@ static void finish(struct ls_run *run)
     if (run->methods_removed)
         ls__reload_detail(run->result, "%u method%s removed (%s)", run->methods_removed,
                           run->methods_removed == 1 ? "" : "s", run->removed.data);
+    if (run->losses.len > 0) run->result->losses = ls_buf_detach(&run->losses, NULL);
     log_notes(run);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);

@@ -101,6 +101,7 @@ void ls__saves_add(struct saves *saves, const struct ls_reload_report *report)
         note->ran += result->outcome == LS_RELOAD_OK || result->outcome == LS_RELOAD_FIRST;
         note->first = note->first || result->outcome == LS_RELOAD_FIRST;
         if (!note->details && result->details) note->details = ls_strdup(result->details);
+        if (result->outcome != LS_RELOAD_OK) continue; /* what a failed one has counted was rolled back */
         ls_save_most(&note->most, result);
         ls_save_losses_add(&note->losses, result);
     }

@@ -101,6 +101,7 @@ static void several_sessions_are_counted_by_the_one_with_most(void **state)
     add("lua/a.lua",
         (struct ls_reload_result){.kept = 1, .taken = 1, .restored = 1, .losses = "x gave way\ny gave way"});
     add("lua/a.lua", (struct ls_reload_result){.kept = 2, .losses = "x gave way"});
+    add("lua/a.lua", (struct ls_reload_result){.outcome = LS_RELOAD_SKIPPED, .kept = 9});
     tell("lua/a.lua  3 sessions  data: 3 kept, 1 taken, 1 restored",
          "  lua/a.lua: x gave way, in all sessions\n  lua/a.lua: y gave way, in 1 of 3 sessions\n");
 }
