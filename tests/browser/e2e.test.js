@@ -107,6 +107,47 @@ siteTest('H99, H100: a broken save shows the overlay, the session goes on, the r
   await page.locator('#ui-overlay').waitFor({ state: 'detached' });
 });
 
+/** A module that keeps a list, and an app that grows it. */
+const LIST = (items) => `
+  local M = { items = { ${items} } }
+  function M.add() table.insert(M.items, { name = "row " .. #M.items + 1 }) end
+  return M
+`;
+const LOSING = {
+  'lua/list.lua': LIST('{ name = "first" }'),
+  'lua/main.lua': `
+    list = require("list")
+    local App = session:prototype("App", {})
+    function App:count() return #list.items end
+    function App:add() list.add() end
+    if not session:getApp() then session:createAppVariable(session:create(App, {})) end
+  `,
+  'viewdefs/App.DEFAULT.html': '<template><h1 ui-value="count()"></h1><button ui-action="add()">add</button></template>',
+};
+
+siteTest('H49: an edit that replaces rows of the run is told of on the page, another one is not', LOSING, async ({ site, page }) => {
+  await page.goto(site.origin);
+  await reads(page, 'h1', '1');
+  for (let wanted = 2; wanted <= 4; wanted++) {
+    await page.click('button');
+    await reads(page, 'h1', `${wanted}`);
+  }
+  await site.write('lua/list.lua', LIST('{ name = "first" }').replace('"row "', '"line "'));
+  await page.click('button');
+  await reads(page, 'h1', '5');
+  assert.equal(await page.locator('#ui-losses').count(), 0);
+  await site.write('lua/list.lua', LIST('{ name = "one" }, { name = "two" }'));
+  await reads(page, 'h1', '2');
+  const card = page.locator('#ui-losses');
+  await card.getByText(/^4 run-time rows of "M?\.?items" gave way to your edit$/).waitFor();
+  assert.equal(await card.locator('.place').textContent(), 'lua/list.lua');
+  await page.keyboard.press('Escape');
+  await card.waitFor({ state: 'detached' });
+  await page.reload();
+  await reads(page, 'h1', '2');
+  assert.equal(await card.count(), 0);
+});
+
 siteTest('F215, F219: after a new start of the server the page finds its session gone and begins a new one', FILES, async (fixture) => {
   const { site, page } = fixture;
   await page.goto(site.origin);
