@@ -18,6 +18,9 @@ const APP = 'session:getApp()';
 const ok = (key) => ({ outcomes: { [key]: 'ok' } });
 const MAIN_OK = ok('lua/main.lua'), LIB_OK = ok('lua/lib.lua');
 
+/** The page has been told that this gave way to the edit, and nothing else. */
+const lost = (live, text) => assert.deepEqual(JSON.parse(live.property('reload-losses')).map((loss) => loss.text), [text]);
+
 /* --- fields --- */
 
 torture('case 1: L88 H70 a field is added: instances show its default', {
@@ -329,7 +332,8 @@ torture('case 21: H49 a global whose value was edited follows the file', {
   after: 10,
   edit: { 'lua/lib.lua': `total = 10\n${lib('a')}` },
   out: LIB_OK,
-  frames: 0,
+  frames: 1,
+  also: (live) => lost(live, `the run's value of "total" gave way to your edit`),
 });
 torture('case 22: H49 a global function changes', {
   files: main('n = 0', `
@@ -429,7 +433,8 @@ torture('case 29: H49 a table nested in a module table is edited', {
   after: 'red blue green',
   edit: { 'lua/lib.lua': lib('a', 'M.colours = { "red", "blue", "green" }\n') },
   out: LIB_OK,
-  frames: 0,
+  frames: 1,
+  also: (live) => lost(live, '1 run-time value of "M.colours" gave way to your edit'),
 });
 torture('case 30: H50 the value of a module is no table: who required it runs again in the same step', {
   files: {
