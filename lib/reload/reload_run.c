@@ -103,7 +103,7 @@ static void log_notes(const struct ls_run *run)
 {
     const char *line = ls_buf_text(&run->notes);
     for (const char *end; (end = strchr(line, '\n')); line = end + 1)
-        ls_log_session(2, run->session->vm.id, "reload %s: %.*s", run->key, (int)(end - line), line);
+        ls_log_session(1, run->session->vm.id, "reload %s: %.*s", run->key, (int)(end - line), line);
 }
 
 /* The chunk with its two arguments is on top. @return 0, the module has its value and the record is made; or a code and
@@ -146,6 +146,7 @@ static void finish(struct ls_run *run)
                           run->methods_removed == 1 ? "" : "s", run->removed.data);
     if (run->losses.len > 0) run->result->losses = ls_buf_detach(&run->losses, NULL);
     log_notes(run);
+    if (run->losses.len) run->result->losses = ls_buf_detach(&run->losses, NULL);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
         /* a new one has no failed instances */

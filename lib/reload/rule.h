@@ -41,6 +41,7 @@ struct ls_pair {
     const void *address;          /* of the present table */
     const struct ls_place *place; /* what the text calls it; NULL = nothing */
     enum ls_edit rest;            /* of what no text places are bound for */
+    bool returned;                /* its text has come back as it was: nothing of it is edited */
     bool frozen;                  /* keys are neither added nor removed: only functions follow */
 };
 

@@ -20,6 +20,7 @@ enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
 struct spot {
     enum ls_edit edit, rest;
     const struct ls_place *place; /* NULL: none of its own */
+    bool returned;                /* its text has come back as it was when it was set aside */
 };
 
 /* [-0, +0, e] */
@@ -95,16 +96,16 @@ static struct spot spot_of_root(const struct ls_rule *rule, enum ls_place_kind k
         rule->places ? ls_places_root(rule->places, kind, name, name ? strlen(name) : 0) : NULL;
     /* What no statement of either text can be told to give is edited where the values differ. */
     enum ls_edit none = rule->given ? LS_EDIT_UNKNOWN : LS_EDIT_NONE;
-    return place ? (struct spot){place->edit, place->rest, place} : (struct spot){none, none, NULL};
+    return place ? (struct spot){place->edit, place->rest, place, false} : (struct spot){none, none, NULL, false};
 }
 
 /* Of a key of the new table at `table`; NULL = its metatable. */
 static struct spot spot_of(const struct ls_rule *rule, int table, const struct ls_place_key *key, enum ls_edit rest)
 {
-    struct spot own = {LS_EDIT_NONE, LS_EDIT_NONE, NULL};
+    struct spot own = {LS_EDIT_NONE, LS_EDIT_NONE, NULL, false};
     enum ls_edit others = LS_EDIT_NONE;
     const struct ls_binding *binding = first_binding(rule, table);
-    if (!binding) return (struct spot){rest, rest, NULL};
+    if (!binding) return (struct spot){rest, rest, NULL, false};
     for (; binding; binding = next_binding(rule, binding)) {
         const struct ls_place *child = key ? ls_place_child(rule->places, binding->place, key) : NULL;
         others = stronger(others, binding->place->rest);
@@ -113,7 +114,7 @@ static struct spot spot_of(const struct ls_rule *rule, int table, const struct l
         own.rest = stronger(own.rest, child->rest);
         if (!own.place || child->now != child->before) own.place = child;
     }
-    return own.place ? own : (struct spot){others, others, NULL};
+    return own.place ? own : (struct spot){others, others, NULL, false};
 }
 
 static const struct ls_place_key metatable_key = {.kind = LS_KEY_METATABLE};
@@ -362,7 +363,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         } else if (!same_giver && !lua_isnil(L, top + 1)) {
             lose_value(rule, top + 1, path, SIZE_MAX, &spot, key);
         }
-        if (same_giver) spot.edit = spot.rest = LS_EDIT_NONE;
+        if (same_giver) spot = (struct spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
     }
     int want = c, type = lua_type(L, n), present = lua_type(L, c);
     bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
@@ -377,7 +378,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     } else if (mapped && lua_rawequal(L, carrier, c)) {
         /* as it was */
     } else if (table && !mapped && present == LUA_TTABLE && !is_known(rule, c)) {
-        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest});
+        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .returned = spot.returned});
     } else if (is_edited(rule, spot.edit, path, n)) {
         want = mapped ? carrier : n;
         COUNT(rule, taken);
@@ -504,10 +505,7 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
     if (!is_given(rule, c, path, rule->pairs[pair].parent)) {
         char before[64];
         unsigned lost = run_time_elements(rule, c, path, pair);
-        lua_rawgeti(L, c, 1);
-        snprintf(before, sizeof before, "%u run-time %s%s of ", lost, lua_istable(L, -1) ? "row" : "value",
-                 lost == 1 ? "" : "s");
-        lua_settop(L, top);
+        snprintf(before, sizeof before, "%u run-time row%s of ", lost, lost == 1 ? "" : "s");
         COUNT(rule, gave_way);
         say(rule, &rule->run->losses, before, rule->pairs[pair].place, key, " gave way to your edit");
     }
@@ -529,7 +527,8 @@ static LS_RAISES void merge_metatables(struct ls_rule *rule, int n, int c, size_
     if (!lua_getmetatable(L, n)) lua_pushnil(L);
     if (!lua_getmetatable(L, c)) lua_pushnil(L);
     if (!lua_rawequal(L, top + 1, top + 2)) {
-        struct spot spot = spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
+        struct spot spot = {.returned = true};
+        if (!rule->pairs[at].returned) spot = spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
         lua_pushliteral(L, "metatable");
         decide(rule, top + 2, top + 1, ls__path_meta(rule->pairs[at].path), spot, top + 3, at);
         if (!lua_rawequal(L, -1, top + 2)) ls__rule_put_meta(rule, c, top + 4);
@@ -546,7 +545,8 @@ static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, i
     int top = lua_gettop(L);
     bool named = place_key(L, key, &name);
     ls__raw_get(L, c, key); /* present */
-    struct spot spot = spot_of(rule, n, named ? &name : NULL, own.rest);
+    struct spot spot = {.returned = true};
+    if (!own.returned) spot = spot_of(rule, n, named ? &name : NULL, own.rest);
     int type = lua_type(L, value);
     if (own.frozen && (type != lua_type(L, top + 1) || (type != LUA_TTABLE && type != LUA_TFUNCTION))) {
         lua_settop(L, top);
@@ -630,6 +630,7 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     enum ls_edit within = first_binding(rule, n) ? LS_EDIT_NONE : own->rest;
     for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b))
         within = stronger(within, b->place->within);
+    if (own->returned) within = LS_EDIT_NONE;
     bool edited = !own->frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
     bool data = !seen->code && !seen->behaviour;
     if (rule->given && !edited && data && !own->frozen) {
@@ -666,7 +667,7 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
             merge_key(rule, n, c, at, c + 1, c + 2);
         }
     }
-    if (!rule->pairs[at].frozen) lose_keys(rule, n, c, at, same);
+    if (!rule->pairs[at].frozen && !rule->pairs[at].returned) lose_keys(rule, n, c, at, same);
     lua_settop(L, top);
 }
 
