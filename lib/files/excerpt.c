@@ -1,6 +1,8 @@
 /* Where in a line of source an error message points, and the mark below it (excerpt.h). Thread: any. Pure. */
 #include "files/excerpt.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -114,4 +116,53 @@ void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int nu
     write_line(out, &at, from);
     ls_buf_str(out, "\n        | ");
     ls_excerpt_caret(out, at.text, at.len, from, column, width);
+}
+
+/* --- for a page --- */
+
+enum {
+    AROUND = 2,         /* lines before and after that of the error */
+    WIDEST_SHOWN = 400, /* bytes that are shown of a line */
+};
+
+/* The mark below the line of the error. At the end of the file the place is behind what is there. */
+static void add_caret(struct ls_buf *out, const char *line, size_t len, const char *message)
+{
+    size_t width = 1;
+    len = trimmed(line, len);
+    size_t column = ls_has_suffix(message, "near <eof>") ? len : ls_excerpt_column(line, len, message, &width);
+    if (column > WIDEST_SHOWN) return;
+    ls_buf_str(out, "\n     | ");
+    ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_SHOWN - column ? 1 : width);
+}
+
+/* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters.
+ * */
+static int last_written_line(const char *text, size_t len)
+{
+    int number = 1;
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + len - at))); at++)
+        number++;
+    return number;
+}
+
+void ls_excerpt_around(struct ls_buf *out, const char *text, size_t len, int line, const char *message)
+{
+    bool any = false;
+    const char *end = text + len;
+    if (!text || line <= 0) return;
+    if (ls_has_suffix(message, "near <eof>")) line = last_written_line(text, len);
+    for (int number = 1; text < end && number <= line + AROUND; number++) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        size_t line_len = (size_t)((stop ? stop : end) - text);
+        if (number >= line - AROUND) {
+            ls_buf_printf(out, "%s%4d | %.*s", any ? "\n" : "", number,
+                          (int)(line_len > WIDEST_SHOWN ? WIDEST_SHOWN : line_len), text);
+            any = true;
+            if (number == line) add_caret(out, text, line_len, message);
+        }
+        text = stop ? stop + 1 : end;
+    }
 }

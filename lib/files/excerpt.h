@@ -24,4 +24,8 @@ void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t f
  * @param message  Lua's, whose quoted words say where on the line */
 void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int line, const char *message);
 
+/** Append the lines around that of an error with their numbers, the mark below it (H98); nothing where `line` is 0.
+ * @param text  NULL = there is none */
+void ls_excerpt_around(struct ls_buf *out, const char *text, size_t len, int line, const char *message);
+
 #endif

@@ -116,7 +116,7 @@ static void note_absent(struct ls_session *session, const struct load *load, con
     ls_free(key);
     ls_free(real);
     if (load->err.code == LS_ENOTFOUND)
-        session->model->loads->wanted(session, name, named, NULL, &load->tried, NULL, "module not found");
+        ls__failure_first(session, name, named, NULL, &load->tried, NULL, "module not found");
 }
 
 /* --- running a chunk for the first time --- */
@@ -312,8 +312,8 @@ static LS_RAISES int raise_failed(struct ls_session *session, lua_State *L, stru
     ls__name_memory_limit(session, L, code == LS_ENOMEM ? LUA_ERRMEM : LUA_ERRRUN);
     if (load->source.path) ls_names_add(&load->tried, load->source.path);
     lua_State *before = ls__swap_thread(session, L);
-    session->model->loads->wanted(session, name, named, load->source.key, &load->tried, load->source.text,
-                                  lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
+    ls__failure_first(session, name, named, load->source.key, &load->tried, load->source.text,
+                      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the error is no string");
     if (load->serial) take_back(session, L, load->source.key, load->serial);
     ls__swap_thread(session, before);
     tell_wanted(session, load->source.key, &load->tried);
@@ -339,7 +339,7 @@ static LS_RAISES int load_found(struct ls_session *session, lua_State *L, struct
     const struct ls_module *module = ls__module_find(session, key);
     if (!module || module->serial != load->serial) return 1;
     lua_State *before = ls__swap_thread(session, L);
-    session->model->loads->unwanted(session, key, name);
+    ls__failure_over(session, key, name);
     ls__swap_thread(session, before);
     ls__module_ran(session, key, ls_hash(text, len), NULL);
     note_app_directory(session, key);

@@ -54,4 +54,8 @@ int ls_session_modules_json(struct ls_session *session, struct ls_buf *out);
 /** Modules that have a record now. */
 size_t ls_session_module_count(const struct ls_session *session);
 
+/** Present failures (H99): one line each for `reload-error`, and the JSON array for `reload-detail` (H100). Empty when
+ * none. */
+int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct ls_buf *detail_json);
+
 #endif

@@ -11,6 +11,7 @@
 
 struct ls_proto;
 struct ls_module;
+struct ls_failure;
 struct ls_mutation;
 struct ls_aside;
 
@@ -79,7 +80,9 @@ struct ls_model {
     uint64_t module_serial;
     struct ls_running *running; /* the stack of running chunks; the last one's module is current */
     size_t running_count, running_cap;
-    bool reloading;           /* what session.reloading says */
+    bool reloading;              /* what session.reloading says */
+    struct ls_failure *failures; /* in order of appearance */
+    size_t failure_count, failure_cap;
     struct ls_names app_dirs; /* apps/NAME/ below which a module has been loaded at some time (L52a) */
 
     /* Timers and watches. */
@@ -103,7 +106,7 @@ struct ls_model {
 };
 
 /* What the loader tells the reload transaction: without these calls there would be nothing to compare the next version
- * of a file with (H49), no retry of what failed (H36), and a roll-back would take away what a nested first load has
+ * of a file with (H49), and a roll-back would take away what a nested first load has
  * done (H59). The loader calls them around the protected call of a first load, in the order begin, done where it has
  * succeeded, ended. Safe functions; what they push they pop. */
 struct ls_load_hooks {
@@ -116,17 +119,6 @@ struct ls_load_hooks {
     /** The innermost load has ended: its value is in package.loaded, or it has unloaded itself; or it has failed, also
      * when it began and never ran, and what it has declared and replaced is taken back (L43). */
     void (*ended)(struct ls_session *session, bool succeeded);
-    /** A first load of `name` is given up (H36): remember it, so that a change of its file tries it again. Before the
-     * module's record goes.
-     * @param named    code requires it by this name, so the retry adds it
-     * @param key      NULL = no file was found
-     * @param paths    request paths, absolute
-     * @param text     content, NULL if there is none
-     * @param message  the error */
-    void (*wanted)(struct ls_session *session, const char *name, bool named, const char *key,
-                   const struct ls_names *paths, struct ls_bytes *text, const char *message);
-    /** It has been loaded after all: forget that it was wanted. `name` may be NULL. */
-    void (*unwanted)(struct ls_session *session, const char *key, const char *name);
     /** The mutation queue has taken the values of a field that is no longer declared out of that many instances and set
      * them aside, or has put them back (R18).
      * @param serial  of the module that has declared it so, 0 = none */

@@ -36,6 +36,20 @@ struct ls_module {
     int64_t time_ms; /* wall clock of the last execution, ms since 1970 */
 };
 
+/* A file whose last execution, or last first load, failed (H99). */
+struct ls_failure {
+    char *key;             /* owned; NULL = a first load for which no file was found */
+    char *name;            /* owned: as it was required; NULL = a module that is loaded and failed to reload */
+    char *message;         /* owned: first line, `key:line: text`, without absolute paths (H100) */
+    char *excerpt;         /* owned: the source around the line; "" = unknown */
+    int line;              /* 0 = unknown */
+    struct ls_names paths; /* of a failed first load: where its file would be seen (H36) */
+    struct ls_names needs; /* keys and names that the failed text required (H63) */
+    bool asked;            /* a file asked for it while it ran: when none of them does so any more, it is over */
+    bool named;            /* the name is one that code requires it by, so a retry adds it (L37) */
+    uint64_t hash;         /* of the text that failed */
+};
+
 /* --- module.c --- */
 
 /** The record of a key, NULL if there is none. */
@@ -57,8 +71,6 @@ unsigned ls__module_dispose(struct ls_session *session, const char *key, bool re
 void ls__modules_dispose_all(struct ls_session *session);
 /** Frees all records, after their hooks. */
 void ls__modules_release(struct ls_session *session);
-
-/* --- module_run.c --- */
 
 /** setCurrentModule / clearCurrentModule: push before the protected call that runs a chunk, pop on both outcomes (L47).
  * `hash` is ls_hash of its text; `first_load` sets session.reloading to false for its duration (L44). @return 0 or
@@ -86,6 +98,40 @@ int ls__module_push_chunk(struct ls_session *session, const char *key, const cha
 /** Set package.loaded for the key and every name of the module to the value on top, which is popped. [-1, +0, m] */
 LS_RAISES void ls__module_set_value(struct ls_session *session, lua_State *L, const char *key);
 
-/* --- unload.c (section 9) --- */
+/* --- failures.c --- */
+
+/** A first load of `name` is given up (H36): remember it, so that a change of its file tries it again. Before the
+ * module's record goes. Safe.
+ * @param named    code requires it by this name, so the retry adds it
+ * @param key      NULL = no file was found
+ * @param paths    request paths, absolute
+ * @param text     content, NULL if there is none
+ * @param message  the error */
+void ls__failure_first(struct ls_session *session, const char *name, bool named, const char *key,
+                       const struct ls_names *paths, struct ls_bytes *text, const char *message);
+/** It has been loaded after all: forget that it was wanted. `name` may be NULL. Safe. */
+void ls__failure_over(struct ls_session *session, const char *key, const char *name);
+
+/** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen.
+ * @return it, or NULL */
+struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
+                                   const struct ls_err *cause, const char *text, size_t len);
+/** Add what the failed text has required, with success or in vain; `lists` are a module's. */
+void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists);
+/** Forget the failures of a key: it has run, or its text is the one that runs (H35, H63). */
+void ls__failure_clear(struct ls_session *session, const char *key);
+/** Forget the failure at that place. */
+void ls__failure_drop(struct ls_session *session, size_t index);
+/** Is it a failed first load that a changed file of this key and path concerns (H36)? */
+bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path);
+/** The first such, NULL if none. */
+struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
+/** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
+void ls__failures_unasked(struct ls_session *session);
+/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position;
+ * owned. *line is that of the position, 0 = none. `key` may be NULL. */
+char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
+/** Forget all: the session ends. */
+void ls__failures_release(struct ls_session *session);
 
 #endif

@@ -71,8 +71,4 @@ bool ls_session_reload_unsettled(const struct ls_session *session);
 /** Give those who hold such a table the one that took its place (H49). Takes as long as a full collection. */
 void ls_session_reload_settle(struct ls_session *session);
 
-/** Present failures (H99): one line each for `reload-error`, and the JSON array for `reload-detail` (H100). Empty when
- * none. */
-int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct ls_buf *detail_json);
-
 #endif

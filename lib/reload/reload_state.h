@@ -11,20 +11,6 @@
 #include "reload/reload.h"
 #include "syntax/texts.h"
 
-/* A file whose last execution, or last first load, failed (H99). */
-struct ls_failure {
-    char *key;             /* owned; NULL = a first load for which no file was found */
-    char *name;            /* owned: as it was required; NULL = a module that is loaded and failed to reload */
-    char *message;         /* owned: first line, `key:line: text`, without absolute paths (H100) */
-    char *excerpt;         /* owned: the source around the line; "" = unknown */
-    int line;              /* 0 = unknown */
-    struct ls_names paths; /* of a failed first load: where its file would be seen (H36) */
-    struct ls_names needs; /* keys and names that the failed text required (H63) */
-    bool asked;            /* a file asked for it while it ran: when none of them does so any more, it is over */
-    bool named;            /* the name is one that code requires it by, so a retry adds it (L37) */
-    uint64_t hash;         /* of the text that failed */
-};
-
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
     int ledger;           /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
@@ -46,11 +32,9 @@ enum {
 };
 
 struct ls_reload_state {
-    int records;                 /* ref: key → record of the last execution (apply.c) */
-    int displaced;               /* ref: new table → the one that took its place, weak (escape.c) */
-    int libraries;               /* ref: tables that were there before any site code */
-    struct ls_failure *failures; /* in order of appearance */
-    size_t failure_count, failure_cap;
+    int records;           /* ref: key → record of the last execution (apply.c) */
+    int displaced;         /* ref: new table → the one that took its place, weak (escape.c) */
+    int libraries;         /* ref: tables that were there before any site code */
     struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
     bool running;                    /* a transaction */
@@ -63,36 +47,6 @@ struct ls_reload_state {
 int ls__reload_new(struct ls_session *session, struct ls_err *err);
 /** Release it; nothing is recorded any more. */
 void ls__reload_free(struct ls_session *session);
-
-/* --- reload_failures.c --- */
-
-/** `wanted` of struct ls_load_hooks. */
-void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key,
-                       const struct ls_names *paths, struct ls_bytes *text, const char *message);
-/** `unwanted` of struct ls_load_hooks. */
-void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name);
-
-/** Remember a failure, replacing one of the same key and name. Without memory it is lost, which the log has seen.
- * @return it, or NULL */
-struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
-                                   const struct ls_err *cause, const char *text, size_t len);
-/** Add what the failed text has required, with success or in vain; `lists` are a module's. */
-void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists);
-/** Forget the failures of a key: it has run, or its text is the one that runs (H35, H63). */
-void ls__failure_clear(struct ls_session *session, const char *key);
-/** Forget the failure at that place. */
-void ls__failure_drop(struct ls_session *session, size_t index);
-/** Is it a failed first load that a changed file of this key and path concerns (H36)? */
-bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path);
-/** The first such, NULL if none. */
-struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path);
-/** Forget failed first loads that only files have asked for which do so no longer: their text was undone or edited. */
-void ls__failures_unasked(struct ls_session *session);
-/** First line of an error text with the absolute root taken out, begun with the file's key where it has no position;
- * owned. *line is that of the position, 0 = none. `key` may be NULL. */
-char *ls__failure_message(const struct ls_session *session, const char *key, const char *text, int *line);
-/** Forget all: the session ends. */
-void ls__failures_release(struct ls_session *session);
 
 /* --- reload_order.c --- */
 

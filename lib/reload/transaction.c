@@ -193,8 +193,8 @@ static void fail_item(struct transaction *work, size_t at, const struct ls_err *
     struct ls_names paths = {0}, needs = {0};
     bool asked = false;
     if (item->first_name && item->path) ls_names_add(&paths, item->path); /* first: there it is read again */
-    for (size_t i = session->reload->failure_count; item->first_name && i-- > 0;) {
-        const struct ls_failure *old = &session->reload->failures[i];
+    for (size_t i = session->model->failure_count; item->first_name && i-- > 0;) {
+        const struct ls_failure *old = &session->model->failures[i];
         if (!ls__failure_is_of(old, item->key, item->path)) continue;
         ls_names_copy(&paths, &old->paths); /* where it is looked for, and by whom, stays known */
         ls_names_copy(&needs, &old->needs);
@@ -287,7 +287,7 @@ static void run_first(struct transaction *work, size_t at)
     char *path = item->path ? ls_strdup(item->path) : NULL;
     if (ls__load_first(session, item->key, path, item->text, item->first_name, item->named, &err) == 0) {
         result_of(work, at)->outcome = LS_RELOAD_FIRST;
-        ls__reload_unwanted(session, item->key, item->first_name);
+        ls__failure_over(session, item->key, item->first_name);
         ls_names_add(&work->loaded, item->key);
     } else {
         fail_item(work, at, &err);
@@ -376,9 +376,9 @@ static bool run_again(struct transaction *work, const char *key, uint64_t hash)
 /* @return of the last execution of a loaded module; NULL = there is none */
 static const struct ls_failure *failure_of(const struct ls_session *session, const char *key)
 {
-    for (size_t i = 0; i < session->reload->failure_count; i++)
-        if (!session->reload->failures[i].name && strcmp(session->reload->failures[i].key, key) == 0)
-            return &session->reload->failures[i];
+    for (size_t i = 0; i < session->model->failure_count; i++)
+        if (!session->model->failures[i].name && strcmp(session->model->failures[i].key, key) == 0)
+            return &session->model->failures[i];
     return NULL;
 }
 
@@ -412,8 +412,8 @@ static bool follow_module(struct transaction *work)
 static bool follow_failure(struct transaction *work)
 {
     struct ls_session *session = work->session;
-    for (size_t i = 0; i < session->reload->failure_count; i++) {
-        const struct ls_failure *failure = &session->reload->failures[i];
+    for (size_t i = 0; i < session->model->failure_count; i++) {
+        const struct ls_failure *failure = &session->model->failures[i];
         if (!failure->name || !failure->key || ls_names_has(&work->tried, failure->key) ||
             is_pending(work, failure->key) || !needs_any(session, &failure->needs, &work->loaded))
             continue;
@@ -578,8 +578,6 @@ static const struct ls_load_hooks load_hooks = {
     .begin = ls__load_begin,
     .done = ls__load_done,
     .ended = ls__load_end,
-    .wanted = ls__reload_wanted,
-    .unwanted = ls__reload_unwanted,
     .set_aside = note_aside,
 };
 
@@ -600,7 +598,6 @@ void ls__reload_free(struct ls_session *session)
     if (!state) return;
     while (state->load_count)
         ls__load_end(session, true);
-    ls__failures_release(session);
     ls_names_release(&state->undeclared);
     ls__ref_drop(session, &state->records);
     ls__ref_drop(session, &state->libraries);

@@ -3,7 +3,7 @@
  * Texts for pages hold key, line and message only; the excerpt goes into the detail, which the server sends to loopback
  * pages alone.
  * Owner thread: the session's. Touches no VM. */
-#include "reload/reload_state.h"
+#include "model/module.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -15,11 +15,6 @@
 #include "base/text.h"
 #include "files/excerpt.h"
 #include "files/fspath.h"
-
-enum {
-    EXCERPT_LINES = 2, /* before and after the line of the error */
-    WIDEST_LINE = 400, /* bytes that are shown of a line */
-};
 
 static void release_failure(struct ls_failure *failure)
 {
@@ -80,50 +75,6 @@ char *ls__failure_message(const struct ls_session *session, const char *key, con
     return ls_buf_detach(&buf, NULL);
 }
 
-/* The mark below the line of the error. At the end of the file the place is behind what is there. */
-static void add_caret(struct ls_buf *out, const char *line, size_t len, const char *message)
-{
-    size_t width = 1;
-    while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r'))
-        len--;
-    size_t column = ls_has_suffix(message, "near <eof>") ? len : ls_excerpt_column(line, len, message, &width);
-    if (column > WIDEST_LINE) return;
-    ls_buf_str(out, "\n     | ");
-    ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_LINE - column ? 1 : width);
-}
-
-/* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters.
- * */
-static int last_written_line(const char *text, size_t len)
-{
-    int number = 1;
-    while (len > 0 && isspace((unsigned char)text[len - 1]))
-        len--;
-    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + len - at))); at++)
-        number++;
-    return number;
-}
-
-/* The lines around the error with their numbers, as compilers show them. Without a text the line is 0. */
-static char *cut_excerpt(const char *text, size_t len, int line, const char *message)
-{
-    struct ls_buf buf = LS_BUF_INIT;
-    const char *end = text + len;
-    if (line > 0 && ls_has_suffix(message, "near <eof>")) line = last_written_line(text, len);
-    for (int number = 1; text && text < end && number <= line + EXCERPT_LINES; number++) {
-        const char *stop = memchr(text, '\n', (size_t)(end - text));
-        size_t line_len = (size_t)((stop ? stop : end) - text);
-        if (number >= line - EXCERPT_LINES && line > 0) {
-            ls_buf_printf(&buf, "%s%4d | %.*s", buf.len ? "\n" : "", number,
-                          (int)(line_len > WIDEST_LINE ? WIDEST_LINE : line_len), text);
-            if (number == line) add_caret(&buf, text, line_len, message);
-        }
-        text = stop ? stop + 1 : end;
-    }
-    if (!buf.data) ls_buf_str(&buf, "");
-    return ls_buf_detach(&buf, NULL);
-}
-
 static bool same(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
@@ -132,27 +83,30 @@ static bool same(const char *a, const char *b)
 struct ls_failure *ls__failure_set(struct ls_session *session, const char *key, const char *name,
                                    const struct ls_err *cause, const char *text, size_t len)
 {
-    struct ls_reload_state *state = session->reload;
+    struct ls_model *model = session->model;
     struct ls_failure made = {.key = key ? ls_strdup(key) : NULL,
                               .name = name ? ls_strdup(name) : NULL,
                               .hash = text ? ls_hash(text, len) : 0};
     made.message = ls__failure_message(session, key, ls_err_text(cause), &made.line);
-    made.excerpt = made.message ? cut_excerpt(text, len, text ? made.line : 0, made.message) : NULL;
+    struct ls_buf excerpt = LS_BUF_INIT;
+    ls_buf_str(&excerpt, "");
+    if (made.message) ls_excerpt_around(&excerpt, text, len, made.line, made.message);
+    made.excerpt = ls_buf_detach(&excerpt, NULL);
     size_t at = 0;
-    while (at < state->failure_count &&
-           !(same(state->failures[at].key, key) && (key || same(state->failures[at].name, name))))
+    while (at < model->failure_count &&
+           !(same(model->failures[at].key, key) && (key || same(model->failures[at].name, name))))
         at++;
     if (!made.message || !made.excerpt || (key && !made.key) || (name && !made.name) ||
-        !LS_RESERVE(state->failures, at + 1, state->failure_cap)) {
+        !LS_RESERVE(model->failures, at + 1, model->failure_cap)) {
         release_failure(&made);
         return NULL;
     }
-    if (at < state->failure_count)
-        release_failure(&state->failures[at]);
+    if (at < model->failure_count)
+        release_failure(&model->failures[at]);
     else
-        state->failure_count++;
-    state->failures[at] = made;
-    return &state->failures[at];
+        model->failure_count++;
+    model->failures[at] = made;
+    return &model->failures[at];
 }
 
 void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists)
@@ -163,18 +117,18 @@ void ls__failure_needs(struct ls_failure *failure, const struct ls_names *lists)
 
 void ls__failure_drop(struct ls_session *session, size_t index)
 {
-    struct ls_reload_state *state = session->reload;
-    release_failure(&state->failures[index]);
-    state->failure_count--;
-    memmove(&state->failures[index], &state->failures[index + 1],
-            (state->failure_count - index) * sizeof *state->failures);
+    struct ls_model *model = session->model;
+    release_failure(&model->failures[index]);
+    model->failure_count--;
+    memmove(&model->failures[index], &model->failures[index + 1],
+            (model->failure_count - index) * sizeof *model->failures);
 }
 
 void ls__failure_clear(struct ls_session *session, const char *key)
 {
-    struct ls_reload_state *state = session->reload;
-    for (size_t i = state->failure_count; i-- > 0;)
-        if (same(state->failures[i].key, key)) ls__failure_drop(session, i);
+    struct ls_model *model = session->model;
+    for (size_t i = model->failure_count; i-- > 0;)
+        if (same(model->failures[i].key, key)) ls__failure_drop(session, i);
 }
 
 bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const char *path)
@@ -184,15 +138,15 @@ bool ls__failure_is_of(const struct ls_failure *failure, const char *key, const 
 
 struct ls_failure *ls__failure_wanted(const struct ls_session *session, const char *key, const char *path)
 {
-    struct ls_reload_state *state = session->reload;
-    for (size_t i = 0; i < state->failure_count; i++) {
-        struct ls_failure *failure = &state->failures[i];
+    struct ls_model *model = session->model;
+    for (size_t i = 0; i < model->failure_count; i++) {
+        struct ls_failure *failure = &model->failures[i];
         if (ls__failure_is_of(failure, key, path)) return failure;
     }
     return NULL;
 }
 
-void ls__reload_wanted(struct ls_session *session, const char *name, bool named, const char *key,
+void ls__failure_first(struct ls_session *session, const char *name, bool named, const char *key,
                        const struct ls_names *paths, struct ls_bytes *text, const char *message)
 {
     LS_ERR(cause);
@@ -207,11 +161,11 @@ void ls__reload_wanted(struct ls_session *session, const char *name, bool named,
     ls_names_copy(&failure->paths, paths);
 }
 
-void ls__reload_unwanted(struct ls_session *session, const char *key, const char *name)
+void ls__failure_over(struct ls_session *session, const char *key, const char *name)
 {
-    struct ls_reload_state *state = session->reload;
-    for (size_t i = state->failure_count; i-- > 0;) {
-        const struct ls_failure *failure = &state->failures[i];
+    struct ls_model *model = session->model;
+    for (size_t i = model->failure_count; i-- > 0;) {
+        const struct ls_failure *failure = &model->failures[i];
         if (failure->name && (same(failure->key, key) || (!failure->key && name && same(failure->name, name))))
             ls__failure_drop(session, i);
     }
@@ -225,21 +179,21 @@ static bool is_meant(const struct ls_failure *failure, const struct ls_names *ne
 /* Does a text ask for it that runs, or whose failure is in force? */
 static bool is_asked(const struct ls_session *session, const struct ls_failure *failure)
 {
-    const struct ls_reload_state *state = session->reload;
+    const struct ls_model *model = session->model;
     for (size_t i = 0; i < session->model->module_count; i++)
         if (is_meant(failure, &session->model->modules[i]->missing) ||
             is_meant(failure, &session->model->modules[i]->requires))
             return true;
-    for (size_t i = 0; i < state->failure_count; i++)
-        if (&state->failures[i] != failure && is_meant(failure, &state->failures[i].needs)) return true;
+    for (size_t i = 0; i < model->failure_count; i++)
+        if (&model->failures[i] != failure && is_meant(failure, &model->failures[i].needs)) return true;
     return false;
 }
 
 void ls__failures_unasked(struct ls_session *session)
 {
-    struct ls_reload_state *state = session->reload;
-    for (size_t i = 0; i < state->failure_count;) {
-        if (!state->failures[i].asked || is_asked(session, &state->failures[i])) {
+    struct ls_model *model = session->model;
+    for (size_t i = 0; i < model->failure_count;) {
+        if (!model->failures[i].asked || is_asked(session, &model->failures[i])) {
             i++;
             continue;
         }
@@ -250,10 +204,10 @@ void ls__failures_unasked(struct ls_session *session)
 
 void ls__failures_release(struct ls_session *session)
 {
-    struct ls_reload_state *state = session->reload;
-    while (state->failure_count)
-        ls__failure_drop(session, state->failure_count - 1);
-    ls_free(state->failures);
+    struct ls_model *model = session->model;
+    while (model->failure_count)
+        ls__failure_drop(session, model->failure_count - 1);
+    ls_free(model->failures);
 }
 
 /* A module that has been unloaded takes its failure with it (H90). */
@@ -276,20 +230,20 @@ static void add_detail(struct ls_buf *out, const struct ls_failure *failure)
 
 int ls_session_failures(struct ls_session *session, struct ls_buf *lines, struct ls_buf *detail_json)
 {
-    struct ls_reload_state *state = session->reload;
+    struct ls_model *model = session->model;
     size_t shown = 0;
-    for (size_t i = state->failure_count; i-- > 0;)
-        if (!is_present(session, &state->failures[i])) ls__failure_drop(session, i);
-    for (size_t i = 0; i < state->failure_count; i++) {
-        if (!state->failures[i].key)
+    for (size_t i = model->failure_count; i-- > 0;)
+        if (!is_present(session, &model->failures[i])) ls__failure_drop(session, i);
+    for (size_t i = 0; i < model->failure_count; i++) {
+        if (!model->failures[i].key)
             continue; /* a search in vain: whoever needed the file has failed itself, or could do without it */
         if (lines) {
             if (shown) ls_buf_char(lines, '\n');
-            ls_buf_str(lines, state->failures[i].message);
+            ls_buf_str(lines, model->failures[i].message);
         }
         if (detail_json) {
             if (!shown) ls_buf_char(detail_json, '[');
-            add_detail(detail_json, &state->failures[i]);
+            add_detail(detail_json, &model->failures[i]);
         }
         shown++;
     }
