@@ -29,6 +29,7 @@ struct ls_module {
     };
     int keep;        /* ref: `keep` values by name (H67); LUA_NOREF = none */
     int dispose;     /* ref: array of dispose hooks (H68); LUA_NOREF = none */
+    int record;      /* ref: what the reload transaction keeps of its last execution; LUA_NOREF = nothing */
     uint64_t hash;   /* ls_hash of the text last executed successfully (H35) */
     bool loaded;     /* the first load has come to its end */
     bool ok;         /* the last execution succeeded */
@@ -82,6 +83,17 @@ void ls__module_leave(struct ls_session *session);
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose
  * mutate has failed before are due again (L100). */
 void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
+
+/** Bring the keys of loaded modules into the order of H37: what was required comes first, then the order of first load.
+ * @param order  gets the places of the keys in the new order. @return false without memory */
+bool ls__modules_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
+
+/* --- relink.c --- */
+
+/** A link was re-pointed: the module known as `old_key` (may be NULL) through `path` takes the new key, or gives its
+ * names away (H17).
+ * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
+char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path);
 
 /* --- loader.c (sections 6, 7) --- */
 

@@ -66,7 +66,7 @@ void ls__proto_free(struct ls_session *session, struct ls_proto *proto);
 /** Take a prototype out of the registry: L104 for one name. [-0, +0, m] */
 LS_RAISES void ls__proto_remove(struct ls_session *session, lua_State *L, uint32_t id);
 
-/* --- structure.c --- */
+/* copies and comparison of table defaults */
 
 /** Equality of declared values (L83): primitives by value, NaN equal to NaN, tables of which `copy_index` (0 = none) is
  * the structural copy. [-0, +0, m] */

@@ -252,22 +252,21 @@ struct applying {
 /* The record of this execution takes the place of the one before. [-0, +0, m] */
 static LS_RAISES void keep_record(struct applying *applying, lua_State *L, int holders)
 {
-    const struct ls_run *run = applying->run;
-    struct ls_session *session = run->session;
-    int top = lua_gettop(L);
+    struct ls_session *session = applying->run->session;
     struct record *record = push_record(L);
     lua_pushvalue(L, holders);
-    lua_setiuservalue(L, top + 1, HOLDERS);
+    lua_setiuservalue(L, -2, HOLDERS);
     lua_pushvalue(L, applying->rule.aside);
-    lua_setiuservalue(L, top + 1, ASIDE);
-    ls__ref_push(session, L, session->reload->records);
-    lua_pushvalue(L, top + 1);
-    lua_setfield(L, top + 2, run->key);
-    record->text = ls_text_ref(applying->rule.now_text);
-    record->given = applying->given;
-    record->saves = applying->rule.saves;
+    lua_setiuservalue(L, -2, ASIDE);
+    *record = (struct record){ls_text_ref(applying->rule.now_text), applying->given, applying->rule.saves};
     applying->given = NULL;
-    lua_settop(L, top);
+    int ref = ls__ref_take(session, L), before = ref;
+    struct ls_module *module = ls__module_find(session, applying->run->key); /* a finalizer may have unloaded it */
+    if (module) {
+        before = module->record;
+        module->record = ref;
+    }
+    ls__ref_drop(session, &before);
 }
 
 /* [-2, +1, m] arguments: what is applied, the value of the chunk; result: the value of the module */
@@ -276,7 +275,6 @@ static LS_RAISES int l_apply(lua_State *L)
     struct applying *applying = lua_touserdata(L, 1);
     struct ls_run *run = applying->run;
     struct ls_session *session = run->session;
-    struct ls_reload_state *state = session->reload;
     const struct ls_load load = *ls__load_innermost(session); /* finalizers may load files: the stack moves */
     const struct ls_module *module = ls__module_find(session, run->key);
     bool first = !run->result;
@@ -302,7 +300,7 @@ static LS_RAISES int l_apply(lua_State *L)
     if (lua_isnil(L, 2)) settle_value(run, L, module, 2);
     lua_pushfstring(L, "@%s", run->key);
     ls__ref_push(session, L, load.ledger);
-    ls__push_field(session, L, state->records, run->key);
+    ls__ref_push(session, L, module ? module->record : LUA_NOREF);
     const struct record *before = lua_touserdata(L, RECORD);
     if (before && !first) {
         lua_getiuservalue(L, RECORD, HOLDERS);

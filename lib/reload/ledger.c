@@ -50,7 +50,7 @@ static LS_RAISES void take_full(struct take *take, lua_State *L)
         const struct ls_proto *proto = ls__proto_at(session, id);
         if (proto) add_ref(session, L, 2, proto->table);
     }
-    if (!take->load->first && ls__push_field(session, L, session->reload->records, take->key) == LUA_TNIL) {
+    if (!take->load->first && module && module->record == LUA_NOREF) {
         ls__push_holders(session, L, take->key, &take->walk);
         lua_rawseti(L, 1, LS_LEDGER_HOLDERS);
     }

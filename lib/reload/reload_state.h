@@ -48,12 +48,6 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err);
 /** Release it; nothing is recorded any more. */
 void ls__reload_free(struct ls_session *session);
 
-/* --- reload_order.c --- */
-
-/** Bring the keys of loaded modules into the order of H37: what was required comes first, then the order of first load.
- * @param order  gets the places of the keys in the new order. @return false without memory */
-bool ls__reload_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
-
 /* --- ledger.c --- */
 
 /** `begin` of struct ls_load_hooks. */
@@ -89,7 +83,7 @@ struct ls_walk;
  * {function, upvalue}. It is for a version that left no record, because nothing was watched when it was loaded (H2).
  * @param walk  zeroed, released by the caller [-0, +1, m] */
 LS_RAISES void ls__push_holders(struct ls_session *session, lua_State *L, const char *key, struct ls_walk *walk);
-/* The user value of a record of `records` that is the same table. */
+/* The user value of a module's record (struct ls_module) that is the same table. */
 enum { LS_RECORD_HOLDERS = 1 };
 
 /* --- applying the three-way rule to the innermost load --- */
@@ -126,12 +120,5 @@ bool ls__reload_run(struct ls_run *run);
 void ls__reload_fail(struct ls_session *session, struct ls_reload_result *result, const struct ls_err *err);
 /** Append to the details of a result, after a comma if there are some. */
 void ls__reload_detail(struct ls_reload_result *result, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* --- reload_link.c --- */
-
-/** A link was re-pointed: the module known as `file->old_key` through `file->path` takes the new key, or gives its
- * names away (H17).
- * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
-char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file);
 
 #endif

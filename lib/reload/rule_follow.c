@@ -141,17 +141,18 @@ static LS_RAISES void follow_holders(struct elsewhere *walk)
 {
     struct ls_rule *rule = walk->rule;
     lua_State *L = rule->L;
-    int top = lua_gettop(L), holders = top + 4, f = top + 7;
-    ls__ref_push(rule->run->session, L, rule->run->session->reload->records);
-    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2)) { /* records key record */
-        lua_getiuservalue(L, top + 3, LS_RECORD_HOLDERS);
+    int top = lua_gettop(L), holders = top + 2, f = top + 5;
+    const struct ls_model *model = rule->run->session->model;
+    for (size_t i = 0; i < model->module_count; i++, lua_settop(L, top)) {
+        bool own = strcmp(model->modules[i]->key, rule->run->key) == 0;
+        if (ls__ref_push(rule->run->session, L, model->modules[i]->record) == LUA_TNIL) continue;
+        lua_getiuservalue(L, top + 1, LS_RECORD_HOLDERS);
         for (lua_pushnil(L); lua_next(L, holders); lua_settop(L, holders + 1)) { /* holders name {f, up} */
             lua_rawgeti(L, holders + 2, 1);
             lua_rawgeti(L, holders + 2, 2);
             if (!lua_getupvalue(L, f, (int)lua_tointeger(L, f + 1))) continue;
             visit(walk, f + 2);
-            if (lua_isfunction(L, f + 2) && ls__raw_get(L, rule->successor, f + 2) != LUA_TNIL &&
-                strcmp(lua_tostring(L, top + 2), rule->run->key) != 0)
+            if (!own && lua_isfunction(L, f + 2) && ls__raw_get(L, rule->successor, f + 2) != LUA_TNIL)
                 ls__rule_put(rule, f, f + 1, f + 3);
         }
     }

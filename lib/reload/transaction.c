@@ -162,7 +162,7 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
         skip_item(work, at, "no longer there");
         return;
     }
-    item->first_name = ls__reload_relink(session, file);
+    item->first_name = ls__module_relink(session, file->old_key, file->key, file->path);
     item->named = item->first_name;
     struct ls_module *module = ls__module_find(session, file->key);
     const struct ls_failure *failure =
@@ -308,7 +308,7 @@ static int run_in_order(struct transaction *work, struct ls_err *err)
             keys[count] = work->items[i].key;
             places[count++] = i;
         }
-    if (code == 0 && !ls__reload_order(work->session, keys, count, order))
+    if (code == 0 && !ls__modules_order(work->session, keys, count, order))
         code = ls_fail(err, LS_ENOMEM, "Out of memory while reloading.");
     for (size_t i = 0; code == 0 && i < count; i++)
         run_item(work, places[order[i]]);
@@ -557,8 +557,6 @@ static LS_RAISES int l_new(lua_State *L)
     struct ls_reload_state *state = session->reload;
     lua_settop(L, 0);
     lua_newtable(L);
-    state->records = ls__ref_take(session, L);
-    lua_newtable(L);
     lua_pushglobaltable(L);
     lua_pushnil(L);
     while (lua_next(L, 2)) { /* libraries _G name value */
@@ -586,7 +584,7 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err)
     session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
     if (!session->reload) return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
-    session->reload->records = session->reload->libraries = session->reload->displaced = LUA_NOREF;
+    session->reload->libraries = session->reload->displaced = LUA_NOREF;
     if (!session->vm.chunks && !(session->reload->texts = ls_texts_new()))
         return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     return ls__lrun(session, l_new, NULL, 0, err);
@@ -599,7 +597,6 @@ void ls__reload_free(struct ls_session *session)
     while (state->load_count)
         ls__load_end(session, true);
     ls_names_release(&state->undeclared);
-    ls__ref_drop(session, &state->records);
     ls__ref_drop(session, &state->libraries);
     ls__ref_drop(session, &state->displaced);
     ls_texts_free(state->texts);

@@ -1,6 +1,6 @@
 /* A link of some request path leads to another file now (H17). Owner thread: the session's.
- * Refuses to run anything: the caller runs the new text, as a reload or as a first load. */
-#include "reload/reload_state.h"
+ * Refuses to run anything: the transaction runs the new text, as a reload or as a first load. */
+#include "model/module.h"
 
 #include <string.h>
 
@@ -30,32 +30,27 @@ static bool names_path(const char *name, const char *path)
 }
 
 struct move {
-    struct ls_session *session;
-    const char *from, *to; /* keys of package.loaded and of the records */
+    const char *from, *to; /* keys of package.loaded */
     bool take;             /* `from` goes */
 };
 
-/* [-1, +0, m] package.loaded[to] = package.loaded[from]; its record moves as well */
+/* [-1, +0, m] package.loaded[to] = package.loaded[from] */
 static LS_RAISES int l_move(lua_State *L)
 {
     const struct move *move = lua_touserdata(L, 1);
-    const int refs[] = {move->session->model->ref_loaded, move->session->reload->records};
-    for (int i = 0; i < (move->take ? 2 : 1); i++) {
-        ls__ref_push(move->session, L, refs[i]);
-        lua_getfield(L, -1, move->from);
-        lua_setfield(L, -2, move->to);
-        if (move->take) {
-            lua_pushnil(L);
-            lua_setfield(L, -2, move->from);
-        }
-        lua_pop(L, 1);
-    }
+    struct ls_session *session = ls__session_of(L);
+    ls__ref_push(session, L, session->model->ref_loaded);
+    lua_getfield(L, -1, move->from);
+    lua_setfield(L, -2, move->to);
+    if (!move->take) return 0;
+    lua_pushnil(L);
+    lua_setfield(L, -2, move->from);
     return 0;
 }
 
 static bool move_key(struct ls_session *session, const char *from, const char *to, bool take)
 {
-    struct move move = {session, from, to, take};
+    struct move move = {from, to, take};
     LS_ERR(err);
     if (ls__lrun(session, l_move, &move, 0, &err) == 0) return true;
     ls__report(session, "re-pointed link", &err);
@@ -108,17 +103,17 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
     return first;
 }
 
-char *ls__reload_relink(struct ls_session *session, const struct ls_reload_file *file)
+char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path)
 {
-    struct ls_module *old = file->old_key ? ls__module_find(session, file->old_key) : NULL;
-    if (!old || strcmp(file->old_key, file->key) == 0 || !ls_names_has(&old->paths, file->path)) return NULL;
-    struct ls_module *target = ls__module_find(session, file->key);
+    struct ls_module *old = old_key ? ls__module_find(session, old_key) : NULL;
+    if (!old || strcmp(old_key, key) == 0 || !ls_names_has(&old->paths, path)) return NULL;
+    struct ls_module *target = ls__module_find(session, key);
     if (!target && old->paths.count == 1) {
-        change_key(session, old, file->key);
+        change_key(session, old, key);
         return NULL;
     }
-    char *name = give_names(session, old, target, file->path);
-    if (!target) return name ? name : ls_strdup(file->key);
+    char *name = give_names(session, old, target, path);
+    if (!target) return name ? name : ls_strdup(key);
     ls_free(name);
     return NULL;
 }
