@@ -169,7 +169,8 @@ test('C2 a save prints one line, an error prints its excerpt and caret, once', a
   const url = await until(() => run.output.match(/http:\S+/)?.[0], 'the address');
   await fetch(url, { redirect: 'manual' });
   writeSite(dir, { 'lua/ship.lua': 'x = 2\n' });
-  await until(() => /^\d\d:\d\d:\d\d {2}lua\/ship\.lua {2}1 session {2}[\d.]+ ms$/m.test(run.output), 'the line of a save');
+  const line = /^\d\d:\d\d:\d\d {2}lua\/ship\.lua {2}1 session {2}[\d.]+ ms {2}data: 1 taken$/m;
+  await until(() => line.test(run.output), 'the line of a save');
   writeSite(dir, {
     'lua/ship.lua': `
       local fine = 1
