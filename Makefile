@@ -167,6 +167,13 @@ unit-programs: $(UNIT_TESTS)
 unit: $(UNIT_TESTS)
 	@FILE_SECONDS=$(UNIT_SECONDS) JOBS=$(JOBS) bash tests/each.sh $(UNIT_TESTS)
 
+# The long run of what `unit` does for some seconds: everything checked that can be, as many at a time as there are processors.
+TORTURE_SAVES ?= 100000
+TORTURE_SEED ?= $(shell date +%s)
+torture: deps-check
+	@$(MAKE) --no-print-directory DEV=1 SAN=1 LUA=checked B=$(B)/torture $(B)/torture/unit/test_session_torture
+	@seq $(JOBS) | TORTURE_SAVES=$$(($(TORTURE_SAVES) / $(JOBS))) xargs -P $(JOBS) -I{} env TORTURE_SEED=$(TORTURE_SEED){} $(B)/torture/unit/test_session_torture
+
 # --- benchmark and fuzz programs ---
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)
@@ -272,10 +279,11 @@ help:
 	@echo '                 BASE=PROGRAM measures the rows of lists beside another build'
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
+	@echo '  torture        TORTURE_SAVES=100000 random saves of random sites against a model of the three-way rule'
 	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
 	@echo '  check-layers check-headers check-format deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit unit-programs bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs torture bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
