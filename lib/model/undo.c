@@ -41,7 +41,8 @@ static LS_RAISES bool is_noting(const struct ls_session *session, lua_State *L)
     return true;
 }
 
-LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L)
+/* Push the log. [-0, +1, m] */
+static LS_RAISES void push_log(struct ls_session *session, lua_State *L)
 {
     LS_LTOP(L);
     if (session->model->ref_undo == LUA_NOREF) {
@@ -55,7 +56,7 @@ LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L)
 /* [-1, +1, m] the step on top, which stays, goes into the log */
 static LS_RAISES void append(struct ls_session *session, lua_State *L)
 {
-    ls__undo_push(session, L);
+    push_log(session, L);
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     lua_pop(L, 1);
@@ -232,7 +233,7 @@ LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t
     LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
     lua_newtable(L);
-    ls__undo_push(session, L);
+    push_log(session, L);
     int records = lua_gettop(L) - 1, log = records + 1;
     for (lua_Integer i = (lua_Integer)lua_rawlen(L, log); i > (lua_Integer)mark; i--, lua_settop(L, log)) {
         if (lua_rawgeti(L, log, i) != LUA_TTABLE) continue;
@@ -349,7 +350,7 @@ static LS_RAISES void undo_app(struct ls_session *session, lua_State *L)
     ls__ref_set(session, L, &model->ref_app);
 }
 
-/* By kind; variables and names have gone before. */
+/* By kind; variables and names have gone before. [-0, +n, m] */
 static LS_RAISES void (*const undo[])(struct ls_session *session, lua_State *L) = {
     undo_raw, undo_snapshot, undo_proto, undo_type, undo_type, undo_mutation, undo_app};
 
@@ -367,7 +368,7 @@ static LS_RAISES int l_roll_back(lua_State *L)
     const struct frame *frame = lua_touserdata(L, 1);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     lua_settop(L, 0);
-    ls__undo_push(frame->session, L);
+    push_log(frame->session, L);
     for (lua_Integer i = (lua_Integer)lua_rawlen(L, LOG); i > frame->mark; i--, lua_settop(L, LOG)) {
         if (lua_rawgeti(L, LOG, i) != LUA_TTABLE) continue;
         int kind = push_step(L);
@@ -497,7 +498,7 @@ static LS_RAISES int l_commit(lua_State *L)
     const struct frame *frame = lua_touserdata(L, 1);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     lua_settop(L, 0);
-    ls__undo_push(frame->session, L);
+    push_log(frame->session, L);
     lua_newtable(L);
     lua_Integer count = (lua_Integer)lua_rawlen(L, LOG);
     for (lua_Integer i = frame->mark + 1; i <= count; i++, lua_settop(L, KEYS))

@@ -10,7 +10,7 @@
  *
  * The log is a Lua array, its steps arrays too: {kind, key, what was there, …}. A step whose first element is a
  * function is {function, index of an upvalue, value}; one whose first element is a table is {table, key, raw value},
- * the key LS_UNDO_METATABLE standing for the metatable; whoever has the log may append such steps himself.
+ * the key LS_UNDO_METATABLE standing for the metatable.
  * Owner thread: the session's. */
 #ifndef LS_MODEL_UNDO_H
 #define LS_MODEL_UNDO_H
@@ -32,8 +32,6 @@ void ls__undo_commit(struct ls_session *session, size_t mark);
  *             that was made (L43), and the other steps are left to the frame around it */
 void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all);
 
-/** Push the log. [-0, +1, m] */
-LS_RAISES void ls__undo_push(struct ls_session *session, lua_State *L);
 /** Push a table: id of a prototype that was declared again since the mark → its record of declared fields before.
  * [-0, +1, m] */
 LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t mark);

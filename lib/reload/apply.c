@@ -72,68 +72,10 @@ LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const st
     }
 }
 
-/* Registered prototypes from `from` on: with their declared fields, with their names, and which of them the module has
- * declared in this run. [-0, +3, m] */
-static LS_RAISES void push_prototypes(const struct ls_run *run, lua_State *L, const struct ls_module *module,
-                                      uint32_t from)
-{
-    struct ls_session *session = run->session;
-    lua_newtable(L);
-    lua_newtable(L);
-    lua_newtable(L); /* prototypes names redeclared */
-    int prototypes = lua_gettop(L) - 2, table = prototypes + 3;
-    for (uint32_t i = from; i < session->model->proto_count; i++, lua_settop(L, table - 1)) {
-        const struct ls_proto *proto = session->model->protos[i];
-        if (!proto) continue;
-        ls__ref_push(session, L, proto->table);
-        lua_pushstring(L, proto->name);
-        ls__raw_set(L, prototypes + 1, table, table + 1);
-        /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
-         * name. */
-        bool named = ls_names_has(&run->old[LS_PROTOTYPES], proto->name) &&
-                     ls_find_word(run->text, run->len, proto->name, strlen(proto->name));
-        lua_pushboolean(L, 1);
-        if (named || (module && ls_names_has(&module->prototypes, proto->name)))
-            ls__raw_set(L, prototypes + 2, table, table + 2);
-        if (ls__ref_push(session, L, proto->record) != LUA_TTABLE) lua_pop(L, 1); /* true stands for it */
-        ls__raw_set(L, prototypes, table, lua_gettop(L));
-    }
-}
-
 /* Of the list LS_PRESENTERS or LS_WRAPPERS. */
 static int registry_of(const struct ls_session *session, int list)
 {
     return list == LS_WRAPPERS ? session->model->ref_wrappers : session->model->ref_presenters;
-}
-
-/* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing
- * else refers to. [-0, +1, m] */
-static LS_RAISES void push_roots(struct ls_session *session, lua_State *L, const struct ls_module *module)
-{
-    lua_newtable(L);
-    if (!module) return;
-    lua_Integer count = 0;
-    for (size_t i = 0; i < session->model->timer_count; i++)
-        if (session->model->timers[i].module == module->serial &&
-            session->model->timers[i].execution == module->execution) {
-            ls__ref_push(session, L, session->model->timers[i].fn);
-            lua_rawseti(L, -2, ++count);
-        }
-    for (size_t i = 0; i < session->model->watch_count; i++)
-        if (session->model->watches[i].module == module->serial &&
-            session->model->watches[i].execution == module->execution) {
-            ls__ref_push(session, L, session->model->watches[i].fn);
-            lua_rawseti(L, -2, ++count);
-        }
-    for (int list = LS_PRESENTERS; list <= LS_WRAPPERS; list++)
-        for (uint32_t i = 0; i < module->lists[list].count; i++) {
-            ls__push_field(session, L, registry_of(session, list), module->lists[list].items[i]);
-            lua_rawseti(L, -2, ++count);
-        }
-    if (ls__ref_push(session, L, module->dispose) == LUA_TTABLE)
-        lua_rawseti(L, -2, ++count);
-    else
-        lua_pop(L, 1);
 }
 
 /* Presenter types (or wrappers) that the new text no longer registers go, unless another module has them too (H52,
@@ -189,34 +131,50 @@ static LS_RAISES void count_fields(struct ls_run *run, lua_State *L)
 
 /* --- the record of an execution: a userdata with the holders of variables, and what was set aside --- */
 
-struct record {
-    struct ls_text *text;   /* a use */
-    struct ls_bytes *given; /* a use */
-    lua_Integer saves;      /* executions */
-};
-
 enum { HOLDERS = LS_RECORD_HOLDERS, ASIDE };
 
 /* [-0, +0, -] */
 static int l_record_gc(lua_State *L)
 {
-    struct record *record = lua_touserdata(L, 1);
+    struct ls_record *record = lua_touserdata(L, 1);
     ls_text_unref(record->text);
     ls_bytes_unref(record->given);
-    *record = (struct record){0};
+    *record = (struct ls_record){0};
     return 0;
 }
 
-/* [-0, +1, m] */
-static LS_RAISES struct record *push_record(lua_State *L)
+/* Push one that has nothing yet. [-2, +1, m] the holders and what was set aside are on top */
+static LS_RAISES struct ls_record *push_record(lua_State *L)
 {
-    struct record *record = lua_newuserdatauv(L, sizeof *record, ASIDE);
-    *record = (struct record){0};
+    struct ls_record *record = lua_newuserdatauv(L, sizeof *record, ASIDE);
+    *record = (struct ls_record){0};
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, l_record_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
+    lua_insert(L, -3);
+    lua_setiuservalue(L, -3, ASIDE);
+    lua_setiuservalue(L, -2, HOLDERS);
     return record;
+}
+
+/* The record on top takes the place of the module's. [-1, +0, m] */
+static LS_RAISES void keep_record(struct ls_session *session, lua_State *L, const char *key)
+{
+    int ref = ls__ref_take(session, L), before = ref;
+    struct ls_module *module = ls__module_find(session, key); /* a finalizer may have unloaded it */
+    if (module) {
+        before = module->record;
+        module->record = ref;
+    }
+    ls__ref_drop(session, &before);
+}
+
+LS_RAISES void ls__record_holders(struct ls_session *session, lua_State *L, const char *key)
+{
+    lua_newtable(L);
+    push_record(L);
+    keep_record(session, L, key);
 }
 
 /* --- the whole --- */
@@ -241,114 +199,76 @@ static LS_RAISES void settle_value(const struct ls_run *run, lua_State *L, const
     lua_settop(L, top);
 }
 
-/* What outlives a raise while the rule is applied. */
-struct applying {
-    struct ls_run *run;
-    struct ls_rule rule;
-    struct ls_comparison *comparison; /* a use */
-    struct ls_bytes *given;           /* of this execution: a use */
-};
+/* Stack of l_apply: arguments, then what the rule looks at. */
+enum { RULE = 1, GIVEN, SOURCE, SNAPSHOT, KNOWN, OLD_VALUE, RECORD, HOLDERS_BEFORE, SET_ASIDE, VALUE, NEXT };
 
-/* The record of this execution takes the place of the one before. [-0, +0, m] */
-static LS_RAISES void keep_record(struct applying *applying, lua_State *L, int holders)
+/* [-0, +SET_ASIDE - GIVEN, m] */
+static LS_RAISES void prepare(struct ls_rule *rule, lua_State *L)
 {
-    struct ls_session *session = applying->run->session;
-    struct record *record = push_record(L);
-    lua_pushvalue(L, holders);
-    lua_setiuservalue(L, -2, HOLDERS);
-    lua_pushvalue(L, applying->rule.aside);
-    lua_setiuservalue(L, -2, ASIDE);
-    *record = (struct record){ls_text_ref(applying->rule.now_text), applying->given, applying->rule.saves};
-    applying->given = NULL;
-    int ref = ls__ref_take(session, L), before = ref;
-    struct ls_module *module = ls__module_find(session, applying->run->key); /* a finalizer may have unloaded it */
-    if (module) {
-        before = module->record;
-        module->record = ref;
-    }
-    ls__ref_drop(session, &before);
-}
-
-/* [-2, +1, m] arguments: what is applied, the value of the chunk; result: the value of the module */
-static LS_RAISES int l_apply(lua_State *L)
-{
-    struct applying *applying = lua_touserdata(L, 1);
-    struct ls_run *run = applying->run;
+    struct ls_run *run = rule->run;
     struct ls_session *session = run->session;
     const struct ls_load load = *ls__load_innermost(session); /* finalizers may load files: the stack moves */
     const struct ls_module *module = ls__module_find(session, run->key);
-    bool first = !run->result;
-    enum {
-        SOURCE = 3,
-        LEDGER,
-        RECORD,
-        HOLDERS_BEFORE,
-        SET_ASIDE,
-        SNAPSHOT,
-        KNOWN,
-        PROTOTYPES,
-        NAMES,
-        REDECLARED,
-        ROOTS,
-        APP,
-        OLD_VALUE,
-        UNDO,
-        VALUE,
-        NEXT
-    };
-    luaL_checkstack(L, 40, "reload");
-    if (lua_isnil(L, 2)) settle_value(run, L, module, 2);
     lua_pushfstring(L, "@%s", run->key);
-    ls__ref_push(session, L, load.ledger);
-    ls__ref_push(session, L, module ? module->record : LUA_NOREF);
-    const struct record *before = lua_touserdata(L, RECORD);
-    if (before && !first) {
-        lua_getiuservalue(L, RECORD, HOLDERS);
-        lua_getiuservalue(L, RECORD, ASIDE);
-    } else {
-        lua_rawgeti(L, LEDGER, LS_LEDGER_HOLDERS);
+    ls__ref_push(session, L, load.snapshot);
+    ls__push_known(session, L, module, GIVEN);
+    *rule = (struct ls_rule){.L = L,
+                             .run = run,
+                             .source = lua_tostring(L, SOURCE),
+                             .now_text = load.text,
+                             .first = !run->result,
+                             .snapshot = SNAPSHOT,
+                             .known = KNOWN,
+                             .protos = load.full ? 0 : load.protos,
+                             .old_value = OLD_VALUE,
+                             .old_holders = HOLDERS_BEFORE,
+                             .aside = SET_ASIDE,
+                             .saves = 1};
+    module = ls__module_find(session, run->key);
+    if (rule->first || !module || module->record == LUA_NOREF) {
+        lua_settop(L, HOLDERS_BEFORE);
         lua_newtable(L);
+        return;
     }
-    struct ls_rule *rule = &applying->rule;
-    *rule = (struct ls_rule){
-        .L = L,
-        .run = run,
-        .source = lua_tostring(L, SOURCE),
-        .now_text = load.text,
-        .given = before && !first ? before->given : NULL,
-        .first = first,
-        .snapshot = SNAPSHOT,
-        .known = KNOWN,
-        .prototypes = PROTOTYPES,
-        .names = NAMES,
-        .redeclared = REDECLARED,
-        .roots = ROOTS,
-        .app = APP,
-        .old_value = OLD_VALUE,
-        .old_holders = HOLDERS_BEFORE,
-        .aside = SET_ASIDE,
-        .undo = UNDO,
-        .saves = before && !first ? before->saves + 1 : 1,
-    };
-    if (!first) {
-        applying->comparison = ls_text_compare(before ? before->text : NULL, load.text);
-        if (applying->comparison) rule->places = ls_comparison_places(applying->comparison);
-        if (before) rule->before = ls_text_syntax(before->text);
-    }
-    lua_rawgeti(L, LEDGER, LS_LEDGER_SNAPSHOT);
-    ls__push_known(session, L, module, 2);
-    push_prototypes(run, L, module, load.full ? 0 : load.protos);
-    push_roots(session, L, module);
-    ls__ref_push(session, L, session->model->ref_app);
-    if (first)
-        lua_pushnil(L);
-    else
-        ls__push_field(session, L, session->model->ref_loaded, run->key);
-    lua_rawgeti(L, LEDGER, LS_LEDGER_UNDO);
-    lua_pushvalue(L, 2);
+    ls__push_field(session, L, session->model->ref_loaded, run->key);
+    ls__ref_push(session, L, module->record);
+    const struct ls_record *before = lua_touserdata(L, RECORD);
+    lua_getiuservalue(L, RECORD, HOLDERS);
+    lua_getiuservalue(L, RECORD, ASIDE);
+    rule->given = before->given;
+    rule->saves = before->saves + 1;
+    rule->comparison = ls_text_compare(before->text, load.text);
+    if (rule->comparison) rule->places = ls_comparison_places(rule->comparison);
+    if (before->text) rule->before = ls_text_syntax(before->text);
+}
+
+/* The record of this execution takes the place of the one before. [-0, +0, m] */
+static LS_RAISES void record_execution(struct ls_rule *rule, lua_State *L, int holders)
+{
+    struct ls_session *session = rule->run->session;
+    lua_pushvalue(L, holders);
+    lua_pushvalue(L, rule->aside);
+    struct ls_record *record = push_record(L);
+    record->text = ls_text_ref(rule->now_text);
+    record->saves = rule->saves;
+    record->given = ls__walk_record(&rule->walk);
+    if (session->vm.chunks) record->given = ls__chunks_share(session->vm.chunks, rule->run->key, record->given);
+    keep_record(session, L, rule->run->key);
+}
+
+/* [-2, +1, m] arguments: the rule, the value of the chunk; result: the value of the module */
+static LS_RAISES int l_apply(lua_State *L)
+{
+    struct ls_rule *rule = lua_touserdata(L, RULE);
+    struct ls_run *run = rule->run;
+    struct ls_session *session = run->session;
+    luaL_checkstack(L, 40, "reload");
+    if (lua_isnil(L, GIVEN)) settle_value(run, L, ls__module_find(session, run->key), GIVEN);
+    prepare(rule, L);
+    lua_pushvalue(L, GIVEN);
     ls__rule_apply(rule);
-    run->value_changed = !first && !lua_rawequal(L, VALUE, OLD_VALUE);
-    if (!first) {
+    if (!rule->first) {
+        run->value_changed = !lua_rawequal(L, VALUE, OLD_VALUE);
         count_fields(run, L);
         drop_stale(run, L, LS_PRESENTERS);
         drop_stale(run, L, LS_WRAPPERS);
@@ -361,11 +281,7 @@ static LS_RAISES int l_apply(lua_State *L)
         ls__module_set_value(session, L, run->key);
     }
     /* Last, because a raise after it would leave a record of what has been rolled back. */
-    if (session->vm.config.hot) {
-        applying->given = ls__walk_record(&rule->walk);
-        if (session->vm.chunks) applying->given = ls__chunks_share(session->vm.chunks, run->key, applying->given);
-        keep_record(applying, L, NEXT);
-    }
+    if (session->vm.config.hot) record_execution(rule, L, NEXT);
     lua_settop(L, VALUE);
     return 1;
 }
@@ -377,15 +293,13 @@ int ls__run_apply(struct ls_run *run, struct ls_err *err)
         lua_pop(L, 1);
         return ls_fail(err, LS_ELUA, "stack overflow");
     }
-    struct applying applying = {.run = run};
+    struct ls_rule rule = {.run = run};
     lua_pushcfunction(L, l_apply);
     lua_insert(L, -2);
-    lua_pushlightuserdata(L, &applying);
+    lua_pushlightuserdata(L, &rule);
     lua_insert(L, -2);
     int code = ls__lcall(run->session, 2, 1, err);
-    ls__rule_release(&applying.rule);
-    ls_comparison_unref(applying.comparison);
-    ls_bytes_unref(applying.given);
+    ls__rule_release(&rule);
     return code;
 }
 

@@ -23,7 +23,7 @@ struct take {
     struct ls_session *session;
     const char *key;
     const struct ls_load *load;
-    int ledger; /* out: ref */
+    int snapshot; /* out: ref */
     struct ls_walk walk;
 };
 
@@ -34,7 +34,7 @@ static LS_RAISES void add_ref(struct ls_session *session, lua_State *L, int snap
     lua_pop(L, 1);
 }
 
-/* What only a transaction needs, into the ledger at 1 and the snapshot at 2. [-0, +0, m] */
+/* What only a transaction needs, into the snapshot at 1. [-0, +0, m] */
 static LS_RAISES void take_full(struct take *take, lua_State *L)
 {
     struct ls_session *session = take->session;
@@ -43,18 +43,17 @@ static LS_RAISES void take_full(struct take *take, lua_State *L)
                         session->model->ref_loaded,   session->model->ref_presenters,
                         session->model->ref_wrappers, module ? module->keep : LUA_NOREF};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
-        add_ref(session, L, 2, refs[i]);
-    if (ls__push_field(session, L, session->model->ref_loaded, take->key) == LUA_TTABLE) ls__snapshot_add(L, 2, 3);
-    lua_settop(L, 2);
+        add_ref(session, L, 1, refs[i]);
+    if (ls__push_field(session, L, session->model->ref_loaded, take->key) == LUA_TTABLE) ls__snapshot_add(L, 1, 2);
+    lua_settop(L, 1);
     for (uint32_t id = 1; id <= session->model->proto_count; id++) {
         const struct ls_proto *proto = ls__proto_at(session, id);
-        if (proto) add_ref(session, L, 2, proto->table);
+        if (proto) add_ref(session, L, 1, proto->table);
     }
     if (!take->load->first && module && module->record == LUA_NOREF) {
         ls__push_holders(session, L, take->key, &take->walk);
-        lua_rawseti(L, 1, LS_LEDGER_HOLDERS);
+        ls__record_holders(session, L, take->key);
     }
-    lua_settop(L, 2);
 }
 
 /* [-1, +0, m] */
@@ -62,18 +61,14 @@ static LS_RAISES int l_take(lua_State *L)
 {
     struct take *take = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    lua_createtable(L, LS_LEDGER_HOLDERS, 0);
-    ls__snapshot_new(L); /* ledger snapshot */
+    ls__snapshot_new(L);
     lua_pushglobaltable(L);
-    ls__snapshot_add(L, 2, 3);
-    lua_settop(L, 2);
+    ls__snapshot_add(L, 1, 2);
+    lua_settop(L, 1);
     if (take->load->full) take_full(take, L);
-    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 1);
     ls__undo_snapshot(take->session, L, take->load->full);
-    lua_rawseti(L, 1, LS_LEDGER_SNAPSHOT);
-    ls__undo_push(take->session, L);
-    lua_rawseti(L, 1, LS_LEDGER_UNDO);
-    take->ledger = ls__ref_take(take->session, L);
+    take->snapshot = ls__ref_take(take->session, L);
     return 0;
 }
 
@@ -90,13 +85,13 @@ int ls__load_push(struct ls_session *session, const char *key, const char *text,
     if (!LS_RESERVE(state->loads, state->load_count + 1, state->load_cap))
         return ls_fail(err, LS_ENOMEM, "out of memory while loading %s", key);
     if (!lua_checkstack(session->vm.L, 4)) return ls_fail(err, LS_ELUA, "stack overflow");
-    struct ls_load load = {.ledger = LUA_NOREF,
+    struct ls_load load = {.snapshot = LUA_NOREF,
                            .first = first,
                            .full = state->running,
                            .protos = session->model->proto_count,
                            .undo = ls__undo_begin(session)};
     if (load.full || session->vm.config.hot) {
-        struct take take = {.session = session, .key = key, .load = &load, .ledger = LUA_NOREF};
+        struct take take = {.session = session, .key = key, .load = &load, .snapshot = LUA_NOREF};
         load.text = ls_text_get(texts_of(session), text, len,
                                 session->vm.hashed == text ? session->vm.hash : ls_hash(text, len));
         int code = load.text ? ls__lrun(session, l_take, &take, 0, err)
@@ -107,7 +102,7 @@ int ls__load_push(struct ls_session *session, const char *key, const char *text,
             ls__undo_commit(session, load.undo);
             return code;
         }
-        load.ledger = take.ledger;
+        load.snapshot = take.snapshot;
     }
     state->loads[state->load_count++] = load;
     return 0;
@@ -123,8 +118,8 @@ void ls__load_end(struct ls_session *session, bool succeeded)
     else
         ls__undo_roll_back(session, load.undo, !load.first);
     state->load_count--;
-    int ledger = load.ledger;
-    ls__ref_drop(session, &ledger);
+    int snapshot = load.snapshot;
+    ls__ref_drop(session, &snapshot);
     ls_text_unref(load.text);
 }
 
@@ -138,7 +133,7 @@ int ls__load_begin(struct ls_session *session, const char *key, const char *text
 void ls__load_done(struct ls_session *session, const char *key, const char *text, size_t len)
 {
     lua_State *L = session->vm.L;
-    if (ls__load_innermost(session)->ledger != LUA_NOREF && lua_checkstack(L, 8)) {
+    if (ls__load_innermost(session)->snapshot != LUA_NOREF && lua_checkstack(L, 8)) {
         LS_ERR(err);
         struct ls_run run = {.session = session, .key = key, .text = text, .len = len};
         lua_pushvalue(L, -1);

@@ -13,23 +13,22 @@
 
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
-    int ledger;           /* ref: table of the LS_LEDGER_… slots; LUA_NOREF = nothing is recorded */
+    int snapshot;         /* ref (model/snapshot.h), the first step of its frame, too; LUA_NOREF = none is recorded */
     bool first;           /* not a reload: it fails as L43 says, else as H59 does */
     bool full;            /* a transaction runs: the snapshot holds all of H59, else only what H49 needs */
     uint32_t protos;      /* session->model->proto_count at its begin: later ones are new */
     size_t undo;          /* mark of its frame in the undo log */
-    struct ls_text *text; /* a use; only with a ledger */
+    struct ls_text *text; /* a use; only with a snapshot */
 };
 
-/* What a ledger's table holds. */
-enum {
-    LS_LEDGER_SNAPSHOT = 1, /* snapshot.c; the first step of the load's frame in the undo log, too */
-    /* The undo log (model/undo.h): before the rule sets an upvalue, a field or a metatable it appends {function, index,
-     * value before}, {table, key, raw value before} or {table, LS_UNDO_METATABLE, metatable before}, as
-     * ls__undo_upvalue and ls__undo_field do; a roll-back puts these back. */
-    LS_LEDGER_UNDO,
-    LS_LEDGER_HOLDERS, /* of variables of the execution before, where that left no record (holders.c) */
+/* The record of a module's last execution (struct ls_module): a userdata with the user values LS_RECORD_HOLDERS, which
+ * is what ls__push_holders gives, and one for what was set aside (rule_aside.c). */
+struct ls_record {
+    struct ls_text *text;   /* a use; NULL = it was not watched */
+    struct ls_bytes *given; /* a use: what it gave (record.h); NULL = unknown */
+    lua_Integer saves;      /* executions */
 };
+enum { LS_RECORD_HOLDERS = 1 };
 
 struct ls_reload_state {
     int records;           /* ref: key → record of the last execution (apply.c) */
@@ -83,10 +82,10 @@ struct ls_walk;
  * {function, upvalue}. It is for a version that left no record, because nothing was watched when it was loaded (H2).
  * @param walk  zeroed, released by the caller [-0, +1, m] */
 LS_RAISES void ls__push_holders(struct ls_session *session, lua_State *L, const char *key, struct ls_walk *walk);
-/* The user value of a module's record (struct ls_module) that is the same table. */
-enum { LS_RECORD_HOLDERS = 1 };
+/* --- apply.c: the three-way rule and the innermost load --- */
 
-/* --- applying the three-way rule to the innermost load --- */
+/** Give a module that has no record one with the holders on top and nothing else. [-1, +0, m] */
+LS_RAISES void ls__record_holders(struct ls_session *session, lua_State *L, const char *key);
 
 /* One execution of a module's text: what it is, what it replaces, and what has come of it. */
 struct ls_run {

@@ -4,8 +4,17 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/prototype.h"
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
+
+const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at)
+{
+    struct ls_session *session = rule->run->session;
+    const struct ls_proto *proto = at >= rule->protos ? session->model->protos[at] : NULL;
+    if (proto) ls__ref_push(session, rule->L, proto->table);
+    return proto;
+}
 
 /* --- 1: what the chunk has assigned --- */
 
@@ -45,8 +54,12 @@ static LS_RAISES void collect_all_changes(struct ls_rule *rule)
     lua_settop(L, top);
     if (!rule->first && lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value))
         collect_changes(rule, rule->value, 0);
-    for (lua_pushnil(L); lua_next(L, rule->prototypes); lua_settop(L, top + 1)) /* prototype declared */
+    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) {
+        const struct ls_proto *proto = ls__rule_proto(rule, i);
+        if (!proto) continue;
+        ls__ref_push(rule->run->session, L, proto->record);
         collect_changes(rule, top + 1, top + 2);
+    }
 }
 
 /* --- 2: what the chunk has made --- */
@@ -144,6 +157,41 @@ static LS_RAISES void walk_functions_of(struct ls_rule *rule, int table)
     lua_settop(L, top);
 }
 
+/* What a reference holds was made by the chunk, too; a field of it where there is a name. [-0, +0, m] */
+static LS_RAISES void walk_ref(struct ls_rule *rule, int ref, const char *field)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (field)
+        ls__push_field(rule->run->session, L, ref, field);
+    else
+        ls__ref_push(rule->run->session, L, ref);
+    ls__walk_value(&rule->walk, top + 1, 0);
+    lua_settop(L, top);
+}
+
+/* Callbacks and tables that this execution has registered: through them functions of the file are found that nothing
+ * else refers to. [-0, +0, m] */
+static LS_RAISES void walk_registered(struct ls_rule *rule)
+{
+    const struct ls_model *model = rule->run->session->model;
+    const struct ls_module *module = ls__module_find(rule->run->session, rule->run->key);
+    if (!module) return;
+    uint64_t serial = module->serial;
+    uint32_t execution = module->execution;
+    for (int list = LS_PRESENTERS; list <= LS_WRAPPERS; list++)
+        for (uint32_t i = 0; i < module->lists[list].count; i++)
+            walk_ref(rule, list == LS_WRAPPERS ? model->ref_wrappers : model->ref_presenters,
+                     module->lists[list].items[i]);
+    walk_ref(rule, module->dispose, NULL);
+    for (size_t i = 0; i < model->timer_count; i++)
+        if (model->timers[i].module == serial && model->timers[i].execution == execution)
+            walk_ref(rule, model->timers[i].fn, NULL);
+    for (size_t i = 0; i < model->watch_count; i++)
+        if (model->watches[i].module == serial && model->watches[i].execution == execution)
+            walk_ref(rule, model->watches[i].fn, NULL);
+}
+
 static LS_RAISES void walk_made(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
@@ -155,12 +203,10 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
         ls__walk_value(&rule->walk, top + 4, ls__rule_path(rule, top + 1, top + 2));
         lua_settop(L, top);
     }
-    for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, rule->roots); i <= count; i++) {
-        lua_rawgeti(L, rule->roots, i);
-        ls__walk_value(&rule->walk, top + 1, 0);
-        lua_settop(L, top);
-    }
-    if (lua_istable(L, rule->app)) walk_functions_of(rule, rule->app);
+    walk_registered(rule);
+    if (ls__ref_push(rule->run->session, L, rule->run->session->model->ref_app) == LUA_TTABLE)
+        walk_functions_of(rule, top + 1);
+    lua_settop(L, top);
     lua_pushglobaltable(L);
     for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
         if (lua_istable(L, top + 3) && !ls__has_key(L, rule->known, top + 3)) walk_functions_of(rule, top + 3);
@@ -225,6 +271,7 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
 
 void ls__rule_release(struct ls_rule *rule)
 {
+    ls_comparison_unref(rule->comparison);
     ls__walk_release(&rule->walk);
     ls__walk_release(&rule->scratch);
     ls_idmap_free(rule->mapped, NULL);

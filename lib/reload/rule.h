@@ -30,6 +30,7 @@
 #include "syntax/texts.h"
 
 struct ls_run;
+struct ls_proto;
 
 /* What roots of paths are. */
 enum { LS_ROOT_VALUE, LS_ROOT_LOCAL, LS_ROOT_GLOBAL, LS_ROOT_STATIC };
@@ -54,25 +55,21 @@ struct ls_binding {
 /* One application; ints are stack indexes where nothing else is said. The caller releases it, also after a raise. */
 struct ls_rule {
     lua_State *L;
-    struct ls_run *run;             /* the text; gets results */
-    const char *source;             /* "@key" */
-    struct ls_text *now_text;       /* borrowed */
-    const struct ls_syntax *before; /* NULL = unknown */
-    const struct ls_places *places; /* NULL = nothing is compared: nothing is edited */
-    const struct ls_bytes *given;   /* S; NULL = nothing was recorded */
-    bool first;                     /* a first load: nothing is to be decided */
-    int snapshot;                   /* taken before the chunk ran: _G and the prototypes at least */
-    int known;                      /* table of tables with an identity of their own */
-    int prototypes;                 /* prototype → table whose keys are its declared fields, or true */
-    int names;                      /* prototype → its name */
-    int redeclared;                 /* prototype → true: the new text declares it (H51) */
-    int roots;                      /* array of further values that the chunk has made: callbacks, presenters … */
-    int app;                        /* the app object or nil */
-    int old_value;                  /* the module's value before; nil at a first load */
-    int old_holders;                /* variable's name → {function, upvalue}: of the execution before; or nil */
-    int aside;                      /* what was set aside of this file (rule_aside.c) */
-    int undo;                       /* the undo log (model/undo.h) */
-    lua_Integer saves;              /* executions of the file */
+    struct ls_run *run;               /* the text; gets results */
+    const char *source;               /* "@key" */
+    struct ls_text *now_text;         /* borrowed */
+    const struct ls_syntax *before;   /* NULL = unknown */
+    struct ls_comparison *comparison; /* a use; NULL = nothing is compared: nothing is edited */
+    const struct ls_places *places;   /* its; NULL too */
+    const struct ls_bytes *given;     /* S; NULL = nothing was recorded */
+    bool first;                       /* a first load: nothing is to be decided */
+    int snapshot;                     /* taken before the chunk ran: _G and the prototypes at least */
+    int known;                        /* table of tables with an identity of their own */
+    uint32_t protos;                  /* prototypes with greater ids are in the snapshot, or made by this execution */
+    int old_value;                    /* the module's value before; nil at a first load */
+    int old_holders;                  /* variable's name → {function, upvalue}: of the execution before; or nil */
+    int aside;                        /* what was set aside of this file (rule_aside.c) */
+    lua_Integer saves;                /* executions of the file */
 
     /* --- the rule's own --- */
     const struct ls_syntax *now; /* NULL until a function needs it, or there is none */
@@ -105,6 +102,9 @@ struct ls_rule {
 
 #define LS_MANY ((void *)1) /* a variable made anew by each turn of a loop: nobody's (H56) */
 
+/** The prototype behind the place `at` of the session's array, if the rule is about it: then its table is pushed.
+ * [-0, +(1|0), -] */
+const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at);
 /** Apply the rule to the value on top of the stack, which the execution gave (nil has become true already). Replaces it
  * by the value that the module has from now on, and pushes the new holders. [-1, +2, m] */
 LS_RAISES void ls__rule_apply(struct ls_rule *rule);

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/text.h"
+#include "model/prototype.h"
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
 
@@ -195,9 +197,11 @@ LS_RAISES void ls__rule_bind(struct ls_rule *rule)
         lua_rawget(L, top + 1);
         bind_below(rule, place);
     }
-    for (lua_pushnil(L); lua_next(L, rule->names); lua_settop(L, top + 2)) { /* _G prototype name */
-        size_t len;
-        const char *name = lua_tolstring(L, top + 3, &len);
+    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top + 1)) { /* _G prototype */
+        const struct ls_proto *proto = ls__rule_proto(rule, i);
+        if (!proto) continue;
+        const char *name = proto->name;
+        size_t len = strlen(name);
         bind_prototype(rule, top + 2, ls_places_root(rule->places, LS_PLACE_MADE, name, len));
         for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
             const struct ls_syntax_variable *variable = rule->now->variables[var];
@@ -378,7 +382,8 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     } else if (mapped && lua_rawequal(L, carrier, c)) {
         /* as it was */
     } else if (table && !mapped && present == LUA_TTABLE && !is_known(rule, c)) {
-        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .returned = spot.returned});
+        pair(rule, n, c,
+             (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .returned = spot.returned});
     } else if (is_edited(rule, spot.edit, path, n)) {
         want = mapped ? carrier : n;
         COUNT(rule, taken);
@@ -761,9 +766,9 @@ LS_RAISES uint64_t ls__rule_path(struct ls_rule *rule, int container, int key)
     } else if (lua_rawequal(L, rule->old_value, container)) {
         path = ls__path_child(L, ls__path_root(LS_ROOT_VALUE, "", 0), key);
     } else {
-        ls__raw_get(L, rule->names, container);
-        const char *name = lua_tolstring(L, top + 2, &len);
-        path = ls__path_child(L, ls__path_root(LS_ROOT_STATIC, name ? name : "", len), key);
+        const struct ls_proto *proto = ls__proto_of(rule->run->session, L, container);
+        const char *name = proto ? proto->name : "";
+        path = ls__path_child(L, ls__path_root(LS_ROOT_STATIC, name, strlen(name)), key);
     }
     lua_settop(L, top);
     return path;
@@ -879,13 +884,22 @@ static LS_RAISES void decide_lost_variables(struct ls_rule *rule)
     }
 }
 
+/* Does the new text declare a prototype of that name (H51)? `session:prototype(name)` gives back a registered one and
+ * leaves no trace in the list (L81): then the name is looked for. */
+static bool is_redeclared(const struct ls_run *run, const char *name)
+{
+    const struct ls_module *module = ls__module_find(run->session, run->key);
+    return (module && ls_names_has(&module->prototypes, name)) ||
+           (ls_names_has(&run->old[LS_PROTOTYPES], name) && ls_find_word(run->text, run->len, name, strlen(name)));
+}
+
 LS_RAISES void ls__rule_decide(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
     int top = lua_gettop(L);
     if (!lua_rawequal(L, rule->value, rule->old_value)) {
         bool tables = lua_istable(L, rule->value) && lua_istable(L, rule->old_value) &&
-                      ls__walk_seen(&rule->walk, rule->value) && !ls__has_key(L, rule->prototypes, rule->old_value);
+                      ls__walk_seen(&rule->walk, rule->value) && !ls__proto_of(rule->run->session, L, rule->old_value);
         struct spot spot = spot_of_root(rule, LS_PLACE_VALUE, NULL);
         if (tables)
             pair(rule, rule->value, rule->old_value,
@@ -900,8 +914,10 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
     }
     for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, rule->changes); i++)
         decide_change(rule, i);
-    for (lua_pushnil(L); lua_next(L, rule->names); lua_settop(L, top + 1))
-        if (ls__has_key(L, rule->redeclared, top + 1)) decide_lost(rule, top + 1);
+    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) {
+        const struct ls_proto *proto = ls__rule_proto(rule, i);
+        if (proto && is_redeclared(rule->run, proto->name)) decide_lost(rule, top + 1);
+    }
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
         decide_variable(rule, var);
     decide_lost_variables(rule);

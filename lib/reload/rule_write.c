@@ -4,6 +4,7 @@
 
 #include "model/snapshot.h"
 #include "model/undo.h"
+#include "reload/reload_state.h"
 #include "reload/rule.h"
 
 enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
@@ -38,32 +39,26 @@ LS_RAISES void ls__array_add(lua_State *L, int list, int idx)
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value)
 {
     lua_State *L = rule->L;
-    int top = lua_gettop(L);
-    bool upvalue = lua_type(L, container) == LUA_TFUNCTION;
-    if (!upvalue)
-        ls__raw_get(L, container, key);
-    else if (!lua_getupvalue(L, container, (int)lua_tointeger(L, key)))
-        lua_pushnil(L);
-    ls__triples_add(L, rule->undo, container, key, top + 1);
-    if (upvalue) {
+    if (lua_type(L, container) == LUA_TFUNCTION) {
+        int top = lua_gettop(L), upvalue = (int)lua_tointeger(L, key);
+        ls__undo_upvalue(rule->run->session, L, container, upvalue);
         lua_pushvalue(L, value);
-        lua_setupvalue(L, container, (int)lua_tointeger(L, key));
+        lua_setupvalue(L, container, upvalue);
+        lua_settop(L, top);
     } else {
+        ls__undo_field(rule->run->session, L, container, key);
         ls__raw_set(L, container, key, value);
     }
-    lua_settop(L, top);
 }
 
 LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value)
 {
     lua_State *L = rule->L;
-    int top = lua_gettop(L);
     lua_pushlightuserdata(L, LS_UNDO_METATABLE);
-    if (!lua_getmetatable(L, container)) lua_pushnil(L);
-    ls__triples_add(L, rule->undo, container, top + 1, top + 2);
+    ls__undo_field(rule->run->session, L, container, lua_gettop(L));
+    lua_pop(L, 1);
     lua_pushvalue(L, value);
     ls__set_metatable(L, container);
-    lua_settop(L, top);
 }
 
 const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const struct ls_syntax *syntax)

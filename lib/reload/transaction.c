@@ -541,6 +541,8 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
         any = any || !work.items[i].done;
     }
     if (any && code == 0) code = run_all(&work, err);
+    for (size_t i = 0; i < session->model->module_count && !session->vm.config.hot; i++)
+        ls__ref_drop(session, &session->model->modules[i]->record); /* not watched, nothing is kept (holders.c) */
     ls__failures_unasked(session);
     lua_settop(session->vm.L, top);
     release(&work);
