@@ -1,5 +1,5 @@
 /* The walk over values and its record (record.h). It keeps a stack of its own, since chains of tables may be longer
- * than C's; on Lua's stack are the table and the key of each step. */
+ * than C's; on Lua's stack are the table and the key of each step, of the outer ones of many in a table there. */
 #include "reload/record.h"
 
 #include <stdlib.h>
@@ -9,7 +9,8 @@
 #include "base/array.h"
 #include "base/text.h"
 
-enum { DEPTHS = 64 }; /* deeper places are counted as if they were of this depth */
+enum { DEPTHS = 64 };          /* deeper places are counted as if they were of this depth */
+enum { ON_STACK = 2 * 10000 }; /* slots of Lua's stack that the walk takes before they go into a table */
 
 struct ls__step {
     size_t seen;       /* of the table */
@@ -286,13 +287,45 @@ static void leave(struct ls_walk *walk, uint64_t *hash)
     above->behaviour = above->behaviour || seen->behaviour;
 }
 
+/* The steps are more than Lua's stack is to hold: what lies from `base` to below the innermost table goes into a table
+ * that stands there instead. [-n, +1, m] */
+static LS_RAISES void shelve(lua_State *L, int base)
+{
+    int count = lua_gettop(L) - 1 - base;
+    luaL_checkstack(L, 4, "reload");
+    lua_createtable(L, count, 1);
+    for (int i = 0; i < count; i++) {
+        lua_pushvalue(L, base + i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushinteger(L, count); /* there are nils among them */
+    lua_rawseti(L, -2, 0);
+    lua_replace(L, base);
+    lua_copy(L, -2, base + 1);
+    lua_copy(L, -1, base + 2);
+    lua_settop(L, base + 2);
+}
+
+/* Only the table of `shelve` is left: what it holds comes back. [-1, +n, m] */
+static LS_RAISES void unshelve(lua_State *L, int base)
+{
+    lua_rawgeti(L, base, 0);
+    int count = (int)lua_tointeger(L, -1);
+    luaL_checkstack(L, count, "reload");
+    lua_pop(L, 1);
+    for (int i = 2; i <= count; i++)
+        lua_rawgeti(L, base, i);
+    lua_rawgeti(L, base, 1);
+    lua_replace(L, base);
+}
+
 /* [-0, +0, m] */
 static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path)
 {
     lua_State *L = walk->L;
     uint64_t hash = 0;
     size_t left = walk->budget;
-    int top = lua_gettop(L);
+    int top = lua_gettop(L), shelves = 0;
     luaL_checkstack(L, 8, "reload");
     lua_pushvalue(L, idx);
     if (follow(walk, path, false, &hash)) {
@@ -302,6 +335,10 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
     /* A table's metatable is followed before its first key. */
     for (bool entered = true; walk->depth;) {
         struct ls__step *step = &walk->steps[walk->depth - 1];
+        if (entered && lua_gettop(L) - top > ON_STACK) {
+            shelve(L, top + 1);
+            shelves++;
+        }
         if (entered && lua_getmetatable(L, -2)) { /* table nil meta */
             step->key = SALT_META;
             entered = !follow(walk, ls__path_meta(step->path), true, &hash);
@@ -314,6 +351,10 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
         if (!lua_next(L, -2)) { /* table */
             leave(walk, &hash);
             lua_pop(L, 1);
+            if (shelves && lua_gettop(L) == top + 1) {
+                unshelve(L, top + 1);
+                shelves--;
+            }
             if (walk->depth) walk->steps[walk->depth - 1].sum += mix(walk->steps[walk->depth - 1].key, hash);
             continue;
         }
