@@ -216,6 +216,7 @@ static LS_RAISES void prepare(struct ls_rule *rule, lua_State *L)
                              .run = run,
                              .source = lua_tostring(L, SOURCE),
                              .now_text = load.text,
+                             .new_tables = run->made,
                              .first = !run->result,
                              .snapshot = SNAPSHOT,
                              .known = KNOWN,
@@ -298,7 +299,11 @@ int ls__run_apply(struct ls_run *run, struct ls_err *err)
     lua_insert(L, -2);
     lua_pushlightuserdata(L, &rule);
     lua_insert(L, -2);
+    /* Finalizers wait: what they change, unload or load is not to move under the hands of the rule. */
+    bool collects = lua_gc(L, LUA_GCISRUNNING) == 1;
+    lua_gc(L, LUA_GCSTOP);
     int code = ls__lcall(run->session, 2, 1, err);
+    if (collects) lua_gc(L, LUA_GCRESTART);
     ls__rule_release(&rule);
     return code;
 }
@@ -307,6 +312,7 @@ void ls__run_release(struct ls_run *run)
 {
     for (int list = 0; list < LS_MODULE_LISTS; list++)
         ls_names_release(&run->old[list]);
+    ls_idmap_free(run->made, NULL);
     ls_buf_release(&run->removed);
     ls_buf_release(&run->notes);
     ls_buf_release(&run->losses);

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "model/prototype.h"
 
@@ -112,8 +113,15 @@ static int run_chunk(struct ls_run *run, uint64_t serial, struct ls_err *err)
 {
     struct ls_session *session = run->session;
     lua_State *L = session->vm.L;
+    session->vm.made = run->made = ls_idmap_new();
+    session->vm.made_lost = !run->made;
     int code = ls__lcall(session, 2, 1, err);
+    session->vm.made = NULL;
     if (code != 0) return code;
+    if (session->vm.made_lost) {
+        lua_pop(L, 1);
+        return ls_fail(err, LS_ENOMEM, "out of memory while reloading %s", run->key);
+    }
     const struct ls_module *module = ls__module_find(session, run->key);
     if (!module || module->serial != serial) {
         lua_pop(L, 1);

@@ -55,24 +55,26 @@ struct ls_binding {
 /* One application; ints are stack indexes where nothing else is said. The caller releases it, also after a raise. */
 struct ls_rule {
     lua_State *L;
-    struct ls_run *run;               /* the text; gets results */
-    const char *source;               /* "@key" */
-    struct ls_text *now_text;         /* borrowed */
-    const struct ls_syntax *before;   /* NULL = unknown */
-    struct ls_comparison *comparison; /* a use; NULL = nothing is compared: nothing is edited */
-    const struct ls_places *places;   /* its; NULL too */
-    const struct ls_bytes *given;     /* S; NULL = nothing was recorded */
-    bool first;                       /* a first load: nothing is to be decided */
-    int snapshot;                     /* taken before the chunk ran: _G and the prototypes at least */
-    int known;                        /* table of tables with an identity of their own */
-    uint32_t protos;                  /* prototypes with greater ids are in the snapshot, or made by this execution */
-    int old_value;                    /* the module's value before; nil at a first load */
-    int old_holders;                  /* variable's name → {function, upvalue}: of the execution before; or nil */
-    int aside;                        /* what was set aside of this file (rule_aside.c) */
-    lua_Integer saves;                /* executions of the file */
+    struct ls_run *run;                /* the text; gets results */
+    const char *source;                /* "@key" */
+    struct ls_text *now_text;          /* borrowed */
+    const struct ls_syntax *before;    /* NULL = unknown */
+    struct ls_comparison *comparison;  /* a use; NULL = nothing is compared: nothing is edited */
+    const struct ls_places *places;    /* its; NULL too */
+    const struct ls_bytes *given;      /* S; NULL = nothing was recorded */
+    const struct ls_idmap *new_tables; /* addresses of the tables made since the chunk began; borrowed */
+    bool first;                        /* a first load: nothing is to be decided */
+    int snapshot;                      /* taken before the chunk ran: _G and the prototypes at least */
+    int known;                         /* table of tables with an identity of their own */
+    uint32_t protos;                   /* prototypes with greater ids are in the snapshot, or made by this execution */
+    int old_value;                     /* the module's value before; nil at a first load */
+    int old_holders;                   /* variable's name → {function, upvalue}: of the execution before; or nil */
+    int aside;                         /* what was set aside of this file (rule_aside.c) */
+    lua_Integer saves;                 /* executions of the file */
 
     /* --- the rule's own --- */
     const struct ls_syntax *now; /* NULL until a function needs it, or there is none */
+    int bound_tables;            /* array: the tables of bindings, while they are made */
     int value;                   /* what the execution gave */
     int holders;                 /* of this execution */
     int changes;                 /* triples: container, key, value before */
@@ -124,6 +126,9 @@ LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value);
 /** The same for a metatable; nil takes it away. [-0, +0, m] */
 LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value);
+/** Is the value at `idx` a table that the chunk has made, or was made for it, and that the walk has met? What was there
+ * before has an identity that is not the file's to give to another. [-0, +0, -] */
+bool ls__rule_made(const struct ls_rule *rule, int idx);
 /** Push the variable that the execution before kept under this name: function, number of the upvalue, value. @return
  * false, and nothing is pushed: it has none [-0, +(3|0), m] */
 LS_RAISES bool ls__rule_old_variable(struct ls_rule *rule, const char *name);

@@ -38,7 +38,7 @@ static void join_inner(struct ls_rule *rule)
 /* A new table that stays: it is to be looked through. [-0, +0, m] */
 static LS_RAISES void look_through(struct ls_rule *rule, int table)
 {
-    if (lua_istable(rule->L, table) && ls__walk_seen(&rule->walk, table)) ls__array_add(rule->L, rule->taken, table);
+    if (ls__walk_seen(&rule->walk, table)) ls__array_add(rule->L, rule->taken, table);
 }
 
 /* The value at `value` of the table at `table` under the key at `key`: what stays for it. [-0, +0, m] */
@@ -56,7 +56,7 @@ static LS_RAISES void substitute_field(struct ls_rule *rule, int table, int key,
     }
 }
 
-/* Tables that the chunk has made and that stay. The list grows meanwhile. [-0, +0, m] */
+/* Tables that stay and that the chunk has made, or has put into such. The list grows meanwhile. [-0, +0, m] */
 static LS_RAISES void substitute_taken(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
@@ -66,15 +66,18 @@ static LS_RAISES void substitute_taken(struct ls_rule *rule)
         int64_t address = (int64_t)(intptr_t)lua_topointer(L, table);
         bool done = ls_idmap_get(rule->looked, address) || ls_idmap_get(rule->mapped, address);
         if (!done && !ls_idmap_put(rule->looked, address, rule, NULL)) luaL_error(L, "out of memory while reloading");
+        const bool fresh = ls__rule_made(rule, table);
         if (!done && lua_getmetatable(L, table)) {
-            if (ls__rule_mapped(rule, table + 1))
+            if (!ls__rule_mapped(rule, table + 1))
+                look_through(rule, table + 1);
+            else if (fresh)
                 ls__set_metatable(L, table);
             else
-                look_through(rule, table + 1);
+                ls__rule_put_meta(rule, table, table + 2);
         }
         lua_settop(L, table);
         for (lua_pushnil(L); !done && lua_next(L, table); lua_settop(L, table + 1))
-            if (lua_istable(L, table + 2)) substitute_field(rule, table, table + 1, table + 2, true);
+            if (lua_istable(L, table + 2)) substitute_field(rule, table, table + 1, table + 2, fresh);
         lua_settop(L, top);
     }
 }

@@ -121,99 +121,87 @@ static struct spot spot_of(const struct ls_rule *rule, int table, const struct l
 
 static const struct ls_place_key metatable_key = {.kind = LS_KEY_METATABLE};
 
-/* [-0, +0, m] */
+/* The table at `table` stands at that place; other values pass. [-0, +0, m] */
 static LS_RAISES void bind(struct ls_rule *rule, int table, const struct ls_place *place)
 {
     lua_State *L = rule->L;
+    if (!place || !lua_istable(L, table)) return;
     size_t first = (size_t)(uintptr_t)ls_idmap_get(rule->bound, address(L, table));
     for (const struct ls_binding *b = first_binding(rule, table); b; b = next_binding(rule, b))
         if (b->place == place) return;
     if (!LS_PUSH(rule->bindings, rule->binding_count, rule->binding_cap, (struct ls_binding){place, first}) ||
         !ls_idmap_put(rule->bound, address(L, table), (void *)(uintptr_t)rule->binding_count, NULL))
         no_memory(L);
+    lua_pushvalue(L, table);
+    lua_rawseti(L, rule->bound_tables, (lua_Integer)rule->binding_count);
 }
 
-/* The value on top stands at that place; it is popped. Places form a tree, so this ends. [-1, +0, m] */
-static LS_RAISES void bind_below(struct ls_rule *rule, const struct ls_place *root)
+/* What stands below the places that are bound; the list of bindings grows meanwhile. One place that is another in both
+ * texts may lead back to where it stands. [-0, +0, m] */
+static LS_RAISES void bind_below(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
-    const struct ls_place *place = root;
-    int base = lua_gettop(L);
-    luaL_checkstack(L, 8, "reload");
-    for (;;) {
-        const struct ls_place *down = NULL;
-        if (lua_type(L, -1) == LUA_TTABLE) {
-            bind(rule, lua_gettop(L), place);
-            down = place->first;
+    int top = lua_gettop(L);
+    for (size_t i = 0; i < rule->binding_count; i++) {
+        const struct ls_place *place = rule->bindings[i].place;
+        lua_rawgeti(L, rule->bound_tables, (lua_Integer)i + 1);
+        for (const struct ls_place *child = place->first; child; child = child->next) {
+            if (child->key.kind == LS_KEY_METATABLE) {
+                if (!lua_getmetatable(L, top + 1)) continue;
+            } else {
+                push_key(L, &child->key);
+                lua_rawget(L, top + 1);
+            }
+            bind(rule, top + 2, ls_place_child(rule->places, place, &child->key));
+            lua_settop(L, top + 1);
         }
-        /* next place in preorder; the tables of the places above it are on the stack */
-        while (!down) {
-            lua_pop(L, 1);
-            if (lua_gettop(L) < base) return;
-            down = place->next;
-            place = place->parent;
-        }
-        luaL_checkstack(L, 4, "reload");
-        place = down;
-        if (place->key.kind == LS_KEY_METATABLE) {
-            if (!lua_getmetatable(L, -1)) lua_pushnil(L);
-        } else {
-            push_key(L, &place->key);
-            lua_rawget(L, -2);
-        }
+        lua_settop(L, top);
     }
-}
-
-/* [-0, +0, m] */
-static LS_RAISES void bind_prototype(struct ls_rule *rule, int prototype, const struct ls_place *place)
-{
-    if (!place) return;
-    lua_pushvalue(rule->L, prototype);
-    bind_below(rule, place);
 }
 
 LS_RAISES void ls__rule_bind(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
-    int top = lua_gettop(L);
     if (!rule->places) return;
-    const struct ls_place *place = ls_places_root(rule->places, LS_PLACE_VALUE, NULL, 0);
-    if (place) {
-        lua_pushvalue(L, rule->value);
-        bind_below(rule, place);
-    }
+    lua_newtable(L);
+    int tables = rule->bound_tables = lua_gettop(L), top = tables + 1;
+    bind(rule, rule->value, ls_places_root(rule->places, LS_PLACE_VALUE, NULL, 0));
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
         const struct ls_syntax_variable *variable = rule->now->variables[var];
-        place = ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len);
-        if (!place || !ls__rule_new_variable(rule, var)) continue;
+        if (!ls__rule_new_variable(rule, var)) continue;
         lua_getupvalue(L, -2, (int)lua_tointeger(L, -1));
-        bind_below(rule, place);
-        lua_settop(L, top);
+        bind(rule, lua_gettop(L),
+             ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
+        lua_settop(L, tables);
     }
     lua_pushglobaltable(L);
-    for (place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next) {
-        if (!place->key.string.text) continue; /* _G itself */
-        lua_pushlstring(L, place->key.string.text, place->key.string.len);
-        lua_rawget(L, top + 1);
-        bind_below(rule, place);
+    const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL);
+    for (; place; place = place->next) {
+        const struct ls_syntax_string name = place->key.string;
+        if (!name.text) continue; /* _G itself */
+        lua_pushlstring(L, name.text, name.len);
+        lua_rawget(L, top);
+        bind(rule, top + 1, ls_places_root(rule->places, LS_PLACE_GLOBAL, name.text, name.len));
+        lua_settop(L, top);
     }
-    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top + 1)) { /* _G prototype */
+    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) { /* _G prototype */
         const struct ls_proto *proto = ls__rule_proto(rule, i);
         if (!proto) continue;
         const char *name = proto->name;
         size_t len = strlen(name);
-        bind_prototype(rule, top + 2, ls_places_root(rule->places, LS_PLACE_MADE, name, len));
+        bind(rule, top + 1, ls_places_root(rule->places, LS_PLACE_MADE, name, len));
         for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
             const struct ls_syntax_variable *variable = rule->now->variables[var];
             const struct ls_syntax_expr *value = variable->value;
             bool made = value && value->kind == LS_EXPR_CALL && value->list && value->list->kind == LS_EXPR_STRING &&
                         value->list->string.len == len && memcmp(value->list->string.text, name, len) == 0;
             if (made) /* that is found even if no function refers to the variable */
-                bind_prototype(rule, top + 2,
-                               ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
+                bind(rule, top + 1,
+                     ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
         }
     }
-    lua_settop(L, top);
+    bind_below(rule);
+    lua_settop(L, tables - 1);
 }
 
 /* --- what is said --- */
@@ -371,7 +359,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     }
     int want = c, type = lua_type(L, n), present = lua_type(L, c);
     bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
-    bool mapped = false, table = type == LUA_TTABLE && !lua_rawequal(L, n, c) && ls__walk_seen(&rule->walk, n);
+    bool mapped = false, table = !lua_rawequal(L, n, c) && ls__rule_made(rule, n);
     if (table) mapped = ls__rule_mapped(rule, n);
     int carrier = lua_gettop(L); /* only if mapped */
     if (lua_rawequal(L, n, c)) {
@@ -664,8 +652,7 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
         rule->pairs[at].frozen = lua_rawlen(L, n) != 0;
     }
     for (lua_pushnil(L); lua_next(L, n); lua_settop(L, c + 1)) { /* key value */
-        int type = lua_type(L, c + 1);
-        if (type == LUA_TTABLE && ls__walk_seen(&rule->walk, c + 1)) {
+        if (ls__rule_made(rule, c + 1)) {
             lua_pushinteger(L, (lua_Integer)at + 1);
             ls__triples_add(L, rule->deferred, c + 3, c + 1, c + 2);
         } else {
@@ -734,7 +721,7 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
         } else {
             bool tables =
                 lua_istable(L, is) && lua_istable(L, was) && !lua_rawequal(L, is, was) && !is_known(rule, was);
-            if (tables && ls__walk_seen(&rule->walk, is))
+            if (tables && ls__rule_made(rule, is))
                 pair(rule, is, was, (struct ls_pair){.parent = SIZE_MAX, .rest = LS_EDIT_NONE});
             join(rule, c, n, up);
         }
@@ -782,7 +769,7 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
     ls__triples_push(L, rule->changes, index);
     ls__raw_get(L, container, key);
     if (!in_snapshot(rule, container)) { /* a prototype of this very run has no present values */
-        if (lua_istable(L, n) && ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
+        if (ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
         lua_settop(L, top);
         return;
     }
@@ -795,7 +782,7 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
                            ? spot_of_root(rule, LS_PLACE_GLOBAL, lua_tostring(L, key))
                            : spot_of(rule, container, place_key(L, key, &name) ? &name : NULL, none);
     if (spot.place && spot.place->own) { /* the file has made it of the run's value */
-        if (lua_istable(L, n) && ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
+        if (ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
         lua_settop(L, top);
         return;
     }
@@ -898,8 +885,8 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
     lua_State *L = rule->L;
     int top = lua_gettop(L);
     if (!lua_rawequal(L, rule->value, rule->old_value)) {
-        bool tables = lua_istable(L, rule->value) && lua_istable(L, rule->old_value) &&
-                      ls__walk_seen(&rule->walk, rule->value) && !ls__proto_of(rule->run->session, L, rule->old_value);
+        bool tables = ls__rule_made(rule, rule->value) && lua_istable(L, rule->old_value) &&
+                      !ls__proto_of(rule->run->session, L, rule->old_value);
         struct spot spot = spot_of_root(rule, LS_PLACE_VALUE, NULL);
         if (tables)
             pair(rule, rule->value, rule->old_value,

@@ -61,6 +61,12 @@ LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value)
     ls__set_metatable(L, container);
 }
 
+bool ls__rule_made(const struct ls_rule *rule, int idx)
+{
+    return ls__walk_seen(&rule->walk, idx) &&
+           ls_idmap_get(rule->new_tables, (int64_t)(intptr_t)lua_topointer(rule->L, idx));
+}
+
 const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const struct ls_syntax *syntax)
 {
     const char *names[MAX_UPVALUES];

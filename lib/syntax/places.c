@@ -419,6 +419,41 @@ static bool find_users(struct ls_places *places)
 
 /* --- the result --- */
 
+/* The place that is meant: a table that another name stands for in both texts is that one. */
+static const struct ls_place *meant(const struct ls__node *node)
+{
+    if (!node) return NULL;
+    for (int hops = 0; hops < 20 && node->place.edit == LS_EDIT_NONE; hops++) {
+        const struct ls__node *other = node->side[1].alias;
+        if (!other || (node->side[0].givers && node->side[0].alias != other)) break;
+        const struct ls__side *side = &other->side[1];
+        if (!is_given(other) || other->place.function ||
+            (!other->place.table && !other->place.first && side->plain == side->count))
+            break;
+        node = other;
+    }
+    return &node->place;
+}
+
+/* What a place stands for in other words is within it too; such may lead in a circle. */
+static void spread_within(struct ls__node *const *order, size_t count)
+{
+    bool changed = true;
+    for (int round = 0; changed && round < MOST_ROUNDS; round++) {
+        changed = false;
+        for (size_t i = count; i-- > 0;) {
+            struct ls_place *place = &order[i]->place, *above = place->parent;
+            const struct ls_place *other = place->key.kind == LS_KEY_METATABLE ? place : meant(order[i]);
+            enum ls_edit within = stronger(stronger(place->edit, place->rest), other->within);
+            if (place->within < within) {
+                place->within = within;
+                changed = true;
+            }
+            if (above && above->within < place->within) above->within = place->within;
+        }
+    }
+}
+
 /* Strongest edits and hashes, from the leaves up: children stand behind the places above. */
 static void finish(struct ls_places *places)
 {
@@ -430,11 +465,10 @@ static void finish(struct ls_places *places)
     }
     for (struct ls__node *node = places->nodes; node; node = node->following)
         order[count++] = node;
+    spread_within(order, count);
     while (count-- > 0) {
         struct ls__node *node = order[count];
         struct ls_place *place = &node->place;
-        place->within = stronger(place->within, stronger(place->edit, place->rest));
-        if (place->parent && place->parent->within < place->within) place->parent->within = place->within;
         for (int i = 0; i < 2; i++) {
             struct ls__side *side = &node->side[i];
             uint64_t *given = i ? &place->given_now : &place->given_before;
@@ -494,22 +528,6 @@ void ls_places_free(struct ls_places *places)
 bool ls_places_same(const struct ls_places *places)
 {
     return !places->text[0] || places->text[0]->hash == places->text[1]->hash;
-}
-
-/* The place that is meant: a table that another name stands for in both texts is that one. */
-static const struct ls_place *meant(const struct ls__node *node)
-{
-    if (!node) return NULL;
-    for (int hops = 0; hops < 20 && node->place.edit == LS_EDIT_NONE; hops++) {
-        const struct ls__node *other = node->side[1].alias;
-        if (!other || (node->side[0].givers && node->side[0].alias != other)) break;
-        const struct ls__side *side = &other->side[1];
-        if (!is_given(other) || other->place.function ||
-            (!other->place.table && !other->place.first && side->plain == side->count))
-            break;
-        node = other;
-    }
-    return &node->place;
 }
 
 const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_place_kind kind, const char *name,

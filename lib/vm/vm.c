@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "vm/libs.h"
 
 /* --- memory --- */
@@ -30,6 +31,9 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
     void *moved = ls_realloc(block, size);
     if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
+    if (session->vm.made && !block && old_size == LUA_TTABLE &&
+        !ls_idmap_put(session->vm.made, (int64_t)(intptr_t)moved, session, NULL))
+        session->vm.made_lost = true;
     return moved;
 }
 

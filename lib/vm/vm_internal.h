@@ -86,7 +86,10 @@ struct ls_vm {
     unsigned grace;  /* looks at the clock that message handlers have left after the stop */
     bool graced;     /* such a handler runs */
     bool memory_hit; /* the allocator has refused because of the limit */
-    uint64_t epoch;  /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
+    /* Addresses of the tables that Lua makes; NULL = nobody asks. Whoever sets it owns it */
+    struct ls_idmap *made;
+    bool made_lost; /* one could not be noted there */
+    uint64_t epoch; /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     /* of functions that may leave by a Lua error: what a longjmp passes over owns nothing (base/err.h) */
     struct ls_err raised;
     struct ls_buf trace;  /* traceback of the error caught last */

@@ -1,0 +1,146 @@
+/* Reloads of what a site may hold beside plain tables: other files' tables, deep chains, finalizers that change things
+ * meanwhile, and of large files (H49, H58). */
+#include "session_reload.h"
+
+static void robust_open(struct site *site, const char *main, const char *module)
+{
+    site_open(site);
+    site->config.time_limit_ms = 60000;
+    site->config.memory_limit = (size_t)1 << 30;
+    site_write(site, "main.lua", main);
+    site_write(site, "lua/m.lua", module);
+    site_start(site);
+}
+
+static void save(struct site *site, const char *text)
+{
+    struct ls_reload_report report;
+    site_write(site, "lua/m.lua", text);
+    site_reload(site, &report, "lua/m.lua", NULL);
+    const struct ls_reload_result *result = site_result(&report, "lua/m.lua");
+    if (result->outcome != LS_RELOAD_OK) fail_msg("%d %s", (int)result->outcome, result->text);
+    ls_reload_report_release(&report);
+}
+
+/* What the file refers to but has not made is nobody's to replace. */
+static void h49_tables_of_others_keep_their_identity(void **state)
+{
+    (void)state;
+    struct site site;
+    robust_open(&site, "S = {items = {{name = 'a'}, {name = 'b'}}} m = require('m') m.selected = S.items[2]",
+                "local M = {selected = S.items[1]} function M.f() return 1 end return M");
+    save(&site, "local M = {selected = S.items[1]} function M.f() return 2 end return M");
+    site_check(&site, "return m.f() == 2 and S.items[1].name == 'a' and S.items[2].name == 'b'");
+    site_check(&site, "return S.items[1] ~= S.items[2] and m.selected == S.items[2]");
+    save(&site, "local M = {selected = S.items[1], x = {}} M.x[S.items[1]] = 1 function M.f() return 3 end return M");
+    site_check(&site, "return S.items[1].name == 'a' and m.selected == S.items[2] and m.x[S.items[1]] == 1");
+    save(&site, "local M = {selected = S.items[#S.items - 1], x = {}} return M");
+    site_check(&site, "return S.items[1].name == 'a' and S.items[2].name == 'b' and m.selected == S.items[1]");
+    site_close(&site);
+}
+
+/* So it is with the inner variables of functions and with the module's value. */
+static void h49_tables_of_others_behind_variables(void **state)
+{
+    (void)state;
+    struct site site;
+    robust_open(
+        &site, "S = {{name = 'a'}, {name = 'b'}} m = require('m') m.set(S[2])",
+        "local M = {} do local at = S[1] function M.get() return at end\n function M.set(x) at = x end end return M");
+    save(&site, "local M = {} do local at = S[1] function M.get() return at end\n function M.set(x) at = x end end"
+                " function M.more() end return M");
+    site_check(&site, "return m.more and m.get() == S[2] and S[1] ~= S[2] and S[1].name == 'a' and S[2].name == 'b'");
+    save(&site, "return S[1]");
+    site_check(&site, "return require('m') == S[1] and S[1].name == 'a' and S[2].name == 'b'");
+    site_close(&site);
+}
+
+static void h49_chains_longer_than_the_stack(void **state)
+{
+    (void)state;
+    struct site site;
+    char text[300];
+    static const char form[] =
+        "local M = {} local head for i = 1, 600000 do head = {next = head, i = %s} end M.head = head"
+        " function M.f() return %d end return M";
+    snprintf(text, sizeof text, form, "i", 1);
+    robust_open(&site, "m = require('m') first = m.head m.head.x = 1", text);
+    snprintf(text, sizeof text, form, "i", 2);
+    save(&site, text);
+    site_check(&site, "return m.f() == 2 and m.head == first and m.head.x == 1 and m.head.next.i == 599999");
+    site_close(&site);
+}
+
+/* Functions are found and followed also at the end of a chain. */
+static void h49_functions_deep_below(void **state)
+{
+    (void)state;
+    struct site site;
+    char text[300];
+    static const char form[] =
+        "local n = 0 local M = {} local t = M for i = 1, 30000 do t.x = setmetatable({}, {}) t = t.x end"
+        " t.f = function() n = n + %d return n end return M";
+    snprintf(text, sizeof text, form, 1);
+    robust_open(&site, "m = require('m') last = m while last.x do last = last.x end last.f()", text);
+    snprintf(text, sizeof text, form, 10);
+    save(&site, text);
+    site_check(&site, "return last.f() == 11");
+    site_close(&site);
+}
+
+/* A place that another name stands for has the edits of that one. */
+static void h49_a_table_filled_under_another_name(void **state)
+{
+    (void)state;
+    struct site site;
+    robust_open(&site, "m = require('m')", "local M = {} local t = {} M.t = t for i = 1, 10 do t[i] = i end return M");
+    save(&site, "local M = {} local t = {} M.t = t for i = 1, 10 do t[i] = -i end return M");
+    site_check(&site, "return m.t[1] == -1 and m.t[10] == -10");
+    save(&site, "local M = {} local t = {} M.t = t M.self = M M.self.self = M t.up = M for i = 1, 10 do t[i] = -i end"
+                " return M");
+    site_check(&site, "return m.self == m and m.t.up == m");
+    site_close(&site);
+}
+
+/* Finalizers run code of the site wherever something is allocated. */
+static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
+{
+    (void)state;
+    struct site site;
+    char text[1000];
+    static const char form[] = "local M = {} local n = 0 for i = 1, 400 do local k = i"
+                               " setmetatable({}, {__gc = function() for j = 1, 3 do"
+                               "  _G['g' .. k .. j] = nil _G['h' .. k * 7 + j + %d] = 1 end"
+                               "  if m then m.list[#m.list + 1] = k m['x' .. k] = {} m['y' .. k] = nil end"
+                               "  session:unloadModule('other') pcall(require, 'other') end}) end"
+                               " for i = 1, 400 do _G['g' .. i .. 1] = {i} _G['g' .. i .. 2] = i + %d end"
+                               " M.list = {} for i = 1, 300 do M['f' .. i] = function() n = n + i return n end end"
+                               " for i = 1, 300 do M['y' .. i] = {i} end return M";
+    snprintf(text, sizeof text, form, 0, 0);
+    site_open(&site);
+    site.config.time_limit_ms = 60000;
+    site_write(&site, "main.lua", "m = require('m') require('other')");
+    site_write(&site, "lua/m.lua", text);
+    site_write(&site, "lua/other.lua", "O = session:prototype('O', {}) return {a = {}, f = function() end}");
+    site_start(&site);
+    site_eval(&site, "collectgarbage('setpause', 100) collectgarbage('setstepmul', 1000)");
+    for (int i = 1; i < 8; i++) {
+        snprintf(text, sizeof text, form, i, i / 2);
+        save(&site, text);
+        site_check(&site, "return m.f1() > 0 and collectgarbage('isrunning')");
+    }
+    site_close(&site);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(h49_tables_of_others_keep_their_identity),
+        cmocka_unit_test(h49_tables_of_others_behind_variables),
+        cmocka_unit_test(h49_chains_longer_than_the_stack),
+        cmocka_unit_test(h49_functions_deep_below),
+        cmocka_unit_test(h49_a_table_filled_under_another_name),
+        cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
+    };
+    return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
+}
