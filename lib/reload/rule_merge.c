@@ -250,6 +250,7 @@ static void say(struct ls_rule *rule, struct ls_buf *out, const char *before, co
 static uint64_t made_hash(struct ls_rule *rule, int idx)
 {
     const struct ls_seen *seen = ls__walk_seen(&rule->walk, idx);
+    if (lua_isfunction(rule->L, idx)) return ls__hash_identity(rule->L, idx);
     return seen ? seen->hash : ls__hash_value(&rule->scratch, idx, NULL, 0);
 }
 
@@ -308,18 +309,25 @@ static LS_RAISES void pair(struct ls_rule *rule, int n, int c, struct ls_pair ma
         no_memory(L);
 }
 
-/* The function at `n` stands where the one at `c` stood. [-0, +0, m] */
-static LS_RAISES void succeed(struct ls_rule *rule, int c, int n)
+/* The function at `n` stands where the one at `c` stood.
+ * @param same  the text that gives it is as it was: inner variables may go on [-0, +0, m] */
+static LS_RAISES void succeed(struct ls_rule *rule, int c, int n, bool same)
 {
     lua_State *L = rule->L;
     if (lua_rawequal(L, c, n) || lua_iscfunction(L, c) || ls__has_key(L, rule->successor, c)) return;
     ls__raw_set(L, rule->successor, c, n);
-    lua_pushnil(L);
+    lua_pushboolean(L, same);
     ls__triples_add(L, rule->successions, c, n, lua_gettop(L));
     lua_pop(L, 1);
 }
 
 /* --- one place --- */
+
+/* Functions of C have no text: they are data. */
+static bool is_code(lua_State *L, int idx)
+{
+    return lua_isfunction(L, idx) && !lua_iscfunction(L, idx);
+}
 
 /* A value of the run has given way. [-0, +0, m] */
 static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, size_t parent, const struct spot *spot,
@@ -358,14 +366,15 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         if (same_giver) spot = (struct spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
     }
     int want = c, type = lua_type(L, n), present = lua_type(L, c);
+    bool code = is_code(L, n), code_before = is_code(L, c);
     bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
     bool mapped = false, table = !lua_rawequal(L, n, c) && ls__rule_made(rule, n);
     if (table) mapped = ls__rule_mapped(rule, n);
     int carrier = lua_gettop(L); /* only if mapped */
     if (lua_rawequal(L, n, c)) {
         /* nothing to decide */
-    } else if (type == LUA_TFUNCTION && present == LUA_TFUNCTION) {
-        succeed(rule, c, n);
+    } else if (code && code_before) {
+        succeed(rule, c, n, spot.edit != LS_EDIT_EDITED);
         want = n;
     } else if (mapped && lua_rawequal(L, carrier, c)) {
         /* as it was */
@@ -609,6 +618,27 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
     lua_settop(L, top);
 }
 
+/* Has the run changed the data at `c`, which stays? [-0, +0, m] */
+static LS_RAISES void note_kept(struct ls_rule *rule, int c, uint64_t made, const struct ls_place *place)
+{
+    rule->scratch.budget = LOOK;
+    bool changed = ls__hash_value(&rule->scratch, c, NULL, 0) != made;
+    rule->scratch.budget = 0;
+    lua_pushliteral(rule->L, "?");
+    if (changed) keep_value(rule, &(struct spot){.place = place}, lua_gettop(rule->L));
+    lua_pop(rule->L, 1);
+}
+
+/* Is something edited at the metatable of the new table at `n`? */
+static bool edits_metatable(struct ls_rule *rule, int n)
+{
+    for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b)) {
+        const struct ls_place *meta = ls_place_child(rule->places, b->place, &metatable_key);
+        if (meta && meta->within != LS_EDIT_NONE) return true;
+    }
+    return false;
+}
+
 /* [-0, +0, m] */
 static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
 {
@@ -624,33 +654,24 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b))
         within = stronger(within, b->place->within);
     if (own->returned) within = LS_EDIT_NONE;
-    bool edited = !own->frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
-    bool data = !seen->code && !seen->behaviour;
-    if (rule->given && !edited && data && !own->frozen) {
-        rule->scratch.budget = LOOK;
-        if (ls__hash_value(&rule->scratch, c, NULL, 0) != seen->hash) {
-            lua_pushliteral(L, "?");
-            keep_value(rule, &(struct spot){.place = own->place}, top + 3);
-        }
-        rule->scratch.budget = 0;
-        lua_settop(L, c);
-    }
-    if (rule->given && !edited && data && (!seen->nested || rule->walk.seen_count > PAIRED)) {
-        lua_settop(L, top);
-        return;
-    }
-    if (rule->given && !edited && data) rule->pairs[at].frozen = true; /* whoever refers to tables below gets ours */
-    merge_metatables(rule, n, c, at);
-    if (!rule->pairs[at].frozen && seen->sequence && !seen->code && (lua_rawlen(L, n) || lua_rawlen(L, c)) &&
-        is_list(L, c)) {
-        if (edited) {
-            lua_pushliteral(L, "?");
-            take_list(rule, n, c, rule->pairs[at].path, at, top + 3);
+    bool frozen = own->frozen, edited = !frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
+    bool list = !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) && is_list(L, c);
+    if (rule->given && !edited && !seen->code && (same || list || frozen)) {
+        if (!frozen) note_kept(rule, c, seen->hash, own->place);
+        if (!seen->behaviour && !edits_metatable(rule, n) && (!seen->nested || rule->walk.seen_count > PAIRED)) {
             lua_settop(L, top);
             return;
         }
-        rule->pairs[at].frozen = lua_rawlen(L, n) != 0;
+        rule->pairs[at].frozen = true; /* whoever refers to tables below gets ours, and their functions follow */
     }
+    merge_metatables(rule, n, c, at);
+    if (list && edited) {
+        lua_pushliteral(L, "?");
+        take_list(rule, n, c, rule->pairs[at].path, at, top + 3);
+        lua_settop(L, top);
+        return;
+    }
+    if (list) rule->pairs[at].frozen = true;
     for (lua_pushnil(L); lua_next(L, n); lua_settop(L, c + 1)) { /* key value */
         if (ls__rule_made(rule, c + 1)) {
             lua_pushinteger(L, (lua_Integer)at + 1);
@@ -703,6 +724,10 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
     lua_State *L = rule->L;
     int top = lua_gettop(L), c = top + 1, n = top + 2;
     ls__triples_push(L, rule->successions, index);
+    if (!lua_toboolean(L, top + 3)) {
+        lua_settop(L, top);
+        return;
+    }
     const struct ls_syntax_function *old = ls__rule_function(L, c, rule->before);
     const struct ls_syntax_function *new = old ? ls__rule_function(L, n, rule->now) : NULL;
     if (!new || old->hash != new->hash || !old->hash || old->upvalue_count != new->upvalue_count) {
@@ -717,7 +742,7 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
         lua_getupvalue(L, n, up);
         int was = n + 2, is = n + 3;
         if (lua_isfunction(L, is) && lua_isfunction(L, was)) {
-            succeed(rule, was, is);
+            succeed(rule, was, is, true);
         } else {
             bool tables =
                 lua_istable(L, is) && lua_istable(L, was) && !lua_rawequal(L, is, was) && !is_known(rule, was);
@@ -880,6 +905,19 @@ static bool is_redeclared(const struct ls_run *run, const char *name)
            (ls_names_has(&run->old[LS_PROTOTYPES], name) && ls_find_word(run->text, run->len, name, strlen(name)));
 }
 
+/* Globals that the text has lost stay (H53); their coming back is no edit. [-0, +0, m] */
+static LS_RAISES void remember_lost_globals(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    if (!rule->places) return;
+    lua_pushnil(L);
+    for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next)
+        if (place->before && !place->now)
+            ls__aside_put(rule, ls__path_root(LS_ROOT_GLOBAL, place->key.string.text, place->key.string.len), place,
+                          lua_gettop(L));
+    lua_pop(L, 1);
+}
+
 LS_RAISES void ls__rule_decide(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
@@ -895,7 +933,7 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
                                   .rest = spot.rest,
                                   .place = spot.place});
         else if (lua_isfunction(L, rule->value) && lua_isfunction(L, rule->old_value))
-            succeed(rule, rule->old_value, rule->value);
+            succeed(rule, rule->old_value, rule->value, spot.edit != LS_EDIT_EDITED);
     } else if (lua_istable(L, rule->value)) {
         decide_lost(rule, rule->value);
     }
@@ -908,6 +946,7 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
         decide_variable(rule, var);
     decide_lost_variables(rule);
+    remember_lost_globals(rule);
     lua_Integer deferred = 0, successions = 0;
     do {
         while (rule->pairs_done < rule->pair_count)
