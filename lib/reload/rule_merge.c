@@ -385,9 +385,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         want = mapped ? carrier : n;
         COUNT(rule, taken);
         lose_value(rule, c, path, parent, &spot, key);
-    } else if (lua_isnil(L, c)
-                   ? !had || type == LUA_TFUNCTION
-                   : (type == LUA_TFUNCTION || present == LUA_TFUNCTION) && is_given(rule, c, path, parent)) {
+    } else if (lua_isnil(L, c) ? !had || code : (code || code_before) && is_given(rule, c, path, parent)) {
         want = mapped ? carrier : n; /* new in the file, or a function of the file before stands there */
     } else if (rule->run->again && !table && present != LUA_TTABLE && is_given(rule, c, path, parent)) {
         want = n; /* made of what another module gives now; nothing of the run is lost */

@@ -191,9 +191,9 @@ static void give(struct ls_places *places, struct ls__node *node, struct ls__giv
     ls__node_give(places, node, &giver);
     struct ls__side *side = &node->side[places->now];
     bool exact = false;
-    struct ls__node *other =
-        expr && side->count == 1 && ls__is_chain(expr) ? node_of(places, expr, true, &exact) : NULL;
-    side->alias = other != node && exact ? other : NULL;
+    struct ls__node *other = expr && ls__is_chain(expr) ? node_of(places, expr, true, &exact) : NULL;
+    if (other == node || !exact) other = NULL;
+    side->alias = side->count == 1 || side->alias == other ? other : NULL; /* all givers name the same place */
     if (expr) give_made(places, giver);
 }
 
