@@ -365,7 +365,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         }
         if (same_giver) spot = (struct spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
     }
-    int want = c, type = lua_type(L, n), present = lua_type(L, c);
+    int want = c, present = lua_type(L, c);
     bool code = is_code(L, n), code_before = is_code(L, c);
     bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
     bool mapped = false, table = !lua_rawequal(L, n, c) && ls__rule_made(rule, n);
