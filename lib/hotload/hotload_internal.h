@@ -75,6 +75,13 @@ struct ls__hop {
     enum ls__level level;
 };
 
+/* A key under which sessions have loaded what a path led to when they did. */
+struct ls__known_as {
+    char *key; /* owned */
+    unsigned uses;
+    bool left; /* a burst has told them what to know it as instead */
+};
+
 struct ls__route {
     char *path; /* owned: the request path */
     unsigned refs;
@@ -89,7 +96,9 @@ struct ls__route {
     char *key;              /* owned: tracking key of a target that is a file; NULL */
     struct ls__tree *tree;  /* in which this path is a symlink (H14); NULL = it is none */
     char *burst_key;        /* owned: the key under which sessions know what this path leads to (H17); NULL */
-    bool renamed;           /* the burst that is being gathered tells them `key` */
+    struct ls__known_as *known_as; /* owned: beside that, for a session may have looked before or after a change */
+    size_t known_count, known_cap;
+    bool renamed; /* the burst that is being gathered tells them `key` */
 };
 
 /* What the last walk of a tree has found. */

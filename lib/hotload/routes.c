@@ -271,5 +271,8 @@ void ls__route_unref(struct ls_hotload *h, struct ls__route *route)
     ls_free(route->real);
     ls_free(route->key);
     ls_free(route->burst_key);
+    for (size_t i = 0; i < route->known_count; i++)
+        ls_free(route->known_as[i].key);
+    ls_free(route->known_as);
     ls_free(route);
 }

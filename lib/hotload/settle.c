@@ -295,15 +295,16 @@ static bool is_wanted(const struct gather *gather, const char *path)
     return route && route->wanted;
 }
 
-static void add_lua(struct gather *gather, const char *key, const char *old_key, const char *path, bool gone)
+/* @return is it in the burst? */
+static bool add_lua(struct gather *gather, const char *key, const char *old_key, const char *path, bool gone)
 {
     const struct found *found = gone ? NULL : read_path(gather, path);
-    if (!gone && !found) return;
-    bool repeated = seen(gather, key, old_key, path);
+    if (!gone && !found) return false;
+    bool repeated = seen(gather, key, gone ? "gone" : old_key, gone ? "" : path);
     if (!old_key && is_wanted(gather, path) && !seen(gather, key, "wanted", path)) repeated = false;
-    if (repeated) return;
+    if (repeated) return true;
     if (gone) ls_log(1, "Hot reload: %s was deleted; its code stays as it is.", key);
-    ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
+    return ls__burst_add_lua(gather->burst, key, old_key, path, found ? found->text : NULL);
 }
 
 static void add_view(struct gather *gather, const char *path)
@@ -328,8 +329,14 @@ static void add_route(struct gather *gather, struct ls__route *route)
         return;
     }
     bool moved = route->uses && route->burst_key && strcmp(route->burst_key, route->key) != 0;
-    add_lua(gather, route->key, moved ? route->burst_key : NULL, route->path, false);
-    route->renamed |= route->uses && (moved || !route->burst_key);
+    bool told = add_lua(gather, route->key, moved ? route->burst_key : NULL, route->path, false);
+    for (size_t i = 0; i < route->known_count; i++) {
+        const char *known = route->known_as[i].left ? route->key : route->known_as[i].key;
+        if (strcmp(known, route->key) == 0 || (moved && strcmp(known, route->burst_key) == 0)) continue;
+        moved = true;
+        told = told && add_lua(gather, route->key, known, route->path, false);
+    }
+    route->renamed |= told && route->uses && (moved || !route->burst_key);
 }
 
 /* What is pending has a path; everything that is asked for through it is in the burst. */
@@ -378,6 +385,13 @@ static void drop_repeats(struct gather *gather)
 {
     struct ls_burst *burst = gather->burst;
     for (size_t i = 0; i < burst->file_count; i++) {
+        /* only one way to that file has gone */
+        for (size_t j = 0; burst->files[i].text && j < burst->file_count; j++)
+            if (!burst->files[j].text && strcmp(burst->files[j].key, burst->files[i].key) == 0) {
+                ls__burst_remove(burst, j);
+                if (j < i) i--;
+                break;
+            }
         for (size_t j = 0; burst->files[i].old_key && j < burst->file_count; j++) {
             if (burst->files[j].old_key || strcmp(burst->files[j].key, burst->files[i].key) ||
                 target_changed(gather, burst->files[j].path) || is_wanted(gather, burst->files[j].path))
@@ -404,6 +418,8 @@ static void commit(struct gather *gather)
         struct ls__route *route = ls_map_value(e);
         char *key = route->renamed ? ls_strdup(route->key) : NULL;
         if (!key) continue;
+        for (size_t i = 0; i < route->known_count; i++)
+            route->known_as[i].left = strcmp(route->known_as[i].key, key) != 0;
         ls_free(route->burst_key);
         route->burst_key = key;
     }

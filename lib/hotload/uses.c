@@ -14,10 +14,43 @@ struct use {
     bool wanted;
 };
 
-static void free_use(struct ls_hotload *h, struct use *use)
+static bool same_key(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static struct ls__known_as *known_as(const struct ls__route *route, const char *key)
+{
+    for (size_t i = 0; i < route->known_count; i++)
+        if (strcmp(route->known_as[i].key, key) == 0) return &route->known_as[i];
+    return NULL;
+}
+
+/* The same, made when there is none. NULL without memory. */
+static struct ls__known_as *know_as(struct ls__route *route, const char *key)
+{
+    struct ls__known_as *known = known_as(route, key);
+    char *copy = known ? NULL : ls_strdup(key);
+    if (copy && LS_PUSH(route->known_as, route->known_count, route->known_cap, ((struct ls__known_as){.key = copy})))
+        return &route->known_as[route->known_count - 1];
+    ls_free(copy);
+    return known;
+}
+
+static void unknow(struct ls__route *route, const char *key)
+{
+    struct ls__known_as *known = known_as(route, key);
+    if (!known || --known->uses) return;
+    ls_free(known->key);
+    *known = route->known_as[--route->known_count];
+}
+
+/* `key`: that of its session's table. */
+static void free_use(struct ls_hotload *h, const char *key, struct use *use)
 {
     if (!use) return;
     for (size_t i = 0; i < use->count; i++) {
+        if (!use->wanted) unknow(use->routes[i], key);
         use->routes[i]->uses--;
         use->routes[i]->wanted -= use->wanted;
         ls__route_unref(h, use->routes[i]);
@@ -36,15 +69,27 @@ static struct ls_map *keys_of(struct ls_hotload *h, int64_t session, bool make)
     return NULL;
 }
 
-static bool same_key(const char *a, const char *b)
+static void drop_use(struct ls_hotload *h, struct ls_map *keys, const char *key, size_t len)
 {
-    return a && b && strcmp(a, b) == 0;
+    free_use(h, key, keys ? ls_map_get(keys, key, len) : NULL);
+    if (keys) ls_map_take(keys, key, len);
+}
+
+/* The session has loaded it by this path, which may have been re-pointed before or after that. */
+static void heed_key(struct ls_hotload *h, struct ls__route *route, const char *key)
+{
+    struct ls__known_as *known = know_as(route, key);
+    if (known) known->left = false;
+    if (route->real && !same_key(route->key, key)) ls__pend_unasked(h, route->path);
 }
 
 static void add_path(struct ls_hotload *h, struct use *use, const char *key, const char *path)
 {
     for (size_t i = 0; i < use->count; i++)
-        if (strcmp(use->routes[i]->path, path) == 0) return;
+        if (strcmp(use->routes[i]->path, path) == 0) {
+            if (!use->wanted) heed_key(h, use->routes[i], key);
+            return;
+        }
     if (!LS_RESERVE(use->routes, use->count + 1, use->cap)) return;
     const struct ls__dir *content = NULL;
     char *dir = ls_path_dir(path);
@@ -59,12 +104,14 @@ static void add_path(struct ls_hotload *h, struct use *use, const char *key, con
     /* known by how it looked, so that a rescan can tell what has changed */
     if (route->real && !route->is_dir && !ls_map_get(h->known, route->real, strlen(route->real)))
         ls__know(h, route->real, &route->stamp);
-    const char *known_as = use->wanted ? route->key : key;
-    if (!route->burst_key && known_as) route->burst_key = ls_strdup(known_as);
-    /* It may have changed between its being read and its directory being watched, or its link re-pointed: the session
-     * compares the texts. */
-    if (route->real && (!watched || (!use->wanted && !same_key(route->key, route->burst_key))))
-        ls__pend_unasked(h, route->path);
+    const char *as = use->wanted ? route->key : key;
+    if (!route->burst_key && as) route->burst_key = ls_strdup(as);
+    /* It may have changed between its being read and its directory being watched: the session compares the texts. */
+    if (route->real && !watched) ls__pend_unasked(h, route->path);
+    if (use->wanted) return;
+    heed_key(h, route, key);
+    struct ls__known_as *known = known_as(route, key);
+    if (known) known->uses++;
 }
 
 void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, char *const *paths, size_t count,
@@ -89,13 +136,13 @@ void ls__uses_loaded(struct ls_hotload *h, int64_t session, const char *key, cha
     }
     for (size_t i = 0; use && i < count; i++)
         add_path(h, use, key, paths[i]);
-    free_use(h, stale);
+    free_use(h, key, stale);
 }
 
 void ls__uses_unloaded(struct ls_hotload *h, int64_t session, const char *key)
 {
     struct ls_map *keys = keys_of(h, session, false);
-    if (keys) free_use(h, ls_map_take(keys, key, strlen(key)));
+    drop_use(h, keys, key, strlen(key));
 }
 
 void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
@@ -115,7 +162,7 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
         next = ls_map_next(item);
         const char *key = ls_map_key(item, &len);
         char *here = ls_path_dir(key);
-        if (here && strcmp(here, name) == 0) free_use(h, ls_map_take(keys, key, len));
+        if (here && strcmp(here, name) == 0) drop_use(h, keys, key, len);
         ls_free(here);
     }
     ls_free(name);
@@ -124,7 +171,7 @@ void ls__uses_directory(struct ls_hotload *h, int64_t session, const char *dir)
 static void free_keys(struct ls_hotload *h, struct ls_map *keys)
 {
     for (struct ls_map_item *item = keys ? ls_map_first(keys) : NULL; item; item = ls_map_next(item))
-        free_use(h, ls_map_value(item));
+        free_use(h, ls_map_key(item, NULL), ls_map_value(item));
     ls_map_free(keys, NULL);
 }
 

@@ -9,8 +9,7 @@
  *   overflow the kernel's queue overflows in each batch
  *   stopped  the process is stopped while the steps are taken
  * LSESS_TREE_STEPS (10000) and LSESS_TREE_SEED (1) say how many and which; LSESS_TREE_ONLY=poll/disk runs one of them;
- * LSESS_TREE_TRACE=1 tells each step. With LSESS_TREE_MOUNTS=1 some steps mount, where that is allowed; a folder bound
- * to a second place has two real paths, of which the hot loader knows one at a time, and some of these runs fail.
+ * LSESS_TREE_TRACE=1 tells each step. Some steps mount, where that is allowed.
  * The choices are those of the seed, what threads see in between is the machine's. */
 #include <dirent.h>
 #include <errno.h>
@@ -270,7 +269,7 @@ static void step_rename(void)
 
 static void step_exchange(void)
 {
-    const char *one = pick(0), *other = pick(0);
+    const char *one = below(12) ? pick(0) : run.place, *other = pick(0);
     if (!one || !other || strcmp(one, other) == 0) return;
     note("exchange %s %s: %d\n", one, other,
          syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0);
@@ -324,7 +323,7 @@ static void step_mount(void)
             *slot = 0;
             return;
         }
-        bool bind = below(2);
+        bool bind = getenv("LSESS_TREE_BINDS") && below(2);
         bool ok = mount(bind ? from : "none", path, bind ? NULL : "tmpfs", bind ? MS_BIND : 0, NULL) == 0;
         note("mount %s %s: %d\n", bind ? from : "tmpfs", path, ok);
         if (ok) strcpy(slot, path);
@@ -339,6 +338,13 @@ static void step_plant(void)
                                          "r1/apps/x",   "r1/viewdefs",   "r2",       "r2/lua",   "r2/lua/a",
                                          "r2/viewdefs", "r1/viewdefs/a", "far",      "far/a"};
     char path[512];
+    struct stat info;
+    /* an exchange may have left a link to itself, or folders no site can lead to */
+    for (const char *const *top = (const char *const[]){"r1", "r2", NULL}; *top; top++) {
+        snprintf(path, sizeof path, "%s/%s", run.base, *top);
+        if (lstat(path, &info) == 0 && !S_ISDIR(info.st_mode)) (void)unlink(path);
+    }
+    if (stat(run.place, &info) || !S_ISDIR(info.st_mode)) (void)unlink(run.place);
     (void)(symlink("r1", run.place) == 0);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         snprintf(path, sizeof path, "%s/%s", run.base, places[i]);
@@ -357,12 +363,13 @@ static void take_step(void)
     };
     entry_count = 0;
     list(run.base, 0);
+    struct stat info;
     size_t files = 0;
     for (size_t i = 0; i < entry_count; i++)
         files += types[i] == S_IFREG;
     if (entry_count > MOST_ENTRIES || below(60) == 0)
         step_clear();
-    else if (files < ENOUGH && below(3) == 0)
+    else if ((files < ENOUGH || stat(run.place, &info)) && below(3) == 0)
         step_plant();
     else if (below(60) == 0)
         step_root();
@@ -621,7 +628,7 @@ static void run_way(enum way way, const char *disk, const char *folder, int step
         if (mkdir(run.base, 0755)) wrong("%s: %s", run.base, strerror(errno));
     }
     snprintf(run.place, sizeof run.place, "%s/site", run.base);
-    run.may_mount = getenv("LSESS_TREE_MOUNTS") && may_mount();
+    run.may_mount = may_mount();
     step_plant();
     ls_log_open(&(struct ls_log_config){.verbosity = 0,
                                         .file = getenv("LSESS_TREE_LOG") ? getenv("LSESS_TREE_LOG") : "/dev/null"},
