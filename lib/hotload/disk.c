@@ -42,6 +42,7 @@ void ls__stamp_of(struct ls__stamp *stamp, const struct stat *info)
                                 .size = info->st_size,
                                 .mtime = info->st_mtim,
                                 .type = info->st_mode & S_IFMT,
+                                .may = info->st_mode & ~(mode_t)S_IFMT,
                                 .young = is_young(&info->st_mtim),
                                 .links = info->st_nlink};
 }

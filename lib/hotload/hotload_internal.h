@@ -41,6 +41,7 @@ struct ls__stamp {
     off_t size;
     struct timespec mtime;
     mode_t type; /* S_IFMT bits */
+    mode_t may;  /* permissions: not part of the comparison */
     /* of a link in a polled directory: hash of what it says; of a text that is `young`: of it; else, or if it cannot be
      * read, 0 */
     uint64_t hash;

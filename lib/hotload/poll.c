@@ -46,6 +46,8 @@ static void compare(struct ls_hotload *h, struct ls__dir *dir, const struct ls_m
             tell(h, dir, IN_MOVED_TO, name, new);
         } else if (!S_ISDIR(new->type) && !ls__stamp_equal(old, new)) /* nobody writes to a link: it is another one */
             tell(h, dir, S_ISLNK(new->type) ? IN_MOVED_TO : IN_CLOSE_WRITE, name, new);
+        else if (old->may != new->may)
+            tell(h, dir, IN_ATTRIB, name, new);
     }
 }
 

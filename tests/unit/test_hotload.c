@@ -421,9 +421,10 @@ static void test_unreadable(void **state) /* H32: reported once; taken up when i
     expect("lua/big.lua=x");
 }
 
-static void test_unreadable_permission(void **state) /* H32, section 14: made unreadable, changed, then readable */
+/* H32, section 14: made unreadable, changed, then readable */
+static void made_readable(int64_t poll_ms)
 {
-    (void)state;
+    site.poll_ms = poll_ms;
     if (geteuid() == 0) {
         print_message("[  NOTE  ] permission of files: skipped, root may read everything\n");
         skip();
@@ -437,6 +438,18 @@ static void test_unreadable_permission(void **state) /* H32, section 14: made un
     assert_true(logged("cannot be read"));
     chmod(at("lua/a.lua"), 0644);
     expect("lua/a.lua=2");
+}
+
+static void test_unreadable_permission(void **state)
+{
+    (void)state;
+    made_readable(0);
+}
+
+static void test_unreadable_permission_polled(void **state)
+{
+    (void)state;
+    made_readable(600000);
 }
 
 static void test_views(void **state) /* H73, H74, H77, H79: request paths, new, deleted and returning */
@@ -584,6 +597,7 @@ int main(void)
         T(test_attributes),
         T(test_unreadable),
         T(test_unreadable_permission),
+        T(test_unreadable_permission_polled),
         T(test_views),
         T(test_view_moved),
         T(test_git_lock),

@@ -217,6 +217,39 @@ static void test_two_paths_repointed(void **state) /* H17: each path that moves 
     assert_string_equal(site.bursts[0]->files[1].path, at("lua/y.lua"));
 }
 
+/* H17: one session has looked before its link was re-pointed, another after, and then it goes back */
+static void test_loaded_while_repointed(void **state)
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    put("apps/two.lua", "two");
+    linked("../apps/one.lua", "lua/x.lua");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    settle();
+    loaded(2, "apps/two.lua", "lua/x.lua");
+    expect("apps/two.lua>apps/one.lua=one");
+    loaded(2, "apps/two.lua", "lua/x.lua"); /* it was late, and says so again */
+    expect("apps/two.lua>apps/one.lua=one");
+    ls_hotload_unloaded(site.hotload, 2, "apps/two.lua");
+    put("apps/one.lua", "one!");
+    expect("apps/one.lua=one!");
+}
+
+/* H16, section 14: a file changes while one of two ways to it goes */
+static void test_changed_as_a_way_goes(void **state)
+{
+    (void)state;
+    put("apps/one.lua", "one");
+    linked("../apps/one.lua", "lua/x.lua");
+    start();
+    loaded(1, "apps/one.lua", "lua/x.lua");
+    settle();
+    gone("lua/x.lua");
+    put("apps/one.lua", "one!");
+    expect("apps/one.lua=one!");
+}
+
 static void test_link_and_file_swap(void **state) /* section 14: link replaced by a plain file, and the reverse */
 {
     (void)state;
@@ -514,6 +547,8 @@ int main(void)
         T(test_repointed),
         T(test_repointed_directory),
         T(test_two_paths_repointed),
+        T(test_loaded_while_repointed),
+        T(test_changed_as_a_way_goes),
         T(test_link_and_file_swap),
         T(test_dangling),
         T(test_outside_root),
