@@ -92,11 +92,11 @@ struct ls__route {
     size_t hop_count;
     char *real; /* owned: final target; NULL = leads nowhere (H18) */
     bool is_dir;
-    bool refused;           /* it leads outside of `within`, and so nowhere */
-    struct ls__stamp stamp; /* of the target, as last resolved */
-    char *key;              /* owned: tracking key of a target that is a file; NULL */
-    struct ls__tree *tree;  /* in which this path is a symlink (H14); NULL = it is none */
-    char *burst_key;        /* owned: the key under which sessions know what this path leads to (H17); NULL */
+    bool refused;                  /* it leads outside of `within`, and so nowhere */
+    struct ls__stamp stamp;        /* of the target, as last resolved */
+    char *key;                     /* owned: tracking key of a target that is a file; NULL */
+    struct ls__tree *tree;         /* in which this path is a symlink (H14); NULL = it is none */
+    char *burst_key;               /* owned: the key under which sessions know what this path leads to (H17); NULL */
     struct ls__known_as *known_as; /* owned: beside that, for a session may have looked before or after a change */
     size_t known_count, known_cap;
     bool renamed; /* the burst that is being gathered tells them `key` */
