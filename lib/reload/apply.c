@@ -283,6 +283,7 @@ static LS_RAISES int l_apply(lua_State *L)
     }
     /* Last, because a raise after it would leave a record of what has been rolled back. */
     if (session->vm.config.hot) record_execution(rule, L, NEXT);
+    ls__rule_follow_records(rule);
     lua_settop(L, VALUE);
     return 1;
 }

@@ -280,6 +280,7 @@ void ls__rule_release(struct ls_rule *rule)
     ls_idmap_free(rule->joins, NULL);
     ls_idmap_free(rule->looked, NULL);
     ls_idmap_free(rule->visited, NULL);
+    ls_idmap_free(rule->followed, NULL);
     ls_free(rule->ids);
     ls_free(rule->old);
     ls_free(rule->pairs);

@@ -97,6 +97,7 @@ struct ls_rule {
     struct ls_binding *bindings;
     size_t binding_count, binding_cap;
     struct ls_idmap *looked, *visited; /* addresses of tables, see rule_follow.c */
+    struct ls_idmap *followed; /* hash of a function whose copies elsewhere followed → that of its successor */
     struct ls_idmap *joins; /* identity of a new inner variable → 1 + place in `joined` << 8 | index of the upvalue */
     const void **above;     /* scratch: addresses */
     size_t above_cap;
@@ -152,6 +153,10 @@ bool ls__rule_mapped(struct ls_rule *rule, int idx);
 
 /** Step 5, without variables. [-0, +0, m] */
 LS_RAISES void ls__rule_follow(struct ls_rule *rule);
+
+/** Other files have given the successors of copies that followed: put them into these files' records. To be called
+ * when nothing can raise any more. */
+void ls__rule_follow_records(struct ls_rule *rule);
 
 /* --- escape.c --- */
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/array.h"
 #include "model/prototype.h"
 #include "model/snapshot.h"
@@ -139,6 +140,60 @@ static LS_RAISES void visit_ref(struct elsewhere *walk, int ref)
     lua_pop(L, 1);
 }
 
+/* The successor at `to` is to stand where the copy at `copy` stands. [-0, +0, m] */
+static LS_RAISES void follow_copy(struct ls_rule *rule, int container, int key, int copy, int to)
+{
+    lua_State *L = rule->L;
+    int64_t was = (int64_t)ls__hash_identity(L, copy);
+    ls__rule_put(rule, container, key, to);
+    if (!ls_idmap_put(rule->followed, was, (void *)(uintptr_t)ls__hash_identity(L, to), NULL))
+        luaL_error(L, "out of memory while reloading");
+}
+
+/* What another file has left; NULL = nothing, or it is this one. [-0, +0, -] */
+static struct ls_record *record_of(const struct ls_rule *rule, const struct ls_module *module)
+{
+    lua_State *L = rule->L;
+    if (strcmp(module->key, rule->run->key) == 0) return NULL;
+    ls__ref_push(rule->run->session, L, module->record);
+    struct ls_record *record = lua_touserdata(L, -1); /* the reference holds it */
+    lua_pop(L, 1);
+    return record;
+}
+
+/* Has another file given the global whose name is at `key`? [-0, +0, -] */
+static bool is_global_elsewhere(const struct ls_rule *rule, int key)
+{
+    const struct ls_model *model = rule->run->session->model;
+    size_t len;
+    const char *name = lua_type(rule->L, key) == LUA_TSTRING ? lua_tolstring(rule->L, key, &len) : NULL;
+    if (!name) return false;
+    uint64_t path = ls__path_root(LS_ROOT_GLOBAL, name, len);
+    for (size_t i = 0; i < model->module_count; i++) {
+        const struct ls_record *record = record_of(rule, model->modules[i]);
+        if (record && ls__record_find(record->given, path, NULL)) return true;
+    }
+    return false;
+}
+
+/* Globals of the other files; what else is in _G is the run's. [-0, +0, m] */
+static LS_RAISES void follow_globals(struct elsewhere *walk)
+{
+    struct ls_rule *rule = walk->rule;
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), key = top + 2, value = top + 3;
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, key)) {
+        bool copy = lua_isfunction(L, value) && ls__raw_get(L, rule->successor, value) != LUA_TNIL;
+        if ((!copy && !lua_istable(L, value)) || !is_global_elsewhere(rule, key)) continue;
+        if (copy)
+            follow_copy(rule, top + 1, key, value, value + 1);
+        else
+            visit(walk, value);
+    }
+    lua_settop(L, top);
+}
+
 /* Variables of the main blocks of the other files. [-0, +0, m] */
 static LS_RAISES void follow_holders(struct elsewhere *walk)
 {
@@ -156,7 +211,7 @@ static LS_RAISES void follow_holders(struct elsewhere *walk)
             if (!lua_getupvalue(L, f, (int)lua_tointeger(L, f + 1))) continue;
             visit(walk, f + 2);
             if (!own && lua_isfunction(L, f + 2) && ls__raw_get(L, rule->successor, f + 2) != LUA_TNIL)
-                ls__rule_put(rule, f, f + 1, f + 3);
+                follow_copy(rule, f, f + 1, f + 2, f + 3);
         }
     }
     lua_settop(L, top);
@@ -179,8 +234,7 @@ static LS_RAISES void follow_elsewhere(struct ls_rule *rule)
             luaL_error(L, "out of memory while reloading");
     }
     lua_settop(L, top + 1);
-    lua_pushglobaltable(L);
-    visit(&walk, top + 2);
+    follow_globals(&walk);
     const int refs[] = {model->ref_loaded, model->ref_app, model->ref_presenters, model->ref_wrappers};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
         visit_ref(&walk, refs[i]);
@@ -202,7 +256,7 @@ static LS_RAISES void follow_elsewhere(struct ls_rule *rule)
             if (type == LUA_TTABLE)
                 visit(&walk, value);
             else if (type == LUA_TFUNCTION && ls__raw_get(L, rule->successor, value) != LUA_TNIL)
-                ls__rule_put(rule, table, key, value + 1);
+                follow_copy(rule, table, key, value, value + 1);
         }
     }
     lua_settop(L, top);
@@ -214,7 +268,7 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule)
     struct ls_session *session = rule->run->session;
     const struct ls_module *module = ls__module_find(session, rule->run->key);
     int top = lua_gettop(L);
-    if (!(rule->looked = ls_idmap_new()) || !(rule->visited = ls_idmap_new()))
+    if (!(rule->looked = ls_idmap_new()) || !(rule->visited = ls_idmap_new()) || !(rule->followed = ls_idmap_new()))
         luaL_error(L, "out of memory while reloading");
     join_inner(rule);
     if (rule->pair_count) {
@@ -233,4 +287,26 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule)
     rule->run->taken_over = ls__rule_mapped(rule, top + 1);
     if (rule->run->taken_over) lua_replace(L, rule->value);
     lua_settop(L, top);
+}
+
+void ls__rule_follow_records(struct ls_rule *rule)
+{
+    const struct ls_model *model = rule->run->session->model;
+    if (!rule->followed || ls_idmap_count(rule->followed) == 0) return;
+    for (size_t i = 0; i < model->module_count; i++) {
+        struct ls_record *record = record_of(rule, model->modules[i]);
+        size_t len = record ? ls_bytes_len(record->given) : 0, changed = 0;
+        uint64_t *words = len ? ls_malloc(len) : NULL; /* pairs of path and hash; without memory it stays as it is */
+        if (!words) continue;
+        memcpy(words, ls_bytes_data(record->given), len);
+        for (size_t at = 1; at < len / sizeof *words; at += 2) {
+            uint64_t now = (uintptr_t)ls_idmap_get(rule->followed, (int64_t)words[at]);
+            if (now && ++changed) words[at] = now;
+        }
+        struct ls_bytes *given = changed ? ls_bytes_new(words, len) : NULL;
+        ls_free(words);
+        if (!given) continue;
+        ls_bytes_unref(record->given);
+        record->given = given;
+    }
 }

@@ -502,7 +502,8 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
     int top = lua_gettop(L);
     lua_Integer len = (lua_Integer)lua_rawlen(L, n), old = (lua_Integer)lua_rawlen(L, c);
     COUNT(rule, taken);
-    if (!is_given(rule, c, path, rule->pairs[pair].parent)) {
+    bool same = ls__hash_value(&rule->scratch, c, NULL, 0) == made_hash(rule, n);
+    if (!same && !is_given(rule, c, path, rule->pairs[pair].parent)) {
         char before[64];
         unsigned lost = run_time_elements(rule, c, path, pair);
         snprintf(before, sizeof before, "%u run-time row%s of ", lost, lost == 1 ? "" : "s");

@@ -194,9 +194,7 @@ function Rule:gave(path, C, S, N)
   if giver and giver.noise then self.vague = true end
   local before = self:old_giver(path)
   if before and before.noise then self.vague = true end
-  if is_data(C) and not same(C, S, {}) then
-    if not same(C, N, {}) then self.gave_way = path elseif text.without("equal") then self.vague = true end
-  end
+  if is_data(C) and not same(C, S, {}) and not same(C, N, {}) then self.gave_way = path end
 end
 
 -- What its inner variables hold goes on.

@@ -4,13 +4,11 @@ local text = {}
 
 -- What stories leave out, since the rule does otherwise for the time being. TORTURE_WITHOUT= (nothing) leaves out nothing.
 --   space    `N = N or {}` and then `N.x = …`: what the run has in N gives way to a file that was not edited
---   globals  a global, or a field of a prototype, that an execution assigns as it stood is not known to the next one; copies of functions in globals do not follow
+--   globals  a global, or a field of a prototype, that an execution assigns as it stood is not known to the next one
 --   proto    the same
 --   back     what was set aside comes back with the file's values where the run had others
---   copies   a field that holds a function of another file stays when its line goes, if that file has been saved
---   equal    a list that the run has made what the edit says too is said to have given way
 --   module   `M.__index = M` stays when its line goes
-local left_out = os.getenv("TORTURE_WITHOUT") or "space globals proto back copies equal module"
+local left_out = os.getenv("TORTURE_WITHOUT") or "space globals proto back module"
 function text.without(what) return (" " .. left_out .. " "):find(" " .. what .. " ", 1, true) ~= nil end
 
 --- Random numbers of a seed; the same on every machine.

@@ -131,8 +131,7 @@ end
 
 function steps.rename(story, step)
   local item = story:find(step.file, step.id)
-  if item and not item.no_rename and item.kind ~= "plugin" and not copied(story, step.file, item) and item.shape ~= "once" and item.shape ~= "keep" and
-    not (item.shape == "copy" and text.without("copies")) then
+  if item and not item.no_rename and item.kind ~= "plugin" and not copied(story, step.file, item) and item.shape ~= "once" and item.shape ~= "keep" then
     item.name = "v" .. step.to
   end
 end
@@ -143,7 +142,6 @@ function steps.remove(story, step)
   if not item or item.no_remove or needed(file, step.id) or copied(story, step.file, item) then return end
   -- What is new each time is never what it was, so nothing says whether the run has changed it.
   if item.E and item.E.noise and item.where ~= "L" then return end
-  if item.shape == "copy" and text.without("copies") then return end
   table.remove(file.items, i)
   file.gone[step.id] = { item = item, at = i, saved = file.saved }
 end
