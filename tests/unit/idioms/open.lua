@@ -4,7 +4,6 @@ return {
   -- The first text comes back. What the run had under the name that was lost must be there again: it was set aside, or
   -- stayed because the run had changed it; the same giver as before is no edit (R18).
   -- A global that is lost stays (H53), but its coming back counts as an edit.
-  { "H49 H53 a global singleton, nothing returned (lua/03)", "rename", "removed" },
   { "H49 one table under two names", "removed" },
   -- No function but that of the coroutine, which went on, has the variable in between.
   { "H49 H56 a coroutine that goes on", "removed" },
@@ -20,37 +19,29 @@ return {
   { "H49 one table under two names", "rename" },
   -- An unedited list with a class's metatable, or of such objects, that the run has filled is not counted as kept; the
   -- class's name in the second argument of setmetatable edits the instance.
-  { "H49 an instance of a class of this file made by a function (lua/03)", "unrelated", "the class's name" },
+  { "H49 an instance of a class of this file made by a function (lua/03)", "the class's name" },
   -- A field more that a maker gives reaches the changed object, not the unchanged one.
-  { "H49 objects made at load", "what the maker gives" },
   -- As above: kept.
-  { "H49 a list of objects made at load", "unrelated" },
   -- The loop's header names the table that is edited.
   { "H49 mixins in the same file", "value" },
   -- M = { base = base }: no function refers to the local, whose fields are edited.
-  { "H49 prototypes by cloning", "value" },
   -- As above: the name.
   { "H49 a singleton with or", "rename" },
   -- What gave way is called "?".
   { "H49 a chain of methods", "value" },
   -- An edited argument of the call that makes a closure has no effect: the closure is joined with the old variables.
-  { "H49 a counter in a closure", "an argument that the closure holds" },
-  { "H49 closures over varargs", "value" },
   -- A function of C has no text: what gives it is unedited, and it begins again.
-  { "H49 an iterator made by coroutine.wrap", "unrelated" },
   -- The value is edited, and nothing is taken.
-  { "H48 H49 a module that puts itself into package.loaded, returned too (lua/03)", "value", "rename", "removed" },
   -- host.plugins[plugin.name] = plugin: the other module gets the new table.
   { "H49 plugins that register themselves",
     "unrelated", "value", "rename", "removed", "an unrelated line, then the host runs it" },
   -- setmetatable(_G, { __index = fallback }) keeps the new fallback.
   { "H49 a metatable on the table of globals", "unrelated", "value", "removed" },
   -- The loop's header names the table that is edited.
-  { "H49 settings filled up from defaults by a loop", "value", "rename", "the default of what the run has set" },
+  { "H49 settings filled up from defaults by a loop", "value", "the default of what the run has set" },
   -- Calls of a local function that puts its arguments into a table are not seen as edited.
-  { "H49 entries put in by calls at the top", "value", "removed", "one more call" },
+  { "H49 entries put in by calls at the top", "value", "removed" },
   -- [M.RED] = "red": the new key is not added.
-  { "H49 constants as fields", "value" },
   -- The loop fills a local that the module's table holds.
   { "H49 many entries, flat, in a field, two down (lua/01)", "the loop" },
   -- A declared field that the run has let alone gives way.
