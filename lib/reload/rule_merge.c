@@ -462,12 +462,23 @@ static bool is_list(lua_State *L, int table)
     return keys == len;
 }
 
-/* How many elements of the list at `c` the file had not given? Hashes of elements are recorded unless there were too
- * many. [-0, +0, m] */
+/* Is the present value at `idx` the table that the file gave at that path, and that stands elsewhere too and is dealt
+ * with there? It may have taken an edit there already. [-0, +0, -] */
+static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path)
+{
+    size_t at =
+        lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, address(rule->L, idx)) : 0;
+    return at && rule->pairs[at - 1].path == ls__record_canon(rule->given, path);
+}
+
+/* How many elements of the list at `c`, which is not what the file gave, had it not given? Hashes of elements are
+ * recorded unless there were too many. 0 = the list only holds tables that have taken edits elsewhere. [-0, +0, m] */
 static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_t path, size_t pair)
 {
     lua_State *L = rule->L;
     unsigned found = 0;
+    lua_Integer recorded_count = 0;
+    bool shared = false;
     int top = lua_gettop(L);
     lua_newtable(L); /* hash → how often the file gave it */
     for (lua_Integer i = 1;; i++) {
@@ -476,6 +487,7 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
         bool recorded = ls__record_find(rule->given, ls__path_child(L, path, top + 2), &hash);
         lua_settop(L, top + 1);
         if (!recorded) break;
+        recorded_count = i;
         lua_Integer times = lua_rawgeti(L, top + 1, (lua_Integer)hash) ? lua_tointeger(L, -1) : 0;
         lua_pushinteger(L, times + 1);
         lua_rawseti(L, top + 1, (lua_Integer)hash);
@@ -483,6 +495,12 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
     }
     for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, c); i++) {
         lua_rawgeti(L, c, i);
+        lua_pushinteger(L, i);
+        if (is_shared(rule, top + 2, ls__path_child(L, path, top + 3))) {
+            shared = true;
+            lua_settop(L, top + 1);
+            continue;
+        }
         uint64_t hash = ls__hash_value(&rule->scratch, top + 2, &rule->pairs[pair].address, 1);
         lua_rawgeti(L, top + 1, (lua_Integer)hash);
         lua_Integer times = lua_tointeger(L, -1);
@@ -492,6 +510,7 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
         lua_rawseti(L, top + 1, (lua_Integer)hash);
     }
     lua_settop(L, top);
+    if (shared && !found && recorded_count == (lua_Integer)lua_rawlen(L, c)) return 0;
     return found ? found : 1;
 }
 
@@ -503,9 +522,10 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
     lua_Integer len = (lua_Integer)lua_rawlen(L, n), old = (lua_Integer)lua_rawlen(L, c);
     COUNT(rule, taken);
     bool same = ls__hash_value(&rule->scratch, c, NULL, 0) == made_hash(rule, n);
-    if (!same && !is_given(rule, c, path, rule->pairs[pair].parent)) {
+    bool given = same || is_given(rule, c, path, rule->pairs[pair].parent);
+    unsigned lost = given ? 0 : run_time_elements(rule, c, path, pair);
+    if (lost) {
         char before[64];
-        unsigned lost = run_time_elements(rule, c, path, pair);
         snprintf(before, sizeof before, "%u run-time row%s of ", lost, lost == 1 ? "" : "s");
         COUNT(rule, gave_way);
         say(rule, &rule->run->losses, before, rule->pairs[pair].place, key, " gave way to your edit");
@@ -515,9 +535,9 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
         lua_rawgeti(L, n, i);
         lua_rawgeti(L, c, i);
         if (!lua_rawequal(L, -1, -2)) ls__rule_put(rule, c, top + 1, top + 2);
-        if (lua_istable(L, top + 2)) ls__array_add(L, rule->taken, top + 2);
         lua_settop(L, top);
     }
+    ls__array_add(L, rule->taken, c); /* elements that stand elsewhere too may give way there, now or later */
 }
 
 /* [-0, +0, m] */

@@ -102,6 +102,32 @@ static void h49_a_table_filled_under_another_name(void **state)
     site_close(&site);
 }
 
+/* A table that stands in a list and elsewhere goes on as one, and nothing of the run is said to be lost. */
+static void h49_an_edited_table_that_also_stands_in_a_list(void **state)
+{
+    (void)state;
+    const char *const forms[] = {
+        "local RED = {v = 1} local BLUE = {v = 2} local M = {red = RED, colors = {RED, BLUE}} return M",
+        "local RED = {v = 1} local BLUE = {v = 2} local M = {colors = {RED, BLUE}, red = RED} return M",
+        "local RED = {v = 1} local M = {} M.colors = {RED} M.red = RED function M.f() return RED end return M"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct site site;
+        struct ls_reload_report report;
+        char text[200];
+        robust_open(&site, "m = require('m') red = m.red colors = m.colors", forms[i]);
+        snprintf(text, sizeof text, "%s", forms[i]);
+        *strchr(text, '1') = '7';
+        site_write(&site, "lua/m.lua", text);
+        site_reload(&site, &report, "lua/m.lua", NULL);
+        assert_int_equal(report.results[0].outcome, LS_RELOAD_OK);
+        assert_int_equal(report.results[0].gave_way, 0);
+        assert_null(report.results[0].losses);
+        ls_reload_report_release(&report);
+        site_check(&site, "return red.v == 7 and m.red == red and m.colors == colors and colors[1] == red");
+        site_close(&site);
+    }
+}
+
 /* Finalizers run code of the site wherever something is allocated. */
 static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
 {
@@ -140,6 +166,7 @@ int main(void)
         cmocka_unit_test(h49_chains_longer_than_the_stack),
         cmocka_unit_test(h49_functions_deep_below),
         cmocka_unit_test(h49_a_table_filled_under_another_name),
+        cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
     };
     return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
