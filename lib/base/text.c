@@ -74,66 +74,6 @@ bool ls_utf8_valid(const char *text, size_t len)
     return true;
 }
 
-const char *ls_find_word(const char *text, size_t len, const char *word, size_t word_len)
-{
-    const char *end = text + len;
-    for (const char *at = text; word_len > 0 && (at = memmem(at, (size_t)(end - at), word, word_len)); at++) {
-        bool before = ls_is_word(word[0]) && at > text && ls_is_word(at[-1]);
-        bool behind = ls_is_word(word[word_len - 1]) && at + word_len < end && ls_is_word(at[word_len]);
-        if (!before && !behind) return at;
-    }
-    return NULL;
-}
-
-const char *ls_find_quoted(const char *text, size_t len, const char *name)
-{
-    size_t n = strlen(name);
-    const char *end = text + len;
-    for (const char *at = text; at < end && (at = memmem(at, (size_t)(end - at), name, n)); at++)
-        if (at > text && at + n < end && (at[-1] == '"' || at[-1] == '\'') && at[n] == at[-1]) return at;
-    return NULL;
-}
-
-/* The level of the long bracket at `at`, which begins or ends with `bracket`; -1 = there is none. */
-static int bracket_level(const char *at, const char *end, char bracket)
-{
-    const char *second = at + 1;
-    if (at >= end || *at != bracket) return -1;
-    while (second < end && *second == '=')
-        second++;
-    return second < end && *second == bracket ? (int)(second - at - 1) : -1;
-}
-
-const char *ls_lua_skip(const char *at, const char *end, const char **string, size_t *len)
-{
-    *string = NULL;
-    bool comment = end - at >= 2 && at[0] == '-' && at[1] == '-';
-    const char *open = comment ? at + 2 : at;
-    int level = bracket_level(open, end, '[');
-    if (level >= 0) {
-        for (const char *c = open + level + 2; c < end; c++)
-            if (bracket_level(c, end, ']') == level) return c + level + 2;
-        return end;
-    }
-    if (comment) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        return newline ? newline : end;
-    }
-    if (*at != '"' && *at != '\'') return NULL;
-    for (const char *c = at + 1; c < end; c++) {
-        if (*c == '\\') {
-            bool over_space = ++c < end && *c == 'z'; /* `\z`: the string goes on behind white space, lines too */
-            while (over_space && c + 1 < end && (c[1] == ' ' || (c[1] >= '\t' && c[1] <= '\r')))
-                c++;
-        } else if (*c == *at || *c == '\n') {
-            *string = at + 1;
-            *len = (size_t)(c - at - 1);
-            return c + (*c == *at);
-        }
-    }
-    return end;
-}
-
 void ls_format_duration(struct ls_buf *buf, int64_t ns)
 {
     if (ns < 1000)

@@ -36,13 +36,6 @@ static inline bool ls_is_word(char c)
 {
     return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
 }
-/** Where `word` first occurs as a whole: `end` does not occur in `append`. NULL if it does not, or is empty. */
-const char *ls_find_word(const char *text, size_t len, const char *word, size_t word_len);
-/** Where `name` first stands between two quotes of one kind, as a string of Lua; NULL if it does not. */
-const char *ls_find_quoted(const char *text, size_t len, const char *name);
-/** Past the comment, the string or the long bracket of a Lua text that begins at `at`; NULL if none does.
- * @param string  out: what is between the quotes of a short string, `len` bytes; NULL = it is none */
-const char *ls_lua_skip(const char *at, const char *end, const char **string, size_t *len);
 /** `870ns`, `12.4us`, `3.07ms`, `1.250s` (P14). */
 void ls_format_duration(struct ls_buf *buf, int64_t ns);
 /** A number with `ms`, `s`, `m`, `h`, or `0` (C2) to milliseconds; false if it is not one or out of range. */

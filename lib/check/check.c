@@ -12,7 +12,6 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/text.h"
 #include "check/check_internal.h"
 #include "console/inspect.h"
 #include "files/fspath.h"
@@ -30,15 +29,6 @@ void ls__check_report(struct checker *checker, const char *file, int line, const
     va_end(args);
     checker->counts->findings++;
     checker->config->found(checker->config->ctx, &(struct ls_finding){file, line, text, other_file, other_line});
-}
-
-int ls__check_quoted_line(const char *text, size_t len, const char *name)
-{
-    const char *at = ls_find_quoted(text, len, name);
-    int line = 1;
-    for (const char *c = text; at && c < at; c++)
-        line += *c == '\n';
-    return at ? line : 0;
 }
 
 /* --- files --- */

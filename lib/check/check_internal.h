@@ -28,7 +28,5 @@ void ls__check_report(struct checker *checker, const char *file, int line, const
                       const char *format, ...) __attribute__((format(printf, 6, 7)));
 /** Check all view files of the site: names, double keys, grammar, and what their paths lead to. */
 void ls__check_views(struct checker *checker);
-/** Line of the first quoted "name" or 'name' in the text, 0 if there is none. */
-int ls__check_quoted_line(const char *text, size_t len, const char *name);
 
 #endif

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/text.h"
 #include "console/inspect.h"
 #include "files/fspath.h"
+#include "syntax/tokens.h"
 #include "tracker/path.h"
 #include "viewdef/scan.h"
 
@@ -37,7 +37,13 @@ static bool is_member(const char *const *members, const char *name)
 
 static bool names_it(const struct site_file *file, const char *name)
 {
-    return ls_find_word(ls_bytes_data(file->text), ls_bytes_len(file->text), name, strlen(name));
+    return ls_tokens_find(ls_bytes_data(file->text), ls_bytes_len(file->text), name, LS_TOKEN_NAME | LS_TOKEN_STRING);
+}
+
+/* Where the file first has the string, 0 = nowhere. */
+static int string_line(const struct site_file *file, const char *string)
+{
+    return ls_tokens_find(ls_bytes_data(file->text), ls_bytes_len(file->text), string, LS_TOKEN_STRING);
 }
 
 static bool has_member(const struct view *view, const char *name)
@@ -106,9 +112,7 @@ static void check_member(struct view *view, int line, const char *attribute, con
     if (!first || first->kind == LS_STEP_INDEX || path->climb || path->standard || !view->type ||
         has_member(view, first->name))
         return;
-    int declared = view->owner_file ? ls__check_quoted_line(ls_bytes_data(view->owner_file->text),
-                                                            ls_bytes_len(view->owner_file->text), view->type)
-                                    : 0;
+    int declared = view->owner_file ? string_line(view->owner_file, view->type) : 0;
     ls__check_report(view->checker, view->file->key, line, view->owner, declared,
                      "%s=\"%s\": type %s has no %s \"%s\".", attribute, value, view->type,
                      first->kind == LS_STEP_FIELD ? "field or method" : "method", first->name);
@@ -152,13 +156,12 @@ static void on_problem(void *ctx, int line, const char *text)
     ls__check_report(view->checker, view->file->key, line, NULL, 0, "%s", text);
 }
 
-/* Is the word quoted in some Lua file? Objects may carry `type = "Boat"` without any prototype (T93). */
+/* Is the word a string in some Lua file? Objects may carry `type = "Boat"` without any prototype (T93). */
 static bool quoted_in_lua(const struct checker *checker, const char *word)
 {
     for (size_t i = 0; i < checker->file_count; i++) {
         const struct site_file *file = &checker->files[i];
-        if (!file->view && ls__check_quoted_line(ls_bytes_data(file->text), ls_bytes_len(file->text), word))
-            return true;
+        if (!file->view && string_line(file, word)) return true;
     }
     return false;
 }

@@ -7,28 +7,82 @@
 
 #include "base/text.h"
 #include "files/fspath.h"
+#include "syntax/tokens.h"
 
-size_t ls_excerpt_column(const char *text, size_t len, const char *message, size_t *width)
+enum { MOST_WORDS = 8 }; /* of a message that are looked for */
+
+/* Is it what Lua calls by the words that end at `quote`: a field, a method, a variable? */
+static bool is_meant(const char *message, const char *quote, char before, enum ls_token_kind kind)
 {
-    const char *near = strstr(message, " near '");
-    *width = 1;
-    for (const char *open = strchr(near ? near : message, '\''); open; open = strchr(open, '\'')) {
-        size_t quoted = strcspn(open + 1, "'\n");
-        if (open[1 + quoted] != '\'') break;
-        const char *at = ls_find_word(text, len, open + 1, quoted);
-        if (at) {
-            *width = quoted;
-            return (size_t)(at - text);
-        }
-        open += quoted + 2;
+    static const struct {
+        const char *what;
+        bool member;
+    } kinds[] = {{"field ", true}, {"method ", true}, {"global ", false}, {"local ", false}, {"upvalue ", false}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        size_t len = strlen(kinds[i].what);
+        if ((size_t)(quote - message) < len || memcmp(quote - len, kinds[i].what, len) != 0) continue;
+        bool member = before == '.' || before == ':' || (before == '[' && kind == LS_TOKEN_STRING);
+        return kind == LS_TOKEN_NAME ? member == kinds[i].member : member && kinds[i].member;
     }
-    size_t indent = 0;
-    while (indent < len && (text[indent] == ' ' || text[indent] == '\t'))
-        indent++;
-    return indent < len ? indent : 0;
+    return true;
 }
 
-void ls_excerpt_caret(struct ls_buf *out, const char *text, size_t len, size_t from, size_t column, size_t width)
+/* The first token of the line that is the quoted word, or begins with it where that is more than a token. */
+static bool find_word(const char *text, size_t len, const char *line, size_t line_len, const char *message,
+                      const char *quote, struct ls_token *found)
+{
+    const char *word = quote + 1;
+    size_t word_len = strcspn(word, "'\n"), from = (size_t)(line - text);
+    struct ls_tokens *tokens = word_len > 0 ? ls_tokens_open(text, len) : NULL;
+    bool is = false;
+    for (char before = '\0'; tokens && !is && ls_tokens_next(tokens, found); before = found->symbol) {
+        if (found->start >= from + line_len) break;
+        if (found->start < from || !is_meant(message, quote, before, found->kind)) continue;
+        const char *at = text + found->start, *end = at + word_len;
+        if (found->kind == LS_TOKEN_STRING) {
+            is = found->string.len == word_len && memcmp(found->string.text, word, word_len) == 0;
+        } else {
+            is = word_len <= line_len - (found->start - from) && memcmp(at, word, word_len) == 0 &&
+                 (!ls_is_word(end[-1]) || end == text + len || !ls_is_word(*end));
+            found->end = found->start + (uint32_t)word_len;
+        }
+    }
+    ls_tokens_close(tokens);
+    return is;
+}
+
+/* The place in a line that a message means. @return offset in bytes, at most `line_len`
+ * @param width  out: bytes of the token, 1 where there is none */
+static size_t find_column(const char *text, size_t len, const char *line, size_t line_len, const char *message,
+                          size_t *width)
+{
+    size_t from = (size_t)(line - text), indent = 0;
+    struct ls_token at = {0};
+    struct ls_syntax_error error = {0};
+    if (strstr(message, " near ")) ls_syntax_free(ls_syntax_parse(text, len, &error));
+    bool found = error.line > 0 && error.start >= from && error.start < from + line_len;
+    if (found) {
+        at.start = error.start;
+        at.end = error.end;
+    }
+    const char *open = strchr(message, '\'');
+    for (int i = 0; !found && open && open[1 + strcspn(open + 1, "'\n")] == '\'' && i < MOST_WORDS; i++) {
+        found = find_word(text, len, line, line_len, message, open, &at);
+        open = strchr(open + strcspn(open + 1, "'") + 2, '\'');
+    }
+    *width = 1;
+    if (found) {
+        size_t end = at.end < from + line_len ? at.end : from + line_len;
+        if (end > at.start) *width = end - at.start;
+        return at.start - from;
+    }
+    while (indent < line_len && (line[indent] == ' ' || line[indent] == '\t'))
+        indent++;
+    return indent < line_len ? indent : 0;
+}
+
+/* The mark below the line when that is shown from the byte `from` on: one column a character, tabs kept. */
+static void write_mark(struct ls_buf *out, const char *text, size_t len, size_t from, size_t column, size_t width)
 {
     for (size_t i = from; i < column; i += ls_utf8_next(text + i, len - i))
         ls_buf_char(out, text[i] == '\t' ? '\t' : ' ');
@@ -110,12 +164,12 @@ void ls_excerpt_write(struct ls_buf *out, const char *source, size_t len, int nu
         at = before;
         find_lines(source, len, at.number, &before, &at);
     }
-    column = at_end ? at.len : ls_excerpt_column(at.text, at.len, message, &width);
+    column = at_end ? at.len : find_column(source, len, at.text, at.len, message, &width);
     size_t from = column > WIDEST - MARGIN ? cut(at.text, at.len, column - MARGIN) : 0;
     if (before.text) write_line(out, &before, from);
     write_line(out, &at, from);
     ls_buf_str(out, "\n        | ");
-    ls_excerpt_caret(out, at.text, at.len, from, column, width);
+    write_mark(out, at.text, at.len, from, column, width);
 }
 
 /* --- for a page --- */
@@ -126,14 +180,14 @@ enum {
 };
 
 /* The mark below the line of the error. At the end of the file the place is behind what is there. */
-static void add_caret(struct ls_buf *out, const char *line, size_t len, const char *message)
+static void add_caret(struct ls_buf *out, const char *text, size_t text_len, const char *line, size_t len,
+                      const char *message)
 {
-    size_t width = 1;
-    len = trimmed(line, len);
-    size_t column = ls_has_suffix(message, "near <eof>") ? len : ls_excerpt_column(line, len, message, &width);
+    size_t width = 1, column = len = trimmed(line, len);
+    if (!ls_has_suffix(message, "near <eof>")) column = find_column(text, text_len, line, len, message, &width);
     if (column > WIDEST_SHOWN) return;
     ls_buf_str(out, "\n     | ");
-    ls_excerpt_caret(out, line, len, 0, column, width > WIDEST_SHOWN - column ? 1 : width);
+    write_mark(out, line, len, 0, column, width > WIDEST_SHOWN - column ? 1 : width);
 }
 
 /* The end of the file is an empty line mostly: nothing can be seen there, and the last thing written is what matters.
@@ -151,18 +205,18 @@ static int last_written_line(const char *text, size_t len)
 void ls_excerpt_around(struct ls_buf *out, const char *text, size_t len, int line, const char *message)
 {
     bool any = false;
-    const char *end = text + len;
+    const char *at = text, *end = text + len;
     if (!text || line <= 0) return;
     if (ls_has_suffix(message, "near <eof>")) line = last_written_line(text, len);
-    for (int number = 1; text < end && number <= line + AROUND; number++) {
-        const char *stop = memchr(text, '\n', (size_t)(end - text));
-        size_t line_len = (size_t)((stop ? stop : end) - text);
+    for (int number = 1; at < end && number <= line + AROUND; number++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t line_len = (size_t)((stop ? stop : end) - at);
         if (number >= line - AROUND) {
             ls_buf_printf(out, "%s%4d | %.*s", any ? "\n" : "", number,
-                          (int)(line_len > WIDEST_SHOWN ? WIDEST_SHOWN : line_len), text);
+                          (int)(line_len > WIDEST_SHOWN ? WIDEST_SHOWN : line_len), at);
             any = true;
-            if (number == line) add_caret(out, text, line_len, message);
+            if (number == line) add_caret(out, text, len, at, line_len, message);
         }
-        text = stop ? stop + 1 : end;
+        at = stop ? stop + 1 : end;
     }
 }

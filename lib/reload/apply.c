@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "model/prototype.h"
 #include "model/snapshot.h"
 #include "reload/rule.h"
@@ -186,7 +185,8 @@ static LS_RAISES void settle_value(const struct ls_run *run, lua_State *L, const
     struct ls_session *session = run->session;
     int top = lua_gettop(L);
     ls__push_field(session, L, session->model->ref_loaded, run->key);
-    bool own = lua_istable(L, top + 1) && ls_find_word(run->text, run->len, "loaded", strlen("loaded"));
+    bool own =
+        lua_istable(L, top + 1) && ls_tokens_find(run->text, run->len, "loaded", LS_TOKEN_NAME | LS_TOKEN_STRING);
     lua_pushboolean(L, 1);
     lua_copy(L, own ? top + 1 : top + 2, value);
     for (uint32_t i = 0; module && i < module->names.count; i++) {

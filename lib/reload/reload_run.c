@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/text.h"
 #include "model/prototype.h"
 
 void ls__reload_detail(struct ls_reload_result *result, const char *format, ...)
@@ -46,12 +45,6 @@ static void swap_lists(struct ls_module *module, struct ls_run *run)
     }
 }
 
-/* Is the name in the text as a string, as it is where a prototype is declared or a module required? */
-static bool is_quoted(const struct ls_run *run, const char *name)
-{
-    return ls_find_quoted(run->text, run->len, name);
-}
-
 /* Prototypes that the text no longer declares stay the module's, since instances may live; that is said once. One that
  * another module declares is that one's from now on (H52). */
 static void note_undeclared(struct ls_run *run, struct ls_module *module)
@@ -61,7 +54,7 @@ static void note_undeclared(struct ls_run *run, struct ls_module *module)
         const char *name = run->old[LS_PROTOTYPES].items[i];
         struct ls_proto *proto = ls__proto_find(run->session, name);
         bool declared = ls_names_has(&module->prototypes, name);
-        if (proto && !declared && proto->owners.count > 1 && !is_quoted(run, name)) {
+        if (proto && !declared && proto->owners.count > 1 && !ls__run_names(run, name)) {
             ls_names_drop(&proto->owners, module->key);
             continue;
         }
@@ -71,9 +64,7 @@ static void note_undeclared(struct ls_run *run, struct ls_module *module)
             ls_names_drop(told, ls_buf_text(&note));
         } else if (proto) {
             ls_names_add(&module->prototypes, name);
-            /* `session:prototype(name)` gives back a registered one and leaves no trace in the list (L81): look for the
-             * name. */
-            if (!ls_find_word(run->text, run->len, name, strlen(name)) && !ls_names_has(told, ls_buf_text(&note)) &&
+            if (!ls__run_names(run, name) && !ls_names_has(told, ls_buf_text(&note)) &&
                 ls_names_add(told, ls_buf_text(&note)))
                 ls__reload_detail(run->result, "%s is no longer declared", name);
         }
@@ -145,7 +136,7 @@ static void finish(struct ls_run *run)
     /* A module that was asked for in vain under a guard is asked for still (H36). */
     for (uint32_t i = 0; i < run->old[LS_MISSING].count; i++) {
         const char *name = run->old[LS_MISSING].items[i];
-        if (is_quoted(run, name) && !ls__module_named(session, name)) ls_names_add(&module->missing, name);
+        if (ls__run_names(run, name) && !ls__module_named(session, name)) ls_names_add(&module->missing, name);
     }
     warn_piling(session, module, run->result);
     if (run->fields.len) ls__reload_detail(run->result, "%s", run->fields.data);

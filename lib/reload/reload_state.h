@@ -10,6 +10,7 @@
 #include "model/undo.h"
 #include "reload/reload.h"
 #include "syntax/texts.h"
+#include "syntax/tokens.h"
 
 /* One chunk that runs now, as the loader's struct ls_running but with what a roll-back and the three-way rule need. */
 struct ls_load {
@@ -108,6 +109,12 @@ struct ls_run {
 /** The value of the chunk is on top; afterwards the module's value is. Sets package.loaded and the record.
  * @return 0 or a code: then the caller rolls back. [-1, +(1|0), -] */
 int ls__run_apply(struct ls_run *run, struct ls_err *err);
+/** Does its text have the name as a string, as it has where it declares a prototype or requires a module?
+ * `session:prototype(name)` gives back a registered one and leaves no trace in the module's lists (L81). */
+static inline bool ls__run_names(const struct ls_run *run, const char *name)
+{
+    return ls_tokens_find(run->text, run->len, name, LS_TOKEN_STRING);
+}
 /** Free what it owns. */
 void ls__run_release(struct ls_run *run);
 

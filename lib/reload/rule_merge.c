@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/text.h"
 #include "model/prototype.h"
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
@@ -915,13 +914,12 @@ static LS_RAISES void decide_lost_variables(struct ls_rule *rule)
     }
 }
 
-/* Does the new text declare a prototype of that name (H51)? `session:prototype(name)` gives back a registered one and
- * leaves no trace in the list (L81): then the name is looked for. */
+/* Does the new text declare a prototype of that name (H51)? */
 static bool is_redeclared(const struct ls_run *run, const char *name)
 {
     const struct ls_module *module = ls__module_find(run->session, run->key);
     return (module && ls_names_has(&module->prototypes, name)) ||
-           (ls_names_has(&run->old[LS_PROTOTYPES], name) && ls_find_word(run->text, run->len, name, strlen(name)));
+           (ls_names_has(&run->old[LS_PROTOTYPES], name) && ls__run_names(run, name));
 }
 
 /* Globals that the text has lost stay (H53); their coming back is no edit. [-0, +0, m] */

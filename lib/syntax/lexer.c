@@ -55,6 +55,8 @@ void ls__lex_fail(struct ls__lexer *lex, int line, const char *format, ...)
         va_list args;
         va_start(args, format);
         lex->error->line = line;
+        lex->error->start = lex->now.start;
+        lex->error->end = lex->now.end;
         vsnprintf(lex->error->message, sizeof lex->error->message, format, args);
         va_end(args);
     }
@@ -115,8 +117,10 @@ void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len)
     static const char *const keywords[] = {"and",      "break",  "do",   "else", "elseif", "end",  "false", "for",
                                            "function", "goto",   "if",   "in",   "local",  "nil",  "not",   "or",
                                            "repeat",   "return", "then", "true", "until",  "while"};
-    lex->text = lex->at = text;
-    lex->end = text + len;
+    char *copy = ls__lex_take(lex, len + 3, 1); /* what looks ahead stops at the NUL */
+    memcpy(copy, text, len);
+    lex->text = lex->at = copy;
+    lex->end = copy + len;
     lex->line = 1;
     grow(lex);
     for (unsigned i = 0; i < sizeof keywords / sizeof *keywords; i++)
@@ -127,6 +131,12 @@ void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len)
         lex->at = line_end ? line_end : lex->end;
     }
     ls__lex_next(lex);
+}
+
+void ls__lexer_release(struct ls__lexer *lex)
+{
+    ls_free(lex->buckets);
+    ls__pool_release(&lex->pool);
 }
 
 /* The token that is being read reaches to here, for messages. */

@@ -57,11 +57,8 @@ static void parse_main(struct ls__parser *p, struct whole *whole)
     struct ls__body body;
     struct ls__region outer;
     struct ls_syntax *syntax = &whole->syntax;
-    size_t len = syntax->len;
-    char *text = ls__lex_take(&p->lex, len + 3, 1); /* what looks ahead stops at the NUL */
-    memcpy(text, syntax->text, len);
-    syntax->text = text;
-    ls__lexer_init(&p->lex, text, len);
+    ls__lexer_init(&p->lex, syntax->text, syntax->len);
+    syntax->text = p->lex.text;
     p->env = ls__lex_word(&p->lex, "_ENV", 4);
     p->self = ls__lex_word(&p->lex, "self", 4);
     p->body = NULL;
@@ -77,7 +74,7 @@ static void parse_main(struct ls__parser *p, struct whole *whole)
     function->body = ls__statements(p, &function->hash);
     if (ls__token(p) != TK_EOF) ls__want(p, TK_EOF);
     ls__body_close(p);
-    function->end = (uint32_t)len;
+    function->end = (uint32_t)syntax->len;
     syntax->hash = function->hash |= 1;
     for (unsigned i = 0; i < syntax->variable_count; i++)
         syntax->variables[i]->once = ((struct ls__scoped *)syntax->variables[i])->word->mains == 1;
@@ -91,7 +88,8 @@ static void parse_main(struct ls__parser *p, struct whole *whole)
         index_function(whole, syntax->functions[i]);
 }
 
-struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax_error *error)
+/* @param scope  in: empty; out: what is in scope where a text fails; may be NULL */
+static struct ls_syntax *parse(const char *text, size_t len, struct ls_syntax_error *error, struct ls_names *scope)
 {
     struct whole *whole = ls_zalloc(sizeof *whole);
     struct ls__parser *p = ls_zalloc(sizeof *p);
@@ -106,11 +104,14 @@ struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax
             failed = false;
         }
     } else if (error) {
-        *error = (struct ls_syntax_error){0, "not enough memory"};
+        *error = (struct ls_syntax_error){.message = "not enough memory"};
     }
     if (p) {
+        for (size_t i = 0; failed && scope && i < p->scope_count; i++)
+            ls_names_add(scope, p->scope[i]->word->string.text);
         if (whole) whole->pool = p->lex.pool;
-        ls_free(p->lex.buckets);
+        p->lex.pool = (struct ls__pool){0};
+        ls__lexer_release(&p->lex);
         ls_free(p->scope);
         ls_free(p->labels.items);
         ls_free(p->gotos.items);
@@ -119,6 +120,25 @@ struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax
     if (!failed) return &whole->syntax;
     ls_syntax_free(whole ? &whole->syntax : NULL);
     return NULL;
+}
+
+struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax_error *error)
+{
+    return parse(text, len, error, NULL);
+}
+
+bool ls_syntax_scope(const char *text, size_t len, struct ls_names *names)
+{
+    static const char mark[] = " ?"; /* which no text goes on with */
+    struct ls_syntax_error error = {0};
+    struct ls_buf marked = LS_BUF_INIT;
+    ls_buf_add(&marked, text, len);
+    ls_buf_str(&marked, mark);
+    if (!ls_buf_failed(&marked)) ls_syntax_free(parse(marked.data, marked.len, &error, names));
+    ls_buf_release(&marked);
+    if (error.start == len + 1) return true;
+    ls_names_release(names);
+    return false;
 }
 
 void ls_syntax_free(struct ls_syntax *syntax)

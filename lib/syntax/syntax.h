@@ -16,9 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/names.h"
+
 struct ls_syntax_error {
-    int line;          /* 0 = without memory */
-    char message[120]; /* nearly Lua's words, without the place */
+    int line;            /* 0 = without memory */
+    char message[120];   /* nearly Lua's words, without the place */
+    uint32_t start, end; /* of the token at which reading ended, in bytes of the text */
 };
 
 struct
@@ -173,6 +176,11 @@ struct ls_syntax {
  * @return owned, ls_syntax_free(); NULL and error: the line and what is wrong there, or line 0 without memory */
 struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax_error *error);
 void ls_syntax_free(struct ls_syntax *syntax); /* NULL accepted */
+
+/** The local variables that are in scope behind a text that goes on there, as one does while it is written.
+ * @param names  in: empty; out: their names, owned; released on failure. Want of memory loses some
+ * @return false: the text is wrong before its end, or ends inside of a string or comment; or no memory */
+bool ls_syntax_scope(const char *text, size_t len, struct ls_names *names);
 
 /** The function of the text that a closure is, told by what Lua's debug interface says of it.
  * @param first_line, last_line  linedefined and lastlinedefined

@@ -106,11 +106,11 @@ struct ls__token {
 };
 
 struct ls__lexer {
-    struct ls__pool pool; /* of the result */
-    const char *text, *at, *end;
-    int line;               /* of `at` */
-    struct ls__token now;   /* the token looked at */
-    struct ls__token ahead; /* the one behind it, if has_ahead */
+    struct ls__pool pool;        /* of the result */
+    const char *text, *at, *end; /* in the copy, which a NUL ends */
+    int line;                    /* of `at` */
+    struct ls__token now;        /* the token looked at */
+    struct ls__token ahead;      /* the one behind it, if has_ahead */
     bool has_ahead;
     uint32_t last_end;         /* where the token before `now` ended */
     int last_line;             /* its last line */
@@ -120,10 +120,11 @@ struct ls__lexer {
     jmp_buf failed;
 };
 
-/** Make the words. @param text  lives as long as the lexer; a NUL is behind it */
+/** Copy the text, make the words, and read the first token. Fails as below: the caller has called setjmp. */
 void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len);
-void ls__lex_next(struct ls__lexer *lex); /* go to the next token */
-int ls__lex_ahead(struct ls__lexer *lex); /* the kind of the token behind `now` */
+void ls__lexer_release(struct ls__lexer *lex); /* the pool too: who has a result takes it before */
+void ls__lex_next(struct ls__lexer *lex);      /* go to the next token */
+int ls__lex_ahead(struct ls__lexer *lex);      /* the kind of the token behind `now` */
 struct ls__word *ls__lex_word(struct ls__lexer *lex, const char *text, size_t len); /* the one word for a name */
 void *ls__lex_take(struct ls__lexer *lex, size_t count, size_t size); /* of the pool; fails without memory */
 /** Fail with a message and the token it concerns. */

@@ -16,8 +16,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/text.h"
 #include "files/fspath.h"
+#include "syntax/tokens.h"
 
 enum {
     MEMORY_LIMIT = 64 << 20,
@@ -108,21 +108,24 @@ static void push_environment(lua_State *L, bool distrusted)
     lua_remove(L, -2); /* env */
 }
 
-/* The line that sets a key: where its name stands as a word before `=` or as a string in brackets. 0 when it is
- * computed, or longer than the name of an option. */
+/* The line that sets a key: where its name, or a string of it in brackets, stands before `=`. 0 when it is computed, or
+ * longer than the name of an option. */
 static int find_line(const struct reading *reading, const char *key)
 {
-    const char *end = reading->text + reading->len, *at = reading->text;
     size_t len = strlen(key);
-    for (; len <= LONGEST_NAME && (at = ls_find_word(at, (size_t)(end - at), key, len)); at++) {
-        const char *after = at + len + strspn(at + len, " \t\"']");
-        if (after >= end || after[0] != '=' || after[1] == '=') continue;
-        int line = 1;
-        for (const char *c = reading->text; c < at; c++)
-            line += *c == '\n';
-        return line;
+    struct ls_token token;
+    int line = 0; /* of the key that ends here */
+    struct ls_tokens *tokens = len <= LONGEST_NAME ? ls_tokens_open(reading->text, reading->len) : NULL;
+    bool found = false;
+    while (tokens && !found && ls_tokens_next(tokens, &token)) {
+        found = line > 0 && token.symbol == '=';
+        if (found || token.symbol == ']') continue;
+        bool is = token.kind & (LS_TOKEN_NAME | LS_TOKEN_STRING) && token.string.len == len &&
+                  memcmp(token.string.text, key, len) == 0;
+        line = is ? token.line : 0;
     }
-    return 0;
+    ls_tokens_close(tokens);
+    return found ? line : 0;
 }
 
 static void release_item(struct ls_config_item *item)

@@ -106,6 +106,10 @@ test('C1 a path that names no field or method of the type: the line of the view 
   assert.deepEqual(findings(view('<b ui-value="nam"></b>')), [
     'viewdefs/App.DEFAULT.html:2: ui-value="nam": type App has no field or method "nam". (lua/main.lua:2)',
   ]);
+  const comment = { ...view('<b ui-value="nam"></b>'), 'lua/main.lua': `-- 'App' had a nam\n${MAIN}` };
+  assert.deepEqual(findings(comment), [
+    'viewdefs/App.DEFAULT.html:2: ui-value="nam": type App has no field or method "nam". (lua/main.lua:3)',
+  ]);
   assert.deepEqual(findings(view('<b ui-action="ad()"></b>')), [
     'viewdefs/App.DEFAULT.html:2: ui-action="ad()": type App has no method "ad". (lua/main.lua:2)',
   ]);

@@ -535,38 +535,6 @@ static void characters_are_walked_cut_and_written_whole(void **state)
     assert_int_equal(ls_utf8_cut("\x80\x80\x80\x80\x80", 5), 5); /* no character, so nothing is whole or not */
 }
 
-static void comments_and_strings_of_lua_are_skipped_whole(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *string; /* what is between the quotes; NULL = it is no short string */
-        size_t skipped;            /* 0 = nothing begins there */
-    } rows[] = {
-        {"x = 1", NULL, 0},
-        {"- 1", NULL, 0},
-        {"'a' b", "a", 3},
-        {"\"a'b\" c", "a'b", 5},
-        {"'a\\'b' c", "a\\'b", 6},
-        {"'a\nb'", "a", 2},
-        {"'a\\\nb' c", "a\\\nb", 6},
-        {"'a\\z \n\t\n b' c", "a\\z \n\t\n b", 11},
-        {"'a\\z", NULL, 4},
-        {"'a\\", NULL, 3},
-        {"-- one\ntwo", NULL, 6},
-        {"--[[ one\n]] two", NULL, 11},
-        {"[==[ ]] ]=] ]==] x", NULL, 16},
-        {"[[ open", NULL, 7},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const char *string, *text = rows[i].text;
-        size_t len = 0;
-        const char *next = ls_lua_skip(text, text + strlen(text), &string, &len);
-        assert_int_equal(next ? next - text : 0, rows[i].skipped);
-        assert_int_equal(string != NULL, rows[i].string != NULL);
-        if (string) assert_true(len == strlen(rows[i].string) && memcmp(string, rows[i].string, len) == 0);
-    }
-}
-
 static void p14_durations_as_text(void **state)
 {
     (void)state;
@@ -628,34 +596,6 @@ static void ticks_follow_the_clock(void **state)
     }
     int64_t measured = ls_ticks_ns(ls_ticks() - ticks);
     assert_true(measured > 1500000); /* an upper bound would depend on the scheduler */
-}
-
-static void words_are_found_whole(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *word;
-        int at;
-    } cases[] = {
-        {"end", "end", 0},
-        {"append end", "end", 7},
-        {"ending bend", "end", -1},
-        {"_end end_ end1 2end", "end", -1},
-        {"x.end()", "end", 2},
-        {"a", "", -1},
-        {"", "a", -1},
-        {"f(x)", "(x)", 1},
-        {"a==b", "==", 1},
-        {"a.b.c a.b", "a.b", 0},
-        {"xa.b a.by a.b", "a.b", 10},
-        {"\303\251nd end", "end", 5},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *at = ls_find_word(cases[i].text, strlen(cases[i].text), cases[i].word, strlen(cases[i].word));
-        if ((at ? at - cases[i].text : -1) != cases[i].at) fail_msg("%s in %s", cases[i].word, cases[i].text);
-    }
-    assert_null(ls_find_word("the end", 6, "end", 3)); /* not beyond the text's end */
-    assert_int_equal(ls_find_word("an endless", 6, "end", 3) != NULL, 1);
 }
 
 static void near_words(void **state)
@@ -738,13 +678,11 @@ int main(void)
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(members_and_escapes),
         cmocka_unit_test(utf8_is_judged_strictly),
-        cmocka_unit_test(comments_and_strings_of_lua_are_skipped_whole),
         cmocka_unit_test(p14_durations_as_text),
         cmocka_unit_test(c2_numbers_with_units),
         cmocka_unit_test(ticks_follow_the_clock),
         cmocka_unit_test(a_timed_wait_ends_by_the_monotonic_clock),
         cmocka_unit_test(near_words),
-        cmocka_unit_test(words_are_found_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

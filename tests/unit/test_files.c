@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "files/embed.h"
+#include "files/excerpt.h"
 #include "files/fspath.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -273,6 +274,41 @@ static void placeholders_are_no_files(void **state)
     unlink(path);
 }
 
+/* The line is marked below the part that is meant: ^ its begin, ~ the rest. */
+static void h98_the_place_in_a_line_is_told_by_the_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text; /* the second line is what the message is about */
+        const char *message, *mark;
+    } cases[] = {
+        {"\nlocal b = (a b)", "x.lua:2: ')' expected near 'b'", "             ^"},
+        {"\nf('a' 'a')", "x.lua:2: ')' expected near ''a''", "      ^~~"},
+        {"\nx = 'open", "x.lua:2: unfinished string near ''open'", "    ^~~~~"},
+        {"\nx = 3x", "x.lua:2: malformed number near '3x'", "    ^~"},
+        {"if x\nreturn y", "x.lua:2: 'then' expected near 'return'", "^~~~~~"},
+        {"\nprint('name', name, o.name.x)", "x.lua:2: attempt to index a nil value (field 'name')",
+         "                      ^~~~"},
+        {"\nprint(o.name, name.x)", "x.lua:2: attempt to index a nil value (global 'name')", "              ^~~~"},
+        {"\nrun(o.run) o:run()", "x.lua:2: attempt to call a nil value (method 'run')", "      ^~~"},
+        {"\nx = o['a b'].c", "x.lua:2: attempt to index a nil value (field 'a b')", "      ^~~~~"},
+        {"local s = [[\nend ]] .. fend + tend.x .. --[[ bend ]] bend.x",
+         "x.lua:2: attempt to index a nil value (global 'bend')", "                                        ^~~~"},
+        {"\nfor i = {}, 2 do end", "x.lua:2: 'for' initial value must be a number", "^~~"},
+        {"\nlocal x = string.rep()", "x.lua:2: bad argument #1 to 'string.rep' (string expected)",
+         "          ^~~~~~~~~~"},
+        {"\n  f()", "x.lua:2: what is 'nowhere'", "  ^"},
+        {"\n  f('", "x.lua:2: cannot read 'f", "  ^"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct ls_buf mark = LS_BUF_INIT;
+        ls_excerpt_write(&mark, cases[i].text, strlen(cases[i].text), 2, cases[i].message);
+        const char *bar = strrchr(ls_buf_text(&mark), '|');
+        if (!bar || strcmp(bar + 2, cases[i].mark) != 0) fail_msg("%s%s\n", cases[i].message, ls_buf_text(&mark));
+        ls_buf_release(&mark);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +318,7 @@ int main(void)
         cmocka_unit_test(paths_stay_within_a_folder),
         cmocka_unit_test(placeholders_are_no_files),
         cmocka_unit_test(embedded_files_come_back_whole),
+        cmocka_unit_test(h98_the_place_in_a_line_is_told_by_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -569,7 +569,7 @@ static void h52_a_prototype_no_longer_declared_is_reported_once(void **state)
     site_write(&site, "lua/m.lua", "session:prototype('Ship', {})");
     site_start(&site);
     struct ls_reload_report report;
-    site_write(&site, "lua/m.lua", "local x = 1");
+    site_write(&site, "lua/m.lua", "-- session:prototype('Ship', {})\nlocal Ship = 1");
     site_reload(&site, &report, "lua/m.lua", NULL);
     assert_non_null(strstr(site_result(&report, "lua/m.lua")->details, "Ship is no longer declared"));
     ls_reload_report_release(&report);

@@ -8,11 +8,12 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "syntax/syntax.h"
+#include "base/buf.h"
+#include "syntax/tokens.h"
 
 static struct ls_syntax *read_text(const char *text)
 {
-    struct ls_syntax_error error = {-1, ""};
+    struct ls_syntax_error error = {.line = -1};
     struct ls_syntax *syntax = ls_syntax_parse(text, strlen(text), &error);
     if (!syntax) fail_msg("%s: line %d: %s", text, error.line, error.message);
     return syntax;
@@ -221,7 +222,7 @@ static void want_of_memory_is_told_and_leaves_nothing(void **state)
         "end end return f";
     struct ls_syntax *syntax = NULL;
     for (long n = 1; !syntax; n++) {
-        struct ls_syntax_error error = {-1, ""};
+        struct ls_syntax_error error = {.line = -1};
         ls_alloc_fail_at(n);
         syntax = ls_syntax_parse(text, sizeof text - 1, &error);
         ls_alloc_fail_at(0);
@@ -229,6 +230,91 @@ static void want_of_memory_is_told_and_leaves_nothing(void **state)
         if (!syntax) assert_string_equal(error.message, "not enough memory");
     }
     ls_syntax_free(syntax);
+}
+
+static void a_text_is_told_by_tokens_up_to_where_it_breaks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"", ""},
+        {"# first\nlocal a-- x\n.b == 'x\\65'", "2=local 2N:a 3. 3N:b 3=== 3S:xA "},
+        {"a[0x10] 1.5 --[[ b\n]] c", "1N:a 1[ 1I16 1] 1=1.5 2N:c "},
+        {"a = [[\nx\n]] ) end b", "1N:a 1= 1S:x\n 3) 3=end 3N:b "},
+        {"a 'open", "1N:a "},
+        {"'open", ""},
+        {"a --[[ open", "1N:a "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ls_buf out = LS_BUF_INIT;
+        struct ls_token token;
+        struct ls_tokens *tokens = ls_tokens_open(cases[i].text, strlen(cases[i].text));
+        while (ls_tokens_next(tokens, &token)) {
+            ls_buf_printf(&out, "%d", token.line);
+            if (token.kind == LS_TOKEN_INTEGER)
+                ls_buf_printf(&out, "I%d ", (int)token.integer);
+            else if (token.kind != LS_TOKEN_OTHER)
+                ls_buf_printf(&out, "%c:%.*s ", token.kind == LS_TOKEN_NAME ? 'N' : 'S', (int)token.string.len,
+                              token.string.text);
+            else if (token.symbol)
+                ls_buf_printf(&out, "%c ", token.symbol);
+            else
+                ls_buf_printf(&out, "=%.*s ", (int)(token.end - token.start), cases[i].text + token.start);
+        }
+        assert_false(ls_tokens_next(tokens, &token));
+        ls_tokens_close(tokens);
+        assert_string_equal(ls_buf_text(&out), cases[i].want);
+        ls_buf_release(&out);
+    }
+}
+
+static void words_are_found_as_tokens(void **state)
+{
+    (void)state;
+    static const char text[] = "-- Ship 'Ship'\nlocal s = [[a Ship]] Ships()\nShip = p(\"Ship\") 'Sh\\105p2'";
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "Ship", LS_TOKEN_NAME | LS_TOKEN_STRING), 3);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "Ship", LS_TOKEN_STRING), 3);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "s", LS_TOKEN_STRING), 0);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "a Ship", LS_TOKEN_STRING), 2);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "Ships", LS_TOKEN_STRING), 0);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "Ships", LS_TOKEN_NAME), 2);
+    assert_int_equal(ls_tokens_find(text, sizeof text - 1, "local", LS_TOKEN_NAME), 0);
+    assert_int_equal(ls_tokens_find(NULL, 0, "x", LS_TOKEN_NAME), 0);
+}
+
+static void a_text_tells_what_is_in_scope_behind_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want; /* NULL = it does not tell */
+    } cases[] = {
+        {"", ""},
+        {"local a, b = 1", "a b "},
+        {"local a = ", ""},
+        {"local a local function f(x, y) print(x, ", "a f x y "},
+        {"local a do local b end x = f(", "a "},
+        {"for i, v in pairs(t) do v.x = ", "i v "},
+        {"function M:m(x) return ", "self x "},
+        {"repeat local r until ", "r "},
+        {"local a = f(function(b) g{ x = ", "b "},
+        {"local a x x = ", NULL},
+        {"local a = 'x", NULL},
+        {"local a -- x", NULL},
+        {"local a --[[ x", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ls_names names = {0};
+        struct ls_buf out = LS_BUF_INIT;
+        bool told = ls_syntax_scope(cases[i].text, strlen(cases[i].text), &names);
+        for (uint32_t k = 0; k < names.count; k++)
+            ls_buf_printf(&out, "%s ", names.items[k]);
+        if (told != (cases[i].want != NULL) || (told && strcmp(ls_buf_text(&out), cases[i].want) != 0))
+            fail_msg("%s: %d %s", cases[i].text, told, ls_buf_text(&out));
+        assert_true(told || names.count == 0);
+        ls_names_release(&names);
+        ls_buf_release(&out);
+    }
 }
 
 int main(void)
@@ -241,6 +327,9 @@ int main(void)
         cmocka_unit_test(a_closure_is_found_by_lines_and_upvalues),
         cmocka_unit_test(a_text_that_is_refused_says_where_and_why),
         cmocka_unit_test(want_of_memory_is_told_and_leaves_nothing),
+        cmocka_unit_test(a_text_is_told_by_tokens_up_to_where_it_breaks),
+        cmocka_unit_test(words_are_found_as_tokens),
+        cmocka_unit_test(a_text_tells_what_is_in_scope_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
