@@ -98,16 +98,20 @@ static void list_candidates(struct json names, const char *typed, size_t typed_l
 
 /* The candidates for what stands before the cursor as a JSON array, {NULL, 0} when there are none. Borrowed from `room`
  * or the client. */
-static struct json find_candidates(struct repl *repl, const char *line, size_t len, struct ls_buf *room)
+static struct json find_candidates(struct shell *shell, const char *line, size_t len, struct ls_buf *room)
 {
-    struct ls_buf fields = LS_BUF_INIT;
+    struct repl *repl = shell->repl;
+    struct ls_buf fields = LS_BUF_INIT, entry = LS_BUF_INIT;
     struct json answer, none = {NULL, 0};
-    if (len > 0 && line[0] == '.' && !memchr(line, ' ', len)) {
+    if (len > 0 && line[0] == '.' && shell->chunk.len == 0 && !memchr(line, ' ', len)) {
         repl_dot_names(room);
         return (struct json){ls_buf_text(room), room->len};
     }
     ls_json_put_str(&fields, "session", repl->session);
-    ls_json_put_string(&fields, "line", line, len);
+    ls_buf_add(&entry, ls_buf_text(&shell->chunk), shell->chunk.len);
+    ls_buf_add(&entry, line, len);
+    ls_json_put_string(&fields, "line", ls_buf_text(&entry), entry.len);
+    ls_buf_release(&entry);
     int status = client_call(&repl->client, "complete", ls_buf_text(&fields), NULL, NULL, &answer);
     ls_buf_release(&fields);
     return status == STATUS_DONE ? json_member(answer, "completions") : none;
@@ -124,7 +128,7 @@ static unsigned char complete(EditLine *editor, int key)
         typed++;
     const char *letters = line->cursor - typed;
     struct ls_buf room = LS_BUF_INIT, name = LS_BUF_INIT, common = LS_BUF_INIT;
-    struct json names = find_candidates(shell->repl, line->buffer, len, &room), item;
+    struct json names = find_candidates(shell, line->buffer, len, &room), item;
     unsigned char result = CC_ERROR;
     while (json_item(names, &at, &item)) {
         const char *rest = rest_of(json_string(item, &name), letters, typed);

@@ -1,69 +1,101 @@
-/* Completion of names for the REPL (C4): globals, fields and methods, also of elements (`boats[1].na`), through
- * metatables whose __index is a table.
+/* Completion of names for the REPL (C4): globals, local variables of the entry, fields and methods, also of elements
+ * (`boats[1].na`), through metatables whose __index is a table. Inside of strings and comments there is nothing to
+ * complete, nor of what only running tells (`f(x):na`).
  *
  * Reads raw fields only, so no code of the site runs. Owner thread: the session's. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/json.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "console/console.h"
 #include "console/pretty.h"
+#include "syntax/tokens.h"
 
 #define NAMES_MAX 500 /* completions given */
 #define CHAIN_MAX 50  /* tables looked through by __index */
 
+/* What stands before the cursor: a chain of names and constant keys, and the beginning of a further name. */
 struct completion {
-    const char *line;
-    size_t len;
+    struct ls_tokens *reader; /* owned: the tokens' strings are its */
+    struct ls_token *tokens;  /* owned */
+    size_t count, cap;
+    const struct ls_token *
+        *keys; /* owned: of the chain, the last first; the last one is the name that it begins with */
+    size_t key_count, key_cap;
+    const char *prefix; /* borrowed */
+    size_t prefix_len;
+    bool methods;           /* behind a colon */
+    struct ls_names locals; /* owned: of the text, in scope before the chain */
     struct ls_buf *out;
 };
 
-/* Length of the index that begins with the bracket at `at`: a whole number or a string without escapes; 0 = it is none.
- * */
-static size_t index_len(const char *line, size_t at, size_t len)
+static void release(struct completion *want)
 {
-    const char *close = at < len && line[at] == '[' ? memchr(line + at, ']', len - at) : NULL;
-    size_t end = close ? (size_t)(close - line) : 0, first = at + 1;
-    if (end <= first) return 0;
-    bool number = end - first < 10,
-         text = end - first >= 2 && (line[first] == '"' || line[first] == '\'') && line[end - 1] == line[first];
-    for (size_t i = first; i < end; i++) {
-        number = number && line[i] >= '0' && line[i] <= '9';
-        text = text && line[i] != '\\' && (i == first || i == end - 1 || line[i] != line[first]);
-    }
-    return number || text ? end + 1 - at : 0;
+    ls_tokens_close(want->reader);
+    ls_free(want->tokens);
+    ls_free(want->keys);
+    ls_names_release(&want->locals);
 }
 
-/* Where the chain of names and indexes at the end of the line begins: `print(app.contacts[1]:ad` → `app.contacts[1]:ad`
- * */
-static size_t chain_start(const char *line, size_t len)
+static char symbol_before(const struct completion *want, size_t at)
 {
-    size_t at = len;
-    while (at > 0) {
-        char last = line[at - 1];
-        size_t open = at - 1;
-        if (ls_is_word(last) || last == '.' || last == ':') {
+    return at > 0 ? want->tokens[at - 1].symbol : '\0';
+}
+
+/* Take the last token as the beginning of a name, if it is one. @return false: nothing can follow here, as in a string
+ * or comment, or behind a value */
+static bool take_prefix(struct completion *want, const char *text, size_t len)
+{
+    const struct ls_token *last = want->count ? &want->tokens[want->count - 1] : NULL;
+    size_t end = last ? last->end : 0;
+    want->prefix = "";
+    if (end < len) return ls_text_blank(text + end, len - end);
+    if (!last || (last->symbol && !strchr(")]}", last->symbol))) return true;
+    if (last->symbol || last->kind == LS_TOKEN_STRING || (text[last->start] >= '0' && text[last->start] <= '9'))
+        return false;
+    if (!ls_is_word(text[last->start])) return true; /* an operator; keywords begin names */
+    want->prefix = text + last->start;
+    want->prefix_len = len - last->start;
+    want->count--;
+    return true;
+}
+
+/* Take the chain before the prefix, and what is in scope there. @return 0; LS_ENOTFOUND: what it begins with is not
+ * known without running something; LS_ENOMEM */
+static int take_chain(struct completion *want, const char *text)
+{
+    size_t at = want->count;
+    char link = symbol_before(want, at);
+    want->methods = link == ':';
+    if (link == '.' || link == ':') at--;
+    while (link == '.' || link == ':' || link == '[') {
+        const struct ls_token *key = at > 0 ? &want->tokens[at - 1] : NULL;
+        if (key && key->kind == LS_TOKEN_NAME) {
             at--;
-            continue;
+            link = symbol_before(want, at);
+            if (link == ':') return LS_ENOTFOUND;
+            if (link == '.')
+                at--;
+            else
+                link = '\0';
+        } else if (at >= 3 && key->symbol == ']' && key[-1].kind & (LS_TOKEN_STRING | LS_TOKEN_INTEGER) &&
+                   key[-2].symbol == '[') {
+            key--;
+            at -= 3;
+            link = '[';
+        } else {
+            return LS_ENOTFOUND;
         }
-        while (last == ']' && open > 0 && line[open] != '[')
-            open--;
-        if (index_len(line, open, len) != at - open) break;
-        at = open;
+        if (!LS_PUSH(want->keys, want->key_count, want->key_cap, key)) return LS_ENOMEM;
     }
-    return at;
-}
-
-/* Push the key of the index at `at`, of `size` bytes with its brackets. [-0, +1, m] */
-static LS_RAISES void push_index(lua_State *L, const char *line, size_t at, size_t size)
-{
-    LS_LTOP(L);
-    if (line[at + 1] == '"' || line[at + 1] == '\'')
-        lua_pushlstring(L, line + at + 2, size - 4);
-    else
-        lua_pushinteger(L, strtoll(line + at + 1, NULL, 10));
-    LS_LTOP_CHECK(L, 1);
+    size_t before = at < want->count ? want->tokens[at].start : (size_t)(want->prefix - text);
+    ls_syntax_scope(text, before, &want->locals);
+    if (want->key_count == 0) return 0;
+    return ls_names_has(&want->locals, want->keys[want->key_count - 1]->string.text) ? LS_ENOTFOUND : 0;
 }
 
 LS_RAISES void ls__field_push(lua_State *L)
@@ -132,34 +164,23 @@ static LS_RAISES int complete(lua_State *L)
     struct completion *want = lua_touserdata(L, 1);
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     lua_settop(L, 1);
-    lua_newtable(L); /* 2: found */
-    size_t at = chain_start(want->line, want->len);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS); /* 3: where the next name is looked up */
-    bool methods = false;
-    bool named = true; /* a name may follow */
-    for (size_t end = at;; end = at) {
-        size_t size = index_len(want->line, at, want->len);
-        while (!size && end < want->len && ls_is_word(want->line[end]))
-            end++;
-        if (end == want->len) break;
-        if (size) {
-            push_index(L, want->line, at, size);
-            end = at + size;
-        } else {
-            lua_pushlstring(L, want->line + at, end - at);
-        }
+    lua_newtable(L);                                     /* 2: found */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS); /* 3: what the prefix is looked up in */
+    for (size_t i = want->key_count; i > 0; i--) {
+        const struct ls_token *key = want->keys[i - 1];
+        if (key->kind == LS_TOKEN_INTEGER)
+            lua_pushinteger(L, key->integer);
+        else
+            lua_pushlstring(L, key->string.text, key->string.len);
         ls__field_push(L);
-        named = end < want->len && want->line[end] != '[';
-        methods = named && want->line[end] == ':';
-        at = named ? end + 1 : end;
     }
-    if (!named) { /* behind an index nothing can be completed */
-        lua_pushnil(L);
-        lua_replace(L, 3);
+    for (uint32_t i = 0; i < want->locals.count && want->key_count == 0; i++) {
+        if (strncmp(want->locals.items[i], want->prefix, want->prefix_len) != 0) continue;
+        lua_pushboolean(L, 1);
+        lua_setfield(L, 2, want->locals.items[i]);
     }
-    const char *prefix = want->line + at;
     for (int hops = 0; hops < CHAIN_MAX; hops++) {
-        if (lua_istable(L, 3)) collect(L, 3, 2, prefix, want->len - at, methods);
+        if (lua_istable(L, 3)) collect(L, 3, 2, want->prefix, want->prefix_len, want->methods);
         if (luaL_getmetafield(L, 3, "__index") != LUA_TTABLE) break;
         lua_replace(L, 3);
         lua_settop(L, 3);
@@ -171,9 +192,20 @@ static LS_RAISES int complete(lua_State *L)
 int ls_session_complete(struct ls_session *session, const char *line, size_t len, struct ls_buf *out,
                         struct ls_err *err)
 {
-    struct completion want = {.line = line, .len = len, .out = out};
+    struct completion want = {.reader = ls_tokens_open(line, len), .out = out};
     size_t before = out->len;
-    int code = ls__lrun(session, complete, &want, 0, err);
+    struct ls_token token;
+    int code = want.reader ? 0 : LS_ENOMEM;
+    while (code == 0 && ls_tokens_next(want.reader, &token))
+        if (!LS_PUSH(want.tokens, want.count, want.cap, token)) code = LS_ENOMEM;
+    if (code == 0) code = take_prefix(&want, line, len) ? take_chain(&want, line) : LS_ENOTFOUND;
+    if (code == 0)
+        code = ls__lrun(session, complete, &want, 0, err);
+    else if (code == LS_ENOTFOUND)
+        code = (ls_buf_str(out, "[]"), 0);
+    else
+        ls_fail(err, code, "Out of memory while completing.");
+    release(&want);
     if (code != 0)
         ls_buf_cut(out, before);
     else if (ls_buf_failed(out))

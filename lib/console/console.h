@@ -20,7 +20,8 @@ struct ls_eval {
 };
 /** L141. @return 0, LS_ESYNTAX, LS_ELUA (text with traceback), LS_EINTERRUPTED, LS_ELIMIT */
 int ls_session_eval(struct ls_session *session, struct ls_eval *eval, struct ls_err *err);
-/** Completions of the last name in `line` (C4): a JSON array of strings appended to `out`. Runs no site code. */
+/** Completions of the name that ends `line`, which may begin with further lines of the same entry (C4): a JSON array of
+ * strings appended to `out`. Runs no site code. */
 int ls_session_complete(struct ls_session *session, const char *line, size_t len, struct ls_buf *out,
                         struct ls_err *err);
 /** getObjects (P117): Value JSON of an object's own public fields appended to `out`. LS_ENOTFOUND if unknown or

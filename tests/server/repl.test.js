@@ -180,6 +180,11 @@ test('C4 completion: one candidate is inserted, several are listed, methods and 
   terminal.type('gull.na');
   terminal.press('Tab');
   await terminal.shows(/^lsess:1> gull\.name$/m);
+  terminal.press('C-c');
+  await entry('for number, skipper in ipairs(harbor.boats) do', /^lsess:1>>$/);
+  terminal.type('print(skip');
+  terminal.press('Tab');
+  await terminal.shows(/^lsess:1>> print\(skipper$/m);
 });
 
 test('C4 history is kept between shells, arrows and Ctrl-R find it', async () => {
