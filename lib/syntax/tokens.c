@@ -62,7 +62,7 @@ int ls_tokens_find(const char *text, size_t len, const char *word, unsigned kind
     size_t word_len = strlen(word);
     struct ls_token token;
     int line = 0;
-    if (!memmem(text, len, word, word_len)) return 0; /* cheaper than tokens */
+    if (len == 0 || !memmem(text, len, word, word_len)) return 0; /* cheaper than tokens */
     struct ls_tokens *tokens = ls_tokens_open(text, len);
     while (tokens && line == 0 && ls_tokens_next(tokens, &token))
         if ((token.kind & kinds) && token.string.len == word_len && memcmp(token.string.text, word, word_len) == 0)
