@@ -9,18 +9,20 @@
 #include "base/array.h"
 #include "base/text.h"
 
-enum { DEPTHS = 64 };          /* deeper places are counted as if they were of this depth */
 enum { ON_STACK = 2 * 10000 }; /* slots of Lua's stack that the walk takes before they go into a table */
+enum { LONG = 256 };           /* elements of a list that is gone through by number */
+enum { AT_ONCE = 16 };         /* elements on Lua's stack before they are taken off it */
 
 struct ls__step {
-    size_t seen;       /* of the table */
-    uint64_t path;     /* 0 = not recorded */
-    uint64_t sum;      /* of what is below so far */
-    uint64_t key;      /* hash of the key whose value is being followed */
-    lua_Integer count; /* keys so far */
-    bool integers;     /* all of them were integers from 1 to the length */
-    bool meta;         /* it is the metatable of the step above */
-    size_t length;
+    size_t seen;   /* of the table */
+    uint64_t path; /* 0 = not recorded */
+    uint64_t sum;  /* of what is below so far */
+    uint64_t key;  /* hash of the key whose value is being followed */
+    size_t count;  /* keys so far */
+    size_t length; /* of the table as a list */
+    size_t listed; /* elements that have been gone through by number; keys follow when it is the length */
+    bool integers; /* all of them were integers from 1 to the length */
+    bool meta;     /* it is the metatable of the step above */
 };
 
 struct ls__entry {
@@ -58,6 +60,12 @@ uint64_t ls__hash_identity(lua_State *L, int idx)
     return mix(TAG_POINTER, (uint64_t)(uintptr_t)lua_topointer(L, idx));
 }
 
+/* What uses it mixes it. */
+static inline uint64_t integer_hash(lua_Integer value)
+{
+    return (uint64_t)value * UINT64_C(0xda942042e4dd58b5) + TAG_INTEGER;
+}
+
 /* Of anything but a table that is entered. Keys that are tables or functions are new with each execution, so all of a
  * kind count alike. [-0, +0, -] */
 static uint64_t leaf_hash(lua_State *L, int idx, bool key)
@@ -69,7 +77,7 @@ static uint64_t leaf_hash(lua_State *L, int idx, bool key)
     switch (lua_type(L, idx)) {
     case LUA_TBOOLEAN: return lua_toboolean(L, idx) ? TAG_TRUE : TAG_FALSE;
     case LUA_TNUMBER:
-        if (lua_isinteger(L, idx)) return mix(TAG_INTEGER, (uint64_t)lua_tointeger(L, idx));
+        if (lua_isinteger(L, idx)) return integer_hash(lua_tointeger(L, idx));
         number = lua_tonumber(L, idx);
         memcpy(&bits, &number, sizeof bits);
         return mix(TAG_FLOAT, number == number ? bits : 1); /* NaN is NaN: a place that holds it was not edited */
@@ -87,22 +95,10 @@ uint64_t ls__path_child(lua_State *L, uint64_t path, int key)
 
 /* --- the record --- */
 
-static int by_path(const void *a, const void *b)
-{
-    const struct ls__entry *x = a, *y = b;
-    return x->path < y->path ? -1 : x->path > y->path;
-}
-
-/* Keep the entries nearest to the roots, as many as fit. */
+/* Only the entries nearest to the roots are kept. */
 static void drop_deep(struct ls_walk *walk)
 {
-    size_t count[DEPTHS + 1] = {0}, sum = 0, kept = 0;
-    for (size_t i = 0; i < walk->entry_count; i++)
-        count[walk->entries[i].depth]++;
-    unsigned depth = 0;
-    while (depth < DEPTHS && sum + count[depth + 1] <= LS_RECORD_MOST)
-        sum += count[++depth];
-    walk->deepest = depth ? depth : 1;
+    size_t kept = 0;
     for (size_t i = 0; i < walk->entry_count; i++)
         if (walk->entries[i].depth <= walk->deepest) walk->entries[kept++] = walk->entries[i];
     walk->entry_count = kept;
@@ -110,33 +106,77 @@ static void drop_deep(struct ls_walk *walk)
 
 static void add_entry(struct ls_walk *walk, uint64_t path, uint64_t hash, unsigned at)
 {
-    if (!LS_PUSH(walk->entries, walk->entry_count, walk->entry_cap, (struct ls__entry){path, hash, at}))
+    if (!LS_PUSH(walk->entries, walk->entry_count, walk->entry_cap, (struct ls__entry){path, hash, at})) {
         walk->failed = true;
-    else if (walk->entry_count > 4 * (size_t)LS_RECORD_MOST && walk->deepest != 1)
-        drop_deep(walk);
+        return;
+    }
+    walk->at_depth[at]++;
+    walk->kept++;
+    for (; walk->kept > LS_RECORD_MOST && walk->deepest > 1; walk->deepest--)
+        walk->kept -= walk->at_depth[walk->deepest];
+    if (walk->entry_count > 2 * walk->kept + LS_RECORD_MOST) drop_deep(walk);
+}
+
+static inline unsigned level(size_t depth)
+{
+    return depth < LS_RECORD_DEPTHS ? (unsigned)depth + 1 : LS_RECORD_DEPTHS;
+}
+
+/* Are values below that many tables recorded? */
+static inline bool is_recorded(const struct ls_walk *walk, size_t depth)
+{
+    return walk->records && level(depth) <= walk->deepest;
 }
 
 static inline void note(struct ls_walk *walk, uint64_t path, uint64_t hash, size_t depth)
 {
-    unsigned at = depth < DEPTHS ? (unsigned)depth + 1 : DEPTHS;
-    if (walk->records && path && (!walk->deepest || at <= walk->deepest)) add_entry(walk, path, hash, at);
+    if (path && is_recorded(walk, depth)) add_entry(walk, path, hash, level(depth));
+}
+
+/* Write the entries as pairs of path and hash, in order of their paths. Paths are hashes, so each is put near to where
+ * it belongs, and few have to be moved. @param places  as many zeroes, and one more */
+static void sort_entries(const struct ls_walk *walk, uint64_t *pairs, uint32_t *places)
+{
+    size_t count = walk->entry_count;
+#define PLACE(path) ((uint32_t)(((path) >> 32) * count >> 32))
+    for (size_t i = 0; i < count; i++)
+        places[PLACE(walk->entries[i].path) + 1]++;
+    for (size_t i = 1; i <= count; i++)
+        places[i] += places[i - 1];
+    for (size_t i = 0; i < count; i++) {
+        const struct ls__entry *entry = &walk->entries[i];
+        size_t at = places[PLACE(entry->path)]++;
+        pairs[2 * at] = entry->path;
+        pairs[2 * at + 1] = entry->hash;
+    }
+#undef PLACE
+    for (size_t i = 1; i < count; i++) {
+        uint64_t path = pairs[2 * i], hash = pairs[2 * i + 1];
+        size_t at = i;
+        for (; at && pairs[2 * at - 2] > path; at--)
+            memcpy(&pairs[2 * at], &pairs[2 * at - 2], 2 * sizeof *pairs);
+        pairs[2 * at] = path;
+        pairs[2 * at + 1] = hash;
+    }
 }
 
 struct ls_bytes *ls__walk_record(struct ls_walk *walk)
 {
     if (walk->failed) return NULL;
-    if (walk->entry_count > LS_RECORD_MOST) drop_deep(walk);
+    drop_deep(walk);
     size_t count = 0;
-    if (walk->entry_count) qsort(walk->entries, walk->entry_count, sizeof *walk->entries, by_path);
     uint64_t *pairs = ls_array(walk->entry_count + 1, 2 * sizeof *pairs);
-    if (!pairs) return NULL;
-    for (size_t i = 0; i < walk->entry_count; i++)
-        if (!count || pairs[2 * count - 2] != walk->entries[i].path) {
-            pairs[2 * count] = walk->entries[i].path;
-            pairs[2 * count++ + 1] = walk->entries[i].hash;
-        }
-    struct ls_bytes *record = ls_bytes_new(pairs, count * 2 * sizeof *pairs);
+    uint32_t *places = ls_zalloc((walk->entry_count + 1) * sizeof *places);
+    struct ls_bytes *record = NULL;
+    if (pairs && places) {
+        sort_entries(walk, pairs, places);
+        for (size_t i = 0; i < walk->entry_count; i++)
+            if (!count || pairs[2 * count - 2] != pairs[2 * i])
+                memmove(&pairs[2 * count++], &pairs[2 * i], 2 * sizeof *pairs);
+        record = ls_bytes_new(pairs, count * 2 * sizeof *pairs);
+    }
     ls_free(pairs);
+    ls_free(places);
     return record;
 }
 
@@ -171,6 +211,7 @@ bool ls__walk_init(struct ls_walk *walk, lua_State *L, const char *source, int k
                              .known = known,
                              .functions = functions,
                              .records = records,
+                             .deepest = LS_RECORD_DEPTHS,
                              .addresses = ls_idmap_new()};
     return walk->addresses;
 }
@@ -219,18 +260,46 @@ static LS_RAISES void meet_function(struct ls_walk *walk)
     lua_rawseti(L, walk->functions, ++walk->function_count);
 }
 
+/* [-2, +0, e] arguments: a table and a key */
+static LS_RAISES int l_next(lua_State *L)
+{
+    lua_next(L, 1);
+    return 0;
+}
+
+/* Is every element of the list of that length, on top, in the table's array part? Then they can be gone through by
+ * number, which is twice as fast, and the key after the last one is the first of the others. Lua refuses to go on from
+ * a key that is not there unless its place is in the array part, and all places before it are there too. [-0, +0, m] */
+static LS_RAISES bool is_array(lua_State *L, size_t length)
+{
+    int top = lua_gettop(L);
+    bool absent = lua_rawgeti(L, top, (lua_Integer)length + 1) == LUA_TNIL;
+    lua_pushcfunction(L, l_next);
+    lua_pushvalue(L, top);
+    lua_pushinteger(L, (lua_Integer)length + 1);
+    bool array = absent && lua_pcall(L, 2, 0, 0) == LUA_OK;
+    lua_settop(L, top);
+    return array;
+}
+
 /* Begin with the table on top, which stays there with the first key above it. [-0, +1, m] */
 static LS_RAISES void enter(struct ls_walk *walk, uint64_t path, bool meta)
 {
     lua_State *L = walk->L;
-    luaL_checkstack(L, 8, "reload");
+    luaL_checkstack(L, AT_ONCE + 8, "reload");
     if (!LS_RESERVE(walk->seen, walk->seen_count + 1, walk->seen_cap) ||
         !LS_RESERVE(walk->steps, walk->depth + 1, walk->steps_cap) ||
         !ls_idmap_put(walk->addresses, address(L, -1), (void *)(uintptr_t)(walk->seen_count + 1), NULL))
         luaL_error(L, "out of memory while reloading");
     walk->seen[walk->seen_count] = (struct ls_seen){.path = path, .open = true};
-    walk->steps[walk->depth++] = (struct ls__step){
-        .seen = walk->seen_count++, .path = path, .integers = true, .meta = meta, .length = lua_rawlen(L, -1)};
+    size_t length = lua_rawlen(L, -1);
+    bool array = length >= LONG && !walk->budget && is_array(L, length);
+    walk->steps[walk->depth++] = (struct ls__step){.seen = walk->seen_count++,
+                                                   .path = path,
+                                                   .integers = true,
+                                                   .meta = meta,
+                                                   .length = length,
+                                                   .listed = array ? 0 : length};
     lua_pushnil(L);
 }
 
@@ -275,7 +344,7 @@ static void leave(struct ls_walk *walk, uint64_t *hash)
     struct ls_seen *seen = &walk->seen[step->seen];
     seen->open = false;
     seen->hash = *hash = mix(TAG_TABLE, step->sum);
-    seen->sequence = step->integers && (size_t)step->count == step->length;
+    seen->sequence = step->integers && step->count == step->length;
     note(walk, step->path, *hash, walk->depth);
     if (!walk->depth) return;
     struct ls_seen *above = &walk->seen[walk->steps[walk->depth - 1].seen];
@@ -319,6 +388,64 @@ static LS_RAISES void unshelve(lua_State *L, int base)
     lua_replace(L, base);
 }
 
+/* A value of the innermost step is known by its hash. */
+static inline void account(struct ls__step *step, uint64_t key, uint64_t hash)
+{
+    step->sum += mix(key, hash);
+}
+
+/* The value on top, of that type, stands under the key of that hash. @return was it entered? Else it is accounted for,
+ * and stays. [-0, +(0|1), m] */
+static LS_RAISES inline bool meet(struct ls_walk *walk, int type, bool integer, uint64_t key)
+{
+    lua_State *L = walk->L;
+    struct ls__step *step = &walk->steps[walk->depth - 1];
+    uint64_t path = step->path && is_recorded(walk, walk->depth) ? mix(step->path, key) : 0, hash;
+    step->key = key;
+    step->count++;
+    if (type < LUA_TTABLE) { /* most of large data */
+        hash = integer ? integer_hash(lua_tointeger(L, -1)) : leaf_hash(L, -1, false);
+        if (path) note(walk, path, hash, walk->depth);
+    } else if (!follow(walk, path, false, &hash)) {
+        return true;
+    }
+    account(step, key, hash);
+    return false;
+}
+
+/* Go through the elements of the innermost list from where it was left; the table is below the last key. @return was
+ * one entered? Then its table and nil are above its key. [-0, +(0|2), m] */
+static LS_RAISES bool walk_list(struct ls_walk *walk)
+{
+    lua_State *L = walk->L;
+    struct ls__step *step = &walk->steps[walk->depth - 1];
+    int table = lua_gettop(L) - 1;
+    lua_settop(L, table);
+    for (int held = 0; step->listed < step->length; held++) {
+        if (held == AT_ONCE) {
+            lua_settop(L, table);
+            held = 0;
+        }
+        lua_Integer i = (lua_Integer)++step->listed;
+        int type = lua_rawgeti(L, table, i);
+        ls__look(L, ++walk->looked);
+        if (type == LUA_TNIL) continue;
+        if (type < LUA_TTABLE) {
+            meet(walk, type, type == LUA_TNUMBER && lua_isinteger(L, -1), integer_hash(i));
+            continue;
+        }
+        lua_settop(L, table);
+        lua_pushinteger(L, i);
+        lua_rawgeti(L, table, i);
+        if (meet(walk, type, false, integer_hash(i))) return true;
+        lua_settop(L, table);
+        held = 0;
+    }
+    lua_settop(L, table);
+    lua_pushinteger(L, (lua_Integer)step->length);
+    return false;
+}
+
 /* [-0, +0, m] */
 static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path)
 {
@@ -344,10 +471,11 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
             entered = !follow(walk, ls__path_meta(step->path), true, &hash);
             if (entered) continue;
             lua_pop(L, 1);
-            walk->steps[walk->depth - 1].sum += mix(SALT_META, hash);
+            account(&walk->steps[walk->depth - 1], SALT_META, hash);
         }
-        entered = false;
         step = &walk->steps[walk->depth - 1];
+        entered = step->listed < step->length && walk_list(walk);
+        if (entered) continue;
         if (!lua_next(L, -2)) { /* table */
             leave(walk, &hash);
             lua_pop(L, 1);
@@ -355,7 +483,7 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
                 unshelve(L, top + 1);
                 shelves--;
             }
-            if (walk->depth) walk->steps[walk->depth - 1].sum += mix(walk->steps[walk->depth - 1].key, hash);
+            if (walk->depth) account(&walk->steps[walk->depth - 1], walk->steps[walk->depth - 1].key, hash);
             continue;
         }
         if (left && !--left) {
@@ -363,22 +491,14 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
             lua_settop(L, top);
             return 0;
         }
-        step->count++; /* table key value */
-        step->key = leaf_hash(L, -2, true);
-        if (step->integers) {
-            lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-            step->integers = key >= 1 && (size_t)key <= step->length;
-        }
-        uint64_t below = step->path ? mix(step->path, step->key) : 0;
-        if (lua_type(L, -1) < LUA_TTABLE) { /* most of large data */
-            hash = leaf_hash(L, -1, false);
-            note(walk, below, hash, walk->depth);
-        } else {
-            entered = !follow(walk, below, false, &hash);
-            if (entered) continue;
-        }
-        lua_pop(L, 1);
-        step->sum += mix(step->key, hash);
+        ls__look(L, ++walk->looked); /* table key value */
+        bool integer = lua_isinteger(L, -2);
+        lua_Integer number = integer ? lua_tointeger(L, -2) : 0;
+        step->integers = step->integers && number >= 1 && (size_t)number <= step->length;
+        uint64_t key = integer ? integer_hash(number) : leaf_hash(L, -2, true);
+        integer = lua_isinteger(L, -1);
+        entered = meet(walk, integer ? LUA_TNUMBER : lua_type(L, -1), integer, key);
+        if (!entered) lua_pop(L, 1);
     }
     return hash;
 }

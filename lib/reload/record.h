@@ -19,6 +19,7 @@
 #include "vm/vm_internal.h"
 
 enum { LS_RECORD_MOST = 20000 };
+enum { LS_RECORD_DEPTHS = 64 }; /* deeper places are counted as if they were of this depth */
 
 /** The path of a root: its kind is any number. */
 uint64_t ls__path_root(int kind, const char *name, size_t len);
@@ -50,9 +51,10 @@ struct ls_walk {
     int known;          /* stack index of a table: its keys have an identity of their own and are not entered */
     int functions;      /* stack index of the array of functions found */
     lua_Integer function_count;
-    bool records;  /* paths are recorded */
-    size_t budget; /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
-    bool failed;   /* memory was short: hashes and the record are not to be used */
+    bool records;       /* paths are recorded */
+    size_t budget;      /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
+    bool failed;        /* memory was short: hashes and the record are not to be used */
+    lua_Integer looked; /* steps: every some thousand of them the limits of time are looked at (L5) */
     /* owned */
     struct ls_idmap *addresses; /* of tables: 1 + index in `seen`; of functions: itself */
     struct ls_seen *seen;
@@ -61,14 +63,17 @@ struct ls_walk {
     size_t depth, steps_cap;
     struct ls__entry *entries;
     size_t entry_count, entry_cap;
-    unsigned deepest; /* entries below it are not recorded; 0 = no limit yet */
+    unsigned deepest;                      /* what is below it is not recorded */
+    size_t kept;                           /* entries down to there */
+    size_t at_depth[LS_RECORD_DEPTHS + 1]; /* entries that were made at each depth */
 };
 /** Begin. The walk is to be released, also after a raise. @return false without memory [-0, +0, -] */
 bool ls__walk_init(struct ls_walk *walk, lua_State *L, const char *source, int known, int functions, bool records);
 /** Free what it owns. */
 void ls__walk_release(struct ls_walk *walk);
 /** Follow the value at `idx`, which stands at that path (0 = at none). Functions of the file are appended to the array,
- * their upvalues are not entered. @return its hash [-0, +0, m] */
+ * their upvalues are not entered. Raises as the count hook does when the entry's time is over (L5).
+ * @return its hash [-0, +0, e] */
 LS_RAISES uint64_t ls__walk_value(struct ls_walk *walk, int idx, uint64_t path);
 /** What was seen of the table at `idx`; NULL if it was not met. [-0, +0, -] */
 const struct ls_seen *ls__walk_seen(const struct ls_walk *walk, int idx);

@@ -15,7 +15,7 @@ import { gzipSync } from 'node:zlib';
 
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const build = path.resolve(top, process.env.B || 'build');
-const program = path.join(build, 'lsess');
+const program = process.env.PROGRAM ? path.resolve(process.env.PROGRAM) : path.join(build, 'lsess');
 const wire = path.join(build, 'bench/wire');
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'lsess-bench-'));
 
@@ -363,7 +363,7 @@ for (const name of ['detect', 'hotload', 'reload']) {
   };
 }
 if (fs.existsSync(path.join(top, 'tests/bench/saves.mjs'))) {
-  for (const name of ['unchanged', 'migration']) {
+  for (const name of ['unchanged', 'migration', 'data', 'load']) {
     figures[name] = async () => (await import('./saves.mjs'))[name]({ add, site, serving, ticks, program, temporary });
   }
 }

@@ -90,3 +90,84 @@ export async function unchanged({ add, site, serving, ticks }) {
     add({ name: 'unchanged save: processor time', value: cost, unit: 'ms' }, { target: '<= 1 ms (no VM touched)', limit: 1 });
   });
 }
+
+const ENTRIES = 1000000;
+
+/** Ways in which a module comes to a million entries: what its text says, and what the run does once it is loaded. */
+const forms = {
+  'integers of the file': [`for i = 1, ${ENTRIES} do M.data[i] = i end`, ''],
+  'rows of the file': [`for i = 1, ${ENTRIES / 10} do M.data[i] = { i, 2, 3, 4, 5, 6, 7, 8, 9, 10 } end`, ''],
+  'integers of the run': ['', `for i = 1, ${ENTRIES} do m.data[i] = i end`],
+  'rows of the run': ['', `for i = 1, ${ENTRIES / 10} do m.data[i] = { i, 2, 3, 4, 5, 6, 7, 8, 9, 10 } end`],
+};
+
+/** A save of a file whose module holds a million entries, nothing of them edited: until the frame is there.
+ * @param {{add: Function, site: Function, serving: Function, program: string}} bench */
+export async function data({ add, site, serving, program }) {
+  const { default: WebSocket } = await import('ws');
+  for (const [form, [fill, run]] of Object.entries(forms)) {
+    const text = (n) => `local M = { data = {} }\n${fill}\nfunction M.number() return ${n} end\nreturn M\n`;
+    const extra = `local m = require("m")\n${run}\napp.number = function() return m.number() end\n`;
+    const dir = site(`data-${form}`, extra, { 'lua/m.lua': text(1) });
+    const own = await serving(dir, ['--watch', '--memory-limit', '2G', '--time-limit', '0'], async (port) => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/ws${await session(port)}`);
+      await once(socket, 'open');
+      const shown = (n) => new Promise((resolve) => {
+        const look = (frame) => {
+          if (!String(frame).includes(`"value":${n}`)) return;
+          socket.off('message', look);
+          resolve(performance.now());
+        };
+        socket.on('message', look);
+      });
+      let seen = shown(1);
+      socket.send('{"type":"create","data":{"id":2,"parentId":1,"properties":{"path":"number()","access":"r"}}}');
+      await seen;
+      const took = [];
+      for (let i = 0; i < 15; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 300)); // what follows the frame is over
+        seen = shown(7000 + i);
+        const begun = performance.now();
+        fs.writeFileSync(path.join(dir, 'lua/m.lua'), text(7000 + i));
+        took.push((await seen) - begun);
+      }
+      socket.terminate();
+      return took;
+    }, program);
+    const timed = `local begun = os.clock() ${text(1).replace('return M\n', '')} print((os.clock() - begun) * 1000)`;
+    const floors = Array.from({ length: 5 }, () => Number(execFileSync('lua5.4', ['-e', timed]).toString()));
+    add(
+      { name: `save beside 10^6 ${form}`, value: median(own), unit: 'ms', min: Math.min(...own), max: Math.max(...own), runs: own.length },
+      { floor: Math.min(...floors), target: '<= 60 ms', limit: 60 },
+    );
+  }
+}
+
+/** First load of a module with 100,000 entries, beside a bare Lua that loads it: time of the processor.
+ * @param {{add: Function, site: Function, serving: Function, program: string, temporary: string}} bench */
+export async function load({ add, site, serving, program, temporary }) {
+  const literal = Array.from({ length: 100000 }, (_, i) => `  word_${i} = "the text number ${i}",`).join('\n');
+  for (const [form, text] of Object.entries({
+    'written out': `return {\n${literal}\n}\n`,
+    'rows made by a loop': 'local M = {}\nfor i = 1, 20000 do M[i] = { id = i, name = "n" .. i, a = 1, b = "x" } end\nreturn M\n',
+    'integers made by a loop': 'local M = {}\nfor i = 1, 100000 do M[i] = i end\nreturn M\n',
+  })) {
+    const probe = 'local begun = os.clock()\nlocal m = require("m")\ntook = (os.clock() - begun) * 1000\n';
+    const dir = site(`load-${form}`, probe, { 'lua/m.lua': text });
+    const alone = `package.path = ${JSON.stringify(path.join(dir, 'lua/?.lua'))} ${probe} print(took)`;
+    const bare = () => Number(execFileSync('lua5.4', ['-e', alone]).toString());
+    const own = [], floor = [];
+    for (let i = 0; i < 7; i++) { // a server each: a second session would find the text compiled
+      const socket = path.join(temporary, `load-${i}.sock`);
+      await serving(dir, ['--watch', '--socket', socket], async (port) => {
+        await session(port);
+        own.push(Number(execFileSync(program, ['repl', '--socket', socket, '-e', 'return took']).toString()));
+      }, program);
+      floor.push(bare());
+    }
+    add(
+      { name: `first load, 10^5 entries ${form}`, value: Math.min(...own), unit: 'ms', max: Math.max(...own), runs: own.length },
+      { floor: Math.min(...floor), target: '<= 1.2 x bare Lua', ratioLimit: 1.2 },
+    );
+  }
+}
