@@ -1,8 +1,9 @@
-/* Puts the tables `session` and `ui` and the globals EMPTY and diag together (L3, L8 to L11, L59, L62, L119,
+/* Puts the tables `session` and `ui` and the globals EMPTY and diag together (L3, L8 to L11, L59, L62, LX36, L119,
  * L120).
  * Owner thread: the session's. */
 #include "model/globals.h"
 
+#include "base/log.h"
 #include "model/model.h"
 #include "tracker/tracker.h"
 #include "vm/lua_json.h"
@@ -126,4 +127,60 @@ LS_RAISES void ls__open_session_table(lua_State *L)
     session->model->functions = session_functions;
     lua_setglobal(L, "session");
     LS_LTOP_CHECK(L, 0);
+}
+
+/* --- session methods that are wrapped again and again (LX36) --- */
+
+#define REPLACED_MAX 20 /* wrappers around one method before the hint */
+
+/* [-0, +0, m] the function on top is no original: count it if it is another one than last time. Stack: key, session
+ * table, replaced, function */
+static LS_RAISES void count_replaced(struct ls_session *session, lua_State *L, const char *name)
+{
+    if (lua_getfield(L, 3, name) != LUA_TNIL && lua_rawequal(L, -1, 4)) return;
+    lua_pushvalue(L, 4);
+    lua_setfield(L, 3, name);
+    lua_pushfstring(L, "%s#", name);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 3);
+    lua_Integer times = lua_tointeger(L, -1) + 1;
+    lua_pop(L, 1);
+    lua_pushinteger(L, times);
+    lua_rawset(L, 3);
+    if (times == REPLACED_MAX + 1)
+        ls_log_session(
+            0, session->vm.id,
+            "hint: session.%s has been replaced more than %d times, last by %s; if each replacement calls the one before, "
+            "calls nest deeper with each reload: replace it in `if not session.reloading then ... end`",
+            name, REPLACED_MAX, (const char *)lua_touserdata(L, 1));
+}
+
+/* [-1, +0, m] argument: the key of the module that has run */
+static LS_RAISES int check_replaced(lua_State *L)
+{
+    struct ls_session *session = ls__session_of(L);
+    ls__ref_push(session, L, session->vm.ref_session);
+    for (const luaL_Reg *method = session->model->functions; method->name; method++, lua_settop(L, 2)) {
+        lua_pushstring(L, method->name);
+        if (lua_rawget(L, 2) != LUA_TFUNCTION || lua_tocfunction(L, 3) == method->func) continue;
+        if (session->model->ref_replaced == LUA_NOREF) {
+            lua_newtable(L);
+            session->model->ref_replaced = ls__ref_take(session, L);
+        }
+        ls__ref_push(session, L, session->model->ref_replaced);
+        lua_insert(L, 3);
+        count_replaced(session, L, method->name);
+    }
+    return 0;
+}
+
+void ls__look_for_replaced(struct ls_session *session, const char *key)
+{
+    LS_ERR(err);
+    union {
+        const char *text;
+        void *data;
+    } argument = {.text = key};
+    if (ls__lrun(session, check_replaced, argument.data, 0, &err) != 0)
+        ls__report(session, "looking at replaced session methods", &err);
 }

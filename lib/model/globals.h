@@ -34,4 +34,7 @@ LS_SESSION_FUNCTIONS(LS_DECLARE)
 LS_UI_FUNCTIONS(LS_DECLARE)
 #undef LS_DECLARE
 
+/** The chunk of that key has run: say when it has replaced a function of `session` all too often (LX36). Safe. */
+void ls__look_for_replaced(struct ls_session *session, const char *key);
+
 #endif

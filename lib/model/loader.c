@@ -1,15 +1,17 @@
 /* require, package.loaded, main.lua and the host's ways to load a file (LuaSession card: registerRequire,
- * loadedModules, RequireLuaFile, DirectRequireLuaFile, IsFileLoaded). Rules L32 to L45a, H36.
+ * loadedModules, RequireLuaFile, DirectRequireLuaFile, IsFileLoaded). Rules L32 to L45a, L100, H36.
  *
  * Owner thread: the session's. Refuses to: run a file a second time (that is a reload's business). */
 #include "model/module.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "files/fspath.h"
+#include "model/globals.h"
 #include "model/model_internal.h"
 #include "model/prototype.h"
 #include "vm/libs.h"
@@ -117,6 +119,27 @@ static void note_absent(struct ls_session *session, const struct load *load, con
     ls_free(real);
     if (load->err.code == LS_ENOTFOUND)
         ls__failure_first(session, name, named, NULL, &load->tried, NULL, "module not found");
+}
+
+/* --- the end of an execution --- */
+
+void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure)
+{
+    struct ls_module *module = ls__module_find(session, key);
+    if (!module) return;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    module->time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    ls_free(module->error);
+    module->error = failure ? ls_strdup(ls_err_text(failure)) : NULL;
+    module->ok = !failure;
+    if (failure) return;
+    module->hash = hash;
+    ls__look_for_replaced(session, key);
+    for (uint32_t i = 0; i < module->prototypes.count; i++) {
+        const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
+        if (proto) ls__mutations_wake(session, proto->id);
+    }
 }
 
 /* --- running a chunk for the first time --- */

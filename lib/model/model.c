@@ -41,6 +41,7 @@ void ls__model_close(struct ls_session *session)
     session->vm.closing = true;
     ls__watches_release(session);
     ls__modules_release(session);
+    ls__failures_release(session);
     ls__mutations_release(session);
     ls__aside_release(session);
     ls__protos_release(session);

@@ -80,10 +80,6 @@ int ls__module_enter(struct ls_session *session, struct ls_module *module, uint6
                      struct ls_err *err);
 /** After the chunk: the outer module is current again. */
 void ls__module_leave(struct ls_session *session);
-/** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose
- * mutate has failed before are due again (L100). */
-void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
-
 /** Bring the keys of loaded modules into the order of H37: what was required comes first, then the order of first load.
  * @param order  gets the places of the keys in the new order. @return false without memory */
 bool ls__modules_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
@@ -97,6 +93,9 @@ char *ls__module_relink(struct ls_session *session, const char *old_key, const c
 
 /* --- loader.c (sections 6, 7) --- */
 
+/** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose
+ * mutate has failed before are due again (L100). */
+void ls__module_ran(struct ls_session *session, const char *key, uint64_t hash, const struct ls_err *failure);
 /** Load a text as the first load of its file: what was to happen when it failed, or when a link leads to it now (H36,
  * H17). Called by the transaction, so the mutation queue is left to it.
  * @param path  NULL for files of the bundle */

@@ -28,6 +28,15 @@ LS_RAISES void ls__raw_set(lua_State *L, int table, int key, int value)
     lua_rawset(L, table);
 }
 
+LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name)
+{
+    ls__ref_push(session, L, ref);
+    lua_pushstring(L, name);
+    int type = lua_rawget(L, -2);
+    lua_remove(L, -2);
+    return type;
+}
+
 bool ls__has_key(lua_State *L, int table, int key)
 {
     bool found = ls__raw_get(L, table, key) != LUA_TNIL;

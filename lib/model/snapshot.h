@@ -7,6 +7,9 @@
 
 /** Push table[value at `key`], nil where `table` holds no table. @return its type [-0, +1, -] */
 int ls__raw_get(lua_State *L, int table, int key);
+/** Push the field of that name of the table behind a reference, raw: a module's value, or its record. @return its type
+ * [-0, +1, m] */
+LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name);
 /** table[value at `key`] = value at `value`. [-0, +0, m] */
 LS_RAISES void ls__raw_set(lua_State *L, int table, int key, int value);
 /** Is the value at `key` a key of the table? [-0, +0, -] */

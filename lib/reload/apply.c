@@ -10,15 +10,6 @@
 #include "model/snapshot.h"
 #include "reload/rule.h"
 
-LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name)
-{
-    ls__ref_push(session, L, ref);
-    lua_pushstring(L, name);
-    int type = lua_rawget(L, -2);
-    lua_remove(L, -2);
-    return type;
-}
-
 /* [-0, +0, m] what the reference holds, if anything, goes into the set */
 static LS_RAISES void add_held(struct ls_session *session, lua_State *L, int set, int ref)
 {

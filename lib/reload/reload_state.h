@@ -68,10 +68,6 @@ static inline struct ls_load *ls__load_innermost(const struct ls_session *sessio
  * taken off and freed. Safe. */
 void ls__load_end(struct ls_session *session, bool succeeded);
 
-/** Push the field of that name of the table behind a reference, raw: a module's value, or its record. @return its type
- * [-0, +1, m] */
-LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name);
-
 /** Push a table of all tables that have an identity of their own, whoever refers to them.
  * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
 LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own);

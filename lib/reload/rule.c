@@ -8,14 +8,6 @@
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
 
-const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at)
-{
-    struct ls_session *session = rule->run->session;
-    const struct ls_proto *proto = at >= rule->protos ? session->model->protos[at] : NULL;
-    if (proto) ls__ref_push(session, rule->L, proto->table);
-    return proto;
-}
-
 /* --- 1: what the chunk has assigned --- */
 
 /* Fields that the server itself keeps on a prototype are no statics (L73, the default constructor of L75), nor are

@@ -26,7 +26,7 @@
 #ifndef LS_RELOAD_RULE_H
 #define LS_RELOAD_RULE_H
 
-#include "reload/record.h"
+#include "resolver/record.h"
 #include "syntax/texts.h"
 
 struct ls_run;
@@ -105,9 +105,6 @@ struct ls_rule {
 
 #define LS_MANY ((void *)1) /* a variable made anew by each turn of a loop: nobody's (H56) */
 
-/** The prototype behind the place `at` of the session's array, if the rule is about it: then its table is pushed.
- * [-0, +(1|0), -] */
-const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at);
 /** Apply the rule to the value on top of the stack, which the execution gave (nil has become true already). Replaces it
  * by the value that the module has from now on, and pushes the new holders. [-1, +2, m] */
 LS_RAISES void ls__rule_apply(struct ls_rule *rule);
@@ -120,6 +117,11 @@ void ls__rule_release(struct ls_rule *rule);
 LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c);
 /** Push the three values of an element. [-0, +3, -] */
 void ls__triples_push(lua_State *L, int list, lua_Integer index);
+/** The key of a table or upvalue in a map of addresses. [-0, +0, -] */
+static inline int64_t ls__address(lua_State *L, int idx)
+{
+    return (int64_t)(intptr_t)lua_topointer(L, idx);
+}
 /** Append the value at `idx` to an array. [-0, +0, m] */
 LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
 /** Write the value at `value` (nil too) under the key at `key` of the table at `container`, or into the upvalue of that
@@ -138,10 +140,41 @@ const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const 
 /** Push the function and the upvalue of variable `var` of the main block in the new text. @return false and nothing: it
  * was not found, or more than once [-0, +(2|0), -] */
 bool ls__rule_new_variable(struct ls_rule *rule, unsigned var);
-/* --- rule_merge.c --- */
+/** The prototype behind the place `at` of the session's array, if the rule is about it: then its table is pushed.
+ * [-0, +(1|0), -] */
+const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at);
+
+/* --- rule_places.c --- */
+
+/* What the texts say of a place. */
+struct ls_spot {
+    enum ls_edit edit, rest;
+    const struct ls_place *place; /* NULL: none of its own */
+    bool returned;                /* its text has come back as it was when it was set aside */
+};
 
 /** Bind places to new tables (step 3). [-0, +0, m] */
 LS_RAISES void ls__rule_bind(struct ls_rule *rule);
+/** The first place of the new table at `table`, NULL = none. [-0, +0, -] */
+const struct ls_binding *ls__binding_first(const struct ls_rule *rule, int table);
+/** The next one of the same table, NULL = there is no more. [-0, +0, -] */
+const struct ls_binding *ls__binding_next(const struct ls_rule *rule, const struct ls_binding *binding);
+/** Of a variable, a global or (name NULL) the value of the file. */
+struct ls_spot ls__spot_of_root(const struct ls_rule *rule, enum ls_place_kind kind, const char *name);
+/** Of a key of the new table at `table`; NULL = one that no text can name. `rest` counts where no place is bound. */
+struct ls_spot ls__spot_of(const struct ls_rule *rule, int table, const struct ls_place_key *key, enum ls_edit rest);
+/** @return can a text name the key at `idx`? Then *key is that, borrowed from the stack. [-0, +0, -] */
+bool ls__place_key(lua_State *L, int idx, struct ls_place_key *key);
+/** Push it; nil for a metatable. [-0, +1, m] */
+LS_RAISES void ls__place_key_push(lua_State *L, const struct ls_place_key *key);
+/** The more edited of two. */
+static inline enum ls_edit ls__stronger(enum ls_edit a, enum ls_edit b)
+{
+    return a > b ? a : b;
+}
+
+/* --- rule_merge.c --- */
+
 /** Step 4. [-0, +0, m] */
 LS_RAISES void ls__rule_decide(struct ls_rule *rule);
 /** The path of a key of _G, a prototype or the module's own table. [-0, +0, m] */

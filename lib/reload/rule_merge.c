@@ -17,191 +17,13 @@ enum { PAIRED = 10000 };     /* new tables: with more, those within unedited dat
 enum { LOSSES_MOST = 20 };   /* lines of a file's report */
 enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
 
-/* What the texts say of a place. */
-struct spot {
-    enum ls_edit edit, rest;
-    const struct ls_place *place; /* NULL: none of its own */
-    bool returned;                /* its text has come back as it was when it was set aside */
-};
-
 /* [-0, +0, e] */
 static LS_RAISES void no_memory(lua_State *L)
 {
     luaL_error(L, "out of memory while reloading");
 }
 
-/* --- places --- */
-
-static enum ls_edit stronger(enum ls_edit a, enum ls_edit b)
-{
-    return a > b ? a : b;
-}
-
-/* [-0, +0, -] */
-static int64_t address(lua_State *L, int idx)
-{
-    return (int64_t)(intptr_t)lua_topointer(L, idx);
-}
-
-static const struct ls_binding *first_binding(const struct ls_rule *rule, int table)
-{
-    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->bound, address(rule->L, table));
-    return at ? &rule->bindings[at - 1] : NULL;
-}
-
-static const struct ls_binding *next_binding(const struct ls_rule *rule, const struct ls_binding *binding)
-{
-    return binding->next ? &rule->bindings[binding->next - 1] : NULL;
-}
-
-/* @return can a text name the key at `idx`? [-0, +0, -] */
-static bool place_key(lua_State *L, int idx, struct ls_place_key *key)
-{
-    size_t len;
-    switch (lua_type(L, idx)) {
-    case LUA_TSTRING:
-        key->kind = LS_KEY_STRING;
-        key->string.text = lua_tolstring(L, idx, &len);
-        key->string.len = (uint32_t)len;
-        return true;
-    case LUA_TNUMBER:
-        key->kind = lua_isinteger(L, idx) ? LS_KEY_INTEGER : LS_KEY_FLOAT;
-        if (key->kind == LS_KEY_INTEGER)
-            key->integer = lua_tointeger(L, idx);
-        else
-            key->number = lua_tonumber(L, idx);
-        return true;
-    case LUA_TBOOLEAN:
-        key->kind = LS_KEY_BOOLEAN;
-        key->boolean = lua_toboolean(L, idx);
-        return true;
-    default: return false;
-    }
-}
-
-/* [-0, +1, m] */
-static LS_RAISES void push_key(lua_State *L, const struct ls_place_key *key)
-{
-    switch (key->kind) {
-    case LS_KEY_STRING: lua_pushlstring(L, key->string.text, key->string.len); break;
-    case LS_KEY_INTEGER: lua_pushinteger(L, key->integer); break;
-    case LS_KEY_FLOAT: lua_pushnumber(L, key->number); break;
-    case LS_KEY_BOOLEAN: lua_pushboolean(L, key->boolean); break;
-    case LS_KEY_METATABLE: lua_pushnil(L); break;
-    }
-}
-
-static struct spot spot_of_root(const struct ls_rule *rule, enum ls_place_kind kind, const char *name)
-{
-    const struct ls_place *place =
-        rule->places ? ls_places_root(rule->places, kind, name, name ? strlen(name) : 0) : NULL;
-    /* What no statement of either text can be told to give is edited where the values differ. */
-    enum ls_edit none = rule->given ? LS_EDIT_UNKNOWN : LS_EDIT_NONE;
-    return place ? (struct spot){place->edit, place->rest, place, false} : (struct spot){none, none, NULL, false};
-}
-
-/* Of a key of the new table at `table`; NULL = its metatable. */
-static struct spot spot_of(const struct ls_rule *rule, int table, const struct ls_place_key *key, enum ls_edit rest)
-{
-    struct spot own = {LS_EDIT_NONE, LS_EDIT_NONE, NULL, false};
-    enum ls_edit others = LS_EDIT_NONE;
-    const struct ls_binding *binding = first_binding(rule, table);
-    if (!binding) return (struct spot){rest, rest, NULL, false};
-    for (; binding; binding = next_binding(rule, binding)) {
-        const struct ls_place *child = key ? ls_place_child(rule->places, binding->place, key) : NULL;
-        others = stronger(others, binding->place->rest);
-        if (!child) continue;
-        own.edit = stronger(own.edit, child->edit);
-        own.rest = stronger(own.rest, child->rest);
-        if (!own.place || child->now != child->before) own.place = child;
-    }
-    return own.place ? own : (struct spot){others, others, NULL, false};
-}
-
 static const struct ls_place_key metatable_key = {.kind = LS_KEY_METATABLE};
-
-/* The table at `table` stands at that place; other values pass. [-0, +0, m] */
-static LS_RAISES void bind(struct ls_rule *rule, int table, const struct ls_place *place)
-{
-    lua_State *L = rule->L;
-    if (!place || !lua_istable(L, table)) return;
-    size_t first = (size_t)(uintptr_t)ls_idmap_get(rule->bound, address(L, table));
-    for (const struct ls_binding *b = first_binding(rule, table); b; b = next_binding(rule, b))
-        if (b->place == place) return;
-    if (!LS_PUSH(rule->bindings, rule->binding_count, rule->binding_cap, (struct ls_binding){place, first}) ||
-        !ls_idmap_put(rule->bound, address(L, table), (void *)(uintptr_t)rule->binding_count, NULL))
-        no_memory(L);
-    lua_pushvalue(L, table);
-    lua_rawseti(L, rule->bound_tables, (lua_Integer)rule->binding_count);
-}
-
-/* What stands below the places that are bound; the list of bindings grows meanwhile. One place that is another in both
- * texts may lead back to where it stands. [-0, +0, m] */
-static LS_RAISES void bind_below(struct ls_rule *rule)
-{
-    lua_State *L = rule->L;
-    int top = lua_gettop(L);
-    for (size_t i = 0; i < rule->binding_count; i++) {
-        const struct ls_place *place = rule->bindings[i].place;
-        lua_rawgeti(L, rule->bound_tables, (lua_Integer)i + 1);
-        for (const struct ls_place *child = place->first; child; child = child->next) {
-            if (child->key.kind == LS_KEY_METATABLE) {
-                if (!lua_getmetatable(L, top + 1)) continue;
-            } else {
-                push_key(L, &child->key);
-                lua_rawget(L, top + 1);
-            }
-            bind(rule, top + 2, ls_place_child(rule->places, place, &child->key));
-            lua_settop(L, top + 1);
-        }
-        lua_settop(L, top);
-    }
-}
-
-LS_RAISES void ls__rule_bind(struct ls_rule *rule)
-{
-    lua_State *L = rule->L;
-    if (!rule->places) return;
-    lua_newtable(L);
-    int tables = rule->bound_tables = lua_gettop(L), top = tables + 1;
-    bind(rule, rule->value, ls_places_root(rule->places, LS_PLACE_VALUE, NULL, 0));
-    for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
-        const struct ls_syntax_variable *variable = rule->now->variables[var];
-        if (!ls__rule_new_variable(rule, var)) continue;
-        lua_getupvalue(L, -2, (int)lua_tointeger(L, -1));
-        bind(rule, lua_gettop(L),
-             ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
-        lua_settop(L, tables);
-    }
-    lua_pushglobaltable(L);
-    const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL);
-    for (; place; place = place->next) {
-        const struct ls_syntax_string name = place->key.string;
-        if (!name.text) continue; /* _G itself */
-        lua_pushlstring(L, name.text, name.len);
-        lua_rawget(L, top);
-        bind(rule, top + 1, ls_places_root(rule->places, LS_PLACE_GLOBAL, name.text, name.len));
-        lua_settop(L, top);
-    }
-    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) { /* _G prototype */
-        const struct ls_proto *proto = ls__rule_proto(rule, i);
-        if (!proto) continue;
-        const char *name = proto->name;
-        size_t len = strlen(name);
-        bind(rule, top + 1, ls_places_root(rule->places, LS_PLACE_MADE, name, len));
-        for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
-            const struct ls_syntax_variable *variable = rule->now->variables[var];
-            const struct ls_syntax_expr *value = variable->value;
-            bool made = value && value->kind == LS_EXPR_CALL && value->list && value->list->kind == LS_EXPR_STRING &&
-                        value->list->string.len == len && memcmp(value->list->string.text, name, len) == 0;
-            if (made) /* that is found even if no function refers to the variable */
-                bind(rule, top + 1,
-                     ls_places_root(rule->places, LS_PLACE_LOCAL, variable->name.text, variable->name.len));
-        }
-    }
-    bind_below(rule);
-    lua_settop(L, tables - 1);
-}
 
 /* --- what is said --- */
 
@@ -278,7 +100,7 @@ static LS_RAISES bool is_given(struct ls_rule *rule, int c, uint64_t path, size_
 bool ls__rule_mapped(struct ls_rule *rule, int idx)
 {
     if (lua_type(rule->L, idx) != LUA_TTABLE) return false;
-    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->mapped, address(rule->L, idx));
+    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->mapped, ls__address(rule->L, idx));
     if (at) lua_rawgeti(rule->L, rule->present, (lua_Integer)at);
     return at;
 }
@@ -292,19 +114,19 @@ static bool is_known(struct ls_rule *rule, int idx)
 static LS_RAISES void pair(struct ls_rule *rule, int n, int c, struct ls_pair made)
 {
     lua_State *L = rule->L;
-    if (ls_idmap_get(rule->mapped, address(L, n))) return;
-    void *taken = ls_idmap_get(rule->present_of, address(L, c));
+    if (ls_idmap_get(rule->mapped, ls__address(L, n))) return;
+    void *taken = ls_idmap_get(rule->present_of, ls__address(L, c));
     made.address = lua_topointer(L, c);
     if (taken) { /* the run has put one table where the file makes two */
-        if (!ls_idmap_put(rule->mapped, address(L, n), taken, NULL)) no_memory(L);
+        if (!ls_idmap_put(rule->mapped, ls__address(L, n), taken, NULL)) no_memory(L);
         return;
     }
     if (!LS_PUSH(rule->pairs, rule->pair_count, rule->pair_cap, made)) no_memory(L);
     void *at = (void *)(uintptr_t)rule->pair_count;
     ls__array_add(L, rule->made, n);
     ls__array_add(L, rule->present, c);
-    if (!ls_idmap_put(rule->mapped, address(L, n), at, NULL) ||
-        !ls_idmap_put(rule->present_of, address(L, c), at, NULL))
+    if (!ls_idmap_put(rule->mapped, ls__address(L, n), at, NULL) ||
+        !ls_idmap_put(rule->present_of, ls__address(L, c), at, NULL))
         no_memory(L);
 }
 
@@ -329,7 +151,7 @@ static bool is_code(lua_State *L, int idx)
 }
 
 /* A value of the run has given way. [-0, +0, m] */
-static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, size_t parent, const struct spot *spot,
+static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, size_t parent, const struct ls_spot *spot,
                                  int key)
 {
     if (lua_isnil(rule->L, c) || lua_isfunction(rule->L, c) || is_given(rule, c, path, parent)) return;
@@ -337,7 +159,7 @@ static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, siz
     say(rule, &rule->run->losses, "the run's value of ", spot->place, key, " gave way to your edit");
 }
 
-static void keep_value(struct ls_rule *rule, const struct spot *spot, int key)
+static void keep_value(struct ls_rule *rule, const struct ls_spot *spot, int key)
 {
     COUNT(rule, kept);
     say(rule, &rule->run->notes, "kept the run's value of ", spot->place, key, "");
@@ -347,7 +169,7 @@ static void keep_value(struct ls_rule *rule, const struct spot *spot, int key)
  * @param c, n    its present and its new value
  * @param key     for what is said of it
  * @param parent  the pair that it belongs to; SIZE_MAX = none */
-static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, struct spot spot, int key,
+static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, struct ls_spot spot, int key,
                              size_t parent)
 {
     lua_State *L = rule->L;
@@ -362,7 +184,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         } else if (!same_giver && !lua_isnil(L, top + 1)) {
             lose_value(rule, top + 1, path, SIZE_MAX, &spot, key);
         }
-        if (same_giver) spot = (struct spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
+        if (same_giver) spot = (struct ls_spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
     }
     int want = c, present = lua_type(L, c);
     bool code = is_code(L, n), code_before = is_code(L, c);
@@ -440,7 +262,7 @@ static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, i
         COUNT(rule, set_aside);
     } else {
         if (place) ls__aside_put(rule, path, place, nil);
-        keep_value(rule, &(struct spot){.place = place}, key);
+        keep_value(rule, &(struct ls_spot){.place = place}, key);
     }
     if (given) ls__rule_put(rule, container, key, nil);
     lua_settop(L, nil - 1);
@@ -466,7 +288,7 @@ static bool is_list(lua_State *L, int table)
 static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path)
 {
     size_t at =
-        lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, address(rule->L, idx)) : 0;
+        lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, ls__address(rule->L, idx)) : 0;
     return at && rule->pairs[at - 1].path == ls__record_canon(rule->given, path);
 }
 
@@ -547,8 +369,8 @@ static LS_RAISES void merge_metatables(struct ls_rule *rule, int n, int c, size_
     if (!lua_getmetatable(L, n)) lua_pushnil(L);
     if (!lua_getmetatable(L, c)) lua_pushnil(L);
     if (!lua_rawequal(L, top + 1, top + 2)) {
-        struct spot spot = {.returned = true};
-        if (!rule->pairs[at].returned) spot = spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
+        struct ls_spot spot = {.returned = true};
+        if (!rule->pairs[at].returned) spot = ls__spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
         lua_pushliteral(L, "metatable");
         decide(rule, top + 2, top + 1, ls__path_meta(rule->pairs[at].path), spot, top + 3, at);
         if (!lua_rawequal(L, -1, top + 2)) ls__rule_put_meta(rule, c, top + 4);
@@ -563,10 +385,10 @@ static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, i
     const struct ls_pair own = rule->pairs[at];
     struct ls_place_key name;
     int top = lua_gettop(L);
-    bool named = place_key(L, key, &name);
+    bool named = ls__place_key(L, key, &name);
     ls__raw_get(L, c, key); /* present */
-    struct spot spot = {.returned = true};
-    if (!own.returned) spot = spot_of(rule, n, named ? &name : NULL, own.rest);
+    struct ls_spot spot = {.returned = true};
+    if (!own.returned) spot = ls__spot_of(rule, n, named ? &name : NULL, own.rest);
     int type = lua_type(L, value);
     if (own.frozen && (type != lua_type(L, top + 1) || (type != LUA_TTABLE && type != LUA_TFUNCTION))) {
         lua_settop(L, top);
@@ -596,7 +418,7 @@ static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
             lua_pushvalue(L, n);
         bool given = ls__raw_get(L, top + 3, top + 1) != LUA_TNIL;
         if (lives_on) given = !lua_rawequal(L, top + 2, top + 4);
-        struct spot spot = spot_of(rule, n, place_key(L, top + 1, &name) ? &name : NULL, LS_EDIT_NONE);
+        struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 1, &name) ? &name : NULL, LS_EDIT_NONE);
         if (!given && !(spot.place && spot.place->now)) lose_function(rule, c, top + 1);
     }
     lua_settop(L, top);
@@ -609,13 +431,13 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
     const uint64_t path = rule->pairs[at].path;
     enum ls_edit rest = rule->pairs[at].rest;
     int top = lua_gettop(L);
-    const struct ls_binding *first = first_binding(rule, n);
+    const struct ls_binding *first = ls__binding_first(rule, n);
     if (first) rest = LS_EDIT_NONE;
-    for (const struct ls_binding *b = first; b; b = next_binding(rule, b)) {
-        rest = stronger(rest, b->place->rest);
+    for (const struct ls_binding *b = first; b; b = ls__binding_next(rule, b)) {
+        rest = ls__stronger(rest, b->place->rest);
         for (const struct ls_place *child = b->place->first; child; child = child->next) {
             if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
-            push_key(L, &child->key);
+            ls__place_key_push(L, &child->key);
             if (!ls__has_key(L, n, top + 1) && ls__raw_get(L, c, top + 1) != LUA_TNIL)
                 lose_place(rule, c, top + 1, top + 2, ls__path_child(L, path, top + 1), child, at);
             lua_settop(L, top);
@@ -630,7 +452,7 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
         struct ls_place_key name;
         uint64_t child = ls__path_child(L, path, top + 1);
         if (ls__has_key(L, n, top + 1) || !ls__record_find(rule->given, child, NULL)) continue;
-        struct spot spot = spot_of(rule, n, place_key(L, top + 1, &name) ? &name : NULL, rest);
+        struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 1, &name) ? &name : NULL, rest);
         if (!spot.place || !spot.place->now) lose_place(rule, c, top + 1, top + 2, child, spot.place, at);
     }
     lua_settop(L, top);
@@ -643,14 +465,14 @@ static LS_RAISES void note_kept(struct ls_rule *rule, int c, uint64_t made, cons
     bool changed = ls__hash_value(&rule->scratch, c, NULL, 0) != made;
     rule->scratch.budget = 0;
     lua_pushliteral(rule->L, "?");
-    if (changed) keep_value(rule, &(struct spot){.place = place}, lua_gettop(rule->L));
+    if (changed) keep_value(rule, &(struct ls_spot){.place = place}, lua_gettop(rule->L));
     lua_pop(rule->L, 1);
 }
 
 /* Is something edited at the metatable of the new table at `n`? */
 static bool edits_metatable(struct ls_rule *rule, int n)
 {
-    for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b)) {
+    for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b)) {
         const struct ls_place *meta = ls_place_child(rule->places, b->place, &metatable_key);
         if (meta && meta->within != LS_EDIT_NONE) return true;
     }
@@ -668,9 +490,9 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     const struct ls_seen *seen = ls__walk_seen(&rule->walk, n);
     uint64_t given;
     bool same = ls__record_find(rule->given, own->path, &given) && given == seen->hash;
-    enum ls_edit within = first_binding(rule, n) ? LS_EDIT_NONE : own->rest;
-    for (const struct ls_binding *b = first_binding(rule, n); b; b = next_binding(rule, b))
-        within = stronger(within, b->place->within);
+    enum ls_edit within = ls__binding_first(rule, n) ? LS_EDIT_NONE : own->rest;
+    for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b))
+        within = ls__stronger(within, b->place->within);
     if (own->returned) within = LS_EDIT_NONE;
     bool frozen = own->frozen, edited = !frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
     bool list = !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) && is_list(L, c);
@@ -713,7 +535,7 @@ static LS_RAISES void merge_deferred(struct ls_rule *rule, lua_Integer index)
     lua_rawgeti(L, rule->present, (lua_Integer)at + 1);
     if (ls__rule_mapped(rule, key)) {
         lua_replace(L, key);
-    } else if (rule->given && spot_of(rule, top + 4, NULL, rule->pairs[at].rest).edit == LS_EDIT_NONE) {
+    } else if (rule->given && ls__spot_of(rule, top + 4, NULL, rule->pairs[at].rest).edit == LS_EDIT_NONE) {
         lua_settop(L, top); /* a new thing of a place that was not edited: the run has its own */
         return;
     } else {
@@ -821,9 +643,9 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
     bool global = lua_rawequal(L, -1, container);
     lua_pop(L, 1);
     enum ls_edit none = rule->given ? LS_EDIT_UNKNOWN : LS_EDIT_NONE;
-    struct spot spot = global && lua_type(L, key) == LUA_TSTRING
-                           ? spot_of_root(rule, LS_PLACE_GLOBAL, lua_tostring(L, key))
-                           : spot_of(rule, container, place_key(L, key, &name) ? &name : NULL, none);
+    struct ls_spot spot = global && lua_type(L, key) == LUA_TSTRING
+                              ? ls__spot_of_root(rule, LS_PLACE_GLOBAL, lua_tostring(L, key))
+                              : ls__spot_of(rule, container, ls__place_key(L, key, &name) ? &name : NULL, none);
     if (spot.place && spot.place->own) { /* the file has made it of the run's value */
         if (ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
         lua_settop(L, top);
@@ -844,10 +666,10 @@ static LS_RAISES void decide_lost(struct ls_rule *rule, int container)
     int top = lua_gettop(L);
     if (!in_snapshot(rule, container)) return;
     if (!rule->before) lose_functions(rule, container, container);
-    for (const struct ls_binding *b = first_binding(rule, container); b; b = next_binding(rule, b))
+    for (const struct ls_binding *b = ls__binding_first(rule, container); b; b = ls__binding_next(rule, b))
         for (const struct ls_place *child = b->place->first; child; child = child->next) {
             if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
-            push_key(L, &child->key);
+            ls__place_key_push(L, &child->key);
             ls__snapshot_fields(L, rule->snapshot, container);
             if (ls__raw_get(L, container, top + 1) != LUA_TNIL) {
                 ls__raw_get(L, top + 2, top + 1);
@@ -869,7 +691,7 @@ static LS_RAISES void decide_variable(struct ls_rule *rule, unsigned var)
     if (!ls__rule_new_variable(rule, var)) return; /* function upvalue */
     lua_getupvalue(L, top + 1, (int)lua_tointeger(L, top + 2));
     int n = top + 3;
-    struct spot spot = spot_of_root(rule, LS_PLACE_LOCAL, variable->name.text);
+    struct ls_spot spot = ls__spot_of_root(rule, LS_PLACE_LOCAL, variable->name.text);
     uint64_t path = ls__path_root(LS_ROOT_LOCAL, variable->name.text, variable->name.len);
     bool old = ls__rule_old_variable(rule, variable->name.text); /* … old function upvalue value */
     if (!old) lua_settop(L, c);
@@ -942,7 +764,7 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
     if (!lua_rawequal(L, rule->value, rule->old_value)) {
         bool tables = ls__rule_made(rule, rule->value) && lua_istable(L, rule->old_value) &&
                       !ls__proto_of(rule->run->session, L, rule->old_value);
-        struct spot spot = spot_of_root(rule, LS_PLACE_VALUE, NULL);
+        struct ls_spot spot = ls__spot_of_root(rule, LS_PLACE_VALUE, NULL);
         if (tables)
             pair(rule, rule->value, rule->old_value,
                  (struct ls_pair){.path = ls__path_root(LS_ROOT_VALUE, "", 0),

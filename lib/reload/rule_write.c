@@ -2,6 +2,7 @@
  * the main block (rule.h). */
 #include <string.h>
 
+#include "model/prototype.h"
 #include "model/snapshot.h"
 #include "model/undo.h"
 #include "reload/reload_state.h"
@@ -79,6 +80,14 @@ const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const 
         lua_pop(L, 1);
     }
     return ls_syntax_function(syntax, info.linedefined, info.lastlinedefined, info.nups, names);
+}
+
+const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at)
+{
+    struct ls_session *session = rule->run->session;
+    const struct ls_proto *proto = at >= rule->protos ? session->model->protos[at] : NULL;
+    if (proto) ls__ref_push(session, rule->L, proto->table);
+    return proto;
 }
 
 bool ls__rule_new_variable(struct ls_rule *rule, unsigned var)

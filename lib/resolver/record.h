@@ -7,8 +7,8 @@
  * those nearest to the roots have a path of their own.
  *
  * Owner thread: the session's. Nothing in here calls a metamethod or changes a table of the site. Rule: H49. */
-#ifndef LS_RELOAD_RECORD_H
-#define LS_RELOAD_RECORD_H
+#ifndef LS_RESOLVER_RECORD_H
+#define LS_RESOLVER_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The walk over values and its record (record.h). It keeps a stack of its own, since chains of tables may be longer
  * than C's; on Lua's stack are the table and the key of each step, of the outer ones of many in a table there. */
-#include "reload/record.h"
+#include "resolver/record.h"
 
 #include <stdlib.h>
 #include <string.h>
