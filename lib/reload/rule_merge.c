@@ -144,7 +144,7 @@ static LS_RAISES void succeed(struct ls_rule *rule, int c, int n, bool same)
 
 /* --- one place --- */
 
-/* Functions of C have no text: they are data. */
+/* Functions of C have no text: they are data. [-0, +0, -] */
 static bool is_code(lua_State *L, int idx)
 {
     return lua_isfunction(L, idx) && !lua_iscfunction(L, idx);
