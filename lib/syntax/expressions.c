@@ -53,9 +53,11 @@ uint64_t ls__list_hash(uint64_t hash, const struct ls_syntax_expr *list)
 /* A name that is used, at the token before. */
 struct ls_syntax_expr *ls__name_expr(struct ls__parser *p, struct ls__word *word)
 {
+    const uint32_t start = p->lex.last_end - word->string.len;
+    if (word->meant) word = word->meant;
     struct ls__scoped *scoped = ls__resolve(p, word);
     struct ls_syntax_expr *expr = ls__expr_new(p, LS_EXPR_NAME, word->hash);
-    expr->start = p->lex.last_end - word->string.len;
+    expr->start = start;
     expr->end = p->lex.last_end;
     expr->line = p->lex.last_line;
     expr->string = word->string;
@@ -351,12 +353,11 @@ static void parameters(struct ls__parser *p, struct ls_syntax_variable **at, uin
             *hash = ls__mix(*hash, 2);
             break;
         }
-        struct ls__word *word = ls__name(p);
-        struct ls__scoped *scoped = ls__variable_new(p, word);
+        struct ls__scoped *scoped = ls__variable_new(p, ls__name(p));
         scoped->variable.parameter = true;
         *at = &scoped->variable;
         at = &scoped->variable.next;
-        *hash = ls__mix(*hash, word->hash);
+        *hash = ls__mix(*hash, scoped->word->hash);
         if (!ls__take(p, ',')) break;
         if (ls__token(p) == ')') ls__want(p, TK_NAME);
     }

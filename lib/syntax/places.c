@@ -262,6 +262,7 @@ static void judge(struct ls__node *node)
         place->rest = !same                                                                    ? LS_EDIT_EDITED
                       : bodies_same && (old->open || old->body_open || old->full == new->full) ? LS_EDIT_NONE
                                                                                                : LS_EDIT_UNKNOWN;
+        node->named = same && bodies_same && !node->above->shaken && each_bare(node);
         if (node->above->shaken && !place->function) {
             if (same && old->plain == old->count && new->plain == new->count) place->edit = LS_EDIT_UNKNOWN;
             if (each_bare(node)) place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
@@ -444,12 +445,17 @@ static void spread_within(struct ls__node *const *order, size_t count)
         for (size_t i = count; i-- > 0;) {
             struct ls_place *place = &order[i]->place, *above = place->parent;
             const struct ls_place *other = place->key.kind == LS_KEY_METATABLE ? place : meant(order[i]);
-            enum ls_edit within = stronger(stronger(place->edit, place->rest), other->within);
+            enum ls_edit own = order[i]->named ? place->edit : stronger(place->edit, place->rest),
+                         within = stronger(own, other->within), told = stronger(within, place->within);
             if (place->within < within) {
                 place->within = within;
                 changed = true;
             }
-            if (above && above->within < place->within) above->within = place->within;
+            if (place->before && place->now) { /* what the place above is told */
+                if (place->function) told = LS_EDIT_NONE;
+                if (place->key.kind == LS_KEY_METATABLE && told > LS_EDIT_UNKNOWN) told = LS_EDIT_UNKNOWN;
+            }
+            if (above) above->within = stronger(above->within, told);
         }
     }
 }
@@ -482,10 +488,51 @@ static void finish(struct ls_places *places)
     ls_free(order);
 }
 
-struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct ls_syntax *now)
+/* --- roots with another name --- */
+
+static bool is_root(const struct ls_places *places, const struct ls__node *node)
 {
-    struct ls_places *places = ls_zalloc(sizeof *places);
-    if (!places) return NULL;
+    return node && (node->above == &places->tops[LS_PLACE_LOCAL] || node->above == &places->tops[LS_PLACE_GLOBAL]);
+}
+
+static bool same_name(const struct ls_syntax_string *a, const struct ls_syntax_string *b)
+{
+    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+}
+
+/* Note the roots that one place names, each in its own text. @return are there any that were not known */
+static bool find_renames(struct ls_places *places)
+{
+    struct ls__renames *renames = &places->renames;
+    unsigned known = renames->count;
+    for (struct ls__node *node = places->nodes; node && renames->count < LS__MOST_RENAMES; node = node->following) {
+        const struct ls__node *old = node->side[0].alias, *new = node->side[1].alias;
+        if (old == new || !is_root(places, old) || !is_root(places, new) || old->above != new->above) continue;
+        if (!old->side[0].givers || old->side[1].givers || !new->side[1].givers || new->side[0].givers) continue;
+        const struct ls_syntax_string *from = &old->place.key.string, *to = &new->place.key.string;
+        bool taken = same_name(from, &(struct ls_syntax_string){"_ENV", 4});
+        for (unsigned i = 0; i < renames->count && !taken; i++)
+            taken = same_name(&renames->list[i].from, from) || same_name(&renames->list[i].to, to) ||
+                    same_name(&renames->list[i].to, from);
+        if (!taken) renames->list[renames->count++] = (struct ls__rename){*from, *to};
+    }
+    return renames->count > known;
+}
+
+static void mark_renamed(struct ls_places *places)
+{
+    for (unsigned i = 0; i < places->renames.count && !places->failed; i++)
+        for (int kind = LS_PLACE_LOCAL; kind <= LS_PLACE_GLOBAL; kind++) {
+            struct ls_place_key key = {.kind = LS_KEY_STRING, .string = places->renames.list[i].to};
+            struct ls__node *node = ls__node_find(places, &places->tops[kind], &key);
+            if (node && node->side[0].givers) node->place.was = &places->renames.list[i].from;
+        }
+}
+
+/* --- all of it --- */
+
+static void read_both(struct ls_places *places, const struct ls_syntax *before, const struct ls_syntax *now)
+{
     places->text[0] = before;
     places->text[1] = now;
     places->slot_count = places->binding_room = 256;
@@ -503,6 +550,39 @@ struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct
         places->tops[i].shaken = before && places->tops[i].side[0].open != places->tops[i].side[1].open;
     expand_named(places);
     if (before) expand_different(places, places->nodes);
+}
+
+static void release(struct ls_places *places)
+{
+    ls__pool_release(&places->pool);
+    ls_free(places->slots);
+    ls_free(places->bindings);
+}
+
+/* Read the text before again with the names of this one. @return false without memory: then all is as it was */
+static bool read_again(struct ls_places *places, const struct ls_syntax *before)
+{
+    struct ls__renames renames = places->renames;
+    const struct ls_syntax *now = places->text[1];
+    struct ls_syntax *text = ls__syntax_renamed(before, renames.list, renames.count);
+    if (!text) return false;
+    renames.texts[renames.text_count++] = text;
+    release(places);
+    *places = (struct ls_places){.same = places->same, .renames = renames};
+    read_both(places, text, now);
+    return true;
+}
+
+struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct ls_syntax *now)
+{
+    struct ls_places *places = ls_zalloc(sizeof *places);
+    if (!places) return NULL;
+    places->same = !before || before->hash == now->hash;
+    read_both(places, before, now);
+    while (before && !places->same && !places->failed && places->renames.text_count < LS__MOST_READINGS &&
+           find_renames(places))
+        places->failed = !read_again(places, before) || places->failed;
+    mark_renamed(places);
     for (struct ls__node *node = places->nodes; node; node = node->following) {
         judge(node);
         if (!before) node->place.edit = node->place.rest = LS_EDIT_NONE;
@@ -519,15 +599,15 @@ struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct
 void ls_places_free(struct ls_places *places)
 {
     if (!places) return;
-    ls__pool_release(&places->pool);
-    ls_free(places->slots);
-    ls_free(places->bindings);
+    release(places);
+    for (unsigned i = 0; i < places->renames.text_count; i++)
+        ls_syntax_free(places->renames.texts[i]);
     ls_free(places);
 }
 
 bool ls_places_same(const struct ls_places *places)
 {
-    return !places->text[0] || places->text[0]->hash == places->text[1]->hash;
+    return places->same;
 }
 
 const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_place_kind kind, const char *name,

@@ -16,6 +16,9 @@
  * A place that is given by nothing but the name of another that is a table (`return M`, `M.__index = M`,
  * `local items = M.items`) in both texts *is* that other place: ls_places_root and ls_place_child return that one.
  *
+ * A root X of the text before is the root Y of this one, of the same kind, where one place is given by the name X
+ * before and by Y now (`return X`, `return Y`; `M.items = X`) and neither text gives both: the variable was renamed.
+ *
  * A result is immutable; it refers to both texts, which must live as long. Pure; thread: any. */
 #ifndef LS_SYNTAX_PLACES_H
 #define LS_SYNTAX_PLACES_H
@@ -54,7 +57,8 @@ struct ls_place_key {
 struct ls_place {
     enum ls_edit edit;   /* of the place itself. Given by constructors in both texts: not EDITED, its children are */
     enum ls_edit rest;   /* of every place below that has no ls_place of its own */
-    enum ls_edit within; /* the strongest of itself, `rest` and all below */
+    enum ls_edit within; /* The strongest of itself and all below, but of functions that both texts give, and UNKNOWN
+                            at most of a metatable that both give; and `rest`, where more than constructors gives it */
     bool before, now;    /* which text gives it: top-level code or, where that never does, function bodies */
     bool table;          /* constructors are among what gives it, in each text that gives it */
     bool own;            /* unedited, and what gives it names the place itself: `runs = (runs or 0) + 1` */
@@ -62,11 +66,12 @@ struct ls_place {
     /* What gives it in that text, as a hash: expressions with all in them, conditions and loop headers, open givers,
      * and statements that give data below it. The same wherever that stands; 0 = it is not given there. */
     uint64_t given_before, given_now;
-    enum ls_place_kind kind; /* of its root */
-    struct ls_place_key key; /* a root's: its name as a string, empty for VALUE */
-    struct ls_place *parent; /* the place above, NULL = this is a root */
-    struct ls_place *first;  /* the first place below; they are in no order */
-    struct ls_place *next;   /* below the same place, or of the same kind of root */
+    enum ls_place_kind kind;            /* of its root */
+    struct ls_place_key key;            /* a root's: its name as a string, empty for VALUE */
+    const struct ls_syntax_string *was; /* a root's name in the text before, where that is another; NULL = the same */
+    struct ls_place *parent;            /* the place above, NULL = this is a root */
+    struct ls_place *first;             /* the first place below; they are in no order */
+    struct ls_place *next;              /* below the same place, or of the same kind of root */
 };
 
 struct ls_places;

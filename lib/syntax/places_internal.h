@@ -48,7 +48,18 @@ struct ls__node {
     struct ls__side side[2];    /* before, now */
     bool expanded;              /* its constructors have become children */
     bool shaken;                /* open givers differ here or above: whatever is below may have changed */
+    bool named;                 /* what its givers give below has places: `rest` is of what neither text gives */
     bool dirty;                 /* data here or below is edited */
+};
+
+enum { LS__MOST_RENAMES = 16, LS__MOST_READINGS = 4 };
+
+/* Roots that the text before calls otherwise, and that text with the names of this one. */
+struct ls__renames {
+    struct ls__rename list[LS__MOST_RENAMES];
+    unsigned count;
+    struct ls_syntax *texts[LS__MOST_READINGS]; /* owned; the names before point into all of them */
+    unsigned text_count;
 };
 
 /* Hidden nodes: one a kind of root, then variables that are no roots, and counts of their names. */
@@ -56,6 +67,8 @@ enum { LS__OTHERS = LS_PLACE_MADE + 1, LS__COUNTS, LS__TOPS };
 
 struct ls_places {
     const struct ls_syntax *text[2];
+    bool same; /* the texts as they are written */
+    struct ls__renames renames;
     struct ls__pool pool;
     struct ls__node tops[LS__TOPS];
     struct ls__node *nodes, *last; /* all but `tops`, in order */

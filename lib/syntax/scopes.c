@@ -56,10 +56,11 @@ void ls__deeper(struct ls__parser *p)
 struct ls__scoped *ls__variable_new(struct ls__parser *p, struct ls__word *word)
 {
     struct ls__scoped *scoped = ls__lex_take(&p->lex, 1, sizeof *scoped);
+    scoped->variable.start = p->lex.last_end - word->string.len;
+    if (word->meant) word = word->meant;
     scoped->word = word;
     scoped->known.kind = LS__NOT_KNOWN;
     scoped->variable.name = word->string;
-    scoped->variable.start = p->lex.last_end - word->string.len;
     scoped->variable.function = p->body->function->number;
     scoped->variable.main = -1;
     return scoped;

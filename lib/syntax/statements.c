@@ -35,10 +35,9 @@ static void add_part(struct ls_syntax_stat *stat, uint64_t part)
 static struct ls_syntax_variable *declare(struct ls__parser *p, struct ls_syntax_stat *stat,
                                           struct ls_syntax_variable **at)
 {
-    struct ls__word *word = ls__name(p);
-    struct ls__scoped *scoped = ls__variable_new(p, word);
+    struct ls__scoped *scoped = ls__variable_new(p, ls__name(p));
     scoped->variable.stat = stat;
-    add_part(stat, word->hash);
+    add_part(stat, scoped->word->hash);
     return *at = &scoped->variable;
 }
 

@@ -52,7 +52,7 @@ static void index_function(struct whole *whole, struct ls_syntax_function *funct
     }
 }
 
-static void parse_main(struct ls__parser *p, struct whole *whole)
+static void parse_main(struct ls__parser *p, struct whole *whole, const struct ls__rename *renames, unsigned count)
 {
     struct ls__body body;
     struct ls__region outer;
@@ -61,6 +61,9 @@ static void parse_main(struct ls__parser *p, struct whole *whole)
     syntax->text = p->lex.text;
     p->env = ls__lex_word(&p->lex, "_ENV", 4);
     p->self = ls__lex_word(&p->lex, "self", 4);
+    for (unsigned i = 0; i < count; i++)
+        ls__lex_word(&p->lex, renames[i].from.text, renames[i].from.len)->meant =
+            ls__lex_word(&p->lex, renames[i].to.text, renames[i].to.len);
     p->body = NULL;
     ls__body_open(p, &body, &outer);
     struct ls_syntax_function *function = body.function;
@@ -89,7 +92,8 @@ static void parse_main(struct ls__parser *p, struct whole *whole)
 }
 
 /* @param scope  in: empty; out: what is in scope where a text fails; may be NULL */
-static struct ls_syntax *parse(const char *text, size_t len, struct ls_syntax_error *error, struct ls_names *scope)
+static struct ls_syntax *parse(const char *text, size_t len, const struct ls__rename *renames, unsigned count,
+                               struct ls_syntax_error *error, struct ls_names *scope)
 {
     struct whole *whole = ls_zalloc(sizeof *whole);
     struct ls__parser *p = ls_zalloc(sizeof *p);
@@ -100,7 +104,7 @@ static struct ls_syntax *parse(const char *text, size_t len, struct ls_syntax_er
         p->syntax = &whole->syntax;
         p->lex.error = error;
         if (setjmp(p->lex.failed) == 0) {
-            parse_main(p, whole);
+            parse_main(p, whole, renames, count);
             failed = false;
         }
     } else if (error) {
@@ -124,7 +128,7 @@ static struct ls_syntax *parse(const char *text, size_t len, struct ls_syntax_er
 
 struct ls_syntax *ls_syntax_parse(const char *text, size_t len, struct ls_syntax_error *error)
 {
-    return parse(text, len, error, NULL);
+    return parse(text, len, NULL, 0, error, NULL);
 }
 
 bool ls_syntax_scope(const char *text, size_t len, struct ls_names *names)
@@ -134,11 +138,16 @@ bool ls_syntax_scope(const char *text, size_t len, struct ls_names *names)
     struct ls_buf marked = LS_BUF_INIT;
     ls_buf_add(&marked, text, len);
     ls_buf_str(&marked, mark);
-    if (!ls_buf_failed(&marked)) ls_syntax_free(parse(marked.data, marked.len, &error, names));
+    if (!ls_buf_failed(&marked)) ls_syntax_free(parse(marked.data, marked.len, NULL, 0, &error, names));
     ls_buf_release(&marked);
     if (error.start == len + 1) return true;
     ls_names_release(names);
     return false;
+}
+
+struct ls_syntax *ls__syntax_renamed(const struct ls_syntax *syntax, const struct ls__rename *renames, unsigned count)
+{
+    return parse(syntax->text, syntax->len, renames, count, NULL, NULL);
 }
 
 void ls_syntax_free(struct ls_syntax *syntax)

@@ -38,6 +38,15 @@ static inline bool ls__is_whole(double number, int64_t *whole)
     return (double)*whole == number;
 }
 
+/* --- syntax.c --- */
+
+/* A name of variables and globals that is read as another. */
+struct ls__rename {
+    struct ls_syntax_string from, to;
+};
+/** As ls_syntax_parse() of the text of a result. Names of fields stay. @return owned; NULL without memory */
+struct ls_syntax *ls__syntax_renamed(const struct ls_syntax *syntax, const struct ls__rename *renames, unsigned count);
+
 /* --- lexer.c --- */
 
 struct ls__scoped;
@@ -49,6 +58,7 @@ struct ls__word {
     uint64_t hash;
     struct ls__scoped *variable; /* the one that is in scope */
     unsigned mains;              /* variables of the main block with this name */
+    struct ls__word *meant;      /* what it is read as where it names a variable or a global; NULL = as itself */
     struct ls__word *next;       /* of the same bucket */
 };
 

@@ -3,35 +3,16 @@
 return {
   -- The first text comes back. What the run had under the name that was lost must be there again: it was set aside, or
   -- stayed because the run had changed it; the same giver as before is no edit (R18).
-  -- A global that is lost stays (H53), but its coming back counts as an edit.
   { "H49 one table under two names", "removed" },
   -- No function but that of the coroutine, which went on, has the variable in between.
   { "H49 H56 a coroutine that goes on", "removed" },
   -- The key is no constant.
   { "H49 constants as fields", "removed" },
   -- The save itself.
-  -- The name of a table that is the module's value, or stands in it, is another: its data gives way.
-  { "H49 a global singleton with methods that is the module's value (lua/03)", "rename" },
-  { "H49 a singleton below the module's table (lua/03)", "another name for the module's table" },
-  -- Of setmetatable({}, { __index = function … }) the function alone is edited: the data gives way.
-  { "H49 a default by a function in a metatable", "value" },
-  -- As above: the name.
-  { "H49 one table under two names", "rename" },
-  -- An unedited list with a class's metatable, or of such objects, that the run has filled is not counted as kept; the
-  -- class's name in the second argument of setmetatable edits the instance.
-  { "H49 an instance of a class of this file made by a function (lua/03)", "the class's name" },
-  -- A field more that a maker gives reaches the changed object, not the unchanged one.
-  -- As above: kept.
   -- The loop's header names the table that is edited.
   { "H49 mixins in the same file", "value" },
-  -- M = { base = base }: no function refers to the local, whose fields are edited.
-  -- As above: the name.
-  { "H49 a singleton with or", "rename" },
   -- What gave way is called "?".
   { "H49 a chain of methods", "value" },
-  -- An edited argument of the call that makes a closure has no effect: the closure is joined with the old variables.
-  -- A function of C has no text: what gives it is unedited, and it begins again.
-  -- The value is edited, and nothing is taken.
   -- host.plugins[plugin.name] = plugin: the other module gets the new table.
   { "H49 plugins that register themselves",
     "unrelated", "value", "rename", "removed", "an unrelated line, then the host runs it" },
@@ -41,7 +22,6 @@ return {
   { "H49 settings filled up from defaults by a loop", "value", "the default of what the run has set" },
   -- Calls of a local function that puts its arguments into a table are not seen as edited.
   { "H49 entries put in by calls at the top", "value", "removed" },
-  -- [M.RED] = "red": the new key is not added.
   -- The loop fills a local that the module's table holds.
   { "H49 many entries, flat, in a field, two down (lua/01)", "the loop" },
   -- A declared field that the run has let alone gives way.
