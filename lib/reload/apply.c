@@ -230,6 +230,8 @@ static LS_RAISES void prepare(struct ls_rule *rule, lua_State *L)
     rule->given = before->given;
     rule->saves = before->saves + 1;
     rule->comparison = ls_text_compare(before->text, load.text);
+    if (!rule->comparison && ls_text_is_lua(load.text) && (!before->text || ls_text_is_lua(before->text)))
+        luaL_error(L, "out of memory while reloading %s", run->key);
     if (rule->comparison) rule->places = ls_comparison_places(rule->comparison);
     if (before->text) rule->before = ls_text_syntax(before->text);
 }

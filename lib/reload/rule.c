@@ -100,6 +100,7 @@ static LS_RAISES void read_text(struct ls_rule *rule)
     int top = lua_gettop(L);
     if (rule->now) return;
     rule->now = ls_text_syntax(rule->now_text);
+    if (!rule->now && ls_text_is_lua(rule->now_text)) luaL_error(L, "out of memory while reloading");
     if (!rule->now) return;
     rule->ids = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->ids);
     rule->old = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->old);

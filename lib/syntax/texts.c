@@ -120,11 +120,20 @@ const struct ls_syntax *ls_text_syntax(struct ls_text *text)
 {
     if (!text) return NULL;
     pthread_mutex_lock(&text->lock);
-    if (!text->read) text->syntax = ls_syntax_parse(text->bytes, text->len, NULL);
-    text->read = true;
+    struct ls_syntax_error error = {0};
+    if (!text->read) text->syntax = ls_syntax_parse(text->bytes, text->len, &error);
+    text->read = text->read || text->syntax || error.line; /* without memory it is read again the next time */
     const struct ls_syntax *syntax = text->syntax;
     pthread_mutex_unlock(&text->lock);
     return syntax;
+}
+
+bool ls_text_is_lua(struct ls_text *text)
+{
+    pthread_mutex_lock(&text->lock);
+    bool refused = text->read && !text->syntax;
+    pthread_mutex_unlock(&text->lock);
+    return !refused;
 }
 
 /* The lock is held. */

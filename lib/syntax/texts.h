@@ -26,6 +26,9 @@ void ls_text_unref(struct ls_text *text);          /* NULL passes */
 /** What it says, read when it is asked for first. @return borrowed while the use lasts; NULL: it is no Lua text, or no
  * memory */
 const struct ls_syntax *ls_text_syntax(struct ls_text *text);
+/** Where nothing was given for want of memory this is true, and asking again may help.
+ * @return false: the text was read, and is no Lua text */
+bool ls_text_is_lua(struct ls_text *text);
 
 /** Compare a text with the one before, as ls_places_compare. The last few comparisons are kept.
  * @param before  NULL = unknown @return a use, ls_comparison_unref(); NULL: one is no Lua text, or no memory */

@@ -158,6 +158,39 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     site_close(&site);
 }
 
+/* Without memory to read the texts an edit is no less an edit: the save fails, or takes it. */
+static void h58_any_failed_allocation_leaves_no_edit_untold(void **state)
+{
+    (void)state;
+    for (long n = 1, made = 1; made >= n; n++) {
+        struct site site;
+        struct ls_reload_report report;
+        robust_open(&site, "m = require('m') m.rows[3] = 3",
+                    "local K = {} local M = {k = K, rows = {1, 2}} function M.f() return K end return M");
+        site_write(&site, "lua/m.lua",
+                   "local K = {z = 1} local M = {k = K, rows = {1, 5}} function M.f() return K end return M");
+        char path[256];
+        snprintf(path, sizeof path, "%s/lua/m.lua", site.root);
+        struct ls_bytes *bytes = ls_file_read(NULL, path, 0, NULL);
+        struct ls_reload_file file = {.key = "lua/m.lua",
+                                      .path = path,
+                                      .text = bytes,
+                                      .hash = ls_hash(ls_bytes_data(bytes), ls_bytes_len(bytes))};
+        LS_ERR(err);
+        ls_reload_report_init(&report);
+        (void)ls_alloc_fail_at(n);
+        (void)ls_session_reload(site.session, &file, 1, &report, &err);
+        made = ls_alloc_fail_at(0);
+        ls_bytes_unref(bytes);
+        if (report.count && report.results[0].outcome == LS_RELOAD_OK)
+            site_check(&site, "return #m.rows == 2 and m.rows[2] == 5 and m.k.z == 1 and m.f() == m.k");
+        else
+            site_check(&site, "return #m.rows == 3 and m.rows[2] == 2 and m.k.z == nil and m.f() == m.k");
+        ls_reload_report_release(&report);
+        site_close(&site);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +200,7 @@ int main(void)
         cmocka_unit_test(h49_functions_deep_below),
         cmocka_unit_test(h49_a_table_filled_under_another_name),
         cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
+        cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
     };
     return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
