@@ -173,13 +173,19 @@ static int collect_file(struct collect *collect, const char *path, bool view)
     char *real = ls_path_within(collect->within, path, collect->err);
     char *key = !real ? NULL : view ? ls_strdup(path) : ls_path_key(collect->root, real);
     int result = !real ? collect->err->code : key ? 0 : LS_ENOMEM;
-    if (!result && !ls_map_get(collect->seen, key, strlen(key))) {
+    char *plain = key ? ls_path_relative(collect->root, path) : NULL;
+    /* by a link, which sessions may have followed when it led elsewhere: each one for itself (H17) */
+    bool linked = plain && !view && strcmp(plain, key) != 0;
+    const char *known = linked ? plain : key;
+    if (!result && !ls_map_get(collect->seen, known, strlen(known))) {
         result = read_named(collect->within, path, &text, collect->err);
         if (!result && !(view ? ls__burst_add_view(collect->burst, path, text)
-                              : ls__burst_add_lua(collect->burst, key, NULL, path, text)))
+                              : ls__burst_add_lua(collect->burst, key, linked ? "" : NULL, path, text)))
             result = LS_ENOMEM;
+        if (!result) ls_map_put(collect->seen, known, strlen(known), collect, NULL);
         if (!result) ls_map_put(collect->seen, key, strlen(key), collect, NULL);
     }
+    ls_free(plain);
     if (result == LS_ENOMEM) ls_fail(collect->err, LS_ENOMEM, "Out of memory while reading the files to reload.");
     ls_bytes_unref(text);
     ls_free(key);

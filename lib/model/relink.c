@@ -103,10 +103,21 @@ static char *give_names(struct ls_session *session, struct ls_module *from, stru
     return first;
 }
 
+struct ls_module *ls__module_before(const struct ls_session *session, const char *old_key, const char *key,
+                                    const char *path)
+{
+    for (size_t i = 0; old_key && i < session->model->module_count; i++) {
+        struct ls_module *module = session->model->modules[i];
+        if ((*old_key && strcmp(module->key, old_key)) || strcmp(module->key, key) == 0) continue;
+        if (ls_names_has(&module->paths, path)) return module;
+    }
+    return NULL;
+}
+
 char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path)
 {
-    struct ls_module *old = old_key ? ls__module_find(session, old_key) : NULL;
-    if (!old || strcmp(old_key, key) == 0 || !ls_names_has(&old->paths, path)) return NULL;
+    struct ls_module *old = ls__module_before(session, old_key, key, path);
+    if (!old) return NULL;
     struct ls_module *target = ls__module_find(session, key);
     if (!target && old->paths.count == 1) {
         change_key(session, old, key);

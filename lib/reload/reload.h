@@ -14,8 +14,9 @@
 
 /* One Lua file of a burst; immutable, shared by all sessions. */
 struct ls_reload_file {
-    const char *key;       /* tracking key (L26) */
-    const char *old_key;   /* a link was re-pointed: the key under which it was known before (H17); else NULL */
+    const char *key; /* tracking key (L26) */
+    /* a link was re-pointed: the key under which it was known before (H17), "" = whichever; else NULL */
+    const char *old_key;
     const char *path;      /* absolute path that was asked for */
     struct ls_bytes *text; /* the content; NULL = the file is gone (H31) */
     uint64_t hash;         /* ls_hash of the text */

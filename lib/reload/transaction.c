@@ -102,9 +102,7 @@ bool ls_session_reload_wanted(const struct ls_session *session, const struct ls_
         if (!file->text) continue;
         if (module && (module->hash != file->hash || !module->ok)) return true;
         if (!module && ls__failure_wanted(session, file->key, file->path)) return true;
-        const struct ls_module *old =
-            file->old_key && strcmp(file->old_key, file->key) != 0 ? ls__module_find(session, file->old_key) : NULL;
-        if (old && ls_names_has(&old->paths, file->path)) return true;
+        if (ls__module_before(session, file->old_key, file->key, file->path)) return true;
     }
     return false;
 }
@@ -116,7 +114,7 @@ static bool differs(const struct ls_session *session, const struct ls_reload_fil
         const struct ls_running *running = &session->model->running[i];
         if (strcmp(running->key, file->key) == 0) return running->hash != file->hash;
     }
-    if (file->old_key && strcmp(file->old_key, file->key) != 0 && ls__module_find(session, file->old_key)) return true;
+    if (ls__module_before(session, file->old_key, file->key, file->path)) return true;
     const struct ls_module *module = ls__module_find(session, file->key);
     return module && (module->hash != file->hash || !module->ok);
 }

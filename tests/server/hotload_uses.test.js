@@ -144,6 +144,21 @@ test('C1 H2 reload without names covers all that sessions have loaded, with and 
   }
 });
 
+test('C1 H17 reload without --watch follows a link that was re-pointed, in sessions that run too', async () => {
+  const dir = linked();
+  writeSite(dir, { 'apps/navy/ship.lua': 'function sail() return "navy" end' });
+  const live = await Live.start(dir, { options: [] });
+  await live.eval('require("fleet.ship") return true');
+  rmSync(`${dir}/lua/fleet`);
+  symlinkSync('../apps/navy', `${dir}/lua/fleet`);
+  const answer = await live.control.call('reload');
+  assert.deepEqual(answer.results.filter((r) => r.outcome === 'ok').map((r) => r.key), ['apps/navy/ship.lua']);
+  assert.equal(await live.eval('return sail()'), 'navy');
+  const again = await live.control.call('reload');
+  assert.ok(again.results.every((r) => r.outcome === 'skipped'), JSON.stringify(again));
+  await live.stop();
+});
+
 test('H94 H95 H1 watches are there before the first session, and stopping takes them away at once', async () => {
   const inotify = (pid) =>
     readdirSync(`/proc/${pid}/fd`).some((fd) => {
