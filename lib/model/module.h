@@ -90,8 +90,8 @@ bool ls__modules_order(const struct ls_session *session, const char *const *keys
  * whichever. @return borrowed; NULL = none, or `old_key` is NULL */
 struct ls_module *ls__module_before(const struct ls_session *session, const char *old_key, const char *key,
                                     const char *path);
-/** A link was re-pointed: the module known as `old_key` (as ls__module_before's) through `path` takes the new key, or gives its
- * names away (H17).
+/** A link was re-pointed: the module known as `old_key` (as ls__module_before's) through `path` takes the new key, or
+ * gives its names away (H17).
  * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
 char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path);
 
