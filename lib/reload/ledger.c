@@ -25,6 +25,7 @@ struct take {
     const struct ls_load *load;
     int snapshot; /* out: ref */
     struct ls_walk walk;
+    struct ls_comparison *comparison; /* a use, released by the caller */
 };
 
 /* [-0, +0, m] the table behind a reference, if it is one, goes into the snapshot */
@@ -49,6 +50,14 @@ static LS_RAISES void take_full(struct take *take, lua_State *L)
     for (uint32_t id = 1; id <= session->model->proto_count; id++) {
         const struct ls_proto *proto = ls__proto_at(session, id);
         if (proto) add_ref(session, L, 1, proto->table);
+    }
+    if (!take->load->first) {
+        struct ls_text *before = NULL;
+        if (module && ls__ref_push(session, L, module->record) == LUA_TUSERDATA)
+            before = ((const struct ls_record *)lua_touserdata(L, -1))->text;
+        lua_settop(L, 1);
+        take->comparison = ls_text_compare(before, take->load->text);
+        if (take->comparison) ls__spaces_protect(session, L, 1, ls_comparison_places(take->comparison));
     }
     if (!take->load->first && module && module->record == LUA_NOREF) {
         ls__push_holders(session, L, take->key, &take->walk);
@@ -97,6 +106,7 @@ int ls__load_push(struct ls_session *session, const char *key, const char *text,
         int code = load.text ? ls__lrun(session, l_take, &take, 0, err)
                              : ls_fail(err, LS_ENOMEM, "out of memory while loading %s", key);
         ls__walk_release(&take.walk);
+        ls_comparison_unref(take.comparison);
         if (code != 0) {
             ls_text_unref(load.text);
             ls__undo_commit(session, load.undo);

@@ -46,6 +46,9 @@ static LS_RAISES void collect_all_changes(struct ls_rule *rule)
     lua_settop(L, top);
     if (!rule->first && lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value))
         collect_changes(rule, rule->value, 0);
+    ls__rule_spaces(rule);
+    for (lua_pushnil(L); lua_next(L, rule->spaces); lua_settop(L, top + 1))
+        collect_changes(rule, top + 1, 0);
     for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) {
         const struct ls_proto *proto = ls__rule_proto(rule, i);
         if (!proto) continue;
@@ -237,9 +240,9 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
     lua_State *L = rule->L;
     luaL_checkstack(L, 60, "reload");
     rule->value = lua_gettop(L);
-    int *const own[] = {&rule->holders,     &rule->changes,  &rule->functions, &rule->vars,
-                        &rule->made,        &rule->present,  &rule->successor, &rule->joined,
-                        &rule->successions, &rule->deferred, &rule->taken};
+    int *const own[] = {&rule->holders, &rule->spaces,      &rule->changes,  &rule->functions,
+                        &rule->vars,    &rule->made,        &rule->present,  &rule->successor,
+                        &rule->joined,  &rule->successions, &rule->deferred, &rule->taken};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         lua_newtable(L);
         *own[i] = lua_gettop(L);
@@ -253,6 +256,7 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
     walk_made(rule);
     if (!rule->first) {
         ls__rule_bind(rule);
+        ls__rule_walk_given(rule);
         ls__rule_decide(rule);
         ls__rule_follow(rule);
         ls__rule_note_escapes(rule);

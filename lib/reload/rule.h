@@ -77,6 +77,7 @@ struct ls_rule {
     int bound_tables;            /* array: the tables of bindings, while they are made */
     int value;                   /* what the execution gave */
     int holders;                 /* of this execution */
+    int spaces;                  /* name spaces that live on: table → path */
     int changes;                 /* triples: container, key, value before */
     int functions;               /* array: of the walk */
     int vars;                    /* by variable: triples of function, index of its upvalue, nil */
@@ -172,6 +173,16 @@ static inline enum ls_edit ls__stronger(enum ls_edit a, enum ls_edit b)
 {
     return a > b ? a : b;
 }
+
+/* --- spaces.c --- */
+
+/** Put the tables of name spaces that the text gives into a snapshot. [-0, +0, m] */
+LS_RAISES void ls__spaces_protect(struct ls_session *session, lua_State *L, int snapshot,
+                                  const struct ls_places *places);
+/** Note which of them live on: `spaces`. [-0, +0, m] */
+LS_RAISES void ls__rule_spaces(struct ls_rule *rule);
+/** Walk over what the text gives in tables that live on, so that it is recorded. [-0, +0, m] */
+LS_RAISES void ls__rule_walk_given(struct ls_rule *rule);
 
 /* --- rule_merge.c --- */
 

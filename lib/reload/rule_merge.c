@@ -615,6 +615,8 @@ LS_RAISES uint64_t ls__rule_path(struct ls_rule *rule, int container, int key)
     if (lua_rawequal(L, top + 1, container)) {
         const char *name = lua_type(L, key) == LUA_TSTRING ? lua_tolstring(L, key, &len) : NULL;
         path = name ? ls__path_root(LS_ROOT_GLOBAL, name, len) : 0;
+    } else if (ls__raw_get(L, rule->spaces, container) != LUA_TNIL) {
+        path = ls__path_child(L, (uint64_t)lua_tointeger(L, -1), key);
     } else if (lua_rawequal(L, rule->old_value, container)) {
         path = ls__path_child(L, ls__path_root(LS_ROOT_VALUE, "", 0), key);
     } else {

@@ -8,7 +8,7 @@ local text = {}
 --   proto    the same
 --   back     what was set aside comes back with the file's values where the run had others
 --   module   `M.__index = M` stays when its line goes
-local left_out = os.getenv("TORTURE_WITHOUT") or "space globals proto back module"
+local left_out = os.getenv("TORTURE_WITHOUT") or "globals back module"
 function text.without(what) return (" " .. left_out .. " "):find(" " .. what .. " ", 1, true) ~= nil end
 
 --- Random numbers of a seed; the same on every machine.
