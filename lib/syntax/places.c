@@ -13,7 +13,7 @@
 #include "base/text.h"
 
 /* What uses what uses something edited, against the order of the text. */
-enum { MOST_ROUNDS = 50 };
+enum { MOST_ROUNDS = 50, MOST_LOOKS = 1000 };
 
 /* --- the tree --- */
 
@@ -393,6 +393,44 @@ static void expand_same(struct ls_places *places, struct ls__node *node)
         judge(made);
 }
 
+/* Something of edited data may be below from here on: the values tell. */
+static void shake(struct ls_places *places, struct ls__node *node)
+{
+    node->shaken = true;
+    node->named = false;
+    if (!node->expanded && has_parts(node)) expand_same(places, node);
+    if (!is_given(node) || each_bare(node)) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
+    for (struct ls_place *place = node->place.first; place; place = place->next) {
+        struct ls__node *child = (struct ls__node *)place;
+        if (place->function || child->shaken) continue;
+        const bool plain = child->side[0].plain == child->side[0].count && child->side[1].plain == child->side[1].count;
+        if (!is_given(child) || plain) place->edit = stronger(place->edit, LS_EDIT_UNKNOWN);
+        if (!is_given(child) || each_bare(child)) shake(places, child);
+    }
+}
+
+/* Is it more than the place itself that these name? */
+static bool names_others(struct ls_places *places, struct ls__node *node, const struct ls__header *header)
+{
+    for (; header; header = header->around)
+        for (const struct ls_syntax_expr *expr = header->list; expr; expr = expr->next)
+            if (range_uses(places, node, expr->start, expr->end)) return true;
+    return false;
+}
+
+/* The answer for a statement is kept, but whether it names the place itself is another with each place. */
+static bool openings_use(struct ls_places *places, struct ls__node *node)
+{
+    const bool own = node->place.own;
+    bool uses = false;
+    for (const struct ls__opening *o = node->side[1].openings; o && !uses; o = o->next) {
+        uses = header_uses(places, &places->spare, o->header);
+        if (uses && node->dirty) uses = places->looks++ < MOST_LOOKS && names_others(places, node, o->header);
+    }
+    node->place.own = own;
+    return uses;
+}
+
 /* One round; did it find anything? */
 static bool find_users(struct ls_places *places)
 {
@@ -400,6 +438,10 @@ static bool find_users(struct ls_places *places)
     places->round++;
     for (struct ls__node *node = places->nodes; node && !places->failed; node = node->following) {
         const struct ls__side *side = &node->side[1];
+        if (!node->shaken && node->side[0].open && openings_use(places, node)) {
+            shake(places, node);
+            found = true;
+        }
         if (!side->givers || !node->side[0].givers) continue;
         if (!node->expanded && has_parts(node) && fields_use(places, node)) {
             expand_same(places, node);

@@ -227,6 +227,21 @@ static const struct ls_syntax_expr *root_of(const struct ls_syntax_expr *expr)
 static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
                           bool body, unsigned *most);
 
+static void note(struct ls_places *places, struct ls__opening **list, struct ls__node *node, uint64_t hash)
+{
+    struct ls__opening *opening = ls__places_take(places, sizeof *opening);
+    if (!opening) return;
+    *opening = (struct ls__opening){places->opens, node, hash, *list};
+    *list = opening;
+}
+
+static void open_node(struct ls_places *places, struct ls__node *node, uint64_t hash)
+{
+    struct ls__side *side = &node->side[places->now];
+    side->open = ls__mix(side->open, hash);
+    if (places->opens) note(places, &side->openings, node, hash);
+}
+
 /* Something happens below the place that is named: `hash` tells what. What is done to a loop's variable is done to what
  * the loop's header names, `most` of those; NULL = no limit to what is named first. */
 static void open_named(struct ls_places *places, const struct ls_syntax_expr *expr, uint64_t hash, bool body,
@@ -235,11 +250,12 @@ static void open_named(struct ls_places *places, const struct ls_syntax_expr *ex
     bool exact;
     struct ls__node *node = node_of(places, expr, true, &exact);
     if (node) {
-        struct ls__side *side = &node->side[places->now];
-        if (body)
-            side->body_open += ls__mix(hash, 6);
-        else
-            side->open = ls__mix(side->open, hash);
+        if (body) {
+            node->side[places->now].body_open += ls__mix(hash, 6);
+            note(places, &places->writes[places->function], node, 0);
+        } else {
+            open_node(places, node, hash);
+        }
     }
     const struct ls_syntax_expr *root = root_of(expr);
     const struct ls_syntax_variable *variable = root->kind == LS_EXPR_NAME ? root->variable : NULL;
@@ -286,12 +302,20 @@ static uint64_t under(const struct at *at, uint64_t hash)
     return at->header ? ls__mix(hash, at->header->hash) : hash;
 }
 
+/* What is opened next is opened by these expressions. */
+static void open_by(struct ls_places *places, const struct at *at, struct ls_syntax_expr *list)
+{
+    places->opens = at->body ? NULL : ls__places_take(places, sizeof *places->opens);
+    if (places->opens) *places->opens = (struct ls__header){.around = at->header, .list = list};
+}
+
 static void assign(struct ls_places *places, const struct at *at, const struct ls_syntax_expr *target,
                    const struct ls__giver *giver)
 {
     bool exact;
     const struct ls_syntax_expr *value = giver->expr;
     uint64_t hash = ls__mix(ls__mix(target->hash, value ? value->hash : 0), giver->nth + 1);
+    open_by(places, at, (struct ls_syntax_expr *)value);
     struct ls__node *node = node_of(places, target, false, &exact);
     if (!node || !exact) {
         if (target->kind != LS_EXPR_INDEX) return;
@@ -334,7 +358,12 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
         else
             node->side[places->now].body += ls__mix(giver.expr->hash, 8);
     } else {
+        open_by(places, at, stat->list);
         if (!at->body) give_made(places, giver);
+        if (!at->body && call->left->kind == LS_EXPR_NAME && !call->key) {
+            struct ls__node *called = node_of(places, call->left, true, &exact);
+            if (called && exact) note(places, &places->calls, called, under(at, stat->hash));
+        }
         open_mentions(places, call->start, call->end, at->function, under(at, stat->hash), at->body, NULL);
     }
 }
@@ -445,11 +474,30 @@ static void walk_block(struct ls_places *places, const struct at *at, const stru
     }
 }
 
+/* What a function of the file opens is opened by a call of it. */
+static void open_by_calls(struct ls_places *places)
+{
+    for (const struct ls__opening *call = places->calls; call; call = call->next) {
+        const struct ls__side *called = &call->node->side[places->now];
+        if (called->count != 1 || called->functions != 1) continue;
+        const struct ls__opening *write = places->writes[called->givers->expr->function->number];
+        places->opens = call->header;
+        for (int most = MOST_OF_LOOP; write && most > 0; most--, write = write->next)
+            open_node(places, write->node, call->hash);
+    }
+}
+
 void ls__places_collect(struct ls_places *places)
 {
     const struct ls_syntax *syntax = places->text[places->now];
-    for (unsigned i = 0; syntax && i < syntax->function_count; i++) {
+    if (!syntax) return;
+    places->calls = NULL;
+    places->writes = ls__pool_take(&places->pool, syntax->function_count, sizeof(struct ls__opening *));
+    places->failed |= !places->writes;
+    for (unsigned i = 0; !places->failed && i < syntax->function_count; i++) {
         const struct ls_syntax_function *function = syntax->functions[i];
+        places->function = (int)i;
         walk_block(places, &(struct at){.function = (int)i, .body = i > 0 && !function->immediate}, function->body);
     }
+    if (!places->failed) open_by_calls(places);
 }

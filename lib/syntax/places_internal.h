@@ -24,17 +24,26 @@ struct ls__giver {
     struct ls__giver *next;
 };
 
+/* A statement that may give something below a place, or below what it names. */
+struct ls__opening {
+    struct ls__header *header; /* its expressions */
+    struct ls__node *node;
+    uint64_t hash;
+    struct ls__opening *next;
+};
+
 /* What one text says of a place. Hashes are 0 where there is nothing. */
 struct ls__side {
     struct ls__giver *givers, *last;
     struct ls__node *alias; /* it is given once, by the name of this place */
     unsigned count;         /* of the givers: how many there are; have constructors; are nothing but one, … */
     unsigned tables, bare, functions;
-    unsigned plain;           /* … have no call in them, so that they give the same if what they name is the same */
-    bool parts;               /* any has constructors or metatables in it */
-    uint64_t full, frame;     /* of the givers; of what stands around their constructors */
-    uint64_t stated;          /* as `full`, of those in statements */
-    uint64_t open;            /* of open givers */
+    unsigned plain;       /* … have no call in them, so that they give the same if what they name is the same */
+    bool parts;           /* any has constructors or metatables in it */
+    uint64_t full, frame; /* of the givers; of what stands around their constructors */
+    uint64_t stated;      /* as `full`, of those in statements */
+    uint64_t open;        /* of open givers */
+    struct ls__opening *openings;
     uint64_t body, body_open; /* of those in function bodies, whatever their order */
     uint64_t below;           /* of statements that give data below, whatever their order */
 };
@@ -79,8 +88,12 @@ struct ls_places {
         struct ls__node *node;
     } * bindings; /* owned; open addressing */
     size_t binding_count, binding_room;
-    int now; /* the side that is being collected */
-    unsigned round;
+    int now; /* the side that is being collected, and of it: */
+    int function;
+    struct ls__header *opens;    /* the statement that opens places */
+    struct ls__opening **writes; /* by function: what it opens when it is called */
+    struct ls__opening *calls;   /* of functions, by statements of top-level code; the last first */
+    unsigned round, looks;
     bool failed;
     struct ls__node spare;
 };

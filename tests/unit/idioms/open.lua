@@ -9,8 +9,6 @@ return {
   -- The key is no constant.
   { "H49 constants as fields", "removed" },
   -- The save itself.
-  -- The loop's header names the table that is edited.
-  { "H49 mixins in the same file", "value" },
   -- What gave way is called "?".
   { "H49 a chain of methods", "value" },
   -- host.plugins[plugin.name] = plugin: the other module gets the new table.
@@ -18,10 +16,6 @@ return {
     "unrelated", "value", "rename", "removed", "an unrelated line, then the host runs it" },
   -- setmetatable(_G, { __index = fallback }) keeps the new fallback.
   { "H49 a metatable on the table of globals", "unrelated", "value", "removed" },
-  -- The loop's header names the table that is edited.
-  { "H49 settings filled up from defaults by a loop", "value", "the default of what the run has set" },
-  -- Calls of a local function that puts its arguments into a table are not seen as edited.
-  { "H49 entries put in by calls at the top", "value", "removed" },
   -- The loop fills a local that the module's table holds.
   { "H49 many entries, flat, in a field, two down (lua/01)", "the loop" },
   -- A declared field that the run has let alone gives way.
