@@ -298,7 +298,7 @@ static bool names_edited(struct ls_places *places, struct ls__node *user, const 
     if (itself_only)
         return !node->place.function && is_given(node) &&
                (node->place.edit == LS_EDIT_EDITED || node->place.edit == LS_EDIT_USES);
-    return node->dirty && !node->place.function;
+    return (node->dirty || (places->fields && node->shaken)) && !node->place.function;
 }
 
 static bool range_uses(struct ls_places *places, struct ls__node *user, uint32_t start, uint32_t end)
@@ -342,8 +342,10 @@ static void see_inside(void *ctx, const struct ls_syntax_expr *part, bool meta)
 static bool fields_use(struct ls_places *places, struct ls__node *node)
 {
     struct inside inside = {places, node, false};
+    places->fields = true;
     for (const struct ls__giver *giver = node->side[1].givers; giver; giver = giver->next)
         ls__each_part(giver->expr, see_inside, &inside);
+    places->fields = false;
     return inside.uses;
 }
 

@@ -94,6 +94,7 @@ struct ls_places {
     struct ls__opening **writes; /* by function: what it opens when it is called */
     struct ls__opening *calls;   /* of functions, by statements of top-level code; the last first */
     unsigned round, looks;
+    bool fields; /* a constructor is looked at: its fields may stand for places of which the values tell */
     bool failed;
     struct ls__node spare;
 };

@@ -309,6 +309,9 @@ static const struct row rows[] = {
     {"r = {} function route(k) table.insert(r, k) end route('a')",
      "r = {} function route(k) table.insert(r, k) end route('b')", "g:r[1]=? g:r=N"},
     {"local M = { n = 1, l = {} } register(M)", "local M = { n = 2, l = {} } register(M)", "M.n=E M.l/=N M.l.x=N M=N"},
+    {"local f = {} for i = 1, 9 do f[i] = i end local M = { f = f, n = 1 } return M",
+     "local f = {} for i = 1, 9 do f[i] = -i end local M = { f = f, n = 1 } return M",
+     "M.f[1]=? $.f[1]=? $.f/=? M.f=N M.n=N"},
     /* function bodies */
     {"local M = {} function M.init() M.ready = false end", "local M = {} function M.init() M.ready = true end",
      "M.ready=? M.init=E"},

@@ -16,8 +16,6 @@ return {
     "unrelated", "value", "rename", "removed", "an unrelated line, then the host runs it" },
   -- setmetatable(_G, { __index = fallback }) keeps the new fallback.
   { "H49 a metatable on the table of globals", "unrelated", "value", "removed" },
-  -- The loop fills a local that the module's table holds.
-  { "H49 many entries, flat, in a field, two down (lua/01)", "the loop" },
   -- A declared field that the run has let alone gives way.
   { "H49 a prototype and its instances", "value" },
   { "H49 a deep field of a prototype's declaration (lua/01)", "value" },
