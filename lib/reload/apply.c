@@ -215,6 +215,7 @@ static LS_RAISES void prepare(struct ls_rule *rule, lua_State *L)
                              .old_value = OLD_VALUE,
                              .old_holders = HOLDERS_BEFORE,
                              .aside = SET_ASIDE,
+                             .record = RECORD,
                              .saves = 1};
     module = ls__module_find(session, run->key);
     if (rule->first || !module || module->record == LUA_NOREF) {
@@ -248,6 +249,10 @@ static LS_RAISES void record_execution(struct ls_rule *rule, lua_State *L, int h
     record->given = ls__walk_record(&rule->walk);
     if (session->vm.chunks) record->given = ls__chunks_share(session->vm.chunks, rule->run->key, record->given);
     keep_record(session, L, rule->run->key);
+    for (int i = HOLDERS; i <= ASIDE && lua_isuserdata(L, RECORD); i++) { /* what was set aside may keep the old one */
+        lua_pushnil(L);
+        lua_setiuservalue(L, RECORD, i);
+    }
 }
 
 /* [-2, +1, m] arguments: the rule, the value of the chunk; result: the value of the module */

@@ -240,9 +240,9 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
     lua_State *L = rule->L;
     luaL_checkstack(L, 60, "reload");
     rule->value = lua_gettop(L);
-    int *const own[] = {&rule->holders, &rule->spaces,      &rule->changes,  &rule->functions,
-                        &rule->vars,    &rule->made,        &rule->present,  &rule->successor,
-                        &rule->joined,  &rule->successions, &rule->deferred, &rule->taken};
+    int *const own[] = {&rule->holders,  &rule->spaces,  &rule->changes,   &rule->functions, &rule->vars,
+                        &rule->made,     &rule->present, &rule->successor, &rule->joined,    &rule->successions,
+                        &rule->deferred, &rule->taken,   &rule->records};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         lua_newtable(L);
         *own[i] = lua_gettop(L);
@@ -269,6 +269,9 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
 void ls__rule_release(struct ls_rule *rule)
 {
     ls_comparison_unref(rule->comparison);
+    for (size_t i = 0; i < rule->version_count; i++)
+        ls_comparison_unref(rule->versions[i].comparison);
+    ls_free(rule->versions);
     ls__walk_release(&rule->walk);
     ls__walk_release(&rule->scratch);
     ls_idmap_free(rule->mapped, NULL);

@@ -42,13 +42,24 @@ struct ls_pair {
     const void *address;          /* of the present table */
     const struct ls_place *place; /* what the text calls it; NULL = nothing */
     enum ls_edit rest;            /* of what no text places are bound for */
-    bool returned;                /* its text has come back as it was: nothing of it is edited */
+    unsigned version;             /* what it is compared with */
     bool frozen;                  /* keys are neither added nor removed: only functions follow */
 };
+
+/* What the execution is compared with: the one before, or, for a place that has come back to the text, the last one
+ * that gave it. */
+struct ls_version {
+    const void *record;               /* which of what was set aside; NULL = the execution before */
+    struct ls_comparison *comparison; /* a use; NULL = of the rule, or nothing can be told */
+    const struct ls_places *places;
+    const struct ls_bytes *given;
+};
+enum { LS_VERSION_ABOVE = 0xffff }; /* that of the table above */
 
 /* A new table stands at a place of the text. */
 struct ls_binding {
     const struct ls_place *place;
+    unsigned version;
     size_t next; /* 1 + index of a further place of the same table; 0 = none */
 };
 
@@ -70,6 +81,7 @@ struct ls_rule {
     int old_value;                     /* the module's value before; nil at a first load */
     int old_holders;                   /* variable's name → {function, upvalue}: of the execution before; or nil */
     int aside;                         /* what was set aside of this file (rule_aside.c) */
+    int record;                        /* of the execution before (struct ls_record), or nil */
     lua_Integer saves;                 /* executions of the file */
 
     /* --- the rule's own --- */
@@ -86,6 +98,7 @@ struct ls_rule {
     int joined;                  /* array of old functions, see `joins` */
     int taken;                   /* array: new tables that stand where none stood */
     int successions;             /* triples: old function, new one, nil */
+    int records;                 /* array: of versions but the first */
     int deferred;                /* triples: number of a pair, key, value: keys that are new tables themselves */
     /* owned */
     void **ids, **old; /* by variable: identity of its upvalue, and of the one that the execution before kept */
@@ -100,7 +113,9 @@ struct ls_rule {
     struct ls_idmap *looked, *visited; /* addresses of tables, see rule_follow.c */
     struct ls_idmap *followed; /* hash of a function whose copies elsewhere followed → that of its successor */
     struct ls_idmap *joins; /* identity of a new inner variable → 1 + place in `joined` << 8 | index of the upvalue */
-    const void **above;     /* scratch: addresses */
+    struct ls_version *versions; /* the first one is the execution before */
+    size_t version_count, version_cap;
+    const void **above; /* scratch: addresses */
     size_t above_cap;
 };
 
@@ -151,7 +166,9 @@ const struct ls_proto *ls__rule_proto(const struct ls_rule *rule, uint32_t at);
 struct ls_spot {
     enum ls_edit edit, rest;
     const struct ls_place *place; /* NULL: none of its own */
-    bool returned;                /* its text has come back as it was when it was set aside */
+    unsigned version;             /* what it is compared with */
+    uint64_t aside;               /* it has come back: the key of what was set aside of it; 0 = it has not */
+    bool exact;                   /* its version has that place; else only one above it tells */
 };
 
 /** Bind places to new tables (step 3). [-0, +0, m] */
@@ -161,9 +178,10 @@ const struct ls_binding *ls__binding_first(const struct ls_rule *rule, int table
 /** The next one of the same table, NULL = there is no more. [-0, +0, -] */
 const struct ls_binding *ls__binding_next(const struct ls_rule *rule, const struct ls_binding *binding);
 /** Of a variable, a global or (name NULL) the value of the file. */
-struct ls_spot ls__spot_of_root(const struct ls_rule *rule, enum ls_place_kind kind, const char *name);
+LS_RAISES struct ls_spot ls__spot_of_root(struct ls_rule *rule, enum ls_place_kind kind, const char *name);
 /** Of a key of the new table at `table`; NULL = one that no text can name. `rest` counts where no place is bound. */
-struct ls_spot ls__spot_of(const struct ls_rule *rule, int table, const struct ls_place_key *key, enum ls_edit rest);
+LS_RAISES struct ls_spot ls__spot_of(struct ls_rule *rule, int table, const struct ls_place_key *key,
+                                     enum ls_edit rest);
 /** @return can a text name the key at `idx`? Then *key is that, borrowed from the stack. [-0, +0, -] */
 bool ls__place_key(lua_State *L, int idx, struct ls_place_key *key);
 /** Push it; nil for a metatable. [-0, +1, m] */
@@ -209,12 +227,15 @@ LS_RAISES void ls__rule_note_escapes(struct ls_rule *rule);
 
 /* --- rule_aside.c --- */
 
-/** A place of that path is gone from the text; `value` may be nil: then only its giver is remembered, as the value
- * stays where it is. [-0, +0, m] */
-LS_RAISES void ls__aside_put(struct ls_rule *rule, uint64_t path, const struct ls_place *place, int value);
-/** A place has come back to the text: push what was set aside, nil if nothing was or only the giver is known.
- * @param same  out: has it the same giver as then @return was it known [-0, +(1|0), m] */
-LS_RAISES bool ls__aside_take(struct ls_rule *rule, uint64_t path, const struct ls_place *place, bool *same);
+/** The place is gone from the text; `value` may be nil: then only the version is remembered that gave it, as the value
+ * stays where it is.
+ * @param version  whose place it is [-0, +0, m] */
+LS_RAISES void ls__aside_put(struct ls_rule *rule, const struct ls_place *place, unsigned version, int value);
+/** What the texts say of a place of that version, or, if it has come back to the text, of the last version that gave
+ * it. [-0, +0, m] */
+LS_RAISES struct ls_spot ls__aside_spot(struct ls_rule *rule, const struct ls_place *place, unsigned version);
+/** Push what was set aside under that key, nil if nothing was, and forget it. [-0, +1, m] */
+LS_RAISES void ls__aside_take(struct ls_rule *rule, uint64_t key);
 /** Forget what is older than 20 executions. [-0, +0, m] */
 LS_RAISES void ls__aside_age(struct ls_rule *rule);
 

@@ -76,19 +76,25 @@ static uint64_t made_hash(struct ls_rule *rule, int idx)
 }
 
 /* Has the text been edited at this place, so that the file's value counts? */
-static bool is_edited(struct ls_rule *rule, enum ls_edit edit, uint64_t path, int n)
+static bool is_edited(struct ls_rule *rule, const struct ls_bytes *record, enum ls_edit edit, uint64_t path, int n)
 {
     uint64_t given;
     if (edit == LS_EDIT_NONE || edit == LS_EDIT_EDITED) return edit == LS_EDIT_EDITED;
-    return ls__record_find(rule->given, ls__record_canon(rule->given, path), &given) && given != made_hash(rule, n);
+    return ls__record_find(record, ls__record_canon(record, path), &given) && given != made_hash(rule, n);
+}
+
+/* What the version gave that a pair is compared with; SIZE_MAX: the execution before. */
+static const struct ls_bytes *given_of(const struct ls_rule *rule, size_t pair)
+{
+    return pair == SIZE_MAX ? rule->given : rule->versions[rule->pairs[pair].version].given;
 }
 
 /* Is the present value at `c` still what the file gave? [-0, +0, m] */
-static LS_RAISES bool is_given(struct ls_rule *rule, int c, uint64_t path, size_t pair)
+static LS_RAISES bool is_given(struct ls_rule *rule, const struct ls_bytes *record, int c, uint64_t path, size_t pair)
 {
     uint64_t given;
     size_t above = 0;
-    if (!ls__record_find(rule->given, path, &given)) return false;
+    if (!ls__record_find(record, path, &given)) return false;
     if (lua_type(rule->L, c) == LUA_TFUNCTION) return given == ls__hash_identity(rule->L, c);
     for (; pair != SIZE_MAX; pair = rule->pairs[pair].parent)
         if (!LS_PUSH(rule->above, above, rule->above_cap, rule->pairs[pair].address)) no_memory(rule->L);
@@ -151,10 +157,10 @@ static bool is_code(lua_State *L, int idx)
 }
 
 /* A value of the run has given way. [-0, +0, m] */
-static LS_RAISES void lose_value(struct ls_rule *rule, int c, uint64_t path, size_t parent, const struct ls_spot *spot,
-                                 int key)
+static LS_RAISES void lose_value(struct ls_rule *rule, const struct ls_bytes *given, int c, uint64_t path,
+                                 size_t parent, const struct ls_spot *spot, int key)
 {
-    if (lua_isnil(rule->L, c) || lua_isfunction(rule->L, c) || is_given(rule, c, path, parent)) return;
+    if (lua_isnil(rule->L, c) || lua_isfunction(rule->L, c) || is_given(rule, given, c, path, parent)) return;
     COUNT(rule, gave_way);
     say(rule, &rule->run->losses, "the run's value of ", spot->place, key, " gave way to your edit");
 }
@@ -174,21 +180,15 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
 {
     lua_State *L = rule->L;
     int top = lua_gettop(L);
-    bool same_giver = false;
-    path = ls__record_canon(rule->given, path);
-    if (spot.place && spot.place->now && !spot.place->before && rule->before &&
-        ls__aside_take(rule, path, spot.place, &same_giver)) {
-        if (same_giver && lua_isnil(L, c) && !lua_isnil(L, top + 1)) {
-            COUNT(rule, restored);
-            c = top + 1;
-        } else if (!same_giver && !lua_isnil(L, top + 1)) {
-            lose_value(rule, top + 1, path, SIZE_MAX, &spot, key);
-        }
-        if (same_giver) spot = (struct ls_spot){LS_EDIT_NONE, LS_EDIT_NONE, spot.place, true};
-    }
+    if (spot.version == LS_VERSION_ABOVE) spot.version = parent == SIZE_MAX ? 0 : rule->pairs[parent].version;
+    const struct ls_bytes *given = rule->versions[spot.version].given;
+    path = ls__record_canon(given, path);
+    if (spot.aside) ls__aside_take(rule, spot.aside);
+    bool restored = spot.aside && lua_isnil(L, c) && !lua_isnil(L, top + 1);
+    if (restored) c = top + 1;
     int want = c, present = lua_type(L, c);
     bool code = is_code(L, n), code_before = is_code(L, c);
-    bool had = c != top + 1 && ls__record_find(rule->given, path, NULL);
+    bool had = ls__record_find(given, path, NULL);
     bool mapped = false, table = !lua_rawequal(L, n, c) && ls__rule_made(rule, n);
     if (table) mapped = ls__rule_mapped(rule, n);
     int carrier = lua_gettop(L); /* only if mapped */
@@ -200,19 +200,19 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     } else if (mapped && lua_rawequal(L, carrier, c)) {
         /* as it was */
     } else if (table && !mapped && present == LUA_TTABLE && !is_known(rule, c)) {
-        pair(rule, n, c,
-             (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .returned = spot.returned});
-    } else if (is_edited(rule, spot.edit, path, n)) {
+        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .version = spot.version});
+    } else if (is_edited(rule, given, spot.edit, path, n)) {
         want = mapped ? carrier : n;
         COUNT(rule, taken);
-        lose_value(rule, c, path, parent, &spot, key);
-    } else if (lua_isnil(L, c) ? !had || code : (code || code_before) && is_given(rule, c, path, parent)) {
+        lose_value(rule, given, c, path, parent, &spot, key);
+    } else if (lua_isnil(L, c) ? !had || code : (code || code_before) && is_given(rule, given, c, path, parent)) {
         want = mapped ? carrier : n; /* new in the file, or a function of the file before stands there */
-    } else if (rule->run->again && !table && present != LUA_TTABLE && is_given(rule, c, path, parent)) {
+    } else if (rule->run->again && !table && present != LUA_TTABLE && is_given(rule, given, c, path, parent)) {
         want = n; /* made of what another module gives now; nothing of the run is lost */
-    } else {
+    } else if (!restored) {
         keep_value(rule, &spot, key);
     }
+    if (restored && want == c) COUNT(rule, restored);
     if (want == n && table && !mapped) ls__array_add(L, rule->taken, n);
     lua_pushvalue(L, want);
     lua_copy(L, -1, top + 1);
@@ -242,29 +242,28 @@ static LS_RAISES void lose_function(struct ls_rule *rule, int container, int key
     lua_pop(L, 1);
 }
 
-/* The text has lost the place whose present value is at `c`. [-0, +0, m] */
+/* The text has lost the place whose present value is at `c`.
+ * @param version  what tells so, and of what the file gave [-0, +0, m] */
 static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, int c, uint64_t path,
-                                 const struct ls_place *place, size_t parent)
+                                 const struct ls_place *place, unsigned version, size_t parent)
 {
     lua_State *L = rule->L;
-    bool function = lua_type(L, c) == LUA_TFUNCTION, given;
-    path = ls__record_canon(rule->given, path);
-    given = is_given(rule, c, path, parent);
-    if (function && (!given || rule->run->session->vm.config.keep_removed_methods)) return;
-    if (function) {
-        lose_function(rule, container, key);
+    const struct ls_bytes *record = rule->versions[version].given;
+    path = ls__record_canon(record, path);
+    bool function = lua_type(L, c) == LUA_TFUNCTION, given = is_given(rule, record, c, path, parent);
+    if (function && given) {
+        if (!rule->run->session->vm.config.keep_removed_methods) lose_function(rule, container, key);
         return;
     }
     lua_pushnil(L);
     int nil = lua_gettop(L);
+    if (place) ls__aside_put(rule, place, version, given ? c : nil);
     if (given) {
-        if (place) ls__aside_put(rule, path, place, c);
         COUNT(rule, set_aside);
-    } else {
-        if (place) ls__aside_put(rule, path, place, nil);
+        ls__rule_put(rule, container, key, nil);
+    } else if (!function) {
         keep_value(rule, &(struct ls_spot){.place = place}, key);
     }
-    if (given) ls__rule_put(rule, container, key, nil);
     lua_settop(L, nil - 1);
 }
 
@@ -285,11 +284,11 @@ static bool is_list(lua_State *L, int table)
 
 /* Is the present value at `idx` the table that the file gave at that path, and that stands elsewhere too and is dealt
  * with there? It may have taken an edit there already. [-0, +0, -] */
-static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path)
+static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path, size_t pair)
 {
     size_t at =
         lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, ls__address(rule->L, idx)) : 0;
-    return at && rule->pairs[at - 1].path == ls__record_canon(rule->given, path);
+    return at && rule->pairs[at - 1].path == ls__record_canon(given_of(rule, pair), path);
 }
 
 /* How many elements of the list at `c`, which is not what the file gave, had it not given? Hashes of elements are
@@ -305,7 +304,7 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
     for (lua_Integer i = 1;; i++) {
         uint64_t hash;
         lua_pushinteger(L, i);
-        bool recorded = ls__record_find(rule->given, ls__path_child(L, path, top + 2), &hash);
+        bool recorded = ls__record_find(given_of(rule, pair), ls__path_child(L, path, top + 2), &hash);
         lua_settop(L, top + 1);
         if (!recorded) break;
         recorded_count = i;
@@ -317,7 +316,7 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
     for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, c); i++) {
         lua_rawgeti(L, c, i);
         lua_pushinteger(L, i);
-        if (is_shared(rule, top + 2, ls__path_child(L, path, top + 3))) {
+        if (is_shared(rule, top + 2, ls__path_child(L, path, top + 3), pair)) {
             shared = true;
             lua_settop(L, top + 1);
             continue;
@@ -343,7 +342,7 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
     lua_Integer len = (lua_Integer)lua_rawlen(L, n), old = (lua_Integer)lua_rawlen(L, c);
     COUNT(rule, taken);
     bool same = ls__hash_value(&rule->scratch, c, NULL, 0) == made_hash(rule, n);
-    bool given = same || is_given(rule, c, path, rule->pairs[pair].parent);
+    bool given = same || is_given(rule, given_of(rule, pair), c, path, rule->pairs[pair].parent);
     unsigned lost = given ? 0 : run_time_elements(rule, c, path, pair);
     if (lost) {
         char before[64];
@@ -369,8 +368,7 @@ static LS_RAISES void merge_metatables(struct ls_rule *rule, int n, int c, size_
     if (!lua_getmetatable(L, n)) lua_pushnil(L);
     if (!lua_getmetatable(L, c)) lua_pushnil(L);
     if (!lua_rawequal(L, top + 1, top + 2)) {
-        struct ls_spot spot = {.returned = true};
-        if (!rule->pairs[at].returned) spot = ls__spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
+        struct ls_spot spot = ls__spot_of(rule, n, &metatable_key, rule->pairs[at].rest);
         lua_pushliteral(L, "metatable");
         decide(rule, top + 2, top + 1, ls__path_meta(rule->pairs[at].path), spot, top + 3, at);
         if (!lua_rawequal(L, -1, top + 2)) ls__rule_put_meta(rule, c, top + 4);
@@ -387,8 +385,7 @@ static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, i
     int top = lua_gettop(L);
     bool named = ls__place_key(L, key, &name);
     ls__raw_get(L, c, key); /* present */
-    struct ls_spot spot = {.returned = true};
-    if (!own.returned) spot = ls__spot_of(rule, n, named ? &name : NULL, own.rest);
+    struct ls_spot spot = ls__spot_of(rule, n, named ? &name : NULL, own.rest);
     int type = lua_type(L, value);
     if (own.frozen && (type != lua_type(L, top + 1) || (type != LUA_TTABLE && type != LUA_TFUNCTION))) {
         lua_settop(L, top);
@@ -439,7 +436,7 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
             if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
             ls__place_key_push(L, &child->key);
             if (!ls__has_key(L, n, top + 1) && ls__raw_get(L, c, top + 1) != LUA_TNIL)
-                lose_place(rule, c, top + 1, top + 2, ls__path_child(L, path, top + 1), child, at);
+                lose_place(rule, c, top + 1, top + 2, ls__path_child(L, path, top + 1), child, b->version, at);
             lua_settop(L, top);
         }
     }
@@ -451,9 +448,10 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
     for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 1)) { /* key present */
         struct ls_place_key name;
         uint64_t child = ls__path_child(L, path, top + 1);
-        if (ls__has_key(L, n, top + 1) || !ls__record_find(rule->given, child, NULL)) continue;
+        if (ls__has_key(L, n, top + 1) || !ls__record_find(given_of(rule, at), child, NULL)) continue;
         struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 1, &name) ? &name : NULL, rest);
-        if (!spot.place || !spot.place->now) lose_place(rule, c, top + 1, top + 2, child, spot.place, at);
+        if (spot.version == LS_VERSION_ABOVE) spot.version = rule->pairs[at].version;
+        if (!spot.place || !spot.place->now) lose_place(rule, c, top + 1, top + 2, child, spot.place, spot.version, at);
     }
     lua_settop(L, top);
 }
@@ -473,7 +471,7 @@ static LS_RAISES void note_kept(struct ls_rule *rule, int c, uint64_t made, cons
 static bool edits_metatable(struct ls_rule *rule, int n)
 {
     for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b)) {
-        const struct ls_place *meta = ls_place_child(rule->places, b->place, &metatable_key);
+        const struct ls_place *meta = ls_place_child(rule->versions[b->version].places, b->place, &metatable_key);
         if (meta && meta->within != LS_EDIT_NONE) return true;
     }
     return false;
@@ -489,11 +487,10 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     lua_rawgeti(L, rule->present, (lua_Integer)at + 1);
     const struct ls_seen *seen = ls__walk_seen(&rule->walk, n);
     uint64_t given;
-    bool same = ls__record_find(rule->given, own->path, &given) && given == seen->hash;
+    bool same = ls__record_find(given_of(rule, at), own->path, &given) && given == seen->hash;
     enum ls_edit within = ls__binding_first(rule, n) ? LS_EDIT_NONE : own->rest;
     for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b))
         within = ls__stronger(within, b->place->within);
-    if (own->returned) within = LS_EDIT_NONE;
     bool frozen = own->frozen, edited = !frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
     bool list = !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) && is_list(L, c);
     if (rule->given && !edited && !seen->code && (same || list || frozen)) {
@@ -520,7 +517,7 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
             merge_key(rule, n, c, at, c + 1, c + 2);
         }
     }
-    if (!rule->pairs[at].frozen && !rule->pairs[at].returned) lose_keys(rule, n, c, at, same);
+    if (!rule->pairs[at].frozen) lose_keys(rule, n, c, at, same);
     lua_settop(L, top);
 }
 
@@ -677,7 +674,7 @@ static LS_RAISES void decide_lost(struct ls_rule *rule, int container)
                 ls__raw_get(L, top + 2, top + 1);
                 if (lua_rawequal(L, top + 3, top + 4)) /* not assigned by this execution */
                     lose_place(rule, container, top + 1, top + 3, ls__rule_path(rule, container, top + 1), child,
-                               SIZE_MAX);
+                               b->version, SIZE_MAX);
             }
             lua_settop(L, top);
         }
@@ -731,7 +728,7 @@ static LS_RAISES void decide_lost_variables(struct ls_rule *rule)
         if (!ls__rule_old_variable(rule, name)) continue;
         int type = lua_type(L, top + 3);
         if (type != LUA_TNIL && type != LUA_TFUNCTION && type != LUA_TTHREAD && type != LUA_TUSERDATA) {
-            ls__aside_put(rule, ls__path_root(LS_ROOT_LOCAL, name, place->key.string.len), place, top + 3);
+            ls__aside_put(rule, place, 0, top + 3);
             COUNT(rule, set_aside);
         }
         lua_settop(L, top);
@@ -753,9 +750,7 @@ static LS_RAISES void remember_lost_globals(struct ls_rule *rule)
     if (!rule->places) return;
     lua_pushnil(L);
     for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next)
-        if (place->before && !place->now)
-            ls__aside_put(rule, ls__path_root(LS_ROOT_GLOBAL, place->key.string.text, place->key.string.len), place,
-                          lua_gettop(L));
+        if (place->before && !place->now) ls__aside_put(rule, place, 0, lua_gettop(L));
     lua_pop(L, 1);
 }
 

@@ -3,7 +3,6 @@
 return {
   -- The first text comes back. What the run had under the name that was lost must be there again: it was set aside, or
   -- stayed because the run had changed it; the same giver as before is no edit (R18).
-  { "H49 one table under two names", "removed" },
   -- No function but that of the coroutine, which went on, has the variable in between.
   { "H49 H56 a coroutine that goes on", "removed" },
   -- The key is no constant.

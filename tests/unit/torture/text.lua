@@ -6,9 +6,8 @@ local text = {}
 --   space    `N = N or {}` and then `N.x = …`: what the run has in N gives way to a file that was not edited
 --   globals  a global, or a field of a prototype, that an execution assigns as it stood is not known to the next one
 --   proto    the same
---   back     what was set aside comes back with the file's values where the run had others
 --   module   `M.__index = M` stays when its line goes
-local left_out = os.getenv("TORTURE_WITHOUT") or "globals back module"
+local left_out = os.getenv("TORTURE_WITHOUT") or "globals module"
 function text.without(what) return (" " .. left_out .. " "):find(" " .. what .. " ", 1, true) ~= nil end
 
 --- Random numbers of a seed; the same on every machine.
