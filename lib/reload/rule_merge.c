@@ -12,7 +12,7 @@
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
 
-enum { LOOK = 2000 };        /* keys of unedited data that are looked at to tell whether the run has changed it */
+enum { LOOK = 50000 };       /* keys of unedited data that are looked at to tell whether the run has changed it */
 enum { PAIRED = 10000 };     /* new tables: with more, those within unedited data are not paired one by one */
 enum { LOSSES_MOST = 20 };   /* lines of a file's report */
 enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
@@ -334,6 +334,14 @@ static LS_RAISES unsigned run_time_elements(struct ls_rule *rule, int c, uint64_
     return found ? found : 1;
 }
 
+/* What the text calls the table of that pair, or the nearest above it that it names. */
+static const struct ls_place *place_above(const struct ls_rule *rule, size_t at)
+{
+    while (at != SIZE_MAX && !rule->pairs[at].place)
+        at = rule->pairs[at].parent;
+    return at != SIZE_MAX ? rule->pairs[at].place : NULL;
+}
+
 /* An edited list of data is one value. [-0, +0, m] */
 static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t path, size_t pair, int key)
 {
@@ -348,7 +356,7 @@ static LS_RAISES void take_list(struct ls_rule *rule, int n, int c, uint64_t pat
         char before[64];
         snprintf(before, sizeof before, "%u run-time row%s of ", lost, lost == 1 ? "" : "s");
         COUNT(rule, gave_way);
-        say(rule, &rule->run->losses, before, rule->pairs[pair].place, key, " gave way to your edit");
+        say(rule, &rule->run->losses, before, place_above(rule, pair), key, " gave way to your edit");
     }
     for (lua_Integer i = 1; i <= (len > old ? len : old); i++) {
         lua_pushinteger(L, i);
@@ -460,7 +468,8 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
 static LS_RAISES void note_kept(struct ls_rule *rule, int c, uint64_t made, const struct ls_place *place)
 {
     rule->scratch.budget = LOOK;
-    bool changed = ls__hash_value(&rule->scratch, c, NULL, 0) != made;
+    uint64_t hash = ls__hash_value(&rule->scratch, c, NULL, 0);
+    bool changed = hash != made; /* also where it is too much to look at */
     rule->scratch.budget = 0;
     lua_pushliteral(rule->L, "?");
     if (changed) keep_value(rule, &(struct ls_spot){.place = place}, lua_gettop(rule->L));
@@ -494,7 +503,7 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     bool frozen = own->frozen, edited = !frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
     bool list = !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) && is_list(L, c);
     if (rule->given && !edited && !seen->code && (same || list || frozen)) {
-        if (!frozen) note_kept(rule, c, seen->hash, own->place);
+        if (!frozen) note_kept(rule, c, seen->hash, place_above(rule, at));
         if (!seen->behaviour && !edits_metatable(rule, n) && (!seen->nested || rule->walk.seen_count > PAIRED)) {
             lua_settop(L, top);
             return;

@@ -9,7 +9,6 @@ return {
   { "H49 constants as fields", "removed" },
   -- The save itself.
   -- What gave way is called "?".
-  { "H49 a chain of methods", "value" },
   -- host.plugins[plugin.name] = plugin: the other module gets the new table.
   { "H49 plugins that register themselves",
     "unrelated", "value", "rename", "removed", "an unrelated line, then the host runs it" },
