@@ -72,6 +72,17 @@ static const struct ls_place *same_place(const struct ls_places *places, const s
     return own ? own : above;
 }
 
+/* Has that place come back, too, which the one of that key is in both texts? [-0, +0, m] */
+static LS_RAISES bool came_back(struct ls_rule *rule, const struct ls_place *place, uint64_t key)
+{
+    lua_State *L = rule->L;
+    uint64_t own = key_of(L, place);
+    lua_pushinteger(L, (lua_Integer)own);
+    bool known = own == key || ls__has_key(L, rule->aside, lua_gettop(L));
+    lua_pop(L, 1);
+    return known;
+}
+
 LS_RAISES struct ls_spot ls__aside_spot(struct ls_rule *rule, const struct ls_place *place, unsigned version)
 {
     lua_State *L = rule->L;
@@ -86,7 +97,9 @@ LS_RAISES struct ls_spot ls__aside_spot(struct ls_rule *rule, const struct ls_pl
         bool exact = false;
         const struct ls_places *places = rule->versions[version].places;
         const struct ls_place *old = places ? same_place(places, place, &exact) : NULL;
-        if (old && exact)
+        if (old && exact && !came_back(rule, old, key)) /* another name of what the text has had all along */
+            spot = (struct ls_spot){LS_EDIT_NONE, LS_EDIT_NONE, place, version, key, false};
+        else if (old && exact)
             spot = (struct ls_spot){old->edit, old->rest, old, version, key, true};
         else if (old)
             spot = (struct ls_spot){old->rest, old->rest, place, version, key, false};
