@@ -205,8 +205,8 @@ static int last_written_line(const char *text, size_t len)
 void ls_excerpt_around(struct ls_buf *out, const char *text, size_t len, int line, const char *message)
 {
     bool any = false;
-    const char *at = text, *end = text + len;
     if (!text || line <= 0) return;
+    const char *at = text, *end = text + len;
     if (ls_has_suffix(message, "near <eof>")) line = last_written_line(text, len);
     for (int number = 1; at < end && number <= line + AROUND; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));

@@ -228,7 +228,9 @@ LS_RAISES void ls__undo_upvalue(struct ls_session *session, lua_State *L, int fu
     note(session, L, OLD);
 }
 
-LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t mark)
+/* Push a table: id of a prototype that was declared again since the mark → its record of declared fields before.
+ * [-0, +1, m] */
+static LS_RAISES void push_records(struct ls_session *session, lua_State *L, size_t mark)
 {
     LS_LTOP(L);
     luaL_checkstack(L, 6, NULL);
@@ -245,6 +247,37 @@ LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t
     }
     lua_settop(L, records);
     LS_LTOP_CHECK(L, 1);
+}
+
+/* [-0, +0, -] how many keys of the table at `a` the one at `b` has not */
+static unsigned count_missing(lua_State *L, int a, int b)
+{
+    unsigned count = 0;
+    for (lua_pushnil(L); lua_next(L, a); lua_pop(L, 1))
+        count += !ls__has_key(L, b, lua_gettop(L) - 1);
+    return count;
+}
+
+static void write_fields(struct ls_buf *out, const char *name, unsigned added, unsigned removed)
+{
+    ls_buf_printf(out, "%s%s", out->len ? ", " : "", name);
+    if (added) ls_buf_printf(out, " +%u", added);
+    if (removed) ls_buf_printf(out, " -%u", removed);
+    ls_buf_str(out, !added && !removed ? ": defaults changed" : added + removed == 1 ? " field" : " fields");
+}
+
+LS_RAISES void ls__undo_fields(struct ls_session *session, lua_State *L, size_t mark, struct ls_buf *out)
+{
+    int top = lua_gettop(L);
+    push_records(session, L, mark);
+    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
+        const struct ls_proto *proto = ls__proto_at(session, id);
+        if (proto && lua_rawgeti(L, top + 1, id) == LUA_TTABLE &&
+            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 2, top + 3))
+            write_fields(out, proto->name, count_missing(L, top + 3, top + 2), count_missing(L, top + 2, top + 3));
+        lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
 }
 
 /* --- taking steps back --- */

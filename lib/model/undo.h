@@ -15,6 +15,7 @@
 #ifndef LS_MODEL_UNDO_H
 #define LS_MODEL_UNDO_H
 
+#include "base/buf.h"
 #include "vm/vm_internal.h"
 
 /* As a light userdata, the key of a table's metatable in a step. */
@@ -32,9 +33,8 @@ void ls__undo_commit(struct ls_session *session, size_t mark);
  *             that was made (L43), and the other steps are left to the frame around it */
 void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all);
 
-/** Push a table: id of a prototype that was declared again since the mark → its record of declared fields before.
- * [-0, +1, m] */
-LS_RAISES void ls__undo_records(struct ls_session *session, lua_State *L, size_t mark);
+/** Append what has become of declared fields since the mark, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
+LS_RAISES void ls__undo_fields(struct ls_session *session, lua_State *L, size_t mark, struct ls_buf *out);
 
 /* --- notes: before the change, and nothing while nothing is loaded --- */
 

@@ -85,40 +85,6 @@ static LS_RAISES void drop_stale(const struct ls_run *run, lua_State *L, int lis
     }
 }
 
-/* [-0, +0, -] how many keys of the table at `a` the one at `b` has not */
-static unsigned count_missing(lua_State *L, int a, int b)
-{
-    unsigned count = 0;
-    for (lua_pushnil(L); lua_next(L, a); lua_pop(L, 1))
-        count += !ls__has_key(L, b, lua_gettop(L) - 1);
-    return count;
-}
-
-static void write_fields(struct ls_buf *out, const char *name, unsigned added, unsigned removed)
-{
-    ls_buf_printf(out, "%s%s", out->len ? ", " : "", name);
-    if (added) ls_buf_printf(out, " +%u", added);
-    if (removed) ls_buf_printf(out, " -%u", removed);
-    ls_buf_str(out, !added && !removed ? ": defaults changed" : added + removed == 1 ? " field" : " fields");
-}
-
-/* What has become of declared fields, for the report: `Ship +1 -1 fields` (H97). [-0, +0, m] */
-static LS_RAISES void count_fields(struct ls_run *run, lua_State *L)
-{
-    struct ls_session *session = run->session;
-    int top = lua_gettop(L);
-    ls__undo_records(session, L, ls__load_innermost(session)->undo);
-    for (uint32_t id = 1; id <= session->model->proto_count; id++) {
-        const struct ls_proto *proto = ls__proto_at(session, id);
-        if (proto && lua_rawgeti(L, top + 1, id) == LUA_TTABLE &&
-            ls__ref_push(session, L, proto->record) == LUA_TTABLE && !lua_rawequal(L, top + 2, top + 3))
-            write_fields(&run->fields, proto->name, count_missing(L, top + 3, top + 2),
-                         count_missing(L, top + 2, top + 3));
-        lua_settop(L, top + 1);
-    }
-    lua_settop(L, top);
-}
-
 /* --- the record of an execution: a userdata with the holders of variables, and what was set aside --- */
 
 enum { HOLDERS = LS_RECORD_HOLDERS, ASIDE };
@@ -268,7 +234,7 @@ static LS_RAISES int l_apply(lua_State *L)
     ls__rule_apply(rule);
     if (!rule->first) {
         run->value_changed = !lua_rawequal(L, VALUE, OLD_VALUE);
-        count_fields(run, L);
+        ls__undo_fields(session, L, ls__load_innermost(session)->undo, &run->fields);
         drop_stale(run, L, LS_PRESENTERS);
         drop_stale(run, L, LS_WRAPPERS);
     }

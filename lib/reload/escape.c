@@ -1,8 +1,5 @@
-/* Step 6 of the three-way rule (rule.h): who holds a table that gave way? The collector tells whether anybody does: the
- * tables go into a weak table, and what survives a full collection is looked for in everything that the session can
- * reach. That costs what a collection costs, so it runs as an item of its own after the frames are out, and only if the
- * text calls functions that may have kept a table.
- *
+/* Step 6 of the three-way rule (rule.h): who holds a table that gave way? They go into a weak table; what survives a
+ * full collection is looked for in all that the session can reach, and only if the text may have given a table away.
  * Owner thread: the session's. Calls no metamethod. Rule: H49 4. */
 #include <string.h>
 

@@ -9,16 +9,6 @@
 #include "reload/reload_state.h"
 #include "reload/rule.h"
 
-/* Functions directly in the table at `table`. [-0, +0, m] */
-static LS_RAISES void walk_functions_of(struct ls_walk *walk, int table)
-{
-    lua_State *L = walk->L;
-    int top = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, top + 1))
-        if (lua_isfunction(L, top + 2)) ls__walk_value(walk, top + 2, 0);
-    lua_settop(L, top);
-}
-
 /* The module's value, functions on prototypes, in globals, and timers lead to the functions of the file. [-0, +0, m] */
 static LS_RAISES void walk_roots(struct ls_session *session, struct ls_walk *walk, const struct ls_module *module)
 {
@@ -35,7 +25,7 @@ static LS_RAISES void walk_roots(struct ls_session *session, struct ls_walk *wal
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
         if (!proto) continue;
         ls__ref_push(session, L, proto->table);
-        walk_functions_of(walk, top + 1);
+        ls__walk_functions(walk, top + 1);
     }
     for (size_t i = 0; i < session->model->timer_count; i++, lua_settop(L, top)) {
         if (session->model->timers[i].module != module->serial) continue;
@@ -43,9 +33,8 @@ static LS_RAISES void walk_roots(struct ls_session *session, struct ls_walk *wal
         ls__walk_value(walk, top + 1, 0);
     }
     lua_pushglobaltable(L);
-    walk_functions_of(walk, top + 1);
-    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
-        if (lua_istable(L, top + 3) && !ls__has_key(L, walk->known, top + 3)) walk_functions_of(walk, top + 3);
+    ls__walk_functions(walk, top + 1);
+    ls__walk_globals(walk);
     lua_settop(L, top);
 }
 

@@ -143,16 +143,6 @@ static LS_RAISES void walk_function(struct ls_rule *rule, int function)
     }
 }
 
-/* Functions of the file directly in a table that outlives a run, as in `Tool = Tool or {}`. [-0, +0, m] */
-static LS_RAISES void walk_functions_of(struct ls_rule *rule, int table)
-{
-    lua_State *L = rule->L;
-    int top = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, top + 1))
-        if (lua_type(L, top + 2) == LUA_TFUNCTION) ls__walk_value(&rule->walk, top + 2, 0);
-    lua_settop(L, top);
-}
-
 /* What a reference holds was made by the chunk, too; a field of it where there is a name. [-0, +0, m] */
 static LS_RAISES void walk_ref(struct ls_rule *rule, int ref, const char *field)
 {
@@ -201,12 +191,9 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
     }
     walk_registered(rule);
     if (ls__ref_push(rule->run->session, L, rule->run->session->model->ref_app) == LUA_TTABLE)
-        walk_functions_of(rule, top + 1);
+        ls__walk_functions(&rule->walk, top + 1);
     lua_settop(L, top);
-    lua_pushglobaltable(L);
-    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
-        if (lua_istable(L, top + 3) && !ls__has_key(L, rule->known, top + 3)) walk_functions_of(rule, top + 3);
-    lua_settop(L, top);
+    ls__walk_globals(&rule->walk);
     for (lua_Integer i = 1; i <= rule->walk.function_count; i++) { /* the list grows meanwhile */
         lua_rawgeti(L, rule->functions, i);
         walk_function(rule, top + 1);

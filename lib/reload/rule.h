@@ -1,17 +1,16 @@
-/* The three-way rule (H49): code follows the file, data follows the run, and what the person edited wins, place by
- * place.
+/* The three-way rule (H49): code follows the file, data follows the run, what the person edited wins, place by place.
  *
  * C is a place's present value, S what the execution before gave there (its record, record.h), N what this one gave.
  *
- *   1. What the chunk assigned in tables that live on (_G, prototypes, the module's own table if the chunk took it up
- *      again) is told by comparison with the snapshot: a list of changes. (rule.c)
+ *   1. What the chunk assigned in tables that live on (_G, prototypes, name spaces that it takes up again) is told by
+ *      comparison with the snapshot: a list of changes. (rule.c, spaces.c)
  *   2. A walk over everything that it made finds the functions of the file and hashes the data; the functions tell the
  *      variables of the main block. The walk's record is S of the next time. (rule.c, record.c)
  *   3. The two texts are compared: which places a person has edited (syntax/places.h). Their places are bound to the
  *      new tables that stand there; a table that stands at several places is as edited as the most edited one.
- *   4. Every place decides (rule_merge.c): the module's value, changes, variables. Two tables make a *pair*: the new
- * one
- *      gives its content to the present one, key by key, and everything that referred to the new one refers to the
+ *      (rule_places.c)
+ *   4. Every place decides (rule_merge.c): value, changes, variables. Two tables make a *pair*: the new one gives its
+ *      content to the present one, key by key, and everything that referred to the new one refers to the
  *      present one from then on. Unedited data below is left alone without a look at each key. Two functions make a
  *      *succession*: the new one stands there, and if its text is the old one's it keeps the old one's inner variables.
  *      What the text has lost is set aside (rule_aside.c).

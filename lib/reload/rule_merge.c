@@ -219,16 +219,6 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     lua_settop(L, top + 1);
 }
 
-/* Was the function at `idx` compiled from the file? [-0, +0, -] */
-static bool is_of_file(struct ls_rule *rule, int idx)
-{
-    lua_Debug info;
-    if (!lua_isfunction(rule->L, idx) || lua_iscfunction(rule->L, idx)) return false;
-    lua_pushvalue(rule->L, idx);
-    lua_getinfo(rule->L, ">S", &info);
-    return strcmp(info.source, rule->source) == 0;
-}
-
 /* The text has lost the function there. [-0, +0, m] */
 static LS_RAISES void lose_function(struct ls_rule *rule, int container, int key)
 {
@@ -416,7 +406,7 @@ static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
     struct ls_place_key name;
     bool lives_on = lua_rawequal(L, n, c);
     for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 1)) {
-        if (!is_of_file(rule, top + 2) || rule->run->session->vm.config.keep_removed_methods) continue;
+        if (!ls__is_of_source(L, top + 2, rule->source) || rule->run->session->vm.config.keep_removed_methods) continue;
         if (lives_on)
             ls__snapshot_fields(L, rule->snapshot, c); /* what the chunk has assigned differs from it */
         else

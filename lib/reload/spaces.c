@@ -50,7 +50,8 @@ struct protecting {
     int snapshot, libraries; /* stack indexes */
 };
 
-static bool protect(void *ctx, lua_State *L, int table, uint64_t path)
+/* [-0, +0, m] */
+static LS_RAISES bool protect(void *ctx, lua_State *L, int table, uint64_t path)
 {
     const struct protecting *protecting = ctx;
     (void)path;
@@ -68,7 +69,8 @@ LS_RAISES void ls__spaces_protect(struct ls_session *session, lua_State *L, int 
     lua_pop(L, 1);
 }
 
-static bool note_space(void *ctx, lua_State *L, int table, uint64_t path)
+/* [-0, +0, m] */
+static LS_RAISES bool note_space(void *ctx, lua_State *L, int table, uint64_t path)
 {
     struct ls_rule *rule = ctx;
     int top = lua_gettop(L);

@@ -246,15 +246,21 @@ static bool is_known(const struct ls_walk *walk, int idx)
     return known;
 }
 
+bool ls__is_of_source(lua_State *L, int idx, const char *source)
+{
+    lua_Debug info;
+    if (!lua_isfunction(L, idx) || lua_iscfunction(L, idx)) return false;
+    lua_pushvalue(L, idx);
+    lua_getinfo(L, ">S", &info);
+    return info.source == source || strcmp(info.source, source) == 0;
+}
+
 /* The function on top, gathered if it is the file's. It stays. [-0, +0, m] */
 static LS_RAISES void meet_function(struct ls_walk *walk)
 {
     lua_State *L = walk->L;
-    if (!walk->source || lua_iscfunction(L, -1) || ls_idmap_get(walk->addresses, address(L, -1))) return;
-    lua_Debug info;
-    lua_pushvalue(L, -1);
-    lua_getinfo(L, ">S", &info);
-    if (info.source != walk->source && strcmp(info.source, walk->source) != 0) return;
+    if (!walk->source || ls_idmap_get(walk->addresses, address(L, -1))) return;
+    if (!ls__is_of_source(L, lua_gettop(L), walk->source)) return;
     if (!ls_idmap_put(walk->addresses, address(L, -1), walk, NULL)) walk->failed = true;
     lua_pushvalue(L, -1);
     lua_rawseti(L, walk->functions, ++walk->function_count);
@@ -520,4 +526,23 @@ LS_RAISES uint64_t ls__hash_value(struct ls_walk *scratch, int idx, const void *
         if (!ls_idmap_put(scratch->addresses, (int64_t)(intptr_t)above[i], (void *)(uintptr_t)1, NULL))
             luaL_error(scratch->L, "out of memory while reloading");
     return walk_from(scratch, lua_absindex(scratch->L, idx), 0);
+}
+
+LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table)
+{
+    lua_State *L = walk->L;
+    int top = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, top + 1))
+        if (lua_isfunction(L, top + 2)) ls__walk_value(walk, top + 2, 0);
+    lua_settop(L, top);
+}
+
+LS_RAISES void ls__walk_globals(struct ls_walk *walk)
+{
+    lua_State *L = walk->L;
+    int top = lua_gettop(L);
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
+        if (lua_istable(L, top + 3) && !is_known(walk, top + 3)) ls__walk_functions(walk, top + 3);
+    lua_settop(L, top);
 }

@@ -75,6 +75,12 @@ void ls__walk_release(struct ls_walk *walk);
  * their upvalues are not entered. Raises as the count hook does when the entry's time is over (L5).
  * @return its hash [-0, +0, e] */
 LS_RAISES uint64_t ls__walk_value(struct ls_walk *walk, int idx, uint64_t path);
+/** Follow the functions directly in the table at `table`, which outlives a run. [-0, +0, m] */
+LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table);
+/** The same for each table in a global that is not known, as in `Tool = Tool or {}`. [-0, +0, m] */
+LS_RAISES void ls__walk_globals(struct ls_walk *walk);
+/** Was the function at `idx` compiled from that source ("@key")? [-0, +0, -] */
+bool ls__is_of_source(lua_State *L, int idx, const char *source);
 /** What was seen of the table at `idx`; NULL if it was not met. [-0, +0, -] */
 const struct ls_seen *ls__walk_seen(const struct ls_walk *walk, int idx);
 /** Hash a value by itself, as the walk of the execution that recorded it did.

@@ -37,7 +37,7 @@ static void check_block(const struct ls_syntax *syntax, const struct ls_syntax_s
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct ls_syntax_error error = {-1, ""};
+    struct ls_syntax_error error = {.line = -1};
     struct ls_syntax *syntax = ls_syntax_parse((const char *)data, size, &error);
     if (!syntax) {
         CHECK(error.line > 0 && *error.message && strlen(error.message) < sizeof error.message);
