@@ -9,9 +9,9 @@
  *   3. The two texts are compared: which places a person has edited (syntax/places.h). Their places are bound to the
  *      new tables that stand there; a table that stands at several places is as edited as the most edited one.
  *      (rule_places.c)
- *   4. Every place decides (rule_merge.c): value, changes, variables. Two tables make a *pair*: the new one gives its
- *      content to the present one, key by key, and everything that referred to the new one refers to the
- *      present one from then on. Unedited data below is left alone without a look at each key. Two functions make a
+ *   4. Every place decides (rule_merge.c): value, changes, variables. Two tables make a *pair*: the new one gives
+ *      its content to the present one, key by key, and everything that referred to the new one refers to the present
+ *      one from then on. Unedited data below is left alone without a look at each key. Two functions make a
  *      *succession*: the new one stands there, and if its text is the old one's it keeps the old one's inner variables.
  *      What the text has lost is set aside (rule_aside.c).
  *   5. Variables of the main block are joined, so that old callbacks and new code share them; new tables that gave way
