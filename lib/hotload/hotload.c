@@ -310,7 +310,8 @@ struct ls_hotload *ls_hotload_open(const struct ls_hotload_config *config, struc
     h->within = config->within;
     h->debounce_ns = config->debounce_ms < 0 ? -1 : ls_ms(config->debounce_ms);
     h->poll_all = config->poll_ms > 0;
-    h->poll_ns = ls_ms(h->poll_all ? config->poll_ms : POLL_MS);
+    int usual = ls__hotload_seams.poll_ms ? ls__hotload_seams.poll_ms : POLL_MS;
+    h->poll_ns = ls_ms(h->poll_all ? config->poll_ms : usual);
     h->ctx = config->ctx;
     h->on_burst = config->on_burst;
     int result =

@@ -389,6 +389,7 @@ struct ls__hotload_seams {
     const char *(*remote_fs)(const char *path);
     int (*watch_error)(void); /* an errno to fail with; NULL = none */
     bool no_leases;           /* nothing is known of writers */
+    int poll_ms;              /* how often is polled where that is needed; 0 = as usual */
 };
 extern struct ls__hotload_seams ls__hotload_seams;
 

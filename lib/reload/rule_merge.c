@@ -12,10 +12,9 @@
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
 
-enum { LOOK = 50000 };       /* keys of unedited data that are looked at to tell whether the run has changed it */
-enum { PAIRED = 10000 };     /* new tables: with more, those within unedited data are not paired one by one */
-enum { LOSSES_MOST = 20 };   /* lines of a file's report */
-enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
+enum { LOOK = 50000 };     /* keys of unedited data that are looked at to tell whether the run has changed it */
+enum { PAIRED = 10000 };   /* new tables: with more, those within unedited data are not paired one by one */
+enum { LOSSES_MOST = 20 }; /* lines of a file's report */
 
 /* [-0, +0, e] */
 static LS_RAISES void no_memory(lua_State *L)
@@ -27,12 +26,8 @@ static const struct ls_place_key metatable_key = {.kind = LS_KEY_METATABLE};
 
 /* --- what is said --- */
 
-static void count(struct ls_rule *rule, size_t at)
-{
-    struct ls_reload_result *result = rule->run->result;
-    if (result) ++*(unsigned *)((char *)result + at);
-}
-#define COUNT(rule, field) count(rule, offsetof(struct ls_reload_result, field))
+/* A first load has no result. */
+#define COUNT(rule, field) ((rule)->run->result ? (rule)->run->result->field++ : 0U)
 
 /* [-0, +0, -] */
 static void write_key(lua_State *L, int key, struct ls_buf *out)

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
     int lines = 1;
     for (size_t i = 0; i < size; i++)
-        lines += data[i] == '\n';
+        lines += data[i] == '\n' || data[i] == '\r'; /* Lua counts either */
     LS_ERR(err);
     struct ls_site_config *config = ls_site_config_read(dir, path, &err);
     if (!config) {

@@ -434,7 +434,7 @@ torture('case 29: H49 a table nested in a module table is edited', {
   edit: { 'lua/lib.lua': lib('a', 'M.colours = { "red", "blue", "green" }\n') },
   out: LIB_OK,
   frames: 1,
-  also: (live) => lost(live, '1 run-time value of "M.colours" gave way to your edit'),
+  also: (live) => lost(live, '1 run-time row of "M.colours" gave way to your edit'),
 });
 torture('case 30: H50 the value of a module is no table: who required it runs again in the same step', {
   files: {
