@@ -121,7 +121,8 @@ struct ls_bytes *ls__chunks_share(struct ls_chunks *chunks, const char *key, str
     return record;
 }
 
-struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
+/* The byte code kept for a chunk name (`@key`) and text. @return a use, NULL if there is none */
+static struct ls_bytes *kept_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len)
 {
     if (!chunks) return NULL;
     pthread_mutex_lock(&chunks->lock);
@@ -185,7 +186,7 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
         hash = ls_hash(text, len);
         session->vm.hashed = text;
         session->vm.hash = hash;
-        struct ls_bytes *code = ls__chunks_code(session->vm.chunks, name, hash, len);
+        struct ls_bytes *code = kept_code(session->vm.chunks, name, hash, len);
         if (code) {
             int status = luaL_loadbufferx(L, ls_bytes_data(code), ls_bytes_len(code), name, "b");
             ls_bytes_unref(code);

@@ -285,9 +285,6 @@ int ls__chunk_push(struct ls_session *session, const char *name, const char *tex
  * @return a use, or NULL without memory */
 struct ls_bytes *ls__chunks_embedded(struct ls_chunks *chunks, const struct ls_embed *embed);
 
-/** The byte code kept for a chunk name (`@key`) and text. @return a use, NULL if there is none */
-struct ls_bytes *ls__chunks_code(struct ls_chunks *chunks, const char *name, uint64_t hash, size_t len);
-
 /** The texts that all sessions share; borrowed. */
 struct ls_texts *ls__chunks_texts(struct ls_chunks *chunks);
 /** What an execution of a file gave is the same in most sessions: the bytes that the last one left if they are equal,
