@@ -73,6 +73,15 @@ __attribute__((unused)) static void on_log(void *ctx, int level, const char *ses
     pthread_mutex_unlock(&s->lock);
 }
 
+/* What has been logged so far counts no more. */
+__attribute__((unused)) static void forget_log(void)
+{
+    pthread_mutex_lock(&site.lock);
+    site.log_len = 0;
+    site.log[0] = 0;
+    pthread_mutex_unlock(&site.lock);
+}
+
 /* --- files: paths are below the site's root unless absolute --- */
 
 __attribute__((unused, format(printf, 1, 2))) static const char *at(const char *format, ...)

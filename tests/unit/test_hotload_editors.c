@@ -176,7 +176,7 @@ static void again(const char *file, const char *text)
 {
     put(file, text);
     news();
-    site.log[site.log_len = 0] = 0;
+    forget_log();
 }
 
 static void one_save(const char *file, const char *shown, const char *name, void (*save)(const char *file))
