@@ -254,19 +254,6 @@ static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, i
 
 /* --- a pair --- */
 
-/* Keys 1 to n and no functions? [-0, +0, -] */
-static bool is_list(lua_State *L, int table)
-{
-    size_t len = lua_rawlen(L, table), keys = 0;
-    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-        if (key >= 1 && (size_t)key <= len && lua_type(L, -1) != LUA_TFUNCTION && ++keys) continue;
-        lua_pop(L, 2);
-        return false;
-    }
-    return keys == len;
-}
-
 /* Is the present value at `idx` the table that the file gave at that path, and that stands elsewhere too and is dealt
  * with there? It may have taken an edit there already. [-0, +0, -] */
 static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path, size_t pair)
@@ -486,8 +473,10 @@ static LS_RAISES void merge_pair(struct ls_rule *rule, size_t at)
     for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b))
         within = ls__stronger(within, b->place->within);
     bool frozen = own->frozen, edited = !frozen && (within == LS_EDIT_EDITED || (within != LS_EDIT_NONE && !same));
-    bool list = !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) && is_list(L, c);
-    if (rule->given && !edited && !seen->code && (same || list || frozen)) {
+    bool quiet = rule->given && !edited && !seen->code && (same || frozen);
+    bool list = !quiet && !frozen && !seen->code && seen->sequence && (lua_rawlen(L, n) || lua_rawlen(L, c)) &&
+                ls__is_list(L, c);
+    if (quiet || (rule->given && !edited && list)) {
         if (!frozen) note_kept(rule, c, seen->hash, place_above(rule, at));
         if (!seen->behaviour && !edits_metatable(rule, n) && (!seen->nested || rule->walk.seen_count > PAIRED)) {
             lua_settop(L, top);

@@ -66,15 +66,15 @@ static inline uint64_t integer_hash(lua_Integer value)
     return (uint64_t)value * UINT64_C(0xda942042e4dd58b5) + TAG_INTEGER;
 }
 
-/* Of anything but a table that is entered. Keys that are tables or functions are new with each execution, so all of a
- * kind count alike. [-0, +0, -] */
-static uint64_t leaf_hash(lua_State *L, int idx, bool key)
+/* Of anything of that type but a table that is entered. Keys that are tables or functions are new with each execution,
+ * so all of a kind count alike. [-0, +0, -] */
+static uint64_t leaf_hash(lua_State *L, int idx, int type, bool key)
 {
     size_t len;
     uint64_t bits;
     lua_Number number;
     const char *text;
-    switch (lua_type(L, idx)) {
+    switch (type) {
     case LUA_TBOOLEAN: return lua_toboolean(L, idx) ? TAG_TRUE : TAG_FALSE;
     case LUA_TNUMBER:
         if (lua_isinteger(L, idx)) return integer_hash(lua_tointeger(L, idx));
@@ -90,7 +90,7 @@ static uint64_t leaf_hash(lua_State *L, int idx, bool key)
 
 uint64_t ls__path_child(lua_State *L, uint64_t path, int key)
 {
-    return path ? mix(path, leaf_hash(L, key, true)) : 0;
+    return path ? mix(path, leaf_hash(L, key, lua_type(L, key), true)) : 0;
 }
 
 /* --- the record --- */
@@ -266,26 +266,54 @@ static LS_RAISES void meet_function(struct ls_walk *walk)
     lua_rawseti(L, walk->functions, ++walk->function_count);
 }
 
-/* [-2, +0, e] arguments: a table and a key */
+/* [-2, +(0|1), e] arguments: a table and a key; result: the next key */
 static LS_RAISES int l_next(lua_State *L)
 {
-    lua_next(L, 1);
-    return 0;
+    if (!lua_next(L, 1)) return 0;
+    lua_pop(L, 1);
+    return 1;
 }
 
 /* Is every element of the list of that length, on top, in the table's array part? Then they can be gone through by
  * number, which is twice as fast, and the key after the last one is the first of the others. Lua refuses to go on from
- * a key that is not there unless its place is in the array part, and all places before it are there too. [-0, +0, m] */
-static LS_RAISES bool is_array(lua_State *L, size_t length)
+ * a key that is not there unless its place is in the array part, and all places before it are there too.
+ * @param alone  are there no other keys? [-0, +0, m] */
+static LS_RAISES bool is_array(lua_State *L, size_t length, bool *alone)
 {
     int top = lua_gettop(L);
     bool absent = lua_rawgeti(L, top, (lua_Integer)length + 1) == LUA_TNIL;
     lua_pushcfunction(L, l_next);
     lua_pushvalue(L, top);
     lua_pushinteger(L, (lua_Integer)length + 1);
-    bool array = absent && lua_pcall(L, 2, 0, 0) == LUA_OK;
+    bool array = absent && lua_pcall(L, 2, 1, 0) == LUA_OK;
+    *alone = lua_isnil(L, -1);
     lua_settop(L, top);
     return array;
+}
+
+LS_RAISES bool ls__is_list(lua_State *L, int table)
+{
+    size_t len = lua_rawlen(L, table), keys = 0;
+    int top = lua_gettop(L);
+    bool alone;
+    lua_pushvalue(L, table);
+    if (len >= LONG && is_array(L, len, &alone)) {
+        for (; alone && keys < len; lua_settop(L, top + 1)) {
+            int type = lua_rawgeti(L, top + 1, (lua_Integer)keys + 1);
+            alone = type != LUA_TNIL && type != LUA_TFUNCTION;
+            ls__look(L, (lua_Integer)++keys);
+        }
+        lua_settop(L, top);
+        return alone;
+    }
+    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2)) {
+        lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+        if (key >= 1 && (size_t)key <= len && !lua_isfunction(L, -1) && ++keys) continue;
+        lua_settop(L, top);
+        return false;
+    }
+    lua_settop(L, top);
+    return keys == len;
 }
 
 /* Begin with the table on top, which stays there with the first key above it. [-0, +1, m] */
@@ -299,7 +327,7 @@ static LS_RAISES void enter(struct ls_walk *walk, uint64_t path, bool meta)
         luaL_error(L, "out of memory while reloading");
     walk->seen[walk->seen_count] = (struct ls_seen){.path = path, .open = true};
     size_t length = lua_rawlen(L, -1);
-    bool array = length >= LONG && !walk->budget && is_array(L, length);
+    bool alone, array = length >= LONG && !walk->budget && is_array(L, length, &alone);
     walk->steps[walk->depth++] = (struct ls__step){.seen = walk->seen_count++,
                                                    .path = path,
                                                    .integers = true,
@@ -325,7 +353,7 @@ static LS_RAISES bool follow(struct ls_walk *walk, uint64_t path, bool meta, uin
     }
     void *at = type == LUA_TTABLE ? ls_idmap_get(walk->addresses, address(L, -1)) : NULL;
     if (type != LUA_TTABLE || (!at && is_known(walk, lua_gettop(L)))) {
-        *hash = leaf_hash(L, -1, false);
+        *hash = leaf_hash(L, -1, type, false);
         note(walk, path, *hash, walk->depth);
         return true;
     }
@@ -402,18 +430,20 @@ static inline void account(struct ls__step *step, uint64_t key, uint64_t hash)
 
 /* The value on top, of that type, stands under the key of that hash. @return was it entered? Else it is accounted for,
  * and stays. [-0, +(0|1), m] */
-static LS_RAISES inline bool meet(struct ls_walk *walk, int type, bool integer, uint64_t key)
+static LS_RAISES inline bool meet(struct ls_walk *walk, int type, uint64_t key)
 {
     lua_State *L = walk->L;
     struct ls__step *step = &walk->steps[walk->depth - 1];
     uint64_t path = step->path && is_recorded(walk, walk->depth) ? mix(step->path, key) : 0, hash;
-    step->key = key;
     step->count++;
     if (type < LUA_TTABLE) { /* most of large data */
-        hash = integer ? integer_hash(lua_tointeger(L, -1)) : leaf_hash(L, -1, false);
+        bool integer = type == LUA_TNUMBER && lua_isinteger(L, -1);
+        hash = integer ? integer_hash(lua_tointeger(L, -1)) : leaf_hash(L, -1, type, false);
         if (path) note(walk, path, hash, walk->depth);
-    } else if (!follow(walk, path, false, &hash)) {
-        return true;
+    } else {
+        step->key = key;
+        if (!follow(walk, path, false, &hash)) return true;
+        step = &walk->steps[walk->depth - 1];
     }
     account(step, key, hash);
     return false;
@@ -437,13 +467,13 @@ static LS_RAISES bool walk_list(struct ls_walk *walk)
         ls__look(L, ++walk->looked);
         if (type == LUA_TNIL) continue;
         if (type < LUA_TTABLE) {
-            meet(walk, type, type == LUA_TNUMBER && lua_isinteger(L, -1), integer_hash(i));
+            meet(walk, type, integer_hash(i));
             continue;
         }
         lua_settop(L, table);
         lua_pushinteger(L, i);
         lua_rawgeti(L, table, i);
-        if (meet(walk, type, false, integer_hash(i))) return true;
+        if (meet(walk, type, integer_hash(i))) return true;
         lua_settop(L, table);
         held = 0;
     }
@@ -452,13 +482,36 @@ static LS_RAISES bool walk_list(struct ls_walk *walk)
     return false;
 }
 
+/* Go through the other keys of the innermost table, which is below the last key. @return was a value entered? Then its
+ * table and nil are above its key; else its own table is on top. [-(0|1), +(0|2), m] */
+static LS_RAISES bool walk_keys(struct ls_walk *walk)
+{
+    lua_State *L = walk->L;
+    struct ls__step *step = &walk->steps[walk->depth - 1];
+    int table = lua_gettop(L) - 1;
+    while (lua_next(L, table)) { /* table key value */
+        if (walk->left && !--walk->left) {
+            walk->depth = 0;
+            return true;
+        }
+        ls__look(L, ++walk->looked);
+        bool integer = lua_isinteger(L, table + 1);
+        lua_Integer number = integer ? lua_tointeger(L, table + 1) : 0;
+        step->integers = step->integers && number >= 1 && (size_t)number <= step->length;
+        uint64_t key = integer ? integer_hash(number) : leaf_hash(L, table + 1, lua_type(L, table + 1), true);
+        if (meet(walk, lua_type(L, table + 2), key)) return true;
+        lua_settop(L, table + 1);
+    }
+    return false;
+}
+
 /* [-0, +0, m] */
 static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path)
 {
     lua_State *L = walk->L;
     uint64_t hash = 0;
-    size_t left = walk->budget;
     int top = lua_gettop(L), shelves = 0;
+    walk->left = walk->budget;
     luaL_checkstack(L, 8, "reload");
     lua_pushvalue(L, idx);
     if (follow(walk, path, false, &hash)) {
@@ -480,33 +533,19 @@ static LS_RAISES uint64_t walk_from(struct ls_walk *walk, int idx, uint64_t path
             account(&walk->steps[walk->depth - 1], SALT_META, hash);
         }
         step = &walk->steps[walk->depth - 1];
-        entered = step->listed < step->length && walk_list(walk);
+        entered = (step->listed < step->length && walk_list(walk)) || walk_keys(walk);
         if (entered) continue;
-        if (!lua_next(L, -2)) { /* table */
-            leave(walk, &hash);
-            lua_pop(L, 1);
-            if (shelves && lua_gettop(L) == top + 1) {
-                unshelve(L, top + 1);
-                shelves--;
-            }
-            if (walk->depth) account(&walk->steps[walk->depth - 1], walk->steps[walk->depth - 1].key, hash);
-            continue;
+        leave(walk, &hash); /* table */
+        lua_pop(L, 1);
+        if (shelves && lua_gettop(L) == top + 1) {
+            unshelve(L, top + 1);
+            shelves--;
         }
-        if (left && !--left) {
-            walk->depth = 0;
-            lua_settop(L, top);
-            return 0;
-        }
-        ls__look(L, ++walk->looked); /* table key value */
-        bool integer = lua_isinteger(L, -2);
-        lua_Integer number = integer ? lua_tointeger(L, -2) : 0;
-        step->integers = step->integers && number >= 1 && (size_t)number <= step->length;
-        uint64_t key = integer ? integer_hash(number) : leaf_hash(L, -2, true);
-        integer = lua_isinteger(L, -1);
-        entered = meet(walk, integer ? LUA_TNUMBER : lua_type(L, -1), integer, key);
-        if (!entered) lua_pop(L, 1);
+        if (walk->depth) account(&walk->steps[walk->depth - 1], walk->steps[walk->depth - 1].key, hash);
     }
-    return hash;
+    bool spent = lua_gettop(L) > top;
+    lua_settop(L, top);
+    return spent ? 0 : hash;
 }
 
 LS_RAISES uint64_t ls__walk_value(struct ls_walk *walk, int idx, uint64_t path)

@@ -53,6 +53,7 @@ struct ls_walk {
     lua_Integer function_count;
     bool records;       /* paths are recorded */
     size_t budget;      /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
+    size_t left;        /* of it, while a value is followed */
     bool failed;        /* memory was short: hashes and the record are not to be used */
     lua_Integer looked; /* steps: every some thousand of them the limits of time are looked at (L5) */
     /* owned */
@@ -81,6 +82,8 @@ LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table);
 LS_RAISES void ls__walk_globals(struct ls_walk *walk);
 /** Was the function at `idx` compiled from that source ("@key")? [-0, +0, -] */
 bool ls__is_of_source(lua_State *L, int idx, const char *source);
+/** Are the keys of the table at `table` 1 to n, and is none of its values a function? [-0, +0, e] */
+LS_RAISES bool ls__is_list(lua_State *L, int table);
 /** What was seen of the table at `idx`; NULL if it was not met. [-0, +0, -] */
 const struct ls_seen *ls__walk_seen(const struct ls_walk *walk, int idx);
 /** Hash a value by itself, as the walk of the execution that recorded it did.
