@@ -1,14 +1,70 @@
-/* Expressions, with functions in them. Depth is limited as in Lua; chains (`a.b.c`, `a + b + c`) and lists are loops. A
- * node's hash is made of its kind and the hashes of its parts. */
+/* Expressions, with functions in them, and the tokens that the parser wants. Depth is limited as in Lua; chains
+ * (`a.b.c`, `a + b + c`) and lists are loops. A node's hash is made of its kind and the hashes of its parts. */
 #include "syntax/syntax_internal.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "base/text.h"
 
-static const struct ls__known not_known = {.kind = LS__NOT_KNOWN};
+enum { MAX_DEPTH = 200, UNARY_PRIORITY = 12 }; /* Lua's LUAI_MAXCCALLS */
 
-struct ls_syntax_expr *ls__expr_new(struct ls__parser *p, enum ls_syntax_expr_kind kind, uint64_t part)
+/* By token: the binary operator with its priorities (none = 0), and the unary one (none = 0). */
+/* clang-format off */
+static const struct op {
+    uint8_t op, left, right, unary;
+} ops[TK_COUNT] = {
+    ['+'] = {LS_OP_ADD, 10, 10, 0}, ['-'] = {LS_OP_SUB, 10, 10, LS_OP_MINUS}, ['*'] = {LS_OP_MUL, 11, 11, 0},
+    ['/'] = {LS_OP_DIV, 11, 11, 0}, [TK_IDIV] = {LS_OP_IDIV, 11, 11, 0}, ['%'] = {LS_OP_MOD, 11, 11, 0},
+    ['^'] = {LS_OP_POW, 14, 13, 0}, [TK_CONCAT] = {LS_OP_CONCAT, 9, 8, 0}, [TK_SHL] = {LS_OP_SHL, 7, 7, 0},
+    [TK_SHR] = {LS_OP_SHR, 7, 7, 0}, ['&'] = {LS_OP_BAND, 6, 6, 0}, ['~'] = {LS_OP_BXOR, 5, 5, LS_OP_BNOT},
+    ['|'] = {LS_OP_BOR, 4, 4, 0}, [TK_EQ] = {LS_OP_EQ, 3, 3, 0}, [TK_NE] = {LS_OP_NE, 3, 3, 0},
+    ['<'] = {LS_OP_LT, 3, 3, 0}, [TK_LE] = {LS_OP_LE, 3, 3, 0}, ['>'] = {LS_OP_GT, 3, 3, 0},
+    [TK_GE] = {LS_OP_GE, 3, 3, 0}, [TK_AND] = {LS_OP_AND, 2, 2, 0}, [TK_OR] = {LS_OP_OR, 1, 1, 0},
+    [TK_NOT] = {.unary = LS_OP_NOT}, ['#'] = {.unary = LS_OP_LEN},
+};
+/* clang-format on */
+
+/* --- tokens that are wanted --- */
+
+void ls__expected(struct ls__parser *p, int kind)
+{
+    char brief[2], message[64];
+    snprintf(message, sizeof message, kind < TK_INTEGER ? "'%s' expected" : "%s expected", ls__token_name(kind, brief));
+    ls__lex_fail_near(&p->lex, message);
+}
+
+void ls__want(struct ls__parser *p, int kind)
+{
+    if (!ls__take(p, kind)) ls__expected(p, kind);
+}
+
+void ls__want_close(struct ls__parser *p, int kind, int opener, int line)
+{
+    if (ls__take(p, kind)) return;
+    if (line == p->lex.now.last_line) ls__expected(p, kind);
+    char one[2], two[2], message[96];
+    snprintf(message, sizeof message, "'%s' expected (to close '%s' at line %d)", ls__token_name(kind, one),
+             ls__token_name(opener, two), line);
+    ls__lex_fail_near(&p->lex, message);
+}
+
+struct ls__word *ls__name(struct ls__parser *p)
+{
+    if (ls__token(p) != TK_NAME) ls__expected(p, TK_NAME);
+    struct ls__word *word = p->lex.now.word;
+    ls__next(p);
+    return word;
+}
+
+void ls__deeper(struct ls__parser *p)
+{
+    if (++p->depth >= MAX_DEPTH) ls__lex_fail(&p->lex, p->lex.line, "C stack overflow");
+}
+
+/* --- nodes --- */
+
+/* A node of the token looked at; its hash is of the kind and `part`. */
+static struct ls_syntax_expr *node(struct ls__parser *p, enum ls_syntax_expr_kind kind, uint64_t part)
 {
     struct ls_syntax_expr *expr = ls__lex_take(&p->lex, 1, sizeof *expr);
     expr->kind = (uint8_t)kind;
@@ -19,27 +75,18 @@ struct ls_syntax_expr *ls__expr_new(struct ls__parser *p, enum ls_syntax_expr_ki
     return expr;
 }
 
-/* One that begins where `first` does and ends with the token before. */
-struct ls_syntax_expr *ls__expr_around(struct ls__parser *p, enum ls_syntax_expr_kind kind, uint64_t part,
-                                       struct ls_syntax_expr *first, struct ls_syntax_expr *right)
+/* A node of others: from where `left` begins to the end of the token before. */
+static struct ls_syntax_expr *node_of(struct ls__parser *p, enum ls_syntax_expr_kind kind, uint64_t part,
+                                      struct ls_syntax_expr *left, struct ls_syntax_expr *right)
 {
-    struct ls_syntax_expr *expr = ls__expr_new(p, kind, part);
-    if (first) {
-        expr->start = first->start;
-        expr->line = first->line;
-        expr->hash = ls__mix(expr->hash, first->hash);
-    }
+    struct ls_syntax_expr *expr = node(p, kind, part);
+    expr->start = left->start;
+    expr->line = left->line;
     expr->end = p->lex.last_end;
-    expr->left = first;
+    expr->left = left;
     expr->right = right;
+    expr->hash = ls__mix(expr->hash, left->hash);
     if (right) expr->hash = ls__mix(expr->hash, right->hash);
-    return expr;
-}
-
-static struct ls_syntax_expr *string_new(struct ls__parser *p, struct ls_syntax_string string)
-{
-    struct ls_syntax_expr *expr = ls__expr_new(p, LS_EXPR_STRING, ls_hash(string.text, string.len));
-    expr->string = string;
     return expr;
 }
 
@@ -50,23 +97,43 @@ uint64_t ls__list_hash(uint64_t hash, const struct ls_syntax_expr *list)
     return ls__mix(hash, 1);
 }
 
-/* A name that is used, at the token before. */
-struct ls_syntax_expr *ls__name_expr(struct ls__parser *p, struct ls__word *word)
+static struct ls_syntax_expr *string(struct ls__parser *p)
 {
-    const uint32_t start = p->lex.last_end - word->string.len;
-    if (word->meant) word = word->meant;
-    struct ls__scoped *scoped = ls__resolve(p, word);
-    struct ls_syntax_expr *expr = ls__expr_new(p, LS_EXPR_NAME, word->hash);
-    expr->start = start;
-    expr->end = p->lex.last_end;
-    expr->line = p->lex.last_line;
+    const struct ls_syntax_string value = p->lex.now.string;
+    struct ls_syntax_expr *expr = node(p, LS_EXPR_STRING, ls_hash(value.text, value.len));
+    expr->string = value;
+    ls__next(p);
+    return expr;
+}
+
+/* A name that is a key, as the string that it is. */
+static struct ls_syntax_expr *key_name(struct ls__parser *p)
+{
+    if (ls__token(p) != TK_NAME) ls__expected(p, TK_NAME);
+    struct ls_syntax_expr *expr = node(p, LS_EXPR_STRING, p->lex.now.word->hash);
+    expr->string = p->lex.now.word->string;
+    ls__next(p);
+    return expr;
+}
+
+struct ls_syntax_expr *ls__field(struct ls__parser *p, struct ls_syntax_expr *left)
+{
+    struct ls_syntax_expr *key = key_name(p);
+    return node_of(p, LS_EXPR_INDEX, 0, left, key);
+}
+
+struct ls_syntax_expr *ls__variable(struct ls__parser *p)
+{
+    if (ls__token(p) != TK_NAME) ls__expected(p, TK_NAME);
+    struct ls__word *word = p->lex.now.word->meant ? p->lex.now.word->meant : p->lex.now.word;
+    struct ls_syntax_expr *expr = node(p, LS_EXPR_NAME, word->hash);
+    ls__next(p);
+    struct ls__scoped *scoped = ls__resolve(p, word), *env;
     expr->string = word->string;
     expr->variable = scoped ? &scoped->variable : NULL;
-    if (scoped || word == p->env) return expr;
-    struct ls__scoped *env = ls__resolve(p, p->env);
-    if (!env) return expr;
-    struct ls_syntax_expr *index = ls__lex_take(&p->lex, 1, sizeof *index),
-                          *left = ls__lex_take(&p->lex, 1, sizeof *left);
+    if (scoped || word == p->env || !(env = ls__resolve(p, p->env))) return expr;
+    struct ls_syntax_expr *index = ls__lex_take(&p->lex, 1, sizeof *index), /* `_ENV` is a local variable here */
+        *left = ls__lex_take(&p->lex, 1, sizeof *left);
     *index = *left = *expr;
     index->kind = LS_EXPR_INDEX;
     index->left = left;
@@ -74,19 +141,7 @@ struct ls_syntax_expr *ls__name_expr(struct ls__parser *p, struct ls__word *word
     left->string = env->word->string;
     left->variable = &env->variable;
     expr->kind = LS_EXPR_STRING;
-    expr->variable = NULL;
     return index;
-}
-
-static struct ls_syntax_expr *subexpression(struct ls__parser *p, int limit, struct ls__known *known);
-
-struct ls_syntax_expr *ls__expression_list(struct ls__parser *p, struct ls__known *last)
-{
-    struct ls_syntax_expr *first, *at;
-    first = at = subexpression(p, 0, last);
-    while (ls__take(p, ','))
-        at = at->next = subexpression(p, 0, last);
-    return first;
 }
 
 void ls__mention(struct ls__parser *p, struct ls_syntax_expr *expr)
@@ -95,17 +150,32 @@ void ls__mention(struct ls__parser *p, struct ls_syntax_expr *expr)
              (struct ls_syntax_mention){.expr = expr, .function = p->body->function->number});
 }
 
+/* --- the grammar --- */
+
+static struct ls_syntax_expr *subexpression(struct ls__parser *p, int limit);
+
+struct ls_syntax_expr *ls__expression(struct ls__parser *p)
+{
+    return subexpression(p, 0);
+}
+
+struct ls_syntax_expr *ls__expression_list(struct ls__parser *p)
+{
+    struct ls_syntax_expr *first = ls__expression(p), *at = first;
+    while (ls__take(p, ','))
+        at = at->next = ls__expression(p);
+    return first;
+}
+
 static struct ls_syntax_expr *constructor(struct ls__parser *p)
 {
-    struct ls_syntax_expr *table = ls__expr_new(p, LS_EXPR_TABLE, 0), **at = &table->list;
+    struct ls_syntax_expr *table = node(p, LS_EXPR_TABLE, 0), **at = &table->list;
     int line = p->lex.now.line;
-    ls__want(p, '{');
+    ls__next(p);
     while (ls__token(p) != '}') {
         struct ls_syntax_expr *key = NULL;
         if (ls__token(p) == TK_NAME && ls__lex_ahead(&p->lex) == '=') {
-            key = ls__expr_new(p, LS_EXPR_STRING, p->lex.now.word->hash);
-            key->string = p->lex.now.word->string;
-            ls__next(p);
+            key = key_name(p);
             ls__next(p);
         } else if (ls__take(p, '[')) {
             key = ls__expression(p);
@@ -128,20 +198,18 @@ static struct ls_syntax_expr *arguments(struct ls__parser *p, struct ls_syntax_e
                                         struct ls_syntax_expr *method)
 {
     struct ls_syntax_expr *list = NULL;
+    int line = p->lex.now.line;
     if (ls__token(p) == TK_STRING) {
-        list = string_new(p, p->lex.now.string);
-        ls__next(p);
+        list = string(p);
     } else if (ls__token(p) == '{') {
         list = constructor(p);
-    } else {
-        int line = p->lex.now.line;
-        struct ls__known known;
-        if (ls__token(p) != '(') ls__lex_fail_near(&p->lex, "function arguments expected");
-        ls__next(p);
-        if (ls__token(p) != ')') list = ls__expression_list(p, &known);
+    } else if (ls__take(p, '(')) {
+        if (ls__token(p) != ')') list = ls__expression_list(p);
         ls__want_close(p, ')', '(', line);
+    } else {
+        ls__lex_fail_near(&p->lex, "function arguments expected");
     }
-    struct ls_syntax_expr *call = ls__expr_around(p, LS_EXPR_CALL, method ? method->hash : 0, callee, NULL);
+    struct ls_syntax_expr *call = node_of(p, LS_EXPR_CALL, method ? method->hash : 0, callee, NULL);
     call->key = method;
     call->list = list;
     call->hash = ls__list_hash(call->hash, list);
@@ -150,249 +218,151 @@ static struct ls_syntax_expr *arguments(struct ls__parser *p, struct ls_syntax_e
     return call;
 }
 
-/* Is all there is before the closing bracket a constant? */
-static bool at_constant(struct ls__parser *p)
+static struct ls_syntax_expr *parenthesis(struct ls__parser *p)
 {
-    int kind = ls__token(p);
-    return (kind == TK_STRING || kind == TK_INTEGER || kind == TK_FLOAT || kind == TK_TRUE || kind == TK_FALSE) &&
-           ls__lex_ahead(&p->lex) == ']';
+    struct ls_syntax_expr *paren = node(p, LS_EXPR_PAREN, 0);
+    int line = p->lex.now.line;
+    if (!ls__take(p, '(')) ls__lex_fail_near(&p->lex, "unexpected symbol");
+    paren->right = ls__expression(p);
+    ls__want_close(p, ')', '(', line);
+    paren->end = p->lex.last_end;
+    paren->hash = ls__mix(paren->hash, paren->right->hash);
+    return paren;
 }
 
 /* primaryexp and suffixedexp of Lua's grammar. */
-struct ls_syntax_expr *ls__suffixed(struct ls__parser *p, struct ls__known *known)
+struct ls_syntax_expr *ls__suffixed(struct ls__parser *p)
 {
-    struct ls_syntax_expr *expr, *key;
-    bool chain = ls__token(p) == TK_NAME;
-    *known = not_known;
-    if (chain) {
-        struct ls__word *word = p->lex.now.word;
-        ls__next(p);
-        if (word->variable && word->variable->variable.folded) *known = word->variable->known;
-        expr = ls__name_expr(p, word);
-    } else if (ls__token(p) == '(') {
-        int line = p->lex.now.line;
-        struct ls_syntax_expr *paren = ls__expr_new(p, LS_EXPR_PAREN, 0);
-        ls__next(p);
-        paren->right = subexpression(p, 0, known);
-        ls__want_close(p, ')', '(', line);
-        paren->end = p->lex.last_end;
-        paren->hash = ls__mix(paren->hash, paren->right->hash);
-        expr = paren;
-    } else {
-        ls__lex_fail_near(&p->lex, "unexpected symbol");
-    }
-    for (;; *known = not_known) {
-        int kind = ls__token(p);
-        if (kind == '.' || kind == '[') {
+    bool chain = ls__token(p) == TK_NAME; /* a name with constant keys, which is mentioned where it ends */
+    struct ls_syntax_expr *expr = chain ? ls__variable(p) : parenthesis(p), *key;
+    unsigned mention = 0; /* 1 + its number, where it may be called */
+    for (;;) {
+        const int kind = ls__token(p);
+        if (kind == '.') {
             ls__next(p);
-            if (kind == '.') {
-                if (ls__token(p) != TK_NAME) ls__want(p, TK_NAME);
-                key = ls__expr_new(p, LS_EXPR_STRING, p->lex.now.word->hash);
-                key->string = p->lex.now.word->string;
-                ls__next(p);
-            } else {
-                if (chain && !at_constant(p)) {
-                    ls__mention(p, expr);
-                    chain = false;
-                }
-                key = ls__expression(p);
-                ls__want(p, ']');
-            }
-            expr = ls__expr_around(p, LS_EXPR_INDEX, 0, expr, key);
-        } else if (kind == ':' || kind == '(' || kind == '{' || kind == TK_STRING) {
-            if (chain) ls__mention(p, expr);
-            unsigned mention = chain && kind != ':' ? p->syntax->mention_count : 0; /* arguments bring further ones */
-            chain = false;
-            key = NULL;
-            if (kind == ':') {
-                ls__next(p);
-                if (ls__token(p) != TK_NAME) ls__want(p, TK_NAME);
-                key = ls__expr_new(p, LS_EXPR_STRING, p->lex.now.word->hash);
-                key->string = p->lex.now.word->string;
-                ls__next(p);
-            }
-            expr = arguments(p, expr, key);
-            if (mention > 0) p->syntax->mentions[mention - 1].call = expr;
-        } else {
-            if (chain) ls__mention(p, expr);
-            return expr;
+            expr = ls__field(p, expr);
+            continue;
         }
+        if (chain) {
+            ls__mention(p, expr);
+            mention = p->syntax->mention_count;
+        }
+        if (kind == '[') {
+            ls__next(p);
+            key = ls__expression(p);
+            ls__want(p, ']');
+            expr = node_of(p, LS_EXPR_INDEX, 0, expr, key);
+            chain = chain && key->kind >= LS_EXPR_FALSE && key->kind <= LS_EXPR_STRING;
+            if (chain) p->syntax->mention_count--; /* it goes on */
+            continue;
+        }
+        if (kind != ':' && kind != '(' && kind != '{' && kind != TK_STRING) return expr;
+        if (!chain || kind == ':') mention = 0;
+        chain = false;
+        key = ls__take(p, ':') ? key_name(p) : NULL;
+        expr = arguments(p, expr, key);
+        if (mention > 0) p->syntax->mentions[mention - 1].call = expr;
     }
 }
 
-static struct ls_syntax_expr *simple(struct ls__parser *p, struct ls__known *known)
+static struct ls_syntax_expr *simple(struct ls__parser *p)
 {
     struct ls_syntax_expr *expr;
-    uint64_t bits;
-    *known = not_known;
+    uint32_t start = p->lex.now.start;
     switch (ls__token(p)) {
-    case TK_NIL: expr = ls__expr_new(p, LS_EXPR_NIL, 0); break;
-    case TK_FALSE: expr = ls__expr_new(p, LS_EXPR_FALSE, 0); break;
-    case TK_TRUE: expr = ls__expr_new(p, LS_EXPR_TRUE, 0); break;
-    case TK_STRING: expr = string_new(p, p->lex.now.string); break;
+    case TK_NIL: expr = node(p, LS_EXPR_NIL, 0); break;
+    case TK_FALSE: expr = node(p, LS_EXPR_FALSE, 0); break;
+    case TK_TRUE: expr = node(p, LS_EXPR_TRUE, 0); break;
     case TK_INTEGER:
-        expr = ls__expr_new(p, LS_EXPR_INTEGER, (uint64_t)p->lex.now.integer);
-        known->integer = expr->integer = p->lex.now.integer;
-        break;
     case TK_FLOAT:
-        memcpy(&bits, &p->lex.now.number, sizeof bits);
-        expr = ls__expr_new(p, LS_EXPR_FLOAT, bits);
-        known->number = expr->number = p->lex.now.number;
+        expr = node(p, ls__token(p) == TK_FLOAT ? LS_EXPR_FLOAT : LS_EXPR_INTEGER, (uint64_t)p->lex.now.integer);
+        expr->integer = p->lex.now.integer; /* the bits of either */
         break;
     case TK_DOTS:
         if (!p->body->function->vararg) ls__lex_fail_near(&p->lex, "cannot use '...' outside a vararg function");
-        expr = ls__expr_new(p, LS_EXPR_VARARG, 0);
-        ls__next(p);
-        return expr;
+        expr = node(p, LS_EXPR_VARARG, 0);
+        break;
+    case TK_STRING: return string(p);
     case '{': return constructor(p);
-    case TK_FUNCTION: {
-        uint32_t start = p->lex.now.start;
-        ls__next(p);
-        return ls__function_expr(p, start, p->lex.now.last_line, false);
+    case TK_FUNCTION: ls__next(p); return ls__function(p, start, p->lex.now.last_line, false);
+    default: return ls__suffixed(p);
     }
-    default: return ls__suffixed(p, known);
-    }
-    known->kind = expr->kind;
     ls__next(p);
     return expr;
 }
 
-static const struct operator
-{
-    uint8_t left, right; /* priorities */
-}
-operators[] = {
-    [LS_OP_ADD] = {10, 10},  [LS_OP_SUB] = {10, 10}, [LS_OP_MUL] = {11, 11},  [LS_OP_MOD] = {11, 11},
-    [LS_OP_POW] = {14, 13},  [LS_OP_DIV] = {11, 11}, [LS_OP_IDIV] = {11, 11}, [LS_OP_BAND] = {6, 6},
-    [LS_OP_BOR] = {4, 4},    [LS_OP_BXOR] = {5, 5},  [LS_OP_SHL] = {7, 7},    [LS_OP_SHR] = {7, 7},
-    [LS_OP_CONCAT] = {9, 8}, [LS_OP_EQ] = {3, 3},    [LS_OP_LT] = {3, 3},     [LS_OP_LE] = {3, 3},
-    [LS_OP_NE] = {3, 3},     [LS_OP_GT] = {3, 3},    [LS_OP_GE] = {3, 3},     [LS_OP_AND] = {2, 2},
-    [LS_OP_OR] = {1, 1},
-};
-enum { UNARY_PRIORITY = 12 };
-
-static int binary_operator(int kind)
-{
-    switch (kind) {
-    case '+': return LS_OP_ADD;
-    case '-': return LS_OP_SUB;
-    case '*': return LS_OP_MUL;
-    case '%': return LS_OP_MOD;
-    case '^': return LS_OP_POW;
-    case '/': return LS_OP_DIV;
-    case TK_IDIV: return LS_OP_IDIV;
-    case '&': return LS_OP_BAND;
-    case '|': return LS_OP_BOR;
-    case '~': return LS_OP_BXOR;
-    case TK_SHL: return LS_OP_SHL;
-    case TK_SHR: return LS_OP_SHR;
-    case TK_CONCAT: return LS_OP_CONCAT;
-    case TK_EQ: return LS_OP_EQ;
-    case '<': return LS_OP_LT;
-    case TK_LE: return LS_OP_LE;
-    case TK_NE: return LS_OP_NE;
-    case '>': return LS_OP_GT;
-    case TK_GE: return LS_OP_GE;
-    case TK_AND: return LS_OP_AND;
-    case TK_OR: return LS_OP_OR;
-    default: return -1;
-    }
-}
-
-static int unary_operator(int kind)
-{
-    return kind == '-'      ? LS_OP_MINUS
-           : kind == TK_NOT ? LS_OP_NOT
-           : kind == '~'    ? LS_OP_BNOT
-           : kind == '#'    ? LS_OP_LEN
-                            : -1;
-}
-
 /* An expression of operators that bind more than `limit`. */
-static struct ls_syntax_expr *subexpression(struct ls__parser *p, int limit, struct ls__known *known)
+static struct ls_syntax_expr *subexpression(struct ls__parser *p, int limit)
 {
     struct ls_syntax_expr *expr;
-    int op = unary_operator(ls__token(p));
+    const int unary = ops[ls__token(p)].unary;
     ls__deeper(p);
-    if (op >= 0) {
-        struct ls_syntax_expr *unary = ls__expr_new(p, LS_EXPR_UNARY, (uint64_t)op);
+    if (unary) {
+        expr = node(p, LS_EXPR_UNARY, (uint64_t)unary);
         ls__next(p);
-        unary->op = (uint8_t)op;
-        unary->right = subexpression(p, UNARY_PRIORITY, known);
-        unary->end = p->lex.last_end;
-        unary->hash = ls__mix(unary->hash, unary->right->hash);
-        *known = ls__fold_unary(op, known);
-        expr = unary;
+        expr->op = (uint8_t)unary;
+        expr->right = subexpression(p, UNARY_PRIORITY);
+        expr->end = p->lex.last_end;
+        expr->hash = ls__mix(expr->hash, expr->right->hash);
+        ls__fold(p, expr);
     } else {
-        expr = simple(p, known);
+        expr = simple(p);
     }
-    while ((op = binary_operator(ls__token(p))) >= 0 && operators[op].left > limit) {
-        struct ls__known second;
+    for (const struct op *op; (op = &ops[ls__token(p)])->left > limit;) {
         ls__next(p);
-        struct ls_syntax_expr *right = subexpression(p, operators[op].right, &second);
-        expr = ls__expr_around(p, LS_EXPR_BINARY, (uint64_t)op, expr, right);
-        expr->op = (uint8_t)op;
-        *known = ls__fold_binary(op, known, &second);
+        struct ls_syntax_expr *right = subexpression(p, op->right);
+        expr = node_of(p, LS_EXPR_BINARY, op->op, expr, right);
+        expr->op = op->op;
+        ls__fold(p, expr);
     }
     p->depth--;
     return expr;
 }
 
-struct ls_syntax_expr *ls__expression(struct ls__parser *p)
+/* @return with the hash of all parameters */
+static uint64_t parameters(struct ls__parser *p, struct ls_syntax_function *function, uint64_t hash)
 {
-    struct ls__known known;
-    return subexpression(p, 0, &known);
-}
-
-static void parameters(struct ls__parser *p, struct ls_syntax_variable **at, uint64_t *hash)
-{
+    struct ls_syntax_variable **at = &function->parameters;
+    if (function->method) {
+        *at = &ls__variable_new(p, p->self)->variable;
+        (*at)->start = 0;
+        at = &(*at)->next;
+        hash = ls__mix(hash, p->self->hash);
+    }
     ls__want(p, '(');
-    while (ls__token(p) != ')') {
+    for (bool more = ls__token(p) != ')'; more; more = ls__take(p, ',')) {
         if (ls__take(p, TK_DOTS)) {
-            p->body->function->vararg = true;
-            *hash = ls__mix(*hash, 2);
+            function->vararg = true;
+            hash = ls__mix(hash, 2);
             break;
         }
         struct ls__scoped *scoped = ls__variable_new(p, ls__name(p));
-        scoped->variable.parameter = true;
         *at = &scoped->variable;
         at = &scoped->variable.next;
-        *hash = ls__mix(*hash, scoped->word->hash);
-        if (!ls__take(p, ',')) break;
-        if (ls__token(p) == ')') ls__want(p, TK_NAME);
+        hash = ls__mix(hash, scoped->word->hash);
     }
     ls__want(p, ')');
+    ls__activate(p, function->parameters);
+    return hash;
 }
 
-/* From the parameters on. @param start, line  where it begins; the line is Lua's `linedefined` */
-struct ls_syntax_expr *ls__function_expr(struct ls__parser *p, uint32_t start, int line, bool method)
+struct ls_syntax_expr *ls__function(struct ls__parser *p, uint32_t start, int line, bool method)
 {
     struct ls__body body;
     struct ls__region outer;
-    struct ls_syntax_expr *expr = ls__expr_new(p, LS_EXPR_FUNCTION, 0);
+    struct ls_syntax_expr *expr = node(p, LS_EXPR_FUNCTION, 0);
     ls__body_open(p, &body, &outer);
     struct ls_syntax_function *function = body.function;
-    struct ls_syntax_variable **at = &function->parameters;
-    uint64_t hash = LS_EXPR_FUNCTION, inner;
-    if (method) {
-        struct ls__scoped *self = ls__variable_new(p, p->self);
-        self->variable.parameter = true;
-        self->variable.start = 0;
-        *at = &self->variable;
-        at = &self->variable.next;
-        hash = ls__mix(hash, p->self->hash);
-    }
-    parameters(p, at, &hash);
-    ls__activate_list(p, function->parameters);
-    function->body = ls__statements(p, &inner);
-    function->hash = ls__mix(hash, inner) | 1; /* 0 has a meaning of its own */
     function->method = method;
+    uint64_t hash = parameters(p, function, LS_EXPR_FUNCTION);
+    function->body = ls__statements(p, &hash);
+    function->hash = hash | 1; /* 0 has a meaning of its own */
     function->first_line = line;
     function->last_line = p->lex.now.last_line;
     ls__want_close(p, TK_END, TK_FUNCTION, line);
     ls__body_close(p);
-    function->start = expr->start = start;
-    function->end = expr->end = p->lex.last_end;
+    expr->start = start;
+    expr->end = p->lex.last_end;
     expr->function = function;
     expr->hash = function->hash;
     return expr;

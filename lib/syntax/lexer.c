@@ -1,5 +1,4 @@
-/* Tokens of Lua 5.4, and the memory of a result. Follows Lua's own reader, in which a token's line is that of its last
- * character. */
+/* Tokens of Lua 5.4. Follows Lua's own reader, in which a token's line is that of its last character. */
 #include "syntax/syntax_internal.h"
 
 #include <stdarg.h>
@@ -10,38 +9,19 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-enum { FIRST_BLOCK = 8 * 1024, LARGEST_BLOCK = 1024 * 1024, WORDS = 256 };
+/* From TK_EOF on; the keywords are first. */
+static const char *const token_names[] = {
+    "<eof>", "and",   "break", "do",        "else",     "elseif", "end",     "false",  "for",    "function",
+    "goto",  "if",    "in",    "local",     "nil",      "not",    "or",      "repeat", "return", "then",
+    "true",  "until", "while", "//",        "..",       "...",    "==",      ">=",     "<=",     "~=",
+    "<<",    ">>",    "::",    "<integer>", "<number>", "<name>", "<string>"};
 
-void *ls__pool_take(struct ls__pool *pool, size_t count, size_t size)
+const char *ls__token_name(int kind, char brief[2])
 {
-    const size_t align = sizeof(void *);
-    if (count > SIZE_MAX / 4 / size) return NULL;
-    size_t bytes = (count * size + align - 1) / align * align;
-    if (bytes > pool->left) {
-        size_t room = pool->size ? pool->size * 2 : FIRST_BLOCK;
-        if (room > LARGEST_BLOCK) room = LARGEST_BLOCK;
-        pool->size = room;
-        if (room < bytes) room = bytes;
-        struct ls__block *block = ls_zalloc(sizeof *block + room);
-        if (!block) return NULL;
-        block->next = pool->blocks;
-        pool->blocks = block;
-        pool->at = (char *)block->bytes;
-        pool->left = room;
-    }
-    char *piece = pool->at;
-    pool->at += bytes;
-    pool->left -= bytes;
-    return piece;
-}
-
-void ls__pool_release(struct ls__pool *pool)
-{
-    for (struct ls__block *block = pool->blocks, *next; block; block = next) {
-        next = block->next;
-        ls_free(block);
-    }
-    *pool = (struct ls__pool){0};
+    if (kind >= TK_EOF) return token_names[kind - TK_EOF];
+    brief[0] = (char)kind;
+    brief[1] = '\0';
+    return brief;
 }
 
 void ls__lex_no_memory(struct ls__lexer *lex)
@@ -77,54 +57,32 @@ void *ls__lex_take(struct ls__lexer *lex, size_t count, size_t size)
     return piece;
 }
 
-/* Twice the buckets. */
-static void grow(struct ls__lexer *lex)
-{
-    unsigned count = lex->bucket_count ? lex->bucket_count * 2 : WORDS;
-    struct ls__word **buckets = ls_array(count, sizeof(struct ls__word *));
-    if (!buckets) ls__lex_no_memory(lex);
-    for (unsigned i = 0; i < lex->bucket_count; i++) {
-        for (struct ls__word *word = lex->buckets[i], *next; word; word = next) {
-            struct ls__word **at = &buckets[word->hash & (count - 1)];
-            next = word->next;
-            word->next = *at;
-            *at = word;
-        }
-    }
-    ls_free(lex->buckets);
-    lex->buckets = buckets;
-    lex->bucket_count = count;
-}
-
 struct ls__word *ls__lex_word(struct ls__lexer *lex, const char *text, size_t len)
 {
-    uint64_t hash = ls_hash(text, len);
-    for (struct ls__word *word = lex->buckets[hash & (lex->bucket_count - 1)]; word; word = word->next)
-        if (word->hash == hash && word->string.len == len && memcmp(word->string.text, text, len) == 0) return word;
-    if (lex->word_count++ == lex->bucket_count) grow(lex);
+    const uint64_t hash = ls_hash(text, len);
+    uint64_t at = hash; /* and behind it, in case of another word with the same hash */
+    for (struct ls__word *word; (word = ls_idmap_get(lex->words, (int64_t)at)); at++)
+        if (word->string.len == len && memcmp(word->string.text, text, len) == 0) return word;
     struct ls__word *word = ls__lex_take(lex, 1, sizeof *word);
     char *copy = ls__lex_take(lex, len + 1, 1);
     memcpy(copy, text, len);
     word->string = (struct ls_syntax_string){copy, (uint32_t)len};
     word->hash = hash;
-    word->next = lex->buckets[hash & (lex->bucket_count - 1)];
-    lex->buckets[hash & (lex->bucket_count - 1)] = word;
+    if (!ls_idmap_put(lex->words, (int64_t)at, word, NULL)) ls__lex_no_memory(lex);
     return word;
 }
 
 void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len)
 {
-    static const char *const keywords[] = {"and",      "break",  "do",   "else", "elseif", "end",  "false", "for",
-                                           "function", "goto",   "if",   "in",   "local",  "nil",  "not",   "or",
-                                           "repeat",   "return", "then", "true", "until",  "while"};
     char *copy = ls__lex_take(lex, len + 3, 1); /* what looks ahead stops at the NUL */
     memcpy(copy, text, len);
     lex->text = lex->at = copy;
     lex->end = copy + len;
     lex->line = 1;
-    grow(lex);
-    for (unsigned i = 0; i < sizeof keywords / sizeof *keywords; i++)
-        ls__lex_word(lex, keywords[i], strlen(keywords[i]))->keyword = TK_AND + (int)i;
+    lex->words = ls_idmap_new();
+    if (!lex->words) ls__lex_no_memory(lex);
+    for (int kind = TK_AND; kind <= TK_WHILE; kind++)
+        ls__lex_word(lex, token_names[kind - TK_EOF], strlen(token_names[kind - TK_EOF]))->keyword = kind;
     if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) lex->at += 3;
     if (*lex->at == '#') {
         const char *line_end = memchr(lex->at, '\n', (size_t)(lex->end - lex->at));
@@ -135,7 +93,7 @@ void ls__lexer_init(struct ls__lexer *lex, const char *text, size_t len)
 
 void ls__lexer_release(struct ls__lexer *lex)
 {
-    ls_free(lex->buckets);
+    ls_idmap_free(lex->words, NULL);
     ls__pool_release(&lex->pool);
 }
 
@@ -143,15 +101,33 @@ void ls__lexer_release(struct ls__lexer *lex)
 static _Noreturn void fail_here(struct ls__lexer *lex, const char *message)
 {
     lex->now = (struct ls__token){
-        .kind = lex->at < lex->end ? 0 : TK_EOF, .start = lex->ahead.start, .end = (uint32_t)(lex->at - lex->text)};
+        .kind = lex->at < lex->end ? 0 : TK_EOF, .start = lex->start, .end = (uint32_t)(lex->at - lex->text)};
     ls__lex_fail_near(lex, message);
 }
 
+static bool is_break(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+/* \r\n and \n\r are one. */
 static void line_break(struct ls__lexer *lex)
 {
     char first = *lex->at++;
-    if ((*lex->at == '\n' || *lex->at == '\r') && *lex->at != first && lex->at < lex->end) lex->at++;
+    if (is_break(*lex->at) && *lex->at != first) lex->at++;
     lex->line++;
+}
+
+/* Past one character of white space, if there is any. */
+static bool skip_white(struct ls__lexer *lex)
+{
+    if (is_break(*lex->at))
+        line_break(lex);
+    else if (*lex->at == ' ' || *lex->at == '\t' || *lex->at == '\f' || *lex->at == '\v')
+        lex->at++;
+    else
+        return false;
+    return true;
 }
 
 /* The level of the long bracket that opens at `at`; -1 = `[` alone, -2 = `[=` without the second bracket. */
@@ -167,33 +143,25 @@ static struct ls_syntax_string long_string(struct ls__lexer *lex, int level, con
 {
     int first_line = lex->line;
     lex->at += level + 2;
-    if (*lex->at == '\n' || *lex->at == '\r') line_break(lex);
+    if (is_break(*lex->at)) line_break(lex);
     const char *start = lex->at;
-    bool breaks = false; /* any that are not written as one \n */
-    for (;;) {
+    while (*lex->at != ']' || bracket_level(lex->at, ']') != level) {
         if (lex->at >= lex->end) {
             lex->now.kind = TK_EOF;
             ls__lex_fail(lex, lex->line, "unfinished long %s (starting at line %d) near '<eof>'", what, first_line);
-        } else if (*lex->at == ']' && bracket_level(lex->at, ']') == level) {
-            break;
-        } else if (*lex->at == '\n' || *lex->at == '\r') {
-            breaks |= *lex->at == '\r' || lex->at[1] == '\r';
-            line_break(lex);
-        } else {
-            lex->at++;
         }
+        if (is_break(*lex->at))
+            line_break(lex);
+        else
+            lex->at++;
     }
     struct ls_syntax_string string = {start, (uint32_t)(lex->at - start)};
     lex->at += level + 2;
-    if (!breaks || *what == 'c') return string;
-    char *copy = ls__lex_take(lex, string.len + 1, 1), *out = copy;
-    for (const char *at = start, *end = start + string.len; at < end;) {
-        char c = *at++;
-        if (c == '\n' || c == '\r') {
-            if (at < end && (*at == '\n' || *at == '\r') && *at != c) at++;
-            c = '\n';
-        }
-        *out++ = c;
+    if (*what == 'c' || !memchr(start, '\r', string.len)) return string;
+    char *copy = ls__lex_take(lex, string.len + 1, 1), *out = copy; /* whatever breaks a line, it is \n */
+    for (const char *at = start, *end = start + string.len; at < end; at++) {
+        *out++ = is_break(*at) ? '\n' : *at;
+        if (is_break(*at) && at + 1 < end && is_break(at[1]) && at[1] != *at) at++;
     }
     return (struct ls_syntax_string){copy, (uint32_t)(out - copy)};
 }
@@ -242,7 +210,7 @@ static char *escape(struct ls__lexer *lex, char *out)
     if (name) {
         lex->at++;
         *out++ = values[name - names];
-    } else if (c == '\n' || c == '\r') {
+    } else if (is_break(c)) {
         line_break(lex);
         *out++ = '\n';
     } else if (c == 'x') {
@@ -254,11 +222,7 @@ static char *escape(struct ls__lexer *lex, char *out)
         out = unicode_escape(lex, out);
     } else if (c == 'z') {
         lex->at++;
-        while (lex->at < lex->end && *lex->at && strchr(" \f\t\v\n\r", *lex->at)) {
-            if (*lex->at == '\n' || *lex->at == '\r')
-                line_break(lex);
-            else
-                lex->at++;
+        while (skip_white(lex)) {
         }
     } else {
         int value = 0, digits = 0;
@@ -274,7 +238,7 @@ static char *escape(struct ls__lexer *lex, char *out)
 static struct ls_syntax_string short_string(struct ls__lexer *lex)
 {
     const char quote = *lex->at++, *start = lex->at;
-    while (lex->at < lex->end && *lex->at != quote && *lex->at != '\\' && *lex->at != '\n' && *lex->at != '\r')
+    while (lex->at < lex->end && *lex->at != quote && *lex->at != '\\' && !is_break(*lex->at))
         lex->at++;
     if (lex->at < lex->end && *lex->at == quote) return (struct ls_syntax_string){start, (uint32_t)(lex->at++ - start)};
     /* An escape is never shorter than what it stands for; the string ends where its quote stands without one. */
@@ -284,7 +248,7 @@ static struct ls_syntax_string short_string(struct ls__lexer *lex)
     char *copy = ls__lex_take(lex, (size_t)(close - start) + 2, 1), *out = copy + (lex->at - start);
     memcpy(copy, start, (size_t)(lex->at - start));
     for (;;) {
-        if (lex->at >= lex->end || *lex->at == '\n' || *lex->at == '\r') fail_here(lex, "unfinished string");
+        if (lex->at >= lex->end || is_break(*lex->at)) fail_here(lex, "unfinished string");
         if (*lex->at == quote) break;
         if (*lex->at == '\\') {
             lex->at++;
@@ -297,71 +261,48 @@ static struct ls_syntax_string short_string(struct ls__lexer *lex)
     return (struct ls_syntax_string){copy, (uint32_t)(out - copy)};
 }
 
-/* The number in [start, at): an integer if it looks like one and fits, as Lua's luaO_str2num decides. */
-static int convert(struct ls__lexer *lex, const char *start, struct ls__token *token)
-{
-    size_t len = (size_t)(lex->at - start);
-    bool hex = len > 1 && start[0] == '0' && (start[1] | 32) == 'x', whole = len > (hex ? 2 : 0), fits = true;
-    uint64_t value = 0;
-    for (const char *at = start + (hex ? 2 : 0); at < lex->at && whole; at++) {
-        int digit = hex ? ls_hex_digit(*at) : *at >= '0' && *at <= '9' ? *at - '0' : -1;
-        whole = digit >= 0;
-        if (!hex && (value > INT64_MAX / 10 || (value == INT64_MAX / 10 && digit > 7))) fits = false;
-        value = value * (hex ? 16 : 10) + (unsigned)digit;
-    }
-    if (whole && fits) {
-        token->integer = (int64_t)value;
-        return TK_INTEGER;
-    }
-    char brief[200], *copy = len < sizeof brief ? brief : ls__lex_take(lex, len + 1, 1), *end;
-    memcpy(copy, start, len);
-    copy[len] = '\0';
-    token->number = strtod(copy, &end);
-    if (end == copy || *end) fail_here(lex, "malformed number");
-    return TK_FLOAT;
-}
-
+/* An integer if it looks like one and fits, as Lua's luaO_str2num decides; it begins with a digit, or a point before
+ * one. */
 static int number(struct ls__lexer *lex, struct ls__token *token)
 {
-    const char *start = lex->at;
-    char exponent = 'e';
-    if (*lex->at == '0' && (lex->at[1] | 32) == 'x') {
-        exponent = 'p';
-        lex->at += 2;
-    }
-    for (;;) {
-        if ((*lex->at | 32) == exponent)
-            lex->at += lex->at[1] == '+' || lex->at[1] == '-' ? 2 : 1;
-        else if (ls_hex_digit(*lex->at) >= 0 || *lex->at == '.')
-            lex->at++;
-        else
+    const char *start = lex->at, *digits = start;
+    const bool hex = *start == '0' && (start[1] | 32) == 'x';
+    if (hex) digits = lex->at += 2;
+    for (;; lex->at++) { /* whatever a number may be written with */
+        if ((*lex->at | 32) == (hex ? 'p' : 'e'))
+            lex->at += lex->at[1] == '+' || lex->at[1] == '-';
+        else if (ls_hex_digit(*lex->at) < 0 && *lex->at != '.')
             break;
     }
     if (ls_is_word(*lex->at)) lex->at++; /* is no number then */
-    return convert(lex, start, token);
+    bool integer = lex->at > digits;
+    uint64_t value = 0;
+    for (const char *at = digits; at < lex->at && integer; at++) {
+        const int digit = ls_hex_digit(*at);
+        integer = hex ? digit >= 0
+                      : digit >= 0 && digit <= 9 && (value < INT64_MAX / 10 || (value == INT64_MAX / 10 && digit <= 7));
+        value = value * (hex ? 16 : 10) + (unsigned)digit;
+    }
+    token->integer = (int64_t)value;
+    if (integer) return TK_INTEGER;
+    char *end;
+    token->number = strtod(start, &end);
+    if (end != lex->at) fail_here(lex, "malformed number");
+    return TK_FLOAT;
 }
 
-/* Past white space and comments; the line breaks among them are counted. */
+/* Past white space and comments. */
 static void skip_space(struct ls__lexer *lex)
 {
     for (;;) {
-        char c = *lex->at;
-        if (c == '\n' || c == '\r') {
-            line_break(lex);
-        } else if (c == ' ' || c == '\t' || c == '\f' || c == '\v') {
-            lex->at++;
-        } else if (c == '-' && lex->at[1] == '-') {
-            lex->at += 2;
-            int level = *lex->at == '[' ? bracket_level(lex->at, '[') : -1;
-            if (level >= 0) {
-                long_string(lex, level, "comment");
-            } else {
-                while (lex->at < lex->end && *lex->at != '\n' && *lex->at != '\r')
-                    lex->at++;
-            }
-        } else {
-            return;
+        while (skip_white(lex)) {
         }
+        if (*lex->at != '-' || lex->at[1] != '-') return;
+        lex->at += 2;
+        int level = *lex->at == '[' ? bracket_level(lex->at, '[') : -1;
+        if (level >= 0) long_string(lex, level, "comment");
+        while (level < 0 && lex->at < lex->end && !is_break(*lex->at))
+            lex->at++;
     }
 }
 
@@ -419,7 +360,7 @@ static void read_into(struct ls__lexer *lex, struct ls__token *token)
     skip_space(lex);
     token->line = lex->line;
     token->start = (uint32_t)(lex->at - lex->text);
-    if (token != &lex->ahead) lex->ahead.start = token->start; /* for messages */
+    lex->start = token->start;
     token->kind = read_token(lex, token);
     token->end = (uint32_t)(lex->at - lex->text);
     token->last_line = lex->line;
@@ -428,7 +369,6 @@ static void read_into(struct ls__lexer *lex, struct ls__token *token)
 void ls__lex_next(struct ls__lexer *lex)
 {
     lex->last_end = lex->now.end;
-    lex->last_line = lex->now.last_line;
     if (lex->has_ahead) {
         lex->now = lex->ahead;
         lex->has_ahead = false;

@@ -1,97 +1,40 @@
-/* Which variable a name means: blocks, functions and their upvalues, as Lua's own parser keeps them (lparser.c), so
- * that upvalues come in its order. And the tokens that it wants. */
+/* Which variable a name means: blocks, functions and their upvalues, labels, as Lua's own parser keeps them
+ * (lparser.c), so that upvalues come in its order. */
 #include "syntax/syntax_internal.h"
 
-#include <stdio.h>
-#include <string.h>
-
-enum { MAX_DEPTH = 200, MAX_LOCALS = 200, MAX_UPVALUES = 255 }; /* Lua's LUAI_MAXCCALLS, MAXVARS, MAXUPVAL */
-
-static const char *token_name(int kind, char brief[2])
-{
-    static const char *const names[] = {
-        "<eof>", "and",   "break", "do",        "else",     "elseif", "end",     "false",  "for",    "function",
-        "goto",  "if",    "in",    "local",     "nil",      "not",    "or",      "repeat", "return", "then",
-        "true",  "until", "while", "//",        "..",       "...",    "==",      ">=",     "<=",     "~=",
-        "<<",    ">>",    "::",    "<integer>", "<number>", "<name>", "<string>"};
-    if (kind >= TK_EOF) return names[kind - TK_EOF];
-    brief[0] = (char)kind;
-    brief[1] = '\0';
-    return brief;
-}
-
-void ls__want(struct ls__parser *p, int kind)
-{
-    if (ls__take(p, kind)) return;
-    char brief[2], message[64];
-    snprintf(message, sizeof message, "'%s' expected", token_name(kind, brief));
-    ls__lex_fail_near(&p->lex, kind == TK_NAME ? "<name> expected" : message);
-}
-
-/* `what` closes what `opener` opened in that line. */
-void ls__want_close(struct ls__parser *p, int what, int opener, int line)
-{
-    if (ls__take(p, what)) return;
-    if (line == p->lex.now.last_line) ls__want(p, what);
-    char one[2], two[2], message[96];
-    snprintf(message, sizeof message, "'%s' expected (to close '%s' at line %d)", token_name(what, one),
-             token_name(opener, two), line);
-    ls__lex_fail_near(&p->lex, message);
-}
-
-struct ls__word *ls__name(struct ls__parser *p)
-{
-    struct ls__word *word = ls__token(p) == TK_NAME ? p->lex.now.word : NULL;
-    ls__want(p, TK_NAME);
-    return word;
-}
-
-void ls__deeper(struct ls__parser *p)
-{
-    if (++p->depth >= MAX_DEPTH) ls__lex_fail(&p->lex, p->lex.line, "C stack overflow");
-}
-
-/* --- scopes --- */
+enum { MAX_LOCALS = 200, MAX_UPVALUES = 255 }; /* Lua's MAXVARS, MAXUPVAL */
 
 struct ls__scoped *ls__variable_new(struct ls__parser *p, struct ls__word *word)
 {
     struct ls__scoped *scoped = ls__lex_take(&p->lex, 1, sizeof *scoped);
     scoped->variable.start = p->lex.last_end - word->string.len;
-    if (word->meant) word = word->meant;
-    scoped->word = word;
-    scoped->known.kind = LS__NOT_KNOWN;
-    scoped->variable.name = word->string;
+    scoped->word = word->meant ? word->meant : word;
+    scoped->variable.name = scoped->word->string;
     scoped->variable.function = p->body->function->number;
+    scoped->variable.number = p->syntax->declared++;
     scoped->variable.main = -1;
     return scoped;
 }
 
-/* From here on the name means this variable. */
-void ls__activate(struct ls__parser *p, struct ls__scoped *scoped)
-{
-    struct ls__body *body = p->body;
-    if (++body->active > MAX_LOCALS) ls__lex_fail_near(&p->lex, "too many local variables");
-    scoped->hidden = scoped->word->variable;
-    scoped->word->variable = scoped;
-    LS__PUSH(p, p->scope, p->scope_count, p->scope_cap, scoped);
-    if (!body->around && !body->block->around) {
-        scoped->variable.main = (int)p->syntax->variable_count;
-        scoped->word->mains++;
-        LS__PUSH(p, p->syntax->variables, p->syntax->variable_count, p->variable_cap, &scoped->variable);
-    }
-}
-
-void ls__activate_list(struct ls__parser *p, struct ls_syntax_variable *list)
-{
-    for (; list; list = list->next)
-        ls__activate(p, (struct ls__scoped *)list);
-}
-
-/* Variables of which scripts see nothing, as those of a loop's state. */
 void ls__hide(struct ls__parser *p, unsigned count)
 {
     p->body->active += count;
     if (p->body->active > MAX_LOCALS) ls__lex_fail_near(&p->lex, "too many local variables");
+}
+
+void ls__activate(struct ls__parser *p, struct ls_syntax_variable *list)
+{
+    for (; list; list = list->next) {
+        struct ls__scoped *scoped = (struct ls__scoped *)list;
+        ls__hide(p, 1);
+        scoped->hidden = scoped->word->variable;
+        scoped->word->variable = scoped;
+        LS__PUSH(p, p->scope, p->scope_count, p->scope_cap, scoped);
+        if (p->body->around || p->body->block->around) continue;
+        list->main = (int)p->syntax->variable_count;
+        scoped->word->mains++;
+        LS__PUSH(p, p->syntax->variables, p->syntax->variable_count, p->variable_cap, list);
+    }
 }
 
 void ls__block_open(struct ls__parser *p, struct ls__region *block)
@@ -110,14 +53,13 @@ void ls__block_close(struct ls__parser *p)
     p->body->active = block->active;
     p->body->block = block->around;
     p->labels.count = block->labels;
-    if (!block->around && p->gotos.count > block->gotos) {
-        struct ls__jump *jump = &p->gotos.items[block->gotos];
-        ls__lex_fail(&p->lex, jump->line, "no visible label '%.*s' for goto at line %d",
-                     jump->word->string.len < 40 ? (int)jump->word->string.len : 40, jump->word->string.text,
+    for (size_t i = block->gotos; i < p->gotos.count; i++) {
+        struct ls__jump *jump = &p->gotos.items[i];
+        jump->active = block->active;
+        if (block->around) continue;
+        ls__lex_fail(&p->lex, jump->line, "no visible label '%.40s' for goto at line %d", jump->word->string.text,
                      jump->line);
     }
-    for (size_t i = block->gotos; i < p->gotos.count; i++)
-        p->gotos.items[i].active = block->active;
 }
 
 /* The function has this upvalue from now on, and those around it up to the variable's own.
@@ -125,31 +67,21 @@ void ls__block_close(struct ls__parser *p)
 static void upvalue(struct ls__parser *p, struct ls__body *body, struct ls__word *word, struct ls__scoped *scoped)
 {
     struct ls_syntax_function *function = body->function;
-    for (unsigned i = 0; i < function->upvalue_count; i++)
-        if (body->upvalues[i] == word) return;
+    const unsigned count = function->upvalue_count;
+    for (unsigned i = 0; i < count; i++)
+        if (function->upvalues[i].name.text == word->string.text) return;
     if (!scoped || scoped->variable.function != body->around->function->number) upvalue(p, body->around, word, scoped);
-    if (function->upvalue_count == MAX_UPVALUES) ls__lex_fail_near(&p->lex, "too many upvalues");
-    struct ls_syntax_variable *variable = scoped ? &scoped->variable : NULL;
-    size_t cap = body->upvalue_cap; /* of both arrays */
-    if (function->upvalue_count == cap) {
-        size_t more = cap ? cap * 2 : 4;
-        struct ls__word **words = ls__lex_take(&p->lex, more, sizeof(struct ls__word *));
-        struct ls_syntax_upvalue *upvalues = ls__lex_take(&p->lex, more, sizeof *upvalues);
-        if (cap) {
-            memcpy(words, body->upvalues, cap * sizeof(struct ls__word *));
-            memcpy(upvalues, function->upvalues, cap * sizeof *upvalues);
-        }
-        body->upvalues = words;
-        function->upvalues = upvalues;
-        body->upvalue_cap = more;
+    if (count == MAX_UPVALUES) ls__lex_fail_near(&p->lex, "too many upvalues");
+    if ((count & (count - 1)) == 0) { /* there is room up to the next power of two */
+        struct ls_syntax_upvalue *more = ls__lex_take(&p->lex, count ? count * 2 : 1, sizeof *more);
+        if (count) memcpy(more, function->upvalues, count * sizeof *more);
+        function->upvalues = more;
     }
-    body->upvalues[function->upvalue_count] = word;
+    struct ls_syntax_variable *variable = scoped ? &scoped->variable : NULL;
     function->upvalues[function->upvalue_count++] =
         (struct ls_syntax_upvalue){word->string, variable, variable ? variable->main : -1};
-    if (variable) variable->captured = true;
 }
 
-/* What a name means here: an upvalue where it is another function's. */
 struct ls__scoped *ls__resolve(struct ls__parser *p, struct ls__word *word)
 {
     struct ls__scoped *scoped = word->variable;
@@ -163,7 +95,6 @@ void ls__body_open(struct ls__parser *p, struct ls__body *body, struct ls__regio
     struct ls_syntax *syntax = p->syntax;
     struct ls_syntax_function *function = ls__lex_take(&p->lex, 1, sizeof *function);
     function->number = (int)syntax->function_count;
-    function->parent = p->body ? p->body->function->number : -1;
     LS__PUSH(p, syntax->functions, syntax->function_count, p->function_cap, function);
     *body = (struct ls__body){.around = p->body, .function = function, .labels = p->labels.count};
     p->body = body;
@@ -174,4 +105,38 @@ void ls__body_close(struct ls__parser *p)
 {
     ls__block_close(p);
     p->body = p->body->around;
+}
+
+/* --- jumps --- */
+
+static struct ls__jump *label_of(struct ls__parser *p, const struct ls__word *word)
+{
+    for (size_t i = p->labels.count; i > p->body->labels; i--)
+        if (p->labels.items[i - 1].word == word) return &p->labels.items[i - 1];
+    return NULL;
+}
+
+void ls__goto(struct ls__parser *p, struct ls__word *word, int line)
+{
+    if (!label_of(p, word))
+        LS__PUSH(p, p->gotos.items, p->gotos.count, p->gotos.cap, (struct ls__jump){word, line, p->body->active});
+}
+
+void ls__label(struct ls__parser *p, struct ls__word *word, int line, bool last)
+{
+    const unsigned active = last ? p->body->block->active : p->body->active;
+    size_t kept = p->body->block->gotos; /* jumps of this block that wait for other labels */
+    struct ls__jump *old = label_of(p, word);
+    if (old)
+        ls__lex_fail(&p->lex, p->lex.line, "label '%.40s' already defined on line %d", word->string.text, old->line);
+    LS__PUSH(p, p->labels.items, p->labels.count, p->labels.cap, (struct ls__jump){word, line, active});
+    for (size_t i = kept; i < p->gotos.count; i++) {
+        struct ls__jump *jump = &p->gotos.items[i];
+        if (jump->word != word)
+            p->gotos.items[kept++] = *jump;
+        else if (jump->active < active)
+            ls__lex_fail(&p->lex, p->lex.line, "<goto %.40s> at line %d jumps into the scope of a local variable",
+                         word->string.text, jump->line);
+    }
+    p->gotos.count = kept;
 }

@@ -2,54 +2,51 @@
  * and limits come out the same. And what is asked of the result. */
 #include "syntax/syntax_internal.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/text.h"
+#include "base/buf.h"
 
 /* What a caller has, and what is behind it. */
 struct whole {
     struct ls_syntax syntax;
     struct ls__pool pool;
-    unsigned *index; /* owned; by what the debug interface tells of a function: its number + 1; open addressing */
-    unsigned index_mask;
+    struct ls_syntax_function **by_looks; /* owned; sorted, one of those that look the same */
+    size_t look_count;
 };
 
-static uint64_t closure_hash(int first_line, int last_line, unsigned upvalues)
+/* In an order of what the debug interface tells of a function. */
+static int compare_looks(const void *one, const void *other)
 {
-    return ls__mix(ls__mix((uint64_t)first_line << 32 | (unsigned)last_line, upvalues), 4);
+    const struct ls_syntax_function *a = *(struct ls_syntax_function *const *)one,
+                                    *b = *(struct ls_syntax_function *const *)other;
+    if (a->first_line != b->first_line) return a->first_line < b->first_line ? -1 : 1;
+    if (a->last_line != b->last_line) return a->last_line < b->last_line ? -1 : 1;
+    if (a->upvalue_count != b->upvalue_count) return a->upvalue_count < b->upvalue_count ? -1 : 1;
+    int order = 0;
+    for (unsigned i = 0; i < a->upvalue_count && order == 0; i++)
+        order = strcmp(a->upvalues[i].name.text, b->upvalues[i].name.text);
+    return order;
 }
 
-static bool same_names(const struct ls_syntax_function *a, const struct ls_syntax_function *b)
+static void index_functions(struct ls__parser *p, struct whole *whole)
 {
-    for (unsigned i = 0; i < a->upvalue_count; i++) {
-        const struct ls_syntax_string *x = &a->upvalues[i].name, *y = &b->upvalues[i].name;
-        if (x->len != y->len || memcmp(x->text, y->text, x->len) != 0) return false;
-    }
-    return true;
-}
-
-/* Functions that look the same share the entry of the first, which says so. */
-static void index_function(struct whole *whole, struct ls_syntax_function *function)
-{
-    uint64_t hash = closure_hash(function->first_line, function->last_line, function->upvalue_count);
-    for (unsigned i = 0; i < function->upvalue_count; i++)
-        hash = ls__mix(hash, ls_hash(function->upvalues[i].name.text, function->upvalues[i].name.len));
-    for (;; hash++) {
-        unsigned *slot = &whole->index[hash & whole->index_mask];
-        if (*slot == 0) {
-            *slot = (unsigned)function->number + 1;
-            return;
-        }
-        struct ls_syntax_function *other = whole->syntax.functions[*slot - 1];
-        if (other->first_line != function->first_line || other->last_line != function->last_line ||
-            other->upvalue_count != function->upvalue_count || !same_names(other, function))
+    const size_t count = whole->syntax.function_count;
+    struct ls_syntax_function **sorted = ls_array(count, sizeof(struct ls_syntax_function *)), **last = sorted;
+    whole->by_looks = sorted;
+    if (!sorted) ls__lex_no_memory(&p->lex);
+    memcpy(sorted, whole->syntax.functions, count * sizeof(struct ls_syntax_function *));
+    qsort(sorted, count, sizeof(struct ls_syntax_function *), compare_looks);
+    for (size_t i = 1; i < count; i++) {
+        if (compare_looks(last, &sorted[i]) != 0) {
+            *++last = sorted[i];
             continue;
-        if (other->hash != function->hash) other->hash = 0;
-        for (unsigned i = 0; i < function->upvalue_count; i++)
-            other->ambiguous |= other->upvalues[i].main != function->upvalues[i].main;
-        return;
+        }
+        if ((*last)->hash != sorted[i]->hash) (*last)->hash = 0;
+        for (unsigned k = 0; k < (*last)->upvalue_count; k++)
+            (*last)->ambiguous |= (*last)->upvalues[k].main != sorted[i]->upvalues[k].main;
     }
+    whole->look_count = (size_t)(last - sorted) + 1;
 }
 
 static void parse_main(struct ls__parser *p, struct whole *whole, const struct ls__rename *renames, unsigned count)
@@ -64,31 +61,19 @@ static void parse_main(struct ls__parser *p, struct whole *whole, const struct l
     for (unsigned i = 0; i < count; i++)
         ls__lex_word(&p->lex, renames[i].from.text, renames[i].from.len)->meant =
             ls__lex_word(&p->lex, renames[i].to.text, renames[i].to.len);
-    p->body = NULL;
     ls__body_open(p, &body, &outer);
     struct ls_syntax_function *function = body.function;
     function->vararg = true;
-    body.upvalues = ls__lex_take(&p->lex, 1, sizeof(struct ls__word *));
     function->upvalues = ls__lex_take(&p->lex, 1, sizeof *function->upvalues);
-    body.upvalues[0] = p->env;
     function->upvalues[0] = (struct ls_syntax_upvalue){p->env->string, NULL, -1};
     function->upvalue_count = 1;
-    body.upvalue_cap = 1;
     function->body = ls__statements(p, &function->hash);
-    if (ls__token(p) != TK_EOF) ls__want(p, TK_EOF);
+    if (ls__token(p) != TK_EOF) ls__expected(p, TK_EOF);
     ls__body_close(p);
-    function->end = (uint32_t)syntax->len;
     syntax->hash = function->hash |= 1;
     for (unsigned i = 0; i < syntax->variable_count; i++)
         syntax->variables[i]->once = ((struct ls__scoped *)syntax->variables[i])->word->mains == 1;
-    unsigned size = 4;
-    while (size < 2 * syntax->function_count)
-        size *= 2;
-    whole->index = ls_array(size, sizeof *whole->index);
-    if (!whole->index) ls__lex_no_memory(&p->lex);
-    whole->index_mask = size - 1;
-    for (unsigned i = 0; i < syntax->function_count; i++)
-        index_function(whole, syntax->functions[i]);
+    index_functions(p, whole);
 }
 
 /* @param scope  in: empty; out: what is in scope where a text fails; may be NULL */
@@ -158,7 +143,7 @@ void ls_syntax_free(struct ls_syntax *syntax)
     ls_free(syntax->functions);
     ls_free(syntax->variables);
     ls_free(syntax->mentions);
-    ls_free(whole->index);
+    ls_free(whole->by_looks);
     ls_free(whole);
 }
 
@@ -166,27 +151,23 @@ const struct ls_syntax_function *ls_syntax_function(const struct ls_syntax *synt
                                                     unsigned upvalues, const char *const names[])
 {
     const struct whole *whole = (const struct whole *)syntax;
-    uint64_t hash = closure_hash(first_line, last_line, upvalues);
+    struct ls_syntax_upvalue wanted[256];
+    if (upvalues > 255) return NULL;
     for (unsigned i = 0; i < upvalues; i++)
-        hash = ls__mix(hash, ls_hash(names[i], strlen(names[i])));
-    for (; whole->index[hash & whole->index_mask]; hash++) {
-        const struct ls_syntax_function *function = syntax->functions[whole->index[hash & whole->index_mask] - 1];
-        if (function->first_line != first_line || function->last_line != last_line ||
-            function->upvalue_count != upvalues)
-            continue;
-        unsigned i = 0;
-        while (i < upvalues && strcmp(names[i], function->upvalues[i].name.text) == 0)
-            i++;
-        if (i == upvalues) return function->ambiguous ? NULL : function;
-    }
-    return NULL;
+        wanted[i].name.text = names[i];
+    const struct ls_syntax_function *key = &(struct ls_syntax_function){
+        .first_line = first_line, .last_line = last_line, .upvalue_count = upvalues, .upvalues = wanted};
+    struct ls_syntax_function **found =
+        bsearch(&key, whole->by_looks, whole->look_count, sizeof(struct ls_syntax_function *), compare_looks);
+    return found && !(*found)->ambiguous ? *found : NULL;
 }
 
 const struct ls_syntax_variable *ls_syntax_variable(const struct ls_syntax *syntax, const char *name, size_t len)
 {
     for (unsigned i = 0; i < syntax->variable_count; i++) {
         const struct ls_syntax_variable *variable = syntax->variables[i];
-        if (variable->once && variable->name.len == len && memcmp(variable->name.text, name, len) == 0) return variable;
+        if (variable->once && ls__same_string(variable->name, (struct ls_syntax_string){name, (uint32_t)len}))
+            return variable;
     }
     return NULL;
 }

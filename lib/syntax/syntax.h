@@ -24,9 +24,8 @@ struct ls_syntax_error {
     uint32_t start, end; /* of the token at which reading ended, in bytes of the text */
 };
 
-struct
-    ls_syntax_string { /* bytes, borrowed from the result; a NUL that does not count follows names of variables only */
-    const char *text;
+struct ls_syntax_string {
+    const char *text; /* bytes, borrowed from the result; a NUL that does not count follows names only */
     uint32_t len;
 };
 
@@ -38,13 +37,12 @@ struct ls_syntax_variable {
     struct ls_syntax_string name;
     uint32_t start;                  /* where its name stands, in bytes of the text; 0 = nowhere (`self`) */
     int function;                    /* whose it is, by number: 0 = the main function */
+    unsigned number;                 /* in order of declaration, of all that the text declares */
     int main;                        /* its number among the variables of the main block, -1 = it is none of them */
     bool once;                       /* a variable of the main block, the only one there with this name */
     bool constant;                   /* <const> or <close> */
     bool folded;                     /* <const> of a value that the compiler knows: functions have no upvalue for it */
-    bool captured;                   /* a function inside of its own refers to it */
     bool assigned;                   /* some statement gives it another value */
-    bool parameter;                  /* declared by a function; else by `stat` */
     struct ls_syntax_stat *stat;     /* that declares it; NULL = a parameter */
     struct ls_syntax_expr *value;    /* what it begins with: its expression, or the call at the end of the list that
                                         gives several; NULL = nil, a loop's variable or a parameter */
@@ -94,15 +92,19 @@ struct ls_syntax_expr {
             struct ls_syntax_variable *variable; /* NULL = a global */
         };
         struct {
-            struct ls_syntax_expr *left, *right, *list; /* NULL where there is none */
+            struct ls_syntax_expr *left, *right; /* NULL where there is none, as is: */
+            union {
+                struct ls_syntax_expr *list;        /* of CALL and TABLE */
+                const struct ls_syntax_expr *known; /* of UNARY and BINARY: the literal that the compiler makes of it */
+            };
         };
     };
 };
 
 enum ls_syntax_stat_kind {
-    LS_STAT_LOCAL,    /* local variables = list; a variable's value is in the variable too */
-    LS_STAT_ASSIGN,   /* targets = list */
     LS_STAT_CALL,     /* list: the call */
+    LS_STAT_ASSIGN,   /* targets = list */
+    LS_STAT_LOCAL,    /* local variables = list; a variable's value is in the variable too */
     LS_STAT_FUNCTION, /* function targets … end: list is the function; `local function` has variables, no targets */
     LS_STAT_RETURN,   /* return list */
     LS_STAT_IF,       /* if list then body; `orelse` is the next branch: IF, or DO for `else` */
@@ -118,9 +120,9 @@ enum ls_syntax_stat_kind {
 
 struct ls_syntax_stat {
     uint64_t hash;
-    uint32_t start, end; /* bytes of the text */
-    int line, last_line; /* of its first and last token */
-    uint8_t kind;        /* enum ls_syntax_stat_kind */
+    uint32_t start; /* bytes of the text */
+    int line;       /* of its first token */
+    uint8_t kind;   /* enum ls_syntax_stat_kind */
     struct ls_syntax_variable *variables;
     struct ls_syntax_expr *targets, *list;
     struct ls_syntax_stat *body, *orelse, *next;
@@ -135,9 +137,7 @@ struct ls_syntax_upvalue {
 struct ls_syntax_function {
     uint64_t hash;             /* of its parameters and body; 0 = of ls_syntax_function(): several that differ */
     int number;                /* in order of their beginnings, 0 = the main function */
-    int parent;                /* number of the function around it; -1 = the main function has none */
     int first_line, last_line; /* as Lua's linedefined and lastlinedefined */
-    uint32_t start, end;       /* bytes of the text: from `function` or the opening parenthesis, to its end */
     bool method;               /* written `function a:b()`: its first parameter is `self` */
     bool vararg;
     bool ambiguous; /* others look the same to the debug interface and mean other variables */
@@ -164,6 +164,7 @@ struct ls_syntax {
     unsigned function_count;
     struct ls_syntax_variable **variables; /* of the main block, in order */
     unsigned variable_count;
+    unsigned declared; /* how many variables there are in all */
     /* Every place that the text reads, writes or calls, in order of its end */
     struct ls_syntax_mention *mentions;
     unsigned mention_count;

@@ -23,9 +23,8 @@ static void check_expr(const struct ls_syntax *syntax, const struct ls_syntax_ex
 static void check_block(const struct ls_syntax *syntax, const struct ls_syntax_stat *stat)
 {
     for (uint32_t at = 0; stat; stat = stat->next) {
-        CHECK(stat->start >= at && stat->start < stat->end && stat->end <= syntax->len);
-        CHECK(stat->line > 0 && stat->line <= stat->last_line);
-        at = stat->end;
+        CHECK(stat->start >= at && stat->start < syntax->len && stat->line > 0);
+        at = stat->start + 1;
         check_expr(syntax, stat->targets);
         check_expr(syntax, stat->list);
         for (const struct ls_syntax_stat *branch = stat; branch; branch = branch->orelse)
@@ -47,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < syntax->function_count; i++) {
         const struct ls_syntax_function *function = syntax->functions[i], *found;
         const char *names[256];
-        CHECK(function->number == (int)i && function->parent < (int)i && function->upvalue_count <= 255);
+        CHECK(function->number == (int)i && function->upvalue_count <= 255);
         CHECK(function->first_line <= function->last_line || i == 0);
         for (unsigned k = 0; k < function->upvalue_count; k++)
             names[k] = function->upvalues[k].name.text;
