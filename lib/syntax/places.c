@@ -7,8 +7,6 @@
  *   within   from the leaves up */
 #include "syntax/places_internal.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/text.h"
 
@@ -34,22 +32,11 @@ static bool same_key(const struct ls_place_key *a, const struct ls_place_key *b)
 {
     if (a->kind != b->kind) return false;
     switch (a->kind) {
-    case LS_KEY_STRING: return a->string.len == b->string.len && !memcmp(a->string.text, b->string.text, a->string.len);
+    case LS_KEY_STRING: return ls__same_string(a->string, b->string);
     case LS_KEY_INTEGER: return a->integer == b->integer;
     case LS_KEY_FLOAT: return a->number == b->number;
     case LS_KEY_BOOLEAN: return a->boolean == b->boolean;
     default: return true;
-    }
-}
-
-/* Where the child is, or belongs, in the table of all nodes. */
-static struct ls__node **slot_of(const struct ls_places *places, const struct ls__node *above,
-                                 const struct ls_place_key *key, uint64_t hash)
-{
-    for (uint64_t at = hash ^ (hash >> 31);; at++) {
-        struct ls__node **slot = &places->slots[at & (places->slot_count - 1)];
-        if (!*slot || ((*slot)->hash == hash && (*slot)->above == above && same_key(&(*slot)->place.key, key)))
-            return slot;
     }
 }
 
@@ -58,44 +45,42 @@ static uint64_t child_hash(const struct ls__node *above, const struct ls_place_k
     return ls__mix(key_hash(key), above->hash + 1);
 }
 
+/* The child, or NULL and where it belongs among all nodes: at its hash, or behind in case of another with the same. */
+static struct ls__node *find(const struct ls_places *places, const struct ls__node *above,
+                             const struct ls_place_key *key, uint64_t *at)
+{
+    struct ls__node *node;
+    for (*at = child_hash(above, key); (node = ls_idmap_get(places->by_hash, (int64_t)*at)); ++*at)
+        if (node->above == above && same_key(&node->place.key, key)) break;
+    return node;
+}
+
 struct ls__node *ls__node_find(const struct ls_places *places, const struct ls__node *above,
                                const struct ls_place_key *key)
 {
-    return *slot_of(places, above, key, child_hash(above, key));
+    uint64_t at;
+    return find(places, above, key, &at);
 }
 
-static bool grow(struct ls_places *places)
+void *ls__places_take(struct ls_places *places, size_t count, size_t size)
 {
-    struct ls__node **old = places->slots;
-    size_t count = places->slot_count;
-    struct ls__node **slots = ls_array(count * 2, sizeof(struct ls__node *));
-    if (!slots) return false;
-    places->slots = slots;
-    places->slot_count = count * 2;
-    for (size_t i = 0; i < count; i++)
-        if (old[i]) *slot_of(places, old[i]->above, &old[i]->place.key, old[i]->hash) = old[i];
-    ls_free(old);
-    return true;
-}
-
-void *ls__places_take(struct ls_places *places, size_t size)
-{
-    void *piece = ls__pool_take(&places->pool, 1, size);
+    void *piece = ls__pool_take(&places->pool, count, size);
     if (!piece) places->failed = true;
     return piece;
 }
 
 struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above, const struct ls_place_key *key)
 {
-    uint64_t hash = child_hash(above, key);
-    struct ls__node **slot = slot_of(places, above, key, hash), *node = *slot;
+    uint64_t at;
+    struct ls__node *node = find(places, above, key, &at);
     if (node) return node;
-    if (places->node_count * 2 >= places->slot_count && !grow(places)) places->failed = true;
-    node = places->failed ? NULL : ls__places_take(places, sizeof *node);
+    node = places->failed ? NULL : ls__places_take(places, 1, sizeof *node);
     if (!node) return &places->spare;
-    slot = slot_of(places, above, key, hash);
-    *slot = node;
-    node->hash = hash;
+    if (!ls_idmap_put(places->by_hash, (int64_t)at, node, NULL)) {
+        places->failed = true;
+        return &places->spare;
+    }
+    node->hash = child_hash(above, key);
     node->above = above;
     node->place.key = *key;
     node->place.kind = above->place.kind;
@@ -103,18 +88,19 @@ struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above
     *(above->last ? &above->last->place.next : &above->place.first) = &node->place;
     above->last = node;
     *(places->last ? &places->last->following : &places->nodes) = node;
+    node->preceding = places->last;
     places->last = node;
-    places->node_count++;
     return node;
 }
 
 void ls__node_give(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver)
 {
     struct ls__side *side = &node->side[places->now];
-    struct ls__giver *kept = ls__places_take(places, sizeof *kept);
+    struct ls__giver *kept = ls__places_take(places, 1, sizeof *kept);
     if (!kept) return;
     *kept = *giver;
     kept->next = NULL;
+    kept->parts = NULL;
     *(side->last ? &side->last->next : &side->givers) = kept;
     side->last = kept;
     const uint64_t header = giver->header ? giver->header->hash : 0;
@@ -125,25 +111,13 @@ void ls__node_give(struct ls_places *places, struct ls__node *node, const struct
     const bool constant = !giver->expr || giver->expr->kind < LS_EXPR_VARARG;
     const uint64_t frame = constant ? full : ls__frame(giver->expr);
     side->frame = ls__mix(side->frame, ls__mix(ls__mix(frame, giver->nth), header));
-    if (constant) {
-        side->plain++;
-    } else {
-        side->functions += giver->expr->kind == LS_EXPR_FUNCTION;
-        side->tables += ls__has_constructor(giver->expr);
-        side->bare += ls__is_bare(giver->expr);
-        side->plain += ls__is_plain(giver->expr);
-        side->parts |= side->tables > 0 || ls__made_of(giver->expr) != giver->expr;
-    }
+    if (!constant) ls__parts(places, giver->expr, &kept->parts);
+    side->parts |= kept->parts != NULL;
+    side->lacks |= ~(constant ? LS__PLAIN | LS__TOLD : ls__said_of(giver->expr, kept->parts));
     side->count++;
 }
 
 /* --- constructors become children --- */
-
-struct expansion {
-    struct ls_places *places;
-    struct ls__node *node;
-    struct ls__header *header;
-};
 
 /* A field that is a name is what the name means. */
 static void give_field(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver)
@@ -157,19 +131,19 @@ static void give_field(struct ls_places *places, struct ls__node *node, const st
     side->alias = exact && other != node ? other : NULL;
 }
 
-static void expand_part(void *ctx, const struct ls_syntax_expr *part, bool meta)
+static void expand_part(struct ls_places *places, struct ls__node *node, struct ls__header *header,
+                        const struct ls__part *part)
 {
-    const struct expansion *e = ctx;
-    struct ls__giver giver = {.expr = part, .header = e->header};
+    struct ls__giver giver = {.expr = part->expr, .header = header};
     struct ls_place_key key = {.kind = LS_KEY_METATABLE};
-    if (meta) {
-        give_field(e->places, ls__node_child(e->places, e->node, &key), &giver);
+    if (part->meta) {
+        give_field(places, ls__node_child(places, node, &key), &giver);
         return;
     }
     int64_t index = 0;
-    for (const struct ls_syntax_expr *value = part->list; value; value = value->next) {
+    for (const struct ls_syntax_expr *value = part->expr->list; value; value = value->next) {
         giver.expr = value;
-        struct ls__side *side = &e->node->side[e->places->now];
+        struct ls__side *side = &node->side[places->now];
         if (!value->key) {
             key = (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = ++index};
             if (!value->next && (value->kind == LS_EXPR_CALL || value->kind == LS_EXPR_VARARG))
@@ -178,7 +152,7 @@ static void expand_part(void *ctx, const struct ls_syntax_expr *part, bool meta)
             side->open = ls__mix(side->open, ls__mix(value->key->hash, value->hash));
             continue;
         }
-        give_field(e->places, ls__node_child(e->places, e->node, &key), &giver);
+        give_field(places, ls__node_child(places, node, &key), &giver);
     }
 }
 
@@ -187,7 +161,8 @@ static void expand(struct ls_places *places, struct ls__node *node)
     node->expanded = true;
     for (places->now = 0; places->now < 2; places->now++)
         for (const struct ls__giver *giver = node->side[places->now].givers; giver; giver = giver->next)
-            ls__each_part(giver->expr, expand_part, &(struct expansion){places, node, giver->header});
+            for (const struct ls__part *part = giver->parts; part; part = part->next)
+                expand_part(places, node, giver->header, part);
 }
 
 static bool has_parts(const struct ls__node *node)
@@ -200,9 +175,10 @@ static bool is_given(const struct ls__node *node)
     return node->side[0].givers || node->side[1].givers;
 }
 
-static bool each_bare(const struct ls__node *node)
+/* Can that be said of each giver? */
+static bool each(const struct ls__node *node, unsigned what)
 {
-    return node->side[0].bare == node->side[0].count && node->side[1].bare == node->side[1].count;
+    return !((node->side[0].lacks | node->side[1].lacks) & what);
 }
 
 /* Do function bodies give something below, differently? Then it counts whether a constructor gives it. */
@@ -220,7 +196,7 @@ static void expand_different(struct ls_places *places, struct ls__node *node)
 {
     for (; node && !places->failed; node = node->following) {
         const struct ls__side *old = &node->side[0], *new = &node->side[1];
-        node->shaken = old->open != new->open || (node->above->shaken && each_bare(node));
+        node->shaken = old->open != new->open || (node->above->shaken && each(node, LS__BARE));
         if (!node->expanded && has_parts(node) && (old->full != new->full || node->shaken || bodies_differ(node)))
             expand(places, node);
     }
@@ -253,19 +229,18 @@ static void judge(struct ls__node *node)
     const bool body = !given && (old->body || new->body);
     place->before = given ? old->count > 0 : old->body != 0;
     place->now = given ? new->count > 0 : new->body != 0;
-    place->table = given && (!old->count || old->tables == old->count) && (!new->count || new->tables == new->count);
-    place->function =
-        given && (!old->count || old->functions == old->count) && (!new->count || new->functions == new->count);
+    place->table = given && each(node, LS__TABLE);
+    place->function = given && each(node, LS__FUNCTION);
     if (given) {
         bool same = old->frame == new->frame;
         place->edit = same ? LS_EDIT_NONE : LS_EDIT_EDITED;
         place->rest = !same                                                                    ? LS_EDIT_EDITED
                       : bodies_same && (old->open || old->body_open || old->full == new->full) ? LS_EDIT_NONE
                                                                                                : LS_EDIT_UNKNOWN;
-        node->named = same && bodies_same && !node->above->shaken && each_bare(node);
+        node->named = same && bodies_same && !node->above->shaken && each(node, LS__BARE);
         if (node->above->shaken && !place->function) {
-            if (same && old->plain == old->count && new->plain == new->count) place->edit = LS_EDIT_UNKNOWN;
-            if (each_bare(node)) place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
+            if (same && each(node, LS__PLAIN)) place->edit = LS_EDIT_UNKNOWN;
+            if (each(node, LS__BARE)) place->rest = stronger(place->rest, LS_EDIT_UNKNOWN);
         }
     } else {
         place->edit = place->rest =
@@ -325,57 +300,31 @@ static bool header_uses(struct ls_places *places, struct ls__node *user, struct 
     return false;
 }
 
-struct inside {
-    struct ls_places *places;
-    struct ls__node *user;
-    bool uses;
-};
-
-static void see_inside(void *ctx, const struct ls_syntax_expr *part, bool meta)
-{
-    struct inside *inside = ctx;
-    (void)meta;
-    inside->uses = inside->uses || range_uses(inside->places, inside->user, part->start, part->end);
-}
-
 /* Does a field of a constructor that is no child yet use something edited? */
 static bool fields_use(struct ls_places *places, struct ls__node *node)
 {
-    struct inside inside = {places, node, false};
+    bool uses = false;
     places->fields = true;
     for (const struct ls__giver *giver = node->side[1].givers; giver; giver = giver->next)
-        ls__each_part(giver->expr, see_inside, &inside);
+        for (const struct ls__part *part = giver->parts; part && !uses; part = part->next)
+            uses = range_uses(places, node, part->expr->start, part->expr->end);
     places->fields = false;
-    return inside.uses;
-}
-
-struct skip {
-    struct ls_syntax_expr const *parts[16];
-    unsigned count;
-};
-
-static void collect_part(void *ctx, const struct ls_syntax_expr *part, bool meta)
-{
-    struct skip *skip = ctx;
-    (void)meta;
-    if (skip->count < 16) skip->parts[skip->count++] = part;
+    return uses;
 }
 
 static bool giver_uses(struct ls_places *places, struct ls__node *user, const struct ls__giver *giver)
 {
     const struct ls_syntax_expr *expr = giver->expr;
     const struct ls_syntax *syntax = places->text[1];
-    struct skip skip = {.count = 0};
     if (header_uses(places, user, giver->header)) return true;
     if (!expr || expr->kind == LS_EXPR_FUNCTION) return false;
     if (ls__is_chain(expr)) return names_edited(places, user, expr, true);
-    ls__each_part(expr, collect_part, &skip);
     for (unsigned i = ls__first_mention(syntax, expr->start); i < syntax->mention_count; i++) {
         const struct ls_syntax_mention *mention = &syntax->mentions[i];
         bool skipped = !ls__mention_runs(syntax, mention);
         if (mention->expr->end > expr->end) break;
-        for (unsigned k = 0; k < skip.count && !skipped; k++)
-            skipped = mention->expr->start >= skip.parts[k]->start && mention->expr->end <= skip.parts[k]->end;
+        for (const struct ls__part *part = giver->parts; part && !skipped; part = part->next)
+            skipped = mention->expr->start >= part->expr->start && mention->expr->end <= part->expr->end;
         if (!skipped && names_edited(places, user, mention->expr, false)) return true;
     }
     return false;
@@ -401,13 +350,12 @@ static void shake(struct ls_places *places, struct ls__node *node)
     node->shaken = true;
     node->named = false;
     if (!node->expanded && has_parts(node)) expand_same(places, node);
-    if (!is_given(node) || each_bare(node)) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
+    if (!is_given(node) || each(node, LS__BARE)) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
     for (struct ls_place *place = node->place.first; place; place = place->next) {
         struct ls__node *child = (struct ls__node *)place;
         if (place->function || child->shaken) continue;
-        const bool plain = child->side[0].plain == child->side[0].count && child->side[1].plain == child->side[1].count;
-        if (!is_given(child) || plain) place->edit = stronger(place->edit, LS_EDIT_UNKNOWN);
-        if (!is_given(child) || each_bare(child)) shake(places, child);
+        if (!is_given(child) || each(child, LS__PLAIN)) place->edit = stronger(place->edit, LS_EDIT_UNKNOWN);
+        if (!is_given(child) || each(child, LS__BARE)) shake(places, child);
     }
 }
 
@@ -455,7 +403,7 @@ static bool find_users(struct ls_places *places)
             uses = giver_uses(places, node, giver);
         if (!uses) continue;
         node->place.edit = LS_EDIT_USES;
-        if (side->bare + side->plain != side->count) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
+        if (side->lacks & LS__TOLD) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
         mark_edited(node);
         found = true;
     }
@@ -471,25 +419,23 @@ static const struct ls_place *meant(const struct ls__node *node)
     for (int hops = 0; hops < 20 && node->place.edit == LS_EDIT_NONE; hops++) {
         const struct ls__node *other = node->side[1].alias;
         if (!other || (node->side[0].givers && node->side[0].alias != other)) break;
-        const struct ls__side *side = &other->side[1];
-        if (!is_given(other) || other->place.function ||
-            (!other->place.table && !other->place.first && side->plain == side->count))
-            break;
+        if (!is_given(other) || other->place.function) break;
+        if (!other->place.table && !other->place.first && !(other->side[1].lacks & LS__PLAIN)) break;
         node = other;
     }
     return &node->place;
 }
 
 /* What a place stands for in other words is within it too; such may lead in a circle. */
-static void spread_within(struct ls__node *const *order, size_t count)
+static void spread_within(struct ls_places *places)
 {
     bool changed = true;
     for (int round = 0; changed && round < MOST_ROUNDS; round++) {
         changed = false;
-        for (size_t i = count; i-- > 0;) {
-            struct ls_place *place = &order[i]->place, *above = place->parent;
-            const struct ls_place *other = place->key.kind == LS_KEY_METATABLE ? place : meant(order[i]);
-            enum ls_edit own = order[i]->named ? place->edit : stronger(place->edit, place->rest),
+        for (struct ls__node *node = places->last; node; node = node->preceding) {
+            struct ls_place *place = &node->place, *above = place->parent;
+            const struct ls_place *other = place->key.kind == LS_KEY_METATABLE ? place : meant(node);
+            enum ls_edit own = node->named ? place->edit : stronger(place->edit, place->rest),
                          within = stronger(own, other->within), told = stronger(within, place->within);
             if (place->within < within) {
                 place->within = within;
@@ -507,17 +453,8 @@ static void spread_within(struct ls__node *const *order, size_t count)
 /* Strongest edits and hashes, from the leaves up: children stand behind the places above. */
 static void finish(struct ls_places *places)
 {
-    struct ls__node **order = ls_array(places->node_count + 1, sizeof(struct ls__node *));
-    size_t count = 0;
-    if (!order) {
-        places->failed = true;
-        return;
-    }
-    for (struct ls__node *node = places->nodes; node; node = node->following)
-        order[count++] = node;
-    spread_within(order, count);
-    while (count-- > 0) {
-        struct ls__node *node = order[count];
+    spread_within(places);
+    for (struct ls__node *node = places->last; node; node = node->preceding) {
         struct ls_place *place = &node->place;
         for (int i = 0; i < 2; i++) {
             struct ls__side *side = &node->side[i];
@@ -529,7 +466,6 @@ static void finish(struct ls_places *places)
                     ls__mix(ls__mix(node->hash, side->stated), side->below + ls__mix(side->open, 11));
         }
     }
-    ls_free(order);
 }
 
 /* --- roots with another name --- */
@@ -537,11 +473,6 @@ static void finish(struct ls_places *places)
 static bool is_root(const struct ls_places *places, const struct ls__node *node)
 {
     return node && (node->above == &places->tops[LS_PLACE_LOCAL] || node->above == &places->tops[LS_PLACE_GLOBAL]);
-}
-
-static bool same_name(const struct ls_syntax_string *a, const struct ls_syntax_string *b)
-{
-    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
 /* Note the roots that one place names, each in its own text. @return are there any that were not known */
@@ -553,12 +484,11 @@ static bool find_renames(struct ls_places *places)
         const struct ls__node *old = node->side[0].alias, *new = node->side[1].alias;
         if (old == new || !is_root(places, old) || !is_root(places, new) || old->above != new->above) continue;
         if (!old->side[0].givers || old->side[1].givers || !new->side[1].givers || new->side[0].givers) continue;
-        const struct ls_syntax_string *from = &old->place.key.string, *to = &new->place.key.string;
-        bool taken = same_name(from, &(struct ls_syntax_string){"_ENV", 4});
-        for (unsigned i = 0; i < renames->count && !taken; i++)
-            taken = same_name(&renames->list[i].from, from) || same_name(&renames->list[i].to, to) ||
-                    same_name(&renames->list[i].to, from);
-        if (!taken) renames->list[renames->count++] = (struct ls__rename){*from, *to};
+        const struct ls_syntax_string from = old->place.key.string, to = new->place.key.string;
+        bool taken = ls__is_text(from, "_ENV");
+        for (const struct ls__rename *at = renames->list; at < renames->list + renames->count && !taken; at++)
+            taken = ls__same_string(at->from, from) || ls__same_string(at->to, to) || ls__same_string(at->to, from);
+        if (!taken) renames->list[renames->count++] = (struct ls__rename){from, to};
     }
     return renames->count > known;
 }
@@ -579,10 +509,8 @@ static void read_both(struct ls_places *places, const struct ls_syntax *before, 
 {
     places->text[0] = before;
     places->text[1] = now;
-    places->slot_count = places->binding_room = 256;
-    places->slots = ls_array(places->slot_count, sizeof(struct ls__node *));
-    places->bindings = ls_array(places->binding_room, sizeof *places->bindings);
-    places->failed = !places->slots || !places->bindings;
+    places->by_hash = ls_idmap_new();
+    places->failed = !places->by_hash;
     places->spare.above = &places->tops[LS__OTHERS];
     for (unsigned i = 0; i < LS__TOPS; i++) {
         places->tops[i].hash = i;
@@ -599,8 +527,7 @@ static void read_both(struct ls_places *places, const struct ls_syntax *before, 
 static void release(struct ls_places *places)
 {
     ls__pool_release(&places->pool);
-    ls_free(places->slots);
-    ls_free(places->bindings);
+    ls_idmap_free(places->by_hash, NULL);
 }
 
 /* Read the text before again with the names of this one. @return false without memory: then all is as it was */

@@ -2,11 +2,6 @@
  * variables and places that are given by nothing but another place's name. */
 #include "syntax/places_internal.h"
 
-#include <string.h>
-
-#include "base/alloc.h"
-#include "base/text.h"
-
 enum {
     LONGEST_CHAIN = 64, /* keys of a place that are looked at */
     MOST_HOPS = 20,     /* from name to name that stands for it */
@@ -15,37 +10,14 @@ enum {
 
 /* --- variables --- */
 
-static struct ls__binding *binding_of(const struct ls_places *places, const struct ls_syntax_variable *variable)
-{
-    for (uint64_t at = ls__mix(1, (uintptr_t)variable);; at++) {
-        struct ls__binding *binding = &places->bindings[at & (places->binding_room - 1)];
-        if (!binding->variable || binding->variable == variable) return binding;
-    }
-}
-
-static void bind(struct ls_places *places, const struct ls_syntax_variable *variable, struct ls__node *node)
-{
-    if (places->binding_count * 2 >= places->binding_room) {
-        struct ls__binding *old = places->bindings, *more = ls_array(places->binding_room * 2, sizeof *more);
-        size_t room = places->binding_room;
-        if (!more) {
-            places->failed = true;
-            return;
-        }
-        places->bindings = more;
-        places->binding_room = room * 2;
-        for (size_t i = 0; i < room; i++)
-            if (old[i].variable) *binding_of(places, old[i].variable) = old[i];
-        ls_free(old);
-    }
-    struct ls__binding *binding = binding_of(places, variable);
-    places->binding_count += !binding->variable;
-    *binding = (struct ls__binding){variable, node};
-}
-
 static struct ls__node *named_child(struct ls_places *places, struct ls__node *above, struct ls_syntax_string name)
 {
     return ls__node_child(places, above, &(struct ls_place_key){.kind = LS_KEY_STRING, .string = name});
+}
+
+static struct ls__node *file_value(struct ls_places *places)
+{
+    return named_child(places, &places->tops[LS_PLACE_VALUE], (struct ls_syntax_string){"", 0});
 }
 
 /* The node of a variable that is declared in code that runs at loading: a root, or one known by its name and how many
@@ -60,16 +32,10 @@ static struct ls__node *declare(struct ls_places *places, const struct ls_syntax
         struct ls_place_key key = {.kind = LS_KEY_INTEGER, .integer = ++count->side[places->now].count};
         node = ls__node_child(places, named_child(places, &places->tops[LS__OTHERS], variable->name), &key);
     }
-    bind(places, variable, node);
-    return node;
+    return places->bindings[places->now][variable->number] = node;
 }
 
 /* --- names --- */
-
-static bool is_name(const struct ls_syntax_expr *expr, const char *name)
-{
-    return !expr->variable && expr->string.len == strlen(name) && !memcmp(expr->string.text, name, expr->string.len);
-}
 
 /* How a name is followed. */
 struct walk {
@@ -97,10 +63,10 @@ static struct ls__node *follow_name(struct walk *walk, const struct ls_syntax_ex
     if (!variable) {
         struct ls__node *globals = &places->tops[LS_PLACE_GLOBAL];
         struct ls_place_key key = {.kind = LS_KEY_STRING, .string = name->string};
-        if (is_name(name, "_G") || is_name(name, "_ENV")) return globals;
+        if (ls__is_text(name->string, "_G") || ls__is_text(name->string, "_ENV")) return globals;
         return walk->make ? ls__node_child(places, globals, &key) : ls__node_find(places, globals, &key);
     }
-    struct ls__node *node = binding_of(places, variable)->node;
+    struct ls__node *node = places->bindings[walk->side][variable->number];
     if (node || variable->assigned || !variable->value || !variable->stat || variable->stat->kind != LS_STAT_LOCAL ||
         !ls__is_chain(variable->value) || walk->hops++ >= MOST_HOPS)
         return node;
@@ -173,10 +139,9 @@ static void give_metatable(struct ls_places *places, const struct ls_syntax_expr
 static void give_made(struct ls_places *places, struct ls__giver giver)
 {
     const struct ls_syntax_expr *expr = giver.expr;
-    if (expr->kind != LS_EXPR_CALL || !expr->list || expr->list->kind != LS_EXPR_STRING || !ls__has_constructor(expr))
-        return;
     giver.nth = 0;
-    ls__node_give(places, named_child(places, &places->tops[LS_PLACE_MADE], expr->list->string), &giver);
+    if (ls__makes(expr) && expr->list->kind == LS_EXPR_STRING)
+        ls__node_give(places, named_child(places, &places->tops[LS_PLACE_MADE], expr->list->string), &giver);
 }
 
 static void give(struct ls_places *places, struct ls__node *node, struct ls__giver giver)
@@ -229,7 +194,7 @@ static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end
 
 static void note(struct ls_places *places, struct ls__opening **list, struct ls__node *node, uint64_t hash)
 {
-    struct ls__opening *opening = ls__places_take(places, sizeof *opening);
+    struct ls__opening *opening = ls__places_take(places, 1, sizeof *opening);
     if (!opening) return;
     *opening = (struct ls__opening){places->opens, node, hash, *list};
     *list = opening;
@@ -302,11 +267,23 @@ static uint64_t under(const struct at *at, uint64_t hash)
     return at->header ? ls__mix(hash, at->header->hash) : hash;
 }
 
-/* What is opened next is opened by these expressions. */
-static void open_by(struct ls_places *places, const struct at *at, struct ls_syntax_expr *list)
+/* NULL in a function body, where nothing is told by headers. */
+static struct ls__header *header_new(struct ls_places *places, const struct at *at, struct ls_syntax_expr *list,
+                                     uint64_t hash)
 {
-    places->opens = at->body ? NULL : ls__places_take(places, sizeof *places->opens);
-    if (places->opens) *places->opens = (struct ls__header){.around = at->header, .list = list};
+    struct ls__header *header = at->body ? NULL : ls__places_take(places, 1, sizeof *header);
+    if (header) *header = (struct ls__header){.around = at->header, .list = list, .hash = hash};
+    return header;
+}
+
+/* Top-level code gives the place a value; of a function body it counts that it may. */
+static void put(struct ls_places *places, const struct at *at, struct ls__node *node, const struct ls__giver *giver,
+                uint64_t hash)
+{
+    if (!at->body)
+        give(places, node, *giver);
+    else
+        node->side[places->now].body += ls__mix(hash, 8);
 }
 
 static void assign(struct ls_places *places, const struct at *at, const struct ls_syntax_expr *target,
@@ -315,15 +292,15 @@ static void assign(struct ls_places *places, const struct at *at, const struct l
     bool exact;
     const struct ls_syntax_expr *value = giver->expr;
     uint64_t hash = ls__mix(ls__mix(target->hash, value ? value->hash : 0), giver->nth + 1);
-    open_by(places, at, (struct ls_syntax_expr *)value);
+    places->opens = header_new(places, at, (struct ls_syntax_expr *)value, 0);
     struct ls__node *node = node_of(places, target, false, &exact);
     if (!node || !exact) {
         if (target->kind != LS_EXPR_INDEX) return;
         bool loaded = node && target->right->kind == LS_EXPR_VARARG && !at->body &&
                       target->left->kind == LS_EXPR_INDEX && target->left->right->kind == LS_EXPR_STRING &&
-                      target->left->right->string.len == 6 && !memcmp(target->left->right->string.text, "loaded", 6);
+                      ls__is_text(target->left->right->string, "loaded");
         if (loaded) /* package.loaded[...] = value */
-            give(places, named_child(places, &places->tops[LS_PLACE_VALUE], (struct ls_syntax_string){"", 0}), *giver);
+            give(places, file_value(places), *giver);
         else
             open_below(places, target->left, under(at, hash), at->body);
         return;
@@ -332,10 +309,7 @@ static void assign(struct ls_places *places, const struct at *at, const struct l
     if (root != target && root->kind == LS_EXPR_NAME && root->variable && root->variable->stat &&
         root->variable->stat->kind == LS_STAT_FOR_IN)
         open_below(places, target->left, under(at, hash), at->body);
-    if (!at->body)
-        give(places, node, *giver);
-    else
-        node->side[places->now].body += ls__mix(hash, 8);
+    put(places, at, node, giver, hash);
 }
 
 static void walk_call(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat,
@@ -352,13 +326,9 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
         struct ls__node *node = node_of(places, call->list, true, &exact);
         giver.expr = call->list->next->next;
         if (!node || !exact) return;
-        node = ls__node_child(places, node, &key);
-        if (!at->body)
-            give(places, node, giver);
-        else
-            node->side[places->now].body += ls__mix(giver.expr->hash, 8);
+        put(places, at, ls__node_child(places, node, &key), &giver, giver.expr->hash);
     } else {
-        open_by(places, at, stat->list);
+        places->opens = header_new(places, at, stat->list, 0);
         if (!at->body) give_made(places, giver);
         if (!at->body && call->left->kind == LS_EXPR_NAME && !call->key) {
             struct ls__node *called = node_of(places, call->left, true, &exact);
@@ -375,14 +345,10 @@ static void walk_under(struct ls_places *places, const struct at *at, struct ls_
                        const struct ls_syntax_stat *body)
 {
     struct at inner = *at;
-    if (!at->body) {
-        inner.header = ls__places_take(places, sizeof *inner.header);
-        if (!inner.header) return;
-        hash = ls__mix(under(at, hash), 9);
-        for (const struct ls_syntax_expr *expr = list; expr; expr = expr->next)
-            hash = ls__mix(hash, expr->hash);
-        *inner.header = (struct ls__header){.around = at->header, .list = list, .hash = hash};
-    }
+    hash = ls__mix(under(at, hash), 9);
+    for (const struct ls_syntax_expr *expr = list; expr; expr = expr->next)
+        hash = ls__mix(hash, expr->hash);
+    inner.header = header_new(places, at, list, hash);
     walk_block(places, &inner, body);
 }
 
@@ -391,12 +357,8 @@ static void walk_branches(struct ls_places *places, const struct at *at, const s
     struct at branch = *at;
     for (; stat; stat = stat->orelse) {
         walk_under(places, &branch, stat->list, stat->kind, stat->body);
-        if (at->body || !stat->orelse) continue;
-        struct ls__header *header = ls__places_take(places, sizeof *header); /* what the next ones stand under too */
-        if (!header) return;
-        *header = (struct ls__header){
-            .around = branch.header, .list = stat->list, .hash = ls__mix(under(&branch, stat->list->hash), 10)};
-        branch.header = header;
+        if (stat->orelse) /* the next ones stand under this condition too */
+            branch.header = header_new(places, &branch, stat->list, ls__mix(under(&branch, stat->list->hash), 10));
     }
 }
 
@@ -424,7 +386,7 @@ static void walk_function(struct ls_places *places, const struct at *at, const s
     assign(places, at, stat->targets, &giver);
     if (!function->method) return;
     struct ls__node *owner = node_of(places, stat->targets->left, true, &exact);
-    if (owner && exact) bind(places, function->parameters, owner);
+    if (owner && exact) places->bindings[places->now][function->parameters->number] = owner;
 }
 
 static void walk_loop(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
@@ -444,11 +406,8 @@ static void walk_block(struct ls_places *places, const struct at *at, const stru
         struct ls__giver giver = {.expr = stat->list, .header = at->header};
         switch (stat->kind) {
         case LS_STAT_LOCAL:
-            for (const struct ls_syntax_variable *v = stat->variables; v && !at->body;
-                 v = v->next, next_value(&giver)) {
-                struct ls__node *node = declare(places, v);
-                give(places, node, giver);
-            }
+            for (const struct ls_syntax_variable *v = stat->variables; v && !at->body; v = v->next, next_value(&giver))
+                give(places, declare(places, v), giver);
             break;
         case LS_STAT_ASSIGN:
             for (const struct ls_syntax_expr *target = stat->targets; target; target = target->next, next_value(&giver))
@@ -458,8 +417,7 @@ static void walk_block(struct ls_places *places, const struct at *at, const stru
         case LS_STAT_CALL: walk_call(places, at, stat, stat->list); break;
         case LS_STAT_RETURN:
             if (at->function == 0)
-                give(places, named_child(places, &places->tops[LS_PLACE_VALUE], (struct ls_syntax_string){"", 0}),
-                     giver);
+                give(places, file_value(places), giver);
             else if (stat->list && stat->list->kind == LS_EXPR_CALL)
                 walk_call(places, at, stat, stat->list);
             break;
@@ -479,7 +437,7 @@ static void open_by_calls(struct ls_places *places)
 {
     for (const struct ls__opening *call = places->calls; call; call = call->next) {
         const struct ls__side *called = &call->node->side[places->now];
-        if (called->count != 1 || called->functions != 1) continue;
+        if (called->count != 1 || (called->lacks & LS__FUNCTION)) continue;
         const struct ls__opening *write = places->writes[called->givers->expr->function->number];
         places->opens = call->header;
         for (int most = MOST_OF_LOOP; write && most > 0; most--, write = write->next)
@@ -492,8 +450,8 @@ void ls__places_collect(struct ls_places *places)
     const struct ls_syntax *syntax = places->text[places->now];
     if (!syntax) return;
     places->calls = NULL;
-    places->writes = ls__pool_take(&places->pool, syntax->function_count, sizeof(struct ls__opening *));
-    places->failed |= !places->writes;
+    places->writes = ls__places_take(places, syntax->function_count, sizeof(struct ls__opening *));
+    places->bindings[places->now] = ls__places_take(places, syntax->declared, sizeof(struct ls__node *));
     for (unsigned i = 0; !places->failed && i < syntax->function_count; i++) {
         const struct ls_syntax_function *function = syntax->functions[i];
         places->function = (int)i;

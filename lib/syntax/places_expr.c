@@ -1,13 +1,10 @@
 /* Expressions as what gives a place its value: which constructors are in them, and what stands around those. */
 #include "syntax/places_internal.h"
 
-#include <string.h>
-
 bool ls__is_call_of(const struct ls_syntax_expr *expr, const char *name, unsigned arguments)
 {
     const struct ls_syntax_expr *callee = expr->kind == LS_EXPR_CALL ? expr->left : NULL, *arg = expr->list;
-    if (!callee || expr->key || callee->kind != LS_EXPR_NAME || callee->variable ||
-        callee->string.len != strlen(name) || memcmp(callee->string.text, name, callee->string.len) != 0)
+    if (!callee || expr->key || callee->kind != LS_EXPR_NAME || callee->variable || !ls__is_text(callee->string, name))
         return false;
     for (; arg && arguments > 0; arg = arg->next)
         arguments--;
@@ -35,57 +32,54 @@ static bool is_choice(const struct ls_syntax_expr *expr)
     return expr->kind == LS_EXPR_BINARY && (expr->op == LS_OP_OR || expr->op == LS_OP_AND);
 }
 
-void ls__each_part(const struct ls_syntax_expr *expr, ls__see_part see, void *ctx)
+static struct ls__part **add_part(struct ls_places *places, const struct ls_syntax_expr *expr, bool meta,
+                                  struct ls__part **end)
 {
-    const struct ls_syntax_expr *meta, *inner;
-    while (expr) {
+    struct ls__part *part = ls__places_take(places, 1, sizeof *part);
+    if (!part) return end;
+    *part = (struct ls__part){.expr = expr, .meta = meta};
+    *end = part;
+    return &part->next;
+}
+
+struct ls__part **ls__parts(struct ls_places *places, const struct ls_syntax_expr *expr, struct ls__part **end)
+{
+    for (const struct ls_syntax_expr *meta, *inner; expr; expr = inner) {
+        inner = NULL;
         if (expr->kind == LS_EXPR_TABLE) {
-            see(ctx, expr, false);
-            return;
+            end = add_part(places, expr, false, end);
         } else if (expr->kind == LS_EXPR_PAREN) {
-            expr = expr->right;
+            inner = expr->right;
         } else if (is_choice(expr)) {
-            ls__each_part(expr->right, see, ctx);
-            expr = expr->left;
+            end = ls__parts(places, expr->right, end);
+            inner = expr->left;
         } else if ((inner = ls__metatable_call(expr, &meta))) {
-            see(ctx, meta, true);
-            expr = inner;
-        } else {
-            if (expr->kind == LS_EXPR_CALL)
-                for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
-                    if (arg->kind == LS_EXPR_TABLE) see(ctx, arg, false);
-            return;
+            end = add_part(places, meta, true, end);
+        } else if (expr->kind == LS_EXPR_CALL) {
+            for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
+                if (arg->kind == LS_EXPR_TABLE) end = add_part(places, arg, false, end);
         }
     }
+    return end;
 }
 
-static void see_table(void *ctx, const struct ls_syntax_expr *part, bool meta)
+bool ls__makes(const struct ls_syntax_expr *expr)
 {
-    (void)part;
-    if (!meta) *(bool *)ctx = true;
+    const struct ls_syntax_expr *arg = expr->kind == LS_EXPR_CALL ? expr->list : NULL;
+    while (arg && arg->kind != LS_EXPR_TABLE)
+        arg = arg->next;
+    return arg;
 }
 
-bool ls__has_constructor(const struct ls_syntax_expr *expr)
-{
-    bool found = false;
-    ls__each_part(expr, see_table, &found);
-    return found;
-}
-
-bool ls__is_bare(const struct ls_syntax_expr *expr)
-{
-    return expr && ls__made_of(expr)->kind == LS_EXPR_TABLE;
-}
-
-bool ls__is_plain(const struct ls_syntax_expr *expr)
+static bool is_plain(const struct ls_syntax_expr *expr)
 {
     for (; expr; expr = expr->left) {
         switch (expr->kind) {
         case LS_EXPR_UNARY:
-        case LS_EXPR_PAREN: return ls__is_plain(expr->right);
+        case LS_EXPR_PAREN: return is_plain(expr->right);
         case LS_EXPR_BINARY:
         case LS_EXPR_INDEX:
-            if (!ls__is_plain(expr->right)) return false;
+            if (!is_plain(expr->right)) return false;
             break;
         case LS_EXPR_VARARG:
         case LS_EXPR_FUNCTION:
@@ -95,6 +89,16 @@ bool ls__is_plain(const struct ls_syntax_expr *expr)
         }
     }
     return true;
+}
+
+unsigned ls__said_of(const struct ls_syntax_expr *expr, const struct ls__part *parts)
+{
+    unsigned said = expr->kind == LS_EXPR_FUNCTION ? LS__FUNCTION : 0;
+    if (is_plain(expr)) said |= LS__PLAIN | LS__TOLD;
+    if (parts && ls__made_of(expr)->kind == LS_EXPR_TABLE) said |= LS__BARE | LS__TOLD;
+    for (; parts; parts = parts->next)
+        if (!parts->meta) said |= LS__TABLE;
+    return said;
 }
 
 bool ls__is_chain(const struct ls_syntax_expr *expr)
@@ -115,7 +119,7 @@ uint64_t ls__frame(const struct ls_syntax_expr *expr)
     for (; is_choice(expr); expr = ls__made_of(expr->left))
         hash = ls__mix(ls__mix(hash, expr->op + 10u), ls__frame(expr->right));
     if (expr->kind == LS_EXPR_TABLE) return ls__mix(hash, TABLE);
-    if (expr->kind != LS_EXPR_CALL || !ls__has_constructor(expr)) return hash ? ls__mix(hash, expr->hash) : expr->hash;
+    if (!ls__makes(expr)) return hash ? ls__mix(hash, expr->hash) : expr->hash;
     hash = ls__mix(ls__mix(hash, expr->left->hash), expr->key ? expr->key->hash : 0);
     for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
         hash = ls__mix(hash, arg->kind == LS_EXPR_TABLE ? TABLE : arg->hash);

@@ -15,13 +15,30 @@ struct ls__header {
     bool uses;                   /* something edited */
 };
 
+/* A constructor whose fields belong to a value, or its metatable. */
+struct ls__part {
+    const struct ls_syntax_expr *expr;
+    bool meta;
+    struct ls__part *next;
+};
+
 /* An expression that gives a place its value. */
 struct ls__giver {
     const struct ls_syntax_expr *expr; /* NULL = nil */
     struct ls__header *header;
+    struct ls__part *parts;
     unsigned nth; /* of several values of one call */
     bool stated;  /* by a statement, not by a field of a constructor */
     struct ls__giver *next;
+};
+
+/* What may be said of an expression. */
+enum {
+    LS__PLAIN = 1,    /* it calls nothing and makes nothing: it gives the same if what it names is the same */
+    LS__BARE = 2,     /* it is nothing but a constructor, with or without metatable */
+    LS__TOLD = 4,     /* one of these */
+    LS__TABLE = 8,    /* constructors are in it */
+    LS__FUNCTION = 16 /* it is a function */
 };
 
 /* A statement that may give something below a place, or below what it names. */
@@ -36,13 +53,12 @@ struct ls__opening {
 struct ls__side {
     struct ls__giver *givers, *last;
     struct ls__node *alias; /* it is given once, by the name of this place */
-    unsigned count;         /* of the givers: how many there are; have constructors; are nothing but one, … */
-    unsigned tables, bare, functions;
-    unsigned plain;       /* … have no call in them, so that they give the same if what they name is the same */
-    bool parts;           /* any has constructors or metatables in it */
-    uint64_t full, frame; /* of the givers; of what stands around their constructors */
-    uint64_t stated;      /* as `full`, of those in statements */
-    uint64_t open;        /* of open givers */
+    unsigned count;         /* of the givers */
+    unsigned lacks;         /* what cannot be said of each: LS__PLAIN | … */
+    bool parts;             /* any has some */
+    uint64_t full, frame;   /* of the givers; of what stands around their constructors */
+    uint64_t stated;        /* as `full`, of those in statements */
+    uint64_t open;          /* of open givers */
     struct ls__opening *openings;
     uint64_t body, body_open; /* of those in function bodies, whatever their order */
     uint64_t below;           /* of statements that give data below, whatever their order */
@@ -51,14 +67,14 @@ struct ls__side {
 struct ls__node {
     struct ls_place place; /* first: what callers see */
     uint64_t hash;
-    struct ls__node *above;     /* NULL = one of the hidden nodes above all roots */
-    struct ls__node *last;      /* child */
-    struct ls__node *following; /* in order of their making; a place comes before those below it */
-    struct ls__side side[2];    /* before, now */
-    bool expanded;              /* its constructors have become children */
-    bool shaken;                /* open givers differ here or above: whatever is below may have changed */
-    bool named;                 /* what its givers give below has places: `rest` is of what neither text gives */
-    bool dirty;                 /* data here or below is edited */
+    struct ls__node *above;                 /* NULL = one of the hidden nodes above all roots */
+    struct ls__node *last;                  /* child */
+    struct ls__node *following, *preceding; /* in order of their making; a place comes before those below it */
+    struct ls__side side[2];                /* before, now */
+    bool expanded;                          /* its constructors have become children */
+    bool shaken;                            /* open givers differ here or above: whatever is below may have changed */
+    bool named; /* what its givers give below has places: `rest` is of what neither text gives */
+    bool dirty; /* data here or below is edited */
 };
 
 enum { LS__MOST_RENAMES = 16, LS__MOST_READINGS = 4 };
@@ -81,14 +97,9 @@ struct ls_places {
     struct ls__pool pool;
     struct ls__node tops[LS__TOPS];
     struct ls__node *nodes, *last; /* all but `tops`, in order */
-    struct ls__node **slots;       /* owned; by node and key, open addressing */
-    size_t slot_count, node_count;
-    struct ls__binding { /* which node a variable is */
-        const struct ls_syntax_variable *variable;
-        struct ls__node *node;
-    } * bindings; /* owned; open addressing */
-    size_t binding_count, binding_room;
-    int now; /* the side that is being collected, and of it: */
+    struct ls_idmap *by_hash;      /* owned; of them */
+    struct ls__node **bindings[2]; /* of each text: by a variable's number, the node that it is */
+    int now;                       /* the side that is being collected, and of it: */
     int function;
     struct ls__header *opens;    /* the statement that opens places */
     struct ls__opening **writes; /* by function: what it opens when it is called */
@@ -101,13 +112,14 @@ struct ls_places {
 
 /* --- places.c: the tree --- */
 
-void *ls__places_take(struct ls_places *places, size_t size); /* zeroed; NULL and `failed` without memory */
+void *ls__places_take(struct ls_places *places, size_t count,
+                      size_t size); /* zeroed; NULL and `failed` without memory */
 /** The node at a key, made if there is none; the spare one without memory. */
 struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above, const struct ls_place_key *key);
 /** The same; NULL if there is none. */
 struct ls__node *ls__node_find(const struct ls_places *places, const struct ls__node *above,
                                const struct ls_place_key *key);
-/** The side that is collected gives the node a value. Copies. */
+/** The side that is collected gives the node a value. Copies; finds the parts. */
 void ls__node_give(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver);
 
 /* --- places_expr.c: expressions as givers (NULL = nil) --- */
@@ -118,15 +130,12 @@ const struct ls_syntax_expr *ls__made_of(const struct ls_syntax_expr *expr);
 const struct ls_syntax_expr *ls__metatable_call(const struct ls_syntax_expr *expr, const struct ls_syntax_expr **meta);
 /** Is it a call of this global function with so many arguments at least? */
 bool ls__is_call_of(const struct ls_syntax_expr *expr, const char *name, unsigned arguments);
-typedef void (*ls__see_part)(void *ctx, const struct ls_syntax_expr *part, bool meta);
-/** Call `see` for each constructor whose fields belong to the value, and for each metatable. */
-void ls__each_part(const struct ls_syntax_expr *expr, ls__see_part see, void *ctx);
-/** Is there a constructor of the value? */
-bool ls__has_constructor(const struct ls_syntax_expr *expr);
-/** Is it nothing but a constructor, with or without metatable? */
-bool ls__is_bare(const struct ls_syntax_expr *expr);
-/** Does it call nothing and make nothing? */
-bool ls__is_plain(const struct ls_syntax_expr *expr);
+/** The parts of a value, appended to those at `end`. @return where the next one goes */
+struct ls__part **ls__parts(struct ls_places *places, const struct ls_syntax_expr *expr, struct ls__part **end);
+/** A call with a constructor among its arguments? */
+bool ls__makes(const struct ls_syntax_expr *expr);
+/** What may be said of it: LS__PLAIN | … @param parts  its parts */
+unsigned ls__said_of(const struct ls_syntax_expr *expr, const struct ls__part *parts);
 /** Is it a name with constant keys? */
 bool ls__is_chain(const struct ls_syntax_expr *expr);
 /** The hash of what stands around the constructors. */
