@@ -210,7 +210,7 @@ static struct ls_syntax_expr *arguments(struct ls__parser *p, struct ls_syntax_e
         ls__lex_fail_near(&p->lex, "function arguments expected");
     }
     struct ls_syntax_expr *call = node_of(p, LS_EXPR_CALL, method ? method->hash : 0, callee, NULL);
-    call->key = method;
+    call->right = method;
     call->list = list;
     call->hash = ls__list_hash(call->hash, list);
     if (callee->kind == LS_EXPR_PAREN && callee->right->kind == LS_EXPR_FUNCTION && p->body->function->number == 0)

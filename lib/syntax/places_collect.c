@@ -330,7 +330,7 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
     } else {
         places->opens = header_new(places, at, stat->list, 0);
         if (!at->body) give_made(places, giver);
-        if (!at->body && call->left->kind == LS_EXPR_NAME && !call->key) {
+        if (!at->body && call->left->kind == LS_EXPR_NAME && !call->right) {
             struct ls__node *called = node_of(places, call->left, true, &exact);
             if (called && exact) note(places, &places->calls, called, under(at, stat->hash));
         }

@@ -4,7 +4,8 @@
 bool ls__is_call_of(const struct ls_syntax_expr *expr, const char *name, unsigned arguments)
 {
     const struct ls_syntax_expr *callee = expr->kind == LS_EXPR_CALL ? expr->left : NULL, *arg = expr->list;
-    if (!callee || expr->key || callee->kind != LS_EXPR_NAME || callee->variable || !ls__is_text(callee->string, name))
+    if (!callee || expr->right || callee->kind != LS_EXPR_NAME || callee->variable ||
+        !ls__is_text(callee->string, name))
         return false;
     for (; arg && arguments > 0; arg = arg->next)
         arguments--;
@@ -120,7 +121,7 @@ uint64_t ls__frame(const struct ls_syntax_expr *expr)
         hash = ls__mix(ls__mix(hash, expr->op + 10u), ls__frame(expr->right));
     if (expr->kind == LS_EXPR_TABLE) return ls__mix(hash, TABLE);
     if (!ls__makes(expr)) return hash ? ls__mix(hash, expr->hash) : expr->hash;
-    hash = ls__mix(ls__mix(hash, expr->left->hash), expr->key ? expr->key->hash : 0);
+    hash = ls__mix(ls__mix(hash, expr->left->hash), expr->right ? expr->right->hash : 0);
     for (const struct ls_syntax_expr *arg = expr->list; arg; arg = arg->next)
         hash = ls__mix(hash, arg->kind == LS_EXPR_TABLE ? TABLE : arg->hash);
     return hash;

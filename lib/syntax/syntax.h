@@ -60,7 +60,7 @@ enum ls_syntax_expr_kind {
     LS_EXPR_FUNCTION,
     LS_EXPR_NAME,   /* a local variable, or a global: where `_ENV` is a local, that is INDEX of it */
     LS_EXPR_INDEX,  /* left[right]; `a.b` has a STRING at its right */
-    LS_EXPR_CALL,   /* left(list), left:right(list) */
+    LS_EXPR_CALL,   /* left(list), left:right(list): a STRING */
     LS_EXPR_TABLE,  /* { list }, each with its key */
     LS_EXPR_UNARY,  /* op right */
     LS_EXPR_BINARY, /* left op right */
@@ -82,7 +82,7 @@ struct ls_syntax_expr {
     uint8_t kind;                /* enum ls_syntax_expr_kind */
     uint8_t op;                  /* of UNARY and BINARY: enum ls_syntax_operator */
     struct ls_syntax_expr *next; /* of a list */
-    struct ls_syntax_expr *key;  /* of a field of a constructor, NULL = counted; of a CALL the method's name */
+    struct ls_syntax_expr *key;  /* of a field of a constructor, NULL = counted */
     union {
         int64_t integer;
         double number;
