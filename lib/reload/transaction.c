@@ -160,6 +160,8 @@ static void classify(struct transaction *work, size_t at, const struct ls_reload
         skip_item(work, at, "no longer there");
         return;
     }
+    const struct ls_module *before = ls__module_before(session, file->old_key, file->key, file->path);
+    if (before) ls__resolver_saved(session, before->key); /* its functions are another file's from now on (R17) */
     item->first_name = ls__module_relink(session, file->old_key, file->key, file->path);
     item->named = item->first_name;
     struct ls_module *module = ls__module_find(session, file->key);

@@ -152,6 +152,35 @@ static inline void site_reload(struct site *site, struct ls_reload_report *repor
         ls_bytes_unref(files[i].text);
 }
 
+/* The link, which led to `old_key`, leads to `key` now. */
+static inline void site_reload_link(struct site *site, struct ls_reload_report *report, const char *key,
+                                    const char *old_key, const char *link)
+{
+    char path[256], target[256];
+    snprintf(path, sizeof path, "%s/%s", site->root, link);
+    snprintf(target, sizeof target, "%s/%s", site->root, key);
+    struct ls_bytes *text = ls_file_read(NULL, target, 0, NULL);
+    assert_non_null(text);
+    struct ls_reload_file file = {.key = key,
+                                  .old_key = old_key,
+                                  .path = path,
+                                  .text = text,
+                                  .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
+    LS_ERR(err);
+    assert_true(ls_session_reload_wanted(site->session, &file, 1));
+    ls_reload_report_init(report);
+    assert_int_equal(ls_session_reload(site->session, &file, 1, report, &err), 0);
+    ls_bytes_unref(text);
+}
+
+static inline void site_point(const struct site *site, const char *link, const char *target)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", site->root, link);
+    unlink(path);
+    assert_int_equal(symlink(target, path), 0);
+}
+
 static inline const struct ls_reload_result *site_result(const struct ls_reload_report *report, const char *key)
 {
     for (size_t i = 0; i < report->count; i++)

@@ -617,34 +617,6 @@ static void h57_unguarded_intervals_are_warned_about(void **state)
 
 /* --- links (H17) --- */
 
-static void reload_link(struct site *site, struct ls_reload_report *report, const char *key, const char *old_key,
-                        const char *link)
-{
-    char path[256], target[256];
-    snprintf(path, sizeof path, "%s/%s", site->root, link);
-    snprintf(target, sizeof target, "%s/%s", site->root, key);
-    struct ls_bytes *text = ls_file_read(NULL, target, 0, NULL);
-    assert_non_null(text);
-    struct ls_reload_file file = {.key = key,
-                                  .old_key = old_key,
-                                  .path = path,
-                                  .text = text,
-                                  .hash = ls_hash(ls_bytes_data(text), ls_bytes_len(text))};
-    LS_ERR(err);
-    assert_true(ls_session_reload_wanted(site->session, &file, 1));
-    ls_reload_report_init(report);
-    assert_int_equal(ls_session_reload(site->session, &file, 1, report, &err), 0);
-    ls_bytes_unref(text);
-}
-
-static void point(const struct site *site, const char *link, const char *target)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", site->root, link);
-    unlink(path);
-    assert_int_equal(symlink(target, path), 0);
-}
-
 static void h17_a_repointed_link_reloads_the_module_under_its_new_key(void **state)
 {
     (void)state;
@@ -652,12 +624,12 @@ static void h17_a_repointed_link_reloads_the_module_under_its_new_key(void **sta
     open_with(&site, "m = require('m')");
     site_write(&site, "apps/a.lua", "local n = 1 return {v = 1, n = function() n = n + 1 return n end}");
     site_write(&site, "apps/b.lua", "local n = 1 return {v = 2, n = function() n = n + 1 return n end}");
-    point(&site, "lua/m.lua", "../apps/a.lua");
+    site_point(&site, "lua/m.lua", "../apps/a.lua");
     site_start(&site);
     site_eval(&site, "old = m m.n()");
-    point(&site, "lua/m.lua", "../apps/b.lua");
+    site_point(&site, "lua/m.lua", "../apps/b.lua");
     struct ls_reload_report report;
-    reload_link(&site, &report, "apps/b.lua", "apps/a.lua", "lua/m.lua");
+    site_reload_link(&site, &report, "apps/b.lua", "apps/a.lua", "lua/m.lua");
     assert_int_equal(outcome(&report, "apps/b.lua"), LS_RELOAD_OK);
     site_check(&site, "return m == old and m.v == 2 and require('m') == m and m.n() == 3");
     assert_true(ls_session_is_loaded(site.session, "apps/b.lua"));
@@ -673,11 +645,11 @@ static void h17_a_link_to_a_loaded_module_moves_the_name_only(void **state)
     open_with(&site, "R = {n = 0} require('m') require('b')");
     site_write(&site, "apps/a.lua", "return {v = 1}");
     site_write(&site, "lua/b.lua", "R.n = R.n + 1 return {v = 2}");
-    point(&site, "lua/m.lua", "../apps/a.lua");
+    site_point(&site, "lua/m.lua", "../apps/a.lua");
     site_start(&site);
-    point(&site, "lua/m.lua", "b.lua");
+    site_point(&site, "lua/m.lua", "b.lua");
     struct ls_reload_report report;
-    reload_link(&site, &report, "lua/b.lua", "apps/a.lua", "lua/m.lua");
+    site_reload_link(&site, &report, "lua/b.lua", "apps/a.lua", "lua/m.lua");
     site_check(&site, "return require('m') == require('b') and R.n == 1");
     assert_true(ls_session_is_loaded(site.session, "apps/a.lua"));
     ls_reload_report_release(&report);
@@ -691,13 +663,13 @@ static void h17_a_module_with_another_path_stays(void **state)
     open_with(&site, "R = {} m = require('m') k = require('k')");
     site_write(&site, "apps/a.lua", "return {v = 1}");
     site_write(&site, "apps/b.lua", "R.flag = session.reloading return {v = 2}");
-    point(&site, "lua/m.lua", "../apps/a.lua");
-    point(&site, "lua/k.lua", "../apps/a.lua");
+    site_point(&site, "lua/m.lua", "../apps/a.lua");
+    site_point(&site, "lua/k.lua", "../apps/a.lua");
     site_start(&site);
     site_check(&site, "return m == k");
-    point(&site, "lua/m.lua", "../apps/b.lua");
+    site_point(&site, "lua/m.lua", "../apps/b.lua");
     struct ls_reload_report report;
-    reload_link(&site, &report, "apps/b.lua", "apps/a.lua", "lua/m.lua");
+    site_reload_link(&site, &report, "apps/b.lua", "apps/a.lua", "lua/m.lua");
     assert_int_equal(outcome(&report, "apps/b.lua"), LS_RELOAD_FIRST);
     site_check(&site, "return require('m').v == 2 and require('k').v == 1 and R.flag == false");
     ls_reload_report_release(&report);

@@ -73,6 +73,36 @@ static const char *json_of(struct world *world, int64_t id)
     return var ? ls_var_json(world->tracker, var, &len) : "none";
 }
 
+/* What ended with a function of the module on the stack is asked again when its link leads to another file. */
+static void r17_a_repointed_link_is_a_save_of_the_file_before(void **state)
+{
+    (void)state;
+    struct world world;
+    struct ls_reload_report report;
+    site_open(&world.site);
+    world.site.config.time_limit_ms = 60;
+    site_write(&world.site, "apps/a.lua", "");
+    site_write(&world.site, "apps/b.lua", "return {get = function() return 'fine' end}");
+    site_point(&world.site, "lua/m.lua", "../apps/a.lua");
+    world_start(
+        &world,
+        "local m = require('m') holder = {get = function() return m.get() end}\nsession:createAppVariable(holder)",
+        "return {get = function() tries = (tries or 0) + 1 while true do end end}");
+    struct ls_var_spec spec = {.id = 2, .parent = 1, .path = "get()", .path_len = 5};
+    assert_int_equal(ls_tracker_create(world.tracker, &spec, NULL, NULL), 0);
+    ls_tracker_begin_batch(world.tracker);
+    ls_tracker_detect(world.tracker);
+    site_check(&world.site, "return tries == 1");
+    site_point(&world.site, "lua/m.lua", "../apps/b.lua");
+    site_reload_link(&world.site, &report, "apps/b.lua", "apps/a.lua", "lua/m.lua");
+    assert_int_equal(report.results[0].outcome, LS_RELOAD_OK);
+    ls_reload_report_release(&report);
+    ls_tracker_begin_batch(world.tracker);
+    ls_tracker_detect(world.tracker);
+    assert_string_equal(json_of(&world, 2), "\"fine\"");
+    world_close(&world);
+}
+
 static void h59_variables_made_by_the_failed_chunk_go(void **state)
 {
     (void)state;
@@ -589,6 +619,7 @@ static void h58_h65_any_failed_allocation_leaves_old_or_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(r17_a_repointed_link_is_a_save_of_the_file_before),
         cmocka_unit_test(h59_variables_made_by_the_failed_chunk_go),
         cmocka_unit_test(h59_their_wrappers_may_load_files_when_they_go),
         cmocka_unit_test(h59_the_app_object_and_variable_1_are_put_back),
