@@ -2,13 +2,13 @@
  * and report (H48 to H56, R18). The rows are tests/unit/idioms/NN_*.lua, one test a row; tests/unit/idioms/table.lua
  * says what a row is and makes its cases of it. Here is what a case is played with: a session that keeps records as if
  * its site were watched, and saves that reach it without a server. */
+#include "reload_result.h"
 #include "session_site.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
 
 #include "base/text.h"
-#include "reload/reload.h"
 
 /* The place that the functions below work on. */
 static struct place *place_at(lua_State *L)
@@ -81,30 +81,6 @@ static int l_tick(lua_State *L)
     return 1;
 }
 
-static void set_count(lua_State *L, const char *name, unsigned count)
-{
-    lua_pushinteger(L, count);
-    lua_setfield(L, -2, name);
-}
-
-static void push_result(lua_State *L, const struct ls_reload_result *result)
-{
-    static const char *const outcomes[] = {"ok", "skipped", "failed", "first"};
-    lua_newtable(L);
-    lua_pushstring(L, outcomes[result->outcome]);
-    lua_setfield(L, -2, "outcome");
-    lua_pushstring(L, result->text);
-    lua_setfield(L, -2, "text");
-    set_count(L, "kept", result->kept);
-    set_count(L, "taken", result->taken);
-    set_count(L, "aside", result->set_aside);
-    set_count(L, "restored", result->restored);
-    set_count(L, "gave", result->gave_way);
-    lua_pushstring(L, result->losses);
-    lua_setfield(L, -2, "says");
-    lua_setfield(L, -2, result->key);
-}
-
 static bool reload(struct place *place, struct ls_reload_file *files, size_t count, struct ls_reload_report *report)
 {
     LS_ERR(err);
@@ -137,8 +113,10 @@ static int l_save(lua_State *L)
     for (size_t i = 0; i < count; i++)
         ls_bytes_unref(files[i].text);
     lua_newtable(L);
-    for (size_t i = 0; i < report.count; i++)
-        push_result(L, &report.results[i]);
+    for (size_t i = 0; i < report.count; i++) {
+        reload_result_push(L, &report.results[i]);
+        lua_setfield(L, -2, report.results[i].key);
+    }
     ls_reload_report_release(&report);
     return right ? 1 : luaL_error(L, "%s", said);
 }

@@ -29,7 +29,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "files/fspath.h"
-#include "reload/reload.h"
+#include "reload_result.h"
 #include "session/session.h"
 #include "vm/chunks.h"
 
@@ -122,32 +122,6 @@ static int drive_eval(lua_State *L)
     return rc == 0 ? 1 : 2;
 }
 
-static void push_result(lua_State *L, const struct ls_reload_result *result)
-{
-    static const char *const outcomes[] = {"ok", "skipped", "failed", "first"};
-    lua_newtable(L);
-    lua_pushstring(L, outcomes[result->outcome]);
-    lua_setfield(L, -2, "outcome");
-    lua_pushstring(L, result->text);
-    lua_setfield(L, -2, "text");
-    lua_pushstring(L, result->details);
-    lua_setfield(L, -2, "details");
-    lua_pushstring(L, result->losses);
-    lua_setfield(L, -2, "losses");
-    const struct {
-        const char *name;
-        unsigned value;
-    } counts[] = {{"kept", result->kept},
-                  {"taken", result->taken},
-                  {"set_aside", result->set_aside},
-                  {"restored", result->restored},
-                  {"gave_way", result->gave_way}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        lua_pushinteger(L, counts[i].value);
-        lua_setfield(L, -2, counts[i].name);
-    }
-}
-
 /* drive.save(session, key…): one burst. → a table of results by key, nanoseconds */
 static int drive_save(lua_State *L)
 {
@@ -173,7 +147,7 @@ static int drive_save(lua_State *L)
     if (ls_session_reload_unsettled(session)) ls_session_reload_settle(session);
     lua_newtable(L);
     for (size_t i = 0; i < report.count; i++) {
-        push_result(L, &report.results[i]);
+        reload_result_push(L, &report.results[i]);
         lua_setfield(L, -2, report.results[i].key);
     }
     ls_reload_report_release(&report);

@@ -117,6 +117,8 @@ local function expect_count(found, name, have, want)
 end
 
 local COUNTS = { "kept", "taken", "aside", "restored", "gave" }
+-- Their names in a result (tests/unit/reload_result.h).
+local FIELDS = { kept = "kept", taken = "taken", aside = "set_aside", restored = "restored", gave = "gave_way" }
 
 -- A text or a list of texts with the signs of sizes put in.
 local function all_at(acts, at)
@@ -142,12 +144,12 @@ local function step(case, found, text, want)
   if not case.value_changes and not site.run("return IDIOM_VALUE == require(IDIOM_NAME)"):find("true") then
     found[#found + 1] = "the module has another value"
   end
-  for _, name in ipairs(COUNTS) do expect_count(found, name, result[name], want[name]) end
-  if want.gave == 0 and want.aside == 0 and result.says then
-    found[#found + 1] = "says '" .. result.says:match("[^\n]*") .. "'"
+  for _, name in ipairs(COUNTS) do expect_count(found, name, result[FIELDS[name]], want[name]) end
+  if want.gave == 0 and want.aside == 0 and result.losses then
+    found[#found + 1] = "says '" .. result.losses:match("[^\n]*") .. "'"
   end
-  if want.says and not (result.says or ""):find(want.says, 1, true) then
-    found[#found + 1] = ("says '%s', not '%s'"):format((result.says or ""):match("[^\n]*"), want.says)
+  if want.says and not (result.losses or ""):find(want.says, 1, true) then
+    found[#found + 1] = ("says '%s', not '%s'"):format((result.losses or ""):match("[^\n]*"), want.says)
   end
   if want.then_act then
     run(want.then_act)
