@@ -1,12 +1,14 @@
 /* Snapshots (snapshot.h): for the roll-back of a failed load (L43, H59), and for telling which globals and prototype
  * fields a chunk has assigned (H49).
  *
- * A snapshot is a Lua table: table → {fields, metatable or false}. It is proportional to what the tables themselves
- * hold, never to the heap behind them. Refuses to follow references: contents of other tables are beyond roll-back
- * (H60). */
+ * A snapshot is a Lua table: table → record. It is proportional to what the tables themselves hold, never to the heap
+ * behind them. Every session takes one at every save, so a record is what costs least to make: a C function whose
+ * upvalues are the metatable or false, then keys and values in turn, as a traversal gives them. Of a table with too
+ * many fields for that it has two, the metatable and a copy. Refuses to follow references: contents of other tables are
+ * beyond roll-back (H60). */
 #include "model/snapshot.h"
 
-enum { SLOT_FIELDS = 1, SLOT_META = 2 };
+enum { META = 1, FIELDS, MANY = 120 }; /* a C function has 255 upvalues at most */
 
 int ls__raw_get(lua_State *L, int table, int key)
 {
@@ -69,26 +71,74 @@ LS_RAISES void ls__snapshot_new(lua_State *L)
     lua_newtable(L);
 }
 
+/* Is never called: its upvalues are the record. [-0, +0, -] */
+static int l_record(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
 LS_RAISES void ls__snapshot_add(lua_State *L, int snapshot, int idx)
 {
+    LS_LTOP(L);
     idx = lua_absindex(L, idx);
     snapshot = lua_absindex(L, snapshot);
     luaL_checkstack(L, 8, "snapshot");
     if (ls__has_key(L, snapshot, idx)) return;
-    lua_createtable(L, 2, 0);
-    ls__raw_copy(L, idx);
-    lua_rawseti(L, -2, SLOT_FIELDS);
+    lua_pushvalue(L, idx);
     if (!lua_getmetatable(L, idx)) lua_pushboolean(L, 0);
-    lua_rawseti(L, -2, SLOT_META);
-    ls__raw_set(L, snapshot, idx, -1);
-    lua_pop(L, 1);
+    int meta = lua_gettop(L), n = META;
+    for (lua_pushnil(L); n <= 2 * MANY && lua_next(L, idx); n += 2) { /* meta, key value … key */
+        luaL_checkstack(L, 8, "snapshot");
+        lua_pushvalue(L, -2);
+    }
+    if (n > 2 * MANY) {
+        lua_settop(L, meta);
+        ls__raw_copy(L, idx);
+        n = FIELDS;
+    }
+    lua_pushcclosure(L, l_record, n);
+    lua_rawset(L, snapshot);
+    LS_LTOP_CHECK(L, 0);
 }
 
-void ls__snapshot_fields(lua_State *L, int snapshot, int idx)
+bool ls__snapshot_record(lua_State *L, int snapshot, int idx)
 {
-    if (ls__raw_get(L, snapshot, idx) != LUA_TTABLE) return;
-    lua_rawgeti(L, -1, SLOT_FIELDS);
-    lua_remove(L, -2);
+    return ls__raw_get(L, snapshot, idx) != LUA_TNIL;
+}
+
+/* Push a table of the fields in the record at `record`. [-0, +1, m] */
+static LS_RAISES void push_fields(lua_State *L, int record)
+{
+    LS_LTOP(L);
+    if (lua_getupvalue(L, record, FIELDS)) {
+        if (!lua_getupvalue(L, record, FIELDS + 1)) return; /* a copy */
+        lua_pop(L, 2);
+    }
+    lua_newtable(L);
+    for (int at = FIELDS; lua_getupvalue(L, record, at); at += 2) {
+        lua_getupvalue(L, record, at + 1);
+        lua_rawset(L, -3);
+    }
+    LS_LTOP_CHECK(L, 1);
+}
+
+LS_RAISES void ls__snapshot_was(lua_State *L, int record, int key, int *at)
+{
+    if (lua_isfunction(L, record)) {
+        if (lua_getupvalue(L, record, FIELDS + *at)) {
+            bool found = lua_rawequal(L, -1, key) != 0;
+            lua_pop(L, 1);
+            if (found) {
+                lua_getupvalue(L, record, FIELDS + *at + 1);
+                *at += 2;
+                return;
+            }
+        }
+        push_fields(L, record);
+        lua_replace(L, record);
+    }
+    ls__raw_get(L, record, key);
 }
 
 /* Do to the fields of `target` what leads from `before` to `now`. `target` may be `before`. [-0, +0, m] */
@@ -112,21 +162,35 @@ static LS_RAISES void apply_differences(lua_State *L, int now, int before, int t
     LS_LTOP_CHECK(L, 0);
 }
 
+/* Has the table at `table` the fields that its record has? May say no where they only stand otherwise. [-0, +0, -] */
+static bool has_fields(lua_State *L, int record, int table)
+{
+    int top = lua_gettop(L), at = FIELDS;
+    bool same = true;
+    for (lua_pushnil(L); same && lua_next(L, table); at += 2) {
+        same = lua_getupvalue(L, record, at) && lua_rawequal(L, -1, top + 1) && lua_getupvalue(L, record, at + 1) &&
+               lua_rawequal(L, -1, top + 2);
+        lua_settop(L, top + 1);
+    }
+    same = same && !lua_getupvalue(L, record, at);
+    lua_settop(L, top);
+    return same;
+}
+
 LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot)
 {
     LS_LTOP(L);
     snapshot = lua_absindex(L, snapshot);
     luaL_checkstack(L, 12, "snapshot");
-    for (lua_pushnil(L); lua_next(L, snapshot); lua_pop(L, 1)) { /* table record */
-        int table = lua_gettop(L) - 1;
-        lua_rawgeti(L, table + 1, SLOT_FIELDS);
-        apply_differences(L, table + 2, table, table);
-        if (lua_rawgeti(L, table + 1, SLOT_META) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_pushnil(L);
-        }
+    int table = lua_gettop(L) + 1, record = table + 1;
+    for (lua_pushnil(L); lua_next(L, snapshot); lua_settop(L, table)) {
+        lua_getupvalue(L, record, META);
+        if (!lua_toboolean(L, -1)) lua_pushnil(L);
         ls__set_metatable(L, table);
-        lua_pop(L, 1);
+        lua_settop(L, record);
+        if (has_fields(L, record, table)) continue;
+        push_fields(L, record);
+        apply_differences(L, record + 1, table, table);
     }
     LS_LTOP_CHECK(L, 0);
 }
@@ -137,19 +201,26 @@ LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner)
     outer = lua_absindex(L, outer);
     inner = lua_absindex(L, inner);
     luaL_checkstack(L, 16, "snapshot");
-    for (lua_pushnil(L); lua_next(L, inner); lua_pop(L, 1)) { /* table record */
-        int table = lua_gettop(L) - 1, record = table + 1, kept = table + 2;
-        if (ls__raw_get(L, outer, table) != LUA_TTABLE) { /* known to the inner one only: as it is now is as it was */
+    int table = lua_gettop(L) + 1, record = table + 1, kept = record + 1;
+    for (lua_pushnil(L); lua_next(L, inner); lua_settop(L, table)) {
+        if (!ls__snapshot_record(L, outer, table)) { /* known to the inner one only: as it is now is as it was */
             ls__snapshot_add(L, outer, table);
-        } else {
-            lua_rawgeti(L, record, SLOT_FIELDS);
-            lua_rawgeti(L, kept, SLOT_FIELDS);
-            apply_differences(L, table, kept + 1, kept + 2);
-            lua_rawgeti(L, record, SLOT_META);
-            if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
-            if (!lua_rawequal(L, -1, -2)) lua_rawseti(L, kept, SLOT_META);
+            continue;
         }
-        lua_settop(L, record);
+        if (!lua_getmetatable(L, table)) lua_pushboolean(L, 0);
+        lua_getupvalue(L, record, META);
+        bool changed = !lua_rawequal(L, -1, -2);
+        lua_pop(L, 1);
+        if (changed) lua_setupvalue(L, kept, META);
+        lua_settop(L, kept);
+        if (has_fields(L, record, table)) continue;
+        lua_getupvalue(L, kept, META);
+        push_fields(L, kept);
+        push_fields(L, record);
+        apply_differences(L, table, kept + 3, kept + 2);
+        lua_settop(L, kept + 2);
+        lua_pushcclosure(L, l_record, FIELDS);
+        ls__raw_set(L, outer, table, kept + 1);
     }
     LS_LTOP_CHECK(L, 0);
 }

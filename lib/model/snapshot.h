@@ -23,8 +23,12 @@ LS_RAISES void ls__raw_copy(lua_State *L, int table);
 LS_RAISES void ls__snapshot_new(lua_State *L);
 /** Copy own fields and metatable of the table at `idx`, unless it is in the snapshot already. [-0, +0, m] */
 LS_RAISES void ls__snapshot_add(lua_State *L, int snapshot, int idx);
-/** Push the fields as they were, or nil if the table is not in the snapshot. [-0, +1, -] */
-void ls__snapshot_fields(lua_State *L, int snapshot, int idx);
+/** Push the record of the table at `idx`, nil where it has none. @return has it one [-0, +1, -] */
+bool ls__snapshot_record(lua_State *L, int snapshot, int idx);
+/** Push the value that the table had under the key; `record` and `key` are absolute.
+ * @param at  0 at first; keys that are asked for in the order of a traversal are found at once. Others replace the
+ *            record on the stack by a table of its fields [-0, +1, m] */
+LS_RAISES void ls__snapshot_was(lua_State *L, int record, int key, int *at);
 /** Put every table back as it was. Needs memory where fields have been removed: lift the limit before. [-0, +0, m] */
 LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot);
 /** What has changed since `inner` was taken counts as having been so before `outer` was: for a module that was loaded

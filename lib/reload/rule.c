@@ -27,10 +27,10 @@ static bool is_ungoverned(lua_State *L, int declared, int key, int value)
 static LS_RAISES void collect_changes(struct ls_rule *rule, int container, int declared)
 {
     lua_State *L = rule->L;
-    ls__snapshot_fields(L, rule->snapshot, container);
-    int before = lua_gettop(L), key = before + 1, value = before + 2;
+    ls__snapshot_record(L, rule->snapshot, container);
+    int before = lua_gettop(L), key = before + 1, value = before + 2, at = 0;
     for (lua_pushnil(L); lua_next(L, container); lua_settop(L, key)) {
-        ls__raw_get(L, before, key); /* before key value was */
+        ls__snapshot_was(L, before, key, &at); /* before key value was */
         if (!lua_rawequal(L, value, value + 1) && !(declared && is_ungoverned(L, declared, key, value)))
             ls__triples_add(L, rule->changes, container, key, value + 1);
     }

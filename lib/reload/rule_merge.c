@@ -384,19 +384,19 @@ static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, i
 static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
 {
     lua_State *L = rule->L;
-    int top = lua_gettop(L);
+    int top = lua_gettop(L), field = 0;
     struct ls_place_key name;
     bool lives_on = lua_rawequal(L, n, c);
-    for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 1)) {
-        if (!ls__is_of_source(L, top + 2, rule->source) || rule->run->session->vm.config.keep_removed_methods) continue;
-        if (lives_on)
-            ls__snapshot_fields(L, rule->snapshot, c); /* what the chunk has assigned differs from it */
-        else
-            lua_pushvalue(L, n);
-        bool given = ls__raw_get(L, top + 3, top + 1) != LUA_TNIL;
-        if (lives_on) given = !lua_rawequal(L, top + 2, top + 4);
-        struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 1, &name) ? &name : NULL, LS_EDIT_NONE);
-        if (!given && !(spot.place && spot.place->now)) lose_function(rule, c, top + 1);
+    ls__snapshot_record(L, rule->snapshot, c);
+    for (lua_pushnil(L); lua_next(L, c); lua_settop(L, top + 2)) {
+        if (!ls__is_of_source(L, top + 3, rule->source) || rule->run->session->vm.config.keep_removed_methods) continue;
+        bool given = !lives_on && ls__has_key(L, n, top + 2);
+        if (lives_on) {
+            ls__snapshot_was(L, top + 1, top + 2, &field); /* what the chunk has assigned differs from it */
+            given = !lua_rawequal(L, top + 3, top + 4);
+        }
+        struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 2, &name) ? &name : NULL, LS_EDIT_NONE);
+        if (!given && !(spot.place && spot.place->now)) lose_function(rule, c, top + 2);
     }
     lua_settop(L, top);
 }
@@ -579,8 +579,7 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
 
 static bool in_snapshot(struct ls_rule *rule, int container)
 {
-    ls__snapshot_fields(rule->L, rule->snapshot, container);
-    bool in = !lua_isnil(rule->L, -1);
+    bool in = ls__snapshot_record(rule->L, rule->snapshot, container);
     lua_pop(rule->L, 1);
     return in;
 }
@@ -652,9 +651,10 @@ static LS_RAISES void decide_lost(struct ls_rule *rule, int container)
         for (const struct ls_place *child = b->place->first; child; child = child->next) {
             if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
             ls__place_key_push(L, &child->key);
-            ls__snapshot_fields(L, rule->snapshot, container);
+            ls__snapshot_record(L, rule->snapshot, container);
             if (ls__raw_get(L, container, top + 1) != LUA_TNIL) {
-                ls__raw_get(L, top + 2, top + 1);
+                int at = 0;
+                ls__snapshot_was(L, top + 2, top + 1, &at);
                 if (lua_rawequal(L, top + 3, top + 4)) /* not assigned by this execution */
                     lose_place(rule, container, top + 1, top + 3, ls__rule_path(rule, container, top + 1), child,
                                b->version, SIZE_MAX);

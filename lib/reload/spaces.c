@@ -74,9 +74,8 @@ static LS_RAISES bool note_space(void *ctx, lua_State *L, int table, uint64_t pa
 {
     struct ls_rule *rule = ctx;
     int top = lua_gettop(L);
-    ls__snapshot_fields(L, rule->snapshot, table);
-    bool lives_on =
-        !lua_isnil(L, top + 1) && !ls__has_key(L, rule->known, table) && !ls__has_key(L, rule->spaces, table);
+    bool lives_on = ls__snapshot_record(L, rule->snapshot, table) && !ls__has_key(L, rule->known, table) &&
+                    !ls__has_key(L, rule->spaces, table);
     lua_pushinteger(L, (lua_Integer)path);
     if (lives_on) ls__raw_set(L, rule->spaces, table, top + 2);
     lua_settop(L, top);

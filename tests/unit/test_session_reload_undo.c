@@ -152,6 +152,37 @@ static void h59_the_app_object_and_variable_1_are_put_back(void **state)
     world_close(&world);
 }
 
+/* A table of few fields is kept in another form than one of many. */
+static void h59_tables_of_any_size_are_put_back(void **state)
+{
+    (void)state;
+    static const int sizes[] = {0, 1, 77, 119, 120, 121, 400};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct world world;
+        char text[512];
+        site_open(&world.site);
+        site_write(&world.site, "lua/n1.lua", "nested = 'n'");
+        site_write(&world.site, "lua/n2.lua", "nested = nil");
+        snprintf(text, sizeof text, "local M = {} for i = 1, %d do M['k' .. i] = i _G['k' .. i] = i end m = M return M",
+                 sizes[i]);
+        world_start(&world, "require('m')", text);
+        for (int n = 1; n <= 2; n++) { /* what another file has done that has succeeded stays */
+            snprintf(text, sizeof text,
+                     "for _, t in ipairs{m, _G} do t.k1 = 'x' t.new = 'x' t.k2 = nil setmetatable(t, {}) "
+                     "if t == _G then require('n%d') end t.k3 = 'x' t.newer = t end error('x')",
+                     n);
+            assert_int_equal(save(&world, text), LS_RELOAD_FAILED);
+            snprintf(text, sizeof text,
+                     "for _, t in ipairs{m, _G} do local n = 0 for i = 1, %d do assert(t['k' .. i] == i) end "
+                     "for key in pairs(t) do n = n + (key:find('^k%%d+$') and 1 or 0) end assert(n == %d) "
+                     "assert(not t.new and not t.newer and not getmetatable(t)) end return nested == %s",
+                     sizes[i], sizes[i], n == 1 ? "'n'" : "nil");
+            site_check(&world.site, text);
+        }
+        world_close(&world);
+    }
+}
+
 static void h59_an_app_made_by_the_failed_chunk_goes(void **state)
 {
     (void)state;
@@ -623,6 +654,7 @@ int main(void)
         cmocka_unit_test(h59_variables_made_by_the_failed_chunk_go),
         cmocka_unit_test(h59_their_wrappers_may_load_files_when_they_go),
         cmocka_unit_test(h59_the_app_object_and_variable_1_are_put_back),
+        cmocka_unit_test(h59_tables_of_any_size_are_put_back),
         cmocka_unit_test(h59_an_app_made_by_the_failed_chunk_goes),
         cmocka_unit_test(h59_standard_variables_are_put_back),
         cmocka_unit_test(h59_timers_and_watches_of_the_failed_chunk_go),
