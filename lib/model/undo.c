@@ -47,7 +47,10 @@ static LS_RAISES void push_log(struct ls_session *session, lua_State *L)
     LS_LTOP(L);
     if (session->model->ref_undo == LUA_NOREF) {
         lua_newtable(L);
-        session->model->ref_undo = ls__ref_take(session, L);
+        if (session->model->ref_undo == LUA_NOREF) /* a finalizer that runs meanwhile may note something too */
+            session->model->ref_undo = ls__ref_take(session, L);
+        else
+            lua_pop(L, 1);
     }
     ls__ref_push(session, L, session->model->ref_undo);
     LS_LTOP_CHECK(L, 1);
@@ -488,12 +491,11 @@ void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
         ls_budget_set(&session->vm.budget->limit, 0);
         undo_variables(&frame);
         /* Finalizers wait: what they remove or declare is not to change under the hands of the roll-back. */
-        bool collects = lua_gc(session->vm.L, LUA_GCISRUNNING) == 1;
-        lua_gc(session->vm.L, LUA_GCSTOP);
+        bool held = ls__collector_hold(session->vm.L);
         session->model->undoing = true;
         if (ls__lrun(session, l_roll_back, &frame, 0, &err) != 0) ls__report(session, "roll-back of a load", &err);
         session->model->undoing = false;
-        if (collects) lua_gc(session->vm.L, LUA_GCRESTART);
+        ls__collector_go(session->vm.L, held);
         ls_budget_set(&session->vm.budget->limit, limit);
     }
     end_frame(session, all ? frame.mark : LUA_MAXINTEGER);

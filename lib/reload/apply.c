@@ -265,10 +265,9 @@ int ls__run_apply(struct ls_run *run, struct ls_err *err)
     lua_pushlightuserdata(L, &rule);
     lua_insert(L, -2);
     /* Finalizers wait: what they change, unload or load is not to move under the hands of the rule. */
-    bool collects = lua_gc(L, LUA_GCISRUNNING) == 1;
-    lua_gc(L, LUA_GCSTOP);
+    bool held = ls__collector_hold(L);
     int code = ls__lcall(run->session, 2, 1, err);
-    if (collects) lua_gc(L, LUA_GCRESTART);
+    ls__collector_go(L, held);
     ls__rule_release(&rule);
     return code;
 }

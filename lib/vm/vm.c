@@ -49,6 +49,21 @@ void ls_session_collect(struct ls_session *session)
     ls__leave(session);
 }
 
+/* What Lua may allocate while its collector is held, in KiB; the bytes are counted by a long. */
+#define HELD_KB (1 << 20)
+
+bool ls__collector_hold(lua_State *L)
+{
+    bool runs = lua_gc(L, LUA_GCISRUNNING) == 1;
+    if (runs) lua_gc(L, LUA_GCSTEP, -HELD_KB);
+    return runs;
+}
+
+void ls__collector_go(lua_State *L, bool held)
+{
+    if (held) lua_gc(L, LUA_GCSTEP, HELD_KB);
+}
+
 /* --- opening and closing --- */
 
 /* [-0, +0, -] */

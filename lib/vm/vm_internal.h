@@ -236,6 +236,11 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
 void ls__vm_close(struct ls_session *session);
 /** Free the session; its state is closed, or could not be made. */
 void ls__vm_free(struct ls_session *session);
+/** Let the collector, and so finalizers, wait until ls__collector_go. Unlike Lua's own stop and restart this makes no
+ * collection begin before its time. Nests. @return for ls__collector_go: false = it does not run anyway [-0, +0, -] */
+bool ls__collector_hold(lua_State *L);
+/** What was made meanwhile counts now: finalizers may run. [-0, +0, m] */
+void ls__collector_go(lua_State *L, bool held);
 
 /* --- limits.c --- */
 
