@@ -36,14 +36,10 @@ static bool is_own_value(lua_State *L, const struct ls_module *module, int loade
 
 LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own)
 {
-    lua_newtable(L);
-    int known = lua_gettop(L);
-    const int refs[] = {session->vm.ref_session, session->vm.ref_ui, session->model->ref_empty,
-                        session->model->ref_loaded, session->model->ref_app};
-    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
-        add_held(session, L, known, refs[i]);
-    lua_pushglobaltable(L);
-    ls__set_add(L, known);
+    lua_createtable(L, 0, 32);
+    int known = lua_gettop(L); /* among the libraries are _G, `session` and `ui` */
+    add_held(session, L, known, session->model->ref_loaded);
+    add_held(session, L, known, session->model->ref_app);
     for (uint32_t i = 0; i < session->model->proto_count; i++)
         if (session->model->protos[i]) add_held(session, L, known, session->model->protos[i]->table);
     const int sets[] = {session->reload->libraries, session->model->ref_loaded};
