@@ -106,8 +106,10 @@ static int run_chunk(struct ls_run *run, uint64_t serial, struct ls_err *err)
     lua_State *L = session->vm.L;
     session->vm.made = run->made = ls_idmap_new();
     session->vm.made_lost = !run->made;
+    session->vm.made_functions = 0;
     int code = ls__lcall(session, 2, 1, err);
     session->vm.made = NULL;
+    run->made_functions = session->vm.made_functions;
     if (code != 0) return code;
     if (session->vm.made_lost) {
         lua_pop(L, 1);

@@ -95,7 +95,8 @@ struct ls_run {
     struct ls_reload_result *result;
     /* owned: what the module had registered and required before; after a failure, what the failed text has */
     struct ls_names old[LS_MODULE_LISTS];
-    struct ls_idmap *made; /* owned: addresses of the tables made since the chunk began; NULL = a first load */
+    struct ls_idmap *made; /* owned: what the chunk has made (struct ls_vm); NULL = a first load */
+    size_t made_functions; /* how many functions are there */
     /* Results of the rule. */
     unsigned methods_removed;
     struct ls_buf removed, fields, notes, losses; /* owned */

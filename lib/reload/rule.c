@@ -222,6 +222,44 @@ static LS_RAISES void note_holders(struct ls_rule *rule)
 
 /* --- the whole --- */
 
+/* Steps 2 and 3.
+ * @param whole  also what is large and perhaps not edited is read */
+static LS_RAISES void examine(struct ls_rule *rule, bool whole)
+{
+    lua_State *L = rule->L;
+    int *const own[] = {&rule->functions, &rule->vars};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        lua_newtable(L);
+        lua_replace(L, *own[i]);
+    }
+    ls__walk_release(&rule->walk);
+    ls_idmap_free(rule->bound, NULL);
+    rule->binding_count = 0;
+    if (!(rule->bound = ls_idmap_new()) ||
+        !ls__walk_init(&rule->walk, L, rule->source, rule->known, rule->functions, true))
+        luaL_error(L, "out of memory while reloading");
+    for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
+        rule->ids[var] = NULL;
+    if (!whole && rule->places) rule->walk.before = rule->given;
+    rule->walk.made = rule->new_tables;
+    walk_made(rule);
+    rule->walk.before = NULL;
+    if (!rule->first) ls__rule_bind(rule);
+}
+
+/* May what was not read count as not edited, and without functions of the file? [-0, +0, -] */
+static bool is_examined(const struct ls_rule *rule)
+{
+    if (rule->walk.unread_count && rule->walk.met != rule->run->made_functions) return false;
+    for (size_t i = 0; i < rule->walk.unread_count; i++) {
+        const struct ls_binding *b = ls__binding_at(rule, rule->walk.unread[i]);
+        if (!b) return false;
+        for (; b; b = ls__binding_next(rule, b))
+            if (b->version || b->place->within != LS_EDIT_NONE) return false;
+    }
+    return true;
+}
+
 LS_RAISES void ls__rule_apply(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
@@ -234,15 +272,14 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
         lua_newtable(L);
         *own[i] = lua_gettop(L);
     }
-    if (!ls__walk_init(&rule->walk, L, rule->source, rule->known, rule->functions, true) ||
-        !ls__walk_init(&rule->scratch, L, NULL, rule->known, 0, false) || !(rule->mapped = ls_idmap_new()) ||
-        !(rule->present_of = ls_idmap_new()) || !(rule->bound = ls_idmap_new()) || !(rule->joins = ls_idmap_new()))
+    if (!ls__walk_init(&rule->scratch, L, NULL, rule->known, 0, false) || !(rule->mapped = ls_idmap_new()) ||
+        !(rule->present_of = ls_idmap_new()) || !(rule->joins = ls_idmap_new()))
         luaL_error(L, "out of memory while reloading");
     collect_all_changes(rule);
     if (!rule->first) read_text(rule);
-    walk_made(rule);
+    examine(rule, false);
+    if (!is_examined(rule)) examine(rule, true);
     if (!rule->first) {
-        ls__rule_bind(rule);
         ls__rule_walk_given(rule);
         ls__rule_decide(rule);
         ls__rule_follow(rule);

@@ -5,7 +5,9 @@
  *   1. What the chunk assigned in tables that live on (_G, prototypes, name spaces that it takes up again) is told by
  *      comparison with the snapshot: a list of changes. (rule.c, spaces.c)
  *   2. A walk over everything that it made finds the functions of the file and hashes the data; the functions tell the
- *      variables of the main block. The walk's record is S of the next time. (rule.c, record.c)
+ *      variables of the main block. The walk's record is S of the next time. Long lists are not read if all functions
+ *      that the chunk has made are found elsewhere and step 3 says that nothing is edited in them: then the run's
+ *      stay, and S is what it was. (rule.c, record.c)
  *   3. The two texts are compared: which places a person has edited (syntax/places.h). Their places are bound to the
  *      new tables that stand there; a table that stands at several places is as edited as the most edited one.
  *      (rule_places.c)
@@ -172,8 +174,13 @@ struct ls_spot {
 
 /** Bind places to new tables (step 3). [-0, +0, m] */
 LS_RAISES void ls__rule_bind(struct ls_rule *rule);
-/** The first place of the new table at `table`, NULL = none. [-0, +0, -] */
-const struct ls_binding *ls__binding_first(const struct ls_rule *rule, int table);
+/** The first place of the new table at that address, NULL = none. */
+const struct ls_binding *ls__binding_at(const struct ls_rule *rule, const void *table);
+/** Of the one at that index. [-0, +0, -] */
+static inline const struct ls_binding *ls__binding_first(const struct ls_rule *rule, int table)
+{
+    return ls__binding_at(rule, lua_topointer(rule->L, table));
+}
 /** The next one of the same table, NULL = there is no more. [-0, +0, -] */
 const struct ls_binding *ls__binding_next(const struct ls_rule *rule, const struct ls_binding *binding);
 /** Of a variable, a global or (name NULL) the value of the file. */

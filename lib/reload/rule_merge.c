@@ -436,12 +436,11 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
     lua_settop(L, top);
 }
 
-/* Has the run changed the data at `c`, which stays? [-0, +0, m] */
+/* Has the run changed the data at `c`, which stays? Where it is too much to look at, it is said to have. [-0, +0, m] */
 static LS_RAISES void note_kept(struct ls_rule *rule, int c, uint64_t made, const struct ls_place *place)
 {
     rule->scratch.budget = LOOK;
-    uint64_t hash = ls__hash_value(&rule->scratch, c, NULL, 0);
-    bool changed = hash != made; /* also where it is too much to look at */
+    bool changed = lua_rawlen(rule->L, c) > LOOK || ls__hash_value(&rule->scratch, c, NULL, 0) != made;
     rule->scratch.budget = 0;
     lua_pushliteral(rule->L, "?");
     if (changed) keep_value(rule, &(struct ls_spot){.place = place}, lua_gettop(rule->L));

@@ -11,9 +11,9 @@
 #include "model/snapshot.h"
 #include "reload/reload_state.h"
 
-const struct ls_binding *ls__binding_first(const struct ls_rule *rule, int table)
+const struct ls_binding *ls__binding_at(const struct ls_rule *rule, const void *table)
 {
-    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->bound, ls__address(rule->L, table));
+    size_t at = (size_t)(uintptr_t)ls_idmap_get(rule->bound, (int64_t)(intptr_t)table);
     return at ? &rule->bindings[at - 1] : NULL;
 }
 
@@ -137,7 +137,7 @@ LS_RAISES void ls__rule_bind(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
     struct ls_version before = {NULL, NULL, rule->places, rule->given};
-    if (!LS_PUSH(rule->versions, rule->version_count, rule->version_cap, before))
+    if (!rule->version_count && !LS_PUSH(rule->versions, rule->version_count, rule->version_cap, before))
         luaL_error(L, "out of memory while reloading");
     if (!rule->places) return;
     lua_newtable(L);

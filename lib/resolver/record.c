@@ -104,6 +104,11 @@ static void drop_deep(struct ls_walk *walk)
     walk->entry_count = kept;
 }
 
+static void drop_deepest(struct ls_walk *walk)
+{
+    walk->kept -= walk->at_depth[walk->deepest--];
+}
+
 static void add_entry(struct ls_walk *walk, uint64_t path, uint64_t hash, unsigned at)
 {
     if (!LS_PUSH(walk->entries, walk->entry_count, walk->entry_cap, (struct ls__entry){path, hash, at})) {
@@ -112,8 +117,8 @@ static void add_entry(struct ls_walk *walk, uint64_t path, uint64_t hash, unsign
     }
     walk->at_depth[at]++;
     walk->kept++;
-    for (; walk->kept > LS_RECORD_MOST && walk->deepest > 1; walk->deepest--)
-        walk->kept -= walk->at_depth[walk->deepest];
+    while (walk->kept > LS_RECORD_MOST && walk->deepest > 1)
+        drop_deepest(walk);
     if (walk->entry_count > 2 * walk->kept + LS_RECORD_MOST) drop_deep(walk);
 }
 
@@ -126,6 +131,13 @@ static inline unsigned level(size_t depth)
 static inline bool is_recorded(const struct ls_walk *walk, size_t depth)
 {
     return walk->records && level(depth) <= walk->deepest;
+}
+
+/* A list of that length stands below that many tables: more elements than are recorded need not be tried. */
+static void expect(struct ls_walk *walk, size_t length, size_t depth)
+{
+    while (length > LS_RECORD_MOST && walk->deepest > level(depth))
+        drop_deepest(walk);
 }
 
 static inline void note(struct ls_walk *walk, uint64_t path, uint64_t hash, size_t depth)
@@ -220,6 +232,7 @@ void ls__walk_release(struct ls_walk *walk)
 {
     ls_idmap_free(walk->addresses, NULL);
     ls_free(walk->seen);
+    ls_free(walk->unread);
     ls_free(walk->steps);
     ls_free(walk->entries);
     *walk = (struct ls_walk){0};
@@ -262,6 +275,7 @@ static LS_RAISES void meet_function(struct ls_walk *walk)
     if (!walk->source || ls_idmap_get(walk->addresses, address(L, -1))) return;
     if (!ls__is_of_source(L, lua_gettop(L), walk->source)) return;
     if (!ls_idmap_put(walk->addresses, address(L, -1), walk, NULL)) walk->failed = true;
+    if (walk->made) walk->met += ls_idmap_get(walk->made, address(L, -1)) == LS_MADE_FUNCTION;
     lua_pushvalue(L, -1);
     lua_rawseti(L, walk->functions, ++walk->function_count);
 }
@@ -316,19 +330,46 @@ LS_RAISES bool ls__is_list(lua_State *L, int table)
     return keys == len;
 }
 
+/* The table on top was met. [-0, +0, m] */
+static LS_RAISES void add_seen(struct ls_walk *walk, struct ls_seen seen)
+{
+    if (!LS_PUSH(walk->seen, walk->seen_count, walk->seen_cap, seen) ||
+        !ls_idmap_put(walk->addresses, address(walk->L, -1), (void *)(uintptr_t)walk->seen_count, NULL))
+        luaL_error(walk->L, "out of memory while reloading");
+}
+
+/* Is the table on top a long list that need not be read? Then it is what the record before has there. [-0, +0, m] */
+static LS_RAISES bool is_unread(struct ls_walk *walk, uint64_t path, uint64_t *hash)
+{
+    lua_State *L = walk->L;
+    size_t length = lua_rawlen(L, -1);
+    bool alone;
+    if (length <= LS_RECORD_MOST || !ls_idmap_get(walk->made, address(L, -1)) ||
+        !ls__record_find(walk->before, path, hash) || !is_array(L, length, &alone) || !alone)
+        return false;
+    if (lua_getmetatable(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    add_seen(walk, (struct ls_seen){.hash = *hash, .path = path, .sequence = true});
+    if (!LS_PUSH(walk->unread, walk->unread_count, walk->unread_cap, lua_topointer(L, -1)))
+        luaL_error(L, "out of memory while reloading");
+    expect(walk, length, walk->depth);
+    note(walk, path, *hash, walk->depth);
+    return true;
+}
+
 /* Begin with the table on top, which stays there with the first key above it. [-0, +1, m] */
 static LS_RAISES void enter(struct ls_walk *walk, uint64_t path, bool meta)
 {
     lua_State *L = walk->L;
     luaL_checkstack(L, AT_ONCE + 8, "reload");
-    if (!LS_RESERVE(walk->seen, walk->seen_count + 1, walk->seen_cap) ||
-        !LS_RESERVE(walk->steps, walk->depth + 1, walk->steps_cap) ||
-        !ls_idmap_put(walk->addresses, address(L, -1), (void *)(uintptr_t)(walk->seen_count + 1), NULL))
-        luaL_error(L, "out of memory while reloading");
-    walk->seen[walk->seen_count] = (struct ls_seen){.path = path, .open = true};
+    add_seen(walk, (struct ls_seen){.path = path, .open = true});
+    if (!LS_RESERVE(walk->steps, walk->depth + 1, walk->steps_cap)) luaL_error(L, "out of memory while reloading");
     size_t length = lua_rawlen(L, -1);
     bool alone, array = length >= LONG && !walk->budget && is_array(L, length, &alone);
-    walk->steps[walk->depth++] = (struct ls__step){.seen = walk->seen_count++,
+    if (array) expect(walk, length, walk->depth);
+    walk->steps[walk->depth++] = (struct ls__step){.seen = walk->seen_count - 1,
                                                    .path = path,
                                                    .integers = true,
                                                    .meta = meta,
@@ -355,6 +396,10 @@ static LS_RAISES bool follow(struct ls_walk *walk, uint64_t path, bool meta, uin
     if (type != LUA_TTABLE || (!at && is_known(walk, lua_gettop(L)))) {
         *hash = leaf_hash(L, -1, type, false);
         note(walk, path, *hash, walk->depth);
+        return true;
+    }
+    if (!at && walk->before && is_unread(walk, path, hash)) {
+        if (step && !meta) walk->seen[step->seen].nested = true;
         return true;
     }
     if (!at) {

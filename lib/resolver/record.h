@@ -6,6 +6,8 @@
  * everything below it; functions all count alike in it, since they follow the file. Beyond LS_RECORD_MOST places only
  * those nearest to the roots have a path of their own.
  *
+ * What is large and not edited need not be read to be recorded: the record before says of it what stands there still.
+ *
  * Owner thread: the session's. Nothing in here calls a metamethod or changes a table of the site. Rule: H49. */
 #ifndef LS_RESOLVER_RECORD_H
 #define LS_RESOLVER_RECORD_H
@@ -51,15 +53,22 @@ struct ls_walk {
     int known;          /* stack index of a table: its keys have an identity of their own and are not entered */
     int functions;      /* stack index of the array of functions found */
     lua_Integer function_count;
-    bool records;       /* paths are recorded */
-    size_t budget;      /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
-    size_t left;        /* of it, while a value is followed */
+    bool records;  /* paths are recorded */
+    size_t budget; /* keys that are looked at; 0 = all. Hashes are wrong when it is used up */
+    size_t left;   /* of it, while a value is followed */
+    /* Long lists among the tables that `made` has (struct ls_vm) count as what the record `before` has at their paths;
+     * whether nothing in them is the file's to give is for the caller to find out. Borrowed; NULL = all is read */
+    const struct ls_bytes *before;
+    const struct ls_idmap *made;
+    size_t met;         /* functions among the gathered ones that `made` has */
     bool failed;        /* memory was short: hashes and the record are not to be used */
     lua_Integer looked; /* steps: every some thousand of them the limits of time are looked at (L5) */
     /* owned */
     struct ls_idmap *addresses; /* of tables: 1 + index in `seen`; of functions: itself */
     struct ls_seen *seen;
     size_t seen_count, seen_cap;
+    const void **unread; /* addresses of such lists */
+    size_t unread_count, unread_cap;
     struct ls__step *steps;
     size_t depth, steps_cap;
     struct ls__entry *entries;

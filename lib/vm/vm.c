@@ -14,6 +14,15 @@
 
 /* --- memory --- */
 
+/* What was there before has been freed. */
+static void note_made(struct ls_session *session, const void *object, void *kind)
+{
+    void *before;
+    if (!ls_idmap_put(session->vm.made, (int64_t)(intptr_t)object, kind, &before)) session->vm.made_lost = true;
+    session->vm.made_functions += kind == LS_MADE_FUNCTION;
+    session->vm.made_functions -= before == LS_MADE_FUNCTION;
+}
+
 static void *allocate(void *ud, void *block, size_t old_size, size_t size)
 {
     struct ls_session *session = ud;
@@ -31,9 +40,8 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
     void *moved = ls_realloc(block, size);
     if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
-    if (session->vm.made && !block && old_size == LUA_TTABLE &&
-        !ls_idmap_put(session->vm.made, (int64_t)(intptr_t)moved, session, NULL))
-        session->vm.made_lost = true;
+    if (session->vm.made && !block && (old_size == LUA_TTABLE || old_size == LUA_TFUNCTION))
+        note_made(session, moved, old_size == LUA_TFUNCTION ? LS_MADE_FUNCTION : LS_MADE_TABLE);
     return moved;
 }
 

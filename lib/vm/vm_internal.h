@@ -54,6 +54,9 @@ struct ls_reload_state;
 enum ls_stop { LS_STOP_NONE, LS_STOP_TIME, LS_STOP_INTERRUPT, LS_STOP_SAVE };
 enum { LS_INTERRUPT_NONE, LS_INTERRUPT_ENTRY, LS_INTERRUPT_ALL };
 
+#define LS_MADE_TABLE    ((void *)1)
+#define LS_MADE_FUNCTION ((void *)2)
+
 struct ls_vm {
     /* -- immutable after open -- */
     struct ls_session_config config; /* vended_id points to `id` */
@@ -86,10 +89,12 @@ struct ls_vm {
     unsigned grace;  /* looks at the clock that message handlers have left after the stop */
     bool graced;     /* such a handler runs */
     bool memory_hit; /* the allocator has refused because of the limit */
-    /* Addresses of the tables that Lua makes; NULL = nobody asks. Whoever sets it owns it */
+    /* Addresses of the tables and functions that Lua makes, to LS_MADE_TABLE or LS_MADE_FUNCTION; NULL = nobody asks.
+     * Whoever sets it owns it */
     struct ls_idmap *made;
-    bool made_lost; /* one could not be noted there */
-    uint64_t epoch; /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
+    size_t made_functions; /* how many functions are there */
+    bool made_lost;        /* one could not be noted there */
+    uint64_t epoch;        /* moves behind every call into Lua: values may have changed (ls_resolver.epoch) */
     /* of functions that may leave by a Lua error: what a longjmp passes over owns nothing (base/err.h) */
     struct ls_err raised;
     struct ls_buf trace;  /* traceback of the error caught last */

@@ -191,6 +191,63 @@ static void h58_any_failed_allocation_leaves_no_edit_untold(void **state)
     }
 }
 
+/* Save, and say how many places were kept, taken and gave way. */
+static void save_and_count(struct site *site, const char *text, unsigned kept, unsigned taken, unsigned gave_way)
+{
+    struct ls_reload_report report;
+    site_write(site, "lua/m.lua", text);
+    site_reload(site, &report, "lua/m.lua", NULL);
+    const struct ls_reload_result *result = site_result(&report, "lua/m.lua");
+    if (result->outcome != LS_RELOAD_OK) fail_msg("%d %s", (int)result->outcome, result->text);
+    assert_int_equal(result->kept, kept);
+    assert_int_equal(result->taken, taken);
+    assert_int_equal(result->gave_way, gave_way);
+    ls_reload_report_release(&report);
+}
+
+/* What is not edited need not be read, however long: the run's stays, an edit is taken, and what the run had is told,
+ * also after saves that have not read it. */
+static void h49_long_lists_that_are_not_edited(void **state)
+{
+    (void)state;
+#define LONG_LIST(each, n)                                                                                             \
+    "local M = {rows = {}, list = {}} for i = 1, 24000 do M.rows[i] = {i} M.list[i] = " each                           \
+    " end function M.f() return " #n " end return M"
+    struct site site;
+    robust_open(&site, "m = require('m') rows = m.rows", LONG_LIST("i", 1));
+    save_and_count(&site, LONG_LIST("i", 2), 0, 0, 0);
+    site_check(&site, "return m.f() == 2 and m.rows == rows and #rows == 24000 and m.list[24000] == 24000");
+    site_check(&site, "m.list[7] = 'run' rows[8][1] = 'run' rows[24001] = {'run'} return true");
+    save_and_count(&site, LONG_LIST("i", 3), 2, 0, 0);
+    save_and_count(&site, LONG_LIST("i", 4), 2, 0, 0);
+    site_check(&site, "return m.f() == 4 and m.list[7] == 'run' and rows[8][1] == 'run' and #rows == 24001");
+    save_and_count(&site, LONG_LIST("i * 2", 4), 1, 1, 1);
+    site_check(&site, "return m.list[7] == 14 and m.list[24000] == 48000 and rows[8][1] == 'run'");
+    save_and_count(&site, LONG_LIST("i * 2", 5), 1, 0, 0);
+    save_and_count(&site, LONG_LIST("i * 3", 5), 1, 1, 0);
+    site_check(&site, "return m.f() == 5 and m.list[7] == 21 and m.rows == rows and #rows == 24001");
+#undef LONG_LIST
+    site_close(&site);
+}
+
+/* Functions in them follow the file, also where others are found first. */
+static void h49_functions_in_long_lists(void **state)
+{
+    (void)state;
+#define HANDLERS(n, helper)                                                                                            \
+    helper "local M = {list = {}} for i = 1, 30000 do M.list[i] = {i} end "                                            \
+           "M.list[29999].f = function() return " #n " end function M.g() return " #n " end return M"
+    struct site site;
+    robust_open(&site, "m = require('m') list = m.list", HANDLERS(1, ""));
+    save(&site, HANDLERS(2, ""));
+    site_check(&site, "return m.g() == 2 and m.list == list and list[29999].f() == 2 and list[3][1] == 3");
+    site_check(&site, "list[3][1] = 'run' return true");
+    save(&site, HANDLERS(3, "local function gone() return 3 end gone() "));
+    site_check(&site, "return m.g() == 3 and m.list == list and list[29999].f() == 3 and list[3][1] == 'run'");
+#undef HANDLERS
+    site_close(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +257,8 @@ int main(void)
         cmocka_unit_test(h49_functions_deep_below),
         cmocka_unit_test(h49_a_table_filled_under_another_name),
         cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
+        cmocka_unit_test(h49_long_lists_that_are_not_edited),
+        cmocka_unit_test(h49_functions_in_long_lists),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
     };
