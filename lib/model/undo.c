@@ -368,6 +368,19 @@ static LS_RAISES void undo_mutation(struct ls_session *session, lua_State *L)
         ls__mutation_drop(session, (uint64_t)lua_tointeger(L, STEP_KEY));
 }
 
+LS_RAISES void ls__app_replace(struct ls_session *session, lua_State *L)
+{
+    struct ls_model *model = session->model;
+    struct ls_fault fault;
+    struct ls_var *var = ls_tracker_find(model->tracker, model->app_variable_id);
+    lua_pushvalue(L, -1);
+    if (var)
+        ls_tracker_set_value(model->tracker, var, model->slots->take(session, L), &fault);
+    else
+        lua_pop(L, 1);
+    ls__ref_set(session, L, &model->ref_app);
+}
+
 /* [-0, +n, m] the app object and what its variable shows */
 static LS_RAISES void undo_app(struct ls_session *session, lua_State *L)
 {
@@ -376,14 +389,8 @@ static LS_RAISES void undo_app(struct ls_session *session, lua_State *L)
     model->app_variable_id = lua_tointeger(L, -1);
     ls__ref_push(session, L, model->ref_app);
     if (lua_rawequal(L, -1, STEP_OLD)) return;
-    struct ls_var *var = ls_tracker_find(model->tracker, model->app_variable_id);
-    if (var) {
-        struct ls_fault fault;
-        lua_pushvalue(L, STEP_OLD);
-        ls_tracker_set_value(model->tracker, var, model->slots->take(session, L), &fault);
-    }
     lua_pushvalue(L, STEP_OLD);
-    ls__ref_set(session, L, &model->ref_app);
+    ls__app_replace(session, L);
 }
 
 /* By kind; variables and names have gone before. [-0, +n, m] */

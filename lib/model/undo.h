@@ -55,6 +55,9 @@ LS_RAISES void ls__undo_type(struct ls_session *session, lua_State *L, int name,
 LS_RAISES void ls__undo_mutation(struct ls_session *session, lua_State *L, uint64_t number, int removed);
 /** The app object is about to be set, and its variable made where there is none. [-0, +0, m] */
 LS_RAISES void ls__undo_app(struct ls_session *session, lua_State *L);
+/** The object on top takes the place of the app object; what stood there before is in the log, or not to come back.
+ * [-1, +0, m] */
+LS_RAISES void ls__app_replace(struct ls_session *session, lua_State *L);
 /** A standard variable is about to be named, or its name taken away. [-0, +0, m] */
 LS_RAISES void ls__undo_name(struct ls_session *session, lua_State *L, const char *name);
 /** table[value at `key`] is about to be set raw; the key may be the light userdata LS_UNDO_METATABLE. [-0, +0, m] */

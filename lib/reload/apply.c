@@ -165,11 +165,17 @@ static LS_RAISES void prepare(struct ls_rule *rule, lua_State *L)
     lua_pushfstring(L, "@%s", run->key);
     ls__ref_push(session, L, load.snapshot);
     ls__push_known(session, L, module, GIVEN);
+    ls__ref_push(session, L, session->model->ref_app);
+    lua_pushnil(L);
+    /* One that this chunk has made is a value of the file. */
+    if (lua_istable(L, KNOWN + 1) && lua_topointer(L, KNOWN + 1) != load.app)
+        ls__raw_set(L, KNOWN, KNOWN + 1, KNOWN + 2);
+    lua_settop(L, KNOWN);
     *rule = (struct ls_rule){.L = L,
                              .run = run,
                              .source = lua_tostring(L, SOURCE),
                              .now_text = load.text,
-                             .new_tables = run->made,
+                             .new_things = run->made,
                              .first = !run->result,
                              .snapshot = SNAPSHOT,
                              .known = KNOWN,

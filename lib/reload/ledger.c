@@ -101,6 +101,9 @@ int ls__load_push(struct ls_session *session, const char *key, const char *text,
                            .undo = ls__undo_begin(session)};
     if (load.full || session->vm.config.hot) {
         struct take take = {.session = session, .key = key, .load = &load, .snapshot = LUA_NOREF};
+        ls__ref_push(session, session->vm.L, session->model->ref_app);
+        load.app = lua_topointer(session->vm.L, -1);
+        lua_pop(session->vm.L, 1);
         load.text = ls_text_get(texts_of(session), text, len,
                                 session->vm.hashed == text ? session->vm.hash : ls_hash(text, len));
         int code = load.text ? ls__lrun(session, l_take, &take, 0, err)

@@ -145,7 +145,6 @@ static void finish(struct ls_run *run)
     if (run->methods_removed)
         ls__reload_detail(run->result, "%u method%s removed (%s)", run->methods_removed,
                           run->methods_removed == 1 ? "" : "s", run->removed.data);
-    if (run->losses.len > 0) run->result->losses = ls_buf_detach(&run->losses, NULL);
     log_notes(run);
     if (run->losses.len) run->result->losses = ls_buf_detach(&run->losses, NULL);
     for (uint32_t i = 0; i < module->prototypes.count; i++) {

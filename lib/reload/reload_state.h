@@ -20,6 +20,7 @@ struct ls_load {
     uint32_t protos;      /* session->model->proto_count at its begin: later ones are new */
     size_t undo;          /* mark of its frame in the undo log */
     struct ls_text *text; /* a use; only with a snapshot */
+    const void *app;      /* address of the app object before */
 };
 
 /* The record of a module's last execution (struct ls_module): a userdata with the user values LS_RECORD_HOLDERS, which

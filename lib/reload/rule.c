@@ -11,8 +11,8 @@
 /* --- 1: what the chunk has assigned --- */
 
 /* Fields that the server itself keeps on a prototype are no statics (L73, the default constructor of L75), nor are
- * declared ones (L82 to L89). [-0, +0, -] */
-static bool is_ungoverned(lua_State *L, int declared, int key, int value)
+ * declared ones (L82 to L89), but a table that instances share has what the run has put into it. [-0, +0, -] */
+static bool is_ungoverned(lua_State *L, int declared, int key, int value, int was)
 {
     if (lua_type(L, key) == LUA_TSTRING) {
         const char *name = lua_tostring(L, key);
@@ -20,6 +20,7 @@ static bool is_ungoverned(lua_State *L, int declared, int key, int value)
             (strcmp(name, "new") == 0 && lua_iscfunction(L, value)))
             return true;
     }
+    if (lua_istable(L, value) && lua_istable(L, was)) return false;
     return lua_type(L, declared) == LUA_TTABLE && ls__has_key(L, declared, key);
 }
 
@@ -31,7 +32,7 @@ static LS_RAISES void collect_changes(struct ls_rule *rule, int container, int d
     int before = lua_gettop(L), key = before + 1, value = before + 2, at = 0;
     for (lua_pushnil(L); lua_next(L, container); lua_settop(L, key)) {
         ls__snapshot_was(L, before, key, &at); /* before key value was */
-        if (!lua_rawequal(L, value, value + 1) && !(declared && is_ungoverned(L, declared, key, value)))
+        if (!lua_rawequal(L, value, value + 1) && !(declared && is_ungoverned(L, declared, key, value, value + 1)))
             ls__triples_add(L, rule->changes, container, key, value + 1);
     }
     lua_pop(L, 1);
@@ -44,7 +45,8 @@ static LS_RAISES void collect_all_changes(struct ls_rule *rule)
     lua_pushglobaltable(L);
     collect_changes(rule, top + 1, 0);
     lua_settop(L, top);
-    if (!rule->first && lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value))
+    if (!rule->first && lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value) &&
+        !ls__proto_of(rule->run->session, L, rule->value))
         collect_changes(rule, rule->value, 0);
     ls__rule_spaces(rule);
     for (lua_pushnil(L); lua_next(L, rule->spaces); lua_settop(L, top + 1))
@@ -86,33 +88,16 @@ static bool is_governed(const struct ls_syntax_variable *variable)
     return variable && variable->main >= 0 && variable->once;
 }
 
-/* Is the function at `function` of an earlier version, met in a table that outlives versions? [-0, +0, -] */
-static bool is_old(struct ls_rule *rule, int function, const struct ls_syntax_function *what)
-{
-    for (unsigned i = 0; i < what->upvalue_count; i++)
-        if (is_governed(what->upvalues[i].variable) && rule->old[what->upvalues[i].main] &&
-            rule->old[what->upvalues[i].main] == lua_upvalueid(rule->L, function, (int)i + 1))
-            return true;
-    return false;
-}
-
 /* The syntax is read when a function with a variable is met: data has no use for it. [-0, +0, m] */
 static LS_RAISES void read_text(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
-    int top = lua_gettop(L);
     if (rule->now) return;
     rule->now = ls_text_syntax(rule->now_text);
     if (!rule->now && ls_text_is_lua(rule->now_text)) luaL_error(L, "out of memory while reloading");
     if (!rule->now) return;
     rule->ids = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->ids);
-    rule->old = ls_zalloc((rule->now->variable_count + 1) * sizeof *rule->old);
-    if (!rule->ids || !rule->old) luaL_error(L, "out of memory while reloading");
-    for (unsigned var = 0; var < rule->now->variable_count; var++) {
-        if (ls__rule_old_variable(rule, rule->now->variables[var]->name.text))
-            rule->old[var] = lua_upvalueid(L, top + 1, (int)lua_tointeger(L, top + 2));
-        lua_settop(L, top);
-    }
+    if (!rule->ids) luaL_error(L, "out of memory while reloading");
 }
 
 /* Follow the upvalues of the function at `function`. [-0, +0, m] */
@@ -122,6 +107,7 @@ static LS_RAISES void walk_function(struct ls_rule *rule, int function)
     int top = lua_gettop(L);
     bool variables = false;
     const char *name;
+    if (!ls__rule_is_new(rule, function)) return; /* of an earlier version, met in a table that outlives versions */
     for (int up = 1; !variables && (name = lua_getupvalue(L, function, up)); up++) {
         variables = strcmp(name, "_ENV") != 0;
         lua_settop(L, top);
@@ -129,7 +115,6 @@ static LS_RAISES void walk_function(struct ls_rule *rule, int function)
     if (!variables) return;
     read_text(rule);
     const struct ls_syntax_function *what = ls__rule_function(L, function, rule->now);
-    if (what && is_old(rule, function, what)) return;
     for (int up = 1; (name = lua_getupvalue(L, function, up)); up++) {
         const struct ls_syntax_variable *variable =
             what && up <= (int)what->upvalue_count ? what->upvalues[up - 1].variable : NULL;
@@ -152,7 +137,7 @@ static LS_RAISES void walk_ref(struct ls_rule *rule, int ref, const char *field)
         ls__push_field(rule->run->session, L, ref, field);
     else
         ls__ref_push(rule->run->session, L, ref);
-    ls__walk_value(&rule->walk, top + 1, 0);
+    ls__walk_value(&rule->walk, top + 1, field ? ls__path_root(LS_ROOT_REGISTERED, field, strlen(field)) : 0);
     lua_settop(L, top);
 }
 
@@ -190,6 +175,12 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
         lua_settop(L, top);
     }
     walk_registered(rule);
+    lua_pushglobaltable(L); /* its metatable is nobody's place, but what is in it is the file's */
+    if (!rule->first && lua_getmetatable(L, top + 1) && ls__rule_is_new(rule, top + 2)) {
+        ls__walk_value(&rule->walk, top + 2, 0);
+        ls__array_add(L, rule->taken, top + 2);
+    }
+    lua_settop(L, top);
     if (ls__ref_push(rule->run->session, L, rule->run->session->model->ref_app) == LUA_TTABLE)
         ls__walk_functions(&rule->walk, top + 1);
     lua_settop(L, top);
@@ -204,11 +195,21 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
 
 /* --- variables --- */
 
-/* [-0, +0, m] fill `holders`: a function and an upvalue for each variable */
+/* Fill `holders`: a function and an upvalue for each variable. One that no function of this text has, but only what
+ * goes on of earlier ones, may be wanted again. [-0, +0, m] */
 static LS_RAISES void note_holders(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
     int top = lua_gettop(L);
+    if (rule->places && lua_istable(L, rule->old_holders))
+        for (lua_pushnil(L); lua_next(L, rule->old_holders); lua_settop(L, top + 1)) {
+            size_t len;
+            const char *name = lua_tolstring(L, top + 1, &len);
+            const struct ls_place *place = ls_places_root(rule->places, LS_PLACE_LOCAL, name, len);
+            if (place && place->before && place->now && place->edit == LS_EDIT_NONE)
+                ls__raw_set(L, rule->holders, top + 1, top + 2);
+        }
+    lua_settop(L, top);
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++) {
         if (!ls__rule_new_variable(rule, var)) continue;
         lua_createtable(L, 2, 0);
@@ -241,7 +242,7 @@ static LS_RAISES void examine(struct ls_rule *rule, bool whole)
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
         rule->ids[var] = NULL;
     if (!whole && rule->places) rule->walk.before = rule->given;
-    rule->walk.made = rule->new_tables;
+    rule->walk.made = rule->new_things;
     walk_made(rule);
     rule->walk.before = NULL;
     if (!rule->first) ls__rule_bind(rule);
@@ -306,7 +307,6 @@ void ls__rule_release(struct ls_rule *rule)
     ls_idmap_free(rule->visited, NULL);
     ls_idmap_free(rule->followed, NULL);
     ls_free(rule->ids);
-    ls_free(rule->old);
     ls_free(rule->pairs);
     ls_free(rule->bindings);
     ls_free(rule->above);

@@ -34,7 +34,7 @@ struct ls_run;
 struct ls_proto;
 
 /* What roots of paths are. */
-enum { LS_ROOT_VALUE, LS_ROOT_LOCAL, LS_ROOT_GLOBAL, LS_ROOT_STATIC };
+enum { LS_ROOT_VALUE, LS_ROOT_LOCAL, LS_ROOT_GLOBAL, LS_ROOT_STATIC, LS_ROOT_REGISTERED };
 
 /* Two tables: the one at this place in the list `present` takes what the one in the list `made` gives. */
 struct ls_pair {
@@ -74,7 +74,7 @@ struct ls_rule {
     struct ls_comparison *comparison;  /* a use; NULL = nothing is compared: nothing is edited */
     const struct ls_places *places;    /* its; NULL too */
     const struct ls_bytes *given;      /* S; NULL = nothing was recorded */
-    const struct ls_idmap *new_tables; /* addresses of the tables made since the chunk began; borrowed */
+    const struct ls_idmap *new_things; /* addresses of tables and functions made since the chunk began; borrowed */
     bool first;                        /* a first load: nothing is to be decided */
     int snapshot;                      /* taken before the chunk ran: _G and the prototypes at least */
     int known;                         /* table of tables with an identity of their own */
@@ -102,7 +102,7 @@ struct ls_rule {
     int records;                 /* array: of versions but the first */
     int deferred;                /* triples: number of a pair, key, value: keys that are new tables themselves */
     /* owned */
-    void **ids, **old; /* by variable: identity of its upvalue, and of the one that the execution before kept */
+    void **ids; /* by variable: identity of its upvalue */
     struct ls_walk walk, scratch;
     struct ls_pair *pairs;
     size_t pair_count, pair_cap, pairs_done;
@@ -146,6 +146,11 @@ LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value);
 /** The same for a metatable; nil takes it away. [-0, +0, m] */
 LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value);
+/** Was the table or function at `idx` made since the chunk began? Not known at a first load: yes. [-0, +0, -] */
+static inline bool ls__rule_is_new(const struct ls_rule *rule, int idx)
+{
+    return !rule->new_things || ls_idmap_get(rule->new_things, ls__address(rule->L, idx));
+}
 /** Is the value at `idx` a table that the chunk has made, or was made for it, and that the walk has met? What was there
  * before has an identity that is not the file's to give to another. [-0, +0, -] */
 bool ls__rule_made(const struct ls_rule *rule, int idx);

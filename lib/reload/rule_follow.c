@@ -281,6 +281,9 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule)
             substitute_in(rule, top + 1);
             lua_settop(L, top);
         }
+        ls__ref_push(session, L, session->model->ref_app);
+        if (ls__rule_mapped(rule, top + 1)) ls__app_replace(session, L);
+        lua_settop(L, top);
     }
     follow_elsewhere(rule);
     lua_pushvalue(L, rule->value);

@@ -132,13 +132,13 @@ static LS_RAISES void pair(struct ls_rule *rule, int n, int c, struct ls_pair ma
 }
 
 /* The function at `n` stands where the one at `c` stood.
- * @param same  the text that gives it is as it was: inner variables may go on [-0, +0, m] */
-static LS_RAISES void succeed(struct ls_rule *rule, int c, int n, bool same)
+ * @param version  of whose text that one is; negative: inner variables do not go on [-0, +0, m] */
+static LS_RAISES void succeed(struct ls_rule *rule, int c, int n, int version)
 {
     lua_State *L = rule->L;
     if (lua_rawequal(L, c, n) || lua_iscfunction(L, c) || ls__has_key(L, rule->successor, c)) return;
     ls__raw_set(L, rule->successor, c, n);
-    lua_pushboolean(L, same);
+    lua_pushinteger(L, version);
     ls__triples_add(L, rule->successions, c, n, lua_gettop(L));
     lua_pop(L, 1);
 }
@@ -190,12 +190,12 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     if (lua_rawequal(L, n, c)) {
         /* nothing to decide */
     } else if (code && code_before) {
-        succeed(rule, c, n, spot.edit != LS_EDIT_EDITED);
+        succeed(rule, c, n, spot.edit != LS_EDIT_EDITED ? (int)spot.version : -1);
         want = n;
     } else if (mapped && lua_rawequal(L, carrier, c)) {
         /* as it was */
     } else if (table && !mapped && present == LUA_TTABLE && !is_known(rule, c)) {
-        pair(rule, n, c, (struct ls_pair){.path = path, .parent = parent, .rest = spot.rest, .version = spot.version});
+        pair(rule, n, c, (struct ls_pair){path, parent, NULL, spot.place, spot.rest, spot.version, false});
     } else if (is_edited(rule, given, spot.edit, path, n)) {
         want = mapped ? carrier : n;
         COUNT(rule, taken);
@@ -212,6 +212,15 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
     lua_pushvalue(L, want);
     lua_copy(L, -1, top + 1);
     lua_settop(L, top + 1);
+}
+
+/* Is the present value at `idx` the table that the file gave at that path, and that stands elsewhere too and is dealt
+ * with there? It may have taken an edit there already. [-0, +0, -] */
+static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path, size_t pair)
+{
+    size_t at =
+        lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, ls__address(rule->L, idx)) : 0;
+    return at && rule->pairs[at - 1].path == ls__record_canon(given_of(rule, pair), path);
 }
 
 /* The text has lost the function there. [-0, +0, m] */
@@ -234,8 +243,8 @@ static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, i
 {
     lua_State *L = rule->L;
     const struct ls_bytes *record = rule->versions[version].given;
-    path = ls__record_canon(record, path);
-    bool function = lua_type(L, c) == LUA_TFUNCTION, given = is_given(rule, record, c, path, parent);
+    bool function = lua_type(L, c) == LUA_TFUNCTION;
+    bool given = is_given(rule, record, c, path, parent) || is_shared(rule, c, path, parent);
     if (function && given) {
         if (!rule->run->session->vm.config.keep_removed_methods) lose_function(rule, container, key);
         return;
@@ -253,15 +262,6 @@ static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, i
 }
 
 /* --- a pair --- */
-
-/* Is the present value at `idx` the table that the file gave at that path, and that stands elsewhere too and is dealt
- * with there? It may have taken an edit there already. [-0, +0, -] */
-static bool is_shared(const struct ls_rule *rule, int idx, uint64_t path, size_t pair)
-{
-    size_t at =
-        lua_istable(rule->L, idx) ? (size_t)(uintptr_t)ls_idmap_get(rule->present_of, ls__address(rule->L, idx)) : 0;
-    return at && rule->pairs[at - 1].path == ls__record_canon(given_of(rule, pair), path);
-}
 
 /* How many elements of the list at `c`, which is not what the file gave, had it not given? Hashes of elements are
  * recorded unless there were too many. 0 = the list only holds tables that have taken edits elsewhere. [-0, +0, m] */
@@ -374,7 +374,6 @@ static LS_RAISES void merge_key(struct ls_rule *rule, int n, int c, size_t at, i
     size_t before = rule->pair_count;
     decide(rule, top + 1, value, ls__path_child(L, own.path, key), spot, key, at);
     if (own.frozen && rule->pair_count > before) rule->pairs[before].frozen = true;
-    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
     if (!lua_rawequal(L, -1, top + 1)) ls__rule_put(rule, c, key, top + 2);
     lua_settop(L, top);
 }
@@ -401,25 +400,40 @@ static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
     lua_settop(L, top);
 }
 
+/* Places that the text has lost in the table at `c`, which is that of the pair `at`, or lives on: then `n` is it, too,
+ * and what this execution has not assigned is as in the snapshot. [-0, +0, m] */
+static LS_RAISES void lose_places(struct ls_rule *rule, int n, int c, size_t at)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b))
+        for (const struct ls_place *child = b->place->first; child; child = child->next, lua_settop(L, top)) {
+            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
+            ls__place_key_push(L, &child->key);
+            if (ls__raw_get(L, c, top + 1) == LUA_TNIL || (at != SIZE_MAX && ls__has_key(L, n, top + 1))) continue;
+            if (at == SIZE_MAX) {
+                int in_order = 0;
+                ls__snapshot_record(L, rule->snapshot, c);
+                ls__snapshot_was(L, top + 3, top + 1, &in_order);
+                if (!lua_rawequal(L, top + 2, top + 4)) continue;
+            }
+            uint64_t path =
+                at == SIZE_MAX ? ls__rule_path(rule, c, top + 1) : ls__path_child(L, rule->pairs[at].path, top + 1);
+            lose_place(rule, c, top + 1, top + 2, path, child, b->version, at);
+        }
+}
+
 /* [-0, +0, m] */
 static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, bool same)
 {
     lua_State *L = rule->L;
     const uint64_t path = rule->pairs[at].path;
-    enum ls_edit rest = rule->pairs[at].rest;
-    int top = lua_gettop(L);
     const struct ls_binding *first = ls__binding_first(rule, n);
-    if (first) rest = LS_EDIT_NONE;
-    for (const struct ls_binding *b = first; b; b = ls__binding_next(rule, b)) {
+    enum ls_edit rest = first ? LS_EDIT_NONE : rule->pairs[at].rest;
+    int top = lua_gettop(L);
+    for (const struct ls_binding *b = first; b; b = ls__binding_next(rule, b))
         rest = ls__stronger(rest, b->place->rest);
-        for (const struct ls_place *child = b->place->first; child; child = child->next) {
-            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
-            ls__place_key_push(L, &child->key);
-            if (!ls__has_key(L, n, top + 1) && ls__raw_get(L, c, top + 1) != LUA_TNIL)
-                lose_place(rule, c, top + 1, top + 2, ls__path_child(L, path, top + 1), child, b->version, at);
-            lua_settop(L, top);
-        }
-    }
+    lose_places(rule, n, c, at);
     if (!rule->given) {
         lose_functions(rule, n, c);
         return;
@@ -543,11 +557,11 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
     lua_State *L = rule->L;
     int top = lua_gettop(L), c = top + 1, n = top + 2;
     ls__triples_push(L, rule->successions, index);
-    if (!lua_toboolean(L, top + 3)) {
-        lua_settop(L, top);
-        return;
-    }
-    const struct ls_syntax_function *old = ls__rule_function(L, c, rule->before);
+    int version = (int)lua_tointeger(L, top + 3);
+    const struct ls_record *record = version > 0 ? rule->versions[version].record : NULL;
+    const struct ls_syntax *text = version ? NULL : rule->before;
+    if (record && record->text) text = ls_text_syntax(record->text);
+    const struct ls_syntax_function *old = ls__rule_function(L, c, text);
     const struct ls_syntax_function *new = old ? ls__rule_function(L, n, rule->now) : NULL;
     if (!new || old->hash != new->hash || !old->hash || old->upvalue_count != new->upvalue_count) {
         lua_settop(L, top);
@@ -561,7 +575,7 @@ static LS_RAISES void succeed_inner(struct ls_rule *rule, lua_Integer index)
         lua_getupvalue(L, n, up);
         int was = n + 2, is = n + 3;
         if (lua_isfunction(L, is) && lua_isfunction(L, was)) {
-            succeed(rule, was, is, true);
+            succeed(rule, was, is, version);
         } else {
             bool tables =
                 lua_istable(L, is) && lua_istable(L, was) && !lua_rawequal(L, is, was) && !is_known(rule, was);
@@ -595,12 +609,10 @@ LS_RAISES uint64_t ls__rule_path(struct ls_rule *rule, int container, int key)
         path = name ? ls__path_root(LS_ROOT_GLOBAL, name, len) : 0;
     } else if (ls__raw_get(L, rule->spaces, container) != LUA_TNIL) {
         path = ls__path_child(L, (uint64_t)lua_tointeger(L, -1), key);
-    } else if (lua_rawequal(L, rule->old_value, container)) {
-        path = ls__path_child(L, ls__path_root(LS_ROOT_VALUE, "", 0), key);
     } else {
         const struct ls_proto *proto = ls__proto_of(rule->run->session, L, container);
-        const char *name = proto ? proto->name : "";
-        path = ls__path_child(L, ls__path_root(LS_ROOT_STATIC, name, strlen(name)), key);
+        const char *name = proto ? proto->name : ""; /* it is the module's own table */
+        path = ls__path_child(L, ls__path_root(proto ? LS_ROOT_STATIC : LS_ROOT_VALUE, name, strlen(name)), key);
     }
     lua_settop(L, top);
     return path;
@@ -631,9 +643,7 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
         lua_settop(L, top);
         return;
     }
-    size_t before = rule->pair_count;
     decide(rule, c, n, ls__rule_path(rule, container, key), spot, key, SIZE_MAX);
-    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
     if (!lua_rawequal(L, -1, n)) ls__rule_put(rule, container, key, n + 1);
     lua_settop(L, top);
 }
@@ -642,24 +652,9 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
  * took it up again (H51). [-0, +0, m] */
 static LS_RAISES void decide_lost(struct ls_rule *rule, int container)
 {
-    lua_State *L = rule->L;
-    int top = lua_gettop(L);
     if (!in_snapshot(rule, container)) return;
     if (!rule->before) lose_functions(rule, container, container);
-    for (const struct ls_binding *b = ls__binding_first(rule, container); b; b = ls__binding_next(rule, b))
-        for (const struct ls_place *child = b->place->first; child; child = child->next) {
-            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
-            ls__place_key_push(L, &child->key);
-            ls__snapshot_record(L, rule->snapshot, container);
-            if (ls__raw_get(L, container, top + 1) != LUA_TNIL) {
-                int at = 0;
-                ls__snapshot_was(L, top + 2, top + 1, &at);
-                if (lua_rawequal(L, top + 3, top + 4)) /* not assigned by this execution */
-                    lose_place(rule, container, top + 1, top + 3, ls__rule_path(rule, container, top + 1), child,
-                               b->version, SIZE_MAX);
-            }
-            lua_settop(L, top);
-        }
+    lose_places(rule, container, container, SIZE_MAX);
 }
 
 /* A variable of the main block (H56). The variable of the run is joined unless the file's function takes its place.
@@ -677,9 +672,7 @@ static LS_RAISES void decide_variable(struct ls_rule *rule, unsigned var)
     bool old = ls__rule_old_variable(rule, variable->name.text); /* … old function upvalue value */
     if (!old) lua_settop(L, c);
     lua_pushlstring(L, variable->name.text, variable->name.len);
-    size_t before = rule->pair_count;
     decide(rule, c, n, path, spot, c + 1, SIZE_MAX); /* … name wanted */
-    if (rule->pair_count > before) rule->pairs[before].place = spot.place;
     int want = c + 2;
     if (!old) {
         if (!lua_rawequal(L, want, n)) ls__rule_put(rule, top + 1, top + 2, want);
@@ -698,18 +691,20 @@ static LS_RAISES void decide_variable(struct ls_rule *rule, unsigned var)
     lua_settop(L, top);
 }
 
-/* Variables that the text has lost are set aside (R18). [-0, +0, m] */
-static LS_RAISES void decide_lost_variables(struct ls_rule *rule)
+/* Variables that the text has lost are set aside (R18). Globals stay (H53): their return is no edit. [-0, +0, m] */
+static LS_RAISES void decide_lost_roots(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
     int top = lua_gettop(L);
     if (!rule->places) return;
+    lua_pushnil(L);
+    for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next)
+        if (place->before && !place->now) ls__aside_put(rule, place, 0, top + 1);
+    lua_settop(L, top);
     for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_LOCAL); place; place = place->next) {
-        if (!place->before || place->now) continue;
-        const char *name = place->key.string.text;
-        if (!ls__rule_old_variable(rule, name)) continue;
+        if (!place->before || place->now || !ls__rule_old_variable(rule, place->key.string.text)) continue;
         int type = lua_type(L, top + 3);
-        if (type != LUA_TNIL && type != LUA_TFUNCTION && type != LUA_TTHREAD && type != LUA_TUSERDATA) {
+        if (type != LUA_TNIL && type < LUA_TFUNCTION) {
             ls__aside_put(rule, place, 0, top + 3);
             COUNT(rule, set_aside);
         }
@@ -723,17 +718,6 @@ static bool is_redeclared(const struct ls_run *run, const char *name)
     const struct ls_module *module = ls__module_find(run->session, run->key);
     return (module && ls_names_has(&module->prototypes, name)) ||
            (ls_names_has(&run->old[LS_PROTOTYPES], name) && ls__run_names(run, name));
-}
-
-/* Globals that the text has lost stay (H53); their coming back is no edit. [-0, +0, m] */
-static LS_RAISES void remember_lost_globals(struct ls_rule *rule)
-{
-    lua_State *L = rule->L;
-    if (!rule->places) return;
-    lua_pushnil(L);
-    for (const struct ls_place *place = ls_places_first(rule->places, LS_PLACE_GLOBAL); place; place = place->next)
-        if (place->before && !place->now) ls__aside_put(rule, place, 0, lua_gettop(L));
-    lua_pop(L, 1);
 }
 
 LS_RAISES void ls__rule_decide(struct ls_rule *rule)
@@ -751,7 +735,7 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
                                   .rest = spot.rest,
                                   .place = spot.place});
         else if (lua_isfunction(L, rule->value) && lua_isfunction(L, rule->old_value))
-            succeed(rule, rule->old_value, rule->value, spot.edit != LS_EDIT_EDITED);
+            succeed(rule, rule->old_value, rule->value, spot.edit != LS_EDIT_EDITED ? 0 : -1);
     } else if (lua_istable(L, rule->value)) {
         decide_lost(rule, rule->value);
     }
@@ -763,8 +747,7 @@ LS_RAISES void ls__rule_decide(struct ls_rule *rule)
     }
     for (unsigned var = 0; rule->now && var < rule->now->variable_count; var++)
         decide_variable(rule, var);
-    decide_lost_variables(rule);
-    remember_lost_globals(rule);
+    decide_lost_roots(rule);
     lua_Integer deferred = 0, successions = 0;
     do {
         while (rule->pairs_done < rule->pair_count)

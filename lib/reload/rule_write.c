@@ -64,8 +64,7 @@ LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value)
 
 bool ls__rule_made(const struct ls_rule *rule, int idx)
 {
-    return ls__walk_seen(&rule->walk, idx) &&
-           ls_idmap_get(rule->new_tables, (int64_t)(intptr_t)lua_topointer(rule->L, idx));
+    return rule->new_things && ls__walk_seen(&rule->walk, idx) && ls__rule_is_new(rule, idx);
 }
 
 const struct ls_syntax_function *ls__rule_function(lua_State *L, int idx, const struct ls_syntax *syntax)

@@ -148,7 +148,7 @@ static void expand_part(struct ls_places *places, struct ls__node *node, struct 
             key = (struct ls_place_key){.kind = LS_KEY_INTEGER, .integer = ++index};
             if (!value->next && (value->kind == LS_EXPR_CALL || value->kind == LS_EXPR_VARARG))
                 side->open = ls__mix(side->open, value->hash); /* further ones */
-        } else if (!ls__constant_key(value->key, &key)) {
+        } else if (!ls__node_key(places, places->now, value->key, &key)) {
             side->open = ls__mix(side->open, ls__mix(value->key->hash, value->hash));
             continue;
         }

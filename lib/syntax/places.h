@@ -3,7 +3,7 @@
  * A *place* is where a file's top-level code puts a value: a root, or a key of another place. Roots are variables of
  * the main block (declared there once under that name in each text that has them), globals, the file's value (what
  * `return` gives), and what a call makes that is told by its first argument (`session:prototype("Ship", { … })`). Keys
- * are constants: strings, numbers, booleans, and METATABLE.
+ * are constants: strings, numbers, booleans, or a place that is given once, by such (`[M.RED]`); and METATABLE.
  *
  * What gives a place its value (its *givers*): `local x = e`, `x = e`, `a.b = e`, `a["b"] = e`, `function a.b:c()`,
  * `local function f`, `rawset(a, "b", e)`, a field of a table constructor that gives the place above; each with the

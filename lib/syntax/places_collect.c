@@ -37,6 +37,13 @@ static struct ls__node *declare(struct ls_places *places, const struct ls_syntax
 
 /* --- names --- */
 
+static const struct ls_syntax_expr *root_of(const struct ls_syntax_expr *expr)
+{
+    while (expr->kind == LS_EXPR_INDEX)
+        expr = expr->left;
+    return expr;
+}
+
 /* How a name is followed. */
 struct walk {
     struct ls_places *places;
@@ -90,7 +97,7 @@ static struct ls__node *follow(struct walk *walk, const struct ls_syntax_expr *e
     for (walk->exact = least == 0; count > least; count--) {
         struct ls_place_key key;
         node = past_aliases(walk, node);
-        bool constant = ls__constant_key(keys[(count - 1) % LONGEST_CHAIN], &key);
+        bool constant = ls__node_key(walk->places, walk->side, keys[(count - 1) % LONGEST_CHAIN], &key);
         struct ls__node *child = !constant    ? NULL
                                  : walk->make ? ls__node_child(walk->places, node, &key)
                                               : ls__node_find(walk->places, node, &key);
@@ -109,6 +116,19 @@ struct ls__node *ls__node_named(struct ls_places *places, int side, const struct
     struct ls__node *node = follow(&walk, expr);
     *exact = walk.exact;
     return node;
+}
+
+bool ls__node_key(struct ls_places *places, int side, const struct ls_syntax_expr *expr, struct ls_place_key *key)
+{
+    if (ls__constant_key(expr, key)) return true;
+    const struct ls_syntax_variable *variable = ls__is_chain(expr) ? root_of(expr)->variable : NULL;
+    if (!ls__is_chain(expr) || (variable && variable->assigned)) return false;
+    bool exact;
+    const struct ls__node *node = ls__node_named(places, side, expr, &exact);
+    const struct ls__side *given = node && exact ? &node->side[side] : NULL;
+    if (!given || given->count != 1 || given->body) return false;
+    const struct ls__giver *giver = given->givers;
+    return giver->expr && !giver->header && !giver->nth && ls__constant_key(giver->expr, key);
 }
 
 /* --- givers --- */
@@ -181,13 +201,6 @@ bool ls__mention_runs(const struct ls_syntax *syntax, const struct ls_syntax_men
 }
 
 /* --- open givers --- */
-
-static const struct ls_syntax_expr *root_of(const struct ls_syntax_expr *expr)
-{
-    while (expr->kind == LS_EXPR_INDEX)
-        expr = expr->left;
-    return expr;
-}
 
 static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
                           bool body, unsigned *most);
@@ -322,7 +335,7 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
     if (object && ls__is_chain(object) && !at->body) {
         give_metatable(places, object, meta, at->header);
     } else if (ls__is_call_of(call, "rawset", 3) && ls__is_chain(call->list) &&
-               ls__constant_key(call->list->next, &key)) {
+               ls__node_key(places, places->now, call->list->next, &key)) {
         struct ls__node *node = node_of(places, call->list, true, &exact);
         giver.expr = call->list->next->next;
         if (!node || !exact) return;

@@ -150,6 +150,9 @@ void ls__places_collect(struct ls_places *places);
 /** The node that an expression names in the text of this side, or the nearest one above it that there is.
  * @param exact  out: it is that one itself. @return NULL: it names no place */
 struct ls__node *ls__node_named(struct ls_places *places, int side, const struct ls_syntax_expr *expr, bool *exact);
+/** The key that an expression is in the text of this side: a constant, or the name of a place that is given once, by a
+ * constant. */
+bool ls__node_key(struct ls_places *places, int side, const struct ls_syntax_expr *expr, struct ls_place_key *key);
 /** The first mention that ends behind `start`. */
 unsigned ls__first_mention(const struct ls_syntax *syntax, uint32_t start);
 /** Does it happen while the file is loaded, not in a function that may be called later? */

@@ -369,7 +369,7 @@ function kinds.module(item, ctx)
   function item.lines(style) return { "setmetatable(M, " .. render(item.E, style) .. ")", "M.__index = M" } end
   function item.give(version)
     give(item.E, "M.<meta>", version.places)
-    version.places["M.__index"] = { giver = "M", refs = {}, alias = true }
+    version.places["M.__index"] = { giver = "M", refs = {}, alias = "M" }
   end
   function item.edit(c) item.E[1][2] = text.edit(item.E[1][2], c) end
   function item.targets() end

@@ -114,29 +114,30 @@ local NONE, UNKNOWN, USES, EDITED = 0, 1, 2, 3
 local Rule = {} -- one execution of a file
 Rule.__index = Rule
 
-function Rule:old_giver(path) return self.old.places[path] or self.file.lost[path] end
+function Rule:old_giver(path, since) return (since or self.old).places[path] or self.file.lost[path] end
 
--- The edit of the place itself.
-function Rule:edit(path)
-  local old, new = self:old_giver(path), self.new.places[path]
-  if not old and not new then return self:rest(path) end
+-- The edit of the place itself since a version, which is the last one that gave it.
+function Rule:edit(path, since)
+  since = since or not self.old.places[path] and self.file.lost_version[path] or self.old
+  local old, new = self:old_giver(path, since), self.new.places[path]
+  if not old and not new then return self:rest(path, since) end
   if not old or not new then return EDITED end
   if old.table and new.table then return NONE end
   if old.table or new.table or old.giver ~= new.giver then return EDITED end
   for _, ref in ipairs(new.refs) do
-    if not new.fn and not new.alias and self:data_edited(ref) then return USES end
+    if not new.fn and not new.alias and self:data_edited(ref, since) then return USES end
   end
   return NONE
 end
 
 -- The edit of a place that no text gives: what the place above leaves to it.
-function Rule:rest(path)
+function Rule:rest(path, since)
   local above = path:match("^(.*)%.%[[^%[]*%]$") or path:match("^(.*)%.[^%.]*$")
   if not above or above == "L" or above == "G" or above == "P" then return NONE end
-  local old, new = self:old_giver(above), self.new.places[above]
-  if not old and not new then return self:rest(above) end
+  local old, new = self:old_giver(above, since), self.new.places[above]
+  if not old and not new then return self:rest(above, since) end
   if not old or not new or old.giver ~= new.giver then return EDITED end
-  return self.old.open[above] == self.new.open[above] and NONE or UNKNOWN
+  return since.open[above] == self.new.open[above] and NONE or UNKNOWN
 end
 
 -- Each path at or below one that a version gives; made once a version.
@@ -163,17 +164,19 @@ local function below(path, places)
   return list
 end
 
-function Rule:data_edited(path)
-  if self.asked[path] == nil then
-    self.asked[path] = false -- of a ring
-    for _, version in ipairs({ self.old, self.new }) do
+function Rule:data_edited(path, since)
+  local asked = self.asked[since] or {}
+  self.asked[since] = asked
+  if asked[path] == nil then
+    asked[path] = false -- of a ring
+    for _, version in ipairs({ since, self.new }) do
       for _, p in ipairs(under(version, path)) do
         local giver = version.places[p]
-        if not giver.fn and not giver.alias and self:edit(p) >= USES then self.asked[path] = true end
+        if not giver.fn and not giver.alias and self:edit(p, since) >= USES then asked[path] = true end
       end
     end
   end
-  return self.asked[path]
+  return asked[path]
 end
 
 -- The strongest edit at and below a place.
@@ -318,8 +321,9 @@ function Rule:lose(path, k, C, c, s)
   local above = path:match("^(.*)%.%[[^%[]*%]$") or path:match("^(.*)%.[^%.]*$")
   local only_open = not old and not new and self.old.open[above] ~= self.new.open[above]
   if not (old and not new) and not only_open then return end
-  if old then self.losing[path] = { v = s } end
-  if same(c, s, {}) then
+  local stood = same(c, s, {}) or old and old.alias == "M" and c == self.file.value -- the line gave the module, whatever is in it
+  if old and not (stood and type(c) == "function") then self.losing[path] = { v = s } end
+  if stood then
     rawset(C, k, nil)
     if is_data(c) and old then
       self:put_aside(path, c)
@@ -421,7 +425,7 @@ function Model:run(name, version, key)
   local given = { version = version, value = value, now = now, name = name }
   local S = root_values(self, given)
   if not file then
-    self.files[name] = { version = version, value = value, S = S, lost = {}, lost_S = {}, aside = {} }
+    self.files[name] = { version = version, value = value, S = S, lost = {}, lost_version = {}, lost_S = {}, aside = {} }
     loaded[name], loaded[key] = value, value
     return {}
   end
@@ -500,6 +504,10 @@ function Rule:apply(given, before, globals, spaces, statics)
     if not self.new.protos[g] then
       C, s = self:come_back(path, C, s)
       local had = self:old_giver(path) ~= nil or C ~= nil
+      local giver = self.new.places[path]
+      if giver and giver.own and self:edit(path) == NONE then
+        had = false -- `G = G or x`: the file has looked at the run's value itself
+      end
       if had and C == nil and s ~= nil then
         -- The run took it away.
         local e = self:edit(path)
@@ -582,11 +590,11 @@ end
 function Rule:remember(S)
   local file = self.file
   for path in pairs(self.returned) do
-    for _, p in ipairs(below(path, file.lost)) do file.lost[p] = nil end
+    for _, p in ipairs(below(path, file.lost)) do file.lost[p], file.lost_version[p] = nil, nil end
     file.lost_S[path], file.aside[path] = nil, nil
   end
   for path, s in pairs(self.losing) do
-    for _, p in ipairs(under(self.old, path)) do file.lost[p] = self.old.places[p] end
+    for _, p in ipairs(under(self.old, path)) do file.lost[p], file.lost_version[p] = self.old.places[p], self.old end
     for _, p in ipairs(below(path, file.S)) do file.lost_S[p] = { v = file.S[p] } end
     file.lost_S[path] = s
   end

@@ -3,11 +3,7 @@
 local text = {}
 
 -- What stories leave out, since the rule does otherwise for the time being. TORTURE_WITHOUT= (nothing) leaves out nothing.
---   space    `N = N or {}` and then `N.x = …`: what the run has in N gives way to a file that was not edited
---   globals  a global, or a field of a prototype, that an execution assigns as it stood is not known to the next one
---   proto    the same
---   module   `M.__index = M` stays when its line goes
-local left_out = os.getenv("TORTURE_WITHOUT") or "globals module"
+local left_out = os.getenv("TORTURE_WITHOUT") or ""
 function text.without(what) return (" " .. left_out .. " "):find(" " .. what .. " ", 1, true) ~= nil end
 
 --- Random numbers of a seed; the same on every machine.
@@ -96,7 +92,7 @@ local function give(E, path, places)
     local refs = {}
     if E.is == "code" then for _, item in ipairs(E.refs or {}) do refs[#refs + 1] = item.path() end end
     if E.is == "name" then refs[1] = E.of.path() end
-    places[path] = { giver = render(E, plain), refs = refs, fn = E.is == "fn", noise = E.noise, alias = E.is == "name" }
+    places[path] = { giver = render(E, plain), refs = refs, fn = E.is == "fn", noise = E.noise, own = E.own, alias = E.is == "name" }
   end
 end
 text.give = give
@@ -219,7 +215,7 @@ function shapes.copy(ctx)
 end
 function shapes.once(ctx, item) -- G = G or …
   local inner = ctx.r.chance(50) and lit(ctx.r) or map(ctx, 3, false)
-  return { is = "code", code = function() return item.name .. " or " .. render(inner, plain) end }
+  return { is = "code", own = true, code = function() return item.name .. " or " .. render(inner, plain) end }
 end
 function shapes.keep(ctx, item)
   local inner = map(ctx, 3, false)

@@ -150,6 +150,7 @@ function steps.back(story, step)
   local file = story.files[step.file]
   local gone = file.gone[step.id]
   if not gone or file.saved - gone.saved > 12 then return end -- R18: 20 saves
+  for _, need in ipairs(gone.item.needs) do if not story:find(step.file, need) then return end end
   file.gone[step.id] = nil
   local at = math.min(gone.at, #file.items + 1)
   for i, other in ipairs(file.items) do
