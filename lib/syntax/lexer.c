@@ -184,21 +184,10 @@ static char *unicode_escape(struct ls__lexer *lex, char *out)
         code = code << 4 | hex_digit(lex);
     }
     if (*lex->at++ != '}') fail_here(lex, "missing '}' in \\u{xxxx}");
-    if (code < 0x80) {
-        *out++ = (char)code;
-        return out;
-    }
-    char bytes[6];
-    int count = 0;
-    uint32_t first = 0x3f; /* largest code that fits into the first byte */
-    do {
-        bytes[count++] = (char)(0x80 | (code & 0x3f));
-        code >>= 6;
-        first >>= 1;
-    } while (code > first);
-    *out++ = (char)((~first << 1) | code);
-    while (count > 0)
-        *out++ = bytes[--count];
+    int more = (code >= 0x80) + (code >= 0x800) + (code >= 0x10000) + (code >= 0x200000) + (code >= 0x4000000);
+    *out++ = (char)((more ? 0xff80 >> more : 0) | (int)(code >> 6 * more));
+    while (more-- > 0)
+        *out++ = (char)(0x80 | (code >> 6 * more & 0x3f));
     return out;
 }
 

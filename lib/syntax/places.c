@@ -15,34 +15,28 @@ enum { MOST_ROUNDS = 50, MOST_LOOKS = 1000 };
 
 /* --- the tree --- */
 
-static uint64_t key_hash(const struct ls_place_key *key)
+/* What tells keys of one kind apart; of strings nearly. */
+static uint64_t key_bits(const struct ls_place_key *key)
 {
     uint64_t bits = 0;
     switch (key->kind) {
-    case LS_KEY_STRING: bits = ls_hash(key->string.text, key->string.len); break;
-    case LS_KEY_INTEGER: bits = (uint64_t)key->integer; break;
-    case LS_KEY_FLOAT: memcpy(&bits, &key->number, sizeof bits); break;
-    case LS_KEY_BOOLEAN: bits = key->boolean; break;
-    case LS_KEY_METATABLE: break;
+    case LS_KEY_STRING: return ls_hash(key->string.text, key->string.len);
+    case LS_KEY_INTEGER: return (uint64_t)key->integer;
+    case LS_KEY_FLOAT: memcpy(&bits, &key->number, sizeof bits); return bits;
+    case LS_KEY_BOOLEAN: return key->boolean;
+    default: return 0;
     }
-    return ls__mix(key->kind + 1, bits);
 }
 
 static bool same_key(const struct ls_place_key *a, const struct ls_place_key *b)
 {
     if (a->kind != b->kind) return false;
-    switch (a->kind) {
-    case LS_KEY_STRING: return ls__same_string(a->string, b->string);
-    case LS_KEY_INTEGER: return a->integer == b->integer;
-    case LS_KEY_FLOAT: return a->number == b->number;
-    case LS_KEY_BOOLEAN: return a->boolean == b->boolean;
-    default: return true;
-    }
+    return a->kind == LS_KEY_STRING ? ls__same_string(a->string, b->string) : key_bits(a) == key_bits(b);
 }
 
 static uint64_t child_hash(const struct ls__node *above, const struct ls_place_key *key)
 {
-    return ls__mix(key_hash(key), above->hash + 1);
+    return ls__mix(ls__mix(key->kind + 1, key_bits(key)), above->hash + 1);
 }
 
 /* The child, or NULL and where it belongs among all nodes: at its hash, or behind in case of another with the same. */
@@ -75,11 +69,8 @@ struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above
     struct ls__node *node = find(places, above, key, &at);
     if (node) return node;
     node = places->failed ? NULL : ls__places_take(places, 1, sizeof *node);
-    if (!node) return &places->spare;
-    if (!ls_idmap_put(places->by_hash, (int64_t)at, node, NULL)) {
-        places->failed = true;
-        return &places->spare;
-    }
+    if (node && !ls_idmap_put(places->by_hash, (int64_t)at, node, NULL)) places->failed = true;
+    if (places->failed) return &places->spare;
     node->hash = child_hash(above, key);
     node->above = above;
     node->place.key = *key;
@@ -276,13 +267,18 @@ static bool names_edited(struct ls_places *places, struct ls__node *user, const 
     return (node->dirty || (places->fields && node->shaken)) && !node->place.function;
 }
 
-static bool range_uses(struct ls_places *places, struct ls__node *user, uint32_t start, uint32_t end)
+/* Does anything in that range of this text name edited data? What is inside of the parts counts for the places below. */
+static bool range_uses(struct ls_places *places, struct ls__node *user, uint32_t start, uint32_t end,
+                       const struct ls__part *parts)
 {
     const struct ls_syntax *syntax = places->text[1];
     for (unsigned i = ls__first_mention(syntax, start); i < syntax->mention_count; i++) {
-        const struct ls_syntax_mention *mention = &syntax->mentions[i];
-        if (mention->expr->end > end) break;
-        if (ls__mention_runs(syntax, mention) && names_edited(places, user, mention->expr, false)) return true;
+        const struct ls_syntax_expr *expr = syntax->mentions[i].expr;
+        if (expr->end > end) break;
+        bool skipped = !ls__mention_runs(syntax, &syntax->mentions[i]);
+        for (const struct ls__part *part = parts; part && !skipped; part = part->next)
+            skipped = expr->start >= part->expr->start && expr->end <= part->expr->end;
+        if (!skipped && names_edited(places, user, expr, false)) return true;
     }
     return false;
 }
@@ -293,7 +289,7 @@ static bool header_uses(struct ls_places *places, struct ls__node *user, struct 
         if (header->round != places->round) {
             header->round = places->round;
             for (const struct ls_syntax_expr *expr = header->list; expr && !header->uses; expr = expr->next)
-                header->uses = range_uses(places, user, expr->start, expr->end);
+                header->uses = range_uses(places, user, expr->start, expr->end, NULL);
         }
         if (header->uses) return true;
     }
@@ -307,7 +303,7 @@ static bool fields_use(struct ls_places *places, struct ls__node *node)
     places->fields = true;
     for (const struct ls__giver *giver = node->side[1].givers; giver; giver = giver->next)
         for (const struct ls__part *part = giver->parts; part && !uses; part = part->next)
-            uses = range_uses(places, node, part->expr->start, part->expr->end);
+            uses = range_uses(places, node, part->expr->start, part->expr->end, NULL);
     places->fields = false;
     return uses;
 }
@@ -315,19 +311,10 @@ static bool fields_use(struct ls_places *places, struct ls__node *node)
 static bool giver_uses(struct ls_places *places, struct ls__node *user, const struct ls__giver *giver)
 {
     const struct ls_syntax_expr *expr = giver->expr;
-    const struct ls_syntax *syntax = places->text[1];
     if (header_uses(places, user, giver->header)) return true;
     if (!expr || expr->kind == LS_EXPR_FUNCTION) return false;
     if (ls__is_chain(expr)) return names_edited(places, user, expr, true);
-    for (unsigned i = ls__first_mention(syntax, expr->start); i < syntax->mention_count; i++) {
-        const struct ls_syntax_mention *mention = &syntax->mentions[i];
-        bool skipped = !ls__mention_runs(syntax, mention);
-        if (mention->expr->end > expr->end) break;
-        for (const struct ls__part *part = giver->parts; part && !skipped; part = part->next)
-            skipped = mention->expr->start >= part->expr->start && mention->expr->end <= part->expr->end;
-        if (!skipped && names_edited(places, user, mention->expr, false)) return true;
-    }
-    return false;
+    return range_uses(places, user, expr->start, expr->end, giver->parts);
 }
 
 /* The children of constructors that are the same in both texts. */
@@ -364,7 +351,7 @@ static bool names_others(struct ls_places *places, struct ls__node *node, const 
 {
     for (; header; header = header->around)
         for (const struct ls_syntax_expr *expr = header->list; expr; expr = expr->next)
-            if (range_uses(places, node, expr->start, expr->end)) return true;
+            if (range_uses(places, node, expr->start, expr->end, NULL)) return true;
     return false;
 }
 
@@ -574,11 +561,6 @@ void ls_places_free(struct ls_places *places)
     for (unsigned i = 0; i < places->renames.text_count; i++)
         ls_syntax_free(places->renames.texts[i]);
     ls_free(places);
-}
-
-bool ls_places_same(const struct ls_places *places)
-{
-    return places->same;
 }
 
 const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_place_kind kind, const char *name,

@@ -83,9 +83,6 @@ struct ls_places;
 struct ls_places *ls_places_compare(const struct ls_syntax *before, const struct ls_syntax *now);
 void ls_places_free(struct ls_places *places); /* NULL accepted */
 
-/** Do both texts say the same? Then no place differs. */
-bool ls_places_same(const struct ls_places *places);
-
 /** A root. @param name  of the variable, the global (NULL = `_G` itself), or the first argument; ignored for VALUE
  * @return borrowed; NULL: no text mentions it. A variable that only one text has is EDITED */
 const struct ls_place *ls_places_root(const struct ls_places *places, enum ls_place_kind kind, const char *name,

@@ -121,8 +121,9 @@ struct ls__node *ls__node_named(struct ls_places *places, int side, const struct
 bool ls__node_key(struct ls_places *places, int side, const struct ls_syntax_expr *expr, struct ls_place_key *key)
 {
     if (ls__constant_key(expr, key)) return true;
-    const struct ls_syntax_variable *variable = ls__is_chain(expr) ? root_of(expr)->variable : NULL;
-    if (!ls__is_chain(expr) || (variable && variable->assigned)) return false;
+    if (!ls__is_chain(expr)) return false;
+    const struct ls_syntax_variable *variable = root_of(expr)->variable;
+    if (variable && variable->assigned) return false;
     bool exact;
     const struct ls__node *node = ls__node_named(places, side, expr, &exact);
     const struct ls__side *given = node && exact ? &node->side[side] : NULL;
@@ -142,17 +143,23 @@ static struct ls__node *node_of(struct ls_places *places, const struct ls_syntax
     return node;
 }
 
+/* The place that is named, past those that stand for it; NULL = none is. */
+static struct ls__node *place_of(struct ls_places *places, const struct ls_syntax_expr *expr)
+{
+    bool exact;
+    struct ls__node *node = node_of(places, expr, true, &exact);
+    return exact ? node : NULL;
+}
+
 static void give(struct ls_places *places, struct ls__node *node, struct ls__giver giver);
 
 /* Once is enough for a place that a name means: whoever names it gives it a metatable too. */
 static void give_metatable(struct ls_places *places, const struct ls_syntax_expr *object,
                            const struct ls_syntax_expr *meta, struct ls__header *header)
 {
-    bool exact;
-    struct ls__node *node = node_of(places, object, true, &exact);
+    struct ls__node *node = place_of(places, object);
     struct ls_place_key key = {.kind = LS_KEY_METATABLE};
-    if (node && exact)
-        give(places, ls__node_child(places, node, &key), (struct ls__giver){.expr = meta, .header = header});
+    if (node) give(places, ls__node_child(places, node, &key), (struct ls__giver){.expr = meta, .header = header});
 }
 
 /* `prototype("Ship", { … })` */
@@ -175,9 +182,8 @@ static void give(struct ls_places *places, struct ls__node *node, struct ls__giv
     }
     ls__node_give(places, node, &giver);
     struct ls__side *side = &node->side[places->now];
-    bool exact = false;
-    struct ls__node *other = expr && ls__is_chain(expr) ? node_of(places, expr, true, &exact) : NULL;
-    if (other == node || !exact) other = NULL;
+    struct ls__node *other = expr && ls__is_chain(expr) ? place_of(places, expr) : NULL;
+    if (other == node) other = NULL;
     side->alias = side->count == 1 || side->alias == other ? other : NULL; /* all givers name the same place */
     if (expr) give_made(places, giver);
 }
@@ -201,6 +207,14 @@ bool ls__mention_runs(const struct ls_syntax *syntax, const struct ls_syntax_men
 }
 
 /* --- open givers --- */
+
+/* The variable of a `for … in` that a name begins with; NULL = it does not. */
+static const struct ls_syntax_variable *loop_of(const struct ls_syntax_expr *expr)
+{
+    const struct ls_syntax_expr *root = root_of(expr);
+    const struct ls_syntax_variable *variable = root->kind == LS_EXPR_NAME ? root->variable : NULL;
+    return variable && variable->stat && variable->stat->kind == LS_STAT_FOR_IN ? variable : NULL;
+}
 
 static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
                           bool body, unsigned *most);
@@ -235,14 +249,12 @@ static void open_named(struct ls_places *places, const struct ls_syntax_expr *ex
             open_node(places, node, hash);
         }
     }
-    const struct ls_syntax_expr *root = root_of(expr);
-    const struct ls_syntax_variable *variable = root->kind == LS_EXPR_NAME ? root->variable : NULL;
-    if (variable && variable->stat && variable->stat->kind == LS_STAT_FOR_IN) {
-        const struct ls_syntax_expr *first = variable->stat->list, *last = first;
-        while (last->next)
-            last = last->next;
-        open_mentions(places, first->start, last->end, variable->function, hash, body, most);
-    }
+    const struct ls_syntax_variable *variable = loop_of(expr);
+    if (!variable) return;
+    const struct ls_syntax_expr *first = variable->stat->list, *last = first;
+    while (last->next)
+        last = last->next;
+    open_mentions(places, first->start, last->end, variable->function, hash, body, most);
 }
 
 static void open_mentions(struct ls_places *places, uint32_t start, uint32_t end, int function, uint64_t hash,
@@ -318,10 +330,7 @@ static void assign(struct ls_places *places, const struct at *at, const struct l
             open_below(places, target->left, under(at, hash), at->body);
         return;
     }
-    const struct ls_syntax_expr *root = root_of(target);
-    if (root != target && root->kind == LS_EXPR_NAME && root->variable && root->variable->stat &&
-        root->variable->stat->kind == LS_STAT_FOR_IN)
-        open_below(places, target->left, under(at, hash), at->body);
+    if (target->kind == LS_EXPR_INDEX && loop_of(target)) open_below(places, target->left, under(at, hash), at->body);
     put(places, at, node, giver, hash);
 }
 
@@ -331,21 +340,19 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
     const struct ls_syntax_expr *meta, *object = ls__metatable_call(call, &meta);
     struct ls_place_key key;
     struct ls__giver giver = {.expr = call, .header = at->header};
-    bool exact;
     if (object && ls__is_chain(object) && !at->body) {
         give_metatable(places, object, meta, at->header);
     } else if (ls__is_call_of(call, "rawset", 3) && ls__is_chain(call->list) &&
                ls__node_key(places, places->now, call->list->next, &key)) {
-        struct ls__node *node = node_of(places, call->list, true, &exact);
+        struct ls__node *node = place_of(places, call->list);
         giver.expr = call->list->next->next;
-        if (!node || !exact) return;
-        put(places, at, ls__node_child(places, node, &key), &giver, giver.expr->hash);
+        if (node) put(places, at, ls__node_child(places, node, &key), &giver, giver.expr->hash);
     } else {
         places->opens = header_new(places, at, stat->list, 0);
         if (!at->body) give_made(places, giver);
         if (!at->body && call->left->kind == LS_EXPR_NAME && !call->right) {
-            struct ls__node *called = node_of(places, call->left, true, &exact);
-            if (called && exact) note(places, &places->calls, called, under(at, stat->hash));
+            struct ls__node *called = place_of(places, call->left);
+            if (called) note(places, &places->calls, called, under(at, stat->hash));
         }
         open_mentions(places, call->start, call->end, at->function, under(at, stat->hash), at->body, NULL);
     }
@@ -391,15 +398,13 @@ static void walk_function(struct ls_places *places, const struct at *at, const s
 {
     const struct ls_syntax_function *function = stat->list->function;
     struct ls__giver giver = {.expr = stat->list, .header = at->header};
-    bool exact;
     if (!stat->targets) {
         if (!at->body) give(places, declare(places, stat->variables), giver);
         return;
     }
     assign(places, at, stat->targets, &giver);
-    if (!function->method) return;
-    struct ls__node *owner = node_of(places, stat->targets->left, true, &exact);
-    if (owner && exact) places->bindings[places->now][function->parameters->number] = owner;
+    if (function->method)
+        places->bindings[places->now][function->parameters->number] = place_of(places, stat->targets->left);
 }
 
 static void walk_loop(struct ls_places *places, const struct at *at, const struct ls_syntax_stat *stat)
