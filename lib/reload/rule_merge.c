@@ -198,7 +198,7 @@ static LS_RAISES void decide(struct ls_rule *rule, int c, int n, uint64_t path, 
         pair(rule, n, c, (struct ls_pair){path, parent, NULL, spot.place, spot.rest, spot.version, false});
     } else if (is_edited(rule, given, spot.edit, path, n)) {
         want = mapped ? carrier : n;
-        COUNT(rule, taken);
+        if (!code) COUNT(rule, taken); /* functions follow the file: nothing to count */
         lose_value(rule, given, c, path, parent, &spot, key);
     } else if (lua_isnil(L, c) ? !had || code : (code || code_before) && is_given(rule, given, c, path, parent)) {
         want = mapped ? carrier : n; /* new in the file, or a function of the file before stands there */
@@ -445,7 +445,8 @@ static LS_RAISES void lose_keys(struct ls_rule *rule, int n, int c, size_t at, b
         if (ls__has_key(L, n, top + 1) || !ls__record_find(given_of(rule, at), child, NULL)) continue;
         struct ls_spot spot = ls__spot_of(rule, n, ls__place_key(L, top + 1, &name) ? &name : NULL, rest);
         if (spot.version == LS_VERSION_ABOVE) spot.version = rule->pairs[at].version;
-        if (!spot.place || !spot.place->now) lose_place(rule, c, top + 1, top + 2, child, spot.place, spot.version, at);
+        if (spot.place && (spot.place->now || spot.place->before)) continue; /* it is given, or was told above */
+        lose_place(rule, c, top + 1, top + 2, child, spot.place, spot.version, at);
     }
     lua_settop(L, top);
 }

@@ -128,6 +128,36 @@ static void h49_an_edited_table_that_also_stands_in_a_list(void **state)
     }
 }
 
+/* Places of data are counted, each once; functions follow the file and are not. */
+static void h49_r18_each_place_of_data_is_counted_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *run, *text;
+        unsigned kept, taken, set_aside;
+    } steps[] = {
+        {NULL, "local M = {a = 1, t = 1} function M.f() return M.a end function M.g() end return M", 0, 0, 0},
+        {NULL, "local M = {a = 1, t = 1} function M.f() return M.a + 1 end return M", 0, 0, 0},
+        {NULL, "local M = {a = 1, t = 1, u = 1} function M.f() return M.a end return M", 0, 1, 0},
+        {NULL, "local M = {a = 1, t = 1} function M.f() return M.a end return M", 0, 0, 1},
+        {"m.t = 5", "local M = {a = 1} function M.f() return M.a end return M", 1, 0, 0},
+    };
+    struct site site;
+    robust_open(&site, "m = require('m')", "local M = {a = 1, t = 1} function M.f() return M.a end return M");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct ls_reload_report report;
+        if (steps[i].run) site_eval(&site, steps[i].run);
+        site_write(&site, "lua/m.lua", steps[i].text);
+        site_reload(&site, &report, "lua/m.lua", NULL);
+        const struct ls_reload_result *result = site_result(&report, "lua/m.lua");
+        if (result->kept != steps[i].kept || result->taken != steps[i].taken || result->set_aside != steps[i].set_aside)
+            fail_msg("%s: %u kept, %u taken, %u set aside", steps[i].text, result->kept, result->taken,
+                     result->set_aside);
+        ls_reload_report_release(&report);
+    }
+    site_close(&site);
+}
+
 /* Finalizers run code of the site wherever something is allocated. */
 static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
 {
@@ -259,6 +289,7 @@ int main(void)
         cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
         cmocka_unit_test(h49_long_lists_that_are_not_edited),
         cmocka_unit_test(h49_functions_in_long_lists),
+        cmocka_unit_test(h49_r18_each_place_of_data_is_counted_once),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
     };
