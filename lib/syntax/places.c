@@ -267,7 +267,7 @@ static bool names_edited(struct ls_places *places, struct ls__node *user, const 
     return (node->dirty || (places->fields && node->shaken)) && !node->place.function;
 }
 
-/* Does anything in that range of this text name edited data? What is inside of the parts counts for the places below. */
+/* Does anything in that range of this text name edited data? What is inside of the parts counts for places below. */
 static bool range_uses(struct ls_places *places, struct ls__node *user, uint32_t start, uint32_t end,
                        const struct ls__part *parts)
 {
