@@ -25,7 +25,7 @@ static LS_RAISES void walk_roots(struct ls_session *session, struct ls_walk *wal
         const struct ls_proto *proto = ls__proto_find(session, module->prototypes.items[i]);
         if (!proto) continue;
         ls__ref_push(session, L, proto->table);
-        ls__walk_functions(walk, top + 1);
+        ls__walk_functions(walk, top + 1, 0);
     }
     for (size_t i = 0; i < session->model->timer_count; i++, lua_settop(L, top)) {
         if (session->model->timers[i].module != module->serial) continue;
@@ -33,7 +33,7 @@ static LS_RAISES void walk_roots(struct ls_session *session, struct ls_walk *wal
         ls__walk_value(walk, top + 1, 0);
     }
     lua_pushglobaltable(L);
-    ls__walk_functions(walk, top + 1);
+    ls__walk_functions(walk, top + 1, 0);
     ls__walk_globals(walk);
     lua_settop(L, top);
 }

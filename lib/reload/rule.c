@@ -182,9 +182,16 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
     }
     lua_settop(L, top);
     if (ls__ref_push(rule->run->session, L, rule->run->session->model->ref_app) == LUA_TTABLE)
-        ls__walk_functions(&rule->walk, top + 1);
+        ls__walk_functions(&rule->walk, top + 1, 0);
     lua_settop(L, top);
     ls__walk_globals(&rule->walk);
+    const struct ls_module *module = ls__module_find(rule->run->session, rule->run->key);
+    bool gives = lua_istable(L, rule->value) || lua_isfunction(L, rule->value); /* else it may be a plugin of another */
+    for (uint32_t i = 0; !gives && module && i < module->lists[LS_REQUIRES].count; i++, lua_settop(L, top)) {
+        int ref = rule->run->session->model->ref_loaded;
+        if (ls__push_field(rule->run->session, L, ref, module->lists[LS_REQUIRES].items[i]) == LUA_TTABLE)
+            ls__walk_functions(&rule->walk, top + 1, 2);
+    }
     for (lua_Integer i = 1; i <= rule->walk.function_count; i++) { /* the list grows meanwhile */
         lua_rawgeti(L, rule->functions, i);
         walk_function(rule, top + 1);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 enum { ON_STACK = 2 * 10000 }; /* slots of Lua's stack that the walk takes before they go into a table */
+enum { REGISTRY = 2000 };      /* keys of another file's tables that are looked at for functions of this one */
 enum { LONG = 256 };           /* elements of a list that is gone through by number */
 enum { AT_ONCE = 16 };         /* elements on Lua's stack before they are taken off it */
 
@@ -612,13 +613,26 @@ LS_RAISES uint64_t ls__hash_value(struct ls_walk *scratch, int idx, const void *
     return walk_from(scratch, lua_absindex(scratch->L, idx), 0);
 }
 
-LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table)
+/* [-0, +0, m] */
+static LS_RAISES void walk_levels(struct ls_walk *walk, int table, int levels, size_t *left)
 {
     lua_State *L = walk->L;
     int top = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, top + 1))
-        if (lua_isfunction(L, top + 2)) ls__walk_value(walk, top + 2, 0);
+    luaL_checkstack(L, 8, "reload");
+    for (lua_pushnil(L); *left && lua_next(L, table); lua_settop(L, top + 1)) {
+        --*left;
+        if (lua_isfunction(L, top + 2))
+            ls__walk_value(walk, top + 2, 0);
+        else if (levels && lua_istable(L, top + 2) && !is_known(walk, top + 2))
+            walk_levels(walk, top + 2, levels - 1, left);
+    }
     lua_settop(L, top);
+}
+
+LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table, int levels)
+{
+    size_t left = levels ? REGISTRY : SIZE_MAX;
+    walk_levels(walk, table, levels, &left);
 }
 
 LS_RAISES void ls__walk_globals(struct ls_walk *walk)
@@ -627,6 +641,6 @@ LS_RAISES void ls__walk_globals(struct ls_walk *walk)
     int top = lua_gettop(L);
     lua_pushglobaltable(L);
     for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2))
-        if (lua_istable(L, top + 3) && !is_known(walk, top + 3)) ls__walk_functions(walk, top + 3);
+        if (lua_istable(L, top + 3) && !is_known(walk, top + 3)) ls__walk_functions(walk, top + 3, 0);
     lua_settop(L, top);
 }
