@@ -30,6 +30,31 @@ LS_RAISES void ls__raw_set(lua_State *L, int table, int key, int value)
     lua_rawset(L, table);
 }
 
+LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c)
+{
+    const int values[] = {a, b, c};
+    lua_createtable(L, 3, 0);
+    for (int i = 0; i < 3; i++) {
+        lua_pushvalue(L, values[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+}
+
+void ls__triples_push(lua_State *L, int list, lua_Integer index)
+{
+    lua_rawgeti(L, list, index);
+    for (int i = 1; i <= 3; i++)
+        lua_rawgeti(L, -i, i);
+    lua_remove(L, -4);
+}
+
+LS_RAISES void ls__array_add(lua_State *L, int list, int idx)
+{
+    lua_pushvalue(L, idx);
+    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+}
+
 LS_RAISES int ls__push_field(struct ls_session *session, lua_State *L, int ref, const char *name)
 {
     ls__ref_push(session, L, ref);

@@ -16,6 +16,12 @@ LS_RAISES void ls__raw_set(lua_State *L, int table, int key, int value);
 bool ls__has_key(lua_State *L, int table, int key);
 /** table[value on top] = true; the value is popped. [-1, +0, m] */
 LS_RAISES void ls__set_add(lua_State *L, int table);
+/** Append an array of the values at these indexes to a list. [-0, +0, m] */
+LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c);
+/** Push the three values of an element. [-0, +3, -] */
+void ls__triples_push(lua_State *L, int list, lua_Integer index);
+/** Append the value at `idx` to an array. [-0, +0, m] */
+LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
 /** Push a copy of the table's own fields. [-0, +1, m] */
 LS_RAISES void ls__raw_copy(lua_State *L, int table);
 

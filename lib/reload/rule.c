@@ -20,8 +20,8 @@ static bool is_ungoverned(lua_State *L, int declared, int key, int value, int wa
             (strcmp(name, "new") == 0 && lua_iscfunction(L, value)))
             return true;
     }
-    if (lua_istable(L, value) && lua_istable(L, was)) return false;
-    return lua_type(L, declared) == LUA_TTABLE && ls__has_key(L, declared, key);
+    bool shared = lua_istable(L, value) && lua_istable(L, was);
+    return !shared && lua_istable(L, declared) && ls__has_key(L, declared, key);
 }
 
 /* @param declared  index of a prototype's declared fields; 0 = the container is no prototype [-0, +0, m] */
@@ -166,6 +166,7 @@ static LS_RAISES void walk_registered(struct ls_rule *rule)
 static LS_RAISES void walk_made(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
+    struct ls_session *session = rule->run->session;
     int top = lua_gettop(L);
     ls__walk_value(&rule->walk, rule->value, ls__path_root(LS_ROOT_VALUE, "", 0));
     for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, rule->changes); i <= count; i++) {
@@ -181,17 +182,14 @@ static LS_RAISES void walk_made(struct ls_rule *rule)
         ls__array_add(L, rule->taken, top + 2);
     }
     lua_settop(L, top);
-    if (ls__ref_push(rule->run->session, L, rule->run->session->model->ref_app) == LUA_TTABLE)
-        ls__walk_functions(&rule->walk, top + 1, 0);
+    if (ls__ref_push(session, L, session->model->ref_app) == LUA_TTABLE) ls__walk_functions(&rule->walk, top + 1, 0);
     lua_settop(L, top);
     ls__walk_globals(&rule->walk);
-    const struct ls_module *module = ls__module_find(rule->run->session, rule->run->key);
+    const struct ls_module *module = ls__module_find(session, rule->run->key);
     bool gives = lua_istable(L, rule->value) || lua_isfunction(L, rule->value); /* else it may be a plugin of another */
-    for (uint32_t i = 0; !gives && module && i < module->lists[LS_REQUIRES].count; i++, lua_settop(L, top)) {
-        int ref = rule->run->session->model->ref_loaded;
-        if (ls__push_field(rule->run->session, L, ref, module->lists[LS_REQUIRES].items[i]) == LUA_TTABLE)
+    for (uint32_t i = 0; !gives && module && i < module->lists[LS_REQUIRES].count; i++, lua_settop(L, top))
+        if (ls__push_field(session, L, session->model->ref_loaded, module->lists[LS_REQUIRES].items[i]) == LUA_TTABLE)
             ls__walk_functions(&rule->walk, top + 1, 2);
-    }
     for (lua_Integer i = 1; i <= rule->walk.function_count; i++) { /* the list grows meanwhile */
         lua_rawgeti(L, rule->functions, i);
         walk_function(rule, top + 1);

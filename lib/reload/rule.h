@@ -130,17 +130,11 @@ void ls__rule_release(struct ls_rule *rule);
 
 /* --- small things of all its files --- */
 
-/** Append an array of the values at these indexes to a list. [-0, +0, m] */
-LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c);
-/** Push the three values of an element. [-0, +3, -] */
-void ls__triples_push(lua_State *L, int list, lua_Integer index);
 /** The key of a table or upvalue in a map of addresses. [-0, +0, -] */
 static inline int64_t ls__address(lua_State *L, int idx)
 {
     return (int64_t)(intptr_t)lua_topointer(L, idx);
 }
-/** Append the value at `idx` to an array. [-0, +0, m] */
-LS_RAISES void ls__array_add(lua_State *L, int list, int idx);
 /** Write the value at `value` (nil too) under the key at `key` of the table at `container`, or into the upvalue of that
  * number of the function there; what was there goes into the undo log. [-0, +0, m] */
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value);

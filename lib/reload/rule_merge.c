@@ -626,11 +626,6 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
     int top = lua_gettop(L), container = top + 1, key = top + 2, c = top + 3, n = top + 4;
     ls__triples_push(L, rule->changes, index);
     ls__raw_get(L, container, key);
-    if (!in_snapshot(rule, container)) { /* a prototype of this very run has no present values */
-        if (ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
-        lua_settop(L, top);
-        return;
-    }
     struct ls_place_key name;
     lua_pushglobaltable(L);
     bool global = lua_rawequal(L, -1, container);
@@ -639,7 +634,8 @@ static LS_RAISES void decide_change(struct ls_rule *rule, lua_Integer index)
     struct ls_spot spot = global && lua_type(L, key) == LUA_TSTRING
                               ? ls__spot_of_root(rule, LS_PLACE_GLOBAL, lua_tostring(L, key))
                               : ls__spot_of(rule, container, ls__place_key(L, key, &name) ? &name : NULL, none);
-    if (spot.place && spot.place->own) { /* the file has made it of the run's value */
+    bool own = spot.place && spot.place->own;   /* the file has made it of the run's value */
+    if (own || !in_snapshot(rule, container)) { /* a prototype of this very run has no present values */
         if (ls__walk_seen(&rule->walk, n)) ls__array_add(L, rule->taken, n);
         lua_settop(L, top);
         return;

@@ -1,5 +1,4 @@
-/* What all files of the three-way rule do: lists on Lua's stack, writing with the step that takes it back, variables of
- * the main block (rule.h). */
+/* What all files of the three-way rule do: writes with what takes them back, variables of the main block (rule.h). */
 #include <string.h>
 
 #include "model/prototype.h"
@@ -9,31 +8,6 @@
 #include "reload/rule.h"
 
 enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
-
-LS_RAISES void ls__triples_add(lua_State *L, int list, int a, int b, int c)
-{
-    const int values[] = {a, b, c};
-    lua_createtable(L, 3, 0);
-    for (int i = 0; i < 3; i++) {
-        lua_pushvalue(L, values[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
-}
-
-void ls__triples_push(lua_State *L, int list, lua_Integer index)
-{
-    lua_rawgeti(L, list, index);
-    for (int i = 1; i <= 3; i++)
-        lua_rawgeti(L, -i, i);
-    lua_remove(L, -4);
-}
-
-LS_RAISES void ls__array_add(lua_State *L, int list, int idx)
-{
-    lua_pushvalue(L, idx);
-    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
-}
 
 /* --- what is written, with the step that takes it back --- */
 

@@ -85,7 +85,7 @@ void ls__walk_release(struct ls_walk *walk);
  * their upvalues are not entered. Raises as the count hook does when the entry's time is over (L5).
  * @return its hash [-0, +0, e] */
 LS_RAISES uint64_t ls__walk_value(struct ls_walk *walk, int idx, uint64_t path);
-/** Follow the functions in the table at `table`, which outlives a run, and in so many levels of tables below; with levels
+/** Follow the functions in the table at `table`, which outlives a run, and in so many levels of tables below; with any,
  * not all keys are looked at. [-0, +0, m] */
 LS_RAISES void ls__walk_functions(struct ls_walk *walk, int table, int levels);
 /** The same for each table in a global that is not known, as in `Tool = Tool or {}`. [-0, +0, m] */
