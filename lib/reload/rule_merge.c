@@ -255,7 +255,7 @@ static LS_RAISES void lose_place(struct ls_rule *rule, int container, int key, i
     if (given) {
         COUNT(rule, set_aside);
         ls__rule_put(rule, container, key, nil);
-    } else if (!function) {
+    } else if (!function && ls__record_find(record, path, NULL)) {
         keep_value(rule, &(struct ls_spot){.place = place}, key);
     }
     lua_settop(L, nil - 1);

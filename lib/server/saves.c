@@ -171,28 +171,31 @@ static bool is_affected(const struct save_note *note)
     return note->ran > 0 || note->failed > 0;
 }
 
-/* The files that something came of, else all. */
+/* Is a file of the burst there, or any of them (NULL)? */
+static bool is_there(const struct ls_burst *burst, const char *key)
+{
+    for (size_t i = 0; i < burst->file_count; i++)
+        if (burst->files[i].text && (!key || strcmp(burst->files[i].key, key) == 0)) return true;
+    for (size_t i = 0; i < burst->view_count; i++)
+        if (burst->views[i].text && (!key || strcmp(ls_path_base(burst->views[i].path), key) == 0)) return true;
+    return false;
+}
+
+/* The files that something came of, else all that are there, else all: a file that was renamed is two. */
 static void write_names(struct ls_buf *line, const struct ls_burst *burst, const struct saves *saves)
 {
     size_t shown = 0, affected = 0;
+    bool any = is_there(burst, NULL);
     for (size_t i = 0; i < saves->count; i++)
         affected += is_affected(&saves->notes[i]);
     for (size_t i = 0; i < saves->count; i++) {
         if (affected > 0 && !is_affected(&saves->notes[i]) && !ls_has_suffix(saves->notes[i].key, ".html")) continue;
+        if (affected == 0 && any && !is_there(burst, saves->notes[i].key)) continue;
         if (shown < NAMES_SHOWN) ls_buf_printf(line, "%s%s", shown > 0 ? ", " : "", saves->notes[i].key);
         shown++;
     }
     if (shown > NAMES_SHOWN) ls_buf_printf(line, " and %zu more", shown - NAMES_SHOWN);
     if (shown == 0) ls_buf_str(line, burst->file_count > 0 ? burst->files[0].key : "nothing");
-}
-
-static bool all_gone(const struct ls_burst *burst)
-{
-    for (size_t i = 0; i < burst->file_count; i++)
-        if (burst->files[i].text) return false;
-    for (size_t i = 0; i < burst->view_count; i++)
-        if (burst->views[i].text) return false;
-    return true;
 }
 
 static const char *plural(unsigned count)
@@ -213,7 +216,7 @@ static void write_outcome(struct ls_buf *out, const struct ls_burst *burst, cons
         ls_buf_printf(out, "%u session%s", saves->pages, plural(saves->pages));
     else if (cleared)
         ls_buf_str(out, "error cleared");
-    else if (all_gone(burst))
+    else if (!is_there(burst, NULL))
         ls_buf_str(out, burst->file_count > 0 ? "deleted, its code stays" : "deleted");
     else if (saves->views > 0)
         ls_buf_str(out, "no page is open");

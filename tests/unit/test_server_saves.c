@@ -121,6 +121,21 @@ static void several_files_have_lines_of_their_own(void **state)
     assert_non_null(strstr(t.losses, "  lua/c.lua: c gave way"));
 }
 
+/* A file that was renamed is two: of the old name there is nothing to say but where it is all. */
+static void what_is_gone_is_named_alone_only(void **state)
+{
+    (void)state;
+    save_of("lua/old.lua");
+    save_of("lua/new.lua");
+    tell("lua/old.lua, lua/new.lua  deleted, its code stays", "");
+    struct ls_bytes *text = ls_bytes_new("x", 1);
+    t.files[1].text = text;
+    add("lua/new.lua", (struct ls_reload_result){.outcome = LS_RELOAD_SKIPPED, .text = (char *)"unchanged"});
+    t.saves.sessions = 0;
+    tell("lua/new.lua  unchanged", "");
+    ls_bytes_unref(text);
+}
+
 /* A thousand sessions that have lost different things are a few lines. */
 static void many_are_a_few_lines(void **state)
 {
@@ -157,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_session, setup, teardown),
         cmocka_unit_test_setup_teardown(several_sessions_are_counted_by_the_one_with_most, setup, teardown),
         cmocka_unit_test_setup_teardown(several_files_have_lines_of_their_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_gone_is_named_alone_only, setup, teardown),
         cmocka_unit_test_setup_teardown(many_are_a_few_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(control_characters_are_shown, setup, teardown),
     };
