@@ -1,5 +1,6 @@
-/* Step 6 of the three-way rule (rule.h): who holds a table that gave way? They go into a weak table; what survives a
- * full collection is looked for in all that the session can reach, and only if the text may have given a table away.
+/* What of the three-way rule (rule.h) is done after the frames are out: copies of functions that step 5 has left, and
+ * step 6: who holds a table that gave way? They go into a weak table; what survives a full collection is looked for in
+ * all that the session can reach, and only if the text may have given a table away.
  * Owner thread: the session's. Calls no metamethod. Rule: H49 4. */
 #include <string.h>
 
@@ -60,172 +61,57 @@ LS_RAISES void ls__rule_note_escapes(struct ls_rule *rule)
     lua_settop(L, top);
 }
 
-/* --- the search --- */
+/* --- what is left to be done when the frames are out --- */
 
-struct search {
-    struct ls_session *session;
-    lua_State *L;
-    int displaced, queue; /* stack indexes */
-    lua_Integer count;
-    struct ls_idmap *seen; /* owned */
-};
-
-/* The value on top is to be looked through, once; it is popped. [-1, +0, m] */
-static LS_RAISES void reach(struct search *search)
-{
-    lua_State *L = search->L;
-    int type = lua_type(L, -1);
-    void *was = NULL;
-    bool holds = type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TTHREAD;
-    if (holds && !ls_idmap_put(search->seen, (int64_t)(intptr_t)lua_topointer(L, -1), search, &was))
-        luaL_error(L, "out of memory while looking for holders of replaced tables");
-    if (holds && !was)
-        lua_rawseti(L, search->queue, ++search->count);
-    else
-        lua_pop(L, 1);
-}
-
-/* Is the value on top a table that gave way? Then the one that stayed takes its place there. [-1, +1, -] */
-static bool replaced(struct search *search)
-{
-    lua_State *L = search->L;
-    if (!lua_istable(L, -1)) return false;
-    lua_pushvalue(L, -1);
-    if (lua_rawget(L, search->displaced) == LUA_TNIL) {
-        lua_pop(L, 1);
-        return false;
-    }
-    lua_remove(L, -2);
-    return true;
-}
-
-/* [-0, +0, m] */
-static LS_RAISES void search_table(struct search *search, int table)
-{
-    lua_State *L = search->L;
-    if (lua_getmetatable(L, table)) {
-        if (replaced(search)) {
-            lua_pushvalue(L, -1);
-            ls__set_metatable(L, table);
-        }
-        reach(search);
-    }
-    for (lua_pushnil(L); lua_next(L, table);) { /* key value */
-        if (replaced(search)) {
-            lua_pushvalue(L, -2);
-            lua_pushvalue(L, -2);
-            lua_rawset(L, table);
-        }
-        reach(search);
-        if (lua_type(L, -1) < LUA_TTABLE) continue;
-        lua_pushvalue(L, -1);
-        reach(search);
-    }
-}
-
-/* Values on the stack of a coroutine. [-0, +0, m] */
-static LS_RAISES void search_thread(struct search *search, lua_State *thread)
-{
-    lua_State *L = search->L;
-    lua_Debug info;
-    if (thread == L || !lua_checkstack(thread, 4)) return;
-    for (int level = 0; lua_getstack(thread, level, &info); level++) {
-        for (int direction = 1; direction >= -1; direction -= 2) /* negative numbers are extra arguments */
-            for (int i = direction; lua_getlocal(thread, &info, i); i += direction) {
-                lua_xmove(thread, L, 1);
-                if (replaced(search)) {
-                    lua_pushvalue(L, -1);
-                    lua_xmove(L, thread, 1);
-                    lua_setlocal(thread, &info, i);
-                }
-                reach(search);
-            }
-        lua_getinfo(thread, "f", &info);
-        lua_xmove(thread, L, 1);
-        reach(search);
-    }
-    for (int i = lua_gettop(thread); i > 0; i--) { /* what waits to be passed */
-        lua_pushvalue(thread, i);
-        lua_xmove(thread, L, 1);
-        if (replaced(search)) {
-            lua_pushvalue(L, -1);
-            lua_xmove(L, thread, 1);
-            lua_replace(thread, i);
-        }
-        reach(search);
-    }
-}
-
-/* [-0, +0, m] the value at `value` */
-static LS_RAISES void search_value(struct search *search, int value)
-{
-    lua_State *L = search->L;
-    int type = lua_type(L, value);
-    if (type == LUA_TTABLE) search_table(search, value);
-    if (type == LUA_TTHREAD) search_thread(search, lua_tothread(L, value));
-    for (int i = 1; type == LUA_TFUNCTION && lua_getupvalue(L, value, i); i++) {
-        if (replaced(search)) {
-            lua_pushvalue(L, -1);
-            lua_setupvalue(L, value, i);
-        }
-        reach(search);
-    }
-    if (type != LUA_TUSERDATA) return;
-    if (lua_getmetatable(L, value)) reach(search);
-    for (int i = 1; lua_getiuservalue(L, value, i) != LUA_TNONE; i++) {
-        if (replaced(search)) {
-            lua_pushvalue(L, -1);
-            lua_setiuservalue(L, value, i);
-        }
-        reach(search);
-    }
-    lua_pop(L, 1); /* the nil of the uservalue that there is not */
-}
-
-/* [-1, +0, m] argument: the search */
+/* [-1, +0, m] argument: the walk */
 static LS_RAISES int l_search(lua_State *L)
 {
-    struct search *search = lua_touserdata(L, 1);
-    search->L = L;
+    struct ls_reach *reach = lua_touserdata(L, 1);
+    reach->L = L;
     luaL_checkstack(L, 20, "reload");
     lua_settop(L, 0);
-    ls__ref_push(search->session, L, search->session->reload->displaced);
-    search->displaced = 1;
+    ls__ref_push(reach->session, L, reach->session->reload->displaced);
+    reach->replaced = 1;
     lua_pushnil(L);
     if (!lua_next(L, 1)) return 0;
     lua_settop(L, 1);
     lua_newtable(L);
-    search->queue = 2;
+    reach->queue = 2;
     for (int i = 1; i <= 2; i++) /* our own tables are not looked through */
-        if (!ls_idmap_put(search->seen, (int64_t)(intptr_t)lua_topointer(L, i), search, NULL))
-            luaL_error(L, "out of memory while looking for holders of replaced tables");
+        if (!ls_idmap_put(reach->seen, ls__address(L, i), reach, NULL))
+            luaL_error(L, "out of memory while looking for holders of what was replaced");
     lua_pushvalue(L, LUA_REGISTRYINDEX);
-    reach(search);
-    while (search->count) {
-        lua_rawgeti(L, search->queue, search->count);
-        lua_pushnil(L);
-        lua_rawseti(L, search->queue, search->count--);
-        search_value(search, 3);
-        lua_settop(L, 2);
-    }
+    ls__reach(reach);
+    ls__reach_all(reach);
     return 0;
 }
 
 bool ls_session_reload_unsettled(const struct ls_session *session)
 {
-    return session->reload->displaced != LUA_NOREF;
+    return session->reload->displaced != LUA_NOREF || session->reload->copies != LUA_NOREF;
+}
+
+static void settle(struct ls_session *session, lua_CFunction fn, struct ls_reach reach, const char *what)
+{
+    LS_ERR(err);
+    reach.seen = ls_idmap_new();
+    if (reach.seen && ls__lrun(session, fn, &reach, 0, &err) != 0) ls__report(session, what, &err);
+    ls_idmap_free(reach.seen, NULL);
+    ls_idmap_free(reach.followed, NULL);
 }
 
 void ls_session_reload_settle(struct ls_session *session)
 {
-    LS_ERR(err);
-    struct search search = {.session = session};
-    if (session->reload->displaced == LUA_NOREF) return;
+    struct ls_reload_state *state = session->reload;
+    if (state->copies != LUA_NOREF) {
+        settle(session, ls__reach_l_copies, (struct ls_reach){.session = session, .kind = LUA_TFUNCTION},
+               "replacing copies of functions by their successors");
+        ls__ref_drop(session, &state->copies);
+    }
+    if (state->displaced == LUA_NOREF) return;
     lua_gc(session->vm.L, LUA_GCCOLLECT);
-    if (session->reload->displaced == LUA_NOREF) return; /* a finalizer may run anything */
-    search.seen = ls_idmap_new();
-    if (search.seen && ls__lrun(session, l_search, &search, 0, &err) != 0)
-        ls__report(session, "replacing tables that gave way to their present ones", &err);
-    ls_idmap_free(search.seen, NULL);
-    ls__ref_drop(session, &session->reload->displaced);
+    if (state->displaced == LUA_NOREF) return; /* a finalizer may run anything */
+    settle(session, l_search, (struct ls_reach){.session = session, .kind = LUA_TTABLE},
+           "replacing tables that gave way to their present ones");
+    ls__ref_drop(session, &state->displaced);
 }

@@ -33,9 +33,9 @@ struct ls_record {
 enum { LS_RECORD_HOLDERS = 1 };
 
 struct ls_reload_state {
-    int records;           /* ref: key → record of the last execution (apply.c) */
-    int displaced;         /* ref: new table → the one that took its place, weak (escape.c) */
-    int libraries;         /* ref: tables that were there before any site code */
+    int displaced; /* ref: new table → the one that took its place, weak (escape.c) */
+    int copies;    /* ref: key → old functions of it → successors, whose copies are not all found (rule_follow.c) */
+    int libraries; /* ref: tables that were there before any site code */
     struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
     bool running;                    /* a transaction */

@@ -309,8 +309,8 @@ void ls__rule_release(struct ls_rule *rule)
     ls_idmap_free(rule->bound, NULL);
     ls_idmap_free(rule->joins, NULL);
     ls_idmap_free(rule->looked, NULL);
-    ls_idmap_free(rule->visited, NULL);
-    ls_idmap_free(rule->followed, NULL);
+    ls_idmap_free(rule->reach.seen, NULL);
+    ls_idmap_free(rule->reach.followed, NULL);
     ls_free(rule->ids);
     ls_free(rule->pairs);
     ls_free(rule->bindings);

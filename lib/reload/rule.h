@@ -17,8 +17,8 @@
  *      *succession*: the new one stands there, and if its text is the old one's it keeps the old one's inner variables.
  *      What the text has lost is set aside (rule_aside.c).
  *   5. Variables of the main block are joined, so that old callbacks and new code share them; new tables that gave way
- *      are replaced where the chunk has put them; copies of functions in other modules get the successors.
- *      (rule_follow.c)
+ *      are replaced where the chunk has put them; copies of functions in other modules get the successors, in what is
+ *      large after the frames are out. (rule_follow.c)
  *   6. After the frames are out, holders of tables that gave way are looked for in the whole session, if any of these
  *      tables is still alive. (escape.c)
  *
@@ -27,6 +27,7 @@
 #ifndef LS_RELOAD_RULE_H
 #define LS_RELOAD_RULE_H
 
+#include "resolver/reach.h"
 #include "resolver/record.h"
 #include "syntax/texts.h"
 
@@ -111,8 +112,8 @@ struct ls_rule {
     struct ls_idmap *bound; /* address of a new table → 1 + its first binding */
     struct ls_binding *bindings;
     size_t binding_count, binding_cap;
-    struct ls_idmap *looked, *visited; /* addresses of tables, see rule_follow.c */
-    struct ls_idmap *followed; /* hash of a function whose copies elsewhere followed → that of its successor */
+    struct ls_idmap *looked; /* addresses of tables, see rule_follow.c */
+    struct ls_reach reach;   /* what refers to functions of the version before */
     struct ls_idmap *joins; /* identity of a new inner variable → 1 + place in `joined` << 8 | index of the upvalue */
     struct ls_version *versions; /* the first one is the execution before */
     size_t version_count, version_cap;
@@ -130,13 +131,7 @@ void ls__rule_release(struct ls_rule *rule);
 
 /* --- small things of all its files --- */
 
-/** The key of a table or upvalue in a map of addresses. [-0, +0, -] */
-static inline int64_t ls__address(lua_State *L, int idx)
-{
-    return (int64_t)(intptr_t)lua_topointer(L, idx);
-}
-/** Write the value at `value` (nil too) under the key at `key` of the table at `container`, or into the upvalue of that
- * number of the function there; what was there goes into the undo log. [-0, +0, m] */
+/** ls__put in the rule's session. [-0, +0, m] */
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value);
 /** The same for a metatable; nil takes it away. [-0, +0, m] */
 LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value);
@@ -224,6 +219,10 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule);
 /** Other files have given the successors of copies that followed: put them into these files' records. To be called
  * when nothing can raise any more. */
 void ls__rule_follow_records(struct ls_rule *rule);
+
+/** Follow the copies that saves have left, after the frames are out. [-1, +0, e] argument: a walk, zeroed but for its
+ * session and kind */
+LS_RAISES int ls__reach_l_copies(lua_State *L);
 
 /* --- escape.c --- */
 

@@ -1,7 +1,7 @@
 /* Step 5 of the three-way rule (rule.h): what refers to what has given way refers to what has stayed.
  *
  * Owner thread: the session's. Neither follows weak references differently nor enters functions of other files: who
- * else holds a table that gave way is asked of the collector (holders.c). Rules: H48, H49. */
+ * else holds a table that gave way is asked of the collector (escape.c). Rules: H48, H49. */
 #include "reload/rule.h"
 
 #include <string.h>
@@ -112,153 +112,183 @@ static LS_RAISES void substitute_in(struct ls_rule *rule, int table)
 
 /* --- copies of functions elsewhere --- */
 
-struct elsewhere {
-    struct ls_rule *rule;
-    int queue; /* index of an array */
-    lua_Integer count;
-};
-
-/* The table at `idx` is to be looked through, once. [-0, +0, m] */
-static LS_RAISES void visit(struct elsewhere *walk, int idx)
-{
-    lua_State *L = walk->rule->L;
-    if (!lua_istable(L, idx)) return;
-    void *was = NULL;
-    if (!ls_idmap_put(walk->rule->visited, (int64_t)(intptr_t)lua_topointer(L, idx), walk, &was))
-        luaL_error(L, "out of memory while reloading");
-    if (was) return;
-    lua_pushvalue(L, idx);
-    lua_rawseti(L, walk->queue, ++walk->count);
-}
+enum { AT_ONCE = 100000 }; /* keys that are looked at before the frames are out */
 
 /* [-0, +0, m] */
-static LS_RAISES void visit_ref(struct elsewhere *walk, int ref)
+static LS_RAISES void reach_ref(struct ls_reach *reach, int ref)
 {
-    lua_State *L = walk->rule->L;
-    ls__ref_push(walk->rule->run->session, L, ref);
-    visit(walk, lua_gettop(L));
-    lua_pop(L, 1);
+    ls__ref_push(reach->session, reach->L, ref);
+    ls__reach(reach);
 }
 
-/* The successor at `to` is to stand where the copy at `copy` stands. [-0, +0, m] */
-static LS_RAISES void follow_copy(struct ls_rule *rule, int container, int key, int copy, int to)
+/* What another file than that of the key has left; NULL = nothing, or it is this one. [-0, +0, -] */
+static struct ls_record *record_of(struct ls_session *session, const char *key, const struct ls_module *module)
 {
-    lua_State *L = rule->L;
-    int64_t was = (int64_t)ls__hash_identity(L, copy);
-    ls__rule_put(rule, container, key, to);
-    if (!ls_idmap_put(rule->followed, was, (void *)(uintptr_t)ls__hash_identity(L, to), NULL))
-        luaL_error(L, "out of memory while reloading");
-}
-
-/* What another file has left; NULL = nothing, or it is this one. [-0, +0, -] */
-static struct ls_record *record_of(const struct ls_rule *rule, const struct ls_module *module)
-{
-    lua_State *L = rule->L;
-    if (strcmp(module->key, rule->run->key) == 0) return NULL;
-    ls__ref_push(rule->run->session, L, module->record);
+    lua_State *L = session->vm.L;
+    if (strcmp(module->key, key) == 0) return NULL;
+    ls__ref_push(session, L, module->record);
     struct ls_record *record = lua_touserdata(L, -1); /* the reference holds it */
     lua_pop(L, 1);
     return record;
 }
 
-/* Has another file given the global whose name is at `key`? [-0, +0, -] */
-static bool is_global_elsewhere(const struct ls_rule *rule, int key)
+/* Has another file given the global whose name is at `name`? [-0, +0, -] */
+static bool is_global_elsewhere(const struct ls_reach *reach, int name)
 {
-    const struct ls_model *model = rule->run->session->model;
+    const struct ls_model *model = reach->session->model;
     size_t len;
-    const char *name = lua_type(rule->L, key) == LUA_TSTRING ? lua_tolstring(rule->L, key, &len) : NULL;
-    if (!name) return false;
-    uint64_t path = ls__path_root(LS_ROOT_GLOBAL, name, len);
+    const char *text = lua_type(reach->L, name) == LUA_TSTRING ? lua_tolstring(reach->L, name, &len) : NULL;
+    if (!text) return false;
+    uint64_t path = ls__path_root(LS_ROOT_GLOBAL, text, len);
     for (size_t i = 0; i < model->module_count; i++) {
-        const struct ls_record *record = record_of(rule, model->modules[i]);
+        const struct ls_record *record = record_of(reach->session, reach->key, model->modules[i]);
         if (record && ls__record_find(record->given, path, NULL)) return true;
     }
     return false;
 }
 
 /* Globals of the other files; what else is in _G is the run's. [-0, +0, m] */
-static LS_RAISES void follow_globals(struct elsewhere *walk)
+static LS_RAISES void reach_globals(struct ls_reach *reach)
 {
-    struct ls_rule *rule = walk->rule;
-    lua_State *L = rule->L;
-    int top = lua_gettop(L), key = top + 2, value = top + 3;
+    lua_State *L = reach->L;
+    int top = lua_gettop(L), name = top + 2, value = top + 3;
     lua_pushglobaltable(L);
-    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, key)) {
-        bool copy = lua_isfunction(L, value) && ls__raw_get(L, rule->successor, value) != LUA_TNIL;
-        if ((!copy && !lua_istable(L, value)) || !is_global_elsewhere(rule, key)) continue;
-        if (copy)
-            follow_copy(rule, top + 1, key, value, value + 1);
-        else
-            visit(walk, value);
+    for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, name)) {
+        bool copy = lua_isfunction(L, value) && ls__has_key(L, reach->replaced, value);
+        if ((!copy && !lua_istable(L, value)) || !is_global_elsewhere(reach, name)) continue;
+        if (ls__reach_replaced(reach)) ls__put(reach->session, L, top + 1, name, value);
+        ls__reach(reach);
     }
     lua_settop(L, top);
 }
 
 /* Variables of the main blocks of the other files. [-0, +0, m] */
-static LS_RAISES void follow_holders(struct elsewhere *walk)
+static LS_RAISES void reach_holders(struct ls_reach *reach)
 {
-    struct ls_rule *rule = walk->rule;
-    lua_State *L = rule->L;
+    lua_State *L = reach->L;
     int top = lua_gettop(L), holders = top + 2, f = top + 5;
-    const struct ls_model *model = rule->run->session->model;
+    const struct ls_model *model = reach->session->model;
     for (size_t i = 0; i < model->module_count; i++, lua_settop(L, top)) {
-        bool own = strcmp(model->modules[i]->key, rule->run->key) == 0;
-        if (ls__ref_push(rule->run->session, L, model->modules[i]->record) == LUA_TNIL) continue;
+        bool own = strcmp(model->modules[i]->key, reach->key) == 0;
+        if (ls__ref_push(reach->session, L, model->modules[i]->record) == LUA_TNIL) continue;
         lua_getiuservalue(L, top + 1, LS_RECORD_HOLDERS);
         for (lua_pushnil(L); lua_next(L, holders); lua_settop(L, holders + 1)) { /* holders name {f, up} */
             lua_rawgeti(L, holders + 2, 1);
             lua_rawgeti(L, holders + 2, 2);
             if (!lua_getupvalue(L, f, (int)lua_tointeger(L, f + 1))) continue;
-            visit(walk, f + 2);
-            if (!own && lua_isfunction(L, f + 2) && ls__raw_get(L, rule->successor, f + 2) != LUA_TNIL)
-                follow_copy(rule, f, f + 1, f + 2, f + 3);
+            if (!own && ls__reach_replaced(reach)) ls__put(reach->session, L, f, f + 1, f + 2);
+            ls__reach(reach);
         }
     }
     lua_settop(L, top);
 }
 
+/* Look through the governed places of the other files. [-0, +0, m] */
+static LS_RAISES void follow_copies(struct ls_reach *reach)
+{
+    lua_State *L = reach->L;
+    struct ls_session *session = reach->session;
+    const struct ls_model *model = session->model;
+    int top = lua_gettop(L);
+    lua_newtable(L);
+    reach->queue = top + 1;
+    ls__ref_push(session, L, session->reload->libraries);
+    for (lua_pushnil(L); lua_next(L, top + 2); lua_settop(L, top + 3)) { /* they are not looked through */
+        lua_pop(L, 1);
+        if (!ls_idmap_put(reach->seen, ls__address(L, top + 3), reach, NULL))
+            luaL_error(L, "out of memory while reloading");
+    }
+    lua_settop(L, top + 1);
+    reach_globals(reach);
+    const int refs[] = {model->ref_loaded, model->ref_app, model->ref_presenters, model->ref_wrappers};
+    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
+        reach_ref(reach, refs[i]);
+    for (uint32_t i = 0; i < model->proto_count; i++)
+        if (model->protos[i]) reach_ref(reach, model->protos[i]->table);
+    for (size_t i = 0; i < model->module_count; i++)
+        reach_ref(reach, model->modules[i]->keep);
+    reach_holders(reach);
+    ls__reach_all(reach);
+    lua_settop(L, top);
+}
+
+/* Other files have given the successors of copies that followed: put them into these files' records. */
+static void follow_records(struct ls_session *session, const char *key, const struct ls_idmap *followed)
+{
+    const struct ls_model *model = session->model;
+    if (!followed || ls_idmap_count(followed) == 0) return;
+    for (size_t i = 0; i < model->module_count; i++) {
+        struct ls_record *record = record_of(session, key, model->modules[i]);
+        size_t len = record ? ls_bytes_len(record->given) : 0, changed = 0;
+        uint64_t *words = len ? ls_malloc(len) : NULL; /* pairs of path and hash; without memory it stays as it is */
+        if (!words) continue;
+        memcpy(words, ls_bytes_data(record->given), len);
+        for (size_t at = 1; at < len / sizeof *words; at += 2) {
+            uint64_t now = (uintptr_t)ls_idmap_get(followed, (int64_t)words[at]);
+            if (now && ++changed) words[at] = now;
+        }
+        struct ls_bytes *given = changed ? ls_bytes_new(words, len) : NULL;
+        ls_free(words);
+        if (!given) continue;
+        ls_bytes_unref(record->given);
+        record->given = given;
+    }
+}
+
+void ls__rule_follow_records(struct ls_rule *rule)
+{
+    follow_records(rule->run->session, rule->run->key, rule->reach.followed);
+}
+
+/* Follow the functions that `replaced` has at once, or begin and leave what is large for later.
+ * @param most  keys; 0 = all at once [-0, +0, m] */
+static LS_RAISES void follow_functions(struct ls_reach *reach, const char *key, int replaced, lua_Integer most)
+{
+    ls_idmap_free(reach->seen, NULL);
+    reach->seen = ls_idmap_new();
+    if (!reach->followed) reach->followed = ls_idmap_new();
+    if (!reach->seen || !reach->followed) luaL_error(reach->L, "out of memory while reloading");
+    reach->key = key;
+    reach->replaced = replaced;
+    reach->most = most;
+    reach->looked = reach->first = reach->last = 0;
+    reach->cut = false;
+    follow_copies(reach);
+}
+
+/* [-1, +0, m] argument: the walk */
+LS_RAISES int ls__reach_l_copies(lua_State *L)
+{
+    struct ls_reach *reach = lua_touserdata(L, 1);
+    reach->L = L;
+    luaL_checkstack(L, 20, "reload");
+    ls__ref_push(reach->session, L, reach->session->reload->copies);
+    for (lua_pushnil(L); lua_next(L, 2); lua_settop(L, 3)) {
+        follow_functions(reach, lua_tostring(L, 3), 4, 0);
+        follow_records(reach->session, reach->key, reach->followed);
+    }
+    return 0;
+}
+
+/* What an earlier save of the file has left to be done is done first. [-0, +0, m] */
 static LS_RAISES void follow_elsewhere(struct ls_rule *rule)
 {
     lua_State *L = rule->L;
     struct ls_session *session = rule->run->session;
-    const struct ls_model *model = session->model;
-    int top = lua_gettop(L);
+    int top = lua_gettop(L), copies = top + 1, key = top + 2, left = top + 3;
     if (lua_rawlen(L, rule->successions) == 0) return;
-    struct elsewhere walk = {.rule = rule};
-    lua_newtable(L);
-    walk.queue = top + 1;
-    ls__ref_push(session, L, session->reload->libraries);
-    for (lua_pushnil(L); lua_next(L, top + 2); lua_settop(L, top + 3)) { /* they are not looked through */
-        lua_pop(L, 1);
-        if (!ls_idmap_put(rule->visited, (int64_t)(intptr_t)lua_topointer(L, top + 3), rule, NULL))
-            luaL_error(L, "out of memory while reloading");
+    rule->reach = (struct ls_reach){.session = session, .L = L, .kind = LUA_TFUNCTION};
+    bool any = ls__ref_push(session, L, session->reload->copies) == LUA_TTABLE;
+    lua_pushstring(L, rule->run->key);
+    if (ls__raw_get(L, copies, key) == LUA_TTABLE) follow_functions(&rule->reach, rule->run->key, left, 0);
+    follow_functions(&rule->reach, rule->run->key, rule->successor, AT_ONCE);
+    if (rule->reach.cut && !any) {
+        lua_newtable(L);
+        lua_copy(L, -1, copies);
+        session->reload->copies = ls__ref_take(session, L);
     }
-    lua_settop(L, top + 1);
-    follow_globals(&walk);
-    const int refs[] = {model->ref_loaded, model->ref_app, model->ref_presenters, model->ref_wrappers};
-    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
-        visit_ref(&walk, refs[i]);
-    for (uint32_t i = 0; i < model->proto_count; i++)
-        if (model->protos[i]) visit_ref(&walk, model->protos[i]->table);
-    for (size_t i = 0; i < model->module_count; i++)
-        visit_ref(&walk, model->modules[i]->keep);
-    follow_holders(&walk);
-    lua_settop(L, top + 1);
-    for (; walk.count; lua_settop(L, top + 1)) {
-        int table = top + 2, key = top + 3, value = top + 4;
-        lua_rawgeti(L, walk.queue, walk.count);
-        lua_pushnil(L);
-        lua_rawseti(L, walk.queue, walk.count--);
-        if (lua_getmetatable(L, table)) visit(&walk, key);
-        lua_settop(L, table);
-        for (lua_pushnil(L); lua_next(L, table); lua_settop(L, key)) {
-            int type = lua_type(L, value);
-            if (type == LUA_TTABLE)
-                visit(&walk, value);
-            else if (type == LUA_TFUNCTION && ls__raw_get(L, rule->successor, value) != LUA_TNIL)
-                follow_copy(rule, table, key, value, value + 1);
-        }
-    }
+    lua_pushnil(L);
+    if (any || rule->reach.cut) ls__put(session, L, copies, key, rule->reach.cut ? rule->successor : lua_gettop(L));
     lua_settop(L, top);
 }
 
@@ -268,8 +298,7 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule)
     struct ls_session *session = rule->run->session;
     const struct ls_module *module = ls__module_find(session, rule->run->key);
     int top = lua_gettop(L);
-    if (!(rule->looked = ls_idmap_new()) || !(rule->visited = ls_idmap_new()) || !(rule->followed = ls_idmap_new()))
-        luaL_error(L, "out of memory while reloading");
+    if (!(rule->looked = ls_idmap_new())) luaL_error(L, "out of memory while reloading");
     join_inner(rule);
     if (rule->pair_count) {
         substitute_upvalues(rule);
@@ -290,26 +319,4 @@ LS_RAISES void ls__rule_follow(struct ls_rule *rule)
     rule->run->taken_over = ls__rule_mapped(rule, top + 1);
     if (rule->run->taken_over) lua_replace(L, rule->value);
     lua_settop(L, top);
-}
-
-void ls__rule_follow_records(struct ls_rule *rule)
-{
-    const struct ls_model *model = rule->run->session->model;
-    if (!rule->followed || ls_idmap_count(rule->followed) == 0) return;
-    for (size_t i = 0; i < model->module_count; i++) {
-        struct ls_record *record = record_of(rule, model->modules[i]);
-        size_t len = record ? ls_bytes_len(record->given) : 0, changed = 0;
-        uint64_t *words = len ? ls_malloc(len) : NULL; /* pairs of path and hash; without memory it stays as it is */
-        if (!words) continue;
-        memcpy(words, ls_bytes_data(record->given), len);
-        for (size_t at = 1; at < len / sizeof *words; at += 2) {
-            uint64_t now = (uintptr_t)ls_idmap_get(rule->followed, (int64_t)words[at]);
-            if (now && ++changed) words[at] = now;
-        }
-        struct ls_bytes *given = changed ? ls_bytes_new(words, len) : NULL;
-        ls_free(words);
-        if (!given) continue;
-        ls_bytes_unref(record->given);
-        record->given = given;
-    }
 }

@@ -13,17 +13,7 @@ enum { MAX_UPVALUES = 255 }; /* Lua's own limit */
 
 LS_RAISES void ls__rule_put(struct ls_rule *rule, int container, int key, int value)
 {
-    lua_State *L = rule->L;
-    if (lua_type(L, container) == LUA_TFUNCTION) {
-        int top = lua_gettop(L), upvalue = (int)lua_tointeger(L, key);
-        ls__undo_upvalue(rule->run->session, L, container, upvalue);
-        lua_pushvalue(L, value);
-        lua_setupvalue(L, container, upvalue);
-        lua_settop(L, top);
-    } else {
-        ls__undo_field(rule->run->session, L, container, key);
-        ls__raw_set(L, container, key, value);
-    }
+    ls__put(rule->run->session, rule->L, container, key, value);
 }
 
 LS_RAISES void ls__rule_put_meta(struct ls_rule *rule, int container, int value)

@@ -586,7 +586,7 @@ int ls__reload_new(struct ls_session *session, struct ls_err *err)
     session->model->loads = &load_hooks;
     session->reload = ls_zalloc(sizeof *session->reload);
     if (!session->reload) return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
-    session->reload->libraries = session->reload->displaced = LUA_NOREF;
+    session->reload->libraries = session->reload->displaced = session->reload->copies = LUA_NOREF;
     if (!session->vm.chunks && !(session->reload->texts = ls_texts_new()))
         return ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     return ls__lrun(session, l_new, NULL, 0, err);
@@ -601,6 +601,7 @@ void ls__reload_free(struct ls_session *session)
     ls_names_release(&state->undeclared);
     ls__ref_drop(session, &state->libraries);
     ls__ref_drop(session, &state->displaced);
+    ls__ref_drop(session, &state->copies);
     ls_texts_free(state->texts);
     ls_free(state->loads);
     ls_free(state);

@@ -278,6 +278,47 @@ static void h49_functions_in_long_lists(void **state)
     site_close(&site);
 }
 
+/* Save without what follows the frames. */
+static void save_only(struct site *site, const char *text, enum ls_reload_outcome outcome)
+{
+    struct ls_reload_report report;
+    site_write(site, "lua/m.lua", text);
+    site_reload_link(site, &report, "lua/m.lua", NULL, "lua/m.lua");
+    assert_int_equal(site_result(&report, "lua/m.lua")->outcome, outcome);
+    ls_reload_report_release(&report);
+}
+
+/* Copies of functions in what is large elsewhere follow after the frames are out, whatever has been saved until then.
+ */
+static void h49_copies_in_large_tables_follow_later(void **state)
+{
+    (void)state;
+#define VERSION(n) "local M = {} function M.f() return " #n " end return M"
+    struct site site;
+    robust_open(&site,
+                "m = require('m') local o = {list = {}, map = {}, one = m.f} package.loaded.o = o o = require('o') "
+                "local list, map = o.list, o.map "
+                "for i = 1, 30000 do list[i] = i == 7 and m.f or {m.f} map['k' .. i] = m.f end",
+                VERSION(1));
+    site_check(&site, "function all(n) local o = require('o') for i = 1, 30000 do local each = o.list[i] "
+                      "if (i == 7 and each or each[1])() ~= n or o.map['k' .. i]() ~= n then return false end end "
+                      "return o.one() == n end return all(1)");
+    save_only(&site, VERSION(2), LS_RELOAD_OK);
+    site_check(&site, "return require('o').one() == 2 and m.f() == 2");
+    assert_true(ls_session_reload_unsettled(site.session));
+    ls_session_reload_settle(site.session);
+    assert_false(ls_session_reload_unsettled(site.session));
+    site_check(&site, "return all(2)");
+    save_only(&site, VERSION(3), LS_RELOAD_OK);
+    save_only(&site, VERSION(4), LS_RELOAD_OK);
+    save_only(&site, "error('no')", LS_RELOAD_FAILED);
+    assert_true(ls_session_reload_unsettled(site.session));
+    ls_session_reload_settle(site.session);
+    site_check(&site, "return all(4)");
+#undef VERSION
+    site_close(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +331,7 @@ int main(void)
         cmocka_unit_test(h49_long_lists_that_are_not_edited),
         cmocka_unit_test(h49_functions_in_long_lists),
         cmocka_unit_test(h49_r18_each_place_of_data_is_counted_once),
+        cmocka_unit_test(h49_copies_in_large_tables_follow_later),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
     };
