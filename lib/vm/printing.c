@@ -1,6 +1,9 @@
-/* print, session:log, ui.log, diag, and what Lua code writes to standard output (L20 to L23, L117, L118, C4).
+/* What becomes a record of the log: print, session:log, ui.log, diag, what Lua code writes to standard output (L20 to
+ * L23, L117, L118, C4), and errors of site code, at level 0, equal ones at most once a second with a count (L144,
+ * L145).
  *
- * Owner thread: the session's. Refuses to: write to standard output, which belongs to protocol data. */
+ * Owner thread: the session's. Refuses to: write to standard output, which belongs to protocol data; decide what an
+ * error means for the caller. */
 #include "vm/printing.h"
 
 #include <string.h>
@@ -65,4 +68,19 @@ LS_RAISES int ls__l_session_log(lua_State *L)
 LS_RAISES int ls__l_ui_log(lua_State *L)
 {
     return log_record(L, 1);
+}
+
+void ls__report(struct ls_session *session, const char *where, const struct ls_err *err)
+{
+    struct ls_buf text = LS_BUF_INIT;
+    ls_buf_printf(&text, "%s: %s", where, ls_err_text(err));
+    ls_buf_clear(&session->vm.error);
+    ls_buf_str(&session->vm.error, ls_err_text(err));
+    /* where it fails, each visit makes a session */
+    const char *scope = strcmp(where, "main.lua") == 0 ? NULL : session->vm.id;
+    if (ls_buf_failed(&text))
+        ls_log_session(0, session->vm.id, "%s: %s", where, ls_err_text(err));
+    else
+        ls_log_folded(0, session->vm.id, scope, 0, ls_buf_text(&text), text.len);
+    ls_buf_release(&text);
 }

@@ -310,7 +310,7 @@ LS_RAISES void ls__set_metatable(lua_State *L, int index);
 /** The warning function of the state; `ud` is the session. Warnings are on until warn("@off"). */
 void ls__warn(void *ud, const char *text, int to_be_continued);
 
-/* --- errors.c --- */
+/* --- printing.c --- */
 
 /** Log an error of site code at level 0 (L145): equal texts at most once a second, with a count. `where` names the row
  * of L144. */
