@@ -11,7 +11,7 @@
 struct whole {
     struct ls_syntax syntax;
     struct ls__pool pool;
-    struct ls_syntax_function **by_looks; /* owned; sorted, one of those that look the same */
+    struct ls_syntax_function **by_looks; /* sorted, one of those that look the same */
     size_t look_count;
 };
 
@@ -32,9 +32,8 @@ static int compare_looks(const void *one, const void *other)
 static void index_functions(struct ls__parser *p, struct whole *whole)
 {
     const size_t count = whole->syntax.function_count;
-    struct ls_syntax_function **sorted = ls_array(count, sizeof(struct ls_syntax_function *)), **last = sorted;
-    whole->by_looks = sorted;
-    if (!sorted) ls__lex_no_memory(&p->lex);
+    struct ls_syntax_function **sorted = ls__lex_take(&p->lex, count, sizeof(struct ls_syntax_function *)),
+                              **last = sorted;
     memcpy(sorted, whole->syntax.functions, count * sizeof(struct ls_syntax_function *));
     qsort(sorted, count, sizeof(struct ls_syntax_function *), compare_looks);
     for (size_t i = 1; i < count; i++) {
@@ -46,6 +45,7 @@ static void index_functions(struct ls__parser *p, struct whole *whole)
         for (unsigned k = 0; k < (*last)->upvalue_count; k++)
             (*last)->ambiguous |= (*last)->upvalues[k].main != sorted[i]->upvalues[k].main;
     }
+    whole->by_looks = sorted;
     whole->look_count = (size_t)(last - sorted) + 1;
 }
 
@@ -143,7 +143,6 @@ void ls_syntax_free(struct ls_syntax *syntax)
     ls_free(syntax->functions);
     ls_free(syntax->variables);
     ls_free(syntax->mentions);
-    ls_free(whole->by_looks);
     ls_free(whole);
 }
 
