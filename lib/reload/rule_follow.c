@@ -155,7 +155,8 @@ static LS_RAISES void reach_globals(struct ls_reach *reach)
     lua_pushglobaltable(L);
     for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, name)) {
         bool copy = lua_isfunction(L, value) && ls__has_key(L, reach->replaced, value);
-        if ((!copy && !lua_istable(L, value)) || !is_global_elsewhere(reach, name)) continue;
+        bool enter = lua_istable(L, value) && !ls_idmap_get(reach->seen, ls__address(L, value));
+        if ((!copy && !enter) || !is_global_elsewhere(reach, name)) continue;
         if (ls__reach_replaced(reach)) ls__put(reach->session, L, top + 1, name, value);
         ls__reach(reach);
     }
