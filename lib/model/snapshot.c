@@ -93,7 +93,7 @@ LS_RAISES void ls__raw_copy(lua_State *L, int table)
 
 LS_RAISES void ls__snapshot_new(lua_State *L)
 {
-    lua_newtable(L);
+    lua_createtable(L, 0, 16);
 }
 
 /* Is never called: its upvalues are the record. [-0, +0, -] */
@@ -130,6 +130,20 @@ LS_RAISES void ls__snapshot_add(lua_State *L, int snapshot, int idx)
 bool ls__snapshot_record(lua_State *L, int snapshot, int idx)
 {
     return ls__raw_get(L, snapshot, idx) != LUA_TNIL;
+}
+
+bool ls__snapshot_same(lua_State *L, int record, int table)
+{
+    int top = lua_gettop(L), at = FIELDS;
+    bool same = lua_isfunction(L, record);
+    for (lua_pushnil(L); same && lua_next(L, table); at += 2) {
+        same = lua_getupvalue(L, record, at) && lua_rawequal(L, -1, top + 1) && lua_getupvalue(L, record, at + 1) &&
+               lua_rawequal(L, -1, top + 2);
+        lua_settop(L, top + 1);
+    }
+    same = same && !lua_getupvalue(L, record, at);
+    lua_settop(L, top);
+    return same;
 }
 
 /* Push a table of the fields in the record at `record`. [-0, +1, m] */
@@ -187,21 +201,6 @@ static LS_RAISES void apply_differences(lua_State *L, int now, int before, int t
     LS_LTOP_CHECK(L, 0);
 }
 
-/* Has the table at `table` the fields that its record has? May say no where they only stand otherwise. [-0, +0, -] */
-static bool has_fields(lua_State *L, int record, int table)
-{
-    int top = lua_gettop(L), at = FIELDS;
-    bool same = true;
-    for (lua_pushnil(L); same && lua_next(L, table); at += 2) {
-        same = lua_getupvalue(L, record, at) && lua_rawequal(L, -1, top + 1) && lua_getupvalue(L, record, at + 1) &&
-               lua_rawequal(L, -1, top + 2);
-        lua_settop(L, top + 1);
-    }
-    same = same && !lua_getupvalue(L, record, at);
-    lua_settop(L, top);
-    return same;
-}
-
 LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot)
 {
     LS_LTOP(L);
@@ -213,7 +212,7 @@ LS_RAISES void ls__snapshot_restore(lua_State *L, int snapshot)
         if (!lua_toboolean(L, -1)) lua_pushnil(L);
         ls__set_metatable(L, table);
         lua_settop(L, record);
-        if (has_fields(L, record, table)) continue;
+        if (ls__snapshot_same(L, record, table)) continue;
         push_fields(L, record);
         apply_differences(L, record + 1, table, table);
     }
@@ -238,7 +237,7 @@ LS_RAISES void ls__snapshot_amend(lua_State *L, int outer, int inner)
         lua_pop(L, 1);
         if (changed) lua_setupvalue(L, kept, META);
         lua_settop(L, kept);
-        if (has_fields(L, record, table)) continue;
+        if (ls__snapshot_same(L, record, table)) continue;
         lua_getupvalue(L, kept, META);
         push_fields(L, kept);
         push_fields(L, record);

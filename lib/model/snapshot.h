@@ -31,6 +31,9 @@ LS_RAISES void ls__snapshot_new(lua_State *L);
 LS_RAISES void ls__snapshot_add(lua_State *L, int snapshot, int idx);
 /** Push the record of the table at `idx`, nil where it has none. @return has it one [-0, +1, -] */
 bool ls__snapshot_record(lua_State *L, int snapshot, int idx);
+/** Has the table at `table` the fields of its record? May say no where they only stand in another order; no where there
+ * is no record. [-0, +0, -] */
+bool ls__snapshot_same(lua_State *L, int record, int table);
 /** Push the value that the table had under the key; `record` and `key` are absolute.
  * @param at  0 at first; keys that are asked for in the order of a traversal are found at once. Others replace the
  *            record on the stack by a table of its fields [-0, +1, m] */

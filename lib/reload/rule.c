@@ -30,12 +30,13 @@ static LS_RAISES void collect_changes(struct ls_rule *rule, int container, int d
     lua_State *L = rule->L;
     ls__snapshot_record(L, rule->snapshot, container);
     int before = lua_gettop(L), key = before + 1, value = before + 2, at = 0;
-    for (lua_pushnil(L); lua_next(L, container); lua_settop(L, key)) {
+    bool same = ls__snapshot_same(L, before, container);
+    for (lua_pushnil(L); !same && lua_next(L, container); lua_settop(L, key)) {
         ls__snapshot_was(L, before, key, &at); /* before key value was */
         if (!lua_rawequal(L, value, value + 1) && !(declared && is_ungoverned(L, declared, key, value, value + 1)))
             ls__triples_add(L, rule->changes, container, key, value + 1);
     }
-    lua_pop(L, 1);
+    lua_settop(L, before - 1);
 }
 
 static LS_RAISES void collect_all_changes(struct ls_rule *rule)
