@@ -16,7 +16,7 @@ long ls_alloc_fail_at(long n)
     return before;
 }
 
-static int must_fail(void)
+int ls_alloc_fails(void)
 {
     made++;
     return fail_at > 0 && made == fail_at;
@@ -24,23 +24,23 @@ static int must_fail(void)
 
 void *ls_malloc(size_t size)
 {
-    return must_fail() ? NULL : malloc(size ? size : 1);
+    return ls_alloc_fails() ? NULL : malloc(size ? size : 1);
 }
 
 void *ls_zalloc(size_t size)
 {
-    return must_fail() ? NULL : calloc(1, size ? size : 1);
+    return ls_alloc_fails() ? NULL : calloc(1, size ? size : 1);
 }
 
 void *ls_array(size_t count, size_t size)
 {
-    if (must_fail() || (size && count > SIZE_MAX / size)) return NULL;
+    if (ls_alloc_fails() || (size && count > SIZE_MAX / size)) return NULL;
     return count && size ? calloc(count, size) : calloc(1, 1);
 }
 
 void *ls_realloc(void *block, size_t size)
 {
-    return must_fail() ? NULL : realloc(block, size ? size : 1);
+    return ls_alloc_fails() ? NULL : realloc(block, size ? size : 1);
 }
 
 char *ls_strndup(const char *text, size_t len)

@@ -21,6 +21,8 @@ char *ls_strndup(const char *text, size_t len) __attribute__((malloc, warn_unuse
 /** NULL is accepted. */
 void ls_free(void *block);
 
+/** For who divides a block himself: counts an allocation. @return is it to fail */
+int ls_alloc_fails(void);
 /** Test builds: let the n-th allocation from now on fail (1 = the next one), 0 = never. Per thread.
  * @return how many allocations this thread has made since the last call */
 long ls_alloc_fail_at(long n);

@@ -14,7 +14,7 @@ bool ls__array_grow(struct ls_budget *budget, size_t extra, void *items, size_t 
 {
     bool wide = (kinds & 15) == sizeof(size_t);
     size_t size = kinds >> 4, had = room_of(cap, wide), most = (wide ? SIZE_MAX : UINT32_MAX) / size;
-    size_t room = had > most / 2 ? most : had ? had * 2 : size < 64 ? 64 / size : 1;
+    size_t room = had > most / 2 ? most : had ? had * 2 : size < 24 ? 24 / size : 1;
     if (room < need) room = need;
     void *block;
     memcpy(&block, items, sizeof block);

@@ -1,7 +1,7 @@
 /* Growing arrays: the elements, how many are in use (`count`) and for how many there is room (`cap`), each a field or
  * variable of the owner, all zero while the array is empty. `cap` is a uint32_t or a size_t. The elements are freed
  * with ls_free, or with ls_budget_free if they were counted. Growing doubles the room at least, so n pushes cost n
- * copies; the first room is of 64 bytes or one element.
+ * copies; the first room is of 24 bytes, the least that malloc gives, or of one element.
  *
  * Arguments are evaluated more than once, so they must have no effects; nor may the value of LS_PUSH name `count`.
  * Thread: the array's owner. */

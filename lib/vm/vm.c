@@ -14,6 +14,68 @@
 
 /* --- memory --- */
 
+/* The first small objects of a session lie in one block. They need no heads there, for Lua says of what size a thing is
+ * that it frees, and are taken and given back in a few instructions. What finds no room is the C library's, so that a
+ * session that was large once does not stay large. Sizes are counted in words of eight bytes. */
+#define SMALL      16 /* words of the largest */
+#define HEAP_WORDS (4 << 10)
+
+struct ls_heap {
+    size_t used;            /* words that were taken once */
+    uint64_t any;           /* bit n: the list of n words is not empty */
+    void *given[SMALL + 1]; /* lists of what was given back, by words */
+    uint64_t words[HEAP_WORDS];
+};
+
+static size_t words(size_t size)
+{
+    return (size + 7) / 8;
+}
+
+static bool is_inside(const struct ls_heap *heap, const void *block)
+{
+    return heap && (uintptr_t)block - (uintptr_t)heap->words < sizeof heap->words;
+}
+
+static void give_back(struct ls_heap *heap, void *block, size_t n)
+{
+    memcpy(block, &heap->given[n], sizeof(void *));
+    heap->given[n] = block;
+    heap->any |= (uint64_t)1 << n;
+}
+
+/* A block of n words: one that was given back, of that size rather than a larger one, or a fresh one; NULL = there is
+ * none. */
+static void *take(struct ls_heap *heap, size_t n)
+{
+    size_t from = n;
+    if (!heap->given[n]) {
+        if (HEAP_WORDS - heap->used >= n) return &heap->words[(heap->used += n) - n];
+        uint64_t larger = heap->any >> n;
+        if (!larger) return NULL;
+        from = n + (size_t)__builtin_ctzll(larger);
+    }
+    uint64_t *block = heap->given[from];
+    memcpy(&heap->given[from], block, sizeof(void *));
+    if (!heap->given[from]) heap->any &= ~((uint64_t)1 << from);
+    if (from > n) give_back(heap, block + n, from - n);
+    return block;
+}
+
+static void *resize(struct ls_heap *heap, void *block, size_t had, size_t size)
+{
+    bool inside = is_inside(heap, block), small = heap && words(size) <= SMALL;
+    if (!inside && (block || !small)) return ls_realloc(block, size);
+    if (inside && words(had) == words(size)) return block;
+    if (small && ls_alloc_fails()) return NULL;
+    void *moved = small ? take(heap, words(size)) : NULL;
+    if (!moved && !(moved = ls_malloc(size))) return NULL;
+    if (!block) return moved;
+    memcpy(moved, block, had < size ? had : size);
+    give_back(heap, block, words(had));
+    return moved;
+}
+
 /* What was there before has been freed. */
 static void note_made(struct ls_session *session, const void *object, void *kind)
 {
@@ -30,14 +92,17 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
     size_t had = block ? old_size : 0; /* without a block old_size is a kind of object */
     if (size == 0) {
         ls_budget_set(heap, ls_budget_get(heap) - had);
-        free(block);
+        if (is_inside(session->vm.heap, block))
+            give_back(session->vm.heap, block, words(had));
+        else
+            free(block);
         return NULL;
     }
     if (size > had && !ls_budget_fits(session->vm.budget, size - had, 0)) {
         session->vm.memory_hit = true;
         return NULL;
     }
-    void *moved = ls_realloc(block, size);
+    void *moved = resize(session->vm.heap, block, had, size);
     if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
     if (session->vm.made && !block && (old_size == LUA_TTABLE || old_size == LUA_TFUNCTION))
@@ -117,6 +182,10 @@ struct ls_session *ls__vm_new(const struct ls_session_config *config, const stru
         *refs[i] = LUA_NOREF;
     session->vm.id = ls_strdup(config->vended_id ? config->vended_id : "");
     session->vm.config.vended_id = session->vm.id;
+#ifndef LS_DEBUG                                            /* sanitizers are to see each object by itself */
+    session->vm.heap = ls_malloc(sizeof *session->vm.heap); /* without it all goes to the C library */
+    if (session->vm.heap) memset(session->vm.heap, 0, offsetof(struct ls_heap, words));
+#endif
     session->vm.main = session->vm.L = session->vm.id ? lua_newstate(allocate, session) : NULL;
     if (!session->vm.main) {
         ls_fail(err, LS_ENOMEM, "Out of memory while opening the Lua state of a session.");
@@ -151,6 +220,7 @@ void ls__vm_free(struct ls_session *session)
     ls_err_release(&session->vm.raised);
     ls_buf_release(&session->vm.warning);
     ls_buf_release(&session->vm.error);
+    ls_free(session->vm.heap);
     ls_free(session->vm.id);
     ls_free(session);
 }

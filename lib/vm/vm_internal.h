@@ -112,6 +112,7 @@ struct ls_vm {
     uint64_t hash;
 
     /* Memory (vm.c). */
+    struct ls_heap *heap;     /* owned: where the first small objects lie; NULL = nowhere */
     struct ls_budget *budget; /* what is kept, and how much may be; borrowed, or: */
     struct ls_budget own_budget;
 

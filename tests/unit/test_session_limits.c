@@ -230,6 +230,44 @@ static void l5_long_work_in_c(void **state)
     place_remove(&place);
 }
 
+/* Small objects lie in a block of the session's: they keep what they hold while others of all sizes come and go, grow
+ * and shrink, and all is counted down again in the end. */
+static void objects_of_all_sizes_come_and_go(void **state)
+{
+    (void)state;
+    struct place place;
+    open_limited(&place, 60000, 0);
+    assert_string_equal(
+        place_show(&place,
+                   "(function()\n"
+                   "  local function count() collectgarbage() collectgarbage() return collectgarbage('count') end\n"
+                   "  local before, kept = count(), {}\n"
+                   "  for i = 1, 20000 do\n"
+                   "    local at, n = math.random(500), math.random(0, 300)\n"
+                   "    local old = kept[at]\n"
+                   "    if old and i % 3 == 0 then\n"
+                   "      for j = #old.list, old.n, -1 do old.list[j] = nil end\n"
+                   "      for j = #old.list + 1, n do old.list[j] = j end\n"
+                   "      old.n = n\n"
+                   "    end\n"
+                   "    if old then\n"
+                   "      assert(#old.text == old.length and old.text == old.sign:rep(old.length))\n"
+                   "      for j = 1, old.n do assert(old.list[j] == j) end\n"
+                   "      assert(old.call() == old.sign)\n"
+                   "    end\n"
+                   "    local sign = string.char(97 + i % 26)\n"
+                   "    local new = {sign = sign, length = n, text = sign:rep(n), n = i % 12, list = {}}\n"
+                   "    for j = 1, new.n do new.list[j] = j end\n"
+                   "    new.call = function() return sign end\n"
+                   "    kept[at] = i % 5 > 0 and new or nil\n"
+                   "  end\n"
+                   "  kept = nil\n"
+                   "  return count() - before < 4\n"
+                   "end)()"),
+        "true");
+    place_remove(&place);
+}
+
 static void *unload_on_a_small_stack(void *arg)
 {
     place_do(arg, "session:unloadModule('m1')");
@@ -274,6 +312,7 @@ int main(void)
         cmocka_unit_test(l7_finalizers_find_no_session_any_more),
         cmocka_unit_test(finalizers_work_as_the_manual_says),
         cmocka_unit_test(l5_long_work_in_c),
+        cmocka_unit_test(objects_of_all_sizes_come_and_go),
         cmocka_unit_test(l4_nesting_fits_the_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
