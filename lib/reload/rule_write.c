@@ -1,6 +1,4 @@
 /* What all files of the three-way rule do: writes with what takes them back, variables of the main block (rule.h). */
-#include <string.h>
-
 #include "model/prototype.h"
 #include "model/snapshot.h"
 #include "model/undo.h"

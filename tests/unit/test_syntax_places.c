@@ -198,6 +198,16 @@ static const struct row rows[] = {
     {"return 1", "", "$=E"},
     {"local M = {} M.n = 1 if debugging then return M end return M",
      "local M = {} M.n = 2 if debugging then return M end return M", "M.n=E $=N"},
+    /* keys that are names of constants */
+    {"local RED = 1 local M = { [RED] = 'red', x = 1 }", "local RED = 1 local M = { [RED] = 'rose', x = 1 }",
+     "M=N M[1]=E M.x=N"},
+    {"local RED = 1 local M = { [RED] = 'red' }", "local RED = 2 local M = { [RED] = 'red' }", "M=N M[1]=E M[2]=E"},
+    {"local M = { RED = 1 } local t = {} t[M.RED] = 'red'", "local M = { RED = 1 } local t = {} t[M.RED] = 'rose'",
+     "t=N"},
+    {"local M = {} M.RED = 1 local t = {} t[M.RED] = 'red'", "local M = {} M.RED = 1 local t = {} t[M.RED] = 'rose'",
+     "t=N t[1]=E"},
+    {"local k = 1 if x then k = 2 end local M = { [k] = 'red' }",
+     "local k = 1 if x then k = 2 end local M = { [k] = 'rose' }", "M=N M[1]=? M*=?"},
     /* metatables */
     {"local c = setmetatable({}, { __mode = 'k' })", "local c = setmetatable({}, { __mode = 'v' })",
      "c=N c^=N c^.__mode=E c.x=?"},
