@@ -73,9 +73,10 @@ static LS_RAISES void search_table(struct ls_reach *reach, int table)
             return;
         }
         ls__look(L, ++reach->looked);
-        if (ls__reach_replaced(reach)) ls__put(reach->session, L, table, key, value);
-        ls__reach(reach);
-        if (lua_type(L, key) < LUA_TTABLE || reach->kind != LUA_TTABLE) continue;
+        const int type = lua_type(L, value);
+        if (type == reach->kind && ls__reach_replaced(reach)) ls__put(reach->session, L, table, key, value);
+        if (type == LUA_TTABLE || (type > LUA_TTABLE && reach->kind == LUA_TTABLE)) ls__reach(reach);
+        if (reach->kind != LUA_TTABLE || lua_type(L, key) < LUA_TTABLE) continue;
         lua_pushvalue(L, key);
         ls__reach(reach);
     }
