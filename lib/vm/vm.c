@@ -20,10 +20,14 @@
 #define SMALL      16 /* words of the largest */
 #define HEAP_WORDS (4 << 10)
 
+struct given {
+    struct given *next;
+};
+
 struct ls_heap {
-    size_t used;            /* words that were taken once */
-    uint64_t any;           /* bit n: the list of n words is not empty */
-    void *given[SMALL + 1]; /* lists of what was given back, by words */
+    size_t used;                    /* words that were taken once */
+    uint64_t any;                   /* bit n: the list of n words is not empty */
+    struct given *given[SMALL + 1]; /* lists of what was given back, by words */
     uint64_t words[HEAP_WORDS];
 };
 
@@ -39,8 +43,9 @@ static bool is_inside(const struct ls_heap *heap, const void *block)
 
 static void give_back(struct ls_heap *heap, void *block, size_t n)
 {
-    memcpy(block, &heap->given[n], sizeof(void *));
-    heap->given[n] = block;
+    struct given *first = block;
+    first->next = heap->given[n];
+    heap->given[n] = first;
     heap->any |= (uint64_t)1 << n;
 }
 
@@ -55,10 +60,10 @@ static void *take(struct ls_heap *heap, size_t n)
         if (!larger) return NULL;
         from = n + (size_t)__builtin_ctzll(larger);
     }
-    uint64_t *block = heap->given[from];
-    memcpy(&heap->given[from], block, sizeof(void *));
-    if (!heap->given[from]) heap->any &= ~((uint64_t)1 << from);
-    if (from > n) give_back(heap, block + n, from - n);
+    struct given *block = heap->given[from];
+    heap->given[from] = block->next;
+    if (!block->next) heap->any &= ~((uint64_t)1 << from);
+    if (from > n) give_back(heap, (uint64_t *)block + n, from - n);
     return block;
 }
 
