@@ -12,7 +12,7 @@
 enum { ON_STACK = 2 * 10000 }; /* slots of Lua's stack that the walk takes before they go into a table */
 enum { REGISTRY = 2000 };      /* keys of another file's tables that are looked at for functions of this one */
 enum { LONG = 256 };           /* elements of a list that is gone through by number */
-enum { AT_ONCE = 16 };         /* elements on Lua's stack before they are taken off it */
+enum { AT_ONCE = 64 };         /* elements on Lua's stack before they are taken off it */
 
 struct ls__step {
     size_t seen;   /* of the table */
@@ -502,6 +502,7 @@ static LS_RAISES bool walk_list(struct ls_walk *walk)
     lua_State *L = walk->L;
     struct ls__step *step = &walk->steps[walk->depth - 1];
     int table = lua_gettop(L) - 1;
+    const bool recorded = step->path && is_recorded(walk, walk->depth);
     lua_settop(L, table);
     for (int held = 0; step->listed < step->length; held++) {
         if (held == AT_ONCE) {
@@ -511,6 +512,11 @@ static LS_RAISES bool walk_list(struct ls_walk *walk)
         lua_Integer i = (lua_Integer)++step->listed;
         int type = lua_rawgeti(L, table, i);
         ls__look(L, ++walk->looked);
+        if (type == LUA_TNUMBER && !recorded && lua_isinteger(L, -1)) {
+            account(step, integer_hash(i), integer_hash(lua_tointeger(L, -1))); /* most of long lists */
+            step->count++;
+            continue;
+        }
         if (type == LUA_TNIL) continue;
         if (type < LUA_TTABLE) {
             meet(walk, type, integer_hash(i));
