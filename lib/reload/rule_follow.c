@@ -154,7 +154,7 @@ static LS_RAISES void reach_globals(struct ls_reach *reach)
     int top = lua_gettop(L), name = top + 2, value = top + 3;
     lua_pushglobaltable(L);
     for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, name)) {
-        bool copy = lua_isfunction(L, value) && ls__has_key(L, reach->replaced, value);
+        bool copy = lua_isfunction(L, value) && !lua_iscfunction(L, value) && ls__has_key(L, reach->replaced, value);
         bool enter = lua_istable(L, value) && !ls_idmap_get(reach->seen, ls__address(L, value));
         if ((!copy && !enter) || !is_global_elsewhere(reach, name)) continue;
         if (ls__reach_replaced(reach)) ls__put(reach->session, L, top + 1, name, value);
@@ -191,7 +191,7 @@ static LS_RAISES void follow_copies(struct ls_reach *reach)
     struct ls_session *session = reach->session;
     const struct ls_model *model = session->model;
     int top = lua_gettop(L);
-    lua_newtable(L);
+    lua_createtable(L, 64, 0);
     reach->queue = top + 1;
     ls__ref_push(session, L, session->reload->libraries);
     for (lua_pushnil(L); lua_next(L, top + 2); lua_settop(L, top + 3)) { /* they are not looked through */
