@@ -206,7 +206,8 @@ function Rule:join(N, C, seen)
   seen[N] = true
   if string.dump(N, true) ~= string.dump(C, true) then return end
   for i, name, value in upvalues(N) do
-    if name ~= "_ENV" and not self.cells[debug.upvalueid(N, i)] and not self.old_cells[debug.upvalueid(C, i)] then
+    local id = debug.upvalueid(N, i) -- a variable of the top level may be the one of before by now
+    if name ~= "_ENV" and not self.cells[id] and not self.old_cells[id] and not self.old_cells[debug.upvalueid(C, i)] then
       local _, before = debug.getupvalue(C, i)
       if type(value) == "function" and type(before) == "function" then
         self:join(value, before, seen) -- code follows the file, inside of others as well
