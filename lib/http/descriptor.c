@@ -48,6 +48,13 @@ int ls_http_descriptor(const struct mg_request_info *info)
     return found;
 }
 
+bool ls_http_more_comes(const struct mg_request_info *info, int ms)
+{
+    char byte;
+    struct pollfd wait = {.fd = ls_http_descriptor(info), .events = POLLIN};
+    return wait.fd >= 0 && poll(&wait, 1, ms) > 0 && recv(wait.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void ls_http_linger(int fd, int64_t ms)
 {
     char nothing[16384];

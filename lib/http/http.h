@@ -44,8 +44,10 @@ struct ls_web {
     struct ls_tls *tls;           /* owned; NULL without --cert */
     char token[LS_RANDOM_ID + 1]; /* of the start line; "" where the user of a connection can be told */
     int64_t body_ms;              /* the least time that a body is given */
+    int workers;                  /* civetweb's threads, each of which a connection holds */
     /* -- atomic */
     atomic_ulong generation; /* bursts so far */
+    atomic_int held;         /* workers that a connection holds */
     /* -- protected by bodies_lock */
     pthread_mutex_t bodies_lock;
     struct ls_alarm bodies_late;
@@ -73,6 +75,9 @@ void ls_tls_close(struct ls_tls *tls);
 /* --- descriptor.c: what civetweb's interface does not give --- */
 
 enum { LS_LINGER_MS = 500 };
+/* What an answer names as the time that an idle connection is kept open, and that it is kept open (N4): the difference
+ * is for the way of the answer. A connection holds a worker, so it ends with its answer where few are left. */
+enum { LS_KEEP_ALIVE_S = 1, LS_IDLE_MS = 1500, LS_SPARE_WORKERS = 16 };
 
 /* The body of a request while it is read. */
 struct ls__body {
@@ -85,6 +90,8 @@ struct ls__body {
 
 /** The descriptor of a connection that this thread serves, or that is kept open. @return -1 when it is not found */
 int ls_http_descriptor(const struct mg_request_info *info);
+/** Does the peer send on, now or within `ms`? Any thread. */
+bool ls_http_more_comes(const struct mg_request_info *info, int ms);
 /** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes
  * would reset the connection under the last answer. Stack: 16 KiB. */
 void ls_http_linger(int fd, int64_t ms);
@@ -116,6 +123,8 @@ const char *ls_request_begin(const struct mg_request_info *info);
 void ls_request_end(void);
 /** May none? Either the request or its answer says so, or not all of its body has been read (P22a). */
 bool ls__request_is_last(void);
+/** The methods that an address takes, for `Allow`. */
+const char *ls_request_methods(const char *path);
 /** Has its body not been read, or not all of it? */
 bool ls_request_body_left(void);
 /** Is the token in a header's list, in whatever case? `list` may be NULL. */
@@ -138,6 +147,17 @@ int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_bu
  * room for one byte more than `path`, and a NUL. */
 void ls_request_canonical(const char *path, char *out);
 
+/* outside.c */
+
+/** Before civetweb closes the connection of a request that may still be on its way. */
+void ls_http_end_early(struct mg_connection *http);
+/** civetweb's http_error: what it could not take for a request. @return 0: it has been answered */
+int ls_http_error(struct mg_connection *http, int status, const char *message);
+/** civetweb's init_connection: one more worker is held. @return 0 */
+int ls_http_connection_begins(const struct mg_connection *http, void **data);
+/** First in civetweb's connection_close: one less; and an answer to what civetweb would drop without one. */
+void ls_http_connection_ends(const struct mg_connection *http);
+
 /* reply.c */
 
 struct ls_reply {
@@ -158,8 +178,10 @@ int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
 /** A short plain text. @return the status */
 int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/** 405, with the methods that are allowed. @return the status */
-int ls_reply_not_allowed(const struct ls_request *request, const char *methods);
+/** An answer that tells the methods that are allowed and nothing else. @return the status */
+int ls_reply_allow(struct mg_connection *http, int status, const char *methods);
+/** 405, with the methods that the address takes. @return the status */
+int ls_reply_not_allowed(const struct ls_request *request);
 /** Moved for good, to this address, written as addresses are. @return the status */
 int ls__reply_moved(const struct ls_request *request, const char *to);
 /** The same, to a decoded path below this server, with the query as it came. */

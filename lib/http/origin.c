@@ -162,10 +162,13 @@ const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_req
                                    bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
-    if (!host || !is_host_known(web, host))
+    /* Health checks of HTTP/1.0, which no browser speaks, do without a Host. */
+    bool no_host = !host && strcmp(info->http_version, "1.0") == 0 &&
+                   (strcmp(info->request_method, "HEAD") == 0 || strcmp(info->request_method, "OPTIONS") == 0);
+    if (!no_host && (!host || !is_host_known(web, host)))
         ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n",
                       host ? host : "");
-    else if (needs_origin_match && origin && !is_origin_known(web, origin, host))
+    else if (needs_origin_match && origin && !is_origin_known(web, origin, host ? host : ""))
         ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
     else if (is_foreign_part(web, info))
         ls_buf_str(

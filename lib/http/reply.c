@@ -27,7 +27,9 @@ static const char *status_text(int status)
                  {414, "URI Too Long"},
                  {416, "Range Not Satisfiable"},
                  {426, "Upgrade Required"},
+                 {431, "Request Header Fields Too Large"},
                  {500, "Internal Server Error"},
+                 {501, "Not Implemented"},
                  {503, "Service Unavailable"},
                  {505, "HTTP Version Not Supported"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -84,12 +86,17 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
     ls_buf_str(out, ls__request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
-    if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
+    if (reply->status != 304 && reply->status != 204)
+        ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
-    bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400;
+    bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400 ||
+                 web->workers - atomic_load(&web->held) < LS_SPARE_WORKERS;
     if (close) mg_disable_connection_keep_alive(http);
-    /* An idle connection lives for half a second; clients that know so do not send a request into its end. */
-    ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
+    /* Less than an idle connection lives (N4): clients that know so do not send a request into its end. */
+    if (close)
+        ls_buf_str(out, "Connection: close\r\n");
+    else
+        ls_buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n", LS_KEEP_ALIVE_S);
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
     ls_buf_str(out, "\r\n");
 }
@@ -130,12 +137,17 @@ int ls_reply_text(struct mg_connection *http, int status, const char *format, ..
     return status;
 }
 
-int ls_reply_not_allowed(const struct ls_request *request, const char *methods)
+int ls_reply_allow(struct mg_connection *http, int status, const char *methods)
 {
     struct ls_reply reply;
-    ls_reply_init(&reply, 405, NULL);
+    ls_reply_init(&reply, status, NULL);
     ls_reply_header(&reply, "Allow", "%s", methods);
-    return ls_reply_send(&reply, request->http);
+    return ls_reply_send(&reply, http);
+}
+
+int ls_reply_not_allowed(const struct ls_request *request)
+{
+    return ls_reply_allow(request->http, 405, ls_request_methods(request->path));
 }
 
 int ls__reply_moved(const struct ls_request *request, const char *to)

@@ -114,6 +114,11 @@ const char *ls_request_begin(const struct mg_request_info *info)
     return NULL;
 }
 
+const char *ls_request_methods(const char *path)
+{
+    return strncmp(path, "/api/", 5) == 0 ? "OPTIONS, POST" : "GET, HEAD, OPTIONS";
+}
+
 /* --- parameters and cookies --- */
 
 static int hex_value(char c)
@@ -187,6 +192,8 @@ int ls_request_cookie_session(const struct ls_request *request, char *out, size_
     return len >= 0 ? len : ls__request_cookie(request->info, "ui-session", out, cap);
 }
 
+static const char GO_ON[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
 int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_buf *body)
 {
     long long announced = request->info->content_length;
@@ -194,6 +201,10 @@ int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_bu
     char chunk[8192];
     int n, rc = 0;
     struct ls__body reading;
+    /* who asks for it waits before it sends the body */
+    const char *expect =
+        strcmp(request->info->http_version, "1.1") == 0 ? mg_get_header(request->http, "Expect") : NULL;
+    if (expect && strcasecmp(expect, "100-continue") == 0) mg_write(request->http, GO_ON, sizeof GO_ON - 1);
     ls__body_begin(request->web, &reading, request->info);
     while (rc == 0 && (n = mg_read(request->http, chunk, sizeof chunk)) != 0) {
         if (n < 0 || (max > 0 && body->len + (size_t)n > max)) {

@@ -423,7 +423,7 @@ static int serve_bundle_file(struct ls_request *request)
 
 int ls_http_static_serve(struct ls_request *request)
 {
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
         return ls__reply_moved(request, "/");
     int status = 0;

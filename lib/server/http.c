@@ -47,23 +47,6 @@ static int route(struct ls_request *request)
 
 /* --- requests --- */
 
-/* Before civetweb closes the connection of a request that may still be on its way. */
-static void end_early(struct mg_connection *http)
-{
-    int fd = ls_http_descriptor(mg_get_request_info(http));
-    if (fd >= 0) ls_http_linger(fd, LS_LINGER_MS);
-}
-
-int ls__http_error(struct mg_connection *http, int status, const char *message)
-{
-    (void)message;
-    ls_request_end();
-    ls_reply_text(http, status < 500 ? 400 : status,
-                  "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
-    end_early(http);
-    return 0;
-}
-
 static int answer(struct mg_connection *http)
 {
     struct ls_web *web = mg_get_user_data(mg_get_context(http));
@@ -92,6 +75,7 @@ static int answer(struct mg_connection *http)
     struct ls_request request = {
         .web = web, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
     ls_request_canonical(decoded, canonical);
+    if (strcmp(info->request_method, "OPTIONS") == 0) return ls_reply_allow(http, 204, ls_request_methods(canonical));
     if (strcmp(decoded, canonical) != 0) return ls_reply_redirect(&request, canonical);
     return route(&request);
 }
@@ -99,6 +83,6 @@ static int answer(struct mg_connection *http)
 int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
-    if (status > 0 && ls_request_body_left()) end_early(http);
+    if (status > 0 && ls_request_body_left()) ls_http_end_early(http);
     return status;
 }

@@ -82,7 +82,7 @@ static int start_failed(struct ls_request *request, const struct ls_err *err)
 int ls__pages_root(struct ls_request *request)
 {
     struct ls_reply reply;
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (request->head) {
         ls_reply_init(&reply, 200, HTML);
         return ls_reply_send(&reply, request->http);
@@ -209,7 +209,7 @@ static int send_variable_browser(struct ls_request *request)
 
 int ls__pages_session(struct ls_request *request, struct session *session, const char *rest)
 {
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
     if (strcmp(rest, "/variables.json") == 0) return send_listing(request, session);
     return send_index(request, session);

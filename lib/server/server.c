@@ -130,11 +130,19 @@ static int log_message(const struct mg_connection *http, const char *message)
     return 1;
 }
 
+static void close_connection(const struct mg_connection *http)
+{
+    ls_http_connection_ends(http);
+    ls__websocket_abandon(http);
+}
+
 static bool start_http(struct ls_server *server, const char *address, int port, struct ls_err *err)
 {
-    char ports[80], threads[16], problem[256] = "";
+    char ports[80], threads[16], idle[16], problem[256] = "";
     snprintf(ports, sizeof ports, "%s:%d", address, port);
-    snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
+    server->web.workers = server->config.max_connections + REQUEST_THREADS;
+    snprintf(threads, sizeof threads, "%d", server->web.workers);
+    snprintf(idle, sizeof idle, "%d", LS_IDLE_MS);
     const char *options[] = {
         "listening_ports",
         ports,
@@ -147,7 +155,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "enable_keep_alive",
         "yes",
         "keep_alive_timeout_ms",
-        "500",
+        idle,
         "request_timeout_ms",
         "10000",
         "websocket_timeout_ms",
@@ -167,8 +175,9 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         NULL,
     };
     struct mg_callbacks callbacks = {.begin_request = ls__http_begin_request,
-                                     .connection_close = ls__websocket_abandon,
-                                     .http_error = ls__http_error,
+                                     .init_connection = ls_http_connection_begins,
+                                     .connection_close = close_connection,
+                                     .http_error = ls_http_error,
                                      .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};

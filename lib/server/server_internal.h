@@ -352,8 +352,6 @@ void ls__writer_close(struct writer *writer);
 /** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with
  * the upgrade */
 int ls__http_begin_request(struct mg_connection *http);
-/** What civetweb could not take for a request. @return 0: it has been answered */
-int ls__http_error(struct mg_connection *http, int status, const char *message);
 
 /* pages.c, web_api.c, editor.c: each answers a request and returns the status */
 

@@ -25,7 +25,7 @@ async function post(type, body, { client, session = id, headers = {} } = {}) {
 test('P24 other methods are 405, bad JSON is 400, an unknown type is 500', async () => {
   const get = await server.get(`/api/get?session=${id}`);
   assert.equal(get.status, 405);
-  assert.equal(get.headers.allow, 'POST');
+  assert.equal(get.headers.allow, 'OPTIONS, POST');
   assert.ok(JSON.parse(get.body).error);
   for (const body of ['', '{', 'nonsense', '{"varIds":[1]} x']) {
     const answer = await post('get', body);

@@ -1,0 +1,109 @@
+/** What proxies, balancers and health checks say to a server, and hear from it (N4, N20 to N23). In raw bytes. */
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+import { APP, Server, within } from './lib.js';
+
+let server;
+before(async () => {
+  server = await Server.start({ 'lua/main.lua': APP, 'html/data.txt': '0123456789' });
+});
+after(() => server.stop());
+
+/** A connection: what has come on it, a wait for more, and its end. */
+function connect(port = server.port) {
+  const socket = net.connect(port, '127.0.0.1');
+  const line = { text: '', socket, changed: () => {} };
+  line.closed = new Promise((resolve) => socket.on('close', () => { line.over = true; line.changed(); resolve(); }));
+  socket.on('error', () => {});
+  socket.on('data', (chunk) => { line.text += chunk.toString('latin1'); line.changed(); });
+  line.until = (condition, what) => within(15000, (async () => {
+    while (!condition(line.text)) {
+      if (line.over) throw new Error(`the connection ended: ${line.text}`);
+      await new Promise((resolve) => { line.changed = resolve; });
+    }
+  })(), what);
+  return line;
+}
+
+const bare = (first) => server.raw(`${first}\r\n\r\n`, { half: true });
+
+test('N4 a connection is kept at least as long as the answer names', async () => {
+  const line = connect(), request = 'GET /data.txt HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  line.socket.write(request);
+  await line.until((text) => text.endsWith('0123456789'), 'the first answer');
+  const since = performance.now(), [, seconds] = /\r\nKeep-Alive: timeout=(\d+)\r\n/.exec(line.text);
+  await within(15000, line.closed, 'the end of the connection');
+  assert.ok(performance.now() - since >= seconds * 1000, `${performance.now() - since} ms`);
+});
+
+test('N4 where few workers are left, answers end their connections', async () => {
+  const few = await Server.start({ 'lua/main.lua': APP, 'html/data.txt': '0123456789' }, ['--max-connections', '1']);
+  const lines = [];
+  try {
+    for (let i = 0; i < 24; i++) {
+      const line = connect(few.port);
+      lines.push(line);
+      line.socket.write('GET /data.txt HTTP/1.1\r\nHost: localhost\r\n');
+    }
+    await within(15000, Promise.race(lines.map(async (line) => {
+      line.socket.write('\r\n');
+      await line.until((text) => text.includes('\r\nConnection: close\r\n'), 'an end');
+    })), 'an answer that ends its connection');
+  } finally {
+    lines.forEach((line) => line.socket.destroy());
+    await few.stop();
+  }
+});
+
+test('N20 a client that expects 100-continue is told to go on', async () => {
+  const id = await server.session(), body = '{"varIds":[1]}', line = connect();
+  line.socket.write(`POST /api/get?session=${id} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`);
+  line.socket.write(`Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`);
+  await line.until((text) => text === 'HTTP/1.1 100 Continue\r\n\r\n', 'the invitation');
+  line.socket.write(body);
+  await within(15000, line.closed, 'the end');
+  assert.match(line.text, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 OK\r\n[^]*"result"/);
+});
+
+test('N20 a refused request is not told to send its body', async () => {
+  const line = connect();
+  line.socket.write('POST /api/get?session=none HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n');
+  await within(15000, line.closed, 'the end');
+  assert.match(line.text, /^HTTP\/1.1 404 /);
+});
+
+test('N20 OPTIONS tells what an address takes, also of the server as a whole', async () => {
+  for (const where of ['/', '/data.txt', '/api/get', '*']) {
+    const allow = where === '/api/get' ? 'OPTIONS, POST' : 'GET, HEAD, OPTIONS';
+    const answer = await server.get(where, {}, 'OPTIONS');
+    const { allow: told, 'content-length': length } = answer.headers;
+    assert.deepEqual([answer.status, told, answer.body, length], [204, allow, '', undefined], where);
+  }
+  assert.equal((await server.get('*', {}, 'GET')).status, 400);
+  assert.equal((await server.get('http://other.example/', {}, 'GET')).status, 400);
+});
+
+test('N20 methods that are not known are answered with a sentence, TRACE with what is allowed', async () => {
+  const trace = await server.get('/', {}, 'TRACE');
+  assert.deepEqual([trace.status, trace.headers.allow], [405, 'GET, HEAD, OPTIONS']);
+  const other = await server.get('/', {}, 'BREW');
+  assert.deepEqual([other.status, other.body], [501, "There is no method 'BREW' here.\n"]);
+});
+
+test('N23 health checks in HTTP/1.0 need no Host', async () => {
+  for (const first of ['OPTIONS / HTTP/1.0', 'HEAD / HTTP/1.0', 'HEAD /data.txt HTTP/1.0'])
+    assert.match(String((await bare(first)).status), /^20[04]$/, first);
+  for (const first of ['GET /data.txt HTTP/1.1', 'OPTIONS / HTTP/1.1', 'GET /data.txt HTTP/1.0'])
+    assert.equal((await bare(first)).status, 403, first);
+  const evil = await server.raw('HEAD /data.txt HTTP/1.0\r\nHost: evil.example\r\n\r\n', { half: true });
+  assert.equal(evil.status, 403);
+});
+
+test('N20 a head that is too large is 431, an address that is too long 414, each with a sentence', async () => {
+  const large = await server.get('/', { Cookie: 'a'.repeat(20000) });
+  assert.equal(large.status, 431);
+  assert.match(large.body, /^The header of the request is larger than 16 KiB\. .*cookies/);
+  const long = await server.get(`/${'a'.repeat(5000)}`);
+  assert.deepEqual([long.status, long.body], [414, 'The address is too long.\n']);
+});
