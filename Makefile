@@ -13,12 +13,12 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes and calls only rooms to its left (make check-layers).
-ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
+ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload front http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = $(addprefix lib/base/,buf% map% idmap% json% clock% text%) lib/syntax/% $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
-  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% lib/reload/record% lib/reload/rule% lib/model/snapshot% tests/%
+  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist%) lib/vm/gate% lib/protocol/outgoing% lib/reload/record% lib/reload/rule% lib/model/snapshot% lib/front/frames% lib/front/loop% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua; with LUA=checked one that is built here from Debian's sources, which `.ci/deps check` has fetched, and that checks its callers and itself.
@@ -92,6 +92,7 @@ libs_backend = $(libs_session)
 libs_check = $(libs_session)
 libs_executor = $(libs_session)
 libs_hotload = $(libs_session) -linotifytools
+libs_front = $(libs_session)
 libs_http = $(LIBS)
 libs_server = $(LIBS)
 
