@@ -72,7 +72,30 @@ enum ls_tls_origin ls_tls_origin_of(struct ls_tls *tls, int port);
 /** Cuts what is open and waits for its threads. NULL accepted. */
 void ls_tls_close(struct ls_tls *tls);
 
-/* --- descriptor.c: what civetweb's interface does not give --- */
+/* --- handover.c: what civetweb's interface does not give --- */
+
+enum { LS_HEAD_MAX = 16384 /* bytes of a request's head, and of what civetweb reads at once */ };
+
+/** The descriptor of a connection that is open while this is called. @return -1 when it is not found. Any thread. */
+int ls_http_descriptor(const struct mg_request_info *info);
+/** Before civetweb is stopped: shut down what listens on its port, and the reading side of its connections, so that its
+ * threads look up at once; an answer may be on its way out. */
+void ls_http_wake(int port);
+/** Does the peer send on, now or within `ms`? Any thread. */
+bool ls_http_more_comes(const struct mg_request_info *info, int ms);
+/** Another connection begins on this thread. */
+void ls__handover_connection(void);
+/** Count the request that this thread begins to answer.
+ * @param start  of the buffer that its head is in */
+void ls__handover_request(const struct mg_request_info *info, const char *start, bool chunked);
+/** Take the connection of the request that this thread answers: from now on it is not civetweb's, to which nothing is
+ * to be written any more; begin_request returns the status that the answer has. The request's body has been read.
+ * @param early  what the peer has sent behind this request, as far as civetweb has read it, is appended; may be NULL
+ * @return the descriptor, non-blocking, owned, close(); or -errno, and civetweb has the connection still: EMFILE,
+ * ENFILE, ENOENT (not found) */
+int ls_http_take(struct mg_connection *http, struct ls_buf *early);
+
+/* --- body.c --- */
 
 enum { LS_LINGER_MS = 500 };
 /* What an answer names as the time that an idle connection is kept open, and that it is kept open (N4): the difference
@@ -88,10 +111,6 @@ struct ls__body {
     bool late; /* its time is over; protected by bodies_lock */
 };
 
-/** The descriptor of a connection that this thread serves, or that is kept open. @return -1 when it is not found */
-int ls_http_descriptor(const struct mg_request_info *info);
-/** Does the peer send on, now or within `ms`? Any thread. */
-bool ls_http_more_comes(const struct mg_request_info *info, int ms);
 /** Say that nothing more comes, and throw away for at most `ms` what the peer still sends: closing on unread bytes
  * would reset the connection under the last answer. Stack: 16 KiB. */
 void ls_http_linger(int fd, int64_t ms);

@@ -41,6 +41,7 @@ int ls_http_connection_begins(const struct mg_connection *http, void **data)
     struct ls_web *web = mg_get_user_data(mg_get_context(http));
     (void)data;
     atomic_fetch_add(&web->held, 1);
+    ls__handover_connection();
     return 0;
 }
 

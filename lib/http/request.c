@@ -11,6 +11,8 @@
  * (P22a). */
 static _Thread_local bool is_last, body_left;
 
+static _Thread_local const char *start; /* of civetweb's buffer, which is the thread's */
+
 void ls_request_end(void)
 {
     is_last = true;
@@ -77,13 +79,12 @@ static bool is_head_whole(const struct mg_request_info *info)
 }
 
 /* A head that begins with empty lines ends there for civetweb, which then looks for the request in what its buffer held
- * before: another client's. The buffer is the thread's, so where requests begin is known from its first one. One CR LF,
- * which some send behind a body, does no harm. */
+ * before: another client's. The buffer is allocated, so it begins where a value of any type may. One CR LF, which some
+ * send behind a body, does no harm. */
 static bool begins_at_start(const struct mg_request_info *info)
 {
-    static _Thread_local const char *start;
     const char *method = info->request_method;
-    if (!start || method < start) start = method;
+    if (!start) start = method - (uintptr_t)method % _Alignof(max_align_t);
     return method == start || (method == start + 2 && start[0] == '\r' && start[1] == '\n');
 }
 
@@ -111,6 +112,7 @@ const char *ls_request_begin(const struct mg_request_info *info)
     if (lengths + codings > 1 || (codings > 0 && strcmp(info->http_version, "1.0") == 0))
         return "The request has more than one length of its body.\n";
     body_left = body;
+    ls__handover_request(info, start, codings > 0);
     return NULL;
 }
 

@@ -29,7 +29,6 @@
 #include "server/server_internal.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <netdb.h>
@@ -593,25 +592,6 @@ static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
     ls__session_unref_all(list, count);
 }
 
-/* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the
- * listening one altogether, the others for reading only, since an answer may be on its way out. There is no accessor
- * for the descriptors. */
-static void wake_http(const struct ls_server *server)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        int fd = atoi(item->d_name), listening = 0;
-        struct sockaddr_in self;
-        socklen_t len = sizeof self, size = sizeof listening;
-        if (item->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET &&
-            ntohs(self.sin_port) == server->web.http_port)
-            shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
-    }
-    if (dir) closedir(dir);
-}
-
 static void free_server(struct ls_server *server)
 {
     ls__reload_release(server);
@@ -667,7 +647,7 @@ bool ls_server_stop(struct ls_server *server)
         }
     }
     if (server->civetweb) {
-        wake_http(server);
+        ls_http_wake(server->web.http_port);
         mg_stop(server->civetweb);
     }
     ls_tls_close(server->web.tls);
