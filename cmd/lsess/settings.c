@@ -37,6 +37,8 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
       "look at watched folders this often, where events are missing")                                                  \
     X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms,                                          \
       "end sessions without pages after this time (default 24h; 0 = never)")                                           \
+    X("heartbeat", 0, "DUR", DURATION, 0, 0, server.page_heartbeat_ms,                                                 \
+      "an idle page asks this often whether the server is there (default 20s; 0 = never)")                             \
     X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "what a session keeps in memory (default 256M)")     \
     X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)")   \
     X("workers", 0, "N", INT, 1, 1024, server.workers,                                                                 \

@@ -140,6 +140,9 @@ static int send_index(struct ls_request *request, struct session *session)
     size_t place = meta_place(text, ls_bytes_len(index));
     ls_buf_add(&page, text, place);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
+    int64_t heartbeat_ms = request->web->server->config.page_heartbeat_ms;
+    if (heartbeat_ms != LS_PAGE_HEARTBEAT_MS)
+        ls_buf_printf(&page, "<meta name=\"ui-heartbeat\" content=\"%" PRId64 "\">", heartbeat_ms);
     ls_http_static_preloads(request->web, text, &page);
     ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
     ls_bytes_unref(index);

@@ -60,6 +60,7 @@ void ls_server_config_init(struct ls_server_config *config)
         .lua_property = -1,
         .debounce_ms = -1,
         .session_timeout_ms = 24 * 3600 * 1000,
+        .page_heartbeat_ms = LS_PAGE_HEARTBEAT_MS,
         .time_limit_ms = 5000,
         .memory_limit = (uint64_t)256 << 20,
         .max_frame = (uint64_t)64 << 20,

@@ -50,6 +50,7 @@ struct ls_server_config {
     /* Limits of Q2; 0 = off, except max_connections. */
     int workers; /* 0 = number of processors, at least 2 (P40a) */
     int64_t session_timeout_ms, time_limit_ms;
+    int64_t page_heartbeat_ms; /* a page that hears nothing for so long asks whether we are there (R53) */
     uint64_t memory_limit, max_frame, max_outbox;
     int max_connections, max_session_connections;
     size_t max_sessions, max_variables, max_properties, max_timers, max_messages;

@@ -329,6 +329,9 @@ void ls__websocket_close(struct ls_server *server, const struct session *session
 void ls__websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
 void ls__websocket_wait_all(struct ls_server *server, int64_t ms);
+/** What pages use that are told nothing else (templates/client/connection.js). */
+#define LS_PAGE_HEARTBEAT_MS 20000
+
 /** What the timer of the heartbeat does. */
 void ls__websocket_beat(void *server);
 

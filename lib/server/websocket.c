@@ -152,9 +152,21 @@ static bool refuse_pieces(struct socket *socket)
     return fail_socket(socket, 1009, "a message in pieces goes beyond --memory-limit");
 }
 
+/* R53: a page asks whether the server is there. The answer needs neither queue nor detection. */
+static bool answer_heartbeat(struct socket *socket, const char *text, size_t len)
+{
+    static const char ping[] = "{\"type\":\"ping\"}";
+    if (len != sizeof ping - 1 || memcmp(text, ping, len) != 0) return false;
+    struct ls_bytes *nothing = ls_bytes_new("[]", 2);
+    if (nothing) ls__outbox_send(socket, LS_WS_TEXT, nothing);
+    ls_bytes_unref(nothing);
+    return true;
+}
+
 /* A whole message. @return false when the connection is to end */
 static bool take_message(struct socket *socket, const char *text, size_t len)
 {
+    if (answer_heartbeat(socket, text, len)) return true;
     if (!ls_utf8_valid(text, len)) return fail_socket(socket, 1007, "a message is not valid UTF-8");
     ls__session_touch(socket->session);
     wait_for_room(socket, len);

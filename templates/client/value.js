@@ -420,6 +420,10 @@ export function moveEdit(old, element, edit, alike) {
   return true;
 }
 
+/** Texts that were typed and that the server does not have (R54). */
+export const unsentTexts = () => [...fields].filter((field) => (field.kind.shows === 'text' || FIELD.test(field.element.localName)) && field.dirty())
+  .map((field) => rawValue(field.element)).filter((text) => typeof text === 'string' && text.trim());
+
 /** Commits every edit of the page, that of `first` before the others in document order (F118, F119). @param {Widget} [first] */
 export function commitAll(first) {
   const dirty = [...fields].filter((field) => field.dirty()).sort((a, b) => inOrder(a.element, b.element));

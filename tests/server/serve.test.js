@@ -58,7 +58,7 @@ test('C2 -h prints usage and exits 0; every option of the synopsis is there', as
   const { code, output } = await fails(['-h']);
   assert.equal(code, 0);
   for (const name of [
-    'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit',
+    'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'heartbeat', 'memory-limit',
     'time-limit', 'workers', 'max-frame', 'max-messages', 'max-outbox', 'max-connections', 'max-session-connections',
     'max-sessions', 'max-variables', 'max-properties', 'max-timers', 'allow-origin', 'allow-frame',
     '[no-]allow-lua-property', 'sandbox', 'env', 'client', 'strict-port', 'keep-removed-methods', 'cert', 'key',
