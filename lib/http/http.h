@@ -20,6 +20,22 @@
 struct ls_server;
 struct ls_tls;
 
+/* Why a request is refused: of each kind the log tells one a minute. */
+enum ls_refusal {
+    LS_REFUSED_NOT,
+    LS_REFUSED_HOST,
+    LS_REFUSED_ORIGIN,
+    LS_REFUSED_PART,    /* a part of another site's page */
+    LS_REFUSED_UPGRADE, /* a WebSocket that has lost its Upgrade */
+    LS_REFUSED_LIMIT,
+    LS_REFUSAL_KINDS
+};
+
+struct ls__refusals {
+    atomic_llong told_ns; /* 0 = never */
+    atomic_uint left_out; /* since then */
+};
+
 /* What HTTP has to know of the server; civetweb's user data. */
 struct ls_web {
     /* -- immutable while requests come */
@@ -48,6 +64,7 @@ struct ls_web {
     /* -- atomic */
     atomic_ulong generation; /* bursts so far */
     atomic_int held;         /* workers that a connection holds */
+    struct ls__refusals refusals[LS_REFUSAL_KINDS];
     /* -- protected by bodies_lock */
     pthread_mutex_t bodies_lock;
     struct ls_alarm bodies_late;
@@ -179,6 +196,10 @@ void ls_http_connection_ends(const struct mg_connection *http);
 
 /* reply.c */
 
+/* The mark (R54): no proxy's own answer has this header. */
+#define LS_MARK      "X-Lsess"
+#define LS_MARK_GONE "gone"
+
 struct ls_reply {
     int status;
     const char *type;      /* Content-Type, NULL = none */
@@ -197,6 +218,12 @@ int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
 /** A short plain text. @return the status */
 int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/** The sentence as an answer, and in the log, once a kind and minute. @return the status. Thread: any. */
+int ls_reply_refused(struct mg_connection *http, int status, enum ls_refusal kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/** 404: the session that the address names is gone, with the mark by which a page tells that from what a proxy says.
+ * @return the status */
+int ls_reply_gone(struct mg_connection *http);
 /** An answer that tells the methods that are allowed and nothing else. @return the status */
 int ls_reply_allow(struct mg_connection *http, int status, const char *methods);
 /** 405, with the methods that the address takes. @return the status */
@@ -227,10 +254,10 @@ extern struct ls__peer_seams ls__peer_seams;
 
 /* origin.c */
 
-/** Host and Origin (Q3, P23). @return NULL if acceptable, else a line that says which option allows it; borrowed from
- * `text`. Any thread. */
-const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
-                                   bool needs_origin_match, struct ls_buf *text);
+/** Host and Origin (Q3, P23). @return whether it is refused and why; then `text` gets a line that names the option to
+ * use. Any thread. */
+enum ls_refusal ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
+                                       bool needs_origin_match, struct ls_buf *text);
 /** Does somebody go to this address, so that it may begin a session (P3)? Any thread. */
 bool ls_request_is_navigation(const struct ls_web *web, const struct mg_request_info *info);
 /** Does the request come from a page of an --allow-origin, as its Origin or else its Referer says? Any thread. */
@@ -262,6 +289,14 @@ bool ls_http_static_not_modified(const struct ls_request *request, const char *e
 struct ls_bytes *ls_http_static_index(struct ls_web *web);
 /** Add links to what the page's first module imports. */
 void ls_http_static_preloads(struct ls_web *web, const char *page, struct ls_buf *out);
+
+/* page.c */
+
+/** A built-in page with `{{name}}` replaced by escaped texts. @param pairs  name, text, …, NULL
+ * @return a use, or NULL */
+struct ls_bytes *ls_http_page_fill(const char *name, const char *const *pairs);
+/** Where an element is added to the head of a page: behind <head>, else behind the doctype and <html>, else first. */
+size_t ls_http_page_head(const char *page, size_t len);
 
 /* ws.c */
 

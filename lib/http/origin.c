@@ -158,25 +158,29 @@ static bool is_foreign_part(const struct ls_web *web, const struct mg_request_in
            !ls__request_is_listed(web, info);
 }
 
-const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
-                                   bool needs_origin_match, struct ls_buf *text)
+enum ls_refusal ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
+                                       bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
     /* Health checks of HTTP/1.0, which no browser speaks, do without a Host. */
     bool no_host = !host && strcmp(info->http_version, "1.0") == 0 &&
                    (strcmp(info->request_method, "HEAD") == 0 || strcmp(info->request_method, "OPTIONS") == 0);
-    if (!no_host && (!host || !is_host_known(web, host)))
-        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n",
-                      host ? host : "");
-    else if (needs_origin_match && origin && !is_origin_known(web, origin, host ? host : ""))
-        ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
-    else if (is_foreign_part(web, info))
-        ls_buf_str(
+    if (!no_host && (!host || !is_host_known(web, host))) {
+        ls_buf_printf(
             text,
-            "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
-    else
-        return NULL;
-    return ls_buf_text(text);
+            "The host name '%.200s' is not served here (Host); start with --host or --allow-origin, such as --allow-origin %s://%.200s\n",
+            host ? host : "", web->tls ? "https" : "http", host ? host : "NAME");
+        return LS_REFUSED_HOST;
+    }
+    if (needs_origin_match && origin && !is_origin_known(web, origin, host ? host : "")) {
+        ls_buf_printf(text, "Pages of %.200s are refused (Origin); start with --allow-origin %.200s\n", origin, origin);
+        return LS_REFUSED_ORIGIN;
+    }
+    if (!is_foreign_part(web, info)) return LS_REFUSED_NOT;
+    ls_buf_str(
+        text,
+        "Pages of other sites may not use this as a part of themselves; start with --allow-origin to let a site's pages, with --allow-frame to let them frame it.\n");
+    return LS_REFUSED_PART;
 }
 
 /* --- the user who serves, at this machine --- */

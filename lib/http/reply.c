@@ -72,6 +72,15 @@ void ls__reply_date(struct ls_buf *out, int64_t seconds)
     ls_buf_str(out, date);
 }
 
+/* Says the body why, so that a page may show it? */
+static bool is_refusal(int status)
+{
+    static const int refusals[] = {400, 403, 426, 429, 431, 503};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (refusals[i] == status) return true;
+    return false;
+}
+
 /* Also decides whether the connection ends with this answer. */
 static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
 {
@@ -97,6 +106,7 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
         ls_buf_str(out, "Connection: close\r\n");
     else
         ls_buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n", LS_KEEP_ALIVE_S);
+    if (is_refusal(reply->status)) ls_buf_str(out, LS_MARK ": refused\r\n");
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
     ls_buf_str(out, "\r\n");
 }
@@ -135,6 +145,17 @@ int ls_reply_text(struct mg_connection *http, int status, const char *format, ..
     ls_reply_send(&reply, http);
     ls_buf_release(&text);
     return status;
+}
+
+int ls_reply_gone(struct mg_connection *http)
+{
+    static const char text[] = "There is no such session.\n";
+    struct ls_reply reply;
+    ls_reply_init(&reply, 404, "text/plain; charset=utf-8");
+    ls_reply_header(&reply, LS_MARK, LS_MARK_GONE);
+    reply.body = text;
+    reply.len = sizeof text - 1;
+    return ls_reply_send(&reply, http);
 }
 
 int ls_reply_allow(struct mg_connection *http, int status, const char *methods)

@@ -118,7 +118,9 @@ const char *ls_request_begin(const struct mg_request_info *info)
 
 const char *ls_request_methods(const char *path)
 {
-    return strncmp(path, "/api/", 5) == 0 ? "OPTIONS, POST" : "GET, HEAD, OPTIONS";
+    return strncmp(path, "/api/", 5) == 0  ? "OPTIONS, POST"
+           : strncmp(path, "/ws/", 4) == 0 ? "GET, OPTIONS, POST"
+                                           : "GET, HEAD, OPTIONS";
 }
 
 /* --- parameters and cookies --- */

@@ -66,9 +66,9 @@ static int answer(struct mg_connection *http)
     bool upgrade = mg_get_header(http, "Upgrade");
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
     struct ls_buf text = LS_BUF_INIT;
-    const char *refusal = ls_http_origin_refusal(web, info, upgrade || !(get || head), &text);
-    if (refusal) {
-        int status = ls_reply_text(http, 403, "%s", refusal);
+    enum ls_refusal refusal = ls_http_origin_refusal(web, info, upgrade || !(get || head), &text);
+    if (refusal != LS_REFUSED_NOT) {
+        int status = ls_reply_refused(http, 403, refusal, "%s", ls_buf_text(&text));
         ls_buf_release(&text);
         return status;
     }

@@ -74,6 +74,7 @@ void ls_server_config_init(struct ls_server_config *config)
         .max_messages = 10000,
         .heartbeat_ms = 30000,
         .body_ms = 10000,
+        .visit_ms = 60000,
         .identity_ms = 120000,
     };
 }
@@ -479,6 +480,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
                                       .memory_limit = config->memory_limit,
                                       .max_sessions = config->max_sessions,
                                       .timeout_ms = config->session_timeout_ms,
+                                      .visit_ms = config->visit_ms,
                                       .ctx = server,
                                       .on_session_created = on_session_created,
                                       .on_session_ended = on_session_ended};

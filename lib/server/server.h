@@ -56,6 +56,7 @@ struct ls_server_config {
     size_t max_sessions, max_variables, max_properties, max_timers, max_messages;
     int64_t heartbeat_ms; /* silence after which a page gets `[]` and a ping (S6) */
     int64_t body_ms;      /* time for the body of a request, and more for what has come (P22a) */
+    int64_t visit_ms;     /* a session that no page, API client or tool joins ends after this time */
     int64_t identity_ms;  /* an API identity ends that long after its last request (P25) */
     /* on_report writes to where the log goes, so failures and losses of a reload are not logged as well
      * (H98) */

@@ -46,12 +46,11 @@ struct ls_server {
     struct control *control;
     struct writer *writer;
     /* -- atomic */
-    atomic_int phase;             /* enum phase */
-    atomic_int sockets_open;      /* WebSockets that hold a thread (P22a) */
-    atomic_int polls_waiting;     /* P118 */
-    atomic_llong limit_logged_ns; /* when a refused connection was last logged (P22a) */
-    atomic_llong failed_number;   /* session whose main.lua failed last: its files stay watched (H36) */
-    atomic_llong trimmed_ns;      /* when memory was given back to the system last, 0 = never */
+    atomic_int phase;           /* enum phase */
+    atomic_int sockets_open;    /* WebSockets that hold a thread (P22a) */
+    atomic_int polls_waiting;   /* P118 */
+    atomic_llong failed_number; /* session whose main.lua failed last: its files stay watched (H36) */
+    atomic_llong trimmed_ns;    /* when memory was given back to the system last, 0 = never */
     /* -- protected by start_lock */
     pthread_mutex_t start_lock;
     pthread_cond_t started;
@@ -207,6 +206,7 @@ struct manager_config {
     uint64_t memory_limit; /* bytes a session; 0 = none */
     size_t max_sessions;   /* 0 = any number */
     int64_t timeout_ms;    /* 0 = never (P32) */
+    int64_t visit_ms;      /* a session ends that nobody has joined so long after it began */
     void *ctx;             /* of the callbacks */
     /** Make what the session consists of (P30 steps 3 to 8), before anybody can find it. On the thread that asked for
      * the session.

@@ -293,6 +293,7 @@ static int send_json(struct ls_request *request, int status, const char *text, s
     struct ls_reply reply;
     ls_reply_init(&reply, status, "application/json");
     ls_reply_header(&reply, "Cache-Control", "no-store");
+    if (status == 404) ls_reply_header(&reply, LS_MARK, LS_MARK_GONE);
     if (status == 405) ls_reply_header(&reply, "Allow", "%s", ls_request_methods("/api/"));
     reply.body = text;
     reply.len = len;

@@ -331,36 +331,10 @@ static struct session *find_target(struct ls_server *server, const char *path)
     return strncmp(path, "/ws/", 4) == 0 ? ls__manager_find(server->manager, id, strcspn(id, "/")) : NULL;
 }
 
-int ls__websocket_begin(struct ls_request *request)
+static int refuse_full(struct mg_connection *http, const char *limit, const char *option, int max)
 {
-    struct mg_connection *http = request->http;
-    const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
-    bool upgrade = ls_http_header_has(mg_get_header(http, "Connection"), "upgrade") &&
-                   ls_http_header_has(mg_get_header(http, "Upgrade"), "websocket");
-    struct session *session = find_target(request->web->server, request->path);
-    bool known = session;
-    ls__session_unref(session);
-    if (!known) return ls_reply_text(http, 404, "There is no such session.\n");
-    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ls_http_ws_is_key(key))
-        return ls_reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
-    if (!version || strcmp(version, "13") != 0) {
-        struct ls_reply reply;
-        ls_reply_init(&reply, 426, "text/plain; charset=utf-8");
-        ls_reply_header(&reply, "Sec-WebSocket-Version", "13");
-        return ls_reply_send(&reply, http);
-    }
-    return 0;
-}
-
-/* P22a: told at most once a minute. */
-static int refuse_full(struct ls_server *server, struct mg_connection *http, const char *limit, const char *option,
-                       int max)
-{
-    long long now = ls_now_ns(), before = atomic_load(&server->limit_logged_ns);
-    if ((before == 0 || now - before > ls_ms(60000)) &&
-        atomic_compare_exchange_strong(&server->limit_logged_ns, &before, now))
-        ls_log(0, "A page is refused: %s has %d connections, the limit of %s.", limit, max, option);
-    return ls_reply_text(http, 503, "%s has %d connections, the limit of %s.\n", limit, max, option);
+    return ls_reply_refused(http, 503, LS_REFUSED_LIMIT, "%s has %d connections, the limit of %s.\n", limit, max,
+                            option);
 }
 
 /* Count one more, if the limit (0 = none) allows. */
@@ -377,6 +351,52 @@ static void leave(struct ls_server *server, struct session *session)
     atomic_fetch_sub(&server->sockets_open, 1);
 }
 
+/* A page whose WebSocket has failed asks whether the server would take it: what it then hears of a browser is nothing
+ * (R54). */
+static int answer_asked(struct ls_request *request, struct session *session)
+{
+    const struct ls_server *server = request->web->server;
+    int most = server->config.max_connections, of_session = server->config.max_session_connections;
+    if (!ls__manager_join(server->manager, session)) return ls_reply_gone(request->http);
+    if (atomic_load(&server->sockets_open) >= most)
+        return refuse_full(request->http, "The server", "--max-connections", most);
+    if (of_session > 0 && atomic_load(&session->connections) >= of_session)
+        return refuse_full(request->http, "The session", "--max-session-connections", of_session);
+    struct ls_reply reply;
+    ls_reply_init(&reply, 204, NULL);
+    ls_reply_header(&reply, LS_MARK, "ready");
+    return ls_reply_send(&reply, request->http);
+}
+
+/* @return 0 when civetweb is to go on with the upgrade */
+static int begin_in(struct ls_request *request, struct session *session)
+{
+    struct mg_connection *http = request->http;
+    const char *key = mg_get_header(http, "Sec-WebSocket-Key"), *version = mg_get_header(http, "Sec-WebSocket-Version");
+    bool upgrade = ls_http_header_has(mg_get_header(http, "Connection"), "upgrade") &&
+                   ls_http_header_has(mg_get_header(http, "Upgrade"), "websocket");
+    if (!upgrade && strcmp(request->info->request_method, "POST") == 0) return answer_asked(request, session);
+    if (!upgrade && request->get)
+        return ls_reply_refused(
+            http, 400, LS_REFUSED_UPGRADE,
+            "A WebSocket came without Upgrade: the proxy before this server has to pass Upgrade and Connection on.\n");
+    if (strcmp(request->info->request_method, "GET") != 0 || !upgrade || !ls_http_ws_is_key(key))
+        return ls_reply_text(http, 400, "This address takes WebSocket upgrades only.\n");
+    if (version && strcmp(version, "13") == 0) return 0;
+    struct ls_reply reply;
+    ls_reply_init(&reply, 426, "text/plain; charset=utf-8");
+    ls_reply_header(&reply, "Sec-WebSocket-Version", "13");
+    return ls_reply_send(&reply, http);
+}
+
+int ls__websocket_begin(struct ls_request *request)
+{
+    struct session *session = find_target(request->web->server, request->path);
+    int status = session ? begin_in(request, session) : ls_reply_gone(request->http);
+    ls__session_unref(session);
+    return status;
+}
+
 /* The refusal is written here, before the upgrade. */
 static int on_connect(const struct mg_connection *const_http, void *ctx)
 {
@@ -386,15 +406,15 @@ static int on_connect(const struct mg_connection *const_http, void *ctx)
     struct session *session = find_target(server, info->local_uri_raw);
     if (!session || !ls__manager_join(server->manager, session)) {
         ls__session_unref(session);
-        ls_reply_text(http, 404, "There is no such session.\n");
+        ls_reply_gone(http);
         return 1;
     }
     const struct ls_server_config *config = &server->config;
     if (!reserve(&server->sockets_open, config->max_connections)) {
-        refuse_full(server, http, "The server", "--max-connections", config->max_connections);
+        refuse_full(http, "The server", "--max-connections", config->max_connections);
     } else if (!reserve(&session->connections, config->max_session_connections)) {
         atomic_fetch_sub(&server->sockets_open, 1);
-        refuse_full(server, http, "The session", "--max-session-connections", config->max_session_connections);
+        refuse_full(http, "The session", "--max-session-connections", config->max_session_connections);
     } else {
         int fd = ls_http_descriptor(info);
         struct socket *socket =

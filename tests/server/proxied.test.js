@@ -107,3 +107,61 @@ test('N20 a head that is too large is 431, an address that is too long 414, each
   const long = await server.get(`/${'a'.repeat(5000)}`);
   assert.deepEqual([long.status, long.body], [414, 'The address is too long.\n']);
 });
+
+const GONE = 'f'.repeat(32);
+const KEY = { 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': '13' };
+const UPGRADE = { Connection: 'Upgrade', Upgrade: 'websocket', ...KEY };
+
+test('R54 P8 an answer that a session is gone carries a mark, another 404 none', async () => {
+  for (const [method, where, headers] of [
+    ['GET', `/${GONE}`], ['HEAD', `/${GONE}`], ['GET', `/${GONE}/some/place`], ['GET', `/ws/${GONE}`, UPGRADE], ['POST', `/ws/${GONE}`],
+    ['POST', `/api/get?session=${GONE}`],
+  ]) {
+    const answer = await server.get(where, headers, method);
+    assert.deepEqual([answer.status, answer.headers['x-lsess']], [404, 'gone'], `${method} ${where}`);
+  }
+  for (const where of ['/nothing.txt', '/docs/'])
+    assert.deepEqual([(await server.get(where)).status, (await server.get(where)).headers['x-lsess']], [404, undefined], where);
+});
+
+test('R54 a page may ask whether its WebSocket would be taken, and hears why not', async () => {
+  const few = await Server.start({ 'lua/main.lua': APP }, ['--max-session-connections', '1']);
+  const id = await few.session(), ask = async (headers) => {
+    const answer = await few.get(`/ws/${id}`, headers, 'POST');
+    return [answer.status, answer.headers['x-lsess'], answer.body];
+  };
+  assert.deepEqual(await ask({ Origin: few.url }), [204, 'ready', '']);
+  assert.deepEqual(await ask({ Origin: 'https://tool.example' }), [403, 'refused',
+    'Pages of https://tool.example are refused (Origin); start with --allow-origin https://tool.example\n']);
+  const page = await few.page(id);
+  const [status, mark, text] = await ask({ Origin: few.url });
+  assert.deepEqual([status, mark], [503, 'refused']);
+  assert.match(text, /--max-session-connections/);
+  await page.close();
+  await few.stop();
+});
+
+test('N20 Q3 each kind of refusal is told in the log, once a minute, with the option to use', async () => {
+  const quiet = await Server.start({ 'lua/main.lua': APP }, ['--max-sessions', '1', '--max-connections', '1']);
+  const id = await quiet.session(), page = await quiet.page(id), body = async (...request) => (await quiet.get(...request)).body.trim();
+  const sentences = [
+    await body('/', { Host: 'tool.example' }),
+    await body(`/ws/${id}`, { Origin: 'https://tool.example', ...UPGRADE }),
+    await body(`/ws/${id}`, { Connection: 'close', ...KEY }),
+    await body('/', { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Dest': 'image' }),
+    await body(`/ws/${id}`, { Origin: quiet.url, ...UPGRADE }),
+  ];
+  assert.equal(sentences[0], "The host name 'tool.example' is not served here (Host); " +
+    'start with --host or --allow-origin, such as --allow-origin http://tool.example');
+  assert.equal(sentences[1], 'Pages of https://tool.example are refused (Origin); start with --allow-origin https://tool.example');
+  assert.equal(sentences[2], 'A WebSocket came without Upgrade: the proxy before this server has to pass Upgrade and Connection on.');
+  assert.match(sentences[3], /--allow-origin .* --allow-frame/);
+  assert.match(sentences[4], /the limit of --max-connections/);
+  for (let i = 0; i < 20; i++) {
+    assert.match(await body('/', { Host: `tool${i}.example` }), /is not served here/);
+    assert.match(await body('/'), /the limit of --max-sessions/); // of the kind that has been told already
+  }
+  assert.deepEqual(quiet.logs().filter((line) => /Host|Origin|Upgrade|Pages of other|limit of/.test(line)), sentences);
+  await page.close();
+  await quiet.stop();
+});
