@@ -35,7 +35,7 @@ struct ls_front_config {
 struct ls_front *ls_front_open(const struct ls_front_config *config, struct ls_err *err);
 /** Ends what is still open without a word (its hooks are called, here), joins the threads. Before the executor is
  * closed, since hooks post items. Uses of WebSockets that are left stay valid: what is sent goes nowhere. NULL
- * accepted. Not from a hook. */
+ * accepted. Not from a hook, nor while ls_ws_new or ls_ws_begin is going on. */
 void ls_front_close(struct ls_front *front);
 /** Threads that its loops have now. Any thread. */
 int ls_front_threads(struct ls_front *front);

@@ -98,7 +98,150 @@ bool ls__loop_has_time(const struct ls__loop *loop);
 char *ls__loop_scratch(void);
 enum { LS_READ_SIZE = 16384 };
 
-/** The loop for a new connection: each in turn. Any thread. */
-struct ls__loop *ls__front_loop(struct ls_front *front);
+/* --- frames.c: frames as bytes. No state but what is given; any thread --- */
+
+/* One frame while its bytes come; all zero before the first one. */
+struct ls__frame {
+    /* -- of its head, once that is whole */
+    bool fin, compressed; /* `compressed`: reserved bit 1 (N6) */
+    uint8_t opcode;
+    uint64_t left;         /* bytes of its payload still to come */
+    unsigned char mask[4]; /* as it applies to the next byte */
+    /* -- until then */
+    uint8_t have;
+    unsigned char head[14];
+};
+
+/** Take bytes of a head that a client sends; `data` and `len` move on.
+ * @param deflate  may reserved bit 1 be set (in the first frame of a message)
+ * @return 1: it is whole; 0: more are needed, all have been taken; -1: it is malformed (1002) */
+int ls__frame_head(struct ls__frame *frame, char **data, size_t *len, bool deflate);
+/** Unmask the next `len` bytes of the payload (at most `left`), in place. */
+void ls__frame_unmask(struct ls__frame *frame, char *data, size_t len);
+/** Write the head of a frame to be sent, all in one, unmasked. @return its bytes, at most 10 */
+size_t ls__frame_write(unsigned char *head, int opcode, bool compressed, size_t len);
+/** May a peer close with it? */
+bool ls__close_code_valid(int code);
+
+/* UTF-8 that comes in pieces; all zero before the first one. */
+struct ls__utf8 {
+    uint8_t need;      /* bytes of a character still to come: 0 at the end of a text */
+    uint8_t low, high; /* what the next one may be */
+};
+
+/** @return false: it is not UTF-8, whatever comes */
+bool ls__utf8_feed(struct ls__utf8 *state, const char *data, size_t len);
+
+/* --- deflate.c: compressed messages (N6) --- */
+
+/* Streams of zlib that are kept, since to make one costs more than a small message. */
+struct ls__deflater;
+
+/** @return one use, ls__deflater_unref(); NULL without memory */
+struct ls__deflater *ls__deflater_new(void);
+/** One use more. @return the argument */
+struct ls__deflater *ls__deflater_ref(struct ls__deflater *deflater);
+/** One use less. NULL accepted. */
+void ls__deflater_unref(struct ls__deflater *deflater);
+/** Compress a message. @param bits  of the window, 9..15
+ * @return one use; NULL without memory, or when it would not be smaller: it is sent as it is. Any thread. */
+struct ls_bytes *ls__deflate(struct ls__deflater *deflater, int bits, const char *data, size_t len);
+/** Expand a message into `out`, which is empty, by steps for which `grow(ctx, out, more)` makes room.
+ * @param max  bytes, 0 = no limit
+ * @return 0; LS_ELIMIT: beyond `max`; LS_ENOMEM: grow has refused; LS_EINVAL: it is malformed. Any thread. */
+int ls__inflate(struct ls__deflater *deflater, const char *data, size_t len, uint64_t max, struct ls_buf *out,
+                bool (*grow)(void *ctx, struct ls_buf *out, size_t more), void *ctx);
+
+/* --- ws.c, ws_read.c, ws_send.c: WebSockets; front.c: all of them --- */
+
+/* The front as a whole. */
+struct ls_front {
+    /* -- immutable after open */
+    struct ls_front_config config;
+    struct ls__deflater *deflater;
+    struct ls__loop **loops;
+    int loop_count;
+    /* -- atomic */
+    atomic_uint turn; /* whose the next connection is */
+    /* -- protected by lock */
+    pthread_mutex_t lock;
+    struct ls_ws *open;
+    bool closing;
+};
+
+struct ls__out;
+
+struct ls_ws {
+    struct ls__watch watch; /* first; its fd is for the loop alone */
+    /* -- immutable after new */
+    struct ls_front *front; /* borrowed; used only while `fd` is there */
+    struct ls__loop *loop;
+    const struct ls_ws_hooks *hooks;
+    void *owner;
+    uint8_t deflate;               /* bits of the window of what is sent; 0 = none */
+    struct ls__deflater *deflater; /* counted; NULL = none */
+    /* -- atomic */
+    atomic_int refs;
+    atomic_uint work;   /* WORK_*: who handles it, and what is to be done */
+    atomic_bool paused; /* P40b */
+    atomic_bool kicked; /* `kick` is posted */
+    atomic_bool backlog;
+    atomic_llong last_in_ns, last_out_ns;
+    atomic_llong close_due_ns; /* 0 = no close frame has been sent */
+    /* -- the loop's */
+    struct ls__timer timer;
+    struct ls__note kick, end;
+    /* -- who handles it only (WORK_BUSY) */
+    struct ls__frame frame;
+    struct ls__utf8 utf8;
+    uint8_t message_opcode, control_len; /* message_opcode: 0 = none begun */
+    bool in_frame;                       /* `frame` has its head */
+    bool message_compressed;
+    bool skipping; /* the rest of the frame goes nowhere */
+    bool hung_up;  /* the peer sends no more: read to the end */
+    bool discard;  /* what comes is thrown away until the peer ends, too */
+    bool is_over, finished;
+    bool ended_well;
+    char control[125];
+    struct ls_buf message; /* what has come of it; counted beyond LS_READ_SIZE */
+    struct ls_buf rest;    /* received, and not looked at since it was paused; at most LS_READ_SIZE */
+    /* -- protected by send_lock */
+    pthread_mutex_t send_lock; /* held while `fd` is written to, and while a loop is asked for something */
+    int fd;                    /* -1 = finished */
+    bool close_sent, cut;
+    bool shut_after; /* nothing more comes behind what waits */
+    struct ls__out *out_head, *out_tail;
+    uint64_t out_bytes; /* behind the frame being sent */
+    /* -- protected by the front's lock */
+    struct ls_ws *prev, *next;
+    bool listed;
+};
+
+enum { LS_WORK_BUSY = 1, LS_WORK_READ = 2, LS_WORK_HUNG_UP = 4 };
+
+/** Read what has come, until nothing more has, or it is paused, or it is another's turn. Who handles it. */
+void ls__ws_read(struct ls_ws *ws);
+/** Have it handled again by the loop, for what has come. With send_lock held. */
+void ls__ws_kick_locked(struct ls_ws *ws);
+/** It is over: `over`, and nothing more is sent. Once counts. Who handles it. */
+void ls__ws_over(struct ls_ws *ws);
+/** The descriptor is closed, all is given back but the record. Who handles it, and is the last to. */
+void ls__ws_finish(struct ls_ws *ws);
+/** Give back the loop's use of one that is finished; the caller touches it no more without a use of its own. */
+void ls__ws_bury(struct ls_ws *ws);
+/** Room for `more` bytes and a NUL; counted by `reserve`. @return false: there is none. Any thread. */
+bool ls__ws_grow(void *ws, struct ls_buf *buf, size_t more);
+/** Give it back. Any thread. */
+void ls__ws_drop(struct ls_ws *ws, struct ls_buf *buf);
+/** Send as much of what waits as the socket takes. Any thread. */
+void ls__ws_flush(struct ls_ws *ws);
+/** Put bytes into the outbox as they are, before anything else. @return false without memory */
+bool ls__ws_put_raw(struct ls_ws *ws, struct ls_bytes *bytes);
+/** Give back what waits. With nobody left who sends. */
+void ls__ws_drop_outbox(struct ls_ws *ws);
+/** Send a close frame; nothing is sent behind it. NULL: only that. Any thread. */
+void ls__ws_send_close(struct ls_ws *ws, struct ls_bytes *payload);
+/** Nothing is sent behind what waits: then the peer hears that it is the end. Any thread. */
+void ls__ws_shut(struct ls_ws *ws);
 
 #endif
