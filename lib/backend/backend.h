@@ -22,8 +22,9 @@ struct ls_conn; /* one connection: a WebSocket, or an API identity (P25) */
 
 /* What the other end of a connection may do besides using the site; decided above, for each connection by itself. */
 struct ls_rights {
-    bool lua;    /* run code by the property `lua` of variable 1 (P91a) */
-    bool source; /* see lines of the source: property `reload-detail` of variable 1 (H100) */
+    char user[64]; /* whom a proxy or a login has found (N20); "" = nobody */
+    bool lua;      /* run code by the property `lua` of variable 1 (P91a) */
+    bool source;   /* see lines of the source: property `reload-detail` of variable 1 (H100) */
 };
 
 /* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend;

@@ -4,6 +4,7 @@
 #define LS_HTTP_HTTP_H
 
 #include <civetweb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,6 +37,12 @@ struct ls__refusals {
     atomic_uint left_out; /* since then */
 };
 
+/* Addresses that have these bits in common; IPv4 as IPv6 has it. */
+struct ls_net {
+    unsigned char address[16];
+    int bits;
+};
+
 /* What HTTP has to know of the server; civetweb's user data. */
 struct ls_web {
     /* -- immutable while requests come */
@@ -52,7 +59,11 @@ struct ls_web {
     const char *const *allow_origins; /* borrowed; NULL-terminated, may be NULL */
     const char *const *embedders;     /* the same */
     int lua_property;                 /* as configured: -1, 0, 1 */
-    char *address;                    /* owned; numeric address that is bound */
+    struct ls_net *trusted;           /* owned; --trust-proxy */
+    size_t trusted_count;
+    bool trust_forwarded;
+    const char *auth_header, *base_path; /* borrowed; as configured, NULL = none */
+    char *address;                       /* owned; numeric address that is bound */
     int port;
     int http_port; /* civetweb's own: an inner one behind TLS, else `port` */
     /* listens on loopback addresses alone; what that allows is ls_request_is_local's to say */
@@ -141,14 +152,28 @@ void ls_http_bodies_look(void *web);
 
 /* --- a request and its answer --- */
 
+enum { LS_PREFIX = 256 };
+
+/* Who sends a request, and by which address, as far as the connection or a proxy that is trusted says (N20). */
+struct ls_sender {
+    char address[INET6_ADDRSTRLEN]; /* numeric; of whoever is behind the proxies; "" = not known */
+    char host[272];                 /* host[:port] by which browsers know us; "" = none is said */
+    char prefix[LS_PREFIX];         /* what the path of each of our addresses begins with, "" or /tool */
+    char user[sizeof((struct ls_rights *)NULL)->user]; /* whom the proxy has found (--auth-header), "" = nobody */
+    bool trusted;                                      /* the connection's own peer is a proxy that is trusted */
+    bool proxied;                                      /* and says that it asks for somebody else */
+    bool secure;                                       /* browsers come by https */
+};
+
 /* One request, decoded. */
 struct ls_request {
     struct ls_web *web;
     struct mg_connection *http;
     const struct mg_request_info *info;
-    const char *path; /* decoded, canonical, begins with '/' */
-    bool head;        /* HEAD */
-    bool get;         /* GET or HEAD */
+    const char *path; /* decoded, canonical, begins with '/'; without the prefix */
+    struct ls_sender sender;
+    bool head; /* HEAD */
+    bool get;  /* GET or HEAD */
 };
 
 /* request.c */
@@ -252,12 +277,30 @@ struct ls__peer_seams {
 };
 extern struct ls__peer_seams ls__peer_seams;
 
+/* sender.c */
+
+/** Read the list of --trust-proxy, NULL-terminated, may be NULL. At the start. @return 0, LS_EINVAL, LS_ENOMEM */
+int ls_http_sender_open(struct ls_web *web, const char *const *proxies, struct ls_err *err);
+/** The address of a connection's own peer, numeric; "" = not known. Any thread. */
+void ls_http_peer_address(const struct ls_web *web, const struct mg_request_info *info, char address[INET6_ADDRSTRLEN]);
+/** Is that a proxy that is trusted (--trust-proxy)? Any thread. */
+bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info *info);
+/** Once a request. Any thread. */
+void ls_sender_read(const struct ls_web *web, const struct mg_request_info *info, struct ls_sender *sender);
+/** A path without the public prefix, where it has it: a proxy strips it or does not. @return a part of `path`, "" for
+ * the prefix alone */
+const char *ls_sender_below(const struct ls_sender *sender, const char *path);
+/** Addresses as --trust-proxy takes them: one, or a net such as 10.0.0.0/8. @return false for anything else */
+bool ls_http_net_read(const char *text, struct ls_net *net);
+/** May public addresses begin with this path (N21)? */
+bool ls_http_prefix_valid(const char *text, size_t len);
+
 /* origin.c */
 
 /** Host and Origin (Q3, P23). @return whether it is refused and why; then `text` gets a line that names the option to
  * use. Any thread. */
 enum ls_refusal ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
-                                       bool needs_origin_match, struct ls_buf *text);
+                                       const struct ls_sender *sender, bool needs_origin_match, struct ls_buf *text);
 /** Does somebody go to this address, so that it may begin a session (P3)? Any thread. */
 bool ls_request_is_navigation(const struct ls_web *web, const struct mg_request_info *info);
 /** Does the request come from a page of an --allow-origin, as its Origin or else its Referer says? Any thread. */
@@ -287,14 +330,24 @@ int ls_http_static_serve(struct ls_request *request);
 bool ls_http_static_not_modified(const struct ls_request *request, const char *etag, int64_t mtime);
 /** The site's index.html, or the built-in page. @return a use */
 struct ls_bytes *ls_http_static_index(struct ls_web *web);
-/** Add links to what the page's first module imports. */
-void ls_http_static_preloads(struct ls_web *web, const char *page, struct ls_buf *out);
+/* How a page names the module that begins the built-in client, or a client of the site's. */
+#define LS_CLIENT_ENTRY " src=\"/main"
+/** Does the page begin the built-in client? */
+bool ls_http_static_is_client(struct ls_web *web, const char *page);
+/** Add links to what the built-in client's first module imports, where the page has none. @param base  what their
+ * addresses begin with */
+void ls_http_static_preloads(const char *page, const char *base, struct ls_buf *out);
 
 /* page.c */
 
 /** A built-in page with `{{name}}` replaced by escaped texts. @param pairs  name, text, …, NULL
  * @return a use, or NULL */
 struct ls_bytes *ls_http_page_fill(const char *name, const char *const *pairs);
+/** From a path of this server to its root as a relative address, so that it is right under every prefix that a proxy
+ * has taken off (N21): `./`, `../`, … @param base  appended */
+void ls_http_page_base(const char *path, struct ls_buf *base);
+/** Add a part of a page; with `base` the built-in client's addresses in it begin with that. */
+void ls_http_page_add(struct ls_buf *out, const char *part, size_t len, const char *base);
 /** Where an element is added to the head of a page: behind <head>, else behind the doctype and <html>, else first. */
 size_t ls_http_page_head(const char *page, size_t len);
 

@@ -35,6 +35,33 @@ struct ls_bytes *ls_http_page_fill(const char *name, const char *const *pairs)
     return filled;
 }
 
+void ls_http_page_base(const char *path, struct ls_buf *base)
+{
+    const char *slash = strchr(path + 1, '/');
+    if (!slash) ls_buf_str(base, "./");
+    for (; slash; slash = strchr(slash + 1, '/'))
+        ls_buf_str(base, "../");
+}
+
+void ls_http_page_add(struct ls_buf *out, const char *part, size_t len, const char *base)
+{
+    static const char *const starts[] = {LS_CLIENT_ENTRY, " href=\"/lsess-client/"};
+    for (const char *end = part + len; base && part < end;) {
+        const char *next = NULL;
+        for (size_t i = 0; i < 2; i++) {
+            const char *found = memmem(part, (size_t)(end - part), starts[i], strlen(starts[i]));
+            if (found && (!next || found < next)) next = found;
+        }
+        if (!next) break;
+        next = strchr(next, '/');
+        ls_buf_add(out, part, (size_t)(next - part));
+        ls_buf_str(out, base);
+        part = next + 1;
+        len = (size_t)(end - part);
+    }
+    ls_buf_add(out, part, len);
+}
+
 size_t ls_http_page_head(const char *page, size_t len)
 {
     const char *head = strcasestr(page, "<head");

@@ -183,6 +183,7 @@ int ls__reply_moved(const struct ls_request *request, const char *to)
 int ls_reply_redirect(const struct ls_request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;
+    ls_buf_str(&to, request->sender.prefix);
     for (const char *at = path; *at != '\0'; at++) {
         if (ls_is_word(*at) || strchr("/-.~!$&'()*+,;=:@", *at))
             ls_buf_char(&to, *at);

@@ -65,18 +65,21 @@ static int answer(struct mg_connection *http)
         return ls_reply_text(http, 400, "The address is not well formed.\n");
     bool upgrade = mg_get_header(http, "Upgrade");
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
+    struct ls_request request = {.web = web, .http = http, .info = info, .head = head, .get = get || head};
+    ls_sender_read(web, info, &request.sender);
     struct ls_buf text = LS_BUF_INIT;
-    enum ls_refusal refusal = ls_http_origin_refusal(web, info, upgrade || !(get || head), &text);
+    enum ls_refusal refusal = ls_http_origin_refusal(web, info, &request.sender, upgrade || !(get || head), &text);
     if (refusal != LS_REFUSED_NOT) {
         int status = ls_reply_refused(http, 403, refusal, "%s", ls_buf_text(&text));
         ls_buf_release(&text);
         return status;
     }
-    struct ls_request request = {
-        .web = web, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
     ls_request_canonical(decoded, canonical);
-    if (strcmp(info->request_method, "OPTIONS") == 0) return ls_reply_allow(http, 204, ls_request_methods(canonical));
-    if (strcmp(decoded, canonical) != 0) return ls_reply_redirect(&request, canonical);
+    request.path = ls_sender_below(&request.sender, canonical);
+    if (strcmp(info->request_method, "OPTIONS") == 0)
+        return ls_reply_allow(http, 204, ls_request_methods(request.path));
+    if (strcmp(decoded, canonical) != 0 || *request.path == '\0')
+        return ls_reply_redirect(&request, *request.path == '\0' ? "/" : request.path);
     return route(&request);
 }
 

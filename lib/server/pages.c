@@ -72,7 +72,10 @@ int ls__pages_root(struct ls_request *request)
     }
     if (!session) return start_failed(request, &err);
     ls_reply_init(&reply, 302, NULL);
-    ls_reply_header(&reply, "Location", "/%s", session->id);
+    /* A browser that came by a prefix of which nobody told us finds the way by a relative address (N21). */
+    const char *accept = mg_get_header(request->http, "Accept"), *prefix = request->sender.prefix;
+    bool relative = *prefix == '\0' && accept && strcasestr(accept, "text/html");
+    ls_reply_header(&reply, "Location", "%s/%s", relative ? "." : prefix, session->id);
     ls_http_origin_grant(request, &reply.headers);
     ls_reply_header(&reply, "Cache-Control", "no-store");
     ls__session_unref(session);
@@ -85,26 +88,29 @@ static void set_cookie(struct ls_request *request, const struct session *session
 {
     /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the
      * host. */
-    const char *secure = request->web->tls ? "; Secure" : "";
-    ls_reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
-    ls_reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id,
-                    secure);
+    const char *secure = request->sender.secure ? "; Secure" : "", *prefix = request->sender.prefix;
+    ls_reply_header(reply, "Set-Cookie", "ui-session=%s; Path=%s/; SameSite=Lax%s", session->id, prefix, secure);
+    ls_reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=%s/; SameSite=Lax%s", request->web->port, session->id,
+                    prefix, secure);
 }
 
 static int send_index(struct ls_request *request, struct session *session)
 {
     struct ls_bytes *index = ls_http_static_index(request->web);
     const char *text = ls_bytes_data(index);
-    struct ls_buf page = LS_BUF_INIT;
+    struct ls_buf page = LS_BUF_INIT, to_root = LS_BUF_INIT;
     size_t place = ls_http_page_head(text, ls_bytes_len(index));
-    ls_buf_add(&page, text, place);
+    ls_http_page_base(request->path, &to_root);
+    const char *base = ls_http_static_is_client(request->web, text) ? ls_buf_text(&to_root) : NULL;
+    ls_http_page_add(&page, text, place, base);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
     int64_t heartbeat_ms = request->web->server->config.page_heartbeat_ms;
     if (heartbeat_ms != LS_PAGE_HEARTBEAT_MS)
         ls_buf_printf(&page, "<meta name=\"ui-heartbeat\" content=\"%" PRId64 "\">", heartbeat_ms);
-    ls_http_static_preloads(request->web, text, &page);
-    ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
+    if (base) ls_http_static_preloads(text, base, &page);
+    ls_http_page_add(&page, text + place, ls_bytes_len(index) - place, base);
     ls_bytes_unref(index);
+    ls_buf_release(&to_root);
     char etag[32];
     snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", ls_hash(ls_buf_text(&page), page.len));
     struct ls_reply reply;
@@ -179,11 +185,13 @@ int ls__pages_session(struct ls_request *request, struct session *session, const
 
 int ls__pages_gone(struct ls_request *request)
 {
-    static const char *const none[] = {NULL};
-    struct ls_bytes *page = ls_http_page_fill("templates/pages/session-gone.html", none);
+    struct ls_buf base = LS_BUF_INIT;
+    ls_http_page_base(request->path, &base);
+    const char *const pairs[] = {"base", ls_buf_text(&base), NULL};
+    struct ls_bytes *page = ls_http_page_fill("templates/pages/session-gone.html", pairs);
+    ls_buf_release(&base);
     if (!page) {
-        static const char plain[] =
-            "<!doctype html><title>Session gone</title><p>This session is gone. <a href=\"/\">Start a new one</a>.";
+        static const char plain[] = "<!doctype html><title>Session gone</title><p>This session is gone.";
         page = ls_bytes_new(plain, sizeof plain - 1);
     }
     return send_page(request, 404, page);

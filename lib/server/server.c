@@ -489,7 +489,9 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->chunks = server->writer ? ls_chunks_new(err) : NULL;
     if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
-    ls_buf_printf(&url, "%s://%s:%d/", server->web.tls ? "https" : "http", server->display_host, server->web.port);
+    const char *path = config->base_path ? config->base_path : "";
+    ls_buf_printf(&url, "%s://%s:%d%.*s/", server->web.tls ? "https" : "http", server->display_host, server->web.port,
+                  (int)strlen(path) - (*path != '\0' && ls_has_suffix(path, "/")), path);
     server->url = ls_strdup(ls_buf_text(&url));
     if (server->web.token[0] != '\0') ls_buf_printf(&url, "?t=%s", server->web.token);
     server->start_url = ls_buf_detach(&url, NULL);
@@ -541,6 +543,9 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
                                   .allow_origins = config->allow_origins,
                                   .embedders = config->embedders,
                                   .lua_property = config->lua_property,
+                                  .trust_forwarded = config->trust_forwarded,
+                                  .auth_header = config->auth_header,
+                                  .base_path = config->base_path,
                                   .body_ms = config->body_ms};
     pthread_mutex_init(&server->start_lock, NULL);
     pthread_cond_init(&server->started, NULL);
@@ -552,6 +557,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0) rc = resolve_host(server, err);
+    if (rc == 0) rc = ls_http_sender_open(&server->web, config->trust_proxies, err);
     if (rc == 0) rc = ls_http_origin_open(&server->web, err);
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
      * until the server is ready. */
@@ -609,6 +615,7 @@ static void free_server(struct ls_server *server)
     for (char **root = server->web.static_roots; root && *root; root++)
         ls_free(*root);
     ls_free(server->web.static_roots);
+    ls_free(server->web.trusted);
     ls_free(server->site.root);
     ls_free(server->site.lua_dir);
     ls_free(server->site.bundle);

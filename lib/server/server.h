@@ -39,6 +39,10 @@ struct ls_server_config {
     const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
     const char *const *embedders;     /* NULL-terminated; may be NULL: whose pages may embed ours (Q3) */
     const char *const *static_roots;  /* NULL-terminated, absolute or below dir; may be NULL (P19a) */
+    const char *const *trust_proxies; /* NULL-terminated; may be NULL: addresses and nets of proxies (N20) */
+    bool trust_forwarded;             /* believe their header Forwarded */
+    const char *auth_header;          /* their header with the user's name; NULL = none */
+    const char *base_path;            /* what our addresses begin with behind them; NULL = what they say (N21) */
     bool watch;                       /* hot reload (H1) */
     bool client_builtin;              /* F11: /main-*.js always answered with the built-in client */
     bool sandbox, keep_removed_methods;

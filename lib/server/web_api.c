@@ -188,7 +188,7 @@ static int run_part(struct session *session, void (*fn)(struct session *session,
 static bool is_identity_of(const struct identity *identity, const struct api_call *call)
 {
     return strcmp(identity->token, call->token) == 0 && identity->rights.lua == call->rights.lua &&
-           identity->rights.source == call->rights.source;
+           identity->rights.source == call->rights.source && strcmp(identity->rights.user, call->rights.user) == 0;
 }
 
 /* The identity of a token, made at its first request (P25); so many may be at once as connections of a session.

@@ -165,3 +165,144 @@ test('N20 Q3 each kind of refusal is told in the log, once a minute, with the op
   await page.close();
   await quiet.stop();
 });
+
+const PROXIED = {
+  'X-Forwarded-For': '203.0.113.7', 'X-Forwarded-Host': 'tool.example', 'X-Forwarded-Proto': 'https',
+};
+
+/** What a server with these options answers to a request. */
+async function asked(options, ...request) {
+  const one = await Server.start({ 'lua/main.lua': APP }, options);
+  try {
+    return await one.get(...request);
+  } finally {
+    await one.stop();
+  }
+}
+
+test('N20 Q3 a trusted proxy is believed: host, origin and cookies are the public ones', async () => {
+  const behind = await Server.start({ 'lua/main.lua': APP }, ['--trust-proxy', '127.0.0.0/8']);
+  for (const host of [undefined, 'tool.example']) {
+    const headers = { ...PROXIED, ...(host ? { Host: host } : {}) };
+    const root = await behind.get('/', headers), id = root.headers.location?.slice(1);
+    assert.equal(root.status, 302, root.body);
+    const page = await behind.get(`/${id}`, headers);
+    assert.match(page.headers['set-cookie'], /^ui-session=\w+; Path=\/; SameSite=Lax; Secure, /);
+    for (const [origin, status] of [
+      ['https://tool.example', 204], ['https://tool.example:443', 204], ['https://TOOL.example', 204], ['http://tool.example', 403],
+      ['https://tool.example:8443', 403], ['https://evil.example', 403], [behind.url, 403],
+    ])
+      assert.equal((await behind.get(`/ws/${id}`, { ...headers, Origin: origin }, 'POST')).status, status, origin);
+  }
+  const port = await behind.get('/', { ...PROXIED, 'X-Forwarded-Port': '8443', Origin: 'https://tool.example:8443' }, 'POST');
+  assert.equal(port.status, 405);
+  await behind.stop();
+});
+
+test('N20 Q3 nobody else is believed', async () => {
+  const id = await server.session(), headers = { ...PROXIED, Forwarded: 'for=203.0.113.7;host=tool.example;proto=https' };
+  assert.doesNotMatch((await server.get(`/${id}`, headers)).headers['set-cookie'], /Secure/);
+  const refused = await server.get(`/ws/${id}`, { ...headers, Origin: 'https://tool.example' }, 'POST');
+  assert.deepEqual([refused.status, refused.body], [403, 'Pages of https://tool.example are refused (Origin); start with ' +
+    '--allow-origin https://tool.example, or, if 127.0.0.1 is a proxy of yours, with --trust-proxy 127.0.0.1\n']);
+  assert.equal((await server.get('/', { ...headers, Host: 'tool.example' })).status, 403);
+  const other = await asked(['--trust-proxy', '10.0.0.1', '--trust-proxy', '::1'], '/', { ...headers, Host: 'tool.example' });
+  assert.equal(other.status, 403);
+});
+
+test('N20 Q3 a name that leads to our own port has not come by a proxy, whatever its headers say', async () => {
+  const behind = await Server.start({ 'lua/main.lua': APP }, ['--trust-proxy', '127.0.0.1']);
+  const host = `evil.example:${behind.port}`;
+  for (const forwarded of [host, 'evil.example', 'localhost', 'tool.example'])
+    assert.equal((await behind.get('/', { ...PROXIED, Host: host, 'X-Forwarded-Host': forwarded })).status, 403, forwarded);
+  assert.equal((await behind.get('/', { Host: 'tool.example' })).status, 403);
+  await behind.stop();
+});
+
+test('N20 Forwarded is believed with --trust-forwarded alone', async () => {
+  const Forwarded = 'for=203.0.113.7;proto=https;host=tool.example', request = ['/', { Forwarded, Origin: 'https://tool.example' }, 'POST'];
+  assert.equal((await asked(['--trust-proxy', '127.0.0.1'], ...request)).status, 403);
+  assert.equal((await asked(['--trust-proxy', '127.0.0.1', '--trust-forwarded'], ...request)).status, 405);
+});
+
+test('N20 default ports make no difference in origins', async () => {
+  for (const [allowed, origin, status] of [
+    ['https://tool.example:443', 'https://tool.example', 405], ['https://tool.example', 'https://tool.example:443', 405],
+    ['http://tool.example', 'http://tool.example:80', 405], ['https://tool.example', 'https://tool.example:80', 403],
+  ])
+    assert.equal((await asked(['--allow-origin', allowed], '/', { Origin: origin }, 'POST')).status, status, `${allowed} ${origin}`);
+});
+
+test('N20 P91a C2 a proxy at this machine makes nobody the user who serves', async () => {
+  const behind = await Server.start({ 'lua/main.lua': APP }, ['--trust-proxy', '127.0.0.1']);
+  assert.ok(behind.logs().some((line) => /may be a proxy's \(--trust-proxy\), so the property lua/.test(line)), behind.run.output);
+  const page = await behind.page(await behind.session());
+  const answer = await page.ask({ type: 'update', data: { varId: 1, properties: { lua: 'ran = true' } } });
+  assert.ok(answer.some((m) => m.type === 'error' && m.data.code === 'unauthorized'), JSON.stringify(answer));
+  await page.close();
+  await behind.stop();
+});
+
+/** Follows the addresses that a browser would: the page's id, its document, its first module and a WebSocket, each
+ * through `outside`, which turns a public path into what the proxy asks for. */
+async function walk(at, outside, headers) {
+  const browser = { ...headers, Accept: 'text/html,*/*' };
+  const root = await at.get(outside('/tool/'), browser);
+  assert.equal(root.status, 302, root.body);
+  const where = new URL(root.headers.location, 'http://public/tool/').pathname;
+  assert.match(where, /^\/tool\/[0-9a-f]{32}$/);
+  for (const place of [where, `${where}/`, `${where}/a/b`]) {
+    const page = await at.get(outside(place), browser);
+    assert.equal(page.status, 200);
+    const entry = new URL(/src="([^"]*)"/.exec(page.body)[1], `http://public${place}`).pathname;
+    assert.equal(entry, '/tool/main.js', page.body);
+    assert.match((await at.get(outside(entry), headers)).body, /import /);
+    const modules = [...page.body.matchAll(/modulepreload" href="([^"]*)"/g)].map((m) => new URL(m[1], `http://public${place}`).pathname);
+    assert.ok(modules.length > 5);
+    assert.ok(modules.every((module) => module.startsWith('/tool/lsess-client/')), modules.join());
+  }
+  const gone = await at.get(outside(`/tool/${GONE}/x`), headers);
+  assert.equal(new URL(/href="([^"]*)"[^>]*>Start/.exec(gone.body)[1], `http://public/tool/${GONE}/x`).pathname, '/tool/');
+  const asked = await at.get(outside(`/tool/ws/${where.slice(6)}`), headers, 'POST');
+  assert.deepEqual([asked.status, asked.headers['x-lsess']], [204, 'ready']);
+  return { root, page: await at.get(outside(where), headers) };
+}
+const stripped = (where) => where.slice('/tool'.length), kept = (where) => where;
+
+test('N21 a proxy that takes the prefix off and says nothing of it', async () => {
+  const { page } = await walk(server, stripped, {});
+  assert.match(page.headers['set-cookie'], /^ui-session=\w+; Path=\/; /);
+});
+
+test('N21 --base-path, with a proxy that takes it off and one that leaves it', async () => {
+  for (const given of ['/tool', '/tool/']) {
+    const behind = await Server.start({ 'lua/main.lua': APP, 'html/docs/index.html': 'docs' }, ['--base-path', given]);
+    assert.match(behind.ready.url, /^http:\/\/127\.0\.0\.1:\d+\/tool\/$/);
+    for (const outside of [stripped, kept]) {
+      const { root, page } = await walk(behind, outside, {});
+      assert.match(root.headers.location, /^\/tool\/[0-9a-f]{32}$/);
+      assert.match(page.headers['set-cookie'], /^ui-session=\w+; Path=\/tool\/; SameSite=Lax, ui-session-\d+=\w+; Path=\/tool\/; /);
+      const moved = [['//docs/', '/docs/'], ['/docs', '/docs/'], ['/api', '/api/'], ['/index.html', '/']];
+      for (const [from, to] of moved.map((pair) => pair.map((where) => `/tool${where}`))) {
+        const { location } = (await behind.get(outside(from))).headers;
+        assert.equal(new URL(location, `http://public${from.replace('//', '/')}`).pathname, to, from);
+      }
+    }
+    assert.equal((await behind.get('/tool')).headers.location, '/tool/');
+    assert.equal((await behind.get('/toolbox')).status, 404);
+    await behind.stop();
+  }
+});
+
+test('N21 X-Forwarded-Prefix of a trusted proxy, and of nobody else', async () => {
+  const behind = await Server.start({ 'lua/main.lua': APP }, ['--trust-proxy', '127.0.0.1']);
+  for (const outside of [stripped, kept]) {
+    const { root, page } = await walk(behind, outside, { 'X-Forwarded-Prefix': '/tool' });
+    assert.match(root.headers.location, /^\/tool\//);
+    assert.match(page.headers['set-cookie'], /Path=\/tool\/;/);
+  }
+  for (const prefix of ['//evil.example', 'evil', '/a;b', '/a/../b'])
+    assert.match((await behind.get('/', { 'X-Forwarded-Prefix': prefix })).headers.location, /^\/[0-9a-f]{32}$/, prefix);
+  await behind.stop();
+  assert.match((await server.get('/', { 'X-Forwarded-Prefix': '/tool' })).headers.location, /^\/[0-9a-f]{32}$/);
+});
