@@ -205,8 +205,8 @@ static void set_scheme(struct ls_sender *sender, struct word proto)
                          (proto.len == 3 && strncasecmp(proto.at, "wss", 3) == 0);
 }
 
-/* From the nearest proxy on, until an address is not one of a proxy that is trusted: that is the peer's. @return how many
- * were, the place from the right of what was said about it */
+/* From the nearest proxy on, until an address is not one of a proxy that is trusted: that is the peer's. @return how
+ * many were, the place from the right of what was said about it */
 static size_t skip_trusted(const struct ls_web *web, const struct mg_request_info *info, const char *name,
                            struct ls_sender *sender)
 {
