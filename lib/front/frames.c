@@ -1,5 +1,5 @@
-/* The frames of WebSockets as they are on the wire (RFC 6455, sections 5 and 8.1). Thread: any. Refuses to read or write
- * sockets. */
+/* The frames of WebSockets as they are on the wire (RFC 6455, sections 5 and 8.1). Thread: any. Refuses to read
+ * or write sockets. */
 #include <string.h>
 
 #include "front/front_internal.h"

@@ -71,8 +71,8 @@ void ls__loop_free(struct ls__loop *loop);
 /** Its threads now. Any thread. */
 int ls__loop_threads(struct ls__loop *loop);
 
-/** Wait for `events` of watch->fd (EPOLLET may be among them). @return 0, or LS_EIO and err. Any thread; the first event
- * may be handled before this returns. */
+/** Wait for `events` of watch->fd (EPOLLET may be among them). @return 0, or LS_EIO and err. Any thread; the first
+ * event may be handled before this returns. */
 int ls__loop_watch(struct ls__loop *loop, struct ls__watch *watch, uint32_t events, struct ls_err *err);
 /** Wait for others from now on; 0 = for none. On the loop's thread. */
 void ls__loop_rewatch(struct ls__loop *loop, struct ls__watch *watch, uint32_t events);
@@ -208,7 +208,9 @@ struct ls_ws {
     /* -- protected by send_lock */
     pthread_mutex_t send_lock; /* held while `fd` is written to, and while a loop is asked for something */
     int fd;                    /* -1 = finished */
-    bool close_sent, cut;
+    bool close_sent;
+    bool cut;        /* it is to end, whatever has come */
+    bool mute;       /* nothing can be sent any more: cut, or the peer is gone, of which the rest is read still */
     bool shut_after; /* nothing more comes behind what waits */
     struct ls__out *out_head, *out_tail;
     uint64_t out_bytes; /* behind the frame being sent */

@@ -1,5 +1,5 @@
-/* The opening handshake of a WebSocket (RFC 6455, section 4.2; RFC 7692, section 7.1), as values of header lines and the
- * text of an answer. Thread: any. Refuses to know sessions, origins or sockets. */
+/* The opening handshake of a WebSocket (RFC 6455, section 4.2; RFC 7692, section 7.1), as values of header lines
+ * and the text of an answer. Thread: any. Refuses to know sessions, origins or sockets. */
 #include <string.h>
 #include <strings.h>
 

@@ -1,15 +1,17 @@
-/* A loop: one thread at a time, the leader, waits with epoll for all descriptors, and handles what happens on them (N1).
+/* A loop: one thread at a time, the leader, waits with epoll for all descriptors, and handles what happens on
+ * them (N1).
  *
- * What the leader calls is short, except for hooks of WebSockets, which may run a session's item (N3). So these stand
- * between ls__loop_enter and ls__loop_leave, and a standby thread looks each millisecond whether the leader is inside of
- * the same call still: then it leads on, and the other thread, when it comes back, stands by. The standby looks only
- * while calls come and go; the first call after that wakes it, so that an idle server has no wake-ups (Q1).
+ * What the leader calls is short, except for hooks of WebSockets, which may run a session's item (N3). So these
+ * stand between ls__loop_enter and ls__loop_leave, and a standby thread looks each millisecond whether the leader
+ * is inside of the same call still: then it leads on, and the other thread, when it comes back, stands by. The
+ * standby looks only while calls come and go; the first call after that wakes it, so that an idle server has no
+ * wake-ups (Q1).
  *
- * What a round still has to do (events, notes, timers) lies in the loop and not on the leader's stack, so that whoever
- * leads goes on with it. A round is: events that epoll gave, notes, timers.
+ * What a round still has to do (events, notes, timers) lies in the loop and not on the leader's stack, so that
+ * whoever leads goes on with it. A round is: events that epoll gave, notes, timers.
  *
- * Threads: ls-loop, two at first, up to THREADS_MAX while some are inside of long calls. Lock: `lock`, never held while
- * something of others is called. */
+ * Threads: ls-loop, two at first, up to THREADS_MAX while some are inside of long calls. Lock: `lock`, never held
+ * while something of others is called. */
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>

@@ -1,5 +1,6 @@
-/* Reading a WebSocket: bytes to frames, frames to messages (N10, P36, P37, P40b). What comes is read into a buffer of the
- * thread and handled there; only what is not whole yet is kept, so that a page that says nothing holds no buffer.
+/* Reading a WebSocket: bytes to frames, frames to messages (N10, P36, P37, P40b). What comes is read into a
+ * buffer of the thread and handled there; only what is not whole yet is kept, so that a page that says nothing
+ * holds no buffer.
  *
  * Thread: who handles the WebSocket. */
 #include <errno.h>
@@ -211,20 +212,22 @@ static void take_rest(struct ls_ws *ws)
     ls_buf_release(&rest);
 }
 
-static bool is_paused(struct ls_ws *ws)
+static bool is_cut(struct ls_ws *ws)
 {
-    if (ws->discard || !atomic_load(&ws->paused)) return false;
     pthread_mutex_lock(&ws->send_lock);
     bool cut = ws->cut;
     pthread_mutex_unlock(&ws->send_lock);
-    return !cut;
+    return cut;
 }
 
 void ls__ws_read(struct ls_ws *ws)
 {
     char *scratch = ls__loop_scratch();
     for (int i = 0; i < READS; i++) {
-        if (is_paused(ws)) return;
+        if (!ws->discard && atomic_load(&ws->paused)) {
+            if (is_cut(ws)) ls__ws_finish(ws);
+            return;
+        }
         if (ws->rest.len > 0) {
             take_rest(ws);
             continue;

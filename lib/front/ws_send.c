@@ -56,11 +56,11 @@ static int write_frame(struct ls_ws *ws, struct ls__out *frame)
     return 1;
 }
 
-/* Nothing more can be sent; who reads sees the end and does the rest. Called with send_lock held. */
+/* Who reads sees the end and does the rest. Called with send_lock held. */
 static void cut_locked(struct ls_ws *ws)
 {
     if (ws->cut) return;
-    ws->cut = true;
+    ws->cut = ws->mute = true;
     if (ws->fd < 0) return;
     shutdown(ws->fd, SHUT_RDWR);
     ls__ws_kick_locked(ws);
@@ -111,10 +111,10 @@ static bool append(struct ls_ws *ws, const struct ls__out *frame)
 void ls__ws_flush(struct ls_ws *ws)
 {
     pthread_mutex_lock(&ws->send_lock);
-    while (!ws->cut && ws->fd >= 0 && ws->out_head) {
+    while (!ws->mute && ws->fd >= 0 && ws->out_head) {
         struct ls__out *frame = ws->out_head;
         int rc = write_frame(ws, frame);
-        if (rc < 0) cut_locked(ws);
+        if (rc < 0) ws->mute = true;
         if (rc <= 0) break;
         atomic_store_explicit(&ws->last_out_ns, ls_now_ns(), memory_order_relaxed);
         ws->out_head = frame->next;
@@ -167,7 +167,7 @@ static void send_locked(struct ls_ws *ws, int opcode, bool compressed, struct ls
     }
     if (!ws->out_head) {
         int rc = write_frame(ws, &frame);
-        if (rc < 0) cut_locked(ws);
+        if (rc < 0) ws->mute = true;
         if (rc != 0) return;
     }
     if (append(ws, &frame)) return;
@@ -182,7 +182,7 @@ void ls_ws_send(struct ls_ws *ws, int opcode, struct ls_bytes *payload)
     if (ws->deflate != 0 && data && ls_bytes_len(payload) > DEFLATE_FROM)
         smaller = ls__deflate(ws->deflater, ws->deflate, ls_bytes_data(payload), ls_bytes_len(payload));
     pthread_mutex_lock(&ws->send_lock);
-    if (ws->fd >= 0 && !ws->close_sent && !ws->cut) {
+    if (ws->fd >= 0 && !ws->close_sent && !ws->mute) {
         send_locked(ws, opcode, smaller, smaller ? smaller : payload);
         atomic_store_explicit(&ws->last_out_ns, ls_now_ns(), memory_order_relaxed);
     }
@@ -193,7 +193,7 @@ void ls_ws_send(struct ls_ws *ws, int opcode, struct ls_bytes *payload)
 void ls__ws_send_close(struct ls_ws *ws, struct ls_bytes *payload)
 {
     pthread_mutex_lock(&ws->send_lock);
-    if (ws->fd >= 0 && !ws->close_sent && !ws->cut && payload) send_locked(ws, LS_WS_CLOSE, false, payload);
+    if (ws->fd >= 0 && !ws->close_sent && !ws->mute && payload) send_locked(ws, LS_WS_CLOSE, false, payload);
     ws->close_sent = true;
     pthread_mutex_unlock(&ws->send_lock);
 }

@@ -1,5 +1,5 @@
-/* A server that sends each WebSocket message back, over lib/front alone: what `make autobahn` examines, and the floor of
- * the benchmarks beside echo.c.
+/* A server that sends each WebSocket message back, over lib/front alone: what `make autobahn` examines, and the floor
+ * of the benchmarks beside echo.c.
  *
  *     echo_front PORT [deflate]
  */
