@@ -55,6 +55,8 @@ struct ls_backend_host {
     void (*flush_at)(void *ctx, int64_t due_ns);
     /** Post an item that calls ls_backend_grace at `due_ns` (P114). */
     void (*grace_at)(void *ctx, int64_t due_ns);
+    /** A batch's detection has taken so long. May be NULL. */
+    void (*detected)(void *ctx, int64_t ns);
 };
 
 /** P30 steps 3 to 8: VM, tracker, batcher, main.lua. If main.lua raises: NULL, nothing is left (P4). */

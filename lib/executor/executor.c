@@ -48,6 +48,7 @@ struct ls_queue {
     atomic_int eager; /* such items among those below; changes with the lock held */
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
+    int64_t ready_ns;             /* when it began to wait for a worker */
     struct ls_queue *prev, *next; /* of all queues */
     char name[NAME_SIZE];
     int64_t told_ns; /* since_ns of the item that has been told of */
@@ -84,6 +85,7 @@ struct ls_executor {
     struct ls_queue *ready_head, *ready_tail;
     struct worker *workers;
     int worker_count, idle_count;
+    struct ls_executor_waits waits;
     bool check_armed; /* the timer that looks for stuck workers is set */
     struct ls_queue *queues;
     unsigned steps; /* of the stepped clock since something has been running all the time */
@@ -248,6 +250,7 @@ static void push_ready(struct ls_queue *queue)
     struct ls_executor *executor = queue->executor;
     pthread_mutex_lock(&executor->lock);
     queue->next_ready = NULL;
+    queue->ready_ns = ls_now_ns();
     if (executor->ready_tail)
         executor->ready_tail->next_ready = queue;
     else
@@ -349,6 +352,8 @@ static struct ls_queue *wait_ready(struct ls_executor *executor)
     if (atomic_load(&executor->closing)) return NULL;
     struct ls_queue *queue = executor->ready_head;
     executor->ready_head = queue->next_ready;
+    executor->waits.count++;
+    executor->waits.ns += (uint64_t)(ls_now_ns() - queue->ready_ns);
     if (!executor->ready_head)
         executor->ready_tail = NULL;
     else if (executor->idle_count == 0)
@@ -520,6 +525,13 @@ void ls_queue_name(struct ls_queue *queue, const char *name)
 _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
 {
     return &queue->inside;
+}
+
+void ls_executor_waits(struct ls_executor *executor, struct ls_executor_waits *waits)
+{
+    pthread_mutex_lock(&executor->lock);
+    *waits = executor->waits;
+    pthread_mutex_unlock(&executor->lock);
 }
 
 const atomic_int *ls_queue_eager(struct ls_queue *queue)

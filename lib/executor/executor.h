@@ -47,6 +47,12 @@ bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t 
 /** Pool threads that exist now, the extra ones included (P40a). */
 int ls_executor_workers(struct ls_executor *executor);
 
+/* How often queues have waited for a pool thread, and how long together. */
+struct ls_executor_waits {
+    uint64_t count, ns;
+};
+void ls_executor_waits(struct ls_executor *executor, struct ls_executor_waits *waits); /* from the start on */
+
 /** @return use count 1; NULL without memory */
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
 /** One use less; the last one drops what still waits. NULL accepted. */

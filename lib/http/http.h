@@ -285,6 +285,8 @@ int ls_http_sender_open(struct ls_web *web, const char *const *proxies, struct l
 void ls_http_peer_address(const struct ls_web *web, const struct mg_request_info *info, char address[INET6_ADDRSTRLEN]);
 /** Is that a proxy that is trusted (--trust-proxy)? Any thread. */
 bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info *info);
+/** Is this one of --trust-proxy? Any thread. */
+bool ls_http_address_trusted(const struct ls_web *web, const char *address);
 /** Once a request. Any thread. */
 void ls_sender_read(const struct ls_web *web, const struct mg_request_info *info, struct ls_sender *sender);
 /** A path without the public prefix, where it has it: a proxy strips it or does not. @return a part of `path`, "" for
@@ -312,6 +314,9 @@ bool ls__request_is_listed(const struct ls_web *web, const struct mg_request_inf
  * told, the token of the start line has come in its cookie. A GET or HEAD without Origin passes with
  * `Sec-Fetch-Site: same-origin` or `none`. The one place that decides this. Any thread. */
 bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info *info);
+/** Is whoever has sent it at this machine or at an address of --trust-proxy, and no proxy between that is not trusted?
+ * Any thread. */
+bool ls_request_is_near(const struct ls_request *request);
 /** What a connection that begins with this request may do. Any thread. */
 struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info);
 /** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is

@@ -345,6 +345,14 @@ bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info 
     return host && (origin || is_own_get(info)) && is_users(web, info);
 }
 
+bool ls_request_is_near(const struct ls_request *request)
+{
+    const struct ls_sender *sender = &request->sender;
+    return (sender->trusted || !has_proxy_header(request->info)) &&
+           (is_loopback(sender->address, strlen(sender->address)) ||
+            ls_http_address_trusted(request->web, sender->address));
+}
+
 struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info)
 {
     bool local = ls_request_is_local(web, info);

@@ -60,7 +60,7 @@ static bool is_inside(const struct ls_net *net, const unsigned char address[16])
            (rest == 0 || ((net->address[whole] ^ address[whole]) >> (8 - rest)) == 0);
 }
 
-static bool is_trusted(const struct ls_web *web, const char *text)
+bool ls_http_address_trusted(const struct ls_web *web, const char *text)
 {
     unsigned char address[16];
     if (web->trusted_count == 0 || !read_address(text, address)) return false;
@@ -219,7 +219,7 @@ static size_t skip_trusted(const struct ls_web *web, const struct mg_request_inf
         if (forwarded) item = parameter(item, "for");
         if (!item.at || !read_hop(item, address)) break;
         strcpy(sender->address, address);
-        if (!is_trusted(web, address)) break;
+        if (!ls_http_address_trusted(web, address)) break;
     }
     return hop;
 }
@@ -264,7 +264,7 @@ bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info
 {
     char address[INET6_ADDRSTRLEN];
     ls_http_peer_address(web, info, address);
-    return is_trusted(web, address);
+    return ls_http_address_trusted(web, address);
 }
 
 void ls_sender_read(const struct ls_web *web, const struct mg_request_info *info, struct ls_sender *sender)
@@ -274,7 +274,7 @@ void ls_sender_read(const struct ls_web *web, const struct mg_request_info *info
     ls_http_peer_address(web, info, sender->address);
     if (find_item(info, "Host", 0, &host) > 0) set_host(sender, host, (struct word){NULL, 0});
     if (web->base_path) set_prefix(sender, web->base_path, strlen(web->base_path));
-    sender->trusted = is_trusted(web, sender->address);
+    sender->trusted = ls_http_address_trusted(web, sender->address);
     if (!sender->trusted) return;
     bool forwarded = web->trust_forwarded && has_any(info, "Forwarded");
     sender->proxied = forwarded || has_any(info, "X-Forwarded-");

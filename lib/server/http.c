@@ -37,6 +37,7 @@ static int route(struct ls_request *request)
 {
     const char *path = request->path;
     if (strcmp(path, "/") == 0) return ls__pages_root(request);
+    if (strcmp(path, "/metrics") == 0) return ls__metrics_send(request);
     if (strcmp(path, "/api") == 0) return ls_reply_redirect(request, "/api/");
     if (strcmp(path, "/ws") == 0) return ls_reply_redirect(request, "/ws/");
     if (strcmp(path, "/api/open") == 0) return ls__editor_open(request);
@@ -46,6 +47,21 @@ static int route(struct ls_request *request)
 }
 
 /* --- requests --- */
+
+/* Whoever asks, by whatever name (N23). */
+static int send_health(const struct ls_request *request)
+{
+    static const char ok[] = "ok";
+    if (strcmp(request->info->request_method, "OPTIONS") == 0)
+        return ls_reply_allow(request->http, 204, ls_request_methods(request->path));
+    if (!request->get) return ls_reply_not_allowed(request);
+    struct ls_reply reply;
+    ls_reply_init(&reply, 200, "text/plain; charset=utf-8");
+    ls_reply_header(&reply, "Cache-Control", "no-store");
+    reply.body = ok;
+    reply.len = sizeof ok - 1;
+    return ls_reply_send(&reply, request->http);
+}
 
 static int answer(struct mg_connection *http)
 {
@@ -67,6 +83,9 @@ static int answer(struct mg_connection *http)
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
     struct ls_request request = {.web = web, .http = http, .info = info, .head = head, .get = get || head};
     ls_sender_read(web, info, &request.sender);
+    ls_request_canonical(decoded, canonical);
+    request.path = ls_sender_below(&request.sender, canonical);
+    if (strcmp(request.path, "/healthz") == 0) return send_health(&request);
     struct ls_buf text = LS_BUF_INIT;
     enum ls_refusal refusal = ls_http_origin_refusal(web, info, &request.sender, upgrade || !(get || head), &text);
     if (refusal != LS_REFUSED_NOT) {
@@ -74,8 +93,6 @@ static int answer(struct mg_connection *http)
         ls_buf_release(&text);
         return status;
     }
-    ls_request_canonical(decoded, canonical);
-    request.path = ls_sender_below(&request.sender, canonical);
     if (strcmp(info->request_method, "OPTIONS") == 0)
         return ls_reply_allow(http, 204, ls_request_methods(request.path));
     if (strcmp(decoded, canonical) != 0 || *request.path == '\0')

@@ -25,6 +25,11 @@ struct manager;
 struct socket;
 struct identity;
 
+/* What /metrics tells and nobody else counts; atomic. */
+struct figures {
+    atomic_ullong detections, detection_ns, reloads, reload_ns;
+};
+
 /* --- the server --- */
 
 struct ls_server {
@@ -46,9 +51,10 @@ struct ls_server {
     struct control *control;
     struct writer *writer;
     /* -- atomic */
-    atomic_int phase;           /* enum phase */
-    atomic_int sockets_open;    /* WebSockets that hold a thread (P22a) */
-    atomic_int polls_waiting;   /* P118 */
+    atomic_int phase;         /* enum phase */
+    atomic_int sockets_open;  /* WebSockets that hold a thread (P22a) */
+    atomic_int polls_waiting; /* P118 */
+    struct figures figures;
     atomic_llong failed_number; /* session whose main.lua failed last: its files stay watched (H36) */
     atomic_llong trimmed_ns;    /* when memory was given back to the system last, 0 = never */
     /* -- protected by start_lock */
@@ -371,6 +377,9 @@ int ls__api_handle(struct ls_request *request, const char *type);
 int ls__api_fail(struct ls_request *request, int status, const char *message);
 /** End the identities of a session that ends. Owner thread. */
 void ls__api_release_session(struct session *session);
+
+/** /metrics: figures in Prometheus's text form, for this machine and proxies that are trusted (N23). */
+int ls__metrics_send(struct ls_request *request);
 
 /** /api/open: show a file in the editor (C2, LSESS_EDITOR). */
 int ls__editor_open(struct ls_request *request);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { APP, Server, within } from './lib.js';
+import { APP, Server, until, within, writeSite } from './lib.js';
 
 let server;
 before(async () => {
@@ -305,4 +305,56 @@ test('N21 X-Forwarded-Prefix of a trusted proxy, and of nobody else', async () =
     assert.match((await behind.get('/', { 'X-Forwarded-Prefix': prefix })).headers.location, /^\/[0-9a-f]{32}$/, prefix);
   await behind.stop();
   assert.match((await server.get('/', { 'X-Forwarded-Prefix': '/tool' })).headers.location, /^\/[0-9a-f]{32}$/);
+});
+
+test('N23 /healthz is for whoever asks, by whatever name, and makes no session', async () => {
+  const checked = await Server.start({ 'lua/main.lua': APP }, ['--base-path', '/tool']);
+  for (const request of [
+    'GET /healthz HTTP/1.0\r\n\r\n', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', 'GET /tool/healthz HTTP/1.0\r\n\r\n',
+    'GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
+  ]) {
+    const answer = await checked.raw(request, { half: true });
+    assert.deepEqual([answer.status, answer.body], [200, 'ok'], request);
+  }
+  const head = await checked.get('/healthz', {}, 'HEAD');
+  assert.deepEqual([head.status, head.body, head.headers['content-length']], [200, '', '2']);
+  assert.equal((await checked.get('/healthz', {}, 'POST')).status, 405);
+  assert.match((await checked.get('/metrics')).body, /^lsess_sessions 0$/m);
+  await checked.stop();
+});
+
+/** Figures by name, of a text whose lines are well formed. */
+function figures(text) {
+  const lines = text.split('\n').filter((line) => line && !line.startsWith('#'));
+  for (const line of lines) assert.match(line, /^lsess_[a-z_]+ [0-9.e+-]+$/);
+  for (const [, name] of text.matchAll(/^lsess_([a-z_]+) /gm)) assert.match(text, new RegExp(`^# TYPE lsess_${name} (gauge|counter)$`, 'm'));
+  return Object.fromEntries(lines.map((line) => line.split(' ')).map(([name, value]) => [name.slice(6), Number(value)]));
+}
+
+test('N23 /metrics counts what happens', async () => {
+  const watched = await Server.start({ 'lua/main.lua': APP }, ['--watch']);
+  const look = async () => figures((await watched.get('/metrics')).body);
+  const before = await look(), { page } = await watched.opened();
+  await page.eventTime();
+  const after = await look();
+  assert.deepEqual([before.sessions, after.sessions, before.connections, after.connections], [0, 1, 0, 1]);
+  assert.ok(after.detections_total > before.detections_total && after.detection_seconds_total > 0);
+  assert.ok(after.queue_waits_total > 0 && after.sessions_memory_bytes > 10000 && after.memory_resident_bytes > 1e6);
+  assert.equal(after.reloads_total, 0);
+  writeSite(watched.dir, { 'lua/main.lua': `${APP}-- saved` });
+  await until(async () => (await look()).reloads_total === 1, 'a reload that is counted');
+  assert.ok((await look()).saves_total >= 1);
+  await page.close();
+  await until(async () => (await look()).connections === 0, 'the end of a connection that is counted');
+  await watched.stop();
+});
+
+test('N23 /metrics is for this machine and for proxies that are trusted, not for whom these bring', async () => {
+  assert.equal((await server.get('/metrics', { 'X-Forwarded-For': '127.0.0.1' })).status, 403);
+  assert.equal((await server.get('/metrics', { Host: 'evil.example' })).status, 403);
+  const behind = await Server.start({ 'lua/main.lua': APP }, ['--trust-proxy', '127.0.0.1', '--trust-proxy', '10.0.0.0/8']);
+  for (const [client, status] of [['203.0.113.7', 403], ['10.1.1.1', 200], ['127.0.0.1', 200], ['127.0.0.1, 203.0.113.7', 403]])
+    assert.equal((await behind.get('/metrics', { 'X-Forwarded-For': client })).status, status, client);
+  assert.equal((await behind.get('/metrics')).status, 200);
+  await behind.stop();
 });
