@@ -49,7 +49,14 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
       "messages in one frame of a page (default 10000)")                                                               \
     X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox,                                                          \
       "bytes that may wait for a page that does not read (default 16M)")                                               \
-    X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)")        \
+    X("ping", 0, "DUR", DURATION, 0, 0, server.ping_ms,                                                                \
+      "a page that is silent for so long is pinged (default 20s; 0 = never)")                                          \
+    X("http-workers", 0, "N", INT, 1, 1024, server.http_workers,                                                       \
+      "threads that serve requests; no page holds one (default 32)")                                                   \
+    X("loops", 0, "N", INT, 1, 64, server.loops, "threads that read what pages send (default 1)")                      \
+    X("no-deflate", 0, NULL, SWITCH, 0, 0, server.no_deflate, "never compress messages of pages")                      \
+    X("max-connections", 0, "N", INT, 1, 1000000, server.max_connections,                                              \
+      "connected pages in all (default 10000, as far as the system allows so many files)")                             \
     X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections,                                \
       "connected pages of one session (default 32)")                                                                   \
     X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)")                   \

@@ -29,6 +29,7 @@
 
 enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64 };
 #define SPOT_NS       ls_ms(1) /* the poster's own thread has a socket to read */
+#define QUICK_NS      ls_ms(1) /* N3 */
 #define TURN_NS       ls_ms(5)
 #define STUCK_NS      ls_ms(20) /* P40a */
 #define EXTRA_IDLE_NS ls_ms(3000)
@@ -43,6 +44,7 @@ struct ls_queue {
     /* -- atomic */
     atomic_int refs;
     atomic_llong since_ns;      /* when its present item began; 0 = none runs */
+    atomic_llong took_ns;       /* its last item */
     _Atomic(const char *) what; /* that is */
     _Atomic(const char *) inside;
     atomic_int eager; /* such items among those below; changes with the lock held */
@@ -301,8 +303,10 @@ static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atom
         if (since) atomic_store(since, now);
         atomic_store_explicit(&queue->what, item->what, memory_order_relaxed);
         atomic_store_explicit(&queue->since_ns, now, memory_order_relaxed);
+        int64_t before = now;
         item->run(item, true);
         now = ls_now_ns();
+        atomic_store_explicit(&queue->took_ns, now - before, memory_order_relaxed);
         pthread_mutex_lock(&queue->lock);
     }
     atomic_store_explicit(&queue->since_ns, 0, memory_order_relaxed);
@@ -543,6 +547,11 @@ int64_t ls_queue_running_ns(struct ls_queue *queue)
 {
     int64_t since = atomic_load_explicit(&queue->since_ns, memory_order_relaxed);
     return since != 0 ? ls_now_ns() - since : 0;
+}
+
+bool ls_queue_is_quick(const struct ls_queue *queue)
+{
+    return atomic_load_explicit(&queue->took_ns, memory_order_relaxed) < QUICK_NS;
 }
 
 /* Two lists, the eager items and the others, and the second behind the first. Called with the lock held. */

@@ -70,6 +70,8 @@ const atomic_int *ls_queue_eager(struct ls_queue *queue);
 bool ls_queue_advance(struct ls_queue *queue, bool (*match)(const void *eager, void *ctx), void *ctx);
 /** How long the present item has been running, in nanoseconds; 0 = none runs. */
 int64_t ls_queue_running_ns(struct ls_queue *queue);
+/** Did its last item take less than a millisecond? Then the next one may be expected to. */
+bool ls_queue_is_quick(const struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time,
  * and hands what is left to the pool (lib/README.md, rule 3): its stack must be fit for what items do
  * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */

@@ -91,7 +91,7 @@ int64_t ls__loop_now(const struct ls__loop *loop);
 /** Around what may take long, on a thread of the loop: another thread leads on when it does. */
 void ls__loop_enter(struct ls__loop *loop);
 void ls__loop_leave(struct ls__loop *loop); /* the end of it */
-/** Is this thread leading, and has it less than 1 ms of this round behind it? */
+/** Is this thread leading, with one that would lead on for it, and has it less than 1 ms of this round behind it? */
 bool ls__loop_has_time(const struct ls__loop *loop);
 /** A buffer of LS_READ_SIZE bytes of the calling thread, which is one of a loop's. What is in it lasts until the caller
  * returns to the loop. */

@@ -38,6 +38,7 @@ struct ls__loop {
     int epoll, wake; /* `wake`: an eventfd, edge-triggered, so that it is never read */
     /* -- atomic */
     _Atomic(struct ls__thread *) leader; /* changes with the lock held */
+    _Atomic(struct ls__thread *) looker; /* the standby that looks; likewise */
     _Atomic int64_t now_ns;
     atomic_bool asleep; /* the looker waits until there is a call to look at */
     /* -- protected by lock */
@@ -45,7 +46,6 @@ struct ls__loop {
     pthread_cond_t look, spare;
     struct ls__thread *threads[THREADS_MAX];
     int thread_count, spares;  /* spares: those that neither lead nor look */
-    struct ls__thread *looker; /* the standby that looks */
     unsigned calls_seen;       /* of the leader, at the last look */
     struct epoll_event batch[EVENTS];
     int batch_at, batch_count;
@@ -136,7 +136,7 @@ static int start_thread(struct ls__loop *loop);
 static void take_lead(struct ls__loop *loop, struct ls__thread *thread)
 {
     atomic_store(&loop->leader, thread);
-    loop->looker = NULL;
+    atomic_store(&loop->looker, NULL);
     if (loop->spares > 0)
         pthread_cond_signal(&loop->spare);
     else if (loop->thread_count < THREADS_MAX)
@@ -164,8 +164,9 @@ static void look_once(struct ls__loop *loop, struct ls__thread *thread)
 static void stand_by(struct ls__loop *loop, struct ls__thread *thread)
 {
     while (atomic_load(&loop->leader) != thread && !loop->stopping) {
-        if (!loop->looker || loop->looker == thread) {
-            loop->looker = thread;
+        struct ls__thread *looker = atomic_load(&loop->looker);
+        if (!looker || looker == thread) {
+            atomic_store(&loop->looker, thread);
             look_once(loop, thread);
         } else {
             loop->spares++;
@@ -370,7 +371,8 @@ void ls__loop_leave(struct ls__loop *loop)
 
 bool ls__loop_has_time(const struct ls__loop *loop)
 {
-    return self && atomic_load(&loop->leader) == self && ls_now_ns() - ls__loop_now(loop) < BUDGET_NS;
+    return self && atomic_load(&loop->leader) == self && atomic_load(&loop->looker) &&
+           ls_now_ns() - ls__loop_now(loop) < BUDGET_NS;
 }
 
 char *ls__loop_scratch(void)

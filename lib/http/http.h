@@ -356,14 +356,4 @@ void ls_http_page_add(struct ls_buf *out, const char *part, size_t len, const ch
 /** Where an element is added to the head of a page: behind <head>, else behind the doctype and <html>, else first. */
 size_t ls_http_page_head(const char *page, size_t len);
 
-/* ws.c */
-
-enum { LS_WS_TEXT = 1, LS_WS_BINARY = 2, LS_WS_CLOSE = 8, LS_WS_PING = 9, LS_WS_PONG = 10 };
-/** Write the head of an unmasked frame that is whole. @param head  room for 10 bytes @return its length */
-size_t ls_http_ws_frame_head(unsigned char *head, int opcode, size_t len);
-/** Take the mask of four bytes off, or put it on. */
-void ls_http_ws_unmask(char *data, size_t len, const unsigned char *mask);
-/** Is the handshake's key 16 bytes in base64? civetweb fails half-way when it is long. NULL: no. */
-bool ls_http_ws_is_key(const char *key);
-
 #endif

@@ -56,12 +56,15 @@ struct ls_server_config {
     int64_t session_timeout_ms, time_limit_ms;
     int64_t page_heartbeat_ms; /* a page that hears nothing for so long asks whether we are there (R53) */
     uint64_t memory_limit, max_frame, max_outbox;
-    int max_connections, max_session_connections;
+    int max_connections, max_session_connections; /* the first is bounded by the number of files the system allows */
     size_t max_sessions, max_variables, max_properties, max_timers, max_messages;
-    int64_t heartbeat_ms; /* silence after which a page gets `[]` and a ping (S6) */
-    int64_t body_ms;      /* time for the body of a request, and more for what has come (P22a) */
-    int64_t visit_ms;     /* a session that no page, API client or tool joins ends after this time */
-    int64_t identity_ms;  /* an API identity ends that long after its last request (P25) */
+    int http_workers;    /* threads for requests; no page holds one (N1) */
+    int loops;           /* of the front; 0 = 1 */
+    bool no_deflate;     /* messages are never compressed (N6) */
+    int64_t ping_ms;     /* silence after which a page gets `[]` and a ping; 0 = never (S6, N11) */
+    int64_t body_ms;     /* time for the body of a request, and more for what has come (P22a) */
+    int64_t visit_ms;    /* a session that no page, API client or tool joins ends after this time */
+    int64_t identity_ms; /* an API identity ends that long after its last request (P25) */
     /* on_report writes to where the log goes, so failures and losses of a reload are not logged as well
      * (H98) */
     bool reports_shown;

@@ -294,7 +294,7 @@ test('L5 Q2 half of a message, timers, watches, problems and stamps of views cou
   const wire = page.socket._socket, half = Buffer.alloc(4 << 20, ' ');
   wire.write(frameHead(8 << 20));
   wire.write(half);
-  await rises(8 * 1000000);
+  await rises(4 * 1000000);
   await site.othersGoOn();
   wire.write(half);
   await falls();
@@ -303,7 +303,7 @@ test('L5 Q2 half of a message, timers, watches, problems and stamps of views cou
   await other.ask(watch);
   wire.write(frameHead(12 << 20));
   wire.write(half);
-  await rises(12 * 1000000);
+  await rises(4 * 1000000);
   const whole = Buffer.alloc(12 << 20, ' ');
   other.socket._socket.write(Buffer.concat([frameHead(whole.length), whole]));
   await other.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));

@@ -90,7 +90,7 @@ static void test_silence_is_broken_by_a_heartbeat_S6(void **state)
     char id[33], text[1024];
     size_t len = 0;
     prepare(&fixture, &config);
-    config.heartbeat_ms = 100;
+    config.ping_ms = 100;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int64_t begun = ls_now_ns();
@@ -110,7 +110,7 @@ static void test_a_peer_that_misses_two_pings_is_dropped_S6(void **state)
     char id[33], text[4096];
     size_t len = 0;
     prepare(&fixture, &config);
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int fd = open_page(fixture.ready.port, id);
@@ -130,7 +130,7 @@ static void test_a_peer_that_answers_pings_stays_S6(void **state)
     struct ls_server_config config;
     char id[33], text[8192];
     prepare(&fixture, &config);
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     static const unsigned char pong[] = {0x8a, 0x80, 1, 2, 3, 4};
@@ -163,7 +163,7 @@ static void test_a_peer_whose_session_computes_stays_S6(void **state)
     write_file(
         fixture.dir, "lua/main.lua",
         "session:createAppVariable({ type = 'App', name = 'North', wait = function() os.execute('sleep 1') end })\n");
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int fd = open_page(fixture.ready.port, id);
