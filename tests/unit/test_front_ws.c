@@ -41,10 +41,10 @@ static void test_pause(void **state)
     struct peer peer;
     peer_open(&peer, front);
     peer.pause = true;
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < 150; i++)
         peer_send(&peer, 0x81, "step", 4, 0);
     shutdown(peer.fd, SHUT_WR);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 150; i++) {
         peer_expect(&peer, 0x81, "step", 4);
         assert_int_equal(atomic_load(&peer.messages), i + 1);
         assert_int_equal(atomic_load(&peer.overs), 0);
