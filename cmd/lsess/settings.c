@@ -73,6 +73,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("trust-forwarded", 0, NULL, SWITCH, 0, 0, server.trust_forwarded,                                                \
       "believe the header Forwarded of these proxies too")                                                             \
     X("auth-header", 0, "NAME", TEXT, 0, 0, server.auth_header, "header of these proxies that names the user")         \
+    X("auth", 0, "FILE", PATH, 0, 0, server.auth_file, "ask for name and password, as in this file of htpasswd's")     \
     X("base-path", 0, "PATH", TEXT, 0, 0, server.base_path, "what addresses begin with behind a proxy, such as /tool") \
     X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property,                                              \
       "let pages run Lua code by the property `lua` (default: only pages of the user who serves)")                     \

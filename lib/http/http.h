@@ -20,6 +20,7 @@
 
 struct ls_server;
 struct ls_tls;
+struct ls_login;
 
 /* Why a request is refused: of each kind the log tells one a minute. */
 enum ls_refusal {
@@ -29,6 +30,7 @@ enum ls_refusal {
     LS_REFUSED_PART,    /* a part of another site's page */
     LS_REFUSED_UPGRADE, /* a WebSocket that has lost its Upgrade */
     LS_REFUSED_LIMIT,
+    LS_REFUSED_LOGIN,
     LS_REFUSAL_KINDS
 };
 
@@ -68,6 +70,7 @@ struct ls_web {
     int http_port; /* civetweb's own: an inner one behind TLS, else `port` */
     /* listens on loopback addresses alone; what that allows is ls_request_is_local's to say */
     bool loopback;
+    struct ls_login *login;       /* owned; NULL without --auth */
     struct ls_tls *tls;           /* owned; NULL without --cert */
     char token[LS_RANDOM_ID + 1]; /* of the start line; "" where the user of a connection can be told */
     int64_t body_ms;              /* the least time that a body is given */
@@ -243,6 +246,8 @@ int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
 /** A short plain text. @return the status */
 int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/** The sentence in the log, once a kind and minute. Any thread. */
+void ls_refusal_tell(struct ls_web *web, enum ls_refusal kind, const char *text);
 /** The sentence as an answer, and in the log, once a kind and minute. @return the status. Thread: any. */
 int ls_reply_refused(struct mg_connection *http, int status, enum ls_refusal kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -297,6 +302,31 @@ bool ls_http_net_read(const char *text, struct ls_net *net);
 /** May public addresses begin with this path (N21)? */
 bool ls_http_prefix_valid(const char *text, size_t len);
 
+/** A numeric address, IPv4 as IPv6 has it. @return false for anything else */
+bool ls_http_address_read(const char *text, unsigned char address[16]);
+
+/* hmac.c */
+
+enum { LS_HMAC = 32 };
+/** HMAC with SHA-256. `text` may not be `digest`. Any thread. */
+void ls__hmac(const unsigned char key[LS_HMAC], const void *text, size_t len, unsigned char digest[LS_HMAC]);
+
+/* login.c */
+
+/** Read a file of htpasswd's (N22). At the start. @return owned, ls_login_close(); NULL and err: LS_EIO, LS_EINVAL
+ * (also for a kind of hash that is not taken), LS_ENOMEM */
+struct ls_login *ls_login_open(const char *file, struct ls_err *err);
+/** NULL accepted. */
+void ls_login_close(struct ls_login *login);
+/** Is the sender somebody of the file, by a cookie of an earlier login or by name and password? @return 0: yes, the
+ * sender has the name, and the answer will have a cookie where that is new; or nobody has to be. Else the status of the
+ * refusal that has been sent. May wait for hashes of others, and for its own. */
+int ls_login_check(struct ls_request *request);
+/** The request has been answered, or will be by others. */
+void ls_login_forget(void);
+/** Add the header line of a new login to the answer. */
+void ls__login_header(struct ls_buf *out);
+
 /* origin.c */
 
 /** Host and Origin (Q3, P23). @return whether it is refused and why; then `text` gets a line that names the option to
@@ -318,7 +348,7 @@ bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info 
  * Any thread. */
 bool ls_request_is_near(const struct ls_request *request);
 /** What a connection that begins with this request may do. Any thread. */
-struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info);
+struct ls_rights ls_request_rights(const struct ls_request *request);
 /** Find out whether the user of a connection can be told, and draw a token where not. At the start, before anything is
  * listened to. */
 int ls_http_origin_open(struct ls_web *web, struct ls_err *err);

@@ -353,16 +353,12 @@ bool ls_request_is_near(const struct ls_request *request)
             ls_http_address_trusted(request->web, sender->address));
 }
 
-struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info)
+struct ls_rights ls_request_rights(const struct ls_request *request)
 {
-    bool local = ls_request_is_local(web, info);
-    int lua = web->lua_property;
+    bool local = ls_request_is_local(request->web, request->info);
+    int lua = request->web->lua_property;
     struct ls_rights rights = {.lua = lua > 0 || (lua < 0 && local), .source = local};
-    if (web->auth_header) {
-        struct ls_sender sender;
-        ls_sender_read(web, info, &sender);
-        memcpy(rights.user, sender.user, sizeof rights.user);
-    }
+    memcpy(rights.user, request->sender.user, sizeof rights.user);
     return rights;
 }
 

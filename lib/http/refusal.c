@@ -12,7 +12,7 @@
 
 #define REST_NS ls_ms(60000) /* between two lines of one kind */
 
-static void tell(struct ls_web *web, enum ls_refusal kind, const char *text)
+void ls_refusal_tell(struct ls_web *web, enum ls_refusal kind, const char *text)
 {
     struct ls__refusals *told = &web->refusals[kind];
     long long now = ls_now_ns(), before = atomic_load(&told->told_ns);
@@ -35,7 +35,7 @@ int ls_reply_refused(struct mg_connection *http, int status, enum ls_refusal kin
     va_start(args, format);
     ls_buf_vprintf(&text, format, args);
     va_end(args);
-    tell(mg_get_user_data(mg_get_context(http)), kind, ls_buf_text(&text));
+    ls_refusal_tell(mg_get_user_data(mg_get_context(http)), kind, ls_buf_text(&text));
     ls_reply_text(http, status, "%s", ls_buf_text(&text));
     ls_buf_release(&text);
     return status;

@@ -20,6 +20,7 @@ static const char *status_text(int status)
                  {302, "Found"},
                  {304, "Not Modified"},
                  {400, "Bad Request"},
+                 {401, "Unauthorized"},
                  {403, "Forbidden"},
                  {404, "Not Found"},
                  {405, "Method Not Allowed"},
@@ -27,6 +28,7 @@ static const char *status_text(int status)
                  {414, "URI Too Long"},
                  {416, "Range Not Satisfiable"},
                  {426, "Upgrade Required"},
+                 {429, "Too Many Requests"},
                  {431, "Request Header Fields Too Large"},
                  {500, "Internal Server Error"},
                  {501, "Not Implemented"},
@@ -75,7 +77,7 @@ void ls__reply_date(struct ls_buf *out, int64_t seconds)
 /* Says the body why, so that a page may show it? */
 static bool is_refusal(int status)
 {
-    static const int refusals[] = {400, 403, 426, 429, 431, 503};
+    static const int refusals[] = {400, 401, 403, 426, 429, 431, 503};
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         if (refusals[i] == status) return true;
     return false;
@@ -106,6 +108,7 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
         ls_buf_str(out, "Connection: close\r\n");
     else
         ls_buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n", LS_KEEP_ALIVE_S);
+    ls__login_header(out);
     if (is_refusal(reply->status)) ls_buf_str(out, LS_MARK ": refused\r\n");
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
     ls_buf_str(out, "\r\n");

@@ -29,7 +29,7 @@ struct word {
 /* --- addresses and nets --- */
 
 /* IPv4 as IPv6 has it, so that one comparison does. */
-static bool read_address(const char *text, unsigned char address[16])
+bool ls_http_address_read(const char *text, unsigned char address[16])
 {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     if (inet_pton(AF_INET6, text, address) == 1) return true;
@@ -46,7 +46,8 @@ bool ls_http_net_read(const char *text, struct ls_net *net)
     if (len >= sizeof address) return false;
     memcpy(address, text, len);
     address[len] = '\0';
-    if (!read_address(address, net->address) || (text[len] == '/' && !ls_parse_int(text + len + 1, 0, most, &bits)))
+    if (!ls_http_address_read(address, net->address) ||
+        (text[len] == '/' && !ls_parse_int(text + len + 1, 0, most, &bits)))
         return false;
     net->bits = (int)bits + (128 - most);
     return true;
@@ -63,7 +64,7 @@ static bool is_inside(const struct ls_net *net, const unsigned char address[16])
 bool ls_http_address_trusted(const struct ls_web *web, const char *text)
 {
     unsigned char address[16];
-    if (web->trusted_count == 0 || !read_address(text, address)) return false;
+    if (web->trusted_count == 0 || !ls_http_address_read(text, address)) return false;
     for (size_t i = 0; i < web->trusted_count; i++)
         if (is_inside(&web->trusted[i], address)) return true;
     return false;
@@ -161,7 +162,7 @@ static bool read_hop(struct word item, char address[INET6_ADDRSTRLEN])
     if (len >= INET6_ADDRSTRLEN) return false;
     memcpy(address, item.at + bracket, len);
     address[len] = '\0';
-    return read_address(address, bytes);
+    return ls_http_address_read(address, bytes);
 }
 
 static bool is_host(struct word host)

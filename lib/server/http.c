@@ -89,10 +89,12 @@ static int answer(struct mg_connection *http)
     struct ls_buf text = LS_BUF_INIT;
     enum ls_refusal refusal = ls_http_origin_refusal(web, info, &request.sender, upgrade || !(get || head), &text);
     if (refusal != LS_REFUSED_NOT) {
-        int status = ls_reply_refused(http, 403, refusal, "%s", ls_buf_text(&text));
+        ls_reply_refused(http, 403, refusal, "%s", ls_buf_text(&text));
         ls_buf_release(&text);
-        return status;
+        return 403;
     }
+    int status = ls_login_check(&request);
+    if (status != 0) return status;
     if (strcmp(info->request_method, "OPTIONS") == 0)
         return ls_reply_allow(http, 204, ls_request_methods(request.path));
     if (strcmp(decoded, canonical) != 0 || *request.path == '\0')
@@ -103,6 +105,7 @@ static int answer(struct mg_connection *http)
 int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
+    ls_login_forget();
     if (status > 0 && ls_request_body_left()) ls_http_end_early(http);
     return status;
 }

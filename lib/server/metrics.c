@@ -1,5 +1,5 @@
-/* GET /metrics: what the server does, for those who watch it (N23). Nothing waits for a session: each figure is an atomic
- * counter or is read under a lock that is held for look-ups only.
+/* GET /metrics: what the server does, for those who watch it (N23). Nothing waits for a session: each figure is an
+ * atomic counter or is read under a lock that is held for look-ups only.
  *
  * Threads: civetweb's workers. */
 #include "server/server_internal.h"

@@ -572,6 +572,7 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     if (rc == 0) rc = resolve_host(server, err);
     if (rc == 0) rc = ls_http_sender_open(&server->web, config->trust_proxies, err);
     if (rc == 0) rc = ls_http_origin_open(&server->web, err);
+    if (rc == 0 && config->auth_file) rc = (server->web.login = ls_login_open(config->auth_file, err)) ? 0 : LS_EINVAL;
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
      * until the server is ready. */
     if (rc == 0) rc = open_http(server, err);
@@ -628,6 +629,7 @@ static void free_server(struct ls_server *server)
         ls_free(*root);
     ls_free(server->web.static_roots);
     ls_free(server->web.trusted);
+    ls_login_close(server->web.login);
     ls_free(server->site.root);
     ls_free(server->site.lua_dir);
     ls_free(server->site.bundle);

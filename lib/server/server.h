@@ -42,6 +42,7 @@ struct ls_server_config {
     const char *const *trust_proxies; /* NULL-terminated; may be NULL: addresses and nets of proxies (N20) */
     bool trust_forwarded;             /* believe their header Forwarded */
     const char *auth_header;          /* their header with the user's name; NULL = none */
+    const char *auth_file;            /* htpasswd's: whoever asks has to be in it; NULL = nobody has to (N22) */
     const char *base_path;            /* what our addresses begin with behind them; NULL = what they say (N21) */
     bool watch;                       /* hot reload (H1) */
     bool client_builtin;              /* F11: /main-*.js always answered with the built-in client */

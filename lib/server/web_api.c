@@ -337,11 +337,8 @@ static int handle_body(struct ls_request *request, struct session *session, cons
     char token[TOKEN_SIZE] = "";
     if (ls_request_param(request, "client", token, sizeof token) == LS_PARAM_MALFORMED)
         return ls__api_fail(request, 400, "The parameter client is too long or not well formed.");
-    struct api_call call = {.token = token,
-                            .rights = ls_request_rights(request->web, request->info),
-                            .type = type,
-                            .body = body,
-                            .answer = LS_BUF_INIT};
+    struct api_call call = {
+        .token = token, .rights = ls_request_rights(request), .type = type, .body = body, .answer = LS_BUF_INIT};
     int rc = run_part(session, run_parse, &call);
     if (rc == LS_EBUSY) return ls__api_fail(request, 503, SESSION_BUSY_TEXT);
     if (rc < 0) return ls__api_fail(request, 404, "There is no such session.");

@@ -336,9 +336,8 @@ static bool take_over(struct ls_request *request, struct session *session, struc
         ls_free(socket);
         return false;
     }
-    *socket = (struct socket){.server = server,
-                              .session = ls__session_ref(session),
-                              .rights = ls_request_rights(request->web, request->info)};
+    *socket =
+        (struct socket){.server = server, .session = ls__session_ref(session), .rights = ls_request_rights(request)};
     pthread_mutex_init(&socket->flow_lock, NULL);
     start->first = early.data;
     start->first_len = early.len;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { APP, Server, until, within, writeSite } from './lib.js';
+import { APP, Page, Server, until, within, writeSite } from './lib.js';
 
 let server;
 before(async () => {
@@ -263,8 +263,11 @@ async function walk(at, outside, headers) {
   }
   const gone = await at.get(outside(`/tool/${GONE}/x`), headers);
   assert.equal(new URL(/href="([^"]*)"[^>]*>Start/.exec(gone.body)[1], `http://public/tool/${GONE}/x`).pathname, '/tool/');
-  const asked = await at.get(outside(`/tool/ws/${where.slice(6)}`), headers, 'POST');
+  const socket = outside(`/tool/ws/${where.slice(6)}`), asked = await at.get(socket, headers, 'POST');
   assert.deepEqual([asked.status, asked.headers['x-lsess']], [204, 'ready']);
+  const open = new Page({ url: `http://127.0.0.1:${at.port}` }, '', { path: socket, headers });
+  await open.opened();
+  await open.close();
   return { root, page: await at.get(outside(where), headers) };
 }
 const stripped = (where) => where.slice('/tool'.length), kept = (where) => where;
@@ -327,7 +330,8 @@ test('N23 /healthz is for whoever asks, by whatever name, and makes no session',
 function figures(text) {
   const lines = text.split('\n').filter((line) => line && !line.startsWith('#'));
   for (const line of lines) assert.match(line, /^lsess_[a-z_]+ [0-9.e+-]+$/);
-  for (const [, name] of text.matchAll(/^lsess_([a-z_]+) /gm)) assert.match(text, new RegExp(`^# TYPE lsess_${name} (gauge|counter)$`, 'm'));
+  for (const [, name] of text.matchAll(/^lsess_([a-z_]+) /gm))
+    assert.match(text, new RegExp(`^# TYPE lsess_${name} (gauge|counter)$`, 'm'));
   return Object.fromEntries(lines.map((line) => line.split(' ')).map(([name, value]) => [name.slice(6), Number(value)]));
 }
 

@@ -68,7 +68,7 @@ test('C2 -h prints usage and exits 0; every option of the synopsis is there', as
     'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'heartbeat', 'memory-limit',
     'time-limit', 'workers', 'max-frame', 'max-messages', 'max-outbox', 'max-connections', 'max-session-connections',
     'max-sessions', 'max-variables', 'max-properties', 'max-timers', 'allow-origin', 'allow-frame',
-    'trust-proxy', 'trust-forwarded', 'auth-header', 'base-path',
+    'trust-proxy', 'trust-forwarded', 'auth-header', 'auth', 'base-path',
     '[no-]allow-lua-property', 'sandbox', 'env', 'client', 'strict-port', 'keep-removed-methods', 'cert', 'key',
     'log-file', 'json-log', 'config',
   ])

@@ -200,12 +200,39 @@ static void N21_prefixes(void **state)
     assert_string_equal(ls_sender_below(&none, "/x"), "/x");
 }
 
+/* RFC 4231; keys are filled up with zeros in any case. */
+static void N22_hmac(void **state)
+{
+    (void)state;
+    static const unsigned char first[LS_HMAC] = {11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+                                                 11, 11, 11, 11, 11, 11, 11, 11, 11, 11},
+                               second[LS_HMAC] = "Jefe";
+    static const unsigned char expected[2][4] = {{0xb0, 0x34, 0x4c, 0x61}, {0x5b, 0xdc, 0xc1, 0x46}};
+    static const unsigned char ends[2][4] = {{0x2e, 0x32, 0xcf, 0xf7}, {0x64, 0xec, 0x38, 0x43}};
+    unsigned char digest[LS_HMAC];
+    char text[1000];
+    ls__hmac(first, "Hi There", 8, digest);
+    assert_memory_equal(digest, expected[0], 4);
+    assert_memory_equal(digest + 28, ends[0], 4);
+    ls__hmac(second, "what do ya want for nothing?", 28, digest);
+    assert_memory_equal(digest, expected[1], 4);
+    assert_memory_equal(digest + 28, ends[1], 4);
+    memset(text, 'x', sizeof text);
+    for (size_t len = 0; len <= sizeof text; len++) { /* over each border of blocks; each differs from the one before */
+        unsigned char before[LS_HMAC];
+        memcpy(before, digest, sizeof before);
+        ls__hmac(second, text, len, digest);
+        assert_memory_not_equal(digest, before, sizeof digest);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(N20_who_sends_a_request),
         cmocka_unit_test(N20_addresses_and_nets),
         cmocka_unit_test(N21_prefixes),
+        cmocka_unit_test(N22_hmac),
     };
     return cmocka_run_group_tests_name("http-sender", tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ _lsess_commands='serve repl unload sessions reload restart new check version hel
 _lsess_options() {
     case $1 in
         serve) echo --dir --host --port --watch -w --open --socket --debounce --poll --session-timeout --heartbeat --memory-limit --time-limit --workers \
-            --max-frame --max-messages --max-outbox --ping --http-workers --loops --no-deflate --max-connections --max-session-connections --max-sessions --max-variables --max-properties --max-timers --allow-origin --allow-frame --trust-proxy --trust-forwarded --auth-header --base-path \
+            --max-frame --max-messages --max-outbox --ping --http-workers --loops --no-deflate --max-connections --max-session-connections --max-sessions --max-variables --max-properties --max-timers --allow-origin --allow-frame --trust-proxy --trust-forwarded --auth-header --auth --base-path \
             --allow-lua-property --no-allow-lua-property --sandbox --env --client --strict-port --keep-removed-methods --cert --key --verbose -v \
             --log-file --json-log --config ;;
         repl) echo --execute -e --json --socket ;;

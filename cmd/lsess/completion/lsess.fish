@@ -86,6 +86,7 @@ complete -c lsess -n '__lsess_in serve' -l allow-origin -x -d 'accept pages of t
 complete -c lsess -n '__lsess_in serve' -l trust-proxy -x -d 'believe what this proxy says of its clients'
 complete -c lsess -n '__lsess_in serve' -l trust-forwarded -d 'believe the header Forwarded of these proxies too'
 complete -c lsess -n '__lsess_in serve' -l auth-header -x -d 'header of these proxies that names the user'
+complete -c lsess -n '__lsess_in serve' -l auth -rF -d 'ask for name and password, as in this file'
 complete -c lsess -n '__lsess_in serve' -l base-path -x -d 'what addresses begin with behind a proxy'
 complete -c lsess -n '__lsess_in serve' -l allow-frame -x -d 'let pages of this origin show ours in a frame'
 complete -c lsess -n '__lsess_in serve' -l allow-lua-property -d 'let pages run Lua code'
