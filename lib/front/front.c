@@ -51,6 +51,7 @@ void ls_front_close(struct ls_front *front)
     for (int i = 0; i < front->loop_count; i++)
         ls__loop_stop(front->loops[i]);
     end_all(front);
+    ls__held_end_all(front);
     for (int i = 0; i < front->loop_count; i++)
         ls__loop_free(front->loops[i]);
     ls_free(front->loops);

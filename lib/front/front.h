@@ -134,4 +134,29 @@ void ls_ws_resume(struct ls_ws *ws);
  * pool? The loop has 1 ms for all that it runs itself in one round (N3). Only from `message`. */
 bool ls_ws_may_run(const struct ls_ws *ws);
 
+/* --- answers that are waited for (P118) --- */
+
+struct ls_held;
+
+/* On the loop's thread. */
+struct ls_held_hooks {
+    /* The time is over, or the peer sends no more and may be gone: whoever holds it answers now, unless it has. Must not
+     * wait; may be called again until it is answered. */
+    void (*over)(struct ls_held *held, void *owner);
+    /* The last one: the connection has ended, or the front is being closed. May be NULL. */
+    void (*gone)(void *owner);
+};
+
+/** Hold the connection of a request until its answer is there; `over` may be called before this returns.
+ * @param fd  taken, also on failure; made non-blocking
+ * @param ms  the longest that it waits
+ * @param hooks  borrowed for ever
+ * @return the caller's until ls_held_answer(), which must be called; NULL and err: LS_ENOMEM, LS_ECLOSED, LS_EIO, and
+ * no hook is called. Any thread. */
+struct ls_held *ls_held_new(struct ls_front *front, int fd, int64_t ms, const struct ls_held_hooks *hooks, void *owner,
+                            struct ls_err *err);
+/** Send the whole answer, head and all, as the peer takes it, and end the connection. Once; after it `held` is the
+ * front's. @param text  taken. Any thread. */
+void ls_held_answer(struct ls_held *held, struct ls_buf *text);
+
 #endif

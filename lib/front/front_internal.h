@@ -166,8 +166,15 @@ struct ls_front {
     /* -- protected by lock */
     pthread_mutex_t lock;
     struct ls_ws *open;
+    struct ls_held *held;
     bool closing;
 };
+
+/* The loop for a new connection: each in turn. Any thread. */
+static inline struct ls__loop *ls__front_loop(struct ls_front *front)
+{
+    return front->loops[atomic_fetch_add(&front->turn, 1) % (unsigned)front->loop_count];
+}
 
 struct ls__out;
 
@@ -245,5 +252,10 @@ void ls__ws_drop_outbox(struct ls_ws *ws);
 void ls__ws_send_close(struct ls_ws *ws, struct ls_bytes *payload);
 /** Nothing is sent behind what waits: then the peer hears that it is the end. Any thread. */
 void ls__ws_shut(struct ls_ws *ws);
+
+/* --- held.c --- */
+
+/** End what waits for an answer or is being sent one. When the loops have stopped. */
+void ls__held_end_all(struct ls_front *front);
 
 #endif

@@ -163,7 +163,7 @@ struct ls_ws *ls_ws_new(struct ls_front *front, int fd, const struct ls_ws_start
     if (ws) {
         *ws = (struct ls_ws){.watch = {.fd = fd, .fn = on_events},
                              .front = front,
-                             .loop = front->loops[atomic_fetch_add(&front->turn, 1) % (unsigned)front->loop_count],
+                             .loop = ls__front_loop(front),
                              .hooks = hooks,
                              .owner = owner,
                              .deflate = (uint8_t)start->deflate,

@@ -243,6 +243,11 @@ void ls_reply_header(struct ls_reply *reply, const char *name, const char *forma
     __attribute__((format(printf, 3, 4)));
 /** Write it (without body for HEAD) and release. @return the status */
 int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
+/** The header of an answer 200 that comes when the request's thread has gone on, and that ends the connection: appended
+ * to `lines`; releases. */
+void ls_reply_hold(struct ls_reply *reply, struct mg_connection *http, struct ls_buf *lines);
+/** The whole of that answer is appended. Any thread. */
+void ls_reply_later(struct ls_buf *out, int status, const struct ls_buf *lines, const char *body, size_t len);
 /** A short plain text. @return the status */
 int ls_reply_text(struct mg_connection *http, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -83,11 +83,16 @@ static bool is_refusal(int status)
     return false;
 }
 
-/* Also decides whether the connection ends with this answer. */
-static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
+static void format_status(struct ls_buf *out, int status)
+{
+    ls_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+}
+
+/* The header, but for the body's length. Also decides whether the connection ends with this answer. */
+static void format_lines(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
 {
     const struct ls_web *web = mg_get_user_data(mg_get_context(http));
-    ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", reply->status, status_text(reply->status));
+    ls_buf_str(out, "Date: ");
     ls__reply_date(out, time(NULL));
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the
      * browser's to guess (P19); what is ours is no part of other sites' pages, unless --allow-origin names them (Q3).
@@ -97,8 +102,6 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
     ls_buf_str(out, ls__request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
-    if (reply->status != 304 && reply->status != 204)
-        ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
     bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400 ||
                  web->workers - atomic_load(&web->held) < LS_SPARE_WORKERS;
@@ -111,14 +114,36 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
     ls__login_header(out);
     if (is_refusal(reply->status)) ls_buf_str(out, LS_MARK ": refused\r\n");
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
+}
+
+static void format_length(struct ls_buf *out, int status, size_t len)
+{
+    if (status != 304 && status != 204) ls_buf_printf(out, "Content-Length: %zu\r\n", len);
     ls_buf_str(out, "\r\n");
+}
+
+void ls_reply_hold(struct ls_reply *reply, struct mg_connection *http, struct ls_buf *lines)
+{
+    ls_request_end();
+    format_lines(lines, reply, http);
+    ls_buf_release(&reply->headers);
+}
+
+void ls_reply_later(struct ls_buf *out, int status, const struct ls_buf *lines, const char *body, size_t len)
+{
+    format_status(out, status);
+    if (lines->len > 0) ls_buf_add(out, lines->data, lines->len);
+    format_length(out, status, len);
+    ls_buf_add(out, body, len);
 }
 
 int ls_reply_send(struct ls_reply *reply, struct mg_connection *http)
 {
     struct ls_buf out = LS_BUF_INIT;
     const struct mg_request_info *info = mg_get_request_info(http);
-    format_head(&out, reply, http);
+    format_status(&out, reply->status);
+    format_lines(&out, reply, http);
+    format_length(&out, reply->status, reply->len);
     /* A small body goes in the same packet as its head. */
     bool body = reply->body && reply->len > 0 && reply->status != 304 &&
                 (!info->request_method || strcmp(info->request_method, "HEAD") != 0);
