@@ -188,6 +188,10 @@ bench: deps-check $(B)/lsess $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard 
 bench-browser: deps-check $(B)/lsess
 	@B=$(B) node tests/bench/run.mjs browser
 
+# Needs a `wstest` that runs, which is not installed by deps-check.
+autobahn: $(B)/bench/echo_front
+	@B=$(B) bash tests/bench/autobahn.sh
+
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 60
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -281,10 +285,11 @@ help:
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  torture        TORTURE_SAVES=100000 random saves of random sites against a model of the three-way rule'
+	@echo '  autobahn       the well-known suite for WebSockets against lib/front alone; WSTEST=PROGRAM runs it'
 	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
 	@echo '  check-layers check-headers check-format deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit unit-programs torture bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs torture bench bench-browser autobahn fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -45,8 +45,8 @@ struct ls__loop {
     pthread_mutex_t lock;
     pthread_cond_t look, spare;
     struct ls__thread *threads[THREADS_MAX];
-    int thread_count, spares;  /* spares: those that neither lead nor look */
-    unsigned calls_seen;       /* of the leader, at the last look */
+    int thread_count, spares; /* spares: those that neither lead nor look */
+    unsigned calls_seen;      /* of the leader, at the last look */
     struct epoll_event batch[EVENTS];
     int batch_at, batch_count;
     struct ls__note *notes, **notes_end; /* for the next round */
